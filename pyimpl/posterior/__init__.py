@@ -1,0 +1,1 @@
+"""rstanarm's Gaussian ``stan_lmer`` posterior: priors, collapsed density, full model, samplers, quadrature."""

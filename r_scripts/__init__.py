@@ -1,0 +1,1 @@
+"""Every line of R that mlmparity runs, as ``.R`` files, found with ``importlib.resources.files("r_scripts")``."""

@@ -1,0 +1,1 @@
+"""Fixtures of the whole suite; what needs live R is marked ``r``."""

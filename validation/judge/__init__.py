@@ -1,0 +1,1 @@
+"""The judgement itself: estimates, posteriors, tolerances and diagnosis."""

@@ -1,0 +1,1 @@
+"""Recorded and certified values, with their provenance (data in ``data/``; nothing that executes when loaded)."""
