@@ -38,9 +38,10 @@ check_tree <- function(tree, columns, inside_C = FALSE) {
   invisible(tree)
 }
 
-# What a formula's functions are looked up in: its own environment holds nothing of the user's.
+# What a formula's functions are looked up in. Above it stands stats, whose functions lme4 and rstanarm look up from a
+# formula's environment; check_tree() has seen to it that no name of the formula itself is found there.
 formula_home <- local({
-  home <- new.env(parent = baseenv())
+  home <- new.env(parent = asNamespace("stats"))
   for (f in allowed_functions) {
     found <- NULL
     for (package in c("base", "stats", "splines")) {
