@@ -85,8 +85,14 @@ class _Rows:
                 self.problems[quantity] = f"{type(error).__name__}: {error}"
 
     def extraction(self) -> Extraction:
-        table = pd.DataFrame(self.rows, columns=[*KEYS, "value", "error"])
-        table = table.astype({key: object for key in KEYS}).astype({"value": float, "error": float})
+        columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * (len(KEYS) + 2)
+        # Series of objects one by one: pandas would turn None into NaN, and NaN is no key (it equals nothing).
+        table = pd.DataFrame(
+            {
+                name: pd.Series(list(values), dtype=object if name in KEYS else float)
+                for name, values in zip((*KEYS, "value", "error"), columns, strict=True)
+            }
+        )
         return Extraction(table, self.problems)
 
 
@@ -389,8 +395,10 @@ def join(reference: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
     # The reference's order, then what only the candidate has.
     order = list(left.index) + [key for key in right.index if key not in left.index]
     joined = joined.loc[order]
-    keys = pd.DataFrame([key[:-1] for key in joined.index], columns=list(KEYS), dtype=object)
-    return pd.concat([keys, joined.reset_index(drop=True)], axis=1)
+    result = joined.reset_index(drop=True)
+    for position, key in enumerate(KEYS):
+        result.insert(position, key, pd.Series([label[position] for label in joined.index], dtype=object))
+    return result
 
 
 def _keyed(table: pd.DataFrame, side: str) -> pd.DataFrame:
