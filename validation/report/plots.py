@@ -387,7 +387,7 @@ def _style() -> "Iterator[None]":
 def _figure(height: float) -> "Figure":
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(6.2, height), layout="constrained", facecolor="none")
+    return Figure(figsize=(4.9, height), layout="constrained", facecolor="none")
 
 
 

@@ -43,6 +43,7 @@ _STYLES = {
 #: So many failed rows are shown by default; the rest is counted, and is in the HTML and JSON files.
 MOST_FAILURES = 20
 
+_MOST_REASONS = 6  # failed rows whose reason is spelled out under the table
 _NARROW = 66  # below this many columns the table becomes a list
 
 
@@ -90,6 +91,10 @@ def renderable(
     shown, remark = _choose_rows(table, all_rows)
     if len(shown):
         parts.append(_list(shown, side_names(comparison), width) if width < _NARROW else _rich_table(shown, side_names(comparison), width, box))
+    wrong = shown.loc[[verdict.failed for verdict in shown["verdict"]]] if len(shown) else shown
+    for row in wrong.head(_MOST_REASONS).itertuples():
+        if row.reason:
+            parts.append(Padding(Text(f"{shorten(row_label(row), 60)}: {shorten(row.reason, 300)}"), (0, 0, 0, 2)))
     if remark:
         parts.append(Padding(Text(remark), (0, 0, 0, 2)))
     parts.append(Text(""))
@@ -108,13 +113,13 @@ def _heading(comparison: Comparison) -> Text:
 
 
 def _check_lines(comparison: Comparison) -> list[RenderableType]:
-    lines: list[RenderableType] = []
+    grid = Table.grid(padding=(0, 2), pad_edge=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for check in comparison.checks:
-        line = verdict_text(check.verdict)
-        line.append("  ", style="default")
-        line.append(f"{cell(check.title)}: {cell(check.summary)}", style="default")
-        lines.append(Padding(line, (0, 0, 0, 2)))
-    return lines
+        words = Text(f"{cell(check.title)}: {cell(check.summary)}")
+        grid.add_row(verdict_text(check.verdict), words)
+    return [Padding(grid, (0, 0, 0, 2))] if comparison.checks else []
 
 
 def _choose_rows(table: pd.DataFrame, all_rows: bool) -> tuple[pd.DataFrame, str]:
@@ -147,8 +152,8 @@ def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int, box: "ri
     for row in rows.itertuples():
         table.add_row(
             Text(shorten(row_label(row), 3 * widest)),
-            format_number(row.reference),
-            format_number(row.candidate),
+            format_number(row.reference) or "missing",
+            format_number(row.candidate) or "missing",
             format_number(row.difference, 2),
             _digits(row.digits),
             tolerance_text(row.tolerance, row.unit),

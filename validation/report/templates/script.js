@@ -66,12 +66,14 @@
       first.append(badge);
       const place = element("th", "place", data.place[i]);
       place.scope = "row";
+      const reason = element("td", "reason", key.reason(i));
+      reason.title = key.reason(i);
       const digits = toNumber(data.digits[i]);
-      tr.append(first, element("td", "", key.quantity(i)), place,
+      tr.append(first, element("td", "quantity", key.quantity(i)), place,
         element("td", "number", show(data.reference[i], 8)), element("td", "number", show(data.candidate[i], 8)),
         element("td", "number", show(data.difference[i], 2)),
         element("td", "number", Number.isNaN(digits) ? "" : Number.isFinite(digits) ? digits.toFixed(1) : show(digits, 2)),
-        element("td", "number", show(data.scaled[i], 2)), element("td", "number", data.limit[i]), element("td", "reason", key.reason(i)));
+        element("td", "number", show(data.scaled[i], 2)), element("td", "number", data.limit[i]), reason);
       return tr;
     };
     const draw = () => {
