@@ -75,6 +75,8 @@ def package_version() -> str:
 
 def plain(value: Any) -> Any:
     """Any provenance or table value as JSON-able data; what JSON has no word for becomes its text."""
+    if value is pd.NA or value is pd.NaT:
+        return None
     if value is None or isinstance(value, (bool, str)):
         return str(value) if isinstance(value, str) else value
     if isinstance(value, Mapping):
@@ -98,8 +100,6 @@ def plain(value: Any) -> Any:
         return number
     if isinstance(value, (dt.date, dt.datetime, dt.time)):
         return value.isoformat()
-    if value is pd.NA or value is pd.NaT:
-        return None
     return str(value)
 
 

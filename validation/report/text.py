@@ -135,9 +135,13 @@ def _choose_rows(table: pd.DataFrame, all_rows: bool) -> tuple[pd.DataFrame, str
         remarks.append(f"{len(failed) - MOST_FAILURES:,} more failed rows")
     rest = table.loc[table.index.difference(failed.index).difference(main.index)]
     if len(rest):
-        tally = ", ".join(f"{count:,} {VERDICT_WORDS[verdict]}" for verdict, count in counts(rest).items())
+        tally = ", ".join(f"{count:,} {_plural(verdict, count)}" for verdict, count in counts(rest).items())
         remarks.append(f"{len(rest):,} more rows ({tally})")
     return shown, f"Not shown: {'; '.join(remarks)}." if remarks else ""
+
+
+def _plural(verdict: Verdict, count: int) -> str:
+    return VERDICT_WORDS[verdict].removesuffix("s") if count > 1 and verdict is Verdict.AGREES else VERDICT_WORDS[verdict]
 
 
 def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int, box: "rich_box.Box | None") -> Table:
