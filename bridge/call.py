@@ -1,0 +1,239 @@
+"""What the doors share: a model call as plain data, and R's conditions as Python's."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bridge.errors import BridgeError, DataError, RError, RWarning
+from bridge.formula import CONTRASTS, Formula, check_columns, parse, r_symbol
+from bridge.frames import column_names, frame_to_r
+from bridge.session import Reply
+
+__all__ = ["ModelCall", "describe", "emit", "explain"]
+
+_NA_ACTIONS = ("na.omit", "na.exclude", "na.fail", "na.pass")
+
+Vector = str | pd.Series | np.ndarray | Sequence[float]
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """A checked model call.
+
+    Attributes
+    ----------
+    formula : Formula
+    described : dict
+        Plain data for ``model_call`` of ``r_scripts/lme4.R``.
+    index : pandas.Index
+        The data's own index.
+    """
+
+    formula: Formula
+    described: dict[str, Any]
+    index: pd.Index
+
+
+def emit(reply: Reply, stacklevel: int = 3) -> None:
+    """Pass R's warnings on as :class:`~bridge.errors.RWarning`."""
+    for text in reply.warnings:
+        warnings.warn(text, RWarning, stacklevel=stacklevel)
+
+
+def describe(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    weights: Vector | None = None,
+    offset: Vector | None = None,
+    subset: Vector | None = None,
+    na_action: str = "na.omit",
+    contrasts: Mapping[str, Any] | None = None,
+    data_name: str | None = None,
+    check_response: bool = True,
+    require_response: bool = True,
+) -> ModelCall:
+    """Check a model call and describe it as plain data.
+
+    Parameters
+    ----------
+    formula, data, weights, offset, subset, na_action, contrasts, data_name
+        See :func:`bridge.lme4.lmer`.
+    check_response : bool
+        Whether the response must be numeric.
+    require_response : bool
+        Whether the formula needs a left-hand side.
+
+    Raises
+    ------
+    FormulaError, DataError
+    """
+    parsed = parse(formula, require_response=require_response)
+    names = column_names(data)
+    check_columns(parsed, names)
+    if data.shape[0] == 0:
+        raise DataError("the data have no rows")
+    if na_action not in _NA_ACTIONS:
+        raise DataError(f"na_action={na_action!r}; it is one of {', '.join(_NA_ACTIONS)}")
+    name = r_symbol(data.attrs.get("name", "data") if data_name is None else data_name)
+    wanted = set(names) if parsed.dot else set(parsed.names)
+    described: dict[str, Any] = {"formula": parsed.text, "data_name": name, "na_action": na_action}
+    extra: dict[str, pd.Series] = {}
+    for role, value in (("weights", weights), ("offset", offset), ("subset", subset)):
+        if value is None:
+            continue
+        if isinstance(value, str):
+            if value not in names:
+                raise DataError(f"{role}={value!r} names no column. Columns: {', '.join(names[:30])}")
+            wanted.add(value)
+            described[role] = value
+            column: pd.Series = data.iloc[:, names.index(value)]
+        else:
+            column = _vector(role, value, data)
+            symbol = _free_symbol(role, value, names, extra)
+            extra[symbol] = column
+            described[role] = symbol
+        if role == "subset":
+            if not pd.api.types.is_bool_dtype(column.dtype):
+                raise DataError("subset says for each row whether to use it: an array, Series or column of booleans")
+        elif not pd.api.types.is_numeric_dtype(column.dtype):
+            raise DataError(f"{role} must be numeric, not {column.dtype}")
+    if contrasts is not None:
+        described["contrasts"] = _contrasts(contrasts, names)
+    if check_response:
+        _check_response(parsed, data, names)
+    _check_finite(parsed, data, names, wanted)
+    frame = frame_to_r(data, wanted)
+    for symbol, column in extra.items():
+        sent = frame_to_r(column.to_frame(symbol))
+        frame["names"].append(symbol)
+        frame["columns"].extend(sent["columns"])
+    described["frame"] = frame
+    return ModelCall(parsed, described, data.index)
+
+
+def _vector(role: str, value: Any, data: pd.DataFrame) -> pd.Series:
+    if isinstance(value, pd.Series):
+        if not value.index.equals(data.index):
+            raise DataError(f"{role} is a Series whose index is not the data's; reindex it, or pass an array")
+        column = value.reset_index(drop=True)
+    else:
+        array = np.asarray(value)
+        if array.ndim != 1:
+            raise DataError(f"{role} has {array.ndim} dimensions; expected one value for each row")
+        column = pd.Series(array)
+    if len(column) != len(data):
+        raise DataError(f"{role} has {len(column)} values, the data have {len(data)} rows")
+    return column
+
+
+def _free_symbol(role: str, value: Any, names: list[str], extra: Mapping[str, Any]) -> str:
+    candidates = [str(value.name)] if isinstance(value, pd.Series) and isinstance(value.name, str) else []
+    for candidate in [*candidates, role, f".{role}", f".{role}_of_rows"]:
+        try:
+            r_symbol(candidate, role)
+        except DataError:
+            continue
+        if candidate not in names and candidate not in extra:
+            return candidate
+    raise DataError(f"the data have columns {role!r} and '.{role}'; rename one of them")
+
+
+def _contrasts(contrasts: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    described: dict[str, Any] = {}
+    for column, value in contrasts.items():
+        if column not in names:
+            raise DataError(f"contrasts names {column!r}, which is no column. Columns: {', '.join(names[:30])}")
+        if isinstance(value, str):
+            if value not in CONTRASTS:
+                raise DataError(
+                    f"contrasts[{column!r}]={value!r}; it is a matrix (levels x contrasts) or one of "
+                    f"{', '.join(sorted(CONTRASTS))}"
+                )
+            described[column] = value
+            continue
+        matrix = np.asarray(value, dtype=np.float64)
+        if matrix.ndim != 2:
+            raise DataError(f"contrasts[{column!r}] must be a matrix (levels x contrasts), not {matrix.ndim}-dimensional")
+        labels = [str(c) for c in value.columns] if isinstance(value, pd.DataFrame) else []
+        described[column] = {"values": matrix, "columns": labels or [str(i + 1) for i in range(matrix.shape[1])]}
+    return described
+
+
+def _plain_response(parsed: Formula) -> str | None:
+    name = parsed.response[1:-1] if parsed.response.startswith("`") else parsed.response
+    return name if name in parsed.names else None
+
+
+def _check_response(parsed: Formula, data: pd.DataFrame, names: list[str]) -> None:
+    response = _plain_response(parsed)
+    if response is None:
+        return
+    column = data.iloc[:, names.index(response)]
+    if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_complex_dtype(column.dtype):
+        objects = column.dtype == object and all(isinstance(x, (int, float)) for x in column.dropna())
+        if not objects:
+            raise DataError(
+                f"the response {response!r} is not numeric (dtype {column.dtype}); a linear mixed model needs numbers: "
+                "convert it with pd.to_numeric() or choose another response"
+            )
+    missing = int(column.isna().sum())
+    if missing == len(column):
+        raise DataError(f"the response {response!r} is missing in all {missing} rows")
+
+
+def _check_finite(parsed: Formula, data: pd.DataFrame, names: list[str], wanted: set[str]) -> None:
+    for name in names:
+        if name not in wanted:
+            continue
+        column = data.iloc[:, names.index(name)]
+        if pd.api.types.is_float_dtype(column.dtype):
+            infinite = int(np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan)).sum())
+            if infinite:
+                raise DataError(
+                    f"column {name!r} holds {infinite} infinite value{'s' if infinite > 1 else ''}; replace them by "
+                    "missing values (np.nan) or drop their rows"
+                )
+
+
+#: Refusals of R that have their cause in the data: part of R's message, and the fix.
+_REFUSALS = (
+    ("grouping factors must have > 1 sampled level", "a grouping factor has one level in the rows used: {levels}"),
+    ("number of levels of each grouping factor must be < number of observations", "there is a level for each row, so "
+     "the group effect and the residual cannot be told apart: {levels}"),
+    ("number of observations (", "more random effects than rows: {levels}"),
+    ("Response is constant", "the response has the same value in all rows used"),
+    ("0 (non-NA) cases", "no row is complete: every row has a missing value in a variable of the model{missing}"),
+    ("missing values in object", "na_action='na.fail' and there are missing values{missing}"),
+)  # fmt: skip
+
+
+def explain(error: RError, call: ModelCall, data: pd.DataFrame) -> BridgeError:
+    """Turn a refusal of R that has its cause in the data into a DataError that names column, level and fix.
+
+    Parameters
+    ----------
+    error : RError
+    call : ModelCall
+    data : pandas.DataFrame
+    """
+    for sign, cause in _REFUSALS:
+        if sign in error.message:
+            names = [str(column) for column in data.columns]
+            used = [name for name in names if name in call.formula.names]
+            complete = data[[c for c in data.columns if str(c) in used]].dropna()
+            levels = ", ".join(f"{name!r} has {complete[name].nunique()}" for name in used if name in complete)
+            gaps = {name: int(data.iloc[:, names.index(name)].isna().sum()) for name in used}
+            missing = ", ".join(f"{name!r} in {count}" for name, count in gaps.items() if count)
+            text = cause.format(
+                levels=f"distinct values in the {len(complete)} complete rows: {levels}",
+                missing=f" (missing: {missing}, of {len(data)} rows)" if missing else "",
+            )
+            result = DataError(f"{text}. R says: {error.message}")
+            result.__cause__ = error
+            return result
+    return error

@@ -1,0 +1,50 @@
+"""Data sets of R packages, as data frames."""
+
+import pandas as pd
+
+from bridge.frames import r_to_frame
+from bridge.session import default
+
+__all__ = ["load", "names"]
+
+
+def names(package: str) -> list[str]:
+    """Return the names of the data sets of an R package.
+
+    Parameters
+    ----------
+    package : str
+
+    Raises
+    ------
+    RPackageError
+        The package is not installed.
+    """
+    return list(default().call("dataset_names", package=package).value)
+
+
+def load(name: str, package: str = "mlmRev") -> pd.DataFrame:
+    """Return a data set of an R package; factors keep their levels in R's order.
+
+    Parameters
+    ----------
+    name : str
+        E.g. ``"sleepstudy"``.
+    package : str
+        E.g. ``"lme4"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``attrs["name"]`` is the data set's name: what R's printouts show as ``Data:``.
+
+    Raises
+    ------
+    DataError
+        No such data set (the message lists those that are there), or it is not a data frame.
+    RPackageError
+        The package is not installed.
+    """
+    frame = r_to_frame(default().call("dataset_load", name=name, package=package).value)
+    frame.attrs["name"] = name
+    return frame

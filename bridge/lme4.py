@@ -1,0 +1,555 @@
+"""``lme4``, live: ``lmer`` and all that R shows of its fits."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bridge.call import ModelCall, Vector, describe, emit, explain
+from bridge.errors import DataError, RError
+from bridge.frames import labels_to_index
+from bridge.session import Handle, Reply, default
+
+if TYPE_CHECKING:
+    import scipy.sparse
+    import xarray as xr
+
+__all__ = ["LFormula", "LmerFit", "Printed", "lFormula", "lmer", "lmerControl"]
+
+
+class Printed(str):
+    """Text as R prints it; shows itself as it is, in the console and in a notebook."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+#: Arguments of ``lme4::lmerControl``, R's dots written as ``_``.
+_CONTROL = {
+    name.replace(".", "_"): name
+    for name in (
+        "optimizer", "restart_edge", "boundary.tol", "calc.derivs", "use.last.params", "sparseX", "standardize.X",
+        "check.nobs.vs.rankZ", "check.nobs.vs.nlev", "check.nlev.gtreq.5", "check.nlev.gtr.1", "check.nobs.vs.nRE",
+        "check.rankX", "check.scaleX", "check.formula.LHS", "optCtrl",
+    )
+}  # fmt: skip
+
+
+def lmerControl(**options: Any) -> dict[str, Any]:
+    """Describe ``lme4::lmerControl(...)``.
+
+    Parameters
+    ----------
+    **options
+        R's arguments with ``_`` for dots (``calc_derivs=False``, ``optimizer="bobyqa"``,
+        ``optCtrl={"maxfun": 100000}``, ``check_rankX="ignore"``).
+
+    Returns
+    -------
+    dict
+        For the argument ``control`` of :func:`lmer`.
+
+    Raises
+    ------
+    DataError
+        An argument that ``lmerControl`` does not have, or a value that is not plain.
+    """
+    described = {}
+    for name, value in options.items():
+        if name not in _CONTROL:
+            raise DataError(f"lmerControl has no argument {name!r}; it has {', '.join(sorted(_CONTROL))}")
+        if isinstance(value, Mapping):
+            value = dict(value)
+            bad = {k: v for k, v in value.items() if not isinstance(v, (bool, int, float, str))}
+        else:
+            bad = {} if value is None or isinstance(value, (bool, int, float, str)) else {name: value}
+        if bad:
+            raise DataError(f"lmerControl: {bad} is not a number, string or truth value")
+        if value is not None:
+            described[_CONTROL[name]] = value
+    return described
+
+
+#: ``control="tight"``: see :func:`lmer`.
+TIGHT: dict[str, Any] = lmerControl(
+    optimizer="bobyqa", calc_derivs=False, optCtrl={"rhobeg": 2e-3, "rhoend": 1e-12, "maxfun": 200_000}
+)
+
+
+def _describe_lmer(
+    formula: str,
+    data: pd.DataFrame,
+    REML: bool,
+    control: str | Mapping[str, Any] | None,
+    start: Sequence[float] | np.ndarray | pd.Series | None,
+    **options: Any,
+) -> ModelCall:
+    call = describe(formula, data, **options)
+    if not isinstance(REML, (bool, np.bool_)):
+        raise DataError(f"REML is True or False, not {REML!r}")
+    call.described["REML"] = bool(REML)
+    if isinstance(control, str):
+        if control != "tight":
+            raise DataError(f'control={control!r}; it is None, "tight" or lmerControl(...)')
+        control = TIGHT
+    if control is not None:
+        unknown = set(control) - set(_CONTROL.values())
+        if unknown:
+            raise DataError(f"control is what lmerControl(...) returns; {', '.join(sorted(unknown))} is not in it")
+        call.described["control"] = dict(control)
+    if start is not None:
+        call.described["start"] = np.asarray(start, dtype=np.float64)
+    return call
+
+
+def lmer(
+    formula: str,
+    data: pd.DataFrame,
+    REML: bool = True,
+    control: str | Mapping[str, Any] | None = None,
+    start: Sequence[float] | np.ndarray | pd.Series | None = None,
+    weights: Vector | None = None,
+    offset: Vector | None = None,
+    subset: Vector | None = None,
+    na_action: str = "na.omit",
+    contrasts: Mapping[str, Any] | None = None,
+    data_name: str | None = None,
+    timeout: float | None = None,
+) -> "LmerFit":
+    """Fit a linear mixed model with R's ``lme4::lmer``.
+
+    Parameters
+    ----------
+    formula : str
+        R's formula, e.g. ``"course ~ 1 + female + (1 + female | school)"``.
+    data : pandas.DataFrame
+        Only the columns that the formula names are sent to R.
+    REML : bool
+        Restricted maximum likelihood (R's default), or maximum likelihood.
+    control : "tight" or what :func:`lmerControl` returns, optional
+        ``"tight"`` runs bobyqa with its stopping tolerances near machine precision.
+    start : array-like, optional
+        Starting value of θ.
+    weights, offset : str, array-like or Series, optional
+        A column's name, or one number for each row.
+    subset : str, array-like or Series of bool, optional
+        The rows to use.
+    na_action : str
+        ``"na.omit"``, ``"na.exclude"``, ``"na.fail"`` or ``"na.pass"``.
+    contrasts : mapping, optional
+        Column → ``"contr.sum"`` (and R's others) or a matrix.
+    data_name : str, optional
+        What R prints as ``Data:``; by default ``data.attrs["name"]``, or ``data``.
+    timeout : float, optional
+        Seconds.
+
+    Returns
+    -------
+    LmerFit
+
+    Raises
+    ------
+    FormulaError, DataError, RError, RPackageError, RNotFoundError, RTimeoutError, RCrashError
+    """
+    call = _describe_lmer(
+        formula, data, REML, control, start, weights=weights, offset=offset, subset=subset, na_action=na_action,
+        contrasts=contrasts, data_name=data_name,
+    )  # fmt: skip
+    session = default()
+    try:
+        reply = session.call("lme4_lmer", described=call.described, timeout=timeout)
+    except RError as error:
+        raise explain(error, call, data) from error.__cause__
+    emit(reply)
+    return LmerFit(reply, session.keep(reply.value["handle"]), call.index)
+
+
+def _series(vector: Mapping[str, Any], name: str | None = None) -> pd.Series:
+    return pd.Series(np.asarray(vector["values"], dtype=np.float64), index=_labels(vector["names"]), name=name)
+
+
+def _labels(names: Sequence[str]) -> pd.Index:
+    return pd.Index(list(names), dtype="str")
+
+
+def _frame(matrix: Mapping[str, Any], index: pd.Index | None = None) -> pd.DataFrame:
+    values = np.asarray(matrix["values"], dtype=np.float64)
+    rows = _labels(matrix["rows"]) if index is None else index
+    return pd.DataFrame(values.reshape(len(rows), -1).copy(), index=rows, columns=_labels(matrix["columns"]))
+
+
+def _sparse(described: Mapping[str, Any]) -> "scipy.sparse.csc_array":
+    from scipy.sparse import csc_array
+
+    shape = tuple(int(extent) for extent in described["shape"])
+    return csc_array(
+        (np.asarray(described["values"], dtype=np.float64), described["indices"], described["pointers"]), shape=shape
+    )
+
+
+def _flist(described: Mapping[str, Any], index: pd.Index) -> pd.DataFrame:
+    columns = {
+        group: pd.Categorical.from_codes(np.asarray(f["codes"], dtype=np.intp) - 1, categories=_labels(f["levels"]))
+        for group, f in zip(described["groups"], described["factors"], strict=True)
+    }
+    return pd.DataFrame(columns, index=index)
+
+
+def _term_names(groups: Sequence[str]) -> list[str]:
+    """Make the names of terms unique as R prints them: ``school``, ``school.1``."""
+    seen: dict[str, int] = {}
+    names = []
+    for group in groups:
+        count = seen.get(group, 0)
+        seen[group] = count + 1
+        names.append(group if count == 0 else f"{group}.{count}")
+    return names
+
+
+def _varcorr(described: Mapping[str, Any]) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "grp": pd.array(described["grp"], dtype="str"),
+            "var1": pd.array(described["var1"], dtype="str"),
+            "var2": pd.array(described["var2"], dtype="str"),
+            "vcov": np.asarray(described["vcov"], dtype=np.float64),
+            "sdcor": np.asarray(described["sdcor"], dtype=np.float64),
+        }
+    )
+    return frame
+
+
+class LmerFit:
+    """A fit of ``lme4::lmer``; meets ``validation.contract.LinearMixedFit``.
+
+    The main results were read when the model was fitted and outlive the R process; the rest is asked of R when
+    wanted, and raises :class:`~bridge.errors.HandleError` where that R has ended.
+    """
+
+    def __init__(self, reply: Reply, handle: Handle, index: pd.Index) -> None:
+        self._x: dict[str, Any] = reply.value
+        self._handle = handle
+        self._index = index
+        self._warnings = reply.warnings
+        self._messages = reply.messages
+        self._output = reply.output
+        self._cache: dict[str, Any] = {}
+        self._devfun: Handle | None = None
+
+    def __repr__(self) -> str:
+        return str(self._x["print"])
+
+    # -- conditions --------------------------------------------------------------------------------------------
+
+    @property
+    def formula(self) -> str:
+        """The formula as R deparses it."""
+        return str(self._x["formula"])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """R's warnings while fitting."""
+        return self._warnings
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """R's messages while fitting."""
+        return self._messages
+
+    @property
+    def output(self) -> str:
+        """What R printed while fitting."""
+        return self._output
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time that R took for the fit, measured in R: ``user``, ``system``, ``elapsed``."""
+        return dict(zip(("user", "system", "elapsed"), map(float, self._x["seconds"]), strict=True))
+
+    @property
+    def data_index(self) -> pd.Index:
+        """The data's labels of the rows used."""
+        return labels_to_index(self._x["positions"], self._index)
+
+    # -- estimates ---------------------------------------------------------------------------------------------
+
+    def fixef(self) -> pd.Series:
+        """``fixef(m)``."""
+        return _series(self._x["fixef"])
+
+    def vcov(self) -> pd.DataFrame:
+        """``vcov(m)``."""
+        return _frame(self._x["vcov"])
+
+    def coef_table(self) -> pd.DataFrame:
+        """``coef(summary(m))``."""
+        return _frame(self._x["coef_table"])
+
+    def VarCorr(self) -> pd.DataFrame:
+        """``as.data.frame(VarCorr(m))``."""
+        return _varcorr(self._x["VarCorr"])
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """``ranef(m)``: grouping factor → level × effect."""
+        return {group: _frame(matrix) for group, matrix in self._x["ranef"].items()}
+
+    def ranef_condVar(self) -> "dict[str, xr.DataArray]":
+        """``attr(ranef(m, condVar = TRUE)[[g]], "postVar")`` as (level, effect, effect2)."""
+        import xarray as xr
+
+        described = self._ask("lme4_condVar")
+        return {
+            group: xr.DataArray(
+                np.array(item["values"]),
+                dims=("level", "effect", "effect2"),
+                coords={"level": item["levels"], "effect": item["effects"], "effect2": item["effects"]},
+            )
+            for group, item in described.items()
+        }
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """``coef(m)``: grouping factor → level × coefficient."""
+        return {group: _frame(matrix) for group, matrix in self._ask("lme4_coef").items()}
+
+    def sigma(self) -> float:
+        """``sigma(m)``."""
+        return float(self._x["sigma"])
+
+    # -- the objective -----------------------------------------------------------------------------------------
+
+    def logLik(self) -> float:
+        """``logLik(m)``."""
+        return float(self._x["logLik"])
+
+    @property
+    def npar(self) -> int:
+        """``attr(logLik(m), "df")``."""
+        return int(self._x["npar"])
+
+    def deviance(self) -> float:
+        """``deviance(m)``: for a REML fit the REML criterion, with R's warning."""
+        if not self.isREML():
+            return float(self._x["criterion"])
+        reply = self._handle.session.call("lme4_deviance", fit=self._handle)
+        emit(reply)
+        return float(reply.value)
+
+    def REMLcrit(self) -> float:
+        """``REMLcrit(m)``; R refuses where the fit is not REML."""
+        if self.isREML():
+            return float(self._x["criterion"])
+        return float(self._ask("lme4_REMLcrit"))
+
+    def AIC(self) -> float:
+        """``AIC(m)``."""
+        return float(self._x["AIC"])
+
+    def BIC(self) -> float:
+        """``BIC(m)``."""
+        return float(self._x["BIC"])
+
+    def df_residual(self) -> int:
+        """``df.residual(m)``."""
+        return int(self._x["df_residual"])
+
+    def nobs(self) -> int:
+        """``nobs(m)``."""
+        return int(self._x["nobs"])
+
+    def ngrps(self) -> pd.Series:
+        """``ngrps(m)``."""
+        described = self._x["ngrps"]
+        return pd.Series(np.asarray(described["values"], dtype=np.int64), index=_labels(described["names"]))
+
+    def isREML(self) -> bool:
+        """``isREML(m)``."""
+        return bool(self._x["isREML"])
+
+    def isSingular(self, tol: float = 1e-4) -> bool:
+        """``isSingular(m, tol)``."""
+        return bool(self._ask("lme4_isSingular", tol=float(tol)))
+
+    def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> Any:
+        """Lme4's deviance function (ML deviance or REML criterion) at any θ; does not disturb the fit.
+
+        Parameters
+        ----------
+        theta : array-like, shape (k,) or (points, k)
+
+        Returns
+        -------
+        float, or ndarray of shape (points,)
+        """
+        values = np.asarray(theta, dtype=np.float64)
+        length = len(self._x["theta"]["values"])
+        if values.shape[-1:] != (length,) or values.ndim > 2:
+            raise DataError(f"theta has shape {values.shape}; this model's theta has {length} elements")
+        if not np.isfinite(values).all():
+            raise DataError("theta holds values that are not finite")
+        if self._devfun is None or not self._devfun.alive:
+            session = self._handle.session
+            self._devfun = session.keep(session.call("lme4_devfun", fit=self._handle).value)
+        result = self._devfun.session.call(
+            "lme4_objective", devfun=self._devfun, theta=np.atleast_2d(values)
+        ).value
+        return float(result[0]) if values.ndim == 1 else np.asarray(result)
+
+    @property
+    def optinfo(self) -> dict[str, Any]:
+        """How the optimizer ended (``m@optinfo``).
+
+        ``optimizer``, ``feval``, ``conv`` (its return code), ``message``, ``lme4_codes`` and ``lme4_messages``
+        (``checkConv``), ``warnings``, ``gradient`` and ``Hessian`` at the optimum (None where not computed), ``theta``.
+        """
+        return dict(self._x["optinfo"])
+
+    # -- rows --------------------------------------------------------------------------------------------------
+
+    def _rows(self, described: Mapping[str, Any]) -> pd.Series:
+        index = labels_to_index(described["positions"], self._index)
+        return pd.Series(np.array(described["values"], dtype=np.float64), index=index)
+
+    def fitted(self) -> pd.Series:
+        """``fitted(m)``, with the data's index."""
+        return self._rows(self._x["fitted"])
+
+    def residuals(self, type: str = "response", scaled: bool = False) -> pd.Series:  # noqa: A002
+        """``residuals(m, type, scaled)``, with the data's index."""
+        if type == "response" and not scaled:
+            return self._rows(self._x["residuals"])
+        return self._rows(self._ask("lme4_residuals", type=type, scaled=bool(scaled)))
+
+    # -- pieces ------------------------------------------------------------------------------------------------
+
+    def getME(self, name: str) -> Any:
+        """``getME(m, name)``; see ``validation.contract`` for the shapes.
+
+        Raises
+        ------
+        RError
+            R knows no such piece.
+        """
+        if name == "theta":
+            return _series(self._x["theta"])
+        if name == "lower":
+            return pd.Series(np.array(self._x["lower"]), index=_labels(self._x["theta"]["names"]))
+        if name in ("beta", "fixef"):
+            return self.fixef()
+        if name == "cnms":
+            cnms = self._x["cnms"]
+            names = _term_names(cnms["groups"])
+            return {term: list(effects) for term, effects in zip(names, cnms["effects"], strict=True)}
+        described = self._ask("lme4_getME", name=name)
+        index = self.data_index
+        if name == "flist":
+            return _flist(described, index)
+        return self._piece(described, name, index)
+
+    def _piece(self, described: Mapping[str, Any], name: str, index: pd.Index) -> Any:
+        kind, value = described["kind"], described["value"]
+        if kind == "sparse":
+            return _sparse(value)
+        if kind == "matrix":
+            if name == "X":
+                return _frame(value, index)
+            array = np.array(value["values"])
+            return array.ravel() if name in ("u", "b") else array
+        if kind == "vector":
+            numbers = np.array(value["values"], dtype=np.float64)
+            if name in ("y", "mu"):
+                return pd.Series(numbers, index=index)
+            return float(numbers[0]) if numbers.size == 1 and name not in ("u", "b") else numbers
+        if kind == "list":
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            return {key: self._piece(item, name, index) for key, item in items}
+        return value
+
+    # -- text --------------------------------------------------------------------------------------------------
+
+    def summary(self) -> Printed:
+        """R's own ``summary(m)``, as printed."""
+        return Printed(self._x["summary"])
+
+    # -- R -----------------------------------------------------------------------------------------------------
+
+    def _ask(self, function: str, **args: Any) -> Any:
+        """Ask R for more about the fit; answers are kept."""
+        key = repr((function, sorted(args.items())))
+        if key not in self._cache:
+            reply = self._handle.session.call(function, fit=self._handle, **args)
+            emit(reply, stacklevel=4)
+            self._cache[key] = reply.value
+        return self._cache[key]
+
+
+class LFormula:
+    """What ``lme4::lFormula`` makes of a formula and data, without fitting.
+
+    Attributes
+    ----------
+    formula : str
+    y : Series
+    X : DataFrame
+        Rows used × coefficients.
+    Z : scipy.sparse CSC array
+    cnms : dict
+        Term → list of effects.
+    flist : DataFrame
+        Grouping factors as categoricals.
+    theta : Series
+        Starting values, named.
+    lower : Series
+        Lower bounds of θ.
+    weights, offset : ndarray or None
+    dropped : tuple of str
+        Columns dropped for rank deficiency.
+    warnings, messages : tuple of str
+    """
+
+    def __init__(self, reply: Reply, index: pd.Index) -> None:
+        x = reply.value
+        rows = labels_to_index(x["positions"], index)
+        self.formula = str(x["formula"])
+        self.y = pd.Series(np.array(x["y"]), index=rows)
+        self.X = _frame(x["X"], rows)
+        self.Z = _sparse(x["Z"])
+        self.cnms = dict(zip(_term_names(x["cnms"]["groups"]), map(list, x["cnms"]["effects"]), strict=True))
+        self.flist = _flist(x["flist"], rows)
+        self.theta = _series(x["theta"])
+        self.lower = pd.Series(np.array(x["lower"]), index=self.theta.index)
+        self.weights = np.array(x["weights"]) if len(x["weights"]) else None
+        self.offset = np.array(x["offset"]) if len(x["offset"]) else None
+        self.dropped = tuple(x["dropped"])
+        self.warnings, self.messages = reply.warnings, reply.messages
+
+
+def lFormula(
+    formula: str,
+    data: pd.DataFrame,
+    REML: bool = True,
+    control: str | Mapping[str, Any] | None = None,
+    weights: Vector | None = None,
+    offset: Vector | None = None,
+    subset: Vector | None = None,
+    na_action: str = "na.omit",
+    contrasts: Mapping[str, Any] | None = None,
+) -> LFormula:
+    """``lme4::lFormula``: the design of a model without the fit. Parameters as in :func:`lmer`.
+
+    Raises
+    ------
+    FormulaError, DataError, RError
+    """
+    call = _describe_lmer(
+        formula, data, REML, control, None, weights=weights, offset=offset, subset=subset, na_action=na_action,
+        contrasts=contrasts,
+    )  # fmt: skip
+    try:
+        reply = default().call("lme4_lFormula", described=call.described)
+    except RError as error:
+        raise explain(error, call, data) from error.__cause__
+    emit(reply)
+    return LFormula(reply, call.index)

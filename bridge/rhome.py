@@ -1,0 +1,102 @@
+"""Where R is: ``R_HOME``, then ``R`` on the PATH, then the usual places."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bridge.errors import RNotFoundError
+
+__all__ = ["find_r_home", "install_hint", "worker_environment"]
+
+_USUAL_PLACES = (
+    "/usr/lib/R",
+    "/usr/lib64/R",
+    "/usr/local/lib/R",
+    "/usr/local/lib64/R",
+    "/opt/R/current/lib/R",
+    "/Library/Frameworks/R.framework/Resources",
+    "/opt/homebrew/lib/R",
+)
+
+
+def _looks_like_r(home: Path) -> bool:
+    return (home / "bin" / "R").is_file() or (home / "bin" / "R.exe").is_file()
+
+
+def install_hint() -> str:
+    """Return the command that installs R with the packages on this platform."""
+    if sys.platform == "darwin":
+        return "brew install r && Rscript -e 'install.packages(c(\"lme4\", \"rstanarm\", \"mlmRev\"))'"
+    if "CONDA_PREFIX" in os.environ:
+        return "conda install -c conda-forge r-base r-lme4 r-rstanarm r-mlmrev"
+    if shutil.which("apt-get"):
+        sudo = "" if hasattr(os, "geteuid") and os.geteuid() == 0 else "sudo "
+        return f"{sudo}apt-get install -y r-base-dev r-cran-lme4 r-cran-rstanarm r-cran-mlmrev"
+    return "install R (https://www.r-project.org), then in R: install.packages(c('lme4', 'rstanarm', 'mlmRev'))"
+
+
+def find_r_home() -> str:
+    """Return R's home directory.
+
+    Raises
+    ------
+    RNotFoundError
+        Where ``R_HOME`` is set but holds no R, or no R is found at all.
+    """
+    configured = os.environ.get("R_HOME")
+    if configured:
+        if _looks_like_r(Path(configured)):
+            return configured
+        raise RNotFoundError(
+            f"R_HOME is set to {configured!r}, but there is no bin/R in it. Unset R_HOME to let R be found on the "
+            "PATH, or set it to what the command `R RHOME` prints."
+        )
+    executable = shutil.which("R")
+    if executable:
+        try:
+            found = subprocess.run(
+                [executable, "RHOME"], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL, check=False
+            )
+            lines = [line.strip() for line in found.stdout.splitlines() if line.strip()]
+            if lines and _looks_like_r(Path(lines[-1])):
+                return lines[-1]
+        except (OSError, subprocess.TimeoutExpired):
+            pass  # a broken R on the PATH: look in the usual places
+    for place in _USUAL_PLACES:
+        if _looks_like_r(Path(place)):
+            return place
+    raise RNotFoundError(
+        "R was not found: R_HOME is not set, there is no working R on the PATH, nor in the usual places. "
+        f"Run: {install_hint()}"
+    )
+
+
+def worker_environment(r_home: str, threads: int = 1) -> dict[str, str]:
+    """Return the environment of the R process.
+
+    The locale is fixed, whatever the user's: UTF-8 characters, strings sorted by code point (so
+    ``factor(c("b", "A"))`` has the levels ``A``, ``b`` on every machine), English messages; the time zone is UTC.
+    BLAS and OpenMP get ``threads`` threads.
+
+    Parameters
+    ----------
+    r_home : str
+    threads : int
+    """
+    env = dict(os.environ)
+    for name in [name for name in env if name.startswith("LC_")] + ["LANG", "LANGUAGE"]:
+        env.pop(name, None)
+    utf8 = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
+    env.update(LANG=utf8, LC_CTYPE=utf8, LC_MESSAGES=utf8, LC_COLLATE="C", LC_NUMERIC="C", LANGUAGE="en", TZ="UTC")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"):
+        env[name] = str(threads)
+    env["R_HOME"] = r_home
+    library = "DYLD_FALLBACK_LIBRARY_PATH" if sys.platform == "darwin" else "LD_LIBRARY_PATH"
+    env[library] = os.pathsep.join(filter(None, [str(Path(r_home) / "lib"), env.get(library)]))
+    # rpy2 asks nothing at the console and R must not start its own helpers.
+    env["PYTHONIOENCODING"] = "utf-8"
+    env.pop("R_PROFILE", None)
+    env.pop("R_PROFILE_USER", None)
+    return env

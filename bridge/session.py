@@ -1,0 +1,543 @@
+"""Sessions: one R process each, called like a function.
+
+R is started in a process of its own on the first call. A session is thread-safe (calls take turns), survives the
+death of its R (the call that met it raises :class:`~bridge.errors.RCrashError`; the next starts a fresh R), and
+belongs to the process that made it: after ``os.fork`` the child starts its own R.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Self
+
+from bridge.errors import (
+    BridgeError,
+    DataError,
+    FormulaError,
+    HandleError,
+    RCrashError,
+    RError,
+    RPackageError,
+    Rpy2Error,
+    RTimeoutError,
+)
+from bridge.rhome import find_r_home, install_hint, worker_environment
+
+__all__ = ["Handle", "Reply", "Session", "close_default", "default", "use"]
+
+#: Seconds that R has to stop its work after an interrupt before its process is ended.
+_GRACE = 5.0
+
+_BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bridge.worker import main; main(int(sys.argv[2]))"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a call to R gave.
+
+    Attributes
+    ----------
+    value : object
+        Plain data: None, bool, int, float, str, lists, dicts and numpy arrays.
+    warnings, messages : tuple of str
+        R's, in the order in which they came.
+    output : str
+        What R printed.
+    """
+
+    value: Any
+    warnings: tuple[str, ...]
+    messages: tuple[str, ...]
+    output: str
+
+
+class Handle:
+    """An R object that stays in the R process; freed with this Python object.
+
+    Attributes
+    ----------
+    session : Session
+    """
+
+    __slots__ = ("__weakref__", "_epoch", "_identity", "session")
+
+    def __init__(self, session: "Session", identity: int) -> None:
+        self.session = session
+        self._identity = identity
+        self._epoch = session._epoch
+        weakref.finalize(self, session._free, identity, self._epoch).atexit = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether the R process that holds the object still runs."""
+        return self.session._owns(self._epoch)
+
+    @property
+    def identity(self) -> int:
+        """The number under which R keeps the object.
+
+        Raises
+        ------
+        HandleError
+            Where the R process that held it has ended.
+        """
+        if not self.alive:
+            raise HandleError(
+                "The R process that held this object has ended (it crashed, was closed or timed out, or this is a "
+                "forked process). What was already read from it stays available; for more, fit the model again."
+            )
+        return self._identity
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an R object's handle cannot be pickled or copied: it belongs to one R process")
+
+
+class _Process:
+    """One R process, its pipe, and the thread that reads from it."""
+
+    def __init__(self, threads: int, startup_timeout: float) -> None:
+        env = worker_environment(find_r_home(), threads)
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        ours, theirs = Pipe()
+        with theirs:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-c", _BOOTSTRAP, json.dumps([os.path.abspath(p) for p in sys.path]), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self.log,
+                stderr=self.log,
+                env=env,
+                # A session of its own: Ctrl-C in the terminal reaches us alone, and R's own children end with it.
+                start_new_session=True,
+            )
+        self.connection: Connection = ours
+        self.inbox: queue.Queue[tuple] = queue.Queue()
+        threading.Thread(target=self._read, name="bridge-replies", daemon=True).start()
+        try:
+            first = self.inbox.get(timeout=startup_timeout)
+        except queue.Empty:
+            self.kill()
+            raise RTimeoutError(f"R did not start within {startup_timeout:g} s") from None
+        except BaseException:
+            self.kill()
+            raise
+        if first[0] != "ready":
+            tail = self.log_tail()
+            self.kill()
+            raise _startup_error(first, tail)
+        self.information: dict[str, Any] = first[1]
+
+    def _read(self) -> None:
+        while True:
+            try:
+                self.inbox.put(self.connection.recv())
+            except (EOFError, OSError):
+                self.inbox.put(("gone",))
+                return
+
+    def log_tail(self) -> str:
+        with contextlib.suppress(OSError, ValueError):
+            self.log.seek(0)
+            return self.log.read()[-2000:].decode("utf-8", "replace").strip()
+        return ""
+
+    def kill(self) -> int | None:
+        """End the process and its children; return its exit status."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.popen.wait(timeout=10)
+        self.connection.close()
+        return self.popen.returncode
+
+    def forget(self) -> None:
+        """Let go of a process that belongs to our parent (after a fork): close our copy of the pipe only."""
+        with contextlib.suppress(OSError):
+            self.connection.close()
+        self.popen.returncode = 0  # not our child: Popen must not wait for it
+
+
+def _startup_error(first: tuple, log: str) -> BridgeError:
+    kind, text = (first[1], first[2]) if first[0] == "failed" else ("exit", log or "the process ended at once")
+    if "rpy2" in text and kind in ("ModuleNotFoundError", "ImportError"):
+        if kind == "ModuleNotFoundError":
+            return Rpy2Error(
+                f"rpy2 is not installed for {sys.executable} ({text}). "
+                "Run: pip install 'rpy2-rinterface==3.6.5' 'rpy2-robjects==3.6.4' (newer releases need R >= 4.5)"
+            )
+        return Rpy2Error(f"rpy2 could not be loaded: {text}. `mlmparity doctor` says what does not fit.")
+    if "R_getVar" in text or "undefined symbol" in text or "cannot load library" in text:
+        return Rpy2Error(
+            f"the installed rpy2 does not fit the R that is there: {text}. For R before 4.5 run: "
+            "pip install 'rpy2-rinterface==3.6.5' 'rpy2-robjects==3.6.4'"
+        )
+    return RCrashError(f"R could not be started ({kind}: {text}). {log}".strip())
+
+
+def _error_of(answer: dict[str, Any]) -> BridgeError:
+    """Turn R's condition into ours; our own R code signals its errors with our classes."""
+    classes = answer.get("classes") or []
+    message, call = answer["message"], answer.get("call")
+    if "bridge_package_error" in classes:
+        data = answer["data"]
+        command = install_hint() if data["command"] is None else data["command"]
+        return RPackageError(data["package"], data["found"], data["needed"], command)
+    if "bridge_formula_error" in classes:
+        return FormulaError(message)
+    if "bridge_data_error" in classes:
+        return DataError(message)
+    if "bridge_handle_error" in classes:
+        return HandleError(message)
+    return RError(message, call, classes)
+
+
+class Session:
+    """One R process, started at the first call.
+
+    Parameters
+    ----------
+    threads : int
+        Threads for R's BLAS and OpenMP.
+    startup_timeout : float
+        Seconds that R has to start.
+
+    Examples
+    --------
+    >>> with Session() as r:
+    ...     r.call("r_information").value["R"]
+    '4.2.2'
+    """
+
+    def __init__(self, *, threads: int = 1, startup_timeout: float = 120.0) -> None:
+        self._threads = threads
+        self._startup_timeout = startup_timeout
+        self._process: _Process | None = None
+        self._epoch = 0
+        self._pid = os.getpid()
+        self._turn = threading.Lock()
+        self._freed: deque[tuple[int, int]] = deque()
+        self._calls = 0
+        self._closed = False
+        _sessions.add(self)
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of R, or None where none runs."""
+        process = self._process
+        return process.popen.pid if process is not None and self._pid == os.getpid() else None
+
+    @property
+    def information(self) -> dict[str, Any]:
+        """R's version, platform, BLAS and locale (starts R)."""
+        with self._turn:
+            return dict(self._running().information)
+
+    def close(self) -> None:
+        """End R. Handles to its objects become unusable; a later call is an error."""
+        self._closed = True
+        self._stop()
+
+    def restart(self) -> None:
+        """End R and let the next call start a fresh one."""
+        self._stop()
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and self._pid == os.getpid():
+            self._epoch += 1
+            process.kill()
+
+    def _after_fork(self) -> None:
+        # The pipe belongs to the parent; a lock may be held by a thread that does not exist here.
+        self._turn = threading.Lock()
+        process, self._process = self._process, None
+        self._epoch += 1
+        self._freed.clear()
+        self._pid = os.getpid()
+        if process is not None:
+            process.forget()
+
+    def _owns(self, epoch: int) -> bool:
+        return epoch == self._epoch and self._process is not None
+
+    def _free(self, identity: int, epoch: int) -> None:
+        # Runs from the garbage collector, perhaps in the middle of a call: only note it.
+        self._freed.append((identity, epoch))
+
+    def _running(self) -> _Process:
+        if self._closed:
+            raise BridgeError("this R session is closed; make a new bridge.session.Session()")
+        if self._process is not None and self._process.popen.poll() is not None:
+            self._stop()
+        if self._process is None:
+            self._process = _Process(self._threads, self._startup_timeout)
+        return self._process
+
+    # -- calls -------------------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        function: str,
+        /,
+        *,
+        timeout: float | None = None,
+        progress: Callable[[str], object] | None = None,
+        progress_file: str | None = None,
+        **args: Any,
+    ) -> Reply:
+        """Call a function that ``r_scripts/*.R`` defines.
+
+        Parameters
+        ----------
+        function : str
+            Its name.
+        timeout : float, optional
+            Seconds; afterwards the work is interrupted.
+        progress : callable, optional
+            Called with each line that R prints while it works.
+        progress_file : str, optional
+            A file to which R writes its progress; its lines are passed to ``progress`` too.
+        **args
+            Plain data (None, bool, int, float, str, list, dict, numpy array) and :class:`Handle`.
+
+        Returns
+        -------
+        Reply
+
+        Raises
+        ------
+        RError
+            R stopped with an error (or one of our own, e.g. FormulaError, DataError, RPackageError).
+        RTimeoutError
+            Not finished in time.
+        RCrashError
+            R's process ended; the next call starts a fresh one.
+        KeyboardInterrupt
+            Ctrl-C: R's work is stopped, and the next call works.
+        """
+        plain = _plain(args, self)
+        if self._pid != os.getpid():
+            self._after_fork()
+        with self._turn:
+            process = self._running()
+            self._calls += 1
+            identity = self._calls
+            freed = self._take_freed()
+            sent = False
+            finished = False
+            try:
+                try:
+                    process.connection.send(("call", identity, function, plain, freed))
+                except OSError:
+                    raise self._crashed(process) from None
+                sent = True
+                answer = self._wait(process, identity, timeout, progress, progress_file)
+                finished = True
+            except RCrashError:
+                finished = True
+                raise
+            finally:
+                if not finished:
+                    # A time-out, Ctrl-C, or an error in the progress callback: stop R's work, keep R if it obeys.
+                    self._interrupt(process, identity if sent else None)
+        if not answer["ok"]:
+            error = _error_of(answer)
+            error.warnings = tuple(answer.get("warnings") or ())  # type: ignore[attr-defined]
+            raise error
+        return Reply(
+            answer["value"], tuple(answer["warnings"] or ()), tuple(answer["messages"] or ()), answer.get("output", "")
+        )
+
+    def keep(self, identity: int) -> Handle:
+        """Wrap the number of an R object that our R code keeps into a handle."""
+        return Handle(self, identity)
+
+    def live_handles(self) -> int:
+        """Number of R objects kept in the R process."""
+        return int(self.call("count_handles").value)
+
+    def _take_freed(self) -> list[int]:
+        freed = []
+        while self._freed:
+            identity, epoch = self._freed.popleft()
+            if epoch == self._epoch:
+                freed.append(identity)
+        return freed
+
+    def _wait(
+        self,
+        process: _Process,
+        identity: int,
+        timeout: float | None,
+        progress: Callable[[str], object] | None,
+        progress_file: str | None,
+    ) -> dict[str, Any]:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        lines = _Lines(progress)
+        with contextlib.ExitStack() as stack:
+            tail = None
+            if progress_file is not None and progress is not None:
+                tail = stack.enter_context(open(progress_file, encoding="utf-8", errors="replace"))
+            while True:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise RTimeoutError(f"R did not finish within {timeout:g} s; its work was stopped")
+                wait = min(0.1 if tail else 1.0, 1.0 if left is None else left)
+                try:
+                    message = process.inbox.get(timeout=wait)
+                except queue.Empty:
+                    # Forked chains hold the pipe open, so its end alone does not tell that R is gone.
+                    message = ("nothing",) if process.popen.poll() is None else ("gone",)
+                if tail is not None:
+                    lines.feed(tail.read())
+                if message[0] == "result" and message[1] == identity:
+                    return message[2]
+                if message[0] == "output" and message[1] == identity:
+                    lines.feed(message[2])
+                if message[0] == "gone":
+                    raise self._crashed(process)
+
+    def _crashed(self, process: _Process) -> RCrashError:
+        log = process.log_tail()
+        self._epoch += 1
+        self._process = None
+        status = process.kill()
+        how = f"exit status {status}"
+        if status is not None and status < 0:
+            with contextlib.suppress(ValueError):
+                how = f"killed by {signal.Signals(-status).name}"
+        return RCrashError(
+            f"The R process ended in the middle of its work ({how}); R objects that it held are lost. "
+            "The next call starts a fresh R." + (f" It last said: {log}" if log else "")
+        )
+
+    def _interrupt(self, process: _Process, identity: int | None) -> None:
+        """Stop R's work: politely, by R's own interrupt; after a while, or at a second Ctrl-C, by ending R."""
+        obeyed = False
+        try:
+            if identity is not None:
+                process.connection.send(("interrupt", identity))
+                deadline = time.monotonic() + _GRACE
+                while not obeyed and (left := deadline - time.monotonic()) > 0:
+                    message = process.inbox.get(timeout=left)
+                    if message[0] == "gone":
+                        break
+                    obeyed = message[0] == "result" and message[1] == identity
+        except (queue.Empty, OSError):
+            pass
+        finally:
+            if not obeyed:
+                self._stop()
+
+
+class _Lines:
+    """Cuts R's output into lines for a progress callback."""
+
+    def __init__(self, callback: Callable[[str], object] | None) -> None:
+        self._callback = callback
+        self._rest = ""
+
+    def feed(self, text: str) -> None:
+        if self._callback is None or not text:
+            return
+        *lines, self._rest = (self._rest + text).replace("\r", "\n").split("\n")
+        for line in lines:
+            if line.strip():
+                self._callback(line)
+
+
+def _plain(value: Any, session: Session) -> Any:
+    if isinstance(value, Handle):
+        if value.session is not session:
+            raise HandleError("this R object belongs to another R session")
+        return {"handle": value.identity}
+    if isinstance(value, dict):
+        return {key: _plain(item, session) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, session) for item in value]
+    return value
+
+
+_sessions: "weakref.WeakSet[Session]" = weakref.WeakSet()
+_default: Session | None = None
+_default_lock = threading.Lock()
+_local = threading.local()
+
+
+def default() -> Session:
+    """Return the session that the doors use: that of the innermost :func:`use`, or one started on the first call."""
+    chosen = getattr(_local, "session", None)
+    if chosen is not None:
+        return chosen
+    global _default
+    with _default_lock:
+        if _default is None or _default._closed:
+            _default = Session()
+        return _default
+
+
+def close_default() -> None:
+    """End the default session's R (a later call starts a new one)."""
+    global _default
+    with _default_lock:
+        session, _default = _default, None
+    if session is not None:
+        session.close()
+
+
+@contextlib.contextmanager
+def use(session: Session) -> Iterator[Session]:
+    """Let the doors (``bridge.lme4`` and the others) use ``session`` inside the ``with`` block, in this thread.
+
+    Parameters
+    ----------
+    session : Session
+    """
+    before = getattr(_local, "session", None)
+    _local.session = session
+    try:
+        yield session
+    finally:
+        _local.session = before
+
+
+def _close_all() -> None:
+    for session in list(_sessions):
+        session.close()
+
+
+def _after_fork_in_child() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()
+    for session in list(_sessions):
+        session._after_fork()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

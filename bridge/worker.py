@@ -1,0 +1,242 @@
+"""The process that embeds R: the only module that imports rpy2.
+
+Started by :mod:`bridge.session` with one end of a private socket pair. The main thread runs R, one call after the
+other; a second thread reads requests, so that an interrupt reaches R in the middle of a call, and so that the
+process ends at once when its parent does. R's console output is collected and never touches the pipe.
+
+Messages in: ``("call", id, function, args, freed)``, ``("interrupt", id)``. Messages out: ``("ready", info)`` or
+``("failed", kind, text)``, then ``("result", id, reply)`` and ``("output", id, text)``.
+"""
+
+import contextlib
+import importlib.resources
+import os
+import queue
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+__all__ = ["main"]
+
+#: The R files that make up the bridge, in the order in which they are read.
+R_FILES = (
+    "conditions.R",
+    "handles.R",
+    "packages.R",
+    "formula.R",
+    "frames.R",
+    "datasets.R",
+    "stats.R",
+    "lme4.R",
+    "rstanarm.R",
+)
+
+_INT_MAX = 2**31 - 1
+_NA_INT = -(2**31)
+
+
+class _Converter:
+    """Plain Python and numpy data to R vectors and back. ``scalar`` is an R attribute set by our R code."""
+
+    def __init__(self, ri: Any, rlib: Any) -> None:
+        self.ri = ri
+        self.set_dim = ri.baseenv["dim<-"]
+        self.get_dim = ri.baseenv["dim"]
+        self.rlib = rlib
+        # rpy2's own get_attrib() looks attributes up by a string where R wants a symbol, and finds none.
+        self.scalar_symbol = rlib.Rf_install(b"scalar")
+
+    def to_r(self, value: Any) -> Any:
+        ri = self.ri
+        if value is None:
+            return ri.NULL
+        if isinstance(value, (bool, np.bool_)):
+            return ri.BoolSexpVector([bool(value)])
+        if isinstance(value, (int, np.integer)):
+            number = int(value)
+            return ri.IntSexpVector([number]) if abs(number) <= _INT_MAX else ri.FloatSexpVector([float(number)])
+        if isinstance(value, (float, np.floating)):
+            return ri.FloatSexpVector([float(value)])
+        if isinstance(value, str):
+            return ri.StrSexpVector([value])
+        if isinstance(value, np.ndarray):
+            return self._array_to_r(value)
+        if isinstance(value, dict):
+            result = ri.ListSexpVector([self.to_r(item) for item in value.values()])
+            result.names = ri.StrSexpVector([str(key) for key in value])
+            return result
+        if isinstance(value, (list, tuple)):
+            if value and all(item is None or isinstance(item, str) for item in value):
+                return ri.StrSexpVector([ri.NA_Character if item is None else item for item in value])
+            return ri.ListSexpVector([self.to_r(item) for item in value])
+        raise TypeError(f"cannot send a {type(value).__name__} to R")
+
+    def _array_to_r(self, array: np.ndarray) -> Any:
+        ri = self.ri
+        flat = array.ravel(order="F")
+        if array.dtype.kind == "b":
+            vector_type, flat = ri.BoolSexpVector, np.ascontiguousarray(flat, dtype=np.int32)
+        elif array.dtype.kind in "iu" and (not flat.size or (flat.max() <= _INT_MAX and flat.min() >= _NA_INT)):
+            vector_type, flat = ri.IntSexpVector, np.ascontiguousarray(flat, dtype=np.int32)
+        elif array.dtype.kind in "iuf":
+            vector_type, flat = ri.FloatSexpVector, np.ascontiguousarray(flat, dtype=np.float64)
+        else:
+            raise TypeError(f"cannot send an array of dtype {array.dtype} to R")
+        vector = vector_type.from_memoryview(memoryview(flat)) if flat.size else vector_type([])
+        if array.ndim > 1:
+            vector = self.set_dim(vector, ri.IntSexpVector(array.shape))
+        return vector
+
+    def to_python(self, value: Any) -> Any:
+        ri = self.ri
+        kind = value.typeof
+        if kind == ri.RTYPES.NILSXP:
+            return None
+        if kind == ri.RTYPES.VECSXP:
+            items = [self.to_python(item) for item in value]
+            names = value.names
+            if names.typeof == ri.RTYPES.STRSXP:
+                keys = [str(name) for name in names]
+                if len(set(keys)) != len(keys):
+                    raise TypeError("R returned a list with duplicated names")
+                return dict(zip(keys, items, strict=True))
+            return items
+        if kind == ri.RTYPES.STRSXP:
+            strings = [None if item is ri.NA_Character else str(item) for item in value]
+            return strings[0] if self._is_scalar(value) else strings
+        if kind in (ri.RTYPES.REALSXP, ri.RTYPES.INTSXP, ri.RTYPES.LGLSXP):
+            array = np.array(value.memoryview(), copy=True) if len(value) else np.empty(0)
+            array = array.astype(np.float64 if kind == ri.RTYPES.REALSXP else np.int32, copy=False)
+            if self._is_scalar(value):
+                if kind == ri.RTYPES.REALSXP:
+                    return float(array[0])
+                if array[0] == _NA_INT:
+                    return None
+                return bool(array[0]) if kind == ri.RTYPES.LGLSXP else int(array[0])
+            if kind == ri.RTYPES.LGLSXP and not (array == _NA_INT).any():
+                array = array.astype(np.bool_)
+            dim = self.get_dim(value)
+            if dim.typeof != ri.RTYPES.NILSXP:
+                array = array.reshape(tuple(int(extent) for extent in dim), order="F")
+            return array
+        raise TypeError(f"R returned a {kind.name}, which is not plain data")
+
+    def _is_scalar(self, value: Any) -> bool:
+        return self.rlib.Rf_getAttrib(value.__sexp__._cdata, self.scalar_symbol) != self.rlib.R_NilValue
+
+
+class _Worker:
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.requests: queue.SimpleQueue[tuple] = queue.SimpleQueue()
+        self.current: int | None = None
+        self.state = threading.Lock()
+        self.output: list[str] = []
+        self.rlib: Any = None
+
+    def read(self) -> None:
+        """Take requests off the pipe; runs in its own thread while R works in the main one."""
+        while True:
+            try:
+                message = self.connection.recv()
+            except (EOFError, OSError):
+                os._exit(0)  # the parent is gone: R's work has no reader
+            if message[0] == "interrupt":
+                with self.state:
+                    if self.current == message[1] and self.rlib is not None:
+                        self.rlib.R_interrupts_pending = 1
+            else:
+                self.requests.put(message)
+
+    def start_r(self) -> Any:
+        import rpy2.rinterface as ri
+        from rpy2.rinterface_lib import callbacks, embedded, openrlib
+
+        ffi = openrlib.ffi
+        embedded.set_initoptions(
+            ("mlmparity", "--quiet", "--no-save", "--no-restore", "--no-site-file", "--no-init-file")  # type: ignore[arg-type]
+        )
+        callbacks.consolewrite_print = self._write
+        callbacks.consolewrite_warnerror = self._write
+        callbacks.showmessage = self._write
+        callbacks.consoleread = lambda prompt: "\n"
+        # Not interactive, as Rscript is not: nothing may ask the user or open a browser.
+        ri.initr(interactive=False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # rpy2 has just taken it
+        # R runs it at each check for interrupts, in forked chains too, where no Python code may run.
+        openrlib.rlib.ptr_R_ProcessEvents = ffi.NULL
+        self.rlib = openrlib.rlib
+        return ri
+
+    def _write(self, text: str) -> None:
+        self.output.append(text)
+        with self.state:
+            current = self.current
+        if current is not None:
+            self.connection.send(("output", current, text))
+
+    def serve(self) -> None:
+        try:
+            ri = self.start_r()
+        except BaseException as error:
+            self.connection.send(("failed", type(error).__name__, str(error)))
+            return
+        convert = _Converter(ri, self.rlib)
+        try:
+            home = ri.baseenv["new.env"](parent=ri.baseenv["asNamespace"](ri.StrSexpVector(["stats"])))
+            source = ri.evalr(
+                "function(text, name, env) {"
+                " for (e in parse(text = text, keep.source = FALSE, encoding = 'UTF-8')) eval(e, env); NULL }"
+            )
+            folder = importlib.resources.files("r_scripts")
+            for name in R_FILES:
+                source(ri.StrSexpVector([folder.joinpath(name).read_text(encoding="utf-8")]), ri.StrSexpVector([name]), home)
+            dispatch = home["dispatch"]
+            info = convert.to_python(home["r_information"]())
+        except BaseException as error:
+            self.connection.send(("failed", type(error).__name__, "".join(self.output) + str(error)))
+            return
+        self.connection.send(("ready", info))
+        while True:
+            _, identity, function, args, freed = self.requests.get()
+            self.output.clear()
+            try:
+                arguments = convert.to_r(args)
+                freed_ids = convert.to_r(list(freed))
+                with self.state:
+                    self.rlib.R_interrupts_pending = 0
+                    self.current = identity
+                try:
+                    reply = dispatch(ri.StrSexpVector([function]), arguments, freed_ids)
+                finally:
+                    with self.state:
+                        self.current = None
+                        self.rlib.R_interrupts_pending = 0
+                answer = convert.to_python(reply)
+                del reply, arguments
+            except BaseException as error:
+                answer = {"ok": False, "message": f"{type(error).__name__}: {error}", "call": None, "classes": ["bridge"]}
+            answer["output"] = "".join(self.output)
+            with contextlib.suppress(OSError):
+                self.connection.send(("result", identity, answer))
+
+
+def main(descriptor: int) -> None:
+    """Serve R on the socket ``descriptor`` until the other end closes.
+
+    Parameters
+    ----------
+    descriptor : int
+        File descriptor of our end of the socket pair.
+    """
+    # Ctrl-C is the parent's to handle; it asks us by message, so that one key press arrives once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker = _Worker(Connection(descriptor))
+    threading.Thread(target=worker.read, name="bridge-requests", daemon=True).start()
+    worker.serve()
+    sys.stdout.flush()
+    os._exit(0)

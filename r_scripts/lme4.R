@@ -1,0 +1,239 @@
+# lme4: fits, and everything that Python asks of them.
+
+# Arguments of a call that Python gave; absent ones stay absent, so that R's printouts show the user's call.
+model_call <- function(verb, described, extra = list()) {
+  data <- frame_in(described$frame)
+  home <- call_home(described$package, described$verbs, described$data_name, data)
+  formula <- as_checked_formula(described$formula, names(data), home)
+  args <- list(formula = formula_language(formula), data = as.name(described$data_name))
+  for (name in c("weights", "offset", "subset")) {
+    if (!is.null(described[[name]])) args[[name]] <- as.name(described[[name]])
+  }
+  if (!is.null(described$na_action) && described$na_action != "na.omit") {
+    args$na.action <- as.name(described$na_action)
+  }
+  if (!is.null(described$contrasts)) args$contrasts <- contrasts_in(described$contrasts)
+  list(call = as.call(c(list(as.name(verb)), args, extra)), home = home)
+}
+
+# The call holds the formula as plain language, as it does when a user types it.
+formula_language <- function(formula) {
+  attributes(formula) <- NULL
+  formula
+}
+
+contrasts_in <- function(described) {
+  lapply(described, function(x) {
+    if (is.list(x)) {
+      return(matrix(as.double(x$values), nrow(x$values), ncol(x$values), dimnames = list(NULL, unlist(x$columns))))
+    }
+    x
+  })
+}
+
+# lmerControl(...) as a call, from plain data.
+control_call <- function(verb, described) {
+  as_argument <- function(x) {
+    if (is.list(x)) as.call(c(list(quote(list)), lapply(x, as_argument))) else x
+  }
+  as.call(c(list(as.name(verb)), lapply(described, as_argument)))
+}
+
+lmer_extra <- function(described) {
+  extra <- list()
+  if (!isTRUE(described$REML)) extra$REML <- FALSE
+  if (!is.null(described$control)) extra$control <- control_call("lmerControl", described$control)
+  if (!is.null(described$start)) extra$start <- as.double(described$start)
+  extra
+}
+
+lme4_lmer <- function(described) {
+  need("lme4")
+  described$package <- "lme4"
+  described$verbs <- c("lmer", "lmerControl")
+  built <- model_call("lmer", described, lmer_extra(described))
+  seconds <- system.time(fit <- eval(built$call, built$home))
+  c(lme4_extract(fit), list(handle = keep(fit), seconds = as.double(seconds)[1:3]))
+}
+
+# The same call without the fit: y, X, Z, theta's names.
+lme4_lFormula <- function(described) {
+  need("lme4")
+  described$package <- "lme4"
+  described$verbs <- c("lFormula", "lmerControl")
+  built <- model_call("lFormula", described, lmer_extra(described))
+  pieces <- eval(built$call, built$home)
+  re <- pieces$reTrms
+  fr <- pieces$fr
+  names(re$theta) <- theta_names(re$cnms)
+  list(
+    formula = scalar(one_line(pieces$formula)),
+    positions = positions_of(row.names(fr)),
+    y = as.double(stats::model.response(fr)),
+    X = matrix_out(pieces$X), Z = sparse_out(Matrix::t(re$Zt)),
+    cnms = cnms_out(re$cnms), flist = flist_out(re$flist), theta = vector_out(re$theta), lower = as.double(re$lower),
+    weights = as.double(stats::model.weights(fr)), offset = as.double(stats::model.offset(fr)),
+    dropped = as.character(names(attr(pieces$X, "col.dropped"))),
+    contrasts = contrasts_out(attr(pieces$X, "contrasts"))
+  )
+}
+
+# names of theta as lme4 has them (lme4:::mkPfun, default separator)
+theta_names <- function(cnms) {
+  unlist(lapply(seq_along(cnms), function(i) {
+    effects <- cnms[[i]]
+    pairs <- expand.grid(effects, effects, stringsAsFactors = FALSE)
+    pairs <- pairs[lower.tri(diag(length(effects)), diag = TRUE), ]
+    paste(names(cnms)[i], ifelse(pairs[[1L]] == pairs[[2L]], pairs[[1L]], paste(pairs[[1L]], pairs[[2L]], sep = ".")), sep = ".")
+  }))
+}
+
+contrasts_out <- function(x) {
+  lapply(x, function(item) if (is.character(item)) scalar(item) else matrix_out(as.matrix(item)))
+}
+
+sparse_out <- function(x) {
+  x <- methods::as(x, "CsparseMatrix")
+  x <- methods::as(x, "generalMatrix")
+  list(values = as.double(x@x), indices = x@i, pointers = x@p, shape = dim(x))
+}
+
+cnms_out <- function(cnms) list(groups = as.character(names(cnms)), effects = lapply(unname(cnms), function(x) I(as.character(x))))
+
+flist_out <- function(flist) {
+  list(
+    groups = as.character(names(flist)), assign = as.integer(attr(flist, "assign")),
+    factors = lapply(unname(as.list(flist)), function(f) list(codes = as.integer(f), levels = as.character(levels(f))))
+  )
+}
+
+# ranef() or coef(): a list of data frames.
+group_frames_out <- function(frames) {
+  lapply(stats::setNames(seq_along(frames), names(frames)), function(i) matrix_out(as.matrix(frames[[i]])))
+}
+
+varcorr_out <- function(fit) {
+  v <- as.data.frame(lme4::VarCorr(fit))
+  list(
+    grp = as.character(v$grp), var1 = as.character(v$var1), var2 = as.character(v$var2),
+    vcov = as.double(v$vcov), sdcor = as.double(v$sdcor)
+  )
+}
+
+optinfo_out <- function(fit) {
+  info <- fit@optinfo
+  number <- function(x) if (is.null(x) || !length(x)) NULL else as.double(x)
+  codes <- unlist(info$conv$lme4$code)
+  list(
+    optimizer = scalar(as.character(info$optimizer)[1L]),
+    feval = scalar(as.integer(info$feval %||% NA)[1L]),
+    conv = scalar(as.integer(unlist(info$conv$opt) %||% 0L)[1L]),
+    message = if (length(info$message)) scalar(paste(info$message, collapse = "; ")),
+    lme4_codes = as.integer(codes), lme4_messages = as.character(unlist(info$conv$lme4$messages)),
+    warnings = as.character(unlist(lapply(info$warnings, function(w) if (is.character(w)) w else conditionMessage(w)))),
+    gradient = number(info$derivs$gradient),
+    Hessian = if (!is.null(info$derivs$Hessian)) unname(as.matrix(info$derivs$Hessian)),
+    theta = number(info$val)
+  )
+}
+
+lme4_extract <- function(fit) {
+  fr <- stats::model.frame(fit)
+  reml <- lme4::isREML(fit)
+  ll <- stats::logLik(fit)
+  summarized <- summary(fit)
+  fitted <- stats::fitted(fit)
+  residuals <- stats::residuals(fit)
+  list(
+    formula = scalar(one_line(stats::formula(fit))),
+    fixef = vector_out(lme4::fixef(fit)), vcov = matrix_out(as.matrix(stats::vcov(fit))),
+    coef_table = matrix_out(stats::coef(summarized)),
+    VarCorr = varcorr_out(fit), ranef = group_frames_out(lme4::ranef(fit, condVar = FALSE)),
+    sigma = scalar(stats::sigma(fit)), logLik = scalar(as.double(ll)), npar = scalar(as.integer(attr(ll, "df"))),
+    AIC = scalar(stats::AIC(fit)), BIC = scalar(stats::BIC(fit)), df_residual = scalar(as.integer(stats::df.residual(fit))),
+    nobs = scalar(as.integer(stats::nobs(fit))),
+    ngrps = list(names = names(lme4::ngrps(fit)), values = as.integer(lme4::ngrps(fit))),
+    isREML = scalar(reml), criterion = scalar(as.double(if (reml) lme4::REMLcrit(fit) else stats::deviance(fit))),
+    positions = positions_of(row.names(fr)),
+    fitted = list(values = as.double(fitted), positions = positions_of(names(fitted))),
+    residuals = list(values = as.double(residuals), positions = positions_of(names(residuals))),
+    theta = vector_out(lme4::getME(fit, "theta")), lower = as.double(lme4::getME(fit, "lower")),
+    cnms = cnms_out(lme4::getME(fit, "cnms")), optinfo = optinfo_out(fit),
+    summary = scalar(printed(print(summarized))), print = scalar(printed(print(fit)))
+  )
+}
+
+lme4_coef <- function(fit) group_frames_out(stats::coef(fit))
+
+# Conditional variances: level x effect x effect for each factor; between terms of one factor R gives none (NA).
+lme4_condVar <- function(fit) {
+  random <- lme4::ranef(fit, condVar = TRUE)
+  lapply(random, function(frame) {
+    variances <- attr(frame, "postVar")
+    if (is.list(variances)) {
+      sizes <- vapply(variances, function(v) dim(v)[1L], 1L)
+      whole <- array(NA_real_, c(sum(sizes), sum(sizes), nrow(frame)))
+      ends <- cumsum(sizes)
+      for (i in seq_along(variances)) {
+        at <- seq(ends[i] - sizes[i] + 1L, ends[i])
+        whole[at, at, ] <- variances[[i]]
+      }
+      variances <- whole
+    }
+    list(values = unname(aperm(variances, c(3L, 1L, 2L))), levels = row.names(frame), effects = as.character(names(frame)))
+  })
+}
+
+lme4_deviance <- function(fit) scalar(stats::deviance(fit))
+lme4_REMLcrit <- function(fit) scalar(lme4::REMLcrit(fit))
+lme4_isSingular <- function(fit, tol) scalar(lme4::isSingular(fit, tol = tol))
+
+lme4_residuals <- function(fit, type, scaled) {
+  x <- stats::residuals(fit, type = type, scaled = scaled)
+  list(values = as.double(x), positions = positions_of(names(x)))
+}
+
+lme4_getME <- function(fit, name) {
+  if (name == "flist") {
+    return(flist_out(lme4::getME(fit, "flist")))
+  }
+  if (name == "cnms") {
+    return(cnms_out(lme4::getME(fit, "cnms")))
+  }
+  if (name == "ALL") bridge_stop("bridge_data_error", "ask getME() for one piece at a time")
+  x <- lme4::getME(fit, name)
+  plain_out(x, name)
+}
+
+# A number, vector, matrix or sparse matrix, told apart for Python.
+plain_out <- function(x, name) {
+  if (methods::is(x, "sparseMatrix") || methods::is(x, "diagonalMatrix")) {
+    return(list(kind = scalar("sparse"), value = sparse_out(x)))
+  }
+  if (is.matrix(x) || methods::is(x, "Matrix")) {
+    return(list(kind = scalar("matrix"), value = matrix_out(as.matrix(x))))
+  }
+  if (is.numeric(x) || is.logical(x)) {
+    return(list(kind = scalar("vector"), value = vector_out(x)))
+  }
+  if (is.character(x)) {
+    return(list(kind = scalar("strings"), value = as.character(x)))
+  }
+  if (is.list(x)) {
+    return(list(kind = scalar("list"), value = lapply(x, plain_out, name = name)))
+  }
+  bridge_stop("bridge_data_error", "getME(fit, \"", name, "\") is a ", class(x)[1L], ", which has no counterpart in Python")
+}
+
+# The deviance function of the same call, built apart from the fit.
+lme4_devfun <- function(fit) {
+  call <- fit@call
+  call$devFunOnly <- TRUE
+  call$start <- NULL
+  keep(eval(call, environment(stats::formula(fit))))
+}
+
+lme4_objective <- function(devfun, theta) {
+  theta <- as.matrix(theta)
+  vapply(seq_len(nrow(theta)), function(i) devfun(theta[i, ]), 0)
+}

@@ -1,0 +1,30 @@
+# R packages: loaded when first needed, with a clear error where one is missing or too old.
+
+# Oldest versions that this bridge is written for.
+minimum_versions <- c(
+  lme4 = "1.1-27", mlmRev = "1.0-7", rstanarm = "2.21.1", rstan = "2.21.1", Matrix = "1.2-18",
+  loo = "2.4.0", lmerTest = "3.1-0", pbkrtest = "0.5"
+)
+
+need <- function(package) {
+  needed <- if (package %in% names(minimum_versions)) minimum_versions[[package]] else "0"
+  found <- tryCatch(as.character(utils::packageVersion(package)), error = function(e) NULL)
+  if (is.null(found) || utils::compareVersion(found, needed) < 0) {
+    bridge_stop(
+      "bridge_package_error", "R package ", package, " is missing or too old",
+      data = list(
+        package = scalar(package), found = if (!is.null(found)) scalar(found), needed = scalar(needed),
+        command = scalar(sprintf("Rscript -e 'chooseCRANmirror(ind = 1); install.packages(\"%s\")'", package))
+      )
+    )
+  }
+  suppressPackageStartupMessages(loadNamespace(package))
+  invisible(TRUE)
+}
+
+package_versions <- function(packages) {
+  lapply(stats::setNames(packages, packages), function(p) {
+    found <- tryCatch(as.character(utils::packageVersion(p)), error = function(e) NULL)
+    if (!is.null(found)) scalar(found)
+  })
+}

@@ -1,0 +1,203 @@
+# rstanarm: stan_lmer, and everything that Python asks of its fits.
+
+prior_functions <- c(
+  "normal", "student_t", "cauchy", "hs", "hs_plus", "laplace", "lasso", "product_normal", "exponential", "decov", "lkj",
+  "default_prior_intercept", "default_prior_coef"
+)
+
+# A prior that Python describes as list(dist, args), as a call.
+prior_call <- function(described) {
+  if (!(described$dist %in% prior_functions)) bridge_stop("bridge_data_error", "unknown prior ", described$dist)
+  if (described$dist %in% c("default_prior_intercept", "default_prior_coef")) {
+    return(as.call(list(as.name(described$dist), quote(gaussian()))))
+  }
+  # as.vector: numbers without attributes, printed in the call as a user would write them
+  as.call(c(list(as.name(described$dist)), lapply(described$args, as.vector)))
+}
+
+rstanarm_stan_lmer <- function(described) {
+  need("rstanarm")
+  # rstanarm finds its methods and Rcpp modules only when rstan's namespace is loaded and Rcpp's is attached to it.
+  suppressPackageStartupMessages(requireNamespace("rstan"))
+  described$package <- "rstanarm"
+  described$verbs <- c("stan_lmer", "stan_glmer", prior_functions)
+  extra <- list()
+  for (name in names(described$priors)) {
+    prior <- described$priors[[name]]
+    extra[name] <- list(if (length(prior)) prior_call(prior))
+  }
+  for (name in names(described$options)) extra[[name]] <- described$options[[name]]
+  control <- described$control
+  if (length(control)) extra$control <- as.call(c(list(quote(list)), control))
+  built <- model_call("stan_lmer", described, extra)
+  shown <- built$call
+
+  # What is not the user's own call: the sampler's files.
+  diagnostics <- NULL
+  if (isTRUE(described$unconstrained)) {
+    diagnostics <- tempfile("chain", fileext = ".csv")
+    built$call$diagnostic_file <- diagnostics
+    on.exit(unlink(diagnostic_files(diagnostics)), add = TRUE)
+  }
+  built$call$refresh <- as.integer(described$refresh)
+  # R's console output of forked chains goes to a file, which Python follows: no chain touches the parent's pipe.
+  console <- file(if (is.null(described$progress_file)) nullfile() else described$progress_file, open = "at")
+  depth <- sink.number()
+  sink(console)
+  sink(console, type = "message")
+  unsink <- function() {
+    sink(type = "message")
+    while (sink.number() > depth) sink()
+    close(console)
+  }
+  seconds <- tryCatch(
+    system.time(fit <- eval(built$call, built$home)),
+    finally = unsink()
+  )
+  # rstan leaves an empty object behind where sampling could not start
+  if (!length(fit$stanfit@sim)) bridge_stop("bridge_data_error", "rstan drew no samples")
+  fit$call <- shown
+  attr(fit, "unconstrained") <- if (!is.null(diagnostics)) read_unconstrained(diagnostics, described$options$chains)
+  c(stan_extract(fit), list(handle = keep(fit), seconds = as.double(seconds)))
+}
+
+diagnostic_files <- function(path) {
+  c(path, list.files(dirname(path), paste0("^", sub("\\.csv$", "", basename(path)), "_[0-9]+\\.csv$"), full.names = TRUE))
+}
+
+# Unconstrained draws from Stan's diagnostic files: at most `most` a chain, evenly spaced.
+read_unconstrained <- function(path, chains, most = 100L) {
+  parts <- lapply(seq_len(chains), function(chain) {
+    file <- if (chains == 1L && file.exists(path)) path else sub("\\.csv$", paste0("_", chain, ".csv"), path)
+    if (!file.exists(file)) {
+      return(NULL)
+    }
+    lines <- readLines(file)
+    lines <- lines[nzchar(lines) & substr(lines, 1L, 1L) != "#"]
+    header <- strsplit(lines[1L], ",", fixed = TRUE)[[1L]]
+    rows <- lines[-1L]
+    rows <- rows[unique(round(seq(1, length(rows), length.out = min(most, length(rows)))))]
+    values <- matrix(as.double(unlist(strsplit(rows, ",", fixed = TRUE))), ncol = length(header), byrow = TRUE)
+    first <- match("energy__", header) + 1L
+    upars <- seq(first, length.out = (length(header) - first + 1L) / 3L)
+    list(names = header[upars], values = values[, upars, drop = FALSE], lp = values[, 1L])
+  })
+  parts <- parts[!vapply(parts, is.null, TRUE)]
+  if (!length(parts)) {
+    return(NULL)
+  }
+  list(
+    names = parts[[1L]]$names, values = do.call(rbind, lapply(parts, `[[`, "values")),
+    lp = unlist(lapply(parts, `[[`, "lp"))
+  )
+}
+
+stan_extract <- function(fit) {
+  stanfit <- fit$stanfit
+  draws <- as.array(stanfit)
+  sampler <- rstan::get_sampler_params(stanfit, inc_warmup = FALSE)
+  sampler_names <- colnames(sampler[[1L]])
+  diagnostics <- rstan::summary(stanfit)$summary
+  frame <- fit$glmod$fr
+  elapsed <- rstan::get_elapsed_time(stanfit)
+  fitted <- stats::fitted(fit)
+  list(
+    formula = scalar(one_line(stats::formula(fit))),
+    parameters = dimnames(draws)$parameters, draws = array(as.double(draws), dim(draws)),
+    default_columns = colnames(as.matrix(fit)),
+    sampler_names = sampler_names,
+    sampler = array(
+      as.double(unlist(lapply(sampler, function(m) m[, sampler_names, drop = FALSE]))),
+      c(nrow(sampler[[1L]]), length(sampler_names), length(sampler))
+    ),
+    elapsed = matrix(as.double(elapsed), nrow(elapsed)),
+    Rhat = as.double(diagnostics[dimnames(draws)$parameters, "Rhat"]),
+    n_eff = as.double(diagnostics[dimnames(draws)$parameters, "n_eff"]),
+    fixef = vector_out(lme4::fixef(fit)), ranef = group_frames_out(lme4::ranef(fit)),
+    coef = group_frames_out(stats::coef(fit)), VarCorr = varcorr_out(fit), sigma = scalar(stats::sigma(fit)),
+    se = vector_out(rstanarm::se(fit)), nobs = scalar(as.integer(stats::nobs(fit))),
+    ngrps = list(names = names(lme4::ngrps(fit)), values = as.integer(lme4::ngrps(fit))),
+    vcov = matrix_out(as.matrix(stats::vcov(fit))),
+    positions = positions_of(row.names(frame)), y = as.double(fit$y),
+    fitted = as.double(fitted), cnms = cnms_out(fit$glmod$reTrms$cnms),
+    num_upars = scalar(as.integer(rstan::get_num_upars(stanfit))),
+    seeds = as.character(unlist(lapply(stanfit@stan_args, function(a) a$seed))),
+    control = control_out(stanfit), summary = scalar(printed(print(summary(fit)))), print = scalar(printed(print(fit)))
+  )
+}
+
+control_out <- function(stanfit) {
+  args <- stanfit@stan_args[[1L]]
+  list(
+    iter = scalar(as.integer(args$iter)), warmup = scalar(as.integer(args$warmup)), thin = scalar(as.integer(args$thin)),
+    chains = scalar(length(stanfit@stan_args)), adapt_delta = scalar(as.double(args$control$adapt_delta %||% 0.8)),
+    max_treedepth = scalar(as.integer(args$control$max_treedepth %||% 10L)),
+    versions = package_versions(c("rstanarm", "rstan", "StanHeaders"))
+  )
+}
+
+# The columns that R's as.matrix() picks, by name.
+stan_columns <- function(fit, pars, regex_pars) {
+  colnames(as.matrix(fit, pars = unlist(pars), regex_pars = unlist(regex_pars)))
+}
+
+stan_summary <- function(fit, pars, regex_pars, probs, digits) {
+  s <- summary(fit, pars = unlist(pars), regex_pars = unlist(regex_pars), probs = as.double(probs), digits = digits)
+  list(table = matrix_out(unclass(s)[, , drop = FALSE]), text = scalar(printed(print(s))))
+}
+
+stan_print <- function(fit, digits, detail) scalar(printed(print(fit, digits = digits, detail = detail)))
+
+stan_prior_summary <- function(fit, digits, name) {
+  s <- rstanarm::prior_summary(fit, digits = digits)
+  attr(s, "model_name") <- name
+  simple <- function(x) {
+    if (is.null(x)) NULL else if (is.list(x)) lapply(x, simple) else if (is.character(x)) as.character(x) else as.double(x)
+  }
+  list(text = scalar(printed(print(s))), values = simple(unclass(s)[names(s)]))
+}
+
+stan_interval <- function(fit, prob, pars, regex_pars) {
+  matrix_out(rstanarm::posterior_interval(fit, prob = prob, pars = unlist(pars), regex_pars = unlist(regex_pars)))
+}
+
+# rstan::log_prob and its gradient: Jacobian included, constants as rstan keeps them.
+stan_log_prob <- function(fit, upars) {
+  stanfit <- fit$stanfit
+  vapply(seq_len(nrow(upars)), function(i) {
+    as.double(rstan::log_prob(stanfit, upars[i, ], adjust_transform = TRUE, gradient = FALSE))
+  }, 0)
+}
+
+stan_grad_log_prob <- function(fit, upars) {
+  stanfit <- fit$stanfit
+  t(vapply(seq_len(nrow(upars)), function(i) {
+    as.double(rstan::grad_log_prob(stanfit, upars[i, ], adjust_transform = TRUE))
+  }, as.double(upars[1L, ])))
+}
+
+stan_unconstrained <- function(fit) attr(fit, "unconstrained")
+
+stan_rows <- function(fit, what, newdata, seed, draws, re_form_na) {
+  args <- list(object = fit)
+  if (!is.null(newdata)) args$newdata <- frame_in(newdata)
+  if (!is.null(draws)) args$draws <- draws
+  if (isTRUE(re_form_na)) args$re.form <- NA
+  if (what == "posterior_predict" || !is.null(draws)) args$seed <- seed
+  verb <- switch(what,
+    posterior_predict = rstanarm::posterior_predict, posterior_epred = rstanarm::posterior_epred,
+    posterior_linpred = rstanarm::posterior_linpred
+  )
+  value <- with_seed(seed, do.call(verb, args))
+  list(values = matrix(as.double(value), nrow(value)), rows = positions_of(colnames(value)))
+}
+
+stan_log_lik <- function(fit) {
+  value <- rstanarm::log_lik(fit)
+  matrix(as.double(value), nrow(value))
+}
+
+stan_loo <- function(fit) {
+  value <- rstanarm::loo(fit)
+  list(estimates = matrix_out(value$estimates), pareto_k = as.double(loo::pareto_k_values(value)), text = scalar(printed(print(value))))
+}

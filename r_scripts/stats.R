@@ -1,0 +1,1 @@
+# Plain R: linear models and model matrices.
