@@ -104,7 +104,7 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "row_count": len(table),
         "failed_count": len(failed),
         "counts": [(_badge(v), n) for v, n in counts(table).items()],
-        "quantities": [(q, quantity_words(q)) for q in dict.fromkeys(ordered["quantity"])],
+        "quantities": list(dict.fromkeys(quantity_words(q) for q in ordered["quantity"])),
         "static_rows": rows[:STATIC_ROWS],
         "data": _inline_json(_packed(ordered)),
         "plots": [
@@ -157,19 +157,21 @@ def _row(row: Any) -> dict[str, Any]:
 
 
 def _packed(table: pd.DataFrame) -> dict[str, Any]:
-    """The table for the page's script: texts that repeat are stored once."""
+    """The table for the page's script: texts that repeat are stored once, numbers as precisely as they are shown."""
     packed: dict[str, Any] = {"n": len(table)}
-    for name in ("quantity", "unit", "reason"):
-        codes, uniques = pd.factorize(table[name])
-        texts = [str(text) for text in uniques]
+    texts = {
+        "quantity": [quantity_words(quantity) for quantity in table["quantity"]],
+        "place": [label_parts(r.group, r.term, r.term2, r.level) for r in table.itertuples()],
+        "reason": list(table["reason"]),
+        "limit": [tolerance_text(r.tolerance, r.unit) for r in table.itertuples()],
+        "verdict": [str(verdict) for verdict in table["verdict"]],
+    }
+    for name, values in texts.items():
+        codes, uniques = pd.factorize(np.array(values, dtype=object))
         packed[name] = codes.tolist()
-        packed[f"{name}s"] = [quantity_words(text) for text in texts] if name == "quantity" else texts
-    packed["place"] = [label_parts(r.group, r.term, r.term2, r.level) for r in table.itertuples()]
-    packed["verdict"] = [str(verdict) for verdict in table["verdict"]]
-    for name in ("reference", "candidate", "difference", "digits", "scaled"):
-        packed[name] = [plain(value) for value in table[name].tolist()]
-    packed["tolerance"] = [plain(value) for value in table["tolerance"].tolist()]
-    packed["limit"] = [tolerance_text(r.tolerance, r.unit) for r in table.itertuples()]
+        packed[f"{name}_texts"] = [str(text) for text in uniques]
+    for name, digits in (("reference", 12), ("candidate", 12), ("difference", 4), ("digits", 4), ("scaled", 4), ("tolerance", 4)):
+        packed[name] = [plain(float(f"{value:.{digits}g}")) for value in table[name].tolist()]
     packed["words"] = {str(verdict): [VERDICT_SYMBOLS[verdict], VERDICT_WORDS[verdict]] for verdict in Verdict}
     return packed
 

@@ -34,19 +34,20 @@
     const previous = box.querySelector(".previous");
     const next = box.querySelector(".next");
     const everything = Array.from({ length: data.n }, (_, index) => index);
-    const key = { place: (i) => data.place[i], quantity: (i) => data.quantitys[data.quantity[i]], reason: (i) => data.reasons[data.reason[i]] };
-    const text = everything.map((i) => `${key.quantity(i)} ${data.place[i]} ${data.words[data.verdict[i]][1]}`.toLowerCase());
+    const key = {};
+    for (const name of ["quantity", "place", "reason", "limit", "verdict"]) key[name] = (i) => data[`${name}_texts`][data[name][i]];
+    const text = everything.map((i) => `${key.quantity(i)} ${key.place(i)} ${data.words[key.verdict(i)][1]}`.toLowerCase());
     let sortKey = null, ascending = true, page = 0, chosen = everything;
 
     const compare = (a, b) => {
-      if (sortKey === "verdict") return severity[data.verdict[a]] - severity[data.verdict[b]];
+      if (sortKey === "verdict") return severity[key.verdict(a)] - severity[key.verdict(b)];
       if (!numeric.has(sortKey)) return collator.compare(key[sortKey](a), key[sortKey](b));
       return toNumber(data[sortKey][a]) - toNumber(data[sortKey][b]);
     };
     const choose = () => {
       const wanted = search.value.trim().toLowerCase();
       chosen = everything.filter((i) =>
-        (!byVerdict.value || data.verdict[i] === byVerdict.value) &&
+        (!byVerdict.value || key.verdict(i) === byVerdict.value) &&
         (byQuantity.value === "" || data.quantity[i] === Number(byQuantity.value)) && (!wanted || text[i].includes(wanted)));
       if (sortKey) {
         const absent = (i) => numeric.has(sortKey) && Number.isNaN(toNumber(data[sortKey][i]));
@@ -58,13 +59,13 @@
       draw();
     };
     const row = (i) => {
-      const verdict = data.verdict[i], [symbol, word] = data.words[verdict];
+      const verdict = key.verdict(i), [symbol, word] = data.words[verdict];
       const tr = element("tr", `row-${verdict}`);
       const first = element("td"), badge = element("span", `badge verdict-${verdict}`), mark = element("span", "", symbol);
       mark.setAttribute("aria-hidden", "true");
       badge.append(mark, ` ${word}`);
       first.append(badge);
-      const place = element("th", "place", data.place[i]);
+      const place = element("th", "place", key.place(i));
       place.scope = "row";
       const reason = element("td", "reason", key.reason(i));
       reason.title = key.reason(i);
@@ -73,7 +74,7 @@
         element("td", "number", show(data.reference[i], 8)), element("td", "number", show(data.candidate[i], 8)),
         element("td", "number", show(data.difference[i], 2)),
         element("td", "number", Number.isNaN(digits) ? "" : Number.isFinite(digits) ? digits.toFixed(1) : show(digits, 2)),
-        element("td", "number", show(data.scaled[i], 2)), element("td", "number", data.limit[i]), reason);
+        element("td", "number", show(data.scaled[i], 2)), element("td", "number", key.limit(i)), reason);
       return tr;
     };
     const draw = () => {
