@@ -158,7 +158,9 @@ def _contrasts(contrasts: Mapping[str, Any], names: list[str]) -> dict[str, Any]
             continue
         matrix = np.asarray(value, dtype=np.float64)
         if matrix.ndim != 2:
-            raise DataError(f"contrasts[{column!r}] must be a matrix (levels x contrasts), not {matrix.ndim}-dimensional")
+            raise DataError(
+                f"contrasts[{column!r}] must be a matrix (levels x contrasts), not {matrix.ndim}-dimensional"
+            )
         labels = [str(c) for c in value.columns] if isinstance(value, pd.DataFrame) else []
         described[column] = {"values": matrix, "columns": labels or [str(i + 1) for i in range(matrix.shape[1])]}
     return described

@@ -21,7 +21,7 @@ FUNCTIONS = frozenset(
     droplevels exp expm1 factor floor ifelse interaction is.na log log10 log1p log2 logb max mean median min nchar ns
     offset ordered pmax pmin poly quantile rank relevel rev round scale sd seq sign signif sin sinh sqrt sum tan tanh
     trunc var
-    """.split()
+    """.split()  # noqa: SIM905 - one word a name reads best
 )
 
 #: Names of contrast functions, allowed inside ``C()``.
@@ -183,7 +183,9 @@ def parse(text: str, *, require_response: bool = True) -> Formula:
         elif token == "(":
             if previous == ")":
                 raise FormulaError(f"')(' calls the result of an expression, which is not allowed (in {text!r})")
-            stack.append(_unquote(previous) if previous_kind == "backtick" else previous if previous_kind == "name" else None)
+            stack.append(
+                _unquote(previous) if previous_kind == "backtick" else previous if previous_kind == "name" else None
+            )
             if following == ")" and stack[-1] is None:
                 raise FormulaError(f"empty parentheses at position {position + 1} (in {text!r})")
         elif token == ")":
@@ -213,7 +215,11 @@ def parse(text: str, *, require_response: bool = True) -> Formula:
     if require_response and not response:
         raise FormulaError(f"no response left of '~' (in {text!r})")
     _check_operators(tokens, text)
-    joined = " ".join(text.split()) if "`" not in text and '"' not in text and "'" not in text else re.sub(r"[\r\n]", " ", text)
+    joined = (
+        " ".join(text.split())
+        if "`" not in text and '"' not in text and "'" not in text
+        else re.sub(r"[\r\n]", " ", text)
+    )
     return Formula(joined.strip(), " ".join(response.split()), tuple(names), tuple(functions), dot)
 
 
@@ -227,7 +233,9 @@ def _check_operators(tokens: list[tuple[str, str, int]], text: str) -> None:
         following = tokens[index + 1] if index + 1 < len(tokens) else None
         if following is None or (following[0] == "operator" and following[1] not in unary | {"("}):
             found = following[1] if following else "the end"
-            raise FormulaError(f"nothing stands between {token!r} and {found!r} at position {position + 1} (in {text!r})")
+            raise FormulaError(
+                f"nothing stands between {token!r} and {found!r} at position {position + 1} (in {text!r})"
+            )
         previous = tokens[index - 1] if index else None
         opens = previous is None or (previous[0] == "operator" and previous[1] not in closers - {","})
         if opens and token not in unary:

@@ -50,15 +50,19 @@ def column_names(data: pd.DataFrame) -> list[str]:
     if not isinstance(data, pd.DataFrame):
         raise DataError(f"data is a pandas DataFrame, not a {type(data).__name__}")
     if isinstance(data.columns, pd.MultiIndex):
-        raise DataError("the columns are a MultiIndex; R has flat column names: data.columns = data.columns.map('_'.join)")
+        raise DataError(
+            "the columns are a MultiIndex; R has flat column names: data.columns = data.columns.map('_'.join)"
+        )
     names = []
     for column in data.columns:
-        if not isinstance(column, (str, int, np.integer)) or isinstance(column, bool):
+        if type(column) is bool or not isinstance(column, (str, int, np.integer)):
             raise DataError(f"column name {column!r} is a {type(column).__name__}; rename it to a string")
         names.append(str(column))
     duplicated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) != len(names) else []
     if duplicated:
-        raise DataError(f"duplicated column names: {', '.join(map(repr, duplicated))}; rename them, R could not tell which is meant")
+        raise DataError(
+            f"duplicated column names: {', '.join(map(repr, duplicated))}; rename them, R could not tell which is meant"
+        )
     if "" in names:
         raise DataError("a column name is empty; rename it")
     return names
@@ -99,7 +103,7 @@ def column_to_r(series: pd.Series, name: str) -> dict[str, Any]:
     if isinstance(dtype, pd.CategoricalDtype):
         return _categorical(series, name)
     if isinstance(dtype, pd.SparseDtype):
-        return column_to_r(series.sparse.to_dense(), name)
+        return column_to_r(pd.Series(series.array.to_dense(), index=series.index), name)
     if pd.api.types.is_complex_dtype(dtype):
         raise _refuse(name, series, "is complex", "split it into real and imaginary columns")
     if pd.api.types.is_bool_dtype(dtype):
@@ -120,9 +124,9 @@ def column_to_r(series: pd.Series, name: str) -> dict[str, Any]:
         raise _refuse(name, series, "holds periods", "use .dt.to_timestamp()")
     if pd.api.types.is_timedelta64_dtype(dtype):
         raise _refuse(name, series, "holds time differences", "use .dt.total_seconds()")
-    if pd.api.types.is_string_dtype(dtype) and dtype != object:
+    if pd.api.types.is_string_dtype(dtype) and not pd.api.types.is_object_dtype(dtype):
         return _strings(series, name)
-    if dtype == object:
+    if pd.api.types.is_object_dtype(dtype):
         return _objects(series, name)
     raise _refuse(name, series, "has no counterpart in R", "convert it to numbers, strings or a category")
 
@@ -265,7 +269,8 @@ def r_to_frame(described: dict[str, Any]) -> pd.DataFrame:
     row_names = described.get("row_names")
     index: pd.Index = pd.RangeIndex(nrow) if row_names is None else pd.Index(row_names, dtype="str")
     columns = {
-        name: _column_from_r(name, column, index) for name, column in zip(described["names"], described["columns"], strict=True)
+        name: _column_from_r(name, column, index)
+        for name, column in zip(described["names"], described["columns"], strict=True)
     }
     return pd.DataFrame(columns, index=index)
 

@@ -1,3 +1,4 @@
+# ruff: noqa: N999 - the package's own name
 """``mlmRev``'s data sets by name: ``bridge.mlmRev.Gcsemv()``."""
 
 from collections.abc import Callable

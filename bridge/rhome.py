@@ -28,7 +28,7 @@ def _looks_like_r(home: Path) -> bool:
 def install_hint() -> str:
     """Return the command that installs R with the packages on this platform."""
     if sys.platform == "darwin":
-        return "brew install r && Rscript -e 'install.packages(c(\"lme4\", \"rstanarm\", \"mlmRev\"))'"
+        return 'brew install r && Rscript -e \'install.packages(c("lme4", "rstanarm", "mlmRev"))\''
     if "CONDA_PREFIX" in os.environ:
         return "conda install -c conda-forge r-base r-lme4 r-rstanarm r-mlmrev"
     if shutil.which("apt-get"):

@@ -372,7 +372,9 @@ class StanFit:
         }
         if random:
             variables["b"] = (("chain", "draw", "b_label"), np.moveaxis(draws[:, :, random], 0, 1).copy())
-        posterior = xr.Dataset(variables, coords={**coords, **({"b_label": [names[i] for i in random]} if random else {})})
+        posterior = xr.Dataset(
+            variables, coords={**coords, **({"b_label": [names[i] for i in random]} if random else {})}
+        )
         posterior.attrs.update(inference_library="rstanarm", seed=self.seed)
         stats = self._x["sampler"]  # iteration, quantity, chain
         renamed = {
@@ -472,7 +474,9 @@ class StanFit:
     def _points(self, upars: np.ndarray) -> np.ndarray:
         points = np.asarray(upars, dtype=np.float64)
         if points.ndim not in (1, 2) or points.shape[-1] != self.num_upars:
-            raise DataError(f"upars has shape {points.shape}; expected ({self.num_upars},) or (points, {self.num_upars})")
+            raise DataError(
+                f"upars has shape {points.shape}; expected ({self.num_upars},) or (points, {self.num_upars})"
+            )
         return points
 
     def log_prob(self, upars: np.ndarray) -> Any:

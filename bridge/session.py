@@ -43,7 +43,9 @@ __all__ = ["Handle", "Reply", "Session", "close_default", "default", "use"]
 #: Seconds that R has to stop its work after an interrupt before its process is ended.
 _GRACE = 5.0
 
-_BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bridge.worker import main; main(int(sys.argv[2]))"
+_BOOTSTRAP = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bridge.worker import main; main(int(sys.argv[2]))"
+)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,13 @@ class _Process:
         ours, theirs = Pipe()
         with theirs:
             self.popen = subprocess.Popen(
-                [sys.executable, "-c", _BOOTSTRAP, json.dumps([os.path.abspath(p) for p in sys.path]), str(theirs.fileno())],
+                [
+                    sys.executable,
+                    "-c",
+                    _BOOTSTRAP,
+                    json.dumps([os.path.abspath(p) for p in sys.path]),
+                    str(theirs.fileno()),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self.log,
@@ -378,7 +386,7 @@ class Session:
         return Handle(self, identity)
 
     def live_handles(self) -> int:
-        """Number of R objects kept in the R process."""
+        """Count the R objects kept in the R process."""
         return int(self.call("count_handles").value)
 
     def _take_freed(self) -> list[int]:

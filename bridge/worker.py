@@ -158,7 +158,7 @@ class _Worker:
 
         ffi = openrlib.ffi
         embedded.set_initoptions(
-            ("mlmparity", "--quiet", "--no-save", "--no-restore", "--no-site-file", "--no-init-file")  # type: ignore[arg-type]
+            ("mlmparity", "--quiet", "--no-save", "--no-restore", "--no-site-file", "--no-init-file")
         )
         callbacks.consolewrite_print = self._write
         callbacks.consolewrite_warnerror = self._write
@@ -194,7 +194,11 @@ class _Worker:
             )
             folder = importlib.resources.files("r_scripts")
             for name in R_FILES:
-                source(ri.StrSexpVector([folder.joinpath(name).read_text(encoding="utf-8")]), ri.StrSexpVector([name]), home)
+                source(
+                    ri.StrSexpVector([folder.joinpath(name).read_text(encoding="utf-8")]),
+                    ri.StrSexpVector([name]),
+                    home,
+                )
             dispatch = home["dispatch"]
             info = convert.to_python(home["r_information"]())
         except BaseException as error:
@@ -219,7 +223,12 @@ class _Worker:
                 answer = convert.to_python(reply)
                 del reply, arguments
             except BaseException as error:
-                answer = {"ok": False, "message": f"{type(error).__name__}: {error}", "call": None, "classes": ["bridge"]}
+                answer = {
+                    "ok": False,
+                    "message": f"{type(error).__name__}: {error}",
+                    "call": None,
+                    "classes": ["bridge"],
+                }
             answer["output"] = "".join(self.output)
             with contextlib.suppress(OSError):
                 self.connection.send(("result", identity, answer))

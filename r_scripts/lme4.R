@@ -52,8 +52,29 @@ lme4_lmer <- function(described) {
   described$package <- "lme4"
   described$verbs <- c("lmer", "lmerControl")
   built <- model_call("lmer", described, lmer_extra(described))
-  seconds <- system.time(fit <- eval(built$call, built$home))
+  seconds <- system.time({
+    fit <- eval(built$call, built$home)
+    if (isTRUE(described$restart)) fit <- restarted(fit, built)
+  })
   c(lme4_extract(fit), list(handle = keep(fit), seconds = as.double(seconds)[1:3]))
+}
+
+# The fit, optimised again from its own optimum with a small trust region, while that lowers the objective.
+restarted <- function(fit, built, times = 5L) {
+  objective <- function(m) m@devcomp$cmp[[if (lme4::isREML(m)) "REML" else "dev"]]
+  for (i in seq_len(times)) {
+    call <- built$call
+    call$start <- lme4::getME(fit, "theta")
+    call$control$optCtrl$rhobeg <- 2e-3
+    again <- suppressMessages(suppressWarnings(eval(call, built$home)))
+    gain <- objective(fit) - objective(again)
+    if (gain <= 0) break
+    again@call <- fit@call
+    again@optinfo$feval <- again@optinfo$feval + fit@optinfo$feval
+    fit <- again
+    if (gain < 1e-12 * abs(objective(fit))) break
+  }
+  fit
 }
 
 # The same call without the fit: y, X, Z, theta's names.
@@ -236,4 +257,87 @@ lme4_devfun <- function(fit) {
 lme4_objective <- function(devfun, theta) {
   theta <- as.matrix(theta)
   vapply(seq_len(nrow(theta)), function(i) devfun(theta[i, ]), 0)
+}
+
+refitted <- function(fit) c(lme4_extract(fit), list(handle = keep(fit), seconds = c(NA_real_, NA_real_, NA_real_)))
+
+# The call is made in an environment with what lme4's verbs look up by name.
+lme4_refit <- function(fit, y) refitted(lme4::refit(fit, as.double(y)))
+lme4_refitML <- function(fit) refitted(lme4::refitML(fit))
+
+lme4_predict <- function(fit, newdata, re_form, allow_new_levels) {
+  args <- list(object = fit, allow.new.levels = allow_new_levels)
+  if (!is.null(newdata)) args$newdata <- frame_in(newdata)
+  if (identical(re_form, "NA")) {
+    args$re.form <- NA
+  } else if (!is.null(re_form)) {
+    args$re.form <- as_checked_formula(re_form, names(stats::model.frame(fit)), environment(stats::formula(fit)))
+  }
+  value <- do.call(stats::predict, args)
+  list(values = as.double(value), positions = positions_of(names(value)))
+}
+
+lme4_simulate <- function(fit, nsim, seed, re_form_na, use_u) {
+  args <- list(object = fit, nsim = nsim, seed = seed)
+  if (isTRUE(use_u)) args$use.u <- TRUE
+  value <- do.call(stats::simulate, args)
+  list(values = as.matrix(as.data.frame(lapply(value, as.double))), names = names(value), positions = positions_of(row.names(value)))
+}
+
+table_out <- function(frame) {
+  list(
+    rows = as.character(row.names(frame)), names = as.character(names(frame)),
+    columns = lapply(unname(as.list(frame)), function(x) if (is.numeric(x)) as.double(x) else as.character(x)),
+    heading = as.character(attr(frame, "heading")), text = scalar(printed(print(frame)))
+  )
+}
+
+lme4_anova <- function(fits, names, refit) {
+  fits <- lapply(fits, take_handle)
+  home <- new.env(parent = asNamespace("lme4"))
+  for (i in seq_along(fits)) assign(names[i], fits[[i]], envir = home)
+  call <- as.call(c(list(quote(anova)), lapply(names, as.name), if (length(fits) > 1L) list(refit = refit)))
+  table_out(eval(call, home))
+}
+
+lme4_drop1 <- function(fit, test) table_out(stats::drop1(fit, test = test))
+
+lme4_confint <- function(fit, parm, level, method, nsim, seed, boot_type) {
+  args <- list(object = fit, level = level, method = method, quiet = TRUE)
+  if (!is.null(parm)) args$parm <- if (is.character(parm)) parm else as.integer(unlist(parm))
+  if (method == "boot") {
+    args$nsim <- nsim
+    args$boot.type <- boot_type
+  }
+  matrix_out(with_seed(seed, do.call(stats::confint, args)))
+}
+
+lme4_profile <- function(fit, which, maxpts, delta_cutoff) {
+  args <- list(fitted = fit)
+  if (!is.null(which)) args$which <- if (is.character(which)) which else as.integer(unlist(which))
+  if (!is.null(maxpts)) args$maxpts <- maxpts
+  if (!is.null(delta_cutoff)) args$delta.cutoff <- delta_cutoff
+  frame <- as.data.frame(do.call(stats::profile, args))
+  frame$.par <- as.character(frame$.par)
+  table_out(frame)
+}
+
+# Statistics of a parametric bootstrap, by name.
+bootstrap_statistics <- list(
+  fixef = function(m) lme4::fixef(m),
+  theta = function(m) lme4::getME(m, "theta"),
+  sigma = function(m) c(sigma = stats::sigma(m)),
+  sdcor = function(m) {
+    v <- as.data.frame(lme4::VarCorr(m), order = "lower.tri")
+    stats::setNames(v$sdcor, ifelse(is.na(v$var1), "sigma", ifelse(is.na(v$var2), paste("sd", v$grp, v$var1), paste("cor", v$grp, v$var1, v$var2))))
+  }
+)
+
+lme4_bootMer <- function(fit, statistic, nsim, seed, use_u, type) {
+  value <- lme4::bootMer(fit, bootstrap_statistics[[statistic]], nsim = nsim, seed = seed, use.u = use_u, type = type)
+  list(names = names(value$t0), observed = as.double(value$t0), values = matrix(as.double(value$t), nrow(value$t)))
+}
+
+lme4_rePCA <- function(fit) {
+  lapply(lme4::rePCA(fit), function(p) list(sdev = as.double(p$sdev), rotation = matrix(as.double(p$rotation), nrow(p$rotation))))
 }
