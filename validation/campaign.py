@@ -202,12 +202,12 @@ def run_own(
     return [comparison]
 
 
-def pictures(comparisons: Sequence[Comparison]) -> "dict[str, list[Plot]]":
+def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[str, list[Plot]]":
     """Further pictures for the report: the tutorial's own."""
     from validation import tutorial
 
-    if any(comparison.title == tutorial.TITLE for comparison in comparisons):
-        return {tutorial.TITLE: tutorial.pictures()}
+    if any(comparison.title == tutorial.TITLE and len(comparison.table) for comparison in comparisons):
+        return {tutorial.TITLE: tutorial.pictures(against)}
     return {}
 
 

@@ -31,15 +31,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Plot", "plots"]
+__all__ = ["INK", "RULE", "Plot", "inline_svg", "plots", "style"]
 
 # Stand-ins for the page's colours: drawn with these, then replaced by CSS variables in the SVG.
-_INK, _RULE, _REFERENCE, _CANDIDATE = "#1b1e24", "#d5d8de", "#2b6cb0", "#c05a12"
+INK, RULE, _REFERENCE, _CANDIDATE = "#1b1e24", "#d5d8de", "#2b6cb0", "#c05a12"
 _CSS = {
-    _INK: "var(--ink, #1b1e24)",
-    _RULE: "var(--rule, #d5d8de)",
+    INK: "var(--ink, #1b1e24)",
+    RULE: "var(--rule, #d5d8de)",
     _REFERENCE: "var(--reference, #2b6cb0)",
     _CANDIDATE: "var(--candidate, #c05a12)",
+    # The tutorial's three kinds of pooling.
+    "#0072b2": "var(--reference, #0072b2)",
+    "#c03a1e": "var(--candidate, #c03a1e)",
+    "#6a3d9a": "var(--third, #6a3d9a)",
 }
 
 _MOST_PARAMETERS = 12
@@ -90,7 +94,7 @@ def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         return None
     rows, left_out = rows[:_MOST_PARAMETERS], rows[_MOST_PARAMETERS:]
     names = side_names(comparison)
-    with _style():
+    with style():
         figure = _figure(height=0.55 + 0.62 * len(rows))
         axes = np.atleast_1d(figure.subplots(len(rows), 1))
         for ax, (label, sides) in zip(axes, rows, strict=True):
@@ -128,7 +132,7 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     panels = list(rows.groupby(["group", "term"], sort=False))[:6]
     names = side_names(comparison)
     columns = min(len(panels), 2)
-    with _style():
+    with style():
         figure = _figure(height=3.1 * -(-len(panels) // columns))
         axes = figure.subplots(-(-len(panels) // columns), columns, squeeze=False).ravel()
         described = []
@@ -137,7 +141,7 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             high = float(panel[["reference", "candidate"]].max().max())
             margin = 0.05 * (high - low) or 1.0
             limits = (low - margin, high + margin)
-            ax.plot(limits, limits, color=_INK, linewidth=0.8, linestyle=(0, (5, 3)))
+            ax.plot(limits, limits, color=INK, linewidth=0.8, linestyle=(0, (5, 3)))
             ax.plot(
                 panel["reference"],
                 panel["candidate"],
@@ -165,7 +169,7 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
                 xycoords="axes fraction",
                 va="top",
                 fontsize=7.5,
-                color=_INK,
+                color=INK,
             )
             described.append(
                 f"{label}: {len(panel):,} levels, largest difference {format_number(gap, 2)} at level {worst['level']}"
@@ -185,7 +189,7 @@ def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     if not pairs:
         return None
     columns = min(len(pairs), 2)
-    with _style():
+    with style():
         figure = _figure(height=0.3 + 1.75 * -(-len(pairs) // columns))
         axes = figure.subplots(-(-len(pairs) // columns), columns, squeeze=False).ravel()
         described = []
@@ -216,14 +220,14 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     pairs = _draw_pairs(comparison)[:6]
     if not pairs:
         return None
-    with _style():
+    with style():
         figure = _figure(height=2.9)
         ax = figure.subplots()
-        ax.axhline(0.0, color=_INK, linewidth=0.8)
+        ax.axhline(0.0, color=INK, linewidth=0.8)
         described = []
         lines = ["-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (9, 3))]
         for (label, a, b), line, colour in zip(
-            pairs, lines, itertools.cycle((_REFERENCE, _CANDIDATE, _INK)), strict=False
+            pairs, lines, itertools.cycle((_REFERENCE, _CANDIDATE, INK)), strict=False
         ):
             x, difference = _ecdf_difference(a, b)
             ax.plot(x, difference, color=colour, linestyle=line, linewidth=1.2, label=shorten(label, 34))
@@ -259,7 +263,7 @@ def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     both = pd.concat([grid, single]) if single is not None else grid
     places = list(dict.fromkeys(both["place"]))[:_MOST_CELLS]
     quantities = list(dict.fromkeys(both["quantity"]))
-    with _style():
+    with style():
         figure = _figure(height=0.75 + 0.26 * len(places))
         ax = figure.subplots()
         from matplotlib.patches import Rectangle
@@ -271,7 +275,7 @@ def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             strength = float(np.clip(entry.digits / 15.0, 0.03, 1.0))
             ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=_REFERENCE, alpha=0.55 * strength))
             text = f"{entry.digits:.1f}" + (" ✗" if entry.failed else "")
-            ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=_INK, weight="bold" if entry.failed else None)
+            ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=INK, weight="bold" if entry.failed else None)
         ax.set_xlim(-0.5, len(quantities) - 0.5)
         ax.set_ylim(len(places) - 0.5, -0.5)
         ax.set_xticks(range(len(quantities)), [shorten(name, 16) for name in quantities], fontsize=7.5)
@@ -354,7 +358,8 @@ def _step(ax: "Axes", draws: np.ndarray, edges: np.ndarray, colour: str, line: A
 
 
 @contextmanager
-def _style() -> "Iterator[None]":
+def style() -> "Iterator[None]":
+    """Settings under which a figure is drawn for the page; matplotlib's own are restored afterwards."""
     import matplotlib as mpl
 
     settings: dict[str, Any] = {
@@ -364,16 +369,16 @@ def _style() -> "Iterator[None]":
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 8.5,
-        "text.color": _INK,
-        "axes.edgecolor": _INK,
-        "axes.labelcolor": _INK,
+        "text.color": INK,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
         "axes.linewidth": 0.7,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.unicode_minus": False,
         "axes.formatter.useoffset": False,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
         "xtick.labelsize": 7.5,
         "ytick.labelsize": 7.5,
         "path.simplify": True,
@@ -392,14 +397,25 @@ def _figure(height: float) -> "Figure":
 
 
 def _svg(figure: "Figure", comparison: Comparison, name: str) -> str:
-    """The figure as one inline ``<svg>`` element: no prolog, no metadata, ids unique on the page, the page's colours."""
+    for ax in figure.axes:
+        ax.set_facecolor("none")
+    return inline_svg(figure, f"{comparison.title}/{comparison.kind}/{name}")
+
+
+def inline_svg(figure: "Figure", salt: str) -> str:
+    """The figure as one ``<svg>`` element for a page: no prolog, no metadata, the page's colours and type.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Drawn under :func:`style`; what has the colour :data:`INK` or :data:`RULE` follows the page, light or dark.
+    salt : str
+        Makes the ids of the file reproducible.
+    """
     import matplotlib as mpl
 
     buffer = io.StringIO()
-    for ax in figure.axes:
-        ax.set_facecolor("none")
-    # The salt makes the file reproducible; ids become unique when a page is put together.
-    with mpl.rc_context({"svg.hashsalt": f"{comparison.title}/{comparison.kind}/{name}"}):
+    with mpl.rc_context({"svg.hashsalt": salt}):
         figure.savefig(buffer, format="svg", dpi=144, transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]

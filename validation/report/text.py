@@ -43,6 +43,9 @@ _STYLES = {
 #: So many failed rows are shown by default; the rest is counted, and is in the HTML and JSON files.
 MOST_FAILURES = 20
 
+#: So many rows about parameters at most.
+MOST_MAIN = 48
+
 _MOST_REASONS = 6  # failed rows whose reason is spelled out under the table
 _NARROW = 66  # below this many columns the table becomes a list
 
@@ -128,7 +131,7 @@ def _choose_rows(table: pd.DataFrame, all_rows: bool) -> tuple[pd.DataFrame, str
         return table, ""
     failed = failed_rows(table)
     main = main_rows(table)
-    main = main.loc[main.index.difference(failed.index)]
+    main = main.loc[main.index.difference(failed.index)].head(MOST_MAIN)
     shown = pd.concat([failed.head(MOST_FAILURES), main])
     remarks = []
     if len(failed) > MOST_FAILURES:
