@@ -367,8 +367,12 @@ def print_vector(
     names: Sequence[str] | None = None,
     width: int = 80,
     quote: bool = False,
+    gap: int = 1,
 ) -> str:
-    """``print(x)`` of a vector: with names a row of names above each row of values, else ``[1]`` indices."""
+    """``print(x)`` of a vector: with names a row of names above each row of values, else ``[1]`` indices.
+
+    `gap` is the number of blanks after each element of a named vector (R's ``print.gap``).
+    """
     if len(x) == 0:
         return "numeric(0)"
     values = np.asarray(x)
@@ -376,12 +380,12 @@ def print_vector(
     cells = [f'"{v}"' if quote else str(v) for v in values] if textual else format_num(values, digits)
     if names is not None:
         common = max(max(map(len, cells)), max(map(len, names)))
-        per_line = max(1, width // (common + 1))
+        per_line = max(1, width // (common + gap))
         lines = []
         for start in range(0, len(cells), per_line):
             stop = start + per_line
-            lines.append(" ".join(name.rjust(common) for name in names[start:stop]) + " ")
-            lines.append(" ".join(cell.rjust(common) for cell in cells[start:stop]) + " ")
+            lines.append("".join(name.rjust(common) + " " * gap for name in names[start:stop]))
+            lines.append("".join(cell.rjust(common) + " " * gap for cell in cells[start:stop]))
         return "\n".join(lines)
     label = len(str(len(cells))) + 2
     common = max(map(len, cells))
