@@ -1,1 +1,47 @@
 """The judge: do two implementations of a multilevel model agree, and if not, why?"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from validation.cases import Case
+    from validation.compare import compare, compare_draws, compare_fits
+    from validation.comparison import Check, Comparison, Side
+    from validation.verdict import Cause, Verdict
+
+__all__ = [
+    "Case",
+    "Cause",
+    "Check",
+    "Comparison",
+    "Side",
+    "Verdict",
+    "compare",
+    "compare_draws",
+    "compare_fits",
+]
+
+_HOMES = {
+    "Case": "validation.cases",
+    "Cause": "validation.verdict",
+    "Check": "validation.comparison",
+    "Comparison": "validation.comparison",
+    "Side": "validation.comparison",
+    "Verdict": "validation.verdict",
+    "compare": "validation.compare",
+    "compare_draws": "validation.compare",
+    "compare_fits": "validation.compare",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for, and only that."""
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value  # also keeps the function `compare` from being shadowed by its module
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,169 @@
+"""Cases: a model, its data and the options under which both sides fit it."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+from validation.compare import DEFAULT_SEED, Against, Progress, compare
+from validation.comparison import Comparison
+
+__all__ = ["BUILT_IN", "Case", "UnknownCaseError", "gcsemv", "select"]
+
+
+class UnknownCaseError(ValueError):
+    """A case was asked for by a name that none has."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model to be fitted by both sides.
+
+    Attributes
+    ----------
+    name : str
+        Short and unique: ``"M1-ml"``.
+    title : str
+        For a reader.
+    formula : str
+    data : callable or DataFrame
+        The data, or a function ``data(against)`` that gets them live from R or from the recorded data set.
+    kind : {"likelihood", "bayes"}
+    REML : bool
+        Criterion of a likelihood fit.
+    options : mapping
+        Further arguments of :func:`validation.compare` (``weights``, ``reference_options``, ...).
+    dataset : str
+        Name under which the data are recorded.
+
+    Examples
+    --------
+    >>> Case.of("mine", "y ~ x + (1 | g)", frame, REML=False).compare()  # doctest: +SKIP
+    """
+
+    name: str
+    title: str
+    formula: str
+    data: Callable[[str], pd.DataFrame] | pd.DataFrame
+    kind: Literal["likelihood", "bayes"] = "likelihood"
+    REML: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str = ""
+
+    @classmethod
+    def of(cls, name: str, formula: str, data: pd.DataFrame, *, bayes: bool = False, REML: bool = True) -> "Case":
+        """Make a case of one's own from a DataFrame and a formula."""
+        kind: Literal["likelihood", "bayes"] = "bayes" if bayes else "likelihood"
+        return cls(name, f"{name}: {formula}", formula, data, kind, REML)
+
+    def load(self, against: Against = "auto") -> pd.DataFrame:
+        """The data: from R where it is live, or as recorded."""
+        return self.data.copy() if isinstance(self.data, pd.DataFrame) else self.data(against)
+
+    def compare(
+        self, against: Against = "auto", seed: int = DEFAULT_SEED, progress: Progress | None = None, **more: Any
+    ) -> Comparison:
+        """Fit and judge; arguments as of :func:`validation.compare`."""
+        arguments: dict[str, Any] = {**self.options, **more}
+        if not isinstance(self.data, pd.DataFrame):
+            arguments.setdefault("recorded", self.name)
+        return compare(
+            self.formula,
+            self.load(against),
+            REML=self.REML,
+            bayes=self.kind == "bayes",
+            against=against,
+            seed=seed,
+            title=self.title,
+            progress=progress,
+            **arguments,
+        )
+
+
+def gcsemv(against: str = "auto") -> pd.DataFrame:
+    """``mlmRev::Gcsemv`` as the tutorial prepares it: ``female`` is ``gender`` with "M" as its reference level.
+
+    Parameters
+    ----------
+    against : {"auto", "live", "recorded"}
+        Ask R for the data set, or take the recorded one; ``"auto"`` asks R where there is one.
+    """
+    from validation.compare import _live
+
+    live, _ = _live(against)
+    if live:
+        from bridge import mlmRev
+
+        data = mlmRev.Gcsemv()
+    else:
+        from validation.references.store import load_data
+
+        data = load_data("Gcsemv")
+    return prepare_gcsemv(data)
+
+
+def prepare_gcsemv(data: pd.DataFrame) -> pd.DataFrame:
+    """R's ``Gcsemv$female <- relevel(Gcsemv$gender, "M")``; ``subset(select = c(school, student, female, course))``."""
+    female = data["gender"].cat.set_categories(
+        ["M", *[level for level in data["gender"].cat.categories if level != "M"]]
+    )
+    prepared = data.assign(female=female)[["school", "student", "female", "course"]].copy()
+    prepared.attrs["name"] = "GCSE"
+    return prepared
+
+
+def _tutorial() -> tuple[Case, ...]:
+    formulas = {
+        "M1": ("course ~ 1 + (1 | school)", "Model 1, varying intercept"),
+        "M2": ("course ~ 1 + female + (1 | school)", "Model 2, varying intercept with a predictor"),
+        "M3": ("course ~ 1 + female + (1 + female | school)", "Model 3, varying intercept and slope"),
+    }
+    cases = []
+    for name, (formula, title) in formulas.items():
+        for suffix, words, reml in (("ml", "maximum likelihood", False), ("reml", "REML", True)):
+            cases.append(Case(f"{name}-{suffix}", f"{title}: {words}", formula, gcsemv, "likelihood", reml, {}, "Gcsemv"))
+        cases.append(Case(f"{name}-bayes", f"{title}: posterior", formula, gcsemv, "bayes", True, {}, "Gcsemv"))
+    return tuple(cases)
+
+
+#: The tutorial's models: M1, M2 and M3, each by ML, by REML, and as a posterior.
+BUILT_IN: tuple[Case, ...] = _tutorial()
+
+
+def select(names: Iterable[str] | None = None, cases: Iterable[Case] = BUILT_IN) -> tuple[Case, ...]:
+    """Choose cases by name, or by what the name begins with (``"M1"`` is ``M1-ml``, ``M1-reml`` and ``M1-bayes``).
+
+    Parameters
+    ----------
+    names : iterable of str, optional
+        All cases where none is given. Case does not matter; ``"bayes"``, ``"ml"`` and ``"reml"`` choose by the ending.
+    cases : iterable of Case
+        What to choose from.
+
+    Raises
+    ------
+    UnknownCaseError
+        A name that none has; close matches are named.
+    """
+    available = tuple(cases)
+    wanted = [names] if isinstance(names, str) else list(names or ())
+    if not wanted:
+        return available
+    chosen: list[Case] = []
+    for name in wanted:
+        key = name.strip().casefold()
+        found = [
+            case
+            for case in available
+            if key in (case.name.casefold(), *case.name.casefold().split("-"))
+        ]
+        if not found:
+            known = [case.name for case in available]
+            stems = list(dict.fromkeys(part for case in available for part in case.name.split("-")))
+            close = difflib.get_close_matches(name, [*known, *stems], n=3, cutoff=0.5)
+            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            raise UnknownCaseError(f"there is no case {name!r}{hint} There are: {', '.join(known)}")
+        chosen += [case for case in found if case not in chosen]
+    return tuple(chosen)

@@ -1,0 +1,845 @@
+"""Likelihood fits, judged in five tiers (AGREEMENT.md): structure, objective, optimum, estimates, BLUPs."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from validation.comparison import Check
+from validation.judge import tolerances as T
+from validation.judge.evidence import Evidence
+from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
+from validation.judge.units import ComponentErrors, component_errors
+from validation.verdict import Verdict
+
+__all__ = ["judge_likelihood", "theta_points"]
+
+Progress = Callable[[str, float | None], None]
+
+
+def judge_likelihood(
+    evidence: Evidence, seed: int = 20180101, progress: Progress | None = None
+) -> tuple[list[Check], list[Row]]:
+    """Judge two likelihood fits by tiers 1 to 5.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Filled on the way with what the diagnosis needs.
+    seed : int
+        Of the random θ of tier 2.
+    progress : callable, optional
+        Called with a message and a fraction.
+
+    Returns
+    -------
+    checks : list of Check
+    rows : list of dict
+        Rows of the comparison's table.
+    """
+    checks: list[Check] = []
+    rows: list[Row] = []
+    tiers: list[Callable[[Evidence], tuple[Check, list[Row]]]] = [
+        structure,
+        lambda e: same_theta(e, seed),
+        optimum,
+        estimates,
+        conditional_modes,
+    ]
+    for number, tier in enumerate(tiers):
+        if progress is not None:
+            progress(f"tier {number + 1}: {T.TITLES[f'tier-{number + 1}']}", number / len(tiers))
+        check, judged = tier(evidence)
+        checks.append(check)
+        rows.extend(judged)
+    return checks, rows
+
+
+# ---------------------------------------------------------------------------------------------------- tier 1
+
+
+def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
+    """Tier 1: rows used, names, levels and their order, X and Z, exactly."""
+    rows: list[Row] = []
+    for quantity in ("nobs", "npar", "df_residual", "criterion", "ngrps"):
+        found = evidence.rows(quantity)
+        if found.empty and quantity != "ngrps":
+            rows.append(missing_row("tier-1", quantity, False, False, why=evidence.problem(quantity)))
+        rows.extend(_exact(record, evidence) for record in found.to_dict("records"))
+    reference, candidate = evidence.reference, evidence.candidate
+    rows.extend(_labels("fixef-names", reference, candidate, lambda fit: list(map(str, fit.fixef().index))))
+    rows.extend(_labels("theta-names", reference, candidate, lambda fit: list(map(str, fit.getME("theta").index))))
+    rows.extend(_labels("rows-used", reference, candidate, lambda fit: list(map(str, fit.fitted().index))))
+    rows.extend(_levels(reference, candidate))
+    rows.extend(_response(reference, candidate))
+    rows.extend(_fixed_design(reference, candidate))
+    rows.extend(_random_design(reference, candidate))
+    failed = [r for r in rows if r["verdict"].failed]
+    summary = (
+        f"{len(rows)} parts compared, all equal"
+        if not failed
+        else f"{len(failed)} of {len(rows)} parts differ: "
+        + "; ".join(f"{r['quantity']} ({r['reason']})" for r in failed[:3])
+    )
+    return check_of("tier-1", rows, summary, f"{T.EXACT.reason} {T.DESIGN.reason}"), rows
+
+
+def _exact(record: dict[str, Any], evidence: Evidence) -> Row:
+    keys = {key: record[key] for key in ("group", "term", "term2", "level")}
+    quantity = record["quantity"]
+    if not (record["has_reference"] and record["has_candidate"]):
+        return missing_row(
+            "tier-1",
+            quantity,
+            record["has_reference"],
+            record["has_candidate"],
+            record["reference"],
+            record["candidate"],
+            evidence.problem(quantity),
+            **keys,
+        )
+    return judge_number("tier-1", quantity, record["reference"], record["candidate"], 1.0, T.EXACT, **keys)
+
+
+def _labels(
+    quantity: str, reference: Any, candidate: Any, read: Callable[[Any], list[str]], group: str | None = None
+) -> list[Row]:
+    """One row for a list of labels: how many, and whether each stands where it should."""
+    sides: list[list[str] | None] = []
+    problems = []
+    for side, fit in (("reference", reference), ("candidate", candidate)):
+        try:
+            sides.append(read(fit))
+        except Exception as error:  # the side does not give it: a missing row with the reason
+            sides.append(None)
+            problems.append(f"{side}: {type(error).__name__}: {error}")
+    left, right = sides
+    if left is None or right is None:
+        return [
+            missing_row(
+                "tier-1", quantity, left is not None, right is not None, why="; ".join(problems), group=group
+            )
+        ]
+    wrong = [i for i in range(max(len(left), len(right))) if left[i : i + 1] != right[i : i + 1]]
+    reason = T.EXACT.reason
+    verdict = Verdict.AGREES
+    if wrong:
+        verdict = Verdict.DISAGREES
+        i = wrong[0]
+        shown = [repr(names[i]) if i < len(names) else "nothing" for names in (left, right)]
+        same_set = sorted(left) == sorted(right)
+        reason = (
+            f"{'the same labels in another order' if same_set else 'different labels'}: "
+            f"at place {i + 1} the reference has {shown[0]}, the candidate {shown[1]}"
+        )
+        if not same_set:
+            lost, extra = _preview(set(left) - set(right)), _preview(set(right) - set(left))
+            reason += (f"; the candidate lacks {lost}" if lost else "") + (f"; it has besides {extra}" if extra else "")
+    return [
+        row(
+            "tier-1",
+            quantity,
+            len(left),
+            len(right),
+            verdict,
+            group=group,
+            scaled=len(wrong),
+            unit="labels out of place",
+            tolerance=0.0,
+            reason=reason,
+        )
+    ]
+
+
+def _preview(labels: set[str], most: int = 5) -> str:
+    shown = ", ".join(repr(label) for label in sorted(labels)[:most])
+    return shown + (f" and {len(labels) - most} more" if len(labels) > most else "")
+
+
+def _levels(reference: Any, candidate: Any) -> list[Row]:
+    rows: list[Row] = []
+    groups: list[str] = []
+    frames = []
+    for fit in (reference, candidate):
+        try:
+            frame = fit.getME("flist")
+        except Exception:  # reported by the row below
+            frame = pd.DataFrame()
+        frames.append(frame)
+        groups.extend(str(name) for name in frame.columns if str(name) not in groups)
+    if not groups:
+        return [missing_row("tier-1", "levels", False, False, why="neither side gives getME('flist')")]
+    for group in groups:
+        rows.extend(
+            _labels(
+                "levels",
+                reference,
+                candidate,
+                lambda fit, group=group: [  # type: ignore[misc]
+                    str(level) for level in fit.getME("flist")[group].cat.categories
+                ],
+                group=group,
+            )
+        )
+        if all(group in frame.columns for frame in frames):
+            codes = [frame[group].astype(str).to_numpy() for frame in frames]
+            if len(codes[0]) == len(codes[1]):
+                wrong = int(np.sum(codes[0] != codes[1]))
+                rows.append(
+                    row(
+                        "tier-1",
+                        "membership",
+                        len(codes[0]),
+                        len(codes[1]),
+                        Verdict.DISAGREES if wrong else Verdict.AGREES,
+                        group=group,
+                        scaled=wrong,
+                        unit="rows in another level",
+                        tolerance=0.0,
+                        reason=f"{wrong} rows belong to another level" if wrong else T.EXACT.reason,
+                    )
+                )
+    return rows
+
+
+def _get(fit: Any, name: str) -> tuple[Any, str]:
+    try:
+        return fit.getME(name), ""
+    except Exception as error:  # the caller writes a missing row with this reason
+        return None, f"{type(error).__name__}: {error}"
+
+
+def _response(reference: Any, candidate: Any) -> list[Row]:
+    left, why_left = _get(reference, "y")
+    right, why_right = _get(candidate, "y")
+    if left is None or right is None:
+        why = "; ".join(filter(None, (why_left, why_right)))
+        return [missing_row("tier-1", "y", left is not None, right is not None, why=why)]
+    return [_column("y", np.asarray(left, dtype=float), np.asarray(right, dtype=float))]
+
+
+def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: str | None) -> Row:
+    """Compare a column entry by entry; the row shows the pair that differs most."""
+    if left.shape != right.shape:
+        return row(
+            "tier-1",
+            quantity,
+            left.size,
+            right.size,
+            Verdict.DISAGREES,
+            unit="entries",
+            reason=f"the reference's has {left.size} entries, the candidate's {right.size}",
+            **keys,
+        )
+    scale = float(np.max(np.abs(left), initial=0.0)) or 1.0
+    difference = np.abs(left - right)
+    # Missing values in the same places are equal; anywhere else they are an infinite difference.
+    difference = np.where(np.isnan(left) & np.isnan(right), 0.0, np.where(np.isnan(difference), np.inf, difference))
+    worst = int(np.argmax(difference)) if difference.size else 0
+    largest = float(difference[worst]) / scale if difference.size else 0.0
+    agrees = largest <= T.DESIGN.limit
+    return row(
+        "tier-1",
+        quantity,
+        float(left[worst]) if left.size else 0.0,
+        float(right[worst]) if right.size else 0.0,
+        Verdict.AGREES if agrees else Verdict.DISAGREES,
+        scaled=largest,
+        unit=T.DESIGN.unit,
+        tolerance=T.DESIGN.limit,
+        reason=T.DESIGN.reason
+        if agrees
+        else f"{int(np.sum(difference > T.DESIGN.limit * scale))} of {left.size} entries differ",
+        **keys,
+    )
+
+
+def _fixed_design(reference: Any, candidate: Any) -> list[Row]:
+    left, why_left = _get(reference, "X")
+    right, why_right = _get(candidate, "X")
+    if left is None or right is None:
+        why = "; ".join(filter(None, (why_left, why_right)))
+        return [missing_row("tier-1", "X", left is not None, right is not None, why=why)]
+    names_left, names_right = [[str(name) for name in matrix.columns] for matrix in (left, right)]
+    rows = _labels("X-columns", left, right, lambda matrix: [str(name) for name in matrix.columns])
+    for name in names_left + [name for name in names_right if name not in names_left]:
+        if name in names_left and name in names_right:
+            rows.append(
+                _column(
+                    "X",
+                    left.to_numpy(dtype=float)[:, names_left.index(name)],
+                    right.to_numpy(dtype=float)[:, names_right.index(name)],
+                    term=name,
+                )
+            )
+        else:
+            rows.append(missing_row("tier-1", "X", name in names_left, name in names_right, term=name))
+    return rows
+
+
+def _random_design(reference: Any, candidate: Any) -> list[Row]:
+    left, why_left = _get(reference, "Z")
+    right, why_right = _get(candidate, "Z")
+    if left is None or right is None:
+        why = "; ".join(filter(None, (why_left, why_right)))
+        return [missing_row("tier-1", "Z", left is not None, right is not None, why=why)]
+    left, right = sp.csc_array(left).astype(float), sp.csc_array(right).astype(float)
+    if left.shape != right.shape:
+        return [
+            row(
+                "tier-1",
+                "Z",
+                left.shape[1],
+                right.shape[1],
+                Verdict.DISAGREES,
+                unit="columns",
+                reason=f"the reference's Z is {left.shape[0]} x {left.shape[1]}, "
+                f"the candidate's {right.shape[0]} x {right.shape[1]}",
+            )
+        ]
+    largest_entry = float(np.max(np.abs(left.data), initial=0.0)) or 1.0
+    difference = abs(left - right)
+    worst = float(np.max(difference.data, initial=0.0)) / largest_entry
+    wrong = int(np.sum(difference.data > T.DESIGN.limit * largest_entry))
+    agrees = worst <= T.DESIGN.limit  # a NaN does not compare, and so does not agree
+    return [
+        row(
+            "tier-1",
+            "Z",
+            left.sum(),
+            right.sum(),
+            Verdict.AGREES if agrees else Verdict.DISAGREES,
+            scaled=worst,
+            unit=T.DESIGN.unit,
+            tolerance=T.DESIGN.limit,
+            reason=T.DESIGN.reason if agrees else f"{wrong} entries differ (values shown: sums of all entries)",
+        )
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- tier 2
+
+
+def theta_points(
+    optimum: np.ndarray, other: np.ndarray | None, diagonal: np.ndarray, seed: int, n_random: int = 6
+) -> list[tuple[str, np.ndarray]]:
+    """Where tier 2 compares the objectives: both optima, lme4's start, the boundary, and random feasible θ.
+
+    Parameters
+    ----------
+    optimum, other : ndarray
+        θ̂ of either side.
+    diagonal : ndarray of bool
+        Diagonal elements of θ, bounded below by 0.
+    seed : int
+    n_random : int
+        Number of random points: diagonal elements log-normal about the optimum (about 1 where it is 0), the others
+        normal.
+    """
+    points = [("reference optimum", optimum)]
+    if other is not None:
+        points.append(("candidate optimum", other))
+    points.append(("start", diagonal.astype(float)))
+    points.append(("boundary, all 0", np.zeros_like(optimum)))
+    for i in np.flatnonzero(diagonal)[:6]:
+        point = optimum.copy()
+        point[i] = 0.0
+        points.append((f"boundary, element {i + 1}", point))
+    rng = np.random.default_rng(seed)
+    size = np.where(np.abs(optimum) > 1e-3, np.abs(optimum), 1.0)
+    for i in range(n_random):
+        factor = np.where(diagonal, np.exp(rng.normal(size=optimum.size)), rng.normal(size=optimum.size))
+        points.append((f"random {i + 1}", size * factor))
+    return points
+
+
+def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Row]]:
+    """Tier 2: the objective of both sides at the same θ, and each side's optimum as its own function gives it."""
+    rows: list[Row] = []
+    theta = evidence.theta("reference")
+    left, right = evidence.devfun("reference"), evidence.devfun("candidate")
+    if theta is None or left is None or right is None:
+        sides = [name for name, fun in (("reference", left), ("candidate", right)) if fun is None]
+        why = f"no objective that can be called at the reference's θ: {', '.join(sides) or 'no θ'}"
+        rows.append(missing_row("tier-2", "objective", left is not None, right is not None, why=why))
+        return check_of("tier-2", rows, why, T.SAME_THETA.reason), rows
+    recorded = evidence.reference.theta_points() if hasattr(evidence.reference, "theta_points") else None
+    if recorded is not None:
+        points = [(str(name), np.asarray(point, dtype=float)) for name, point in recorded]
+    else:
+        pieces = evidence.reference_pieces
+        diagonal = pieces.diagonal if pieces is not None else _lower(evidence.reference, len(theta))
+        points = theta_points(theta.to_numpy(), evidence.candidate_theta(), diagonal, seed)
+    nobs = evidence.value("reference", "nobs")
+    values = []
+    for name, point in points:
+        pair = []
+        problem = ""
+        for side, function in (("reference", left), ("candidate", right)):
+            try:
+                pair.append(function(point))
+            except Exception as error:
+                pair.append(math.nan)
+                problem += f"{side}: {type(error).__name__}: {error} "
+        values.append((name, *pair))
+        size = max(abs(pair[0]), nobs if math.isfinite(nobs) else 1.0)
+        shown = "θ = (" + ", ".join(f"{value:.6g}" for value in point) + ")"
+        if problem:
+            rows.append(missing_row("tier-2", "objective", *map(math.isfinite, pair), *pair, why=problem, level=name))
+        else:
+            judged = judge_number("tier-2", "objective", pair[0], pair[1], size, T.SAME_THETA, level=name)
+            judged["reason"] = f"at {shown}. {judged['reason']}"
+            rows.append(judged)
+    evidence.same_theta = pd.DataFrame(values, columns=["point", "reference", "candidate"])
+    evidence.objective_agrees = bool(rows) and not any(r["verdict"].failed for r in rows)
+
+    for side, fit_theta, function in (
+        ("reference", theta.to_numpy(), left),
+        ("candidate", evidence.candidate_theta(), right),
+    ):
+        reported = -2.0 * evidence.value(side, "logLik")
+        if fit_theta is None or math.isnan(reported):
+            continue
+        try:
+            at_optimum = function(fit_theta)
+        except Exception:  # a side that fails at its own θ̂ failed above already
+            continue
+        size = max(abs(reported), nobs if math.isfinite(nobs) else 1.0)
+        judged = judge_number("tier-2", "own-optimum", at_optimum, reported, size, T.CONSISTENT, level=side)
+        judged["reason"] = f"the {side}'s objective at its own θ, and what it reports. {judged['reason']}"
+        rows.append(judged)
+    compared = [r for r in rows if r["quantity"] == "objective"]
+    largest = max((r["scaled"] for r in compared if math.isfinite(r["scaled"])), default=math.nan)
+    summary = f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {T.SAME_THETA.limit:g})"
+    own = [r for r in rows if r["quantity"] == "own-optimum" and r["verdict"].failed]
+    if own:
+        summary += f"; the {own[0]['level']} does not report its own optimum"
+    return check_of("tier-2", rows, summary, T.SAME_THETA.reason), rows
+
+
+def _lower(fit: Any, n: int) -> np.ndarray:
+    try:
+        return np.asarray(fit.getME("lower"), dtype=float) == 0.0
+    except Exception:  # without bounds nothing may be taken below zero
+        return np.ones(n, dtype=bool)
+
+
+# ---------------------------------------------------------------------------------------------------- tier 3
+
+#: How a quantity of the optimum changes with the objective.
+_DIRECTION = {"logLik": -2.0, "deviance": 1.0, "REMLcrit": 1.0, "AIC": 1.0, "BIC": 1.0}
+
+
+def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
+    """Tier 3: logLik, deviance, REML criterion, AIC, BIC; one-sided."""
+    rows: list[Row] = []
+    wanted = [name for name in _DIRECTION if name != "REMLcrit" or evidence.reml]
+    for quantity in wanted:
+        found = evidence.rows(quantity).to_dict("records")
+        if not found:
+            rows.append(missing_row("tier-3", quantity, False, False, why=evidence.problem(quantity)))
+            continue
+        record = found[0]
+        if not (record["has_reference"] and record["has_candidate"]):
+            rows.append(
+                missing_row(
+                    "tier-3",
+                    quantity,
+                    record["has_reference"],
+                    record["has_candidate"],
+                    record["reference"],
+                    record["candidate"],
+                    evidence.problem(quantity),
+                )
+            )
+            continue
+        judged = judge_number("tier-3", quantity, record["reference"], record["candidate"], 1.0, T.OPTIMUM)
+        factor = _DIRECTION[quantity]
+        change = factor * (record["candidate"] - record["reference"])  # of -2 log-likelihood; negative is better
+        judged["scaled"] = abs(change)
+        if judged["verdict"] in (Verdict.AGREES, Verdict.DISAGREES) and math.isfinite(change):
+            judged["verdict"], judged["reason"] = _one_sided(change, evidence.improvement)
+        rows.append(judged)
+    improvement = evidence.improvement
+    summary = counts(rows)
+    if any(r["verdict"] is Verdict.BETTER for r in rows) and improvement is not None:
+        summary = f"a better optimum than the reference's: lower by {improvement:.3g}"
+    return check_of("tier-3", rows, summary, T.OPTIMUM.reason), rows
+
+
+def _one_sided(change: float, improvement: float | None) -> tuple[Verdict, str]:
+    if abs(change) <= T.OPTIMUM.limit:
+        return Verdict.AGREES, T.OPTIMUM.reason
+    if change > 0:
+        return Verdict.DISAGREES, f"above the reference by {change:.3g} in -2 log-likelihood. {T.OPTIMUM.reason}"
+    if improvement is None:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"lower than the reference by {-change:.3g}, but no trusted objective to say whether the θ found is better",
+        )
+    if abs(-change - improvement) <= T.OPTIMUM.limit:
+        return Verdict.BETTER, f"a better optimum: the objective is lower by {improvement:.3g} at the candidate's θ"
+    return (
+        Verdict.DISAGREES,
+        f"lower than the reference by {-change:.6g}, but at the candidate's θ the objective is lower by only "
+        f"{improvement:.3g}: the reported number is not that of its θ (constants missing, another criterion?)",
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- tier 4
+
+
+def _limit(evidence: Evidence) -> float:
+    logLik, nobs = evidence.value("reference", "logLik"), evidence.value("reference", "nobs")
+    if not (math.isfinite(logLik) and math.isfinite(nobs)):
+        return T.ESTIMATE.limit
+    return T.optimum_limit(2.0 * logLik, int(nobs))
+
+
+def _singular(evidence: Evidence) -> bool:
+    return any(value == 1.0 for value in evidence.pair("singular"))
+
+
+def _errors(evidence: Evidence) -> ComponentErrors | None:
+    """Standard errors of the variance components, at the reference's optimum."""
+    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
+    sigma = evidence.value("reference", "sigma")
+    if pieces is None or theta is None or not (math.isfinite(sigma) and sigma > 0):
+        return None
+    # The candidate's objective is the quicker one, and tier 2 says whether it is the same function.
+    devfun = evidence.devfun("candidate") if evidence.objective_agrees else None
+    try:
+        return component_errors(pieces, theta.to_numpy(), sigma, evidence.reml, devfun)
+    except Exception:  # a candidate's function that fails beside its optimum
+        return component_errors(pieces, theta.to_numpy(), sigma, evidence.reml, None)
+
+
+def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
+    """Tier 4: coefficients, SEs, vcov, θ, σ, variances, SDs, correlations, in units of their standard error."""
+    limit = _limit(evidence)
+    errors = _errors(evidence)
+    singular = _singular(evidence)
+    se = {r["term"]: r["reference"] for r in evidence.rows("se").to_dict("records")}
+    for record in evidence.rows("fixef").to_dict("records"):
+        se.setdefault(record["term"], record["error_reference"])
+    source = "no standard errors of variance components could be computed" if errors is None else errors.source
+    rows: list[Row] = []
+
+    def scale_of(r: dict[str, Any]) -> tuple[float, str]:
+        quantity, reference = r["quantity"], r["reference"]
+        key = (r["group"], r["term"], r["term2"] or r["term"])
+        if quantity == "fixef":
+            return se.get(r["term"], math.nan), "standard errors"
+        if quantity == "se":
+            return reference, "relative"
+        if quantity == "t":
+            return max(1.0, abs(reference)), "of max(1, |t|)"
+        if quantity == "vcov":
+            return se.get(r["term"], math.nan) * se.get(r["term2"], math.nan), "of the product of the standard errors"
+        if errors is None:
+            return math.nan, "standard errors"
+        if quantity == "sigma" or (quantity == "sd" and r["term"] is None):
+            return errors.sigma, "standard errors"
+        if quantity == "variance" and r["term"] is None:
+            return 2.0 * math.sqrt(reference) * errors.sigma if reference >= 0 else math.nan, "standard errors"
+        if quantity == "theta":
+            return errors.theta.get(r["term"], math.nan), "standard errors"
+        if quantity in ("variance", "covariance"):
+            reverse = (r["group"], r["term2"], r["term"])
+            return errors.covariance.get(key, errors.covariance.get(reverse, math.nan)), "standard errors"
+        if quantity == "sd":
+            return errors.sd.get((r["group"], r["term"]), math.nan), "standard errors"
+        reverse = (r["group"], r["term2"], r["term"])
+        return errors.cor.get(key, errors.cor.get(reverse, math.nan)), "standard errors"
+
+    on_boundary = singular or (errors is not None and errors.source == "closed form")
+    required = ("sigma", "variance", "sd", "theta")
+    present = set(evidence.joined["quantity"])
+    rows.extend(
+        missing_row("tier-4", quantity, False, False, why=evidence.problem(quantity))
+        for quantity in required
+        if quantity not in present
+    )
+    for record in evidence.rows(
+        "fixef", "se", "t", "vcov", "theta", "sigma", "variance", "covariance", "sd", "cor", "singular"
+    ).to_dict("records"):
+        quantity = record["quantity"]
+        keys = {key: record[key] for key in ("group", "term", "term2", "level")}
+        if not (record["has_reference"] and record["has_candidate"]):
+            why = evidence.problem(quantity)
+            rows.append(
+                missing_row(
+                    "tier-4",
+                    quantity,
+                    record["has_reference"],
+                    record["has_candidate"],
+                    record["reference"],
+                    record["candidate"],
+                    why,
+                    **keys,
+                )
+            )
+            continue
+        if quantity == "singular":
+            rows.append(judge_number("tier-4", quantity, record["reference"], record["candidate"], 1.0, T.EXACT))
+            continue
+        if quantity in ("theta", "cor") and on_boundary:
+            # The covariance matrix and the objective say it all on the boundary (Σ does not determine θ's sign there,
+            # and a correlation of a variance near 0 is noise): shown, judged by the variances and covariances.
+            rows.append(_shown_only(quantity, record, keys))
+            continue
+        scale, unit = scale_of(record)
+        rows.append(
+            judge_number(
+                "tier-4", quantity, record["reference"], record["candidate"], scale, T.ESTIMATE, limit, unit, **keys
+            )
+        )
+    rows = _accept_better(evidence, rows, limit)
+    summary = counts(rows)
+    if errors is not None:
+        summary += f"; units of the variance components from their {source}"
+    return check_of("tier-4", rows, summary, T.ESTIMATE.reason), rows
+
+
+def _shown_only(quantity: str, record: dict[str, Any], keys: dict[str, Any]) -> Row:
+    left, right = record["reference"], record["candidate"]
+    if quantity == "theta" and math.isnan(left) != math.isnan(right):
+        return judge_number("tier-4", quantity, left, right, 1.0, T.ESTIMATE, **keys)
+    return row(
+        "tier-4",
+        quantity,
+        left,
+        right,
+        Verdict.AGREES,
+        unit="not judged",
+        reason="on the boundary the fit is judged by Σ and the objective; this number is shown only",
+        **keys,
+    )
+
+
+def _accept_better(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
+    """Turn failures that follow from a better optimum into BETTER.
+
+    Only where the candidate's θ̂ has the lower objective, and only numbers that the judge's own algebra gives for that θ̂.
+    """
+    improvement = evidence.improvement
+    theta = evidence.candidate_theta()
+    if improvement is None or theta is None or improvement <= 4.0 * evidence.noise:
+        return rows
+    if not any(r["verdict"] is Verdict.DISAGREES for r in rows):
+        return rows
+    solution = evidence.solve(theta)
+    if solution is None:
+        return rows
+    expected = _expected(solution)
+    accepted = []
+    for r in rows:
+        value = expected.get(tuple(r[key] for key in ("quantity", "group", "term", "term2", "level")))
+        if r["quantity"] == "theta":
+            value = r["candidate"]
+        if r["verdict"] is Verdict.DISAGREES and value is not None and math.isfinite(r["difference"]):
+            distance = abs(r["candidate"] - value)
+            scale = abs(r["difference"]) / r["scaled"] if r["scaled"] > 0 and math.isfinite(r["scaled"]) else math.nan
+            if distance <= limit * scale:
+                r = {
+                    **r,
+                    "verdict": Verdict.BETTER,
+                    "reason": f"follows from a better optimum than the reference's (objective lower by "
+                    f"{improvement:.3g}): the value that the candidate's θ implies",
+                }
+        accepted.append(r)
+    return accepted
+
+
+def _expected(solution: Any) -> dict[tuple[Any, ...], float]:
+    """Quantities that follow from a solution, by key."""
+    values: dict[tuple[Any, ...], float] = {}
+    names = solution.pieces.coef_names
+    se = solution.se
+    for i, name in enumerate(names):
+        values["fixef", None, name, None, None] = float(solution.beta[i])
+        values["se", None, name, None, None] = float(se[i])
+        values["t", None, name, None, None] = float(solution.beta[i] / se[i])
+        for j in range(i + 1):
+            values["vcov", None, name, names[j], None] = float(solution.vcov[i, j])
+    values["sigma", None, None, None, None] = solution.sigma
+    values["sd", "Residual", None, None, None] = solution.sigma
+    values["variance", "Residual", None, None, None] = solution.sigma**2
+    covariances = solution.covariances()
+    for (term, first, second), value in covariances.items():
+        if first == second:
+            values["variance", term, first, None, None] = value
+            values["sd", term, first, None, None] = math.sqrt(value)
+        else:
+            product = covariances[term, first, first] * covariances[term, second, second]
+            values["covariance", term, first, second, None] = value
+            values["cor", term, first, second, None] = value / math.sqrt(product) if product > 0 else math.nan
+    for (group, effect, level), value in solution.ranef().items():
+        values["ranef", group, effect, None, level] = value
+    for (group, effect, level), value in solution.conditional_sds().items():
+        values["condsd", group, effect, None, level] = value
+    return values
+
+
+# ---------------------------------------------------------------------------------------------------- tier 5
+
+
+def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
+    """Tier 5: BLUPs and conditional sds by level label; coef, fitted values and residuals, the worst of each shown."""
+    limit = _limit(evidence)
+    sigma = evidence.value("reference", "sigma")
+    fallback = _level_errors(evidence, sigma)
+    sds = {
+        (r["group"], r["term"], r["level"]): r["reference"]
+        for r in evidence.rows("condsd").to_dict("records")
+        if r["has_reference"]
+    }
+    rows: list[Row] = []
+    present = set(evidence.joined["quantity"])
+    rows.extend(
+        missing_row("tier-5", quantity, False, False, why=evidence.problem(quantity))
+        for quantity in ("ranef", "condsd", "fitted", "residuals")
+        if quantity not in present
+    )
+    for record in evidence.rows("ranef", "condsd").to_dict("records"):
+        quantity = record["quantity"]
+        keys = {key: record[key] for key in ("group", "term", "term2", "level")}
+        if not (record["has_reference"] and record["has_candidate"]):
+            rows.append(
+                missing_row(
+                    "tier-5",
+                    quantity,
+                    record["has_reference"],
+                    record["has_candidate"],
+                    record["reference"],
+                    record["candidate"],
+                    evidence.problem(quantity),
+                    **keys,
+                )
+            )
+            continue
+        key = (record["group"], record["term"], record["level"])
+        scale = sds.get(key, math.nan)
+        own = fallback.get(key, math.nan)
+        tolerance = T.CONDITIONAL_MODE if quantity == "ranef" else T.CONDITIONAL_SD
+        unit = tolerance.unit
+        if math.isfinite(own) and scale < 1e-3 * own:
+            # On the boundary the conditional sd goes to 0 with the variance; the level's own mean is the measure then.
+            scale, unit = own, "standard errors of the level's own estimate"
+        rows.append(
+            judge_number(
+                "tier-5", quantity, record["reference"], record["candidate"], scale, tolerance, limit, unit, **keys
+            )
+        )
+    rows = _accept_better(evidence, rows, limit)
+    units = {
+        key: own if math.isfinite(own) and sds.get(key, 0.0) < 1e-3 * own else sds.get(key, math.nan)
+        for key, own in {**dict.fromkeys(sds, math.nan), **fallback}.items()
+    }
+    rows.extend(_bulk(evidence, limit, sigma, units))
+    return check_of("tier-5", rows, counts(rows), T.CONDITIONAL_MODE.reason), rows
+
+
+def _level_errors(evidence: Evidence, sigma: float) -> dict[tuple[str, str, str], float]:
+    """σ/√Σz² by (group, effect, level): the standard error of a level's own, unpooled effect."""
+    pieces = evidence.reference_pieces
+    if pieces is None:
+        return {}
+    squares = np.asarray(pieces.Z.multiply(pieces.Z).sum(axis=0)).ravel()
+    errors: dict[tuple[str, str, str], float] = {}
+    start = 0
+    for term in pieces.terms:
+        block = squares[start : start + term.J * term.p].reshape(term.J, term.p)
+        start += term.J * term.p
+        for i, level in enumerate(term.levels):
+            for j, effect in enumerate(term.effects):
+                # A level in which the effect's column is 0 throughout says nothing about it; σ is the measure then.
+                errors[term.group, effect, level] = sigma / math.sqrt(block[i, j]) if block[i, j] > 0 else sigma
+    return errors
+
+
+def _bulk(
+    evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, str, str], float]
+) -> list[Row]:
+    """One row for each of coef (by effect), fitted values and residuals: the worst of many, and how many failed."""
+    rows: list[Row] = []
+    se = {r["term"]: r["error_reference"] for r in evidence.rows("fixef").to_dict("records")}
+    better = evidence.improvement is not None and evidence.improvement > 4.0 * evidence.noise
+    theta = evidence.candidate_theta() if better else None
+    solution = evidence.solve(theta) if theta is not None else None
+    for quantity in ("coef", "fitted", "residuals", "scaled_residuals"):
+        found = evidence.rows(quantity)
+        for (group, term), part in found.groupby(["group", "term"], dropna=False, sort=False):
+            group, term = (None if pd.isna(group) else str(group)), (None if pd.isna(term) else str(term))
+            lost = part[~(part["has_reference"] & part["has_candidate"])]
+            if len(lost):
+                first = lost.iloc[0]
+                why = evidence.problem(quantity)
+                judged = missing_row(
+                    "tier-5",
+                    quantity,
+                    bool(lost["has_reference"].all()),
+                    bool(lost["has_candidate"].all()),
+                    float(first["reference"]),
+                    float(first["candidate"]),
+                    f"{len(lost)} of {len(part)}, e.g. {first['level']!r}" + (f"; {why}" if why else ""),
+                    group=group,
+                    term=term,
+                    level=first["level"],
+                )
+                rows.append(judged)
+                continue
+            left, right = part["reference"].to_numpy(), part["candidate"].to_numpy()
+            unit = T.BULK.unit
+            scale = np.full(len(part), sigma)
+            if quantity == "coef":
+                fixed = se.get(term, math.nan)
+                random = np.array([sds.get((group, term, level), math.nan) for level in part["level"]])  # type: ignore[arg-type]
+                scale = np.sqrt(np.nan_to_num(fixed) ** 2 + np.nan_to_num(random) ** 2)
+                unit = "standard errors of coefficient and BLUP together"
+            elif quantity == "scaled_residuals":
+                scale, unit = np.ones(len(part)), "scaled residuals"
+            with np.errstate(all="ignore"):
+                scaled = np.abs(right - left) / scale
+            scaled = np.where(np.isnan(left) & np.isnan(right), 0.0, np.where(np.isfinite(scaled), scaled, np.inf))
+            worst = int(np.argmax(scaled))
+            judged = judge_number(
+                "tier-5",
+                quantity,
+                float(left[worst]),
+                float(right[worst]),
+                float(scale[worst]),
+                T.BULK,
+                limit,
+                unit,
+                group=group,
+                term=term,
+                level=part["level"].iloc[worst],
+            )
+            failed = int(np.sum(~(scaled <= limit)))
+            judged["reason"] = f"the largest difference of {len(part)}, {failed} beyond the limit. {judged['reason']}"
+            if judged["verdict"] is Verdict.DISAGREES and solution is not None:
+                expected = _expected_bulk(solution, quantity, part, group, term)
+                if expected is not None and np.all(np.abs(right - expected) <= limit * scale):
+                    judged["verdict"] = Verdict.BETTER
+                    judged["reason"] = "follows from a better optimum than the reference's"
+            rows.append(judged)
+    return rows
+
+
+def _expected_bulk(
+    solution: Any, quantity: str, part: pd.DataFrame, group: str | None, term: str | None
+) -> np.ndarray | None:
+    if quantity == "coef":
+        fixed = dict(zip(solution.pieces.coef_names, solution.beta, strict=True)).get(term, 0.0)
+        random = solution.ranef()
+        return np.array([fixed + random.get((group, term, level), 0.0) for level in part["level"]])
+    if len(part) != solution.fitted.size:
+        return None
+    if quantity == "fitted":
+        return solution.fitted
+    residuals = solution.pieces.y - solution.fitted
+    return residuals if quantity == "residuals" else residuals / solution.sigma

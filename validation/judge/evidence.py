@@ -1,0 +1,186 @@
+"""What the tiers found out about two likelihood fits, for the diagnosis to reason from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.judge.algebra import Pieces, Solution, pieces_of, solve
+from validation.judge.tolerances import objective_noise
+from validation.quantities import Extraction, join, likelihood_quantities
+
+__all__ = ["Evidence"]
+
+
+@dataclass
+class Evidence:
+    """Two likelihood fits, read once.
+
+    Attributes
+    ----------
+    reference, candidate : LinearMixedFit
+    reml : bool
+        The criterion that was asked for.
+    data : pandas.DataFrame or None
+        The data both were given, where it is at hand.
+    left, right : Extraction
+        The quantities of the reference and of the candidate.
+    joined : pandas.DataFrame
+        ``quantities.join`` of both.
+    same_theta : pandas.DataFrame
+        Tier 2's points: ``point``, ``reference``, ``candidate`` objective (filled by tier 2).
+    objective_agrees : bool or None
+        Whether tier 2 found the objectives to be the same function; None where it could not tell.
+    """
+
+    reference: Any
+    candidate: Any
+    reml: bool
+    data: pd.DataFrame | None = None
+    left: Extraction = field(init=False)
+    right: Extraction = field(init=False)
+    joined: pd.DataFrame = field(init=False)
+    same_theta: pd.DataFrame = field(default_factory=pd.DataFrame)
+    objective_agrees: bool | None = None
+
+    def __post_init__(self) -> None:
+        self.left = likelihood_quantities(self.reference, self.reml)
+        self.right = likelihood_quantities(self.candidate, self.reml)
+        self.joined = join(self.left.table, self.right.table)
+
+    def rows(self, *quantities: str) -> pd.DataFrame:
+        """The joined rows of some quantities."""
+        return self.joined[self.joined["quantity"].isin(quantities)]
+
+    def value(self, side: str, quantity: str, **keys: str) -> float:
+        """One number of ``"reference"`` or ``"candidate"``; NaN where the side lacks it."""
+        rows = self.rows(quantity)
+        for key, label in keys.items():
+            rows = rows[rows[key] == label]
+        return float(rows[side].iloc[0]) if len(rows) else float("nan")
+
+    def pair(self, quantity: str) -> tuple[float, float]:
+        """Reference's and candidate's value of a quantity that has one row."""
+        return self.value("reference", quantity), self.value("candidate", quantity)
+
+    def problem(self, quantity: str) -> str:
+        """Why a side did not give a quantity."""
+        parts = []
+        for side, extraction in (("reference", self.left), ("candidate", self.right)):
+            if quantity in extraction.problems:
+                parts.append(f"{side}: {extraction.problems[quantity]}")
+        return "; ".join(parts)
+
+    def theta(self, side: str) -> pd.Series | None:
+        """θ̂ of a side, in its own order."""
+        fit = self.reference if side == "reference" else self.candidate
+        try:
+            theta = fit.getME("theta")
+            return pd.Series(np.asarray(theta, dtype=float), index=[str(name) for name in theta.index])
+        except Exception:  # tier 1 reports that θ is not to be had
+            return None
+
+    def devfun(self, side: str) -> Callable[[np.ndarray], float] | None:
+        """A side's objective as a function of θ in the *reference's* order; None where there is none."""
+        fit = self.reference if side == "reference" else self.candidate
+        reference_theta = self.theta("reference")
+        own = self.theta(side)
+        if not callable(getattr(fit, "devfun", None)) or reference_theta is None or own is None:
+            return None
+        if sorted(own.index) != sorted(reference_theta.index):
+            return None
+        names, order = reference_theta.index, own.index
+        if not names.is_unique:
+            return lambda theta: float(fit.devfun(np.asarray(theta, dtype=float)))
+        positions = [names.get_loc(name) for name in order]
+        return lambda theta: float(fit.devfun(np.asarray(theta, dtype=float)[positions]))
+
+    def _pieces(self, fit: Any) -> Pieces | None:
+        try:
+            return pieces_of(fit)
+        except Exception:  # what is missing is tier 1's to report
+            return None
+
+    @cached_property
+    def reference_pieces(self) -> Pieces | None:
+        """y, X, Z of the reference."""
+        return self._pieces(self.reference)
+
+    @cached_property
+    def candidate_pieces(self) -> Pieces | None:
+        """y, X, Z of the candidate."""
+        return self._pieces(self.candidate)
+
+    @cached_property
+    def referee_holds(self) -> bool:
+        """Whether the judge's own algebra reproduces the reference's objective (no weights, no offset)."""
+        theta = self.theta("reference")
+        if self.reference_pieces is None or theta is None:
+            return False
+        try:
+            own = solve(self.reference_pieces, theta.to_numpy(), self.reml).objective
+        except Exception:  # a singular X, ...: then there is no third opinion
+            return False
+        objective = -2.0 * self.value("reference", "logLik")
+        return bool(abs(own - objective) <= 1e-9 * max(abs(objective), self.reference_pieces.y.size))
+
+    def solve(self, theta: np.ndarray, reml: bool | None = None) -> Solution | None:
+        """The judge's own solution at θ (the reference's order), where its algebra is known to hold."""
+        if not self.referee_holds or self.reference_pieces is None:
+            return None
+        try:
+            return solve(self.reference_pieces, theta, self.reml if reml is None else reml)
+        except Exception:
+            return None
+
+    def candidate_theta(self) -> np.ndarray | None:
+        """The candidate's θ̂ in the reference's order."""
+        own, reference = self.theta("candidate"), self.theta("reference")
+        if own is None or reference is None or sorted(own.index) != sorted(reference.index):
+            return None
+        if not own.index.is_unique:
+            return own.to_numpy()
+        return own.reindex(reference.index).to_numpy()
+
+    @cached_property
+    def both_optima(self) -> tuple[float, float] | None:
+        """One objective at the reference's θ̂ and at the candidate's; None where none is trusted.
+
+        The reference's own function where it can be called, or the candidate's where tier 2 found it to be the same.
+        """
+        theta_reference, theta_candidate = self.theta("reference"), self.candidate_theta()
+        if theta_reference is None or theta_candidate is None:
+            return None
+        for side in ("reference", "candidate"):
+            if side == "candidate" and self.objective_agrees is not True:
+                return None
+            devfun = self.devfun(side)
+            if devfun is None:
+                continue
+            try:
+                return devfun(theta_reference.to_numpy()), devfun(theta_candidate)
+            except Exception:  # a recorded reference knows its objective at recorded points only
+                continue
+        return None
+
+    @cached_property
+    def improvement(self) -> float | None:
+        """By how much the candidate's θ̂ has the lower objective (negative: higher); None where nobody can say."""
+        both = self.both_optima
+        return None if both is None else both[0] - both[1]
+
+    @property
+    def noise(self) -> float:
+        """Rounding error of the objective."""
+        logLik, nobs = self.value("reference", "logLik"), self.value("reference", "nobs")
+        if not np.isfinite(logLik):
+            return 0.0
+        return objective_noise(2.0 * logLik, int(nobs) if np.isfinite(nobs) else 0)
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Problems of the candidate, quantity by quantity."""
+        return self.right.problems

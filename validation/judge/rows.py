@@ -1,0 +1,172 @@
+"""One compared number: how a row of the comparison's table is judged and written down."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.comparison import TABLE_COLUMNS, Check
+from validation.judge.digits import digits
+from validation.judge.tolerances import TITLES, Tolerance
+from validation.verdict import Verdict
+
+__all__ = ["check_of", "judge_number", "missing_row", "row", "table_of"]
+
+Row = dict[str, Any]
+
+
+def row(
+    check: str,
+    quantity: str,
+    reference: float,
+    candidate: float,
+    verdict: Verdict,
+    *,
+    group: str | None = None,
+    term: str | None = None,
+    term2: str | None = None,
+    level: str | None = None,
+    scaled: float = math.nan,
+    unit: str = "",
+    tolerance: float = math.nan,
+    reason: str = "",
+) -> Row:
+    """A row of :data:`validation.comparison.TABLE_COLUMNS`."""
+    with np.errstate(invalid="ignore"):
+        difference = float(np.subtract(candidate, reference))
+    return {
+        "check": check,
+        "quantity": quantity,
+        "group": group,
+        "term": term,
+        "term2": term2,
+        "level": level,
+        "reference": float(reference),
+        "candidate": float(candidate),
+        "difference": difference,
+        "digits": digits(float(candidate), float(reference)),
+        "scaled": float(scaled),
+        "unit": unit,
+        "tolerance": float(tolerance),
+        "verdict": verdict,
+        "reason": reason,
+    }
+
+
+def missing_row(
+    check: str,
+    quantity: str,
+    has_reference: bool,
+    has_candidate: bool,
+    reference: float = math.nan,
+    candidate: float = math.nan,
+    why: str = "",
+    **keys: str | None,
+) -> Row:
+    """A row that one side (or both) lacks: a failure, not a gap."""
+    side = "neither side has" if not (has_reference or has_candidate) else (
+        "the candidate lacks" if has_reference else "the reference lacks"
+    )
+    reason = f"{side} this number" + (f": {why}" if why else "")
+    return row(check, quantity, reference, candidate, Verdict.MISSING, reason=reason, **keys)
+
+
+def judge_number(
+    check: str,
+    quantity: str,
+    reference: float,
+    candidate: float,
+    scale: float,
+    tolerance: Tolerance,
+    limit: float | None = None,
+    unit: str | None = None,
+    reason: str | None = None,
+    **keys: str | None,
+) -> Row:
+    """Judge one pair of numbers in units of ``scale``.
+
+    A scale that is 0, negative, infinite or missing lets nothing pass: the row is inconclusive where the numbers are
+    the same to 12 digits, and disagrees where they are not.
+    """
+    limit = tolerance.limit if limit is None else limit
+    unit = tolerance.unit if unit is None else unit
+    reason = tolerance.reason if reason is None else reason
+    both_missing = math.isnan(reference) and math.isnan(candidate)
+    scaled = math.nan
+    if both_missing:
+        verdict, reason = Verdict.AGREES, "missing (NA) on both sides"
+    elif math.isnan(reference) or math.isnan(candidate):
+        side = "candidate" if math.isnan(candidate) else "reference"
+        verdict, reason = Verdict.DISAGREES, f"the {side} has a missing value (NA, NaN) where the other has a number"
+    elif not (math.isfinite(reference) and math.isfinite(candidate)):
+        same = reference == candidate
+        verdict = Verdict.INCONCLUSIVE if same else Verdict.DISAGREES
+        reason = "infinite on both sides" if same else "infinite on one side"
+    elif not math.isfinite(scale) or scale <= 0.0:
+        same = digits(candidate, reference) >= 12
+        verdict = Verdict.INCONCLUSIVE if same else Verdict.DISAGREES
+        reason = f"no unit to judge by: the scale ({unit}) is {scale:g}"
+    else:
+        scaled = abs(candidate - reference) / scale
+        verdict = Verdict.AGREES if scaled <= limit else Verdict.DISAGREES
+        if verdict is Verdict.DISAGREES:
+            reason = f"differs by {scaled:.3g} {unit}, allowed {limit:.3g}. {reason}"
+    return row(
+        check,
+        quantity,
+        reference,
+        candidate,
+        verdict,
+        scaled=scaled,
+        unit=unit,
+        tolerance=limit,
+        reason=reason,
+        **keys,
+    )
+
+
+def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> Check:
+    """The outcome of a tier or gate from its rows; without any row it is inconclusive, never a pass."""
+    verdicts = [r["verdict"] for r in rows]
+    if any(v.failed for v in verdicts):
+        verdict = Verdict.DISAGREES
+    elif not verdicts:
+        verdict, summary = Verdict.INCONCLUSIVE, "nothing could be compared"
+    elif Verdict.INCONCLUSIVE in verdicts:
+        verdict = Verdict.INCONCLUSIVE
+    elif Verdict.BETTER in verdicts:
+        verdict = Verdict.BETTER
+    else:
+        verdict = Verdict.AGREES
+    return Check(identifier, TITLES[identifier], verdict, summary, rule)
+
+
+def table_of(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows as the comparison's table."""
+    frame = pd.DataFrame(list(rows), columns=list(TABLE_COLUMNS))
+    numbers = ["reference", "candidate", "difference", "digits", "scaled", "tolerance"]
+    return frame.astype({name: float for name in numbers})
+
+
+def counts(rows: Sequence[Row]) -> str:
+    """``"812 numbers, 3 of them failed"`` and the worst of them, for a check's summary."""
+    failed = [r for r in rows if r["verdict"].failed]
+    text = f"{len(rows)} number{'s' if len(rows) != 1 else ''} compared"
+    if failed:
+        missing = sum(r["verdict"] is Verdict.MISSING for r in failed)
+        text += f", {len(failed)} failed" + (f" ({missing} of them missing on one side)" if missing else "")
+    judged = [r for r in rows if math.isfinite(r["scaled"]) and math.isfinite(r["tolerance"])]
+    if judged:
+        worst = max(judged, key=lambda r: r["scaled"] / r["tolerance"] if r["tolerance"] > 0 else r["scaled"])
+        text += (
+            f"; largest difference {worst['scaled']:.2g} {worst['unit']} ({describe(worst)}), "
+            f"allowed {worst['tolerance']:.2g}"
+        )
+    return text
+
+
+def describe(r: Row) -> str:
+    """A row's name for a sentence: ``ranef school (Intercept) 20920``."""
+    return " ".join(str(r[key]) for key in ("quantity", "group", "term", "term2", "level") if r[key] is not None)

@@ -1,0 +1,220 @@
+"""Every tolerance of the judge, each with its unit and its reason: the one place to read and to argue about.
+
+Nothing in here was fitted to a case. A limit is either exact, or a rounding error, or what the mathematics of an optimum
+leaves undetermined, or a stated rate of false alarms.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = [
+    "BULK",
+    "CONDITIONAL_MODE",
+    "CONDITIONAL_SD",
+    "CONSISTENT",
+    "DENSITY",
+    "DESIGN",
+    "ECDF",
+    "ESTIMATE",
+    "EXACT",
+    "FALSE_ALARM_RATE",
+    "OPTIMUM",
+    "SAME_THETA",
+    "SHIFT_FAILS",
+    "SHIFT_FINE",
+    "SIZE",
+    "TITLES",
+    "VALIDITY",
+    "Z_SCORE",
+    "Tolerance",
+    "Validity",
+    "objective_noise",
+    "optimum_limit",
+]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest difference that still agrees.
+
+    Attributes
+    ----------
+    check : str
+        The tier or gate it belongs to.
+    limit : float
+        Largest ``scaled`` difference that agrees.
+    unit : str
+        What the difference is divided by, in words.
+    reason : str
+        Why this unit and this limit.
+    """
+
+    check: str
+    limit: float
+    unit: str
+    reason: str
+
+
+TITLES = {
+    "tier-1": "The same model: rows, columns, levels, X and Z",
+    "tier-2": "The objective at the same θ",
+    "tier-3": "The optimum",
+    "tier-4": "Estimates: coefficients, standard errors, variance components",
+    "tier-5": "BLUPs by level, their conditional sds, and fitted values",
+    "gate-1": "The same density",
+    "gate-2": "Valid samplers",
+    "gate-3": "Posterior summaries within Monte Carlo error",
+    "gate-4": "Size of the differences",
+    "gate-5": "The whole distribution",
+    "truth-reference": "The reference against quadrature",
+    "truth-candidate": "The candidate against quadrature",
+}
+
+EXACT = Tolerance(
+    "tier-1",
+    0.0,
+    "exact",
+    "Counts and labels have no rounding: one row, column or level more is another model.",
+)
+
+DESIGN = Tolerance(
+    "tier-1",
+    8 * float(np.finfo(float).eps),
+    "of the column's largest entry",
+    "A design matrix is data, so it must be equal; 8 units in the last place are left only because poly(), scale() and "
+    "the like are sums taken in another order. Single precision is 500 million times larger.",
+)
+
+SAME_THETA = Tolerance(
+    "tier-2",
+    1e-10,
+    "relative",
+    "At a given θ the objective is plain algebra without an optimizer. It is a sum over N rows of terms of order 1, so "
+    "two right programs differ by some 1e-14 of max(|objective|, N); 1e-10 leaves room for badly conditioned X and "
+    "none for another formula.",
+)
+
+CONSISTENT = Tolerance(
+    "tier-2",
+    1e-9,
+    "relative",
+    "A fit's reported optimum must be its own objective at its own θ.",
+)
+
+OPTIMUM = Tolerance(
+    "tier-3",
+    1e-6,
+    "units of -2 log-likelihood",
+    "One-sided: the candidate may not be above the reference by more than a millionth (an excess e of the deviance "
+    "moves estimates by √e standard errors, so 1e-6 is 0.001 SE at most). Lower is a better optimum, if the agreed "
+    "objective says so at the candidate's θ.",
+)
+
+ESTIMATE = Tolerance(
+    "tier-4",
+    1e-5,
+    "standard errors",
+    "The deviance near its minimum is d + δ² with δ in standard errors, and is itself known only to about ε|d|: an "
+    "optimizer that compares values can't place θ better than √(2ε|d|) SE. The limit is four times that, and at least "
+    "1e-5 SE: a hundred-thousandth of what the data can say.",
+)
+
+CONDITIONAL_MODE = Tolerance(
+    "tier-5",
+    1e-5,
+    "conditional sds",
+    "BLUPs are smooth functions of θ and β, so they inherit tier 4's limit; their own unit is the conditional sd.",
+)
+
+CONDITIONAL_SD = Tolerance(
+    "tier-5",
+    1e-5,
+    "relative",
+    "A conditional sd is σ times a smooth function of θ and inherits tier 4's limit.",
+)
+
+BULK = Tolerance(
+    "tier-5",
+    1e-5,
+    "residual sds",
+    "Fitted values are linear in β and the BLUPs; σ is the size of what they leave unexplained.",
+)
+
+DENSITY = Tolerance(
+    "gate-1",
+    1e-8,
+    "relative to max(1, |log-density difference|)",
+    "Two programs of one density differ by rounding (about 1e-12 at |log p| of 7000). There is no sampling noise here, "
+    "so this gate sees faults that no number of draws would show.",
+)
+
+#: Probability that a comparison of two right samplers fails gate 3, and the same again for gate 5 (Bonferroni).
+FALSE_ALARM_RATE = 0.01
+
+Z_SCORE = Tolerance(
+    "gate-3",
+    math.nan,  # depends on the number of tests: judge.posteriors.z_limit
+    "z (Monte Carlo standard errors of the difference)",
+    "z = (a − b)/√(mcse_a² + mcse_b²) is standard normal for two right samplers; the limit is Bonferroni's "
+    "Φ⁻¹(1 − α/(2K)), so that all K tests together raise a false alarm with probability α at most.",
+)
+
+#: Shifts in posterior sds: up to the first there is nothing to say; from the second on it is a failure.
+SHIFT_FINE, SHIFT_FAILS = 0.1, 0.25
+
+SIZE = Tolerance(
+    "gate-4",
+    SHIFT_FAILS,
+    "posterior sds",
+    "A shift of 0.1 posterior sd changes the coverage of a 95% interval by less than 0.3 points; 0.25 sd changes what "
+    "a reader concludes. Judged on means and sds; tail quantiles of a thousand draws carry up to 0.1 sd of Monte Carlo "
+    "error themselves and are judged by gates 3 and 5.",
+)
+
+ECDF = Tolerance(
+    "gate-5",
+    math.nan,  # alpha / number of parameters
+    "simultaneous p-value",
+    "Two-sample ECDF-difference test (Säilynoja, Bürkner & Vehtari 2022): the probability, computed exactly, that "
+    "draws of one distribution leave a simultaneous band as narrow as this somewhere; below α/K fails.",
+)
+
+
+@dataclass(frozen=True)
+class Validity:
+    """What draws must satisfy before anything is concluded from them (Vehtari et al. 2021).
+
+    Attributes
+    ----------
+    rhat : float
+        Rank-normalised split R-hat must be below this.
+    ess : float
+        Bulk and tail ESS must reach this (100 a chain for four chains: below it the MCSE itself is unreliable).
+    divergences : int
+        Most divergent transitions allowed.
+    reason : str
+        Why a comparison that misses these is inconclusive.
+    """
+
+    rhat: float = 1.01
+    ess: float = 400.0
+    divergences: int = 0
+    reason: str = (
+        "Draws of a chain that has not converged say nothing about the posterior: the answer is then neither pass nor "
+        "fail (Vehtari, Gelman, Simpson, Carpenter & Bürkner 2021: R-hat < 1.01, bulk and tail ESS ≥ 400)."
+    )
+
+
+VALIDITY = Validity()
+
+
+def objective_noise(objective: float, nobs: int) -> float:
+    """Rounding error of a profiled deviance: about ε times the size of the sum it is, 2ε·max(|d|, N)."""
+    return 2.0 * float(np.finfo(float).eps) * max(abs(objective), float(nobs))
+
+
+def optimum_limit(objective: float, nobs: int) -> float:
+    """Tier 4 and 5's limit in standard errors: 4√(2ε·max(|d|, N)), at least 1e-5 (:data:`ESTIMATE` has the reason)."""
+    return max(ESTIMATE.limit, 4.0 * math.sqrt(objective_noise(objective, nobs)))

@@ -1,0 +1,438 @@
+"""A fit as one long table of labelled numbers, and two such tables joined by label.
+
+Keys are (quantity, group, term, term2, level); a number is never identified by its position. Whatever one side lacks
+stays in the joined table as a row with a missing value, for the judge to fail.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = [
+    "KEYS",
+    "MAIN_EXCLUDED",
+    "QUANTILES",
+    "Extraction",
+    "data_hash",
+    "draws_of",
+    "join",
+    "likelihood_quantities",
+    "posterior_quantities",
+    "posterior_summary",
+    "split_parameter",
+]
+
+#: What identifies a number.
+KEYS = ("quantity", "group", "term", "term2", "level")
+
+#: Posterior quantiles that are compared.
+QUANTILES = (0.025, 0.5, 0.975)
+
+#: Columns of rstanarm's draws that are not parameters of the model proper.
+MAIN_EXCLUDED = ("mean_PPD", "log-posterior")
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What could be read off a fit.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Columns :data:`KEYS`, ``value`` and ``error`` (the standard error of an estimate, the conditional sd of a BLUP,
+        the Monte Carlo standard error of a posterior summary; missing where there is none).
+    problems : mapping of str to str
+        Quantity -> why the fit did not give it (a method that is not there, or that raised).
+    """
+
+    table: pd.DataFrame
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Rows:
+    """Collects rows; an extractor that fails is noted, and the others go on."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Any, ...]] = []
+        self.problems: dict[str, str] = {}
+
+    def add(
+        self,
+        quantity: str,
+        value: Any,
+        group: str | None = None,
+        term: str | None = None,
+        term2: str | None = None,
+        level: str | None = None,
+        error: Any = np.nan,
+    ) -> None:
+        self.rows.append((quantity, group, term, term2, level, _number(value), _number(error)))
+
+    def attempt(self, quantities: Iterable[str], extract: Callable[["_Rows"], None]) -> None:
+        before = len(self.rows)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # deviance() of a REML fit warns, as R does
+                extract(self)
+        except Exception as error:  # a candidate may raise anything: it is reported, and nothing else is lost
+            del self.rows[before:]
+            for quantity in quantities:
+                self.problems[quantity] = f"{type(error).__name__}: {error}"
+
+    def extraction(self) -> Extraction:
+        columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * (len(KEYS) + 2)
+        # Series of objects one by one: pandas would turn None into NaN, and NaN is no key (it equals nothing).
+        table = pd.DataFrame(
+            {
+                name: pd.Series(list(values), dtype=object if name in KEYS else float)
+                for name, values in zip((*KEYS, "value", "error"), columns, strict=True)
+            }
+        )
+        return Extraction(table, self.problems)
+
+
+def _number(value: Any) -> float:
+    if value is None or value is pd.NA:
+        return float("nan")
+    return float(value)
+
+
+def _label(value: Any) -> str | None:
+    return None if value is None or (not isinstance(value, str) and pd.isna(value)) else str(value)
+
+
+def likelihood_quantities(fit: Any, reml: bool | None = None) -> Extraction:
+    """Every number of a likelihood fit that R users read, by label.
+
+    Parameters
+    ----------
+    fit : LinearMixedFit, or an object that meets as much of it as it can
+    reml : bool, optional
+        Whether the REML criterion was asked for; ``fit.isREML()`` where not given.
+
+    Returns
+    -------
+    Extraction
+        Quantities ``nobs npar df_residual ngrps criterion singular logLik deviance REMLcrit AIC BIC fixef se vcov t
+        theta sigma variance covariance sd cor ranef condsd coef fitted residuals scaled_residuals``.
+    """
+    rows = _Rows()
+    is_reml = bool(reml) if reml is not None else _quietly(lambda: bool(fit.isREML()), False)
+
+    rows.attempt(["nobs"], lambda r: r.add("nobs", fit.nobs()))
+    rows.attempt(["npar"], lambda r: r.add("npar", fit.npar() if callable(fit.npar) else fit.npar))
+    rows.attempt(["df_residual"], lambda r: r.add("df_residual", fit.df_residual()))
+    rows.attempt(["criterion"], lambda r: r.add("criterion", float(bool(fit.isREML())), term="REML"))
+    rows.attempt(["singular"], lambda r: r.add("singular", float(bool(fit.isSingular()))))
+    for name in ("logLik", "deviance", "AIC", "BIC", "sigma"):
+        rows.attempt([name], lambda r, name=name: r.add(name, getattr(fit, name)()))  # type: ignore[misc]
+    if is_reml:
+        rows.attempt(["REMLcrit"], lambda r: r.add("REMLcrit", fit.REMLcrit()))
+
+    def ngrps(r: _Rows) -> None:
+        for group, count in fit.ngrps().items():
+            r.add("ngrps", count, group=str(group))
+
+    def fixef(r: _Rows) -> None:
+        values = fit.fixef()
+        errors = _quietly(lambda: _diagonal_sds(fit.vcov()), pd.Series(dtype=float))
+        for term, value in values.items():
+            r.add("fixef", value, term=str(term), error=errors.get(term, np.nan))
+
+    def coef_table(r: _Rows) -> None:
+        table = fit.coef_table()
+        for term in table.index:
+            r.add("se", table.loc[term, "Std. Error"], term=str(term))
+            r.add("t", table.loc[term, "t value"], term=str(term))
+
+    def vcov(r: _Rows) -> None:
+        matrix = fit.vcov()
+        names = [str(name) for name in matrix.index]
+        values = matrix.to_numpy(dtype=float)
+        columns = [str(name) for name in matrix.columns]
+        for i, row_name in enumerate(names):
+            for j, column_name in enumerate(columns):
+                if j <= i or column_name not in names:
+                    r.add("vcov", values[i, j], term=row_name, term2=column_name)
+
+    def theta(r: _Rows) -> None:
+        for name, value in fit.getME("theta").items():
+            r.add("theta", value, term=str(name))
+
+    def varcorr(r: _Rows) -> None:
+        for row in fit.VarCorr().itertuples(index=False):
+            group, first, second = _label(row.grp), _label(row.var1), _label(row.var2)
+            if group == "Residual" and first is None:
+                r.add("variance", row.vcov, group=group)
+                r.add("sd", row.sdcor, group=group)
+            elif second is None:
+                r.add("variance", row.vcov, group=group, term=first)
+                r.add("sd", row.sdcor, group=group, term=first)
+            else:
+                r.add("covariance", row.vcov, group=group, term=first, term2=second)
+                r.add("cor", row.sdcor, group=group, term=first, term2=second)
+
+    rows.attempt(["ngrps"], ngrps)
+    rows.attempt(["fixef"], fixef)
+    rows.attempt(["se", "t"], coef_table)
+    rows.attempt(["vcov"], vcov)
+    rows.attempt(["theta"], theta)
+    rows.attempt(["variance", "covariance", "sd", "cor"], varcorr)
+
+    def ranef(r: _Rows) -> None:
+        effects = fit.ranef()
+        try:
+            sds = _conditional_sds(fit.ranef_condVar())
+        except Exception as error:
+            sds = {}
+            r.problems["condsd"] = f"{type(error).__name__}: {error}"
+        for group, frame in effects.items():
+            values = frame.to_numpy(dtype=float)
+            levels = [str(level) for level in frame.index]
+            for j, effect in enumerate(frame.columns):
+                for i, level in enumerate(levels):
+                    sd = sds.get((str(group), str(effect), level), np.nan)
+                    r.add("ranef", values[i, j], group=str(group), term=str(effect), level=level, error=sd)
+        for (group, effect, level), sd in sds.items():
+            r.add("condsd", sd, group=group, term=effect, level=level)
+
+    def coef(r: _Rows) -> None:
+        for group, frame in fit.coef().items():
+            for effect in frame.columns:
+                for level, value in frame[effect].items():
+                    r.add("coef", value, group=str(group), term=str(effect), level=str(level))
+
+    rows.attempt(["ranef"], ranef)
+    rows.attempt(["coef"], coef)
+
+    def by_row(quantity: str, values: pd.Series, r: _Rows) -> None:
+        for label, value in zip(values.index, values.to_numpy(dtype=float), strict=True):
+            r.add(quantity, value, level=str(label))
+
+    rows.attempt(["fitted"], lambda r: by_row("fitted", fit.fitted(), r))
+    rows.attempt(["residuals"], lambda r: by_row("residuals", fit.residuals(), r))
+    rows.attempt(["scaled_residuals"], lambda r: by_row("scaled_residuals", fit.residuals(scaled=True), r))
+    return rows.extraction()
+
+
+def _quietly(function: Callable[[], Any], default: Any) -> Any:
+    try:
+        return function()
+    except Exception:  # reported where the quantity itself is extracted
+        return default
+
+
+def _diagonal_sds(matrix: pd.DataFrame) -> pd.Series:
+    diagonal = np.diag(matrix.to_numpy(dtype=float))
+    with np.errstate(invalid="ignore"):
+        return pd.Series(np.sqrt(diagonal), index=[str(name) for name in matrix.index])
+
+
+def _conditional_sds(variances: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
+    sds: dict[tuple[str, str, str], float] = {}
+    for group, array in variances.items():
+        values = np.asarray(array, dtype=float)
+        levels = [str(level) for level in array.coords["level"].values]
+        effects = [str(effect) for effect in array.coords["effect"].values]
+        for i, level in enumerate(levels):
+            for j, effect in enumerate(effects):
+                # A variance of zero comes out of a Cholesky as ± rounding; a truly negative one must stay visible.
+                variance = values[i, j, j]
+                sds[(str(group), effect, level)] = float(np.sign(variance) * np.sqrt(abs(variance)))
+    return sds
+
+
+def split_parameter(name: str) -> tuple[str | None, str, str | None, str | None]:
+    """Take one of rstanarm's column names apart: (group, term, term2, level).
+
+    ``b[(Intercept) school:20920]`` -> ``("school", "(Intercept)", None, "20920")``;
+    ``Sigma[school:femaleF,(Intercept)]`` -> ``("school", "femaleF", "(Intercept)", None)``; anything else is a term.
+    """
+    if name.startswith("b[") and name.endswith("]") and " " in name and ":" in name:
+        effect, _, rest = name[2:-1].rpartition(" ")  # rstanarm writes spaces in levels as "_"
+        # An interaction group (batch:cask) has colons itself, and so have its levels: the last half is the level.
+        parts = rest.split(":")
+        half = len(parts) // 2
+        group, level = (":".join(parts[:half]), ":".join(parts[half:])) if half else (rest, "")
+        return group, effect, None, level
+    if name.startswith("Sigma[") and name.endswith("]") and ":" in name:
+        group, _, pair = name[6:-1].rpartition(":") if name.count(":") == 1 else _split_sigma(name[6:-1])
+        first, _, second = pair.partition(",")
+        return group, first, second, None
+    return None, name, None, None
+
+
+def _split_sigma(inside: str) -> tuple[str, str, str]:
+    # "g:x:f,(Intercept)" is ambiguous; the group is what both sides share nowhere, so the first colon decides.
+    group, colon, pair = inside.partition(":")
+    return group, colon, pair
+
+
+def draws_of(fit: Any) -> tuple[list[str], np.ndarray]:
+    """Names and draws of every parameter, R's column names, from ``fit.posterior`` (or ``as_matrix`` and ``chains``).
+
+    Returns
+    -------
+    names : list of str
+        Scalars first, then the random effects.
+    draws : ndarray, shape (parameters, chains, draws)
+    """
+    posterior = fit.posterior
+    dataset = posterior["posterior"].dataset if hasattr(posterior, "children") else posterior
+    names: list[str] = []
+    blocks: list[np.ndarray] = []
+    for variable in dataset.data_vars:
+        array = dataset[variable]
+        rest = [dim for dim in array.dims if dim not in ("chain", "draw")]
+        values = array.transpose("chain", "draw", *rest).to_numpy().astype(float)
+        if not rest:
+            names.append(str(variable))
+            blocks.append(values[None])
+        elif len(rest) == 1 and rest[0] in array.coords:
+            names.extend(str(label) for label in array.coords[rest[0]].values)
+            blocks.append(np.moveaxis(values, -1, 0))
+        else:
+            raise ValueError(
+                f"variable {str(variable)!r} of the posterior has dimensions {array.dims}; expected (chain, draw), "
+                "or one more dimension with R's parameter names as its coordinate"
+            )
+    if not blocks:
+        raise ValueError("the posterior holds no variables")
+    return names, np.concatenate(blocks)
+
+
+def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:
+    """Mean, sd and quantiles of each parameter with their Monte Carlo standard errors, ESS and R-hat.
+
+    Parameters
+    ----------
+    names : list of str
+    draws : ndarray, shape (parameters, chains, draws)
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by parameter; columns ``mean sd q2.5 q50 q97.5``, each with ``mcse_`` before it, and ``ess_bulk
+        ess_tail rhat`` (Vehtari et al. 2021, by ArviZ).
+    """
+    from arviz_stats.base import array_stats
+
+    columns: dict[str, np.ndarray] = {}
+    with np.errstate(all="ignore"):
+        columns["mean"] = draws.mean(axis=(1, 2))
+        columns["mcse_mean"] = array_stats.mcse(draws, method="mean")
+        columns["sd"] = draws.std(axis=(1, 2), ddof=1)
+        columns["mcse_sd"] = array_stats.mcse(draws, method="sd")
+        for probability in QUANTILES:
+            name = _quantile_name(probability)
+            columns[name] = np.quantile(draws, probability, axis=(1, 2))
+            columns[f"mcse_{name}"] = array_stats.mcse(draws, method="quantile", prob=probability)
+        columns["ess_bulk"] = array_stats.ess(draws, method="bulk")
+        columns["ess_tail"] = array_stats.ess(draws, method="tail", prob=(0.05, 0.95))
+        columns["rhat"] = array_stats.rhat(draws)
+    frame = pd.DataFrame({key: np.atleast_1d(np.asarray(value, dtype=float)) for key, value in columns.items()})
+    frame.index = pd.Index(names, name="parameter")
+    return frame
+
+
+def _quantile_name(probability: float) -> str:
+    return f"q{100 * probability:g}"
+
+
+def posterior_quantities(fit: Any) -> tuple[Extraction, pd.DataFrame]:
+    """Posterior summaries of a fit as a long table, and the diagnostics beside it.
+
+    A fit that holds summaries in place of draws (a recorded posterior, quadrature) gives them as
+    ``posterior_summary()``: columns as :func:`posterior_summary`, the ``mcse_`` ones 0 where there is no Monte Carlo
+    error, and ``ess_*``/``rhat`` missing where they mean nothing.
+
+    Returns
+    -------
+    Extraction
+        Quantities ``post-mean post-sd post-q2.5 post-q50 post-q97.5``.
+    pandas.DataFrame
+        The summary itself.
+    """
+    summary = fit.posterior_summary() if hasattr(fit, "posterior_summary") else posterior_summary(*draws_of(fit))
+    return summary_quantities(summary), summary
+
+
+def summary_quantities(summary: pd.DataFrame) -> Extraction:
+    """The long table of a :func:`posterior_summary`."""
+    rows = _Rows()
+    statistics = ["mean", "sd", *[_quantile_name(probability) for probability in QUANTILES]]
+    for parameter, row in summary.iterrows():
+        group, term, term2, level = split_parameter(str(parameter))
+        for statistic in statistics:
+            if statistic in row.index:
+                rows.add(f"post-{statistic}", row[statistic], group, term, term2, level, row[f"mcse_{statistic}"])
+    return rows.extraction()
+
+
+def join(reference: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
+    """Two long tables joined by label, rows of either side kept.
+
+    Parameters
+    ----------
+    reference, candidate : pandas.DataFrame
+        ``Extraction.table``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        :data:`KEYS`, ``reference``, ``candidate``, ``error_reference``, ``error_candidate``, and ``has_reference``,
+        ``has_candidate``: whether the side has the row at all (its value may be missing all the same).
+    """
+    left, right = _keyed(reference, "reference"), _keyed(candidate, "candidate")
+    joined = left.join(right, how="outer", sort=False)
+    for side in ("reference", "candidate"):
+        joined[f"has_{side}"] = joined[f"has_{side}"].eq(True)
+    # The reference's order, then what only the candidate has.
+    order = list(left.index) + [key for key in right.index if key not in left.index]
+    joined = joined.loc[order]
+    result = joined.reset_index(drop=True)
+    for position, key in enumerate(KEYS):
+        result.insert(position, key, pd.Series([label[position] for label in joined.index], dtype=object))
+    return result
+
+
+def _keyed(table: pd.DataFrame, side: str) -> pd.DataFrame:
+    keys = list(zip(*(table[key] for key in KEYS), strict=True)) if len(table) else []
+    seen: dict[tuple[Any, ...], int] = {}
+    index = []
+    for key in keys:  # a label that occurs twice is numbered, so that no row is lost or multiplied by the join
+        seen[key] = seen.get(key, -1) + 1
+        index.append((*key, seen[key]))
+    return pd.DataFrame(
+        {
+            side: table["value"].to_numpy(dtype=float),
+            f"error_{side}": table["error"].to_numpy(dtype=float),
+            f"has_{side}": np.ones(len(table), dtype=bool),
+        },
+        index=pd.Index(index, tupleize_cols=False, dtype=object),
+    )
+
+
+def data_hash(data: pd.DataFrame) -> str:
+    """SHA-256 of a data frame's columns, values, levels and order (not of its index): the same data, the same hash."""
+    digest = hashlib.sha256()
+    for name in data.columns:
+        column = data[name]
+        digest.update(f"\x1dcolumn {name}\x1f".encode())
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            levels = [str(level) for level in column.cat.categories]
+            digest.update(f"factor ordered={column.cat.ordered}\x1f".encode())
+            digest.update("\x1f".join(levels).encode())
+            digest.update(column.cat.codes.to_numpy(dtype="<i8").tobytes())
+        elif pd.api.types.is_numeric_dtype(column.dtype):
+            digest.update(b"number\x1f")
+            digest.update(column.to_numpy(dtype="<f8", na_value=np.nan).tobytes())
+        else:
+            digest.update(b"text\x1f")
+            digest.update("\x1f".join("\x00" if pd.isna(value) else str(value) for value in column).encode())
+    return digest.hexdigest()

@@ -1,0 +1,253 @@
+"""Recording live R: data sets, lme4 default and tight, rstanarm in chunks of chains until its draws suffice."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.cases import Case, select
+from validation.judge.algebra import pieces_of
+from validation.judge.estimates import theta_points
+from validation.judge.posteriors import density_points, main_parameters, thinned
+from validation.quantities import draws_of, posterior_summary
+from validation.references.provenance import provenance
+from validation.references.recorded import RecordedLmerFit, RecordedStanFit
+from validation.references.store import DIRECTORY, DefaultFit, Record, model_hash, save, save_data, write_atomically
+
+__all__ = ["NotConvergedError", "record", "record_case"]
+
+Progress = Callable[..., None]
+
+#: Seed of the recording's first chunk; each chunk adds one.
+SEED = 20181
+
+#: Bulk ESS wanted of every main parameter, and chains at least (posteriordb's criteria).
+ESS_WANTED, CHAINS_AT_LEAST = 10_000, 10
+
+#: Most chunks of two chains before giving up.
+MOST_CHUNKS = 30
+
+
+class NotConvergedError(RuntimeError):
+    """rstanarm's chains do not reach the criteria of a reference."""
+
+
+def record(
+    names: Iterable[str | Case] | None = None,
+    directory: str | Path | None = None,
+    progress: Progress | None = None,
+    quick: bool = False,
+) -> list[Path]:
+    """Record what live R gives for some cases, and the data sets they use.
+
+    A recording that was interrupted goes on where it stopped: finished cases are kept, and so are finished chunks of
+    chains, as long as R, its packages and the scripts are the same.
+
+    Parameters
+    ----------
+    names : iterable of str or Case, optional
+        Built-in cases by name, or cases of one's own; all built-in ones where not given.
+    directory : path, optional
+        Where to write; the package's own references where not given.
+    progress : callable, optional
+        Called with a message and a fraction.
+    quick : bool
+        A small posterior (four chains of 1000): to try the recording, not to judge by.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    given = list(names) if names is not None else []
+    own = [case for case in given if isinstance(case, Case)]
+    by_name = [name for name in given if not isinstance(name, Case)]
+    cases = [*own, *(select(by_name) if by_name or not own else ())]
+    folder = Path(directory) if directory is not None else DIRECTORY
+    say = progress or (lambda *args, **more: None)
+    base = provenance()
+    key = {name: value for name, value in base.items() if name not in ("date",)} | {"quick": quick}
+    state = _State(folder / ".partial", key)
+    written: list[Path] = []
+    recorded_data: set[str] = set()
+    for number, case in enumerate(cases):
+        say(f"recording {case.name}", number / len(cases))
+        if case.dataset and case.dataset not in recorded_data:
+            written.append(_record_data(case.dataset, folder))
+            recorded_data.add(case.dataset)
+        if case.name in state.finished:
+            written.append(folder / "cases" / f"{case.name}.json")
+            continue
+        written.append(save(record_case(case, base, say, quick, state), folder))
+        state.finish(case.name)
+    state.clear()
+    say("recorded", 1.0)
+    return written
+
+
+def record_case(
+    case: Case, base: dict[str, Any] | None = None, progress: Progress | None = None, quick: bool = False, state: Any = None
+) -> Record:
+    """Record one case from live R (nothing is written but chunks of an unfinished posterior)."""
+    say = progress or (lambda *args, **more: None)
+    base = base if base is not None else provenance()
+    data = case.load("live")
+    hashed = model_hash(case.formula, data)
+    made = {**base, "data": hashed, "dataset": case.dataset}
+    if case.kind == "likelihood":
+        return _record_lmer(case, data, hashed, made, say)
+    return _record_stan(case, data, hashed, made, say, quick, state)
+
+
+def _record_data(name: str, folder: Path) -> Path:
+    from bridge import datasets
+
+    return save_data(name, datasets.load(name), folder)
+
+
+def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], say: Progress) -> Record:
+    from bridge import lme4
+
+    say(f"{case.name}: lme4")
+    default = lme4.lmer(case.formula, data, REML=case.REML)
+    tight = lme4.lmer(case.formula, data, REML=case.REML, control="tight")
+    theta = tight.getME("theta").to_numpy(dtype=float)
+    points = theta_points(
+        theta, default.getME("theta").to_numpy(dtype=float), pieces_of(tight).diagonal, SEED, n_random=12
+    )
+    names = {"reference optimum": "tight optimum", "candidate optimum": "default optimum"}
+    fit = RecordedLmerFit.of(tight, [(names.get(name, name), point) for name, point in points])
+    plain = DefaultFit(default.coef_table(), default.VarCorr(), float(default.logLik()), str(default.summary()))
+    return Record(
+        case.name, case.formula, "likelihood", case.REML, hashed, fit, plain, {**made, "arguments": {"REML": case.REML}}
+    )
+
+
+def _record_stan(
+    case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], say: Progress, quick: bool, state: Any
+) -> Record:
+    from bridge import rstanarm
+
+    arguments = {"chains": 4, "iter": 1000} if quick else {"chains": 2, "iter": 4000, "adapt_delta": 0.95}
+    wanted, at_least = (200.0, 4) if quick else (float(ESS_WANTED), CHAINS_AT_LEAST)
+    chunks: list[np.ndarray] = []
+    names: list[str] = []
+    divergences = 0
+    fit = None
+    for number in range(MOST_CHUNKS):
+        kept = state.chunk(case.name, number) if state is not None else None
+        if kept is not None and number > 0:  # the first is sampled again: its fit evaluates the density
+            names, draws, diverging = kept
+        else:
+            fit_now = rstanarm.stan_lmer(case.formula, data, seed=SEED + number, progress=say, **arguments)
+            fit = fit if fit is not None else fit_now
+            names, draws = draws_of(fit_now)
+            diverging = int(np.asarray(fit_now.posterior["sample_stats"]["diverging"]).sum())
+            if state is not None:
+                state.keep(case.name, number, names, draws, diverging)
+        chunks.append(draws)
+        divergences += diverging
+        together = np.concatenate(chunks, axis=1)
+        main = [names.index(name) for name in main_parameters(names)]
+        ess = float(posterior_summary([names[i] for i in main], together[main])["ess_bulk"].min())
+        say(
+            f"{case.name}: {together.shape[1]} chains, smallest bulk ESS of the main parameters {ess:.0f}",
+            min(1.0, ess / wanted),
+        )
+        if ess >= wanted and together.shape[1] >= at_least:
+            break
+    summary = posterior_summary(names, together)
+    if not quick and (ess < 0.8 * wanted or not (summary["rhat"] < 1.01).all() or divergences):
+        raise NotConvergedError(
+            f"{case.name}: {together.shape[1]} chains give a smallest bulk ESS of {ess:.0f} (wanted {wanted:.0f}), a "
+            f"largest R-hat of {summary['rhat'].max():.4f} and {divergences} divergences; nothing was written"
+        )
+    assert fit is not None  # the first chunk is always sampled
+    points, _ = density_points(fit, None, SEED)
+    density = np.array([float(fit.log_prob(point)) for point in points])
+    independent = {names[i]: thinned(together[i], summary.iloc[i]) for i in main}
+    length = min(len(values) for values in independent.values())
+    draws_frame = pd.DataFrame({name: _first(values, length) for name, values in independent.items()})
+    stored = RecordedStanFit(
+        formula=str(fit.formula),
+        table=summary,
+        draws=draws_frame,
+        points=np.ascontiguousarray(points),
+        log_density=density,
+        divergences=divergences,
+        observations=int(fit.nobs()),
+        warnings=tuple(fit.warnings),
+        messages=tuple(fit.messages),
+        printed=str(fit.summary()),
+        priors=str(fit.prior_summary()),
+    )
+    details = {
+        **made,
+        "seed": SEED,
+        "chunks": len(chunks),
+        "chains": int(together.shape[1]),
+        "draws": int(together.shape[1] * together.shape[2]),
+        "smallest_bulk_ess": round(ess),
+        "arguments": arguments,
+    }
+    return Record(case.name, case.formula, "bayes", True, hashed, stored, None, details)
+
+
+def _first(values: np.ndarray, length: int) -> np.ndarray:
+    """``length`` of the values, spread evenly over all chains."""
+    return values[np.linspace(0, len(values) - 1, length).round().astype(int)]
+
+
+class _State:
+    """What an unfinished recording has done already; thrown away when it was made under other versions."""
+
+    def __init__(self, folder: Path, key: dict[str, Any]) -> None:
+        self.folder = folder
+        self.path = folder / "state.json"
+        self.key = json.loads(json.dumps(key, default=str))
+        self.finished: list[str] = []
+        try:
+            state = json.loads(self.path.read_text(encoding="utf-8"))
+            if state["key"] == self.key:
+                self.finished = list(state["finished"])
+            else:
+                self.clear()
+        except (OSError, ValueError, KeyError):
+            self.clear()
+        self._write()
+
+    def _write(self) -> None:
+        write_atomically(self.path, json.dumps({"key": self.key, "finished": self.finished}))
+
+    def finish(self, name: str) -> None:
+        self.finished.append(name)
+        self._write()
+        for path in self.folder.glob(f"{name}.*"):
+            path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.finished = []
+
+    def keep(self, case: str, number: int, names: Sequence[str], draws: np.ndarray, divergences: int) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f"{case}.{number}.part"
+        with open(temporary, "wb") as file:
+            np.save(file, draws, allow_pickle=False)
+        temporary.replace(self.folder / f"{case}.{number}.npy")
+        write_atomically(
+            self.folder / f"{case}.{number}.json", json.dumps({"names": list(names), "divergences": divergences})
+        )
+
+    def chunk(self, case: str, number: int) -> tuple[list[str], np.ndarray, int] | None:
+        try:
+            described = json.loads((self.folder / f"{case}.{number}.json").read_text(encoding="utf-8"))
+            draws = np.load(self.folder / f"{case}.{number}.npy", allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+        return list(described["names"]), draws, int(described["divergences"])
+

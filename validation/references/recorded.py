@@ -1,0 +1,379 @@
+"""Fits as plain data: what a live fit gave, frozen, meeting the same contract, so that it is compared unchanged.
+
+A recorded fit answers what was asked when it was recorded; anything else is a :class:`NotRecordedError` that says what
+to do. The same classes serve as the material of planted faults (``validation.faults``): a wrong fit is a right one with
+a field replaced.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+__all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit"]
+
+
+class NotRecordedError(LookupError):
+    """A recorded fit was asked for something that was not recorded."""
+
+
+@dataclass(frozen=True)
+class RecordedLmerFit:
+    """A likelihood fit as plain data (contract: ``validation.contract.LinearMixedFit``).
+
+    Attributes
+    ----------
+    formula : str
+    reml : bool
+    scalars : mapping of str to float
+        ``sigma logLik deviance REMLcrit AIC BIC npar nobs df_residual singular``.
+    groups : pandas.Series
+        Number of levels by grouping factor.
+    coefficients : pandas.DataFrame
+        ``coef_table()``.
+    covariance : pandas.DataFrame
+        ``vcov()``.
+    components : pandas.DataFrame
+        ``VarCorr()``.
+    theta, lower : pandas.Series
+    modes : mapping of str to pandas.DataFrame
+        ``ranef()``.
+    mode_variances : mapping of str to ndarray, shape (level, effect, effect)
+    effects : mapping of str to list of str
+        ``getME("cnms")``.
+    factors : pandas.DataFrame
+        ``getME("flist")``.
+    X : pandas.DataFrame
+    Z : scipy.sparse.csc_array
+    y, fits : pandas.Series
+        Response and fitted values of the rows used.
+    points : tuple of (name, θ, objective)
+        The objective at the θ that were recorded.
+    objective : callable, optional
+        A live objective, where there is one (never stored).
+    """
+
+    formula: str
+    reml: bool
+    scalars: Mapping[str, float]
+    groups: pd.Series
+    coefficients: pd.DataFrame
+    covariance: pd.DataFrame
+    components: pd.DataFrame
+    theta: pd.Series
+    lower: pd.Series
+    modes: Mapping[str, pd.DataFrame]
+    mode_variances: Mapping[str, np.ndarray]
+    effects: Mapping[str, Sequence[str]]
+    factors: pd.DataFrame
+    X: pd.DataFrame
+    Z: sp.csc_array
+    y: pd.Series
+    fits: pd.Series
+    points: tuple[tuple[str, tuple[float, ...], float], ...] = ()
+    warnings: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    printed: str = ""
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    objective: Callable[[np.ndarray], float] | None = None
+
+    @classmethod
+    def of(cls, fit: Any, points: Sequence[tuple[str, np.ndarray]] = (), live: bool = False) -> "RecordedLmerFit":
+        """Freeze a fit.
+
+        Parameters
+        ----------
+        fit : LinearMixedFit
+        points : sequence of (name, θ)
+            Where the objective is evaluated and recorded.
+        live : bool
+            Keep the fit's own ``devfun`` as :attr:`objective` beside the recorded points.
+        """
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deviance() of a REML fit warns, as R does
+            reml = bool(fit.isREML())
+            scalars = {
+                "sigma": fit.sigma(),
+                "logLik": fit.logLik(),
+                "deviance": fit.deviance(),
+                "AIC": fit.AIC(),
+                "BIC": fit.BIC(),
+                "npar": fit.npar,
+                "nobs": fit.nobs(),
+                "df_residual": fit.df_residual(),
+                "singular": float(bool(fit.isSingular())),
+            }
+            if reml:
+                scalars["REMLcrit"] = fit.REMLcrit()
+        modes = {str(group): frame.copy() for group, frame in fit.ranef().items()}
+        return cls(
+            formula=str(fit.formula),
+            reml=reml,
+            scalars={name: float(value) for name, value in scalars.items()},
+            groups=fit.ngrps(),
+            coefficients=fit.coef_table(),
+            covariance=fit.vcov(),
+            components=fit.VarCorr(),
+            theta=fit.getME("theta"),
+            lower=fit.getME("lower"),
+            modes=modes,
+            mode_variances={str(group): np.asarray(array) for group, array in fit.ranef_condVar().items()},
+            effects={str(name): list(effects) for name, effects in fit.getME("cnms").items()},
+            factors=fit.getME("flist"),
+            X=fit.getME("X"),
+            Z=sp.csc_array(fit.getME("Z")),
+            y=fit.getME("y"),
+            fits=fit.fitted(),
+            points=tuple((name, tuple(map(float, theta)), float(fit.devfun(theta))) for name, theta in points),
+            warnings=tuple(fit.warnings),
+            messages=tuple(fit.messages),
+            printed=str(fit.summary()),
+            optimizer=dict(fit.optinfo),
+            objective=fit.devfun if live else None,
+        )
+
+    def fixef(self) -> pd.Series:
+        """Fixed effects."""
+        return self.coefficients["Estimate"].copy()
+
+    def coef_table(self) -> pd.DataFrame:
+        """``coef(summary(m))``."""
+        return self.coefficients.copy()
+
+    def vcov(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects."""
+        return self.covariance.copy()
+
+    def VarCorr(self) -> pd.DataFrame:
+        """``as.data.frame(VarCorr(m))``."""
+        return self.components.copy()
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Conditional modes."""
+        return {group: frame.copy() for group, frame in self.modes.items()}
+
+    def ranef_condVar(self) -> dict[str, Any]:
+        """Conditional variances: group -> DataArray (level, effect, effect2)."""
+        import xarray as xr
+
+        return {
+            group: xr.DataArray(
+                np.array(array),
+                dims=("level", "effect", "effect2"),
+                coords={
+                    "level": [str(level) for level in self.modes[group].index],
+                    "effect": list(self.modes[group].columns),
+                    "effect2": list(self.modes[group].columns),
+                },
+            )
+            for group, array in self.mode_variances.items()
+        }
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """``fixef`` plus ``ranef`` for each level."""
+        fixed = self.fixef()
+        result = {}
+        for group, frame in self.modes.items():
+            columns = [*fixed.index, *[effect for effect in frame.columns if effect not in fixed.index]]
+            result[group] = pd.DataFrame(
+                {
+                    name: float(fixed.get(name, 0.0)) + (frame[name] if name in frame.columns else 0.0)
+                    for name in columns
+                },
+                index=frame.index,
+            )
+        return result
+
+    def _scalar(self, name: str) -> float:
+        try:
+            return float(self.scalars[name])
+        except KeyError:
+            raise NotRecordedError(f"{name} was not recorded; `mlmparity record` records it anew") from None
+
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self._scalar("sigma")
+
+    def logLik(self) -> float:
+        """(Restricted) log-likelihood."""
+        return self._scalar("logLik")
+
+    def deviance(self) -> float:
+        """What ``deviance(m)`` gave."""
+        return self._scalar("deviance")
+
+    def REMLcrit(self) -> float:
+        """REML criterion."""
+        return self._scalar("REMLcrit")
+
+    def AIC(self) -> float:
+        """``AIC(m)``."""
+        return self._scalar("AIC")
+
+    def BIC(self) -> float:
+        """``BIC(m)``."""
+        return self._scalar("BIC")
+
+    def nobs(self) -> int:
+        """Rows used."""
+        return int(self._scalar("nobs"))
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters."""
+        return int(self._scalar("npar"))
+
+    def df_residual(self) -> int:
+        """``df.residual(m)``."""
+        return int(self._scalar("df_residual"))
+
+    def ngrps(self) -> pd.Series:
+        """Number of levels of each grouping factor."""
+        return self.groups.copy()
+
+    def isREML(self) -> bool:
+        """Whether the REML criterion was optimised."""
+        return self.reml
+
+    def isSingular(self, tol: float = 1e-4) -> bool:
+        """Whether a diagonal element of Λ's template is below ``tol``."""
+        return bool((self.theta.to_numpy(dtype=float)[self.lower.to_numpy(dtype=float) == 0.0] < tol).any())
+
+    def getME(self, name: str) -> Any:
+        """The recorded pieces."""
+        pieces: dict[str, Any] = {
+            "theta": self.theta,
+            "lower": self.lower,
+            "beta": self.fixef(),
+            "X": self.X,
+            "Z": self.Z,
+            "y": self.y,
+            "cnms": self.effects,
+            "flist": self.factors,
+        }
+        if name not in pieces:
+            raise NotRecordedError(f"getME({name!r}) was not recorded; there are {', '.join(pieces)}")
+        value = pieces[name]
+        return value.copy() if hasattr(value, "copy") else value
+
+    def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> float:
+        """The objective at a recorded θ (or anywhere, where a live objective is held)."""
+        point = np.asarray(theta, dtype=float)
+        if self.objective is not None:
+            return float(self.objective(point))
+        for _, recorded, value in self.points:
+            if np.array_equal(point, np.asarray(recorded)):
+                return value
+        raise NotRecordedError(
+            f"the objective was recorded at {len(self.points)} points, not at θ = {point.tolist()}; "
+            "compare against live R (against='live') to evaluate it anywhere"
+        )
+
+    def theta_points(self) -> list[tuple[str, np.ndarray]] | None:
+        """The θ at which the objective is known; None where it can be evaluated anywhere."""
+        if self.objective is not None:
+            return None
+        return [(name, np.asarray(theta)) for name, theta, _ in self.points]
+
+    def fitted(self) -> pd.Series:
+        """Conditional fitted values."""
+        return self.fits.copy()
+
+    def residuals(self, type: str = "response", scaled: bool = False) -> pd.Series:  # noqa: A002
+        """Response residuals."""
+        if type != "response":
+            raise NotRecordedError(f"residuals of type {type!r} were not recorded, only 'response'")
+        residuals = self.y - self.fits
+        return residuals / self.sigma() if scaled else residuals
+
+    @property
+    def optinfo(self) -> Mapping[str, Any]:
+        """How the optimizer ended."""
+        return self.optimizer
+
+    def summary(self) -> str:
+        """What ``summary(m)`` printed."""
+        return self.printed
+
+
+@dataclass(frozen=True)
+class RecordedStanFit:
+    """A posterior as plain data: summaries of every parameter, thinned draws of the main ones, the density at points.
+
+    Attributes
+    ----------
+    formula : str
+    table : pandas.DataFrame
+        As ``validation.quantities.posterior_summary`` returns it, one row per parameter.
+    draws : pandas.DataFrame
+        Nearly independent draws of the main parameters.
+    points : ndarray, shape (points, num_upars)
+        Unconstrained points.
+    log_density : ndarray, shape (points,)
+        ``log_prob`` there.
+    """
+
+    formula: str
+    table: pd.DataFrame
+    draws: pd.DataFrame
+    points: np.ndarray
+    log_density: np.ndarray
+    divergences: int = 0
+    observations: int = 0
+    warnings: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    printed: str = ""
+    priors: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def posterior_summary(self) -> pd.DataFrame:
+        """Summaries with their Monte Carlo errors."""
+        return self.table.copy()
+
+    def independent_draws(self) -> pd.DataFrame:
+        """Draws thinned to their ESS, of the main parameters."""
+        return self.draws.copy()
+
+    def recorded_points(self) -> np.ndarray:
+        """Where the log density is known."""
+        return self.points.copy()
+
+    def nobs(self) -> int:
+        """Rows used."""
+        return self.observations
+
+    @property
+    def num_upars(self) -> int:
+        """Length of the unconstrained parameter vector."""
+        return int(self.points.shape[1])
+
+    def log_prob(self, upars: np.ndarray) -> float | np.ndarray:
+        """Log density at recorded points."""
+        wanted = np.atleast_2d(np.asarray(upars, dtype=float))
+        known = {row.tobytes(): value for row, value in zip(self.points, self.log_density, strict=True)}
+        try:
+            values = np.array([known[np.ascontiguousarray(row).tobytes()] for row in wanted])
+        except KeyError:
+            raise NotRecordedError(
+                f"the log density was recorded at {len(self.points)} points, and not at all of those asked for; "
+                "compare against live R (against='live') to evaluate it anywhere"
+            ) from None
+        return float(values[0]) if np.ndim(upars) == 1 else values
+
+    def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
+        """The first ``n`` recorded points (``seed`` does not matter)."""
+        return self.points[:n].copy()
+
+    def prior_summary(self) -> str:
+        """What ``prior_summary(m)`` printed."""
+        return self.priors
+
+    def summary(self) -> str:
+        """What ``summary(m)`` printed."""
+        return self.printed

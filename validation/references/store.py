@@ -1,0 +1,620 @@
+"""Recorded references on disk: one JSON file a case, one CSV with its schema a data set; nothing in them executes.
+
+A file is written beside its place and moved there in one step, under a lock: a reader sees the old one or the new one,
+and two writers at once wait for each other.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from validation.comparison import Side
+from validation.quantities import data_hash
+from validation.references.recorded import RecordedLmerFit, RecordedStanFit
+
+__all__ = [
+    "DIRECTORY",
+    "SCHEMA",
+    "DamagedReferenceError",
+    "DefaultFit",
+    "Record",
+    "find",
+    "load",
+    "load_data",
+    "locked",
+    "model_hash",
+    "names",
+    "save",
+    "save_data",
+    "write_atomically",
+]
+
+#: Version of the files' layout.
+SCHEMA = 1
+
+#: Where the package's own references are.
+DIRECTORY = Path(__file__).parent / "data"
+
+
+class DamagedReferenceError(ValueError):
+    """A file of references cannot be read, has another schema, or does not match its own hash."""
+
+
+@dataclass(frozen=True)
+class DefaultFit:
+    """What lme4 gave with its default optimizer: the numbers a user of R sees."""
+
+    coefficients: pd.DataFrame
+    components: pd.DataFrame
+    log_likelihood: float
+    printed: str
+
+    def fixef(self) -> pd.Series:
+        """Fixed effects."""
+        return self.coefficients["Estimate"].copy()
+
+    def coef_table(self) -> pd.DataFrame:
+        """``coef(summary(m))``."""
+        return self.coefficients.copy()
+
+    def VarCorr(self) -> pd.DataFrame:
+        """``as.data.frame(VarCorr(m))``."""
+        return self.components.copy()
+
+    def logLik(self) -> float:
+        """Log-likelihood."""
+        return self.log_likelihood
+
+    def summary(self) -> str:
+        """What ``summary(m)`` printed."""
+        return self.printed
+
+
+@dataclass(frozen=True)
+class Record:
+    """A recorded case.
+
+    Attributes
+    ----------
+    name, formula : str
+    kind : {"likelihood", "bayes"}
+    reml : bool
+    model_hash : str
+        :func:`model_hash` of the data it was fitted to.
+    fit : RecordedLmerFit or RecordedStanFit
+        Tight lme4, or rstanarm.
+    default : DefaultFit or None
+        lme4 with its default optimizer.
+    provenance : mapping
+    """
+
+    name: str
+    formula: str
+    kind: str
+    reml: bool
+    model_hash: str
+    fit: Any
+    default: DefaultFit | None
+    provenance: Mapping[str, Any]
+
+    @property
+    def side(self) -> Side:
+        """As the reference of a comparison."""
+        package = "lme4" if self.kind == "likelihood" else "rstanarm"
+        version = self.provenance.get(package, "")
+        return Side(f"recorded {package} {version}".strip(), "recorded-r", self.provenance)
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write UTF-8 text so that ``path`` is the old file or the whole new one, whatever interrupts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterator[None]:
+    """Hold the directory's lock: one writer at a time, in whatever process.
+
+    The lock is the operating system's where there is one (it goes with its process, however that ends), and a file
+    that only one can create elsewhere.
+
+    Raises
+    ------
+    TimeoutError
+        Another writer held it for longer than ``timeout`` seconds.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / ".lock"
+    deadline = time.monotonic() + timeout
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        fcntl = None  # type: ignore[assignment]
+    while True:
+        try:
+            if fcntl is not None:
+                handle = os.open(path, os.O_CREAT | os.O_RDWR)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BaseException:
+                    os.close(handle)
+                    raise
+            else:
+                handle = os.open(path, os.O_CREAT | os.O_EXCL)
+            break
+        except (BlockingIOError, FileExistsError, PermissionError) as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"another process has been writing references in {directory} for long") from error
+            time.sleep(wait)
+    try:
+        yield
+    finally:
+        os.close(handle)
+        if fcntl is None:
+            path.unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------------------------------------------- JSON values
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON: missing as null, infinities as strings, floats to the last bit."""
+    if value is None or value is pd.NA:
+        return None
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        if math.isnan(number):
+            return None
+        if math.isinf(number):
+            return "inf" if number > 0 else "-inf"
+        return number
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value.tolist()]
+    return str(value)
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, str):
+        return {"inf": math.inf, "-inf": -math.inf}[value]
+    return float(value)
+
+
+def _array(values: Any) -> np.ndarray:
+    def convert(item: Any) -> Any:
+        return [convert(part) for part in item] if isinstance(item, list) else _number(item)
+
+    return np.array(convert(values), dtype=float)
+
+
+def _index(index: pd.Index) -> list[Any]:
+    return [_plain(label) for label in index.tolist()]
+
+
+def _frame(frame: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "columns": [str(name) for name in frame.columns],
+        "index": _index(frame.index),
+        "values": [_plain(frame.iloc[:, j].tolist()) for j in range(frame.shape[1])],
+    }
+
+
+def _to_frame(stored: Mapping[str, Any]) -> pd.DataFrame:
+    index = pd.Index(stored["index"])
+    columns = {name: _array(values) for name, values in zip(stored["columns"], stored["values"], strict=True)}
+    return pd.DataFrame(columns, index=index, columns=stored["columns"])
+
+
+def _series(series: pd.Series) -> dict[str, Any]:
+    return {"index": _index(series.index), "values": _plain(series.to_numpy(dtype=float))}
+
+
+def _to_series(stored: Mapping[str, Any]) -> pd.Series:
+    return pd.Series(_array(stored["values"]), index=pd.Index(stored["index"]), dtype=float)
+
+
+# ---------------------------------------------------------------------------------------------------- fits
+
+
+def _components(frame: pd.DataFrame) -> list[list[Any]]:
+    return [
+        [None if not isinstance(value, str) and pd.isna(value) else _plain(value) for value in row]
+        for row in frame[["grp", "var1", "var2", "vcov", "sdcor"]].itertuples(index=False)
+    ]
+
+
+def _to_components(stored: list[list[Any]]) -> pd.DataFrame:
+    columns = list(zip(*stored, strict=True))
+    labels = {
+        name: pd.Series(list(columns[j]), dtype=object) for j, name in enumerate(("grp", "var1", "var2"))
+    }
+    return pd.DataFrame({**labels, "vcov": [_number(v) for v in columns[3]], "sdcor": [_number(v) for v in columns[4]]})
+
+
+def _lmer_to_json(fit: RecordedLmerFit) -> dict[str, Any]:
+    terms, start = [], 0
+    Z = sp.csr_array(fit.Z)
+    factors = list(map(str, fit.factors.columns))
+    for name, effects in fit.effects.items():
+        group = name if name in factors else max((g for g in factors if name.startswith(f"{g}.")), key=len)
+        codes = fit.factors[group].cat.codes.to_numpy().astype(int)
+        p = len(effects)
+        columns = np.stack(
+            [np.asarray(Z[np.arange(Z.shape[0]), start + codes * p + k]).ravel() for k in range(p)], axis=0
+        )
+        start += len(fit.factors[group].cat.categories) * p
+        terms.append({"name": name, "group": group, "effects": list(effects), "columns": _plain(columns)})
+    stored = {
+        "scalars": _plain(fit.scalars),
+        "groups": _series(fit.groups),
+        "coefficients": _frame(fit.coefficients),
+        "covariance": _frame(fit.covariance),
+        "components": _components(fit.components),
+        "theta": _series(fit.theta),
+        "lower": _series(fit.lower),
+        "modes": {group: _frame(frame) for group, frame in fit.modes.items()},
+        "mode_variances": {group: _plain(array) for group, array in fit.mode_variances.items()},
+        "factors": {
+            str(group): {
+                "levels": [str(level) for level in fit.factors[group].cat.categories],
+                "codes": _plain(fit.factors[group].cat.codes.to_numpy()),
+            }
+            for group in fit.factors.columns
+        },
+        "terms": terms,
+        "X": _frame(fit.X),
+        "y": _plain(fit.y.to_numpy(dtype=float)),
+        "fitted": _plain(fit.fits.to_numpy(dtype=float)),
+        "points": [[name, _plain(list(theta)), _plain(value)] for name, theta, value in fit.points],
+        "warnings": list(fit.warnings),
+        "messages": list(fit.messages),
+        "printed": fit.printed,
+        "optimizer": _plain(fit.optimizer),
+    }
+    rebuilt = _random_design(terms, stored["factors"], len(fit.y))
+    if abs(rebuilt - fit.Z).max() != 0.0:
+        raise ValueError("Z is not made of one level of each grouping factor a row; it cannot be recorded")
+    return stored
+
+
+def _random_design(terms: list[Any], factors: Mapping[str, Any], N: int) -> sp.csc_array:
+    blocks = []
+    for term in terms:
+        factor = factors[term["group"]]
+        codes = np.asarray(factor["codes"], dtype=int)
+        columns = _array(term["columns"])
+        p = columns.shape[0]
+        block = sp.coo_array(
+            (columns.T.ravel(), (np.repeat(np.arange(N), p), (codes[:, None] * p + np.arange(p)).ravel())),
+            shape=(N, len(factor["levels"]) * p),
+        )
+        blocks.append(block)
+    return sp.csc_array(sp.hstack(blocks, format="csc"))
+
+
+def _lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedLmerFit:
+    X = _to_frame(stored["X"])
+    factors = pd.DataFrame(
+        {
+            group: pd.Categorical.from_codes(factor["codes"], categories=factor["levels"])
+            for group, factor in stored["factors"].items()
+        },
+        index=X.index,
+    )
+    return RecordedLmerFit(
+        formula=header["formula"],
+        reml=bool(header["reml"]),
+        scalars={name: _number(value) for name, value in stored["scalars"].items()},
+        groups=_to_series(stored["groups"]).astype("int64"),
+        coefficients=_to_frame(stored["coefficients"]),
+        covariance=_to_frame(stored["covariance"]),
+        components=_to_components(stored["components"]),
+        theta=_to_series(stored["theta"]),
+        lower=_to_series(stored["lower"]),
+        modes={group: _to_frame(frame) for group, frame in stored["modes"].items()},
+        mode_variances={group: _array(array) for group, array in stored["mode_variances"].items()},
+        effects={term["name"]: list(term["effects"]) for term in stored["terms"]},
+        factors=factors,
+        X=X,
+        Z=_random_design(stored["terms"], stored["factors"], len(X)),
+        y=pd.Series(_array(stored["y"]), index=X.index),
+        fits=pd.Series(_array(stored["fitted"]), index=X.index),
+        points=tuple((name, tuple(map(_number, theta)), _number(value)) for name, theta, value in stored["points"]),
+        warnings=tuple(stored["warnings"]),
+        messages=tuple(stored["messages"]),
+        printed=stored["printed"],
+        optimizer=stored["optimizer"],
+        provenance=header["provenance"],
+    )
+
+
+def _stan_to_json(fit: RecordedStanFit) -> dict[str, Any]:
+    return {
+        "table": _frame(fit.table),
+        "draws": _frame(fit.draws),
+        "points": _plain(fit.points),
+        "log_density": _plain(fit.log_density),
+        "divergences": fit.divergences,
+        "observations": fit.observations,
+        "warnings": list(fit.warnings),
+        "messages": list(fit.messages),
+        "printed": fit.printed,
+        "priors": fit.priors,
+    }
+
+
+def _stan_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedStanFit:
+    table = _to_frame(stored["table"])
+    table.index = table.index.astype(object).map(str).rename("parameter")
+    return RecordedStanFit(
+        formula=header["formula"],
+        table=table,
+        draws=_to_frame(stored["draws"]),
+        points=np.ascontiguousarray(_array(stored["points"])),
+        log_density=_array(stored["log_density"]),
+        divergences=int(stored["divergences"]),
+        observations=int(stored["observations"]),
+        warnings=tuple(stored["warnings"]),
+        messages=tuple(stored["messages"]),
+        printed=stored["printed"],
+        priors=stored["priors"],
+        provenance=header["provenance"],
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- records
+
+
+def names(directory: Path | None = None) -> list[str]:
+    """Names of the recorded cases."""
+    folder = (directory or DIRECTORY) / "cases"
+    return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+
+
+def save(record: Record, directory: Path | None = None) -> Path:
+    """Write a record; the file is whole or not there."""
+    header = {
+        "schema": SCHEMA,
+        "name": record.name,
+        "formula": record.formula,
+        "kind": record.kind,
+        "reml": record.reml,
+        "model_hash": record.model_hash,
+        "provenance": _plain(dict(record.provenance)),
+    }
+    if record.kind == "likelihood":
+        header["fit"] = _lmer_to_json(record.fit)
+        if record.default is not None:
+            header["default"] = {
+                "coefficients": _frame(record.default.coefficients),
+                "components": _components(record.default.components),
+                "logLik": _plain(record.default.log_likelihood),
+                "printed": record.default.printed,
+            }
+    else:
+        header["fit"] = _stan_to_json(record.fit)
+    path = (directory or DIRECTORY) / "cases" / f"{record.name}.json"
+    # One key a line: a changed reference shows in a diff as what it is.
+    parts = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header.items() if key != "fit"]
+    fit = ",\n".join(f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header["fit"].items())
+    text = "{\n" + ",\n".join([*parts, '"fit": {\n' + fit + "\n}"]) + "\n}\n"
+    with locked(directory or DIRECTORY):
+        write_atomically(path, text)
+    return path
+
+
+def load(name: str, directory: Path | None = None) -> Record:
+    """Read a record.
+
+    Raises
+    ------
+    LookupError
+        Nothing was recorded under this name.
+    DamagedReferenceError
+        The file cannot be read, or has another schema.
+    """
+    path = (directory or DIRECTORY) / "cases" / f"{name}.json"
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        recorded = ", ".join(names(directory)) or "none"
+        raise LookupError(f"no reference was recorded for {name!r}; recorded are: {recorded}") from None
+    except ValueError as error:
+        raise DamagedReferenceError(f"{path.name} is not readable JSON: {error}; `mlmparity record` rewrites it") from None
+    if header.get("schema") != SCHEMA:
+        raise DamagedReferenceError(
+            f"{path.name} has schema {header.get('schema')!r}, this version reads {SCHEMA}; `mlmparity record` rewrites it"
+        )
+    try:
+        default = None
+        if header["kind"] == "likelihood":
+            fit: Any = _lmer_from_json(header["fit"], header)
+            if "default" in header:
+                stored = header["default"]
+                default = DefaultFit(
+                    _to_frame(stored["coefficients"]),
+                    _to_components(stored["components"]),
+                    _number(stored["logLik"]),
+                    stored["printed"],
+                )
+        else:
+            fit = _stan_from_json(header["fit"], header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); `mlmparity record` rewrites it") from error
+    return Record(
+        header["name"],
+        header["formula"],
+        header["kind"],
+        bool(header["reml"]),
+        header["model_hash"],
+        fit,
+        default,
+        header["provenance"],
+    )
+
+
+def model_hash(formula: str, data: pd.DataFrame) -> str:
+    """Hash of the columns that a formula names (of all, where it has ``.``)."""
+    tokens = set(re.findall(r"`([^`]+)`|([^\W\d][\w.]*)", formula))
+    named = {first or second for first, second in tokens}
+    columns = [name for name in data.columns if str(name) in named]
+    if re.search(r"(?<![\w.])\.(?![\w.])", formula) or not columns:
+        columns = list(data.columns)
+    return data_hash(data[sorted(columns, key=str)])
+
+
+def find(
+    formula: str,
+    data: pd.DataFrame,
+    kind: str,
+    reml: bool,
+    name: str | None = None,
+    why: str = "",
+    directory: Path | None = None,
+) -> tuple[Any, DefaultFit | None, Side]:
+    """The recorded reference of a model and its data.
+
+    Parameters
+    ----------
+    formula, data, kind, reml
+        What was asked for.
+    name : str, optional
+        The case's name; all records are searched where not given, or where none has it.
+    why : str
+        Why a recorded reference is wanted, for the message.
+
+    Raises
+    ------
+    validation.compare.NoReferenceError
+        There is none, or it was recorded on other data.
+    """
+    from validation.compare import NoReferenceError
+
+    wanted = model_hash(formula, data)
+    squeezed = re.sub(r"\s+", "", formula)
+    available = names(directory)
+    candidates = [name] if name in available else available
+    near: list[str] = []
+    for candidate in candidates:
+        record = load(candidate, directory)
+        same_model = (
+            record.kind == kind
+            and re.sub(r"\s+", "", record.formula) == squeezed
+            and (kind == "bayes" or record.reml == reml)
+        )
+        if not same_model:
+            continue
+        if record.model_hash == wanted:
+            side = record.side
+            return record.fit, record.default, Side(side.label, side.kind, {**side.provenance, "why": why})
+        near.append(candidate)
+    criterion = "posterior" if kind == "bayes" else "REML" if reml else "ML"
+    detail = f" {', '.join(near)} has this formula, but was recorded on other data." if near else ""
+    raise NoReferenceError(
+        f"{why}, and no reference was recorded for {formula} ({criterion}) on these data.{detail} "
+        "Install R (`mlmparity doctor` says how), or record one where R is: `mlmparity record`."
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- data sets
+
+
+def save_data(name: str, data: pd.DataFrame, directory: Path | None = None) -> Path:
+    """Write a data set as CSV with its schema (types, levels and their order, hash) beside it."""
+    schema: dict[str, Any] = {"schema": SCHEMA, "name": name, "hash": data_hash(data), "columns": []}
+    codes = pd.DataFrame(index=data.index)
+    for column in data.columns:
+        values = data[column]
+        entry: dict[str, Any] = {"name": str(column)}
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            entry |= {
+                "type": "factor",
+                "ordered": bool(values.cat.ordered),
+                "levels": [str(level) for level in values.cat.categories],
+            }
+            codes[column] = values.astype(object)
+        elif pd.api.types.is_integer_dtype(values.dtype):
+            entry |= {"type": "integer"}
+            codes[column] = values
+        elif pd.api.types.is_numeric_dtype(values.dtype):
+            entry |= {"type": "number"}
+            codes[column] = [None if pd.isna(value) else repr(float(value)) for value in values]
+        else:
+            entry |= {"type": "text"}
+            codes[column] = values
+        schema["columns"].append(entry)
+    folder = (directory or DIRECTORY) / "datasets"
+    with locked(directory or DIRECTORY):
+        write_atomically(folder / f"{name}.csv", codes.to_csv(index=False, lineterminator="\n"))
+        write_atomically(folder / f"{name}.json", json.dumps(schema, indent=1) + "\n")
+    return folder / f"{name}.csv"
+
+
+def load_data(name: str, directory: Path | None = None) -> pd.DataFrame:
+    """Read a recorded data set, exactly as it was.
+
+    Raises
+    ------
+    LookupError
+        It was not recorded.
+    DamagedReferenceError
+        The values do not have the hash that was recorded with them.
+    """
+    folder = (directory or DIRECTORY) / "datasets"
+    try:
+        schema = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LookupError(f"the data set {name!r} was not recorded; `mlmparity record` records it where R is") from None
+    text = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False, na_values=[""])
+    data = pd.DataFrame(index=text.index)
+    for entry in schema["columns"]:
+        values = text[entry["name"]]
+        if entry["type"] == "factor":
+            data[entry["name"]] = pd.Categorical(values, categories=entry["levels"], ordered=entry["ordered"])
+        elif entry["type"] == "integer":
+            data[entry["name"]] = values.astype("int64") if values.notna().all() else values.astype("Int64")
+        elif entry["type"] == "number":
+            data[entry["name"]] = values.map(float, na_action="ignore").astype(float)
+        else:
+            data[entry["name"]] = values
+    if data_hash(data) != schema["hash"]:
+        raise DamagedReferenceError(f"{name}.csv does not match the hash recorded with it; `mlmparity record` rewrites it")
+    data.attrs["name"] = name
+    return data
