@@ -33,6 +33,7 @@ R_FILES = (
     "stats.R",
     "lme4.R",
     "rstanarm.R",
+    "tutorial_sections_1_2.R",
 )
 
 _INT_MAX = 2**31 - 1
