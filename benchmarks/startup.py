@@ -30,7 +30,7 @@ def _median(program: str, repeat: int) -> float:
 
 
 def measure(repeat: int = 7) -> pd.Series:
-    """Median seconds of ``import pyimpl``, and of the first M3 fit and posterior of a fresh process (caches on disk)."""
+    """Median seconds of ``import pyimpl``, and of M3's first fit and posterior in a fresh process (caches on disk)."""
     (model,) = select(["M3"])
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "data.pickle")
