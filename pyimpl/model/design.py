@@ -463,7 +463,7 @@ def _grouping_factor(bar: Bar, frame: ModelFrame) -> Factor:
 
 
 def _effects_frame(bar: Bar, frame: ModelFrame) -> ModelFrame:
-    """Make the frame in which a bar's left-hand side is evaluated: variables of its group are factors (``factorize``)."""
+    """Make the frame for a bar's left-hand side: variables of its group are factors (lme4's ``factorize``)."""
     changed: dict[Node, Column] = {
         Name(name): as_factor(frame.columns[Name(name)])
         for name in all_names(bar.group)
