@@ -163,6 +163,11 @@ class MatrixPlan:
     names: tuple[str, ...]
     assign: tuple[int, ...]
 
+    @property
+    def variables(self) -> frozenset[Node]:
+        """Variables that have columns."""
+        return frozenset(piece.node for term in self.pieces for piece in term)
+
     def build(self, frame: ModelFrame) -> np.ndarray:
         """Make the model matrix of a frame: float64, shape (rows, columns), C order.
 

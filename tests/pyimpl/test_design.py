@@ -19,10 +19,10 @@ RTOL = 1e-13
 
 def r_data(package: str, name: str) -> pd.DataFrame:
     """A data set of an R package, its factors as categoricals with R's level order."""
-    script = f"""
+    script = rf"""
     data({name}, package = "{package}")
     d <- as.data.frame({name})
-    cat(jsonlite::toJSON(list(levels = lapply(Filter(is.factor, d), \(x) I(levels(x)))), auto_unbox = TRUE), "\\n")
+    cat(jsonlite::toJSON(list(levels = lapply(Filter(is.factor, d), \(x) I(levels(x)))), auto_unbox = TRUE), "\n")
     write.csv(d, stdout(), row.names = FALSE)
     """
     done = subprocess.run(
