@@ -19,7 +19,7 @@ from pyimpl.posterior.covariance import build_T, row_slices, split_T
 from pyimpl.posterior.labels import Sigma_labels, b_labels
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, Specification
 
-__all__ = ["FullDensity", "cornish_fisher_t"]
+__all__ = ["FullDensity", "cornish_fisher_t", "log_student_t"]
 
 _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 _LOG_2 = np.log(2.0)
@@ -46,7 +46,8 @@ def _log_normal(z: np.ndarray) -> np.ndarray:
     return -0.5 * np.einsum("...i,...i->...", z, z) - z.shape[-1] * _HALF_LOG_2PI
 
 
-def _log_student_t(z: np.ndarray, df: np.ndarray | float) -> np.ndarray:
+def log_student_t(z: np.ndarray, df: np.ndarray | float) -> np.ndarray:
+    """Log density of the standard Student t."""
     return (
         gammaln(0.5 * (df + 1)) - gammaln(0.5 * df) - 0.5 * np.log(df * np.pi) - 0.5 * (df + 1) * np.log1p(z * z / df)
     )
@@ -183,7 +184,7 @@ class FullDensity:
             if spec.intercept.dist == NORMAL:
                 log_p += -0.5 * z * z - _HALF_LOG_2PI - np.log(scale)
             else:
-                log_p += _log_student_t(z, spec.intercept.df[0]) - np.log(scale)
+                log_p += log_student_t(z, spec.intercept.df[0]) - np.log(scale)
         if spec.coef.dist != FLAT:
             log_p += _log_normal(points[:, at["z_beta"]])
         log_a = points[:, at["aux"]][:, 0]
@@ -191,7 +192,7 @@ class FullDensity:
         if spec.aux.dist == NORMAL:
             log_p += _log_normal(a[:, None]) + _LOG_2
         elif spec.aux.dist == STUDENT_T:
-            log_p += _log_student_t(a, spec.aux.df[0]) + _LOG_2
+            log_p += log_student_t(a, spec.aux.df[0]) + _LOG_2
         elif spec.aux.dist == EXPONENTIAL:
             log_p -= a
         log_p += log_a
