@@ -656,7 +656,8 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
     npar, logLik = evidence.pair("npar"), evidence.pair("logLik")
     aic, bic = evidence.pair("AIC"), evidence.pair("BIC")
     N = evidence.value("reference", "nobs")
-    if evidence.candidate_theta() is None or _columns_differ(evidence):
+    nobs = evidence.pair("nobs")
+    if evidence.candidate_theta() is None or _columns_differ(evidence) or nobs[0] != nobs[1]:
         return None
     implied = (aic[1] + 2 * logLik[1]) / 2
     counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
@@ -674,7 +675,7 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
         )
         return Finding(cause, 0.93)
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
-    if math.isfinite(weight) and math.isfinite(N) and not _close(weight, math.log(N), 1e-6):
+    if math.isfinite(weight) and math.isfinite(N) and not _close(weight, math.log(N), 1e-5):
         effective = math.exp(min(weight, 50.0))
         cause = Cause(
             10,
@@ -691,7 +692,7 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
 def standard_error_scale(evidence: Evidence) -> Finding | None:
     """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
     rows = _compared(evidence, "se")
-    if rows.empty:
+    if rows.empty or _columns_differ(evidence):
         return None
     ratio = (rows["candidate"] / rows["reference"]).to_numpy()
     N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
