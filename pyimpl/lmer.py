@@ -1,0 +1,1131 @@
+"""``lmer``: linear mixed models by maximum likelihood or REML, as ``lme4::lmer`` fits them."""
+
+import math
+import warnings as _warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
+from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.inference import Estimates, infer
+from pyimpl.likelihood.optimum import OptSummary, optimize
+from pyimpl.model.bars import find_bars
+from pyimpl.model.blocks import Blocks, reduce_design
+from pyimpl.model.design import Design, build_design
+from pyimpl.model.formula import Call, deparse, parse
+from pyimpl.model.update import update_formula
+from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from scipy import sparse
+
+__all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
+
+_SINGULAR = "boundary (singular) fit: see help('isSingular')"
+
+
+@dataclass(frozen=True)
+class LmerControl:
+    """How to optimise.
+
+    Attributes
+    ----------
+    max_evaluations : int
+        Evaluations of the criterion after which the search stops, with a warning.
+    starts : tuple of array-like
+        θ to start from instead of lme4's and the scaled identity; the best minimum counts.
+    singular_tol : float
+        ``check.conv.singular``'s tolerance.
+    hessian_tol : float
+        ``check.conv.hess``'s tolerance.
+    grad_tol : float
+        ``check.conv.grad``'s tolerance, on the scaled gradient.
+    """
+
+    max_evaluations: int = 5000
+    starts: tuple[Any, ...] = ()
+    singular_tol: float = 1e-4
+    hessian_tol: float = 1e-6
+    grad_tol: float = 2e-3
+
+
+def lmer(
+    formula: str,
+    data: pd.DataFrame,
+    REML: bool = True,
+    *,
+    control: LmerControl | None = None,
+    start: Sequence[float] | np.ndarray | pd.Series | None = None,
+    weights: Any = None,
+    offset: Any = None,
+    subset: Any = None,
+    na_action: str = "na.omit",
+    contrasts: Mapping[str, Any] | None = None,
+    data_name: str | None = None,
+) -> "LmerFit":
+    """Fit a linear mixed model, as ``lme4::lmer``.
+
+    Parameters
+    ----------
+    formula : str
+        In lme4's language: ``"course ~ 1 + female + (1 + female | school)"``.
+    data : pandas.DataFrame
+        Categorical columns are factors, with their categories' order.
+    REML : bool
+        Restricted maximum likelihood (R's default), or maximum likelihood.
+    control : LmerControl, optional
+        Options of the optimizer.
+    start : array-like, optional
+        θ to start from, in lme4's order.
+    weights, offset : str, array or Series, optional
+        Name of a column, or a number for each row of the data.
+    subset : str or array of bool, optional
+        Rows to use: a condition in R's words, or a mask.
+    na_action : {"na.omit", "na.exclude", "na.fail"}
+        What to do with rows that have missing values.
+    contrasts : mapping, optional
+        Variable -> name (``"contr.sum"``) or matrix.
+    data_name : str, optional
+        What ``summary()`` prints after "Data:"; default ``data.attrs["name"]``, or "data".
+
+    Returns
+    -------
+    LmerFit
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        Where the formula, the data or the model do not fit; R refuses too.
+
+    Warns
+    -----
+    SingularFitWarning
+        The estimated covariance matrix of the random effects is singular.
+    ConvergenceWarning
+        The optimizer did not reach a minimum, or the model is nearly unidentifiable.
+
+    Examples
+    --------
+    >>> fit = lmer("course ~ 1 + female + (1 + female | school)", gcse, REML=False)  # doctest: +SKIP
+    >>> print(fit.summary())  # doctest: +SKIP
+    """
+    design = build_design(
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        subset=subset,
+        na_action=na_action,
+        contrasts=contrasts,
+    )
+    arguments = {
+        "control": control,
+        "weights": weights,
+        "offset": offset,
+        "subset": subset,
+        "na_action": na_action,
+        "contrasts": contrasts,
+        "data_name": data_name,
+    }
+    name = data_name if data_name is not None else str(data.attrs.get("name", "data"))
+    call = CallText(
+        formula=design.formula,
+        data=name,
+        weights=_argument_text(weights, "weights"),
+        offset=_argument_text(offset, "offset"),
+        subset=_argument_text(subset, "subset"),
+    )
+    return fit_design(design, REML, control=control, start=start, call=call, source=_Source(data, arguments))
+
+
+def _argument_text(value: Any, name: str) -> str | None:
+    """How R's call would show an argument: a column's name or condition as written, an array by its name."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return deparse(parse(value)) if name == "subset" else value
+    return str(getattr(value, "name", None) or name)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a fit comes from: what ``update`` needs."""
+
+    data: pd.DataFrame
+    arguments: dict[str, Any]
+
+
+def fit_design(
+    design: Design,
+    REML: bool = True,
+    *,
+    control: LmerControl | None = None,
+    start: Sequence[float] | np.ndarray | pd.Series | None = None,
+    call: CallText | None = None,
+    source: _Source | None = None,
+    blocks: Blocks | None = None,
+) -> "LmerFit":
+    """Fit a design that is there already.
+
+    Parameters
+    ----------
+    design : Design
+    REML : bool
+    control : LmerControl, optional
+    start : array-like, optional
+        θ to start from.
+    call : CallText, optional
+        What the printed output shows.
+    source : optional
+        The data frame and arguments, for ``update``.
+    blocks : Blocks, optional
+        The design's cross-products, if they are there already.
+
+    Returns
+    -------
+    LmerFit
+    """
+    options = control or LmerControl()
+    if blocks is None:
+        blocks = reduce_design(design)
+    # without fixed effects the two criteria are one, and lme4 calls such a fit maximum likelihood
+    objective = Objective(blocks, REML and design.P > 0)
+    REML = objective.REML
+    starts: list[np.ndarray] | None = None
+    if start is not None:
+        starts = [_checked_theta(start, blocks.n_theta)]
+    elif options.starts:
+        starts = [_checked_theta(one, blocks.n_theta) for one in options.starts]
+    optimum = optimize(objective, starts, options.max_evaluations)
+    estimates = infer(design, blocks, objective.solve(optimum.final), REML)
+    call = call or CallText(design.formula)
+    fit = LmerFit(design, blocks, objective, optimum, estimates, call, source, options)
+    for text in fit.messages:
+        if text == _SINGULAR:
+            _warnings.warn(text, SingularFitWarning, stacklevel=3)
+    for text in fit._convergence:
+        _warnings.warn(text, ConvergenceWarning, stacklevel=3)
+    return fit
+
+
+def _checked_theta(theta: Any, n: int) -> np.ndarray:
+    values = np.asarray(theta, dtype=float).ravel()
+    if values.shape != (n,):
+        raise ModelError(f"theta has {values.size} elements; the model has {n}")
+    if not np.isfinite(values).all():
+        raise ModelError("theta has missing or infinite elements")
+    return values
+
+
+def _convergence_messages(optimum: OptSummary, lower: np.ndarray, options: LmerControl) -> tuple[str, ...]:
+    """What lme4's ``checkConv`` and ``checkHess`` say of a fit that is not singular."""  # noqa: D403
+    if optimum.return_code == 1:
+        return (f"{optimum.message}; give lmer a larger LmerControl(max_evaluations=...) or another start",)
+    if (optimum.final[lower == 0] < options.singular_tol).any():
+        return ()
+    hessian, gradient = optimum.hessian, optimum.gradient
+    texts: list[str] = []
+    values = np.linalg.eigvalsh(hessian)
+    tol = options.hessian_tol
+    negative, small = int((values < -tol).sum()), bool((np.abs(values) < tol).any())
+    if values[0] > 0:
+        scaled = np.linalg.solve(np.linalg.cholesky(hessian), gradient)
+        worst = float(np.max(np.minimum(np.abs(scaled), np.abs(gradient))))
+        if worst > options.grad_tol:
+            texts.append(
+                f"Model failed to converge with max|grad| = {worst:g} (tol = {options.grad_tol:g}, component 1)"
+            )
+    elif not negative and not small:
+        texts.append("unable to evaluate scaled gradient")
+    if negative:
+        texts.append(f"Model failed to converge: degenerate  Hessian with {negative} negative eigenvalues")
+    elif small:
+        texts.append(" Hessian is numerically singular: parameters are not uniquely determined")
+    else:
+        if values[-1] * tol > 1:
+            texts.append("Model is nearly unidentifiable: very large eigenvalue\n - Rescale variables?")
+        if values[0] / values[-1] < tol:
+            texts.append("Model is nearly unidentifiable: large eigenvalue ratio\n - Rescale variables?")
+    return tuple(texts)
+
+
+class LmerFit:
+    """A fitted linear mixed model (``lmerMod``), with R's verbs; see ``validation.contract.LinearMixedFit``.
+
+    Made by :func:`lmer`. Everything returned is a copy; nothing changes the fit.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        blocks: Blocks,
+        objective: Objective,
+        optimum: OptSummary,
+        estimates: Estimates,
+        call: CallText,
+        source: _Source | None,
+        control: LmerControl,
+    ) -> None:
+        self._design = design
+        self._blocks = blocks
+        self._objective = objective
+        self._optimum = optimum
+        self._estimates = estimates
+        self._call = call
+        self._source = source
+        self._control = control
+        self._convergence = _convergence_messages(optimum, blocks.lower, control)
+
+    # -- what was fitted ------------------------------------------------------------------------------------------
+
+    @property
+    def design(self) -> Design:
+        """y, X, the random-effects terms and all labels."""
+        return self._design
+
+    @property
+    def formula(self) -> str:
+        """The formula as R deparses it."""
+        return self._design.formula
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Texts of the fit's warnings."""
+        return (*self._design.warnings, *self._convergence)
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Texts of the fit's messages, R's wording."""
+        singular = (_SINGULAR,) if self.isSingular(self._control.singular_tol) else ()
+        return (*self._design.messages, *singular)
+
+    @property
+    def optinfo(self) -> dict[str, Any]:
+        """How the optimizer ended: ``optimizer``, ``feval``, ``conv``, ``message``, ``gradient``, ``Hessian``, ...
+
+        ``summary`` is the whole :class:`~pyimpl.likelihood.optimum.OptSummary`.
+        """
+        optimum = self._optimum
+        names = list(self._design.theta_names)
+        return {
+            "optimizer": "trust-region Newton, analytic gradient",
+            "feval": optimum.evaluations,
+            "conv": optimum.return_code,
+            "message": optimum.message,
+            "gradient": pd.Series(optimum.gradient, index=names, name="gradient"),
+            "Hessian": pd.DataFrame(optimum.hessian, index=names, columns=names),
+            "val": pd.Series(optimum.final, index=names, name="theta"),
+            "fval": optimum.final_objective,
+            "boundary": tuple(names[i] for i in optimum.boundary),
+            "warnings": self._convergence,
+            "summary": optimum,
+        }
+
+    def nobs(self) -> int:
+        """Rows used."""
+        return self._design.N
+
+    def ngrps(self) -> pd.Series:
+        """Levels of each grouping factor: int64, indexed by factor."""
+        counts: dict[str, int] = {}
+        for term in self._design.terms:
+            counts.setdefault(term.group, term.J)
+        return pd.Series(counts, dtype="int64")
+
+    def isREML(self) -> bool:
+        """Whether the REML criterion was optimised."""
+        return self._objective.REML
+
+    def isSingular(self, tol: float = 1e-4) -> bool:
+        """Whether a diagonal element of Λ's template is below `tol`."""
+        return bool((self._estimates.theta[self._blocks.lower == 0] < tol).any())
+
+    # -- estimates ------------------------------------------------------------------------------------------------
+
+    def fixef(self) -> pd.Series:
+        """Fixed effects by R's coefficient name."""
+        return pd.Series(self._estimates.beta.copy(), index=list(self._design.coef_names), dtype=float)
+
+    def vcov(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects."""
+        names = list(self._design.coef_names)
+        return pd.DataFrame(self._estimates.vcov.copy(), index=names, columns=names)
+
+    def coef_table(self) -> pd.DataFrame:
+        """``coef(summary(m))``: Estimate, Std. Error, t value."""
+        se = np.sqrt(np.diag(self._estimates.vcov))
+        beta = self._estimates.beta
+        table = {"Estimate": beta.copy(), "Std. Error": se, "t value": beta / se}
+        return pd.DataFrame(table, index=list(self._design.coef_names))
+
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self._estimates.sigma
+
+    def _varcorr_pieces(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tuple[np.ndarray, ...], float]:
+        terms = self._design.terms
+        groups = _varcorr_names([term.group for term in terms])
+        return groups, tuple(term.effects for term in terms), self._estimates.covariances, self._estimates.sigma
+
+    def VarCorr(self) -> VarCorrTable:
+        """``as.data.frame(VarCorr(m))``: grp, var1, var2, vcov, sdcor; ``.to_text()`` is what R prints."""
+        groups, effects, covariances, sigma = self._varcorr_pieces()
+        rows: list[tuple[str, str | None, str | None, float, float]] = []
+        for group, names, covariance in zip(groups, effects, covariances, strict=True):
+            sd = np.sqrt(np.diag(covariance))
+            rows += [(group, name, None, float(covariance[i, i]), float(sd[i])) for i, name in enumerate(names)]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                for j in range(len(names)):
+                    for i in range(j + 1, len(names)):
+                        value = float(covariance[i, j])
+                        rows.append((group, names[j], names[i], value, float(np.float64(value) / sd[i] / sd[j])))
+        rows.append(("Residual", None, None, sigma**2, sigma))
+        table = VarCorrTable(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
+        table._pieces = (groups, effects, covariances, sigma)
+        return table
+
+    def _by_factor(self) -> dict[str, list[int]]:
+        """Terms of each grouping factor, in lme4's order."""
+        members: dict[str, list[int]] = {}
+        for i, term in enumerate(self._design.terms):
+            members.setdefault(term.group, []).append(i)
+        return members
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Conditional modes: grouping factor -> DataFrame, level x effect (all terms of a factor side by side)."""
+        terms, b = self._design.terms, self._estimates.b
+        out = {}
+        for group, members in self._by_factor().items():
+            effects = [name for i in members for name in terms[i].effects]
+            values = np.hstack([b[i] for i in members])
+            out[group] = pd.DataFrame(values, index=list(terms[members[0]].levels), columns=effects)
+        return out
+
+    def ranef_condVar(self) -> "dict[str, xr.DataArray]":
+        """Conditional variances of the modes: grouping factor -> DataArray (level, effect, effect2).
+
+        Missing between terms of the same factor (R gives none).
+        """
+        import xarray as xr
+
+        out = {}
+        terms, estimates = self._design.terms, self._estimates
+        for group, members in self._by_factor().items():
+            effects = [name for i in members for name in terms[i].effects]
+            values = np.full((terms[members[0]].J, len(effects), len(effects)), np.nan)
+            at = 0
+            for i in members:
+                f, start = estimates.factor_of_term[i]
+                p = terms[i].p
+                values[:, at : at + p, at : at + p] = estimates.cond_var[f][:, start : start + p, start : start + p]
+                at += p
+            out[group] = xr.DataArray(
+                values,
+                dims=("level", "effect", "effect2"),
+                coords={"level": list(terms[members[0]].levels), "effect": effects, "effect2": effects},
+            )
+        return out
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Fixed effects plus conditional modes of each level: grouping factor -> DataFrame."""
+        fixed = self.fixef()
+        modes = self.ranef()
+        missing = [name for frame in modes.values() for name in frame.columns if name not in fixed.index]
+        base = pd.concat([pd.Series(0.0, index=list(dict.fromkeys(missing))), fixed]) if missing else fixed
+        out = {}
+        for group, frame in modes.items():
+            values = np.tile(base.to_numpy(), (len(frame), 1))
+            columns = list(base.index)
+            for j, name in enumerate(frame.columns):
+                values[:, columns.index(name)] += frame.iloc[:, j].to_numpy()
+            out[group] = pd.DataFrame(values, index=frame.index, columns=columns)
+        return out
+
+    # -- criteria -------------------------------------------------------------------------------------------------
+
+    @property
+    def npar(self) -> int:
+        """``attr(logLik(m), "df")``: fixed effects, θ and sigma."""
+        return self._design.P + self._blocks.n_theta + 1
+
+    def _criterion(self, REML: bool) -> float:
+        if self._objective.REML == REML:
+            return self._optimum.final_objective
+        return self._estimates.criterion(REML, self._design.N, self._blocks.log_weights)
+
+    def logLik(self, REML: bool | None = None) -> float:
+        """Log-likelihood (for a REML fit the restricted one), all constants kept."""
+        return -0.5 * self._criterion(self._objective.REML if REML is None else REML)
+
+    def deviance(self, REML: bool | None = None) -> float:
+        """-2 log-likelihood; for a REML fit the REML criterion, with R's warning, unless ``REML=False``."""
+        if REML is None and self._objective.REML:
+            _warnings.warn(
+                "deviance() is deprecated for REML fits; use REMLcrit for the REML criterion or "
+                "deviance(REML=False) for deviance calculated at the REML fit",
+                PyimplWarning,
+                stacklevel=2,
+            )
+            return self._criterion(True)
+        return self._criterion(bool(REML))
+
+    def REMLcrit(self) -> float:
+        """-2 restricted log-likelihood, at the estimates of either criterion."""
+        return self._criterion(True)
+
+    def AIC(self) -> float:
+        """``AIC(m)``: from the criterion that was optimised."""
+        return -2.0 * self.logLik() + 2.0 * self.npar
+
+    def BIC(self) -> float:
+        """``BIC(m)``: from the criterion that was optimised."""
+        return -2.0 * self.logLik() + math.log(self.nobs()) * self.npar
+
+    def df_residual(self) -> int:
+        """Rows used minus ``npar``."""
+        return self.nobs() - self.npar
+
+    def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> float:
+        """The optimised criterion at any θ, lme4's order (a Series is taken by position)."""
+        return self._objective(_checked_theta(theta, self._blocks.n_theta))
+
+    # -- fitted values and predictions ------------------------------------------------------------------------------
+
+    def _rows(self, values: np.ndarray, name: str | None = None) -> pd.Series:
+        """One number for each row used, with the data's index; na.exclude pads the rows left out."""
+        series = pd.Series(values, index=self._design.index, name=name)
+        design = self._design
+        if design.na_action != "na.exclude" or design.omitted.size == 0 or self._source is None:
+            return series
+        index = self._source.data.index
+        kept = np.setdiff1d(np.arange(len(index)), design.omitted)
+        if len(kept) != design.N:  # a subset as well: only the omitted rows come back
+            if not index.is_unique:
+                raise DataError("na.exclude with a subset needs a data frame whose index has no repeated labels")
+            kept = index.get_indexer(design.index)
+        every = np.sort(np.concatenate([kept, design.omitted]))
+        padded = np.full(len(every), np.nan)
+        padded[np.searchsorted(every, kept)] = values
+        return pd.Series(padded, index=index[every], name=name)
+
+    def fitted(self) -> pd.Series:
+        """Conditional fitted values, with the data's index."""
+        return self._rows(self._estimates.fitted.copy())
+
+    def residuals(self, type: str = "response", scaled: bool = False) -> pd.Series:  # noqa: A002
+        """Residuals, with the data's index.
+
+        Parameters
+        ----------
+        type : {"response", "working", "pearson", "deviance"}
+            The last two are multiplied by the root of the weights.
+        scaled : bool
+            Divide by sigma.
+        """
+        return self._rows(self._residuals(type, scaled))
+
+    def _residuals(self, kind: str, scaled: bool) -> np.ndarray:
+        values = self._design.y - self._estimates.fitted
+        if kind in ("pearson", "deviance"):
+            if self._design.weights is not None:
+                values = values * np.sqrt(self._design.weights)
+        elif kind not in ("response", "working"):
+            raise DataError(f"residuals of type {kind!r} are not there; take response, working, pearson or deviance")
+        return values / self._estimates.sigma if scaled else values
+
+    def predict(
+        self,
+        newdata: pd.DataFrame | None = None,
+        re_form: Any = None,
+        allow_new_levels: bool = False,
+        random_only: bool = False,
+    ) -> pd.Series:
+        """``predict(m, newdata, re.form, allow.new.levels, random.only)``.
+
+        Parameters
+        ----------
+        newdata : pandas.DataFrame, optional
+            Default: the rows the model was fitted to.
+        re_form : None, ``"~0"``, NaN, or a formula
+            None: all random effects; ``"~0"`` (or NaN): none; ``"~ (1 | g)"``: those named.
+        allow_new_levels : bool
+            Levels unknown to the fit (and missing ones) get the random effect 0; otherwise they are an error.
+        random_only : bool
+            The random effects' part alone.
+
+        Returns
+        -------
+        Series
+            With the index of `newdata`; missing where a predictor is missing.
+
+        Raises
+        ------
+        DataError
+            A column is missing, or a level is new and `allow_new_levels` is False.
+        """
+        design, estimates = self._design, self._estimates
+        wanted = self._wanted_effects(re_form)
+        if newdata is None:
+            if re_form is None and not random_only:
+                return self.fitted()
+            values = np.zeros(design.N)
+            if not random_only:
+                values = design.X @ estimates.beta if design.P else values
+                if design.offset is not None:
+                    values = values + design.offset
+            for term, b, keep in zip(design.terms, estimates.b, wanted, strict=True):
+                if keep:
+                    values = values + np.einsum("ij,ij->i", term.columns[:, keep], b[term.codes][:, keep])
+            return self._rows(values)
+        rows = design.encode(newdata, fixed=not random_only, random=any(wanted))
+        values = np.zeros(len(newdata))
+        if not random_only:
+            if rows.X is not None and design.P:
+                values = rows.X @ estimates.beta
+            values = values + rows.offset
+        if any(wanted):
+            for new_term, b, keep in zip(rows.terms, estimates.b, wanted, strict=True):
+                if not keep:
+                    continue
+                if not allow_new_levels:
+                    _refuse_new_levels(new_term.codes, new_term.new_levels, b.shape[0])
+                padded = np.vstack([b, np.zeros((1, b.shape[1]))])
+                codes = np.where((new_term.codes < 0) | (new_term.codes >= b.shape[0]), b.shape[0], new_term.codes)
+                values = values + np.einsum("ij,ij->i", new_term.columns[:, keep], padded[codes][:, keep])
+        return pd.Series(values, index=rows.index)
+
+    def _wanted_effects(self, re_form: Any) -> list[list[int]]:
+        """Which effects of each term a ``re.form`` asks for."""
+        terms = self._design.terms
+        everything = [list(range(term.p)) for term in terms]
+        if re_form is None:
+            return everything
+        if not isinstance(re_form, str):
+            if re_form is False or pd.isna(re_form):
+                return [[] for _ in terms]
+            raise DataError(f"re_form must be None, '~0' or a formula such as '~ (1 | g)', not {re_form!r}")
+        tree = parse(re_form)
+        if not (isinstance(tree, Call) and tree.fn == "~"):
+            raise DataError(f"re_form must be a formula such as '~ (1 | g)', not {re_form!r}")
+        wanted: list[list[int]] = [[] for _ in terms]
+        for bar in find_bars(tree.args[-1]):
+            names = _bar_effects(deparse(bar.effects))
+            places = [i for i, term in enumerate(terms) if term.group == bar.group_name]
+            if not places:
+                raise DataError(
+                    f"grouping factors specified in re_form that were not present in original model: {bar.group_name}"
+                )
+            exact = [i for i in places if terms[i].label == bar.label]
+            if exact:
+                for i in exact:
+                    wanted[i] = everything[i]
+                continue
+            for name in names:
+                found = [
+                    (i, k) for i in places for k, effect in enumerate(terms[i].effects) if _same_effect(effect, name)
+                ]
+                if not found:
+                    raise DataError(
+                        f"random effects specified in re_form that were not present in original model: {name}"
+                    )
+                for i, k in found:
+                    wanted[i] = sorted({*wanted[i], k})
+        return wanted
+
+    def simulate(
+        self, nsim: int = 1, seed: int | None = None, re_form: Any = "~0", use_u: bool | None = None
+    ) -> pd.DataFrame:
+        """``simulate(m, nsim, seed, re.form)``: new responses from the fitted model.
+
+        Parameters
+        ----------
+        nsim : int
+        seed : int, optional
+            Of NumPy's generator (R's random numbers are others).
+        re_form : optional
+            ``"~0"`` (R's default): new random effects are drawn; None: conditional on the estimated ones.
+        use_u : bool, optional
+            Another way to say it: True conditions on the estimated random effects.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``sim_1``, ``sim_2``, ...; the data's index. As in lme4, weights play no part.
+        """
+        if nsim < 1:
+            raise DataError(f"nsim must be at least 1, not {nsim}")
+        if use_u is not None:
+            re_form = None if use_u else "~0"
+        design, estimates = self._design, self._estimates
+        rng = np.random.default_rng(seed)
+        wanted = self._wanted_effects(re_form)
+        values = np.zeros((design.N, nsim))
+        values += (design.X @ estimates.beta)[:, None] if design.P else 0.0
+        if design.offset is not None:
+            values += design.offset[:, None]
+        for term, T, b, keep in zip(design.terms, estimates.templates, estimates.b, wanted, strict=True):
+            if keep:
+                values += np.einsum("ij,ij->i", term.columns[:, keep], b[term.codes][:, keep])[:, None]
+            if len(keep) < term.p:
+                new = rng.standard_normal((nsim, term.J, term.p)) @ T.T * estimates.sigma
+                new[..., keep] = 0.0
+                values += np.einsum("ij,sij->is", term.columns, new[:, term.codes])
+        values += estimates.sigma * rng.standard_normal((nsim, design.N)).T
+        columns = {f"sim_{s + 1}": self._rows(values[:, s]) for s in range(nsim)}
+        return pd.DataFrame(columns)
+
+    # -- other fits ---------------------------------------------------------------------------------------------------
+
+    def refit(self, newresp: Sequence[float] | np.ndarray | pd.Series) -> "LmerFit":
+        """The same model for another response, started from this fit's θ.
+
+        Parameters
+        ----------
+        newresp : array-like
+            A number for each row used, or for each row of the data.
+        """
+        y = np.asarray(newresp, dtype=float).ravel()
+        design = self._design
+        if y.size != design.N and design.omitted.size and y.size == design.N + design.omitted.size:
+            y = np.delete(y, design.omitted)
+        if y.size != design.N:
+            raise DataError(f"newresp has {y.size} values; the model uses {design.N} rows")
+        if not np.isfinite(y).all():
+            raise DataError("newresp has missing or infinite values")
+        frame = design.frame
+        if design.response in frame.columns:
+            frame = frame.assign(**{design.response: y})
+        return fit_design(
+            replace(design, y=y, frame=frame),
+            self._objective.REML,
+            control=self._control,
+            start=self._warm_start(),
+            call=self._call,
+            source=self._source,
+        )
+
+    def _warm_start(self) -> np.ndarray:
+        """θ of this fit, away from the boundary so that the search can leave it."""
+        theta = self._estimates.theta.copy()
+        low = (self._blocks.lower == 0) & (theta < 0.05)
+        theta[low] = 0.05
+        return theta
+
+    def refitML(self) -> "LmerFit":
+        """The same model by maximum likelihood (itself, if it is one)."""
+        return self._with_REML(False)
+
+    def _with_REML(self, REML: bool) -> "LmerFit":
+        if self._objective.REML == REML:
+            return self
+        return fit_design(
+            self._design,
+            REML,
+            control=self._control,
+            start=self._warm_start(),
+            call=self._call,
+            source=self._source,
+            blocks=self._blocks,
+        )
+
+    def update(self, formula: str | None = None, **changes: Any) -> "LmerFit":
+        """``update(m, formula, ...)``: the same call with some arguments changed.
+
+        Parameters
+        ----------
+        formula : str, optional
+            ``". ~ . - x"``: a dot stands for the present left- or right-hand side.
+        **changes
+            Arguments of :func:`lmer`, ``data`` and ``REML`` included.
+        """
+        if self._source is None:
+            raise ModelError("this fit was made from a design, not from a data frame: call lmer instead of update")
+        arguments = {**self._source.arguments, **changes}
+        data = arguments.pop("data", self._source.data)
+        REML = arguments.pop("REML", self._objective.REML)
+        text = self.formula if formula is None else update_formula(self.formula, formula)
+        return lmer(text, data, REML, **arguments)
+
+    def anova(
+        self, *others: "LmerFit", refit: bool = True, model_names: Sequence[str] | None = None
+    ) -> AnovaTable:
+        """``anova(m, ...)``: likelihood-ratio tests between models, or sequential sums of squares of one.
+
+        REML fits are refitted by maximum likelihood first, unless ``refit=False``; models are sorted by their number
+        of parameters, as in R.
+
+        Parameters
+        ----------
+        *others : LmerFit
+        refit : bool
+        model_names : sequence of str, optional
+            Row names in the order given; R takes the variables' names, the default here is ``MODEL1``, ...
+        """
+        if not others:
+            return self._sequential_anova()
+        fits = [self, *others]
+        if len({fit.nobs() for fit in fits}) > 1:
+            raise ModelError("models were not all fitted to the same size of dataset")
+        names = list(model_names) if model_names is not None else [f"MODEL{i + 1}" for i in range(len(fits))]
+        if len(names) != len(fits):
+            raise ModelError("model names vector and model list have different lengths")
+        if refit:
+            fits = [fit.refitML() for fit in fits]
+        elif len({fit.isREML() for fit in fits}) > 1:
+            _warnings.warn("some models fit with REML = TRUE, some not", PyimplWarning, stacklevel=2)
+        order = sorted(range(len(fits)), key=lambda i: fits[i].npar)
+        fits, names = [fits[i] for i in order], [names[i] for i in order]
+        npar = np.array([fit.npar for fit in fits])
+        loglik = np.array([fit.logLik() for fit in fits])
+        chisq = np.concatenate([[np.nan], 2 * np.maximum(0.0, np.diff(loglik))])
+        df = np.concatenate([[np.nan], np.diff(npar).astype(float)])
+        table = AnovaTable(
+            {
+                "npar": npar,
+                "AIC": [fit.AIC() for fit in fits],
+                "BIC": [fit.BIC() for fit in fits],
+                "logLik": loglik,
+                "deviance": -2 * loglik,
+                "Chisq": chisq,
+                "Df": df,
+                "Pr(>Chisq)": _chisq_tail(chisq, df),
+            },
+            index=names,
+        )
+        heading = [f"Data: {fits[0]._call.data}"]
+        if fits[0]._call.subset is not None:
+            heading.append(f"Subset: {fits[0]._call.subset}")
+        heading.append("Models:")
+        heading += [f"{name}: {fit.formula}" for name, fit in zip(names, fits, strict=True)]
+        table.heading = tuple(heading)
+        return table
+
+    def _sequential_anova(self) -> AnovaTable:
+        design, estimates = self._design, self._estimates
+        if not design.P:
+            raise ModelError("the model has no fixed effects to test")
+        root = np.linalg.cholesky(np.linalg.inv(estimates.vcov / estimates.sigma**2))
+        squares = (root.T @ estimates.beta) ** 2
+        rows = []
+        for term in sorted(set(design.assign)):
+            columns = [i for i, a in enumerate(design.assign) if a == term]
+            if term == 0:
+                continue
+            total = float(squares[columns].sum())
+            mean = total / len(columns)
+            rows.append((design.term_labels[term - 1], len(columns), total, mean, mean / estimates.sigma**2))
+        table = AnovaTable(
+            [row[1:] for row in rows], index=[row[0] for row in rows], columns=["npar", "Sum Sq", "Mean Sq", "F value"]
+        )
+        table.heading = ("Analysis of Variance Table",)
+        return table
+
+    def drop1(self, test: str = "none", k: float = 2.0) -> AnovaTable:
+        """``drop1(m, test, k)``: the model without each term that no other term contains, by maximum likelihood.
+
+        Parameters
+        ----------
+        test : {"none", "Chisq"}
+        k : float
+            Penalty for each parameter in the AIC.
+        """
+        if test not in ("none", "Chisq"):
+            raise DataError(f"test must be 'none' or 'Chisq', not {test!r}")
+        design = self._design
+        if design.recipe is None:
+            raise ModelError("this fit was made from a design without its formula: drop1 cannot take terms away")
+        terms = design.recipe.fixed.terms
+        scope = [
+            t.label for t in terms if not any(set(t.variables) < set(other.variables) for other in terms if other is not t)
+        ]
+        fits = [self.refitML(), *(self.update(f". ~ . - {label}").refitML() for label in scope)]
+        if len({fit.nobs() for fit in fits}) > 1:
+            raise ModelError("number of rows in use has changed: remove missing values?")
+        npar = np.array([fit.npar for fit in fits], dtype=float)
+        aic = np.array([-2 * fit.logLik() + k * fit.npar for fit in fits])
+        df = npar[0] - npar
+        df[0] = np.nan
+        columns: dict[str, np.ndarray] = {"npar": df, "AIC": aic}
+        if test == "Chisq":
+            lrt = aic - k * npar
+            lrt = lrt - lrt[0]
+            lrt[0] = np.nan
+            columns |= {"LRT": lrt, "Pr(Chi)": _chisq_tail(lrt, df)}
+        table = AnovaTable(columns, index=["<none>", *scope])
+        table.heading = ("Single term deletions", "\nModel:", self.formula)
+        return table
+
+    def confint(
+        self, parm: Sequence[str] | None = None, level: float = 0.95, method: str = "Wald"
+    ) -> pd.DataFrame:
+        """``confint(m, parm, level, method="Wald")``: intervals of the fixed effects.
+
+        Parameters
+        ----------
+        parm : sequence of str, optional
+            ``.sig01``, ..., ``.sigma`` (missing: R has no Wald intervals for them) and coefficient names.
+        level : float
+        method : {"Wald"}
+            Profile and bootstrap intervals are not there yet.
+        """
+        if method != "Wald":
+            raise DataError(f"confint method {method!r} is not there; use method='Wald'")
+        from scipy.special import ndtri
+
+        tails = ((1 - level) / 2, 1 - (1 - level) / 2)
+        heads = [f"{100 * tail:.3g} %" for tail in tails]
+        names = [f".sig{i + 1:02d}" for i in range(self._blocks.n_theta)] + [".sigma"]
+        empty = pd.DataFrame(np.nan, index=names, columns=heads)
+        beta, se = self._estimates.beta, np.sqrt(np.diag(self._estimates.vcov))
+        bounds = {head: beta + se * float(ndtri(tail)) for head, tail in zip(heads, tails, strict=True)}
+        table = pd.concat([empty, pd.DataFrame(bounds, index=list(self._design.coef_names))])
+        if parm is None:
+            return table
+        unknown = [name for name in parm if name not in table.index]
+        if unknown:
+            raise DataError(f"confint: no parameter {unknown[0]!r}; there are {', '.join(map(str, table.index))}")
+        return table.loc[list(parm)]
+
+    # -- pieces -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _pieces(self) -> dict[str, Any]:
+        return {}
+
+    def getME(self, name: str) -> Any:
+        """The pieces of the model, ``getME(m, name)``; see the contract for shapes.
+
+        ``theta``, ``lower``, ``beta``, ``fixef``, ``X``, ``Z``, ``Zt``, ``y``, ``mu``, ``offset``, ``cnms``,
+        ``flist``, ``Lambda``, ``Lambdat``, ``Tlist``, ``u``, ``b``, ``Gp``, ``sigma``, ``REML``, ``RX``, ``n``,
+        ``p``, ``q``, ``m``, ``k``, ``p_i``, ``l_i``, ``devcomp``, ``n_rtrms``, ``n_rfacs``.
+        """
+        design, estimates = self._design, self._estimates
+        terms = design.terms
+        theta_names = list(design.theta_names)
+        match name:
+            case "theta":
+                return pd.Series(estimates.theta.copy(), index=theta_names)
+            case "lower":
+                return pd.Series(self._blocks.lower.copy(), index=theta_names)
+            case "beta" | "fixef":
+                return self.fixef()
+            case "X":
+                return pd.DataFrame(design.X.copy(), index=design.index, columns=list(design.coef_names))
+            case "Z":
+                return design.Z.copy()
+            case "Zt":
+                return design.Z.T.tocsc()
+            case "y":
+                return pd.Series(design.y.copy(), index=design.index)
+            case "mu":
+                return pd.Series(estimates.fitted.copy(), index=design.index)
+            case "offset":
+                offset = np.zeros(design.N) if design.offset is None else design.offset.copy()
+                return pd.Series(offset, index=design.index)
+            case "weights":
+                weights = np.ones(design.N) if design.weights is None else design.weights.copy()
+                return pd.Series(weights, index=design.index)
+            case "cnms":
+                return dict(zip(_make_names_unique(terms), (list(t.effects) for t in terms), strict=True))
+            case "flist":
+                return design.flist
+            case "Lambda":
+                return self._lambda()
+            case "Lambdat":
+                return self._lambda().T.tocsc()
+            case "Tlist":
+                return dict(zip(_make_names_unique(terms), (T.copy() for T in estimates.templates), strict=True))
+            case "u":
+                return np.concatenate([u.ravel() for u in estimates.u])
+            case "b":
+                return np.concatenate([b.ravel() for b in estimates.b])
+            case "Gp":
+                return np.concatenate([[0], np.cumsum([t.J * t.p for t in terms])])
+            case "RX":
+                names = list(design.coef_names)
+                root = np.linalg.cholesky(np.linalg.inv(estimates.vcov / estimates.sigma**2)).T
+                return pd.DataFrame(root, index=names, columns=names)
+            case "sigma":
+                return estimates.sigma
+            case "REML":
+                return design.P if self.isREML() else 0
+            case "is_REML":
+                return self.isREML()
+            case "n" | "N":
+                return design.N
+            case "p":
+                return design.P
+            case "q":
+                return design.q
+            case "m":
+                return self._blocks.n_theta
+            case "k" | "n_rtrms":
+                return len(terms)
+            case "n_rfacs":
+                return len(self.ngrps())
+            case "p_i":
+                return pd.Series([t.p for t in terms], index=[t.label for t in terms])
+            case "l_i":
+                return self.ngrps()
+            case "devcomp":
+                return self._devcomp()
+            case "devfun":
+                return self.devfun
+        raise DataError(f"getME: there is no piece {name!r}")
+
+    def _devcomp(self) -> dict[str, Any]:
+        """``getME(m, "devcomp")``: parts of the criterion (Bates et al. 2015, eq. 34), and sizes."""
+        estimates, design = self._estimates, self._design
+        ussq = float(sum((u**2).sum() for u in estimates.u))
+        return {
+            "cmp": {
+                "ldL2": estimates.log_det_L2,
+                "ldRX2": estimates.log_det_RX2,
+                "wrss": estimates.prss - ussq,
+                "ussq": ussq,
+                "pwrss": estimates.prss,
+                "REML": self._optimum.final_objective if self.isREML() else math.nan,
+                "dev": math.nan if self.isREML() else self._optimum.final_objective,
+                "sigmaML": math.sqrt(estimates.prss / design.N),
+                "sigmaREML": math.sqrt(estimates.prss / (design.N - design.P)),
+            },
+            "dims": {"N": design.N, "n": design.N, "p": design.P, "nmp": design.N - design.P, "q": design.q},
+        }
+
+    def _lambda(self) -> "sparse.csc_array":
+        from scipy import sparse
+
+        blocks = [
+            sparse.kron(sparse.eye_array(term.J), T, format="csc")
+            for term, T in zip(self._design.terms, self._estimates.templates, strict=True)
+        ]
+        return sparse.csc_array(sparse.block_diag(blocks, format="csc"))
+
+    # -- text -----------------------------------------------------------------------------------------------------------
+
+    def summary(self, correlation: bool | None = None) -> LmerSummary:
+        """``summary(m)``: an object whose ``str()`` is exactly what R prints.
+
+        Parameters
+        ----------
+        correlation : bool, optional
+            Whether the correlations of the fixed effects are shown; R's default is up to 12 coefficients.
+        """
+        if self.isREML():
+            aictab = pd.Series({"REML": self._criterion(True)})
+        else:
+            aictab = pd.Series(
+                {
+                    "AIC": self.AIC(),
+                    "BIC": self.BIC(),
+                    "logLik": self.logLik(),
+                    "deviance": self._criterion(False),
+                    "df.resid": float(self.df_residual()),
+                }
+            )
+        groups, effects, covariances, sigma = self._varcorr_pieces()
+        singular = (_SINGULAR,) if self.isSingular(self._control.singular_tol) else ()
+        return LmerSummary(
+            REML=self.isREML(),
+            call=self._call,
+            aictab=aictab,
+            residuals=self._residuals("pearson", True),
+            groups=groups,
+            effects=effects,
+            covariances=covariances,
+            sigma=sigma,
+            ngrps=self.ngrps(),
+            nobs=self.nobs(),
+            coefficients=self.coef_table(),
+            vcov=self.vcov(),
+            fit_messages=self._design.messages,
+            convergence_messages=(*singular, *self._convergence),
+            correlation=correlation,
+        )
+
+    def __str__(self) -> str:
+        return print_fit(self.summary())
+
+    def __repr__(self) -> str:
+        return print_fit(self.summary())
+
+
+def _refuse_new_levels(codes: np.ndarray, new_levels: Sequence[str], known: int) -> None:
+    if (codes < 0).any():
+        raise DataError(
+            "NAs are not allowed in prediction data for grouping variables unless allow_new_levels is True"
+        )
+    used = [level for i, level in enumerate(new_levels) if (codes == known + i).any()]
+    if used:
+        text = ", ".join(used)
+        if len(text) > 60:
+            text = text[:60].rsplit(",", 1)[0] + ", ..."
+        raise DataError(
+            f"new levels detected in newdata: {text}. Give allow_new_levels=True to predict them with the random effect 0"
+        )
+
+
+def _bar_effects(text: str) -> list[str]:
+    """Names of the effects that a bar's left-hand side asks for, the intercept included unless it is taken out."""
+    parts = [part.strip() for part in text.replace("-", "+ -").split("+")]
+    names = [part for part in parts if part not in ("", "0", "1", "- 1", "-1", "- 0")]
+    dropped = any(part in ("0", "- 1", "-1") for part in parts)
+    return names if dropped else ["(Intercept)", *names]
+
+
+def _same_effect(effect: str, name: str) -> bool:
+    return effect == name
+
+
+def _make_names_unique(terms: Sequence[Any]) -> list[str]:
+    """Names of ``cnms``: the grouping factors, repeated ones numbered as R's ``make.unique`` does."""
+    seen: dict[str, int] = {}
+    out = []
+    for term in terms:
+        count = seen.get(term.group, 0)
+        seen[term.group] = count + 1
+        out.append(f"{term.group}.{count}" if count else term.group)
+    return out
+
+
+def _varcorr_names(groups: Sequence[str]) -> tuple[str, ...]:
+    """Names of the terms in ``VarCorr``: ``make.names(unique = TRUE)`` of all of them if any is repeated."""
+    if len(set(groups)) == len(groups):
+        return tuple(groups)
+    legal = []
+    for group in groups:
+        name = "".join(c if c.isalnum() or c in "._" else "." for c in group)
+        if not (name[:1].isalpha() or (name[:1] == "." and not name[1:2].isdigit())):
+            name = "X" + name
+        legal.append(name)
+    taken = set(legal)
+    seen: set[str] = set()
+    counts: dict[str, int] = {}
+    out = []
+    for name in legal:
+        new = name
+        if name in seen:
+            while new in taken:
+                counts[name] = counts.get(name, 0) + 1
+                new = f"{name}.{counts[name]}"
+            taken.add(new)
+        seen.add(name)
+        out.append(new)
+    return tuple(out)
+
+
+def _chisq_tail(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Upper tail of the chi-squared distribution; missing where df is 0 or missing."""
+    from scipy.special import chdtrc
+
+    with np.errstate(invalid="ignore"):
+        usable = (df > 0) & ~np.isnan(statistic)
+    out = np.full(len(df), np.nan)
+    out[usable] = chdtrc(df[usable], np.maximum(statistic[usable], 0.0))
+    return out

@@ -1,0 +1,151 @@
+"""What lme4 checks before it fits, in its order and words: ``checkNlevels``, ``checkZdims``, X's rank and scale."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyimpl.errors import DataError, ModelError
+
+__all__ = [
+    "LMER_CHECKS",
+    "STAN_LMER_CHECKS",
+    "CheckControl",
+    "check_effects",
+    "check_levels",
+    "check_scale",
+    "rank_message",
+]
+
+
+@dataclass(frozen=True)
+class CheckControl:
+    """Which checks apply, as ``lmerControl`` and rstanarm's ``make_glmerControl`` set them.
+
+    Attributes
+    ----------
+    nlev_gtr_1 : bool
+        Refuse a grouping factor with one level (``check.nlev.gtr.1``).
+    nobs_vs_nlev : bool
+        Refuse as many levels as rows (``check.nobs.vs.nlev``).
+    nobs_vs_nRE : bool
+        Refuse as many random effects in a term as rows (``check.nobs.vs.nRE``).
+    scale_X : bool
+        Warn about predictors on very different scales (``check.scaleX``).
+    duplicate_terms : bool
+        Refuse the same effect twice for one grouping factor (rstanarm's ``check_reTrms``).
+    reserved_b : bool
+        Refuse a fixed-effect column named ``b`` (rstanarm).
+    """
+
+    nlev_gtr_1: bool = True
+    nobs_vs_nlev: bool = True
+    nobs_vs_nRE: bool = True
+    scale_X: bool = True
+    duplicate_terms: bool = False
+    reserved_b: bool = False
+
+
+#: The checks of ``lme4::lmer``.
+LMER_CHECKS = CheckControl()
+#: The checks of ``rstanarm::stan_lmer``: priors identify what the data do not.
+STAN_LMER_CHECKS = CheckControl(
+    nobs_vs_nlev=False, nobs_vs_nRE=False, scale_X=False, duplicate_terms=True, reserved_b=True
+)
+
+
+def check_levels(levels: Sequence[tuple[str, int]], rows: int, control: CheckControl) -> None:
+    """``checkNlevels``: (grouping factor, number of levels) of each, in lme4's order.
+
+    Raises
+    ------
+    ModelError
+    """
+    single = [group for group, count in levels if count < 2]
+    if control.nlev_gtr_1 and single:
+        raise ModelError(
+            f"grouping factors must have > 1 sampled level (problems: {', '.join(single)}). A variance between levels "
+            "cannot be estimated from one level: leave the term out."
+        )
+    crowded = [group for group, count in levels if count >= rows]
+    if control.nobs_vs_nlev and crowded:
+        raise ModelError(
+            "number of levels of each grouping factor must be < number of observations (problems: "
+            f"{', '.join(crowded)}). With one row a level ({rows} rows) its variance cannot be told from the residual's: "
+            "group by a coarser factor."
+        )
+
+
+def check_effects(terms: Sequence[tuple[str, int]], rows: int, control: CheckControl) -> None:
+    """``checkZdims``: (label of the term, number of random effects) of each.
+
+    Raises
+    ------
+    ModelError
+    """
+    if not control.nobs_vs_nRE:
+        return
+    for label, count in terms:
+        if rows <= count:
+            raise ModelError(
+                f"number of observations (={rows}) <= number of random effects (={count}) for term ({label}); the "
+                "random-effects parameters and the residual variance (or scale parameter) are probably unidentifiable. "
+                "Take effects out of the term, or group by a coarser factor."
+            )
+
+
+def check_duplicates(terms: Sequence[tuple[str, Sequence[str]]], control: CheckControl) -> None:
+    """Rstanarm's ``check_reTrms``: no effect twice for one grouping factor.
+
+    Raises
+    ------
+    ModelError
+    """
+    if not control.duplicate_terms:
+        return
+    seen: dict[str, Sequence[str]] = {}
+    for group, effects in terms:
+        repeated = [effect for effect in effects if effect in seen.get(group, ())]
+        if repeated:
+            raise ModelError(
+                "rstanarm does not permit formulas with duplicate group-specific terms. In this case "
+                f"{group} is used as a grouping factor multiple times and {', '.join(repeated)} is included multiple times. "
+                "Consider using || or -1 in the formula to prevent this from happening."
+            )
+        seen.setdefault(group, effects)
+
+
+def check_names(names: Sequence[str], control: CheckControl) -> None:
+    """Rstanarm's refusal of a predictor named ``b``.
+
+    Raises
+    ------
+    DataError
+    """
+    if control.reserved_b and "b" in names:
+        raise DataError("stan_lmer does not allow the name 'b' for predictor variables. Rename the column.")
+
+
+def rank_message(dropped: int) -> str:
+    """lme4's message about dropped columns (``chkRank.drop.cols``)."""
+    what = "column / coefficient" if dropped == 1 else "columns / coefficients"
+    return f"fixed-effect model matrix is rank deficient so dropping {dropped} {what}"
+
+
+def check_scale(X: np.ndarray, control: CheckControl) -> str | None:
+    """``checkScaleX``: lme4's warning where predictors are on very different scales, or None.
+
+    Columns of only 0 and 1 do not count; sds, or ratios of sds, beyond a factor of 1000 do.
+    """
+    if not control.scale_X or X.shape[1] == 0 or X.shape[0] < 2:
+        return None
+    continuous = ~((X == 0) | (X == 1)).all(axis=0)
+    if not continuous.any():
+        return None
+    with np.errstate(all="ignore"):
+        logs = np.log(np.std(X[:, continuous], axis=0, ddof=1))
+        spread = np.abs(logs[:, None] - logs[None, :]) if len(logs) > 1 else np.zeros(1)
+    limit = np.log(1000.0)
+    if np.any(np.abs(logs) > limit) or np.any(spread > limit):
+        return "Some predictor variables are on very different scales: consider rescaling"
+    return None

@@ -1,0 +1,394 @@
+"""R formulas as data: tokenizer, parser to an abstract syntax tree, and R's ``deparse``.
+
+Nothing here is ever evaluated: a formula is data, not code to run. The grammar is the part of R's that formulas need
+(R's ``gram.y``: operator precedence, backticks, unary operators, right-associative ``^``, ``2L`` and ``1e-3``, strings,
+named arguments); everything else of R's grammar is refused by name.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from pyimpl.errors import FormulaError
+from pyimpl.model.rtext import format_number, quote_name, quote_string
+
+__all__ = ["Call", "Const", "Name", "Node", "Num", "Str", "all_names", "deparse", "parse", "variable_label"]
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A symbol: the name of a column."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Num:
+    """A numeric constant; ``2L`` and ``2`` are the same constant to ``terms.formula``, as in R's ``MatchVar``."""
+
+    value: float
+    integer: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Str:
+    """A string constant."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """One of R's reserved constants: TRUE, FALSE, NULL, NA, Inf, NaN."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call: an operator (``+``, ``|``, ``(`` for parentheses) or a function, its arguments and their names."""
+
+    fn: str
+    args: "tuple[Node, ...]"
+    names: tuple[str | None, ...] = ()
+    # Where the call stands in the text, for error messages only.
+    place: int = field(default=-1, compare=False)
+
+    def named_args(self) -> "Iterator[tuple[str | None, Node]]":
+        """Pairs of argument name (or None) and argument."""
+        yield from zip(self.names or (None,) * len(self.args), self.args, strict=True)
+
+
+Node = Name | Num | Str | Const | Call
+
+# R's precedence (gram.y), loosest first. Right-associative: only ^; not associative: comparisons.
+_BINARY: dict[str, int] = {
+    "~": 4, "|": 5, "||": 5, "&": 6, "&&": 6,
+    "==": 8, "!=": 8, "<": 8, ">": 8, "<=": 8, ">=": 8,
+    "+": 9, "-": 9, "*": 10, "/": 10, ":": 12, "^": 14,
+}  # fmt: skip
+_SPECIAL = 11  # %in%, %% and every other %op%
+_UNARY: dict[str, int] = {"~": 4, "!": 7, "+": 13, "-": 13}
+_COMPARISON = 8
+_NO_SPACES = frozenset({"/", "^", ":", "%%", "%/%"})
+_CONSTANTS = frozenset({"TRUE", "FALSE", "NULL", "NA", "Inf", "NaN"})
+_KEYWORDS = frozenset({"if", "else", "repeat", "while", "function", "for", "next", "break", "in"})
+_KEYWORDS |= {"NA_integer_", "NA_real_", "NA_character_", "NA_complex_"}
+_REFUSED = {
+    "<-": "an assignment", "<<-": "an assignment", "->": "an assignment", "->>": "an assignment", ":=": "an assignment",
+    "=": "an assignment", "?": "R's help operator", "$": "an extraction", "@": "an extraction", "[": "an extraction",
+    "]": "an extraction", "::": "a name-space", ":::": "a name-space", "{": "a block of code", "}": "a block of code",
+    "|>": "a pipe", "\\": "a function definition", ";": "a second expression",
+}  # fmt: skip
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+|\#[^\n]*)
+      | (?P<number>0[xX][0-9a-fA-F]+L?|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[Li]?)
+      | (?P<name>(?:[^\W\d_]|\.(?!\d))[\w.]*)
+      | (?P<backtick>`(?:[^`\\]|\\.)*`)
+      | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+      | (?P<op>%[^%\n]*%|<<-|->>|:::|<-|->|<=|>=|==|!=|\|\||\|>|&&|::|:=|[-+*/^:~|&!<>=(),?$@\[\]{};\\])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u\{?([0-9a-fA-F]{1,4})\}?|U\{?([0-9a-fA-F]{1,8})\}?|(.))", re.DOTALL)
+_SIMPLE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    place: int
+
+
+def _fail(text: str, place: int, problem: str, fix: str) -> FormulaError:
+    """Make an error that shows the line of the formula with a caret under the place."""
+    start = text.rfind("\n", 0, place) + 1
+    end = text.find("\n", place)
+    line = text[start : end if end >= 0 else len(text)]
+    return FormulaError(f"{problem}\n  {line}\n  {' ' * (place - start)}^\n{fix}")
+
+
+def _unescape(text: str) -> str:
+    def one(match: re.Match[str]) -> str:
+        code = match[1] or match[2] or match[3]
+        return chr(int(code, 16)) if code else _SIMPLE_ESCAPES.get(match[4], match[4])
+
+    return _ESCAPE.sub(one, text)
+
+
+def _tokenize(text: str) -> list[_Token]:
+    tokens = []
+    place = 0
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if match is None:
+            if text[place] in "\"'`":
+                raise _fail(text, place, "The formula has an unclosed quote.", f"Close it with another {text[place]} .")
+            if text[place] == "_":
+                raise _fail(
+                    text, place, "A name cannot start with '_' in R.", "Write the column's name in backticks: `_name`."
+                )
+            raise _fail(
+                text,
+                place,
+                f"The formula has an unexpected {text[place]!r}.",
+                "Names of this kind need backticks: `a b`.",
+            )
+        kind = match.lastgroup or ""
+        if kind != "space":
+            tokens.append(_Token(kind, match[0], place))
+        place = match.end()
+    tokens.append(_Token("end", "", len(text)))
+    return tokens
+
+
+class _Parser:
+    """A precedence-climbing parser; prefix operators take operands by their own precedence, as R's grammar does."""
+
+    def __init__(self, text: str):
+        self.text = text
+        self.tokens = _tokenize(text)
+        self.at = 0
+        self.depth = 0
+
+    @property
+    def now(self) -> _Token:
+        return self.tokens[self.at]
+
+    def take(self) -> _Token:
+        token = self.tokens[self.at]
+        self.at += 1
+        return token
+
+    def unexpected(self, token: _Token) -> FormulaError:
+        if token.kind == "end":
+            opened = sum(t.text == "(" for t in self.tokens) - sum(t.text == ")" for t in self.tokens)
+            fix = f"Close {opened} parenthesis." if opened > 0 else "Something is missing after the last operator."
+            return _fail(self.text, token.place, "The formula ends too early.", fix)
+        if token.text in _REFUSED:
+            what = _REFUSED[token.text]
+            return _fail(
+                self.text,
+                token.place,
+                f"A model formula cannot contain {what} ({token.text!r}).",
+                "Compute the column beforehand, e.g. data.assign(...), and name it in the formula.",
+            )
+        if token.text in _KEYWORDS:
+            return _fail(
+                self.text,
+                token.place,
+                f"{token.text!r} is a reserved word of R.",
+                f"If it is the name of a column, write it in backticks: `{token.text}`.",
+            )
+        if token.text == ")":
+            return _fail(self.text, token.place, "Unexpected ')'.", "Remove it, or open a parenthesis before it.")
+        return _fail(
+            self.text,
+            token.place,
+            f"Unexpected {token.text!r}.",
+            "Put an operator (+, *, :, ...) between terms; names with spaces need backticks: `a b`.",
+        )
+
+    def parse(self) -> Node:
+        node = self.expression(0)
+        if self.now.kind != "end":
+            raise self.unexpected(self.now)
+        return node
+
+    def expression(self, minimum: int) -> Node:
+        self.depth += 1
+        if self.depth > 200:
+            raise _fail(self.text, self.now.place, "The formula is nested too deeply.", "Simplify it.")
+        left = self.prefix()
+        while True:
+            token = self.now
+            if token.kind != "op":
+                break
+            strength = _SPECIAL if token.text[0] == "%" else _BINARY.get(token.text, -1)
+            if strength < 0 or strength < minimum:
+                break
+            self.take()
+            right = self.expression(strength if token.text == "^" else strength + 1)
+            left = Call(token.text, (left, right), place=token.place)
+            if strength == _COMPARISON and _BINARY.get(self.now.text) == _COMPARISON:
+                raise _fail(
+                    self.text, self.now.place, "R does not chain comparisons.", "Write (a < b) & (b < c) instead."
+                )
+        self.depth -= 1
+        return left
+
+    def prefix(self) -> Node:
+        token = self.take()
+        if token.kind == "op" and token.text in _UNARY:
+            operand = self.expression(_UNARY[token.text])
+            return Call(token.text, (operand,), place=token.place)
+        if token.text == "(" and token.kind == "op":
+            inner = self.expression(0)
+            if self.now.text != ")":
+                raise self.unexpected(self.now)
+            self.take()
+            return self.suffix(Call("(", (inner,), place=token.place))
+        if token.kind == "number":
+            return self.suffix(self.number(token))
+        if token.kind == "string":
+            return self.suffix(Str(_unescape(token.text[1:-1])))
+        if token.kind == "backtick":
+            name = _unescape(token.text[1:-1])
+            if not name:
+                raise _fail(self.text, token.place, "A name in backticks is empty.", "Write the column's name in them.")
+            return self.suffix(Name(name), token)
+        if token.kind == "name" and token.text not in _KEYWORDS:
+            return self.suffix(Const(token.text) if token.text in _CONSTANTS else Name(token.text), token)
+        raise self.unexpected(token)
+
+    def number(self, token: _Token) -> Num:
+        text = token.text
+        if text[-1] == "i":
+            raise _fail(self.text, token.place, "Complex numbers cannot stand in a model formula.", "Use real numbers.")
+        integer = text[-1] == "L"
+        digits = text[:-1] if integer else text
+        value = float(int(digits, 16)) if digits[:2] in ("0x", "0X") else float(digits)
+        # R reads 1.5L as the double 1.5, with a warning.
+        return Num(value, integer and value.is_integer())
+
+    def suffix(self, node: Node, token: _Token | None = None) -> Node:
+        if self.now.text != "(" or self.now.kind != "op":
+            return node
+        if not isinstance(node, Name) or token is None:
+            raise _fail(
+                self.text,
+                self.now.place,
+                f"{deparse(node)} is not a function.",
+                "Put an operator before the parenthesis.",
+            )
+        self.take()
+        args: list[Node] = []
+        names: list[str | None] = []
+        while self.now.text != ")":
+            name = None
+            following = self.tokens[min(self.at + 1, len(self.tokens) - 1)]
+            if self.now.kind in ("name", "backtick", "string") and following.text == "=" and following.kind == "op":
+                label = self.take()
+                name = label.text if label.kind == "name" else _unescape(label.text[1:-1])
+                self.take()
+            if self.now.kind == "op" and self.now.text in (",", ")"):
+                raise _fail(
+                    self.text, self.now.place, f"An argument of {node.name}() is empty.", "Write it or remove it."
+                )
+            args.append(self.expression(0))
+            names.append(name)
+            if self.now.text == ",":
+                self.take()
+                if self.now.text == ")":
+                    raise _fail(
+                        self.text, self.now.place, f"An argument of {node.name}() is empty.", "Write it or remove it."
+                    )
+            elif self.now.text != ")":
+                raise self.unexpected(self.now)
+        self.take()
+        call = Call(node.name, tuple(args), tuple(names) if any(names) else (), token.place)
+        return self.suffix_of_call(call)
+
+    def suffix_of_call(self, call: Call) -> Node:
+        if self.now.kind == "op" and self.now.text == "(":
+            raise _fail(self.text, self.now.place, f"{deparse(call)} is not a function.", "Put an operator before '('.")
+        return call
+
+
+@lru_cache(maxsize=512)
+def parse(text: str) -> Node:
+    """Parse an R expression, usually a formula.
+
+    Parameters
+    ----------
+    text : str
+        ``"y ~ x + (1 | g)"``. Newlines are white space (R's ``str2lang`` would refuse a break before an operator).
+
+    Returns
+    -------
+    Node
+        The tree of R's ``str2lang(text)``: operators and parentheses are calls.
+
+    Raises
+    ------
+    FormulaError
+        With the place of the problem (a caret) and the fix.
+    """
+    if not isinstance(text, str):
+        raise FormulaError(f"A formula must be a string such as 'y ~ x + (1 | g)', not {type(text).__name__}.")
+    if not text.strip():
+        raise FormulaError("The formula is empty. Write one such as 'y ~ x + (1 | g)'.")
+    return _Parser(text).parse()
+
+
+def _precedence(node: Node) -> int:
+    if not isinstance(node, Call) or node.fn == "(":
+        return 100
+    if len(node.args) == 2 and not node.names:
+        if node.fn in _BINARY:
+            return _BINARY[node.fn]
+        if node.fn[0] == "%":
+            return _SPECIAL
+    if len(node.args) == 1 and not node.names and node.fn in _UNARY:
+        return _UNARY[node.fn]
+    return 100
+
+
+def deparse(node: Node) -> str:
+    """Write a tree as R's ``deparse(node, width.cutoff = 500)`` does, on one line.
+
+    Parentheses that the formula has are kept (they are calls); others are added only where a tree that lme4 builds
+    needs them (``s:(h:g)`` for ``g/h/s``).
+    """
+    if isinstance(node, Name):
+        return quote_name(node.name)
+    if isinstance(node, Num):
+        return f"{int(node.value)}L" if node.integer else format_number(node.value)
+    if isinstance(node, Str):
+        return quote_string(node.value)
+    if isinstance(node, Const):
+        return node.name
+    fn, args = node.fn, node.args
+    if fn == "(":
+        return f"({deparse(args[0])})"
+    if _precedence(node) < 100:
+        own = _precedence(node)
+        if len(args) == 1:
+            inner = deparse(args[0])
+            return f"{fn}({inner})" if _precedence(args[0]) < own else fn + inner
+        left, right = deparse(args[0]), deparse(args[1])
+        rightward = fn == "^"
+        if _precedence(args[0]) < own or (rightward and _precedence(args[0]) == own):
+            left = f"({left})"
+        # A prefix operator as right operand takes no parentheses: 2^-1.
+        unary = isinstance(args[1], Call) and len(args[1].args) == 1
+        if not unary and (_precedence(args[1]) < own or (not rightward and _precedence(args[1]) == own)):
+            right = f"({right})"
+        return f"{left}{fn}{right}" if fn in _NO_SPACES else f"{left} {fn} {right}"
+    inside = ", ".join(
+        deparse(arg) if name is None else f"{quote_name(name)} = {deparse(arg)}" for name, arg in node.named_args()
+    )
+    return f"{quote_name(fn)}({inside})"
+
+
+def variable_label(node: Node) -> str:
+    """Name of a variable in R's model frame (``deparse2``): as :func:`deparse`, a lone symbol without backticks."""
+    return node.name if isinstance(node, Name) else deparse(node)
+
+
+def all_names(node: Node) -> tuple[str, ...]:
+    """Every column name in a tree, in order, without repeats (``all.vars``)."""
+    found: dict[str, None] = {}
+
+    def walk(part: Node) -> None:
+        if isinstance(part, Name):
+            found.setdefault(part.name)
+        elif isinstance(part, Call):
+            for arg in part.args:
+                walk(arg)
+
+    walk(node)
+    return tuple(found)

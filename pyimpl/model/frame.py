@@ -1,0 +1,269 @@
+"""R's ``model.frame``: the variables of a model, evaluated on the data, for the rows used."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.model.columns import Column, Data, Factor, Logical, Numeric
+from pyimpl.model.formula import Name, Node, all_names, parse, variable_label
+from pyimpl.model.functions import Evaluator
+
+__all__ = ["ModelFrame", "VectorLike", "model_frame"]
+
+#: Weights, an offset or a subset: one value a row of the data, or the name of a column.
+VectorLike = str | Sequence[float] | np.ndarray | pd.Series
+
+
+@dataclass(frozen=True)
+class ModelFrame:
+    """The variables of a model for the rows used.
+
+    Attributes
+    ----------
+    variables : tuple of Node
+        The response first.
+    columns : dict
+        Variable -> column; factors without unused levels.
+    index : pandas.Index
+        The data's index of the rows used.
+    rows : int
+        Number of rows used.
+    kept : ndarray of intp, or None
+        Positions in the data of the rows used; None where all are.
+    omitted : ndarray of intp
+        Positions in the data of the rows that ``na.action`` left out (rows outside ``subset`` are not among them).
+    weights, offset : ndarray of float64, shape (rows,), or None
+        The arguments of these names.
+    warnings : tuple of str
+        What R would warn about in evaluating the variables.
+    """
+
+    variables: tuple[Node, ...]
+    columns: dict[Node, Column]
+    index: pd.Index
+    rows: int
+    kept: np.ndarray | None
+    omitted: np.ndarray
+    weights: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()
+    #: variable -> what poly and scale remember, for new data
+    bases: Mapping[Node, tuple[Any, ...]] = field(default_factory=dict)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The frame as pandas: factors as categoricals, matrices as one column each (``poly(x, 2).1``)."""
+        out: dict[str, Any] = {}
+        for node in self.variables:
+            name = variable_label(node)
+            column = self.columns[node]
+            if isinstance(column, Factor):
+                out[name] = pd.Categorical.from_codes(
+                    column.codes,
+                    categories=pd.Index(column.levels, dtype=object),
+                    ordered=column.ordered,
+                    validate=False,
+                )
+            elif isinstance(column, Logical):
+                out[name] = column.values.astype(bool) if not np.isnan(column.values).any() else column.values
+            elif column.values.ndim == 2 and column.values.shape[1] > 1:
+                labels = column.names or tuple(str(j + 1) for j in range(column.values.shape[1]))
+                for j, label in enumerate(labels):
+                    out[f"{name}.{label}"] = column.values[:, j]
+            elif column.kind in ("date", "datetime"):
+                unit = "D" if column.kind == "date" else "s"
+                out[name] = pd.to_datetime(column.values, unit=unit)
+            else:
+                values = column.values if column.values.ndim == 1 else column.values[:, 0]
+                out[name] = (
+                    values.astype(np.int64) if column.kind == "integer" and not np.isnan(values).any() else values
+                )
+        return pd.DataFrame(out, index=self.index)
+
+
+def _vector(value: VectorLike, what: str, data: Data, evaluator: Evaluator) -> np.ndarray:
+    """The argument ``weights`` or ``offset`` as numbers, one a row of the data."""
+    if isinstance(value, str):
+        node: Node = Name(value) if value in data else parse(value)
+        column = evaluator.variable(node)
+        if isinstance(column, Factor) or (isinstance(column, Numeric) and column.values.ndim == 2):
+            raise DataError(f"{what} must be numeric; column {value!r} is not.")
+        return column.values
+    if isinstance(value, pd.Series):
+        if not value.index.equals(data.index):
+            raise DataError(
+                f"The index of the Series given as {what} differs from the data's index. "
+                f"Give {what} as an array (taken by position) or as the name of a column."
+            )
+        value = value.to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be numbers or the name of a column, not {value!r:.60}.") from error
+    if numbers.ndim != 1 or len(numbers) != data.rows:
+        raise DataError(
+            f"Variable lengths differ: {what} has shape {numbers.shape}, the data have {data.rows} rows. "
+            "Give one value for each row of the data, before subset and missing values are applied."
+        )
+    return numbers
+
+
+def _subset_mask(subset: VectorLike, data: Data, evaluator: Evaluator) -> np.ndarray:
+    if isinstance(subset, str):
+        column = evaluator.variable(parse(subset))
+        if not isinstance(column, Logical):
+            raise DataError(f"subset must be logical; {subset!r} is not. Write a condition such as 'x > 0'.")
+        return column.values == 1
+    if isinstance(subset, pd.Series):
+        if not subset.index.equals(data.index):
+            raise DataError(
+                "The index of the Series given as subset differs from the data's index. Give it as an array."
+            )
+        subset = subset.fillna(False).to_numpy()
+    mask = np.asarray(subset)
+    if mask.dtype != bool or mask.shape != (data.rows,):
+        raise DataError(
+            f"subset must be one True or False for each of the {data.rows} rows of the data, or a condition as a string; "
+            f"found {mask.dtype} of shape {mask.shape}."
+        )
+    return mask
+
+
+def _check_infinite(node: Node, column: Column) -> None:
+    if isinstance(column, Numeric) and not np.isfinite(column.values).all():
+        bad = np.isinf(column.values)
+        if bad.any():
+            first = int(np.argmax(bad.any(axis=1) if bad.ndim == 2 else bad))
+            raise DataError(
+                f"{variable_label(node)} has {int(bad.sum())} infinite value(s), the first in row {first + 1} of the rows "
+                "used (NA/NaN/Inf in R's words). Replace them by missing values or leave the rows out."
+            )
+
+
+def model_frame(
+    variables: Sequence[Node],
+    data: pd.DataFrame | Data,
+    *,
+    weights: VectorLike | None = None,
+    offset: VectorLike | None = None,
+    subset: VectorLike | None = None,
+    na_action: str = "na.omit",
+    drop_unused: bool = True,
+    bases: Mapping[Node, tuple[Any, ...]] | None = None,
+) -> ModelFrame:
+    """Evaluate variables on data as R's ``model.frame(formula, data, subset, weights, na.action, offset)``.
+
+    Variables are evaluated on all rows (so ``scale(x)`` takes its mean from all of them), then ``subset`` is applied,
+    then ``na.action``, then unused levels are dropped: R's order.
+
+    Parameters
+    ----------
+    variables : sequence of Node
+        :attr:`pyimpl.model.terms.Terms.variables`.
+    data : pandas.DataFrame
+    weights, offset : str, array or Series, optional
+        Name of a column, or one number for each row of the data; a Series must have the data's index.
+    subset : str or array of bool, optional
+        Rows to use: a condition in R's words (``"x > 0 & g != 'a'"``) or a mask; missing counts as False.
+    na_action : str
+        ``"na.omit"`` or ``"na.exclude"`` (the same rows), ``"na.fail"``, ``"na.pass"`` (for new data).
+    drop_unused : bool
+        ``drop.unused.levels``.
+    bases : mapping, optional
+        What ``poly`` and ``scale`` remembered (:attr:`ModelFrame.bases`) of the frame they were first evaluated on.
+
+    Raises
+    ------
+    DataError
+        Missing columns, infinite values, lengths or indices that differ, negative weights.
+    FormulaError
+        An expression that is not allowed.
+    ModelError
+        Missing values with ``na.fail``; no row left.
+    """
+    if na_action not in ("na.omit", "na.exclude", "na.fail", "na.pass"):
+        raise DataError(f"na_action {na_action!r} is unknown; there are 'na.omit', 'na.exclude' and 'na.fail'.")
+    source = data if isinstance(data, Data) else Data(data)
+    evaluator = Evaluator(source.column, source.__contains__, source.rows)
+    remembered = bases or {}
+    columns: dict[Node, Column] = {}
+    kept_bases: dict[Node, tuple[Any, ...]] = {}
+    for node in variables:
+        if node in columns:
+            continue
+        column = evaluator.variable(node, remembered.get(node, ()))
+        columns[node] = column
+        if isinstance(column, Numeric) and column.basis:
+            kept_bases[node] = column.basis
+    weight_values = None if weights is None else _vector(weights, "weights", source, evaluator)
+    offset_values = None if offset is None else _vector(offset, "offset", source, evaluator)
+    if weight_values is not None and np.any(weight_values < 0):
+        raise DataError("weights must not be negative (lme4: all(weights >= 0) is not TRUE).")
+
+    missing = np.zeros(source.rows, dtype=bool)
+    if na_action != "na.pass":
+        for column in columns.values():
+            missing |= column.missing()
+        for extra in (weight_values, offset_values):
+            if extra is not None:
+                missing |= np.isnan(extra)
+    keep = ~missing
+    if subset is not None:
+        mask = _subset_mask(subset, source, evaluator)
+        keep &= mask
+        missing &= mask
+    omitted = np.flatnonzero(missing)
+    if len(omitted) and na_action == "na.fail":
+        names = [variable_label(node) for node, column in columns.items() if column.missing()[omitted].any()]
+        raise ModelError(
+            f"Missing values in {len(omitted)} rows (in {', '.join(names) or 'weights or offset'}) and na_action is "
+            "'na.fail'. Use 'na.omit' to leave these rows out."
+        )
+    kept = None
+    index = source.index
+    rows = source.rows
+    if not keep.all():
+        kept = np.flatnonzero(keep)
+        rows = len(kept)
+        columns = {node: column.take(kept) for node, column in columns.items()}
+        index = index[kept]
+        weight_values = None if weight_values is None else weight_values[kept]
+        offset_values = None if offset_values is None else offset_values[kept]
+    if rows == 0:
+        raise ModelError(_no_rows(source, columns, omitted, subset is not None))
+    for node, column in columns.items():
+        if na_action != "na.pass":
+            _check_infinite(node, column)
+        if isinstance(column, Factor) and (drop_unused or column.text):
+            columns[node] = column.drop_unused()
+    for what, extra in (("weights", weight_values), ("offset", offset_values)):
+        if extra is not None and np.isinf(extra).any():
+            raise DataError(f"{what} has infinite values. Replace them or leave the rows out.")
+    notes = tuple(dict.fromkeys(evaluator.notes))
+    for note in notes:
+        warnings.warn(note, PyimplWarning, stacklevel=3)
+    return ModelFrame(
+        tuple(columns), columns, index, rows, kept, omitted, weight_values, offset_values, notes, kept_bases
+    )
+
+
+def _no_rows(source: Data, columns: Mapping[Node, Column], omitted: np.ndarray, subset: bool) -> str:
+    if source.rows == 0:
+        return "0 (non-NA) cases: the data have no rows."
+    if len(omitted) == 0 and subset:
+        return "0 (non-NA) cases: subset leaves no row. Check its condition."
+    culprits = []
+    for node in columns:
+        for name in all_names(node):
+            if name in source and source.column(name).missing().all():
+                culprits.append(name)
+    blame = (
+        f"{', '.join(dict.fromkeys(culprits))} is missing in every row"
+        if culprits
+        else ("every row has a missing value in some variable of the model")
+    )
+    return f"0 (non-NA) cases: {blame}. Impute it or leave it out of the formula."

@@ -1,0 +1,700 @@
+"""The functions and operators that a formula may call, with R's semantics: a closed list, nothing else is run."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from pyimpl.errors import DataError, FormulaError
+from pyimpl.model.columns import Column, Factor, Logical, Numeric, as_factor
+from pyimpl.model.formula import Call, Const, Name, Node, Num, Str, deparse
+from pyimpl.model.qr import dqrdc2
+from pyimpl.model.rtext import format_number, unique_numbers
+
+__all__ = ["ALLOWED_FUNCTIONS", "Evaluator"]
+
+_INT_MAX = 2147483647.0
+_ARITHMETIC = frozenset({"+", "-", "*", "/", "^", "%%", "%/%"})
+_COMPARISONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    ">": np.greater,
+    "<=": np.less_equal,
+    ">=": np.greater_equal,
+}
+_MATHS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "log2": np.log2,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "sqrt": np.sqrt,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "floor": np.floor,
+    "ceiling": np.ceil,
+}
+_CONSTANTS = {"Inf": math.inf, "NaN": math.nan}
+_NAMED_CONSTANTS: dict[str, Column] = {
+    "pi": Numeric(np.array([math.pi])),
+    "T": Logical(np.array([1.0])),
+    "F": Logical(np.array([0.0])),
+}
+
+
+def _long_mean(values: np.ndarray) -> float:
+    """R's ``mean``: summed in long double, with a second pass over the residuals."""
+    wide = values.astype(np.longdouble)
+    mean = wide.sum() / len(values)
+    return float(mean + (wide - mean).sum() / len(values))
+
+
+@dataclass
+class Evaluator:
+    """Evaluates the variables of a formula on columns.
+
+    Parameters
+    ----------
+    lookup : callable
+        Name -> column; raises :class:`~pyimpl.errors.DataError` for a column that does not exist.
+    has : callable
+        Whether a column of that name exists (``pi``, ``T`` and ``F`` are constants only where none does).
+    rows : int
+        Number of rows; constants are recycled to it.
+    notes : list of str
+        Warnings in R's words (``NaNs produced``) are added here.
+    """
+
+    lookup: Callable[[str], Column]
+    has: Callable[[str], bool]
+    rows: int
+    notes: list[str] = field(default_factory=list)
+
+    def variable(self, node: Node, basis: tuple[Any, ...] = ()) -> Column:
+        """One variable of a model frame, as long as the data.
+
+        ``basis`` is what an earlier evaluation remembered (:attr:`Numeric.basis`): a ``poly`` or ``scale`` that is
+        itself the variable is evaluated in that basis, as R's ``predvars`` do. One inside another call is not
+        remembered, in R neither.
+        """
+        if isinstance(node, Name):
+            return self.lookup(node.name)
+        if isinstance(node, Call) and node.fn == "poly":
+            column: Column = self.poly(node, basis)
+        elif isinstance(node, Call) and node.fn == "scale":
+            column = self.scale(node, basis)
+        else:
+            column = self.value(node)
+        if len(column) == self.rows:
+            return column
+        raise FormulaError(
+            f"{deparse(node)} has {len(column)} values but the data have {self.rows} rows. "
+            "Every term needs at least one column of the data in it."
+        )
+
+    # -- expressions -------------------------------------------------------------------------------------------------
+
+    def value(self, node: Node) -> Column:
+        """Value of an expression; constants have length 1."""
+        if isinstance(node, Num):
+            return Numeric(np.array([node.value]), kind="integer" if node.integer else "double")
+        if isinstance(node, Str):
+            return Factor(np.zeros(1, dtype=np.intp), (node.value,), text=True)
+        if isinstance(node, Const):
+            if node.name in ("TRUE", "FALSE", "NA"):
+                return Logical(np.array([{"TRUE": 1.0, "FALSE": 0.0, "NA": math.nan}[node.name]]))
+            if node.name in _CONSTANTS:
+                return Numeric(np.array([_CONSTANTS[node.name]]))
+            raise FormulaError("NULL has no values. Remove it from the formula.")
+        if isinstance(node, Name):
+            if node.name in _NAMED_CONSTANTS and not self.has(node.name):
+                return _NAMED_CONSTANTS[node.name]
+            if node.name == ".":
+                raise FormulaError("'.' stands for all other columns only as a term of its own, not inside a function.")
+            return self.lookup(node.name)
+        fn, args = node.fn, node.args
+        if fn == "(":
+            return self.value(args[0])
+        if fn in _ARITHMETIC and not node.names:
+            return self.unary(node) if len(args) == 1 else self.arithmetic(node)
+        if fn in _COMPARISONS and len(args) == 2:
+            return self.comparison(node)
+        if fn == "!" and len(args) == 1:
+            return Logical(1.0 - self.truth(args[0], node))
+        if fn in ("&", "|") and len(args) == 2:
+            return self.logic(node)
+        if fn == "%in%" and len(args) == 2:
+            return self.matching(node)
+        if fn == ":" and len(args) == 2:
+            return self.colon(node)
+        method = _FUNCTIONS.get(fn)
+        if method is None:
+            raise FormulaError(_not_allowed(node))
+        return method(self, node)
+
+    def numbers(self, node: Node, caller: Node) -> Numeric:
+        value = self.value(node)
+        if isinstance(value, Logical):
+            return Numeric(value.values, kind="integer")
+        if isinstance(value, Factor):
+            what = "strings" if value.text else "a factor"
+            raise FormulaError(
+                f"{deparse(caller)}: numbers are needed, but {deparse(node)} is {what} "
+                f"(values such as {', '.join(map(repr, value.levels[:3]))}). For its codes write as.numeric(...)."
+            )
+        return value
+
+    def unary(self, node: Call) -> Column:
+        value = self.numbers(node.args[0], node)
+        return replace(value, values=-value.values if node.fn == "-" else value.values, basis=())
+
+    def arithmetic(self, node: Call) -> Column:
+        left, right = self.numbers(node.args[0], node), self.numbers(node.args[1], node)
+        a, b = self.aligned(left, right, node)
+        whole = left.kind == right.kind == "integer"
+        with np.errstate(all="ignore"):
+            if node.fn == "+":
+                out = a + b
+            elif node.fn == "-":
+                out = a - b
+            elif node.fn == "*":
+                out = a * b
+            elif node.fn == "/":
+                out, whole = a / b, False
+            elif node.fn == "^":
+                out, whole = _power(a, b), False
+            else:
+                if whole and np.any(b == 0):
+                    b = np.where(b == 0, np.nan, b)  # integer %% 0 is NA
+                out = np.mod(a, b) if node.fn == "%%" else np.floor(a / b)
+        if whole and np.any(np.abs(out) > _INT_MAX):
+            self.notes.append(f"In {deparse(node)} : NAs produced by integer overflow")
+            out = np.where(np.abs(out) > _INT_MAX, np.nan, out)
+        if np.isnan(out).any() and np.any(np.isnan(out) & ~np.isnan(a) & ~np.isnan(b)) and not whole:
+            self.notes.append(f"In {deparse(node)} : NaNs produced")
+        names = left.names if left.values.ndim == 2 else right.names
+        return Numeric(out, kind="integer" if whole else "double", names=names)
+
+    def aligned(self, left: Numeric, right: Numeric, node: Call) -> tuple[np.ndarray, np.ndarray]:
+        a, b = left.values, right.values
+        lengths = {len(a), len(b)} - {1}
+        if len(lengths) > 1:
+            raise FormulaError(f"{deparse(node)}: the sides have {len(a)} and {len(b)} values.")
+        if a.ndim == 2 and b.ndim == 2 and a.shape[1] != b.shape[1]:
+            raise FormulaError(f"{deparse(node)}: non-conformable, {a.shape[1]} and {b.shape[1]} columns.")
+        if a.ndim == 2 and b.ndim == 1:
+            b = b[:, None]
+        elif b.ndim == 2 and a.ndim == 1:
+            a = a[:, None]
+        return a, b
+
+    def truth(self, node: Node, caller: Node) -> np.ndarray:
+        value = self.value(node)
+        if isinstance(value, Logical):
+            return value.values
+        if isinstance(value, Numeric) and value.values.ndim == 1:
+            return np.where(np.isnan(value.values), np.nan, (value.values != 0).astype(np.float64))
+        raise FormulaError(f"{deparse(caller)}: {deparse(node)} is neither a logical nor a number.")
+
+    def logic(self, node: Call) -> Column:
+        a, b = self.truth(node.args[0], node), self.truth(node.args[1], node)
+        decided = 0.0 if node.fn == "&" else 1.0
+        missing = np.isnan(a) | np.isnan(b)
+        out = np.where((a == decided) | (b == decided), decided, np.where(missing, np.nan, 1.0 - decided))
+        return Logical(out)
+
+    def comparison(self, node: Call) -> Column:
+        left, right = self.value(node.args[0]), self.value(node.args[1])
+        compare = _COMPARISONS[node.fn]
+        if isinstance(left, Factor) or isinstance(right, Factor):
+            return self.compare_labels(node, left, right)
+        a, b = self.aligned(self.numbers(node.args[0], node), self.numbers(node.args[1], node), node)
+        if a.ndim == 2:
+            raise FormulaError(f"{deparse(node)}: a matrix cannot be a logical variable.")
+        out = compare(a, b).astype(np.float64)
+        return Logical(np.where(np.isnan(a) | np.isnan(b), np.nan, out))
+
+    def compare_labels(self, node: Call, left: Column, right: Column) -> Column:
+        sides = [side if isinstance(side, Factor) else _constant_label(side, node) for side in (left, right)]
+        ordered = [side for side in sides if side.ordered]
+        factors = [side for side in sides if not side.text]
+        equality = node.fn in ("==", "!=")
+        if ordered:
+            levels = ordered[0].levels
+            unknown = [side for side in sides if side is not ordered[0] and not set(side.levels) <= set(levels)]
+            if unknown and not equality:
+                raise FormulaError(
+                    f"{deparse(node)}: {unknown[0].levels[0]!r} is not a level of the ordered factor "
+                    f"({', '.join(levels)})."
+                )
+            levels = (*levels, *(level for side in unknown for level in side.levels if level not in levels))
+        elif factors and not equality:
+            raise FormulaError(f"{deparse(node)}: {node.fn!r} is not meaningful for unordered factors.")
+        else:
+            if len(factors) == 2 and set(factors[0].levels) != set(factors[1].levels):
+                raise FormulaError(f"{deparse(node)}: the level sets of the two factors are different.")
+            levels = tuple(sorted(set(sides[0].levels) | set(sides[1].levels)))
+        place = {level: float(i) for i, level in enumerate(levels)}
+        a, b = (_positions(side, place) for side in sides)
+        out = _COMPARISONS[node.fn](a, b).astype(np.float64)
+        return Logical(np.where(np.isnan(a) | np.isnan(b), np.nan, out))
+
+    def matching(self, node: Call) -> Column:
+        left, table = self.value(node.args[0]), self.value(node.args[1])
+        if isinstance(left, Factor):
+            side = table if isinstance(table, Factor) else as_factor(table)
+            known = {side.levels[code] for code in np.unique(side.codes) if code >= 0}
+            hit = np.array([*(level in known for level in left.levels), bool((side.codes < 0).any())])
+            return Logical(hit[left.codes].astype(np.float64))
+        if isinstance(table, Factor):
+            raise FormulaError(f"{deparse(node)}: numbers on the left, strings on the right.")
+        return Logical(np.isin(left.values, table.values).astype(np.float64))
+
+    def colon(self, node: Call) -> Column:
+        ends = [self.value(arg) for arg in node.args]
+        if not all(isinstance(end, Numeric) and len(end) == 1 for end in ends):
+            raise FormulaError(
+                f"{deparse(node)}: inside a function ':' is R's sequence and needs two numbers. "
+                "An interaction of factors stands outside functions."
+            )
+        low, high = (float(end.values[0]) for end in ends if isinstance(end, Numeric))
+        step = 1.0 if high >= low else -1.0
+        return Numeric(np.arange(low, high + step * 1e-10, step), kind="integer" if low.is_integer() else "double")
+
+    # -- functions ---------------------------------------------------------------------------------------------------
+
+    def match(self, node: Call, *formals: str) -> dict[str, Node]:
+        """Match arguments to formals as R does: exact names, then unique prefixes, then position."""
+        bound: dict[str, Node] = {}
+        unnamed = []
+        for name, arg in node.named_args():
+            if name is None:
+                unnamed.append(arg)
+                continue
+            fits = [formal for formal in formals if formal == name] or [f for f in formals if f.startswith(name)]
+            if len(fits) != 1 or fits[0] in bound:
+                raise FormulaError(
+                    f"{deparse(node)}: no argument {name!r} of {node.fn}() is supported here; "
+                    f"there are {', '.join(formals)}."
+                )
+            bound[fits[0]] = arg
+        for formal, arg in zip([f for f in formals if f not in bound], unnamed, strict=False):
+            bound[formal] = arg
+        free = len(formals) - (len(bound) - len(unnamed)) if len(bound) >= len(unnamed) else 0
+        if len(unnamed) > free or formals[0] not in bound:
+            raise FormulaError(
+                f"{deparse(node)}: {node.fn}() takes the arguments {', '.join(formals)}; found {len(node.args)}."
+            )
+        return bound
+
+    def flag(self, node: Node | None, default: bool, caller: Node) -> bool:
+        if node is None:
+            return default
+        value = self.value(node)
+        if isinstance(value, Logical) and len(value) == 1 and not np.isnan(value.values[0]):
+            return bool(value.values[0])
+        raise FormulaError(f"{deparse(caller)}: {deparse(node)} must be TRUE or FALSE.")
+
+    def labels(self, node: Node, caller: Node) -> list[str]:
+        """A vector of labels: strings, or numbers as R writes them."""
+        value = self.value(node)
+        if isinstance(value, Factor):
+            return [value.levels[code] for code in value.codes]
+        made = as_factor(value)
+        if (made.codes < 0).any():
+            raise FormulaError(f"{deparse(caller)}: {deparse(node)} has missing values.")
+        return [made.levels[code] for code in made.codes]
+
+    def identity(self, node: Call) -> Column:
+        value = self.value(self.match(node, "x")["x"])
+        return replace(value, basis=()) if isinstance(value, Numeric) else value
+
+    def offset(self, node: Call) -> Column:
+        value = self.value(self.match(node, "object")["object"])
+        if isinstance(value, Logical):
+            return Numeric(value.values, kind="integer")
+        if isinstance(value, Factor) or value.values.ndim == 2:
+            raise DataError(f"{deparse(node)}: an offset must be numeric.")
+        return replace(value, basis=())
+
+    def maths(self, node: Call) -> Column:
+        bound = self.match(node, "x")
+        value = self.numbers(bound["x"], node)
+        with np.errstate(all="ignore"):
+            return self.checked(node, value, _MATHS[node.fn](value.values))
+
+    def checked(self, node: Call, argument: Numeric, out: np.ndarray) -> Numeric:
+        if np.any(np.isnan(out) & ~np.isnan(argument.values)):
+            self.notes.append(f"In {deparse(node)} : NaNs produced")
+        return Numeric(out, names=argument.names)
+
+    def log(self, node: Call) -> Column:
+        bound = self.match(node, "x", "base")
+        value = self.numbers(bound["x"], node)
+        with np.errstate(all="ignore"):
+            if "base" not in bound:
+                return self.checked(node, value, np.log(value.values))
+            base = self.numbers(bound["base"], node).values
+            if len(base) != 1:
+                raise FormulaError(f"{deparse(node)}: base must be one number.")
+            if base[0] == 10:
+                return self.checked(node, value, np.log10(value.values))
+            if base[0] == 2:
+                return self.checked(node, value, np.log2(value.values))
+            return self.checked(node, value, np.log(value.values) / np.log(base[0]))
+
+    def absolute(self, node: Call) -> Column:
+        value = self.numbers(self.match(node, "x")["x"], node)
+        return replace(value, values=np.abs(value.values), basis=())
+
+    def combine(self, node: Call) -> Column:
+        values = [self.value(arg) for arg in node.args]
+        if not values:
+            raise FormulaError("c() without values has no use in a formula.")
+        if any(isinstance(value, Factor) for value in values):
+            texts: list[str] = []
+            for arg in node.args:
+                texts.extend(self.labels(arg, node))
+            levels, where = unique_numbers(texts)
+            order = sorted(range(len(levels)), key=levels.__getitem__)
+            rank = np.argsort(order)
+            return Factor(rank[where].astype(np.intp), tuple(levels[i] for i in order), text=True)
+        joined = np.concatenate([value.values.ravel() for value in values if not isinstance(value, Factor)])
+        if all(isinstance(value, Logical) for value in values):
+            return Logical(joined)
+        whole = all(
+            isinstance(value, Logical) or (isinstance(value, Numeric) and value.kind == "integer") for value in values
+        )
+        return Numeric(joined, kind="integer" if whole else "double")
+
+    def factor(self, node: Call) -> Column:
+        """``factor(x, levels, labels, ordered)`` and ``ordered(x, levels, labels)``."""
+        is_ordered = node.fn == "ordered"
+        bound = self.match(node, *(("x", "levels", "labels") if is_ordered else ("x", "levels", "labels", "ordered")))
+        value = self.value(bound["x"])
+        keep_order = isinstance(value, Factor) and value.ordered
+        ordered = is_ordered or self.flag(bound.get("ordered"), keep_order, node)
+        if is_ordered and "levels" not in bound and isinstance(value, Factor) and not value.text:
+            # as.ordered semantics of ordered(): factor(x, levels = levels(x)[used], ordered = TRUE)
+            value = value.drop_unused()
+        made = as_factor(value)
+        if "levels" in bound:
+            levels = self.labels(bound["levels"], node)
+            if len(set(levels)) != len(levels):
+                raise FormulaError(f"{deparse(node)}: a level is listed twice.")
+            place = {level: i for i, level in enumerate(levels)}
+            lut = np.array([*(place.get(level, -1) for level in made.levels), -1], dtype=np.intp)
+            made = Factor(lut[made.codes], tuple(levels))
+        if "labels" in bound:
+            labels = self.labels(bound["labels"], node)
+            count = len(made.levels)
+            if len(labels) == 1 and count > 1:
+                labels = [f"{labels[0]}{i + 1}" for i in range(count)]
+            if len(labels) != count:
+                raise FormulaError(f"{deparse(node)}: {len(labels)} labels for {count} levels.")
+            distinct, where = unique_numbers(labels)
+            made = Factor(np.where(made.codes >= 0, where[made.codes], -1), tuple(distinct))
+        return replace(made, ordered=ordered, text=False)
+
+    def as_factor(self, node: Call) -> Column:
+        value = self.value(self.match(node, "x")["x"])
+        if isinstance(value, Factor) and not value.text:
+            return value
+        return as_factor(value)
+
+    def relevel(self, node: Call) -> Column:
+        bound = self.match(node, "x", "ref")
+        value = self.value(bound["x"])
+        if not isinstance(value, Factor) or value.text or value.ordered:
+            raise FormulaError(
+                f"{deparse(node)}: 'relevel' only for (unordered) factors. For strings write relevel(factor(x), ...)."
+            )
+        if "ref" not in bound:
+            raise FormulaError(f'{deparse(node)}: the argument ref is missing: relevel(x, ref = "level").')
+        reference = self.value(bound["ref"])
+        if len(reference) != 1:
+            raise FormulaError(f"{deparse(node)}: 'ref' must be of length one.")
+        if isinstance(reference, Factor):
+            name = reference.levels[0]
+            if name not in value.levels:
+                raise FormulaError(
+                    f"{deparse(node)}: 'ref' must be an existing level; {name!r} is not among {', '.join(value.levels)}."
+                )
+            first = value.levels.index(name)
+        else:
+            number = reference.values.ravel()[0]
+            if not 1 <= number <= len(value.levels):
+                raise FormulaError(f"{deparse(node)}: ref = {format_number(number)} must be in 1L:{len(value.levels)}.")
+            first = int(number) - 1
+        order = [first, *(i for i in range(len(value.levels)) if i != first)]
+        rank = np.empty(len(order) + 1, dtype=np.intp)
+        rank[order] = np.arange(len(order))
+        rank[-1] = -1
+        return Factor(rank[value.codes], tuple(value.levels[i] for i in order))
+
+    def as_numeric(self, node: Call) -> Column:
+        value = self.value(self.match(node, "x")["x"])
+        whole = node.fn == "as.integer"
+        if isinstance(value, Logical):
+            return Numeric(value.values, kind="integer" if whole else "double")
+        if isinstance(value, Factor):
+            if value.text:
+                parsed = np.array([*(_parse_number(level) for level in value.levels), np.nan])
+                if np.isnan(parsed[:-1]).any():
+                    self.notes.append(f"In {deparse(node)} : NAs introduced by coercion")
+                numbers = parsed[value.codes]
+                return Numeric(np.trunc(numbers) if whole else numbers, kind="integer" if whole else "double")
+            codes = np.where(value.codes >= 0, value.codes + 1.0, np.nan)
+            return Numeric(codes, kind="integer" if whole else "double")
+        numbers = value.values.ravel(order="F")
+        return Numeric(np.trunc(numbers) if whole else numbers, kind="integer" if whole else "double")
+
+    def cut(self, node: Call) -> Column:
+        bound = self.match(node, "x", "breaks", "labels", "include.lowest", "right", "dig.lab", "ordered_result")
+        value = self.value(bound["x"])
+        if not isinstance(value, Numeric) or value.values.ndim != 1:
+            raise FormulaError(f"{deparse(node)}: 'x' must be numeric.")
+        if "breaks" not in bound:
+            raise FormulaError(f"{deparse(node)}: the argument breaks is missing.")
+        breaks = self.numbers(bound["breaks"], node).values
+        right = self.flag(bound.get("right"), True, node)
+        lowest = self.flag(bound.get("include.lowest"), False, node)
+        ordered = self.flag(bound.get("ordered_result"), False, node)
+        digits = int(self.numbers(bound["dig.lab"], node).values[0]) if "dig.lab" in bound else 3
+        if len(breaks) == 1:
+            breaks = _equal_breaks(value.values, float(breaks[0]), node)
+        breaks = np.sort(breaks)
+        if np.isnan(breaks).any() or (np.diff(breaks) == 0).any():
+            raise FormulaError(f"{deparse(node)}: 'breaks' are not unique.")
+        count = len(breaks) - 1
+        labels: list[str]
+        given = self.value(bound["labels"]) if "labels" in bound and bound["labels"] != Const("NULL") else None
+        if given is None:
+            labels = _cut_labels(breaks, right, lowest, digits)
+        elif isinstance(given, Logical):
+            raise FormulaError(f"{deparse(node)}: labels = FALSE is not supported; write as.numeric(cut(...)).")
+        else:
+            labels = self.labels(bound["labels"], node)
+            if len(labels) != count:
+                raise FormulaError(f"{deparse(node)}: {len(labels)} labels for {count} intervals.")
+        x = value.values
+        codes = np.searchsorted(breaks, x, side="left" if right else "right") - 1
+        if lowest:
+            codes = np.where(x == (breaks[0] if right else breaks[-1]), 0 if right else count - 1, codes)
+        codes = np.where(np.isnan(x) | (codes < 0) | (codes >= count), -1, codes)
+        distinct, where = unique_numbers(labels)
+        codes = np.where(codes >= 0, where[codes], -1)
+        return Factor(codes.astype(np.intp), tuple(distinct), ordered=ordered)
+
+    def scale(self, node: Call, basis: tuple[Any, ...] = ()) -> Numeric:
+        """``scale(x, center, scale)``; ``basis`` is (center or None, scale or None)."""
+        bound = self.match(node, "x", "center", "scale")
+        value = self.numbers(bound["x"], node)
+        x = value.values if value.values.ndim == 2 else value.values[:, None]
+        remembered = list(basis) if basis else [None, None]
+        center = self.scale_setting(bound.get("center"), remembered[0], x.shape[1], "center", node)
+        with np.errstate(all="ignore"):
+            if center is True:
+                seen = ~np.isnan(x)
+                center = np.array([_long_sum(x[seen[:, j], j]) / max(seen[:, j].sum(), 1) for j in range(x.shape[1])])
+            if isinstance(center, np.ndarray):
+                x = x - center
+            scale = self.scale_setting(bound.get("scale"), remembered[1], x.shape[1], "scale", node)
+            if scale is True:
+                scale = np.array([_root_mean_square(x[:, j]) for j in range(x.shape[1])])
+            if isinstance(scale, np.ndarray):
+                x = x / scale
+        kept = tuple(part if isinstance(part, np.ndarray) else None for part in (center, scale))
+        return Numeric(x, names=value.names, basis=kept)
+
+    def scale_setting(
+        self, node: Node | None, remembered: Any, width: int, name: str, caller: Node
+    ) -> bool | np.ndarray:
+        if isinstance(remembered, np.ndarray):
+            return remembered
+        if node is None:
+            return True
+        value = self.value(node)
+        if isinstance(value, Logical) and len(value) == 1:
+            return self.flag(node, True, caller)
+        if isinstance(value, Factor) or value.values.size != width:
+            raise FormulaError(
+                f"{deparse(caller)}: length of '{name}' must equal the number of columns of 'x' ({width})."
+            )
+        return value.values.ravel().astype(np.float64)
+
+    def poly(self, node: Call, basis: tuple[Any, ...] = ()) -> Numeric:
+        """``poly(x, degree, raw)``; ``basis`` is (alpha, norm2)."""
+        bound = self.match(node, "x", "degree", "raw")
+        value = self.numbers(bound["x"], node)
+        x = value.values
+        if x.ndim == 2:
+            if x.shape[1] != 1:
+                raise FormulaError(f"{deparse(node)}: poly() of several variables is not supported.")
+            x = x[:, 0]
+        degree_value = self.numbers(bound["degree"], node).values if "degree" in bound else np.ones(1)
+        if len(degree_value) != 1:
+            raise FormulaError(
+                f"{deparse(node)}: poly() of several variables is not supported. Write one poly() for each."
+            )
+        degree = int(degree_value[0])
+        if degree < 1:
+            raise FormulaError(f"{deparse(node)}: 'degree' must be at least 1.")
+        names = tuple(str(i + 1) for i in range(degree))
+        if self.flag(bound.get("raw"), False, node):
+            return Numeric(np.stack([x**power for power in range(1, degree + 1)], axis=1), names=names)
+        if basis:
+            alpha, norm2 = basis
+            return Numeric(_poly_at(x, degree, alpha, norm2), names=names, basis=basis)
+        if np.isnan(x).any():
+            raise DataError(
+                f"{deparse(node)}: missing values are not allowed in 'poly'. R evaluates it on all rows before any are "
+                "left out: drop the rows with missing values from the data first."
+            )
+        if degree >= len(np.unique(x)):
+            raise DataError(
+                f"{deparse(node)}: 'degree' must be less than number of unique points ({len(np.unique(x))})."
+            )
+        z, alpha, norm2 = _poly_fit(x, degree)
+        return Numeric(z, names=names, basis=(alpha, norm2))
+
+    def poly_call(self, node: Call) -> Column:
+        return self.poly(node)
+
+    def scale_call(self, node: Call) -> Column:
+        return self.scale(node)
+
+
+def _long_sum(values: np.ndarray) -> float:
+    return float(values.astype(np.longdouble).sum())
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    kept = values[~np.isnan(values)]
+    return math.sqrt(_long_sum(kept**2) / max(1, len(kept) - 1))
+
+
+def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # R multiplies for an exponent of 2, calls pow() otherwise; 1^NA and NA^0 are 1 in both.
+    if b.size == 1 and b.ravel()[0] == 2:
+        return a * a
+    out: np.ndarray = np.power(a, b)
+    return out
+
+
+def _constant_label(value: Column, node: Call) -> Factor:
+    """A number or logical that is compared with labels."""
+    if len(value) != 1:
+        raise FormulaError(f"{deparse(node)}: a factor or strings compared with numbers.")
+    return replace(as_factor(value), text=True)
+
+
+def _positions(side: Factor, place: dict[str, float]) -> np.ndarray:
+    lut = np.array([*(place[level] for level in side.levels), np.nan])
+    positions: np.ndarray = lut[side.codes]
+    return positions
+
+
+def _parse_number(text: str) -> float:
+    try:
+        return float(text.strip()) if "_" not in text else math.nan
+    except ValueError:
+        return math.nan
+
+
+def _equal_breaks(x: np.ndarray, count: float, node: Node) -> np.ndarray:
+    if math.isnan(count) or count < 2:
+        raise FormulaError(f"{deparse(node)}: invalid number of intervals.")
+    points = int(count + 1)
+    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    width = high - low
+    if width == 0:
+        width = abs(low) if low != 0 else 1.0
+        return _seq(low - width / 1000, high + width / 1000, points)
+    breaks = _seq(low, high, points)
+    breaks[0], breaks[-1] = low - width / 1000, high + width / 1000
+    return breaks
+
+
+def _seq(start: float, end: float, points: int) -> np.ndarray:
+    """``seq.int(start, end, length.out = points)``."""
+    out = start + np.arange(points) * ((end - start) / (points - 1))
+    out[-1] = end
+    return out
+
+
+def _cut_labels(breaks: np.ndarray, right: bool, lowest: bool, digits: int) -> list[str]:
+    count = len(breaks) - 1
+    texts: list[str] = []
+    for precision in range(digits, max(12, digits) + 1):
+        texts = [f"{0 + value:.{precision}g}" for value in breaks]
+        if all(a != b for a, b in zip(texts[1:], texts[:-1], strict=True)):
+            break
+    else:
+        return [f"Range_{i + 1}" for i in range(count)]
+    opening, closing = ("(", "]") if right else ("[", ")")
+    labels = [f"{opening}{a},{b}{closing}" for a, b in zip(texts[:-1], texts[1:], strict=True)]
+    if lowest and right:
+        labels[0] = "[" + labels[0][1:]
+    elif lowest:
+        labels[-1] = labels[-1][:-1] + "]"
+    return labels
+
+
+def _poly_fit(x: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """R's ``poly``: orthogonal polynomials from the QR decomposition of the centred powers."""
+    mean = _long_mean(x)
+    centred = x - mean
+    powers = np.stack([centred**k for k in range(degree + 1)], axis=1)
+    qr = dqrdc2(powers)
+    if qr.rank < degree:
+        raise FormulaError(f"poly(): 'degree' ({degree}) must be less than number of unique points.")
+    z = qr.multiply_q(np.diag(np.diag(qr.R)))
+    norm2 = (z**2).astype(np.longdouble).sum(axis=0).astype(np.float64)
+    alpha = (centred[:, None] * z**2).astype(np.longdouble).sum(axis=0).astype(np.float64) / norm2 + mean
+    return z[:, 1:] / np.sqrt(norm2[1:]), alpha[:degree], np.concatenate([[1.0], norm2])
+
+
+def _poly_at(x: np.ndarray, degree: int, alpha: np.ndarray, norm2: np.ndarray) -> np.ndarray:
+    z = np.ones((len(x), degree + 1))
+    z[:, 1] = x - alpha[0]
+    for i in range(2, degree + 1):
+        z[:, i] = (x - alpha[i - 1]) * z[:, i - 1] - (norm2[i] / norm2[i - 1]) * z[:, i - 2]
+    scaled: np.ndarray = z[:, 1:] / np.sqrt(norm2[2:])
+    return scaled
+
+
+_FUNCTIONS: dict[str, Callable[[Evaluator, Call], Column]] = {
+    "I": Evaluator.identity,
+    "offset": Evaluator.offset,
+    "log": Evaluator.log,
+    "abs": Evaluator.absolute,
+    "c": Evaluator.combine,
+    "factor": Evaluator.factor,
+    "ordered": Evaluator.factor,
+    "as.factor": Evaluator.as_factor,
+    "relevel": Evaluator.relevel,
+    "as.numeric": Evaluator.as_numeric,
+    "as.double": Evaluator.as_numeric,
+    "as.integer": Evaluator.as_numeric,
+    "cut": Evaluator.cut,
+    "scale": Evaluator.scale_call,
+    "poly": Evaluator.poly_call,
+    **dict.fromkeys(_MATHS, Evaluator.maths),
+}
+
+#: Names of the functions that a formula may call.
+ALLOWED_FUNCTIONS = tuple(sorted(_FUNCTIONS, key=str.lower))
+
+
+def _not_allowed(node: Call) -> str:
+    if node.fn in ("&&", "||", "~", "?"):
+        return f"{deparse(node)}: {node.fn!r} cannot be used inside a function of a formula."
+    return (
+        f"{node.fn}() cannot be called in a formula ({deparse(node)}). Allowed are {', '.join(ALLOWED_FUNCTIONS)} and "
+        "arithmetic inside I(). Compute the column beforehand, e.g. data.assign(z=...), and name it in the formula."
+    )

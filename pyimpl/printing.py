@@ -1,0 +1,461 @@
+"""The text that R prints for a fitted model: ``print(m)``, ``print(summary(m))``, ``VarCorr``, ``anova``.
+
+Each function follows the R function it names, down to blanks at line ends. One line is R's by decision: after a
+warning or a singular fit lme4 names its optimizer and its code, ``optimizer (nloptwrap) convergence code: 0 (OK)``.
+The same words are written here, so that the texts are equal; which optimizer really ran, and how it ended, is in
+``fit.optinfo``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.model.formula import Call, Node, deparse, parse
+from pyimpl.rformat import (
+    format_num,
+    print_coefmat,
+    print_matrix,
+    print_vector,
+    quantile7,
+    r_round,
+    zapsmall,
+)
+
+__all__ = [
+    "AnovaTable",
+    "LmerSummary",
+    "VarCorrTable",
+    "abbreviate",
+    "cat_fill",
+    "deparse_lines",
+    "format_varcorr",
+    "print_fit",
+]
+
+_OPTIMIZER_LINE = "optimizer (nloptwrap) convergence code: 0 (OK)"
+_COR_MAX = 12  # getOption("lme4.summary.cor.max")
+
+
+# -- R's text tools ----------------------------------------------------------------------------------------------
+
+
+def _abbreviate_one(text: str, minlength: int) -> str:
+    """R's internal ``stripchars``: drop lower-case vowels, then lower-case letters, then anything, from the end."""
+    chars = list(text)
+    blanks = sum(c.isspace() for c in chars[1:])
+
+    def done() -> bool:
+        return len(chars) - blanks <= minlength
+
+    def first(i: int) -> bool:
+        return chars[i - 1].isspace()
+
+    def last(i: int) -> bool:
+        return not chars[i - 1].isspace() and (i + 1 >= len(chars) or chars[i + 1].isspace())
+
+    def strip() -> None:
+        for droppable in ("aeiou", None):
+            for at_end in (True, False):
+                for i in range(len(chars) - 1, 0, -1):
+                    fits = chars[i] in droppable if droppable else ("a" <= chars[i] <= "z")
+                    if fits and (last(i) if at_end else not first(i)):
+                        del chars[i]
+                    if done():
+                        return
+        for i in range(len(chars) - 1, 0, -1):
+            if not first(i) and not chars[i].isspace():
+                del chars[i]
+            if done():
+                return
+
+    if len(chars) >= minlength and not done():
+        strip()
+    if len(chars) > minlength:
+        chars = chars[:1] + [c for c in chars[1:] if not c.isspace()]
+    return "".join(chars)
+
+
+def abbreviate(names: Sequence[str], minlength: int = 4) -> list[str]:
+    """``abbreviate(names, minlength)``: shortened names that stay distinct."""
+    trimmed = [name.strip(" ") for name in names]
+    unique = list(dict.fromkeys(trimmed))
+    short = dict.fromkeys(unique, "")
+    todo = unique
+    length = minlength
+    while todo:
+        for name in todo:
+            short[name] = _abbreviate_one(name, length)
+        seen: set[str] = set()
+        repeated: set[str] = set()
+        for name in unique:
+            if short[name] in seen:
+                repeated.add(short[name])
+            seen.add(short[name])
+        todo = [name for name in unique if short[name] in repeated]
+        length += 1
+    return [short[name] for name in trimmed]
+
+
+def cat_fill(parts: Sequence[str], width: int = 80) -> str:
+    """``cat(..., fill = TRUE)``: parts joined by blanks, a new line before a part that would reach beyond `width`."""
+    out, used = "", 0
+    for i, part in enumerate(parts):
+        if used and used + len(part) + 1 > width:
+            out += "\n"
+            used = 0
+        out += part
+        used += len(part) + 1
+        if i < len(parts) - 1:
+            out += " "
+    return out + "\n"
+
+
+def deparse_lines(text: str, cutoff: int = 60) -> list[str]:
+    """``deparse(expr)``: the lines R breaks a formula into, after an operator once a line is over `cutoff` long."""
+    return _Deparser(cutoff).lines(parse(text))
+
+
+class _Deparser:
+    """R's ``deparse2buff``: tracks the length of the line and the depth of broken operators."""
+
+    def __init__(self, cutoff: int) -> None:
+        self.cutoff = cutoff
+        self.done: list[str] = []
+        self.line = ""
+        self.length = 0
+        self.indent = 0
+
+    def lines(self, node: Node) -> list[str]:
+        self.visit(node)
+        if self.line:
+            self.done.append(self.line)
+        return self.done
+
+    def write(self, text: str) -> None:
+        if not self.line:
+            self.line = "    " * min(self.indent, 4) + "  " * max(self.indent - 4, 0)
+        self.line += text
+        self.length += len(text)
+
+    def break_line(self) -> None:
+        self.done.append(self.line)
+        self.line = ""
+        self.length = 0
+
+    def visit(self, node: Node) -> None:
+        if not isinstance(node, Call):
+            self.write(deparse(node))
+        elif node.fn == "(":
+            self.write("(")
+            self.visit(node.args[0])
+            self.write(")")
+        elif len(node.args) == 2 and deparse(node) == f"{deparse(node.args[0])} {node.fn} {deparse(node.args[1])}":
+            self.visit(node.args[0])
+            self.write(f" {node.fn} ")
+            broken = self.length > self.cutoff
+            if broken:
+                self.indent += 1
+                self.break_line()
+            self.visit(node.args[1])
+            self.indent -= broken
+        elif len(node.args) == 2 and deparse(node) == f"{deparse(node.args[0])}{node.fn}{deparse(node.args[1])}":
+            self.visit(node.args[0])
+            self.write(node.fn)
+            self.visit(node.args[1])
+        elif len(node.args) == 1 and deparse(node) == f"{node.fn}{deparse(node.args[0])}":
+            self.write(node.fn)
+            self.visit(node.args[0])
+        elif deparse(node).endswith(")") and not node.fn.startswith("%"):
+            self.write(f"{deparse(Call(node.fn, ()))[:-1]}")
+            broken = False
+            for i, (name, arg) in enumerate(node.named_args()):
+                if self.length > self.cutoff:
+                    if not broken:
+                        broken = True
+                        self.indent += 1
+                    self.break_line()
+                if name is not None:
+                    self.write(f"{name} = ")
+                self.visit(arg)
+                if i < len(node.args) - 1:
+                    self.write(", ")
+            self.indent -= broken
+            self.write(")")
+        else:
+            self.write(deparse(node))
+
+
+# -- pieces of lme4's output --------------------------------------------------------------------------------------
+
+
+def format_varcorr(
+    groups: Sequence[str],
+    effects: Sequence[Sequence[str]],
+    covariances: Sequence[np.ndarray],
+    sigma: float,
+    digits: int = 5,
+    comp: Sequence[str] = ("Std.Dev.",),
+) -> str:
+    """lme4's ``formatVC`` printed: variances, standard deviations and correlations of all terms and of the residual.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        A name for each term.
+    effects : sequence of sequence of str
+        Effects of each term.
+    covariances : sequence of ndarray, shape (p, p)
+    sigma : float
+    digits : int
+    comp : sequence of str
+        ``"Variance"`` and ``"Std.Dev."``, in that order.
+
+    Returns
+    -------
+    str
+    """  # noqa: D403
+    names: list[str] = []
+    labels: list[str] = []
+    for group, columns in zip(groups, effects, strict=True):
+        names += [group, *[""] * (len(columns) - 1)]
+        labels += columns
+    names.append("Residual")
+    labels.append("")
+    sds = np.concatenate([*(np.sqrt(np.diag(c)) for c in covariances), [sigma]])
+    heads, columns_out = ["Groups", "Name"], [names, labels]
+    if "Variance" in comp:
+        heads.append("Variance")
+        columns_out.append(format_num(sds**2, digits))
+    if "Std.Dev." in comp:
+        heads.append("Std.Dev.")
+        columns_out.append(format_num(sds, digits))
+    widest = max((len(e) for e in effects), default=1)
+    if widest > 1:
+        cor = np.full((len(names), widest - 1), "", dtype=object)
+        places = max(2, digits - 2)
+        row = 0
+        for covariance in covariances:
+            p = covariance.shape[0]
+            correlation = _correlation(covariance)
+            cells = np.array(
+                format_num(r_round(correlation, places).ravel(order="F"), nsmall=places, na="NaN"), dtype=object
+            ).reshape(p, p, order="F")
+            for i in range(p):
+                for j in range(min(i, widest - 1)):
+                    cor[row + i, j] = cells[i, j]
+            row += p
+        heads += ["Corr", *[""] * (widest - 2)]
+        columns_out += [list(cor[:, j]) for j in range(widest - 1)]
+    cells = np.array(columns_out, dtype=object).T
+    return print_matrix(cells, [""] * len(names), heads, right=False)
+
+
+def _correlation(covariance: np.ndarray) -> np.ndarray:
+    """Correlations as ``mkVarCorr`` computes them (0/0 gives NaN), ones on the diagonal."""
+    sd = np.sqrt(np.diag(covariance))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = ((covariance / sd[:, None]).T / sd[:, None]).T
+    np.fill_diagonal(correlation, 1.0)
+    return correlation
+
+
+def _groups_line(nobs: int, ngrps: pd.Series) -> str:
+    levels = "; ".join(f"{name}, {count}" for name, count in ngrps.items())
+    return cat_fill([f"Number of obs: {nobs}, groups: ", levels])
+
+
+def _aic_table(aictab: pd.Series, places: int) -> str:
+    """lme4's ``.prt.aictab``."""  # noqa: D403
+    values = r_round(aictab.to_numpy(dtype=float), places)
+    if list(aictab.index) == ["REML"]:
+        return cat_fill(["REML criterion at convergence:", format_num(values)[0]])
+    cells = format_num(values)
+    cells[-1] = format_num(values[-1:])[0]
+    return print_vector(cells, names=[str(name) for name in aictab.index]) + "\n"
+
+
+@dataclass(frozen=True)
+class CallText:
+    """What lme4's ``.prt.call`` shows: the arguments of the call, as text; None for those not given."""  # noqa: D403
+
+    formula: str
+    data: str | None = None
+    weights: str | None = None
+    offset: str | None = None
+    subset: str | None = None
+
+    def __str__(self) -> str:
+        out = cat_fill(["Formula:", *deparse_lines(self.formula)])
+        for head, text in (
+            ("   Data:", self.data),
+            ("Weights:", self.weights),
+            (" Offset:", self.offset),
+            (" Subset:", self.subset),
+        ):
+            if text is not None:
+                out += cat_fill([head, text])
+        return out
+
+
+@dataclass(frozen=True)
+class LmerSummary:
+    """``summary(m)`` of a linear mixed model; ``str()`` is exactly the text that R prints.
+
+    Attributes
+    ----------
+    REML : bool
+    call : CallText
+    aictab : Series
+        AIC, BIC, logLik, deviance, df.resid; for REML the criterion alone.
+    residuals : ndarray
+        Scaled Pearson residuals.
+    groups, effects, covariances
+        The random-effects terms.
+    sigma : float
+    ngrps : Series
+    nobs : int
+    coefficients : DataFrame
+        Estimate, Std. Error, t value.
+    vcov : DataFrame
+    fit_messages : tuple of str
+        About dropped columns.
+    convergence_messages : tuple of str
+        About singular fits and convergence.
+    """
+
+    REML: bool
+    call: CallText
+    aictab: pd.Series
+    residuals: np.ndarray
+    groups: tuple[str, ...]
+    effects: tuple[tuple[str, ...], ...]
+    covariances: tuple[np.ndarray, ...]
+    sigma: float
+    ngrps: pd.Series
+    nobs: int
+    coefficients: pd.DataFrame
+    vcov: pd.DataFrame
+    fit_messages: tuple[str, ...] = ()
+    convergence_messages: tuple[str, ...] = ()
+    digits: int = 4
+    correlation: bool | None = None
+    _text: list[str] = field(default_factory=list, repr=False, compare=False)
+
+    def to_text(self) -> str:
+        """What R's ``print(summary(m))`` writes, the last newline left out."""
+        digits = self.digits
+        out = f"{_title(self.REML)} ['lmerMod']\n{self.call}\n{_aic_table(self.aictab, 1)}\n"
+        quantiles = zapsmall(quantile7(self.residuals), digits + 1)
+        names = ["Min", "1Q", "Median", "3Q", "Max"]
+        out += f"Scaled residuals: \n{print_vector(quantiles, digits, names=names)}\n\n"
+        table = format_varcorr(
+            self.groups, self.effects, self.covariances, self.sigma, digits, ("Variance", "Std.Dev.")
+        )
+        out += f"Random effects:\n{table}\n{_groups_line(self.nobs, self.ngrps)}"
+        names = [str(name) for name in self.coefficients.index]
+        p = len(names)
+        if p:
+            values = self.coefficients.to_numpy(dtype=float)
+            heads = [str(name) for name in self.coefficients.columns]
+            out += f"\nFixed effects:\n{print_coefmat(values, names, heads, digits)}\n"
+            shown = p <= _COR_MAX if self.correlation is None else self.correlation
+            if shown and p > 1:
+                out += f"\nCorrelation of Fixed Effects:\n{self._correlations(names)}\n"
+        if self.fit_messages:
+            out += "fit warnings:\n" + "".join(f"{text}\n" for text in self.fit_messages)
+        if self.convergence_messages:
+            out += "\n".join([_OPTIMIZER_LINE, *self.convergence_messages]) + "\n\n"
+        return out[:-1]
+
+    def _correlations(self, names: list[str]) -> str:
+        p = len(names)
+        correlation = _correlation(self.vcov.to_numpy(dtype=float))
+        cells = np.array(
+            format_num(r_round(correlation, 3).ravel(order="F"), nsmall=3, na="NaN"), dtype=object
+        ).reshape(p, p, order="F")
+        cells[np.triu_indices(p)] = ""
+        rows, heads = abbreviate(names, 11), abbreviate(names, 6)
+        return print_matrix(cells[1:, :-1], rows[1:], heads[:-1], right=False)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return self.to_text()
+
+
+def _title(REML: bool) -> str:
+    return f"Linear mixed model fit by {'REML' if REML else 'maximum likelihood '}"
+
+
+def print_fit(summary: LmerSummary) -> str:
+    """``print(m)``: the short form, last newline left out."""
+    digits = summary.digits
+    out = f"{_title(summary.REML)} ['lmerMod']\n{summary.call}{_aic_table(summary.aictab, 4)}"
+    table = format_varcorr(summary.groups, summary.effects, summary.covariances, summary.sigma, digits)
+    out += f"Random effects:\n{table}\n{_groups_line(summary.nobs, summary.ngrps)}"
+    beta = summary.coefficients["Estimate"]
+    if len(beta):
+        names = [str(name) for name in beta.index]
+        cells = format_num(beta.to_numpy(dtype=float), digits)
+        out += f"Fixed Effects:\n{print_vector(cells, names=names, gap=2)}\n"
+    else:
+        out += "No fixed effect coefficients\n"
+    if summary.fit_messages:
+        out += "fit warnings:\n" + "".join(f"{text}\n" for text in summary.fit_messages)
+    if summary.convergence_messages:
+        count = len(summary.convergence_messages)
+        out += f"{_OPTIMIZER_LINE} ; 0 optimizer warnings; {count} lme4 warnings \n"
+    return out[:-1]
+
+
+class VarCorrTable(pd.DataFrame):
+    """``as.data.frame(VarCorr(m))`` whose :meth:`to_text` is what R prints for ``VarCorr(m)``."""
+
+    _metadata = ["_pieces"]  # noqa: RUF012 - pandas' own protocol
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def to_text(self, comp: Sequence[str] = ("Std.Dev.",), digits: int = 5) -> str:
+        """What R's ``print(VarCorr(m), comp, digits)`` writes, the last newline left out."""
+        groups, effects, covariances, sigma = self._pieces
+        return format_varcorr(groups, effects, covariances, sigma, digits, comp)
+
+
+class AnovaTable(pd.DataFrame):
+    """An ``anova`` or ``drop1`` table; ``str()`` is what R prints. The heading is in ``heading``."""
+
+    _metadata = ["heading"]  # noqa: RUF012 - pandas' own protocol
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def to_text(self) -> str:
+        """What R's ``print.anova`` writes, the last newline left out."""
+        heads = [str(name) for name in self.columns]
+        has_p = heads[-1].startswith(("P(", "Pr("))
+        tests = [i for i, head in enumerate(heads) if head[1:7] == " value" or head in ("F", "Cp", "Chisq")]
+        zap = [i for i in range(len(heads) - has_p) if i not in tests and not heads[i].endswith("Df")]
+        heading = "".join(f"{line}\n" for line in getattr(self, "heading", ()))
+        return heading + print_coefmat(
+            self.to_numpy(dtype=float),
+            [str(name) for name in self.index],
+            heads,
+            digits=5,
+            cs_ind=(),
+            tst_ind=tests,
+            zap_ind=zap,
+            has_pvalue=has_p,
+            na="",
+        )
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return self.to_text()
