@@ -55,7 +55,7 @@ def column_names(data: pd.DataFrame) -> list[str]:
         )
     names = []
     for column in data.columns:
-        if type(column) is bool or not isinstance(column, (str, int, np.integer)):
+        if not isinstance(column, (str, int, np.integer)):
             raise DataError(f"column name {column!r} is a {type(column).__name__}; rename it to a string")
         names.append(str(column))
     duplicated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) != len(names) else []

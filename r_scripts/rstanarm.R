@@ -51,7 +51,7 @@ rstanarm_stan_lmer <- function(described) {
     close(console)
   }
   seconds <- tryCatch(
-    system.time(fit <- eval(built$call, built$home)),
+    system.time(fit <- eval(built$call, built$home), gcFirst = FALSE),
     finally = unsink()
   )
   # rstan leaves an empty object behind where sampling could not start

@@ -1,0 +1,290 @@
+"""What of R is there, what is missing or does not fit, and the command that mends it.
+
+Works without R and without rpy2, and imports neither: rpy2 is asked in a process of its own.
+"""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bridge.errors import RNotFoundError
+from bridge.rhome import find_r_home, install_hint, worker_environment
+
+__all__ = ["MINIMUM_VERSIONS", "Diagnosis", "Finding", "examine", "rpy2_command"]
+
+#: Oldest R and R packages that the bridge is written for; ``r_scripts/packages.R`` has the same list.
+MINIMUM_VERSIONS = {
+    "R": "4.1.0",
+    "lme4": "1.1-27",
+    "mlmRev": "1.0-7",
+    "rstanarm": "2.21.1",
+    "rstan": "2.21.1",
+}
+
+#: Packages that a few verbs use; their absence is said, and is no fault.
+_OPTIONAL = ("lmerTest", "pbkrtest")
+
+#: rpy2-rinterface from this release on uses R_getVar(), which R has since 4.5.
+_RPY2_NEEDS_R45 = (3, 6, 6)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes
+    ----------
+    name : str
+        ``"R"``, ``"R shared library"``, ``"lme4"``, ``"rpy2"``, ...
+    status : str
+        ``"ok"``, ``"warning"`` or ``"error"``.
+    detail : str
+        What was found.
+    fix : str
+        The command that mends it; empty where nothing is wrong.
+    """
+
+    name: str
+    status: str
+    detail: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All findings.
+
+    Attributes
+    ----------
+    findings : tuple of Finding
+    """
+
+    findings: tuple[Finding, ...] = field(default_factory=tuple)
+
+    @property
+    def ok(self) -> bool:
+        """Whether live R can be used (warnings do not stop it)."""
+        return all(finding.status != "error" for finding in self.findings)
+
+    def __getitem__(self, name: str) -> Finding:
+        for finding in self.findings:
+            if finding.name == name:
+                return finding
+        raise KeyError(name)
+
+    def __str__(self) -> str:
+        marks = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
+        width = max((len(finding.name) for finding in self.findings), default=0)
+        lines = []
+        for finding in self.findings:
+            lines.append(f"{marks[finding.status]}  {finding.name:<{width}}  {finding.detail}")
+            if finding.fix:
+                lines.append(f"{'':9}{'':{width}}  fix: {finding.fix}")
+        lines.append("R can be used." if self.ok else "R cannot be used yet: see the lines marked ERROR.")
+        return "\n".join(lines)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def _run(command: Sequence[str], env: dict[str, str] | None = None, timeout: float = 60.0) -> tuple[int, str, str]:
+    try:
+        done = subprocess.run(
+            list(command),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            errors="replace",
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, "", str(error)
+    return done.returncode, done.stdout, done.stderr
+
+
+def _pip(*requirements: str) -> str:
+    quoted = " ".join(f"'{requirement}'" for requirement in requirements)
+    if shutil.which("uv") and not _has_pip():
+        return f"uv pip install --python {sys.executable} {quoted}"
+    return f"{sys.executable} -m pip install {quoted}"
+
+
+def _has_pip() -> bool:
+    try:
+        importlib.metadata.distribution("pip")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def rpy2_command(r_version: str | None) -> str:
+    """Return the command that installs the rpy2 which fits an R version.
+
+    Parameters
+    ----------
+    r_version : str or None
+        None where R is not known.
+    """
+    if r_version is not None and _numbers(r_version) >= (4, 5):
+        return _pip("rpy2-rinterface>=3.6.6", "rpy2-robjects>=3.6.4")
+    return _pip("rpy2-rinterface==3.6.5", "rpy2-robjects==3.6.4")
+
+
+def _package_fix(packages: Sequence[str]) -> str:
+    if sys.platform.startswith("linux") and shutil.which("apt-get") and "CONDA_PREFIX" not in os.environ:
+        sudo = "" if hasattr(os, "geteuid") and os.geteuid() == 0 else "sudo "
+        return f"{sudo}apt-get install -y " + " ".join(f"r-cran-{package.lower()}" for package in packages)
+    if "CONDA_PREFIX" in os.environ:
+        return "conda install -c conda-forge " + " ".join(f"r-{package.lower()}" for package in packages)
+    names = ", ".join(f'"{package}"' for package in packages)
+    return f"Rscript -e 'chooseCRANmirror(ind = 1); install.packages(c({names}))'"
+
+
+def _examine_r(findings: list[Finding]) -> tuple[str | None, str | None]:
+    """Return R's home and version."""
+    try:
+        home = find_r_home()
+    except RNotFoundError as error:
+        configured = os.environ.get("R_HOME")
+        fix = "unset R_HOME" if configured else install_hint()
+        findings.append(Finding("R", "error", str(error).split(" Run: ")[0], fix))
+        return None, None
+    rscript = str(Path(home) / "bin" / "Rscript")
+    if not os.path.exists(rscript):
+        rscript = shutil.which("Rscript") or rscript
+    status, out, err = _run([rscript, "--vanilla", "-e", "cat(as.character(getRversion()))"], _r_environment(home))
+    version = out.strip().splitlines()[-1] if status == 0 and out.strip() else None
+    if version is None:
+        findings.append(Finding("R", "error", f"R at {home} does not run: {err.strip()[-300:]}", install_hint()))
+        return home, None
+    if _numbers(version) < _numbers(MINIMUM_VERSIONS["R"]):
+        findings.append(
+            Finding("R", "error", f"R {version} at {home} is older than {MINIMUM_VERSIONS['R']}", install_hint())
+        )
+    else:
+        findings.append(Finding("R", "ok", f"R {version} at {home}"))
+    return home, version
+
+
+def _r_environment(home: str) -> dict[str, str]:
+    return worker_environment(home)
+
+
+def _examine_library(home: str, findings: list[Finding]) -> None:
+    names = ("libR.so", "libR.dylib", "R.dll")
+    places = [Path(home) / "lib", Path(home) / "bin" / "x64", Path("/usr/lib")]
+    for place in places:
+        for name in names:
+            if (place / name).exists():
+                findings.append(Finding("R shared library", "ok", str(place / name)))
+                return
+    fix = install_hint() if shutil.which("apt-get") else "build R with ./configure --enable-R-shlib"
+    findings.append(Finding("R shared library", "error", f"no libR in {home}/lib; rpy2 embeds R through it", fix))
+
+
+def _examine_packages(home: str, findings: list[Finding]) -> None:
+    wanted = [name for name in MINIMUM_VERSIONS if name != "R"] + list(_OPTIONAL)
+    code = (
+        "for (p in commandArgs(TRUE)) { v <- tryCatch(as.character(packageVersion(p)), error = function(e) '-');"
+        " cat('@', p, v, dirname(system.file(package = p)), '\\n') }"
+    )
+    rscript = str(Path(home) / "bin" / "Rscript")
+    status, out, err = _run([rscript, "--no-save", "-e", code, *wanted], _r_environment(home))
+    found = {}
+    for line in out.splitlines():
+        parts = line.split()
+        if len(parts) >= 3 and parts[0] == "@":
+            found[parts[1]] = (parts[2], parts[3] if len(parts) > 3 else "")
+    if status != 0 and not found:
+        findings.append(Finding("R packages", "error", f"R could not list its packages: {err.strip()[-300:]}"))
+        return
+    for name in wanted:
+        version, place = found.get(name, ("-", ""))
+        needed = MINIMUM_VERSIONS.get(name)
+        if version == "-":
+            status_word = "warning" if name in _OPTIONAL else "error"
+            detail = "not installed" + (
+                " (only a few verbs use it)" if name in _OPTIONAL else f"; {needed} or later is needed"
+            )
+            findings.append(Finding(name, status_word, detail, _package_fix([name])))
+        elif needed is not None and _numbers(version) < _numbers(needed):
+            findings.append(Finding(name, "error", f"{version} is older than {needed}", _package_fix([name])))
+        else:
+            findings.append(Finding(name, "ok", f"{version} in {place}"))
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _examine_rpy2(home: str | None, r_version: str | None, findings: list[Finding]) -> None:
+    version = _installed("rpy2-rinterface")
+    fix = rpy2_command(r_version)
+    if version is None:
+        older = _installed("rpy2")
+        detail = f"not installed for {sys.executable}"
+        if older is not None:
+            detail = f"rpy2 {older} is there without rpy2-rinterface"
+        findings.append(Finding("rpy2", "error", detail, fix))
+        return
+    robjects = _installed("rpy2-robjects")
+    named = f"rpy2-rinterface {version}" + (f", rpy2-robjects {robjects}" if robjects else "")
+    if r_version is not None and _numbers(version) >= _RPY2_NEEDS_R45 and _numbers(r_version) < (4, 5):
+        findings.append(
+            Finding(
+                "rpy2",
+                "error",
+                f"{named} needs R 4.5 or later (it calls R_getVar), and this is R {r_version}",
+                fix,
+            )
+        )
+        return
+    if home is None:
+        findings.append(Finding("rpy2", "warning", f"{named}; cannot be tried without R"))
+        return
+    code = "import rpy2.rinterface as r; r.initr(interactive=False); print('@', r.evalr('R.version$major')[0])"
+    status, out, err = _run([sys.executable, "-c", code], _r_environment(home))
+    if status == 0 and "@" in out:
+        findings.append(Finding("rpy2", "ok", f"{named}, starts R"))
+    else:
+        last = (err.strip().splitlines() or ["no message"])[-1][:300]
+        findings.append(Finding("rpy2", "error", f"{named} cannot start R: {last}", fix + " --force-reinstall"))
+
+
+def _examine_compilers(findings: list[Finding]) -> None:
+    compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+    if compiler:
+        findings.append(Finding("C compiler", "ok", compiler))
+        return
+    fix = "xcode-select --install" if sys.platform == "darwin" else "apt-get install -y build-essential r-base-dev"
+    findings.append(Finding("C compiler", "warning", "none found; rpy2 is built with one when it is installed", fix))
+
+
+def examine() -> Diagnosis:
+    """Look at R, its shared library and packages, rpy2, and the compiler.
+
+    Returns
+    -------
+    Diagnosis
+        Prints as a table; ``.ok`` tells whether live R can be used.
+    """
+    findings: list[Finding] = []
+    home, version = _examine_r(findings)
+    if home is not None and version is not None:
+        _examine_library(home, findings)
+        _examine_packages(home, findings)
+    _examine_rpy2(home if version is not None else None, version, findings)
+    _examine_compilers(findings)
+    return Diagnosis(tuple(findings))
