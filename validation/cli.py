@@ -47,12 +47,16 @@ class AgainstOption(StrEnum):
     recorded = "recorded"
 
 
-Cases = Annotated[list[str] | None, typer.Argument(help="Names of cases (see `mlmparity cases`); all when none is given.")]
+Cases = Annotated[
+    list[str] | None, typer.Argument(help="Names of cases (see `mlmparity cases`); all when none is given.")
+]
 AgainstArg = Annotated[
     AgainstOption,
     typer.Option(help="Live R, recorded references, or live R where there is one (auto)."),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the samplers; each case has its own when none is given.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Seed of the samplers; each case has its own when none is given.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and report.json.", metavar="DIR")]
 AllRows = Annotated[bool, typer.Option("--all", help="Print every row of the tables.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")]
@@ -119,7 +123,9 @@ def validate(
     if not bayes:
         kept = [case for case in chosen if case.kind != "bayes"]
         if not kept:
-            raise _usage("every case named is Bayesian, and --no-bayes leaves them out; name another, or drop --no-bayes")
+            raise _usage(
+                "every case named is Bayesian, and --no-bayes leaves them out; name another, or drop --no-bayes"
+            )
         chosen = kept
     _can_write(output)
     reference = resolve(against.value)
@@ -143,7 +149,9 @@ def compare(
     bayes: Annotated[bool, typer.Option("--bayes/--no-bayes", help="stan_lmer instead of lmer.")] = False,
     factor: Annotated[
         list[str] | None,
-        typer.Option(help="A column to take as factor: COL, or COL=lev1,lev2 with its levels in order.", metavar="COL[=LEVELS]"),
+        typer.Option(
+            help="A column to take as factor: COL, or COL=lev1,lev2 with its levels in order.", metavar="COL[=LEVELS]"
+        ),
     ] = None,
     strings_as_factors: Annotated[
         bool, typer.Option("--strings-as-factors", help="Take every column of text as factor.")

@@ -98,7 +98,9 @@ class _Collector:
         self.rows: list[tuple[str, str, str, str, float]] = []
         self.texts: dict[str, str] = {}
 
-    def keep(self, quantity: str, group: str, values: Mapping[Any, Any] | pd.Series, *, term: str = "", by: str = "term") -> None:
+    def keep(
+        self, quantity: str, group: str, values: Mapping[Any, Any] | pd.Series, *, term: str = "", by: str = "term"
+    ) -> None:
         """Keep several numbers; their labels are terms or levels."""
         for label, value in values.items():
             where = (str(label), "") if by == "term" else (term, str(label))
@@ -254,7 +256,9 @@ def pooling_lines(GCSE: pd.DataFrame, model: Any, schools: Sequence[str] = EIGHT
         own = own_regressions(GCSE, schools)
     else:
         separate = no_pooling(GCSE)
-        own = pd.DataFrame({"intercept": separate.reindex([f"school{s}" for s in schools]).to_numpy()}, index=list(schools))
+        own = pd.DataFrame(
+            {"intercept": separate.reindex([f"school{s}" for s in schools]).to_numpy()}, index=list(schools)
+        )
         own["slope"] = separate.iloc[-1]
     rows = []
     for school in schools:
@@ -298,7 +302,15 @@ def plot_schools(GCSE: pd.DataFrame, model: Any, schools: Sequence[str] = EIGHT_
     return (
         p9.ggplot()
         + p9.geom_jitter(
-            points, p9.aes("x", "course"), color="#1b1e24", width=0.07, height=0, size=1.3, alpha=0.45, stroke=0, random_state=seed
+            points,
+            p9.aes("x", "course"),
+            color="#1b1e24",
+            width=0.07,
+            height=0,
+            size=1.3,
+            alpha=0.45,
+            stroke=0,
+            random_state=seed,
         )
         + p9.geom_abline(
             lines,
@@ -352,7 +364,9 @@ def pictures(against: str = "live") -> "list[Plot]":
         with style():
             figure = (plot_schools(GCSE, models[name]) + page).draw()
             svg = inline_svg(figure, f"tutorial/{name}")
-        title = f"Eight schools, Model {name[1]}: complete pooling (solid), no pooling (dashed), partial pooling (dotted)"
+        title = (
+            f"Eight schools, Model {name[1]}: complete pooling (solid), no pooling (dashed), partial pooling (dotted)"
+        )
         described = "; ".join(
             f"school {school}: "
             + ", ".join(f"{row.estimate} {row.intercept:.1f} + {row.slope:.1f} for girls" for row in part.itertuples())
@@ -383,7 +397,9 @@ def sections_1_2(Gcsemv: pd.DataFrame) -> Tutorial:
         score = Gcsemv[exam]
         found.keep("count", "missing", {exam: score.isna().sum()})
         quantiles = quantile7(score.dropna().to_numpy())
-        found.keep("description", exam, dict(zip(("Min.", "1st Qu.", "Median", "3rd Qu.", "Max."), quantiles, strict=True)))
+        found.keep(
+            "description", exam, dict(zip(("Min.", "1st Qu.", "Median", "3rd Qu.", "Max."), quantiles, strict=True))
+        )
         found.keep("description", exam, {"Mean": score.mean(), "sd": score.std(ddof=1)})
     for factor in ("school", "student", "gender"):
         counts = Gcsemv[factor].value_counts(sort=False).reindex(Gcsemv[factor].cat.categories)
@@ -581,8 +597,16 @@ def judge(reference: Tutorial, mine: Tutorial, reference_side: Side, candidate_s
     for name, rows in tables.items():
         title, counted, rule = words[name]
         bad = [row for row in rows if Verdict(row["verdict"]).failed]
-        total = len(rows) if name != "texts" else sum(int(row["reference"]) for row in rows if row["reference"] == row["reference"])
-        good = len(rows) - len(bad) if name != "texts" else sum(int(row["candidate"]) for row in rows if row["candidate"] == row["candidate"])
+        total = (
+            len(rows)
+            if name != "texts"
+            else sum(int(row["reference"]) for row in rows if row["reference"] == row["reference"])
+        )
+        good = (
+            len(rows) - len(bad)
+            if name != "texts"
+            else sum(int(row["candidate"]) for row in rows if row["candidate"] == row["candidate"])
+        )
         summary = f"{good:,} of {total:,} {counted}" + (f"; not {_some(bad)}" if bad else "")
         verdict = Verdict.INCONCLUSIVE if not rows else Verdict.DISAGREES if bad else Verdict.AGREES
         checks.append(Check(name, title, verdict, summary, rule))
@@ -601,7 +625,9 @@ def _some(rows: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(shown) + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")
 
 
-def _row(check: str, key: Sequence[str], reference: float, candidate: float, rule: _Rule, scale: float) -> dict[str, Any]:
+def _row(
+    check: str, key: Sequence[str], reference: float, candidate: float, rule: _Rule, scale: float
+) -> dict[str, Any]:
     quantity, group, term, level = key
     difference = candidate - reference
     missing = np.isnan(reference) != np.isnan(candidate)

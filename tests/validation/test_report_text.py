@@ -120,7 +120,9 @@ def test_headline_and_source_say_which_it_was():
     assert headline([]) == "Nothing was compared"
     assert source_line([live]) == "Compared against live R: lme4 1.1-31 on R 4.2.2."
     line = source_line([recorded], "R was not found on this computer.")
-    assert line.startswith("Compared against recorded references, not live R, because R was not found on this computer:")
+    assert line.startswith(
+        "Compared against recorded references, not live R, because R was not found on this computer:"
+    )
     assert "partly" in source_line([live, recorded])
     assert summary_line([live]) == "1 comparison (1 agree): 3 checks, 20 numbers compared."
 

@@ -65,14 +65,18 @@ def render_page(
     """
     extra = extra_plots or {}
     verdict = overall(comparison.verdict for comparison in comparisons)
-    return environment().get_template("page.html.j2").render(
-        source=source_line(comparisons, reason),
-        headline=headline(comparisons),
-        summary=summary_line(comparisons),
-        verdict=_badge(verdict),
-        views=[view(c, number, extra.get(c.title, ())) for number, c in enumerate(comparisons, start=1)],
-        version=package_version(),
-        generated=generated,
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            source=source_line(comparisons, reason),
+            headline=headline(comparisons),
+            summary=summary_line(comparisons),
+            verdict=_badge(verdict),
+            views=[view(c, number, extra.get(c.title, ())) for number, c in enumerate(comparisons, start=1)],
+            version=package_version(),
+            generated=generated,
+        )
     )
 
 
@@ -170,7 +174,14 @@ def _packed(table: pd.DataFrame) -> dict[str, Any]:
         codes, uniques = pd.factorize(np.array(values, dtype=object))
         packed[name] = codes.tolist()
         packed[f"{name}_texts"] = [str(text) for text in uniques]
-    for name, digits in (("reference", 12), ("candidate", 12), ("difference", 4), ("digits", 4), ("scaled", 4), ("tolerance", 4)):
+    for name, digits in (
+        ("reference", 12),
+        ("candidate", 12),
+        ("difference", 4),
+        ("digits", 4),
+        ("scaled", 4),
+        ("tolerance", 4),
+    ):
         packed[name] = [plain(float(f"{value:.{digits}g}")) for value in table[name].tolist()]
     packed["words"] = {str(verdict): [VERDICT_SYMBOLS[verdict], VERDICT_WORDS[verdict]] for verdict in Verdict}
     return packed

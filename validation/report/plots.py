@@ -257,7 +257,9 @@ def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     rows = rows.assign(place=place, failed=[verdict.failed for verdict in rows["verdict"]])
     # The least of all digits stands for a cell with several numbers, and one failure marks it.
     cells = rows.groupby(["place", "quantity"], sort=False).agg(digits=("digits", "min"), failed=("failed", "any"))
-    alone = [p for p in dict.fromkeys(place) if len(cells.loc[p]) == 1 and p in set(rows["quantity"].map(quantity_words))]
+    alone = [
+        p for p in dict.fromkeys(place) if len(cells.loc[p]) == 1 and p in set(rows["quantity"].map(quantity_words))
+    ]
     grid = cells.drop(index=alone, level=0).reset_index()
     single = cells.loc[alone].reset_index().assign(quantity="whole model") if alone else None
     both = pd.concat([grid, single]) if single is not None else grid
@@ -275,7 +277,9 @@ def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             strength = float(np.clip(entry.digits / 15.0, 0.03, 1.0))
             ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=_REFERENCE, alpha=0.55 * strength))
             text = f"{entry.digits:.1f}" + (" ✗" if entry.failed else "")
-            ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=INK, weight="bold" if entry.failed else None)
+            ax.text(
+                x, y, text, ha="center", va="center", fontsize=7.5, color=INK, weight="bold" if entry.failed else None
+            )
         ax.set_xlim(-0.5, len(quantities) - 0.5)
         ax.set_ylim(len(places) - 0.5, -0.5)
         ax.set_xticks(range(len(quantities)), [shorten(name, 16) for name in quantities], fontsize=7.5)
@@ -393,7 +397,6 @@ def _figure(height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(4.9, height), layout="constrained", facecolor="none")
-
 
 
 def _svg(figure: "Figure", comparison: Comparison, name: str) -> str:

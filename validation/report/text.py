@@ -93,7 +93,11 @@ def renderable(
     parts.extend(Padding(Text(f"Note: {cell(note)}"), (0, 0, 0, 2)) for note in comparison.notes)
     shown, remark = _choose_rows(table, all_rows)
     if len(shown):
-        parts.append(_list(shown, side_names(comparison), width) if width < _NARROW else _rich_table(shown, side_names(comparison), width, box))
+        parts.append(
+            _list(shown, side_names(comparison), width)
+            if width < _NARROW
+            else _rich_table(shown, side_names(comparison), width, box)
+        )
     wrong = shown.loc[[verdict.failed for verdict in shown["verdict"]]] if len(shown) else shown
     for row in wrong.head(_MOST_REASONS).itertuples():
         if row.reason:
@@ -144,7 +148,9 @@ def _choose_rows(table: pd.DataFrame, all_rows: bool) -> tuple[pd.DataFrame, str
 
 
 def _plural(verdict: Verdict, count: int) -> str:
-    return VERDICT_WORDS[verdict].removesuffix("s") if count > 1 and verdict is Verdict.AGREES else VERDICT_WORDS[verdict]
+    return (
+        VERDICT_WORDS[verdict].removesuffix("s") if count > 1 and verdict is Verdict.AGREES else VERDICT_WORDS[verdict]
+    )
 
 
 def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int, box: "rich_box.Box | None") -> Table:
@@ -201,7 +207,5 @@ def verdict_lines(comparisons: Sequence[Comparison]) -> Table:
     for comparison in comparisons:
         rows = checked_table(comparison)
         failed = sum(verdict.failed for verdict in rows["verdict"])
-        table.add_row(
-            Text(cell(comparison.title)), f"{len(rows):,}", f"{failed:,}", verdict_text(comparison.verdict)
-        )
+        table.add_row(Text(cell(comparison.title)), f"{len(rows):,}", f"{failed:,}", verdict_text(comparison.verdict))
     return table
