@@ -194,7 +194,9 @@ def fit_design(
     options = control or LmerControl()
     if blocks is None:
         blocks = reduce_design(design)
-    objective = Objective(blocks, REML)
+    # without fixed effects the two criteria are one, and lme4 calls such a fit maximum likelihood
+    objective = Objective(blocks, REML and design.P > 0)
+    REML = objective.REML
     starts: list[np.ndarray] | None = None
     if start is not None:
         starts = [_checked_theta(start, blocks.n_theta)]

@@ -432,8 +432,8 @@ def print_matrix(
         body = [format_num(matrix[:, j], digits, na=na) for j in range(matrix.shape[1])]
         right = True
     else:
-        body = [[str(v) for v in matrix[:, j]] for j in range(matrix.shape[1])] if matrix.size else []
-    label_width = max(map(len, row_names), default=0)
+        body = [[str(v) for v in matrix[:, j]] for j in range(len(col_names))]
+    label_width = max(map(len, row_names), default=4)  # without rows R leaves room for an index
     pad = str.rjust if right else str.ljust
     columns = []
     for name, column in zip(col_names, body, strict=True):

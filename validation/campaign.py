@@ -76,7 +76,9 @@ def resolve(against: Against, examine: Callable[[], Any] | None = None) -> Refer
     if against == "recorded":
         return Reference("recorded", "they were asked for")
     if examine is None:
-        from bridge.doctor import examine
+        from bridge import doctor
+
+        examine = doctor.examine
     diagnosis = examine()
     if diagnosis.ok:
         return Reference("live")
@@ -86,12 +88,10 @@ def resolve(against: Against, examine: Callable[[], Any] | None = None) -> Refer
 
 
 def _first_problem(diagnosis: Any) -> str:
-    """The first finding that is not all right, in one line."""
-    for finding in getattr(diagnosis, "findings", ()):
-        if not getattr(finding, "ok", True):
-            name, text = (str(getattr(finding, key, "") or "") for key in ("name", "found"))
-            line = getattr(finding, "problem", None) or ": ".join(part for part in (name, text) if part)
-            return " ".join(str(line).split()).rstrip(".") or "see `mlmparity doctor`"
+    """Return the first finding that stops live R, in one line."""
+    for finding in diagnosis.findings:
+        if finding.status == "error":
+            return f"{finding.name}: {' '.join(finding.detail.split()).rstrip('.')}"
     return "see `mlmparity doctor`"
 
 
@@ -115,7 +115,7 @@ class Work:
 
 
 def choose(names: Sequence[str]) -> list[Work]:
-    """The built-in cases with these names, the tutorial among them; all where none is named.
+    """Return the built-in cases with these names, the tutorial among them; all where none is named.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[
 
 
 def could_not_compare(title: str, formula: str, kind: str, error: BaseException, side: str = "unknown") -> Comparison:
-    """A case that ended in an error, as an inconclusive comparison: the report must not pass over it."""
+    """Return a case that ended in an error, as an inconclusive comparison: the report must not pass over it."""
     message = " ".join(str(error).split()) or type(error).__name__
     check = Check(
         "run",

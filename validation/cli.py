@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def exit_code(verdict: Verdict) -> int:
-    """The exit code of a verdict on a whole run."""
+    """Return the exit code of a verdict on a whole run."""
     if verdict.failed:
         return DISAGREES
     return INCONCLUSIVE if verdict is Verdict.INCONCLUSIVE else OK
@@ -328,7 +328,6 @@ def _usage(text: str) -> Exception:
 def _explain(error: Exception, debug: bool) -> int:
     """Print an error as one clean message; the exit code that it means."""
     from bridge.errors import RCrashError, RNotFoundError, RPackageError, Rpy2Error, RTimeoutError
-
     from validation.campaign import NoRError
 
     ours = type(error).__module__.partition(".")[0] in ("bridge", "pyimpl", "validation")
@@ -359,7 +358,7 @@ def _errors() -> Console:
 
 
 def _console(file: Any) -> Console:
-    """A console; where nobody's terminal says how wide it is (a log, a pipe), 100 columns."""
+    """Return a console; where nobody's terminal says how wide it is (a log, a pipe), 100 columns."""
     known = file.isatty() or os.environ.get("COLUMNS")
     return Console(file=file, width=None if known else 100, highlight=False, emoji=False)
 

@@ -92,7 +92,7 @@ def parse_factor(text: str) -> tuple[str, list[str] | None]:
 
 
 def as_factors(data: pd.DataFrame, factors: Sequence[str] = (), strings: bool = False) -> pd.DataFrame:
-    """A copy of the data with columns turned into factors.
+    """Return a copy of the data with columns turned into factors.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def _factor(column: pd.Series, name: str, levels: list[str] | None) -> pd.Series
 
 
 def _label(value: object) -> str:
-    """A value as R's ``as.character`` writes it, for what a file can hold."""
+    """Return a value as R's ``as.character`` writes it, for what a file can hold."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, (bool, np.bool_)):

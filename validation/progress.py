@@ -42,19 +42,19 @@ class Tracker:
         self._chains: dict[int, float] = {}
 
     def start(self, title: str) -> None:
-        """The next piece begins."""
+        """Begin the next piece."""
         self.number += 1
         self._chains = {}
         self._begin(title)
 
     def finish(self) -> None:
-        """The piece is done."""
+        """End the piece."""
 
     def close(self) -> None:
         """No more pieces."""
 
     def __call__(self, message: str = "", fraction: float | None = None, **more: Any) -> None:
-        """A report from the work itself (see :class:`Reporter`); Stan's own lines become a fraction."""
+        """Take a report from the work itself (see :class:`Reporter`); Stan's own lines become a fraction."""
         text = " ".join(str(message).split())
         stan = _STAN.search(text)
         if stan:
@@ -184,7 +184,7 @@ class _Log(Tracker):
 
 @contextmanager
 def tracker(total: int, *, quiet: bool = False, console: Console | None = None) -> Iterator[Tracker]:
-    """A tracker fit for where the output goes, on standard error.
+    """Return a tracker fit for where the output goes, on standard error.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class Numeric:
 
     Attributes
     ----------
-    values : ndarray of float64, shape (N,) or (N, k)
+    array : ndarray of float64, shape (N,) or (N, k)
         A matrix is what ``poly`` and ``scale`` give.
     kind : str
         ``"double"``, ``"integer"``, ``"date"`` (days since 1970-01-01) or ``"datetime"`` (seconds since then, UTC):
@@ -35,40 +35,40 @@ class Numeric:
         What R's ``makepredictcall`` remembers of ``poly`` and ``scale``; empty for other columns.
     """
 
-    values: np.ndarray
+    array: np.ndarray
     kind: str = "double"
     names: tuple[str, ...] | None = None
     basis: tuple[Any, ...] = ()
 
     def __len__(self) -> int:
-        return int(self.values.shape[0])
+        return int(self.array.shape[0])
 
     def take(self, rows: np.ndarray) -> "Numeric":
-        """The rows at these positions (or where this mask is true)."""
-        return replace(self, values=self.values[rows])
+        """Take the rows at these positions (or where this mask is true)."""
+        return replace(self, array=self.array[rows])
 
     def missing(self) -> np.ndarray:
         """Mask of missing rows, shape (N,)."""
-        gaps: np.ndarray = np.isnan(self.values)
+        gaps: np.ndarray = np.isnan(self.array)
         return gaps.any(axis=1) if gaps.ndim == 2 else gaps
 
 
 @dataclass(frozen=True, slots=True)
 class Logical:
-    """Truth values: ``values`` is float64 of shape (N,) with 0, 1 and NaN (R's NA)."""
+    """Truth values: ``array`` is float64 of shape (N,) with 0, 1 and NaN (R's NA)."""
 
-    values: np.ndarray
+    array: np.ndarray
 
     def __len__(self) -> int:
-        return int(self.values.shape[0])
+        return int(self.array.shape[0])
 
     def take(self, rows: np.ndarray) -> "Logical":
-        """The rows at these positions (or where this mask is true)."""
-        return Logical(self.values[rows])
+        """Take the rows at these positions (or where this mask is true)."""
+        return Logical(self.array[rows])
 
     def missing(self) -> np.ndarray:
         """Mask of missing rows, shape (N,)."""
-        return np.isnan(self.values)
+        return np.isnan(self.array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Factor:
         return int(self.codes.shape[0])
 
     def take(self, rows: np.ndarray) -> "Factor":
-        """The rows at these positions (or where this mask is true); unused levels stay."""
+        """Take the rows at these positions (or where this mask is true); unused levels stay."""
         return replace(self, codes=self.codes[rows])
 
     def missing(self) -> np.ndarray:
@@ -148,7 +148,7 @@ class Data:
         return name in self._frame.columns
 
     def column(self, name: str, used_in: str = "the formula") -> Column:
-        """The column of this name, as R would have it.
+        """Read the column of this name as R would have it.
 
         Raises
         ------
@@ -159,16 +159,15 @@ class Data:
         if found is None:
             if name not in self._frame.columns:
                 raise DataError(missing_column(name, used_in, self.names()))
-            series = self._frame[name]
-            if isinstance(series, pd.DataFrame):
-                raise DataError(f"The data have {series.shape[1]} columns named {name!r}. Rename all but one.")
-            found = read_column(name, series)
+            if not self._frame.columns.is_unique and (count := int((self._frame.columns == name).sum())) > 1:
+                raise DataError(f"The data have {count} columns named {name!r}. Rename all but one.")
+            found = read_column(name, self._frame[name])
             self._cache[name] = found
         return found
 
 
 def missing_column(name: str, used_in: str, names: Iterable[str]) -> str:
-    """The text of the error for a column that does not exist."""
+    """Write the text of the error for a column that does not exist."""
     known = list(names)
     near = close_matches(name, known)
     if near:
@@ -250,7 +249,7 @@ def read_column(name: str, series: pd.Series) -> Column:
             return _objects(name, series)
     elif isinstance(dtype, pd.CategoricalDtype):
         categories = series.array
-        codes = categories.codes.astype(np.intp)  # type: ignore[attr-defined]
+        codes = categories.codes.astype(np.intp)
         return Factor(codes, _category_labels(name, dtype.categories), ordered=bool(dtype.ordered))
     elif isinstance(dtype, pd.StringDtype):
         return _text(name, series.array)
@@ -322,9 +321,9 @@ def as_factor(column: Column) -> Factor:
     if isinstance(column, Factor):
         return replace(column.drop_unused(), text=False)
     if isinstance(column, Logical):
-        codes = np.where(np.isnan(column.values), -1, column.values).astype(np.intp)
+        codes = np.where(np.isnan(column.array), -1, column.array).astype(np.intp)
         return Factor(codes, ("FALSE", "TRUE")).drop_unused()
-    values = column.values
+    values = column.array
     if values.ndim == 2:
         if values.shape[1] != 1:
             raise DataError("A matrix (poly(), scale() of several columns) cannot be a factor.")

@@ -6,7 +6,6 @@ from playwright import sync_api as playwright
 from tests.validation import comparisons as made
 from validation.report.html import render_page
 
-
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 

@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ __all__ = [
     "QUANTITIES",
     "VERDICT_SYMBOLS",
     "VERDICT_WORDS",
+    "Row",
     "cell",
     "checked_table",
     "counts",
@@ -27,6 +28,7 @@ __all__ = [
     "overall",
     "quantity_words",
     "row_label",
+    "rows_of",
     "shorten",
     "side_names",
     "source_line",
@@ -86,7 +88,7 @@ _NUMBER_COLUMNS = ("reference", "candidate", "difference", "digits", "scaled", "
 
 
 def cell(value: Any) -> str:
-    """A label of the table as text: missing becomes empty, control characters become visible.
+    """Return a label of the table as text: missing becomes empty, control characters become visible.
 
     Labels come from people's data: a line break or an escape sequence in a level must not break a terminal or a page.
     """
@@ -113,7 +115,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def format_number(value: Any, digits: int = 8) -> str:
-    """A number in at most ``digits`` significant digits; missing as an empty string.
+    """Return a number in at most ``digits`` significant digits; missing as an empty string.
 
     Whole numbers (counts) are shown in full, infinities as ``Inf`` and ``-Inf`` as R shows them.
     """
@@ -134,7 +136,7 @@ def format_number(value: Any, digits: int = 8) -> str:
 
 
 def checked_table(comparison: Comparison) -> pd.DataFrame:
-    """The comparison's table with exactly :data:`~validation.comparison.TABLE_COLUMNS` and fresh positions as index.
+    """Return the comparison's table with exactly :data:`~validation.comparison.TABLE_COLUMNS`, positions as index.
 
     Raises
     ------
@@ -163,7 +165,7 @@ def checked_table(comparison: Comparison) -> pd.DataFrame:
 
 
 def quantity_words(quantity: str) -> str:
-    """What a reader calls a quantity."""
+    """Say what a reader calls a quantity."""
     return QUANTITIES.get(quantity, quantity)
 
 
@@ -174,21 +176,50 @@ def label_parts(group: str, term: str, term2: str, level: str) -> str:
     return f"{where}: {what}" if where and what else where or what
 
 
-def row_label(row: Any) -> str:
+class Row(NamedTuple):
+    """One row of a checked table; the fields are :data:`~validation.comparison.TABLE_COLUMNS`."""
+
+    check: str
+    quantity: str
+    group: str
+    term: str
+    term2: str
+    level: str
+    reference: float
+    candidate: float
+    difference: float
+    digits: float
+    scaled: float
+    unit: str
+    tolerance: float
+    verdict: Verdict
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """Where in the model the row belongs."""
+        return label_parts(self.group, self.term, self.term2, self.level)
+
+
+def rows_of(table: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table made by :func:`checked_table`."""
+    return [Row(*cells) for cells in zip(*(table[name].tolist() for name in TABLE_COLUMNS), strict=True)]
+
+
+def row_label(row: Row) -> str:
     """Quantity and place of a row of a table made by :func:`checked_table`."""
-    place = label_parts(row.group, row.term, row.term2, row.level)
-    return f"{row.quantity} {place}".strip()
+    return f"{row.quantity} {row.place}".strip()
 
 
 def failed_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a checked table that make the comparison disagree, worst first."""
+    """Return the rows of a checked table that make the comparison disagree, worst first."""
     failed = table.loc[np.array([verdict.failed for verdict in table["verdict"]], dtype=bool)]
     excess = (failed["scaled"].abs() / failed["tolerance"]).fillna(math.inf)
     return failed.loc[excess.sort_values(ascending=False, kind="stable").index]
 
 
 def main_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows about parameters of the model: everything that is not about one level or one row of the data."""
+    """Return the rows about parameters of the model: everything that is not about one level or one row of the data."""
     per_row = {"fitted", "residuals", "residual", "y", "X", "Z"}
     return table[(table["level"] == "") & ~table["quantity"].isin(per_row)]
 
@@ -205,7 +236,7 @@ _SHORT_UNITS = {
 
 
 def tolerance_text(tolerance: Any, unit: str) -> str:
-    """A tolerance with its unit: ``1e-6 SE``; exact rows have the tolerance 0 and say so."""
+    """Return a tolerance with its unit: ``1e-6 SE``; exact rows have the tolerance 0 and say so."""
     number = format_number(tolerance, 2)
     if not number:
         return ""
@@ -231,7 +262,7 @@ def overall(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def headline(comparisons: Sequence[Comparison]) -> str:
-    """The verdict on the whole as one sentence."""
+    """Return the verdict on the whole as one sentence."""
     if not comparisons:
         return "Nothing was compared"
     verdict = overall(comparison.verdict for comparison in comparisons)
@@ -246,7 +277,7 @@ def headline(comparisons: Sequence[Comparison]) -> str:
 
 
 def side_names(comparison: Comparison) -> tuple[str, str]:
-    """What the columns of both sides are called: ``("R", "Python")`` where that is what they are."""
+    """Say what the columns of both sides are called: ``("R", "Python")`` where that is what they are."""
     kind = comparison.reference.kind
     reference = "R" if kind.endswith("-r") else kind if kind in ("certified", "quadrature") else "reference"
     return reference, "Python" if comparison.candidate.kind == "python" else "candidate"
