@@ -462,7 +462,7 @@ def _python_label(module: str) -> str:
 
 
 def _python_versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    versions = {"python": platform.python_version(), "python_platform": platform.platform()}
     for package in ("numpy", "scipy", "pandas", "numba"):
         try:
             versions[package] = metadata.version(package)
@@ -528,7 +528,8 @@ class _Draws:
 
 
 def _is_posterior(fit: Any) -> bool:
-    return hasattr(fit, "posterior") or hasattr(fit, "posterior_summary")
+    names = dir(fit)  # hasattr would build the posterior
+    return "posterior" in names or "posterior_summary" in names
 
 
 def _describe(fit: Any) -> str:

@@ -8,19 +8,22 @@ from typing import Any
 __all__ = ["provenance", "r_versions", "scripts_hash"]
 
 
+#: R packages that the numbers depend on.
+_PACKAGES = ("lme4", "rstanarm", "rstan", "StanHeaders", "mlmRev", "Matrix")
+
+
 def r_versions() -> dict[str, str]:
     """Versions of R, its packages and its BLAS, as far as the bridge can tell."""
     try:
         from bridge import session
-    except ImportError:
-        return {}
-    versions: dict[str, str] = {}
-    try:
-        described: Any = session.default().versions()
-        versions = {str(name): str(value) for name, value in dict(described).items()}
+
+        default = session.default()
+        information: dict[str, Any] = default.information
+        packages: dict[str, Any] = dict(default.call("package_versions", packages=list(_PACKAGES)).value)
     except Exception:  # a label without a version is better than no comparison
         return {}
-    return versions
+    found = {name: information[name] for name in ("R", "platform", "os", "BLAS", "LAPACK") if name in information}
+    return {name: str(value) for name, value in {**found, **packages}.items() if value is not None}
 
 
 def scripts_hash() -> str:
@@ -39,7 +42,7 @@ def provenance(**more: Any) -> dict[str, Any]:
     return {
         **r_versions(),
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "python_platform": platform.platform(),
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "scripts": scripts_hash(),
         **more,

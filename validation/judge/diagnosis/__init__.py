@@ -15,6 +15,9 @@ __all__ = ["Finding", "diagnose"]
 
 EvidenceT = TypeVar("EvidenceT")
 
+#: Strength from which a finding explains weaker ones, and below which it needs no such explanation.
+_CERTAIN, _WEAK = 0.9, 0.5
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -54,4 +57,7 @@ def diagnose(
         if finding is not None:
             findings.append(finding)
     findings.sort(key=lambda finding: -finding.strength)
+    if findings and findings[0].strength >= _CERTAIN:
+        # What a weak detector saw is then a consequence (a coefficient of another name is also a missing one).
+        findings = [finding for finding in findings if finding.strength >= _WEAK]
     return tuple(finding.cause for finding in findings)

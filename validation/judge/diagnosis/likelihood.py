@@ -1,10 +1,920 @@
 """Detectors for two likelihood fits: rows 1 to 8 and 10 to 12 of AGREEMENT.md's table of faults."""
 
-from collections.abc import Callable
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
 
+import numpy as np
+import pandas as pd
+import scipy.optimize
+
+from validation.judge import tolerances as T
+from validation.judge.algebra import Pieces
 from validation.judge.diagnosis import Finding
+from validation.judge.digits import digits
+from validation.judge.estimates import _expected
 from validation.judge.evidence import Evidence
+from validation.verdict import Cause
 
-__all__ = ["DETECTORS"]
+__all__ = [
+    "DETECTORS",
+    "boundary",
+    "coding",
+    "constants",
+    "degrees_of_freedom",
+    "lost_numbers",
+    "model_structure",
+    "optimizer",
+    "other_criterion",
+    "permuted_modes",
+    "rows_used",
+    "scale_of_components",
+    "single_precision",
+    "standard_error_scale",
+    "unshrunken",
+]
 
-DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = ()
+#: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
+_MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
+
+
+def _close(value: float, target: float, relative: float = 1e-5) -> bool:
+    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), 1e-12)
+
+
+def _compared(evidence: Evidence, *quantities: str) -> pd.DataFrame:
+    rows = evidence.rows(*quantities)
+    return rows[rows["has_reference"] & rows["has_candidate"]]
+
+
+def _same_model(evidence: Evidence) -> bool:
+    """Whether both sides have the same rows, columns and θ: otherwise numbers of one θ mean nothing for the other."""
+    nobs = evidence.pair("nobs")
+    return nobs[0] == nobs[1] and evidence.candidate_theta() is not None and not _columns_differ(evidence)
+
+
+def _columns_differ(evidence: Evidence) -> bool:
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    if left is None or right is None:
+        names = evidence.rows("fixef")
+        return bool((names["has_reference"] != names["has_candidate"]).any())
+    return left.coef_names != right.coef_names
+
+
+# ---------------------------------------------------------------------------------------------------- row 1
+
+
+def other_criterion(evidence: Evidence) -> Finding | None:
+    """Row 1: REML asked for and ML fitted, or the other way round."""
+    flag = evidence.value("candidate", "criterion")
+    says_other = math.isfinite(flag) and bool(flag) != evidence.reml
+    wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
+    matched = total = 0
+    figures: dict[str, float] = {}
+    solution = _other_optimum(evidence)
+    if solution is not None:
+        expected = _expected(solution)
+        expected["logLik", None, None, None, None] = -solution.objective / 2
+        for record in _compared(evidence, "fixef", "se", "sigma", "variance", "covariance", "sd", "logLik").to_dict(
+            "records"
+        ):
+            key = tuple(record[name] for name in ("quantity", "group", "term", "term2", "level"))
+            value = expected.get(key)
+            if value is None or not math.isfinite(value):
+                continue
+            # Only numbers that the two criteria tell apart are evidence.
+            if digits(value, record["reference"]) > 5:
+                continue
+            total += 1
+            matched += digits(record["candidate"], value) >= max(4.0, digits(record["candidate"], record["reference"]) + 1)
+        figures = {"matched": float(matched), "compared": float(total), "other_logLik": -solution.objective / 2}
+    if total >= 2 and matched >= 0.8 * total:
+        strength = 1.0
+        evidence_text = (
+            f"{matched} of the {total} numbers that tell the two criteria apart are those of the {other} fit, computed "
+            f"here from the reference's own y, X and Z (log-likelihood {-solution.objective / 2:.6f}, "  # type: ignore[union-attr]
+            f"candidate {evidence.value('candidate', 'logLik'):.6f}, reference "
+            f"{evidence.value('reference', 'logLik'):.6f})"
+        )
+    elif says_other:
+        strength = 0.9
+        evidence_text = f"the candidate's isREML() says {other}, and {wanted} was asked for"
+    else:
+        return None
+    cause = Cause(
+        1,
+        "reml-vs-ml",
+        f"The candidate was fitted by {other}, the reference by {wanted}",
+        evidence_text,
+        f"Ask the candidate for {wanted} (in R: REML = {'TRUE' if evidence.reml else 'FALSE'}). If you did, it ignores "
+        "the argument: variance components of REML and ML differ by about one part in the number of groups.",
+        figures,
+    )
+    return Finding(cause, strength)
+
+
+def _other_optimum(evidence: Evidence) -> Any:
+    pieces = evidence.reference_pieces
+    theta = evidence.theta("reference")
+    if pieces is None or theta is None or not _same_model(evidence):
+        return None
+    if pieces.Z.shape[1] > _MOST_COLUMNS or pieces.y.size > _MOST_ROWS or pieces.n_theta > 10:
+        return None
+
+    def objective(point: np.ndarray) -> float:
+        found = evidence.solve(point, not evidence.reml)
+        return found.objective if found is not None else math.inf
+
+    if evidence.solve(theta.to_numpy(), not evidence.reml) is None:
+        return None
+    bounds = [(0.0, None) if diagonal else (None, None) for diagonal in pieces.diagonal]
+    start = theta.to_numpy()
+    candidate = evidence.candidate_theta()
+    if candidate is not None and objective(candidate) < objective(start):
+        start = candidate  # if it was fitted by the other criterion, it is its optimum
+    found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14})
+    return evidence.solve(found.x, not evidence.reml)
+
+
+# ---------------------------------------------------------------------------------------------------- row 2
+
+_TRANSFORMS: tuple[tuple[str, str, Callable[[float, float], float]], ...] = (
+    ("squared", "the squares of the reference's", lambda r, s: r * r),
+    ("square-root", "the square roots of the reference's", lambda r, s: math.sqrt(r) if r >= 0 else math.nan),
+    ("relative", "the reference's divided by σ (θ's scale)", lambda r, s: r / s),
+    ("relative-variance", "the reference's divided by σ² (relative covariances)", lambda r, s: r / s**2),
+    ("times-sigma", "the reference's times σ", lambda r, s: r * s),
+    ("times-variance", "the reference's times σ²", lambda r, s: r * s**2),
+    ("sd-over-sigma", "the roots of the reference's, divided by σ", lambda r, s: math.sqrt(r) / s if r >= 0 else math.nan),
+)
+
+
+def scale_of_components(evidence: Evidence) -> Finding | None:
+    """Row 2: variance, SD, θ or relative covariance in each other's place."""
+    sigma = evidence.value("reference", "sigma")
+    if not math.isfinite(sigma) or sigma <= 0:
+        return None
+    for quantity, words in (
+        ("sd", "SDs"),
+        ("variance", "variances"),
+        ("covariance", "covariances"),
+        ("sigma", "residual SD"),
+        ("theta", "θ"),
+    ):
+        rows = _compared(evidence, quantity)
+        failed = [
+            (float(r["reference"]), float(r["candidate"]))
+            for r in rows.to_dict("records")
+            if not _close(r["candidate"], r["reference"], 1e-3)
+        ]
+        # A 0 or a 1 is its own square; the residual's row is judged with the others.
+        telling = [(r, c) for r, c in failed if abs(r) > 1e-8 and abs(abs(r) - 1) > 1e-6]
+        if not telling:
+            continue
+        for name, description, transform in _TRANSFORMS:
+            if all(_close(c, transform(r, sigma), 1e-4) for r, c in telling):
+                r, c = telling[0]
+                cause = Cause(
+                    2,
+                    f"scale-{name}",
+                    f"The candidate's {words} are {description}",
+                    f"{len(telling)} of {len(telling)} differing {words} match: reference {r:.6g}, candidate {c:.6g}, "
+                    f"expected under this fault {transform(r, sigma):.6g} (σ = {sigma:.6g})",
+                    "Report variances as variances, SDs as their roots, and both on the scale of the response: "
+                    "Σ = σ²TT', where T is made of θ.",
+                    {"reference": r, "candidate": c, "expected": transform(r, sigma), "sigma": sigma},
+                )
+                return Finding(cause, 0.95)
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------- row 3
+
+
+def coding(evidence: Evidence) -> Finding | None:
+    """Row 3: another reference level or contrast: the coefficients are a linear map of each other."""
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    if left is None or right is None or left.X.shape != right.X.shape or left.X.shape[1] == 0:
+        return None
+    scale = np.abs(left.X).max(axis=0)
+    if left.coef_names == right.coef_names and np.allclose(left.X, right.X, rtol=1e-12, atol=1e-12 * scale.max()):
+        return None
+    # X_candidate = X_reference A: the same space of fitted values, another basis.
+    A, *_ = np.linalg.lstsq(left.X, right.X, rcond=None)
+    residual = np.abs(left.X @ A - right.X).max() / max(float(np.abs(right.X).max()), 1e-300)
+    if residual > 1e-8 or abs(np.linalg.det(A)) < 1e-10:
+        return None
+    try:
+        beta_left = np.asarray(evidence.reference.fixef(), dtype=float)
+        beta_right = np.asarray(evidence.candidate.fixef(), dtype=float)
+    except Exception:
+        return None
+    if beta_left.size != A.shape[0] or beta_right.size != A.shape[1]:
+        return None
+    implied = A @ beta_right
+    se = np.array([r["reference"] for r in evidence.rows("se").to_dict("records") if r["has_reference"]])
+    unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), 1e-12)
+    distance = float(np.max(np.abs(implied - beta_left) / unit))
+    only_right = [name for name in right.coef_names if name not in left.coef_names]
+    only_left = [name for name in left.coef_names if name not in right.coef_names]
+    renamed = np.allclose(A, np.eye(len(A)), atol=1e-10)
+    permutation = not renamed and np.allclose(np.sort(np.abs(A), axis=0)[:-1], 0, atol=1e-10) and np.allclose(
+        np.abs(A).max(axis=0), 1, atol=1e-10
+    )
+    if renamed:
+        name, title = "coding-names", "The same columns under other names"
+    elif permutation and set(left.coef_names) == set(right.coef_names):
+        name, title = "coding-order", "The columns of X stand in another order"
+    else:
+        name, title = "coding", "A factor is coded otherwise: another reference level or other contrasts"
+    names = ""
+    if only_left or only_right:
+        names = f"; only the reference has {', '.join(only_left) or 'none'}, only the candidate {', '.join(only_right) or 'none'}"
+    cause = Cause(
+        3,
+        name,
+        title,
+        f"the candidate's X is the reference's X times an invertible matrix (residual {residual:.1g}), and mapped by it "
+        f"the coefficients are {distance:.2g} standard errors apart: the same model in another basis{names}",
+        "Give both sides the same factor levels in the same order (the first level is R's reference) and the same "
+        "contrasts; nothing is wrong with the estimation.",
+        {"residual": float(residual), "distance_in_se": distance},
+    )
+    return Finding(cause, 0.99 if distance < 1e-2 else 0.7)
+
+
+# ---------------------------------------------------------------------------------------------------- row 4
+
+_MISSING_LABELS = {"nan", "na", "<na>", "none", "null", "nat", ""}
+_INTEGER_MISSING = {"-2147483648", "-9223372036854775808", "-2147483648.0"}
+
+
+def rows_used(evidence: Evidence) -> Finding | None:
+    """Row 4: rows dropped or kept; a missing value that became a level, or R's integer NA taken for a number."""
+    nobs = evidence.pair("nobs")
+    levels = {side: _levels(evidence, side) for side in ("reference", "candidate")}
+    odd: list[str] = []
+    for group, labels in levels["candidate"].items():
+        extra = set(labels) - set(levels["reference"].get(group, labels))
+        odd += [
+            f"{label!r} in {group}"
+            for label in extra
+            if label.strip().casefold() in _MISSING_LABELS or label in _INTEGER_MISSING
+        ]
+    coded = _integer_missing(evidence)
+    used = {side: _row_labels(evidence, side) for side in ("reference", "candidate")}
+    extra_rows = used["candidate"] - used["reference"]
+    lost_rows = used["reference"] - used["candidate"]
+    if nobs[0] == nobs[1] and not odd and not coded and not (extra_rows or lost_rows):
+        return None
+    if not all(map(math.isfinite, nobs)) and not (extra_rows or lost_rows or odd):
+        return None
+    parts = [f"the reference uses {nobs[0]:.0f} rows, the candidate {nobs[1]:.0f}"]
+    if extra_rows:
+        parts.append(f"only the candidate uses {len(extra_rows)} rows ({_few(extra_rows)}){_with_missing(evidence, extra_rows)}")
+    if lost_rows:
+        parts.append(f"only the reference uses {len(lost_rows)} rows ({_few(lost_rows)})")
+    name, title = "rows", "The two sides do not use the same rows"
+    if odd:
+        name, title = "missing-as-level", "A missing value became a level of a grouping factor"
+        parts.append(f"the candidate has the level {', '.join(odd)}")
+    elif coded:
+        name, title = "missing-as-integer", "R's missing integer was taken for the number −2147483648"
+        parts.append(coded)
+    cause = Cause(
+        4,
+        name,
+        title,
+        "; ".join(parts),
+        "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit), and make sure missing "
+        "values reach the other side as missing.",
+        {"reference_rows": nobs[0], "candidate_rows": nobs[1]},
+    )
+    return Finding(cause, 0.98)
+
+
+def _levels(evidence: Evidence, side: str) -> dict[str, list[str]]:
+    fit = evidence.reference if side == "reference" else evidence.candidate
+    try:
+        flist = fit.getME("flist")
+        return {str(name): [str(level) for level in flist[name].cat.categories] for name in flist.columns}
+    except Exception:  # a fit without its factors may still have its BLUPs
+        try:
+            return {str(group): [str(level) for level in frame.index] for group, frame in fit.ranef().items()}
+        except Exception:
+            return {}
+
+
+def _row_labels(evidence: Evidence, side: str) -> set[str]:
+    rows = evidence.rows("fitted")
+    return set(rows.loc[rows[f"has_{side}"], "level"])
+
+
+def _few(labels: Iterable[str], most: int = 5) -> str:
+    shown = sorted(labels, key=lambda label: (len(label), label))
+    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
+
+
+def _with_missing(evidence: Evidence, labels: set[str]) -> str:
+    if evidence.data is None:
+        return ""
+    data = evidence.data[[str(label) in labels for label in evidence.data.index]]
+    words = set(re.findall(r"[^\W\d][\w.]*", str(getattr(evidence.reference, "formula", ""))))
+    columns = [column for column in data.columns if str(column) in words]
+    missing = int(data[columns].isna().any(axis=1).sum()) if columns else 0
+    return f", {missing} of them with a missing value in a variable of the formula" if missing else ""
+
+
+def _integer_missing(evidence: Evidence) -> str:
+    pieces = evidence.candidate_pieces
+    if pieces is None:
+        return ""
+    for j, name in enumerate(pieces.coef_names):
+        count = int(np.sum(pieces.X[:, j] == -2147483648.0))
+        if count:
+            return f"column {name} of the candidate's X holds −2147483648 in {count} rows"
+    count = int(np.sum(pieces.y == -2147483648.0))
+    return f"the candidate's response is −2147483648 in {count} rows" if count else ""
+
+
+# ---------------------------------------------------------------------------------------------------- rows 5, 6
+
+
+def boundary(evidence: Evidence) -> Finding | None:
+    """Row 6: one side is on the boundary (a variance of 0), the other is not."""
+    singular = evidence.pair("singular")
+    if not all(map(math.isfinite, singular)) or singular[0] == singular[1] or not _same_model(evidence):
+        return None
+    side = "candidate" if singular[1] == 1.0 else "reference"
+    other = "reference" if side == "candidate" else "candidate"
+    theta = evidence.theta(side)
+    pieces = evidence.reference_pieces
+    zeros = ""
+    if theta is not None and pieces is not None and len(theta) == pieces.diagonal.size:
+        names = [name for name, value in theta.items() if abs(value) < 1e-4]
+        zeros = f" ({', '.join(map(str, names))} is 0)" if names else ""
+    improvement = evidence.improvement
+    words = "" if improvement is None else (
+        f"; the objective at the candidate's θ is {'lower' if improvement > 0 else 'higher'} by {abs(improvement):.3g}"
+    )
+    wrong = improvement is None or abs(improvement) > T.OPTIMUM.limit
+    cause = Cause(
+        6,
+        "boundary",
+        f"The {side} puts a variance component on the boundary (0), the {other} does not",
+        f"isSingular() is true of the {side} only{zeros}{words}",
+        "Treat 0 as a boundary that the optimizer can reach and leave again (lme4 bounds θ's diagonal below by 0), and "
+        "restart from inside when it ends there; compare the objective at both θ.",
+        {"improvement": math.nan if improvement is None else improvement},
+    )
+    return Finding(cause, 0.97 if wrong else 0.8)
+
+
+def optimizer(evidence: Evidence) -> Finding | None:
+    """Row 5: an optimizer stopped early, or at another optimum."""
+    if not _same_model(evidence) or evidence.improvement is None or evidence.objective_agrees is False:
+        return None
+    improvement = evidence.improvement
+    if abs(improvement) <= max(4.0 * evidence.noise, 1e-12):
+        return None
+    theta_left, theta_right = evidence.theta("reference"), evidence.candidate_theta()
+    if theta_left is None or theta_right is None:
+        return None
+    side = "candidate" if improvement < 0 else "reference"
+    worse, better = (theta_right, theta_left.to_numpy()) if side == "candidate" else (theta_left.to_numpy(), theta_right)
+    path = _along(evidence, worse, better)
+    barrier = path is not None and max(path[1:-1], default=path[0]) > path[0] + max(4.0 * evidence.noise, 1e-9)
+    if barrier:
+        name, title = "another-optimum", f"The {side} ended at another, worse optimum"
+        how = "and rises on the way from one to the other"
+    else:
+        name, title = "stopped-early", f"The {side}'s optimizer stopped before the optimum"
+        how = "and falls all the way from one to the other" if path is not None else ""
+    distance = float(np.max(np.abs(worse - better)))
+    significant = abs(improvement) > T.OPTIMUM.limit
+    # What the candidate reports must be what its θ implies: otherwise the optimizer explains only a part.
+    consistent = _implied(evidence, theta_right)
+    strength = 0.96 if consistent and significant else 0.75 if consistent else 0.6 if significant else 0.3
+    about = "the candidate" if side == "candidate" else "R here (as users call it; tight lme4 does not)"
+    cause = Cause(
+        5,
+        name,
+        title,
+        f"the same objective is higher at the {side}'s θ by {abs(improvement):.3g} {how}; the θ differ by up to "
+        f"{distance:.2g}" + ("; all numbers of the candidate follow from its θ" if consistent else ""),
+        f"Tighten the stopping tolerances of {about}, or start it from the other side's θ; derivative-free optimizers "
+        "that stop on a change of 1e-8 leave variance components with 4 or 5 right digits.",
+        {"excess": abs(improvement), "theta_distance": distance},
+    )
+    return Finding(cause, strength)
+
+
+def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float] | None:
+    for side in ("reference", "candidate"):
+        devfun = evidence.devfun(side)
+        if devfun is None or (side == "candidate" and evidence.objective_agrees is not True):
+            continue
+        try:
+            return [devfun(start + fraction * (end - start)) for fraction in np.linspace(0.0, 1.0, 9)]
+        except Exception:  # a recorded objective knows its recorded points only
+            continue
+    return None
+
+
+def _implied(evidence: Evidence, theta: np.ndarray) -> bool:
+    solution = evidence.solve(theta)
+    if solution is None:
+        return False
+    expected = _expected(solution)
+    checked = 0
+    for record in _compared(evidence, "fixef", "se", "sigma", "variance", "sd", "ranef").to_dict("records"):
+        value = expected.get(tuple(record[name] for name in ("quantity", "group", "term", "term2", "level")))
+        if value is None:
+            continue
+        checked += 1
+        if not _close(record["candidate"], value, 1e-5) and abs(record["candidate"] - value) > 1e-7 * solution.sigma:
+            return False
+    return checked > 0
+
+
+# ---------------------------------------------------------------------------------------------------- row 7
+
+
+def model_structure(evidence: Evidence) -> Finding | None:
+    """Row 7: crossed against nested, || against |, an implied intercept lost."""
+    terms = {side: _terms(evidence, side) for side in ("reference", "candidate")}
+    if not terms["reference"] or not terms["candidate"]:
+        return None
+    thetas = {side: sum(len(e) * (len(e) + 1) // 2 for _, _, e in terms[side]) for side in terms}
+    columns = {
+        side: sum(count * len(effects) for _, count, effects in terms[side]) for side in terms
+    }
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    fixed_lost = (
+        left is not None
+        and right is not None
+        and ("(Intercept)" in left.coef_names) != ("(Intercept)" in right.coef_names)
+        and left.X.shape[1] != right.X.shape[1]
+    )
+    if terms["reference"] == terms["candidate"] and not fixed_lost:
+        return None
+    counts = (
+        f"{thetas['reference']} θ and {columns['reference']} columns of Z in the reference, {thetas['candidate']} and "
+        f"{columns['candidate']} in the candidate"
+    )
+    shown = "; ".join(
+        f"{side}: " + ", ".join(f"({' + '.join(effects)} | {group}, {count} levels)" for group, count, effects in terms[side])
+        for side in ("reference", "candidate")
+    )
+    effects = {side: sorted((group, e) for group, _, es in terms[side] for e in es) for side in terms}
+    groups = {side: {group: count for group, count, _ in terms[side]} for side in terms}
+    if fixed_lost and terms["reference"] == terms["candidate"]:
+        lost = "candidate" if left is not None and "(Intercept)" in left.coef_names else "reference"
+        name, title = "intercept-lost", f"The {lost} has no intercept among its fixed effects"
+    elif [e for e in effects["reference"] if e not in effects["candidate"]] and all(
+        e[1] == "(Intercept)" for e in effects["reference"] if e not in effects["candidate"]
+    ) and groups["reference"].keys() == groups["candidate"].keys():
+        name, title = "random-intercept-lost", "A random-effects term lost its implied intercept"
+    elif effects["reference"] == effects["candidate"] and thetas["reference"] != thetas["candidate"]:
+        independent = "candidate" if thetas["candidate"] < thetas["reference"] else "reference"
+        name, title = "correlation-lost", f"The {independent} keeps random effects independent (||), the other correlates them (|)"
+    elif groups["reference"] != groups["candidate"]:
+        name, title = "crossed-vs-nested", "The grouping factors differ: crossed against nested, or other levels"
+        if groups["reference"].keys() == groups["candidate"].keys() and evidence.pair("nobs")[0] != evidence.pair("nobs")[1]:
+            return None  # other rows have other levels: row 4 explains it
+        if groups["reference"].keys() == groups["candidate"].keys() and _odd_levels(evidence):
+            return None
+    else:
+        name, title = "random-terms", "The two sides do not have the same random-effects terms"
+    cause = Cause(
+        7,
+        name,
+        title,
+        f"{counts}. {shown}",
+        "Write the random part as lme4 reads it: (x | g) has an intercept and a correlation, (x || g) no correlation, "
+        "(1 | a/b) is (1 | a) + (1 | a:b), and levels of b that repeat within a mean nothing without a.",
+        {f"{side}_theta": float(thetas[side]) for side in thetas},
+    )
+    return Finding(cause, 0.97)
+
+
+def _odd_levels(evidence: Evidence) -> bool:
+    finding = rows_used(evidence)
+    return finding is not None
+
+
+def _terms(evidence: Evidence, side: str) -> list[tuple[str, int, tuple[str, ...]]]:
+    """(grouping factor, levels, effects) of each term; from VarCorr where a fit has no pieces."""
+    pieces: Pieces | None = evidence.reference_pieces if side == "reference" else evidence.candidate_pieces
+    if pieces is not None:
+        return [(term.group, term.J, term.effects) for term in pieces.terms]
+    fit = evidence.reference if side == "reference" else evidence.candidate
+    try:
+        components = fit.VarCorr()
+        ngrps = fit.ngrps()
+    except Exception:
+        return []
+    terms: dict[str, list[str]] = {}
+    for row in components.itertuples(index=False):
+        if str(row.grp) != "Residual" and (not isinstance(row.var2, str)):
+            terms.setdefault(str(row.grp), []).append(str(row.var1))
+    return [
+        (name, int(ngrps.get(name, ngrps.get(name.rpartition(".")[0], 0))), tuple(effects))
+        for name, effects in terms.items()
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- row 8
+
+
+def permuted_modes(evidence: Evidence) -> Finding | None:
+    """Row 8: BLUPs given to the wrong levels, or to the wrong effects."""
+    rows = _compared(evidence, "ranef")
+    if rows.empty:
+        return None
+    columns: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, list[str]]] = {}
+    for (group, term), part in rows.groupby(["group", "term"], sort=False):
+        columns[str(group), str(term)] = (
+            part["reference"].to_numpy(),
+            part["candidate"].to_numpy(),
+            part["level"].tolist(),
+        )
+    for (group, term), (left, right, levels) in columns.items():
+        size = float(np.std(left)) or 1.0
+        wrong = np.abs(right - left) > 1e-3 * size
+        if not wrong.any() or not np.isfinite(right).all() or len(left) < 3:
+            continue
+        if np.allclose(np.sort(left), np.sort(right), rtol=0, atol=1e-4 * size):
+            order = _order_words(left, right, levels, size)
+            cause = Cause(
+                8,
+                "permuted-levels",
+                f"The BLUPs of {group} are right but stand at the wrong levels",
+                f"the {len(left)} values of {term} are the same on both sides as a set, {int(wrong.sum())} of them at "
+                f"another level{order}",
+                "Label each conditional mode with its own level; R orders levels as the factor does, not as they "
+                "appear in the data and not as numbers.",
+                {"misplaced": float(wrong.sum()), "levels": float(len(left))},
+            )
+            return Finding(cause, 0.99)
+        for (other_group, other_term), (other_left, _, other_levels) in columns.items():
+            if (other_group, other_term) == (group, term) or other_levels != levels:
+                continue
+            if np.allclose(right, other_left, rtol=0, atol=1e-4 * (float(np.std(other_left)) or 1.0)):
+                cause = Cause(
+                    8,
+                    "permuted-effects",
+                    f"The BLUPs of {other_term} stand under {term}",
+                    f"all {len(left)} values that the candidate gives for {group} {term} are the reference's for "
+                    f"{other_group} {other_term}",
+                    "Label each column of conditional modes with its own effect; in Z the effects of a level are "
+                    "adjacent.",
+                    {"levels": float(len(left))},
+                )
+                return Finding(cause, 0.99)
+    return None
+
+
+def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str], size: float) -> str:
+    def same(a: np.ndarray, b: np.ndarray) -> bool:
+        return bool(np.allclose(a, b, rtol=0, atol=1e-4 * size))
+
+    if same(left[::-1], right):
+        return " (in reverse order)"
+    for shift in (1, -1):
+        if same(np.roll(left, shift), right):
+            return f" (moved by one place {'down' if shift == 1 else 'up'})"
+    for name, key in (("as text", str), ("as numbers", lambda label: float(label))):
+        try:
+            order = sorted(range(len(levels)), key=lambda i: key(levels[i]))
+        except ValueError:
+            continue
+        if same(left[order], right):
+            return f" (in the order of the levels sorted {name})"
+    return ""
+
+
+# ---------------------------------------------------------------------------------------------------- row 10
+
+
+def constants(evidence: Evidence) -> Finding | None:
+    """Row 10: the objective or the log-likelihood differs by a constant."""
+    logLik = evidence.pair("logLik")
+    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    points = evidence.same_theta
+    offset = math.nan
+    where = ""
+    if len(points) >= 3:
+        shift = (points["candidate"] - points["reference"]).to_numpy()
+        size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
+        if np.isfinite(shift).all() and np.ptp(shift) <= 1e-9 * size and abs(shift.mean()) > 1e-6 * size:
+            offset = float(shift.mean())
+            where = f"the objectives differ by {offset:.6f} at all {len(points)} θ"
+    if math.isnan(offset) and evidence.objective_agrees and all(map(math.isfinite, logLik)):
+        change = -2.0 * (logLik[1] - logLik[0])
+        improvement = evidence.improvement or 0.0
+        if abs(change + improvement) > 1e-4:
+            offset = change + improvement
+            where = f"the objectives are the same function, but -2 log-likelihood differs by {offset:.6f}"
+    if math.isnan(offset):
+        return None
+    sigma = evidence.value("reference", "sigma")
+    log2pi = math.log(2 * math.pi)
+    known = {
+        "N log(2π)": N * log2pi,
+        "(N − p) log(2π)": (N - p) * log2pi,
+        "p log(2π)": p * log2pi,
+        "N": N,
+        "N − p": N - p,
+        "N (1 + log(2π))": N * (1 + log2pi),
+        "(N − p)(1 + log(2π))": (N - p) * (1 + log2pi),
+        "half the -2 log-likelihood (a log-likelihood without its factor 2)": abs(logLik[0]),
+    }
+    pieces = evidence.reference_pieces
+    if pieces is not None and pieces.X.shape[1]:
+        sign, logdet = np.linalg.slogdet(pieces.X.T @ pieces.X)
+        if sign > 0:
+            known["log|X'X|"] = float(logdet)
+    if sigma > 0:
+        known["2N log σ"] = 2 * N * math.log(sigma)
+    names = [name for name, value in known.items() if _close(abs(offset), abs(value), 1e-6)]
+    cause = Cause(
+        10,
+        "constant-offset",
+        "The log-likelihood lacks (or has besides) a constant" + (f": {names[0]}" if names else ""),
+        where + (f", which is {'−' if offset < 0 else ''}{names[0]} = {known[names[0]]:.6f}" if names else ""),
+        "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
+        "programs; estimates are not affected.",
+        {"offset": offset, "N": N},
+    )
+    return Finding(cause, 0.98 if names else 0.9)
+
+
+def degrees_of_freedom(evidence: Evidence) -> Finding | None:
+    """Row 10: parameters counted otherwise (σ not among them, θ's elements not all), or another N in BIC."""
+    npar, logLik = evidence.pair("npar"), evidence.pair("logLik")
+    aic, bic = evidence.pair("AIC"), evidence.pair("BIC")
+    N = evidence.value("reference", "nobs")
+    nobs = evidence.pair("nobs")
+    if evidence.candidate_theta() is None or _columns_differ(evidence) or nobs[0] != nobs[1]:
+        return None
+    implied = (aic[1] + 2 * logLik[1]) / 2
+    counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
+    if math.isfinite(counted) and abs(counted - npar[0]) > 1e-6 and abs(counted - round(counted)) < 1e-6:
+        missing = npar[0] - counted
+        words = " (σ is not counted)" if missing == 1 else ""
+        cause = Cause(
+            10,
+            "parameter-count",
+            f"The candidate counts {counted:.0f} parameters, the reference {npar[0]:.0f}{words}",
+            f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × {npar[0]:.0f}: fixed effects, "
+            "elements of θ, and σ",
+            "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
+            {"reference": npar[0], "candidate": counted},
+        )
+        return Finding(cause, 0.93)
+    weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
+    if math.isfinite(weight) and math.isfinite(N) and not _close(weight, math.log(N), 1e-5):
+        effective = math.exp(min(weight, 50.0))
+        cause = Cause(
+            10,
+            "bic-sample-size",
+            "BIC uses another number of observations",
+            f"BIC's penalty per parameter is {weight:.6f} = log({effective:.6g}); R uses log({N:.0f}), the rows used",
+            "Use log(N) with N the number of rows used, as R's BIC does.",
+            {"candidate_n": effective, "reference_n": N},
+        )
+        return Finding(cause, 0.9)
+    return None
+
+
+def standard_error_scale(evidence: Evidence) -> Finding | None:
+    """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
+    rows = _compared(evidence, "se")
+    if rows.empty or _columns_differ(evidence):
+        return None
+    ratio = (rows["candidate"] / rows["reference"]).to_numpy()
+    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    sigma = evidence.value("reference", "sigma")
+    sigma_agrees = _close(evidence.value("candidate", "sigma"), sigma, 1e-5)
+    if np.isfinite(ratio).all() and np.ptp(ratio) < 1e-5 * abs(ratio.mean()) and abs(ratio.mean() - 1) > 1e-5 and sigma_agrees:
+        factor = float(ratio.mean())
+        known = {
+            "√(N/(N − p)): residual degrees of freedom in place of N": math.sqrt(N / (N - p)),
+            "√((N − p)/N): N in place of residual degrees of freedom": math.sqrt((N - p) / N),
+            "1/σ: σ was left out": 1 / sigma,
+            "σ: σ was put in twice": sigma,
+        }
+        names = [name for name, value in known.items() if _close(factor, value, 1e-5)]
+        cause = Cause(
+            10,
+            "standard-error-scale",
+            "All standard errors are off by one factor" + (f", {names[0]}" if names else ""),
+            f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
+            "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
+            {"factor": factor},
+        )
+        return Finding(cause, 0.94)
+    terms = _compared(evidence, "t")
+    beta = {r["term"]: r["candidate"] for r in _compared(evidence, "fixef").to_dict("records")}
+    se = {r["term"]: r["candidate"] for r in rows.to_dict("records")}
+    off = [
+        r["term"]
+        for r in terms.to_dict("records")
+        if r["term"] in beta and se.get(r["term"], 0) and not _close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
+    ]
+    if off:
+        cause = Cause(
+            10,
+            "test-statistic",
+            "The test statistic is not the estimate over its standard error",
+            f"for {', '.join(map(str, off[:5]))} the candidate's t is not its own estimate divided by its own standard error",
+            "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
+            {},
+        )
+        return Finding(cause, 0.9)
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------- row 11
+
+
+def unshrunken(evidence: Evidence) -> Finding | None:
+    """Row 11: BLUPs without shrinkage, coefficients in their place, or marginal in place of conditional predictions."""
+    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
+    if pieces is None or theta is None:
+        return None
+    rows = _compared(evidence, "ranef")
+    sigma = evidence.value("reference", "sigma")
+    if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < 1e-4 * sigma).all():
+        reference = {(r["group"], r["term"], r["level"]): r["reference"] for r in rows.to_dict("records")}
+        candidate = {(r["group"], r["term"], r["level"]): r["candidate"] for r in rows.to_dict("records")}
+        unpooled = _unpooled(evidence, pieces)
+        keys = [key for key in candidate if key in unpooled]
+        matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < 1e-4 * sigma]
+        telling = [key for key in keys if abs(reference[key] - unpooled[key]) > 1e-3 * sigma]
+        if len(telling) >= 2 and len(matched) >= 0.8 * len(keys):
+            key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
+            cause = Cause(
+                11,
+                "unshrunken",
+                "The random effects are not shrunken: each level was estimated from its own rows alone",
+                f"{len(matched)} of {len(keys)} values equal the level's own least-squares estimate; for {key[2]} the "
+                f"candidate has {candidate[key]:.6g}, the BLUP is {reference[key]:.6g}: a ratio of "
+                f"{candidate[key] / reference[key] if reference[key] else math.inf:.4g}, one over the shrinkage factor",
+                "Conditional modes are the level's own estimate times the shrinkage factor, "
+                "σ_a²/(σ_a² + σ²/n_j) for a random intercept.",
+                {"candidate": candidate[key], "reference": reference[key], "unpooled": unpooled[key]},
+            )
+            return Finding(cause, 1.0)
+        fixed = {r["term"]: r["reference"] for r in evidence.rows("fixef").to_dict("records")}
+        shifted = [key for key in keys if abs(candidate[key] - reference[key] - fixed.get(key[1], 0.0)) < 1e-4 * sigma]
+        if len(shifted) >= 0.8 * len(keys) and any(abs(fixed.get(key[1], 0.0)) > 1e-3 * sigma for key in keys):
+            cause = Cause(
+                11,
+                "coef-for-ranef",
+                "ranef() holds coefficients: fixed effect plus random effect",
+                f"{len(shifted)} of {len(keys)} values are the reference's conditional mode plus its fixed effect",
+                "ranef() are deviations from the fixed effects; coef() is their sum.",
+                {},
+            )
+            return Finding(cause, 1.0)
+    solution = evidence.solve(theta.to_numpy())
+    fits = _compared(evidence, "fitted")
+    if solution is not None and len(fits) == solution.marginal.size:
+        marginal = np.abs(fits["candidate"].to_numpy() - solution.marginal).max()
+        conditional = np.abs(fits["candidate"].to_numpy() - fits["reference"].to_numpy()).max()
+        if marginal < 1e-4 * sigma < conditional:
+            cause = Cause(
+                11,
+                "marginal-fitted",
+                "Fitted values leave the random effects out",
+                f"they are Xβ to {marginal:.2g}, and up to {conditional:.4g} from the conditional ones",
+                "fitted() of lme4 is conditional: Xβ + Zb. Marginal predictions are predict(re_form = NA).",
+                {"marginal_difference": float(marginal), "conditional_difference": float(conditional)},
+            )
+            return Finding(cause, 0.99)
+    return None
+
+
+def _unpooled(evidence: Evidence, pieces: Pieces) -> dict[tuple[str, str, str], float]:
+    """Least-squares estimate of each level's effects from its own rows, given the reference's fixed effects."""
+    beta = np.asarray(evidence.reference.fixef(), dtype=float)
+    if beta.size != pieces.X.shape[1] or len(pieces.terms) != 1:
+        return {}
+    residual = pieces.y - pieces.X @ beta
+    term = pieces.terms[0]
+    values: dict[tuple[str, str, str], float] = {}
+    Z = pieces.Z.tocsc()
+    for i, level in enumerate(term.levels):
+        block = Z[:, i * term.p : (i + 1) * term.p]
+        used = np.unique(block.indices)
+        columns = block.toarray()[used]
+        if np.linalg.matrix_rank(columns) < term.p:
+            continue
+        estimate = np.linalg.lstsq(columns, residual[used], rcond=None)[0]
+        for effect, value in zip(term.effects, estimate, strict=True):
+            values[term.group, effect, level] = float(value)
+    return values
+
+
+# ---------------------------------------------------------------------------------------------------- row 12
+
+
+def single_precision(evidence: Evidence) -> Finding | None:
+    """Row 12: numbers that went through 32-bit floats."""
+    rows = _compared(evidence, "fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef")
+    values = rows["candidate"].to_numpy()
+    reference = rows["reference"].to_numpy()
+    telling = np.isfinite(values) & (values != np.round(values))
+    telling_reference = np.isfinite(reference) & (reference != np.round(reference))
+    if telling.sum() < 5:
+        return None
+    with np.errstate(over="ignore"):
+        exact = values[telling] == values[telling].astype(np.float32)
+        also = reference[telling_reference] == reference[telling_reference].astype(np.float32)
+    by_quantity = rows.loc[telling, "quantity"].to_numpy()
+    whole = [q for q in dict.fromkeys(by_quantity) if exact[by_quantity == q].all() and (by_quantity == q).sum() >= 2]
+    share = float(exact.mean())
+    points = evidence.same_theta
+    relative = math.nan
+    if len(points):
+        with np.errstate(all="ignore"):
+            relative = float(np.nanmedian(np.abs(points["candidate"] / points["reference"] - 1)))
+    if also.mean() > 0.5:
+        return None  # both sides are: then it is no difference between them
+    if share > 0.5 or whole:
+        words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
+        if share <= 0.5:
+            words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
+        strength = 0.99
+    elif 1e-9 < relative < 1e-5:
+        words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
+        strength = 0.55
+    else:
+        return None
+    median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))
+    cause = Cause(
+        12,
+        "single-precision",
+        "The candidate computes, or stores, in single precision",
+        f"{words}; the digits of agreement stop at {median:.1f} (median)",
+        "Use 64-bit floats throughout: the sums of squares behind a deviance lose half their digits otherwise.",
+        {"share_float32": share, "median_digits": median},
+    )
+    return Finding(cause, strength)
+
+
+def lost_numbers(evidence: Evidence) -> Finding | None:
+    """Row 12: a column or a quantity that is silently missing."""
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    if left is not None and right is not None:
+        lost = [name for name in left.coef_names if name not in right.coef_names]
+        extra = [name for name in right.coef_names if name not in left.coef_names]
+        if lost and not extra:
+            cause = Cause(
+                12,
+                "lost-column",
+                f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
+                f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
+                "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
+                {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
+            )
+            return Finding(cause, 0.96)
+    joined = evidence.joined
+    missing = joined[joined["has_reference"] & ~joined["has_candidate"]]
+    if missing.empty:
+        return None
+    by_quantity = missing["quantity"].value_counts()
+    problems = "; ".join(f"{name}: {why}" for name, why in evidence.right.problems.items() if name in by_quantity.index)
+    cause = Cause(
+        12,
+        "missing-numbers",
+        "The candidate does not give all numbers",
+        "missing: "
+        + ", ".join(f"{name} ({count})" for name, count in by_quantity.items())
+        + (f". {problems}" if problems else ""),
+        "Give every quantity that R gives, under R's labels: what is missing cannot be compared, and is never passed over.",
+        {"missing": float(len(missing))},
+    )
+    return Finding(cause, 0.4)
+
+
+#: In the order of AGREEMENT.md's table, which decides between findings of one strength.
+DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
+    other_criterion,
+    scale_of_components,
+    coding,
+    rows_used,
+    boundary,
+    optimizer,
+    model_structure,
+    permuted_modes,
+    constants,
+    degrees_of_freedom,
+    standard_error_scale,
+    unshrunken,
+    single_precision,
+    lost_numbers,
+)
