@@ -13,6 +13,7 @@ from validation.report.wording import (
     main_rows,
     overall,
     row_label,
+    rows_of,
     shorten,
     source_line,
     summary_line,
@@ -58,7 +59,7 @@ def test_short_by_default_and_every_row_on_request():
     assert "Not shown: 30 more rows (30 agree)." in short
     assert short.count("ranef") == 0
     assert long.count("ranef school") == 30
-    for row in checked_table(comparison).itertuples():
+    for row in rows_of(checked_table(comparison)):
         assert row_label(row) in " ".join(long.split())
 
 

@@ -114,7 +114,7 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "data": _inline_json(_packed(ordered)),
         "plots": [
             {"name": p.name, "title": p.title, "alt": p.alt, "svg": _placed(p, f"p{number}-{i}")}
-            for i, p in enumerate([*plots(comparison), *extra])
+            for i, p in enumerate([*extra, *plots(comparison)])
         ],
         "printed": _printed(comparison),
         "provenance": [(name, _provenance(side)) for name, side in _sides(comparison)],

@@ -245,54 +245,52 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
 
 
 def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
-    """Digits of agreement: quantity by parameter; every cell carries its number."""
-    rows = [row for row in rows_of(main_rows(table)) if np.isfinite(row.digits)]
-    if not rows:
+    """Digits of agreement of each quantity: the least, the median and the most; every cell carries its number.
+
+    Counts and labels are left out: they are equal or not.
+    """
+    found: dict[str, list[float]] = {}
+    failed: set[str] = set()
+    for row in rows_of(table):
+        if row.tolerance == 0 or row.unit == "exact":
+            continue
+        name = quantity_words(row.quantity)
+        if np.isfinite(row.digits):
+            found.setdefault(name, []).append(row.digits)
+            if row.verdict.failed:
+                failed.add(name)
+    if not found:
         return None
-    # The least of all digits stands for a cell with several numbers, and one failure marks it.
-    cells: dict[tuple[str, str], tuple[float, bool]] = {}
-    for row in rows:
-        # Numbers about the model as a whole (deviance, counts) have no parameter: they share a column.
-        alone = not row.place
-        key = (quantity_words(row.quantity), "whole model") if alone else (shorten(row.place, 42), row.quantity)
-        digits, failed = cells.get(key, (np.inf, False))
-        cells[key] = (min(digits, row.digits), failed or row.verdict.failed)
-    places = list(dict.fromkeys(place for place, _ in cells))
-    quantities = list(dict.fromkeys(quantity for _, quantity in cells))
-    places, left_out = places[:_MOST_CELLS], places[_MOST_CELLS:]
+    names = sorted(found, key=lambda name: min(found[name]))
+    shown, left_out = names[:_MOST_CELLS], names[_MOST_CELLS:]
+    headings = ("least", "median", "most")
     with style():
-        figure = _figure(height=0.75 + 0.24 * len(places))
+        figure = _figure(height=0.55 + 0.25 * len(shown))
         ax = figure.subplots()
         from matplotlib.patches import Rectangle
 
-        for (place, quantity), (digits, failed) in cells.items():
-            if place not in places:
-                continue
-            x, y = quantities.index(quantity), places.index(place)
-            strength = min(max(digits / 15.0, 0.03), 1.0)
-            ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=_REFERENCE, alpha=0.55 * strength))
-            text, weight = (f"{digits:.1f} ✗", "bold") if failed else (f"{digits:.1f}", "normal")
-            ax.text(x, y, text, ha="center", va="center", fontsize=7, color=INK, weight=weight)
-        ax.set_xlim(-0.5, len(quantities) - 0.5)
-        ax.set_ylim(len(places) - 0.5, -0.5)
-        ax.set_xticks(range(len(quantities)), [shorten(name, 16) for name in quantities], fontsize=7)
+        for y, name in enumerate(shown):
+            digits = found[name]
+            for x, value in enumerate((min(digits), float(np.median(digits)), max(digits))):
+                strength = min(max(value / 15.0, 0.03), 1.0)
+                ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=_REFERENCE, alpha=0.55 * strength))
+                bad = x == 0 and name in failed
+                text, weight = (f"{value:.1f} ✗", "bold") if bad else (f"{value:.1f}", "normal")
+                ax.text(x, y, text, ha="center", va="center", fontsize=8, color=INK, weight=weight)
+        ax.set_xlim(-0.5, len(headings) - 0.5)
+        ax.set_ylim(len(shown) - 0.5, -0.5)
+        ax.set_xticks(range(len(headings)), headings, fontsize=8)
         ax.xaxis.tick_top()
-        if len(quantities) > 5:
-            ax.tick_params(axis="x", labelrotation=40)
-            for label in ax.get_xticklabels():
-                label.set_horizontalalignment("left")
-                label.set_rotation_mode("anchor")
-        ax.set_yticks(range(len(places)), places, fontsize=7)
+        labels = [f"{shorten(name, 34)} ({len(found[name]):,})" for name in shown]
+        ax.set_yticks(range(len(shown)), labels, fontsize=8)
         ax.tick_params(length=0)
         for spine in ax.spines.values():
             spine.set_visible(False)
         svg = _svg(figure, comparison, "digits")
-    (place, quantity), (least, _) = min(cells.items(), key=lambda item: item[1][0])
-    more = f" ({len(left_out)} more lines are in the table)" if left_out else ""
-    title = f"Digits of agreement (✗: outside its tolerance){more}"
-    most = max(digits for digits, _ in cells.values())
-    alt = f"{title}. From {least:.1f} ({quantity}, {place}) to {most:.1f} digits."
-    return Plot("digits", title, alt, svg)
+    more = f" ({len(left_out)} more quantities are in the table)" if left_out else ""
+    title = f"Digits of agreement, with how many numbers there are (✗: some are outside their tolerance){more}"
+    described = "; ".join(f"{name}: from {min(found[name]):.1f} to {max(found[name]):.1f}" for name in shown)
+    return Plot("digits", title, f"{title}. {described}.", svg)
 
 
 def _intervals(table: pd.DataFrame) -> list[tuple[str, list[tuple[float, float, float]]]]:

@@ -68,6 +68,13 @@ QUANTITIES: dict[str, str] = {
     "theta": "theta",
     "ranef": "BLUP",
     "condsd": "conditional sd",
+    "df_residual": "residual df",
+    "singular": "singular",
+    "coef": "coefficient of level",
+    "scaled_residuals": "scaled residual",
+    "residuals": "residual",
+    "fitted": "fitted value",
+    "covariance": "covariance",
     "deviance": "deviance",
     "REMLcrit": "REML criterion",
     "logLik": "log-likelihood",
@@ -227,11 +234,21 @@ def main_rows(table: pd.DataFrame) -> pd.DataFrame:
 #: Units of tolerances, short enough for a column.
 _SHORT_UNITS = {
     "standard errors": "SE",
-    "standard error": "SE",
+    "standard errors of coefficient and BLUP together": "SE",
+    "standard errors of the level's own estimate": "SE",
+    "of the product of the standard errors": "SE²",
     "relative": "rel",
     "absolute": "abs",
+    "units of -2 log-likelihood": "dev",
+    "of max(1, |t|)": "rel",
+    "of the column's largest entry": "rel",
     "conditional sd": "csd",
+    "conditional sds": "csd",
     "posterior sd": "sd",
+    "posterior sds": "sd",
+    "residual sds": "sigma",
+    "scaled residuals": "",
+    "last digit": "digit",
 }
 
 
@@ -242,6 +259,7 @@ def tolerance_text(tolerance: Any, unit: str) -> str:
         return ""
     if number == "0":
         return "exact"
+    number = re.sub(r"^0\.000(\d)$", r"\1e-4", number)
     return f"{number} {shorten(_SHORT_UNITS.get(unit, unit), 10)}".rstrip()
 
 
