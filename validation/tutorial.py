@@ -431,8 +431,8 @@ def sections_1_2(Gcsemv: pd.DataFrame) -> Tutorial:
         lines = partial_pooling(models[name])
         found.keep("partial pooling", name, lines.iloc[:, 0], term="intercept", by="level")
         found.keep("partial pooling", name, lines.iloc[:, 1], term="slope", by="level")
-    for column, values in shrinkage(GCSE, models["M2"]).items():
-        found.keep("shrinkage", "M2", values, term=str(column), by="level")
+    for measure, values in shrinkage(GCSE, models["M2"]).items():
+        found.keep("shrinkage", "M2", values, term=str(measure), by="level")
     for coefficient, values in own_regressions(GCSE).items():
         found.keep("no pooling", "M3", values, term=str(coefficient), by="level")
     return found.result()

@@ -13,6 +13,7 @@ from validation.comparison import TABLE_COLUMNS, Comparison
 from validation.verdict import Verdict
 
 __all__ = [
+    "NOT_REACHED",
     "QUANTITIES",
     "VERDICT_SYMBOLS",
     "VERDICT_WORDS",
@@ -53,6 +54,9 @@ VERDICT_SYMBOLS: dict[Verdict, str] = {
     Verdict.INCONCLUSIVE: "?",
     Verdict.MISSING: "∅",
 }
+
+#: Label of a side that an error kept from being fitted.
+NOT_REACHED = "not reached"
 
 #: What a reader calls the quantities of the table; a quantity that is not here is shown by its own name.
 QUANTITIES: dict[str, str] = {
@@ -341,18 +345,18 @@ def source_line(comparisons: Sequence[Comparison], reason: str | None = None) ->
         Why recorded references were used, e.g. ``"R was not found on this computer"``.
     """
     kinds = {comparison.reference.kind for comparison in comparisons}
-    labels = sorted({_plain_label(comparison.reference.label) for comparison in comparisons})
-    named = "; ".join(labels)
+    labels = sorted({_plain_label(comparison.reference.label) for comparison in comparisons} - {NOT_REACHED})
+    named = f": {'; '.join(labels)}" if labels else ""
     why = f", because {_as_clause(reason)}" if reason else ""
     if not comparisons:
         return "No reference: nothing was compared."
     if kinds == {"live-r"}:
-        return f"Compared against live R: {named}."
+        return f"Compared against live R{named}."
     if kinds == {"recorded-r"}:
-        return f"Compared against recorded references, not live R{why}: {named}."
+        return f"Compared against recorded references, not live R{why}{named}."
     if kinds == {"live-r", "recorded-r"}:
-        return f"Compared partly against live R and partly against recorded references{why}: {named}."
-    return f"Compared against: {named}{f' (recorded{why})' if 'recorded-r' in kinds else ''}."
+        return f"Compared partly against live R and partly against recorded references{why}{named}."
+    return f"Compared against{named}{f' (recorded{why})' if 'recorded-r' in kinds else ''}."
 
 
 def _plain_label(label: str) -> str:
