@@ -91,7 +91,8 @@ def contrast_matrix(kind: Any, levels: Sequence[str], name: str) -> Coding:
     ----------
     kind : str, array or DataFrame
         ``"contr.treatment"``, ``"contr.sum"``, ``"contr.helmert"``, ``"contr.poly"``, ``"contr.SAS"``
-        (with or without ``contr.``), or a numeric matrix with a row for each level; the names of a DataFrame's columns become suffixes.
+        (with or without ``contr.``), or a numeric matrix with a row for each level; the column names of
+        a DataFrame become suffixes.
     levels : sequence of str
     name : str
         The variable, for messages.
@@ -161,6 +162,11 @@ class MatrixPlan:
     pieces: tuple[tuple[_Piece, ...], ...]
     names: tuple[str, ...]
     assign: tuple[int, ...]
+
+    @property
+    def variables(self) -> frozenset[Node]:
+        """Variables that have columns."""
+        return frozenset(piece.node for term in self.pieces for piece in term)
 
     def build(self, frame: ModelFrame) -> np.ndarray:
         """Make the model matrix of a frame: float64, shape (rows, columns), C order.
@@ -247,7 +253,7 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
     DataError
         Contrasts that do not fit.
     """
-    labels = [deparse(node) for node in terms.variables]
+    labels = [deparse(node, simple=True) for node in terms.variables]
     codings: dict[int, Coding] = {}
     for i, node in enumerate(terms.variables):
         if i == terms.response:

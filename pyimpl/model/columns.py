@@ -15,7 +15,11 @@ import pandas as pd
 from pyimpl.errors import DataError
 from pyimpl.model.rtext import format_integer, format_number, unique_numbers
 
-__all__ = ["Column", "Data", "Factor", "Logical", "Numeric", "as_factor", "close_matches", "read_column"]
+__all__ = ["INT_MAX", "Column", "Data", "Factor", "Logical", "Numeric", "as_factor", "close_matches", "read_column"]
+
+
+#: Largest integer of R.
+INT_MAX = 2147483647.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +244,7 @@ def read_column(name: str, series: pd.Series) -> Column:
         if kind == "f":
             return Numeric(series.to_numpy(dtype=np.float64))
         if kind in "iu":
-            return Numeric(series.to_numpy(dtype=np.float64), kind="integer")
+            return _integers(series.to_numpy(dtype=np.float64))
         if kind == "b":
             return Logical(series.to_numpy(dtype=np.float64))
         if kind == "M":
@@ -259,13 +263,19 @@ def read_column(name: str, series: pd.Series) -> Column:
         return Logical(series.to_numpy(dtype=np.float64, na_value=np.nan))
     elif getattr(dtype, "kind", "") in ("i", "u", "f") and pd.api.types.is_numeric_dtype(dtype):
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return Numeric(values, kind="double" if dtype.kind == "f" else "integer")
+        return Numeric(values) if dtype.kind == "f" else _integers(values)
     elif isinstance(dtype, pd.ArrowDtype):
         return _objects(name, series.astype(object).where(series.notna(), None))
     raise DataError(
         f"Column {name!r} has dtype {dtype}, which no model can use. "
         "Turn it into numbers, strings, booleans or a categorical first."
     )
+
+
+def _integers(values: np.ndarray) -> Numeric:
+    """R's integers have 32 bits; a column with larger ones is double there."""
+    fits = len(values) == 0 or float(np.nanmax(np.abs(values), initial=0.0)) <= INT_MAX
+    return Numeric(values, kind="integer" if fits else "double")
 
 
 def _datetimes(values: np.ndarray) -> Numeric:
@@ -281,7 +291,7 @@ def _objects(name: str, series: pd.Series) -> Column:
         return Logical(series.astype("boolean").to_numpy(dtype=np.float64, na_value=np.nan))
     if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
         values = pd.to_numeric(series.where(series.notna(), np.nan)).to_numpy(dtype=np.float64, na_value=np.nan)
-        return Numeric(values, kind="integer" if kind == "integer" else "double")
+        return _integers(values) if kind == "integer" else Numeric(values)
     if kind == "date":
         days = pd.to_datetime(series).to_numpy().astype("datetime64[D]")
         return Numeric(np.where(np.isnat(days), np.nan, days.astype(np.int64).astype(np.float64)), kind="date")

@@ -102,7 +102,7 @@ class EncodedTerm:
     codes : ndarray of intp, shape (rows,)
         Level of each row; ``J + k`` is ``new_levels[k]``; -1 is a missing level.
     columns : ndarray, shape (rows, p)
-        NaN where a slope's variable is missing.
+        NaN where a slope's variable is missing; zeros where the level is.
     new_levels : tuple of str
         Levels that the fitted model does not know.
     """
@@ -284,7 +284,8 @@ class Design:
         offset = np.zeros(data.rows)
         X = None
         if fixed:
-            wanted = [node for i, node in enumerate(recipe.fixed.variables) if i != recipe.fixed.response]
+            predictors = recipe.fixed_plan.variables
+            wanted = [v for i, v in enumerate(recipe.fixed.variables) if i != recipe.fixed.response or v in predictors]
             frame = _new_frame(wanted, data, recipe)
             X = recipe.fixed_plan.build(frame)
             if recipe.kept_columns is not None:
@@ -301,9 +302,9 @@ class Design:
                 new = tuple(level for level in factor.levels if level not in known)
                 place = {**known, **{level: term.J + i for i, level in enumerate(new)}}
                 lut = np.array([*(place[level] for level in factor.levels), -1], dtype=np.intp)
-                terms.append(
-                    EncodedTerm(term.group, term.effects, term.levels, lut[factor.codes], plan.build(frame), new)
-                )
+                codes, columns = lut[factor.codes], plan.build(frame)
+                columns[codes < 0] = 0.0  # lme4's Z has no entry in a row without a level
+                terms.append(EncodedTerm(term.group, term.effects, term.levels, codes, columns, new))
         return EncodedRows(data.index, X, offset, tuple(terms))
 
 
@@ -463,7 +464,7 @@ def _grouping_factor(bar: Bar, frame: ModelFrame) -> Factor:
 
 
 def _effects_frame(bar: Bar, frame: ModelFrame) -> ModelFrame:
-    """Make the frame in which a bar's left-hand side is evaluated: variables of its group are factors (``factorize``)."""
+    """Make the frame for a bar's left-hand side: variables of its group are factors (lme4's ``factorize``)."""
     changed: dict[Node, Column] = {
         Name(name): as_factor(frame.columns[Name(name)])
         for name in all_names(bar.group)

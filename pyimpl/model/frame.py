@@ -120,9 +120,7 @@ def _subset_mask(subset: VectorLike, data: Data, evaluator: Evaluator) -> np.nda
         return column.array == 1
     if isinstance(subset, pd.Series):
         if not subset.index.equals(data.index):
-            raise DataError(
-                "The index of the Series given as subset differs from the data's index. Give it as an array."
-            )
+            raise DataError("The index of the Series given as subset differs from the data's. Give it as an array.")
         subset = subset.fillna(False).to_numpy()
     mask = np.asarray(subset)
     if mask.dtype != bool or mask.shape != (data.rows,):
@@ -139,8 +137,8 @@ def _check_infinite(node: Node, column: Column) -> None:
         if bad.any():
             first = int(np.argmax(bad.any(axis=1) if bad.ndim == 2 else bad))
             raise DataError(
-                f"{variable_label(node)} has {int(bad.sum())} infinite value(s), the first in row {first + 1} of the rows "
-                "used (NA/NaN/Inf in R's words). Replace them by missing values or leave the rows out."
+                f"{variable_label(node)} has {int(bad.sum())} infinite value(s), the first in row {first + 1} of the "
+                "rows used (NA/NaN/Inf in R's words). Replace them by missing values or leave the rows out."
             )
 
 
@@ -256,7 +254,7 @@ def _no_rows(source: Data, columns: Mapping[Node, Column], omitted: np.ndarray, 
         return "0 (non-NA) cases: the data have no rows."
     if len(omitted) == 0 and subset:
         return "0 (non-NA) cases: subset leaves no row. Check its condition."
-    culprits = []
+    culprits: list[str] = []
     for node in columns:
         known = (name for name in all_names(node) if name in source)
         culprits.extend(name for name in known if source.column(name).missing().all())

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from pyimpl.errors import DataError, FormulaError
-from pyimpl.model.columns import Column, Factor, Logical, Numeric, as_factor
+from pyimpl.model.columns import INT_MAX, Column, Factor, Logical, Numeric, as_factor
 from pyimpl.model.formula import Call, Const, Name, Node, Num, Str, deparse
 from pyimpl.model.qr import dqrdc2
 from pyimpl.model.rtext import format_number, unique_numbers
 
 __all__ = ["ALLOWED_FUNCTIONS", "Evaluator"]
 
-_INT_MAX = 2147483647.0
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "^", "%%", "%/%"})
 _COMPARISONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "==": np.equal,
@@ -172,9 +171,9 @@ class Evaluator:
                 if whole and np.any(b == 0):
                     b = np.where(b == 0, np.nan, b)  # integer %% 0 is NA
                 out = np.mod(a, b) if node.fn == "%%" else np.floor(a / b)
-        if whole and np.any(np.abs(out) > _INT_MAX):
+        if whole and np.any(np.abs(out) > INT_MAX):
             self.notes.append(f"In {deparse(node)} : NAs produced by integer overflow")
-            out = np.where(np.abs(out) > _INT_MAX, np.nan, out)
+            out = np.where(np.abs(out) > INT_MAX, np.nan, out)
         if np.isnan(out).any() and np.any(np.isnan(out) & ~np.isnan(a) & ~np.isnan(b)) and not whole:
             self.notes.append(f"In {deparse(node)} : NaNs produced")
         names = left.names if left.array.ndim == 2 else right.names

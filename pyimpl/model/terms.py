@@ -233,7 +233,7 @@ def expand_terms(formula: Node, columns: Callable[[], Sequence[str]] | Sequence[
         )
     response = formula.args[0] if len(formula.args) == 2 else None
     right = formula.args[-1]
-    if isinstance(right, Call) and right.fn == "~":
+    if any(isinstance(side, Call) and side.fn == "~" for side in formula.args):
         raise FormulaError(f"The formula {deparse(formula)!r} has more than one '~'. Keep one.")
     dot = None
     if columns is not None and "." in all_names(right):
@@ -250,7 +250,7 @@ def expand_terms(formula: Node, columns: Callable[[], Sequence[str]] | Sequence[
     offset_bits = _union([1 << i for i in offsets])
     kept = [term for term in _distinct(encoded) if not term & offset_bits]
     kept.sort(key=int.bit_count)
-    labels = [deparse(node) for node in variables]
+    labels = [deparse(node, simple=True) for node in variables]
     terms = []
     for i, term in enumerate(kept):
         positions = _bits(term)

@@ -97,19 +97,18 @@ answer <- function(case) {
       )
     },
     predict = {
-      # The fitted model's codings on new data: X from predict.merMod's own steps, Z from mkNewReTrms.
-      m <- lmer(form, d, REML = FALSE, control = lmerControl(optimizer = NULL, calc.derivs = FALSE,
-        check.nobs.vs.nRE = "ignore", check.scaleX = "ignore"))
+      # The fitted model on new data, at the starting value of theta (no optimizer): predict.merMod and its X.
+      m <- lmer(form, d, contrasts = contrast_args(case$contrasts), control = lmerControl(
+        optimizer = NULL, calc.derivs = FALSE, check.nobs.vs.nRE = "ignore", check.scaleX = "ignore"
+      ))
       new <- frames[[case$newframe + 1]]
-      RHS <- formula(substitute(~R, list(R = form[[3]])))
-      tt <- delete.response(terms(m, fixed.only = TRUE))
-      mfnew <- model.frame(tt, new, na.action = na.pass, xlev = lme4:::get.orig.levs(m, fixed.only = TRUE, newdata = new))
-      X <- model.matrix(formula(substitute(~R, list(R = lme4:::RHSForm(formula(m, fixed.only = TRUE))))), mfnew,
-        contrasts.arg = attr(getME(m, "X"), "contrasts"))
-      drop <- attr(getME(m, "X"), "col.dropped")
-      if (length(drop)) X <- X[, -drop, drop = FALSE]
-      p <- predict(m, new, allow.new.levels = TRUE)
-      list(X = put(X), names = strings(colnames(X)), pred = put(p), beta = put(fixef(m)))
+      fixed <- predict(m, new, re.form = NA)
+      whole <- predict(m, new, allow.new.levels = TRUE)
+      re <- ranef(m, condVar = FALSE)
+      list(
+        fixed = put(fixed), whole = put(whole), beta = put(fixef(m)), groups = strings(names(re)),
+        ranef = lapply(unname(re), function(r) list(levels = strings(rownames(r)), effects = strings(names(r)), b = put(r)))
+      )
     }
   )
 }
