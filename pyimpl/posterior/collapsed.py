@@ -23,14 +23,17 @@ canonical partial correlations on the atanh scale; then log w; then z. For p eff
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from scipy.special import gammaln
 
 from pyimpl.errors import ModelError
 from pyimpl.posterior import kernels
 from pyimpl.posterior.covariance import ball_exponents, ball_log_constant, build_T, row_slices
 from pyimpl.posterior.full import cornish_fisher_t, log_student_t
+from pyimpl.posterior.labels import b_labels, is_new_level
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, Specification
 
 __all__ = ["CollapsedDensity", "ConditionalDraws", "CoordinateValues"]
@@ -163,7 +166,10 @@ def _rest(spec: Specification, first: int, columns: np.ndarray, Ww: np.ndarray, 
         sparse.coo_array((np.ones(codes_1.size), (codes_1, J1 + block)), shape=(J1 + n_blocks,) * 2)
         for block in block_of_row
     ]
-    _, component = connected_components(sum(pairs).tocsr(), directed=False)
+    together = pairs[0].tocsr()
+    for pair in pairs[1:]:
+        together = together + pair.tocsr()
+    _, component = connected_components(together, directed=False)
     order = np.argsort(component[J1:], kind="stable")
     block_term = np.concatenate([np.full(terms[i].J, i) for i in others])[order]
     block_level = np.concatenate([np.arange(terms[i].J) for i in others])[order]
@@ -192,7 +198,7 @@ def _rest(spec: Specification, first: int, columns: np.ndarray, Ww: np.ndarray, 
     starts = block_start[component_start]
     widths = np.diff(starts)
     G_start = np.concatenate([[0], np.cumsum(widths**2)])
-    dense = np.concatenate([G[a:b, a:b].toarray().ravel() for a, b in zip(starts[:-1], starts[1:], strict=True)])
+    dense = np.concatenate([G[a:b, a:b].toarray().ravel() for a, b in pairwise(starts)])
     cross = []
     for k in range(p1):
         Z1 = sparse.csr_array((columns[:, k], (codes_1, rows)), shape=(J1, rows.size))
@@ -285,6 +291,17 @@ class CollapsedDensity:
         names += [f"z[{self.spec.design.coef_names[k]}]" for k in self.sampled]
         return names
 
+    def axis_of(self, term: int, row: int, column: int) -> int:
+        """Find the coordinate that an element of a term's covariance matrix depends on most.
+
+        log τ for a variance, the canonical partial correlation of row and column for a covariance.
+        """
+        sizes = [t.p * (t.p + 1) // 2 for t in self.spec.terms]
+        start = 1 + sum(sizes[:term])
+        if row == column:
+            return start
+        return start + self.spec.terms[term].p + row * (row - 1) // 2 + column
+
     @property
     def dim(self) -> int:
         """Number of coordinates."""
@@ -306,7 +323,7 @@ class CollapsedDensity:
 
     @cached_property
     def _prior_location(self) -> np.ndarray:
-        """m − ĉ of the integrated coefficients (0 under a flat prior)."""
+        """Prior means less ĉ of the integrated coefficients (0 under a flat prior)."""
         spec = self.spec
         mean = np.concatenate([spec.intercept.mean if spec.has_intercept else [], spec.coef.mean])
         flat = np.concatenate(
@@ -319,7 +336,7 @@ class CollapsedDensity:
 
     # ------------------------------------------------------------------ coordinates
     def start(self) -> np.ndarray:
-        """A point to start from: sigma below the residual sd, everything else at the middle of its prior."""
+        """Choose a point to start from: sigma below the residual sd, everything else at the middle of its prior."""
         spec = self.spec
         residual = spec.y - spec.X1 @ self.centre
         sigma = 0.8 * float(np.std(residual)) or 1.0
@@ -344,7 +361,7 @@ class CollapsedDensity:
         return u
 
     def values(self, u: np.ndarray) -> CoordinateValues:
-        """What the coordinates stand for.
+        """Translate coordinates to what they stand for.
 
         Parameters
         ----------
@@ -433,9 +450,7 @@ class CollapsedDensity:
     def _reduce(self, Lambda: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """log|V| and packed Q at each point."""
         data = self._data
-        logdet, Q = kernels.reduce_first(
-            Lambda, data.first, data.unique_S, data.unique_count, data.unique_E, data.WW
-        )
+        logdet, Q = kernels.reduce_first(Lambda, data.first, data.unique_S, data.unique_count, data.unique_E, data.WW)
         rest = data.rest
         if rest.R.shape[0]:
             kernels.reduce_rest(
@@ -554,3 +569,93 @@ class CollapsedDensity:
         mine = np.flatnonzero(rest.block_term == term)
         mine = mine[np.argsort(rest.block_level[mine])]
         return rest.block_start[mine][:, None] + np.arange(p)
+
+    # ------------------------------------------------------------------ exact moments
+    def coefficient_moments(self, values: CoordinateValues) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of (γ, β) given the coordinates.
+
+        Parameters
+        ----------
+        values : CoordinateValues
+            At n points.
+
+        Returns
+        -------
+        mean : ndarray, shape (n, P)
+        covariance : ndarray, shape (n, P, P)
+            Zero for the coefficients that are coordinates.
+        """
+        n, P, g = values.sigma.size, self.spec.X1.shape[1], self.integrated.size
+        _, packed = self._reduce(self._stack(values.Lambda))
+        m = P + 1
+        row, column = np.tril_indices(m)
+        Q = np.empty((n, m, m))
+        Q[:, row, column] = Q[:, column, row] = packed
+        s2 = values.sigma[:, None] ** 2
+        A = Q[:, :g, :g] / s2[:, None]
+        A[:, np.arange(g), np.arange(g)] += values.precision
+        Qr = Q[:, :g, -1] - np.einsum("nij,nj->ni", Q[:, :g, g:P], values.fixed - self._fixed_centre)
+        h = Qr / s2 + values.precision * self._prior_location
+        inverse = np.linalg.inv(A) if g else A
+        mean = np.empty((n, P))
+        mean[:, :g] = self.centre[self.integrated] + np.einsum("nij,nj->ni", inverse, h)
+        mean[:, g:] = values.fixed
+        covariance = np.zeros((n, P, P))
+        covariance[:, :g, :g] = inverse
+        return mean, covariance
+
+    def ranef_moments(self, values: CoordinateValues, weights: np.ndarray) -> pd.DataFrame:
+        """Posterior means and sds of the random effects, integrated over weighted points.
+
+        Parameters
+        ----------
+        values : CoordinateValues
+        weights : ndarray, shape (n,)
+            They sum to 1.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``b[...]`` (without the padded levels); columns ``mean`` and ``sd``. The sd is missing where the
+            model has several terms.
+        """
+        spec, data = self.spec, self._data
+        keep = weights > 1e-9 * weights.max()
+        w = weights[keep] / weights[keep].sum()
+        labels = [name for name in b_labels(spec.terms) if not is_new_level(name)]
+        mean_c, cov_c = self.coefficient_moments(values)
+        mean_c, cov_c = mean_c[keep] - self.centre, cov_c[keep]
+        first, second = np.zeros(len(labels)), np.full(len(labels), np.nan)
+        if len(spec.terms) > 1:
+            return pd.DataFrame({"mean": self._ranef_means(values, weights), "sd": second}, index=labels)
+        second = np.zeros(len(labels))
+        Lambda, sigma = values.Lambda[0][keep], values.sigma[keep]
+        B_x, B_r = data.B[:, :, :-1], data.B[:, :, -1]
+        eye = np.eye(spec.terms[0].p)
+        for start in range(0, w.size, 512):
+            rows = slice(start, start + 512)
+            L = Lambda[rows][:, None]
+            M = eye + np.swapaxes(L, -1, -2) @ data.S @ L
+            P = L @ np.linalg.solve(M, np.swapaxes(L, -1, -2))
+            residual = B_r - np.einsum("jpk,nk->njp", B_x, mean_c[rows])
+            mean = np.einsum("njpq,njq->njp", P, residual)
+            PB = P @ B_x
+            variance = np.einsum("njpp->njp", P) * sigma[rows, None, None] ** 2
+            variance = variance + np.einsum("njpa,nab,njpb->njp", PB, cov_c[rows], PB)
+            first += np.einsum("n,njp->jp", w[rows], mean).ravel()
+            second += np.einsum("n,njp->jp", w[rows], variance + mean * mean).ravel()
+        return pd.DataFrame({"mean": first, "sd": np.sqrt(second - first**2)}, index=labels)
+
+    def _ranef_means(self, values: CoordinateValues, weights: np.ndarray) -> np.ndarray:
+        """Means alone: conditional draws with all their noise set to 0."""
+        conditional = self.conditional_draws(values, _Silence())  # type: ignore[arg-type]
+        pieces = [np.einsum("n,njp->jp", weights, b[:, :-1]).ravel() for b in conditional.b]
+        return np.concatenate(pieces)
+
+
+class _Silence:
+    """A generator of zeros."""
+
+    @staticmethod
+    def standard_normal(shape: tuple[int, ...]) -> np.ndarray:
+        return np.zeros(shape)

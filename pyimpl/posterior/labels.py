@@ -6,7 +6,7 @@ __all__ = ["Sigma_labels", "b_labels", "is_new_level", "level_label"]
 
 
 def level_label(level: str) -> str:
-    """A level as it stands in a parameter's name: spaces become ``_`` (``rstanarm:::pad_reTrms``)."""
+    """Write a level as it stands in a parameter's name: spaces become ``_`` (``rstanarm:::pad_reTrms``)."""
     return level.replace(" ", "_")
 
 

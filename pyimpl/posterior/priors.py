@@ -91,7 +91,7 @@ def _positive(value: Numbers | None, name: str) -> None:
 
 
 def normal(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
-    """Normal prior; half-normal where it stands for a positive parameter.
+    """Specify a normal prior; half-normal where it stands for a positive parameter.
 
     Parameters
     ----------

@@ -121,7 +121,7 @@ def find_mode(log_density: _Counted | CollapsedDensity, start: np.ndarray) -> tu
 
     result = minimize(objective, start, jac=True, method="BFGS", options={"gtol": 1e-3, "maxiter": 200})
     mode = result.x if np.isfinite(result.fun) and result.fun < 1e299 else start
-    return mode, _curvature(f, mode, np.sqrt(np.clip(np.diag(result.hess_inv), 1e-4, 1.0)))
+    return mode, _curvature(f, mode, np.sqrt(np.clip(np.diag(np.asarray(result.hess_inv)), 1e-4, 1.0)))
 
 
 def _curvature(f: _Counted, mode: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -189,7 +189,7 @@ def _efficiency(log_weights: np.ndarray) -> float:
 
 
 def _refit(u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
-    """A t with the weighted moments; the largest weights are cut at √n times the mean (Ionides 2008)."""
+    """Fit a t with the weighted moments; the largest weights are cut at √n times the mean (Ionides 2008)."""
     weights = _normalised(log_weights)
     weights = np.minimum(weights, 1 / np.sqrt(weights.size))
     weights /= weights.sum()
@@ -205,7 +205,7 @@ def _refit(u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
 
 @numba.njit(cache=True)
 def _metropolis(log_weights: np.ndarray, log_uniform: np.ndarray, start: float, thin: int) -> tuple[np.ndarray, int]:
-    """Indices of the kept states of an independence chain (−1: the starting state), and the number of acceptances."""
+    """Run an independence chain: indices of the kept states (−1: the starting state), and the number of acceptances."""
     n = log_weights.size
     kept = np.empty(n // thin, dtype=np.int64)
     state, current, accepted = -1, start, 0
