@@ -16,6 +16,7 @@ import pandas as pd
 
 from validation.comparison import Check, Comparison, Side
 from validation.progress import Tracker
+from validation.report.wording import NOT_REACHED
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "choose",
     "could_not_compare",
     "pictures",
+    "record_works",
     "resolve",
     "run",
     "run_own",
@@ -76,7 +78,9 @@ def resolve(against: Against, examine: Callable[[], Any] | None = None) -> Refer
     if against == "recorded":
         return Reference("recorded", "they were asked for")
     if examine is None:
-        from bridge.doctor import examine
+        from bridge import doctor
+
+        examine = doctor.examine
     diagnosis = examine()
     if diagnosis.ok:
         return Reference("live")
@@ -86,12 +90,10 @@ def resolve(against: Against, examine: Callable[[], Any] | None = None) -> Refer
 
 
 def _first_problem(diagnosis: Any) -> str:
-    """The first finding that is not all right, in one line."""
-    for finding in getattr(diagnosis, "findings", ()):
-        if not getattr(finding, "ok", True):
-            name, text = (str(getattr(finding, key, "") or "") for key in ("name", "found"))
-            line = getattr(finding, "problem", None) or ": ".join(part for part in (name, text) if part)
-            return " ".join(str(line).split()).rstrip(".") or "see `mlmparity doctor`"
+    """Return the first finding that stops live R, in one line."""
+    for finding in diagnosis.findings:
+        if finding.status == "error":
+            return f"{finding.name}: {' '.join(finding.detail.split()).rstrip('.')}"
     return "see `mlmparity doctor`"
 
 
@@ -115,7 +117,7 @@ class Work:
 
 
 def choose(names: Sequence[str]) -> list[Work]:
-    """The built-in cases with these names, the tutorial among them; all where none is named.
+    """Return the built-in cases with these names, the tutorial among them; all where none is named.
 
     Raises
     ------
@@ -173,7 +175,7 @@ def run(
             comparison = work.compare(**options, progress=track)
         except Exception as error:
             logging.getLogger(__name__).debug("%s ended in an error", work.name, exc_info=True)
-            comparison = could_not_compare(work.title, work.formula, work.kind, error)
+            comparison = could_not_compare(work.title, work.formula, work.kind, error, reference.against)
         track.finish()
         made.append(comparison)
         finished(comparison)
@@ -191,15 +193,71 @@ def run_own(
     track: Tracker,
     finished: Callable[[Comparison], None] = lambda comparison: None,
 ) -> list[Comparison]:
-    """Compare both sides on one's own data; an error is raised, for it is about the data or the formula."""
-    from validation.compare import compare
+    """Compare both sides on one's own data; an error is raised, for it is about the data or the formula.
+
+    Where one side fits the model and the other cannot, that is a disagreement, and no error.
+    """
+    from validation.compare import SideError, compare
 
     options: dict[str, Any] = {} if seed is None else {"seed": seed}
     track.start(formula)
-    comparison = compare(formula, data, REML=reml, bayes=bayes, against=reference.against, progress=track, **options)
+    try:
+        comparison = compare(
+            formula, data, REML=reml, bayes=bayes, against=reference.against, progress=track, **options
+        )
+    except SideError as error:
+        kind = "bayes" if bayes else "likelihood"
+        comparison = could_not_compare(formula, formula, kind, error, reference.against)
     track.finish()
     finished(comparison)
     return [comparison]
+
+
+def record_works(
+    names: Sequence[str],
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    quick: bool = False,
+    progress: Any = None,
+    check_only: bool = False,
+) -> list[Path]:
+    """Record what live R gives for the cases with these names, the tutorial among them; all where none is named.
+
+    Parameters
+    ----------
+    names : sequence of str
+    directory : path, optional
+        The package's own references where not given.
+    quick : bool
+        Short chains: to try it out.
+    progress : callable, optional
+    check_only : bool
+        Only check the names.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    ValueError
+        A name that no case has.
+    """
+    from validation import tutorial
+    from validation.references.record import record
+    from validation.references.store import DIRECTORY
+
+    chosen = [work.name for work in choose(names)]
+    if check_only:
+        return []
+    folder = Path(directory) if directory is not None else DIRECTORY
+    others = [name for name in chosen if name != tutorial.NAME]
+    written = list(record(others, directory=folder, progress=progress, quick=quick)) if others else []
+    if tutorial.NAME in chosen:
+        folder.mkdir(parents=True, exist_ok=True)
+        written.append(tutorial.record(folder))
+    return written
 
 
 def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[str, list[Plot]]":
@@ -211,18 +269,28 @@ def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[
     return {}
 
 
-def could_not_compare(title: str, formula: str, kind: str, error: BaseException, side: str = "unknown") -> Comparison:
-    """A case that ended in an error, as an inconclusive comparison: the report must not pass over it."""
+def could_not_compare(
+    title: str, formula: str, kind: str, error: BaseException, against: Literal["live", "recorded"] = "live"
+) -> Comparison:
+    """Return a case that ended in an error as a comparison: the report must not pass over it.
+
+    It is inconclusive; but where one side fits the model and the other cannot, the sides disagree.
+    """
+    from validation.compare import SideError
+
+    one_sided = isinstance(error, SideError)
     message = " ".join(str(error).split()) or type(error).__name__
     check = Check(
         "run",
-        "The comparison could be made",
-        Verdict.INCONCLUSIVE,
-        f"{type(error).__name__}: {message}",
-        "A comparison that ends in an error shows neither agreement nor disagreement.",
+        "Both sides fit the model",
+        Verdict.DISAGREES if one_sided else Verdict.INCONCLUSIVE,
+        message if one_sided else f"{type(error).__name__}: {message}",
+        "A model that one side fits and the other cannot is a disagreement."
+        if one_sided
+        else "A comparison that ends in an error shows neither agreement nor disagreement.",
     )
-    nothing = Side("not reached", side)
-    return Comparison(title, formula, kind, nothing, Side("not reached", "python"), (check,), pd.DataFrame())
+    reference = Side(NOT_REACHED, "live-r" if against == "live" else "recorded-r")
+    return Comparison(title, formula, kind, reference, Side(NOT_REACHED, "python"), (check,), pd.DataFrame())
 
 
 def write_report(

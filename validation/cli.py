@@ -23,6 +23,7 @@ from rich.text import Text
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:
+    from validation.campaign import Reference
     from validation.comparison import Comparison
 
 __all__ = ["app", "exit_code", "main"]
@@ -47,12 +48,16 @@ class AgainstOption(StrEnum):
     recorded = "recorded"
 
 
-Cases = Annotated[list[str] | None, typer.Argument(help="Names of cases (see `mlmparity cases`); all when none is given.")]
+Cases = Annotated[
+    list[str] | None, typer.Argument(help="Names of cases (see `mlmparity cases`); all when none is given.")
+]
 AgainstArg = Annotated[
     AgainstOption,
     typer.Option(help="Live R, recorded references, or live R where there is one (auto)."),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the samplers; each case has its own when none is given.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Seed of the samplers; each case has its own when none is given.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and report.json.", metavar="DIR")]
 AllRows = Annotated[bool, typer.Option("--all", help="Print every row of the tables.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")]
@@ -73,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def exit_code(verdict: Verdict) -> int:
-    """The exit code of a verdict on a whole run."""
+    """Return the exit code of a verdict on a whole run."""
     if verdict.failed:
         return DISAGREES
     return INCONCLUSIVE if verdict is Verdict.INCONCLUSIVE else OK
@@ -94,7 +99,7 @@ def _guarded(function: Callable[..., int]) -> Callable[..., None]:
         except Exception as error:
             if debug:
                 _errors().print_exception(show_locals=False)
-            code = _explain(error, debug)
+            code = _explain(error, debug, kwargs.get("against"))
         raise typer.Exit(code)
 
     return command
@@ -119,7 +124,9 @@ def validate(
     if not bayes:
         kept = [case for case in chosen if case.kind != "bayes"]
         if not kept:
-            raise _usage("every case named is Bayesian, and --no-bayes leaves them out; name another, or drop --no-bayes")
+            raise _usage(
+                "every case named is Bayesian, and --no-bayes leaves them out; name another, or drop --no-bayes"
+            )
         chosen = kept
     _can_write(output)
     reference = resolve(against.value)
@@ -127,7 +134,7 @@ def validate(
     return _run(
         lambda track, show: run(chosen, reference, seed=seed, track=track, finished=show),
         len(chosen),
-        reference.reason,
+        reference,
         output,
         all_rows=all_rows,
         quiet=quiet,
@@ -143,7 +150,9 @@ def compare(
     bayes: Annotated[bool, typer.Option("--bayes/--no-bayes", help="stan_lmer instead of lmer.")] = False,
     factor: Annotated[
         list[str] | None,
-        typer.Option(help="A column to take as factor: COL, or COL=lev1,lev2 with its levels in order.", metavar="COL[=LEVELS]"),
+        typer.Option(
+            help="A column to take as factor: COL, or COL=lev1,lev2 with its levels in order.", metavar="COL[=LEVELS]"
+        ),
     ] = None,
     strings_as_factors: Annotated[
         bool, typer.Option("--strings-as-factors", help="Take every column of text as factor.")
@@ -169,7 +178,7 @@ def compare(
             formula, frame, reference, reml=reml, bayes=bayes, seed=seed, track=track, finished=show
         ),
         1,
-        reference.reason,
+        reference,
         output,
         all_rows=all_rows,
         quiet=quiet,
@@ -200,19 +209,18 @@ def record(
     debug: Debug = False,
 ) -> int:
     """Write down what live R gives, with its provenance, for machines without R."""
-    from validation.campaign import resolve
-    from validation.cases import select
+    from validation.campaign import record_works, resolve
     from validation.progress import tracker
-    from validation.references.record import record as write
 
-    chosen = select(list(cases or []) or None)
+    record_works(list(cases or []), check_only=True)
     resolve("live")
     with tracker(1, quiet=quiet, console=_errors()) as track:
-        track.start(f"recording {len(chosen)} {'case' if len(chosen) == 1 else 'cases'}")
-        write([case.name for case in chosen], directory=directory, progress=track, quick=quick)
+        track.start("Recording")
+        written = record_works(list(cases or []), directory=directory, quick=quick, progress=track)
         track.finish()
     if not quiet:
-        _output().print(f"Recorded: {', '.join(case.name for case in chosen)}.", markup=False, soft_wrap=True)
+        for path in written:
+            _output().print(str(path), markup=False, soft_wrap=True)
     return OK
 
 
@@ -254,7 +262,7 @@ def _options(
 def _run(
     work: "Callable[[Any, Callable[[Comparison], None]], list[Comparison]]",
     total: int,
-    reason: str | None,
+    reference: "Reference",
     output: Path,
     *,
     all_rows: bool,
@@ -267,6 +275,7 @@ def _run(
     from validation.report.wording import headline, overall, source_line
 
     out = _output()
+    reason, against = reference.reason, reference.against
     began = time.monotonic()
     console = _errors()
 
@@ -280,7 +289,7 @@ def _run(
     now = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     generated = f"{now}, in {seconds:.0f} s on {platform.system()} {platform.machine()}"
     page, data = write_report(
-        output, comparisons, reason=reason, generated=generated, extra_plots=pictures(comparisons)
+        output, comparisons, reason=reason, generated=generated, extra_plots=pictures(comparisons, against)
     )
     if not quiet:
         if len(comparisons) > 1:
@@ -292,7 +301,7 @@ def _run(
     return exit_code(verdict)
 
 
-def _say_reference(reference: Any, quiet: bool) -> None:
+def _say_reference(reference: "Reference", quiet: bool) -> None:
     if reference.against == "recorded" and not quiet:
         text = f"Comparing against recorded references, because {reference.reason}."
         _errors().print(Text(text), soft_wrap=True)
@@ -317,11 +326,11 @@ def _usage(text: str) -> Exception:
     return InputError(text)
 
 
-def _explain(error: Exception, debug: bool) -> int:
+def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
     """Print an error as one clean message; the exit code that it means."""
     from bridge.errors import RCrashError, RNotFoundError, RPackageError, Rpy2Error, RTimeoutError
-
     from validation.campaign import NoRError
+    from validation.compare import NoReferenceError
 
     ours = type(error).__module__.partition(".")[0] in ("bridge", "pyimpl", "validation")
     message = str(error).strip() or type(error).__name__
@@ -332,6 +341,8 @@ def _explain(error: Exception, debug: bool) -> int:
     _errors().print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
     if isinstance(error, (NoRError, RNotFoundError, Rpy2Error, RPackageError)):
         return NO_R
+    if isinstance(error, NoReferenceError):
+        return BAD_INPUT if against == AgainstOption.recorded else NO_R
     if isinstance(error, (RCrashError, RTimeoutError)) or not ours:
         return INCONCLUSIVE
     return BAD_INPUT
@@ -351,7 +362,7 @@ def _errors() -> Console:
 
 
 def _console(file: Any) -> Console:
-    """A console; where nobody's terminal says how wide it is (a log, a pipe), 100 columns."""
+    """Return a console; where nobody's terminal says how wide it is (a log, a pipe), 100 columns."""
     known = file.isatty() or os.environ.get("COLUMNS")
     return Console(file=file, width=None if known else 100, highlight=False, emoji=False)
 

@@ -27,7 +27,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     if not path.exists():
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else [])
+        near = difflib.get_close_matches(
+            path.name, [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
+        )
         hint = f" Is it {near[0]!r}?" if near else ""
         raise InputError(f"there is no file {str(path)!r}.{hint}")
     if path.is_dir():
@@ -42,7 +44,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
             names = [str(name) for name in header.iloc[0]]
             repeated = sorted({name for name in names if names.count(name) > 1})
             if repeated:
-                raise InputError(f"{str(path)!r} has more than one column {', '.join(map(repr, repeated))}; rename them")
+                raise InputError(
+                    f"{str(path)!r} has more than one column {', '.join(map(repr, repeated))}; rename them"
+                )
             data = pd.read_csv(path, sep=separator, keep_default_na=False, na_values=list(MISSING))
         else:
             raise InputError(f"{str(path)!r} is neither .csv, .tsv nor .parquet; save it as one of these")
@@ -51,7 +55,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise InputError(f"{str(path)!r} is empty") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{str(path)!r} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+        raise InputError(
+            f"{str(path)!r} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
     except (pd.errors.ParserError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -86,7 +92,7 @@ def parse_factor(text: str) -> tuple[str, list[str] | None]:
 
 
 def as_factors(data: pd.DataFrame, factors: Sequence[str] = (), strings: bool = False) -> pd.DataFrame:
-    """A copy of the data with columns turned into factors.
+    """Return a copy of the data with columns turned into factors.
 
     Parameters
     ----------
@@ -106,7 +112,7 @@ def as_factors(data: pd.DataFrame, factors: Sequence[str] = (), strings: bool = 
         name, levels = parse_factor(text)
         if name not in data.columns:
             near = difflib.get_close_matches(name, [str(column) for column in data.columns], n=3)
-            hint = f"; did you mean {", ".join(map(repr, near))}?" if near else "."
+            hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."
             raise InputError(
                 f"--factor names the column {name!r}, which the data do not have{hint} "
                 f"They have: {', '.join(map(str, data.columns))}"
@@ -138,7 +144,7 @@ def _factor(column: pd.Series, name: str, levels: list[str] | None) -> pd.Series
 
 
 def _label(value: object) -> str:
-    """A value as R's ``as.character`` writes it, for what a file can hold."""
+    """Return a value as R's ``as.character`` writes it, for what a file can hold."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, (bool, np.bool_)):

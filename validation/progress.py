@@ -15,6 +15,9 @@ __all__ = ["Reporter", "Tracker", "chain_fraction", "tracker"]
 #: What Stan prints while it samples: ``Chain 2: Iteration:  400 / 2000 [ 20%]  (Warmup)``.
 _STAN = re.compile(r"Chain\s+(\d+).*?Iteration:\s*(\d+)\s*/\s*(\d+)")
 
+#: What else Stan says about a chain: nothing that tells how far it is.
+_CHAIN_TALK = re.compile(r"Chain\s+\d+:(?!.*Iteration:).*")
+
 #: Seconds of silence after which a log hears that the work goes on.
 _HEARTBEAT = 20.0
 
@@ -42,20 +45,22 @@ class Tracker:
         self._chains: dict[int, float] = {}
 
     def start(self, title: str) -> None:
-        """The next piece begins."""
+        """Begin the next piece."""
         self.number += 1
         self._chains = {}
         self._begin(title)
 
     def finish(self) -> None:
-        """The piece is done."""
+        """End the piece."""
 
     def close(self) -> None:
         """No more pieces."""
 
     def __call__(self, message: str = "", fraction: float | None = None, **more: Any) -> None:
-        """A report from the work itself (see :class:`Reporter`); Stan's own lines become a fraction."""
+        """Take a report from the work itself (see :class:`Reporter`); Stan's own lines become a fraction."""
         text = " ".join(str(message).split())
+        if _CHAIN_TALK.fullmatch(text):
+            return
         stan = _STAN.search(text)
         if stan:
             chain, at, of = (int(part) for part in stan.groups())
@@ -184,7 +189,7 @@ class _Log(Tracker):
 
 @contextmanager
 def tracker(total: int, *, quiet: bool = False, console: Console | None = None) -> Iterator[Tracker]:
-    """A tracker fit for where the output goes, on standard error.
+    """Return a tracker fit for where the output goes, on standard error.
 
     Parameters
     ----------

@@ -59,7 +59,9 @@ def _summary_column(column: pd.Series, name: str) -> list[tuple[str, str]]:
     if pd.api.types.is_bool_dtype(column.dtype):
         counts = column.value_counts()
         entries = [("Mode", "logical")]
-        entries += [(label, str(counts[value])) for value, label in ((False, "FALSE"), (True, "TRUE")) if value in counts]
+        entries += [
+            (label, str(counts[value])) for value, label in ((False, "FALSE"), (True, "TRUE")) if value in counts
+        ]
         entries += [("NA's", str(missing))] if missing else []
         texts = format_chr([text for _, text in entries])
         return list(zip([label for label, _ in entries], texts, strict=True))
@@ -79,7 +81,9 @@ def _summary_column(column: pd.Series, name: str) -> list[tuple[str, str]]:
     if pd.api.types.is_string_dtype(column.dtype):
         texts = format_chr([str(len(column)), "character", "character"])
         return list(zip(("Length", "Class", "Mode"), texts, strict=True))
-    raise TypeError(f"column {name!r} has type {column.dtype}; numbers, booleans, text and categories can be summarised")
+    raise TypeError(
+        f"column {name!r} has type {column.dtype}; numbers, booleans, text and categories can be summarised"
+    )
 
 
 def _summary_factor(column: pd.Series, missing: int) -> list[tuple[str, str]]:
@@ -116,7 +120,13 @@ def r_str(data: pd.DataFrame, width: int = 80) -> str:
     head = f"'data.frame':\t{len(data)} obs. of  {count} variable{'' if count == 1 else 's'}{end}"
     names = format_chr([str(name) for name in data.columns])
     return "\n".join(
-        [head, *(f" $ {name}:{_str_column(data[column], str(column), width)}" for name, column in zip(names, data.columns, strict=True))]
+        [
+            head,
+            *(
+                f" $ {name}:{_str_column(data[column], str(column), width)}"
+                for name, column in zip(names, data.columns, strict=True)
+            ),
+        ]
     )
 
 

@@ -6,6 +6,7 @@ the two, and both against what the tutorial's page printed.
 """
 
 import json
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata, resources
@@ -85,7 +86,7 @@ class Tutorial:
         return cls(numbers, {str(name): str(text) for name, text in columns["texts"].items()})
 
     def to_columns(self) -> dict[str, Any]:
-        """The same as plain data; missing values are None."""
+        """Return the same as plain data; missing values are None."""
         columns: dict[str, Any] = {key: self.numbers[key].tolist() for key in _KEYS}
         columns["value"] = [None if np.isnan(value) else value for value in self.numbers["value"].tolist()]
         return {**columns, "texts": dict(self.texts)}
@@ -98,7 +99,9 @@ class _Collector:
         self.rows: list[tuple[str, str, str, str, float]] = []
         self.texts: dict[str, str] = {}
 
-    def keep(self, quantity: str, group: str, values: Mapping[Any, Any] | pd.Series, *, term: str = "", by: str = "term") -> None:
+    def keep(
+        self, quantity: str, group: str, values: Mapping[Any, Any] | pd.Series, *, term: str = "", by: str = "term"
+    ) -> None:
         """Keep several numbers; their labels are terms or levels."""
         for label, value in values.items():
             where = (str(label), "") if by == "term" else (term, str(label))
@@ -234,7 +237,7 @@ ESTIMATES = {
 
 
 def pooling_lines(GCSE: pd.DataFrame, model: Any, schools: Sequence[str] = EIGHT_SCHOOLS) -> pd.DataFrame:
-    """The three lines of each school, for a varying-intercept or a varying-slope model.
+    """Return the three lines of each school, for a varying-intercept or a varying-slope model.
 
     Parameters
     ----------
@@ -254,7 +257,9 @@ def pooling_lines(GCSE: pd.DataFrame, model: Any, schools: Sequence[str] = EIGHT
         own = own_regressions(GCSE, schools)
     else:
         separate = no_pooling(GCSE)
-        own = pd.DataFrame({"intercept": separate.reindex([f"school{s}" for s in schools]).to_numpy()}, index=list(schools))
+        own = pd.DataFrame(
+            {"intercept": separate.reindex([f"school{s}" for s in schools]).to_numpy()}, index=list(schools)
+        )
         own["slope"] = separate.iloc[-1]
     rows = []
     for school in schools:
@@ -263,7 +268,8 @@ def pooling_lines(GCSE: pd.DataFrame, model: Any, schools: Sequence[str] = EIGHT
             ("no pooling", own.loc[school]),
             ("partial pooling", partial.loc[school]),
         ):
-            rows.append((school, estimate, float(line.iloc[0]), float(line.iloc[1])))
+            intercept, slope = line.to_numpy(dtype=float).tolist()
+            rows.append((school, estimate, intercept, slope))
     lines = pd.DataFrame(rows, columns=["school", "estimate", "intercept", "slope"])
     order = [level for level in GCSE["school"].cat.categories if level in set(schools)]
     lines["school"] = pd.Categorical(lines["school"], categories=order)
@@ -298,7 +304,15 @@ def plot_schools(GCSE: pd.DataFrame, model: Any, schools: Sequence[str] = EIGHT_
     return (
         p9.ggplot()
         + p9.geom_jitter(
-            points, p9.aes("x", "course"), color="#1b1e24", width=0.07, height=0, size=1.3, alpha=0.45, stroke=0, random_state=seed
+            points,
+            p9.aes("x", "course"),
+            color="#1b1e24",
+            width=0.07,
+            height=0,
+            size=1.3,
+            alpha=0.45,
+            stroke=0,
+            random_state=seed,
         )
         + p9.geom_abline(
             lines,
@@ -324,7 +338,7 @@ def plot_schools(GCSE: pd.DataFrame, model: Any, schools: Sequence[str] = EIGHT_
 
 
 def pictures(against: str = "live") -> "list[Plot]":
-    """The tutorial's plots for the report: the eight schools under Model 2 and under Model 3."""
+    """Return the tutorial's plots for the report: the eight schools under Model 2 and under Model 3."""
     import plotnine as p9
 
     from validation.report.plots import INK, RULE, Plot, inline_svg, style
@@ -352,7 +366,9 @@ def pictures(against: str = "live") -> "list[Plot]":
         with style():
             figure = (plot_schools(GCSE, models[name]) + page).draw()
             svg = inline_svg(figure, f"tutorial/{name}")
-        title = f"Eight schools, Model {name[1]}: complete pooling (solid), no pooling (dashed), partial pooling (dotted)"
+        title = (
+            f"Eight schools, Model {name[1]}: complete pooling (solid), no pooling (dashed), partial pooling (dotted)"
+        )
         described = "; ".join(
             f"school {school}: "
             + ", ".join(f"{row.estimate} {row.intercept:.1f} + {row.slope:.1f} for girls" for row in part.itertuples())
@@ -383,7 +399,9 @@ def sections_1_2(Gcsemv: pd.DataFrame) -> Tutorial:
         score = Gcsemv[exam]
         found.keep("count", "missing", {exam: score.isna().sum()})
         quantiles = quantile7(score.dropna().to_numpy())
-        found.keep("description", exam, dict(zip(("Min.", "1st Qu.", "Median", "3rd Qu.", "Max."), quantiles, strict=True)))
+        found.keep(
+            "description", exam, dict(zip(("Min.", "1st Qu.", "Median", "3rd Qu.", "Max."), quantiles, strict=True))
+        )
         found.keep("description", exam, {"Mean": score.mean(), "sd": score.std(ddof=1)})
     for factor in ("school", "student", "gender"):
         counts = Gcsemv[factor].value_counts(sort=False).reindex(Gcsemv[factor].cat.categories)
@@ -413,11 +431,10 @@ def sections_1_2(Gcsemv: pd.DataFrame) -> Tutorial:
         lines = partial_pooling(models[name])
         found.keep("partial pooling", name, lines.iloc[:, 0], term="intercept", by="level")
         found.keep("partial pooling", name, lines.iloc[:, 1], term="slope", by="level")
-    for column, values in shrinkage(GCSE, models["M2"]).items():
-        found.keep("shrinkage", "M2", values, term=str(column), by="level")
-    for school, line in own_regressions(GCSE).iterrows():
-        found.keep("no pooling", "M3", {school: line["intercept"]}, term="intercept", by="level")
-        found.keep("no pooling", "M3", {school: line["slope"]}, term="slope", by="level")
+    for measure, values in shrinkage(GCSE, models["M2"]).items():
+        found.keep("shrinkage", "M2", values, term=str(measure), by="level")
+    for coefficient, values in own_regressions(GCSE).items():
+        found.keep("no pooling", "M3", values, term=str(coefficient), by="level")
     return found.result()
 
 
@@ -472,19 +489,20 @@ def printed_numbers() -> pd.DataFrame:
 
 
 def live_reference() -> tuple[Tutorial, Side]:
-    """The same sections run by R, now."""
+    """Return the same sections run by R, now."""
+    from bridge.provenance import r_versions
+
     from bridge import session
 
     reply = session.default().call("tutorial_sections_1_2")
-    from validation.references.provenance import provenance, r_versions
-
     versions = r_versions()
-    label = f"lme4 {versions['lme4']} on R {versions['R']}, live" if {"lme4", "R"} <= versions.keys() else "lme4, live"
-    return Tutorial.from_columns(reply.value), Side(label, "live-r", provenance(script="tutorial_sections_1_2.R"))
+    label = f"lme4 {versions['packages']['lme4']} on R {versions['R']}, live"
+    made_with = {**versions, "script": "tutorial_sections_1_2.R", "platform of Python": platform.platform()}
+    return Tutorial.from_columns(reply.value), Side(label, "live-r", made_with)
 
 
 def recorded_reference(folder: Any = None) -> tuple[Tutorial, Side]:
-    """The same sections as R ran them when they were recorded.
+    """Return the same sections as R ran them when they were recorded.
 
     Raises
     ------
@@ -571,21 +589,31 @@ def judge(reference: Tutorial, mine: Tutorial, reference_side: Side, candidate_s
     numbers = _compare_numbers(reference, mine)
     texts = _compare_texts(reference, mine)
     page = [*_compare_printed(mine, "printed"), *_compare_printed(reference, "printed, R")]
-    tables = {"numbers": numbers, "texts": texts, "page": page}
-    words = {
-        "numbers": ("Every number that the sections compute", "numbers agree with R's", "counts exactly, linear regressions to 1e-10, estimates of lme4's default optimizer to 1e-4"),
-        "texts": ("Everything that is printed", "lines are R's, character for character", "printed output is what readers compare"),
-        "page": ("The numbers on the tutorial's page", "numbers round to what the page prints, from either side", "the page is the tutorial's own record"),
-    }  # fmt: skip
-    checks = []
-    for name, rows in tables.items():
-        title, counted, rule = words[name]
-        bad = [row for row in rows if Verdict(row["verdict"]).failed]
-        total = len(rows) if name != "texts" else sum(int(row["reference"]) for row in rows if row["reference"] == row["reference"])
-        good = len(rows) - len(bad) if name != "texts" else sum(int(row["candidate"]) for row in rows if row["candidate"] == row["candidate"])
-        summary = f"{good:,} of {total:,} {counted}" + (f"; not {_some(bad)}" if bad else "")
-        verdict = Verdict.INCONCLUSIVE if not rows else Verdict.DISAGREES if bad else Verdict.AGREES
-        checks.append(Check(name, title, verdict, summary, rule))
+    lines = sum(int(np.nan_to_num(row["reference"])) for row in texts)
+    same = sum(int(np.nan_to_num(row["candidate"])) for row in texts)
+    checks = [
+        _check(
+            "numbers",
+            "Every number that the sections compute",
+            numbers,
+            f"{_good(numbers):,} of {len(numbers):,} numbers agree with R's",
+            "counts exactly, linear regressions to 1e-10, estimates of lme4's default optimizer to 1e-4",
+        ),
+        _check(
+            "texts",
+            "Everything that is printed",
+            texts,
+            f"{same:,} of {lines:,} lines are R's, character for character",
+            "printed output is what readers compare",
+        ),
+        _check(
+            "page",
+            "The numbers on the tutorial's page",
+            page,
+            f"{_good(page):,} of {len(page):,} numbers round to what the page prints, from either side",
+            "the page is the tutorial's own record",
+        ),
+    ]
     table = pd.DataFrame([*numbers, *texts, *page], columns=list(TABLE_COLUMNS))
     printed = {
         side: "\n".join(f"> {name}\n{text}" for name, text in run.texts.items())
@@ -596,12 +624,24 @@ def judge(reference: Tutorial, mine: Tutorial, reference_side: Side, candidate_s
     )
 
 
+def _good(rows: Sequence[Mapping[str, Any]]) -> int:
+    return sum(not row["verdict"].failed for row in rows)
+
+
+def _check(name: str, title: str, rows: Sequence[Mapping[str, Any]], summary: str, rule: str) -> Check:
+    bad = [row for row in rows if row["verdict"].failed]
+    verdict = Verdict.INCONCLUSIVE if not rows else Verdict.DISAGREES if bad else Verdict.AGREES
+    return Check(name, title, verdict, summary + (f"; not {_some(bad)}" if bad else ""), rule)
+
+
 def _some(rows: Sequence[Mapping[str, Any]]) -> str:
     shown = [" ".join(str(row[k]) for k in ("quantity", "group", "term", "level") if row[k]) for row in rows[:3]]
     return ", ".join(shown) + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")
 
 
-def _row(check: str, key: Sequence[str], reference: float, candidate: float, rule: _Rule, scale: float) -> dict[str, Any]:
+def _row(
+    check: str, key: Sequence[str], reference: float, candidate: float, rule: _Rule, scale: float
+) -> dict[str, Any]:
     quantity, group, term, level = key
     difference = candidate - reference
     missing = np.isnan(reference) != np.isnan(candidate)
@@ -635,34 +675,33 @@ def _digits(x: float, c: float) -> float:
     return 15.0 if error == 0 else float(np.clip(-np.log10(error), 0.0, 15.0))
 
 
-def _indexed(run: Tutorial) -> pd.Series:
-    numbers = run.numbers.set_index(_KEYS)["value"]
-    repeated = numbers.index[numbers.index.duplicated()]
-    if len(repeated):
-        raise ValueError(f"the tutorial labels {repeated[0]} more than once")
-    return numbers
+def _indexed(run: Tutorial) -> dict[tuple[str, ...], float]:
+    keys = [tuple(key) for key in run.numbers[_KEYS].to_numpy(dtype=str).tolist()]
+    found = dict(zip(keys, run.numbers["value"].tolist(), strict=True))
+    if len(found) < len(keys):
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the tutorial labels {repeated} more than once")
+    return found
 
 
 def _compare_numbers(reference: Tutorial, mine: Tutorial) -> list[dict[str, Any]]:
     a, b = _indexed(reference), _indexed(mine)
+    typical = {
+        quantity: float(np.nanmedian(np.abs(part.to_numpy(dtype=float))))
+        for quantity, part in reference.numbers.groupby("quantity")["value"]
+    }
     rows = []
-    for key in a.index.union(b.index, sort=False):
-        there = (key in a.index, key in b.index)
-        x, y = (float(side[key]) if has else np.nan for side, has in zip((a, b), there, strict=True))
+    for key in dict.fromkeys([*a, *b]):
+        x, y = a.get(key, np.nan), b.get(key, np.nan)
         rule = _EXACT if key[2] in ("df.resid", "students used") else _RULES.get(key[0], _OPTIMUM)
         # A number near 0 is compared on the scale of its kind: a BLUP of 0.001 among BLUPs of 9.
-        kind = a[a.index.get_level_values("quantity") == key[0]]
-        scale = 1.0 if rule is _EXACT else max(abs(x), _typical(kind) if key[3] else 0.0)
+        scale = 1.0 if rule is _EXACT else max(abs(x), typical.get(key[0], 0.0) if key[3] else 0.0)
         row = _row("numbers", key, x, y, rule, scale)
-        if not all(there):
+        if key not in a or key not in b:
             row["verdict"] = Verdict.MISSING
-            row["reason"] = "Python has no such number" if there[0] else "R has no such number"
+            row["reason"] = "Python has no such number" if key in a else "R has no such number"
         rows.append(row)
     return rows
-
-
-def _typical(values: pd.Series) -> float:
-    return float(np.nanmedian(np.abs(values.to_numpy(dtype=float)))) if len(values) else 0.0
 
 
 def _compare_texts(reference: Tutorial, mine: Tutorial) -> list[dict[str, Any]]:
@@ -683,18 +722,22 @@ def _compare_texts(reference: Tutorial, mine: Tutorial) -> list[dict[str, Any]]:
 def _compare_printed(run: Tutorial, quantity: str) -> list[dict[str, Any]]:
     found = _indexed(run)
     rows = []
-    for entry in printed_numbers().itertuples():
-        key = (entry.quantity, entry.group, entry.term, entry.level)
-        label = (quantity, entry.group, f"{entry.quantity} {entry.term}".strip(), entry.level)
-        rule = _Rule(_PRINTED.tolerance, _PRINTED.unit, f"{_PRINTED.reason} ({entry.where}: {entry.printed})")
-        value = float(found[key]) if key in found.index else np.nan
-        if entry.printed == "NA":
+    entries = printed_numbers()
+    for cells in entries.to_numpy(dtype=str).tolist():
+        entry = dict(zip(entries.columns, cells, strict=True))
+        key = (entry["quantity"], entry["group"], entry["term"], entry["level"])
+        label = (quantity, entry["group"], f"{entry['quantity']} {entry['term']}".strip(), entry["level"])
+        shown = entry["printed"]
+        where = f"{entry['where']}: {shown}"
+        rule = _Rule(_PRINTED.tolerance, _PRINTED.unit, f"{_PRINTED.reason} ({where})")
+        value = found.get(key, np.nan)
+        if shown == "NA":
             row = _row("page", label, np.nan, value, rule, 1.0)
-            row["verdict"] = Verdict.AGREES if key in found.index and np.isnan(value) else Verdict.DISAGREES
+            row["verdict"] = Verdict.AGREES if key in found and np.isnan(value) else Verdict.DISAGREES
         else:
-            decimals = len(entry.printed.partition(".")[2])
-            row = _row("page", label, float(entry.printed), value, rule, 10.0**-decimals)
-        if key not in found.index:
-            row["verdict"], row["reason"] = Verdict.MISSING, f"not computed ({entry.where}: {entry.printed})"
+            decimals = len(shown.partition(".")[2])
+            row = _row("page", label, float(shown), value, rule, 10.0**-decimals)
+        if key not in found:
+            row["verdict"], row["reason"] = Verdict.MISSING, f"not computed ({where})"
         rows.append(row)
     return rows

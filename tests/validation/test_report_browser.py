@@ -6,7 +6,6 @@ from playwright import sync_api as playwright
 from tests.validation import comparisons as made
 from validation.report.html import render_page
 
-
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -30,7 +29,9 @@ def visit(browser, tmp_path):
         file.write_text(render_page(comparisons), encoding="utf-8")
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
         page = context.new_page()
-        page.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("dialog", lambda dialog: (troubles.append("dialog"), dialog.dismiss()))
         page.on(

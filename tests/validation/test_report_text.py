@@ -13,6 +13,7 @@ from validation.report.wording import (
     main_rows,
     overall,
     row_label,
+    rows_of,
     shorten,
     source_line,
     summary_line,
@@ -58,7 +59,7 @@ def test_short_by_default_and_every_row_on_request():
     assert "Not shown: 30 more rows (30 agree)." in short
     assert short.count("ranef") == 0
     assert long.count("ranef school") == 30
-    for row in checked_table(comparison).itertuples():
+    for row in rows_of(checked_table(comparison)):
         assert row_label(row) in " ".join(long.split())
 
 
@@ -120,7 +121,9 @@ def test_headline_and_source_say_which_it_was():
     assert headline([]) == "Nothing was compared"
     assert source_line([live]) == "Compared against live R: lme4 1.1-31 on R 4.2.2."
     line = source_line([recorded], "R was not found on this computer.")
-    assert line.startswith("Compared against recorded references, not live R, because R was not found on this computer:")
+    assert line.startswith(
+        "Compared against recorded references, not live R, because R was not found on this computer:"
+    )
     assert "partly" in source_line([live, recorded])
     assert summary_line([live]) == "1 comparison (1 agree): 3 checks, 20 numbers compared."
 

@@ -1,7 +1,7 @@
 """The report as one self-contained HTML page: no request leaves it, scripts and styles are inline.
 
-Everything that comes from data is escaped by jinja2 (autoescape is on for every template); what goes into inline JSON is
-escaped for its place inside ``<script>``. The page works without JavaScript, which only adds sorting and filtering.
+Everything that comes from data is escaped by jinja2 (autoescape is on for every template); what goes into inline JSON
+is escaped for its place inside ``<script>``. The page works without JavaScript, which only adds sorting and filtering.
 """
 
 import json
@@ -20,16 +20,17 @@ from validation.report.plots import Plot, plots
 from validation.report.wording import (
     VERDICT_SYMBOLS,
     VERDICT_WORDS,
+    Row,
     cell,
     checked_table,
     counts,
     failed_rows,
     format_number,
     headline,
-    label_parts,
     main_rows,
     overall,
     quantity_words,
+    rows_of,
     side_names,
     source_line,
     summary_line,
@@ -50,7 +51,7 @@ def render_page(
     generated: str | None = None,
     extra_plots: Mapping[str, Sequence[Plot]] | None = None,
 ) -> str:
-    """The comparisons as one HTML page.
+    """Return the comparisons as one HTML page.
 
     Parameters
     ----------
@@ -65,14 +66,18 @@ def render_page(
     """
     extra = extra_plots or {}
     verdict = overall(comparison.verdict for comparison in comparisons)
-    return environment().get_template("page.html.j2").render(
-        source=source_line(comparisons, reason),
-        headline=headline(comparisons),
-        summary=summary_line(comparisons),
-        verdict=_badge(verdict),
-        views=[view(c, number, extra.get(c.title, ())) for number, c in enumerate(comparisons, start=1)],
-        version=package_version(),
-        generated=generated,
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            source=source_line(comparisons, reason),
+            headline=headline(comparisons),
+            summary=summary_line(comparisons),
+            verdict=_badge(verdict),
+            views=[view(c, number, extra.get(c.title, ())) for number, c in enumerate(comparisons, start=1)],
+            version=package_version(),
+            generated=generated,
+        )
     )
 
 
@@ -83,7 +88,7 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
     main = main_rows(table)
     first = failed.index.append(main.index.difference(failed.index, sort=False))
     ordered = table.loc[first.append(table.index.difference(first, sort=False))]
-    rows = [_row(row) for row in ordered.itertuples()]
+    rows = [_row(row) for row in rows_of(ordered)]
     return {
         "anchor": f"comparison-{number}",
         "number": number,
@@ -109,7 +114,7 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "data": _inline_json(_packed(ordered)),
         "plots": [
             {"name": p.name, "title": p.title, "alt": p.alt, "svg": _placed(p, f"p{number}-{i}")}
-            for i, p in enumerate([*plots(comparison), *extra])
+            for i, p in enumerate([*extra, *plots(comparison)])
         ],
         "printed": _printed(comparison),
         "provenance": [(name, _provenance(side)) for name, side in _sides(comparison)],
@@ -131,21 +136,21 @@ def environment() -> Environment:
 
 @cache
 def _raw(name: str) -> Markup:
-    """A style sheet or script of ours, as it is."""
+    """Return a style sheet or script of ours, as it is."""
     loader = PackageLoader("validation.report", "templates")
-    source, _, _ = loader.get_source(Environment(), name)  # noqa: S701
-    return Markup(source)  # noqa: S704
+    source, _, _ = loader.get_source(Environment(), name)
+    return Markup(source)
 
 
 def _badge(verdict: Verdict) -> dict[str, str]:
     return {"name": str(verdict), "word": VERDICT_WORDS[verdict], "symbol": VERDICT_SYMBOLS[verdict]}
 
 
-def _row(row: Any) -> dict[str, Any]:
+def _row(row: Row) -> dict[str, Any]:
     return {
         "verdict": _badge(row.verdict),
         "quantity": quantity_words(row.quantity),
-        "place": label_parts(row.group, row.term, row.term2, row.level),
+        "place": row.place,
         "reference": format_number(row.reference),
         "candidate": format_number(row.candidate),
         "difference": format_number(row.difference, 2),
@@ -157,20 +162,28 @@ def _row(row: Any) -> dict[str, Any]:
 
 
 def _packed(table: pd.DataFrame) -> dict[str, Any]:
-    """The table for the page's script: texts that repeat are stored once, numbers as precisely as they are shown."""
+    """Return the table for the page's script: repeated texts once, numbers as precisely as they are shown."""
     packed: dict[str, Any] = {"n": len(table)}
+    rows = rows_of(table)
     texts = {
         "quantity": [quantity_words(quantity) for quantity in table["quantity"]],
-        "place": [label_parts(r.group, r.term, r.term2, r.level) for r in table.itertuples()],
+        "place": [row.place for row in rows],
         "reason": list(table["reason"]),
-        "limit": [tolerance_text(r.tolerance, r.unit) for r in table.itertuples()],
+        "limit": [tolerance_text(row.tolerance, row.unit) for row in rows],
         "verdict": [str(verdict) for verdict in table["verdict"]],
     }
     for name, values in texts.items():
         codes, uniques = pd.factorize(np.array(values, dtype=object))
         packed[name] = codes.tolist()
         packed[f"{name}_texts"] = [str(text) for text in uniques]
-    for name, digits in (("reference", 12), ("candidate", 12), ("difference", 4), ("digits", 4), ("scaled", 4), ("tolerance", 4)):
+    for name, digits in (
+        ("reference", 12),
+        ("candidate", 12),
+        ("difference", 4),
+        ("digits", 4),
+        ("scaled", 4),
+        ("tolerance", 4),
+    ):
         packed[name] = [plain(float(f"{value:.{digits}g}")) for value in table[name].tolist()]
     packed["words"] = {str(verdict): [VERDICT_SYMBOLS[verdict], VERDICT_WORDS[verdict]] for verdict in Verdict}
     return packed
@@ -180,17 +193,17 @@ def _inline_json(data: Any) -> Markup:
     """JSON that is safe inside ``<script>``: no character in it can end the element or start a comment."""
     text = json.dumps(data, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     escaped = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return Markup(escaped)  # noqa: S704
+    return Markup(escaped)
 
 
 def _placed(plot: Plot, prefix: str) -> Markup:
-    """The SVG with ids of its own on this page, and its description for those who do not see it."""
+    """Return the SVG with ids of its own on this page, and its description for those who do not see it."""
     import re
 
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", plot.svg)
     described = Markup(' role="img" aria-label="{}">').format(plot.alt)
     opening, rest = svg.split(">", 1)
-    return Markup(opening) + described + Markup(rest)  # noqa: S704
+    return Markup(opening) + described + Markup(rest)
 
 
 def _least_digits(rows: pd.DataFrame) -> str:

@@ -40,7 +40,7 @@ SCHEMA_VERSION = 1
 
 
 def dumps(comparisons: Sequence[Comparison], *, reason: str | None = None, indent: int | None = None) -> str:
-    """The comparisons as JSON text (strict: no ``NaN`` or ``Infinity`` literals).
+    """Return the comparisons as JSON text (strict: no ``NaN`` or ``Infinity`` literals).
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def dumps(comparisons: Sequence[Comparison], *, reason: str | None = None, inden
 
 
 def as_data(comparisons: Sequence[Comparison], *, reason: str | None = None) -> dict[str, Any]:
-    """The same as :func:`dumps`, before it becomes text: dicts, lists, strings and finite numbers only."""
+    """Return the same as :func:`dumps`, before it becomes text: dicts, lists, strings and finite numbers only."""
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,

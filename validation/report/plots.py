@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from validation.report.wording import (
     label_parts,
     main_rows,
     quantity_words,
+    rows_of,
     shorten,
     side_names,
 )
@@ -110,7 +111,6 @@ def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             ax.locator_params(axis="x", nbins=6)
             ax.set_title(shorten(label, 70), loc="left", fontsize=8.5, pad=3)
             ax.spines["left"].set_visible(False)
-        figure.get_layout_engine().set(h_pad=0.05)  # type: ignore[union-attr]
         svg = _svg(figure, comparison, "estimates")
     what = "posterior means with central 95% intervals" if comparison.kind == "bayes" else "estimates ± 1.96 SE"
     described = "; ".join(
@@ -245,55 +245,52 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
 
 
 def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
-    """Digits of agreement: quantity by parameter; every cell carries its number."""
-    rows = main_rows(table)
-    rows = rows[rows["digits"].notna() & (rows["digits"].abs() != np.inf)]
-    if not len(rows):
+    """Digits of agreement of each quantity: the least, the median and the most; every cell carries its number.
+
+    Counts and labels are left out: they are equal or not.
+    """
+    found: dict[str, list[float]] = {}
+    failed: set[str] = set()
+    for row in rows_of(table):
+        if row.tolerance == 0 or row.unit == "exact":
+            continue
+        name = quantity_words(row.quantity)
+        if np.isfinite(row.digits):
+            found.setdefault(name, []).append(row.digits)
+            if row.verdict.failed:
+                failed.add(name)
+    if not found:
         return None
-    place = [
-        shorten(label_parts(row.group, row.term, row.term2, "") or quantity_words(row.quantity), 42)
-        for row in rows.itertuples()
-    ]
-    rows = rows.assign(place=place, failed=[verdict.failed for verdict in rows["verdict"]])
-    # The least of all digits stands for a cell with several numbers, and one failure marks it.
-    cells = rows.groupby(["place", "quantity"], sort=False).agg(digits=("digits", "min"), failed=("failed", "any"))
-    alone = [p for p in dict.fromkeys(place) if len(cells.loc[p]) == 1 and p in set(rows["quantity"].map(quantity_words))]
-    grid = cells.drop(index=alone, level=0).reset_index()
-    single = cells.loc[alone].reset_index().assign(quantity="whole model") if alone else None
-    both = pd.concat([grid, single]) if single is not None else grid
-    places = list(dict.fromkeys(both["place"]))[:_MOST_CELLS]
-    quantities = list(dict.fromkeys(both["quantity"]))
+    names = sorted(found, key=lambda name: min(found[name]))
+    shown, left_out = names[:_MOST_CELLS], names[_MOST_CELLS:]
+    headings = ("least", "median", "most")
     with style():
-        figure = _figure(height=0.75 + 0.26 * len(places))
+        figure = _figure(height=0.55 + 0.25 * len(shown))
         ax = figure.subplots()
         from matplotlib.patches import Rectangle
 
-        for entry in both.itertuples():
-            if entry.place not in places:
-                continue
-            x, y = quantities.index(entry.quantity), places.index(entry.place)
-            strength = float(np.clip(entry.digits / 15.0, 0.03, 1.0))
-            ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=_REFERENCE, alpha=0.55 * strength))
-            text = f"{entry.digits:.1f}" + (" ✗" if entry.failed else "")
-            ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=INK, weight="bold" if entry.failed else None)
-        ax.set_xlim(-0.5, len(quantities) - 0.5)
-        ax.set_ylim(len(places) - 0.5, -0.5)
-        ax.set_xticks(range(len(quantities)), [shorten(name, 16) for name in quantities], fontsize=7.5)
+        for y, name in enumerate(shown):
+            digits = found[name]
+            for x, value in enumerate((min(digits), float(np.median(digits)), max(digits))):
+                strength = min(max(value / 15.0, 0.03), 1.0)
+                ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=_REFERENCE, alpha=0.55 * strength))
+                bad = x == 0 and name in failed
+                text, weight = (f"{value:.1f} ✗", "bold") if bad else (f"{value:.1f}", "normal")
+                ax.text(x, y, text, ha="center", va="center", fontsize=8, color=INK, weight=weight)
+        ax.set_xlim(-0.5, len(headings) - 0.5)
+        ax.set_ylim(len(shown) - 0.5, -0.5)
+        ax.set_xticks(range(len(headings)), headings, fontsize=8)
         ax.xaxis.tick_top()
-        if len(quantities) > 6:
-            ax.tick_params(axis="x", labelrotation=35)
-        ax.set_yticks(range(len(places)), places, fontsize=7.5)
+        labels = [f"{shorten(name, 34)} ({len(found[name]):,})" for name in shown]
+        ax.set_yticks(range(len(shown)), labels, fontsize=8)
         ax.tick_params(length=0)
         for spine in ax.spines.values():
             spine.set_visible(False)
         svg = _svg(figure, comparison, "digits")
-    least = both.loc[both["digits"].idxmin()]
-    title = "Digits of agreement (✗: outside its tolerance)"
-    alt = (
-        f"{title}. From {format_number(both['digits'].min(), 3)} ({least['quantity']}, {least['place']}) "
-        f"to {format_number(both['digits'].max(), 3)} digits."
-    )
-    return Plot("digits", title, alt, svg)
+    more = f" ({len(left_out)} more quantities are in the table)" if left_out else ""
+    title = f"Digits of agreement, with how many numbers there are (✗: some are outside their tolerance){more}"
+    described = "; ".join(f"{name}: from {min(found[name]):.1f} to {max(found[name]):.1f}" for name in shown)
+    return Plot("digits", title, f"{title}. {described}.", svg)
 
 
 def _intervals(table: pd.DataFrame) -> list[tuple[str, list[tuple[float, float, float]]]]:
@@ -304,7 +301,7 @@ def _intervals(table: pd.DataFrame) -> list[tuple[str, list[tuple[float, float, 
         quantity: part.drop_duplicates(keys).set_index(keys)[["reference", "candidate"]]
         for quantity, part in rows.groupby("quantity", sort=False)
     }
-    found = []
+    found: list[tuple[str, list[tuple[float, float, float]]]] = []
     if "fixef" in wide and "se" in wide:
         middle, half = wide["fixef"], 1.959964 * wide["se"].reindex(wide["fixef"].index)
         bounds = (middle, middle - half, middle + half)
@@ -313,10 +310,13 @@ def _intervals(table: pd.DataFrame) -> list[tuple[str, list[tuple[float, float, 
         bounds = (middle, wide["post-q2.5"].reindex(middle.index), wide["post-q97.5"].reindex(middle.index))
     else:
         return []
-    for key in middle.index:
-        sides = [tuple(float(part.loc[key, side]) for part in bounds) for side in ("reference", "candidate")]
-        if np.isfinite(sides).all():
-            found.append((label_parts(key[0], key[1], key[2], ""), [(s[0], s[1], s[2]) for s in sides]))
+    sides = [
+        np.column_stack([part[side].to_numpy(dtype=float) for part in bounds]) for side in ("reference", "candidate")
+    ]
+    for number, (group, term, term2) in enumerate(middle.index.tolist()):
+        both = [(float(a), float(b), float(c)) for a, b, c in (side[number] for side in sides)]
+        if np.isfinite(both).all():
+            found.append((label_parts(group, term, term2, ""), both))
     return found
 
 
@@ -359,7 +359,7 @@ def _step(ax: "Axes", draws: np.ndarray, edges: np.ndarray, colour: str, line: A
 
 @contextmanager
 def style() -> "Iterator[None]":
-    """Settings under which a figure is drawn for the page; matplotlib's own are restored afterwards."""
+    """Set how a figure is drawn for the page; matplotlib's own are restored afterwards."""
     import matplotlib as mpl
 
     settings: dict[str, Any] = {
@@ -383,7 +383,7 @@ def style() -> "Iterator[None]":
         "ytick.labelsize": 7.5,
         "path.simplify": True,
     }
-    with mpl.rc_context(settings), warnings.catch_warnings():
+    with mpl.rc_context(cast(Any, settings)), warnings.catch_warnings():
         # Only the layout uses matplotlib's font; the browser draws the glyphs.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         yield
@@ -395,7 +395,6 @@ def _figure(height: float) -> "Figure":
     return Figure(figsize=(4.9, height), layout="constrained", facecolor="none")
 
 
-
 def _svg(figure: "Figure", comparison: Comparison, name: str) -> str:
     for ax in figure.axes:
         ax.set_facecolor("none")
@@ -403,7 +402,7 @@ def _svg(figure: "Figure", comparison: Comparison, name: str) -> str:
 
 
 def inline_svg(figure: "Figure", salt: str) -> str:
-    """The figure as one ``<svg>`` element for a page: no prolog, no metadata, the page's colours and type.
+    """Return the figure as one ``<svg>`` element for a page: no prolog, no metadata, the page's colours and type.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ from validation.report.wording import (
     format_number,
     main_rows,
     row_label,
+    rows_of,
     shorten,
     side_names,
     tolerance_text,
@@ -51,12 +52,12 @@ _NARROW = 66  # below this many columns the table becomes a list
 
 
 def verdict_text(verdict: Verdict) -> Text:
-    """A verdict as coloured word."""
+    """Return a verdict as coloured word."""
     return Text(VERDICT_WORDS[verdict], style=_STYLES[verdict])
 
 
 def render_text(comparison: Comparison, *, all_rows: bool = False, width: int = 100) -> str:
-    """The comparison as plain text without colour.
+    """Return the comparison as plain text without colour.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def render_text(comparison: Comparison, *, all_rows: bool = False, width: int = 
 def renderable(
     comparison: Comparison, *, all_rows: bool = False, width: int = 100, box: "rich_box.Box | None" = None
 ) -> RenderableType:
-    """The comparison as a rich renderable: verdict, checks, causes, notes, table."""
+    """Return the comparison as a rich renderable: verdict, checks, causes, notes, table."""
     table = checked_table(comparison)
     parts: list[RenderableType] = [_heading(comparison)]
     parts.extend(_check_lines(comparison))
@@ -93,11 +94,17 @@ def renderable(
     parts.extend(Padding(Text(f"Note: {cell(note)}"), (0, 0, 0, 2)) for note in comparison.notes)
     shown, remark = _choose_rows(table, all_rows)
     if len(shown):
-        parts.append(_list(shown, side_names(comparison), width) if width < _NARROW else _rich_table(shown, side_names(comparison), width, box))
+        parts.append(
+            _list(shown, side_names(comparison), width)
+            if width < _NARROW
+            else _rich_table(shown, side_names(comparison), width, box)
+        )
     wrong = shown.loc[[verdict.failed for verdict in shown["verdict"]]] if len(shown) else shown
-    for row in wrong.head(_MOST_REASONS).itertuples():
-        if row.reason:
-            parts.append(Padding(Text(f"{shorten(row_label(row), 60)}: {shorten(row.reason, 300)}"), (0, 0, 0, 2)))
+    parts.extend(
+        Padding(Text(f"{shorten(row_label(row), 60)}: {shorten(row.reason, 300)}"), (0, 0, 0, 2))
+        for row in rows_of(wrong.head(_MOST_REASONS))
+        if row.reason
+    )
     if remark:
         parts.append(Padding(Text(remark), (0, 0, 0, 2)))
     parts.append(Text(""))
@@ -126,7 +133,7 @@ def _check_lines(comparison: Comparison) -> list[RenderableType]:
 
 
 def _choose_rows(table: pd.DataFrame, all_rows: bool) -> tuple[pd.DataFrame, str]:
-    """The rows to show, and a remark on those that are not."""
+    """Return the rows to show, and a remark on those that are not."""
     if all_rows or not len(table):
         return table, ""
     failed = failed_rows(table)
@@ -144,7 +151,9 @@ def _choose_rows(table: pd.DataFrame, all_rows: bool) -> tuple[pd.DataFrame, str
 
 
 def _plural(verdict: Verdict, count: int) -> str:
-    return VERDICT_WORDS[verdict].removesuffix("s") if count > 1 and verdict is Verdict.AGREES else VERDICT_WORDS[verdict]
+    return (
+        VERDICT_WORDS[verdict].removesuffix("s") if count > 1 and verdict is Verdict.AGREES else VERDICT_WORDS[verdict]
+    )
 
 
 def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int, box: "rich_box.Box | None") -> Table:
@@ -156,7 +165,7 @@ def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int, box: "ri
     for name in (*names, "difference", "digits", "tolerance"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in rows.itertuples():
+    for row in rows_of(rows):
         table.add_row(
             Text(shorten(row_label(row), 3 * widest)),
             format_number(row.reference) or "missing",
@@ -171,7 +180,7 @@ def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int, box: "ri
 
 def _list(rows: pd.DataFrame, names: tuple[str, str], width: int) -> RenderableType:
     lines = []
-    for row in rows.itertuples():
+    for row in rows_of(rows):
         line = Text("  ")
         line.append(shorten(row_label(row), max(20, 2 * width)))
         line.append(f"\n    {names[0]} ")
@@ -201,7 +210,5 @@ def verdict_lines(comparisons: Sequence[Comparison]) -> Table:
     for comparison in comparisons:
         rows = checked_table(comparison)
         failed = sum(verdict.failed for verdict in rows["verdict"])
-        table.add_row(
-            Text(cell(comparison.title)), f"{len(rows):,}", f"{failed:,}", verdict_text(comparison.verdict)
-        )
+        table.add_row(Text(cell(comparison.title)), f"{len(rows):,}", f"{failed:,}", verdict_text(comparison.verdict))
     return table

@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,11 @@ from validation.comparison import TABLE_COLUMNS, Comparison
 from validation.verdict import Verdict
 
 __all__ = [
+    "NOT_REACHED",
     "QUANTITIES",
     "VERDICT_SYMBOLS",
     "VERDICT_WORDS",
+    "Row",
     "cell",
     "checked_table",
     "counts",
@@ -27,6 +29,7 @@ __all__ = [
     "overall",
     "quantity_words",
     "row_label",
+    "rows_of",
     "shorten",
     "side_names",
     "source_line",
@@ -52,6 +55,9 @@ VERDICT_SYMBOLS: dict[Verdict, str] = {
     Verdict.MISSING: "∅",
 }
 
+#: Label of a side that an error kept from being fitted.
+NOT_REACHED = "not reached"
+
 #: What a reader calls the quantities of the table; a quantity that is not here is shown by its own name.
 QUANTITIES: dict[str, str] = {
     "fixef": "fixed effect",
@@ -66,6 +72,13 @@ QUANTITIES: dict[str, str] = {
     "theta": "theta",
     "ranef": "BLUP",
     "condsd": "conditional sd",
+    "df_residual": "residual df",
+    "singular": "singular",
+    "coef": "coefficient of level",
+    "scaled_residuals": "scaled residual",
+    "residuals": "residual",
+    "fitted": "fitted value",
+    "covariance": "covariance",
     "deviance": "deviance",
     "REMLcrit": "REML criterion",
     "logLik": "log-likelihood",
@@ -86,7 +99,7 @@ _NUMBER_COLUMNS = ("reference", "candidate", "difference", "digits", "scaled", "
 
 
 def cell(value: Any) -> str:
-    """A label of the table as text: missing becomes empty, control characters become visible.
+    """Return a label of the table as text: missing becomes empty, control characters become visible.
 
     Labels come from people's data: a line break or an escape sequence in a level must not break a terminal or a page.
     """
@@ -113,7 +126,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def format_number(value: Any, digits: int = 8) -> str:
-    """A number in at most ``digits`` significant digits; missing as an empty string.
+    """Return a number in at most ``digits`` significant digits; missing as an empty string.
 
     Whole numbers (counts) are shown in full, infinities as ``Inf`` and ``-Inf`` as R shows them.
     """
@@ -134,7 +147,7 @@ def format_number(value: Any, digits: int = 8) -> str:
 
 
 def checked_table(comparison: Comparison) -> pd.DataFrame:
-    """The comparison's table with exactly :data:`~validation.comparison.TABLE_COLUMNS` and fresh positions as index.
+    """Return the comparison's table with exactly :data:`~validation.comparison.TABLE_COLUMNS`, positions as index.
 
     Raises
     ------
@@ -163,7 +176,7 @@ def checked_table(comparison: Comparison) -> pd.DataFrame:
 
 
 def quantity_words(quantity: str) -> str:
-    """What a reader calls a quantity."""
+    """Say what a reader calls a quantity."""
     return QUANTITIES.get(quantity, quantity)
 
 
@@ -174,21 +187,50 @@ def label_parts(group: str, term: str, term2: str, level: str) -> str:
     return f"{where}: {what}" if where and what else where or what
 
 
-def row_label(row: Any) -> str:
+class Row(NamedTuple):
+    """One row of a checked table; the fields are :data:`~validation.comparison.TABLE_COLUMNS`."""
+
+    check: str
+    quantity: str
+    group: str
+    term: str
+    term2: str
+    level: str
+    reference: float
+    candidate: float
+    difference: float
+    digits: float
+    scaled: float
+    unit: str
+    tolerance: float
+    verdict: Verdict
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """Where in the model the row belongs."""
+        return label_parts(self.group, self.term, self.term2, self.level)
+
+
+def rows_of(table: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table made by :func:`checked_table`."""
+    return [Row(*cells) for cells in zip(*(table[name].tolist() for name in TABLE_COLUMNS), strict=True)]
+
+
+def row_label(row: Row) -> str:
     """Quantity and place of a row of a table made by :func:`checked_table`."""
-    place = label_parts(row.group, row.term, row.term2, row.level)
-    return f"{row.quantity} {place}".strip()
+    return f"{row.quantity} {row.place}".strip()
 
 
 def failed_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a checked table that make the comparison disagree, worst first."""
+    """Return the rows of a checked table that make the comparison disagree, worst first."""
     failed = table.loc[np.array([verdict.failed for verdict in table["verdict"]], dtype=bool)]
     excess = (failed["scaled"].abs() / failed["tolerance"]).fillna(math.inf)
     return failed.loc[excess.sort_values(ascending=False, kind="stable").index]
 
 
 def main_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows about parameters of the model: everything that is not about one level or one row of the data."""
+    """Return the rows about parameters of the model: everything that is not about one level or one row of the data."""
     per_row = {"fitted", "residuals", "residual", "y", "X", "Z"}
     return table[(table["level"] == "") & ~table["quantity"].isin(per_row)]
 
@@ -196,21 +238,32 @@ def main_rows(table: pd.DataFrame) -> pd.DataFrame:
 #: Units of tolerances, short enough for a column.
 _SHORT_UNITS = {
     "standard errors": "SE",
-    "standard error": "SE",
+    "standard errors of coefficient and BLUP together": "SE",
+    "standard errors of the level's own estimate": "SE",
+    "of the product of the standard errors": "SE²",
     "relative": "rel",
     "absolute": "abs",
+    "units of -2 log-likelihood": "dev",
+    "of max(1, |t|)": "rel",
+    "of the column's largest entry": "rel",
     "conditional sd": "csd",
+    "conditional sds": "csd",
     "posterior sd": "sd",
+    "posterior sds": "sd",
+    "residual sds": "sigma",
+    "scaled residuals": "",
+    "last digit": "digit",
 }
 
 
 def tolerance_text(tolerance: Any, unit: str) -> str:
-    """A tolerance with its unit: ``1e-6 SE``; exact rows have the tolerance 0 and say so."""
+    """Return a tolerance with its unit: ``1e-6 SE``; exact rows have the tolerance 0 and say so."""
     number = format_number(tolerance, 2)
     if not number:
         return ""
     if number == "0":
         return "exact"
+    number = re.sub(r"^0\.000(\d)$", r"\1e-4", number)
     return f"{number} {shorten(_SHORT_UNITS.get(unit, unit), 10)}".rstrip()
 
 
@@ -231,7 +284,7 @@ def overall(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def headline(comparisons: Sequence[Comparison]) -> str:
-    """The verdict on the whole as one sentence."""
+    """Return the verdict on the whole as one sentence."""
     if not comparisons:
         return "Nothing was compared"
     verdict = overall(comparison.verdict for comparison in comparisons)
@@ -246,7 +299,7 @@ def headline(comparisons: Sequence[Comparison]) -> str:
 
 
 def side_names(comparison: Comparison) -> tuple[str, str]:
-    """What the columns of both sides are called: ``("R", "Python")`` where that is what they are."""
+    """Say what the columns of both sides are called: ``("R", "Python")`` where that is what they are."""
     kind = comparison.reference.kind
     reference = "R" if kind.endswith("-r") else kind if kind in ("certified", "quadrature") else "reference"
     return reference, "Python" if comparison.candidate.kind == "python" else "candidate"
@@ -292,18 +345,18 @@ def source_line(comparisons: Sequence[Comparison], reason: str | None = None) ->
         Why recorded references were used, e.g. ``"R was not found on this computer"``.
     """
     kinds = {comparison.reference.kind for comparison in comparisons}
-    labels = sorted({_plain_label(comparison.reference.label) for comparison in comparisons})
-    named = "; ".join(labels)
+    labels = sorted({_plain_label(comparison.reference.label) for comparison in comparisons} - {NOT_REACHED})
+    named = f": {'; '.join(labels)}" if labels else ""
     why = f", because {_as_clause(reason)}" if reason else ""
     if not comparisons:
         return "No reference: nothing was compared."
     if kinds == {"live-r"}:
-        return f"Compared against live R: {named}."
+        return f"Compared against live R{named}."
     if kinds == {"recorded-r"}:
-        return f"Compared against recorded references, not live R{why}: {named}."
+        return f"Compared against recorded references, not live R{why}{named}."
     if kinds == {"live-r", "recorded-r"}:
-        return f"Compared partly against live R and partly against recorded references{why}: {named}."
-    return f"Compared against: {named}{f' (recorded{why})' if 'recorded-r' in kinds else ''}."
+        return f"Compared partly against live R and partly against recorded references{why}{named}."
+    return f"Compared against{named}{f' (recorded{why})' if 'recorded-r' in kinds else ''}."
 
 
 def _plain_label(label: str) -> str:
