@@ -558,7 +558,12 @@ class Evaluator:
             raise DataError(
                 f"{deparse(node)}: 'degree' must be less than number of unique points ({len(np.unique(x))})."
             )
-        z, alpha, norm2 = _poly_fit(x, degree)
+        with np.errstate(all="ignore"):
+            z, alpha, norm2 = _poly_fit(x, degree)
+        if not np.isfinite(z).all():
+            raise DataError(
+                f"{deparse(node)}: the values are too large or infinite for polynomials. Rescale the column."
+            )
         return Numeric(z, names=names, basis=(alpha, norm2))
 
     def _poly_call(self, node: Call) -> Column:

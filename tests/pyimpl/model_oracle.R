@@ -99,7 +99,7 @@ answer <- function(case) {
     predict = {
       # The fitted model on new data, at the starting value of theta (no optimizer): predict.merMod and its X.
       m <- lmer(form, d, contrasts = contrast_args(case$contrasts), control = lmerControl(
-        optimizer = NULL, calc.derivs = FALSE, check.nobs.vs.nRE = "ignore", check.scaleX = "ignore"
+        optimizer = NULL, calc.derivs = FALSE, check.scaleX = "ignore"
       ))
       new <- frames[[case$newframe + 1]]
       fixed <- predict(m, new, re.form = NA)
