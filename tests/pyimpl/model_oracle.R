@@ -49,7 +49,7 @@ answer <- function(case) {
   form <- if (case$kind %in% c("parse")) NULL else as.formula(f, env = globalenv())
   d <- if (!is.null(case$frame)) frames[[case$frame + 1]]
   switch(case$kind,
-    parse = list(text = paste(deparse(f, 500L), collapse = "")),
+    parse = list(text = paste(deparse(f, 500L), collapse = ""), lines = strings(deparse(f))),
     terms = {
       t <- if (is.null(d)) terms(form) else terms(form, data = d)
       list(
