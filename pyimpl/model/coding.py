@@ -264,7 +264,7 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
     for i, node in enumerate(terms.variables):
         if i == terms.response:
             continue
-        column = frame.columns[node]
+        column = _column(node, frame)
         given = (contrasts or {}).get(terms.names[i])
         levels = _levels(column)
         if levels is not None:
@@ -307,6 +307,16 @@ def _levels(column: Column) -> tuple[str, ...] | None:
     if isinstance(column, Factor):
         return column.levels
     return ("FALSE", "TRUE") if isinstance(column, Logical) else None
+
+
+def _column(node: Node, frame: ModelFrame) -> Column:
+    column = frame.columns.get(node)
+    if column is None:
+        raise FormulaError(
+            f"{deparse(node)} is not a variable of the model frame (R: model frame and formula mismatch). "
+            "Write it the same way everywhere in the formula."
+        )
+    return column
 
 
 def _piece(node: Node, frame: ModelFrame, coding: Coding | None, full: bool) -> _Piece:

@@ -37,10 +37,10 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Num:
-    """A numeric constant; ``2L`` and ``2`` are the same constant to ``terms.formula``, as in R's ``MatchVar``."""
+    """A numeric constant; ``integer`` for ``2L``."""
 
     value: float
-    integer: bool = field(default=False, compare=False)
+    integer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,8 +388,8 @@ class _Writer:
         if isinstance(node, Name):
             self.put(quote_name(node.name))
         elif isinstance(node, Num):
-            integer = node.integer and not self.simple
-            self.put(f"{int(node.value)}L" if integer else format_number(node.value))
+            suffix = "" if self.simple else "L"
+            self.put(f"{int(node.value)}{suffix}" if node.integer else format_number(node.value))
         elif isinstance(node, Str):
             self.put(quote_string(node.value))
         elif isinstance(node, Const):
