@@ -5,6 +5,7 @@ factors.
 """
 
 import difflib
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyimpl.errors import DataError
+from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.model.rtext import format_integer, format_number, unique_numbers
 
 __all__ = ["INT_MAX", "Column", "Data", "Factor", "Logical", "Numeric", "as_factor", "close_matches", "read_column"]
@@ -149,7 +150,7 @@ class Data:
         return [str(name) for name in self._frame.columns]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._frame.columns
+        return name in self._frame.columns or name in self.names()
 
     def column(self, name: str, used_in: str = "the formula") -> Column:
         """Read the column of this name as R would have it.
@@ -162,7 +163,11 @@ class Data:
         found = self._cache.get(name)
         if found is None:
             if name not in self._frame.columns:
-                raise DataError(missing_column(name, used_in, self.names()))
+                known = self.names()
+                if name not in known:
+                    raise DataError(missing_column(name, used_in, known))
+                # A column whose name is not a string, e.g. the number 1, is `1` in a formula.
+                return self._cache.setdefault(name, read_column(name, self._frame.iloc[:, known.index(name)]))
             if not self._frame.columns.is_unique and (count := int((self._frame.columns == name).sum())) > 1:
                 raise DataError(f"The data have {count} columns named {name!r}. Rename all but one.")
             found = read_column(name, self._frame[name])
@@ -344,5 +349,11 @@ def as_factor(column: Column) -> Factor:
     # Numbers that agree to 15 digits have one label and so are one level, as in R.
     distinct, where = unique_numbers(labels)
     if len(distinct) < len(labels):
+        warnings.warn(
+            f"{len(labels)} different numbers make {len(distinct)} levels, because R labels numbers by 15 significant "
+            "digits. If they are identifiers, make them strings.",
+            PyimplWarning,
+            stacklevel=2,
+        )
         codes = np.where(codes >= 0, where[codes], -1)
     return Factor(codes, tuple(distinct))
