@@ -1,6 +1,7 @@
 """``lme4``, live: ``lmer`` and all that R shows of its fits."""
 
 import secrets
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bridge.call import ModelCall, Vector, describe, emit, explain
-from bridge.errors import DataError, RError
+from bridge.errors import DataError, RError, RWarning
 from bridge.formula import parse, r_symbol
 from bridge.frames import frame_to_r, labels_to_index
 from bridge.session import Handle, Reply, default
@@ -662,7 +663,9 @@ class LmerFit:
     # -- text --------------------------------------------------------------------------------------------------
 
     def summary(self) -> Printed:
-        """R's own ``summary(m)``, as printed."""
+        """R's own ``summary(m)``, as printed, with the warnings that R gives for it."""
+        for text in self._x["summary_warnings"]:
+            warnings.warn(text, RWarning, stacklevel=2)
         return Printed(self._x["summary"])
 
     # -- R -----------------------------------------------------------------------------------------------------

@@ -456,6 +456,11 @@ class Session:
                     if message[0] == "gone":
                         break
                     obeyed = message[0] == "result" and message[1] == identity
+                    if obeyed and message[2]["ok"] and isinstance(message[2]["value"], dict):
+                        # It finished all the same: nobody will want the object that it kept.
+                        kept = message[2]["value"].get("handle")
+                        if isinstance(kept, int):
+                            self._free(kept, self._epoch)
         except (queue.Empty, OSError):
             pass
         finally:

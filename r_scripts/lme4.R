@@ -168,7 +168,20 @@ optinfo_out <- function(fit) {
   )
 }
 
+# What the fit shows. Warnings of summary() and vcov() are not the fit's own: they are kept apart.
 lme4_extract <- function(fit) {
+  later <- character()
+  shown <- withCallingHandlers(
+    suppressMessages(lme4_shown(fit)),
+    warning = function(w) {
+      later <<- c(later, conditionMessage(w))
+      invokeRestart("muffleWarning")
+    }
+  )
+  c(shown, list(summary_warnings = unique(later)))
+}
+
+lme4_shown <- function(fit) {
   fr <- stats::model.frame(fit)
   reml <- lme4::isREML(fit)
   ll <- stats::logLik(fit)

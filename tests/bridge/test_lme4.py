@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pickle
 import subprocess
 import warnings
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bridge import datasets, lme4
-from bridge.errors import DataError, FormulaError, HandleError, RError, RWarning
+from bridge.errors import DataError, FormulaError, HandleError, RError, RPackageError, RWarning
 from bridge.session import Session, default, use
 from validation.contract import LinearMixedFit
 
@@ -46,9 +47,7 @@ for (f in c("course ~ 1 + (1 | school)", "course ~ 1 + female + (1 | school)",
 def by_rscript():
     done = subprocess.run(["Rscript", "-e", RSCRIPT], capture_output=True, text=True, timeout=120, check=True)
     fits = {}
-    for part, key in zip(
-        done.stdout.split("@end\n"), itertools.product((M1, M2, M3), (False, True)), strict=False
-    ):
+    for part, key in zip(done.stdout.split("@end\n"), itertools.product((M1, M2, M3), (False, True)), strict=False):
         head, text = part.split("@text\n")
         numbers = {}
         for line in head.strip().splitlines():
@@ -297,7 +296,7 @@ def test_data_name(sleepstudy):
 def test_lFormula_is_the_design_without_the_fit(gcse, m3):
     design = lme4.lFormula(M3, gcse)
     pd.testing.assert_frame_equal(design.X, m3.getME("X"))
-    assert (design.Z != m3.getME("Z")).nnz == 0
+    assert abs(design.Z - m3.getME("Z")).nnz == 0
     assert design.cnms == m3.getME("cnms")
     assert design.theta.index.equals(m3.getME("theta").index)
     pd.testing.assert_frame_equal(design.flist, m3.getME("flist"))
@@ -428,6 +427,31 @@ def test_bad_input(small, formula, change, error, said):
             lme4.lmer(formula, small.assign(**change))
         # and the next call works
         assert default().call("echo", x=1).value == [1]
+
+
+def test_infinite_values_outside_the_subset_do_no_harm(small):
+    small.loc[0, "x"] = np.inf
+    assert lme4.lmer("y ~ x + (1 | g)", small, subset=np.arange(24) > 0).nobs() == 23
+
+
+def test_a_package_that_is_missing_or_too_old():
+    with pytest.raises(RPackageError, match=r"'lme4' is version .*; version 99\.1 or later is needed. Run: ") as caught:
+        default().call("need", package="lme4", needed="99.1")
+    assert caught.value.needed == "99.1"
+    with pytest.raises(RPackageError, match="'noSuchPackage' is not installed"):
+        default().call("need", package="noSuchPackage")
+
+
+def test_errors_survive_pickling():
+    for error in (RPackageError("lme4", None, "1.1", "cmd"), RError("m", "f(x)", ("a",)), DataError("d")):
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error)
+        assert str(again) == str(error)
+
+
+def test_a_name_that_is_no_symbol_in_attrs_is_not_used(small):
+    small.attrs["name"] = "my data"
+    assert "Data: data\n" in str(lme4.lmer("y ~ x + (1 | g)", small).summary())
 
 
 def test_empty_data(small):

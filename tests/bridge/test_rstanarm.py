@@ -61,7 +61,9 @@ def test_the_draws_are_a_tree_in_the_contracts_layout(stan):
     label = "b[Days Subject:335]"
     np.testing.assert_array_equal(posterior["b"].sel(b_label=label).values.ravel(), matrix[label])
     stats = tree["sample_stats"].to_dataset()
-    assert {"acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy", "lp"} == set(stats.data_vars)
+    assert {"acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy", "lp"} == set(
+        stats.data_vars
+    )
     assert stats["diverging"].dtype == bool
     assert tree["observed_data"]["Reaction"].shape == (180,)
     tree["posterior"]["sigma"].values[:] = 0
@@ -284,7 +286,14 @@ def test_missing_rows_keep_their_index(sleepstudy):
 def test_progress_and_thin(sleepstudy):
     lines: list[str] = []
     fit = sample(
-        sleepstudy, "Reaction ~ Days + (1 | Subject)", progress=lines.append, chains=2, cores=2, iter=40, thin=2, warmup=20
+        sleepstudy,
+        "Reaction ~ Days + (1 | Subject)",
+        progress=lines.append,
+        chains=2,
+        cores=2,
+        iter=40,
+        thin=2,
+        warmup=20,
     )
     assert any(re.search(r"Chain 2: Iteration: 40 / 40 \[100%\]", line) for line in lines)
     assert fit.stanfit_matrix().shape[0] == 20
@@ -310,6 +319,7 @@ def chains_of(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_timeout_ctrl_c_and_crash_in_the_middle_of_sampling(sleepstudy):
     long = {"iter": 200_000, "chains": 2, "cores": 2}
     with Session() as session, use(session):

@@ -277,5 +277,5 @@ def test_locale_and_threads_are_fixed(monkeypatch):
     monkeypatch.setenv("LANG", "de_DE.UTF-8")
     with Session() as r:
         assert "LC_COLLATE=C;" in r.information["locale"]
-        with pytest.raises(RError, match="argument of length 0|non-numeric|failed|object"):
+        with pytest.raises(RError, match="non-numeric argument"):
             r.call("busy", seconds="x")
