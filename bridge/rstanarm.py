@@ -572,6 +572,10 @@ class StanFit:
         """``log_lik(m)``: draws × rows used."""
         return pd.DataFrame(np.array(self._ask("stan_log_lik")), columns=self.data_index)
 
+    def bayes_R2(self) -> pd.Series:
+        """``bayes_R2(m)``: one value for each draw."""
+        return pd.Series(np.array(self._ask("stan_bayes_R2")))
+
     def loo(self) -> Loo:
         """``loo(m)``."""
         answer = self._ask("stan_loo")

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge import formula as formulas
@@ -172,6 +172,24 @@ def test_the_second_check_stands_alone(text, error, tmp_path):
 )
 def test_the_second_check_lets_good_formulas_pass(text):
     default().call("check_formula", text=text, columns=["x", "y", "g"])
+
+
+TOKENS = [
+    "y", "x", "g", "`a b`", "1", "0", "2.5e1", '"s"', "~", "+", "-", "*", "/", "^", ":", "|", "||", "%in%", "(", ")",
+    "(1 | g)", "log(", "I(", "poly(", ", ", "degree = 2", "=", "<", "&", "!", "**", "TRUE", ".", "C(g, contr.sum)",
+]  # fmt: skip
+
+
+@pytest.mark.r
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=8))
+def test_what_passes_here_r_can_read(tokens):
+    text = "y ~ " + " ".join(tokens)
+    try:
+        parsed = parse(text)
+    except FormulaError:
+        return
+    default().call("check_formula", text=parsed.text, columns=list(parsed.names))
 
 
 @pytest.mark.r

@@ -180,6 +180,7 @@ def test_prediction(stan, sleepstudy):
     marginal = stan.posterior_linpred(sleepstudy.iloc[:3], re_form="NA")
     np.testing.assert_allclose(marginal.iloc[:, 1], matrix["(Intercept)"] + matrix["Days"])
     assert stan.log_lik().shape == (80, 180)
+    assert stan.bayes_R2().between(0, 1).all()
     with pytest.raises(DataError, match="lacks 'Days'"):
         stan.posterior_predict(new.drop(columns="Days"))
 
