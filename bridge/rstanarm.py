@@ -246,7 +246,7 @@ class StanFit:
         self._handle = handle
         self._index = call.index
         self._parsed = call.formula
-        self._warnings, self._messages = reply.warnings, reply.messages
+        self._warnings, self._messages, self._output = reply.warnings, reply.messages, reply.output
         self._cache: dict[str, Any] = {}
         self.seed = seed
 
@@ -269,6 +269,11 @@ class StanFit:
     def messages(self) -> tuple[str, ...]:
         """R's messages while sampling."""
         return self._messages
+
+    @property
+    def output(self) -> str:
+        """What R printed besides Stan's progress (which goes to ``progress``)."""
+        return self._output
 
     @property
     def data_index(self) -> pd.Index:

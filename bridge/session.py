@@ -171,12 +171,14 @@ class _Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.popen.wait(timeout=10)
         self.connection.close()
+        self.log.close()
         return self.popen.returncode
 
     def forget(self) -> None:
         """Let go of a process that belongs to our parent (after a fork): close our copy of the pipe only."""
         with contextlib.suppress(OSError):
             self.connection.close()
+        self.log.close()
         self.popen.returncode = 0  # not our child: Popen must not wait for it
 
 
