@@ -389,6 +389,8 @@ class LmerFit:
 
     def isSingular(self, tol: float = 1e-4) -> bool:
         """``isSingular(m, tol)``."""
+        if tol == 1e-4:
+            return bool(self._x["isSingular"])
         return bool(self._ask("lme4_isSingular", tol=float(tol)))
 
     def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> Any:
@@ -478,7 +480,9 @@ class LmerFit:
             numbers = np.array(value["values"], dtype=np.float64)
             if name in ("y", "mu"):
                 return pd.Series(numbers, index=index)
-            return float(numbers[0]) if numbers.size == 1 and name not in ("u", "b") else numbers
+            if numbers.size == 1 and name not in ("u", "b"):
+                return float(numbers[0])
+            return _series(value) if value["names"] and name not in ("u", "b", "offset") else numbers
         if kind == "list":
             items = value.items() if isinstance(value, dict) else enumerate(value)
             return {key: self._piece(item, name, index) for key, item in items}

@@ -314,6 +314,36 @@ def test_several_terms_of_one_factor(sleepstudy):
     assert (variances.sel(effect="Days", effect2="Days") > 0).all()
 
 
+@pytest.mark.parametrize(
+    ("formula", "data"),
+    [
+        ("Reaction ~ Days + (Days || Subject)", ("sleepstudy", "lme4")),
+        ("angle ~ recipe * temperature + (recipe | replicate)", ("cake", "lme4")),
+        ("strength ~ 1 + (1 | batch/cask)", ("Pastes", "lme4")),
+        ("height ~ age + I(age^2) + (age + I(age^2) | Subject)", ("Oxboys", "mlmRev")),
+        ("Reaction ~ poly(Days, 2) + scale(Days^3) + (0 + Days | Subject)", ("sleepstudy", "lme4")),
+    ],
+)
+def test_other_designs_hang_together(formula, data):
+    data = datasets.load(data[0], package=data[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = lme4.lmer(formula, data)
+    design = lme4.lFormula(formula, data)
+    assert design.theta.index.equals(fit.getME("theta").index)
+    assert abs(design.Z - fit.getME("Z")).nnz == 0
+    linear = fit.getME("X").to_numpy() @ fit.fixef().to_numpy() + fit.getME("Z") @ fit.getME("b")
+    np.testing.assert_allclose(linear, fit.fitted(), rtol=1e-10)
+    np.testing.assert_allclose(fit.getME("Lambda") @ fit.getME("u"), fit.getME("b"), atol=1e-10)
+    np.testing.assert_allclose(fit.devfun(fit.getME("theta")), fit.REMLcrit(), rtol=1e-13)
+    assert sum(len(e) for e in fit.getME("cnms").values()) == sum(f.shape[1] for f in fit.ranef().values())
+    for group, variances in fit.ranef_condVar().items():
+        assert variances.shape == (fit.ngrps()[group], *[fit.ranef()[group].shape[1]] * 2)
+    assert fit.getME("is_REML") is True
+    assert fit.getME("devcomp")["cmp"]["REML"] == fit.REMLcrit()
+    assert isinstance(fit.getME("ST"), dict)
+
+
 def test_crossed_terms_in_lme4s_order():
     data = datasets.load("Penicillin", package="lme4")
     fit = lme4.lmer("diameter ~ 1 + (1 | sample) + (1 | plate)", data)

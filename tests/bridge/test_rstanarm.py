@@ -298,6 +298,10 @@ def test_progress_and_thin(sleepstudy):
     )
     assert any(re.search(r"Chain 2: Iteration: 40 / 40 \[100%\]", line) for line in lines)
     assert fit.stanfit_matrix().shape[0] == 20
+    read = [rstanarm.parse_progress(line) for line in lines]
+    assert (1, 40, 40, "Sampling") in read
+    assert {item[0] for item in read if item} == {1, 2}
+    assert None in read
 
 
 def test_warnings_of_stan_reach_python(sleepstudy):
