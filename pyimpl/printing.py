@@ -136,6 +136,7 @@ class _Deparser:
     def write(self, text: str) -> None:
         if not self.line:
             self.line = "    " * min(self.indent, 4) + "  " * max(self.indent - 4, 0)
+            self.length = len(self.line)
         self.line += text
         self.length += len(text)
 
@@ -171,16 +172,15 @@ class _Deparser:
             self.write(f"{deparse(Call(node.fn, ()))[:-1]}")
             broken = False
             for i, (name, arg) in enumerate(node.named_args()):
-                if self.length > self.cutoff:
-                    if not broken:
-                        broken = True
-                        self.indent += 1
-                    self.break_line()
                 if name is not None:
                     self.write(f"{name} = ")
                 self.visit(arg)
                 if i < len(node.args) - 1:
                     self.write(", ")
+                    if self.length > self.cutoff:
+                        self.indent += not broken
+                        broken = True
+                        self.break_line()
             self.indent -= broken
             self.write(")")
         else:
