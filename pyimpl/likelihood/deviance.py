@@ -18,6 +18,7 @@ m = n or n − p; r² contributes only directly (envelope theorem). No Λ is inv
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -84,7 +85,7 @@ def _eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no c
 
 @njit(cache=True)
 def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ignore[no-untyped-def] # pragma: no cover
-    """The same whitening of the other factors' columns: U = L_j⁻¹ values, S2 += Σ U'U (lower), S2x += Σ U'D."""
+    """Do the same whitening to the other factors' columns: U = L_j⁻¹ values, S2 += Σ U'U (lower), S2x += Σ U'D."""
     J, p, m = R.shape[0], R.shape[1], D.shape[2]
     L = np.zeros((p, p))
     W = np.zeros((p, p))
@@ -120,7 +121,7 @@ def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ig
 
 @njit(cache=True)
 def _scale_others(S2, first, width, T, start, A):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """A = I + Λ'S2Λ (lower triangle) for the block-diagonal Λ of the other factors; T holds their templates, flat."""
+    """Form A = I + Λ'S2Λ (lower triangle) for the block-diagonal Λ of the other factors; T: their templates, flat."""
     F = width.shape[0]
     for f in range(F):
         pf = width[f]
@@ -234,7 +235,7 @@ def _score(E, D, B, H):  # type: ignore[no-untyped-def] # pragma: no cover - com
 
 @njit(cache=True)
 def _score_with_others(E, D, B, indptr, columns, U, N, NS, H):  # type: ignore[no-untyped-def] # pragma: no cover
-    """H += Σ_j E_j'(I − U_j N U_j' − G_j B G_j')E_j with G_j = D_j − U_j NS; N lower triangle, U_j of shape (p, nnz)."""
+    """H += Σ_j E_j'(I − U_j N U_j' − G_j B G_j')E_j with G_j = D_j − U_j NS; N given by its lower triangle."""
     J, p, m = D.shape
     M = np.zeros((p, p))
     G = np.zeros((p, m))
@@ -307,6 +308,102 @@ def _cholesky_profile(S, P, L):  # type: ignore[no-untyped-def] # pragma: no cov
     return True
 
 
+@njit(cache=True)
+def _residual_square(v, root, D):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """r² as a sum of squares, |root v|² + Σ|D_j v|²: an error of v counts only squared, and nothing cancels."""
+    m = v.shape[0]
+    square = 0.0
+    for a in range(m):
+        total = 0.0
+        for c in range(a, m):
+            total += root[a, c] * v[c]
+        square += total * total
+    for j in range(D.shape[0]):
+        for a in range(D.shape[1]):
+            total = 0.0
+            for c in range(m):
+                total += D[j, a, c] * v[c]
+            square += total * total
+    return square
+
+
+@njit(cache=True)
+def _one_factor(theta, rows, cols, R, C, within, root, df, REML, E, D, T, gradient):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Objective (without its constant) and gradient where there is one grouping factor: all of it compiled."""
+    p, m = R.shape[1], C.shape[2]
+    P = m - 1
+    T[:] = 0.0
+    for k in range(rows.shape[0]):
+        T[rows[k], cols[k]] = theta[k]
+    S = within.copy()
+    log_det = _eliminate(R, C, T, E, D, S)
+    L = np.zeros((m, m))
+    if not np.isfinite(log_det) or not _cholesky_profile(S, P, L):
+        return np.inf
+    inverse = np.zeros((P, P))  # of R_X'
+    for c in range(P):
+        for a in range(c, P):
+            total = 1.0 if a == c else 0.0
+            for b in range(c, a):
+                total -= L[a, b] * inverse[b, c]
+            inverse[a, c] = total / L[a, a]
+    v = np.ones(m)  # (-gamma, 1)
+    for c in range(P):
+        total = 0.0
+        for a in range(c, P):
+            total += inverse[a, c] * L[P, a]
+        v[c] = -total
+    prss = _residual_square(v, root, D)
+    f = log_det + df * np.log(prss)
+    B = np.empty((m, m))
+    for a in range(m):
+        for b in range(m):
+            B[a, b] = v[a] * v[b] * df / prss
+    if REML:
+        for a in range(P):
+            f += 2.0 * np.log(L[a, a])
+            for b in range(P):
+                for c in range(max(a, b), P):
+                    B[a, b] += inverse[c, a] * inverse[c, b]
+    H = np.zeros((p, p))
+    _score(E, D, B, H)
+    for k in range(rows.shape[0]):
+        total = 0.0
+        for c in range(p):
+            total += H[rows[k], c] * T[c, cols[k]]
+        gradient[k] = 2.0 * total
+    return f
+
+
+@njit(cache=True)
+def _one_factor_hessian(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    theta, step, rows, cols, R, C, within, root, df, REML, E, D, T, gradient, hessian
+):
+    """Differences of the gradient in place of second derivatives: forward (step > 0) or central (step < 0)."""
+    n = theta.shape[0]
+    f = _one_factor(theta, rows, cols, R, C, within, root, df, REML, E, D, T, gradient)
+    ahead, behind = np.empty(n), gradient.copy()
+    moved = theta.copy()
+    for k in range(n):
+        h = abs(step[k])
+        moved[k] = theta[k] + h
+        _one_factor(moved, rows, cols, R, C, within, root, df, REML, E, D, T, ahead)
+        width = h
+        if step[k] < 0.0:
+            moved[k] = theta[k] - h
+            _one_factor(moved, rows, cols, R, C, within, root, df, REML, E, D, T, behind)
+            width = 2.0 * h
+        moved[k] = theta[k]
+        for i in range(n):
+            hessian[k, i] = (ahead[i] - behind[i]) / width
+    for k in range(n):
+        for i in range(k):
+            mean = 0.5 * (hessian[k, i] + hessian[i, k])
+            hessian[k, i] = mean
+            hessian[i, k] = mean
+    return f
+
+
 @dataclass(frozen=True)
 class Solution:
     """The model solved at one θ (Bates et al. 2015, section 3.4), all in the units of the data.
@@ -336,8 +433,8 @@ class Solution:
     beta: np.ndarray
     unscaled_vcov: np.ndarray
     prss: float
-    log_det_L2: float
-    log_det_RX2: float
+    log_det_L2: float  # noqa: N815 - the paper's L
+    log_det_RX2: float  # noqa: N815
     a: tuple[np.ndarray, ...]
     unscaled_cond_var: tuple[np.ndarray, ...]
 
@@ -380,7 +477,7 @@ class Objective:
     # -- one evaluation ------------------------------------------------------------------------------------------
 
     def __call__(self, theta: np.ndarray) -> float:
-        """The objective at θ (lme4's order), +inf where it cannot be computed."""
+        """Evaluate the objective at θ (lme4's order), +inf where it cannot be computed."""
         self.evaluations += 1
         return self._evaluate(np.asarray(theta, dtype=float))[0]
 
@@ -415,6 +512,9 @@ class Objective:
         if not (math.isfinite(log_det) and _cholesky_profile(S, P, L)):
             return math.inf, parts
         prss = float(L[P, P]) ** 2
+        if blocks.others is None and P:
+            gamma = lapack.dtrtrs(L[:P, :P], L[P, :P], lower=1, trans=1)[0]
+            prss = float(_residual_square(np.append(-gamma, 1.0), blocks.within_root, self._D))
         objective = log_det + self._df * math.log(prss) + self._constant
         log_det_RX = 2.0 * float(np.log(np.diagonal(L)[:P]).sum()) if P else 0.0
         if self.REML:
@@ -435,7 +535,7 @@ class Objective:
         return B, gamma, inverse
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """The objective and its gradient at θ.
+        """Evaluate the objective and its gradient at θ.
 
         Parameters
         ----------
@@ -448,17 +548,19 @@ class Objective:
         """
         self.gradients += 1
         theta = np.asarray(theta, dtype=float)
-        objective, parts = self._evaluate(theta)
         blocks = self.blocks
+        if blocks.others is None:
+            one = np.empty(blocks.n_theta)
+            value = _one_factor(*self._one_factor_arguments(theta), one)
+            return value + self._constant, self._in_order(one)
+        objective, parts = self._evaluate(theta)
         gradient = np.full(blocks.n_theta, np.nan)
         if not math.isfinite(objective):
             return objective, gradient
         B, _, _ = self._contrast(parts)
         first = blocks.factors[0]
         H = np.zeros((first.p, first.p))
-        if blocks.others is None:
-            _score(self._E, self._D, B, H)
-        else:
+        if blocks.others is not None:
             others = blocks.others
             flat, S2x, Y = (np.asarray(parts[k]) for k in ("flat", "S2x", "Y"))
             z = blas.dtrsm(1.0, self._A.T, Y, lower=0)
@@ -481,6 +583,64 @@ class Objective:
         HT = H @ np.asarray(parts["T"])
         gradient[first.theta] = 2.0 * HT[first.rows, first.cols]
         return objective, gradient
+
+    def value_gradient_hessian(
+        self, theta: np.ndarray, steps: np.ndarray, central: bool = False
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """Evaluate the objective, its gradient, and differences of the gradient in place of its Hessian.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (n_theta,)
+        steps : ndarray, shape (n_theta,)
+            Differences are taken over these steps.
+        central : bool
+            Central differences, for twice the evaluations.
+
+        Returns
+        -------
+        float, ndarray of shape (n_theta,), symmetric ndarray of shape (n_theta, n_theta)
+        """
+        theta = np.asarray(theta, dtype=float)
+        n = self.blocks.n_theta
+        if self.blocks.others is None:
+            self.gradients += 1 + n * (1 + central)
+            order = self.blocks.factors[0].theta
+            one, square = np.empty(n), np.empty((n, n))
+            signed = np.ascontiguousarray((-steps if central else steps)[order])
+            t, *rest = self._one_factor_arguments(theta)
+            value = _one_factor_hessian(t, signed, *rest, one, square)
+            hessian = np.empty((n, n))
+            hessian[np.ix_(order, order)] = square
+            return value + self._constant, self._in_order(one), hessian
+        value, gradient = self.value_and_gradient(theta)
+        hessian = np.empty((n, n))
+        for k in range(n):
+            moved = theta.copy()
+            moved[k] += steps[k]
+            ahead = self.value_and_gradient(moved)[1]
+            if central:
+                moved[k] = theta[k] - steps[k]
+                hessian[k] = (ahead - self.value_and_gradient(moved)[1]) / (2 * steps[k])
+            else:
+                hessian[k] = (ahead - gradient) / steps[k]
+        return value, gradient, 0.5 * (hessian + hessian.T)
+
+    def _one_factor_arguments(self, theta: np.ndarray) -> tuple[Any, ...]:
+        blocks = self.blocks
+        first = blocks.factors[0]
+        T = np.empty((first.p, first.p))
+        return (
+            theta[first.theta], first.rows, first.cols, blocks.R, blocks.C, blocks.within, blocks.within_root,
+            float(self._df), self.REML,
+            self._E, self._D, T,
+        )  # fmt: skip
+
+    def _in_order(self, gradient: np.ndarray) -> np.ndarray:
+        """Put derivatives in the factor's order into θ's."""
+        out = np.empty_like(gradient)
+        out[self.blocks.factors[0].theta] = gradient
+        return out
 
     def _relative_covariance(self, flat: np.ndarray) -> np.ndarray:
         """Λ A⁻¹ Λ' of the other factors (lower triangle), from A⁻¹ in the workspace."""
