@@ -14,7 +14,7 @@ import pandas as pd
 from validation.comparison import Check, Comparison, Side
 from validation.judge.diagnosis import diagnose
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row, table_of
+from validation.judge.rows import table_of
 from validation.quantities import data_hash
 from validation.verdict import Cause, Verdict
 
@@ -242,7 +242,8 @@ def _judge_likelihood(
     checks, rows = judge_likelihood(evidence, seed, lambda message, fraction: say(message, fraction))
     causes = _causes(checks, lambda: diagnose(evidence, DETECTORS))
     notes = [*_fit_notes("reference", reference), *_fit_notes("candidate", candidate)]
-    if evidence.improvement is not None and evidence.improvement > 4 * evidence.noise:
+    better = any(row["verdict"] is Verdict.BETTER for row in rows)
+    if better and evidence.improvement is not None:
         notes.append(
             f"The candidate's optimum is better than the reference's: its objective is lower by "
             f"{evidence.improvement:.2g}."
@@ -326,7 +327,7 @@ def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:
         fixed = smallest(lambda fit: fit.fixef().to_numpy(dtype=float))
         errors = smallest(lambda fit: fit.coef_table()["Std. Error"].to_numpy(dtype=float))
         components = smallest(lambda fit: fit.VarCorr()["sdcor"].to_numpy(dtype=float))
-        excess = -2.0 * (default.logLik() - tight.logLik())
+        excess = max(0.0, -2.0 * (default.logLik() - tight.logLik()))
     except Exception as error:  # a note only
         return f"Default lme4 could not be measured against tight lme4: {error}"
     return (
@@ -350,6 +351,10 @@ def _live(against: str) -> tuple[bool, str]:
     if against == "recorded":
         return False, "recorded references were asked for"
     if against == "live":
+        return True, ""
+    from bridge import session
+
+    if session.default().pid is not None:  # R runs already: no need to examine it again
         return True, ""
     from bridge.doctor import examine
 

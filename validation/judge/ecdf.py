@@ -44,10 +44,7 @@ def _tails(n: int, m: int, points: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     grid = _grid(n + m, points)
     counts = np.arange(n + 1)
     k = grid[:, None]
-    with np.errstate(invalid="ignore"):
-        log_pmf = (
-            _log_choose(n, counts)[None, :] + _log_choose(m, k - counts[None, :]) - _log_choose(n + m, grid)[:, None]
-        )
+    log_pmf = _log_choose(n, counts)[None, :] + _log_choose(m, k - counts[None, :]) - _log_choose(n + m, grid)[:, None]
     pmf = np.exp(log_pmf)
     pmf /= pmf.sum(axis=1, keepdims=True)
     lower = np.cumsum(pmf, axis=1)
@@ -55,11 +52,18 @@ def _tails(n: int, m: int, points: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     return grid, np.minimum(lower, 1.0), np.minimum(upper, 1.0)
 
 
+@lru_cache(maxsize=8)
+def _log_factorials(size: int) -> np.ndarray:
+    return gammaln(np.arange(size + 1) + 1.0)
+
+
 def _log_choose(total: np.ndarray | int, chosen: np.ndarray | int) -> np.ndarray:
-    total, chosen = np.broadcast_arrays(np.asarray(total, dtype=float), np.asarray(chosen, dtype=float))
-    possible = (chosen >= 0) & (chosen <= total)
-    safe = np.where(possible, chosen, 0.0)
-    value = gammaln(total + 1) - gammaln(safe + 1) - gammaln(np.maximum(total - safe, 0.0) + 1)
+    total, chosen = np.asarray(total), np.asarray(chosen)
+    rest = total - chosen
+    possible = (chosen >= 0) & (rest >= 0)
+    # A table: the log-gamma function itself would take most of the test's time.
+    table = _log_factorials(int(np.max(total)))
+    value = table[total] - table[np.where(possible, chosen, 0)] - table[np.where(possible, rest, 0)]
     return np.where(possible, value, -np.inf)
 
 

@@ -145,9 +145,15 @@ def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> C
 
 def table_of(rows: Iterable[Row]) -> pd.DataFrame:
     """Rows as the comparison's table."""
-    frame = pd.DataFrame(list(rows), columns=list(TABLE_COLUMNS))
-    numbers = ["reference", "candidate", "difference", "digits", "scaled", "tolerance"]
-    return frame.astype({name: float for name in numbers})
+    rows = list(rows)
+    numbers = {"reference", "candidate", "difference", "digits", "scaled", "tolerance"}
+    # Columns of objects, one by one: pandas would turn verdicts into plain strings.
+    return pd.DataFrame(
+        {
+            name: pd.Series([r[name] for r in rows], dtype=float if name in numbers else object)
+            for name in TABLE_COLUMNS
+        }
+    )
 
 
 def counts(rows: Sequence[Row]) -> str:
