@@ -208,7 +208,6 @@ _REFUSALS = (
     ("number of levels of each grouping factor must be < number of observations", "there is a level for each row, so "
      "the group effect and the residual cannot be told apart: {levels}"),
     ("number of observations (", "more random effects than rows: {levels}"),
-    ("Response is constant", "the response has the same value in all rows used"),
     ("0 (non-NA) cases", "no row is complete: every row has a missing value in a variable of the model{missing}"),
     ("missing values in object", "na_action='na.fail' and there are missing values{missing}"),
 )  # fmt: skip

@@ -194,7 +194,7 @@ def _examine_library(home: str, findings: list[Finding]) -> None:
 def _examine_packages(home: str, findings: list[Finding]) -> None:
     wanted = [name for name in MINIMUM_VERSIONS if name != "R"] + list(_OPTIONAL)
     code = (
-        "for (p in commandArgs(TRUE)) { v <- tryCatch(as.character(packageVersion(p)), error = function(e) '-');"
+        "for (p in commandArgs(TRUE)) { v <- if (nzchar(system.file(package = p))) packageDescription(p)$Version else '-';"
         " cat('@', p, v, dirname(system.file(package = p)), '\\n') }"
     )
     rscript = str(Path(home) / "bin" / "Rscript")

@@ -310,7 +310,7 @@ def _column_from_r(name: str, column: dict[str, Any], index: pd.Index) -> pd.Ser
         seconds = np.asarray(values, dtype=np.float64)
         missing = np.isnan(seconds)
         micro = np.rint(np.where(missing, 0, seconds) * 1e6).astype(np.int64).view("datetime64[us]")
-        micro[missing] = np.datetime64("NaT")
+        micro[missing] = np.datetime64("NaT", "us")
         series = pd.Series(micro, index=index)
         zone = column["zone"]
         return series.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else series

@@ -33,6 +33,8 @@ R_FILES = (
     "stats.R",
     "lme4.R",
     "rstanarm.R",
+    "selftest.R",
+    "tutorial_sections_1_2.R",
 )
 
 _INT_MAX = 2**31 - 1
@@ -149,6 +151,9 @@ class _Worker:
                 with self.state:
                     if self.current == message[1] and self.rlib is not None:
                         self.rlib.R_interrupts_pending = 1
+                        # Where R waits for its forked chains it looks at no flag, but lets this signal end the wait;
+                        # everywhere else the signal is ignored.
+                        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             else:
                 self.requests.put(message)
 

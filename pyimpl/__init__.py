@@ -3,7 +3,9 @@
 Importing this package loads neither PyMC, nor ArviZ, nor matplotlib, nor numba: they come in where they are used.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,37 +21,86 @@ if TYPE_CHECKING:
     )
     from pyimpl.lmer import LmerControl, LmerFit, lmer
     from pyimpl.model.design import model_matrix
+    from pyimpl.stan_lmer import (
+        StanLmerFit,
+        cauchy,
+        decov,
+        exponential,
+        hs,
+        hs_plus,
+        laplace,
+        lasso,
+        lkj,
+        normal,
+        product_normal,
+        stan_lmer,
+        student_t,
+    )
 
-#: Exported name -> module that defines it.
-_EXPORTS = {
-    **dict.fromkeys(
-        (
-            "ConvergenceWarning",
-            "DataError",
-            "FormulaError",
-            "ModelError",
-            "PyimplError",
-            "PyimplWarning",
-            "RankDeficientWarning",
-            "SingularFitWarning",
-        ),
-        "pyimpl.errors",
-    ),
+__all__ = [
+    "ConvergenceWarning",
+    "DataError",
+    "FormulaError",
+    "LmerControl",
+    "LmerFit",
+    "ModelError",
+    "PyimplError",
+    "PyimplWarning",
+    "RankDeficientWarning",
+    "SingularFitWarning",
+    "StanLmerFit",
+    "cauchy",
+    "decov",
+    "exponential",
+    "hs",
+    "hs_plus",
+    "laplace",
+    "lasso",
+    "lkj",
+    "lmer",
+    "model_matrix",
+    "normal",
+    "product_normal",
+    "stan_lmer",
+    "student_t",
+]
+
+_DOORS = ("lmer", "stan_lmer")  # functions that have their module's name
+_MODULES = {
     **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.lmer"),
     "model_matrix": "pyimpl.model.design",
-    **dict.fromkeys(("stan_lmer", "normal", "student_t", "cauchy", "exponential", "decov"), "pyimpl.stan_lmer"),
 }
-
-__all__ = sorted(_EXPORTS)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        value = getattr(import_module(_EXPORTS[name]), name)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    default = "pyimpl.errors" if name.endswith(("Error", "Warning")) else "pyimpl.stan_lmer"
+    value = getattr(import_module(_MODULES.get(name, default)), name)
+    if name not in _DOORS:
         globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_EXPORTS})
+    return sorted({*globals(), *__all__})
+
+
+def _door(name: str) -> property:
+    def function(package: ModuleType) -> Any:
+        return __getattr__(name)
+
+    def keep(package: ModuleType, value: Any) -> None:
+        """Leave the function where the import system would put the module of the same name."""
+
+    return property(function, keep)
+
+
+class _Package(ModuleType):
+    """``pyimpl.lmer`` is the function, whether or not the module ``pyimpl.lmer`` has been imported before."""
+
+    lmer = _door("lmer")
+    stan_lmer = _door("stan_lmer")
+
+
+sys.modules[__name__].__class__ = _Package

@@ -224,7 +224,7 @@ def _checked_theta(theta: Any, n: int) -> np.ndarray:
 
 
 def _convergence_messages(optimum: OptSummary, lower: np.ndarray, options: LmerControl) -> tuple[str, ...]:
-    """What lme4's ``checkConv`` and ``checkHess`` say of a fit that is not singular."""  # noqa: D403
+    """What lme4's ``checkConv`` and ``checkHess`` say of a fit that is not singular."""
     if optimum.return_code == 1:
         return (f"{optimum.message}; give lmer a larger LmerControl(max_evaluations=...) or another start",)
     if (optimum.final[lower == 0] < options.singular_tol).any():
@@ -752,9 +752,7 @@ class LmerFit:
         text = self.formula if formula is None else update_formula(self.formula, formula)
         return lmer(text, data, REML, **arguments)
 
-    def anova(
-        self, *others: "LmerFit", refit: bool = True, model_names: Sequence[str] | None = None
-    ) -> AnovaTable:
+    def anova(self, *others: "LmerFit", refit: bool = True, model_names: Sequence[str] | None = None) -> AnovaTable:
         """``anova(m, ...)``: likelihood-ratio tests between models, or sequential sums of squares of one.
 
         REML fits are refitted by maximum likelihood first, unless ``refit=False``; models are sorted by their number
@@ -842,7 +840,9 @@ class LmerFit:
             raise ModelError("this fit was made from a design without its formula: drop1 cannot take terms away")
         terms = design.recipe.fixed.terms
         scope = [
-            t.label for t in terms if not any(set(t.variables) < set(other.variables) for other in terms if other is not t)
+            t.label
+            for t in terms
+            if not any(set(t.variables) < set(other.variables) for other in terms if other is not t)
         ]
         fits = [self.refitML(), *(self.update(f". ~ . - {label}").refitML() for label in scope)]
         if len({fit.nobs() for fit in fits}) > 1:
@@ -861,9 +861,7 @@ class LmerFit:
         table.heading = ("Single term deletions", "\nModel:", self.formula)
         return table
 
-    def confint(
-        self, parm: Sequence[str] | None = None, level: float = 0.95, method: str = "Wald"
-    ) -> pd.DataFrame:
+    def confint(self, parm: Sequence[str] | None = None, level: float = 0.95, method: str = "Wald") -> pd.DataFrame:
         """``confint(m, parm, level, method="Wald")``: intervals of the fixed effects.
 
         Parameters
@@ -1058,9 +1056,7 @@ class LmerFit:
 
 def _refuse_new_levels(codes: np.ndarray, new_levels: Sequence[str], known: int) -> None:
     if (codes < 0).any():
-        raise DataError(
-            "NAs are not allowed in prediction data for grouping variables unless allow_new_levels is True"
-        )
+        raise DataError("NAs are not allowed in prediction data for grouping variables unless allow_new_levels is True")
     used = [level for i, level in enumerate(new_levels) if (codes == known + i).any()]
     if used:
         text = ", ".join(used)

@@ -215,7 +215,7 @@ def format_varcorr(
     Returns
     -------
     str
-    """  # noqa: D403
+    """
     names: list[str] = []
     labels: list[str] = []
     for group, columns in zip(groups, effects, strict=True):
@@ -267,7 +267,7 @@ def _groups_line(nobs: int, ngrps: pd.Series) -> str:
 
 
 def _aic_table(aictab: pd.Series, places: int) -> str:
-    """lme4's ``.prt.aictab``."""  # noqa: D403
+    """lme4's ``.prt.aictab``."""
     values = r_round(aictab.to_numpy(dtype=float), places)
     if list(aictab.index) == ["REML"]:
         return cat_fill(["REML criterion at convergence:", format_num(values)[0]])
@@ -278,7 +278,7 @@ def _aic_table(aictab: pd.Series, places: int) -> str:
 
 @dataclass(frozen=True)
 class CallText:
-    """What lme4's ``.prt.call`` shows: the arguments of the call, as text; None for those not given."""  # noqa: D403
+    """What lme4's ``.prt.call`` shows: the arguments of the call, as text; None for those not given."""
 
     formula: str
     data: str | None = None
@@ -415,6 +415,7 @@ class VarCorrTable(pd.DataFrame):
     """``as.data.frame(VarCorr(m))`` whose :meth:`to_text` is what R prints for ``VarCorr(m)``."""
 
     _metadata = ["_pieces"]  # noqa: RUF012 - pandas' own protocol
+    _pieces: tuple[Sequence[str], Sequence[Sequence[str]], Sequence[np.ndarray], float]
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
@@ -430,6 +431,7 @@ class AnovaTable(pd.DataFrame):
     """An ``anova`` or ``drop1`` table; ``str()`` is what R prints. The heading is in ``heading``."""
 
     _metadata = ["heading"]  # noqa: RUF012 - pandas' own protocol
+    heading: tuple[str, ...]
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:

@@ -37,8 +37,10 @@ dispatch <- function(name, args, freed) {
   reply <- tryCatch(
     withCallingHandlers(
       {
-        fun <- get(name, envir = parent.env(environment()), mode = "function", inherits = FALSE)
-        list(ok = scalar(TRUE), value = do.call(fun, lapply(args, take_handle), quote = TRUE))
+        # The arguments go by name, so that a call in an error message shows no data.
+        frame <- list2env(lapply(args, take_handle), parent = environment(dispatch))
+        call <- as.call(c(list(as.name(name)), sapply(names(args), as.name, simplify = FALSE)))
+        list(ok = scalar(TRUE), value = eval(call, frame))
       },
       warning = function(w) {
         warnings <<- c(warnings, conditionMessage(w))
@@ -53,7 +55,7 @@ dispatch <- function(name, args, freed) {
       call <- conditionCall(e)
       list(
         ok = scalar(FALSE), message = scalar(paste(conditionMessage(e), collapse = "\n")),
-        call = if (!is.null(call)) scalar(substr(one_line(call), 1L, 200L)),
+        call = if (!is.null(call)) scalar(substr(paste(trimws(deparse(call, nlines = 3L)), collapse = " "), 1L, 200L)),
         classes = class(e), data = e$data
       )
     },

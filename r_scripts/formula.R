@@ -21,11 +21,12 @@ check_tree <- function(tree, columns, inside_C = FALSE) {
       bridge_stop("bridge_formula_error", "the function '", one_line(head), "' is not allowed in a formula")
     }
     inside_C <- inside_C || identical(as.character(head), "C")
-    for (argument in as.list(tree)[-1L]) {
-      if (identical(argument, quote(expr = ))) {
+    arguments <- as.list(tree)[-1L]
+    for (i in seq_along(arguments)) {
+      if (identical(arguments[[i]], quote(expr = ))) {
         bridge_stop("bridge_formula_error", "an empty argument in '", one_line(tree), "'")
       }
-      check_tree(argument, columns, inside_C)
+      check_tree(arguments[[i]], columns, inside_C)
     }
   } else if (is.symbol(tree)) {
     name <- as.character(tree)

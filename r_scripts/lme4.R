@@ -57,6 +57,15 @@ lme4_lmer <- function(described) {
     fit <- eval(built$call, built$home)
     if (isTRUE(described$restart)) fit <- restarted(fit, built)
   })
+  y <- stats::model.response(stats::model.frame(fit))
+  if (is.numeric(y) && all(y == y[1L])) {
+    # lme4 itself returns an object (sigma 0, log-likelihood Inf) of which it cannot print a summary.
+    bridge_stop(
+      "bridge_data_error", "the response has the same value, ", format(y[1L]), ", in all ", length(y),
+      " rows used: there is nothing to model. (lme4 warns, estimates sigma = 0, and stops in summary() with ",
+      "'not a positive definite matrix'.)"
+    )
+  }
   c(lme4_extract(fit), list(handle = keep(fit), seconds = as.double(seconds)[1:3]))
 }
 

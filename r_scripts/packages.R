@@ -24,7 +24,8 @@ need <- function(package) {
 
 package_versions <- function(packages) {
   lapply(stats::setNames(packages, packages), function(p) {
-    found <- tryCatch(as.character(utils::packageVersion(p)), error = function(e) NULL)
+    # as written in the package, "1.1-31", not "1.1.31"
+    found <- if (nzchar(system.file(package = p))) utils::packageDescription(p, fields = "Version")
     if (!is.null(found)) scalar(found)
   })
 }

@@ -41,7 +41,9 @@ rstanarm_stan_lmer <- function(described) {
   }
   built$call$refresh <- as.integer(described$refresh)
   # R's console output of forked chains goes to a file, which Python follows: no chain touches the parent's pipe.
-  console <- file(if (is.null(described$progress_file)) nullfile() else described$progress_file, open = "at")
+  transcript <- described$progress_file %||% tempfile("console")
+  if (is.null(described$progress_file)) on.exit(unlink(transcript), add = TRUE)
+  console <- file(transcript, open = "at")
   depth <- sink.number()
   sink(console)
   sink(console, type = "message")
@@ -52,6 +54,12 @@ rstanarm_stan_lmer <- function(described) {
   }
   seconds <- tryCatch(
     system.time(fit <- eval(built$call, built$home), gcFirst = FALSE),
+    error = function(e) {
+      # rstan prints what went wrong and goes on; the error that follows says nothing of it
+      said <- utils::tail(grep("\\S", readLines(transcript, warn = FALSE), value = TRUE), 8L)
+      if (length(said)) e$message <- paste(c(conditionMessage(e), "R had said:", said), collapse = "\n")
+      stop(e)
+    },
     finally = unsink()
   )
   # rstan leaves an empty object behind where sampling could not start

@@ -148,7 +148,7 @@ def _scale_others(S2, first, width, T, start, A):  # type: ignore[no-untyped-def
 
 @njit(cache=True)
 def _lambda_times(X, first, width, T, start, transpose, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    """out = ΛX (or Λ'X) for the other factors."""
+    """Out = ΛX (or Λ'X) for the other factors."""
     m = X.shape[1]
     for f in range(width.shape[0]):
         p = width[f]
@@ -560,7 +560,7 @@ class Objective:
 
 @njit(cache=True)
 def _sandwich(X, first, width, T, start, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """out = ΛXΛ' (lower triangle) for symmetric X given by its lower triangle; T holds the transposed templates."""
+    """Out = ΛXΛ' (lower triangle) for symmetric X given by its lower triangle; T holds the transposed templates."""
     F = width.shape[0]
     for f in range(F):
         pf = width[f]

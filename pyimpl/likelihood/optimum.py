@@ -72,7 +72,7 @@ class OptSummary:
 
 
 def default_start(blocks: Blocks) -> np.ndarray:
-    """lme4's start: every template the identity matrix."""  # noqa: D403
+    """lme4's start: every template the identity matrix."""
     return np.where(blocks.lower == 0.0, 1.0, 0.0)
 
 
@@ -275,7 +275,9 @@ def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
     return out
 
 
-def _settle_on_boundary(search: _Search, x: np.ndarray, f: float, g: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+def _settle_on_boundary(
+    search: _Search, x: np.ndarray, f: float, g: np.ndarray
+) -> tuple[np.ndarray, float, np.ndarray]:
     """Put nearly zero pivots exactly at 0 where the criterion agrees."""
     factors, units = search.objective.blocks.factors, search.units
     for _ in range(3):

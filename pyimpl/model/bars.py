@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pyimpl.errors import FormulaError, ModelError
-from pyimpl.model.formula import Call, Name, Node, Num, deparse, parse
+from pyimpl.model.formula import Call, Name, Node, Num, deparse, parse, variable_label
+from pyimpl.model.rtext import is_syntactic
 from pyimpl.model.terms import expand_terms
 
 __all__ = ["Bar", "MixedFormula", "expand_double_bars", "find_bars", "remove_bars", "replace_bars", "split_formula"]
@@ -28,7 +29,7 @@ class Bar:
     @property
     def group_name(self) -> str:
         """Name of the grouping factor as lme4 shows it (``barnames``)."""
-        return deparse(self.group)
+        return variable_label(self.group)
 
     @property
     def label(self) -> str:
@@ -84,13 +85,21 @@ def expand_double_bars(node: Node) -> Node:
     pieces = [f"0+{label}" for label in terms.labels]
     if terms.intercept:
         pieces.insert(0, "1")
-    if not pieces:
-        raise FormulaError(f"The random-effects term ({deparse(node)}) has no effects left of the bar.")
+    if not terms.terms:
+        raise FormulaError(
+            f"lme4 cannot read ({deparse(node)}): '||' needs a slope left of it. "
+            f"Write ({deparse(effects)} | {deparse(group)})."
+        )
+    if isinstance(group, Name) and not is_syntactic(group.name):
+        raise FormulaError(
+            f"lme4 cannot expand '||' over the name {deparse(group)}, which needs backticks. Rename the column, "
+            f"or write the terms one by one: (1 | {deparse(group)}) + (0 + x | {deparse(group)})."
+        )
     return parse("+".join(f"({piece}|{deparse(group)})" for piece in pieces))
 
 
 def _slash_terms(group: Node) -> list[Node]:
-    """The factors of ``a/b/c``, outermost first; one factor where there is no ``/``."""
+    """Take ``a/b/c`` apart: its factors, outermost first; one factor where there is no ``/``."""
     if not any(isinstance(part, Call) and part.fn == "/" for part in _walk(group)):
         return [group]
     if not isinstance(group, Call) or group.fn != "/":
@@ -130,7 +139,7 @@ def find_bars(node: Node) -> tuple[Bar, ...]:
 
 
 def remove_bars(node: Node) -> Node | None:
-    """The right-hand side without its bars, or None where nothing is left (``nobars_``)."""
+    """Take the bars out of the right-hand side, None where nothing is left (``nobars_``)."""
     if not isinstance(node, Call) or not _has_bar(node):
         return node
     if _is_bar(node) or (node.fn not in ("~", "(") and any(_is_bar(arg) for arg in node.args)):
@@ -210,18 +219,3 @@ def split_formula(formula: Node) -> MixedFormula:
         fixed=Call("~", (response, Num(1.0) if rest is None else rest)),
         bars=bars,
     )
-
-
-def interaction_factors(group: Node) -> Iterator[Name | Call]:
-    """The factors of a grouping expression ``a:b:c``, left to right; other expressions are given whole."""
-    if isinstance(group, Call) and group.fn == "(":
-        yield from interaction_factors(group.args[0])
-    elif isinstance(group, Call) and group.fn == ":":
-        yield from interaction_factors(group.args[0])
-        yield from interaction_factors(group.args[1])
-    elif isinstance(group, Name | Call):
-        yield group
-    else:
-        raise FormulaError(
-            f"{deparse(group)} is not a grouping factor. Write the name of a column right of the bar: (1 | g)."
-        )

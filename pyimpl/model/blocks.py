@@ -363,7 +363,7 @@ def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarr
         return np.empty((N, 0)), residual, np.empty((0, 0)), np.empty(0), 0.0
     X = np.array(design.X, dtype=float, order="F")
     # With a constant column, subtracting means is exact algebra, and keeps the digits that a large mean would cost.
-    constant = np.flatnonzero((X == X[0]).all(axis=0) & (X[0] != 0))
+    constant = np.flatnonzero((X[0] == X).all(axis=0) & (X[0] != 0))
     shift = np.zeros(P)
     mean_y = 0.0
     intercept = int(constant[0]) if constant.size else -1

@@ -28,9 +28,9 @@ class CheckControl:
         Refuse a grouping factor with one level (``check.nlev.gtr.1``).
     nobs_vs_nlev : bool
         Refuse as many levels as rows (``check.nobs.vs.nlev``).
-    nobs_vs_nRE : bool
+    nobs_vs_nre : bool
         Refuse as many random effects in a term as rows (``check.nobs.vs.nRE``).
-    scale_X : bool
+    scale_x : bool
         Warn about predictors on very different scales (``check.scaleX``).
     duplicate_terms : bool
         Refuse the same effect twice for one grouping factor (rstanarm's ``check_reTrms``).
@@ -40,8 +40,8 @@ class CheckControl:
 
     nlev_gtr_1: bool = True
     nobs_vs_nlev: bool = True
-    nobs_vs_nRE: bool = True
-    scale_X: bool = True
+    nobs_vs_nre: bool = True
+    scale_x: bool = True
     duplicate_terms: bool = False
     reserved_b: bool = False
 
@@ -50,7 +50,7 @@ class CheckControl:
 LMER_CHECKS = CheckControl()
 #: The checks of ``rstanarm::stan_lmer``: priors identify what the data do not.
 STAN_LMER_CHECKS = CheckControl(
-    nobs_vs_nlev=False, nobs_vs_nRE=False, scale_X=False, duplicate_terms=True, reserved_b=True
+    nobs_vs_nlev=False, nobs_vs_nre=False, scale_x=False, duplicate_terms=True, reserved_b=True
 )
 
 
@@ -71,8 +71,8 @@ def check_levels(levels: Sequence[tuple[str, int]], rows: int, control: CheckCon
     if control.nobs_vs_nlev and crowded:
         raise ModelError(
             "number of levels of each grouping factor must be < number of observations (problems: "
-            f"{', '.join(crowded)}). With one row a level ({rows} rows) its variance cannot be told from the residual's: "
-            "group by a coarser factor."
+            f"{', '.join(crowded)}). With one row a level ({rows} rows) its variance cannot be told from the "
+            "residual's: group by a coarser factor."
         )
 
 
@@ -83,7 +83,7 @@ def check_effects(terms: Sequence[tuple[str, int]], rows: int, control: CheckCon
     ------
     ModelError
     """
-    if not control.nobs_vs_nRE:
+    if not control.nobs_vs_nre:
         return
     for label, count in terms:
         if rows <= count:
@@ -109,8 +109,8 @@ def check_duplicates(terms: Sequence[tuple[str, Sequence[str]]], control: CheckC
         if repeated:
             raise ModelError(
                 "rstanarm does not permit formulas with duplicate group-specific terms. In this case "
-                f"{group} is used as a grouping factor multiple times and {', '.join(repeated)} is included multiple times. "
-                "Consider using || or -1 in the formula to prevent this from happening."
+                f"{group} is used as a grouping factor multiple times and {', '.join(repeated)} is included "
+                "multiple times. Consider using || or -1 in the formula to prevent this from happening."
             )
         seen.setdefault(group, effects)
 
@@ -137,7 +137,7 @@ def check_scale(X: np.ndarray, control: CheckControl) -> str | None:
 
     Columns of only 0 and 1 do not count; sds, or ratios of sds, beyond a factor of 1000 do.
     """
-    if not control.scale_X or X.shape[1] == 0 or X.shape[0] < 2:
+    if not control.scale_x or X.shape[1] == 0 or X.shape[0] < 2:
         return None
     continuous = ~((X == 0) | (X == 1)).all(axis=0)
     if not continuous.any():

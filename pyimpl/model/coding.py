@@ -90,8 +90,9 @@ def contrast_matrix(kind: Any, levels: Sequence[str], name: str) -> Coding:
     Parameters
     ----------
     kind : str, array or DataFrame
-        ``"contr.treatment"``, ``"contr.sum"``, ``"contr.helmert"``, ``"contr.poly"``, ``"contr.SAS"`` (``contr.`` may be
-        left out), or a numeric matrix with a row for each level; the names of a DataFrame's columns become suffixes.
+        ``"contr.treatment"``, ``"contr.sum"``, ``"contr.helmert"``, ``"contr.poly"``, ``"contr.SAS"``
+        (with or without ``contr.``), or a numeric matrix with a row for each level; the column names of
+        a DataFrame become suffixes.
     levels : sequence of str
     name : str
         The variable, for messages.
@@ -162,8 +163,13 @@ class MatrixPlan:
     names: tuple[str, ...]
     assign: tuple[int, ...]
 
+    @property
+    def variables(self) -> frozenset[Node]:
+        """Variables that have columns."""
+        return frozenset(piece.node for term in self.pieces for piece in term)
+
     def build(self, frame: ModelFrame) -> np.ndarray:
-        """The model matrix of a frame: float64, shape (rows, columns), C order.
+        """Make the model matrix of a frame: float64, shape (rows, columns), C order.
 
         Raises
         ------
@@ -201,11 +207,11 @@ def _piece_columns(piece: _Piece, frame: ModelFrame) -> np.ndarray:
     column = frame.columns[piece.node]
     if piece.table is None:
         if isinstance(column, Numeric):
-            return column.values if column.values.ndim == 2 else column.values[:, None]
+            return column.array if column.array.ndim == 2 else column.array[:, None]
         raise DataError(f"{deparse(piece.node)} was numeric when the model was fitted; in the new data it is not.")
     if isinstance(column, Logical):
-        gaps = np.isnan(column.values)
-        codes = np.where(gaps, -1, column.values).astype(np.intp)
+        gaps = np.isnan(column.array)
+        codes = np.where(gaps, -1, column.array).astype(np.intp)
         levels: tuple[str, ...] = ("FALSE", "TRUE")
     elif isinstance(column, Factor):
         codes, levels = column.codes, column.levels
@@ -247,7 +253,7 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
     DataError
         Contrasts that do not fit.
     """
-    labels = [deparse(node) for node in terms.variables]
+    labels = [deparse(node, simple=True) for node in terms.variables]
     codings: dict[int, Coding] = {}
     for i, node in enumerate(terms.variables):
         if i == terms.response:
@@ -264,18 +270,17 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
                 f"Contrasts are given for {terms.names[i]}, which is not a factor (contrasts apply only to factors)."
             )
 
-    used = [term for term in terms.terms if terms.response not in term.variables]
     full_first: tuple[int, int] | None = None
     if not terms.intercept:
-        full_first = next(
-            ((t, v) for t, term in enumerate(used) for v in term.variables if v in codings),
-            None,
-        )
+        without = (pair for pair in enumerate(terms.terms) if terms.response not in pair[1].variables)
+        full_first = next(((t, v) for t, term in without for v in term.variables if v in codings), None)
     names: list[str] = ["(Intercept)"] if terms.intercept else []
     assign: list[int] = [0] if terms.intercept else []
     cache: dict[tuple[int, bool], _Piece] = {}
     pieces = []
-    for t, term in enumerate(used):
+    for t, term in enumerate(terms.terms):
+        if term.variables == (terms.response,):
+            continue  # R: the response appeared on the right-hand side and was dropped
         parts = []
         columns = [""]
         for position, code in zip(term.variables, term.codes, strict=True):
@@ -305,8 +310,8 @@ def _piece(node: Node, frame: ModelFrame, coding: Coding | None, full: bool) -> 
             return _Piece(node, coding.levels, np.eye(len(coding.levels)), coding.levels)
         return _Piece(node, coding.levels, coding.contrasts, coding.suffixes)
     if not isinstance(column, Numeric):
-        raise FormulaError(f"{deparse(node)} cannot be a column of the model matrix.")
-    width = column.values.shape[1] if column.values.ndim == 2 else 1
+        raise FormulaError(f"{deparse(node)} is the response and not numeric: it cannot be a predictor too. Remove it.")
+    width = column.array.shape[1] if column.array.ndim == 2 else 1
     if width == 1:
         return _Piece(node, None, None, ("",))
     return _Piece(node, None, None, column.names or _numbered(width))

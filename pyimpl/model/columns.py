@@ -15,7 +15,11 @@ import pandas as pd
 from pyimpl.errors import DataError
 from pyimpl.model.rtext import format_integer, format_number, unique_numbers
 
-__all__ = ["Column", "Data", "Factor", "Logical", "Numeric", "as_factor", "close_matches", "read_column"]
+__all__ = ["INT_MAX", "Column", "Data", "Factor", "Logical", "Numeric", "as_factor", "close_matches", "read_column"]
+
+
+#: Largest integer of R.
+INT_MAX = 2147483647.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Numeric:
 
     Attributes
     ----------
-    values : ndarray of float64, shape (N,) or (N, k)
+    array : ndarray of float64, shape (N,) or (N, k)
         A matrix is what ``poly`` and ``scale`` give.
     kind : str
         ``"double"``, ``"integer"``, ``"date"`` (days since 1970-01-01) or ``"datetime"`` (seconds since then, UTC):
@@ -35,40 +39,40 @@ class Numeric:
         What R's ``makepredictcall`` remembers of ``poly`` and ``scale``; empty for other columns.
     """
 
-    values: np.ndarray
+    array: np.ndarray
     kind: str = "double"
     names: tuple[str, ...] | None = None
     basis: tuple[Any, ...] = ()
 
     def __len__(self) -> int:
-        return int(self.values.shape[0])
+        return int(self.array.shape[0])
 
     def take(self, rows: np.ndarray) -> "Numeric":
-        """The rows at these positions (or where this mask is true)."""
-        return replace(self, values=self.values[rows])
+        """Take the rows at these positions (or where this mask is true)."""
+        return replace(self, array=self.array[rows])
 
     def missing(self) -> np.ndarray:
         """Mask of missing rows, shape (N,)."""
-        gaps: np.ndarray = np.isnan(self.values)
+        gaps: np.ndarray = np.isnan(self.array)
         return gaps.any(axis=1) if gaps.ndim == 2 else gaps
 
 
 @dataclass(frozen=True, slots=True)
 class Logical:
-    """Truth values: ``values`` is float64 of shape (N,) with 0, 1 and NaN (R's NA)."""
+    """Truth values: ``array`` is float64 of shape (N,) with 0, 1 and NaN (R's NA)."""
 
-    values: np.ndarray
+    array: np.ndarray
 
     def __len__(self) -> int:
-        return int(self.values.shape[0])
+        return int(self.array.shape[0])
 
     def take(self, rows: np.ndarray) -> "Logical":
-        """The rows at these positions (or where this mask is true)."""
-        return Logical(self.values[rows])
+        """Take the rows at these positions (or where this mask is true)."""
+        return Logical(self.array[rows])
 
     def missing(self) -> np.ndarray:
         """Mask of missing rows, shape (N,)."""
-        return np.isnan(self.values)
+        return np.isnan(self.array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class Factor:
         return int(self.codes.shape[0])
 
     def take(self, rows: np.ndarray) -> "Factor":
-        """The rows at these positions (or where this mask is true); unused levels stay."""
+        """Take the rows at these positions (or where this mask is true); unused levels stay."""
         return replace(self, codes=self.codes[rows])
 
     def missing(self) -> np.ndarray:
@@ -148,7 +152,7 @@ class Data:
         return name in self._frame.columns
 
     def column(self, name: str, used_in: str = "the formula") -> Column:
-        """The column of this name, as R would have it.
+        """Read the column of this name as R would have it.
 
         Raises
         ------
@@ -159,16 +163,15 @@ class Data:
         if found is None:
             if name not in self._frame.columns:
                 raise DataError(missing_column(name, used_in, self.names()))
-            series = self._frame[name]
-            if isinstance(series, pd.DataFrame):
-                raise DataError(f"The data have {series.shape[1]} columns named {name!r}. Rename all but one.")
-            found = read_column(name, series)
+            if not self._frame.columns.is_unique and (count := int((self._frame.columns == name).sum())) > 1:
+                raise DataError(f"The data have {count} columns named {name!r}. Rename all but one.")
+            found = read_column(name, self._frame[name])
             self._cache[name] = found
         return found
 
 
 def missing_column(name: str, used_in: str, names: Iterable[str]) -> str:
-    """The text of the error for a column that does not exist."""
+    """Write the text of the error for a column that does not exist."""
     known = list(names)
     near = close_matches(name, known)
     if near:
@@ -241,7 +244,7 @@ def read_column(name: str, series: pd.Series) -> Column:
         if kind == "f":
             return Numeric(series.to_numpy(dtype=np.float64))
         if kind in "iu":
-            return Numeric(series.to_numpy(dtype=np.float64), kind="integer")
+            return _integers(series.to_numpy(dtype=np.float64))
         if kind == "b":
             return Logical(series.to_numpy(dtype=np.float64))
         if kind == "M":
@@ -250,7 +253,7 @@ def read_column(name: str, series: pd.Series) -> Column:
             return _objects(name, series)
     elif isinstance(dtype, pd.CategoricalDtype):
         categories = series.array
-        codes = categories.codes.astype(np.intp)  # type: ignore[attr-defined]
+        codes = categories.codes.astype(np.intp)
         return Factor(codes, _category_labels(name, dtype.categories), ordered=bool(dtype.ordered))
     elif isinstance(dtype, pd.StringDtype):
         return _text(name, series.array)
@@ -260,13 +263,19 @@ def read_column(name: str, series: pd.Series) -> Column:
         return Logical(series.to_numpy(dtype=np.float64, na_value=np.nan))
     elif getattr(dtype, "kind", "") in ("i", "u", "f") and pd.api.types.is_numeric_dtype(dtype):
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return Numeric(values, kind="double" if dtype.kind == "f" else "integer")
+        return Numeric(values) if dtype.kind == "f" else _integers(values)
     elif isinstance(dtype, pd.ArrowDtype):
         return _objects(name, series.astype(object).where(series.notna(), None))
     raise DataError(
         f"Column {name!r} has dtype {dtype}, which no model can use. "
         "Turn it into numbers, strings, booleans or a categorical first."
     )
+
+
+def _integers(values: np.ndarray) -> Numeric:
+    """R's integers have 32 bits; a column with larger ones is double there."""
+    fits = len(values) == 0 or float(np.nanmax(np.abs(values), initial=0.0)) <= INT_MAX
+    return Numeric(values, kind="integer" if fits else "double")
 
 
 def _datetimes(values: np.ndarray) -> Numeric:
@@ -282,7 +291,7 @@ def _objects(name: str, series: pd.Series) -> Column:
         return Logical(series.astype("boolean").to_numpy(dtype=np.float64, na_value=np.nan))
     if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
         values = pd.to_numeric(series.where(series.notna(), np.nan)).to_numpy(dtype=np.float64, na_value=np.nan)
-        return Numeric(values, kind="integer" if kind == "integer" else "double")
+        return _integers(values) if kind == "integer" else Numeric(values)
     if kind == "date":
         days = pd.to_datetime(series).to_numpy().astype("datetime64[D]")
         return Numeric(np.where(np.isnat(days), np.nan, days.astype(np.int64).astype(np.float64)), kind="date")
@@ -322,9 +331,9 @@ def as_factor(column: Column) -> Factor:
     if isinstance(column, Factor):
         return replace(column.drop_unused(), text=False)
     if isinstance(column, Logical):
-        codes = np.where(np.isnan(column.values), -1, column.values).astype(np.intp)
+        codes = np.where(np.isnan(column.array), -1, column.array).astype(np.intp)
         return Factor(codes, ("FALSE", "TRUE")).drop_unused()
-    values = column.values
+    values = column.array
     if values.ndim == 2:
         if values.shape[1] != 1:
             raise DataError("A matrix (poly(), scale() of several columns) cannot be a factor.")

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ class EncodedTerm:
     codes : ndarray of intp, shape (rows,)
         Level of each row; ``J + k`` is ``new_levels[k]``; -1 is a missing level.
     columns : ndarray, shape (rows, p)
-        NaN where a slope's variable is missing.
+        NaN where a slope's variable is missing; zeros where the level is.
     new_levels : tuple of str
         Levels that the fitted model does not know.
     """
@@ -259,7 +260,7 @@ class Design:
         return sparse.csc_array(sparse.hstack(blocks, format="csc"))
 
     def encode(self, newdata: pd.DataFrame, *, fixed: bool = True, random: bool = True) -> EncodedRows:
-        """New data in this design's codings: same levels, contrasts, ``poly`` and ``scale`` bases.
+        """Encode new data in this design's codings: same levels, contrasts, ``poly`` and ``scale`` bases.
 
         Missing values give NaN in X and in the terms' columns (``na.pass``, the default of ``predict.merMod``); the
         response is not needed.
@@ -283,7 +284,8 @@ class Design:
         offset = np.zeros(data.rows)
         X = None
         if fixed:
-            wanted = [node for i, node in enumerate(recipe.fixed.variables) if i != recipe.fixed.response]
+            predictors = recipe.fixed_plan.variables
+            wanted = [v for i, v in enumerate(recipe.fixed.variables) if i != recipe.fixed.response or v in predictors]
             frame = _new_frame(wanted, data, recipe)
             X = recipe.fixed_plan.build(frame)
             if recipe.kept_columns is not None:
@@ -300,9 +302,9 @@ class Design:
                 new = tuple(level for level in factor.levels if level not in known)
                 place = {**known, **{level: term.J + i for i, level in enumerate(new)}}
                 lut = np.array([*(place[level] for level in factor.levels), -1], dtype=np.intp)
-                terms.append(
-                    EncodedTerm(term.group, term.effects, term.levels, lut[factor.codes], plan.build(frame), new)
-                )
+                codes, columns = lut[factor.codes], plan.build(frame)
+                columns[codes < 0] = 0.0  # lme4's Z has no entry in a row without a level
+                terms.append(EncodedTerm(term.group, term.effects, term.levels, codes, columns, new))
         return EncodedRows(data.index, X, offset, tuple(terms))
 
 
@@ -369,28 +371,28 @@ def _terms_of(formula: Node, columns: Sequence[str]) -> Terms:
 
 def _numbers(column: Column) -> np.ndarray:
     if isinstance(column, Numeric):
-        return column.values if column.values.ndim == 1 else column.values[:, 0]
+        return column.array if column.array.ndim == 1 else column.array[:, 0]
     if isinstance(column, Logical):
-        return column.values
+        return column.array
     raise DataError("offset must be numeric.")
 
 
 def _response(node: Node, column: Column) -> np.ndarray:
     if isinstance(column, Logical):
-        return column.values
+        return column.array
     if isinstance(column, Factor):
         what = "strings" if column.text else "a factor"
         raise DataError(
             f"response must be numeric: {deparse(node)} is {what} (values such as "
             f"{', '.join(map(repr, column.levels[:3]))}). Turn it into numbers."
         )
-    if column.values.ndim == 2:
-        if column.values.shape[1] > 1:
+    if column.array.ndim == 2:
+        if column.array.shape[1] > 1:
             raise DataError(
-                f"The response {deparse(node)} has {column.values.shape[1]} columns; lmer fits one at a time."
+                f"The response {deparse(node)} has {column.array.shape[1]} columns; lmer fits one at a time."
             )
-        return column.values[:, 0]
-    return column.values
+        return column.array[:, 0]
+    return column.array
 
 
 def _interaction(left: Factor, right: Factor) -> Factor:
@@ -425,9 +427,9 @@ def _interaction(left: Factor, right: Factor) -> Factor:
 
 
 def _grouping_factor(bar: Bar, frame: ModelFrame) -> Factor:
-    """The grouping factor of a bar, evaluated as ``mkBlist`` does: its names are factors of the model frame."""
+    """Evaluate the grouping factor of a bar as ``mkBlist`` does: its names are factors of the model frame."""
 
-    def lookup(name: str) -> Column:
+    def lookup(name: str) -> Factor:
         return as_factor(frame.columns[Name(name)])
 
     def evaluate(node: Node) -> Factor:
@@ -439,16 +441,15 @@ def _grouping_factor(bar: Bar, frame: ModelFrame) -> Factor:
             factor = lookup(node.name)
         else:
             evaluator = Evaluator(lookup, lambda name: Name(name) in frame.columns, frame.rows)
-            value = evaluator.variable(node)
-            factor = as_factor(value)
+            factor = as_factor(evaluator.variable(node))
         return factor
 
     unknown = [name for name in all_names(bar.group) if Name(name) not in frame.columns]
     if unknown:
         raise ModelError(
             f"couldn't evaluate grouping factor {bar.group_name} within model frame: object '{unknown[0]}' not found. "
-            f"lme4 looks for it among the variables of the model; make it a column first, e.g. data['group'] = ..., and "
-            "write (1 | group)."
+            "lme4 looks for it among the variables of the model; make it a column first, e.g. data['group'] = ..., "
+            "and write (1 | group)."
         )
     if not all_names(bar.group):
         raise ModelError(f"Invalid grouping factor specification, {bar.group_name}. Write a column's name: (1 | g).")
@@ -463,8 +464,8 @@ def _grouping_factor(bar: Bar, frame: ModelFrame) -> Factor:
 
 
 def _effects_frame(bar: Bar, frame: ModelFrame) -> ModelFrame:
-    """The frame in which a bar's left-hand side is evaluated: variables of its group are factors (``factorize``)."""
-    changed = {
+    """Make the frame for a bar's left-hand side: variables of its group are factors (lme4's ``factorize``)."""
+    changed: dict[Node, Column] = {
         Name(name): as_factor(frame.columns[Name(name)])
         for name in all_names(bar.group)
         if not isinstance(frame.columns[Name(name)], Factor)
@@ -562,7 +563,7 @@ def build_design(
         terms.append(term)
         recipes.append((bar, *recipe))
     counts = [term.J for term in terms]
-    if any(later > earlier for earlier, later in zip(counts[:-1], counts[1:], strict=True)):
+    if any(later > earlier for earlier, later in pairwise(counts)):
         order = sorted(range(len(terms)), key=counts.__getitem__)[::-1]
         terms = [terms[i] for i in order]
         recipes = [recipes[i] for i in order]
@@ -581,6 +582,9 @@ def build_design(
         if name not in fixed.names:
             notes.append(f"variable '{name}' is absent, its contrast will be ignored")
             warnings.warn(notes[-1], PyimplWarning, stacklevel=2)
+    if any(term.variables == (fixed.response,) for term in fixed.terms):
+        notes.append("the response appeared on the right-hand side and was dropped")
+        warnings.warn(notes[-1], PyimplWarning, stacklevel=2)
     plan = plan_columns(fixed, frame, contrasts)
     X = plan.build(frame)
     coef_names, assign = plan.names, plan.assign
@@ -607,8 +611,8 @@ def build_design(
     response_spread = y if offset_values is None else y - offset_values
     if rows > 1 and np.all(response_spread == response_spread[0]):
         raise DataError(
-            f"Response is constant: {deparse(response_node)} is {response_spread[0]:.15g} in each of the {rows} rows used. "
-            "There is nothing to model."
+            f"Response is constant: {deparse(response_node)} is {response_spread[0]:.15g} in each of the {rows} rows "
+            "used. There is nothing to model."
         )
     return Design(
         formula=deparse(mixed.expanded),

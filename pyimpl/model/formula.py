@@ -337,29 +337,29 @@ def _precedence(node: Node) -> int:
     return 100
 
 
-def deparse(node: Node) -> str:
+def deparse(node: Node, *, simple: bool = False) -> str:
     """Write a tree as R's ``deparse(node, width.cutoff = 500)`` does, on one line.
 
     Parentheses that the formula has are kept (they are calls); others are added only where a tree that lme4 builds
-    needs them (``s:(h:g)`` for ``g/h/s``).
+    needs them (``s:(h:g)`` for ``g/h/s``). With ``simple`` as ``terms.formula`` writes its labels: ``2`` for ``2L``.
     """
     if isinstance(node, Name):
         return quote_name(node.name)
     if isinstance(node, Num):
-        return f"{int(node.value)}L" if node.integer else format_number(node.value)
+        return f"{int(node.value)}L" if node.integer and not simple else format_number(node.value)
     if isinstance(node, Str):
         return quote_string(node.value)
     if isinstance(node, Const):
         return node.name
     fn, args = node.fn, node.args
     if fn == "(":
-        return f"({deparse(args[0])})"
+        return f"({deparse(args[0], simple=simple)})"
     if _precedence(node) < 100:
         own = _precedence(node)
         if len(args) == 1:
-            inner = deparse(args[0])
+            inner = deparse(args[0], simple=simple)
             return f"{fn}({inner})" if _precedence(args[0]) < own else fn + inner
-        left, right = deparse(args[0]), deparse(args[1])
+        left, right = deparse(args[0], simple=simple), deparse(args[1], simple=simple)
         rightward = fn == "^"
         if _precedence(args[0]) < own or (rightward and _precedence(args[0]) == own):
             left = f"({left})"
@@ -369,7 +369,8 @@ def deparse(node: Node) -> str:
             right = f"({right})"
         return f"{left}{fn}{right}" if fn in _NO_SPACES else f"{left} {fn} {right}"
     inside = ", ".join(
-        deparse(arg) if name is None else f"{quote_name(name)} = {deparse(arg)}" for name, arg in node.named_args()
+        deparse(arg, simple=simple) if name is None else f"{quote_name(name)} = {deparse(arg, simple=simple)}"
+        for name, arg in node.named_args()
     )
     return f"{quote_name(fn)}({inside})"
 

@@ -56,7 +56,7 @@ class ModelFrame:
     bases: Mapping[Node, tuple[Any, ...]] = field(default_factory=dict)
 
     def to_pandas(self) -> pd.DataFrame:
-        """The frame as pandas: factors as categoricals, matrices as one column each (``poly(x, 2).1``)."""
+        """Give the frame as pandas: factors as categoricals, matrices as one column each (``poly(x, 2).1``)."""
         out: dict[str, Any] = {}
         for node in self.variables:
             name = variable_label(node)
@@ -69,16 +69,16 @@ class ModelFrame:
                     validate=False,
                 )
             elif isinstance(column, Logical):
-                out[name] = column.values.astype(bool) if not np.isnan(column.values).any() else column.values
-            elif column.values.ndim == 2 and column.values.shape[1] > 1:
-                labels = column.names or tuple(str(j + 1) for j in range(column.values.shape[1]))
+                out[name] = column.array.astype(bool) if not np.isnan(column.array).any() else column.array
+            elif column.array.ndim == 2 and column.array.shape[1] > 1:
+                labels = column.names or tuple(str(j + 1) for j in range(column.array.shape[1]))
                 for j, label in enumerate(labels):
-                    out[f"{name}.{label}"] = column.values[:, j]
+                    out[f"{name}.{label}"] = column.array[:, j]
             elif column.kind in ("date", "datetime"):
-                unit = "D" if column.kind == "date" else "s"
-                out[name] = pd.to_datetime(column.values, unit=unit)
+                scale = 86400e9 if column.kind == "date" else 1e9
+                out[name] = pd.DatetimeIndex(pd.Series(np.round(column.array * scale)).astype("Int64"))
             else:
-                values = column.values if column.values.ndim == 1 else column.values[:, 0]
+                values = column.array if column.array.ndim == 1 else column.array[:, 0]
                 out[name] = (
                     values.astype(np.int64) if column.kind == "integer" and not np.isnan(values).any() else values
                 )
@@ -86,13 +86,13 @@ class ModelFrame:
 
 
 def _vector(value: VectorLike, what: str, data: Data, evaluator: Evaluator) -> np.ndarray:
-    """The argument ``weights`` or ``offset`` as numbers, one a row of the data."""
+    """Read the argument ``weights`` or ``offset`` as numbers, one a row of the data."""
     if isinstance(value, str):
         node: Node = Name(value) if value in data else parse(value)
         column = evaluator.variable(node)
-        if isinstance(column, Factor) or (isinstance(column, Numeric) and column.values.ndim == 2):
+        if isinstance(column, Factor) or (isinstance(column, Numeric) and column.array.ndim == 2):
             raise DataError(f"{what} must be numeric; column {value!r} is not.")
-        return column.values
+        return column.array
     if isinstance(value, pd.Series):
         if not value.index.equals(data.index):
             raise DataError(
@@ -117,30 +117,28 @@ def _subset_mask(subset: VectorLike, data: Data, evaluator: Evaluator) -> np.nda
         column = evaluator.variable(parse(subset))
         if not isinstance(column, Logical):
             raise DataError(f"subset must be logical; {subset!r} is not. Write a condition such as 'x > 0'.")
-        return column.values == 1
+        return column.array == 1
     if isinstance(subset, pd.Series):
         if not subset.index.equals(data.index):
-            raise DataError(
-                "The index of the Series given as subset differs from the data's index. Give it as an array."
-            )
+            raise DataError("The index of the Series given as subset differs from the data's. Give it as an array.")
         subset = subset.fillna(False).to_numpy()
     mask = np.asarray(subset)
     if mask.dtype != bool or mask.shape != (data.rows,):
         raise DataError(
-            f"subset must be one True or False for each of the {data.rows} rows of the data, or a condition as a string; "
-            f"found {mask.dtype} of shape {mask.shape}."
+            f"subset must be one True or False for each of the {data.rows} rows of the data, or a condition as a "
+            f"string; found {mask.dtype} of shape {mask.shape}."
         )
     return mask
 
 
 def _check_infinite(node: Node, column: Column) -> None:
-    if isinstance(column, Numeric) and not np.isfinite(column.values).all():
-        bad = np.isinf(column.values)
+    if isinstance(column, Numeric) and not np.isfinite(column.array).all():
+        bad = np.isinf(column.array)
         if bad.any():
             first = int(np.argmax(bad.any(axis=1) if bad.ndim == 2 else bad))
             raise DataError(
-                f"{variable_label(node)} has {int(bad.sum())} infinite value(s), the first in row {first + 1} of the rows "
-                "used (NA/NaN/Inf in R's words). Replace them by missing values or leave the rows out."
+                f"{variable_label(node)} has {int(bad.sum())} infinite value(s), the first in row {first + 1} of the "
+                "rows used (NA/NaN/Inf in R's words). Replace them by missing values or leave the rows out."
             )
 
 
@@ -256,11 +254,10 @@ def _no_rows(source: Data, columns: Mapping[Node, Column], omitted: np.ndarray, 
         return "0 (non-NA) cases: the data have no rows."
     if len(omitted) == 0 and subset:
         return "0 (non-NA) cases: subset leaves no row. Check its condition."
-    culprits = []
+    culprits: list[str] = []
     for node in columns:
-        for name in all_names(node):
-            if name in source and source.column(name).missing().all():
-                culprits.append(name)
+        known = (name for name in all_names(node) if name in source)
+        culprits.extend(name for name in known if source.column(name).missing().all())
     blame = (
         f"{', '.join(dict.fromkeys(culprits))} is missing in every row"
         if culprits

@@ -3,19 +3,19 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from pyimpl.errors import DataError, FormulaError
-from pyimpl.model.columns import Column, Factor, Logical, Numeric, as_factor
+from pyimpl.model.columns import INT_MAX, Column, Factor, Logical, Numeric, as_factor
 from pyimpl.model.formula import Call, Const, Name, Node, Num, Str, deparse
 from pyimpl.model.qr import dqrdc2
 from pyimpl.model.rtext import format_number, unique_numbers
 
 __all__ = ["ALLOWED_FUNCTIONS", "Evaluator"]
 
-_INT_MAX = 2147483647.0
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "^", "%%", "%/%"})
 _COMPARISONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "==": np.equal,
@@ -84,11 +84,11 @@ class Evaluator:
         if isinstance(node, Name):
             return self.lookup(node.name)
         if isinstance(node, Call) and node.fn == "poly":
-            column: Column = self.poly(node, basis)
+            column: Column = self._poly(node, basis)
         elif isinstance(node, Call) and node.fn == "scale":
-            column = self.scale(node, basis)
+            column = self._scale(node, basis)
         else:
-            column = self.value(node)
+            column = self._value(node)
         if len(column) == self.rows:
             return column
         raise FormulaError(
@@ -98,7 +98,7 @@ class Evaluator:
 
     # -- expressions -------------------------------------------------------------------------------------------------
 
-    def value(self, node: Node) -> Column:
+    def _value(self, node: Node) -> Column:
         """Value of an expression; constants have length 1."""
         if isinstance(node, Num):
             return Numeric(np.array([node.value]), kind="integer" if node.integer else "double")
@@ -118,28 +118,28 @@ class Evaluator:
             return self.lookup(node.name)
         fn, args = node.fn, node.args
         if fn == "(":
-            return self.value(args[0])
+            return self._value(args[0])
         if fn in _ARITHMETIC and not node.names:
-            return self.unary(node) if len(args) == 1 else self.arithmetic(node)
+            return self._unary(node) if len(args) == 1 else self._arithmetic(node)
         if fn in _COMPARISONS and len(args) == 2:
-            return self.comparison(node)
+            return self._comparison(node)
         if fn == "!" and len(args) == 1:
-            return Logical(1.0 - self.truth(args[0], node))
+            return Logical(1.0 - self._truth(args[0], node))
         if fn in ("&", "|") and len(args) == 2:
-            return self.logic(node)
+            return self._logic(node)
         if fn == "%in%" and len(args) == 2:
-            return self.matching(node)
+            return self._matching(node)
         if fn == ":" and len(args) == 2:
-            return self.colon(node)
+            return self._colon(node)
         method = _FUNCTIONS.get(fn)
         if method is None:
             raise FormulaError(_not_allowed(node))
         return method(self, node)
 
-    def numbers(self, node: Node, caller: Node) -> Numeric:
-        value = self.value(node)
+    def _numbers(self, node: Node, caller: Node) -> Numeric:
+        value = self._value(node)
         if isinstance(value, Logical):
-            return Numeric(value.values, kind="integer")
+            return Numeric(value.array, kind="integer")
         if isinstance(value, Factor):
             what = "strings" if value.text else "a factor"
             raise FormulaError(
@@ -148,13 +148,13 @@ class Evaluator:
             )
         return value
 
-    def unary(self, node: Call) -> Column:
-        value = self.numbers(node.args[0], node)
-        return replace(value, values=-value.values if node.fn == "-" else value.values, basis=())
+    def _unary(self, node: Call) -> Column:
+        value = self._numbers(node.args[0], node)
+        return replace(value, array=-value.array if node.fn == "-" else value.array, basis=())
 
-    def arithmetic(self, node: Call) -> Column:
-        left, right = self.numbers(node.args[0], node), self.numbers(node.args[1], node)
-        a, b = self.aligned(left, right, node)
+    def _arithmetic(self, node: Call) -> Column:
+        left, right = self._numbers(node.args[0], node), self._numbers(node.args[1], node)
+        a, b = self._aligned(left, right, node)
         whole = left.kind == right.kind == "integer"
         with np.errstate(all="ignore"):
             if node.fn == "+":
@@ -171,16 +171,16 @@ class Evaluator:
                 if whole and np.any(b == 0):
                     b = np.where(b == 0, np.nan, b)  # integer %% 0 is NA
                 out = np.mod(a, b) if node.fn == "%%" else np.floor(a / b)
-        if whole and np.any(np.abs(out) > _INT_MAX):
+        if whole and np.any(np.abs(out) > INT_MAX):
             self.notes.append(f"In {deparse(node)} : NAs produced by integer overflow")
-            out = np.where(np.abs(out) > _INT_MAX, np.nan, out)
+            out = np.where(np.abs(out) > INT_MAX, np.nan, out)
         if np.isnan(out).any() and np.any(np.isnan(out) & ~np.isnan(a) & ~np.isnan(b)) and not whole:
             self.notes.append(f"In {deparse(node)} : NaNs produced")
-        names = left.names if left.values.ndim == 2 else right.names
+        names = left.names if left.array.ndim == 2 else right.names
         return Numeric(out, kind="integer" if whole else "double", names=names)
 
-    def aligned(self, left: Numeric, right: Numeric, node: Call) -> tuple[np.ndarray, np.ndarray]:
-        a, b = left.values, right.values
+    def _aligned(self, left: Numeric, right: Numeric, node: Call) -> tuple[np.ndarray, np.ndarray]:
+        a, b = left.array, right.array
         lengths = {len(a), len(b)} - {1}
         if len(lengths) > 1:
             raise FormulaError(f"{deparse(node)}: the sides have {len(a)} and {len(b)} values.")
@@ -192,33 +192,33 @@ class Evaluator:
             a = a[:, None]
         return a, b
 
-    def truth(self, node: Node, caller: Node) -> np.ndarray:
-        value = self.value(node)
+    def _truth(self, node: Node, caller: Node) -> np.ndarray:
+        value = self._value(node)
         if isinstance(value, Logical):
-            return value.values
-        if isinstance(value, Numeric) and value.values.ndim == 1:
-            return np.where(np.isnan(value.values), np.nan, (value.values != 0).astype(np.float64))
+            return value.array
+        if isinstance(value, Numeric) and value.array.ndim == 1:
+            return np.where(np.isnan(value.array), np.nan, (value.array != 0).astype(np.float64))
         raise FormulaError(f"{deparse(caller)}: {deparse(node)} is neither a logical nor a number.")
 
-    def logic(self, node: Call) -> Column:
-        a, b = self.truth(node.args[0], node), self.truth(node.args[1], node)
+    def _logic(self, node: Call) -> Column:
+        a, b = self._truth(node.args[0], node), self._truth(node.args[1], node)
         decided = 0.0 if node.fn == "&" else 1.0
         missing = np.isnan(a) | np.isnan(b)
         out = np.where((a == decided) | (b == decided), decided, np.where(missing, np.nan, 1.0 - decided))
         return Logical(out)
 
-    def comparison(self, node: Call) -> Column:
-        left, right = self.value(node.args[0]), self.value(node.args[1])
+    def _comparison(self, node: Call) -> Column:
+        left, right = self._value(node.args[0]), self._value(node.args[1])
         compare = _COMPARISONS[node.fn]
         if isinstance(left, Factor) or isinstance(right, Factor):
-            return self.compare_labels(node, left, right)
-        a, b = self.aligned(self.numbers(node.args[0], node), self.numbers(node.args[1], node), node)
+            return self._compare_labels(node, left, right)
+        a, b = self._aligned(self._numbers(node.args[0], node), self._numbers(node.args[1], node), node)
         if a.ndim == 2:
             raise FormulaError(f"{deparse(node)}: a matrix cannot be a logical variable.")
         out = compare(a, b).astype(np.float64)
         return Logical(np.where(np.isnan(a) | np.isnan(b), np.nan, out))
 
-    def compare_labels(self, node: Call, left: Column, right: Column) -> Column:
+    def _compare_labels(self, node: Call, left: Column, right: Column) -> Column:
         sides = [side if isinstance(side, Factor) else _constant_label(side, node) for side in (left, right)]
         ordered = [side for side in sides if side.ordered]
         factors = [side for side in sides if not side.text]
@@ -243,8 +243,8 @@ class Evaluator:
         out = _COMPARISONS[node.fn](a, b).astype(np.float64)
         return Logical(np.where(np.isnan(a) | np.isnan(b), np.nan, out))
 
-    def matching(self, node: Call) -> Column:
-        left, table = self.value(node.args[0]), self.value(node.args[1])
+    def _matching(self, node: Call) -> Column:
+        left, table = self._value(node.args[0]), self._value(node.args[1])
         if isinstance(left, Factor):
             side = table if isinstance(table, Factor) else as_factor(table)
             known = {side.levels[code] for code in np.unique(side.codes) if code >= 0}
@@ -252,22 +252,22 @@ class Evaluator:
             return Logical(hit[left.codes].astype(np.float64))
         if isinstance(table, Factor):
             raise FormulaError(f"{deparse(node)}: numbers on the left, strings on the right.")
-        return Logical(np.isin(left.values, table.values).astype(np.float64))
+        return Logical(np.isin(left.array, table.array).astype(np.float64))
 
-    def colon(self, node: Call) -> Column:
-        ends = [self.value(arg) for arg in node.args]
+    def _colon(self, node: Call) -> Column:
+        ends = [self._value(arg) for arg in node.args]
         if not all(isinstance(end, Numeric) and len(end) == 1 for end in ends):
             raise FormulaError(
                 f"{deparse(node)}: inside a function ':' is R's sequence and needs two numbers. "
                 "An interaction of factors stands outside functions."
             )
-        low, high = (float(end.values[0]) for end in ends if isinstance(end, Numeric))
+        low, high = (float(end.array[0]) for end in ends if isinstance(end, Numeric))
         step = 1.0 if high >= low else -1.0
         return Numeric(np.arange(low, high + step * 1e-10, step), kind="integer" if low.is_integer() else "double")
 
     # -- functions ---------------------------------------------------------------------------------------------------
 
-    def match(self, node: Call, *formals: str) -> dict[str, Node]:
+    def _match(self, node: Call, *formals: str) -> dict[str, Node]:
         """Match arguments to formals as R does: exact names, then unique prefixes, then position."""
         bound: dict[str, Node] = {}
         unnamed = []
@@ -282,26 +282,25 @@ class Evaluator:
                     f"there are {', '.join(formals)}."
                 )
             bound[fits[0]] = arg
-        for formal, arg in zip([f for f in formals if f not in bound], unnamed, strict=False):
-            bound[formal] = arg
-        free = len(formals) - (len(bound) - len(unnamed)) if len(bound) >= len(unnamed) else 0
-        if len(unnamed) > free or formals[0] not in bound:
+        free = [formal for formal in formals if formal not in bound]
+        bound.update(zip(free, unnamed, strict=False))
+        if len(unnamed) > len(free) or formals[0] not in bound:
             raise FormulaError(
                 f"{deparse(node)}: {node.fn}() takes the arguments {', '.join(formals)}; found {len(node.args)}."
             )
         return bound
 
-    def flag(self, node: Node | None, default: bool, caller: Node) -> bool:
+    def _flag(self, node: Node | None, default: bool, caller: Node) -> bool:
         if node is None:
             return default
-        value = self.value(node)
-        if isinstance(value, Logical) and len(value) == 1 and not np.isnan(value.values[0]):
-            return bool(value.values[0])
+        value = self._value(node)
+        if isinstance(value, Logical) and len(value) == 1 and not np.isnan(value.array[0]):
+            return bool(value.array[0])
         raise FormulaError(f"{deparse(caller)}: {deparse(node)} must be TRUE or FALSE.")
 
-    def labels(self, node: Node, caller: Node) -> list[str]:
-        """A vector of labels: strings, or numbers as R writes them."""
-        value = self.value(node)
+    def _labels(self, node: Node, caller: Node) -> list[str]:
+        """Read a vector of labels: strings, or numbers as R writes them."""
+        value = self._value(node)
         if isinstance(value, Factor):
             return [value.levels[code] for code in value.codes]
         made = as_factor(value)
@@ -309,61 +308,61 @@ class Evaluator:
             raise FormulaError(f"{deparse(caller)}: {deparse(node)} has missing values.")
         return [made.levels[code] for code in made.codes]
 
-    def identity(self, node: Call) -> Column:
-        value = self.value(self.match(node, "x")["x"])
+    def _identity(self, node: Call) -> Column:
+        value = self._value(self._match(node, "x")["x"])
         return replace(value, basis=()) if isinstance(value, Numeric) else value
 
-    def offset(self, node: Call) -> Column:
-        value = self.value(self.match(node, "object")["object"])
+    def _offset(self, node: Call) -> Column:
+        value = self._value(self._match(node, "object")["object"])
         if isinstance(value, Logical):
-            return Numeric(value.values, kind="integer")
-        if isinstance(value, Factor) or value.values.ndim == 2:
+            return Numeric(value.array, kind="integer")
+        if isinstance(value, Factor) or value.array.ndim == 2:
             raise DataError(f"{deparse(node)}: an offset must be numeric.")
         return replace(value, basis=())
 
-    def maths(self, node: Call) -> Column:
-        bound = self.match(node, "x")
-        value = self.numbers(bound["x"], node)
+    def _maths(self, node: Call) -> Column:
+        bound = self._match(node, "x")
+        value = self._numbers(bound["x"], node)
         with np.errstate(all="ignore"):
-            return self.checked(node, value, _MATHS[node.fn](value.values))
+            return self._checked(node, value, _MATHS[node.fn](value.array))
 
-    def checked(self, node: Call, argument: Numeric, out: np.ndarray) -> Numeric:
-        if np.any(np.isnan(out) & ~np.isnan(argument.values)):
+    def _checked(self, node: Call, argument: Numeric, out: np.ndarray) -> Numeric:
+        if np.any(np.isnan(out) & ~np.isnan(argument.array)):
             self.notes.append(f"In {deparse(node)} : NaNs produced")
         return Numeric(out, names=argument.names)
 
-    def log(self, node: Call) -> Column:
-        bound = self.match(node, "x", "base")
-        value = self.numbers(bound["x"], node)
+    def _log(self, node: Call) -> Column:
+        bound = self._match(node, "x", "base")
+        value = self._numbers(bound["x"], node)
         with np.errstate(all="ignore"):
             if "base" not in bound:
-                return self.checked(node, value, np.log(value.values))
-            base = self.numbers(bound["base"], node).values
+                return self._checked(node, value, np.log(value.array))
+            base = self._numbers(bound["base"], node).array
             if len(base) != 1:
                 raise FormulaError(f"{deparse(node)}: base must be one number.")
             if base[0] == 10:
-                return self.checked(node, value, np.log10(value.values))
+                return self._checked(node, value, np.log10(value.array))
             if base[0] == 2:
-                return self.checked(node, value, np.log2(value.values))
-            return self.checked(node, value, np.log(value.values) / np.log(base[0]))
+                return self._checked(node, value, np.log2(value.array))
+            return self._checked(node, value, np.log(value.array) / np.log(base[0]))
 
-    def absolute(self, node: Call) -> Column:
-        value = self.numbers(self.match(node, "x")["x"], node)
-        return replace(value, values=np.abs(value.values), basis=())
+    def _absolute(self, node: Call) -> Column:
+        value = self._numbers(self._match(node, "x")["x"], node)
+        return replace(value, array=np.abs(value.array), basis=())
 
-    def combine(self, node: Call) -> Column:
-        values = [self.value(arg) for arg in node.args]
+    def _combine(self, node: Call) -> Column:
+        values = [self._value(arg) for arg in node.args]
         if not values:
             raise FormulaError("c() without values has no use in a formula.")
         if any(isinstance(value, Factor) for value in values):
             texts: list[str] = []
             for arg in node.args:
-                texts.extend(self.labels(arg, node))
+                texts.extend(self._labels(arg, node))
             levels, where = unique_numbers(texts)
             order = sorted(range(len(levels)), key=levels.__getitem__)
             rank = np.argsort(order)
             return Factor(rank[where].astype(np.intp), tuple(levels[i] for i in order), text=True)
-        joined = np.concatenate([value.values.ravel() for value in values if not isinstance(value, Factor)])
+        joined = np.concatenate([value.array.ravel() for value in values if not isinstance(value, Factor)])
         if all(isinstance(value, Logical) for value in values):
             return Logical(joined)
         whole = all(
@@ -371,26 +370,26 @@ class Evaluator:
         )
         return Numeric(joined, kind="integer" if whole else "double")
 
-    def factor(self, node: Call) -> Column:
+    def _factor(self, node: Call) -> Column:
         """``factor(x, levels, labels, ordered)`` and ``ordered(x, levels, labels)``."""
         is_ordered = node.fn == "ordered"
-        bound = self.match(node, *(("x", "levels", "labels") if is_ordered else ("x", "levels", "labels", "ordered")))
-        value = self.value(bound["x"])
+        bound = self._match(node, *(("x", "levels", "labels") if is_ordered else ("x", "levels", "labels", "ordered")))
+        value = self._value(bound["x"])
         keep_order = isinstance(value, Factor) and value.ordered
-        ordered = is_ordered or self.flag(bound.get("ordered"), keep_order, node)
+        ordered = is_ordered or self._flag(bound.get("ordered"), keep_order, node)
         if is_ordered and "levels" not in bound and isinstance(value, Factor) and not value.text:
             # as.ordered semantics of ordered(): factor(x, levels = levels(x)[used], ordered = TRUE)
             value = value.drop_unused()
         made = as_factor(value)
         if "levels" in bound:
-            levels = self.labels(bound["levels"], node)
+            levels = self._labels(bound["levels"], node)
             if len(set(levels)) != len(levels):
                 raise FormulaError(f"{deparse(node)}: a level is listed twice.")
             place = {level: i for i, level in enumerate(levels)}
             lut = np.array([*(place.get(level, -1) for level in made.levels), -1], dtype=np.intp)
             made = Factor(lut[made.codes], tuple(levels))
         if "labels" in bound:
-            labels = self.labels(bound["labels"], node)
+            labels = self._labels(bound["labels"], node)
             count = len(made.levels)
             if len(labels) == 1 and count > 1:
                 labels = [f"{labels[0]}{i + 1}" for i in range(count)]
@@ -400,33 +399,33 @@ class Evaluator:
             made = Factor(np.where(made.codes >= 0, where[made.codes], -1), tuple(distinct))
         return replace(made, ordered=ordered, text=False)
 
-    def as_factor(self, node: Call) -> Column:
-        value = self.value(self.match(node, "x")["x"])
+    def _as_factor(self, node: Call) -> Column:
+        value = self._value(self._match(node, "x")["x"])
         if isinstance(value, Factor) and not value.text:
             return value
         return as_factor(value)
 
-    def relevel(self, node: Call) -> Column:
-        bound = self.match(node, "x", "ref")
-        value = self.value(bound["x"])
+    def _relevel(self, node: Call) -> Column:
+        bound = self._match(node, "x", "ref")
+        value = self._value(bound["x"])
         if not isinstance(value, Factor) or value.text or value.ordered:
             raise FormulaError(
                 f"{deparse(node)}: 'relevel' only for (unordered) factors. For strings write relevel(factor(x), ...)."
             )
         if "ref" not in bound:
             raise FormulaError(f'{deparse(node)}: the argument ref is missing: relevel(x, ref = "level").')
-        reference = self.value(bound["ref"])
+        reference = self._value(bound["ref"])
         if len(reference) != 1:
             raise FormulaError(f"{deparse(node)}: 'ref' must be of length one.")
         if isinstance(reference, Factor):
             name = reference.levels[0]
             if name not in value.levels:
                 raise FormulaError(
-                    f"{deparse(node)}: 'ref' must be an existing level; {name!r} is not among {', '.join(value.levels)}."
+                    f"{deparse(node)}: 'ref' must be an existing level; {name!r} is none of {', '.join(value.levels)}."
                 )
             first = value.levels.index(name)
         else:
-            number = reference.values.ravel()[0]
+            number = reference.array.ravel()[0]
             if not 1 <= number <= len(value.levels):
                 raise FormulaError(f"{deparse(node)}: ref = {format_number(number)} must be in 1L:{len(value.levels)}.")
             first = int(number) - 1
@@ -436,11 +435,11 @@ class Evaluator:
         rank[-1] = -1
         return Factor(rank[value.codes], tuple(value.levels[i] for i in order))
 
-    def as_numeric(self, node: Call) -> Column:
-        value = self.value(self.match(node, "x")["x"])
+    def _as_numeric(self, node: Call) -> Column:
+        value = self._value(self._match(node, "x")["x"])
         whole = node.fn == "as.integer"
         if isinstance(value, Logical):
-            return Numeric(value.values, kind="integer" if whole else "double")
+            return Numeric(value.array, kind="integer" if whole else "double")
         if isinstance(value, Factor):
             if value.text:
                 parsed = np.array([*(_parse_number(level) for level in value.levels), np.nan])
@@ -450,38 +449,38 @@ class Evaluator:
                 return Numeric(np.trunc(numbers) if whole else numbers, kind="integer" if whole else "double")
             codes = np.where(value.codes >= 0, value.codes + 1.0, np.nan)
             return Numeric(codes, kind="integer" if whole else "double")
-        numbers = value.values.ravel(order="F")
+        numbers = value.array.ravel(order="F")
         return Numeric(np.trunc(numbers) if whole else numbers, kind="integer" if whole else "double")
 
-    def cut(self, node: Call) -> Column:
-        bound = self.match(node, "x", "breaks", "labels", "include.lowest", "right", "dig.lab", "ordered_result")
-        value = self.value(bound["x"])
-        if not isinstance(value, Numeric) or value.values.ndim != 1:
+    def _cut(self, node: Call) -> Column:
+        bound = self._match(node, "x", "breaks", "labels", "include.lowest", "right", "dig.lab", "ordered_result")
+        value = self._value(bound["x"])
+        if not isinstance(value, Numeric) or value.array.ndim != 1:
             raise FormulaError(f"{deparse(node)}: 'x' must be numeric.")
         if "breaks" not in bound:
             raise FormulaError(f"{deparse(node)}: the argument breaks is missing.")
-        breaks = self.numbers(bound["breaks"], node).values
-        right = self.flag(bound.get("right"), True, node)
-        lowest = self.flag(bound.get("include.lowest"), False, node)
-        ordered = self.flag(bound.get("ordered_result"), False, node)
-        digits = int(self.numbers(bound["dig.lab"], node).values[0]) if "dig.lab" in bound else 3
+        breaks = self._numbers(bound["breaks"], node).array
+        right = self._flag(bound.get("right"), True, node)
+        lowest = self._flag(bound.get("include.lowest"), False, node)
+        ordered = self._flag(bound.get("ordered_result"), False, node)
+        digits = int(self._numbers(bound["dig.lab"], node).array[0]) if "dig.lab" in bound else 3
         if len(breaks) == 1:
-            breaks = _equal_breaks(value.values, float(breaks[0]), node)
+            breaks = _equal_breaks(value.array, float(breaks[0]), node)
         breaks = np.sort(breaks)
         if np.isnan(breaks).any() or (np.diff(breaks) == 0).any():
             raise FormulaError(f"{deparse(node)}: 'breaks' are not unique.")
         count = len(breaks) - 1
         labels: list[str]
-        given = self.value(bound["labels"]) if "labels" in bound and bound["labels"] != Const("NULL") else None
+        given = self._value(bound["labels"]) if "labels" in bound and bound["labels"] != Const("NULL") else None
         if given is None:
             labels = _cut_labels(breaks, right, lowest, digits)
         elif isinstance(given, Logical):
             raise FormulaError(f"{deparse(node)}: labels = FALSE is not supported; write as.numeric(cut(...)).")
         else:
-            labels = self.labels(bound["labels"], node)
+            labels = self._labels(bound["labels"], node)
             if len(labels) != count:
                 raise FormulaError(f"{deparse(node)}: {len(labels)} labels for {count} intervals.")
-        x = value.values
+        x = value.array
         codes = np.searchsorted(breaks, x, side="left" if right else "right") - 1
         if lowest:
             codes = np.where(x == (breaks[0] if right else breaks[-1]), 0 if right else count - 1, codes)
@@ -490,20 +489,20 @@ class Evaluator:
         codes = np.where(codes >= 0, where[codes], -1)
         return Factor(codes.astype(np.intp), tuple(distinct), ordered=ordered)
 
-    def scale(self, node: Call, basis: tuple[Any, ...] = ()) -> Numeric:
+    def _scale(self, node: Call, basis: tuple[Any, ...] = ()) -> Numeric:
         """``scale(x, center, scale)``; ``basis`` is (center or None, scale or None)."""
-        bound = self.match(node, "x", "center", "scale")
-        value = self.numbers(bound["x"], node)
-        x = value.values if value.values.ndim == 2 else value.values[:, None]
+        bound = self._match(node, "x", "center", "scale")
+        value = self._numbers(bound["x"], node)
+        x = value.array if value.array.ndim == 2 else value.array[:, None]
         remembered = list(basis) if basis else [None, None]
-        center = self.scale_setting(bound.get("center"), remembered[0], x.shape[1], "center", node)
+        center = self._scale_setting(bound.get("center"), remembered[0], x.shape[1], "center", node)
         with np.errstate(all="ignore"):
             if center is True:
                 seen = ~np.isnan(x)
                 center = np.array([_long_sum(x[seen[:, j], j]) / max(seen[:, j].sum(), 1) for j in range(x.shape[1])])
             if isinstance(center, np.ndarray):
                 x = x - center
-            scale = self.scale_setting(bound.get("scale"), remembered[1], x.shape[1], "scale", node)
+            scale = self._scale_setting(bound.get("scale"), remembered[1], x.shape[1], "scale", node)
             if scale is True:
                 scale = np.array([_root_mean_square(x[:, j]) for j in range(x.shape[1])])
             if isinstance(scale, np.ndarray):
@@ -511,32 +510,32 @@ class Evaluator:
         kept = tuple(part if isinstance(part, np.ndarray) else None for part in (center, scale))
         return Numeric(x, names=value.names, basis=kept)
 
-    def scale_setting(
+    def _scale_setting(
         self, node: Node | None, remembered: Any, width: int, name: str, caller: Node
     ) -> bool | np.ndarray:
         if isinstance(remembered, np.ndarray):
             return remembered
         if node is None:
             return True
-        value = self.value(node)
+        value = self._value(node)
         if isinstance(value, Logical) and len(value) == 1:
-            return self.flag(node, True, caller)
-        if isinstance(value, Factor) or value.values.size != width:
+            return self._flag(node, True, caller)
+        if isinstance(value, Factor) or value.array.size != width:
             raise FormulaError(
                 f"{deparse(caller)}: length of '{name}' must equal the number of columns of 'x' ({width})."
             )
-        return value.values.ravel().astype(np.float64)
+        return value.array.ravel().astype(np.float64)
 
-    def poly(self, node: Call, basis: tuple[Any, ...] = ()) -> Numeric:
+    def _poly(self, node: Call, basis: tuple[Any, ...] = ()) -> Numeric:
         """``poly(x, degree, raw)``; ``basis`` is (alpha, norm2)."""
-        bound = self.match(node, "x", "degree", "raw")
-        value = self.numbers(bound["x"], node)
-        x = value.values
+        bound = self._match(node, "x", "degree", "raw")
+        value = self._numbers(bound["x"], node)
+        x = value.array
         if x.ndim == 2:
             if x.shape[1] != 1:
                 raise FormulaError(f"{deparse(node)}: poly() of several variables is not supported.")
             x = x[:, 0]
-        degree_value = self.numbers(bound["degree"], node).values if "degree" in bound else np.ones(1)
+        degree_value = self._numbers(bound["degree"], node).array if "degree" in bound else np.ones(1)
         if len(degree_value) != 1:
             raise FormulaError(
                 f"{deparse(node)}: poly() of several variables is not supported. Write one poly() for each."
@@ -545,7 +544,7 @@ class Evaluator:
         if degree < 1:
             raise FormulaError(f"{deparse(node)}: 'degree' must be at least 1.")
         names = tuple(str(i + 1) for i in range(degree))
-        if self.flag(bound.get("raw"), False, node):
+        if self._flag(bound.get("raw"), False, node):
             return Numeric(np.stack([x**power for power in range(1, degree + 1)], axis=1), names=names)
         if basis:
             alpha, norm2 = basis
@@ -562,11 +561,11 @@ class Evaluator:
         z, alpha, norm2 = _poly_fit(x, degree)
         return Numeric(z, names=names, basis=(alpha, norm2))
 
-    def poly_call(self, node: Call) -> Column:
-        return self.poly(node)
+    def _poly_call(self, node: Call) -> Column:
+        return self._poly(node)
 
-    def scale_call(self, node: Call) -> Column:
-        return self.scale(node)
+    def _scale_call(self, node: Call) -> Column:
+        return self._scale(node)
 
 
 def _long_sum(values: np.ndarray) -> float:
@@ -587,7 +586,7 @@ def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _constant_label(value: Column, node: Call) -> Factor:
-    """A number or logical that is compared with labels."""
+    """Make labels of a number or logical that is compared with labels."""
     if len(value) != 1:
         raise FormulaError(f"{deparse(node)}: a factor or strings compared with numbers.")
     return replace(as_factor(value), text=True)
@@ -637,7 +636,7 @@ def _cut_labels(breaks: np.ndarray, right: bool, lowest: bool, digits: int) -> l
     else:
         return [f"Range_{i + 1}" for i in range(count)]
     opening, closing = ("(", "]") if right else ("[", ")")
-    labels = [f"{opening}{a},{b}{closing}" for a, b in zip(texts[:-1], texts[1:], strict=True)]
+    labels = [f"{opening}{a},{b}{closing}" for a, b in pairwise(texts)]
     if lowest and right:
         labels[0] = "[" + labels[0][1:]
     elif lowest:
@@ -669,22 +668,22 @@ def _poly_at(x: np.ndarray, degree: int, alpha: np.ndarray, norm2: np.ndarray) -
 
 
 _FUNCTIONS: dict[str, Callable[[Evaluator, Call], Column]] = {
-    "I": Evaluator.identity,
-    "offset": Evaluator.offset,
-    "log": Evaluator.log,
-    "abs": Evaluator.absolute,
-    "c": Evaluator.combine,
-    "factor": Evaluator.factor,
-    "ordered": Evaluator.factor,
-    "as.factor": Evaluator.as_factor,
-    "relevel": Evaluator.relevel,
-    "as.numeric": Evaluator.as_numeric,
-    "as.double": Evaluator.as_numeric,
-    "as.integer": Evaluator.as_numeric,
-    "cut": Evaluator.cut,
-    "scale": Evaluator.scale_call,
-    "poly": Evaluator.poly_call,
-    **dict.fromkeys(_MATHS, Evaluator.maths),
+    "I": Evaluator._identity,
+    "offset": Evaluator._offset,
+    "log": Evaluator._log,
+    "abs": Evaluator._absolute,
+    "c": Evaluator._combine,
+    "factor": Evaluator._factor,
+    "ordered": Evaluator._factor,
+    "as.factor": Evaluator._as_factor,
+    "relevel": Evaluator._relevel,
+    "as.numeric": Evaluator._as_numeric,
+    "as.double": Evaluator._as_numeric,
+    "as.integer": Evaluator._as_numeric,
+    "cut": Evaluator._cut,
+    "scale": Evaluator._scale_call,
+    "poly": Evaluator._poly_call,
+    **dict.fromkeys(_MATHS, Evaluator._maths),
 }
 
 #: Names of the functions that a formula may call.

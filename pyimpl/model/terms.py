@@ -104,7 +104,7 @@ class _Expansion:
         return [self.bit(Name(name)) for name in self.dot]
 
     def install(self, node: Node) -> None:
-        """Number the variables in order of appearance, those of removed terms too (``ExtractVars``)."""
+        """Install the variables in order of appearance, those of removed terms too (``ExtractVars``)."""
         if isinstance(node, Name):
             if node.name == ".":
                 self.dot_terms()
@@ -152,6 +152,8 @@ class _Expansion:
         crossed = [a | b for a in left for b in right]
         if node.fn == ":":
             return _distinct(crossed)
+        if node.fn in ("*", "/") and not left:
+            return []  # R loses the right-hand side of 1 * f and of 1 / f
         if node.fn == "*":
             return _distinct(left + right + crossed)
         if node.fn == "/":
@@ -182,10 +184,10 @@ def _union(terms: list[int]) -> int:
 
 def _power(node: Call) -> int:
     exponent = node.args[1]
-    if not isinstance(exponent, Num) or exponent.value < 1 or not exponent.value.is_integer():
+    if not isinstance(exponent, Num) or not 2 <= exponent.value < 1e6:
         raise FormulaError(
-            f"Invalid power in the formula: {deparse(node)}. Outside I(), ^ means all interactions up to that order and "
-            f"takes an integer of at least 1; for the square of x write I(x^2)."
+            f"Invalid power in the formula: {deparse(node)}. Outside I(), ^ means all interactions up to that order "
+            "and takes an integer of at least 2; for the square of x write I(x^2)."
         )
     return int(exponent.value)
 
@@ -231,7 +233,7 @@ def expand_terms(formula: Node, columns: Callable[[], Sequence[str]] | Sequence[
         )
     response = formula.args[0] if len(formula.args) == 2 else None
     right = formula.args[-1]
-    if isinstance(right, Call) and right.fn == "~":
+    if any(isinstance(side, Call) and side.fn == "~" for side in formula.args):
         raise FormulaError(f"The formula {deparse(formula)!r} has more than one '~'. Keep one.")
     dot = None
     if columns is not None and "." in all_names(right):
@@ -248,7 +250,7 @@ def expand_terms(formula: Node, columns: Callable[[], Sequence[str]] | Sequence[
     offset_bits = _union([1 << i for i in offsets])
     kept = [term for term in _distinct(encoded) if not term & offset_bits]
     kept.sort(key=int.bit_count)
-    labels = [deparse(node) for node in variables]
+    labels = [deparse(node, simple=True) for node in variables]
     terms = []
     for i, term in enumerate(kept):
         positions = _bits(term)

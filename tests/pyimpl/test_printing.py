@@ -2,11 +2,9 @@
 
 import warnings
 
-import numpy as np
 import pytest
 
 from pyimpl.lmer import lmer
-from pyimpl.printing import abbreviate, cat_fill, deparse_lines
 
 # (R's formula, data, further arguments): R and Python read the same text
 CASES = [
@@ -92,7 +90,7 @@ def fits(r_frames):
 
 @pytest.fixture(scope="module")
 def r_text(rscript, r_setup, fits):
-    lines = [r_setup.split("for (name in names(frames))")[0], "list2env(frames, globalenv())", _AT_THETA]
+    lines = [r_setup.split("for (name in names(frames))")[0], "invisible(list2env(frames, globalenv()))", _AT_THETA]
     for (i, REML), fit in fits.items():
         formula, data, extra = CASES[i]
         arguments = "".join(f", {name} = {value}" for name, value in extra.items())

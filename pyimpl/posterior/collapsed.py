@@ -1,0 +1,661 @@
+"""The collapsed posterior: random effects and Gaussian coefficients integrated out, exactly.
+
+With Λ = T/σ (it does not depend on σ), V = I + Σ Z Λ Λ' Z', r = y − X₁ĉ for a fixed ĉ and W = [X₁, r]:
+
+* S_j = Z_j'Z_j and B_j = Z_j'W for each level, P_j = Λ (I + Λ'S_jΛ)⁻¹ Λ', log|V| = Σ log|I + Λ'S_jΛ|,
+  Q = W'V⁻¹W = W'W − Σ B_j'P_jB_j;
+* A = Q_XX/σ² + D, h = Q_Xr/σ² + D(m − ĉ), where D holds the prior precisions and m the prior means of the
+  coefficients that are integrated out;
+* log p = a − n log σ − ½ log|V| + ½ log|D| − ½ log|A| − ½ (Q_rr/σ² + (m − ĉ)'D(m − ĉ) − h'A⁻¹h) + log prior + Jacobian.
+
+With several terms the one with most levels is eliminated level by level; for the rest a dense Schur complement is
+factored, one for each connected component (a nested design falls apart into small ones).
+
+Everything depends on the data through S_j, B_j and W'W: after the first pass the cost does not grow with the rows.
+Levels with the same S_j share P_j, so their B_j enter through one sum of outer products.
+
+Priors that are not Gaussian stay exact: an intercept with a t prior is Gaussian given its precision w ~ Gamma(df/2,
+df/2), which becomes a coordinate; coefficients with rstanarm's ``student_t`` prior become coordinates z themselves.
+
+Coordinates: log of sigma's unscaled parameter; for each term log τ, the additive log-ratios of π, and the directions'
+canonical partial correlations on the atanh scale; then log w; then z. For p effects a term has p (p + 1)/2 of them.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from scipy.special import gammaln
+
+from pyimpl.errors import ModelError
+from pyimpl.posterior import kernels
+from pyimpl.posterior.covariance import ball_exponents, ball_log_constant, build_T, row_slices
+from pyimpl.posterior.full import cornish_fisher_t, log_student_t
+from pyimpl.posterior.labels import b_labels, is_new_level
+from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, Specification
+
+__all__ = ["CollapsedDensity", "ConditionalDraws", "CoordinateValues"]
+
+#: Beyond e^7 times sigma the factor of A loses its digits, while the prior is e^(−e^7).
+_LOG_TAU_MAX = 7.0
+
+
+@dataclass(frozen=True)
+class CoordinateValues:
+    """What the coordinates stand for, at ``n`` points.
+
+    Attributes
+    ----------
+    sigma : ndarray, shape (n,)
+    T : list of ndarray, each (n, p, p)
+        Cholesky factors of the covariance matrices.
+    Lambda : list of ndarray, each (n, p, p)
+        T / sigma.
+    precision : ndarray, shape (n, G)
+        Prior precisions of the coefficients that are integrated out.
+    z : ndarray, shape (n, H)
+        Standardised coefficients that are coordinates.
+    fixed : ndarray, shape (n, H)
+        Their values.
+    log_prior : ndarray, shape (n,)
+        Log prior of the coordinates and Jacobian.
+    """
+
+    sigma: np.ndarray
+    T: list[np.ndarray]
+    Lambda: list[np.ndarray]
+    precision: np.ndarray
+    z: np.ndarray
+    fixed: np.ndarray
+    log_prior: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """The other terms' columns, ordered by component; within a component term by term, level by level."""
+
+    R: np.ndarray  # (q, m)
+    block_start: np.ndarray  # (blocks + 1,): first column of each (term, level) block
+    block_term: np.ndarray  # (blocks,): its term (index into the model's terms)
+    block_level: np.ndarray
+    component_start: np.ndarray  # (components + 1,): first block of each component
+    G_start: np.ndarray  # (components + 1,): where its (n, n) matrix stands in G
+    G: np.ndarray
+    level_start: np.ndarray  # (components + 1,): its levels of the first term in `levels`
+    levels: np.ndarray
+    C_start: np.ndarray  # (J + 1,): per level of the first term (model order), its columns in C_column
+    C_column: np.ndarray  # index within the component
+    C: np.ndarray  # (nnz, p1)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Sufficient statistics. ``first`` is the term with most levels; the rest is stored as one list of columns.
+
+    ``S`` (J, p, p) and ``B`` (J, p, m) belong to the first term.
+    """
+
+    first: int
+    S: np.ndarray
+    B: np.ndarray
+    WW: np.ndarray  # packed
+    inverse: np.ndarray  # (J,): which of the unique S a level has
+    unique_S: np.ndarray  # (U, p, p)
+    unique_count: np.ndarray  # (U,)
+    unique_E: np.ndarray  # (U, p(p+1)/2, m(m+1)/2): sums of outer products of B's rows
+    rest: _Rest
+
+
+def _crossproduct(codes: np.ndarray, left: np.ndarray, right: np.ndarray, J: int) -> np.ndarray:
+    """``left'right`` for each level: shape (J, left columns, right columns)."""
+    out = np.empty((J, left.shape[1], right.shape[1]))
+    for a in range(left.shape[1]):
+        for b in range(right.shape[1]):
+            out[:, a, b] = np.bincount(codes, left[:, a] * right[:, b], minlength=J)
+    return out
+
+
+def _blocks(spec: Specification, W: np.ndarray) -> _Blocks:
+    weights = spec.weights
+    root = np.ones(spec.y.size) if weights is None else np.sqrt(weights)
+    Ww = W * root[:, None]
+    terms = spec.terms
+    first = int(np.argmax([term.J for term in terms]))
+    term = terms[first]
+    columns = term.columns * root[:, None]
+    S = _crossproduct(term.codes, columns, columns, term.J)
+    B = _crossproduct(term.codes, columns, Ww, term.J)
+    p, m = term.p, W.shape[1]
+    unique, inverse, count = np.unique(
+        np.ascontiguousarray(S).reshape(term.J, -1), axis=0, return_inverse=True, return_counts=True
+    )
+    rows_p, cols_p = np.tril_indices(p)
+    rows_m, cols_m = np.tril_indices(m)
+    E = np.zeros((len(unique), rows_p.size, rows_m.size))
+    for k, (a, b) in enumerate(zip(rows_p, cols_p, strict=True)):
+        outer = B[:, a, rows_m] * B[:, b, cols_m]
+        if a != b:
+            outer = outer + B[:, b, rows_m] * B[:, a, cols_m]
+        np.add.at(E[:, k], inverse.reshape(-1), outer)
+    rest = _rest(spec, first, columns, Ww, root) if len(terms) > 1 else _no_rest(term.J, p, m)
+    WW = (Ww.T @ Ww)[rows_m, cols_m]
+    inverse = inverse.reshape(-1).astype(np.int64)
+    return _Blocks(first, S, B, WW, inverse, unique.reshape(-1, p, p), count.astype(np.float64), E, rest)
+
+
+def _no_rest(J: int, p: int, m: int) -> _Rest:
+    none, zero = np.empty(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    start = np.zeros(J + 1, dtype=np.int64)
+    return _Rest(np.empty((0, m)), zero, none, none, zero, zero, np.empty(0), zero, none, start, none, np.empty((0, p)))
+
+
+def _rest(spec: Specification, first: int, columns: np.ndarray, Ww: np.ndarray, root: np.ndarray) -> _Rest:
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
+    terms = spec.terms
+    others = [i for i in range(len(terms)) if i != first]
+    codes_1, J1, p1 = terms[first].codes, terms[first].J, terms[first].p
+    offsets = np.cumsum([0, *[terms[i].J for i in others]])
+    n_blocks = int(offsets[-1])
+    block_of_row = [terms[i].codes + offset for i, offset in zip(others, offsets[:-1], strict=True)]
+    # blocks and levels of the first term that share a row belong together
+    pairs = [
+        sparse.coo_array((np.ones(codes_1.size), (codes_1, J1 + block)), shape=(J1 + n_blocks,) * 2)
+        for block in block_of_row
+    ]
+    together = pairs[0].tocsr()
+    for pair in pairs[1:]:
+        together = together + pair.tocsr()
+    _, component = connected_components(together, directed=False)
+    order = np.argsort(component[J1:], kind="stable")
+    block_term = np.concatenate([np.full(terms[i].J, i) for i in others])[order]
+    block_level = np.concatenate([np.arange(terms[i].J) for i in others])[order]
+    sizes = np.array([term.p for term in terms])[block_term]
+    block_start = np.concatenate([[0], np.cumsum(sizes)])
+    position = np.empty(n_blocks, dtype=np.intp)
+    position[order] = np.arange(n_blocks)
+    labels, component_start = np.unique(component[J1:][order], return_index=True)
+    component_start = np.append(component_start, n_blocks)
+    level_order = np.argsort(component[:J1], kind="stable")
+    level_start = np.append(np.searchsorted(component[:J1][level_order], labels), J1)
+
+    q = int(block_start[-1])
+    rows = np.arange(codes_1.size)
+    indices = np.concatenate(
+        [
+            block_start[position[block]] + k
+            for i, block in zip(others, block_of_row, strict=True)
+            for k in range(terms[i].p)
+        ]
+    )
+    values = np.concatenate([terms[i].columns[:, k] * root for i in others for k in range(terms[i].p)])
+    total_p = sum(terms[i].p for i in others)
+    Z2 = sparse.csr_array((values, (np.tile(rows, total_p), indices)), shape=(rows.size, q))
+    G = (Z2.T @ Z2).tocsr()
+    starts = block_start[component_start]
+    widths = np.diff(starts)
+    G_start = np.concatenate([[0], np.cumsum(widths**2)])
+    dense = np.concatenate([G[a:b, a:b].toarray().ravel() for a, b in pairwise(starts)])
+    cross = []
+    for k in range(p1):
+        Z1 = sparse.csr_array((columns[:, k], (codes_1, rows)), shape=(J1, rows.size))
+        cross.append((Z1 @ Z2).tocsr())
+    pattern = sum(abs(c) for c in cross) + sparse.csr_array(
+        (np.ones(indices.size), (np.tile(codes_1, total_p), indices)), shape=(J1, q)
+    )
+    pattern = pattern.tocsr()
+    pattern.sort_indices()
+    level = np.repeat(np.arange(J1), np.diff(pattern.indptr))
+    C = np.column_stack([np.asarray(c[level, pattern.indices]).ravel() for c in cross])
+    start_of_column = np.repeat(starts[:-1], widths)
+    return _Rest(
+        R=np.ascontiguousarray(Z2.T @ Ww),
+        block_start=block_start.astype(np.int64),
+        block_term=block_term.astype(np.int64),
+        block_level=block_level.astype(np.int64),
+        component_start=component_start.astype(np.int64),
+        G_start=G_start.astype(np.int64),
+        G=dense,
+        level_start=level_start.astype(np.int64),
+        levels=level_order.astype(np.int64),
+        C_start=pattern.indptr.astype(np.int64),
+        C_column=(pattern.indices - start_of_column[pattern.indices]).astype(np.int64),
+        C=np.ascontiguousarray(C),
+    )
+
+
+@dataclass(frozen=True)
+class ConditionalDraws:
+    """Exact draws of everything that the collapsed density integrates out.
+
+    Attributes
+    ----------
+    coef : ndarray, shape (n, P)
+        (γ, β): the intercept at centred predictors first.
+    b : list of ndarray, each (n, J + 1, p)
+        Random effects of each term, the padded level last.
+    z : list of ndarray, each (n, J + 1, p)
+        The same, standardised: b = T z.
+    rss : ndarray, shape (n,)
+        Weighted residual sum of squares (0 without a likelihood).
+    """
+
+    coef: np.ndarray
+    b: list[np.ndarray]
+    z: list[np.ndarray]
+    rss: np.ndarray
+
+
+@dataclass(frozen=True)
+class CollapsedDensity:
+    """The collapsed posterior density of a :class:`~pyimpl.posterior.specification.Specification`.
+
+    Attributes
+    ----------
+    spec : Specification
+    """
+
+    spec: Specification
+
+    # ------------------------------------------------------------------ which coefficient is what
+    @cached_property
+    def integrated(self) -> np.ndarray:
+        """Columns of X₁ whose coefficients are integrated out."""
+        has, K = int(self.spec.has_intercept), self.spec.K
+        return np.arange(has) if self.spec.coef.dist == STUDENT_T else np.arange(has + K)
+
+    @cached_property
+    def sampled(self) -> np.ndarray:
+        """Columns of X₁ whose coefficients are coordinates."""
+        return np.arange(self.integrated.size, self.spec.X1.shape[1])
+
+    @property
+    def has_w(self) -> bool:
+        """Whether the intercept's precision is a coordinate (t prior)."""
+        return self.spec.has_intercept and self.spec.intercept.dist == STUDENT_T
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Names of the coordinates."""
+        names = ["log aux"]
+        for term in self.spec.terms:
+            at = f"{term.group}:" if term.p == 1 else f"{term.group}[{'+'.join(term.effects)}]:"
+            names.append(f"{at}log tau")
+            names += [f"{at}alr pi[{k + 1}]" for k in range(term.p - 1)]
+            names += [f"{at}atanh cpc[{k + 1},{j + 1}]" for k in range(1, term.p) for j in range(k)]
+        if self.has_w:
+            names.append("log w")
+        names += [f"z[{self.spec.design.coef_names[k]}]" for k in self.sampled]
+        return names
+
+    def axis_of(self, term: int, row: int, column: int) -> int:
+        """Find the coordinate that an element of a term's covariance matrix depends on most.
+
+        log τ for a variance, the canonical partial correlation of row and column for a covariance.
+        """
+        sizes = [t.p * (t.p + 1) // 2 for t in self.spec.terms]
+        start = 1 + sum(sizes[:term])
+        if row == column:
+            return start
+        return start + self.spec.terms[term].p + row * (row - 1) // 2 + column
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates."""
+        return len(self.labels)
+
+    # ------------------------------------------------------------------ data
+    @cached_property
+    def centre(self) -> np.ndarray:
+        """ĉ: least squares coefficients, shape (P,). Any value would do; this one loses no digits."""
+        if self.spec.prior_PD or not self.spec.X1.shape[1]:
+            return np.zeros(self.spec.X1.shape[1])
+        root = 1.0 if self.spec.weights is None else np.sqrt(self.spec.weights)[:, None]
+        return np.linalg.lstsq(self.spec.X1 * root, self.spec.y * np.squeeze(root), rcond=None)[0]
+
+    @cached_property
+    def _data(self) -> _Blocks:
+        residual = self.spec.y - self.spec.X1 @ self.centre
+        return _blocks(self.spec, np.column_stack([self.spec.X1, residual]))
+
+    @cached_property
+    def _prior_location(self) -> np.ndarray:
+        """Prior means less ĉ of the integrated coefficients (0 under a flat prior)."""
+        spec = self.spec
+        mean = np.concatenate([spec.intercept.mean if spec.has_intercept else [], spec.coef.mean])
+        flat = np.concatenate(
+            [
+                np.repeat(spec.intercept.dist == FLAT, int(spec.has_intercept)),
+                np.repeat(spec.coef.dist == FLAT, spec.K),
+            ]
+        ).astype(bool)
+        return np.where(flat, 0.0, mean - self.centre)[self.integrated]
+
+    # ------------------------------------------------------------------ coordinates
+    def start(self) -> np.ndarray:
+        """Choose a point to start from: sigma below the residual sd, everything else at the middle of its prior."""
+        spec = self.spec
+        residual = spec.y - spec.X1 @ self.centre
+        sigma = 0.8 * float(np.std(residual)) or 1.0
+        aux = spec.aux
+        a = sigma if aux.dist == FLAT else sigma / aux.scale[0]
+        if aux.dist in (NORMAL, STUDENT_T):
+            a = max((sigma - aux.mean[0]) / aux.scale[0], 0.05)
+        u = np.zeros(self.dim)
+        u[0] = np.log(a)
+        at = 1
+        for i, term in enumerate(spec.terms):
+            # one standard deviation of the effects of about half sigma, in the scale of its own columns
+            size = np.sqrt(np.mean(term.columns**2, axis=0)) if term.columns.size else np.ones(term.p)
+            share = 1.0 / np.maximum(size, 1e-8) ** 2
+            u[at] = np.clip(np.log(0.5 * np.sqrt(share.mean()) / spec.scale[i]), -5.0, 2.0)
+            u[at + 1 : at + term.p] = np.clip(np.log(share[:-1] / share[-1]), -4.0, 4.0)
+            at += term.p * (term.p + 1) // 2
+        if self.spec.coef.dist == STUDENT_T:
+            u[self.dim - self.sampled.size :] = np.clip(
+                (self.centre[self.sampled] - spec.coef.mean) / spec.coef.scale, -1.0, 1.0
+            )
+        return u
+
+    def values(self, u: np.ndarray) -> CoordinateValues:
+        """Translate coordinates to what they stand for.
+
+        Parameters
+        ----------
+        u : ndarray, shape (n, dim)
+
+        Returns
+        -------
+        CoordinateValues
+        """
+        spec, n = self.spec, u.shape[0]
+        log_a = u[:, 0]
+        a = np.exp(log_a)
+        aux = spec.aux
+        log_p = log_a.copy()
+        sigma = a
+        if aux.dist != FLAT:
+            sigma = aux.scale[0] * a
+        if aux.dist == EXPONENTIAL:
+            log_p -= a
+        elif aux.dist == NORMAL:
+            sigma = sigma + aux.mean[0]
+            log_p += np.log(2.0) - 0.5 * np.log(2 * np.pi) - 0.5 * a * a
+        elif aux.dist == STUDENT_T:
+            sigma = sigma + aux.mean[0]
+            log_p += np.log(2.0) + log_student_t(a, aux.df[0])
+        at = 1
+        Ts, Lambdas = [], []
+        for i, term in enumerate(spec.terms):
+            p = term.p
+            lt, shape = u[:, at], spec.shape[i]
+            at += 1
+            log_p += shape * lt - np.exp(lt) - gammaln(shape)
+            log_p[lt > _LOG_TAU_MAX] = -np.inf
+            size = spec.scale[i] * np.exp(lt)
+            if p == 1:
+                Lambda = size[:, None, None]
+            else:
+                ratio = np.concatenate([u[:, at : at + p - 1], np.zeros((n, 1))], axis=1)
+                at += p - 1
+                log_pi = ratio - np.logaddexp.reduce(ratio, axis=1)[:, None]
+                delta = spec.concentration[i]
+                log_p += log_pi @ delta + gammaln(delta.sum()) - gammaln(delta).sum()
+                exponents = ball_exponents(p, spec.regularization[i])
+                x = np.empty((n, p * (p - 1) // 2))
+                for j, rows in enumerate(row_slices(p), start=1):
+                    v = u[:, at : at + j]
+                    at += j
+                    t = np.tanh(v)
+                    # log(1 − tanh²) without cancellation
+                    log_c = 2.0 * (np.log(2.0) - np.abs(v) - np.log1p(np.exp(-2.0 * np.abs(v))))
+                    b = exponents[j - 1]
+                    power = b + 0.5 * (j - np.arange(1, j + 1))
+                    log_p += log_c @ power + ball_log_constant(j, b)
+                    left = np.concatenate([np.zeros((n, 1)), np.cumsum(log_c[:, :-1], axis=1)], axis=1)
+                    x[:, rows] = t * np.exp(0.5 * left)
+                Lambda = build_T(size, np.exp(log_pi), x)
+            Lambdas.append(Lambda)
+            Ts.append(Lambda * sigma[:, None, None])
+        g = self.integrated.size
+        precision = np.zeros((n, g))
+        if spec.has_intercept and spec.intercept.dist != FLAT:
+            precision[:, 0] = 1.0 / spec.intercept.scale[0] ** 2
+            if self.has_w:
+                lw, half = u[:, at], 0.5 * spec.intercept.df[0]
+                at += 1
+                w = np.exp(lw)
+                log_p += half * np.log(half) - gammaln(half) + half * lw - half * w
+                precision[:, 0] *= w
+        z = u[:, at:]
+        fixed = np.empty((n, 0))
+        if spec.coef.dist == NORMAL:
+            precision[:, int(spec.has_intercept) :] = 1.0 / spec.coef.scale**2
+        elif spec.coef.dist == STUDENT_T:
+            fixed = spec.coef.mean + spec.coef.scale * cornish_fisher_t(z, spec.coef.df)
+            log_p += -0.5 * np.sum(z * z, axis=1) - 0.5 * z.shape[1] * np.log(2 * np.pi)
+        return CoordinateValues(sigma, Ts, Lambdas, precision, z, fixed, log_p)
+
+    def _stack(self, Lambdas: list[np.ndarray]) -> np.ndarray:
+        width = max(term.p for term in self.spec.terms)
+        out = np.zeros((Lambdas[0].shape[0], len(Lambdas), width, width))
+        for i, Lambda in enumerate(Lambdas):
+            p = Lambda.shape[-1]
+            out[:, i, :p, :p] = Lambda
+        return out
+
+    def _reduce(self, Lambda: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """log|V| and packed Q at each point."""
+        data = self._data
+        logdet, Q = kernels.reduce_first(Lambda, data.first, data.unique_S, data.unique_count, data.unique_E, data.WW)
+        rest = data.rest
+        if rest.R.shape[0]:
+            kernels.reduce_rest(
+                Lambda, data.first, data.unique_S, data.inverse, data.B, rest.R, rest.block_start, rest.block_term,
+                self._sizes, rest.component_start, rest.G_start, rest.G, rest.level_start, rest.levels, rest.C_start,
+                rest.C_column, rest.C, logdet, Q,
+            )  # fmt: skip
+        return logdet, Q
+
+    @property
+    def _sizes(self) -> np.ndarray:
+        return np.array([term.p for term in self.spec.terms], dtype=np.int64)
+
+    # ------------------------------------------------------------------ the density
+    def log_density(self, u: np.ndarray) -> np.ndarray:
+        """Log of the collapsed posterior density at coordinates, normalised as the full density is.
+
+        Its integral over the coordinates is the evidence: the integral of the full density.
+
+        Parameters
+        ----------
+        u : ndarray, shape (n, dim)
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            −inf outside the range in which it can be computed.
+
+        Raises
+        ------
+        ModelError
+            Another number of coordinates than ``dim``.
+        """
+        u = np.asarray(u, dtype=np.float64)
+        if u.ndim != 2 or u.shape[1] != self.dim:
+            raise ModelError(f"coordinates should have shape (n, {self.dim}), but have {u.shape}.")
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            values = self.values(u)
+            out = values.log_prior
+            if not self.spec.prior_PD:
+                logdet, Q = self._reduce(self._stack(values.Lambda))
+                out = out + kernels.marginal(
+                    Q, logdet, values.sigma, values.precision, self._prior_location, values.fixed - self._fixed_centre
+                )
+                constant, n = self.spec.likelihood_constant
+                proper = values.precision > 0
+                log_D = np.where(proper, np.log(np.where(proper, values.precision, 1.0)), np.log(2 * np.pi))
+                out = out + constant - n * np.log(values.sigma) + 0.5 * log_D.sum(axis=1)
+            out[~(values.sigma > 0)] = -np.inf
+        return np.where(np.isnan(out), -np.inf, out)
+
+    @property
+    def _fixed_centre(self) -> np.ndarray:
+        return self.centre[self.sampled]
+
+    # ------------------------------------------------------------------ exact draws
+    def conditional_draws(self, values: CoordinateValues, rng: np.random.Generator) -> ConditionalDraws:
+        """Draw coefficients and random effects, exactly, given the coordinates.
+
+        Parameters
+        ----------
+        values : CoordinateValues
+            At n points.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        ConditionalDraws
+        """
+        spec, n = self.spec, values.sigma.size
+        terms = spec.terms
+        P, g = spec.X1.shape[1], self.integrated.size
+        z = [rng.standard_normal((n, term.J + 1, term.p)) for term in terms]
+        e = rng.standard_normal((n, g))
+        coef = np.empty((n, P))
+        coef[:, self.sampled] = values.fixed
+        if spec.prior_PD:
+            location = self._prior_location + self.centre[self.integrated]
+            if (values.precision <= 0).any():
+                raise ModelError("With prior_PD=True a flat prior cannot be drawn from: give a proper prior.")
+            coef[:, self.integrated] = location + e / np.sqrt(values.precision)
+            b = [np.einsum("nkl,njl->njk", T, zi) for T, zi in zip(values.T, z, strict=True)]
+            return ConditionalDraws(coef, b, z, np.zeros(n))
+        data, rest = self._data, self._data.rest
+        Lambda = self._stack(values.Lambda)
+        _, Q = self._reduce(Lambda)
+        others = [i for i in range(len(terms)) if i != data.first]
+        z_first = np.ascontiguousarray(z[data.first][:, :-1])
+        z_rest = np.empty((n, rest.R.shape[0]))
+        where = {i: self._columns_of(i) for i in others}
+        for i in others:
+            z_rest[:, where[i]] = z[i][:, :-1]
+        deviation, rss = np.empty((n, g)), np.empty(n)
+        b_first, b_rest = np.empty_like(z_first), np.empty_like(z_rest)
+        kernels.draw(
+            Lambda, data.first, data.unique_S, data.inverse, data.B, data.WW, rest.R, rest.block_start,
+            rest.block_term, self._sizes, rest.component_start, rest.G_start, rest.G, rest.level_start, rest.levels,
+            rest.C_start, rest.C_column, rest.C, Q, values.sigma, values.precision, self._prior_location,
+            values.fixed - self._fixed_centre, e, z_first, z_rest, deviation, b_first, b_rest, rss,
+        )  # fmt: skip
+        coef[:, self.integrated] = self.centre[self.integrated] + deviation
+        b = []
+        for i, term in enumerate(terms):
+            effects = np.empty((n, term.J + 1, term.p))
+            if i == data.first:
+                effects[:, :-1], z[i][:, :-1] = b_first, z_first
+            else:
+                effects[:, :-1], z[i][:, :-1] = b_rest[:, where[i]], z_rest[:, where[i]]
+            effects[:, -1] = np.einsum("nkl,nl->nk", values.T[i], z[i][:, -1])
+            b.append(effects)
+        return ConditionalDraws(coef, b, z, rss)
+
+    def _columns_of(self, term: int) -> np.ndarray:
+        """Columns of the rest that belong to a term, shape (J, p)."""
+        rest, p = self._data.rest, self.spec.terms[term].p
+        mine = np.flatnonzero(rest.block_term == term)
+        mine = mine[np.argsort(rest.block_level[mine])]
+        return rest.block_start[mine][:, None] + np.arange(p)
+
+    # ------------------------------------------------------------------ exact moments
+    def coefficient_moments(self, values: CoordinateValues) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of (γ, β) given the coordinates.
+
+        Parameters
+        ----------
+        values : CoordinateValues
+            At n points.
+
+        Returns
+        -------
+        mean : ndarray, shape (n, P)
+        covariance : ndarray, shape (n, P, P)
+            Zero for the coefficients that are coordinates.
+        """
+        n, P, g = values.sigma.size, self.spec.X1.shape[1], self.integrated.size
+        _, packed = self._reduce(self._stack(values.Lambda))
+        m = P + 1
+        row, column = np.tril_indices(m)
+        Q = np.empty((n, m, m))
+        Q[:, row, column] = Q[:, column, row] = packed
+        s2 = values.sigma[:, None] ** 2
+        A = Q[:, :g, :g] / s2[:, None]
+        A[:, np.arange(g), np.arange(g)] += values.precision
+        Qr = Q[:, :g, -1] - np.einsum("nij,nj->ni", Q[:, :g, g:P], values.fixed - self._fixed_centre)
+        h = Qr / s2 + values.precision * self._prior_location
+        inverse = np.linalg.inv(A) if g else A
+        mean = np.empty((n, P))
+        mean[:, :g] = self.centre[self.integrated] + np.einsum("nij,nj->ni", inverse, h)
+        mean[:, g:] = values.fixed
+        covariance = np.zeros((n, P, P))
+        covariance[:, :g, :g] = inverse
+        return mean, covariance
+
+    def ranef_moments(self, values: CoordinateValues, weights: np.ndarray) -> pd.DataFrame:
+        """Posterior means and sds of the random effects, integrated over weighted points.
+
+        Parameters
+        ----------
+        values : CoordinateValues
+        weights : ndarray, shape (n,)
+            They sum to 1.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``b[...]`` (without the padded levels); columns ``mean`` and ``sd``. The sd is missing where the
+            model has several terms.
+        """
+        spec, data = self.spec, self._data
+        keep = weights > 1e-9 * weights.max()
+        w = weights[keep] / weights[keep].sum()
+        labels = [name for name in b_labels(spec.terms) if not is_new_level(name)]
+        mean_c, cov_c = self.coefficient_moments(values)
+        mean_c, cov_c = mean_c[keep] - self.centre, cov_c[keep]
+        first, second = np.zeros(len(labels)), np.full(len(labels), np.nan)
+        if len(spec.terms) > 1:
+            return pd.DataFrame({"mean": self._ranef_means(values, weights), "sd": second}, index=labels)
+        second = np.zeros(len(labels))
+        Lambda, sigma = values.Lambda[0][keep], values.sigma[keep]
+        B_x, B_r = data.B[:, :, :-1], data.B[:, :, -1]
+        eye = np.eye(spec.terms[0].p)
+        for start in range(0, w.size, 512):
+            rows = slice(start, start + 512)
+            L = Lambda[rows][:, None]
+            M = eye + np.swapaxes(L, -1, -2) @ data.S @ L
+            P = L @ np.linalg.solve(M, np.swapaxes(L, -1, -2))
+            residual = B_r - np.einsum("jpk,nk->njp", B_x, mean_c[rows])
+            mean = np.einsum("njpq,njq->njp", P, residual)
+            PB = P @ B_x
+            variance = np.einsum("njpp->njp", P) * sigma[rows, None, None] ** 2
+            variance = variance + np.einsum("njpa,nab,njpb->njp", PB, cov_c[rows], PB)
+            first += np.einsum("n,njp->jp", w[rows], mean).ravel()
+            second += np.einsum("n,njp->jp", w[rows], variance + mean * mean).ravel()
+        return pd.DataFrame({"mean": first, "sd": np.sqrt(second - first**2)}, index=labels)
+
+    def _ranef_means(self, values: CoordinateValues, weights: np.ndarray) -> np.ndarray:
+        """Means alone: conditional draws with all their noise set to 0."""
+        conditional = self.conditional_draws(values, _Silence())  # type: ignore[arg-type]
+        pieces = [np.einsum("n,njp->jp", weights, b[:, :-1]).ravel() for b in conditional.b]
+        return np.concatenate(pieces)
+
+
+class _Silence:
+    """A generator of zeros."""
+
+    @staticmethod
+    def standard_normal(shape: tuple[int, ...]) -> np.ndarray:
+        return np.zeros(shape)

@@ -1,0 +1,490 @@
+"""Sample the collapsed posterior, and draw everything else exactly.
+
+The collapsed density has few dimensions, and its normal approximation at the mode is close: so independence Metropolis
+(Tierney 1994, Annals of Statistics 22) with a multivariate t proposal, refitted by importance sampling, gives draws
+that are nearly independent. It watches itself (Pareto k-hat of the weights, acceptance, rank-normalised ESS and R-hat
+of every coordinate), thins and refits until the draws are good, and otherwise goes over to NUTS on the same density.
+
+Each chain has its own random stream, its own start and its own proposals, so R-hat across chains means what it should.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import gammaln
+
+from pyimpl.errors import ConvergenceWarning, ModelError
+from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, pareto_k, rhat_rank
+
+__all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
+
+_DF = 5.0  # of the proposal: heavier tails than any posterior with a few groups has
+_CHUNK = 2048  # points evaluated at once: progress and Ctrl-C in between
+_FEW = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
+
+
+@dataclass(frozen=True)
+class SamplerResult:
+    """Draws of the coordinates, and how they were got.
+
+    Attributes
+    ----------
+    u : ndarray, shape (chains, draws, dim)
+    log_density : ndarray, shape (chains, draws)
+        Collapsed log density of each draw.
+    method : str
+        ``"independence Metropolis"``, ``"NUTS on the collapsed density"`` or ``"exact draws from the prior"``.
+    acceptance : float
+        Mean acceptance rate.
+    khat : float
+        Pareto k-hat of the importance weights of the proposal (nan where there are none).
+    thin : int
+        Transitions per kept draw.
+    evaluations : int
+        Evaluations of the density.
+    divergences : int
+    min_ess_bulk, min_ess_tail, max_rhat : float
+        Over the coordinates and the log density.
+    messages : tuple of str
+        What a reader should know: refits, fall-backs.
+    """
+
+    u: np.ndarray
+    log_density: np.ndarray
+    method: str
+    acceptance: float
+    khat: float
+    thin: int
+    evaluations: int
+    divergences: int
+    min_ess_bulk: float
+    min_ess_tail: float
+    max_rhat: float
+    messages: tuple[str, ...] = field(default_factory=tuple)
+
+
+class _Counted:
+    """The density with its evaluations counted, in chunks."""
+
+    def __init__(self, density: CollapsedDensity, tick: Callable[[int], None] | None = None) -> None:
+        self.density, self.evaluations, self.tick = density, 0, tick
+
+    def __call__(self, u: np.ndarray) -> np.ndarray:
+        self.evaluations += len(u)
+        out = np.empty(len(u))
+        for start in range(0, len(u), _CHUNK):
+            out[start : start + _CHUNK] = self.density.log_density(u[start : start + _CHUNK])
+            if self.tick is not None:
+                self.tick(min(_CHUNK, len(u) - start))
+        return out
+
+    def with_gradient(self, u: np.ndarray, step: np.ndarray) -> tuple[float, np.ndarray]:
+        """Value and central differences at one point, in one batch."""
+        d = u.size
+        points = np.repeat(u[None], 2 * d + 1, axis=0)
+        index = np.arange(d)
+        points[index, index] += step
+        points[d + index, index] -= step
+        value = self(points)
+        return float(value[-1]), (value[:d] - value[d : 2 * d]) / (2 * step)
+
+
+def find_mode(log_density: _Counted | CollapsedDensity, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mode of the collapsed density and the inverse of the negative Hessian there.
+
+    Parameters
+    ----------
+    log_density : CollapsedDensity
+    start : ndarray, shape (dim,)
+
+    Returns
+    -------
+    mode : ndarray, shape (dim,)
+    covariance : ndarray, shape (dim, dim)
+        Positive definite: of a normal approximation.
+    """
+    f = log_density if isinstance(log_density, _Counted) else _Counted(log_density)
+    d = start.size
+    step = np.full(d, 1e-4)
+
+    def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = f.with_gradient(u, step)
+        if not np.isfinite(value) or not np.isfinite(gradient).all():
+            return 1e300, np.zeros(d)
+        return -value, -gradient
+
+    result = minimize(objective, start, jac=True, method="BFGS", options={"gtol": 1e-3, "maxiter": 200})
+    mode = result.x if np.isfinite(result.fun) and result.fun < 1e299 else start
+    return mode, _curvature(f, mode, np.sqrt(np.clip(np.diag(np.asarray(result.hess_inv)), 1e-4, 1.0)))
+
+
+def _curvature(f: _Counted, mode: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Inverse of the negative Hessian by differences over a third of a standard deviation, made positive definite."""
+    d = mode.size
+    h = scale / 3
+    row, column = np.tril_indices(d)
+    offsets = np.zeros((4, row.size, d))
+    for k, (a, b) in enumerate([(1, 1), (1, -1), (-1, 1), (-1, -1)]):
+        index = np.arange(row.size)
+        np.add.at(offsets[k], (index, row), a * h[row] / 2)
+        np.add.at(offsets[k], (index, column), b * h[column] / 2)
+    value = f((mode + offsets).reshape(-1, d)).reshape(4, -1)
+    second = (value[0] - value[1] - value[2] + value[3]) / (h[row] * h[column])
+    H = np.zeros((d, d))
+    H[row, column] = H[column, row] = -np.where(np.isfinite(second), second, 0.0)
+    root = np.sqrt(np.maximum(np.diag(H), 1e-2 / scale**2))
+    eigenvalue, vector = np.linalg.eigh(H / np.outer(root, root))
+    inverse = (vector / np.clip(eigenvalue, 0.05, 20.0)) @ vector.T
+    return inverse / np.outer(root, root)
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """Multivariate t."""
+
+    mean: np.ndarray
+    factor: np.ndarray  # lower Cholesky factor of the scale matrix
+    df: float = _DF
+
+    @classmethod
+    def of(cls, mean: np.ndarray, covariance: np.ndarray) -> "_Proposal":
+        d = mean.size
+        ridge = 1e-10 * np.trace(covariance) / d
+        return cls(mean, np.linalg.cholesky(covariance + ridge * np.eye(d)))
+
+    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        z = rng.standard_normal((n, self.mean.size))
+        w = rng.chisquare(self.df, n) / self.df
+        return self.mean + (z / np.sqrt(w)[:, None]) @ self.factor.T
+
+    def log_density(self, u: np.ndarray) -> np.ndarray:
+        from scipy.linalg import solve_triangular
+
+        d = self.mean.size
+        z = solve_triangular(self.factor, (u - self.mean).T, lower=True)
+        constant = (
+            gammaln(0.5 * (self.df + d))
+            - gammaln(0.5 * self.df)
+            - 0.5 * d * np.log(self.df * np.pi)
+            - np.log(np.diag(self.factor)).sum()
+        )
+        return constant - 0.5 * (self.df + d) * np.log1p(np.einsum("ij,ij->j", z, z) / self.df)
+
+
+def _normalised(log_weights: np.ndarray) -> np.ndarray:
+    weights = np.exp(log_weights - log_weights.max())
+    return weights / weights.sum()
+
+
+def _efficiency(log_weights: np.ndarray) -> float:
+    """Relative effective sample size of importance sampling, 1 / (n Σ w²)."""
+    weights = _normalised(log_weights)
+    return float(1.0 / (weights.size * np.sum(weights**2)))
+
+
+def _refit(u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
+    """Fit a t with the weighted moments; the largest weights are cut at √n times the mean (Ionides 2008)."""
+    weights = _normalised(log_weights)
+    weights = np.minimum(weights, 1 / np.sqrt(weights.size))
+    weights /= weights.sum()
+    mean = weights @ u
+    centred = u - mean
+    covariance = (centred * weights[:, None]).T @ centred
+    # too few effective points: shrink towards the diagonal
+    effective = 1.0 / np.sum(weights**2)
+    keep = effective / (effective + 2 * mean.size)
+    covariance = keep * covariance + (1 - keep) * np.diag(np.diag(covariance))
+    return _Proposal.of(mean, covariance)
+
+
+@numba.njit(cache=True)
+def _metropolis(log_weights: np.ndarray, log_uniform: np.ndarray, start: float, thin: int) -> tuple[np.ndarray, int]:
+    """Run an independence chain: indices of the kept states (−1: the starting state), and the number of acceptances."""
+    n = log_weights.size
+    kept = np.empty(n // thin, dtype=np.int64)
+    state, current, accepted = -1, start, 0
+    for i in range(n):
+        if log_uniform[i] < log_weights[i] - current:
+            state, current = i, log_weights[i]
+            accepted += 1
+        if (i + 1) % thin == 0:
+            kept[(i + 1) // thin - 1] = state
+    return kept, accepted
+
+
+def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]:
+    """Smallest bulk and tail ESS and largest R-hat over the coordinates and the log density."""
+    x = np.concatenate([np.moveaxis(u, 2, 0), log_density[None]])
+    bulk, tail, rhat = ess_bulk(x), ess_tail(x), rhat_rank(x)
+    return (
+        float(np.nanmin(bulk)) if np.isfinite(bulk).any() else np.nan,
+        float(np.nanmin(tail)) if np.isfinite(tail).any() else np.nan,
+        float(np.nanmax(rhat)) if np.isfinite(rhat).any() else np.nan,
+    )
+
+
+def sample_collapsed(
+    density: CollapsedDensity,
+    *,
+    chains: int,
+    draws: int,
+    seeds: list[np.random.SeedSequence],
+    target: float = 0.75,
+    max_thin: int = 64,
+    progress: Callable[[str, float], None] | None = None,
+) -> SamplerResult:
+    """Sample the collapsed density.
+
+    Parameters
+    ----------
+    density : CollapsedDensity
+    chains, draws : int
+        Draws are kept per chain.
+    seeds : list of SeedSequence
+        ``chains + 1``: one for the adaptation, one for each chain.
+    target : float
+        Thin until every coordinate's bulk and tail ESS is this share of the draws.
+    max_thin : int
+        Most transitions per kept draw before NUTS takes over.
+    progress : callable, optional
+        Called with what is being done and the share done.
+
+    Returns
+    -------
+    SamplerResult
+
+    Warns
+    -----
+    ConvergenceWarning
+        Fewer than 400 effective draws or R-hat of 1.01 and more, whatever was tried.
+    """
+    f = _Counted(density)
+    say = progress or (lambda what, share: None)
+    say("finding the mode", 0.0)
+    mode, covariance = find_mode(f, density.start())
+    d = density.dim
+    rng = np.random.default_rng(seeds[0])
+    proposal = _Proposal.of(mode, covariance * 1.2)
+    began, n_pilot = time.perf_counter(), 400 + 100 * d
+    efficiency = 0.0
+    for _ in range(6):
+        u = proposal.draw(rng, n_pilot)
+        log_weights = f(u) - proposal.log_density(u)
+        if not np.isfinite(log_weights).any():
+            raise ModelError("The posterior cannot be evaluated around its mode: are the priors proper?")
+        last, efficiency = efficiency, _efficiency(log_weights)
+        proposal = _refit(u, log_weights)
+        if efficiency > 0.5 and efficiency < 1.15 * last:
+            break
+    cost = (time.perf_counter() - began) / max(f.evaluations, 1)
+
+    messages: list[str] = []
+    rngs = [np.random.default_rng(seed) for seed in seeds[1:]]
+    thin = int(np.clip(np.ceil(2.4 / max(efficiency, 1e-3) ** 1.2), 3, 16))
+    best: SamplerResult | None = None
+    while True:
+        length = draws * thin
+        say(f"sampling, {thin} transitions a draw ({chains * length * cost:.1f} s)", 0.2)
+        warm = 200
+        proposals = np.stack([proposal.draw(r, warm + length) for r in rngs])
+        value = f(proposals.reshape(-1, d)).reshape(chains, -1)
+        weights = value - proposal.log_density(proposals.reshape(-1, d)).reshape(chains, -1)
+        kept_u, kept_f = np.empty((chains, draws, d)), np.empty((chains, draws))
+        accepted = 0
+        for c, r in enumerate(rngs):
+            # each chain starts at one of its own first proposals, chosen by weight
+            first = int(r.choice(warm, p=_normalised(weights[c, :warm])))
+            kept, moves = _metropolis(weights[c, warm:], np.log(r.uniform(size=length)), weights[c, first], thin)
+            accepted += moves
+            where = np.where(kept < 0, first, warm + kept)
+            kept_u[c], kept_f[c] = proposals[c, where], value[c, where]
+        bulk, tail, rhat = _worst(kept_u, kept_f)
+        result = SamplerResult(
+            u=kept_u,
+            log_density=kept_f,
+            method="independence Metropolis",
+            acceptance=accepted / (chains * length),
+            khat=pareto_k(weights.ravel()),
+            thin=thin,
+            evaluations=f.evaluations,
+            divergences=0,
+            min_ess_bulk=bulk,
+            min_ess_tail=tail,
+            max_rhat=rhat,
+            messages=tuple(messages),
+        )
+        wanted = target * chains * draws
+        short = min(bulk, tail) / wanted
+        if (short >= 1 or chains * draws < 100) and result.khat < 0.7:
+            return result
+        if best is None or min(bulk, tail) > min(best.min_ess_bulk, best.min_ess_tail):
+            best = result
+        if thin >= max_thin:
+            break
+        # refit on the longest batch so far, and start again with more transitions a draw
+        refitted = _refit(proposals.reshape(-1, d), weights.ravel())
+        proposal = refitted
+        thin = min(max_thin, int(np.ceil(thin * np.clip(1.3 / max(short, 0.05), 1.5, 4.0))))
+        messages.append(f"refitted and thinned by {thin}: smallest ESS was {min(bulk, tail):.0f}")
+    if best.khat < 0.7 and min(best.min_ess_bulk, best.min_ess_tail) >= max(_FEW, 0.25 * chains * draws):
+        return best
+    messages.append(f"independence Metropolis was poor (k-hat {best.khat:.2f}, ESS {best.min_ess_bulk:.0f}): NUTS")
+    say("NUTS on the collapsed density", 0.5)
+    result = _nuts(f, proposal, chains, draws, seeds[0], tuple(messages))
+    _warn_if_poor(result)
+    return result
+
+
+def _warn_if_poor(result: SamplerResult) -> None:
+    few = min(_FEW, result.u.shape[0] * result.u.shape[1] / 4)
+    problems = []
+    if not min(result.min_ess_bulk, result.min_ess_tail) >= few:
+        problems.append(
+            f"the smallest effective sample size is {min(result.min_ess_bulk, result.min_ess_tail):.0f} "
+            f"(at least {few:.0f} wanted)"
+        )
+    if not result.max_rhat < 1.01:
+        problems.append(f"the largest R-hat is {result.max_rhat:.3f} (below 1.01 wanted)")
+    if result.divergences:
+        problems.append(f"{result.divergences} transitions diverged")
+    if problems:
+        warnings.warn(
+            f"The sampler has not converged: {'; '.join(problems)}. Run more iterations, or give stronger priors.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def _nuts(
+    f: _Counted,
+    proposal: _Proposal,
+    chains: int,
+    draws: int,
+    seed: np.random.SeedSequence,
+    messages: tuple[str, ...],
+) -> SamplerResult:
+    """NUTS (nutpie) on the collapsed density, in the proposal's standardised coordinates."""
+    import nutpie
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    d = proposal.mean.size
+    step = np.full(d, 1e-4)
+
+    def make_logp() -> Callable:
+        def logp(x: np.ndarray, **_: object) -> tuple[float, np.ndarray]:
+            points = np.repeat(np.asarray(x)[None], 2 * d + 1, axis=0)
+            index = np.arange(d)
+            points[index, index] += step
+            points[d + index, index] -= step
+            value = f(proposal.mean + points @ proposal.factor.T)
+            if not np.isfinite(value).all():
+                raise ValueError("the density is zero here")
+            return float(value[-1]), (value[:d] - value[d : 2 * d]) / (2 * step)
+
+        return logp
+
+    def make_expand(*_: object) -> Callable:
+        return lambda x, **__: {"x": np.asarray(x)}
+
+    model = from_pyfunc(
+        d,
+        make_logp,
+        make_expand,
+        [np.dtype(np.float64)],
+        [(d,)],
+        ["x"],
+        make_initial_point_fn=lambda s: 0.5 * np.random.default_rng(s).standard_normal(d),
+    )
+    trace = nutpie.sample(
+        model,
+        draws=draws,
+        tune=500,
+        chains=chains,
+        cores=1,
+        seed=int(seed.generate_state(1)[0]),
+        progress_bar=False,
+        save_warmup=False,
+    )
+    x = np.asarray(trace["posterior"]["x"].values)
+    u = proposal.mean + x @ proposal.factor.T
+    value = f(u.reshape(-1, d)).reshape(u.shape[:2])
+    bulk, tail, rhat = _worst(u, value)
+    return SamplerResult(
+        u=u,
+        log_density=value,
+        method="NUTS on the collapsed density",
+        acceptance=np.nan,
+        khat=np.nan,
+        thin=1,
+        evaluations=f.evaluations,
+        divergences=int(trace["sample_stats"]["diverging"].values.sum()),
+        min_ess_bulk=bulk,
+        min_ess_tail=tail,
+        max_rhat=rhat,
+        messages=messages,
+    )
+
+
+def sample_prior(
+    density: CollapsedDensity, *, chains: int, draws: int, seeds: list[np.random.SeedSequence]
+) -> SamplerResult:
+    """Independent draws of the coordinates from their prior (``prior_PD``).
+
+    Parameters
+    ----------
+    density : CollapsedDensity
+    chains, draws : int
+    seeds : list of SeedSequence
+        ``chains + 1``.
+
+    Returns
+    -------
+    SamplerResult
+    """
+    u = np.stack([_prior_coordinates(density, np.random.default_rng(seed), draws) for seed in seeds[1:]])
+    value = density.log_density(u.reshape(-1, density.dim)).reshape(chains, draws)
+    bulk, tail, rhat = _worst(u, value)
+    return SamplerResult(u, value, "exact draws from the prior", 1.0, np.nan, 1, u.size, 0, bulk, tail, rhat)
+
+
+def _prior_coordinates(density: CollapsedDensity, rng: np.random.Generator, n: int) -> np.ndarray:
+    from pyimpl.posterior.covariance import ball_exponents
+    from pyimpl.posterior.specification import EXPONENTIAL, NORMAL, STUDENT_T
+
+    spec = density.spec
+    columns = []
+    if spec.aux.dist == EXPONENTIAL:
+        a = rng.exponential(size=n)
+    elif spec.aux.dist == NORMAL:
+        a = np.abs(rng.standard_normal(n))
+    else:
+        a = np.abs(rng.standard_t(spec.aux.df[0], n))
+    columns.append(np.log(a))
+    for i, term in enumerate(spec.terms):
+        columns.append(np.log(rng.gamma(spec.shape[i], size=n)))
+        if term.p == 1:
+            continue
+        pi = rng.gamma(spec.concentration[i], size=(n, term.p))
+        columns += list(np.log(pi[:, :-1] / pi[:, -1:]).T)
+        for j, b in enumerate(ball_exponents(term.p, spec.regularization[i]), start=1):
+            # x uniform in direction with |x|² ~ Beta(j/2, b): its canonical partial correlations, one after the other
+            direction = rng.standard_normal((n, j))
+            direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+            x = direction * np.sqrt(rng.beta(0.5 * j, b, n))[:, None]
+            left = np.ones(n)
+            for k in range(j):
+                t = x[:, k] / np.sqrt(left)
+                columns.append(np.arctanh(np.clip(t, -1 + 1e-15, 1 - 1e-15)))
+                left = left * (1 - t * t)
+    if density.has_w:
+        half = 0.5 * spec.intercept.df[0]
+        columns.append(np.log(rng.gamma(half, size=n) / half))
+    if spec.coef.dist == STUDENT_T:
+        columns += list(rng.standard_normal((density.sampled.size, n)))
+    return np.column_stack(columns)

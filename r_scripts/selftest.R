@@ -1,0 +1,37 @@
+# What the tests need R to do: work for a while, be noisy, fail, warn.
+
+echo <- function(x) x
+
+# Seconds of work that R can be interrupted in.
+busy <- function(seconds) {
+  end <- proc.time()[["elapsed"]] + seconds
+  while (proc.time()[["elapsed"]] < end) sqrt(2)
+  scalar(TRUE)
+}
+
+# Work that does not listen: interrupts are held back.
+deaf <- function(seconds) suspendInterrupts(busy(seconds))
+
+noisy <- function() {
+  cat("to the console\n")
+  message("a message")
+  warning("a warning")
+  print(1:3)
+  system("echo to standard output; echo to standard error >&2")
+  write("to R's stderr", stderr())
+  scalar(42L)
+}
+
+failing <- function(text) stop(text)
+
+seeded <- function(seed) scalar(with_seed(seed, stats::runif(1)))
+has_random_state <- function() scalar(exists(".Random.seed", envir = globalenv(), inherits = FALSE))
+
+keep_something <- function() keep(new.env())
+
+allowed_in_formula <- function() list(functions = allowed_functions, contrasts = allowed_contrasts)
+
+check_formula <- function(text, columns) {
+  as_checked_formula(text, unlist(columns), new.env(parent = formula_home))
+  NULL
+}

@@ -1,0 +1,183 @@
+"""A formula is data: what passes, what never reaches R, and the second check inside R."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge import formula as formulas
+from bridge import lme4
+from bridge.errors import DataError, FormulaError
+from bridge.formula import check_columns, parse, r_symbol
+from bridge.session import default
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("y ~ x", ("y", "x")),
+        ("y ~ 1 + x + (1 | g)", ("y", "x", "g")),
+        ("y ~ x + (0 + x || g)", ("y", "x", "g")),
+        ("y ~ -1 + x", ("y", "x")),
+        ("y~+x", ("y", "x")),
+        ("y ~ (1 | a/b) + (1 | a:b)", ("y", "a", "b")),
+        ("log(y) ~ poly(x, 2, raw = TRUE) + I(x^2) + I(x**2)", ("y", "x")),
+        ("y ~ scale(x) * factor(g) - 1", ("y", "x", "g")),
+        ("y ~ `odd name` + (1 | `g 1`)", ("y", "odd name", "g 1")),
+        ("y ~ x %in% g", ("y", "x", "g")),
+        ("y ~ ns(x, knots = c(1, 2.5e1)) + offset(log(w))", ("y", "x", "w")),
+        ('y ~ relevel(g, ref = "a b")', ("y", "g")),
+        ("y ~ C(g, contr.sum)", ("y", "g")),
+        ("y ~ I(x > 3 & z <= 2)", ("y", "x", "z")),
+        ("y ~ ä.b_1 + .hidden", ("y", "ä.b_1", ".hidden")),
+        ("y ~\n  x +\n  (1 | g)", ("y", "x", "g")),
+        ("cbind(a, b) ~ x", ("a", "b", "x")),
+    ],
+)
+def test_accepted(text, names):
+    assert parse(text).names == names
+
+
+def test_dot_and_functions_are_told():
+    parsed = parse("log(y) ~ . + (1 | g)")
+    assert parsed.dot
+    assert parsed.functions == ("log",)
+    assert parsed.response == "log(y)"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('y ~ x + system("ls")', "'system'"),
+        ("y ~ x + base::system('ls')", "'::'"),
+        ("y ~ x + (function(z) z)(x)", "'function'"),
+        ("y ~ x + (\\(z) z)(x)", r"'\\\\'"),
+        ("y ~ x; quit()", "';'"),
+        ("y ~ {x}", "'{'"),
+        ("y ~ x$a", r"'\$'"),
+        ("y ~ x@a", "'@'"),
+        ("y ~ x[1]", r"'\['"),
+        ("y <- z ~ x", "'<-'"),
+        ("y ~ I(x <- 3)", "'<-'"),
+        ("y ~ I(x -> z)", "'->'"),
+        ("y ~ I(x |> log())", r"'\|>'"),
+        ("y ~ `system`('ls')", "'system'"),
+        ('y ~ "system"("ls")', "string"),
+        ("y ~ I('system'('ls'))", "not a function"),
+        ("y ~ (I)(x)", r"'\)\('"),
+        ("y ~ eval(x)", "'eval'"),
+        ("y ~ get('x')", "'get'"),
+        ("y ~ sapply(x, system)", "'sapply'"),
+        ("y ~ if (x) z", "'if'"),
+        ("y ~ x # hidden", "'#'"),
+        ("y ~ x ~ z", "one '~'"),
+        ("y ~ I(~x)", "'~' inside"),
+        ("y + x", "'~'"),
+        ("y ~", "right of"),
+        ("~ x", "no response"),
+        ("y ~ (1 | g", "without '\\)'"),
+        ("y ~ 1 | g)", "no '\\('"),
+        ("y ~ x z", "operator is missing"),
+        ("y ~ x +", "nothing stands"),
+        ("y ~ x + * z", "nothing stands"),
+        ("y ~ * x", "nothing stands"),
+        ("y ~ ()", "empty parentheses"),
+        ("y ~ x, z", "','"),
+        ("y ~ x = 3", "'='"),
+        ("y ~ 'x'", "string"),
+        ("y ~ ``", "empty backticks"),
+        ("y ~ x ? z", r"'\?'"),
+        ("y ~ lgo(x)", "'lgo'"),
+        ("", "empty"),
+        ("y ~ x \x00", "cannot be read"),
+    ],
+)
+def test_refused(text, said):
+    with pytest.raises(FormulaError, match=said):
+        parse(text)
+
+
+def test_not_a_string():
+    with pytest.raises(FormulaError, match="a formula is a string"):
+        parse(3)  # type: ignore[arg-type]
+
+
+def test_absent_columns_are_named_with_close_matches():
+    with pytest.raises(DataError, match=r"'femal' \(did you mean 'female'\?\).*'School' \(did you mean 'school'\?\)"):
+        check_columns(parse("course ~ femal + (1 | School)"), ["course", "female", "school"])
+
+
+@pytest.mark.parametrize("name", ["T", "pi", "c", "letters", "mtcars", "F"])
+def test_names_of_base_r_are_not_columns(name):
+    with pytest.raises(DataError, match=f"'{name}'"):
+        check_columns(parse(f"y ~ {name}"), ["y"])
+
+
+@pytest.mark.parametrize("name", ["data", "GCSE", "a.b_2", ".x", "größe"])
+def test_symbols(name):
+    assert r_symbol(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "1a", "a b", "a-b", "if", "TRUE", "_a", ".2a", "a;b", None, 3])
+def test_not_symbols(name):
+    with pytest.raises(DataError, match="not a name in R"):
+        r_symbol(name)
+
+
+@given(st.text(alphabet="xyzg~+-*/^:|()`'\"\\;{}[]$@<>=!%&,. \n#1eLé", max_size=30))
+def test_any_text_passes_or_is_refused_with_our_error(text):
+    try:
+        parsed = parse(text)
+    except FormulaError:
+        return
+    assert "\n" not in parsed.text
+    assert parsed.text.count("~") >= 1
+
+
+@pytest.mark.r
+def test_python_and_r_allow_the_same_functions():
+    allowed = default().call("allowed_in_formula").value
+    assert set(allowed["functions"]) == set(formulas.FUNCTIONS)
+    assert set(allowed["contrasts"]) == set(formulas.CONTRASTS)
+
+
+@pytest.mark.r
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('y ~ x + system("touch NAME")', FormulaError),
+        ("y ~ x; z ~ x", FormulaError),
+        ("(function(x) x)(y) ~ x", FormulaError),
+        ("y ~ (I)(x)", FormulaError),
+        ("y ~ x$a", FormulaError),
+        ("y ~ base::log(x)", FormulaError),
+        ("y ~ x[1]", FormulaError),
+        ("y ~ `system`('ls')", FormulaError),
+        ("y ~ T", DataError),
+        ("y ~ pi", DataError),
+        ("y ~ x +", FormulaError),
+        ("y ~ poly(x, )", FormulaError),
+    ],
+)
+def test_the_second_check_stands_alone(text, error, tmp_path):
+    marker = tmp_path / "was-here"
+    with pytest.raises(error):
+        default().call("check_formula", text=text.replace("NAME", str(marker)), columns=["x", "y"])
+    assert not marker.exists()
+
+
+@pytest.mark.r
+@pytest.mark.parametrize(
+    "text", ["y ~ x + (1 | g)", "log(y) ~ poly(x, 2, raw = TRUE)", "y ~ C(g, contr.sum)", "y ~ I(x > 3 & x <= 2) - 1"]
+)
+def test_the_second_check_lets_good_formulas_pass(text):
+    default().call("check_formula", text=text, columns=["x", "y", "g"])
+
+
+@pytest.mark.r
+def test_a_side_effect_never_reaches_r(tmp_path):
+    marker = tmp_path / "was-here"
+    data = pd.DataFrame({"y": [1.0, 2, 3, 4], "x": [1.0, 2, 1, 2], "g": ["a", "a", "b", "b"]})
+    with pytest.raises(FormulaError, match="'system'"):
+        lme4.lmer(f'y ~ x + system("touch {marker}") + (1 | g)', data)
+    assert not marker.exists()

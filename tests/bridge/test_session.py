@@ -1,0 +1,281 @@
+"""R in a process of its own: crashes, time-outs, Ctrl-C, threads, forks, handles."""
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from bridge import session as sessions
+from bridge.errors import BridgeError, HandleError, RCrashError, RError, RTimeoutError
+from bridge.session import Session
+
+pytestmark = pytest.mark.r
+
+
+@pytest.fixture(scope="module")
+def r():
+    with Session() as session:
+        yield session
+
+
+def test_plain_data_there_and_back(r):
+    sent = {
+        "nothing": None,
+        "strings": ["a", None, "ä€😀"],
+        "numbers": np.array([1.5, np.nan, np.inf, -0.0]),
+        "integers": np.array([1, -2, 2**31 - 1]),
+        "large": np.array([2**40]),
+        "truth": np.array([True, False]),
+        "matrix": np.arange(6.0).reshape(2, 3),
+        "cube": np.arange(24.0).reshape(2, 3, 4),
+        "empty": np.array([]),
+        "nested": {"x": np.array([1.0])},
+    }
+    got = r.call("echo", x=sent).value
+    assert got["nothing"] is None
+    assert got["strings"] == sent["strings"]
+    for name in ("numbers", "integers", "truth", "matrix", "cube", "empty"):
+        np.testing.assert_array_equal(got[name], sent[name])
+    np.testing.assert_array_equal(got["large"], [2.0**40])
+    np.testing.assert_array_equal(got["nested"]["x"], [1.0])
+
+
+def test_conditions_and_output_are_captured_and_do_not_touch_the_pipe(r, capfd):
+    reply = r.call("noisy")
+    assert reply.value == 42
+    assert reply.warnings == ("a warning",)
+    assert reply.messages == ("a message",)
+    assert "to the console" in reply.output
+    assert "[1] 1 2 3" in reply.output
+    assert r.call("echo", x=1).value == np.array([1])
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err == ""
+
+
+def test_error_carries_message_and_call(r):
+    with pytest.raises(RError) as caught:
+        r.call("failing", text="no such luck")
+    assert caught.value.message == "no such luck"
+    assert "failing" in caught.value.call
+    assert "simpleError" in caught.value.classes
+
+
+def test_unknown_function_is_an_error(r):
+    with pytest.raises(RError, match="no_such_function"):
+        r.call("no_such_function")
+
+
+def test_random_state_is_left_alone(r):
+    # a state is there from the first seeded draw on; each call then finds it as it was
+    first = r.call("seeded", seed=3).value
+    assert r.call("seeded", seed=3).value == first
+    assert r.call("has_random_state").value is False
+
+
+def test_timeout_interrupts_r_and_keeps_it(r):
+    pid = r.pid
+    started = time.monotonic()
+    with pytest.raises(RTimeoutError, match=r"0\.3 s"):
+        r.call("busy", seconds=60, timeout=0.3)
+    assert time.monotonic() - started < 4
+    assert r.pid == pid
+    assert r.call("echo", x=5).value == [5]
+
+
+def test_timeout_ends_an_r_that_does_not_listen(monkeypatch):
+    monkeypatch.setattr(sessions, "_GRACE", 0.5)
+    with Session() as r:
+        kept = r.keep(r.call("keep_something").value)
+        pid = r.pid
+        with pytest.raises(RTimeoutError):
+            r.call("deaf", seconds=60, timeout=0.3)
+        assert not kept.alive
+        with pytest.raises(HandleError, match="fit the model again"):
+            r.call("echo", x=kept)
+        assert r.call("echo", x=5).value == [5]
+        assert r.pid != pid
+
+
+def test_killed_in_the_middle_is_an_error_and_the_next_call_works():
+    with Session() as r:
+        kept = r.keep(r.call("keep_something").value)
+        threading.Timer(0.4, lambda: os.kill(r.pid, signal.SIGKILL)).start()
+        with pytest.raises(RCrashError, match="SIGKILL"):
+            r.call("busy", seconds=60)
+        assert not kept.alive
+        assert r.call("echo", x=5).value == [5]
+
+
+def test_killed_between_calls():
+    with Session() as r:
+        r.call("echo", x=1)
+        os.kill(r.pid, signal.SIGKILL)
+        time.sleep(0.2)
+        assert r.call("echo", x=5).value == [5]
+
+
+def test_keyboard_interrupt_stops_r_and_the_next_call_works(r):
+    kept = r.keep(r.call("keep_something").value)
+    threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        r.call("busy", seconds=60)
+    assert time.monotonic() - started < 4
+    assert kept.alive
+    assert r.call("echo", x=5).value == [5]
+
+
+def test_the_terminals_interrupt_does_not_reach_the_worker(r):
+    r.call("echo", x=1)
+    assert os.getsid(r.pid) != os.getsid(os.getpid())
+    os.kill(r.pid, signal.SIGINT)
+    assert r.call("echo", x=5).value == [5]
+
+
+def test_an_error_in_the_progress_callback_stops_the_work(r):
+    def refuse(line: str) -> None:
+        raise ValueError(line)
+
+    with pytest.raises(ValueError, match="to the console"):
+        r.call("noisy", progress=refuse)
+    assert r.call("echo", x=5).value == [5]
+
+
+def test_progress_lines(r):
+    lines: list[str] = []
+    r.call("noisy", progress=lines.append)
+    assert lines[0] == "to the console"
+    assert "[1] 1 2 3" in lines
+
+
+def test_handles_are_freed_with_their_python_objects(r):
+    before = r.live_handles()
+    kept = [r.keep(r.call("keep_something").value) for _ in range(3)]
+    assert r.live_handles() == before + 3
+    kept.clear()
+    gc.collect()
+    assert r.live_handles() == before
+
+
+def test_a_handle_of_another_session_is_refused(r):
+    with Session() as other:
+        kept = other.keep(other.call("keep_something").value)
+        with pytest.raises(HandleError, match="another R session"):
+            r.call("echo", x=kept)
+
+
+def test_sessions_side_by_side(r):
+    with Session() as other:
+        assert r.call("echo", x=1).value == [1]
+        assert other.call("echo", x=2).value == [2]
+        assert other.pid != r.pid
+
+
+def test_threads_take_turns(r):
+    answers: dict[int, int] = {}
+
+    def ask(number: int) -> None:
+        for _ in range(20):
+            answers[number] = int(r.call("echo", x=number).value[0])
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {number: number for number in range(6)}
+
+
+def test_a_closed_session_says_so():
+    session = Session()
+    session.call("echo", x=1)
+    pid = session.pid
+    session.close()
+    with pytest.raises(BridgeError, match="closed"):
+        session.call("echo", x=1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_default_session_restarts_after_close():
+    first = sessions.default()
+    assert sessions.default() is first
+    with Session() as other, sessions.use(other):
+        assert sessions.default() is other
+    assert sessions.default() is first
+
+
+SCRIPT = """
+import os, sys, json
+from bridge.session import Session, default
+r = default()
+kept = r.keep(r.call("keep_something").value)
+parent_r = r.pid
+child = os.fork()
+if child == 0:
+    try:
+        told = {"value": int(r.call("echo", x=7).value[0]), "own": r.pid != parent_r, "alive": kept.alive}
+    except BaseException as error:
+        told = {"error": repr(error)}
+    with open(sys.argv[1], "w") as file:
+        json.dump(told, file)
+    r.close()
+    os._exit(0)
+os.waitpid(child, 0)
+assert kept.alive and r.pid == parent_r
+print(int(r.call("echo", x=8).value[0]), flush=True)
+"""
+
+
+def test_fork_and_a_script_without_main_guard(tmp_path):
+    told = tmp_path / "told.json"
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(script), str(told)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        check=False,
+    )
+    assert done.stdout == "8\n", done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(told.read_text()) == {"value": 7, "own": True, "alive": False}
+
+
+def test_r_ends_with_its_parent(tmp_path):
+    code = (
+        "import os, signal; from bridge.session import default; r = default(); r.call('echo', x=1);"
+        "print(r.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    pid = int(done.stdout)
+    for _ in range(50):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        with open(f"/proc/{pid}/stat") as file:  # a zombie waits for init to collect it
+            if file.read().split(")")[1].split()[0] == "Z":
+                return
+        time.sleep(0.1)
+    pytest.fail("R outlived its parent")
+
+
+def test_locale_and_threads_are_fixed(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    with Session() as r:
+        assert "LC_COLLATE=C;" in r.information["locale"]
+        with pytest.raises(RError, match="argument of length 0|non-numeric|failed|object"):
+            r.call("busy", seconds="x")

@@ -1,0 +1,100 @@
+"""Designs and recorded R values for the tests of the posterior (see tests/pyimpl/data/make_log_prob.R)."""
+
+import gzip
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.model.design import Design, RandomTerm
+from pyimpl.posterior.priors import (
+    cauchy,
+    decov,
+    default_prior_coef,
+    default_prior_intercept,
+    exponential,
+    normal,
+    student_t,
+)
+from pyimpl.posterior.specification import Specification, specify
+
+DATA = Path(__file__).parent / "data"
+
+#: The prior arguments of make_log_prob.R's cases, in Python.
+PRIORS: dict[str, dict[str, Any]] = {
+    "prior_PD": {"prior_PD": True},
+    "student": {
+        "prior": student_t(4, [0.5, -1], [1, 2], autoscale=True),
+        "prior_intercept": student_t(3, 2, 1.5),
+        "prior_aux": student_t(5, 0.5, 2),
+    },
+    "cauchy": {
+        "prior": cauchy(0, 2.5),
+        "prior_intercept": cauchy(autoscale=True),
+        "prior_aux": cauchy(0, 3, autoscale=True),
+    },
+    "flat": {"prior": None, "prior_intercept": None, "prior_aux": None},
+    "given": {
+        "prior": normal([1, 0], [0.5, 3]),
+        "prior_intercept": normal(1, 4),
+        "prior_aux": normal(0.3, 2),
+    },
+    "decov": {
+        "prior_covariance": decov(
+            regularization=[2, 0.7], concentration=[1.5, 0.8, 2, 3, 0.6], shape=[2, 0.9], scale=[0.5, 1.7]
+        )
+    },
+}
+
+
+@cache
+def recorded() -> dict[str, Any]:
+    with gzip.open(DATA / "log_prob.json.gz", "rt") as file:
+        return json.load(file)
+
+
+def case_names() -> list[str]:
+    return list(recorded()["cases"])
+
+
+def design_of(record: dict[str, Any]) -> Design:
+    terms = tuple(
+        RandomTerm(
+            group=term["group"],
+            effects=tuple(np.atleast_1d(term["effects"]).tolist()),
+            levels=tuple(term["levels"]),
+            codes=np.array(term["codes"], dtype=np.intp),
+            columns=np.array(term["columns"], dtype=float),
+        )
+        for term in record["terms"]
+    )
+    y = np.array(record["y"], dtype=float)
+    offset = record["offset"]
+    weights = record["weights"]
+    return Design(
+        formula=record["formula"],
+        response=record["formula"].split(" ~ ")[0],
+        index=pd.RangeIndex(y.size),
+        y=y,
+        X=np.array(record["X"], dtype=float).reshape(y.size, -1),
+        coef_names=tuple(np.atleast_1d(record["coef_names"]).tolist()),
+        terms=terms,
+        weights=None if weights is None else np.array(weights, dtype=float),
+        offset=np.array(offset, dtype=float) if offset else None,
+        frame=pd.DataFrame(index=pd.RangeIndex(y.size)),
+    )
+
+
+def specification_of(name: str, **priors: Any) -> Specification:
+    arguments: dict[str, Any] = {
+        "prior": default_prior_coef(),
+        "prior_intercept": default_prior_intercept(),
+        "prior_aux": exponential(autoscale=True),
+        "prior_covariance": decov(),
+        **PRIORS.get(name, {}),
+        **priors,
+    }
+    return specify(design_of(recorded()["cases"][name]), **arguments)

@@ -1,0 +1,320 @@
+"""The command line: exit codes, files, messages. The fitting is made up here; tests/whole runs it for real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.validation import comparisons as made
+from validation import campaign, cli
+from validation.campaign import NoRError, Reference, Work, could_not_compare, resolve, write_atomically
+from validation.verdict import Verdict
+
+ROOT = Path(__file__).parents[2]
+
+
+def work(comparison, name="made", fail=None):
+    def compare(*, against, progress, seed=349):
+        progress("Chain 1: Iteration:  400 / 2000 [ 20%]  (Warmup)")
+        progress("judging", 0.9)
+        if fail is not None:
+            raise fail
+        return comparison
+
+    return Work(name, comparison.title, comparison.formula, comparison.kind, compare)
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    """Run the command with these works in place of the cases; gives exit code, standard output and error."""
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments, works=None, reference=Reference("live")):
+        if works is not None:
+            monkeypatch.setattr(campaign, "choose", lambda names: works)
+        if reference is not None:
+            monkeypatch.setattr(campaign, "resolve", lambda against: reference)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        output = capsys.readouterr()
+        return ended.value.code or 0, output.out, output.err
+
+    return go
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "code", "words"),
+    [
+        ([made.likelihood()], 0, "R and Python agree"),
+        ([made.likelihood("a"), made.disagreeing("b")], 1, "R and Python disagree in 1 of 2 comparisons"),
+        ([made.likelihood("a"), made.bayes("b")], 3, "Inconclusive"),
+        ([made.disagreeing("a"), made.bayes("b")], 1, "disagree"),
+    ],
+)
+def test_exit_codes_and_verdict(run, comparisons, code, words):
+    found, out, err = run("validate", works=[work(c) for c in comparisons])
+    assert found == code
+    assert words in out.splitlines()[-1]
+    assert f"[1/{len(comparisons)}] {comparisons[0].title}" in err
+
+
+def test_files_are_written_where_asked(run, tmp_path):
+    code, out, _ = run("validate", "--output", "deep/folder", works=[work(made.likelihood())])
+    assert code == 0
+    folder = tmp_path / "deep" / "folder"
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json"]
+    assert json.loads((folder / "report.json").read_text())["verdict"] == "agrees"
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+    assert "deep/folder/report.html" in out
+
+
+def test_default_folder(run, tmp_path):
+    run("validate", works=[work(made.likelihood())])
+    assert (tmp_path / "mlmparity-report" / "report.html").exists()
+
+
+def test_quiet_says_the_verdict_only(run):
+    code, out, err = run("validate", "--quiet", works=[work(made.disagreeing())])
+    assert code == 1
+    assert len(out.splitlines()) == 1
+    assert err == ""
+
+
+def test_all_rows_on_request(run):
+    many = work(made.likelihood(levels=40))
+    assert "ranef school" not in run("validate", works=[many])[1]
+    assert run("validate", "--all", works=[many])[1].count("ranef school") == 40
+
+
+def test_recorded_references_are_announced_with_the_reason(run):
+    recorded = made.likelihood(reference=made.RECORDED)
+    reference = Reference("recorded", "live R cannot be used here (R: not found)")
+    code, out, err = run("validate", works=[work(recorded)], reference=reference)
+    assert code == 0
+    line = "Comparing against recorded references, because live R cannot be used here (R: not found)."
+    assert err.splitlines()[0] == line
+    assert "Compared against recorded references, not live R, because live R cannot be used here" in out
+
+
+def test_a_case_that_fails_is_reported_and_the_others_go_on(run, tmp_path):
+    from bridge.errors import RCrashError
+
+    works = [work(made.likelihood("a"), fail=RCrashError("R ended (signal 9)")), work(made.likelihood("b"))]
+    code, out, _ = run("validate", works=works)
+    assert code == 3
+    assert "RCrashError: R ended (signal 9)" in out
+    assert "b: agrees" in out
+    stored = json.loads((tmp_path / "mlmparity-report" / "report.json").read_text())
+    assert [c["verdict"] for c in stored["comparisons"]] == ["inconclusive", "agrees"]
+
+
+def test_a_model_that_only_one_side_fits_is_a_disagreement():
+    from validation.compare import SideError
+
+    assert could_not_compare("t", "f", "likelihood", SideError("Python could not")).verdict is Verdict.DISAGREES
+    assert could_not_compare("t", "f", "likelihood", ValueError("x")).verdict is Verdict.INCONCLUSIVE
+
+
+def test_no_bayes_leaves_bayesian_cases_out(run):
+    works = [work(made.likelihood("kept")), work(made.bayes("left out"))]
+    code, out, _ = run("validate", "--no-bayes", works=works)
+    assert code == 0
+    assert "left out" not in out
+    code, _, err = run("validate", "--no-bayes", works=works[1:])
+    assert code == 2
+    assert "every case named is Bayesian" in err
+
+
+def test_unknown_case(run):
+    code, _, err = run("validate", "M11")
+    assert code == 2
+    assert err.startswith("Error: there is no case 'M11'")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["validate", "--against", "nothing"],
+        ["validate", "--seed", "-1"],
+        ["nonsense"],
+        ["compare"],
+        ["validate", "--what"],
+    ],
+)
+def test_wrong_usage(run, arguments):
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert "Traceback" not in err
+
+
+def test_output_that_cannot_be_written_is_refused_before_the_work(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = run("validate", "--output", "file", works=[work(made.likelihood())])
+    assert code == 2
+    assert "is a file; name a folder" in err
+    code, _, err = run("validate", "--output", "file/below", works=[work(made.likelihood())])
+    assert code == 2
+    assert "cannot be made" in err
+
+
+def test_live_r_that_is_not_there(run, monkeypatch):
+    def refuse(against):
+        raise NoRError("live R was asked for and cannot be used here.\nR: not found; apt-get install r-base")
+
+    monkeypatch.setattr(campaign, "resolve", refuse)
+    code, _, err = run("validate", "--against", "live", works=[work(made.likelihood())], reference=None)
+    assert code == 4
+    assert "apt-get install r-base" in err
+
+
+def diagnosis(ok):
+    findings = (
+        SimpleNamespace(name="rpy2", status="warning", detail="old", fix=""),
+        SimpleNamespace(
+            name="R", status="ok" if ok else "error", detail="not found anywhere.", fix="apt-get install r-base"
+        ),
+    )
+    return SimpleNamespace(ok=ok, findings=findings)
+
+
+def test_resolve():
+    assert resolve("auto", lambda: diagnosis(True)) == Reference("live")
+    assert resolve("live", lambda: diagnosis(True)) == Reference("live")
+    found = resolve("auto", lambda: diagnosis(False))
+    assert found == Reference("recorded", "live R cannot be used here (R: not found anywhere)")
+    with pytest.raises(NoRError, match="asked for"):
+        resolve("live", lambda: diagnosis(False))
+    assert resolve("recorded", lambda: pytest.fail("R was examined")).against == "recorded"
+
+
+def test_an_error_that_is_not_ours_is_said_to_be_a_fault(run, monkeypatch):
+    def broken(names):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(campaign, "choose", broken)
+    code, _, err = run("validate")
+    assert code == 3
+    assert "Error: ZeroDivisionError: division by zero" in err
+    assert "--debug" in err
+    assert "Traceback" not in err
+    code, _, err = run("validate", "--debug")
+    assert code == 3
+    assert "Traceback" in err
+
+
+def test_interrupt(run, tmp_path):
+    code, _, err = run("validate", works=[work(made.likelihood(), fail=KeyboardInterrupt())])
+    assert code == 130
+    assert "Interrupted" in err
+    assert list((tmp_path / "mlmparity-report").iterdir()) == []
+
+
+def test_version(run):
+    code, out, _ = run("--version")
+    assert code == 0
+    assert out.startswith("mlmparity ")
+
+
+@pytest.mark.parametrize("command", [[], ["validate"], ["compare"], ["doctor"], ["record"], ["cases"]])
+def test_help(run, command):
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+def test_cases_lists_them_all(run):
+    code, out, _ = run("cases")
+    assert code == 0
+    for name in ("M1-ml", "M2-reml", "M3-bayes", "tutorial"):
+        assert name in out
+
+
+def test_choose_by_name():
+    assert [w.name for w in campaign.choose(["M1-ml", "Tutorial"])] == ["M1-ml", "tutorial"]
+    assert [w.name for w in campaign.choose(["tutorial"])] == ["tutorial"]
+    assert len(campaign.choose([])) == 10
+
+
+def test_write_atomically_leaves_nothing_behind(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    write_atomically(path, "old")
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new" * 1000)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_lone_surrogates_do_not_stop_the_report(tmp_path):
+    write_atomically(tmp_path / "x.html", "a\udc80b")
+    assert (tmp_path / "x.html").exists()
+
+
+# -- In a process of its own ---------------------------------------------------------------------------------------
+
+PROGRAM = """
+import sys, time
+sys.path.insert(0, {root!r})
+from tests.validation import comparisons as made
+from validation import campaign, cli
+def compare(*, against, progress, seed=0):
+    print("fitting", file=sys.stderr, flush=True)
+    time.sleep({seconds})
+    return made.{which}()
+work = campaign.Work("x", "\\u03b8 and \\u201cquotes\\u201d", "y ~ 1 + (1 | g)", "likelihood", compare)
+campaign.choose = lambda names: [work]
+campaign.resolve = lambda against: campaign.Reference("live")
+cli.main(["validate"])
+"""
+
+
+def start(tmp_path, which="hostile", seconds=0.0, **environment):
+    program = PROGRAM.format(root=str(ROOT), which=which, seconds=seconds)
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_terminals_that_show_ascii_only(tmp_path):
+    process = start(tmp_path, PYTHONIOENCODING="ascii", TERM="dumb", PYTHONUTF8="0", LC_ALL="C")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert out.isascii()
+    assert err.isascii()
+    assert b"theta and" in err
+    assert b"Traceback" not in err
+    page = (tmp_path / "mlmparity-report" / "report.html").read_text(encoding="utf-8")
+    assert "学校" in page
+
+
+def test_ctrl_c(tmp_path):
+    process = start(tmp_path, seconds=60.0)
+    while b"fitting" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Interrupted" in err
+    assert b"Traceback" not in err
+    assert list((tmp_path / "mlmparity-report").iterdir()) == []
+
+
+def test_a_reader_that_has_seen_enough(tmp_path):
+    process = start(tmp_path, which="likelihood")
+    process.stdout.close()
+    err = process.stderr.read()
+    process.wait(timeout=60)
+    assert b"Traceback" not in err

@@ -1,0 +1,85 @@
+import gzip
+
+import pandas as pd
+import pytest
+
+from validation.owndata import InputError, as_factors, parse_factor, read_table
+
+
+def test_reads_as_r_does(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("y,g,x,n\n1.5,None,a,1\nNA,null,NA,2\n,b,c,NA\n", encoding="utf-8")
+    data = read_table(path)
+    assert list(data.columns) == ["y", "g", "x", "n"]
+    assert data["y"].isna().tolist() == [False, True, True]
+    assert data["g"].tolist() == ["None", "null", "b"]  # labels, not missing values
+    assert data["x"].isna().tolist() == [False, True, False]
+
+
+def test_row_names_of_write_csv_are_left_out(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text('"","y"\n"1",2\n"2",3\n')
+    assert list(read_table(path).columns) == ["y"]
+
+
+def test_compressed_and_tab_separated(tmp_path):
+    with gzip.open(tmp_path / "d.csv.gz", "wt") as file:
+        file.write("a,b\n1,2\n")
+    assert read_table(tmp_path / "d.csv.gz")["b"].tolist() == [2]
+    (tmp_path / "d.tsv").write_text("a\tb\n1\t2\n")
+    assert read_table(tmp_path / "d.tsv")["b"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"y,x\n", "no rows"),
+        ("a.csv", b"y,y\n1,2\n", "more than one column 'y'"),
+        ("a.csv", "y\nä\n".encode("latin-1"), "not UTF-8"),
+        ("a.csv", b"a,b\n1,2,3\n4,5,6,7\n", "cannot be read"),
+        ("a.xlsx", b"PK", "neither .csv"),
+        ("a.parquet", b"PAR1", "parquet"),
+    ],
+)
+def test_bad_files_are_refused_by_name(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=words) as error:
+        read_table(tmp_path / name)
+    assert name in str(error.value)
+
+
+def test_missing_file_and_folder(tmp_path):
+    (tmp_path / "grades.csv").write_text("a\n1\n")
+    with pytest.raises(InputError, match=r"no file .*Is it 'grades.csv'"):
+        read_table(tmp_path / "grade.csv")
+    with pytest.raises(InputError, match="is a folder"):
+        read_table(tmp_path)
+
+
+def test_factors():
+    data = pd.DataFrame(
+        {"school": [10, 9, 10], "sex": ["F", "M", None], "flag": [True, False, True], "t": ["b", "a", "b"]}
+    )
+    made = as_factors(data, ["school", "sex=M,F", "flag"], strings=True)
+    assert list(made["school"].cat.categories) == ["9", "10"]
+    assert list(made["sex"].cat.categories) == ["M", "F"]
+    assert made["sex"].isna().tolist() == [False, False, True]
+    assert list(made["flag"].cat.categories) == ["FALSE", "TRUE"]
+    assert list(made["t"].cat.categories) == ["a", "b"]
+    assert data["sex"].tolist()[:2] == ["F", "M"]  # the data given are left alone
+    assert as_factors(pd.DataFrame({"k": [1.0, None, 2.0]}), ["k"])["k"].cat.categories.tolist() == ["1", "2"]
+
+
+def test_factor_errors():
+    data = pd.DataFrame({"school": ["a", "b"], "sex": ["F", "M"]})
+    with pytest.raises(InputError, match="did you mean 'school'"):
+        as_factors(data, ["schol"])
+    with pytest.raises(InputError, match="does not list as levels: 'F'"):
+        as_factors(data, ["sex=M"])
+    with pytest.raises(InputError, match="names no column"):
+        parse_factor("=a,b")
+    with pytest.raises(InputError, match="empty level"):
+        parse_factor("g=a,,b")
+    with pytest.raises(InputError, match="'a' more than once"):
+        parse_factor("g=a,a")

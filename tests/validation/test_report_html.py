@@ -1,0 +1,177 @@
+import dataclasses
+import html.parser
+import re
+
+import pytest
+
+from tests.validation import comparisons as made
+from validation.comparison import TABLE_COLUMNS
+from validation.report.html import render_page
+from validation.report.notebook import render_fragment
+from validation.report.plots import plots
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would make of the page: elements, their attributes, the text outside script and style."""
+
+    def __init__(self, source):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.text, self._inside = [], [], []
+        self.feed(source)
+        self.words = " ".join(" ".join(self.text).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag in ("script", "style", "title"):
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag):
+        if self._inside and self._inside[-1] == tag:
+            self._inside.pop()
+
+    def handle_data(self, data):
+        if not self._inside:
+            self.text.append(data)
+
+
+def everything():
+    return [made.likelihood("M1, ML"), made.disagreeing(), made.bayes(), made.hostile(), made.empty()]
+
+
+@pytest.fixture(scope="module")
+def source():
+    return render_page(everything())
+
+
+def test_first_line_says_which_of_the_two_it_was():
+    page = Page(render_page([made.likelihood(reference=made.RECORDED)], reason="R was not found on this computer"))
+    body = page.words[page.words.index("Skip to the overview") :]
+    assert body.startswith(
+        "Skip to the overview Compared against recorded references, not live R, because R was not found"
+    )
+    live = Page(render_page([made.likelihood()]))
+    assert "Compared against live R: lme4 1.1-31 on R 4.2.2." in live.words
+    assert live.words.index("Compared against live R") < live.words.index("R and Python agree")
+
+
+def test_order_verdict_cause_checks_notes_table():
+    words = Page(render_page([made.disagreeing()])).words
+    places = [
+        words.index(text)
+        for text in (
+            "R and Python disagree",
+            "Overview",
+            "Likely cause: REML estimates",
+            "Checks",
+            "Notes",
+            "Pictures",
+            "Tolerance",
+            "Printed summaries side by side. 1 line differs",
+            "Where the numbers come from",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_nothing_is_loaded_from_elsewhere(source):
+    page = Page(source)
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset"):
+            target = attributes.get(name)
+            if target is not None:
+                assert target.startswith(("#", "data:")), (tag, name, target)
+    assert not re.search(r"url\((?!#)|@import", source)
+    assert "link" not in {tag for tag, attributes in page.elements if attributes.get("rel") != "icon"} - {"link"}
+
+
+def test_hostile_labels_make_no_element():
+    source = render_page([made.hostile()])
+    page = Page(source)
+    tags = [tag for tag, _ in page.elements]
+    assert tags.count("script") == 2  # the data and our own
+    assert tags.count("style") == 1 + sum(plot.svg.count("<style") for plot in plots(made.hostile()))
+    assert tags.count("img") == 0
+    for _, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes)
+    for label in made.HOSTILE[:4]:
+        assert label in "".join(page.text)
+
+
+def test_identifiers_are_unique():
+    page = Page(render_page([made.likelihood(), made.bayes(), made.likelihood()]))
+    identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    targets = {attributes["href"][1:] for tag, attributes in page.elements if tag == "a"}
+    assert targets <= set(identifiers)
+
+
+def test_every_picture_is_described(source):
+    page = Page(source)
+    pictures = [attributes for tag, attributes in page.elements if tag == "svg"]
+    assert len(pictures) >= 8
+    for attributes in pictures:
+        assert attributes["role"] == "img"
+        assert len(attributes["aria-label"]) > 40
+
+
+def test_pictures_of_a_bayesian_comparison():
+    assert [plot.name for plot in plots(made.bayes())] == ["estimates", "blups", "posterior", "ecdf", "digits"]
+    assert [plot.name for plot in plots(made.likelihood())] == ["estimates", "blups", "digits"]
+    assert plots(made.empty()) == []
+
+
+def test_pictures_follow_the_page_colours():
+    for plot in plots(made.bayes()):
+        assert "#2b6cb0" not in plot.svg.replace("var(--reference, #2b6cb0)", "")
+        assert "<metadata" not in plot.svg
+        assert plot.svg.startswith("<svg")
+
+
+def test_picture_of_the_digits_names_the_worst():
+    digits = next(plot for plot in plots(made.disagreeing()) if plot.name == "digits")
+    assert "standard deviation: from 1.8 to 1.8" in digits.alt
+    assert "rows used" not in digits.alt
+    assert "1.8 ✗" in digits.svg
+
+
+def test_same_input_same_page(source):
+    assert render_page(everything()) == source
+
+
+def test_large_tables_stay_small():
+    source = render_page([made.likelihood(levels=5000)])
+    assert len(source) < 1_500_000
+    assert source.count("<tr") < 100
+
+
+@pytest.mark.parametrize("column", TABLE_COLUMNS)
+def test_a_lost_column_is_an_error(column):
+    comparison = made.likelihood()
+    with pytest.raises(ValueError, match=f"no column '{column}'"):
+        render_page([dataclasses.replace(comparison, table=comparison.table.drop(columns=column))])
+
+
+def test_empty_page_and_empty_comparison():
+    assert "Nothing was compared" in Page(render_page([])).words
+    words = Page(render_page([made.empty()])).words
+    assert "Inconclusive" in words
+    assert "No numbers were compared." in words
+
+
+def test_fragment_has_no_script_and_keeps_its_styles_to_itself():
+    source = render_fragment(made.disagreeing())
+    page = Page(source)
+    assert "script" not in [tag for tag, _ in page.elements]
+    assert "Likely cause" in page.words
+    style = source[source.index("<style>") : source.index("</style>")]
+    rules = re.sub(r"@media[^{]*", "", re.sub(r"/\*.*?\*/", "", style[7:]))
+    selectors = re.findall(r"(?:^|[}{])\s*([^{}@;]+?)\s*\{", rules)
+    assert selectors
+    for selector in filter(None, map(str.strip, ",".join(selectors).split(","))):
+        assert selector.strip().startswith((".mlmparity", "body.mlmparity")), selector
+
+
+def test_notebook_display_is_the_fragment():
+    comparison = made.likelihood()
+    assert comparison._repr_html_() == render_fragment(comparison)
+    assert comparison.to_html() == render_page([comparison])

@@ -1,0 +1,92 @@
+"""``summary`` and ``str`` of data frames against live R."""
+
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from validation.rframes import r_str, r_summary
+
+
+def frames():
+    noise = np.random.default_rng(5)
+    found = {}
+    for number in range(30):
+        rows = int(noise.integers(1, 40))
+        scale = 10.0 ** noise.integers(-6, 7)
+        values = noise.normal(noise.choice([0.0, 5.0, 1e4]), 1, rows) * scale
+        values[noise.random(rows) < 0.15] = np.nan
+        levels = [f"level{k}" for k in noise.permutation(int(noise.integers(1, 30)))]
+        codes = noise.integers(0, len(levels), rows)
+        found[f"frame{number}"] = pd.DataFrame(
+            {
+                "x": values,
+                "one decimal": np.round(noise.normal(50, 10, rows), 1),
+                "n": noise.integers(-5, 1000, rows),
+                "g": pd.Categorical.from_codes(codes, levels),
+                "o": pd.Categorical.from_codes(noise.integers(-1, 3, rows), ["low", "mid", "high"], ordered=True),
+                "flag": noise.random(rows) < 0.5,
+                "text": noise.choice(["a", "bb", 'quote"d', "back\\slash"], rows),
+            }
+        )
+    return found
+
+
+def build(frame):
+    """R code that makes the same data frame."""
+    parts = []
+    for name, column in frame.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            codes = ", ".join("NA_integer_" if code < 0 else f"{code + 1}L" for code in column.cat.codes)
+            levels = ", ".join(f'"{level}"' for level in column.cat.categories)
+            chosen = f"c({levels})[c({codes})]"
+            value = f"factor({chosen}, levels = c({levels}), ordered = {str(column.cat.ordered).upper()})"
+        elif column.dtype == bool:
+            value = "c(" + ", ".join(str(bool(v)).upper() for v in column) + ")"
+        elif pd.api.types.is_integer_dtype(column.dtype):
+            value = "c(" + ", ".join(f"{v}L" for v in column) + ")"
+        elif pd.api.types.is_float_dtype(column.dtype):
+            value = "c(" + ", ".join("NA_real_" if np.isnan(v) else repr(float(v)) for v in column) + ")"
+        else:
+            quoted = (v.replace("\\", "\\\\").replace('"', '\\"') for v in column)
+            value = "c(" + ", ".join(f'"{v}"' for v in quoted) + ")"
+        parts.append(f"`{name}` = {value}")
+    return f"data.frame({', '.join(parts)}, check.names = FALSE, stringsAsFactors = FALSE)"
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What R prints for each frame: name -> (summary, str)."""
+    lines = ["options(width = 80)"]
+    for name, frame in frames().items():
+        lines.append(f"d <- {build(frame)}")
+        lines.append(f'cat("\\n==={name}\\n"); print(summary(d)); cat("---\\n"); str(d)')
+    script = tmp_path_factory.mktemp("r") / "frames.R"
+    script.write_text("\n".join(lines), encoding="utf-8")
+    output = subprocess.run(["Rscript", str(script)], capture_output=True, text=True, check=True).stdout
+    found = {}
+    for block in output.split("\n===")[1:]:
+        name, _, rest = block.partition("\n")
+        summary, _, structure = rest.partition("---\n")
+        found[name] = (summary.rstrip("\n"), structure.rstrip("\n"))
+    return found
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("name", list(frames()))
+def test_same_text_as_r(name, printed):
+    frame = frames()[name]
+    summary, structure = printed[name]
+    assert r_summary(frame) == summary
+    assert r_str(frame) == structure
+
+
+def test_other_types_are_refused_by_name():
+    frame = pd.DataFrame({"when": pd.to_datetime(["2026-01-01"])})
+    with pytest.raises(TypeError, match="column 'when'"):
+        r_summary(frame)
+    with pytest.raises(TypeError, match="column 'when'"):
+        r_str(frame)
+    with pytest.raises(ValueError, match="no columns"):
+        r_summary(pd.DataFrame())

@@ -1,0 +1,351 @@
+"""Running several cases: which reference to compare with, one case after the other, and the files that result.
+
+The command line is a thin door to this module; a notebook or a script can call it as well.
+"""
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from validation.comparison import Check, Comparison, Side
+from validation.progress import Tracker
+from validation.report.wording import NOT_REACHED
+from validation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from validation.report.plots import Plot
+
+__all__ = [
+    "Against",
+    "NoRError",
+    "Reference",
+    "Work",
+    "choose",
+    "could_not_compare",
+    "pictures",
+    "record_works",
+    "resolve",
+    "run",
+    "run_own",
+    "write_atomically",
+    "write_report",
+]
+
+Against = Literal["auto", "live", "recorded"]
+
+
+class NoRError(RuntimeError):
+    """Live R was asked for and is not there, or not complete."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What to compare with.
+
+    Attributes
+    ----------
+    against : {"live", "recorded"}
+    reason : str or None
+        Why recorded references stand in for live R; None where R is live, or recorded ones were asked for.
+    """
+
+    against: Literal["live", "recorded"]
+    reason: str | None = None
+
+
+def resolve(against: Against, examine: Callable[[], Any] | None = None) -> Reference:
+    """Decide between live R and recorded references.
+
+    Parameters
+    ----------
+    against : {"auto", "live", "recorded"}
+        ``"auto"`` takes live R where there is one.
+    examine : callable, optional
+        Stands in for :func:`bridge.doctor.examine` (in tests).
+
+    Raises
+    ------
+    NoRError
+        ``against="live"``, and R cannot be used; the text says what is missing and the command that mends it.
+    """
+    if against == "recorded":
+        return Reference("recorded", "they were asked for")
+    if examine is None:
+        from bridge import doctor
+
+        examine = doctor.examine
+    diagnosis = examine()
+    if diagnosis.ok:
+        return Reference("live")
+    if against == "live":
+        raise NoRError(f"live R was asked for and cannot be used here.\n{diagnosis}")
+    return Reference("recorded", f"live R cannot be used here ({_first_problem(diagnosis)})")
+
+
+def _first_problem(diagnosis: Any) -> str:
+    """Return the first finding that stops live R, in one line."""
+    for finding in diagnosis.findings:
+        if finding.status == "error":
+            return f"{finding.name}: {' '.join(finding.detail.split()).rstrip('.')}"
+    return "see `mlmparity doctor`"
+
+
+@dataclass(frozen=True)
+class Work:
+    """One comparison to make.
+
+    Attributes
+    ----------
+    name, title, formula : str
+    kind : {"likelihood", "bayes"}
+    compare : callable
+        ``compare(against=, seed=, progress=)`` makes the Comparison.
+    """
+
+    name: str
+    title: str
+    formula: str
+    kind: str
+    compare: Callable[..., Comparison]
+
+
+def choose(names: Sequence[str]) -> list[Work]:
+    """Return the built-in cases with these names, the tutorial among them; all where none is named.
+
+    Raises
+    ------
+    ValueError
+        A name that no case has.
+    """
+    from validation import cases, tutorial
+
+    wanted = list(names)
+    own = [name for name in wanted if name.lower() == tutorial.NAME]
+    others = [name for name in wanted if name not in own]
+    found: list[Work] = []
+    if own or not wanted:
+        found.append(Work(tutorial.NAME, tutorial.TITLE, tutorial.FORMULA, "likelihood", tutorial.compare_tutorial))
+    if others or not wanted:
+        found = [*(_work(case) for case in cases.select(others or None)), *found]
+    return found
+
+
+def _work(case: Any) -> Work:
+    def compare_case(**options: Any) -> Comparison:
+        return case.compare(**options)
+
+    return Work(case.name, case.title, case.formula, case.kind, compare_case)
+
+
+def run(
+    works: Sequence[Work],
+    reference: Reference,
+    *,
+    seed: int | None = None,
+    track: Tracker,
+    finished: Callable[[Comparison], None] = lambda comparison: None,
+) -> list[Comparison]:
+    """Make the comparisons one after the other; one that ends in an error is reported, and the others go on.
+
+    Parameters
+    ----------
+    works : sequence of Work
+    reference : Reference
+    seed : int, optional
+        Passed on where given.
+    track : Tracker
+        Hears which comparison begins and what it does.
+    finished : callable
+        Called with each comparison when it is made.
+    """
+    made = []
+    options: dict[str, Any] = {"against": reference.against}
+    if seed is not None:
+        options["seed"] = seed
+    for work in works:
+        track.start(work.title)
+        try:
+            comparison = work.compare(**options, progress=track)
+        except Exception as error:
+            logging.getLogger(__name__).debug("%s ended in an error", work.name, exc_info=True)
+            comparison = could_not_compare(work.title, work.formula, work.kind, error, reference.against)
+        track.finish()
+        made.append(comparison)
+        finished(comparison)
+    return made
+
+
+def run_own(
+    formula: str,
+    data: pd.DataFrame,
+    reference: Reference,
+    *,
+    reml: bool = True,
+    bayes: bool = False,
+    seed: int | None = None,
+    track: Tracker,
+    finished: Callable[[Comparison], None] = lambda comparison: None,
+) -> list[Comparison]:
+    """Compare both sides on one's own data; an error is raised, for it is about the data or the formula.
+
+    Where one side fits the model and the other cannot, that is a disagreement, and no error.
+    """
+    from validation.compare import SideError, compare
+
+    options: dict[str, Any] = {} if seed is None else {"seed": seed}
+    track.start(formula)
+    try:
+        comparison = compare(
+            formula, data, REML=reml, bayes=bayes, against=reference.against, progress=track, **options
+        )
+    except SideError as error:
+        kind = "bayes" if bayes else "likelihood"
+        comparison = could_not_compare(formula, formula, kind, error, reference.against)
+    track.finish()
+    finished(comparison)
+    return [comparison]
+
+
+def record_works(
+    names: Sequence[str],
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    quick: bool = False,
+    progress: Any = None,
+    check_only: bool = False,
+) -> list[Path]:
+    """Record what live R gives for the cases with these names, the tutorial among them; all where none is named.
+
+    Parameters
+    ----------
+    names : sequence of str
+    directory : path, optional
+        The package's own references where not given.
+    quick : bool
+        Short chains: to try it out.
+    progress : callable, optional
+    check_only : bool
+        Only check the names.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    ValueError
+        A name that no case has.
+    """
+    from validation import tutorial
+    from validation.references.record import record
+    from validation.references.store import DIRECTORY
+
+    chosen = [work.name for work in choose(names)]
+    if check_only:
+        return []
+    folder = Path(directory) if directory is not None else DIRECTORY
+    others = [name for name in chosen if name != tutorial.NAME]
+    written = list(record(others, directory=folder, progress=progress, quick=quick)) if others else []
+    if tutorial.NAME in chosen:
+        folder.mkdir(parents=True, exist_ok=True)
+        written.append(tutorial.record(folder))
+    return written
+
+
+def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[str, list[Plot]]":
+    """Further pictures for the report: the tutorial's own."""
+    from validation import tutorial
+
+    if any(comparison.title == tutorial.TITLE and len(comparison.table) for comparison in comparisons):
+        return {tutorial.TITLE: tutorial.pictures(against)}
+    return {}
+
+
+def could_not_compare(
+    title: str, formula: str, kind: str, error: BaseException, against: Literal["live", "recorded"] = "live"
+) -> Comparison:
+    """Return a case that ended in an error as a comparison: the report must not pass over it.
+
+    It is inconclusive; but where one side fits the model and the other cannot, the sides disagree.
+    """
+    from validation.compare import SideError
+
+    one_sided = isinstance(error, SideError)
+    message = " ".join(str(error).split()) or type(error).__name__
+    check = Check(
+        "run",
+        "Both sides fit the model",
+        Verdict.DISAGREES if one_sided else Verdict.INCONCLUSIVE,
+        message if one_sided else f"{type(error).__name__}: {message}",
+        "A model that one side fits and the other cannot is a disagreement."
+        if one_sided
+        else "A comparison that ends in an error shows neither agreement nor disagreement.",
+    )
+    reference = Side(NOT_REACHED, "live-r" if against == "live" else "recorded-r")
+    return Comparison(title, formula, kind, reference, Side(NOT_REACHED, "python"), (check,), pd.DataFrame())
+
+
+def write_report(
+    directory: str | os.PathLike[str],
+    comparisons: Sequence[Comparison],
+    *,
+    reason: str | None = None,
+    generated: str | None = None,
+    extra_plots: "Mapping[str, Sequence[Plot]] | None" = None,
+) -> tuple[Path, Path]:
+    """Write ``report.html`` and ``report.json``; each is whole or not there.
+
+    Parameters
+    ----------
+    directory : path
+        Made where it does not exist.
+    comparisons : sequence of Comparison
+    reason, generated, extra_plots
+        As in :func:`validation.report.html.render_page`.
+
+    Returns
+    -------
+    tuple of Path
+        The page and the JSON file.
+    """
+    from validation.report.html import render_page
+    from validation.report.json import dumps
+
+    page = render_page(comparisons, reason=reason, generated=generated, extra_plots=extra_plots)
+    data = dumps(comparisons, reason=reason)
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    html, json = folder / "report.html", folder / "report.json"
+    write_atomically(html, page)
+    write_atomically(json, data + "\n")
+    return html, json
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a UTF-8 file that is either the old one or the whole new one, even if interrupted."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,384 @@
+"""The command ``mlmparity``: validate, compare, doctor, record, cases.
+
+Exit codes: 0 agrees; 1 disagrees; 2 bad input or usage; 3 inconclusive; 4 R was asked for and is not there;
+130 interrupted.
+"""
+
+import contextlib
+import datetime as dt
+import functools
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from validation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from validation.campaign import Reference
+    from validation.comparison import Comparison
+
+__all__ = ["app", "exit_code", "main"]
+
+OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+app = typer.Typer(
+    name="mlmparity",
+    help="Multilevel models that agree with R's lme4 and rstanarm, and the proof of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class AgainstOption(StrEnum):
+    """What to compare with."""
+
+    auto = "auto"
+    live = "live"
+    recorded = "recorded"
+
+
+Cases = Annotated[
+    list[str] | None, typer.Argument(help="Names of cases (see `mlmparity cases`); all when none is given.")
+]
+AgainstArg = Annotated[
+    AgainstOption,
+    typer.Option(help="Live R, recorded references, or live R where there is one (auto)."),
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Seed of the samplers; each case has its own when none is given.")
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and report.json.", metavar="DIR")]
+AllRows = Annotated[bool, typer.Option("--all", help="Print every row of the tables.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line (``sys.argv`` when no arguments are given) and exit with its code."""
+    _make_output_safe()
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="mlmparity")
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())
+    except BrokenPipeError:
+        # Whoever read our output (`mlmparity cases | head`) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(OK)
+
+
+def exit_code(verdict: Verdict) -> int:
+    """Return the exit code of a verdict on a whole run."""
+    if verdict.failed:
+        return DISAGREES
+    return INCONCLUSIVE if verdict is Verdict.INCONCLUSIVE else OK
+
+
+def _guarded(function: Callable[..., int]) -> Callable[..., None]:
+    """Turn what a command returns or raises into an exit code, and errors into one clean message."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> None:
+        debug = bool(kwargs.get("debug"))
+        try:
+            code = function(*args, **kwargs)
+        except KeyboardInterrupt:
+            code = _interrupted()
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise
+        except Exception as error:
+            if debug:
+                _errors().print_exception(show_locals=False)
+            code = _explain(error, debug, kwargs.get("against"))
+        raise typer.Exit(code)
+
+    return command
+
+
+@app.command()
+@_guarded
+def validate(
+    cases: Cases = None,
+    against: AgainstArg = AgainstOption.auto,
+    bayes: Annotated[bool, typer.Option("--bayes/--no-bayes", help="Also the Bayesian cases (rstanarm).")] = True,
+    seed: Seed = None,
+    output: Output = Path("mlmparity-report"),
+    all_rows: AllRows = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Fit the cases with R and in Python, diff them, and write the report."""
+    from validation.campaign import choose, resolve, run
+
+    chosen = choose(list(cases or []))
+    if not bayes:
+        kept = [case for case in chosen if case.kind != "bayes"]
+        if not kept:
+            raise _usage(
+                "every case named is Bayesian, and --no-bayes leaves them out; name another, or drop --no-bayes"
+            )
+        chosen = kept
+    _can_write(output)
+    reference = resolve(against.value)
+    _say_reference(reference, quiet)
+    return _run(
+        lambda track, show: run(chosen, reference, seed=seed, track=track, finished=show),
+        len(chosen),
+        reference,
+        output,
+        all_rows=all_rows,
+        quiet=quiet,
+    )
+
+
+@app.command()
+@_guarded
+def compare(
+    data: Annotated[Path, typer.Option("--data", "-d", help="A .csv, .tsv or .parquet file.", metavar="FILE")],
+    formula: Annotated[str, typer.Option("--formula", "-f", help="As lmer takes it: 'y ~ x + (x | g)'.")],
+    reml: Annotated[bool, typer.Option("--reml/--ml", help="Criterion of the likelihood fit.")] = True,
+    bayes: Annotated[bool, typer.Option("--bayes/--no-bayes", help="stan_lmer instead of lmer.")] = False,
+    factor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column to take as factor: COL, or COL=lev1,lev2 with its levels in order.", metavar="COL[=LEVELS]"
+        ),
+    ] = None,
+    strings_as_factors: Annotated[
+        bool, typer.Option("--strings-as-factors", help="Take every column of text as factor.")
+    ] = False,
+    against: AgainstArg = AgainstOption.auto,
+    seed: Seed = None,
+    output: Output = Path("mlmparity-report"),
+    all_rows: AllRows = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Compare R and Python on your own data."""
+    from validation.campaign import resolve, run_own
+    from validation.owndata import as_factors, read_table
+
+    frame = as_factors(read_table(data), list(factor or []), strings_as_factors)
+    frame.attrs["name"] = data.name.split(".")[0]
+    _can_write(output)
+    reference = resolve(against.value)
+    _say_reference(reference, quiet)
+    return _run(
+        lambda track, show: run_own(
+            formula, frame, reference, reml=reml, bayes=bayes, seed=seed, track=track, finished=show
+        ),
+        1,
+        reference,
+        output,
+        all_rows=all_rows,
+        quiet=quiet,
+    )
+
+
+@app.command()
+@_guarded
+def doctor(debug: Debug = False) -> int:
+    """Show R, its packages and versions, what does not fit, and the command that mends it."""
+    from bridge.doctor import examine
+
+    with _errors().status("Looking at R ...", spinner="line") if _errors().is_terminal else contextlib.nullcontext():
+        diagnosis = examine()
+    _output().print(Text(str(diagnosis)), soft_wrap=True)
+    return OK if diagnosis.ok else NO_R
+
+
+@app.command()
+@_guarded
+def record(
+    cases: Cases = None,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to write; the package's own references when not given.", metavar="DIR")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Short chains: to try it out, not for keeping.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Write down what live R gives, with its provenance, for machines without R."""
+    from validation.campaign import record_works, resolve
+    from validation.progress import tracker
+
+    record_works(list(cases or []), check_only=True)
+    resolve("live")
+    with tracker(1, quiet=quiet, console=_errors()) as track:
+        track.start("Recording")
+        written = record_works(list(cases or []), directory=directory, quick=quick, progress=track)
+        track.finish()
+    if not quiet:
+        for path in written:
+            _output().print(str(path), markup=False, soft_wrap=True)
+    return OK
+
+
+@app.command()
+@_guarded
+def cases(debug: Debug = False) -> int:
+    """List the cases."""
+    from rich import box
+    from rich.table import Table
+
+    from validation.campaign import choose
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    for heading in ("name", "what it compares", "formula"):
+        table.add_column(heading, overflow="fold")
+    for case in choose([]):
+        table.add_row(Text(case.name), Text(case.title), Text(case.formula))
+    _output().print(table)
+    return OK
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from validation.report.json import package_version
+
+        typer.echo(f"mlmparity {package_version()} (Python {platform.python_version()})")
+        raise typer.Exit(OK)
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _run(
+    work: "Callable[[Any, Callable[[Comparison], None]], list[Comparison]]",
+    total: int,
+    reference: "Reference",
+    output: Path,
+    *,
+    all_rows: bool,
+    quiet: bool,
+) -> int:
+    """Do the work with progress, print each comparison as it comes, write the report, give the exit code."""
+    from validation.campaign import pictures, write_report
+    from validation.progress import tracker
+    from validation.report.text import renderable, verdict_lines
+    from validation.report.wording import headline, overall, source_line
+
+    out = _output()
+    reason, against = reference.reason, reference.against
+    began = time.monotonic()
+    console = _errors()
+
+    def show(comparison: "Comparison") -> None:
+        if not quiet:
+            out.print(renderable(comparison, all_rows=all_rows, width=out.width))
+
+    with tracker(total, quiet=quiet, console=console) as track:
+        comparisons = work(track, show)
+    seconds = time.monotonic() - began
+    now = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    generated = f"{now}, in {seconds:.0f} s on {platform.system()} {platform.machine()}"
+    page, data = write_report(
+        output, comparisons, reason=reason, generated=generated, extra_plots=pictures(comparisons, against)
+    )
+    if not quiet:
+        if len(comparisons) > 1:
+            out.print(verdict_lines(comparisons))
+        out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
+        out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)
+    verdict = overall(comparison.verdict for comparison in comparisons)
+    out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
+    return exit_code(verdict)
+
+
+def _say_reference(reference: "Reference", quiet: bool) -> None:
+    if reference.against == "recorded" and not quiet:
+        text = f"Comparing against recorded references, because {reference.reason}."
+        _errors().print(Text(text), soft_wrap=True)
+
+
+def _can_write(folder: Path) -> None:
+    """Refuse a folder that cannot be written before minutes of work, not after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except FileExistsError:
+        raise _usage(f"--output {str(folder)!r} is a file; name a folder") from None
+    except OSError as error:
+        raise _usage(f"--output {str(folder)!r} cannot be made: {error.strerror}") from None
+    if not writable:
+        raise _usage(f"--output {str(folder)!r} cannot be written to; name another folder")
+
+
+def _usage(text: str) -> Exception:
+    from validation.owndata import InputError
+
+    return InputError(text)
+
+
+def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
+    """Print an error as one clean message; the exit code that it means."""
+    from bridge.errors import RCrashError, RNotFoundError, RPackageError, Rpy2Error, RTimeoutError
+    from validation.campaign import NoRError
+    from validation.compare import NoReferenceError
+
+    ours = type(error).__module__.partition(".")[0] in ("bridge", "pyimpl", "validation")
+    message = str(error).strip() or type(error).__name__
+    if not ours:
+        message = f"{type(error).__name__}: {message}"
+        if not debug:
+            message += "\nThis is a fault of mlmparity; run again with --debug to see where, and please report it."
+    _errors().print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
+    if isinstance(error, (NoRError, RNotFoundError, Rpy2Error, RPackageError)):
+        return NO_R
+    if isinstance(error, NoReferenceError):
+        return BAD_INPUT if against == AgainstOption.recorded else NO_R
+    if isinstance(error, (RCrashError, RTimeoutError)) or not ours:
+        return INCONCLUSIVE
+    return BAD_INPUT
+
+
+def _interrupted() -> int:
+    _errors().print("Interrupted; nothing was left half-written.")
+    return INTERRUPTED
+
+
+def _output() -> Console:
+    return _console(sys.stdout)
+
+
+def _errors() -> Console:
+    return _console(sys.stderr)
+
+
+def _console(file: Any) -> Console:
+    """Return a console; where nobody's terminal says how wide it is (a log, a pipe), 100 columns."""
+    known = file.isatty() or os.environ.get("COLUMNS")
+    return Console(file=file, width=None if known else 100, highlight=False, emoji=False)
+
+
+def _make_output_safe() -> None:
+    """Where the terminal's encoding lacks a letter, spell it instead of failing."""
+    import codecs
+
+    from validation.report.wording import ascii_fallback
+
+    def spell(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return ascii_fallback(error.object[error.start : error.end]), error.end
+
+    codecs.register_error("mlmparity-spell", spell)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="mlmparity-spell")  # type: ignore[union-attr]

@@ -1,0 +1,213 @@
+"""Progress of long work: a live line on a terminal, plain lines in a log, nothing when asked for quiet."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+__all__ = ["Reporter", "Tracker", "chain_fraction", "tracker"]
+
+#: What Stan prints while it samples: ``Chain 2: Iteration:  400 / 2000 [ 20%]  (Warmup)``.
+_STAN = re.compile(r"Chain\s+(\d+).*?Iteration:\s*(\d+)\s*/\s*(\d+)")
+
+#: What else Stan says about a chain: nothing that tells how far it is.
+_CHAIN_TALK = re.compile(r"Chain\s+\d+:(?!.*Iteration:).*")
+
+#: Seconds of silence after which a log hears that the work goes on.
+_HEARTBEAT = 20.0
+
+
+class Reporter(Protocol):
+    """What long work calls to say where it is: a message, and how far it is where that is known."""
+
+    def __call__(self, message: str = "", fraction: float | None = None, **more: Any) -> None:
+        """Report ``message``; ``fraction`` is between 0 and 1."""
+        ...
+
+
+class Tracker:
+    """Follows several pieces of work one after the other.
+
+    Attributes
+    ----------
+    total : int
+        How many pieces there are.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.number = 0
+        self._chains: dict[int, float] = {}
+
+    def start(self, title: str) -> None:
+        """Begin the next piece."""
+        self.number += 1
+        self._chains = {}
+        self._begin(title)
+
+    def finish(self) -> None:
+        """End the piece."""
+
+    def close(self) -> None:
+        """No more pieces."""
+
+    def __call__(self, message: str = "", fraction: float | None = None, **more: Any) -> None:
+        """Take a report from the work itself (see :class:`Reporter`); Stan's own lines become a fraction."""
+        text = " ".join(str(message).split())
+        if _CHAIN_TALK.fullmatch(text):
+            return
+        stan = _STAN.search(text)
+        if stan:
+            chain, at, of = (int(part) for part in stan.groups())
+            self._chains[chain] = at / max(of, 1)
+            fraction = chain_fraction(self._chains, more.get("chains"))
+            text = f"sampling: chain {chain}, iteration {at} of {of}"
+        if text or fraction is not None:
+            self._show(text, fraction)
+
+    def _begin(self, title: str) -> None:
+        raise NotImplementedError
+
+    def _show(self, text: str, fraction: float | None) -> None:
+        raise NotImplementedError
+
+
+def chain_fraction(chains: dict[int, float], expected: int | None = None) -> float:
+    """How far the sampling is, from the fractions of its chains; chains not yet heard of count as not begun.
+
+    Parameters
+    ----------
+    chains : dict
+        Chain number -> fraction done.
+    expected : int, optional
+        Number of chains; Stan's default of 4 where it is not known.
+    """
+    count = max(expected or 4, *chains, 1) if chains else expected or 4
+    return min(1.0, sum(chains.values()) / count)
+
+
+class _Quiet(Tracker):
+    def _begin(self, title: str) -> None:
+        pass
+
+    def _show(self, text: str, fraction: float | None) -> None:
+        pass
+
+
+class _Terminal(Tracker):
+    """A line that is drawn again and again; it leaves nothing behind."""
+
+    def __init__(self, total: int, console: Console) -> None:
+        super().__init__(total)
+        # "line" is the spinner that any terminal can show.
+        self._bars = Progress(
+            SpinnerColumn("line"),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+            transient=True,
+            refresh_per_second=8,
+        )
+        self._task: TaskID | None = None
+        self._title = ""
+
+    def _begin(self, title: str) -> None:
+        self._title = f"[{self.number}/{self.total}] {title}"
+        self._task = self._bars.add_task(self._title, total=None, note="")
+        self._bars.start()
+
+    def _show(self, text: str, fraction: float | None) -> None:
+        if self._task is None:
+            return
+        if fraction is None:
+            self._bars.update(self._task, note=text[:70])
+        else:
+            self._bars.update(self._task, total=1.0, completed=min(max(fraction, 0.0), 1.0), note=text[:70])
+
+    def finish(self) -> None:
+        if self._task is not None:
+            self._bars.stop()
+            self._bars.remove_task(self._task)
+            self._task = None
+
+    def close(self) -> None:
+        self.finish()
+
+
+class _Log(Tracker):
+    """Plain lines, few of them: the start of each piece, and a sign of life when nothing else is said."""
+
+    def __init__(self, total: int, console: Console) -> None:
+        super().__init__(total)
+        self._console = console
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last = 0.0
+        self._note = ""
+
+    def _begin(self, title: str) -> None:
+        self._print(f"[{self.number}/{self.total}] {title}")
+        self._note = ""
+        began = self._last = time.monotonic()
+        self._done = done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(_HEARTBEAT / 4):
+                now = time.monotonic()
+                if now - self._last >= _HEARTBEAT:
+                    self._last = now
+                    note = f": {self._note}" if self._note else ""
+                    self._print(f"    {now - began:.0f} s{note}")
+
+        self._thread = threading.Thread(target=beat, name="mlmparity-progress", daemon=True)
+        self._thread.start()
+
+    def _show(self, text: str, fraction: float | None) -> None:
+        done = "" if fraction is None else f" ({100 * fraction:.0f}%)"
+        self._note = text + done
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def finish(self) -> None:
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
+            self._thread = None
+
+    def close(self) -> None:
+        self.finish()
+
+
+@contextmanager
+def tracker(total: int, *, quiet: bool = False, console: Console | None = None) -> Iterator[Tracker]:
+    """Return a tracker fit for where the output goes, on standard error.
+
+    Parameters
+    ----------
+    total : int
+        Number of pieces of work.
+    quiet : bool
+        Show nothing.
+    console : rich.console.Console, optional
+    """
+    console = console or Console(stderr=True)
+    made: Tracker
+    if quiet:
+        made = _Quiet(total)
+    elif console.is_terminal and not console.is_dumb_terminal:
+        made = _Terminal(total, console)
+    else:
+        made = _Log(total, console)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,256 @@
+"""The report as one self-contained HTML page: no request leaves it, scripts and styles are inline.
+
+Everything that comes from data is escaped by jinja2 (autoescape is on for every template); what goes into inline JSON
+is escaped for its place inside ``<script>``. The page works without JavaScript, which only adds sorting and filtering.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from validation.comparison import Comparison, Side
+from validation.report.json import package_version, plain
+from validation.report.plots import Plot, plots
+from validation.report.wording import (
+    VERDICT_SYMBOLS,
+    VERDICT_WORDS,
+    Row,
+    cell,
+    checked_table,
+    counts,
+    failed_rows,
+    format_number,
+    headline,
+    main_rows,
+    overall,
+    quantity_words,
+    rows_of,
+    side_names,
+    source_line,
+    summary_line,
+    tolerance_text,
+)
+from validation.verdict import Verdict
+
+__all__ = ["render_page", "view"]
+
+#: So many rows stand in the page's HTML; the script shows the others (they are in the page as JSON).
+STATIC_ROWS = 25
+
+
+def render_page(
+    comparisons: Sequence[Comparison],
+    *,
+    reason: str | None = None,
+    generated: str | None = None,
+    extra_plots: Mapping[str, Sequence[Plot]] | None = None,
+) -> str:
+    """Return the comparisons as one HTML page.
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison
+        May be empty: the page then says that nothing was compared.
+    reason : str, optional
+        Why recorded references were used instead of live R.
+    generated : str, optional
+        When and how the page was made, for its foot.
+    extra_plots : mapping of str to sequence of Plot, optional
+        Further pictures by title of the comparison.
+    """
+    extra = extra_plots or {}
+    verdict = overall(comparison.verdict for comparison in comparisons)
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            source=source_line(comparisons, reason),
+            headline=headline(comparisons),
+            summary=summary_line(comparisons),
+            verdict=_badge(verdict),
+            views=[view(c, number, extra.get(c.title, ())) for number, c in enumerate(comparisons, start=1)],
+            version=package_version(),
+            generated=generated,
+        )
+    )
+
+
+def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) -> dict[str, Any]:
+    """All that the templates need to show one comparison."""
+    table = checked_table(comparison)
+    failed = failed_rows(table)
+    main = main_rows(table)
+    first = failed.index.append(main.index.difference(failed.index, sort=False))
+    ordered = table.loc[first.append(table.index.difference(first, sort=False))]
+    rows = [_row(row) for row in rows_of(ordered)]
+    return {
+        "anchor": f"comparison-{number}",
+        "number": number,
+        "title": cell(comparison.title),
+        "formula": cell(comparison.formula),
+        "kind": {"likelihood": "Likelihood", "bayes": "Bayes"}.get(comparison.kind, comparison.kind),
+        "verdict": _badge(comparison.verdict),
+        "names": side_names(comparison),
+        "reference": cell(comparison.reference.label),
+        "candidate": cell(comparison.candidate.label),
+        "checks": [
+            {"id": c.id, "title": c.title, "summary": c.summary, "rule": c.rule, "verdict": _badge(c.verdict)}
+            for c in comparison.checks
+        ],
+        "causes": comparison.causes,
+        "notes": comparison.notes,
+        "least_digits": _least_digits(main),
+        "row_count": len(table),
+        "failed_count": len(failed),
+        "counts": [(_badge(v), n) for v, n in counts(table).items()],
+        "quantities": list(dict.fromkeys(quantity_words(q) for q in ordered["quantity"])),
+        "static_rows": rows[:STATIC_ROWS],
+        "data": _inline_json(_packed(ordered)),
+        "plots": [
+            {"name": p.name, "title": p.title, "alt": p.alt, "svg": _placed(p, f"p{number}-{i}")}
+            for i, p in enumerate([*extra, *plots(comparison)])
+        ],
+        "printed": _printed(comparison),
+        "provenance": [(name, _provenance(side)) for name, side in _sides(comparison)],
+    }
+
+
+@cache
+def environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("validation.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["raw"] = _raw
+    return made
+
+
+@cache
+def _raw(name: str) -> Markup:
+    """Return a style sheet or script of ours, as it is."""
+    loader = PackageLoader("validation.report", "templates")
+    source, _, _ = loader.get_source(Environment(), name)
+    return Markup(source)
+
+
+def _badge(verdict: Verdict) -> dict[str, str]:
+    return {"name": str(verdict), "word": VERDICT_WORDS[verdict], "symbol": VERDICT_SYMBOLS[verdict]}
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "verdict": _badge(row.verdict),
+        "quantity": quantity_words(row.quantity),
+        "place": row.place,
+        "reference": format_number(row.reference),
+        "candidate": format_number(row.candidate),
+        "difference": format_number(row.difference, 2),
+        "digits": "" if pd.isna(row.digits) else f"{row.digits:.1f}" if np.isfinite(row.digits) else "Inf",
+        "scaled": format_number(row.scaled, 2),
+        "tolerance": tolerance_text(row.tolerance, row.unit),
+        "reason": row.reason,
+    }
+
+
+def _packed(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the table for the page's script: repeated texts once, numbers as precisely as they are shown."""
+    packed: dict[str, Any] = {"n": len(table)}
+    rows = rows_of(table)
+    texts = {
+        "quantity": [quantity_words(quantity) for quantity in table["quantity"]],
+        "place": [row.place for row in rows],
+        "reason": list(table["reason"]),
+        "limit": [tolerance_text(row.tolerance, row.unit) for row in rows],
+        "verdict": [str(verdict) for verdict in table["verdict"]],
+    }
+    for name, values in texts.items():
+        codes, uniques = pd.factorize(np.array(values, dtype=object))
+        packed[name] = codes.tolist()
+        packed[f"{name}_texts"] = [str(text) for text in uniques]
+    for name, digits in (
+        ("reference", 12),
+        ("candidate", 12),
+        ("difference", 4),
+        ("digits", 4),
+        ("scaled", 4),
+        ("tolerance", 4),
+    ):
+        packed[name] = [plain(float(f"{value:.{digits}g}")) for value in table[name].tolist()]
+    packed["words"] = {str(verdict): [VERDICT_SYMBOLS[verdict], VERDICT_WORDS[verdict]] for verdict in Verdict}
+    return packed
+
+
+def _inline_json(data: Any) -> Markup:
+    """JSON that is safe inside ``<script>``: no character in it can end the element or start a comment."""
+    text = json.dumps(data, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    escaped = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Markup(escaped)
+
+
+def _placed(plot: Plot, prefix: str) -> Markup:
+    """Return the SVG with ids of its own on this page, and its description for those who do not see it."""
+    import re
+
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", plot.svg)
+    described = Markup(' role="img" aria-label="{}">').format(plot.alt)
+    opening, rest = svg.split(">", 1)
+    return Markup(opening) + described + Markup(rest)
+
+
+def _least_digits(rows: pd.DataFrame) -> str:
+    digits = rows.loc[rows["quantity"].isin(["fixef", "post-mean"]), "digits"].dropna()
+    return f"{digits.min():.1f}" if len(digits) else ""
+
+
+def _sides(comparison: Comparison) -> list[tuple[str, Side]]:
+    names = side_names(comparison)
+    return [(f"{names[0]}: {cell(comparison.reference.label)}", comparison.reference),
+            (f"{names[1]}: {cell(comparison.candidate.label)}", comparison.candidate)]  # fmt: skip
+
+
+def _provenance(side: Side) -> list[tuple[str, str]]:
+    """Key and value pairs, nested mappings flattened with a dot."""
+    found: list[tuple[str, str]] = []
+
+    def flatten(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                flatten(f"{prefix}.{key}" if prefix else str(key), item)
+        elif isinstance(value, list):
+            found.append((prefix, ", ".join(str(item) for item in value)))
+        elif value is not None:
+            found.append((prefix, format_number(value) if isinstance(value, float) else str(value)))
+
+    flatten("", plain(dict(side.provenance)))
+    return [(cell(key), cell(value)) for key, value in found]
+
+
+def _printed(comparison: Comparison) -> dict[str, Any] | None:
+    """Both printed summaries line by line, with a mark on lines that differ."""
+    if not comparison.printed:
+        return None
+    sides = [str(comparison.printed.get(side, "")).rstrip("\n").split("\n") for side in ("reference", "candidate")]
+    length = max(len(lines) for lines in sides)
+    padded = [lines + [None] * (length - len(lines)) for lines in sides]
+    differs = [a != b for a, b in zip(*padded, strict=True)]
+    same = not any(differs)
+    count = sum(differs)
+    return {
+        "same": same,
+        "remark": "Character for character the same."
+        if same
+        else f"{count} {'line differs' if count == 1 else 'lines differ'} (marked ≠).",
+        "sides": [
+            (name, [(line, flag) for line, flag in zip(lines, differs, strict=True) if line is not None])
+            for name, lines in zip(side_names(comparison), padded, strict=True)
+        ],
+    }

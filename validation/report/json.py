@@ -1,0 +1,151 @@
+"""The report as JSON, for programs: a stable schema with a version.
+
+Layout of version 1 (keys never change their meaning within a version; new ones may be added)::
+
+    schema          name of the layout: "mlmparity-report"
+    schema_version  1
+    generator       name and version of the program
+    source          which of the two it was: live R or recorded references (one sentence)
+    verdict         "agrees" | "disagrees" | "inconclusive"
+    comparisons     list of
+        title, formula, kind, verdict, agrees
+        reference, candidate      label, kind, provenance
+        checks                    list of id, title, verdict, summary, rule
+        causes                    list of fault, name, title, evidence, remedy, figures
+        notes                     list of str
+        table                     columns (list of str) and rows (list of lists, in that order)
+        printed                   reference, candidate
+
+Missing numbers are ``null``; infinite ones the strings ``"Infinity"`` and ``"-Infinity"`` (JSON has neither).
+"""
+
+import datetime as dt
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.comparison import TABLE_COLUMNS, Comparison, Side
+from validation.report.wording import checked_table, overall, source_line
+from validation.verdict import Cause
+
+__all__ = ["SCHEMA", "SCHEMA_VERSION", "as_data", "dumps", "plain"]
+
+SCHEMA = "mlmparity-report"
+SCHEMA_VERSION = 1
+
+
+def dumps(comparisons: Sequence[Comparison], *, reason: str | None = None, indent: int | None = None) -> str:
+    """Return the comparisons as JSON text (strict: no ``NaN`` or ``Infinity`` literals).
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison
+    reason : str, optional
+        Why recorded references were used instead of live R.
+    indent : int, optional
+        Passed to :func:`json.dumps`.
+    """
+    return json.dumps(as_data(comparisons, reason=reason), allow_nan=False, ensure_ascii=False, indent=indent)
+
+
+def as_data(comparisons: Sequence[Comparison], *, reason: str | None = None) -> dict[str, Any]:
+    """Return the same as :func:`dumps`, before it becomes text: dicts, lists, strings and finite numbers only."""
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "generator": {"name": "mlmparity", "version": package_version()},
+        "source": source_line(comparisons, reason),
+        "verdict": str(overall(comparison.verdict for comparison in comparisons)),
+        "comparisons": [_comparison(comparison) for comparison in comparisons],
+    }
+
+
+def package_version() -> str:
+    """Version of the installed distribution, or of the source tree when it is not installed."""
+    try:
+        return metadata.version("mlmparity")
+    except metadata.PackageNotFoundError:
+        return "0+source"
+
+
+def plain(value: Any) -> Any:
+    """Any provenance or table value as JSON-able data; what JSON has no word for becomes its text."""
+    if value is pd.NA or value is pd.NaT:
+        return None
+    if value is None or isinstance(value, (bool, str)):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (pd.Series, pd.Index)):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, (np.bool_,)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        if math.isnan(number):
+            return None
+        if math.isinf(number):
+            return "Infinity" if number > 0 else "-Infinity"
+        return number
+    if isinstance(value, (dt.date, dt.datetime, dt.time)):
+        return value.isoformat()
+    return str(value)
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "title": comparison.title,
+        "formula": comparison.formula,
+        "kind": comparison.kind,
+        "verdict": str(comparison.verdict),
+        "agrees": comparison.agrees,
+        "reference": _side(comparison.reference),
+        "candidate": _side(comparison.candidate),
+        "checks": [
+            {
+                "id": check.id,
+                "title": check.title,
+                "verdict": str(check.verdict),
+                "summary": check.summary,
+                "rule": check.rule,
+            }
+            for check in comparison.checks
+        ],
+        "causes": [_cause(cause) for cause in comparison.causes],
+        "notes": [str(note) for note in comparison.notes],
+        "table": _table(comparison),
+        "printed": {str(side): str(text) for side, text in comparison.printed.items()},
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {"label": side.label, "kind": side.kind, "provenance": plain(side.provenance)}
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    return {
+        "fault": cause.fault,
+        "name": cause.name,
+        "title": cause.title,
+        "evidence": cause.evidence,
+        "remedy": cause.remedy,
+        "figures": plain(cause.figures),
+    }
+
+
+def _table(comparison: Comparison) -> dict[str, Any]:
+    checked_table(comparison)  # refuses a table that has lost a column
+    table = comparison.table.reindex(columns=list(TABLE_COLUMNS))
+    columns = [[plain(value) for value in table[name].tolist()] for name in TABLE_COLUMNS]
+    return {"columns": list(TABLE_COLUMNS), "rows": [list(row) for row in zip(*columns, strict=True)]}

@@ -1,0 +1,120 @@
+"use strict";
+(() => {
+  const severity = { disagrees: 0, missing: 1, inconclusive: 2, better: 3, agrees: 4 };
+  const collator = new Intl.Collator("en", { numeric: true });
+  const numeric = new Set(["reference", "candidate", "difference", "digits", "scaled", "tolerance"]);
+  const toNumber = (value) => (value === null ? NaN : Number(value));
+
+  // As the Python side writes numbers: few digits, no trailing zeros, whole numbers in full.
+  const show = (value, digits) => {
+    const number = toNumber(value);
+    if (Number.isNaN(number)) return "";
+    if (!Number.isFinite(number)) return number > 0 ? "Inf" : "-Inf";
+    if (Number.isInteger(number) && Math.abs(number) < 1e12) return String(number);
+    const size = Math.floor(Math.log10(Math.abs(Number(number.toPrecision(digits)))));
+    if (size < -4 || size >= digits) return number.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e");
+    return number.toPrecision(digits).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+  };
+
+  const element = (tag, className, text) => {
+    const made = document.createElement(tag);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  };
+
+  const start = (box) => {
+    const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
+    const body = box.querySelector("tbody");
+    const status = box.querySelector(".status");
+    const search = box.querySelector('input[type="search"]');
+    const byVerdict = box.querySelector(".by-verdict");
+    const byQuantity = box.querySelector(".by-quantity");
+    const size = box.querySelector(".size");
+    const previous = box.querySelector(".previous");
+    const next = box.querySelector(".next");
+    const everything = Array.from({ length: data.n }, (_, index) => index);
+    const key = {};
+    for (const name of ["quantity", "place", "reason", "limit", "verdict"]) key[name] = (i) => data[`${name}_texts`][data[name][i]];
+    const text = everything.map((i) => `${key.quantity(i)} ${key.place(i)} ${data.words[key.verdict(i)][1]}`.toLowerCase());
+    let sortKey = null, ascending = true, page = 0, chosen = everything;
+
+    const compare = (a, b) => {
+      if (sortKey === "verdict") return severity[key.verdict(a)] - severity[key.verdict(b)];
+      if (!numeric.has(sortKey)) return collator.compare(key[sortKey](a), key[sortKey](b));
+      return toNumber(data[sortKey][a]) - toNumber(data[sortKey][b]);
+    };
+    const choose = () => {
+      const wanted = search.value.trim().toLowerCase();
+      chosen = everything.filter((i) =>
+        (!byVerdict.value || key.verdict(i) === byVerdict.value) &&
+        (byQuantity.value === "" || data.quantity[i] === Number(byQuantity.value)) && (!wanted || text[i].includes(wanted)));
+      if (sortKey) {
+        const absent = (i) => numeric.has(sortKey) && Number.isNaN(toNumber(data[sortKey][i]));
+        const there = chosen.filter((i) => !absent(i)), gone = chosen.filter(absent);
+        there.sort((a, b) => (ascending ? 1 : -1) * compare(a, b) || a - b);
+        chosen = there.concat(gone);  // rows without a number stay last, whichever way one sorts
+      }
+      page = 0;
+      draw();
+    };
+    const row = (i) => {
+      const verdict = key.verdict(i), [symbol, word] = data.words[verdict];
+      const tr = element("tr", `row-${verdict}`);
+      const first = element("td"), badge = element("span", `badge verdict-${verdict}`), mark = element("span", "", symbol);
+      mark.setAttribute("aria-hidden", "true");
+      badge.append(mark, ` ${word}`);
+      first.append(badge);
+      const place = element("th", "place", key.place(i));
+      place.scope = "row";
+      const reason = element("td", "reason", key.reason(i));
+      reason.title = key.reason(i);
+      const digits = toNumber(data.digits[i]);
+      tr.append(first, element("td", "quantity", key.quantity(i)), place,
+        element("td", "number", show(data.reference[i], 8)), element("td", "number", show(data.candidate[i], 8)),
+        element("td", "number", show(data.difference[i], 2)),
+        element("td", "number", Number.isNaN(digits) ? "" : Number.isFinite(digits) ? digits.toFixed(1) : show(digits, 2)),
+        element("td", "number", show(data.scaled[i], 2)), element("td", "number", key.limit(i)), reason);
+      return tr;
+    };
+    const draw = () => {
+      const rows = Number(size.value), from = page * rows, shown = chosen.slice(from, from + rows);
+      body.replaceChildren(...shown.map(row));
+      const count = (n) => n.toLocaleString("en");
+      const of = chosen.length === data.n ? `${count(data.n)} rows` : `${count(chosen.length)} matching rows (of ${count(data.n)})`;
+      status.textContent = chosen.length ? `Rows ${count(from + 1)} to ${count(from + shown.length)} of ${of}` : `No row matches (of ${count(data.n)})`;
+      previous.disabled = page === 0;
+      next.disabled = from + rows >= chosen.length;
+    };
+
+    for (const th of box.querySelectorAll("thead th")) {
+      const button = element("button", "", th.textContent), arrow = element("span", "arrow", "");
+      button.type = "button";
+      arrow.setAttribute("aria-hidden", "true");
+      button.append(arrow);
+      th.replaceChildren(button);
+      th.setAttribute("aria-sort", "none");
+      button.addEventListener("click", () => {
+        ascending = sortKey === th.dataset.key ? !ascending : true;
+        sortKey = th.dataset.key;
+        for (const other of box.querySelectorAll("thead th")) {
+          other.setAttribute("aria-sort", other === th ? (ascending ? "ascending" : "descending") : "none");
+          other.querySelector(".arrow").textContent = other === th ? (ascending ? "▴" : "▾") : "";
+        }
+        choose();
+      });
+    }
+    search.addEventListener("input", choose);
+    byVerdict.addEventListener("change", choose);
+    byQuantity.addEventListener("change", choose);
+    size.addEventListener("change", () => { page = 0; draw(); });
+    previous.addEventListener("click", () => { page -= 1; draw(); });
+    next.addEventListener("click", () => { page += 1; draw(); });
+    const form = box.querySelector(".controls");
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.hidden = false;
+    box.querySelector(".buttons").hidden = false;
+    draw();
+  };
+  document.querySelectorAll(".rows[data-table]").forEach(start);
+})();

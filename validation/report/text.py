@@ -1,0 +1,214 @@
+"""The report as text, for terminals and logs: short by default, every row on request, readable without colour."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from validation.comparison import Comparison
+from validation.report.wording import (
+    VERDICT_WORDS,
+    cell,
+    checked_table,
+    counts,
+    failed_rows,
+    format_number,
+    main_rows,
+    row_label,
+    rows_of,
+    shorten,
+    side_names,
+    tolerance_text,
+)
+from validation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from rich import box as rich_box
+
+__all__ = ["MOST_FAILURES", "render_text", "renderable", "verdict_text"]
+
+#: Colours beside the words, for terminals that have them.
+_STYLES = {
+    Verdict.AGREES: "green",
+    Verdict.BETTER: "cyan",
+    Verdict.DISAGREES: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.MISSING: "bold red",
+}
+
+#: So many failed rows are shown by default; the rest is counted, and is in the HTML and JSON files.
+MOST_FAILURES = 20
+
+#: So many rows about parameters at most.
+MOST_MAIN = 48
+
+_MOST_REASONS = 6  # failed rows whose reason is spelled out under the table
+_NARROW = 66  # below this many columns the table becomes a list
+
+
+def verdict_text(verdict: Verdict) -> Text:
+    """Return a verdict as coloured word."""
+    return Text(VERDICT_WORDS[verdict], style=_STYLES[verdict])
+
+
+def render_text(comparison: Comparison, *, all_rows: bool = False, width: int = 100) -> str:
+    """Return the comparison as plain text without colour.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    all_rows : bool
+        Show every row of the table; otherwise the failed ones and those about parameters.
+    width : int
+        Columns to fill at most.
+    """
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=width, color_system=None, force_terminal=False, highlight=False, emoji=False)
+    console.print(renderable(comparison, all_rows=all_rows, width=width))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def renderable(
+    comparison: Comparison, *, all_rows: bool = False, width: int = 100, box: "rich_box.Box | None" = None
+) -> RenderableType:
+    """Return the comparison as a rich renderable: verdict, checks, causes, notes, table."""
+    table = checked_table(comparison)
+    parts: list[RenderableType] = [_heading(comparison)]
+    parts.extend(_check_lines(comparison))
+    if not comparison.checks:
+        parts.append(Text("  No check was made, so nothing is concluded.", style=_STYLES[Verdict.INCONCLUSIVE]))
+    for cause in comparison.causes:
+        body = Text()
+        body.append("Likely cause: ", style="bold")
+        body.append(cell(cause.title))
+        body.append("\nEvidence: ", style="bold")
+        body.append(cell(cause.evidence))
+        body.append("\nWhat to do: ", style="bold")
+        body.append(cell(cause.remedy))
+        parts.append(Padding(body, (0, 0, 0, 2)))
+    parts.extend(Padding(Text(f"Note: {cell(note)}"), (0, 0, 0, 2)) for note in comparison.notes)
+    shown, remark = _choose_rows(table, all_rows)
+    if len(shown):
+        parts.append(
+            _list(shown, side_names(comparison), width)
+            if width < _NARROW
+            else _rich_table(shown, side_names(comparison), width, box)
+        )
+    wrong = shown.loc[[verdict.failed for verdict in shown["verdict"]]] if len(shown) else shown
+    parts.extend(
+        Padding(Text(f"{shorten(row_label(row), 60)}: {shorten(row.reason, 300)}"), (0, 0, 0, 2))
+        for row in rows_of(wrong.head(_MOST_REASONS))
+        if row.reason
+    )
+    if remark:
+        parts.append(Padding(Text(remark), (0, 0, 0, 2)))
+    parts.append(Text(""))
+    return Group(*parts)
+
+
+def _heading(comparison: Comparison) -> Text:
+    heading = Text()
+    heading.append(cell(comparison.title), style="bold")
+    heading.append(": ")
+    heading.append_text(verdict_text(comparison.verdict))
+    if comparison.formula and comparison.formula != comparison.title:
+        heading.append(f"\n  {cell(comparison.formula)}")
+    heading.append(f"\n  reference: {cell(comparison.reference.label)}; candidate: {cell(comparison.candidate.label)}")
+    return heading
+
+
+def _check_lines(comparison: Comparison) -> list[RenderableType]:
+    grid = Table.grid(padding=(0, 2), pad_edge=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for check in comparison.checks:
+        words = Text(f"{cell(check.title)}: {cell(check.summary)}")
+        grid.add_row(verdict_text(check.verdict), words)
+    return [Padding(grid, (0, 0, 0, 2))] if comparison.checks else []
+
+
+def _choose_rows(table: pd.DataFrame, all_rows: bool) -> tuple[pd.DataFrame, str]:
+    """Return the rows to show, and a remark on those that are not."""
+    if all_rows or not len(table):
+        return table, ""
+    failed = failed_rows(table)
+    main = main_rows(table)
+    main = main.loc[main.index.difference(failed.index)].head(MOST_MAIN)
+    shown = pd.concat([failed.head(MOST_FAILURES), main])
+    remarks = []
+    if len(failed) > MOST_FAILURES:
+        remarks.append(f"{len(failed) - MOST_FAILURES:,} more failed rows")
+    rest = table.loc[table.index.difference(failed.index).difference(main.index)]
+    if len(rest):
+        tally = ", ".join(f"{count:,} {_plural(verdict, count)}" for verdict, count in counts(rest).items())
+        remarks.append(f"{len(rest):,} more rows ({tally})")
+    return shown, f"Not shown: {'; '.join(remarks)}." if remarks else ""
+
+
+def _plural(verdict: Verdict, count: int) -> str:
+    return (
+        VERDICT_WORDS[verdict].removesuffix("s") if count > 1 and verdict is Verdict.AGREES else VERDICT_WORDS[verdict]
+    )
+
+
+def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int, box: "rich_box.Box | None") -> Table:
+    from rich import box as boxes
+
+    table = Table(box=box or boxes.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    widest = max(24, width - 66)
+    table.add_column("quantity", max_width=widest, overflow="fold")
+    for name in (*names, "difference", "digits", "tolerance"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for row in rows_of(rows):
+        table.add_row(
+            Text(shorten(row_label(row), 3 * widest)),
+            format_number(row.reference) or "missing",
+            format_number(row.candidate) or "missing",
+            format_number(row.difference, 2),
+            _digits(row.digits),
+            tolerance_text(row.tolerance, row.unit),
+            verdict_text(row.verdict),
+        )
+    return table
+
+
+def _list(rows: pd.DataFrame, names: tuple[str, str], width: int) -> RenderableType:
+    lines = []
+    for row in rows_of(rows):
+        line = Text("  ")
+        line.append(shorten(row_label(row), max(20, 2 * width)))
+        line.append(f"\n    {names[0]} ")
+        line.append(format_number(row.reference) or "missing")
+        line.append(f", {names[1]} ")
+        line.append(format_number(row.candidate) or "missing")
+        line.append(f", {_digits(row.digits)} digits" if pd.notna(row.digits) else "")
+        line.append(": ")
+        line.append_text(verdict_text(row.verdict))
+        lines.append(line)
+    return Group(*lines)
+
+
+def _digits(value: float) -> str:
+    return "" if pd.isna(value) else format_number(value, 3) if abs(value) == float("inf") else f"{value:.1f}"
+
+
+def verdict_lines(comparisons: Sequence[Comparison]) -> Table:
+    """One line for each comparison: title, kind, verdict; for the end of a run."""
+    from rich import box as boxes
+
+    table = Table(box=boxes.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    table.add_column("comparison", overflow="fold")
+    table.add_column("numbers", justify="right", no_wrap=True)
+    table.add_column("failed", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for comparison in comparisons:
+        rows = checked_table(comparison)
+        failed = sum(verdict.failed for verdict in rows["verdict"])
+        table.add_row(Text(cell(comparison.title)), f"{len(rows):,}", f"{failed:,}", verdict_text(comparison.verdict))
+    return table

@@ -1,0 +1,379 @@
+"""The words and number formats that every form of the report shares: text, HTML, notebook and plots."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from validation.comparison import TABLE_COLUMNS, Comparison
+from validation.verdict import Verdict
+
+__all__ = [
+    "NOT_REACHED",
+    "QUANTITIES",
+    "VERDICT_SYMBOLS",
+    "VERDICT_WORDS",
+    "Row",
+    "cell",
+    "checked_table",
+    "counts",
+    "failed_rows",
+    "format_number",
+    "headline",
+    "label_parts",
+    "main_rows",
+    "overall",
+    "quantity_words",
+    "row_label",
+    "rows_of",
+    "shorten",
+    "side_names",
+    "source_line",
+    "summary_line",
+    "tolerance_text",
+]
+
+#: Every verdict in words; the report never says anything by colour or symbol alone.
+VERDICT_WORDS: dict[Verdict, str] = {
+    Verdict.AGREES: "agrees",
+    Verdict.BETTER: "better",
+    Verdict.DISAGREES: "disagrees",
+    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.MISSING: "missing",
+}
+
+#: A symbol for each verdict, always shown beside the word.
+VERDICT_SYMBOLS: dict[Verdict, str] = {
+    Verdict.AGREES: "✓",
+    Verdict.BETTER: "▲",
+    Verdict.DISAGREES: "✗",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.MISSING: "∅",
+}
+
+#: Label of a side that an error kept from being fitted.
+NOT_REACHED = "not reached"
+
+#: What a reader calls the quantities of the table; a quantity that is not here is shown by its own name.
+QUANTITIES: dict[str, str] = {
+    "fixef": "fixed effect",
+    "se": "standard error",
+    "t": "t value",
+    "vcov": "vcov",
+    "sd": "standard deviation",
+    "variance": "variance",
+    "cov": "covariance",
+    "cor": "correlation",
+    "sigma": "residual sd",
+    "theta": "theta",
+    "ranef": "BLUP",
+    "condsd": "conditional sd",
+    "df_residual": "residual df",
+    "singular": "singular",
+    "coef": "coefficient of level",
+    "scaled_residuals": "scaled residual",
+    "residuals": "residual",
+    "fitted": "fitted value",
+    "covariance": "covariance",
+    "deviance": "deviance",
+    "REMLcrit": "REML criterion",
+    "logLik": "log-likelihood",
+    "AIC": "AIC",
+    "BIC": "BIC",
+    "npar": "number of parameters",
+    "nobs": "rows used",
+    "ngrps": "number of levels",
+    "post-mean": "posterior mean",
+    "post-sd": "posterior sd",
+    "post-q2.5": "posterior 2.5%",
+    "post-q50": "posterior median",
+    "post-q97.5": "posterior 97.5%",
+}
+
+_TEXT_COLUMNS = ("check", "quantity", "group", "term", "term2", "level", "unit", "reason")
+_NUMBER_COLUMNS = ("reference", "candidate", "difference", "digits", "scaled", "tolerance")
+
+
+def cell(value: Any) -> str:
+    """Return a label of the table as text: missing becomes empty, control characters become visible.
+
+    Labels come from people's data: a line break or an escape sequence in a level must not break a terminal or a page.
+    """
+    if value is None or (not isinstance(value, str) and pd.isna(value)):
+        return ""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def shorten(text: str, width: int) -> str:
+    """``text`` cut in its middle to at most ``width`` characters; both ends of a label tell it apart."""
+    if len(text) <= width:
+        return text
+    if width <= 1:
+        return "…"[:width]
+    head = (width - 1 + 1) // 2
+    tail = width - 1 - head
+    return text[:head] + "…" + (text[-tail:] if tail else "")
+
+
+def format_number(value: Any, digits: int = 8) -> str:
+    """Return a number in at most ``digits`` significant digits; missing as an empty string.
+
+    Whole numbers (counts) are shown in full, infinities as ``Inf`` and ``-Inf`` as R shows them.
+    """
+    if value is None or pd.isna(value):
+        return ""
+    number = float(value)
+    if math.isinf(number):
+        return "Inf" if number > 0 else "-Inf"
+    if number == int(number) and abs(number) < 1e12:
+        return str(int(number))
+    text = f"{number:.{digits}g}"
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        if "." in mantissa:
+            mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}e{int(exponent)}"
+    return text
+
+
+def checked_table(comparison: Comparison) -> pd.DataFrame:
+    """Return the comparison's table with exactly :data:`~validation.comparison.TABLE_COLUMNS`, positions as index.
+
+    Raises
+    ------
+    ValueError
+        If a column is not there: a lost column is a fault of the judge and must not turn into empty cells.
+    """
+    table = comparison.table
+    missing = [name for name in TABLE_COLUMNS if name not in table.columns]
+    if missing and (len(table) or len(table.columns)):
+        raise ValueError(
+            f"the table of comparison {comparison.title!r} has no column {', '.join(map(repr, missing))}; "
+            f"expected {', '.join(TABLE_COLUMNS)}"
+        )
+    if missing:
+        return pd.DataFrame(
+            {name: pd.Series(dtype="float64" if name in _NUMBER_COLUMNS else "object") for name in TABLE_COLUMNS}
+        )
+    table = table.loc[:, list(TABLE_COLUMNS)].reset_index(drop=True)
+    # pandas would turn a StrEnum into plain strings; the report needs the words' properties.
+    table["verdict"] = pd.Series([Verdict(str(value)) for value in table["verdict"]], dtype="object")
+    for name in _NUMBER_COLUMNS:
+        table[name] = pd.to_numeric(table[name], errors="coerce").astype("float64")
+    for name in _TEXT_COLUMNS:
+        table[name] = [cell(value) for value in table[name]]
+    return table
+
+
+def quantity_words(quantity: str) -> str:
+    """Say what a reader calls a quantity."""
+    return QUANTITIES.get(quantity, quantity)
+
+
+def label_parts(group: str, term: str, term2: str, level: str) -> str:
+    """Where in the model a row belongs: ``school: (Intercept), femaleF``, ``school 20920: (Intercept)``."""
+    where = f"{group} {level}".strip() if level else group
+    what = ", ".join(part for part in (term, term2) if part)
+    return f"{where}: {what}" if where and what else where or what
+
+
+class Row(NamedTuple):
+    """One row of a checked table; the fields are :data:`~validation.comparison.TABLE_COLUMNS`."""
+
+    check: str
+    quantity: str
+    group: str
+    term: str
+    term2: str
+    level: str
+    reference: float
+    candidate: float
+    difference: float
+    digits: float
+    scaled: float
+    unit: str
+    tolerance: float
+    verdict: Verdict
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """Where in the model the row belongs."""
+        return label_parts(self.group, self.term, self.term2, self.level)
+
+
+def rows_of(table: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table made by :func:`checked_table`."""
+    return [Row(*cells) for cells in zip(*(table[name].tolist() for name in TABLE_COLUMNS), strict=True)]
+
+
+def row_label(row: Row) -> str:
+    """Quantity and place of a row of a table made by :func:`checked_table`."""
+    return f"{row.quantity} {row.place}".strip()
+
+
+def failed_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a checked table that make the comparison disagree, worst first."""
+    failed = table.loc[np.array([verdict.failed for verdict in table["verdict"]], dtype=bool)]
+    excess = (failed["scaled"].abs() / failed["tolerance"]).fillna(math.inf)
+    return failed.loc[excess.sort_values(ascending=False, kind="stable").index]
+
+
+def main_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows about parameters of the model: everything that is not about one level or one row of the data."""
+    per_row = {"fitted", "residuals", "residual", "y", "X", "Z"}
+    return table[(table["level"] == "") & ~table["quantity"].isin(per_row)]
+
+
+#: Units of tolerances, short enough for a column.
+_SHORT_UNITS = {
+    "standard errors": "SE",
+    "standard errors of coefficient and BLUP together": "SE",
+    "standard errors of the level's own estimate": "SE",
+    "of the product of the standard errors": "SE²",
+    "relative": "rel",
+    "absolute": "abs",
+    "units of -2 log-likelihood": "dev",
+    "of max(1, |t|)": "rel",
+    "of the column's largest entry": "rel",
+    "conditional sd": "csd",
+    "conditional sds": "csd",
+    "posterior sd": "sd",
+    "posterior sds": "sd",
+    "residual sds": "sigma",
+    "scaled residuals": "",
+    "last digit": "digit",
+}
+
+
+def tolerance_text(tolerance: Any, unit: str) -> str:
+    """Return a tolerance with its unit: ``1e-6 SE``; exact rows have the tolerance 0 and say so."""
+    number = format_number(tolerance, 2)
+    if not number:
+        return ""
+    if number == "0":
+        return "exact"
+    number = re.sub(r"^0\.000(\d)$", r"\1e-4", number)
+    return f"{number} {shorten(_SHORT_UNITS.get(unit, unit), 10)}".rstrip()
+
+
+def counts(table: pd.DataFrame) -> dict[Verdict, int]:
+    """How many rows have each verdict (verdicts that no row has are left out)."""
+    found = table["verdict"].value_counts()
+    return {verdict: int(found[verdict]) for verdict in Verdict if verdict in found.index}
+
+
+def overall(verdicts: Iterable[Verdict]) -> Verdict:
+    """One verdict from many: a failure beats inconclusive beats agreement; none at all is inconclusive."""
+    seen = list(verdicts)
+    if any(verdict.failed for verdict in seen):
+        return Verdict.DISAGREES
+    if not seen or Verdict.INCONCLUSIVE in seen:
+        return Verdict.INCONCLUSIVE
+    return Verdict.AGREES
+
+
+def headline(comparisons: Sequence[Comparison]) -> str:
+    """Return the verdict on the whole as one sentence."""
+    if not comparisons:
+        return "Nothing was compared"
+    verdict = overall(comparison.verdict for comparison in comparisons)
+    total = len(comparisons)
+    if verdict is Verdict.AGREES:
+        return "R and Python agree" if all(_against_r(c) for c in comparisons) else "The two sides agree"
+    if verdict is Verdict.DISAGREES:
+        failed = sum(comparison.verdict.failed for comparison in comparisons)
+        sides = "R and Python" if all(_against_r(c) for c in comparisons) else "The two sides"
+        return f"{sides} disagree" if total == 1 else f"{sides} disagree in {failed} of {total} comparisons"
+    return "Inconclusive: neither agreement nor disagreement was shown"
+
+
+def side_names(comparison: Comparison) -> tuple[str, str]:
+    """Say what the columns of both sides are called: ``("R", "Python")`` where that is what they are."""
+    kind = comparison.reference.kind
+    reference = "R" if kind.endswith("-r") else kind if kind in ("certified", "quadrature") else "reference"
+    return reference, "Python" if comparison.candidate.kind == "python" else "candidate"
+
+
+def _against_r(comparison: Comparison) -> bool:
+    return side_names(comparison) == ("R", "Python")
+
+
+def summary_line(comparisons: Sequence[Comparison]) -> str:
+    """How many comparisons and numbers stand behind the verdict."""
+    if not comparisons:
+        return "No comparison was made, so there is nothing to agree or to disagree."
+    by_verdict = [comparison.verdict for comparison in comparisons]
+    parts = [
+        f"{by_verdict.count(verdict)} {word}"
+        for verdict, word in (
+            (Verdict.AGREES, "agree"),
+            (Verdict.DISAGREES, "disagree"),
+            (Verdict.INCONCLUSIVE, "inconclusive"),
+        )
+        if verdict in by_verdict
+    ]
+    rows = sum(len(comparison.table) for comparison in comparisons)
+    checks = sum(len(comparison.checks) for comparison in comparisons)
+    return (
+        f"{_plural(len(comparisons), 'comparison')} ({', '.join(parts)}): "
+        f"{_plural(checks, 'check')}, {_plural(rows, 'number')} compared."
+    )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def source_line(comparisons: Sequence[Comparison], reason: str | None = None) -> str:
+    """Which of the two it was: live R (with versions) or recorded references (with why).
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison
+    reason : str, optional
+        Why recorded references were used, e.g. ``"R was not found on this computer"``.
+    """
+    kinds = {comparison.reference.kind for comparison in comparisons}
+    labels = sorted({_plain_label(comparison.reference.label) for comparison in comparisons} - {NOT_REACHED})
+    named = f": {'; '.join(labels)}" if labels else ""
+    why = f", because {_as_clause(reason)}" if reason else ""
+    if not comparisons:
+        return "No reference: nothing was compared."
+    if kinds == {"live-r"}:
+        return f"Compared against live R{named}."
+    if kinds == {"recorded-r"}:
+        return f"Compared against recorded references, not live R{why}{named}."
+    if kinds == {"live-r", "recorded-r"}:
+        return f"Compared partly against live R and partly against recorded references{why}{named}."
+    return f"Compared against{named}{f' (recorded{why})' if 'recorded-r' in kinds else ''}."
+
+
+def _plain_label(label: str) -> str:
+    return re.sub(r"(,\s*live$)|(^recorded\s+)", "", cell(label))
+
+
+def _as_clause(reason: str) -> str:
+    return reason.strip().rstrip(".")
+
+
+def ascii_fallback(text: str) -> str:
+    """``text`` with characters outside ASCII replaced by a plain spelling, for terminals that show nothing else."""
+    spelled = {
+        "θ": "theta", "σ": "sigma", "β": "beta", "Λ": "Lambda", "α": "alpha", "Σ": "Sigma", "τ": "tau", "π": "pi",
+        "–": "-", "—": "-", "−": "-", "…": "...", "≥": ">=", "≤": "<=", "±": "+/-", "×": "x", "·": "*", "→": "->",
+        "“": '"', "”": '"', "‘": "'", "’": "'", "✓": "+", "✗": "x", "▲": "^", "∅": "0", "²": "^2", "√": "sqrt",
+    }  # fmt: skip
+    text = "".join(spelled.get(character, character) for character in text)
+    text = unicodedata.normalize("NFKD", text)
+    return text.encode("ascii", "replace").decode("ascii")
