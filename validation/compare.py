@@ -487,21 +487,26 @@ def _quadrature(fit: Any) -> pd.DataFrame | None:
 
 
 def _truth_table(found: Any) -> pd.DataFrame | None:
-    """Quadrature's answer as a ``posterior_summary``: statistics with their numerical error."""
-    frame = found if isinstance(found, pd.DataFrame) else getattr(found, "table", None)
-    if callable(frame):
-        frame = frame()
-    if not isinstance(frame, pd.DataFrame) or frame.empty:
+    """Quadrature's answer as a ``posterior_summary``: statistics, and their numerical error in place of a Monte Carlo one.
+
+    ``found`` has ``table`` (and, where it gives them, ``error`` of the same shape and ``ranef``): index parameter,
+    columns ``mean``, ``sd``, ``2.5%``, ``50%``, ``97.5%`` as far as they are known.
+    """
+    values = found if isinstance(found, pd.DataFrame) else getattr(found, "table", None)
+    if not isinstance(values, pd.DataFrame) or values.empty:
         return None
+    errors = getattr(found, "error", None)
+    errors = errors if isinstance(errors, pd.DataFrame) else values * 0.0
+    ranef = getattr(found, "ranef", None)
+    if isinstance(ranef, pd.DataFrame) and len(ranef):
+        values, errors = pd.concat([values, ranef]), pd.concat([errors, ranef * 0.0])
     names = {"2.5%": "q2.5", "50%": "q50", "97.5%": "q97.5"}
-    frame = frame.rename(columns=names)
-    table = pd.DataFrame(index=pd.Index([str(name) for name in frame.index], name="parameter"))
+    values, errors = values.rename(columns=names), errors.rename(columns=names)
+    table = pd.DataFrame(index=pd.Index([str(name) for name in values.index], name="parameter"))
     for statistic in ("mean", "sd", "q2.5", "q50", "q97.5"):
-        if statistic not in frame.columns:
-            continue
-        table[statistic] = frame[statistic].to_numpy(dtype=float)
-        error = next((name for name in (f"{statistic}_error", f"error_{statistic}") if name in frame.columns), None)
-        table[f"mcse_{statistic}"] = 0.0 if error is None else np.abs(frame[error].to_numpy(dtype=float))
+        if statistic in values.columns:
+            table[statistic] = values[statistic].to_numpy(dtype=float)
+            table[f"mcse_{statistic}"] = np.abs(errors[statistic].to_numpy(dtype=float))
     return table if len(table.columns) else None
 
 

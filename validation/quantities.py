@@ -334,7 +334,10 @@ def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:
             columns[f"mcse_{name}"] = array_stats.mcse(draws, method="quantile", prob=probability)
         columns["ess_bulk"] = array_stats.ess(draws, method="bulk")
         columns["ess_tail"] = array_stats.ess(draws, method="tail", prob=(0.05, 0.95))
-        columns["rhat"] = array_stats.rhat(draws)
+        # One chain is split into two: its halves must agree with each other, as split R-hat asks.
+        half = draws.shape[2] // 2
+        halves = np.concatenate([draws[:, :, :half], draws[:, :, half : 2 * half]], axis=1)
+        columns["rhat"] = array_stats.rhat(draws if draws.shape[1] > 1 else halves)
     frame = pd.DataFrame({key: np.atleast_1d(np.asarray(value, dtype=float)) for key, value in columns.items()})
     frame.index = pd.Index(names, name="parameter")
     return frame

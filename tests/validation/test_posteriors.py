@@ -283,11 +283,11 @@ def test_quadrature_tells_which_side_is_off(make_posterior):
     truth = pd.DataFrame(
         {"mean": [70.0, 0.0], "mcse_mean": 0.0, "sd": [1.0, 1.0], "mcse_sd": 0.0}, index=["(Intercept)", "x"]
     )
-    comparison = compare_fits(make_posterior(1, shift={"x": 0.3}), make_posterior(2), truth=truth)
+    comparison = compare_fits(make_posterior(1, shift={"x": 0.3}), make_posterior(3), truth=truth)
     found = verdicts(comparison)
     assert found["truth-reference"] is Verdict.DISAGREES
     assert found["truth-candidate"] is Verdict.AGREES
-    assert verdicts(compare_fits(make_posterior(1), make_posterior(2), truth=truth))["truth-reference"] is Verdict.AGREES
+    assert verdicts(compare_fits(make_posterior(1), make_posterior(3), truth=truth))["truth-reference"] is Verdict.AGREES
 
 
 # ------------------------------------------------------------------------------------------------ draws alone

@@ -594,6 +594,7 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
     if evidence.truth is None or side not in evidence.summaries:
         return check_of(identifier, [], "", T.Z_SCORE.reason), []
     truth = summary_quantities(evidence.truth).table
+    truth = truth[truth["value"].notna()]
     own = summary_quantities(evidence.summaries[side]).table
     joined = join(truth, own)
     joined = joined[joined["has_reference"]]  # quadrature gives what it gives; the rest is judged by gates 3 to 5
@@ -605,7 +606,7 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
             why = "quadrature has it"
             rows.append(missing_row(identifier, record["quantity"], True, False, record["reference"], why=why, **keys))
             continue
-        errors = np.nan_to_num([record["error_reference"], record["error_candidate"]])
+        errors = [np.nan_to_num(record["error_reference"]), record["error_candidate"]]
         rows.append(
             judge_number(
                 identifier,

@@ -202,7 +202,7 @@ def _quantiles(evidence: PosteriorEvidence) -> pd.DataFrame | None:
     if len(evidence.summaries) < 2:
         return None
     left, right = evidence.summaries["reference"], evidence.summaries["candidate"]
-    return left.join(right, lsuffix="_r", rsuffix="_c", how="inner")
+    return left.add_suffix("_r").join(right.add_suffix("_c"), how="inner")
 
 
 def _within(row: pd.Series, statistic: str, value: float, error: float, limit: float) -> bool:
