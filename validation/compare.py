@@ -333,7 +333,8 @@ def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:
     return (
         f"lme4 with its default optimizer agrees with tight lme4 to at least {fixed:.1f} digits in the coefficients, "
         f"{errors:.1f} in their standard errors and {components:.1f} in SDs and correlations; its "
-        f"{'REML criterion' if reml else 'deviance'} is higher by {excess:.1g}. The tiers are judged against tight lme4."
+        f"{'REML criterion' if reml else 'deviance'} is higher by {excess:.1g}. The tiers are judged "
+        "against tight lme4."
     )
 
 
@@ -487,7 +488,7 @@ def _quadrature(fit: Any) -> pd.DataFrame | None:
 
 
 def _truth_table(found: Any) -> pd.DataFrame | None:
-    """Quadrature's answer as a ``posterior_summary``: statistics, and their numerical error in place of a Monte Carlo one.
+    """Quadrature's answer as a ``posterior_summary``: statistics, with numerical in place of Monte Carlo errors.
 
     ``found`` has ``table`` (and, where it gives them, ``error`` of the same shape and ``ranef``): index parameter,
     columns ``mean``, ``sd``, ``2.5%``, ``50%``, ``97.5%`` as far as they are known.

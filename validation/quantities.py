@@ -237,8 +237,8 @@ def _conditional_sds(variances: Mapping[str, Any]) -> dict[tuple[str, str, str],
     sds: dict[tuple[str, str, str], float] = {}
     for group, array in variances.items():
         values = np.asarray(array, dtype=float)
-        levels = [str(level) for level in array.coords["level"].values]
-        effects = [str(effect) for effect in array.coords["effect"].values]
+        levels = [str(level) for level in array.coords["level"].to_numpy()]
+        effects = [str(effect) for effect in array.coords["effect"].to_numpy()]
         for i, level in enumerate(levels):
             for j, effect in enumerate(effects):
                 # A variance of zero comes out of a Cholesky as ± rounding; a truly negative one must stay visible.
@@ -294,7 +294,7 @@ def draws_of(fit: Any) -> tuple[list[str], np.ndarray]:
             names.append(str(variable))
             blocks.append(values[None])
         elif len(rest) == 1 and rest[0] in array.coords:
-            names.extend(str(label) for label in array.coords[rest[0]].values)
+            names.extend(str(label) for label in array.coords[rest[0]].to_numpy())
             blocks.append(np.moveaxis(values, -1, 0))
         else:
             raise ValueError(

@@ -47,10 +47,14 @@ def design_of(data: pd.DataFrame, slope: bool = True, fixed_slope: bool = True) 
     Z = sp.csc_array(sp.coo_array((columns.ravel(), (row_index, column_index)), shape=(len(used), J * p)))
     effects = ("(Intercept)", "femaleF")[:p]
     term = Term("school", "school", effects, tuple(map(str, school.cat.categories)))
-    theta_names = ("school.(Intercept)",) if p == 1 else (
-        "school.(Intercept)",
-        "school.femaleF.(Intercept)",
-        "school.femaleF",
+    theta_names = (
+        ("school.(Intercept)",)
+        if p == 1
+        else (
+            "school.(Intercept)",
+            "school.femaleF.(Intercept)",
+            "school.femaleF",
+        )
     )
     pieces = Pieces(used["course"].to_numpy(dtype=float), X, Z, names, (term,), theta_names)
     return pieces, pd.DataFrame({"school": school})
@@ -78,12 +82,21 @@ def _newton(objective: Callable[[np.ndarray], float], theta: np.ndarray) -> np.n
     k, h = theta.size, 2e-3
     eye = np.eye(k) * h
     gradient = np.array(
-        [(8 * (objective(theta + e) - objective(theta - e)) - objective(theta + 2 * e) + objective(theta - 2 * e)) / (12 * h) for e in eye]
+        [
+            (8 * (objective(theta + e) - objective(theta - e)) - objective(theta + 2 * e) + objective(theta - 2 * e))
+            / (12 * h)
+            for e in eye
+        ]
     )
     hessian = np.array(
         [
             [
-                (objective(theta + a + b) - objective(theta + a - b) - objective(theta - a + b) + objective(theta - a - b))
+                (
+                    objective(theta + a + b)
+                    - objective(theta + a - b)
+                    - objective(theta - a + b)
+                    + objective(theta - a - b)
+                )
                 / (4 * h * h)
                 for b in eye
             ]
@@ -209,15 +222,17 @@ def make_data() -> Callable[..., pd.DataFrame]:
 class FakePosterior:
     """A posterior in rstanarm's shape for ``y ~ 1 + x + (1 + x | g)`` with J levels: draws, names and a log density.
 
-    Its unconstrained vector is rstanarm's: γ | z_β | z_b | logit ρ | log ζ (2) | log τ | log a. Likelihood and draws are
-    made up; what matters is that two of them have the same, or not.
+    Its unconstrained vector is rstanarm's: γ | z_β | z_b | logit ρ | log ζ (2) | log τ | log a. Likelihood and draws
+    are made up; what matters is that two of them have the same, or not.
     """
 
     formula = "y ~ 1 + x + (1 + x | g)"
     warnings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
 
-    def __init__(self, seed: int = 1, draws: int = 1000, levels: int = 8, shift: dict[str, float] | None = None) -> None:
+    def __init__(
+        self, seed: int = 1, draws: int = 1000, levels: int = 8, shift: dict[str, float] | None = None
+    ) -> None:
         rng = np.random.default_rng(seed)
         self.levels = levels
         self.rows = 100

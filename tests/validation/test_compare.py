@@ -48,7 +48,9 @@ def test_a_candidate_that_fails_is_named_with_its_error(monkeypatch, ml_fit, dat
     def candidate(formula, frame, REML):
         raise ZeroDivisionError("by nought")
 
-    with pytest.raises(SideError, match=r"could not fit the model, which lme4, live did fit: ZeroDivisionError: by nought"):
+    with pytest.raises(
+        SideError, match=r"could not fit the model, which lme4, live did fit: ZeroDivisionError: by nought"
+    ):
         compare("course ~ 1 + (1 | school)", data, candidate=candidate)
 
 

@@ -34,8 +34,5 @@ def test_on_a_model_with_one_random_intercept_too(make_data, make_design, make_f
     fit = make_fit(pieces, factors, reml=True)
     assert compare_fits(fit, fit).agrees
     apply = [fault for fault in LIKELIHOOD_FAULTS if fault.number not in (7,) and fault.name != "effects swapped"]
-    wrong = {
-        fault.name: [cause.name for cause in compare_fits(fit, fault.plant(fit)).causes][:1]
-        for fault in apply
-    }
+    wrong = {fault.name: [cause.name for cause in compare_fits(fit, fault.plant(fit)).causes][:1] for fault in apply}
     assert wrong == {fault.name: [fault.expected] for fault in apply}

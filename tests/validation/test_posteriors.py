@@ -162,7 +162,7 @@ def test_gate_5_sees_what_summaries_do_not(make_posterior):
     left, right = make_posterior(1, draws=4000), make_posterior(2, draws=4000)
     # mean 0, sd 1 and medians of a normal, but two humps
     rng = np.random.default_rng(4)
-    right.values[1] = (rng.normal(size=(4, 4000)) * 0.35 + 0.9367 * rng.choice([-1, 1], size=(4, 4000)))
+    right.values[1] = rng.normal(size=(4, 4000)) * 0.35 + 0.9367 * rng.choice([-1, 1], size=(4, 4000))
     found = verdicts(compare_fits(left, right))
     assert found["gate-5"] is Verdict.DISAGREES
 
@@ -287,7 +287,9 @@ def test_quadrature_tells_which_side_is_off(make_posterior):
     found = verdicts(comparison)
     assert found["truth-reference"] is Verdict.DISAGREES
     assert found["truth-candidate"] is Verdict.AGREES
-    assert verdicts(compare_fits(make_posterior(1), make_posterior(3), truth=truth))["truth-reference"] is Verdict.AGREES
+    assert (
+        verdicts(compare_fits(make_posterior(1), make_posterior(3), truth=truth))["truth-reference"] is Verdict.AGREES
+    )
 
 
 # ------------------------------------------------------------------------------------------------ draws alone

@@ -100,7 +100,10 @@ def test_draws_of_a_dataset_with_one_labelled_dimension():
 
     rng = np.random.default_rng(3)
     dataset = xr.Dataset(
-        {"sigma": (("chain", "draw"), rng.normal(size=(2, 5))), "b": (("chain", "draw", "b_label"), rng.normal(size=(2, 5, 3)))},
+        {
+            "sigma": (("chain", "draw"), rng.normal(size=(2, 5))),
+            "b": (("chain", "draw", "b_label"), rng.normal(size=(2, 5, 3))),
+        },
         coords={"b_label": ["b[x g:1]", "b[x g:2]", "b[x g:_NEW_g]"]},
     )
 

@@ -101,7 +101,11 @@ def test_missing_and_infinite_values_survive_as_plain_json(recorded, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not readable JSON"), ('{"schema": 99}', "has schema 99"), ('{"schema": 1, "kind": "likelihood"}', "incomplete")],
+    [
+        ("{", "not readable JSON"),
+        ('{"schema": 99}', "has schema 99"),
+        ('{"schema": 1, "kind": "likelihood"}', "incomplete"),
+    ],
 )
 def test_a_damaged_file_is_named(tmp_path, text, message):
     (tmp_path / "cases").mkdir()
@@ -191,7 +195,9 @@ def test_a_data_set_is_read_back_exactly(data, tmp_path):
     frame = data.assign(
         n=np.arange(len(data)),
         text=[None if i % 7 == 0 else f"t {i}" for i in range(len(data))],
-        grade=pd.Categorical(np.where(np.arange(len(data)) % 2, "lo", "hi"), categories=["lo", "hi", "never"], ordered=True),
+        grade=pd.Categorical(
+            np.where(np.arange(len(data)) % 2, "lo", "hi"), categories=["lo", "hi", "never"], ordered=True
+        ),
     )
     frame.loc[frame.index[5], "course"] = np.nan
     frame.loc[frame.index[6], "course"] = 0.1 + 0.2

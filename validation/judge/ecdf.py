@@ -135,7 +135,8 @@ def ecdf_difference(a: np.ndarray, b: np.ndarray, points: int = 100, seed: int =
     counts = np.cumsum(from_a[order])[grid - 1]
     rows = np.arange(grid.size)
     smallest = float(2.0 * np.min(np.minimum(lower[rows, counts], upper[rows, counts])))
-    # A band that hardly excludes anything is as wide as the sample, and slow to follow; far out in the tail Bonferroni's
+    # A band that hardly excludes anything is as wide as the sample, and slow to follow; far out in
+    # the tail Bonferroni's
     # bound over the grid says the same.
     p_value = smallest * grid.size
     if p_value > _NEGLIGIBLE:

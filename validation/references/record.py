@@ -90,7 +90,11 @@ def record(
 
 
 def record_case(
-    case: Case, base: dict[str, Any] | None = None, progress: Progress | None = None, quick: bool = False, state: Any = None
+    case: Case,
+    base: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+    quick: bool = False,
+    state: Any = None,
 ) -> Record:
     """Record one case from live R (nothing is written but chunks of an unfinished posterior)."""
     say = progress or (lambda *args, **more: None)
@@ -250,4 +254,3 @@ class _State:
         except (OSError, ValueError):
             return None
         return list(described["names"]), draws, int(described["divergences"])
-
