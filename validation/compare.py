@@ -216,7 +216,7 @@ def compare_draws(
     """
     sides = [_Draws(reference), _Draws(candidate)]
     left, right = Side(reference_label, "third-party"), Side(candidate_label, "third-party")
-    return _judge_posteriors(*sides, left, right, "", title, seed, _silent, None, density=False)
+    return _judge_posteriors(sides[0], sides[1], left, right, "", title, seed, _silent, None, density=False)
 
 
 # ---------------------------------------------------------------------------------------------------- judging

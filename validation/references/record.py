@@ -136,7 +136,7 @@ def _record_stan(
 ) -> Record:
     from bridge import rstanarm
 
-    arguments = {"chains": 4, "iter": 1000} if quick else {"chains": 2, "iter": 5000, "warmup": 1000}
+    arguments: dict[str, Any] = {"chains": 4, "iter": 1000} if quick else {"chains": 2, "iter": 5000, "warmup": 1000}
     wanted, at_least = (200.0, 4) if quick else (float(ESS_WANTED), CHAINS_AT_LEAST)
     chunks: list[np.ndarray] = []
     names: list[str] = []
