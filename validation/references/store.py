@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,21 +152,9 @@ def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterat
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / ".lock"
     deadline = time.monotonic() + timeout
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        fcntl = None  # type: ignore[assignment]
     while True:
         try:
-            if fcntl is not None:
-                handle = os.open(path, os.O_CREAT | os.O_RDWR)
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BaseException:
-                    os.close(handle)
-                    raise
-            else:
-                handle = os.open(path, os.O_CREAT | os.O_EXCL)
+            release = _lock(path)
             break
         except (BlockingIOError, FileExistsError, PermissionError) as error:
             if time.monotonic() > deadline:
@@ -175,9 +163,28 @@ def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterat
     try:
         yield
     finally:
-        os.close(handle)
-        if fcntl is None:
+        release()
+
+
+def _lock(path: Path) -> Callable[[], None]:
+    """Take the lock or raise at once; returns what gives it back."""
+    if os.name == "nt":
+        created = os.open(path, os.O_CREAT | os.O_EXCL)
+
+        def remove() -> None:
+            os.close(created)
             path.unlink(missing_ok=True)
+
+        return remove
+    import fcntl
+
+    handle = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(handle)
+        raise
+    return lambda: os.close(handle)
 
 
 # ---------------------------------------------------------------------------------------------------- JSON values
@@ -262,9 +269,7 @@ def _components(frame: pd.DataFrame) -> list[list[Any]]:
 
 def _to_components(stored: list[list[Any]]) -> pd.DataFrame:
     columns = list(zip(*stored, strict=True))
-    labels = {
-        name: pd.Series(list(columns[j]), dtype=object) for j, name in enumerate(("grp", "var1", "var2"))
-    }
+    labels = {name: pd.Series(list(columns[j]), dtype=object) for j, name in enumerate(("grp", "var1", "var2"))}
     return pd.DataFrame({**labels, "vcov": [_number(v) for v in columns[3]], "sdcor": [_number(v) for v in columns[4]]})
 
 
@@ -432,8 +437,12 @@ def save(record: Record, directory: Path | None = None) -> Path:
         header["fit"] = _stan_to_json(record.fit)
     path = (directory or DIRECTORY) / "cases" / f"{record.name}.json"
     # One key a line: a changed reference shows in a diff as what it is.
-    parts = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header.items() if key != "fit"]
-    fit = ",\n".join(f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header["fit"].items())
+    parts = [
+        f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header.items() if key != "fit"
+    ]
+    fit = ",\n".join(
+        f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header["fit"].items()
+    )
     text = "{\n" + ",\n".join([*parts, '"fit": {\n' + fit + "\n}"]) + "\n}\n"
     with locked(directory or DIRECTORY):
         write_atomically(path, text)
@@ -457,10 +466,13 @@ def load(name: str, directory: Path | None = None) -> Record:
         recorded = ", ".join(names(directory)) or "none"
         raise LookupError(f"no reference was recorded for {name!r}; recorded are: {recorded}") from None
     except ValueError as error:
-        raise DamagedReferenceError(f"{path.name} is not readable JSON: {error}; `mlmparity record` rewrites it") from None
+        raise DamagedReferenceError(
+            f"{path.name} is not readable JSON: {error}; `mlmparity record` rewrites it"
+        ) from None
     if header.get("schema") != SCHEMA:
         raise DamagedReferenceError(
-            f"{path.name} has schema {header.get('schema')!r}, this version reads {SCHEMA}; `mlmparity record` rewrites it"
+            f"{path.name} has schema {header.get('schema')!r}, this version reads {SCHEMA}; "
+            "`mlmparity record` rewrites it"
         )
     try:
         default = None
@@ -615,6 +627,8 @@ def load_data(name: str, directory: Path | None = None) -> pd.DataFrame:
         else:
             data[entry["name"]] = values
     if data_hash(data) != schema["hash"]:
-        raise DamagedReferenceError(f"{name}.csv does not match the hash recorded with it; `mlmparity record` rewrites it")
+        raise DamagedReferenceError(
+            f"{name}.csv does not match the hash recorded with it; `mlmparity record` rewrites it"
+        )
     data.attrs["name"] = name
     return data
