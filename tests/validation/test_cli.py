@@ -16,6 +16,7 @@ from validation import campaign, cli
 from validation.campaign import NoRError, Reference, Work, could_not_compare, resolve, write_atomically
 from validation.verdict import Verdict
 
+LIVE = Reference("live")
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,7 +36,7 @@ def run(monkeypatch, tmp_path, capsys):
     """Run the command with these works in place of the cases; gives exit code, standard output and error."""
     monkeypatch.chdir(tmp_path)
 
-    def go(*arguments, works=None, reference=Reference("live")):
+    def go(*arguments, works=None, reference=LIVE):
         if works is not None:
             monkeypatch.setattr(campaign, "choose", lambda names: works)
         if reference is not None:
