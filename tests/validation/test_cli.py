@@ -180,7 +180,10 @@ def diagnosis(ok):
     findings = (
         SimpleNamespace(name="rpy2", status="warning", detail="old", fix=""),
         SimpleNamespace(
-            name="R", status="ok" if ok else "error", detail="not found anywhere.", fix="apt-get install r-base"
+            name="R",
+            status="ok" if ok else "error",
+            detail="not found anywhere. Install it, or set R_HOME.",
+            fix="apt-get install r-base",
         ),
     )
     return SimpleNamespace(ok=ok, findings=findings)
@@ -188,7 +191,7 @@ def diagnosis(ok):
 
 def test_resolve():
     assert resolve("auto", lambda: diagnosis(True)) == Reference("live")
-    assert resolve("live", lambda: diagnosis(True)) == Reference("live")
+    assert resolve("live", lambda: diagnosis(True)) == Reference("live", None, "live")
     found = resolve("auto", lambda: diagnosis(False))
     assert found == Reference("recorded", "live R cannot be used here (R: not found anywhere)")
     with pytest.raises(NoRError, match="asked for"):

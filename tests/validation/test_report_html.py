@@ -115,7 +115,7 @@ def test_every_picture_is_described(source):
 
 
 def test_pictures_of_a_bayesian_comparison():
-    assert [plot.name for plot in plots(made.bayes())] == ["estimates", "blups", "posterior", "ecdf", "digits"]
+    assert [plot.name for plot in plots(made.bayes())] == ["estimates", "blups", "posterior", "ecdf", "scores"]
     assert [plot.name for plot in plots(made.likelihood())] == ["estimates", "blups", "digits"]
     assert plots(made.empty()) == []
 

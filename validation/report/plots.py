@@ -58,7 +58,7 @@ class Plot:
     Attributes
     ----------
     name : str
-        Short and stable: ``"estimates"``, ``"blups"``, ``"posterior"``, ``"ecdf"``, ``"digits"``.
+        Short and stable: ``"estimates"``, ``"blups"``, ``"posterior"``, ``"ecdf"``, ``"scores"``, ``"digits"``.
     title : str
         Caption.
     alt : str
@@ -81,6 +81,7 @@ def plots(comparison: Comparison) -> list[Plot]:
         blups_plot,
         posterior_plot,
         ecdf_plot,
+        scores_plot,
         digits_plot,
     )
     found = (maker(comparison, table) for maker in makers)
@@ -125,6 +126,7 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """Random effects, candidate against reference, one panel for each effect."""
     quantity = "ranef" if (table["quantity"] == "ranef").any() else "post-mean"
     rows = table[(table["quantity"] == quantity) & (table["level"] != "")]
+    rows = rows.drop_duplicates(["group", "term", "level"])  # several checks may judge one number
     rows = rows[np.isfinite(rows["reference"]) & np.isfinite(rows["candidate"])]
     if not len(rows):
         return None
@@ -250,11 +252,52 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     return Plot("ecdf", title, f"{title}. {'; '.join(described)}.", svg)
 
 
+def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+    """All z-scores of a posterior comparison, sorted, against the half-normal quantiles that chance would give."""
+    from scipy.stats import halfnorm
+
+    rows = [row for row in rows_of(table) if row.check == "gate-3" and np.isfinite(row.scaled)]
+    if not rows:
+        return None
+    z = np.sort([abs(row.scaled) for row in rows])
+    expected = halfnorm.ppf((np.arange(z.size) + 0.5) / z.size)
+    limit = max(row.tolerance for row in rows)
+    with style():
+        figure = _figure(height=2.9)
+        ax = figure.subplots()
+        top = 1.08 * max(limit, float(z.max()), float(expected.max()))
+        ax.plot([0, top], [0, top], color=INK, linewidth=0.8, linestyle=(0, (5, 3)))
+        ax.axhline(limit, color=_CANDIDATE, linewidth=1.2)
+        ax.annotate(
+            f"limit {limit:.2f}", (0.01, limit), xycoords=("axes fraction", "data"), va="bottom", fontsize=8, color=INK
+        )
+        ax.plot(
+            expected,
+            z,
+            linestyle="none",
+            marker="o",
+            markersize=3.5,
+            markerfacecolor="none",
+            markeredgecolor=_REFERENCE,
+            rasterized=z.size > _RASTER_ABOVE,
+        )
+        ax.set_xlim(0, 1.05 * float(expected.max()))
+        ax.set_ylim(0, top)
+        ax.set_xlabel("|z| expected by chance", fontsize=8)
+        ax.set_ylabel("|z| found", fontsize=8)
+        svg = _svg(figure, comparison, "scores")
+    title = "z-scores of all posterior summaries: on the dashed line they are what chance gives"
+    alt = f"{title}. {z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {np.sqrt((z**2).mean()):.2f}."
+    return Plot("scores", title, alt, svg)
+
+
 def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """Digits of agreement of each quantity: the least, the median and the most; every cell carries its number.
 
-    Counts and labels are left out: they are equal or not.
+    Counts and labels are left out: they are equal or not. So are posteriors: their digits tell of the number of draws.
     """
+    if comparison.kind == "bayes":
+        return None
     found: dict[str, list[float]] = {}
     failed: set[str] = set()
     for row in rows_of(table):
