@@ -4,7 +4,7 @@
 >>> fit = lme4.lmer("course ~ 1 + (1 | school)", mlmRev.Gcsemv(), REML=False)
 >>> print(fit.summary())
 
-Importing it starts nothing: R starts with the first call, in a process of its own (:mod:`bridge.session`), with a fixed
-locale (UTF-8, strings sorted by code point, English messages), and ends with Python. :mod:`bridge.doctor` says what of R
-is missing.
+Importing it starts nothing: R starts with the first call, in a process of its own (:mod:`bridge.session`), with a
+fixed locale (UTF-8, strings sorted by code point, English messages), and ends with Python. :mod:`bridge.doctor` says
+what of R is missing. Linux and macOS; on Windows use WSL.
 """

@@ -79,7 +79,7 @@ def describe(
         raise DataError("the data have no rows")
     if na_action not in _NA_ACTIONS:
         raise DataError(f"na_action={na_action!r}; it is one of {', '.join(_NA_ACTIONS)}")
-    name = r_symbol(data.attrs.get("name", "data") if data_name is None else data_name)
+    name = _name_of(data) if data_name is None else r_symbol(data_name)
     wanted = set(names) if parsed.dot else set(parsed.names)
     described: dict[str, Any] = {"formula": parsed.text, "data_name": name, "na_action": na_action}
     extra: dict[str, pd.Series] = {}
@@ -106,7 +106,8 @@ def describe(
         described["contrasts"] = _contrasts(contrasts, names)
     if check_response:
         _check_response(parsed, data, names)
-    _check_finite(parsed, data, names, wanted)
+    rows = None if subset is None else _subset_rows(subset, data, names)
+    _check_finite(data, names, wanted, rows)
     frame = frame_to_r(data, wanted)
     for symbol, column in extra.items():
         sent = frame_to_r(column.to_frame(symbol))
@@ -188,13 +189,26 @@ def _check_response(parsed: Formula, data: pd.DataFrame, names: list[str]) -> No
         raise DataError(f"the response {response!r} is missing in all {missing} rows")
 
 
-def _check_finite(parsed: Formula, data: pd.DataFrame, names: list[str], wanted: set[str]) -> None:
+def _name_of(data: pd.DataFrame) -> str:
+    try:
+        return r_symbol(data.attrs.get("name", "data"))
+    except DataError:
+        return "data"  # a name that is good for other purposes only
+
+
+def _subset_rows(subset: Vector, data: pd.DataFrame, names: list[str]) -> np.ndarray:
+    column = data.iloc[:, names.index(subset)] if isinstance(subset, str) else _vector("subset", subset, data)
+    return column.fillna(False).to_numpy(dtype=bool)
+
+
+def _check_finite(data: pd.DataFrame, names: list[str], wanted: set[str], rows: np.ndarray | None) -> None:
     for name in names:
         if name not in wanted:
             continue
         column = data.iloc[:, names.index(name)]
         if pd.api.types.is_float_dtype(column.dtype):
-            infinite = int(np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan)).sum())
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            infinite = int(np.isinf(values if rows is None else values[rows]).sum())
             if infinite:
                 raise DataError(
                     f"column {name!r} holds {infinite} infinite value{'s' if infinite > 1 else ''}; replace them by "

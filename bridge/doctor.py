@@ -181,7 +181,9 @@ def _r_environment(home: str) -> dict[str, str]:
 
 def _examine_library(home: str, findings: list[Finding]) -> None:
     names = ("libR.so", "libR.dylib", "R.dll")
-    places = [Path(home) / "lib", Path(home) / "bin" / "x64", Path("/usr/lib")]
+    places = [Path(home) / "lib", Path(home) / "bin" / "x64"]
+    if home.startswith("/usr/"):
+        places += [Path("/usr/lib"), Path("/usr/lib64")]
     for place in places:
         for name in names:
             if (place / name).exists():
@@ -194,7 +196,8 @@ def _examine_library(home: str, findings: list[Finding]) -> None:
 def _examine_packages(home: str, findings: list[Finding]) -> None:
     wanted = [name for name in MINIMUM_VERSIONS if name != "R"] + list(_OPTIONAL)
     code = (
-        "for (p in commandArgs(TRUE)) { v <- if (nzchar(system.file(package = p))) packageDescription(p)$Version else '-';"
+        "for (p in commandArgs(TRUE)) {"
+        " v <- if (nzchar(system.file(package = p))) packageDescription(p)$Version else '-';"
         " cat('@', p, v, dirname(system.file(package = p)), '\\n') }"
     )
     rscript = str(Path(home) / "bin" / "Rscript")

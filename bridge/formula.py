@@ -238,6 +238,8 @@ def _check_operators(tokens: list[tuple[str, str, int]], text: str) -> None:
             )
         previous = tokens[index - 1] if index else None
         opens = previous is None or (previous[0] == "operator" and previous[1] not in closers - {","})
+        if token == "!" and not opens:
+            raise FormulaError(f"an operator is missing before '!' at position {position + 1} (in {text!r})")
         if opens and token not in unary:
             raise FormulaError(f"nothing stands left of {token!r} at position {position + 1} (in {text!r})")
 

@@ -1,6 +1,7 @@
 """``lme4``, live: ``lmer`` and all that R shows of its fits."""
 
 import secrets
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bridge.call import ModelCall, Vector, describe, emit, explain
-from bridge.errors import DataError, RError
+from bridge.errors import DataError, RError, RWarning
 from bridge.formula import parse, r_symbol
 from bridge.frames import frame_to_r, labels_to_index
 from bridge.session import Handle, Reply, default
@@ -388,6 +389,8 @@ class LmerFit:
 
     def isSingular(self, tol: float = 1e-4) -> bool:
         """``isSingular(m, tol)``."""
+        if tol == 1e-4:
+            return bool(self._x["isSingular"])
         return bool(self._ask("lme4_isSingular", tol=float(tol)))
 
     def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> Any:
@@ -477,7 +480,9 @@ class LmerFit:
             numbers = np.array(value["values"], dtype=np.float64)
             if name in ("y", "mu"):
                 return pd.Series(numbers, index=index)
-            return float(numbers[0]) if numbers.size == 1 and name not in ("u", "b") else numbers
+            if numbers.size == 1 and name not in ("u", "b"):
+                return float(numbers[0])
+            return _series(value) if value["names"] and name not in ("u", "b", "offset") else numbers
         if kind == "list":
             items = value.items() if isinstance(value, dict) else enumerate(value)
             return {key: self._piece(item, name, index) for key, item in items}
@@ -662,7 +667,9 @@ class LmerFit:
     # -- text --------------------------------------------------------------------------------------------------
 
     def summary(self) -> Printed:
-        """R's own ``summary(m)``, as printed."""
+        """R's own ``summary(m)``, as printed, with the warnings that R gives for it."""
+        for text in self._x["summary_warnings"]:
+            warnings.warn(text, RWarning, stacklevel=2)
         return Printed(self._x["summary"])
 
     # -- R -----------------------------------------------------------------------------------------------------

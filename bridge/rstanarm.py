@@ -1,6 +1,7 @@
 """``rstanarm``, live: ``stan_lmer`` and all that R shows of its fits."""
 
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT", "Loo", "Prior", "PriorSummary", "StanFit", "StanSummary", "cauchy", "decov", "default_prior_coef",
-    "default_prior_intercept", "exponential", "hs", "hs_plus", "laplace", "lasso", "lkj", "normal", "product_normal",
-    "stan_lmer", "student_t",
+    "default_prior_intercept", "exponential", "hs", "hs_plus", "laplace", "lasso", "lkj", "normal", "parse_progress",
+    "product_normal", "stan_lmer", "student_t",
 ]  # fmt: skip
 
 _COEFFICIENT_PRIORS = {"normal", "student_t", "cauchy", "hs", "hs_plus", "laplace", "lasso", "product_normal",
@@ -246,7 +247,7 @@ class StanFit:
         self._handle = handle
         self._index = call.index
         self._parsed = call.formula
-        self._warnings, self._messages = reply.warnings, reply.messages
+        self._warnings, self._messages, self._output = reply.warnings, reply.messages, reply.output
         self._cache: dict[str, Any] = {}
         self.seed = seed
 
@@ -269,6 +270,11 @@ class StanFit:
     def messages(self) -> tuple[str, ...]:
         """R's messages while sampling."""
         return self._messages
+
+    @property
+    def output(self) -> str:
+        """What R printed besides Stan's progress (which goes to ``progress``)."""
+        return self._output
 
     @property
     def data_index(self) -> pd.Index:
@@ -572,6 +578,10 @@ class StanFit:
         """``log_lik(m)``: draws × rows used."""
         return pd.DataFrame(np.array(self._ask("stan_log_lik")), columns=self.data_index)
 
+    def bayes_R2(self) -> pd.Series:
+        """``bayes_R2(m)``: one value for each draw."""
+        return pd.Series(np.array(self._ask("stan_bayes_R2")))
+
     def loo(self) -> Loo:
         """``loo(m)``."""
         answer = self._ask("stan_loo")
@@ -586,6 +596,26 @@ class StanFit:
             emit(reply, stacklevel=4)
             self._cache[key] = reply.value
         return self._cache[key]
+
+
+_PROGRESS = re.compile(r"Chain (\d+): *Iteration: *(\d+) / (\d+) .*\((Warmup|Sampling)\)")
+
+
+def parse_progress(line: str) -> tuple[int, int, int, str] | None:
+    """Read a line of Stan's progress.
+
+    Parameters
+    ----------
+    line : str
+        As the argument ``progress`` of :func:`stan_lmer` gets it.
+
+    Returns
+    -------
+    tuple or None
+        Chain (from 1), iteration, iterations in all, ``"Warmup"`` or ``"Sampling"``; None for any other line.
+    """
+    match = _PROGRESS.search(line)
+    return None if match is None else (int(match[1]), int(match[2]), int(match[3]), match[4])
 
 
 def _strings(value: Sequence[str] | str | None) -> list[str] | None:

@@ -171,12 +171,14 @@ class _Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.popen.wait(timeout=10)
         self.connection.close()
+        self.log.close()
         return self.popen.returncode
 
     def forget(self) -> None:
         """Let go of a process that belongs to our parent (after a fork): close our copy of the pipe only."""
         with contextlib.suppress(OSError):
             self.connection.close()
+        self.log.close()
         self.popen.returncode = 0  # not our child: Popen must not wait for it
 
 
@@ -456,6 +458,11 @@ class Session:
                     if message[0] == "gone":
                         break
                     obeyed = message[0] == "result" and message[1] == identity
+                    if obeyed and message[2]["ok"] and isinstance(message[2]["value"], dict):
+                        # It finished all the same: nobody will want the object that it kept.
+                        kept = message[2]["value"].get("handle")
+                        if isinstance(kept, int):
+                            self._free(kept, self._epoch)
         except (queue.Empty, OSError):
             pass
         finally:

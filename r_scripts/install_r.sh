@@ -11,6 +11,11 @@ have_r() {
   home=$(R RHOME 2>/dev/null | tail -n 1) || return 1
   [ -e "$home/lib/libR.so" ] || [ -e "$home/lib/libR.dylib" ] || return 1
   [ -e "$home/../../share/R/include/R.h" ] || [ -e "$home/include/R.h" ] || [ -e /usr/share/R/include/R.h ] || return 1
+  # rpy2 is compiled against R when it is installed.
+  command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || return 1
+  if [ "$home" = /usr/lib/R ] && command -v dpkg-query >/dev/null 2>&1; then
+    dpkg-query -W -f '${Status}' r-base-dev 2>/dev/null | grep -q 'install ok installed' || return 1
+  fi
   for package in lme4 rstanarm mlmRev; do
     Rscript -e "if (!nzchar(system.file(package = '$package'))) quit(status = 1)" >/dev/null 2>&1 || return 1
   done

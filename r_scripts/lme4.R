@@ -168,7 +168,20 @@ optinfo_out <- function(fit) {
   )
 }
 
+# What the fit shows. Warnings of summary() and vcov() are not the fit's own: they are kept apart.
 lme4_extract <- function(fit) {
+  later <- character()
+  shown <- withCallingHandlers(
+    suppressMessages(lme4_shown(fit)),
+    warning = function(w) {
+      later <<- c(later, conditionMessage(w))
+      invokeRestart("muffleWarning")
+    }
+  )
+  c(shown, list(summary_warnings = unique(later)))
+}
+
+lme4_shown <- function(fit) {
   fr <- stats::model.frame(fit)
   reml <- lme4::isREML(fit)
   ll <- stats::logLik(fit)
@@ -184,7 +197,7 @@ lme4_extract <- function(fit) {
     AIC = scalar(stats::AIC(fit)), BIC = scalar(stats::BIC(fit)), df_residual = scalar(as.integer(stats::df.residual(fit))),
     nobs = scalar(as.integer(stats::nobs(fit))),
     ngrps = list(names = names(lme4::ngrps(fit)), values = as.integer(lme4::ngrps(fit))),
-    isREML = scalar(reml), criterion = scalar(as.double(if (reml) lme4::REMLcrit(fit) else stats::deviance(fit))),
+    isREML = scalar(reml), isSingular = scalar(lme4::isSingular(fit)), criterion = scalar(as.double(if (reml) lme4::REMLcrit(fit) else stats::deviance(fit))),
     positions = positions_of(row.names(fr)),
     fitted = list(values = as.double(fitted), positions = positions_of(names(fitted))),
     residuals = list(values = as.double(residuals), positions = positions_of(names(residuals))),
@@ -244,6 +257,9 @@ plain_out <- function(x, name) {
   if (is.matrix(x) || methods::is(x, "Matrix")) {
     return(list(kind = scalar("matrix"), value = matrix_out(as.matrix(x))))
   }
+  if (is.logical(x) && length(x) == 1L) {
+    return(list(kind = scalar("truth"), value = scalar(x)))
+  }
   if (is.numeric(x) || is.logical(x)) {
     return(list(kind = scalar("vector"), value = vector_out(x)))
   }
@@ -251,6 +267,8 @@ plain_out <- function(x, name) {
     return(list(kind = scalar("strings"), value = as.character(x)))
   }
   if (is.list(x)) {
+    # a factor with two terms gives two elements of one name
+    if (!is.null(names(x))) names(x) <- make.unique(names(x))
     return(list(kind = scalar("list"), value = lapply(x, plain_out, name = name)))
   }
   bridge_stop("bridge_data_error", "getME(fit, \"", name, "\") is a ", class(x)[1L], ", which has no counterpart in Python")

@@ -6,8 +6,8 @@ minimum_versions <- c(
   loo = "2.4.0", lmerTest = "3.1-0", pbkrtest = "0.5"
 )
 
-need <- function(package) {
-  needed <- if (package %in% names(minimum_versions)) minimum_versions[[package]] else "0"
+need <- function(package, needed = NULL) {
+  needed <- needed %||% if (package %in% names(minimum_versions)) minimum_versions[[package]] else "0"
   found <- tryCatch(as.character(utils::packageVersion(package)), error = function(e) NULL)
   if (is.null(found) || utils::compareVersion(found, needed) < 0) {
     bridge_stop(

@@ -209,3 +209,5 @@ stan_loo <- function(fit) {
   value <- rstanarm::loo(fit)
   list(estimates = matrix_out(value$estimates), pareto_k = as.double(loo::pareto_k_values(value)), text = scalar(printed(print(value))))
 }
+
+stan_bayes_R2 <- function(fit) as.double(rstanarm::bayes_R2(fit))

@@ -44,5 +44,11 @@ def stan(sleepstudy):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return rstanarm.stan_lmer(
-            "Reaction ~ 1 + Days + (1 + Days | Subject)", sleepstudy, seed=7, chains=2, iter=80, cores=2, max_treedepth=7
+            "Reaction ~ 1 + Days + (1 + Days | Subject)",
+            sleepstudy,
+            seed=7,
+            chains=2,
+            iter=80,
+            cores=2,
+            max_treedepth=7,
         )

@@ -34,7 +34,9 @@ def no_r(monkeypatch, tmp_path):
 def test_all_is_well_here():
     diagnosis = doctor.examine()
     assert diagnosis.ok, str(diagnosis)
-    assert {"R", "R shared library", "lme4", "mlmRev", "rstanarm", "rstan", "rpy2"} <= {f.name for f in diagnosis.findings}
+    assert {"R", "R shared library", "lme4", "mlmRev", "rstanarm", "rstan", "rpy2"} <= {
+        f.name for f in diagnosis.findings
+    }
     assert all(finding.fix == "" for finding in diagnosis.findings if finding.status == "ok")
     assert str(diagnosis).endswith("R can be used.")
 
@@ -67,7 +69,9 @@ def fake_r(tmp_path: Path, version: str, packages: dict[str, str], shared: bool 
         (home / "lib" / "libR.so").touch()
     make_program(home / "bin", "R", f"echo {home}\n")
     lines = "\n".join(f"echo '@ {name} {found} /library'" for name, found in packages.items())
-    make_program(home / "bin", "Rscript", f'case "$*" in *getRversion*) printf {version};; *) {lines or "true"};; esac\n')
+    make_program(
+        home / "bin", "Rscript", f'case "$*" in *getRversion*) printf {version};; *) {lines or "true"};; esac\n'
+    )
     return home
 
 
@@ -89,7 +93,9 @@ def test_old_r_old_and_missing_packages_no_library(monkeypatch, tmp_path):
         assert (finding.status == "ok") == (finding.fix == ""), finding
 
 
-@pytest.mark.parametrize(("r", "rpy2", "fits"), [("4.2.2", "3.6.6", False), ("4.5.0", "3.6.6", True), ("4.2.2", "3.6.5", True)])
+@pytest.mark.parametrize(
+    ("r", "rpy2", "fits"), [("4.2.2", "3.6.6", False), ("4.5.0", "3.6.6", True), ("4.2.2", "3.6.5", True)]
+)
 def test_the_mismatch_of_rpy2_and_r(monkeypatch, tmp_path, r, rpy2, fits):
     monkeypatch.setenv("R_HOME", str(fake_r(tmp_path, r, {})))
     monkeypatch.setattr(doctor, "_installed", {"rpy2-rinterface": rpy2, "rpy2-robjects": "3.6.4"}.get)
@@ -120,7 +126,8 @@ def test_the_doctor_and_the_bridge_import_neither_rpy2_nor_other_heavy_things():
         "import sys, bridge, bridge.doctor, bridge.errors\n"
         "assert not [m for m in sys.modules if m.split('.')[0] in ('rpy2', 'pandas', 'numpy', 'arviz', 'xarray')]\n"
         "from bridge import lme4, rstanarm, mlmRev, datasets, stats, session\n"
-        "heavy = [m for m in sys.modules if m.split('.')[0] in ('rpy2', 'arviz', 'xarray', 'pymc', 'matplotlib', 'scipy')]\n"
+        "names = ('rpy2', 'arviz', 'xarray', 'pymc', 'matplotlib', 'scipy')\n"
+        "heavy = [m for m in sys.modules if m.split('.')[0] in names]\n"
         "assert not heavy, heavy\n"
         "assert not session._sessions"
     )

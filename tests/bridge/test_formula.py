@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge import formula as formulas
@@ -172,6 +172,60 @@ def test_the_second_check_stands_alone(text, error, tmp_path):
 )
 def test_the_second_check_lets_good_formulas_pass(text):
     default().call("check_formula", text=text, columns=["x", "y", "g"])
+
+
+TOKENS = [
+    "y", "x", "g", "`a b`", "1", "0", "2.5e1", '"s"', "~", "+", "-", "*", "/", "^", ":", "|", "||", "%in%", "(", ")",
+    "(1 | g)", "log(", "I(", "poly(", ", ", "degree = 2", "=", "<", "&", "!", "**", "TRUE", ".", "C(g, contr.sum)",
+]  # fmt: skip
+
+
+ATOMS = st.sampled_from(["y", "x", "g", "`a b`", "1", "0", "2.5e1", ".", "TRUE", "C(g, contr.sum)", "(1 | g)"])
+OPERATORS = st.sampled_from([*"+-*/^:|<>&", "||", "%in%", "**", "==", "%%"])
+EXPRESSIONS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.tuples(inner, OPERATORS, inner).map(" ".join),
+        st.tuples(st.sampled_from(["+", "-", "!"]), inner).map("".join),
+        inner.map("({})".format),
+        st.tuples(st.sampled_from(["log", "I", "poly", "factor", "system", "eval"]), inner).map(
+            lambda t: "{}({})".format(*t)
+        ),
+        st.tuples(inner, inner).map(lambda t: "poly({}, degree = {})".format(*t)),
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.mark.r
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        EXPRESSIONS,
+        st.tuples(EXPRESSIONS, st.sampled_from(TOKENS), EXPRESSIONS).map(" ".join),
+        st.lists(st.sampled_from(TOKENS), min_size=1, max_size=6).map(" ".join),
+    )
+)
+def test_what_passes_here_r_can_read(right):
+    text = f"y ~ {right}"
+    try:
+        parsed = parse(text)
+    except FormulaError:
+        return
+    assert "system" not in text
+    assert "eval" not in text
+    default().call("check_formula", text=parsed.text, columns=list(parsed.names))
+
+
+@pytest.mark.r
+@settings(max_examples=100, deadline=None)
+@given(EXPRESSIONS)
+def test_well_formed_formulas_pass(right):
+    if "system" in right or "eval" in right:
+        with pytest.raises(FormulaError, match=r"'(system|eval)'"):
+            parse(f"y ~ {right}")
+    else:
+        assert parse(f"y ~ {right}").response == "y"
 
 
 @pytest.mark.r

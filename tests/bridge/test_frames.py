@@ -34,10 +34,12 @@ def test_every_kind_of_column_there_and_back():
             "text": pd.array(["b", None, "a"], dtype="str"),
             "factor": pd.Categorical(["u", "v", None], categories=["v", "u", "unused"]),
             "ordered": pd.Categorical(["lo", "hi", "lo"], categories=["lo", "hi"], ordered=True),
-            "naive": pd.to_datetime(["2020-01-01 12:30:00.25", None, "1969-12-31"], format="ISO8601").astype("datetime64[us]"),
-            "zoned": pd.to_datetime(["2020-07-01", None, "2021-01-01"]).tz_localize("Europe/Berlin").astype(
-                "datetime64[us, Europe/Berlin]"
+            "naive": pd.to_datetime(["2020-01-01 12:30:00.25", None, "1969-12-31"], format="ISO8601").astype(
+                "datetime64[us]"
             ),
+            "zoned": pd.to_datetime(["2020-07-01", None, "2021-01-01"])
+            .tz_localize("Europe/Berlin")
+            .astype("datetime64[us, Europe/Berlin]"),
             "date": pd.Series([dt.date(2020, 2, 29), None, dt.date(1960, 1, 1)], dtype=object),
         }
     )

@@ -61,7 +61,9 @@ def test_the_draws_are_a_tree_in_the_contracts_layout(stan):
     label = "b[Days Subject:335]"
     np.testing.assert_array_equal(posterior["b"].sel(b_label=label).values.ravel(), matrix[label])
     stats = tree["sample_stats"].to_dataset()
-    assert {"acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy", "lp"} == set(stats.data_vars)
+    assert {"acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy", "lp"} == set(
+        stats.data_vars
+    )
     assert stats["diverging"].dtype == bool
     assert tree["observed_data"]["Reaction"].shape == (180,)
     tree["posterior"]["sigma"].values[:] = 0
@@ -178,6 +180,7 @@ def test_prediction(stan, sleepstudy):
     marginal = stan.posterior_linpred(sleepstudy.iloc[:3], re_form="NA")
     np.testing.assert_allclose(marginal.iloc[:, 1], matrix["(Intercept)"] + matrix["Days"])
     assert stan.log_lik().shape == (80, 180)
+    assert stan.bayes_R2().between(0, 1).all()
     with pytest.raises(DataError, match="lacks 'Days'"):
         stan.posterior_predict(new.drop(columns="Days"))
 
@@ -284,10 +287,21 @@ def test_missing_rows_keep_their_index(sleepstudy):
 def test_progress_and_thin(sleepstudy):
     lines: list[str] = []
     fit = sample(
-        sleepstudy, "Reaction ~ Days + (1 | Subject)", progress=lines.append, chains=2, cores=2, iter=40, thin=2, warmup=20
+        sleepstudy,
+        "Reaction ~ Days + (1 | Subject)",
+        progress=lines.append,
+        chains=2,
+        cores=2,
+        iter=40,
+        thin=2,
+        warmup=20,
     )
     assert any(re.search(r"Chain 2: Iteration: 40 / 40 \[100%\]", line) for line in lines)
     assert fit.stanfit_matrix().shape[0] == 20
+    read = [rstanarm.parse_progress(line) for line in lines]
+    assert (1, 40, 40, "Sampling") in read
+    assert {item[0] for item in read if item} == {1, 2}
+    assert None in read
 
 
 def test_warnings_of_stan_reach_python(sleepstudy):
@@ -310,6 +324,7 @@ def chains_of(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_timeout_ctrl_c_and_crash_in_the_middle_of_sampling(sleepstudy):
     long = {"iter": 200_000, "chains": 2, "cores": 2}
     with Session() as session, use(session):
