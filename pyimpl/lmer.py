@@ -14,6 +14,7 @@ from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarni
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates, infer
 from pyimpl.likelihood.optimum import OptSummary, optimize
+from pyimpl.likelihood.threads import one_blas_thread
 from pyimpl.model.bars import find_bars
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.design import Design, build_design
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
+_MANY = 800  # random effects besides the eliminated factor's from which several BLAS threads pay
 _SINGULAR = "boundary (singular) fit: see help('isSingular')"
 
 
@@ -192,6 +194,25 @@ def fit_design(
     LmerFit
     """
     options = control or LmerControl()
+    with one_blas_thread(design.q - max(term.J for term in design.terms) < _MANY if design.terms else True):
+        fit = _fit(design, REML, options, start, call, source, blocks)
+    for text in fit.messages:
+        if text == _SINGULAR:
+            _warnings.warn(text, SingularFitWarning, stacklevel=3)
+    for text in fit._convergence:
+        _warnings.warn(text, ConvergenceWarning, stacklevel=3)
+    return fit
+
+
+def _fit(
+    design: Design,
+    REML: bool,
+    options: "LmerControl",
+    start: Any,
+    call: CallText | None,
+    source: "_Source | None",
+    blocks: Blocks | None,
+) -> "LmerFit":
     if blocks is None:
         blocks = reduce_design(design)
     # without fixed effects the two criteria are one, and lme4 calls such a fit maximum likelihood
@@ -205,13 +226,7 @@ def fit_design(
     optimum = optimize(objective, starts, options.max_evaluations)
     estimates = infer(design, blocks, objective.solve(optimum.final), REML)
     call = call or CallText(design.formula)
-    fit = LmerFit(design, blocks, objective, optimum, estimates, call, source, options)
-    for text in fit.messages:
-        if text == _SINGULAR:
-            _warnings.warn(text, SingularFitWarning, stacklevel=3)
-    for text in fit._convergence:
-        _warnings.warn(text, ConvergenceWarning, stacklevel=3)
-    return fit
+    return LmerFit(design, blocks, objective, optimum, estimates, call, source, options)
 
 
 def _checked_theta(theta: Any, n: int) -> np.ndarray:

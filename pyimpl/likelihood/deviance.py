@@ -18,6 +18,7 @@ m = n or n − p; r² contributes only directly (envelope theorem). No Λ is inv
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -307,6 +308,83 @@ def _cholesky_profile(S, P, L):  # type: ignore[no-untyped-def] # pragma: no cov
     return True
 
 
+@njit(cache=True)
+def _one_factor(theta, rows, cols, R, C, within, df, REML, E, D, T, gradient):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Objective (without its constant) and gradient where there is one grouping factor: all of it compiled."""
+    p, m = R.shape[1], C.shape[2]
+    P = m - 1
+    T[:] = 0.0
+    for k in range(rows.shape[0]):
+        T[rows[k], cols[k]] = theta[k]
+    S = within.copy()
+    log_det = _eliminate(R, C, T, E, D, S)
+    L = np.zeros((m, m))
+    if not np.isfinite(log_det) or not _cholesky_profile(S, P, L):
+        return np.inf
+    prss = L[P, P] * L[P, P]
+    f = log_det + df * np.log(prss)
+    inverse = np.zeros((P, P))  # of R_X'
+    for c in range(P):
+        for a in range(c, P):
+            total = 1.0 if a == c else 0.0
+            for b in range(c, a):
+                total -= L[a, b] * inverse[b, c]
+            inverse[a, c] = total / L[a, a]
+    v = np.ones(m)  # (-gamma, 1)
+    for c in range(P):
+        total = 0.0
+        for a in range(c, P):
+            total += inverse[a, c] * L[P, a]
+        v[c] = -total
+    B = np.empty((m, m))
+    for a in range(m):
+        for b in range(m):
+            B[a, b] = v[a] * v[b] * df / prss
+    if REML:
+        for a in range(P):
+            f += 2.0 * np.log(L[a, a])
+            for b in range(P):
+                for c in range(max(a, b), P):
+                    B[a, b] += inverse[c, a] * inverse[c, b]
+    H = np.zeros((p, p))
+    _score(E, D, B, H)
+    for k in range(rows.shape[0]):
+        total = 0.0
+        for c in range(p):
+            total += H[rows[k], c] * T[c, cols[k]]
+        gradient[k] = 2.0 * total
+    return f
+
+
+@njit(cache=True)
+def _one_factor_hessian(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    theta, step, rows, cols, R, C, within, df, REML, E, D, T, gradient, hessian
+):
+    """Differences of the gradient in place of second derivatives: forward (step > 0) or central (step < 0)."""
+    n = theta.shape[0]
+    f = _one_factor(theta, rows, cols, R, C, within, df, REML, E, D, T, gradient)
+    ahead, behind = np.empty(n), gradient.copy()
+    moved = theta.copy()
+    for k in range(n):
+        h = abs(step[k])
+        moved[k] = theta[k] + h
+        _one_factor(moved, rows, cols, R, C, within, df, REML, E, D, T, ahead)
+        width = h
+        if step[k] < 0.0:
+            moved[k] = theta[k] - h
+            _one_factor(moved, rows, cols, R, C, within, df, REML, E, D, T, behind)
+            width = 2.0 * h
+        moved[k] = theta[k]
+        for i in range(n):
+            hessian[k, i] = (ahead[i] - behind[i]) / width
+    for k in range(n):
+        for i in range(k):
+            mean = 0.5 * (hessian[k, i] + hessian[i, k])
+            hessian[k, i] = mean
+            hessian[i, k] = mean
+    return f
+
+
 @dataclass(frozen=True)
 class Solution:
     """The model solved at one θ (Bates et al. 2015, section 3.4), all in the units of the data.
@@ -448,17 +526,19 @@ class Objective:
         """
         self.gradients += 1
         theta = np.asarray(theta, dtype=float)
-        objective, parts = self._evaluate(theta)
         blocks = self.blocks
+        if blocks.others is None:
+            one = np.empty(blocks.n_theta)
+            value = _one_factor(*self._one_factor_arguments(theta), one)
+            return value + self._constant, self._in_order(one)
+        objective, parts = self._evaluate(theta)
         gradient = np.full(blocks.n_theta, np.nan)
         if not math.isfinite(objective):
             return objective, gradient
         B, _, _ = self._contrast(parts)
         first = blocks.factors[0]
         H = np.zeros((first.p, first.p))
-        if blocks.others is None:
-            _score(self._E, self._D, B, H)
-        else:
+        if blocks.others is not None:
             others = blocks.others
             flat, S2x, Y = (np.asarray(parts[k]) for k in ("flat", "S2x", "Y"))
             z = blas.dtrsm(1.0, self._A.T, Y, lower=0)
@@ -481,6 +561,63 @@ class Objective:
         HT = H @ np.asarray(parts["T"])
         gradient[first.theta] = 2.0 * HT[first.rows, first.cols]
         return objective, gradient
+
+    def value_gradient_hessian(
+        self, theta: np.ndarray, steps: np.ndarray, central: bool = False
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """The objective, its gradient, and differences of the gradient in place of its Hessian.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (n_theta,)
+        steps : ndarray, shape (n_theta,)
+            Differences are taken over these steps.
+        central : bool
+            Central differences, for twice the evaluations.
+
+        Returns
+        -------
+        float, ndarray of shape (n_theta,), symmetric ndarray of shape (n_theta, n_theta)
+        """
+        theta = np.asarray(theta, dtype=float)
+        n = self.blocks.n_theta
+        if self.blocks.others is None:
+            self.gradients += 1 + n * (1 + central)
+            order = self.blocks.factors[0].theta
+            one, square = np.empty(n), np.empty((n, n))
+            signed = np.ascontiguousarray((-steps if central else steps)[order])
+            t, *rest = self._one_factor_arguments(theta)
+            value = _one_factor_hessian(t, signed, *rest, one, square)
+            hessian = np.empty((n, n))
+            hessian[np.ix_(order, order)] = square
+            return value + self._constant, self._in_order(one), hessian
+        value, gradient = self.value_and_gradient(theta)
+        hessian = np.empty((n, n))
+        for k in range(n):
+            moved = theta.copy()
+            moved[k] += steps[k]
+            ahead = self.value_and_gradient(moved)[1]
+            if central:
+                moved[k] = theta[k] - steps[k]
+                hessian[k] = (ahead - self.value_and_gradient(moved)[1]) / (2 * steps[k])
+            else:
+                hessian[k] = (ahead - gradient) / steps[k]
+        return value, gradient, 0.5 * (hessian + hessian.T)
+
+    def _one_factor_arguments(self, theta: np.ndarray) -> tuple[Any, ...]:
+        blocks = self.blocks
+        first = blocks.factors[0]
+        T = np.empty((first.p, first.p))
+        return (
+            theta[first.theta], first.rows, first.cols, blocks.R, blocks.C, blocks.within, float(self._df), self.REML,
+            self._E, self._D, T,
+        )  # fmt: skip
+
+    def _in_order(self, gradient: np.ndarray) -> np.ndarray:
+        """Derivatives in the factor's order put into θ's."""
+        out = np.empty_like(gradient)
+        out[self.blocks.factors[0].theta] = gradient
+        return out
 
     def _relative_covariance(self, flat: np.ndarray) -> np.ndarray:
         """Λ A⁻¹ Λ' of the other factors (lower triangle), from A⁻¹ in the workspace."""

@@ -108,20 +108,24 @@ def _step(B: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray:
         s = -c / values
         if float(s @ s) <= radius * radius:
             return vectors @ s
-    shift = max(0.0, -lowest)
-    low, high = shift, shift + float(np.linalg.norm(g)) / radius + 1e-300
-    for _ in range(100):
-        middle = 0.5 * (low + high)
-        gap = values + middle
-        s = -c / np.where(gap > 0, gap, 1e-300)
-        if float(s @ s) > radius * radius:
-            low = middle
-        else:
-            high = middle
-        if high - low <= 1e-12 * high:
+    # Newton's method on 1/|s(shift)| - 1/radius (Moré & Sorensen 1983), from the right of the pole
+    floor = max(0.0, -lowest)
+    shift = floor + max(1e-12 * max(1.0, abs(lowest)), abs(float(c[0])) / radius * 1e-3)
+    low = floor
+    for _ in range(60):
+        gap = values + shift
+        s = -c / gap
+        length = math.sqrt(float(s @ s))
+        if length > radius:
+            low = shift
+        if abs(length - radius) <= 1e-3 * radius or (length < radius and shift - floor <= 1e-10 * max(1.0, floor)):
             break
-    s = -c / np.maximum(values + high, 1e-300)
-    length = float(np.linalg.norm(s))
+        slope = float((s * s / gap).sum())
+        if slope <= 0.0:
+            break
+        change = (length / radius - 1.0) * length * length / slope
+        shift = shift + change if shift + change > low else 0.5 * (shift + low)
+    length = math.sqrt(float(s @ s))
     if length < 0.9 * radius and lowest < 0:  # the hard case: go on along the lowest eigenvector
         s[0] += math.copysign(math.sqrt(max(radius**2 - length**2, 0.0)), -c[0])
     elif length > radius:
@@ -149,91 +153,90 @@ class _Search:
     def spent(self) -> int:
         return self.objective.evaluations + self.objective.gradients
 
-    def hessian(self, x: np.ndarray, g: np.ndarray, central: bool) -> np.ndarray:
-        """Differences of the analytic gradient; symmetric."""
-        n = x.size
-        H = np.empty((n, n))
-        for k in range(n):
-            h = (1e-5 if central else 1e-7) * max(1.0, abs(float(x[k])))
-            ahead = x.copy()
-            ahead[k] += h
-            g_ahead = self.fg(ahead)[1]
-            if central:
-                behind = x.copy()
-                behind[k] -= h
-                H[k] = (g_ahead - self.fg(behind)[1]) / (2 * h)
-            else:
-                H[k] = (g_ahead - g) / h
-        H = 0.5 * (H + H.T)
-        return np.where(np.isfinite(H), H, 0.0)
+    def fgh(self, x: np.ndarray, central: bool = False) -> tuple[float, np.ndarray, np.ndarray]:
+        """Value, gradient and Hessian, all scaled."""
+        size = np.maximum(1.0, np.abs(x)) * (1e-5 if central else 1e-7)
+        f, g, H = self.objective.value_gradient_hessian(x * self.units, size * self.units, central)
+        H *= self.units
+        H *= self.units[:, None]
+        if not np.isfinite(H).all():
+            H = np.where(np.isfinite(H), H, 0.0)
+        return f, g * self.units, H
 
-    def run(self, x: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-        """Minimise from x; returns x, f, gradient (scaled)."""
-        f, g = self.fg(x)
+    def run(self, x: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
+        """Minimise from x; returns x, f, gradient and (approximate) Hessian, scaled."""
+        f, g, B = self.fgh(x)
         while not math.isfinite(f) and self.spent < self.limit:
             x = 0.5 * x
-            f, g = self.fg(x)
-        B = self.hessian(x, g, central=False)
+            f, g, B = self.fgh(x)
+        fresh = True  # whether B belongs to x
         radius, polishing, escapes = 1.0, 0, 0
         while self.spent < self.limit:
-            self.log.append((self.spent, f, float(np.max(np.abs(g), initial=0.0))))
+            self.log.append((self.spent, f, float(np.abs(g).max(initial=0.0))))
             s = _step(B, g, radius)
             predicted = -float(g @ s + 0.5 * s @ B @ s)
             noise = 64 * _EPS * max(1.0, abs(f))
             if predicted < noise:
-                lowest = float(np.linalg.eigvalsh(B)[0])
-                if lowest < -1e-7 * max(1.0, float(np.max(np.abs(B)))) and escapes < 4:
+                if not fresh:  # a quasi-Newton matrix is not to be trusted with the last digits
+                    f, g, B = self.fgh(x)
+                    fresh = True
+                    continue
+                lowest = float(np.linalg.eigvalsh(B)[0]) if x.size > 1 else float(B[0, 0])
+                if lowest < -1e-7 * max(1.0, float(np.abs(B).max())) and escapes < 4:
                     # a saddle, such as T_kk = 0 where a positive variance is better: leave along the curvature
                     escapes += 1
-                    x, f, g, moved = self._escape(x, f, g, B)
+                    x, moved = self._escape(x, f, B)
                     if moved:
-                        B = self.hessian(x, g, central=False)
+                        f, g, B = self.fgh(x)
                         radius = 1.0
                         continue
-            new = x + s
-            f_new, g_new = self.fg(new)
-            if predicted < noise:
                 # the objective's last digit says no more; the gradient does
-                if math.isfinite(f_new) and float(np.linalg.norm(g_new)) < 0.5 * float(np.linalg.norm(g)):
-                    x, f, g = new, min(f, f_new), g_new
-                    polishing += 1
-                    if polishing < 6:
-                        if self.cheap:
-                            B = self.hessian(x, g, central=False)
-                        continue
-                break
+                f_new, g_new = self.fg(x + s)
+                if not (math.isfinite(f_new) and float(np.linalg.norm(g_new)) < 0.5 * float(np.linalg.norm(g))):
+                    break
+                x, f, g = x + s, min(f, f_new), g_new
+                polishing += 1
+                if polishing > 5:
+                    break
+                continue
+            new = x + s
+            H_new: np.ndarray | None = None
+            if self.cheap:
+                f_new, g_new, H_new = self.fgh(new)
+            else:
+                f_new, g_new = self.fg(new)
             actual = f - f_new
             if abs(actual) < 1e3 * noise and math.isfinite(f_new):
                 actual = -0.5 * float((g + g_new) @ s)  # trapezoid: more digits than the difference of two values
             ratio = actual / predicted if math.isfinite(f_new) else -1.0
-            length = float(np.linalg.norm(s))
+            length = math.sqrt(float(s @ s))
             if ratio < 0.25:
                 radius = 0.25 * length
             elif ratio > 0.75 and length > 0.8 * radius:
                 radius *= 4.0
             if not self.cheap and math.isfinite(f_new):
                 self._update(B, s, g_new - g)
+                fresh = False
             if ratio > 1e-4:
                 x, f, g = new, f_new, g_new
-                if self.cheap:
-                    B = self.hessian(x, g, central=False)
-            elif radius < 1e-12 * max(1.0, float(np.max(np.abs(x), initial=0.0))):
+                if H_new is not None:
+                    B = H_new
+            elif radius < 1e-12 * max(1.0, float(np.abs(x).max(initial=0.0))):
                 self.code, self.message = 2, "no further progress along the gradient"
                 break
         else:
             self.code, self.message = 1, f"stopped after {self.limit} evaluations"
-        return x, f, g
+        return x, f, g, B
 
-    def _escape(
-        self, x: np.ndarray, f: float, g: np.ndarray, B: np.ndarray
-    ) -> tuple[np.ndarray, float, np.ndarray, bool]:
+    def _escape(self, x: np.ndarray, f: float, B: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Leave a saddle along the direction of negative curvature."""
         direction = np.linalg.eigh(B)[1][:, 0]
         for size in (0.3, 0.03, 0.003):
             for sign in (1.0, -1.0):
-                f_new, g_new = self.fg(x + sign * size * direction)
-                if f_new < f - 64 * _EPS * max(1.0, abs(f)):
-                    return x + sign * size * direction, f_new, g_new, True
-        return x, f, g, False
+                new = x + sign * size * direction
+                if self.fg(new)[0] < f - 64 * _EPS * max(1.0, abs(f)):
+                    return new, True
+        return x, False
 
     @staticmethod
     def _update(B: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
@@ -275,14 +278,15 @@ def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
     return out
 
 
-def _settle_on_boundary(
-    search: _Search, x: np.ndarray, f: float, g: np.ndarray
-) -> tuple[np.ndarray, float, np.ndarray]:
+_Point = tuple[np.ndarray, float, np.ndarray, np.ndarray]
+
+
+def _settle_on_boundary(search: _Search, point: _Point) -> _Point:
     """Put nearly zero pivots exactly at 0 where the criterion agrees."""
     factors, units = search.objective.blocks.factors, search.units
     for _ in range(3):
         changed = False
-        theta = _with_positive_diagonals(factors, x * units)
+        theta = _with_positive_diagonals(factors, point[0] * units)
         for factor in factors:
             for k in range(factor.p):
                 pivot = float(factor.template(theta)[k, k]) * float(factor.scale[k])
@@ -290,13 +294,13 @@ def _settle_on_boundary(
                     continue
                 trial = search.run(_drop_pivot(factor, theta, k) / units)
                 still = factor.template(trial[0] * units)[k, k] == 0.0
-                if still and trial[1] <= f + 256 * _EPS * max(1.0, abs(f)):
-                    x, f, g = trial
-                    theta = _with_positive_diagonals(factors, x * units)
+                if still and trial[1] <= point[1] + 256 * _EPS * max(1.0, abs(point[1])):
+                    point = trial
+                    theta = _with_positive_diagonals(factors, point[0] * units)
                     changed = True
         if not changed:
             break
-    return x, f, g
+    return point
 
 
 def optimize(
@@ -324,27 +328,36 @@ def optimize(
     """
     blocks = objective.blocks
     cheap = _work(blocks) <= _CHEAP
+    chosen = starts is None
     if starts is None:
         start = default_start(blocks)
         scaled = start * _units(blocks)
         starts = [start]
-        if cheap and not np.array_equal(start, scaled):
-            starts.append(scaled)
-    best: tuple[float, np.ndarray, np.ndarray, np.ndarray, _Search] | None = None
+        if cheap and blocks.n_theta > 1:
+            # another valley shows, if anywhere, from far: from natural units, or from small variances
+            far = np.abs(np.log(_units(blocks)[blocks.lower == 0])).max() > math.log(2)
+            starts.append(scaled if far else 0.1 * scaled)
+    best: tuple[_Point, np.ndarray, _Search] | None = None
     for start in starts:
         search = _Search(objective, objective.evaluations + objective.gradients + max_evaluations, cheap)
-        x, f, g = search.run(np.asarray(start, dtype=float) / search.units)
-        x, f, g = _settle_on_boundary(search, x, f, g)
-        if best is None or f < best[0] - 64 * _EPS * max(1.0, abs(f)):
-            best = (f, x, g, np.asarray(start, dtype=float), search)
+        point = search.run(np.asarray(start, dtype=float) / search.units)
+        point = _settle_on_boundary(search, point)
+        if chosen and blocks.n_theta == 1 and objective(np.zeros(1)) < point[1]:
+            point = _settle_on_boundary(search, search.run(np.zeros(1)))
+        if best is None or point[1] < best[0][1] - 64 * _EPS * max(1.0, abs(point[1])):
+            best = (point, np.asarray(start, dtype=float), search)
         if on_step is not None:
-            on_step(search.spent, best[0])
+            on_step(search.spent, best[0][1])
     assert best is not None
-    f, x, g, start, search = best
+    (x, _, _, hessian), start, search = best
     units = search.units
     theta = _with_positive_diagonals(blocks.factors, x * units)
-    f, g_theta = objective.value_and_gradient(theta)
-    hessian = search.hessian(theta / units, g_theta * units, central=cheap)
+    if cheap:
+        f, g, hessian = search.fgh(theta / units, central=True)
+    else:
+        f, g = search.fg(theta / units)
+        flips = np.where(theta * (x * units) < 0, -1.0, 1.0)
+        hessian = hessian * np.outer(flips, flips)
     zero = tuple(int(i) for i in np.flatnonzero((theta == 0.0) & (blocks.lower == 0.0)))
     return OptSummary(
         initial=start,
@@ -355,7 +368,7 @@ def optimize(
         gradients=objective.gradients,
         return_code=search.code,
         message=search.message,
-        gradient=g_theta,
+        gradient=g / units,
         hessian=hessian / np.outer(units, units),
         smallest_eigenvalue=float(np.linalg.eigvalsh(hessian)[0]) if theta.size else 0.0,
         boundary=zero,

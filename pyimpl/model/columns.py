@@ -5,6 +5,7 @@ factors.
 """
 
 import difflib
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyimpl.errors import DataError
+from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.model.rtext import format_integer, format_number, unique_numbers
 
 __all__ = ["INT_MAX", "Column", "Data", "Factor", "Logical", "Numeric", "as_factor", "close_matches", "read_column"]
@@ -344,5 +345,11 @@ def as_factor(column: Column) -> Factor:
     # Numbers that agree to 15 digits have one label and so are one level, as in R.
     distinct, where = unique_numbers(labels)
     if len(distinct) < len(labels):
+        warnings.warn(
+            f"{len(labels)} different numbers make {len(distinct)} levels, because R labels numbers by 15 significant "
+            "digits. If they are identifiers, make them strings.",
+            PyimplWarning,
+            stacklevel=2,
+        )
         codes = np.where(codes >= 0, where[codes], -1)
     return Factor(codes, tuple(distinct))

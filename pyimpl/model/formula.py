@@ -13,7 +13,19 @@ from functools import lru_cache
 from pyimpl.errors import FormulaError
 from pyimpl.model.rtext import format_number, quote_name, quote_string
 
-__all__ = ["Call", "Const", "Name", "Node", "Num", "Str", "all_names", "deparse", "parse", "variable_label"]
+__all__ = [
+    "Call",
+    "Const",
+    "Name",
+    "Node",
+    "Num",
+    "Str",
+    "all_names",
+    "deparse",
+    "deparse_lines",
+    "parse",
+    "variable_label",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +37,10 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Num:
-    """A numeric constant; ``2L`` and ``2`` are the same constant to ``terms.formula``, as in R's ``MatchVar``."""
+    """A numeric constant; ``integer`` for ``2L``."""
 
     value: float
-    integer: bool = field(default=False, compare=False)
+    integer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,9 +336,12 @@ def parse(text: str) -> Node:
     return _Parser(text).parse()
 
 
+_TIGHTEST = 100
+
+
 def _precedence(node: Node) -> int:
     if not isinstance(node, Call) or node.fn == "(":
-        return 100
+        return _TIGHTEST
     if len(node.args) == 2 and not node.names:
         if node.fn in _BINARY:
             return _BINARY[node.fn]
@@ -334,7 +349,99 @@ def _precedence(node: Node) -> int:
             return _SPECIAL
     if len(node.args) == 1 and not node.names and node.fn in _UNARY:
         return _UNARY[node.fn]
-    return 100
+    return _TIGHTEST
+
+
+class _Writer:
+    """R's ``deparse``: text in lines that break after an operator or comma once ``cutoff`` bytes are written."""
+
+    def __init__(self, cutoff: float, simple: bool):
+        self.cutoff = cutoff
+        self.simple = simple
+        self.lines: list[str] = []
+        self.line: list[str] = []
+        self.length = 0
+        self.indent = 0
+
+    def put(self, text: str) -> None:
+        if not self.line and self.indent:
+            tabs = "".join("    " if i < 4 else "  " for i in range(self.indent))
+            self.line.append(tabs)
+            self.length += len(tabs)
+        self.line.append(text)
+        self.length += len(text.encode())
+
+    def break_line(self, broken: bool) -> bool:
+        """Start a new line if this one is long; the first break of a call indents what follows."""
+        if self.length <= self.cutoff:
+            return broken
+        if not broken:
+            self.indent += 1
+        self.lines.append("".join(self.line))
+        self.line, self.length = [], 0
+        return True
+
+    def finish(self) -> list[str]:
+        return [*self.lines, "".join(self.line)]
+
+    def write(self, node: Node) -> None:
+        if isinstance(node, Name):
+            self.put(quote_name(node.name))
+        elif isinstance(node, Num):
+            suffix = "" if self.simple else "L"
+            self.put(f"{int(node.value)}{suffix}" if node.integer else format_number(node.value))
+        elif isinstance(node, Str):
+            self.put(quote_string(node.value))
+        elif isinstance(node, Const):
+            self.put(node.name)
+        elif node.fn == "(":
+            self.put("(")
+            self.write(node.args[0])
+            self.put(")")
+        elif _precedence(node) < _TIGHTEST:
+            self.operator(node)
+        else:
+            self.call(node)
+
+    def parenthesised(self, node: Node, needed: bool) -> None:
+        if needed:
+            self.put("(")
+        self.write(node)
+        if needed:
+            self.put(")")
+
+    def operator(self, node: Call) -> None:
+        fn, args, own = node.fn, node.args, _precedence(node)
+        if len(args) == 1:
+            self.put(fn)
+            self.parenthesised(args[0], _precedence(args[0]) < own)
+            return
+        rightward = fn == "^"
+        left, right = _precedence(args[0]), _precedence(args[1])
+        self.parenthesised(args[0], left < own or (rightward and left == own))
+        broken = False
+        if fn in _NO_SPACES:
+            self.put(fn)
+        else:
+            self.put(f" {fn} ")
+            broken = self.break_line(broken)
+        # A prefix operator as right operand takes no parentheses: 2^-1.
+        unary = isinstance(args[1], Call) and len(args[1].args) == 1
+        self.parenthesised(args[1], not unary and (right < own or (not rightward and right == own)))
+        self.indent -= broken
+
+    def call(self, node: Call) -> None:
+        self.put(f"{quote_name(node.fn)}(")
+        broken = False
+        for i, (name, arg) in enumerate(node.named_args()):
+            if i:
+                self.put(", ")
+                broken = self.break_line(broken)
+            if name is not None:
+                self.put(f"{quote_name(name)} = ")
+            self.write(arg)
+        self.put(")")
+        self.indent -= broken
 
 
 def deparse(node: Node, *, simple: bool = False) -> str:
@@ -343,36 +450,16 @@ def deparse(node: Node, *, simple: bool = False) -> str:
     Parentheses that the formula has are kept (they are calls); others are added only where a tree that lme4 builds
     needs them (``s:(h:g)`` for ``g/h/s``). With ``simple`` as ``terms.formula`` writes its labels: ``2`` for ``2L``.
     """
-    if isinstance(node, Name):
-        return quote_name(node.name)
-    if isinstance(node, Num):
-        return f"{int(node.value)}L" if node.integer and not simple else format_number(node.value)
-    if isinstance(node, Str):
-        return quote_string(node.value)
-    if isinstance(node, Const):
-        return node.name
-    fn, args = node.fn, node.args
-    if fn == "(":
-        return f"({deparse(args[0], simple=simple)})"
-    if _precedence(node) < 100:
-        own = _precedence(node)
-        if len(args) == 1:
-            inner = deparse(args[0], simple=simple)
-            return f"{fn}({inner})" if _precedence(args[0]) < own else fn + inner
-        left, right = deparse(args[0], simple=simple), deparse(args[1], simple=simple)
-        rightward = fn == "^"
-        if _precedence(args[0]) < own or (rightward and _precedence(args[0]) == own):
-            left = f"({left})"
-        # A prefix operator as right operand takes no parentheses: 2^-1.
-        unary = isinstance(args[1], Call) and len(args[1].args) == 1
-        if not unary and (_precedence(args[1]) < own or (not rightward and _precedence(args[1]) == own)):
-            right = f"({right})"
-        return f"{left}{fn}{right}" if fn in _NO_SPACES else f"{left} {fn} {right}"
-    inside = ", ".join(
-        deparse(arg, simple=simple) if name is None else f"{quote_name(name)} = {deparse(arg, simple=simple)}"
-        for name, arg in node.named_args()
-    )
-    return f"{quote_name(fn)}({inside})"
+    writer = _Writer(float("inf"), simple)
+    writer.write(node)
+    return writer.finish()[0]
+
+
+def deparse_lines(node: Node, width_cutoff: int = 60) -> list[str]:
+    """Write a tree as R's ``deparse(node, width.cutoff)`` does, in lines (R prints a long formula so)."""
+    writer = _Writer(width_cutoff, simple=False)
+    writer.write(node)
+    return writer.finish()
 
 
 def variable_label(node: Node) -> str:

@@ -37,6 +37,9 @@ _MATHS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tan": np.tan,
     "floor": np.floor,
     "ceiling": np.ceil,
+    "sign": np.sign,
+    "tanh": np.tanh,
+    "atan": np.arctan,
 }
 _CONSTANTS = {"Inf": math.inf, "NaN": math.nan}
 _NAMED_CONSTANTS: dict[str, Column] = {
@@ -475,7 +478,9 @@ class Evaluator:
         if given is None:
             labels = _cut_labels(breaks, right, lowest, digits)
         elif isinstance(given, Logical):
-            raise FormulaError(f"{deparse(node)}: labels = FALSE is not supported; write as.numeric(cut(...)).")
+            labels = [] if self._flag(bound["labels"], True, node) else [""] * count
+            if not labels:
+                raise FormulaError(f"{deparse(node)}: labels must be FALSE or a vector of labels.")
         else:
             labels = self._labels(bound["labels"], node)
             if len(labels) != count:
@@ -485,9 +490,34 @@ class Evaluator:
         if lowest:
             codes = np.where(x == (breaks[0] if right else breaks[-1]), 0 if right else count - 1, codes)
         codes = np.where(np.isnan(x) | (codes < 0) | (codes >= count), -1, codes)
+        if isinstance(given, Logical):
+            return Numeric(np.where(codes >= 0, codes + 1.0, np.nan), kind="integer")
         distinct, where = unique_numbers(labels)
         codes = np.where(codes >= 0, where[codes], -1)
         return Factor(codes.astype(np.intp), tuple(distinct), ordered=ordered)
+
+    def _as_character(self, node: Call) -> Column:
+        return replace(_sorted_text(as_factor(self._value(self._match(node, "x")["x"]))), ordered=False)
+
+    def _is_na(self, node: Call) -> Column:
+        return Logical(self._value(self._match(node, "x")["x"]).missing().astype(np.float64))
+
+    def _ifelse(self, node: Call) -> Column:
+        bound = self._match(node, "test", "yes", "no")
+        if len(bound) < 3:
+            raise FormulaError(f"{deparse(node)}: ifelse() needs test, yes and no.")
+        test = self._truth(bound["test"], node)
+        yes, no = self._numbers(bound["yes"], node), self._numbers(bound["no"], node)
+        if yes.array.ndim == 2 or no.array.ndim == 2:
+            raise FormulaError(f"{deparse(node)}: a matrix cannot be chosen from.")
+        chosen = np.where(test == 1, yes.array, no.array)
+        # R keeps the kind of what is chosen; only numbers and logicals are supported here.
+        if all(isinstance(self._value(bound[side]), Logical) for side in ("yes", "no")):
+            return Logical(np.where(np.isnan(test), np.nan, chosen))
+        kinds = [side.kind for side, taken in ((yes, test == 1), (no, test == 0)) if taken.any()]
+        return Numeric(
+            np.where(np.isnan(test), np.nan, chosen), kind="integer" if set(kinds) == {"integer"} else "double"
+        )
 
     def _scale(self, node: Call, basis: tuple[Any, ...] = ()) -> Numeric:
         """``scale(x, center, scale)``; ``basis`` is (center or None, scale or None)."""
@@ -528,7 +558,13 @@ class Evaluator:
 
     def _poly(self, node: Call, basis: tuple[Any, ...] = ()) -> Numeric:
         """``poly(x, degree, raw)``; ``basis`` is (alpha, norm2)."""
-        bound = self._match(node, "x", "degree", "raw")
+        raw = None
+        # As poly(x, ..., degree, raw) has its dots first, raw must be named; what is not named is the degree.
+        if "raw" in node.names:
+            at = node.names.index("raw")
+            raw = node.args[at]
+            node = Call(node.fn, _without(node.args, at), _without(node.names, at))
+        bound = self._match(node, "x", "degree")
         value = self._numbers(bound["x"], node)
         x = value.array
         if x.ndim == 2:
@@ -544,7 +580,7 @@ class Evaluator:
         if degree < 1:
             raise FormulaError(f"{deparse(node)}: 'degree' must be at least 1.")
         names = tuple(str(i + 1) for i in range(degree))
-        if self._flag(bound.get("raw"), False, node):
+        if self._flag(raw, False, node):
             return Numeric(np.stack([x**power for power in range(1, degree + 1)], axis=1), names=names)
         if basis:
             alpha, norm2 = basis
@@ -558,7 +594,12 @@ class Evaluator:
             raise DataError(
                 f"{deparse(node)}: 'degree' must be less than number of unique points ({len(np.unique(x))})."
             )
-        z, alpha, norm2 = _poly_fit(x, degree)
+        with np.errstate(all="ignore"):
+            z, alpha, norm2 = _poly_fit(x, degree)
+        if not np.isfinite(z).all():
+            raise DataError(
+                f"{deparse(node)}: the values are too large or infinite for polynomials. Rescale the column."
+            )
         return Numeric(z, names=names, basis=(alpha, norm2))
 
     def _poly_call(self, node: Call) -> Column:
@@ -566,6 +607,10 @@ class Evaluator:
 
     def _scale_call(self, node: Call) -> Column:
         return self._scale(node)
+
+
+def _without[T](items: tuple[T, ...], position: int) -> tuple[T, ...]:
+    return items[:position] + items[position + 1 :]
 
 
 def _long_sum(values: np.ndarray) -> float:
@@ -586,10 +631,18 @@ def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _constant_label(value: Column, node: Call) -> Factor:
-    """Make labels of a number or logical that is compared with labels."""
-    if len(value) != 1:
-        raise FormulaError(f"{deparse(node)}: a factor or strings compared with numbers.")
+    """Make labels of numbers or logicals that are compared with labels."""
+    if node.fn not in ("==", "!="):
+        raise FormulaError(f"{deparse(node)}: numbers and strings have no order. Compare numbers with numbers.")
     return replace(as_factor(value), text=True)
+
+
+def _sorted_text(factor: Factor) -> Factor:
+    """Strings with these values: levels are the values sorted by code point."""
+    order = sorted(range(len(factor.levels)), key=factor.levels.__getitem__)
+    rank = np.full(len(order) + 1, -1, dtype=np.intp)
+    rank[order] = np.arange(len(order))
+    return Factor(rank[factor.codes], tuple(factor.levels[i] for i in order), text=True)
 
 
 def _positions(side: Factor, place: dict[str, float]) -> np.ndarray:
@@ -681,6 +734,9 @@ _FUNCTIONS: dict[str, Callable[[Evaluator, Call], Column]] = {
     "as.double": Evaluator._as_numeric,
     "as.integer": Evaluator._as_numeric,
     "cut": Evaluator._cut,
+    "as.character": Evaluator._as_character,
+    "is.na": Evaluator._is_na,
+    "ifelse": Evaluator._ifelse,
     "scale": Evaluator._scale_call,
     "poly": Evaluator._poly_call,
     **dict.fromkeys(_MATHS, Evaluator._maths),

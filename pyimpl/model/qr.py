@@ -60,7 +60,9 @@ def dqrdc2(x: np.ndarray, tol: float = 1e-7) -> PivotedQR:
     a = np.array(x, dtype=np.float64, order="F")
     n, p = a.shape
     pivot = np.arange(p)
-    norms = np.sqrt((a * a).sum(axis=0))
+    largest = np.max(np.abs(a), axis=0, initial=0.0)
+    safe = np.where(largest > 0, largest, 1.0)  # against overflow, as BLAS's dnrm2
+    norms = safe * np.sqrt(((a / safe) ** 2).sum(axis=0))
     current, recomputed = norms.copy(), norms.copy()
     original = np.where(norms == 0, 1.0, norms)
     reflectors: list[np.ndarray] = []
@@ -114,8 +116,9 @@ def full_column_rank(x: np.ndarray) -> bool:
         return True
     if n < p:
         return False
-    gram = x.T @ x
-    scale = np.sqrt(np.diag(gram))
+    with np.errstate(all="ignore"):
+        gram = x.T @ x
+        scale = np.sqrt(np.diag(gram))
     if not np.all(scale > 0) or not np.isfinite(scale).all():
         return False
     return bool(np.linalg.eigvalsh(gram / np.outer(scale, scale))[0] > 1e-8)
@@ -126,6 +129,9 @@ def independent_columns(x: np.ndarray, tol: float = 1e-7) -> np.ndarray:
     if full_column_rank(x):
         return np.arange(x.shape[1])
     n, p = x.shape
+    # Rank and pivots do not depend on the columns' units; powers of two keep the digits, and nothing overflows.
+    _, exponents = np.frexp(np.max(np.abs(x), axis=0, initial=0.0))
+    x = np.ldexp(x, -exponents)
     # The triangle of an unpivoted QR has the same column norms and projections as x, and is small.
     small = np.linalg.qr(x, mode="r") if n > p else x
     decomposition = dqrdc2(small, tol)

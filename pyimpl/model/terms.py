@@ -81,6 +81,15 @@ def _constant(node: Node) -> float | None:
     return None
 
 
+def _same_numbers(node: Node) -> Node:
+    """Write 2L as 2 in a tree: the same variable to R (``MatchVar`` compares numbers by value)."""
+    if isinstance(node, Num):
+        return Num(node.value)
+    if isinstance(node, Call):
+        return Call(node.fn, tuple(_same_numbers(arg) for arg in node.args), node.names)
+    return node
+
+
 def _distinct(terms: list[int]) -> list[int]:
     """Drop empty and repeated terms (``TrimRepeat``)."""
     return list(dict.fromkeys(term for term in terms if term))
@@ -90,13 +99,17 @@ class _Expansion:
     """The state of one expansion: variables seen, intercept, parity of enclosing minuses (``EncodeVars``)."""
 
     def __init__(self, dot: Sequence[str] | None):
-        self.variables: dict[Node, int] = {}
+        self.variables: list[Node] = []
+        self.positions: dict[Node, int] = {}
         self.dot = dot
         self.intercept = True
         self.parity = True
 
     def bit(self, node: Node) -> int:
-        return 1 << self.variables.setdefault(node, len(self.variables))
+        position = self.positions.setdefault(_same_numbers(node), len(self.positions))
+        if position == len(self.variables):
+            self.variables.append(node)
+        return 1 << position
 
     def dot_terms(self) -> list[int]:
         if self.dot is None:

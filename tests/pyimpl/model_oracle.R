@@ -49,7 +49,7 @@ answer <- function(case) {
   form <- if (case$kind %in% c("parse")) NULL else as.formula(f, env = globalenv())
   d <- if (!is.null(case$frame)) frames[[case$frame + 1]]
   switch(case$kind,
-    parse = list(text = paste(deparse(f, 500L), collapse = "")),
+    parse = list(text = paste(deparse(f, 500L), collapse = ""), lines = strings(deparse(f))),
     terms = {
       t <- if (is.null(d)) terms(form) else terms(form, data = d)
       list(
@@ -99,7 +99,7 @@ answer <- function(case) {
     predict = {
       # The fitted model on new data, at the starting value of theta (no optimizer): predict.merMod and its X.
       m <- lmer(form, d, contrasts = contrast_args(case$contrasts), control = lmerControl(
-        optimizer = NULL, calc.derivs = FALSE, check.nobs.vs.nRE = "ignore", check.scaleX = "ignore"
+        optimizer = NULL, calc.derivs = FALSE, check.scaleX = "ignore"
       ))
       new <- frames[[case$newframe + 1]]
       fixed <- predict(m, new, re.form = NA)

@@ -6,11 +6,11 @@ import pytest
 
 from pyimpl.errors import FormulaError
 from pyimpl.model.bars import split_formula
-from pyimpl.model.formula import Call, Name, Num, all_names, deparse, parse
+from pyimpl.model.formula import Call, Name, Num, all_names, deparse, deparse_lines, parse
 from pyimpl.model.rtext import format_number
 from pyimpl.model.terms import expand_terms
 from tests.pyimpl.model_oracle import ask_r
-from tests.pyimpl.random_models import random_formula, random_mixed_formula
+from tests.pyimpl.random_models import random_expression, random_formula, random_mixed_formula
 
 EXPRESSIONS = """
 y ~ x+z | y~(x+z)*w | y~-x | y ~ x - 1 | y~ - (x) | y~ I(x^2)+I( -x) | y~a%in%b | y~x^2 | y~`a b`
@@ -108,8 +108,9 @@ def answers():
     rng = np.random.default_rng(20260349)
     plain = [random_formula(rng) for _ in range(150)]
     mixed = [random_mixed_formula(rng) for _ in range(50)]
+    long = [f"y ~ {' + '.join(random_expression(rng, 3) for _ in range(4))}" for _ in range(60)]
     frame = pd.DataFrame({"y": [1.0], "x": [2.0], "z": [3.0], "a b": [4.0]})
-    cases = [{"kind": "parse", "formula": text} for text in PARSED + plain + mixed]
+    cases = [{"kind": "parse", "formula": text} for text in PARSED + plain + mixed + long]
     cases += [{"kind": "terms", "formula": text} for text in TERMS + plain]
     cases += [{"kind": "terms", "formula": text, "frame": 0} for text in DOTS]
     got, numbers = ask_r([frame], cases)
@@ -125,6 +126,16 @@ def test_deparse_is_rs(answers):
             assert deparse(parse(case["formula"])) == answer["text"]
             checked += 1
     assert checked >= 250
+
+
+@pytest.mark.r
+def test_long_formulas_break_where_r_breaks_them(answers):
+    long = 0
+    for case, answer in answers[0]:
+        if case["kind"] == "parse":
+            assert deparse_lines(parse(case["formula"])) == answer["lines"]
+            long += len(answer["lines"]) > 1
+    assert long > 20
 
 
 @pytest.mark.r
@@ -170,8 +181,17 @@ def test_tree_of_a_formula():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (1e5, "1e+05"), (123456, "123456"), (0.1 + 0.2, "0.3"), (1 / 3, "0.333333333333333"), (1e-5, "1e-05"),
-     (1e15, "1e+15"), (2.0**53, "9007199254740992"), (-0.5, "-0.5"), (100000.1, "100000.1"), (0.0, "0"), (1e22, "1e+22"),
+        (1e5, "1e+05"),
+        (123456, "123456"),
+        (0.1 + 0.2, "0.3"),
+        (1 / 3, "0.333333333333333"),
+        (1e-5, "1e-05"),
+        (1e15, "1e+15"),
+        (2.0**53, "9007199254740992"),
+        (-0.5, "-0.5"),
+        (100000.1, "100000.1"),
+        (0.0, "0"),
+        (1e22, "1e+22"),
     ],
 )
 def test_numbers_are_written_as_r_does(value, text):
