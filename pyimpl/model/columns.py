@@ -150,7 +150,7 @@ class Data:
         return [str(name) for name in self._frame.columns]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._frame.columns
+        return name in self._frame.columns or name in self.names()
 
     def column(self, name: str, used_in: str = "the formula") -> Column:
         """Read the column of this name as R would have it.
@@ -163,7 +163,11 @@ class Data:
         found = self._cache.get(name)
         if found is None:
             if name not in self._frame.columns:
-                raise DataError(missing_column(name, used_in, self.names()))
+                known = self.names()
+                if name not in known:
+                    raise DataError(missing_column(name, used_in, known))
+                # A column whose name is not a string, e.g. the number 1, is `1` in a formula.
+                return self._cache.setdefault(name, read_column(name, self._frame.iloc[:, known.index(name)]))
             if not self._frame.columns.is_unique and (count := int((self._frame.columns == name).sum())) > 1:
                 raise DataError(f"The data have {count} columns named {name!r}. Rename all but one.")
             found = read_column(name, self._frame[name])

@@ -241,9 +241,9 @@ def model_frame(
     for what, extra in (("weights", weight_values), ("offset", offset_values)):
         if extra is not None and np.isinf(extra).any():
             raise DataError(f"{what} has infinite values. Replace them or leave the rows out.")
-    notes = tuple(dict.fromkeys(evaluator.notes))
-    for note in notes:
-        warnings.warn(note, PyimplWarning, stacklevel=3)
+    for text, where in evaluator.notes:
+        warnings.warn(f"{text} in {where}", PyimplWarning, stacklevel=3)
+    notes = tuple(text for text, _ in evaluator.notes)
     return ModelFrame(
         tuple(columns), columns, index, rows, kept, omitted, weight_values, offset_values, notes, kept_bases
     )

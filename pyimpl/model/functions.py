@@ -68,14 +68,14 @@ class Evaluator:
         Whether a column of that name exists (``pi``, ``T`` and ``F`` are constants only where none does).
     rows : int
         Number of rows; constants are recycled to it.
-    notes : list of str
-        Warnings in R's words (``NaNs produced``) are added here.
+    notes : dict
+        Warnings of the evaluation are added here: (R's words, the expression).
     """
 
     lookup: Callable[[str], Column]
     has: Callable[[str], bool]
     rows: int
-    notes: list[str] = field(default_factory=list)
+    notes: dict[tuple[str, str], None] = field(default_factory=dict)
 
     def variable(self, node: Node, basis: tuple[Any, ...] = ()) -> Column:
         """One variable of a model frame, as long as the data.
@@ -98,6 +98,9 @@ class Evaluator:
             f"{deparse(node)} has {len(column)} values but the data have {self.rows} rows. "
             "Every term needs at least one column of the data in it."
         )
+
+    def _note(self, text: str, node: Node) -> None:
+        self.notes[text, deparse(node)] = None
 
     # -- expressions -------------------------------------------------------------------------------------------------
 
@@ -175,10 +178,10 @@ class Evaluator:
                     b = np.where(b == 0, np.nan, b)  # integer %% 0 is NA
                 out = np.mod(a, b) if node.fn == "%%" else np.floor(a / b)
         if whole and np.any(np.abs(out) > INT_MAX):
-            self.notes.append(f"In {deparse(node)} : NAs produced by integer overflow")
+            self._note("NAs produced by integer overflow", node)
             out = np.where(np.abs(out) > INT_MAX, np.nan, out)
         if np.isnan(out).any() and np.any(np.isnan(out) & ~np.isnan(a) & ~np.isnan(b)) and not whole:
-            self.notes.append(f"In {deparse(node)} : NaNs produced")
+            self._note("NaNs produced", node)
         names = left.names if left.array.ndim == 2 else right.names
         return Numeric(out, kind="integer" if whole else "double", names=names)
 
@@ -331,7 +334,7 @@ class Evaluator:
 
     def _checked(self, node: Call, argument: Numeric, out: np.ndarray) -> Numeric:
         if np.any(np.isnan(out) & ~np.isnan(argument.array)):
-            self.notes.append(f"In {deparse(node)} : NaNs produced")
+            self._note("NaNs produced", node)
         return Numeric(out, names=argument.names)
 
     def _log(self, node: Call) -> Column:
@@ -447,7 +450,7 @@ class Evaluator:
             if value.text:
                 parsed = np.array([*(_parse_number(level) for level in value.levels), np.nan])
                 if np.isnan(parsed[:-1]).any():
-                    self.notes.append(f"In {deparse(node)} : NAs introduced by coercion")
+                    self._note("NAs introduced by coercion", node)
                 numbers = parsed[value.codes]
                 return Numeric(np.trunc(numbers) if whole else numbers, kind="integer" if whole else "double")
             codes = np.where(value.codes >= 0, value.codes + 1.0, np.nan)

@@ -1,5 +1,6 @@
 """Designs: y, X, Z and every label as lme4's ``lFormula`` gives them, and lme4's refusals."""
 
+import pickle
 import subprocess
 import time
 import warnings
@@ -353,6 +354,31 @@ def test_the_data_are_not_held(small):
         data.loc[:, name] = 99.0
     for ours, before in zip((design.y, design.X, design.weights, design.offset), kept, strict=True):
         np.testing.assert_array_equal(ours, before)
+
+
+def test_a_design_can_be_pickled(small):
+    design = build_design("y ~ poly(x, 2) + h + (1 | g/h)", small)
+    back = pickle.loads(pickle.dumps(design))
+    np.testing.assert_array_equal(back.encode(small).X, design.encode(small).X)
+    assert back.theta_names == design.theta_names
+
+
+def test_nans_of_functions_are_warned_about_and_left_out(small):
+    with pytest.warns(PyimplWarning, match=r"NaNs produced in log\(x\)"):
+        design = build_design("y ~ log(x) + (1 | g)", small)
+    assert design.warnings == ("NaNs produced",)
+    assert (small["x"] > 0).sum() == design.N
+
+
+def test_columns_whose_names_are_numbers(small):
+    numbered = small.assign(**{"a b": small["x"]}).rename(columns={"x": 1})
+    design = build_design("y ~ `1` + `a b` + (`a b` | g)", numbered.assign(**{"a b": small["z"]}))
+    assert design.coef_names == ("(Intercept)", "`1`", "`a b`")
+
+
+def test_no_rows():
+    with pytest.raises(ModelError, match="the data have no rows"):
+        build_design("y ~ x + (1 | g)", pd.DataFrame({"y": [], "x": [], "g": []}))
 
 
 def test_index_and_omitted_rows(small):
