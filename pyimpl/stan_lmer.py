@@ -24,7 +24,7 @@ from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, rhat_rank, stan_ess, stan_rhat
 from pyimpl.posterior.draws import PosteriorDraws, complete, from_unconstrained
 from pyimpl.posterior.full import FullDensity
-from pyimpl.posterior.labels import is_new_level
+from pyimpl.posterior.labels import is_new_level, term_labels
 from pyimpl.posterior.priors import (
     Decov,
     Prior,
@@ -342,7 +342,7 @@ class StanLmerFit:
         """
         mean, at = self.draws.Sigma.mean(axis=0), 0
         rows: list[tuple[str, str | None, str | None, float, float]] = []
-        for term, group in zip(self.design.terms, _unique_groups(self.design), strict=True):
+        for term, group in zip(self.design.terms, term_labels(self.design.terms), strict=True):
             p = term.p
             S = np.zeros((p, p))
             column, row = np.triu_indices(p)
@@ -581,17 +581,6 @@ class StanLmerFit:
         rows = np.arange(self.draws.n)
         fit = self._eta(rows).var(axis=1, ddof=1)
         return pd.Series(fit / (fit + self.draws.sigma**2))
-
-
-def _unique_groups(design: Design) -> list[str]:
-    """lme4's names of VarCorr: a factor's second term is ``g.1``, its third ``g.2`` (``make.unique``)."""
-    seen: dict[str, int] = {}
-    out = []
-    for term in design.terms:
-        n = seen.get(term.group, 0)
-        out.append(term.group if n == 0 else f"{term.group}.{n}")
-        seen[term.group] = n + 1
-    return out
 
 
 def _percent(q: float) -> str:

@@ -2,7 +2,7 @@
 
 from pyimpl.model.design import RandomTerm
 
-__all__ = ["Sigma_labels", "b_labels", "is_new_level", "level_label"]
+__all__ = ["Sigma_labels", "b_labels", "is_new_level", "level_label", "term_labels"]
 
 
 def level_label(level: str) -> str:
@@ -36,3 +36,17 @@ def Sigma_labels(terms: tuple[RandomTerm, ...]) -> list[str]:
 def is_new_level(label: str) -> bool:
     """Whether a name belongs to a padded level (``rstanarm:::unpad_reTrms``)."""
     return "_NEW_" in label
+
+
+def term_labels(terms: tuple[RandomTerm, ...]) -> list[str]:
+    """One name for each term: its grouping factor; a factor's second term is ``g.1``, its third ``g.2``.
+
+    lme4's names of ``VarCorr(m)`` (``make.unique``).
+    """
+    seen: dict[str, int] = {}
+    out = []
+    for term in terms:
+        n = seen.get(term.group, 0)
+        out.append(term.group if n == 0 else f"{term.group}.{n}")
+        seen[term.group] = n + 1
+    return out

@@ -95,22 +95,26 @@ class _Standardised:
         d = self.density.dim
         base = 1 << (60 // d)
         place = base ** np.arange(d, dtype=np.int64)
+        half = (base // 2) * int(place.sum())
+        moves = np.concatenate([np.eye(d, dtype=np.int64), -np.eye(d, dtype=np.int64)])
+        jumps = moves @ place
         frontier = np.zeros((1, d), dtype=np.int64)
+        keys = np.array([half])
+        # A neighbour of layer n lies in layer n − 1 or n + 1, so only the last layer has to be remembered.
+        previous = np.empty(0, dtype=np.int64)
         value = self.density.log_density(self.u(h * frontier))
-        seen = (frontier + base // 2) @ place
         points, values = [frontier], [value]
-        steps = np.concatenate([np.eye(d, dtype=np.int64), -np.eye(d, dtype=np.int64)])
         best, total = value[0], 1
         while frontier.size:
-            candidates = (frontier[:, None] + steps).reshape(-1, d)
-            keys, first = np.unique((candidates + base // 2) @ place, return_index=True)
-            new = ~np.isin(keys, seen, assume_unique=True)
-            keys, candidates = keys[new], candidates[first[new]]
-            seen = np.union1d(seen, keys)
-            value = self.density.log_density(self.u(h * candidates))
+            candidates = np.sort((keys[:, None] + jumps).ravel())
+            candidates = candidates[np.concatenate([[True], candidates[1:] != candidates[:-1]])]
+            candidates = candidates[~np.isin(candidates, previous, assume_unique=True)]
+            previous = keys
+            frontier = (candidates[:, None] // place) % base - base // 2
+            value = self.density.log_density(self.u(h * frontier))
             best = max(best, value.max(initial=-np.inf))
             keep = value > best - drop
-            frontier = candidates[keep]
+            frontier, keys = frontier[keep], candidates[keep]
             points.append(frontier)
             values.append(value[keep])
             total += frontier.shape[0]
@@ -124,14 +128,14 @@ class _Standardised:
 
 
 #: Default steps by dimension: the trapezoidal rule of a standard normal errs by 2 exp(−2π²/h²).
-_STEPS = {1: 0.2, 2: 0.25, 3: 0.5, 4: 0.75, 5: 0.9}
+_STEPS = {1: 0.2, 2: 0.25, 3: 0.5, 4: 0.6, 5: 0.85}
 
 
 def integrate(
     density: CollapsedDensity,
     *,
     step: float | None = None,
-    drop: float = 30.0,
+    drop: float = 25.0,
     max_points: int = 3_000_000,
     quantiles: bool = True,
 ) -> QuadratureResult:
