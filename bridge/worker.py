@@ -33,8 +33,8 @@ R_FILES = (
     "stats.R",
     "lme4.R",
     "rstanarm.R",
-    "tutorial_sections_1_2.R",
     "selftest.R",
+    "tutorial_sections_1_2.R",
 )
 
 _INT_MAX = 2**31 - 1

@@ -1,1 +1,29 @@
-"""Fixtures of the whole suite; what needs live R is marked ``r``."""
+"""Fixtures of the whole suite, and the rule for tests that need R or a browser.
+
+`make test` sets ``MLMPARITY_REQUIRE_R=1``: there a missing R is an error. A bare ``pytest`` on a machine without R skips
+those tests and says so.
+"""
+
+import os
+import shutil
+
+import pytest
+
+REQUIRE_R = os.environ.get("MLMPARITY_REQUIRE_R", "") not in ("", "0")
+
+
+def _r_is_there() -> bool:
+    return shutil.which("R") is not None or bool(os.environ.get("R_HOME"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    needing_r = [item for item in items if item.get_closest_marker("r")]
+    if not needing_r or _r_is_there():
+        return
+    if REQUIRE_R:
+        raise pytest.UsageError(
+            f"{len(needing_r)} tests need live R, and MLMPARITY_REQUIRE_R is set, but there is no R on PATH or in R_HOME; "
+            "`sh r_scripts/install_r.sh` installs it"
+        )
+    for item in needing_r:
+        item.add_marker(pytest.mark.skip(reason="no R on this machine"))

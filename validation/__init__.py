@@ -1,4 +1,4 @@
-"""The judge: do two implementations of a multilevel model agree, and if not, why?"""
+"""The judge: whether two implementations of a multilevel model agree, and if not, why."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

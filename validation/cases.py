@@ -123,7 +123,9 @@ def _tutorial() -> tuple[Case, ...]:
     cases = []
     for name, (formula, title) in formulas.items():
         for suffix, words, reml in (("ml", "maximum likelihood", False), ("reml", "REML", True)):
-            cases.append(Case(f"{name}-{suffix}", f"{title}: {words}", formula, gcsemv, "likelihood", reml, {}, "Gcsemv"))
+            cases.append(
+                Case(f"{name}-{suffix}", f"{title}: {words}", formula, gcsemv, "likelihood", reml, {}, "Gcsemv")
+            )
         cases.append(Case(f"{name}-bayes", f"{title}: posterior", formula, gcsemv, "bayes", True, {}, "Gcsemv"))
     return tuple(cases)
 
@@ -154,11 +156,7 @@ def select(names: Iterable[str] | None = None, cases: Iterable[Case] = BUILT_IN)
     chosen: list[Case] = []
     for name in wanted:
         key = name.strip().casefold()
-        found = [
-            case
-            for case in available
-            if key in (case.name.casefold(), *case.name.casefold().split("-"))
-        ]
+        found = [case for case in available if key in (case.name.casefold(), *case.name.casefold().split("-"))]
         if not found:
             known = [case.name for case in available]
             stems = list(dict.fromkeys(part for case in available for part in case.name.split("-")))

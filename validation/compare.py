@@ -14,7 +14,7 @@ import pandas as pd
 from validation.comparison import Check, Comparison, Side
 from validation.judge.diagnosis import diagnose
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row, table_of
+from validation.judge.rows import table_of
 from validation.quantities import data_hash
 from validation.verdict import Cause, Verdict
 
@@ -242,7 +242,8 @@ def _judge_likelihood(
     checks, rows = judge_likelihood(evidence, seed, lambda message, fraction: say(message, fraction))
     causes = _causes(checks, lambda: diagnose(evidence, DETECTORS))
     notes = [*_fit_notes("reference", reference), *_fit_notes("candidate", candidate)]
-    if evidence.improvement is not None and evidence.improvement > 4 * evidence.noise:
+    better = any(row["verdict"] is Verdict.BETTER for row in rows)
+    if better and evidence.improvement is not None:
         notes.append(
             f"The candidate's optimum is better than the reference's: its objective is lower by "
             f"{evidence.improvement:.2g}."
@@ -326,13 +327,14 @@ def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:
         fixed = smallest(lambda fit: fit.fixef().to_numpy(dtype=float))
         errors = smallest(lambda fit: fit.coef_table()["Std. Error"].to_numpy(dtype=float))
         components = smallest(lambda fit: fit.VarCorr()["sdcor"].to_numpy(dtype=float))
-        excess = -2.0 * (default.logLik() - tight.logLik())
+        excess = max(0.0, -2.0 * (default.logLik() - tight.logLik()))
     except Exception as error:  # a note only
         return f"Default lme4 could not be measured against tight lme4: {error}"
     return (
         f"lme4 with its default optimizer agrees with tight lme4 to at least {fixed:.1f} digits in the coefficients, "
         f"{errors:.1f} in their standard errors and {components:.1f} in SDs and correlations; its "
-        f"{'REML criterion' if reml else 'deviance'} is higher by {excess:.1g}. The tiers are judged against tight lme4."
+        f"{'REML criterion' if reml else 'deviance'} is higher by {excess:.1g}. The tiers are judged "
+        "against tight lme4."
     )
 
 
@@ -350,6 +352,10 @@ def _live(against: str) -> tuple[bool, str]:
     if against == "recorded":
         return False, "recorded references were asked for"
     if against == "live":
+        return True, ""
+    from bridge import session
+
+    if session.default().pid is not None:  # R runs already: no need to examine it again
         return True, ""
     from bridge.doctor import examine
 
@@ -482,21 +488,26 @@ def _quadrature(fit: Any) -> pd.DataFrame | None:
 
 
 def _truth_table(found: Any) -> pd.DataFrame | None:
-    """Quadrature's answer as a ``posterior_summary``: statistics with their numerical error."""
-    frame = found if isinstance(found, pd.DataFrame) else getattr(found, "table", None)
-    if callable(frame):
-        frame = frame()
-    if not isinstance(frame, pd.DataFrame) or frame.empty:
+    """Quadrature's answer as a ``posterior_summary``: statistics, with numerical in place of Monte Carlo errors.
+
+    ``found`` has ``table`` (and, where it gives them, ``error`` of the same shape and ``ranef``): index parameter,
+    columns ``mean``, ``sd``, ``2.5%``, ``50%``, ``97.5%`` as far as they are known.
+    """
+    values = found if isinstance(found, pd.DataFrame) else getattr(found, "table", None)
+    if not isinstance(values, pd.DataFrame) or values.empty:
         return None
+    errors = getattr(found, "error", None)
+    errors = errors if isinstance(errors, pd.DataFrame) else values * 0.0
+    ranef = getattr(found, "ranef", None)
+    if isinstance(ranef, pd.DataFrame) and len(ranef):
+        values, errors = pd.concat([values, ranef]), pd.concat([errors, ranef * 0.0])
     names = {"2.5%": "q2.5", "50%": "q50", "97.5%": "q97.5"}
-    frame = frame.rename(columns=names)
-    table = pd.DataFrame(index=pd.Index([str(name) for name in frame.index], name="parameter"))
+    values, errors = values.rename(columns=names), errors.rename(columns=names)
+    table = pd.DataFrame(index=pd.Index([str(name) for name in values.index], name="parameter"))
     for statistic in ("mean", "sd", "q2.5", "q50", "q97.5"):
-        if statistic not in frame.columns:
-            continue
-        table[statistic] = frame[statistic].to_numpy(dtype=float)
-        error = next((name for name in (f"{statistic}_error", f"error_{statistic}") if name in frame.columns), None)
-        table[f"mcse_{statistic}"] = 0.0 if error is None else np.abs(frame[error].to_numpy(dtype=float))
+        if statistic in values.columns:
+            table[statistic] = values[statistic].to_numpy(dtype=float)
+            table[f"mcse_{statistic}"] = np.abs(errors[statistic].to_numpy(dtype=float))
     return table if len(table.columns) else None
 
 

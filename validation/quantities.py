@@ -237,8 +237,8 @@ def _conditional_sds(variances: Mapping[str, Any]) -> dict[tuple[str, str, str],
     sds: dict[tuple[str, str, str], float] = {}
     for group, array in variances.items():
         values = np.asarray(array, dtype=float)
-        levels = [str(level) for level in array.coords["level"].values]
-        effects = [str(effect) for effect in array.coords["effect"].values]
+        levels = [str(level) for level in array.coords["level"].to_numpy()]
+        effects = [str(effect) for effect in array.coords["effect"].to_numpy()]
         for i, level in enumerate(levels):
             for j, effect in enumerate(effects):
                 # A variance of zero comes out of a Cholesky as ± rounding; a truly negative one must stay visible.
@@ -294,7 +294,7 @@ def draws_of(fit: Any) -> tuple[list[str], np.ndarray]:
             names.append(str(variable))
             blocks.append(values[None])
         elif len(rest) == 1 and rest[0] in array.coords:
-            names.extend(str(label) for label in array.coords[rest[0]].values)
+            names.extend(str(label) for label in array.coords[rest[0]].to_numpy())
             blocks.append(np.moveaxis(values, -1, 0))
         else:
             raise ValueError(
@@ -334,7 +334,10 @@ def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:
             columns[f"mcse_{name}"] = array_stats.mcse(draws, method="quantile", prob=probability)
         columns["ess_bulk"] = array_stats.ess(draws, method="bulk")
         columns["ess_tail"] = array_stats.ess(draws, method="tail", prob=(0.05, 0.95))
-        columns["rhat"] = array_stats.rhat(draws)
+        # One chain is split into two: its halves must agree with each other, as split R-hat asks.
+        half = draws.shape[2] // 2
+        halves = np.concatenate([draws[:, :, :half], draws[:, :, half : 2 * half]], axis=1)
+        columns["rhat"] = array_stats.rhat(draws if draws.shape[1] > 1 else halves)
     frame = pd.DataFrame({key: np.atleast_1d(np.asarray(value, dtype=float)) for key, value in columns.items()})
     frame.index = pd.Index(names, name="parameter")
     return frame

@@ -47,10 +47,14 @@ def design_of(data: pd.DataFrame, slope: bool = True, fixed_slope: bool = True) 
     Z = sp.csc_array(sp.coo_array((columns.ravel(), (row_index, column_index)), shape=(len(used), J * p)))
     effects = ("(Intercept)", "femaleF")[:p]
     term = Term("school", "school", effects, tuple(map(str, school.cat.categories)))
-    theta_names = ("school.(Intercept)",) if p == 1 else (
-        "school.(Intercept)",
-        "school.femaleF.(Intercept)",
-        "school.femaleF",
+    theta_names = (
+        ("school.(Intercept)",)
+        if p == 1
+        else (
+            "school.(Intercept)",
+            "school.femaleF.(Intercept)",
+            "school.femaleF",
+        )
     )
     pieces = Pieces(used["course"].to_numpy(dtype=float), X, Z, names, (term,), theta_names)
     return pieces, pd.DataFrame({"school": school})
@@ -78,12 +82,21 @@ def _newton(objective: Callable[[np.ndarray], float], theta: np.ndarray) -> np.n
     k, h = theta.size, 2e-3
     eye = np.eye(k) * h
     gradient = np.array(
-        [(8 * (objective(theta + e) - objective(theta - e)) - objective(theta + 2 * e) + objective(theta - 2 * e)) / (12 * h) for e in eye]
+        [
+            (8 * (objective(theta + e) - objective(theta - e)) - objective(theta + 2 * e) + objective(theta - 2 * e))
+            / (12 * h)
+            for e in eye
+        ]
     )
     hessian = np.array(
         [
             [
-                (objective(theta + a + b) - objective(theta + a - b) - objective(theta - a + b) + objective(theta - a - b))
+                (
+                    objective(theta + a + b)
+                    - objective(theta + a - b)
+                    - objective(theta - a + b)
+                    + objective(theta - a - b)
+                )
                 / (4 * h * h)
                 for b in eye
             ]
@@ -204,3 +217,85 @@ def make_design() -> Callable[..., tuple[Pieces, pd.DataFrame]]:
 @pytest.fixture(scope="session")
 def make_data() -> Callable[..., pd.DataFrame]:
     return simulate_data
+
+
+class FakePosterior:
+    """A posterior in rstanarm's shape for ``y ~ 1 + x + (1 + x | g)`` with J levels: draws, names and a log density.
+
+    Its unconstrained vector is rstanarm's: γ | z_β | z_b | logit ρ | log ζ (2) | log τ | log a. Likelihood and draws
+    are made up; what matters is that two of them have the same, or not.
+    """
+
+    formula = "y ~ 1 + x + (1 + x | g)"
+    warnings: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+
+    def __init__(
+        self, seed: int = 1, draws: int = 1000, levels: int = 8, shift: dict[str, float] | None = None
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.levels = levels
+        self.rows = 100
+        self.diverging = 0
+        groups = [str(10 + j) for j in range(levels)] + ["_NEW_g"]
+        self.names = [
+            "(Intercept)", "x", *(f"b[{e} g:{g}]" for g in groups for e in ("(Intercept)", "x")), "sigma",
+            "Sigma[g:(Intercept),(Intercept)]", "Sigma[g:x,(Intercept)]", "Sigma[g:x,x]", "mean_PPD", "log-posterior",
+        ]  # fmt: skip
+        n = len(self.names)
+        values = rng.normal(size=(n, 4, draws))
+        for i, name in enumerate(self.names):
+            if name == "sigma":
+                values[i] = 13.0 * np.exp(0.05 * values[i])
+            elif name.startswith("Sigma") and name != "Sigma[g:x,(Intercept)]":
+                values[i] = 50.0 * np.exp(0.3 * values[i])
+            elif name.startswith("b[") and "_NEW_" not in name:
+                values[i] = values[i] + 0.7 * (i % 13) - 4 + (i // 13)
+            elif name == "(Intercept)":
+                values[i] += 70
+            values[i] += (shift or {}).get(name, 0.0)
+        self.values = values
+        self.size = 2 + 2 * (levels + 1) + 1 + 2 + 1 + 1
+        self.extra = lambda u: 0.0
+
+    def nobs(self) -> int:
+        return self.rows
+
+    @property
+    def num_upars(self) -> int:
+        return self.size
+
+    @property
+    def posterior(self) -> Any:
+        import xarray as xr
+
+        random = [i for i, name in enumerate(self.names) if name.startswith("b[")]
+        variables: dict[str, Any] = {
+            name: (("chain", "draw"), self.values[i]) for i, name in enumerate(self.names) if i not in random
+        }
+        variables["b"] = (("chain", "draw", "b_label"), np.moveaxis(self.values[random], 0, -1))
+        diverging = np.zeros(self.values.shape[1:], dtype=bool)
+        diverging.ravel()[: self.diverging] = True
+        return xr.DataTree.from_dict(
+            {
+                "posterior": xr.Dataset(variables, coords={"b_label": [self.names[i] for i in random]}),
+                "sample_stats": xr.Dataset({"diverging": (("chain", "draw"), diverging)}),
+            }
+        )
+
+    def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).normal(size=(n, self.size)) * 0.3
+
+    def log_prob(self, upars: np.ndarray) -> Any:
+        points = np.atleast_2d(np.asarray(upars, dtype=float))
+        values = np.array([self._density(point) + self.extra(point) for point in points])
+        return float(values[0]) if np.ndim(upars) == 1 else values
+
+    def _density(self, u: np.ndarray) -> float:
+        likelihood = -300.0 * float(np.sum((u[:2] - 0.1) ** 2)) - 40.0 * float(np.exp(-2 * u[-1])) - 100 * u[-1]
+        return -7000.0 + likelihood - 0.5 * float(np.sum(u**2)) - float(np.exp(u[-1])) + float(np.sum(u[-5:]))
+
+
+@pytest.fixture
+def make_posterior() -> Callable[..., FakePosterior]:
+    return FakePosterior

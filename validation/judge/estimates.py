@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.comparison import Check
-from validation.judge import tolerances as T
+from validation.judge import tolerances
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
 from validation.judge.units import ComponentErrors, component_errors
@@ -51,7 +51,7 @@ def judge_likelihood(
     ]
     for number, tier in enumerate(tiers):
         if progress is not None:
-            progress(f"tier {number + 1}: {T.TITLES[f'tier-{number + 1}']}", number / len(tiers))
+            progress(f"tier {number + 1}: {tolerances.TITLES[f'tier-{number + 1}']}", number / len(tiers))
         check, judged = tier(evidence)
         checks.append(check)
         rows.extend(judged)
@@ -84,7 +84,7 @@ def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
         else f"{len(failed)} of {len(rows)} parts differ: "
         + "; ".join(f"{r['quantity']} ({r['reason']})" for r in failed[:3])
     )
-    return check_of("tier-1", rows, summary, f"{T.EXACT.reason} {T.DESIGN.reason}"), rows
+    return check_of("tier-1", rows, summary, f"{tolerances.EXACT.reason} {tolerances.DESIGN.reason}"), rows
 
 
 def _exact(record: dict[str, Any], evidence: Evidence) -> Row:
@@ -101,7 +101,7 @@ def _exact(record: dict[str, Any], evidence: Evidence) -> Row:
             evidence.problem(quantity),
             **keys,
         )
-    return judge_number("tier-1", quantity, record["reference"], record["candidate"], 1.0, T.EXACT, **keys)
+    return judge_number("tier-1", quantity, record["reference"], record["candidate"], 1.0, tolerances.EXACT, **keys)
 
 
 def _labels(
@@ -119,12 +119,10 @@ def _labels(
     left, right = sides
     if left is None or right is None:
         return [
-            missing_row(
-                "tier-1", quantity, left is not None, right is not None, why="; ".join(problems), group=group
-            )
+            missing_row("tier-1", quantity, left is not None, right is not None, why="; ".join(problems), group=group)
         ]
     wrong = [i for i in range(max(len(left), len(right))) if left[i : i + 1] != right[i : i + 1]]
-    reason = T.EXACT.reason
+    reason = tolerances.EXACT.reason
     verdict = Verdict.AGREES
     if wrong:
         verdict = Verdict.DISAGREES
@@ -199,7 +197,7 @@ def _levels(reference: Any, candidate: Any) -> list[Row]:
                         scaled=wrong,
                         unit="rows in another level",
                         tolerance=0.0,
-                        reason=f"{wrong} rows belong to another level" if wrong else T.EXACT.reason,
+                        reason=f"{wrong} rows belong to another level" if wrong else tolerances.EXACT.reason,
                     )
                 )
     return rows
@@ -240,7 +238,7 @@ def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: str | No
     difference = np.where(np.isnan(left) & np.isnan(right), 0.0, np.where(np.isnan(difference), np.inf, difference))
     worst = int(np.argmax(difference)) if difference.size else 0
     largest = float(difference[worst]) / scale if difference.size else 0.0
-    agrees = largest <= T.DESIGN.limit
+    agrees = largest <= tolerances.DESIGN.limit
     return row(
         "tier-1",
         quantity,
@@ -248,11 +246,11 @@ def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: str | No
         float(right[worst]) if right.size else 0.0,
         Verdict.AGREES if agrees else Verdict.DISAGREES,
         scaled=largest,
-        unit=T.DESIGN.unit,
-        tolerance=T.DESIGN.limit,
-        reason=T.DESIGN.reason
+        unit=tolerances.DESIGN.unit,
+        tolerance=tolerances.DESIGN.limit,
+        reason=tolerances.DESIGN.reason
         if agrees
-        else f"{int(np.sum(difference > T.DESIGN.limit * scale))} of {left.size} entries differ",
+        else f"{int(np.sum(difference > tolerances.DESIGN.limit * scale))} of {left.size} entries differ",
         **keys,
     )
 
@@ -303,8 +301,8 @@ def _random_design(reference: Any, candidate: Any) -> list[Row]:
     largest_entry = float(np.max(np.abs(left.data), initial=0.0)) or 1.0
     difference = abs(left - right)
     worst = float(np.max(difference.data, initial=0.0)) / largest_entry
-    wrong = int(np.sum(difference.data > T.DESIGN.limit * largest_entry))
-    agrees = worst <= T.DESIGN.limit  # a NaN does not compare, and so does not agree
+    wrong = int(np.sum(difference.data > tolerances.DESIGN.limit * largest_entry))
+    agrees = worst <= tolerances.DESIGN.limit  # a NaN does not compare, and so does not agree
     return [
         row(
             "tier-1",
@@ -313,9 +311,11 @@ def _random_design(reference: Any, candidate: Any) -> list[Row]:
             right.sum(),
             Verdict.AGREES if agrees else Verdict.DISAGREES,
             scaled=worst,
-            unit=T.DESIGN.unit,
-            tolerance=T.DESIGN.limit,
-            reason=T.DESIGN.reason if agrees else f"{wrong} entries differ (values shown: sums of all entries)",
+            unit=tolerances.DESIGN.unit,
+            tolerance=tolerances.DESIGN.limit,
+            reason=tolerances.DESIGN.reason
+            if agrees
+            else f"{wrong} entries differ (values shown: sums of all entries)",
         )
     ]
 
@@ -365,7 +365,7 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
         sides = [name for name, fun in (("reference", left), ("candidate", right)) if fun is None]
         why = f"no objective that can be called at the reference's θ: {', '.join(sides) or 'no θ'}"
         rows.append(missing_row("tier-2", "objective", left is not None, right is not None, why=why))
-        return check_of("tier-2", rows, why, T.SAME_THETA.reason), rows
+        return check_of("tier-2", rows, why, tolerances.SAME_THETA.reason), rows
     recorded = evidence.reference.theta_points() if hasattr(evidence.reference, "theta_points") else None
     if recorded is not None:
         points = [(str(name), np.asarray(point, dtype=float)) for name, point in recorded]
@@ -390,7 +390,7 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
         if problem:
             rows.append(missing_row("tier-2", "objective", *map(math.isfinite, pair), *pair, why=problem, level=name))
         else:
-            judged = judge_number("tier-2", "objective", pair[0], pair[1], size, T.SAME_THETA, level=name)
+            judged = judge_number("tier-2", "objective", pair[0], pair[1], size, tolerances.SAME_THETA, level=name)
             judged["reason"] = f"at {shown}. {judged['reason']}"
             rows.append(judged)
     evidence.same_theta = pd.DataFrame(values, columns=["point", "reference", "candidate"])
@@ -408,16 +408,18 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
         except Exception:  # a side that fails at its own θ̂ failed above already
             continue
         size = max(abs(reported), nobs if math.isfinite(nobs) else 1.0)
-        judged = judge_number("tier-2", "own-optimum", at_optimum, reported, size, T.CONSISTENT, level=side)
+        judged = judge_number("tier-2", "own-optimum", at_optimum, reported, size, tolerances.CONSISTENT, level=side)
         judged["reason"] = f"the {side}'s objective at its own θ, and what it reports. {judged['reason']}"
         rows.append(judged)
     compared = [r for r in rows if r["quantity"] == "objective"]
     largest = max((r["scaled"] for r in compared if math.isfinite(r["scaled"])), default=math.nan)
-    summary = f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {T.SAME_THETA.limit:g})"
+    summary = (
+        f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {tolerances.SAME_THETA.limit:g})"
+    )
     own = [r for r in rows if r["quantity"] == "own-optimum" and r["verdict"].failed]
     if own:
         summary += f"; the {own[0]['level']} does not report its own optimum"
-    return check_of("tier-2", rows, summary, T.SAME_THETA.reason), rows
+    return check_of("tier-2", rows, summary, tolerances.SAME_THETA.reason), rows
 
 
 def _lower(fit: Any, n: int) -> np.ndarray:
@@ -456,7 +458,7 @@ def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
                 )
             )
             continue
-        judged = judge_number("tier-3", quantity, record["reference"], record["candidate"], 1.0, T.OPTIMUM)
+        judged = judge_number("tier-3", quantity, record["reference"], record["candidate"], 1.0, tolerances.OPTIMUM)
         factor = _DIRECTION[quantity]
         change = factor * (record["candidate"] - record["reference"])  # of -2 log-likelihood; negative is better
         judged["scaled"] = abs(change)
@@ -467,20 +469,23 @@ def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
     summary = counts(rows)
     if any(r["verdict"] is Verdict.BETTER for r in rows) and improvement is not None:
         summary = f"a better optimum than the reference's: lower by {improvement:.3g}"
-    return check_of("tier-3", rows, summary, T.OPTIMUM.reason), rows
+    return check_of("tier-3", rows, summary, tolerances.OPTIMUM.reason), rows
 
 
 def _one_sided(change: float, improvement: float | None) -> tuple[Verdict, str]:
-    if abs(change) <= T.OPTIMUM.limit:
-        return Verdict.AGREES, T.OPTIMUM.reason
+    if abs(change) <= tolerances.OPTIMUM.limit:
+        return Verdict.AGREES, tolerances.OPTIMUM.reason
     if change > 0:
-        return Verdict.DISAGREES, f"above the reference by {change:.3g} in -2 log-likelihood. {T.OPTIMUM.reason}"
+        return (
+            Verdict.DISAGREES,
+            f"above the reference by {change:.3g} in -2 log-likelihood. {tolerances.OPTIMUM.reason}",
+        )
     if improvement is None:
         return (
             Verdict.INCONCLUSIVE,
             f"lower than the reference by {-change:.3g}, but no trusted objective to say whether the θ found is better",
         )
-    if abs(-change - improvement) <= T.OPTIMUM.limit:
+    if abs(-change - improvement) <= tolerances.OPTIMUM.limit:
         return Verdict.BETTER, f"a better optimum: the objective is lower by {improvement:.3g} at the candidate's θ"
     return (
         Verdict.DISAGREES,
@@ -495,8 +500,8 @@ def _one_sided(change: float, improvement: float | None) -> tuple[Verdict, str]:
 def _limit(evidence: Evidence) -> float:
     logLik, nobs = evidence.value("reference", "logLik"), evidence.value("reference", "nobs")
     if not (math.isfinite(logLik) and math.isfinite(nobs)):
-        return T.ESTIMATE.limit
-    return T.optimum_limit(2.0 * logLik, int(nobs))
+        return tolerances.ESTIMATE.limit
+    return tolerances.optimum_limit(2.0 * logLik, int(nobs))
 
 
 def _singular(evidence: Evidence) -> bool:
@@ -584,7 +589,9 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
             )
             continue
         if quantity == "singular":
-            rows.append(judge_number("tier-4", quantity, record["reference"], record["candidate"], 1.0, T.EXACT))
+            rows.append(
+                judge_number("tier-4", quantity, record["reference"], record["candidate"], 1.0, tolerances.EXACT)
+            )
             continue
         if quantity in ("theta", "cor") and on_boundary:
             # The covariance matrix and the objective say it all on the boundary (Σ does not determine θ's sign there,
@@ -594,20 +601,28 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
         scale, unit = scale_of(record)
         rows.append(
             judge_number(
-                "tier-4", quantity, record["reference"], record["candidate"], scale, T.ESTIMATE, limit, unit, **keys
+                "tier-4",
+                quantity,
+                record["reference"],
+                record["candidate"],
+                scale,
+                tolerances.ESTIMATE,
+                limit,
+                unit,
+                **keys,
             )
         )
     rows = _accept_better(evidence, rows, limit)
     summary = counts(rows)
     if errors is not None:
         summary += f"; units of the variance components from their {source}"
-    return check_of("tier-4", rows, summary, T.ESTIMATE.reason), rows
+    return check_of("tier-4", rows, summary, tolerances.ESTIMATE.reason), rows
 
 
 def _shown_only(quantity: str, record: dict[str, Any], keys: dict[str, Any]) -> Row:
     left, right = record["reference"], record["candidate"]
     if quantity == "theta" and math.isnan(left) != math.isnan(right):
-        return judge_number("tier-4", quantity, left, right, 1.0, T.ESTIMATE, **keys)
+        return judge_number("tier-4", quantity, left, right, 1.0, tolerances.ESTIMATE, **keys)
     return row(
         "tier-4",
         quantity,
@@ -623,7 +638,7 @@ def _shown_only(quantity: str, record: dict[str, Any], keys: dict[str, Any]) -> 
 def _accept_better(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
     """Turn failures that follow from a better optimum into BETTER.
 
-    Only where the candidate's θ̂ has the lower objective, and only numbers that the judge's own algebra gives for that θ̂.
+    Only where the candidate's θ̂ has the lower objective, and only numbers that the judge's own algebra gives for it.
     """
     improvement = evidence.improvement
     theta = evidence.candidate_theta()
@@ -724,7 +739,7 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         key = (record["group"], record["term"], record["level"])
         scale = sds.get(key, math.nan)
         own = fallback.get(key, math.nan)
-        tolerance = T.CONDITIONAL_MODE if quantity == "ranef" else T.CONDITIONAL_SD
+        tolerance = tolerances.CONDITIONAL_MODE if quantity == "ranef" else tolerances.CONDITIONAL_SD
         unit = tolerance.unit
         if math.isfinite(own) and scale < 1e-3 * own:
             # On the boundary the conditional sd goes to 0 with the variance; the level's own mean is the measure then.
@@ -740,7 +755,7 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         for key, own in {**dict.fromkeys(sds, math.nan), **fallback}.items()
     }
     rows.extend(_bulk(evidence, limit, sigma, units))
-    return check_of("tier-5", rows, counts(rows), T.CONDITIONAL_MODE.reason), rows
+    return check_of("tier-5", rows, counts(rows), tolerances.CONDITIONAL_MODE.reason), rows
 
 
 def _level_errors(evidence: Evidence, sigma: float) -> dict[tuple[str, str, str], float]:
@@ -761,9 +776,7 @@ def _level_errors(evidence: Evidence, sigma: float) -> dict[tuple[str, str, str]
     return errors
 
 
-def _bulk(
-    evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, str, str], float]
-) -> list[Row]:
+def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, str, str], float]) -> list[Row]:
     """One row for each of coef (by effect), fitted values and residuals: the worst of many, and how many failed."""
     rows: list[Row] = []
     se = {r["term"]: r["error_reference"] for r in evidence.rows("fixef").to_dict("records")}
@@ -793,7 +806,7 @@ def _bulk(
                 rows.append(judged)
                 continue
             left, right = part["reference"].to_numpy(), part["candidate"].to_numpy()
-            unit = T.BULK.unit
+            unit = tolerances.BULK.unit
             scale = np.full(len(part), sigma)
             if quantity == "coef":
                 fixed = se.get(term, math.nan)
@@ -812,7 +825,7 @@ def _bulk(
                 float(left[worst]),
                 float(right[worst]),
                 float(scale[worst]),
-                T.BULK,
+                tolerances.BULK,
                 limit,
                 unit,
                 group=group,

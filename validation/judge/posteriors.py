@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from validation.comparison import Check
-from validation.judge import tolerances as T
+from validation.judge import tolerances
 from validation.judge.ecdf import ecdf_difference
 from validation.judge.rows import Row, check_of, counts, describe, judge_number, missing_row, row
 from validation.quantities import (
@@ -96,10 +96,7 @@ class PosteriorEvidence:
         fit = self.reference if side == "reference" else self.candidate
         if side in self.draws:
             summary = self.summaries[side]
-            return {
-                name: thinned(self.draws[side][i], summary.iloc[i])
-                for i, name in enumerate(self.names[side])
-            }
+            return {name: thinned(self.draws[side][i], summary.iloc[i]) for i, name in enumerate(self.names[side])}
         if hasattr(fit, "independent_draws"):
             frame = fit.independent_draws()
             return {str(name): frame[name].dropna().to_numpy(dtype=float) for name in frame.columns}
@@ -107,7 +104,9 @@ class PosteriorEvidence:
 
 
 def _empty_table() -> pd.DataFrame:
-    return pd.DataFrame({name: pd.Series(dtype=object if name in KEYS else float) for name in (*KEYS, "value", "error")})
+    return pd.DataFrame(
+        {name: pd.Series(dtype=object if name in KEYS else float) for name in (*KEYS, "value", "error")}
+    )
 
 
 def main_parameters(names: Sequence[str]) -> list[str]:
@@ -124,7 +123,7 @@ def thinned(draws: np.ndarray, summary: pd.Series) -> np.ndarray:
     return draws[:, ::step].ravel()
 
 
-def z_limit(tests: int, alpha: float = T.FALSE_ALARM_RATE) -> float:
+def z_limit(tests: int, alpha: float = tolerances.FALSE_ALARM_RATE) -> float:
     """Bonferroni's limit for |z|: Φ⁻¹(1 − α/(2K))."""
     return float(norm.isf(alpha / (2 * max(tests, 1))))
 
@@ -145,7 +144,7 @@ def judge_posteriors(
 
     def say(identifier: str, fraction: float) -> None:
         if progress is not None:
-            progress(f"{identifier.replace('-', ' ')}: {T.TITLES[identifier]}", fraction)
+            progress(f"{identifier.replace('-', ' ')}: {tolerances.TITLES[identifier]}", fraction)
 
     if evidence.density:
         say("gate-1", 0.0)
@@ -265,11 +264,15 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
             except Exception as error:
                 why += f"{side}: {type(error).__name__}: {error} "
         if len(values) == 2:
-            rows.append(judge_number("gate-1", quantity, values["reference"], values["candidate"], 1.0, T.EXACT))
+            rows.append(
+                judge_number("gate-1", quantity, values["reference"], values["candidate"], 1.0, tolerances.EXACT)
+            )
         else:
             rows.append(missing_row("gate-1", quantity, "reference" in values, "candidate" in values, why=why))
     if any(r["verdict"].failed for r in rows):
-        return check_of("gate-1", rows, "not the same data or parameters: " + counts(rows), T.DENSITY.reason), rows
+        return check_of(
+            "gate-1", rows, "not the same data or parameters: " + counts(rows), tolerances.DENSITY.reason
+        ), rows
     found: dict[str, np.ndarray] = {}
     why = ""
     try:
@@ -277,7 +280,7 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         rows.append(missing_row("gate-1", "log-density", False, False, why=why))
-        return check_of("gate-1", rows, f"no points to compare at: {why}", T.DENSITY.reason), rows
+        return check_of("gate-1", rows, f"no points to compare at: {why}", tolerances.DENSITY.reason), rows
     for side, fit in sides.items():
         try:
             found[side] = _densities(fit, points)
@@ -285,7 +288,7 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
             why += f"{side}: {type(error).__name__}: {error} "
     if len(found) < 2:
         rows.append(missing_row("gate-1", "log-density", "reference" in found, "candidate" in found, why=why))
-        return check_of("gate-1", rows, f"a density is missing: {why}", T.DENSITY.reason), rows
+        return check_of("gate-1", rows, f"a density is missing: {why}", tolerances.DENSITY.reason), rows
     evidence.points, evidence.point_labels = points, labels
     evidence.densities = pd.DataFrame(found)
     both_zero = np.isneginf(found["reference"]) & np.isneginf(found["candidate"])
@@ -303,13 +306,13 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
             )
             continue
         rows.append(
-            judge_number("gate-1", "log-density", left, right, max(1.0, abs(left)), T.DENSITY, level=label)
+            judge_number("gate-1", "log-density", left, right, max(1.0, abs(left)), tolerances.DENSITY, level=label)
         )
     compared = [r for r in rows if r["quantity"] == "log-density"]
     largest = max((r["scaled"] for r in compared), default=math.nan)
     constant = float(found["candidate"][origin] - found["reference"][origin])
     summary = (
-        f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {T.DENSITY.limit:g}); "
+        f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {tolerances.DENSITY.limit:g}); "
         f"constants differ by {constant:.2g}"
     )
     if len(compared) < 50:
@@ -324,7 +327,7 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
                 reason=f"only {len(compared)} points have a finite density; at least 50 are needed",
             )
         )
-    return check_of("gate-1", rows, summary, T.DENSITY.reason), rows
+    return check_of("gate-1", rows, summary, tolerances.DENSITY.reason), rows
 
 
 # ---------------------------------------------------------------------------------------------------- gate 2
@@ -370,13 +373,13 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
             f"{found['ess-tail'][0]:.0f}, {found['divergences'][0]:.0f} divergences"
         )
     limits: dict[str, tuple[float, str, Callable[[float], bool]]] = {
-        "rhat": (T.VALIDITY.rhat, "largest R-hat", lambda value: value < T.VALIDITY.rhat),
-        "ess-bulk": (T.VALIDITY.ess, "smallest bulk ESS", lambda value: value >= T.VALIDITY.ess),
-        "ess-tail": (T.VALIDITY.ess, "smallest tail ESS", lambda value: value >= T.VALIDITY.ess),
+        "rhat": (tolerances.VALIDITY.rhat, "largest R-hat", lambda value: value < tolerances.VALIDITY.rhat),
+        "ess-bulk": (tolerances.VALIDITY.ess, "smallest bulk ESS", lambda value: value >= tolerances.VALIDITY.ess),
+        "ess-tail": (tolerances.VALIDITY.ess, "smallest tail ESS", lambda value: value >= tolerances.VALIDITY.ess),
         "divergences": (
-            float(T.VALIDITY.divergences),
+            float(tolerances.VALIDITY.divergences),
             "divergent transitions",
-            lambda value: value <= T.VALIDITY.divergences,
+            lambda value: value <= tolerances.VALIDITY.divergences,
         ),
     }
     for quantity, (limit, unit, holds) in limits.items():
@@ -394,15 +397,15 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 level=" and ".join(failed) if failed else None,
                 unit=unit,
                 tolerance=limit,
-                reason=(f"the {' and the '.join(failed)} misses it. " if failed else "") + T.VALIDITY.reason,
+                reason=(f"the {' and the '.join(failed)} misses it. " if failed else "") + tolerances.VALIDITY.reason,
             )
         )
     for side, problem in evidence.problems.items():
-        rows.append(
-            missing_row("gate-2", "draws", side != "reference", side != "candidate", why=problem, level=side)
-        )
+        rows.append(missing_row("gate-2", "draws", side != "reference", side != "candidate", why=problem, level=side))
         texts.append(f"the {side} has no usable draws: {problem}")
-    return check_of("gate-2", rows, "; ".join(texts) or "no Monte Carlo on either side", T.VALIDITY.reason), rows
+    return check_of(
+        "gate-2", rows, "; ".join(texts) or "no Monte Carlo on either side", tolerances.VALIDITY.reason
+    ), rows
 
 
 # ---------------------------------------------------------------------------------------------------- gates 3, 4
@@ -439,7 +442,7 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 record["reference"],
                 record["candidate"],
                 error,
-                T.Z_SCORE,
+                tolerances.Z_SCORE,
                 limit,
                 "Monte Carlo standard errors of the difference",
                 **keys,
@@ -451,12 +454,12 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
         summary = (
             f"{tests} z-scores, root mean square {np.sqrt(np.mean(zs**2)):.2f}, largest {zs.max():.2f} "
             f"({describe(max((r for r in rows if math.isfinite(r['scaled'])), key=lambda r: r['scaled']))}); "
-            f"limit {limit:.2f} for a false-alarm rate of {T.FALSE_ALARM_RATE:g} over all {tests}"
+            f"limit {limit:.2f} for a false-alarm rate of {tolerances.FALSE_ALARM_RATE:g} over all {tests}"
         )
         failed = sum(r["verdict"].failed for r in rows)
         if failed:
             summary = f"{failed} failed: " + summary
-    return check_of("gate-3", rows, summary, T.Z_SCORE.reason), rows
+    return check_of("gate-3", rows, summary, tolerances.Z_SCORE.reason), rows
 
 
 def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
@@ -475,21 +478,23 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
         sd = sd_of.get(tuple(record[key] for key in KEYS[1:]), math.nan)
         judged = judge_number(
-            "gate-4", record["quantity"], record["reference"], record["candidate"], sd, T.SIZE, **keys
+            "gate-4", record["quantity"], record["reference"], record["candidate"], sd, tolerances.SIZE, **keys
         )
         error = math.hypot(record["error_reference"], record["error_candidate"])
         z = abs(record["candidate"] - record["reference"]) / error if error > 0 else math.inf
         if math.isfinite(judged["scaled"]):
             d = judged["scaled"]
-            if d >= T.SHIFT_FAILS:
+            if d >= tolerances.SHIFT_FAILS:
                 judged["verdict"] = Verdict.DISAGREES
                 if z <= limit:
                     judged["verdict"] = Verdict.INCONCLUSIVE
                     judged["reason"] = (
                         f"{d:.2g} posterior sds apart, but the draws are too few to tell that from chance (z = {z:.1f})"
                     )
-            elif d > T.SHIFT_FINE:
-                judged["reason"] = f"between {T.SHIFT_FINE} and {T.SHIFT_FAILS} posterior sds (z = {z:.1f})"
+            elif d > tolerances.SHIFT_FINE:
+                judged["reason"] = (
+                    f"between {tolerances.SHIFT_FINE} and {tolerances.SHIFT_FAILS} posterior sds (z = {z:.1f})"
+                )
         rows.append(judged)
         if record["quantity"] == "post-mean" and record["level"] is None and sd > 0 and math.isfinite(error):
             name = record["term"] if record["group"] is None else describe({**record, "quantity": "Sigma"})
@@ -503,9 +508,9 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
             f"; smallest shift of a main parameter's mean that gate 3 would have detected (power {_POWER:.0%}): "
             f"{evidence.detectable:.2f} posterior sds ({hardest})"
         )
-        if evidence.detectable > T.SHIFT_FINE:
+        if evidence.detectable > tolerances.SHIFT_FINE:
             summary += ": a weak comparison, more draws would sharpen it"
-    return check_of("gate-4", rows, summary, T.SIZE.reason), rows
+    return check_of("gate-4", rows, summary, tolerances.SIZE.reason), rows
 
 
 # ---------------------------------------------------------------------------------------------------- gate 5
@@ -515,7 +520,7 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     """Gate 5: two-sample ECDF-difference test of every parameter that has draws on both sides."""
     left, right = evidence.independent("reference"), evidence.independent("candidate")
     names = [name for name in left if name in right]
-    limit = T.FALSE_ALARM_RATE / max(len(names), 1)
+    limit = tolerances.FALSE_ALARM_RATE / max(len(names), 1)
     rows: list[Row] = []
     for number, name in enumerate(names):
         group, term, term2, level = split_parameter(name)
@@ -525,9 +530,7 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
             found = ecdf_difference(a, b, seed=number)
         except ValueError as error:
             rows.append(
-                row(
-                    "gate-5", "ecdf", float(a.size), float(b.size), Verdict.INCONCLUSIVE, reason=str(error), **keys
-                )
+                row("gate-5", "ecdf", float(a.size), float(b.size), Verdict.INCONCLUSIVE, reason=str(error), **keys)
             )
             continue
         distance = float(np.max(np.abs(found.difference), initial=0.0))
@@ -539,9 +542,9 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
             distance,
             Verdict.AGREES if agrees else Verdict.DISAGREES,
             scaled=found.p_value,
-            unit=T.ECDF.unit,
+            unit=tolerances.ECDF.unit,
             tolerance=limit,
-            reason=f"largest ECDF difference {distance:.3f} of {a.size} and {b.size} draws. {T.ECDF.reason}",
+            reason=f"largest ECDF difference {distance:.3f} of {a.size} and {b.size} draws. {tolerances.ECDF.reason}",
             **keys,
         )
         judged["digits"] = math.nan
@@ -555,12 +558,12 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
             summary = (
                 f"{len(rows)} parameters{f', {failed} failed' if failed else ''}; smallest simultaneous p-value "
                 f"{smallest['scaled']:.2g} ({describe(smallest)}), limit {limit:.2g} for a false-alarm rate of "
-                f"{T.FALSE_ALARM_RATE:g} over all"
+                f"{tolerances.FALSE_ALARM_RATE:g} over all"
             )
         across = _rhat_across(evidence)
         if across is not None:
             summary += f"; R-hat across the two sides {across[0]:.4f} ({across[1]}), an addition only"
-    return check_of("gate-5", rows, summary, T.ECDF.reason), rows
+    return check_of("gate-5", rows, summary, tolerances.ECDF.reason), rows
 
 
 def _rhat_across(evidence: PosteriorEvidence) -> tuple[float, str] | None:
@@ -592,8 +595,9 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
     """One side against quadrature: no Monte Carlo error on the other side, so it tells which side is off."""
     identifier = f"truth-{side}"
     if evidence.truth is None or side not in evidence.summaries:
-        return check_of(identifier, [], "", T.Z_SCORE.reason), []
+        return check_of(identifier, [], "", tolerances.Z_SCORE.reason), []
     truth = summary_quantities(evidence.truth).table
+    truth = truth[truth["value"].notna()]
     own = summary_quantities(evidence.summaries[side]).table
     joined = join(truth, own)
     joined = joined[joined["has_reference"]]  # quadrature gives what it gives; the rest is judged by gates 3 to 5
@@ -605,7 +609,7 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
             why = "quadrature has it"
             rows.append(missing_row(identifier, record["quantity"], True, False, record["reference"], why=why, **keys))
             continue
-        errors = np.nan_to_num([record["error_reference"], record["error_candidate"]])
+        errors = [np.nan_to_num(record["error_reference"]), record["error_candidate"]]
         rows.append(
             judge_number(
                 identifier,
@@ -613,10 +617,10 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
                 record["reference"],
                 record["candidate"],
                 float(np.hypot(*errors)),
-                T.Z_SCORE,
+                tolerances.Z_SCORE,
                 limit,
                 "Monte Carlo standard errors",
                 **keys,
             )
         )
-    return check_of(identifier, rows, counts(rows), T.Z_SCORE.reason), rows
+    return check_of(identifier, rows, counts(rows), tolerances.Z_SCORE.reason), rows

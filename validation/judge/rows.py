@@ -66,8 +66,10 @@ def missing_row(
     **keys: str | None,
 ) -> Row:
     """A row that one side (or both) lacks: a failure, not a gap."""
-    side = "neither side has" if not (has_reference or has_candidate) else (
-        "the candidate lacks" if has_reference else "the reference lacks"
+    side = (
+        "neither side has"
+        if not (has_reference or has_candidate)
+        else ("the candidate lacks" if has_reference else "the reference lacks")
     )
     reason = f"{side} this number" + (f": {why}" if why else "")
     return row(check, quantity, reference, candidate, Verdict.MISSING, reason=reason, **keys)
@@ -145,9 +147,12 @@ def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> C
 
 def table_of(rows: Iterable[Row]) -> pd.DataFrame:
     """Rows as the comparison's table."""
-    frame = pd.DataFrame(list(rows), columns=list(TABLE_COLUMNS))
-    numbers = ["reference", "candidate", "difference", "digits", "scaled", "tolerance"]
-    return frame.astype({name: float for name in numbers})
+    rows = list(rows)
+    numbers = {"reference", "candidate", "difference", "digits", "scaled", "tolerance"}
+    # Columns of objects, one by one: pandas would turn verdicts into plain strings.
+    return pd.DataFrame(
+        {name: pd.Series([r[name] for r in rows], dtype=float if name in numbers else object) for name in TABLE_COLUMNS}
+    )
 
 
 def counts(rows: Sequence[Row]) -> str:

@@ -1,7 +1,7 @@
 """Every tolerance of the judge, each with its unit and its reason: the one place to read and to argue about.
 
-Nothing in here was fitted to a case. A limit is either exact, or a rounding error, or what the mathematics of an optimum
-leaves undetermined, or a stated rate of false alarms.
+Nothing in here was fitted to a case. A limit is either exact, or a rounding error, or what the mathematics of an
+optimum leaves undetermined, or a stated rate of false alarms.
 """
 
 import math

@@ -90,7 +90,11 @@ def record(
 
 
 def record_case(
-    case: Case, base: dict[str, Any] | None = None, progress: Progress | None = None, quick: bool = False, state: Any = None
+    case: Case,
+    base: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+    quick: bool = False,
+    state: Any = None,
 ) -> Record:
     """Record one case from live R (nothing is written but chunks of an unfinished posterior)."""
     say = progress or (lambda *args, **more: None)
@@ -132,7 +136,7 @@ def _record_stan(
 ) -> Record:
     from bridge import rstanarm
 
-    arguments = {"chains": 4, "iter": 1000} if quick else {"chains": 2, "iter": 4000, "adapt_delta": 0.95}
+    arguments = {"chains": 4, "iter": 1000} if quick else {"chains": 2, "iter": 5000, "warmup": 1000}
     wanted, at_least = (200.0, 4) if quick else (float(ESS_WANTED), CHAINS_AT_LEAST)
     chunks: list[np.ndarray] = []
     names: list[str] = []
@@ -250,4 +254,3 @@ class _State:
         except (OSError, ValueError):
             return None
         return list(described["names"]), draws, int(described["divergences"])
-

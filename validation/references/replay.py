@@ -79,7 +79,8 @@ def _same_data(record: Record, case: Case, data: Any) -> Check:
         "data",
         "The same data",
         Verdict.AGREES if same else Verdict.DISAGREES,
-        f"the hash of the data is {'that of the record' if same else f'{now[:12]}…, recorded {record.model_hash[:12]}…'}",
+        "the hash of the data is "
+        f"{'that of the record' if same else f'{now[:12]}…, recorded {record.model_hash[:12]}…'}",
         "A reference is one of its data: other data need another reference.",
     )
 

@@ -262,9 +262,7 @@ def _components(frame: pd.DataFrame) -> list[list[Any]]:
 
 def _to_components(stored: list[list[Any]]) -> pd.DataFrame:
     columns = list(zip(*stored, strict=True))
-    labels = {
-        name: pd.Series(list(columns[j]), dtype=object) for j, name in enumerate(("grp", "var1", "var2"))
-    }
+    labels = {name: pd.Series(list(columns[j]), dtype=object) for j, name in enumerate(("grp", "var1", "var2"))}
     return pd.DataFrame({**labels, "vcov": [_number(v) for v in columns[3]], "sdcor": [_number(v) for v in columns[4]]})
 
 
@@ -432,8 +430,12 @@ def save(record: Record, directory: Path | None = None) -> Path:
         header["fit"] = _stan_to_json(record.fit)
     path = (directory or DIRECTORY) / "cases" / f"{record.name}.json"
     # One key a line: a changed reference shows in a diff as what it is.
-    parts = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header.items() if key != "fit"]
-    fit = ",\n".join(f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header["fit"].items())
+    parts = [
+        f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header.items() if key != "fit"
+    ]
+    fit = ",\n".join(
+        f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header["fit"].items()
+    )
     text = "{\n" + ",\n".join([*parts, '"fit": {\n' + fit + "\n}"]) + "\n}\n"
     with locked(directory or DIRECTORY):
         write_atomically(path, text)
@@ -457,10 +459,13 @@ def load(name: str, directory: Path | None = None) -> Record:
         recorded = ", ".join(names(directory)) or "none"
         raise LookupError(f"no reference was recorded for {name!r}; recorded are: {recorded}") from None
     except ValueError as error:
-        raise DamagedReferenceError(f"{path.name} is not readable JSON: {error}; `mlmparity record` rewrites it") from None
+        raise DamagedReferenceError(
+            f"{path.name} is not readable JSON: {error}; `mlmparity record` rewrites it"
+        ) from None
     if header.get("schema") != SCHEMA:
         raise DamagedReferenceError(
-            f"{path.name} has schema {header.get('schema')!r}, this version reads {SCHEMA}; `mlmparity record` rewrites it"
+            f"{path.name} has schema {header.get('schema')!r}, this version reads {SCHEMA}; "
+            "`mlmparity record` rewrites it"
         )
     try:
         default = None
@@ -615,6 +620,8 @@ def load_data(name: str, directory: Path | None = None) -> pd.DataFrame:
         else:
             data[entry["name"]] = values
     if data_hash(data) != schema["hash"]:
-        raise DamagedReferenceError(f"{name}.csv does not match the hash recorded with it; `mlmparity record` rewrites it")
+        raise DamagedReferenceError(
+            f"{name}.csv does not match the hash recorded with it; `mlmparity record` rewrites it"
+        )
     data.attrs["name"] = name
     return data

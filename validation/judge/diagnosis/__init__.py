@@ -7,13 +7,10 @@ computed, or None. :func:`diagnose` runs them all and puts the likeliest first.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from validation.verdict import Cause
 
 __all__ = ["Finding", "diagnose"]
-
-EvidenceT = TypeVar("EvidenceT")
 
 #: Strength from which a finding explains weaker ones, and below which it needs no such explanation.
 _CERTAIN, _WEAK = 0.9, 0.5
@@ -35,7 +32,7 @@ class Finding:
     strength: float
 
 
-def diagnose(
+def diagnose[EvidenceT](
     evidence: EvidenceT, detectors: Sequence[Callable[[EvidenceT], Finding | None]]
 ) -> tuple[Cause, ...]:
     """Run detectors over the evidence.

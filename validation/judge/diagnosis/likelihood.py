@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.optimize
 
-from validation.judge import tolerances as T
+from validation.judge import tolerances
 from validation.judge.algebra import Pieces
 from validation.judge.diagnosis import Finding
 from validation.judge.digits import digits
@@ -87,7 +87,9 @@ def other_criterion(evidence: Evidence) -> Finding | None:
             if digits(value, record["reference"]) > 5:
                 continue
             total += 1
-            matched += digits(record["candidate"], value) >= max(4.0, digits(record["candidate"], record["reference"]) + 1)
+            matched += digits(record["candidate"], value) >= max(
+                4.0, digits(record["candidate"], record["reference"]) + 1
+            )
         figures = {"matched": float(matched), "compared": float(total), "other_logLik": -solution.objective / 2}
     if total >= 2 and matched >= 0.8 * total:
         strength = 1.0
@@ -146,7 +148,11 @@ _TRANSFORMS: tuple[tuple[str, str, Callable[[float, float], float]], ...] = (
     ("relative-variance", "the reference's divided by σ² (relative covariances)", lambda r, s: r / s**2),
     ("times-sigma", "the reference's times σ", lambda r, s: r * s),
     ("times-variance", "the reference's times σ²", lambda r, s: r * s**2),
-    ("sd-over-sigma", "the roots of the reference's, divided by σ", lambda r, s: math.sqrt(r) / s if r >= 0 else math.nan),
+    (
+        "sd-over-sigma",
+        "the roots of the reference's, divided by σ",
+        lambda r, s: math.sqrt(r) / s if r >= 0 else math.nan,
+    ),
 )
 
 
@@ -219,8 +225,10 @@ def coding(evidence: Evidence) -> Finding | None:
     only_right = [name for name in right.coef_names if name not in left.coef_names]
     only_left = [name for name in left.coef_names if name not in right.coef_names]
     renamed = np.allclose(A, np.eye(len(A)), atol=1e-10)
-    permutation = not renamed and np.allclose(np.sort(np.abs(A), axis=0)[:-1], 0, atol=1e-10) and np.allclose(
-        np.abs(A).max(axis=0), 1, atol=1e-10
+    permutation = (
+        not renamed
+        and np.allclose(np.sort(np.abs(A), axis=0)[:-1], 0, atol=1e-10)
+        and np.allclose(np.abs(A).max(axis=0), 1, atol=1e-10)
     )
     if renamed:
         name, title = "coding-names", "The same columns under other names"
@@ -230,12 +238,16 @@ def coding(evidence: Evidence) -> Finding | None:
         name, title = "coding", "A factor is coded otherwise: another reference level or other contrasts"
     names = ""
     if only_left or only_right:
-        names = f"; only the reference has {', '.join(only_left) or 'none'}, only the candidate {', '.join(only_right) or 'none'}"
+        names = (
+            f"; only the reference has {', '.join(only_left) or 'none'}, only the candidate "
+            f"{', '.join(only_right) or 'none'}"
+        )
     cause = Cause(
         3,
         name,
         title,
-        f"the candidate's X is the reference's X times an invertible matrix (residual {residual:.1g}), and mapped by it "
+        "the candidate's X is the reference's X times an invertible matrix (residual "
+        f"{residual:.1g}), and mapped by it "
         f"the coefficients are {distance:.2g} standard errors apart: the same model in another basis{names}",
         "Give both sides the same factor levels in the same order (the first level is R's reference) and the same "
         "contrasts; nothing is wrong with the estimation.",
@@ -272,7 +284,9 @@ def rows_used(evidence: Evidence) -> Finding | None:
         return None
     parts = [f"the reference uses {nobs[0]:.0f} rows, the candidate {nobs[1]:.0f}"]
     if extra_rows:
-        parts.append(f"only the candidate uses {len(extra_rows)} rows ({_few(extra_rows)}){_with_missing(evidence, extra_rows)}")
+        parts.append(
+            f"only the candidate uses {len(extra_rows)} rows ({_few(extra_rows)}){_with_missing(evidence, extra_rows)}"
+        )
     if lost_rows:
         parts.append(f"only the reference uses {len(lost_rows)} rows ({_few(lost_rows)})")
     name, title = "rows", "The two sides do not use the same rows"
@@ -355,10 +369,15 @@ def boundary(evidence: Evidence) -> Finding | None:
         names = [name for name, value in theta.items() if abs(value) < 1e-4]
         zeros = f" ({', '.join(map(str, names))} is 0)" if names else ""
     improvement = evidence.improvement
-    words = "" if improvement is None else (
-        f"; the objective at the candidate's θ is {'lower' if improvement > 0 else 'higher'} by {abs(improvement):.3g}"
+    words = (
+        ""
+        if improvement is None
+        else (
+            f"; the objective at the candidate's θ is {'lower' if improvement > 0 else 'higher'} by "
+            f"{abs(improvement):.3g}"
+        )
     )
-    wrong = improvement is None or abs(improvement) > T.OPTIMUM.limit
+    wrong = improvement is None or abs(improvement) > tolerances.OPTIMUM.limit
     cause = Cause(
         6,
         "boundary",
@@ -382,7 +401,9 @@ def optimizer(evidence: Evidence) -> Finding | None:
     if theta_left is None or theta_right is None:
         return None
     side = "candidate" if improvement < 0 else "reference"
-    worse, better = (theta_right, theta_left.to_numpy()) if side == "candidate" else (theta_left.to_numpy(), theta_right)
+    worse, better = (
+        (theta_right, theta_left.to_numpy()) if side == "candidate" else (theta_left.to_numpy(), theta_right)
+    )
     path = _along(evidence, worse, better)
     barrier = path is not None and max(path[1:-1], default=path[0]) > path[0] + max(4.0 * evidence.noise, 1e-9)
     if barrier:
@@ -392,7 +413,7 @@ def optimizer(evidence: Evidence) -> Finding | None:
         name, title = "stopped-early", f"The {side}'s optimizer stopped before the optimum"
         how = "and falls all the way from one to the other" if path is not None else ""
     distance = float(np.max(np.abs(worse - better)))
-    significant = abs(improvement) > T.OPTIMUM.limit
+    significant = abs(improvement) > tolerances.OPTIMUM.limit
     # What the candidate reports must be what its θ implies: otherwise the optimizer explains only a part.
     consistent = _implied(evidence, theta_right)
     strength = 0.96 if consistent and significant else 0.75 if consistent else 0.6 if significant else 0.3
@@ -447,9 +468,7 @@ def model_structure(evidence: Evidence) -> Finding | None:
     if not terms["reference"] or not terms["candidate"]:
         return None
     thetas = {side: sum(len(e) * (len(e) + 1) // 2 for _, _, e in terms[side]) for side in terms}
-    columns = {
-        side: sum(count * len(effects) for _, count, effects in terms[side]) for side in terms
-    }
+    columns = {side: sum(count * len(effects) for _, count, effects in terms[side]) for side in terms}
     left, right = evidence.reference_pieces, evidence.candidate_pieces
     fixed_lost = (
         left is not None
@@ -464,7 +483,8 @@ def model_structure(evidence: Evidence) -> Finding | None:
         f"{columns['candidate']} in the candidate"
     )
     shown = "; ".join(
-        f"{side}: " + ", ".join(f"({' + '.join(effects)} | {group}, {count} levels)" for group, count, effects in terms[side])
+        f"{side}: "
+        + ", ".join(f"({' + '.join(effects)} | {group}, {count} levels)" for group, count, effects in terms[side])
         for side in ("reference", "candidate")
     )
     effects = {side: sorted((group, e) for group, _, es in terms[side] for e in es) for side in terms}
@@ -472,16 +492,24 @@ def model_structure(evidence: Evidence) -> Finding | None:
     if fixed_lost and terms["reference"] == terms["candidate"]:
         lost = "candidate" if left is not None and "(Intercept)" in left.coef_names else "reference"
         name, title = "intercept-lost", f"The {lost} has no intercept among its fixed effects"
-    elif [e for e in effects["reference"] if e not in effects["candidate"]] and all(
-        e[1] == "(Intercept)" for e in effects["reference"] if e not in effects["candidate"]
-    ) and groups["reference"].keys() == groups["candidate"].keys():
+    elif (
+        [e for e in effects["reference"] if e not in effects["candidate"]]
+        and all(e[1] == "(Intercept)" for e in effects["reference"] if e not in effects["candidate"])
+        and groups["reference"].keys() == groups["candidate"].keys()
+    ):
         name, title = "random-intercept-lost", "A random-effects term lost its implied intercept"
     elif effects["reference"] == effects["candidate"] and thetas["reference"] != thetas["candidate"]:
         independent = "candidate" if thetas["candidate"] < thetas["reference"] else "reference"
-        name, title = "correlation-lost", f"The {independent} keeps random effects independent (||), the other correlates them (|)"
+        name, title = (
+            "correlation-lost",
+            f"The {independent} keeps random effects independent (||), the other correlates them (|)",
+        )
     elif groups["reference"] != groups["candidate"]:
         name, title = "crossed-vs-nested", "The grouping factors differ: crossed against nested, or other levels"
-        if groups["reference"].keys() == groups["candidate"].keys() and evidence.pair("nobs")[0] != evidence.pair("nobs")[1]:
+        if (
+            groups["reference"].keys() == groups["candidate"].keys()
+            and evidence.pair("nobs")[0] != evidence.pair("nobs")[1]
+        ):
             return None  # other rows have other levels: row 4 explains it
         if groups["reference"].keys() == groups["candidate"].keys() and _odd_levels(evidence):
             return None
@@ -668,7 +696,8 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
             10,
             "parameter-count",
             f"The candidate counts {counted:.0f} parameters, the reference {npar[0]:.0f}{words}",
-            f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × {npar[0]:.0f}: fixed effects, "
+            f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × "
+            f"{npar[0]:.0f}: fixed effects, "
             "elements of θ, and σ",
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
             {"reference": npar[0], "candidate": counted},
@@ -698,7 +727,12 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
     N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
     sigma = evidence.value("reference", "sigma")
     sigma_agrees = _close(evidence.value("candidate", "sigma"), sigma, 1e-5)
-    if np.isfinite(ratio).all() and np.ptp(ratio) < 1e-5 * abs(ratio.mean()) and abs(ratio.mean() - 1) > 1e-5 and sigma_agrees:
+    if (
+        np.isfinite(ratio).all()
+        and np.ptp(ratio) < 1e-5 * abs(ratio.mean())
+        and abs(ratio.mean() - 1) > 1e-5
+        and sigma_agrees
+    ):
         factor = float(ratio.mean())
         known = {
             "√(N/(N − p)): residual degrees of freedom in place of N": math.sqrt(N / (N - p)),
@@ -722,14 +756,17 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
     off = [
         r["term"]
         for r in terms.to_dict("records")
-        if r["term"] in beta and se.get(r["term"], 0) and not _close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
+        if r["term"] in beta
+        and se.get(r["term"], 0)
+        and not _close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
     ]
     if off:
         cause = Cause(
             10,
             "test-statistic",
             "The test statistic is not the estimate over its standard error",
-            f"for {', '.join(map(str, off[:5]))} the candidate's t is not its own estimate divided by its own standard error",
+            f"for {', '.join(map(str, off[:5]))} the candidate's t is not its own estimate divided by "
+            "its own standard error",
             "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
             {},
         )
@@ -824,7 +861,9 @@ def _unpooled(evidence: Evidence, pieces: Pieces) -> dict[tuple[str, str, str], 
 
 def single_precision(evidence: Evidence) -> Finding | None:
     """Row 12: numbers that went through 32-bit floats."""
-    rows = _compared(evidence, "fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef")
+    rows = _compared(
+        evidence, "fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef"
+    )
     values = rows["candidate"].to_numpy()
     reference = rows["reference"].to_numpy()
     telling = np.isfinite(values) & (values != np.round(values))
@@ -895,7 +934,8 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
         "missing: "
         + ", ".join(f"{name} ({count})" for name, count in by_quantity.items())
         + (f". {problems}" if problems else ""),
-        "Give every quantity that R gives, under R's labels: what is missing cannot be compared, and is never passed over.",
+        "Give every quantity that R gives, under R's labels: what is missing cannot be compared, and "
+        "is never passed over.",
         {"missing": float(len(missing))},
     )
     return Finding(cause, 0.4)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from validation.judge import tolerances as T
+from validation.judge import tolerances
 from validation.judge.diagnosis import Finding
 from validation.judge.posteriors import PosteriorEvidence, z_limit
 from validation.quantities import MAIN_EXCLUDED
@@ -60,7 +60,11 @@ def blocks_of(names: list[str], size: int) -> list[Block] | None:
         ("intercept", "the intercept (at centred predictors)", int(intercept)),
         ("coefficients", "the coefficients", len(fixed) - int(intercept)),
         ("random-effects", "the standardised random effects", random),
-        ("directions", "the directions of correlations (three or more effects)", sum((p - 1) * max(p - 2, 0) for p in effects)),
+        (
+            "directions",
+            "the directions of correlations (three or more effects)",
+            sum((p - 1) * max(p - 2, 0) for p in effects),
+        ),
         ("correlations", "the correlations (decov's regularization)", sum(effects) - len(effects)),
         ("simplex", "the shares of variance (decov's concentration)", sum(p for p in effects if p > 1)),
         ("scale", "the scale of the random effects (decov's shape and scale)", len(effects)),
@@ -77,16 +81,24 @@ def blocks_of(names: list[str], size: int) -> list[Block] | None:
 # ---------------------------------------------------------------------------------------------------- row 9
 
 _PRIOR_REMEDY = {
-    "intercept": "rstanarm 2.21 puts Normal(mean(y), 2.5 sd(y)) on the intercept at centred predictors; before July 2020 "
-    "it was Normal(0, 10 sd(y)).",
-    "coefficients": "rstanarm's default for coefficient k is Normal(0, 2.5 sd(y)/sd(x_k)) with ddof = 1 for every column, "
-    "0/1 columns too; it does not scale with σ.",
+    "intercept": (
+        "rstanarm 2.21 puts Normal(mean(y), 2.5 sd(y)) on the intercept at centred predictors; before July 2020 it was "
+        "Normal(0, 10 sd(y))."
+    ),
+    "coefficients": (
+        "rstanarm's default for coefficient k is Normal(0, 2.5 sd(y)/sd(x_k)) with ddof = 1 for every column, 0/1 "
+        "columns too; it does not scale with σ."
+    ),
     "sigma": "rstanarm's default for σ is Exponential with rate 1/sd(y) (ddof = 1): rate, not scale.",
     "scale": "decov: τ ~ Gamma(shape, 1) and sd = scale · τ · σ; the random effects' prior scales with σ.",
-    "correlations": "decov's regularization η is an LKJ shape: ρ ~ Beta(η + (p − 2)/2, η + (p − 2)/2) for two effects.",
+    "correlations": (
+        "decov's regularization η is an LKJ shape: ρ ~ Beta(η + (p − 2)/2, η + (p − 2)/2) for two effects."
+    ),
     "simplex": "decov's concentration δ: shares of variance ~ Dirichlet(δ).",
-    "random-effects": "The standardised random effects are Normal(0, 1), one padded level for each term among them.",
-    "directions": "For three or more effects the directions are normal vectors, and the row's previous sd multiplies them.",
+    "random-effects": ("The standardised random effects are Normal(0, 1), one padded level for each term among them."),
+    "directions": (
+        "For three or more effects the directions are normal vectors, and the previous row's sd multiplies them."
+    ),
 }
 
 
@@ -104,7 +116,7 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
     gap = gap - gap[origin]
     size = np.maximum(1.0, np.abs(densities["reference"].to_numpy() - densities["reference"].to_numpy()[origin]))
     with np.errstate(invalid="ignore"):
-        if not (finite & (np.abs(gap) > T.DENSITY.limit * size)).any():
+        if not (finite & (np.abs(gap) > tolerances.DENSITY.limit * size)).any():
             return None
     names = list(evidence.summaries.get("reference", evidence.summaries.get("candidate", pd.DataFrame())).index)
     blocks = blocks_of(names, evidence.points.shape[1])
@@ -140,27 +152,32 @@ def _prior_cause(
     names = [b.name for b in involved]
     figures = {"largest": largest, "coordinates": float(len(sensitive))}
     detail = "; ".join(
-        f"{b.words}: up to {max(abs(g) for k, values in sensitive.items() if b.start <= k < b.stop for _, g in values):.3g}"
+        f"{b.words}: up to "
+        f"{max(abs(g) for k, values in sensitive.items() if b.start <= k < b.stop for _, g in values):.3g}"
         for b in involved
     )
     remedy = " ".join(_PRIOR_REMEDY[name] for name in names if name in _PRIOR_REMEDY)
     if names == ["intercept"]:
         (step_a, gap_a), (step_b, gap_b) = (sensitive[involved[0].start] * 2)[:2]
         # The gap of two normal priors is a parabola: its curvature is the difference of their precisions.
-        curvature = (
-            2 * (gap_a / step_a - gap_b / step_b) / (step_a - step_b) if step_a != step_b else math.nan
-        )
+        curvature = 2 * (gap_a / step_a - gap_b / step_b) / (step_a - step_b) if step_a != step_b else math.nan
         figures["precision_difference"] = -curvature
         detail += f" (reference's prior precision minus the candidate's: {curvature:.3g})"
         title, name = "Another prior on the intercept", "prior-intercept"
     elif names == ["sigma"]:
         title, name = "Another prior on σ", "prior-sigma"
     elif set(names) == {"intercept", "coefficients"}:
-        title, name = "The intercept's prior stands at uncentred predictors (or both priors differ)", "prior-not-centred"
+        title, name = (
+            "The intercept's prior stands at uncentred predictors (or both priors differ)",
+            "prior-not-centred",
+        )
     elif names == ["coefficients"]:
         title, name = "Another prior (or autoscale) on the coefficients", "prior-coefficients"
     elif set(names) <= {"scale", "correlations", "simplex", "directions"}:
-        title, name = f"Another prior of the covariance matrix: {', '.join(b.words for b in involved)}", "prior-covariance"
+        title, name = (
+            f"Another prior of the covariance matrix: {', '.join(b.words for b in involved)}",
+            "prior-covariance",
+        )
     elif {"random-effects", "scale"} & set(names) and "sigma" in names:
         title, name = "The random effects are on another scale: τ times σ?", "prior-random-effects"
     elif {"coefficients", "sigma"} == set(names):
@@ -177,9 +194,7 @@ def _prior_cause(
     )
 
 
-def _regressed(
-    evidence: PosteriorEvidence, gap: np.ndarray, finite: np.ndarray, blocks: list[Block] | None
-) -> Finding:
+def _regressed(evidence: PosteriorEvidence, gap: np.ndarray, finite: np.ndarray, blocks: list[Block] | None) -> Finding:
     """Without single-coordinate probes: the densities differ, that much is certain."""
     largest = float(np.max(np.abs(gap[finite])))
     return Finding(
@@ -188,7 +203,8 @@ def _regressed(
             "density",
             "The log densities differ: another prior, scale or parametrisation",
             f"the largest difference of log-density differences is {largest:.3g} at {int(finite.sum())} points",
-            "Compare prior_summary() of both sides, prior by prior; against live R the coordinates that matter are named.",
+            "Compare prior_summary() of both sides, prior by prior; against live R the coordinates "
+            "that matter are named.",
             {"largest": largest},
         ),
         0.7,
@@ -202,7 +218,7 @@ def _quantiles(evidence: PosteriorEvidence) -> pd.DataFrame | None:
     if len(evidence.summaries) < 2:
         return None
     left, right = evidence.summaries["reference"], evidence.summaries["candidate"]
-    return left.join(right, lsuffix="_r", rsuffix="_c", how="inner")
+    return left.add_suffix("_r").join(right.add_suffix("_c"), how="inner")
 
 
 def _within(row: pd.Series, statistic: str, value: float, error: float, limit: float) -> bool:
@@ -237,7 +253,8 @@ def scale_of_draws(evidence: PosteriorEvidence) -> Finding | None:
                     2,
                     f"scale-{kind}",
                     f"The candidate's draws of {label} are the {words} of the reference's",
-                    f"medians {centre:.5g} and {row['q50_c']:.5g}, and the {words} of the first is {value(centre):.5g}; so "
+                    f"medians {centre:.5g} and {row['q50_c']:.5g}, and the {words} of the first is "
+                    f"{value(centre):.5g}; so "
                     "are the 2.5% and 97.5% quantiles within Monte Carlo error",
                     "rstanarm's Sigma[...] are variances and covariances on the response's scale, its sigma is an sd; "
                     "the root of a posterior mean is not the mean of the roots.",
@@ -256,7 +273,7 @@ def rows_used(evidence: PosteriorEvidence) -> Finding | None:
     names = {side: set(map(str, summary.index)) for side, summary in evidence.summaries.items()}
     extra = [n for n in names.get("candidate", set()) - names.get("reference", set()) if n.startswith("b[")]
     odd = [n for n in extra if re.search(r":(nan|NaN|NA|None|<NA>|-2147483648)\]$", n)]
-    if counts[0] == counts[1] and not odd or (not odd and not all(map(math.isfinite, counts))):
+    if (counts[0] == counts[1] and not odd) or (not odd and not all(map(math.isfinite, counts))):
         return None
     cause = Cause(
         4,
@@ -293,7 +310,8 @@ def permuted_draws(evidence: PosteriorEvidence) -> Finding | None:
         8,
         "permuted-levels",
         "The random effects are right but stand at the wrong levels",
-        f"{int(off.sum())} of {len(rows)} posterior means differ by label; sorted, {matched.mean():.0%} agree within Monte "
+        f"{int(off.sum())} of {len(rows)} posterior means differ by label; sorted, "
+        f"{matched.mean():.0%} agree within Monte "
         "Carlo error",
         "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
         "adjacent and levels have the factor's order.",
@@ -319,7 +337,8 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Finding | None:
         9,
         "intercept-shifted",
         "Only the intercept differs: reported at centred predictors?",
-        f"its posterior mean is {shift:+.4g} from the reference's (z = {z['(Intercept)']:.1f}); every other main parameter "
+        f"its posterior mean is {shift:+.4g} from the reference's (z = {z['(Intercept)']:.1f}); every "
+        "other main parameter "
         "agrees",
         "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
         {"shift": shift},
@@ -355,7 +374,9 @@ def lost_parameters(evidence: PosteriorEvidence) -> Finding | None:
     """Row 12: parameters that the candidate does not give."""
     if len(evidence.summaries) < 2:
         return None
-    lost = [str(name) for name in evidence.summaries["reference"].index if name not in evidence.summaries["candidate"].index]
+    lost = [
+        str(name) for name in evidence.summaries["reference"].index if name not in evidence.summaries["candidate"].index
+    ]
     if not lost:
         return None
     cause = Cause(

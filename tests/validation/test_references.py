@@ -1,0 +1,340 @@
+"""Recorded references: what is written is read back exactly, atomically, by one writer at a time, and replayed."""
+
+import json
+import math
+import multiprocessing
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from validation import Case, Verdict, compare, compare_fits
+from validation.compare import NoReferenceError
+from validation.quantities import posterior_summary
+from validation.references import record as recording
+from validation.references import store
+from validation.references.recorded import NotRecordedError, RecordedLmerFit, RecordedStanFit
+from validation.references.replay import changed_versions
+
+
+@pytest.fixture
+def recorded(ml_fit, data):
+    points = [("optimum", ml_fit.theta.to_numpy()), ("start", np.array([1.0, 0.0, 1.0]))]
+    fit = replace(RecordedLmerFit.of(ml_fit, points), printed="printed", provenance={"R": "4.2.2", "lme4": "1.1.31"})
+    default = store.DefaultFit(ml_fit.coefficients, ml_fit.components, ml_fit.logLik(), "default")
+    hashed = store.model_hash(ml_fit.formula, data)
+    return store.Record("own-ml", ml_fit.formula, "likelihood", False, hashed, fit, default, fit.provenance)
+
+
+def test_a_likelihood_record_is_read_back_to_the_last_bit(recorded, tmp_path):
+    path = store.save(recorded, tmp_path)
+    read = store.load("own-ml", tmp_path)
+    assert path.stat().st_size < 1_000_000
+    assert read.provenance == {"R": "4.2.2", "lme4": "1.1.31"}
+    assert read.side.label == "recorded lme4 1.1.31"
+    for name in ("coefficients", "covariance", "X"):
+        pd.testing.assert_frame_equal(getattr(read.fit, name), getattr(recorded.fit, name), check_exact=True)
+    assert abs(read.fit.Z - recorded.fit.Z).max() == 0
+    assert read.fit.points == recorded.fit.points
+    comparison = compare_fits(read.fit, recorded.fit)
+    assert comparison.agrees
+    assert (comparison.table.loc[comparison.table["difference"].notna(), "difference"] == 0).all()
+
+
+def test_a_record_is_compared_with_a_live_fit_unchanged(recorded, ml_fit, tmp_path):
+    store.save(recorded, tmp_path)
+    read = store.load("own-ml", tmp_path)
+    assert compare_fits(read.fit, ml_fit).agrees
+    wrong = replace(ml_fit, objective=lambda theta: ml_fit.objective(theta) + 1e-3)
+    assert not compare_fits(read.fit, wrong).agrees
+
+
+def test_what_was_not_recorded_is_said(recorded):
+    with pytest.raises(NotRecordedError, match="recorded at 2 points"):
+        recorded.fit.devfun([0.3, 0.3, 0.3])
+    with pytest.raises(NotRecordedError, match="getME\\('RX'\\)"):
+        recorded.fit.getME("RX")
+    with pytest.raises(NotRecordedError, match="pearson"):
+        recorded.fit.residuals(type="pearson")
+
+
+def fake_stan(make_posterior, seed=1):
+    fake = make_posterior(seed)
+    points = fake.unconstrained_draws(60, 3)
+    return fake, RecordedStanFit(
+        formula=fake.formula,
+        table=posterior_summary(fake.names, fake.values),
+        draws=pd.DataFrame({"x": fake.values[1].ravel()[:500], "sigma": fake.values[20].ravel()[:500]}),
+        points=points,
+        log_density=np.array([fake.log_prob(point) for point in points]),
+        observations=100,
+        printed="printed",
+    )
+
+
+def test_a_posterior_record_is_read_back_and_compared(make_posterior, tmp_path):
+    _, stored = fake_stan(make_posterior)
+    store.save(store.Record("own-bayes", stored.formula, "bayes", True, "hash", stored, None, {}), tmp_path)
+    read = store.load("own-bayes", tmp_path).fit
+    pd.testing.assert_frame_equal(read.table, stored.table, check_exact=True, check_names=False)
+    np.testing.assert_array_equal(read.points, stored.points)
+    other = make_posterior(2)
+    comparison = compare_fits(read, other)
+    assert comparison.agrees, [check.summary for check in comparison.checks]
+    other.extra = lambda u: 1e-3 * u[0]
+    assert not compare_fits(read, other).agrees
+    with pytest.raises(NotRecordedError, match="recorded at 60 points"):
+        read.log_prob(np.zeros(read.num_upars))
+
+
+def test_missing_and_infinite_values_survive_as_plain_json(recorded, tmp_path):
+    fit = replace(recorded.fit, scalars={**recorded.fit.scalars, "AIC": math.inf, "BIC": math.nan})
+    path = store.save(replace(recorded, fit=fit), tmp_path)
+    json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    read = store.load("own-ml", tmp_path).fit
+    assert read.AIC() == math.inf
+    assert math.isnan(read.BIC())
+    assert read.getME("lower").tolist() == [0.0, -math.inf, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not readable JSON"),
+        ('{"schema": 99}', "has schema 99"),
+        ('{"schema": 1, "kind": "likelihood"}', "incomplete"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, text, message):
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "bad.json").write_text(text)
+    with pytest.raises(store.DamagedReferenceError, match=message):
+        store.load("bad", tmp_path)
+
+
+def test_nothing_recorded_is_said_with_what_there_is(recorded, tmp_path):
+    store.save(recorded, tmp_path)
+    with pytest.raises(LookupError, match="no reference was recorded for 'M9'; recorded are: own-ml"):
+        store.load("M9", tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------ finding
+
+
+def test_found_by_formula_criterion_and_data(recorded, ml_fit, data, tmp_path):
+    store.save(recorded, tmp_path)
+    squeezed = recorded.formula.replace(" ", "")
+    fit, default, side = store.find(squeezed, data, "likelihood", False, directory=tmp_path, why="no R")
+    assert side.kind == "recorded-r"
+    assert default.summary() == "default"
+    assert fit.logLik() == ml_fit.logLik()
+    with_more = data.assign(unused=1.0)
+    store.find(squeezed, with_more, "likelihood", False, directory=tmp_path)
+    with pytest.raises(NoReferenceError, match="REML"):
+        store.find(squeezed, data, "likelihood", True, directory=tmp_path)
+    with pytest.raises(NoReferenceError, match="own-ml has this formula, but was recorded on other data"):
+        store.find(squeezed, data.iloc[1:], "likelihood", False, directory=tmp_path)
+
+
+def test_compare_against_recorded_uses_no_r(recorded, ml_fit, data, tmp_path, monkeypatch):
+    store.save(recorded, tmp_path)
+    monkeypatch.setattr(store, "DIRECTORY", tmp_path)
+    comparison = compare(
+        recorded.formula, data, REML=False, against="recorded", candidate=lambda formula, data, REML: ml_fit
+    )
+    assert comparison.agrees
+    assert comparison.reference.kind == "recorded-r"
+    assert comparison.candidate.kind == "third-party"
+    assert any("default optimizer" in note for note in comparison.notes)
+
+
+# ------------------------------------------------------------------------------------------------ writing
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    store.write_atomically(path, "old")
+
+    def fail(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        store.write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
+
+
+def _hold(directory, seconds, ready):
+    with store.locked(directory):
+        ready.set()
+        time.sleep(seconds)
+
+
+def test_two_writers_wait_for_each_other(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=_hold, args=(tmp_path, 0.7, ready))
+    process.start()
+    try:
+        assert ready.wait(30)
+        with pytest.raises(TimeoutError), store.locked(tmp_path, timeout=0.1):
+            pass
+        with store.locked(tmp_path, timeout=30):
+            pass
+    finally:
+        process.join()
+
+
+# ------------------------------------------------------------------------------------------------ data sets
+
+
+def test_a_data_set_is_read_back_exactly(data, tmp_path):
+    frame = data.assign(
+        n=np.arange(len(data)),
+        text=[None if i % 7 == 0 else f"t {i}" for i in range(len(data))],
+        grade=pd.Categorical(
+            np.where(np.arange(len(data)) % 2, "lo", "hi"), categories=["lo", "hi", "never"], ordered=True
+        ),
+    )
+    frame.loc[frame.index[5], "course"] = np.nan
+    frame.loc[frame.index[6], "course"] = 0.1 + 0.2
+    frame.loc[frame.index[7], "school"] = np.nan
+    store.save_data("own", frame, tmp_path)
+    read = store.load_data("own", tmp_path)
+    assert store.data_hash(read) == store.data_hash(frame)
+    assert list(read["grade"].cat.categories) == ["lo", "hi", "never"]
+    assert read["grade"].cat.ordered
+    np.testing.assert_array_equal(read["course"].to_numpy(), frame["course"].to_numpy())
+    assert read.attrs["name"] == "own"
+
+
+def test_an_edited_data_set_is_refused(data, tmp_path):
+    path = store.save_data("own", data, tmp_path)
+    path.write_text(path.read_text().replace("M,", "F,", 1))
+    with pytest.raises(store.DamagedReferenceError, match="does not match the hash"):
+        store.load_data("own", tmp_path)
+    with pytest.raises(LookupError, match="'other' was not recorded"):
+        store.load_data("other", tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------ recording
+
+
+@pytest.fixture
+def fake_r(monkeypatch, make_posterior):
+    """rstanarm in name only; what is asked of it is noted."""
+    import bridge.rstanarm
+
+    asked = []
+
+    def stan_lmer(formula, data, seed, **arguments):
+        asked.append(seed)
+        fake = make_posterior(seed, draws=300)
+        fake.summary = lambda: "printed"
+        fake.prior_summary = lambda: "priors"
+        if len(asked) == getattr(stan_lmer, "fails_at", -1):
+            raise KeyboardInterrupt
+        return fake
+
+    monkeypatch.setattr(bridge.rstanarm, "stan_lmer", stan_lmer)
+    monkeypatch.setattr(recording, "provenance", lambda **more: {"R": "4.2.2", "date": "today", **more})
+    monkeypatch.setattr(recording, "ESS_WANTED", 4000)
+    return stan_lmer, asked
+
+
+def test_a_posterior_is_recorded_until_it_suffices(fake_r, data, tmp_path):
+    _, asked = fake_r
+    case = Case.of("own", "y ~ 1 + x + (1 + x | g)", data, bayes=True)
+    said = []
+    recording.record([case], tmp_path, progress=lambda *args, **more: said.append(args))
+    stored = store.load("own", tmp_path)
+    assert stored.provenance["chains"] >= 10
+    assert stored.provenance["smallest_bulk_ess"] >= 3200
+    assert len(asked) == len(set(asked)) == stored.provenance["chunks"]
+    assert len(stored.fit.points) >= 50
+    assert not (tmp_path / ".partial").exists()
+    assert said[-1][1] == 1.0
+
+
+def test_an_interrupted_recording_goes_on_where_it_stopped(fake_r, data, tmp_path):
+    stan_lmer, asked = fake_r
+    case = Case.of("own", "y ~ 1 + x + (1 + x | g)", data, bayes=True)
+    stan_lmer.fails_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        recording.record([case], tmp_path)
+    assert store.names(tmp_path) == []
+    stan_lmer.fails_at = -1
+    del asked[:]
+    recording.record([case], tmp_path)
+    # the first chunk again (its fit evaluates the density), the second from the disk, then the third
+    assert asked[:2] == [recording.SEED, recording.SEED + 2]
+    assert store.names(tmp_path) == ["own"]
+
+
+def test_chunks_of_another_version_are_not_mixed_in(fake_r, data, tmp_path, monkeypatch):
+    stan_lmer, asked = fake_r
+    case = Case.of("own", "y ~ 1 + x + (1 + x | g)", data, bayes=True)
+    stan_lmer.fails_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        recording.record([case], tmp_path)
+    stan_lmer.fails_at = -1
+    del asked[:]
+    monkeypatch.setattr(recording, "provenance", lambda **more: {"R": "4.5.0", **more})
+    recording.record([case], tmp_path)
+    assert asked[:2] == [recording.SEED, recording.SEED + 1]
+
+
+def test_a_reference_that_does_not_converge_is_not_written(fake_r, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "ESS_WANTED", 10**6)
+    monkeypatch.setattr(recording, "MOST_CHUNKS", 2)
+    case = Case.of("own", "y ~ 1 + x + (1 + x | g)", data, bayes=True)
+    with pytest.raises(recording.NotConvergedError, match="nothing was written"):
+        recording.record([case], tmp_path)
+    assert store.names(tmp_path) == []
+
+
+def test_a_changed_version_is_said(recorded):
+    notes = changed_versions(recorded, {"R": "4.5.1", "lme4": "1.1.31"})
+    assert notes == ["R was 4.2.2 when own-ml was recorded and is 4.5.1 now."]
+
+
+# ------------------------------------------------------------------------------------------------ the package's own
+
+
+@pytest.mark.parametrize("name", store.names())
+def test_the_packages_own_references_are_whole(name):
+    record = store.load(name)
+    assert record.name == name
+    assert {"R", "platform", "BLAS", "date", "scripts", "data"} <= set(record.provenance)
+    path = store.DIRECTORY / "cases" / f"{name}.json"
+    assert path.stat().st_size < 1_000_000
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("name", [name for name in store.names() if not name.endswith("bayes")])
+def test_live_r_confirms_the_packages_references(name):
+    from validation.cases import select
+    from validation.references.replay import replay
+
+    comparison = replay(select([name])[0])
+    assert comparison.agrees, [check.summary for check in comparison.checks if check.verdict.failed]
+    assert comparison.checks[0].id == "data"
+
+
+@pytest.mark.r
+def test_a_reference_that_live_r_does_not_confirm_fails(tmp_path):
+    from validation.cases import select
+    from validation.references.replay import replay
+
+    case = select(["M2-ml"])[0]
+    record = store.load(case.name)
+    coefficients = record.fit.coefficients.copy()
+    coefficients.loc["femaleF", "Estimate"] += 1e-3
+    store.save(replace(record, fit=replace(record.fit, coefficients=coefficients)), tmp_path)
+    comparison = replay(case, tmp_path)
+    assert comparison.verdict is Verdict.DISAGREES
+    store.save(replace(record, model_hash="another"), tmp_path)
+    assert replay(case, tmp_path).checks[0].verdict is Verdict.DISAGREES
