@@ -287,7 +287,8 @@ def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         ax.set_ylabel("|z| found", fontsize=8)
         svg = _svg(figure, comparison, "scores")
     title = "z-scores of all posterior summaries: on the dashed line they are what chance gives"
-    alt = f"{title}. {z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {np.sqrt((z**2).mean()):.2f}."
+    mean_square = float((z**2).mean()) ** 0.5
+    alt = f"{title}. {z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {mean_square:.2f}."
     return Plot("scores", title, alt, svg)
 
 
