@@ -434,7 +434,9 @@ def data_hash(data: pd.DataFrame) -> str:
             digest.update(column.cat.codes.to_numpy(dtype="<i8").tobytes())
         elif pd.api.types.is_numeric_dtype(column.dtype):
             digest.update(b"number\x1f")
-            digest.update(column.to_numpy(dtype="<f8", na_value=np.nan).tobytes())
+            numbers = column.to_numpy(dtype="<f8", na_value=np.nan)
+            # R's NA is a NaN with a payload, and -0 is 0: neither is another value.
+            digest.update(np.where(np.isnan(numbers), np.nan, numbers + 0.0).tobytes())
         else:
             digest.update(b"text\x1f")
             digest.update("\x1f".join("\x00" if pd.isna(value) else str(value) for value in column).encode())

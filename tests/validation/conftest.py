@@ -231,7 +231,7 @@ class FakePosterior:
     messages: tuple[str, ...] = ()
 
     def __init__(
-        self, seed: int = 1, draws: int = 1000, levels: int = 8, shift: dict[str, float] | None = None
+        self, seed: int = 1, draws: int = 1000, levels: int = 5, shift: dict[str, float] | None = None
     ) -> None:
         rng = np.random.default_rng(seed)
         self.levels = levels

@@ -1,5 +1,8 @@
 """compare(): both sides fitted, judged, and nothing lost when one of them fails."""
 
+import subprocess
+import sys
+
 import pytest
 
 from validation import compare
@@ -11,8 +14,9 @@ def live(monkeypatch, fit):
     from validation.comparison import Side
 
     side = Side("lme4, live", "live-r")
-    monkeypatch.setattr("validation.compare._live", lambda against: (True, ""))
-    monkeypatch.setattr("validation.compare._live_lmer", lambda *args: (fit, fit, side))
+    module = sys.modules["validation.compare"]
+    monkeypatch.setattr(module, "_live", lambda against: (True, ""))
+    monkeypatch.setattr(module, "_live_lmer", lambda *args: (fit, fit, side))
 
 
 def test_both_sides_are_fitted_and_told_where_it_stands(monkeypatch, ml_fit, data):
@@ -126,3 +130,17 @@ def test_a_case_end_to_end_against_live_and_recorded_r():
         comparison = case.compare(against=against)
         assert comparison.agrees, [check.summary for check in comparison.checks if check.verdict.failed]
         assert comparison.reference.kind == f"{against}-{'r'}"
+
+
+def test_compare_is_always_the_function():
+    for imports in ("import validation.cases", "from validation.compare import SideError", "import validation.compare"):
+        code = f"{imports}\nfrom validation import compare\nassert callable(compare), compare"
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_importing_the_package_loads_nothing():
+    code = (
+        "import sys, validation; print([m for m in ('numpy', 'pandas', 'arviz_stats', 'bridge') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"

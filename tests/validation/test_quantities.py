@@ -128,6 +128,13 @@ def test_the_hash_sees_values_levels_and_their_order(data):
     assert data_hash(data.set_index(np.arange(len(data)) + 5)) == same
 
 
+def test_the_hash_takes_rs_na_for_what_it_is():
+    missing = np.array([0x7FF00000000007A2], dtype=np.uint64).view(float)  # R's NA_real_
+    left, right = (pd.DataFrame({"x": [1.0, value]}) for value in (missing[0], np.nan))
+    assert data_hash(left) == data_hash(right)
+    assert data_hash(left) != data_hash(pd.DataFrame({"x": [1.0, 0.0]}))
+
+
 def test_values_missing_on_one_side_are_not_taken_for_absent_rows(ml_fit):
     coefficients = ml_fit.coefficients.copy()
     coefficients.iloc[0, 0] = np.nan

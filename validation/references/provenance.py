@@ -22,8 +22,11 @@ def r_versions() -> dict[str, str]:
         packages: dict[str, Any] = dict(default.call("package_versions", packages=list(_PACKAGES)).value)
     except Exception:  # a label without a version is better than no comparison
         return {}
-    found = {name: information[name] for name in ("R", "platform", "os", "BLAS", "LAPACK") if name in information}
-    return {name: str(value) for name, value in {**found, **packages}.items() if value is not None}
+    found: dict[str, Any] = {
+        name: information[name] for name in ("R", "platform", "os", "BLAS", "LAPACK") if name in information
+    }
+    found.update(packages)
+    return {name: str(value) for name, value in found.items() if value is not None}
 
 
 def scripts_hash() -> str:
