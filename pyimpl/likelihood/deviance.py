@@ -309,7 +309,26 @@ def _cholesky_profile(S, P, L):  # type: ignore[no-untyped-def] # pragma: no cov
 
 
 @njit(cache=True)
-def _one_factor(theta, rows, cols, R, C, within, df, REML, E, D, T, gradient):  # type: ignore[no-untyped-def] # pragma: no cover
+def _residual_square(v, root, D):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """r² as a sum of squares, |root v|² + Σ|D_j v|²: an error of v counts only squared, and nothing cancels."""
+    m = v.shape[0]
+    square = 0.0
+    for a in range(m):
+        total = 0.0
+        for c in range(a, m):
+            total += root[a, c] * v[c]
+        square += total * total
+    for j in range(D.shape[0]):
+        for a in range(D.shape[1]):
+            total = 0.0
+            for c in range(m):
+                total += D[j, a, c] * v[c]
+            square += total * total
+    return square
+
+
+@njit(cache=True)
+def _one_factor(theta, rows, cols, R, C, within, root, df, REML, E, D, T, gradient):  # type: ignore[no-untyped-def] # pragma: no cover
     """Objective (without its constant) and gradient where there is one grouping factor: all of it compiled."""
     p, m = R.shape[1], C.shape[2]
     P = m - 1
@@ -321,8 +340,6 @@ def _one_factor(theta, rows, cols, R, C, within, df, REML, E, D, T, gradient):  
     L = np.zeros((m, m))
     if not np.isfinite(log_det) or not _cholesky_profile(S, P, L):
         return np.inf
-    prss = L[P, P] * L[P, P]
-    f = log_det + df * np.log(prss)
     inverse = np.zeros((P, P))  # of R_X'
     for c in range(P):
         for a in range(c, P):
@@ -336,6 +353,8 @@ def _one_factor(theta, rows, cols, R, C, within, df, REML, E, D, T, gradient):  
         for a in range(c, P):
             total += inverse[a, c] * L[P, a]
         v[c] = -total
+    prss = _residual_square(v, root, D)
+    f = log_det + df * np.log(prss)
     B = np.empty((m, m))
     for a in range(m):
         for b in range(m):
@@ -358,21 +377,21 @@ def _one_factor(theta, rows, cols, R, C, within, df, REML, E, D, T, gradient):  
 
 @njit(cache=True)
 def _one_factor_hessian(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    theta, step, rows, cols, R, C, within, df, REML, E, D, T, gradient, hessian
+    theta, step, rows, cols, R, C, within, root, df, REML, E, D, T, gradient, hessian
 ):
     """Differences of the gradient in place of second derivatives: forward (step > 0) or central (step < 0)."""
     n = theta.shape[0]
-    f = _one_factor(theta, rows, cols, R, C, within, df, REML, E, D, T, gradient)
+    f = _one_factor(theta, rows, cols, R, C, within, root, df, REML, E, D, T, gradient)
     ahead, behind = np.empty(n), gradient.copy()
     moved = theta.copy()
     for k in range(n):
         h = abs(step[k])
         moved[k] = theta[k] + h
-        _one_factor(moved, rows, cols, R, C, within, df, REML, E, D, T, ahead)
+        _one_factor(moved, rows, cols, R, C, within, root, df, REML, E, D, T, ahead)
         width = h
         if step[k] < 0.0:
             moved[k] = theta[k] - h
-            _one_factor(moved, rows, cols, R, C, within, df, REML, E, D, T, behind)
+            _one_factor(moved, rows, cols, R, C, within, root, df, REML, E, D, T, behind)
             width = 2.0 * h
         moved[k] = theta[k]
         for i in range(n):
@@ -493,6 +512,9 @@ class Objective:
         if not (math.isfinite(log_det) and _cholesky_profile(S, P, L)):
             return math.inf, parts
         prss = float(L[P, P]) ** 2
+        if blocks.others is None and P:
+            gamma = lapack.dtrtrs(L[:P, :P], L[P, :P], lower=1, trans=1)[0]
+            prss = float(_residual_square(np.append(-gamma, 1.0), blocks.within_root, self._D))
         objective = log_det + self._df * math.log(prss) + self._constant
         log_det_RX = 2.0 * float(np.log(np.diagonal(L)[:P]).sum()) if P else 0.0
         if self.REML:
@@ -609,7 +631,8 @@ class Objective:
         first = blocks.factors[0]
         T = np.empty((first.p, first.p))
         return (
-            theta[first.theta], first.rows, first.cols, blocks.R, blocks.C, blocks.within, float(self._df), self.REML,
+            theta[first.theta], first.rows, first.cols, blocks.R, blocks.C, blocks.within, blocks.within_root,
+            float(self._df), self.REML,
             self._E, self._D, T,
         )  # fmt: skip
 

@@ -119,6 +119,8 @@ class Blocks:
         Q_j'D.
     within : ndarray, shape (P + 1, P + 1)
         D'(I − QQ')D.
+    within_root : ndarray, shape (P + 1, P + 1)
+        Upper triangular factor of ``within``, from the rows themselves.
     others : Others or None
     coef_from_basis : ndarray, shape (P, P)
         β = ``beta_ols + coef_from_basis @ γ`` with γ the coefficients in the orthonormal basis of residual y.
@@ -142,6 +144,7 @@ class Blocks:
     R: np.ndarray
     C: np.ndarray
     within: np.ndarray
+    within_root: np.ndarray
     others: Others | None
     coef_from_basis: np.ndarray
     beta_ols: np.ndarray
@@ -436,7 +439,10 @@ def reduce_design(design: Design) -> Blocks:
     Q = np.zeros((design.N, first.p) if several else (1, first.p))
     original = D.copy() if several else D
     _qr_by_level(Z, D, starts, R, C, Q, several)
-    within = D.T @ D
+    within_root = np.zeros((P + 1, P + 1))
+    triangle = np.linalg.qr(D, mode="r")
+    within_root[: triangle.shape[0]] = triangle
+    within = within_root.T @ within_root
     others = None
     if several:
         width = np.array([f.p for f in factors[1:]], dtype=np.int64)
@@ -459,6 +465,7 @@ def reduce_design(design: Design) -> Blocks:
         R=R,
         C=C,
         within=within,
+        within_root=within_root,
         others=others,
         coef_from_basis=inverse,
         beta_ols=beta,

@@ -1,0 +1,255 @@
+"""The profiled criteria and their gradient against multi-precision arithmetic on V itself."""
+
+import mpmath as mp
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyimpl.errors import ModelError
+from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.optimum import default_start
+from pyimpl.model import blocks as blocks_module
+from pyimpl.model.blocks import reduce_design
+from pyimpl.model.design import Design, RandomTerm
+
+
+def make_design(rng, n=24, levels=(5, 4), effects=(2, 1), P=2, weights=False, y=None, X=None, same_group=False):
+    terms = []
+    for k, (J, p) in enumerate(zip(levels, effects, strict=True)):
+        codes = terms[0].codes if same_group and terms else rng.permutation(np.arange(n) % J)
+        columns = np.column_stack([np.ones(n), *(rng.normal(size=n) for _ in range(p - 1))])
+        if same_group and terms:
+            columns = rng.normal(size=(n, p))
+        names = tuple(f"e{i}" for i in range(p))
+        group = "g0" if same_group else f"g{k}"
+        terms.append(RandomTerm(group, names, tuple(map(str, range(J))), codes.astype(np.intp), columns))
+    if X is None:
+        X = np.column_stack([np.ones(n), *(rng.normal(size=n) for _ in range(P - 1))])[:, :P]
+    if y is None:
+        y = rng.normal(size=n) + X.sum(axis=1) + sum(rng.normal(size=t.J)[t.codes] for t in terms)
+    w = rng.uniform(0.5, 2.0, n) if weights else None
+    offset = rng.normal(size=n) if weights else None
+    names = tuple(f"x{i}" for i in range(X.shape[1]))
+    return Design("y ~ x", "y", pd.RangeIndex(n), y, X, names, tuple(terms), w, offset, pd.DataFrame())
+
+
+def random_theta(rng, lower, scale=1.0, zeros=0):
+    theta = rng.normal(size=lower.size) * scale
+    theta[lower == 0] = np.abs(theta[lower == 0])
+    theta[rng.permutation(np.flatnonzero(lower == 0))[:zeros]] = 0.0
+    return theta
+
+
+def exact(design, theta, REML):
+    """The criterion from V = W⁻¹ + ZΛΛ'Z' in 60 digits."""
+    with mp.workdps(60):
+        n, P = design.N, design.P
+        V = mp.zeros(n)
+        at = 0
+        for term in design.terms:
+            T = mp.zeros(term.p)
+            for c in range(term.p):
+                for r in range(c, term.p):
+                    T[r, c] = mp.mpf(float(theta[at]))
+                    at += 1
+            S = T * T.T
+            Z = mp.matrix(term.columns.tolist())
+            ZS = Z * S
+            for i in range(n):
+                for j in range(i + 1):
+                    if term.codes[i] == term.codes[j]:
+                        V[i, j] += sum(ZS[i, k] * Z[j, k] for k in range(term.p))
+        for i in range(n):
+            V[i, i] += 1 if design.weights is None else 1 / mp.mpf(float(design.weights[i]))
+        L = mp.cholesky(V + V.T - mp.diag([V[i, i] for i in range(n)]))
+        y = [mp.mpf(float(v)) for v in design.y]
+        if design.offset is not None:
+            y = [a - mp.mpf(float(b)) for a, b in zip(y, design.offset, strict=True)]
+        D = mp.zeros(n, P + 1)
+        for i in range(n):
+            for c in range(P):
+                D[i, c] = mp.mpf(float(design.X[i, c]))
+            D[i, P] = y[i]
+        for c in range(P + 1):  # L^-1 D
+            for i in range(n):
+                D[i, c] = (D[i, c] - sum(L[i, k] * D[k, c] for k in range(i))) / L[i, i]
+        root = mp.cholesky(D.T * D)
+        log_det = 2 * sum(mp.log(L[i, i]) for i in range(n))
+        df = n - P if REML else n
+        value = log_det + df * (1 + mp.log(2 * mp.pi * root[P, P] ** 2 / df))
+        # log|V| here is log|W V~| with V~ = I + ..., so that -sum(log w) is in it
+        if REML:
+            value += 2 * sum(mp.log(root[c, c]) for c in range(P))
+        return value
+
+
+CASES = {
+    "one intercept": dict(levels=(5,), effects=(1,)),
+    "slope, weights, offset": dict(levels=(6,), effects=(2,), weights=True),
+    "three effects": dict(levels=(6,), effects=(3,)),
+    "more effects than rows a level": dict(levels=(12,), effects=(3,)),
+    "no fixed effects": dict(levels=(5,), effects=(1,), P=0),
+    "crossed": dict(levels=(6, 4), effects=(1, 1)),
+    "crossed slopes, weights": dict(levels=(5, 4), effects=(2, 2), weights=True),
+    "three factors": dict(levels=(6, 4, 3), effects=(1, 2, 1)),
+    "independent slopes of one factor": dict(levels=(6, 6), effects=(1, 1), same_group=True),
+    "one factor twice and another": dict(levels=(6, 6), effects=(2, 1), same_group=True),
+}
+
+
+@pytest.mark.parametrize("REML", [False, True], ids=["ML", "REML"])
+@pytest.mark.parametrize("case", CASES)
+def test_value_against_multi_precision(case, REML):
+    rng = np.random.default_rng(len(case))
+    design = make_design(rng, **CASES[case])
+    blocks = reduce_design(design)
+    objective = Objective(blocks, REML)
+    for scale, zeros in ((1.0, 0), (1e-6, 0), (1e4, 0), (1.0, 1), (1.0, 9)):
+        theta = random_theta(rng, blocks.lower, scale, zeros)
+        # crossed factors with huge variances cancel as 1e-16 * theta^2
+        tolerance = 1e-12 if scale < 100 else 1e-11 if blocks.others is None else 1e-7
+        assert objective(theta) == pytest.approx(float(exact(design, theta, REML)), rel=tolerance)
+        assert objective.value_and_gradient(theta)[0] == pytest.approx(objective(theta), rel=1e-13)
+
+
+@pytest.mark.parametrize("REML", [False, True], ids=["ML", "REML"])
+@pytest.mark.parametrize("case", CASES)
+def test_gradient_against_multi_precision_differences(case, REML):
+    rng = np.random.default_rng(len(case) + 100)
+    design = make_design(rng, n=16, **CASES[case])
+    blocks = reduce_design(design)
+    objective = Objective(blocks, REML)
+    for zeros in (0, 1):
+        theta = random_theta(rng, blocks.lower, 1.0, zeros)
+        gradient = objective.value_and_gradient(theta)[1]
+        with mp.workdps(60):
+            for k in range(min(theta.size, 4)):
+                h = 2.0**-20
+                up, down = theta.copy(), theta.copy()
+                up[k] += h
+                down[k] -= h
+                slope = float((exact(design, up, REML) - exact(design, down, REML)) / (mp.mpf(up[k]) - mp.mpf(down[k])))
+                assert gradient[k] == pytest.approx(slope, rel=1e-8, abs=1e-8)
+
+
+@pytest.mark.parametrize("levels, effects", [((6,), (1,)), ((6,), (2,)), ((6, 4), (2, 1))])
+def test_large_means_cost_no_digits(levels, effects):
+    """y around 1e8, a covariate around 1e6, group differences a million times the residuals."""
+    rng = np.random.default_rng(3)
+    n = 24
+    x = 1e6 + rng.integers(0, 10, n)
+    y = 1e8 + np.round(rng.normal(size=n), 3) + 2.0 * (x - 1e6)
+    design = make_design(rng, n, levels, effects, X=np.column_stack([np.ones(n), x]), y=y)
+    blocks = reduce_design(design)
+    for REML in (False, True):
+        objective = Objective(blocks, REML)
+        for scale in (1.0, 1e-5):
+            theta = random_theta(rng, blocks.lower, scale)
+            assert objective(theta) == pytest.approx(float(exact(design, theta, REML)), rel=1e-10)
+
+
+@pytest.mark.parametrize("levels, effects", [((6,), (1,)), ((6,), (2,)), ((6, 4), (1, 1)), ((6, 4), (2, 1))])
+def test_tiny_residuals_keep_their_digits(levels, effects):
+    rng = np.random.default_rng(4)
+    design = make_design(rng, 24, levels, effects)
+    y = 1e-5 * rng.normal(size=24)
+    for term in design.terms:
+        y = y + np.einsum("ij,ij->i", term.columns, rng.normal(size=(term.J, term.p))[term.codes])
+    design = make_design(np.random.default_rng(4), 24, levels, effects, y=y)
+    blocks = reduce_design(design)
+    theta = default_start(blocks) * 1e5
+    value = float(exact(design, theta, False))
+    assert Objective(blocks, False)(theta) == pytest.approx(value, rel=1e-10 if len(levels) == 1 else 1e-6)
+
+
+def test_solution_at_theta():
+    rng = np.random.default_rng(8)
+    design = make_design(rng, 40, (7, 5), (2, 2), P=3, weights=True)
+    blocks = reduce_design(design)
+    theta = random_theta(rng, blocks.lower)
+    solution = Objective(blocks, True).solve(theta)
+    Z = np.hstack([np.kron(np.eye(t.J)[t.codes], np.ones((1, t.p))) * np.tile(t.columns, t.J) for t in design.terms])
+    Lambda = np.zeros((Z.shape[1],) * 2)
+    at = 0
+    for T, term in zip((blocks.factors[i].template(theta) for i in (0, 1)), design.terms, strict=True):
+        for _ in range(term.J):
+            Lambda[at : at + 2, at : at + 2] = T
+            at += 2
+    root = np.sqrt(design.weights)[:, None]
+    X, y, Z = root * design.X, root[:, 0] * (design.y - design.offset), root * Z
+    V = np.eye(40) + Z @ Lambda @ Lambda.T @ Z.T
+    Vi = np.linalg.inv(V)
+    beta = np.linalg.solve(X.T @ Vi @ X, X.T @ Vi @ y)
+    np.testing.assert_allclose(solution.beta, beta, rtol=1e-10)
+    np.testing.assert_allclose(solution.unscaled_vcov, np.linalg.inv(X.T @ Vi @ X), rtol=1e-10)
+    residual = y - X @ beta
+    assert solution.prss == pytest.approx(residual @ Vi @ residual, rel=1e-11)
+    np.testing.assert_allclose(np.concatenate([a.ravel() for a in solution.a]), Z.T @ Vi @ residual, atol=1e-10)
+    conditional = Lambda @ np.linalg.inv(np.eye(Z.shape[1]) + Lambda.T @ Z.T @ Z @ Lambda) @ Lambda.T
+    at = 0
+    for block in solution.unscaled_cond_var:
+        for one in block:
+            np.testing.assert_allclose(one, conditional[at : at + 2, at : at + 2], atol=1e-11)
+            at += 2
+    assert solution.log_det_L2 == pytest.approx(np.linalg.slogdet(V)[1], rel=1e-11)
+    assert solution.log_det_RX2 == pytest.approx(np.linalg.slogdet(X.T @ Vi @ X)[1], rel=1e-10)
+
+
+def test_the_rows_are_not_needed_after_the_reduction():
+    """Copying every row ten times changes the blocks' values, not their sizes."""
+    rng = np.random.default_rng(2)
+    design = make_design(rng, 40, (7, 5), (2, 1))
+    many = Design(
+        design.formula,
+        design.response,
+        pd.RangeIndex(400),
+        np.tile(design.y, 10),
+        np.tile(design.X, (10, 1)),
+        design.coef_names,
+        tuple(
+            RandomTerm(t.group, t.effects, t.levels, np.tile(t.codes, 10), np.tile(t.columns, (10, 1)))
+            for t in design.terms
+        ),
+        None,
+        None,
+        pd.DataFrame(),
+    )
+    few, lots = reduce_design(design), reduce_design(many)
+    assert few.R.shape == lots.R.shape
+    assert few.others.values.shape == lots.others.values.shape
+    theta = random_theta(rng, few.lower)
+    assert Objective(lots, True)(theta) == pytest.approx(float(exact_fast(many, theta, True)), rel=1e-11)
+
+
+def exact_fast(design, theta, REML):
+    V = np.eye(design.N)
+    at = 0
+    for term in design.terms:
+        T = np.zeros((term.p, term.p))
+        for c in range(term.p):
+            for r in range(c, term.p):
+                T[r, c] = theta[at]
+                at += 1
+        same = term.codes[:, None] == term.codes
+        V += np.where(same, term.columns @ T @ T.T @ term.columns.T, 0.0)
+    Vi = np.linalg.inv(V)
+    A = design.X.T @ Vi @ design.X
+    r = design.y - design.X @ np.linalg.solve(A, design.X.T @ Vi @ design.y)
+    df = design.N - design.P if REML else design.N
+    value = np.linalg.slogdet(V)[1] + df * (1 + np.log(2 * np.pi * (r @ Vi @ r) / df))
+    return value + (np.linalg.slogdet(A)[1] if REML else 0.0)
+
+
+def test_a_dense_matrix_too_large_is_refused(monkeypatch):
+    monkeypatch.setattr(blocks_module, "MAX_DENSE", 3)
+    with pytest.raises(ModelError, match=r"besides the largest \(g1\) have 4 random effects together; at most 3"):
+        reduce_design(make_design(np.random.default_rng(1), levels=(6, 4), effects=(1, 1)))
+
+
+def test_no_terms_and_too_few_rows_are_refused():
+    design = make_design(np.random.default_rng(1), levels=(), effects=())
+    with pytest.raises(ModelError, match="no random-effects term"):
+        reduce_design(design)
+    design = make_design(np.random.default_rng(1), n=6, levels=(3,), effects=(1,), P=6)
+    with pytest.raises(ModelError, match="6 rows do not suffice for 6 fixed effects"):
+        Objective(reduce_design(design), True)
