@@ -64,7 +64,9 @@ def random_atom(rng: np.random.Generator) -> str:
                 "I(x^2)", "log(z)", "I(x > 0)", "poly(z, 2)", "scale(x)", "factor(k)", "I(z * x - 1)", "sqrt(z)",
                 "poly(x, 3, raw = TRUE)", "I(s == 'a')", "scale(z, scale = FALSE)", "I(x < 0 & l)", "exp(-z)",
                 "as.numeric(f)", "ordered(k)", "I(x/2 + k%%2)", "abs(x)", "I(-x)", "I((x - 1)^3)", "log(z, 2)",
-                "I(!l)", "poly(k, 2)", "ifelse(l, x, k)", "I(k^2)", "scale(k)", "as.character(k)", "I(s)", "factor(x > 0)", "relevel(h, 2)", "factor(l)", "as.factor(s)", "log1p(z)", "I(o)", "cut(x, 3)", "I(k %/% 2)",
+                "I(!l)",
+                "poly(k, 2)", "ifelse(l, x, k)", "I(k^2)", "scale(k)", "as.character(k)", "I(s)", "factor(x > 0)",
+                "relevel(h, 2)", "factor(l)", "as.factor(s)", "log1p(z)", "I(o)", "cut(x, 3)", "I(k %/% 2)",
                 "I(f %in% c('a', 'b', '10'))", "as.integer(z * 10)", "cut(z, c(0, .5, 1, 10), right = FALSE)",
             ]
         )

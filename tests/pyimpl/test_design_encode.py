@@ -45,7 +45,7 @@ def answers():
         frames += [frame, some_rows(frame, rng)]
     cases = [{"kind": "predict", "formula": f, "frame": 0, "newframe": 1} for f in FORMULAS]
     cases += [{"kind": "predict", "formula": FORMULAS[1], "frame": 0, "newframe": 1, "contrasts": CONTRASTS}]
-    for _ in range(100):
+    for _ in range(40):
         at = 2 * int(rng.integers(8))
         cases.append({"kind": "predict", "formula": random_mixed_formula(rng), "frame": at, "newframe": at + 1})
     got, numbers = ask_r(frames, cases)
@@ -89,7 +89,7 @@ def test_predictions_from_our_codings_are_rs(answers):
         assert same(fixed[:, None], numbers(answer["fixed"]), 1e-10), case
         assert same(whole[:, None], numbers(answer["whole"]), 1e-10), case
         compared += 1
-    assert compared > 60
+    assert compared > 25
 
 
 @pytest.mark.r
