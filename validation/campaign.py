@@ -53,11 +53,14 @@ class Reference:
     ----------
     against : {"live", "recorded"}
     reason : str or None
-        Why recorded references stand in for live R; None where R is live, or recorded ones were asked for.
+        Why recorded references are used; None where R is live.
+    asked : {"auto", "live", "recorded"}
+        What was asked for.
     """
 
     against: Literal["live", "recorded"]
     reason: str | None = None
+    asked: Against = "auto"
 
 
 def resolve(against: Against, examine: Callable[[], Any] | None = None) -> Reference:
@@ -76,24 +79,25 @@ def resolve(against: Against, examine: Callable[[], Any] | None = None) -> Refer
         ``against="live"``, and R cannot be used; the text says what is missing and the command that mends it.
     """
     if against == "recorded":
-        return Reference("recorded", "they were asked for")
+        return Reference("recorded", "they were asked for", against)
     if examine is None:
         from bridge import doctor
 
         examine = doctor.examine
     diagnosis = examine()
     if diagnosis.ok:
-        return Reference("live")
+        return Reference("live", None, against)
     if against == "live":
         raise NoRError(f"live R was asked for and cannot be used here.\n{diagnosis}")
-    return Reference("recorded", f"live R cannot be used here ({_first_problem(diagnosis)})")
+    return Reference("recorded", f"live R cannot be used here ({_first_problem(diagnosis)})", against)
 
 
 def _first_problem(diagnosis: Any) -> str:
     """Return the first finding that stops live R, in one line."""
     for finding in diagnosis.findings:
         if finding.status == "error":
-            return f"{finding.name}: {' '.join(finding.detail.split()).rstrip('.')}"
+            sentence = " ".join(finding.detail.split()).partition(". ")[0].rstrip(".")
+            return f"{finding.name}: {sentence}"
     return "see `mlmparity doctor`"
 
 
@@ -133,7 +137,11 @@ def choose(names: Sequence[str]) -> list[Work]:
     if own or not wanted:
         found.append(Work(tutorial.NAME, tutorial.TITLE, tutorial.FORMULA, "likelihood", tutorial.compare_tutorial))
     if others or not wanted:
-        found = [*(_work(case) for case in cases.select(others or None)), *found]
+        try:
+            chosen = cases.select(others or None)
+        except cases.UnknownCaseError as error:
+            raise cases.UnknownCaseError(f"{error}, {tutorial.NAME}") from None
+        found = [*(_work(case) for case in chosen), *found]
     return found
 
 
@@ -202,9 +210,7 @@ def run_own(
     options: dict[str, Any] = {} if seed is None else {"seed": seed}
     track.start(formula)
     try:
-        comparison = compare(
-            formula, data, REML=reml, bayes=bayes, against=reference.against, progress=track, **options
-        )
+        comparison = compare(formula, data, REML=reml, bayes=bayes, against=reference.asked, progress=track, **options)
     except SideError as error:
         kind = "bayes" if bayes else "likelihood"
         comparison = could_not_compare(formula, formula, kind, error, reference.against)
@@ -284,7 +290,7 @@ def could_not_compare(
         "run",
         "Both sides fit the model",
         Verdict.DISAGREES if one_sided else Verdict.INCONCLUSIVE,
-        message if one_sided else f"{type(error).__name__}: {message}",
+        message if one_sided or isinstance(error, LookupError) else f"{type(error).__name__}: {message}",
         "A model that one side fits and the other cannot is a disagreement."
         if one_sided
         else "A comparison that ends in an error shows neither agreement nor disagreement.",

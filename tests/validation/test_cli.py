@@ -16,6 +16,7 @@ from validation import campaign, cli
 from validation.campaign import NoRError, Reference, Work, could_not_compare, resolve, write_atomically
 from validation.verdict import Verdict
 
+LIVE = Reference("live")
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,7 +36,7 @@ def run(monkeypatch, tmp_path, capsys):
     """Run the command with these works in place of the cases; gives exit code, standard output and error."""
     monkeypatch.chdir(tmp_path)
 
-    def go(*arguments, works=None, reference=Reference("live")):
+    def go(*arguments, works=None, reference=LIVE):
         if works is not None:
             monkeypatch.setattr(campaign, "choose", lambda names: works)
         if reference is not None:
@@ -179,7 +180,10 @@ def diagnosis(ok):
     findings = (
         SimpleNamespace(name="rpy2", status="warning", detail="old", fix=""),
         SimpleNamespace(
-            name="R", status="ok" if ok else "error", detail="not found anywhere.", fix="apt-get install r-base"
+            name="R",
+            status="ok" if ok else "error",
+            detail="not found anywhere. Install it, or set R_HOME.",
+            fix="apt-get install r-base",
         ),
     )
     return SimpleNamespace(ok=ok, findings=findings)
@@ -187,7 +191,7 @@ def diagnosis(ok):
 
 def test_resolve():
     assert resolve("auto", lambda: diagnosis(True)) == Reference("live")
-    assert resolve("live", lambda: diagnosis(True)) == Reference("live")
+    assert resolve("live", lambda: diagnosis(True)) == Reference("live", None, "live")
     found = resolve("auto", lambda: diagnosis(False))
     assert found == Reference("recorded", "live R cannot be used here (R: not found anywhere)")
     with pytest.raises(NoRError, match="asked for"):

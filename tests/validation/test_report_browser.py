@@ -68,14 +68,14 @@ def test_sorting_by_click_and_by_keyboard(visit):
     assert heading.get_attribute("aria-sort") == "none"
     heading.get_by_role("button").click()
     assert heading.get_attribute("aria-sort") == "ascending"
-    values = [float(text) for text in column(page, "comparison-1", 4)]
+    values = [float(text) for text in column(page, "comparison-1", 5)]
     assert len(values) == 25
     assert values == sorted(values)
     button = heading.get_by_role("button")
     button.focus()
     page.keyboard.press("Enter")
     assert heading.get_attribute("aria-sort") == "descending"
-    values = [float(text) for text in column(page, "comparison-1", 4)]
+    values = [float(text) for text in column(page, "comparison-1", 5)]
     assert values == sorted(values, reverse=True)
     assert values[0] == 14009.426
     page.locator('#comparison-1 th[data-key="place"] button').click()
@@ -86,22 +86,22 @@ def test_rows_without_a_number_sort_last_both_ways(visit):
     page = visit([made.disagreeing()])
     for _ in range(2):
         page.locator('#comparison-1 th[data-key="candidate"] button').click()
-        assert column(page, "comparison-1", 5)[-1] == ""
+        assert column(page, "comparison-1", 6)[-1] == ""
 
 
 def test_filters_by_verdict_text_and_quantity(visit):
     page = visit([made.disagreeing()])
     page.get_by_label("Verdict").select_option("disagrees")
-    assert column(page, "comparison-1", 3) == ["school: (Intercept)"]
+    assert column(page, "comparison-1", 4) == ["school: (Intercept)"]
     assert "Rows 1 to 1 of 1 matching rows (of 20)" in page.locator(".status").inner_text()
     page.get_by_label("Verdict").select_option("")
     page.get_by_label("Find").fill("FEMALEf")
-    assert set(column(page, "comparison-1", 3)) == {"femaleF"}
+    assert set(column(page, "comparison-1", 4)) == {"femaleF"}
     page.get_by_label("Find").fill("no such thing")
     assert page.locator(".status").inner_text() == "No row matches (of 20)"
     page.get_by_label("Find").fill("")
     page.get_by_label("Quantity").select_option(label="BLUP")
-    assert set(column(page, "comparison-1", 2)) == {"BLUP"}
+    assert set(column(page, "comparison-1", 3)) == {"BLUP"}
 
 
 def test_numbers_are_shown_as_in_the_static_rows(visit):
@@ -109,7 +109,7 @@ def test_numbers_are_shown_as_in_the_static_rows(visit):
     comparison = made.disagreeing()
     with_script = visit([comparison])
     without = visit([comparison], java_script_enabled=False)
-    for number in range(1, 11):
+    for number in range(1, 12):
         assert column(with_script, "comparison-1", number) == column(without, "comparison-1", number)
 
 
@@ -120,7 +120,7 @@ def test_five_thousand_levels_stay_usable(visit):
     page.locator(".next").click()
     assert page.locator(".status").inner_text().startswith("Rows 26 to 50")
     page.get_by_label("Find").fill("school 24999")
-    assert column(page, "comparison-1", 3) == ["school 24999: (Intercept)"]
+    assert column(page, "comparison-1", 4) == ["school 24999: (Intercept)"]
 
 
 def test_hostile_labels_are_inert(visit):
@@ -130,11 +130,11 @@ def test_hostile_labels_are_inert(visit):
     assert page.locator("img").count() == 0
     page.locator('th[data-key="place"] button').click()
     page.get_by_label("Rows").select_option("500")
-    texts = column(page, "comparison-1", 3)
+    texts = column(page, "comparison-1", 4)
     assert any(made.HOSTILE[0] in text for text in texts)
     assert any("{{ 7*7 }}" in text for text in texts)
     page.get_by_label("Find").fill("</script>")
-    assert column(page, "comparison-1", 3)
+    assert column(page, "comparison-1", 4)
     assert page.evaluate("window.hacked") is None
 
 

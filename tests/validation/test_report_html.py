@@ -115,9 +115,21 @@ def test_every_picture_is_described(source):
 
 
 def test_pictures_of_a_bayesian_comparison():
-    assert [plot.name for plot in plots(made.bayes())] == ["estimates", "blups", "posterior", "ecdf", "digits"]
+    assert [plot.name for plot in plots(made.bayes())] == ["estimates", "blups", "posterior", "ecdf", "scores"]
     assert [plot.name for plot in plots(made.likelihood())] == ["estimates", "blups", "digits"]
     assert plots(made.empty()) == []
+
+
+def test_distributions_that_differ_leave_the_band():
+    comparison = made.bayes()
+    shifted = {**comparison.draws, "candidate": comparison.draws["candidate"].assign(sigma=lambda d: d["sigma"] + 0.2)}
+    alike, other = (
+        next(plot.alt for plot in plots(c) if plot.name == "ecdf")
+        for c in (comparison, dataclasses.replace(comparison, draws=shifted))
+    )
+    assert "sigma: largest difference" in alike
+    assert "outside the band" not in alike
+    assert "outside the band" in other
 
 
 def test_pictures_follow_the_page_colours():

@@ -105,7 +105,7 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         ],
         "causes": comparison.causes,
         "notes": comparison.notes,
-        "least_digits": _least_digits(main),
+        "least_digits": "" if comparison.kind == "bayes" else _least_digits(main),
         "row_count": len(table),
         "failed_count": len(failed),
         "counts": [(_badge(v), n) for v, n in counts(table).items()],
@@ -149,6 +149,7 @@ def _badge(verdict: Verdict) -> dict[str, str]:
 def _row(row: Row) -> dict[str, Any]:
     return {
         "verdict": _badge(row.verdict),
+        "check": row.check,
         "quantity": quantity_words(row.quantity),
         "place": row.place,
         "reference": format_number(row.reference),
@@ -166,6 +167,7 @@ def _packed(table: pd.DataFrame) -> dict[str, Any]:
     packed: dict[str, Any] = {"n": len(table)}
     rows = rows_of(table)
     texts = {
+        "check": list(table["check"]),
         "quantity": [quantity_words(quantity) for quantity in table["quantity"]],
         "place": [row.place for row in rows],
         "reason": list(table["reason"]),
@@ -242,13 +244,17 @@ def _printed(comparison: Comparison) -> dict[str, Any] | None:
     length = max(len(lines) for lines in sides)
     padded = [lines + [None] * (length - len(lines)) for lines in sides]
     differs = [a != b for a, b in zip(*padded, strict=True)]
-    same = not any(differs)
     count = sum(differs)
+    if not count:
+        remark = "Character for character the same."
+    elif comparison.kind == "bayes":
+        remark = "The draws are other draws, so the last digits differ."
+        differs = [False] * length
+    else:
+        remark = f"{count} {'line differs' if count == 1 else 'lines differ'} (marked ≠)."
     return {
-        "same": same,
-        "remark": "Character for character the same."
-        if same
-        else f"{count} {'line differs' if count == 1 else 'lines differ'} (marked ≠).",
+        "same": not any(differs),
+        "remark": remark,
         "sides": [
             (name, [(line, flag) for line, flag in zip(lines, differs, strict=True) if line is not None])
             for name, lines in zip(side_names(comparison), padded, strict=True)

@@ -5,7 +5,6 @@ searched, read out and printed sharply. Labels that come from data are never rea
 """
 
 import io
-import itertools
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +58,7 @@ class Plot:
     Attributes
     ----------
     name : str
-        Short and stable: ``"estimates"``, ``"blups"``, ``"posterior"``, ``"ecdf"``, ``"digits"``.
+        Short and stable: ``"estimates"``, ``"blups"``, ``"posterior"``, ``"ecdf"``, ``"scores"``, ``"digits"``.
     title : str
         Caption.
     alt : str
@@ -82,6 +81,7 @@ def plots(comparison: Comparison) -> list[Plot]:
         blups_plot,
         posterior_plot,
         ecdf_plot,
+        scores_plot,
         digits_plot,
     )
     found = (maker(comparison, table) for maker in makers)
@@ -126,6 +126,7 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """Random effects, candidate against reference, one panel for each effect."""
     quantity = "ranef" if (table["quantity"] == "ranef").any() else "post-mean"
     rows = table[(table["quantity"] == quantity) & (table["level"] != "")]
+    rows = rows.drop_duplicates(["group", "term", "level"])  # several checks may judge one number
     rows = rows[np.isfinite(rows["reference"]) & np.isfinite(rows["candidate"])]
     if not len(rows):
         return None
@@ -215,40 +216,89 @@ def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
 
 
 def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
-    """Difference of the two empirical distribution functions against the pooled rank (Säilynoja et al. 2022)."""
+    """ECDF differences with their simultaneous 95% bands, one panel for each parameter (Säilynoja et al. 2022)."""
+    from validation.judge.ecdf import band, ecdf_difference
+
     names = side_names(comparison)
     pairs = _draw_pairs(comparison)[:6]
     if not pairs:
         return None
+    columns = min(len(pairs), 2)
+    lines = -(-len(pairs) // columns)
+    with style():
+        figure = _figure(height=0.45 + 1.55 * lines)
+        axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+        described = []
+        for ax, (label, a, b) in zip(axes, pairs, strict=False):
+            found = ecdf_difference(b, a)
+            position, lower, upper = band(b.size, a.size)
+            ax.fill_between(position, lower, upper, color=_REFERENCE, alpha=0.16, linewidth=0, step="mid")
+            ax.axhline(0.0, color=INK, linewidth=0.7, linestyle=(0, (5, 3)))
+            ax.plot(found.position, found.difference, color=_CANDIDATE, linewidth=1.3)
+            ax.set_title(shorten(label, 40), loc="left", fontsize=8.5)
+            outside = int(((found.difference < lower - 1e-12) | (found.difference > upper + 1e-12)).sum())
+            largest = format_number(float(np.abs(found.difference).max()), 2)
+            described.append(
+                f"{label}: largest difference {largest}, "
+                + (f"outside the band at {outside} of {position.size} points" if outside else "inside the band")
+            )
+        for ax in axes[len(pairs) :]:
+            ax.set_visible(False)
+        axes[0].set_xlim(0, 1)
+        figure.supxlabel("rank among all draws", fontsize=8)
+        figure.supylabel(f"ECDF, {names[1]} - {names[0]}", fontsize=8)
+        svg = _svg(figure, comparison, "ecdf")
+    title = "Differences of the empirical distribution functions, with simultaneous 95% bands for equal distributions"
+    return Plot("ecdf", title, f"{title}. {'; '.join(described)}.", svg)
+
+
+def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+    """All z-scores of a posterior comparison, sorted, against the half-normal quantiles that chance would give."""
+    from scipy.stats import halfnorm
+
+    rows = [row for row in rows_of(table) if row.check == "gate-3" and np.isfinite(row.scaled)]
+    if not rows:
+        return None
+    z = np.sort([abs(row.scaled) for row in rows])
+    expected = halfnorm.ppf((np.arange(z.size) + 0.5) / z.size)
+    limit = max(row.tolerance for row in rows)
     with style():
         figure = _figure(height=2.9)
         ax = figure.subplots()
-        ax.axhline(0.0, color=INK, linewidth=0.8)
-        described = []
-        lines = ["-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (9, 3))]
-        for (label, a, b), line, colour in zip(
-            pairs, lines, itertools.cycle((_REFERENCE, _CANDIDATE, INK)), strict=False
-        ):
-            x, difference = _ecdf_difference(a, b)
-            ax.plot(x, difference, color=colour, linestyle=line, linewidth=1.2, label=shorten(label, 34))
-            largest = float(np.abs(difference).max())
-            described.append(f"{label}: largest difference {format_number(largest, 2)}")
-        ax.set_xlabel("rank among all draws", fontsize=8)
-        ax.set_ylabel(f"ECDF {names[1]} - {names[0]}", fontsize=8)
-        ax.set_xlim(0, 1)
-        bound = max(0.05, 1.15 * max(abs(limit) for limit in ax.get_ylim()))
-        ax.set_ylim(-bound, bound)
-        figure.legend(fontsize=7.5, frameon=False, loc="outside lower center", ncols=2, handlelength=3.2)
-        svg = _svg(figure, comparison, "ecdf")
-    title = "Differences of the empirical distribution functions (0 everywhere: the same distribution)"
-    return Plot("ecdf", title, f"{title}. {'; '.join(described)}.", svg)
+        top = 1.08 * max(limit, float(z.max()), float(expected.max()))
+        ax.plot([0, top], [0, top], color=INK, linewidth=0.8, linestyle=(0, (5, 3)))
+        ax.axhline(limit, color=_CANDIDATE, linewidth=1.2)
+        ax.annotate(
+            f"limit {limit:.2f}", (0.01, limit), xycoords=("axes fraction", "data"), va="bottom", fontsize=8, color=INK
+        )
+        ax.plot(
+            expected,
+            z,
+            linestyle="none",
+            marker="o",
+            markersize=3.5,
+            markerfacecolor="none",
+            markeredgecolor=_REFERENCE,
+            rasterized=z.size > _RASTER_ABOVE,
+        )
+        ax.set_xlim(0, 1.05 * float(expected.max()))
+        ax.set_ylim(0, top)
+        ax.set_xlabel("|z| expected by chance", fontsize=8)
+        ax.set_ylabel("|z| found", fontsize=8)
+        svg = _svg(figure, comparison, "scores")
+    title = "z-scores of all posterior summaries: on the dashed line they are what chance gives"
+    mean_square = float((z**2).mean()) ** 0.5
+    alt = f"{title}. {z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {mean_square:.2f}."
+    return Plot("scores", title, alt, svg)
 
 
 def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """Digits of agreement of each quantity: the least, the median and the most; every cell carries its number.
 
-    Counts and labels are left out: they are equal or not.
+    Counts and labels are left out: they are equal or not. So are posteriors: their digits tell of the number of draws.
     """
+    if comparison.kind == "bayes":
+        return None
     found: dict[str, list[float]] = {}
     failed: set[str] = set()
     for row in rows_of(table):
@@ -337,17 +387,6 @@ def _draw_pairs(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarra
         if left.size > 1 and right.size > 1:
             pairs.append((str(name), left, right))
     return pairs
-
-
-def _ecdf_difference(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ECDF of ``b`` minus ECDF of ``a`` at the pooled quantiles, 200 points at most."""
-    pooled = np.sort(np.concatenate([a, b]))
-    x = np.linspace(0.0, 1.0, 201)
-    at = pooled[np.minimum((x * pooled.size).astype(int), pooled.size - 1)]
-    difference = np.searchsorted(np.sort(b), at, side="right") / b.size
-    difference = difference - np.searchsorted(np.sort(a), at, side="right") / a.size
-    difference[[0, -1]] = 0.0
-    return x, difference
 
 
 def _step(ax: "Axes", draws: np.ndarray, edges: np.ndarray, colour: str, line: Any, label: str, *, fill: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from validation.comparison import TABLE_COLUMNS, Comparison
+from validation.comparison import TABLE_COLUMNS, Comparison, Side
 from validation.verdict import Verdict
 
 __all__ = [
@@ -253,12 +253,17 @@ _SHORT_UNITS = {
     "residual sds": "sigma",
     "scaled residuals": "",
     "last digit": "digit",
+    "Monte Carlo standard errors": "MCSE",
+    "Monte Carlo standard errors of the difference": "MCSE",
+    "largest R-hat": "max",
+    "smallest bulk ESS": "min",
+    "smallest tail ESS": "min",
 }
 
 
 def tolerance_text(tolerance: Any, unit: str) -> str:
     """Return a tolerance with its unit: ``1e-6 SE``; exact rows have the tolerance 0 and say so."""
-    number = format_number(tolerance, 2)
+    number = format_number(tolerance, 3)
     if not number:
         return ""
     if number == "0":
@@ -345,7 +350,7 @@ def source_line(comparisons: Sequence[Comparison], reason: str | None = None) ->
         Why recorded references were used, e.g. ``"R was not found on this computer"``.
     """
     kinds = {comparison.reference.kind for comparison in comparisons}
-    labels = sorted({_plain_label(comparison.reference.label) for comparison in comparisons} - {NOT_REACHED})
+    labels = sorted({_with_r(c.reference) for c in comparisons if c.reference.label != NOT_REACHED})
     named = f": {'; '.join(labels)}" if labels else ""
     why = f", because {_as_clause(reason)}" if reason else ""
     if not comparisons:
@@ -359,8 +364,11 @@ def source_line(comparisons: Sequence[Comparison], reason: str | None = None) ->
     return f"Compared against{named}{f' (recorded{why})' if 'recorded-r' in kinds else ''}."
 
 
-def _plain_label(label: str) -> str:
-    return re.sub(r"(,\s*live$)|(^recorded\s+)", "", cell(label))
+def _with_r(side: Side) -> str:
+    """Return the label of a reference without "live" or "recorded", and with R's version where it is known."""
+    label = re.sub(r"(,\s*live$)|(^recorded\s+)", "", cell(side.label))
+    version = side.provenance.get("R")
+    return label if not version or "on R " in label else f"{label} on R {cell(version)}"
 
 
 def _as_clause(reason: str) -> str:

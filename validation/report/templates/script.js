@@ -35,7 +35,7 @@
     const next = box.querySelector(".next");
     const everything = Array.from({ length: data.n }, (_, index) => index);
     const key = {};
-    for (const name of ["quantity", "place", "reason", "limit", "verdict"]) key[name] = (i) => data[`${name}_texts`][data[name][i]];
+    for (const name of ["check", "quantity", "place", "reason", "limit", "verdict"]) key[name] = (i) => data[`${name}_texts`][data[name][i]];
     const text = everything.map((i) => `${key.quantity(i)} ${key.place(i)} ${data.words[key.verdict(i)][1]}`.toLowerCase());
     let sortKey = null, ascending = true, page = 0, chosen = everything;
 
@@ -70,7 +70,7 @@
       const reason = element("td", "reason", key.reason(i));
       reason.title = key.reason(i);
       const digits = toNumber(data.digits[i]);
-      tr.append(first, element("td", "quantity", key.quantity(i)), place,
+      tr.append(first, element("td", "check", key.check(i)), element("td", "quantity", key.quantity(i)), place,
         element("td", "number", show(data.reference[i], 8)), element("td", "number", show(data.candidate[i], 8)),
         element("td", "number", show(data.difference[i], 2)),
         element("td", "number", Number.isNaN(digits) ? "" : Number.isFinite(digits) ? digits.toFixed(1) : show(digits, 2)),

@@ -1,0 +1,90 @@
+"""The command as a user runs it: in a process of its own, on real data, with live R and with R hidden."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def mlmparity(*arguments, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "validation", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+@pytest.mark.r
+def test_validate_with_live_r(tmp_path):
+    done = mlmparity("validate", "M2-ml", "tutorial", "--against", "live", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "R and Python agree" in done.stdout.splitlines()[-1]
+    assert "[2/2]" in done.stderr
+    report = json.loads((tmp_path / "mlmparity-report" / "report.json").read_text(encoding="utf-8"))
+    assert report["source"].startswith("Compared against live R: lme4 ")
+    assert [case["verdict"] for case in report["comparisons"]] == ["agrees", "agrees"]
+    model, sections = report["comparisons"]
+    rows = [dict(zip(model["table"]["columns"], row, strict=True)) for row in model["table"]["rows"]]
+    female = next(row for row in rows if row["quantity"] == "fixef" and row["term"] == "femaleF")
+    assert round(female["reference"], 3) == round(female["candidate"], 3) == 6.739
+    assert len(sections["table"]["rows"]) > 2000
+    page = (tmp_path / "mlmparity-report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") >= 7
+    assert "Character for character the same." in page
+
+
+@pytest.mark.r
+def test_own_data_and_its_errors(tmp_path):
+    from bridge import datasets
+
+    datasets.load("sleepstudy", package="lme4").to_csv(tmp_path / "sleep.csv", index=False)
+    own = ("compare", "--data", "sleep.csv", "--factor", "Subject", "--formula")
+    done = mlmparity(*own, "Reaction ~ Days + (Days | Subject)", "--ml", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for formula, words in (
+        ("Reaction ~ Dayz + (Days | Subject)", "did you mean 'Days'"),
+        ('Reaction ~ Days + system("touch hacked") + (1 | Subject)', "'system' is not allowed"),
+        ("Reaction ~ Days + (1 | Subject", "Reaction ~ Days + (1 | Subject"),
+        ("Reaction ~ Days", "random effects"),
+    ):
+        done = mlmparity(*own, formula, cwd=tmp_path)
+        assert done.returncode == 2, (formula, done.stderr)
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_live_r_asked_for_and_hidden(tmp_path):
+    done = mlmparity("validate", "--against", "live", cwd=tmp_path, R_HOME=str(tmp_path / "none"))
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+    assert mlmparity("doctor", cwd=tmp_path, R_HOME=str(tmp_path / "none")).returncode == 4
+
+
+def test_recorded_references_serve_where_r_is_hidden(tmp_path):
+    done = mlmparity("validate", "M2-ml", "tutorial", cwd=tmp_path, R_HOME=str(tmp_path / "none"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    first = done.stderr.splitlines()[0]
+    assert first.startswith("Comparing against recorded references, because live R cannot be used here (R: ")
+    report = json.loads((tmp_path / "mlmparity-report" / "report.json").read_text(encoding="utf-8"))
+    assert report["source"].startswith("Compared against recorded references, not live R, because live R cannot be")
+    assert report["comparisons"][0]["reference"]["kind"] == "recorded-r"
+
+
+@pytest.mark.r
+def test_recorded_tutorial_is_what_live_r_gives():
+    from validation import tutorial
+
+    recorded, side = tutorial.recorded_reference()
+    live, live_side = tutorial.live_reference()
+    comparison = tutorial.judge(live, recorded, live_side, side)
+    assert comparison.agrees, str(comparison)
