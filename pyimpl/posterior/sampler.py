@@ -86,6 +86,11 @@ class _Counted:
                 self.tick(min(_CHUNK, len(u) - start))
         return out
 
+    def weighted(self, proposal: "_Proposal", rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points of a proposal and their log importance weights."""
+        u = proposal.draw(rng, n)
+        return u, self(u) - proposal.log_density(u)
+
     def with_gradient(self, u: np.ndarray, step: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and central differences at one point, in one batch."""
         d = u.size
@@ -240,6 +245,22 @@ def _refit(u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
     return _Proposal.of(mean, covariance)
 
 
+def _with_tails(proposal: _Proposal, axes: list[int]) -> _Proposal:
+    """Add a component for each log τ that reaches down: where a variance may be 0 the posterior falls only as τ."""
+    share, sd = 0.04, 1.5
+    count = len(axes)
+    mean, factor = proposal.mean, proposal.factor
+    means, covariances = np.repeat(mean[None], count, axis=0), np.repeat((factor @ factor.T)[None], count, axis=0)
+    for k, axis in enumerate(axes):
+        means[k, axis] -= sd
+        covariances[k, axis, axis] += sd**2
+    return _Proposal(
+        np.concatenate([(1 - share * count) * proposal.shares, np.full(count, share)]),
+        np.concatenate([proposal.means, means]),
+        np.concatenate([proposal.factors, np.linalg.cholesky(covariances)]),
+    )
+
+
 def _split(proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray, K: int, rng: np.random.Generator) -> _Proposal:
     """Begin a mixture: components at weighted points, and the whole t kept as one of them."""
     single = _refit(u, log_weights)
@@ -310,17 +331,17 @@ def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]
     )
 
 
-def _populate(f: _Counted, proposal: _Proposal, efficiency: float, rng: np.random.Generator) -> tuple[_Proposal, float]:
+def _populate(
+    f: _Counted, proposal: _Proposal, efficiency: float, axes: list[int], rng: np.random.Generator
+) -> tuple[_Proposal, float]:
     """Replace a single t that does not fit well by a mixture, as long as that helps."""
     d = proposal.means.shape[1]
     n = 1500 + 250 * d
-    u = proposal.draw(rng, n)
-    log_weights = f(u) - proposal.log_density(u)
+    u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n)
     best, best_efficiency = proposal, efficiency
     current = _split(proposal, u, log_weights, 6, rng)
     for _ in range(10):
-        u = current.draw(rng, n)
-        log_weights = f(u) - current.log_density(u)
+        u, log_weights = f.weighted(_with_tails(current, axes), rng, n)
         last, now = best_efficiency, _efficiency(log_weights)
         if now > best_efficiency:
             best, best_efficiency = current, now
@@ -331,7 +352,7 @@ def _populate(f: _Counted, proposal: _Proposal, efficiency: float, rng: np.rando
 
 
 def _better(
-    f: _Counted, proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray, rng: np.random.Generator
+    f: _Counted, proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray, axes: list[int], rng: np.random.Generator
 ) -> _Proposal:
     """Choose between a single t and a mixture, both fitted to weighted points, by a new batch."""
     d = u.shape[1]
@@ -339,8 +360,8 @@ def _better(
     candidates = [_refit(u, log_weights), _update(several, u, log_weights)]
     scores = []
     for candidate in candidates:
-        points = candidate.draw(rng, 2000 + 250 * d)
-        scores.append(_efficiency(f(points) - candidate.log_density(points)))
+        _, batch_weights = f.weighted(_with_tails(candidate, axes), rng, 2000 + 250 * d)
+        scores.append(_efficiency(batch_weights))
     return candidates[int(np.argmax(scores))]
 
 
@@ -364,7 +385,7 @@ def sample_collapsed(
     seeds : list of SeedSequence
         ``chains + 1``: one for the adaptation, one for each chain.
     target : float
-        Thin until every coordinate's bulk and tail ESS is this share of the draws.
+        Thin until every coordinate's bulk and tail ESS is this share of the draws (less for few draws).
     max_thin : int
         Most transitions per kept draw before NUTS takes over.
     progress : callable, optional
@@ -388,9 +409,9 @@ def sample_collapsed(
     proposal = _Proposal.of(mode, covariance * 1.2)
     began, n_pilot = time.perf_counter(), 400 + 100 * d
     efficiency = 0.0
+    axes = [density.axis_of(i, 0, 0) for i in range(min(len(density.spec.terms), 5))]
     for _ in range(6):
-        u = proposal.draw(rng, n_pilot)
-        log_weights = f(u) - proposal.log_density(u)
+        u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n_pilot)
         if not np.isfinite(log_weights).any():
             raise ModelError("The posterior cannot be evaluated around its mode: are the priors proper?")
         last, efficiency = efficiency, _efficiency(log_weights)
@@ -398,7 +419,7 @@ def sample_collapsed(
         if efficiency > 0.5 and efficiency < 1.15 * last:
             break
     if efficiency < 0.55:
-        proposal, efficiency = _populate(f, proposal, efficiency, rng)
+        proposal, efficiency = _populate(f, proposal, efficiency, axes, rng)
     cost = (time.perf_counter() - began) / max(f.evaluations, 1)
 
     messages: list[str] = []
@@ -410,9 +431,10 @@ def sample_collapsed(
         length = draws * thin
         say(f"sampling, {thin} transitions a draw ({chains * length * cost:.1f} s)", 0.2)
         warm = 200
-        proposals = np.stack([proposal.draw(r, warm + length) for r in rngs])
+        mixture = _with_tails(proposal, axes)
+        proposals = np.stack([mixture.draw(r, warm + length) for r in rngs])
         value = f(proposals.reshape(-1, d)).reshape(chains, -1)
-        weights = value - proposal.log_density(proposals.reshape(-1, d)).reshape(chains, -1)
+        weights = value - mixture.log_density(proposals.reshape(-1, d)).reshape(chains, -1)
         kept_u, kept_f = np.empty((chains, draws, d)), np.empty((chains, draws))
         accepted = 0
         for c, r in enumerate(rngs):
@@ -437,7 +459,8 @@ def sample_collapsed(
             max_rhat=rhat,
             messages=tuple(messages),
         )
-        wanted = target * chains * draws
+        # an ESS is itself an estimate, and a noisy one of few draws
+        wanted = (target - 2 / np.sqrt(chains * draws)) * chains * draws
         short = min(bulk, tail) / wanted
         if (short >= 1 or chains * draws < 100) and result.khat < 0.7:
             return result
@@ -446,7 +469,7 @@ def sample_collapsed(
         if thin >= max_thin:
             break
         # refit on the longest batch so far, and start again with more transitions a draw
-        proposal = _better(f, proposal, proposals.reshape(-1, d), weights.ravel(), rng)
+        proposal = _better(f, proposal, proposals.reshape(-1, d), weights.ravel(), axes, rng)
         thin = min(max_thin, int(np.ceil(thin * np.clip(1.3 / max(short, 0.05), 1.5, 4.0))))
         messages.append(f"refitted and thinned by {thin}: smallest ESS was {min(bulk, tail):.0f}")
     if best.khat < 0.7 and min(best.min_ess_bulk, best.min_ess_tail) >= min(_FEW, 0.25 * chains * draws):
