@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import ModelError
+from pyimpl.likelihood.threads import one_blas_thread
 from pyimpl.model.design import Design
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, rhat_rank, stan_ess, stan_rhat
@@ -207,7 +208,7 @@ class StanLmerFit:
         return np.moveaxis(columns.reshape(self.draws.chains, self.draws.draws, -1), 2, 0)
 
     # ------------------------------------------------------------------ draws
-    def stan_matrix(self) -> pd.DataFrame:
+    def stanfit_matrix(self) -> pd.DataFrame:
         """``as.matrix(m$stanfit)``: every column, ``_NEW_`` levels, ``mean_PPD`` and ``log-posterior`` included."""
         return self.draws.frame()
 
@@ -746,7 +747,7 @@ def stan_lmer_design(
         density: CollapsedDensity | None = None
         result: SamplerResult | None = None
         divergences = 0
-        with _reporting(progress) as report:
+        with _reporting(progress) as report, one_blas_thread():
             if sampler == "nuts":
                 from pyimpl.posterior.pymc_model import sample_full
 

@@ -153,7 +153,8 @@ def pareto_k(log_weights: np.ndarray) -> float:
     b = b / (3 * excess[int(size / 4 + 0.5) - 1]) + 1 / excess[-1]
     k = np.log1p(-b[:, None] * excess).mean(axis=1)
     profile = size * (np.log(-b / k) - k - 1)
-    posterior = 1 / np.exp(profile - profile[:, None]).sum(axis=1)
+    with np.errstate(over="ignore"):
+        posterior = 1 / np.exp(profile - profile[:, None]).sum(axis=1)
     posterior[posterior < 10 * np.finfo(float).eps] = 0.0
     posterior /= posterior.sum()
     mean_b = np.sum(b * posterior)

@@ -4,6 +4,7 @@ Its free variables are Stan's parameters one for one, with the same transforms, 
 :meth:`pyimpl.posterior.full.FullDensity.log_prob` there. PyMC is imported when a function of this module is called.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def _cholesky_factor(spec: Specification, i: int, name: str, sigma: Any) -> Any:
     j = np.arange(1, p)
     first = np.where(j == 1, eta + 0.5 * (p - 2), 0.5 * j)
     rho = pm.Beta(f"rho_{name}", alpha=first, beta=eta + 0.5 * (p - 1 - j), shape=p - 1)
-    z_T = pm.Normal(f"z_T_{name}", 0.0, 1.0, shape=(p - 1) * (p - 2)) if p > 2 else None
+    z_T: Any = pm.Normal(f"z_T_{name}", 0.0, 1.0, shape=(p - 1) * (p - 2)) if p > 2 else None
     T = pt.zeros((p, p))
     T = pt.set_subtensor(T[0, 0], s[0])
     at = 0
@@ -242,7 +243,11 @@ def unconstrained_of(spec: Specification, posterior: "xr.Dataset") -> np.ndarray
     n = posterior.sizes["chain"] * posterior.sizes["draw"]
     out = np.zeros((n, full.num_upars))
     at = {block: where.start for block, where in full.slices.items()}
-    inverse = {"": lambda v: v, "log": np.log, "logodds": lambda v: np.log(v) - np.log1p(-v)}
+    inverse: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "": lambda v: v,
+        "log": np.log,
+        "logodds": lambda v: np.log(v) - np.log1p(-v),
+    }
     for block, name, _, transform in _pieces(spec):
         value = inverse[transform](np.asarray(posterior[name].values).reshape(n, -1))
         out[:, at[block] : at[block] + value.shape[1]] = value

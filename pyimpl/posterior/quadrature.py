@@ -222,7 +222,7 @@ def _moments(
     names = iter(Sigma_labels(spec.terms))
     for i, Lambda in enumerate(values.Lambda):
         Sigma = Lambda @ np.swapaxes(Lambda, -1, -2) * values.sigma[:, None, None] ** 2
-        for c, r in zip(*np.triu_indices(Lambda.shape[-1]), strict=True):
+        for r, c in _lower_triangle(Lambda.shape[-1]):
             row = _moments_of(w, Sigma[:, r, c])
             if quantiles:
                 line = _Line(*lattices[density.axis_of(i, r, c)])
@@ -233,6 +233,11 @@ def _moments(
     table = pd.DataFrame(rows, index=["mean", "sd", "2.5%", "50%", "97.5%"]).T
     effects = density.ranef_moments(values, w) if ranef else pd.DataFrame()
     return table, effects, lattice.log_total, w.size
+
+
+def _lower_triangle(p: int) -> list[tuple[int, int]]:
+    """Row and column of R's covariances: the lower triangle, column by column."""
+    return [(row, column) for column in range(p) for row in range(column, p)]
 
 
 def _moments_of(w: np.ndarray, x: np.ndarray) -> list[float]:
@@ -247,10 +252,12 @@ def _solve(cdf: Callable[[float], float], prob: float, low: float, high: float, 
 def _mixture_quantiles(w: np.ndarray, mean: np.ndarray, variance: np.ndarray, row: list[float]) -> list[float]:
     """Quantiles of a mixture of normals."""
     sd = np.sqrt(variance)
+
+    def cdf(x: float) -> float:
+        return float(w @ ndtr((x - mean) / sd))
+
     reach = 12 * row[1]
-    return [
-        _solve(lambda x: w @ ndtr((x - mean) / sd), p, row[0] - reach, row[0] + reach, 1e-9 * row[1]) for p in _PROBS
-    ]
+    return [_solve(cdf, p, row[0] - reach, row[0] + reach, 1e-9 * row[1]) for p in _PROBS]
 
 
 class _Line:

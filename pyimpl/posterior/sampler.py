@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numba
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import gammaln
 
@@ -26,6 +27,7 @@ __all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
 
 _DF = 5.0  # of the proposal: heavier tails than any posterior with a few groups has
 _CHUNK = 2048  # points evaluated at once: progress and Ctrl-C in between
+_MOST = 8_000_000  # numbers in a batch of proposals: memory
 _FEW = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
 
 
@@ -83,6 +85,11 @@ class _Counted:
             if self.tick is not None:
                 self.tick(min(_CHUNK, len(u) - start))
         return out
+
+    def weighted(self, proposal: "_Proposal", rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points of a proposal and their log importance weights."""
+        u = proposal.draw(rng, n)
+        return u, self(u) - proposal.log_density(u)
 
     def with_gradient(self, u: np.ndarray, step: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and central differences at one point, in one batch."""
@@ -146,35 +153,70 @@ def _curvature(f: _Counted, mode: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Proposal:
-    """Multivariate t."""
+    """A mixture of multivariate t distributions.
 
-    mean: np.ndarray
-    factor: np.ndarray  # lower Cholesky factor of the scale matrix
-    df: float = _DF
+    Attributes
+    ----------
+    shares : ndarray, shape (K,)
+    means : ndarray, shape (K, d)
+    factors : ndarray, shape (K, d, d)
+        Lower Cholesky factors of the scale matrices.
+    """
+
+    shares: np.ndarray
+    means: np.ndarray
+    factors: np.ndarray
 
     @classmethod
     def of(cls, mean: np.ndarray, covariance: np.ndarray) -> "_Proposal":
-        d = mean.size
-        ridge = 1e-10 * np.trace(covariance) / d
-        return cls(mean, np.linalg.cholesky(covariance + ridge * np.eye(d)))
+        """One t."""
+        return cls.mixture(np.ones(1), mean[None], covariance[None])
+
+    @classmethod
+    def mixture(cls, shares: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> "_Proposal":
+        d = means.shape[1]
+        ridge = 1e-10 * np.trace(covariances, axis1=1, axis2=2) / d
+        return cls(shares, means, np.linalg.cholesky(covariances + ridge[:, None, None] * np.eye(d)))
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of the mixture."""
+        return self.shares @ self.means
+
+    @property
+    def factor(self) -> np.ndarray:
+        """Cholesky factor of the mixture's scale."""
+        scatter = self.means - self.mean
+        scale = np.einsum("k,kij,klj->il", self.shares, self.factors, self.factors)
+        return np.linalg.cholesky(scale + np.einsum("k,ki,kj->ij", self.shares, scatter, scatter))
 
     def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        z = rng.standard_normal((n, self.mean.size))
-        w = rng.chisquare(self.df, n) / self.df
-        return self.mean + (z / np.sqrt(w)[:, None]) @ self.factor.T
+        """``n`` points, shape (n, d)."""
+        d = self.means.shape[1]
+        z = rng.standard_normal((n, d)) / np.sqrt(rng.chisquare(_DF, n) / _DF)[:, None]
+        component = rng.choice(self.shares.size, size=n, p=self.shares)
+        out = np.empty((n, d))
+        for k in range(self.shares.size):
+            mine = component == k
+            out[mine] = self.means[k] + z[mine] @ self.factors[k].T
+        return out
+
+    def by_component(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log share plus log density of each component, and squared Mahalanobis distances, shapes (K, n)."""
+        d = self.means.shape[1]
+        constant = gammaln(0.5 * (_DF + d)) - gammaln(0.5 * _DF) - 0.5 * d * np.log(_DF * np.pi)
+        distance = np.empty((self.shares.size, len(u)))
+        for k in range(self.shares.size):
+            z = solve_triangular(self.factors[k], (u - self.means[k]).T, lower=True)
+            distance[k] = np.einsum("ij,ij->j", z, z)
+        log_scale = np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(axis=1)
+        offset = np.log(self.shares) + constant - log_scale
+        return offset[:, None] - 0.5 * (_DF + d) * np.log1p(distance / _DF), distance
 
     def log_density(self, u: np.ndarray) -> np.ndarray:
-        from scipy.linalg import solve_triangular
-
-        d = self.mean.size
-        z = solve_triangular(self.factor, (u - self.mean).T, lower=True)
-        constant = (
-            gammaln(0.5 * (self.df + d))
-            - gammaln(0.5 * self.df)
-            - 0.5 * d * np.log(self.df * np.pi)
-            - np.log(np.diag(self.factor)).sum()
-        )
-        return constant - 0.5 * (self.df + d) * np.log1p(np.einsum("ij,ij->j", z, z) / self.df)
+        """Log density, shape (n,)."""
+        parts, _ = self.by_component(u)
+        return parts[0] if len(parts) == 1 else np.logaddexp.reduce(parts, axis=0)
 
 
 def _normalised(log_weights: np.ndarray) -> np.ndarray:
@@ -203,6 +245,66 @@ def _refit(u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
     return _Proposal.of(mean, covariance)
 
 
+def _with_tails(proposal: _Proposal, axes: list[int]) -> _Proposal:
+    """Add a component for each log τ that reaches down: where a variance may be 0 the posterior falls only as τ."""
+    share, sd = 0.04, 1.5
+    count = len(axes)
+    mean, factor = proposal.mean, proposal.factor
+    means, covariances = np.repeat(mean[None], count, axis=0), np.repeat((factor @ factor.T)[None], count, axis=0)
+    for k, axis in enumerate(axes):
+        means[k, axis] -= sd
+        covariances[k, axis, axis] += sd**2
+    return _Proposal(
+        np.concatenate([(1 - share * count) * proposal.shares, np.full(count, share)]),
+        np.concatenate([proposal.means, means]),
+        np.concatenate([proposal.factors, np.linalg.cholesky(covariances)]),
+    )
+
+
+def _split(proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray, K: int, rng: np.random.Generator) -> _Proposal:
+    """Begin a mixture: components at weighted points, and the whole t kept as one of them."""
+    single = _refit(u, log_weights)
+    weights = np.minimum(_normalised(log_weights), 1 / np.sqrt(len(u)))
+    chosen = rng.choice(len(u), size=K, p=weights / weights.sum())
+    covariance = single.factors[0] @ single.factors[0].T
+    means = np.concatenate([single.means, single.means + 0.8 * (u[chosen] - single.means)])
+    covariances = np.concatenate([1.3 * covariance[None], np.repeat(0.5 * covariance[None], K, axis=0)])
+    return _Proposal.mixture(np.full(K + 1, 1 / (K + 1)), means, covariances)
+
+
+def _update(proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
+    """One step of population Monte Carlo for mixtures of t (Cappé et al. 2008, Statistics and Computing 18, sec. 4).
+
+    The first component stays wide (the global moments), so that no tail is forgotten; each other one is shrunk towards
+    the global covariance by as much as its effective sample is small.
+    """
+    d = u.shape[1]
+    weights = np.minimum(_normalised(log_weights), 1 / np.sqrt(len(u)))
+    weights /= weights.sum()
+    effective = 1 / np.sum(weights**2)
+    parts, distance = proposal.by_component(u)
+    membership = weights * np.exp(parts - np.logaddexp.reduce(parts, axis=0))
+    robust = membership * (_DF + d) / (_DF + distance)
+    shares = membership.sum(axis=1)
+    single = _refit(u, log_weights)
+    covariance = single.factors[0] @ single.factors[0].T
+    means, covariances = proposal.means.copy(), np.empty((shares.size, d, d))
+    for k in range(shares.size):
+        total = robust[k].sum()
+        if k == 0 or not total > 0:
+            means[k], covariances[k] = single.means[0], 1.3 * covariance
+            continue
+        means[k] = robust[k] @ u / total
+        centred = u - means[k]
+        own = (centred * robust[k][:, None]).T @ centred / max(shares[k], 1e-12)
+        count = effective * shares[k]
+        keep = count / (count + 2 * d)
+        covariances[k] = keep * own + (1 - keep) * 0.5 * covariance
+    shares = np.maximum(shares, 0.02)
+    shares[0] = max(shares[0], 0.15)
+    return _Proposal.mixture(shares / shares.sum(), means, covariances)
+
+
 @numba.njit(cache=True)
 def _metropolis(log_weights: np.ndarray, log_uniform: np.ndarray, start: float, thin: int) -> tuple[np.ndarray, int]:
     """Run an independence chain: indices of the kept states (−1: the starting state), and the number of acceptances."""
@@ -229,6 +331,40 @@ def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]
     )
 
 
+def _populate(
+    f: _Counted, proposal: _Proposal, efficiency: float, axes: list[int], rng: np.random.Generator
+) -> tuple[_Proposal, float]:
+    """Replace a single t that does not fit well by a mixture, as long as that helps."""
+    d = proposal.means.shape[1]
+    n = 1500 + 250 * d
+    u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n)
+    best, best_efficiency = proposal, efficiency
+    current = _split(proposal, u, log_weights, 6, rng)
+    for _ in range(10):
+        u, log_weights = f.weighted(_with_tails(current, axes), rng, n)
+        last, now = best_efficiency, _efficiency(log_weights)
+        if now > best_efficiency:
+            best, best_efficiency = current, now
+        if now > 0.8 or (now > 0.3 and now < 1.02 * last and _ > 3):
+            break
+        current = _update(current, u, log_weights)
+    return best, best_efficiency
+
+
+def _better(
+    f: _Counted, proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray, axes: list[int], rng: np.random.Generator
+) -> _Proposal:
+    """Choose between a single t and a mixture, both fitted to weighted points, by a new batch."""
+    d = u.shape[1]
+    several = proposal if proposal.shares.size > 1 else _split(proposal, u, log_weights, 6, rng)
+    candidates = [_refit(u, log_weights), _update(several, u, log_weights)]
+    scores = []
+    for candidate in candidates:
+        _, batch_weights = f.weighted(_with_tails(candidate, axes), rng, 2000 + 250 * d)
+        scores.append(_efficiency(batch_weights))
+    return candidates[int(np.argmax(scores))]
+
+
 def sample_collapsed(
     density: CollapsedDensity,
     *,
@@ -236,7 +372,7 @@ def sample_collapsed(
     draws: int,
     seeds: list[np.random.SeedSequence],
     target: float = 0.75,
-    max_thin: int = 64,
+    max_thin: int = 256,
     progress: Callable[[str, float], None] | None = None,
 ) -> SamplerResult:
     """Sample the collapsed density.
@@ -249,7 +385,7 @@ def sample_collapsed(
     seeds : list of SeedSequence
         ``chains + 1``: one for the adaptation, one for each chain.
     target : float
-        Thin until every coordinate's bulk and tail ESS is this share of the draws.
+        Thin until every coordinate's bulk and tail ESS is this share of the draws (less for few draws).
     max_thin : int
         Most transitions per kept draw before NUTS takes over.
     progress : callable, optional
@@ -273,28 +409,32 @@ def sample_collapsed(
     proposal = _Proposal.of(mode, covariance * 1.2)
     began, n_pilot = time.perf_counter(), 400 + 100 * d
     efficiency = 0.0
+    axes = [density.axis_of(i, 0, 0) for i in range(min(len(density.spec.terms), 5))]
     for _ in range(6):
-        u = proposal.draw(rng, n_pilot)
-        log_weights = f(u) - proposal.log_density(u)
+        u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n_pilot)
         if not np.isfinite(log_weights).any():
             raise ModelError("The posterior cannot be evaluated around its mode: are the priors proper?")
         last, efficiency = efficiency, _efficiency(log_weights)
         proposal = _refit(u, log_weights)
         if efficiency > 0.5 and efficiency < 1.15 * last:
             break
+    if efficiency < 0.55:
+        proposal, efficiency = _populate(f, proposal, efficiency, axes, rng)
     cost = (time.perf_counter() - began) / max(f.evaluations, 1)
 
     messages: list[str] = []
     rngs = [np.random.default_rng(seed) for seed in seeds[1:]]
+    max_thin = int(np.clip(_MOST / (d * chains * draws), 16, max_thin))
     thin = int(np.clip(np.ceil(2.4 / max(efficiency, 1e-3) ** 1.2), 3, 16))
     best: SamplerResult | None = None
     while True:
         length = draws * thin
         say(f"sampling, {thin} transitions a draw ({chains * length * cost:.1f} s)", 0.2)
         warm = 200
-        proposals = np.stack([proposal.draw(r, warm + length) for r in rngs])
+        mixture = _with_tails(proposal, axes)
+        proposals = np.stack([mixture.draw(r, warm + length) for r in rngs])
         value = f(proposals.reshape(-1, d)).reshape(chains, -1)
-        weights = value - proposal.log_density(proposals.reshape(-1, d)).reshape(chains, -1)
+        weights = value - mixture.log_density(proposals.reshape(-1, d)).reshape(chains, -1)
         kept_u, kept_f = np.empty((chains, draws, d)), np.empty((chains, draws))
         accepted = 0
         for c, r in enumerate(rngs):
@@ -319,7 +459,8 @@ def sample_collapsed(
             max_rhat=rhat,
             messages=tuple(messages),
         )
-        wanted = target * chains * draws
+        # an ESS is itself an estimate, and a noisy one of few draws
+        wanted = (target - 2 / np.sqrt(chains * draws)) * chains * draws
         short = min(bulk, tail) / wanted
         if (short >= 1 or chains * draws < 100) and result.khat < 0.7:
             return result
@@ -328,11 +469,10 @@ def sample_collapsed(
         if thin >= max_thin:
             break
         # refit on the longest batch so far, and start again with more transitions a draw
-        refitted = _refit(proposals.reshape(-1, d), weights.ravel())
-        proposal = refitted
+        proposal = _better(f, proposal, proposals.reshape(-1, d), weights.ravel(), axes, rng)
         thin = min(max_thin, int(np.ceil(thin * np.clip(1.3 / max(short, 0.05), 1.5, 4.0))))
         messages.append(f"refitted and thinned by {thin}: smallest ESS was {min(bulk, tail):.0f}")
-    if best.khat < 0.7 and min(best.min_ess_bulk, best.min_ess_tail) >= max(_FEW, 0.25 * chains * draws):
+    if best.khat < 0.7 and min(best.min_ess_bulk, best.min_ess_tail) >= min(_FEW, 0.25 * chains * draws):
         return best
     messages.append(f"independence Metropolis was poor (k-hat {best.khat:.2f}, ESS {best.min_ess_bulk:.0f}): NUTS")
     say("NUTS on the collapsed density", 0.5)
@@ -361,6 +501,12 @@ def _warn_if_poor(result: SamplerResult) -> None:
         )
 
 
+class _ZeroDensityError(ValueError):
+    """A point without density: for nutpie, which looks for this attribute, a divergence and not the end."""
+
+    is_recoverable = True
+
+
 def _nuts(
     f: _Counted,
     proposal: _Proposal,
@@ -384,7 +530,7 @@ def _nuts(
             points[d + index, index] -= step
             value = f(proposal.mean + points @ proposal.factor.T)
             if not np.isfinite(value).all():
-                raise ValueError("the density is zero here")
+                raise _ZeroDensityError
             return float(value[-1]), (value[:d] - value[d : 2 * d]) / (2 * step)
 
         return logp

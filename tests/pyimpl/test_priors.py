@@ -69,7 +69,7 @@ def test_wrong_values_are_refused() -> None:
 
 
 def test_priors_in_the_wrong_place_are_refused() -> None:
-    with pytest.raises(ModelError, match="prior_intercept: .*exponential"):
+    with pytest.raises(ModelError, match=r"prior_intercept: .*exponential"):
         specification_of("M1", prior_intercept=exponential())
     with pytest.raises(ModelError, match="'prior_covariance' can't be None"):
         specification_of("M1", prior_covariance=None)

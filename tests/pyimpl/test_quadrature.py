@@ -13,7 +13,10 @@ COVARIANCE, SLOPE = "Sigma[school:femaleF,(Intercept)]", "Sigma[school:femaleF,f
 
 #: Mean and sd, by another program, to 5 decimals (4 for the variances); the log evidence to 6.
 TABLE = {
-    "M1": ({"(Intercept)": (73.72129, 1.13530), "sigma": (13.81837, 0.24048), INTERCEPT: (79.3030, 16.1008)}, -7062.904981),
+    "M1": (
+        {"(Intercept)": (73.72129, 1.13530), "sigma": (13.81837, 0.24048), INTERCEPT: (79.3030, 16.1008)},
+        -7062.904981,
+    ),
     "M2": (
         {
             "(Intercept)": (69.72816, 1.20815),
