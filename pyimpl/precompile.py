@@ -1,0 +1,39 @@
+"""``python -m pyimpl.precompile``: compile the kernels once, ahead of the first fit.
+
+numba keeps what it compiled beside the package (or in its own cache folder where that is not writable), so that later
+processes only load it. Without this the first fit ever made takes some seconds longer.
+"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["precompile"]
+
+
+def precompile() -> None:
+    """Fit one small model of each kind: one term, several effects, crossed terms, and their posterior."""
+    from pyimpl import lmer, stan_lmer
+
+    rng = np.random.default_rng(1)
+    group, item = np.repeat(np.arange(12), 10), np.tile(np.arange(10), 12)
+    x = rng.normal(size=120)
+    data = pd.DataFrame(
+        {
+            "y": rng.normal(size=12)[group] + rng.normal(size=10)[item] + x + rng.normal(size=120),
+            "x": x,
+            "g": pd.Categorical(group.astype(str)),
+            "h": pd.Categorical(item.astype(str)),
+        }
+    )
+    formulas = ("y ~ 1 + (1 | g)", "y ~ x + (x | g)", "y ~ x + (x | g) + (1 | h)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a singular fit of made-up data is no news
+        for formula in formulas:
+            lmer(formula, data)
+            stan_lmer(formula, data, seed=1, chains=2, iter=200)
+
+
+if __name__ == "__main__":
+    precompile()
