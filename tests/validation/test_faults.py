@@ -5,7 +5,6 @@ import pytest
 from validation import compare_fits
 from validation.faults import LIKELIHOOD_FAULTS, loose_standard_errors
 
-
 # Every fault once, and those that the criterion could change under both.
 PLANTED = [
     (fault, criterion)
