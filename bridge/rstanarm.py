@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -216,22 +215,12 @@ def stan_lmer(
         refresh=0 if progress is None else max(iterations // 10, 1),
     )
     session = default()
-    with tempfile.TemporaryDirectory(prefix="bridge-") as folder:
-        path = os.path.join(folder, "progress.txt")
-        if progress is not None:
-            with open(path, "w", encoding="utf-8"):
-                pass
-            described["progress_file"] = path
-        try:
-            reply = session.call(
-                "rstanarm_stan_lmer",
-                described=described,
-                timeout=timeout,
-                progress=progress,
-                progress_file=path if progress is not None else None,
-            )
-        except RError as error:
-            raise explain(error, call, data) from error.__cause__
+    try:
+        reply = session.call(
+            "rstanarm_stan_lmer", described=described, timeout=timeout, progress=progress, follow=progress is not None
+        )
+    except RError as error:
+        raise explain(error, call, data) from error.__cause__
     emit(reply)
     return StanFit(reply, session.keep(reply.value["handle"]), call, seed)
 

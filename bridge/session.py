@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,6 +115,9 @@ class _Process:
 
     def __init__(self, threads: int, startup_timeout: float) -> None:
         env = worker_environment(find_r_home(), threads)
+        # R's temporary files: ours to remove, however R ends.
+        self.folder = tempfile.mkdtemp(prefix="bridge-r-")
+        env["TMPDIR"] = self.folder
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         ours, theirs = Pipe()
         with theirs:
@@ -158,6 +162,12 @@ class _Process:
                 self.inbox.put(("gone",))
                 return
 
+    def new_file(self) -> str:
+        """Make an empty file that goes when the process does."""
+        descriptor, path = tempfile.mkstemp(dir=self.folder, suffix=".txt")
+        os.close(descriptor)
+        return path
+
     def log_tail(self) -> str:
         with contextlib.suppress(OSError, ValueError):
             self.log.seek(0)
@@ -172,6 +182,7 @@ class _Process:
             self.popen.wait(timeout=10)
         self.connection.close()
         self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
         return self.popen.returncode
 
     def forget(self) -> None:
@@ -317,7 +328,7 @@ class Session:
         *,
         timeout: float | None = None,
         progress: Callable[[str], object] | None = None,
-        progress_file: str | None = None,
+        follow: bool = False,
         **args: Any,
     ) -> Reply:
         """Call a function that ``r_scripts/*.R`` defines.
@@ -330,8 +341,9 @@ class Session:
             Seconds; afterwards the work is interrupted.
         progress : callable, optional
             Called with each line that R prints while it works.
-        progress_file : str, optional
-            A file to which R writes its progress; its lines are passed to ``progress`` too.
+        follow : bool
+            Whether the R function writes its progress to a file, which it gets as the argument ``progress_file``;
+            its lines are passed to ``progress`` too.
         **args
             Plain data (None, bool, int, float, str, list, dict, numpy array) and :class:`Handle`.
 
@@ -360,6 +372,9 @@ class Session:
             freed = self._take_freed()
             sent = False
             finished = False
+            progress_file = None
+            if follow and progress is not None:
+                plain["progress_file"] = progress_file = process.new_file()
             try:
                 try:
                     process.connection.send(("call", identity, function, plain, freed))
@@ -411,7 +426,7 @@ class Session:
         lines = _Lines(progress)
         with contextlib.ExitStack() as stack:
             tail = None
-            if progress_file is not None and progress is not None:
+            if progress_file is not None:
                 tail = stack.enter_context(open(progress_file, encoding="utf-8", errors="replace"))
             while True:
                 left = None if deadline is None else deadline - time.monotonic()

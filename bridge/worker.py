@@ -12,8 +12,10 @@ import contextlib
 import importlib.resources
 import os
 import queue
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from multiprocessing.connection import Connection
 from typing import Any
@@ -146,7 +148,7 @@ class _Worker:
             try:
                 message = self.connection.recv()
             except (EOFError, OSError):
-                os._exit(0)  # the parent is gone: R's work has no reader
+                _vanish()  # the parent is gone: R's work has no reader
             if message[0] == "interrupt":
                 with self.state:
                     if self.current == message[1] and self.rlib is not None:
@@ -237,6 +239,12 @@ class _Worker:
             answer["output"] = "".join(self.output)
             with contextlib.suppress(OSError):
                 self.connection.send(("result", identity, answer))
+
+
+def _vanish() -> None:
+    """End this process and the chains that it forked, and leave no files behind."""
+    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def main(descriptor: int) -> None:

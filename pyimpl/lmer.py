@@ -239,7 +239,7 @@ def _checked_theta(theta: Any, n: int) -> np.ndarray:
 
 
 def _convergence_messages(optimum: OptSummary, lower: np.ndarray, options: LmerControl) -> tuple[str, ...]:
-    """What lme4's ``checkConv`` and ``checkHess`` say of a fit that is not singular."""
+    """Say what lme4's ``checkConv`` and ``checkHess`` say of a fit that is not singular."""
     if optimum.return_code == 1:
         return (f"{optimum.message}; give lmer a larger LmerControl(max_evaluations=...) or another start",)
     if (optimum.final[lower == 0] < options.singular_tol).any():
@@ -297,7 +297,7 @@ class LmerFit:
         self._control = control
         self._convergence = _convergence_messages(optimum, blocks.lower, control)
 
-    # -- what was fitted ------------------------------------------------------------------------------------------
+    # -- what was fitted ---------------------------------------------------------------------------
 
     @property
     def design(self) -> Design:
@@ -361,10 +361,10 @@ class LmerFit:
         """Whether a diagonal element of Λ's template is below `tol`."""
         return bool((self._estimates.theta[self._blocks.lower == 0] < tol).any())
 
-    # -- estimates ------------------------------------------------------------------------------------------------
+    # -- estimates ---------------------------------------------------------------------------------
 
     def fixef(self) -> pd.Series:
-        """Fixed effects by R's coefficient name."""
+        """Return the fixed effects by R's coefficient name."""
         return pd.Series(self._estimates.beta.copy(), index=list(self._design.coef_names), dtype=float)
 
     def vcov(self) -> pd.DataFrame:
@@ -448,7 +448,7 @@ class LmerFit:
         return out
 
     def coef(self) -> dict[str, pd.DataFrame]:
-        """Fixed effects plus conditional modes of each level: grouping factor -> DataFrame."""
+        """Return the fixed effects plus conditional modes of each level: grouping factor -> DataFrame."""
         fixed = self.fixef()
         modes = self.ranef()
         missing = [name for frame in modes.values() for name in frame.columns if name not in fixed.index]
@@ -462,7 +462,7 @@ class LmerFit:
             out[group] = pd.DataFrame(values, index=frame.index, columns=columns)
         return out
 
-    # -- criteria -------------------------------------------------------------------------------------------------
+    # -- criteria ----------------------------------------------------------------------------------
 
     @property
     def npar(self) -> int:
@@ -507,10 +507,10 @@ class LmerFit:
         return self.nobs() - self.npar
 
     def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> float:
-        """The optimised criterion at any θ, lme4's order (a Series is taken by position)."""
+        """Evaluate the optimised criterion at any θ, lme4's order (a Series is taken by position)."""
         return self._objective(_checked_theta(theta, self._blocks.n_theta))
 
-    # -- fitted values and predictions ------------------------------------------------------------------------------
+    # -- fitted values and predictions -------------------------------------------------------------
 
     def _rows(self, values: np.ndarray, name: str | None = None) -> pd.Series:
         """One number for each row used, with the data's index; na.exclude pads the rows left out."""
@@ -695,10 +695,10 @@ class LmerFit:
         columns = {f"sim_{s + 1}": self._rows(values[:, s]) for s in range(nsim)}
         return pd.DataFrame(columns)
 
-    # -- other fits ---------------------------------------------------------------------------------------------------
+    # -- other fits --------------------------------------------------------------------------------
 
     def refit(self, newresp: Sequence[float] | np.ndarray | pd.Series) -> "LmerFit":
-        """The same model for another response, started from this fit's θ.
+        """Fit the same model to another response, started from this fit's θ.
 
         Parameters
         ----------
@@ -733,7 +733,7 @@ class LmerFit:
         return theta
 
     def refitML(self) -> "LmerFit":
-        """The same model by maximum likelihood (itself, if it is one)."""
+        """Fit the same model by maximum likelihood (itself, if it is one)."""
         return self._with_REML(False)
 
     def _with_REML(self, REML: bool) -> "LmerFit":
@@ -905,14 +905,14 @@ class LmerFit:
             raise DataError(f"confint: no parameter {unknown[0]!r}; there are {', '.join(map(str, table.index))}")
         return table.loc[list(parm)]
 
-    # -- pieces -------------------------------------------------------------------------------------------------------
+    # -- pieces ------------------------------------------------------------------------------------
 
     @cached_property
     def _pieces(self) -> dict[str, Any]:
         return {}
 
     def getME(self, name: str) -> Any:
-        """The pieces of the model, ``getME(m, name)``; see the contract for shapes.
+        """Return a piece of the model, ``getME(m, name)``; see the contract for shapes.
 
         ``theta``, ``lower``, ``beta``, ``fixef``, ``X``, ``Z``, ``Zt``, ``y``, ``mu``, ``offset``, ``cnms``,
         ``flist``, ``Lambda``, ``Lambdat``, ``Tlist``, ``u``, ``b``, ``Gp``, ``sigma``, ``REML``, ``RX``, ``n``,
@@ -1020,7 +1020,7 @@ class LmerFit:
         ]
         return sparse.csc_array(sparse.block_diag(blocks, format="csc"))
 
-    # -- text -----------------------------------------------------------------------------------------------------------
+    # -- text --------------------------------------------------------------------------------------
 
     def summary(self, correlation: bool | None = None) -> LmerSummary:
         """``summary(m)``: an object whose ``str()`` is exactly what R prints.
@@ -1078,7 +1078,7 @@ def _refuse_new_levels(codes: np.ndarray, new_levels: Sequence[str], known: int)
         if len(text) > 60:
             text = text[:60].rsplit(",", 1)[0] + ", ..."
         raise DataError(
-            f"new levels detected in newdata: {text}. Give allow_new_levels=True to predict them with the random effect 0"
+            f"new levels detected in newdata: {text}. With allow_new_levels=True their random effect is taken as 0"
         )
 
 

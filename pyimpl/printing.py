@@ -136,6 +136,7 @@ class _Deparser:
     def write(self, text: str) -> None:
         if not self.line:
             self.line = "    " * min(self.indent, 4) + "  " * max(self.indent - 4, 0)
+            self.length = len(self.line)
         self.line += text
         self.length += len(text)
 
@@ -171,16 +172,15 @@ class _Deparser:
             self.write(f"{deparse(Call(node.fn, ()))[:-1]}")
             broken = False
             for i, (name, arg) in enumerate(node.named_args()):
-                if self.length > self.cutoff:
-                    if not broken:
-                        broken = True
-                        self.indent += 1
-                    self.break_line()
                 if name is not None:
                     self.write(f"{name} = ")
                 self.visit(arg)
                 if i < len(node.args) - 1:
                     self.write(", ")
+                    if self.length > self.cutoff:
+                        self.indent += not broken
+                        broken = True
+                        self.break_line()
             self.indent -= broken
             self.write(")")
         else:
@@ -344,7 +344,7 @@ class LmerSummary:
     _text: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def to_text(self) -> str:
-        """What R's ``print(summary(m))`` writes, the last newline left out."""
+        """Write what R's ``print(summary(m))`` does, the last newline left out."""
         digits = self.digits
         out = f"{_title(self.REML)} ['lmerMod']\n{self.call}\n{_aic_table(self.aictab, 1)}\n"
         quantiles = zapsmall(quantile7(self.residuals), digits + 1)
@@ -422,7 +422,7 @@ class VarCorrTable(pd.DataFrame):
         return pd.DataFrame
 
     def to_text(self, comp: Sequence[str] = ("Std.Dev.",), digits: int = 5) -> str:
-        """What R's ``print(VarCorr(m), comp, digits)`` writes, the last newline left out."""
+        """Write what R's ``print(VarCorr(m), comp, digits)`` does, the last newline left out."""
         groups, effects, covariances, sigma = self._pieces
         return format_varcorr(groups, effects, covariances, sigma, digits, comp)
 
@@ -438,7 +438,7 @@ class AnovaTable(pd.DataFrame):
         return pd.DataFrame
 
     def to_text(self) -> str:
-        """What R's ``print.anova`` writes, the last newline left out."""
+        """Write what R's ``print.anova`` does, the last newline left out."""
         heads = [str(name) for name in self.columns]
         has_p = heads[-1].startswith(("P(", "Pr("))
         tests = [i for i, head in enumerate(heads) if head[1:7] == " value" or head in ("F", "Cp", "Chisq")]

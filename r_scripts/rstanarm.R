@@ -15,7 +15,7 @@ prior_call <- function(described) {
   as.call(c(list(as.name(described$dist)), lapply(described$args, as.vector)))
 }
 
-rstanarm_stan_lmer <- function(described) {
+rstanarm_stan_lmer <- function(described, progress_file = NULL) {
   need("rstanarm")
   # rstanarm finds its methods and Rcpp modules only when rstan's namespace is loaded and Rcpp's is attached to it.
   suppressPackageStartupMessages(requireNamespace("rstan"))
@@ -41,8 +41,8 @@ rstanarm_stan_lmer <- function(described) {
   }
   built$call$refresh <- as.integer(described$refresh)
   # R's console output of forked chains goes to a file, which Python follows: no chain touches the parent's pipe.
-  transcript <- described$progress_file %||% tempfile("console")
-  if (is.null(described$progress_file)) on.exit(unlink(transcript), add = TRUE)
+  transcript <- progress_file %||% tempfile("console")
+  on.exit(unlink(transcript), add = TRUE)
   console <- file(transcript, open = "at")
   depth <- sink.number()
   sink(console)

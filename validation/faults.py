@@ -14,6 +14,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.judge.algebra import pieces_of, solve
+from validation.quantities import records
 from validation.references.recorded import RecordedLmerFit
 
 __all__ = ["LIKELIHOOD_FAULTS", "Fault", "at_theta"]
@@ -60,17 +61,18 @@ def at_theta(fit: RecordedLmerFit, theta: np.ndarray, reml: bool | None = None) 
     covariances = solution.covariances()
     components = fit.components.copy()
     values, roots = [], []
-    for row in components.itertuples(index=False):
-        if not isinstance(row.var1, str):
+    for row in records(components):
+        group, first, second = row["grp"], row["var1"], row["var2"]
+        if not isinstance(first, str):
             values.append(solution.sigma**2)
             roots.append(solution.sigma)
-        elif not isinstance(row.var2, str):
-            variance = covariances[row.grp, row.var1, row.var1]
+        elif not isinstance(second, str):
+            variance = covariances[group, first, first]
             values.append(variance)
             roots.append(math.sqrt(variance))
         else:
-            covariance = covariances[row.grp, row.var1, row.var2]
-            product = covariances[row.grp, row.var1, row.var1] * covariances[row.grp, row.var2, row.var2]
+            covariance = covariances[group, first, second]
+            product = covariances[group, first, first] * covariances[group, second, second]
             values.append(covariance)
             roots.append(covariance / math.sqrt(product) if product > 0 else math.nan)
     components["vcov"], components["sdcor"] = values, roots
@@ -123,7 +125,7 @@ def _optimum(fit: RecordedLmerFit, reml: bool) -> RecordedLmerFit:
         method="L-BFGS-B",
         bounds=bounds,
         options={"ftol": 1e-15, "gtol": 1e-8},
-    )
+    )  # type: ignore[call-overload]
     return at_theta(fit, found.x, reml)
 
 

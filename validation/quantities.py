@@ -24,6 +24,7 @@ __all__ = [
     "likelihood_quantities",
     "posterior_quantities",
     "posterior_summary",
+    "records",
     "split_parameter",
 ]
 
@@ -421,6 +422,11 @@ def _keyed(table: pd.DataFrame, side: str) -> pd.DataFrame:
     )
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries by column name."""
+    return [{str(key): value for key, value in record.items()} for record in frame.to_dict("records")]
+
+
 def data_hash(data: pd.DataFrame) -> str:
     """SHA-256 of a data frame's columns, values, levels and order (not of its index): the same data, the same hash."""
     digest = hashlib.sha256()
@@ -436,7 +442,8 @@ def data_hash(data: pd.DataFrame) -> str:
             digest.update(b"number\x1f")
             numbers = column.to_numpy(dtype="<f8", na_value=np.nan)
             # R's NA is a NaN with a payload, and -0 is 0: neither is another value.
-            digest.update(np.where(np.isnan(numbers), np.nan, numbers + 0.0).tobytes())
+            with np.errstate(invalid="ignore"):
+                digest.update(np.where(np.isnan(numbers), np.nan, numbers + 0.0).tobytes())
         else:
             digest.update(b"text\x1f")
             digest.update("\x1f".join("\x00" if pd.isna(value) else str(value) for value in column).encode())

@@ -85,7 +85,7 @@ def _eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no c
 
 @njit(cache=True)
 def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ignore[no-untyped-def] # pragma: no cover
-    """The same whitening of the other factors' columns: U = L_j⁻¹ values, S2 += Σ U'U (lower), S2x += Σ U'D."""
+    """Do the same whitening to the other factors' columns: U = L_j⁻¹ values, S2 += Σ U'U (lower), S2x += Σ U'D."""
     J, p, m = R.shape[0], R.shape[1], D.shape[2]
     L = np.zeros((p, p))
     W = np.zeros((p, p))
@@ -121,7 +121,7 @@ def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ig
 
 @njit(cache=True)
 def _scale_others(S2, first, width, T, start, A):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """A = I + Λ'S2Λ (lower triangle) for the block-diagonal Λ of the other factors; T holds their templates, flat."""
+    """Form A = I + Λ'S2Λ (lower triangle) for the block-diagonal Λ of the other factors; T: their templates, flat."""
     F = width.shape[0]
     for f in range(F):
         pf = width[f]
@@ -235,7 +235,7 @@ def _score(E, D, B, H):  # type: ignore[no-untyped-def] # pragma: no cover - com
 
 @njit(cache=True)
 def _score_with_others(E, D, B, indptr, columns, U, N, NS, H):  # type: ignore[no-untyped-def] # pragma: no cover
-    """H += Σ_j E_j'(I − U_j N U_j' − G_j B G_j')E_j with G_j = D_j − U_j NS; N lower triangle, U_j of shape (p, nnz)."""
+    """H += Σ_j E_j'(I − U_j N U_j' − G_j B G_j')E_j with G_j = D_j − U_j NS; N given by its lower triangle."""
     J, p, m = D.shape
     M = np.zeros((p, p))
     G = np.zeros((p, m))
@@ -433,8 +433,8 @@ class Solution:
     beta: np.ndarray
     unscaled_vcov: np.ndarray
     prss: float
-    log_det_L2: float
-    log_det_RX2: float
+    log_det_L2: float  # noqa: N815 - the paper's L
+    log_det_RX2: float  # noqa: N815
     a: tuple[np.ndarray, ...]
     unscaled_cond_var: tuple[np.ndarray, ...]
 
@@ -477,7 +477,7 @@ class Objective:
     # -- one evaluation ------------------------------------------------------------------------------------------
 
     def __call__(self, theta: np.ndarray) -> float:
-        """The objective at θ (lme4's order), +inf where it cannot be computed."""
+        """Evaluate the objective at θ (lme4's order), +inf where it cannot be computed."""
         self.evaluations += 1
         return self._evaluate(np.asarray(theta, dtype=float))[0]
 
@@ -535,7 +535,7 @@ class Objective:
         return B, gamma, inverse
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """The objective and its gradient at θ.
+        """Evaluate the objective and its gradient at θ.
 
         Parameters
         ----------
@@ -587,7 +587,7 @@ class Objective:
     def value_gradient_hessian(
         self, theta: np.ndarray, steps: np.ndarray, central: bool = False
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        """The objective, its gradient, and differences of the gradient in place of its Hessian.
+        """Evaluate the objective, its gradient, and differences of the gradient in place of its Hessian.
 
         Parameters
         ----------
@@ -637,7 +637,7 @@ class Objective:
         )  # fmt: skip
 
     def _in_order(self, gradient: np.ndarray) -> np.ndarray:
-        """Derivatives in the factor's order put into θ's."""
+        """Put derivatives in the factor's order into θ's."""
         out = np.empty_like(gradient)
         out[self.blocks.factors[0].theta] = gradient
         return out

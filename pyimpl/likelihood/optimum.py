@@ -95,7 +95,7 @@ def _work(blocks: Blocks) -> float:
 
 
 def _step(B: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray:
-    """The minimiser of g's + s'Bs/2 within the radius (exactly, by eigenvalues; n is small)."""
+    """Find the minimiser of g's + s'Bs/2 within the radius (exactly, by eigenvalues; n is small)."""
     if g.size == 1:
         b, slope = float(B[0, 0]), float(g[0])
         if b > 0 and abs(slope) <= b * radius:
@@ -139,7 +139,8 @@ class _Search:
     def __init__(self, objective: Objective, max_evaluations: int, cheap: bool) -> None:
         self.objective = objective
         self.units = _units(objective.blocks)
-        self.limit = max_evaluations
+        self.budget = max_evaluations
+        self.limit = objective.evaluations + objective.gradients + max_evaluations
         self.cheap = cheap
         self.log: list[tuple[int, float, float]] = []
         self.code = 0
@@ -225,7 +226,7 @@ class _Search:
                 self.code, self.message = 2, "no further progress along the gradient"
                 break
         else:
-            self.code, self.message = 1, f"stopped after {self.limit} evaluations"
+            self.code, self.message = 1, f"stopped after {self.budget} evaluations"
         return x, f, g, B
 
     def _escape(self, x: np.ndarray, f: float, B: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -339,7 +340,7 @@ def optimize(
             starts.append(scaled if far else 0.1 * scaled)
     best: tuple[_Point, np.ndarray, _Search] | None = None
     for start in starts:
-        search = _Search(objective, objective.evaluations + objective.gradients + max_evaluations, cheap)
+        search = _Search(objective, max_evaluations, cheap)
         point = search.run(np.asarray(start, dtype=float) / search.units)
         point = _settle_on_boundary(search, point)
         if chosen and blocks.n_theta == 1 and objective(np.zeros(1)) < point[1]:

@@ -16,7 +16,7 @@ __all__ = ["one_blas_thread"]
 def _controller() -> Any:
     # the libraries loaded by now: numpy's and scipy's
     import scipy.linalg  # noqa: F401
-    from threadpoolctl import ThreadpoolController
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     return ThreadpoolController().select(user_api="blas")
 

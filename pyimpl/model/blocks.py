@@ -148,7 +148,7 @@ class Blocks:
     others: Others | None
     coef_from_basis: np.ndarray
     beta_ols: np.ndarray
-    log_det_X: float
+    log_det_X: float  # noqa: N815 - the paper's X
     log_weights: float
     basis: np.ndarray
     residual: np.ndarray
@@ -158,7 +158,7 @@ class Blocks:
 
 @njit(cache=True)
 def _sort_by_level(codes: np.ndarray, J: int) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover - compiled
-    """Counting sort: the rows level by level, and where each level starts."""
+    """Sort by counting: the rows level by level, and where each level starts."""
     n = codes.shape[0]
     starts = np.zeros(J + 1, dtype=np.int64)
     for i in range(n):

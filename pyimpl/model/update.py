@@ -91,7 +91,7 @@ def _replace_dot(node: Node, by: Node, wrap: bool) -> Node:
 
 
 def _summands(node: Node, sign: int) -> list[tuple[int, Node]]:
-    """The terms of a sum, parentheses around sums opened."""
+    """List the terms of a sum, parentheses around sums opened."""
     if isinstance(node, Call):
         if node.fn == "(" and isinstance(node.args[0], Call) and node.args[0].fn in ("+", "-", "("):
             return _summands(node.args[0], sign)

@@ -198,7 +198,10 @@ def test_a_closed_session_says_so():
     session = Session()
     session.call("echo", x=1)
     pid = session.pid
+    folder = session._process.folder
+    assert os.path.isdir(folder)
     session.close()
+    assert not os.path.exists(folder)
     with pytest.raises(BridgeError, match="closed"):
         session.call("echo", x=1)
     with pytest.raises(ProcessLookupError):
@@ -274,17 +277,20 @@ def test_ctrl_c_in_a_terminal_reaches_r_once(tmp_path):
 def test_r_ends_with_its_parent(tmp_path):
     code = (
         "import os, signal; from bridge.session import default; r = default(); r.call('echo', x=1);"
-        "print(r.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        "print(r.pid, r._process.folder, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    pid = int(done.stdout)
+    number, folder = done.stdout.split()
+    pid = int(number)
     for _ in range(50):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
+            assert not os.path.exists(folder)
             return
         with open(f"/proc/{pid}/stat") as file:  # a zombie waits for init to collect it
             if file.read().split(")")[1].split()[0] == "Z":
+                assert not os.path.exists(folder)
                 return
         time.sleep(0.1)
     pytest.fail("R outlived its parent")

@@ -84,16 +84,16 @@ def exact(design, theta, REML):
 
 
 CASES = {
-    "one intercept": dict(levels=(5,), effects=(1,)),
-    "slope, weights, offset": dict(levels=(6,), effects=(2,), weights=True),
-    "three effects": dict(levels=(6,), effects=(3,)),
-    "more effects than rows a level": dict(levels=(12,), effects=(3,)),
-    "no fixed effects": dict(levels=(5,), effects=(1,), P=0),
-    "crossed": dict(levels=(6, 4), effects=(1, 1)),
-    "crossed slopes, weights": dict(levels=(5, 4), effects=(2, 2), weights=True),
-    "three factors": dict(levels=(6, 4, 3), effects=(1, 2, 1)),
-    "independent slopes of one factor": dict(levels=(6, 6), effects=(1, 1), same_group=True),
-    "one factor twice and another": dict(levels=(6, 6), effects=(2, 1), same_group=True),
+    "one intercept": {"levels": (5,), "effects": (1,)},
+    "slope, weights, offset": {"levels": (6,), "effects": (2,), "weights": True},
+    "three effects": {"levels": (6,), "effects": (3,)},
+    "more effects than rows a level": {"levels": (12,), "effects": (3,)},
+    "no fixed effects": {"levels": (5,), "effects": (1,), "P": 0},
+    "crossed": {"levels": (6, 4), "effects": (1, 1)},
+    "crossed slopes, weights": {"levels": (5, 4), "effects": (2, 2), "weights": True},
+    "three factors": {"levels": (6, 4, 3), "effects": (1, 2, 1)},
+    "independent slopes of one factor": {"levels": (6, 6), "effects": (1, 1), "same_group": True},
+    "one factor twice and another": {"levels": (6, 6), "effects": (2, 1), "same_group": True},
 }
 
 
@@ -132,7 +132,7 @@ def test_gradient_against_multi_precision_differences(case, REML):
                 assert gradient[k] == pytest.approx(slope, rel=1e-8, abs=1e-8)
 
 
-@pytest.mark.parametrize("levels, effects", [((6,), (1,)), ((6,), (2,)), ((6, 4), (2, 1))])
+@pytest.mark.parametrize(("levels", "effects"), [((6,), (1,)), ((6,), (2,)), ((6, 4), (2, 1))])
 def test_large_means_cost_no_digits(levels, effects):
     """y around 1e8, a covariate around 1e6, group differences a million times the residuals."""
     rng = np.random.default_rng(3)
@@ -148,7 +148,7 @@ def test_large_means_cost_no_digits(levels, effects):
             assert objective(theta) == pytest.approx(float(exact(design, theta, REML)), rel=1e-10)
 
 
-@pytest.mark.parametrize("levels, effects", [((6,), (1,)), ((6,), (2,)), ((6, 4), (1, 1)), ((6, 4), (2, 1))])
+@pytest.mark.parametrize(("levels", "effects"), [((6,), (1,)), ((6,), (2,)), ((6, 4), (1, 1)), ((6, 4), (2, 1))])
 def test_tiny_residuals_keep_their_digits(levels, effects):
     rng = np.random.default_rng(4)
     design = make_design(rng, 24, levels, effects)

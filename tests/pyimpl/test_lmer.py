@@ -52,7 +52,8 @@ tight <- function(tag, call, ours) {
     if (is.null(best) || o$fval < best$fval) best <- list(par = as.numeric(o$par), fval = o$fval)
   }
   devfun(best$par)
-  m <- mkMerMod(environment(devfun), list(par = best$par, fval = best$fval, conv = 0L), lf$reTrms, fr = lf$fr, mc = call)
+  opt <- list(par = best$par, fval = best$fval, conv = 0L)
+  m <- mkMerMod(environment(devfun), opt, lf$reTrms, fr = lf$fr, mc = call)
   put(tag, "theta", hex(best$par)); put(tag, "fval", hex(best$fval)); put(tag, "default", hex(-2 * logLik(m0)))
   put(tag, "theta names", paste(names(getME(m, "theta")), collapse = "|"))
   put(tag, "beta", hex(fixef(m))); put(tag, "vcov", hex(as.matrix(vcov(m)))); put(tag, "sigma", hex(sigma(m)))

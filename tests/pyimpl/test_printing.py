@@ -5,6 +5,7 @@ import warnings
 import pytest
 
 from pyimpl.lmer import lmer
+from pyimpl.printing import abbreviate, cat_fill, deparse_lines
 
 # (R's formula, data, further arguments): R and Python read the same text
 CASES = [
@@ -120,3 +121,51 @@ def test_text_is_r_s(i, REML, r_text, fits):
     assert fit.VarCorr().to_text(("Variance", "Std.Dev."), 3) + "\n" == r_text[i, REML, "both"]
     if len(fit.fixef()):
         assert str(fit.anova()) + "\n" == r_text[i, REML, "anova"]
+
+
+FUZZ = r"""
+set.seed(3)
+word <- function() paste(replicate(sample(1:3, 1), paste(sample(c(letters, letters, "a", "e", "i", "o", LETTERS[1:5],
+  ".", "_", 0:9, "(", ")", ":", "^"), sample(1:12, 1), TRUE), collapse = "")), collapse = sample(c(" ", ":", ""), 1))
+for (i in 1:500) {
+  x <- unique(replicate(sample(1:6, 1), word())); m <- sample(c(4, 6, 11), 1)
+  cat("A", m, paste(x, collapse = "|"), paste(abbreviate(x, m), collapse = "|"), sep = "\t"); cat("\n")
+}
+name <- function() paste(sample(letters, sample(3:18, 1), TRUE), collapse = "")
+part <- function() switch(sample(8, 1), name(), paste0(name(), ":", name()), paste0("log(", name(), ")"),
+  paste0("I(", name(), "^2)"), paste0("poly(", name(), ", 2, raw = TRUE)"), paste(name(), "*", name()),
+  paste0("(", name(), " + ", name(), ")"), paste0("offset(", name(), ")"))
+for (i in 1:400) {
+  rhs <- paste(replicate(sample(1:9, 1), part()), collapse = sample(c(" + ", " + ", " - "), 1))
+  bars <- paste(replicate(sample(1:3, 1), paste0("(", paste(replicate(sample(1:4, 1), part()), collapse = " + "), " | ",
+    name(), sample(c("", "/h", ":h"), 1), ")")), collapse = " + ")
+  f <- as.formula(paste(name(), "~", rhs, "+", bars))
+  lines <- deparse(f)
+  filled <- capture.output(cat("Formula:", lines, fill = TRUE))
+  cat("D", paste(deparse(f, 500), collapse = ""), paste(lines, collapse = "|"), paste(filled, collapse = "|"), sep = "\t")
+  cat("\n")
+}
+"""
+
+
+@pytest.mark.r
+def test_abbreviations_and_broken_formulas_at_random(rscript):
+    lines = rscript(FUZZ).splitlines()
+    assert len(lines) == 900
+    for line in lines:
+        kind, *rest = line.split("\t")
+        if kind == "A":
+            assert abbreviate(rest[1].split("|"), int(rest[0])) == rest[2].split("|")
+        else:
+            text, broken, filled = rest[0], rest[1], rest[2]
+            ours = deparse_lines(text)
+            # the bar of a random-effects term is the separator's sign too
+            assert "|".join(ours) == broken
+            assert "|".join(cat_fill(["Formula:", *ours]).splitlines()) == filled
+
+
+@pytest.mark.r
+def test_a_wrong_digit_would_be_seen(fits, r_text):
+    text = str(fits[0, False].summary())
+    assert text + "\n" == r_text[0, False, "summary"]
+    assert text.replace("75.2", "75.3") + "\n" != r_text[0, False, "summary"]

@@ -5,9 +5,18 @@ import pytest
 from validation import compare_fits
 from validation.faults import LIKELIHOOD_FAULTS, loose_standard_errors
 
+# Every fault once, and those that the criterion could change under both.
+PLANTED = [
+    (fault, criterion)
+    for fault in LIKELIHOOD_FAULTS
+    for criterion in ("ml_fit", "reml_fit")
+    if criterion == "ml_fit" or fault.number in (1, 5, 6, 10)
+]
 
-@pytest.mark.parametrize("criterion", ["ml_fit", "reml_fit"])
-@pytest.mark.parametrize("fault", LIKELIHOOD_FAULTS, ids=lambda fault: fault.name)
+
+@pytest.mark.parametrize(
+    ("fault", "criterion"), PLANTED, ids=[f"{fault.name}-{criterion}" for fault, criterion in PLANTED]
+)
 def test_caught_and_named(fault, criterion, request, data):
     fit = request.getfixturevalue(criterion)
     comparison = compare_fits(fit, fault.plant(fit), data=data)
@@ -30,9 +39,13 @@ def test_loose_standard_errors_fail_and_nothing_else_does(ml_fit):
 
 
 def test_on_a_model_with_one_random_intercept_too(make_data, make_design, make_fit):
+    simple = {
+        "other criterion, silently", "variances as SDs", "dropped rows", "stopped early", "variance on the boundary",
+        "two levels swapped", "sigma not counted", "unshrunken BLUPs", "single precision",
+    }  # fmt: skip
     pieces, factors = make_design(make_data(seed=8), slope=False)
     fit = make_fit(pieces, factors, reml=True)
     assert compare_fits(fit, fit).agrees
-    apply = [fault for fault in LIKELIHOOD_FAULTS if fault.number not in (7,) and fault.name != "effects swapped"]
+    apply = [fault for fault in LIKELIHOOD_FAULTS if fault.name in simple]
     wrong = {fault.name: [cause.name for cause in compare_fits(fit, fault.plant(fit)).causes][:1] for fault in apply}
     assert wrong == {fault.name: [fault.expected] for fault in apply}

@@ -13,6 +13,7 @@ from validation.judge import tolerances
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
 from validation.judge.units import ComponentErrors, component_errors
+from validation.quantities import records
 from validation.verdict import Verdict
 
 __all__ = ["judge_likelihood", "theta_points"]
@@ -68,7 +69,7 @@ def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
         found = evidence.rows(quantity)
         if found.empty and quantity != "ngrps":
             rows.append(missing_row("tier-1", quantity, False, False, why=evidence.problem(quantity)))
-        rows.extend(_exact(record, evidence) for record in found.to_dict("records"))
+        rows.extend(_exact(record, evidence) for record in records(found))
     reference, candidate = evidence.reference, evidence.candidate
     rows.extend(_labels("fixef-names", reference, candidate, lambda fit: list(map(str, fit.fixef().index))))
     rows.extend(_labels("theta-names", reference, candidate, lambda fit: list(map(str, fit.getME("theta").index))))
@@ -219,7 +220,7 @@ def _response(reference: Any, candidate: Any) -> list[Row]:
     return [_column("y", np.asarray(left, dtype=float), np.asarray(right, dtype=float))]
 
 
-def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: str | None) -> Row:
+def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: Any) -> Row:
     """Compare a column entry by entry; the row shows the pair that differs most."""
     if left.shape != right.shape:
         return row(
@@ -388,7 +389,18 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
         size = max(abs(pair[0]), nobs if math.isfinite(nobs) else 1.0)
         shown = "θ = (" + ", ".join(f"{value:.6g}" for value in point) + ")"
         if problem:
-            rows.append(missing_row("tier-2", "objective", *map(math.isfinite, pair), *pair, why=problem, level=name))
+            rows.append(
+                missing_row(
+                    "tier-2",
+                    "objective",
+                    math.isfinite(pair[0]),
+                    math.isfinite(pair[1]),
+                    pair[0],
+                    pair[1],
+                    problem,
+                    level=name,
+                )
+            )
         else:
             judged = judge_number("tier-2", "objective", pair[0], pair[1], size, tolerances.SAME_THETA, level=name)
             judged["reason"] = f"at {shown}. {judged['reason']}"
@@ -440,7 +452,7 @@ def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
     rows: list[Row] = []
     wanted = [name for name in _DIRECTION if name != "REMLcrit" or evidence.reml]
     for quantity in wanted:
-        found = evidence.rows(quantity).to_dict("records")
+        found = records(evidence.rows(quantity))
         if not found:
             rows.append(missing_row("tier-3", quantity, False, False, why=evidence.problem(quantity)))
             continue
@@ -527,8 +539,8 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
     limit = _limit(evidence)
     errors = _errors(evidence)
     singular = _singular(evidence)
-    se = {r["term"]: r["reference"] for r in evidence.rows("se").to_dict("records")}
-    for record in evidence.rows("fixef").to_dict("records"):
+    se = {r["term"]: r["reference"] for r in records(evidence.rows("se"))}
+    for record in records(evidence.rows("fixef")):
         se.setdefault(record["term"], record["error_reference"])
     source = "no standard errors of variance components could be computed" if errors is None else errors.source
     rows: list[Row] = []
@@ -568,9 +580,9 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
         for quantity in required
         if quantity not in present
     )
-    for record in evidence.rows(
-        "fixef", "se", "t", "vcov", "theta", "sigma", "variance", "covariance", "sd", "cor", "singular"
-    ).to_dict("records"):
+    for record in records(
+        evidence.rows("fixef", "se", "t", "vcov", "theta", "sigma", "variance", "covariance", "sd", "cor", "singular")
+    ):
         quantity = record["quantity"]
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
         if not (record["has_reference"] and record["has_candidate"]):
@@ -709,7 +721,7 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
     fallback = _level_errors(evidence, sigma)
     sds = {
         (r["group"], r["term"], r["level"]): r["reference"]
-        for r in evidence.rows("condsd").to_dict("records")
+        for r in records(evidence.rows("condsd"))
         if r["has_reference"]
     }
     rows: list[Row] = []
@@ -719,7 +731,7 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         for quantity in ("ranef", "condsd", "fitted", "residuals")
         if quantity not in present
     )
-    for record in evidence.rows("ranef", "condsd").to_dict("records"):
+    for record in records(evidence.rows("ranef", "condsd")):
         quantity = record["quantity"]
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
         if not (record["has_reference"] and record["has_candidate"]):
@@ -779,14 +791,14 @@ def _level_errors(evidence: Evidence, sigma: float) -> dict[tuple[str, str, str]
 def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, str, str], float]) -> list[Row]:
     """One row for each of coef (by effect), fitted values and residuals: the worst of many, and how many failed."""
     rows: list[Row] = []
-    se = {r["term"]: r["error_reference"] for r in evidence.rows("fixef").to_dict("records")}
+    se = {r["term"]: r["error_reference"] for r in records(evidence.rows("fixef"))}
     better = evidence.improvement is not None and evidence.improvement > 4.0 * evidence.noise
     theta = evidence.candidate_theta() if better else None
     solution = evidence.solve(theta) if theta is not None else None
     for quantity in ("coef", "fitted", "residuals", "scaled_residuals"):
         found = evidence.rows(quantity)
-        for (group, term), part in found.groupby(["group", "term"], dropna=False, sort=False):
-            group, term = (None if pd.isna(group) else str(group)), (None if pd.isna(term) else str(term))
+        for (raw_group, raw_term), part in found.groupby(["group", "term"], dropna=False, sort=False):
+            group, term = _text(raw_group), _text(raw_term)
             lost = part[~(part["has_reference"] & part["has_candidate"])]
             if len(lost):
                 first = lost.iloc[0]
@@ -841,6 +853,11 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
                     judged["reason"] = "follows from a better optimum than the reference's"
             rows.append(judged)
     return rows
+
+
+def _text(label: Any) -> str | None:
+    """A label of a grouped frame, where pandas makes NaN of None."""
+    return label if isinstance(label, str) else None
 
 
 def _expected_bulk(

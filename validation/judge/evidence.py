@@ -95,7 +95,7 @@ class Evidence:
         names, order = reference_theta.index, own.index
         if not names.is_unique:
             return lambda theta: float(fit.devfun(np.asarray(theta, dtype=float)))
-        positions = [names.get_loc(name) for name in order]
+        positions = names.get_indexer(order)
         return lambda theta: float(fit.devfun(np.asarray(theta, dtype=float)[positions]))
 
     def _pieces(self, fit: Any) -> Pieces | None:

@@ -63,7 +63,7 @@ def missing_row(
     reference: float = math.nan,
     candidate: float = math.nan,
     why: str = "",
-    **keys: str | None,
+    **keys: Any,
 ) -> Row:
     """A row that one side (or both) lacks: a failure, not a gap."""
     side = (
@@ -85,7 +85,7 @@ def judge_number(
     limit: float | None = None,
     unit: str | None = None,
     reason: str | None = None,
-    **keys: str | None,
+    **keys: Any,
 ) -> Row:
     """Judge one pair of numbers in units of ``scale``.
 

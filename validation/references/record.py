@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def _record_stan(
 ) -> Record:
     from bridge import rstanarm
 
-    arguments = {"chains": 4, "iter": 1000} if quick else {"chains": 2, "iter": 5000, "warmup": 1000}
+    arguments: dict[str, Any] = {"chains": 4, "iter": 1000} if quick else {"chains": 2, "iter": 5000, "warmup": 1000}
     wanted, at_least = (200.0, 4) if quick else (float(ESS_WANTED), CHAINS_AT_LEAST)
     chunks: list[np.ndarray] = []
     names: list[str] = []
@@ -147,7 +148,9 @@ def _record_stan(
         if kept is not None and number > 0:  # the first is sampled again: its fit evaluates the density
             names, draws, diverging = kept
         else:
-            fit_now = rstanarm.stan_lmer(case.formula, data, seed=SEED + number, progress=say, **arguments)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # kept as fields of the record
+                fit_now = rstanarm.stan_lmer(case.formula, data, seed=SEED + number, progress=say, **arguments)
             fit = fit if fit is not None else fit_now
             names, draws = draws_of(fit_now)
             diverging = int(np.asarray(fit_now.posterior["sample_stats"]["diverging"]).sum())

@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,21 +152,9 @@ def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterat
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / ".lock"
     deadline = time.monotonic() + timeout
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        fcntl = None  # type: ignore[assignment]
     while True:
         try:
-            if fcntl is not None:
-                handle = os.open(path, os.O_CREAT | os.O_RDWR)
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BaseException:
-                    os.close(handle)
-                    raise
-            else:
-                handle = os.open(path, os.O_CREAT | os.O_EXCL)
+            release = _lock(path)
             break
         except (BlockingIOError, FileExistsError, PermissionError) as error:
             if time.monotonic() > deadline:
@@ -175,9 +163,28 @@ def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterat
     try:
         yield
     finally:
-        os.close(handle)
-        if fcntl is None:
+        release()
+
+
+def _lock(path: Path) -> Callable[[], None]:
+    """Take the lock or raise at once; returns what gives it back."""
+    if os.name == "nt":
+        created = os.open(path, os.O_CREAT | os.O_EXCL)
+
+        def remove() -> None:
+            os.close(created)
             path.unlink(missing_ok=True)
+
+        return remove
+    import fcntl
+
+    handle = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(handle)
+        raise
+    return lambda: os.close(handle)
 
 
 # ---------------------------------------------------------------------------------------------------- JSON values

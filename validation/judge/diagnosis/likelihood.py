@@ -15,6 +15,7 @@ from validation.judge.diagnosis import Finding
 from validation.judge.digits import digits
 from validation.judge.estimates import _expected
 from validation.judge.evidence import Evidence
+from validation.quantities import records
 from validation.verdict import Cause
 
 __all__ = [
@@ -95,7 +96,7 @@ def other_criterion(evidence: Evidence) -> Finding | None:
         strength = 1.0
         evidence_text = (
             f"{matched} of the {total} numbers that tell the two criteria apart are those of the {other} fit, computed "
-            f"here from the reference's own y, X and Z (log-likelihood {-solution.objective / 2:.6f}, "  # type: ignore[union-attr]
+            f"here from the reference's own y, X and Z (log-likelihood {-solution.objective / 2:.6f}, "
             f"candidate {evidence.value('candidate', 'logLik'):.6f}, reference "
             f"{evidence.value('reference', 'logLik'):.6f})"
         )
@@ -171,7 +172,7 @@ def scale_of_components(evidence: Evidence) -> Finding | None:
         rows = _compared(evidence, quantity)
         failed = [
             (float(r["reference"]), float(r["candidate"]))
-            for r in rows.to_dict("records")
+            for r in records(rows)
             if not _close(r["candidate"], r["reference"], 1e-3)
         ]
         # A 0 or a 1 is its own square; the residual's row is judged with the others.
@@ -219,7 +220,7 @@ def coding(evidence: Evidence) -> Finding | None:
     if beta_left.size != A.shape[0] or beta_right.size != A.shape[1]:
         return None
     implied = A @ beta_right
-    se = np.array([r["reference"] for r in evidence.rows("se").to_dict("records") if r["has_reference"]])
+    se = np.array([r["reference"] for r in records(evidence.rows("se")) if r["has_reference"]])
     unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), 1e-12)
     distance = float(np.max(np.abs(implied - beta_left) / unit))
     only_right = [name for name in right.coef_names if name not in left.coef_names]
@@ -449,7 +450,7 @@ def _implied(evidence: Evidence, theta: np.ndarray) -> bool:
         return False
     expected = _expected(solution)
     checked = 0
-    for record in _compared(evidence, "fixef", "se", "sigma", "variance", "sd", "ranef").to_dict("records"):
+    for record in records(_compared(evidence, "fixef", "se", "sigma", "variance", "sd", "ranef")):
         value = expected.get(tuple(record[name] for name in ("quantity", "group", "term", "term2", "level")))
         if value is None:
             continue
@@ -751,11 +752,11 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
         )
         return Finding(cause, 0.94)
     terms = _compared(evidence, "t")
-    beta = {r["term"]: r["candidate"] for r in _compared(evidence, "fixef").to_dict("records")}
-    se = {r["term"]: r["candidate"] for r in rows.to_dict("records")}
+    beta = {r["term"]: r["candidate"] for r in records(_compared(evidence, "fixef"))}
+    se = {r["term"]: r["candidate"] for r in records(rows)}
     off = [
         r["term"]
-        for r in terms.to_dict("records")
+        for r in records(terms)
         if r["term"] in beta
         and se.get(r["term"], 0)
         and not _close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
@@ -785,8 +786,8 @@ def unshrunken(evidence: Evidence) -> Finding | None:
     rows = _compared(evidence, "ranef")
     sigma = evidence.value("reference", "sigma")
     if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < 1e-4 * sigma).all():
-        reference = {(r["group"], r["term"], r["level"]): r["reference"] for r in rows.to_dict("records")}
-        candidate = {(r["group"], r["term"], r["level"]): r["candidate"] for r in rows.to_dict("records")}
+        reference = {(r["group"], r["term"], r["level"]): r["reference"] for r in records(rows)}
+        candidate = {(r["group"], r["term"], r["level"]): r["candidate"] for r in records(rows)}
         unpooled = _unpooled(evidence, pieces)
         keys = [key for key in candidate if key in unpooled]
         matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < 1e-4 * sigma]
@@ -805,7 +806,7 @@ def unshrunken(evidence: Evidence) -> Finding | None:
                 {"candidate": candidate[key], "reference": reference[key], "unpooled": unpooled[key]},
             )
             return Finding(cause, 1.0)
-        fixed = {r["term"]: r["reference"] for r in evidence.rows("fixef").to_dict("records")}
+        fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
         shifted = [key for key in keys if abs(candidate[key] - reference[key] - fixed.get(key[1], 0.0)) < 1e-4 * sigma]
         if len(shifted) >= 0.8 * len(keys) and any(abs(fixed.get(key[1], 0.0)) > 1e-3 * sigma for key in keys):
             cause = Cause(

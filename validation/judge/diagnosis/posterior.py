@@ -296,7 +296,7 @@ def permuted_draws(evidence: PosteriorEvidence) -> Finding | None:
     if len(rows) < 4:
         return None
     left, right = rows["mean_r"].to_numpy(), rows["mean_c"].to_numpy()
-    error = np.hypot(rows["mcse_mean_r"], rows["mcse_mean_c"]).to_numpy()
+    error = np.hypot(rows["mcse_mean_r"].to_numpy(), rows["mcse_mean_c"].to_numpy())
     limit = z_limit(len(rows))
     off = np.abs(right - left) > limit * error
     if off.sum() < 2:
@@ -328,16 +328,18 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Finding | None:
     main = both[[not str(n).startswith("b[") and str(n) not in MAIN_EXCLUDED for n in both.index]]
     if len(main) < 3:
         return None
-    z = (main["mean_c"] - main["mean_r"]).abs() / np.hypot(main["mcse_mean_r"], main["mcse_mean_c"])
-    limit = z_limit(len(main))
-    if list(z.index[z > limit]) != ["(Intercept)"]:
+    difference = (main["mean_c"] - main["mean_r"]).to_numpy(dtype=float)
+    error = np.hypot(main["mcse_mean_r"].to_numpy(dtype=float), main["mcse_mean_c"].to_numpy(dtype=float))
+    z = np.abs(difference) / error
+    place = [str(name) for name in main.index].index("(Intercept)")
+    if list(np.flatnonzero(z > z_limit(len(main)))) != [place]:
         return None
-    shift = float(main.loc["(Intercept)", "mean_c"] - main.loc["(Intercept)", "mean_r"])
+    shift = float(difference[place])
     cause = Cause(
         9,
         "intercept-shifted",
         "Only the intercept differs: reported at centred predictors?",
-        f"its posterior mean is {shift:+.4g} from the reference's (z = {z['(Intercept)']:.1f}); every "
+        f"its posterior mean is {shift:+.4g} from the reference's (z = {z[place]:.1f}); every "
         "other main parameter "
         "agrees",
         "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
