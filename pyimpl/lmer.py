@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
-_MANY = 800  # random effects besides the eliminated factor's from which several BLAS threads pay
+_MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
 _SINGULAR = "boundary (singular) fit: see help('isSingular')"
 
 
@@ -508,7 +508,9 @@ class LmerFit:
 
     def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> float:
         """Evaluate the optimised criterion at any θ, lme4's order (a Series is taken by position)."""
-        return self._objective(_checked_theta(theta, self._blocks.n_theta))
+        values = _checked_theta(theta, self._blocks.n_theta)
+        with one_blas_thread(self._blocks.others is not None and self._blocks.others.q < _MANY):
+            return self._objective(values)
 
     # -- fitted values and predictions -------------------------------------------------------------
 

@@ -40,3 +40,18 @@ def test_every_exported_name_is_there():
             assert getattr(pyimpl, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         pyimpl.nothing  # noqa: B018
+
+
+def test_a_fit_meets_the_contract(r_frames):
+    from pyimpl import lmer
+    from validation.contract import LinearMixedFit
+
+    fit = lmer("Reaction ~ Days + (Days | Subject)", r_frames["sleepstudy"])
+    assert isinstance(fit, LinearMixedFit)
+    assert {"optimizer", "feval", "conv", "message", "gradient"} <= set(fit.optinfo)
+    for name in ("theta", "beta", "X", "Z", "y", "cnms", "flist", "Lambda", "lower", "u", "b"):
+        assert fit.getME(name) is not None
+    assert list(fit.VarCorr().columns) == ["grp", "var1", "var2", "vcov", "sdcor"]
+    assert fit.ranef_condVar()["Subject"].dims == ("level", "effect", "effect2")
+    assert fit.formula == "Reaction ~ Days + (Days | Subject)"
+    assert fit.ngrps().to_dict() == {"Subject": 18}
