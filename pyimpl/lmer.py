@@ -117,15 +117,6 @@ def lmer(
     >>> fit = lmer("course ~ 1 + female + (1 + female | school)", gcse, REML=False)  # doctest: +SKIP
     >>> print(fit.summary())  # doctest: +SKIP
     """
-    design = build_design(
-        formula,
-        data,
-        weights=weights,
-        offset=offset,
-        subset=subset,
-        na_action=na_action,
-        contrasts=contrasts,
-    )
     arguments = {
         "control": control,
         "weights": weights,
@@ -135,15 +126,34 @@ def lmer(
         "contrasts": contrasts,
         "data_name": data_name,
     }
-    name = data_name if data_name is not None else str(data.attrs.get("name", "data"))
-    call = CallText(
-        formula=design.formula,
-        data=name,
-        weights=_argument_text(weights, "weights"),
-        offset=_argument_text(offset, "offset"),
-        subset=_argument_text(subset, "subset"),
-    )
-    return fit_design(design, REML, control=control, start=start, call=call, source=_Source(data, arguments))
+    name = data_name if data_name is not None else str(getattr(data, "attrs", {}).get("name", "data"))
+    # one block: going back to several threads in between would wake them for nothing
+    with one_blas_thread():
+        design = build_design(
+            formula,
+            data,
+            weights=weights,
+            offset=offset,
+            subset=subset,
+            na_action=na_action,
+            contrasts=contrasts,
+        )
+        call = CallText(
+            formula=design.formula,
+            data=name,
+            weights=_argument_text(weights, "weights"),
+            offset=_argument_text(offset, "offset"),
+            subset=_argument_text(subset, "subset"),
+        )
+        source = _Source(data, arguments)
+        if _small(design):
+            return fit_design(design, REML, control=control, start=start, call=call, source=source)
+    return fit_design(design, REML, control=control, start=start, call=call, source=source)
+
+
+def _small(design: Design) -> bool:
+    """Whether one BLAS thread is enough: the dense matrix of the factors that are not eliminated is small."""
+    return not design.terms or design.q - max(term.J * term.p for term in design.terms) < _MANY
 
 
 def _argument_text(value: Any, name: str) -> str | None:
@@ -194,7 +204,7 @@ def fit_design(
     LmerFit
     """
     options = control or LmerControl()
-    with one_blas_thread(design.q - max(term.J for term in design.terms) < _MANY if design.terms else True):
+    with one_blas_thread(_small(design)):
         fit = _fit(design, REML, options, start, call, source, blocks)
     for text in fit.messages:
         if text == _SINGULAR:

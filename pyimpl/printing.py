@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from pyimpl.model.formula import Call, Node, deparse, parse
+from pyimpl.model.formula import deparse_lines, parse
 from pyimpl.rformat import (
     format_num,
     print_coefmat,
@@ -29,7 +29,6 @@ __all__ = [
     "VarCorrTable",
     "abbreviate",
     "cat_fill",
-    "deparse_lines",
     "format_varcorr",
     "print_fit",
 ]
@@ -110,81 +109,6 @@ def cat_fill(parts: Sequence[str], width: int = 80) -> str:
         if i < len(parts) - 1:
             out += " "
     return out + "\n"
-
-
-def deparse_lines(text: str, cutoff: int = 60) -> list[str]:
-    """``deparse(expr)``: the lines R breaks a formula into, after an operator once a line is over `cutoff` long."""
-    return _Deparser(cutoff).lines(parse(text))
-
-
-class _Deparser:
-    """R's ``deparse2buff``: tracks the length of the line and the depth of broken operators."""
-
-    def __init__(self, cutoff: int) -> None:
-        self.cutoff = cutoff
-        self.done: list[str] = []
-        self.line = ""
-        self.length = 0
-        self.indent = 0
-
-    def lines(self, node: Node) -> list[str]:
-        self.visit(node)
-        if self.line:
-            self.done.append(self.line)
-        return self.done
-
-    def write(self, text: str) -> None:
-        if not self.line:
-            self.line = "    " * min(self.indent, 4) + "  " * max(self.indent - 4, 0)
-            self.length = len(self.line)
-        self.line += text
-        self.length += len(text)
-
-    def break_line(self) -> None:
-        self.done.append(self.line)
-        self.line = ""
-        self.length = 0
-
-    def visit(self, node: Node) -> None:
-        if not isinstance(node, Call):
-            self.write(deparse(node))
-        elif node.fn == "(":
-            self.write("(")
-            self.visit(node.args[0])
-            self.write(")")
-        elif len(node.args) == 2 and deparse(node) == f"{deparse(node.args[0])} {node.fn} {deparse(node.args[1])}":
-            self.visit(node.args[0])
-            self.write(f" {node.fn} ")
-            broken = self.length > self.cutoff
-            if broken:
-                self.indent += 1
-                self.break_line()
-            self.visit(node.args[1])
-            self.indent -= broken
-        elif len(node.args) == 2 and deparse(node) == f"{deparse(node.args[0])}{node.fn}{deparse(node.args[1])}":
-            self.visit(node.args[0])
-            self.write(node.fn)
-            self.visit(node.args[1])
-        elif len(node.args) == 1 and deparse(node) == f"{node.fn}{deparse(node.args[0])}":
-            self.write(node.fn)
-            self.visit(node.args[0])
-        elif deparse(node).endswith(")") and not node.fn.startswith("%"):
-            self.write(f"{deparse(Call(node.fn, ()))[:-1]}")
-            broken = False
-            for i, (name, arg) in enumerate(node.named_args()):
-                if name is not None:
-                    self.write(f"{name} = ")
-                self.visit(arg)
-                if i < len(node.args) - 1:
-                    self.write(", ")
-                    if self.length > self.cutoff:
-                        self.indent += not broken
-                        broken = True
-                        self.break_line()
-            self.indent -= broken
-            self.write(")")
-        else:
-            self.write(deparse(node))
 
 
 # -- pieces of lme4's output --------------------------------------------------------------------------------------
@@ -287,7 +211,7 @@ class CallText:
     subset: str | None = None
 
     def __str__(self) -> str:
-        out = cat_fill(["Formula:", *deparse_lines(self.formula)])
+        out = cat_fill(["Formula:", *deparse_lines(parse(self.formula))])
         for head, text in (
             ("   Data:", self.data),
             ("Weights:", self.weights),

@@ -464,6 +464,7 @@ class Objective:
         first = blocks.factors[0]
         self._E = np.empty((first.J, first.p, first.p))
         self._D = np.empty((first.J, first.p, blocks.P + 1))
+        self._ordered = bool((first.theta == np.arange(first.theta.size)).all())
         self._constant = self._df * (1.0 + math.log(2 * math.pi / self._df)) - blocks.log_weights
         if REML:
             self._constant += blocks.log_det_X
@@ -605,11 +606,13 @@ class Objective:
         n = self.blocks.n_theta
         if self.blocks.others is None:
             self.gradients += 1 + n * (1 + central)
-            order = self.blocks.factors[0].theta
             one, square = np.empty(n), np.empty((n, n))
+            order = self.blocks.factors[0].theta
             signed = np.ascontiguousarray((-steps if central else steps)[order])
             t, *rest = self._one_factor_arguments(theta)
             value = _one_factor_hessian(t, signed, *rest, one, square)
+            if self._ordered:
+                return value + self._constant, one, square
             hessian = np.empty((n, n))
             hessian[np.ix_(order, order)] = square
             return value + self._constant, self._in_order(one), hessian

@@ -5,7 +5,8 @@ import warnings
 import pytest
 
 from pyimpl.lmer import lmer
-from pyimpl.printing import abbreviate, cat_fill, deparse_lines
+from pyimpl.model.formula import deparse_lines, parse
+from pyimpl.printing import abbreviate, cat_fill
 
 # (R's formula, data, further arguments): R and Python read the same text
 CASES = [
@@ -142,7 +143,8 @@ for (i in 1:400) {
   f <- as.formula(paste(name(), "~", rhs, "+", bars))
   lines <- deparse(f)
   filled <- capture.output(cat("Formula:", lines, fill = TRUE))
-  cat("D", paste(deparse(f, 500), collapse = ""), paste(lines, collapse = "|"), paste(filled, collapse = "|"), sep = "\t")
+  one <- paste(deparse(f, 500), collapse = "")
+  cat("D", one, paste(lines, collapse = "|"), paste(filled, collapse = "|"), sep = "\t")
   cat("\n")
 }
 """
@@ -158,7 +160,7 @@ def test_abbreviations_and_broken_formulas_at_random(rscript):
             assert abbreviate(rest[1].split("|"), int(rest[0])) == rest[2].split("|")
         else:
             text, broken, filled = rest[0], rest[1], rest[2]
-            ours = deparse_lines(text)
+            ours = deparse_lines(parse(text))
             # the bar of a random-effects term is the separator's sign too
             assert "|".join(ours) == broken
             assert "|".join(cat_fill(["Formula:", *ours]).splitlines()) == filled
