@@ -371,9 +371,11 @@ def _live_lmer(
     say("lme4: default optimizer", 0.0)
     started = time.perf_counter()
     try:
-        default = lme4.lmer(formula, data, REML=reml, **arguments, **(options or {}))
-        say("lme4: tight optimizer", 0.0)
-        tight = lme4.lmer(formula, data, REML=reml, control="tight", **arguments, **(options or {}))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are fields of the fit and become notes
+            default = lme4.lmer(formula, data, REML=reml, **arguments, **(options or {}))
+            say("lme4: tight optimizer", 0.0)
+            tight = lme4.lmer(formula, data, REML=reml, control="tight", **arguments, **(options or {}))
     except Exception as error:
         raise _side_error("R (lme4::lmer)", error) from error
     seconds = time.perf_counter() - started

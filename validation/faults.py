@@ -382,17 +382,25 @@ def loose_standard_errors(fit: RecordedLmerFit) -> RecordedLmerFit:
 
 
 def unshrunken(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Each level's own least-squares estimate in place of its BLUP."""
+    """Each level's own least-squares estimate (the other terms' BLUPs taken off) in place of its BLUP."""
     pieces = pieces_of(fit)
-    residual = pieces.y - pieces.X @ fit.coefficients["Estimate"].to_numpy()
-    term = pieces.terms[0]
-    values = np.zeros((term.J, term.p))
-    for j in range(term.J):
-        block = pieces.Z[:, j * term.p : (j + 1) * term.p].toarray()
-        used = np.flatnonzero(np.abs(block).sum(axis=1))
-        values[j] = np.linalg.lstsq(block[used], residual[used], rcond=None)[0]
-    frame = fit.modes[term.group]
-    return replace(fit, modes={term.group: pd.DataFrame(values, index=frame.index, columns=frame.columns)})
+    solution = solve(pieces, fit.theta.to_numpy(), fit.reml)
+    marginal = pieces.y - solution.marginal
+    modes = {group: frame.copy() for group, frame in fit.modes.items()}
+    start = 0
+    for term in pieces.terms:
+        columns = slice(start, start + term.J * term.p)
+        start += term.J * term.p
+        others = solution.b.copy()
+        others[columns] = 0.0
+        residual = marginal - pieces.Z @ others
+        for j, level in enumerate(term.levels):
+            block = pieces.Z[:, columns.start + j * term.p : columns.start + (j + 1) * term.p].toarray()
+            used = np.flatnonzero(np.abs(block).sum(axis=1))
+            modes[term.group].loc[level, list(term.effects)] = np.linalg.lstsq(block[used], residual[used], rcond=None)[
+                0
+            ]
+    return replace(fit, modes=modes)
 
 
 def coef_for_ranef(fit: RecordedLmerFit) -> RecordedLmerFit:

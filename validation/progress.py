@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from validation.report.wording import shorten
+
 __all__ = ["Reporter", "Tracker", "chain_fraction", "tracker"]
 
 #: What Stan prints while it samples: ``Chain 2: Iteration:  400 / 2000 [ 20%]  (Warmup)``.
@@ -108,7 +110,7 @@ class _Terminal(Tracker):
         self._bars = Progress(
             SpinnerColumn("line"),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=12),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}", markup=False),
@@ -117,20 +119,23 @@ class _Terminal(Tracker):
             refresh_per_second=8,
         )
         self._task: TaskID | None = None
-        self._title = ""
+        # What is left beside spinner, bar, percentage and time; half for the title, half for what is being done.
+        self._room = max(8, (console.width - 2 - 12 - 5 - 8 - 6) // 2)
 
     def _begin(self, title: str) -> None:
-        self._title = f"[{self.number}/{self.total}] {title}"
-        self._task = self._bars.add_task(self._title, total=None, note="")
+        name = shorten(f"[{self.number}/{self.total}] {title}", self._room)
+        self._task = self._bars.add_task(name, total=None, note="")
         self._bars.start()
 
     def _show(self, text: str, fraction: float | None) -> None:
         if self._task is None:
             return
         if fraction is None:
-            self._bars.update(self._task, note=text[:70])
+            self._bars.update(self._task, note=shorten(text, self._room))
         else:
-            self._bars.update(self._task, total=1.0, completed=min(max(fraction, 0.0), 1.0), note=text[:70])
+            self._bars.update(
+                self._task, total=1.0, completed=min(max(fraction, 0.0), 1.0), note=shorten(text, self._room)
+            )
 
     def finish(self) -> None:
         if self._task is not None:

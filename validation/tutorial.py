@@ -490,9 +490,8 @@ def printed_numbers() -> pd.DataFrame:
 
 def live_reference() -> tuple[Tutorial, Side]:
     """Return the same sections run by R, now."""
-    from bridge.provenance import r_versions
-
     from bridge import session
+    from bridge.provenance import r_versions
 
     reply = session.default().call("tutorial_sections_1_2")
     versions = r_versions()

@@ -5,7 +5,6 @@ import pytest
 from validation import compare_fits
 from validation.faults import LIKELIHOOD_FAULTS, loose_standard_errors
 
-
 # Every fault once, and those that the criterion could change under both.
 PLANTED = [
     (fault, criterion)
@@ -50,3 +49,22 @@ def test_on_a_model_with_one_random_intercept_too(make_data, make_design, make_f
     apply = [fault for fault in LIKELIHOOD_FAULTS if fault.name in simple]
     wrong = {fault.name: [cause.name for cause in compare_fits(fit, fault.plant(fit)).causes][:1] for fault in apply}
     assert wrong == {fault.name: [fault.expected] for fault in apply}
+
+
+@pytest.mark.r
+def test_on_live_fits_with_several_terms():
+    from bridge import datasets, lme4
+    from validation.references.recorded import RecordedLmerFit
+
+    data = datasets.load("Penicillin", package="lme4")
+    live = lme4.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", data, REML=True, control="tight")
+    fit = RecordedLmerFit.of(live, live=True)
+    names = {
+        "other criterion, silently", "relative", "stopped early", "two levels swapped", "N log(2 pi) lost",
+        "unshrunken BLUPs", "coef for ranef", "marginal fitted values", "single precision",
+    }  # fmt: skip
+    for fault in LIKELIHOOD_FAULTS:
+        if fault.name in names:
+            comparison = compare_fits(fit, fault.plant(fit), data=data)
+            assert not comparison.agrees
+            assert comparison.causes[0].name == fault.expected, fault.name

@@ -124,6 +124,21 @@ def test_draws_that_are_not_valid_are_inconclusive_neither_pass_nor_fail(make_po
     assert not comparison.agrees
 
 
+def test_divergences_are_read_from_a_fits_own_diagnostics_too(make_posterior):
+    right = make_posterior(2)
+    tree = right.posterior
+    del tree["sample_stats"]
+
+    class Other:
+        posterior = tree
+        diagnostics = {"divergences": 2}  # noqa: RUF012
+        formula, nobs, num_upars, log_prob = "", right.nobs, right.num_upars, staticmethod(right.log_prob)
+
+    found = compare_fits(make_posterior(1), Other()).checks[1]
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "2 divergences" in found.summary
+
+
 def test_too_few_draws_are_inconclusive(make_posterior):
     comparison = compare_fits(make_posterior(1), make_posterior(2, draws=60))
     assert comparison.verdict is Verdict.INCONCLUSIVE

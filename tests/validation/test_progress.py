@@ -20,7 +20,7 @@ def test_chain_fraction():
     assert chain_fraction({}) == 0.0
     assert chain_fraction({1: 1.0, 2: 0.5}) == pytest.approx(0.375)
     assert chain_fraction({1: 1.0}, expected=1) == 1.0
-    assert chain_fraction({number: 1.0 for number in range(1, 9)}) == 1.0
+    assert chain_fraction(dict.fromkeys(range(1, 9), 1.0)) == 1.0
 
 
 def test_a_log_has_few_lines():
@@ -59,6 +59,15 @@ def test_a_terminal_shows_title_and_percent():
     assert "tier 2" in text
 
 
+def test_long_titles_leave_room_for_the_percentage():
+    console = terminal()
+    with tracker(1, console=console) as track:
+        track.start("a title " * 20)
+        track("what is being done " * 20, 0.25)
+        time.sleep(0.3)
+    assert "25%" in console.file.getvalue()
+
+
 def test_quiet_says_nothing():
     console = terminal()
     with tracker(1, quiet=True, console=console) as track:
@@ -69,8 +78,14 @@ def test_quiet_says_nothing():
 
 
 def test_the_thread_ends_with_an_error():
-    with pytest.raises(KeyboardInterrupt), tracker(1, console=log()) as track:
-        track.start("x")
-        thread = track._thread
-        raise KeyboardInterrupt
-    assert not thread.is_alive()
+    threads = []
+
+    def interrupted():
+        with tracker(1, console=log()) as track:
+            track.start("x")
+            threads.append(track._thread)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not threads[0].is_alive()

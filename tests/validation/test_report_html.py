@@ -97,6 +97,13 @@ def test_hostile_labels_make_no_element():
         assert label in "".join(page.text)
 
 
+def test_control_characters_become_visible():
+    words = Page(render_page([made.hostile()])).words
+    assert "\x1b" not in words
+    assert "\u202e" not in words
+    assert "\\u202eright-to-left" in words
+
+
 def test_identifiers_are_unique():
     page = Page(render_page([made.likelihood(), made.bayes(), made.likelihood()]))
     identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]

@@ -1,7 +1,7 @@
 """Posteriors, judged by gates (AGREEMENT.md): the same density, valid samplers, z, size, distribution, quadrature."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -348,13 +348,14 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
 
 
 def _divergences(fit: Any) -> float:
+    """Divergent transitions, wherever a fit reports them; 0 of a sampler that is not Hamiltonian."""
     if hasattr(fit, "divergences"):
         return float(fit.divergences)
     try:
-        posterior = fit.posterior
-        return float(posterior["sample_stats"]["diverging"].sum())
-    except Exception:  # a sampler without divergences (not Hamiltonian) has none to report
-        return 0.0
+        return float(fit.posterior["sample_stats"]["diverging"].sum())
+    except Exception:  # no such variable: perhaps among the fit's own diagnostics
+        diagnostics = getattr(fit, "diagnostics", None)
+        return float(diagnostics.get("divergences", 0)) if isinstance(diagnostics, Mapping) else 0.0
 
 
 def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:

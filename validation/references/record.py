@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,9 @@ def _record_stan(
         if kept is not None and number > 0:  # the first is sampled again: its fit evaluates the density
             names, draws, diverging = kept
         else:
-            fit_now = rstanarm.stan_lmer(case.formula, data, seed=SEED + number, progress=say, **arguments)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # kept as fields of the record
+                fit_now = rstanarm.stan_lmer(case.formula, data, seed=SEED + number, progress=say, **arguments)
             fit = fit if fit is not None else fit_now
             names, draws = draws_of(fit_now)
             diverging = int(np.asarray(fit_now.posterior["sample_stats"]["diverging"]).sum())

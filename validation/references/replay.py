@@ -1,5 +1,6 @@
 """Recorded references against live R: a reference that R no longer confirms is a failure, a changed version is said."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,9 @@ def replay(
     else:
         from bridge import rstanarm
 
-        live = rstanarm.stan_lmer(case.formula, data, seed=seed, progress=progress, **(options or {}))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are fields of the fit and become notes
+            live = rstanarm.stan_lmer(case.formula, data, seed=seed, progress=progress, **(options or {}))
         package = "rstanarm"
     comparison = compare_fits(
         record.fit,

@@ -100,11 +100,20 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "reference": cell(comparison.reference.label),
         "candidate": cell(comparison.candidate.label),
         "checks": [
-            {"id": c.id, "title": c.title, "summary": c.summary, "rule": c.rule, "verdict": _badge(c.verdict)}
+            {
+                "id": cell(c.id),
+                "title": cell(c.title),
+                "summary": cell(c.summary),
+                "rule": cell(c.rule),
+                "verdict": _badge(c.verdict),
+            }
             for c in comparison.checks
         ],
-        "causes": comparison.causes,
-        "notes": comparison.notes,
+        "causes": [
+            {"title": cell(cause.title), "evidence": cell(cause.evidence), "remedy": cell(cause.remedy)}
+            for cause in comparison.causes
+        ],
+        "notes": [cell(note) for note in comparison.notes],
         "least_digits": "" if comparison.kind == "bayes" else _least_digits(main),
         "row_count": len(table),
         "failed_count": len(failed),
@@ -256,7 +265,14 @@ def _printed(comparison: Comparison) -> dict[str, Any] | None:
         "same": not any(differs),
         "remark": remark,
         "sides": [
-            (name, [(line, flag) for line, flag in zip(lines, differs, strict=True) if line is not None])
+            (
+                name,
+                [
+                    (cell(line.expandtabs()), flag)
+                    for line, flag in zip(lines, differs, strict=True)
+                    if line is not None
+                ],
+            )
             for name, lines in zip(side_names(comparison), padded, strict=True)
         ],
     }

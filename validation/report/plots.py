@@ -17,6 +17,7 @@ import pandas as pd
 
 from validation.comparison import Comparison
 from validation.report.wording import (
+    cell,
     checked_table,
     format_number,
     label_parts,
@@ -159,7 +160,7 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             ax.set_box_aspect(1)
             ax.locator_params(nbins=5)
             label = label_parts(group, term, "", "")
-            ax.set_title(shorten(label, 40), loc="left", fontsize=8.5)
+            ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
             ax.set_xlabel(names[0], fontsize=8)
             ax.set_ylabel(names[1], fontsize=8)
             worst = panel.loc[(panel["candidate"] - panel["reference"]).abs().idxmax()]
@@ -199,7 +200,7 @@ def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             edges = np.linspace(low, high if high > low else low + 1.0, 41)
             _step(ax, a, edges, _REFERENCE, "-", names[0], fill=True)
             _step(ax, b, edges, _CANDIDATE, (0, (4, 2)), names[1], fill=False)
-            ax.set_title(shorten(label, 44), loc="left", fontsize=8.5)
+            ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
             ax.set_yticks([])
             ax.spines["left"].set_visible(False)
             ax.locator_params(axis="x", nbins=5)
@@ -235,7 +236,7 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             ax.fill_between(position, lower, upper, color=_REFERENCE, alpha=0.16, linewidth=0, step="mid")
             ax.axhline(0.0, color=INK, linewidth=0.7, linestyle=(0, (5, 3)))
             ax.plot(found.position, found.difference, color=_CANDIDATE, linewidth=1.3)
-            ax.set_title(shorten(label, 40), loc="left", fontsize=8.5)
+            ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
             outside = int(((found.difference < lower - 1e-12) | (found.difference > upper + 1e-12)).sum())
             largest = format_number(float(np.abs(found.difference).max()), 2)
             described.append(
@@ -385,7 +386,7 @@ def _draw_pairs(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarra
         left, right = (np.asarray(frame[name], dtype=float) for frame in (a, b))
         left, right = left[np.isfinite(left)], right[np.isfinite(right)]
         if left.size > 1 and right.size > 1:
-            pairs.append((str(name), left, right))
+            pairs.append((cell(name), left, right))
     return pairs
 
 

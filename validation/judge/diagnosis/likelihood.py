@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.optimize
 
 from validation.judge import tolerances
-from validation.judge.algebra import Pieces
+from validation.judge.algebra import Pieces, Term
 from validation.judge.diagnosis import Finding
 from validation.judge.digits import digits
 from validation.judge.estimates import _expected
@@ -788,11 +788,12 @@ def unshrunken(evidence: Evidence) -> Finding | None:
     if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < 1e-4 * sigma).all():
         reference = {(r["group"], r["term"], r["level"]): r["reference"] for r in records(rows)}
         candidate = {(r["group"], r["term"], r["level"]): r["candidate"] for r in records(rows)}
-        unpooled = _unpooled(evidence, pieces)
-        keys = [key for key in candidate if key in unpooled]
-        matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < 1e-4 * sigma]
-        telling = [key for key in keys if abs(reference[key] - unpooled[key]) > 1e-3 * sigma]
-        if len(telling) >= 2 and len(matched) >= 0.8 * len(keys):
+        for unpooled in _unpooled(evidence, pieces, reference):
+            keys = [key for key in candidate if key in unpooled]
+            matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < 1e-4 * sigma]
+            telling = [key for key in keys if abs(reference[key] - unpooled[key]) > 1e-3 * sigma]
+            if len(telling) < 2 or len(matched) < 0.8 * len(keys):
+                continue
             key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
             cause = Cause(
                 11,
@@ -807,6 +808,7 @@ def unshrunken(evidence: Evidence) -> Finding | None:
             )
             return Finding(cause, 1.0)
         fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
+        keys = list(candidate)
         shifted = [key for key in keys if abs(candidate[key] - reference[key] - fixed.get(key[1], 0.0)) < 1e-4 * sigma]
         if len(shifted) >= 0.8 * len(keys) and any(abs(fixed.get(key[1], 0.0)) > 1e-3 * sigma for key in keys):
             cause = Cause(
@@ -836,15 +838,40 @@ def unshrunken(evidence: Evidence) -> Finding | None:
     return None
 
 
-def _unpooled(evidence: Evidence, pieces: Pieces) -> dict[tuple[str, str, str], float]:
-    """Least-squares estimate of each level's effects from its own rows, given the reference's fixed effects."""
+def _unpooled(
+    evidence: Evidence, pieces: Pieces, modes: dict[tuple[str, str, str], float]
+) -> Iterator[dict[tuple[str, str, str], float]]:
+    """Least-squares estimates of each level's effects from its own rows, term by term.
+
+    Given the fixed effects; with several terms, both with the other terms' conditional modes taken off first
+    and without.
+    """
     beta = np.asarray(evidence.reference.fixef(), dtype=float)
-    if beta.size != pieces.X.shape[1] or len(pieces.terms) != 1:
-        return {}
-    residual = pieces.y - pieces.X @ beta
-    term = pieces.terms[0]
-    values: dict[tuple[str, str, str], float] = {}
+    if beta.size != pieces.X.shape[1]:
+        return
+    marginal = pieces.y - pieces.X @ beta
     Z = pieces.Z.tocsc()
+    b = np.array(
+        [
+            modes.get((term.group, effect, level), math.nan)
+            for term in pieces.terms
+            for level in term.levels
+            for effect in term.effects
+        ]
+    )
+    start = 0
+    for term in pieces.terms:
+        columns = slice(start, start + term.J * term.p)
+        start += term.J * term.p
+        others = b.copy()
+        others[columns] = 0.0
+        residuals = [marginal] if len(pieces.terms) == 1 else [marginal - Z @ others, marginal]
+        for residual in residuals:
+            yield _by_level(term, Z[:, columns], residual)
+
+
+def _by_level(term: Term, Z: Any, residual: np.ndarray) -> dict[tuple[str, str, str], float]:
+    values: dict[tuple[str, str, str], float] = {}
     for i, level in enumerate(term.levels):
         block = Z[:, i * term.p : (i + 1) * term.p]
         used = np.unique(block.indices)
