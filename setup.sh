@@ -105,5 +105,7 @@ say "installing mlmparity${extras:+[$extras]} and what it needs (R $r_version)"
 install ${quiet:-} --constraint constraints/base.txt --constraint "$rpy2_pins" --editable ".${extras:+[$extras]}" ||
     die "the installation failed; the lines above say why"
 env -u PYTHONDONTWRITEBYTECODE "$VENV/bin/python" -m compileall -q bridge pyimpl validation r_scripts || true
+say "compiling pyimpl's kernels (once)"
+"$VENV/bin/python" -m pyimpl.precompile >/dev/null 2>&1 || true  # the first fit would do it
 printf '%s' "$wanted" > "$stamp"
 say "done"

@@ -41,7 +41,7 @@ class Lm:
     vcov: pd.DataFrame
     sigma: float
     r_squared: float
-    logLik: float  # noqa: N815
+    logLik: float
     df_residual: int
     nobs: int
     fitted: pd.Series

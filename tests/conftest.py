@@ -1,7 +1,7 @@
-"""Fixtures of the whole suite, and the rule for tests that need R or a browser.
+"""The rule for tests that need R.
 
-`make test` sets ``MLMPARITY_REQUIRE_R=1``: there a missing R is an error. A bare ``pytest`` on a machine without R skips
-those tests and says so.
+`make test` sets ``MLMPARITY_REQUIRE_R=1``: there a missing R is an error. A bare ``pytest`` on a machine without R
+skips those tests and says so.
 """
 
 import os
@@ -22,8 +22,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     if REQUIRE_R:
         raise pytest.UsageError(
-            f"{len(needing_r)} tests need live R, and MLMPARITY_REQUIRE_R is set, but there is no R on PATH or in R_HOME; "
-            "`sh r_scripts/install_r.sh` installs it"
+            f"{len(needing_r)} tests need live R, and MLMPARITY_REQUIRE_R is set, but there is no R on PATH or in "
+            "R_HOME; `sh r_scripts/install_r.sh` installs it"
         )
     for item in needing_r:
         item.add_marker(pytest.mark.skip(reason="no R on this machine"))

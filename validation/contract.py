@@ -185,7 +185,9 @@ class BayesianFit(MultilevelFit, Protocol):
         """
         ...
 
-    def as_matrix(self, pars: Sequence[str] | None = None, regex_pars: Sequence[str] | str | None = None) -> pd.DataFrame:
+    def as_matrix(
+        self, pars: Sequence[str] | None = None, regex_pars: Sequence[str] | str | None = None
+    ) -> pd.DataFrame:
         """``as.matrix(m, pars, regex_pars)``: draws (chain after chain) x R's columns, in R's order."""
         ...
 

@@ -433,8 +433,8 @@ class Solution:
     beta: np.ndarray
     unscaled_vcov: np.ndarray
     prss: float
-    log_det_L2: float  # noqa: N815 - the paper's L
-    log_det_RX2: float  # noqa: N815
+    log_det_L2: float
+    log_det_RX2: float
     a: tuple[np.ndarray, ...]
     unscaled_cond_var: tuple[np.ndarray, ...]
 

@@ -56,8 +56,8 @@ class Estimates:
     factor_of_term: tuple[tuple[int, int], ...]
     cond_var: tuple[np.ndarray, ...]
     fitted: np.ndarray
-    log_det_L2: float  # noqa: N815 - the paper's L
-    log_det_RX2: float  # noqa: N815
+    log_det_L2: float
+    log_det_RX2: float
     prss: float
 
     def criterion(self, REML: bool, N: int, log_weights: float) -> float:

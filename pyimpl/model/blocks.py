@@ -148,7 +148,7 @@ class Blocks:
     others: Others | None
     coef_from_basis: np.ndarray
     beta_ols: np.ndarray
-    log_det_X: float  # noqa: N815 - the paper's X
+    log_det_X: float
     log_weights: float
     basis: np.ndarray
     residual: np.ndarray

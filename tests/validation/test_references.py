@@ -66,7 +66,9 @@ def fake_stan(make_posterior, seed=1):
     return fake, RecordedStanFit(
         formula=fake.formula,
         table=posterior_summary(fake.names, fake.values),
-        draws=pd.DataFrame({"x": fake.values[1].ravel()[:500], "sigma": fake.values[fake.names.index("sigma")].ravel()[:500]}),
+        draws=pd.DataFrame(
+            {"x": fake.values[1].ravel()[:500], "sigma": fake.values[fake.names.index("sigma")].ravel()[:500]}
+        ),
         points=points,
         log_density=np.array([fake.log_prob(point) for point in points]),
         observations=100,
