@@ -248,6 +248,17 @@ def _checked_theta(theta: Any, n: int) -> np.ndarray:
     return values
 
 
+def _perfect_fit(design: Design, sigma: float) -> tuple[str, ...]:
+    """Say so where the residuals are no more than rounding errors of the response (R's ``summary.lm`` warns too)."""
+    rounding = float(np.finfo(float).eps) * float(np.sqrt(np.mean(np.square(design.y))))
+    if sigma > 10 * rounding:
+        return ()
+    return (
+        f"essentially perfect fit: sigma = {sigma:.2g} is rounding error of {design.response!r}, so variances, standard "
+        "errors and random effects mean nothing; is the response computed from the predictors?",
+    )
+
+
 def _convergence_messages(optimum: OptSummary, lower: np.ndarray, options: LmerControl) -> tuple[str, ...]:
     """Say what lme4's ``checkConv`` and ``checkHess`` say of a fit that is not singular."""
     if optimum.return_code == 1:
@@ -305,7 +316,10 @@ class LmerFit:
         self._call = call
         self._source = source
         self._control = control
-        self._convergence = _convergence_messages(optimum, blocks.lower, control)
+        self._convergence = (
+            *_perfect_fit(design, estimates.sigma),
+            *_convergence_messages(optimum, blocks.lower, control),
+        )
 
     # -- what was fitted ---------------------------------------------------------------------------
 

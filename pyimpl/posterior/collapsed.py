@@ -36,7 +36,13 @@ from pyimpl.posterior.full import cornish_fisher_t, log_student_t
 from pyimpl.posterior.labels import b_labels, is_new_level
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, Specification
 
-__all__ = ["CollapsedDensity", "ConditionalDraws", "CoordinateValues"]
+__all__ = ["MAX_DENSE", "MAX_ELEMENTS", "CollapsedDensity", "ConditionalDraws", "CoordinateValues"]
+
+#: Most random effects, besides the largest term's, that hang together: their matrix is dense.
+MAX_DENSE = 12_000
+
+#: Most numbers that the sufficient statistics of the levels may take (4 GB).
+MAX_ELEMENTS = 500_000_000
 
 #: Beyond e^7 times sigma the factor of A loses its digits, while the prior is e^(−e^7).
 _LOG_TAU_MAX = 7.0
@@ -117,7 +123,19 @@ def _crossproduct(codes: np.ndarray, left: np.ndarray, right: np.ndarray, J: int
     return out
 
 
+def _refuse_too_large(spec: Specification, m: int) -> None:
+    for term in spec.terms:
+        pairs = term.p * (term.p + 1) // 2
+        if term.J * (pairs * (m * (m + 1) // 2) + term.p**2) > MAX_ELEMENTS or pairs > MAX_ELEMENTS**0.5:
+            raise ModelError(
+                f"the term ({' + '.join(term.effects[:3])}{' + …' if term.p > 3 else ''} | {term.group}) has {term.p} "
+                f"effects for each of {term.J} levels, {pairs} covariance parameters: too many to sample. Let fewer "
+                "effects vary, or make a factor with many levels a grouping factor of its own"
+            )
+
+
 def _blocks(spec: Specification, W: np.ndarray) -> _Blocks:
+    _refuse_too_large(spec, W.shape[1])
     weights = spec.weights
     root = np.ones(spec.y.size) if weights is None else np.sqrt(weights)
     Ww = W * root[:, None]
@@ -197,6 +215,12 @@ def _rest(spec: Specification, first: int, columns: np.ndarray, Ww: np.ndarray, 
     G = (Z2.T @ Z2).tocsr()
     starts = block_start[component_start]
     widths = np.diff(starts)
+    if widths.max() > MAX_DENSE:
+        names = ", ".join(terms[i].group for i in others)
+        raise ModelError(
+            f"the terms besides the largest ({names}) have {widths.max()} random effects that hang together; at most "
+            f"{MAX_DENSE} fit a dense matrix. Leave out a term, or sample the model with rstanarm"
+        )
     G_start = np.concatenate([[0], np.cumsum(widths**2)])
     dense = np.concatenate([G[a:b, a:b].toarray().ravel() for a, b in pairwise(starts)])
     cross = []

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pyimpl.errors import ModelError
 from pyimpl.model.design import RandomTerm
 from pyimpl.posterior.collapsed import CollapsedDensity, CoordinateValues
 from pyimpl.posterior.specification import Specification
+from pyimpl.stan_lmer import stan_lmer
 from tests.pyimpl.posterior_cases import case_names, specification_of
 
 PROPER = [name for name in case_names() if name != "prior_PD"]
@@ -195,3 +197,16 @@ def test_coordinates_are_named() -> None:
         "school[(Intercept)+femaleF]:atanh cpc[2,1]",
     ]
     assert CollapsedDensity(specification_of("student")).labels[-3:] == ["log w", "z[x1]", "z[x2]"]
+
+
+def test_a_term_too_large_to_sample_is_refused_by_name() -> None:
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame(
+        {
+            "y": rng.normal(size=4000),
+            "g": pd.Categorical((np.arange(4000) % 50).astype(str)),
+            "many": pd.Categorical((np.arange(4000) // 4).astype(str)),
+        }
+    )
+    with pytest.raises(ModelError, match=r"\| g\) has 1000 effects for each of 50 levels, 500500 covariance"):
+        stan_lmer("y ~ 1 + (1 + many | g)", frame, seed=1)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl.errors import DataError, ModelError, SingularFitWarning
+from pyimpl.errors import DataError, ModelError, PyimplWarning, SingularFitWarning
 from pyimpl.lmer import LmerControl, lmer
 
 MODELS = {
@@ -368,3 +368,17 @@ def test_na_exclude_pads(r_frames):
     assert len(exclude.fitted()) == 180
     assert exclude.fitted()[exclude.fitted().isna()].index.tolist() == [3, 10]
     pd.testing.assert_series_equal(exclude.residuals().dropna(), omit.residuals())
+
+
+def test_a_perfect_fit_is_said() -> None:
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"x": rng.normal(size=60), "g": pd.Categorical((np.arange(60) % 6).astype(str))})
+    frame["y"] = 2 + 3 * frame["x"]
+    with pytest.warns(PyimplWarning, match="essentially perfect fit: .* 'y'"):
+        fit = lmer("y ~ x + (1 | g)", frame)
+    assert any("essentially perfect fit" in text for text in fit.warnings)
+    frame["y"] = 1e8 + 1e-5 * frame["x"] + 1e-5 * rng.normal(size=60)  # a large mean is not a perfect fit
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SingularFitWarning)
+        fit = lmer("y ~ x + (1 | g)", frame)
+    assert not any("perfect" in text for text in fit.warnings)
