@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
+from scipy.stats import t as student_t
 
 from validation.comparison import Check
 from validation.judge import tolerances
 from validation.judge.ecdf import ecdf_difference
+from validation.judge.quantiles import QuantileSide, quantile_side, quantile_z
 from validation.judge.rows import Row, check_of, counts, describe, judge_number, missing_row, row
 from validation.quantities import (
     KEYS,
     MAIN_EXCLUDED,
+    QUANTILES,
     Extraction,
     draws_of,
     join,
@@ -92,6 +95,15 @@ class PosteriorEvidence:
                 extractions[side] = Extraction(_empty_table())
         self.joined = join(extractions["reference"].table, extractions["candidate"].table)
 
+    def quantile_sides(self, side: str) -> dict[float, QuantileSide]:
+        """What a side knows of each quantile."""
+        if side not in self.summaries:
+            return {}
+        return {
+            probability: quantile_side(self.summaries[side], probability, self.names.get(side), self.draws.get(side))
+            for probability in QUANTILES
+        }
+
     def independent(self, side: str) -> dict[str, np.ndarray]:
         """Draws of each parameter thinned to its ESS."""
         fit = self.reference if side == "reference" else self.candidate
@@ -125,8 +137,8 @@ def thinned(draws: np.ndarray, summary: pd.Series) -> np.ndarray:
 
 
 def z_limit(tests: int, alpha: float = tolerances.FALSE_ALARM_RATE) -> float:
-    """Bonferroni's limit for |z|: Φ⁻¹(1 − α/(2K))."""
-    return float(norm.isf(alpha / (2 * max(tests, 1))))
+    """Bonferroni's limit for |z|, t⁻¹(1 − α/(2K)) (``tolerances.Z_SCORE`` has the reason)."""
+    return float(student_t.isf(alpha / (2 * max(tests, 1)), tolerances.MCSE_DEGREES_OF_FREEDOM))
 
 
 def judge_posteriors(
@@ -433,6 +445,7 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     tests = int(both.sum())
     limit = z_limit(tests)
     rows: list[Row] = []
+    scores = quantile_scores(*(evidence.quantile_sides(side) for side in ("reference", "candidate")))
     for record in records(joined):
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
         if not (record["has_reference"] and record["has_candidate"]):
@@ -450,6 +463,9 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
             )
             continue
         error = math.hypot(record["error_reference"], record["error_candidate"])
+        z = scores.get((record["quantity"], *keys.values()))
+        if z is not None:  # the row shows the quantiles; their unit is what makes the difference this z
+            error = abs(record["candidate"] - record["reference"]) / max(abs(z), 1e-9) or error
         rows.append(
             judge_number(
                 "gate-3",
@@ -475,6 +491,17 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
         if failed:
             summary = f"{failed} failed: " + summary
     return check_of("gate-3", rows, summary, tolerances.Z_SCORE.reason), rows
+
+
+def quantile_scores(left: dict[float, QuantileSide], right: dict[float, QuantileSide]) -> dict[tuple[Any, ...], float]:
+    """Score every quantile that draws can judge: z by (quantity, group, term, term2, level)."""
+    scores: dict[tuple[Any, ...], float] = {}
+    for probability in [p for p in left if p in right]:
+        for name in left[probability].value:
+            z = quantile_z(name, probability, left[probability], right[probability])
+            if z is not None:
+                scores[f"post-q{100 * probability:g}", *split_parameter(name)] = z
+    return scores
 
 
 def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
@@ -617,6 +644,8 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
     joined = join(truth, own)
     joined = joined[joined["has_reference"]]  # quadrature gives what it gives; the rest is judged by gates 3 to 5
     limit = z_limit(len(joined))
+    exact = {probability: quantile_side(evidence.truth, probability) for probability in QUANTILES}
+    scores = quantile_scores(exact, evidence.quantile_sides(side))
     rows: list[Row] = []
     for record in records(joined):
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
@@ -625,13 +654,17 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
             rows.append(missing_row(identifier, record["quantity"], True, False, record["reference"], why=why, **keys))
             continue
         errors = [np.nan_to_num(record["error_reference"]), record["error_candidate"]]
+        z = scores.get((record["quantity"], *keys.values()))
+        error = float(np.hypot(*errors))
+        if z is not None:
+            error = abs(record["candidate"] - record["reference"]) / max(abs(z), 1e-9) or error
         rows.append(
             judge_number(
                 identifier,
                 record["quantity"],
                 record["reference"],
                 record["candidate"],
-                float(np.hypot(*errors)),
+                error,
                 tolerances.Z_SCORE,
                 limit,
                 "Monte Carlo standard errors",

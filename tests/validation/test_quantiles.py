@@ -1,0 +1,70 @@
+"""Quantiles scored by shares of draws."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.signal import lfilter
+from scipy.stats import t as student_t
+
+from validation.judge.quantiles import quantile_side, quantile_z
+from validation.judge.tolerances import MCSE_DEGREES_OF_FREEDOM
+from validation.quantities import posterior_summary
+
+
+def chains(rng, parameters, rho, draws=1000):
+    noise = rng.normal(size=(parameters, 4, draws + 50)) * np.sqrt(1 - rho**2)
+    return lfilter([1], [1, -rho], noise, axis=2)[:, :, 50:]
+
+
+def side(draws, probability):
+    names = [str(i) for i in range(len(draws))]
+    return quantile_side(posterior_summary(names, draws), probability, names, draws)
+
+
+@pytest.mark.parametrize("probability", [0.025, 0.5])
+def test_right_samplers_have_z_of_one(probability):
+    rng = np.random.default_rng(4)
+    left, right = side(chains(rng, 300, 0.5), probability), side(chains(rng, 300, 0.0), probability)
+    z = np.array([quantile_z(name, probability, left, right) for name in left.value])
+    assert np.sqrt(np.mean(z**2)) == pytest.approx(1.03, abs=0.12)
+
+
+def test_a_shift_is_seen_and_has_its_sign():
+    rng = np.random.default_rng(4)
+    left, right = side(chains(rng, 1, 0.0), 0.5), side(chains(rng, 1, 0.0) + 0.3, 0.5)
+    assert quantile_z("0", 0.5, left, right) > 6  # fewer of the right side's draws are below
+    assert quantile_z("0", 0.5, right, left) < -6
+
+
+def test_against_an_exact_quantile():
+    rng = np.random.default_rng(4)
+    own = side(chains(rng, 1, 0.0), 0.975)
+    truth = pd.DataFrame({"q97.5": [1.959964], "mcse_q97.5": [0.0]}, index=["0"])
+    exact = quantile_side(truth, 0.975)
+    assert math.isinf(exact.ess["0"])
+    assert abs(quantile_z("0", 0.975, exact, own)) < 3
+    wrong = quantile_side(truth.assign(**{"q97.5": 2.36}), 0.975)
+    assert abs(quantile_z("0", 0.975, wrong, own)) > 4
+
+
+def test_without_draws_on_either_side_there_is_no_score():
+    truth = quantile_side(pd.DataFrame({"q50": [0.0], "mcse_q50": [0.0]}, index=["0"]), 0.5)
+    assert quantile_z("0", 0.5, truth, truth) is None
+    assert quantile_z("other", 0.5, truth, truth) is None
+
+
+@pytest.mark.slow
+def test_the_tails_of_z_are_those_of_the_t_that_the_limit_uses():
+    rng = np.random.default_rng(7)
+    left, right = chains(rng, 4000, 0.7), chains(rng, 4000, 0.0)
+    names = [str(i) for i in range(4000)]
+    a, b = posterior_summary(names, left), posterior_summary(names, right)
+    scores = {s: (a[s] - b[s]) / np.hypot(a[f"mcse_{s}"], b[f"mcse_{s}"]) for s in ("mean", "sd")}
+    for probability in (0.025, 0.5, 0.975):
+        sides = quantile_side(a, probability, names, left), quantile_side(b, probability, names, right)
+        scores[probability] = np.array([quantile_z(name, probability, *sides) for name in names])
+    everything = np.abs(np.concatenate([np.asarray(z) for z in scores.values()]))
+    expected = 2 * student_t.sf(3.0, MCSE_DEGREES_OF_FREEDOM)
+    assert np.mean(everything > 3.0) < 1.35 * expected
