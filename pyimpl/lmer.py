@@ -254,8 +254,8 @@ def _perfect_fit(design: Design, sigma: float) -> tuple[str, ...]:
     if sigma > 10 * rounding:
         return ()
     return (
-        f"essentially perfect fit: sigma = {sigma:.2g} is rounding error of {design.response!r}, so variances, standard "
-        "errors and random effects mean nothing; is the response computed from the predictors?",
+        f"essentially perfect fit: sigma = {sigma:.2g} is rounding error of {design.response!r}, so variances, "
+        "standard errors and random effects mean nothing; is the response computed from the predictors?",
     )
 
 

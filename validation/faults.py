@@ -125,7 +125,7 @@ def _optimum(fit: RecordedLmerFit, reml: bool) -> RecordedLmerFit:
         method="L-BFGS-B",
         bounds=bounds,
         options={"ftol": 1e-15, "gtol": 1e-8},
-    )  # type: ignore[call-overload]
+    )
     return at_theta(fit, found.x, reml)
 
 

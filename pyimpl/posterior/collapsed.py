@@ -36,10 +36,13 @@ from pyimpl.posterior.full import cornish_fisher_t, log_student_t
 from pyimpl.posterior.labels import b_labels, is_new_level
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, Specification
 
-__all__ = ["MAX_DENSE", "MAX_ELEMENTS", "CollapsedDensity", "ConditionalDraws", "CoordinateValues"]
+__all__ = ["MAX_DENSE", "MAX_ELEMENTS", "MAX_PARAMETERS", "CollapsedDensity", "ConditionalDraws", "CoordinateValues"]
 
 #: Most random effects, besides the largest term's, that hang together: their matrix is dense.
 MAX_DENSE = 12_000
+
+#: Most covariance parameters of a term: 20 effects a level.
+MAX_PARAMETERS = 210
 
 #: Most numbers that the sufficient statistics of the levels may take (4 GB).
 MAX_ELEMENTS = 500_000_000
@@ -123,19 +126,19 @@ def _crossproduct(codes: np.ndarray, left: np.ndarray, right: np.ndarray, J: int
     return out
 
 
-def _refuse_too_large(spec: Specification, m: int) -> None:
+def _refuse_too_large(spec: Specification) -> None:
+    m = spec.X1.shape[1] + 1
     for term in spec.terms:
-        pairs = term.p * (term.p + 1) // 2
-        if term.J * (pairs * (m * (m + 1) // 2) + term.p**2) > MAX_ELEMENTS or pairs > MAX_ELEMENTS**0.5:
+        parameters = term.p * (term.p + 1) // 2
+        if parameters > MAX_PARAMETERS or term.J * (parameters * m * (m + 1) // 2 + term.p**2) > MAX_ELEMENTS:
             raise ModelError(
                 f"the term ({' + '.join(term.effects[:3])}{' + …' if term.p > 3 else ''} | {term.group}) has {term.p} "
-                f"effects for each of {term.J} levels, {pairs} covariance parameters: too many to sample. Let fewer "
-                "effects vary, or make a factor with many levels a grouping factor of its own"
+                f"effects for each of {term.J} levels, {parameters} covariance parameters: too many to sample. Let "
+                "fewer effects vary, or make a factor with many levels a grouping factor of its own"
             )
 
 
 def _blocks(spec: Specification, W: np.ndarray) -> _Blocks:
-    _refuse_too_large(spec, W.shape[1])
     weights = spec.weights
     root = np.ones(spec.y.size) if weights is None else np.sqrt(weights)
     Ww = W * root[:, None]
@@ -283,6 +286,9 @@ class CollapsedDensity:
     """
 
     spec: Specification
+
+    def __post_init__(self) -> None:
+        _refuse_too_large(self.spec)
 
     # ------------------------------------------------------------------ which coefficient is what
     @cached_property
