@@ -4,7 +4,7 @@ import math
 import warnings as _warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,6 +171,11 @@ class _Source:
 
     data: pd.DataFrame
     arguments: dict[str, Any]
+
+
+def _with_response(design: Design, y: np.ndarray) -> pd.DataFrame:
+    frame = design.frame
+    return frame.assign(**{design.response: y}) if design.response in frame.columns else frame
 
 
 def fit_design(
@@ -739,11 +744,8 @@ class LmerFit:
             raise DataError(f"newresp has {y.size} values; the model uses {design.N} rows")
         if not np.isfinite(y).all():
             raise DataError("newresp has missing or infinite values")
-        frame = design.frame
-        if design.response in frame.columns:
-            frame = frame.assign(**{design.response: y})
         return fit_design(
-            replace(design, y=y, frame=frame),
+            replace(design, y=y, frame_source=partial(_with_response, design, y)),
             self._objective.REML,
             control=self._control,
             start=self._warm_start(),

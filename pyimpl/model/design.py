@@ -4,7 +4,7 @@ Everything downstream (blocks, likelihood, posterior) sees the data only through
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -172,8 +172,8 @@ class Design:
         Prior weights.
     offset : ndarray, shape (N,), or None
         Sum of ``offset()`` terms and the ``offset`` argument.
-    frame : pandas.DataFrame
-        The model frame: variables of the model for the rows used (factors as categoricals, unused levels dropped).
+    frame_source : pandas.DataFrame or callable
+        The model frame, or what makes it (see :attr:`frame`).
     dropped_coefs : tuple of str
         Columns of X dropped because of rank deficiency, R's names.
     omitted : ndarray of intp
@@ -201,7 +201,7 @@ class Design:
     terms: tuple[RandomTerm, ...]
     weights: np.ndarray | None
     offset: np.ndarray | None
-    frame: pd.DataFrame
+    frame_source: pd.DataFrame | Callable[[], pd.DataFrame]
     dropped_coefs: tuple[str, ...] = ()
     omitted: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     messages: tuple[str, ...] = ()
@@ -211,6 +211,14 @@ class Design:
     assign: tuple[int, ...] = ()
     term_labels: tuple[str, ...] = ()
     recipe: _Recipe | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The model frame: variables of the model for the rows used (factors as categoricals, unused levels dropped).
+
+        Made when first asked for: no fit needs it, and making it would cost as much as a small fit.
+        """
+        return self.frame_source if isinstance(self.frame_source, pd.DataFrame) else self.frame_source()
 
     @property
     def N(self) -> int:
@@ -624,7 +632,7 @@ def build_design(
         terms=tuple(terms),
         weights=None if frame.weights is None else np.array(frame.weights),
         offset=None if offset_values is None else np.array(offset_values),
-        frame=frame.to_pandas(),
+        frame_source=frame.snapshot().to_pandas,
         dropped_coefs=dropped,
         omitted=frame.omitted,
         messages=tuple(messages),

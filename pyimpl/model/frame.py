@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,13 @@ class ModelFrame:
     warnings: tuple[str, ...] = ()
     #: variable -> what poly and scale remember, for new data
     bases: Mapping[Node, tuple[Any, ...]] = field(default_factory=dict)
+
+    def snapshot(self) -> "ModelFrame":
+        """The frame with memory of its own: later changes of the data do not reach it."""
+        if self.kept is not None:  # the rows used were copied out of the data
+            return self
+        rows = np.arange(self.rows)
+        return replace(self, columns={node: column.take(rows) for node, column in self.columns.items()})
 
     def to_pandas(self) -> pd.DataFrame:
         """Give the frame as pandas: factors as categoricals, matrices as one column each (``poly(x, 2).1``)."""

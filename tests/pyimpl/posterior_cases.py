@@ -84,7 +84,7 @@ def design_of(record: dict[str, Any]) -> Design:
         terms=terms,
         weights=None if weights is None else np.array(weights, dtype=float),
         offset=np.array(offset, dtype=float) if offset else None,
-        frame=pd.DataFrame(index=pd.RangeIndex(y.size)),
+        frame_source=pd.DataFrame(index=pd.RangeIndex(y.size)),
     )
 
 

@@ -415,3 +415,12 @@ def test_m3_builds_in_milliseconds(data_sets):
         build_design("course ~ 1 + female + (1 + female | school)", data_sets["Gcsemv"])
         times.append(time.perf_counter() - start)
     assert min(times) < 5e-3
+
+
+def test_the_frame_is_made_on_demand_and_keeps_what_was_fitted() -> None:
+    data = pd.DataFrame({"y": np.arange(12.0), "x": np.arange(12.0) ** 2, "g": pd.Categorical(list("aabbccddeeff"))})
+    design = build_design("y ~ x + (1 | g)", data)
+    data.loc[:, "x"] = -1.0
+    data["x"].to_numpy(copy=False)
+    assert design.frame["x"].tolist() == (np.arange(12.0) ** 2).tolist()
+    assert pickle.loads(pickle.dumps(design)).frame.equals(design.frame)
