@@ -13,6 +13,7 @@ from benchmarks.models import select
 __all__ = ["measure"]
 
 _IMPORT = "import time; t = time.perf_counter(); import pyimpl; print(time.perf_counter() - t)"
+_DOOR = "import time; t = time.perf_counter(); from pyimpl import lmer; print(time.perf_counter() - t)"
 _FIT = (
     "import time; t = time.perf_counter(); import pandas as pd; from pyimpl import {verb}; "
     "d = pd.read_pickle({data!r}); s = time.perf_counter(); {verb}({formula!r}, d{more}); "
@@ -30,7 +31,7 @@ def _median(program: str, repeat: int) -> float:
 
 
 def measure(repeat: int = 7) -> pd.Series:
-    """Median seconds of ``import pyimpl``, and of M3's first fit and posterior in a fresh process (caches on disk)."""
+    """Median seconds of the imports, and of M3's first fit and posterior in a fresh process (caches on disk)."""
     (model,) = select(["M3"])
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "data.pickle")
@@ -38,6 +39,7 @@ def measure(repeat: int = 7) -> pd.Series:
         return pd.Series(
             {
                 "import pyimpl": _median(_IMPORT, repeat),
+                "from pyimpl import lmer": _median(_DOOR, repeat),
                 "first lmer (M3)": _median(
                     _FIT.format(verb="lmer", data=path, formula=model.formula, more=", REML=False"), repeat
                 ),

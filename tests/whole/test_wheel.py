@@ -26,7 +26,7 @@ def _uv() -> Path:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    _run(_uv(), "build", "--wheel", "--quiet", "--out-dir", folder, ROOT, cwd=folder)
+    _run(_uv(), "build", "--wheel", "--quiet", "--python", sys.executable, "--out-dir", folder, ROOT, cwd=folder)
     (built,) = folder.glob("*.whl")
     return built
 
