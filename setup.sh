@@ -49,7 +49,6 @@ esac
 fits() { "$1" -c 'import sys, ctypes, venv; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; }
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
-        fits "$PYTHON" || die "PYTHON=$PYTHON is no Python 3.12, 3.13 or 3.14 with ctypes and venv"
         command -v "$PYTHON"
         return
     fi
@@ -65,6 +64,8 @@ find_python() {
     done
     return 1
 }
+
+[ -z "${PYTHON:-}" ] || fits "$PYTHON" || die "PYTHON=$PYTHON is no Python 3.12, 3.13 or 3.14 with ctypes and venv"
 
 # What the environment was made from; unchanged means there is nothing to do.
 stamp=$VENV/.mlmparity-setup

@@ -239,7 +239,8 @@ def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: Any) -> 
     difference = np.where(np.isnan(left) & np.isnan(right), 0.0, np.where(np.isnan(difference), np.inf, difference))
     worst = int(np.argmax(difference)) if difference.size else 0
     largest = float(difference[worst]) / scale if difference.size else 0.0
-    agrees = largest <= tolerances.DESIGN.limit
+    limit = tolerances.design_limit(left.size)
+    agrees = largest <= limit
     return row(
         "tier-1",
         quantity,
@@ -248,10 +249,10 @@ def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: Any) -> 
         Verdict.AGREES if agrees else Verdict.DISAGREES,
         scaled=largest,
         unit=tolerances.DESIGN.unit,
-        tolerance=tolerances.DESIGN.limit,
+        tolerance=limit,
         reason=tolerances.DESIGN.reason
         if agrees
-        else f"{int(np.sum(difference > tolerances.DESIGN.limit * scale))} of {left.size} entries differ",
+        else f"{int(np.sum(difference > limit * scale))} of {left.size} entries differ",
         **keys,
     )
 
@@ -302,8 +303,9 @@ def _random_design(reference: Any, candidate: Any) -> list[Row]:
     largest_entry = float(np.max(np.abs(left.data), initial=0.0)) or 1.0
     difference = abs(left - right)
     worst = float(np.max(difference.data, initial=0.0)) / largest_entry
-    wrong = int(np.sum(difference.data > tolerances.DESIGN.limit * largest_entry))
-    agrees = worst <= tolerances.DESIGN.limit  # a NaN does not compare, and so does not agree
+    limit = tolerances.design_limit(left.shape[0])
+    wrong = int(np.sum(difference.data > limit * largest_entry))
+    agrees = worst <= limit  # a NaN does not compare, and so does not agree
     return [
         row(
             "tier-1",
@@ -313,7 +315,7 @@ def _random_design(reference: Any, candidate: Any) -> list[Row]:
             Verdict.AGREES if agrees else Verdict.DISAGREES,
             scaled=worst,
             unit=tolerances.DESIGN.unit,
-            tolerance=tolerances.DESIGN.limit,
+            tolerance=limit,
             reason=tolerances.DESIGN.reason
             if agrees
             else f"{wrong} entries differ (values shown: sums of all entries)",
@@ -510,10 +512,7 @@ def _one_sided(change: float, improvement: float | None) -> tuple[Verdict, str]:
 
 
 def _limit(evidence: Evidence) -> float:
-    logLik, nobs = evidence.value("reference", "logLik"), evidence.value("reference", "nobs")
-    if not (math.isfinite(logLik) and math.isfinite(nobs)):
-        return tolerances.ESTIMATE.limit
-    return tolerances.optimum_limit(2.0 * logLik, int(nobs))
+    return tolerances.optimum_limit(evidence.noise)
 
 
 def _singular(evidence: Evidence) -> bool:

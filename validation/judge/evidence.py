@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from validation.judge.algebra import Pieces, Solution, pieces_of, solve
+from validation.judge.noise import measured_noise
 from validation.judge.tolerances import objective_noise
 from validation.quantities import Extraction, join, likelihood_quantities
 
@@ -172,13 +173,24 @@ class Evidence:
         both = self.both_optima
         return None if both is None else both[0] - both[1]
 
-    @property
+    @cached_property
     def noise(self) -> float:
-        """Rounding error of the objective."""
+        """Rounding error of the reference's objective: measured at its optimum, and at least what its size implies.
+
+        The candidate's is never asked: a candidate must not earn tolerance by being imprecise.
+        """
         logLik, nobs = self.value("reference", "logLik"), self.value("reference", "nobs")
         if not np.isfinite(logLik):
             return 0.0
-        return objective_noise(2.0 * logLik, int(nobs) if np.isfinite(nobs) else 0)
+        least = objective_noise(2.0 * logLik, int(nobs) if np.isfinite(nobs) else 0)
+        devfun, theta = self.devfun("reference"), self.theta("reference")
+        if devfun is None or theta is None:
+            return least
+        try:
+            measured = measured_noise(devfun, theta.to_numpy(dtype=float))
+        except Exception:  # a recorded reference knows its objective at recorded points only
+            return least
+        return max(least, measured) if np.isfinite(measured) else least
 
     @property
     def notes(self) -> Mapping[str, str]:

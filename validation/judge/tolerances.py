@@ -20,6 +20,7 @@ __all__ = [
     "ESTIMATE",
     "EXACT",
     "FALSE_ALARM_RATE",
+    "LARGEST_ESTIMATE_LIMIT",
     "MCSE_DEGREES_OF_FREEDOM",
     "OPTIMUM",
     "SAME_THETA",
@@ -31,6 +32,7 @@ __all__ = [
     "Z_SCORE",
     "Tolerance",
     "Validity",
+    "design_limit",
     "objective_noise",
     "optimum_limit",
 ]
@@ -83,9 +85,10 @@ EXACT = Tolerance(
 DESIGN = Tolerance(
     "tier-1",
     8 * float(np.finfo(float).eps),
-    "of the column's largest entry",
-    "A design matrix is data, so it must be equal; 8 units in the last place are left only because poly(), scale() and "
-    "the like are sums taken in another order. Single precision is 500 million times larger.",
+    "of the column's largest entry, times √N",
+    "A design matrix is data, so it must be equal; rounding errors are left only because poly(), scale() and the like "
+    "are sums over N rows taken in another order, whose errors grow like √N: 8ε√N. Single precision is a million times "
+    "larger even at N = 100 000.",
 )
 
 SAME_THETA = Tolerance(
@@ -117,10 +120,14 @@ ESTIMATE = Tolerance(
     "tier-4",
     1e-5,
     "standard errors",
-    "The deviance near its minimum is d + δ² with δ in standard errors, and is itself known only to about ε|d|: an "
-    "optimizer that compares values can't place θ better than √(2ε|d|) SE. The limit is four times that, and at least "
-    "1e-5 SE: a hundred-thousandth of what the data can say.",
+    "The deviance near its minimum is d + δ² with δ in standard errors, and is itself known only to its rounding error "
+    "ν, measured at the reference's optimum and at least 2ε|d|: an optimizer that compares values can't place θ better "
+    "than √ν SE. The limit is four times that; at least 1e-5 SE, a hundred-thousandth of what the data can say, and at "
+    "most 1e-3, what tier 3 allows.",
 )
+
+#: Tier 4 and 5 never allow more than this, in standard errors: √1e-6, what tier 3 lets pass.
+LARGEST_ESTIMATE_LIMIT = 1e-3
 
 CONDITIONAL_MODE = Tolerance(
     "tier-5",
@@ -223,6 +230,11 @@ def objective_noise(objective: float, nobs: int) -> float:
     return 2.0 * float(np.finfo(float).eps) * max(abs(objective), float(nobs))
 
 
-def optimum_limit(objective: float, nobs: int) -> float:
-    """Tier 4 and 5's limit in standard errors: 4√(2ε·max(|d|, N)), at least 1e-5 (:data:`ESTIMATE` has the reason)."""
-    return max(ESTIMATE.limit, 4.0 * math.sqrt(objective_noise(objective, nobs)))
+def optimum_limit(noise: float) -> float:
+    """Tier 4 and 5's limit in standard errors: 4√ν, from 1e-5 to 1e-3 (:data:`ESTIMATE` has the reason)."""
+    return min(max(ESTIMATE.limit, 4.0 * math.sqrt(noise)), LARGEST_ESTIMATE_LIMIT)
+
+
+def design_limit(rows: int) -> float:
+    """Tier 1's limit for entries of X and Z: 8ε√N (:data:`DESIGN` has the reason)."""
+    return DESIGN.limit * math.sqrt(max(rows, 1))
