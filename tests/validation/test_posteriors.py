@@ -1,12 +1,15 @@
 """Gates 1 to 5: each passes two right samplers, and each can fail."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from validation import Verdict, compare_draws, compare_fits
 from validation.judge.diagnosis.posterior import blocks_of
-from validation.judge.posteriors import density_points, main_parameters, z_limit
+from validation.judge.posteriors import _error_and_limit, density_points, main_parameters, mcse_freedom, z_limit
+from validation.quantities import posterior_summary
 
 
 def verdicts(comparison):
@@ -358,3 +361,32 @@ def test_false_alarm_rate_of_the_whole_comparison():
         alarms += comparison.verdict is Verdict.DISAGREES
     # Gates 3 and 5 may alarm with probability 0.01 each: 4 expected at most, 11 is beyond 3 sds.
     assert alarms <= 11
+
+
+def test_heavy_tails_make_the_mcse_less_certain() -> None:
+    rng = np.random.default_rng(8)
+    normal = mcse_freedom(rng.normal(size=(4, 1000)), 4000.0)
+    heavy = mcse_freedom(np.exp(1.5 * rng.normal(size=(4, 1000))), 4000.0)
+    assert normal[0] > 2000
+    assert 300 < normal[1] < 1000  # κ of (x − m)² is 15: 2 · 4000 / 14
+    assert heavy[1] < 30
+    assert z_limit(100, freedom=heavy[1]) > z_limit(100) == z_limit(100, freedom=normal[1])
+
+
+def test_the_sd_of_a_heavy_tailed_parameter_raises_no_false_alarms() -> None:
+    # log-normal draws against their exact sd: a Wald z with the sample's own mcse fails far more often than stated
+    sigma, alarms, plain = 1.2, 0, 0
+    exact = math.sqrt(math.expm1(sigma**2)) * math.exp(sigma**2 / 2)
+    for seed in range(300):
+        draws = np.exp(sigma * np.random.default_rng(seed).normal(size=(1, 4, 500)))
+        summary = posterior_summary(["x"], draws).iloc[0]
+        record = {
+            "quantity": "post-sd", "group": None, "term": "x", "term2": None, "level": None, "reference": exact,
+            "candidate": summary["sd"], "error_reference": 0.0, "error_candidate": summary["mcse_sd"],
+        }  # fmt: skip
+        freedoms = [{}, {("post-sd", None, "x", None, None): mcse_freedom(draws[0], summary["ess_bulk"])[1]}]
+        error, limit = _error_and_limit(record, z_limit(1), 1, freedoms)
+        alarms += abs(summary["sd"] - exact) > limit * error
+        plain += abs(summary["sd"] - exact) > z_limit(1) * summary["mcse_sd"]
+    assert alarms <= 15
+    assert plain > 2 * alarms

@@ -34,6 +34,7 @@ __all__ = [
     "density_points",
     "judge_posteriors",
     "main_parameters",
+    "mcse_freedom",
     "thinned",
     "z_limit",
 ]
@@ -104,6 +105,16 @@ class PosteriorEvidence:
             for probability in QUANTILES
         }
 
+    def freedom(self, side: str) -> dict[tuple[Any, ...], float]:
+        """Degrees of freedom of each mean's and sd's mcse, by (quantity, group, term, term2, level)."""
+        found: dict[tuple[Any, ...], float] = {}
+        for i, name in enumerate(self.names.get(side, ())):
+            ess = float(self.summaries[side]["ess_bulk"].iloc[i])
+            mean, sd = mcse_freedom(self.draws[side][i], ess if math.isfinite(ess) else 2.0)
+            keys = split_parameter(name)
+            found["post-mean", *keys], found["post-sd", *keys] = mean, sd
+        return found
+
     def independent(self, side: str) -> dict[str, np.ndarray]:
         """Draws of each parameter thinned to its ESS."""
         fit = self.reference if side == "reference" else self.candidate
@@ -136,9 +147,61 @@ def thinned(draws: np.ndarray, summary: pd.Series) -> np.ndarray:
     return draws[:, ::step].ravel()
 
 
-def z_limit(tests: int, alpha: float = tolerances.FALSE_ALARM_RATE) -> float:
+def z_limit(
+    tests: int,
+    alpha: float = tolerances.FALSE_ALARM_RATE,
+    freedom: float = tolerances.MCSE_DEGREES_OF_FREEDOM,
+) -> float:
     """Bonferroni's limit for |z|, t⁻¹(1 − α/(2K)) (``tolerances.Z_SCORE`` has the reason)."""
-    return float(student_t.isf(alpha / (2 * max(tests, 1)), tolerances.MCSE_DEGREES_OF_FREEDOM))
+    return float(student_t.isf(alpha / (2 * max(tests, 1)), min(freedom, tolerances.MCSE_DEGREES_OF_FREEDOM)))
+
+
+def mcse_freedom(draws: np.ndarray, ess: float) -> tuple[float, float]:
+    """Degrees of freedom of the mcse of a mean and of a sd, from how heavy the tails are.
+
+    The mcse is itself an estimated variance: of ψ = x − m for the mean and (x − m)² for the sd. With κ the kurtosis of
+    ψ its relative variance is (κ − 1)/ESS, that of a χ² with 2·ESS/(κ − 1) degrees of freedom.
+
+    Parameters
+    ----------
+    draws : ndarray, shape (chains, draws)
+    ess : float
+        Bulk ESS.
+
+    Returns
+    -------
+    tuple of float
+        For the mean and for the sd.
+    """
+    centred = draws.ravel() - draws.mean()
+    found = []
+    for influence in (centred, np.square(centred) - np.mean(np.square(centred))):
+        variance = float(np.mean(np.square(influence)))
+        kurtosis = float(np.mean(influence**4)) / variance**2 if variance > 0 else math.inf
+        found.append(2.0 * ess / (kurtosis - 1.0) if kurtosis > 1.0 else math.inf)
+    return found[0], found[1]
+
+
+def _error_and_limit(
+    record: dict[str, Any], limit: float, tests: int, freedoms: Sequence[dict[tuple[Any, ...], float]]
+) -> tuple[float, float]:
+    """Monte Carlo error of a difference of means or sds, and the limit for its z.
+
+    The error of a sd is proportional to the sd, and a sample that misses the tail has both too small: under the
+    hypothesis that is tested both sides have one sd, so the larger stands for both. Degrees of freedom of the two
+    errors are combined after Welch and Satterthwaite.
+    """
+    errors = [float(np.nan_to_num(record[f"error_{side}"])) for side in ("reference", "candidate")]
+    if record["quantity"] == "post-sd":
+        values = [abs(record["reference"]), abs(record["candidate"])]
+        errors = [e * max(values) / v if v > 0 else e for e, v in zip(errors, values, strict=True)]
+    error = math.hypot(*errors)
+    key = (record["quantity"], *(record[name] for name in ("group", "term", "term2", "level")))
+    known = [(e, f[key]) for e, f in zip(errors, freedoms, strict=True) if error > 0 and f.get(key, 0.0) > 0]
+    spread = sum((e / error) ** 4 / freedom for e, freedom in known)
+    if spread * tolerances.MCSE_DEGREES_OF_FREEDOM > 1.0:
+        limit = z_limit(tests, freedom=1.0 / spread)
+    return error, limit
 
 
 def judge_posteriors(
@@ -446,6 +509,7 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     limit = z_limit(tests)
     rows: list[Row] = []
     scores = quantile_scores(*(evidence.quantile_sides(side) for side in ("reference", "candidate")))
+    freedoms = [evidence.freedom(side) for side in ("reference", "candidate")]
     for record in records(joined):
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
         if not (record["has_reference"] and record["has_candidate"]):
@@ -462,7 +526,7 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 )
             )
             continue
-        error = math.hypot(record["error_reference"], record["error_candidate"])
+        error, row_limit = _error_and_limit(record, limit, tests, freedoms)
         z = scores.get((record["quantity"], *keys.values()))
         if z is not None:  # the row shows the quantiles; their unit is what makes the difference this z
             error = abs(record["candidate"] - record["reference"]) / max(abs(z), 1e-9) or error
@@ -474,7 +538,7 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 record["candidate"],
                 error,
                 tolerances.Z_SCORE,
-                limit,
+                row_limit,
                 "Monte Carlo standard errors of the difference",
                 **keys,
             )
@@ -646,6 +710,7 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
     limit = z_limit(len(joined))
     exact = {probability: quantile_side(evidence.truth, probability) for probability in QUANTILES}
     scores = quantile_scores(exact, evidence.quantile_sides(side))
+    freedoms = [{}, evidence.freedom(side)]
     rows: list[Row] = []
     for record in records(joined):
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
@@ -653,9 +718,8 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
             why = "quadrature has it"
             rows.append(missing_row(identifier, record["quantity"], True, False, record["reference"], why=why, **keys))
             continue
-        errors = [np.nan_to_num(record["error_reference"]), record["error_candidate"]]
+        error, row_limit = _error_and_limit(record, limit, len(joined), freedoms)
         z = scores.get((record["quantity"], *keys.values()))
-        error = float(np.hypot(*errors))
         if z is not None:
             error = abs(record["candidate"] - record["reference"]) / max(abs(z), 1e-9) or error
         rows.append(
@@ -666,7 +730,7 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
                 record["candidate"],
                 error,
                 tolerances.Z_SCORE,
-                limit,
+                row_limit,
                 "Monte Carlo standard errors",
                 **keys,
             )

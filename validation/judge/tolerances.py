@@ -172,8 +172,9 @@ Z_SCORE = Tolerance(
     "z (Monte Carlo standard errors of the difference)",
     "z = (a − b)/√(mcse_a² + mcse_b²) is standard normal for two right samplers, but for the mcse's own error of some "
     "9%, hence Student's t with 60 degrees of freedom; the limit is Bonferroni's t⁻¹(1 − α/(2K)), so that all K tests "
-    "together raise a false alarm with probability α at most. Quantiles are scored by the share of draws below a "
-    "common point, which needs no density.",
+    "together raise a false alarm with probability α at most. Where tails are heavy the mcse is known less well: its "
+    "degrees of freedom follow from the kurtosis, and sds are scored with the larger of the two. Quantiles are scored "
+    "by the share of draws below a common point, which needs no density.",
 )
 
 #: Shifts in posterior sds: up to the first there is nothing to say; from the second on it is a failure.
