@@ -1099,18 +1099,17 @@ class LmerFit:
             return bootstrap(self, draw, FUN or _sdcor_and_fixef, nsim, seed, n_jobs, progress)
 
     def rePCA(self) -> dict[str, np.ndarray]:
-        """``rePCA(m)``: term -> standard deviations of the random effects' principal components, relative to sigma.
+        """``rePCA(m)``: grouping factor -> standard deviations of its principal components, relative to sigma.
 
         Returns
         -------
         dict of str to ndarray, shape (p,)
-            Descending; a value of 0 says that the covariance matrix is singular. Terms that share a grouping factor
-            are numbered as in ``getME("cnms")``.
+            Descending, over all terms of the factor; a 0 says that the covariance matrix is singular.
         """
         templates = self._estimates.templates
         return {
-            name: np.linalg.svd(T, compute_uv=False)
-            for name, T in zip(_make_names_unique(self._design.terms), templates, strict=True)
+            group: np.sort(np.concatenate([np.linalg.svd(templates[i], compute_uv=False) for i in members]))[::-1]
+            for group, members in self._by_factor().items()
         }
 
     # -- pieces ------------------------------------------------------------------------------------
