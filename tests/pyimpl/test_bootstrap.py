@@ -69,6 +69,16 @@ def test_use_u_keeps_the_random_effects_and_semiparametric_resamples_residuals(f
         fit.bootMer(type="residual")
 
 
+def test_rows_left_out_stay_out():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"y": rng.normal(size=60), "g": pd.Categorical(np.repeat(np.arange(10), 6).astype(str))})
+    data["y"] += rng.normal(size=10)[data["g"].cat.codes]
+    data.loc[[3, 40], "y"] = np.nan
+    tables = [lmer("y ~ 1 + (1 | g)", data, na_action=a).bootMer(nsim=3, seed=1) for a in ("na.omit", "na.exclude")]
+    assert not tables[0].isna().any(axis=None)
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
 def test_failures_and_messages_are_counted(fit):
     def picky(model):
         if model.fixef()["x"] > fit.fixef()["x"]:

@@ -11,9 +11,16 @@ from scipy.special import ndtri
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.likelihood.profile import percent_labels
+from pyimpl.likelihood.threads import one_blas_thread
 from pyimpl.lmer import LmerControl, lmer
 
 Z = float(ndtri(0.975))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with one_blas_thread():  # as confint and profile do
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +179,14 @@ def test_coefficients_interval_ends_where_the_deviance_with_it_held_says(three_e
         held = lmer("y ~ 1 + offset(o) + (x | g)", data.assign(o=data["o"] + end * data["x"]), False, weights="weights")
         assert held.deviance() - best == pytest.approx(Z**2, abs=1e-6)
     assert ends.iloc[0] < fit.fixef()["x"] < ends.iloc[1]
+
+
+def test_intervals_scale_with_the_data(three_effects, slopes):
+    scaled = three_effects.assign(y=three_effects["y"] * 1e3, x=three_effects["x"] * 1e-5)
+    with pytest.warns(UserWarning, match="very different scales"), pytest.warns(UserWarning, match="singular"):
+        fit = lmer("y ~ x + (x | g)", scaled)
+    factor = np.array([1e3, 1, 1e8, 1e3, 1e3, 1e8])[:, None]
+    np.testing.assert_allclose(fit.confint() / factor, slopes.confint(), rtol=1e-6)
 
 
 def test_interval_ends_are_exact_and_follow_the_level(slopes):
