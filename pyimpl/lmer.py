@@ -2,7 +2,7 @@
 
 import math
 import warnings as _warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, pri
 if TYPE_CHECKING:
     import xarray as xr
     from scipy import sparse
+
+    from pyimpl.likelihood.profile import Profiler
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
@@ -685,14 +687,18 @@ class LmerFit:
         return wanted
 
     def simulate(
-        self, nsim: int = 1, seed: int | None = None, re_form: Any = "~0", use_u: bool | None = None
+        self,
+        nsim: int = 1,
+        seed: int | np.random.SeedSequence | None = None,
+        re_form: Any = "~0",
+        use_u: bool | None = None,
     ) -> pd.DataFrame:
         """``simulate(m, nsim, seed, re.form)``: new responses from the fitted model.
 
         Parameters
         ----------
         nsim : int
-        seed : int, optional
+        seed : int or SeedSequence, optional
             Of NumPy's generator (R's random numbers are others).
         re_form : optional
             ``"~0"`` (R's default): new random effects are drawn; None: conditional on the estimated ones.
@@ -736,6 +742,18 @@ class LmerFit:
         newresp : array-like
             A number for each row used, or for each row of the data.
         """
+        design = self._new_response(newresp)
+        return fit_design(
+            design,
+            self._objective.REML,
+            control=self._control,
+            start=self._warm_start(),
+            call=self._call,
+            source=self._source,
+        )
+
+    def _new_response(self, newresp: Any) -> Design:
+        """Return the design with another response: a number for each row used, or for each row of the data."""
         y = np.asarray(newresp, dtype=float).ravel()
         design = self._design
         if y.size != design.N and design.omitted.size and y.size == design.N + design.omitted.size:
@@ -744,14 +762,7 @@ class LmerFit:
             raise DataError(f"newresp has {y.size} values; the model uses {design.N} rows")
         if not np.isfinite(y).all():
             raise DataError("newresp has missing or infinite values")
-        return fit_design(
-            replace(design, y=y, frame_source=partial(_with_response, design, y)),
-            self._objective.REML,
-            control=self._control,
-            start=self._warm_start(),
-            call=self._call,
-            source=self._source,
-        )
+        return replace(design, y=y, frame_source=partial(_with_response, design, y))
 
     def _warm_start(self) -> np.ndarray:
         """θ of this fit, away from the boundary so that the search can leave it."""
@@ -904,34 +915,202 @@ class LmerFit:
         table.heading = ("Single term deletions", "\nModel:", self.formula)
         return table
 
-    def confint(self, parm: Sequence[str] | None = None, level: float = 0.95, method: str = "Wald") -> pd.DataFrame:
-        """``confint(m, parm, level, method="Wald")``: intervals of the fixed effects.
+    def confint(
+        self,
+        parm: str | Sequence[str] | None = None,
+        level: float = 0.95,
+        method: str = "profile",
+        *,
+        nsim: int = 500,
+        boot_type: str = "perc",
+        FUN: Callable[["LmerFit"], Any] | None = None,
+        seed: int | np.random.SeedSequence | None = None,
+        n_jobs: int = 1,
+        progress: bool = False,
+    ) -> pd.DataFrame:
+        """``confint(m, parm, level, method)``: confidence intervals.
+
+        Profile intervals end exactly where the signed root deviance is the normal quantile; lme4 interpolates between
+        points of its profile by a spline. Where the deviance stays below it, they end at the parameter's bound.
 
         Parameters
         ----------
-        parm : sequence of str, optional
-            ``.sig01``, ..., ``.sigma`` (missing: R has no Wald intervals for them) and coefficient names.
+        parm : str or sequence of str, optional
+            ``.sig01``, ... (standard deviations and correlations, the lower triangle of each term by columns),
+            ``.sigma``, coefficient names; ``"theta_"``: all of the former, ``"beta_"``: the coefficients.
         level : float
-        method : {"Wald"}
-            Profile and bootstrap intervals are not there yet.
+        method : {"profile", "Wald", "boot"}
+            R's default is the first. Wald intervals are missing for ``.sig01``, ..., ``.sigma``, as in R.
+        nsim, FUN, seed, n_jobs
+            For ``"boot"``: see :meth:`bootMer`; with FUN, `parm` chooses among its names.
+        boot_type : {"perc", "basic", "norm"}
+            For ``"boot"``.
+        progress : bool
+            Show a bar.
+
+        Returns
+        -------
+        DataFrame
+            Parameter x ``2.5 %``, ``97.5 %``.
         """
-        if method != "Wald":
-            raise DataError(f"confint method {method!r} is not there; use method='Wald'")
+        from pyimpl.likelihood.profile import choose, parameter_names, percent_labels
+
+        if method not in ("profile", "Wald", "boot"):
+            raise DataError(f"confint: method must be 'profile', 'Wald' or 'boot', not {method!r}")
+        if not 0 < level < 1:
+            raise DataError(f"confint: level must be between 0 and 1, not {level}")
+        names = parameter_names(self._design)
+        if method == "boot":
+            from pyimpl.likelihood.bootstrap import boot_intervals
+
+            chosen = None if FUN is not None else choose(names, parm, self._blocks.n_theta + 1)
+            boot = self.bootMer(FUN, nsim, seed, n_jobs=n_jobs, progress=progress)
+            if chosen is None:
+                chosen = choose(list(boot.columns), parm, 0)
+            return boot_intervals(boot[chosen] if parm is not None else boot, level, boot_type)
+        chosen = choose(names, parm, self._blocks.n_theta + 1)
+        if method == "profile":
+            profiler = self._profiler()
+            with one_blas_thread(_small(self._design)):
+                ends = [profiler.interval(name, level) for name in _tracked(chosen, "confint", progress)]
+            return pd.DataFrame(ends, index=chosen, columns=percent_labels((0.5 * (1 - level), 0.5 * (1 + level))))
         from scipy.special import ndtri
 
         tails = ((1 - level) / 2, 1 - (1 - level) / 2)
-        heads = [f"{100 * tail:.3g} %" for tail in tails]
-        names = [f".sig{i + 1:02d}" for i in range(self._blocks.n_theta)] + [".sigma"]
-        empty = pd.DataFrame(np.nan, index=names, columns=heads)
         beta, se = self._estimates.beta, np.sqrt(np.diag(self._estimates.vcov))
-        bounds = {head: beta + se * float(ndtri(tail)) for head, tail in zip(heads, tails, strict=True)}
-        table = pd.concat([empty, pd.DataFrame(bounds, index=list(self._design.coef_names))])
-        if parm is None:
-            return table
-        unknown = [name for name in parm if name not in table.index]
-        if unknown:
-            raise DataError(f"confint: no parameter {unknown[0]!r}; there are {', '.join(map(str, table.index))}")
-        return table.loc[list(parm)]
+        missing = np.full(self._blocks.n_theta + 1, np.nan)
+        bounds = {
+            head: np.concatenate([missing, beta + se * float(ndtri(tail))])
+            for head, tail in zip(percent_labels(tails), tails, strict=True)
+        }
+        return pd.DataFrame(bounds, index=list(names)).loc[chosen]
+
+    def _profiler(self) -> "Profiler":
+        from pyimpl.likelihood.profile import Profiler
+
+        if self.isREML():
+            with one_blas_thread(_small(self._design)):
+                ml = _fit(self._design, False, self._control, self._warm_start(), None, None, self._blocks)
+        else:
+            ml = self
+        return Profiler(ml._design, ml._blocks, ml._estimates, ml._optimum.final_objective)
+
+    def profile(
+        self,
+        which: str | Sequence[str] | None = None,
+        alphamax: float = 0.01,
+        maxpts: int = 100,
+        delta_cutoff: float = 0.125,
+        progress: bool = False,
+    ) -> pd.DataFrame:
+        """``as.data.frame(profile(m))``: the signed root of the ML deviance's rise, each parameter held in turn.
+
+        REML fits are refitted by maximum likelihood first, as in R. Parameters are those of :meth:`confint`, on the
+        scale of standard deviations and correlations.
+
+        Parameters
+        ----------
+        which : str or sequence of str, optional
+            Which parameters, as in :meth:`confint`; default all.
+        alphamax : float
+            Profiles go on until ``.zeta`` is beyond ``sqrt(qchisq(1 - alphamax, npar))``.
+        maxpts : int
+            Points on each side.
+        delta_cutoff : float
+            Steps in ``.zeta``, as a share of its end.
+        progress : bool
+            Show a bar.
+
+        Returns
+        -------
+        DataFrame
+            ``.zeta``, all parameters, ``.par`` (the one held) and ``.focal`` (its value), ascending within a parameter.
+
+        Raises
+        ------
+        ModelError
+            A deviance below the fit's is found: the fit was not the minimum.
+
+        Warns
+        -----
+        PyimplWarning
+            A profile is not monotonic, or a correlation is not defined because a variance is 0.
+        """
+        from pyimpl.likelihood.profile import choose, parameter_names
+
+        if not 0 < alphamax < 1 or not delta_cutoff > 0 or maxpts < 3:
+            raise DataError("profile needs 0 < alphamax < 1, delta_cutoff > 0 and maxpts of at least 3")
+        chosen = choose(parameter_names(self._design), which, self._blocks.n_theta + 1)
+        profiler = self._profiler()
+        with one_blas_thread(_small(self._design)):
+            return profiler.table(_tracked(chosen, "profile", progress), alphamax, maxpts, delta_cutoff)
+
+    def bootMer(
+        self,
+        FUN: Callable[["LmerFit"], Any] | None = None,
+        nsim: int = 100,
+        seed: int | np.random.SeedSequence | None = None,
+        use_u: bool = False,
+        type: str = "parametric",  # noqa: A002
+        n_jobs: int = 1,
+        progress: bool = False,
+    ) -> pd.DataFrame:
+        """``bootMer(m, FUN, nsim, seed, use.u, type)``: a statistic of refits to simulated responses.
+
+        Parameters
+        ----------
+        FUN : callable, optional
+            Fit -> a number, array, Series or dict of numbers, always of one length. Default: what
+            ``confint(m, method = "boot")`` takes, the parameters of :meth:`confint`.
+        nsim : int
+            Replicates.
+        seed : int or SeedSequence, optional
+            Each replicate has a stream of its own, so the result depends neither on `n_jobs` nor on the backend.
+        use_u : bool
+            Keep the random effects as estimated instead of drawing new ones.
+        type : {"parametric", "semiparametric"}
+            The latter adds resampled residuals to the fitted values, and needs ``use_u=True``, as in R.
+        n_jobs : int
+            Workers, as joblib counts them; ``joblib.parallel_config`` chooses the backend.
+        progress : bool
+            Show a bar.
+
+        Returns
+        -------
+        DataFrame
+            Replicate x statistic. ``attrs``: ``observed`` (the statistic of this fit), ``messages`` (texts of the
+            refits' messages and warnings, and how often), ``errors`` (likewise; such replicates are missing), ``seed``.
+
+        Warns
+        -----
+        PyimplWarning
+            Replicates failed.
+        """
+        from pyimpl.likelihood.bootstrap import bootstrap
+
+        if type not in ("parametric", "semiparametric"):
+            raise DataError(f"type must be 'parametric' or 'semiparametric', not {type!r}")
+        if type == "semiparametric" and not use_u:
+            raise DataError(
+                "semiparametric bootstrapping with use_u=False is not implemented, as in lme4; use_u=True is"
+            )
+        draw = partial(_refit_to_draw, self, use_u, type == "semiparametric")
+        with one_blas_thread(_small(self._design)):
+            return bootstrap(self, draw, FUN or _sdcor_and_fixef, nsim, seed, n_jobs, progress)
+
+    def rePCA(self) -> dict[str, np.ndarray]:
+        """``rePCA(m)``: grouping factor -> standard deviations of its principal components, relative to sigma.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (p,)
+            Descending, over all terms of the factor; a 0 says that the covariance matrix is singular.
+        """
+        templates = self._estimates.templates
+        return {
+            group: np.sort(np.concatenate([np.linalg.svd(templates[i], compute_uv=False) for i in members]))[::-1]
+            for group, members in self._by_factor().items()
+        }
 
     # -- pieces ------------------------------------------------------------------------------------
 
@@ -1095,6 +1274,36 @@ class LmerFit:
 
     def __repr__(self) -> str:
         return print_fit(self.summary())
+
+
+def _tracked(names: Sequence[str], what: str, progress: bool) -> Sequence[str]:
+    """Return the names, with a bar that moves as they are taken if wanted."""
+    if not progress:
+        return names
+    from rich.progress import track
+
+    return track(names, description=what)  # type: ignore[return-value]
+
+
+def _sdcor_and_fixef(fit: LmerFit) -> pd.Series:
+    """Return the statistics of ``confint(m, method = "boot")``: standard deviations, correlations, coefficients."""
+    from pyimpl.likelihood.profile import parameter_names, sdcor
+
+    estimates = fit._estimates
+    values = np.concatenate([sdcor(estimates.covariances), [estimates.sigma], estimates.beta])
+    return pd.Series(values, index=list(parameter_names(fit._design)))
+
+
+def _refit_to_draw(fit: LmerFit, use_u: bool, semiparametric: bool, seed: np.random.SeedSequence) -> LmerFit:
+    """Refit to a response drawn from the model, without warnings: they are the new fit's ``messages``, ``warnings``."""
+    if semiparametric:
+        residuals = fit._residuals("response", False)
+        y = fit._estimates.fitted + np.random.default_rng(seed).choice(residuals, size=residuals.size)
+    else:
+        y = fit.simulate(1, seed, use_u=use_u)["sim_1"].to_numpy()
+    design = fit._new_response(y)
+    with one_blas_thread(_small(design)):
+        return _fit(design, fit.isREML(), fit._control, fit._warm_start(), fit._call, fit._source, None)
 
 
 def _refuse_new_levels(codes: np.ndarray, new_levels: Sequence[str], known: int) -> None:

@@ -458,7 +458,7 @@ class Objective:
         self.REML = REML
         self.evaluations = 0
         self.gradients = 0
-        self._df = blocks.N - blocks.P if REML else blocks.N
+        self._df: float = blocks.N - blocks.P if REML else blocks.N
         if self._df <= 0:
             raise ModelError(f"{blocks.N} rows do not suffice for {blocks.P} fixed effects")
         first = blocks.factors[0]
