@@ -13,9 +13,7 @@ import pandas as pd
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates, infer
-from pyimpl.likelihood.influence import hat_diagonal, hat_matrix
 from pyimpl.likelihood.optimum import OptSummary, optimize
-from pyimpl.likelihood.small_sample import SmallSample, full_rank_rows, restriction_matrix
 from pyimpl.likelihood.threads import one_blas_thread
 from pyimpl.model.bars import find_bars
 from pyimpl.model.blocks import Blocks, reduce_design
@@ -27,6 +25,8 @@ from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, pri
 if TYPE_CHECKING:
     import xarray as xr
     from scipy import sparse
+
+    from pyimpl.likelihood.small_sample import SmallSample
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
@@ -957,7 +957,9 @@ class LmerFit:
     # -- small samples -----------------------------------------------------------------------------
 
     @cached_property
-    def _small_sample(self) -> SmallSample:
+    def _small_sample(self) -> "SmallSample":
+        from pyimpl.likelihood.small_sample import SmallSample
+
         return SmallSample(self._design, self._estimates, self.isREML())
 
     def satterthwaite(self) -> pd.DataFrame:
@@ -998,6 +1000,8 @@ class LmerFit:
         ModelError
             If the models' fixed effects are the same, or not nested.
         """
+        from pyimpl.likelihood.small_sample import full_rank_rows, restriction_matrix
+
         if isinstance(small, str):
             small = self.update(small)
         if isinstance(small, LmerFit):
@@ -1012,23 +1016,31 @@ class LmerFit:
 
     def hatvalues(self) -> pd.Series:
         """``hatvalues(m)``: the leverage of each row, the diagonal of the hat matrix; the data's index."""
-        return self._rows(hat_diagonal(self._design, self._estimates))
+        return self._rows(self._hat.copy())
+
+    @cached_property
+    def _hat(self) -> np.ndarray:
+        from pyimpl.likelihood.influence import hat_diagonal
+
+        return hat_diagonal(self._design, self._estimates)
 
     def hat_matrix(self) -> pd.DataFrame:
         """``hatvalues(m, fullHatMatrix = TRUE)``: fitted from observed responses (both times √w)."""
+        from pyimpl.likelihood.influence import hat_matrix
+
         index = self._design.index
         return pd.DataFrame(hat_matrix(self._design, self._estimates), index=index, columns=index)
 
     def cooks_distance(self) -> pd.Series:
         """``cooks.distance(m)``: r²h / (σ̂² P (1 − h)²), r the Pearson residual; the data's index."""
-        hat = hat_diagonal(self._design, self._estimates)
+        hat = self._hat
         with np.errstate(divide="ignore", invalid="ignore"):
             values = (self._residuals("pearson", False) / (1 - hat)) ** 2 * hat / (self.sigma() ** 2 * self._design.P)
         return self._rows(np.where(np.isinf(values), np.nan, values))
 
     def rstudent(self) -> pd.Series:
         """``rstudent(m)``: r / (σ̂ √(1 − h)), R's definition for merMod (σ̂ keeps the row); the data's index."""
-        hat = hat_diagonal(self._design, self._estimates)
+        hat = self._hat
         with np.errstate(divide="ignore", invalid="ignore"):
             values = self._residuals("pearson", True) / np.sqrt(1 - hat)
         return self._rows(np.where(np.isinf(values), np.nan, values))
