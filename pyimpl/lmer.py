@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     import xarray as xr
     from scipy import sparse
 
+<<<<<<< HEAD
     from pyimpl.likelihood.profile import Profiler
+=======
+    from pyimpl.likelihood.small_sample import SmallSample
+>>>>>>> tests34
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
@@ -806,7 +810,14 @@ class LmerFit:
         text = self.formula if formula is None else update_formula(self.formula, formula)
         return lmer(text, data, REML, **arguments)
 
-    def anova(self, *others: "LmerFit", refit: bool = True, model_names: Sequence[str] | None = None) -> AnovaTable:
+    def anova(
+        self,
+        *others: "LmerFit",
+        refit: bool = True,
+        model_names: Sequence[str] | None = None,
+        type: str | None = None,  # noqa: A002
+        ddf: str | None = None,
+    ) -> AnovaTable:
         """``anova(m, ...)``: likelihood-ratio tests between models, or sequential sums of squares of one.
 
         REML fits are refitted by maximum likelihood first, unless ``refit=False``; models are sorted by their number
@@ -818,7 +829,19 @@ class LmerFit:
         refit : bool
         model_names : sequence of str, optional
             Row names in the order given; R takes the variables' names, the default here is ``MODEL1``, ...
+        type, ddf : str, optional
+            Of one model, either of them asks for lmerTest's table of F tests: hypotheses of type ``"III"`` (the
+            default), ``"II"`` or ``"I"``, degrees of freedom by ``"Satterthwaite"`` (the default) or
+            ``"Kenward-Roger"`` (REML fits only, as in lmerTest).
         """
+        if type is not None or ddf is not None:
+            if others:
+                raise DataError("anova: type and ddf belong to the F tests of one model; compare models without them")
+            kind, method = type or "III", ddf or "Satterthwaite"
+            tests = AnovaTable(self._small_sample.f_table(kind, method))
+            roman = {"1": "I", "2": "II", "3": "III"}.get(kind, kind)
+            tests.heading = (f"Type {roman} Analysis of Variance Table with {method}'s method",)
+            return tests
         if not others:
             return self._sequential_anova()
         fits = [self, *others]
@@ -1111,6 +1134,97 @@ class LmerFit:
             group: np.sort(np.concatenate([np.linalg.svd(templates[i], compute_uv=False) for i in members]))[::-1]
             for group, members in self._by_factor().items()
         }
+
+    # -- small samples -----------------------------------------------------------------------------
+
+    @cached_property
+    def _small_sample(self) -> "SmallSample":
+        from pyimpl.likelihood.small_sample import SmallSample
+
+        return SmallSample(self._design, self._estimates, self.isREML())
+
+    def satterthwaite(self) -> pd.DataFrame:
+        """``coef(summary(m))`` of lmerTest: Estimate, Std. Error, df (Satterthwaite's), t value, Pr(>|t|)."""
+        return self._small_sample.satterthwaite_table()
+
+    def kenward_roger(self) -> pd.DataFrame:
+        """``coef(summary(m, ddf = "Kenward-Roger"))`` of lmerTest: adjusted standard errors, df, t and p values.
+
+        A maximum likelihood fit is refitted by REML first, as ``pbkrtest::vcovAdj`` does (lmerTest refuses it).
+        """
+        return self._with_REML(True)._small_sample.kenward_roger_table()
+
+    def vcovAdj(self) -> pd.DataFrame:
+        """``pbkrtest::vcovAdj(m)``: Kenward and Roger's adjusted covariance matrix, of the REML fit."""
+        names = list(self._design.coef_names)
+        adjusted = self._with_REML(True)._small_sample.kenward_roger.adjusted
+        return pd.DataFrame(adjusted.copy(), index=names, columns=names)
+
+    def KRmodcomp(self, small: "LmerFit | str | np.ndarray | pd.DataFrame", betaH: Any = 0.0) -> pd.DataFrame:
+        """``pbkrtest::KRmodcomp(m, small, betaH)$test``: Kenward and Roger's F test of a smaller model.
+
+        Parameters
+        ----------
+        small : LmerFit, str or array of shape (rows, P)
+            The smaller model (either way round), a formula for :meth:`update` (``". ~ . - x"``), or the matrix L of
+            the hypotheses Lβ = 0.
+        betaH : float or array of shape (P,)
+            The hypothesis is Lβ = Lβ_H.
+
+        Returns
+        -------
+        DataFrame
+            Rows ``Ftest`` and ``FtestU`` (unscaled); columns stat, ndf, ddf, F.scaling, p.value. Of the REML fit.
+
+        Raises
+        ------
+        ModelError
+            If the models' fixed effects are the same, or not nested.
+        """
+        from pyimpl.likelihood.small_sample import full_rank_rows, restriction_matrix
+
+        if isinstance(small, str):
+            small = self.update(small)
+        if isinstance(small, LmerFit):
+            large = self if self._design.P >= small._design.P else small
+            other = small if large is self else self
+            L = restriction_matrix(large._design.X, other._design.X)
+        else:
+            large, L = self, full_rank_rows(np.atleast_2d(np.asarray(small, dtype=float)), self._design.P)
+        return large._with_REML(True)._small_sample.modcomp(L, np.asarray(betaH, dtype=float))
+
+    # -- influence ---------------------------------------------------------------------------------
+
+    def hatvalues(self) -> pd.Series:
+        """``hatvalues(m)``: the leverage of each row, the diagonal of the hat matrix; the data's index."""
+        return self._rows(self._hat.copy())
+
+    @cached_property
+    def _hat(self) -> np.ndarray:
+        from pyimpl.likelihood.influence import hat_diagonal
+
+        return hat_diagonal(self._design, self._estimates)
+
+    def hat_matrix(self) -> pd.DataFrame:
+        """``hatvalues(m, fullHatMatrix = TRUE)``: fitted from observed responses (both times √w)."""
+        from pyimpl.likelihood.influence import hat_matrix
+
+        index = self._design.index
+        return pd.DataFrame(hat_matrix(self._design, self._estimates), index=index, columns=index)
+
+    def cooks_distance(self) -> pd.Series:
+        """``cooks.distance(m)``: r²h / (σ̂² P (1 − h)²), r the Pearson residual; the data's index."""
+        hat = self._hat
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = (self._residuals("pearson", False) / (1 - hat)) ** 2 * hat / (self.sigma() ** 2 * self._design.P)
+        return self._rows(np.where(np.isinf(values), np.nan, values))
+
+    def rstudent(self) -> pd.Series:
+        """``rstudent(m)``: r / (σ̂ √(1 − h)), R's definition for merMod (σ̂ keeps the row); the data's index."""
+        hat = self._hat
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = self._residuals("pearson", True) / np.sqrt(1 - hat)
+        return self._rows(np.where(np.isinf(values), np.nan, values))
 
     # -- pieces ------------------------------------------------------------------------------------
 
