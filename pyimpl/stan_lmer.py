@@ -636,7 +636,8 @@ class StanLmerFit:
         `newdata` must hold the response.
         """
         y = response(self.design, newdata)
-        return y - self.posterior_predict(newdata, draws, re_form, None, seed, offset)
+        predicted = self.posterior_predict(newdata, draws, re_form, None, seed, offset)
+        return pd.DataFrame(y - predicted.to_numpy(), columns=predicted.columns)
 
     def pp_check(self, nreps: int = 50, seed: int | None = None) -> "Figure":
         """``pp_check(m)``: the density of the response over those of `nreps` predicted data sets.

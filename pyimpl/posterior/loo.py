@@ -1,4 +1,4 @@
-"""Leave-one-out cross-validation and WAIC of a matrix of pointwise log likelihoods, as R's package loo 2.5.1 gives them.
+"""Leave-one-out cross-validation and WAIC from pointwise log likelihoods, with the numbers of R's package loo 2.5.1.
 
 Importance weights are Pareto-smoothed by ArviZ (``psislw``) with loo's tail lengths, so that Pareto k and the estimates
 are loo's. Source: Vehtari, Gelman & Gabry (2017, Statistics and Computing 27, 1413-1432).
@@ -88,6 +88,11 @@ class Loo(_Estimates):
 
     __repr__ = __str__
 
+    @property
+    def elpd(self) -> float:
+        """``elpd_loo``."""
+        return float(self.pointwise["elpd_loo"].sum())
+
     def elpd_data(self) -> "ELPDDataLOO":
         """Return the same as ArviZ holds it, for ``arviz_stats.compare`` and ArviZ's plots.
 
@@ -100,9 +105,9 @@ class Loo(_Estimates):
         draws, n = self.shape
         coords = {"obs": [str(label) for label in self.pointwise.index]}
         return ELPDDataLOO(
-            elpd=float(elpd.sum()),
+            elpd=self.elpd,
             se=float(np.sqrt(n * elpd.var())),
-            p=float(self.estimates.at["p_loo", "Estimate"]),
+            p=float(self.pointwise["p_loo"].sum()),
             n_samples=draws,
             n_data_points=n,
             scale="log",
@@ -261,14 +266,13 @@ def loo_compare(models: Mapping[str, Any]) -> pd.DataFrame:
     from arviz_stats import compare
 
     weights = compare({name: value.elpd_data() for name, value in loos.items()}, round_to="none")["weight"]
-    order = sorted(loos, key=lambda name: -loos[name].estimates.at["elpd_loo", "Estimate"])
+    order = sorted(loos, key=lambda name: loos[name].elpd, reverse=True)
     best = loos[order[0]].pointwise["elpd_loo"]
     rows = []
     for name in order:
         difference = loos[name].pointwise["elpd_loo"] - best
         row = [difference.sum(), np.sqrt(len(difference)) * difference.std(ddof=1)]
-        for quantity in ("elpd_loo", "p_loo", "looic"):
-            row += loos[name].estimates.loc[quantity].tolist()
+        row += loos[name].estimates.loc[["elpd_loo", "p_loo", "looic"]].to_numpy().ravel().tolist()
         rows.append([*row, float(weights[name])])
     columns = ["elpd_diff", "se_diff"]
     columns += [prefix + quantity for quantity in ("elpd_loo", "p_loo", "looic") for prefix in ("", "se_")]
@@ -298,6 +302,6 @@ def bootstrap_R2(y: np.ndarray, error: np.ndarray, exponentials: np.ndarray) -> 
     n = y.size
     w = exponentials / exponentials.sum(axis=1, keepdims=True)
     var_y = (w @ y**2 - (w @ y) ** 2) * (n / (n - 1))
-    # rstanarm 2.21.3 subtracts the sum of the squares (w e)² where the variance has the square of their sum: its numbers
+    # rstanarm 2.21.3 subtracts the sum of the squares (w e)², where a variance has the square of the sum: kept
     var_error = (w @ error**2 - w**2 @ error**2) * (n / (n - 1))
     return np.clip(1 - var_error / var_y, -1, 1)

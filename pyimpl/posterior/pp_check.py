@@ -1,4 +1,4 @@
-"""Posterior predictive check: the density of the data over those of predicted data (``bayesplot::ppc_dens_overlay``)."""
+"""Posterior predictive check: density of the data over those of predicted data (``bayesplot::ppc_dens_overlay``)."""
 
 from typing import TYPE_CHECKING
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, ModelError
+from pyimpl.model.columns import Factor
 from pyimpl.model.design import Design
 from pyimpl.model.formula import all_names
 from pyimpl.model.frame import model_frame
@@ -163,7 +164,10 @@ def response(design: Design, newdata: pd.DataFrame | None = None) -> np.ndarray:
         raise ModelError("This design was not made by build_design and cannot encode new data.")
     node = recipe.fixed.variables[recipe.fixed.response]
     frame = model_frame([node], newdata, na_action="na.pass", drop_unused=False, bases=recipe.bases)
-    return np.asarray(frame.columns[node].array, dtype=np.float64).reshape(len(newdata))
+    column = frame.columns[node]
+    if isinstance(column, Factor):
+        raise DataError(f"The response {design.response!r} of newdata is not numeric.")
+    return np.asarray(column.array, dtype=np.float64).reshape(len(newdata))
 
 
 def interval(values: np.ndarray, prob: float) -> tuple[np.ndarray, Sequence[float]]:
