@@ -15,7 +15,7 @@ keep <- function(name, x) {
   close(file)
 }
 quiet <- function(x) suppressWarnings(suppressMessages(x))
-fit <- function(formula, ...) quiet(stan_lmer(formula, data, chains = 2, iter = 300, seed = 11, refresh = 0, cores = 1, adapt_delta = 0.8, ...))
+fit <- function(formula, iter = 300, ...) quiet(stan_lmer(formula, data, chains = 2, iter = iter, seed = 11, refresh = 0, cores = 1, adapt_delta = 0.8, ...))
 A <- fit(y ~ scale(x) + f + (1 + x | g) + (1 | g:h))
 B <- fit(y ~ x + (1 | g))
 for (name in c("A", "B")) {
@@ -35,6 +35,10 @@ for (name in c("A", "B")) {
   keep(paste0(name, "_loo_R2"), quiet(loo_R2(m)))
   assign(paste0("loo_", name), l)
 }
+C <- fit(y ~ 0 + poly(x, 2) + f + (0 + f | g) + (x || h), iter = 60)
+keep("C_draws", as.matrix(C$stanfit))
+writeLines(colnames(as.matrix(C$stanfit)), file.path(args[3], "C_names"))
+keep("epred_C", posterior_epred(C, newdata = new))
 set.seed(11)
 keep("exponentials", matrix(rexp(300 * nrow(data), rate = 1), nrow = 300))
 keep("compare", quiet(loo_compare(list(A = loo_A, B = loo_B))))
