@@ -15,10 +15,10 @@ from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates, infer
 from pyimpl.likelihood.optimum import OptSummary, optimize
 from pyimpl.likelihood.threads import one_blas_thread
-from pyimpl.model.bars import find_bars
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.design import Design, build_design
-from pyimpl.model.formula import Call, deparse, parse
+from pyimpl.model.formula import deparse, parse
+from pyimpl.model.reform import wanted_effects
 from pyimpl.model.update import update_formula
 from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit
 
@@ -654,41 +654,7 @@ class LmerFit:
 
     def _wanted_effects(self, re_form: Any) -> list[list[int]]:
         """Which effects of each term a ``re.form`` asks for."""
-        terms = self._design.terms
-        everything = [list(range(term.p)) for term in terms]
-        if re_form is None:
-            return everything
-        if not isinstance(re_form, str):
-            if re_form is False or pd.isna(re_form):
-                return [[] for _ in terms]
-            raise DataError(f"re_form must be None, '~0' or a formula such as '~ (1 | g)', not {re_form!r}")
-        tree = parse(re_form)
-        if not (isinstance(tree, Call) and tree.fn == "~"):
-            raise DataError(f"re_form must be a formula such as '~ (1 | g)', not {re_form!r}")
-        wanted: list[list[int]] = [[] for _ in terms]
-        for bar in find_bars(tree.args[-1]):
-            names = _bar_effects(deparse(bar.effects))
-            places = [i for i, term in enumerate(terms) if term.group == bar.group_name]
-            if not places:
-                raise DataError(
-                    f"grouping factors specified in re_form that were not present in original model: {bar.group_name}"
-                )
-            exact = [i for i in places if terms[i].label == bar.label]
-            if exact:
-                for i in exact:
-                    wanted[i] = everything[i]
-                continue
-            for name in names:
-                found = [
-                    (i, k) for i in places for k, effect in enumerate(terms[i].effects) if _same_effect(effect, name)
-                ]
-                if not found:
-                    raise DataError(
-                        f"random effects specified in re_form that were not present in original model: {name}"
-                    )
-                for i, k in found:
-                    wanted[i] = sorted({*wanted[i], k})
-        return wanted
+        return wanted_effects(self._design.terms, re_form)
 
     def simulate(
         self,
@@ -1431,18 +1397,6 @@ def _refuse_new_levels(codes: np.ndarray, new_levels: Sequence[str], known: int)
         raise DataError(
             f"new levels detected in newdata: {text}. With allow_new_levels=True their random effect is taken as 0"
         )
-
-
-def _bar_effects(text: str) -> list[str]:
-    """Names of the effects that a bar's left-hand side asks for, the intercept included unless it is taken out."""
-    parts = [part.strip() for part in text.replace("-", "+ -").split("+")]
-    names = [part for part in parts if part not in ("", "0", "1", "- 1", "-1", "- 0")]
-    dropped = any(part in ("0", "- 1", "-1") for part in parts)
-    return names if dropped else ["(Intercept)", *names]
-
-
-def _same_effect(effect: str, name: str) -> bool:
-    return effect == name
 
 
 def _make_names_unique(terms: Sequence[Any]) -> list[str]:

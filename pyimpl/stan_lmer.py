@@ -26,6 +26,8 @@ from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, rhat_rank, stan_ess
 from pyimpl.posterior.draws import PosteriorDraws, complete, from_unconstrained
 from pyimpl.posterior.full import FullDensity
 from pyimpl.posterior.labels import is_new_level, term_labels
+from pyimpl.posterior.loo import Loo, Waic, bootstrap_R2, loo, loo_compare, loo_means, waic
+from pyimpl.posterior.predictions import PredictionRows, interval, linear_predictor, prediction_rows, response
 from pyimpl.posterior.priors import (
     Decov,
     Prior,
@@ -50,6 +52,7 @@ from pyimpl.posterior.text import PrintedText, print_text, prior_text, summary_t
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
+    from matplotlib.figure import Figure
 
     from pyimpl.posterior.quadrature import QuadratureResult
 
@@ -65,6 +68,7 @@ __all__ = [
     "laplace",
     "lasso",
     "lkj",
+    "loo_compare",
     "normal",
     "product_normal",
     "stan_lmer",
@@ -365,11 +369,8 @@ class StanLmerFit:
         self, prob: float = 0.9, pars: Sequence[str] | None = None, regex_pars: Sequence[str] | str | None = None
     ) -> pd.DataFrame:
         """Central posterior intervals: index parameter; columns ``5%`` and ``95%`` (for ``prob=0.9``)."""
-        if not 0 < prob < 1:
-            raise ModelError(f"prob should be a number between 0 and 1, but is {prob!r}.")
         matrix = self.as_matrix(pars, regex_pars)
-        probs = [(1 - prob) / 2, 1 - (1 - prob) / 2]
-        values = np.quantile(matrix.to_numpy(), probs, axis=0).T
+        values, probs = interval(matrix.to_numpy(), prob)
         return pd.DataFrame(values, index=list(matrix.columns), columns=[_percent(q) for q in probs])
 
     # ------------------------------------------------------------------ printed output
@@ -512,7 +513,7 @@ class StanLmerFit:
         """Log marginal likelihood, by quadrature."""
         return self.quadrature(**options).log_evidence
 
-    # ------------------------------------------------------------------ predictions for the rows used
+    # ------------------------------------------------------------------ predictions
     def _rows(self, draws: int | None, seed: int | None) -> np.ndarray:
         if draws is None:
             return np.arange(self.draws.n)
@@ -520,53 +521,138 @@ class StanLmerFit:
             raise ModelError(f"'draws' should be <= posterior sample size ({self.draws.n}), but is {draws}.")
         return np.sort(np.random.default_rng(seed).choice(self.draws.n, size=draws, replace=False))
 
-    def _eta(self, rows: np.ndarray, random: bool = True) -> np.ndarray:
-        d, design = self.draws, self.design
-        eta = d.coef[rows] @ design.X.T if design.P else np.zeros((rows.size, design.N))
-        if design.offset is not None:
-            eta = eta + design.offset
-        if random:
-            at = 0
-            for term in design.terms:
-                width = term.p * (term.J + 1)
-                b = d.b[rows, at : at + width].reshape(rows.size, term.J + 1, term.p)
-                at += width
-                for k in range(term.p):
-                    eta += b[:, term.codes, k] * term.columns[:, k]
-        return eta
+    @cached_property
+    def _rows_used(self) -> PredictionRows:
+        return prediction_rows(self.design)
+
+    def _eta(self, chosen: np.ndarray) -> np.ndarray:
+        return linear_predictor(self.draws, chosen, self._rows_used)
 
     def _frame(self, values: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame(values, columns=self.design.index)
 
-    @staticmethod
-    def _random(re_form: str | None) -> bool:
-        if re_form is None:
-            return True
-        if re_form in ("NA", "~0"):
-            return False
-        raise ModelError(f"re_form should be None (all random effects) or 'NA' (none), but is {re_form!r}.")
-
     def posterior_linpred(
-        self, draws: int | None = None, re_form: str | None = None, seed: int | None = None
+        self,
+        newdata: pd.DataFrame | None = None,
+        draws: int | None = None,
+        re_form: Any = None,
+        offset: Any = None,
+        seed: int | None = None,
     ) -> pd.DataFrame:
-        """Linear predictor of the rows used: draws x rows (``re_form="NA"`` leaves the random effects out)."""
-        return self._frame(self._eta(self._rows(draws, seed), self._random(re_form)))
+        """``posterior_linpred(m, newdata, draws, re.form, offset)``: the linear predictor, draws x rows.
+
+        Parameters
+        ----------
+        newdata : pandas.DataFrame, optional
+            Default: the rows used. A level that the fit does not know has the effects of the padded level ``_NEW_``:
+            draws of a new level from the fitted distribution, one and the same for all its unknown levels, as in
+            rstanarm.
+        draws : int, optional
+            So many of the posterior draws, chosen at random; default all.
+        re_form : None, ``"NA"``, ``"~0"`` or a formula
+            None: all random effects; ``"NA"`` or ``"~0"``: none; ``"~ (1 | g)"``: those named.
+        offset : array-like, optional
+            Needed for `newdata` where the model was fitted with the argument `offset`.
+        seed : int, optional
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns: the labels of the rows.
+
+        Raises
+        ------
+        DataError
+            `newdata` lacks a column or has missing values; `re_form` names what the model does not have.
+        """
+        rows = prediction_rows(self.design, newdata, re_form, offset)
+        eta = linear_predictor(self.draws, self._rows(draws, seed), rows)
+        return pd.DataFrame(eta, columns=rows.index)
 
     def posterior_epred(
-        self, draws: int | None = None, re_form: str | None = None, seed: int | None = None
+        self,
+        newdata: pd.DataFrame | None = None,
+        draws: int | None = None,
+        re_form: Any = None,
+        offset: Any = None,
+        seed: int | None = None,
     ) -> pd.DataFrame:
-        """Draw the expected response of the rows used: draws x rows (the linear predictor, in a Gaussian model)."""
-        return self.posterior_linpred(draws, re_form, seed)
+        """Draw the expected response: :meth:`posterior_linpred`, in a Gaussian model."""
+        return self.posterior_linpred(newdata, draws, re_form, offset, seed)
 
     def posterior_predict(
-        self, draws: int | None = None, re_form: str | None = None, seed: int | None = None
+        self,
+        newdata: pd.DataFrame | None = None,
+        draws: int | None = None,
+        re_form: Any = None,
+        fun: Callable[[np.ndarray], np.ndarray] | None = None,
+        seed: int | None = None,
+        offset: Any = None,
     ) -> pd.DataFrame:
-        """Draws from the posterior predictive distribution of the rows used: draws x rows."""
-        rows = self._rows(draws, seed)
-        eta = self._eta(rows, self._random(re_form))
-        noise = np.random.default_rng(None if seed is None else [seed, 1]).standard_normal(eta.shape)
-        return self._frame(eta + self.draws.sigma[rows, None] * noise)
+        """``posterior_predict(m, newdata, draws, re.form, fun, seed, offset)``: predicted responses, draws x rows.
 
+        Parameters as of :meth:`posterior_linpred`; `fun` transforms the predictions (``numpy.exp`` for a logged
+        response). With `draws`, rstanarm 2.21.3 pairs the linear predictors of the chosen draws with the sigmas of the
+        first draws; here each draw keeps its own sigma.
+        """
+        rows = prediction_rows(self.design, newdata, re_form, offset)
+        chosen = self._rows(draws, seed)
+        eta = linear_predictor(self.draws, chosen, rows)
+        noise = np.random.default_rng(None if seed is None else [seed, 1]).standard_normal(eta.shape)
+        values = eta + self.draws.sigma[chosen, None] * noise
+        return pd.DataFrame(values if fun is None else fun(values), columns=rows.index)
+
+    def predictive_interval(
+        self,
+        prob: float = 0.9,
+        newdata: pd.DataFrame | None = None,
+        draws: int | None = None,
+        re_form: Any = None,
+        fun: Callable[[np.ndarray], np.ndarray] | None = None,
+        seed: int | None = None,
+        offset: Any = None,
+    ) -> pd.DataFrame:
+        """``predictive_interval(m, prob, newdata, ...)``: central intervals of :meth:`posterior_predict`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each row predicted; columns ``5%`` and ``95%`` (for ``prob=0.9``).
+        """
+        predicted = self.posterior_predict(newdata, draws, re_form, fun, seed, offset)
+        values, probs = interval(predicted.to_numpy(), prob)
+        return pd.DataFrame(values, index=predicted.columns, columns=[_percent(q) for q in probs])
+
+    def predictive_error(
+        self,
+        newdata: pd.DataFrame | None = None,
+        draws: int | None = None,
+        re_form: Any = None,
+        seed: int | None = None,
+        offset: Any = None,
+    ) -> pd.DataFrame:
+        """``predictive_error(m, newdata, ...)``: observed minus predicted, draws x rows.
+
+        `newdata` must hold the response.
+        """
+        y = response(self.design, newdata)
+        predicted = self.posterior_predict(newdata, draws, re_form, None, seed, offset)
+        return pd.DataFrame(y - predicted.to_numpy(), columns=predicted.columns)
+
+    def pp_check(self, nreps: int = 50, seed: int | None = None) -> "Figure":
+        """``pp_check(m)``: the density of the response over those of `nreps` predicted data sets.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Made without pyplot; ``figure.savefig(...)`` writes it.
+        """
+        from pyimpl.posterior.pp_check import density_overlay
+
+        predicted = self.posterior_predict(draws=nreps, seed=seed).to_numpy()
+        return density_overlay(self.design.y, predicted, name=self.design.response)
+
+    # ------------------------------------------------------------------ predictive accuracy
     def log_lik(self) -> pd.DataFrame:
         """Pointwise log likelihood, ``log_lik(m)``: draws x rows, weights multiplied in."""
         rows = np.arange(self.draws.n)
@@ -577,11 +663,42 @@ class StanLmerFit:
             value *= self.spec.weights
         return self._frame(value)
 
+    def loo(self) -> Loo:
+        """``loo(m)``: approximate leave-one-out cross-validation (PSIS), with R's numbers.
+
+        Raises
+        ------
+        ModelError
+            The model has weights (rstanarm refuses as well).
+
+        Warns
+        -----
+        PyimplWarning
+            Some Pareto k is above 0.7.
+        """
+        if self.spec.weights is not None:
+            raise ModelError("'loo' is not supported if model has weights.")
+        return loo(self.log_lik(), self.draws.chains)
+
+    def waic(self) -> Waic:
+        """``waic(m)``, with R's numbers."""
+        return waic(self.log_lik())
+
     def bayes_R2(self) -> pd.Series:
         """``bayes_R2(m)``: variance of the fit over that plus sigma², for each draw."""
         rows = np.arange(self.draws.n)
         fit = self._eta(rows).var(axis=1, ddof=1)
         return pd.Series(fit / (fit + self.draws.sigma**2))
+
+    def loo_R2(self, seed: int | None = None) -> pd.Series:
+        """``loo_R2(m)``: R² of leave-one-out predictions, draws of a Bayesian bootstrap.
+
+        `seed` defaults to the fit's, as in rstanarm.
+        """
+        log_lik = self.log_lik().to_numpy()
+        error = loo_means(self._eta(np.arange(self.draws.n)), log_lik) - self.design.y
+        rng = np.random.default_rng(self.seed if seed is None else seed)
+        return pd.Series(bootstrap_R2(self.design.y, error, rng.standard_exponential(log_lik.shape)))
 
 
 def _percent(q: float) -> str:

@@ -96,6 +96,11 @@ def stan_ess(x: np.ndarray) -> np.ndarray:
     return _ess(x, improved=False)
 
 
+def ess_mean(x: np.ndarray) -> np.ndarray:
+    """ESS of the mean of unsplit chains, as ``loo::relative_eff`` takes it; x has shape (parameters, chains, draws)."""
+    return _ess(x, improved=True)
+
+
 def rhat_rank(x: np.ndarray) -> np.ndarray:
     """Rank-normalised split R-hat: the larger of that of the draws and of the folded draws."""
     split = _split(x)

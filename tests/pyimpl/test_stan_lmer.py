@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl.errors import ModelError
+from pyimpl.errors import DataError, ModelError
 from pyimpl.posterior.draws import PosteriorDraws
 from pyimpl.posterior.priors import (
     cauchy,
@@ -258,8 +258,8 @@ def test_predictions_of_the_rows() -> None:
     assert residual.std() == pytest.approx(13.04, abs=0.1)
     with pytest.raises(ModelError, match="<= posterior sample size"):
         fit.posterior_predict(draws=4001)
-    with pytest.raises(ModelError, match="re_form"):
-        fit.posterior_predict(re_form="~(1 | school)")
+    with pytest.raises(DataError, match="re_form"):
+        fit.posterior_predict(re_form="(1 | school)")
 
 
 def test_mean_PPD_is_distributed_as_the_mean_of_predictions() -> None:
