@@ -34,14 +34,24 @@ else
     rpy2_pins=/dev/null
 fi
 
-# ---- Chromium, in which the tests read the report -------------------------------------------------------------------
+# ---- what the tests compare with besides: lmerTest and pbkrtest, and Chromium, in which they read the report -----------
 case $extras in *dev*)
-    if ! command -v chromium >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then
+    if command -v apt-get >/dev/null 2>&1; then
         sudo=
         [ "$(id -u)" = 0 ] || sudo="sudo -n"
-        say "installing Chromium (the tests read the report in it)"
-        $sudo apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1 ||
-            say "Chromium can't be installed: the tests that read the report in a browser will be skipped"
+        wanted=
+        command -v chromium >/dev/null 2>&1 || wanted=chromium
+        for package in r-cran-lmertest r-cran-pbkrtest; do
+            dpkg -s "$package" >/dev/null 2>&1 || wanted="$wanted $package"
+        done
+        if [ -n "$wanted" ]; then
+            say "installing for the tests: $wanted"
+            # shellcheck disable=SC2086  # several packages
+            $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted >/dev/null 2>&1 ||
+                { $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+                    --no-install-recommends $wanted; } >/dev/null 2>&1 ||
+                say "that failed: the tests that need them will say so"
+        fi
     fi ;;
 esac
 

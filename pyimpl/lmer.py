@@ -26,11 +26,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from scipy import sparse
 
-<<<<<<< HEAD
     from pyimpl.likelihood.profile import Profiler
-=======
     from pyimpl.likelihood.small_sample import SmallSample
->>>>>>> tests34
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
