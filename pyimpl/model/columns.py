@@ -221,7 +221,8 @@ def _labels_of(values: pd.Index) -> list[str]:
         return ["TRUE" if value else "FALSE" for value in values]
     if values.dtype.kind == "M":
         return _datetime_labels(values.to_numpy().astype("datetime64[ns]").astype(np.int64) / 1e9)
-    return [_label_of(value) for value in values]
+    # at once: an Arrow-backed index makes a scalar of its own for every element it is asked for
+    return [_label_of(value) for value in values.to_numpy(dtype=object)]
 
 
 def _label_of(value: Any) -> str:
