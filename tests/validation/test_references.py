@@ -316,7 +316,14 @@ def test_the_packages_own_references_are_whole(name):
 
 
 @pytest.mark.r
-@pytest.mark.parametrize("name", [name for name in store.names() if not name.endswith("bayes")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        # every posterior is replayed: the one that rstanarm samples in seconds always, the others in the slow suite
+        pytest.param(name, marks=[pytest.mark.slow] if name.endswith("bayes") and name != "M1-bayes" else [])
+        for name in store.names()
+    ],
+)
 def test_live_r_confirms_the_packages_references(name):
     from validation.cases import select
     from validation.references.replay import replay
