@@ -36,7 +36,11 @@ class Case:
     options : mapping
         Further arguments of :func:`validation.compare` (``weights``, ``reference_options``, ...).
     dataset : str
-        Name under which the data are recorded.
+        Name under which the data are recorded; empty where Python makes them.
+    package : str
+        The R package that has the data set.
+    needs : frozenset of str
+        What a program must be able to do to fit it: keys of :data:`validation.suite.FEATURES`.
 
     Examples
     --------
@@ -51,6 +55,8 @@ class Case:
     REML: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
     dataset: str = ""
+    package: str = "mlmRev"
+    needs: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, name: str, formula: str, data: pd.DataFrame, *, bayes: bool = False, REML: bool = True) -> "Case":

@@ -78,7 +78,7 @@ def record(
     for number, case in enumerate(cases):
         say(f"recording {case.name}", number / len(cases))
         if case.dataset and case.dataset not in recorded_data:
-            written.append(_record_data(case.dataset, folder))
+            written.append(_record_data(case.dataset, case.package, folder))
             recorded_data.add(case.dataset)
         if case.name in state.finished:
             written.append(folder / "cases" / f"{case.name}.json")
@@ -108,10 +108,10 @@ def record_case(
     return _record_stan(case, data, hashed, made, say, quick, state)
 
 
-def _record_data(name: str, folder: Path) -> Path:
+def _record_data(name: str, package: str, folder: Path) -> Path:
     from bridge import datasets
 
-    return save_data(name, datasets.load(name), folder)
+    return save_data(name, datasets.load(name, package=package), folder)
 
 
 def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], say: Progress) -> Record:

@@ -1,0 +1,43 @@
+"""The standard suite: complete, distinct, and its made-up data the same on every machine."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from validation.suite import FEATURES, SUITE, balanced_anova, nasty
+
+
+def test_every_model_is_there_by_both_criteria_under_a_name_of_its_own():
+    names = [case.name for case in SUITE]
+    assert len(set(names)) == len(names)
+    assert {name.removesuffix("-ml") for name in names if name.endswith("-ml")} == {
+        name.removesuffix("-reml") for name in names if name.endswith("-reml")
+    }
+
+
+def test_needs_are_features_and_name_the_criterion():
+    for case in SUITE:
+        assert case.needs <= FEATURES.keys(), case.name
+        assert ("reml" in case.needs) is case.REML
+        assert ("ml" in case.needs) is not case.REML
+
+
+def test_made_up_data_are_exact_in_double_precision():
+    data = nasty()
+    assert (data["y"] * 1024 == np.round(data["y"] * 1024)).all()
+    assert data["y"].min() > 9e7
+    layout = balanced_anova(4, 3, 500, 7)
+    assert layout.groupby("group", observed=True).size().tolist() == [3, 3, 3, 3]
+    again = balanced_anova(4, 3, 500, 7)
+    pd.testing.assert_frame_equal(layout, again)
+    assert not layout["y"].equals(balanced_anova(4, 3, 500, 8)["y"])
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("name", ["written-ml", "Oxboys-reml", "Chem97-nested-ml"])
+def test_data_come_live_from_r(name):
+    (case,) = [case for case in SUITE if case.name == name]
+    data = case.load("live")
+    for column in case.formula.replace("(", " ").replace(")", " ").split():
+        if column.isidentifier():
+            assert column in data.columns or column == "I"
