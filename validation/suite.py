@@ -1,4 +1,4 @@
-"""The standard suite: models whose likelihood fits every program of mixed models should get right, each with what it needs.
+"""The standard suite: models whose likelihood fits every program of mixed models should get right, and what each needs.
 
 Certified values, recorded references and the conformance table are all made from these cases. Their data come from R
 packages (live, or as recorded), or are made here by integer arithmetic, the same on every machine.
@@ -52,7 +52,7 @@ def _of(name: str, package: str, prepare: Callable[[pd.DataFrame], pd.DataFrame]
 
 
 def _numbers(n: int, seed: int) -> np.ndarray:
-    """n whole numbers from 0 to 999 by a linear congruential generator in exact integers (Park & Miller 1988)."""
+    """Return n whole numbers from 0 to 999 by a linear congruential generator in exact integers (Park & Miller 1988)."""
     state, out = seed, []
     for _ in range(n):
         state = state * 48271 % 2147483647
@@ -99,7 +99,7 @@ def nasty() -> pd.DataFrame:
     x = (_numbers(n, 31) - 500) / 1024
     effects = (_numbers(24, 77) - 500) * 120 // 1000
     y = 100_000_000 + ((_numbers(n, 5) - 500) + effects[group]) / 1024 + 2 * x
-    return pd.DataFrame({"y": y, "x": x, "group": pd.Categorical.from_codes(group, labels)})
+    return pd.DataFrame({"y": y, "x": x, "group": pd.Categorical([labels[i] for i in group], categories=labels)})
 
 
 def _cases() -> tuple[Case, ...]:
