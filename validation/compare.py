@@ -5,6 +5,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from validation.comparison import Check, Comparison, Side
 from validation.judge.diagnosis import diagnose
 from validation.judge.evidence import Evidence
 from validation.judge.rows import table_of
-from validation.quantities import data_hash
+from validation.quantities import data_hash, draws_of, posterior_summary
 from validation.verdict import Cause, Verdict
 
 __all__ = ["Against", "NoReferenceError", "Progress", "SideError", "compare", "compare_draws", "compare_fits"]
@@ -25,6 +26,9 @@ Against = Literal["auto", "live", "recorded"]
 
 #: Called with a message and, where it is known, the fraction done.
 Progress = Callable[..., None]
+
+#: Lengths of rstanarm's chains (``iter``) to go on with where its default run is not valid.
+RSTANARM_LENGTHS = (4000, 8000)
 
 #: Seed of both samplers and of the points where objectives and densities are compared.
 DEFAULT_SEED = 349
@@ -125,6 +129,10 @@ def compare(
         comparison = _judge_posteriors(
             reference, fitted, reference_side, candidate_side, formula, title, seed, say, _quadrature(fitted)
         )
+        length = reference_side.provenance.get("iter")
+        if length is not None and "iter" not in (reference_options or {}):
+            note = f"rstanarm's default run had not converged; this is one with iter = {length}."
+            comparison = replace(comparison, notes=(note, *comparison.notes))
     else:
         comparison = _judge_likelihood(
             reference, fitted, reference_side, candidate_side, REML, data, formula, title, seed, say, default
@@ -386,14 +394,23 @@ def _live_stan(
     formula: str, data: pd.DataFrame, seed: int, arguments: Mapping[str, Any], options: dict[str, Any], say: Progress
 ) -> tuple[Any, None, Side]:
     from bridge import rstanarm
+    from validation.judge.posteriors import converged
 
     options.setdefault("seed", seed)
+    # Whoever sets the length of the chains keeps it; rstanarm's default is doubled while its draws are not valid
+    lengths: tuple[int, ...] = () if {"iter", "chains", "warmup", "thin"} & options.keys() else RSTANARM_LENGTHS
     say("rstanarm: sampling", 0.0)
     started = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are fields of the fit and become notes
             fit = rstanarm.stan_lmer(formula, data, progress=say, **arguments, **options)
+            for length in lengths:
+                if converged(posterior_summary(*draws_of(fit))):
+                    break
+                options["iter"] = length
+                say(f"rstanarm: its draws are not valid yet; sampling again with iter = {length}", 0.0)
+                fit = rstanarm.stan_lmer(formula, data, progress=say, **arguments, **options)
     except Exception as error:
         raise _side_error("R (rstanarm::stan_lmer)", error) from error
     return fit, None, _r_side("rstanarm", data, time.perf_counter() - started, options)

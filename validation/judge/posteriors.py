@@ -433,6 +433,14 @@ def _divergences(fit: Any) -> float:
         return float(diagnostics.get("divergences", 0)) if isinstance(diagnostics, Mapping) else 0.0
 
 
+def converged(summary: pd.DataFrame) -> bool:
+    """Whether draws with this :func:`~validation.quantities.posterior_summary` pass gate 2 but for divergences."""
+    return bool(
+        (summary["rhat"] < tolerances.VALIDITY.rhat).all()
+        and (summary[["ess_bulk", "ess_tail"]] >= tolerances.VALIDITY.ess).all(axis=None)
+    )
+
+
 def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     """Gate 2: R-hat, bulk and tail ESS of every parameter, and divergences, on both sides."""
     rows: list[Row] = []

@@ -1,0 +1,55 @@
+"""A reference run of rstanarm that has not converged is lengthened, unless the user set its length."""
+
+import importlib
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+# `validation.compare` is also a function of that name
+module = importlib.import_module("validation.compare")
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """rstanarm's calls; its chains are apart until they are long enough."""
+    from bridge import rstanarm
+
+    made: list[dict] = []
+
+    def stan_lmer(formula, data, progress=None, **options):
+        made.append(options)
+        length = options.get("iter", 2000)
+        rng = np.random.default_rng(7)
+        chains = rng.standard_normal((4, length // 2, 1))
+        if length < 8000:
+            chains += np.arange(4)[:, None, None]
+        return module._Draws({"alpha": chains[:, :, 0]})
+
+    monkeypatch.setattr(rstanarm, "stan_lmer", stan_lmer)
+    monkeypatch.setattr(
+        module, "_r_side", lambda package, data, seconds, options: SimpleNamespace(provenance=dict(options))
+    )
+    return made
+
+
+DATA = pd.DataFrame({"y": [1.0, 2.0]})
+
+
+def test_it_goes_on_until_its_draws_are_valid(calls):
+    _, _, side = module._live_stan("y ~ 1", DATA, 1, {}, {}, module._silent)
+    assert [call.get("iter", 2000) for call in calls] == [2000, 4000, 8000]
+    assert side.provenance["iter"] == 8000
+
+
+def test_a_length_that_the_user_set_is_kept(calls):
+    module._live_stan("y ~ 1", DATA, 1, {}, {"iter": 2000}, module._silent)
+    assert len(calls) == 1
+
+
+def test_a_valid_default_run_is_not_repeated(calls, monkeypatch):
+    monkeypatch.setattr("validation.judge.posteriors.converged", lambda summary: True)
+    _, _, side = module._live_stan("y ~ 1", DATA, 1, {}, {}, module._silent)
+    assert len(calls) == 1
+    assert "iter" not in side.provenance
