@@ -1,6 +1,7 @@
 # Two commands: `make validate` does the main job, `make test` proves it. Both set up what is missing first.
 .DEFAULT_GOAL := help
 VENV ?= .venv
+JOBS ?= auto
 CASES ?=
 ARGS ?=
 export VENV
@@ -20,7 +21,7 @@ setup-dev:
 	@sh setup.sh dev
 
 test: setup-dev ## the tests, live R required (ARGS="-k formula" for some of them)
-	MLMPARITY_REQUIRE_R=1 $(VENV)/bin/python -m pytest -m "not slow" $(ARGS)
+	MLMPARITY_REQUIRE_R=1 $(VENV)/bin/python -m pytest -m "not slow" -n $(JOBS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: setup-dev ## the campaigns that take minutes
 	MLMPARITY_REQUIRE_R=1 $(VENV)/bin/python -m pytest -m slow --timeout=3600 $(ARGS)
