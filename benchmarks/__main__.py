@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: everything, or ``likelihood``, ``bayes``, ``startup`` alone."""
+"""``python -m benchmarks``: everything, or some of its parts alone."""
 
 import platform
 from pathlib import Path
@@ -6,11 +6,13 @@ from typing import Annotated
 
 import pandas as pd
 import typer
+from rich.console import Console
 
-from benchmarks import bayes, likelihood, startup
+from benchmarks import bayes, growth, likelihood, refit, startup
 from benchmarks.models import select
+from benchmarks.programs import installed
 
-PARTS = ("startup", "likelihood", "bayes")
+PARTS = ("startup", "likelihood", "refit", "growth", "bayes")
 
 
 def main(
@@ -18,22 +20,47 @@ def main(
         list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}; all where none is given.")
     ] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only this model (may be given again).")] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="Warm calls of each side.")] = 15,
+    program: Annotated[list[str] | None, typer.Option(help="Only this program (may be given again).")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each program.")] = 3,
+    rows: Annotated[int, typer.Option(min=1000, help="Largest number of rows of the growth part.")] = 10_000_000,
     output: Annotated[Path | None, typer.Option(help="A Markdown file for the tables.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="A PNG file for the plot of growth.")] = None,
 ) -> None:
-    """Measure mlmparity beside live R, in one run."""
+    """Measure mlmparity beside live R and other libraries, in one run."""
     unknown = set(parts or ()) - set(PARTS)
     if unknown:
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     chosen = parts or list(PARTS)
-    models = select(model)
-    sections = [f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}"]
-    if "startup" in chosen:
-        sections.append("## Start (seconds, median)\n\n" + _text(startup.measure().to_frame()))
-    if "likelihood" in chosen:
-        sections.append("## lmer, ML, warm (seconds, median)\n\n" + _text(likelihood.measure(models, repeat)))
-    if "bayes" in chosen:
-        sections.append("## stan_lmer, smallest bulk ESS per CPU-second\n\n" + _text(bayes.measure(models)))
+    try:
+        likelihood_models, bayes_models = select(model, "likelihood"), select(model, "bayes")
+        posterior_programs = [name for name in bayes.PROGRAMS if not program or name in program]
+        programs = installed([name for name in program or () if name not in bayes.PROGRAMS[2:]] or None)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    versions = ", ".join(f"{one.name} {one.version}".strip() for one in programs)
+    sections = [f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}; {versions}"]
+    console = Console(stderr=True)
+    with console.status("Measuring ...") as status:
+
+        def say(text: str) -> None:
+            status.update(f"Measuring {text} ...")
+
+        if "startup" in chosen:
+            sections.append("## Start (seconds, median)\n\n" + _text(startup.measure().to_frame()))
+        if "likelihood" in chosen and likelihood_models:
+            table = likelihood.measure(likelihood_models, programs, rounds, say=say)
+            sections.append("## lmer, ML, whole calls (seconds, medians)\n\n" + _text(table))
+        if "refit" in chosen and likelihood_models:
+            small = [one for one in likelihood_models if "bayes" in one.kinds]
+            sections.append("## refit in a loop (seconds a call)\n\n" + _text(refit.measure(small, rounds=rounds)))
+        if "growth" in chosen:
+            table = growth.measure(limit_rows=rows, say=say)
+            sections.append("## Growth (seconds, MB)\n\n" + _text(table))
+            if figure is not None:
+                growth.plot(table, figure)
+        if "bayes" in chosen and bayes_models:
+            table = bayes.measure(bayes_models, posterior_programs, say=say)
+            sections.append("## stan_lmer, 4 x 1000 draws\n\n" + _text(table))
     text = "\n\n".join(sections) + "\n"
     typer.echo(text)
     if output is not None:
@@ -41,7 +68,8 @@ def main(
 
 
 def _text(table: pd.DataFrame) -> str:
-    return "\n".join("    " + line for line in table.to_string(float_format=lambda x: f"{x:.4g}").splitlines())
+    shown = table.to_string(float_format=lambda x: f"{x:.4g}", na_rep="")
+    return "\n".join("    " + line.rstrip() for line in shown.splitlines())
 
 
 typer.run(main)

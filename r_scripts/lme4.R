@@ -287,10 +287,18 @@ lme4_objective <- function(devfun, theta) {
   vapply(seq_len(nrow(theta)), function(i) devfun(theta[i, ]), 0)
 }
 
-refitted <- function(fit) c(lme4_extract(fit), list(handle = keep(fit), seconds = c(NA_real_, NA_real_, NA_real_)))
+refitted <- function(fit) {
+  seconds <- system.time(gcFirst = FALSE, force(fit)) # the caller's fit is made here, when it is asked for
+  c(lme4_extract(fit), list(handle = keep(fit), seconds = as.double(seconds)[1:3]))
+}
 
 # The call is made in an environment with what lme4's verbs look up by name.
-lme4_refit <- function(fit, y) refitted(lme4::refit(fit, as.double(y)))
+lme4_refit <- function(fit, y) {
+  y <- as.double(y)
+  # refit() takes the positions of omitted rows out of a response that does not say that they are gone already
+  attr(y, "na.action") <- attr(stats::model.frame(fit), "na.action")
+  refitted(lme4::refit(fit, y))
+}
 lme4_refitML <- function(fit) refitted(lme4::refitML(fit))
 
 lme4_predict <- function(fit, newdata, re_form, allow_new_levels) {

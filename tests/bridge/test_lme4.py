@@ -496,3 +496,16 @@ def test_unknown_control_argument():
         lme4.lmerControl(optimiser="bobyqa")
     with pytest.raises(DataError, match="not a number"):
         lme4.lmerControl(optCtrl={"maxfun": [1]})
+
+
+def test_refit_where_rows_were_dropped():
+    data = datasets.load("sleepstudy", package="lme4")
+    data.loc[[3, 90], "Reaction"] = np.nan
+    fit = lme4.lmer("Reaction ~ Days + (1 | Subject)", data, REML=False)
+    response = fit.simulate(1, seed=1)["sim_1"]
+    assert len(response) == fit.nobs() == 178
+    again = fit.refit(response)
+    full = pd.Series(0.0, index=data.index)
+    full.loc[response.index] = response
+    assert again.deviance() == fit.refit(full).deviance() != fit.deviance()
+    assert again.seconds["elapsed"] >= 0
