@@ -9,6 +9,7 @@ from pyimpl.errors import DataError, ModelError
 
 __all__ = [
     "LMER_CHECKS",
+    "SCALE_NOTE",
     "STAN_LMER_CHECKS",
     "CheckControl",
     "check_effects",
@@ -16,6 +17,10 @@ __all__ = [
     "check_scale",
     "rank_message",
 ]
+
+
+#: lme4's warning about predictors' scales; its fits print it too.
+SCALE_NOTE = "Some predictor variables are on very different scales: consider rescaling"
 
 
 @dataclass(frozen=True)
@@ -147,5 +152,5 @@ def check_scale(X: np.ndarray, control: CheckControl) -> str | None:
         spread = np.abs(logs[:, None] - logs[None, :]) if len(logs) > 1 else np.zeros(1)
     limit = np.log(1000.0)
     if np.any(np.abs(logs) > limit) or np.any(spread > limit):
-        return "Some predictor variables are on very different scales: consider rescaling"
+        return SCALE_NOTE
     return None

@@ -407,7 +407,8 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     """lme4's ``%i%``: used combinations only, ordered by the first factor's levels, then the second's."""
     width = len(right.levels)
     missing = (left.codes < 0) | (right.codes < 0)
-    combined = left.codes * width + right.codes
+    # pandas' small integers would overflow
+    combined = left.codes.astype(np.intp) * width + right.codes
     if missing.any():
         combined = np.where(missing, -1, combined)
     size = len(left.levels) * width
@@ -518,7 +519,7 @@ def build_design(
     ----------
     formula : str
         In R's language: ``"course ~ 1 + female + (1 + female | school)"``.
-    data : pandas.DataFrame
+    data : DataFrame of pandas or polars, pyarrow Table, or another that narwhals reads
         Categoricals are factors (ordered ones too), strings and booleans R's character vectors and logicals.
     weights, offset : str, array or Series, optional
         Name of a column, or a number for each row of the data (a Series must have the data's index).
@@ -659,7 +660,8 @@ def _random_term(bar: Bar, frame: ModelFrame, names: Sequence[str]) -> tuple[Ran
             f"The random-effects term ({bar.label}) has no effects. Write (1 | {bar.group_name}) or leave it out."
         )
     columns = plan.build(local)
-    term = RandomTerm(bar.group_name, plan.names, factor.levels, factor.codes, columns, bar.label)
+    codes = factor.codes.astype(np.intp, copy=False)
+    term = RandomTerm(bar.group_name, plan.names, factor.levels, codes, columns, bar.label)
     return term, (terms, plan)
 
 
