@@ -137,14 +137,21 @@ def rank_message(dropped: int) -> str:
     return f"fixed-effect model matrix is rank deficient so dropping {dropped} {what}"
 
 
-def check_scale(X: np.ndarray, control: CheckControl) -> str | None:
+def check_scale(X: np.ndarray, control: CheckControl, indicators: np.ndarray | None = None) -> str | None:
     """``checkScaleX``: lme4's warning where predictors are on very different scales, or None.
 
-    Columns of only 0 and 1 do not count; sds, or ratios of sds, beyond a factor of 1000 do.
+    Columns of only 0 and 1 do not count (`indicators` is a mask of those known to be such); sds, or ratios of sds,
+    beyond a factor of 1000 do.
     """
     if not control.scale_x or X.shape[1] == 0 or X.shape[0] < 2:
         return None
-    continuous = ~((X == 0) | (X == 1)).all(axis=0)
+    # the first rows settle most columns
+    unsure = ((X[:64] == 0) | (X[:64] == 1)).all(axis=0)
+    continuous = ~unsure
+    if indicators is not None:
+        unsure &= ~indicators
+    for j in np.flatnonzero(unsure) if X.shape[0] > 64 else ():
+        continuous[j] = not ((X[:, j] == 0) | (X[:, j] == 1)).all()
     if not continuous.any():
         return None
     with np.errstate(all="ignore"):
