@@ -235,6 +235,11 @@ def _fit(
 ) -> "LmerFit":
     if blocks is None:
         blocks = reduce_design(design)
+    if design.P >= design.N:
+        raise ModelError(
+            f"{design.P} fixed effects for {design.N} rows: they fit the rows exactly, and no variance can be "
+            "estimated (lme4's criterion is infinite or undefined there). Take terms out of the formula."
+        )
     # without fixed effects the two criteria are one, and lme4 calls such a fit maximum likelihood
     objective = Objective(blocks, REML and design.P > 0)
     REML = objective.REML
@@ -243,8 +248,15 @@ def _fit(
         starts = [_checked_theta(start, blocks.n_theta)]
     elif options.starts:
         starts = [_checked_theta(one, blocks.n_theta) for one in options.starts]
-    optimum = optimize(objective, starts, options.max_evaluations)
-    estimates = infer(design, blocks, objective.solve(optimum.final), REML)
+    try:
+        optimum = optimize(objective, starts, options.max_evaluations)
+        estimates = infer(design, blocks, objective.solve(optimum.final), REML)
+    except (ZeroDivisionError, np.linalg.LinAlgError) as error:
+        raise ModelError(
+            f"The criterion cannot be computed ({error}): the model fits the {design.N} rows exactly, or its "
+            "predictors are on scales too far apart (R: Downdated VtV is not positive definite). Take "
+            "effects out, or rescale."
+        ) from error
     call = call or CallText(design.formula)
     return LmerFit(design, blocks, objective, optimum, estimates, call, source, options)
 

@@ -15,6 +15,7 @@ __all__ = [
     "check_effects",
     "check_levels",
     "check_scale",
+    "check_weights",
     "rank_message",
 ]
 
@@ -35,6 +36,8 @@ class CheckControl:
         Refuse as many levels as rows (``check.nobs.vs.nlev``).
     nobs_vs_nre : bool
         Refuse as many random effects in a term as rows (``check.nobs.vs.nRE``).
+    positive_weights : bool
+        Refuse weights of 0. lme4 accepts them and then cannot fit: its criterion has the logarithm of the weights.
     scale_x : bool
         Warn about predictors on very different scales (``check.scaleX``).
     duplicate_terms : bool
@@ -46,6 +49,7 @@ class CheckControl:
     nlev_gtr_1: bool = True
     nobs_vs_nlev: bool = True
     nobs_vs_nre: bool = True
+    positive_weights: bool = True
     scale_x: bool = True
     duplicate_terms: bool = False
     reserved_b: bool = False
@@ -55,7 +59,7 @@ class CheckControl:
 LMER_CHECKS = CheckControl()
 #: The checks of ``rstanarm::stan_lmer``: priors identify what the data do not.
 STAN_LMER_CHECKS = CheckControl(
-    nobs_vs_nlev=False, nobs_vs_nre=False, scale_x=False, duplicate_terms=True, reserved_b=True
+    nobs_vs_nlev=False, nobs_vs_nre=False, positive_weights=False, scale_x=False, duplicate_terms=True, reserved_b=True
 )
 
 
@@ -78,6 +82,23 @@ def check_levels(levels: Sequence[tuple[str, int]], rows: int, control: CheckCon
             "number of levels of each grouping factor must be < number of observations (problems: "
             f"{', '.join(crowded)}). With one row a level ({rows} rows) its variance cannot be told from the "
             "residual's: group by a coarser factor."
+        )
+
+
+def check_weights(weights: np.ndarray | None, control: CheckControl) -> None:
+    """Refuse weights of 0.
+
+    Raises
+    ------
+    DataError
+    """
+    if weights is None or not control.positive_weights:
+        return
+    zeros = int(np.count_nonzero(weights == 0))
+    if zeros:
+        raise DataError(
+            f"weights has {zeros} value(s) of 0. The likelihood of a row of weight 0 is 0 or undefined (lme4's "
+            "criterion is Inf, and its fit just the starting values). Leave these rows out, e.g. subset='w > 0'."
         )
 
 

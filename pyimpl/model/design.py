@@ -31,6 +31,7 @@ from pyimpl.model.checks import (
     check_levels,
     check_names,
     check_scale,
+    check_weights,
     rank_message,
 )
 from pyimpl.model.coding import Contrasts, MatrixPlan, plan_columns
@@ -612,6 +613,7 @@ def build_design(
         recipes = [recipes[i] for i in order]
     rows = frame.rows
     check_levels(list({term.group: term.J for term in terms}.items()), rows, checks)
+    check_weights(frame.weights, checks)
     check_effects([(term.label, term.J * term.p) for term in terms], rows, checks)
 
     # model.matrix, chkRank.drop.cols, checkScaleX

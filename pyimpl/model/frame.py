@@ -15,6 +15,8 @@ from pyimpl.model.functions import Evaluator
 
 __all__ = ["ModelFrame", "VectorLike", "model_frame"]
 
+_LARGEST = 1e140  # sums of squares of larger values overflow
+
 #: Weights, an offset or a subset: one value a row of the data, or the name of a column.
 VectorLike = str | Sequence[float] | np.ndarray | pd.Series
 
@@ -135,6 +137,13 @@ def _check_infinite(node: Node, column: Column) -> None:
             f"{variable_label(node)} has {int(bad.sum())} infinite value(s), the first in row {first + 1} of the "
             "rows used (NA/NaN/Inf in R's words). Replace them by missing values or leave the rows out."
         )
+    if isinstance(column, Numeric) and column.array.size:
+        largest = max(float(column.array.max()), -float(column.array.min()))
+        if largest > _LARGEST or 0 < largest < 1 / _LARGEST:
+            raise DataError(
+                f"{variable_label(node)} has values of the order of {largest:.0e}, whose squares are beyond double "
+                "precision. Rescale the column."
+            )
 
 
 def model_frame(
@@ -181,6 +190,8 @@ def model_frame(
     if na_action not in ("na.omit", "na.exclude", "na.fail", "na.pass"):
         raise DataError(f"na_action {na_action!r} is unknown; there are 'na.omit', 'na.exclude' and 'na.fail'.")
     source = data if isinstance(data, Data) else Data(data)
+    if source.rows == 0:
+        raise ModelError("0 (non-NA) cases: the data have no rows.")
     evaluator = Evaluator(source.column, source.__contains__, source.rows)
     remembered = bases or {}
     columns: dict[Node, Column] = {}
@@ -250,8 +261,6 @@ def _missing_rows(columns: Mapping[Node, Column], extras: Sequence[np.ndarray | 
 
 
 def _no_rows(source: Data, columns: Mapping[Node, Column], omitted: np.ndarray, subset: bool) -> str:
-    if source.rows == 0:
-        return "0 (non-NA) cases: the data have no rows."
     if len(omitted) == 0 and subset:
         return "0 (non-NA) cases: subset leaves no row. Check its condition."
     culprits: list[str] = []

@@ -27,7 +27,7 @@ def column_spec(series: pd.Series) -> dict[str, Any]:
     elif pd.api.types.is_integer_dtype(dtype):
         kind, convert = "integer", int
     elif pd.api.types.is_float_dtype(dtype):
-        kind, convert = "double", float
+        kind, convert = "double", lambda value: float(value) if np.isfinite(value) else str(float(value)).capitalize()
     elif all(gap or hasattr(value, "isoformat") for gap, value in zip(missing, values, strict=True)):
         kind, convert = "date", lambda value: value.isoformat()[:10]
     else:
