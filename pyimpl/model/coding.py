@@ -270,10 +270,10 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
     labels = [deparse(node, simple=True) for node in terms.variables]
     codings: dict[int, Coding] = {}
     for i, node in enumerate(terms.variables):
-        if i == terms.response:
+        given = (contrasts or {}).get(terms.names[i])
+        if i == terms.response and given is None:
             continue
         column = _column(node, frame)
-        given = (contrasts or {}).get(terms.names[i])
         levels = _levels(column)
         if levels is not None:
             ordered = isinstance(column, Factor) and column.ordered

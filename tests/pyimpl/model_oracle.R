@@ -127,7 +127,9 @@ answer <- function(case) {
   )
 }
 
-answers <- lapply(input$cases, function(case) {
+answers <- lapply(seq_along(input$cases), function(i) {
+  case <- input$cases[[i]]
+  cat("@case", i, "\n", file = stderr())  # if R crashes, this says where
   notes <- character()
   got <- tryCatch(
     withCallingHandlers(answer(case),

@@ -47,6 +47,14 @@ class Numbers:
         return flat.reshape(place["nrow"], place["ncol"], order="F")
 
 
+class RCrashed(RuntimeError):
+    """R itself crashed; ``case`` is the position of the case that did it."""
+
+    def __init__(self, case: int):
+        super().__init__(f"R crashed in case {case}")
+        self.case = case
+
+
 def ask_r(frames: list[pd.DataFrame], cases: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Numbers]:
     """R's answers to a batch of cases; ``case["frame"]`` is a position in ``frames``."""
     described = [
@@ -70,6 +78,9 @@ def ask_r(frames: list[pd.DataFrame], cases: list[dict[str, Any]]) -> tuple[list
             check=False,
         )
         if done.returncode != 0:
+            begun = [line for line in done.stderr.splitlines() if line.startswith("@case")]
+            if begun and "irrecoverable" in done.stderr:
+                raise RCrashed(int(begun[-1].split()[1]) - 1)
             raise RuntimeError(f"R failed:\n{done.stderr[-3000:]}")
         answers = json.loads((inside / "answers.json").read_text())["answers"]
         return answers, Numbers(inside / "numbers.bin")

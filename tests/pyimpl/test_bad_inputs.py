@@ -15,7 +15,7 @@ from pyimpl.lmer import LmerFit, lmer
 from pyimpl.model.checks import STAN_LMER_CHECKS
 from pyimpl.model.design import build_design
 from tests.pyimpl.bad_inputs import bad_arguments, bad_formula, bad_frame, picker
-from tests.pyimpl.model_oracle import ask_r
+from tests.pyimpl.model_oracle import RCrashed, ask_r
 
 #: What we refuse and R accepts, on purpose (docs/agreement.md): R's fit is then no fit.
 STRICTER = [
@@ -99,13 +99,13 @@ def ask(frames: list[pd.DataFrame], cases: list[dict[str, Any]]) -> list[dict[st
     """R's answers; where a case makes R crash (lme4 does on some infinite numbers), that is the answer."""
     try:
         answers, numbers = ask_r(frames, cases)
-    except RuntimeError as error:
-        if "irrecoverable" not in str(error) and "segfault" not in str(error):
-            raise
-        if len(cases) == 1:
-            return [{"error": "R crashed"}]
-        half = len(cases) // 2
-        return [*ask(frames, cases[:half]), *ask(frames, cases[half:])]
+    except RCrashed as crash:
+        before, after = cases[: crash.case], cases[crash.case + 1 :]
+        return [
+            *(ask(frames, before) if before else []),
+            {"error": "R crashed"},
+            *(ask(frames, after) if after else []),
+        ]
     for answer in answers:
         if "criterion" in answer:
             answer["criterion"] = float(numbers(answer["criterion"])[0, 0])
