@@ -16,6 +16,8 @@ from pyimpl.likelihood.inference import Estimates, infer
 from pyimpl.likelihood.optimum import OptSummary, optimize
 from pyimpl.likelihood.threads import one_blas_thread
 from pyimpl.model.blocks import Blocks, reduce_design
+from pyimpl.model.checks import SCALE_NOTE
+from pyimpl.model.columns import Data
 from pyimpl.model.design import Design, build_design
 from pyimpl.model.formula import deparse, parse
 from pyimpl.model.reform import wanted_effects
@@ -80,8 +82,8 @@ def lmer(
     ----------
     formula : str
         In lme4's language: ``"course ~ 1 + female + (1 + female | school)"``.
-    data : pandas.DataFrame
-        Categorical columns are factors, with their categories' order.
+    data : DataFrame of pandas or polars, pyarrow Table, or another that narwhals reads
+        Categorical columns are factors, with their categories' order; results have pandas' index, or 0, 1, ...
     REML : bool
         Restricted maximum likelihood (R's default), or maximum likelihood.
     control : LmerControl, optional
@@ -233,6 +235,11 @@ def _fit(
 ) -> "LmerFit":
     if blocks is None:
         blocks = reduce_design(design)
+    if design.P >= design.N:
+        raise ModelError(
+            f"{design.P} fixed effects for {design.N} rows: they fit the rows exactly, and no variance can be "
+            "estimated (lme4's criterion is infinite or undefined there). Take terms out of the formula."
+        )
     # without fixed effects the two criteria are one, and lme4 calls such a fit maximum likelihood
     objective = Objective(blocks, REML and design.P > 0)
     REML = objective.REML
@@ -241,8 +248,15 @@ def _fit(
         starts = [_checked_theta(start, blocks.n_theta)]
     elif options.starts:
         starts = [_checked_theta(one, blocks.n_theta) for one in options.starts]
-    optimum = optimize(objective, starts, options.max_evaluations)
-    estimates = infer(design, blocks, objective.solve(optimum.final), REML)
+    try:
+        optimum = optimize(objective, starts, options.max_evaluations)
+        estimates = infer(design, blocks, objective.solve(optimum.final), REML)
+    except (ZeroDivisionError, np.linalg.LinAlgError) as error:
+        raise ModelError(
+            f"The criterion cannot be computed ({error}): the model fits the {design.N} rows exactly, or its "
+            "predictors are on scales too far apart (R: Downdated VtV is not positive definite). Take "
+            "effects out, or rescale."
+        ) from error
     call = call or CallText(design.formula)
     return LmerFit(design, blocks, objective, optimum, estimates, call, source, options)
 
@@ -552,7 +566,7 @@ class LmerFit:
         design = self._design
         if design.na_action != "na.exclude" or design.omitted.size == 0 or self._source is None:
             return series
-        index = self._source.data.index
+        index = Data(self._source.data).index
         kept = np.setdiff1d(np.arange(len(index)), design.omitted)
         if len(kept) != design.N:  # a subset as well: only the omitted rows come back
             if not index.is_unique:
@@ -599,7 +613,7 @@ class LmerFit:
 
         Parameters
         ----------
-        newdata : pandas.DataFrame, optional
+        newdata : data frame of any kind, optional
             Default: the rows the model was fitted to.
         re_form : None, ``"~0"``, NaN, or a formula
             None: all random effects; ``"~0"`` (or NaN): none; ``"~ (1 | g)"``: those named.
@@ -633,7 +647,7 @@ class LmerFit:
                     values = values + np.einsum("ij,ij->i", term.columns[:, keep], b[term.codes][:, keep])
             return self._rows(values)
         rows = design.encode(newdata, fixed=not random_only, random=any(wanted))
-        values = np.zeros(len(newdata))
+        values = np.zeros(len(rows.index))
         if not random_only:
             if rows.X is not None and design.P:
                 values = rows.X @ estimates.beta
@@ -1341,7 +1355,7 @@ class LmerFit:
             nobs=self.nobs(),
             coefficients=self.coef_table(),
             vcov=self.vcov(),
-            fit_messages=self._design.messages,
+            fit_messages=(*self._design.messages, *(note for note in self._design.warnings if note == SCALE_NOTE)),
             convergence_messages=(*singular, *self._convergence),
             correlation=correlation,
         )

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from pyimpl.model.columns import as_pandas
 from validation.comparison import Check, Comparison, Side
 from validation.judge.diagnosis import diagnose
 from validation.judge.evidence import Evidence
@@ -65,7 +66,8 @@ def compare(
     ----------
     formula : str
         As for ``lmer``.
-    data : pandas.DataFrame
+    data : data frame of any kind
+        pandas, polars, pyarrow, or another that narwhals reads; both sides get the same columns.
     REML : bool
         REML criterion or maximum likelihood (likelihood fits).
     bayes : bool
@@ -105,6 +107,7 @@ def compare(
     True
     """
     say = progress or _silent
+    data = as_pandas(data)
     arguments = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
     live, why_not = _live(against)
     if live:

@@ -9,13 +9,19 @@ from pyimpl.errors import DataError, ModelError
 
 __all__ = [
     "LMER_CHECKS",
+    "SCALE_NOTE",
     "STAN_LMER_CHECKS",
     "CheckControl",
     "check_effects",
     "check_levels",
     "check_scale",
+    "check_weights",
     "rank_message",
 ]
+
+
+#: lme4's warning about predictors' scales; its fits print it too.
+SCALE_NOTE = "Some predictor variables are on very different scales: consider rescaling"
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class CheckControl:
         Refuse as many levels as rows (``check.nobs.vs.nlev``).
     nobs_vs_nre : bool
         Refuse as many random effects in a term as rows (``check.nobs.vs.nRE``).
+    positive_weights : bool
+        Refuse weights of 0. lme4 accepts them and then cannot fit: its criterion has the logarithm of the weights.
     scale_x : bool
         Warn about predictors on very different scales (``check.scaleX``).
     duplicate_terms : bool
@@ -41,6 +49,7 @@ class CheckControl:
     nlev_gtr_1: bool = True
     nobs_vs_nlev: bool = True
     nobs_vs_nre: bool = True
+    positive_weights: bool = True
     scale_x: bool = True
     duplicate_terms: bool = False
     reserved_b: bool = False
@@ -50,7 +59,7 @@ class CheckControl:
 LMER_CHECKS = CheckControl()
 #: The checks of ``rstanarm::stan_lmer``: priors identify what the data do not.
 STAN_LMER_CHECKS = CheckControl(
-    nobs_vs_nlev=False, nobs_vs_nre=False, scale_x=False, duplicate_terms=True, reserved_b=True
+    nobs_vs_nlev=False, nobs_vs_nre=False, positive_weights=False, scale_x=False, duplicate_terms=True, reserved_b=True
 )
 
 
@@ -73,6 +82,23 @@ def check_levels(levels: Sequence[tuple[str, int]], rows: int, control: CheckCon
             "number of levels of each grouping factor must be < number of observations (problems: "
             f"{', '.join(crowded)}). With one row a level ({rows} rows) its variance cannot be told from the "
             "residual's: group by a coarser factor."
+        )
+
+
+def check_weights(weights: np.ndarray | None, control: CheckControl) -> None:
+    """Refuse weights of 0.
+
+    Raises
+    ------
+    DataError
+    """
+    if weights is None or not control.positive_weights:
+        return
+    zeros = int(np.count_nonzero(weights == 0))
+    if zeros:
+        raise DataError(
+            f"weights has {zeros} value(s) of 0. The likelihood of a row of weight 0 is 0 or undefined (lme4's "
+            "criterion is Inf, and its fit just the starting values). Leave these rows out, e.g. subset='w > 0'."
         )
 
 
@@ -132,14 +158,21 @@ def rank_message(dropped: int) -> str:
     return f"fixed-effect model matrix is rank deficient so dropping {dropped} {what}"
 
 
-def check_scale(X: np.ndarray, control: CheckControl) -> str | None:
+def check_scale(X: np.ndarray, control: CheckControl, indicators: np.ndarray | None = None) -> str | None:
     """``checkScaleX``: lme4's warning where predictors are on very different scales, or None.
 
-    Columns of only 0 and 1 do not count; sds, or ratios of sds, beyond a factor of 1000 do.
+    Columns of only 0 and 1 do not count (`indicators` is a mask of those known to be such); sds, or ratios of sds,
+    beyond a factor of 1000 do.
     """
     if not control.scale_x or X.shape[1] == 0 or X.shape[0] < 2:
         return None
-    continuous = ~((X == 0) | (X == 1)).all(axis=0)
+    # the first rows settle most columns
+    unsure = ((X[:64] == 0) | (X[:64] == 1)).all(axis=0)
+    continuous = ~unsure
+    if indicators is not None:
+        unsure &= ~indicators
+    for j in np.flatnonzero(unsure) if X.shape[0] > 64 else ():
+        continuous[j] = not ((X[:, j] == 0) | (X[:, j] == 1)).all()
     if not continuous.any():
         return None
     with np.errstate(all="ignore"):
@@ -147,5 +180,5 @@ def check_scale(X: np.ndarray, control: CheckControl) -> str | None:
         spread = np.abs(logs[:, None] - logs[None, :]) if len(logs) > 1 else np.zeros(1)
     limit = np.log(1000.0)
     if np.any(np.abs(logs) > limit) or np.any(spread > limit):
-        return "Some predictor variables are on very different scales: consider rescaling"
+        return SCALE_NOTE
     return None

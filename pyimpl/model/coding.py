@@ -174,6 +174,14 @@ class MatrixPlan:
         """Variables that have columns."""
         return frozenset(piece.node for term in self.pieces for piece in term)
 
+    def indicators(self) -> np.ndarray:
+        """Mask of the columns that hold only 0 and 1 whatever the data, shape (columns,)."""
+        known = [piece for term in self.pieces for piece in term]
+        binary = {id(p): p.table is not None and bool(((p.table == 0) | (p.table == 1)).all()) for p in known}
+        terms = [all(binary[id(piece)] for piece in term) for term in self.pieces if term]
+        sizes = [int(np.prod([len(piece.suffixes) for piece in term])) for term in self.pieces if term]
+        return np.repeat([*([True] if self.intercept else []), *terms], [*([1] if self.intercept else []), *sizes])
+
     def build(self, frame: ModelFrame) -> np.ndarray:
         """Make the model matrix of a frame: float64, shape (rows, columns), C order.
 
@@ -225,7 +233,7 @@ def _piece_columns(piece: _Piece, frame: ModelFrame) -> np.ndarray:
         raise DataError(f"{deparse(piece.node)} was a factor when the model was fitted; in the new data it is numeric.")
     if levels != piece.levels:
         codes = _recode(codes, levels, piece)
-    rows: np.ndarray = piece.table[codes]
+    rows: np.ndarray = piece.table.take(codes, axis=0)
     if len(codes) and codes.min() < 0:
         rows[codes < 0] = np.nan
     return rows
@@ -262,10 +270,10 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
     labels = [deparse(node, simple=True) for node in terms.variables]
     codings: dict[int, Coding] = {}
     for i, node in enumerate(terms.variables):
-        if i == terms.response:
+        given = (contrasts or {}).get(terms.names[i])
+        if i == terms.response and given is None:
             continue
         column = _column(node, frame)
-        given = (contrasts or {}).get(terms.names[i])
         levels = _levels(column)
         if levels is not None:
             ordered = isinstance(column, Factor) and column.ordered

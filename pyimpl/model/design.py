@@ -31,6 +31,7 @@ from pyimpl.model.checks import (
     check_levels,
     check_names,
     check_scale,
+    check_weights,
     rank_message,
 )
 from pyimpl.model.coding import Contrasts, MatrixPlan, plan_columns
@@ -42,6 +43,9 @@ from pyimpl.model.qr import independent_columns
 from pyimpl.model.terms import Terms, expand_terms
 
 __all__ = ["Design", "EncodedRows", "EncodedTerm", "RandomTerm", "build_design", "model_matrix"]
+
+
+_MANY_ROWS = 5000  # from which knowing columns to be indicators is cheaper than looking
 
 
 @dataclass(frozen=True)
@@ -305,7 +309,7 @@ class Design:
             for term, (bar, effects, plan) in zip(self.terms, recipe.random, strict=True):
                 groups = [Name(name) for name in all_names(bar.group)]
                 frame = _new_frame([*effects.variables, *groups], data, recipe)
-                factor = _grouping_factor(bar, frame)
+                factor = _grouping_factor(bar, frame, all_names(bar.group))
                 known = {level: i for i, level in enumerate(term.levels)}
                 new = tuple(level for level in factor.levels if level not in known)
                 place = {**known, **{level: term.J + i for i, level in enumerate(new)}}
@@ -361,20 +365,50 @@ def _make_unique(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(out)
 
 
+@dataclass(frozen=True, slots=True)
+class _ReadBar:
+    """A random-effects term with all that its text alone decides; ``terms`` is None where a ``.`` needs the data."""
+
+    bar: Bar
+    label: str
+    group: str
+    group_names: tuple[str, ...]
+    effects: Node
+    terms: Terms | None
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadFormula:
+    """A formula with all that its text alone decides: read once, however often it is fitted."""
+
+    mixed: MixedFormula
+    original: str
+    expanded: str
+    variables: tuple[Node, ...] | None
+    fixed: Terms | None
+    bars: tuple[_ReadBar, ...]
+
+
 @lru_cache(maxsize=256)
-def _read_formula(text: str) -> MixedFormula:
-    return split_formula(parse(text))
+def _read_formula(text: str) -> _ReadFormula:
+    mixed = split_formula(parse(text))
 
+    def terms_of(node: Node) -> Terms | None:
+        return None if "." in all_names(node) else expand_terms(node)
 
-@lru_cache(maxsize=512)
-def _expand(formula: Node) -> Terms:
-    return expand_terms(formula)
-
-
-def _terms_of(formula: Node, columns: Sequence[str]) -> Terms:
-    if "." in all_names(formula):
-        return expand_terms(formula, columns)
-    return _expand(formula)
+    in_frame = terms_of(mixed.frame)
+    bars = []
+    for bar in mixed.bars:
+        effects = Call("~", (bar.effects,))
+        bars.append(_ReadBar(bar, bar.label, bar.group_name, all_names(bar.group), effects, terms_of(effects)))
+    return _ReadFormula(
+        mixed,
+        deparse(mixed.original),
+        deparse(mixed.expanded),
+        None if in_frame is None else in_frame.variables,
+        terms_of(mixed.fixed),
+        tuple(bars),
+    )
 
 
 def _numbers(column: Column) -> np.ndarray:
@@ -407,7 +441,8 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     """lme4's ``%i%``: used combinations only, ordered by the first factor's levels, then the second's."""
     width = len(right.levels)
     missing = (left.codes < 0) | (right.codes < 0)
-    combined = left.codes * width + right.codes
+    # pandas' small integers would overflow
+    combined = left.codes.astype(np.intp) * width + right.codes
     if missing.any():
         combined = np.where(missing, -1, combined)
     size = len(left.levels) * width
@@ -434,7 +469,7 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     return Factor(codes.astype(np.intp, copy=False), tuple(labels))
 
 
-def _grouping_factor(bar: Bar, frame: ModelFrame) -> Factor:
+def _grouping_factor(bar: Bar, frame: ModelFrame, names: Sequence[str]) -> Factor:
     """Evaluate the grouping factor of a bar as ``mkBlist`` does: its names are factors of the model frame."""
 
     def lookup(name: str) -> Factor:
@@ -452,14 +487,16 @@ def _grouping_factor(bar: Bar, frame: ModelFrame) -> Factor:
             factor = as_factor(evaluator.variable(node))
         return factor
 
-    unknown = [name for name in all_names(bar.group) if Name(name) not in frame.columns]
+    if isinstance(bar.group, Name) and bar.group in frame.columns:
+        return lookup(bar.group.name)
+    unknown = [name for name in names if Name(name) not in frame.columns]
     if unknown:
         raise ModelError(
             f"couldn't evaluate grouping factor {bar.group_name} within model frame: object '{unknown[0]}' not found. "
             "lme4 looks for it among the variables of the model; make it a column first, e.g. data['group'] = ..., "
             "and write (1 | group)."
         )
-    if not all_names(bar.group):
+    if not names:
         raise ModelError(f"Invalid grouping factor specification, {bar.group_name}. Write a column's name: (1 | g).")
     try:
         factor = evaluate(bar.group)
@@ -471,34 +508,32 @@ def _grouping_factor(bar: Bar, frame: ModelFrame) -> Factor:
     return factor.drop_unused()
 
 
-def _effects_frame(bar: Bar, frame: ModelFrame) -> ModelFrame:
+def _effects_frame(group_names: Sequence[str], frame: ModelFrame) -> ModelFrame:
     """Make the frame for a bar's left-hand side: variables of its group are factors (lme4's ``factorize``)."""
     changed: dict[Node, Column] = {
         Name(name): as_factor(frame.columns[Name(name)])
-        for name in all_names(bar.group)
+        for name in group_names
         if not isinstance(frame.columns[Name(name)], Factor)
     }
     return replace(frame, columns={**frame.columns, **changed}) if changed else frame
 
 
-def _variables(mixed: MixedFormula, data: Data) -> tuple[Node, ...]:
+def _variables_with_dot(mixed: MixedFormula, data: Data) -> tuple[Node, ...]:
     formula = mixed.frame
-    if "." in all_names(formula):
-        response = formula.args[0] if isinstance(formula, Call) else formula
-        if not isinstance(response, Name):
-            raise FormulaError(
-                f"'.' with the response {deparse(response)}: lme4 would take the response itself as a predictor. "
-                "Name the predictors, or make the transformed response a column."
-            )
-        terms = expand_terms(formula, data.names)
-        transformed = [deparse(node) for node in terms.variables if not isinstance(node, Name)]
-        if transformed:
-            raise FormulaError(
-                f"'.' together with {transformed[0]}: lme4 would take that as one more predictor column. "
-                "Name the predictors instead of '.'."
-            )
-        return terms.variables
-    return _expand(formula).variables
+    response = formula.args[0] if isinstance(formula, Call) else formula
+    if not isinstance(response, Name):
+        raise FormulaError(
+            f"'.' with the response {deparse(response)}: lme4 would take the response itself as a predictor. "
+            "Name the predictors, or make the transformed response a column."
+        )
+    terms = expand_terms(formula, data.names)
+    transformed = [deparse(node) for node in terms.variables if not isinstance(node, Name)]
+    if transformed:
+        raise FormulaError(
+            f"'.' together with {transformed[0]}: lme4 would take that as one more predictor column. "
+            "Name the predictors instead of '.'."
+        )
+    return terms.variables
 
 
 def build_design(
@@ -518,7 +553,7 @@ def build_design(
     ----------
     formula : str
         In R's language: ``"course ~ 1 + female + (1 + female | school)"``.
-    data : pandas.DataFrame
+    data : DataFrame of pandas or polars, pyarrow Table, or another that narwhals reads
         Categoricals are factors (ordered ones too), strings and booleans R's character vectors and logicals.
     weights, offset : str, array or Series, optional
         Name of a column, or a number for each row of the data (a Series must have the data's index).
@@ -547,14 +582,15 @@ def build_design(
     PyimplWarning
         Predictors on very different scales; NaNs from ``log`` of negative numbers.
     """
-    mixed = _read_formula(formula)
+    read = _read_formula(formula)
+    mixed = read.mixed
     if na_action == "na.pass":
         raise DataError(
             "na_action 'na.pass' is not supported: lme4 refuses missing values in y, X and Z. "
             "Use 'na.omit' or 'na.exclude'."
         )
     source = Data(data)
-    variables = _variables(mixed, source)
+    variables = _variables_with_dot(mixed, source) if read.variables is None else read.variables
     frame = model_frame(variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action)
     response_node = variables[0]
     # A copy: the data may change later, the design must not.
@@ -566,10 +602,10 @@ def build_design(
     # mkReTrms
     terms: list[RandomTerm] = []
     recipes: list[tuple[Bar, Terms, MatrixPlan]] = []
-    for bar in mixed.bars:
+    for bar in read.bars:
         term, recipe = _random_term(bar, frame, names)
         terms.append(term)
-        recipes.append((bar, *recipe))
+        recipes.append((bar.bar, *recipe))
     counts = [term.J for term in terms]
     if any(later > earlier for earlier, later in pairwise(counts)):
         order = sorted(range(len(terms)), key=counts.__getitem__)[::-1]
@@ -577,12 +613,13 @@ def build_design(
         recipes = [recipes[i] for i in order]
     rows = frame.rows
     check_levels(list({term.group: term.J for term in terms}.items()), rows, checks)
+    check_weights(frame.weights, checks)
     check_effects([(term.label, term.J * term.p) for term in terms], rows, checks)
 
     # model.matrix, chkRank.drop.cols, checkScaleX
     dot_names = [*names, *(f"({w})" for w, v in (("weights", weights), ("offset", offset)) if v is not None)]
-    fixed = _terms_of(mixed.fixed, dot_names)
-    if len(dot_names) > len(names) and "." in all_names(mixed.fixed):
+    fixed = expand_terms(mixed.fixed, dot_names) if read.fixed is None else read.fixed
+    if len(dot_names) > len(names) and read.fixed is None:
         raise FormulaError(
             "'.' together with weights or offset: lme4 would take these as predictors too. Name the predictors."
         )
@@ -605,7 +642,8 @@ def build_design(
         X = np.ascontiguousarray(X[:, kept])
         coef_names = tuple(coef_names[i] for i in kept)
         assign = tuple(assign[i] for i in kept)
-    scale_note = check_scale(X, checks)
+    indicators = plan.indicators() if rows > _MANY_ROWS else None
+    scale_note = check_scale(X, checks, indicators if indicators is None or not dropped else indicators[kept])
     if scale_note is not None:
         notes.append(scale_note)
         warnings.warn(scale_note, PyimplWarning, stacklevel=2)
@@ -617,13 +655,18 @@ def build_design(
         part = _numbers(frame.columns[fixed.variables[position]])
         offset_values = part if offset_values is None else offset_values + part
     response_spread = y if offset_values is None else y - offset_values
-    if rows > 1 and np.all(response_spread == response_spread[0]):
+    # nearly always the first rows settle it
+    if (
+        rows > 1
+        and np.all(response_spread[:64] == response_spread[0])
+        and np.all(response_spread == response_spread[0])
+    ):
         raise DataError(
             f"Response is constant: {deparse(response_node)} is {response_spread[0]:.15g} in each of the {rows} rows "
             "used. There is nothing to model."
         )
     return Design(
-        formula=deparse(mixed.expanded),
+        formula=read.expanded,
         response=deparse(response_node),
         index=frame.index,
         y=y,
@@ -637,7 +680,7 @@ def build_design(
         omitted=frame.omitted,
         messages=tuple(messages),
         warnings=tuple(notes),
-        call_formula=deparse(mixed.original),
+        call_formula=read.original,
         na_action=na_action,
         assign=assign,
         term_labels=fixed.labels,
@@ -645,21 +688,24 @@ def build_design(
     )
 
 
-def _random_term(bar: Bar, frame: ModelFrame, names: Sequence[str]) -> tuple[RandomTerm, tuple[Terms, MatrixPlan]]:
+def _random_term(
+    read: _ReadBar, frame: ModelFrame, names: Sequence[str]
+) -> tuple[RandomTerm, tuple[Terms, MatrixPlan]]:
     """One bar's part of ``mkReTrms`` (lme4's ``mkBlist``); its model matrix has default contrasts, as in lme4."""
-    factor = _grouping_factor(bar, frame)
-    terms = _terms_of(Call("~", (bar.effects,)), names)
-    local = _effects_frame(bar, frame)
+    factor = _grouping_factor(read.bar, frame, read.group_names)
+    terms = expand_terms(read.effects, names) if read.terms is None else read.terms
+    local = _effects_frame(read.group_names, frame)
     try:
         plan = plan_columns(terms, local)
     except PyimplError as error:
-        raise type(error)(f"In the random-effects term ({bar.label}): {error}") from error
+        raise type(error)(f"In the random-effects term ({read.label}): {error}") from error
     if not plan.names:
         raise ModelError(
-            f"The random-effects term ({bar.label}) has no effects. Write (1 | {bar.group_name}) or leave it out."
+            f"The random-effects term ({read.label}) has no effects. Write (1 | {read.group}) or leave it out."
         )
     columns = plan.build(local)
-    term = RandomTerm(bar.group_name, plan.names, factor.levels, factor.codes, columns, bar.label)
+    codes = factor.codes.astype(np.intp, copy=False)
+    term = RandomTerm(read.group, plan.names, factor.levels, codes, columns, read.label)
     return term, (terms, plan)
 
 
@@ -692,7 +738,7 @@ def model_matrix(
         As :func:`build_design`.
     """
     source = Data(data)
-    terms = _terms_of(parse(formula), source.names())
+    terms = expand_terms(parse(formula), source.names)
     frame = model_frame(terms.variables, source, subset=subset, na_action=na_action, drop_unused=False)
     plan = plan_columns(terms, frame, contrasts)
     return pd.DataFrame(plan.build(frame), index=frame.index, columns=pd.Index(plan.names, dtype=object))

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
-from pyimpl.model.columns import Column, Data, Factor, Logical, Numeric
+from pyimpl.model.columns import Column, Data, Factor, Logical, Numeric, column_values
 from pyimpl.model.formula import Name, Node, all_names, parse, variable_label
 from pyimpl.model.functions import Evaluator
 
 __all__ = ["ModelFrame", "VectorLike", "model_frame"]
+
+_LARGEST = 1e140  # sums of squares of larger values overflow
 
 #: Weights, an offset or a subset: one value a row of the data, or the name of a column.
 VectorLike = str | Sequence[float] | np.ndarray | pd.Series
@@ -54,13 +56,15 @@ class ModelFrame:
     warnings: tuple[str, ...] = ()
     #: variable -> what poly and scale remember, for new data
     bases: Mapping[Node, tuple[Any, ...]] = field(default_factory=dict)
+    #: the data that the columns are views of, and what keeps changes of theirs away
+    source: Data | None = field(default=None, repr=False, compare=False)
+    guard: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
     def snapshot(self) -> "ModelFrame":
-        """The frame with memory of its own: later changes of the data do not reach it."""
+        """The frame out of reach of later changes of the data."""
         if self.kept is not None:  # the rows used were copied out of the data
             return self
-        rows = np.arange(self.rows)
-        return replace(self, columns={node: column.take(rows) for node, column in self.columns.items()})
+        return replace(self, guard=self.source.guard()) if self.source is not None else self
 
     def to_pandas(self) -> pd.DataFrame:
         """Give the frame as pandas: factors as categoricals, matrices as one column each (``poly(x, 2).1``)."""
@@ -68,27 +72,14 @@ class ModelFrame:
         for node in self.variables:
             name = variable_label(node)
             column = self.columns[node]
-            if isinstance(column, Factor):
-                out[name] = pd.Categorical.from_codes(
-                    column.codes,
-                    categories=pd.Index(column.levels, dtype=object),
-                    ordered=column.ordered,
-                    validate=False,
-                )
-            elif isinstance(column, Logical):
-                out[name] = column.array.astype(bool) if not np.isnan(column.array).any() else column.array
-            elif column.array.ndim == 2 and column.array.shape[1] > 1:
+            if isinstance(column, Numeric) and column.array.ndim == 2 and column.array.shape[1] > 1:
                 labels = column.names or tuple(str(j + 1) for j in range(column.array.shape[1]))
                 for j, label in enumerate(labels):
-                    out[f"{name}.{label}"] = column.array[:, j]
-            elif column.kind in ("date", "datetime"):
-                scale = 86400e9 if column.kind == "date" else 1e9
-                out[name] = pd.DatetimeIndex(pd.Series(np.round(column.array * scale)).astype("Int64"))
+                    out[f"{name}.{label}"] = column.array[:, j].copy()
             else:
-                values = column.array if column.array.ndim == 1 else column.array[:, 0]
-                out[name] = (
-                    values.astype(np.int64) if column.kind == "integer" and not np.isnan(values).any() else values
-                )
+                values = column_values(column)
+                # pandas copies arrays that it is given, but not the codes of a categorical
+                out[name] = values.copy() if isinstance(values, pd.Categorical) else values
         return pd.DataFrame(out, index=self.index)
 
 
@@ -139,13 +130,19 @@ def _subset_mask(subset: VectorLike, data: Data, evaluator: Evaluator) -> np.nda
 
 
 def _check_infinite(node: Node, column: Column) -> None:
-    if isinstance(column, Numeric) and not np.isfinite(column.array).all():
+    if isinstance(column, Numeric) and column.any_infinite():
         bad = np.isinf(column.array)
-        if bad.any():
-            first = int(np.argmax(bad.any(axis=1) if bad.ndim == 2 else bad))
+        first = int(np.argmax(bad.any(axis=1) if bad.ndim == 2 else bad))
+        raise DataError(
+            f"{variable_label(node)} has {int(bad.sum())} infinite value(s), the first in row {first + 1} of the "
+            "rows used (NA/NaN/Inf in R's words). Replace them by missing values or leave the rows out."
+        )
+    if isinstance(column, Numeric) and column.array.size:
+        largest = max(float(column.array.max()), -float(column.array.min()))
+        if largest > _LARGEST or 0 < largest < 1 / _LARGEST:
             raise DataError(
-                f"{variable_label(node)} has {int(bad.sum())} infinite value(s), the first in row {first + 1} of the "
-                "rows used (NA/NaN/Inf in R's words). Replace them by missing values or leave the rows out."
+                f"{variable_label(node)} has values of the order of {largest:.0e}, whose squares are beyond double "
+                "precision. Rescale the column."
             )
 
 
@@ -193,6 +190,8 @@ def model_frame(
     if na_action not in ("na.omit", "na.exclude", "na.fail", "na.pass"):
         raise DataError(f"na_action {na_action!r} is unknown; there are 'na.omit', 'na.exclude' and 'na.fail'.")
     source = data if isinstance(data, Data) else Data(data)
+    if source.rows == 0:
+        raise ModelError("0 (non-NA) cases: the data have no rows.")
     evaluator = Evaluator(source.column, source.__contains__, source.rows)
     remembered = bases or {}
     columns: dict[Node, Column] = {}
@@ -209,19 +208,13 @@ def model_frame(
     if weight_values is not None and np.any(weight_values < 0):
         raise DataError("weights must not be negative (lme4: all(weights >= 0) is not TRUE).")
 
-    missing = np.zeros(source.rows, dtype=bool)
-    if na_action != "na.pass":
-        for column in columns.values():
-            missing |= column.missing()
-        for extra in (weight_values, offset_values):
-            if extra is not None:
-                missing |= np.isnan(extra)
-    keep = ~missing
+    missing = None if na_action == "na.pass" else _missing_rows(columns, (weight_values, offset_values))
+    keep = None if missing is None else ~missing
     if subset is not None:
         mask = _subset_mask(subset, source, evaluator)
-        keep &= mask
-        missing &= mask
-    omitted = np.flatnonzero(missing)
+        keep = mask if keep is None else keep & mask
+        missing = None if missing is None else missing & mask
+    omitted = np.empty(0, dtype=np.intp) if missing is None else np.flatnonzero(missing)
     if len(omitted) and na_action == "na.fail":
         names = [variable_label(node) for node, column in columns.items() if column.missing()[omitted].any()]
         raise ModelError(
@@ -231,20 +224,21 @@ def model_frame(
     kept = None
     index = source.index
     rows = source.rows
-    if not keep.all():
+    if keep is not None and not keep.all():
         kept = np.flatnonzero(keep)
         rows = len(kept)
         columns = {node: column.take(kept) for node, column in columns.items()}
-        index = index[kept]
+        index = index.take(kept)
         weight_values = None if weight_values is None else weight_values[kept]
         offset_values = None if offset_values is None else offset_values[kept]
     if rows == 0:
         raise ModelError(_no_rows(source, columns, omitted, subset is not None))
     for node, column in columns.items():
-        if na_action != "na.pass":
+        if isinstance(column, Factor):
+            if drop_unused or column.text:
+                columns[node] = column.drop_unused()
+        elif na_action != "na.pass":
             _check_infinite(node, column)
-        if isinstance(column, Factor) and (drop_unused or column.text):
-            columns[node] = column.drop_unused()
     for what, extra in (("weights", weight_values), ("offset", offset_values)):
         if extra is not None and np.isinf(extra).any():
             raise DataError(f"{what} has infinite values. Replace them or leave the rows out.")
@@ -252,13 +246,21 @@ def model_frame(
         warnings.warn(f"{text} in {where}", PyimplWarning, stacklevel=3)
     notes = tuple(text for text, _ in evaluator.notes)
     return ModelFrame(
-        tuple(columns), columns, index, rows, kept, omitted, weight_values, offset_values, notes, kept_bases
+        tuple(columns), columns, index, rows, kept, omitted, weight_values, offset_values, notes, kept_bases, source
     )
 
 
+def _missing_rows(columns: Mapping[Node, Column], extras: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Mask of the rows where something is missing, or None where nothing is."""
+    missing: np.ndarray | None = None
+    gaps = [column.missing() for column in columns.values() if column.any_missing()]
+    gaps += [np.isnan(extra) for extra in extras if extra is not None]
+    for gap in gaps:
+        missing = gap if missing is None else missing | gap
+    return missing
+
+
 def _no_rows(source: Data, columns: Mapping[Node, Column], omitted: np.ndarray, subset: bool) -> str:
-    if source.rows == 0:
-        return "0 (non-NA) cases: the data have no rows."
     if len(omitted) == 0 and subset:
         return "0 (non-NA) cases: subset leaves no row. Check its condition."
     culprits: list[str] = []

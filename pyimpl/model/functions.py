@@ -56,6 +56,12 @@ def _long_mean(values: np.ndarray) -> float:
     return float(mean + (wide - mean).sum() / len(values))
 
 
+def _column_mean(values: np.ndarray) -> float:
+    """R's ``colMeans(na.rm = TRUE)``: summed and divided in long double."""
+    known = values[~np.isnan(values)].astype(np.longdouble)
+    return float(known.sum() / len(known)) if len(known) else float("nan")
+
+
 @dataclass
 class Evaluator:
     """Evaluates the variables of a formula on columns.
@@ -531,8 +537,7 @@ class Evaluator:
         center = self._scale_setting(bound.get("center"), remembered[0], x.shape[1], "center", node)
         with np.errstate(all="ignore"):
             if center is True:
-                seen = ~np.isnan(x)
-                center = np.array([_long_sum(x[seen[:, j], j]) / max(seen[:, j].sum(), 1) for j in range(x.shape[1])])
+                center = np.array([_column_mean(x[:, j]) for j in range(x.shape[1])])
             if isinstance(center, np.ndarray):
                 x = x - center
             scale = self._scale_setting(bound.get("scale"), remembered[1], x.shape[1], "scale", node)
@@ -568,8 +573,10 @@ class Evaluator:
             raw = node.args[at]
             node = Call(node.fn, _without(node.args, at), _without(node.names, at))
         bound = self._match(node, "x", "degree")
-        value = self._numbers(bound["x"], node)
-        x = value.array
+        given = self._value(bound["x"])
+        if isinstance(given, Factor) and not given.text:  # R: as.numeric of whatever has numbers inside
+            given = Numeric(np.where(given.codes >= 0, given.codes + 1.0, np.nan))
+        x = given.array if isinstance(given, Numeric) else self._numbers(bound["x"], node).array
         if x.ndim == 2:
             if x.shape[1] != 1:
                 raise FormulaError(f"{deparse(node)}: poly() of several variables is not supported.")
@@ -665,7 +672,12 @@ def _equal_breaks(x: np.ndarray, count: float, node: Node) -> np.ndarray:
     if math.isnan(count) or count < 2:
         raise FormulaError(f"{deparse(node)}: invalid number of intervals.")
     points = int(count + 1)
-    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    known = x[~np.isnan(x)]
+    if not known.size or not np.isfinite(known).all():
+        raise FormulaError(
+            f"{deparse(node)}: {'infinite' if known.size else 'no'} values cannot be cut into intervals."
+        )
+    low, high = float(known.min()), float(known.max())
     width = high - low
     if width == 0:
         width = abs(low) if low != 0 else 1.0

@@ -121,6 +121,8 @@ def full_column_rank(x: np.ndarray) -> bool:
         scale = np.sqrt(np.diag(gram))
     if not np.all(scale > 0) or not np.isfinite(scale).all():
         return False
+    if p == 1:
+        return True
     return bool(np.linalg.eigvalsh(gram / np.outer(scale, scale))[0] > 1e-8)
 
 

@@ -1,10 +1,19 @@
 """How R writes numbers, strings and names: ``as.character`` and ``deparse`` of single values."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["format_integer", "format_number", "is_syntactic", "quote_name", "quote_string", "unique_numbers"]
+__all__ = [
+    "format_integer",
+    "format_number",
+    "is_syntactic",
+    "quote_name",
+    "quote_string",
+    "sorted_text",
+    "unique_numbers",
+]
 
 _RESERVED = frozenset(
     [
@@ -89,3 +98,11 @@ def quote_name(name: str) -> str:
 def quote_string(text: str) -> str:
     """Write a string constant as ``deparse`` does: in double quotes, escaped."""
     return '"' + "".join(_ESCAPES.get(char, char) for char in text) + '"'
+
+
+def sorted_text(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Sort distinct strings by code point (R's order in the C locale): sorted, and the new position of each old one."""
+    order = sorted(range(len(labels)), key=labels.__getitem__)
+    rank = np.empty(len(labels), dtype=np.intp)
+    rank[order] = np.arange(len(labels))
+    return tuple(labels[i] for i in order), rank

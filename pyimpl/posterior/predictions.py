@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, ModelError
-from pyimpl.model.columns import Factor
+from pyimpl.model.columns import Data, Factor
 from pyimpl.model.design import Design
 from pyimpl.model.formula import all_names
 from pyimpl.model.frame import model_frame
@@ -74,7 +74,7 @@ def prediction_rows(
     rows = design.encode(newdata, random=any(wanted))
     assert rows.X is not None
     if offset is not None:
-        given: np.ndarray | None = _offset(offset, len(newdata))
+        given: np.ndarray | None = _offset(offset, len(rows.index))
     else:
         recipe = design.recipe
         if design.offset is not None and recipe is not None and not recipe.fixed.offsets:
@@ -102,9 +102,8 @@ def _offset(offset: Any, rows: int) -> np.ndarray:
 
 def _check_newdata(design: Design, newdata: pd.DataFrame) -> None:
     """``rstanarm:::validate_newdata``."""
-    if not isinstance(newdata, pd.DataFrame):
-        raise DataError(f"If newdata is specified it must be a data frame, not {type(newdata).__name__}.")
-    if len(newdata) == 0:
+    data = Data(newdata)
+    if data.rows == 0:
         raise DataError("If newdata is specified it must have more than 0 rows.")
     recipe = design.recipe
     if recipe is None:
@@ -116,7 +115,7 @@ def _check_newdata(design: Design, newdata: pd.DataFrame) -> None:
         names.update(all_names(bar.group))
         for node in effects.variables:
             names.update(all_names(node))
-    missing = [str(c) for c in newdata.columns if c in names and newdata[c].isna().any()]
+    missing = [name for name in data.names() if name in names and data.column(name).any_missing()]
     if missing:
         raise DataError(
             f"NAs are not allowed in newdata, but {', '.join(missing)} has some. Leave these rows out "
@@ -167,7 +166,7 @@ def response(design: Design, newdata: pd.DataFrame | None = None) -> np.ndarray:
     column = frame.columns[node]
     if isinstance(column, Factor):
         raise DataError(f"The response {design.response!r} of newdata is not numeric.")
-    return np.asarray(column.array, dtype=np.float64).reshape(len(newdata))
+    return np.asarray(column.array, dtype=np.float64).reshape(frame.rows)
 
 
 def interval(values: np.ndarray, prob: float) -> tuple[np.ndarray, Sequence[float]]:

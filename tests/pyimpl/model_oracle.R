@@ -96,6 +96,20 @@ answer <- function(case) {
         frame_names = strings(names(l$fr))
       )
     },
+    fit = {
+      call <- list(form, data = d, REML = isTRUE(case$REML), contrasts = contrast_args(case$contrasts))
+      if (!is.null(case$na_action)) call$na.action <- as.name(case$na_action)
+      for (name in c("weights", "offset")) if (!is.null(case[[name]])) {
+        call[[name]] <- if (is.character(case[[name]])) as.name(case[[name]]) else unlist_or(case[[name]], as.double)
+      }
+      if (!is.null(case$subset)) call$subset <- str2lang(case$subset)
+      setTimeLimit(elapsed = 20, transient = TRUE)
+      m <- eval(as.call(c(quote(lmer), call)))
+      list(
+        criterion = put(if (isREML(m)) REMLcrit(m) else deviance(m)), singular = isSingular(m),
+        theta = put(getME(m, "theta")), beta = put(fixef(m)), nobs = nobs(m), names = strings(names(fixef(m)))
+      )
+    },
     predict = {
       # The fitted model on new data, at the starting value of theta (no optimizer): predict.merMod and its X.
       m <- lmer(form, d, contrasts = contrast_args(case$contrasts), control = lmerControl(
@@ -113,7 +127,9 @@ answer <- function(case) {
   )
 }
 
-answers <- lapply(input$cases, function(case) {
+answers <- lapply(seq_along(input$cases), function(i) {
+  case <- input$cases[[i]]
+  cat("@case", i, "\n", file = stderr())  # if R crashes, this says where
   notes <- character()
   got <- tryCatch(
     withCallingHandlers(answer(case),

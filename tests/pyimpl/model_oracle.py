@@ -27,7 +27,7 @@ def column_spec(series: pd.Series) -> dict[str, Any]:
     elif pd.api.types.is_integer_dtype(dtype):
         kind, convert = "integer", int
     elif pd.api.types.is_float_dtype(dtype):
-        kind, convert = "double", float
+        kind, convert = "double", lambda value: float(value) if np.isfinite(value) else str(float(value)).capitalize()
     elif all(gap or hasattr(value, "isoformat") for gap, value in zip(missing, values, strict=True)):
         kind, convert = "date", lambda value: value.isoformat()[:10]
     else:
@@ -45,6 +45,14 @@ class Numbers:
         count = place["nrow"] * place["ncol"]
         flat = self.values[place["at"] : place["at"] + count]
         return flat.reshape(place["nrow"], place["ncol"], order="F")
+
+
+class RCrashed(RuntimeError):
+    """R itself crashed; ``case`` is the position of the case that did it."""
+
+    def __init__(self, case: int):
+        super().__init__(f"R crashed in case {case}")
+        self.case = case
 
 
 def ask_r(frames: list[pd.DataFrame], cases: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Numbers]:
@@ -70,6 +78,9 @@ def ask_r(frames: list[pd.DataFrame], cases: list[dict[str, Any]]) -> tuple[list
             check=False,
         )
         if done.returncode != 0:
+            begun = [line for line in done.stderr.splitlines() if line.startswith("@case")]
+            if begun and "irrecoverable" in done.stderr:
+                raise RCrashed(int(begun[-1].split()[1]) - 1)
             raise RuntimeError(f"R failed:\n{done.stderr[-3000:]}")
         answers = json.loads((inside / "answers.json").read_text())["answers"]
         return answers, Numbers(inside / "numbers.bin")

@@ -302,7 +302,7 @@ def test_what_lme4_refuses_is_refused(small, formula, change, kwargs, error, mes
 
 
 def test_not_a_data_frame():
-    with pytest.raises(DataError, match="pandas DataFrame"):
+    with pytest.raises(DataError, match="must be a data frame"):
         build_design("y ~ x + (1 | g)", {"y": [1]})
 
 

@@ -7,6 +7,7 @@ import pytest
 from pyimpl.lmer import lmer
 from pyimpl.model.formula import deparse_lines, parse
 from pyimpl.printing import abbreviate, cat_fill
+from tests.pyimpl.printing_oracle import AT_THETA
 
 # (R's formula, data, further arguments): R and Python read the same text
 CASES = [
@@ -56,29 +57,6 @@ def _label(case):
     return f"{data}: {formula}" + (f" {extra}" if extra else "")
 
 
-# R's own objects at Python's theta: R's optimizer stops too early for the last printed digit to be the optimum's
-_AT_THETA = r"""
-at_theta <- function(theta, call) {
-  cl <- call; cl[[1]] <- quote(lme4::lFormula); lf <- suppressWarnings(suppressMessages(eval(cl)))
-  call$formula <- lf$formula; call$REML <- NULL
-  devfun <- do.call(mkLmerDevfun, lf[c("fr", "X", "reTrms", "REML")])
-  opt <- structure(list(par = theta, fval = devfun(theta), feval = 1L, conv = 0L, message = ""),
-    optimizer = "nloptwrap", control = list(), warnings = list(), derivs = lme4:::deriv12(devfun, theta))
-  devfun(theta)
-  cc <- suppressWarnings(suppressMessages(
-    lme4:::checkConv(attr(opt, "derivs"), theta, ctrl = lmerControl()$checkConv, lbound = environment(devfun)$lower)))
-  mkMerMod(environment(devfun), opt, lf$reTrms, fr = lf$fr, mc = call, lme4conv = cc)
-}
-show <- function(tag, m) {
-  cat("@@", tag, "|summary\n", sep = ""); suppressMessages(print(summary(m)))
-  cat("@@", tag, "|print\n", sep = ""); print(m)
-  cat("@@", tag, "|varcorr\n", sep = ""); print(VarCorr(m))
-  cat("@@", tag, "|both\n", sep = ""); print(VarCorr(m), comp = c("Variance", "Std.Dev."), digits = 3)
-  cat("@@", tag, "|anova\n", sep = ""); if (length(fixef(m))) print(anova(m))
-}
-"""
-
-
 @pytest.fixture(scope="module")
 def fits(r_frames):
     out = {}
@@ -92,7 +70,7 @@ def fits(r_frames):
 
 @pytest.fixture(scope="module")
 def r_text(rscript, r_setup, fits):
-    lines = [r_setup.split("for (name in names(frames))")[0], "invisible(list2env(frames, globalenv()))", _AT_THETA]
+    lines = [r_setup.split("for (name in names(frames))")[0], "invisible(list2env(frames, globalenv()))", AT_THETA]
     for (i, REML), fit in fits.items():
         formula, data, extra = CASES[i]
         arguments = "".join(f", {name} = {value}" for name, value in extra.items())

@@ -7,6 +7,7 @@ import pytest
 
 from validation import compare
 from validation.compare import NoReferenceError, SideError, _truth_table
+from validation.quantities import data_hash
 
 
 def live(monkeypatch, fit):
@@ -44,6 +45,21 @@ def test_both_sides_are_fitted_and_told_where_it_stands(monkeypatch, ml_fit, dat
     assert said[-1] == ("done", 1.0)
     assert any(message.startswith("tier 4") for message, _ in said)
     assert comparison.candidate.provenance["seconds"] >= 0
+
+
+def test_a_frame_of_another_kind_is_the_same_data(monkeypatch, ml_fit, data):
+    import pyarrow as pa
+
+    live(monkeypatch, ml_fit)
+    table = pa.Table.from_pandas(data.reset_index(drop=True), preserve_index=False)
+    seen = []
+
+    def candidate(formula, frame, **options):
+        seen.append(data_hash(frame))
+        return ml_fit
+
+    compare("course ~ 1 + female + (1 + female | school)", table, REML=False, candidate=candidate)
+    assert seen == [data_hash(data)]
 
 
 def test_a_candidate_that_fails_is_named_with_its_error(monkeypatch, ml_fit, data):

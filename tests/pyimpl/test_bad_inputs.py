@@ -1,0 +1,211 @@
+"""Bad inputs: a fit, a documented warning, or one of our errors, never anything else; and R's yes and no are ours."""
+
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pyimpl.errors import DataError, ModelError, PyimplError, PyimplWarning
+from pyimpl.lmer import LmerFit, lmer
+from pyimpl.model.checks import STAN_LMER_CHECKS
+from pyimpl.model.design import build_design
+from tests.pyimpl.bad_inputs import bad_arguments, bad_formula, bad_frame, picker
+from tests.pyimpl.model_oracle import RCrashed, ask_r
+
+#: What we refuse and R accepts, on purpose (docs/agreement.md): R's fit is then no fit.
+STRICTER = [
+    "Response is constant",
+    "weights has .* of 0",
+    "beyond double precision",
+    "'.' together with",
+    "Unknown contrasts",  # R does not look at the contrasts of a factor that is coded in full
+    "fixed effects for .* rows",
+    "criterion cannot be computed|profiled deviance cannot be computed",
+]
+#: Where R's arithmetic or optimizer gives up.
+R_GIVES_UP = ["Downdated VtV is not positive definite", "objective in x0 returns NA", "R crashed", "elapsed time limit"]
+
+
+def outcome(formula: str, frame: pd.DataFrame, arguments: dict[str, Any]) -> tuple[LmerFit | None, str]:
+    """The fit, or the text of our error; anything else passes through."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", PyimplWarning)
+        try:
+            return lmer(formula, frame, **arguments), ""
+        except PyimplError as error:
+            return None, str(error)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_lmer_fits_or_refuses(data):
+    def pick(options):
+        return data.draw(st.sampled_from(options))
+
+    frame = bad_frame(picker(np.random.default_rng(pick(range(2000)))))
+    fit, said = outcome(bad_formula(pick), frame, bad_arguments(pick, len(frame)))
+    if fit is None:
+        assert len(said) > 10
+    else:
+        assert np.isfinite(fit.fixef()).all()
+        assert fit.sigma() >= 0
+        str(fit.summary())
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_stan_lmer_s_design_is_built_or_refused(data):
+    from pyimpl.posterior.priors import decov, default_prior_coef, default_prior_intercept, exponential
+    from pyimpl.posterior.specification import specify
+
+    def pick(options):
+        return data.draw(st.sampled_from(options))
+
+    frame = bad_frame(picker(np.random.default_rng(pick(range(2000)))))
+    arguments = bad_arguments(pick, len(frame))
+    arguments.pop("REML")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", PyimplWarning)
+        try:
+            design = build_design(bad_formula(pick), frame, checks=STAN_LMER_CHECKS, **arguments)
+            specify(
+                design,
+                prior=default_prior_coef(),
+                prior_intercept=default_prior_intercept(),
+                prior_aux=exponential(autoscale=True),
+                prior_covariance=decov(),
+            )
+        except PyimplError:
+            pass
+
+
+def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as JSON takes them."""
+    out = dict(arguments)
+    for name, value in arguments.items():
+        if isinstance(value, np.ndarray):
+            out[name] = [None if np.isnan(v) else "Inf" if np.isinf(v) else float(v) for v in value]
+    return out
+
+
+def ask(frames: list[pd.DataFrame], cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """R's answers; where a case makes R crash (lme4 does on some infinite numbers), that is the answer."""
+    try:
+        answers, numbers = ask_r(frames, cases)
+    except RCrashed as crash:
+        before, after = cases[: crash.case], cases[crash.case + 1 :]
+        return [
+            *(ask(frames, before) if before else []),
+            {"error": "R crashed"},
+            *(ask(frames, after) if after else []),
+        ]
+    for answer in answers:
+        if "criterion" in answer:
+            answer["criterion"] = float(numbers(answer["criterion"])[0, 0])
+    return answers
+
+
+def judge(fit: LmerFit | None, said: str, answer: dict[str, Any]) -> str:
+    """``"both fit"``, ``"both refuse"``, ``"documented"``, or what is wrong."""
+    if fit is None:
+        if "error" in answer:
+            return "both refuse"
+        return "documented" if any(re.search(text, said) for text in STRICTER) else f"we alone refuse: {said}"
+    if "error" in answer:
+        known = any(text in answer["error"] for text in R_GIVES_UP)
+        return "documented" if known else f"R alone refuses: {answer['error']}"
+    if fit.nobs() != answer["nobs"]:
+        return f"{fit.nobs()} rows used, R uses {answer['nobs']}"
+    if list(fit.fixef().index) != answer["names"]:
+        return f"coefficients {list(fit.fixef().index)}, in R {answer['names']}"
+    y = fit.design.y if fit.design.offset is None else fit.design.y - fit.design.offset
+    if fit.sigma() < 1e-4 * np.abs(y).max() or fit.nobs() < 12:
+        return "both fit"  # the criterion of a perfect fit has no minimum; that of a few rows may have several
+    ours, theirs = fit._optimum.final_objective, answer["criterion"]
+    if ours > theirs + 1e-6 * max(1.0, abs(theirs)):
+        return f"criterion {ours}, R's is lower: {theirs}"
+    return "both fit"
+
+
+def differential(seed: int, count: int) -> list[str]:
+    """Outcomes of so many random cases; an outcome that is not agreement is an error with the case."""
+    pick = picker(np.random.default_rng([4711, seed]))
+    frames = [bad_frame(pick) for _ in range(count // 4)]
+    cases = []
+    for i in range(count):
+        place = i % len(frames)
+        cases.append((place, bad_formula(pick), bad_arguments(pick, len(frames[place]))))
+    asked = [{"kind": "fit", "frame": p, "formula": text or " ", **_plain(a)} for p, text, a in cases]
+    outcomes, wrong = [], []
+    for (place, text, arguments), answer in zip(cases, ask(frames, asked), strict=True):
+        verdict = judge(*outcome(text, frames[place], arguments), answer)
+        outcomes.append(verdict)
+        if verdict not in ("both fit", "both refuse", "documented"):
+            wrong.append((verdict, text, arguments, frames[place].iloc[:2].to_dict("list")))
+    assert not wrong, wrong
+    return outcomes
+
+
+@pytest.mark.r
+def test_r_s_yes_and_no_are_ours():
+    outcomes = differential(1, 200)
+    assert outcomes.count("both fit") > 0.15 * len(outcomes)
+    assert outcomes.count("both refuse") > 0.15 * len(outcomes)
+    assert outcomes.count("documented") < 0.15 * len(outcomes)
+
+
+@pytest.mark.r
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10, 20))
+def test_r_s_yes_and_no_are_ours_campaign(seed):
+    differential(seed, 1500)
+
+
+def test_the_judgement_can_fail():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"y": rng.normal(size=40), "g": np.repeat(list("abcdefgh"), 5)})
+    frame["y"] += np.repeat(np.arange(8.0), 5)
+    fit = lmer("y ~ 1 + (1 | g)", frame)
+    good = {"nobs": 40, "names": ["(Intercept)"], "criterion": fit._optimum.final_objective}
+    assert judge(fit, "", good) == "both fit"
+    assert judge(fit, "", {"error": "no"}).startswith("R alone refuses")
+    assert judge(None, "no such thing", good).startswith("we alone refuse")
+    assert judge(None, "Response is constant", good) == "documented"
+    assert "rows used" in judge(fit, "", good | {"nobs": 39})
+    assert "coefficients" in judge(fit, "", good | {"names": ["x"]})
+    assert "R's is lower" in judge(fit, "", good | {"criterion": good["criterion"] - 1e-3})
+
+
+@pytest.mark.parametrize(
+    ("change", "formula", "arguments", "error", "said"),
+    [
+        ({}, "y ~ x + (1 | g)", {"weights": np.zeros(40)}, DataError, "40 value"),
+        ({"y": np.linspace(-1e200, 1e200, 40)}, "y ~ x + (1 | g)", {}, DataError, "y has values .* order of 1e.200"),
+        ({"x": np.linspace(0, 1e-200, 40)}, "y ~ x + (1 | g)", {}, DataError, "x has values of the order of 1e-200"),
+        ({"x": np.arange(40)}, "y ~ factor(x) + (1 | g)", {}, ModelError, "40 fixed effects for 40 rows"),
+        ({"x": np.inf}, "y ~ cut(x, 3) + (1 | g)", {}, PyimplError, "infinite values cannot be cut"),
+        ({"x": np.nan}, "y ~ cut(x, 3) + (1 | g)", {}, PyimplError, "no values cannot be cut"),
+        ({"x": 3.7}, "y ~ scale(x) + (1 | g)", {}, ModelError, "non-NA"),
+    ],
+)  # fmt: skip
+def test_what_fuzzing_found(change, formula, arguments, error, said):
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"y": rng.normal(size=40), "x": rng.normal(size=40), "g": list("abcde") * 8}).assign(**change)
+    with pytest.raises(error, match=said):
+        lmer(formula, frame, **arguments)
+
+
+def test_poly_of_a_factor_takes_its_codes():
+    rng = np.random.default_rng(3)
+    codes = rng.integers(0, 4, 60)
+    frame = pd.DataFrame({"y": rng.normal(size=60), "g": list("abcde") * 12, "k": codes + 1})
+    frame["f"] = pd.Categorical.from_codes(codes, list("dcba"))
+    ours = build_design("y ~ poly(f, 2) + (1 | g)", frame).X
+    assert np.array_equal(ours, build_design("y ~ poly(k, 2) + (1 | g)", frame).X)
