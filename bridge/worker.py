@@ -37,6 +37,7 @@ R_FILES = (
     "rstanarm.R",
     "selftest.R",
     "tutorial_sections_1_2.R",
+    "tutorial_sections_3_5.R",
 )
 
 _INT_MAX = 2**31 - 1

@@ -1,5 +1,7 @@
 """Write the generated parts of the pages in this folder anew: ``python docs/generate.py`` (``--check`` only compares).
 
+``--images`` also draws the pictures of plots.md anew (they differ between machines in their fonts: look at them).
+
 A generated part stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 """
 
@@ -44,6 +46,12 @@ def stale(pages: list[Path] | None = None) -> list[Path]:
 
 
 if __name__ == "__main__":
+    if "--images" in sys.argv:
+        sys.path.insert(0, str(HERE))
+        from gallery import draw
+
+        for image in draw(HERE / "images"):
+            print(f"wrote images/{image.name}")
     outdated = stale()
     if "--check" in sys.argv:
         sys.exit("\n".join(f"{page.name} is stale: run python docs/generate.py" for page in outdated) or 0)

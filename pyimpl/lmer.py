@@ -12,9 +12,10 @@ import pandas as pd
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
 from pyimpl.likelihood.deviance import Objective
-from pyimpl.likelihood.inference import Estimates, infer
+from pyimpl.likelihood.inference import Estimates, infer, ranef_long
 from pyimpl.likelihood.optimum import OptSummary, optimize
 from pyimpl.likelihood.threads import one_blas_thread
+from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.checks import SCALE_NOTE
 from pyimpl.model.columns import Data
@@ -22,12 +23,15 @@ from pyimpl.model.design import Design, build_design
 from pyimpl.model.formula import deparse, parse
 from pyimpl.model.reform import wanted_effects
 from pyimpl.model.update import update_formula
+from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit
 
 if TYPE_CHECKING:
     import xarray as xr
     from scipy import sparse
 
+    from pyimpl.likelihood.allfit import AllFit
+    from pyimpl.likelihood.deletion import Influence, Refit
     from pyimpl.likelihood.profile import Profiler
     from pyimpl.likelihood.small_sample import SmallSample
 
@@ -313,7 +317,7 @@ def _convergence_messages(optimum: OptSummary, lower: np.ndarray, options: LmerC
     return tuple(texts)
 
 
-class LmerFit:
+class LmerFit(ModelAccessors, LmerPlots):
     """A fitted linear mixed model (``lmerMod``), with R's verbs; see ``validation.contract.LinearMixedFit``.
 
     Made by :func:`lmer`. Everything returned is a copy; nothing changes the fit.
@@ -329,7 +333,9 @@ class LmerFit:
         call: CallText,
         source: _Source | None,
         control: LmerControl,
+        optimizer: str = "trust-region Newton, analytic gradient",
     ) -> None:
+        self._optimizer = optimizer
         self._design = design
         self._blocks = blocks
         self._objective = objective
@@ -346,9 +352,12 @@ class LmerFit:
     # -- what was fitted ---------------------------------------------------------------------------
 
     @property
-    def design(self) -> Design:
+    def design(self) -> Design:  # type: ignore[override]
         """y, X, the random-effects terms and all labels."""
         return self._design
+
+    def _source_data(self) -> pd.DataFrame | None:
+        return None if self._source is None else self._source.data
 
     @property
     def formula(self) -> str:
@@ -375,7 +384,7 @@ class LmerFit:
         optimum = self._optimum
         names = list(self._design.theta_names)
         return {
-            "optimizer": "trust-region Newton, analytic gradient",
+            "optimizer": self._optimizer,
             "feval": optimum.evaluations,
             "conv": optimum.return_code,
             "message": optimum.message,
@@ -468,6 +477,17 @@ class LmerFit:
             out[group] = pd.DataFrame(values, index=list(terms[members[0]].levels), columns=effects)
         return out
 
+    def ranef_frame(self) -> pd.DataFrame:
+        """``as.data.frame(ranef(m))``: every conditional mode with its conditional standard deviation, in long form.
+
+        Returns
+        -------
+        DataFrame
+            ``grpvar``, ``term`` and ``grp`` (categoricals; the levels of `grp` in the order of their modes of the
+            factor's first effect, as for a dotplot), ``condval``, ``condsd``; factor by factor, effect by effect.
+        """
+        return ranef_long(self.ranef(), {name: array.to_numpy() for name, array in self.ranef_condVar().items()})
+
     def ranef_condVar(self) -> "dict[str, xr.DataArray]":
         """Conditional variances of the modes: grouping factor -> DataArray (level, effect, effect2).
 
@@ -547,6 +567,14 @@ class LmerFit:
     def BIC(self) -> float:
         """``BIC(m)``: from the criterion that was optimised."""
         return -2.0 * self.logLik() + math.log(self.nobs()) * self.npar
+
+    def extractAIC(self, scale: float = 0.0, k: float = 2.0) -> tuple[int, float]:
+        """``extractAIC(m, scale, k)``: number of parameters and -2 logLik + k times it, of the ML fit.
+
+        `scale` is there as in R, and as in R it plays no part.
+        """
+        ml = self.refitML()
+        return ml.npar, -2.0 * ml.logLik() + k * ml.npar
 
     def df_residual(self) -> int:
         """Rows used minus ``npar``."""
@@ -673,8 +701,11 @@ class LmerFit:
         seed: int | np.random.SeedSequence | None = None,
         re_form: Any = "~0",
         use_u: bool | None = None,
+        newdata: pd.DataFrame | None = None,
+        allow_new_levels: bool = False,
+        newparams: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """``simulate(m, nsim, seed, re.form)``: new responses from the fitted model.
+        """``simulate(m, nsim, seed, re.form, newdata, newparams)``: new responses from the fitted model.
 
         Parameters
         ----------
@@ -685,33 +716,45 @@ class LmerFit:
             ``"~0"`` (R's default): new random effects are drawn; None: conditional on the estimated ones.
         use_u : bool, optional
             Another way to say it: True conditions on the estimated random effects.
+        newdata : pandas.DataFrame, optional
+            Rows to simulate; default those used. The response need not be there.
+        allow_new_levels : bool
+            Whether `newdata` may have levels that the fit does not know. Their random effects are drawn, each level's
+            its own; where `re_form` conditions on a term, they are 0, as in :meth:`predict`.
+        newparams : mapping, optional
+            ``"beta"``, ``"theta"``, ``"sigma"``: parameters to take instead of the estimates (for a power analysis).
 
         Returns
         -------
         DataFrame
-            Columns ``sim_1``, ``sim_2``, ...; the data's index. As in lme4, weights play no part.
+            Columns ``sim_1``, ``sim_2``, ...; the data's index. As in lme4, weights play no part. Rows of `newdata`
+            in which a predictor is missing are missing.
+
+        Raises
+        ------
+        DataError
+            `newdata` lacks a column or has a level that is not known; `newparams` do not fit the model.
         """
+        from pyimpl.likelihood.simulation import SimulationRows, new_parameters, simulate_rows
+
         if nsim < 1:
             raise DataError(f"nsim must be at least 1, not {nsim}")
         if use_u is not None:
             re_form = None if use_u else "~0"
-        design, estimates = self._design, self._estimates
-        rng = np.random.default_rng(seed)
         wanted = self._wanted_effects(re_form)
-        values = np.zeros((design.N, nsim))
-        values += (design.X @ estimates.beta)[:, None] if design.P else 0.0
-        if design.offset is not None:
-            values += design.offset[:, None]
-        for term, T, b, keep in zip(design.terms, estimates.templates, estimates.b, wanted, strict=True):
-            if keep:
-                values += np.einsum("ij,ij->i", term.columns[:, keep], b[term.codes][:, keep])[:, None]
-            if len(keep) < term.p:
-                new = rng.standard_normal((nsim, term.J, term.p)) @ T.T * estimates.sigma
-                new[..., keep] = 0.0
-                values += np.einsum("ij,sij->is", term.columns, new[:, term.codes])
-        values += estimates.sigma * rng.standard_normal((nsim, design.N)).T
-        columns = {f"sim_{s + 1}": self._rows(values[:, s]) for s in range(nsim)}
-        return pd.DataFrame(columns)
+        estimates = new_parameters(self._design, self._blocks, self._estimates, newparams, any(wanted))
+        if newdata is None:
+            rows = SimulationRows.of_design(self._design)
+        else:
+            rows = SimulationRows.of_data(self._design, newdata)
+            if not allow_new_levels:
+                for term in rows.terms:
+                    _refuse_new_levels(term.codes, term.new_levels, len(term.levels), "is drawn")
+        values = simulate_rows(rows, estimates, wanted, nsim, np.random.default_rng(seed))
+        names = [f"sim_{s + 1}" for s in range(nsim)]
+        if newdata is not None:
+            return pd.DataFrame(values, index=rows.index, columns=names)
+        return pd.DataFrame({name: self._rows(values[:, s]) for s, name in enumerate(names)})
 
     # -- other fits --------------------------------------------------------------------------------
 
@@ -1112,6 +1155,83 @@ class LmerFit:
             for group, members in self._by_factor().items()
         }
 
+    def ranova(self, reduce_terms: bool = True) -> AnovaTable:
+        """``lmerTest::ranova(m, reduce.terms)`` (``rand``): likelihood-ratio tests of the random-effects terms.
+
+        Each effect that no other contains is taken out of its term; a term of one intercept goes altogether. The fits
+        are compared by the criterion of this one (REML or ML), without fixed effects changing.
+
+        Parameters
+        ----------
+        reduce_terms : bool
+            False: whole terms are taken away.
+
+        Returns
+        -------
+        AnovaTable
+            ``<none>``, then a row for each smaller model: npar, logLik, AIC, LRT, Df, Pr(>Chisq).
+        """
+        from pyimpl.likelihood.ranova import full_formula, linear_model_loglik, lrt_table, reduced_formulas
+
+        full = full_formula(self.formula)
+        rows = {"<none>": (self.logLik(), self.npar)}
+        for label, formula in reduced_formulas(full, reduce_terms).items():
+            if "|" not in formula:
+                rows[label] = linear_model_loglik(self._design, self.isREML())
+                continue
+            fit = self.update(formula)
+            if fit.nobs() != self.nobs():
+                raise ModelError("number of rows in use has changed: remove missing values?")
+            rows[label] = (fit.logLik(), fit.npar)
+        table = AnovaTable(lrt_table(rows))
+        table.heading = ("ANOVA-like table for random-effects: Single term deletions", "\nModel:", full)
+        return table
+
+    rand = ranova
+
+    def allFit(
+        self, optimizers: Sequence[str] | None = None, start: Any = None, max_evaluations: int = 20_000
+    ) -> "AllFit":
+        """``allFit(m)``: fit the same model by several optimizers, to see whether they find the same optimum.
+
+        Parameters
+        ----------
+        optimizers : sequence of str, optional
+            Names from ``pyimpl.likelihood.allfit.OPTIMIZERS`` and ``"trust-region Newton"`` (ours); default all.
+        start : array-like, optional
+            θ that each starts from; default lme4's start.
+        max_evaluations : int
+            Of each.
+
+        Returns
+        -------
+        AllFit
+            A mapping of name to fit; ``str()`` and ``summary()`` are R's, ``agreement()`` compares with the best.
+        """
+        from pyimpl.likelihood.allfit import AllFit, chosen, minimise, timed
+        from pyimpl.likelihood.optimum import default_start
+
+        ours = "trust-region Newton"
+        first = default_start(self._blocks) if start is None else _checked_theta(start, self._blocks.n_theta)
+
+        def one(name: str) -> LmerFit:
+            objective = Objective(self._blocks, self.isREML())
+            optimum = (
+                optimize(objective, None if start is None else [first], max_evaluations)
+                if name == ours
+                else minimise(objective, name, first, max_evaluations)
+            )
+            estimates = infer(self._design, self._blocks, objective.solve(optimum.final), self.isREML())
+            return LmerFit(
+                self._design, self._blocks, objective, optimum, estimates, self._call, self._source, self._control, name
+            )
+
+        fits, seconds = {}, {}
+        with one_blas_thread(_small(self._design)):
+            for name in chosen(optimizers, ours):
+                fits[name], seconds[name] = timed(partial(one, name))
+        return AllFit(fits, seconds, self, self._call.data)
+
     # -- small samples -----------------------------------------------------------------------------
 
     @cached_property
@@ -1171,6 +1291,56 @@ class LmerFit:
         return large._with_REML(True)._small_sample.modcomp(L, np.asarray(betaH, dtype=float))
 
     # -- influence ---------------------------------------------------------------------------------
+
+    def influence(
+        self,
+        groups: str | Sequence[str] | None = None,
+        *,
+        n_jobs: int = 1,
+        progress: bool = False,
+    ) -> "Influence":
+        """``influence(m, groups)``: the model fitted again without each group, or each row of the data.
+
+        Rows or groups of which no row is in use (missing values) are there too, as in R: without them nothing changes.
+        A unit that cannot be left out (all but one level would be gone) is missing, with the reason in ``errors``.
+
+        Parameters
+        ----------
+        groups : str or sequence of str, optional
+            Columns of the data; their combinations are the units. Default: each row.
+        n_jobs : int
+            Workers, as joblib counts them; ``joblib.parallel_config`` chooses the backend.
+        progress : bool
+            Show a bar.
+
+        Returns
+        -------
+        Influence
+            With ``dfbeta()``, ``dfbetas()`` and ``cooks_distance()``. Its tables are indexed by the units, in the
+            order of the data; without `groups` by the data's index (by position, if a label is there twice).
+        """
+        from pyimpl.likelihood.deletion import delete_each, deletion_units
+
+        if self._source is None:
+            raise ModelError("this fit was made from a design, not from a data frame: influence cannot leave out rows")
+        data, position = self._source.data, np.full(len(self._source.data), -2, dtype=np.intp)
+        used = self._used_rows()
+        position[self._design.omitted] = -1
+        position[used] = np.arange(used.size)
+        name, units = deletion_units(data, data.index, groups, position)
+        whole = _pieces_of(self)
+        return delete_each(partial(_refit_without, self), whole, name, units, n_jobs, progress)
+
+    def _used_rows(self) -> np.ndarray:
+        """Positions, in the data, of the rows used."""
+        assert self._source is not None
+        index, design = self._source.data.index, self._design
+        kept = np.setdiff1d(np.arange(len(index)), design.omitted)
+        if len(kept) == design.N:
+            return kept
+        if not index.is_unique:
+            raise DataError("with a subset the data frame's index must not have repeated labels: reset_index() it")
+        return np.asarray(index.get_indexer(design.index), dtype=np.intp)
 
     def hatvalues(self) -> pd.Series:
         """``hatvalues(m)``: the leverage of each row, the diagonal of the hat matrix; the data's index."""
@@ -1320,14 +1490,25 @@ class LmerFit:
 
     # -- text --------------------------------------------------------------------------------------
 
-    def summary(self, correlation: bool | None = None) -> LmerSummary:
+    def summary(self, correlation: bool | None = None, ddf: str | None = None) -> LmerSummary:
         """``summary(m)``: an object whose ``str()`` is exactly what R prints.
 
         Parameters
         ----------
         correlation : bool, optional
             Whether the correlations of the fixed effects are shown; R's default is up to 12 coefficients.
+        ddf : {"Satterthwaite", "Kenward-Roger"}, optional
+            The summary of lmerTest: t tests of the coefficients with these degrees of freedom, and p values.
+            ``"lme4"`` is the same as None.
+
+        Raises
+        ------
+        ModelError
+            Kenward-Roger's method for a fit by maximum likelihood, as in lmerTest.
         """
+        if ddf not in (None, "lme4", "Satterthwaite", "Kenward-Roger"):
+            raise DataError(f"summary: ddf must be 'Satterthwaite', 'Kenward-Roger' or 'lme4', not {ddf!r}")
+        ddf = None if ddf == "lme4" else ddf
         if self.isREML():
             aictab = pd.Series({"REML": self._criterion(True)})
         else:
@@ -1353,12 +1534,19 @@ class LmerFit:
             sigma=sigma,
             ngrps=self.ngrps(),
             nobs=self.nobs(),
-            coefficients=self.coef_table(),
+            coefficients=self._tested_coefficients(ddf),
             vcov=self.vcov(),
+            ddf=ddf,
             fit_messages=(*self._design.messages, *(note for note in self._design.warnings if note == SCALE_NOTE)),
             convergence_messages=(*singular, *self._convergence),
             correlation=correlation,
         )
+
+    def _tested_coefficients(self, ddf: str | None) -> pd.DataFrame:
+        if ddf is None:
+            return self.coef_table()
+        tests = self._small_sample
+        return tests.satterthwaite_table() if ddf == "Satterthwaite" else tests.kenward_roger_table()
 
     def __str__(self) -> str:
         return print_fit(self.summary())
@@ -1397,7 +1585,40 @@ def _refit_to_draw(fit: LmerFit, use_u: bool, semiparametric: bool, seed: np.ran
         return _fit(design, fit.isREML(), fit._control, fit._warm_start(), fit._call, fit._source, None)
 
 
-def _refuse_new_levels(codes: np.ndarray, new_levels: Sequence[str], known: int) -> None:
+def _pieces_of(fit: LmerFit) -> "Refit":
+    """What ``influence`` compares: coefficients, vcov, variances, whether converged, evaluations."""
+    from pyimpl.likelihood.deletion import variance_names, variances
+
+    groups, _, covariances, sigma = fit._varcorr_pieces()
+    components = pd.Series(variances(sigma, covariances), index=variance_names(fit._design.terms, groups))
+    optimum = fit._optimum
+    converged = optimum.return_code == 0 and not fit._convergence
+    return fit.fixef(), fit.vcov(), components, converged, optimum.evaluations
+
+
+def _refit_without(fit: LmerFit, rows: np.ndarray) -> "Refit":
+    """Fit without some of the rows used, from this fit's θ, without warnings."""
+    from pyimpl.likelihood.deletion import without_rows
+
+    with _warnings.catch_warnings():
+        _warnings.simplefilter("ignore")
+        design = without_rows(fit._design, rows)
+        if design is None:
+            assert fit._source is not None
+            mask = np.zeros(len(fit._source.data), dtype=bool)
+            mask[np.delete(fit._used_rows(), rows)] = True
+            arguments = {k: v for k, v in fit._source.arguments.items() if k not in ("control", "data_name")}
+            design = build_design(fit._design.call_formula, fit._source.data, **{**arguments, "subset": mask})
+        same = design.theta_names == fit._design.theta_names
+        with one_blas_thread(_small(design)):
+            return _pieces_of(
+                _fit(design, fit.isREML(), fit._control, fit._warm_start() if same else None, fit._call, None, None)
+            )
+
+
+def _refuse_new_levels(
+    codes: np.ndarray, new_levels: Sequence[str], known: int, otherwise: str = "is taken as 0"
+) -> None:
     if (codes < 0).any():
         raise DataError("NAs are not allowed in prediction data for grouping variables unless allow_new_levels is True")
     used = [level for i, level in enumerate(new_levels) if (codes == known + i).any()]
@@ -1406,7 +1627,7 @@ def _refuse_new_levels(codes: np.ndarray, new_levels: Sequence[str], known: int)
         if len(text) > 60:
             text = text[:60].rsplit(",", 1)[0] + ", ..."
         raise DataError(
-            f"new levels detected in newdata: {text}. With allow_new_levels=True their random effect is taken as 0"
+            f"new levels detected in newdata: {text}. With allow_new_levels=True their random effect {otherwise}"
         )
 
 

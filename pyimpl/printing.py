@@ -6,6 +6,7 @@ The same words are written here, so that the texts are equal; which optimizer re
 ``fit.optinfo``.
 """
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _OPTIMIZER_LINE = "optimizer (nloptwrap) convergence code: 0 (OK)"
+_WIDTH = 80  # getOption("width")
 _COR_MAX = 12  # getOption("lme4.summary.cor.max")
 
 
@@ -247,6 +249,8 @@ class LmerSummary:
         About dropped columns.
     convergence_messages : tuple of str
         About singular fits and convergence.
+    ddf : str or None
+        Method of the degrees of freedom, where the summary is lmerTest's.
     """
 
     REML: bool
@@ -265,12 +269,13 @@ class LmerSummary:
     convergence_messages: tuple[str, ...] = ()
     digits: int = 4
     correlation: bool | None = None
+    ddf: str | None = None
     _text: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def to_text(self) -> str:
         """Write what R's ``print(summary(m))`` does, the last newline left out."""
         digits = self.digits
-        out = f"{_title(self.REML)} ['lmerMod']\n{self.call}\n{_aic_table(self.aictab, 1)}\n"
+        out = f"{_headline(self.REML, self.ddf)}\n{self.call}\n{_aic_table(self.aictab, 1)}\n"
         quantiles = zapsmall(quantile7(self.residuals), digits + 1)
         names = ["Min", "1Q", "Median", "3Q", "Max"]
         out += f"Scaled residuals: \n{print_vector(quantiles, digits, names=names)}\n\n"
@@ -312,6 +317,24 @@ class LmerSummary:
 
 def _title(REML: bool) -> str:
     return f"Linear mixed model fit by {'REML' if REML else 'maximum likelihood '}"
+
+
+def _headline(REML: bool, ddf: str | None) -> str:
+    """lme4's ``.prt.methTit``: the title and the class, wrapped where they are too long."""
+    title, kind = _title(REML), "lmerMod" if ddf is None else "lmerModLmerTest"
+    if ddf is not None:
+        title += f". t-tests use {ddf}'s method"
+    if len(title) + len(kind) + 5 <= _WIDTH:
+        return f"{title} ['{kind}']"
+    lines = textwrap.wrap(title, _WIDTH - 3, subsequent_indent="  ")  # strwrap's lines are shorter than its width
+    # cat(..., sep = "", fill = TRUE): a piece that would reach beyond the line starts a new one
+    out, used = "", 0
+    for piece in (*lines, " [", kind, "]"):
+        if used and used + len(piece) > _WIDTH:
+            out, used = out + "\n", 0
+        out += piece
+        used += len(piece)
+    return out
 
 
 def print_fit(summary: LmerSummary) -> str:

@@ -20,7 +20,10 @@ import pandas as pd
 
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.threads import one_blas_thread
+from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.design import Design
+from pyimpl.model.update import update_formula
+from pyimpl.plots.posterior import StanLmerPlots
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, rhat_rank, stan_ess, stan_rhat
 from pyimpl.posterior.draws import PosteriorDraws, complete, from_unconstrained
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from pyimpl.posterior.leave_out import Kfold
     from pyimpl.posterior.quadrature import QuadratureResult
 
 __all__ = [
@@ -109,7 +113,7 @@ class StanLmerSummary:
     __repr__ = __str__
 
 
-class StanLmerFit:
+class StanLmerFit(ModelAccessors, StanLmerPlots):
     """A posterior of a Gaussian multilevel model: what :func:`stan_lmer` returns.
 
     Meets ``validation.contract.BayesianFit``. Everything returned is a copy.
@@ -149,6 +153,7 @@ class StanLmerFit:
         self._seconds = seconds
         self._warnings = warnings
         self._divergences = divergences
+        self._call: dict[str, Any] | None = None
 
     # ------------------------------------------------------------------ what it is
     @property
@@ -165,6 +170,28 @@ class StanLmerFit:
     def messages(self) -> tuple[str, ...]:
         """What R would say on the way, and what the sampler did on its own account."""
         return (*self.design.messages, *(self.sampler_result.messages if self.sampler_result else ()))
+
+    def _source_data(self) -> pd.DataFrame | None:
+        return None if self._call is None else self._call["data"]
+
+    def update(self, formula: str | None = None, **changes: Any) -> "StanLmerFit":
+        """``update(m, formula, ...)``: the same call of :func:`stan_lmer` with some arguments changed.
+
+        Parameters
+        ----------
+        formula : str, optional
+            ``". ~ . + x"``: a dot stands for the present left- or right-hand side.
+        **changes
+            Arguments of :func:`stan_lmer`, ``data`` included.
+        """
+        if self._call is None:
+            raise ModelError(
+                "This fit was made from a design, not from a data frame: call stan_lmer instead of update."
+            )
+        arguments = {**self._call, **changes}
+        if formula is not None:
+            arguments["formula"] = update_formula(self.formula, formula)
+        return stan_lmer(**arguments)
 
     def nobs(self) -> int:
         """Return the number of rows used."""
@@ -245,6 +272,34 @@ class StanLmerFit:
         wanted = [name for name in wanted if not is_new_level(name)]
         position = {name: k for k, name in enumerate(names)}
         return pd.DataFrame(self.draws.matrix[:, [position[name] for name in wanted]], columns=wanted)
+
+    def as_array(
+        self, pars: Sequence[str] | None = None, regex_pars: Sequence[str] | str | None = None
+    ) -> "xr.DataArray":
+        """``as.array(m, pars, regex_pars)``: the draws of :meth:`as_matrix` as iterations x chains x parameters."""
+        import xarray as xr
+
+        matrix = self.as_matrix(pars, regex_pars)
+        values = matrix.to_numpy().reshape(self.draws.chains, self.draws.draws, -1).swapaxes(0, 1)
+        chains = [f"chain:{k + 1}" for k in range(self.draws.chains)]
+        coords = {
+            "iterations": np.arange(1, self.draws.draws + 1),
+            "chains": chains,
+            "parameters": list(matrix.columns),
+        }
+        return xr.DataArray(values, dims=("iterations", "chains", "parameters"), coords=coords)
+
+    def as_data_frame(
+        self, pars: Sequence[str] | None = None, regex_pars: Sequence[str] | str | None = None
+    ) -> pd.DataFrame:
+        """``as.data.frame(m, pars, regex_pars)``: the same as :meth:`as_matrix`."""
+        return self.as_matrix(pars, regex_pars)
+
+    def nsamples(self) -> int:
+        """``nsamples(m)``: the number of draws of all chains."""
+        return self.draws.n
+
+    ndraws = nsamples
 
     def _collect(self, pars: Sequence[str] | None, regex_pars: Sequence[str] | str | None) -> list[str] | None:
         """``rstanarm:::collect_pars``."""
@@ -458,6 +513,66 @@ class StanLmerFit:
         """``prior_summary(m, digits)``; R prints the name of the variable, here ``model_name``."""
         return PrintedText(prior_text(self.spec, digits=digits, model_name=model_name))
 
+    def posterior_vs_prior(
+        self,
+        pars: Sequence[str] | None = None,
+        regex_pars: Sequence[str] | str | None = None,
+        prob: float = 0.9,
+        prior: "StanLmerFit | None" = None,
+    ) -> pd.DataFrame:
+        """What ``posterior_vs_prior(m, pars, regex_pars, prob)`` plots: medians and intervals of prior and posterior.
+
+        Parameters
+        ----------
+        pars, regex_pars
+            As of :meth:`summary`; default all parameters.
+        prob : float
+            Of the central intervals.
+        prior : StanLmerFit, optional
+            Draws from the prior that are there already; by default the model is fitted with ``prior_PD=True`` and two
+            chains, as in rstanarm.
+
+        Returns
+        -------
+        DataFrame
+            Columns model (``Prior``, ``Posterior``), parameter, estimate (median), lb, ub.
+            :func:`pyimpl.plots.posterior_vs_prior_plot` draws it.
+
+        Raises
+        ------
+        ModelError
+            A prior is flat: there is nothing to draw from.
+        """
+        if not 0 < prob < 1:
+            raise ModelError(f"prob should be a number between 0 and 1, but is {prob!r}.")
+        if prior is None:
+            prior = self.update(prior_PD=True, chains=2)
+        probs = ((1 - prob) / 2, 0.5, 1 - (1 - prob) / 2)
+        parts = []
+        for name, fit in (("Prior", prior), ("Posterior", self)):
+            table = fit.summary(pars=pars, regex_pars=regex_pars, probs=probs).table
+            if pars is None:
+                table = table.drop(index=["log-posterior", "mean_PPD"], errors="ignore")
+            low, middle, high = (table[_percent(q)].to_numpy() for q in probs)
+            columns = {"model": name, "parameter": table.index, "estimate": middle, "lb": low, "ub": high}
+            parts.append(pd.DataFrame(columns))
+        return pd.concat(parts, ignore_index=True)
+
+    def plot_posterior_vs_prior(
+        self,
+        pars: Sequence[str] | None = None,
+        regex_pars: Sequence[str] | str | None = None,
+        prob: float = 0.9,
+        group_by_parameter: bool = False,
+        prior: "StanLmerFit | None" = None,
+    ) -> "Figure":
+        """``posterior_vs_prior(m, ...)``: the plot of :meth:`posterior_vs_prior`, by default without random effects."""
+        from pyimpl.plots.posterior import posterior_vs_prior_plot
+
+        if pars is None and regex_pars is None:
+            pars = [name for name in self.as_matrix().columns if not name.startswith("b[")]
+        return posterior_vs_prior_plot(self.posterior_vs_prior(pars, regex_pars, prob, prior), group_by_parameter)
+
     # ------------------------------------------------------------------ densities
     @cached_property
     def _full(self) -> FullDensity:
@@ -639,29 +754,153 @@ class StanLmerFit:
         predicted = self.posterior_predict(newdata, draws, re_form, None, seed, offset)
         return pd.DataFrame(y - predicted.to_numpy(), columns=predicted.columns)
 
-    def pp_check(self, nreps: int = 50, seed: int | None = None) -> "Figure":
-        """``pp_check(m)``: the density of the response over those of `nreps` predicted data sets.
+    def loo_linpred(
+        self,
+        type: str = "mean",  # noqa: A002
+        probs: Sequence[float] = (0.5,),
+    ) -> pd.Series | pd.DataFrame:
+        """``loo_linpred(m, type, probs)``: the linear predictor of each row, from the other rows (PSIS).
+
+        Parameters
+        ----------
+        type : {"mean", "var", "quantile"}
+        probs : sequence of float
+            Of ``"quantile"``.
 
         Returns
         -------
-        matplotlib.figure.Figure
-            Made without pyplot; ``figure.savefig(...)`` writes it.
+        Series, or DataFrame for quantiles
+            The data's index.
         """
-        from pyimpl.posterior.pp_check import density_overlay
+        return self._left_out(self._eta(np.arange(self.draws.n)), type, probs)
 
-        predicted = self.posterior_predict(draws=nreps, seed=seed).to_numpy()
-        return density_overlay(self.design.y, predicted, name=self.design.response)
+    def loo_predict(
+        self,
+        type: str = "mean",  # noqa: A002
+        probs: Sequence[float] = (0.5,),
+        seed: int | None = None,
+    ) -> pd.Series | pd.DataFrame:
+        """``loo_predict(m, type, probs)``: as :meth:`loo_linpred`, of predicted responses."""
+        return self._left_out(self.posterior_predict(seed=seed).to_numpy(), type, probs)
+
+    def loo_predictive_interval(self, prob: float = 0.9, seed: int | None = None) -> pd.DataFrame:
+        """``loo_predictive_interval(m, prob)``: central intervals of each row's prediction from the other rows."""
+        if not 0 < prob < 1:
+            raise ModelError(f"prob should be a number between 0 and 1, but is {prob!r}.")
+        found = self.loo_predict("quantile", ((1 - prob) / 2, 1 - (1 - prob) / 2), seed)
+        return pd.DataFrame(found)
+
+    def _left_out(self, values: np.ndarray, type: str, probs: Sequence[float]) -> pd.Series | pd.DataFrame:  # noqa: A002
+        from pyimpl.posterior.leave_out import expectation
+
+        found = expectation(values, self.log_lik().to_numpy(), self.draws.chains, type, probs)
+        if type == "quantile":
+            return pd.DataFrame(found, index=self.design.index, columns=[_percent(q) for q in probs])
+        return pd.Series(found, index=self.design.index)
+
+    def fitted(self) -> pd.Series:
+        """``fitted(m)``: the linear predictor at the posterior medians; the data's index."""
+        medians = self.draws.coef, self.draws.b
+        coef, b = (np.median(values, axis=0) for values in medians)
+        rows, at = self._rows_used, 0
+        eta = rows.X @ coef
+        if rows.offset is not None:
+            eta = eta + rows.offset
+        for term, (codes, columns, _) in zip(self.design.terms, rows.terms, strict=True):
+            width = term.p * (term.J + 1)
+            eta = eta + np.einsum("ij,ij->i", columns, b[at : at + width].reshape(-1, term.p)[codes])
+            at += width
+        return pd.Series(eta, index=self.design.index)
+
+    def residuals(self) -> pd.Series:
+        """``residuals(m)``: the response minus :meth:`fitted`; the data's index."""
+        return pd.Series(self.design.y, index=self.design.index) - self.fitted()
+
+    def predict(self, *arguments: Any, **options: Any) -> pd.Series:
+        """``predict(m)`` is refused, as by rstanarm: take :meth:`posterior_predict`."""
+        raise ModelError(
+            "'predict' is not available for models fit with stan_lmer. Please use the 'posterior_predict' function "
+            "instead."
+        )
+
+    def confint(self, *arguments: Any, **options: Any) -> pd.DataFrame:
+        """``confint(m)`` is refused, as by rstanarm: take :meth:`posterior_interval`."""
+        raise ModelError(
+            "For models fit using MCMC or a variational approximation please use posterior_interval() to obtain "
+            "Bayesian interval estimates."
+        )
 
     # ------------------------------------------------------------------ predictive accuracy
-    def log_lik(self) -> pd.DataFrame:
-        """Pointwise log likelihood, ``log_lik(m)``: draws x rows, weights multiplied in."""
-        rows = np.arange(self.draws.n)
-        sigma = self.draws.sigma[:, None]
-        z = (self.design.y - self._eta(rows)) / sigma
+    def log_lik(self, newdata: pd.DataFrame | None = None, offset: Any = None) -> pd.DataFrame:
+        """``log_lik(m, newdata, offset)``: pointwise log likelihood, draws x rows.
+
+        Parameters
+        ----------
+        newdata : pandas.DataFrame, optional
+            With the response; levels that the fit does not know have the effects of ``_NEW_``. Default: the rows used,
+            the model's weights multiplied in (new rows have none).
+        offset : array-like, optional
+            Of `newdata`, where the model was fitted with the argument `offset`.
+        """
+        sigma, every = self.draws.sigma[:, None], np.arange(self.draws.n)
+        if newdata is None:
+            z = (self.design.y - self._eta(every)) / sigma
+        else:
+            rows = prediction_rows(self.design, newdata, None, offset)
+            z = (response(self.design, newdata) - linear_predictor(self.draws, every, rows)) / sigma
         value = -0.5 * z * z - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+        if newdata is not None:
+            return pd.DataFrame(value, columns=newdata.index)
         if self.spec.weights is not None:
             value *= self.spec.weights
         return self._frame(value)
+
+    def kfold(self, K: int = 10, folds: Any = None, seed: int | None = None, progress: bool = False) -> "Kfold":
+        """``kfold(m, K, folds)``: exact K-fold cross-validation: the model fitted again without each fold.
+
+        Levels that only occur in the fold left out are predicted as new ones.
+
+        Parameters
+        ----------
+        K : int
+            Folds of nearly equal size, at random.
+        folds : array-like or Series, optional
+            The fold of each row used, from 1 on; instead of K.
+        seed : int, optional
+            Of the folds; the refits have the fit's own seed.
+        progress : bool
+            Show a bar.
+
+        Raises
+        ------
+        ModelError
+            The model has weights (rstanarm refuses as well), or was made from a design.
+        """
+        from pyimpl.posterior.leave_out import folds_of, kfold
+
+        if self.spec.weights is not None:
+            raise ModelError("kfold is not currently available for models fit using weights.")
+        data = self.getData()
+        used = data.index.get_indexer(self.design.index) if data.index.is_unique else None
+        if used is None:
+            raise ModelError("kfold needs data whose index has no repeated labels: reset_index() them.")
+        chosen = folds_of(K, folds, self.design.index, seed)
+
+        def without(out: np.ndarray) -> np.ndarray:
+            mask = np.zeros(len(data), dtype=bool)
+            mask[used[~out]] = True
+            argument = self._call is not None and self._call.get("offset") is not None
+            offset = self.design.offset[out] if argument and self.design.offset is not None else None
+            return self.update(subset=mask).log_lik(data.iloc[used[out]], offset).to_numpy()
+
+        def shown(names: Sequence[int]) -> Any:
+            if not progress:
+                return names
+            from rich.progress import track
+
+            return track(names, description="kfold")
+
+        return kfold(without, self.log_lik(), chosen, shown)
 
     def loo(self) -> Loo:
         """``loo(m)``: approximate leave-one-out cross-validation (PSIS), with R's numbers.
@@ -790,6 +1029,7 @@ def stan_lmer(
     >>> fit = stan_lmer("course ~ 1 + (1 | school)", gcse, seed=349)  # doctest: +SKIP
     >>> print(fit.summary(pars=["(Intercept)", "sigma"], probs=[0.025, 0.975], digits=2))  # doctest: +SKIP
     """
+    call = dict(locals())
     from pyimpl.model.checks import STAN_LMER_CHECKS
     from pyimpl.model.design import build_design
 
@@ -803,7 +1043,7 @@ def stan_lmer(
         contrasts=contrasts,
         checks=STAN_LMER_CHECKS,
     )
-    return stan_lmer_design(
+    fit = stan_lmer_design(
         design,
         prior=prior,
         prior_intercept=prior_intercept,
@@ -818,6 +1058,8 @@ def stan_lmer(
         data_name=data_name,
         progress=progress,
     )
+    fit._call = call
+    return fit
 
 
 def stan_lmer_design(

@@ -23,7 +23,9 @@ __all__ = [
     "compare_printed",
     "difference",
     "difference_table",
+    "drawn",
     "fit_models",
+    "monte_carlo_sd",
     "plot_caterpillar",
     "plot_difference",
     "printed_numbers",
@@ -249,7 +251,16 @@ def _quantity(draws: pd.DataFrame, parameter: str) -> np.ndarray:
     return draws[["sigma" if parameter == "Residual" else parameter]].to_numpy()
 
 
-def _monte_carlo_sd(statistic: _Statistic, draws: np.ndarray, seed: int = 1) -> float:
+def drawn(fit: Any, parameter: str) -> tuple[np.ndarray, int, float]:
+    """Draws of a quantity, shape (draws, quantities), the number of chains, and the smallest bulk ESS."""
+    from pyimpl.posterior.diagnostics import ess_bulk
+
+    draws = _quantity(fit.stanfit_matrix(), parameter)
+    chains = int(fit.posterior["posterior"].sizes["chain"])
+    return draws, chains, float(ess_bulk(draws.T.reshape(draws.shape[1], chains, -1)).min())
+
+
+def monte_carlo_sd(statistic: _Statistic, draws: np.ndarray, seed: int = 1) -> float:
     """Sd of a statistic of one independent draw: its standard error for n independent draws, times sqrt(n).
 
     From batches of the draws in random order, so that autocorrelation has no part in it.
@@ -268,7 +279,8 @@ def compare_printed(fits: Mapping[str, Any], printed: pd.DataFrame | None = None
 
     The tolerance is four Monte Carlo standard errors of the difference (of the tutorial's run, by its n_eff, and of
     the fit at hand) and half a unit of the last printed digit. Four: of some 70 numbers one beyond it by chance
-    would come once in 200 runs.
+    would come once in 200 runs. The tutorial's n_eff is a property of its sampler, not of the posterior, and judged by
+    nothing; its mcse is judged by the posterior's sd over the root of that n_eff.
 
     Parameters
     ----------
@@ -283,21 +295,25 @@ def compare_printed(fits: Mapping[str, Any], printed: pd.DataFrame | None = None
         The printed numbers with columns ``value`` (of the fits), ``mcse`` (of the difference), ``tolerance``, ``off``
         (the absolute difference) and ``agrees``.
     """
-    from pyimpl.posterior.diagnostics import ess_bulk
+    from pyimpl.posterior.diagnostics import stan_rhat
 
     table = printed_numbers() if printed is None else printed
     table = table[table["model"].isin(list(fits))]
     rows = []
     for (model, parameter), part in table.groupby(["model", "parameter"], sort=False):
-        fit = fits[str(model)]
-        draws = _quantity(fit.stanfit_matrix(), str(parameter))
-        chains = int(fit.posterior["posterior"].sizes["chain"])
-        own = float(ess_bulk(draws.T.reshape(draws.shape[1], chains, -1)).min())
+        draws, chains, own = drawn(fits[str(model)], str(parameter))
         for row in part.itertuples():
-            statistic = STATISTICS["mean" if parameter == "Residual" else str(row.statistic)]
-            value, text = statistic(draws), str(row.printed)
+            name, text = str(row.statistic), str(row.printed)
             theirs = float(str(row.n_eff) or TUTORIAL_DRAWS)
-            mcse = _monte_carlo_sd(statistic, draws) * np.sqrt(1 / own + 1 / theirs)
+            if name == "Rhat":
+                # of chains that agree, R-hat exceeds 1 by half the halves of the chains over the effective draws
+                value, mcse = float(stan_rhat(draws.T.reshape(1, chains, -1))[0]), chains * (1 / own + 1 / theirs)
+            else:
+                # the tutorial's mcse is the sd over the root of *its* effective draws
+                unit = np.sqrt(theirs) if name == "mcse" else 1.0
+                statistic = STATISTICS["mean" if parameter == "Residual" else "sd" if name == "mcse" else name]
+                value = statistic(draws) / unit
+                mcse = monte_carlo_sd(statistic, draws) * np.sqrt(1 / own + 1 / theirs) / unit
             tolerance = MOST_MCSE * mcse + 0.5 * 10.0 ** -len(text.partition(".")[2])
             off = abs(value - float(text))
             rows.append((row.Index, value, mcse, tolerance, off, off <= tolerance))

@@ -7,12 +7,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from pyimpl.likelihood.deviance import Solution
 from pyimpl.model.blocks import Blocks
 from pyimpl.model.design import Design
 
-__all__ = ["Estimates", "infer"]
+__all__ = ["Estimates", "infer", "ranef_long"]
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,43 @@ def infer(design: Design, blocks: Blocks, solution: Solution, REML: bool) -> Est
         log_det_RX2=solution.log_det_RX2,
         prss=solution.prss,
     )
+
+
+def ranef_long(modes: dict[str, pd.DataFrame], variances: dict[str, np.ndarray]) -> pd.DataFrame:
+    """``as.data.frame(ranef(m))``: conditional modes and their standard deviations in long form (``lme4:::asDf0``).
+
+    Parameters
+    ----------
+    modes : dict of DataFrame
+        Grouping factor -> level x effect.
+    variances : dict of ndarray, shape (J, p, p)
+
+    Returns
+    -------
+    DataFrame
+        grpvar, term, grp, condval, condsd. The levels of `grp` are ordered by the first effect, factor by factor.
+    """
+    parts: list[tuple[np.ndarray, ...]] = []
+    levels: dict[str, None] = {}
+    effects: dict[str, None] = {}
+    for group, frame in modes.items():
+        labels = frame.index.to_numpy(dtype=object)
+        levels |= dict.fromkeys(labels[np.argsort(frame.iloc[:, 0].to_numpy(), kind="stable")])
+        effects |= dict.fromkeys(map(str, frame.columns))
+        sd = np.sqrt(np.diagonal(variances[group], axis1=1, axis2=2))
+        for k, name in enumerate(frame.columns):
+            J = len(frame)
+            columns = (
+                np.full(J, group, object),
+                np.full(J, name, object),
+                labels,
+                frame.iloc[:, k].to_numpy(),
+                sd[:, k],
+            )
+            parts.append(columns)
+    columns_ = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)] if parts else [np.empty(0)] * 5
+    table = pd.DataFrame(dict(zip(("grpvar", "term", "grp", "condval", "condsd"), columns_, strict=True)))
+    table["grpvar"] = table["grpvar"].astype(object)
+    table["term"] = pd.Categorical(table["term"], categories=list(effects))
+    table["grp"] = pd.Categorical(table["grp"], categories=list(levels))
+    return table

@@ -4,6 +4,7 @@ Importance weights are Pareto-smoothed by ArviZ (``psislw``) with loo's tail len
 are loo's. Source: Vehtari, Gelman & Gabry (2017, Statistics and Computing 27, 1413-1432).
 """
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,18 +12,47 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtri
 
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.posterior.diagnostics import ess_mean
+from pyimpl.rformat import format_num, print_matrix, r_round
 
 if TYPE_CHECKING:
     from arviz_stats import ELPDDataLOO
 
-__all__ = ["Loo", "Waic", "bootstrap_R2", "loo", "loo_compare", "loo_means", "psis", "relative_eff", "waic"]
+__all__ = [
+    "Loo",
+    "LooCompareTable",
+    "Waic",
+    "bootstrap_R2",
+    "estimates_text",
+    "loo",
+    "loo_compare",
+    "loo_means",
+    "psis",
+    "relative_eff",
+    "summed",
+    "waic",
+]
 
 #: Above this Pareto k an observation's estimate is unreliable.
 K_THRESHOLD = 0.7
+
+_K_RANGES = ("(-Inf, 0.5]", "(0.5, 0.7]", "(0.7, 1]", "(1, Inf)")
+
+
+def _fr(values: Any, digits: int) -> list[str]:
+    """``loo:::.fr``: rounded, all with that many decimals and of one width."""
+    return format_num(r_round(np.asarray(values, float), digits), nsmall=digits)
+
+
+def estimates_text(estimates: pd.DataFrame, digits: int = 1) -> str:
+    """``loo:::print.loo``'s table."""
+    cells = [_fr(estimates[name], digits) for name in estimates.columns]
+    return print_matrix(
+        np.array(cells, dtype=object).T, [str(name) for name in estimates.index], list(estimates.columns)
+    )
 
 
 @dataclass(frozen=True)
@@ -44,8 +74,8 @@ class _Estimates:
     shape: tuple[int, int]
 
     def _table(self) -> str:
-        body = self.estimates.map(lambda value: f"{value:.1f}").to_string()
-        return f"\nComputed from {self.shape[0]} by {self.shape[1]} log-likelihood matrix\n\n{body}"
+        head = f"\nComputed from {self.shape[0]} by {self.shape[1]} log-likelihood matrix\n\n"
+        return head + estimates_text(self.estimates)
 
     def __str__(self) -> str:
         return self._table()
@@ -55,7 +85,12 @@ class _Estimates:
 
 @dataclass(frozen=True, repr=False)
 class Waic(_Estimates):
-    """``waic(m)``: ``elpd_waic``, ``p_waic``, ``waic``."""
+    """``waic(m)``: ``elpd_waic``, ``p_waic``, ``waic``; ``str()`` is what R prints."""
+
+    def __str__(self) -> str:
+        return self._table() + _waic_note(self.pointwise["p_waic"].to_numpy(), "\n\n", " ")
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,21 +105,63 @@ class Loo(_Estimates):
         Relative efficiency of each observation's likelihood.
     log_weights : ndarray, shape (draws, observations)
         Smoothed log weights, each observation's normalised to sum to 1 on the natural scale.
+    n_eff : ndarray, shape (observations,)
+        Effective sample size of the weighted draws.
+    mcse_elpd : ndarray, shape (observations,)
+        Monte Carlo standard error of each observation's ``elpd_loo``.
+
+    ``str()`` is what R prints.
     """
 
     pareto_k: pd.Series
     r_eff: pd.Series
     log_weights: np.ndarray
+    n_eff: np.ndarray
+    mcse_elpd: np.ndarray
+
+    def pareto_k_table(self) -> pd.DataFrame:
+        """``pareto_k_table(l)``: observations by their Pareto k: Count, Proportion, smallest effective sample size."""
+        cut = pd.cut(self.pareto_k, [-np.inf, 0.5, 0.7, 1, np.inf], labels=_K_RANGES)
+        count = cut.value_counts(sort=False)
+        return pd.DataFrame(
+            {
+                "Count": count,
+                "Proportion": count / count.sum(),
+                "Min. n_eff": [
+                    self.n_eff[(cut == name).to_numpy()].min() if count[name] else np.nan for name in _K_RANGES
+                ],
+            },
+            index=pd.Index(_K_RANGES, dtype=object),
+        )
+
+    @property
+    def mcse(self) -> float:
+        """Monte Carlo standard error of ``elpd_loo``; missing where a Pareto k is above 0.7, as in R."""
+        return math.nan if (self.pareto_k > K_THRESHOLD).any() else float(np.sqrt((self.mcse_elpd**2).sum()))
 
     def __str__(self) -> str:
-        k = self.pareto_k
-        bad = int((k > K_THRESHOLD).sum())
-        tail = (
-            f"All Pareto k estimates are below {K_THRESHOLD} (largest {k.max():.2f})."
-            if not bad
-            else f"{bad} of {len(k)} Pareto k estimates are above {K_THRESHOLD} (largest {k.max():.2f})."
-        )
-        return f"{self._table()}\n------\n{tail}"
+        out = f"{self._table()}\n------\nMonte Carlo SE of elpd_loo is {_fr([self.mcse], 1)[0]}.\n"
+        table = self.pareto_k_table()
+        counts = table["Count"].to_numpy()
+        if not counts[1:].sum():
+            out += "\nAll Pareto k estimates are good (k < 0.5).\n"
+        else:
+            cells = np.array(
+                [
+                    [""] * 4,
+                    ["(good)", "(ok)", "(bad)", "(very bad)"],
+                    _fr(counts, 0),
+                    [f"{share}%" for share in _fr(100 * table["Proportion"], 1)],
+                    ["<NA>" if math.isnan(n) else f"{r_round(n, 0):.0f}" for n in table["Min. n_eff"]],
+                ],
+                dtype=object,
+            ).T
+            width = max(map(len, _K_RANGES))
+            rows, heads = [name.rjust(width) for name in _K_RANGES], [" ", " ", "Count", "Pct.   ", "Min. n_eff"]
+            out += f"\nPareto k diagnostic values:\n{print_matrix(cells, rows, heads, right=False)}\n"
+            if not counts[2:].sum():
+                out += "\nAll Pareto k estimates are ok (k < 0.7).\n"
+        return out + "See help('pareto-k-diagnostic') for details."
 
     __repr__ = __str__
 
@@ -118,7 +195,7 @@ class Loo(_Estimates):
         )
 
 
-def _summed(pointwise: pd.DataFrame) -> pd.DataFrame:
+def summed(pointwise: pd.DataFrame) -> pd.DataFrame:
     """``loo:::table_of_estimates``: sums, and sqrt(n) times the sd."""
     return pd.DataFrame({"Estimate": pointwise.sum(), "SE": np.sqrt(len(pointwise)) * pointwise.std(ddof=1)})
 
@@ -197,14 +274,55 @@ def loo(log_lik: pd.DataFrame, chains: int) -> Loo:
             stacklevel=3,
         )
     index = pointwise.index
+    r_eff_used = np.where(np.isfinite(r_eff), r_eff, 1.0)
     return Loo(
-        _summed(pointwise),
+        summed(pointwise),
         pointwise,
         (values.shape[0], values.shape[1]),
         pd.Series(k, index=index),
         pd.Series(r_eff, index=index),
         log_weights,
+        n_eff=r_eff_used / np.exp(logsumexp(2 * log_weights, axis=0)),
+        mcse_elpd=_mcse_elpd(values, log_weights, elpd, r_eff_used),
     )
+
+
+def _mcse_elpd(log_lik: np.ndarray, log_weights: np.ndarray, elpd: np.ndarray, r_eff: np.ndarray) -> np.ndarray:
+    """``loo:::mcse_elpd``: sd of the log of normal quantiles around each observation's predictive density."""
+    S, c = 1000, 3 / 8
+    z = ndtri((np.arange(1, S + 1) - c) / (S - 2 * c + 1))
+    # relative to the density, so that tiny ones do not vanish
+    sd = np.sqrt((np.exp(2 * log_weights) * (np.exp(log_lik - elpd) - 1) ** 2).sum(axis=0))
+    out = np.empty(elpd.size)
+    for i, width in enumerate(sd):
+        points = 1 + width * z
+        out[i] = np.log(points[points > 0]).var(ddof=1)
+    return np.sqrt(out / r_eff)
+
+
+def _waic_note(p: np.ndarray, before: str = "", after: str = "") -> str:
+    many = int((p > 0.4).sum())
+    if not many:
+        return ""
+    share = _fr([100 * many / p.size], 1)[0]
+    return f"{before}{many} ({share}%) p_waic estimates greater than 0.4. We recommend trying loo instead.{after}"
+
+
+class LooCompareTable(pd.DataFrame):
+    """:func:`loo_compare`'s table; :meth:`to_text` is what R prints of it."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def to_text(self) -> str:
+        """Write what R prints: ``elpd_diff`` and ``se_diff``."""
+        cells = _fr(self[["elpd_diff", "se_diff"]].to_numpy().ravel(), 1)
+        rows = np.array(cells, dtype=object).reshape(-1, 2)
+        return print_matrix(rows, [str(name) for name in self.index], ["elpd_diff", "se_diff"], right=False)
+
+    def __str__(self) -> str:
+        return self.to_text()
 
 
 def waic(log_lik: pd.DataFrame) -> Waic:
@@ -224,17 +342,13 @@ def waic(log_lik: pd.DataFrame) -> Waic:
     p = values.var(axis=0, ddof=1)
     elpd = logsumexp(values, axis=0) - np.log(len(values)) - p
     pointwise = pd.DataFrame({"elpd_waic": elpd, "p_waic": p, "waic": -2 * elpd}, index=log_lik.columns)
-    many = int((p > 0.4).sum())
-    if many:
-        warnings.warn(
-            f"{many} ({100 * many / p.size:.1f}%) p_waic estimates greater than 0.4. We recommend trying loo instead.",
-            PyimplWarning,
-            stacklevel=3,
-        )
-    return Waic(_summed(pointwise), pointwise, (values.shape[0], values.shape[1]))
+    note = _waic_note(p)
+    if note:
+        warnings.warn(note, PyimplWarning, stacklevel=3)
+    return Waic(summed(pointwise), pointwise, (values.shape[0], values.shape[1]))
 
 
-def loo_compare(models: Mapping[str, Any]) -> pd.DataFrame:
+def loo_compare(models: Mapping[str, Any]) -> LooCompareTable:
     """``loo_compare(list(a = loo(m1), b = loo(m2)))``, the best model first, with ArviZ's stacking weights.
 
     Parameters
@@ -244,7 +358,7 @@ def loo_compare(models: Mapping[str, Any]) -> pd.DataFrame:
 
     Returns
     -------
-    pandas.DataFrame
+    LooCompareTable
         Index model; R's columns ``elpd_diff``, ``se_diff``, ``elpd_loo``, ``se_elpd_loo``, ``p_loo``, ``se_p_loo``,
         ``looic``, ``se_looic``; and ``weight`` (stacking; ``arviz_stats.compare``).
 
@@ -276,7 +390,7 @@ def loo_compare(models: Mapping[str, Any]) -> pd.DataFrame:
         rows.append([*row, float(weights[name])])
     columns = ["elpd_diff", "se_diff"]
     columns += [prefix + quantity for quantity in ("elpd_loo", "p_loo", "looic") for prefix in ("", "se_")]
-    return pd.DataFrame(rows, index=order, columns=[*columns, "weight"])
+    return LooCompareTable(rows, index=order, columns=[*columns, "weight"])
 
 
 def loo_means(values: np.ndarray, log_lik: np.ndarray) -> np.ndarray:

@@ -49,6 +49,7 @@ def density_overlay(y: np.ndarray, yrep: np.ndarray, name: str = "y") -> "Figure
         label = "predicted, $y_{rep}$" if i == 0 else None
         axes.plot(grid, density(replication, grid), color="#7da7cc", linewidth=0.6, alpha=0.6, label=label)
     axes.plot(grid, density(y, grid), color="#12233a", linewidth=1.8, label="observed, $y$")
+    axes.set_title("Density of the data and of predicted data", fontsize=10)
     axes.set_xlabel(name.replace("$", r"\$"))
     axes.set_yticks([])
     axes.set_ylim(bottom=0)

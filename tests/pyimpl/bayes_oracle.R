@@ -55,3 +55,34 @@ yrep <- posterior_predict(A, newdata = new, seed = 3)
 keep("yrep", yrep)
 keep("interval", predictive_interval(A, newdata = new, seed = 3, prob = 0.8))
 keep("error", predictive_error(A, newdata = new, seed = 3))
+keep("log_lik_new", log_lik(A, newdata = new))
+keep("fitted", fitted(A))
+keep("residuals", residuals(A))
+for (type in c("mean", "var", "quantile"))
+  keep(paste0("loo_linpred_", type), t(rbind(quiet(loo_linpred(A, type = type, probs = c(0.1, 0.7)))$value)))
+text <- function(name, x) writeLines(capture.output(print(x)), file.path(args[3], paste0(name, ".txt")))
+for (name in c("A", "B")) {
+  text(paste0(name, "_loo"), get(paste0("loo_", name)))
+  text(paste0(name, "_waic"), quiet(waic(get(name))))
+}
+text("compare", quiet(loo_compare(list(A = loo_A, longer = loo_B))))
+# log likelihoods with tails of every kind
+set.seed(2)
+ll <- matrix(rnorm(400 * 30, -1, 0.3), 400) + rep(rnorm(30), each = 400)
+ll[, 3] <- ll[, 3] - abs(rcauchy(400))
+ll[, 5] <- ll[, 5] - abs(rt(400, 2))
+ll[, 6] <- ll[, 6] - 0.6 * rexp(400)
+keep("ll", ll)
+for (name in c("all", "ok", "good")) {
+  columns <- list(all = 1:30, ok = setdiff(1:30, c(3, 5)), good = 10:20)[[name]]
+  part <- ll[, columns]
+  text(paste0("loo_", name), quiet(loo::loo(part, r_eff = loo::relative_eff(exp(part), chain_id = rep(1:2, each = 200)))))
+  text(paste0("waic_", name), quiet(loo::waic(part)))
+}
+sizes <- dim(as.array(A, regex_pars = "^b"))
+writeLines(c(sizes, nsamples(A), dimnames(as.array(A))$chains), file.path(args[3], "array.txt"))
+folds <- rep(1:3, length.out = nrow(data))
+one <- stan_lmer(y ~ x + (1 | g), data, chains = 2, iter = 300, seed = 11, refresh = 0)
+k <- quiet(kfold(one, K = 3, folds = folds))
+text("kfold", k)
+keep("kfold", k$pointwise)

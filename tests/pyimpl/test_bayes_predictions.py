@@ -266,7 +266,7 @@ def test_an_outlier_is_found_by_pareto_k_and_the_result_says_so() -> None:
     with pytest.warns(PyimplWarning, match="pareto_k > 0.7"):
         found = fit.loo()
     assert found.pareto_k.idxmax() == 0
-    assert "above 0.7" in str(found)
+    assert "(very bad)  1" in str(found)
     assert "elpd_loo" in str(found)
     np.testing.assert_allclose(np.exp(found.log_weights).sum(axis=0), 1)
 
@@ -284,6 +284,140 @@ def test_loo_refuses_what_it_cannot_do(own: StanLmerFit) -> None:
     short = stan_lmer("y ~ x + (1 | g)", data, seed=1, iter=20, chains=1)
     with pytest.raises(ModelError, match="too few"):
         short.loo()
+
+
+@pytest.mark.r
+def test_new_rows_have_the_log_likelihood_of_rstanarm(r: Oracle) -> None:
+    mine = r.fits["A"].log_lik(r.new)
+    assert mine.columns.tolist() == ["p", "q", "r", "s", "t"]
+    np.testing.assert_allclose(mine, r("log_lik_new"), rtol=1e-10)
+    with pytest.raises(DataError):
+        r.fits["A"].log_lik(r.new.drop(columns="y"))
+
+
+@pytest.mark.r
+def test_fitted_values_are_those_at_the_medians(r: Oracle) -> None:
+    fit = r.fits["A"]
+    np.testing.assert_allclose(fit.fitted(), r("fitted")[:, 0], rtol=1e-10)
+    np.testing.assert_allclose(fit.residuals(), r("residuals")[:, 0], rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.r
+def test_array_and_sizes_are_those_of_rstanarm(r: Oracle, own: StanLmerFit) -> None:
+    lines = (r.folder / "array.txt").read_text().split()
+    array = own.as_array(regex_pars="^b")
+    assert lines[:2] == ["150", "2"]
+    assert array.shape == (200, 4, int(lines[2]))
+    assert str(r.fits["A"].nsamples()) == lines[3]
+    assert array["chains"].to_numpy().tolist()[:2] == lines[4:]
+    np.testing.assert_array_equal(array[:, 1].to_numpy(), own.as_matrix(regex_pars="^b")[200:400])
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("type_", ["mean", "var", "quantile"])
+def test_left_out_predictions_are_those_of_loo(r: Oracle, type_: str) -> None:
+    mine = np.asarray(r.fits["A"].loo_linpred(type_, (0.1, 0.7)))
+    np.testing.assert_allclose(mine.reshape(70, -1), r(f"loo_linpred_{type_}"), rtol=1e-7)
+    with pytest.raises(DataError, match="'mean', 'var' or 'quantile'"):
+        r.fits["A"].loo_linpred("median")
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("name", ["A", "B"])
+def test_printed_loo_and_waic_are_those_of_r(r: Oracle, name: str) -> None:
+    for what, mine in (("loo", quiet_loo(r.fits[name])), ("waic", quiet_waic(r.fits[name].log_lik()))):
+        assert f"{mine}\n" == (r.folder / f"{name}_{what}.txt").read_text()
+
+
+def quiet_waic(log_lik: pd.DataFrame) -> loo_module.Waic:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PyimplWarning)
+        return loo_module.waic(log_lik)
+
+
+@pytest.mark.r
+@pytest.mark.parametrize(("name", "columns"), [("all", range(30)), ("ok", None), ("good", range(9, 20))])
+def test_printed_pareto_k_of_every_kind(r: Oracle, name: str, columns: range | None) -> None:
+    chosen = list(columns) if columns is not None else [i for i in range(30) if i not in (2, 4)]
+    log_lik = pd.DataFrame(r("ll")[:, chosen])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PyimplWarning)
+        loo = loo_module.loo(log_lik, 2)
+    assert f"{loo}\n" == (r.folder / f"loo_{name}.txt").read_text()
+    assert f"{quiet_waic(log_lik)}\n" == (r.folder / f"waic_{name}.txt").read_text()
+
+
+@pytest.mark.r
+def test_printed_comparison_is_that_of_r(r: Oracle) -> None:
+    table = loo_compare({"A": quiet_loo(r.fits["A"]), "longer": quiet_loo(r.fits["B"])})
+    assert f"{table}\n" == (r.folder / "compare.txt").read_text()
+
+
+@pytest.mark.r
+def test_kfold_agrees_with_rstanarm(r: Oracle) -> None:
+    fit = stan_lmer(FORMULAS["B"], r.data, seed=1, iter=2000)
+    mine = fit.kfold(folds=np.arange(70) % 3 + 1)
+    theirs = r("kfold")
+    # 300 draws there: the log of a mean of densities is uncertain to a few hundredths
+    np.testing.assert_allclose(mine.pointwise["elpd_kfold"], theirs[:, 0], atol=0.25)
+    assert abs(mine.estimates.loc["elpd_kfold", "Estimate"] - theirs[:, 0].sum()) < 1.0
+    shape = [line.split()[0] for line in str(mine).split("\n") if line]
+    assert shape == [line.split()[0] for line in (r.folder / "kfold.txt").read_text().split("\n") if line]
+
+
+def test_kfold_leaves_out_what_it_says(own: StanLmerFit) -> None:
+    data = with_factor(make_data()[0])
+    fit = stan_lmer("y ~ x + (1 | g)", data, seed=1, iter=400)
+    folds = pd.Series(np.where(np.arange(70) < 30, 1, 2), index=data.index)
+    found = fit.kfold(folds=folds)
+    alone = stan_lmer("y ~ x + (1 | g)", data.iloc[30:], seed=1, iter=400)
+    left = alone.log_lik(data.iloc[:30]).to_numpy()
+    expected = np.log(np.exp(left).mean(axis=0))
+    np.testing.assert_allclose(found.pointwise["elpd_kfold"][:30], expected, rtol=1e-10)
+    assert (found.pointwise["p_kfold"] > 0).mean() > 0.5
+    assert "Based on 2-fold cross-validation" in str(found)
+    assert fit.kfold(4, seed=1).folds.value_counts().tolist() == [18, 18, 17, 17]
+    for wrong, text in (({"K": 1}, "between 2"), ({"folds": [1, 3] * 35}, "without gaps"), ({"folds": [1]}, "each of")):
+        with pytest.raises(DataError, match=text):
+            fit.kfold(**wrong)
+
+
+def test_update_changes_only_what_is_asked(own: StanLmerFit) -> None:
+    smaller = own.update(". ~ . - f", iter=200)
+    assert "f" not in smaller.terms().names
+    assert smaller.draws.n == 400
+    assert smaller.seed == own.seed
+    pd.testing.assert_frame_equal(own.getData(), with_factor(make_data()[0]))
+    assert own.get_formula(fixed_only=True) == "y ~ scale(x) + f"
+
+
+def test_posterior_beside_prior(own: StanLmerFit) -> None:
+    table = own.posterior_vs_prior(["fa", "sigma"], prob=0.5)
+    assert table["model"].tolist() == ["Prior", "Prior", "Posterior", "Posterior"]
+    posterior = table[table["model"] == "Posterior"].set_index("parameter")
+    np.testing.assert_allclose(posterior[["lb", "ub"]], own.posterior_interval(0.5, ["fa", "sigma"]))
+    prior = table[table["model"] == "Prior"].set_index("parameter")
+    assert (prior["ub"] - prior["lb"] > posterior["ub"] - posterior["lb"]).all()
+    everything = own.posterior_vs_prior()
+    assert not set(everything["parameter"]) & {"mean_PPD", "log-posterior"}
+    assert any(name.startswith("b[") for name in everything["parameter"])
+    axes = own.plot_posterior_vs_prior(["fa", "sigma"], group_by_parameter=True).axes
+    assert [ax.get_title() for ax in axes if ax.get_visible()] == ["fa", "sigma"]
+    assert [ax.get_title() for ax in own.plot_posterior_vs_prior().axes] == ["Prior", "Posterior"]
+
+
+def test_verbs_that_rstanarm_refuses_are_refused(own: StanLmerFit) -> None:
+    with pytest.raises(ModelError, match="posterior_predict"):
+        own.predict()
+    with pytest.raises(ModelError, match="posterior_interval"):
+        own.confint()
+
+
+def test_left_out_intervals_hold_most_of_the_data(own: StanLmerFit) -> None:
+    found = own.loo_predictive_interval(0.8, seed=1)
+    assert found.columns.tolist() == ["10%", "90%"]
+    y = own.design.y
+    assert 0.65 < ((found["10%"] <= y) & (y <= found["90%"])).mean() < 0.95
 
 
 def test_predictive_check_draws_the_data_over_the_predictions(own: StanLmerFit, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The pages' generated parts are what the code gives today."""
 
+import importlib
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -34,3 +36,13 @@ def test_a_changed_page_is_noticed(generate: ModuleType, tmp_path: Path) -> None
     text = (DOCS / "agreement.md").read_text(encoding="utf-8")
     page.write_text(text.replace("| tier-2 |", "| tier-3 |", 1), encoding="utf-8")
     assert generate.stale([page]) == [page]
+
+
+def test_gallery_shows_every_picture_once(generate: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    gallery = importlib.import_module("gallery")
+    page = (DOCS / "plots.md").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[[^]]{40,}\]\(images/plot-([\w-]+)\.png\)", page)
+    assert shown == list(gallery.PICTURES)
+    for name in shown:
+        assert 2_000 < (DOCS / "images" / f"plot-{name}.png").stat().st_size < 60_000

@@ -1,0 +1,152 @@
+"""Predictions of what was left out: PSIS expectations (``loo::E_loo``) and K-fold cross-validation (``kfold``)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+
+from pyimpl.errors import DataError, ModelError
+from pyimpl.posterior.loo import psis, relative_eff, summed
+
+__all__ = ["Kfold", "expectation", "folds_of", "kfold"]
+
+
+def expectation(
+    values: np.ndarray,
+    log_lik: np.ndarray,
+    chains: int,
+    type: str,  # noqa: A002
+    probs: Sequence[float],
+) -> np.ndarray:
+    """``E_loo(values, psis, type, probs)$value``: what is expected of each column without its observation.
+
+    Parameters
+    ----------
+    values, log_lik : ndarray, shape (draws, observations)
+    chains : int
+    type : {"mean", "var", "quantile"}
+    probs : sequence of float
+        For ``"quantile"``.
+
+    Returns
+    -------
+    ndarray, shape (observations,) or (observations, len(probs))
+        The variance is loo's: Σ w² (x − mean)² over the weights' relative efficiency, the squared Monte Carlo error of
+        the mean (that is what loo 2.5.1 computes and rstanarm hands on).
+    """
+    if type not in ("mean", "var", "quantile"):
+        raise DataError(f"type must be 'mean', 'var' or 'quantile', not {type!r}")
+    wrong = [p for p in probs if not 0 < p < 1]
+    if type == "quantile" and (wrong or not len(probs)):
+        raise DataError(f"probs must be numbers between 0 and 1, not {list(probs)}")
+    r_eff = relative_eff(np.exp(log_lik), chains)
+    r_eff = np.where(np.isfinite(r_eff), r_eff, 1.0)
+    weights = np.exp(psis(log_lik, r_eff)[0])
+    mean = np.einsum("sn,sn->n", weights, values)
+    if type == "mean":
+        return mean
+    if type == "var":
+        return np.einsum("sn,sn->n", weights**2, (values - mean) ** 2) / r_eff
+    return np.array([_quantiles(x, w, probs) for x, w in zip(values.T, weights.T, strict=True)])
+
+
+def _quantiles(x: np.ndarray, w: np.ndarray, probs: Sequence[float]) -> np.ndarray:
+    """``loo:::.wquant``."""
+    if (w == w[0]).all():
+        return np.quantile(x, probs)
+    order = np.argsort(x, kind="stable")
+    x, total = x[order], np.cumsum(w[order])
+    total = total / total[-1]
+    out = []
+    for p in probs:
+        i = int(np.searchsorted(total, p))
+        share = 0.0 if i == 0 else (p - total[i - 1]) / (total[i] - total[i - 1])
+        out.append(x[0] if i == 0 else x[i - 1] + (x[i] - x[i - 1]) * share)
+    return np.array(out)
+
+
+@dataclass(frozen=True, repr=False)
+class Kfold:
+    """``kfold(m)``: ``elpd_kfold``, ``p_kfold``, ``kfoldic``; ``str()`` is what R prints.
+
+    Attributes
+    ----------
+    estimates : DataFrame
+        Columns Estimate, SE.
+    pointwise : DataFrame
+        A row for each observation.
+    folds : Series of int
+        The fold of each observation, from 1.
+    """
+
+    estimates: pd.DataFrame
+    pointwise: pd.DataFrame
+    folds: pd.Series
+
+    @property
+    def K(self) -> int:
+        """Number of folds."""
+        return int(self.folds.max())
+
+    def __str__(self) -> str:
+        from pyimpl.posterior.loo import estimates_text
+
+        return f"\nBased on {self.K}-fold cross-validation\n\n{estimates_text(self.estimates)}"
+
+    __repr__ = __str__
+
+
+def folds_of(K: int, folds: Any, index: pd.Index, seed: int | None) -> np.ndarray:
+    """Fold of each row, from 1: those given, or K of (nearly) equal size at random (``kfold_split_random``).
+
+    Raises
+    ------
+    DataError
+        `folds` does not number the rows' folds from 1 without gaps; K is not between 2 and the number of rows.
+    """
+    n = len(index)
+    if folds is None:
+        if not 2 <= K <= n:
+            raise DataError(f"kfold: K must be between 2 and the number of observations ({n}), not {K}")
+        return np.random.default_rng(seed).permutation(np.arange(n) % K) + 1
+    values = np.asarray(folds.reindex(index) if isinstance(folds, pd.Series) and index.is_unique else folds)
+    if values.shape != (n,) or not np.isfinite(values.astype(float)).all():
+        raise DataError(f"kfold: folds must be one number for each of the {n} rows used")
+    values = values.astype(int)
+    if set(values) != set(range(1, values.max() + 1)) or values.max() < 2:
+        raise DataError("kfold: folds must be numbered 1, 2, ... without gaps, two at least")
+    return values
+
+
+def kfold(
+    fit_without: Callable[[np.ndarray], np.ndarray],
+    log_lik: pd.DataFrame,
+    folds: np.ndarray,
+    progress: Callable[[Sequence[int]], Sequence[int]],
+) -> Kfold:
+    """Refit without each fold, and say how well what was left out is predicted.
+
+    Parameters
+    ----------
+    fit_without : callable
+        Mask of the rows to leave out -> their log likelihood, shape (draws, rows left out).
+    log_lik : DataFrame
+        Of the whole fit: draws x observations.
+    folds : ndarray of int
+    progress : callable
+        Wraps the folds as they are taken.
+    """
+    n = len(folds)
+    elpd = np.empty(n)
+    for k in progress(range(1, int(folds.max()) + 1)):
+        out = folds == k
+        left = fit_without(out)
+        if left.shape[1] != out.sum():
+            raise ModelError(f"kfold: fold {k} has {out.sum()} rows, but {left.shape[1]} were predicted")
+        elpd[out] = logsumexp(left, axis=0) - np.log(len(left))
+    whole = logsumexp(log_lik.to_numpy(), axis=0) - np.log(len(log_lik))
+    pointwise = pd.DataFrame({"elpd_kfold": elpd, "p_kfold": whole - elpd, "kfoldic": -2 * elpd}, index=log_lik.columns)
+    return Kfold(summed(pointwise), pointwise, pd.Series(folds, index=log_lik.columns))
