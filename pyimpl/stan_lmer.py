@@ -731,6 +731,7 @@ def stan_lmer(
     prior_aux: Prior | None = _DEFAULT_AUX,
     prior_covariance: Decov = _DEFAULT_COVARIANCE,
     prior_PD: bool = False,
+    QR: bool = False,
     chains: int = 4,
     iter: int = 2000,  # noqa: A002
     warmup: int | None = None,
@@ -752,12 +753,16 @@ def stan_lmer(
         As in :func:`pyimpl.lmer`.
     prior, prior_intercept, prior_aux : Prior or None
         Of the coefficients, of the intercept at centred predictors, of sigma: ``normal()``, ``student_t()``,
-        ``cauchy()``, for sigma ``exponential()`` too; None is flat. A prior given here is not autoscaled unless its
-        ``autoscale`` is true; the defaults are.
+        ``cauchy()``; for the coefficients ``laplace()``, ``lasso()``, ``hs()``, ``hs_plus()`` and
+        ``product_normal()`` too, for sigma ``exponential()``; None is flat. A prior given here is not autoscaled unless
+        its ``autoscale`` is true; the defaults are.
     prior_covariance : Decov
         ``decov()``.
     prior_PD : bool
         Draw from the prior: the likelihood is left out.
+    QR : bool
+        Give `prior` to the slopes of the QR-orthogonalised predictors, as rstanarm; 2 or more of them. What is reported
+        are the slopes of the predictors themselves.
     chains, iter, warmup : int
         ``iter - warmup`` draws a chain are kept; ``warmup`` is ``iter // 2`` unless given. (The collapsed sampler
         needs no warm-up of its own: the arguments only say how many draws are wanted.)
@@ -810,6 +815,7 @@ def stan_lmer(
         prior_aux=prior_aux,
         prior_covariance=prior_covariance,
         prior_PD=prior_PD,
+        QR=QR,
         chains=chains,
         iter=iter,
         warmup=warmup,
@@ -828,6 +834,7 @@ def stan_lmer_design(
     prior_aux: Prior | None = _DEFAULT_AUX,
     prior_covariance: Decov = _DEFAULT_COVARIANCE,
     prior_PD: bool = False,
+    QR: bool = False,
     chains: int = 4,
     iter: int = 2000,  # noqa: A002
     warmup: int | None = None,
@@ -858,6 +865,7 @@ def stan_lmer_design(
             prior_aux=prior_aux,
             prior_covariance=prior_covariance,
             prior_PD=prior_PD,
+            QR=QR,
         )
         if prior_PD:
             _refuse_improper(spec)
