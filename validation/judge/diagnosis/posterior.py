@@ -10,6 +10,7 @@ import pandas as pd
 
 from validation.judge import tolerances
 from validation.judge.diagnosis import Finding
+from validation.judge.diagnosis.prior_summaries import improper_hs_plus, printed_priors
 from validation.judge.posteriors import PosteriorEvidence, z_limit
 from validation.quantities import MAIN_EXCLUDED
 from validation.verdict import Cause
@@ -70,6 +71,10 @@ def blocks_of(names: list[str], size: int) -> list[Block] | None:
         ("scale", "the scale of the random effects (decov's shape and scale)", len(effects)),
         ("sigma", "the residual sd", 1),
     ]
+    # what is over belongs to the coefficients' prior (laplace's mix, the horseshoes' scales, products' factors)
+    over = size - sum(length for _, _, length in lengths)
+    if over > 0:
+        lengths.insert(2, ("coefficient-scales", "the scales of the coefficients' prior", over))
     blocks, start = [], 0
     for name, words, length in lengths:
         if length:
@@ -88,6 +93,10 @@ _PRIOR_REMEDY = {
     "coefficients": (
         "rstanarm's default for coefficient k is Normal(0, 2.5 sd(y)/sd(x_k)) with ddof = 1 for every column, 0/1 "
         "columns too; it does not scale with σ."
+    ),
+    "coefficient-scales": (
+        "laplace, lasso, hs, hs_plus and product_normal have scales (or factors) of their own after z_beta; their "
+        "hyperparameters must be the same on both sides (df, global_df, global_scale, slab_df, slab_scale)."
     ),
     "sigma": "rstanarm's default for σ is Exponential with rate 1/sd(y) (ddof = 1): rate, not scale.",
     "scale": "decov: τ ~ Gamma(shape, 1) and sd = scale · τ · σ; the random effects' prior scales with σ.",
@@ -171,6 +180,8 @@ def _prior_cause(
             "The intercept's prior stands at uncentred predictors (or both priors differ)",
             "prior-not-centred",
         )
+    elif "coefficient-scales" in names and set(names) <= {"coefficients", "coefficient-scales", "sigma"}:
+        title, name = "Another prior of the coefficients' scales", "prior-coefficients"
     elif names == ["coefficients"]:
         title, name = "Another prior (or autoscale) on the coefficients", "prior-coefficients"
     elif set(names) <= {"scale", "correlations", "simplex", "directions"}:
@@ -399,6 +410,8 @@ DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (
     rows_used,
     permuted_draws,
     priors,
+    printed_priors,
+    improper_hs_plus,
     shifted_intercept,
     single_precision,
     lost_parameters,
