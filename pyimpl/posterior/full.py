@@ -3,7 +3,8 @@
 Order of the unconstrained vector (``rstan::unconstrain_pars``): γ | z_β | logs of the coefficient prior's scales
 (``global``, ``local``, ``caux``, ``mix``, ``one_over_lambda``, as far as the prior has them) | z_b (term by term, level
 by level, effects fastest, the padded ``_NEW_`` level last) | z_T | logit ρ | log ζ | log τ | log of sigma's unscaled
-parameter. All constants and the Jacobian are kept, so values equal ``rstan::log_prob(fit, upars, adjust_transform = TRUE)``.
+parameter. All constants and the Jacobian are kept, so values equal
+``rstan::log_prob(fit, upars, adjust_transform = TRUE)``.
 
 What each piece means is in :mod:`pyimpl.posterior.covariance` (T from τ, ζ, ρ and z_T), in
 :mod:`pyimpl.posterior.mixtures` (scales of the coefficients) and in :mod:`pyimpl.posterior.specification` (priors).

@@ -4,7 +4,7 @@ Each writes a coefficient as ``β_k = m_k + s_k z_k`` with ``z_k ~ Normal(0, 1)`
 scales the coefficients are Gaussian, and can be integrated out. Two sets of variables stand side by side:
 
 * Stan's (:meth:`NormalMixture.beta`, :meth:`NormalMixture.log_prior`): the blocks ``global``, ``local``, ``caux``,
-  ``mix`` and ``one_over_lambda`` of positive numbers, which follow ``z_beta`` in the unconstrained vector as logarithms;
+  ``mix`` and ``one_over_lambda`` of positive numbers, which follow ``z_beta`` in the unconstrained vector as logs;
 * normal scores (:meth:`NormalMixture.sd`): each independent scale σ_j with distribution function F_j is given as
   ``v_j = Φ⁻¹(F_j(σ_j))``, so that a priori v ~ Normal(0, I), however heavy the scale's tails are. The collapsed density
   has these as coordinates.
@@ -215,7 +215,9 @@ class NormalMixture:
         names: list[str] = []
         for name, width in self._widths:
             if name == "factor":
-                names += [f"{name}[{c},{j}]" for c, m in zip(coefficients, self.factors, strict=True) for j in range(1, m)]
+                names += [
+                    f"{name}[{c},{j}]" for c, m in zip(coefficients, self.factors, strict=True) for j in range(1, m)
+                ]
             elif name in ("global", "caux", "one_over_lambda"):
                 names.append(name)
             else:

@@ -39,9 +39,10 @@ def build_pymc_model(spec: Specification) -> "pm.Model":
     Variables
     ---------
     ``gamma`` (intercept at centred predictors), ``z_beta``, the scales of the coefficients' prior where it has any
-    (``mix``, ``one_over_lambda``, ``global_1``, ``global_2``, ``local_1``, ..., ``caux``) and ``beta``, ``aux`` (sigma's
-    unscaled parameter) and ``sigma``; for each term g: ``tau_g``, ``zeta_g``, ``rho_g``, ``z_T_g``, ``z_g`` (all as in Stan), ``Sigma_g`` and
-    ``b_g``; ``(Intercept)`` as R reports it, and with ``QR`` the reported slopes ``beta_R``.
+    (``mix``, ``one_over_lambda``, ``global_1``, ``global_2``, ``local_1``, ..., ``caux``) and ``beta``, ``aux``
+    (sigma's unscaled parameter) and ``sigma``; for each term g: ``tau_g``, ``zeta_g``, ``rho_g``, ``z_T_g``, ``z_g``
+    (all as in Stan), ``Sigma_g`` and ``b_g``; ``(Intercept)`` as R reports it, and with ``QR`` the reported slopes
+    ``beta_R``.
 
     Of ``hs_plus`` two scales are left out that rstanarm declares without prior or use: their density is improper, and
     the logarithm of each is what Stan's log density has more.

@@ -373,7 +373,9 @@ def _orthogonalise(x: np.ndarray, autoscale: bool) -> tuple[np.ndarray, np.ndarr
         raise ModelError("'QR' can only be specified when there are multiple predictors.")
     decomposition = dqrdc2(x)
     if decomposition.rank < K:
-        raise ModelError(f"QR=True needs linearly independent predictors, but their rank is {decomposition.rank} of {K}.")
+        raise ModelError(
+            f"QR=True needs linearly independent predictors, but their rank is {decomposition.rank} of {K}."
+        )
     Q, R = decomposition.multiply_q(np.eye(K)), decomposition.R[:K]
     scale = float(np.sqrt(x.shape[0] - 1.0)) if autoscale else float(R[K - 1, K - 1])
     inverse = solve_triangular(R, np.eye(K))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from validation.judge import tolerances
 from validation.judge.diagnosis import Finding
-from validation.judge.diagnosis.prior_summaries import improper_hs_plus, printed_priors
+from validation.judge.diagnosis.prior_summaries import has_scales, improper_hs_plus, printed_priors
 from validation.judge.posteriors import PosteriorEvidence, z_limit
 from validation.quantities import MAIN_EXCLUDED
 from validation.verdict import Cause
@@ -39,8 +39,16 @@ class Block:
     stop: int
 
 
-def blocks_of(names: list[str], size: int) -> list[Block] | None:
+def blocks_of(names: list[str], size: int, scales: bool = False) -> list[Block] | None:
     """The parts of rstanarm's unconstrained vector, from its column names.
+
+    Parameters
+    ----------
+    names : list of str
+    size : int
+        Length of the vector.
+    scales : bool
+        Whether the coefficients' prior has scales (or factors) of its own: they are what the names do not account for.
 
     Returns
     -------
@@ -71,9 +79,8 @@ def blocks_of(names: list[str], size: int) -> list[Block] | None:
         ("scale", "the scale of the random effects (decov's shape and scale)", len(effects)),
         ("sigma", "the residual sd", 1),
     ]
-    # what is over belongs to the coefficients' prior (laplace's mix, the horseshoes' scales, products' factors)
     over = size - sum(length for _, _, length in lengths)
-    if over > 0:
+    if scales and over > 0:
         lengths.insert(2, ("coefficient-scales", "the scales of the coefficients' prior", over))
     blocks, start = [], 0
     for name, words, length in lengths:
@@ -128,7 +135,7 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
         if not (finite & (np.abs(gap) > tolerances.DENSITY.limit * size)).any():
             return None
     names = list(evidence.summaries.get("reference", evidence.summaries.get("candidate", pd.DataFrame())).index)
-    blocks = blocks_of(names, evidence.points.shape[1])
+    blocks = blocks_of(names, evidence.points.shape[1], has_scales(evidence.reference))
     moved: dict[int, list[tuple[float, float]]] = {}
     for i, label in enumerate(evidence.point_labels):
         match = re.fullmatch(r"coordinate (\d+) (up|down)", label)
@@ -180,7 +187,8 @@ def _prior_cause(
             "The intercept's prior stands at uncentred predictors (or both priors differ)",
             "prior-not-centred",
         )
-    elif "coefficient-scales" in names and set(names) <= {"coefficients", "coefficient-scales", "sigma"}:
+    elif "coefficient-scales" in names:
+        # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
         title, name = "Another prior of the coefficients' scales", "prior-coefficients"
     elif names == ["coefficients"]:
         title, name = "Another prior (or autoscale) on the coefficients", "prior-coefficients"

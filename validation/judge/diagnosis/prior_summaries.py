@@ -1,13 +1,14 @@
 """Detectors that read both sides' printed priors: another family or figure, and the horseshoe-plus that cannot mix."""
 
 import re
+from typing import Any
 
 from validation.judge import tolerances
 from validation.judge.diagnosis import Finding
 from validation.judge.posteriors import PosteriorEvidence
 from validation.verdict import Cause
 
-__all__ = ["improper_hs_plus", "printed_priors", "read_prior_summary"]
+__all__ = ["has_scales", "improper_hs_plus", "printed_priors", "read_prior_summary"]
 
 
 def read_prior_summary(text: str) -> dict[str, str]:
@@ -37,6 +38,15 @@ def _family(prior: str) -> str:
     return prior.partition("(")[0]
 
 
+def has_scales(fit: Any) -> bool:
+    """Whether a fit prints a coefficient prior that has scales (or factors) of its own in the unconstrained vector."""
+    try:
+        priors = read_prior_summary(str(fit.prior_summary()))
+    except Exception:  # a third party's fit need not print its priors
+        return False
+    return bool({_family(prior) for prior in priors.values()} & {"laplace", "lasso", "hs", "hs_plus", "product_normal"})
+
+
 def printed_priors(evidence: PosteriorEvidence) -> Finding | None:
     """Row 9: the priors that the two sides print are not the same."""
     left = read_prior_summary(str(evidence.reference.prior_summary()))
@@ -58,11 +68,11 @@ def printed_priors(evidence: PosteriorEvidence) -> Finding | None:
         "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
         {"blocks": float(len(differing))},
     )
-    return Finding(cause, 0.97 if families or moved else 0.92)
+    return Finding(cause, 0.97)
 
 
 def improper_hs_plus(evidence: PosteriorEvidence) -> Finding | None:
-    """rstanarm's own chains of an ``hs_plus`` model do not converge: two of its parameters have no distribution."""
+    """Row 9: rstanarm's own chains under ``hs_plus`` do not converge, as two parameters have no distribution."""
     prior = read_prior_summary(str(evidence.reference.prior_summary()))
     if not any(_family(value) == "hs_plus" for value in prior.values()):
         return None
