@@ -884,7 +884,14 @@ def stan_lmer_design(
                 density = CollapsedDensity(spec)
                 draw = sample_prior if prior_PD else sample_collapsed
                 options = {} if prior_PD else {"progress": report}
-                result = draw(density, chains=chains, draws=iter - warmup, seeds=seeds, **options)
+                try:
+                    result = draw(density, chains=chains, draws=iter - warmup, seeds=seeds, **options)
+                except np.linalg.LinAlgError as error:
+                    raise ModelError(
+                        "The posterior could not be explored around its mode: the priors and the data are very far "
+                        "apart. Look at prior_intercept, prior and prior_aux (locations and scales), or give "
+                        'sampler="nuts".'
+                    ) from error
                 rngs = [np.random.default_rng(child.spawn(1)[0]) for child in seeds[1:]]
                 draws = complete(density, result.u, rngs)
     fit = StanLmerFit(

@@ -1,17 +1,21 @@
 """Coefficient priors that are normal given scales: quantile functions, Stan's variables, exact integration."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from pyimpl.model.design import Design
 from pyimpl.posterior import mixtures
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.full import FullDensity
 from pyimpl.posterior.mixtures import NormalMixture
-from tests.pyimpl.posterior_cases import specification_of
+from pyimpl.posterior.priors import Prior, exponential, hs, hs_plus, laplace, lasso, normal, product_normal
+from pyimpl.stan_lmer import stan_lmer_design
+from tests.pyimpl.posterior_cases import design_of, recorded, specification_of
 
 NAMES = ["laplace", "lasso", "hs_default", "hs", "hs_plus", "product"]
 
@@ -161,3 +165,57 @@ def test_coordinates_of_the_scales_are_named() -> None:
     assert names("hs_plus")[3:6] == ["local[x1]", "local2[fa]", "local2[fb]"]
     assert names("product") == ["factor[x1,1]", "factor[x2,1]", "factor[x2,2]", "factor[x3,1]", "factor[x3,2]",
                                 "factor[x3,3]"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "prior"),
+    [("M2", laplace(scale=3)), pytest.param("product_small", product_normal(2, scale=1.5), marks=pytest.mark.slow)],
+    ids=["laplace", "product_normal"],
+)
+def test_draws_agree_with_quadrature(name: str, prior: Prior) -> None:
+    design = small_design() if name == "product_small" else design_of(recorded()["cases"][name])
+    fit = stan_lmer_design(design, prior=prior, seed=349)
+    truth = fit.quadrature(quantiles=False)
+    parameters = list(truth.table.index)
+    x = fit.as_matrix(pars=parameters).to_numpy()
+    assert (truth.error[["mean", "sd"]].max(axis=1) < 0.005 * truth.table["sd"]).all()
+    z_mean = (x.mean(axis=0) - truth.table["mean"]) / (truth.table["sd"] / np.sqrt(len(x)))
+    square = (x - truth.table["mean"].to_numpy()) ** 2
+    z_sd = (square.mean(axis=0) - truth.table["sd"] ** 2) / (square.std(axis=0) / np.sqrt(len(x)))
+    assert np.abs(np.concatenate([z_mean, z_sd])).max() < 4.5
+
+
+def small_design() -> Design:
+    """Two coefficients, one term."""
+    case = design_of(recorded()["cases"]["two_one"])
+    term = case.terms[1]
+    return replace(case, terms=(term,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "prior",
+    [laplace(0, 1), lasso(2, 0, 0.5), hs(global_scale=0.5), hs_plus(global_scale=0.3), product_normal(2, 0, 1.2)],
+    ids=lambda prior: prior.dist,
+)
+def test_simulation_based_calibration(prior: Prior) -> None:
+    """Data from the prior: the true values' ranks among the draws are uniform (Talts et al. 2018)."""
+    base = design_of(recorded()["cases"]["product"])
+    keep = slice(0, 60)
+    term = base.terms[0]
+    design = replace(
+        base, y=base.y[keep], X=base.X[keep], index=base.index[keep],
+        terms=(replace(term, codes=term.codes[keep], columns=term.columns[keep]),),
+    )  # fmt: skip
+    priors = {"prior": prior, "prior_intercept": normal(0, 2), "prior_aux": exponential(1)}
+    simulations, ranks = 150, []
+    truth = stan_lmer_design(design, seed=1, prior_PD=True, chains=1, iter=2 * simulations, **priors)
+    y = truth.posterior_predict(seed=2).to_numpy()
+    true = truth.as_matrix()
+    main = [c for c in true.columns if not c.startswith("b[")] + ["b[(Intercept) g:1]"]
+    for k in range(simulations):
+        posterior = stan_lmer_design(replace(design, y=y[k]), seed=k, iter=200, chains=2, **priors)
+        ranks.append((posterior.as_matrix(pars=main) < true.loc[k, main]).sum().to_numpy())
+    counts = np.apply_along_axis(lambda r: np.histogram(r, bins=10, range=(0, 201))[0], 0, np.array(ranks))
+    statistic = ((counts - simulations / 10) ** 2 / (simulations / 10)).sum(axis=0)
+    assert statistic.max() < stats.chi2.ppf(1 - 0.001 / len(main), 9)
