@@ -970,6 +970,7 @@ def stan_lmer(
     prior_aux: Prior | None = _DEFAULT_AUX,
     prior_covariance: Decov = _DEFAULT_COVARIANCE,
     prior_PD: bool = False,
+    QR: bool = False,
     chains: int = 4,
     iter: int = 2000,  # noqa: A002
     warmup: int | None = None,
@@ -991,12 +992,16 @@ def stan_lmer(
         As in :func:`pyimpl.lmer`.
     prior, prior_intercept, prior_aux : Prior or None
         Of the coefficients, of the intercept at centred predictors, of sigma: ``normal()``, ``student_t()``,
-        ``cauchy()``, for sigma ``exponential()`` too; None is flat. A prior given here is not autoscaled unless its
-        ``autoscale`` is true; the defaults are.
+        ``cauchy()``; for the coefficients ``laplace()``, ``lasso()``, ``hs()``, ``hs_plus()`` and
+        ``product_normal()`` too, for sigma ``exponential()``; None is flat. A prior given here is not autoscaled unless
+        its ``autoscale`` is true; the defaults are.
     prior_covariance : Decov
         ``decov()``.
     prior_PD : bool
         Draw from the prior: the likelihood is left out.
+    QR : bool
+        Give `prior` to the slopes of the QR-orthogonalised predictors, as rstanarm; 2 or more of them. What is reported
+        are the slopes of the predictors themselves.
     chains, iter, warmup : int
         ``iter - warmup`` draws a chain are kept; ``warmup`` is ``iter // 2`` unless given. (The collapsed sampler
         needs no warm-up of its own: the arguments only say how many draws are wanted.)
@@ -1050,6 +1055,7 @@ def stan_lmer(
         prior_aux=prior_aux,
         prior_covariance=prior_covariance,
         prior_PD=prior_PD,
+        QR=QR,
         chains=chains,
         iter=iter,
         warmup=warmup,
@@ -1070,6 +1076,7 @@ def stan_lmer_design(
     prior_aux: Prior | None = _DEFAULT_AUX,
     prior_covariance: Decov = _DEFAULT_COVARIANCE,
     prior_PD: bool = False,
+    QR: bool = False,
     chains: int = 4,
     iter: int = 2000,  # noqa: A002
     warmup: int | None = None,
@@ -1100,6 +1107,7 @@ def stan_lmer_design(
             prior_aux=prior_aux,
             prior_covariance=prior_covariance,
             prior_PD=prior_PD,
+            QR=QR,
         )
         if prior_PD:
             _refuse_improper(spec)
@@ -1118,7 +1126,14 @@ def stan_lmer_design(
                 density = CollapsedDensity(spec)
                 draw = sample_prior if prior_PD else sample_collapsed
                 options = {} if prior_PD else {"progress": report}
-                result = draw(density, chains=chains, draws=iter - warmup, seeds=seeds, **options)
+                try:
+                    result = draw(density, chains=chains, draws=iter - warmup, seeds=seeds, **options)
+                except np.linalg.LinAlgError as error:
+                    raise ModelError(
+                        "The posterior could not be explored around its mode: the priors and the data are very far "
+                        "apart. Look at prior_intercept, prior and prior_aux (locations and scales), or give "
+                        'sampler="nuts".'
+                    ) from error
                 rngs = [np.random.default_rng(child.spawn(1)[0]) for child in seeds[1:]]
                 draws = complete(density, result.u, rngs)
     fit = StanLmerFit(

@@ -53,6 +53,7 @@ def compare(
     seed: int = DEFAULT_SEED,
     weights: Any = None,
     offset: Any = None,
+    priors: Mapping[str, Any] | None = None,
     title: str | None = None,
     candidate: Callable[..., Any] | None = None,
     progress: Progress | None = None,
@@ -78,6 +79,9 @@ def compare(
         Of both samplers, and of the points where objectives and densities are compared.
     weights, offset : optional
         Passed on to both sides.
+    priors : mapping, optional
+        The model of both sides' ``stan_lmer``: ``prior``, ``prior_intercept``, ``prior_aux`` and ``prior_covariance``,
+        made with pyimpl's functions, ``prior_PD`` and ``QR``: ``priors={"prior": pyimpl.hs(), "QR": True}``.
     title : str, optional
         Heading; the formula where not given.
     candidate : callable, optional
@@ -108,6 +112,13 @@ def compare(
     """
     say = progress or _silent
     data = as_pandas(data)
+    if priors:
+        if not bayes:
+            raise ValueError("priors are for posteriors: give bayes=True")
+        from validation.priors import for_r
+
+        reference_options = {**for_r(priors), **(reference_options or {})}
+        candidate_options = {**priors, **(candidate_options or {})}
     arguments = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
     live, why_not = _live(against)
     if live:
@@ -120,8 +131,8 @@ def compare(
     else:
         from validation.references.store import find
 
-        if arguments:
-            raise NoReferenceError(f"{why_not}, and recorded references have no weights or offset")
+        if arguments or priors:
+            raise NoReferenceError(f"{why_not}, and recorded references have no weights, offset or priors of your own")
         reference, default, reference_side = find(
             formula, data, "bayes" if bayes else "likelihood", REML, recorded, why_not
         )

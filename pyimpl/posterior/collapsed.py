@@ -15,10 +15,13 @@ Everything depends on the data through S_j, B_j and W'W: after the first pass th
 Levels with the same S_j share P_j, so their B_j enter through one sum of outer products.
 
 Priors that are not Gaussian stay exact: an intercept with a t prior is Gaussian given its precision w ~ Gamma(df/2,
-df/2), which becomes a coordinate; coefficients with rstanarm's ``student_t`` prior become coordinates z themselves.
+df/2), which becomes a coordinate; coefficients under laplace, lasso, hs, hs_plus and product_normal are Gaussian given
+their scales (:mod:`pyimpl.posterior.mixtures`), whose normal scores v become coordinates; coefficients with rstanarm's
+``student_t`` prior, which is no such mixture, become coordinates z themselves.
 
 Coordinates: log of sigma's unscaled parameter; for each term log τ, the additive log-ratios of π, and the directions'
-canonical partial correlations on the atanh scale; then log w; then z. For p effects a term has p (p + 1)/2 of them.
+canonical partial correlations on the atanh scale; then log w; then v or z, both standard normal a priori. For p effects
+a term has p (p + 1)/2 of them.
 """
 
 from dataclasses import dataclass
@@ -34,6 +37,7 @@ from pyimpl.posterior import kernels
 from pyimpl.posterior.covariance import ball_exponents, ball_log_constant, build_T, row_slices
 from pyimpl.posterior.full import cornish_fisher_t, log_student_t
 from pyimpl.posterior.labels import b_labels, is_new_level
+from pyimpl.posterior.mixtures import NormalMixture, marginal_of_mixture
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, Specification
 
 __all__ = ["MAX_DENSE", "MAX_ELEMENTS", "MAX_PARAMETERS", "CollapsedDensity", "ConditionalDraws", "CoordinateValues"]
@@ -70,6 +74,8 @@ class CoordinateValues:
         Their values.
     log_prior : ndarray, shape (n,)
         Log prior of the coordinates and Jacobian.
+    scores : ndarray, shape (n, S)
+        Normal scores of the coefficients' scales (S = 0 unless the prior has scales).
     """
 
     sigma: np.ndarray
@@ -79,6 +85,7 @@ class CoordinateValues:
     z: np.ndarray
     fixed: np.ndarray
     log_prior: np.ndarray
+    scores: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -308,6 +315,16 @@ class CollapsedDensity:
         return self.spec.has_intercept and self.spec.intercept.dist == STUDENT_T
 
     @cached_property
+    def mixture(self) -> NormalMixture | None:
+        """The coefficient prior's scales, whose normal scores are coordinates; None where it has none."""
+        return NormalMixture.of(self.spec.coef, self.spec.K)
+
+    @property
+    def standard_normals(self) -> int:
+        """How many coordinates, the last ones, are independent standard normal a priori (z or v)."""
+        return self.mixture.dim if self.mixture else int(self.sampled.size)
+
+    @cached_property
     def labels(self) -> list[str]:
         """Names of the coordinates."""
         names = ["log aux"]
@@ -319,6 +336,8 @@ class CollapsedDensity:
         if self.has_w:
             names.append("log w")
         names += [f"z[{self.spec.design.coef_names[k]}]" for k in self.sampled]
+        if self.mixture is not None:
+            names += self.mixture.labels(self.spec.design.coef_names[int(self.spec.has_intercept) :])
         return names
 
     def axis_of(self, term: int, row: int, column: int) -> int:
@@ -466,8 +485,13 @@ class CollapsedDensity:
             precision[:, int(spec.has_intercept) :] = 1.0 / spec.coef.scale**2
         elif spec.coef.dist == STUDENT_T:
             fixed = spec.coef.mean + spec.coef.scale * cornish_fisher_t(z, spec.coef.df)
-            log_p += -0.5 * np.sum(z * z, axis=1) - 0.5 * z.shape[1] * np.log(2 * np.pi)
-        return CoordinateValues(sigma, Ts, Lambdas, precision, z, fixed, log_p)
+        scores = np.empty((n, 0))
+        if self.mixture is not None:
+            scores, z = z, np.empty((n, 0))
+            precision[:, int(spec.has_intercept) :] = 1.0 / self.mixture.sd(scores, sigma) ** 2
+        normal = scores if self.mixture is not None else z
+        log_p += -0.5 * np.sum(normal * normal, axis=1) - 0.5 * normal.shape[1] * np.log(2 * np.pi)
+        return CoordinateValues(sigma, Ts, Lambdas, precision, z, fixed, log_p, scores)
 
     def _stack(self, Lambdas: list[np.ndarray]) -> np.ndarray:
         width = max(term.p for term in self.spec.terms)
@@ -522,9 +546,13 @@ class CollapsedDensity:
             out = values.log_prior
             if not self.spec.prior_PD:
                 logdet, Q = self._reduce(self._stack(values.Lambda))
-                out = out + kernels.marginal(
-                    Q, logdet, values.sigma, values.precision, self._prior_location, values.fixed - self._fixed_centre
-                )
+                if self.mixture is not None:
+                    out = out + marginal_of_mixture(Q, logdet, values.sigma, values.precision, self._prior_location)
+                else:
+                    out = out + kernels.marginal(
+                        Q, logdet, values.sigma, values.precision, self._prior_location,
+                        values.fixed - self._fixed_centre,
+                    )  # fmt: skip
                 constant, n = self.spec.likelihood_constant
                 proper = values.precision > 0
                 log_D = np.where(proper, np.log(np.where(proper, values.precision, 1.0)), np.log(2 * np.pi))

@@ -25,8 +25,10 @@ class PosteriorDraws:
     chains, draws : int
     gamma : ndarray, shape (n, 0 or 1)
         Intercept at centred predictors.
-    beta, z_beta : ndarray, shape (n, K)
-        Slopes, and as Stan samples them.
+    beta : ndarray, shape (n, K)
+        Slopes of the columns of ``spec.x`` (with ``QR`` not those that R reports).
+    z_beta : ndarray, shape (n, K)
+        The same as Stan samples them; all factors under ``product_normal``.
     b : ndarray, shape (n, Σ p (J + 1))
         Random effects in R's order, the padded levels included.
     sigma : ndarray, shape (n,)
@@ -38,6 +40,8 @@ class PosteriorDraws:
         What the unconstrained vector holds beyond the model's parameters.
     rss : ndarray, shape (n,), or None
         Weighted residual sum of squares, where it is known already.
+    scales : ndarray, shape (n, ·), or None
+        Logs of the coefficient prior's scales, Stan's blocks one after the other.
     """
 
     spec: Specification
@@ -54,6 +58,7 @@ class PosteriorDraws:
     z_T_norm: np.ndarray
     z_T_unused: np.ndarray
     rss: np.ndarray | None
+    scales: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -63,9 +68,7 @@ class PosteriorDraws:
     @cached_property
     def coef(self) -> np.ndarray:
         """Coefficients as R reports them: ``(Intercept)`` at uncentred predictors, then slopes; shape (n, P)."""
-        if not self.spec.has_intercept:
-            return self.beta
-        return np.column_stack([self.gamma[:, 0] - self.beta @ self.spec.xbar, self.beta])
+        return np.concatenate([self.gamma, self.beta], axis=1) @ self.spec.to_R.T
 
     @cached_property
     def Sigma(self) -> np.ndarray:
@@ -92,6 +95,7 @@ class PosteriorDraws:
         return self.full.unconstrain(
             self.gamma[rows], self.z_beta[rows], b, self.sigma[rows], [T[rows] for T in self.T],
             self.zeta_total[rows], self.z_T_norm[rows], self.z_T_unused[rows],
+            None if self.scales is None else self.scales[rows],
         )  # fmt: skip
 
     @cached_property
@@ -172,7 +176,11 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
         conditional = density.conditional_draws(values, rng)
         coef = conditional.coef
         gamma, beta = (coef[:, :1], coef[:, 1:]) if spec.has_intercept else (coef[:, :0], coef)
-        if spec.coef.dist == FLAT:
+        scales: np.ndarray | None = None
+        if density.mixture is not None:
+            deviation = beta - spec.coef.mean
+            z_beta, scales = density.mixture.stan_variables(values.scores, deviation, values.sigma, rng)
+        elif spec.coef.dist == FLAT:
             z_beta = beta
         elif spec.coef.dist == NORMAL:
             z_beta = (beta - spec.coef.mean) / spec.coef.scale
@@ -193,6 +201,7 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
                 np.sqrt(rng.chisquare(rows, size=(draws, len(rows)))) if rows else np.empty((draws, 0)),
                 rng.standard_normal((draws, allocated - sum(rows))),
                 conditional.rss,
+                scales,
             )
         )
     joined = [
@@ -258,4 +267,5 @@ def from_unconstrained(
         z_T_norm=np.column_stack(norms) if norms else empty,
         z_T_unused=z_T[:, at_z:],
         rss=None,
+        scales=points[:, full.scales] if full.mixture is not None else None,
     )

@@ -1,11 +1,13 @@
 """The full posterior density of rstanarm's Gaussian ``stan_lmer``, on Stan's unconstrained scale.
 
-Order of the unconstrained vector (``rstan::unconstrain_pars``): γ | z_β | z_b (term by term, level by level, effects
-fastest, the padded ``_NEW_`` level last) | z_T | logit ρ | log ζ | log τ | log of sigma's unscaled parameter. All
-constants and the Jacobian are kept, so values equal ``rstan::log_prob(fit, upars, adjust_transform = TRUE)``.
+Order of the unconstrained vector (``rstan::unconstrain_pars``): γ | z_β | logs of the coefficient prior's scales
+(``global``, ``local``, ``caux``, ``mix``, ``one_over_lambda``, as far as the prior has them) | z_b (term by term, level
+by level, effects fastest, the padded ``_NEW_`` level last) | z_T | logit ρ | log ζ | log τ | log of sigma's unscaled
+parameter. All constants and the Jacobian are kept, so values equal
+``rstan::log_prob(fit, upars, adjust_transform = TRUE)``.
 
-What each piece means is in :mod:`pyimpl.posterior.covariance` (T from τ, ζ, ρ and z_T) and in
-:mod:`pyimpl.posterior.specification` (priors).
+What each piece means is in :mod:`pyimpl.posterior.covariance` (T from τ, ζ, ρ and z_T), in
+:mod:`pyimpl.posterior.mixtures` (scales of the coefficients) and in :mod:`pyimpl.posterior.specification` (priors).
 """
 
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from scipy.special import betaln, expit, gammaln
 from pyimpl.errors import ModelError
 from pyimpl.posterior.covariance import build_T, row_slices, split_T
 from pyimpl.posterior.labels import Sigma_labels, b_labels
+from pyimpl.posterior.mixtures import BLOCKS, NormalMixture
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, Specification
 
 __all__ = ["FullDensity", "cornish_fisher_t", "log_student_t"]
@@ -69,13 +72,23 @@ class FullDensity:
     spec: Specification
 
     @cached_property
+    def mixture(self) -> NormalMixture | None:
+        """The coefficient prior's scales, None where it has none."""
+        return NormalMixture.of(self.spec.coef, self.spec.K)
+
+    @cached_property
     def slices(self) -> dict[str, slice]:
-        """Where each block stands in the unconstrained vector: gamma, z_beta, z_b, z_T, rho, zeta, tau, aux."""
-        terms = self.spec.terms
+        """Where each block stands in the unconstrained vector.
+
+        gamma, z_beta, the five blocks of scales (empty unless the coefficient prior has them), z_b, z_T, rho, zeta,
+        tau, aux.
+        """
+        terms, mixture = self.spec.terms, self.mixture
         p = [term.p for term in terms]
         lengths = {
             "gamma": int(self.spec.has_intercept),
-            "z_beta": self.spec.K,
+            "z_beta": mixture.num_z if mixture else self.spec.K,
+            **(mixture.block_lengths if mixture else dict.fromkeys(BLOCKS, 0)),
             "z_b": sum(term.p * (term.J + 1) for term in terms),
             # p = 4 and more allocate values that no row uses; the used ones stand together at the front
             "z_T": sum((k - 1) * max(k - 2, 0) for k in p),
@@ -86,6 +99,11 @@ class FullDensity:
         }
         stops = np.cumsum(list(lengths.values()))
         return {name: slice(int(b) - n, int(b)) for (name, n), b in zip(lengths.items(), stops, strict=True)}
+
+    @property
+    def scales(self) -> slice:
+        """Where the five blocks of the coefficients' scales stand, together."""
+        return slice(self.slices[BLOCKS[0]].start, self.slices[BLOCKS[-1]].stop)
 
     @property
     def num_upars(self) -> int:
@@ -116,10 +134,15 @@ class FullDensity:
         sigma = aux.scale[0] * a
         return sigma + aux.mean[0] if aux.dist in (NORMAL, STUDENT_T) else sigma
 
+    def _log_scales(self, points: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: points[:, self.slices[name]] for name in BLOCKS}
+
     def beta(self, points: np.ndarray) -> np.ndarray:
-        """Slopes, shape (points, K)."""
+        """Slopes of the columns of ``spec.x``, shape (points, K)."""
         z = points[:, self.slices["z_beta"]]
         coef = self.spec.coef
+        if self.mixture is not None:
+            return self.mixture.beta(z, self._log_scales(points), self.sigma(points))
         if coef.dist == FLAT:
             return z
         return coef.mean + coef.scale * (z if coef.dist == NORMAL else cornish_fisher_t(z, coef.df))
@@ -187,6 +210,8 @@ class FullDensity:
                 log_p += log_student_t(z, spec.intercept.df[0]) - np.log(scale)
         if spec.coef.dist != FLAT:
             log_p += _log_normal(points[:, at["z_beta"]])
+        if self.mixture is not None:
+            log_p += self.mixture.log_prior(self._log_scales(points))
         log_a = points[:, at["aux"]][:, 0]
         a = np.exp(log_a)
         if spec.aux.dist == NORMAL:
@@ -277,9 +302,8 @@ class FullDensity:
         sigma, beta = self.sigma(points), self.beta(points)
         T = self.T(points, sigma)
         b = self.b(points, T)
-        pieces = [beta, *[bi.reshape(len(points), -1) for bi in b], sigma[:, None]]
-        if self.spec.has_intercept:
-            pieces.insert(0, points[:, self.slices["gamma"]] - (beta @ self.spec.xbar)[:, None])
+        coef = np.concatenate([points[:, self.slices["gamma"]], beta], axis=1) @ self.spec.to_R.T
+        pieces = [coef, *[bi.reshape(len(points), -1) for bi in b], sigma[:, None]]
         for factor in T:
             Sigma = factor @ np.swapaxes(factor, -1, -2)
             column, row = np.triu_indices(factor.shape[-1])
@@ -296,6 +320,7 @@ class FullDensity:
         zeta_total: np.ndarray | None = None,
         z_T_norm: np.ndarray | None = None,
         z_T_unused: np.ndarray | None = None,
+        scales: np.ndarray | None = None,
     ) -> np.ndarray:
         """Unconstrained points of parameter values.
 
@@ -307,13 +332,15 @@ class FullDensity:
         gamma : ndarray, shape (points, 0 or 1)
             Intercept at centred predictors.
         z_beta : ndarray, shape (points, K)
-            Standardised slopes (the slopes themselves under a flat prior).
+            Standardised slopes (the slopes themselves under a flat prior; all factors under ``product_normal``).
         b : list of ndarray, each (points, J + 1, p)
         sigma : ndarray, shape (points,)
         T : list of ndarray, each (points, p, p)
         zeta_total : ndarray, shape (points, terms with p > 1), optional
         z_T_norm : ndarray, shape (points, rows k >= 3 of all terms), optional
         z_T_unused : ndarray, shape (points, unused z_T), optional
+        scales : ndarray, shape (points, ·), optional
+            Logs of the coefficient prior's scales, needed where it has any.
 
         Returns
         -------
@@ -323,6 +350,10 @@ class FullDensity:
         n = sigma.size
         out = np.zeros((n, self.num_upars))
         out[:, at["gamma"]], out[:, at["z_beta"]] = gamma, z_beta
+        if self.mixture is not None:
+            if scales is None:
+                raise ModelError("The coefficient prior has scales of its own: give `scales`.")
+            out[:, self.scales] = scales
         aux = spec.aux
         a = sigma if aux.dist == FLAT else sigma / aux.scale[0]
         if aux.dist in (NORMAL, STUDENT_T):

@@ -1,4 +1,4 @@
-"""Prior specifications, with rstanarm's names, defaults and refusals.
+"""Prior specifications, with rstanarm's names, defaults and refusals (`docs/priors.md` has each one's formula).
 
 A specification says what the user asked for; :mod:`pyimpl.posterior.specification` resolves it against the data
 (autoscaling, broadcasting) as ``rstanarm:::stan_glm.fit`` does. ``None`` in place of a specification is R's ``NULL``:
@@ -18,6 +18,7 @@ from pyimpl.errors import ModelError
 
 __all__ = [
     "Decov",
+    "Lkj",
     "Prior",
     "cauchy",
     "decov",
@@ -43,23 +44,29 @@ class Prior:
 
     Attributes
     ----------
-    dist : {"normal", "t", "exponential"}
+    dist : {"normal", "t", "hs", "hs_plus", "laplace", "lasso", "product_normal", "exponential"}
         rstanarm's internal name (``cauchy`` is ``t`` with ``df = 1``).
     location, scale, df : float, array or None
         ``None`` is R's ``NULL``: rstanarm's default for the place where the prior stands.
-        The scale of an exponential prior is ``1 / rate``.
+        The scale of an exponential prior is ``1 / rate``, that of ``hs_plus`` its ``df2`` (as in rstanarm).
     autoscale : bool
         Whether rstanarm rescales it by the data.
     default : bool
         Whether it is rstanarm's default (whose intercept prior is centred at the mean of the response).
+    global_df, global_scale, slab_df, slab_scale : float
+        Of the horseshoe priors.
     """
 
-    dist: Literal["normal", "t", "exponential"]
+    dist: Literal["normal", "t", "hs", "hs_plus", "laplace", "lasso", "product_normal", "exponential"]
     location: Numbers | None
     scale: Numbers | None
     df: Numbers | None
     autoscale: bool
     default: bool = False
+    global_df: float = 0.0
+    global_scale: float = 0.0
+    slab_df: float = 0.0
+    slab_scale: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,16 @@ class Decov:
     concentration: Numbers = 1.0
     shape: Numbers = 1.0
     scale: Numbers = 1.0
+
+
+@dataclass(frozen=True)
+class Lkj:
+    """Prior of covariance matrices in rstanarm's ``stan_mvmer`` and ``stan_jm``: see :func:`lkj`."""
+
+    regularization: Numbers = 1.0
+    scale: Numbers = 10.0
+    df: Numbers = 1.0
+    autoscale: bool = True
 
 
 def _numeric(value: Numbers, name: str) -> np.ndarray:
@@ -188,41 +205,135 @@ def default_prior_intercept() -> Prior:
     return Prior("normal", None, 2.5, None, autoscale=True, default=True)
 
 
-def _not_yet(name: str, instead: str) -> ModelError:
-    return ModelError(
-        f"The prior {name}() of rstanarm is not available in pyimpl.stan_lmer. "
-        f"Use {instead}, or fit the model with bridge.rstanarm.stan_lmer."
-    )
+def _one(value: float, name: str) -> float:
+    """Check a hyperparameter that rstanarm hands to Stan as one number."""
+    _positive_finite(value, name)
+    if np.size(value) != 1:
+        raise ModelError(f"{name} should be one number, but has length {np.size(value)}.")
+    return float(np.asarray(value).reshape(-1)[0])
 
 
-_COEF_PRIORS = "normal(), student_t(), cauchy() or None (flat)"
+def _positive_finite(value: Numbers, name: str) -> None:
+    _positive(value, name)
+    if not np.isfinite(_numeric(value, name)).all():
+        raise ModelError(f"{name} should be finite, but is {value!r}.")
 
 
-def laplace(*args: object, **kwargs: object) -> Prior:
-    """Not available: raises :class:`~pyimpl.errors.ModelError`."""
-    raise _not_yet("laplace", _COEF_PRIORS)
+def laplace(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
+    """Laplace (double exponential) prior of the coefficients.
+
+    ``β = location + scale √(2 m) z`` with ``m ~ Exponential(1)``, ``z ~ Normal(0, 1)``.
+
+    Returns
+    -------
+    Prior
+    """
+    _positive(scale, "scale")
+    _numeric(location, "location")
+    return Prior("laplace", location, scale, None, bool(autoscale))
 
 
-def lasso(*args: object, **kwargs: object) -> Prior:
-    """Not available: raises :class:`~pyimpl.errors.ModelError`."""
-    raise _not_yet("lasso", _COEF_PRIORS)
+def lasso(df: Numbers = 1.0, location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
+    """Laplace prior of the coefficients whose common scale is estimated: the Bayesian lasso.
+
+    ``β = location + scale λ⁻¹ √(2 m) z`` with one ``λ⁻¹ ~ χ²(df)`` for all coefficients. Of a vector `df` rstanarm uses
+    the first value only, and so does this.
+
+    Returns
+    -------
+    Prior
+    """
+    _positive(scale, "scale")
+    _positive_finite(df, "df")
+    _numeric(location, "location")
+    return Prior("lasso", location, scale, df, bool(autoscale))
 
 
-def hs(*args: object, **kwargs: object) -> Prior:
-    """Not available: raises :class:`~pyimpl.errors.ModelError`."""
-    raise _not_yet("hs", _COEF_PRIORS)
+def hs(
+    df: Numbers = 1.0, global_df: float = 1.0, global_scale: float = 0.01, slab_df: float = 4.0, slab_scale: float = 2.5
+) -> Prior:
+    """Regularised horseshoe prior of the coefficients (Piironen & Vehtari 2017), in units of sigma.
+
+    Parameters
+    ----------
+    df : float or vector
+        Degrees of freedom of the local half-t scales.
+    global_df, global_scale : float
+        Degrees of freedom and scale of the global half-t.
+    slab_df, slab_scale : float
+        Of the slab, the t that large coefficients have.
+
+    Returns
+    -------
+    Prior
+    """
+    _positive_finite(df, "df")
+    return Prior(
+        "hs", 0.0, 1.0, df, False, False, _one(global_df, "global_df"), _one(global_scale, "global_scale"),
+        _one(slab_df, "slab_df"), _one(slab_scale, "slab_scale"),
+    )  # fmt: skip
 
 
-def hs_plus(*args: object, **kwargs: object) -> Prior:
-    """Not available: raises :class:`~pyimpl.errors.ModelError`."""
-    raise _not_yet("hs_plus", _COEF_PRIORS)
+def hs_plus(
+    df1: Numbers = 1.0,
+    df2: Numbers = 1.0,
+    global_df: float = 1.0,
+    global_scale: float = 0.01,
+    slab_df: float = 4.0,
+    slab_scale: float = 2.5,
+) -> Prior:
+    """Horseshoe-plus prior of the coefficients: the local scale is a product of two half-t.
+
+    Parameters
+    ----------
+    df1, df2 : float or vector
+        Degrees of freedom of the two.
+    global_df, global_scale, slab_df, slab_scale : float
+        As in :func:`hs`.
+
+    Returns
+    -------
+    Prior
+    """
+    _positive_finite(df1, "df1")
+    _positive_finite(df2, "df2")
+    return Prior(
+        "hs_plus", 0.0, df2, df1, False, False, _one(global_df, "global_df"), _one(global_scale, "global_scale"),
+        _one(slab_df, "slab_df"), _one(slab_scale, "slab_scale"),
+    )  # fmt: skip
 
 
-def product_normal(*args: object, **kwargs: object) -> Prior:
-    """Not available: raises :class:`~pyimpl.errors.ModelError`."""
-    raise _not_yet("product_normal", _COEF_PRIORS)
+def product_normal(df: Numbers = 2, location: Numbers = 0.0, scale: Numbers = 1.0) -> Prior:
+    """Prior of a coefficient as a product of `df` independent normals, each with standard deviation `scale`.
+
+    ``β = location + scale^df z₁ ⋯ z_df``. `df` counts the factors: a whole number, 2 or more in the model that
+    rstanarm compiles.
+
+    Returns
+    -------
+    Prior
+    """
+    _positive_finite(df, "df")
+    if not (_numeric(df, "df") % 1 == 0).all():
+        raise ModelError(f"df of product_normal() should be a whole number (of factors), but is {df!r}.")
+    if (_numeric(df, "df") < 2).any():
+        raise ModelError(f"df of product_normal() should be 2 or more (one factor is normal()), but is {df!r}.")
+    _positive(scale, "scale")
+    _numeric(location, "location")
+    return Prior("product_normal", location, scale, df, False)
 
 
-def lkj(*args: object, **kwargs: object) -> Decov:
-    """Not available: raises :class:`~pyimpl.errors.ModelError` (rstanarm has it for ``stan_mvmer`` and ``stan_jm``)."""
-    raise _not_yet("lkj", "decov()")
+def lkj(regularization: Numbers = 1.0, scale: Numbers = 10.0, df: Numbers = 1.0, autoscale: bool = True) -> Lkj:
+    """Prior of covariance matrices in ``stan_mvmer`` and ``stan_jm``; ``stan_lmer`` cannot use it, in R or here.
+
+    rstanarm 2.21.3 accepts ``stan_lmer(prior_covariance = lkj())`` but hands Stan the shape and the concentration that
+    ``lkj`` does not have as zeros, with which no chain can start.
+
+    Returns
+    -------
+    Lkj
+    """
+    _positive(regularization, "regularization")
+    _positive(scale, "scale")
+    _positive(df, "df")
+    return Lkj(regularization, scale, df, bool(autoscale))

@@ -13,7 +13,18 @@ from pyimpl.errors import ModelError
 from pyimpl.posterior.covariance import row_slices
 from pyimpl.posterior.full import FullDensity, cornish_fisher_t
 from pyimpl.posterior.labels import level_label, term_labels
-from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, Specification
+from pyimpl.posterior.mixtures import BLOCKS, NormalMixture
+from pyimpl.posterior.specification import (
+    EXPONENTIAL,
+    FLAT,
+    HS,
+    HS_PLUS,
+    LAPLACE,
+    LASSO,
+    NORMAL,
+    PRODUCT_NORMAL,
+    Specification,
+)
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -27,9 +38,14 @@ def build_pymc_model(spec: Specification) -> "pm.Model":
 
     Variables
     ---------
-    ``gamma`` (intercept at centred predictors), ``z_beta`` and ``beta``, ``aux`` (sigma's unscaled parameter) and
-    ``sigma``; for each term g: ``tau_g``, ``zeta_g``, ``rho_g``, ``z_T_g``, ``z_g`` (all as in Stan), ``Sigma_g`` and
-    ``b_g``; ``(Intercept)`` as R reports it.
+    ``gamma`` (intercept at centred predictors), ``z_beta``, the scales of the coefficients' prior where it has any
+    (``mix``, ``one_over_lambda``, ``global_1``, ``global_2``, ``local_1``, ..., ``caux``) and ``beta``, ``aux``
+    (sigma's unscaled parameter) and ``sigma``; for each term g: ``tau_g``, ``zeta_g``, ``rho_g``, ``z_T_g``, ``z_g``
+    (all as in Stan), ``Sigma_g`` and ``b_g``; ``(Intercept)`` as R reports it, and with ``QR`` the reported slopes
+    ``beta_R``.
+
+    Of ``hs_plus`` two scales are left out that rstanarm declares without prior or use: their density is improper, and
+    the logarithm of each is what Stan's log density has more.
 
     Coordinates
     -----------
@@ -60,16 +76,20 @@ def build_pymc_model(spec: Specification) -> "pm.Model":
     with pm.Model(coords=coords) as model:
         eta: Any = 0.0
         beta: Any = None
+        sigma = _sigma(spec)
         if slopes:
-            beta = _coefficients(spec)
+            beta = _coefficients(spec, sigma)
+            if spec.R_inv is not None:
+                pm.Deterministic("beta_R", pt.dot(spec.R_inv, beta), dims="coefficient")
             eta = pt.dot(pm.Data("x", spec.x, dims=("obs", "coefficient")), beta)
+        elif spec.coef.dist in (HS, HS_PLUS):
+            _horseshoe(spec, sigma)  # Stan has the common scales even with no coefficient
         if spec.has_intercept:
             gamma = _intercept(spec)
             eta = eta + gamma
             shift = 0.0 if beta is None else pt.dot(beta, spec.xbar)
             pm.Deterministic("(Intercept)", gamma - shift)
 
-        sigma = _sigma(spec)
         for i, (term, name) in enumerate(zip(spec.terms, names, strict=True)):
             T = _cholesky_factor(spec, i, name, sigma)
             z = pm.Normal(f"z_{name}", 0.0, 1.0, dims=(name, f"{name}_effect"))
@@ -101,16 +121,68 @@ def _intercept(spec: Specification) -> Any:
     return pm.StudentT("gamma", nu=prior.df[0], mu=prior.mean[0], sigma=prior.scale[0])
 
 
-def _coefficients(spec: Specification) -> Any:
+def _coefficients(spec: Specification, sigma: Any) -> Any:
     import pymc as pm
 
     prior = spec.coef
+    if NormalMixture.of(prior, spec.K) is not None:
+        return pm.Deterministic("beta", _mixture(spec, sigma), dims="coefficient")
     if prior.dist == FLAT:
         z = pm.Flat("z_beta", dims="coefficient")
         return pm.Deterministic("beta", z, dims="coefficient")
     z = pm.Normal("z_beta", 0.0, 1.0, dims="coefficient")
     shape = z if prior.dist == NORMAL else cornish_fisher_t(z, prior.df)
     return pm.Deterministic("beta", prior.mean + prior.scale * shape, dims="coefficient")
+
+
+def _mixture(spec: Specification, sigma: Any) -> Any:
+    """Coefficients of a prior with scales: the formulas of :mod:`pyimpl.posterior.mixtures`."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    prior, dist = spec.coef, spec.coef.dist
+    if dist == PRODUCT_NORMAL:
+        mixture = NormalMixture(prior, spec.K)
+        z = pm.Normal("z_beta", 0.0, 1.0, shape=mixture.num_z)
+        stops = np.cumsum(mixture.factors)
+        product = pt.stack([pt.prod(z[b - m : b]) for b, m in zip(stops, mixture.factors, strict=True)])
+        return prior.mean + prior.scale**mixture.factors * product
+    z = pm.Normal("z_beta", 0.0, 1.0, dims="coefficient")
+    if dist in (LAPLACE, LASSO):
+        s = prior.scale * pt.sqrt(2 * pm.Exponential("mix", 1.0, dims="coefficient"))
+        if dist == LASSO:
+            s = s * pm.ChiSquared("one_over_lambda", nu=prior.df[0])
+        return prior.mean + s * z
+
+    tau, c2 = _horseshoe(spec, sigma)
+    scale = _half_t("local_1", "local_2", prior.df, "coefficient")
+    if dist == HS_PLUS:
+        scale = scale * _half_t("local_3", "local_4", prior.scale, "coefficient")
+    s = tau * scale
+    return z * s / pt.sqrt(1 + s**2 / c2)
+
+
+def _half_t(first: str, second: str, df: Any, dims: str | None = None) -> Any:
+    """Stan's half-t: a half-normal times the root of an inverse gamma."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    x = pm.HalfNormal(first, 1.0, dims=dims)
+    return x * pt.sqrt(pm.InverseGamma(second, alpha=0.5 * df, beta=0.5 * df, dims=dims))
+
+
+def _horseshoe(spec: Specification, sigma: Any) -> tuple[Any, Any]:
+    """Common scale τ and squared width c² of the slab."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    prior = spec.coef
+    tau = _half_t("global_1", "global_2", prior.global_df) * prior.global_scale * sigma
+    c2 = prior.slab_scale**2 * pm.InverseGamma("caux", alpha=0.5 * prior.slab_df, beta=0.5 * prior.slab_df)
+    # rstanarm normalises each block of K half-normals with log 2 once
+    blocks = {HS: 1, HS_PLUS: 2}[prior.dist]
+    pm.Potential("half_normal_constant", pt.as_tensor_variable(-blocks * (spec.K - 1) * np.log(2.0)))
+    return tau, c2
 
 
 def _sigma(spec: Specification) -> Any:
@@ -169,8 +241,7 @@ def _pieces(spec: Specification) -> list[tuple[str, str, tuple[int, ...], str]]:
     out: list[tuple[str, str, tuple[int, ...], str]] = []
     if spec.has_intercept:
         out.append(("gamma", "gamma", (), ""))
-    if spec.K:
-        out.append(("z_beta", "z_beta", (spec.K,), ""))
+    out += _coefficient_pieces(spec)
     out += [("z_b", f"z_{n}", (t.J + 1, t.p), "") for t, n in zip(spec.terms, names, strict=True)]
     for suffix, transform in (("rho", "logodds"), ("zeta", "log")):
         for t, n in zip(spec.terms, names, strict=True):
@@ -178,6 +249,22 @@ def _pieces(spec: Specification) -> list[tuple[str, str, tuple[int, ...], str]]:
                 out.append((suffix, f"{suffix}_{n}", (t.p - (suffix == "rho"),), transform))
     out += [("tau", f"tau_{n}", (), "log") for n in names]
     return [*out, ("aux", "aux", (), "log")]
+
+
+def _coefficient_pieces(spec: Specification) -> list[tuple[str, str, tuple[int, ...], str]]:
+    mixture = NormalMixture.of(spec.coef, spec.K)
+    count = mixture.num_z if mixture else spec.K
+    out: list[tuple[str, str, tuple[int, ...], str]] = [("z_beta", "z_beta", (count,), "")] if spec.K else []
+    for block in BLOCKS:
+        length = mixture.block_lengths[block] if mixture else 0
+        if block == "global":
+            # of the four of hs_plus two are not in the model
+            out += [("global", f"global_{j + 1}", (), "log") for j in range(min(length, 2))]
+        elif block == "local":
+            out += [("local", f"local_{j + 1}", (spec.K,), "log") for j in range(length // max(spec.K, 1))]
+        elif length:
+            out.append((block, block, (spec.K,) if block == "mix" else (), "log"))
+    return out
 
 
 def _z_T_positions(spec: Specification) -> list[tuple[str, np.ndarray]]:
@@ -260,7 +347,9 @@ def unconstrained_of(spec: Specification, posterior: "xr.Dataset") -> np.ndarray
 def sample_full(
     spec: Specification, *, chains: int, draws: int, tune: int, seed: np.random.SeedSequence, progress: bool
 ) -> tuple[np.ndarray, int]:
-    """Sample the PyMC model with nutpie's NUTS (target acceptance 0.95 and tree depth 15, as rstanarm).
+    """Sample the PyMC model with nutpie's NUTS, tree depth and target acceptance as rstanarm's.
+
+    The target is 0.95, and 0.99 under hs, hs_plus, lasso and product_normal (``rstanarm:::default_stan_control``).
 
     Parameters
     ----------
@@ -286,7 +375,7 @@ def sample_full(
         seed=int(seed.generate_state(1)[0]),
         progress_bar=progress,
         save_warmup=False,
-        target_accept=0.95,
+        target_accept=0.99 if spec.coef.dist in (HS, HS_PLUS, LASSO, PRODUCT_NORMAL) else 0.95,
         maxdepth=15,
     )
     divergences = int(trace["sample_stats"]["diverging"].values.sum())

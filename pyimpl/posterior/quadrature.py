@@ -203,10 +203,7 @@ def _moments(
     s, w = lattice.visible(_NEGLIGIBLE)
     values = density.values(standardised.u(s))
     mean, covariance = density.coefficient_moments(values)
-    # (Intercept) = γ − x̄'β
-    to_R = np.eye(spec.X1.shape[1])
-    if spec.has_intercept:
-        to_R[0, 1:] = -spec.xbar
+    to_R = spec.to_R
     mean = mean @ to_R.T
     variance = np.einsum("ij,njk,ik->ni", to_R, covariance, to_R)
 

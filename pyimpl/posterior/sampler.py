@@ -601,7 +601,7 @@ def sample_prior(
 
 def _prior_coordinates(density: CollapsedDensity, rng: np.random.Generator, n: int) -> np.ndarray:
     from pyimpl.posterior.covariance import ball_exponents
-    from pyimpl.posterior.specification import EXPONENTIAL, NORMAL, STUDENT_T
+    from pyimpl.posterior.specification import EXPONENTIAL, NORMAL
 
     spec = density.spec
     columns = []
@@ -631,6 +631,5 @@ def _prior_coordinates(density: CollapsedDensity, rng: np.random.Generator, n: i
     if density.has_w:
         half = 0.5 * spec.intercept.df[0]
         columns.append(np.log(rng.gamma(half, size=n) / half))
-    if spec.coef.dist == STUDENT_T:
-        columns += list(rng.standard_normal((density.sampled.size, n)))
+    columns += list(rng.standard_normal((density.standard_normals, n)))
     return np.column_stack(columns)

@@ -9,16 +9,44 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from pyimpl.errors import DataError, ModelError, RankDeficientWarning
 from pyimpl.model.design import Design, RandomTerm
-from pyimpl.posterior.priors import Decov, Prior
+from pyimpl.model.qr import dqrdc2
+from pyimpl.posterior.priors import Decov, Lkj, Prior
 
-__all__ = ["FLAT", "ResolvedPrior", "Specification", "specify"]
+__all__ = [
+    "EXPONENTIAL",
+    "FLAT",
+    "HS",
+    "HS_PLUS",
+    "LAPLACE",
+    "LASSO",
+    "MIXTURES",
+    "NORMAL",
+    "PRODUCT_NORMAL",
+    "STUDENT_T",
+    "ResolvedPrior",
+    "Specification",
+    "specify",
+]
 
-#: Codes of ``prior_dist`` in rstanarm's Stan program.
-FLAT, NORMAL, STUDENT_T, EXPONENTIAL = 0, 1, 2, 3
-_CODES = {"normal": NORMAL, "t": STUDENT_T, "exponential": EXPONENTIAL}
+#: Codes of ``prior_dist`` in rstanarm's Stan program; the exponential, of sigma alone, has a number of its own here.
+FLAT, NORMAL, STUDENT_T, HS, HS_PLUS, LAPLACE, LASSO, PRODUCT_NORMAL, EXPONENTIAL = range(9)
+_CODES = {
+    "normal": NORMAL,
+    "t": STUDENT_T,
+    "hs": HS,
+    "hs_plus": HS_PLUS,
+    "laplace": LAPLACE,
+    "lasso": LASSO,
+    "product_normal": PRODUCT_NORMAL,
+    "exponential": EXPONENTIAL,
+}
+#: Coefficient priors that are normal given scales of their own (:mod:`pyimpl.posterior.mixtures`).
+MIXTURES = frozenset({HS, HS_PLUS, LAPLACE, LASSO, PRODUCT_NORMAL})
+_COEF = ("normal", "t", "hs", "hs_plus", "laplace", "lasso", "product_normal")
 _MIN_SCALE = 1e-12
 _MAX = np.finfo(np.float64).max
 
@@ -30,13 +58,16 @@ class ResolvedPrior:
     Attributes
     ----------
     dist : int
-        ``FLAT`` (0), ``NORMAL`` (1), ``STUDENT_T`` (2) or, for sigma, ``EXPONENTIAL`` (3).
+        ``FLAT``, ``NORMAL`` or ``STUDENT_T``; for sigma ``EXPONENTIAL`` too, for coefficients ``HS``, ``HS_PLUS``,
+        ``LAPLACE``, ``LASSO`` and ``PRODUCT_NORMAL``.
     mean, scale, df : ndarray, shape (n,)
         After autoscaling.
     given_scale : ndarray, shape (n,)
         Before autoscaling.
     autoscale : bool
         Whether autoscaling was asked for.
+    global_df, global_scale, slab_df, slab_scale : float
+        Of the horseshoe priors.
     """
 
     dist: int
@@ -45,6 +76,10 @@ class ResolvedPrior:
     df: np.ndarray
     given_scale: np.ndarray
     autoscale: bool
+    global_df: float = 0.0
+    global_scale: float = 0.0
+    slab_df: float = 0.0
+    slab_scale: float = 0.0
 
     @property
     def adjusted(self) -> bool:
@@ -63,9 +98,9 @@ class Specification:
     has_intercept : bool
         Whether the first column of X is ``(Intercept)``: then the predictors are centred.
     x : ndarray, shape (N, K)
-        Slopes' columns, centred with an intercept.
+        Slopes' columns, centred with an intercept; with ``QR`` their orthogonal counterparts.
     xbar : ndarray, shape (K,)
-        What was subtracted (zeros without an intercept).
+        What was subtracted (zeros without an intercept); with ``QR`` times ``R_inv``.
     y : ndarray, shape (N,)
         Response minus offset.
     weights : ndarray, shape (N,), or None
@@ -78,6 +113,8 @@ class Specification:
         For each term the Dirichlet concentrations, length p (empty for p = 1).
     prior_PD : bool
         Leave the likelihood out.
+    R_inv : ndarray, shape (K, K), or None
+        With ``QR``: the slopes that R reports are ``R_inv @ θ``, where θ are the slopes of ``x``, which have the prior.
     """
 
     design: Design
@@ -95,6 +132,7 @@ class Specification:
     concentration: tuple[np.ndarray, ...]
     decov: Decov
     prior_PD: bool
+    R_inv: np.ndarray | None = None
 
     @property
     def K(self) -> int:
@@ -113,6 +151,20 @@ class Specification:
             return np.column_stack([np.ones(self.y.size), self.x])
         return self.x
 
+    @cached_property
+    def to_R(self) -> np.ndarray:
+        """Matrix from (γ, β) of the columns of :attr:`X1` to the coefficients that R reports, shape (P, P).
+
+        ``(Intercept)`` is γ − x̄'β; with ``QR`` the slopes are ``R_inv @ β``.
+        """
+        P, first = self.X1.shape[1], int(self.has_intercept)
+        matrix = np.eye(P)
+        if self.R_inv is not None:
+            matrix[first:, first:] = self.R_inv
+        if first:
+            matrix[0, 1:] = -self.xbar
+        return matrix
+
     @property
     def likelihood_constant(self) -> tuple[float, float]:
         """``(a, n)`` with likelihood normaliser ``a − n log σ``, where a = −½ Σw log 2π.
@@ -124,6 +176,9 @@ class Specification:
             return -0.5 * self.y.size * np.log(2 * np.pi), float(self.y.size)
         total = float(self.weights.sum())
         return -0.5 * total * np.log(2 * np.pi), 0.5 * total
+
+
+_PLACES = {"prior": "coefficients", "prior_intercept": "the intercept", "prior_aux": "sigma"}
 
 
 def _broadcast(value: object, n: int, what: str, expected: str) -> np.ndarray:
@@ -145,6 +200,8 @@ def _resolve(prior: Prior | None, n: int, default_scale: float, allowed: tuple[s
         raise ModelError(f"{name} should be a prior such as normal(0, 2.5), or None (flat), but is {prior!r}.")
     if prior.dist not in allowed:
         words = {"t": "student_t, cauchy"}
+        if prior.dist == "exponential" and name != "prior_aux":
+            raise ModelError(f"{name}: exponential() is a prior of sigma (prior_aux), not of {_PLACES[name]}.")
         raise ModelError(
             f"{name}: the prior distribution should be one of {', '.join(words.get(d, d) for d in allowed)}, "
             f"but is {prior.dist}."
@@ -163,6 +220,10 @@ def _resolve(prior: Prior | None, n: int, default_scale: float, allowed: tuple[s
         df=np.minimum(_broadcast(df, n, f"The df of {name}", expected), _MAX),
         given_scale=given,
         autoscale=prior.autoscale,
+        global_df=prior.global_df,
+        global_scale=prior.global_scale,
+        slab_df=prior.slab_df,
+        slab_scale=prior.slab_scale,
     )
 
 
@@ -178,6 +239,7 @@ def specify(
     prior_aux: Prior | None,
     prior_covariance: Decov,
     prior_PD: bool = False,
+    QR: bool = False,
 ) -> Specification:
     """Resolve a design and its priors to numbers.
 
@@ -189,6 +251,8 @@ def specify(
     prior_covariance : Decov
     prior_PD : bool
         Draw from the prior predictive distribution: the likelihood is left out.
+    QR : bool
+        Give the prior to the slopes of the orthogonalised predictors.
 
     Returns
     -------
@@ -230,7 +294,8 @@ def specify(
     _refuse_duplicates(design)
 
     K = x.shape[1]
-    coef = _resolve(prior, K, 2.5, ("normal", "t"), "prior")
+    coef = _resolve(prior, K, 2.5, _COEF, "prior")
+    _refuse_impossible(coef, K)
     intercept = _resolve(prior_intercept, 1, 2.5, ("normal", "t"), "prior_intercept")
     if prior_intercept is not None and prior_intercept.default:
         intercept = replace(intercept, mean=np.array([y.mean()]))
@@ -239,7 +304,9 @@ def specify(
     aux = _resolve(prior_aux, 1, 1.0, ("normal", "t", "exponential"), "prior_aux")
 
     s_y = _sd(y)
-    if coef.dist != FLAT and coef.autoscale:
+    if coef.dist != FLAT and coef.autoscale and QR:
+        coef = replace(coef, scale=s_y * coef.scale)
+    elif coef.dist != FLAT and coef.autoscale:
         # 0/1 columns are scaled by their sd too (since rstanarm 2.19.3), a constant column by 1
         s_x = np.array([_sd(x[:, k]) if np.unique(x[:, k]).size > 1 else 1.0 for k in range(K)])
         coef = replace(coef, scale=np.maximum(_MIN_SCALE, s_y * coef.scale / s_x))
@@ -249,6 +316,11 @@ def specify(
         aux = replace(aux, scale=s_y * aux.scale)
     coef = replace(coef, scale=np.minimum(coef.scale, _MAX))
     intercept = replace(intercept, scale=np.minimum(intercept.scale, _MAX))
+
+    R_inv: np.ndarray | None = None
+    if QR:
+        x, R_inv = _orthogonalise(x, coef.autoscale)
+        xbar = xbar @ R_inv
 
     weights = design.weights
     if weights is not None:
@@ -276,7 +348,40 @@ def specify(
         concentration=concentration,
         decov=prior_covariance,
         prior_PD=bool(prior_PD),
+        R_inv=R_inv,
     )
+
+
+def _refuse_impossible(coef: ResolvedPrior, K: int) -> None:
+    """Refuse what rstanarm 2.21.3 accepts and Stan then stops at."""
+    if coef.dist == LASSO and K == 0:
+        raise ModelError("prior: lasso() needs a coefficient besides the intercept (rstanarm stops here too).")
+    if coef.dist == PRODUCT_NORMAL and K == 1:
+        raise ModelError(
+            "prior: product_normal() needs 2 or more coefficients besides the intercept: with one, rstanarm 2.21.3 "
+            "stops (it hands Stan a number where it expects a vector). Use another prior, such as laplace()."
+        )
+
+
+def _orthogonalise(x: np.ndarray, autoscale: bool) -> tuple[np.ndarray, np.ndarray]:
+    """``rstanarm::stan_glm.fit`` with ``QR = TRUE``: scaled Q and the matrix back, of R's (LINPACK) decomposition.
+
+    The scale is √(N − 1) if the prior is autoscaled, otherwise the last diagonal element of R, with its sign.
+    """
+    K = x.shape[1]
+    if K <= 1:
+        raise ModelError("'QR' can only be specified when there are multiple predictors.")
+    decomposition = dqrdc2(x)
+    if decomposition.rank < K:
+        raise ModelError(
+            f"QR=True needs linearly independent predictors, but their rank is {decomposition.rank} of {K}."
+        )
+    Q, R = decomposition.multiply_q(np.eye(K)), decomposition.R[:K]
+    scale = float(np.sqrt(x.shape[0] - 1.0)) if autoscale else float(R[K - 1, K - 1])
+    inverse = solve_triangular(R, np.eye(K))
+    R_inv = np.empty((K, K))
+    R_inv[decomposition.pivot] = inverse * scale
+    return np.ascontiguousarray(Q * scale), R_inv
 
 
 def _refuse_duplicates(design: Design) -> None:
@@ -298,6 +403,11 @@ def _resolve_decov(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
     if decov is None:
         raise ModelError("'prior_covariance' can't be None: a covariance matrix needs a proper prior, e.g. decov().")
+    if isinstance(decov, Lkj):
+        raise ModelError(
+            "prior_covariance=lkj(...) is of rstanarm's stan_mvmer and stan_jm: stan_lmer takes decov(...) only. "
+            "(rstanarm 2.21.3 accepts lkj() there, but then no chain of Stan can start.)"
+        )
     if not isinstance(decov, Decov):
         raise ModelError(f"prior_covariance should be decov(...), but is {decov!r}.")
     t = len(terms)

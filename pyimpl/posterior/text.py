@@ -6,7 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, ResolvedPrior, Specification
+from pyimpl.posterior.specification import (
+    EXPONENTIAL,
+    FLAT,
+    HS,
+    HS_PLUS,
+    LAPLACE,
+    LASSO,
+    NORMAL,
+    PRODUCT_NORMAL,
+    STUDENT_T,
+    ResolvedPrior,
+    Specification,
+)
 from pyimpl.rformat import format_num, print_matrix, r_round
 
 __all__ = ["PrintedText", "print_text", "prior_text", "summary_text"]
@@ -160,8 +172,13 @@ def _prior_line(prior: ResolvedPrior, scale: np.ndarray, digits: int, half: bool
         return "flat"
     if prior.dist == EXPONENTIAL:
         return f"exponential(rate = {_short(1 / scale, digits)})"
-    name = "normal" if prior.dist == NORMAL else "cauchy" if (prior.df == 1).all() else "student_t"
-    df = f"df = {_short(prior.df, digits)}, " if name == "student_t" else ""
+    if prior.dist == HS:
+        return f"hs(df = {_short(prior.df, digits)})"
+    if prior.dist == HS_PLUS:
+        return f"hs_plus(df1 = {_short(prior.df, digits)}, df2 = {_short(prior.scale, digits)})"
+    names = {NORMAL: "normal", LAPLACE: "laplace", LASSO: "lasso", PRODUCT_NORMAL: "product_normal"}
+    name = names.get(prior.dist, "cauchy" if (prior.df == 1).all() else "student_t")
+    df = f"df = {_short(prior.df, digits)}, " if name in ("student_t", "lasso", "product_normal") else ""
     return (
         f"{'half-' if half else ''}{name}({df}location = {_short(prior.mean, digits)}, "
         f"scale = {_short(scale, digits, nsmall)})"
@@ -184,7 +201,7 @@ def prior_text(spec: Specification, *, digits: int = 2, model_name: str = "m") -
     if spec.has_intercept:
         text += _prior_block("Intercept (after predictors centered)", spec.intercept, digits)
     if spec.K:
-        text += _prior_block("\nCoefficients", spec.coef, digits)
+        text += _prior_block("\nCoefficients" + (" (in Q-space)" if spec.R_inv is not None else ""), spec.coef, digits)
     text += _prior_block("\nAuxiliary (sigma)", spec.aux, digits, half=spec.aux.dist in (NORMAL, STUDENT_T))
     decov = spec.decov
     values = [

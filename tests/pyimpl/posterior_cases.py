@@ -16,7 +16,12 @@ from pyimpl.posterior.priors import (
     default_prior_coef,
     default_prior_intercept,
     exponential,
+    hs,
+    hs_plus,
+    laplace,
+    lasso,
     normal,
+    product_normal,
     student_t,
 )
 from pyimpl.posterior.specification import Specification, specify
@@ -47,7 +52,30 @@ PRIORS: dict[str, dict[str, Any]] = {
             regularization=[2, 0.7], concentration=[1.5, 0.8, 2, 3, 0.6], shape=[2, 0.9], scale=[0.5, 1.7]
         )
     },
+    "laplace": {"prior": laplace([0.5, -1], [1, 2], autoscale=True)},
+    "laplace_weights": {"prior": laplace()},
+    "lasso": {"prior": lasso([3, 2, 1], 0.2, 1.5)},
+    "lasso_default": {"prior": lasso(autoscale=True)},
+    "hs": {"prior": hs([1, 2, 3], 2, 0.1, 5, 1.5)},
+    "hs_default": {"prior": hs()},
+    "hs_none": {"prior": hs()},
+    "hs_prior_PD": {"prior": hs(global_scale=0.5), "prior_PD": True},
+    "hs_plus": {"prior": hs_plus([1, 2, 3, 4], [4, 3, 2, 1], 2, 0.1, 5, 1.5)},
+    "hs_plus_weights": {"prior": hs_plus()},
+    "product": {"prior": product_normal([2, 3, 4], [1, 0, -1], [1, 0.5, 2])},
+    "product_prior_PD": {"prior": product_normal(), "prior_PD": True},
+    "qr": {"QR": True},
+    "qr_given": {"QR": True, "prior": normal([1, 0, 2, 0.5], [0.5, 3, 1, 2])},
+    "qr_flat": {"QR": True, "prior": None},
+    "qr_student": {"QR": True, "prior": student_t(5, autoscale=True)},
+    "qr_hs": {"QR": True, "prior": hs()},
+    "qr_product": {"QR": True, "prior": product_normal(3, scale=2), "prior_PD": True},
 }
+
+
+def is_prior_PD(name: str) -> bool:
+    """Whether a case leaves the likelihood out."""
+    return bool(PRIORS.get(name, {}).get("prior_PD", False))
 
 
 @cache

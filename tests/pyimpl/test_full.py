@@ -10,7 +10,7 @@ import pytest
 from pyimpl.errors import ModelError
 from pyimpl.posterior.full import FullDensity, cornish_fisher_t
 from pyimpl.posterior.pymc_model import build_pymc_model, pymc_point
-from tests.pyimpl.posterior_cases import DATA, case_names, design_of, recorded, specification_of
+from tests.pyimpl.posterior_cases import DATA, case_names, design_of, is_prior_PD, recorded, specification_of
 
 
 def _disagreement(mine: np.ndarray, theirs: np.ndarray) -> float:
@@ -34,7 +34,7 @@ def test_log_prob_is_rstans_constants_included(name: str) -> None:
 @pytest.mark.parametrize("name", case_names())
 def test_names_are_rstanarms(name: str) -> None:
     names = recorded()["cases"][name]["names"]
-    ppd = [] if name == "prior_PD" else ["mean_PPD"]
+    ppd = [] if is_prior_PD(name) else ["mean_PPD"]
     assert FullDensity(specification_of(name)).labels == [*names[: -1 - len(ppd)]]
     assert names[-1 - len(ppd) :] == [*ppd, "log-posterior"]
 

@@ -1,13 +1,28 @@
 """Prior specifications and how they are resolved against the data."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from pyimpl.errors import DataError, ModelError, RankDeficientWarning
 from pyimpl.posterior import priors
-from pyimpl.posterior.priors import cauchy, decov, exponential, normal, student_t
+from pyimpl.posterior.priors import (
+    cauchy,
+    decov,
+    exponential,
+    hs,
+    hs_plus,
+    laplace,
+    lasso,
+    lkj,
+    normal,
+    product_normal,
+    student_t,
+)
 from pyimpl.posterior.specification import FLAT, specify
-from tests.pyimpl.posterior_cases import design_of, recorded, specification_of
+from pyimpl.posterior.text import prior_text
+from tests.pyimpl.posterior_cases import PRIORS, case_names, design_of, recorded, specification_of
 
 
 def test_defaults_are_autoscaled_as_rstanarm_2_21() -> None:
@@ -49,10 +64,72 @@ def test_predictors_are_centred_only_with_an_intercept() -> None:
     assert np.array_equal(no_intercept.xbar, np.zeros(4))
 
 
-@pytest.mark.parametrize("name", ["laplace", "lasso", "hs", "hs_plus", "product_normal", "lkj"])
-def test_priors_that_are_not_there_are_refused_by_name(name: str) -> None:
-    with pytest.raises(ModelError, match=name):
-        getattr(priors, name)()
+SUMMARIES = [name for name in case_names() if set(PRIORS.get(name, {})) & {"prior", "QR"}]
+
+
+@pytest.mark.parametrize("name", [*SUMMARIES, "M3", "decov"])
+def test_prior_summary_is_rs_text(name: str) -> None:
+    assert prior_text(specification_of(name), model_name="fit") == recorded()["cases"][name]["prior_summary"]
+
+
+def test_arguments_of_the_shrinkage_priors_are_rs() -> None:
+    horseshoe = specification_of("hs_default").coef
+    assert (horseshoe.global_df, horseshoe.global_scale, horseshoe.slab_df, horseshoe.slab_scale) == (1, 0.01, 4, 2.5)
+    assert specification_of("laplace_weights").coef.scale.tolist() == [2.5, 2.5]
+    assert specification_of("M2", prior=lasso()).coef.df.tolist() == [1]
+    assert specification_of("qr_product").coef.scale.tolist() == [2, 2]
+    plus = specification_of("M3", prior=hs_plus(df1=2, df2=5)).coef
+    assert (plus.df.tolist(), plus.scale.tolist()) == ([2], [5])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: laplace(0, -1), "scale should be positive"),
+        (lambda: lasso(df=-1), "df should be positive"),
+        (lambda: lasso(df=np.inf), "df should be finite"),
+        (lambda: hs(global_scale=0), "global_scale should be positive"),
+        (lambda: hs(slab_df=[1, 2]), "slab_df should be one number"),
+        (lambda: hs_plus(df2=-1), "df2 should be positive"),
+        (lambda: product_normal(df=1.5), "whole number"),
+        (lambda: product_normal(df=1), "2 or more"),
+    ],
+)
+def test_wrong_hyperparameters_are_refused(make: Callable, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("prior", [laplace(), lasso(), hs(), hs_plus(), product_normal()])
+def test_shrinkage_priors_are_for_coefficients_only(prior: priors.Prior) -> None:
+    for place in ("prior_intercept", "prior_aux"):
+        with pytest.raises(ModelError, match=rf"{place}: the prior distribution should be one of .*{prior.dist}"):
+            specification_of("M2", **{place: prior})
+
+
+def test_what_stan_stops_at_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"lasso\(\) needs a coefficient"):
+        specification_of("M1", prior=lasso())
+    with pytest.raises(ModelError, match=r"product_normal\(\) needs 2 or more coefficients"):
+        specification_of("M2", prior=product_normal())
+    with pytest.raises(ModelError, match="stan_mvmer"):
+        specification_of("M2", prior_covariance=lkj())
+    with pytest.raises(ModelError, match="exponential\\(\\) is a prior of sigma"):
+        specification_of("M2", prior=exponential())
+    with pytest.raises(ModelError, match="multiple predictors"):
+        specification_of("M2", QR=True)
+
+
+def test_qr_orthogonalises_as_r_and_leads_back() -> None:
+    plain, qr = specification_of("qr", QR=False), specification_of("qr")
+    gram = qr.x.T @ qr.x
+    assert np.allclose(gram, (qr.y.size - 1) * np.eye(3), atol=1e-9)
+    assert np.allclose(qr.x, plain.x @ qr.R_inv, atol=1e-10)
+    assert np.allclose(qr.xbar, plain.xbar @ qr.R_inv)
+    # not autoscaled: the last diagonal element of R, whatever its sign
+    given = specification_of("qr_given")
+    assert np.allclose(given.x.T @ given.x, (given.x.T @ given.x)[0, 0] * np.eye(4), atol=1e-8)
+    assert given.R_inv[3, 3] == pytest.approx(1.0)
 
 
 def test_wrong_values_are_refused() -> None:

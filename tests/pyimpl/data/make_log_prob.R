@@ -49,7 +49,25 @@ cases <- list(
   given = list(simulated, y ~ x1 + x2 + (1 | g), prior = quote(normal(c(1, 0), c(0.5, 3))), prior_intercept = quote(normal(1, 4)),
                prior_aux = quote(normal(0.3, 2))),
   decov = list(simulated, y ~ x1 + (1 + x1 + x2 | g) + (1 + x1 | h),
-               prior_covariance = quote(decov(regularization = c(2, 0.7), concentration = c(1.5, 0.8, 2, 3, 0.6), shape = c(2, 0.9), scale = c(0.5, 1.7))))
+               prior_covariance = quote(decov(regularization = c(2, 0.7), concentration = c(1.5, 0.8, 2, 3, 0.6), shape = c(2, 0.9), scale = c(0.5, 1.7)))),
+  laplace = list(simulated, y ~ x1 + x2 + (1 | g), prior = quote(laplace(c(0.5, -1), c(1, 2), autoscale = TRUE))),
+  laplace_weights = list(simulated, y ~ x1 + x3 + (1 + x1 | g), weights = quote(w), offset = quote(o), prior = quote(laplace())),
+  lasso = list(simulated, y ~ x1 + x2 + x3 + (1 + x1 + x2 | g) + (1 | h), prior = quote(lasso(c(3, 2, 1), 0.2, 1.5))),
+  lasso_default = list(simulated, y ~ 0 + f + x1 + (1 | g), prior = quote(lasso(autoscale = TRUE))),
+  hs = list(simulated, y ~ x1 + x2 + x3 + (1 + x1 + x2 + x3 | g) + (1 + x1 | h), prior = quote(hs(c(1, 2, 3), 2, 0.1, 5, 1.5))),
+  hs_default = list(simulated, y ~ f + x1 + (1 | g), prior = quote(hs())),
+  hs_none = list(simulated, y ~ 1 + (1 | g), prior = quote(hs())),
+  hs_prior_PD = list(simulated, y ~ x1 + x2 + (1 + x1 | g), prior = quote(hs(global_scale = 0.5)), prior_PD = TRUE),
+  hs_plus = list(simulated, y ~ 0 + f + x1 + (1 | g), prior = quote(hs_plus(c(1, 2, 3, 4), c(4, 3, 2, 1), 2, 0.1, 5, 1.5))),
+  hs_plus_weights = list(simulated, y ~ x1 + x2 + (1 | g) + (1 | h), weights = quote(w), prior = quote(hs_plus())),
+  product = list(simulated, y ~ x1 + x2 + x3 + (1 | g), prior = quote(product_normal(c(2, 3, 4), c(1, 0, -1), c(1, 0.5, 2)))),
+  product_prior_PD = list(simulated, y ~ 0 + f + (1 + x1 | g), prior = quote(product_normal()), prior_PD = TRUE),
+  qr = list(simulated, y ~ x1 + x2 + x3 + (1 + x1 | g), QR = TRUE),
+  qr_given = list(simulated, y ~ 0 + f + x1 + (1 | g), QR = TRUE, prior = quote(normal(c(1, 0, 2, 0.5), c(0.5, 3, 1, 2)))),
+  qr_flat = list(simulated, y ~ x1 + x2 + (1 | g), QR = TRUE, prior = NULL),
+  qr_student = list(simulated, y ~ f + x1 + (1 | g), QR = TRUE, prior = quote(student_t(5, autoscale = TRUE)), weights = quote(w)),
+  qr_hs = list(simulated, y ~ x1 + x2 + x3 + (1 + x1 + x2 | g) + (1 | h), QR = TRUE, prior = quote(hs()), offset = quote(o)),
+  qr_product = list(simulated, y ~ x1 + x2 + (1 | g), QR = TRUE, prior = quote(product_normal(3, scale = 2)), prior_PD = TRUE)
 )
 if (length(wanted)) cases <- cases[wanted]
 
@@ -88,6 +106,7 @@ one <- function(name) {
       cols <- sapply(seq_len(p[i]), function(e) Z[cbind(code * p[i] + e, seq_along(code))])
       list(group = nm[i], effects = I(terms$cnms[[i]]), levels = levels(f), codes = code, columns = matrix(cols, ncol = p[i]))
     }),
+    prior_summary = paste(capture.output(print(prior_summary(fit))), collapse = "\n"),
     names = names(sf), points = points, log_prob = value
   )
 }

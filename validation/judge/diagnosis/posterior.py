@@ -10,6 +10,7 @@ import pandas as pd
 
 from validation.judge import tolerances
 from validation.judge.diagnosis import Finding
+from validation.judge.diagnosis.prior_summaries import has_scales, improper_hs_plus, printed_priors
 from validation.judge.posteriors import PosteriorEvidence, z_limit
 from validation.quantities import MAIN_EXCLUDED
 from validation.verdict import Cause
@@ -38,8 +39,16 @@ class Block:
     stop: int
 
 
-def blocks_of(names: list[str], size: int) -> list[Block] | None:
+def blocks_of(names: list[str], size: int, scales: bool = False) -> list[Block] | None:
     """The parts of rstanarm's unconstrained vector, from its column names.
+
+    Parameters
+    ----------
+    names : list of str
+    size : int
+        Length of the vector.
+    scales : bool
+        Whether the coefficients' prior has scales (or factors) of its own: they are what the names do not account for.
 
     Returns
     -------
@@ -70,6 +79,9 @@ def blocks_of(names: list[str], size: int) -> list[Block] | None:
         ("scale", "the scale of the random effects (decov's shape and scale)", len(effects)),
         ("sigma", "the residual sd", 1),
     ]
+    over = size - sum(length for _, _, length in lengths)
+    if scales and over > 0:
+        lengths.insert(2, ("coefficient-scales", "the scales of the coefficients' prior", over))
     blocks, start = [], 0
     for name, words, length in lengths:
         if length:
@@ -88,6 +100,10 @@ _PRIOR_REMEDY = {
     "coefficients": (
         "rstanarm's default for coefficient k is Normal(0, 2.5 sd(y)/sd(x_k)) with ddof = 1 for every column, 0/1 "
         "columns too; it does not scale with σ."
+    ),
+    "coefficient-scales": (
+        "laplace, lasso, hs, hs_plus and product_normal have scales (or factors) of their own after z_beta; their "
+        "hyperparameters must be the same on both sides (df, global_df, global_scale, slab_df, slab_scale)."
     ),
     "sigma": "rstanarm's default for σ is Exponential with rate 1/sd(y) (ddof = 1): rate, not scale.",
     "scale": "decov: τ ~ Gamma(shape, 1) and sd = scale · τ · σ; the random effects' prior scales with σ.",
@@ -119,7 +135,7 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
         if not (finite & (np.abs(gap) > tolerances.DENSITY.limit * size)).any():
             return None
     names = list(evidence.summaries.get("reference", evidence.summaries.get("candidate", pd.DataFrame())).index)
-    blocks = blocks_of(names, evidence.points.shape[1])
+    blocks = blocks_of(names, evidence.points.shape[1], has_scales(evidence.reference))
     moved: dict[int, list[tuple[float, float]]] = {}
     for i, label in enumerate(evidence.point_labels):
         match = re.fullmatch(r"coordinate (\d+) (up|down)", label)
@@ -171,6 +187,9 @@ def _prior_cause(
             "The intercept's prior stands at uncentred predictors (or both priors differ)",
             "prior-not-centred",
         )
+    elif "coefficient-scales" in names:
+        # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
+        title, name = "Another prior of the coefficients' scales", "prior-coefficients"
     elif names == ["coefficients"]:
         title, name = "Another prior (or autoscale) on the coefficients", "prior-coefficients"
     elif set(names) <= {"scale", "correlations", "simplex", "directions"}:
@@ -399,6 +418,8 @@ DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (
     rows_used,
     permuted_draws,
     priors,
+    printed_priors,
+    improper_hs_plus,
     shifted_intercept,
     single_precision,
     lost_parameters,
