@@ -362,6 +362,100 @@ def marginal(
 
 
 @numba.njit(cache=True, error_model="numpy")
+def _draw_first(
+    Lam: np.ndarray,
+    sigma: float,
+    S: np.ndarray,
+    inverse: np.ndarray,
+    Bw: np.ndarray,
+    factor: np.ndarray,
+    M: np.ndarray,
+    H: np.ndarray,
+    P: np.ndarray,
+    b: np.ndarray,
+    at: int,
+) -> tuple[float, float]:
+    """Draw the first term's effects of one row of ``b``, in place of its standard normals ε.
+
+    With L L' = I + Λ'SΛ: z = L'⁻¹(L⁻¹Λ'Bw/σ + ε), b = σΛz. ``Bw`` (J, p, 1) is Z'residual; ``factor`` (U, 5) and
+    ``M``, ``H``, ``P`` (U, p, p) are work space.
+
+    Returns
+    -------
+    change : float
+        Of the residual sum of squares: Σ b'Sb − 2 b'Bw.
+    square : float
+        Σ z'z.
+    """
+    U, p, J = S.shape[0], S.shape[1], inverse.size
+    change, square = 0.0, 0.0
+    if p == 1:
+        lam = Lam[0, 0]
+        for u in range(U):
+            D = 1.0 / (1.0 + lam * lam * S[u, 0, 0])
+            factor[u, 0] = lam * D / sigma
+            factor[u, 1] = np.sqrt(D)
+            factor[u, 2] = S[u, 0, 0]
+        scale = sigma * lam
+        for j in range(J):
+            f, k = factor[inverse[j]], at + j
+            r = Bw[j, 0, 0]
+            z = f[0] * r + f[1] * b[k]
+            e = scale * z
+            b[k] = e
+            square += z * z
+            change += e * (f[2] * e - 2.0 * r)
+    elif p == 2:
+        l11, l21, l22 = Lam[0, 0], Lam[1, 0], Lam[1, 1]
+        for u in range(U):
+            s11, s21, s22 = S[u, 0, 0], S[u, 1, 0], S[u, 1, 1]
+            a1, a2 = s11 * l11 + s21 * l21, s21 * l11 + s22 * l21  # SΛ's first column
+            m11 = np.sqrt(1.0 + l11 * a1 + l21 * a2)
+            m21 = l22 * a2 / m11
+            m22 = np.sqrt(1.0 + l22 * l22 * s22 - m21 * m21)
+            factor[u, 0], factor[u, 1], factor[u, 2] = 1.0 / m11, m21, 1.0 / m22
+        for j in range(J):
+            u, k = inverse[j], at + 2 * j
+            i11, m21, i22 = factor[u, 0], factor[u, 1], factor[u, 2]
+            r1, r2 = Bw[j, 0, 0], Bw[j, 1, 0]
+            v1 = (l11 * r1 + l21 * r2) / sigma * i11
+            v2 = (l22 * r2 / sigma - m21 * v1) * i22
+            z2 = (v2 + b[k + 1]) * i22
+            z1 = (v1 + b[k] - m21 * z2) * i11
+            e1, e2 = sigma * l11 * z1, sigma * (l21 * z1 + l22 * z2)
+            b[k], b[k + 1] = e1, e2
+            square += z1 * z1 + z2 * z2
+            change += e1 * (S[u, 0, 0] * e1 + 2.0 * (S[u, 1, 0] * e2 - r1)) + e2 * (S[u, 1, 1] * e2 - 2.0 * r2)
+    else:
+        z = np.empty(p)
+        for u in range(U):
+            _factor_level(Lam, S[u], p, M[u], H[u], P[u])
+        for j in range(J):
+            u, k = inverse[j], at + p * j
+            for x in range(p):
+                s = 0.0
+                for y in range(p):
+                    s += H[u, x, y] * Bw[j, y, 0]
+                z[x] = s / sigma + b[k + x]
+            for x in range(p - 1, -1, -1):
+                s = z[x]
+                for y in range(x + 1, p):
+                    s -= M[u, y, x] * z[y]
+                z[x] = s / M[u, x, x]
+                square += z[x] * z[x]
+            for x in range(p):
+                s = 0.0
+                for y in range(x + 1):
+                    s += Lam[x, y] * z[y]
+                b[k + x] = s * sigma
+            for x in range(p):
+                change -= 2.0 * b[k + x] * Bw[j, x, 0]
+                for y in range(p):
+                    change += b[k + x] * S[u, x, y] * b[k + y]
+    return change, square
+
+
+@numba.njit(cache=True, error_model="numpy")
 def draw(
     Lambda: np.ndarray,
     term: int,
@@ -387,17 +481,19 @@ def draw(
     dm: np.ndarray,
     fixed: np.ndarray,
     e_coef: np.ndarray,
-    z_first: np.ndarray,
-    z_rest: np.ndarray,
+    term_start: np.ndarray,
+    rest_at: np.ndarray,
     coef: np.ndarray,
-    b_first: np.ndarray,
-    b_rest: np.ndarray,
+    b: np.ndarray,
     rss: np.ndarray,
+    z_square: np.ndarray,
 ) -> None:
     """Exact draws of the coefficients (as deviations from ĉ) and of all random effects, given the coordinates.
 
-    ``z_first``, ``z_rest`` and ``e_coef`` come in as standard normals; the z's go out as the standardised effects
-    (b = T z). ``rss`` is the weighted residual sum of squares.
+    ``b`` (n, Σ p (J + 1)) and ``e_coef`` come in as standard normals; ``b`` goes out as the random effects in R's
+    order, the padded levels included. ``term_start`` says where each term stands in a row of ``b``, ``rest_at`` where
+    each column of the rest does. ``rss`` is the weighted residual sum of squares, ``z_square`` the sum of squares of
+    the standardised effects (b = T z).
     """
     n, U, p, J, m = Lambda.shape[0], S.shape[0], S.shape[1], B.shape[0], B.shape[2]
     g, H = D.shape[1], fixed.shape[1]
@@ -408,9 +504,10 @@ def draw(
     Ac, v = np.empty((g, g)), np.empty(g)
     A, Y = np.empty((largest, largest)), np.empty((largest, 1))
     M_all, H_all, P_all = np.empty((U, p, p)), np.empty((U, p, p)), np.empty((U, p, p))
+    factor = np.empty((U, 3))
     Bw, PB = np.empty((J, p, 1)), np.empty((J, p, 1))
     Rw = np.empty((R.shape[0], 1))
-    w, z = np.empty(m), np.empty(p)
+    w, pad = np.empty(m), np.empty(Lambda.shape[2])
     for i in range(n):
         Lam, s_i = Lambda[i, term], sigma[i]
         ok, _, _ = _coefficients(Q[i], 1.0 / (s_i * s_i), D[i], dm, fixed[i], Ac, v)
@@ -420,23 +517,21 @@ def draw(
             continue
         for a in range(g - 1, -1, -1):
             s = v[a] + e_coef[i, a]
-            for b in range(a + 1, g):
-                s -= Ac[b, a] * coef[i, b]
+            for k in range(a + 1, g):
+                s -= Ac[k, a] * coef[i, k]
             coef[i, a] = s / Ac[a, a]
         for a in range(g):
             w[a] = -coef[i, a]
         for a in range(H):
             w[g + a] = -fixed[i, a]
         w[m - 1] = 1.0
-        total, at = 0.0, 0
+        total, square, at = 0.0, 0.0, 0
         for a in range(m):
-            for b in range(a):
-                total += 2.0 * w[a] * w[b] * WW[at]
+            for k in range(a):
+                total += 2.0 * w[a] * w[k] * WW[at]
                 at += 1
             total += w[a] * w[a] * WW[at]
             at += 1
-        for u in range(U):
-            _factor_level(Lam, S[u], p, M_all[u], H_all[u], P_all[u])
         for j in range(J):
             for x in range(p):
                 s = 0.0
@@ -444,6 +539,8 @@ def draw(
                     s += B[j, x, k] * w[k]
                 Bw[j, x, 0] = s
         if n_components > 0:
+            for u in range(U):
+                _factor_level(Lam, S[u], p, M_all[u], H_all[u], P_all[u])
             for j in range(J):
                 P = P_all[inverse[j]]
                 for x in range(p):
@@ -465,53 +562,50 @@ def draw(
                 column0 = block_start[component_start[c]]
                 for a in range(width):
                     s = Y[a, 0]
-                    for b in range(a):
-                        s -= A[a, b] * Y[b, 0]
+                    for k in range(a):
+                        s -= A[a, k] * Y[k, 0]
                     Y[a, 0] = s / A[a, a]
+                for a in range(width):
+                    Y[a, 0] = Y[a, 0] / s_i + b[i, rest_at[column0 + a]]
                 for a in range(width - 1, -1, -1):
-                    s = Y[a, 0] / s_i + z_rest[i, column0 + a]
-                    for b in range(a + 1, width):
-                        s -= A[b, a] * z_rest[i, column0 + b]
-                    z_rest[i, column0 + a] = s / A[a, a]
+                    z = Y[a, 0] / A[a, a]
+                    Y[a, 0] = z
+                    square += z * z
+                    for k in range(a):
+                        Y[k, 0] -= A[a, k] * z
                 for block in range(component_start[c], component_start[c + 1]):
-                    t, s0 = block_term[block], block_start[block]
-                    for x in range(sizes[t]):
+                    t, s0 = block_term[block], block_start[block] - column0
+                    for x in range(sizes[t] - 1, -1, -1):
                         s = 0.0
                         for y in range(x + 1):
-                            s += Lambda[i, t, x, y] * z_rest[i, s0 + y]
-                        b_rest[i, s0 + x] = s * s_i
+                            s += Lambda[i, t, x, y] * Y[s0 + y, 0]
+                        Y[s0 + x, 0] = s * s_i
                 at = G_start[c]
                 for a in range(width):
-                    total -= 2.0 * b_rest[i, column0 + a] * Rw[column0 + a, 0]
-                    for b in range(width):
-                        total += b_rest[i, column0 + a] * G[at + a * width + b] * b_rest[i, column0 + b]
+                    e = Y[a, 0]
+                    b[i, rest_at[column0 + a]] = e
+                    s = 0.0
+                    for k in range(width):
+                        s += G[at + a * width + k] * Y[k, 0]
+                    total += e * (s - 2.0 * Rw[column0 + a, 0])
                 for where in range(level_start[c], level_start[c + 1]):
                     j = levels[where]
-                    for e in range(C_start[j], C_start[j + 1]):
+                    for k in range(C_start[j], C_start[j + 1]):
+                        e = Y[C_column[k], 0]
                         for x in range(p):
-                            Bw[j, x, 0] -= C[e, x] * b_rest[i, column0 + C_column[e]]
-        for j in range(J):
-            u = inverse[j]
-            M, Hu = M_all[u], H_all[u]
-            # L⁻¹Λ'(Z'residual)/σ + ε, then L'⁻¹
-            for x in range(p):
-                s = 0.0
-                for y in range(p):
-                    s += Hu[x, y] * Bw[j, y, 0]
-                z[x] = s / s_i + z_first[i, j, x]
-            for x in range(p - 1, -1, -1):
-                s = z[x]
-                for y in range(x + 1, p):
-                    s -= M[y, x] * z[y]
-                z[x] = s / M[x, x]
-            for x in range(p):
+                            Bw[j, x, 0] -= C[k, x] * e
+        change, own = _draw_first(
+            Lam, s_i, S, inverse, Bw, factor, M_all, H_all, P_all, b[i], term_start[term]
+        )  # fmt: skip
+        rss[i], square = total + change, square + own
+        for t in range(sizes.size):
+            k, width = term_start[t + 1] - sizes[t], sizes[t]
+            for x in range(width):
+                pad[x] = b[i, k + x]
+                square += pad[x] * pad[x]
+            for x in range(width):
                 s = 0.0
                 for y in range(x + 1):
-                    s += Lam[x, y] * z[y]
-                b_first[i, j, x] = s * s_i
-                z_first[i, j, x] = z[x]
-            for x in range(p):
-                total -= 2.0 * b_first[i, j, x] * Bw[j, x, 0]
-                for y in range(p):
-                    total += b_first[i, j, x] * S[u, x, y] * b_first[i, j, y]
-        rss[i] = total
+                    s += Lambda[i, t, x, y] * pad[y]
+                b[i, k + x] = s * s_i
+        z_square[i] = square
