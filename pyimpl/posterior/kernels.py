@@ -7,13 +7,23 @@ rows of their lower triangle.
 import numba
 import numpy as np
 
-__all__ = ["draw", "marginal", "reduce_first", "reduce_rest"]
+__all__ = [
+    "cholesky_lower",
+    "draw",
+    "factor_coefficients",
+    "factor_level",
+    "marginal",
+    "reduce_first",
+    "reduce_rest",
+    "schur_scaled",
+    "schur_unscaled",
+]
 
 _LAPACK_FROM = 48  # columns from which LAPACK's Cholesky beats the plain loops
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _factor_level(Lam: np.ndarray, S: np.ndarray, p: int, M: np.ndarray, H: np.ndarray, P: np.ndarray) -> float:
+def factor_level(Lam: np.ndarray, S: np.ndarray, p: int, M: np.ndarray, H: np.ndarray, P: np.ndarray) -> float:
     """L L' = I + Λ'SΛ into M, H = L⁻¹Λ', P = H'H; returns log|I + Λ'SΛ|."""
     if p == 1:
         lam = Lam[0, 0]
@@ -104,7 +114,7 @@ def reduce_first(
                     Q[i, k] -= p11 * E[u, 0, k] + p21 * E[u, 1, k] + p22 * E[u, 2, k]
         else:
             for u in range(U):
-                total += count[u] * _factor_level(Lam, S[u], p, M, H, P)
+                total += count[u] * factor_level(Lam, S[u], p, M, H, P)
                 pair = 0
                 for a in range(p):
                     for b in range(a + 1):
@@ -117,7 +127,7 @@ def reduce_first(
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _cholesky(A: np.ndarray, n: int) -> bool:
+def cholesky_lower(A: np.ndarray, n: int) -> bool:
     """Lower Cholesky factor of the leading n × n part, in place; False where it is not positive definite."""
     if n >= _LAPACK_FROM:
         for a in range(n):
@@ -140,16 +150,13 @@ def _cholesky(A: np.ndarray, n: int) -> bool:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _schur(
-    Lam_all: np.ndarray,
+def schur_unscaled(
     component: int,
     P_all: np.ndarray,
     inverse: np.ndarray,
     PB: np.ndarray,
     R: np.ndarray,
     block_start: np.ndarray,
-    block_term: np.ndarray,
-    sizes: np.ndarray,
     component_start: np.ndarray,
     G_start: np.ndarray,
     G: np.ndarray,
@@ -161,7 +168,7 @@ def _schur(
     A: np.ndarray,
     Y: np.ndarray,
 ) -> int:
-    """I + Λ₂'(Z₂'Z₂ − Z₂'Z₁ P Z₁'Z₂)Λ₂ of one component into A (lower), Λ₂'(R − Z₂'Z₁ PB) into Y; its width.
+    """Z₂'Z₂ − Z₂'Z₁ P Z₁'Z₂ of one component into A (lower triangle), R − Z₂'Z₁ PB into Y; its width.
 
     ``PB`` (J, p, m) holds P_j times the right-hand sides of the first term; ``R`` the rest's right-hand sides.
     """
@@ -196,6 +203,25 @@ def _schur(
                 for x in range(p):
                     s += C[e, x] * PB[j, x, k]
                 Y[column, k] -= s
+    return n
+
+
+@numba.njit(cache=True, error_model="numpy")
+def schur_scaled(
+    Lam_all: np.ndarray,
+    component: int,
+    block_start: np.ndarray,
+    block_term: np.ndarray,
+    sizes: np.ndarray,
+    component_start: np.ndarray,
+    A: np.ndarray,
+    Y: np.ndarray,
+) -> None:
+    """Turn A into I + Λ₂'AΛ₂ (lower triangle) and Y into Λ₂'Y, in place."""
+    m = Y.shape[1]
+    first_block, last_block = component_start[component], component_start[component + 1]
+    column0 = block_start[first_block]
+    n = block_start[last_block] - column0
     # Λ₂' from the left, Λ₂ from the right, block by block; only the lower triangle is kept
     for block in range(first_block, last_block):
         t, s0 = block_term[block], block_start[block] - column0
@@ -232,7 +258,6 @@ def _schur(
                 A[a, s0 + x] = s
     for a in range(n):
         A[a, a] += 1.0
-    return n
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -268,7 +293,7 @@ def reduce_rest(
     P_all, PB = np.empty((U, p, p)), np.empty((J, p, m))
     for i in range(n):
         for u in range(U):
-            _factor_level(Lambda[i, term], S[u], p, M, H, P_all[u])
+            factor_level(Lambda[i, term], S[u], p, M, H, P_all[u])
         for j in range(J):
             P = P_all[inverse[j]]
             for x in range(p):
@@ -278,11 +303,12 @@ def reduce_rest(
                         s += P[x, y] * B[j, y, k]
                     PB[j, x, k] = s
         for c in range(n_components):
-            width = _schur(
-                Lambda[i], c, P_all, inverse, PB, R, block_start, block_term, sizes, component_start, G_start, G,
-                level_start, levels, C_start, C_column, C, A, Y,
+            width = schur_unscaled(
+                c, P_all, inverse, PB, R, block_start, component_start, G_start, G, level_start, levels, C_start,
+                C_column, C, A, Y,
             )  # fmt: skip
-            if not _cholesky(A, width):
+            schur_scaled(Lambda[i], c, block_start, block_term, sizes, component_start, A, Y)
+            if not cholesky_lower(A, width):
                 logdet[i] = np.nan
                 break
             for a in range(width):
@@ -303,7 +329,7 @@ def reduce_rest(
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _coefficients(
+def factor_coefficients(
     Q: np.ndarray, inv_s2: float, D: np.ndarray, dm: np.ndarray, fixed: np.ndarray, A: np.ndarray, v: np.ndarray
 ) -> tuple[bool, float, float]:
     """Factor A, and v = L⁻¹h: (whether it worked, log|A|, Q_rr/σ² + (m−ĉ)'D(m−ĉ) − h'A⁻¹h)."""
@@ -356,7 +382,7 @@ def marginal(
     A, v = np.empty((g, g)), np.empty(g)
     out = np.empty(n)
     for i in range(n):
-        ok, logdet_A, quad = _coefficients(Q[i], 1.0 / (sigma[i] * sigma[i]), D[i], dm, fixed[i], A, v)
+        ok, logdet_A, quad = factor_coefficients(Q[i], 1.0 / (sigma[i] * sigma[i]), D[i], dm, fixed[i], A, v)
         out[i] = -0.5 * (logdet[i] + logdet_A + quad) if ok else -np.inf
     return out
 
@@ -429,7 +455,7 @@ def _draw_first(
     else:
         z = np.empty(p)
         for u in range(U):
-            _factor_level(Lam, S[u], p, M[u], H[u], P[u])
+            factor_level(Lam, S[u], p, M[u], H[u], P[u])
         for j in range(J):
             u, k = inverse[j], at + p * j
             for x in range(p):
@@ -510,7 +536,7 @@ def draw(
     w, pad = np.empty(m), np.empty(Lambda.shape[2])
     for i in range(n):
         Lam, s_i = Lambda[i, term], sigma[i]
-        ok, _, _ = _coefficients(Q[i], 1.0 / (s_i * s_i), D[i], dm, fixed[i], Ac, v)
+        ok, _, _ = factor_coefficients(Q[i], 1.0 / (s_i * s_i), D[i], dm, fixed[i], Ac, v)
         if not ok:
             for a in range(g):
                 coef[i, a] = np.nan
@@ -540,7 +566,7 @@ def draw(
                 Bw[j, x, 0] = s
         if n_components > 0:
             for u in range(U):
-                _factor_level(Lam, S[u], p, M_all[u], H_all[u], P_all[u])
+                factor_level(Lam, S[u], p, M_all[u], H_all[u], P_all[u])
             for j in range(J):
                 P = P_all[inverse[j]]
                 for x in range(p):
@@ -554,11 +580,12 @@ def draw(
                     s += R[a, k] * w[k]
                 Rw[a, 0] = s
             for c in range(n_components):
-                width = _schur(
-                    Lambda[i], c, P_all, inverse, PB, Rw, block_start, block_term, sizes, component_start, G_start, G,
-                    level_start, levels, C_start, C_column, C, A, Y,
+                width = schur_unscaled(
+                    c, P_all, inverse, PB, Rw, block_start, component_start, G_start, G, level_start, levels, C_start,
+                    C_column, C, A, Y,
                 )  # fmt: skip
-                _cholesky(A, width)
+                schur_scaled(Lambda[i], c, block_start, block_term, sizes, component_start, A, Y)
+                cholesky_lower(A, width)
                 column0 = block_start[component_start[c]]
                 for a in range(width):
                     s = Y[a, 0]

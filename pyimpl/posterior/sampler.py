@@ -21,7 +21,7 @@ from scipy.special import gammaln
 
 from pyimpl.errors import ConvergenceWarning, ModelError
 from pyimpl.posterior.collapsed import CollapsedDensity
-from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, pareto_k, rhat_rank
+from pyimpl.posterior.diagnostics import assess, pareto_k
 
 __all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
 
@@ -323,7 +323,7 @@ def _metropolis(log_weights: np.ndarray, log_uniform: np.ndarray, start: float, 
 def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]:
     """Smallest bulk and tail ESS and largest R-hat over the coordinates and the log density."""
     x = np.concatenate([np.moveaxis(u, 2, 0), log_density[None]])
-    bulk, tail, rhat = ess_bulk(x), ess_tail(x), rhat_rank(x)
+    bulk, tail, rhat = assess(x)
     return (
         float(np.nanmin(bulk)) if np.isfinite(bulk).any() else np.nan,
         float(np.nanmin(tail)) if np.isfinite(tail).any() else np.nan,
