@@ -103,7 +103,7 @@ def _likelihood_gradient(
     work = np.empty((largest, largest))
     Ac, v, A_c_inverse, coef = np.empty((g, g)), np.empty(g), np.empty((g, g)), np.empty(g)
     Q, Q_full, Gq, w, Qw = np.empty(packed), np.empty((m, m)), np.empty((m, m)), np.empty(m), np.empty(m)
-    left = np.empty((p, p))
+    left, sums = np.empty((p, p)), np.empty((p, largest))
     for i in range(n):
         Lam, s_i = Lambda[i, term], sigma[i]
         value[i] = -np.inf
@@ -282,21 +282,23 @@ def _likelihood_gradient(
                 for x in range(p):
                     for k in range(m):
                         residual[x, k] = B[j, x, k]
+                for x in range(p):
+                    for b in range(width):
+                        sums[x, b] = 0.0
                 for e in range(C_start[j], C_start[j + 1]):
                     column = C_column[e]
-                    for x in range(p):
-                        for k in range(m):
-                            residual[x, k] -= C[e, x] * N_all[first + column, k]
                     row = start + column * width
+                    of_column = A_inverse[row : row + width]
                     for x in range(p):
-                        left[0, x] = 0.0
-                    for f in range(C_start[j], C_start[j + 1]):
-                        element = A_inverse[row + C_column[f]]
-                        for x in range(p):
-                            left[0, x] += element * C[f, x]
+                        c_e, into = C[e, x], sums[x]
+                        for k in range(m):
+                            residual[x, k] -= c_e * N_all[first + column, k]
+                        for b in range(width):
+                            into[b] += c_e * of_column[b]
+                for e in range(C_start[j], C_start[j + 1]):
                     for x in range(p):
                         for y in range(p):
-                            F[x, y] += 0.5 * C[e, x] * left[0, y]
+                            F[x, y] += 0.5 * sums[x, C_column[e]] * C[e, y]
                 for x in range(p):
                     for k in range(m):
                         s = 0.0

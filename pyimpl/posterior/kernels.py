@@ -182,27 +182,51 @@ def schur_unscaled(
             A[a, b] = G[at + a * n + b]
         for k in range(m):
             Y[a, k] = R[column0 + a, k]
-    PC = np.empty(p)
+    Ct, scratch, PC = np.empty((p, n)), np.empty(n), np.empty(p)
     for where in range(level_start[component], level_start[component + 1]):
         j = levels[where]
         P = P_all[inverse[j]]
-        for e in range(C_start[j], C_start[j + 1]):
+        begin, width = C_start[j], C_start[j + 1] - C_start[j]
+        # a level that meets many columns: whole rows, zeros included, are faster than picking columns
+        whole = 3 * width >= n
+        if whole:
+            Ct[:] = 0.0
+        for e in range(width):
+            at = C_column[begin + e] if whole else e
+            for x in range(p):
+                Ct[x, at] = C[begin + e, x]
+        for e in range(width):
+            column = C_column[begin + e]
             for x in range(p):
                 s = 0.0
                 for y in range(p):
-                    s += P[x, y] * C[e, y]
+                    s += P[x, y] * C[begin + e, y]
                 PC[x] = s
-            column = C_column[e]
-            for f in range(C_start[j], e + 1):  # columns are sorted within a level
-                s = 0.0
-                for x in range(p):
-                    s += C[f, x] * PC[x]
-                A[column, C_column[f]] -= s
             for k in range(m):
                 s = 0.0
                 for x in range(p):
-                    s += C[e, x] * PB[j, x, k]
+                    s += C[begin + e, x] * PB[j, x, k]
                 Y[column, k] -= s
+            # columns are sorted within a level: the lower triangle
+            if whole:
+                row = A[column, : column + 1]
+                for x in range(0, p - 1, 2):  # two at a time: half the passes over the row
+                    s0, s1, c0, c1 = PC[x], PC[x + 1], Ct[x], Ct[x + 1]
+                    for f in range(row.size):
+                        row[f] -= s0 * c0[f] + s1 * c1[f]
+                if p % 2 == 1:
+                    s, c = PC[p - 1], Ct[p - 1]
+                    for f in range(row.size):
+                        row[f] -= s * c[f]
+                continue
+            for f in range(e + 1):
+                scratch[f] = 0.0
+            for x in range(p):
+                s, c = PC[x], Ct[x]
+                for f in range(e + 1):
+                    scratch[f] += s * c[f]
+            for f in range(e + 1):
+                A[column, C_column[begin + f]] -= scratch[f]
     return n
 
 
