@@ -176,7 +176,10 @@ def assess(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Returns
     -------
     bulk, tail, rhat : ndarray, each (parameters,)
+        nan for fewer than 4 draws a chain.
     """
+    if x.shape[2] < 4:  # halves of one draw have no variance
+        return (np.full(len(x), np.nan),) * 3
     split = _split(x)
     normalised = _rank_normalise(split)
     folded = np.abs(split - np.median(split.reshape(len(split), -1), axis=1)[:, None, None])
