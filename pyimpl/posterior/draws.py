@@ -159,25 +159,35 @@ class PosteriorDraws:
         return pd.DataFrame(self.columns(np.arange(len(self.labels))), columns=self.labels, copy=False)
 
 
+@dataclass(frozen=True)
+class _RowMeans:
+    """Means over the rows of everything that the linear predictor multiplies: one pass over the data."""
+
+    X: np.ndarray  # (P,)
+    Z: np.ndarray  # (Σ p (J + 1),), zero for the padded levels
+    offset: float
+
+    @classmethod
+    def of(cls, spec: Specification) -> "_RowMeans":
+        N, means = spec.y.size, []
+        for term in spec.terms:
+            sums = np.zeros((term.J + 1, term.p))
+            for k in range(term.p):
+                sums[:-1, k] = np.bincount(term.codes, term.columns[:, k], minlength=term.J) / N
+            means.append(sums.ravel())
+        offset = spec.design.offset
+        X = np.concatenate([np.ones(int(spec.has_intercept)), spec.x.mean(axis=0)])
+        return cls(X, np.concatenate(means), 0.0 if offset is None else float(offset.mean()))
+
+
 def _mean_PPD(
-    spec: Specification, coef: np.ndarray, b: np.ndarray, sigma: np.ndarray, rng: np.random.Generator
+    means: _RowMeans, N: int, coef: np.ndarray, b: np.ndarray, sigma: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Mean of a posterior predictive sample of the rows: exactly Normal(mean of η, σ²/N), without the N draws.
 
     ``b`` has all random effects in R's order.
     """
-    N = spec.y.size
-    mean = coef @ spec.X1.mean(axis=0)
-    if spec.design.offset is not None:
-        mean += spec.design.offset.mean()
-    means = []
-    for term in spec.terms:
-        sums = np.zeros((term.J + 1, term.p))
-        for k in range(term.p):
-            sums[:-1, k] = np.bincount(term.codes, term.columns[:, k], minlength=term.J) / N
-        means.append(sums.ravel())
-    mean += b @ np.concatenate(means)
-    return mean + sigma / np.sqrt(N) * rng.standard_normal(sigma.size)
+    return coef @ means.X + b @ means.Z + means.offset + sigma / np.sqrt(N) * rng.standard_normal(sigma.size)
 
 
 def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Generator]) -> PosteriorDraws:
@@ -199,7 +209,7 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
     several = [i for i, term in enumerate(spec.terms) if term.p > 1]
     rows = [j for i in several for j in range(2, spec.terms[i].p)]
     allocated = sum((term.p - 1) * max(term.p - 2, 0) for term in spec.terms)
-    pieces = []
+    means, pieces = _RowMeans.of(spec), []
     for c, rng in enumerate(rngs):
         values = density.values(u[c])
         conditional = density.conditional_draws(values, rng)
@@ -211,7 +221,7 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
             z_beta = (beta - spec.coef.mean) / spec.coef.scale
         else:
             z_beta = values.z
-        ppd = None if spec.prior_PD else _mean_PPD(spec, coef, conditional.b_matrix, values.sigma, rng)
+        ppd = None if spec.prior_PD else _mean_PPD(means, spec.y.size, coef, conditional.b_matrix, values.sigma, rng)
         totals = [spec.concentration[i].sum() for i in several]
         pieces.append(
             (
@@ -266,7 +276,9 @@ def from_unconstrained(
     gamma = points[:, at["gamma"]]
     coef = np.concatenate([gamma, beta], axis=1)
     effects = np.concatenate([bi.reshape(len(points), -1) for bi in b], axis=1)
-    ppd = None if spec.prior_PD else _mean_PPD(spec, coef, effects, sigma, np.random.default_rng(seed))
+    ppd = None
+    if not spec.prior_PD:
+        ppd = _mean_PPD(_RowMeans.of(spec), spec.y.size, coef, effects, sigma, np.random.default_rng(seed))
     zeta, z_T = np.exp(points[:, at["zeta"]]), points[:, at["z_T"]]
     totals, norms, at_zeta, at_z = [], [], 0, 0
     for term in spec.terms:

@@ -35,6 +35,7 @@ _MOST = 8_000_000  # numbers in a batch of proposals: memory
 _GRADIENT = 4.0  # a gradient costs about as much as so many evaluations
 _ADAPTATION = 12_000  # gradients before the first draw of Hamiltonian Monte Carlo
 _STRANDS = 32  # of Hamiltonian Monte Carlo, for each chain
+_LONG = 60.0  # seconds of sampling above which draws that are nearly independent are not thinned
 _FEW = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
 
 
@@ -448,6 +449,8 @@ def sample_collapsed(
     rngs = [np.random.default_rng(seed) for seed in seeds[1:]]
     max_thin = int(np.clip(_MOST / (d * chains * draws), 16, max_thin))
     thin = _transitions(efficiency)
+    if thin * chains * draws * cost > _LONG and efficiency > 0.5:
+        thin = 1  # thousands of crossed effects: seconds count more than the last third of the ESS
     best: SamplerResult | None = None
     # an ESS is itself an estimate, and a noisy one of few draws
     wanted = (target - 2 / np.sqrt(chains * draws)) * chains * draws
