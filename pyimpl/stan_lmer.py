@@ -271,7 +271,8 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
             raise ModelError(f"No parameter(s) {', '.join(missing)}. The fit has: {', '.join(names[:8])}, ...")
         wanted = [name for name in wanted if not is_new_level(name)]
         position = {name: k for k, name in enumerate(names)}
-        return pd.DataFrame(self.draws.matrix[:, [position[name] for name in wanted]], columns=wanted)
+        values = self.draws.columns(np.array([position[name] for name in wanted], dtype=np.intp))
+        return pd.DataFrame(values, columns=wanted, copy=False)
 
     def as_array(
         self, pars: Sequence[str] | None = None, regex_pars: Sequence[str] | str | None = None

@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from validation.sbc_command import register as register_sbc
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -382,3 +383,6 @@ def _make_output_safe() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="mlmparity-spell")  # type: ignore[union-attr]
+
+
+register_sbc(app, _guarded)

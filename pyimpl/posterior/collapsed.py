@@ -269,18 +269,21 @@ class ConditionalDraws:
     ----------
     coef : ndarray, shape (n, P)
         (γ, β): the intercept at centred predictors first.
+    b_matrix : ndarray, shape (n, Σ p (J + 1))
+        All random effects in R's order: term by term, level by level, the padded level last.
     b : list of ndarray, each (n, J + 1, p)
-        Random effects of each term, the padded level last.
-    z : list of ndarray, each (n, J + 1, p)
-        The same, standardised: b = T z.
+        The same (the same memory), term by term.
     rss : ndarray, shape (n,)
         Weighted residual sum of squares (0 without a likelihood).
+    z_square : ndarray, shape (n,)
+        Sum of squares of the standardised random effects z (b = T z).
     """
 
     coef: np.ndarray
+    b_matrix: np.ndarray
     b: list[np.ndarray]
-    z: list[np.ndarray]
     rss: np.ndarray
+    z_square: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -579,9 +582,13 @@ class CollapsedDensity:
         ConditionalDraws
         """
         spec, n = self.spec, values.sigma.size
-        terms = spec.terms
         P, g = spec.X1.shape[1], self.integrated.size
-        z = [rng.standard_normal((n, term.J + 1, term.p)) for term in terms]
+        starts = np.cumsum([0, *(term.p * (term.J + 1) for term in spec.terms)])
+        matrix = rng.standard_normal((n, int(starts[-1])))
+        b = [
+            matrix[:, start:stop].reshape(n, term.J + 1, term.p, copy=False)
+            for term, (start, stop) in zip(spec.terms, pairwise(starts), strict=True)
+        ]
         e = rng.standard_normal((n, g))
         coef = np.empty((n, P))
         coef[:, self.sampled] = values.fixed
@@ -590,36 +597,26 @@ class CollapsedDensity:
             if (values.precision <= 0).any():
                 raise ModelError("With prior_PD=True a flat prior cannot be drawn from: give a proper prior.")
             coef[:, self.integrated] = location + e / np.sqrt(values.precision)
-            b = [np.einsum("nkl,njl->njk", T, zi) for T, zi in zip(values.T, z, strict=True)]
-            return ConditionalDraws(coef, b, z, np.zeros(n))
+            z_square = np.einsum("ij,ij->i", matrix, matrix)
+            for T, effects in zip(values.T, b, strict=True):
+                effects[:] = np.einsum("nkl,njl->njk", T, effects)
+            return ConditionalDraws(coef, matrix, b, np.zeros(n), z_square)
         data, rest = self._data, self._data.rest
         Lambda = self._stack(values.Lambda)
         _, Q = self._reduce(Lambda)
-        others = [i for i in range(len(terms)) if i != data.first]
-        z_first = np.ascontiguousarray(z[data.first][:, :-1])
-        z_rest = np.empty((n, rest.R.shape[0]))
-        where = {i: self._columns_of(i) for i in others}
-        for i in others:
-            z_rest[:, where[i]] = z[i][:, :-1]
-        deviation, rss = np.empty((n, g)), np.empty(n)
-        b_first, b_rest = np.empty_like(z_first), np.empty_like(z_rest)
+        rest_at = np.empty(rest.R.shape[0], dtype=np.int64)
+        for i, term in enumerate(spec.terms):
+            if i != data.first:
+                rest_at[self._columns_of(i).ravel()] = starts[i] + np.arange(term.J * term.p)
+        deviation, rss, z_square = np.empty((n, g)), np.empty(n), np.empty(n)
         kernels.draw(
             Lambda, data.first, data.unique_S, data.inverse, data.B, data.WW, rest.R, rest.block_start,
             rest.block_term, self._sizes, rest.component_start, rest.G_start, rest.G, rest.level_start, rest.levels,
             rest.C_start, rest.C_column, rest.C, Q, values.sigma, values.precision, self._prior_location,
-            values.fixed - self._fixed_centre, e, z_first, z_rest, deviation, b_first, b_rest, rss,
+            values.fixed - self._fixed_centre, e, starts.astype(np.int64), rest_at, deviation, matrix, rss, z_square,
         )  # fmt: skip
         coef[:, self.integrated] = self.centre[self.integrated] + deviation
-        b = []
-        for i, term in enumerate(terms):
-            effects = np.empty((n, term.J + 1, term.p))
-            if i == data.first:
-                effects[:, :-1], z[i][:, :-1] = b_first, z_first
-            else:
-                effects[:, :-1], z[i][:, :-1] = b_rest[:, where[i]], z_rest[:, where[i]]
-            effects[:, -1] = np.einsum("nkl,nl->nk", values.T[i], z[i][:, -1])
-            b.append(effects)
-        return ConditionalDraws(coef, b, z, rss)
+        return ConditionalDraws(coef, matrix, b, rss, z_square)
 
     def _columns_of(self, term: int) -> np.ndarray:
         """Columns of the rest that belong to a term, shape (J, p)."""

@@ -7,12 +7,15 @@ Bayesian Analysis 16(2)) that decide whether a fit is good enough.
 Own code, not ArviZ's, because importing ArviZ takes longer than the whole fit; the tests compare the two.
 """
 
+import numba
 import numpy as np
 from scipy import fft
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
-__all__ = ["ess_bulk", "ess_tail", "mcse_mean", "pareto_k", "rhat_rank", "stan_ess", "stan_rhat"]
+__all__ = ["assess", "ess_bulk", "ess_tail", "mcse_mean", "pareto_k", "rhat_rank", "stan_ess", "stan_rhat"]
+
+
+_DIRECT = 48  # lags up to which autocovariances are summed directly: a good sampler's chains need a few only
 
 
 def _autocovariance(x: np.ndarray) -> np.ndarray:
@@ -22,6 +25,44 @@ def _autocovariance(x: np.ndarray) -> np.ndarray:
     size = fft.next_fast_len(2 * n, real=True)
     transform = fft.rfft(centred, size, axis=-1)
     return fft.irfft(transform.real**2 + transform.imag**2, size, axis=-1)[..., :n] / n
+
+
+@numba.njit(cache=True)
+def _mean_autocovariance(x: np.ndarray, lags: int) -> np.ndarray:
+    """Biased autocovariances at the first lags, mean over the chains, of x (chains, draws)."""
+    m, n = x.shape
+    out = np.zeros(lags)
+    for c in range(m):
+        centred = x[c] - x[c].mean()
+        for lag in range(lags):
+            out[lag] += np.dot(centred[: n - lag], centred[lag:])
+    return out / (m * n)
+
+
+@numba.njit(cache=True)
+def _tau(acov: np.ndarray, between: float, n: int, improved: bool) -> float:
+    """Integrated autocorrelation time from the first autocovariances; nan where more of them are needed.
+
+    Geyer's initial monotone sequence; ``improved`` adds the last positive even term (Vehtari et al. 2021).
+    """
+    lags = acov.size
+    # the Stan of rstan 2.21 divides each lag by its own number of terms
+    within = acov[0] * n / (n - 1)
+    total = within * (n - 1) / n + between
+    tau, smallest = -1.0, np.inf
+    for pair in range(lags // 2):
+        even, odd = acov[2 * pair], acov[2 * pair + 1]
+        if not improved:
+            even, odd = even * n / (n - 2 * pair), odd * n / (n - 2 * pair - 1)
+        rho_even = 1.0 - (within - even) / total if pair > 0 else 1.0
+        both = rho_even + 1.0 - (within - odd) / total
+        if both < 0.0:
+            return tau + max(rho_even, 0.0) if improved else tau
+        smallest = min(smallest, both)
+        tau += 2.0 * smallest
+    if lags < n:
+        return np.nan
+    return tau + max(1.0 - (within - acov[n - 1]) / total, 0.0) if improved else tau
 
 
 def _ess(x: np.ndarray, improved: bool) -> np.ndarray:
@@ -40,31 +81,19 @@ def _ess(x: np.ndarray, improved: bool) -> np.ndarray:
     """
     k, m, n = x.shape
     out = np.full(k, np.nan)
-    usable = np.isfinite(x).all(axis=(1, 2)) & (np.ptp(x.reshape(k, -1), axis=1) > 0) & (n > 3)
-    if not usable.any():
+    if n <= 3:
         return out
-    x = x[usable]
-    acov = _autocovariance(x).mean(axis=1)
-    if not improved:
-        acov *= n / (n - np.arange(n))  # the Stan of rstan 2.21 divides each lag by its own number of terms
-    within = acov[:, 0] * n / (n - 1)
-    total = within * (n - 1) / n
-    if m > 1:
-        total = total + x.mean(axis=2).var(axis=1, ddof=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rho = 1 - (within[:, None] - acov) / total[:, None]
-    rho[:, 0] = 1.0
-    pairs = rho[:, : n // 2 * 2].reshape(len(x), -1, 2).sum(axis=2)
-    negative = pairs < 0
-    stop = np.where(negative.any(axis=1), negative.argmax(axis=1), pairs.shape[1])
-    positive = np.arange(pairs.shape[1]) < stop[:, None]
-    monotone = np.where(positive, np.minimum.accumulate(np.where(positive, pairs, np.inf), axis=1), 0.0)
-    tau = -1 + 2 * monotone.sum(axis=1)
-    if improved:
-        even = np.take_along_axis(rho, np.minimum(2 * stop, n - 1)[:, None], axis=1)[:, 0]
-        tau = tau + np.maximum(even, 0.0)
     floor = 1 / np.log10(m * n)  # rstan:::rstan_ess caps at S log10(S), and so does the improved one
-    out[usable] = m * n / np.maximum(tau, floor)
+    for i in range(k):
+        values = np.ascontiguousarray(x[i], dtype=np.float64)
+        low, high = values.min(), values.max()
+        if not (np.isfinite(low) and np.isfinite(high)) or low == high:
+            continue
+        between = values.mean(axis=1).var(ddof=1) if m > 1 else 0.0
+        tau = _tau(_mean_autocovariance(values, min(_DIRECT, n)), between, n, improved)
+        if np.isnan(tau):
+            tau = _tau(_autocovariance(values).mean(axis=0), between, n, improved)
+        out[i] = m * n / max(tau, floor)
     return out
 
 
@@ -82,8 +111,22 @@ def _rhat(x: np.ndarray) -> np.ndarray:
 
 
 def _rank_normalise(x: np.ndarray) -> np.ndarray:
-    ranks = rankdata(x.reshape(len(x), -1), axis=1)
-    return ndtri((ranks - 0.375) / (ranks.shape[1] + 0.25)).reshape(x.shape)
+    flat = x.reshape(len(x), -1)
+    n = flat.shape[1]
+    scores = ndtri((np.arange(1, n + 1) - 0.375) / (n + 0.25))
+    out = np.empty(flat.shape)
+    for row, values in zip(out, flat, strict=True):
+        order = values.argsort()
+        row[order] = scores
+        ordered = values[order]
+        new = ordered[1:] != ordered[:-1]
+        if not new.all():  # ties: the score of their mean rank
+            first = np.concatenate([[0], np.flatnonzero(new) + 1])
+            count = np.diff(np.append(first, n))
+            row[order] = np.repeat(ndtri((first + (count + 1) / 2 - 0.375) / (n + 0.25)), count)
+        if np.isnan(ordered[-1]):
+            row[:] = np.nan
+    return out.reshape(x.shape)
 
 
 def stan_rhat(x: np.ndarray) -> np.ndarray:
@@ -121,6 +164,27 @@ def ess_tail(x: np.ndarray) -> np.ndarray:
         below = x <= np.quantile(flat, prob, axis=1)[:, None, None]
         both.append(_ess(_split(below.astype(np.float64)), improved=True))
     return np.minimum(both[0], both[1])
+
+
+def assess(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bulk ESS, tail ESS and rank-normalised R-hat, with their common work done once.
+
+    Parameters
+    ----------
+    x : ndarray, shape (parameters, chains, draws)
+
+    Returns
+    -------
+    bulk, tail, rhat : ndarray, each (parameters,)
+        nan for fewer than 4 draws a chain.
+    """
+    if x.shape[2] < 4:  # halves of one draw have no variance
+        return (np.full(len(x), np.nan),) * 3
+    split = _split(x)
+    normalised = _rank_normalise(split)
+    folded = np.abs(split - np.median(split.reshape(len(split), -1), axis=1)[:, None, None])
+    rhat = np.maximum(_rhat(normalised), _rhat(_rank_normalise(folded)))
+    return _ess(normalised, improved=True), ess_tail(x), rhat
 
 
 def mcse_mean(x: np.ndarray) -> np.ndarray:

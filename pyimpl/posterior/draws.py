@@ -1,5 +1,6 @@
 """Posterior draws of everything rstanarm reports, from draws of the coordinates or of the full model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,8 +39,9 @@ class PosteriorDraws:
         None with ``prior_PD``, as in R.
     zeta_total, z_T_norm, z_T_unused : ndarray, shapes (n, ·)
         What the unconstrained vector holds beyond the model's parameters.
-    rss : ndarray, shape (n,), or None
-        Weighted residual sum of squares, where it is known already.
+    rss, z_square : ndarray, shape (n,), or None
+        Weighted residual sum of squares, and sum of squares of the standardised random effects, where they are known
+        already.
     scales : ndarray, shape (n, ·), or None
         Logs of the coefficient prior's scales, Stan's blocks one after the other.
     """
@@ -59,6 +61,7 @@ class PosteriorDraws:
     z_T_unused: np.ndarray
     rss: np.ndarray | None
     scales: np.ndarray | None = None
+    z_square: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -85,13 +88,15 @@ class PosteriorDraws:
         """The full density."""
         return FullDensity(self.spec)
 
-    def unconstrained(self, rows: np.ndarray | slice) -> np.ndarray:
-        """Draws on Stan's unconstrained scale, shape (rows, num_upars)."""
-        b, at = [], 0
-        for term in self.spec.terms:
-            width = term.p * (term.J + 1)
-            b.append(self.b[rows, at : at + width].reshape(-1, term.J + 1, term.p))
-            at += width
+    def unconstrained(self, rows: np.ndarray | slice, with_b: bool = True) -> np.ndarray:
+        """Draws on Stan's unconstrained scale, shape (rows, num_upars); random effects of 0 unless `with_b`."""
+        b: list[np.ndarray] | None = None
+        if with_b:
+            b, at = [], 0
+            for term in self.spec.terms:
+                width = term.p * (term.J + 1)
+                b.append(self.b[rows, at : at + width].reshape(-1, term.J + 1, term.p))
+                at += width
         return self.full.unconstrain(
             self.gamma[rows], self.z_beta[rows], b, self.sigma[rows], [T[rows] for T in self.T],
             self.zeta_total[rows], self.z_T_norm[rows], self.z_T_unused[rows],
@@ -105,8 +110,10 @@ class PosteriorDraws:
         constant, power = spec.likelihood_constant
         for start in range(0, self.n, 1000):
             rows = slice(start, start + 1000)
-            points = self.unconstrained(rows)
+            points = self.unconstrained(rows, with_b=self.z_square is None)
             out[rows] = self.full.log_prior(points)
+            if self.z_square is not None:
+                out[rows] -= 0.5 * self.z_square[rows]
             if spec.prior_PD:
                 continue
             if self.rss is None:
@@ -123,32 +130,68 @@ class PosteriorDraws:
         names = [*spec.design.coef_names, *b_labels(spec.terms), "sigma", *Sigma_labels(spec.terms)]
         return [*names, *(["mean_PPD"] if self.mean_PPD is not None else []), "log-posterior"]
 
+    def columns(self, positions: np.ndarray) -> np.ndarray:
+        """Some of R's columns, by their positions in :attr:`labels`; shape (n, positions), column-major.
+
+        What is not asked for is not computed: ``log-posterior`` costs more than all others.
+        """
+        positions = np.asarray(positions, dtype=np.intp)
+        out = np.empty((positions.size, self.n))
+        last, at = len(self.labels) - 1, 0
+        pieces: list[tuple[int, Callable[[], np.ndarray]]] = [
+            (self.coef.shape[1], lambda: self.coef),
+            (self.b.shape[1], lambda: self.b),
+            (1, lambda: self.sigma[:, None]),
+            (last - self.coef.shape[1] - self.b.shape[1] - 1 - (self.mean_PPD is not None), lambda: self.Sigma),
+            (int(self.mean_PPD is not None), lambda: np.reshape(self.mean_PPD, (-1, 1))),
+            (1, lambda: self.log_posterior[:, None]),
+        ]
+        for width, values in pieces:
+            wanted = np.flatnonzero((positions >= at) & (positions < at + width))
+            if wanted.size:
+                out[wanted] = values().T[positions[wanted] - at]
+            at += width
+        return out.T
+
     @cached_property
     def matrix(self) -> np.ndarray:
         """All of R's columns (``as.matrix(fit$stanfit)``), shape (n, len(labels))."""
-        pieces = [self.coef, self.b, self.sigma[:, None], self.Sigma]
-        if self.mean_PPD is not None:
-            pieces.append(self.mean_PPD[:, None])
-        return np.concatenate([*pieces, self.log_posterior[:, None]], axis=1)
+        return np.ascontiguousarray(self.columns(np.arange(len(self.labels))))
 
     def frame(self) -> pd.DataFrame:
         """:attr:`matrix` as a DataFrame with R's column names."""
-        return pd.DataFrame(self.matrix.copy(), columns=self.labels)
+        return pd.DataFrame(self.columns(np.arange(len(self.labels))), columns=self.labels, copy=False)
+
+
+@dataclass(frozen=True)
+class _RowMeans:
+    """Means over the rows of everything that the linear predictor multiplies: one pass over the data."""
+
+    X: np.ndarray  # (P,)
+    Z: np.ndarray  # (Σ p (J + 1),), zero for the padded levels
+    offset: float
+
+    @classmethod
+    def of(cls, spec: Specification) -> "_RowMeans":
+        N, means = spec.y.size, []
+        for term in spec.terms:
+            sums = np.zeros((term.J + 1, term.p))
+            for k in range(term.p):
+                sums[:-1, k] = np.bincount(term.codes, term.columns[:, k], minlength=term.J) / N
+            means.append(sums.ravel())
+        offset = spec.design.offset
+        X = np.concatenate([np.ones(int(spec.has_intercept)), spec.x.mean(axis=0)])
+        return cls(X, np.concatenate(means), 0.0 if offset is None else float(offset.mean()))
 
 
 def _mean_PPD(
-    spec: Specification, coef: np.ndarray, b: list[np.ndarray], sigma: np.ndarray, rng: np.random.Generator
+    means: _RowMeans, N: int, coef: np.ndarray, b: np.ndarray, sigma: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Mean of a posterior predictive sample of the rows: exactly Normal(mean of η, σ²/N), without the N draws."""
-    N = spec.y.size
-    mean = coef @ spec.X1.mean(axis=0)
-    if spec.design.offset is not None:
-        mean += spec.design.offset.mean()
-    for term, effects in zip(spec.terms, b, strict=True):
-        for k in range(term.p):
-            sums = np.bincount(term.codes, term.columns[:, k], minlength=term.J) / N
-            mean += effects[:, :-1, k] @ sums
-    return mean + sigma / np.sqrt(N) * rng.standard_normal(sigma.size)
+    """Mean of a posterior predictive sample of the rows: exactly Normal(mean of η, σ²/N), without the N draws.
+
+    ``b`` has all random effects in R's order.
+    """
+    return coef @ means.X + b @ means.Z + means.offset + sigma / np.sqrt(N) * rng.standard_normal(sigma.size)
 
 
 def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Generator]) -> PosteriorDraws:
@@ -170,7 +213,7 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
     several = [i for i, term in enumerate(spec.terms) if term.p > 1]
     rows = [j for i in several for j in range(2, spec.terms[i].p)]
     allocated = sum((term.p - 1) * max(term.p - 2, 0) for term in spec.terms)
-    pieces = []
+    means, pieces = _RowMeans.of(spec), []
     for c, rng in enumerate(rngs):
         values = density.values(u[c])
         conditional = density.conditional_draws(values, rng)
@@ -186,14 +229,14 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
             z_beta = (beta - spec.coef.mean) / spec.coef.scale
         else:
             z_beta = values.z
-        ppd = None if spec.prior_PD else _mean_PPD(spec, coef, conditional.b, values.sigma, rng)
+        ppd = None if spec.prior_PD else _mean_PPD(means, spec.y.size, coef, conditional.b_matrix, values.sigma, rng)
         totals = [spec.concentration[i].sum() for i in several]
         pieces.append(
             (
                 gamma,
                 beta,
                 z_beta,
-                np.concatenate([bi.reshape(draws, -1) for bi in conditional.b], axis=1),
+                conditional.b_matrix,
                 values.sigma,
                 values.T,
                 ppd,
@@ -202,6 +245,7 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
                 rng.standard_normal((draws, allocated - sum(rows))),
                 conditional.rss,
                 scales,
+                conditional.z_square,
             )
         )
     joined = [
@@ -240,7 +284,10 @@ def from_unconstrained(
     at = full.slices
     gamma = points[:, at["gamma"]]
     coef = np.concatenate([gamma, beta], axis=1)
-    ppd = None if spec.prior_PD else _mean_PPD(spec, coef, b, sigma, np.random.default_rng(seed))
+    effects = np.concatenate([bi.reshape(len(points), -1) for bi in b], axis=1)
+    ppd = None
+    if not spec.prior_PD:
+        ppd = _mean_PPD(_RowMeans.of(spec), spec.y.size, coef, effects, sigma, np.random.default_rng(seed))
     zeta, z_T = np.exp(points[:, at["zeta"]]), points[:, at["z_T"]]
     totals, norms, at_zeta, at_z = [], [], 0, 0
     for term in spec.terms:
@@ -259,7 +306,7 @@ def from_unconstrained(
         gamma=gamma,
         beta=beta,
         z_beta=points[:, at["z_beta"]],
-        b=np.concatenate([bi.reshape(len(points), -1) for bi in b], axis=1),
+        b=effects,
         sigma=sigma,
         T=T,
         mean_PPD=ppd,

@@ -314,7 +314,7 @@ class FullDensity:
         self,
         gamma: np.ndarray,
         z_beta: np.ndarray,
-        b: list[np.ndarray],
+        b: list[np.ndarray] | None,
         sigma: np.ndarray,
         T: list[np.ndarray],
         zeta_total: np.ndarray | None = None,
@@ -333,7 +333,8 @@ class FullDensity:
             Intercept at centred predictors.
         z_beta : ndarray, shape (points, K)
             Standardised slopes (the slopes themselves under a flat prior; all factors under ``product_normal``).
-        b : list of ndarray, each (points, J + 1, p)
+        b : list of ndarray, each (points, J + 1, p), or None
+            None leaves their standardised values at 0.
         sigma : ndarray, shape (points,)
         T : list of ndarray, each (points, p, p)
         zeta_total : ndarray, shape (points, terms with p > 1), optional
@@ -363,9 +364,10 @@ class FullDensity:
         at_b = at_z = at_rho = at_zeta = several = row = 0
         for i, term in enumerate(spec.terms):
             p = term.p
-            zi = np.linalg.solve(T[i][:, None], b[i][..., None])[..., 0]
-            z_b[:, at_b : at_b + zi[0].size] = zi.reshape(n, -1)
-            at_b += zi[0].size
+            if b is not None:
+                zi = np.linalg.solve(T[i][:, None], b[i][..., None])[..., 0]
+                z_b[:, at_b : at_b + zi[0].size] = zi.reshape(n, -1)
+                at_b += zi[0].size
             size, pi, x = split_T(T[i])
             tau[:, i] = np.log(size / (spec.scale[i] * sigma))
             if p == 1:

@@ -7,13 +7,23 @@ rows of their lower triangle.
 import numba
 import numpy as np
 
-__all__ = ["draw", "marginal", "reduce_first", "reduce_rest"]
+__all__ = [
+    "cholesky_lower",
+    "draw",
+    "factor_coefficients",
+    "factor_level",
+    "marginal",
+    "reduce_first",
+    "reduce_rest",
+    "schur_scaled",
+    "schur_unscaled",
+]
 
 _LAPACK_FROM = 48  # columns from which LAPACK's Cholesky beats the plain loops
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _factor_level(Lam: np.ndarray, S: np.ndarray, p: int, M: np.ndarray, H: np.ndarray, P: np.ndarray) -> float:
+def factor_level(Lam: np.ndarray, S: np.ndarray, p: int, M: np.ndarray, H: np.ndarray, P: np.ndarray) -> float:
     """L L' = I + Λ'SΛ into M, H = L⁻¹Λ', P = H'H; returns log|I + Λ'SΛ|."""
     if p == 1:
         lam = Lam[0, 0]
@@ -104,7 +114,7 @@ def reduce_first(
                     Q[i, k] -= p11 * E[u, 0, k] + p21 * E[u, 1, k] + p22 * E[u, 2, k]
         else:
             for u in range(U):
-                total += count[u] * _factor_level(Lam, S[u], p, M, H, P)
+                total += count[u] * factor_level(Lam, S[u], p, M, H, P)
                 pair = 0
                 for a in range(p):
                     for b in range(a + 1):
@@ -117,7 +127,7 @@ def reduce_first(
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _cholesky(A: np.ndarray, n: int) -> bool:
+def cholesky_lower(A: np.ndarray, n: int) -> bool:
     """Lower Cholesky factor of the leading n × n part, in place; False where it is not positive definite."""
     if n >= _LAPACK_FROM:
         for a in range(n):
@@ -140,16 +150,13 @@ def _cholesky(A: np.ndarray, n: int) -> bool:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _schur(
-    Lam_all: np.ndarray,
+def schur_unscaled(
     component: int,
     P_all: np.ndarray,
     inverse: np.ndarray,
     PB: np.ndarray,
     R: np.ndarray,
     block_start: np.ndarray,
-    block_term: np.ndarray,
-    sizes: np.ndarray,
     component_start: np.ndarray,
     G_start: np.ndarray,
     G: np.ndarray,
@@ -161,7 +168,7 @@ def _schur(
     A: np.ndarray,
     Y: np.ndarray,
 ) -> int:
-    """I + Λ₂'(Z₂'Z₂ − Z₂'Z₁ P Z₁'Z₂)Λ₂ of one component into A (lower), Λ₂'(R − Z₂'Z₁ PB) into Y; its width.
+    """Z₂'Z₂ − Z₂'Z₁ P Z₁'Z₂ of one component into A (lower triangle), R − Z₂'Z₁ PB into Y; its width.
 
     ``PB`` (J, p, m) holds P_j times the right-hand sides of the first term; ``R`` the rest's right-hand sides.
     """
@@ -175,27 +182,70 @@ def _schur(
             A[a, b] = G[at + a * n + b]
         for k in range(m):
             Y[a, k] = R[column0 + a, k]
-    PC = np.empty(p)
+    Ct, scratch, PC = np.empty((p, n)), np.empty(n), np.empty(p)
     for where in range(level_start[component], level_start[component + 1]):
         j = levels[where]
         P = P_all[inverse[j]]
-        for e in range(C_start[j], C_start[j + 1]):
+        begin, width = C_start[j], C_start[j + 1] - C_start[j]
+        # a level that meets many columns: whole rows, zeros included, are faster than picking columns
+        whole = 3 * width >= n
+        if whole:
+            Ct[:] = 0.0
+        for e in range(width):
+            at = C_column[begin + e] if whole else e
+            for x in range(p):
+                Ct[x, at] = C[begin + e, x]
+        for e in range(width):
+            column = C_column[begin + e]
             for x in range(p):
                 s = 0.0
                 for y in range(p):
-                    s += P[x, y] * C[e, y]
+                    s += P[x, y] * C[begin + e, y]
                 PC[x] = s
-            column = C_column[e]
-            for f in range(C_start[j], e + 1):  # columns are sorted within a level
-                s = 0.0
-                for x in range(p):
-                    s += C[f, x] * PC[x]
-                A[column, C_column[f]] -= s
             for k in range(m):
                 s = 0.0
                 for x in range(p):
-                    s += C[e, x] * PB[j, x, k]
+                    s += C[begin + e, x] * PB[j, x, k]
                 Y[column, k] -= s
+            # columns are sorted within a level: the lower triangle
+            if whole:
+                row = A[column, : column + 1]
+                for x in range(0, p - 1, 2):  # two at a time: half the passes over the row
+                    s0, s1, c0, c1 = PC[x], PC[x + 1], Ct[x], Ct[x + 1]
+                    for f in range(row.size):
+                        row[f] -= s0 * c0[f] + s1 * c1[f]
+                if p % 2 == 1:
+                    s, c = PC[p - 1], Ct[p - 1]
+                    for f in range(row.size):
+                        row[f] -= s * c[f]
+                continue
+            for f in range(e + 1):
+                scratch[f] = 0.0
+            for x in range(p):
+                s, c = PC[x], Ct[x]
+                for f in range(e + 1):
+                    scratch[f] += s * c[f]
+            for f in range(e + 1):
+                A[column, C_column[begin + f]] -= scratch[f]
+    return n
+
+
+@numba.njit(cache=True, error_model="numpy")
+def schur_scaled(
+    Lam_all: np.ndarray,
+    component: int,
+    block_start: np.ndarray,
+    block_term: np.ndarray,
+    sizes: np.ndarray,
+    component_start: np.ndarray,
+    A: np.ndarray,
+    Y: np.ndarray,
+) -> None:
+    """Turn A into I + Λ₂'AΛ₂ (lower triangle) and Y into Λ₂'Y, in place."""
+    m = Y.shape[1]
+    first_block, last_block = component_start[component], component_start[component + 1]
+    column0 = block_start[first_block]
+    n = block_start[last_block] - column0
     # Λ₂' from the left, Λ₂ from the right, block by block; only the lower triangle is kept
     for block in range(first_block, last_block):
         t, s0 = block_term[block], block_start[block] - column0
@@ -232,7 +282,6 @@ def _schur(
                 A[a, s0 + x] = s
     for a in range(n):
         A[a, a] += 1.0
-    return n
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -268,7 +317,7 @@ def reduce_rest(
     P_all, PB = np.empty((U, p, p)), np.empty((J, p, m))
     for i in range(n):
         for u in range(U):
-            _factor_level(Lambda[i, term], S[u], p, M, H, P_all[u])
+            factor_level(Lambda[i, term], S[u], p, M, H, P_all[u])
         for j in range(J):
             P = P_all[inverse[j]]
             for x in range(p):
@@ -278,11 +327,12 @@ def reduce_rest(
                         s += P[x, y] * B[j, y, k]
                     PB[j, x, k] = s
         for c in range(n_components):
-            width = _schur(
-                Lambda[i], c, P_all, inverse, PB, R, block_start, block_term, sizes, component_start, G_start, G,
-                level_start, levels, C_start, C_column, C, A, Y,
+            width = schur_unscaled(
+                c, P_all, inverse, PB, R, block_start, component_start, G_start, G, level_start, levels, C_start,
+                C_column, C, A, Y,
             )  # fmt: skip
-            if not _cholesky(A, width):
+            schur_scaled(Lambda[i], c, block_start, block_term, sizes, component_start, A, Y)
+            if not cholesky_lower(A, width):
                 logdet[i] = np.nan
                 break
             for a in range(width):
@@ -303,7 +353,7 @@ def reduce_rest(
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _coefficients(
+def factor_coefficients(
     Q: np.ndarray, inv_s2: float, D: np.ndarray, dm: np.ndarray, fixed: np.ndarray, A: np.ndarray, v: np.ndarray
 ) -> tuple[bool, float, float]:
     """Factor A, and v = L⁻¹h: (whether it worked, log|A|, Q_rr/σ² + (m−ĉ)'D(m−ĉ) − h'A⁻¹h)."""
@@ -356,9 +406,103 @@ def marginal(
     A, v = np.empty((g, g)), np.empty(g)
     out = np.empty(n)
     for i in range(n):
-        ok, logdet_A, quad = _coefficients(Q[i], 1.0 / (sigma[i] * sigma[i]), D[i], dm, fixed[i], A, v)
+        ok, logdet_A, quad = factor_coefficients(Q[i], 1.0 / (sigma[i] * sigma[i]), D[i], dm, fixed[i], A, v)
         out[i] = -0.5 * (logdet[i] + logdet_A + quad) if ok else -np.inf
     return out
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _draw_first(
+    Lam: np.ndarray,
+    sigma: float,
+    S: np.ndarray,
+    inverse: np.ndarray,
+    Bw: np.ndarray,
+    factor: np.ndarray,
+    M: np.ndarray,
+    H: np.ndarray,
+    P: np.ndarray,
+    b: np.ndarray,
+    at: int,
+) -> tuple[float, float]:
+    """Draw the first term's effects of one row of ``b``, in place of its standard normals ε.
+
+    With L L' = I + Λ'SΛ: z = L'⁻¹(L⁻¹Λ'Bw/σ + ε), b = σΛz. ``Bw`` (J, p, 1) is Z'residual; ``factor`` (U, 5) and
+    ``M``, ``H``, ``P`` (U, p, p) are work space.
+
+    Returns
+    -------
+    change : float
+        Of the residual sum of squares: Σ b'Sb − 2 b'Bw.
+    square : float
+        Σ z'z.
+    """
+    U, p, J = S.shape[0], S.shape[1], inverse.size
+    change, square = 0.0, 0.0
+    if p == 1:
+        lam = Lam[0, 0]
+        for u in range(U):
+            D = 1.0 / (1.0 + lam * lam * S[u, 0, 0])
+            factor[u, 0] = lam * D / sigma
+            factor[u, 1] = np.sqrt(D)
+            factor[u, 2] = S[u, 0, 0]
+        scale = sigma * lam
+        for j in range(J):
+            f, k = factor[inverse[j]], at + j
+            r = Bw[j, 0, 0]
+            z = f[0] * r + f[1] * b[k]
+            e = scale * z
+            b[k] = e
+            square += z * z
+            change += e * (f[2] * e - 2.0 * r)
+    elif p == 2:
+        l11, l21, l22 = Lam[0, 0], Lam[1, 0], Lam[1, 1]
+        for u in range(U):
+            s11, s21, s22 = S[u, 0, 0], S[u, 1, 0], S[u, 1, 1]
+            a1, a2 = s11 * l11 + s21 * l21, s21 * l11 + s22 * l21  # SΛ's first column
+            m11 = np.sqrt(1.0 + l11 * a1 + l21 * a2)
+            m21 = l22 * a2 / m11
+            m22 = np.sqrt(1.0 + l22 * l22 * s22 - m21 * m21)
+            factor[u, 0], factor[u, 1], factor[u, 2] = 1.0 / m11, m21, 1.0 / m22
+        for j in range(J):
+            u, k = inverse[j], at + 2 * j
+            i11, m21, i22 = factor[u, 0], factor[u, 1], factor[u, 2]
+            r1, r2 = Bw[j, 0, 0], Bw[j, 1, 0]
+            v1 = (l11 * r1 + l21 * r2) / sigma * i11
+            v2 = (l22 * r2 / sigma - m21 * v1) * i22
+            z2 = (v2 + b[k + 1]) * i22
+            z1 = (v1 + b[k] - m21 * z2) * i11
+            e1, e2 = sigma * l11 * z1, sigma * (l21 * z1 + l22 * z2)
+            b[k], b[k + 1] = e1, e2
+            square += z1 * z1 + z2 * z2
+            change += e1 * (S[u, 0, 0] * e1 + 2.0 * (S[u, 1, 0] * e2 - r1)) + e2 * (S[u, 1, 1] * e2 - 2.0 * r2)
+    else:
+        z = np.empty(p)
+        for u in range(U):
+            factor_level(Lam, S[u], p, M[u], H[u], P[u])
+        for j in range(J):
+            u, k = inverse[j], at + p * j
+            for x in range(p):
+                s = 0.0
+                for y in range(p):
+                    s += H[u, x, y] * Bw[j, y, 0]
+                z[x] = s / sigma + b[k + x]
+            for x in range(p - 1, -1, -1):
+                s = z[x]
+                for y in range(x + 1, p):
+                    s -= M[u, y, x] * z[y]
+                z[x] = s / M[u, x, x]
+                square += z[x] * z[x]
+            for x in range(p):
+                s = 0.0
+                for y in range(x + 1):
+                    s += Lam[x, y] * z[y]
+                b[k + x] = s * sigma
+            for x in range(p):
+                change -= 2.0 * b[k + x] * Bw[j, x, 0]
+                for y in range(p):
+                    change += b[k + x] * S[u, x, y] * b[k + y]
+    return change, square
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -387,17 +531,19 @@ def draw(
     dm: np.ndarray,
     fixed: np.ndarray,
     e_coef: np.ndarray,
-    z_first: np.ndarray,
-    z_rest: np.ndarray,
+    term_start: np.ndarray,
+    rest_at: np.ndarray,
     coef: np.ndarray,
-    b_first: np.ndarray,
-    b_rest: np.ndarray,
+    b: np.ndarray,
     rss: np.ndarray,
+    z_square: np.ndarray,
 ) -> None:
     """Exact draws of the coefficients (as deviations from ĉ) and of all random effects, given the coordinates.
 
-    ``z_first``, ``z_rest`` and ``e_coef`` come in as standard normals; the z's go out as the standardised effects
-    (b = T z). ``rss`` is the weighted residual sum of squares.
+    ``b`` (n, Σ p (J + 1)) and ``e_coef`` come in as standard normals; ``b`` goes out as the random effects in R's
+    order, the padded levels included. ``term_start`` says where each term stands in a row of ``b``, ``rest_at`` where
+    each column of the rest does. ``rss`` is the weighted residual sum of squares, ``z_square`` the sum of squares of
+    the standardised effects (b = T z).
     """
     n, U, p, J, m = Lambda.shape[0], S.shape[0], S.shape[1], B.shape[0], B.shape[2]
     g, H = D.shape[1], fixed.shape[1]
@@ -408,35 +554,34 @@ def draw(
     Ac, v = np.empty((g, g)), np.empty(g)
     A, Y = np.empty((largest, largest)), np.empty((largest, 1))
     M_all, H_all, P_all = np.empty((U, p, p)), np.empty((U, p, p)), np.empty((U, p, p))
+    factor = np.empty((U, 3))
     Bw, PB = np.empty((J, p, 1)), np.empty((J, p, 1))
     Rw = np.empty((R.shape[0], 1))
-    w, z = np.empty(m), np.empty(p)
+    w, pad = np.empty(m), np.empty(Lambda.shape[2])
     for i in range(n):
         Lam, s_i = Lambda[i, term], sigma[i]
-        ok, _, _ = _coefficients(Q[i], 1.0 / (s_i * s_i), D[i], dm, fixed[i], Ac, v)
+        ok, _, _ = factor_coefficients(Q[i], 1.0 / (s_i * s_i), D[i], dm, fixed[i], Ac, v)
         if not ok:
             for a in range(g):
                 coef[i, a] = np.nan
             continue
         for a in range(g - 1, -1, -1):
             s = v[a] + e_coef[i, a]
-            for b in range(a + 1, g):
-                s -= Ac[b, a] * coef[i, b]
+            for k in range(a + 1, g):
+                s -= Ac[k, a] * coef[i, k]
             coef[i, a] = s / Ac[a, a]
         for a in range(g):
             w[a] = -coef[i, a]
         for a in range(H):
             w[g + a] = -fixed[i, a]
         w[m - 1] = 1.0
-        total, at = 0.0, 0
+        total, square, at = 0.0, 0.0, 0
         for a in range(m):
-            for b in range(a):
-                total += 2.0 * w[a] * w[b] * WW[at]
+            for k in range(a):
+                total += 2.0 * w[a] * w[k] * WW[at]
                 at += 1
             total += w[a] * w[a] * WW[at]
             at += 1
-        for u in range(U):
-            _factor_level(Lam, S[u], p, M_all[u], H_all[u], P_all[u])
         for j in range(J):
             for x in range(p):
                 s = 0.0
@@ -444,6 +589,8 @@ def draw(
                     s += B[j, x, k] * w[k]
                 Bw[j, x, 0] = s
         if n_components > 0:
+            for u in range(U):
+                factor_level(Lam, S[u], p, M_all[u], H_all[u], P_all[u])
             for j in range(J):
                 P = P_all[inverse[j]]
                 for x in range(p):
@@ -457,61 +604,59 @@ def draw(
                     s += R[a, k] * w[k]
                 Rw[a, 0] = s
             for c in range(n_components):
-                width = _schur(
-                    Lambda[i], c, P_all, inverse, PB, Rw, block_start, block_term, sizes, component_start, G_start, G,
-                    level_start, levels, C_start, C_column, C, A, Y,
+                width = schur_unscaled(
+                    c, P_all, inverse, PB, Rw, block_start, component_start, G_start, G, level_start, levels, C_start,
+                    C_column, C, A, Y,
                 )  # fmt: skip
-                _cholesky(A, width)
+                schur_scaled(Lambda[i], c, block_start, block_term, sizes, component_start, A, Y)
+                cholesky_lower(A, width)
                 column0 = block_start[component_start[c]]
                 for a in range(width):
                     s = Y[a, 0]
-                    for b in range(a):
-                        s -= A[a, b] * Y[b, 0]
+                    for k in range(a):
+                        s -= A[a, k] * Y[k, 0]
                     Y[a, 0] = s / A[a, a]
+                for a in range(width):
+                    Y[a, 0] = Y[a, 0] / s_i + b[i, rest_at[column0 + a]]
                 for a in range(width - 1, -1, -1):
-                    s = Y[a, 0] / s_i + z_rest[i, column0 + a]
-                    for b in range(a + 1, width):
-                        s -= A[b, a] * z_rest[i, column0 + b]
-                    z_rest[i, column0 + a] = s / A[a, a]
+                    z = Y[a, 0] / A[a, a]
+                    Y[a, 0] = z
+                    square += z * z
+                    for k in range(a):
+                        Y[k, 0] -= A[a, k] * z
                 for block in range(component_start[c], component_start[c + 1]):
-                    t, s0 = block_term[block], block_start[block]
-                    for x in range(sizes[t]):
+                    t, s0 = block_term[block], block_start[block] - column0
+                    for x in range(sizes[t] - 1, -1, -1):
                         s = 0.0
                         for y in range(x + 1):
-                            s += Lambda[i, t, x, y] * z_rest[i, s0 + y]
-                        b_rest[i, s0 + x] = s * s_i
+                            s += Lambda[i, t, x, y] * Y[s0 + y, 0]
+                        Y[s0 + x, 0] = s * s_i
                 at = G_start[c]
                 for a in range(width):
-                    total -= 2.0 * b_rest[i, column0 + a] * Rw[column0 + a, 0]
-                    for b in range(width):
-                        total += b_rest[i, column0 + a] * G[at + a * width + b] * b_rest[i, column0 + b]
+                    e = Y[a, 0]
+                    b[i, rest_at[column0 + a]] = e
+                    s = 0.0
+                    for k in range(width):
+                        s += G[at + a * width + k] * Y[k, 0]
+                    total += e * (s - 2.0 * Rw[column0 + a, 0])
                 for where in range(level_start[c], level_start[c + 1]):
                     j = levels[where]
-                    for e in range(C_start[j], C_start[j + 1]):
+                    for k in range(C_start[j], C_start[j + 1]):
+                        e = Y[C_column[k], 0]
                         for x in range(p):
-                            Bw[j, x, 0] -= C[e, x] * b_rest[i, column0 + C_column[e]]
-        for j in range(J):
-            u = inverse[j]
-            M, Hu = M_all[u], H_all[u]
-            # L⁻¹Λ'(Z'residual)/σ + ε, then L'⁻¹
-            for x in range(p):
-                s = 0.0
-                for y in range(p):
-                    s += Hu[x, y] * Bw[j, y, 0]
-                z[x] = s / s_i + z_first[i, j, x]
-            for x in range(p - 1, -1, -1):
-                s = z[x]
-                for y in range(x + 1, p):
-                    s -= M[y, x] * z[y]
-                z[x] = s / M[x, x]
-            for x in range(p):
+                            Bw[j, x, 0] -= C[k, x] * e
+        change, own = _draw_first(
+            Lam, s_i, S, inverse, Bw, factor, M_all, H_all, P_all, b[i], term_start[term]
+        )  # fmt: skip
+        rss[i], square = total + change, square + own
+        for t in range(sizes.size):
+            k, width = term_start[t + 1] - sizes[t], sizes[t]
+            for x in range(width):
+                pad[x] = b[i, k + x]
+                square += pad[x] * pad[x]
+            for x in range(width):
                 s = 0.0
                 for y in range(x + 1):
-                    s += Lam[x, y] * z[y]
-                b_first[i, j, x] = s * s_i
-                z_first[i, j, x] = z[x]
-            for x in range(p):
-                total -= 2.0 * b_first[i, j, x] * Bw[j, x, 0]
-                for y in range(p):
-                    total += b_first[i, j, x] * S[u, x, y] * b_first[i, j, y]
-        rss[i] = total
+                    s += Lambda[i, t, x, y] * pad[y]
+                b[i, k + x] = s * s_i
+        z_square[i] = square

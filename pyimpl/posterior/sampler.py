@@ -2,8 +2,10 @@
 
 The collapsed density has few dimensions, and its normal approximation at the mode is close: so independence Metropolis
 (Tierney 1994, Annals of Statistics 22) with a multivariate t proposal, refitted by importance sampling, gives draws
-that are nearly independent. It watches itself (Pareto k-hat of the weights, acceptance, rank-normalised ESS and R-hat
-of every coordinate), thins and refits until the draws are good, and otherwise goes over to NUTS on the same density.
+that are nearly independent. In more dimensions no proposal fits well enough, and Hamiltonian Monte Carlo
+(:mod:`pyimpl.posterior.hmc`) takes over. The sampler watches itself (Pareto k-hat of the weights, acceptance,
+rank-normalised ESS and R-hat of every coordinate), thins and refits until the draws are good, and otherwise goes over
+to NUTS on the same density.
 
 Each chain has its own random stream, its own start and its own proposals, so R-hat across chains means what it should.
 """
@@ -21,13 +23,19 @@ from scipy.special import gammaln
 
 from pyimpl.errors import ConvergenceWarning, ModelError
 from pyimpl.posterior.collapsed import CollapsedDensity
-from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, pareto_k, rhat_rank
+from pyimpl.posterior.coordinates import SamplerCoordinates
+from pyimpl.posterior.diagnostics import assess, pareto_k
+from pyimpl.posterior.hmc import Strands
 
 __all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
 
 _DF = 5.0  # of the proposal: heavier tails than any posterior with a few groups has
 _CHUNK = 2048  # points evaluated at once: progress and Ctrl-C in between
 _MOST = 8_000_000  # numbers in a batch of proposals: memory
+_GRADIENT = 4.0  # a gradient costs about as much as so many evaluations
+_ADAPTATION = 12_000  # gradients before the first draw of Hamiltonian Monte Carlo
+_STRANDS = 32  # of Hamiltonian Monte Carlo, for each chain
+_LONG = 60.0  # seconds of sampling above which draws that are nearly independent are not thinned
 _FEW = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
 
 
@@ -41,7 +49,8 @@ class SamplerResult:
     log_density : ndarray, shape (chains, draws)
         Collapsed log density of each draw.
     method : str
-        ``"independence Metropolis"``, ``"NUTS on the collapsed density"`` or ``"exact draws from the prior"``.
+        ``"independence Metropolis"``, ``"Hamiltonian Monte Carlo"``, ``"NUTS on the collapsed density"`` or
+        ``"exact draws from the prior"``.
     acceptance : float
         Mean acceptance rate.
     khat : float
@@ -74,7 +83,9 @@ class SamplerResult:
 class _Counted:
     """The density with its evaluations counted, in chunks."""
 
-    def __init__(self, density: CollapsedDensity, tick: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, density: CollapsedDensity | SamplerCoordinates, tick: Callable[[int], None] | None = None
+    ) -> None:
         self.density, self.evaluations, self.tick = density, 0, tick
 
     def __call__(self, u: np.ndarray) -> np.ndarray:
@@ -91,15 +102,25 @@ class _Counted:
         u = proposal.draw(rng, n)
         return u, self(u) - proposal.log_density(u)
 
+    def gradient(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log density and exact gradient at points."""
+        assert isinstance(self.density, SamplerCoordinates)
+        self.evaluations += len(v)
+        return self.density.log_density_gradient(v)
+
     def with_gradient(self, u: np.ndarray, step: np.ndarray) -> tuple[float, np.ndarray]:
-        """Value and central differences at one point, in one batch."""
+        """Value and gradient at one point: by central differences in one batch where that is as cheap."""
         d = u.size
+        if d > _GRADIENT and isinstance(self.density, SamplerCoordinates):
+            value, slope = self.gradient(u[None])
+            return float(value[0]), slope[0]
         points = np.repeat(u[None], 2 * d + 1, axis=0)
         index = np.arange(d)
         points[index, index] += step
         points[d + index, index] -= step
         value = self(points)
-        return float(value[-1]), (value[:d] - value[d : 2 * d]) / (2 * step)
+        with np.errstate(invalid="ignore"):  # outside the range of the density: not finite, and the caller steps back
+            return float(value[-1]), (value[:d] - value[d : 2 * d]) / (2 * step)
 
 
 def find_mode(log_density: _Counted | CollapsedDensity, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +163,8 @@ def _curvature(f: _Counted, mode: np.ndarray, scale: np.ndarray) -> np.ndarray:
         np.add.at(offsets[k], (index, row), a * h[row] / 2)
         np.add.at(offsets[k], (index, column), b * h[column] / 2)
     value = f((mode + offsets).reshape(-1, d)).reshape(4, -1)
-    second = (value[0] - value[1] - value[2] + value[3]) / (h[row] * h[column])
+    with np.errstate(invalid="ignore"):
+        second = (value[0] - value[1] - value[2] + value[3]) / (h[row] * h[column])
     H = np.zeros((d, d))
     H[row, column] = H[column, row] = -np.where(np.isfinite(second), second, 0.0)
     root = np.sqrt(np.maximum(np.diag(H), 1e-2 / scale**2))
@@ -247,7 +269,7 @@ def _refit(u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
 
 def _with_tails(proposal: _Proposal, axes: list[int]) -> _Proposal:
     """Add a component for each log τ that reaches down: where a variance may be 0 the posterior falls only as τ."""
-    share, sd = 0.04, 1.5
+    share, sd = min(0.04, 0.2 / len(axes)), 1.5
     count = len(axes)
     mean, factor = proposal.mean, proposal.factor
     means, covariances = np.repeat(mean[None], count, axis=0), np.repeat((factor @ factor.T)[None], count, axis=0)
@@ -323,7 +345,7 @@ def _metropolis(log_weights: np.ndarray, log_uniform: np.ndarray, start: float, 
 def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]:
     """Smallest bulk and tail ESS and largest R-hat over the coordinates and the log density."""
     x = np.concatenate([np.moveaxis(u, 2, 0), log_density[None]])
-    bulk, tail, rhat = ess_bulk(x), ess_tail(x), rhat_rank(x)
+    bulk, tail, rhat = assess(x)
     return (
         float(np.nanmin(bulk)) if np.isfinite(bulk).any() else np.nan,
         float(np.nanmin(tail)) if np.isfinite(tail).any() else np.nan,
@@ -336,11 +358,11 @@ def _populate(
 ) -> tuple[_Proposal, float]:
     """Replace a single t that does not fit well by a mixture, as long as that helps."""
     d = proposal.means.shape[1]
-    n = 1500 + 250 * d
+    n = 1000 + 150 * d
     u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n)
     best, best_efficiency = proposal, efficiency
     current = _split(proposal, u, log_weights, 6, rng)
-    for _ in range(10):
+    for _ in range(8):
         u, log_weights = f.weighted(_with_tails(current, axes), rng, n)
         last, now = best_efficiency, _efficiency(log_weights)
         if now > best_efficiency:
@@ -371,7 +393,7 @@ def sample_collapsed(
     chains: int,
     draws: int,
     seeds: list[np.random.SeedSequence],
-    target: float = 0.75,
+    target: float = 0.6,
     max_thin: int = 256,
     progress: Callable[[str, float], None] | None = None,
 ) -> SamplerResult:
@@ -400,16 +422,17 @@ def sample_collapsed(
     ConvergenceWarning
         Fewer than 400 effective draws or R-hat of 1.01 and more, whatever was tried.
     """
-    f = _Counted(density)
+    where_to = SamplerCoordinates(density)
+    f = _Counted(where_to)
     say = progress or (lambda what, share: None)
     say("finding the mode", 0.0)
-    mode, covariance = find_mode(f, density.start())
+    mode, covariance = find_mode(f, where_to.start())
     d = density.dim
     rng = np.random.default_rng(seeds[0])
     proposal = _Proposal.of(mode, covariance * 1.2)
     began, n_pilot = time.perf_counter(), 400 + 100 * d
     efficiency = 0.0
-    axes = [density.axis_of(i, 0, 0) for i in range(min(len(density.spec.terms), 5))]
+    axes = where_to.tails
     for _ in range(6):
         u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n_pilot)
         if not np.isfinite(log_weights).any():
@@ -418,16 +441,20 @@ def sample_collapsed(
         proposal = _refit(u, log_weights)
         if efficiency > 0.5 and efficiency < 1.15 * last:
             break
-    if efficiency < 0.55:
+    if efficiency < 0.55 and _metropolis_pays(_transitions(efficiency), chains * draws, d):
         proposal, efficiency = _populate(f, proposal, efficiency, axes, rng)
     cost = (time.perf_counter() - began) / max(f.evaluations, 1)
 
     messages: list[str] = []
     rngs = [np.random.default_rng(seed) for seed in seeds[1:]]
     max_thin = int(np.clip(_MOST / (d * chains * draws), 16, max_thin))
-    thin = int(np.clip(np.ceil(2.4 / max(efficiency, 1e-3) ** 1.2), 3, 16))
+    thin = _transitions(efficiency)
+    if thin * chains * draws * cost > _LONG and efficiency > 0.5:
+        thin = 1  # thousands of crossed effects: seconds count more than the last third of the ESS
     best: SamplerResult | None = None
-    while True:
+    # an ESS is itself an estimate, and a noisy one of few draws
+    wanted = (target - 2 / np.sqrt(chains * draws)) * chains * draws
+    while _metropolis_pays(thin, chains * draws, d):
         length = draws * thin
         say(f"sampling, {thin} transitions a draw ({chains * length * cost:.1f} s)", 0.2)
         warm = 200
@@ -446,7 +473,7 @@ def sample_collapsed(
             kept_u[c], kept_f[c] = proposals[c, where], value[c, where]
         bulk, tail, rhat = _worst(kept_u, kept_f)
         result = SamplerResult(
-            u=kept_u,
+            u=where_to.to_density(kept_u.reshape(-1, d)).reshape(kept_u.shape),
             log_density=kept_f,
             method="independence Metropolis",
             acceptance=accepted / (chains * length),
@@ -459,8 +486,6 @@ def sample_collapsed(
             max_rhat=rhat,
             messages=tuple(messages),
         )
-        # an ESS is itself an estimate, and a noisy one of few draws
-        wanted = (target - 2 / np.sqrt(chains * draws)) * chains * draws
         short = min(bulk, tail) / wanted
         if (short >= 1 or chains * draws < 100) and result.khat < 0.7:
             return result
@@ -472,13 +497,96 @@ def sample_collapsed(
         proposal = _better(f, proposal, proposals.reshape(-1, d), weights.ravel(), axes, rng)
         thin = min(max_thin, int(np.ceil(thin * np.clip(1.3 / max(short, 0.05), 1.5, 4.0))))
         messages.append(f"refitted and thinned by {thin}: smallest ESS was {min(bulk, tail):.0f}")
-    if best.khat < 0.7 and min(best.min_ess_bulk, best.min_ess_tail) >= min(_FEW, 0.25 * chains * draws):
+    if best is not None and _good_enough(best) and best.khat < 0.7:
         return best
-    messages.append(f"independence Metropolis was poor (k-hat {best.khat:.2f}, ESS {best.min_ess_bulk:.0f}): NUTS")
-    say("NUTS on the collapsed density", 0.5)
-    result = _nuts(f, proposal, chains, draws, seeds[0], tuple(messages))
+    if best is not None:
+        messages.append(f"independence Metropolis was poor (k-hat {best.khat:.2f}, ESS {best.min_ess_bulk:.0f})")
+    messages.append("Hamiltonian Monte Carlo")
+    result = _hamiltonian(f, proposal, axes, chains, draws, wanted, max_thin, rng, seeds, say, tuple(messages))
+    if not _good_enough(result):
+        messages.append(f"Hamiltonian Monte Carlo was poor (ESS {result.min_ess_bulk:.0f}): NUTS")
+        say("NUTS on the collapsed density", 0.5)
+        result = max(result, _nuts(f, proposal, chains, draws, seeds[0], tuple(messages)), key=_quality)
     _warn_if_poor(result)
     return result
+
+
+def _transitions(efficiency: float) -> int:
+    """Transitions of independence Metropolis for each draw that is kept."""
+    return max(3, int(np.ceil(2.4 / max(efficiency, 1e-3) ** 1.2)))
+
+
+def _metropolis_pays(thin: int, kept: int, d: int) -> bool:
+    """Whether independence Metropolis costs fewer evaluations than Hamiltonian Monte Carlo (two transitions a draw).
+
+    More dimensions need more transitions than the efficiency of importance sampling says, and refits.
+    """
+    gradients = _ADAPTATION + 2 * kept * 3.0 * d**0.25
+    return d < 6 or 3 * thin * kept < _GRADIENT * gradients
+
+
+def _quality(result: SamplerResult) -> float:
+    return float(np.nan_to_num(min(result.min_ess_bulk, result.min_ess_tail)))
+
+
+def _good_enough(result: SamplerResult) -> bool:
+    kept = result.u.shape[0] * result.u.shape[1]
+    return kept < 100 or (_quality(result) >= min(_FEW, 0.25 * kept) and result.max_rhat < 1.02)
+
+
+def _hamiltonian(
+    f: _Counted,
+    proposal: _Proposal,
+    axes: list[int],
+    chains: int,
+    draws: int,
+    wanted: float,
+    max_thin: int,
+    rng: np.random.Generator,
+    seeds: list[np.random.SeedSequence],
+    say: Callable[[str, float], None],
+    messages: tuple[str, ...],
+) -> SamplerResult:
+    """Strands of Hamiltonian Monte Carlo, started by importance, run on until the draws are good."""
+    density = f.density
+    assert isinstance(density, SamplerCoordinates)
+    say("Hamiltonian Monte Carlo: adaptation", 0.3)
+    # streams of their own: how many numbers the chains have used so far is nobody's business
+    rngs = [np.random.default_rng([*seed.generate_state(4), 1]) for seed in seeds[1:]]
+    strands = int(np.clip(draws // 25, 1, _STRANDS))
+
+    def points(r: np.random.Generator, n: int) -> np.ndarray:
+        u, log_weights = f.weighted(_with_tails(proposal, axes), r, 40 * n)
+        weights = np.minimum(_normalised(log_weights), 1 / np.sqrt(len(u)))
+        return u[r.choice(len(u), size=n, p=weights / weights.sum())]
+
+    hmc = Strands(
+        f.gradient, proposal.mean, proposal.factor, points(rng, 64), [points(r, strands) for r in rngs], rng, rngs
+    )
+    per_strand, thin = -(-draws // strands), 2
+    while True:
+        say(f"Hamiltonian Monte Carlo, {thin} transitions a draw", 0.5)
+        hmc.run(per_strand * thin - hmc.transitions)
+        u, value = hmc.draws(draws, thin)
+        bulk, tail, rhat = _worst(u, value)
+        short = min(bulk, tail) / wanted
+        if short >= 1 or chains * draws < 100 or 2 * thin > max_thin:
+            break
+        thin = min(max_thin, int(np.ceil(thin * np.clip(1.2 / max(short, 0.05), 1.5, 4.0))))
+    return SamplerResult(
+        u=density.to_density(u.reshape(-1, density.dim)).reshape(u.shape),
+        log_density=value,
+        method="Hamiltonian Monte Carlo",
+        acceptance=hmc.acceptance,
+        khat=np.nan,
+        thin=thin,
+        evaluations=f.evaluations,
+        divergences=hmc.divergences,
+        min_ess_bulk=bulk,
+        min_ess_tail=tail,
+        max_rhat=rhat,
+        messages=messages,
+    )
 
 
 def _warn_if_poor(result: SamplerResult) -> None:
@@ -519,19 +627,17 @@ def _nuts(
     import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
-    d = proposal.mean.size
-    step = np.full(d, 1e-4)
+    density = f.density
+    assert isinstance(density, SamplerCoordinates)
+    d = density.dim
+    factor = proposal.factor
 
     def make_logp() -> Callable:
         def logp(x: np.ndarray, **_: object) -> tuple[float, np.ndarray]:
-            points = np.repeat(np.asarray(x)[None], 2 * d + 1, axis=0)
-            index = np.arange(d)
-            points[index, index] += step
-            points[d + index, index] -= step
-            value = f(proposal.mean + points @ proposal.factor.T)
-            if not np.isfinite(value).all():
+            value, slope = f.gradient((proposal.mean + factor @ np.asarray(x))[None])
+            if not np.isfinite(value[0]):
                 raise _ZeroDensityError
-            return float(value[-1]), (value[:d] - value[d : 2 * d]) / (2 * step)
+            return float(value[0]), factor.T @ slope[0]
 
         return logp
 
@@ -558,11 +664,11 @@ def _nuts(
         save_warmup=False,
     )
     x = np.asarray(trace["posterior"]["x"].values)
-    u = proposal.mean + x @ proposal.factor.T
+    u = proposal.mean + x @ factor.T
     value = f(u.reshape(-1, d)).reshape(u.shape[:2])
     bulk, tail, rhat = _worst(u, value)
     return SamplerResult(
-        u=u,
+        u=density.to_density(u.reshape(-1, d)).reshape(u.shape),
         log_density=value,
         method="NUTS on the collapsed density",
         acceptance=np.nan,

@@ -152,8 +152,9 @@ def test_conditional_draws_have_their_exact_moments(name: str) -> None:
     assert np.abs(deviation).max() < 7.5
     eta = draws @ M.T + (spec.X1[:, s] @ values.fixed[0])
     assert np.allclose(got.rss[:50], ((spec.y - eta[:50]) ** 2) @ w, rtol=1e-9)
-    for b, zi, factor in zip(got.b, got.z, T, strict=True):
-        assert np.allclose(b[:50], zi[:50] @ factor.T, rtol=1e-9, atol=1e-10)
+    z = [np.linalg.solve(factor, np.swapaxes(b[:50], 1, 2)) for b, factor in zip(got.b, T, strict=True)]
+    assert np.allclose(got.z_square[:50], sum((zi**2).sum(axis=(1, 2)) for zi in z), rtol=1e-9)
+    assert np.array_equal(got.b_matrix, np.concatenate([b.reshape(n, -1) for b in got.b], axis=1))
     # the padded level is a draw from its prior
     new = np.linalg.solve(T[0], got.b[0][:, -1].T)
     assert np.abs(new.mean(axis=1)).max() < 5 / np.sqrt(n)

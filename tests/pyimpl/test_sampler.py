@@ -10,6 +10,7 @@ from scipy import stats
 from pyimpl.errors import ConvergenceWarning
 from pyimpl.posterior import sampler
 from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import ess_bulk
 from pyimpl.posterior.quadrature import QuadratureResult, integrate
 from pyimpl.posterior.sampler import find_mode, sample_collapsed
@@ -115,7 +116,7 @@ def test_nuts_on_the_collapsed_density_agrees_with_quadrature() -> None:
     density = CollapsedDensity(specification_of("M2"))
     mode, covariance = find_mode(density, density.start())
     result = sampler._nuts(
-        sampler._Counted(density), sampler._Proposal.of(mode, covariance), 4, 500, np.random.SeedSequence(3), ()
+        sampler._Counted(SamplerCoordinates(density)), sampler._Proposal.of(mode, covariance), 4, 500, np.random.SeedSequence(3), ()
     )
     assert result.max_rhat < 1.02
     sigma = density.values(result.u.reshape(-1, 2)).sigma

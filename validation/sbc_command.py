@@ -1,0 +1,76 @@
+"""The command ``mlmparity sbc``: calibrate the sampler of ``pyimpl.stan_lmer`` on simulated data."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer, guarded: Callable[[Callable[..., int]], Callable[..., None]]) -> None:
+    """Add the command to an app; ``guarded`` turns what it returns or raises into an exit code."""
+    app.command(name="sbc")(guarded(_sbc))
+
+
+def _sbc(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="intercepts, slopes, three, crossed; all when none is given.")
+    ] = None,
+    simulations: Annotated[int, typer.Option("--simulations", "-n", min=1, help="Data sets a model.")] = 300,
+    draws: Annotated[int, typer.Option(min=10, help="Draws that each true value is ranked among.")] = 100,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; -1 for all cores.")] = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for ranks and plots; a campaign goes on there.")
+    ] = Path("mlmparity-sbc"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> int:
+    """Simulation-based calibration: are true values ranked uniformly among the draws?"""
+    from validation.calibration import MODELS, sbc
+    from validation.cli import exit_code
+    from validation.owndata import InputError
+    from validation.progress import tracker
+    from validation.verdict import Verdict
+
+    known = {model.name: model for model in MODELS}
+    unknown = [name for name in models or () if name not in known]
+    if unknown:
+        raise InputError(f"no model called {', '.join(unknown)}; there are {', '.join(known)}")
+    chosen = [known[name] for name in models] if models else list(MODELS)
+    console = Console(highlight=False, emoji=False)
+    verdicts = []
+    with tracker(len(chosen), quiet=quiet) as follow:
+        for model in chosen:
+            follow.start(model.title)
+
+            def say(text: str, share: float) -> None:
+                follow(text, share)
+
+            result = sbc(
+                model.formula, model.data(), name=model.name, simulations=simulations, draws=draws, seed=seed,
+                jobs=jobs, folder=output, progress=say,
+            )  # fmt: skip
+            result.plot().savefig(output / f"sbc-{model.name}.png", dpi=110)
+            follow.finish()
+            verdicts.append(result.verdict)
+            _print(console, model, result, quiet)
+    worst = next((v for v in (Verdict.DISAGREES, Verdict.INCONCLUSIVE) if v in verdicts), Verdict.AGREES)
+    console.print(f"Calibration: {worst.value}.", style="bold")
+    return exit_code(worst)
+
+
+def _print(console: Console, model: Any, result: Any, quiet: bool) -> None:
+    table = result.table()
+    console.print(
+        f"{model.name} ({model.formula}): {result.verdict.value}; {len(result.ranks)} data sets, "
+        f"{int(table['inside'].sum())} of {len(table)} quantities inside their own 95% band, smallest p "
+        f"{result.smallest_p:.3f} corrected for their number; {result.warned} fits with a warning.",
+        soft_wrap=True,
+        markup=False,
+    )
+    if not quiet and not table["inside"].all():
+        console.print(table[~table["inside"]].to_string(float_format="{:.4f}".format), markup=False)
