@@ -47,7 +47,7 @@ class Numbers:
         return flat.reshape(place["nrow"], place["ncol"], order="F")
 
 
-class RCrashed(RuntimeError):
+class RCrashError(RuntimeError):
     """R itself crashed; ``case`` is the position of the case that did it."""
 
     def __init__(self, case: int):
@@ -80,7 +80,7 @@ def ask_r(frames: list[pd.DataFrame], cases: list[dict[str, Any]]) -> tuple[list
         if done.returncode != 0:
             begun = [line for line in done.stderr.splitlines() if line.startswith("@case")]
             if begun and "irrecoverable" in done.stderr:
-                raise RCrashed(int(begun[-1].split()[1]) - 1)
+                raise RCrashError(int(begun[-1].split()[1]) - 1)
             raise RuntimeError(f"R failed:\n{done.stderr[-3000:]}")
         answers = json.loads((inside / "answers.json").read_text())["answers"]
         return answers, Numbers(inside / "numbers.bin")

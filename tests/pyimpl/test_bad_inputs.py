@@ -15,7 +15,7 @@ from pyimpl.lmer import LmerFit, lmer
 from pyimpl.model.checks import STAN_LMER_CHECKS
 from pyimpl.model.design import build_design
 from tests.pyimpl.bad_inputs import bad_arguments, bad_formula, bad_frame, picker
-from tests.pyimpl.model_oracle import RCrashed, ask_r
+from tests.pyimpl.model_oracle import RCrashError, ask_r
 
 #: What we refuse and R accepts, on purpose (docs/agreement.md): R's fit is then no fit.
 STRICTER = [
@@ -25,10 +25,17 @@ STRICTER = [
     "'.' together with",
     "Unknown contrasts",  # R does not look at the contrasts of a factor that is coded in full
     "fixed effects for .* rows",
+    "numbers and strings have no order",  # R turns the numbers into strings
     "criterion cannot be computed|profiled deviance cannot be computed",
 ]
 #: Where R's arithmetic or optimizer gives up.
-R_GIVES_UP = ["Downdated VtV is not positive definite", "objective in x0 returns NA", "R crashed", "elapsed time limit"]
+R_GIVES_UP = [
+    "Downdated VtV is not positive definite",
+    "objective in x0 returns NA",
+    "missing value where TRUE/FALSE needed",
+    "R crashed",
+    "elapsed time limit",
+]
 
 
 def outcome(formula: str, frame: pd.DataFrame, arguments: dict[str, Any]) -> tuple[LmerFit | None, str]:
@@ -99,7 +106,7 @@ def ask(frames: list[pd.DataFrame], cases: list[dict[str, Any]]) -> list[dict[st
     """R's answers; where a case makes R crash (lme4 does on some infinite numbers), that is the answer."""
     try:
         answers, numbers = ask_r(frames, cases)
-    except RCrashed as crash:
+    except RCrashError as crash:
         before, after = cases[: crash.case], cases[crash.case + 1 :]
         return [
             *(ask(frames, before) if before else []),
@@ -128,6 +135,8 @@ def judge(fit: LmerFit | None, said: str, answer: dict[str, Any]) -> str:
     y = fit.design.y if fit.design.offset is None else fit.design.y - fit.design.offset
     if fit.sigma() < 1e-4 * np.abs(y).max() or fit.nobs() < 12:
         return "both fit"  # the criterion of a perfect fit has no minimum; that of a few rows may have several
+    if fit.design.P and np.linalg.cond(fit.design.X) > 1e6:
+        return "both fit"  # lme4 works with X'X, whose condition is the square: its criterion has few digits then
     ours, theirs = fit._optimum.final_objective, answer["criterion"]
     if ours > theirs + 1e-6 * max(1.0, abs(theirs)):
         return f"criterion {ours}, R's is lower: {theirs}"
@@ -165,7 +174,7 @@ def test_r_s_yes_and_no_are_ours():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10, 20))
 def test_r_s_yes_and_no_are_ours_campaign(seed):
-    differential(seed, 1500)
+    differential(seed, 600)
 
 
 def test_the_judgement_can_fail():
