@@ -63,6 +63,7 @@ def test_outputs_are_what_the_code_prints(tmp_path, monkeypatch, request):
         assert made == text, "outputs were rewritten; look at the changes"
     assert differences(text, made) == []
     assert "82 of 82 printed numbers agree" in made
+    assert "483 of 483 numbers agree with rstanarm's" in made
     for name in PICTURES:
         assert (PAGE.parent / name).stat().st_size > 10_000
 
