@@ -457,7 +457,7 @@ LIKELIHOOD_FAULTS: tuple[Fault, ...] = (
     Fault(2, "SDs relative to sigma", "scale-relative", relative_sds),
     Fault(2, "variances relative to sigma squared", "scale-relative-variance", relative_variances),
     Fault(2, "sigma squared", "scale-squared", sigma_squared),
-    Fault(3, "relevelled factor", "coding", relevelled),
+    Fault(3, "relevelled factor", "coding-reference-level", relevelled),
     Fault(4, "a lost row", "rows", lost_row),
     Fault(4, "dropped rows", "rows", dropped_rows),
     Fault(4, "missing value as a level", "missing-as-level", missing_as_level),
