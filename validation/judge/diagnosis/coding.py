@@ -119,10 +119,10 @@ def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[i
         j
         for j in range(len(A))
         if not interaction[j]
-        and not (np.ptp(right.X[:, j]) == 0)
-        and not any(
-            A[i, j] == 1 and np.count_nonzero(A[:, j]) == 1 and left.coef_names[i] == right.coef_names[j]
-            for i in range(len(A))
+        and np.ptp(right.X[:, j]) != 0
+        and not (
+            right.coef_names[j] in left.coef_names
+            and np.allclose(left.X[:, left.coef_names.index(right.coef_names[j])], right.X[:, j], rtol=1e-12, atol=0)
         )
     ]
     found: list[tuple[set[int], set[int]]] = []

@@ -815,7 +815,8 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
         r["term"]
         for r in records(terms)
         if r["term"] in beta
-        and se.get(r["term"], 0)
+        and math.isfinite(r["candidate"])
+        and se.get(r["term"], math.nan) > 0
         and not _close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
     ]
     if off:
@@ -891,7 +892,9 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
         ("groups-df", f"t with groups − 1 = {smallest - 1:.0f} degrees of freedom", lambda term: smallest - 1),
         ("groups-df", f"t with groups − p = {smallest - rank:.0f} degrees of freedom", lambda term: smallest - rank),
     ]
-    terms = [term for term in ours if term in t]
+    reference_t = {r["term"]: float(r["reference"]) for r in records(_compared(evidence, "t"))}
+    # Where t itself differs, another p follows from it.
+    terms = [term for term in ours if term in t and _close(t[term], reference_t[term], 1e-3)]
     off = [term for term in terms if not _same_p(ours[term]["candidate"], ours[term]["reference"], 1e-4)]
     if not off:
         return None
@@ -902,22 +905,23 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
     reference_df = {term: df[term][0] for term in terms if term in df}
     for name, words, freedom in hypotheses:
         if all(freedom(term) > 0 and _same_p(ours[term]["candidate"], tail(term, freedom(term)), 1e-6) for term in off):
+            found = (name, words)
             break
     else:
         if reference_df and all(
             _same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, 1e-4) for term in off
         ):
-            name, words = "one-sided", "one tail of the distribution only"
+            found = ("one-sided", "one tail of the distribution only")
         elif any(term in df and not _close(df[term][1], df[term][0], 1e-4) for term in off):
             term = next(term for term in off if term in df and not _close(df[term][1], df[term][0], 1e-4))
-            name, words = "other-df", f"{df[term][1]:.6g} degrees of freedom (the reference has {df[term][0]:.6g})"
+            found = ("other-df", f"{df[term][1]:.6g} degrees of freedom (the reference has {df[term][0]:.6g})")
         else:
             return None
     term = off[0]
     cause = Cause(
         10,
-        f"p-values-{name}",
-        f"The candidate's p-values are by {words}",
+        f"p-values-{found[0]}",
+        f"The candidate's p-values are by {found[1]}",
         f"for {term}: reference p = {ours[term]['reference']:.6g}"
         + (f" (df {df[term][0]:.6g})" if term in df else "")
         + f", candidate p = {ours[term]['candidate']:.6g}, at t = {t[term]:.6g}; so for {len(off)} of {len(terms)} "
@@ -952,19 +956,22 @@ def predictions(evidence: Evidence) -> Finding | None:
 
     conditional = dict(zip(fits["level"], fits["reference"], strict=True))
     population = dict(zip(marginal["level"], marginal["reference"], strict=True))
-    if gap(marginal) > 1e-4 * sigma and set(marginal["level"]) <= conditional.keys():
-        if gap(marginal, conditional) < 1e-4 * sigma:
-            cause = Cause(
-                11,
-                "conditional-for-marginal",
-                "Predictions for the population contain the random effects",
-                f"asked for the fixed effects alone (re.form = ~0) the candidate gives the conditional predictions, up "
-                f"to {gap(marginal):.4g} from the marginal ones",
-                "predict(re.form = ~0) is Xβ: what is expected of a new group. Leave the random effects out.",
-                {"difference": gap(marginal)},
-            )
-            return Finding(cause, 0.97)
-    if gap(new) > 1e-4 * sigma and set(new["level"]) <= conditional.keys():
+    if not _same_model(evidence):
+        return None  # another model predicts otherwise
+    comparable = gap(marginal) > 1e-4 * sigma and set(marginal["level"]) <= conditional.keys()
+    if comparable and gap(marginal, conditional) < 1e-4 * sigma:
+        cause = Cause(
+            11,
+            "conditional-for-marginal",
+            "Predictions for the population contain the random effects",
+            f"asked for the fixed effects alone (re.form = ~0) the candidate gives the conditional predictions, up "
+            f"to {gap(marginal):.4g} from the marginal ones",
+            "predict(re.form = ~0) is Xβ: what is expected of a new group. Leave the random effects out.",
+            {"difference": gap(marginal)},
+        )
+        return Finding(cause, 0.97)
+    marginal_agrees = not marginal.empty and gap(marginal) <= 1e-4 * sigma
+    if gap(new) > 1e-4 * sigma and marginal_agrees and set(new["level"]) <= conditional.keys():
         words = "not Xβ"
         if gap(new, conditional) < 1e-4 * sigma:
             words = "those of the rows' old levels"
@@ -1195,7 +1202,9 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
             )
             return Finding(cause, 0.96)
     joined = evidence.joined
-    missing = joined[joined["has_reference"] & ~joined["has_candidate"]]
+    # A NaN where the reference has a number is as missing as a row that is not there.
+    none = ~joined["has_candidate"] | (joined["candidate"].isna() & joined["reference"].notna())
+    missing = joined[joined["has_reference"] & none]
     if missing.empty:
         return None
     by_quantity = missing["quantity"].value_counts()
