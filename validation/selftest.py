@@ -351,7 +351,7 @@ def _other_right_fit(base: Base, change: str) -> Any:
     if change == "rows in another order":
         return base.refit(data=base.data.sample(frac=1.0, random_state=int(rng.integers(2**31))))
     if change == "threads":
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         with threadpool_limits(limits=2):
             return base.refit(data=base.data.assign(unused=pd.Series(rng.normal(size=len(base.data)), base.data.index)))

@@ -109,6 +109,10 @@ def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: Any) -> Re
         return RecordedLmerFit.of(pyimpl.lmer(formula, data, REML=reml, **options), live=True)
 
 
+def _factor(codes: Any, *levels: str) -> pd.Categorical:
+    return pd.Categorical([levels[code] for code in codes], categories=list(levels))
+
+
 def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11) -> pd.DataFrame:
     """Pupils in schools: a response and every variable that the bases' formulas have.
 
@@ -152,10 +156,10 @@ def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11)
             "score": score,
             "ses": ses,
             "late": late,
-            "arm": pd.Categorical.from_codes(arm, ["control", "books", "tutor", "both"]),
+            "arm": _factor(arm, "control", "books", "tutor", "both"),
             "school": pd.Categorical([labels[j] for j in school], categories=labels),
-            "rater": pd.Categorical.from_codes(rater, [f"r{k}" for k in (5, 2, 9, 1, 8, 3, 7, 4, 6)]),
-            "room": pd.Categorical.from_codes(room, ["north", "east", "west"]),
+            "rater": _factor(rater, *(f"r{k}" for k in (5, 2, 9, 1, 8, 3, 7, 4, 6))),
+            "room": _factor(room, "north", "east", "west"),
             "handicap": handicap,
             "w": rng.uniform(0.5, 2.5, n),
         }

@@ -501,7 +501,7 @@ def conditional_for_marginal(fit: RecordedLmerFit) -> RecordedLmerFit:
 
 def first_level_for_new(fit: RecordedLmerFit) -> RecordedLmerFit:
     """An unseen level gets the first level's random effects."""
-    extra = sum(float(frame.iloc[0, 0]) for frame in fit.modes.values())
+    extra = float(np.sum([frame.to_numpy()[0, 0] for frame in fit.modes.values()]))
 
     def predict(newdata: pd.DataFrame | None = None, **options: Any) -> pd.Series:
         values = fit.predict(newdata, **options)

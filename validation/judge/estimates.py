@@ -648,7 +648,7 @@ def _tests(evidence: Evidence) -> list[Row]:
         else:
             logs = [math.log(max(p, 1e-300)) if 0.0 <= p <= 1.0 else math.nan for p in (left, right)]
             scale = max(1.0, abs(logs[0]))
-            judged = judge_number("tier-4", "p", *logs, scale, tolerances.P_VALUE, term=record["term"])
+            judged = judge_number("tier-4", "p", logs[0], logs[1], scale, tolerances.P_VALUE, term=record["term"])
             shown = row("tier-4", "p", left, right, judged["verdict"])
             rows.append({**judged, **{key: shown[key] for key in ("reference", "candidate", "difference", "digits")}})
     return rows

@@ -202,7 +202,37 @@ def scale_of_components(evidence: Evidence) -> Finding | None:
                     {"reference": r, "candidate": c, "expected": transform(r, sigma), "sigma": sigma},
                 )
                 return Finding(cause, 0.95)
-    return None
+    return _own_components(evidence)
+
+
+def _own_components(evidence: Evidence) -> Finding | None:
+    """SDs that are the candidate's own variances (or the other way round), whatever the reference has."""
+    rows = {
+        quantity: {(r["group"], r["term"]): float(r["candidate"]) for r in records(_compared(evidence, quantity))}
+        for quantity in ("sd", "variance")
+    }
+    keys = [key for key in rows["sd"] if key in rows["variance"] and abs(rows["sd"][key] - 1) > 1e-6]
+    keys = [key for key in keys if rows["sd"][key] > 1e-8 and math.isfinite(rows["variance"][key])]
+    if len(keys) < 2 or not all(_close(rows["sd"][key], rows["variance"][key], 1e-9) for key in keys):
+        return None
+    reference = {
+        (r["group"], r["term"]): (float(r["reference"]), float(v["reference"]))
+        for r, v in zip(records(_compared(evidence, "sd")), records(_compared(evidence, "variance")), strict=True)
+    }
+    key = keys[0]
+    sd, variance = reference[key]
+    value = rows["sd"][key]
+    squared = abs(math.log(value / variance)) < abs(math.log(value / sd)) if sd > 0 and variance > 0 else True
+    cause = Cause(
+        2,
+        "scale-squared" if squared else "scale-square-root",
+        "The candidate's SDs are its own variances" if squared else "The candidate's variances are its own SDs",
+        f"for all {len(keys)} components both are the same number, e.g. {value:.6g} (reference: SD {sd:.6g}, variance "
+        f"{variance:.6g})",
+        "An SD is the root of the variance: report both on the scale of the response.",
+        {"candidate": value, "sd": sd, "variance": variance},
+    )
+    return Finding(cause, 0.94)
 
 
 # ---------------------------------------------------------------------------------------------------- row 4
@@ -225,8 +255,10 @@ def rows_used(evidence: Evidence) -> Finding | None:
         ]
     coded = _integer_missing(evidence)
     used = {side: _row_labels(evidence, side) for side in ("reference", "candidate")}
-    extra_rows = used["candidate"] - used["reference"]
-    lost_rows = used["reference"] - used["candidate"]
+    # A side without fitted values has no rows to compare: that they are missing is another finding.
+    known = bool(used["candidate"] and used["reference"])
+    extra_rows = used["candidate"] - used["reference"] if known else set()
+    lost_rows = used["reference"] - used["candidate"] if known else set()
     if nobs[0] == nobs[1] and not odd and not coded and not (extra_rows or lost_rows):
         return None
     if not all(map(math.isfinite, nobs)) and not (extra_rows or lost_rows or odd):
@@ -401,7 +433,7 @@ def optimizer(evidence: Evidence) -> Finding | None:
     if not _same_model(evidence) or evidence.improvement is None or evidence.objective_agrees is False:
         return None
     improvement = evidence.improvement
-    if abs(improvement) <= max(4.0 * evidence.noise, 1e-12):
+    if not math.isfinite(improvement) or abs(improvement) <= max(4.0 * evidence.noise, 1e-12):
         return None
     theta_left, theta_right = evidence.theta("reference"), evidence.candidate_theta()
     if theta_left is None or theta_right is None:
@@ -696,7 +728,7 @@ def constants(evidence: Evidence) -> Finding | None:
     points = evidence.same_theta
     offset = math.nan
     where = ""
-    if len(points) >= 3:
+    if len(points) >= 3 and points["reference"].notna().any():
         shift = (points["candidate"] - points["reference"]).to_numpy()
         size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
         if np.isfinite(shift).all() and np.ptp(shift) <= 1e-9 * size and abs(shift.mean()) > 1e-6 * size:
@@ -811,21 +843,27 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
     terms = _compared(evidence, "t")
     beta = {r["term"]: r["candidate"] for r in records(_compared(evidence, "fixef"))}
     se = {r["term"]: r["candidate"] for r in records(rows)}
+    both = records(_compared(evidence, "fixef")), records(rows)
+    near = [{r["term"] for r in found if _close(r["candidate"], r["reference"], 1e-4)} for found in both]
+    agreed = near[0] & near[1]
     off = [
         r["term"]
         for r in records(terms)
         if r["term"] in beta
         and math.isfinite(r["candidate"])
         and se.get(r["term"], math.nan) > 0
+        and r["term"] in agreed  # otherwise t may be right and the estimate wrong
         and not _close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
     ]
     if off:
+        t_of = {r["term"]: r["candidate"] for r in records(terms)}
         cause = Cause(
             10,
             "test-statistic",
             "The test statistic is not the estimate over its standard error",
-            f"for {', '.join(map(str, off[:5]))} the candidate's t is not its own estimate divided by "
-            "its own standard error",
+            f"for {', '.join(map(str, off[:5]))} the candidate's t is not its own estimate divided by its own standard "
+            f"error: {t_of[off[0]]:.6g}, where {beta[off[0]]:.6g} / {se[off[0]]:.6g} is "
+            f"{beta[off[0]] / se[off[0]]:.6g}",
             "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
             {},
         )
@@ -1127,7 +1165,7 @@ def single_precision(evidence: Evidence) -> Finding | None:
     share = float(exact.mean())
     points = evidence.same_theta
     relative = math.nan
-    if len(points):
+    if len(points) and (points["candidate"] / points["reference"]).notna().any():
         with np.errstate(all="ignore"):
             relative = float(np.nanmedian(np.abs(points["candidate"] / points["reference"] - 1)))
     if also.mean() > 0.5:
@@ -1165,7 +1203,15 @@ def lost_weights(evidence: Evidence) -> Finding | None:
     for names in (("weights",), ("offset",), ("weights", "offset")):
         if any(getattr(pieces, name) is None for name in names):
             continue
-        without = solve(replace(pieces, **dict.fromkeys(names)), theta, evidence.reml)
+        without = solve(
+            replace(
+                pieces,
+                weights=None if "weights" in names else pieces.weights,
+                offset=None if "offset" in names else pieces.offset,
+            ),
+            theta,
+            evidence.reml,
+        )
         if _close(-2.0 * evidence.value("candidate", "logLik"), without.objective, 1e-9):
             lost.append((names, without.objective))
     if not lost:
