@@ -314,11 +314,10 @@ def _judge_posteriors(
 def _causes(
     checks: Sequence[Check], rows: Sequence[dict[str, Any]], evidence: Any, detectors: Sequence[Any]
 ) -> tuple[Cause, ...]:
-    failed = any(check.verdict.failed for check in checks)
-    if not failed and not any(check.verdict is Verdict.INCONCLUSIVE for check in checks):
+    # An inconclusive comparison has no cause: nothing is known to differ.
+    if not any(check.verdict.failed for check in checks):
         return ()
-    # An inconclusive comparison has no unknown cause: nothing is known to differ.
-    return diagnose(evidence, detectors, (lambda: unknown_cause(checks, rows)) if failed else None)
+    return diagnose(evidence, detectors, lambda: unknown_cause(checks, rows))
 
 
 def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:

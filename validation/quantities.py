@@ -395,7 +395,10 @@ def draws_of(fit: Any) -> tuple[list[str], np.ndarray]:
             )
     if not blocks:
         raise ValueError("the posterior holds no variables")
-    return names, np.concatenate(blocks)
+    draws = np.concatenate(blocks)
+    if draws.size == 0:
+        raise ValueError(f"the posterior holds no draws: {draws.shape[1]} chains of {draws.shape[2]}")
+    return names, draws
 
 
 def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from validation import compare_fits
+from validation import compare_draws, compare_fits
 from validation.faults import LIKELIHOOD_FAULTS, POSTERIOR_FAULTS, loose_standard_errors
 from validation.faults.bases import LIKELIHOOD_BASES, POSTERIOR_BASES, likelihood_base, posterior_base
 from validation.faults.likelihood import bic_with_groups, other_criterion, reversed_modes, unshrunken, variances_as_sds
@@ -207,3 +207,65 @@ def test_a_theta_of_nearly_zero_is_zero():
 def test_other_dtypes_hold_the_same_numbers():
     fit = likelihood_base("intercept").fit
     assert compare_fits(fit, replace(fit, coefficients=fit.coefficients.astype(object))).agrees
+
+
+# ---------------------------------------------------------------------------------------------------- hostile draws
+
+
+def with_draws(fit, change):
+    fit.values = change(fit.values.copy())
+    return fit
+
+
+def put(value):
+    def change(values):
+        values[1, 0, 3] = value
+        return values
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put(np.nan),
+        lambda values: values * np.nan,
+        lambda values: np.zeros_like(values),
+        lambda values: np.repeat(values[:, :, :10], 50, axis=2),  # a sticky chain
+        lambda values: values[:, :, :2],
+        lambda values: values[:, :1, :40],
+    ],
+)
+def test_draws_that_say_nothing_are_inconclusive_and_have_no_cause(make_posterior, change):
+    comparison = compare_fits(make_posterior(1, draws=500), with_draws(make_posterior(2, draws=500), change))
+    assert comparison.verdict == "inconclusive"
+    assert comparison.causes == ()
+    assert str(comparison)
+
+
+def test_no_draws_at_all_are_missing(make_posterior):
+    comparison = compare_fits(
+        make_posterior(1, draws=500), with_draws(make_posterior(2), lambda values: values[:, :, :0])
+    )
+    assert not comparison.agrees
+    assert any("no usable draws" in note for note in comparison.notes)
+
+
+def test_one_chain_is_split_and_anticorrelated_draws_are_worth_more_than_their_number(make_posterior):
+    one = with_draws(make_posterior(2), lambda values: values[:, :1])
+    assert compare_fits(make_posterior(1), one).agrees
+
+    rng = np.random.default_rng(5)
+    draws = {name: rng.normal(size=(4, 1000)) for name in "ab"}
+    for values in draws.values():
+        for t in range(1, 1000):
+            values[:, t] = -0.7 * values[:, t - 1] + np.sqrt(0.51) * values[:, t]
+    assert compare_draws(draws, {name: rng.normal(size=(4, 1000)) for name in "ab"}).agrees
+
+
+def test_a_density_that_fails_is_not_blamed_on_a_prior(make_posterior):
+    for extra in (lambda u: np.nan, lambda u: -np.inf, lambda u: float(np.sum(np.sin(u)))):
+        right = make_posterior(2, draws=500)
+        right.extra = extra
+        cause = compare_fits(make_posterior(1, draws=500), right).causes[0]
+        assert cause.name in ("unknown", "density")

@@ -130,11 +130,13 @@ def _at(fit: Any, points: np.ndarray) -> np.ndarray:
 
 def _single_density(densities: pd.DataFrame) -> bool:
     """Whether the candidate's log densities, and not the reference's, are 32-bit numbers."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        share = [
-            float(np.mean(densities[side].to_numpy() == densities[side].to_numpy().astype(np.float32)))
-            for side in ("reference", "candidate")
-        ]
+    finite = densities[np.isfinite(densities).all(axis=1)]
+    if len(finite) < 3:
+        return False
+    share = [
+        float(np.mean(finite[side].to_numpy() == finite[side].to_numpy().astype(np.float32)))
+        for side in ("reference", "candidate")
+    ]
     return share[1] > 0.99 and share[0] < 0.5
 
 
