@@ -444,7 +444,7 @@ class LmerFit:
     # -- pieces ------------------------------------------------------------------------------------------------
 
     def getME(self, name: str) -> Any:
-        """``getME(m, name)``; see ``validation.contract`` for the shapes.
+        """``getME(m, name)``; see ``validation.contract`` for the shapes. ``"weights"`` are R's ``weights(m)``.
 
         Raises
         ------

@@ -245,7 +245,8 @@ lme4_getME <- function(fit, name) {
     return(cnms_out(lme4::getME(fit, "cnms")))
   }
   if (name == "ALL") bridge_stop("bridge_data_error", "ask getME() for one piece at a time")
-  x <- lme4::getME(fit, name)
+  # getME() itself has no prior weights; weights() does.
+  x <- if (name == "weights") as.double(stats::weights(fit)) else lme4::getME(fit, name)
   plain_out(x, name)
 }
 

@@ -1,4 +1,4 @@
-"""The command ``mlmparity``: validate, compare, doctor, record, cases.
+"""The command ``mlmparity``: validate, compare, doctor, record, cases, selftest.
 
 Exit codes: 0 agrees; 1 disagrees; 2 bad input or usage; 3 inconclusive; 4 R was asked for and is not there;
 130 interrupted.
@@ -241,6 +241,29 @@ def cases(debug: Debug = False) -> int:
         table.add_row(Text(case.name), Text(case.title), Text(case.formula))
     _output().print(table)
     return OK
+
+
+@app.command()
+@_guarded
+def selftest(
+    quick: Annotated[bool, typer.Option("--quick", help="One fault of each row, few clean comparisons.")] = False,
+    clean: Annotated[
+        int | None, typer.Option(min=0, help="Number of clean comparisons (200; with --quick 10).")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated data and of the samplers.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes; one a core when not given.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything to this file ('-': print it).", metavar="FILE")
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Plant every known fault and see that each is caught and named; count false alarms (no R needed)."""
+    from validation.selftest import command
+
+    return command(quick, clean, seed, jobs, json_file, quiet, _output(), _errors())
 
 
 def _show_version(wanted: bool) -> None:

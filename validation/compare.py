@@ -14,7 +14,7 @@ import pandas as pd
 
 from pyimpl.model.columns import as_pandas
 from validation.comparison import Check, Comparison, Side
-from validation.judge.diagnosis import diagnose
+from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.evidence import Evidence
 from validation.judge.rows import table_of
 from validation.quantities import data_hash, draws_of, posterior_summary
@@ -262,7 +262,7 @@ def _judge_likelihood(
 
     evidence = Evidence(reference, candidate, reml, data)
     checks, rows = judge_likelihood(evidence, seed, lambda message, fraction: say(message, fraction))
-    causes = _causes(checks, lambda: diagnose(evidence, DETECTORS))
+    causes = _causes(checks, rows, evidence, DETECTORS)
     notes = [*_fit_notes("reference", reference), *_fit_notes("candidate", candidate)]
     better = any(row["verdict"] is Verdict.BETTER for row in rows)
     if better and evidence.improvement is not None:
@@ -305,7 +305,7 @@ def _judge_posteriors(
 
     evidence = PosteriorEvidence(reference, candidate, truth, density)
     checks, rows = judge_posteriors(evidence, seed, lambda message, fraction: say(message, fraction))
-    causes = _causes(checks, lambda: diagnose(evidence, DETECTORS))
+    causes = _causes(checks, rows, evidence, DETECTORS)
     notes = [*_fit_notes("reference", reference), *_fit_notes("candidate", candidate)]
     notes += [f"The {side} gave no usable draws: {why}" for side, why in evidence.problems.items()]
     if evidence.detectable > 0.1:
@@ -333,8 +333,13 @@ def _judge_posteriors(
     )
 
 
-def _causes(checks: Sequence[Check], find: Callable[[], tuple[Cause, ...]]) -> tuple[Cause, ...]:
-    return find() if any(check.verdict.failed or check.verdict is Verdict.INCONCLUSIVE for check in checks) else ()
+def _causes(
+    checks: Sequence[Check], rows: Sequence[dict[str, Any]], evidence: Any, detectors: Sequence[Any]
+) -> tuple[Cause, ...]:
+    # An inconclusive comparison has no cause: nothing is known to differ.
+    if not any(check.verdict.failed for check in checks):
+        return ()
+    return diagnose(evidence, detectors, lambda: unknown_cause(checks, rows))
 
 
 def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:

@@ -5,6 +5,7 @@ stays in the joined table as a row with a missing value, for the judge to fail.
 """
 
 import hashlib
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,10 +21,12 @@ __all__ = [
     "Extraction",
     "data_hash",
     "draws_of",
+    "inference_quantities",
     "join",
     "likelihood_quantities",
     "posterior_quantities",
     "posterior_summary",
+    "prediction_quantities",
     "records",
     "split_parameter",
 ]
@@ -221,6 +224,94 @@ def likelihood_quantities(fit: Any, reml: bool | None = None) -> Extraction:
     return rows.extraction()
 
 
+def inference_quantities(fit: Any) -> Extraction:
+    """Degrees of freedom and p-values of the coefficients, where a fit gives them.
+
+    From columns ``df`` and ``Pr(>|t|)`` (or ``Pr(>|z|)``, ``p``) of ``coef_table()``, as lmerTest prints them, or from
+    ``satterthwaite()``. lme4 itself gives none, so nothing here is asked of a fit that has none.
+
+    Returns
+    -------
+    Extraction
+        Quantities ``df`` and ``p``, by term; empty where the fit gives neither.
+    """
+    rows = _Rows()
+
+    def table_of_tests() -> pd.DataFrame:
+        table = fit.coef_table()
+        if any(_is_p(name) for name in table.columns) or not callable(getattr(fit, "satterthwaite", None)):
+            return table
+        return fit.satterthwaite()
+
+    table = _quietly(table_of_tests, None)
+    if not isinstance(table, pd.DataFrame):
+        return rows.extraction()
+    for column in table.columns:
+        quantity = "p" if _is_p(column) else "df" if str(column).casefold() in ("df", "dof", "ddf") else None
+        if quantity is not None:
+            for term, value in table[column].items():
+                rows.add(quantity, value, term=str(term))
+    return rows.extraction()
+
+
+def _is_p(column: Any) -> bool:
+    name = str(column).casefold().replace(" ", "")
+    return name.startswith("pr(") or name in ("p", "p>|t|", "p>|z|", "p_value", "pvalue", "p.value", "p-value")
+
+
+#: A level that no data have, for predictions at unseen levels.
+UNSEEN = "mlmparity-unseen-level"
+
+#: Rows predicted with unseen levels.
+_MOST_NEW_ROWS = 25
+
+
+def prediction_quantities(fit: Any, data: pd.DataFrame | None = None) -> Extraction:
+    """Predictions: of the fixed effects alone, and for levels that the data do not have.
+
+    Parameters
+    ----------
+    fit : LinearMixedFit
+    data : pandas.DataFrame, optional
+        What the model was fitted to: rows with unseen levels are made of it.
+
+    Returns
+    -------
+    Extraction
+        Quantities ``predict-marginal`` (``re_form="~0"``) and ``predict-new`` (``allow_new_levels=True``), by row.
+    """
+    rows = _Rows()
+    if not callable(getattr(fit, "predict", None)):
+        return rows.extraction()
+
+    def add(quantity: str, values: pd.Series, r: _Rows) -> None:
+        for label, value in zip(values.index, values.to_numpy(dtype=float), strict=True):
+            r.add(quantity, value, level=str(label))
+
+    rows.attempt(["predict-marginal"], lambda r: add("predict-marginal", fit.predict(None, re_form="~0"), r))
+    newdata = _quietly(lambda: _unseen_levels(fit, data), None)
+    if newdata is not None:
+        rows.attempt(["predict-new"], lambda r: add("predict-new", fit.predict(newdata, allow_new_levels=True), r))
+    return rows.extraction()
+
+
+def _unseen_levels(fit: Any, data: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Some complete rows of the data, each grouping factor at a level that no row has."""
+    if data is None or not data.index.is_unique or not data.columns.is_unique:
+        return None
+    words = set(re.findall(r"[^\W\d][\w.]*", str(fit.formula)))
+    columns = [column for column in data.columns if str(column) in words]
+    newdata = data[columns].dropna().iloc[:_MOST_NEW_ROWS].copy()
+    groups = {part for name in fit.getME("flist").columns for part in str(name).split(":")}
+    if newdata.empty or not groups <= {str(column) for column in columns}:
+        return None
+    for group in groups:
+        column = data[group]
+        number = pd.api.types.is_numeric_dtype(column.dtype)
+        newdata[group] = column.max() + 1 if number else pd.Categorical([UNSEEN] * len(newdata))
+    return newdata
+
+
 def _quietly(function: Callable[[], Any], default: Any) -> Any:
     try:
         return function()
@@ -304,7 +395,10 @@ def draws_of(fit: Any) -> tuple[list[str], np.ndarray]:
             )
     if not blocks:
         raise ValueError("the posterior holds no variables")
-    return names, np.concatenate(blocks)
+    draws = np.concatenate(blocks)
+    if draws.size == 0:
+        raise ValueError(f"the posterior holds no draws: {draws.shape[1]} chains of {draws.shape[2]}")
+    return names, draws
 
 
 def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:

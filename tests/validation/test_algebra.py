@@ -47,3 +47,61 @@ def test_pieces_that_do_not_fit_each_other_are_refused(ml_fit):
 
     with pytest.raises(ValueError, match="Z has 58 columns, its terms 60"):
         pieces_of(replace(ml_fit, Z=ml_fit.Z[:, :-2]))
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_prior_weights_and_an_offset_against_the_marginal_density(design, reml):
+    from dataclasses import replace
+
+    plain, _ = design
+    rng = np.random.default_rng(3)
+    weights, offset = rng.uniform(0.5, 3.0, plain.y.size), rng.normal(0, 5, plain.y.size)
+    pieces = replace(plain, weights=weights, offset=offset)
+    theta = np.array([0.7, -0.2, 0.5])
+    found = solve(pieces, theta, reml)
+    L = (pieces.Z @ pieces.Lambda(theta)).toarray()
+    V = np.diag(1 / weights) + L @ L.T
+    Vi = np.linalg.inv(V)
+    X, y = pieces.X, pieces.y - offset
+    XVX = X.T @ Vi @ X
+    beta = np.linalg.solve(XVX, X.T @ Vi @ y)
+    r = y - X @ beta
+    df = len(y) - (X.shape[1] if reml else 0)
+    sigma2 = r @ Vi @ r / df
+    objective = df * (np.log(2 * np.pi * sigma2) + 1) + np.linalg.slogdet(V)[1]
+    if reml:
+        objective += np.linalg.slogdet(XVX)[1]
+    assert found.objective == pytest.approx(objective, rel=1e-12)
+    np.testing.assert_allclose(found.beta, beta, rtol=1e-9)
+    Lambda = pieces.Lambda(theta).toarray()
+    b = Lambda @ Lambda.T @ pieces.Z.toarray().T @ Vi @ r
+    np.testing.assert_allclose(found.b, b, atol=1e-9)
+    np.testing.assert_allclose(found.fitted, offset + X @ beta + pieces.Z @ b, atol=1e-9)
+    full = sigma2 * (Lambda @ Lambda.T - Lambda @ L.T @ Vi @ L @ Lambda.T)
+    np.testing.assert_allclose(list(found.conditional_sds().values()), np.sqrt(np.diag(full)), rtol=1e-8)
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("reml", [False, True])
+def test_weighted_fits_of_live_lme4(make_data, reml):
+    from bridge import lme4
+
+    data = make_data(seed=4)
+    rng = np.random.default_rng(5)
+    data["w"], data["o"] = rng.uniform(0.3, 4.0, len(data)), rng.normal(0, 3, len(data))
+    formula = "course ~ female + offset(o) + (1 + female | school)"
+    fit = lme4.lmer(formula, data, REML=reml, weights=data["w"], control="tight")
+    pieces = pieces_of(fit)
+    np.testing.assert_allclose(pieces.weights, data["w"])
+    np.testing.assert_allclose(pieces.offset, data["o"])
+    found = solve(pieces, fit.getME("theta").to_numpy(), reml)
+    assert found.objective == pytest.approx(-2 * fit.logLik(), rel=1e-11)
+    np.testing.assert_allclose(found.beta, fit.fixef(), rtol=1e-8)
+    np.testing.assert_allclose(found.vcov, fit.vcov(), rtol=1e-7)
+    assert found.sigma == pytest.approx(fit.sigma(), rel=1e-10)
+    np.testing.assert_allclose(found.b, fit.ranef()["school"].to_numpy().ravel(), atol=1e-7)
+    np.testing.assert_allclose(found.fitted, fit.fitted(), atol=1e-7)
+    variances = fit.ranef_condVar()["school"].to_numpy()
+    np.testing.assert_allclose(
+        list(found.conditional_sds().values()), np.sqrt(np.diagonal(variances, axis1=1, axis2=2)).ravel(), rtol=1e-7
+    )

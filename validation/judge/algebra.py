@@ -17,7 +17,7 @@ import scipy.linalg
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-__all__ = ["Pieces", "Solution", "Term", "pieces_of", "solve"]
+__all__ = ["Pieces", "Solution", "Term", "by_row", "pieces_of", "solve"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,10 @@ class Term:
 
 @dataclass(frozen=True)
 class Pieces:
-    """y, X, Z and the terms of a fit, as ``getME`` gives them."""
+    """y, X, Z and the terms of a fit, as ``getME`` gives them; prior weights and offset where it has them.
+
+    ``weights`` and ``offset`` are None where all are 1 and 0.
+    """
 
     y: np.ndarray
     X: np.ndarray
@@ -55,6 +58,8 @@ class Pieces:
     coef_names: tuple[str, ...]
     terms: tuple[Term, ...]
     theta_names: tuple[str, ...]
+    weights: np.ndarray | None = None
+    offset: np.ndarray | None = None
 
     @cached_property
     def n_theta(self) -> int:
@@ -83,6 +88,13 @@ class Pieces:
         return sp.csc_array(sp.block_diag(blocks, format="csc"))
 
     @cached_property
+    def squares(self) -> np.ndarray:
+        """Σ w z² of each column of Z: how much its level's own rows say about it."""
+        squared = self.Z.multiply(self.Z)
+        weighted = squared if self.weights is None else sp.diags_array(self.weights) @ squared
+        return np.asarray(weighted.sum(axis=0)).ravel()
+
+    @cached_property
     def diagonal(self) -> np.ndarray:
         """Which elements of θ are diagonal in T (bounded below by 0)."""
         marks: list[bool] = []
@@ -106,7 +118,7 @@ class Solution:
     b : ndarray, shape (q,)
         Conditional modes, Λu.
     fitted, marginal : ndarray, shape (N,)
-        With and without the random effects.
+        With and without the random effects, the offset included.
     """
 
     objective: float
@@ -134,7 +146,7 @@ class Solution:
         if q > largest:
             return {}
         Lambda = self.pieces.Lambda(self.theta)
-        ZL = self.pieces.Z @ Lambda
+        ZL = _scaled(self.pieces.Z @ Lambda, self.pieces.weights)
         A = (ZL.T @ ZL).toarray() + np.eye(q)
         half = scipy.linalg.solve_triangular(np.linalg.cholesky(A), Lambda.T.toarray(), lower=True)
         return _by_label(self.pieces, self.sigma * np.sqrt(np.sum(half**2, axis=0)))
@@ -191,12 +203,35 @@ def pieces_of(fit: Any) -> Pieces:
         coef_names=tuple(str(name) for name in X.columns),
         terms=tuple(terms),
         theta_names=tuple(str(name) for name in theta.index),
+        weights=by_row(fit, "weights", 1.0, X.shape[0]),
+        offset=by_row(fit, "offset", 0.0, X.shape[0]),
     )
     if sum(term.J * term.p for term in terms) != pieces.Z.shape[1]:
         raise ValueError(f"Z has {pieces.Z.shape[1]} columns, its terms {sum(term.J * term.p for term in terms)}")
     if pieces.n_theta != len(theta):
         raise ValueError(f"theta has {len(theta)} elements, the terms need {pieces.n_theta}")
     return pieces
+
+
+def by_row(fit: Any, name: str, usual: float, rows: int) -> np.ndarray | None:
+    """Prior weights or offset; None where the fit has none, or does not say."""
+    try:
+        values = np.asarray(fit.getME(name), dtype=float).ravel()
+    except Exception:  # a fit that knows no such piece: the caller checks that the objective is reproduced
+        return None
+    if values.size == 1 and rows > 1:
+        values = np.full(rows, float(values[0]))
+    if values.size != rows or not np.isfinite(values).all():
+        return None
+    return None if (values == usual).all() else values
+
+
+def _scaled(matrix: Any, weights: np.ndarray | None) -> Any:
+    """Rows times the roots of the prior weights: W^½ M, eq. (28)."""
+    if weights is None:
+        return matrix
+    root = np.sqrt(weights)
+    return sp.csc_array(sp.diags_array(root) @ matrix) if sp.issparse(matrix) else matrix * root[:, None]
 
 
 def _factor_of(term: str, factors: list[str]) -> str:
@@ -212,7 +247,8 @@ def _factor_of(term: str, factors: list[str]) -> str:
 def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
     """Solve the penalised least-squares problem at θ, eq. (16), and everything that follows from it.
 
-    Unweighted and without offset, on purpose: a caller checks first that this reproduces the reference's objective.
+    Prior weights make it the problem of W^½y, W^½X and W^½Z, with −Σ log w added to the objective; an offset is taken
+    off y. A caller checks first that this reproduces the reference's objective.
 
     Parameters
     ----------
@@ -221,10 +257,13 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
     reml : bool
         REML criterion or ML deviance.
     """
-    X, y = pieces.X, pieces.y
-    N, P = X.shape
+    N, P = pieces.X.shape
+    root = 1.0 if pieces.weights is None else np.sqrt(pieces.weights)
+    X = _scaled(pieces.X, pieces.weights)
+    y = root * (pieces.y if pieces.offset is None else pieces.y - pieces.offset)
     Lambda = pieces.Lambda(np.asarray(theta, dtype=float))
-    ZL = sp.csc_array(pieces.Z @ Lambda)
+    plain_ZL = sp.csc_array(pieces.Z @ Lambda)
+    ZL = sp.csc_array(_scaled(plain_ZL, pieces.weights))
     A = sp.csc_array(ZL.T @ ZL + sp.eye_array(ZL.shape[1]))
     factor = splu(A, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     logdet = float(np.log(np.abs(factor.U.diagonal())).sum())
@@ -243,12 +282,14 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
         unscaled = scipy.linalg.cho_solve(cholesky, np.eye(P))
     else:
         beta, logdet_X, unscaled = np.empty(0), 0.0, np.empty((0, 0))
-    marginal = X @ beta
-    u = factor.solve(np.asarray(ZL.T @ (y - marginal)))
-    fitted = marginal + ZL @ u
-    r2 = float(np.sum((y - fitted) ** 2) + np.sum(u**2))
+    u = factor.solve(np.asarray(ZL.T @ (y - X @ beta)))
+    r2 = float(np.sum((y - X @ beta - ZL @ u) ** 2) + np.sum(u**2))
+    marginal = pieces.X @ beta + (0.0 if pieces.offset is None else pieces.offset)
+    fitted = marginal + plain_ZL @ u
     df = N - P if reml else N
     objective = logdet + df * (1.0 + math.log(2.0 * math.pi * r2 / df)) + (logdet_X if reml else 0.0)
+    if pieces.weights is not None:
+        objective -= float(np.log(pieces.weights).sum())
     sigma2 = r2 / df
     return Solution(
         objective=objective,

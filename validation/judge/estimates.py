@@ -623,11 +623,35 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
                 **keys,
             )
         )
+    rows.extend(_tests(evidence))
     rows = _accept_better(evidence, rows, limit)
     summary = counts(rows)
     if errors is not None:
         summary += f"; units of the variance components from their {source}"
     return check_of("tier-4", rows, summary, tolerances.ESTIMATE.reason), rows
+
+
+def _tests(evidence: Evidence) -> list[Row]:
+    """Degrees of freedom and p-values, where both sides give them."""
+    rows: list[Row] = []
+    for record in records(evidence.rows("df", "p")):
+        quantity, left, right = record["quantity"], record["reference"], record["candidate"]
+        if not (record["has_reference"] and record["has_candidate"]):
+            missing = missing_row(
+                "tier-4", quantity, record["has_reference"], record["has_candidate"], left, right, term=record["term"]
+            )
+            rows.append(missing)
+        elif quantity == "df":
+            rows.append(
+                judge_number("tier-4", "df", left, right, left, tolerances.DEGREES_OF_FREEDOM, term=record["term"])
+            )
+        else:
+            logs = [math.log(max(p, 1e-300)) if 0.0 <= p <= 1.0 else math.nan for p in (left, right)]
+            scale = max(1.0, abs(logs[0]))
+            judged = judge_number("tier-4", "p", logs[0], logs[1], scale, tolerances.P_VALUE, term=record["term"])
+            shown = row("tier-4", "p", left, right, judged["verdict"])
+            rows.append({**judged, **{key: shown[key] for key in ("reference", "candidate", "difference", "digits")}})
+    return rows
 
 
 def _shown_only(quantity: str, record: dict[str, Any], keys: dict[str, Any]) -> Row:
@@ -774,7 +798,7 @@ def _level_errors(evidence: Evidence, sigma: float) -> dict[tuple[str, str, str]
     pieces = evidence.reference_pieces
     if pieces is None:
         return {}
-    squares = np.asarray(pieces.Z.multiply(pieces.Z).sum(axis=0)).ravel()
+    squares = pieces.squares
     errors: dict[tuple[str, str, str], float] = {}
     start = 0
     for term in pieces.terms:
@@ -794,7 +818,7 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
     better = evidence.improvement is not None and evidence.improvement > 4.0 * evidence.noise
     theta = evidence.candidate_theta() if better else None
     solution = evidence.solve(theta) if theta is not None else None
-    for quantity in ("coef", "fitted", "residuals", "scaled_residuals"):
+    for quantity in ("coef", "fitted", "residuals", "scaled_residuals", "predict-marginal", "predict-new"):
         found = evidence.rows(quantity)
         for (raw_group, raw_term), part in found.groupby(["group", "term"], dropna=False, sort=False):
             group, term = _text(raw_group), _text(raw_term)
@@ -846,7 +870,8 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
             failed = int(np.sum(~(scaled <= limit)))
             judged["reason"] = f"the largest difference of {len(part)}, {failed} beyond the limit. {judged['reason']}"
             if judged["verdict"] is Verdict.DISAGREES and solution is not None:
-                expected = _expected_bulk(solution, quantity, part, group, term)
+                rows_used = evidence.rows("fitted")["level"].tolist()
+                expected = _expected_bulk(solution, quantity, part, group, term, rows_used)
                 if expected is not None and np.all(np.abs(right - expected) <= limit * scale):
                     judged["verdict"] = Verdict.BETTER
                     judged["reason"] = "follows from a better optimum than the reference's"
@@ -860,12 +885,16 @@ def _text(label: Any) -> str | None:
 
 
 def _expected_bulk(
-    solution: Any, quantity: str, part: pd.DataFrame, group: str | None, term: str | None
+    solution: Any, quantity: str, part: pd.DataFrame, group: str | None, term: str | None, rows_used: list[str]
 ) -> np.ndarray | None:
     if quantity == "coef":
         fixed = dict(zip(solution.pieces.coef_names, solution.beta, strict=True)).get(term, 0.0)
         random = solution.ranef()
         return np.array([fixed + random.get((group, term, level), 0.0) for level in part["level"]])
+    if quantity.startswith("predict-"):
+        # At unseen levels the random effects are 0: the marginal prediction of the same row.
+        marginal = dict(zip(rows_used, solution.marginal, strict=True))
+        return np.array([marginal.get(level, math.nan) for level in part["level"]])
     if len(part) != solution.fitted.size:
         return None
     if quantity == "fitted":

@@ -7,13 +7,60 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from validation.judge.algebra import Pieces, Solution, pieces_of, solve
 from validation.judge.noise import measured_noise
 from validation.judge.tolerances import objective_noise
-from validation.quantities import Extraction, join, likelihood_quantities
+from validation.quantities import (
+    Extraction,
+    inference_quantities,
+    join,
+    likelihood_quantities,
+    prediction_quantities,
+)
 
 __all__ = ["Evidence"]
+
+
+def _row_order(reference: Any, candidate: Any) -> np.ndarray | None:
+    """Positions of the candidate's rows in the reference's order, where the same rows stand in another order."""
+    try:
+        left, right = reference.fitted().index, candidate.fitted().index
+    except Exception:  # tier 1 reports that the rows are not to be had
+        return None
+    if len(left) != len(right) or not (left.is_unique and right.is_unique) or left.equals(right):
+        return None
+    positions = right.get_indexer(left)
+    return None if (positions < 0).any() else np.asarray(positions)
+
+
+class _Reordered:
+    """A fit with its rows in another order: rows are compared by their labels, like everything else."""
+
+    def __init__(self, fit: Any, order: np.ndarray) -> None:
+        self._fit, self._order = fit, order
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fit, name)
+
+    def fitted(self) -> pd.Series:
+        """Fitted values in the other order."""
+        return self._fit.fitted().iloc[self._order]
+
+    def getME(self, name: str) -> Any:
+        """Pieces with rows in the other order; the others as they are."""
+        value = self._fit.getME(name)
+        if name not in ("X", "Z", "y", "flist", "weights", "offset", "mu") or np.ndim(value) == 0:
+            return value
+        if isinstance(value, pd.DataFrame | pd.Series):
+            return value.iloc[self._order]
+        return sp.csc_array(value)[self._order] if sp.issparse(value) else np.asarray(value)[self._order]
+
+
+def _extended(base: Extraction, more: Extraction, quantities: set[str]) -> Extraction:
+    rows = more.table[more.table["quantity"].isin(quantities)]
+    return Extraction(pd.concat([base.table, rows], ignore_index=True), base.problems)
 
 
 @dataclass
@@ -48,9 +95,24 @@ class Evidence:
     objective_agrees: bool | None = None
 
     def __post_init__(self) -> None:
+        order = _row_order(self.reference, self.candidate)
+        if order is not None:
+            self.candidate = _Reordered(self.candidate, order)
         self.left = likelihood_quantities(self.reference, self.reml)
         self.right = likelihood_quantities(self.candidate, self.reml)
+        for extra in (inference_quantities, lambda fit: prediction_quantities(fit, self.data)):
+            self._add_common(extra)
         self.joined = join(self.left.table, self.right.table)
+
+    def _add_common(self, extract: Callable[[Any], Extraction]) -> None:
+        """Quantities that lme4 has none of, or that cost a prediction: compared where both sides give them."""
+        right = extract(self.candidate)  # the reference may be R, which is asked only where there is something to ask
+        if right.table.empty:
+            return
+        left = extract(self.reference)
+        common = set(left.table["quantity"]) & set(right.table["quantity"])
+        if common:
+            self.left, self.right = _extended(self.left, left, common), _extended(self.right, right, common)
 
     def rows(self, *quantities: str) -> pd.DataFrame:
         """The joined rows of some quantities."""
@@ -117,7 +179,7 @@ class Evidence:
 
     @cached_property
     def referee_holds(self) -> bool:
-        """Whether the judge's own algebra reproduces the reference's objective (no weights, no offset)."""
+        """Whether the judge's own algebra reproduces the reference's objective."""
         theta = self.theta("reference")
         if self.reference_pieces is None or theta is None:
             return False

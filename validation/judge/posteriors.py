@@ -93,6 +93,8 @@ class PosteriorEvidence:
                 extractions[side] = summary_quantities(self.summaries[side])
             except Exception as error:  # the side has no usable draws: every row of the other is a missing row
                 self.problems[side] = f"{type(error).__name__}: {error}"
+                for found in (self.names, self.draws, self.summaries):
+                    found.pop(side, None)
                 extractions[side] = Extraction(_empty_table())
         self.joined = join(extractions["reference"].table, extractions["candidate"].table)
 

@@ -14,6 +14,7 @@ __all__ = [
     "CONDITIONAL_MODE",
     "CONDITIONAL_SD",
     "CONSISTENT",
+    "DEGREES_OF_FREEDOM",
     "DENSITY",
     "DESIGN",
     "ECDF",
@@ -23,6 +24,7 @@ __all__ = [
     "LARGEST_ESTIMATE_LIMIT",
     "MCSE_DEGREES_OF_FREEDOM",
     "OPTIMUM",
+    "P_VALUE",
     "SAME_THETA",
     "SHIFT_FAILS",
     "SHIFT_FINE",
@@ -128,6 +130,22 @@ ESTIMATE = Tolerance(
 
 #: Tier 4 and 5 never allow more than this, in standard errors: √1e-6, what tier 3 lets pass.
 LARGEST_ESTIMATE_LIMIT = 1e-3
+
+DEGREES_OF_FREEDOM = Tolerance(
+    "tier-4",
+    1e-4,
+    "relative",
+    "Satterthwaite's degrees of freedom are a ratio with second derivatives of the deviance in it. lmerTest takes them "
+    "numerically, which keeps five to six digits; another method (z, residual df) differs in the first.",
+)
+
+P_VALUE = Tolerance(
+    "tier-4",
+    1e-4,
+    "of max(1, |log p|)",
+    "A p-value of 1e-20 and one of 2e-20 say the same, so p is compared by its logarithm; it inherits the limit of the "
+    "degrees of freedom.",
+)
 
 CONDITIONAL_MODE = Tolerance(
     "tier-5",

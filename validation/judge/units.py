@@ -188,7 +188,7 @@ def _components(pieces: Pieces, values: np.ndarray) -> np.ndarray:
 def _closed_form(
     pieces: Pieces, theta: np.ndarray, sigma: float
 ) -> tuple[dict[tuple[str, str, str], float], dict[tuple[str, str], float]]:
-    squares = np.asarray(pieces.Z.multiply(pieces.Z).sum(axis=0)).ravel()
+    squares = pieces.squares
     covariances: dict[tuple[str, str, str], float] = {}
     sds: dict[tuple[str, str], float] = {}
     start = 0

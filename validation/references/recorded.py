@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from validation.judge.algebra import by_row
+
 __all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit"]
 
 
@@ -54,6 +56,12 @@ class RecordedLmerFit:
         The objective at the θ that were recorded.
     objective : callable, optional
         A live objective, where there is one (never stored).
+    weights, offset : ndarray, optional
+        Prior weights and offset of the rows used, where the model has them (never stored).
+    tests : pandas.DataFrame, optional
+        ``satterthwaite()``, where it was asked for (never stored).
+    predictor : callable, optional
+        A live ``predict(newdata, re_form, allow_new_levels)`` (never stored).
     """
 
     formula: str
@@ -80,6 +88,10 @@ class RecordedLmerFit:
     optimizer: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     objective: Callable[[np.ndarray], float] | None = None
+    weights: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    tests: pd.DataFrame | None = None
+    predictor: Callable[..., pd.Series] | None = None
 
     @classmethod
     def of(cls, fit: Any, points: Sequence[tuple[str, np.ndarray]] = (), live: bool = False) -> "RecordedLmerFit":
@@ -91,7 +103,7 @@ class RecordedLmerFit:
         points : sequence of (name, θ)
             Where the objective is evaluated and recorded.
         live : bool
-            Keep the fit's own ``devfun`` as :attr:`objective` beside the recorded points.
+            Keep the fit's own ``devfun`` and ``predict`` beside the recorded points, and its tests where it has them.
         """
         import warnings
 
@@ -112,6 +124,7 @@ class RecordedLmerFit:
             if reml:
                 scalars["REMLcrit"] = fit.REMLcrit()
         modes = {str(group): frame.copy() for group, frame in fit.ranef().items()}
+        rows = int(scalars["nobs"])
         return cls(
             formula=str(fit.formula),
             reml=reml,
@@ -136,6 +149,10 @@ class RecordedLmerFit:
             printed=str(fit.summary()),
             optimizer=dict(fit.optinfo),
             objective=fit.devfun if live else None,
+            weights=by_row(fit, "weights", 1.0, rows),
+            offset=by_row(fit, "offset", 0.0, rows),
+            tests=fit.satterthwaite() if live and callable(getattr(fit, "satterthwaite", None)) else None,
+            predictor=getattr(fit, "predict", None) if live else None,
         )
 
     def fixef(self) -> pd.Series:
@@ -189,6 +206,18 @@ class RecordedLmerFit:
                 index=frame.index,
             )
         return result
+
+    def satterthwaite(self) -> pd.DataFrame:
+        """Tests of the coefficients with their degrees of freedom."""
+        if self.tests is None:
+            raise NotRecordedError("tests of the coefficients were not recorded")
+        return self.tests.copy()
+
+    def predict(self, newdata: pd.DataFrame | None = None, **options: Any) -> pd.Series:
+        """Predictions, where a live fit stands behind this one."""
+        if self.predictor is None:
+            raise NotRecordedError("predictions were not recorded; compare against live R (against='live')")
+        return self.predictor(newdata, **options)
 
     def _scalar(self, name: str) -> float:
         try:
@@ -256,6 +285,8 @@ class RecordedLmerFit:
             "y": self.y,
             "cnms": self.effects,
             "flist": self.factors,
+            "weights": np.ones(len(self.y)) if self.weights is None else self.weights,
+            "offset": np.zeros(len(self.y)) if self.offset is None else self.offset,
         }
         if name not in pieces:
             raise NotRecordedError(f"getME({name!r}) was not recorded; there are {', '.join(pieces)}")

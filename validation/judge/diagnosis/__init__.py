@@ -7,10 +7,13 @@ computed, or None. :func:`diagnose` runs them all and puts the likeliest first.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from validation.verdict import Cause
+from validation.comparison import Check
+from validation.judge.rows import describe
+from validation.verdict import Cause, Verdict
 
-__all__ = ["Finding", "diagnose"]
+__all__ = ["Finding", "diagnose", "unknown_cause"]
 
 #: Strength from which a finding explains weaker ones, and below which it needs no such explanation.
 _CERTAIN, _WEAK = 0.9, 0.5
@@ -33,11 +36,20 @@ class Finding:
 
 
 def diagnose[EvidenceT](
-    evidence: EvidenceT, detectors: Sequence[Callable[[EvidenceT], Finding | None]]
+    evidence: EvidenceT,
+    detectors: Sequence[Callable[[EvidenceT], Finding | None]],
+    unknown: Callable[[], Cause] | None = None,
 ) -> tuple[Cause, ...]:
     """Run detectors over the evidence.
 
     A detector that fails finds nothing; the comparison itself never depends on one.
+
+    Parameters
+    ----------
+    evidence : Evidence or PosteriorEvidence
+    detectors : sequence of callable
+    unknown : callable, optional
+        Says what is known where no detector is sure; its cause then comes first.
 
     Returns
     -------
@@ -57,4 +69,68 @@ def diagnose[EvidenceT](
     if findings and findings[0].strength >= _CERTAIN:
         # What a weak detector saw is then a consequence (a coefficient of another name is also a missing one).
         findings = [finding for finding in findings if finding.strength >= _WEAK]
-    return tuple(finding.cause for finding in findings)
+    causes = tuple(finding.cause for finding in findings)
+    if unknown is not None and (not findings or findings[0].strength < _WEAK):
+        return (unknown(), *causes)
+    return causes
+
+
+def unknown_cause(checks: Sequence[Check], rows: Sequence[dict[str, Any]]) -> Cause:
+    """What is known where no cause is: the checks that passed, those that failed, and where they fail worst.
+
+    Parameters
+    ----------
+    checks : sequence of Check
+    rows : sequence of dict
+        The judged rows.
+
+    Returns
+    -------
+    Cause
+        Named ``"unknown"``, of row 0: no row of AGREEMENT.md's table.
+    """
+    passed = [check for check in checks if check.verdict in (Verdict.AGREES, Verdict.BETTER)]
+    failed = [check for check in checks if check.verdict.failed]
+    parts = []
+    if passed:
+        parts.append("both sides agree on: " + "; ".join(_lower(check.title) for check in passed))
+    for check in failed:
+        wrong = [r for r in rows if r["check"] == check.id and r["verdict"].failed]
+        names = list(dict.fromkeys(str(r["quantity"]) for r in wrong))
+        worst = max(
+            wrong,
+            key=lambda r: r["scaled"] / r["tolerance"] if r["tolerance"] > 0 and r["scaled"] >= 0 else -1.0,
+            default=None,
+        )
+        text = f"they differ on: {_lower(check.title)} ({len(wrong)} rows: {', '.join(names[:6])}"
+        if worst is not None and worst["scaled"] >= 0:
+            text += f"; the largest is {describe(worst)}, off by {worst['scaled']:.3g} {worst['unit']}"
+        parts.append(text + ")")
+    first = failed[0].id if failed else ""
+    advice = {
+        "tier-1": "The models differ before anything is estimated: begin with the first part of tier 1 that differs "
+        "(rows, columns, levels).",
+        "tier-2": "The same data give another objective: evaluate both at the same θ and take its terms apart "
+        "(log|L|, the residual sum of squares, log|R_X|, constants).",
+        "tier-3": "The objective is the same function, its reported optimum is not: look at the optimizer and at how "
+        "the log-likelihood is reported.",
+        "tier-4": "Data, objective and optimum agree, so the model was fitted rightly; what differs is computed "
+        "afterwards: look at how the candidate gets these numbers from θ.",
+        "tier-5": "The estimates agree; what differs is computed from them: look at the conditional modes, their "
+        "variances, and predictions.",
+        "gate-1": "The densities differ: switch the parts of the model off one by one (priors, then likelihood) and "
+        "compare again.",
+    }
+    return Cause(
+        0,
+        "unknown",
+        "Unknown: none of the known faults explains the difference",
+        ". ".join(part[:1].upper() + part[1:] for part in parts) or "no check passed",
+        advice.get(first, "The densities agree where they were compared, the draws do not: look at the sampler.")
+        if passed or failed
+        else "Nothing was compared.",
+    )
+
+
+def _lower(title: str) -> str:
+    return title if title[:4] == "BLUP" else title[:1].lower() + title[1:]

@@ -3,15 +3,20 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.optimize
+import scipy.sparse as sp
+from scipy.stats import norm
+from scipy.stats import t as student_t
 
 from validation.judge import tolerances
-from validation.judge.algebra import Pieces, Term
+from validation.judge.algebra import Pieces, Term, solve
 from validation.judge.diagnosis import Finding
+from validation.judge.diagnosis.coding import basis, coding
 from validation.judge.digits import digits
 from validation.judge.estimates import _expected
 from validation.judge.evidence import Evidence
@@ -21,18 +26,22 @@ from validation.verdict import Cause
 __all__ = [
     "DETECTORS",
     "boundary",
-    "coding",
     "constants",
+    "data_values",
     "degrees_of_freedom",
     "lost_numbers",
+    "lost_weights",
     "model_structure",
     "optimizer",
     "other_criterion",
+    "permuted_labels",
     "permuted_modes",
+    "predictions",
     "rows_used",
     "scale_of_components",
     "single_precision",
     "standard_error_scale",
+    "tests_of_coefficients",
     "unshrunken",
 ]
 
@@ -193,68 +202,37 @@ def scale_of_components(evidence: Evidence) -> Finding | None:
                     {"reference": r, "candidate": c, "expected": transform(r, sigma), "sigma": sigma},
                 )
                 return Finding(cause, 0.95)
-    return None
+    return _own_components(evidence)
 
 
-# ---------------------------------------------------------------------------------------------------- row 3
-
-
-def coding(evidence: Evidence) -> Finding | None:
-    """Row 3: another reference level or contrast: the coefficients are a linear map of each other."""
-    left, right = evidence.reference_pieces, evidence.candidate_pieces
-    if left is None or right is None or left.X.shape != right.X.shape or left.X.shape[1] == 0:
+def _own_components(evidence: Evidence) -> Finding | None:
+    """SDs that are the candidate's own variances (or the other way round), whatever the reference has."""
+    rows = {
+        quantity: {(r["group"], r["term"]): float(r["candidate"]) for r in records(_compared(evidence, quantity))}
+        for quantity in ("sd", "variance")
+    }
+    keys = [key for key in rows["sd"] if key in rows["variance"] and abs(rows["sd"][key] - 1) > 1e-6]
+    keys = [key for key in keys if rows["sd"][key] > 1e-8 and math.isfinite(rows["variance"][key])]
+    if len(keys) < 2 or not all(_close(rows["sd"][key], rows["variance"][key], 1e-9) for key in keys):
         return None
-    scale = np.abs(left.X).max(axis=0)
-    if left.coef_names == right.coef_names and np.allclose(left.X, right.X, rtol=1e-12, atol=1e-12 * scale.max()):
-        return None
-    # X_candidate = X_reference A: the same space of fitted values, another basis.
-    A, *_ = np.linalg.lstsq(left.X, right.X, rcond=None)
-    residual = np.abs(left.X @ A - right.X).max() / max(float(np.abs(right.X).max()), 1e-300)
-    if residual > 1e-8 or abs(np.linalg.det(A)) < 1e-10:
-        return None
-    try:
-        beta_left = np.asarray(evidence.reference.fixef(), dtype=float)
-        beta_right = np.asarray(evidence.candidate.fixef(), dtype=float)
-    except Exception:
-        return None
-    if beta_left.size != A.shape[0] or beta_right.size != A.shape[1]:
-        return None
-    implied = A @ beta_right
-    se = np.array([r["reference"] for r in records(evidence.rows("se")) if r["has_reference"]])
-    unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), 1e-12)
-    distance = float(np.max(np.abs(implied - beta_left) / unit))
-    only_right = [name for name in right.coef_names if name not in left.coef_names]
-    only_left = [name for name in left.coef_names if name not in right.coef_names]
-    renamed = np.allclose(A, np.eye(len(A)), atol=1e-10)
-    permutation = (
-        not renamed
-        and np.allclose(np.sort(np.abs(A), axis=0)[:-1], 0, atol=1e-10)
-        and np.allclose(np.abs(A).max(axis=0), 1, atol=1e-10)
-    )
-    if renamed:
-        name, title = "coding-names", "The same columns under other names"
-    elif permutation and set(left.coef_names) == set(right.coef_names):
-        name, title = "coding-order", "The columns of X stand in another order"
-    else:
-        name, title = "coding", "A factor is coded otherwise: another reference level or other contrasts"
-    names = ""
-    if only_left or only_right:
-        names = (
-            f"; only the reference has {', '.join(only_left) or 'none'}, only the candidate "
-            f"{', '.join(only_right) or 'none'}"
-        )
+    reference = {
+        (r["group"], r["term"]): (float(r["reference"]), float(v["reference"]))
+        for r, v in zip(records(_compared(evidence, "sd")), records(_compared(evidence, "variance")), strict=True)
+    }
+    key = keys[0]
+    sd, variance = reference[key]
+    value = rows["sd"][key]
+    squared = abs(math.log(value / variance)) < abs(math.log(value / sd)) if sd > 0 and variance > 0 else True
     cause = Cause(
-        3,
-        name,
-        title,
-        "the candidate's X is the reference's X times an invertible matrix (residual "
-        f"{residual:.1g}), and mapped by it "
-        f"the coefficients are {distance:.2g} standard errors apart: the same model in another basis{names}",
-        "Give both sides the same factor levels in the same order (the first level is R's reference) and the same "
-        "contrasts; nothing is wrong with the estimation.",
-        {"residual": float(residual), "distance_in_se": distance},
+        2,
+        "scale-squared" if squared else "scale-square-root",
+        "The candidate's SDs are its own variances" if squared else "The candidate's variances are its own SDs",
+        f"for all {len(keys)} components both are the same number, e.g. {value:.6g} (reference: SD {sd:.6g}, variance "
+        f"{variance:.6g})",
+        "An SD is the root of the variance: report both on the scale of the response.",
+        {"candidate": value, "sd": sd, "variance": variance},
     )
-    return Finding(cause, 0.99 if distance < 1e-2 else 0.7)
+    return Finding(cause, 0.94)
 
 
 # ---------------------------------------------------------------------------------------------------- row 4
@@ -277,8 +255,10 @@ def rows_used(evidence: Evidence) -> Finding | None:
         ]
     coded = _integer_missing(evidence)
     used = {side: _row_labels(evidence, side) for side in ("reference", "candidate")}
-    extra_rows = used["candidate"] - used["reference"]
-    lost_rows = used["reference"] - used["candidate"]
+    # A side without fitted values has no rows to compare: that they are missing is another finding.
+    known = bool(used["candidate"] and used["reference"])
+    extra_rows = used["candidate"] - used["reference"] if known else set()
+    lost_rows = used["reference"] - used["candidate"] if known else set()
     if nobs[0] == nobs[1] and not odd and not coded and not (extra_rows or lost_rows):
         return None
     if not all(map(math.isfinite, nobs)) and not (extra_rows or lost_rows or odd):
@@ -353,6 +333,63 @@ def _integer_missing(evidence: Evidence) -> str:
     return f"the candidate's response is −2147483648 in {count} rows" if count else ""
 
 
+def data_values(evidence: Evidence) -> Finding | None:
+    """Row 4: the same rows and columns, but not the same values in them."""
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    if left is None or right is None or left.y.size != right.y.size or evidence.pair("nobs")[0] != left.y.size:
+        return None
+    labels = [str(label) for label in evidence.rows("fitted")["level"]]
+    parts = []
+    name, title = "data-values", "The two sides did not read the same values from the data"
+    off = _entries_off(left.y, right.y)
+    if off.any():
+        slope, constant = np.polyfit(left.y, right.y, 1)
+        if np.allclose(slope * left.y + constant, right.y, rtol=0, atol=1e-9 * float(np.abs(right.y).max())):
+            name, title = "response-scaled", "The candidate's response is centred or rescaled"
+            parts.append(f"its y is {slope:.6g} times the reference's {constant:+.6g}")
+        else:
+            parts.append(_off_words("the response", left.y, right.y, off, labels))
+    if left.coef_names == right.coef_names and basis(left, right) is None:
+        for j, column in enumerate(left.coef_names):
+            off = _entries_off(left.X[:, j], right.X[:, j])
+            if off.any():
+                parts.append(_off_words(column, left.X[:, j], right.X[:, j], off, labels))
+    factors = [_memberships(fit) for fit in (evidence.reference, evidence.candidate)]
+    for group in [group for group in factors[0] if group in factors[1]]:
+        a, b = factors[0][group], factors[1][group]
+        if a.size == b.size and set(a) == set(b) and (off := a != b).any():
+            parts.append(_off_words(group, a, b, off, labels))
+    if not parts:
+        return None
+    cause = Cause(
+        4,
+        name,
+        title,
+        "; ".join(parts[:4]),
+        "Compare the data frames of both sides column by column before the models: a merge or sort that moved rows, a "
+        "recoded value, or a transformed variable is found there fastest.",
+        {"parts": float(len(parts))},
+    )
+    return Finding(cause, 0.96)
+
+
+def _entries_off(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    # Half of single precision: smaller differences are another storage, not other values.
+    return ~(np.abs(left - right) <= 1e-6 * max(float(np.nanmax(np.abs(left), initial=0.0)), 1e-300))
+
+
+def _off_words(name: str, left: np.ndarray, right: np.ndarray, off: np.ndarray, labels: list[str]) -> str:
+    i = int(np.flatnonzero(off)[0])
+    row = f" in row {labels[i]}" if len(labels) == off.size else ""
+    shown = [f"{v:.8g}" if isinstance(v, float) else repr(str(v)) for v in (left[i], right[i])]
+    return f"{name} differs in {int(off.sum())} of {off.size} rows, e.g.{row} {shown[0]} against {shown[1]}"
+
+
+def _memberships(fit: Any) -> dict[str, np.ndarray]:
+    frame = fit.getME("flist")
+    return {str(name): frame[name].astype(str).to_numpy() for name in frame.columns}
+
+
 # ---------------------------------------------------------------------------------------------------- rows 5, 6
 
 
@@ -396,7 +433,7 @@ def optimizer(evidence: Evidence) -> Finding | None:
     if not _same_model(evidence) or evidence.improvement is None or evidence.objective_agrees is False:
         return None
     improvement = evidence.improvement
-    if abs(improvement) <= max(4.0 * evidence.noise, 1e-12):
+    if not math.isfinite(improvement) or abs(improvement) <= max(4.0 * evidence.noise, 1e-12):
         return None
     theta_left, theta_right = evidence.theta("reference"), evidence.candidate_theta()
     if theta_left is None or theta_right is None:
@@ -488,6 +525,8 @@ def model_structure(evidence: Evidence) -> Finding | None:
         + ", ".join(f"({' + '.join(effects)} | {group}, {count} levels)" for group, count, effects in terms[side])
         for side in ("reference", "candidate")
     )
+    if _only_recoded(left, right, terms):
+        return None
     effects = {side: sorted((group, e) for group, _, es in terms[side] for e in es) for side in terms}
     groups = {side: {group: count for group, count, _ in terms[side]} for side in terms}
     if fixed_lost and terms["reference"] == terms["candidate"]:
@@ -526,6 +565,23 @@ def model_structure(evidence: Evidence) -> Finding | None:
         {f"{side}_theta": float(thetas[side]) for side in thetas},
     )
     return Finding(cause, 0.97)
+
+
+def _only_recoded(
+    left: Pieces | None, right: Pieces | None, terms: dict[str, list[tuple[str, int, tuple[str, ...]]]]
+) -> bool:
+    """Whether the terms differ by the names of recoded columns only: row 3 explains that."""
+    if left is None or right is None or basis(left, right) is None:
+        return False
+    shapes = {side: [(group, count, len(effects)) for group, count, effects in found] for side, found in terms.items()}
+    if shapes["reference"] != shapes["candidate"]:
+        return False
+    pairs = zip(terms["reference"], terms["candidate"], strict=True)
+    return all(
+        a == b or (a in left.coef_names and b in right.coef_names)
+        for (_, _, ours), (_, _, theirs) in pairs
+        for a, b in zip(ours, theirs, strict=True)
+    )
 
 
 def _odd_levels(evidence: Evidence) -> bool:
@@ -605,6 +661,44 @@ def permuted_modes(evidence: Evidence) -> Finding | None:
     return None
 
 
+def permuted_labels(evidence: Evidence) -> Finding | None:
+    """Row 8: coefficients, or variance components, that are right as a set and stand under the wrong names."""
+    for quantity, words, remedy in (
+        ("fixef", "coefficients", "Take each coefficient's name from the column of X that it belongs to."),
+        ("sd", "standard deviations of the random effects", "Take each variance's term and effect from the same place "
+         "as its value: lme4 sorts terms by their number of levels, most first, whatever the formula's order."),
+    ):  # fmt: skip
+        rows = _compared(evidence, quantity)
+        if quantity == "sd":
+            rows = rows[rows["group"] != "Residual"]
+        left, right = rows["reference"].to_numpy(), rows["candidate"].to_numpy()
+        if len(left) < 2 or not (np.isfinite(left).all() and np.isfinite(right).all()):
+            continue
+        size = np.maximum(np.abs(left), 1e-12)
+        wrong = np.abs(left - right) > 1e-4 * size
+        if wrong.sum() < 2 or not np.allclose(np.sort(left), np.sort(right), rtol=1e-6, atol=0):
+            continue
+        names = [_place(record) for record in records(rows)]
+        moved = "; ".join(
+            f"{names[i]} holds the value of {names[int(np.argmin(np.abs(left - right[i])))]}"
+            for i in np.flatnonzero(wrong)[:3]
+        )
+        cause = Cause(
+            8,
+            "permuted-terms",
+            f"The {words} are right but stand under the wrong names",
+            f"as a set the {len(left)} values are the same, {int(wrong.sum())} stand elsewhere: {moved}",
+            remedy,
+            {"misplaced": float(wrong.sum())},
+        )
+        return Finding(cause, 0.97)
+    return None
+
+
+def _place(record: dict[str, Any]) -> str:
+    return " ".join(str(record[key]) for key in ("group", "term") if record[key] is not None)
+
+
 def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str], size: float) -> str:
     def same(a: np.ndarray, b: np.ndarray) -> bool:
         return bool(np.allclose(a, b, rtol=0, atol=1e-4 * size))
@@ -634,7 +728,7 @@ def constants(evidence: Evidence) -> Finding | None:
     points = evidence.same_theta
     offset = math.nan
     where = ""
-    if len(points) >= 3:
+    if len(points) >= 3 and points["reference"].notna().any():
         shift = (points["candidate"] - points["reference"]).to_numpy()
         size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
         if np.isfinite(shift).all() and np.ptp(shift) <= 1e-9 * size and abs(shift.mean()) > 1e-6 * size:
@@ -735,13 +829,7 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
         and sigma_agrees
     ):
         factor = float(ratio.mean())
-        known = {
-            "√(N/(N − p)): residual degrees of freedom in place of N": math.sqrt(N / (N - p)),
-            "√((N − p)/N): N in place of residual degrees of freedom": math.sqrt((N - p) / N),
-            "1/σ: σ was left out": 1 / sigma,
-            "σ: σ was put in twice": sigma,
-        }
-        names = [name for name, value in known.items() if _close(factor, value, 1e-5)]
+        names = [name for name, value in _known_factors(N, p, sigma).items() if _close(factor, value, 1e-5)]
         cause = Cause(
             10,
             "standard-error-scale",
@@ -750,32 +838,202 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
             "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
             {"factor": factor},
         )
-        return Finding(cause, 0.94)
+        if names or abs(factor - 1) >= 0.01:
+            return Finding(cause, 0.94)
     terms = _compared(evidence, "t")
     beta = {r["term"]: r["candidate"] for r in records(_compared(evidence, "fixef"))}
     se = {r["term"]: r["candidate"] for r in records(rows)}
+    both = records(_compared(evidence, "fixef")), records(rows)
+    near = [{r["term"] for r in found if _close(r["candidate"], r["reference"], 1e-4)} for found in both]
+    agreed = near[0] & near[1]
     off = [
         r["term"]
         for r in records(terms)
         if r["term"] in beta
-        and se.get(r["term"], 0)
+        and math.isfinite(r["candidate"])
+        and se.get(r["term"], math.nan) > 0
+        and r["term"] in agreed  # otherwise t may be right and the estimate wrong
         and not _close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
     ]
     if off:
+        t_of = {r["term"]: r["candidate"] for r in records(terms)}
         cause = Cause(
             10,
             "test-statistic",
             "The test statistic is not the estimate over its standard error",
-            f"for {', '.join(map(str, off[:5]))} the candidate's t is not its own estimate divided by "
-            "its own standard error",
+            f"for {', '.join(map(str, off[:5]))} the candidate's t is not its own estimate divided by its own standard "
+            f"error: {t_of[off[0]]:.6g}, where {beta[off[0]]:.6g} / {se[off[0]]:.6g} is "
+            f"{beta[off[0]] / se[off[0]]:.6g}",
             "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
             {},
         )
         return Finding(cause, 0.9)
-    return None
+    return _loose(evidence, ratio)
+
+
+def _known_factors(N: float, p: float, sigma: float) -> dict[str, float]:
+    return {
+        "√(N/(N − p)): residual degrees of freedom in place of N": math.sqrt(N / (N - p)),
+        "√((N − p)/N): N in place of residual degrees of freedom": math.sqrt((N - p) / N),
+        "1/σ: σ was left out": 1 / sigma,
+        "σ: σ was put in twice": sigma,
+    }
+
+
+def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
+    """Standard errors alone are a little off: another computation of them."""
+    off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
+    if not 1e-6 < off < 0.05 or evidence.objective_agrees is False:
+        return None
+    fixed = _compared(evidence, "fixef")
+    se = _compared(evidence, "se")["reference"].to_numpy()
+    away = np.abs(fixed["candidate"].to_numpy() - fixed["reference"].to_numpy())
+    if away.size != se.size or (away > 1e-3 * se).any() or (away > 1e-2 * off * se).any():
+        return None  # the estimates moved too: then the standard errors follow them
+    cause = Cause(
+        10,
+        "standard-errors-loose",
+        "The standard errors come from another computation: from a numerical Hessian, or from all parameters' "
+        "information at once",
+        f"the coefficients agree within {float(np.max(away / se)):.1g} standard errors, the standard errors differ by "
+        f"factors from {ratio.min():.7g} to {ratio.max():.7g}",
+        "lme4's standard errors are the roots of σ̂²(X'V⁻¹X)⁻¹, in closed form; derivatives taken numerically keep four "
+        "digits or so. Conclusions do not change, digits do.",
+        {"largest": off},
+    )
+    return Finding(cause, 0.9)
+
+
+_TESTS_REMEDY = (
+    "lme4 prints no p-values on purpose. Say which ones are wanted: Satterthwaite's or Kenward and Roger's degrees of "
+    "freedom (lmerTest, pbkrtest) for small samples; the normal distribution (z) is too generous when there are few "
+    "groups."
+)
+
+
+def tests_of_coefficients(evidence: Evidence) -> Finding | None:
+    """Row 10: p-values by another distribution (z, residual df), or one-sided."""
+    tests = _compared(evidence, "p")
+    if tests.empty:
+        return None
+    ours = {r["term"]: r for r in records(tests)}
+    t = {r["term"]: float(r["candidate"]) for r in records(_compared(evidence, "t"))}
+    df = {r["term"]: (float(r["reference"]), float(r["candidate"])) for r in records(_compared(evidence, "df"))}
+    N, rank = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    npar = evidence.value("reference", "npar")
+    groups = evidence.rows("ngrps")["reference"].to_numpy(dtype=float)
+    smallest = float(groups.min()) if groups.size else math.nan
+    hypotheses: list[tuple[str, str, Callable[[str], float]]] = [
+        ("z", "the normal distribution (z tests)", lambda term: math.inf),
+        ("residual-df", f"t with N − p = {N - rank:.0f} degrees of freedom", lambda term: N - rank),
+        ("residual-df", f"t with N − npar = {N - npar:.0f} degrees of freedom", lambda term: N - npar),
+        ("groups-df", f"t with groups − 1 = {smallest - 1:.0f} degrees of freedom", lambda term: smallest - 1),
+        ("groups-df", f"t with groups − p = {smallest - rank:.0f} degrees of freedom", lambda term: smallest - rank),
+    ]
+    reference_t = {r["term"]: float(r["reference"]) for r in records(_compared(evidence, "t"))}
+    # Where t itself differs, another p follows from it.
+    terms = [term for term in ours if term in t and _close(t[term], reference_t[term], 1e-3)]
+    off = [term for term in terms if not _same_p(ours[term]["candidate"], ours[term]["reference"], 1e-4)]
+    if not off:
+        return None
+
+    def tail(term: str, freedom: float) -> float:
+        return float(2 * (norm.sf(abs(t[term])) if math.isinf(freedom) else student_t.sf(abs(t[term]), freedom)))
+
+    reference_df = {term: df[term][0] for term in terms if term in df}
+    for name, words, freedom in hypotheses:
+        if all(freedom(term) > 0 and _same_p(ours[term]["candidate"], tail(term, freedom(term)), 1e-6) for term in off):
+            found = (name, words)
+            break
+    else:
+        if reference_df and all(
+            _same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, 1e-4) for term in off
+        ):
+            found = ("one-sided", "one tail of the distribution only")
+        elif any(term in df and not _close(df[term][1], df[term][0], 1e-4) for term in off):
+            term = next(term for term in off if term in df and not _close(df[term][1], df[term][0], 1e-4))
+            found = ("other-df", f"{df[term][1]:.6g} degrees of freedom (the reference has {df[term][0]:.6g})")
+        else:
+            return None
+    term = off[0]
+    cause = Cause(
+        10,
+        f"p-values-{found[0]}",
+        f"The candidate's p-values are by {found[1]}",
+        f"for {term}: reference p = {ours[term]['reference']:.6g}"
+        + (f" (df {df[term][0]:.6g})" if term in df else "")
+        + f", candidate p = {ours[term]['candidate']:.6g}, at t = {t[term]:.6g}; so for {len(off)} of {len(terms)} "
+        "coefficients",
+        _TESTS_REMEDY,
+        {"reference": float(ours[term]["reference"]), "candidate": float(ours[term]["candidate"])},
+    )
+    return Finding(cause, 0.95)
+
+
+def _same_p(p: float, q: float, limit: float) -> bool:
+    if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
+        return False
+    logs = [math.log(max(value, 1e-300)) for value in (p, q)]
+    return abs(logs[0] - logs[1]) <= limit * max(1.0, abs(logs[1]))
 
 
 # ---------------------------------------------------------------------------------------------------- row 11
+
+
+def predictions(evidence: Evidence) -> Finding | None:
+    """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
+    sigma = evidence.value("reference", "sigma")
+    marginal, new = _compared(evidence, "predict-marginal"), _compared(evidence, "predict-new")
+    fits = evidence.rows("fitted")
+
+    def gap(rows: pd.DataFrame, other: dict[str, float] | None = None) -> float:
+        if rows.empty:
+            return 0.0
+        target = rows["reference"].to_numpy() if other is None else np.array([other[row] for row in rows["level"]])
+        return float(np.max(np.abs(rows["candidate"].to_numpy() - target)))
+
+    conditional = dict(zip(fits["level"], fits["reference"], strict=True))
+    population = dict(zip(marginal["level"], marginal["reference"], strict=True))
+    if not _same_model(evidence):
+        return None  # another model predicts otherwise
+    comparable = gap(marginal) > 1e-4 * sigma and set(marginal["level"]) <= conditional.keys()
+    if comparable and gap(marginal, conditional) < 1e-4 * sigma:
+        cause = Cause(
+            11,
+            "conditional-for-marginal",
+            "Predictions for the population contain the random effects",
+            f"asked for the fixed effects alone (re.form = ~0) the candidate gives the conditional predictions, up "
+            f"to {gap(marginal):.4g} from the marginal ones",
+            "predict(re.form = ~0) is Xβ: what is expected of a new group. Leave the random effects out.",
+            {"difference": gap(marginal)},
+        )
+        return Finding(cause, 0.97)
+    marginal_agrees = not marginal.empty and gap(marginal) <= 1e-4 * sigma
+    if gap(new) > 1e-4 * sigma and marginal_agrees and set(new["level"]) <= conditional.keys():
+        words = "not Xβ"
+        if gap(new, conditional) < 1e-4 * sigma:
+            words = "those of the rows' old levels"
+        else:
+            modes = evidence.rows("ranef")
+            shift = new["candidate"].to_numpy() - new["reference"].to_numpy()
+            if np.ptp(shift) < 1e-6 * sigma:
+                words = f"all off by {shift.mean():.5g}"
+                same = modes[np.abs(modes["reference"] - shift.mean()) < 1e-6 * sigma]
+                if len(same):
+                    words += f", the random effect of level {same['level'].iloc[0]}"
+        cause = Cause(
+            11,
+            "new-levels",
+            "Predictions for levels that the data do not have are wrong",
+            f"for {len(new)} rows with unseen levels the candidate's predictions are {words}; they differ from the "
+            f"reference's by up to {gap(new):.4g}",
+            "A level that was not in the data has the random effect 0, its expectation: with allow.new.levels = TRUE "
+            "lme4 predicts from the fixed effects (and from the levels that are known).",
+            {"difference": gap(new)},
+        )
+        known = gap(new, population) if set(new["level"]) <= population.keys() else math.inf
+        return Finding(cause, 0.96 if known > 0 else 0.9)
+    return None
 
 
 def unshrunken(evidence: Evidence) -> Finding | None:
@@ -849,8 +1107,9 @@ def _unpooled(
     beta = np.asarray(evidence.reference.fixef(), dtype=float)
     if beta.size != pieces.X.shape[1]:
         return
-    marginal = pieces.y - pieces.X @ beta
+    marginal = pieces.y - pieces.X @ beta - (0.0 if pieces.offset is None else pieces.offset)
     Z = pieces.Z.tocsc()
+    root = np.ones(marginal.size) if pieces.weights is None else np.sqrt(pieces.weights)
     b = np.array(
         [
             modes.get((term.group, effect, level), math.nan)
@@ -867,7 +1126,7 @@ def _unpooled(
         others[columns] = 0.0
         residuals = [marginal] if len(pieces.terms) == 1 else [marginal - Z @ others, marginal]
         for residual in residuals:
-            yield _by_level(term, Z[:, columns], residual)
+            yield _by_level(term, sp.csc_array(sp.diags_array(root) @ Z[:, columns]), root * residual)
 
 
 def _by_level(term: Term, Z: Any, residual: np.ndarray) -> dict[tuple[str, str, str], float]:
@@ -906,7 +1165,7 @@ def single_precision(evidence: Evidence) -> Finding | None:
     share = float(exact.mean())
     points = evidence.same_theta
     relative = math.nan
-    if len(points):
+    if len(points) and (points["candidate"] / points["reference"]).notna().any():
         with np.errstate(all="ignore"):
             relative = float(np.nanmedian(np.abs(points["candidate"] / points["reference"] - 1)))
     if also.mean() > 0.5:
@@ -933,6 +1192,45 @@ def single_precision(evidence: Evidence) -> Finding | None:
     return Finding(cause, strength)
 
 
+def lost_weights(evidence: Evidence) -> Finding | None:
+    """Row 12: prior weights, or an offset, that the candidate left out."""
+    pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
+    if pieces is None or theta is None or (pieces.weights is None and pieces.offset is None):
+        return None
+    if evidence.solve(theta) is None:
+        return None
+    lost = []
+    for names in (("weights",), ("offset",), ("weights", "offset")):
+        if any(getattr(pieces, name) is None for name in names):
+            continue
+        without = solve(
+            replace(
+                pieces,
+                weights=None if "weights" in names else pieces.weights,
+                offset=None if "offset" in names else pieces.offset,
+            ),
+            theta,
+            evidence.reml,
+        )
+        if _close(-2.0 * evidence.value("candidate", "logLik"), without.objective, 1e-9):
+            lost.append((names, without.objective))
+    if not lost:
+        return None
+    names, objective = lost[0]
+    words = " and the ".join({"weights": "prior weights", "offset": "offset"}[name] for name in names)
+    cause = Cause(
+        12,
+        f"lost-{names[0]}",
+        f"The candidate left the {words} out",
+        f"without the {words} the objective at the candidate's θ is {objective:.8g}, which is what it reports; with "
+        f"them it is {evidence.solve(theta).objective:.8g}",  # type: ignore[union-attr]
+        "Pass weights and offset on to the candidate, row by row for the rows used; a program that cannot take them "
+        "should refuse them, not ignore them.",
+        {"objective": objective},
+    )
+    return Finding(cause, 0.99)
+
+
 def lost_numbers(evidence: Evidence) -> Finding | None:
     """Row 12: a column or a quantity that is silently missing."""
     left, right = evidence.reference_pieces, evidence.candidate_pieces
@@ -950,7 +1248,9 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
             )
             return Finding(cause, 0.96)
     joined = evidence.joined
-    missing = joined[joined["has_reference"] & ~joined["has_candidate"]]
+    # A NaN where the reference has a number is as missing as a row that is not there.
+    none = ~joined["has_candidate"] | (joined["candidate"].isna() & joined["reference"].notna())
+    missing = joined[joined["has_reference"] & none]
     if missing.empty:
         return None
     by_quantity = missing["quantity"].value_counts()
@@ -966,7 +1266,7 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
         "is never passed over.",
         {"missing": float(len(missing))},
     )
-    return Finding(cause, 0.4)
+    return Finding(cause, 0.5)
 
 
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
@@ -975,14 +1275,19 @@ DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     scale_of_components,
     coding,
     rows_used,
+    data_values,
     boundary,
     optimizer,
     model_structure,
     permuted_modes,
+    permuted_labels,
     constants,
     degrees_of_freedom,
     standard_error_scale,
+    tests_of_coefficients,
     unshrunken,
+    predictions,
     single_precision,
+    lost_weights,
     lost_numbers,
 )

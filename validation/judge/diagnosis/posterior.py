@@ -3,16 +3,17 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from validation.judge import tolerances
-from validation.judge.diagnosis import Finding
+from validation.judge.diagnosis import Finding, density
+from validation.judge.diagnosis.density import Block, Explanation
 from validation.judge.diagnosis.prior_summaries import has_scales, improper_hs_plus, printed_priors
 from validation.judge.posteriors import PosteriorEvidence, z_limit
-from validation.quantities import MAIN_EXCLUDED
+from validation.quantities import MAIN_EXCLUDED, posterior_summary
 from validation.verdict import Cause
 
 __all__ = [
@@ -29,65 +30,10 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Block:
-    """Coordinates of the unconstrained vector that belong to one part of the model (STAN_LMER_MODEL.md, section 1)."""
-
-    name: str
-    words: str
-    start: int
-    stop: int
-
-
 def blocks_of(names: list[str], size: int, scales: bool = False) -> list[Block] | None:
-    """The parts of rstanarm's unconstrained vector, from its column names.
-
-    Parameters
-    ----------
-    names : list of str
-    size : int
-        Length of the vector.
-    scales : bool
-        Whether the coefficients' prior has scales (or factors) of its own: they are what the names do not account for.
-
-    Returns
-    -------
-    list of Block or None
-        None where the names do not account for all ``size`` coordinates.
-    """
-    others = ("sigma", *MAIN_EXCLUDED)
-    fixed = [name for name in names if not name.startswith(("b[", "Sigma[")) and name not in others]
-    groups: dict[str, int] = {}
-    for name in names:
-        if name.startswith("Sigma["):
-            group = name[6:].partition(":")[0]
-            groups[group] = groups.get(group, 0) + 1
-    effects = [round((math.sqrt(8 * count + 1) - 1) / 2) for count in groups.values()]
-    random = sum(name.startswith("b[") for name in names)
-    intercept = "(Intercept)" in fixed
-    lengths = [
-        ("intercept", "the intercept (at centred predictors)", int(intercept)),
-        ("coefficients", "the coefficients", len(fixed) - int(intercept)),
-        ("random-effects", "the standardised random effects", random),
-        (
-            "directions",
-            "the directions of correlations (three or more effects)",
-            sum((p - 1) * max(p - 2, 0) for p in effects),
-        ),
-        ("correlations", "the correlations (decov's regularization)", sum(effects) - len(effects)),
-        ("simplex", "the shares of variance (decov's concentration)", sum(p for p in effects if p > 1)),
-        ("scale", "the scale of the random effects (decov's shape and scale)", len(effects)),
-        ("sigma", "the residual sd", 1),
-    ]
-    over = size - sum(length for _, _, length in lengths)
-    if scales and over > 0:
-        lengths.insert(2, ("coefficient-scales", "the scales of the coefficients' prior", over))
-    blocks, start = [], 0
-    for name, words, length in lengths:
-        if length:
-            blocks.append(Block(name, words, start, start + length))
-        start += length
-    return blocks if start == size else None
+    """The parts of rstanarm's unconstrained vector, from its column names; None where they do not account for it."""
+    found = density.blocks_of(names, size, MAIN_EXCLUDED, scales)
+    return None if found is None else found[0]
 
 
 # ---------------------------------------------------------------------------------------------------- row 9
@@ -100,10 +46,6 @@ _PRIOR_REMEDY = {
     "coefficients": (
         "rstanarm's default for coefficient k is Normal(0, 2.5 sd(y)/sd(x_k)) with ddof = 1 for every column, 0/1 "
         "columns too; it does not scale with σ."
-    ),
-    "coefficient-scales": (
-        "laplace, lasso, hs, hs_plus and product_normal have scales (or factors) of their own after z_beta; their "
-        "hyperparameters must be the same on both sides (df, global_df, global_scale, slab_df, slab_scale)."
     ),
     "sigma": "rstanarm's default for σ is Exponential with rate 1/sd(y) (ddof = 1): rate, not scale.",
     "scale": "decov: τ ~ Gamma(shape, 1) and sd = scale · τ · σ; the random effects' prior scales with σ.",
@@ -134,8 +76,21 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
     with np.errstate(invalid="ignore"):
         if not (finite & (np.abs(gap) > tolerances.DENSITY.limit * size)).any():
             return None
+    if _single_density(densities):
+        return None  # the difference is rounding: single_precision names it
     names = list(evidence.summaries.get("reference", evidence.summaries.get("candidate", pd.DataFrame())).index)
-    blocks = blocks_of(names, evidence.points.shape[1], has_scales(evidence.reference))
+    found = density.blocks_of(names, evidence.points.shape[1], MAIN_EXCLUDED, has_scales(evidence.reference))
+    blocks = None if found is None else found[0]
+    if found is not None:
+        explained = density.explain(
+            *found,
+            evidence.points,
+            densities["reference"].to_numpy(),
+            densities["candidate"].to_numpy(),
+            lambda points: _at(evidence.candidate, points),
+        )
+        if explained is not None:
+            return Finding(_explained_cause(explained, evidence), 0.98)
     moved: dict[int, list[tuple[float, float]]] = {}
     for i, label in enumerate(evidence.point_labels):
         match = re.fullmatch(r"coordinate (\d+) (up|down)", label)
@@ -147,6 +102,12 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
     sensitive = {k: values for k, values in moved.items() if max(abs(g) for _, g in values) > 1e-7}
     involved = [b for b in blocks if any(b.start <= k < b.stop for k in sensitive)]
     largest = float(np.max(np.abs(gap[finite])))
+    if "coefficient-scales" in [b.name for b in involved]:
+        # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
+        return Finding(_scales_cause(largest), 0.85)
+    if len(involved) > 1:
+        # Nothing that is known explains it: where it shows is all that is known.
+        return Finding(_where_only(involved, largest), 0.55)
     if not involved:
         return Finding(
             Cause(
@@ -159,57 +120,196 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
             ),
             0.6,
         )
-    return Finding(_prior_cause(involved, sensitive, largest, evidence), 0.95 if len(involved) == 1 else 0.85)
+    return Finding(_prior_cause(involved, sensitive, largest), 0.9)
 
 
-def _prior_cause(
-    involved: list[Block], sensitive: dict[int, list[tuple[float, float]]], largest: float, evidence: PosteriorEvidence
-) -> Cause:
-    names = [b.name for b in involved]
-    figures = {"largest": largest, "coordinates": float(len(sensitive))}
-    detail = "; ".join(
-        f"{b.words}: up to "
-        f"{max(abs(g) for k, values in sensitive.items() if b.start <= k < b.stop for _, g in values):.3g}"
-        for b in involved
-    )
-    remedy = " ".join(_PRIOR_REMEDY[name] for name in names if name in _PRIOR_REMEDY)
-    if names == ["intercept"]:
-        (step_a, gap_a), (step_b, gap_b) = (sensitive[involved[0].start] * 2)[:2]
-        # The gap of two normal priors is a parabola: its curvature is the difference of their precisions.
-        curvature = 2 * (gap_a / step_a - gap_b / step_b) / (step_a - step_b) if step_a != step_b else math.nan
-        figures["precision_difference"] = -curvature
-        detail += f" (reference's prior precision minus the candidate's: {curvature:.3g})"
-        title, name = "Another prior on the intercept", "prior-intercept"
-    elif names == ["sigma"]:
-        title, name = "Another prior on σ", "prior-sigma"
-    elif set(names) == {"intercept", "coefficients"}:
-        title, name = (
-            "The intercept's prior stands at uncentred predictors (or both priors differ)",
-            "prior-not-centred",
+def _at(fit: Any, points: np.ndarray) -> np.ndarray:
+    """A candidate's log density; not a number where it cannot be had."""
+    try:
+        values = np.asarray(fit.log_prob(points), dtype=float)
+        return values if values.shape == (len(points),) else np.full(len(points), np.nan)
+    except Exception:  # a recorded density knows its recorded points only
+        return np.full(len(points), np.nan)
+
+
+def _single_density(densities: pd.DataFrame) -> bool:
+    """Whether the candidate's log densities, and not the reference's, are 32-bit numbers."""
+    finite = densities[np.isfinite(densities).all(axis=1)]
+    if len(finite) < 3:
+        return False
+    share = [
+        float(np.mean(finite[side].to_numpy() == finite[side].to_numpy().astype(np.float32)))
+        for side in ("reference", "candidate")
+    ]
+    return share[1] > 0.99 and share[0] < 0.5
+
+
+def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
+    """Name a difference of log densities that was taken apart."""
+    parts, maps = set(found.columns), found.maps
+    figures = dict(maps)
+    nobs = float(evidence.candidate.nobs()) if callable(getattr(evidence.candidate, "nobs", None)) else math.nan
+    ddof = math.sqrt((nobs - 1) / nobs) if nobs > 1 else math.nan
+    factors = {name: value for name, value in maps.items() if name.startswith(("coefficient", "sigma", "scale"))}
+    coefficients = [value for name, value in factors.items() if name.startswith("coefficient")]
+    sigma = factors.get("sigma")
+    taus = [value for name, value in factors.items() if name.startswith("scale")]
+    shown = [f"{name} is {value:.8g} times the reference's" for name, value in _scale_words(factors)]
+    shown += [_sum_words(terms) for terms in found.columns.values()]
+    text = "the log densities differ by exactly this, to rounding, at all points: " + "; ".join(filter(None, shown))
+    # A prior that scales with σ has −K log σ in its normalising constant: no prior of σ.
+    normaliser = "coefficients-sigma" in parts and _largest_term(found.columns.get("sigma", {})) == "log a"
+    remedies = []
+    involved = []
+    for key, present in (
+        ("intercept", "intercept" in parts and not any(name.startswith("centre") for name in maps)),
+        ("coefficients", bool(coefficients) or bool({"coefficients", "coefficients-sigma"} & parts)),
+        ("sigma", sigma is not None or ("sigma" in parts and not normaliser)),
+        ("scale", bool(taus) or "scale" in parts),
+        ("correlations", "correlations" in parts),
+        ("simplex", "simplex" in parts),
+        ("random-effects", bool({"random-effects", "random-effects-sigma"} & parts)),
+        ("directions", "directions" in parts),
+    ):
+        if present:
+            involved.append(key)
+            remedies.append(_PRIOR_REMEDY[key])
+    scaled = [*coefficients, *([sigma] if sigma is not None else [])]
+    if "tau-sigma" in maps:
+        name, title = (
+            "prior-random-effects",
+            "The random effects' prior does not scale with σ: τ stands in place of τ times σ",
         )
-    elif "coefficient-scales" in names:
-        # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
-        title, name = "Another prior of the coefficients' scales", "prior-coefficients"
-    elif names == ["coefficients"]:
-        title, name = "Another prior (or autoscale) on the coefficients", "prior-coefficients"
-    elif set(names) <= {"scale", "correlations", "simplex", "directions"}:
-        title, name = (
-            f"Another prior of the covariance matrix: {', '.join(b.words for b in involved)}",
-            "prior-covariance",
+        remedies = [_PRIOR_REMEDY["scale"]]
+        text += "; the candidate's random effects have the sd τ where the reference's have τ σ"
+    elif any(key.startswith("centre") for key in maps) or "centring" in parts:
+        name, title = "prior-not-centred", "The intercept's prior stands at uncentred predictors"
+        remedies = [
+            "rstanarm centres the predictors: its intercept prior is for the expected response at average predictors, "
+            "and the reported intercept is computed back."
+        ]
+    elif scaled and not taus and all(abs(value - ddof) < 1e-7 for value in scaled):
+        name, title = "prior-ddof", "The default scales use sd with ddof = 0 (divided by N in place of N − 1)"
+        remedies = ["R's sd() divides by N − 1: take ddof = 1 (numpy's and scipy's default is 0)."]
+    elif involved == ["intercept"]:
+        name, title = "prior-intercept", "Another prior on the intercept"
+        square = found.columns["intercept"].get("γ²", 0.0)
+        linear = found.columns["intercept"].get("γ", 0.0)
+        figures |= {"precision_difference": -2 * square}
+        text += (
+            f"; the candidate's prior precision is the reference's {-2 * square:+.6g}, precision times mean "
+            f"{linear:+.6g}"
         )
-    elif {"random-effects", "scale"} & set(names) and "sigma" in names:
-        title, name = "The random effects are on another scale: τ times σ?", "prior-random-effects"
-    elif {"coefficients", "sigma"} == set(names):
-        title, name = "The coefficients' prior depends on σ, or is scaled otherwise", "prior-coefficients"
+    elif involved == ["sigma"]:
+        name, title = "prior-sigma", "Another prior on σ" + _sigma_words(found, sigma, evidence)
+    elif involved == ["coefficients"]:
+        depends = "coefficients-sigma" in parts
+        name = "prior-coefficients"
+        title = (
+            "The coefficients' prior depends on σ" if depends else "Another prior (or autoscale) on the coefficients"
+        )
+    elif set(involved) <= {"scale", "correlations", "simplex", "directions"}:
+        name = "prior-covariance"
+        words = {
+            "scale": "decov's scale or shape",
+            "correlations": "decov's regularization (the LKJ shape)",
+            "simplex": "decov's concentration",
+            "directions": "the directions of correlations",
+        }
+        title = "Another prior of the covariance matrix: " + ", ".join(words[key] for key in involved)
+    elif set(involved) <= {"random-effects", "scale", "sigma"} and "random-effects" in involved:
+        name, title = "prior-random-effects", "The random effects are on another scale: τ times σ?"
     else:
-        title, name = f"The densities differ in {', '.join(b.words for b in involved)}", "prior-several"
+        name, title = "prior-several", "Several priors differ: " + ", ".join(involved)
+    return Cause(9, name, title, text, " ".join(remedies) or "Compare prior_summary() of both sides.", figures)
+
+
+def _scale_words(factors: dict[str, float]) -> list[tuple[str, float]]:
+    words = {"sigma": "the scale of σ's prior"}
+    return [
+        (words.get(name, f"the prior scale of {name}" if name.startswith("coef") else f"the τ {name}"), value)
+        for name, value in factors.items()
+    ]
+
+
+def _largest_term(terms: dict[str, float]) -> str:
+    return max(terms, key=lambda name: abs(terms[name]), default="")
+
+
+def _sum_words(terms: dict[str, float]) -> str:
+    size = max((abs(value) for value in terms.values()), default=0.0)
+    return " ".join(f"{value:+.6g} {name}" for name, value in terms.items() if abs(value) > 1e-7 * size)
+
+
+def _sigma_words(found: Explanation, factor: float | None, evidence: PosteriorEvidence) -> str:
+    terms = found.columns.get("sigma", {})
+    if factor is None:
+        if abs(terms.get("a²", 0.0)) > 1e-7:
+            return ": of another family (on the variance in place of the sd?)"
+        if abs(abs(terms.get("log a", 0.0)) - 1) < 1e-6 and abs(terms.get("a", 0.0)) < 1e-6:
+            return ": the Jacobian of log σ is counted otherwise"
+        return ""
+    sd = _response_sd(evidence)
+    if sd is not None and abs(math.log(factor) + 2 * math.log(sd)) < 1e-6:
+        return ": a rate was taken for a scale"
+    return ": on another scale"
+
+
+def _response_sd(evidence: PosteriorEvidence) -> float | None:
+    for fit in (evidence.reference, evidence.candidate):
+        try:
+            observed = fit.posterior["observed_data"].dataset
+            values = np.asarray(next(iter(observed.data_vars.values())), dtype=float)
+            return float(values.std(ddof=1))
+        except Exception:  # draws alone have no response
+            continue
+    return None
+
+
+def _scales_cause(largest: float) -> Cause:
+    return Cause(
+        9,
+        "prior-coefficients",
+        "Another prior of the coefficients' scales",
+        f"the log densities differ (largest {largest:.3g}) where the scales of the coefficients' prior move",
+        "laplace, lasso, hs, hs_plus and product_normal have scales (or factors) of their own after z_beta; their "
+        "hyperparameters must be the same on both sides (df, global_df, global_scale, slab_df, slab_scale).",
+        {"largest": largest},
+    )
+
+
+def _where_only(involved: list[Block], largest: float) -> Cause:
+    return Cause(
+        9,
+        "density",
+        "The log densities differ in " + ", ".join(b.words for b in involved),
+        f"moving one coordinate at a time changes the log-density difference (largest {largest:.3g}) for these parts; "
+        "no other scale or prior of a known kind explains it",
+        "Compare prior_summary() of both sides, then the likelihood: with prior_PD = TRUE the priors can be compared "
+        "alone.",
+        {"largest": largest},
+    )
+
+
+def _prior_cause(involved: list[Block], sensitive: dict[int, list[tuple[float, float]]], largest: float) -> Cause:
+    """One part of the model alone: a prior of another family."""
+    block = involved[0]
+    moved = max(abs(g) for k, values in sensitive.items() if block.start <= k < block.stop for _, g in values)
+    names = {
+        "intercept": ("prior-intercept", "Another prior on the intercept, of another family"),
+        "sigma": ("prior-sigma", "Another prior on σ, of another family"),
+        "coefficients": ("prior-coefficients", "Another prior on the coefficients, of another family"),
+        "random-effects": ("prior-random-effects", "The standardised random effects are not normal"),
+    }
+    name, title = names.get(block.name, ("prior-covariance", f"Another prior of the covariance matrix: {block.words}"))
     return Cause(
         9,
         name,
         title,
-        f"moving one coordinate at a time changes the log-density difference only for: {detail}",
-        remedy or "Compare prior_summary() of both sides.",
-        figures,
+        f"moving one coordinate at a time changes the log-density difference only for {block.words}, by up to "
+        f"{moved:.3g}; not as a normal, exponential, gamma or beta prior with other parameters would",
+        _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides."),
+        {"largest": largest, "coordinates": float(len(sensitive))},
     )
 
 
@@ -244,8 +344,18 @@ def _within(row: pd.Series, statistic: str, value: float, error: float, limit: f
     return abs(row[f"{statistic}_c"] - value) <= limit * math.hypot(error, row[f"mcse_{statistic}_c"])
 
 
+#: Cause, words, and the draws of a variance (or σ) as a function of the reference's draws x and σ.
+_DRAW_MAPS: tuple[tuple[str, str, Callable[[np.ndarray, np.ndarray], np.ndarray]], ...] = (
+    ("square-root", "square roots of the reference's", lambda x, s: np.sqrt(x)),
+    ("squared", "squares of the reference's", lambda x, s: x**2),
+    ("relative-variance", "the reference's divided by σ²", lambda x, s: x / s**2),
+    ("sd-over-sigma", "the roots of the reference's divided by σ", lambda x, s: np.sqrt(x) / s),
+    ("times-variance", "the reference's times σ²", lambda x, s: x * s**2),
+)
+
+
 def scale_of_draws(evidence: PosteriorEvidence) -> Finding | None:
-    """Row 2: SDs where variances are expected, or the other way round (quantiles follow a monotone map exactly)."""
+    """Row 2: SDs where variances are expected, or the other way round, or relative to σ."""
     both = _quantiles(evidence)
     if both is None:
         return None
@@ -253,34 +363,52 @@ def scale_of_draws(evidence: PosteriorEvidence) -> Finding | None:
     for name, row in both.iterrows():
         label = str(name)
         diagonal = label.startswith("Sigma[") and len(set(label[6:-1].partition(":")[2].split(","))) == 1
-        if not (label == "sigma" or diagonal):
-            continue
         centre = row["q50_r"]
-        if centre <= 0 or _within(row, "q50", centre, row["mcse_q50_r"], limit):
+        if not (label == "sigma" or diagonal) or centre <= 0 or _within(row, "q50", centre, row["mcse_q50_r"], limit):
             continue
-        for kind, words, value, slope in (
-            ("square-root", "square root", math.sqrt, lambda x: 0.5 / math.sqrt(x)),
-            ("squared", "square", lambda x: x * x, lambda x: 2 * x),
-        ):
-            fits = all(
-                row[f"{q}_r"] > 0
-                and _within(row, q, value(row[f"{q}_r"]), slope(row[f"{q}_r"]) * row[f"mcse_{q}_r"], limit)
-                for q in ("q2.5", "q50", "q97.5")
-            )
-            if fits:
+        for kind, words, expected in _mapped_quantiles(evidence, label, row):
+            if all(value > 0 and _within(row, q, value, error, limit) for q, (value, error) in expected.items()):
                 cause = Cause(
                     2,
                     f"scale-{kind}",
-                    f"The candidate's draws of {label} are the {words} of the reference's",
-                    f"medians {centre:.5g} and {row['q50_c']:.5g}, and the {words} of the first is "
-                    f"{value(centre):.5g}; so "
-                    "are the 2.5% and 97.5% quantiles within Monte Carlo error",
+                    f"The candidate's draws of {label} are the {words.removeprefix('the ')}",
+                    f"medians {centre:.5g} and {row['q50_c']:.5g}, where {expected['q50'][0]:.5g} is expected if they "
+                    "are; so are the 2.5% and 97.5% quantiles within Monte Carlo error",
                     "rstanarm's Sigma[...] are variances and covariances on the response's scale, its sigma is an sd; "
                     "the root of a posterior mean is not the mean of the roots.",
                     {"reference": float(centre), "candidate": float(row["q50_c"])},
                 )
                 return Finding(cause, 0.97)
     return None
+
+
+def _mapped_quantiles(
+    evidence: PosteriorEvidence, label: str, row: pd.Series
+) -> list[tuple[str, str, dict[str, tuple[float, float]]]]:
+    """Quantiles, with their Monte Carlo errors, that each fault would give."""
+    found = []
+    names = evidence.names.get("reference", [])
+    if "reference" in evidence.draws and label in names and "sigma" in names:
+        draws = evidence.draws["reference"]
+        x, sigma = draws[names.index(label)], draws[names.index("sigma")]
+        if (x > 0).all():
+            for kind, words, change in _DRAW_MAPS:
+                if label == "sigma" and kind not in ("squared", "square-root"):
+                    continue
+                mapped = posterior_summary([label], change(x, sigma)[None]).iloc[0]
+                found.append((kind, words, {q: (mapped[q], mapped[f"mcse_{q}"]) for q in ("q2.5", "q50", "q97.5")}))
+        return found
+    slopes: dict[str, Callable[[float], float]] = {
+        "square-root": lambda x: 0.5 / math.sqrt(x),
+        "squared": lambda x: 2 * x,
+    }
+    for kind, words, change in _DRAW_MAPS[:2]:  # quantiles follow a monotone map exactly, summaries are enough
+        expected = {}
+        for q in ("q2.5", "q50", "q97.5"):
+            value = max(float(row[f"{q}_r"]), 1e-300)
+            expected[q] = (float(change(np.array(value), np.array(1.0))), slopes[kind](value) * row[f"mcse_{q}_r"])
+        found.append((kind, words, expected))
+    return found
 
 
 def rows_used(evidence: PosteriorEvidence) -> Finding | None:
@@ -378,8 +506,21 @@ def single_precision(evidence: PosteriorEvidence) -> Finding | None:
 
     own = share(evidence.draws["candidate"])
     other = share(evidence.draws["reference"]) if "reference" in evidence.draws else 0.0
-    if own < 0.99 or other > 0.5:
+    in_density = len(evidence.densities) > 2 and _single_density(evidence.densities)
+    if (own < 0.99 or other > 0.5) and not in_density:
         return None
+    if in_density:
+        cause = Cause(
+            12,
+            "single-precision",
+            "The candidate computes its log density in single precision",
+            "all its log densities are exactly representable in 32 bits; "
+            + (f"so are {own:.0%} of its draws" if own > 0.99 else "its draws are not"),
+            "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
+            "point otherwise.",
+            {"share_float32": own},
+        )
+        return Finding(cause, 0.97)
     cause = Cause(
         12,
         "single-precision",

@@ -1,0 +1,106 @@
+"""The self-test: it passes on the judge, and fails where the judge is blind, misnames, or cries wolf."""
+
+import json
+
+import pytest
+
+from validation import selftest
+from validation.faults import LIKELIHOOD_FAULTS
+from validation.faults.bases import likelihood_base
+from validation.selftest import CleanRun, Outcome, SelfTest, _smallest, clean_run, plant
+
+
+def outcome(**changed):
+    fields = {
+        "row": 1,
+        "kind": "likelihood",
+        "fault": "f",
+        "base": "b",
+        "expected": "x",
+        "caught": True,
+        "causes": ("x",),
+    }
+    return Outcome(**({"causes": ("x",)} | fields | changed))
+
+
+def clean(alarms, runs, kind="posterior"):
+    verdicts = ["disagrees"] * alarms + ["agrees"] * (runs - alarms)
+    return tuple(CleanRun(kind, "b", "seed", i, verdict) for i, verdict in enumerate(verdicts))
+
+
+def test_passes_only_if_all_is_caught_and_named():
+    assert SelfTest((outcome(),), (), 1).ok
+    assert "not caught" in SelfTest((outcome(caught=False, causes=()),), (), 1).problems[0]
+    assert "misnamed" in SelfTest((outcome(causes=("y", "x")),), (), 1).problems[0]
+    assert "KeyError" in SelfTest((outcome(error="KeyError: 1"),), (), 1).problems[0]
+    assert not SelfTest((), (), 1).ok
+
+
+def test_false_alarms_beyond_the_stated_rate_fail():
+    assert SelfTest((outcome(),), clean(3, 60), 1).ok  # 1.2 expected
+    assert not SelfTest((outcome(),), clean(7, 60), 1).ok
+    assert not SelfTest((outcome(),), clean(1, 100, "likelihood"), 1).ok
+    rate, low, high = SelfTest((outcome(),), clean(3, 60), 1).rate("posterior")
+    assert low < rate == 0.05 < high
+
+
+def test_json_and_table_have_everything():
+    result = SelfTest((outcome(size=1.0, smallest=0.1, unit="rows"), outcome(fault="g", caught=False)), clean(0, 4), 1)
+    data = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert not data["ok"]
+    assert data["planted"][0]["smallest"] == 0.1
+    assert data["false_alarms"]["posterior"]["comparisons"] == 4
+    assert result.table().row_count == 2
+    assert "FAILED" in result.summary()
+
+
+def test_the_smallest_size_is_found_by_bisection():
+    found = _smallest(lambda size: size > 1e-4, 1.0, 1e-9, steps=30)
+    assert 1e-4 < found < 3e-4
+    assert _smallest(lambda size: True, 1.0, 1e-9) == 1e-9
+
+
+def test_a_fault_is_planted_and_its_smallest_size_looked_for():
+    fault = next(fault for fault in LIKELIHOOD_FAULTS if fault.name == "loose standard errors")
+    found = plant(fault, likelihood_base("intercept"), search=True)
+    assert found.named
+    assert 1e-8 < found.smallest < 2.7e-4
+
+
+def test_a_fault_that_cannot_be_planted_is_a_problem():
+    fault = next(fault for fault in LIKELIHOOD_FAULTS if fault.name == "correlation lost (||)")
+    assert "does not change" in plant(fault, likelihood_base("intercept")).error
+
+
+@pytest.mark.parametrize("change", selftest._LIKELIHOOD_CHANGES)
+def test_clean_runs_raise_no_alarm(change):
+    assert clean_run("likelihood", "crossed", change, 77).verdict == "agrees"
+
+
+def test_a_blind_judge_is_found_out(monkeypatch):
+    import validation
+
+    right = validation.compare_fits
+
+    def blind(reference, candidate, **options):
+        return right(reference, reference, **options)
+
+    monkeypatch.setattr(validation, "compare_fits", blind)
+    fault = LIKELIHOOD_FAULTS[0]
+    assert plant(fault, likelihood_base("slopes")).trouble == "not caught"
+
+
+@pytest.mark.parametrize("options", [{"clean": -1}, {"jobs": 0}])
+def test_bad_input_is_refused(options):
+    with pytest.raises(ValueError, match=r"cannot be -1|jobs=0"):
+        selftest.run(**options)
+
+
+@pytest.mark.slow
+def test_the_quick_suite_by_the_command(tmp_path):
+    from validation.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["selftest", "--quick", "--json", str(tmp_path / "selftest.json"), "--quiet"])
+    assert ended.value.code == 0
+    assert json.loads((tmp_path / "selftest.json").read_text("utf-8"))["ok"]

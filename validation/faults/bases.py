@@ -1,0 +1,190 @@
+"""Right fits for faults to be planted in: simulated data, fitted by ``pyimpl``, no R needed.
+
+Each base is another kind of model, so that a fault is not caught in one model only. The data have rows with missing
+values, unequal groups and level labels whose order is not the alphabet's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.references.recorded import RecordedLmerFit
+
+__all__ = ["LIKELIHOOD_BASES", "POSTERIOR_BASES", "Base", "likelihood_base", "posterior_base", "simulate"]
+
+#: Name of a base -> its formula, the criterion, and what kind of model it is.
+LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
+    "slopes": (
+        "score ~ ses + (ses | school)",
+        False,
+        frozenset({"slopes", "two effects", "one term", "predictor", "slope of predictor"}),
+    ),
+    "intercept": ("score ~ ses + (1 | school)", True, frozenset({"one term", "one effect", "predictor"})),
+    "categorical": (
+        "score ~ arm + ses + (1 | school)",
+        False,
+        frozenset({"one term", "one effect", "categorical", "predictor"}),
+    ),
+    "crossed": (
+        "score ~ ses + (1 | school) + (1 | rater)",
+        True,
+        frozenset({"crossed", "several terms", "one effect", "predictor"}),
+    ),
+    "nested": (
+        "score ~ arm + (1 | school/room)",
+        True,
+        frozenset({"nested", "several terms", "one effect", "categorical"}),
+    ),
+    "singular": (
+        "score ~ ses + (1 | school)",
+        True,
+        frozenset({"singular", "one term", "one effect", "predictor"}),
+    ),
+    "weighted": (
+        "score ~ ses + offset(handicap) + (1 | school)",
+        False,
+        frozenset({"weighted", "one term", "one effect", "predictor"}),
+    ),
+}
+
+POSTERIOR_BASES: dict[str, tuple[str, frozenset[str]]] = {
+    "intercept": ("score ~ ses + (1 | school)", frozenset({"one effect", "predictor"})),
+    "slopes": ("score ~ ses + late + (ses | school)", frozenset({"two effects", "predictor", "slopes"})),
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """A right fit, with all that is needed to fit it again, rightly or wrongly.
+
+    Attributes
+    ----------
+    name, formula : str
+    data : pandas.DataFrame
+    reml : bool
+    traits : frozenset of str
+    fit : RecordedLmerFit or PlantedPosterior
+    options : mapping
+        Weights.
+    seed : int
+    """
+
+    name: str
+    formula: str
+    data: pd.DataFrame
+    reml: bool
+    traits: frozenset[str]
+    fit: Any
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 1
+
+    def refit(
+        self,
+        formula: str | None = None,
+        data: pd.DataFrame | None = None,
+        reml: bool | None = None,
+        **options: Any,
+    ) -> RecordedLmerFit:
+        """Fit again with something changed (likelihood fits)."""
+        data = self.data if data is None else data
+        given = {**self.options, **options}
+        if isinstance(given.get("weights"), pd.Series):
+            given["weights"] = given["weights"].loc[data.index]
+        given = {name: value for name, value in given.items() if value is not None}
+        return fit_lmer(formula or self.formula, data, self.reml if reml is None else reml, **given)
+
+
+def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: Any) -> RecordedLmerFit:
+    """Fit by ``pyimpl.lmer``, frozen, its objective and predictions live."""
+    import warnings
+
+    import pyimpl
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a singular base says so
+        return RecordedLmerFit.of(pyimpl.lmer(formula, data, REML=reml, **options), live=True)
+
+
+def _factor(codes: Any, *levels: str) -> pd.Categorical:
+    return pd.Categorical([levels[code] for code in codes], categories=list(levels))
+
+
+def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11) -> pd.DataFrame:
+    """Pupils in schools: a response and every variable that the bases' formulas have.
+
+    Parameters
+    ----------
+    seed : int
+    name : str
+        Name of the base: ``"singular"`` has no variance between schools, the others have.
+    schools, size : int
+        Number of schools, and pupils in each on average.
+    """
+    rng = np.random.default_rng([seed, 77])
+    sizes = rng.integers(max(4, size // 2), size + size // 2 + 1, size=schools)
+    school = np.repeat(np.arange(schools), sizes)
+    n = school.size
+    rater, room, arm = rng.integers(0, 9, n), rng.integers(0, 3, n), rng.integers(0, 4, n)
+    ses, late = 2.0 + rng.normal(size=n), (rng.random(n) < 0.4).astype(float)
+    spread = 0.0 if name == "singular" else 6.0
+    a = rng.normal(0, spread, schools)
+    b = 0.3 * a + rng.normal(0, 2.5, schools)
+    handicap = rng.normal(0, 4.0, n)
+    effect = np.array([0.0, 2.0, -3.0, 5.0])[arm]
+    noise = rng.normal(0, 8.0, n)
+    if name == "singular":  # less than no variance between schools: their means are all the same
+        for j in range(schools):
+            noise[school == j] -= noise[school == j].mean()
+    score = 50 + 4 * (ses - ses.mean() if name == "singular" else ses) + noise
+    if name == "singular":
+        for j in range(schools):
+            ses[school == j] -= ses[school == j].mean() - 2.0
+        score = 50 + 4 * ses + noise
+    else:
+        score += a[school] + effect
+        score += b[school] * ses if name in ("slopes",) else 0.0
+        score += rng.normal(0, 4.0, 9)[rater] if name == "crossed" else 0.0
+        score += rng.normal(0, 4.0, (schools, 3))[school, room] if name == "nested" else 0.0
+        score += handicap if name == "weighted" else 0.0
+    labels = [f"s{(7 * j) % 40 + 1}" for j in range(schools)]  # not in alphabetical order, nor in that of numbers
+    data = pd.DataFrame(
+        {
+            "score": score,
+            "ses": ses,
+            "late": late,
+            "arm": _factor(arm, "control", "books", "tutor", "both"),
+            "school": pd.Categorical([labels[j] for j in school], categories=labels),
+            "rater": _factor(rater, *(f"r{k}" for k in (5, 2, 9, 1, 8, 3, 7, 4, 6))),
+            "room": _factor(room, "north", "east", "west"),
+            "handicap": handicap,
+            "w": rng.uniform(0.5, 2.5, n),
+        }
+    )
+    if name != "singular":  # rows that R drops
+        data.loc[data.index[[5, n // 2]], "score"] = np.nan
+        data.loc[data.index[[n // 3]], "ses"] = np.nan
+        data.loc[data.index[[7, n // 4]], "school"] = np.nan
+    return data
+
+
+@lru_cache(maxsize=16)
+def likelihood_base(name: str, seed: int = 1) -> Base:
+    """A right likelihood fit."""
+    formula, reml, traits = LIKELIHOOD_BASES[name]
+    data = simulate(seed, name)
+    options = {"weights": data["w"]} if "weighted" in traits else {}
+    return Base(name, formula, data, reml, traits, fit_lmer(formula, data, reml, **options), options, seed)
+
+
+@lru_cache(maxsize=8)
+def posterior_base(name: str, seed: int = 1, draws: int = 1000) -> Base:
+    """A right posterior, and the data behind it."""
+    from validation.faults.posterior import sample
+
+    formula, traits = POSTERIOR_BASES[name]
+    data = simulate(seed, "slopes" if "slopes" in traits else "intercept", schools=9, size=9)
+    return Base(name, formula, data, False, traits, sample(formula, data, seed, draws), {"draws": draws}, seed)

@@ -1,0 +1,228 @@
+"""Row 3 of AGREEMENT.md's table: the same model in another basis of its fixed effects, and which one.
+
+The candidate's X is the reference's X times an invertible matrix A. What A joins is one factor or one predictor; the
+values that its columns take say which contrasts they are, or that a predictor was centred or rescaled.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from validation.judge.algebra import Pieces
+from validation.judge.diagnosis import Finding
+from validation.judge.evidence import Evidence
+from validation.quantities import records
+from validation.verdict import Cause
+
+__all__ = ["basis", "coding"]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What one group of changed columns turned out to be."""
+
+    name: str
+    words: str
+    remedy: str
+
+
+_SAME_LEVELS = (
+    "Give both sides the same factor levels in the same order (the first level is R's reference) and the same "
+    "contrasts; nothing is wrong with the estimation."
+)
+
+
+def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
+    """A with right.X = left.X A, where there is such an invertible matrix and X is not the same already."""
+    if left.X.shape != right.X.shape or left.X.shape[1] == 0:
+        return None
+    scale = np.abs(left.X).max(axis=0)
+    if left.coef_names == right.coef_names and np.allclose(left.X, right.X, rtol=1e-12, atol=1e-12 * scale.max()):
+        return None
+    A, *_ = np.linalg.lstsq(left.X, right.X, rcond=None)
+    residual = np.abs(left.X @ A - right.X).max() / max(float(np.abs(right.X).max()), 1e-300)
+    if residual > 1e-8 or np.linalg.matrix_rank(A) < len(A):
+        return None
+    # Entries that are rounding noise would join columns that have nothing to do with each other.
+    size = np.abs(right.X).max(axis=0) / np.maximum(scale[:, None], 1e-300)
+    return np.where(np.abs(A) < 1e-9 * size, 0.0, A)
+
+
+def coding(evidence: Evidence) -> Finding | None:
+    """Row 3: another reference level or contrast, a centred or rescaled predictor, columns in another order."""
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    if left is None or right is None:
+        return None
+    A = basis(left, right)
+    if A is None:
+        return None
+    beta_left = np.asarray(evidence.reference.fixef(), dtype=float)
+    beta_right = np.asarray(evidence.candidate.fixef(), dtype=float)
+    if beta_left.size != A.shape[0] or beta_right.size != A.shape[1]:
+        return None
+    implied = A @ beta_right
+    se = np.array([r["reference"] for r in records(evidence.rows("se")) if r["has_reference"]])
+    unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), 1e-12)
+    distance = float(np.max(np.abs(implied - beta_left) / unit))
+    kinds = _kinds(left, right, A)
+    first = kinds[0]
+    only_right = [name for name in right.coef_names if name not in left.coef_names]
+    only_left = [name for name in left.coef_names if name not in right.coef_names]
+    names = ""
+    if only_left or only_right:
+        names = (
+            f"; only the reference has {', '.join(only_left) or 'none'}, only the candidate "
+            f"{', '.join(only_right) or 'none'}"
+        )
+    cause = Cause(
+        3,
+        first.name,
+        "; ".join(dict.fromkeys(kind.words for kind in kinds)),
+        "the candidate's X is the reference's X times an invertible matrix, and mapped by it the coefficients are "
+        f"{distance:.2g} standard errors apart: the same model in another basis{names}",
+        first.remedy,
+        {"distance_in_se": distance},
+    )
+    return Finding(cause, 0.99 if distance < 1e-2 else 0.7)
+
+
+def _kinds(left: Pieces, right: Pieces, A: np.ndarray) -> list[_Kind]:
+    if np.allclose(A, np.eye(len(A)), atol=1e-10):
+        return [
+            _Kind(
+                "coding-names",
+                "The same columns under other names",
+                "Label coefficients as R does: the variable's name, and the level's after it.",
+            )
+        ]
+    order = [right.coef_names.index(name) if name in right.coef_names else -1 for name in left.coef_names]
+    if sorted(order) == list(range(len(A))) and np.allclose(A[:, order], np.eye(len(A)), atol=1e-10):
+        return [
+            _Kind(
+                "coding-order",
+                "The columns of X stand in another order",
+                "Keep R's order of coefficients: the intercept, then the formula's terms, main effects first.",
+            )
+        ]
+    kinds = []
+    for rows, columns in _components(left, right, A):
+        kinds.append(_kind(left, right, rows, columns))
+    return kinds or [_Kind("coding", "The fixed effects stand in another basis", _SAME_LEVELS)]
+
+
+def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[int], list[int]]]:
+    """Changed columns of both sides, those that A joins together; the intercept and interactions joined to none."""
+    constant = [bool(np.ptp(left.X[:, i]) == 0) for i in range(len(A))]
+    interaction = [":" in name for name in right.coef_names]
+    changed = [
+        j
+        for j in range(len(A))
+        if not interaction[j]
+        and np.ptp(right.X[:, j]) != 0
+        and not (
+            right.coef_names[j] in left.coef_names
+            and np.allclose(left.X[:, left.coef_names.index(right.coef_names[j])], right.X[:, j], rtol=1e-12, atol=0)
+        )
+    ]
+    found: list[tuple[set[int], set[int]]] = []
+    for j in changed:
+        rows = {i for i in range(len(A)) if A[i, j] != 0 and not constant[i]}
+        columns = {j}
+        for other in [pair for pair in found if pair[0] & rows]:
+            rows |= other[0]
+            columns |= other[1]
+            found.remove(other)
+        found.append((rows, columns))
+    return [(sorted(rows), sorted(columns)) for rows, columns in found]
+
+
+def _kind(left: Pieces, right: Pieces, rows: list[int], columns: list[int]) -> _Kind:
+    before, after = left.X[:, rows], right.X[:, columns]
+    label = ", ".join(left.coef_names[i] for i in rows)
+    if len(rows) == 1 == len(columns) and np.unique(before).size > 2:
+        return _rescaled(before[:, 0], after[:, 0], label)
+    was, now = _contrasts(before), _contrasts(after)
+    if now is None:
+        return _Kind("coding", f"The factor behind {label} is coded otherwise", _SAME_LEVELS)
+    if now == "treatment" and was in ("treatment", None):
+        return _Kind(
+            "coding-reference-level",
+            f"The factor behind {label} has another reference level",
+            "Make the same level the first one on both sides (in R: relevel(); in pandas: cat.reorder_categories): "
+            "every coefficient of a factor is a difference from its reference level.",
+        )
+    words = {
+        "treatment": "treatment contrasts (differences from a reference level; R's contr.treatment)",
+        "sum": "sum contrasts (deviations from the mean of the levels; R's contr.sum)",
+        "helmert": "Helmert contrasts (each level against the mean of those before; R's contr.helmert)",
+        "polynomial": "polynomial contrasts (linear, quadratic, ...: what R gives ordered factors; contr.poly)",
+    }
+    remedy = (
+        "Set the same contrasts on both sides; lmer's default is treatment contrasts for factors and polynomial ones "
+        "for ordered factors. Predictions and tests of the whole factor are the same either way."
+    )
+    if now == "polynomial" and was == "treatment":
+        remedy = (
+            "The candidate takes the factor as ordered, the reference does not: make it unordered (or ordered) on both."
+        )
+    before_words = f"; the reference by {words[was]}" if was is not None else ""
+    return _Kind(f"coding-{now}", f"The candidate codes {label} by {words[now]}{before_words}", remedy)
+
+
+def _rescaled(before: np.ndarray, after: np.ndarray, label: str) -> _Kind:
+    slope, constant = np.polyfit(before, after, 1)
+    centre, mean = -constant / slope, float(before.mean())
+    sds = [float(before.std(ddof=ddof)) for ddof in (1, 0)]
+    shifted = abs(constant) > 1e-9 * float(np.abs(after).max())
+    where = f"at its mean {mean:.6g}" if abs(centre - mean) <= 1e-6 * sds[0] else f"at {centre:.6g}"
+    if shifted and abs(slope - 1) <= 1e-9:
+        return _Kind(
+            "coding-centred",
+            f"The candidate centres the predictor {label} {where}",
+            "Centre the predictor on both sides or on neither: the slope is the same, the intercept is the value at "
+            "the centre.",
+        )
+    for sd, ddof in zip(sds, (1, 0), strict=True):
+        if abs(slope * sd - 1) <= 1e-9:
+            return _Kind(
+                "coding-scaled",
+                f"The candidate standardises the predictor {label} (divides by its sd, ddof = {ddof})",
+                "Standardise on both sides or on neither, with the same sd: R's scale() and sd() divide by N − 1, "
+                "numpy's std() by N.",
+            )
+    return _Kind(
+        "coding-scaled",
+        f"The candidate multiplies the predictor {label} by {slope:.6g}",
+        "Use the same unit on both sides: the coefficient and its standard error are divided by the factor.",
+    )
+
+
+def _contrasts(columns: np.ndarray) -> str | None:
+    """Which of R's contrasts a factor's columns are, whatever the order of its levels."""
+    rows = np.unique(np.round(columns, 12), axis=0)
+    m = columns.shape[1]
+    if len(rows) != m + 1:
+        return None
+
+    def same(wanted: np.ndarray) -> bool:
+        ordered = wanted[np.lexsort(wanted.T[::-1])]
+        return bool(np.allclose(rows, ordered, atol=1e-8))
+
+    helmert = np.zeros((m + 1, m))
+    for k in range(m):
+        helmert[: k + 1, k] = -1.0
+        helmert[k + 1, k] = k + 1.0
+    if same(np.vstack([np.zeros(m), np.eye(m)])):
+        return "treatment"
+    # With two levels both are ±1: R's contr.sum gives the first level 1, contr.helmert −1, and X does not say which
+    # level is first; treatment columns of the other side do, but "sum" is what people mean by ±1.
+    if same(np.vstack([np.eye(m), -np.ones(m)])):
+        return "sum"
+    if same(helmert):
+        return "helmert"
+    if np.allclose(rows.T @ rows, np.eye(m), atol=1e-8) and np.allclose(rows.sum(axis=0), 0.0, atol=1e-8):
+        return "polynomial"
+    if m == 1 and math.isclose(abs(float(rows[0, 0] - rows[1, 0])), 1.0, abs_tol=1e-8):
+        return "sum"  # ±1/2: deviation coding
+    return None

@@ -1,0 +1,381 @@
+"""What the difference of two log densities is made of: which prior, or which scale, differs (row 9).
+
+Let f_r and f_c be the log densities of both sides on rstanarm's unconstrained vector u. If both have the same
+likelihood, f_c − f_r is a sum of differences of log priors, each a function of few coordinates: a normal's are γ and
+γ², an exponential's exp(log a), a gamma's τ and log τ, a beta's log ρ and log(1 − ρ). Another scale (autoscale, a rate
+taken for a scale, τ without σ) makes u mean another parameter on either side; then f_c(T u) − f_r(u) is such a sum for
+the map T that undoes it. T is found by nonlinear least squares, the sum by linear least squares inside it (variable
+projection); both are exact up to rounding if the fault is of this kind, and nothing is concluded if they are not.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import least_squares, minimize
+
+from validation.judge import tolerances
+
+__all__ = ["Block", "Explanation", "blocks_of", "explain"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Coordinates of the unconstrained vector that belong to one part of the model (STAN_LMER_MODEL.md, section 1)."""
+
+    name: str
+    words: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A difference of log densities, taken apart.
+
+    Attributes
+    ----------
+    columns : dict of str to dict of str to float
+        Part -> term of the sum -> its coefficient; only parts that are needed.
+    maps : dict of str to float
+        The map T: ``"coefficient k"``, ``"sigma"`` and ``"scale i"`` are factors (candidate's scale over the
+        reference's), ``"tau-sigma"`` the power of σ that the candidate's τ lacks, ``"centre k"`` the shift of the
+        intercept for a unit of coefficient k; only those that are needed.
+    residual : float
+        Largest difference that is left, in units of gate 1's tolerance.
+    """
+
+    columns: dict[str, dict[str, float]]
+    maps: dict[str, float]
+    residual: float
+
+
+@dataclass
+class _Layout:
+    """Positions of the parts in the unconstrained vector."""
+
+    blocks: dict[str, np.ndarray]
+    sizes: list[int] = field(default_factory=list)  # effects of each term
+
+    def of(self, name: str) -> np.ndarray:
+        return self.blocks.get(name, np.empty(0, dtype=int))
+
+
+def explain(
+    blocks: Sequence[Block],
+    effects: Sequence[int],
+    random: Sequence[int],
+    points: np.ndarray,
+    reference: np.ndarray,
+    candidate: np.ndarray,
+    density: Callable[[np.ndarray], np.ndarray] | None,
+) -> Explanation | None:
+    """Take the difference of two log densities apart.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    effects : sequence of int
+        Effects of each random-effects term.
+    random : sequence of int
+        Standardised random effects (padded level included) of each term.
+    points : ndarray, shape (points, num_upars)
+    reference, candidate : ndarray, shape (points,)
+        Log densities there.
+    density : callable, optional
+        The candidate's log density at other points; without it no map is looked for.
+
+    Returns
+    -------
+    Explanation or None
+        None where nothing of this kind explains the difference to within gate 1's tolerance.
+    """
+    layout = _Layout({b.name: np.arange(b.start, b.stop) for b in blocks}, list(effects))
+    finite = np.isfinite(reference) & np.isfinite(candidate)
+    points, reference, candidate = points[finite], reference[finite], candidate[finite]
+    if len(points) < 20:
+        return None
+    # Gate 1's tolerance, and the rounding of a density that is itself large.
+    unit = tolerances.DENSITY.limit * np.maximum(1.0, np.abs(reference - reference[0]))
+    unit = np.maximum(unit, 1e-13 * np.abs(reference))
+    parts = _parts(layout, points, random)
+    found = _linear(parts, candidate - reference, unit)
+    if found is not None:
+        return Explanation(found[0], {}, found[1])
+    if density is None:
+        return None
+    return _mapped(layout, parts, points, reference, unit, density)
+
+
+# ---------------------------------------------------------------------------------------------------- the sum
+
+
+def _parts(layout: _Layout, u: np.ndarray, random: Sequence[int]) -> dict[str, dict[str, np.ndarray]]:
+    """Terms that differences of log priors are made of, part by part; the likeliest parts last."""
+    parts: dict[str, dict[str, np.ndarray]] = {}
+
+    def put(part: str, name: str, values: np.ndarray) -> None:
+        if np.isfinite(values).all() and np.ptp(values) > 0:
+            parts.setdefault(part, {})[name] = values
+
+    gamma, z, log_a = (u[:, layout.of(name)] for name in ("intercept", "coefficients", "sigma"))
+    log_tau, log_zeta, logit = (u[:, layout.of(name)] for name in ("scale", "simplex", "correlations"))
+    a, tau, zeta = np.exp(log_a), np.exp(log_tau), np.exp(log_zeta)
+    K = z.shape[1]
+    if gamma.size and 0 < K <= 6:
+        for k in range(K):
+            put("centring", f"γ z{k + 1}", gamma[:, 0] * z[:, k])
+            for j in range(k):
+                put("centring", f"z{j + 1} z{k + 1}", z[:, j] * z[:, k])
+    for i in range(log_tau.shape[1]):
+        put("scale-sigma", f"τ{i + 1} a", tau[:, i] * a[:, 0])
+    for k in range(K):
+        put("coefficients-sigma", f"z{k + 1}² / a²", z[:, k] ** 2 / a[:, 0] ** 2)
+    z_T = u[:, layout.of("directions")]
+    if z_T.size:
+        put("directions", "Σ z_T²", np.sum(z_T**2, axis=1))
+    start = int(layout.of("random-effects")[0]) if layout.of("random-effects").size else 0
+    for i, length in enumerate(random):
+        squares = np.sum(u[:, start : start + length] ** 2, axis=1)
+        start += length
+        put("random-effects", f"Σ z_b² (term {i + 1})", squares)
+        put("random-effects-sigma", f"a Σ z_b² (term {i + 1})", squares * a[:, 0])
+    at = 0
+    for i, p in enumerate([p for p in layout.sizes if p > 1]):
+        total = zeta[:, at : at + p].sum(axis=1)
+        put("simplex", f"log Σζ (term {i + 1})", np.log(total))
+        at += p
+    for k in range(log_zeta.shape[1]):
+        put("simplex", f"log ζ{k + 1}", log_zeta[:, k])
+        put("simplex", f"ζ{k + 1}", zeta[:, k])
+    for k in range(logit.shape[1]):
+        put("correlations", f"log ρ{k + 1}", -np.logaddexp(0.0, -logit[:, k]))
+        put("correlations", f"log(1 − ρ{k + 1})", -np.logaddexp(0.0, logit[:, k]))
+    for i in range(log_tau.shape[1]):
+        put("scale", f"log τ{i + 1}", log_tau[:, i])
+        put("scale", f"τ{i + 1}", tau[:, i])
+        put("scale", f"τ{i + 1}²", tau[:, i] ** 2)
+    for k in range(K):
+        put("coefficients", f"z{k + 1}", z[:, k])
+        put("coefficients", f"z{k + 1}²", z[:, k] ** 2)
+    if log_a.size:
+        put("sigma", "log a", log_a[:, 0])
+        put("sigma", "a", a[:, 0])
+        put("sigma", "a²", a[:, 0] ** 2)
+    if gamma.size:
+        put("intercept", "γ", gamma[:, 0])
+        put("intercept", "γ²", gamma[:, 0] ** 2)
+    return parts
+
+
+def _design(parts: dict[str, dict[str, np.ndarray]], unit: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    names = [(part, name) for part, terms in parts.items() for name in terms]
+    columns = [np.ones(unit.size)] + [parts[part][name] for part, name in names]
+    return np.column_stack(columns) / unit[:, None], names
+
+
+def _project(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients and residual of a least-squares fit with columns of very different size."""
+    size = np.linalg.norm(design, axis=0)
+    q, r = np.linalg.qr(design / size)
+    keep = np.abs(np.diag(r)) > 1e-12
+    if not keep.all():
+        coefficients = np.linalg.lstsq(design / size, target, rcond=1e-13)[0]
+    else:
+        coefficients = np.linalg.solve(r, q.T @ target)
+    return coefficients / size, target - design @ (coefficients / size)
+
+
+def _linear(
+    parts: dict[str, dict[str, np.ndarray]], gap: np.ndarray, unit: np.ndarray
+) -> tuple[dict[str, dict[str, float]], float] | None:
+    """The fewest parts whose sum is the gap, and the largest residual in units; None where no sum is."""
+
+    def fit(chosen: dict[str, dict[str, np.ndarray]]) -> tuple[dict[str, dict[str, float]], float]:
+        design, names = _design(chosen, unit)
+        coefficients, residual = _project(design, gap / unit)
+        found: dict[str, dict[str, float]] = {}
+        for (part, name), value in zip(names, coefficients[1:], strict=True):
+            found.setdefault(part, {})[name] = float(value)
+        return found, float(np.max(np.abs(residual)))
+
+    terms = sum(len(values) for values in parts.values())
+    if terms + 1 > gap.size - 8:
+        parts = {name: values for name, values in parts.items() if name != "centring"}
+        if sum(len(values) for values in parts.values()) + 1 > gap.size - 8:
+            return None
+    best = fit(parts)
+    if best[1] > 1.0:
+        return None
+    chosen = dict(parts)
+    for part in parts:  # the unlikeliest first: what is not needed is left out
+        fewer = {name: values for name, values in chosen.items() if name != part}
+        found = fit(fewer)
+        if found[1] <= 1.0:
+            chosen, best = fewer, found
+    return best
+
+
+# ---------------------------------------------------------------------------------------------------- the map
+
+
+def _mapped(
+    layout: _Layout,
+    parts: dict[str, dict[str, np.ndarray]],
+    points: np.ndarray,
+    reference: np.ndarray,
+    unit: np.ndarray,
+    density: Callable[[np.ndarray], np.ndarray],
+) -> Explanation | None:
+    z, sigma, scale = (layout.of(name) for name in ("coefficients", "sigma", "scale"))
+    gamma = layout.of("intercept")
+    K, t = z.size, scale.size
+    if K > 12 or not sigma.size or not t:
+        return None
+    names = [f"coefficient {k + 1}" for k in range(K)] + ["sigma"] + [f"scale {i + 1}" for i in range(t)]
+
+    def apply(phi: np.ndarray, kappa: float, centre: np.ndarray | None) -> np.ndarray:
+        moved = points.copy()
+        if centre is not None:
+            moved[:, gamma] = points[:, gamma] + (points[:, z] @ centre)[:, None]
+        moved[:, z] = points[:, z] * np.exp(phi[:K])
+        moved[:, sigma] = points[:, sigma] + phi[K]
+        moved[:, scale] = points[:, scale] + phi[K + 1 : K + 1 + t] + kappa * points[:, sigma]
+        return moved
+
+    design, _ = _design(parts, unit)
+    if design.shape[1] > len(points) - 8:
+        parts = {name: values for name, values in parts.items() if name != "centring"}
+        design, _ = _design(parts, unit)
+    # Residuals are compressed so that a far point does not decide where the search goes.
+    typical = np.argsort(reference)[::-1][: max(12, len(points) // 3)]
+
+    def gap(phi: np.ndarray, kappa: float, centre: np.ndarray | None) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            values = density(apply(phi, kappa, centre)) - reference
+        return np.where(np.isfinite(values), values, 1e12)
+
+    for kappa, centred in ((0.0, False), (1.0, False), (0.0, True), (-1.0, False)):
+        if centred and not (gamma.size and K):
+            continue
+        size = K + 1 + t + (K if centred else 0)
+
+        def split(phi: np.ndarray, centred: bool = centred) -> tuple[np.ndarray, np.ndarray | None]:
+            return phi[: K + 1 + t], phi[K + 1 + t :] if centred else None
+
+        def miss(phi: np.ndarray, kappa: float = kappa) -> float:
+            found = gap(*_insert(split(phi), kappa))[typical]
+            return float(np.log1p(np.mean((found - np.median(found)) ** 2)))
+
+        def residual(phi: np.ndarray, kappa: float = kappa) -> np.ndarray:
+            return np.asarray(_project(design, gap(*_insert(split(phi), kappa)) / unit)[1])
+
+        start = np.zeros(size)
+        simplex = minimize(
+            miss, start, method="Nelder-Mead", options={"maxfev": 120 * size, "xatol": 1e-3, "fatol": 1e-4}
+        )
+        start = simplex.x if simplex.fun < miss(start) else start
+        try:
+            # Nelder-Mead lands near enough; the scale of the residuals is gate 1's tolerance.
+            found = least_squares(residual, start, method="lm", xtol=1e-15, ftol=1e-15, max_nfev=60 * (size + 1))
+        except (ValueError, np.linalg.LinAlgError):
+            continue
+        if np.max(np.abs(found.fun)) > 3.0:
+            continue
+        phi, centre = split(found.x)
+        linear = _linear(parts, gap(phi, kappa, centre), 3.0 * unit)
+        if linear is None:
+            continue
+        maps: dict[str, float] = {}
+        for name, value in zip(names, phi, strict=True):
+            if abs(value) > 1e-7:
+                maps[name] = math.exp(-value)
+        if kappa:
+            maps["tau-sigma"] = kappa
+        if centre is not None:
+            maps |= {f"centre {k + 1}": float(v) for k, v in enumerate(centre) if abs(v) > 1e-7}
+        return Explanation(linear[0], maps, linear[1])
+    return None
+
+
+def _insert(pair: tuple[np.ndarray, np.ndarray | None], kappa: float) -> tuple[np.ndarray, float, np.ndarray | None]:
+    return pair[0], kappa, pair[1]
+
+
+def blocks_of(
+    names: list[str], size: int, excluded: Sequence[str], scales: bool = False
+) -> tuple[list[Block], list[int], list[int]] | None:
+    """The parts of rstanarm's unconstrained vector, from its column names.
+
+    Parameters
+    ----------
+    names : list of str
+        Columns of the draws.
+    size : int
+        Length of the vector.
+    excluded : sequence of str
+        Columns that are no parameters.
+    scales : bool
+        Whether the coefficients' prior has scales (or factors) of its own: they are what the names do not account for.
+
+    Returns
+    -------
+    blocks : list of Block
+    effects, random : list of int
+        Effects, and standardised random effects, of each term; None where the names do not account for all ``size``
+        coordinates.
+    """
+    others = ("sigma", *excluded)
+    fixed = [name for name in names if not name.startswith(("b[", "Sigma[")) and name not in others]
+    counts: dict[str, int] = {}
+    for name in names:
+        if name.startswith("Sigma["):
+            group = _group_of(name)
+            counts[group] = counts.get(group, 0) + 1
+    effects = [round((math.sqrt(8 * count + 1) - 1) / 2) for count in counts.values()]
+    labels = [name for name in names if name.startswith("b[")]
+    random = len(labels)
+    intercept = "(Intercept)" in fixed
+    lengths: list[tuple[str, str, int]] = [
+        ("intercept", "the intercept (at centred predictors)", int(intercept)),
+        ("coefficients", "the coefficients", len(fixed) - int(intercept)),
+        ("random-effects", "the standardised random effects", random),
+        (
+            "directions",
+            "the directions of correlations (three or more effects)",
+            sum((p - 1) * max(p - 2, 0) for p in effects),
+        ),
+        ("correlations", "the correlations (decov's regularization)", sum(effects) - len(effects)),
+        ("simplex", "the shares of variance (decov's concentration)", sum(p for p in effects if p > 1)),
+        ("scale", "the scale of the random effects (decov's shape and scale)", len(effects)),
+        ("sigma", "the residual sd", 1),
+    ]
+    over = size - sum(length for _, _, length in lengths)
+    if scales and over > 0:
+        lengths.insert(2, ("coefficient-scales", "the scales of the coefficients' prior", over))
+    blocks, start = [], 0
+    for name, words, length in lengths:
+        if length:
+            blocks.append(Block(name, words, start, start + length))
+        start += length
+    if start != size:
+        return None
+    if len(effects) == 1:
+        return blocks, effects, [random]
+    # Terms follow each other; a padded _NEW_ level ends each.
+    ends = [i for i, label in enumerate(labels) if "_NEW_" in label]
+    per_term: list[int] = []
+    begin = 0
+    for p in effects:
+        last = ends[p - 1] if len(ends) >= p else len(labels) - 1
+        per_term.append(last + 1 - begin)
+        begin, ends = last + 1, ends[p:]
+    return blocks, effects, per_term if sum(per_term) == random else [random]
+
+
+def _group_of(name: str) -> str:
+    """``Sigma[school:femaleF,(Intercept)]`` -> ``school``; an interaction group has colons itself, effects may too."""
+    inside = name[6:-1]
+    left, _, _ = inside.partition(",")
+    return left.rpartition(":")[0] if left.count(":") == 1 else left.partition(":")[0]

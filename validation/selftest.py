@@ -1,0 +1,528 @@
+"""Proof of power: plant every fault into right fits, see that each is caught and named, and count false alarms.
+
+Without R: the right fits are ``pyimpl``'s, on simulated data. A fault that slips through or gets another name is a
+defect of the judge, and so are more false alarms than the stated rate allows.
+"""
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from validation.faults import LIKELIHOOD_FAULTS, POSTERIOR_FAULTS, Fault
+from validation.faults.bases import LIKELIHOOD_BASES, POSTERIOR_BASES, Base, likelihood_base, posterior_base
+from validation.judge.tolerances import FALSE_ALARM_RATE
+from validation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["STATED_RATES", "CleanRun", "Outcome", "SelfTest", "clean_run", "plant", "run"]
+
+#: Probability that a comparison of two right fits fails: likelihood fits are deterministic, so never; of posteriors
+#: gates 3 and 5 may each fail with the stated rate.
+STATED_RATES = {"likelihood": 0.0, "posterior": 2 * FALSE_ALARM_RATE}
+
+#: Level of the test whether there are more false alarms than stated.
+_ALPHA = 0.01
+
+_MISSED, _MISNAMED = "not caught", "misnamed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the judge made of one planted fault.
+
+    Attributes
+    ----------
+    row : int
+        Of AGREEMENT.md's table.
+    kind, fault, base : str
+        Likelihood or posterior; name of the fault; name of the base model.
+    expected : str
+        Name of the cause that should come first.
+    caught : bool
+        Whether the comparison failed.
+    causes : tuple of str
+        Names of the causes, likeliest first.
+    size, smallest : float or None
+        Size planted, and smallest size that was still caught (None where it was not looked for).
+    unit : str
+        Of the sizes.
+    error : str
+        What went wrong with the planting itself.
+    """
+
+    row: int
+    kind: str
+    fault: str
+    base: str
+    expected: str
+    caught: bool
+    causes: tuple[str, ...]
+    size: float | None = None
+    smallest: float | None = None
+    unit: str = ""
+    error: str = ""
+
+    @property
+    def named(self) -> bool:
+        """Whether the right cause came first."""
+        return self.caught and bool(self.causes) and self.causes[0] == self.expected
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, in a word; empty where nothing is."""
+        return self.error or ("" if self.named else _MISNAMED if self.caught else _MISSED)
+
+
+@dataclass(frozen=True)
+class CleanRun:
+    """The judge's verdict on two right fits.
+
+    Attributes
+    ----------
+    kind, base, change : str
+        Likelihood or posterior; base model; in what the two fits differ.
+    seed : int
+    verdict : str
+    failed : tuple of str
+        Checks that failed.
+    """
+
+    kind: str
+    base: str
+    change: str
+    seed: int
+    verdict: str
+    failed: tuple[str, ...] = ()
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the judge found a difference where there is none."""
+        return Verdict(self.verdict).failed
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """A whole self-test.
+
+    Attributes
+    ----------
+    outcomes : tuple of Outcome
+    clean : tuple of CleanRun
+    seed : int
+    seconds : float
+    """
+
+    outcomes: tuple[Outcome, ...]
+    clean: tuple[CleanRun, ...]
+    seed: int
+    seconds: float = 0.0
+    problems: tuple[str, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        found = [f"{o.fault} in {o.base} ({o.kind}): {o.trouble}" for o in self.outcomes if o.trouble]
+        if not self.outcomes:
+            found.append("no fault was planted")
+        for kind, rate in STATED_RATES.items():
+            alarms, runs = self.alarms(kind)
+            if runs and binomtest(alarms, runs, rate, alternative="greater").pvalue < _ALPHA:
+                found.append(f"{alarms} false alarms in {runs} clean comparisons ({kind}); the stated rate is {rate:g}")
+        object.__setattr__(self, "problems", tuple(found))
+
+    @property
+    def ok(self) -> bool:
+        """Whether every fault was caught and named, and clean runs raised no more alarms than stated."""
+        return not self.problems
+
+    def alarms(self, kind: str) -> tuple[int, int]:
+        """False alarms and clean comparisons of a kind."""
+        runs = [run for run in self.clean if run.kind == kind]
+        return sum(run.alarm for run in runs), len(runs)
+
+    def rate(self, kind: str) -> tuple[float, float, float]:
+        """Rate of false alarms with its 95% confidence interval (Clopper and Pearson); NaN without runs."""
+        alarms, runs = self.alarms(kind)
+        if not runs:
+            return float("nan"), float("nan"), float("nan")
+        interval = binomtest(alarms, runs).proportion_ci(0.95)
+        return alarms / runs, float(interval.low), float(interval.high)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return {
+            "ok": self.ok,
+            "problems": list(self.problems),
+            "seed": self.seed,
+            "seconds": round(self.seconds, 2),
+            "planted": [{**asdict(o), "causes": list(o.causes), "named": o.named} for o in self.outcomes],
+            "false_alarms": {
+                kind: {
+                    "stated_rate": rate,
+                    "alarms": self.alarms(kind)[0],
+                    "comparisons": self.alarms(kind)[1],
+                    "inconclusive": sum(r.kind == kind and r.verdict == "inconclusive" for r in self.clean),
+                    "rate": None if not self.alarms(kind)[1] else self.rate(kind)[0],
+                    "interval": None if not self.alarms(kind)[1] else list(self.rate(kind)[1:]),
+                }
+                for kind, rate in STATED_RATES.items()
+            },
+            "clean": [{**asdict(run), "failed": list(run.failed)} for run in self.clean],
+        }
+
+    def table(self) -> "Table":
+        """The outcomes by fault, as a rich table."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+        for heading, justify in (
+            ("row", "right"),
+            ("fault", "left"),
+            ("planted into", "left"),
+            ("caught", "left"),
+            ("named", "left"),
+            ("smallest size caught", "left"),
+        ):
+            table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        for fault, outcomes in _by_fault(self.outcomes):
+            caught, named = sum(o.caught for o in outcomes), sum(o.named for o in outcomes)
+            smallest = [o.smallest for o in outcomes if o.smallest is not None]
+            size = f"{min(smallest):.2g} {outcomes[0].unit}" if smallest else ""
+            wrong = [o for o in outcomes if not o.named]
+            words = f"{named} of {len(outcomes)}: {outcomes[0].expected}"
+            if wrong:
+                words += "; " + "; ".join(
+                    f"{o.base}: {o.error or ', '.join(o.causes[:2]) or 'no cause'}" for o in wrong
+                )
+            table.add_row(
+                str(outcomes[0].row),
+                Text(fault),
+                Text(", ".join(o.base for o in outcomes)),
+                Text(f"{caught} of {len(outcomes)}", style="" if caught == len(outcomes) else "bold red"),
+                Text(words, style="bold red" if wrong else ""),
+                Text(size),
+            )
+        return table
+
+    def summary(self) -> str:
+        """The verdict in a few lines."""
+        planted, caught = len(self.outcomes), sum(o.caught for o in self.outcomes)
+        named = sum(o.named for o in self.outcomes)
+        faults = len({(o.kind, o.fault) for o in self.outcomes})
+        lines = [
+            f"{faults} faults planted {planted} times: {caught} caught, {named} named rightly (cause ranked first); "
+            f"rows of the table: {', '.join(map(str, sorted({o.row for o in self.outcomes})))}."
+        ]
+        for kind, rate in STATED_RATES.items():
+            alarms, runs = self.alarms(kind)
+            if runs:
+                found, low, high = self.rate(kind)
+                undecided = sum(r.kind == kind and r.verdict == "inconclusive" for r in self.clean)
+                lines.append(
+                    f"{runs} clean comparisons of {'likelihood fits' if kind == 'likelihood' else 'posteriors'}: "
+                    f"{alarms} false alarms, {found:.1%} (95% interval {low:.1%} to {high:.1%}; stated rate {rate:.0%})"
+                    + (f", {undecided} inconclusive" if undecided else "")
+                    + "."
+                )
+        lines += [f"Problem: {problem}." for problem in self.problems]
+        lines.append("The self-test passed." if self.ok else "The self-test FAILED.")
+        return "\n".join(lines)
+
+
+def _by_fault(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
+    groups: dict[tuple[int, str, str], list[Outcome]] = {}
+    for outcome in sorted(outcomes, key=lambda o: (o.row, o.kind)):
+        groups.setdefault((outcome.row, outcome.kind, outcome.fault), []).append(outcome)
+    for (_, _, fault), group in groups.items():
+        yield fault, group
+
+
+# ---------------------------------------------------------------------------------------------------- faults
+
+
+def _base(kind: str, name: str, seed: int, draws: int) -> Base:
+    return likelihood_base(name, seed) if kind == "likelihood" else posterior_base(name, seed, draws)
+
+
+def plant(fault: Fault, base: Base, search: bool = False) -> Outcome:
+    """Plant one fault and let the judge look.
+
+    Parameters
+    ----------
+    fault : Fault
+    base : Base
+    search : bool
+        Look for the smallest size that is still caught, by bisection on its logarithm.
+    """
+    from validation import compare_fits
+
+    size = fault.sized.planted if fault.sized else 0.0
+    unit = fault.sized.unit if fault.sized else ""
+
+    def judged(amount: float) -> Any:
+        return compare_fits(base.fit, fault.plant(base, amount), data=base.data)
+
+    try:
+        comparison = judged(size)
+        smallest = None
+        if search and fault.sized and comparison.verdict.failed:
+            smallest = _smallest(lambda amount: judged(amount).verdict.failed, size, fault.sized.least)
+    except Exception as error:  # a fault that cannot be planted is a defect of the self-test, and is shown as one
+        return Outcome(
+            fault.number, fault.kind, fault.name, base.name, fault.expected, False, (), size or None, None, unit,
+            f"{type(error).__name__}: {error}",
+        )  # fmt: skip
+    return Outcome(
+        row=fault.number,
+        kind=fault.kind,
+        fault=fault.name,
+        base=base.name,
+        expected=fault.expected,
+        caught=comparison.verdict.failed,
+        causes=tuple(cause.name for cause in comparison.causes),
+        size=size if fault.sized else None,
+        smallest=smallest,
+        unit=unit,
+    )
+
+
+def _smallest(caught: Callable[[float], bool], largest: float, least: float, steps: int = 7) -> float:
+    """Smallest size that is caught, within a factor of two or so: bisection on the logarithm."""
+    if caught(least):
+        return least
+    low, high = np.log(least), np.log(largest)
+    for _ in range(steps):
+        middle = (low + high) / 2
+        if caught(float(np.exp(middle))):
+            high = middle
+        else:
+            low = middle
+        if high - low < 0.7:
+            break
+    return float(np.exp(high))
+
+
+# ---------------------------------------------------------------------------------------------------- clean runs
+
+_LIKELIHOOD_CHANGES = ("another start", "another optimizer", "another program", "rows in another order", "threads")
+
+
+def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -> CleanRun:
+    """Compare two right fits of data of their own."""
+    from validation import compare_fits
+
+    if kind == "posterior":
+        from validation.faults.posterior import sample
+
+        base = posterior_base(name, seed, draws)
+        other = sample(base.formula, base.data, seed + 500_000, draws)
+        comparison = compare_fits(base.fit, other, seed=seed)
+        posterior_base.cache_clear()
+    else:
+        base = likelihood_base.__wrapped__(name, seed)
+        comparison = compare_fits(base.fit, _other_right_fit(base, change), data=base.data, seed=seed)
+    failed = tuple(check.id for check in comparison.checks if check.verdict.failed)
+    return CleanRun(kind, name, change, seed, str(comparison.verdict), failed)
+
+
+def _other_right_fit(base: Base, change: str) -> Any:
+    from validation.faults.likelihood import polished
+
+    rng = np.random.default_rng([base.seed, zlib.crc32(change.encode())])
+    if change == "another start":
+        theta = base.fit.theta.to_numpy() * np.exp(rng.normal(0, 0.7, len(base.fit.theta))) + 0.05
+        return base.refit(start=theta)
+    if change == "another optimizer":
+        return _by_nelder_mead(base)
+    if change == "another program":
+        return polished(base.fit)
+    if change == "rows in another order":
+        return base.refit(data=base.data.sample(frac=1.0, random_state=int(rng.integers(2**31))))
+    if change == "threads":
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        with threadpool_limits(limits=2):
+            return base.refit(data=base.data.assign(unused=pd.Series(rng.normal(size=len(base.data)), base.data.index)))
+    raise ValueError(f"no clean change {change!r}")
+
+
+def _by_nelder_mead(base: Base) -> Any:
+    """A derivative-free optimizer on the fit's own objective, started anew until nothing is gained."""
+    import scipy.optimize
+
+    from validation.faults.likelihood import at_theta
+
+    fit = base.fit
+    lower = fit.lower.to_numpy(dtype=float)
+    bounds = [(0.0, None) if bound == 0 else (None, None) for bound in lower]
+    theta = np.where(lower == 0, 0.9, 0.1)
+    for _ in range(3):
+        found = scipy.optimize.minimize(
+            fit.devfun,
+            theta,
+            method="Nelder-Mead",
+            bounds=bounds,
+            options={"xatol": 1e-9, "fatol": 1e-13, "maxfev": 900},
+        )
+        theta = found.x
+    return at_theta(fit, theta)
+
+
+# ---------------------------------------------------------------------------------------------------- the whole
+
+
+@dataclass(frozen=True)
+class _Task:
+    kind: str
+    base: str
+    seed: int
+    draws: int
+    fault: int = -1  # position in its list; −1 is a clean run
+    search: bool = False
+    change: str = ""
+
+
+def _work(task: _Task) -> Outcome | CleanRun:
+    if task.fault < 0:
+        return clean_run(task.kind, task.base, task.change, task.seed, task.draws)
+    faults = LIKELIHOOD_FAULTS if task.kind == "likelihood" else POSTERIOR_FAULTS
+    return plant(faults[task.fault], _base(task.kind, task.base, task.seed, task.draws), task.search)
+
+
+def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
+    tasks: list[_Task] = []
+    draws = 500 if quick else 1000
+    rows: set[tuple[str, int]] = set()
+    for kind, faults, bases in (
+        ("likelihood", LIKELIHOOD_FAULTS, {name: entry[2] for name, entry in LIKELIHOOD_BASES.items()}),
+        ("posterior", POSTERIOR_FAULTS, {name: entry[1] for name, entry in POSTERIOR_BASES.items()}),
+    ):
+        for position, fault in enumerate(faults):
+            chosen = [name for name, traits in bases.items() if fault.applies(traits)]
+            if not chosen:
+                raise ValueError(f"no base model can have the fault {fault.name!r}")
+            if quick:
+                if (kind, fault.number) in rows:
+                    continue
+                rows.add((kind, fault.number))
+                chosen = chosen[:1]
+            tasks += [
+                _Task(kind, name, seed, draws, position, search=not quick and place == 0)
+                for place, name in enumerate(chosen)
+            ]
+    posteriors = max(1, round(0.3 * clean)) if clean else 0
+    names = list(LIKELIHOOD_BASES)
+    for i in range(clean - posteriors):
+        change = _LIKELIHOOD_CHANGES[(i // len(names) + i) % len(_LIKELIHOOD_CHANGES)]
+        tasks.append(_Task("likelihood", names[i % len(names)], seed + 1000 + i, draws, change=change))
+    names = list(POSTERIOR_BASES)
+    tasks += [
+        _Task("posterior", names[i % len(names)], seed + 5000 + i, draws, change="another seed")
+        for i in range(posteriors)
+    ]
+    return tasks
+
+
+def run(
+    seed: int = 1,
+    *,
+    quick: bool = False,
+    clean: int | None = None,
+    jobs: int = 1,
+    progress: Callable[[str, float | None], None] | None = None,
+) -> SelfTest:
+    """Plant every fault, and compare right fits with right ones.
+
+    Parameters
+    ----------
+    seed : int
+        Of the simulated data, and of the samplers.
+    quick : bool
+        One fault of each row and kind in one base model, 10 clean comparisons, no search for the smallest size.
+    clean : int, optional
+        Number of clean comparisons; 200 (or 10) where not given.
+    jobs : int
+        Processes.
+    progress : callable, optional
+        Called with a message and the fraction done.
+
+    Returns
+    -------
+    SelfTest
+    """
+    if clean is None:
+        clean = 10 if quick else 200
+    if clean < 0:
+        raise ValueError(f"the number of clean comparisons cannot be {clean}; give 0 or more")
+    if jobs < 1:
+        raise ValueError(f"jobs={jobs}; give the number of processes, 1 or more")
+    tasks = _tasks(seed, quick, clean)
+    began = time.perf_counter()
+    results: list[Outcome | CleanRun] = []
+    for found in _results(tasks, jobs):
+        results.append(found)
+        if progress is not None:
+            words = found.fault if isinstance(found, Outcome) else f"clean: {found.change}"
+            progress(f"{words} ({found.base})", len(results) / len(tasks))
+    return SelfTest(
+        tuple(found for found in results if isinstance(found, Outcome)),
+        tuple(found for found in results if isinstance(found, CleanRun)),
+        seed,
+        time.perf_counter() - began,
+    )
+
+
+def _results(tasks: Sequence[_Task], jobs: int) -> Iterator[Outcome | CleanRun]:
+    if jobs == 1:
+        yield from map(_work, tasks)
+        return
+    from joblib import Parallel, delayed
+
+    yield from Parallel(n_jobs=jobs, return_as="generator", batch_size=4)(delayed(_work)(task) for task in tasks)
+
+
+def command(
+    quick: bool,
+    clean: int | None,
+    seed: int,
+    jobs: int | None,
+    json_file: Path | None,
+    quiet: bool,
+    output: "Console",
+    errors: "Console",
+) -> int:
+    """Run the command ``mlmparity selftest``: print the table and the verdict; the exit code is 1 where it failed."""
+    from rich.text import Text
+
+    from validation.progress import tracker
+
+    # Starting processes takes longer than the quick suite itself.
+    processes = jobs if jobs is not None else 1 if quick else os.cpu_count() or 1
+    with tracker(1, quiet=quiet, console=errors) as track:
+        track.start("Self-test")
+        found = run(seed, quick=quick, clean=clean, jobs=processes, progress=lambda text, part: track(text, part))
+        track.finish()
+    if json_file is not None:
+        text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        if str(json_file) == "-":
+            output.print(text, markup=False, highlight=False, soft_wrap=True)
+            return 0 if found.ok else 1
+        from validation.campaign import write_atomically
+
+        write_atomically(json_file, text + "\n")
+    if not quiet:
+        output.print(found.table())
+    output.print(Text(f"{found.summary()} ({found.seconds:.0f} s)"), soft_wrap=True)
+    return 0 if found.ok else 1
