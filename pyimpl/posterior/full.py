@@ -350,7 +350,7 @@ class FullDensity:
         n = sigma.size
         out = np.zeros((n, self.num_upars))
         out[:, at["gamma"]], out[:, at["z_beta"]] = gamma, z_beta
-        if self.mixture is not None:
+        if self.scales.stop > self.scales.start:
             if scales is None:
                 raise ModelError("The coefficient prior has scales of its own: give `scales`.")
             out[:, self.scales] = scales

@@ -99,7 +99,8 @@ class _Counted:
         points[index, index] += step
         points[d + index, index] -= step
         value = self(points)
-        return float(value[-1]), (value[:d] - value[d : 2 * d]) / (2 * step)
+        with np.errstate(invalid="ignore"):  # −inf on both sides: find_mode looks at that
+            return float(value[-1]), (value[:d] - value[d : 2 * d]) / (2 * step)
 
 
 def find_mode(log_density: _Counted | CollapsedDensity, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +143,8 @@ def _curvature(f: _Counted, mode: np.ndarray, scale: np.ndarray) -> np.ndarray:
         np.add.at(offsets[k], (index, row), a * h[row] / 2)
         np.add.at(offsets[k], (index, column), b * h[column] / 2)
     value = f((mode + offsets).reshape(-1, d)).reshape(4, -1)
-    second = (value[0] - value[1] - value[2] + value[3]) / (h[row] * h[column])
+    with np.errstate(invalid="ignore"):
+        second = (value[0] - value[1] - value[2] + value[3]) / (h[row] * h[column])
     H = np.zeros((d, d))
     H[row, column] = H[column, row] = -np.where(np.isfinite(second), second, 0.0)
     root = np.sqrt(np.maximum(np.diag(H), 1e-2 / scale**2))
