@@ -1,6 +1,6 @@
 """Posterior draws of everything rstanarm reports, from draws of the coordinates or of the full model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +29,8 @@ class PosteriorDraws:
         Slopes of the columns of ``spec.x`` (with ``QR`` not those that R reports).
     z_beta : ndarray, shape (n, K)
         The same as Stan samples them; all factors under ``product_normal``.
+    scales : ndarray, shape (n, ·), or None
+        Logs of the coefficient prior's scales, Stan's blocks one after the other.
     b : ndarray, shape (n, Σ p (J + 1))
         Random effects in R's order, the padded levels included.
     sigma : ndarray, shape (n,)
@@ -40,8 +42,6 @@ class PosteriorDraws:
         What the unconstrained vector holds beyond the model's parameters.
     rss : ndarray, shape (n,), or None
         Weighted residual sum of squares, where it is known already.
-    scales : ndarray, shape (n, ·), or None
-        Logs of the coefficient prior's scales, Stan's blocks one after the other.
     """
 
     spec: Specification
@@ -170,16 +170,17 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
     several = [i for i, term in enumerate(spec.terms) if term.p > 1]
     rows = [j for i in several for j in range(2, spec.terms[i].p)]
     allocated = sum((term.p - 1) * max(term.p - 2, 0) for term in spec.terms)
+    scales: list[np.ndarray] = []
     pieces = []
     for c, rng in enumerate(rngs):
         values = density.values(u[c])
         conditional = density.conditional_draws(values, rng)
         coef = conditional.coef
         gamma, beta = (coef[:, :1], coef[:, 1:]) if spec.has_intercept else (coef[:, :0], coef)
-        scales: np.ndarray | None = None
         if density.mixture is not None:
             deviation = beta - spec.coef.mean
-            z_beta, scales = density.mixture.stan_variables(values.scores, deviation, values.sigma, rng)
+            z_beta, chain_scales = density.mixture.stan_variables(values.scores, deviation, values.sigma, rng)
+            scales.append(chain_scales)
         elif spec.coef.dist == FLAT:
             z_beta = beta
         elif spec.coef.dist == NORMAL:
@@ -201,7 +202,6 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
                 np.sqrt(rng.chisquare(rows, size=(draws, len(rows)))) if rows else np.empty((draws, 0)),
                 rng.standard_normal((draws, allocated - sum(rows))),
                 conditional.rss,
-                scales,
             )
         )
     joined = [
@@ -212,7 +212,8 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
         else np.concatenate(column)
         for column in zip(*pieces, strict=True)
     ]
-    return PosteriorDraws(spec, chains, draws, *joined)  # type: ignore[arg-type]
+    drawn = PosteriorDraws(spec, chains, draws, *joined)  # type: ignore[arg-type]
+    return replace(drawn, scales=np.concatenate(scales)) if scales else drawn
 
 
 def from_unconstrained(

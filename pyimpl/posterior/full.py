@@ -332,7 +332,7 @@ class FullDensity:
         gamma : ndarray, shape (points, 0 or 1)
             Intercept at centred predictors.
         z_beta : ndarray, shape (points, K)
-            Standardised slopes (the slopes themselves under a flat prior; all factors under ``product_normal``).
+            Standardised slopes (the slopes themselves under a flat prior).
         b : list of ndarray, each (points, J + 1, p)
         sigma : ndarray, shape (points,)
         T : list of ndarray, each (points, p, p)
@@ -340,7 +340,8 @@ class FullDensity:
         z_T_norm : ndarray, shape (points, rows k >= 3 of all terms), optional
         z_T_unused : ndarray, shape (points, unused z_T), optional
         scales : ndarray, shape (points, ·), optional
-            Logs of the coefficient prior's scales, needed where it has any.
+            Logs of the coefficient prior's scales, needed where it has any (``product_normal`` has all its factors in
+            `z_beta`).
 
         Returns
         -------

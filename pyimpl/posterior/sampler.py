@@ -99,7 +99,7 @@ class _Counted:
         points[index, index] += step
         points[d + index, index] -= step
         value = self(points)
-        with np.errstate(invalid="ignore"):  # −inf on both sides: find_mode looks at that
+        with np.errstate(invalid="ignore"):  # outside the range of the density: not finite, and the caller steps back
             return float(value[-1]), (value[:d] - value[d : 2 * d]) / (2 * step)
 
 
