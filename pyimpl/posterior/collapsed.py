@@ -383,6 +383,17 @@ class CollapsedDensity:
         ).astype(bool)
         return np.where(flat, 0.0, mean - self.centre)[self.integrated]
 
+    @cached_property
+    def _least_sd(self) -> np.ndarray:
+        """In units of sigma: a prior sd of a slope below which its size changes the density by less than 1e-12 t².
+
+        A millionth of the slope's least standard error, where t is its t statistic at the prior mean. Any smaller sd
+        is replaced by it, so that precisions stay within the digits that there are.
+        """
+        weights = 1.0 if self.spec.weights is None else self.spec.weights[:, None]
+        squares = np.sum(weights * self.spec.x**2, axis=0)
+        return 1e-6 / np.sqrt(np.where(squares > 0, squares, np.inf))
+
     # ------------------------------------------------------------------ coordinates
     def start(self) -> np.ndarray:
         """Choose a point to start from: sigma below the residual sd, everything else at the middle of its prior."""
@@ -488,7 +499,10 @@ class CollapsedDensity:
         scores = np.empty((n, 0))
         if self.mixture is not None:
             scores, z = z, np.empty((n, 0))
-            precision[:, int(spec.has_intercept) :] = 1.0 / self.mixture.sd(scores, sigma) ** 2
+            sd = self.mixture.sd(scores, sigma)
+            if not spec.prior_PD:
+                sd = np.maximum(sd, self._least_sd * sigma[:, None])
+            precision[:, int(spec.has_intercept) :] = 1.0 / sd**2
         normal = scores if self.mixture is not None else z
         log_p += -0.5 * np.sum(normal * normal, axis=1) - 0.5 * normal.shape[1] * np.log(2 * np.pi)
         return CoordinateValues(sigma, Ts, Lambdas, precision, z, fixed, log_p, scores)

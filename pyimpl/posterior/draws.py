@@ -179,7 +179,8 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
         gamma, beta = (coef[:, :1], coef[:, 1:]) if spec.has_intercept else (coef[:, :0], coef)
         if density.mixture is not None:
             deviation = beta - spec.coef.mean
-            z_beta, chain_scales = density.mixture.stan_variables(values.scores, deviation, values.sigma, rng)
+            sd = 1.0 / np.sqrt(values.precision[:, int(spec.has_intercept) :])
+            z_beta, chain_scales = density.mixture.stan_variables(values.scores, deviation, sd, rng)
             scales.append(chain_scales)
         elif spec.coef.dist == FLAT:
             z_beta = beta
