@@ -180,6 +180,7 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
         if density.mixture is not None:
             deviation = beta - spec.coef.mean
             sd = 1.0 / np.sqrt(values.precision[:, int(spec.has_intercept) :])
+            beta = spec.coef.mean + density.shrinkage(values) * deviation
             z_beta, chain_scales = density.mixture.stan_variables(values.scores, deviation, sd, rng)
             scales.append(chain_scales)
         elif spec.coef.dist == FLAT:

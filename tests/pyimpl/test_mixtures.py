@@ -169,6 +169,19 @@ def test_scales_too_small_to_matter_do_not_change_the_density() -> None:
     assert np.isfinite(draws.log_posterior).all()
     assert np.abs(draws.z_beta.mean()) < 0.15
     assert draws.z_beta.std() == pytest.approx(1.0, abs=0.1)
+    # and the slopes have the sd that the prior gives them, not the one that the density was computed with
+    exact = density.mixture.sd(values.scores, values.sigma)
+    assert (exact < 0.01 / np.sqrt(values.precision)).all()
+    assert np.allclose(draws.beta, draws.z_beta * exact, rtol=1e-8)
+    _, covariance = density.coefficient_moments(values)
+    assert np.allclose(np.sqrt(np.einsum("nkk->nk", covariance)), exact, rtol=1e-6)
+
+
+def test_slopes_that_the_data_say_nothing_of_keep_their_prior() -> None:
+    """A response of 1e8 and a slab of 2.5: the slope's posterior is its prior."""
+    case = design_of(recorded()["cases"]["two_one"])
+    wide = stan_lmer_design(replace(case, y=1e8 * case.y), prior=laplace(0, 2.0), seed=3)
+    assert wide.draws.beta[:, 0].std() == pytest.approx(2.0 * np.sqrt(2), rel=0.1)
 
 
 def test_coordinates_of_the_scales_are_named() -> None:
