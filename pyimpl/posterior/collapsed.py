@@ -386,6 +386,18 @@ class CollapsedDensity:
         ).astype(bool)
         return np.where(flat, 0.0, mean - self.centre)[self.integrated]
 
+    @cached_property
+    def _least_sd(self) -> np.ndarray:
+        """In units of sigma: a prior sd of a slope below which its size changes the density by less than 1e-12 t².
+
+        A millionth of the slope's least standard error, where t is its t statistic at the prior mean. Any smaller sd
+        is replaced by it, so that precisions stay within the digits that there are; draws and moments of the slopes
+        are then taken back to the sd that the prior has (:meth:`shrinkage`).
+        """
+        weights = 1.0 if self.spec.weights is None else self.spec.weights[:, None]
+        squares = np.sum(weights * self.spec.x**2, axis=0)
+        return 1e-6 / np.sqrt(np.where(squares > 0, squares, np.inf))
+
     # ------------------------------------------------------------------ coordinates
     def start(self) -> np.ndarray:
         """Choose a point to start from: sigma below the residual sd, everything else at the middle of its prior."""
@@ -491,7 +503,10 @@ class CollapsedDensity:
         scores = np.empty((n, 0))
         if self.mixture is not None:
             scores, z = z, np.empty((n, 0))
-            precision[:, int(spec.has_intercept) :] = 1.0 / self.mixture.sd(scores, sigma) ** 2
+            sd = self.mixture.sd(scores, sigma)
+            if not spec.prior_PD:
+                sd = np.maximum(sd, self._least_sd * sigma[:, None])
+            precision[:, int(spec.has_intercept) :] = 1.0 / sd**2
         normal = scores if self.mixture is not None else z
         log_p += -0.5 * np.sum(normal * normal, axis=1) - 0.5 * normal.shape[1] * np.log(2 * np.pi)
         return CoordinateValues(sigma, Ts, Lambdas, precision, z, fixed, log_p, scores)
@@ -625,6 +640,17 @@ class CollapsedDensity:
         mine = mine[np.argsort(rest.block_level[mine])]
         return rest.block_start[mine][:, None] + np.arange(p)
 
+    def shrinkage(self, values: CoordinateValues) -> np.ndarray:
+        """Prior sds of the slopes over those that `values` has, shape (n, K): 1 but where an sd is too small to matter.
+
+        There the data say nothing of the slope: its standardised deviation from the prior mean is standard normal.
+        """
+        if self.mixture is None:
+            return np.ones((values.sigma.size, self.spec.K))
+        used = 1.0 / np.sqrt(values.precision[:, int(self.spec.has_intercept) :])
+        ratio = self.mixture.sd(values.scores, values.sigma) / used
+        return np.where(ratio < 1.0 - 1e-9, ratio, 1.0)
+
     # ------------------------------------------------------------------ exact moments
     def coefficient_moments(self, values: CoordinateValues) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of (γ, β) given the coordinates.
@@ -657,6 +683,13 @@ class CollapsedDensity:
         mean[:, g:] = values.fixed
         covariance = np.zeros((n, P, P))
         covariance[:, :g, :g] = inverse
+        if self.mixture is not None:
+            ratio = np.ones((n, P))
+            ratio[:, int(self.spec.has_intercept) :] = self.shrinkage(values)
+            location = np.zeros(P)
+            location[int(self.spec.has_intercept) :] = self.spec.coef.mean
+            mean = location + ratio * (mean - location)
+            covariance *= ratio[:, :, None] * ratio[:, None, :]
         return mean, covariance
 
     def ranef_moments(self, values: CoordinateValues, weights: np.ndarray) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Posterior draws of everything rstanarm reports, from draws of the coordinates or of the full model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,8 @@ class PosteriorDraws:
         Slopes of the columns of ``spec.x`` (with ``QR`` not those that R reports).
     z_beta : ndarray, shape (n, K)
         The same as Stan samples them; all factors under ``product_normal``.
+    scales : ndarray, shape (n, ·), or None
+        Logs of the coefficient prior's scales, Stan's blocks one after the other.
     b : ndarray, shape (n, Σ p (J + 1))
         Random effects in R's order, the padded levels included.
     sigma : ndarray, shape (n,)
@@ -42,8 +44,6 @@ class PosteriorDraws:
     rss, z_square : ndarray, shape (n,), or None
         Weighted residual sum of squares, and sum of squares of the standardised random effects, where they are known
         already.
-    scales : ndarray, shape (n, ·), or None
-        Logs of the coefficient prior's scales, Stan's blocks one after the other.
     """
 
     spec: Specification
@@ -60,8 +60,8 @@ class PosteriorDraws:
     z_T_norm: np.ndarray
     z_T_unused: np.ndarray
     rss: np.ndarray | None
-    scales: np.ndarray | None = None
     z_square: np.ndarray | None = None
+    scales: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -213,16 +213,19 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
     several = [i for i, term in enumerate(spec.terms) if term.p > 1]
     rows = [j for i in several for j in range(2, spec.terms[i].p)]
     allocated = sum((term.p - 1) * max(term.p - 2, 0) for term in spec.terms)
+    scales: list[np.ndarray] = []
     means, pieces = _RowMeans.of(spec), []
     for c, rng in enumerate(rngs):
         values = density.values(u[c])
         conditional = density.conditional_draws(values, rng)
         coef = conditional.coef
         gamma, beta = (coef[:, :1], coef[:, 1:]) if spec.has_intercept else (coef[:, :0], coef)
-        scales: np.ndarray | None = None
         if density.mixture is not None:
             deviation = beta - spec.coef.mean
-            z_beta, scales = density.mixture.stan_variables(values.scores, deviation, values.sigma, rng)
+            sd = 1.0 / np.sqrt(values.precision[:, int(spec.has_intercept) :])
+            beta = spec.coef.mean + density.shrinkage(values) * deviation
+            z_beta, chain_scales = density.mixture.stan_variables(values.scores, deviation, sd, rng)
+            scales.append(chain_scales)
         elif spec.coef.dist == FLAT:
             z_beta = beta
         elif spec.coef.dist == NORMAL:
@@ -244,7 +247,6 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
                 np.sqrt(rng.chisquare(rows, size=(draws, len(rows)))) if rows else np.empty((draws, 0)),
                 rng.standard_normal((draws, allocated - sum(rows))),
                 conditional.rss,
-                scales,
                 conditional.z_square,
             )
         )
@@ -256,7 +258,8 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
         else np.concatenate(column)
         for column in zip(*pieces, strict=True)
     ]
-    return PosteriorDraws(spec, chains, draws, *joined)  # type: ignore[arg-type]
+    drawn = PosteriorDraws(spec, chains, draws, *joined)  # type: ignore[arg-type]
+    return replace(drawn, scales=np.concatenate(scales)) if scales else drawn
 
 
 def from_unconstrained(

@@ -341,7 +341,8 @@ class FullDensity:
         z_T_norm : ndarray, shape (points, rows k >= 3 of all terms), optional
         z_T_unused : ndarray, shape (points, unused z_T), optional
         scales : ndarray, shape (points, ·), optional
-            Logs of the coefficient prior's scales, needed where it has any.
+            Logs of the coefficient prior's scales, needed where it has any (``product_normal`` has all its factors in
+            `z_beta`).
 
         Returns
         -------
@@ -351,7 +352,7 @@ class FullDensity:
         n = sigma.size
         out = np.zeros((n, self.num_upars))
         out[:, at["gamma"]], out[:, at["z_beta"]] = gamma, z_beta
-        if self.mixture is not None:
+        if self.scales.stop > self.scales.start:
             if scales is None:
                 raise ModelError("The coefficient prior has scales of its own: give `scales`.")
             out[:, self.scales] = scales

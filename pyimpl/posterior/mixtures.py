@@ -266,7 +266,7 @@ class NormalMixture:
 
     # ------------------------------------------------------------------ from normal scores to Stan's variables
     def stan_variables(
-        self, v: np.ndarray, deviation: np.ndarray, sigma: np.ndarray, rng: np.random.Generator
+        self, v: np.ndarray, deviation: np.ndarray, sd: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Stan's variables at given coefficients and normal scores; what these leave open is drawn.
 
@@ -279,7 +279,8 @@ class NormalMixture:
         v : ndarray, shape (n, dim)
         deviation : ndarray, shape (n, K)
             Coefficients less their prior means.
-        sigma : ndarray, shape (n,)
+        sd : ndarray, shape (n, K)
+            What they were drawn with: :meth:`sd`, or more where that is too small to matter.
         rng : numpy.random.Generator
 
         Returns
@@ -289,9 +290,8 @@ class NormalMixture:
             In the order of :data:`BLOCKS`.
         """
         prior, dist, part, n = self.prior, self.prior.dist, self._split(v), len(v)
-        s = self.sd(v, sigma)
         # a scale that underflows leaves z undetermined: the coefficient is at its mean whatever z is
-        z = np.where(s > 0, deviation / np.where(s > 0, s, 1.0), 0.0)
+        z = np.where(sd > 0, deviation / np.where(sd > 0, sd, 1.0), 0.0)
         if dist == PRODUCT_NORMAL:
             out = np.empty((n, self.num_z))
             absolute = _half_normal(part["factor"])

@@ -177,8 +177,10 @@ def _horseshoe(spec: Specification, sigma: Any) -> tuple[Any, Any]:
     import pytensor.tensor as pt
 
     prior = spec.coef
-    tau = _half_t("global_1", "global_2", prior.global_df) * prior.global_scale * sigma
-    c2 = prior.slab_scale**2 * pm.InverseGamma("caux", alpha=0.5 * prior.slab_df, beta=0.5 * prior.slab_df)
+    # as numpy numbers: PyTensor takes Python's floats for single precision where they fit, and their logarithms too
+    slab, half = np.float64(prior.slab_scale), np.float64(0.5 * prior.slab_df)
+    tau = _half_t("global_1", "global_2", np.float64(prior.global_df)) * np.float64(prior.global_scale) * sigma
+    c2 = slab**2 * pm.InverseGamma("caux", alpha=half, beta=half)
     # rstanarm normalises each block of K half-normals with log 2 once
     blocks = {HS: 1, HS_PLUS: 2}[prior.dist]
     pm.Potential("half_normal_constant", pt.as_tensor_variable(-blocks * (spec.K - 1) * np.log(2.0)))

@@ -71,7 +71,9 @@ def test_weights_enter_with_rstanarms_own_normaliser() -> None:
     assert _disagreement(textbook - textbook[0], theirs - theirs[0]) > 0.01
 
 
-@pytest.mark.parametrize("name", ["M3", "four_three", "decov", "no_intercept", "student", "flat", "given"])
+@pytest.mark.parametrize(
+    "name", ["M3", "four_three", "decov", "no_intercept", "student", "flat", "given", "product", "qr"]
+)
 def test_unconstrain_inverts_constrain(name: str) -> None:
     spec = specification_of(name)
     density = FullDensity(spec)
@@ -105,7 +107,9 @@ def test_cornish_fisher_is_close_to_t_for_large_df() -> None:
     assert np.allclose(cornish_fisher_t(z, 30.0), stats.t.ppf(stats.norm.cdf(z), 30), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["M3", "four_three", "no_intercept", "weights", "student", "flat"])
+@pytest.mark.parametrize(
+    "name", ["M3", "four_three", "no_intercept", "weights", "student", "flat", "hs", "lasso", "product", "qr_given"]
+)
 def test_pymc_model_has_the_same_density(name: str) -> None:
     from pytensor.compile.mode import Mode
 
@@ -116,6 +120,19 @@ def test_pymc_model_has_the_same_density(name: str) -> None:
     points = np.array(recorded()["cases"][name]["points"], dtype=float)[[0, 1, 2, 40, 41]]
     theirs = np.array([float(log_p(pymc_point(spec, point))) for point in points])
     assert _disagreement(density.log_prob(points), theirs) < 1e-8
+
+
+def test_pymc_model_leaves_out_the_unused_scales_of_hs_plus() -> None:
+    """Their logarithm (the Jacobian, as they have no prior) is all that Stan's density has more."""
+    from pytensor.compile.mode import Mode
+
+    spec = specification_of("hs_plus")
+    density = FullDensity(spec)
+    log_p = build_pymc_model(spec).compile_logp(mode=Mode(linker="py", optimizer="fast_compile"))
+    at = density.slices["global"].start + 2
+    for point in np.array(recorded()["cases"]["hs_plus"]["points"], dtype=float)[[0, 1, 40]]:
+        got = float(log_p(pymc_point(spec, point)))
+        assert got + point[at : at + 2].sum() == pytest.approx(density.log_prob(point), rel=1e-9)
 
 
 def test_pymc_model_has_named_coordinates() -> None:
@@ -131,8 +148,8 @@ def test_pymc_model_has_named_coordinates() -> None:
 
 @pytest.mark.r
 def test_live_rstanarm_still_gives_the_recorded_values(tmp_path: Path) -> None:
-    """Replay of the record: three kinds of model, in R, now."""
-    names = ["two_one", "weights", "cauchy"]
+    """Replay of the record: five kinds of model, in R, now."""
+    names = ["two_one", "weights", "cauchy", "hs_plus", "qr_given"]
     out = tmp_path / "live.json"
     subprocess.run(
         ["Rscript", str(DATA / "make_log_prob.R"), str(out), *names], check=True, capture_output=True, timeout=280

@@ -11,6 +11,7 @@ from scipy import stats
 from pyimpl.model.design import Design
 from pyimpl.posterior import mixtures
 from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.draws import complete
 from pyimpl.posterior.full import FullDensity
 from pyimpl.posterior.mixtures import NormalMixture
 from pyimpl.posterior.priors import Prior, exponential, hs, hs_plus, laplace, lasso, normal, product_normal
@@ -74,7 +75,7 @@ def test_stan_variables_give_back_the_coefficients(name: str) -> None:
     rng = np.random.default_rng(4)
     v, sigma = rng.standard_normal((50, mixture.dim)), rng.uniform(0.5, 2.0, 50)
     deviation = rng.standard_normal((50, spec.K))
-    z, logs = mixture.stan_variables(v, deviation, sigma, rng)
+    z, logs = mixture.stan_variables(v, deviation, mixture.sd(v, sigma), rng)
     points = np.zeros((50, full.num_upars))
     points[:, full.slices["z_beta"]], points[:, full.scales] = z, logs
     points[:, full.slices["aux"]] = np.log(sigma / spec.aux.scale[0])[:, None]
@@ -91,7 +92,7 @@ def test_stan_variables_have_their_prior_distribution(name: str) -> None:
     rng, n = np.random.default_rng(9), 4000
     v, sigma = rng.standard_normal((n, mixture.dim)), np.full(n, 1.7)
     deviation = mixture.sd(v, sigma) * rng.standard_normal((n, spec.K))
-    z, logs = mixture.stan_variables(v, deviation, sigma, rng)
+    z, logs = mixture.stan_variables(v, deviation, mixture.sd(v, sigma), rng)
     blocks = np.split(np.exp(logs), np.cumsum(list(mixture.block_lengths.values()))[:-1], axis=1)
     scales = dict(zip(mixtures.BLOCKS, blocks, strict=True))
     expected = [(z[:, k], stats.norm()) for k in range(z.shape[1])]
@@ -152,6 +153,35 @@ def test_coefficients_shrunk_to_their_mean_keep_the_digits(shrunk: float) -> Non
     residual = r - X @ d
     dense = -0.5 * (np.linalg.slogdet(V)[1] + residual @ np.linalg.solve(V, residual))
     assert got + 0.5 * np.log(D).sum() - 40 * np.log(1.3) == pytest.approx(dense, rel=1e-10)
+
+
+def test_scales_too_small_to_matter_do_not_change_the_density() -> None:
+    """Deep in the horseshoe's corner the density is flat but for the scores' own prior, and draws stay standard."""
+    density = CollapsedDensity(specification_of("hs_plus"))
+    u = np.repeat(density.start()[None], 400, axis=0)
+    scores = slice(density.dim - density.standard_normals, density.dim)
+    u[:200, scores], u[200:, scores] = -6.0, -9.0
+    values = density.values(u)
+    likelihood = density.log_density(u) - values.log_prior
+    assert likelihood[0] == pytest.approx(likelihood[-1], abs=1e-8)
+    rngs = [np.random.default_rng(1)]
+    draws = complete(density, u[None], rngs)
+    assert np.isfinite(draws.log_posterior).all()
+    assert np.abs(draws.z_beta.mean()) < 0.15
+    assert draws.z_beta.std() == pytest.approx(1.0, abs=0.1)
+    # and the slopes have the sd that the prior gives them, not the one that the density was computed with
+    exact = density.mixture.sd(values.scores, values.sigma)
+    assert (exact < 0.01 / np.sqrt(values.precision)).all()
+    assert np.allclose(draws.beta, draws.z_beta * exact, rtol=1e-8)
+    _, covariance = density.coefficient_moments(values)
+    assert np.allclose(np.sqrt(np.einsum("nkk->nk", covariance)), exact, rtol=1e-6)
+
+
+def test_slopes_that_the_data_say_nothing_of_keep_their_prior() -> None:
+    """A response of 1e8 and a slab of 2.5: the slope's posterior is its prior."""
+    case = design_of(recorded()["cases"]["two_one"])
+    wide = stan_lmer_design(replace(case, y=1e8 * case.y), prior=laplace(0, 2.0), seed=3)
+    assert wide.draws.beta[:, 0].std() == pytest.approx(2.0 * np.sqrt(2), rel=0.1)
 
 
 def test_coordinates_of_the_scales_are_named() -> None:
