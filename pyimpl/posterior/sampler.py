@@ -532,7 +532,14 @@ def _quality(result: SamplerResult) -> float:
 
 def _good_enough(result: SamplerResult) -> bool:
     kept = result.u.shape[0] * result.u.shape[1]
-    return kept < 100 or (_quality(result) >= min(_FEW, 0.25 * kept) and result.max_rhat < 1.02)
+    return kept < 100 or (
+        _quality(result) >= min(_FEW, 0.25 * kept) and result.max_rhat < _rhat_limit(result.u.shape[1]) + 0.01
+    )
+
+
+def _rhat_limit(draws: int) -> float:
+    """R-hat below which chains agree: 1.01, and more for short chains, whose R-hat is noise of the order 1/draws."""
+    return max(1.01, 1 + 5 / draws)
 
 
 def _hamiltonian(
@@ -598,8 +605,9 @@ def _warn_if_poor(result: SamplerResult) -> None:
             f"the smallest effective sample size is {min(result.min_ess_bulk, result.min_ess_tail):.0f} "
             f"(at least {few:.0f} wanted)"
         )
-    if not result.max_rhat < 1.01:
-        problems.append(f"the largest R-hat is {result.max_rhat:.3f} (below 1.01 wanted)")
+    limit = _rhat_limit(result.u.shape[1])
+    if not result.max_rhat < limit:
+        problems.append(f"the largest R-hat is {result.max_rhat:.3f} (below {limit:.3g} wanted)")
     if result.divergences:
         problems.append(f"{result.divergences} transitions diverged")
     if problems:
