@@ -83,8 +83,8 @@ MODELS = (
     Model("intercepts", "one term, one effect", "y ~ x1 + (1 | g)", 80, {"g": 10}, 1),
     Model("slopes", "one term, two effects", "y ~ x1 + (1 + x1 | g)", 120, {"g": 12}, 1),
     Model("three", "one term, three effects", "y ~ x1 + x2 + (1 + x1 + x2 | g)", 150, {"g": 15}, 2),
-    Model("crossed", "two crossed terms, two effects and one", "y ~ x1 + (1 + x1 | g) + (1 | h)", 120, {"g": 12, "h": 8}, 1),
-)  # fmt: skip
+    Model("crossed", "two crossed terms", "y ~ x1 + (1 + x1 | g) + (1 | h)", 120, {"g": 12, "h": 8}, 1),
+)
 
 
 def priors_of() -> dict[str, Any]:

@@ -24,12 +24,12 @@ def _sbc(
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; -1 for all cores.")] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for ranks and plots; a campaign goes on there.")
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of ranks and plots; a campaign goes on there.")
     ] = Path("mlmparity-sbc"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> int:
-    """Simulation-based calibration: are true values ranked uniformly among the draws?"""
+    """Calibrate the sampler by simulation: are true values ranked uniformly among its draws."""
     from validation.calibration import MODELS, sbc
     from validation.cli import exit_code
     from validation.owndata import InputError

@@ -536,6 +536,16 @@ class CollapsedDensity:
     def _sizes(self) -> np.ndarray:
         return np.array([term.p for term in self.spec.terms], dtype=np.int64)
 
+    @cached_property
+    def multiplications(self) -> float:
+        """About how many multiplications an evaluation takes; does not depend on the machine."""
+        data, rest = self._data, self._data.rest
+        p, m = data.S.shape[1], data.B.shape[2]
+        columns = np.diff(rest.C_start).astype(float)
+        widths = np.diff(rest.block_start[rest.component_start]).astype(float)
+        first = len(data.unique_S) * (p**3 + p * (p + 1) / 2 * m * (m + 1) / 2)
+        return float(first + p * np.sum(columns**2) / 2 + np.sum(widths**3 / 6 + widths**2 * m))
+
     # ------------------------------------------------------------------ the density
     def log_density(self, u: np.ndarray) -> np.ndarray:
         """Log of the collapsed posterior density at coordinates, normalised as the full density is.

@@ -143,7 +143,7 @@ class PosteriorDraws:
             (self.b.shape[1], lambda: self.b),
             (1, lambda: self.sigma[:, None]),
             (last - self.coef.shape[1] - self.b.shape[1] - 1 - (self.mean_PPD is not None), lambda: self.Sigma),
-            (int(self.mean_PPD is not None), lambda: np.reshape(self.mean_PPD, (-1, 1))),
+            (int(self.mean_PPD is not None), lambda: np.asarray(self.mean_PPD)[:, None]),
             (1, lambda: self.log_posterior[:, None]),
         ]
         for width, values in pieces:

@@ -105,18 +105,78 @@ def test_r_hat_sees_a_chain_that_is_elsewhere() -> None:
     assert sampler._worst(u, result.log_density)[2] > 1.1
 
 
-def test_a_poor_proposal_is_noticed_and_mended() -> None:
-    """14 dimensions: thinned, refitted or handed to NUTS until the draws are worth something."""
+def test_good_draws_of_five_coordinates() -> None:
     result = fit("two_one").sampler_result
     assert result is not None
     assert min(result.min_ess_bulk, result.min_ess_tail) > 2500
+
+
+def test_sampler_coordinates_are_one_to_one_with_a_constant_jacobian() -> None:
+    density = CollapsedDensity(specification_of("three_one"))
+    coordinates = SamplerCoordinates(density)
+    rng = np.random.default_rng(8)
+    u = rng.standard_normal((5, density.dim))
+    v = coordinates.from_density(u)
+    assert np.allclose(coordinates.to_density(v), u)
+    h, determinants = 1e-6, []
+    for point in v:
+        moved = coordinates.to_density(point + h * np.eye(density.dim)) - coordinates.to_density(
+            point - h * np.eye(density.dim)
+        )
+        determinants.append(abs(np.linalg.det(moved / (2 * h))))
+    assert np.allclose(determinants, determinants[0], rtol=1e-6)
+    # log sds: those of T for the first two effects (rows from the third on are rstanarm's quirk)
+    values = density.values(u)
+    assert np.allclose(np.exp(v[:, 1]), np.abs(values.Lambda[0][:, 0, 0]) / density.spec.scale[0])
+    _, gradient = coordinates.log_density_gradient(v)
+    for k in range(density.dim):
+        step = 1e-4 * np.eye(density.dim)[k]
+        difference = (coordinates.log_density(v + step) - coordinates.log_density(v - step)) / 2e-4
+        assert np.allclose(gradient[:, k], difference, rtol=1e-4, atol=1e-3)
+
+
+def test_hamiltonian_draws_agree_with_quadrature(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler, "_metropolis_pays", lambda thin, kept, d: False)
+    density = CollapsedDensity(specification_of("M2"))
+    result = sample_collapsed(density, chains=4, draws=1000, seeds=np.random.SeedSequence(6).spawn(5))
+    assert result.method == "Hamiltonian Monte Carlo"
+    assert result.divergences == 0
+    assert min(result.min_ess_bulk, result.min_ess_tail) > 2000
+    sigma = density.values(result.u.reshape(-1, 2)).sigma
+    row = truth("M2").table.loc["sigma"]
+    n = result.min_ess_bulk
+    assert abs(sigma.mean() - row["mean"]) < 4 * row["sd"] / np.sqrt(n)
+    assert abs(sigma.std() / row["sd"] - 1) < 4 / np.sqrt(2 * n)
+
+
+def test_strands_that_do_not_mix_are_seen() -> None:
+    """Two far modes, strands in both: the draws of a chain say so themselves."""
+    from pyimpl.posterior.hmc import Strands
+
+    def two_modes(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        nearest = np.where(u > 0, 15.0, -15.0)
+        return -0.5 * ((u - nearest) ** 2).sum(axis=1), nearest - u
+
+    rng = np.random.default_rng(1)
+    rngs = [np.random.default_rng(k) for k in range(4)]
+    starts = [np.where(np.arange(8)[:, None] % 2, 15.0, -15.0) for _ in range(4)]
+    strands = Strands(two_modes, np.zeros(1), np.eye(1), starts[0], starts, rng, rngs, rounds=1)
+    strands.run(30)
+    u, value = strands.draws(240, 1)
+    assert u.shape == (4, 240, 1)
+    assert sampler._worst(u, value)[0] < 100
 
 
 def test_nuts_on_the_collapsed_density_agrees_with_quadrature() -> None:
     density = CollapsedDensity(specification_of("M2"))
     mode, covariance = find_mode(density, density.start())
     result = sampler._nuts(
-        sampler._Counted(SamplerCoordinates(density)), sampler._Proposal.of(mode, covariance), 4, 500, np.random.SeedSequence(3), ()
+        sampler._Counted(SamplerCoordinates(density)),
+        sampler._Proposal.of(mode, covariance),
+        4,
+        500,
+        np.random.SeedSequence(3),
+        (),
     )
     assert result.max_rhat < 1.02
     sigma = density.values(result.u.reshape(-1, 2)).sigma

@@ -1,4 +1,4 @@
-"""Simulation-based calibration: a right sampler passes, a faulty one is caught; interruption and resumption; backends."""
+"""Simulation-based calibration: a right sampler passes, a faulty one is caught; backends; resumption."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -48,9 +48,7 @@ def test_a_right_sampler_is_not_caught(right: Calibration) -> None:
     assert right.ranks.to_numpy().max() <= 20
 
 
-@pytest.mark.parametrize(
-    ("fault", "quantity"), [(too_sure_of_sigma, "sigma"), (shrunken_too_little, "log likelihood")]
-)
+@pytest.mark.parametrize(("fault", "quantity"), [(too_sure_of_sigma, "sigma"), (shrunken_too_little, "log likelihood")])
 def test_a_planted_fault_is_caught(fault: Any, quantity: str) -> None:
     result = sbc(MODEL.formula, MODEL.data(), simulations=60, fit=fault, **FEW)
     assert result.verdict is Verdict.DISAGREES
