@@ -226,6 +226,26 @@ def record(
 
 @app.command()
 @_guarded
+def certify(
+    cases: Annotated[
+        list[str] | None, typer.Argument(help="Names of cases of the suite; all but the largest when none is given.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Recompute the stored values by another program.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Write finished cases anew too.")] = False,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to write; the package's own references when not given.", metavar="DIR")
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Prove the suite's optima in ball arithmetic, and write their values to 20 digits."""
+    from validation.certify.command import run_certify
+
+    return run_certify(list(cases or []), check, anew, directory, _output(), _errors(), quiet)
+
+
+@app.command()
+@_guarded
 def cases(debug: Debug = False) -> int:
     """List the cases."""
     from rich import box

@@ -1,0 +1,58 @@
+"""``mlmparity certify``: what the command does, apart from reading its arguments."""
+
+from pathlib import Path
+from typing import Any
+
+from validation.cases import Case, select
+
+__all__ = ["NotInstalledError", "chosen", "run_certify"]
+
+#: Exit codes, as of ``validation.cli``.
+_OK, _DISAGREES = 0, 1
+
+#: Left out unless named: their blocks are too large for multi-precision.
+TOO_LARGE = ("InstEval",)
+
+
+class NotInstalledError(ImportError):
+    """python-flint is not installed."""
+
+
+def chosen(names: list[str]) -> tuple[Case, ...]:
+    """Cases of the suite by name, or by what it begins with; all but the too large ones where none is named."""
+    from validation.suite import SUITE
+
+    if not names:
+        return tuple(case for case in SUITE if not case.name.startswith(TOO_LARGE))
+    exact = {case.name.casefold(): case for case in SUITE}
+    found: list[Case] = []
+    for name in names:
+        key = name.strip().casefold()
+        stem = [case for case in SUITE if case.name.casefold() in (f"{key}-ml", f"{key}-reml")]
+        found += [exact[key]] if key in exact else stem or list(select([name], SUITE))
+    return tuple({case.name: case for case in found}.values())
+
+
+def run_certify(
+    names: list[str], check: bool, anew: bool, directory: Path | None, output: Any, errors: Any, quiet: bool
+) -> int:
+    """Certify or check cases, with progress; the exit code."""
+    from validation.progress import tracker
+
+    cases = chosen(names)
+    try:
+        import flint  # noqa: F401
+    except ImportError:
+        raise NotInstalledError(
+            "certified values need python-flint (ball arithmetic): pip install 'mlmparity[certify]'"
+        ) from None
+    from validation.certify.run import certify
+
+    with tracker(1, quiet=quiet, console=errors) as track:
+        track.start("Certifying")
+        written = certify(cases, directory, track, anew)
+        track.finish()
+    if not quiet:
+        for path in written:
+            output.print(str(path), markup=False, soft_wrap=True)
+    return _OK
