@@ -10,6 +10,9 @@ __all__ = ["NotInstalledError", "chosen", "run_certify"]
 #: Exit codes, as of ``validation.cli``.
 _OK, _DISAGREES = 0, 1
 
+#: Failures of a case that are printed.
+MOST_FAILURES = 5
+
 #: Left out unless named: their blocks are too large for multi-precision.
 TOO_LARGE = ("InstEval",)
 
@@ -46,8 +49,24 @@ def run_certify(
         raise NotInstalledError(
             "certified values need python-flint (ball arithmetic): pip install 'mlmparity[certify]'"
         ) from None
-    from validation.certify.run import certify
+    from validation.certify.run import certify, check_case
 
+    if check:
+        failed = 0
+        with tracker(len(cases), quiet=quiet, console=errors) as track:
+            for case in cases:
+                track.start(f"Recomputing {case.name}")
+                found = check_case(case, directory)
+                failed += not found.passed
+                track.finish()
+                if not quiet or not found.passed:
+                    line = f"{case.name}: {found.values} values " + (
+                        f"confirmed (greatest relative difference {found.difference:.1e}, Newton step {found.step:.0e})"
+                        if found.passed
+                        else "NOT confirmed"
+                    )
+                    output.print("\n  ".join([line, *found.failures[:MOST_FAILURES]]), markup=False, soft_wrap=True)
+        return _DISAGREES if failed else _OK
     with tracker(1, quiet=quiet, console=errors) as track:
         track.start("Certifying")
         written = certify(cases, directory, track, anew)

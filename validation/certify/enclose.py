@@ -16,7 +16,7 @@ from flint import arb, arb_mat
 
 from validation.certify.criterion import Balls, Evaluation, ball, evaluate
 
-__all__ = ["Enclosure", "NotCertifiedError", "Parameters", "enclose"]
+__all__ = ["Enclosure", "NotCertifiedError", "Parameters", "conditioned", "enclose"]
 
 #: Newton steps before giving up: convergence is quadratic, and a start good to 6 digits needs 5 for 100 of them.
 _STEPS = 60
@@ -150,7 +150,7 @@ def enclose(balls: Balls, REML: bool, sizes: Sequence[int], start: np.ndarray) -
     """
     parameters = _parameters(sizes, start)
     free = [float(value) for value, held in zip(start, parameters.bound, strict=True) if not held]
-    balls = _conditioned(parameters, balls, REML, [ball(value) for value in free])
+    balls = conditioned(parameters, balls, REML, [ball(value) for value in free])
     centre = _newton(parameters, balls, REML, [ball(value) for value in free])
     values, radius, pivots = _krawczyk(parameters, balls, REML, centre)
     slopes = parameters.slopes_at_bounds(balls, REML, values) if any(parameters.bound) else []
@@ -162,7 +162,7 @@ def enclose(balls: Balls, REML: bool, sizes: Sequence[int], start: np.ndarray) -
     return Enclosure(parameters, tuple(values), radius, pivots, tuple(float(slope.lower()) for slope in slopes))
 
 
-def _conditioned(parameters: Parameters, balls: Balls, REML: bool, values: list[Any]) -> Balls:
+def conditioned(parameters: Parameters, balls: Balls, REML: bool, values: list[Any]) -> Balls:
     """The same problem with X'V⁻¹X near the identity and the response near its residuals.
 
     [X y] is multiplied by a matrix of exact numbers, which moves the criterion by a constant and nothing else; over a

@@ -4,6 +4,7 @@ import datetime as dt
 import platform
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,25 @@ from typing import Any
 import numpy as np
 from flint import arb, ctx
 
+from pyimpl.lmer import fit_design
+from pyimpl.model.design import Design, build_design
 from validation.cases import Case
+from validation.certify.enclose import Enclosure, NotCertifiedError
+from validation.certify.exact import ExactSums
+from validation.certify.recompute import Recomputed
 from validation.references.certified import Certificate, Row, available, load_certificate, save
 from validation.references.store import DamagedReferenceError, model_hash
 
-__all__ = ["BITS", "DIGITS", "certify", "certify_case"]
+__all__ = ["BITS", "DIGITS", "certify", "certify_case", "check_case"]
 
 #: Working precision.
 BITS = 320
+
+#: Precision of the search for other minima.
+BITS_OF_SEARCH = 128
+
+#: Scattered starts, where the search is not made.
+STARTS, STARTS_SEED = 24, 20181
 
 #: Significant digits written: of all values, and of θ (from which the others can be recomputed).
 DIGITS, DIGITS_OF_THETA = 20, 40
@@ -49,11 +61,10 @@ def certify_case(case: Case) -> Certificate:
     NotCertifiedError
         The optimum could not be proved.
     """
-    from pyimpl.lmer import fit_design
-    from pyimpl.model.design import build_design
     from validation.certify.criterion import Balls
     from validation.certify.enclose import enclose
     from validation.certify.exact import exact_sums
+    from validation.certify.recompute import recompute
     from validation.certify.values import certified_values, objective_at
     from validation.judge.estimates import theta_points
 
@@ -91,8 +102,9 @@ def certify_case(case: Case) -> Certificate:
         "unique within": enclosure.radius,
         "least pivot of the Hessian": min(enclosure.pivots, default=None),
         "least slope at the bounds": min(enclosure.slopes, default=None),
+        "lowest": _lowest(design, case.REML, sums, enclosure, fit),
     }
-    return Certificate(
+    certificate = Certificate(
         case.name,
         case.formula,
         case.REML,
@@ -103,6 +115,62 @@ def certify_case(case: Case) -> Certificate:
         (),
         _provenance(case),
     )
+    again = recompute(certificate, design)
+    if not again.passed:
+        raise NotCertifiedError(f"{case.name}: the recomputation does not confirm it: {'; '.join(again.failures[:3])}")
+    return replace(certificate, checks=(again.record(),))
+
+
+def _lowest(design: Design, REML: bool, sums: ExactSums, enclosure: Enclosure, fit: Any) -> dict[str, Any]:
+    """Why the proved minimum is held to be the lowest: a proof where θ is one number, evidence otherwise."""
+    from validation.certify.everywhere import prove_only
+
+    if sums.sizes == (1,):
+        with ctx.workprec(BITS_OF_SEARCH):
+            found = prove_only(sums, REML, enclosure, fit.fixef().tolist())
+        if found.proved:
+            return {"proved": True, "how": "the only local minimum over all θ ≥ 0", "pieces": found.pieces}
+        why = found.why
+    else:
+        why = "θ has several elements"
+    rng = np.random.default_rng(STARTS_SEED)
+    optimum, diagonal = fit.getME("theta").to_numpy(), fit.getME("lower").to_numpy() == 0.0
+    size = np.where(np.abs(optimum) > 1e-3, np.abs(optimum), 1.0)
+    ends = []
+    for _ in range(STARTS):
+        z = rng.normal(size=optimum.size)
+        start = size * np.where(diagonal, np.exp(2 * z), 2 * z)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            other = fit_design(design, REML, start=start)
+        ends.append(2 * (fit.logLik() - other.logLik()))
+    if min(ends) < -1e-6:
+        raise NotCertifiedError(f"a minimum was proved, but another start ends {-min(ends):.3g} lower")
+    return {
+        "proved": False,
+        "how": f"not proved ({why}); the fits from scattered starts end nowhere lower",
+        "starts": STARTS,
+        "starts that end here": int(sum(abs(end) < 1e-6 for end in ends)),
+    }
+
+
+def check_case(case: Case, directory: Path | None = None) -> Recomputed:
+    """Recompute a stored certificate by the other program, on the case's data.
+
+    Raises
+    ------
+    LookupError
+        The case is not certified.
+    DamagedReferenceError
+        The file was changed, or the data are not those of the certificate.
+    """
+    from validation.certify.recompute import recompute
+
+    stored = load_certificate(case.name, directory)
+    data = _data(case)
+    if model_hash(case.formula, data) != stored.model_hash:
+        raise DamagedReferenceError(f"the data of {case.name} are not those that its values were certified on")
+    return recompute(stored, build_design(case.formula, data))
 
 
 def _data(case: Case) -> Any:
