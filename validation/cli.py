@@ -231,6 +231,9 @@ def certify(
         list[str] | None, typer.Argument(help="Names of cases of the suite; all but the largest when none is given.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Recompute the stored values by another program.")] = False,
+    digits: Annotated[
+        bool, typer.Option("--digits", help="Score live lme4 and ours by the stored values: digits that are right.")
+    ] = False,
     anew: Annotated[bool, typer.Option("--anew", help="Write finished cases anew too.")] = False,
     directory: Annotated[
         Path | None, typer.Option(help="Where to write; the package's own references when not given.", metavar="DIR")
@@ -241,7 +244,7 @@ def certify(
     """Prove the suite's optima in ball arithmetic, and write their values to 20 digits."""
     from validation.certify.command import run_certify
 
-    return run_certify(list(cases or []), check, anew, directory, _output(), _errors(), quiet)
+    return run_certify(list(cases or []), check, digits, anew, directory, _output(), _errors(), quiet)
 
 
 @app.command()

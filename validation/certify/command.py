@@ -37,12 +37,21 @@ def chosen(names: list[str]) -> tuple[Case, ...]:
 
 
 def run_certify(
-    names: list[str], check: bool, anew: bool, directory: Path | None, output: Any, errors: Any, quiet: bool
+    names: list[str],
+    check: bool,
+    digits: bool,
+    anew: bool,
+    directory: Path | None,
+    output: Any,
+    errors: Any,
+    quiet: bool,
 ) -> int:
     """Certify or check cases, with progress; the exit code."""
     from validation.progress import tracker
 
     cases = chosen(names)
+    if digits:
+        return _score(cases, directory, output, errors, quiet)
     try:
         import flint  # noqa: F401
     except ImportError:
@@ -74,4 +83,27 @@ def run_certify(
     if not quiet:
         for path in written:
             output.print(str(path), markup=False, soft_wrap=True)
+    return _OK
+
+
+def _score(cases: tuple[Case, ...], directory: Path | None, output: Any, errors: Any, quiet: bool) -> int:
+    from rich import box
+    from rich.table import Table
+
+    from validation.campaign import resolve
+    from validation.certify.scores import QUANTITIES, SIDES, score_cases
+    from validation.progress import tracker
+
+    resolve("live")
+    with tracker(1, quiet=quiet, console=errors) as track:
+        track.start("Scoring")
+        content = score_cases(cases, directory, track)
+        track.finish()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    for heading in ("case", "program", *QUANTITIES):
+        table.add_column(heading, justify="left" if heading in ("case", "program") else "right")
+    for name, sides in content["scores"].items():
+        for side in SIDES:
+            table.add_row(name, side, *(f"{sides[side][quantity]:.1f}" for quantity in QUANTITIES))
+    output.print(table)
     return _OK
