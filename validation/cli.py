@@ -234,6 +234,9 @@ def certify(
     digits: Annotated[
         bool, typer.Option("--digits", help="Score live lme4 and ours by the stored values: digits that are right.")
     ] = False,
+    bayes: Annotated[
+        bool, typer.Option("--bayes/--no-bayes", help="Also the posteriors of few dimensions, by quadrature.")
+    ] = True,
     anew: Annotated[bool, typer.Option("--anew", help="Write finished cases anew too.")] = False,
     directory: Annotated[
         Path | None, typer.Option(help="Where to write; the package's own references when not given.", metavar="DIR")
@@ -244,7 +247,7 @@ def certify(
     """Prove the suite's optima in ball arithmetic, and write their values to 20 digits."""
     from validation.certify.command import run_certify
 
-    return run_certify(list(cases or []), check, digits, anew, directory, _output(), _errors(), quiet)
+    return run_certify(list(cases or []), check, digits, bayes, anew, directory, _output(), _errors(), quiet)
 
 
 @app.command()

@@ -40,6 +40,7 @@ def run_certify(
     names: list[str],
     check: bool,
     digits: bool,
+    bayes: bool,
     anew: bool,
     directory: Path | None,
     output: Any,
@@ -58,6 +59,7 @@ def run_certify(
         raise NotInstalledError(
             "certified values need python-flint (ball arithmetic): pip install 'mlmparity[certify]'"
         ) from None
+    from validation.certify.posteriors import certify_posteriors
     from validation.certify.run import certify, check_case
 
     if check:
@@ -79,6 +81,8 @@ def run_certify(
     with tracker(1, quiet=quiet, console=errors) as track:
         track.start("Certifying")
         written = certify(cases, directory, track, anew)
+        if bayes:
+            written += certify_posteriors(cases, directory, track, anew)
         track.finish()
     if not quiet:
         for path in written:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from flint import arb, ctx
 
 from pyimpl.lmer import fit_design
@@ -21,7 +22,7 @@ from validation.certify.recompute import Recomputed
 from validation.references.certified import Certificate, Row, available, load_certificate, save
 from validation.references.store import DamagedReferenceError, model_hash
 
-__all__ = ["BITS", "DIGITS", "certify", "certify_case", "check_case"]
+__all__ = ["BITS", "DIGITS", "certify", "certify_case", "check_case", "data_of"]
 
 #: Working precision.
 BITS = 320
@@ -68,7 +69,7 @@ def certify_case(case: Case) -> Certificate:
     from validation.certify.values import certified_values, objective_at
     from validation.judge.estimates import theta_points
 
-    data = _data(case)
+    data = data_of(case)
     design = build_design(case.formula, data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a singular fit is certified too
@@ -167,13 +168,13 @@ def check_case(case: Case, directory: Path | None = None) -> Recomputed:
     from validation.certify.recompute import recompute
 
     stored = load_certificate(case.name, directory)
-    data = _data(case)
+    data = data_of(case)
     if model_hash(case.formula, data) != stored.model_hash:
         raise DamagedReferenceError(f"the data of {case.name} are not those that its values were certified on")
     return recompute(stored, build_design(case.formula, data))
 
 
-def _data(case: Case) -> Any:
+def data_of(case: Case) -> pd.DataFrame:
     """The data as recorded, so that every machine certifies the same; from R where they are not recorded."""
     from validation.references.store import save_data
 
@@ -242,4 +243,4 @@ def _finished(case: Case, directory: Path | None) -> bool:
     except DamagedReferenceError:
         return False
     same_method = stored.proof.get("method") == METHOD and stored.proof.get("bits") == BITS
-    return same_method and stored.model_hash == model_hash(case.formula, _data(case))
+    return same_method and stored.model_hash == model_hash(case.formula, data_of(case))

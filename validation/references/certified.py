@@ -25,13 +25,30 @@ from validation.references.store import (
     write_atomically,
 )
 
-__all__ = ["FOLDER", "SCHEMA", "Certificate", "available", "load", "load_certificate", "load_values", "save"]
+__all__ = [
+    "FOLDER",
+    "POSTERIORS",
+    "SCHEMA",
+    "Certificate",
+    "CertifiedPosterior",
+    "available",
+    "available_posteriors",
+    "load",
+    "load_certificate",
+    "load_posterior",
+    "load_values",
+    "save",
+    "save_posterior",
+]
 
 #: Version of the files' layout.
 SCHEMA = 1
 
 #: Name of the folder, below that of the references.
 FOLDER = "certified"
+
+#: Name of the folder of certified posteriors.
+POSTERIORS = "certified-posteriors"
 
 #: Columns of the values.
 COLUMNS = ("quantity", "group", "term", "term2", "level", "value", "radius")
@@ -94,8 +111,6 @@ def available(directory: Path | None = None) -> list[str]:
 
 def save(certificate: Certificate, directory: Path | None = None) -> Path:
     """Write a certificate in one step, under the lock of the references."""
-    base = directory or DIRECTORY
-    path = base / FOLDER / f"{certificate.name}.json"
     content = {
         "schema": SCHEMA,
         "name": certificate.name,
@@ -108,6 +123,12 @@ def save(certificate: Certificate, directory: Path | None = None) -> Path:
         "points": [[name, list(theta), value, radius] for name, theta, value, radius in certificate.points],
         "values": [list(row) for row in certificate.rows],
     }
+    return _write(directory, FOLDER, content)
+
+
+def _write(directory: Path | None, folder: str, content: Mapping[str, Any]) -> Path:
+    base = directory or DIRECTORY
+    path = base / folder / f"{content['name']}.json"
     with locked(base):
         write_atomically(path, _text({**content, "hash": _hash(content)}))
     return path
@@ -130,24 +151,7 @@ def load_certificate(name: str, directory: Path | None = None) -> Certificate:
             f"there are no certified values of {name!r}; there are: {', '.join(available(base)) or 'none'}. "
             "`mlmparity certify` makes them"
         )
-    return _read(path)
-
-
-def _read(path: Path) -> Certificate:
-    again = "`mlmparity certify` writes it anew"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        stored = content.pop("hash")
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DamagedReferenceError(f"{path.name} cannot be read ({error!r}); {again}") from error
-    if stored != _hash(content):
-        raise DamagedReferenceError(
-            f"{path.name} was changed after it was written (it does not have the hash written into it); {again}"
-        )
-    if content.get("schema") != SCHEMA:
-        raise DamagedReferenceError(
-            f"{path.name} has schema {content.get('schema')!r}, and this version reads {SCHEMA}; {again}"
-        )
+    content = _read(path)
     try:
         return Certificate(
             content["name"],
@@ -161,7 +165,29 @@ def _read(path: Path) -> Certificate:
             content["provenance"],
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); {again}") from error
+        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); {_AGAIN}") from error
+
+
+_AGAIN = "`mlmparity certify` writes it anew"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a file that has the hash written into it."""
+    again = _AGAIN
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        stored = content.pop("hash")
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DamagedReferenceError(f"{path.name} cannot be read ({error!r}); {again}") from error
+    if stored != _hash(content):
+        raise DamagedReferenceError(
+            f"{path.name} was changed after it was written (it does not have the hash written into it); {again}"
+        )
+    if content.get("schema") != SCHEMA:
+        raise DamagedReferenceError(
+            f"{path.name} has schema {content.get('schema')!r}, and this version reads {SCHEMA}; {again}"
+        )
+    return dict(content)
 
 
 def _text(content: Mapping[str, Any]) -> str:
@@ -358,3 +384,102 @@ def _modes(
                     array[i, a, b] = array[i, b, a] = cov.get((group, first, second, level), math.nan)
         variances[group] = array
     return modes, variances
+
+
+# ---------------------------------------------------------------------------------------------------- posteriors
+
+
+@dataclass(frozen=True)
+class CertifiedPosterior:
+    """A posterior by quadrature: statistics of every parameter, each with its estimated error.
+
+    Attributes
+    ----------
+    name, formula, model_hash : str
+    rows : tuple of (parameter, statistic, value, error)
+        Parameters by R's names; statistics ``mean``, ``sd``, ``q2.5``, ``q50``, ``q97.5``. One that is not known well
+        enough is not there.
+    log_evidence, log_evidence_error : float
+        Log of the integral of likelihood times prior, all constants kept.
+    proof : mapping
+        Method, dimensions, steps, points, priors.
+    provenance : mapping
+    """
+
+    name: str
+    formula: str
+    model_hash: str
+    rows: tuple[tuple[str, str, float, float], ...]
+    log_evidence: float
+    log_evidence_error: float
+    proof: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def posterior_summary(self) -> pd.DataFrame:
+        """As ``validation.quantities.posterior_summary`` has it: the numerical errors stand as ``mcse_...``.
+
+        Fit to be the ``truth`` of ``validation.compare_fits``.
+        """
+        statistics = ["mean", "sd", "q2.5", "q50", "q97.5"]
+        index = pd.Index(list(dict.fromkeys(row[0] for row in self.rows)), name="parameter")
+        columns = [name for statistic in statistics for name in (statistic, f"mcse_{statistic}")]
+        table = pd.DataFrame(np.nan, index=index, columns=columns)
+        for parameter, statistic, value, error in self.rows:
+            table.loc[parameter, [statistic, f"mcse_{statistic}"]] = value, error
+        return table
+
+
+def available_posteriors(directory: Path | None = None) -> list[str]:
+    """Names of the certified posteriors, e.g. ``M1-bayes``."""
+    return sorted(path.stem for path in ((directory or DIRECTORY) / POSTERIORS).glob("*.json"))
+
+
+def save_posterior(posterior: CertifiedPosterior, directory: Path | None = None) -> Path:
+    """Write a posterior in one step, under the lock of the references."""
+    content = {
+        "schema": SCHEMA,
+        "name": posterior.name,
+        "formula": posterior.formula,
+        "model_hash": posterior.model_hash,
+        "proof": dict(posterior.proof),
+        "provenance": dict(posterior.provenance),
+        "log_evidence": [posterior.log_evidence, posterior.log_evidence_error],
+        "values": [[parameter, name, value, float(f"{error:.2e}")] for parameter, name, value, error in posterior.rows],
+    }
+    return _write(directory, POSTERIORS, content)
+
+
+def load_posterior(name: str, directory: Path | None = None) -> CertifiedPosterior:
+    """Read a certified posterior.
+
+    Parameters
+    ----------
+    name : str
+        E.g. ``"M1-bayes"``.
+    directory : Path, optional
+
+    Raises
+    ------
+    LookupError
+        There is none of that name; the message lists those that there are.
+    DamagedReferenceError
+        The file cannot be read, or was changed after it was written.
+    """
+    there = available_posteriors(directory)
+    if name not in there:
+        raise LookupError(f"there is no certified posterior {name!r}; there are: {', '.join(there) or 'none'}")
+    path = (directory or DIRECTORY) / POSTERIORS / f"{name}.json"
+    content = _read(path)
+    try:
+        return CertifiedPosterior(
+            content["name"],
+            content["formula"],
+            content["model_hash"],
+            tuple((parameter, statistic, value, error) for parameter, statistic, value, error in content["values"]),
+            float(content["log_evidence"][0]),
+            float(content["log_evidence"][1]),
+            content["proof"],
+            content["provenance"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); {_AGAIN}") from error
