@@ -55,9 +55,11 @@ def run_certify(
         return _score(cases, directory, output, errors, quiet)
     try:
         import flint  # noqa: F401
-    except ImportError:
+        import mpmath  # noqa: F401
+    except ImportError as error:
         raise NotInstalledError(
-            "certified values need python-flint (ball arithmetic): pip install 'mlmparity[certify]'"
+            f"certified values are made with python-flint and mpmath, and {error.name} is not installed: "
+            "pip install 'mlmparity[certify]'"
         ) from None
     from validation.certify.posteriors import certify_posteriors
     from validation.certify.run import certify, check_case

@@ -1,10 +1,10 @@
 """Posteriors of the suite by quadrature, with the error of each number.
 
-The collapsed posterior (random effects and Gaussian coefficients integrated out exactly) is summed over a regular lattice
-by ``pyimpl.posterior.quadrature``. Two things make a sum differ from the integral: the step, and the points left out
-where the density is small. Each is changed: the same sums over lattices with coarser steps and a nearer cut-off give
-estimates of the error. They are estimates, not bounds: the trapezoidal rule converges so fast here (Trefethen & Weideman
-2014) that the coarser sum's difference is by far larger than the finer sum's error.
+The collapsed posterior (random effects and Gaussian coefficients integrated out exactly) is summed over a regular
+lattice by ``pyimpl.posterior.quadrature``. Two things make a sum differ from the integral: the step, and the points
+left out where the density is small. Each is changed: the same sums over lattices with coarser steps and a nearer
+cut-off give estimates of the error. They are estimates, not bounds; but the trapezoidal rule converges so fast here
+(Trefethen & Weideman 2014) that the coarser sum's difference is by far larger than the finer sum's error.
 """
 
 import datetime as dt

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.comparison import Side
 from validation.references.recorded import RecordedLmerFit
 from validation.references.store import (
     DIRECTORY,
@@ -33,6 +34,7 @@ __all__ = [
     "CertifiedPosterior",
     "available",
     "available_posteriors",
+    "find",
     "load",
     "load_certificate",
     "load_posterior",
@@ -260,6 +262,34 @@ def load(name: str, directory: Path | None = None, data: pd.DataFrame | None = N
     return _fit(certificate, build_design(certificate.formula, frame))
 
 
+def find(
+    formula: str, data: pd.DataFrame, kind: str, reml: bool, name: str | None = None, directory: Path | None = None
+) -> tuple[RecordedLmerFit, None, Side]:
+    """The certified fit of a model and its data, as ``validation.references.store.find`` gives a recorded one.
+
+    Raises
+    ------
+    validation.compare.NoReferenceError
+        There are no certified values of this model on these data.
+    """
+    from validation.compare import NoReferenceError
+
+    if kind == "bayes":
+        raise NoReferenceError("certified values are of likelihood fits; a posterior has no certified draws")
+    wanted, squeezed = model_hash(formula, data), "".join(formula.split())
+    there = available(directory)
+    for candidate in [name] if name in there else there:
+        certificate = load_certificate(candidate, directory)
+        same = "".join(certificate.formula.split()) == squeezed and certificate.reml == reml
+        if same and certificate.model_hash == wanted:
+            provenance = {**certificate.provenance, "proof": dict(certificate.proof)}
+            return load(candidate, directory, data), None, Side("certified values", "certified", provenance)
+    criterion = "REML" if reml else "ML"
+    raise NoReferenceError(
+        f"there are no certified values of {formula} ({criterion}) on these data; there are those of {', '.join(there)}"
+    )
+
+
 def _data(name: str, directory: Path | None) -> pd.DataFrame:
     from validation.suite import SUITE
 
@@ -420,13 +450,16 @@ class CertifiedPosterior:
 
         Fit to be the ``truth`` of ``validation.compare_fits``.
         """
-        statistics = ["mean", "sd", "q2.5", "q50", "q97.5"]
-        index = pd.Index(list(dict.fromkeys(row[0] for row in self.rows)), name="parameter")
-        columns = [name for statistic in statistics for name in (statistic, f"mcse_{statistic}")]
-        table = pd.DataFrame(np.nan, index=index, columns=columns)
-        for parameter, statistic, value, error in self.rows:
-            table.loc[parameter, [statistic, f"mcse_{statistic}"]] = value, error
-        return table
+        statistics = ("mean", "sd", "q2.5", "q50", "q97.5")
+        known = {(parameter, statistic): pair for parameter, statistic, *pair in self.rows}
+        parameters = list(dict.fromkeys(row[0] for row in self.rows))
+        missing = [math.nan, math.nan]
+        columns = {
+            name: [known.get((parameter, statistic), missing)[k] for parameter in parameters]
+            for statistic in statistics
+            for k, name in enumerate((statistic, f"mcse_{statistic}"))
+        }
+        return pd.DataFrame(columns, index=pd.Index(parameters, name="parameter"))
 
 
 def available_posteriors(directory: Path | None = None) -> list[str]:
