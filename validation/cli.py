@@ -1,4 +1,4 @@
-"""The command ``mlmparity``: validate, compare, doctor, record, cases.
+"""The command ``mlmparity``: validate, compare, doctor, record, certify, cases.
 
 Exit codes: 0 agrees; 1 disagrees; 2 bad input or usage; 3 inconclusive; 4 R was asked for and is not there;
 130 interrupted.

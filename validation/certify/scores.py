@@ -87,6 +87,8 @@ def score_cases(
 ) -> dict[str, Any]:
     """Fit certified cases with live lme4 (as users call it, and tight) and with ours, score them, and write the scores.
 
+    Scores of other cases are kept, as long as they were made with the same R, lme4 and BLAS.
+
     Returns
     -------
     dict
@@ -109,7 +111,14 @@ def score_cases(
                 pyimpl.lmer(case.formula, data, REML=case.REML),
             )
             scores[case.name] = {side: score(fit, case.name, directory) for side, fit in zip(SIDES, fits, strict=True)}
-    content = {"scores": scores, "provenance": provenance()}
+    made_with = provenance()
+    try:
+        before = load_scores(directory)
+        if all(before["provenance"].get(name) == made_with.get(name) for name in ("R", "lme4", "BLAS")):
+            scores = {**before["scores"], **scores}
+    except LookupError:
+        pass
+    content = {"scores": dict(sorted(scores.items())), "provenance": made_with}
     base = directory or DIRECTORY
     with locked(base):
         write_atomically(base / _FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
