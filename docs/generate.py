@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from validation.certify import scores
 from validation.judge import tolerances
+from validation.references import certified
 
 HERE = Path(__file__).resolve().parent
 
@@ -28,7 +30,45 @@ def tolerance_table() -> str:
     return "\n".join(rows)
 
 
-PARTS: dict[str, Callable[[], str]] = {"tolerances": tolerance_table}
+def proof_table() -> str:
+    """What is proved of each certified case, as a Markdown table."""
+    lines = [
+        "| case | free elements of θ | only stationary point within | lowest | values | recomputed to |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in certified.available():
+        certificate = certified.load_certificate(name)
+        proof = certificate.proof
+        lowest = proof["lowest"]
+        how = (
+            "proved: the only minimum"
+            if lowest["proved"]
+            else f"evidence: {lowest['starts that end here']} of {lowest['starts']} starts end here, none lower"
+        )
+        box = f"{proof['unique within']:.2g}" if proof["free"] else "(θ = 0: the criterion rises)"
+        worst = max(check["greatest relative difference"] for check in certificate.checks)
+        lines.append(f"| {name} | {proof['free']} | {box} | {how} | {len(certificate.rows)} | {worst:.0e} |")
+    return "\n".join(lines)
+
+
+def posterior_table() -> str:
+    """The certified posteriors, as a Markdown table."""
+    lines = ["| posterior | dimensions | numbers | log evidence | its error |", "|---|---|---|---|---|"]
+    for name in certified.available_posteriors():
+        found = certified.load_posterior(name)
+        lines.append(
+            f"| {name} | {found.proof['dimensions']} | {len(found.rows)} | {found.log_evidence:.10f} | "
+            f"{found.log_evidence_error:.0e} |"
+        )
+    return "\n".join(lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "tolerances": tolerance_table,
+    "proofs": proof_table,
+    "posteriors": posterior_table,
+    "digits": lambda: scores.markdown(scores.load_scores()),
+}
 
 
 def renewed(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The command ``mlmparity``: validate, compare, doctor, record, cases, selftest.
+"""The command ``mlmparity``: validate, compare, doctor, record, certify, selftest, sbc, cases.
 
 Exit codes: 0 agrees; 1 disagrees; 2 bad input or usage; 3 inconclusive; 4 R was asked for and is not there;
 130 interrupted.
@@ -223,6 +223,32 @@ def record(
         for path in written:
             _output().print(str(path), markup=False, soft_wrap=True)
     return OK
+
+
+@app.command()
+@_guarded
+def certify(
+    cases: Annotated[
+        list[str] | None, typer.Argument(help="Names of cases of the suite; all but the largest when none is given.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Recompute the stored values by another program.")] = False,
+    digits: Annotated[
+        bool, typer.Option("--digits", help="Score live lme4 and ours by the stored values: digits that are right.")
+    ] = False,
+    bayes: Annotated[
+        bool, typer.Option("--bayes/--no-bayes", help="Also the posteriors of few dimensions, by quadrature.")
+    ] = True,
+    anew: Annotated[bool, typer.Option("--anew", help="Write finished cases anew too.")] = False,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to write; the package's own references when not given.", metavar="DIR")
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Prove the suite's optima in ball arithmetic, and write their values to 20 digits."""
+    from validation.certify.command import run_certify
+
+    return run_certify(list(cases or []), check, digits, bayes, anew, directory, _output(), _errors(), quiet)
 
 
 @app.command()

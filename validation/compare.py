@@ -22,8 +22,9 @@ from validation.verdict import Cause, Verdict
 
 __all__ = ["Against", "NoReferenceError", "Progress", "SideError", "compare", "compare_draws", "compare_fits"]
 
-#: Where the reference comes from: live R, what was recorded of it, or live R where it is and recorded where not.
-Against = Literal["auto", "live", "recorded"]
+#: Where the reference comes from: live R, what was recorded of it, or live R where it is and recorded where not; or the
+#: certified values.
+Against = Literal["auto", "live", "recorded", "certified"]
 
 #: Called with a message and, where it is known, the fraction done.
 Progress = Callable[..., None]
@@ -73,8 +74,9 @@ def compare(
         REML criterion or maximum likelihood (likelihood fits).
     bayes : bool
         Compare posteriors (``stan_lmer``) in place of likelihood fits (``lmer``).
-    against : {"auto", "live", "recorded"}
-        Live R; recorded references; or live R where it is, recorded ones where not.
+    against : {"auto", "live", "recorded", "certified"}
+        Live R; recorded references; or live R where it is, recorded ones where not; or the certified values (of the
+        likelihood fits of ``validation.suite``).
     seed : int
         Of both samplers, and of the points where objectives and densities are compared.
     weights, offset : optional
@@ -129,13 +131,15 @@ def compare(
         else:
             reference, default, reference_side = _live_lmer(formula, data, REML, arguments, reference_options, say)
     else:
-        from validation.references.store import find
+        from validation.references import certified, store
 
         if arguments or priors:
-            raise NoReferenceError(f"{why_not}, and recorded references have no weights, offset or priors of your own")
-        reference, default, reference_side = find(
-            formula, data, "bayes" if bayes else "likelihood", REML, recorded, why_not
-        )
+            raise NoReferenceError(f"{why_not}, and stored references have no weights, offset or priors of your own")
+        kind = "bayes" if bayes else "likelihood"
+        if against == "certified":
+            reference, default, reference_side = certified.find(formula, data, kind, REML, recorded)
+        else:
+            reference, default, reference_side = store.find(formula, data, kind, REML, recorded, why_not)
     fitted, candidate_side = _candidate(
         formula, data, REML, bayes, seed, arguments, candidate, dict(candidate_options or {}), say, reference_side.label
     )
@@ -374,8 +378,10 @@ def _silent(message: str = "", fraction: float | None = None, **more: Any) -> No
 
 def _live(against: str) -> tuple[bool, str]:
     """Whether to ask live R, and why not."""
-    if against not in ("auto", "live", "recorded"):
-        raise ValueError(f"against={against!r}; it is 'auto', 'live' or 'recorded'")
+    if against not in ("auto", "live", "recorded", "certified"):
+        raise ValueError(f"against={against!r}; it is 'auto', 'live', 'recorded' or 'certified'")
+    if against == "certified":
+        return False, "certified values were asked for"
     if against == "recorded":
         return False, "recorded references were asked for"
     if against == "live":

@@ -75,7 +75,7 @@ def test_a_candidate_that_fails_is_named_with_its_error(monkeypatch, ml_fit, dat
 
 
 def test_against_must_be_known(data):
-    with pytest.raises(ValueError, match="against='R'; it is 'auto', 'live' or 'recorded'"):
+    with pytest.raises(ValueError, match="against='R'; it is 'auto', 'live', 'recorded' or 'certified'"):
         compare("course ~ 1 + (1 | school)", data, against="R")
 
 

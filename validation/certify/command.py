@@ -1,0 +1,115 @@
+"""``mlmparity certify``: what the command does, apart from reading its arguments."""
+
+from pathlib import Path
+from typing import Any
+
+from validation.cases import Case, select
+
+__all__ = ["NotInstalledError", "chosen", "run_certify"]
+
+#: Exit codes, as of ``validation.cli``.
+_OK, _DISAGREES = 0, 1
+
+#: Failures of a case that are printed.
+MOST_FAILURES = 5
+
+#: Left out unless named: their blocks are too large for multi-precision.
+TOO_LARGE = ("InstEval",)
+
+
+class NotInstalledError(ImportError):
+    """python-flint is not installed."""
+
+
+def chosen(names: list[str]) -> tuple[Case, ...]:
+    """Cases of the suite by name, or by what it begins with; all but the too large ones where none is named."""
+    from validation.suite import SUITE
+
+    if not names:
+        return tuple(case for case in SUITE if not case.name.startswith(TOO_LARGE))
+    exact = {case.name.casefold(): case for case in SUITE}
+    found: list[Case] = []
+    for name in names:
+        key = name.strip().casefold()
+        stem = [case for case in SUITE if case.name.casefold() in (f"{key}-ml", f"{key}-reml")]
+        found += [exact[key]] if key in exact else stem or list(select([name], SUITE))
+    return tuple({case.name: case for case in found}.values())
+
+
+def run_certify(
+    names: list[str],
+    check: bool,
+    digits: bool,
+    bayes: bool,
+    anew: bool,
+    directory: Path | None,
+    output: Any,
+    errors: Any,
+    quiet: bool,
+) -> int:
+    """Certify or check cases, with progress; the exit code."""
+    from validation.progress import tracker
+
+    cases = chosen(names)
+    if digits:
+        return _score(cases, directory, output, errors, quiet)
+    try:
+        import flint  # noqa: F401
+        import mpmath  # noqa: F401
+    except ImportError as error:
+        raise NotInstalledError(
+            f"certified values are made with python-flint and mpmath, and {error.name} is not installed: "
+            "pip install 'mlmparity[certify]'"
+        ) from None
+    from validation.certify.posteriors import certify_posteriors
+    from validation.certify.run import certify, check_case
+
+    if check:
+        failed = 0
+        with tracker(len(cases), quiet=quiet, console=errors) as track:
+            for case in cases:
+                track.start(f"Recomputing {case.name}")
+                found = check_case(case, directory)
+                failed += not found.passed
+                track.finish()
+                if not quiet or not found.passed:
+                    line = f"{case.name}: {found.values} values " + (
+                        f"confirmed (greatest relative difference {found.difference:.1e}, Newton step {found.step:.0e})"
+                        if found.passed
+                        else "NOT confirmed"
+                    )
+                    output.print("\n  ".join([line, *found.failures[:MOST_FAILURES]]), markup=False, soft_wrap=True)
+        return _DISAGREES if failed else _OK
+    with tracker(1, quiet=quiet, console=errors) as track:
+        track.start("Certifying")
+        written = certify(cases, directory, track, anew)
+        if bayes:
+            written += certify_posteriors(cases, directory, track, anew)
+        track.finish()
+    if not quiet:
+        for path in written:
+            output.print(str(path), markup=False, soft_wrap=True)
+    return _OK
+
+
+def _score(cases: tuple[Case, ...], directory: Path | None, output: Any, errors: Any, quiet: bool) -> int:
+    from rich import box
+    from rich.table import Table
+
+    from validation.campaign import resolve
+    from validation.certify.scores import QUANTITIES, SIDES, score_cases
+    from validation.progress import tracker
+
+    resolve("live")
+    with tracker(1, quiet=quiet, console=errors) as track:
+        track.start("Scoring")
+        content = score_cases(cases, directory, track)
+        track.finish()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    for heading in ("case", "program", *QUANTITIES):
+        table.add_column(heading, justify="left" if heading in ("case", "program") else "right")
+    for name, sides in content["scores"].items():
+        for side in SIDES:
+            table.add_row(name, side, *(f"{sides[side][quantity]:.1f}" for quantity in QUANTITIES))
+    output.print(table)
+    return _OK

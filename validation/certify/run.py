@@ -1,0 +1,246 @@
+"""Certifying the cases of the suite: prove, enclose, check, write."""
+
+import datetime as dt
+import platform
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from flint import arb, ctx
+
+from pyimpl.lmer import fit_design
+from pyimpl.model.design import Design, build_design
+from validation.cases import Case
+from validation.certify.enclose import Enclosure, NotCertifiedError
+from validation.certify.exact import ExactSums
+from validation.certify.recompute import Recomputed
+from validation.references.certified import Certificate, Row, available, load_certificate, save
+from validation.references.store import DamagedReferenceError, model_hash
+
+__all__ = ["BITS", "DIGITS", "certify", "certify_case", "check_case", "data_of"]
+
+#: Working precision.
+BITS = 320
+
+#: Precision of the search for other minima.
+BITS_OF_SEARCH = 128
+
+#: Scattered starts, where the search is not made.
+STARTS, STARTS_SEED = 24, 20181
+
+#: Significant digits written: of all values, and of θ (from which the others can be recomputed).
+DIGITS, DIGITS_OF_THETA = 20, 40
+
+#: Name of the method, written into the files; a change of it makes them be written anew.
+METHOD = "interval Newton (Krawczyk) on the profiled criterion, exact sums, ball arithmetic"
+
+#: Data sets of more rows are not recorded beside the values (a repository is no place for them): they come from R.
+ROWS_RECORDED = 10_000
+
+Progress = Callable[..., None]
+
+
+def decimal(value: Any, digits: int = DIGITS) -> tuple[str, str]:
+    """A ball as a decimal number and a radius about it that holds the ball."""
+    if value.is_zero() and value.is_exact():
+        return "0", "0"
+    text = value.mid().str(digits, radius=False)
+    error = float(abs(value - arb(text)).upper())
+    return text, "0" if error == 0.0 else f"{error * 1.01:.2e}"
+
+
+def certify_case(case: Case) -> Certificate:
+    """Prove a case's optimum and enclose its values (nothing is written).
+
+    Raises
+    ------
+    NotCertifiedError
+        The optimum could not be proved.
+    """
+    from validation.certify.criterion import Balls
+    from validation.certify.enclose import enclose
+    from validation.certify.exact import exact_sums
+    from validation.certify.recompute import recompute
+    from validation.certify.values import certified_values, objective_at
+    from validation.judge.estimates import theta_points
+
+    data = data_of(case)
+    design = build_design(case.formula, data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a singular fit is certified too
+        fit = fit_design(design, case.REML)
+    start = fit.getME("theta").to_numpy()
+    sums = exact_sums(design)
+    with ctx.workprec(BITS):
+        balls = Balls.of(sums)
+        enclosure = enclose(balls, case.REML, sums.sizes, start)
+        rows: list[Row] = []
+        for quantity, group, term, term2, level, value in certified_values(
+            design, fit.VarCorr(), balls, case.REML, enclosure
+        ):
+            if not value.is_finite() and quantity == "cor":
+                continue  # a correlation with a variance of 0 does not exist
+            text, radius = decimal(value, DIGITS_OF_THETA if quantity == "theta" else DIGITS)
+            rows.append((quantity, group, term, term2, level, text, radius))
+        optimum = np.array([float(value.mid()) for value in enclosure.theta()])
+        diagonal = fit.getME("lower").to_numpy() == 0.0
+        points = tuple(
+            (name, tuple(map(float, theta)), *decimal(objective_at(enclosure, balls, case.REML, theta)))
+            for name, theta in theta_points(optimum, None, diagonal, seed=20180101)
+        )
+    proof = {
+        "method": METHOD,
+        "bits": BITS,
+        "free": int(sum(not held for held in enclosure.parameters.bound)),
+        "at their bound 0": [
+            name for name, held in zip(design.theta_names, enclosure.parameters.bound, strict=True) if held
+        ],
+        "unique within": enclosure.radius,
+        "least pivot of the Hessian": min(enclosure.pivots, default=None),
+        "least slope at the bounds": min(enclosure.slopes, default=None),
+        "lowest": _lowest(design, case.REML, sums, enclosure, fit),
+    }
+    certificate = Certificate(
+        case.name,
+        case.formula,
+        case.REML,
+        model_hash(case.formula, data),
+        tuple(rows),
+        points,
+        proof,
+        (),
+        _provenance(case),
+    )
+    again = recompute(certificate, design)
+    if not again.passed:
+        raise NotCertifiedError(f"{case.name}: the recomputation does not confirm it: {'; '.join(again.failures[:3])}")
+    return replace(certificate, checks=(again.record(),))
+
+
+def _lowest(design: Design, REML: bool, sums: ExactSums, enclosure: Enclosure, fit: Any) -> dict[str, Any]:
+    """Why the proved minimum is held to be the lowest: a proof where θ is one number, evidence otherwise."""
+    from validation.certify.everywhere import prove_only
+
+    if sums.sizes == (1,):
+        with ctx.workprec(BITS_OF_SEARCH):
+            found = prove_only(sums, REML, enclosure, fit.fixef().tolist())
+        if found.proved:
+            return {"proved": True, "how": "the only local minimum over all θ ≥ 0", "pieces": found.pieces}
+        why = found.why
+    else:
+        why = "θ has several elements"
+    rng = np.random.default_rng(STARTS_SEED)
+    optimum, diagonal = fit.getME("theta").to_numpy(), fit.getME("lower").to_numpy() == 0.0
+    size = np.where(np.abs(optimum) > 1e-3, np.abs(optimum), 1.0)
+    ends = []
+    for _ in range(STARTS):
+        z = rng.normal(size=optimum.size)
+        start = size * np.where(diagonal, np.exp(2 * z), 2 * z)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            other = fit_design(design, REML, start=start)
+        ends.append(2 * (fit.logLik() - other.logLik()))
+    if min(ends) < -1e-6:
+        raise NotCertifiedError(f"a minimum was proved, but another start ends {-min(ends):.3g} lower")
+    return {
+        "proved": False,
+        "how": f"not proved ({why}); the fits from scattered starts end nowhere lower",
+        "starts": STARTS,
+        "starts that end here": int(sum(abs(end) < 1e-6 for end in ends)),
+    }
+
+
+def check_case(case: Case, directory: Path | None = None) -> Recomputed:
+    """Recompute a stored certificate by the other program, on the case's data.
+
+    Raises
+    ------
+    LookupError
+        The case is not certified.
+    DamagedReferenceError
+        The file was changed, or the data are not those of the certificate.
+    """
+    from validation.certify.recompute import recompute
+
+    stored = load_certificate(case.name, directory)
+    data = data_of(case)
+    if model_hash(case.formula, data) != stored.model_hash:
+        raise DamagedReferenceError(f"the data of {case.name} are not those that its values were certified on")
+    return recompute(stored, build_design(case.formula, data))
+
+
+def data_of(case: Case) -> pd.DataFrame:
+    """The data as recorded, so that every machine certifies the same; from R where they are not recorded."""
+    from validation.references.store import save_data
+
+    try:
+        return case.load("recorded")
+    except LookupError:
+        data = case.load("live")
+    if case.dataset and len(data) <= ROWS_RECORDED:
+        from bridge import datasets
+
+        save_data(case.dataset, datasets.load(case.dataset, package=case.package))
+    return data
+
+
+def _provenance(case: Case) -> dict[str, str]:
+    return {
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("python-flint", "mpmath", "numpy")},
+        "dataset": f"{case.package}::{case.dataset}" if case.dataset else "made by validation.suite",
+    }
+
+
+def certify(
+    cases: Iterable[Case],
+    directory: Path | None = None,
+    progress: Progress | None = None,
+    anew: bool = False,
+) -> list[Path]:
+    """Certify cases and write their values.
+
+    A run that was interrupted goes on where it stopped: a case whose file is whole, by this method and on these data,
+    is kept.
+
+    Parameters
+    ----------
+    cases : iterable of Case
+    directory : Path, optional
+        Where to write; the package's own references where not given.
+    progress : callable, optional
+        Called with a message and a fraction.
+    anew : bool
+        Write finished cases anew too.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    say = progress or (lambda *args, **more: None)
+    chosen = list(cases)
+    written = []
+    for number, case in enumerate(chosen):
+        say(f"certifying {case.name}", number / len(chosen))
+        if anew or not _finished(case, directory):
+            written.append(save(certify_case(case), directory))
+    say("certified", 1.0)
+    return written
+
+
+def _finished(case: Case, directory: Path | None) -> bool:
+    if case.name not in available(directory):
+        return False
+    try:
+        stored = load_certificate(case.name, directory)
+    except DamagedReferenceError:
+        return False
+    same_method = stored.proof.get("method") == METHOD and stored.proof.get("bits") == BITS
+    return same_method and stored.model_hash == model_hash(case.formula, data_of(case))

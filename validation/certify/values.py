@@ -1,0 +1,122 @@
+"""All numbers of a fit at a proved optimum, as balls, labelled as ``validation.quantities`` labels them."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+from flint import arb
+
+from pyimpl.model.design import Design
+from validation.certify.criterion import Balls, ball
+from validation.certify.enclose import Enclosure
+
+__all__ = ["Labelled", "certified_values", "objective_at"]
+
+#: quantity, group, term, term2, level, ball.
+Labelled = tuple[str, str | None, str | None, str | None, str | None, Any]
+
+
+def certified_values(
+    design: Design, components: pd.DataFrame, balls: Balls, REML: bool, enclosure: Enclosure
+) -> list[Labelled]:
+    """Enclose every number that users read off a fit.
+
+    Parameters
+    ----------
+    design : Design
+        For the labels.
+    components : pandas.DataFrame
+        ``VarCorr()`` of any fit of the design, for R's names of its rows.
+    balls : Balls
+    REML : bool
+    enclosure : Enclosure
+
+    Returns
+    -------
+    list of (quantity, group, term, term2, level, ball)
+        Quantities as ``validation.quantities.likelihood_quantities`` names them (without the sums over rows), and
+        ``condcov``: conditional covariances between the effects of a term.
+    """
+    found = enclosure.parameters.evaluate(balls, REML, enclosure.values, keep=True)
+    sigma2 = found.r2 / found.df
+    rows: list[Labelled] = []
+
+    def add(
+        quantity: str, value: Any, group: Any = None, term: Any = None, term2: Any = None, level: Any = None
+    ) -> None:
+        rows.append((quantity, group, term, term2, level, value))
+
+    npar = design.P + len(design.theta_names) + 1
+    add("logLik", -found.value / 2)
+    add("REMLcrit" if REML else "deviance", found.value)
+    add("AIC", found.value + 2 * npar)
+    add("BIC", found.value + npar * arb(design.N).log())
+    add("sigma", sigma2.sqrt())
+    names = design.coef_names
+    errors = [(sigma2 * found.unscaled[i, i]).sqrt() for i in range(design.P)]
+    for name, value in zip(names, found.beta, strict=True):
+        add("fixef", value, term=name)
+    for name, value, error in zip(names, found.beta, errors, strict=True):
+        add("se", error, term=name)
+        add("t", value / error, term=name)
+    for i, name in enumerate(names):
+        for j in range(i + 1):
+            add("vcov", sigma2 * found.unscaled[i, j], term=name, term2=names[j])
+    for name, value in zip(design.theta_names, enclosure.theta(), strict=True):
+        add("theta", value, term=name)
+    rows += _components(design, components, enclosure, sigma2)
+    rows += _random_effects(design, found, sigma2)
+    return rows
+
+
+def _components(design: Design, components: pd.DataFrame, enclosure: Enclosure, sigma2: Any) -> Iterator[Labelled]:
+    """Variances, covariances, sds and correlations, in VarCorr's order."""
+    T = enclosure.parameters.templates(enclosure.values)
+    groups = list(dict.fromkeys(components["grp"]))
+    for t, (group, term) in enumerate(zip(groups, design.terms, strict=False)):
+        relative = T[t] * T[t].transpose()
+        sds = [(sigma2 * relative[i, i]).sqrt() for i in range(term.p)]
+        for i, name in enumerate(term.effects):
+            yield "variance", group, name, None, None, sigma2 * relative[i, i]
+            yield "sd", group, name, None, None, sds[i]
+        for j in range(term.p):
+            for i in range(j + 1, term.p):
+                pair = (term.effects[j], term.effects[i])
+                yield "covariance", group, *pair, None, sigma2 * relative[i, j]
+                yield "cor", group, *pair, None, sigma2 * relative[i, j] / (sds[i] * sds[j])
+    yield "variance", "Residual", None, None, None, sigma2
+    yield "sd", "Residual", None, None, None, sigma2.sqrt()
+
+
+def _random_effects(design: Design, found: Any, sigma2: Any) -> Iterator[Labelled]:
+    """Conditional modes b = ΣZ'V⁻¹(y − Xβ̂) and their variances σ²ΣP, by level."""
+    modes: dict[tuple[int, int, int], Any] = {}
+    variances: dict[tuple[int, int, int, int], Any] = {}
+    for columns, Sigma, G, P in found.solutions:
+        left = Sigma * G
+        spread = Sigma * P
+        for i, (t, level, k) in enumerate(columns):
+            rest = left[i, design.P] - sum((left[i, c] * found.beta[c] for c in range(design.P)), arb(0))
+            modes[t, level, k] = rest
+            first = i - k
+            for other in range(k + 1):
+                variances[t, level, k, other] = sigma2 * spread[i, first + other]
+    for t, term in enumerate(design.terms):
+        for k, effect in enumerate(term.effects):
+            for level, label in enumerate(term.levels):
+                yield "ranef", term.group, effect, None, label, modes[t, level, k]
+    for t, term in enumerate(design.terms):
+        for level, label in enumerate(term.levels):
+            for k, effect in enumerate(term.effects):
+                yield "condsd", term.group, effect, None, label, variances[t, level, k, k].sqrt()
+                for other in range(k):
+                    pair = (effect, term.effects[other])
+                    yield "condcov", term.group, *pair, label, variances[t, level, k, other]
+
+
+def objective_at(enclosure: Enclosure, balls: Balls, REML: bool, theta: Iterable[float]) -> Any:
+    """The criterion at any θ (doubles, taken for exactly what they are)."""
+    from validation.certify.enclose import Parameters
+
+    free = Parameters(enclosure.parameters.sizes, (False,) * len(enclosure.parameters.bound))
+    return free.evaluate(balls, REML, [ball(value) for value in theta]).value

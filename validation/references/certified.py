@@ -1,0 +1,518 @@
+"""Certified values on disk: likelihood fits whose every number is enclosed, and posteriors with their error.
+
+One JSON file a case, in ``data/certified``; ``mlmparity certify`` writes them and nobody edits one by hand: a file that
+does not have the hash written into it is refused. Values are decimal strings, each with the radius of the ball about it
+that holds the exact number.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.comparison import Side
+from validation.references.recorded import RecordedLmerFit
+from validation.references.store import (
+    DIRECTORY,
+    DamagedReferenceError,
+    locked,
+    model_hash,
+    write_atomically,
+)
+
+__all__ = [
+    "FOLDER",
+    "POSTERIORS",
+    "SCHEMA",
+    "Certificate",
+    "CertifiedPosterior",
+    "available",
+    "available_posteriors",
+    "find",
+    "load",
+    "load_certificate",
+    "load_posterior",
+    "load_values",
+    "save",
+    "save_posterior",
+]
+
+#: Version of the files' layout.
+SCHEMA = 1
+
+#: Name of the folder, below that of the references.
+FOLDER = "certified"
+
+#: Name of the folder of certified posteriors.
+POSTERIORS = "certified-posteriors"
+
+#: Columns of the values.
+COLUMNS = ("quantity", "group", "term", "term2", "level", "value", "radius")
+
+Row = tuple[str, str | None, str | None, str | None, str | None, str, str]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The certified values of one case, and how they were proved.
+
+    Attributes
+    ----------
+    name, formula : str
+    reml : bool
+    model_hash : str
+        ``validation.references.store.model_hash``: the ``data_hash`` of the columns that the formula names.
+    rows : tuple of rows
+        quantity, group, term, term2, level (missing as None), value and radius as decimal strings.
+    points : tuple of (name, θ, value, radius)
+        The objective at some θ (doubles), for the comparison at the same θ.
+    proof : mapping
+        Method, bits, the box of uniqueness, pivots of the Hessian, slopes at bounds, what is proved globally.
+    checks : tuple of mapping
+        Independent recomputations: method, digits, greatest difference.
+    provenance : mapping
+        Date and versions.
+    """
+
+    name: str
+    formula: str
+    reml: bool
+    model_hash: str
+    rows: tuple[Row, ...]
+    points: tuple[tuple[str, tuple[float, ...], str, str], ...] = ()
+    proof: Mapping[str, Any] = field(default_factory=dict)
+    checks: tuple[Mapping[str, Any], ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def value(self, quantity: str, **labels: str) -> str:
+        """One value as a decimal string, by its labels."""
+        wanted = {"group": None, "term": None, "term2": None, "level": None, **labels}
+        for row in self.rows:
+            if row[0] == quantity and dict(zip(COLUMNS[1:5], row[1:5], strict=True)) == wanted:
+                return row[5]
+        raise LookupError(f"{self.name} has no certified {quantity} {labels or ''}".strip())
+
+    def table(self) -> pd.DataFrame:
+        """The values as a frame: quantity, group, term, term2, level, value, radius (strings)."""
+        columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * len(COLUMNS)
+        return pd.DataFrame(
+            {name: pd.Series(list(values), dtype=object) for name, values in zip(COLUMNS, columns, strict=True)}
+        )
+
+
+def available(directory: Path | None = None) -> list[str]:
+    """Names of the cases whose fits are certified, e.g. ``sleepstudy-reml``."""
+    return sorted(path.stem for path in ((directory or DIRECTORY) / FOLDER).glob("*.json"))
+
+
+def save(certificate: Certificate, directory: Path | None = None) -> Path:
+    """Write a certificate in one step, under the lock of the references."""
+    content = {
+        "schema": SCHEMA,
+        "name": certificate.name,
+        "formula": certificate.formula,
+        "criterion": "REML" if certificate.reml else "ML",
+        "model_hash": certificate.model_hash,
+        "proof": dict(certificate.proof),
+        "checks": [dict(check) for check in certificate.checks],
+        "provenance": dict(certificate.provenance),
+        "points": [[name, list(theta), value, radius] for name, theta, value, radius in certificate.points],
+        "values": [list(row) for row in certificate.rows],
+    }
+    return _write(directory, FOLDER, content)
+
+
+def _write(directory: Path | None, folder: str, content: Mapping[str, Any]) -> Path:
+    base = directory or DIRECTORY
+    path = base / folder / f"{content['name']}.json"
+    with locked(base):
+        write_atomically(path, _text({**content, "hash": _hash(content)}))
+    return path
+
+
+def load_certificate(name: str, directory: Path | None = None) -> Certificate:
+    """Read one file and check it against its hash.
+
+    Raises
+    ------
+    LookupError
+        There are no certified values of that name; the message lists those that there are.
+    DamagedReferenceError
+        The file cannot be read, has another schema, or was changed after it was written.
+    """
+    base = directory or DIRECTORY
+    path = base / FOLDER / f"{name}.json"
+    if name not in available(base):
+        raise LookupError(
+            f"there are no certified values of {name!r}; there are: {', '.join(available(base)) or 'none'}. "
+            "`mlmparity certify` makes them"
+        )
+    content = _read(path)
+    try:
+        return Certificate(
+            content["name"],
+            content["formula"],
+            content["criterion"] == "REML",
+            content["model_hash"],
+            tuple(tuple(row) for row in content["values"]),
+            tuple((name, tuple(theta), value, radius) for name, theta, value, radius in content["points"]),
+            content["proof"],
+            tuple(content["checks"]),
+            content["provenance"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); {_AGAIN}") from error
+
+
+_AGAIN = "`mlmparity certify` writes it anew"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a file that has the hash written into it."""
+    again = _AGAIN
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        stored = content.pop("hash")
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DamagedReferenceError(f"{path.name} cannot be read ({error!r}); {again}") from error
+    if stored != _hash(content):
+        raise DamagedReferenceError(
+            f"{path.name} was changed after it was written (it does not have the hash written into it); {again}"
+        )
+    if content.get("schema") != SCHEMA:
+        raise DamagedReferenceError(
+            f"{path.name} has schema {content.get('schema')!r}, and this version reads {SCHEMA}; {again}"
+        )
+    return dict(content)
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    """JSON with one row of a table a line."""
+    lines = []
+    for key, value in content.items():
+        if key in ("values", "points", "checks") and value:
+            inner = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in value)
+            lines.append(f" {json.dumps(key)}: [\n{inner}\n ]")
+        else:
+            lines.append(f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(json.loads(json.dumps(content)), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def load_values(name: str, directory: Path | None = None) -> pd.DataFrame:
+    """The certified values of a case as decimal strings.
+
+    Parameters
+    ----------
+    name : str
+        E.g. ``"sleepstudy-reml"``.
+    directory : Path, optional
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns quantity, group, term, term2, level, value, radius: the exact number lies within ``radius`` of
+        ``value``.
+
+    Raises
+    ------
+    LookupError
+        There are none of that name.
+    """
+    return load_certificate(name, directory).table()
+
+
+def load(name: str, directory: Path | None = None, data: pd.DataFrame | None = None) -> RecordedLmerFit:
+    """The certified values of a case as a fit (``validation.contract.LinearMixedFit``, as far as it is certified).
+
+    Every number is the double nearest to the certified value. Design, labels and response are made from the case's
+    data.
+
+    Parameters
+    ----------
+    name : str
+        E.g. ``"sleepstudy-reml"``.
+    directory : Path, optional
+    data : pandas.DataFrame, optional
+        The case's data; those of the suite where not given (recorded, or made here).
+
+    Raises
+    ------
+    LookupError
+        There are none of that name, or no data recorded.
+    DamagedReferenceError
+        The file was changed, or the data are not those that the values were certified on.
+    """
+    from pyimpl.model.design import build_design
+
+    certificate = load_certificate(name, directory)
+    frame = _data(name, directory) if data is None else data
+    if model_hash(certificate.formula, frame) != certificate.model_hash:
+        raise DamagedReferenceError(f"the data of {name} are not those that its values were certified on")
+    return _fit(certificate, build_design(certificate.formula, frame))
+
+
+def find(
+    formula: str, data: pd.DataFrame, kind: str, reml: bool, name: str | None = None, directory: Path | None = None
+) -> tuple[RecordedLmerFit, None, Side]:
+    """The certified fit of a model and its data, as ``validation.references.store.find`` gives a recorded one.
+
+    Raises
+    ------
+    validation.compare.NoReferenceError
+        There are no certified values of this model on these data.
+    """
+    from validation.compare import NoReferenceError
+
+    if kind == "bayes":
+        raise NoReferenceError("certified values are of likelihood fits; a posterior has no certified draws")
+    wanted, squeezed = model_hash(formula, data), "".join(formula.split())
+    there = available(directory)
+    for candidate in [name] if name in there else there:
+        certificate = load_certificate(candidate, directory)
+        same = "".join(certificate.formula.split()) == squeezed and certificate.reml == reml
+        if same and certificate.model_hash == wanted:
+            provenance = {**certificate.provenance, "proof": dict(certificate.proof)}
+            return load(candidate, directory, data), None, Side("certified values", "certified", provenance)
+    criterion = "REML" if reml else "ML"
+    raise NoReferenceError(
+        f"there are no certified values of {formula} ({criterion}) on these data; there are those of {', '.join(there)}"
+    )
+
+
+def _data(name: str, directory: Path | None) -> pd.DataFrame:
+    from validation.suite import SUITE
+
+    for case in SUITE:
+        if case.name == name:
+            try:
+                return case.load("recorded")
+            except LookupError:  # too large to be recorded: it comes from R
+                return case.load("live")
+    raise LookupError(f"the suite has no case {name!r}: give its data")
+
+
+def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
+    rows: dict[str, list[tuple[tuple[str | None, ...], float]]] = {}
+    for quantity, group, term, term2, level, text, _ in certificate.rows:
+        rows.setdefault(quantity, []).append(((group, term, term2, level), float(text)))
+
+    def one(quantity: str) -> float:
+        return rows[quantity][0][1]
+
+    names = list(design.coef_names)
+    by_term = {q: {labels[1]: value for labels, value in rows[q]} for q in ("fixef", "se", "t", "theta")}
+    coefficients = pd.DataFrame(
+        {
+            title: [by_term[quantity][name] for name in names]
+            for title, quantity in (("Estimate", "fixef"), ("Std. Error", "se"), ("t value", "t"))
+        },
+        index=names,
+    )
+    covariance = pd.DataFrame(np.nan, index=names, columns=names)
+    for (_, first, second, _), value in rows["vcov"]:
+        covariance.loc[first, second] = covariance.loc[second, first] = value
+    theta = pd.Series({name: by_term["theta"][name] for name in design.theta_names}, dtype=float)
+    diagonal = [i == j for term in design.terms for j in range(term.p) for i in range(j, term.p)]
+    lower = pd.Series(np.where(diagonal, 0.0, -np.inf), index=theta.index)
+    modes, variances = _modes(design, rows)
+    fits = design.X @ coefficients["Estimate"].to_numpy()
+    if design.offset is not None:
+        fits = fits + design.offset
+    for term in design.terms:
+        b = modes[term.group].loc[:, list(term.effects)].to_numpy()
+        fits = fits + np.einsum("ij,ij->i", term.columns, b[term.codes])
+    criterion = one("REMLcrit" if certificate.reml else "deviance")
+    npar = len(names) + theta.size + 1
+    scalars = {
+        "sigma": one("sigma"),
+        "logLik": one("logLik"),
+        "deviance": criterion,
+        "AIC": one("AIC"),
+        "BIC": one("BIC"),
+        "npar": float(npar),
+        "nobs": float(design.N),
+        "df_residual": float(design.N - npar),
+        "singular": float(bool((theta.to_numpy()[np.array(diagonal)] < 1e-4).any())),
+    }
+    if certificate.reml:
+        scalars["REMLcrit"] = criterion
+    groups = pd.Series({term.group: term.J for term in design.terms}, dtype="int64")
+    return RecordedLmerFit(
+        formula=certificate.formula if not design.formula else design.formula,
+        reml=certificate.reml,
+        scalars=scalars,
+        groups=groups,
+        coefficients=coefficients,
+        covariance=covariance,
+        components=_components(rows),
+        theta=theta,
+        lower=lower,
+        modes=modes,
+        mode_variances=variances,
+        effects=dict(zip(design.unique_groups, (list(term.effects) for term in design.terms), strict=True)),
+        factors=design.flist,
+        X=pd.DataFrame(design.X.copy(), index=design.index, columns=names),
+        Z=design.Z.copy(),
+        y=pd.Series(design.y.copy(), index=design.index),
+        fits=pd.Series(fits, index=design.index),
+        points=tuple((name, point, float(value)) for name, point, value, _ in certificate.points),
+        printed="",
+        optimizer={"optimizer": "certified", "feval": 0, "conv": 0, "message": "", "gradient": np.zeros(theta.size)},
+        provenance={**certificate.provenance, "proof": dict(certificate.proof)},
+    )
+
+
+def _components(rows: Mapping[str, Sequence[tuple[tuple[str | None, ...], float]]]) -> pd.DataFrame:
+    """``VarCorr()``: the order of the rows is that of the file, variances before covariances of each group."""
+    sds = {(group, term): value for (group, term, *_), value in rows["sd"]}
+    cors = {(g, first, second): value for (g, first, second, _), value in rows.get("cor", [])}
+    table: list[tuple[str | None, str | None, str | None, float, float]] = []
+    for group in dict.fromkeys(labels[0] for labels, _ in rows["variance"]):
+        table += [(g, term, None, value, sds[g, term]) for (g, term, *_), value in rows["variance"] if g == group]
+        table += [
+            (g, first, second, value, cors[g, first, second])
+            for (g, first, second, _), value in rows.get("covariance", [])
+            if g == group
+        ]
+    columns = list(zip(*table, strict=True))
+    labels = {name: pd.Series(list(columns[j]), dtype=object) for j, name in enumerate(("grp", "var1", "var2"))}
+    return pd.DataFrame({**labels, "vcov": list(columns[3]), "sdcor": list(columns[4])})
+
+
+def _modes(
+    design: Any, rows: Mapping[str, Sequence[tuple[tuple[str | None, ...], float]]]
+) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
+    """Conditional modes by factor, and their variances (missing between terms of one factor, as R has them)."""
+    mode = {(g, effect, level): value for (g, effect, _, level), value in rows["ranef"]}
+    sd = {(g, effect, level): value for (g, effect, _, level), value in rows["condsd"]}
+    cov = {(g, a, b, level): value for (g, a, b, level), value in rows.get("condcov", [])}
+    modes: dict[str, pd.DataFrame] = {}
+    variances: dict[str, np.ndarray] = {}
+    for group in dict.fromkeys(term.group for term in design.terms):
+        terms = [term for term in design.terms if term.group == group]
+        effects = [effect for term in terms for effect in term.effects]
+        levels = list(terms[0].levels)
+        modes[group] = pd.DataFrame(
+            {effect: [mode[group, effect, level] for level in levels] for effect in effects}, index=levels
+        )
+        array = np.full((len(levels), len(effects), len(effects)), math.nan)
+        for i, level in enumerate(levels):
+            for a, first in enumerate(effects):
+                array[i, a, a] = sd[group, first, level] ** 2
+                for b, second in enumerate(effects[:a]):
+                    array[i, a, b] = array[i, b, a] = cov.get((group, first, second, level), math.nan)
+        variances[group] = array
+    return modes, variances
+
+
+# ---------------------------------------------------------------------------------------------------- posteriors
+
+
+@dataclass(frozen=True)
+class CertifiedPosterior:
+    """A posterior by quadrature: statistics of every parameter, each with its estimated error.
+
+    Attributes
+    ----------
+    name, formula, model_hash : str
+    rows : tuple of (parameter, statistic, value, error)
+        Parameters by R's names; statistics ``mean``, ``sd``, ``q2.5``, ``q50``, ``q97.5``. One that is not known well
+        enough is not there.
+    log_evidence, log_evidence_error : float
+        Log of the integral of likelihood times prior, all constants kept.
+    proof : mapping
+        Method, dimensions, steps, points, priors.
+    provenance : mapping
+    """
+
+    name: str
+    formula: str
+    model_hash: str
+    rows: tuple[tuple[str, str, float, float], ...]
+    log_evidence: float
+    log_evidence_error: float
+    proof: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def posterior_summary(self) -> pd.DataFrame:
+        """As ``validation.quantities.posterior_summary`` has it: the numerical errors stand as ``mcse_...``.
+
+        Fit to be the ``truth`` of ``validation.compare_fits``.
+        """
+        statistics = ("mean", "sd", "q2.5", "q50", "q97.5")
+        known = {(parameter, statistic): pair for parameter, statistic, *pair in self.rows}
+        parameters = list(dict.fromkeys(row[0] for row in self.rows))
+        missing = [math.nan, math.nan]
+        columns = {
+            name: [known.get((parameter, statistic), missing)[k] for parameter in parameters]
+            for statistic in statistics
+            for k, name in enumerate((statistic, f"mcse_{statistic}"))
+        }
+        return pd.DataFrame(columns, index=pd.Index(parameters, name="parameter"))
+
+
+def available_posteriors(directory: Path | None = None) -> list[str]:
+    """Names of the certified posteriors, e.g. ``M1-bayes``."""
+    return sorted(path.stem for path in ((directory or DIRECTORY) / POSTERIORS).glob("*.json"))
+
+
+def save_posterior(posterior: CertifiedPosterior, directory: Path | None = None) -> Path:
+    """Write a posterior in one step, under the lock of the references."""
+    content = {
+        "schema": SCHEMA,
+        "name": posterior.name,
+        "formula": posterior.formula,
+        "model_hash": posterior.model_hash,
+        "proof": dict(posterior.proof),
+        "provenance": dict(posterior.provenance),
+        "log_evidence": [posterior.log_evidence, posterior.log_evidence_error],
+        "values": [[parameter, name, value, float(f"{error:.2e}")] for parameter, name, value, error in posterior.rows],
+    }
+    return _write(directory, POSTERIORS, content)
+
+
+def load_posterior(name: str, directory: Path | None = None) -> CertifiedPosterior:
+    """Read a certified posterior.
+
+    Parameters
+    ----------
+    name : str
+        E.g. ``"M1-bayes"``.
+    directory : Path, optional
+
+    Raises
+    ------
+    LookupError
+        There is none of that name; the message lists those that there are.
+    DamagedReferenceError
+        The file cannot be read, or was changed after it was written.
+    """
+    there = available_posteriors(directory)
+    if name not in there:
+        raise LookupError(f"there is no certified posterior {name!r}; there are: {', '.join(there) or 'none'}")
+    path = (directory or DIRECTORY) / POSTERIORS / f"{name}.json"
+    content = _read(path)
+    try:
+        return CertifiedPosterior(
+            content["name"],
+            content["formula"],
+            content["model_hash"],
+            tuple((parameter, statistic, value, error) for parameter, statistic, value, error in content["values"]),
+            float(content["log_evidence"][0]),
+            float(content["log_evidence"][1]),
+            content["proof"],
+            content["provenance"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); {_AGAIN}") from error
