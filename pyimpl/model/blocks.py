@@ -134,6 +134,10 @@ class Blocks:
         The orthonormal basis of √w·X.
     residual : ndarray, shape (N,)
         The least-squares residual of √w·(y − offset).
+    order : ndarray of int64, shape (N,)
+        Rows sorted by the eliminated factor's levels.
+    starts : ndarray of int64, shape (J + 1,)
+        Where each level begins in ``order``.
     """
 
     N: int
@@ -354,6 +358,42 @@ def _factors(design: Design) -> tuple[list[Factor], int, np.ndarray, list[np.nda
     return [factors[f] for f in order], n_theta, lower, [columns[f] for f in order]
 
 
+def centred_intercept(X: np.ndarray) -> tuple[int, float]:
+    """Position and value of X's first constant column that is not 0, or (−1, 0)."""
+    for k in range(X.shape[1] if X.shape[0] else 0):
+        value = X[0, k]
+        # most columns differ in their first rows: look at all only if these do not
+        if value != 0 and (X[:8, k] == value).all() and (X[:, k] == value).all():
+            return k, float(value)
+    return -1, 0.0
+
+
+def level_bases(design: Design, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal bases Q_j of the eliminated factor's columns, and what they leave of X's basis.
+
+    Returns
+    -------
+    Q : ndarray, shape (N, p)
+        Rows in the levels' order (``blocks.order``).
+    rest : ndarray, shape (N, P)
+        (I − QQ') times the basis, rows in that order.
+    """
+    first = blocks.factors[0]
+    Z = np.hstack([design.terms[i].columns for i in first.terms])[blocks.order]
+    if design.weights is not None:
+        Z = Z * np.sqrt(design.weights)[blocks.order][:, None]
+    Z = np.array(Z, dtype=float, order="C")
+    D = np.array(blocks.basis[blocks.order], dtype=float, order="C")
+    rest = D.copy()
+    R = np.zeros((first.J, first.p, first.p))
+    C = np.zeros((first.J, first.p, blocks.P))
+    Q = np.zeros((design.N, first.p))
+    _qr_by_level(Z, D, blocks.starts, R, C, Q, True)
+    for c in range(first.p):  # what is left, in the original coordinates (D now holds the reflected rows)
+        rest -= Q[:, c : c + 1] * np.repeat(C[:, c, :], np.diff(blocks.starts), axis=0)
+    return Q, rest
+
+
 def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     """Basis of √w·X, residual of √w·(y − offset), the map from basis to β, least-squares β, and log|X'WX|."""
     N, P = design.X.shape
@@ -366,10 +406,9 @@ def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarr
         return np.empty((N, 0)), residual, np.empty((0, 0)), np.empty(0), 0.0
     X = np.array(design.X, dtype=float, order="F")
     # With a constant column, subtracting means is exact algebra, and keeps the digits that a large mean would cost.
-    constant = np.flatnonzero((X[0] == X).all(axis=0) & (X[0] != 0))
     shift = np.zeros(P)
     mean_y = 0.0
-    intercept = int(constant[0]) if constant.size else -1
+    intercept, _ = centred_intercept(X)
     if intercept >= 0:
         mean_y = float(y.mean())
         y -= mean_y
