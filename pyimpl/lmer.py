@@ -557,7 +557,7 @@ class LmerFit:
     def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> float:
         """Evaluate the optimised criterion at any θ, lme4's order (a Series is taken by position)."""
         values = _checked_theta(theta, self._blocks.n_theta)
-        with one_blas_thread(self._blocks.others is not None and self._blocks.others.q < _MANY):
+        with one_blas_thread(_small(self._design)):
             return self._objective(values)
 
     # -- fitted values and predictions -------------------------------------------------------------

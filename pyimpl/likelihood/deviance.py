@@ -27,7 +27,9 @@ from scipy.linalg import blas, lapack
 from pyimpl.errors import ModelError
 from pyimpl.likelihood import one_factor
 from pyimpl.likelihood import several_factors as several
-from pyimpl.likelihood.trust_region import APPROXIMATE, EXACT, Workspace, absorb, begin
+from pyimpl.likelihood.searches import Evaluation, Modes, run, scored
+from pyimpl.likelihood.sparse_factors import SparseFactors
+from pyimpl.likelihood.trust_region import APPROXIMATE, EXACT, Workspace
 from pyimpl.model.blocks import Blocks, Others
 
 __all__ = ["Objective", "Solution"]
@@ -92,8 +94,13 @@ class Objective:
         self._df: float = blocks.N - blocks.P if REML else blocks.N
         if self._df <= 0:
             raise ModelError(f"{blocks.N} rows do not suffice for {blocks.P} fixed effects")
-        self._engine: _OneFactor | _SeveralFactors
-        self._engine = _OneFactor(blocks) if blocks.others is None else _SeveralFactors(blocks, blocks.others)
+        self._engine: _OneFactor | _SeveralFactors | SparseFactors
+        if blocks.cross is not None:
+            self._engine = SparseFactors(blocks, blocks.cross)
+        elif blocks.others is not None:
+            self._engine = _SeveralFactors(blocks, blocks.others)
+        else:
+            self._engine = _OneFactor(blocks)
         self._constant = self._df * (1.0 + math.log(2 * math.pi / self._df)) - blocks.log_weights
         if REML:
             self._constant += blocks.log_det_X
@@ -225,10 +232,6 @@ class Objective:
         )
 
 
-_Evaluation = tuple[float, np.ndarray, np.ndarray]
-_Modes = tuple[float, np.ndarray, list[np.ndarray], list[np.ndarray]]
-
-
 class _OneFactor:
     """One grouping factor: see :mod:`pyimpl.likelihood.one_factor`."""
 
@@ -252,7 +255,7 @@ class _OneFactor:
             self._E, self._D, self._T,
         )  # fmt: skip
 
-    def evaluate(self, theta: np.ndarray, df: float, REML: bool, order: int) -> _Evaluation:
+    def evaluate(self, theta: np.ndarray, df: float, REML: bool, order: int) -> Evaluation:
         n = theta.size
         gradient, hessian = np.full(n, np.nan), np.full((n, n), np.nan)
         place = self._order
@@ -272,7 +275,7 @@ class _OneFactor:
             return one_factor.search(start, units, budget, work, *self._data(df, REML), self.parts)
         return run(self, start, units, budget, work, df, REML)
 
-    def solve(self, theta: np.ndarray, df: float, REML: bool) -> _Modes:
+    def solve(self, theta: np.ndarray, df: float, REML: bool) -> Modes:
         blocks = self.blocks
         first = blocks.factors[0]
         P = blocks.P
@@ -302,6 +305,7 @@ class _SeveralFactors:
         self.blocks = blocks
         self.others = others
         self.parts = np.zeros(3)
+        self.info = np.empty((0, 0))
         self.small = others.q <= _COMPILED
         first = blocks.factors[0]
         self._start = np.concatenate([[0], np.cumsum(others.p**2)]).astype(np.int64)
@@ -324,7 +328,7 @@ class _SeveralFactors:
         return {**self.__dict__, "_work": None}
 
     @property
-    def _layout(self) -> tuple[np.ndarray, ...]:
+    def layout(self) -> tuple[np.ndarray, ...]:
         """Levels of each factor, and each θ's place: row and column of which factor's template of what size."""
         return self._levels, self._rows, self._cols, self._size, self._factor
 
@@ -348,7 +352,7 @@ class _SeveralFactors:
             self._place, self._rows, self._cols, self._size, self._factor, self._T, self._flat, *self._arrays,
         )  # fmt: skip
 
-    def evaluate(self, theta: np.ndarray, df: float, REML: bool, order: int) -> _Evaluation:
+    def evaluate(self, theta: np.ndarray, df: float, REML: bool, order: int) -> Evaluation:
         n = theta.size
         gradient, hessian = np.full(n, np.nan), np.full((n, n), np.nan)
         if self.small:
@@ -403,7 +407,8 @@ class _SeveralFactors:
         if info != 0:
             return math.inf, rhs
         Y = blas.dtrsm(1.0, A.T, np.asfortranarray(rhs), lower=0, trans_a=1)
-        value = several.profile(A, np.ascontiguousarray(Y), S, float(df), REML, log_det, self.parts, Q)
+        log_det += several.log_diagonal(A)
+        value = several.profile(log_det, np.ascontiguousarray(Y), S, float(df), REML, self.parts, Q)
         z = blas.dtrsm(1.0, A.T, Y, lower=0)
         lz = np.empty_like(S2x)
         several.lambda_times(np.ascontiguousarray(z), *layout, False, lz)
@@ -422,27 +427,9 @@ class _SeveralFactors:
     ) -> float:
         if self.small:
             return several.search(start, units, budget, work, *self._data(df, REML), self.parts, self._levels)
-        theta = start * units
-        best = self.evaluate(theta, df, REML, 2)
-        initial, count = best[0], 1
-        ahead = np.empty_like(theta)
-        while (
-            count < several.SCORING
-            and math.isfinite(best[0])
-            and several.scoring(theta, best[1], self.info, *self._layout, count <= several.EM, ahead)
-        ):
-            trial = self.evaluate(ahead, df, REML, 2)
-            count += 1
-            gain = best[0] - trial[0]
-            if not gain > 0:
-                break
-            theta, best = ahead.copy(), trial
-            if gain < several.NEAR:
-                break
-        run(self, theta / units, units, budget, work, df, REML, best, count - 1)
-        return initial
+        return scored(self, start, units, budget, work, df, REML)
 
-    def solve(self, theta: np.ndarray, df: float, REML: bool) -> _Modes:
+    def solve(self, theta: np.ndarray, df: float, REML: bool) -> Modes:
         blocks, others = self.blocks, self.others
         E, _, U, _, _, _, A, N, Q = self._arrays
         value, lz = self._value(theta, df, REML)
@@ -467,27 +454,6 @@ class _SeveralFactors:
             r, c = np.arange(p)[None, :, None], np.arange(p)[None, None, :]
             cond.append(N[at + np.maximum(r, c), at + np.minimum(r, c)])
         return value, Q.copy(), a, cond
-
-
-def run(
-    engine: "_OneFactor | _SeveralFactors",
-    start: np.ndarray,
-    units: np.ndarray,
-    budget: int,
-    work: Workspace,
-    df: float,
-    REML: bool,
-    known: _Evaluation | None = None,
-    spent: int = 0,
-) -> float:
-    """Search with evaluations called one by one, the start's perhaps `known`; returns the criterion there."""
-    begin(work, start)
-    work[6][5] = spent
-    value, gradient, hessian = engine.evaluate(start * units, df, REML, 2) if known is None else known
-    initial = value
-    while not absorb(work, value, gradient * units, hessian * np.outer(units, units), engine.kind, budget):
-        value, gradient, hessian = engine.evaluate(work[3] * units, df, REML, 2)
-    return initial
 
 
 @njit(cache=True)

@@ -124,6 +124,8 @@ def _work(blocks: Blocks) -> float:
     """Floating-point operations of one evaluation, roughly."""
     first = blocks.factors[0]
     total = first.J * first.p**2 * (first.p + blocks.P + 1.0)
+    if blocks.cross is not None:
+        return blocks.cross.symbolic.flops
     if blocks.others is not None:
         touched = np.diff(blocks.others.indptr).astype(float)
         total += float((touched**2).sum()) * first.p + float(blocks.others.q) ** 3

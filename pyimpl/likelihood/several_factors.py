@@ -30,12 +30,15 @@ from pyimpl.likelihood.trust_region import APPROXIMATE, absorb, begin, cholesky_
 
 __all__ = [
     "assemble",
+    "divide",
     "finish",
     "images",
     "information",
     "lambda_times",
+    "log_diagonal",
     "modes",
     "profile",
+    "put_derivatives",
     "sandwich",
     "scoring",
     "search",
@@ -189,20 +192,25 @@ def assemble(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
 
 
 @njit(cache=True)
-def profile(A, Y, S, df, REML, log_det, parts, Q):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Return the criterion without its constant from A's factor and Y = L⁻¹Λ'S2x; Q as in ``contrasts``.
-
-    parts receives log|V|, log|R_X|² in the basis, r².
-    """
-    m = S.shape[0]
-    P = m - 1
-    product = 1.0
+def log_diagonal(A):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Twice the sum of the logarithms of a factor's diagonal."""
+    log_det, product = 0.0, 1.0
     for i in range(A.shape[0]):
         product *= A[i, i]
         if product > 1e100:
             log_det += 2.0 * np.log(product)
             product = 1.0
-    log_det += 2.0 * np.log(product)
+    return log_det + 2.0 * np.log(product)
+
+
+@njit(cache=True)
+def profile(log_det, Y, S, df, REML, parts, Q):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Return the criterion without its constant from log|V| and Y = L⁻¹Λ'S2x; Q as in ``contrasts``.
+
+    parts receives log|V|, log|R_X|² in the basis, r².
+    """
+    m = S.shape[0]
+    P = m - 1
     for i in range(Y.shape[0]):
         for a in range(m):
             for b in range(a + 1):
@@ -462,36 +470,68 @@ def _exact_traces(S2, N, first, p):  # type: ignore[no-untyped-def] # pragma: no
 
 
 @njit(cache=True)
+def divide(KT, T, K):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """K = (KT)T⁻¹ for lower triangular T."""
+    p = T.shape[0]
+    for a in range(p):
+        for c in range(p - 1, -1, -1):
+            total = KT[a, c]
+            for b in range(c + 1, p):
+                total -= K[a, b] * T[b, c]
+            K[a, c] = total / T[c, c]
+
+
+@njit(cache=True)
+def put_derivatives(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    f, V, begins, ends, X, KTf, K, weight, REML, rows, cols, factor, gradient, hessian, curved
+):
+    """Gradient of factor f from KT and Z'V⁻¹[X R_X⁻¹, e] (V, rows begins to ends), and its template's curvature."""
+    p, n, P = X.shape[0], gradient.shape[0], V.shape[1] - 1
+    W = np.zeros((p, p))
+    for r0 in range(begins, ends, p):
+        for a in range(p):
+            for b in range(a + 1):
+                total = weight * V[r0 + a, P] * V[r0 + b, P]
+                if REML:
+                    for c in range(P):
+                        total += V[r0 + a, c] * V[r0 + b, c]
+                W[a, b] += total
+    for a in range(p):
+        for b in range(a):
+            W[b, a] = W[a, b]
+    for k in range(n):
+        if factor[k] != f:
+            continue
+        r, c = rows[k], cols[k]
+        total = KTf[r, c]
+        for b in range(c, p):
+            total -= W[r, b] * X[b, c]
+        gradient[k] = 2.0 * total
+        if curved:
+            for i in range(k + 1):
+                if factor[i] == f and cols[i] == c:
+                    x = K[r, rows[i]] + K[rows[i], r] - 2.0 * W[r, rows[i]]
+                    hessian[k, i] += x
+                    if i != k:
+                        hessian[i, k] += x
+
+
+@njit(cache=True)
 def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     E, U, indptr, columns, S2, Ainv, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
     weight, REML, gradient, hessian, curved,
 ):  # fmt: skip
     """Gradient from A⁻¹ (lower triangle); with `curved` the template's curvature is added to the information."""
-    p1, m = E.shape[1], V1.shape[1]
-    P = m - 1
+    p1 = E.shape[1]
     F = width.shape[0]
     KT = np.zeros(flat.shape[0])
     _traces(S2, Ainv, first, width, flat, start, KT)
     sandwich(Ainv, first, width, flat, start, N)
-    n = gradient.shape[0]
     for f in range(-1, F):
         p = p1 if f < 0 else width[f]
-        W = np.zeros((p, p))
         K = np.zeros((p, p))
-        V = V1 if f < 0 else Vo
         begins = 0 if f < 0 else first[f]
         ends = V1.shape[0] if f < 0 else first[f + 1]
-        for r0 in range(begins, ends, p):
-            for a in range(p):
-                for b in range(a + 1):
-                    total = weight * V[r0 + a, P] * V[r0 + b, P]
-                    if REML:
-                        for c in range(P):
-                            total += V[r0 + a, c] * V[r0 + b, c]
-                    W[a, b] += total
-        for a in range(p):
-            for b in range(a):
-                W[b, a] = W[a, b]
         X = np.zeros((p, p))  # the template
         KTf = np.zeros((p, p))
         if f < 0:
@@ -512,29 +552,12 @@ def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
                     largest = max(largest, abs(X[a, b]))
                 smallest = min(smallest, abs(X[a, a]))
             if curved and smallest > 1e-7 * largest and smallest > 1e-100:
-                for a in range(p):  # K = (KT) T^-1, by columns from the last
-                    for c in range(p - 1, -1, -1):
-                        total = KTf[a, c]
-                        for b in range(c + 1, p):
-                            total -= K[a, b] * X[b, c]
-                        K[a, c] = total / X[c, c]
+                divide(KTf, X, K)
             elif curved:
                 K[:] = _exact_traces(S2, N, first[f : f + 2], p)
-        for k in range(n):
-            if factor[k] != f:
-                continue
-            r, c = rows[k], cols[k]
-            total = KTf[r, c]
-            for b in range(c, p):
-                total -= W[r, b] * X[b, c]
-            gradient[k] = 2.0 * total
-            if curved:
-                for i in range(k + 1):
-                    if factor[i] == f and cols[i] == c:
-                        x = K[r, rows[i]] + K[rows[i], r] - 2.0 * W[r, rows[i]]
-                        hessian[k, i] += x
-                        if i != k:
-                            hessian[i, k] += x
+        put_derivatives(
+            f, V1 if f < 0 else Vo, begins, ends, X, KTf, K, weight, REML, rows, cols, factor, gradient, hessian, curved
+        )
 
 
 @njit(cache=True)
@@ -706,7 +729,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     if not _factorise(A):
         return np.inf
     _forward(A, Y)
-    f = profile(A, Y, S, df, REML, log_det, parts, Q)
+    f = profile(log_det + log_diagonal(A), Y, S, df, REML, parts, Q)
     if not np.isfinite(f):
         return f
     prss = parts[2]

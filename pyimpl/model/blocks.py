@@ -19,12 +19,15 @@ import numpy as np
 from numba import njit
 
 from pyimpl.errors import ModelError
+from pyimpl.model.crossproducts import Cross, cross_products
 from pyimpl.model.design import Design
+from pyimpl.model.memory import in_words, memory
 
-__all__ = ["MAX_DENSE", "Blocks", "Factor", "Others", "reduce_design"]
+__all__ = ["Blocks", "Factor", "Others", "centred_intercept", "level_bases", "reduce_design"]
 
-#: Largest number of random effects besides the eliminated factor's: the matrix of that size is dense.
-MAX_DENSE = 12_000
+#: Random effects besides the eliminated factor's up to which their matrix is dense without further ado.
+DENSE = 2_000
+_SLOW = 20.0  # an operation of the sparse factor takes so much longer than one of a dense one
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,9 @@ class Blocks:
     within_root : ndarray, shape (P + 1, P + 1)
         Upper triangular factor of ``within``, from the rows themselves.
     others : Others or None
+    cross : Cross or None
+        All cross-products, sparse, where the other factors have too many random effects for a dense matrix. No factor
+        is eliminated beforehand then: ``R``, ``C`` and ``within_root`` are empty.
     coef_from_basis : ndarray, shape (P, P)
         β = ``beta_ols + coef_from_basis @ γ`` with γ the coefficients in the orthonormal basis of residual y.
     beta_ols : ndarray, shape (P,)
@@ -150,6 +156,7 @@ class Blocks:
     within: np.ndarray
     within_root: np.ndarray
     others: Others | None
+    cross: Cross | None
     coef_from_basis: np.ndarray
     beta_ols: np.ndarray
     log_det_X: float
@@ -437,6 +444,35 @@ def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return Q, residual, inverse, beta, float(2 * np.log(diagonal).sum())
 
 
+def _sparse_if_better(design: Design, factors: list[Factor], Zs: list[np.ndarray], D: np.ndarray) -> Cross | None:
+    """Sparse cross-products where a dense matrix of the factors that are not eliminated would be slower or too large.
+
+    Raises
+    ------
+    ModelError
+        If neither fits the memory.
+    """
+    q = sum(f.J * f.p for f in factors[1:])
+    if q <= DENSE:
+        return None
+    available = memory()
+    dense = 8 * 4.0 * q**2  # the cross-products, the Schur complement, its factor and its inverse
+    cross = cross_products([f.codes for f in factors], [f.J for f in factors], Zs, D)
+    if dense > available and cross.size > available:
+        names = " and ".join(design.terms[f.terms[0]].group for f in factors)
+        raise ModelError(
+            f"the crossed grouping factors {names} ({sum(f.J * f.p for f in factors)} random effects) need "
+            f"{in_words(min(dense, cross.size))} of memory, and the machine has {in_words(available)} for a fit: their "
+            f"levels meet in so many combinations that the Cholesky factor has {cross.symbolic.nonzeros:.3g} elements. "
+            "Leave out a term, or take fewer levels"
+        )
+    if dense > available:
+        return cross
+    slow = _SLOW * float((cross.symbolic.counts.astype(float) ** 2).sum())
+    core = float(cross.symbolic.order.size - cross.symbolic.core) ** 3
+    return cross if cross.size <= available and slow + core < float(q) ** 3 else None
+
+
 def reduce_design(design: Design) -> Blocks:
     """Reduce a design to its blocks: one pass over the rows.
 
@@ -451,20 +487,38 @@ def reduce_design(design: Design) -> Blocks:
     Raises
     ------
     ModelError
-        If there is no random-effects term, X has not full column rank, or the factors that cannot be eliminated have
-        more than :data:`MAX_DENSE` random effects together (their matrix is dense, 8 q² bytes three times over).
+        If there is no random-effects term, X has not full column rank, or the crossed factors need more memory than
+        there is, both as a dense matrix and as a sparse factor.
     """
     if not design.terms:
         raise ModelError("the model has no random-effects term, such as (1 | group)")
     factors, n_theta, lower, Zs = _factors(design)
-    q = sum(f.J * f.p for f in factors[1:])
-    if q > MAX_DENSE:
-        names = ", ".join(design.terms[f.terms[0]].group for f in factors[1:])
-        raise ModelError(
-            f"the grouping factors besides the largest ({names}) have {q} random effects together; "
-            f"at most {MAX_DENSE} fit a dense matrix. Leave out a term, or fit the model with lme4"
-        )
     basis, residual, inverse, beta, log_det = _orthonormal_basis(design)
+    log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
+    cross = _sparse_if_better(design, factors, Zs, np.column_stack([basis, residual]))
+    if cross is not None:
+        p, P = factors[0].p, design.P
+        return Blocks(
+            N=design.N,
+            P=P,
+            factors=tuple(factors),
+            n_theta=n_theta,
+            lower=lower,
+            R=np.empty((0, p, p)),
+            C=np.empty((0, p, P + 1)),
+            within=cross.total,
+            within_root=np.empty((0, 0)),
+            others=None,
+            cross=cross,
+            coef_from_basis=inverse,
+            beta_ols=beta,
+            log_det_X=log_det,
+            log_weights=log_weights,
+            basis=basis,
+            residual=residual,
+            order=np.empty(0, dtype=np.int64),
+            starts=np.empty(0, dtype=np.int64),
+        )
     first = factors[0]
     order, starts = _sort_by_level(first.codes, first.J)
     P = design.P
@@ -494,7 +548,6 @@ def reduce_design(design: Design) -> Blocks:
             starts, Q, original, C, touched, values, width, int(first_column[-1])
         )
         others = Others(int(first_column[-1]), first_column, width, indptr, col, val, within_2, within_dense)
-    log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
     return Blocks(
         N=design.N,
         P=P,
@@ -506,6 +559,7 @@ def reduce_design(design: Design) -> Blocks:
         within=within,
         within_root=within_root,
         others=others,
+        cross=None,
         coef_from_basis=inverse,
         beta_ols=beta,
         log_det_X=log_det,

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from pyimpl.model.blocks import Blocks, centred_intercept, level_bases
+from pyimpl.model.crossproducts import Cross
 from pyimpl.model.design import Design
 
 __all__ = ["Responses"]
@@ -114,6 +115,11 @@ class Responses:
         self._root = np.ones(design.N) if design.weights is None else np.sqrt(design.weights)
         self._intercept, self._constant = centred_intercept(design.X)
         self._basis = np.ascontiguousarray(blocks.basis)
+        if blocks.cross is not None:
+            self._columns = [
+                np.hstack([design.terms[i].columns for i in f.terms]) * self._root[:, None] for f in blocks.factors
+            ]
+            return
         self._Q, rest = level_bases(design, blocks)
         P = blocks.P
         self._within_root = np.zeros((P + 1, P + 1))
@@ -136,6 +142,8 @@ class Responses:
         """Blocks of the design with the response y, shape (N,)."""
         old = self._blocks
         P = old.P
+        if old.cross is not None:
+            return self._sparse_blocks(y, old.cross)
         C, within, within_root = old.C.copy(), old.within.copy(), self._within_root.copy()
         projection = np.empty(P)
         shift = self._intercept >= 0
@@ -155,3 +163,26 @@ class Responses:
         return replace(
             old, C=C, within=within, within_root=within_root, others=others, beta_ols=beta, residual=residual
         )
+
+    def _sparse_blocks(self, y: np.ndarray, cross: Cross) -> Blocks:
+        """Blocks with sparse cross-products: only their last column changes."""
+        old = self._blocks
+        P = old.P
+        shift = self._intercept >= 0
+        residual = y - self._offset
+        mean = float(residual.mean()) if shift else 0.0
+        residual = (residual - mean) * self._root
+        projection = np.zeros(P)
+        _project_out(self._basis, residual, projection, True)
+        beta = old.coef_from_basis @ projection
+        if shift:
+            beta[self._intercept] += mean / self._constant
+        dense, total = cross.dense.copy(), cross.total.copy()
+        for f, (factor, Z) in enumerate(zip(old.factors, self._columns, strict=True)):
+            for a in range(factor.p):
+                column = np.bincount(factor.codes, Z[:, a] * residual, minlength=factor.J)
+                dense[cross.first_column[f] + a : cross.first_column[f + 1] : factor.p, P] = column
+        total[:P, P] = total[P, :P] = self._basis.T @ residual
+        total[P, P] = residual @ residual
+        changed = replace(cross, dense=dense, total=total)
+        return replace(old, cross=changed, within=total, beta_ols=beta, residual=residual)

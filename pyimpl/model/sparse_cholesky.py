@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from scipy.linalg import blas, lapack
 
-from pyimpl.likelihood.ordering import minimum_degree
+from pyimpl.model.ordering import minimum_degree
 
 __all__ = ["Factor", "Symbolic", "analyse"]
 
