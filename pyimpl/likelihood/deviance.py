@@ -182,12 +182,14 @@ class Objective:
 
     # -- a search --------------------------------------------------------------------------------------------------
 
-    def search(self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace) -> float:
+    def search(self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, near: bool = False) -> float:
         """Minimise from `start` in coordinates θ / `units`, in the workspace; returns the objective at the start.
+
+        From a start said to be `near` the minimum no steps of EM are taken.
 
         The values in the workspace are without :attr:`constant`.
         """
-        initial = float(self._engine.search(start, units, budget, work, self._df, self.REML))
+        initial = float(self._engine.search(start, units, budget, work, self._df, self.REML, near))
         self.gradients += int(work[6][5])
         return initial + self._constant
 
@@ -269,7 +271,7 @@ class _OneFactor:
         return value, g, H
 
     def search(
-        self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool
+        self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
     ) -> float:
         if self._order is None:
             return one_factor.search(start, units, budget, work, *self._data(df, REML), self.parts)
@@ -423,11 +425,11 @@ class _SeveralFactors:
         return V1, Vo
 
     def search(
-        self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool
+        self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
     ) -> float:
         if self.small:
-            return several.search(start, units, budget, work, *self._data(df, REML), self.parts, self._levels)
-        return scored(self, start, units, budget, work, df, REML)
+            return several.search(start, units, budget, work, *self._data(df, REML), self.parts, self._levels, near)
+        return scored(self, start, units, budget, work, df, REML, near)
 
     def solve(self, theta: np.ndarray, df: float, REML: bool) -> Modes:
         blocks, others = self.blocks, self.others

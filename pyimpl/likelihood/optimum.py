@@ -135,6 +135,8 @@ def _work(blocks: Blocks) -> float:
 def _with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
     """Flip the signs of the templates' columns so that no diagonal is negative (lme4's convention)."""
     out = theta.copy()
+    if (theta >= 0).all():
+        return out + 0.0
     for factor in factors:
         T = factor.template(theta)
         flip = np.where(np.diag(T) < 0, -1.0, 1.0)
@@ -177,9 +179,11 @@ class _Point:
     prss: float
 
 
-def _search(objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace) -> _Point:
-    """Minimise from `start` (scaled)."""
-    initial = objective.search(start, units, budget, work)
+def _search(
+    objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, near: bool = True
+) -> _Point:
+    """Minimise from `start` (scaled), which may be near the minimum."""
+    initial = objective.search(start, units, budget, work, near)
     x, g, B, _, _, floats, ints, log = work
     trace = log[: ints[6]].copy()
     trace[:, 1] += objective.constant
@@ -247,7 +251,7 @@ def optimize(
     at = 0
     while at < len(queue):
         start = queue[at]
-        point = _search(objective, start / units, units, max_evaluations, work)
+        point = _search(objective, start / units, units, max_evaluations, work, not chosen)
         point = _settle_on_boundary(objective, units, max_evaluations, work, point)
         if chosen and n == 1 and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
             other = _search(objective, np.zeros(1), units, max_evaluations, work)

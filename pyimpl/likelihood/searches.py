@@ -66,8 +66,9 @@ def scored(
     work: Workspace,
     df: float,
     REML: bool,
+    near: bool,
 ) -> float:
-    """Search likewise, after steps of EM and scoring: see :func:`pyimpl.likelihood.several_factors.scoring`."""
+    """Search likewise, after steps of EM (unless `near`) and scoring: see ``several_factors.scoring``."""
     theta = start * units
     best = engine.evaluate(theta, df, REML, 2)
     initial, count = best[0], 1
@@ -75,7 +76,7 @@ def scored(
     while (
         count < several.SCORING
         and math.isfinite(best[0])
-        and several.scoring(theta, best[1], engine.info, *engine.layout, count <= several.EM, ahead)
+        and several.scoring(theta, best[1], engine.info, *engine.layout, count <= several.EM and not near, ahead)
     ):
         trial = engine.evaluate(ahead, df, REML, 2)
         count += 1

@@ -766,7 +766,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
 @njit(cache=True)
 def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     begins, units, budget, work, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o,
-    within_d, place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, levels,
+    within_d, place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, levels, near,
 ):  # fmt: skip
     """Minimise from a start, in coordinates θ / units; returns the criterion at the start."""
     n = begins.shape[0]
@@ -783,7 +783,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     while (
         count < SCORING
         and np.isfinite(f)
-        and scoring(theta, g, info, levels, rows, cols, size, factor, count <= EM, ahead)
+        and scoring(theta, g, info, levels, rows, cols, size, factor, count <= EM and not near, ahead)
     ):
         f_ahead = criterion(
             ahead, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o, within_d,

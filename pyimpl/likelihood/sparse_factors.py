@@ -264,10 +264,10 @@ class SparseFactors:
         return value, gradient, hessian
 
     def search(
-        self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool
+        self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
     ) -> float:
         """Minimise from `start` (θ / units), in the workspace; returns the criterion at the start."""
-        return scored(self, start, units, budget, work, df, REML)
+        return scored(self, start, units, budget, work, df, REML, near)
 
     def solve(self, theta: np.ndarray, df: float, REML: bool) -> Modes:
         """Modes and their conditional variances at θ."""

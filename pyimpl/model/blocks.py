@@ -27,6 +27,7 @@ __all__ = ["Blocks", "Factor", "Others", "centred_intercept", "level_bases", "re
 
 #: Random effects besides the eliminated factor's up to which their matrix is dense without further ado.
 DENSE = 2_000
+_NARROW = 6  # columns of a narrow matrix
 _SLOW = 20.0  # an operation of the sparse factor takes so much longer than one of a dense one
 
 
@@ -365,6 +366,46 @@ def _factors(design: Design) -> tuple[list[Factor], int, np.ndarray, list[np.nda
     return [factors[f] for f in order], n_theta, lower, [columns[f] for f in order]
 
 
+@njit(cache=True)
+def _gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """X becomes Q of X = QR: classical Gram-Schmidt, twice for each column, which is enough (Giraud et al. 2005)."""
+    N, P = X.shape
+    part = np.empty(P)
+    for c in range(P):
+        for _ in range(2):
+            part[:] = 0.0
+            for i in range(N):
+                x = X[i, c]
+                for k in range(c):
+                    part[k] += X[i, k] * x
+            for i in range(N):
+                total = X[i, c]
+                for k in range(c):
+                    total -= X[i, k] * part[k]
+                X[i, c] = total
+            for k in range(c):
+                R[k, c] += part[k]
+        square = 0.0
+        for i in range(N):
+            square += X[i, c] * X[i, c]
+        R[c, c] = np.sqrt(square)
+        if square > 0.0:
+            inverse = 1.0 / R[c, c]
+            for i in range(N):
+                X[i, c] *= inverse
+
+
+def _thin_qr(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Q and R of a tall matrix; of a narrow one without LAPACK, whose call takes longer than the work."""
+    if X.shape[1] > _NARROW or X.shape[0] < X.shape[1]:
+        full, triangle = np.linalg.qr(X)
+        return full, triangle
+    Q = np.array(X, dtype=float, order="C")
+    R = np.zeros((X.shape[1], X.shape[1]))
+    _gram_schmidt(Q, R)
+    return Q, R
+
+
 def centred_intercept(X: np.ndarray) -> tuple[int, float]:
     """Position and value of X's first constant column that is not 0, or (−1, 0)."""
     for k in range(X.shape[1] if X.shape[0] else 0):
@@ -425,7 +466,7 @@ def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarr
     if root is not None:
         X *= root[:, None]
         y *= root
-    Q, R = np.linalg.qr(X)
+    Q, R = _thin_qr(X)
     diagonal = np.abs(np.diag(R))
     if not np.all(diagonal > 0):
         raise ModelError("the fixed-effects model matrix does not have full column rank; drop the redundant columns")
@@ -533,7 +574,7 @@ def reduce_design(design: Design) -> Blocks:
     original = D.copy() if several else D
     _qr_by_level(Z, D, starts, R, C, Q, several)
     within_root = np.zeros((P + 1, P + 1))
-    triangle = np.linalg.qr(D, mode="r")
+    triangle = _thin_qr(D)[1]
     within_root[: triangle.shape[0]] = triangle
     within = within_root.T @ within_root
     others = None
