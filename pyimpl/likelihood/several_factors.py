@@ -448,21 +448,27 @@ def _exact_traces(S2, N, first, p):  # type: ignore[no-untyped-def] # pragma: no
     """Σ_levels [S2 − S2 N S2] of one factor's diagonal blocks, where its template cannot be divided by."""
     q = S2.shape[0]
     K = np.zeros((p, p))
-    row = np.empty((p, q))
+    row, image = np.empty((p, q)), np.empty(q)
     for r0 in range(first[0], first[1], p):
         for a in range(p):
             r = r0 + a
             for c in range(q):
                 row[a, c] = S2[r, c] if c <= r else S2[c, r]
         for a in range(p):
-            for b in range(a + 1):
-                K[a, b] += row[a, r0 + b]
+            s, t = row[a], image
+            t[:] = 0.0
             for i in range(q):
                 total = 0.0
-                for k in range(q):
-                    total += (N[i, k] if k <= i else N[k, i]) * row[a, k]
-                for b in range(a + 1):
-                    K[a, b] -= row[b, i] * total
+                left, x = N[i], s[i]
+                for k in range(i):
+                    total += left[k] * s[k]
+                    t[k] += left[k] * x
+                t[i] += total + left[i] * x
+            for b in range(a + 1):
+                total = row[a, r0 + b]
+                for i in range(q):
+                    total -= row[b, i] * t[i]
+                K[a, b] += total
     for a in range(p):
         for b in range(a):
             K[b, a] = K[a, b]
