@@ -31,7 +31,8 @@ EXACT, APPROXIMATE, ABSENT = 0, 1, 2
 
 _EPS = float(np.finfo(float).eps)
 _NOISE = 64 * _EPS  # rounding of a value, relative
-_FLAT = 1e-9  # a gradient of which nothing more is asked
+_FLAT = 1e-9  # a gradient of which nothing more is asked ...
+_SHORT = 1e-11  # ... if the step that it asks for is no longer than this, relative to the point
 # places in the integer workspace
 _PHASE, _POLISHED, _ESCAPES, _CANDIDATE, _CODE, _COUNT, _LOGGED, _STARTED = range(8)
 # places in the float workspace
@@ -257,10 +258,12 @@ def _propose(work):  # type: ignore[no-untyped-def] # pragma: no cover - compile
             return False
     # the objective's last digit says no more; the gradient does
     ints[_PHASE] = _POLISHING
-    worst = 0.0
+    worst, longest, size = 0.0, 0.0, 0.0
     for a in range(n):
         worst = max(worst, abs(g[a]))
-    return ints[_POLISHED] > 6 or worst <= _FLAT
+        longest = max(longest, abs(s[a]))
+        size = max(size, abs(x[a]))
+    return ints[_POLISHED] > 6 or (worst <= _FLAT and longest <= _SHORT * size)
 
 
 @njit(cache=True)
