@@ -22,6 +22,7 @@ from pyimpl.model.columns import Data
 from pyimpl.model.design import Design, build_design
 from pyimpl.model.formula import deparse, parse
 from pyimpl.model.reform import wanted_effects
+from pyimpl.model.responses import Responses
 from pyimpl.model.update import update_formula
 from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
+_EPS = float(np.finfo(float).eps)
 _SINGULAR = "boundary (singular) fit: see help('isSingular')"
 
 
@@ -187,6 +189,12 @@ def _with_response(design: Design, y: np.ndarray) -> pd.DataFrame:
     return frame.assign(**{design.response: y}) if design.response in frame.columns else frame
 
 
+_CANNOT_BE_COMPUTED = (
+    "The criterion cannot be computed ({error}): the model fits the {N} rows exactly, or its predictors are on scales "
+    "too far apart (R: Downdated VtV is not positive definite). Take effects out, or rescale."
+)
+
+
 def fit_design(
     design: Design,
     REML: bool = True,
@@ -220,11 +228,7 @@ def fit_design(
     options = control or LmerControl()
     with one_blas_thread(_small(design)):
         fit = _fit(design, REML, options, start, call, source, blocks)
-    for text in fit.messages:
-        if text == _SINGULAR:
-            _warnings.warn(text, SingularFitWarning, stacklevel=3)
-    for text in fit._convergence:
-        _warnings.warn(text, ConvergenceWarning, stacklevel=3)
+    fit._warn(4)
     return fit
 
 
@@ -254,15 +258,10 @@ def _fit(
         starts = [_checked_theta(one, blocks.n_theta) for one in options.starts]
     try:
         optimum = optimize(objective, starts, options.max_evaluations)
-        estimates = infer(design, blocks, objective.solve(optimum.final), REML)
     except (ZeroDivisionError, np.linalg.LinAlgError) as error:
-        raise ModelError(
-            f"The criterion cannot be computed ({error}): the model fits the {design.N} rows exactly, or its "
-            "predictors are on scales too far apart (R: Downdated VtV is not positive definite). Take "
-            "effects out, or rescale."
-        ) from error
+        raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=design.N)) from error
     call = call or CallText(design.formula)
-    return LmerFit(design, blocks, objective, optimum, estimates, call, source, options)
+    return LmerFit(design, blocks, objective, optimum, call, source, options)
 
 
 def _checked_theta(theta: Any, n: int) -> np.ndarray:
@@ -276,7 +275,7 @@ def _checked_theta(theta: Any, n: int) -> np.ndarray:
 
 def _perfect_fit(design: Design, sigma: float) -> tuple[str, ...]:
     """Say so where the residuals are no more than rounding errors of the response (R's ``summary.lm`` warns too)."""
-    rounding = float(np.finfo(float).eps) * float(np.sqrt(np.mean(np.square(design.y))))
+    rounding = _EPS * math.sqrt(float(design.y @ design.y) / design.N)
     if sigma > 10 * rounding:
         return ()
     return (
@@ -285,11 +284,24 @@ def _perfect_fit(design: Design, sigma: float) -> tuple[str, ...]:
     )
 
 
+def _plainly_converged(optimum: OptSummary, options: LmerControl) -> bool:
+    """Whether the search's own approximation of the Hessian is so far from all limits that the exact one is too."""
+    values = np.linalg.eigvalsh(optimum.information)
+    return bool(
+        values[0] > 1e2 * options.hessian_tol
+        and values[0] > 1e2 * options.hessian_tol * values[-1]
+        and values[-1] * options.hessian_tol < 0.5
+        and np.abs(optimum.gradient).max(initial=0.0) < 0.1 * options.grad_tol
+    )
+
+
 def _convergence_messages(optimum: OptSummary, lower: np.ndarray, options: LmerControl) -> tuple[str, ...]:
     """Say what lme4's ``checkConv`` and ``checkHess`` say of a fit that is not singular."""
     if optimum.return_code == 1:
         return (f"{optimum.message}; give lmer a larger LmerControl(max_evaluations=...) or another start",)
     if (optimum.final[lower == 0] < options.singular_tol).any():
+        return ()
+    if _plainly_converged(optimum, options):
         return ()
     hessian, gradient = optimum.hessian, optimum.gradient
     texts: list[str] = []
@@ -329,7 +341,6 @@ class LmerFit(ModelAccessors, LmerPlots):
         blocks: Blocks,
         objective: Objective,
         optimum: OptSummary,
-        estimates: Estimates,
         call: CallText,
         source: _Source | None,
         control: LmerControl,
@@ -340,14 +351,24 @@ class LmerFit(ModelAccessors, LmerPlots):
         self._blocks = blocks
         self._objective = objective
         self._optimum = optimum
-        self._estimates = estimates
         self._call = call
         self._source = source
         self._control = control
+        df = blocks.N - blocks.P if objective.REML else blocks.N
         self._convergence = (
-            *_perfect_fit(design, estimates.sigma),
+            *_perfect_fit(design, math.sqrt(max(0.0, optimum.prss) / df)),
             *_convergence_messages(optimum, blocks.lower, control),
         )
+
+    @cached_property
+    def _estimates(self) -> Estimates:
+        """What is estimated at θ̂: computed when first asked for, since a bootstrap may want less."""
+        try:
+            with one_blas_thread(_small(self._design)):
+                solution = self._objective.solve(self._optimum.final)
+                return infer(self._design, self._blocks, solution, self._objective.REML)
+        except (ZeroDivisionError, np.linalg.LinAlgError) as error:
+            raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=self._design.N)) from error
 
     # -- what was fitted ---------------------------------------------------------------------------
 
@@ -414,7 +435,7 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     def isSingular(self, tol: float = 1e-4) -> bool:
         """Whether a diagonal element of Λ's template is below `tol`."""
-        return bool((self._estimates.theta[self._blocks.lower == 0] < tol).any())
+        return bool((self._optimum.final[self._blocks.lower == 0] < tol).any())
 
     # -- estimates ---------------------------------------------------------------------------------
 
@@ -583,7 +604,7 @@ class LmerFit(ModelAccessors, LmerPlots):
     def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> float:
         """Evaluate the optimised criterion at any θ, lme4's order (a Series is taken by position)."""
         values = _checked_theta(theta, self._blocks.n_theta)
-        with one_blas_thread(self._blocks.others is not None and self._blocks.others.q < _MANY):
+        with one_blas_thread(_small(self._design)):
             return self._objective(values)
 
     # -- fitted values and predictions -------------------------------------------------------------
@@ -756,6 +777,12 @@ class LmerFit(ModelAccessors, LmerPlots):
             return pd.DataFrame(values, index=rows.index, columns=names)
         return pd.DataFrame({name: self._rows(values[:, s]) for s, name in enumerate(names)})
 
+    def _simulated(self, seed: int | np.random.SeedSequence | None, re_form: Any) -> np.ndarray:
+        """One new response for the rows used, shape (N,)."""
+        rows = SimulationRows.of_design(self._design)
+        wanted = self._wanted_effects(re_form)
+        return simulate_rows(rows, self._estimates, wanted, 1, np.random.default_rng(seed))[:, 0]
+
     # -- other fits --------------------------------------------------------------------------------
 
     def refit(self, newresp: Sequence[float] | np.ndarray | pd.Series) -> "LmerFit":
@@ -766,15 +793,31 @@ class LmerFit(ModelAccessors, LmerPlots):
         newresp : array-like
             A number for each row used, or for each row of the data.
         """
+        fit = self._refitted(newresp)
+        fit._warn()
+        return fit
+
+    def _refitted(self, newresp: Any) -> "LmerFit":
+        """Refit without warnings: they are the new fit's ``messages`` and ``warnings``."""
         design = self._new_response(newresp)
-        return fit_design(
-            design,
-            self._objective.REML,
-            control=self._control,
-            start=self._warm_start(),
-            call=self._call,
-            source=self._source,
-        )
+        with one_blas_thread(_small(design)):
+            blocks = self._responses.blocks(design.y)
+            fit = _fit(
+                design, self._objective.REML, self._control, self._warm_start(), self._call, self._source, blocks
+            )
+        fit._responses = self._responses  # the new fit's own refits need nothing else
+        return fit
+
+    @cached_property
+    def _responses(self) -> Responses:
+        return Responses(self._design, self._blocks)
+
+    def _warn(self, stacklevel: int = 3) -> None:
+        """Give the fit's warnings."""
+        if self.isSingular(self._control.singular_tol):
+            _warnings.warn(_SINGULAR, SingularFitWarning, stacklevel=stacklevel)
+        for text in self._convergence:
+            _warnings.warn(text, ConvergenceWarning, stacklevel=stacklevel)
 
     def _new_response(self, newresp: Any) -> Design:
         """Return the design with another response: a number for each row used, or for each row of the data."""
@@ -790,7 +833,7 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     def _warm_start(self) -> np.ndarray:
         """θ of this fit, away from the boundary so that the search can leave it."""
-        theta = self._estimates.theta.copy()
+        theta = self._optimum.final.copy()
         low = (self._blocks.lower == 0) & (theta < 0.05)
         theta[low] = 0.05
         return theta
@@ -1579,10 +1622,8 @@ def _refit_to_draw(fit: LmerFit, use_u: bool, semiparametric: bool, seed: np.ran
         residuals = fit._residuals("response", False)
         y = fit._estimates.fitted + np.random.default_rng(seed).choice(residuals, size=residuals.size)
     else:
-        y = fit.simulate(1, seed, use_u=use_u)["sim_1"].to_numpy()
-    design = fit._new_response(y)
-    with one_blas_thread(_small(design)):
-        return _fit(design, fit.isREML(), fit._control, fit._warm_start(), fit._call, fit._source, None)
+        y = fit._simulated(seed, None if use_u else "~0")
+    return fit._refitted(y)
 
 
 def _pieces_of(fit: LmerFit) -> "Refit":

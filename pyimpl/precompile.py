@@ -13,7 +13,7 @@ __all__ = ["precompile"]
 
 
 def precompile() -> None:
-    """Fit one small model of each kind: one term, several effects, crossed terms, and their posterior."""
+    """Fit one model of each kind: one term, several effects, crossed terms (few to very many levels), posteriors."""
     from pyimpl import lmer, stan_lmer
 
     rng = np.random.default_rng(1)
@@ -31,8 +31,15 @@ def precompile() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a singular fit of made-up data is no news
         for formula in formulas:
-            lmer(formula, data)
+            fit = lmer(formula, data)
+            fit.refit(fit.getME("y"))
             stan_lmer(formula, data, seed=1, chains=2, iter=200)
+        for levels in (150, 4500):  # a matrix for LAPACK, and a sparse one
+            rows = np.arange(4 * levels)
+            first, second = rows % levels, (rows + rows // levels) % levels // 2
+            y = rng.normal(size=levels)[first] + rng.normal(size=levels)[second] + rng.normal(size=rows.size)
+            crossed = {"g": pd.Categorical(first.astype(str)), "h": pd.Categorical(second.astype(str))}
+            lmer("y ~ 1 + (1 | g) + (1 | h)", pd.DataFrame({"y": y, **crossed})).ranef()
 
 
 if __name__ == "__main__":

@@ -10,17 +10,22 @@ descending direction there (the KKT conditions for TT' positive semidefinite).
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.trust_region import Workspace, workspace
 from pyimpl.model.blocks import Blocks, Factor
 
 __all__ = ["OptSummary", "default_start", "optimize"]
 
 _EPS = float(np.finfo(float).eps)
 _SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
-_CHEAP = 3e6  # floating-point operations of an evaluation up to which Hessians are computed afresh at each step
+_CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
+_FREE = 3e5  # ... and up to which it is tried anyway
+_EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
+_MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,19 @@ class OptSummary:
     message : str
     gradient : ndarray, shape (n_theta,)
         At the minimum, in lme4's θ.
-    hessian : ndarray, shape (n_theta, n_theta)
-        At the minimum, in lme4's θ (differences of the analytic gradient).
-    smallest_eigenvalue : float
-        Of the Hessian in units of the effects' root mean squares.
+    information : ndarray, shape (n_theta, n_theta)
+        The Hessian at the minimum, in lme4's θ, where there is one grouping factor; else the average information
+        corrected by the search's last steps, which is close to it.
+    prss : float
+        r² at the winning search's last evaluation, which is the minimum to rounding.
     boundary : tuple of int
         Positions of θ that are 0 because the minimum is on the boundary.
-    log : tuple of (int, float, float)
-        Accepted steps of the winning start: evaluations so far, objective, largest scaled gradient.
+    objective : Objective, optional
+        What was minimised.
+    steps : ndarray, shape (n_theta,), optional
+        Natural unit of each θ, for differences.
+    trace : ndarray, shape (steps, 3), optional
+        See :attr:`log`.
     """
 
     initial: np.ndarray
@@ -60,10 +70,36 @@ class OptSummary:
     return_code: int
     message: str
     gradient: np.ndarray
-    hessian: np.ndarray
-    smallest_eigenvalue: float
+    information: np.ndarray
+    prss: float = math.nan
     boundary: tuple[int, ...] = ()
-    log: tuple[tuple[int, float, float], ...] = field(default=(), repr=False)
+    objective: Objective | None = field(default=None, repr=False, compare=False)
+    steps: np.ndarray | None = field(default=None, repr=False, compare=False)
+    trace: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def hessian(self) -> np.ndarray:
+        """At the minimum, in lme4's θ: shape (n_theta, n_theta). Computed when first asked for."""
+        if self.objective is None or self.steps is None or self.objective.exact_hessian:
+            return self.information
+        from pyimpl.likelihood.threads import one_blas_thread
+
+        with one_blas_thread():
+            return self.objective.hessian(self.final, 1e-5 * np.maximum(self.steps, np.abs(self.final)))
+
+    @property
+    def smallest_eigenvalue(self) -> float:
+        """Of the Hessian in units of the effects' root mean squares."""
+        if self.steps is None or not self.final.size:
+            return 0.0
+        return float(np.linalg.eigvalsh(self.hessian * np.outer(self.steps, self.steps))[0])
+
+    @property
+    def log(self) -> tuple[tuple[int, float, float], ...]:
+        """Accepted steps of the winning start: evaluations so far, objective, largest scaled gradient."""
+        if self.trace is None:
+            return ()
+        return tuple((int(count), float(value), float(worst)) for count, value, worst in self.trace)
 
     @property
     def converged(self) -> bool:
@@ -88,169 +124,19 @@ def _work(blocks: Blocks) -> float:
     """Floating-point operations of one evaluation, roughly."""
     first = blocks.factors[0]
     total = first.J * first.p**2 * (first.p + blocks.P + 1.0)
+    if blocks.cross is not None:
+        return blocks.cross.symbolic.flops
     if blocks.others is not None:
         touched = np.diff(blocks.others.indptr).astype(float)
         total += float((touched**2).sum()) * first.p + float(blocks.others.q) ** 3
     return total
 
 
-def _step(B: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray:
-    """Find the minimiser of g's + s'Bs/2 within the radius (exactly, by eigenvalues; n is small)."""
-    if g.size == 1:
-        b, slope = float(B[0, 0]), float(g[0])
-        if b > 0 and abs(slope) <= b * radius:
-            return np.array([-slope / b])
-        return np.array([-math.copysign(radius, slope)])
-    values, vectors = np.linalg.eigh(B)
-    c = vectors.T @ g
-    lowest = float(values[0])
-    if lowest > 0:
-        s = -c / values
-        if float(s @ s) <= radius * radius:
-            return vectors @ s
-    # Newton's method on 1/|s(shift)| - 1/radius (Moré & Sorensen 1983), from the right of the pole
-    floor = max(0.0, -lowest)
-    shift = floor + max(1e-12 * max(1.0, abs(lowest)), abs(float(c[0])) / radius * 1e-3)
-    low = floor
-    for _ in range(60):
-        gap = values + shift
-        s = -c / gap
-        length = math.sqrt(float(s @ s))
-        if length > radius:
-            low = shift
-        if abs(length - radius) <= 1e-3 * radius or (length < radius and shift - floor <= 1e-10 * max(1.0, floor)):
-            break
-        slope = float((s * s / gap).sum())
-        if slope <= 0.0:
-            break
-        change = (length / radius - 1.0) * length * length / slope
-        shift = shift + change if shift + change > low else 0.5 * (shift + low)
-    length = math.sqrt(float(s @ s))
-    if length < 0.9 * radius and lowest < 0:  # the hard case: go on along the lowest eigenvector
-        s[0] += math.copysign(math.sqrt(max(radius**2 - length**2, 0.0)), -c[0])
-    elif length > radius:
-        s *= radius / length
-    return vectors @ s
-
-
-class _Search:
-    """One minimisation, in scaled coordinates x = θ / unit."""
-
-    def __init__(self, objective: Objective, max_evaluations: int, cheap: bool) -> None:
-        self.objective = objective
-        self.units = _units(objective.blocks)
-        self.budget = max_evaluations
-        self.limit = objective.evaluations + objective.gradients + max_evaluations
-        self.cheap = cheap
-        self.log: list[tuple[int, float, float]] = []
-        self.code = 0
-        self.message = "converged"
-
-    def fg(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        f, g = self.objective.value_and_gradient(x * self.units)
-        return f, g * self.units
-
-    @property
-    def spent(self) -> int:
-        return self.objective.evaluations + self.objective.gradients
-
-    def fgh(self, x: np.ndarray, central: bool = False) -> tuple[float, np.ndarray, np.ndarray]:
-        """Value, gradient and Hessian, all scaled."""
-        size = np.maximum(1.0, np.abs(x)) * (1e-5 if central else 1e-7)
-        f, g, H = self.objective.value_gradient_hessian(x * self.units, size * self.units, central)
-        H *= self.units
-        H *= self.units[:, None]
-        if not np.isfinite(H).all():
-            H = np.where(np.isfinite(H), H, 0.0)
-        return f, g * self.units, H
-
-    def run(self, x: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
-        """Minimise from x; returns x, f, gradient and (approximate) Hessian, scaled."""
-        f, g, B = self.fgh(x)
-        while not math.isfinite(f) and self.spent < self.limit:
-            x = 0.5 * x
-            f, g, B = self.fgh(x)
-        fresh = True  # whether B belongs to x
-        radius, polishing, escapes = 1.0, 0, 0
-        while self.spent < self.limit:
-            self.log.append((self.spent, f, float(np.abs(g).max(initial=0.0))))
-            s = _step(B, g, radius)
-            predicted = -float(g @ s + 0.5 * s @ B @ s)
-            noise = 64 * _EPS * max(1.0, abs(f))
-            if predicted < noise:
-                if not fresh:  # a quasi-Newton matrix is not to be trusted with the last digits
-                    f, g, B = self.fgh(x)
-                    fresh = True
-                    continue
-                lowest = float(np.linalg.eigvalsh(B)[0]) if x.size > 1 else float(B[0, 0])
-                if lowest < -1e-7 * max(1.0, float(np.abs(B).max())) and escapes < 4:
-                    # a saddle, such as T_kk = 0 where a positive variance is better: leave along the curvature
-                    escapes += 1
-                    x, moved = self._escape(x, f, B)
-                    if moved:
-                        f, g, B = self.fgh(x)
-                        radius = 1.0
-                        continue
-                # the objective's last digit says no more; the gradient does
-                f_new, g_new = self.fg(x + s)
-                if not (math.isfinite(f_new) and float(np.linalg.norm(g_new)) < 0.5 * float(np.linalg.norm(g))):
-                    break
-                x, f, g = x + s, min(f, f_new), g_new
-                polishing += 1
-                if polishing > 5:
-                    break
-                continue
-            new = x + s
-            H_new: np.ndarray | None = None
-            if self.cheap:
-                f_new, g_new, H_new = self.fgh(new)
-            else:
-                f_new, g_new = self.fg(new)
-            actual = f - f_new
-            if abs(actual) < 1e3 * noise and math.isfinite(f_new):
-                actual = -0.5 * float((g + g_new) @ s)  # trapezoid: more digits than the difference of two values
-            ratio = actual / predicted if math.isfinite(f_new) else -1.0
-            length = math.sqrt(float(s @ s))
-            if ratio < 0.25:
-                radius = 0.25 * length
-            elif ratio > 0.75 and length > 0.8 * radius:
-                radius *= 4.0
-            if not self.cheap and math.isfinite(f_new):
-                self._update(B, s, g_new - g)
-                fresh = False
-            if ratio > 1e-4:
-                x, f, g = new, f_new, g_new
-                if H_new is not None:
-                    B = H_new
-            elif radius < 1e-12 * max(1.0, float(np.abs(x).max(initial=0.0))):
-                self.code, self.message = 2, "no further progress along the gradient"
-                break
-        else:
-            self.code, self.message = 1, f"stopped after {self.budget} evaluations"
-        return x, f, g, B
-
-    def _escape(self, x: np.ndarray, f: float, B: np.ndarray) -> tuple[np.ndarray, bool]:
-        """Leave a saddle along the direction of negative curvature."""
-        direction = np.linalg.eigh(B)[1][:, 0]
-        for size in (0.3, 0.03, 0.003):
-            for sign in (1.0, -1.0):
-                new = x + sign * size * direction
-                if self.fg(new)[0] < f - 64 * _EPS * max(1.0, abs(f)):
-                    return new, True
-        return x, False
-
-    @staticmethod
-    def _update(B: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
-        """Symmetric rank-one update, in place."""
-        rest = y - B @ s
-        denominator = float(rest @ s)
-        if abs(denominator) > 1e-8 * float(np.linalg.norm(rest) * np.linalg.norm(s)):
-            B += np.outer(rest, rest) / denominator
-
-
 def _with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
     """Flip the signs of the templates' columns so that no diagonal is negative (lme4's convention)."""
     out = theta.copy()
+    if (theta >= 0).all():
+        return out + 0.0
     for factor in factors:
         T = factor.template(theta)
         flip = np.where(np.diag(T) < 0, -1.0, 1.0)
@@ -279,25 +165,52 @@ def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
     return out
 
 
-_Point = tuple[np.ndarray, float, np.ndarray, np.ndarray]
+@dataclass
+class _Point:
+    """A minimum in coordinates θ / units, with what is known there (scaled too)."""
+
+    x: np.ndarray
+    value: float
+    gradient: np.ndarray
+    information: np.ndarray
+    code: int
+    trace: np.ndarray
+    initial: float
+    prss: float
 
 
-def _settle_on_boundary(search: _Search, point: _Point) -> _Point:
+def _search(
+    objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, near: bool = True
+) -> _Point:
+    """Minimise from `start` (scaled), which may be near the minimum."""
+    initial = objective.search(start, units, budget, work, near)
+    x, g, B, _, _, floats, ints, log = work
+    trace = log[: ints[6]].copy()
+    trace[:, 1] += objective.constant
+    value = float(floats[0]) + objective.constant
+    return _Point(x.copy(), value, g.copy(), B.copy(), int(ints[4]), trace, initial, objective.prss)
+
+
+def _settle_on_boundary(objective: Objective, units: np.ndarray, budget: int, work: Workspace, point: _Point) -> _Point:
     """Put nearly zero pivots exactly at 0 where the criterion agrees."""
-    factors, units = search.objective.blocks.factors, search.units
+    blocks = objective.blocks
+    diagonal = blocks.lower == 0.0
     for _ in range(3):
+        if not (np.abs(point.x[diagonal]) < _SNAP).any():
+            return point
         changed = False
-        theta = _with_positive_diagonals(factors, point[0] * units)
-        for factor in factors:
+        theta = _with_positive_diagonals(blocks.factors, point.x * units)
+        for factor in blocks.factors:
             for k in range(factor.p):
                 pivot = float(factor.template(theta)[k, k]) * float(factor.scale[k])
                 if not 0.0 < pivot < _SNAP:
                     continue
-                trial = search.run(_drop_pivot(factor, theta, k) / units)
-                still = factor.template(trial[0] * units)[k, k] == 0.0
-                if still and trial[1] <= point[1] + 256 * _EPS * max(1.0, abs(point[1])):
+                trial = _search(objective, _drop_pivot(factor, theta, k) / units, units, budget, work)
+                still = factor.template(trial.x * units)[k, k] == 0.0
+                if still and trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value)):
+                    trial.initial, trial.trace = point.initial, point.trace
                     point = trial
-                    theta = _with_positive_diagonals(factors, point[0] * units)
+                    theta = _with_positive_diagonals(blocks.factors, point.x * units)
                     changed = True
         if not changed:
             break
@@ -316,8 +229,8 @@ def optimize(
     ----------
     objective : Objective
     starts : sequence of ndarray, optional
-        θ to start from; the best minimum counts. Default: lme4's start, and, where evaluations are cheap, the
-        identity in units of the effects' root mean squares.
+        θ to start from; the best minimum counts. Default: lme4's start, and, where evaluations are cheap and another
+        valley may be missed, the identity in units of the effects' root mean squares or a tenth of it.
     max_evaluations : int
         Over one start.
     on_step : callable, optional
@@ -328,50 +241,52 @@ def optimize(
     OptSummary
     """
     blocks = objective.blocks
-    cheap = _work(blocks) <= _CHEAP
+    n = blocks.n_theta
+    units = _units(blocks)
+    diagonal = blocks.lower == 0.0
+    work = workspace(n)
     chosen = starts is None
-    if starts is None:
-        start = default_start(blocks)
-        scaled = start * _units(blocks)
-        starts = [start]
-        if cheap and blocks.n_theta > 1:
-            # another valley shows, if anywhere, from far: from natural units, or from small variances
-            far = np.abs(np.log(_units(blocks)[blocks.lower == 0])).max() > math.log(2)
-            starts.append(scaled if far else 0.1 * scaled)
-    best: tuple[_Point, np.ndarray, _Search] | None = None
-    for start in starts:
-        search = _Search(objective, max_evaluations, cheap)
-        point = search.run(np.asarray(start, dtype=float) / search.units)
-        point = _settle_on_boundary(search, point)
-        if chosen and blocks.n_theta == 1 and objective(np.zeros(1)) < point[1]:
-            point = _settle_on_boundary(search, search.run(np.zeros(1)))
-        if best is None or point[1] < best[0][1] - 64 * _EPS * max(1.0, abs(point[1])):
-            best = (point, np.asarray(start, dtype=float), search)
+    queue = [default_start(blocks)] if starts is None else [np.array(start, dtype=float) for start in starts]
+    best: tuple[_Point, np.ndarray] | None = None
+    at = 0
+    while at < len(queue):
+        start = queue[at]
+        point = _search(objective, start / units, units, max_evaluations, work, not chosen)
+        point = _settle_on_boundary(objective, units, max_evaluations, work, point)
+        if chosen and n == 1 and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
+            other = _search(objective, np.zeros(1), units, max_evaluations, work)
+            point = _settle_on_boundary(objective, units, max_evaluations, work, other)
+        if best is None or point.value < best[0].value - 64 * _EPS * max(1.0, abs(point.value)):
+            best = (point, start)
         if on_step is not None:
-            on_step(search.spent, best[0][1])
+            on_step(objective.evaluations + objective.gradients, best[0].value)
+        at += 1
+        if chosen and at == 1 and n > 1:
+            # another valley shows, if anywhere, from far: from natural units, or from small variances
+            far = np.abs(np.log(units[diagonal])).max() > math.log(2)
+            edge = far or point.code != 0 or (np.abs(point.x[diagonal]) < _EDGE).any()
+            if _work(blocks) <= (_CHEAP if edge else _FREE if objective.exact_hessian else 0.0):
+                scaled = start * units
+                queue.append(scaled if far else 0.1 * scaled)
     assert best is not None
-    (x, _, _, hessian), start, search = best
-    units = search.units
-    theta = _with_positive_diagonals(blocks.factors, x * units)
-    if cheap:
-        f, g, hessian = search.fgh(theta / units, central=True)
-    else:
-        f, g = search.fg(theta / units)
-        flips = np.where(theta * (x * units) < 0, -1.0, 1.0)
-        hessian = hessian * np.outer(flips, flips)
-    zero = tuple(int(i) for i in np.flatnonzero((theta == 0.0) & (blocks.lower == 0.0)))
+    point, start = best
+    theta = _with_positive_diagonals(blocks.factors, point.x * units)
+    flips = np.where(theta * point.x < 0, -1.0, 1.0) / units
+    zero = tuple(int(i) for i in np.flatnonzero((theta == 0.0) & diagonal))
     return OptSummary(
         initial=start,
         final=theta,
-        initial_objective=objective(start),
-        final_objective=f,
+        initial_objective=point.initial,
+        final_objective=point.value,
         evaluations=objective.evaluations + objective.gradients,
         gradients=objective.gradients,
-        return_code=search.code,
-        message=search.message,
-        gradient=g / units,
-        hessian=hessian / np.outer(units, units),
-        smallest_eigenvalue=float(np.linalg.eigvalsh(hessian)[0]) if theta.size else 0.0,
+        return_code=point.code,
+        message=_MESSAGES[point.code].format(budget=max_evaluations),
+        gradient=point.gradient * flips,
+        information=point.information * np.outer(flips, flips),
+        prss=point.prss,
         boundary=zero,
-        log=tuple(search.log),
+        objective=objective,
+        steps=units,
+        trace=point.trace,
     )

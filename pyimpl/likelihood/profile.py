@@ -28,14 +28,14 @@ import pandas as pd
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates
-from pyimpl.likelihood.optimum import _Search, _units, _work, optimize
+from pyimpl.likelihood.optimum import _CHEAP, _units, _work, optimize
+from pyimpl.likelihood.trust_region import ABSENT, EXACT, minimise
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.design import Design
 
 __all__ = ["Profiler", "choose", "parameter_names", "percent_labels", "sdcor"]
 
 _EPS = float(np.finfo(float).eps)
-_CHEAP = 3e6  # operations of an evaluation up to which Hessians are computed afresh at each step, as for the fit
 _BUDGET = 5000  # evaluations for one point of a profile
 _MAXMULT = 10.0  # a step grows at most so much (lme4's maxmult)
 _Evaluate = Callable[[float, "np.ndarray | None"], "_Point"]
@@ -130,40 +130,37 @@ class _ScaledDeviance(Objective):
         return deviance, gradient, scaled
 
 
-class _Inner(_Search):
-    """The search over the free parameters (all but the one that is held)."""
+class _Inner:
+    """The search over the free parameters (all but the one that is held).
+
+    Where evaluations are cheap, differences of the gradient are the Hessian at each step, else at the first one only.
+    """
 
     def __init__(self, function: "_Held", units: np.ndarray, cheap: bool) -> None:
         self.function = function
         self.units = units
-        self.cheap = cheap
-        self.count = 0
-        self.budget = self.limit = _BUDGET
-        self.log = []
-        self.code = 0
-        self.message = "converged"
+        self.kind = EXACT if cheap else ABSENT
+        self.fresh = True
 
-    @property
-    def spent(self) -> int:
-        return self.count
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Value, gradient and Hessian, all scaled."""
+        f, g = self._gradient(x)
+        H = np.zeros((x.size, x.size))
+        if self.fresh and math.isfinite(f):
+            for k in range(x.size):
+                h = max(1.0, abs(float(x[k]))) * 1e-6
+                moved = x.copy()
+                moved[k] += h
+                ahead = self._gradient(moved)[1]
+                moved[k] = x[k] - h
+                H[k] = (ahead - self._gradient(moved)[1]) / (2 * h)
+            H = 0.5 * (H + H.T)
+            self.fresh = self.kind == EXACT
+        return f, g, np.where(np.isfinite(H), H, 0.0)
 
-    def fg(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        self.count += 1
+    def _gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         f, g = self.function(x * self.units)
         return f, g * self.units
-
-    def fgh(self, x: np.ndarray, central: bool = False) -> tuple[float, np.ndarray, np.ndarray]:
-        f, g = self.fg(x)
-        H = np.empty((x.size, x.size))
-        for k in range(x.size):
-            h = max(1.0, abs(float(x[k]))) * 1e-6
-            moved = x.copy()
-            moved[k] += h
-            ahead = self.fg(moved)[1]
-            moved[k] = x[k] - h
-            H[k] = (ahead - self.fg(moved)[1]) / (2 * h)
-        H = 0.5 * (H + H.T)
-        return f, g, np.where(np.isfinite(H), H, 0.0)
 
 
 class _Held:
@@ -306,9 +303,10 @@ class Profiler:
             assert start is not None
             held.x = x
             search = _Inner(held, units[held.keep], cheap)
-            at_minimum, value, _, _ = search.run(start / search.units)
-            if search.code == 1:
-                warnings.warn(f"profile of {name} at {x:g}: {search.message}", PyimplWarning, stacklevel=2)
+            at_minimum, value, code = minimise(search, start / search.units, _BUDGET, search.kind)
+            if code == 1:
+                message = f"stopped after {_BUDGET} evaluations"
+                warnings.warn(f"profile of {name} at {x:g}: {message}", PyimplWarning, stacklevel=2)
             free = at_minimum * search.units
             zeta = self._zeta(name, x, value)
             return _Point(x, zeta, free, partial(self._describe, held, t, order, held.expand(free)))

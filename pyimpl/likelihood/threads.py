@@ -13,12 +13,12 @@ __all__ = ["one_blas_thread"]
 
 
 @cache
-def _controller() -> Any:
+def _libraries() -> list[Any]:
     # the libraries loaded by now: numpy's and scipy's
     import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-    return ThreadpoolController().select(user_api="blas")
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 @contextmanager
@@ -27,5 +27,12 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
     if not wanted:
         yield
         return
-    with _controller().limit(limits=1):
+    # by the libraries' own controllers: threadpoolctl's context manager takes as long as a small fit
+    changed = [(library, before) for library in _libraries() if (before := library.get_num_threads()) > 1]
+    for library, _ in changed:
+        library.set_num_threads(1)
+    try:
         yield
+    finally:
+        for library, before in changed:
+            library.set_num_threads(before)

@@ -19,12 +19,16 @@ import numpy as np
 from numba import njit
 
 from pyimpl.errors import ModelError
+from pyimpl.model.crossproducts import Cross, cross_products
 from pyimpl.model.design import Design
+from pyimpl.model.memory import in_words, memory
 
-__all__ = ["MAX_DENSE", "Blocks", "Factor", "Others", "reduce_design"]
+__all__ = ["Blocks", "Factor", "Others", "centred_intercept", "level_bases", "reduce_design"]
 
-#: Largest number of random effects besides the eliminated factor's: the matrix of that size is dense.
-MAX_DENSE = 12_000
+#: Random effects besides the eliminated factor's up to which their matrix is dense without further ado.
+DENSE = 2_000
+_NARROW = 6  # columns of a narrow matrix
+_SLOW = 20.0  # an operation of the sparse factor takes so much longer than one of a dense one
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,9 @@ class Blocks:
     within_root : ndarray, shape (P + 1, P + 1)
         Upper triangular factor of ``within``, from the rows themselves.
     others : Others or None
+    cross : Cross or None
+        All cross-products, sparse, where the other factors have too many random effects for a dense matrix. No factor
+        is eliminated beforehand then: ``R``, ``C`` and ``within_root`` are empty.
     coef_from_basis : ndarray, shape (P, P)
         β = ``beta_ols + coef_from_basis @ γ`` with γ the coefficients in the orthonormal basis of residual y.
     beta_ols : ndarray, shape (P,)
@@ -134,6 +141,10 @@ class Blocks:
         The orthonormal basis of √w·X.
     residual : ndarray, shape (N,)
         The least-squares residual of √w·(y − offset).
+    order : ndarray of int64, shape (N,)
+        Rows sorted by the eliminated factor's levels.
+    starts : ndarray of int64, shape (J + 1,)
+        Where each level begins in ``order``.
     """
 
     N: int
@@ -146,6 +157,7 @@ class Blocks:
     within: np.ndarray
     within_root: np.ndarray
     others: Others | None
+    cross: Cross | None
     coef_from_basis: np.ndarray
     beta_ols: np.ndarray
     log_det_X: float
@@ -354,6 +366,82 @@ def _factors(design: Design) -> tuple[list[Factor], int, np.ndarray, list[np.nda
     return [factors[f] for f in order], n_theta, lower, [columns[f] for f in order]
 
 
+@njit(cache=True)
+def _gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """X becomes Q of X = QR: classical Gram-Schmidt, twice for each column, which is enough (Giraud et al. 2005)."""
+    N, P = X.shape
+    part = np.empty(P)
+    for c in range(P):
+        for _ in range(2):
+            part[:] = 0.0
+            for i in range(N):
+                x = X[i, c]
+                for k in range(c):
+                    part[k] += X[i, k] * x
+            for i in range(N):
+                total = X[i, c]
+                for k in range(c):
+                    total -= X[i, k] * part[k]
+                X[i, c] = total
+            for k in range(c):
+                R[k, c] += part[k]
+        square = 0.0
+        for i in range(N):
+            square += X[i, c] * X[i, c]
+        R[c, c] = np.sqrt(square)
+        if square > 0.0:
+            inverse = 1.0 / R[c, c]
+            for i in range(N):
+                X[i, c] *= inverse
+
+
+def _thin_qr(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Q and R of a tall matrix; of a narrow one without LAPACK, whose call takes longer than the work."""
+    if X.shape[1] > _NARROW or X.shape[0] < X.shape[1]:
+        full, triangle = np.linalg.qr(X)
+        return full, triangle
+    Q = np.array(X, dtype=float, order="C")
+    R = np.zeros((X.shape[1], X.shape[1]))
+    _gram_schmidt(Q, R)
+    return Q, R
+
+
+def centred_intercept(X: np.ndarray) -> tuple[int, float]:
+    """Position and value of X's first constant column that is not 0, or (−1, 0)."""
+    for k in range(X.shape[1] if X.shape[0] else 0):
+        value = X[0, k]
+        # most columns differ in their first rows: look at all only if these do not
+        if value != 0 and (X[:8, k] == value).all() and (X[:, k] == value).all():
+            return k, float(value)
+    return -1, 0.0
+
+
+def level_bases(design: Design, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal bases Q_j of the eliminated factor's columns, and what they leave of X's basis.
+
+    Returns
+    -------
+    Q : ndarray, shape (N, p)
+        Rows in the levels' order (``blocks.order``).
+    rest : ndarray, shape (N, P)
+        (I − QQ') times the basis, rows in that order.
+    """
+    first = blocks.factors[0]
+    Z = np.hstack([design.terms[i].columns for i in first.terms])[blocks.order]
+    if design.weights is not None:
+        Z = Z * np.sqrt(design.weights)[blocks.order][:, None]
+    Z = np.array(Z, dtype=float, order="C")
+    D = np.array(blocks.basis[blocks.order], dtype=float, order="C")
+    rest = D.copy()
+    R = np.zeros((first.J, first.p, first.p))
+    C = np.zeros((first.J, first.p, blocks.P))
+    Q = np.zeros((design.N, first.p))
+    _qr_by_level(Z, D, blocks.starts, R, C, Q, True)
+    for c in range(first.p):  # what is left, in the original coordinates (D now holds the reflected rows)
+        rest -= Q[:, c : c + 1] * np.repeat(C[:, c, :], np.diff(blocks.starts), axis=0)
+    return Q, rest
+
+
 def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     """Basis of √w·X, residual of √w·(y − offset), the map from basis to β, least-squares β, and log|X'WX|."""
     N, P = design.X.shape
@@ -366,10 +454,9 @@ def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarr
         return np.empty((N, 0)), residual, np.empty((0, 0)), np.empty(0), 0.0
     X = np.array(design.X, dtype=float, order="F")
     # With a constant column, subtracting means is exact algebra, and keeps the digits that a large mean would cost.
-    constant = np.flatnonzero((X[0] == X).all(axis=0) & (X[0] != 0))
     shift = np.zeros(P)
     mean_y = 0.0
-    intercept = int(constant[0]) if constant.size else -1
+    intercept, _ = centred_intercept(X)
     if intercept >= 0:
         mean_y = float(y.mean())
         y -= mean_y
@@ -379,7 +466,7 @@ def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarr
     if root is not None:
         X *= root[:, None]
         y *= root
-    Q, R = np.linalg.qr(X)
+    Q, R = _thin_qr(X)
     diagonal = np.abs(np.diag(R))
     if not np.all(diagonal > 0):
         raise ModelError("the fixed-effects model matrix does not have full column rank; drop the redundant columns")
@@ -398,6 +485,35 @@ def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return Q, residual, inverse, beta, float(2 * np.log(diagonal).sum())
 
 
+def _sparse_if_better(design: Design, factors: list[Factor], Zs: list[np.ndarray], D: np.ndarray) -> Cross | None:
+    """Sparse cross-products where a dense matrix of the factors that are not eliminated would be slower or too large.
+
+    Raises
+    ------
+    ModelError
+        If neither fits the memory.
+    """
+    q = sum(f.J * f.p for f in factors[1:])
+    if q <= DENSE:
+        return None
+    available = memory()
+    dense = 8 * 4.0 * q**2  # the cross-products, the Schur complement, its factor and its inverse
+    cross = cross_products([f.codes for f in factors], [f.J for f in factors], Zs, D)
+    if dense > available and cross.size > available:
+        names = " and ".join(design.terms[f.terms[0]].group for f in factors)
+        raise ModelError(
+            f"the crossed grouping factors {names} ({sum(f.J * f.p for f in factors)} random effects) need "
+            f"{in_words(min(dense, cross.size))} of memory, and the machine has {in_words(available)} for a fit: their "
+            f"levels meet in so many combinations that the Cholesky factor has {cross.symbolic.nonzeros:.3g} elements. "
+            "Leave out a term, or take fewer levels"
+        )
+    if dense > available:
+        return cross
+    slow = _SLOW * float((cross.symbolic.counts.astype(float) ** 2).sum())
+    core = float(cross.symbolic.order.size - cross.symbolic.core) ** 3
+    return cross if cross.size <= available and slow + core < float(q) ** 3 else None
+
+
 def reduce_design(design: Design) -> Blocks:
     """Reduce a design to its blocks: one pass over the rows.
 
@@ -412,20 +528,38 @@ def reduce_design(design: Design) -> Blocks:
     Raises
     ------
     ModelError
-        If there is no random-effects term, X has not full column rank, or the factors that cannot be eliminated have
-        more than :data:`MAX_DENSE` random effects together (their matrix is dense, 8 q² bytes three times over).
+        If there is no random-effects term, X has not full column rank, or the crossed factors need more memory than
+        there is, both as a dense matrix and as a sparse factor.
     """
     if not design.terms:
         raise ModelError("the model has no random-effects term, such as (1 | group)")
     factors, n_theta, lower, Zs = _factors(design)
-    q = sum(f.J * f.p for f in factors[1:])
-    if q > MAX_DENSE:
-        names = ", ".join(design.terms[f.terms[0]].group for f in factors[1:])
-        raise ModelError(
-            f"the grouping factors besides the largest ({names}) have {q} random effects together; "
-            f"at most {MAX_DENSE} fit a dense matrix. Leave out a term, or fit the model with lme4"
-        )
     basis, residual, inverse, beta, log_det = _orthonormal_basis(design)
+    log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
+    cross = _sparse_if_better(design, factors, Zs, np.column_stack([basis, residual]))
+    if cross is not None:
+        p, P = factors[0].p, design.P
+        return Blocks(
+            N=design.N,
+            P=P,
+            factors=tuple(factors),
+            n_theta=n_theta,
+            lower=lower,
+            R=np.empty((0, p, p)),
+            C=np.empty((0, p, P + 1)),
+            within=cross.total,
+            within_root=np.empty((0, 0)),
+            others=None,
+            cross=cross,
+            coef_from_basis=inverse,
+            beta_ols=beta,
+            log_det_X=log_det,
+            log_weights=log_weights,
+            basis=basis,
+            residual=residual,
+            order=np.empty(0, dtype=np.int64),
+            starts=np.empty(0, dtype=np.int64),
+        )
     first = factors[0]
     order, starts = _sort_by_level(first.codes, first.J)
     P = design.P
@@ -440,7 +574,7 @@ def reduce_design(design: Design) -> Blocks:
     original = D.copy() if several else D
     _qr_by_level(Z, D, starts, R, C, Q, several)
     within_root = np.zeros((P + 1, P + 1))
-    triangle = np.linalg.qr(D, mode="r")
+    triangle = _thin_qr(D)[1]
     within_root[: triangle.shape[0]] = triangle
     within = within_root.T @ within_root
     others = None
@@ -455,7 +589,6 @@ def reduce_design(design: Design) -> Blocks:
             starts, Q, original, C, touched, values, width, int(first_column[-1])
         )
         others = Others(int(first_column[-1]), first_column, width, indptr, col, val, within_2, within_dense)
-    log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
     return Blocks(
         N=design.N,
         P=P,
@@ -467,6 +600,7 @@ def reduce_design(design: Design) -> Blocks:
         within=within,
         within_root=within_root,
         others=others,
+        cross=None,
         coef_from_basis=inverse,
         beta_ols=beta,
         log_det_X=log_det,

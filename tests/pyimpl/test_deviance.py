@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import ModelError
+from pyimpl.likelihood import deviance as deviance_module
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.optimum import default_start
 from pyimpl.model import blocks as blocks_module
@@ -240,10 +241,140 @@ def exact_fast(design, theta, REML):
     return value + (np.linalg.slogdet(A)[1] if REML else 0.0)
 
 
-def test_a_dense_matrix_too_large_is_refused(monkeypatch):
-    monkeypatch.setattr(blocks_module, "MAX_DENSE", 3)
-    with pytest.raises(ModelError, match=r"besides the largest \(g1\) have 4 random effects together; at most 3"):
+def test_what_does_not_fit_the_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(blocks_module, "DENSE", 3)
+    monkeypatch.setattr(blocks_module, "memory", lambda: 100)
+    with pytest.raises(ModelError, match=r"g0 and g1 \(10 random effects\) need .* GB of memory, and the machine has"):
         reduce_design(make_design(np.random.default_rng(1), levels=(6, 4), effects=(1, 1)))
+
+
+def test_the_sparse_factor_is_taken_where_it_is_cheaper(monkeypatch):
+    """Levels that meet a few neighbours: sparse. All with all: dense, unless only the sparse one fits."""
+    monkeypatch.setattr(blocks_module, "DENSE", 100)
+    n = 2000
+    codes = np.arange(n) % 400
+    chain = RandomTerm("a", ("(Intercept)",), tuple(map(str, range(400))), codes, np.ones((n, 1)))
+    other = RandomTerm("b", ("(Intercept)",), tuple(map(str, range(300))), codes * 3 // 4, np.ones((n, 1)))
+    rng = np.random.default_rng(1)
+    X, y = np.ones((n, 1)), rng.normal(size=n)
+    design = Design("y", "y", pd.RangeIndex(n), y, X, ("(Intercept)",), (chain, other), None, None, pd.DataFrame())
+    assert reduce_design(design).cross is not None
+    mixed = make_design(rng, n=20000, levels=(400, 300), effects=(1, 1))
+    assert reduce_design(mixed).cross is None
+    monkeypatch.setattr(blocks_module, "memory", lambda: 8 * 4 * 300**2 - 1)
+    assert reduce_design(mixed).cross is not None
+    monkeypatch.setattr(blocks_module, "memory", lambda: 1000)
+    with pytest.raises(ModelError, match="GB of memory"):
+        reduce_design(mixed)
+
+
+@pytest.fixture
+def sparse_only(monkeypatch):
+    monkeypatch.setattr(blocks_module, "DENSE", -1)
+    monkeypatch.setattr(blocks_module, "_SLOW", -1e12)
+
+
+SEVERAL = [case for case in CASES if "crossed" in case or "factors" in case or "another" in case]
+
+
+@pytest.mark.parametrize("REML", [False, True], ids=["ML", "REML"])
+@pytest.mark.parametrize("case", SEVERAL)
+def test_sparse_factor_against_multi_precision(case, REML, sparse_only):
+    rng = np.random.default_rng(len(case))
+    design = make_design(rng, n=20, **CASES[case])
+    blocks = reduce_design(design)
+    assert blocks.cross is not None
+    objective = Objective(blocks, REML)
+    for scale, zeros in ((1.0, 0), (1e-6, 0), (1.0, 1), (1.0, 9)):
+        theta = random_theta(rng, blocks.lower, scale, zeros)
+        assert objective(theta) == pytest.approx(float(exact(design, theta, REML)), rel=1e-12)
+
+
+@pytest.mark.parametrize("case", SEVERAL)
+def test_sparse_and_dense_are_one_function(case, monkeypatch):
+    rng = np.random.default_rng(len(case))
+    design = make_design(rng, n=40, **CASES[case])
+    dense = Objective(reduce_design(design), True)
+    monkeypatch.setattr(blocks_module, "DENSE", -1)
+    monkeypatch.setattr(blocks_module, "_SLOW", -1e12)
+    sparse = Objective(reduce_design(design), True)
+    for zeros in (0, 1):
+        theta = random_theta(rng, dense.blocks.lower, 1.0, zeros)
+        if dense.blocks.others is not None:
+            for one, two in zip(sparse.value_gradient_hessian(theta), dense.value_gradient_hessian(theta), strict=True):
+                # where a template is singular the sparse curvature is that of a neighbour
+                np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-9 if not zeros else 1e-3)
+        np.testing.assert_allclose(
+            sparse.value_and_gradient(theta)[1], dense.value_and_gradient(theta)[1], rtol=1e-9, atol=1e-10
+        )
+        one, two = sparse.solve(theta), dense.solve(theta)
+        np.testing.assert_allclose(one.beta, two.beta, atol=1e-11)
+        np.testing.assert_allclose(one.unscaled_vcov, two.unscaled_vcov, atol=1e-11)
+        for k in range(len(one.a)):
+            np.testing.assert_allclose(one.a[k], two.a[k], atol=1e-11)
+            np.testing.assert_allclose(one.unscaled_cond_var[k], two.unscaled_cond_var[k], atol=1e-11)
+
+
+@pytest.mark.parametrize("REML", [False, True], ids=["ML", "REML"])
+@pytest.mark.parametrize("case", [case for case in CASES if case not in SEVERAL])
+def test_hessian_of_one_factor_against_differences_of_the_gradient(case, REML):
+    rng = np.random.default_rng(len(case))
+    design = make_design(rng, **CASES[case])
+    objective = Objective(reduce_design(design), REML)
+    assert objective.exact_hessian
+    for zeros in (0, 1):
+        theta = random_theta(rng, objective.blocks.lower, 1.0, zeros)
+        hessian = objective.value_gradient_hessian(theta)[2]
+        steps = 1e-5 * np.eye(theta.size)
+        differences = [
+            (objective.value_and_gradient(theta + s)[1] - objective.value_and_gradient(theta - s)[1]) / 2e-5
+            for s in steps
+        ]
+        np.testing.assert_allclose(hessian, differences, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("case", ["crossed", "crossed slopes, weights", "three factors"])
+def test_average_information_against_dense_matrices(case, compiled, monkeypatch):
+    monkeypatch.setattr(deviance_module, "_COMPILED", 64 if compiled else -1)
+    rng = np.random.default_rng(7)
+    design = make_design(rng, **CASES[case])
+    objective = Objective(reduce_design(design), True)
+    for zeros in (0, 1, 9):
+        theta = random_theta(rng, objective.blocks.lower, 1.0, zeros)
+        _, gradient, hessian = objective.value_gradient_hessian(theta)
+        root = np.ones(design.N) if design.weights is None else np.sqrt(design.weights)
+        X = design.X * root[:, None]
+        y = (design.y - (0 if design.offset is None else design.offset)) * root
+
+        def covariance(theta, root=root):
+            V, at = np.eye(design.N), 0
+            for term in design.terms:
+                T = np.zeros((term.p, term.p))
+                for c in range(term.p):
+                    T[c:, c] = theta[at : at + term.p - c]
+                    at += term.p - c
+                Z = term.columns * root[:, None]
+                V += np.where(term.codes[:, None] == term.codes, Z @ T @ T.T @ Z.T, 0.0)
+            return V
+
+        Vi = np.linalg.inv(covariance(theta))
+        P = Vi - Vi @ X @ np.linalg.solve(X.T @ Vi @ X, X.T @ Vi)
+        w, df = P @ y, design.N - design.P
+        r2 = y @ w
+        units = np.eye(theta.size)
+        # V is quadratic in theta: these differences are exact
+        G = [(covariance(theta + e) - covariance(theta - e)) / 2 for e in units]
+        score = P - df / r2 * np.outer(w, w)
+        np.testing.assert_allclose(gradient, [np.sum(score * g) for g in G], atol=1e-9)
+        expected = np.empty_like(hessian)
+        for k, e in enumerate(units):
+            for i, d in enumerate(units):
+                second = covariance(theta + e + d) - covariance(theta + e - d)
+                second = (second - covariance(theta - e + d) + covariance(theta - e - d)) / 4
+                expected[k, i] = df * (w @ G[k] @ P @ G[i] @ w / r2 - (w @ G[k] @ w) * (w @ G[i] @ w) / r2**2)
+                expected[k, i] += np.sum(score * second)
+        np.testing.assert_allclose(hessian, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_no_terms_and_too_few_rows_are_refused():

@@ -1,0 +1,50 @@
+"""Blocks with another response are those of a design that has it from the start."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pyimpl.likelihood.deviance import Objective
+from pyimpl.lmer import fit_design
+from pyimpl.model import blocks as blocks_module
+from pyimpl.model.blocks import reduce_design
+from pyimpl.model.responses import Responses
+from tests.pyimpl.test_deviance import CASES, make_design
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("mean", [0.0, 1e6])
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_blocks(case, mean, sparse, monkeypatch):
+    if sparse:
+        monkeypatch.setattr(blocks_module, "DENSE", -1)
+        monkeypatch.setattr(blocks_module, "_SLOW", -1e12)
+    rng = np.random.default_rng(len(case))
+    design = make_design(rng, n=40, **CASES[case])
+    y = mean + rng.normal(size=40)
+    fresh = reduce_design(replace(design, y=y))
+    blocks = Responses(design, reduce_design(design)).blocks(y)
+    scale = 1e-9 if mean and not design.P else 1e-12  # without an intercept the mean stays in the residual
+    np.testing.assert_allclose(blocks.beta_ols, fresh.beta_ols, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(blocks.residual, fresh.residual, atol=1e-9)
+    theta = np.where(fresh.lower == 0, 0.7, -0.2)
+    for REML in (False, True):
+        one, two = Objective(blocks, REML), Objective(fresh, REML)
+        assert one(theta) == pytest.approx(two(theta), rel=max(scale, 1e-11))
+        np.testing.assert_allclose(one.solve(theta).beta, two.solve(theta).beta, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.SingularFitWarning")
+@pytest.mark.parametrize("case", ["slope, weights, offset", "crossed", "crossed slopes, weights"])
+def test_a_refit_is_a_fit_and_so_is_a_refit_of_it(case):
+    rng = np.random.default_rng(len(case))
+    design = make_design(rng, n=60, **CASES[case])
+    fit = fit_design(design)
+    for _ in range(2):
+        y = rng.normal(size=60) + sum(rng.normal(size=t.J)[t.codes] for t in design.terms)
+        fit = fit.refit(y)
+        fresh = fit_design(replace(design, y=y))
+        assert fit.logLik() == pytest.approx(fresh.logLik(), abs=1e-8)
+        np.testing.assert_allclose(fit.fitted(), fresh.fitted(), atol=1e-5)
+        np.testing.assert_array_equal(fit.getME("y"), y)
