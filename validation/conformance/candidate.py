@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.suite import FEATURES
 
-__all__ = ["SHIPPED", "Candidate", "CandidateError", "load_candidate", "words"]
+__all__ = ["SHIPPED", "Candidate", "CandidateError", "candidate_of", "load_candidate", "words"]
 
 #: Adapters that ship with mlmparity: short name -> module in ``validation.candidates``.
 SHIPPED = {
@@ -134,12 +133,33 @@ def load_candidate(
                 f"posteriors); name the function: {module_name}:FUNCTION"
             )
     home = fit if attribute else module
+    return _made(target, fit, sample, home, module, can, missing)
+
+
+def candidate_of(
+    function: Callable[..., Any], can: str | Iterable[str] | None = None, missing: str | Iterable[str] | None = None
+) -> Candidate:
+    """Make a candidate of a function in hand (for likelihood fits and, where it claims ``bayes``, posteriors)."""
+    module = sys.modules.get(str(getattr(function, "__module__", "")))
+    name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
+    return _made(name, function, function, function, module, can, missing)
+
+
+def _made(
+    name: str,
+    fit: Callable[..., Any] | None,
+    sample: Callable[..., Any] | None,
+    home: Any,
+    module: Any,
+    can: str | Iterable[str] | None,
+    missing: str | Iterable[str] | None,
+) -> Candidate:
     default_can = frozenset(FEATURES) - {"bayes"} if fit is not None else frozenset(FEATURES) - {"ml", "reml"}
     claimed = frozenset(words(can)) if can is not None else _declared(home, module, "CAN", default_can)
     gaps = frozenset(words(missing)) if missing is not None else _declared(home, module, "MISSING", frozenset())
     _check(claimed, FEATURES, "--can", "feature")
     _check(gaps, {**dict.fromkeys(OFFERS, ""), **POSTERIOR_OFFERS}, "--missing", "quantity")
-    return Candidate(target, fit, sample, claimed, gaps, _versions(module))
+    return Candidate(name, fit, sample, claimed, gaps, _versions(module))
 
 
 def _first(module: Any, *names: str) -> Callable[..., Any] | None:
@@ -163,6 +183,8 @@ def _check(given: frozenset[str], known: Mapping[str, Any], option: str, kind: s
 
 def _versions(module: Any) -> dict[str, str]:
     """Versions of the distributions that the module names (``DISTRIBUTIONS``), or of the one that it belongs to."""
+    if module is None:
+        return {}
     wanted = list(getattr(module, "DISTRIBUTIONS", ()))
     if not wanted:
         top = module.__name__.partition(".")[0]
@@ -178,4 +200,4 @@ def _versions(module: Any) -> dict[str, str]:
 
 def _installed(module: Any, top: str) -> bool:
     """Whether the module belongs to an installed package (a file beside the tests does not)."""
-    return top in sys.modules and "site-packages" in (inspect.getsourcefile(module) or "")
+    return top in sys.modules and "site-packages" in str(getattr(module, "__file__", ""))

@@ -121,11 +121,12 @@ def run(
     """
     results = []
     for case in cases:
-        if track is not None:
-            track.start(case.title)
+        followed = track if track is not None and not candidate.unclaimed(case.needs) else None
+        if followed is not None:
+            followed.start(case.title)
         result = judge_case(candidate, case, source, deviations=deviations, seed=seed)
-        if track is not None:
-            track.finish()
+        if followed is not None:
+            followed.finish()
         results.append(result)
         finished(result)
     return results

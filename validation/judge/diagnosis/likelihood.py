@@ -278,7 +278,8 @@ def rows_used(evidence: Evidence) -> Finding | None:
     coded = _integer_missing(evidence)
     used = {side: _row_labels(evidence, side) for side in ("reference", "candidate")}
     extra_rows = used["candidate"] - used["reference"]
-    lost_rows = used["reference"] - used["candidate"]
+    # A candidate without labels of rows uses none for all that is known.
+    lost_rows = used["reference"] - used["candidate"] if used["candidate"] else set()
     if nobs[0] == nobs[1] and not odd and not coded and not (extra_rows or lost_rows):
         return None
     if not all(map(math.isfinite, nobs)) and not (extra_rows or lost_rows or odd):
