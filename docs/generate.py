@@ -26,7 +26,14 @@ def tolerance_table() -> str:
     return "\n".join(rows)
 
 
-PARTS: dict[str, Callable[[], str]] = {"tolerances": tolerance_table}
+def conformance_table() -> str:
+    """Who agrees with R on what, from the runs kept in ``docs/conformance``."""
+    from validation.conformance.table import markdown, read_runs
+
+    return markdown(read_runs(sorted((HERE / "conformance").glob("*.json"))))
+
+
+PARTS: dict[str, Callable[[], str]] = {"tolerances": tolerance_table, "conformance": conformance_table}
 
 
 def renewed(text: str) -> str:

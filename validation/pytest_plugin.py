@@ -57,17 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add the conformance tests, where a candidate is named."""
     if _option(config, "candidate"):
-        items.extend(_conformance_items(session))
-
-
-def _conformance_items(session: pytest.Session) -> Iterator[pytest.Item]:
-    judge = _judge(session.config)
-    root = _Suite.from_parent(session, name="mlmparity", nodeid="mlmparity")
-    for case in judge.cases:
-        for check in _CHECKS[case.kind]:
-            yield _CaseItem.from_parent(root, name=f"{case.name}[{check}]", case=case, check=check)
-    for deviation in judge.deviations:
-        yield _DeviationItem.from_parent(root, name=f"known-deviation[{deviation.number}]", deviation=deviation)
+        _judge(config)  # bad options are usage errors
+        items.extend(session.genitems(_Suite.from_parent(session, name="mlmparity", nodeid="mlmparity")))
 
 
 class _Judge:
@@ -118,8 +109,13 @@ def _load(target: str, can: Any, missing: Any) -> Any:
 class _Suite(pytest.Collector):
     """The parent of the conformance tests."""
 
-    def collect(self) -> list[pytest.Item]:
-        return []
+    def collect(self) -> Iterator[pytest.Item]:
+        judge = _judge(self.config)
+        for case in judge.cases:
+            for check in _CHECKS[case.kind]:
+                yield _CaseItem.from_parent(self, name=f"{case.name}[{check}]", case=case, check=check)
+        for deviation in judge.deviations:
+            yield _DeviationItem.from_parent(self, name=f"known-deviation[{deviation.number}]", deviation=deviation)
 
 
 class _Disagreement(Exception):
@@ -226,7 +222,8 @@ def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     for marker in request.node.iter_markers("mlm"):
         unknown = sorted(marker.kwargs.keys() - {"candidate", "can", "missing", "reference", "needs"})
         if marker.args or unknown:
-            raise pytest.UsageError(f"@pytest.mark.mlm takes {_MARKER.partition(':')[0][4:-1]}; not {unknown or marker.args}")
+            given = ", ".join(unknown) or ", ".join(map(repr, marker.args))
+            raise pytest.UsageError(f"@pytest.mark.mlm takes candidate=, can=, missing=, reference=, needs=; not {given}")
         for key, value in marker.kwargs.items():
             found.setdefault(key, value)
     return found
@@ -239,7 +236,8 @@ def mlm_compare(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]:
     The candidate and the reference are those of ``@pytest.mark.mlm(...)``, else those of the command line. Options
     (``weights``, ``offset``, ``contrasts``) go to both sides. An exception of the candidate is raised as it is.
     """
-    return lambda formula, data, **options: _own(request, formula, data, options)[0]
+    candidate, settings = _prepared(request)
+    return lambda formula, data, **options: _own(request, candidate, settings, formula, data, options)[0]
 
 
 @pytest.fixture
@@ -249,8 +247,10 @@ def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]
     What is inconclusive fails as well: it is no agreement.
     """
 
+    candidate, settings = _prepared(request)
+
     def agreement(formula: str, data: Any, **options: Any) -> "Comparison":
-        comparison, result = _own(request, formula, data, options)
+        comparison, result = _own(request, candidate, settings, formula, data, options)
         if not comparison.agrees:
             if comparison.verdict.failed:
                 pytest.fail(_explain(result), pytrace=False)
@@ -261,16 +261,9 @@ def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]
     return agreement
 
 
-def _own(
-    request: pytest.FixtureRequest, formula: str, data: Any, options: dict[str, Any]
-) -> "tuple[Comparison, Result]":
-    from dataclasses import replace
-
-    from validation.cases import Case
-    from validation.conformance.candidate import words
-    from validation.conformance.output import properties
-    from validation.conformance.references import settle
-    from validation.conformance.run import Status, judge_case
+def _prepared(request: pytest.FixtureRequest) -> tuple[Any, dict[str, Any]]:
+    """The candidate and the settings of a test; skips it where the candidate does not claim what the test needs."""
+    from validation.conformance.candidate import candidate_of, words
 
     config, settings = request.config, _settings(request)
     target = settings.get("candidate") or _option(config, "candidate")
@@ -279,22 +272,37 @@ def _own(
             "no candidate: run pytest with --mlm-candidate=package.module:function, or mark the test with "
             "@pytest.mark.mlm(candidate=...)"
         )
+    can, missing = settings.get("can"), settings.get("missing")
     if isinstance(target, str):
         candidate = _load(
-            target,
-            settings.get("can") or _option(config, "can") or None,
-            settings.get("missing") or _option(config, "missing") or None,
+            target, can or _option(config, "can") or None, missing or _option(config, "missing") or None
         )
     else:
-        from validation.conformance.candidate import candidate_of
+        candidate = candidate_of(target, can, missing)
+    lacking = candidate.unclaimed(words(settings.get("needs")))
+    if lacking:
+        pytest.skip(f"{candidate.name} does not claim {', '.join(lacking)}")
+    return candidate, settings
 
-        candidate = candidate_of(target, settings.get("can"), settings.get("missing"))
-    needs = frozenset(words(settings.get("needs")))
-    if candidate.unclaimed(needs):
-        pytest.skip(f"{candidate.name} does not claim {', '.join(candidate.unclaimed(needs))}")
-    source = settle(settings.get("reference") or _option(config, "reference"))
+
+def _own(
+    request: pytest.FixtureRequest,
+    candidate: Any,
+    settings: dict[str, Any],
+    formula: str,
+    data: Any,
+    options: dict[str, Any],
+) -> "tuple[Comparison, Result]":
+    from dataclasses import replace
+
+    from validation.cases import Case
+    from validation.conformance.output import properties
+    from validation.conformance.references import settle
+    from validation.conformance.run import Status, judge_case
+
+    source = settle(settings.get("reference") or _option(request.config, "reference"))
     bayes, reml = bool(options.pop("bayes", False)), bool(options.pop("REML", True))
-    case = replace(Case.of(request.node.name, formula, data, bayes=bayes, REML=reml), options=options, needs=needs)
+    case = replace(Case.of(request.node.name, formula, data, bayes=bayes, REML=reml), options=options)
     result = judge_case(candidate, case, source)
     request.node.user_properties.extend(properties(result))
     if result.status is Status.RAISED:

@@ -9,7 +9,7 @@ from typing import Any
 from validation.cases import Case
 from validation.compare import DEFAULT_SEED, NoReferenceError
 from validation.conformance.candidate import Candidate, load_candidate
-from validation.conformance.cases import all_cases, choose
+from validation.conformance.cases import CERTIFIED_ONLY, all_cases, choose
 from validation.conformance.deviations import problems_of, read_deviations
 from validation.conformance.output import as_comparison, as_json, as_junit
 from validation.conformance.references import available, settle
@@ -54,11 +54,15 @@ def judgeable(source: str, names: Sequence[str]) -> tuple[Case, ...]:
     """The cases that a source of references has; a case that is asked for by name and that it lacks is an error."""
     chosen = choose(names)
     there = available(source)
-    if there is None:
-        return chosen
     lacking = [case.name for case in chosen if case.name not in there]
     kept = tuple(case for case in chosen if case.name in there)
-    if lacking and (names and not kept):
+    unfit = [name for name in lacking if name.rpartition("-")[0] in CERTIFIED_ONLY]
+    if names and not kept and unfit:
+        raise NoReferenceError(
+            f"only certified values can judge {', '.join(unfit)}: lme4's own arithmetic loses half of the digits there; "
+            "use --reference certified"
+        )
+    if names and not kept:
         raise NoReferenceError(
             f"there is no {source} reference of {', '.join(lacking)}; there are: {', '.join(sorted(there))}"
         )
@@ -117,7 +121,7 @@ def claimed_cases(candidate: Candidate, source: str) -> frozenset[str]:
     return frozenset(
         case.name
         for case in all_cases()
-        if not candidate.unclaimed(case.needs) and (there is None or case.name in there)
+        if not candidate.unclaimed(case.needs) and case.name in there
     )
 
 

@@ -9,6 +9,8 @@ import pandas as pd
 from validation.cases import Case
 from validation.compare import DEFAULT_SEED, NoReferenceError
 from validation.comparison import Side
+from validation.conformance.candidate import CandidateError
+from validation.conformance.cases import CERTIFIED_ONLY, all_cases
 
 __all__ = ["SOURCES", "Reference", "available", "reference_of", "settle"]
 
@@ -40,22 +42,23 @@ def settle(source: str) -> Source:
     from validation.campaign import resolve
 
     if source not in SOURCES:
-        raise ValueError(f"--reference {source!r}: it is {', '.join(SOURCES)}")
+        raise CandidateError(f"--reference {source!r}: it is {', '.join(SOURCES)}")
     if source == "certified":
         _certified()
         return "certified"
     return resolve(source).against  # type: ignore[arg-type]
 
 
-def available(source: str) -> frozenset[str] | None:
-    """Names of the cases that a source has; None where it has all."""
-    if source == "live":
-        return None
+def available(source: str) -> frozenset[str]:
+    """Names of the cases that a source can judge."""
     if source == "certified":
         return frozenset(_certified().available())
-    from validation.references import store
+    names = {case.name for case in all_cases() if case.name.rpartition("-")[0] not in CERTIFIED_ONLY}
+    if source == "recorded":
+        from validation.references import store
 
-    return frozenset(store.names())
+        names &= set(store.names())
+    return frozenset(names)
 
 
 def reference_of(case: Case, source: str, seed: int = DEFAULT_SEED) -> Reference:
