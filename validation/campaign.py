@@ -262,7 +262,7 @@ def record_works(
     if check_only:
         return []
     folder = Path(directory) if directory is not None else DIRECTORY
-    others = [*suite, *(name for name in chosen if name != tutorial.NAME)]
+    others: list[Any] = [*suite, *(name for name in chosen if name != tutorial.NAME)]
     written = list(record(others, directory=folder, progress=progress, quick=quick)) if others else []
     if tutorial.NAME in chosen:
         folder.mkdir(parents=True, exist_ok=True)

@@ -188,9 +188,12 @@ def compare(
 @app.command()
 @_guarded
 def conformance(
-    cases: Annotated[list[str] | None, typer.Argument(help="Names of cases; all that it claims when none is given.")] = None,
+    cases: Annotated[
+        list[str] | None, typer.Argument(help="Names of cases; all that it claims when none is given.")
+    ] = None,
     candidate: Annotated[
-        str, typer.Option("--candidate", "-c", help="package.module:function, or an adapter that ships.", metavar="NAME")
+        str,
+        typer.Option("--candidate", "-c", help="package.module:function, or an adapter that ships.", metavar="NAME"),
     ] = "",
     reference: Annotated[
         str, typer.Option(help="certified, recorded, live; or live where there is R, else recorded (auto).")

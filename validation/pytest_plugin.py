@@ -118,13 +118,13 @@ class _Suite(pytest.Collector):
             yield _DeviationItem.from_parent(self, name=f"known-deviation[{deviation.number}]", deviation=deviation)
 
 
-class _Disagreement(Exception):
+class _DisagreementError(Exception):
     """A candidate disagrees: shown by its text alone."""
 
 
 class _Item(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, _Disagreement):
+        if isinstance(excinfo.value, _DisagreementError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -138,8 +138,7 @@ class _CaseItem(_Item):
     def __init__(self, *, case: Any, check: str, **more: Any) -> None:
         super().__init__(**more)
         self.case, self.check = case, check
-        for feature in sorted(case.needs):
-            self.keywords[feature] = True  # -k "slopes and not crossed"
+        self.extra_keyword_matches.update(case.needs)  # -k "slopes and not crossed"
 
     def runtest(self) -> None:
         from validation.conformance.output import properties
@@ -153,7 +152,7 @@ class _CaseItem(_Item):
         if self.check == "fit":
             self.user_properties.extend(("warning", text) for text in result.warnings)
             if result.status is Status.RAISED:
-                raise _Disagreement(
+                raise _DisagreementError(
                     f"{self.case.name} needs {', '.join(sorted(self.case.needs))}, which the candidate claims; "
                     f"it raised {result.error}"
                 )
@@ -166,7 +165,7 @@ class _CaseItem(_Item):
         if check.verdict is Verdict.INCONCLUSIVE:
             pytest.skip(f"inconclusive: {check.summary}")
         if check.verdict.failed:
-            raise _Disagreement(_explain(result, self.check))
+            raise _DisagreementError(_explain(result, self.check))
 
 
 class _DeviationItem(_Item):
@@ -186,7 +185,7 @@ class _DeviationItem(_Item):
             pytest.skip("none of its cases is judged in this run")
         problems = problems_of(self.deviation, seen, judge.could)
         if problems:
-            raise _Disagreement("\n".join(problems))
+            raise _DisagreementError("\n".join(problems))
 
 
 def _explain(result: "Result", check: str | None = None) -> str:
@@ -204,7 +203,9 @@ def _explain(result: "Result", check: str | None = None) -> str:
             failed.sort(key=lambda row: -(row["scaled"] if row["scaled"] == row["scaled"] else float("inf")))
             for row in failed[:5]:
                 labels = " ".join(
-                    str(row[key]) for key in ("quantity", "group", "term", "term2", "level") if isinstance(row[key], str)
+                    str(row[key])
+                    for key in ("quantity", "group", "term", "term2", "level")
+                    if isinstance(row[key], str)
                 )
                 why = str(row["reason"]).partition(". ")[0]
                 lines.append(f"  {labels}: {row['candidate']:.10g}, reference {row['reference']:.10g}; {why}")
@@ -223,7 +224,8 @@ def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
         unknown = sorted(marker.kwargs.keys() - {"candidate", "can", "missing", "reference", "needs"})
         if marker.args or unknown:
             given = ", ".join(unknown) or ", ".join(map(repr, marker.args))
-            raise pytest.UsageError(f"@pytest.mark.mlm takes candidate=, can=, missing=, reference=, needs=; not {given}")
+            known = "candidate=, can=, missing=, reference= and needs="
+            raise pytest.UsageError(f"@pytest.mark.mlm takes {known}; not {given}")
         for key, value in marker.kwargs.items():
             found.setdefault(key, value)
     return found
@@ -246,7 +248,6 @@ def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]
 
     What is inconclusive fails as well: it is no agreement.
     """
-
     candidate, settings = _prepared(request)
 
     def agreement(formula: str, data: Any, **options: Any) -> "Comparison":
@@ -274,9 +275,7 @@ def _prepared(request: pytest.FixtureRequest) -> tuple[Any, dict[str, Any]]:
         )
     can, missing = settings.get("can"), settings.get("missing")
     if isinstance(target, str):
-        candidate = _load(
-            target, can or _option(config, "can") or None, missing or _option(config, "missing") or None
-        )
+        candidate = _load(target, can or _option(config, "can") or None, missing or _option(config, "missing") or None)
     else:
         candidate = candidate_of(target, can, missing)
     lacking = candidate.unclaimed(words(settings.get("needs")))

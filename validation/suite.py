@@ -54,7 +54,7 @@ def _of(name: str, package: str, prepare: Callable[[pd.DataFrame], pd.DataFrame]
 
 
 def _numbers(n: int, seed: int) -> np.ndarray:
-    """Return n whole numbers from 0 to 999 by a linear congruential generator in exact integers (Park & Miller 1988)."""
+    """Return n whole numbers from 0 to 999 by an exact linear congruential generator (Park & Miller 1988)."""
     state, out = seed, []
     for _ in range(n):
         state = state * 48271 % 2147483647

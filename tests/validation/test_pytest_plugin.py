@@ -1,4 +1,4 @@
-"""The pytest plugin, run by pytest itself: right and wrong candidates, one's own cases, and suites it must not touch."""
+"""The pytest plugin, run by pytest: right and wrong candidates, one's own cases, and suites it must not touch."""
 
 import xml.etree.ElementTree as ET
 from importlib import metadata
@@ -6,7 +6,6 @@ from importlib import metadata
 import pytest
 
 # Loaded here once: pytester forgets what is first imported within one of its runs.
-import pyimpl
 import validation.conformance.command  # noqa: F401
 
 pytest_plugins = ["pytester"]
@@ -55,9 +54,7 @@ def test_a_right_candidate_passes_a_test_for_each_tier(run, pytester, monkeypatc
 
 def test_a_wrong_candidate_fails_the_tier_with_figures_and_cause(run, pytester, monkeypatch):
     name = theirs(pytester, monkeypatch, WRONG)
-    result = run(
-        f"--mlm-candidate={name}", "--mlm-reference=recorded", "--mlm-cases=Dyestuff-ml", "--junitxml=j.xml"
-    )
+    result = run(f"--mlm-candidate={name}", "--mlm-reference=recorded", "--mlm-cases=Dyestuff-ml", "--junitxml=j.xml")
     result.assert_outcomes(passed=4, failed=1, skipped=1)  # tier 2 is not offered
     result.stdout.fnmatch_lines(
         ["*Likely cause: All standard errors are off by one factor", "*differs by 0.0002 relative, allowed 1e-05*"]
@@ -142,8 +139,12 @@ def test_mistyped(mlm_compare):
 def test_cases_of_ones_own(run, pytester):
     pytester.makepyfile(test_own=OWN)
     pytester.makeini("[pytest]\nmlm_candidate =\nmarkers = r: live\n")
-    result = run("--mlm-candidate=pyimpl:lmer", "--mlm-reference=live", "--mlm-cases=Dyestuff-ml", "-k", "not tier and not fit")
-    result.stdout.fnmatch_lines(["*not candidat*", "*Likely cause: The candidate was fitted by REML, the reference by ML"])
+    result = run(
+        "--mlm-candidate=pyimpl:lmer", "--mlm-reference=live", "--mlm-cases=Dyestuff-ml", "-k", "not tier and not fit"
+    )
+    result.stdout.fnmatch_lines(
+        ["*not candidat*", "*Likely cause: The candidate was fitted by REML, the reference by ML"]
+    )
     result.assert_outcomes(passed=2, failed=1, errors=1, skipped=1, deselected=6)
 
 

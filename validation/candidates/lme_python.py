@@ -31,6 +31,7 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> 
     if offset is not None:
         data = data.assign(offset__=np.asarray(offset, dtype=float))
         formula = formula.replace("~", "~ offset(offset__) +", 1)
+    found: Any
     if weights is not None:
         found = lme_python.lmer_weighted(formula, data, REML, np.asarray(weights, dtype=float).tolist())
     else:
@@ -56,7 +57,8 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> 
 
 def _components(rows: Any, formula: str) -> pd.DataFrame:
     """Its rows (group, effect, effect2, variance or covariance, sd), as R's data frame."""
-    made, seen = [], {}
+    made: list[dict[str, Any]] = []
+    seen: dict[str, list[str]] = {}
     for group, first, second, value, _ in rows:
         if group == "Residual":
             continue

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.quantities import records
+
 __all__ = ["OFFERS", "POSTERIOR_OFFERS", "Answer", "AnswerError", "NotOfferedError", "as_fit", "as_posterior"]
 
 #: What a candidate of likelihood fits may declare missing -> the compared quantities that it stands for.
@@ -117,7 +119,7 @@ def as_posterior(answer: Any) -> Any:
 
 
 class Answer:
-    """A likelihood fit made of a plain mapping (contract: ``validation.contract.LinearMixedFit``, as far as it goes)."""
+    """A likelihood fit made of a plain mapping (contract: ``validation.contract.LinearMixedFit``, in part)."""
 
     def __init__(
         self,
@@ -224,9 +226,11 @@ class Answer:
                 frame["sdcor"] = _sdcor(frame)
         else:
             frame = _components(given)
-        for i, r in enumerate(frame.itertuples(index=False)):
-            if not _absent(r.var2) and (r.grp, r.var2, r.var1) in self._pairs:
-                frame.loc[frame.index[i], ["var1", "var2"]] = [r.var2, r.var1]
+        rows = records(frame)
+        for r in rows:
+            if not _absent(r["var2"]) and (r["grp"], r["var2"], r["var1"]) in self._pairs:
+                r["var1"], r["var2"] = r["var2"], r["var1"]
+        frame = pd.DataFrame(rows, columns=frame.columns, dtype=object)
         if not (frame["grp"] == "Residual").any() and self._has("sigma"):
             sigma = self.sigma()
             last = {"grp": "Residual", "var1": None, "var2": None, "vcov": sigma**2, "sdcor": sigma}
@@ -405,7 +409,9 @@ class Answer:
             return self._theta()
         if name == "lower":
             theta = self._theta()
-            rows = [i == j for _, effects, _ in self._terms() for j in range(len(effects)) for i in range(j, len(effects))]
+            rows = [
+                i == j for _, effects, _ in self._terms() for j in range(len(effects)) for i in range(j, len(effects))
+            ]
             if len(rows) != len(theta):
                 raise NotOfferedError("the bounds of θ")
             return pd.Series(np.where(rows, 0.0, -np.inf), index=theta.index)
@@ -437,10 +443,9 @@ def _components(given: Any) -> pd.DataFrame:
         if isinstance(block, pd.DataFrame):
             matrix = block.astype(float)
         else:
-            variances = block if isinstance(block, Mapping | pd.Series) else {"(Intercept)": block}
-            names = [str(effect) for effect in variances.keys()]
-            matrix = pd.DataFrame(np.diag([float(v) for v in variances.values]) if isinstance(variances, pd.Series)
-                                  else np.diag([float(v) for v in variances.values()]), index=names, columns=names)
+            variances = dict(block.items()) if isinstance(block, Mapping | pd.Series) else {"(Intercept)": block}
+            names = [str(effect) for effect in variances]
+            matrix = pd.DataFrame(np.diag([float(v) for v in variances.values()]), index=names, columns=names)
             if len(names) > 1:
                 raise AnswerError(
                     f"VarCorr of {group!r} has {len(names)} variances without covariances; give a DataFrame effect x "
@@ -462,14 +467,15 @@ def _components(given: Any) -> pd.DataFrame:
 
 
 def _sdcor(frame: pd.DataFrame) -> list[float]:
-    variances = {(r.grp, r.var1): float(r.vcov) for r in frame.itertuples() if _absent(r.var2)}
+    rows = records(frame)
+    variances = {(r["grp"], r["var1"]): float(r["vcov"]) for r in rows if _absent(r["var2"])}
     result = []
-    for r in frame.itertuples():
-        if _absent(r.var2):
-            result.append(math.sqrt(r.vcov) if r.vcov >= 0 else math.nan)
+    for r in rows:
+        if _absent(r["var2"]):
+            result.append(math.sqrt(r["vcov"]) if r["vcov"] >= 0 else math.nan)
         else:
-            product = variances.get((r.grp, r.var1), math.nan) * variances.get((r.grp, r.var2), math.nan)
-            result.append(float(r.vcov) / math.sqrt(product) if product > 0 else math.nan)
+            product = variances.get((r["grp"], r["var1"]), math.nan) * variances.get((r["grp"], r["var2"]), math.nan)
+            result.append(float(r["vcov"]) / math.sqrt(product) if product > 0 else math.nan)
     return result
 
 

@@ -108,7 +108,9 @@ def load_candidate(
         hint = ""
         if isinstance(error, ModuleNotFoundError):
             near = difflib.get_close_matches(target, SHIPPED, n=1)
-            hint = f". Did you mean {near[0]!r}?" if near else ". Is it installed in this environment, or on PYTHONPATH?"
+            hint = (
+                f". Did you mean {near[0]!r}?" if near else ". Is it installed in this environment, or on PYTHONPATH?"
+            )
             if target in SHIPPED:
                 hint = f". Install it in this environment: pip install {target}"
         raise CandidateError(

@@ -51,7 +51,7 @@ class Outcome:
 
 
 def judgeable(source: str, names: Sequence[str]) -> tuple[Case, ...]:
-    """The cases that a source of references has; a case that is asked for by name and that it lacks is an error."""
+    """The cases that a source of references has; an error where it has none of those that are asked for by name."""
     chosen = choose(names)
     there = available(source)
     lacking = [case.name for case in chosen if case.name not in there]
@@ -59,7 +59,7 @@ def judgeable(source: str, names: Sequence[str]) -> tuple[Case, ...]:
     unfit = [name for name in lacking if name.rpartition("-")[0] in CERTIFIED_ONLY]
     if names and not kept and unfit:
         raise NoReferenceError(
-            f"only certified values can judge {', '.join(unfit)}: lme4's own arithmetic loses half of the digits there; "
+            f"only certified values can judge {', '.join(unfit)}: lme4's own arithmetic loses half of the digits; "
             "use --reference certified"
         )
     if names and not kept:
@@ -118,11 +118,7 @@ def conformance(
 def claimed_cases(candidate: Candidate, source: str) -> frozenset[str]:
     """Names of all cases that could be judged: claimed, and with a reference."""
     there = available(source)
-    return frozenset(
-        case.name
-        for case in all_cases()
-        if not candidate.unclaimed(case.needs) and case.name in there
-    )
+    return frozenset(case.name for case in all_cases() if not candidate.unclaimed(case.needs) and case.name in there)
 
 
 def write(outcome: Outcome, junit: Path | None, data: Path | None, report: Path | None) -> list[Path]:

@@ -77,7 +77,11 @@ class Deviation:
 
     def covers_row(self, check: str, quantity: str, scaled: float) -> bool:
         """Whether a failed row is the one that is meant and no larger than known."""
-        if self.error or (self.quantities and quantity not in self.quantities) or (self.checks and check not in self.checks):
+        if (
+            self.error
+            or (self.quantities and quantity not in self.quantities)
+            or (self.checks and check not in self.checks)
+        ):
             return False
         return not math.isfinite(scaled) or (self.at_most is not None and scaled <= self.at_most)
 
@@ -130,11 +134,13 @@ def _read(path: str | Path, number: int, entry: Mapping[str, Any]) -> Deviation:
     cases, quantities, checks = (_list(place, key, entry.get(key)) for key in ("cases", "quantity", "check"))
     reason, error, at_most = entry.get("reason", ""), entry.get("error", ""), entry.get("at_most")
     if not cases:
-        raise DeviationError(f"{place}: names no cases; write cases = \"M1-ml\" or cases = [\"M1-*\"]")
+        raise DeviationError(f'{place}: names no cases; write cases = "M1-ml" or cases = ["M1-*"]')
     if not isinstance(reason, str) or not reason.strip():
-        raise DeviationError(f"{place}: gives no reason; write reason = \"...\"")
+        raise DeviationError(f'{place}: gives no reason; write reason = "..."')
     if bool(error) == bool(quantities or checks):
-        raise DeviationError(f"{place}: write either quantity and check (which numbers differ) or error (what is raised)")
+        raise DeviationError(
+            f"{place}: write either quantity and check (which numbers differ) or error (what is raised)"
+        )
     if at_most is not None and (not isinstance(at_most, int | float) or isinstance(at_most, bool) or not at_most > 0):
         raise DeviationError(f"{place}: at_most is {at_most!r}; expected a number above 0")
     return Deviation(
@@ -163,8 +169,7 @@ def problems_of(deviation: Deviation, seen: Sequence[Seen], names: Collection[st
     """
     concerned = [one for one in seen if deviation.covers_case(one.case)]
     if not concerned:
-        unknown = [] if any(map(deviation.covers_case, names)) else [f"{deviation.title} names no case that there is"]
-        return unknown
+        return [] if any(map(deviation.covers_case, names)) else [f"{deviation.title} names no case that there is"]
     problems: list[str] = []
     hits: dict[str, bool] = {}
     largest = 0.0

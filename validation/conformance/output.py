@@ -11,6 +11,7 @@ from typing import Any
 from validation.comparison import Check, Comparison, Side
 from validation.conformance.candidate import Candidate
 from validation.conformance.run import Result, Status, overall_status
+from validation.quantities import records
 from validation.report.json import package_version, plain
 from validation.verdict import Verdict
 
@@ -26,13 +27,13 @@ def what_failed(result: Result, most: int = 4) -> str:
         return ""
     failed = figures[figures["failed"] > 0].sort_values("digits", na_position="first")
     parts = []
-    for row in failed.itertuples():
-        if row.missing == row.failed:
-            parts.append(f"{row.quantity} ({row.missing} missing)")
-        elif math.isfinite(row.digits) and row.digits < 15:
-            parts.append(f"{row.quantity} ({row.digits:.1f} digits)")
+    for row in records(failed):
+        if row["missing"] == row["failed"]:
+            parts.append(f"{row['quantity']} ({row['missing']} missing)")
+        elif math.isfinite(row["digits"]) and row["digits"] < 15:
+            parts.append(f"{row['quantity']} ({row['digits']:.1f} digits)")
         else:
-            parts.append(str(row.quantity))
+            parts.append(str(row["quantity"]))
     more = f" and {len(parts) - most} more" if len(parts) > most else ""
     return ", ".join(parts[:most]) + more
 
@@ -123,9 +124,7 @@ def _result(result: Result) -> dict[str, Any]:
             {"name": cause.name, "fault": cause.fault, "title": cause.title, "evidence": cause.evidence}
             for cause in (comparison.causes if comparison is not None else ())
         ],
-        "figures": [
-            {str(key): plain(value) for key, value in row.items()} for row in result.figures.to_dict("records")
-        ],
+        "figures": [{str(key): plain(value) for key, value in row.items()} for row in records(result.figures)],
     }
 
 
@@ -138,22 +137,25 @@ def as_json(candidate: Candidate, results: Sequence[Result], source: str, proble
 def properties(result: Result, check: str | None = None) -> list[tuple[str, str]]:
     """Figures as properties for JUnit XML: for each quantity its digits and its largest difference in its unit."""
     found = [("status", str(result.status))]
-    for row in result.figures.itertuples():
-        if check is not None and row.check != check:
+    for row in records(result.figures):
+        if check is not None and row["check"] != check:
             continue
-        value = f"{row.numbers} numbers, {row.failed} failed"
-        if math.isfinite(row.digits):
-            value += f", {row.digits:.1f} digits"
-        if math.isfinite(row.scaled):
-            value += f", largest difference {row.scaled:.3g} {row.unit} (allowed {row.tolerance:.3g})"
-        found.append((f"{row.check} {row.quantity}", value))
+        value = f"{row['numbers']} numbers, {row['failed']} failed"
+        if math.isfinite(row["digits"]):
+            value += f", {row['digits']:.1f} digits"
+        if math.isfinite(row["scaled"]):
+            value += f", largest difference {row['scaled']:.3g} {row['unit']} (allowed {row['tolerance']:.3g})"
+        found.append((f"{row['check']} {row['quantity']}", value))
     if math.isfinite(result.seconds):
         found.append(("seconds", f"{result.seconds:.3f}"))
     return found
 
 
 def as_junit(
-    candidate: Candidate, results: Sequence[Result], problems: Sequence[str] = (), versions: Mapping[str, str] | None = None
+    candidate: Candidate,
+    results: Sequence[Result],
+    problems: Sequence[str] = (),
+    versions: Mapping[str, str] | None = None,
 ) -> str:
     """The run as JUnit XML: a test case for each case and tier; what is not claimed is skipped, with its reason."""
     suite = ET.Element("testsuite", name=f"mlmparity {candidate.name}")

@@ -46,7 +46,7 @@ def settle(source: str) -> Source:
     if source == "certified":
         _certified()
         return "certified"
-    return resolve(source).against  # type: ignore[arg-type]
+    return resolve(source).against
 
 
 def available(source: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Judge a candidate case by case: fit it, compare it with the reference, allow for what it declares, say why it fails."""
+"""Judge a candidate case by case: fit, compare with the reference, allow for what is declared, say why it fails."""
 
 import logging
 import time
@@ -81,7 +81,7 @@ class Result:
 
 
 def overall_status(results: Sequence[Result]) -> Verdict:
-    """The verdict on a whole run: a failure beats what is inconclusive beats agreement; nothing judged is inconclusive."""
+    """The verdict on a run: a failure beats what is inconclusive beats agreement; nothing judged is inconclusive."""
     judged = [result.status for result in results if result.status is not Status.NOT_CLAIMED]
     if any(status.failed for status in judged):
         return Verdict.DISAGREES
@@ -314,12 +314,10 @@ def _again(check: Check, rows: Sequence[Mapping[Any, Any]], added: str) -> Check
     """Make the check's outcome anew from the rows that are left."""
     failed = [r for r in rows if r["verdict"].failed]
     summary = f"{len(rows)} compared, {len(failed)} failed" if failed else f"{len(rows)} compared, none failed"
-    return check_of(check.id, [dict(r) for r in rows], f"{summary}; {added}", check.rule)  # type: ignore[misc]
+    return check_of(check.id, [dict(r) for r in rows], f"{summary}; {added}", check.rule)
 
 
-def _allow(
-    comparison: Comparison, name: str, deviations: Sequence[Deviation]
-) -> tuple[Comparison, tuple[int, ...]]:
+def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -> tuple[Comparison, tuple[int, ...]]:
     """Take known deviations out of the verdict; the rows stay in the table as they are."""
     concerned = [deviation for deviation in deviations if deviation.covers_case(name)]
     if not concerned or comparison.table.empty:
@@ -358,7 +356,7 @@ def _allow(
 
 
 def figures_of(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each check and quantity: how many numbers, how many failed, the fewest digits, the largest difference.
+    """One row for each check and quantity: numbers, failures, the fewest digits, the largest difference.
 
     Returns
     -------

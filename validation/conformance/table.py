@@ -41,7 +41,10 @@ def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
     """The table, a row for each case and a column for each candidate, and below what fails, and why."""
     if not runs:
         return "*No runs yet.*"
-    parts = ["| candidate | version | judged by | date | agrees | fails | not claimed |", "|---|---|---|---|---|---|---|"]
+    parts = [
+        "| candidate | version | judged by | date | agrees | fails | not claimed |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for run in runs:
         statuses = [result["status"] for result in run["results"]]
         failed = sum(status in ("disagrees", "raised") for status in statuses)
@@ -83,9 +86,7 @@ def _failures(run: Mapping[str, Any]) -> list[str]:
             digits = [row["digits"] for row in failed if row["digits"] is not None and row["digits"] < 15]
             cause = result["causes"][0]["title"] if result["causes"] else result["status"]
             known = f"{cause}: {quantities}{', …' if more else ''}"
-            kinds.setdefault(known, []).append(
-                result["case"] + (f" ({min(digits):.1f} digits)" if digits else "")
-            )
+            kinds.setdefault(known, []).append(result["case"] + (f" ({min(digits):.1f} digits)" if digits else ""))
     if not kinds:
         return []
     lines = [f"**{run['candidate']['name']} {_version(run)}**", ""]

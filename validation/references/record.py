@@ -128,7 +128,14 @@ def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, An
     fit = RecordedLmerFit.of(tight, [(names.get(name, name), point) for name, point in points])
     plain = DefaultFit(default.coef_table(), default.VarCorr(), float(default.logLik()), str(default.summary()))
     return Record(
-        case.name, case.formula, "likelihood", case.REML, hashed, fit, plain, {**made, "arguments": {"REML": case.REML, **_described(case.options)}}
+        case.name,
+        case.formula,
+        "likelihood",
+        case.REML,
+        hashed,
+        fit,
+        plain,
+        {**made, "arguments": {"REML": case.REML, **_described(case.options)}},
     )
 
 
