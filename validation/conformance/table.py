@@ -61,12 +61,27 @@ def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
             cases.setdefault(result["case"], result)
     by_run = [{result["case"]: result for result in run["results"]} for run in runs]
     for name, case in cases.items():
-        cells = [_CELLS.get(found[name]["status"], "?") if name in found else "" for found in by_run]
+        cells = [_mark(found[name]) if name in found else "" for found in by_run]
         parts.append(f"| {_cell(name)} | {', '.join(case['needs'])} | " + " | ".join(cells) + " |")
-    parts += ["", "✓ agrees · ✗ differs, or raises · – not claimed · ? inconclusive (nothing certain can be said)", ""]
+    parts += [
+        "",
+        "✓ agrees · ✗ 1 4 differs in tiers 1 and 4 (posteriors: gates) · – not claimed · ? inconclusive",
+        "",
+    ]
     for run in runs:
         parts += _failures(run)
     return "\n".join(parts).rstrip()
+
+
+def _mark(result: Mapping[str, Any]) -> str:
+    """The cell of a result: which tiers or gates failed, where it disagrees."""
+    mark = _CELLS.get(result["status"], "?")
+    if result["status"] != "disagrees":
+        return mark
+    failed = [
+        check["id"].partition("-")[2] for check in result["checks"] if check["verdict"] in ("disagrees", "missing")
+    ]
+    return f"{mark} {' '.join(failed)}"
 
 
 def _version(run: Mapping[str, Any]) -> str:
