@@ -63,11 +63,19 @@ def posterior_table() -> str:
     return "\n".join(lines)
 
 
+def conformance_table() -> str:
+    """Who agrees with R on what, from the runs kept in ``docs/conformance``."""
+    from validation.conformance.table import markdown, read_runs
+
+    return markdown(read_runs(sorted((HERE / "conformance").glob("*.json"))))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "tolerances": tolerance_table,
     "proofs": proof_table,
     "posteriors": posterior_table,
     "digits": lambda: scores.markdown(scores.load_scores()),
+    "conformance": conformance_table,
 }
 
 

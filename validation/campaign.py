@@ -251,14 +251,18 @@ def record_works(
         A name that no case has.
     """
     from validation import tutorial
+    from validation.conformance.cases import all_cases
     from validation.references.record import record
     from validation.references.store import DIRECTORY
 
-    chosen = [work.name for work in choose(names)]
+    # The cases of conformance are recorded where they are asked for by their full names.
+    suite = [case for case in all_cases() if case.name in names]
+    rest = [name for name in names if name not in {case.name for case in suite}]
+    chosen = [work.name for work in choose(rest)] if rest or not suite else []
     if check_only:
         return []
     folder = Path(directory) if directory is not None else DIRECTORY
-    others = [name for name in chosen if name != tutorial.NAME]
+    others: list[Any] = [*suite, *(name for name in chosen if name != tutorial.NAME)]
     written = list(record(others, directory=folder, progress=progress, quick=quick)) if others else []
     if tutorial.NAME in chosen:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The command ``mlmparity``: validate, compare, doctor, record, certify, selftest, sbc, cases.
+"""The command ``mlmparity``: validate, compare, conformance, doctor, record, certify, selftest, sbc, cases.
 
 Exit codes: 0 agrees; 1 disagrees; 2 bad input or usage; 3 inconclusive; 4 R was asked for and is not there;
 130 interrupted.
@@ -100,7 +100,7 @@ def _guarded(function: Callable[..., int]) -> Callable[..., None]:
         except Exception as error:
             if debug:
                 _errors().print_exception(show_locals=False)
-            code = _explain(error, debug, kwargs.get("against"))
+            code = _explain(error, debug, kwargs.get("against") or kwargs.get("reference"))
         raise typer.Exit(code)
 
     return command
@@ -184,6 +184,47 @@ def compare(
         all_rows=all_rows,
         quiet=quiet,
     )
+
+
+@app.command()
+@_guarded
+def conformance(
+    cases: Annotated[
+        list[str] | None, typer.Argument(help="Names of cases; all that it claims when none is given.")
+    ] = None,
+    candidate: Annotated[
+        str,
+        typer.Option("--candidate", "-c", help="package.module:function, or an adapter that ships.", metavar="NAME"),
+    ] = "",
+    reference: Annotated[
+        str, typer.Option(help="certified, recorded, live; or live where there is R, else recorded (auto).")
+    ] = "auto",
+    can: Annotated[str | None, typer.Option(help="What it can do: reml,slopes,... (--features lists all).")] = None,
+    missing: Annotated[str | None, typer.Option(help="Quantities that it does not offer: condsd,design,...")] = None,
+    deviations: Annotated[Path | None, typer.Option(help="TOML file of known deviations.", metavar="FILE")] = None,
+    junit: Annotated[Path | None, typer.Option(help="JUnit XML.", metavar="FILE")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="All figures as JSON.", metavar="FILE")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the report.", metavar="DIR")] = None,
+    features: Annotated[bool, typer.Option("--features", help="List features, quantities and adapters.")] = False,
+    table: Annotated[
+        list[Path] | None, typer.Option(help="Print the table of these JSON files (Markdown).", metavar="FILE")
+    ] = None,
+    seed: Seed = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
+    from validation.conformance import door
+
+    if features or table:
+        _output().print(door.features() if features else door.table(table or []), markup=False, soft_wrap=True)
+        return OK
+    return exit_code(
+        door.judge(
+            candidate, reference, cases or [], can, missing, deviations, junit, json_file, output, seed, quiet,
+            out=_output(), err=_errors(),
+        )
+    )  # fmt: skip
 
 
 @app.command()
@@ -392,7 +433,7 @@ def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
     if isinstance(error, (NoRError, RNotFoundError, Rpy2Error, RPackageError)):
         return NO_R
     if isinstance(error, NoReferenceError):
-        return BAD_INPUT if against == AgainstOption.recorded else NO_R
+        return BAD_INPUT if against in (AgainstOption.recorded, "certified") else NO_R
     if isinstance(error, (RCrashError, RTimeoutError)) or not ours:
         return INCONCLUSIVE
     return BAD_INPUT

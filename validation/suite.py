@@ -27,6 +27,8 @@ FEATURES: dict[str, str] = {
     "singular": "a variance whose estimate is 0",
     "weights": "prior weights",
     "offset": "an offset",
+    "contrasts": "other contrasts than R's default (contr.sum), and ordered factors",
+    "bayes": "posteriors of rstanarm's model, under its default priors",
 }
 
 
@@ -156,7 +158,7 @@ def _cases() -> tuple[Case, ...]:
             "cake",
             "lme4",
             "angle ~ recipe * temperature + (1 | recipe:replicate)",
-            "categorical interaction",
+            "categorical interaction contrasts",
         ),
         ("Oxboys", "Oxboys", "mlmRev", "height ~ age + I(age^2) + (age | Subject)", "slopes"),
         ("Exam", "Exam", "mlmRev", "normexam ~ standLRT + sex + (standLRT | school)", "categorical slopes"),

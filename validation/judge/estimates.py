@@ -1,6 +1,7 @@
 """Likelihood fits, judged in five tiers (AGREEMENT.md): structure, objective, optimum, estimates, BLUPs."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -747,6 +748,9 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         for r in records(evidence.rows("condsd"))
         if r["has_reference"]
     }
+    # θ is known to about (the standard error of a level's own estimate) / √levels, in units of σ.
+    levels = Counter((group, effect) for group, effect, _ in fallback) if _singular(evidence) else Counter()
+    undetermined = {key: own / math.sqrt(levels[key[:2]]) for key, own in fallback.items() if levels[key[:2]]}
     rows: list[Row] = []
     present = set(evidence.joined["quantity"])
     rows.extend(
@@ -779,6 +783,9 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         if math.isfinite(own) and scale < 1e-3 * own:
             # On the boundary the conditional sd goes to 0 with the variance; the level's own mean is the measure then.
             scale, unit = own, "standard errors of the level's own estimate"
+        elif quantity == "ranef" and math.isfinite(undetermined.get(key, math.nan)):
+            # Beside the boundary it is small, and θ's own error is what moves the BLUP.
+            scale = math.hypot(scale, undetermined[key])
         rows.append(
             judge_number(
                 "tier-5", quantity, record["reference"], record["candidate"], scale, tolerance, limit, unit, **keys
@@ -786,7 +793,9 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         )
     rows = _accept_better(evidence, rows, limit)
     units = {
-        key: own if math.isfinite(own) and sds.get(key, 0.0) < 1e-3 * own else sds.get(key, math.nan)
+        key: own
+        if math.isfinite(own) and sds.get(key, 0.0) < 1e-3 * own
+        else math.hypot(sds.get(key, math.nan), undetermined.get(key, 0.0))
         for key, own in {**dict.fromkeys(sds, math.nan), **fallback}.items()
     }
     rows.extend(_bulk(evidence, limit, sigma, units))

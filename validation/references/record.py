@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from validation.cases import Case, select
 from validation.judge.algebra import pieces_of
 from validation.judge.estimates import theta_points
 from validation.judge.posteriors import density_points, main_parameters, thinned
-from validation.quantities import draws_of, posterior_summary
+from validation.quantities import data_hash, draws_of, posterior_summary
 from validation.references.provenance import provenance
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit
 from validation.references.store import DIRECTORY, DefaultFit, Record, model_hash, save, save_data, write_atomically
@@ -118,8 +118,8 @@ def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, An
     from bridge import lme4
 
     say(f"{case.name}: lme4")
-    default = lme4.lmer(case.formula, data, REML=case.REML)
-    tight = lme4.lmer(case.formula, data, REML=case.REML, control="tight")
+    default = lme4.lmer(case.formula, data, REML=case.REML, **case.options)
+    tight = lme4.lmer(case.formula, data, REML=case.REML, control="tight", **case.options)
     theta = tight.getME("theta").to_numpy(dtype=float)
     points = theta_points(
         theta, default.getME("theta").to_numpy(dtype=float), pieces_of(tight).diagonal, SEED, n_random=12
@@ -128,8 +128,25 @@ def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, An
     fit = RecordedLmerFit.of(tight, [(names.get(name, name), point) for name, point in points])
     plain = DefaultFit(default.coef_table(), default.VarCorr(), float(default.logLik()), str(default.summary()))
     return Record(
-        case.name, case.formula, "likelihood", case.REML, hashed, fit, plain, {**made, "arguments": {"REML": case.REML}}
+        case.name,
+        case.formula,
+        "likelihood",
+        case.REML,
+        hashed,
+        fit,
+        plain,
+        {**made, "arguments": {"REML": case.REML, **_described(case.options)}},
     )
+
+
+def _described(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a provenance can hold them: a vector (weights, an offset) by its hash."""
+    return {
+        name: {"sha256": data_hash(pd.DataFrame({name: np.asarray(value, dtype=float)}))}
+        if isinstance(value, pd.Series | np.ndarray | list)
+        else value
+        for name, value in options.items()
+    }
 
 
 def _record_stan(

@@ -50,7 +50,9 @@ def replay(
     if record.kind == "likelihood":
         from bridge import lme4
 
-        live: Any = lme4.lmer(case.formula, data, REML=case.REML, control="tight", **(options or {}))
+        live: Any = lme4.lmer(
+            case.formula, data, REML=case.REML, control="tight", **{**case.options, **(options or {})}
+        )
         package = "lme4"
     else:
         from bridge import rstanarm

@@ -604,10 +604,9 @@ def _terms(evidence: Evidence, side: str) -> list[tuple[str, int, tuple[str, ...
     for row in components.itertuples(index=False):
         if str(row.grp) != "Residual" and (not isinstance(row.var2, str)):
             terms.setdefault(str(row.grp), []).append(str(row.var1))
-    return [
-        (name, int(ngrps.get(name, ngrps.get(name.rpartition(".")[0], 0))), tuple(effects))
-        for name, effects in terms.items()
-    ]
+    # R calls a factor's second term g.1.
+    factors = {name: name if name in ngrps else name.rpartition(".")[0] for name in terms}
+    return [(factors[name], int(ngrps.get(factors[name], 0)), tuple(effects)) for name, effects in terms.items()]
 
 
 # ---------------------------------------------------------------------------------------------------- row 8

@@ -1,0 +1,163 @@
+"""The pytest plugin, run by pytest: right and wrong candidates, one's own cases, and suites it must not touch."""
+
+import xml.etree.ElementTree as ET
+from importlib import metadata
+
+import pytest
+
+# Loaded here once: pytester forgets what is first imported within one of its runs.
+import validation.conformance.command  # noqa: F401
+
+pytest_plugins = ["pytester"]
+
+RIGHT = """
+from pyimpl import lmer
+def fit(formula, data, REML=True, **options):
+    return lmer(formula, data, REML=REML, **options)
+"""
+
+WRONG = """
+from pyimpl import lmer
+MISSING = "design objective vcov condsd fitted"
+def fit(formula, data, REML=True):
+    fit = lmer(formula, data, REML=REML)
+    return {"fixef": fit.fixef(), "se": fit.coef_table()["Std. Error"] * 1.0002, "sigma": fit.sigma(),
+            "VarCorr": fit.VarCorr(), "ranef": fit.ranef(), "logLik": fit.logLik(), "nobs": fit.nobs()}
+"""
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Run pytest with the plugin in a folder of its own."""
+    monkeypatch.syspath_prepend(pytester.path)
+    installed = any(point.value == "validation.pytest_plugin" for point in metadata.entry_points(group="pytest11"))
+    plugin = () if installed else ("-p", "validation.pytest_plugin")
+
+    def run(*arguments):
+        return pytester.runpytest_inprocess(*plugin, "-p", "no:cacheprovider", "--import-mode=importlib", *arguments)
+
+    return run
+
+
+def theirs(pytester, monkeypatch, source):
+    name = f"theirs_{abs(hash((source, str(pytester.path))))}"
+    pytester.makepyfile(**{name: source})
+    return name
+
+
+def test_a_right_candidate_passes_a_test_for_each_tier(run, pytester, monkeypatch):
+    name = theirs(pytester, monkeypatch, RIGHT)
+    result = run(f"--mlm-candidate={name}", "--mlm-reference=recorded", "--mlm-cases=Dyestuff", "-v")
+    result.assert_outcomes(passed=12)
+    result.stdout.fnmatch_lines(["mlmparity::Dyestuff-ml[[]tier-4[]] PASSED*"])
+
+
+def test_a_wrong_candidate_fails_the_tier_with_figures_and_cause(run, pytester, monkeypatch):
+    name = theirs(pytester, monkeypatch, WRONG)
+    result = run(f"--mlm-candidate={name}", "--mlm-reference=recorded", "--mlm-cases=Dyestuff-ml", "--junitxml=j.xml")
+    result.assert_outcomes(passed=4, failed=1, skipped=1)  # tier 2 is not offered
+    result.stdout.fnmatch_lines(
+        ["*Likely cause: All standard errors are off by one factor", "*differs by 0.0002 relative, allowed 1e-05*"]
+    )
+    root = ET.parse(pytester.path / "j.xml").getroot()
+    values = {p.get("name"): p.get("value") for p in root.iter("property")}
+    assert "largest difference 0.0002 relative" in values["tier-4 se"]
+
+
+def test_keywords_choose_by_feature_and_claims_are_kept(run, pytester, monkeypatch):
+    name = theirs(pytester, monkeypatch, RIGHT)
+    options = (f"--mlm-candidate={name}", "--mlm-reference=recorded", "--mlm-cases=Dyestuff-ml,Penicillin-ml")
+    run(*options, "-k", "crossed").assert_outcomes(passed=6, deselected=6)
+    run(*options, "--mlm-can=ml", "-rs").assert_outcomes(passed=6, skipped=6)
+
+
+def test_known_deviations_pass_until_they_are_stale(run, pytester, monkeypatch):
+    entry = '[[deviation]]\ncases = "Dyestuff-ml"\nquantity = ["se", "t"]\nat_most = 5e-4\nreason = "known"\n'
+    (pytester.path / "known.toml").write_text(entry)
+    options = ("--mlm-reference=recorded", "--mlm-cases=Dyestuff-ml", "--mlm-known-deviations=known.toml")
+    wrong = theirs(pytester, monkeypatch, WRONG)
+    run(f"--mlm-candidate={wrong}", *options).assert_outcomes(passed=6, skipped=1)
+    right = theirs(pytester, monkeypatch, RIGHT)
+    result = run(f"--mlm-candidate={right}", *options)
+    result.assert_outcomes(passed=6, failed=1)
+    result.stdout.fnmatch_lines(["*entry 1*is stale*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mlm-candidate=not_there_at_all"], "cannot be imported"),
+        (["--mlm-candidate=pyimpl:lmer", "--mlm-can=slope"], "did you mean 'slopes'"),
+        (["--mlm-candidate=pyimpl:lmer", "--mlm-reference=recorded", "--mlm-cases=Dyestuf"], "did you mean"),
+        (["--mlm-candidate=pyimpl:lmer", "--mlm-reference=hearsay"], "certified, recorded, live"),
+        (["--mlm-candidate=pyimpl:lmer", "--mlm-reference=recorded", "--mlm-known-deviations=no.toml"], "cannot be"),
+    ],
+)
+def test_bad_options_are_usage_errors(run, arguments, message):
+    result = run(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*mlmparity:*{message}*"])
+
+
+OWN = """
+import pandas as pd
+import pytest
+from pyimpl import lmer
+from validation.conformance.cases import choose
+
+(case,) = choose(["Dyestuff-ml"])
+data = case.load("recorded")
+
+def other(formula, data, REML=True):
+    return lmer(formula, data, REML=not REML)
+
+@pytest.mark.mlm(needs="crossed", can="ml", candidate="pyimpl:lmer")
+def test_skipped(mlm_agreement):
+    raise AssertionError("never reached without the fixture")
+
+@pytest.mark.r
+def test_agrees(mlm_agreement):
+    assert mlm_agreement(case.formula, data, REML=False).agrees
+
+@pytest.mark.r
+@pytest.mark.mlm(candidate=other)
+def test_disagrees(mlm_agreement):
+    mlm_agreement(case.formula, data, REML=False)
+
+@pytest.mark.r
+@pytest.mark.mlm(candidate=other)
+def test_looks(mlm_compare):
+    assert mlm_compare(case.formula, data, REML=False).causes[0].name == "reml-vs-ml"
+
+@pytest.mark.mlm(candidat=other)
+def test_mistyped(mlm_compare):
+    mlm_compare(case.formula, data)
+"""
+
+
+@pytest.mark.r
+def test_cases_of_ones_own(run, pytester):
+    pytester.makepyfile(test_own=OWN)
+    pytester.makeini("[pytest]\nmlm_candidate =\nmarkers = r: live\n")
+    result = run(
+        "--mlm-candidate=pyimpl:lmer", "--mlm-reference=live", "--mlm-cases=Dyestuff-ml", "-k", "not tier and not fit"
+    )
+    result.stdout.fnmatch_lines(
+        ["*not candidat*", "*Likely cause: The candidate was fitted by REML, the reference by ML"]
+    )
+    result.assert_outcomes(passed=2, failed=1, errors=1, skipped=1, deselected=6)
+
+
+def test_an_unrelated_suite_is_left_alone(run, pytester):
+    pytester.makepyfile(
+        test_theirs="""
+        import sys
+        def test_nothing_is_loaded():
+            assert "validation.conformance" not in sys.modules
+            assert "bridge" not in sys.modules and "pyimpl" not in sys.modules
+        """
+    )
+    # In a process of its own: here everything is loaded already.
+    result = pytester.runpytest_subprocess("-p", "validation.pytest_plugin", "--strict-markers")
+    result.assert_outcomes(passed=1)
+    assert "mlmparity" not in result.stdout.str()

@@ -1,0 +1,73 @@
+"""Formulas and labels between R and Python's formula languages (patsy, formulae, formulaic)."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pyimpl.model.bars import split_formula
+from pyimpl.model.formula import deparse, parse
+
+__all__ = ["Parts", "group_labels", "r_group", "r_name", "take_apart"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A mixed formula taken apart.
+
+    Attributes
+    ----------
+    fixed : str
+        Response and fixed effects, with ``**`` for R's ``^``.
+    bars : tuple of (effects, group)
+        Each random term, ``||`` and ``/`` expanded as R does.
+    """
+
+    fixed: str
+    bars: tuple[tuple[str, str], ...]
+
+
+def take_apart(formula: str) -> Parts:
+    """Take a formula of lme4's language apart for a package that wants its parts."""
+    mixed = split_formula(parse(formula))
+    bars = tuple((deparse(bar.effects), deparse(bar.group)) for bar in mixed.bars)
+    return Parts(deparse(mixed.fixed).replace("^", "**"), bars)
+
+
+def r_name(name: str) -> str:
+    """Return R's name of a coefficient: ``female[T.F]:x`` is ``femaleF:x``, ``Intercept`` is ``(Intercept)``."""
+    if name in ("Intercept", "1", "const"):
+        return "(Intercept)"
+    plain = re.sub(r"\[(?:T\.)?([^\]]*)\]", r"\1", name)
+    return re.sub(r"\s*\*\*\s*", "^", plain)
+
+
+def group_labels(data: pd.DataFrame, group: str) -> pd.Series:
+    """Labels of a grouping factor, of an interaction ``a:b`` those of both, as R writes them; missing stays missing."""
+    names = [name.strip(" ()") for name in group.split(":")]
+    labels = data[names[0]].astype(object)
+    labels = labels.where(labels.isna(), labels.astype(str))
+    for name in names[1:]:
+        other = data[name].astype(object)
+        labels = labels.astype(str) + ":" + other.astype(str)
+    return labels
+
+
+def r_group(name: str, formula: str, separator: str = ":") -> tuple[str, Callable[[str], str]]:
+    """Return R's name of a grouping factor, and the function that writes its levels as R does.
+
+    Packages write the inner factor of ``(1 | a/b)`` as ``a:b``, R as ``b:a``, with the levels in the same order.
+    """
+    parts = name.split(":")
+    for _, group in take_apart(formula).bars:
+        own = [part.strip(" ()") for part in group.split(":")]
+        if len(own) > 1 and sorted(own) == sorted(parts):
+            order = [parts.index(part) for part in own]
+
+            def spell(level: str, order: list[int] = order) -> str:
+                pieces = str(level).split(separator)
+                return ":".join(pieces[i] for i in order) if len(pieces) == len(order) else str(level)
+
+            return ":".join(own), spell
+    return name, str

@@ -1,0 +1,64 @@
+"""The package glmm: ``glmm.fit(data, formula, reml=...)``."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.candidates._labels import r_group
+
+__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
+
+#: From its documentation ("What the formula accepts"); ``(x || g)`` is refused there.
+CAN = frozenset(
+    {"ml", "reml", "slopes", "nested", "crossed", "categorical", "interaction", "singular", "weights", "offset"}
+)
+#: No objective of θ, no conditional variances, no design.
+MISSING = frozenset({"objective", "design", "condsd"})
+DISTRIBUTIONS = ("glmm",)
+
+
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> dict[str, Any]:
+    """``glmm.fit(data, formula, reml=REML)``."""
+    import glmm
+
+    passed = {name: np.asarray(value, dtype=float) for name, value in options.items()}
+    found = glmm.fit(data, formula, reml=REML, **passed)
+    components: dict[str, pd.DataFrame] = {}
+    if len(found.varcorr) < len(found.re_groups):
+        raise RuntimeError(f"glmm returned no fit: {'; '.join(str(w.get('message', w)) for w in found.warnings)}")
+    for (name_there, effects), lower in zip(found.re_groups, found.varcorr, strict=True):
+        matrix = np.zeros((len(effects), len(effects)))
+        # Entries of the lower triangle, column by column.
+        matrix[np.triu_indices(len(effects))] = lower
+        matrix = matrix + np.triu(matrix, 1).T
+        group, _ = r_group(name_there, formula)
+        name, number = group, 1
+        while name in components:
+            name, number = f"{group}.{number}", number + 1
+        components[name] = pd.DataFrame(matrix, index=effects, columns=effects)
+    modes: dict[str, pd.DataFrame] = {}
+    for block in found.ranef_blocks:
+        group, spell = r_group(block["group"], formula)
+        frame = pd.DataFrame(block["values"], index=[spell(level) for level in block["levels"]], columns=block["terms"])
+        modes[group] = modes[group].join(frame) if group in modes else frame
+    # A column that cannot be estimated is marked as aliased and has no number; R's fixef() leaves it out.
+    kept = ~np.asarray(found.aliased, dtype=bool)
+    names = [name for name, keep in zip(found.names, kept, strict=True) if keep]
+    return {
+        "fixef": dict(zip(names, np.asarray(found.beta)[kept], strict=True)),
+        "se": dict(zip(names, np.asarray(found.se)[kept], strict=True)),
+        "vcov": np.asarray(found.vcov)[np.ix_(kept, kept)],
+        "sigma": float(np.sqrt(found.dispersion)),
+        "VarCorr": components,
+        "ranef": modes,
+        "logLik": found.loglik,
+        "AIC": found.aic,
+        "BIC": found.bic,
+        "npar": found.df,
+        "nobs": found.nobs,
+        "singular": found.singular,
+        "isREML": found.reml,
+        "fitted": found.fitted,
+        "residuals": found.residuals() if callable(found.residuals) else found.residuals,
+    }

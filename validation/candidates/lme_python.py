@@ -1,0 +1,89 @@
+"""The package lme-python: ``lme_python.lmer(formula, data, reml)``."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.candidates._labels import r_group
+
+__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
+
+#: From its documentation; weights by ``lmer_weighted``.
+CAN = frozenset(
+    {
+        *("ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"),
+        *("weights", "offset"),
+    }
+)
+#: No objective of θ, no conditional variances, no design.
+MISSING = frozenset({"objective", "design", "condsd", "npar", "df_residual"})
+DISTRIBUTIONS = ("lme-python",)
+
+
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> dict[str, Any]:
+    """``lme_python.lmer``, or ``lmer_weighted`` where there are weights; an offset is a term of its formula."""
+    import lme_python
+
+    weights, offset = options.pop("weights", None), options.pop("offset", None)
+    if options:
+        raise NotImplementedError(f"lme_python.lmer has no {', '.join(options)}")
+    if offset is not None:
+        data = data.assign(offset__=np.asarray(offset, dtype=float))
+        formula = formula.replace("~", "~ offset(offset__) +", 1)
+    found: Any
+    if weights is not None:
+        found = lme_python.lmer_weighted(formula, data, REML, np.asarray(weights, dtype=float).tolist())
+    else:
+        found = lme_python.lmer(formula, data, REML)
+    names = list(found.fixed_names)
+    return {
+        "fixef": dict(zip(names, found.coefficients, strict=True)),
+        "se": dict(zip(names, found.beta_se, strict=True)),
+        "vcov": np.asarray(found.v_beta_unscaled, dtype=float) * found.sigma2,
+        "sigma": float(np.sqrt(found.sigma2)),
+        "VarCorr": _components(found.var_corr, formula),
+        "ranef": _modes(found.ranef, formula),
+        "logLik": found.log_likelihood,
+        "deviance": found.deviance,
+        "REMLcrit": found.reml_criterion,
+        "AIC": found.aic,
+        "BIC": found.bic,
+        "nobs": found.num_obs,
+        "fitted": found.fitted,
+        "residuals": found.residuals,
+    }
+
+
+def _components(rows: Any, formula: str) -> pd.DataFrame:
+    """Its rows (group, effect, effect2, variance or covariance, sd), as R's data frame."""
+    made: list[dict[str, Any]] = []
+    seen: dict[str, list[str]] = {}
+    for group, first, second, value, _ in rows:
+        if group == "Residual":
+            continue
+        name, _ = r_group(group, formula)
+        if first == second:
+            # A second variance of a factor without a covariance belongs to a term of its own, R's g.1.
+            seen.setdefault(name, []).append(first)
+        made.append({"grp": name, "var1": first, "var2": None if first == second else second, "vcov": value})
+    for name, effects in seen.items():
+        if len(effects) > 1 and not any(row["grp"] == name and row["var2"] for row in made):
+            for number, effect in enumerate(effects):
+                for row in made:
+                    if row["grp"] == name and row["var1"] == effect and number:
+                        row["grp"] = f"{name}.{number}"
+    for row in made:
+        if row["var2"] is not None:  # R names the earlier effect first
+            order = seen[row["grp"]]
+            row["var1"], row["var2"] = sorted((row["var1"], row["var2"]), key=order.index)
+    return pd.DataFrame(made, columns=["grp", "var1", "var2", "vcov"], dtype=object)
+
+
+def _modes(rows: Any, formula: str) -> dict[str, pd.DataFrame]:
+    """Its rows (group, level, effect, value), as frames; levels of interactions are joined by ``_`` there."""
+    modes: dict[str, dict[str, dict[str, float]]] = {}
+    for group, level, effect, value in rows:
+        name, spell = r_group(group, formula, separator="_")
+        modes.setdefault(name, {}).setdefault(effect, {})[spell(str(level))] = value
+    return {group: pd.DataFrame(columns) for group, columns in modes.items()}

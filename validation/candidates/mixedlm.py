@@ -1,0 +1,119 @@
+"""The package mixedlm: ``mixedlm.lmer``, modelled after lme4."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.candidates._labels import r_group
+
+__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
+
+#: From its documentation ("Coming from R").
+CAN = frozenset(
+    {
+        *("ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"),
+        *("weights", "offset", "contrasts"),
+    }
+)
+#: Its design is not labelled.
+MISSING = frozenset({"design"})
+DISTRIBUTIONS = ("mixedlm",)
+
+_CODINGS = {"contr.sum": "sum", "contr.treatment": "treatment", "contr.helmert": "helmert", "contr.poly": "poly"}
+
+
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> dict[str, Any]:
+    """``mixedlm.lmer(formula, data, REML=...)``."""
+    import mixedlm
+
+    passed: dict[str, Any] = {}
+    for name, value in options.items():
+        if name == "contrasts":
+            passed[name] = {column: _CODINGS.get(coding, coding) for column, coding in value.items()}
+        else:
+            passed[name] = np.asarray(value, dtype=float)
+    found = mixedlm.lmer(formula, data, REML=REML, **passed)
+    codings = options.get("contrasts") or {}
+    names = [_r_name(name, data, codings) for name in found.fixef()]
+    fixed = dict(zip(names, found.fixef().values(), strict=True))
+    spread = found.ranef(condVar=True)
+    components: dict[str, pd.DataFrame] = {}
+    for name, block in found.VarCorr().groups.items():
+        group, _ = r_group(name, formula)
+        terms = [_r_name(term, data, codings) for term in block.term_names]
+        matrix = pd.DataFrame(np.asarray(block.cov, dtype=float), index=terms, columns=terms)
+        if block.corr is None and len(terms) > 1:  # (x || g): each effect is a term of its own
+            for number, term in enumerate(terms):
+                components[f"{group}.{number}" if number else group] = matrix.loc[[term], [term]]
+        else:
+            components[group] = matrix
+    levels: dict[str, list[str]] = {}
+    for structure in found.matrices.random_structures:
+        _, spell = r_group(structure.grouping_factor, formula, separator="/")
+        levels.setdefault(structure.grouping_factor, [spell(str(level)) for level in structure.level_map])
+
+    def frames(values: Any) -> dict[str, pd.DataFrame]:
+        return {
+            r_group(name, formula)[0]: pd.DataFrame(
+                {_r_name(effect, data, codings): value for effect, value in block.items()}, index=levels[name]
+            )
+            for name, block in values.items()
+        }
+
+    # Its θ runs along the rows of each factor's Λ, lme4's down the columns.
+    theta_names = []
+    for structure in found.matrices.random_structures:
+        group, _ = r_group(structure.grouping_factor, formula)
+        effects = [_r_name(effect, data, codings) for effect in structure.term_names]
+        for i, row in enumerate(effects):
+            below = range(i + 1) if structure.correlated else [i]
+            theta_names += [f"{group}.{row}" if i == j else f"{group}.{row}.{effects[j]}" for j in below]
+
+    variances = frames(spread.condVar)
+    covariance = np.asarray(found.vcov(), dtype=float)
+    return {
+        "fixef": fixed,
+        "se": dict(zip(names, np.sqrt(np.diag(covariance)), strict=True)),
+        "vcov": covariance,
+        "sigma": float(found.sigma),
+        "VarCorr": components,
+        "ranef": frames(found.ranef()),
+        "condsd": {group: np.sqrt(frame) for group, frame in variances.items()},
+        "theta": dict(zip(theta_names, found.theta, strict=True)),
+        "logLik": found.logLik().value,
+        "AIC": found.AIC(),
+        "BIC": found.BIC(),
+        "npar": found.npar() if callable(found.npar) else found.npar,
+        "df_residual": found.df_residual() if callable(found.df_residual) else found.df_residual,
+        "nobs": found.nobs(),
+        "singular": found.isSingular(),
+        "isREML": found.isREML(),
+        "devfun": found.as_function("deviance"),
+        "fitted": found.fitted(),
+        "residuals": found.residuals(),
+    }
+
+
+def _r_name(name: str, data: pd.DataFrame, codings: Mapping[str, str]) -> str:
+    """Return R's name: its ``method.2`` is the third level of ``method``, or the second column of contr.sum."""
+    parts = []
+    for part in str(name).split(":"):
+        found = re.fullmatch(r"(.+)\.(\d+)", part)
+        column = data.get(found[1]) if found else None
+        if found is None or column is None or not isinstance(column.dtype, pd.CategoricalDtype):
+            parts.append(part)
+        elif found[1] in codings:
+            parts.append(found[1] + found[2])
+        else:
+            parts.append(f"{found[1]}{column.cat.categories[int(found[2])]}")
+    # Without an intercept its first factor has a column for each level, by the level's name: method.talk.
+    levels = {
+        f"{column}.{level}": f"{column}{level}"
+        for column in data.columns
+        if isinstance(data[column].dtype, pd.CategoricalDtype)
+        for level in data[column].cat.categories
+    }
+    return ":".join(levels.get(part, part) for part in parts)

@@ -1,0 +1,19 @@
+"""``pyimpl``: our own ``lmer`` and ``stan_lmer``, judged like everyone else's."""
+
+from typing import Any
+
+from pyimpl import lmer as fit
+from validation.suite import FEATURES
+
+__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit", "sample"]
+
+CAN = frozenset(FEATURES)
+MISSING: frozenset[str] = frozenset()
+DISTRIBUTIONS = ("mlmparity",)
+
+
+def sample(formula: str, data: Any, **options: Any) -> Any:
+    """Sample the posterior (loaded when it is asked for: PyMC takes seconds)."""
+    from pyimpl import stan_lmer
+
+    return stan_lmer(formula, data, **options)

@@ -1,0 +1,57 @@
+"""statsmodels' ``MixedLM``: one grouping factor with correlated slopes, and variance components nested in it."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.candidates._labels import group_labels, r_name, take_apart
+
+__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
+
+#: From the documentation of ``MixedLM``; crossed factors only as one group of everything, which is not meant for more
+#: than a few levels.
+CAN = frozenset({"ml", "reml", "slopes", "categorical", "interaction", "singular"})
+#: No objective of θ; AIC and BIC only of ML fits; the design is patsy's.
+MISSING = frozenset({"objective", "design", "npar", "df_residual", "AIC", "BIC"})
+DISTRIBUTIONS = ("statsmodels",)
+
+
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> dict[str, Any]:
+    """``statsmodels.formula.api.mixedlm(...).fit(reml=...)``."""
+    import statsmodels.formula.api as smf
+
+    if options:
+        raise NotImplementedError(f"MixedLM has no {', '.join(options)}")
+    parts = take_apart(formula)
+    groups = {group for _, group in parts.bars}
+    if len(parts.bars) != 1:
+        raise NotImplementedError(f"MixedLM has one grouping factor, not {', '.join(sorted(groups))}")
+    ((effects, group),) = parts.bars
+    labels = group_labels(data, group)
+    used = data.assign(__group=labels).dropna(subset=["__group"])
+    model = smf.mixedlm(parts.fixed, used, groups="__group", re_formula=f"~ {effects}", missing="drop")
+    found = model.fit(reml=REML)
+    names = [r_name(name) for name in model.exog_names]
+    columns = [r_name("Intercept" if name in ("Group", "__group") else name) for name in model.data.exog_re_names]
+    modes = pd.DataFrame(
+        {str(level): np.asarray(values, dtype=float) for level, values in found.random_effects.items()}, index=columns
+    ).T
+    sds = pd.DataFrame(
+        {str(level): np.sqrt(np.diag(np.asarray(m, dtype=float))) for level, m in found.random_effects_cov.items()},
+        index=columns,
+    ).T
+    k = len(names)
+    return {
+        "fixef": dict(zip(names, np.asarray(found.fe_params), strict=True)),
+        "se": dict(zip(names, np.asarray(found.bse_fe), strict=True)),
+        "vcov": np.asarray(found.cov_params())[:k, :k],
+        "sigma": float(np.sqrt(found.scale)),
+        "VarCorr": {group: pd.DataFrame(np.asarray(found.cov_re), index=columns, columns=columns)},
+        "ranef": {group: modes},
+        "condsd": {group: sds},
+        "logLik": found.llf,
+        "nobs": found.nobs,
+        "fitted": pd.Series(np.asarray(found.fittedvalues), index=model.data.row_labels),
+        "residuals": pd.Series(np.asarray(found.resid), index=model.data.row_labels),
+    }

@@ -1,0 +1,519 @@
+"""What a candidate answers: a plain mapping of quantities, dressed as a fit so that the judge reads it unchanged.
+
+What follows from other quantities by plain arithmetic (t from the standard errors, θ from the covariance matrices, AIC
+from the log-likelihood) is worked out; what does not is missing, and a missing quantity is a failure unless the
+candidate declares that it does not offer it.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.quantities import records
+
+__all__ = ["OFFERS", "POSTERIOR_OFFERS", "Answer", "AnswerError", "NotOfferedError", "as_fit", "as_posterior"]
+
+#: What a candidate of likelihood fits may declare missing -> the compared quantities that it stands for.
+OFFERS: dict[str, frozenset[str]] = {
+    "fixef": frozenset({"fixef", "fixef-names"}),
+    "se": frozenset({"se", "t"}),
+    "vcov": frozenset({"vcov"}),
+    "sigma": frozenset({"sigma"}),
+    "VarCorr": frozenset({"variance", "covariance", "sd", "cor"}),
+    "theta": frozenset({"theta", "theta-names"}),
+    "singular": frozenset({"singular"}),
+    "ranef": frozenset({"ranef"}),
+    "condsd": frozenset({"condsd"}),
+    "coef": frozenset({"coef"}),
+    "logLik": frozenset({"logLik"}),
+    "deviance": frozenset({"deviance"}),
+    "REMLcrit": frozenset({"REMLcrit"}),
+    "AIC": frozenset({"AIC"}),
+    "BIC": frozenset({"BIC"}),
+    "nobs": frozenset({"nobs"}),
+    "npar": frozenset({"npar"}),
+    "df_residual": frozenset({"df_residual"}),
+    "ngrps": frozenset({"ngrps"}),
+    "criterion": frozenset({"criterion"}),
+    "fitted": frozenset({"fitted", "residuals", "scaled_residuals", "rows-used"}),
+    "design": frozenset({"X", "X-columns", "Z", "y", "levels", "membership"}),
+    "objective": frozenset({"objective", "own-optimum"}),
+}
+
+#: The same for posteriors.
+POSTERIOR_OFFERS: dict[str, str] = {
+    "density": "the log density (gate 1)",
+    "ranef": "the random effects, b[...]",
+    "new-levels": "the effects of a new level, b[... _NEW_...]",
+    "VarCorr": "the covariance matrices, Sigma[...]",
+    "sigma": "the residual standard deviation",
+    "mean_PPD": "the mean of the posterior predictive distribution",
+    "log-posterior": "the log posterior of each draw",
+}
+
+#: Keys of an answer besides those of :data:`OFFERS`.
+_PARTS = frozenset(
+    {"residuals", "X", "Z", "y", "flist", "cnms", "devfun", "isREML", "warnings", "messages", "formula", "label"}
+)
+
+
+class NotOfferedError(LookupError):
+    """The answer does not hold a quantity, nor what it would follow from."""
+
+
+class AnswerError(ValueError):
+    """The answer holds something that cannot be read."""
+
+
+def as_fit(answer: Any, formula: str, data: pd.DataFrame, reml: bool, missing: frozenset[str] = frozenset()) -> Any:
+    """Dress what a candidate returned as a fit.
+
+    Parameters
+    ----------
+    answer : mapping or object
+        A mapping of quantities (keys of :data:`OFFERS`, and ``X``, ``Z``, ``y``, ``flist``, ``devfun``, ...), or an
+        object that has methods of :class:`validation.contract.LinearMixedFit`, which is returned as it is.
+    formula : str
+    data : pandas.DataFrame
+        What the candidate was given: fitted values without labels get its index.
+    reml : bool
+        The criterion that was asked for.
+    missing : frozenset of str
+        What the candidate declares that it does not offer.
+
+    Raises
+    ------
+    AnswerError
+        Neither a mapping nor an object with methods of the contract, or a mapping with a key that is no quantity.
+    """
+    if isinstance(answer, Mapping):
+        return Answer(answer, formula, data, reml, missing)
+    if not any(callable(getattr(answer, name, None)) for name in ("fixef", "VarCorr", "ranef", "sigma")):
+        raise AnswerError(
+            f"the candidate returned a {type(answer).__name__}; expected a mapping of quantities (fixef, se, sigma, "
+            "VarCorr, ranef, logLik, nobs, ...) or an object with methods of these names"
+        )
+    return answer
+
+
+def as_posterior(answer: Any) -> Any:
+    """Dress the draws that a candidate returned (DataTree, Dataset, DataFrame, mapping) as a posterior fit."""
+    from validation.compare import _Draws
+
+    names = dir(answer)  # hasattr would build the posterior
+    if not isinstance(answer, Mapping | pd.DataFrame) and (
+        "posterior_summary" in names or ("posterior" in names and not hasattr(answer, "children"))
+    ):
+        return answer
+    if not isinstance(answer, Mapping | pd.DataFrame) and not hasattr(answer, "data_vars"):
+        raise AnswerError(
+            f"the candidate returned a {type(answer).__name__}; expected draws: an xarray DataTree or Dataset, a "
+            "DataFrame, or a mapping from R's parameter names to arrays of shape (chains, draws)"
+        )
+    return _Draws(answer)
+
+
+class Answer:
+    """A likelihood fit made of a plain mapping (contract: ``validation.contract.LinearMixedFit``, in part)."""
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        formula: str,
+        data: pd.DataFrame,
+        reml: bool,
+        missing: frozenset[str] = frozenset(),
+    ) -> None:
+        known = sorted({*OFFERS, *_PARTS} - {"design", "objective", "criterion"})
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f". Known are: {', '.join(known)}"
+                raise AnswerError(f"the answer has the key {key!r}, which is no quantity{hint}")
+        self._values = {key: value for key, value in values.items() if value is not None}
+        self._data, self._missing = data, missing
+        self._order: list[str] = []
+        self._pairs: set[tuple[str, str, str]] = set()
+        self._groups: list[str] = []
+        self._reml = reml
+        self.formula = str(self._values.get("formula", formula))
+        self.label = str(self._values.get("label", ""))
+        self.warnings = tuple(self._values.get("warnings", ()))
+        self.messages = tuple(self._values.get("messages", ()))
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    def _has(self, name: str) -> bool:
+        return name in self._values
+
+    def _take(self, name: str) -> Any:
+        if name not in self._values:
+            raise NotOfferedError(f"the answer has no {name!r}")
+        return self._values[name]
+
+    def _derive(self, name: str, *sources: str) -> None:
+        """Refuse to work out what is declared missing, or what lacks its sources."""
+        if name in self._missing:
+            raise NotOfferedError(f"{name} is declared missing")
+        for source in sources:
+            if source not in self._values:
+                raise NotOfferedError(f"the answer has no {name!r}, nor {source!r} to work it out from")
+
+    def align(self, reference: Any) -> None:
+        """Write pairs of labels in the reference's order: a covariance is the same whichever effect is named first."""
+        try:
+            names = [str(name) for name in reference.fixef().index]
+            terms = [str(name) for name in dict.fromkeys(reference.VarCorr()["grp"])]
+            pairs = {
+                (r.grp, r.var1, r.var2) for r in reference.VarCorr().itertuples(index=False) if not _absent(r.var2)
+            }
+        except Exception:  # a reference that lacks them has nothing to align with
+            return
+        self._order, self._pairs, self._groups = names, pairs, terms
+
+    # ------------------------------------------------------------------------------------------------ fixed effects
+
+    def fixef(self) -> pd.Series:
+        """Fixed effects."""
+        return _series(self._take("fixef"), "fixef")
+
+    def vcov(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects."""
+        matrix = self._take("vcov")
+        if not isinstance(matrix, pd.DataFrame):
+            names = list(self.fixef().index)
+            values = np.asarray(matrix, dtype=float)
+            if values.shape != (len(names), len(names)):
+                raise AnswerError(f"vcov has shape {values.shape}; expected {(len(names), len(names))}, as fixef")
+            matrix = pd.DataFrame(values, index=names, columns=names)
+        matrix = matrix.astype(float)
+        if sorted(map(str, matrix.index)) == sorted(self._order) and matrix.index.is_unique:
+            matrix = matrix.loc[self._order, self._order]
+        return matrix
+
+    def coef_table(self) -> pd.DataFrame:
+        """Estimates, standard errors and t values."""
+        fixed = self.fixef()
+        if self._has("se"):
+            errors = _series(self._values["se"], "se").reindex(fixed.index)
+        else:
+            self._derive("se", "vcov")
+            matrix = self.vcov()
+            errors = pd.Series(np.sqrt(np.diag(matrix.to_numpy())), index=matrix.index).reindex(fixed.index)
+        with np.errstate(all="ignore"):
+            return pd.DataFrame({"Estimate": fixed, "Std. Error": errors, "t value": fixed / errors})
+
+    # ------------------------------------------------------------------------------------------------ components
+
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return float(self._take("sigma"))
+
+    def VarCorr(self) -> pd.DataFrame:
+        """Variance components as ``as.data.frame(VarCorr(m))``."""
+        given = self._take("VarCorr")
+        if isinstance(given, pd.DataFrame):
+            frame = given.copy()
+            absent = {"grp", "var1", "var2", "vcov"} - set(frame.columns)
+            if absent:
+                raise AnswerError(f"VarCorr lacks the columns {', '.join(sorted(absent))} of R's data frame")
+            if "sdcor" not in frame.columns:
+                frame["sdcor"] = _sdcor(frame)
+        else:
+            frame = _components(given)
+        rows = records(frame)
+        for r in rows:
+            if not _absent(r["var2"]) and (r["grp"], r["var2"], r["var1"]) in self._pairs:
+                r["var1"], r["var2"] = r["var2"], r["var1"]
+        frame = pd.DataFrame(rows, columns=frame.columns, dtype=object)
+        if not (frame["grp"] == "Residual").any() and self._has("sigma"):
+            sigma = self.sigma()
+            last = {"grp": "Residual", "var1": None, "var2": None, "vcov": sigma**2, "sdcor": sigma}
+            frame = pd.concat([frame.astype(object), pd.DataFrame([last], dtype=object)], ignore_index=True)
+        return frame
+
+    def _terms(self) -> list[tuple[str, list[str], np.ndarray]]:
+        """Each random term: its name, its effects, its covariance matrix."""
+        frame = self.VarCorr()
+        terms = []
+        for name in dict.fromkeys(frame["grp"]):
+            rows = [r for r in frame[frame["grp"] == name].itertuples(index=False) if not _absent(r.var1)]
+            effects = [str(r.var1) for r in rows if _absent(r.var2)]
+            matrix = np.zeros((len(effects), len(effects)))
+            for r in rows:
+                i = effects.index(str(r.var1))
+                j = i if _absent(r.var2) else effects.index(str(r.var2))
+                matrix[i, j] = matrix[j, i] = float(r.vcov)
+            if effects:
+                terms.append((str(name), effects, matrix))
+        if {name for name, _, _ in terms} <= set(self._groups):
+            terms.sort(key=lambda term: self._groups.index(term[0]))
+        return terms
+
+    def _theta(self) -> pd.Series:
+        if self._has("theta"):
+            return _series(self._values["theta"], "theta")
+        self._derive("theta", "VarCorr", "sigma")
+        scale = self.sigma() ** 2
+        values: dict[str, float] = {}
+        terms = self._terms()
+        names = {name for name, _, _ in terms}
+        for name, effects, matrix in terms:
+            numbered = re.fullmatch(r"(.*)\.\d+", name)  # R calls a factor's second term g.1, but its θ g.x
+            group = numbered[1] if numbered and numbered[1] in names else name
+            factor = _cholesky(matrix / scale)
+            for j, column in enumerate(effects):
+                for i in range(j, len(effects)):
+                    values[f"{group}.{column}" if i == j else f"{group}.{effects[i]}.{column}"] = float(factor[i, j])
+        return pd.Series(values, dtype=float)
+
+    def isSingular(self, tol: float = 1e-4) -> bool:
+        """Whether a diagonal element of θ is (nearly) 0."""
+        if self._has("singular"):
+            return bool(self._values["singular"])
+        if "singular" in self._missing:
+            raise NotOfferedError("singular is declared missing")
+        theta, lower = self._theta(), self.getME("lower")
+        return bool((theta[lower.to_numpy() == 0.0] < tol).any())
+
+    # ------------------------------------------------------------------------------------------------ random effects
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Conditional modes."""
+        return _by_level(self._take("ranef"), "ranef")
+
+    def ranef_condVar(self) -> dict[str, Any]:
+        """Conditional variances; between effects missing."""
+        import xarray as xr
+
+        result = {}
+        for group, frame in _by_level(self._take("condsd"), "condsd").items():
+            values = np.full((len(frame), frame.shape[1], frame.shape[1]), np.nan)
+            for j in range(frame.shape[1]):
+                values[:, j, j] = np.sign(frame.iloc[:, j]) * frame.iloc[:, j] ** 2
+            coords = {"level": list(frame.index), "effect": list(frame.columns), "effect2": list(frame.columns)}
+            result[group] = xr.DataArray(values, dims=("level", "effect", "effect2"), coords=coords)
+        return result
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """``fixef`` plus ``ranef`` for each level."""
+        if self._has("coef"):
+            return _by_level(self._values["coef"], "coef")
+        self._derive("coef", "fixef", "ranef")
+        fixed = self.fixef()
+        return {
+            group: pd.DataFrame(
+                {
+                    name: fixed.get(name, 0.0) + (frame[name] if name in frame.columns else 0.0)
+                    for name in dict.fromkeys([*fixed.index, *frame.columns])
+                },
+                index=frame.index,
+            )
+            for group, frame in self.ranef().items()
+        }
+
+    def ngrps(self) -> pd.Series:
+        """Number of levels of each grouping factor."""
+        if self._has("ngrps"):
+            return pd.Series(dict(self._values["ngrps"]))
+        self._derive("ngrps", "ranef")
+        return pd.Series({group: len(frame) for group, frame in self.ranef().items()})
+
+    # ------------------------------------------------------------------------------------------------ the optimum
+
+    def logLik(self) -> float:
+        """(Restricted) log-likelihood."""
+        if self._has("logLik"):
+            return float(self._values["logLik"])
+        other = "REMLcrit" if self._reml else "deviance"
+        self._derive("logLik", other)
+        return -0.5 * float(self._values[other])
+
+    def deviance(self) -> float:
+        """What ``deviance(m)`` gives: -2 log-likelihood, of a REML fit the REML criterion."""
+        return self._given_or("deviance", lambda: -2.0 * self.logLik())
+
+    def REMLcrit(self) -> float:
+        """REML criterion."""
+        return self._given_or("REMLcrit", lambda: -2.0 * self.logLik())
+
+    def AIC(self) -> float:
+        """``AIC(m)``."""
+        return self._given_or("AIC", lambda: -2.0 * self.logLik() + 2.0 * self.npar)
+
+    def BIC(self) -> float:
+        """``BIC(m)``."""
+        return self._given_or("BIC", lambda: -2.0 * self.logLik() + math.log(self.nobs()) * self.npar)
+
+    def nobs(self) -> int:
+        """Rows used."""
+        return int(self._take("nobs"))
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters."""
+        return int(self._given_or("npar", lambda: len(self.fixef()) + len(self._theta()) + 1))
+
+    def df_residual(self) -> int:
+        """Rows used minus parameters."""
+        return int(self._given_or("df_residual", lambda: self.nobs() - self.npar))
+
+    def _given_or(self, name: str, work_out: Callable[[], float]) -> float:
+        if self._has(name):
+            return float(self._values[name])
+        if name in self._missing:
+            raise NotOfferedError(f"{name} is declared missing")
+        return float(work_out())
+
+    def isREML(self) -> bool:
+        """Whether the REML criterion was optimised, as far as the candidate says; otherwise what was asked for."""
+        if "criterion" in self._missing:
+            raise NotOfferedError("criterion is declared missing")
+        return bool(self._values.get("isREML", self._reml))
+
+    @property
+    def devfun(self) -> Callable[..., float] | None:
+        """The objective at any θ, where the candidate has one."""
+        return self._values.get("devfun")
+
+    # ------------------------------------------------------------------------------------------------ rows and design
+
+    def fitted(self) -> pd.Series:
+        """Conditional fitted values."""
+        return self._rows(self._take("fitted"), "fitted")
+
+    def residuals(self, type: str = "response", scaled: bool = False) -> pd.Series:  # noqa: A002
+        """Response residuals; scaled ones only where there are no weights to divide by."""
+        if type != "response":
+            raise NotOfferedError(f"residuals of type {type!r}")
+        residuals = self._rows(self._take("residuals"), "residuals")
+        return residuals / self.sigma() if scaled else residuals
+
+    def _rows(self, values: Any, name: str) -> pd.Series:
+        if isinstance(values, pd.Series):
+            return values.astype(float)
+        array = np.asarray(values, dtype=float).ravel()
+        for index in (self._data.index, _complete(self.formula, self._data).index):
+            if len(index) == array.size:
+                return pd.Series(array, index=index)
+        raise AnswerError(f"{name} has {array.size} values, the data have {len(self._data)} rows; give a Series")
+
+    def getME(self, name: str) -> Any:
+        """The pieces that the answer holds or that follow."""
+        if name == "theta":
+            return self._theta()
+        if name == "lower":
+            theta = self._theta()
+            rows = [
+                i == j for _, effects, _ in self._terms() for j in range(len(effects)) for i in range(j, len(effects))
+            ]
+            if len(rows) != len(theta):
+                raise NotOfferedError("the bounds of θ")
+            return pd.Series(np.where(rows, 0.0, -np.inf), index=theta.index)
+        if name == "beta":
+            return self.fixef()
+        if name == "cnms" and not self._has("cnms"):
+            return {group: effects for group, effects, _ in self._terms()}
+        return self._take(name)
+
+
+def _series(values: Any, name: str) -> pd.Series:
+    if not isinstance(values, Mapping | pd.Series):
+        raise AnswerError(f"{name} is a {type(values).__name__}; expected a Series or a mapping with R's names as keys")
+    series = pd.Series(dict(values.items()), dtype=float)
+    series.index = pd.Index([str(label) for label in series.index])
+    return series
+
+
+def _absent(value: Any) -> bool:
+    return value is None or (not isinstance(value, str) and bool(pd.isna(value)))
+
+
+def _components(given: Any) -> pd.DataFrame:
+    """Mapping group -> variance, mapping effect -> variance, or labelled covariance matrix, as R's data frame."""
+    if not isinstance(given, Mapping):
+        raise AnswerError(f"VarCorr is a {type(given).__name__}; expected R's data frame or a mapping by group")
+    rows: list[dict[str, Any]] = []
+    for group, block in given.items():
+        if isinstance(block, pd.DataFrame):
+            matrix = block.astype(float)
+        else:
+            variances = dict(block.items()) if isinstance(block, Mapping | pd.Series) else {"(Intercept)": block}
+            names = [str(effect) for effect in variances]
+            matrix = pd.DataFrame(np.diag([float(v) for v in variances.values()]), index=names, columns=names)
+            if len(names) > 1:
+                raise AnswerError(
+                    f"VarCorr of {group!r} has {len(names)} variances without covariances; give a DataFrame effect x "
+                    "effect, or (for independent effects) one entry each: g, g.1, ..."
+                )
+        effects = [str(effect) for effect in matrix.index]
+        values = matrix.to_numpy(dtype=float)
+        rows += [
+            {"grp": str(group), "var1": effect, "var2": None, "vcov": values[i, i]} for i, effect in enumerate(effects)
+        ]
+        rows += [
+            {"grp": str(group), "var1": effects[j], "var2": effects[i], "vcov": values[i, j]}
+            for j in range(len(effects))
+            for i in range(j + 1, len(effects))
+        ]
+    frame = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov"], dtype=object)
+    frame["sdcor"] = _sdcor(frame)
+    return frame
+
+
+def _sdcor(frame: pd.DataFrame) -> list[float]:
+    rows = records(frame)
+    variances = {(r["grp"], r["var1"]): float(r["vcov"]) for r in rows if _absent(r["var2"])}
+    result = []
+    for r in rows:
+        if _absent(r["var2"]):
+            result.append(math.sqrt(r["vcov"]) if r["vcov"] >= 0 else math.nan)
+        else:
+            product = variances.get((r["grp"], r["var1"]), math.nan) * variances.get((r["grp"], r["var2"]), math.nan)
+            result.append(float(r["vcov"]) / math.sqrt(product) if product > 0 else math.nan)
+    return result
+
+
+def _by_level(given: Any, name: str) -> dict[str, pd.DataFrame]:
+    if not isinstance(given, Mapping):
+        raise AnswerError(f"{name} is a {type(given).__name__}; expected a mapping from grouping factor to DataFrame")
+    result = {}
+    for group, block in given.items():
+        if isinstance(block, pd.DataFrame):
+            frame = block.astype(float)
+        elif isinstance(block, Mapping | pd.Series):
+            frame = pd.DataFrame({"(Intercept)": pd.Series(dict(block.items()), dtype=float)})
+        else:
+            raise AnswerError(
+                f"{name} of {group!r} is a {type(block).__name__}; expected a DataFrame level x effect, or a Series by "
+                "level where the only effect is the intercept"
+            )
+        frame.index = pd.Index([str(level) for level in frame.index])
+        frame.columns = pd.Index([str(effect) for effect in frame.columns])
+        result[str(group)] = frame
+    return result
+
+
+def _cholesky(matrix: np.ndarray) -> np.ndarray:
+    """Lower Cholesky factor of a positive semidefinite matrix; a column whose pivot is 0 is 0."""
+    n = matrix.shape[0]
+    factor = np.zeros((n, n))
+    for j in range(n):
+        pivot = matrix[j, j] - factor[j, :j] @ factor[j, :j]
+        if pivot <= 1e-14 * max(matrix[j, j], 0.0) or not math.isfinite(pivot):
+            continue
+        factor[j, j] = math.sqrt(pivot)
+        factor[j + 1 :, j] = (matrix[j + 1 :, j] - factor[j + 1 :, :j] @ factor[j, :j]) / factor[j, j]
+    return factor
+
+
+def _complete(formula: str, data: pd.DataFrame) -> pd.DataFrame:
+    """The rows without a missing value in a column that the formula names."""
+    words = {first or second for first, second in re.findall(r"`([^`]+)`|([^\W\d][\w.]*)", formula)}
+    columns = [name for name in data.columns if str(name) in words]
+    return data.dropna(subset=columns) if columns else data

@@ -1,0 +1,205 @@
+"""The candidate: a third party's function, named as ``package.module:function``, and what it claims to do."""
+
+import difflib
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
+from validation.suite import FEATURES
+
+__all__ = ["SHIPPED", "Candidate", "CandidateError", "candidate_of", "load_candidate", "words"]
+
+#: Adapters that ship with mlmparity: short name -> module in ``validation.candidates``.
+SHIPPED = {
+    "pyimpl": "own",
+    "lme4": "lme4",
+    "statsmodels": "statsmodels",
+    "bambi": "bambi",
+    "pymer4": "pymer4",
+    "glmm": "glmm",
+    "mixedlm": "mixedlm",
+    "interlace-lme": "interlace",
+    "lme-python": "lme_python",
+}
+
+
+class CandidateError(ValueError):
+    """The candidate cannot be loaded, or claims what is no feature."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An implementation to be judged.
+
+    Attributes
+    ----------
+    name : str
+        For the report: the short name of a shipped adapter, or ``package.module:function``.
+    fit : callable or None
+        ``fit(formula, data, REML=..., **options)`` for likelihood fits.
+    sample : callable or None
+        ``sample(formula, data, seed=..., **options)`` for posteriors.
+    can : frozenset of str
+        What it claims to do: keys of :data:`validation.suite.FEATURES`.
+    missing : frozenset of str
+        Quantities that it declares not to offer: keys of :data:`validation.conformance.answer.OFFERS`.
+    versions : mapping of str to str
+        Of its distributions.
+    """
+
+    name: str
+    fit: Callable[..., Any] | None
+    sample: Callable[..., Any] | None = None
+    can: frozenset[str] = frozenset(FEATURES) - {"bayes"}
+    missing: frozenset[str] = frozenset()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Name and version, for a reader."""
+        if not self.versions:
+            return self.name
+        return ", ".join(f"{name} {version}" for name, version in self.versions.items())
+
+    def unclaimed(self, needs: Iterable[str]) -> list[str]:
+        """What of a case's needs the candidate does not claim."""
+        return sorted(set(needs) - self.can)
+
+
+def words(text: str | Iterable[str] | None) -> list[str]:
+    """Split ``"a,b c"`` into words."""
+    if text is None:
+        return []
+    parts = [text] if isinstance(text, str) else list(text)
+    return [word for part in parts for word in re.split(r"[,\s]+", part) if word]
+
+
+def load_candidate(
+    target: str,
+    can: str | Iterable[str] | None = None,
+    missing: str | Iterable[str] | None = None,
+) -> Candidate:
+    """Import a candidate.
+
+    Parameters
+    ----------
+    target : str
+        ``package.module:function``; or a module, which has ``fit`` (or ``lmer``) and, for posteriors, ``sample`` (or
+        ``stan_lmer``); or the short name of an adapter that ships (:data:`SHIPPED`).
+    can, missing : str or iterable of str, optional
+        Claims and gaps; ``CAN`` and ``MISSING`` of the function or its module where not given, otherwise every
+        feature of likelihood fits and no gap.
+
+    Raises
+    ------
+    CandidateError
+        No such module or function, one that cannot be imported, or a feature or quantity that there is not.
+    """
+    path = f"validation.candidates.{SHIPPED[target]}" if target in SHIPPED else target
+    module_name, _, attribute = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a candidate may raise anything while it is imported
+        hint = ""
+        if isinstance(error, ModuleNotFoundError):
+            near = difflib.get_close_matches(target, SHIPPED, n=1)
+            hint = (
+                f". Did you mean {near[0]!r}?" if near else ". Is it installed in this environment, or on PYTHONPATH?"
+            )
+            if target in SHIPPED:
+                hint = f". Install it in this environment: pip install {target}"
+        raise CandidateError(
+            f"the candidate {target!r} cannot be imported: {type(error).__name__}: {error}{hint}"
+        ) from error
+    if attribute:
+        function = module
+        for part in attribute.split("."):
+            function = getattr(function, part, None)  # type: ignore[assignment]
+        if not callable(function):
+            near = difflib.get_close_matches(attribute, [name for name in dir(module) if name[:1] != "_"], n=3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise CandidateError(f"the module {module_name} has no function {attribute!r}{hint}")
+        fit: Any = function
+        sample: Any = function
+    else:
+        fit = _first(module, "fit", "lmer")
+        sample = _first(module, "sample", "stan_lmer")
+        if fit is None and sample is None:
+            raise CandidateError(
+                f"the module {module_name} has no function 'fit' or 'lmer' (nor 'sample' or 'stan_lmer' for "
+                f"posteriors); name the function: {module_name}:FUNCTION"
+            )
+    home = fit if attribute else module
+    return _made(target, fit, sample, home, module, can, missing)
+
+
+def candidate_of(
+    function: Callable[..., Any], can: str | Iterable[str] | None = None, missing: str | Iterable[str] | None = None
+) -> Candidate:
+    """Make a candidate of a function in hand (for likelihood fits and, where it claims ``bayes``, posteriors)."""
+    module = sys.modules.get(str(getattr(function, "__module__", "")))
+    name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
+    return _made(name, function, function, function, module, can, missing)
+
+
+def _made(
+    name: str,
+    fit: Callable[..., Any] | None,
+    sample: Callable[..., Any] | None,
+    home: Any,
+    module: Any,
+    can: str | Iterable[str] | None,
+    missing: str | Iterable[str] | None,
+) -> Candidate:
+    default_can = frozenset(FEATURES) - {"bayes"} if fit is not None else frozenset(FEATURES) - {"ml", "reml"}
+    claimed = frozenset(words(can)) if can is not None else _declared(home, module, "CAN", default_can)
+    gaps = frozenset(words(missing)) if missing is not None else _declared(home, module, "MISSING", frozenset())
+    _check(claimed, FEATURES, "--can", "feature")
+    _check(gaps, {**dict.fromkeys(OFFERS, ""), **POSTERIOR_OFFERS}, "--missing", "quantity")
+    return Candidate(name, fit, sample, claimed, gaps, _versions(module))
+
+
+def _first(module: Any, *names: str) -> Callable[..., Any] | None:
+    return next((found for name in names if callable(found := getattr(module, name, None))), None)
+
+
+def _declared(home: Any, module: Any, name: str, default: frozenset[str]) -> frozenset[str]:
+    for place in (home, module):
+        found = getattr(place, name, None)
+        if found is not None:
+            return frozenset(words(found))
+    return default
+
+
+def _check(given: frozenset[str], known: Mapping[str, Any], option: str, kind: str) -> None:
+    for word in sorted(given - known.keys()):
+        near = difflib.get_close_matches(word, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise CandidateError(f"{option} names {word!r}, which is no {kind}{hint} There are: {', '.join(known)}")
+
+
+def _versions(module: Any) -> dict[str, str]:
+    """Versions of the distributions that the module names (``DISTRIBUTIONS``), or of the one that it belongs to."""
+    if module is None:
+        return {}
+    wanted = list(getattr(module, "DISTRIBUTIONS", ()))
+    if not wanted:
+        top = module.__name__.partition(".")[0]
+        wanted = list(metadata.packages_distributions().get(top, ()))[:1] if _installed(module, top) else []
+    found = {}
+    for name in wanted:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _installed(module: Any, top: str) -> bool:
+    """Whether the module belongs to an installed package (a file beside the tests does not)."""
+    return top in sys.modules and "site-packages" in str(getattr(module, "__file__", ""))

@@ -1,0 +1,140 @@
+"""The work behind ``mlmparity conformance``: choose, judge, print, write."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from validation.cases import Case
+from validation.compare import DEFAULT_SEED, NoReferenceError
+from validation.conformance.candidate import Candidate, load_candidate
+from validation.conformance.cases import CERTIFIED_ONLY, all_cases, choose
+from validation.conformance.deviations import problems_of, read_deviations
+from validation.conformance.output import as_comparison, as_json, as_junit
+from validation.conformance.references import available, settle
+from validation.conformance.run import Result, Status, overall_status, run
+from validation.verdict import Verdict
+
+__all__ = ["Outcome", "conformance", "judgeable"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A whole run: the results, what is wrong with the file of known deviations, the verdict."""
+
+    candidate: Candidate
+    source: str
+    results: list[Result]
+    problems: list[str]
+    seconds: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict; a known deviation that no longer applies is a failure."""
+        return Verdict.DISAGREES if self.problems else overall_status(self.results)
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one sentence, with the counts."""
+        statuses = [result.status for result in self.results]
+        counts = ", ".join(f"{status} {statuses.count(status)}" for status in Status if status in statuses)
+        words = {
+            Verdict.DISAGREES: "does not agree",
+            Verdict.INCONCLUSIVE: "cannot be said to agree",
+            Verdict.AGREES: "agrees",
+        }[self.verdict]
+        judged = len(statuses) - statuses.count(Status.NOT_CLAIMED)
+        if not judged:
+            return f"{self.candidate.label}: nothing was judged, for it claims none of the {len(statuses)} cases"
+        return f"{self.candidate.label} {words} with the reference on what it claims: {counts}"
+
+
+def judgeable(source: str, names: Sequence[str]) -> tuple[Case, ...]:
+    """The cases that a source of references has; an error where it has none of those that are asked for by name."""
+    chosen = choose(names)
+    there = available(source)
+    lacking = [case.name for case in chosen if case.name not in there]
+    kept = tuple(case for case in chosen if case.name in there)
+    unfit = [name for name in lacking if name.rpartition("-")[0] in CERTIFIED_ONLY]
+    if names and not kept and unfit:
+        raise NoReferenceError(
+            f"only certified values can judge {', '.join(unfit)}: lme4's own arithmetic loses half of the digits; "
+            "use --reference certified"
+        )
+    if names and not kept:
+        raise NoReferenceError(
+            f"there is no {source} reference of {', '.join(lacking)}; there are: {', '.join(sorted(there))}"
+        )
+    return kept
+
+
+def conformance(
+    target: str,
+    *,
+    source: str = "auto",
+    names: Sequence[str] = (),
+    can: str | None = None,
+    missing: str | None = None,
+    deviations: Path | None = None,
+    seed: int = DEFAULT_SEED,
+    track: Any = None,
+    finished: Callable[[Result], None] = lambda result: None,
+) -> Outcome:
+    """Judge a candidate.
+
+    Parameters
+    ----------
+    target : str
+        As of :func:`validation.conformance.candidate.load_candidate`.
+    source : {"auto", "certified", "recorded", "live"}
+    names : sequence of str
+        Cases; all that the source has where none is given.
+    can, missing : str, optional
+    deviations : path, optional
+        The third party's file of known deviations.
+    seed : int
+    track : validation.progress.Tracker, optional
+    finished : callable
+        Called with each result.
+
+    Raises
+    ------
+    validation.conformance.candidate.CandidateError, validation.conformance.deviations.DeviationError
+    validation.cases.UnknownCaseError, validation.compare.NoReferenceError, validation.campaign.NoRError
+    """
+    candidate = load_candidate(target, can, missing)
+    known = read_deviations(deviations) if deviations is not None else ()
+    settled = settle(source)
+    chosen = judgeable(settled, names)
+    began = time.monotonic()
+    results = run(candidate, chosen, settled, deviations=known, seed=seed, track=track, finished=finished)
+    seen = [result.seen for result in results if result.seen is not None]
+    could = claimed_cases(candidate, settled)
+    problems = [problem for deviation in known for problem in problems_of(deviation, seen, could)]
+    return Outcome(candidate, settled, results, problems, time.monotonic() - began)
+
+
+def claimed_cases(candidate: Candidate, source: str) -> frozenset[str]:
+    """Names of all cases that could be judged: claimed, and with a reference."""
+    there = available(source)
+    return frozenset(case.name for case in all_cases() if not candidate.unclaimed(case.needs) and case.name in there)
+
+
+def write(outcome: Outcome, junit: Path | None, data: Path | None, report: Path | None) -> list[Path]:
+    """Write what was asked for; each file is whole or not there."""
+    from validation.campaign import write_atomically, write_report
+
+    written = []
+    for path, make in (
+        (junit, lambda: as_junit(outcome.candidate, outcome.results, outcome.problems)),
+        (data, lambda: as_json(outcome.candidate, outcome.results, outcome.source, outcome.problems)),
+    ):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, make())
+            written.append(path)
+    if report is not None:
+        judged = [result for result in outcome.results if result.status is not Status.NOT_CLAIMED]
+        written += write_report(report, [as_comparison(result, outcome.candidate) for result in judged])
+    return written

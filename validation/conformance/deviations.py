@@ -1,0 +1,211 @@
+"""Known deviations: a file that the third party keeps, in which an entry that no longer applies is an error.
+
+A deviation says which numbers of which cases are known to differ, by how much at most, and why::
+
+    [[deviation]]
+    cases = ["M1-*", "M2-*"]
+    quantity = "se"
+    at_most = 3e-4
+    reason = "numerical Hessian"
+
+    [[deviation]]
+    cases = "cake-*"
+    error = "NotImplementedError"
+    reason = "no interactions yet"
+
+``quantity`` and ``check`` take one name or a list; ``at_most`` is in the unit of the comparison (the column ``scaled``
+of the table). An entry is *stale* where nothing that it names deviates any more, and *too wide* where one of its cases
+or quantities does not deviate, or where ``at_most`` is more than ten times what is seen.
+"""
+
+import fnmatch
+import math
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+__all__ = ["Deviation", "DeviationError", "Seen", "problems_of", "read_deviations"]
+
+#: How many times larger than what is seen ``at_most`` may be.
+WIDEST = 10.0
+
+
+class DeviationError(ValueError):
+    """The file of known deviations cannot be read, or an entry of it makes no sense."""
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One entry of the file.
+
+    Attributes
+    ----------
+    number : int
+        Its place in the file, from 1.
+    cases : tuple of str
+        Names of cases, with ``*`` and ``?``.
+    reason : str
+    quantities, checks : tuple of str
+        Which rows; empty for any.
+    error : str
+        Name of the exception (``"*"`` for any) where the candidate raises.
+    at_most : float or None
+        Largest ``scaled`` difference that is known.
+    """
+
+    number: int
+    cases: tuple[str, ...]
+    reason: str
+    quantities: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    error: str = ""
+    at_most: float | None = None
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        what = self.error or ", ".join((*self.checks, *self.quantities))
+        return f"entry {self.number} ({', '.join(self.cases)}: {what})"
+
+    def covers_case(self, name: str) -> bool:
+        """Whether a case's name matches."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.cases)
+
+    def covers_row(self, check: str, quantity: str, scaled: float) -> bool:
+        """Whether a failed row is the one that is meant and no larger than known."""
+        if (
+            self.error
+            or (self.quantities and quantity not in self.quantities)
+            or (self.checks and check not in self.checks)
+        ):
+            return False
+        return not math.isfinite(scaled) or (self.at_most is not None and scaled <= self.at_most)
+
+    def covers_error(self, kind: str) -> bool:
+        """Whether an exception of the candidate is the one that is meant."""
+        return bool(self.error) and fnmatch.fnmatchcase(kind, self.error)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one case showed: its failed rows before any deviation was allowed for, or the exception's name."""
+
+    case: str
+    failed: pd.DataFrame
+    error: str = ""
+
+
+def read_deviations(path: str | Path) -> tuple[Deviation, ...]:
+    """Read a file of known deviations.
+
+    Raises
+    ------
+    DeviationError
+        Not there, not TOML, or an entry with an unknown key, without a case or a reason, or that names nothing.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise DeviationError(f"{path}: cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise DeviationError(f"{path}: is not TOML: {error}") from None
+    extra = sorted(content.keys() - {"deviation"})
+    if extra:
+        raise DeviationError(f"{path}: has {', '.join(extra)}; expected only entries [[deviation]]")
+    entries = content.get("deviation", [])
+    if not isinstance(entries, list):
+        raise DeviationError(f"{path}: write [[deviation]] (an array of entries), not [deviation]")
+    return tuple(_read(path, number, entry) for number, entry in enumerate(entries, start=1))
+
+
+_KEYS = {"cases", "reason", "quantity", "check", "error", "at_most"}
+
+
+def _read(path: str | Path, number: int, entry: Mapping[str, Any]) -> Deviation:
+    place = f"{path}, entry {number}"
+    unknown = sorted(entry.keys() - _KEYS)
+    if unknown:
+        raise DeviationError(f"{place}: has the key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")
+    cases, quantities, checks = (_list(place, key, entry.get(key)) for key in ("cases", "quantity", "check"))
+    reason, error, at_most = entry.get("reason", ""), entry.get("error", ""), entry.get("at_most")
+    if not cases:
+        raise DeviationError(f'{place}: names no cases; write cases = "M1-ml" or cases = ["M1-*"]')
+    if not isinstance(reason, str) or not reason.strip():
+        raise DeviationError(f'{place}: gives no reason; write reason = "..."')
+    if bool(error) == bool(quantities or checks):
+        raise DeviationError(
+            f"{place}: write either quantity and check (which numbers differ) or error (what is raised)"
+        )
+    if at_most is not None and (not isinstance(at_most, int | float) or isinstance(at_most, bool) or not at_most > 0):
+        raise DeviationError(f"{place}: at_most is {at_most!r}; expected a number above 0")
+    return Deviation(
+        number, cases, reason.strip(), quantities, checks, str(error), float(at_most) if at_most is not None else None
+    )
+
+
+def _list(place: str, key: str, value: Any) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value if value is not None else []
+    if not isinstance(values, list) or not all(isinstance(item, str) and item for item in values):
+        raise DeviationError(f"{place}: {key} is {value!r}; expected a name or a list of names")
+    return tuple(values)
+
+
+def problems_of(deviation: Deviation, seen: Sequence[Seen], names: Collection[str]) -> list[str]:
+    """What is wrong with an entry, given the cases that were judged: stale, or too wide.
+
+    Parameters
+    ----------
+    deviation : Deviation
+    seen : sequence of Seen
+        Every case that was judged; an entry none of whose cases was judged is not judged itself, and one of which
+        only some were is judged case by case.
+    names : collection of str
+        Every case that could have been judged.
+    """
+    concerned = [one for one in seen if deviation.covers_case(one.case)]
+    if not concerned:
+        return [] if any(map(deviation.covers_case, names)) else [f"{deviation.title} names no case that there is"]
+    problems: list[str] = []
+    hits: dict[str, bool] = {}
+    largest = 0.0
+    found: set[str] = set()
+    for one in concerned:
+        if deviation.error:
+            hits[one.case] = deviation.covers_error(one.error)
+            continue
+        rows = one.failed
+        rows = rows[rows["quantity"].isin(deviation.quantities)] if deviation.quantities else rows
+        rows = rows[rows["check"].isin(deviation.checks)] if deviation.checks else rows
+        hits[one.case] = len(rows) > 0
+        found |= {*rows["quantity"], *rows["check"]}
+        finite = [value for value in rows["scaled"] if math.isfinite(value)]
+        largest = max([largest, *finite])
+    whole = {name for name in names if deviation.covers_case(name)} <= hits.keys()
+    if whole and not any(hits.values()):
+        return [f"{deviation.title} is stale: nothing that it names deviates any more; delete it"]
+    fine = [case for case, hit in hits.items() if not hit]
+    if fine:
+        problems.append(f"{deviation.title} is too wide: {', '.join(fine)} does not deviate; name the cases that do")
+    if not whole:
+        return problems
+    fine = [name for name in (*deviation.quantities, *deviation.checks) if name not in found]
+    if fine and not deviation.error:
+        problems.append(f"{deviation.title} is too wide: {', '.join(fine)} does not deviate; leave it out")
+    patterns = [p for p in deviation.cases if not any(fnmatch.fnmatchcase(case, p) for case in hits)]
+    if patterns:
+        problems.append(f"{deviation.title} names {', '.join(patterns)}, as no case is called")
+    if largest > 0.0 and deviation.at_most is None:
+        problems.append(f"{deviation.title} has no at_most; the largest difference seen is {largest:.3g}")
+    elif deviation.at_most is not None and 0.0 < largest * WIDEST < deviation.at_most:
+        problems.append(
+            f"{deviation.title} is too wide: at_most = {deviation.at_most:g}, but the largest difference seen is "
+            f"{largest:.3g}"
+        )
+    elif deviation.at_most is not None and largest == 0.0:
+        problems.append(f"{deviation.title} has an at_most, but what it names differs by no number; leave at_most out")
+    return problems

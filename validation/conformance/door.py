@@ -1,0 +1,96 @@
+"""The command line's side of conformance: what is printed while it runs and when it is done."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from validation.compare import DEFAULT_SEED
+from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
+from validation.conformance.candidate import SHIPPED, CandidateError
+from validation.conformance.command import conformance, write
+from validation.conformance.output import line
+from validation.conformance.run import Result, Status
+from validation.suite import FEATURES
+from validation.verdict import Verdict
+
+__all__ = ["features", "judge", "table"]
+
+
+def features() -> str:
+    """Features, quantities and adapters, as text."""
+    width = max(map(len, FEATURES))
+    lines = ["Features (--can):", *(f"  {name:<{width}}  {text}" for name, text in FEATURES.items())]
+    lines += ["Quantities of likelihood fits (--missing):", f"  {', '.join(OFFERS)}"]
+    lines += ["Quantities of posteriors (--missing):", f"  {', '.join(POSTERIOR_OFFERS)}"]
+    lines += ["Adapters that ship (--candidate):", f"  {', '.join(SHIPPED)}"]
+    return "\n".join(lines)
+
+
+def table(paths: Sequence[Path]) -> str:
+    """The conformance table of several runs, in Markdown."""
+    from validation.conformance.table import markdown, read_runs
+
+    return markdown(read_runs(paths))
+
+
+def judge(
+    target: str,
+    source: str,
+    names: Sequence[str],
+    can: str | None,
+    missing: str | None,
+    deviations: Path | None,
+    junit: Path | None,
+    data: Path | None,
+    report: Path | None,
+    seed: int | None,
+    quiet: bool,
+    *,
+    out: Console,
+    err: Console,
+) -> Verdict:
+    """Judge a candidate, print a line for each case, write what was asked for, and return the verdict."""
+    from validation.conformance.candidate import load_candidate
+    from validation.conformance.command import judgeable
+    from validation.conformance.references import settle
+    from validation.progress import tracker
+
+    if not target:
+        raise CandidateError(
+            "no candidate was named; write --candidate package.module:function, or one that ships: "
+            + ", ".join(SHIPPED)
+        )
+    candidate = load_candidate(target, can, missing)  # its faults before R is started
+    settled = settle(source)
+    chosen = judgeable(settled, names)
+    styles = {Status.AGREES: "green", Status.KNOWN: "green", Status.DISAGREES: "red", Status.RAISED: "red"}
+
+    def show(result: Result) -> None:
+        if not quiet and result.status is not Status.NOT_CLAIMED:
+            out.print(Text(line(result), style=styles.get(result.status, "")), soft_wrap=True)
+
+    claimed = sum(not candidate.unclaimed(case.needs) for case in chosen)
+    with tracker(claimed, quiet=quiet, console=err) as track:
+        outcome = conformance(
+            target,
+            source=settled,
+            names=names,
+            can=can,
+            missing=missing,
+            deviations=deviations,
+            seed=DEFAULT_SEED if seed is None else seed,
+            track=track,
+            finished=show,
+        )
+    unclaimed = [result.case.name for result in outcome.results if result.status is Status.NOT_CLAIMED]
+    if unclaimed and not quiet:
+        out.print(Text(f"Not claimed: {', '.join(unclaimed)}"), soft_wrap=True)
+    for problem in outcome.problems:
+        out.print(Text(f"Known deviations: {problem}", style="red"), soft_wrap=True)
+    for path in write(outcome, junit, data, report):
+        if not quiet:
+            out.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    out.print(Text(f"{outcome.headline} ({outcome.seconds:.0f} s)."), style="bold", soft_wrap=True)
+    return outcome.verdict

@@ -1,0 +1,213 @@
+"""What a run of conformance leaves: a table for the terminal, JSON, JUnit XML for CI, comparisons for the report."""
+
+import datetime as dt
+import json
+import math
+import platform
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from validation.comparison import Check, Comparison, Side
+from validation.conformance.candidate import Candidate
+from validation.conformance.run import Result, Status, overall_status
+from validation.quantities import records
+from validation.report.json import package_version, plain
+from validation.verdict import Verdict
+
+__all__ = ["as_comparison", "as_data", "as_json", "as_junit", "line", "properties", "what_failed"]
+
+SCHEMA, SCHEMA_VERSION = "mlmparity-conformance", 1
+
+
+def what_failed(result: Result, most: int = 4) -> str:
+    """The quantities that failed with their digits, worst first: ``se (3.6 digits), t (3.6 digits)``."""
+    figures = result.figures
+    if figures.empty:
+        return ""
+    failed = figures[figures["failed"] > 0].sort_values("digits", na_position="first")
+    parts = []
+    for row in records(failed):
+        if row["missing"] == row["failed"]:
+            parts.append(f"{row['quantity']} ({row['missing']} missing)")
+        elif math.isfinite(row["digits"]) and row["digits"] < 15:
+            parts.append(f"{row['quantity']} ({row['digits']:.1f} digits)")
+        else:
+            parts.append(str(row["quantity"]))
+    more = f" and {len(parts) - most} more" if len(parts) > most else ""
+    return ", ".join(parts[:most]) + more
+
+
+def line(result: Result) -> str:
+    """One line on a result, for the terminal."""
+    text = f"{result.case.name}: {result.status}"
+    if result.status is Status.DISAGREES:
+        text += f" in {what_failed(result)}"
+        if result.comparison is not None and result.comparison.causes:
+            text += f". Likely cause: {result.reason}"
+    elif result.reason:
+        text += f" ({result.reason})"
+    return text
+
+
+def as_comparison(result: Result, candidate: Candidate) -> Comparison:
+    """The result as a comparison, for the HTML report: what was raised or not claimed is said in a check."""
+    if result.comparison is not None:
+        return result.comparison
+    verdict = Verdict.DISAGREES if result.status.failed else Verdict.INCONCLUSIVE
+    if result.status is Status.KNOWN:
+        verdict = Verdict.AGREES
+    check = Check(
+        "run",
+        "The candidate fits the model",
+        verdict,
+        f"{result.status}: {result.reason}",
+        "A candidate that claims a feature fits every case that needs it.",
+    )
+    import pandas as pd
+
+    return Comparison(
+        result.case.title,
+        result.case.formula,
+        result.case.kind,
+        Side("not reached", "live-r"),
+        Side(candidate.label, "third-party", dict(candidate.versions)),
+        (check,),
+        pd.DataFrame(),
+    )
+
+
+def as_data(
+    candidate: Candidate, results: Sequence[Result], source: str, problems: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The run as plain data (schema ``mlmparity-conformance``, version 1)."""
+    reference = next((r.comparison.reference for r in results if r.comparison is not None), None)
+    verdict = Verdict.DISAGREES if problems else overall_status(results)
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "generator": {"name": "mlmparity", "version": package_version()},
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "candidate": {
+            "name": candidate.name,
+            "versions": dict(candidate.versions),
+            "can": sorted(candidate.can),
+            "missing": sorted(candidate.missing),
+        },
+        "reference": {"source": source, "label": reference.label if reference is not None else ""},
+        "verdict": str(verdict),
+        "deviation_problems": list(problems),
+        "results": [_result(result) for result in results],
+    }
+
+
+def _result(result: Result) -> dict[str, Any]:
+    comparison = result.comparison
+    return {
+        "case": result.case.name,
+        "title": result.case.title,
+        "formula": result.case.formula,
+        "needs": sorted(result.case.needs),
+        "status": str(result.status),
+        "reason": result.reason,
+        "error": result.error,
+        "warnings": list(result.warnings),
+        "seconds": plain(round(result.seconds, 3)) if math.isfinite(result.seconds) else None,
+        "not_offered": list(result.not_offered),
+        "known_deviations": list(result.known),
+        "checks": [
+            {"id": check.id, "title": check.title, "verdict": str(check.verdict), "summary": check.summary}
+            for check in (comparison.checks if comparison is not None else ())
+        ],
+        "causes": [
+            {"name": cause.name, "fault": cause.fault, "title": cause.title, "evidence": cause.evidence}
+            for cause in (comparison.causes if comparison is not None else ())
+        ],
+        "figures": [{str(key): plain(value) for key, value in row.items()} for row in records(result.figures)],
+    }
+
+
+def as_json(candidate: Candidate, results: Sequence[Result], source: str, problems: Sequence[str] = ()) -> str:
+    """The run as JSON text."""
+    data = as_data(candidate, results, source, problems)
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def properties(result: Result, check: str | None = None) -> list[tuple[str, str]]:
+    """Figures as properties for JUnit XML: for each quantity its digits and its largest difference in its unit."""
+    found = [("status", str(result.status))]
+    for row in records(result.figures):
+        if check is not None and row["check"] != check:
+            continue
+        value = f"{row['numbers']} numbers, {row['failed']} failed"
+        if math.isfinite(row["digits"]):
+            value += f", {row['digits']:.1f} digits"
+        if math.isfinite(row["scaled"]):
+            value += f", largest difference {row['scaled']:.3g} {row['unit']} (allowed {row['tolerance']:.3g})"
+        found.append((f"{row['check']} {row['quantity']}", value))
+    if math.isfinite(result.seconds):
+        found.append(("seconds", f"{result.seconds:.3f}"))
+    return found
+
+
+def as_junit(
+    candidate: Candidate,
+    results: Sequence[Result],
+    problems: Sequence[str] = (),
+    versions: Mapping[str, str] | None = None,
+) -> str:
+    """The run as JUnit XML: a test case for each case and tier; what is not claimed is skipped, with its reason."""
+    suite = ET.Element("testsuite", name=f"mlmparity {candidate.name}")
+    head = ET.SubElement(suite, "properties")
+    for name, value in {**candidate.versions, **(versions or {})}.items():
+        ET.SubElement(head, "property", name=_clean(name), value=_clean(value))
+    counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
+
+    def case(name: str, group: str, seconds: float) -> ET.Element:
+        counts["tests"] += 1
+        shown = f"{seconds:.3f}" if math.isfinite(seconds) else "0"
+        return ET.SubElement(
+            suite, "testcase", classname=_clean(f"{candidate.name}.{group}"), name=_clean(name), time=shown
+        )
+
+    def mark(element: ET.Element, kind: str, message: str, text: str = "") -> None:
+        counts[{"failure": "failures", "error": "errors", "skipped": "skipped"}[kind]] += 1
+        ET.SubElement(element, kind, message=_clean(message)).text = _clean(text or message)
+
+    for result in results:
+        if result.comparison is None:
+            element = case("fit", result.case.name, result.seconds)
+            _add(element, properties(result))
+            if result.status is Status.RAISED:
+                mark(element, "failure", result.error)
+            elif result.status is not Status.KNOWN:
+                mark(element, "skipped", f"{result.status}: {result.reason}")
+            continue
+        for position, check in enumerate(result.comparison.checks):
+            element = case(check.id, result.case.name, result.seconds if position == 0 else math.nan)
+            _add(element, properties(result, check.id))
+            if check.verdict.failed:
+                causes = "\n".join(f"{c.title}: {c.evidence}. {c.remedy}" for c in result.comparison.causes)
+                mark(element, "failure", check.summary, f"{check.summary}\n{causes}")
+            elif check.verdict is Verdict.INCONCLUSIVE:
+                mark(element, "skipped", f"inconclusive: {check.summary}")
+    for problem in problems:
+        mark(case(problem, "known-deviations", math.nan), "failure", problem)
+    for name, count in counts.items():
+        suite.set(name, str(count))
+    tree = ET.Element("testsuites")
+    tree.append(suite)
+    ET.indent(tree)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(tree, encoding="unicode") + "\n"
+
+
+def _add(element: ET.Element, given: Sequence[tuple[str, str]]) -> None:
+    holder = ET.SubElement(element, "properties")
+    for name, value in given:
+        ET.SubElement(holder, "property", name=_clean(name), value=_clean(value))
+
+
+def _clean(text: str) -> str:
+    """Leave out what XML 1.0 cannot hold."""
+    return "".join(c for c in str(text) if c in "\t\n\r" or 0x20 <= ord(c) <= 0xD7FF or 0xE000 <= ord(c) <= 0xFFFD)

@@ -1,0 +1,386 @@
+"""Judge a candidate case by case: fit, compare with the reference, allow for what is declared, say why it fails."""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.cases import Case
+from validation.compare import DEFAULT_SEED, _judge_posteriors, compare_fits
+from validation.comparison import Check, Comparison, Side
+from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
+from validation.conformance.candidate import Candidate
+from validation.conformance.deviations import Deviation, Seen
+from validation.conformance.references import Reference, reference_of
+from validation.judge.rows import check_of
+from validation.verdict import Verdict
+
+__all__ = ["Result", "Status", "judge_case", "overall_status", "run"]
+
+
+class Status(StrEnum):
+    """How one case ended."""
+
+    AGREES = "agrees"
+    KNOWN = "known deviation"  # differs as the third party's own file says, and no more
+    DISAGREES = "disagrees"
+    RAISED = "raised"  # claims the case's features, and could not fit it: a failure
+    INCONCLUSIVE = "inconclusive"
+    NO_REFERENCE = "no reference"  # nothing to compare with
+    NOT_CLAIMED = "not claimed"  # nothing is said about it
+
+    @property
+    def failed(self) -> bool:
+        """Whether the candidate fails."""
+        return self in (Status.DISAGREES, Status.RAISED)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one case.
+
+    Attributes
+    ----------
+    case : Case
+    status : Status
+    reason : str
+        One sentence: what was not claimed, what was raised, why there is no reference.
+    comparison : Comparison or None
+        As judged, with what is not offered left out and known deviations allowed for.
+    error : str
+        ``Type: text`` of what the candidate raised.
+    warnings : tuple of str
+        What the candidate warned of while it fitted.
+    seconds : float
+        That its fit took.
+    not_offered : tuple of str
+        Declared missing, and missing.
+    known : tuple of int
+        Numbers of the entries of the file of known deviations that were needed.
+    seen : Seen or None
+        What failed before known deviations were allowed for.
+    """
+
+    case: Case
+    status: Status
+    reason: str = ""
+    comparison: Comparison | None = None
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    seconds: float = float("nan")
+    not_offered: tuple[str, ...] = ()
+    known: tuple[int, ...] = ()
+    seen: Seen | None = None
+    figures: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def overall_status(results: Sequence[Result]) -> Verdict:
+    """The verdict on a run: a failure beats what is inconclusive beats agreement; nothing judged is inconclusive."""
+    judged = [result.status for result in results if result.status is not Status.NOT_CLAIMED]
+    if any(status.failed for status in judged):
+        return Verdict.DISAGREES
+    if not judged or any(status in (Status.INCONCLUSIVE, Status.NO_REFERENCE) for status in judged):
+        return Verdict.INCONCLUSIVE
+    return Verdict.AGREES
+
+
+def run(
+    candidate: Candidate,
+    cases: Iterable[Case],
+    source: str,
+    *,
+    deviations: Sequence[Deviation] = (),
+    seed: int = DEFAULT_SEED,
+    track: Any = None,
+    finished: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:
+    """Judge a candidate on several cases, one after the other.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    cases : iterable of Case
+    source : {"certified", "recorded", "live"}
+    deviations : sequence of Deviation
+    seed : int
+        Of the points where objectives are compared, and of samplers.
+    track : validation.progress.Tracker, optional
+        Hears which case begins.
+    finished : callable
+        Called with each result.
+
+    Returns
+    -------
+    list of Result
+    """
+    results = []
+    for case in cases:
+        followed = track if track is not None and not candidate.unclaimed(case.needs) else None
+        if followed is not None:
+            followed.start(case.title)
+        result = judge_case(candidate, case, source, deviations=deviations, seed=seed)
+        if followed is not None:
+            followed.finish()
+        results.append(result)
+        finished(result)
+    return results
+
+
+def judge_case(
+    candidate: Candidate,
+    case: Case,
+    source: str = "live",
+    *,
+    deviations: Sequence[Deviation] = (),
+    seed: int = DEFAULT_SEED,
+    reference: Reference | None = None,
+) -> Result:
+    """Fit one case with the candidate and judge it.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    case : Case
+    source : {"certified", "recorded", "live"}
+    deviations : sequence of Deviation
+        Known ones.
+    seed : int
+    reference : Reference, optional
+        The reference, where it is at hand.
+    """
+    unclaimed = candidate.unclaimed(case.needs)
+    function = candidate.sample if case.kind == "bayes" else candidate.fit
+    if unclaimed or function is None:
+        return Result(case, Status.NOT_CLAIMED, f"does not claim {', '.join(unclaimed) or case.kind}")
+    if reference is None:
+        try:
+            reference = reference_of(case, source, seed)
+        except LookupError as error:  # NoReferenceError, NotRecordedError
+            return Result(case, Status.NO_REFERENCE, str(error))
+        except Exception as error:  # R itself refuses the model, or crashed: the other cases go on
+            logging.getLogger(__name__).debug("no reference of %s", case.name, exc_info=True)
+            return Result(case, Status.NO_REFERENCE, f"the reference could not fit it: {type(error).__name__}: {error}")
+    options: dict[str, Any] = dict(case.options)
+    if case.kind == "bayes":
+        options["seed"] = seed
+    else:
+        options["REML"] = case.REML
+    started = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            answer = function(case.formula, reference.data.copy(), **options)
+            fit = (
+                as_posterior(answer)
+                if case.kind == "bayes"
+                else as_fit(answer, case.formula, reference.data, case.REML, candidate.missing)
+            )
+            failure = None
+        except Exception as error:  # a candidate may raise anything: it is a field of the result
+            logging.getLogger(__name__).debug("%s raised", candidate.name, exc_info=True)
+            failure = error
+    seconds = time.perf_counter() - started
+    said = tuple(dict.fromkeys(f"{w.category.__name__}: {' '.join(str(w.message).split())}" for w in caught))
+    if failure is not None:
+        return _raised(case, failure, said, seconds, deviations)
+    comparison = _compare(candidate, case, reference, fit, seed)
+    comparison, not_offered = without_missing(comparison, candidate.missing)
+    if case.kind == "bayes" and not any(check.id == "gate-1" for check in comparison.checks):
+        not_offered = tuple(sorted({*not_offered, "density"}))
+    failed = comparison.table[[verdict.failed for verdict in comparison.table["verdict"]]]
+    comparison, known = _allow(comparison, case.name, deviations)
+    status = {
+        Verdict.AGREES: Status.KNOWN if known else Status.AGREES,
+        Verdict.INCONCLUSIVE: Status.INCONCLUSIVE,
+    }.get(comparison.verdict, Status.DISAGREES)
+    figures = figures_of(comparison.table)
+    reason = ""
+    if status.failed:
+        quantities = ", ".join(dict.fromkeys(figures.loc[figures["failed"] > 0, "quantity"]))
+        reason = comparison.causes[0].title if comparison.causes else f"differs in {quantities}"
+    seen = Seen(case.name, failed)
+    return Result(case, status, reason, comparison, "", said, seconds, not_offered, known, seen, figures)
+
+
+def _raised(
+    case: Case, error: Exception, said: tuple[str, ...], seconds: float, deviations: Sequence[Deviation]
+) -> Result:
+    kind = type(error).__name__
+    text = f"{kind}: {' '.join(str(error).split())}"
+    known = tuple(d.number for d in deviations if d.covers_case(case.name) and d.covers_error(kind))
+    status = Status.KNOWN if known else Status.RAISED
+    nothing = pd.DataFrame(columns=["check", "quantity", "scaled"])
+    seen = Seen(case.name, nothing, kind)
+    return Result(case, status, text, None, text, said, seconds, known=known, seen=seen)
+
+
+def _compare(candidate: Candidate, case: Case, reference: Reference, fit: Any, seed: int) -> Comparison:
+    if isinstance(fit, Answer):
+        fit.align(reference.fit)
+    side = Side(candidate.label, "third-party", dict(candidate.versions))
+    if case.kind == "bayes":
+        density = callable(getattr(fit, "log_prob", None)) or "density" not in candidate.missing
+        return _judge_posteriors(
+            reference.fit, fit, reference.side, side, case.formula, case.title, seed, _silent, None, density
+        )
+    made = compare_fits(
+        reference.fit, fit, data=reference.data, REML=case.REML, title=case.title, seed=seed, candidate_label=side.label
+    )
+    return replace(made, reference=reference.side, candidate=side)
+
+
+def _silent(message: str = "", fraction: float | None = None, **more: Any) -> None:
+    """Report nothing."""
+
+
+# ---------------------------------------------------------------------------------------------------- what is declared
+
+
+def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Comparison, tuple[str, ...]]:
+    """Leave out the rows that a candidate lacks and declares to lack; a tier of which nothing is left is not judged.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    missing : iterable of str
+        Keys of :data:`validation.conformance.answer.OFFERS` or, for posteriors, ``POSTERIOR_OFFERS``.
+
+    Returns
+    -------
+    Comparison
+    tuple of str
+        What was declared missing and is.
+    """
+    declared = set(missing)
+    table = comparison.table
+    if not declared or table.empty:
+        return comparison, ()
+    offered = _posterior_offer if comparison.kind == "bayes" else _likelihood_offer
+    names = [offered(record) for record in table[["quantity", "term", "level", "group"]].to_dict("records")]
+    lacking = np.array(
+        [
+            verdict is Verdict.MISSING and np.isnan(value) and name in declared
+            for verdict, value, name in zip(table["verdict"], table["candidate"], names, strict=True)
+        ],
+        dtype=bool,
+    )
+    if not lacking.any():
+        return comparison, ()
+    gone = tuple(sorted({name for name, gap in zip(names, lacking, strict=True) if gap}))
+    kept = table[~lacking].reset_index(drop=True)
+    checks, notes = [], []
+    for check in comparison.checks:
+        touched = {n for n, gap, c in zip(names, lacking, table["check"], strict=True) if gap and c == check.id}
+        if not touched:
+            checks.append(check)
+            continue
+        rows = kept[kept["check"] == check.id].to_dict("records")
+        if rows:
+            checks.append(_again(check, rows, f"not offered: {', '.join(sorted(touched))}"))
+        else:
+            notes.append(f"{check.title} was not judged: the candidate does not offer {', '.join(sorted(touched))}.")
+    causes = comparison.causes if any(check.verdict.failed for check in checks) else ()
+    if not any(verdict is Verdict.MISSING for verdict in kept["verdict"]):
+        # What is declared is no cause.
+        causes = tuple(cause for cause in causes if cause.name != "missing-numbers")
+    notes.append(f"The candidate declares that it does not offer {', '.join(gone)}.")
+    return (
+        replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes)),
+        gone,
+    )
+
+
+def _likelihood_offer(record: Mapping[Any, Any]) -> str:
+    quantity = record["quantity"]
+    return next((offer for offer, quantities in OFFERS.items() if quantity in quantities), str(quantity))
+
+
+def _posterior_offer(record: Mapping[Any, Any]) -> str:
+    term, group, level = record["term"], record["group"], record["level"]
+    if record["quantity"] == "log-density":
+        return "density"
+    if isinstance(level, str) and group is not None:
+        return "new-levels" if "_NEW_" in level else "ranef"
+    return "VarCorr" if group is not None else str(term)
+
+
+def _again(check: Check, rows: Sequence[Mapping[Any, Any]], added: str) -> Check:
+    """Make the check's outcome anew from the rows that are left."""
+    failed = [r for r in rows if r["verdict"].failed]
+    summary = f"{len(rows)} compared, {len(failed)} failed" if failed else f"{len(rows)} compared, none failed"
+    return check_of(check.id, [dict(r) for r in rows], f"{summary}; {added}", check.rule)
+
+
+def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -> tuple[Comparison, tuple[int, ...]]:
+    """Take known deviations out of the verdict; the rows stay in the table as they are."""
+    concerned = [deviation for deviation in deviations if deviation.covers_case(name)]
+    if not concerned or comparison.table.empty:
+        return comparison, ()
+    known: set[int] = set()
+    allowed = []
+    for r in comparison.table.to_dict("records"):
+        hits = [d.number for d in concerned if d.covers_row(r["check"], r["quantity"], r["scaled"])]
+        allowed.append(bool(hits) and r["verdict"].failed)
+        if allowed[-1]:
+            known |= set(hits)
+    if not known:
+        return comparison, ()
+    marks = np.array(allowed, dtype=bool)
+    table = comparison.table.copy()
+    reasons = [
+        f"known deviation: {reason}" if mark else reason for mark, reason in zip(marks, table["reason"], strict=True)
+    ]
+    table["reason"] = pd.Series(reasons, index=table.index, dtype=object)
+    checks = []
+    for check in comparison.checks:
+        own = (table["check"] == check.id).to_numpy()
+        if not (own & marks).any():
+            checks.append(check)
+            continue
+        rows = table[own & ~marks].to_dict("records")
+        text = f"{int((own & marks).sum())} known deviations"
+        checks.append(
+            _again(check, rows, text) if rows else replace(check, verdict=Verdict.AGREES, summary=f"only {text}")
+        )
+    causes = comparison.causes if any(check.verdict.failed for check in checks) else ()
+    return replace(comparison, checks=tuple(checks), table=table, causes=causes), tuple(sorted(known))
+
+
+# ---------------------------------------------------------------------------------------------------- figures
+
+
+def figures_of(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each check and quantity: numbers, failures, the fewest digits, the largest difference.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``check quantity numbers failed missing digits scaled unit tolerance``.
+    """
+    rows = []
+    for (check, quantity), part in table.groupby(["check", "quantity"], sort=False):
+        verdicts = list(part["verdict"])
+        scaled = part["scaled"].to_numpy(dtype=float)
+        worst = int(np.nanargmax(scaled)) if np.isfinite(scaled).any() else 0
+        digits = part["digits"].to_numpy(dtype=float)
+        rows.append(
+            {
+                "check": check,
+                "quantity": quantity,
+                "numbers": len(part),
+                "failed": sum(verdict.failed for verdict in verdicts),
+                "missing": sum(verdict is Verdict.MISSING for verdict in verdicts),
+                "digits": float(np.nanmin(digits)) if np.isfinite(digits).any() else float("nan"),
+                "scaled": float(scaled[worst]),
+                "unit": str(part["unit"].iloc[worst]),
+                "tolerance": float(part["tolerance"].iloc[worst]),
+            }
+        )
+    columns = ["check", "quantity", "numbers", "failed", "missing", "digits", "scaled", "unit", "tolerance"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,118 @@
+"""The conformance table: who agrees with R on what, in Markdown, from the JSON files of several runs."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from validation.conformance.output import SCHEMA, SCHEMA_VERSION
+
+__all__ = ["markdown", "read_runs"]
+
+_CELLS = {
+    "agrees": "✓",
+    "known deviation": "(✓)",
+    "disagrees": "✗",
+    "raised": "✗ raises",
+    "inconclusive": "?",
+    "no reference": "",
+    "not claimed": "–",
+}
+
+
+def read_runs(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Read the JSON files of runs.
+
+    Raises
+    ------
+    ValueError
+        A file that is not one of ``mlmparity conformance --json``, or of another version.
+    """
+    runs = []
+    for path in paths:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        if run.get("schema") != SCHEMA or run.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"{path.name} is no file of `mlmparity conformance --json` of this version; write it anew")
+        runs.append(run)
+    return runs
+
+
+def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
+    """The table, a row for each case and a column for each candidate, and below what fails, and why."""
+    if not runs:
+        return "*No runs yet.*"
+    parts = [
+        "| candidate | version | judged by | date | agrees | fails | not claimed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        statuses = [result["status"] for result in run["results"]]
+        failed = sum(status in ("disagrees", "raised") for status in statuses)
+        parts.append(
+            f"| {_cell(run['candidate']['name'])} | {_cell(_version(run))} | {_cell(run['reference']['label'])} | "
+            f"{run['date']} | {statuses.count('agrees')} | {failed} | {statuses.count('not claimed')} |"
+        )
+    names = [run["candidate"]["name"] for run in runs]
+    parts += ["", "| case | needs | " + " | ".join(_cell(name) for name in names) + " |"]
+    parts.append("|---|---|" + "---|" * len(runs))
+    cases: dict[str, Mapping[str, Any]] = {}
+    for run in runs:
+        for result in run["results"]:
+            cases.setdefault(result["case"], result)
+    by_run = [{result["case"]: result for result in run["results"]} for run in runs]
+    for name, case in cases.items():
+        cells = [_mark(found[name]) if name in found else "" for found in by_run]
+        parts.append(f"| {_cell(name)} | {', '.join(case['needs'])} | " + " | ".join(cells) + " |")
+    parts += [
+        "",
+        "✓ agrees · ✗ 1 4 differs in tiers 1 and 4 (posteriors: gates) · – not claimed · ? inconclusive",
+        "",
+    ]
+    for run in runs:
+        parts += _failures(run)
+    return "\n".join(parts).rstrip()
+
+
+def _mark(result: Mapping[str, Any]) -> str:
+    """The cell of a result: which tiers or gates failed, where it disagrees."""
+    mark = _CELLS.get(result["status"], "?")
+    if result["status"] != "disagrees":
+        return mark
+    failed = [
+        check["id"].partition("-")[2] for check in result["checks"] if check["verdict"] in ("disagrees", "missing")
+    ]
+    return f"{mark} {' '.join(failed)}"
+
+
+def _version(run: Mapping[str, Any]) -> str:
+    return ", ".join(run["candidate"]["versions"].values()) or "?"
+
+
+def _failures(run: Mapping[str, Any]) -> list[str]:
+    """What a candidate fails, cases of one kind of failure together."""
+    kinds: dict[str, list[str]] = {}
+    for result in run["results"]:
+        if result["status"] == "raised":
+            kinds.setdefault(f"raises `{_code(result['error'])}`", []).append(result["case"])
+        elif result["status"] in ("disagrees", "inconclusive"):
+            failed = [row for row in result["figures"] if row["failed"]]
+            quantities = ", ".join(dict.fromkeys(row["quantity"] for row in failed[:6]))
+            more = len({row["quantity"] for row in failed}) > 6
+            digits = [row["digits"] for row in failed if row["digits"] is not None and row["digits"] < 15]
+            cause = result["causes"][0]["title"] if result["causes"] else result["status"]
+            known = f"{cause}: {quantities}{', …' if more else ''}"
+            kinds.setdefault(known, []).append(result["case"] + (f" ({min(digits):.1f} digits)" if digits else ""))
+    if not kinds:
+        return []
+    lines = [f"**{run['candidate']['name']} {_version(run)}**", ""]
+    lines += [f"- {_cell(kind)} — {', '.join(cases)}" for kind, cases in kinds.items()]
+    return [*lines, ""]
+
+
+def _cell(text: str) -> str:
+    return str(text).replace("|", "&#124;").replace("\n", " ")
+
+
+def _code(text: str, most: int = 140) -> str:
+    short = " ".join(str(text).split()).replace("`", "'")
+    return short if len(short) <= most else short[: most - 1] + "…"

@@ -1,0 +1,311 @@
+"""The pytest plugin, installed with mlmparity: conformance as tests, one for each case and tier.
+
+``pytest --mlm-candidate=package.module:function`` adds the tests; without that option the plugin adds nothing but the
+fixtures ``mlm_agreement`` and ``mlm_compare`` and the marker ``mlm``. It imports nothing but pytest until it is used.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from validation.comparison import Comparison
+    from validation.conformance.run import Result
+
+__all__ = ["mlm_agreement", "mlm_compare"]
+
+_CHECKS = {
+    "likelihood": ("fit", "tier-1", "tier-2", "tier-3", "tier-4", "tier-5"),
+    "bayes": ("fit", "gate-1", "gate-2", "gate-3", "gate-4", "gate-5"),
+}
+_MARKER = (
+    "mlm(candidate=None, can=None, missing=None, reference=None, needs=()): what mlm_agreement and mlm_compare judge "
+    "(mlmparity); needs: features without which the test is skipped"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options ``--mlm-*`` (and ``mlm_*`` in the ini file)."""
+    group = parser.getgroup("mlmparity", "mlmparity: does a package of mixed models agree with R?")
+    for name, default, text in _OPTIONS:
+        group.addoption(f"--mlm-{name}", default=None, metavar=name.upper(), help=text)
+        parser.addini(f"mlm_{name.replace('-', '_')}", text, default=default)
+
+
+_OPTIONS = (
+    ("candidate", "", "package.module:function, or an adapter that ships with mlmparity; adds the conformance tests"),
+    ("reference", "auto", "certified, recorded, live; or live where there is R, else recorded (auto)"),
+    ("can", "", "what the candidate can do: reml,slopes,... (`mlmparity conformance --features` lists all)"),
+    ("missing", "", "quantities that it does not offer: condsd,design,..."),
+    ("known-deviations", "", "TOML file of known deviations; an entry that no longer applies fails"),
+    ("cases", "", "names of cases: M1,sleepstudy-ml,...; all that the reference has where none is given"),
+)
+
+
+def _option(config: pytest.Config, name: str) -> str:
+    given = config.getoption(f"--mlm-{name}")
+    return str(given if given is not None else config.getini(f"mlm_{name.replace('-', '_')}"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line("markers", _MARKER)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -k, -m and --lf choose
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add the conformance tests, where a candidate is named."""
+    if _option(config, "candidate"):
+        _judge(config)  # bad options are usage errors
+        items.extend(session.genitems(_Suite.from_parent(session, name="mlmparity", nodeid="mlmparity")))
+
+
+class _Judge:
+    """The candidate, its cases and their results, each judged once."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from validation.conformance.candidate import words
+        from validation.conformance.command import claimed_cases, judgeable
+        from validation.conformance.deviations import read_deviations
+        from validation.conformance.references import settle
+
+        try:
+            self.candidate = _load(
+                _option(config, "candidate"), _option(config, "can") or None, _option(config, "missing") or None
+            )
+            self.source = settle(_option(config, "reference"))
+            self.cases = judgeable(self.source, words(_option(config, "cases")))
+            path = _option(config, "known-deviations")
+            self.deviations = read_deviations(config.invocation_params.dir / path) if path else ()
+            self.could = claimed_cases(self.candidate, self.source)
+        except (ValueError, LookupError, RuntimeError) as error:  # ours: each says what to do
+            raise pytest.UsageError(f"mlmparity: {error}") from None
+        self._results: dict[str, Result] = {}
+
+    def result(self, case: Any) -> "Result":
+        if case.name not in self._results:
+            from validation.conformance.run import judge_case
+
+            self._results[case.name] = judge_case(self.candidate, case, self.source, deviations=self.deviations)
+        return self._results[case.name]
+
+
+_JUDGE: pytest.StashKey[_Judge] = pytest.StashKey()
+
+
+def _judge(config: pytest.Config) -> _Judge:
+    if _JUDGE not in config.stash:
+        config.stash[_JUDGE] = _Judge(config)
+    return config.stash[_JUDGE]
+
+
+def _load(target: str, can: Any, missing: Any) -> Any:
+    from validation.conformance.candidate import load_candidate
+
+    return load_candidate(target, can, missing)
+
+
+class _Suite(pytest.Collector):
+    """The parent of the conformance tests."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        judge = _judge(self.config)
+        for case in judge.cases:
+            for check in _CHECKS[case.kind]:
+                yield _CaseItem.from_parent(self, name=f"{case.name}[{check}]", case=case, check=check)
+        for deviation in judge.deviations:
+            yield _DeviationItem.from_parent(self, name=f"known-deviation[{deviation.number}]", deviation=deviation)
+
+
+class _DisagreementError(Exception):
+    """A candidate disagrees: shown by its text alone."""
+
+
+class _Item(pytest.Item):
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, _DisagreementError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[str, None, str]:
+        return "mlmparity", None, self.name
+
+
+class _CaseItem(_Item):
+    """One tier of one case."""
+
+    def __init__(self, *, case: Any, check: str, **more: Any) -> None:
+        super().__init__(**more)
+        self.case, self.check = case, check
+        self.extra_keyword_matches.update(case.needs)  # -k "slopes and not crossed"
+
+    def runtest(self) -> None:
+        from validation.conformance.output import properties
+        from validation.conformance.run import Status
+        from validation.verdict import Verdict
+
+        result = _judge(self.config).result(self.case)
+        if result.status in (Status.NOT_CLAIMED, Status.NO_REFERENCE):
+            pytest.skip(f"{result.status}: {result.reason}")
+        self.user_properties.extend(properties(result, self.check))
+        if self.check == "fit":
+            self.user_properties.extend(("warning", text) for text in result.warnings)
+            if result.status is Status.RAISED:
+                raise _DisagreementError(
+                    f"{self.case.name} needs {', '.join(sorted(self.case.needs))}, which the candidate claims; "
+                    f"it raised {result.error}"
+                )
+            return
+        if result.comparison is None:
+            pytest.skip(f"not fitted: {result.reason}")
+        check = next((check for check in result.comparison.checks if check.id == self.check), None)
+        if check is None:
+            pytest.skip("not judged: nothing of it is offered")
+        if check.verdict is Verdict.INCONCLUSIVE:
+            pytest.skip(f"inconclusive: {check.summary}")
+        if check.verdict.failed:
+            raise _DisagreementError(_explain(result, self.check))
+
+
+class _DeviationItem(_Item):
+    """One entry of the file of known deviations: it must still apply, and be no wider than it need be."""
+
+    def __init__(self, *, deviation: Any, **more: Any) -> None:
+        super().__init__(**more)
+        self.deviation = deviation
+
+    def runtest(self) -> None:
+        from validation.conformance.deviations import problems_of
+
+        judge = _judge(self.config)
+        concerned = [case for case in judge.cases if self.deviation.covers_case(case.name)]
+        seen = [result.seen for result in map(judge.result, concerned) if result.seen is not None]
+        if not seen and any(map(self.deviation.covers_case, judge.could)):
+            pytest.skip("none of its cases is judged in this run")
+        problems = problems_of(self.deviation, seen, judge.could)
+        if problems:
+            raise _DisagreementError("\n".join(problems))
+
+
+def _explain(result: "Result", check: str | None = None) -> str:
+    """What failed, with the worst rows and the likely causes."""
+    comparison = result.comparison
+    assert comparison is not None  # callers have one
+    lines = [f"{comparison.candidate.label} disagrees with {comparison.reference.label}: {comparison.formula}"]
+    for cause in comparison.causes:
+        lines += [f"Likely cause: {cause.title}", f"  {cause.evidence}", f"  {cause.remedy}"]
+    for one in comparison.checks:
+        if one.verdict.failed and check in (None, one.id):
+            lines.append(f"{one.id}, {one.title}: {one.summary}")
+            rows = comparison.table[comparison.table["check"] == one.id]
+            failed = [row for row in rows.to_dict("records") if row["verdict"].failed]
+            failed.sort(key=lambda row: -(row["scaled"] if row["scaled"] == row["scaled"] else float("inf")))
+            for row in failed[:5]:
+                labels = " ".join(
+                    str(row[key])
+                    for key in ("quantity", "group", "term", "term2", "level")
+                    if isinstance(row[key], str)
+                )
+                why = str(row["reason"]).partition(". ")[0]
+                lines.append(f"  {labels}: {row['candidate']:.10g}, reference {row['reference']:.10g}; {why}")
+            if len(failed) > 5:
+                lines.append(f"  and {len(failed) - 5} more")
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------------------------------------------- one's own cases
+
+
+def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What the markers of a test say, the closest first, then the command line."""
+    found: dict[str, Any] = {}
+    for marker in request.node.iter_markers("mlm"):
+        unknown = sorted(marker.kwargs.keys() - {"candidate", "can", "missing", "reference", "needs"})
+        if marker.args or unknown:
+            given = ", ".join(unknown) or ", ".join(map(repr, marker.args))
+            known = "candidate=, can=, missing=, reference= and needs="
+            raise pytest.UsageError(f"@pytest.mark.mlm takes {known}; not {given}")
+        for key, value in marker.kwargs.items():
+            found.setdefault(key, value)
+    return found
+
+
+@pytest.fixture
+def mlm_compare(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]:
+    """Judge a model of one's own: ``mlm_compare(formula, data, REML=True, bayes=False, **options)`` -> Comparison.
+
+    The candidate and the reference are those of ``@pytest.mark.mlm(...)``, else those of the command line. Options
+    (``weights``, ``offset``, ``contrasts``) go to both sides. An exception of the candidate is raised as it is.
+    """
+    candidate, settings = _prepared(request)
+    return lambda formula, data, **options: _own(request, candidate, settings, formula, data, options)[0]
+
+
+@pytest.fixture
+def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]:
+    """Demand agreement on a model of one's own: as ``mlm_compare``, and fails with the reasons where they differ.
+
+    What is inconclusive fails as well: it is no agreement.
+    """
+    candidate, settings = _prepared(request)
+
+    def agreement(formula: str, data: Any, **options: Any) -> "Comparison":
+        comparison, result = _own(request, candidate, settings, formula, data, options)
+        if not comparison.agrees:
+            if comparison.verdict.failed:
+                pytest.fail(_explain(result), pytrace=False)
+            said = "; ".join(check.summary for check in comparison.checks if check.verdict == comparison.verdict)
+            pytest.fail(f"{formula}: inconclusive. {said}", pytrace=False)
+        return comparison
+
+    return agreement
+
+
+def _prepared(request: pytest.FixtureRequest) -> tuple[Any, dict[str, Any]]:
+    """The candidate and the settings of a test; skips it where the candidate does not claim what the test needs."""
+    from validation.conformance.candidate import candidate_of, words
+
+    config, settings = request.config, _settings(request)
+    target = settings.get("candidate") or _option(config, "candidate")
+    if not target:
+        raise pytest.UsageError(
+            "no candidate: run pytest with --mlm-candidate=package.module:function, or mark the test with "
+            "@pytest.mark.mlm(candidate=...)"
+        )
+    can, missing = settings.get("can"), settings.get("missing")
+    if isinstance(target, str):
+        candidate = _load(target, can or _option(config, "can") or None, missing or _option(config, "missing") or None)
+    else:
+        candidate = candidate_of(target, can, missing)
+    lacking = candidate.unclaimed(words(settings.get("needs")))
+    if lacking:
+        pytest.skip(f"{candidate.name} does not claim {', '.join(lacking)}")
+    return candidate, settings
+
+
+def _own(
+    request: pytest.FixtureRequest,
+    candidate: Any,
+    settings: dict[str, Any],
+    formula: str,
+    data: Any,
+    options: dict[str, Any],
+) -> "tuple[Comparison, Result]":
+    from dataclasses import replace
+
+    from validation.cases import Case
+    from validation.conformance.output import properties
+    from validation.conformance.references import settle
+    from validation.conformance.run import Status, judge_case
+
+    source = settle(settings.get("reference") or _option(request.config, "reference"))
+    bayes, reml = bool(options.pop("bayes", False)), bool(options.pop("REML", True))
+    case = replace(Case.of(request.node.name, formula, data, bayes=bayes, REML=reml), options=options)
+    result = judge_case(candidate, case, source)
+    request.node.user_properties.extend(properties(result))
+    if result.status is Status.RAISED:
+        pytest.fail(f"{candidate.name} raised {result.error}", pytrace=False)
+    if result.comparison is None:
+        pytest.fail(f"{result.status}: {result.reason}", pytrace=False)
+    return result.comparison, result
