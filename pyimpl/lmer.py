@@ -779,6 +779,8 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     def _simulated(self, seed: int | np.random.SeedSequence | None, re_form: Any) -> np.ndarray:
         """One new response for the rows used, shape (N,)."""
+        from pyimpl.likelihood.simulation import SimulationRows, simulate_rows
+
         rows = SimulationRows.of_design(self._design)
         wanted = self._wanted_effects(re_form)
         return simulate_rows(rows, self._estimates, wanted, 1, np.random.default_rng(seed))[:, 0]
