@@ -1266,9 +1266,8 @@ class LmerFit(ModelAccessors, LmerPlots):
                 if name == ours
                 else minimise(objective, name, first, max_evaluations)
             )
-            estimates = infer(self._design, self._blocks, objective.solve(optimum.final), self.isREML())
             return LmerFit(
-                self._design, self._blocks, objective, optimum, estimates, self._call, self._source, self._control, name
+                self._design, self._blocks, objective, optimum, self._call, self._source, self._control, name
             )
 
         fits, seconds = {}, {}

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pyimpl.errors import DataError
 from pyimpl.likelihood.deviance import Objective
-from pyimpl.likelihood.optimum import OptSummary
+from pyimpl.likelihood.optimum import OptSummary, natural_units
 from pyimpl.rformat import as_character, format_num, print_data_frame, print_matrix, print_vector, r_signif
 
 __all__ = ["OPTIMIZERS", "AllFit", "AllFitSummary", "minimise"]
@@ -66,8 +66,7 @@ def minimise(objective: Objective, name: str, start: np.ndarray, max_evaluations
     )
     theta = np.maximum(np.asarray(result.x, dtype=float), np.where(np.isfinite(lower), lower, -np.inf))
     spent = objective.evaluations + objective.gradients - before
-    size = 1e-5 * np.maximum(1.0, np.abs(theta))
-    value, slope, hessian = objective.value_gradient_hessian(theta, size, True)
+    value, slope, information = objective.value_gradient_hessian(theta)
     return OptSummary(
         initial=start,
         final=theta,
@@ -78,8 +77,10 @@ def minimise(objective: Objective, name: str, start: np.ndarray, max_evaluations
         return_code=0 if result.success else 1,
         message=str(result.message),
         gradient=slope,
-        hessian=hessian,
-        smallest_eigenvalue=float(np.linalg.eigvalsh(hessian)[0]) if theta.size else 0.0,
+        information=information,
+        prss=objective.solve(theta).prss,
+        objective=objective,
+        steps=natural_units(objective.blocks),
         boundary=tuple(int(i) for i in np.flatnonzero((theta == 0) & (lower == 0))),
     )
 

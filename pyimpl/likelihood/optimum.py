@@ -18,7 +18,7 @@ from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.trust_region import Workspace, workspace
 from pyimpl.model.blocks import Blocks, Factor
 
-__all__ = ["OptSummary", "default_start", "optimize"]
+__all__ = ["OptSummary", "default_start", "natural_units", "optimize"]
 
 _EPS = float(np.finfo(float).eps)
 _SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
@@ -112,7 +112,7 @@ def default_start(blocks: Blocks) -> np.ndarray:
     return np.where(blocks.lower == 0.0, 1.0, 0.0)
 
 
-def _units(blocks: Blocks) -> np.ndarray:
+def natural_units(blocks: Blocks) -> np.ndarray:
     """Natural unit of each θ: the inverse root mean square of the effect's column."""
     units = np.ones(blocks.n_theta)
     for factor in blocks.factors:
@@ -242,7 +242,7 @@ def optimize(
     """
     blocks = objective.blocks
     n = blocks.n_theta
-    units = _units(blocks)
+    units = natural_units(blocks)
     diagonal = blocks.lower == 0.0
     work = workspace(n)
     chosen = starts is None

@@ -28,7 +28,7 @@ import pandas as pd
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates
-from pyimpl.likelihood.optimum import _CHEAP, _units, _work, optimize
+from pyimpl.likelihood.optimum import _CHEAP, _work, natural_units, optimize
 from pyimpl.likelihood.trust_region import ABSENT, EXACT, minimise
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.design import Design
@@ -293,7 +293,7 @@ class Profiler:
             blocks = reduce_design(design)
         at = sum(term.p * (term.p + 1) // 2 for term in design.terms[:t])
         held = _Held(_ScaledDeviance(blocks, False), kind, at, design.terms[t].p)
-        units = np.append(_units(blocks) * self.estimates.sigma, 1.0)
+        units = np.append(natural_units(blocks) * self.estimates.sigma, 1.0)
         if kind == "cor":
             units[[held.first, held.second]] = 1.0
         full = np.append(_absolute(self.estimates, t, order), math.log(self.estimates.sigma))
