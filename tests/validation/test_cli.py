@@ -35,6 +35,7 @@ def work(comparison, name="made", fail=None):
 def run(monkeypatch, tmp_path, capsys):
     """Run the command with these works in place of the cases; gives exit code, standard output and error."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # the width of whoever runs the tests
 
     def go(*arguments, works=None, reference=LIVE):
         if works is not None:
