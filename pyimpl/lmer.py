@@ -18,7 +18,7 @@ from pyimpl.likelihood.threads import one_blas_thread
 from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.checks import SCALE_NOTE
-from pyimpl.model.columns import Data
+from pyimpl.model.columns import Data, as_pandas
 from pyimpl.model.design import Design, build_design
 from pyimpl.model.formula import deparse, parse
 from pyimpl.model.reform import wanted_effects
@@ -378,7 +378,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         return self._design
 
     def _source_data(self) -> pd.DataFrame | None:
-        return None if self._source is None else self._source.data
+        return None if self._source is None else as_pandas(self._source.data)
 
     @property
     def formula(self) -> str:
@@ -1367,7 +1367,8 @@ class LmerFit(ModelAccessors, LmerPlots):
 
         if self._source is None:
             raise ModelError("this fit was made from a design, not from a data frame: influence cannot leave out rows")
-        data, position = self._source.data, np.full(len(self._source.data), -2, dtype=np.intp)
+        data = as_pandas(self._source.data)
+        position = np.full(len(data), -2, dtype=np.intp)
         used = self._used_rows()
         position[self._design.omitted] = -1
         position[used] = np.arange(used.size)
@@ -1378,7 +1379,7 @@ class LmerFit(ModelAccessors, LmerPlots):
     def _used_rows(self) -> np.ndarray:
         """Positions, in the data, of the rows used."""
         assert self._source is not None
-        index, design = self._source.data.index, self._design
+        index, design = Data(self._source.data).index, self._design
         kept = np.setdiff1d(np.arange(len(index)), design.omitted)
         if len(kept) == design.N:
             return kept

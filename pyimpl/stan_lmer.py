@@ -21,6 +21,7 @@ import pandas as pd
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.threads import one_blas_thread
 from pyimpl.model.accessors import ModelAccessors
+from pyimpl.model.columns import as_pandas
 from pyimpl.model.design import Design
 from pyimpl.model.update import update_formula
 from pyimpl.plots.posterior import StanLmerPlots
@@ -172,7 +173,7 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
         return (*self.design.messages, *(self.sampler_result.messages if self.sampler_result else ()))
 
     def _source_data(self) -> pd.DataFrame | None:
-        return None if self._call is None else self._call["data"]
+        return None if self._call is None else as_pandas(self._call["data"])
 
     def update(self, formula: str | None = None, **changes: Any) -> "StanLmerFit":
         """``update(m, formula, ...)``: the same call of :func:`stan_lmer` with some arguments changed.

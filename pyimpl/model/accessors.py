@@ -161,7 +161,7 @@ class ModelAccessors:
         return pd.Series(values, index=design.index)
 
     def getData(self) -> pd.DataFrame:
-        """``getData(m)``: a copy of the data frame that the model was fitted to, rows not used included."""
+        """``getData(m)``: the data that the model was fitted to, rows not used included: a copy, as a pandas frame."""
         data = self._source_data()
         if data is None:
             raise ModelError("this fit was made from a design, not from a data frame: there are no data to return")

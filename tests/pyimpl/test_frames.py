@@ -242,3 +242,16 @@ def test_pandas_needs_neither_narwhals_nor_polars():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_verbs_that_go_back_to_the_data_take_any_kind(pandas_frame):
+    from pyimpl import stan_lmer
+
+    fit, reference = (lmer("y ~ x + (1 | g)", frame) for frame in (as_polars(pandas_frame), pandas_frame))
+    assert len(fit.getData()) == len(pandas_frame)
+    assert list(fit.getData()["g"]) == list(pandas_frame["g"])
+    np.testing.assert_allclose(fit.influence("g").cooks_distance(), reference.influence("g").cooks_distance())
+    bayes = stan_lmer("y ~ x + (1 | g)", as_polars(pandas_frame), seed=3)
+    assert len(bayes.getData()) == len(pandas_frame)
+    assert bayes.update(". ~ . - x").formula == "y ~ (1 | g)"
+    assert bayes.kfold(2, seed=1) is not None
