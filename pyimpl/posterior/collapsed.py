@@ -37,7 +37,7 @@ from pyimpl.posterior import kernels
 from pyimpl.posterior.covariance import ball_exponents, ball_log_constant, build_T, row_slices
 from pyimpl.posterior.full import cornish_fisher_t, log_student_t
 from pyimpl.posterior.labels import b_labels, is_new_level
-from pyimpl.posterior.mixtures import NormalMixture, marginal_of_mixture
+from pyimpl.posterior.mixtures import NormalMixture
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, Specification
 
 __all__ = ["MAX_DENSE", "MAX_ELEMENTS", "MAX_PARAMETERS", "CollapsedDensity", "ConditionalDraws", "CoordinateValues"]
@@ -574,13 +574,9 @@ class CollapsedDensity:
             out = values.log_prior
             if not self.spec.prior_PD:
                 logdet, Q = self._reduce(self._stack(values.Lambda))
-                if self.mixture is not None:
-                    out = out + marginal_of_mixture(Q, logdet, values.sigma, values.precision, self._prior_location)
-                else:
-                    out = out + kernels.marginal(
-                        Q, logdet, values.sigma, values.precision, self._prior_location,
-                        values.fixed - self._fixed_centre,
-                    )  # fmt: skip
+                out = out + kernels.marginal(
+                    Q, logdet, values.sigma, values.precision, self._prior_location, values.fixed - self._fixed_centre
+                )
                 constant, n = self.spec.likelihood_constant
                 proper = values.precision > 0
                 log_D = np.where(proper, np.log(np.where(proper, values.precision, 1.0)), np.log(2 * np.pi))

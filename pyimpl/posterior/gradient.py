@@ -17,7 +17,7 @@ central differences: so every prior that the density knows has its gradient here
 import numba
 import numpy as np
 
-from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.collapsed import CollapsedDensity, CoordinateValues
 from pyimpl.posterior.kernels import (
     cholesky_lower,
     factor_coefficients,
@@ -179,10 +179,9 @@ def _likelihood_gradient(
         if not ok:
             continue
         inv_s2 = 1.0 / (s_i * s_i)
-        ok, logdet_A, quad = factor_coefficients(Q, inv_s2, D[i], dm, fixed[i], Ac, v)
+        ok, logdet_A = factor_coefficients(Q, inv_s2, D[i], dm, fixed[i], Ac, v)
         if not ok:
             continue
-        value[i] = -0.5 * (logdet + logdet_A + quad)
         # ---------------------------------------------------------------- backwards: the coefficients
         for a in range(g - 1, -1, -1):
             s = v[a]
@@ -213,6 +212,14 @@ def _likelihood_gradient(
                 Gq[a, b] = -0.5 * inv_s2 * omega
                 trace += omega * Q_full[a, b]
             Qw[a] = s
+        # the quadratic at its minimum: m'Dm − h'A⁻¹h has no digits left where D is large
+        quad = 0.0
+        for a in range(m):
+            quad += w[a] * Qw[a]
+        quad *= inv_s2
+        for a in range(g):
+            quad += D[i, a] * (coef[a] - dm[a]) ** 2
+        value[i] = -0.5 * (logdet + logdet_A + quad)
         d_sigma[i] = trace * inv_s2 / s_i
         for a in range(H):
             d_fixed[i, a] = inv_s2 * Qw[g + a]
@@ -358,44 +365,52 @@ def log_density_gradient(density: CollapsedDensity, u: np.ndarray) -> tuple[np.n
         Zero there.
     """
     n, d = u.shape
-    spec, data = density.spec, density._data
+    spec = density.spec
     moved = u + _STEP * np.concatenate([np.eye(d), -np.eye(d)])[:, None]
+
+    def change(values: np.ndarray) -> np.ndarray:
+        """Central differences times two steps, shape (d, n, ...)."""
+        shaped = values.reshape(2, d, n, *values.shape[1:])
+        return shaped[0] - shaped[1]
+
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         around = density.values(moved.reshape(-1, d))
         here = density.values(u)
-        Lambda = density._stack(here.Lambda)
-        g, H = here.precision.shape[1], here.fixed.shape[1]
-        value, d_Lambda, d_sigma = np.empty(n), np.zeros(Lambda.shape), np.zeros(n)
-        d_D, d_fixed = np.zeros((n, g)), np.zeros((n, H))
-        rest = data.rest
-        _likelihood_gradient(
-            Lambda, data.first, data.unique_S, data.unique_count, data.unique_E, data.WW, data.inverse, data.B, rest.R,
-            rest.block_start, rest.block_term, density._sizes, rest.component_start, rest.G_start, rest.G,
-            rest.level_start, rest.levels, rest.C_start, rest.C_column, rest.C, here.sigma, here.precision,
-            density._prior_location, here.fixed - density._fixed_centre, value, d_Lambda, d_sigma, d_D, d_fixed,
-        )  # fmt: skip
-        constant, power = spec.likelihood_constant
-        proper = here.precision > 0
-        safe = np.where(proper, here.precision, 1.0)
-        log_D = np.where(proper, np.log(safe), np.log(2 * np.pi))
-        value += here.log_prior + constant - power * np.log(here.sigma) + 0.5 * log_D.sum(axis=1)
-        d_sigma -= power / here.sigma
-        d_D = np.where(proper, d_D + 0.5 / safe, 0.0)
-
-        def change(values: np.ndarray) -> np.ndarray:
-            """Central differences times two steps, shape (d, n, ...)."""
-            shaped = values.reshape(2, d, n, *values.shape[1:])
-            return shaped[0] - shaped[1]
-
-        total = change(around.log_prior) + change(around.sigma) * d_sigma
-        for i, moved_Lambda in enumerate(around.Lambda):
-            p = moved_Lambda.shape[-1]
-            total += np.einsum("dnij,nij->dn", change(moved_Lambda), d_Lambda[:, i, :p, :p])
-        if g:
-            total += np.einsum("dng,ng->dn", change(around.precision), d_D)
-        if H:
-            total += np.einsum("dnh,nh->dn", change(around.fixed), d_fixed)
+        value, total = here.log_prior.copy(), change(around.log_prior)
+        if not spec.prior_PD:
+            likelihood, d_Lambda, d_sigma, d_D, d_fixed = _likelihood(density, here)
+            value += likelihood
+            total += change(around.sigma) * d_sigma
+            for i, moved_Lambda in enumerate(around.Lambda):
+                p = moved_Lambda.shape[-1]
+                total += np.einsum("dnij,nij->dn", change(moved_Lambda), d_Lambda[:, i, :p, :p])
+            if d_D.shape[1]:
+                total += np.einsum("dng,ng->dn", change(around.precision), d_D)
+            if d_fixed.shape[1]:
+                total += np.einsum("dnh,nh->dn", change(around.fixed), d_fixed)
         gradient = total.T / (2 * _STEP)
     bad = ~np.isfinite(value) | ~np.isfinite(gradient).all(axis=1) | ~(here.sigma > 0)
     value[bad], gradient[bad] = -np.inf, 0.0
     return value, gradient
+
+
+def _likelihood(
+    density: CollapsedDensity, values: CoordinateValues
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The density without its log prior, and its derivatives in Λ, σ, D and the fixed coefficients."""
+    n, data = values.sigma.size, density._data
+    rest, Lambda = data.rest, density._stack(values.Lambda)
+    value, d_Lambda, d_sigma = np.empty(n), np.zeros(Lambda.shape), np.zeros(n)
+    d_D, d_fixed = np.zeros(values.precision.shape), np.zeros(values.fixed.shape)
+    _likelihood_gradient(
+        Lambda, data.first, data.unique_S, data.unique_count, data.unique_E, data.WW, data.inverse, data.B, rest.R,
+        rest.block_start, rest.block_term, density._sizes, rest.component_start, rest.G_start, rest.G,
+        rest.level_start, rest.levels, rest.C_start, rest.C_column, rest.C, values.sigma, values.precision,
+        density._prior_location, values.fixed - density._fixed_centre, value, d_Lambda, d_sigma, d_D, d_fixed,
+    )  # fmt: skip
+    constant, power = density.spec.likelihood_constant
+    proper = values.precision > 0
+    safe = np.where(proper, values.precision, 1.0)
+    log_D = np.where(proper, np.log(safe), np.log(2 * np.pi))
+    value += constant - power * np.log(values.sigma) + 0.5 * log_D.sum(axis=1)
+    return value, d_Lambda, d_sigma - power / values.sigma, np.where(proper, d_D + 0.5 / safe, 0.0), d_fixed

@@ -355,19 +355,11 @@ def reduce_rest(
 @numba.njit(cache=True, error_model="numpy")
 def factor_coefficients(
     Q: np.ndarray, inv_s2: float, D: np.ndarray, dm: np.ndarray, fixed: np.ndarray, A: np.ndarray, v: np.ndarray
-) -> tuple[bool, float, float]:
-    """Factor A, and v = L⁻¹h: (whether it worked, log|A|, Q_rr/σ² + (m−ĉ)'D(m−ĉ) − h'A⁻¹h)."""
+) -> tuple[bool, float]:
+    """Factor A = LL', and v = L⁻¹h: whether it worked, and log|A|."""
     g, H = D.size, fixed.size
     last = g + H
     base = last * (last + 1) // 2
-    rr = Q[base + last]
-    for x in range(H):
-        row = (g + x) * (g + x + 1) // 2
-        rr -= 2.0 * fixed[x] * Q[base + g + x]
-        for y in range(x):
-            rr += 2.0 * fixed[x] * fixed[y] * Q[row + g + y]
-        rr += fixed[x] * fixed[x] * Q[row + g + x]
-    quad = rr * inv_s2
     at = 0
     logdet = 0.0
     for a in range(g):
@@ -380,7 +372,7 @@ def factor_coefficients(
                 s -= A[a, c] * A[b, c]
             if a == b:
                 if not s > 0.0:
-                    return False, 0.0, 0.0
+                    return False, 0.0
                 A[a, a] = np.sqrt(s)
                 logdet += np.log(s)
             else:
@@ -389,25 +381,69 @@ def factor_coefficients(
         for x in range(H):
             r -= Q[(g + x) * (g + x + 1) // 2 + a] * fixed[x]
         h = r * inv_s2 + D[a] * dm[a]
-        quad += D[a] * dm[a] * dm[a]
         for c in range(a):
             h -= A[a, c] * v[c]
         v[a] = h / A[a, a]
-        quad -= v[a] * v[a]
-    return True, logdet, quad
+    return True, logdet
 
 
 @numba.njit(cache=True, error_model="numpy")
 def marginal(
     Q: np.ndarray, logdet: np.ndarray, sigma: np.ndarray, D: np.ndarray, dm: np.ndarray, fixed: np.ndarray
 ) -> np.ndarray:
-    """−½ log|V| − ½ log|A| − ½ (Q_rr/σ² + (m − ĉ)'D(m − ĉ) − h'A⁻¹h), shape (n,); −inf where A has no factor."""
-    n, g = D.shape
-    A, v = np.empty((g, g)), np.empty(g)
+    """−½ log|V| − ½ log|A| − ½ min over c of w'Qw/σ² + (c − d)'D(c − d), where w = (−c, −fixed, 1); shape (n,).
+
+    The quadratic is evaluated at its minimum: in ``d'Dd − h'A⁻¹h``, which it equals, two numbers of the size of D
+    cancel, and a prior may have scales of 1e-6 and less.
+
+    Parameters
+    ----------
+    Q : ndarray, shape (n, m (m + 1)/2)
+        W'V⁻¹W, packed by rows of the lower triangle.
+    logdet, sigma : ndarray, shape (n,)
+        log|V| and σ.
+    D : ndarray, shape (n, g)
+        Prior precisions of the integrated coefficients.
+    dm : ndarray, shape (g,)
+        d: prior means less the centre.
+    fixed : ndarray, shape (n, H)
+        The other coefficients less the centre.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        −inf where A has no Cholesky factor.
+    """
+    n, g, H = D.shape[0], D.shape[1], fixed.shape[1]
+    A, c, w = np.empty((g, g)), np.empty(g), np.empty(g + H + 1)
     out = np.empty(n)
+    w[g + H] = 1.0
     for i in range(n):
-        ok, logdet_A, quad = factor_coefficients(Q[i], 1.0 / (sigma[i] * sigma[i]), D[i], dm, fixed[i], A, v)
-        out[i] = -0.5 * (logdet[i] + logdet_A + quad) if ok else -np.inf
+        inv_s2 = 1.0 / (sigma[i] * sigma[i])
+        ok, logdet_A = factor_coefficients(Q[i], inv_s2, D[i], dm, fixed[i], A, c)
+        if not ok:
+            out[i] = -np.inf
+            continue
+        quad = 0.0
+        for a in range(g - 1, -1, -1):
+            for b in range(a + 1, g):
+                c[a] -= A[b, a] * c[b]
+            c[a] /= A[a, a]
+            w[a] = -c[a]
+        for a in range(H):
+            w[g + a] = -fixed[i, a]
+        at = 0
+        for a in range(g + H + 1):
+            s = 0.0
+            for b in range(a):
+                s += w[b] * Q[i, at]
+                at += 1
+            quad += w[a] * (2.0 * s + w[a] * Q[i, at])
+            at += 1
+        quad *= inv_s2
+        for a in range(g):
+            quad += D[i, a] * (c[a] - dm[a]) ** 2
+        out[i] = -0.5 * (logdet[i] + logdet_A + quad)
     return out
 
 
@@ -560,7 +596,7 @@ def draw(
     w, pad = np.empty(m), np.empty(Lambda.shape[2])
     for i in range(n):
         Lam, s_i = Lambda[i, term], sigma[i]
-        ok, _, _ = factor_coefficients(Q[i], 1.0 / (s_i * s_i), D[i], dm, fixed[i], Ac, v)
+        ok, _ = factor_coefficients(Q[i], 1.0 / (s_i * s_i), D[i], dm, fixed[i], Ac, v)
         if not ok:
             for a in range(g):
                 coef[i, a] = np.nan

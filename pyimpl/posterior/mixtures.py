@@ -26,7 +26,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numba
 import numpy as np
 from scipy.special import (
     betaincinv,
@@ -41,7 +40,7 @@ from scipy.special import (
 
 from pyimpl.posterior.specification import HS, HS_PLUS, LAPLACE, LASSO, MIXTURES, PRODUCT_NORMAL, ResolvedPrior
 
-__all__ = ["BLOCKS", "NormalMixture", "marginal_of_mixture"]
+__all__ = ["BLOCKS", "NormalMixture"]
 
 #: Stan's blocks of scales, in the order of the unconstrained vector (between ``z_beta`` and ``z_b``).
 BLOCKS = ("global", "local", "caux", "mix", "one_over_lambda")
@@ -326,75 +325,3 @@ def _two_parts(scale: np.ndarray, df: np.ndarray | float, rng: np.random.Generat
     """Log of Stan's two parts of half-t scales: all first parts, then all second parts; shape (n, 2 · columns)."""
     second = 0.5 * (df + scale**2) / rng.gamma(0.5 * (np.asarray(df) + 1), size=scale.shape)
     return np.concatenate([np.log(scale) - 0.5 * np.log(second), np.log(second)], axis=1)
-
-
-# ---------------------------------------------------------------------- the coefficients integrated out
-@numba.njit(cache=True, error_model="numpy")
-def marginal_of_mixture(
-    Q: np.ndarray, logdet: np.ndarray, sigma: np.ndarray, D: np.ndarray, dm: np.ndarray
-) -> np.ndarray:
-    """−½ log|V| − ½ log|A| − ½ min over c of (r − X c)'V⁻¹(r − X c)/σ² + (c − d)'D(c − d), shape (n,).
-
-    As :func:`pyimpl.posterior.kernels.marginal`, for precisions D of any size. A horseshoe shrinks coefficients to
-    scales of 1e-6 and less; there ``d'Dd − h'A⁻¹h`` has no digits left, but the quadratic at its minimum has.
-
-    Parameters
-    ----------
-    Q : ndarray, shape (n, m (m + 1)/2)
-        W'V⁻¹W with W = [X, r], packed by rows of the lower triangle.
-    logdet, sigma : ndarray, shape (n,)
-        log|V| and σ.
-    D : ndarray, shape (n, g)
-    dm : ndarray, shape (g,)
-        d: prior means less the centre.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        −inf where A has no Cholesky factor.
-    """
-    n, g = D.shape
-    A, c = np.empty((g, g)), np.empty(g)
-    out = np.empty(n)
-    base = g * (g + 1) // 2
-    for i in range(n):
-        inv_s2 = 1.0 / (sigma[i] * sigma[i])
-        logdet_A, proper = 0.0, True
-        at = 0
-        for a in range(g):
-            for b in range(a + 1):
-                s = Q[i, at] * inv_s2
-                at += 1
-                if a == b:
-                    s += D[i, a]
-                for k in range(b):
-                    s -= A[a, k] * A[b, k]
-                if a == b:
-                    proper = proper and s > 0.0
-                    A[a, a] = np.sqrt(s)
-                    logdet_A += np.log(s)
-                else:
-                    A[a, b] = s / A[b, b]
-            h = Q[i, base + a] * inv_s2 + D[i, a] * dm[a]
-            for k in range(a):
-                h -= A[a, k] * c[k]
-            c[a] = h / A[a, a]
-        if not proper:
-            out[i] = -np.inf
-            continue
-        for a in range(g - 1, -1, -1):
-            for k in range(a + 1, g):
-                c[a] -= A[k, a] * c[k]
-            c[a] /= A[a, a]
-        rss, prior = Q[i, base + g], 0.0
-        at = 0
-        for a in range(g):
-            rss -= 2.0 * c[a] * Q[i, base + a]
-            for b in range(a):
-                rss += 2.0 * c[a] * c[b] * Q[i, at]
-                at += 1
-            rss += c[a] * c[a] * Q[i, at]
-            at += 1
-            prior += D[i, a] * (c[a] - dm[a]) ** 2
-        out[i] = -0.5 * (logdet[i] + logdet_A + rss * inv_s2 + prior)
-    return out

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from pyimpl.model.design import Design
-from pyimpl.posterior import mixtures
+from pyimpl.posterior import kernels, mixtures
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.draws import complete
 from pyimpl.posterior.full import FullDensity
@@ -147,7 +147,8 @@ def test_coefficients_shrunk_to_their_mean_keep_the_digits(shrunk: float) -> Non
     row, column = np.tril_indices(4)
     d = np.array([0.1, -2.0, 3.0])
     D = np.array([0.01, 1 / shrunk**2, 4 / shrunk**2])
-    got = mixtures.marginal_of_mixture((W.T @ W)[row, column][None], np.zeros(1), np.array([1.3]), D[None], d)[0]
+    Q = (W.T @ W)[row, column][None]
+    got = kernels.marginal(Q, np.zeros(1), np.array([1.3]), D[None], d, np.empty((1, 0)))[0]
     # by the covariance matrix of the response, which has no large numbers
     V = 1.3**2 * np.eye(40) + X @ np.diag(1 / D) @ X.T
     residual = r - X @ d
