@@ -258,7 +258,7 @@ def _fit(
         starts = [_checked_theta(one, blocks.n_theta) for one in options.starts]
     try:
         optimum = optimize(objective, starts, options.max_evaluations)
-    except (ZeroDivisionError, np.linalg.LinAlgError) as error:
+    except (ArithmeticError, np.linalg.LinAlgError) as error:
         raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=design.N)) from error
     call = call or CallText(design.formula)
     return LmerFit(design, blocks, objective, optimum, call, source, options)
@@ -367,7 +367,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             with one_blas_thread(_small(self._design)):
                 solution = self._objective.solve(self._optimum.final)
                 return infer(self._design, self._blocks, solution, self._objective.REML)
-        except (ZeroDivisionError, np.linalg.LinAlgError) as error:
+        except (ArithmeticError, np.linalg.LinAlgError) as error:
             raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=self._design.N)) from error
 
     # -- what was fitted ---------------------------------------------------------------------------

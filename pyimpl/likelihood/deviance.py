@@ -193,6 +193,21 @@ class Objective:
         self.gradients += int(work[6][5])
         return initial + self._constant
 
+    def scan(self, points: np.ndarray) -> np.ndarray:
+        """Evaluate the objective at many θ, for small models in one compiled loop.
+
+        Parameters
+        ----------
+        points : ndarray, shape (k, n_theta)
+
+        Returns
+        -------
+        ndarray, shape (k,)
+            +inf where it cannot be computed.
+        """
+        self.evaluations += len(points)
+        return self._engine.scan(points, self._df, self.REML) + self._constant
+
     @property
     def constant(self) -> float:
         """What the objective has besides the part that depends on θ."""
@@ -269,6 +284,12 @@ class _OneFactor:
         g[place] = gradient
         H[np.ix_(place, place)] = hessian
         return value, g, H
+
+    def scan(self, points: np.ndarray, df: float, REML: bool) -> np.ndarray:
+        values = np.empty(len(points))
+        ordered = points if self._order is None else np.ascontiguousarray(points[:, self._order])
+        one_factor.scan(ordered, values, *self._data(df, REML), self.parts)
+        return values
 
     def search(
         self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
@@ -424,6 +445,14 @@ class _SeveralFactors:
         several.modes(E, D, U, self.others.indptr, self.others.columns, S2x, S2lz, lz, Q, V1, Vo)
         return V1, Vo
 
+    def scan(self, points: np.ndarray, df: float, REML: bool) -> np.ndarray:
+        values = np.empty(len(points))
+        if self.small:
+            several.scan(points, values, *self._data(df, REML), self.parts)
+        else:
+            values[:] = [self.evaluate(theta, df, REML, 0)[0] for theta in points]
+        return values
+
     def search(
         self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
     ) -> float:
@@ -458,7 +487,7 @@ class _SeveralFactors:
         return value, Q.copy(), a, cond
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_cond_var(cond, E, T, indptr, columns, U, N):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """cond_j += K_j (U_j N U_j') K_j' with K_j = T T' E_j': what the other factors' uncertainty adds."""
     p = E.shape[1]

@@ -168,7 +168,7 @@ class Blocks:
     starts: np.ndarray
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _sort_by_level(codes: np.ndarray, J: int) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover - compiled
     """Sort by counting: the rows level by level, and where each level starts."""
     n = codes.shape[0]
@@ -185,7 +185,7 @@ def _sort_by_level(codes: np.ndarray, J: int) -> tuple[np.ndarray, np.ndarray]: 
     return order, starts
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _qr_by_level(Z, D, starts, R, C, Q, want_q):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Householder QR of each level's rows of Z, applied to D: R_j, C_j = Q_j'D; D keeps what is orthogonal to Z_j.
 
@@ -242,7 +242,7 @@ def _qr_by_level(Z, D, starts, R, C, Q, want_q):  # type: ignore[no-untyped-def]
                 D[s + k, c] = 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _cross_products(starts, Q, D, C, columns, Z, width, q):  # type: ignore[no-untyped-def] # pragma: no cover
     """Cross-products of the other factors' columns: with Q level by level (sparse), with each other, and with D.
 
@@ -366,7 +366,7 @@ def _factors(design: Design) -> tuple[list[Factor], int, np.ndarray, list[np.nda
     return [factors[f] for f in order], n_theta, lower, [columns[f] for f in order]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """X becomes Q of X = QR: classical Gram-Schmidt, twice for each column, which is enough (Giraud et al. 2005)."""
     N, P = X.shape
