@@ -249,6 +249,17 @@ class Objective:
         )
 
 
+def _half_cond_var(W: np.ndarray, T: np.ndarray) -> np.ndarray:
+    """H_j with H_j'H_j = T(I + W_j'W_j)⁻¹T'; W has shape (J, p, p)."""
+    p = T.shape[0]
+    try:
+        L = np.linalg.cholesky(np.eye(p) + np.swapaxes(W, 1, 2) @ W)
+    except np.linalg.LinAlgError:  # variances so large that the square loses the identity
+        stacked = np.concatenate([W, np.broadcast_to(np.eye(p), W.shape)], axis=1)
+        L = np.swapaxes(np.linalg.qr(stacked, mode="r"), 1, 2)
+    return np.linalg.solve(L, np.broadcast_to(T.T, W.shape))
+
+
 class _OneFactor:
     """One grouping factor: see :mod:`pyimpl.likelihood.one_factor`."""
 
@@ -312,9 +323,7 @@ class _OneFactor:
         one_factor.contrasts(L, P, Q)
         T = first.template(theta)
         W = blocks.R @ T
-        half = np.linalg.solve(
-            np.linalg.cholesky(np.eye(first.p) + np.swapaxes(W, 1, 2) @ W), np.broadcast_to(T.T, W.shape)
-        )
+        half = _half_cond_var(W, T)
         a = np.einsum("jab,ja->jb", self._E, self._D @ Q[:, P])
         return value, Q, [a], [np.swapaxes(half, 1, 2) @ half]
 
@@ -469,9 +478,7 @@ class _SeveralFactors:
         V1, Vo = self._modes(lz)
         first, T = blocks.factors[0], self._T
         W = blocks.R @ T
-        half = np.linalg.solve(
-            np.linalg.cholesky(np.eye(first.p) + np.swapaxes(W, 1, 2) @ W), np.broadcast_to(T.T, W.shape)
-        )
+        half = _half_cond_var(W, T)
         cond = [np.swapaxes(half, 1, 2) @ half]
         lapack.dpotri(A.T, lower=0, overwrite_c=1)
         several.sandwich(A, others.first_column, others.p, self._flat, self._start, N)

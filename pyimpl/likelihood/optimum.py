@@ -168,7 +168,7 @@ def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
 
 
 #: Values of each standard deviation (in natural units) in a scan, the finest first, and for one θ.
-_AXES = (2.0 ** np.arange(-5, 12, 2), 2.0 ** np.arange(-4, 9, 3), 2.0 ** np.arange(-4, 5, 4))
+_AXES = (2.0 ** np.arange(-5, 12), 2.0 ** np.arange(-5, 12, 2), 2.0 ** np.arange(-4, 9, 3), 2.0 ** np.arange(-4, 5, 4))
 _AXIS = np.concatenate([[0.0], 2.0 ** np.arange(-6, 21)])
 
 
@@ -188,7 +188,9 @@ def _valleys(objective: Objective, units: np.ndarray, diagonal: np.ndarray) -> t
         return None
     points = np.zeros((axis.size**d, n))
     points[:, diagonal] = np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d)
-    values = objective.scan(points * units).reshape((axis.size,) * d)
+    # rounding grows with the variances' square: where the criterion is flat it would make valleys of its own
+    rounding = 16 * _EPS * (points**2).max(axis=1)
+    values = (objective.scan(points * units) + rounding).reshape((axis.size,) * d)
     lowest = np.isfinite(values)
     for k in range(d):
         along = np.moveaxis(values, k, 0)
@@ -296,7 +298,10 @@ def optimize(
     best: tuple[_Point, np.ndarray] | None = None
     valleys = _valleys(objective, units, diagonal) if chosen and n else None
     if valleys is not None and n == 1 and len(valleys[0]):
-        queue = [x * units for x in valleys[0]]
+        # where the criterion is flat, lme4's start is as good as any
+        ends = objective.scan(np.vstack([queue[0], valleys[0][0] * units]))
+        if not ends[0] <= ends[1] + 1e-9 * max(1.0, abs(ends[1])):
+            queue = [x * units for x in valleys[0]]
     at = 0
     while at < len(queue):
         start = queue[at]
@@ -305,7 +310,8 @@ def optimize(
         if chosen and n == 1 and valleys is None and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
             other = _search(objective, np.zeros(1), units, max_evaluations, work)
             point = _settle_on_boundary(objective, units, max_evaluations, work, other)
-        if best is None or not point.value >= best[0].value - 64 * _EPS * max(1.0, abs(point.value)):
+        rounding = 64 * _EPS * max(1.0, abs(point.value), float((point.x**2).max(initial=0.0)))
+        if best is None or not point.value >= best[0].value - rounding:
             best = (point, start)
         if on_step is not None:
             on_step(objective.evaluations + objective.gradients, best[0].value)
