@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
+_EXTREME = 1e6  # ratio of standard deviations from which the random effects fit the rows exactly, or nearly so
 _EPS = float(np.finfo(float).eps)
 _SINGULAR = "boundary (singular) fit: see help('isSingular')"
 
@@ -258,10 +259,12 @@ def _fit(
         starts = [_checked_theta(one, blocks.n_theta) for one in options.starts]
     try:
         optimum = optimize(objective, starts, options.max_evaluations)
-    except (ZeroDivisionError, np.linalg.LinAlgError) as error:
+    except (ArithmeticError, np.linalg.LinAlgError) as error:
         raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=design.N)) from error
-    call = call or CallText(design.formula)
-    return LmerFit(design, blocks, objective, optimum, call, source, options)
+    fit = LmerFit(design, blocks, objective, optimum, call or CallText(design.formula), source, options)
+    if optimum.final.size and float(np.abs(optimum.final / optimum.steps).max()) > _EXTREME:
+        _ = fit._estimates  # it may not be solvable there: better said now than when the first verb is called
+    return fit
 
 
 def _checked_theta(theta: Any, n: int) -> np.ndarray:
@@ -367,7 +370,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             with one_blas_thread(_small(self._design)):
                 solution = self._objective.solve(self._optimum.final)
                 return infer(self._design, self._blocks, solution, self._objective.REML)
-        except (ZeroDivisionError, np.linalg.LinAlgError) as error:
+        except (ArithmeticError, np.linalg.LinAlgError) as error:
             raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=self._design.N)) from error
 
     # -- what was fitted ---------------------------------------------------------------------------

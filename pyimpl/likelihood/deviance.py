@@ -193,6 +193,21 @@ class Objective:
         self.gradients += int(work[6][5])
         return initial + self._constant
 
+    def scan(self, points: np.ndarray) -> np.ndarray:
+        """Evaluate the objective at many θ, for small models in one compiled loop.
+
+        Parameters
+        ----------
+        points : ndarray, shape (k, n_theta)
+
+        Returns
+        -------
+        ndarray, shape (k,)
+            +inf where it cannot be computed.
+        """
+        self.evaluations += len(points)
+        return self._engine.scan(points, self._df, self.REML) + self._constant
+
     @property
     def constant(self) -> float:
         """What the objective has besides the part that depends on θ."""
@@ -234,6 +249,17 @@ class Objective:
         )
 
 
+def _half_cond_var(W: np.ndarray, T: np.ndarray) -> np.ndarray:
+    """H_j with H_j'H_j = T(I + W_j'W_j)⁻¹T'; W has shape (J, p, p)."""
+    p = T.shape[0]
+    try:
+        L = np.linalg.cholesky(np.eye(p) + np.swapaxes(W, 1, 2) @ W)
+    except np.linalg.LinAlgError:  # variances so large that the square loses the identity
+        stacked = np.concatenate([W, np.broadcast_to(np.eye(p), W.shape)], axis=1)
+        L = np.swapaxes(np.linalg.qr(stacked, mode="r"), 1, 2)
+    return np.linalg.solve(L, np.broadcast_to(T.T, W.shape))
+
+
 class _OneFactor:
     """One grouping factor: see :mod:`pyimpl.likelihood.one_factor`."""
 
@@ -270,6 +296,12 @@ class _OneFactor:
         H[np.ix_(place, place)] = hessian
         return value, g, H
 
+    def scan(self, points: np.ndarray, df: float, REML: bool) -> np.ndarray:
+        values = np.empty(len(points))
+        ordered = points if self._order is None else np.ascontiguousarray(points[:, self._order])
+        one_factor.scan(ordered, values, *self._data(df, REML), self.parts)
+        return values
+
     def search(
         self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
     ) -> float:
@@ -291,9 +323,7 @@ class _OneFactor:
         one_factor.contrasts(L, P, Q)
         T = first.template(theta)
         W = blocks.R @ T
-        half = np.linalg.solve(
-            np.linalg.cholesky(np.eye(first.p) + np.swapaxes(W, 1, 2) @ W), np.broadcast_to(T.T, W.shape)
-        )
+        half = _half_cond_var(W, T)
         a = np.einsum("jab,ja->jb", self._E, self._D @ Q[:, P])
         return value, Q, [a], [np.swapaxes(half, 1, 2) @ half]
 
@@ -424,6 +454,14 @@ class _SeveralFactors:
         several.modes(E, D, U, self.others.indptr, self.others.columns, S2x, S2lz, lz, Q, V1, Vo)
         return V1, Vo
 
+    def scan(self, points: np.ndarray, df: float, REML: bool) -> np.ndarray:
+        values = np.empty(len(points))
+        if self.small:
+            several.scan(points, values, *self._data(df, REML), self.parts)
+        else:
+            values[:] = [self.evaluate(theta, df, REML, 0)[0] for theta in points]
+        return values
+
     def search(
         self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
     ) -> float:
@@ -440,9 +478,7 @@ class _SeveralFactors:
         V1, Vo = self._modes(lz)
         first, T = blocks.factors[0], self._T
         W = blocks.R @ T
-        half = np.linalg.solve(
-            np.linalg.cholesky(np.eye(first.p) + np.swapaxes(W, 1, 2) @ W), np.broadcast_to(T.T, W.shape)
-        )
+        half = _half_cond_var(W, T)
         cond = [np.swapaxes(half, 1, 2) @ half]
         lapack.dpotri(A.T, lower=0, overwrite_c=1)
         several.sandwich(A, others.first_column, others.p, self._flat, self._start, N)
@@ -458,7 +494,7 @@ class _SeveralFactors:
         return value, Q.copy(), a, cond
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_cond_var(cond, E, T, indptr, columns, U, N):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """cond_j += K_j (U_j N U_j') K_j' with K_j = T T' E_j': what the other factors' uncertainty adds."""
     p = E.shape[1]

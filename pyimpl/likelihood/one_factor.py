@@ -15,10 +15,10 @@ from numba import njit
 
 from pyimpl.likelihood.trust_region import EXACT, absorb, begin
 
-__all__ = ["criterion", "search"]
+__all__ = ["criterion", "scan", "search"]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Whiten the eliminated factor level by level: E_j = L_j⁻¹R_j, D_j = L_j⁻¹C_j, S += Σ D_j'D_j; returns log|V₁|.
 
@@ -89,7 +89,7 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
     return log_det + np.log(product)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def cholesky_profile(S, P, L):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Cholesky factor of S = [X, y]'V⁻¹[X, y] (lower triangle used): R_X' and the square root of r² on its diagonal."""
     m = P + 1
@@ -107,7 +107,7 @@ def cholesky_profile(S, P, L):  # type: ignore[no-untyped-def] # pragma: no cove
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def contrasts(L, P, Q):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Fill Q (m, m): [X, y]Q = [X R_X⁻¹, y − Xβ̂] in the basis; its last column is (−γ, 1)."""
     Q[:] = 0.0
@@ -125,7 +125,7 @@ def contrasts(L, P, Q):  # type: ignore[no-untyped-def] # pragma: no cover - com
     Q[P, P] = 1.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def residual_square(v, root, D):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """r² as a sum of squares, |root v|² + Σ|D_j v|²: an error of v counts only squared, and nothing cancels."""
     m = v.shape[0]
@@ -144,7 +144,7 @@ def residual_square(v, root, D):  # type: ignore[no-untyped-def] # pragma: no co
     return square
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     theta, rows, cols, R, C, within, root, df, REML, E, D, T, order, parts, gradient, hessian
 ):
@@ -174,6 +174,9 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     if REML:
         f += log_RX
     parts[0], parts[1], parts[2] = log_det, log_RX, prss
+    if not np.isfinite(f):
+        gradient[:] = np.nan
+        return np.inf
     if order == 0:
         return f
     J = R.shape[0]
@@ -280,7 +283,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     return f
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _derivatives_scalar(t, E, D, Q, weight, REML, order, gradient, hessian, df, prss):  # type: ignore[no-untyped-def] # pragma: no cover
     """Do the same for one effect a level, where everything is a number."""
     J, m = D.shape[0], D.shape[2]
@@ -321,7 +324,7 @@ def _derivatives_scalar(t, E, D, Q, weight, REML, order, gradient, hessian, df, 
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def search(start, units, budget, work, rows, cols, R, C, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
     """Minimise from a start, in coordinates θ / units; returns the criterion at the start.
 
@@ -345,3 +348,12 @@ def search(start, units, budget, work, rows, cols, R, C, within, root, df, REML,
                 H[k, i] *= units[k] * units[i]
         done = absorb(work, f, g, H, EXACT, budget)
     return initial
+
+
+@njit(cache=True, error_model="numpy")
+def scan(points, values, rows, cols, R, C, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Put the criterion at each row of `points` (θ) in `values`."""
+    n = points.shape[1]
+    g, H = np.empty(n), np.empty((n, n))
+    for i in range(points.shape[0]):
+        values[i] = criterion(points[i], rows, cols, R, C, within, root, df, REML, E, D, T, 0, parts, g, H)

@@ -24,6 +24,8 @@ _EPS = float(np.finfo(float).eps)
 _SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
 _CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
+_SCAN = 1e5  # ... of all points of a scan for other valleys
+_SCANNED = 4  # valleys that a scan may add
 _EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
 _MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
@@ -165,6 +167,52 @@ def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
     return out
 
 
+#: Values of each standard deviation (in natural units) in a scan, the finest first, and for one θ.
+_AXES = (2.0 ** np.arange(-5, 12), 2.0 ** np.arange(-5, 12, 2), 2.0 ** np.arange(-4, 9, 3), 2.0 ** np.arange(-4, 5, 4))
+_AXIS = np.concatenate([[0.0], 2.0 ** np.arange(-6, 21)])
+
+
+def _valleys(objective: Objective, units: np.ndarray, diagonal: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """Return where the criterion is lower than all around on a lattice of standard deviations; None where that is dear.
+
+    A few rows can have several minima, and the search from one start finds one. Returned are points in natural units,
+    the lowest first, and the ratio of the lattice's neighbours. A lattice's upper edge is no valley: there the
+    criterion may fall for ever, as it does where random effects fit the rows exactly.
+    """
+    n, d = diagonal.size, int(diagonal.sum())
+    work = _work(objective.blocks)
+    for axis in (_AXIS,) if n == 1 else _AXES:
+        if work * axis.size**d <= (10.0 if n == 1 else 1.0) * _SCAN:
+            break
+    else:
+        return None
+    points = np.zeros((axis.size**d, n))
+    points[:, diagonal] = np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d)
+    # rounding grows with the variances' square: where the criterion is flat it would make valleys of its own
+    rounding = 16 * _EPS * (points**2).max(axis=1)
+    values = (objective.scan(points * units) + rounding).reshape((axis.size,) * d)
+    lowest = np.isfinite(values)
+    for k in range(d):
+        along = np.moveaxis(values, k, 0)
+        low = np.moveaxis(lowest, k, 0)
+        low[1:] &= ~(along[1:] > along[:-1])
+        low[:-1] &= ~(along[:-1] > along[1:])
+        low[-1] = False
+    places = np.flatnonzero(lowest)
+    places = places[np.argsort(values.ravel()[places], kind="stable")][:_SCANNED]
+    return points[places], float(axis[2] / axis[1])
+
+
+def _deviations(blocks: Blocks, x: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Standard deviations of the effects, in natural units, at the places of θ's diagonals."""
+    out = np.zeros(x.size)
+    theta = x * units
+    for factor in blocks.factors:
+        size = np.sqrt((factor.template(theta) ** 2).sum(axis=1)) * factor.scale
+        out[factor.theta] = size[factor.rows]
+    return out
+
+
 @dataclass
 class _Point:
     """A minimum in coordinates θ / units, with what is known there (scaled too)."""
@@ -248,15 +296,22 @@ def optimize(
     chosen = starts is None
     queue = [default_start(blocks)] if starts is None else [np.array(start, dtype=float) for start in starts]
     best: tuple[_Point, np.ndarray] | None = None
+    valleys = _valleys(objective, units, diagonal) if chosen and n else None
+    if valleys is not None and n == 1 and len(valleys[0]):
+        # where the criterion is flat, lme4's start is as good as any
+        ends = objective.scan(np.vstack([queue[0], valleys[0][0] * units]))
+        if not ends[0] <= ends[1] + 1e-9 * max(1.0, abs(ends[1])):
+            queue = [x * units for x in valleys[0]]
     at = 0
     while at < len(queue):
         start = queue[at]
         point = _search(objective, start / units, units, max_evaluations, work, not chosen)
         point = _settle_on_boundary(objective, units, max_evaluations, work, point)
-        if chosen and n == 1 and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
+        if chosen and n == 1 and valleys is None and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
             other = _search(objective, np.zeros(1), units, max_evaluations, work)
             point = _settle_on_boundary(objective, units, max_evaluations, work, other)
-        if best is None or point.value < best[0].value - 64 * _EPS * max(1.0, abs(point.value)):
+        rounding = 64 * _EPS * max(1.0, abs(point.value), float((point.x**2).max(initial=0.0)))
+        if best is None or not point.value >= best[0].value - rounding:
             best = (point, start)
         if on_step is not None:
             on_step(objective.evaluations + objective.gradients, best[0].value)
@@ -265,11 +320,18 @@ def optimize(
             # another valley shows, if anywhere, from far: from natural units, or from small variances
             far = np.abs(np.log(units[diagonal])).max() > math.log(2)
             edge = far or point.code != 0 or (np.abs(point.x[diagonal]) < _EDGE).any()
-            if _work(blocks) <= (_CHEAP if edge else _FREE if objective.exact_hessian else 0.0):
+            free = _FREE if objective.exact_hessian and valleys is None else 0.0
+            if _work(blocks) <= (_CHEAP if edge else free):
                 scaled = start * units
                 queue.append(scaled if far else 0.1 * scaled)
+            if valleys is not None:
+                here = np.maximum(_deviations(blocks, point.x, units)[diagonal], _AXES[0][0])
+                near = np.abs(np.log(valleys[0][:, diagonal] / here)) <= math.log(valleys[1])
+                queue.extend(x * units for x in valleys[0][~near.all(axis=1)])
     assert best is not None
     point, start = best
+    if not math.isfinite(point.value):
+        raise FloatingPointError("it is infinite or not a number at every start")
     theta = _with_positive_diagonals(blocks.factors, point.x * units)
     flips = np.where(theta * point.x < 0, -1.0, 1.0) / units
     zero = tuple(int(i) for i in np.flatnonzero((theta == 0.0) & diagonal))

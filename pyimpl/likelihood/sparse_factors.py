@@ -21,7 +21,7 @@ from pyimpl.model.sparse_cholesky import Factor
 __all__ = ["SparseFactors"]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _fill(left, right, offset, blocks, where, width, T, start, values):  # type: ignore[no-untyped-def] # pragma: no cover
     """Put I + Λ'Z'ZΛ in `values`, block by block."""
     values[:] = 0.0
@@ -43,7 +43,7 @@ def _fill(left, right, offset, blocks, where, width, T, start, values):  # type:
                 values[where[at + a * pg + b]] = total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _traces(left, right, diagonal, offset, blocks, where, width, T, start, inverse, KT):  # type: ignore[no-untyped-def] # pragma: no cover
     """Σ over levels of the diagonal blocks of Z'ZΛA⁻¹, flat like T."""
     KT[:] = 0.0
@@ -78,7 +78,7 @@ def _traces(left, right, diagonal, offset, blocks, where, width, T, start, inver
                     KT[start[g] + a * pg + b] += total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _times(left, right, diagonal, offset, blocks, width, row, col, X, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Out = Z'ZX."""
     out[:] = 0.0
@@ -95,7 +95,7 @@ def _times(left, right, diagonal, offset, blocks, width, row, col, X, out):  # t
                             out[col[t] + b, c] += x * X[row[t] + a, c]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _gradient(V, first, width, T, start, KT, K, weight, REML, rows, cols, factor, gradient, hessian, curved):  # type: ignore[no-untyped-def] # pragma: no cover
     for f in range(width.shape[0]):
         p = width[f]
@@ -262,6 +262,10 @@ class SparseFactors:
         K = self._curvature(theta, KT) if order == 2 else np.zeros_like(KT)
         _gradient(V, *layout, KT, K, weight, REML, self._rows, self._cols, self._factor, gradient, hessian, order == 2)
         return value, gradient, hessian
+
+    def scan(self, points: np.ndarray, df: float, REML: bool) -> np.ndarray:
+        """Evaluate at many θ."""
+        return np.array([self.evaluate(theta, df, REML, 0)[0] for theta in points])
 
     def search(
         self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool

@@ -52,7 +52,7 @@ def workspace(n: int) -> Workspace:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def cholesky_solve(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Solve Bs = −g; False where B is not (numerically) positive definite."""
     n = g.shape[0]
@@ -81,7 +81,7 @@ def cholesky_solve(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover 
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def eigen(B, values, V):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Eigenvalues and eigenvectors (columns) of a small symmetric matrix by Jacobi rotations."""
     n = B.shape[0]
@@ -122,7 +122,7 @@ def eigen(B, values, V):  # type: ignore[no-untyped-def] # pragma: no cover - co
         values[a] = A[a, a]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def lowest_eigenvalue(B, direction):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Return the lowest eigenvalue of a symmetric matrix, and put its eigenvector in `direction`."""
     n = B.shape[0]
@@ -137,7 +137,7 @@ def lowest_eigenvalue(B, direction):  # type: ignore[no-untyped-def] # pragma: n
     return values[k]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def trust_region_step(B, g, radius, s):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Put the minimiser of g's + s'Bs/2 within the radius in `s` (Moré & Sorensen 1983)."""
     n = g.shape[0]
@@ -193,7 +193,7 @@ def trust_region_step(B, g, radius, s):  # type: ignore[no-untyped-def] # pragma
         s[a] = total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _rank_one(B, s, y):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Symmetric rank-one update, in place: B s = y afterwards."""
     n = s.shape[0]
@@ -213,7 +213,7 @@ def _rank_one(B, s, y):  # type: ignore[no-untyped-def] # pragma: no cover - com
                 B[a, b] += rest[a] * rest[b] / bottom
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def begin(work, start):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Start a search: the first trial is `start`."""
     _, g, _, trial, _, floats, ints, _ = work
@@ -224,7 +224,7 @@ def begin(work, start):  # type: ignore[no-untyped-def] # pragma: no cover - com
     ints[:] = 0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _propose(work):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Choose the next trial from the present point; True when there is nothing left to try."""
     x, g, B, trial, direction, floats, ints, _ = work
@@ -266,7 +266,7 @@ def _propose(work):  # type: ignore[no-untyped-def] # pragma: no cover - compile
     return ints[_POLISHED] > 6 or (worst <= _FLAT and longest <= _SHORT * size)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _accept(work, f, g_new):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     x, g, _, trial, _, floats, ints, log = work
     x[:] = trial
@@ -283,7 +283,7 @@ def _accept(work, f, g_new):  # type: ignore[no-untyped-def] # pragma: no cover 
         ints[_LOGGED] = at + 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def absorb(work, f_new, g_new, H_new, kind, budget):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Take the evaluation at the trial point; True when the search is over.
 

@@ -13,12 +13,14 @@ X is replaced by an orthonormal basis of its columns and y by its least-squares 
 variables, after which a huge mean of y or of a covariate costs no digits.
 """
 
+import os
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
-from pyimpl.errors import ModelError
+from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.model.crossproducts import Cross, cross_products
 from pyimpl.model.design import Design
 from pyimpl.model.memory import in_words, memory
@@ -28,6 +30,9 @@ __all__ = ["Blocks", "Factor", "Others", "centred_intercept", "level_bases", "re
 #: Random effects besides the eliminated factor's up to which their matrix is dense without further ado.
 DENSE = 2_000
 _NARROW = 6  # columns of a narrow matrix
+_EVALUATIONS = 15  # of the criterion in a usual fit of crossed factors
+_SPEED = 1.5e10  # dense operations a second and core
+_LONG = 120.0  # seconds that deserve a warning
 _SLOW = 20.0  # an operation of the sparse factor takes so much longer than one of a dense one
 
 
@@ -168,7 +173,7 @@ class Blocks:
     starts: np.ndarray
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _sort_by_level(codes: np.ndarray, J: int) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover - compiled
     """Sort by counting: the rows level by level, and where each level starts."""
     n = codes.shape[0]
@@ -185,7 +190,7 @@ def _sort_by_level(codes: np.ndarray, J: int) -> tuple[np.ndarray, np.ndarray]: 
     return order, starts
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _qr_by_level(Z, D, starts, R, C, Q, want_q):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Householder QR of each level's rows of Z, applied to D: R_j, C_j = Q_j'D; D keeps what is orthogonal to Z_j.
 
@@ -242,7 +247,7 @@ def _qr_by_level(Z, D, starts, R, C, Q, want_q):  # type: ignore[no-untyped-def]
                 D[s + k, c] = 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _cross_products(starts, Q, D, C, columns, Z, width, q):  # type: ignore[no-untyped-def] # pragma: no cover
     """Cross-products of the other factors' columns: with Q level by level (sparse), with each other, and with D.
 
@@ -366,7 +371,7 @@ def _factors(design: Design) -> tuple[list[Factor], int, np.ndarray, list[np.nda
     return [factors[f] for f in order], n_theta, lower, [columns[f] for f in order]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """X becomes Q of X = QR: classical Gram-Schmidt, twice for each column, which is enough (Giraud et al. 2005)."""
     N, P = X.shape
@@ -507,11 +512,28 @@ def _sparse_if_better(design: Design, factors: list[Factor], Zs: list[np.ndarray
             f"levels meet in so many combinations that the Cholesky factor has {cross.symbolic.nonzeros:.3g} elements. "
             "Leave out a term, or take fewer levels"
         )
-    if dense > available:
-        return cross
     slow = _SLOW * float((cross.symbolic.counts.astype(float) ** 2).sum())
     core = float(cross.symbolic.order.size - cross.symbolic.core) ** 3
-    return cross if cross.size <= available and slow + core < float(q) ** 3 else None
+    if dense > available:
+        _warn_if_long(slow + core)
+        return cross
+    if cross.size <= available and slow + core < float(q) ** 3:
+        _warn_if_long(slow + core)
+        return cross
+    _warn_if_long(float(q) ** 3)
+    return None
+
+
+def _warn_if_long(operations: float) -> None:
+    """Say before it starts that a fit will take minutes, and why: an evaluation has so many dense operations."""
+    seconds = _EVALUATIONS * operations / (_SPEED * (os.cpu_count() or 1))
+    if seconds > _LONG:
+        warnings.warn(
+            f"this fit may take about {seconds / 60:.0f} minutes: the levels of the crossed grouping factors meet in so "
+            f"many combinations that each of some {_EVALUATIONS} evaluations takes {operations:.1g} operations",
+            PyimplWarning,
+            stacklevel=2,
+        )
 
 
 def reduce_design(design: Design) -> Blocks:

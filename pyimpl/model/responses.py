@@ -15,7 +15,7 @@ from pyimpl.model.design import Design
 __all__ = ["Responses"]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _project_out(Q, v, c, again):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """V −= Qc with c = Q'v, twice so that the rest is orthogonal to rounding; c receives the sum."""
     N, P = Q.shape
@@ -35,7 +35,7 @@ def _project_out(Q, v, c, again):  # type: ignore[no-untyped-def] # pragma: no c
             c[k] += part[k]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _new_response(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     y, offset, root, mean, order, starts, basis, Q, within_basis, C, within, within_root, projection
 ):
@@ -82,7 +82,7 @@ def _new_response(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     return residual, sorted_residual
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _others_column(touched, width, Z, residual, indptr, columns, values, C, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Last column of Z'(I − QQ')D for the other factors."""
     P = out.shape[1] - 1

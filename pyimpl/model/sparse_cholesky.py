@@ -56,7 +56,7 @@ class Symbolic:
         return float((self.counts.astype(float) ** 2).sum()) + (self.order.size - self.core) ** 3 / 3.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _tree(indptr, indices, core):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Elimination tree and column counts of a pattern (upper triangle by columns: the rows above each column)."""
     n = indptr.shape[0] - 1
@@ -84,7 +84,7 @@ def _tree(indptr, indices, core):  # type: ignore[no-untyped-def] # pragma: no c
     return parent, counts
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _pattern(indptr, indices, parent, counts, core):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Rows of each sparse column of L, sorted: the subtree below each row, row by row."""
     n = indptr.shape[0] - 1
@@ -106,7 +106,7 @@ def _pattern(indptr, indices, parent, counts, core):  # type: ignore[no-untyped-
     return starts, rows
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _locate(row, col, starts, rows, core, n):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Where each element (row ≥ col, in places) is stored: diagonals, then sparse columns, then the core by rows."""
     where = np.empty(row.shape[0], dtype=np.int64)
@@ -133,7 +133,7 @@ def _locate(row, col, starts, rows, core, n):  # type: ignore[no-untyped-def] # 
     return where
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _factorise(diagonal, below, dense, starts, rows, core):  # type: ignore[no-untyped-def] # pragma: no cover
     """Factorise the sparse columns in place, and take them from the core's lower triangle; False if not positive."""
     n = core + dense.shape[0]
@@ -184,7 +184,7 @@ def _factorise(diagonal, below, dense, starts, rows, core):  # type: ignore[no-u
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _forward(diagonal, below, starts, rows, X):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for j in range(diagonal.shape[0]):
         inverse = 1.0 / diagonal[j]
@@ -195,7 +195,7 @@ def _forward(diagonal, below, starts, rows, X):  # type: ignore[no-untyped-def] 
                 X[rows[a], c] -= below[a] * X[j, c]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _backward(diagonal, below, starts, rows, X):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for j in range(diagonal.shape[0] - 1, -1, -1):
         for a in range(starts[j], starts[j + 1]):
@@ -206,7 +206,7 @@ def _backward(diagonal, below, starts, rows, X):  # type: ignore[no-untyped-def]
             X[j, c] *= inverse
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _selected_inverse(diagonal, below, dense, starts, rows, core, inv_diagonal, inv_below):  # type: ignore[no-untyped-def] # pragma: no cover
     """Elements of A⁻¹ on L's pattern; `dense` holds the core's, lower triangle."""
     place = np.full(core + dense.shape[0], -1, dtype=np.int64)
@@ -273,7 +273,7 @@ def analyse(indptr: np.ndarray, indices: np.ndarray, width: np.ndarray) -> Symbo
     return Symbolic(order, place, core, counts, parent, above, rows)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _upper(indptr, indices, width, first, place):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Pattern of the rows in their places: for each column the rows above it."""
     n = place.shape[0]

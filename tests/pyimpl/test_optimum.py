@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl.errors import ConvergenceWarning
+from pyimpl.errors import ConvergenceWarning, PyimplError, PyimplWarning
 from pyimpl.likelihood.deviance import Objective
-from pyimpl.likelihood.optimum import _drop_pivot, optimize
+from pyimpl.likelihood.optimum import _drop_pivot, natural_units, optimize
 from pyimpl.likelihood.trust_region import trust_region_step
 from pyimpl.lmer import LmerControl, lmer
+from pyimpl.model import blocks as blocks_module
 from pyimpl.model.blocks import reduce_design
 from pyimpl.model.design import Design, RandomTerm
 
@@ -146,3 +147,101 @@ def test_stopping_early_is_said(r_frames):
     assert summary.final_objective < summary.initial_objective
     objectives = [objective for _, objective, _ in summary.log]
     assert objectives == sorted(objectives, reverse=True)
+
+
+def few_rows(rng):
+    """A random data set of 3 to 12 rows, with a model of one or two θ."""
+    n = int(rng.integers(3, 13))
+    y = rng.normal(size=n) * (1.0 if rng.random() < 0.7 else 10.0 ** rng.integers(-2, 3, n))
+    x = [rng.normal(size=n), rng.choice([-1, 0, 1], n) + 0.02 * rng.normal(size=n), 10.0 ** rng.uniform(-3, 2, n)]
+    g = rng.integers(0, rng.integers(2, 7), n)
+    h = rng.integers(0, rng.integers(2, 5), n)
+    y = y + g * rng.choice([0, 1, 100]) + h * rng.choice([0, 0, 10])
+    formulas = ("y ~ x + (1 | g)", "y ~ 0 + x + (1 | g)", "y ~ x + (0 + x | g)", "y ~ x + (x || g)",
+                "y ~ 1 + (1 | g) + (1 | h)")  # fmt: skip
+    data = pd.DataFrame({"y": y, "x": x[rng.integers(3)], "g": g.astype(str), "h": h.astype(str)})
+    return formulas[rng.integers(len(formulas))], data, bool(rng.integers(2))
+
+
+def lowest_on_a_grid(objective):
+    """Lowest value that searches from a fine grid's inner valleys find; +inf where there is none."""
+    units = natural_units(objective.blocks)
+    axis = 10.0 ** np.linspace(-3, 5, 200) if units.size == 1 else 10.0 ** np.linspace(-2, 3, 31)
+    axis = np.concatenate([[0.0 if units.size == 1 else 1e-3], axis])
+    points = np.stack(np.meshgrid(*[axis] * units.size, indexing="ij"), axis=-1).reshape(-1, units.size)
+    values = np.array([objective(point * units) for point in points]).reshape((axis.size,) * units.size)
+    low = np.isfinite(values)
+    for k in range(units.size):
+        along, lowest = np.moveaxis(values, k, 0), np.moveaxis(low, k, 0)
+        lowest[1:] &= along[1:] <= along[:-1]
+        lowest[:-1] &= along[:-1] <= along[1:]
+        lowest[-1] = False
+    places = sorted(np.flatnonzero(low), key=lambda place: values.flat[place])[:3]
+    found = [optimize(objective, [points[place] * units]) for place in places]
+    inside = [one.final_objective for one in found if (one.final / units).max() < 1e4]
+    return min(inside, default=np.inf)
+
+
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")
+def test_of_several_minima_the_lowest():
+    rng = np.random.default_rng(20261123)
+    missed_from_one, compared = 0, 0
+    while compared < 80:
+        formula, data, REML = few_rows(rng)
+        try:
+            fit = lmer(formula, data, REML)
+        except PyimplError:
+            continue
+        objective, best = fit._objective, fit._optimum
+        lowest = lowest_on_a_grid(objective)
+        if not np.isfinite(lowest):
+            continue  # it falls for ever: the random effects fit the rows exactly
+        compared += 1
+        assert best.final_objective < lowest + 1e-6 * max(1.0, abs(lowest)), (formula, REML, data.to_dict("list"))
+        start = np.where(objective.blocks.lower == 0, 1.0, 0.0)
+        missed_from_one += optimize(objective, [start]).final_objective > lowest + 1e-3
+    assert missed_from_one  # else the check above had nothing to check
+
+
+def test_a_far_minimum_that_lme4_finds():
+    data = pd.DataFrame(
+        {"y": [0.55, 0.22, -0.06, -2.32, 0.43, -2.13], "x": [1, 0.004, -1, -0.013, 1, 0.022], "g": list("fbadfa")}
+    )
+    fit = lmer("y ~ x + (1 | g)", data, REML=False)
+    others = [fit._objective([theta]) for theta in 10.0 ** np.linspace(-3, 6, 1000)]
+    assert fit._optimum.final_objective <= min(others)
+    assert fit._optimum.final[0] > 10
+
+
+def test_a_flat_criterion_keeps_lme4_s_start():
+    # x is not 0 in one level only, so that its random slope there is its fixed effect
+    data = pd.DataFrame({"y": [1.0, 0, 1, -1, 0, 1, -1, 0], "x": [0.0, 2, 0, 0, 1, 0, 2, 2], "g": list("abbbbbbb")})
+    with pytest.warns(ConvergenceWarning, match="not uniquely determined"):
+        fit = lmer("y ~ x + (0 + x | g)", data)
+    assert fit._optimum.final[0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (x || g)", "y ~ x + (x | g)", "y ~ 1 + (x || g)", "y ~ x + (1 | g)"])
+@pytest.mark.parametrize("size", [1e-12, 1e8, 1e12])
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")
+def test_a_predictor_in_any_unit(formula, size):
+    rng = np.random.default_rng(11)
+    g, x = np.repeat(np.arange(8), 6), rng.normal(size=48)
+    y = rng.normal(size=8)[g] + rng.normal(size=8)[g] * x + x + rng.normal(size=48)
+    data = pd.DataFrame({"y": y, "x": x, "g": g.astype(str)})
+    plain, scaled = (lmer(formula, data.assign(x=x * unit), REML=False) for unit in (1.0, size))
+    assert scaled._optimum.final_objective == pytest.approx(plain._optimum.final_objective, abs=1e-7)
+    assert scaled.sigma() == pytest.approx(plain.sigma(), rel=1e-5)
+
+
+def test_a_fit_of_minutes_is_announced_once(monkeypatch):
+    rng = np.random.default_rng(12)
+    g, h = rng.integers(0, 30, 300), rng.integers(0, 20, 300)
+    data = pd.DataFrame({"y": rng.normal(size=300) + rng.normal(size=30)[g] + rng.normal(size=20)[h], "g": g, "h": h})
+    data = data.astype({"g": "str", "h": "str"})
+    monkeypatch.setattr(blocks_module, "DENSE", 5)
+    lmer("y ~ 1 + (1 | g) + (1 | h)", data)  # quiet: it takes no minutes
+    monkeypatch.setattr(blocks_module, "_SPEED", 10.0)
+    with pytest.warns(PyimplWarning, match="may take about .* minutes") as said:
+        lmer("y ~ 1 + (1 | g) + (1 | h)", data)
+    assert len(said) == 1
