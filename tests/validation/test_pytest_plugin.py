@@ -70,7 +70,10 @@ def test_a_wrong_candidate_fails_the_tier_with_figures_and_cause(run, pytester, 
     result = run(f"--mlm-candidate={name}", "--mlm-reference=recorded", "--mlm-cases=Dyestuff-ml", "--junitxml=j.xml")
     result.assert_outcomes(passed=4, failed=1, skipped=1)  # tier 2 is not offered
     result.stdout.fnmatch_lines(
-        ["*Likely cause: The standard errors come from another computation*", "*differs by 0.0002 relative, allowed 1e-05*"]
+        [
+            "*Likely cause: The standard errors come from another computation*",
+            "*differs by 0.0002 relative, allowed 1e-05*",
+        ]
     )
     root = ET.parse(pytester.path / "j.xml").getroot()
     values = {p.get("name"): p.get("value") for p in root.iter("property")}
