@@ -113,6 +113,8 @@ def reference_of(case: Case, source: str, seed: int = DEFAULT_SEED) -> Reference
     if source == "certified":
         if case.options:
             raise NoReferenceError(f"no model with {', '.join(case.options)} is certified")
+        if case.name not in certified.available():
+            raise NoReferenceError(f"there are no certified values of {case.name}")
         fit, _, side = certified.find(case.formula, data, case.kind, case.REML, case.name)
         return Reference(fit, data, side)
     return _recorded(case, data)

@@ -1259,7 +1259,7 @@ def single_precision(evidence: Evidence) -> Finding | None:
         if share <= 0.5:
             words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
         strength = 0.99
-    elif 1e-9 < relative < 1e-5:
+    elif 1e-9 < relative < 1e-5 and relative > _cancelled(evidence):
         words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
         strength = 0.55
     else:
@@ -1274,6 +1274,14 @@ def single_precision(evidence: Evidence) -> Finding | None:
         {"share_float32": share, "median_digits": median},
     )
     return Finding(cause, strength)
+
+
+def _cancelled(evidence: Evidence) -> float:
+    """The relative error that double precision leaves in a sum of squares of a response far from 0 for its spread."""
+    pieces, sigma = evidence.reference_pieces, evidence.value("reference", "sigma")
+    if pieces is None or not sigma > 0:
+        return 0.0
+    return float(np.finfo(float).eps * (np.abs(pieces.y).max() / sigma) ** 2)
 
 
 def lost_weights(evidence: Evidence) -> Finding | None:
