@@ -5,6 +5,7 @@
 A generated part stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 """
 
+import json
 import math
 import re
 import sys
@@ -93,7 +94,18 @@ def stale(pages: list[Path] | None = None) -> list[Path]:
     return [page for page in pages if renewed(page.read_text("utf-8")) != page.read_text("utf-8")]
 
 
+def abridge_runs() -> None:
+    """Leave of the runs in ``docs/conformance`` only what the table needs."""
+    from validation.conformance.table import abridged, read_runs
+
+    for path in sorted((HERE / "conformance").glob("*.json")):
+        (run,) = read_runs([path])
+        path.write_text(json.dumps(abridged(run), ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
+    if "--abridge" in sys.argv:
+        abridge_runs()
     if "--images" in sys.argv:
         sys.path.insert(0, str(HERE))
         from gallery import draw

@@ -197,7 +197,8 @@ def conformance(
         typer.Option("--candidate", "-c", help="package.module:function, or an adapter that ships.", metavar="NAME"),
     ] = "",
     reference: Annotated[
-        str, typer.Option(help="certified, recorded, live; or live where there is R, else recorded (auto).")
+        str,
+        typer.Option(help="certified, recorded, live, several as in certified+live, or the best for each case (auto)."),
     ] = "auto",
     can: Annotated[str | None, typer.Option(help="What it can do: reml,slopes,... (--features lists all).")] = None,
     missing: Annotated[str | None, typer.Option(help="Quantities that it does not offer: condsd,design,...")] = None,
@@ -300,13 +301,18 @@ def cases(debug: Debug = False) -> int:
     from rich.table import Table
 
     from validation.campaign import choose
+    from validation.conformance.cases import all_cases
+    from validation.references import certified
 
+    shown = {*certified.available(), *(case.name for case in choose([]))}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     for heading in ("name", "what it compares", "formula"):
         table.add_column(heading, overflow="fold")
     for case in choose([]):
         table.add_row(Text(case.name), Text(case.title), Text(case.formula))
     _output().print(table)
+    _output().print("\nMore cases, for mlmparity conformance; certified: " + ", ".join(certified.available()))
+    _output().print("Others: " + ", ".join(case.name for case in all_cases() if case.name not in shown), soft_wrap=True)
     return OK
 
 

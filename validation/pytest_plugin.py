@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 _OPTIONS = (
     ("candidate", "", "package.module:function, or an adapter that ships with mlmparity; adds the conformance tests"),
-    ("reference", "auto", "certified, recorded, live; or live where there is R, else recorded (auto)"),
+    ("reference", "auto", "certified, recorded, live, several as in certified+live, or the best for each case (auto)"),
     ("can", "", "what the candidate can do: reml,slopes,... (`mlmparity conformance --features` lists all)"),
     ("missing", "", "quantities that it does not offer: condsd,design,..."),
     ("known-deviations", "", "TOML file of known deviations; an entry that no longer applies fails"),

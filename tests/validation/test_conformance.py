@@ -14,10 +14,11 @@ from validation.conformance.answer import Answer, AnswerError, NotOfferedError, 
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError, candidate_of, load_candidate
 from validation.conformance.cases import all_cases, choose
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
-from validation.conformance.output import as_data, as_json, as_junit
-from validation.conformance.references import available, reference_of
+from validation.conformance.output import as_data, as_json, as_junit, line
+from validation.conformance.references import available, reference_of, settle
 from validation.conformance.run import Status, judge_case, overall_status
-from validation.conformance.table import markdown, read_runs
+from validation.conformance.table import abridged, markdown, read_runs
+from validation.judge.algebra import pieces_of, solve
 from validation.suite import FEATURES
 from validation.verdict import Verdict
 
@@ -411,6 +412,10 @@ def test_json_and_the_table_name_what_fails(three, tmp_path):
     assert [r["status"] for r in data["results"]] == ["disagrees", "agrees", "raised", "not claimed"]
     path = tmp_path / "run.json"
     path.write_text(json.dumps(data))
+    (run,) = read_runs([path])
+    assert markdown([abridged(run)]) == markdown([run])
+    assert abridged(abridged(run)) == abridged(run)
+    assert len(json.dumps(abridged(run))) < len(json.dumps(run)) / 2
     text = markdown(read_runs([path]))
     assert "| sleepstudy-ml | ml, slopes | ✗ 4 |" in text
     assert "| crossed-three-ml | crossed, ml | – |" in text
@@ -466,6 +471,105 @@ def test_a_wrong_candidate_gives_exit_code_1(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(tmp_path)
     assert run_command("-c", "wrong", "--reference", "recorded", "Dyestuff-ml") == 1
     assert "REML" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------- certified values
+
+
+@pytest.mark.parametrize("name", ["nasty-ml", "nasty-reml", "M1-reml", "Dyestuff2-ml"])
+def test_certified_values_judge(name):
+    result = judge_case(load_candidate("pyimpl"), case_of(name), "certified")
+    assert result.status is Status.AGREES, line(result)
+    assert result.comparison.reference.kind == "certified"
+
+
+def test_certified_values_find_a_small_error_in_what_only_they_can_judge():
+    def off(formula, data, REML=True):
+        fit = lmer(formula, data, REML=REML)
+        return {"fixef": fit.fixef(), "se": fit.coef_table()["Std. Error"] * 1.0001, "sigma": fit.sigma(),
+                "VarCorr": fit.VarCorr(), "ranef": fit.ranef(), "logLik": fit.logLik(), "nobs": fit.nobs()}  # fmt: skip
+
+    missing = "design objective vcov condsd fitted"
+    result = judge_case(candidate_of(off, missing=missing), case_of("nasty-reml"), "certified")
+    assert result.status is Status.DISAGREES
+    assert set(result.figures.loc[result.figures["failed"] > 0, "quantity"]) == {"se", "t"}
+
+
+def test_the_best_source_of_each_case_judges():
+    assert settle("auto").startswith("certified+")
+    assert settle("certified+recorded") == "certified+recorded"
+    kinds = {
+        name: reference_of(case_of(name), "certified+recorded").side.kind
+        for name in ("Dyestuff-ml", "level-order-ml", "M1-bayes")
+    }
+    assert kinds["Dyestuff-ml"] == "certified"
+    assert "certified" not in (kinds["level-order-ml"], kinds["M1-bayes"])
+    assert available("certified") | available("recorded") == available("certified+recorded")
+    changed = case_of("Dyestuff-ml").load("recorded").assign(Yield=lambda data: data["Yield"] + 1)
+    with pytest.raises(LookupError, match="other data"):
+        reference_of(replace(case_of("Dyestuff-ml"), data=changed), "certified+recorded")
+    with pytest.raises(LookupError, match="weights"):
+        reference_of(case_of("weights-ml"), "certified")
+    with pytest.raises(CandidateError, match="in the order of preference"):
+        settle("auto+live")
+
+
+# ------------------------------------------------------------------------------------------------- causes
+
+
+def _answers(change):
+    """A candidate without design and objective, whose answer or data are changed."""
+
+    def fit(formula, data, REML=True, **options):
+        made = lmer(formula, change["data"](data) if "data" in change else data, REML=REML, **options)
+        answer = {"fixef": made.fixef(), "se": made.coef_table()["Std. Error"], "sigma": made.sigma(),
+                  "VarCorr": made.VarCorr(), "ranef": made.ranef(), "logLik": made.logLik(),
+                  "nobs": made.nobs(), "df_residual": made.df_residual()}  # fmt: skip
+        return answer | (change["answer"](made, options) if "answer" in change else {})
+
+    return candidate_of(fit, missing="design objective vcov condsd fitted")
+
+
+def _sorted_levels(data):
+    return data.assign(method=data["method"].astype(str).astype("category"))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "cause"),
+    [
+        ("level-order-ml", {"data": _sorted_levels}, "coding-reference-level"),
+        ("interaction-reml", {"data": _sorted_levels}, "coding-reference-level"),
+        (
+            "ordered-ml",
+            {"data": lambda data: data.assign(stage=data["stage"].cat.as_unordered())},
+            "coding-treatment",
+        ),
+        ("M1-ml", {"answer": lambda fit, options: {"df_residual": fit.nobs() - 1}}, "residual-df"),
+        (
+            "weights-reml",
+            {"answer": lambda fit, options: {"logLik": float(fit.logLik()) - np.log(options["weights"]).sum() / 2}},
+            "constant-offset",
+        ),
+        ("M1-ml", {"answer": lambda fit, options: {"se": fit.coef_table()["Std. Error"] * 1.0003}},
+         "standard-errors-loose"),
+    ],
+)  # fmt: skip
+def test_the_cause_is_named_of_a_candidate_without_design_and_objective(name, change, cause):
+    result = judge_case(_answers(change), case_of(name), "certified+recorded")
+    assert result.status is Status.DISAGREES
+    assert result.comparison.causes[0].name == cause, result.comparison.causes[0]
+
+
+def test_a_better_optimum_is_recognised_without_an_objective_to_call():
+    record = reference_of(case_of("crossed-three-ml"), "recorded")
+    theta = record.fit.theta * 1.01
+    worse = solve(pieces_of(record.fit), theta.to_numpy(), False).objective
+    scalars = {**record.fit.scalars, "logLik": -worse / 2}
+    early = replace(record, fit=replace(record.fit, theta=theta, scalars=scalars, objective=None))
+    result = judge_case(_answers({}), case_of("crossed-three-ml"), "recorded", reference=early)
+    table = result.comparison.table
+    (verdict,) = table.loc[table["quantity"] == "logLik", "verdict"]
+    assert verdict is Verdict.BETTER
 
 
 # ------------------------------------------------------------------------------------------------- live R

@@ -36,7 +36,7 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> 
         found = lme_python.lmer_weighted(formula, data, REML, np.asarray(weights, dtype=float).tolist())
     else:
         found = lme_python.lmer(formula, data, REML)
-    names = list(found.fixed_names)
+    names = [_r_name(str(name), data) for name in found.fixed_names]
     return {
         "fixef": dict(zip(names, found.coefficients, strict=True)),
         "se": dict(zip(names, found.beta_se, strict=True)),
@@ -53,6 +53,19 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> 
         "fitted": found.fitted,
         "residuals": found.residuals,
     }
+
+
+def _r_name(name: str, data: pd.DataFrame) -> str:
+    """Return R's name: its ``method:termfilm:winter`` is ``methodfilm:termwinter``, a number's level is empty."""
+    parts = name.split(":")
+    for number in range(2, len(parts)):  # the variables, the first level glued to the last of them, the other levels
+        variables, rest = parts[: number - 1], parts[number - 1 :]
+        last = next((str(column) for column in data.columns if rest[0].startswith(str(column))), None)
+        if len(rest) != number or last is None or any(variable not in data for variable in variables):
+            continue
+        levels = [rest[0][len(last) :], *rest[1:]]
+        return ":".join(f"{v}{level}" for v, level in zip([*variables, last], levels, strict=True))
+    return name
 
 
 def _components(rows: Any, formula: str) -> pd.DataFrame:

@@ -116,6 +116,7 @@ def _result(result: Result) -> dict[str, Any]:
         "seconds": plain(round(result.seconds, 3)) if math.isfinite(result.seconds) else None,
         "not_offered": list(result.not_offered),
         "known_deviations": list(result.known),
+        "judged_by": comparison.reference.label if comparison is not None else "",
         "checks": [
             {"id": check.id, "title": check.title, "verdict": str(check.verdict), "summary": check.summary}
             for check in (comparison.checks if comparison is not None else ())

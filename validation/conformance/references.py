@@ -1,9 +1,9 @@
 """What a candidate is judged by: certified values, recorded R, or live R."""
 
-import importlib
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from validation.cases import Case
@@ -11,13 +11,12 @@ from validation.compare import DEFAULT_SEED, NoReferenceError
 from validation.comparison import Side
 from validation.conformance.candidate import CandidateError
 from validation.conformance.cases import CERTIFIED_ONLY, all_cases
+from validation.references import certified
 
 __all__ = ["SOURCES", "Reference", "available", "reference_of", "settle"]
 
-Source = Literal["auto", "certified", "recorded", "live"]
-
 #: Where references come from.
-SOURCES: tuple[Source, ...] = ("auto", "certified", "recorded", "live")
+SOURCES = ("auto", "certified", "recorded", "live")
 
 
 @dataclass(frozen=True)
@@ -29,31 +28,52 @@ class Reference:
     side: Side
 
 
-def settle(source: str) -> Source:
-    """Decide what ``"auto"`` means here: live R where it can be used, recorded references where not.
+def settle(source: str) -> str:
+    """Decide what ``"auto"`` means here: the best that there is for each case.
+
+    Certified values first, for they have no error; for what is not certified live R where it can be used, recorded R
+    where not.
+
+    Parameters
+    ----------
+    source : str
+        One of :data:`SOURCES`, or several of them in the order of preference: ``"certified+recorded"``.
+
+    Returns
+    -------
+    str
+        ``"certified"``, ``"recorded"``, ``"live"``, or several joined by ``+``.
 
     Raises
     ------
+    validation.conformance.candidate.CandidateError
+        No such source.
     validation.campaign.NoRError
         Live R was asked for and cannot be used.
-    validation.compare.NoReferenceError
-        Certified values were asked for, and there are none in this installation.
     """
     from validation.campaign import resolve
 
-    if source not in SOURCES:
-        raise CandidateError(f"--reference {source!r}: it is {', '.join(SOURCES)}")
-    if source == "certified":
-        _certified()
-        return "certified"
-    return resolve(source).against
+    parts = source.split("+")
+    if not set(parts) <= set(SOURCES) or ("auto" in parts and len(parts) > 1):
+        raise CandidateError(
+            f"--reference {source!r}: it is {', '.join(SOURCES)}, or several in the order of preference, as in "
+            "certified+recorded"
+        )
+    if source == "auto":
+        return f"certified+{resolve('auto').against}"
+    if "live" in parts:
+        resolve("live")
+    return source
 
 
 def available(source: str) -> frozenset[str]:
-    """Names of the cases that a source can judge."""
+    """Names of the cases that a source, or one of several joined by ``+``, can judge."""
+    if "+" in source:
+        return frozenset().union(*(available(part) for part in source.split("+")))
+    names = {case.name for case in all_cases()}
     if source == "certified":
-        return frozenset(_certified().available())
-    names = {case.name for case in all_cases() if case.name.rpartition("-")[0] not in CERTIFIED_ONLY}
+        return frozenset(names & set(certified.available()))
+    names = {name for name in names if name.rpartition("-")[0] not in CERTIFIED_ONLY}
     if source == "recorded":
         from validation.references import store
 
@@ -67,7 +87,8 @@ def reference_of(case: Case, source: str, seed: int = DEFAULT_SEED) -> Reference
     Parameters
     ----------
     case : Case
-    source : {"certified", "recorded", "live"}
+    source : str
+        ``"certified"``, ``"recorded"`` or ``"live"``; or several joined by ``+``, the first that has the case.
     seed : int
         Of live rstanarm.
 
@@ -76,26 +97,31 @@ def reference_of(case: Case, source: str, seed: int = DEFAULT_SEED) -> Reference
     validation.compare.NoReferenceError
         The source does not have the case, or has it of other data.
     """
+    if "+" in source:
+        reasons = []
+        for part in source.split("+"):
+            if part != "certified" and case.name.rpartition("-")[0] in CERTIFIED_ONLY and case.name in _names():
+                continue
+            try:
+                return reference_of(case, part, seed)
+            except NoReferenceError as error:
+                reasons.append(f"{part}: {error}")
+        raise NoReferenceError("; ".join(reasons))
     if source == "live":
         return _live(case, seed)
     data = _data(case, source)
     if source == "certified":
-        module = _certified()
-        if case.name not in module.available():
+        if case.options:
+            raise NoReferenceError(f"no model with {', '.join(case.options)} is certified")
+        if case.name not in certified.available():
             raise NoReferenceError(f"there are no certified values of {case.name}")
-        fit = module.load(case.name)
-        label = str(getattr(fit, "label", "") or "certified values")
-        return Reference(fit, data, Side(label, "certified", dict(getattr(fit, "provenance", {}) or {})))
+        fit, _, side = certified.find(case.formula, data, case.kind, case.REML, case.name)
+        return Reference(fit, data, side)
     return _recorded(case, data)
 
 
-def _certified() -> Any:
-    try:
-        return importlib.import_module("validation.references.certified")
-    except ModuleNotFoundError:
-        raise NoReferenceError(
-            "there are no certified values in this installation; judge by --reference recorded or live"
-        ) from None
+def _names() -> frozenset[str]:
+    return frozenset(case.name for case in all_cases())
 
 
 def _data(case: Case, source: str) -> pd.DataFrame:
@@ -118,7 +144,17 @@ def _recorded(case: Case, data: pd.DataFrame) -> Reference:
         raise NoReferenceError(str(error)) from None
     if record.formula != case.formula or record.model_hash != store.model_hash(case.formula, data):
         raise NoReferenceError(f"{case.name} was recorded on other data, or with another formula")
-    return Reference(record.fit, data, record.side)
+    return Reference(_with_options(record.fit, case, data), data, record.side)
+
+
+def _with_options(fit: Any, case: Case, data: pd.DataFrame) -> Any:
+    """The recorded fit with the case's weights and offset, which the judge's own algebra needs."""
+    lacking = {name: case.options[name] for name in ("weights", "offset") if name in case.options}
+    lacking = {name: value for name, value in lacking.items() if getattr(fit, name, None) is None}
+    if not lacking or not hasattr(fit, "y"):
+        return fit
+    used = pd.Index(data.index.astype(str)).get_indexer(fit.fitted().index.astype(str))
+    return replace(fit, **{name: np.asarray(value, dtype=float)[used] for name, value in lacking.items()})
 
 
 def _live(case: Case, seed: int) -> Reference:

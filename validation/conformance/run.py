@@ -18,7 +18,9 @@ from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation, Seen
 from validation.conformance.references import Reference, reference_of
+from validation.judge.diagnosis import unknown_cause
 from validation.judge.rows import check_of
+from validation.quantities import records
 from validation.verdict import Verdict
 
 __all__ = ["Result", "Status", "judge_case", "overall_status", "run"]
@@ -289,6 +291,8 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
     if not any(verdict is Verdict.MISSING for verdict in kept["verdict"]):
         # What is declared is no cause.
         causes = tuple(cause for cause in causes if cause.name != "missing-numbers")
+    if any(check.verdict.failed for check in checks) and not causes:
+        causes = (unknown_cause(checks, records(kept)),)
     notes.append(f"The candidate declares that it does not offer {', '.join(gone)}.")
     return (
         replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes)),

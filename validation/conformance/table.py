@@ -7,7 +7,7 @@ from typing import Any
 
 from validation.conformance.output import SCHEMA, SCHEMA_VERSION
 
-__all__ = ["markdown", "read_runs"]
+__all__ = ["abridged", "markdown", "read_runs"]
 
 _CELLS = {
     "agrees": "✓",
@@ -37,6 +37,32 @@ def read_runs(paths: Iterable[Path]) -> list[dict[str, Any]]:
     return runs
 
 
+def abridged(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run with only what the table needs, small enough to be kept: the first cause, and the figures that fail.
+
+    It is still of the schema of ``mlmparity conformance --json``; abridging it again changes nothing.
+    """
+    kept = dict(run)
+    kept["results"] = [
+        {
+            "case": result["case"],
+            "needs": result["needs"],
+            "status": result["status"],
+            "error": result["error"],
+            "judged_by": result.get("judged_by", ""),
+            "checks": [{"id": check["id"], "verdict": check["verdict"]} for check in result["checks"]],
+            "causes": [{"name": cause["name"], "title": cause["title"]} for cause in result["causes"][:1]],
+            "figures": [
+                {key: row[key] for key in ("quantity", "failed", "digits")}
+                for row in result["figures"]
+                if row["failed"]
+            ],
+        }
+        for result in run["results"]
+    ]
+    return kept
+
+
 def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
     """The table, a row for each case and a column for each candidate, and below what fails, and why."""
     if not runs:
@@ -49,7 +75,7 @@ def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
         statuses = [result["status"] for result in run["results"]]
         failed = sum(status in ("disagrees", "raised") for status in statuses)
         parts.append(
-            f"| {_cell(run['candidate']['name'])} | {_cell(_version(run))} | {_cell(run['reference']['label'])} | "
+            f"| {_cell(run['candidate']['name'])} | {_cell(_version(run))} | {_cell(_judges(run))} | "
             f"{run['date']} | {statuses.count('agrees')} | {failed} | {statuses.count('not claimed')} |"
         )
     names = [run["candidate"]["name"] for run in runs]
@@ -82,6 +108,17 @@ def _mark(result: Mapping[str, Any]) -> str:
         check["id"].partition("-")[2] for check in result["checks"] if check["verdict"] in ("disagrees", "missing")
     ]
     return f"{mark} {' '.join(failed)}"
+
+
+def _judges(run: Mapping[str, Any]) -> str:
+    """What judged the candidate, with the number of cases where there are several."""
+    labels = [result.get("judged_by") for result in run["results"]]
+    counts = {label: labels.count(label) for label in dict.fromkeys(labels) if label}
+    if not counts:
+        return str(run["reference"]["label"])
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{label} ({count})" for label, count in counts.items())
 
 
 def _version(run: Mapping[str, Any]) -> str:

@@ -212,14 +212,15 @@ class Evidence:
     def both_optima(self) -> tuple[float, float] | None:
         """One objective at the reference's θ̂ and at the candidate's; None where none is trusted.
 
-        The reference's own function where it can be called, or the candidate's where tier 2 found it to be the same.
+        The reference's own function where it can be called, or the candidate's where tier 2 found it to be the same;
+        otherwise the judge's own algebra, where it gives the reference's log-likelihood at the reference's θ̂.
         """
         theta_reference, theta_candidate = self.theta("reference"), self.candidate_theta()
         if theta_reference is None or theta_candidate is None:
             return None
         for side in ("reference", "candidate"):
             if side == "candidate" and self.objective_agrees is not True:
-                return None
+                continue
             devfun = self.devfun(side)
             if devfun is None:
                 continue
@@ -227,7 +228,8 @@ class Evidence:
                 return devfun(theta_reference.to_numpy()), devfun(theta_candidate)
             except Exception:  # a recorded reference knows its objective at recorded points only
                 continue
-        return None
+        own = [self.solve(theta) for theta in (theta_reference.to_numpy(), theta_candidate)]
+        return None if own[0] is None or own[1] is None else (own[0].objective, own[1].objective)
 
     @cached_property
     def improvement(self) -> float | None:

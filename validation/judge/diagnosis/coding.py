@@ -5,9 +5,10 @@ values that its columns take say which contrasts they are, or that a predictor w
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from validation.judge.algebra import Pieces
 from validation.judge.diagnosis import Finding
@@ -26,6 +27,9 @@ class _Kind:
     words: str
     remedy: str
 
+
+#: Coefficients that are no further apart, in standard errors, once mapped into one basis are those of one model.
+_SAME_MODEL = 1e-2
 
 _SAME_LEVELS = (
     "Give both sides the same factor levels in the same order (the first level is R's reference) and the same "
@@ -51,20 +55,26 @@ def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
 
 def coding(evidence: Evidence) -> Finding | None:
     """Row 3: another reference level or contrast, a centred or rescaled predictor, columns in another order."""
-    left, right = evidence.reference_pieces, evidence.candidate_pieces
-    if left is None or right is None:
-        return None
-    A = basis(left, right)
-    if A is None:
+    left, given = evidence.reference_pieces, evidence.candidate_pieces
+    if left is None:
         return None
     beta_left = np.asarray(evidence.reference.fixef(), dtype=float)
     beta_right = np.asarray(evidence.candidate.fixef(), dtype=float)
-    if beta_left.size != A.shape[0] or beta_right.size != A.shape[1]:
-        return None
-    implied = A @ beta_right
     se = np.array([r["reference"] for r in records(evidence.rows("se")) if r["has_reference"]])
     unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), 1e-12)
-    distance = float(np.max(np.abs(implied - beta_left) / unit))
+    found: tuple[float, Pieces, np.ndarray] | None = None
+    for pieces in [given] if given is not None else _named(evidence, left):
+        A = basis(left, pieces)
+        if A is None or beta_left.size != A.shape[0] or beta_right.size != A.shape[1]:
+            continue
+        away = float(np.max(np.abs(A @ beta_right - beta_left) / unit))
+        if found is None or away < found[0]:
+            found = away, pieces, A
+    if found is None:
+        return None
+    distance, right, A = found
+    if given is None and not distance < _SAME_MODEL:
+        return None  # names alone are no evidence: the numbers must bear them out
     kinds = _kinds(left, right, A)
     first = kinds[0]
     only_right = [name for name in right.coef_names if name not in left.coef_names]
@@ -79,12 +89,47 @@ def coding(evidence: Evidence) -> Finding | None:
         3,
         first.name,
         "; ".join(dict.fromkeys(kind.words for kind in kinds)),
-        "the candidate's X is the reference's X times an invertible matrix, and mapped by it the coefficients are "
+        f"the candidate's X{'' if given is not None else ', as its coefficients are named,'} is the reference's X "
+        "times an invertible matrix, and mapped by it the coefficients are "
         f"{distance:.2g} standard errors apart: the same model in another basis{names}",
         first.remedy,
         {"distance_in_se": distance},
     )
-    return Finding(cause, 0.99 if distance < 1e-2 else 0.7)
+    return Finding(cause, 0.99 if distance < _SAME_MODEL else 0.7)
+
+
+def _named(evidence: Evidence, left: Pieces) -> list[Pieces]:
+    """The X that the names of the candidate's coefficients speak of, where it gives no X of its own.
+
+    ``methodfilm`` is the indicator of the level film; a name of the reference's is its column, unless it is an
+    indicator's as well (``method1`` is the level 1, or the first column of sum contrasts): then there are two readings.
+    """
+    names = [str(name) for name in evidence.candidate.fixef().index]
+    fitted = evidence.rows("fitted")
+    labels = fitted.loc[fitted["has_reference"], "level"].tolist()
+    if evidence.data is None or len(labels) != left.y.size:
+        return []
+    positions = pd.Index([str(label) for label in evidence.data.index]).get_indexer(labels)
+    if (positions < 0).any():
+        return []
+    rows = evidence.data.iloc[positions]
+    indicators: dict[str, np.ndarray] = {}
+    for variable in rows.columns:
+        factor = isinstance(rows[variable].dtype, pd.CategoricalDtype) or not pd.api.types.is_numeric_dtype(
+            rows[variable]
+        )
+        if factor and any(part.startswith(str(variable)) for name in names for part in name.split(":")):
+            text = rows[variable].astype(str).to_numpy()
+            indicators |= {f"{variable}{level}": (text == level).astype(float) for level in set(text)}
+    columns = {name: left.X[:, j] for j, name in enumerate(left.coef_names)}
+    readings = []
+    for known in ({**columns, **indicators}, {**indicators, **columns}):
+        known["(Intercept)"] = np.ones(left.y.size)
+        parts = [name.split(":") if name not in known else [name] for name in names]
+        if all(part in known for split in parts for part in split):
+            X = np.column_stack([np.prod([known[part] for part in split], axis=0) for split in parts])
+            readings.append(replace(left, X=X, coef_names=tuple(names)))
+    return readings
 
 
 def _kinds(left: Pieces, right: Pieces, A: np.ndarray) -> list[_Kind]:

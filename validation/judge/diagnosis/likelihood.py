@@ -33,6 +33,7 @@ __all__ = [
     "lost_weights",
     "model_structure",
     "optimizer",
+    "order_of_theta",
     "other_criterion",
     "permuted_labels",
     "permuted_modes",
@@ -442,6 +443,10 @@ def optimizer(evidence: Evidence) -> Finding | None:
     worse, better = (
         (theta_right, theta_left.to_numpy()) if side == "candidate" else (theta_left.to_numpy(), theta_right)
     )
+    if abs(improvement) <= tolerances.OPTIMUM.limit and all(
+        _close(r["candidate"], r["reference"], 1e-6) for r in records(_compared(evidence, "sigma", "sd", "se"))
+    ):
+        return None  # it cost no digit that is judged
     path = _along(evidence, worse, better)
     barrier = path is not None and max(path[1:-1], default=path[0]) > path[0] + max(4.0 * evidence.noise, 1e-9)
     if barrier:
@@ -478,7 +483,8 @@ def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float
             return [devfun(start + fraction * (end - start)) for fraction in np.linspace(0.0, 1.0, 9)]
         except Exception:  # a recorded objective knows its recorded points only
             continue
-    return None
+    own = [evidence.solve(start + fraction * (end - start)) for fraction in np.linspace(0.0, 1.0, 9)]
+    return None if any(found is None for found in own) else [found.objective for found in own if found is not None]
 
 
 def _implied(evidence: Evidence, theta: np.ndarray) -> bool:
@@ -514,8 +520,8 @@ def model_structure(evidence: Evidence) -> Finding | None:
         and ("(Intercept)" in left.coef_names) != ("(Intercept)" in right.coef_names)
         and left.X.shape[1] != right.X.shape[1]
     )
-    if terms["reference"] == terms["candidate"] and not fixed_lost:
-        return None
+    if sorted(terms["reference"]) == sorted(terms["candidate"]) and not fixed_lost:
+        return None  # another order at most, which order_of_theta looks at
     counts = (
         f"{thetas['reference']} θ and {columns['reference']} columns of Z in the reference, {thetas['candidate']} and "
         f"{columns['candidate']} in the candidate"
@@ -544,6 +550,8 @@ def model_structure(evidence: Evidence) -> Finding | None:
             "correlation-lost",
             f"The {independent} keeps random effects independent (||), the other correlates them (|)",
         )
+    elif groups["reference"] != groups["candidate"] and (unused := _unused_levels(evidence)):
+        name, title = "unused-levels", f"The candidate keeps levels that do not occur in the data: {unused}"
     elif groups["reference"] != groups["candidate"]:
         name, title = "crossed-vs-nested", "The grouping factors differ: crossed against nested, or other levels"
         if (
@@ -567,6 +575,26 @@ def model_structure(evidence: Evidence) -> Finding | None:
     return Finding(cause, 0.97)
 
 
+def order_of_theta(evidence: Evidence) -> Finding | None:
+    """Row 8: θ's elements in another order than lme4's."""
+    theta = {side: evidence.theta(side) for side in ("reference", "candidate")}
+    left, right = theta["reference"], theta["candidate"]
+    if left is None or right is None or sorted(left.index) != sorted(right.index) or left.index.equals(right.index):
+        return None
+    if evidence.value("candidate", "theta-names") != evidence.value("reference", "theta-names"):
+        return None  # another number of them
+    cause = Cause(
+        8,
+        "theta-order",
+        "The elements of θ stand in another order",
+        f"lme4: {', '.join(map(str, left.index))}; the candidate: {', '.join(map(str, right.index))}",
+        "lme4 sorts terms by their number of levels, most first, and takes each term's lower triangle column by "
+        "column; a start value or a profile given by position goes wrong otherwise.",
+        {},
+    )
+    return Finding(cause, 0.6)
+
+
 def _only_recoded(
     left: Pieces | None, right: Pieces | None, terms: dict[str, list[tuple[str, int, tuple[str, ...]]]]
 ) -> bool:
@@ -582,6 +610,20 @@ def _only_recoded(
         for (_, _, ours), (_, _, theirs) in pairs
         for a, b in zip(ours, theirs, strict=True)
     )
+
+
+def _unused_levels(evidence: Evidence) -> str:
+    """Levels that only the candidate has and no row of the data; the empty string where there are others as well."""
+    found: list[str] = []
+    theirs = _levels(evidence, "candidate")
+    for group, ours in _levels(evidence, "reference").items():
+        extra = set(theirs.get(group, ours)) - set(ours)
+        if set(ours) - set(theirs.get(group, ours)) or evidence.data is None or group not in evidence.data:
+            return ""
+        if extra & set(evidence.data[group].dropna().astype(str)):
+            return ""
+        found += [f"{label!r} of {group}" for label in sorted(extra)]
+    return ", ".join(found[:5])
 
 
 def _odd_levels(evidence: Evidence) -> bool:
@@ -739,6 +781,15 @@ def constants(evidence: Evidence) -> Finding | None:
         if abs(change + improvement) > 1e-4:
             offset = change + improvement
             where = f"the objectives are the same function, but -2 log-likelihood differs by {offset:.6f}"
+    pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
+    if math.isnan(offset) and not len(points) and theta is not None and _same_model(evidence):
+        # Nothing to call: what is reported against what the candidate's own θ implies.
+        solution = evidence.solve(theta)
+        if solution is not None and _close(evidence.value("candidate", "sigma"), solution.sigma, 1e-5):
+            change = -2.0 * logLik[1] - solution.objective
+            if math.isfinite(change) and abs(change) > max(1e-3, 1e-7 * abs(solution.objective)):
+                offset = change
+                where = f"-2 log-likelihood differs by {offset:.6f} from what the candidate's own θ implies"
     if math.isnan(offset):
         return None
     sigma = evidence.value("reference", "sigma")
@@ -753,7 +804,8 @@ def constants(evidence: Evidence) -> Finding | None:
         "(N − p)(1 + log(2π))": (N - p) * (1 + log2pi),
         "half the -2 log-likelihood (a log-likelihood without its factor 2)": abs(logLik[0]),
     }
-    pieces = evidence.reference_pieces
+    if pieces is not None and pieces.weights is not None:
+        known["Σ log w, the logs of the prior weights"] = float(np.log(pieces.weights).sum())
     if pieces is not None and pieces.X.shape[1]:
         sign, logdet = np.linalg.slogdet(pieces.X.T @ pieces.X)
         if sign > 0:
@@ -797,6 +849,21 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
             {"reference": npar[0], "candidate": counted},
         )
         return Finding(cause, 0.93)
+    residual = evidence.pair("df_residual")
+    fixed = float(len(evidence.rows("fixef")))
+    if all(map(math.isfinite, residual)) and residual[0] != residual[1]:
+        words = {N - fixed: "N − p, less the fixed effects alone", N - npar[0] + 1: "without σ"}.get(residual[1], "")
+        cause = Cause(
+            10,
+            "residual-df",
+            "The residual degrees of freedom are counted otherwise" + (f": {words}" if words else ""),
+            f"the candidate has {residual[1]:.0f}, the reference {residual[0]:.0f}: N = {N:.0f} less "
+            f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
+            "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
+            "on it.",
+            {"reference": residual[0], "candidate": residual[1]},
+        )
+        return Finding(cause, 0.85)
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
     if math.isfinite(weight) and math.isfinite(N) and not _close(weight, math.log(N), 1e-5):
         effective = math.exp(min(weight, 50.0))
@@ -879,6 +946,18 @@ def _known_factors(N: float, p: float, sigma: float) -> dict[str, float]:
     }
 
 
+def _follow(evidence: Evidence, off: float) -> bool:
+    """Whether the candidate's standard errors are those that its own θ implies, to a hundredth of what they are off."""
+    theta = evidence.candidate_theta()
+    solution = evidence.solve(theta) if theta is not None else None
+    if solution is None:
+        return False
+    implied = {key[2]: value for key, value in _expected(solution).items() if key[0] == "se"}
+    rows = records(_compared(evidence, "se"))
+    known = [(float(r["candidate"]), implied[r["term"]]) for r in rows if r["term"] in implied]
+    return bool(known) and all(_close(value, target, max(1e-8, off / 100)) for value, target in known)
+
+
 def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
     """Standard errors alone are a little off: another computation of them."""
     off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
@@ -889,6 +968,8 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
     away = np.abs(fixed["candidate"].to_numpy() - fixed["reference"].to_numpy())
     if away.size != se.size or (away > 1e-3 * se).any() or (away > 1e-2 * off * se).any():
         return None  # the estimates moved too: then the standard errors follow them
+    if _follow(evidence, off):
+        return None  # it is θ that is a little off
     cause = Cause(
         10,
         "standard-errors-loose",
@@ -1169,12 +1250,16 @@ def single_precision(evidence: Evidence) -> Finding | None:
             relative = float(np.nanmedian(np.abs(points["candidate"] / points["reference"] - 1)))
     if also.mean() > 0.5:
         return None  # both sides are: then it is no difference between them
+    pieces = evidence.reference_pieces
+    coarse = 0.0 if pieces is None else float(np.spacing(np.abs(pieces.y).max()))
+    if coarse and (np.remainder(values[telling][exact], coarse) == 0).all():
+        return None  # differences of numbers as large as the response: few digits are left, in double precision
     if share > 0.5 or whole:
         words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
         if share <= 0.5:
             words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
         strength = 0.99
-    elif 1e-9 < relative < 1e-5:
+    elif 1e-9 < relative < 1e-5 and relative > _cancelled(evidence):
         words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
         strength = 0.55
     else:
@@ -1189,6 +1274,14 @@ def single_precision(evidence: Evidence) -> Finding | None:
         {"share_float32": share, "median_digits": median},
     )
     return Finding(cause, strength)
+
+
+def _cancelled(evidence: Evidence) -> float:
+    """The relative error that double precision leaves in a sum of squares of a response far from 0 for its spread."""
+    pieces, sigma = evidence.reference_pieces, evidence.value("reference", "sigma")
+    if pieces is None or not sigma > 0:
+        return 0.0
+    return float(np.finfo(float).eps * (np.abs(pieces.y).max() / sigma) ** 2)
 
 
 def lost_weights(evidence: Evidence) -> Finding | None:
@@ -1278,6 +1371,7 @@ DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     boundary,
     optimizer,
     model_structure,
+    order_of_theta,
     permuted_modes,
     permuted_labels,
     constants,
