@@ -49,7 +49,7 @@ from pyimpl.posterior.priors import (
     product_normal,
     student_t,
 )
-from pyimpl.posterior.sampler import SamplerResult, sample_collapsed, sample_prior
+from pyimpl.posterior.sampler import FAR_APART, SamplerResult, sample_collapsed, sample_prior
 from pyimpl.posterior.specification import FLAT, Specification, specify
 from pyimpl.posterior.text import PrintedText, print_text, prior_text, summary_text
 
@@ -1131,11 +1131,7 @@ def stan_lmer_design(
                 try:
                     result = draw(density, chains=chains, draws=iter - warmup, seeds=seeds, **options)
                 except np.linalg.LinAlgError as error:
-                    raise ModelError(
-                        "The posterior could not be explored around its mode: the priors and the data are very far "
-                        "apart. Look at prior_intercept, prior and prior_aux (locations and scales), or give "
-                        'sampler="nuts".'
-                    ) from error
+                    raise ModelError(FAR_APART) from error
                 rngs = [np.random.default_rng(child.spawn(1)[0]) for child in seeds[1:]]
                 draws = complete(density, result.u, rngs)
     fit = StanLmerFit(

@@ -159,7 +159,7 @@ class Strands:
         self._state = _State(x, *self._f(x))
         self._x: list[np.ndarray] = []
         self._value: list[np.ndarray] = []
-        self._accepted, self.divergences = 0.0, 0
+        self._accepted, self.divergences, self._warm = 0.0, 0, warm
         for _ in range(warm):
             self._next()
 
@@ -170,6 +170,26 @@ class Strands:
         log_uniform = np.log(np.concatenate([r.uniform(size=self.strands) for r in self._rngs]))
         self._state, probability, error = _transition(self._f, self._state, momentum, log_uniform, self._step, leaps)
         return probability, error
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the longest trajectory that there is would not cross half a standard deviation."""
+        return self._step * _LEAPS < 0.5
+
+    def begin_again(self, shorter: float) -> None:
+        """Forget the draws, standardise by what was seen, and go on with steps that are shorter by a factor."""
+        seen = self._f.u(np.concatenate(self._x))
+        state = self._f.u(self._state.x)
+        covariance = np.cov(seen, rowvar=False).reshape(self.dim, self.dim)
+        covariance += 1e-3 * self._f.factor @ self._f.factor.T
+        self._f = _Standardised(self._f.gradient, seen.mean(axis=0), np.linalg.cholesky(covariance))
+        self._step *= shorter
+        x = self._f.x(state)
+        self._state = _State(x, *self._f(x))
+        self._x, self._value = [], []
+        self._accepted, self.divergences = 0.0, 0
+        for _ in range(self._warm):
+            self._next()
 
     def run(self, transitions: int) -> None:
         """Run every strand on."""

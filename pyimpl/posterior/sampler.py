@@ -27,7 +27,7 @@ from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import assess, pareto_k
 from pyimpl.posterior.hmc import Strands
 
-__all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
+__all__ = ["FAR_APART", "SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
 
 _DF = 5.0  # of the proposal: heavier tails than any posterior with a few groups has
 _CHUNK = 2048  # points evaluated at once: progress and Ctrl-C in between
@@ -36,6 +36,13 @@ _GRADIENT = 4.0  # a gradient costs about as much as so many evaluations
 _ADAPTATION = 12_000  # gradients before the first draw of Hamiltonian Monte Carlo
 _STRANDS = 32  # of Hamiltonian Monte Carlo, for each chain
 _LONG = 1e11  # multiplications (a minute or two) above which draws that are nearly independent are not thinned
+_AGAIN = 1  # times that Hamiltonian Monte Carlo begins again
+_HOPELESS = 1.2  # R-hat above which the chains of Hamiltonian Monte Carlo are in different places
+#: What is said where no sampler gets anywhere.
+FAR_APART = (
+    "The posterior could not be explored around its mode: the priors and the data are very far apart. Look at "
+    'prior_intercept, prior and prior_aux (locations and scales), or give sampler="nuts".'
+)
 _FEW = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
 
 
@@ -454,7 +461,9 @@ def sample_collapsed(
     best: SamplerResult | None = None
     # an ESS is itself an estimate, and a noisy one of few draws
     wanted = (target - 2 / np.sqrt(chains * draws)) * chains * draws
-    while _metropolis_pays(thin, chains * draws, d):
+    # a longer batch than max_thin asks for would take minutes, and find nothing
+    while thin <= 4 * max_thin and _metropolis_pays(thin, chains * draws, d):
+        thin = min(thin, max_thin)
         length = draws * thin
         say(f"sampling, {thin} transitions a draw ({chains * length * cost:.1f} s)", 0.2)
         warm = 200
@@ -571,16 +580,36 @@ def _hamiltonian(
     hmc = Strands(
         f.gradient, proposal.mean, proposal.factor, points(rng, 64), [points(r, strands) for r in rngs], rng, rngs
     )
-    per_strand, thin = -(-draws // strands), 2
+    if hmc.stuck:
+        raise ModelError(FAR_APART)
+    per_strand, thin, again, before = -(-draws // strands), 2, 0, 0.0
     while True:
         say(f"Hamiltonian Monte Carlo, {thin} transitions a draw", 0.5)
         hmc.run(per_strand * thin - hmc.transitions)
+        if hmc.divergences and again < _AGAIN:
+            # as one would give Stan a larger adapt_delta
+            again += 1
+            messages = (*messages, f"{hmc.divergences} transitions diverged: began again with shorter steps")
+            hmc.begin_again(0.6)
+            continue
         u, value = hmc.draws(draws, thin)
         bulk, tail, rhat = _worst(u, value)
         short = min(bulk, tail) / wanted
         if short >= 1 or chains * draws < 100 or 2 * thin > max_thin:
             break
+        if short < min(0.2, 1.2 * before):
+            # many more transitions, and no better: they do not go where they should
+            again += 1
+            if again > _AGAIN:
+                raise ModelError(FAR_APART)
+            messages = (*messages, "more transitions did not help: standardised anew")
+            hmc.begin_again(1.0)
+            before = 0.0
+            continue
+        before = short
         thin = min(max_thin, int(np.ceil(thin * np.clip(1.2 / max(short, 0.05), 1.5, 4.0))))
+    if rhat > _HOPELESS:
+        raise ModelError(FAR_APART)
     return SamplerResult(
         u=density.to_density(u.reshape(-1, density.dim)).reshape(u.shape),
         log_density=value,
