@@ -304,12 +304,12 @@ def _judge_posteriors(
     truth: pd.DataFrame | None,
     density: bool = True,
 ) -> Comparison:
-    from validation.judge.diagnosis.posterior import DETECTORS
+    from validation.judge.diagnosis.posterior import DETECTORS, VALIDITY_DETECTORS
     from validation.judge.posteriors import PosteriorEvidence, judge_posteriors, main_parameters
 
     evidence = PosteriorEvidence(reference, candidate, truth, density)
     checks, rows = judge_posteriors(evidence, seed, lambda message, fraction: say(message, fraction))
-    causes = _causes(checks, rows, evidence, DETECTORS)
+    causes = _causes(checks, rows, evidence, DETECTORS, VALIDITY_DETECTORS)
     notes = [*_fit_notes("reference", reference), *_fit_notes("candidate", candidate)]
     notes += [f"The {side} gave no usable draws: {why}" for side, why in evidence.problems.items()]
     if evidence.detectable > 0.1:
@@ -338,12 +338,17 @@ def _judge_posteriors(
 
 
 def _causes(
-    checks: Sequence[Check], rows: Sequence[dict[str, Any]], evidence: Any, detectors: Sequence[Any]
+    checks: Sequence[Check],
+    rows: Sequence[dict[str, Any]],
+    evidence: Any,
+    detectors: Sequence[Any],
+    of_validity: Sequence[Any] = (),
 ) -> tuple[Cause, ...]:
-    # An inconclusive comparison has no cause: nothing is known to differ.
     if not any(check.verdict.failed for check in checks):
-        return ()
-    return diagnose(evidence, detectors, lambda: unknown_cause(checks, rows))
+        # Nothing is known to differ in an inconclusive comparison; but why draws are not valid may be known.
+        inconclusive = any(check.verdict is Verdict.INCONCLUSIVE for check in checks)
+        return diagnose(evidence, of_validity) if inconclusive else ()
+    return diagnose(evidence, [*detectors, *of_validity], lambda: unknown_cause(checks, rows))
 
 
 def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:

@@ -529,7 +529,7 @@ def _warn_if_long(operations: float) -> None:
     seconds = _EVALUATIONS * operations / (_SPEED * (os.cpu_count() or 1))
     if seconds > _LONG:
         warnings.warn(
-            f"this fit may take about {seconds / 60:.0f} minutes: the levels of the crossed grouping factors meet in so "
+            f"this fit may take about {seconds / 60:.0f} minutes: the levels of the crossed factors meet in so "
             f"many combinations that each of some {_EVALUATIONS} evaluations takes {operations:.1g} operations",
             PyimplWarning,
             stacklevel=2,

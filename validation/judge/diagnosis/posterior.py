@@ -18,6 +18,7 @@ from validation.verdict import Cause
 
 __all__ = [
     "DETECTORS",
+    "VALIDITY_DETECTORS",
     "Block",
     "blocks_of",
     "lost_parameters",
@@ -560,8 +561,10 @@ DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (
     permuted_draws,
     priors,
     printed_priors,
-    improper_hs_plus,
     shifted_intercept,
     single_precision,
     lost_parameters,
 )
+
+#: Detectors that say why draws are not valid, for a comparison that is inconclusive.
+VALIDITY_DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (improper_hs_plus,)
