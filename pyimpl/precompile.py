@@ -4,18 +4,48 @@ numba keeps what it compiled beside the package (or in its own cache folder wher
 processes only load it. Without this the first fit ever made takes some seconds longer.
 """
 
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["precompile"]
+__all__ = ["drop_stale_kernels", "precompile"]
+
+_KERNEL = re.compile(r"^@(?:numba\.)?njit\b", re.MULTILINE)
+
+
+def drop_stale_kernels(package: Path | None = None) -> int:
+    """Delete cached kernels that are older than the newest source with kernels.
+
+    numba looks only at the file of a kernel itself, and so goes on using one that has an older version of another
+    file's kernel inside it.
+
+    Parameters
+    ----------
+    package : Path, optional
+        Folder of the sources; default this package's.
+
+    Returns
+    -------
+    int
+        Files deleted.
+    """
+    folder = package or Path(__file__).parent
+    sources = [path for path in folder.rglob("*.py") if _KERNEL.search(path.read_text(encoding="utf-8"))]
+    newest = max((path.stat().st_mtime for path in sources), default=0.0)
+    stale = [path for path in folder.rglob("__pycache__/*.nb[ic]") if path.stat().st_mtime < newest]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
 
 
 def precompile() -> None:
     """Fit one model of each kind: one term, several effects, crossed terms (few to very many levels), posteriors."""
     from pyimpl import lmer, stan_lmer
 
+    drop_stale_kernels()
     rng = np.random.default_rng(1)
     group, item = np.repeat(np.arange(12), 10), np.tile(np.arange(10), 12)
     x = rng.normal(size=120)

@@ -16,6 +16,14 @@ def _r_is_there() -> bool:
     return shutil.which("R") is not None or bool(os.environ.get("R_HOME"))
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    # the workers of pytest-xdist start after this, and use what is left
+    if not hasattr(session.config, "workerinput"):
+        from pyimpl.precompile import drop_stale_kernels
+
+        drop_stale_kernels()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     needing_r = [item for item in items if item.get_closest_marker("r")]
     if not needing_r or _r_is_there():

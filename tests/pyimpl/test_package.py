@@ -1,10 +1,13 @@
 """What ``import pyimpl`` offers, and what it costs."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 
 import pytest
+
+from pyimpl.precompile import drop_stale_kernels
 
 
 def _python(code):
@@ -55,3 +58,18 @@ def test_a_fit_meets_the_contract(r_frames):
     assert fit.ranef_condVar()["Subject"].dims == ("level", "effect", "effect2")
     assert fit.formula == "Reaction ~ Days + (Days | Subject)"
     assert fit.ngrps().to_dict() == {"Subject": 18}
+
+
+def test_cached_kernels_older_than_a_source_with_kernels_are_dropped(tmp_path):
+    cache = tmp_path / "likelihood" / "__pycache__"
+    cache.mkdir(parents=True)
+    names = {"old.nbi": 10, "old.1.nbc": 10, "new.nbi": 30, "module.pyc": 10}
+    for name, when in names.items():
+        (cache / name).touch()
+        os.utime(cache / name, (when, when))
+    for name, text, when in (("kernels.py", "@njit(cache=True)", 20), ("plain.py", "x = 1", 40)):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (when, when))
+    assert drop_stale_kernels(tmp_path) == 2
+    assert sorted(path.name for path in cache.iterdir()) == ["module.pyc", "new.nbi"]
+    assert drop_stale_kernels(tmp_path) == 0
