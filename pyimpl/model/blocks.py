@@ -529,13 +529,8 @@ def _warn_if_long(operations: float) -> None:
     seconds = _EVALUATIONS * operations / (_SPEED * (os.cpu_count() or 1))
     if seconds > _LONG:
         warnings.warn(
-<<<<<<< HEAD
-            f"this fit may take about {seconds / 60:.0f} minutes: the levels of the crossed factors meet in so "
-            f"many combinations that each of some {_EVALUATIONS} evaluations takes {operations:.1g} operations",
-=======
             f"this fit may take about {seconds / 60:.0f} minutes: the levels of the crossed grouping factors meet in "
             f"so many combinations that each of some {_EVALUATIONS} evaluations takes {operations:.1g} operations",
->>>>>>> engine2
             PyimplWarning,
             stacklevel=2,
         )
