@@ -53,9 +53,8 @@ def abridged(run: Mapping[str, Any]) -> dict[str, Any]:
             "checks": [{"id": check["id"], "verdict": check["verdict"]} for check in result["checks"]],
             "causes": [{"name": cause["name"], "title": cause["title"]} for cause in result["causes"][:1]],
             "figures": [
-                {key: row[key] for key in ("quantity", "failed", "digits")}
-                for row in result["figures"]
-                if row["failed"]
+                {"quantity": row["quantity"], "failed": row["failed"], "digits": _rounded(row["digits"])}
+                for row in _telling([row for row in result["figures"] if row["failed"]])
             ],
         }
         for result in run["results"]
@@ -108,6 +107,25 @@ def _mark(result: Mapping[str, Any]) -> str:
         check["id"].partition("-")[2] for check in result["checks"] if check["verdict"] in ("disagrees", "missing")
     ]
     return f"{mark} {' '.join(failed)}"
+
+
+def _telling(failed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows that the table is made of: the first six, one of a seventh quantity, and that of the fewest digits."""
+    kept = set(range(min(6, len(failed))))
+    seen: list[str] = []
+    for i, row in enumerate(failed):
+        if row["quantity"] not in seen:
+            seen.append(row["quantity"])
+            if len(seen) == 7:
+                kept.add(i)
+    digits = {i: row["digits"] for i, row in enumerate(failed) if row["digits"] is not None and row["digits"] < 15}
+    if digits:
+        kept.add(min(digits, key=lambda i: (_rounded(digits[i]), i)))
+    return [failed[i] for i in sorted(kept)]
+
+
+def _rounded(digits: float | None) -> float | None:
+    return None if digits is None else round(digits, 1)
 
 
 def _judges(run: Mapping[str, Any]) -> str:

@@ -1251,8 +1251,9 @@ def single_precision(evidence: Evidence) -> Finding | None:
     if also.mean() > 0.5:
         return None  # both sides are: then it is no difference between them
     pieces = evidence.reference_pieces
+    sigma = evidence.value("reference", "sigma")
     coarse = 0.0 if pieces is None else float(np.spacing(np.abs(pieces.y).max()))
-    if coarse and (np.remainder(values[telling][exact], coarse) == 0).all():
+    if coarse > 1e-9 * sigma and (np.remainder(values[telling][exact], coarse) == 0).all():
         return None  # differences of numbers as large as the response: few digits are left, in double precision
     if share > 0.5 or whole:
         words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
