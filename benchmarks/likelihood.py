@@ -34,8 +34,8 @@ def measure(
     models: list[Model],
     programs: list[Program],
     rounds: int = 3,
-    seconds: float = 5.0,
-    time_limit: float = 300.0,
+    seconds: float = 2.0,
+    time_limit: float = 120.0,
     say: Callable[[str], None] = lambda text: None,
 ) -> pd.DataFrame:
     """Measure maximum likelihood fits of every model by every program.
