@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmarks import bayes, growth, likelihood, refit, startup
 from benchmarks.models import select
-from benchmarks.programs import installed
+from benchmarks.programs import PROGRAMS, installed
 
 PARTS = ("startup", "likelihood", "refit", "growth", "bayes")
 
@@ -31,12 +31,17 @@ def main(
     if unknown:
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     chosen = parts or list(PARTS)
+    known = {*(one.name for one in PROGRAMS), *bayes.PROGRAMS}
+    if strange := set(program or ()) - known:
+        raise typer.BadParameter(
+            f"no program called {', '.join(sorted(strange))}; there are {', '.join(sorted(known))}"
+        )
     try:
         likelihood_models, bayes_models = select(model, "likelihood"), select(model, "bayes")
-        posterior_programs = [name for name in bayes.PROGRAMS if not program or name in program]
-        programs = installed([name for name in program or () if name not in bayes.PROGRAMS[2:]] or None)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    posterior_programs = [name for name in bayes.PROGRAMS if not program or name in program]
+    programs = [one for one in installed() if not program or one.name in program]
     versions = ", ".join(f"{one.name} {one.version}".strip() for one in programs)
     sections = [f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}; {versions}"]
     console = Console(stderr=True)

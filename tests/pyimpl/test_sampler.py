@@ -35,17 +35,21 @@ def z_scores(fit: StanLmerFit, truth: QuadratureResult) -> np.ndarray:
     names = list(truth.table.index)
     x = fit.as_matrix(pars=names).to_numpy()
     chains = np.moveaxis(x.reshape(fit.draws.chains, -1, len(names)), 2, 0)
+
+    def root_n(values: np.ndarray) -> float:
+        # of the very function whose mean is compared: NUTS's draws are antithetic, their squares are not
+        return float(np.sqrt(ess_bulk(values[None])[0]))
+
     scores = []
     for k, name in enumerate(names):
-        row = truth.table.loc[name]
-        n = ess_bulk(chains[[k]])[0]
-        scores.append((x[:, k].mean() - row["mean"]) / (row["sd"] / np.sqrt(n)))
-        square = (x[:, k] - row["mean"]) ** 2
-        scores.append((square.mean() - row["sd"] ** 2) / (square.std() / np.sqrt(n)))
+        row, draws = truth.table.loc[name], chains[k]
+        scores.append((draws.mean() - row["mean"]) / (row["sd"] / root_n(draws)))
+        square = (draws - row["mean"]) ** 2
+        scores.append((square.mean() - row["sd"] ** 2) / (square.std() / root_n(square)))
         for prob, column in ((0.025, "2.5%"), (0.5, "50%"), (0.975, "97.5%")):
             if np.isfinite(row[column]):
-                share = np.mean(x[:, k] <= row[column])
-                scores.append((share - prob) / np.sqrt(prob * (1 - prob) / n))
+                below = (draws <= row[column]).astype(float)
+                scores.append((below.mean() - prob) / (np.sqrt(prob * (1 - prob)) / root_n(below)))
     return np.array(scores)
 
 
