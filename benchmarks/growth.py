@@ -74,7 +74,7 @@ def _crossed(series: str) -> str:
 
 
 def measure(
-    time_limit: float = 300.0, limit_rows: int = 10_000_000, say: Callable[[str], None] = lambda text: None
+    time_limit: float = 60.0, limit_rows: int = 10_000_000, say: Callable[[str], None] = lambda text: None
 ) -> pd.DataFrame:
     """Measure every point of every series in a fresh process (one call loads compiled code first).
 

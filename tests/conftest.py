@@ -6,6 +6,7 @@ skips those tests and says so.
 
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -17,6 +18,9 @@ def _r_is_there() -> bool:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    # A shell starts background jobs with SIGINT ignored, and Python keeps that: the tests of Ctrl-C need it back.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # the workers of pytest-xdist start after this, and use what is left
     if not hasattr(session.config, "workerinput"):
         from pyimpl.precompile import drop_stale_kernels
