@@ -138,7 +138,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
         axis.set_xlabel("rows")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=8, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     figure.savefig(path, dpi=80)
 
 
