@@ -599,3 +599,10 @@ def test_pyimpl_agrees_with_every_recorded_case():
         if case.name in there:
             result = judge_case(candidate, case, "recorded")
             assert result.status is Status.AGREES, (case.name, result.reason)
+
+
+@pytest.mark.r
+def test_r_packages_are_judged_under_their_own_versions():
+    versions = load_candidate("lme4").versions
+    assert set(versions) == {"lme4", "rstanarm"}
+    assert versions["lme4"].startswith("1.")

@@ -4,11 +4,21 @@ from typing import Any
 
 from validation.suite import FEATURES
 
-__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit", "sample"]
+__all__ = ["CAN", "MISSING", "fit", "sample", "versions"]
 
 CAN = frozenset(FEATURES)
 MISSING: frozenset[str] = frozenset()
-DISTRIBUTIONS = ("mlmparity",)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the R packages that are judged, from live R; none where there is no R (the fits will say so)."""
+    from bridge.errors import BridgeError
+    from bridge.provenance import r_versions
+
+    try:
+        return dict(r_versions(("lme4", "rstanarm"))["packages"])
+    except BridgeError:
+        return {}
 
 
 def fit(formula: str, data: Any, REML: bool = True, **options: Any) -> Any:

@@ -184,9 +184,11 @@ def _check(given: frozenset[str], known: Mapping[str, Any], option: str, kind: s
 
 
 def _versions(module: Any) -> dict[str, str]:
-    """Versions of the distributions that the module names (``DISTRIBUTIONS``), or of the one that it belongs to."""
+    """Versions that the module tells (``versions()``), of its ``DISTRIBUTIONS``, or of the one that it belongs to."""
     if module is None:
         return {}
+    if callable(tell := getattr(module, "versions", None)):
+        return {str(name): str(version) for name, version in tell().items()}
     wanted = list(getattr(module, "DISTRIBUTIONS", ()))
     if not wanted:
         top = module.__name__.partition(".")[0]
