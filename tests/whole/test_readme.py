@@ -20,7 +20,8 @@ def test_links_and_pictures_are_there() -> None:
 
 
 @pytest.mark.r
-def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # the examples write a picture
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) == 3
     names: dict[str, object] = {}
@@ -30,3 +31,4 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Linear mixed model fit by maximum likelihood" in printed
     assert "True" in printed
     assert str(names["html"]).lstrip().lower().startswith("<!doctype html>")
+    assert (tmp_path / "caterpillar.png").stat().st_size > 1000
