@@ -10,24 +10,16 @@ import pandas as pd
 
 from bridge.call import ModelCall, Vector, describe, emit, explain
 from bridge.errors import DataError, RError, RWarning
+from bridge.fit import RFit
 from bridge.formula import parse, r_symbol
 from bridge.frames import frame_to_r, labels_to_index
+from bridge.replies import Printed, factors, frame, labels, series, sparse, table, terms, varcorr
 from bridge.session import Handle, Reply, default
 
 if TYPE_CHECKING:
-    import scipy.sparse
     import xarray as xr
 
-__all__ = ["LFormula", "LmerFit", "Printed", "lFormula", "lmer", "lmerControl"]
-
-
-class Printed(str):
-    """Text as R prints it; shows itself as it is, in the console and in a notebook."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
+__all__ = ["LFormula", "LmerFit", "lFormula", "lmer", "lmerControl"]
 
 
 #: Arguments of ``lme4::lmerControl``, R's dots written as ``_``.
@@ -176,144 +168,22 @@ def lmer(
     return LmerFit(reply, session.keep(reply.value["handle"]), call.index)
 
 
-def _series(vector: Mapping[str, Any], name: str | None = None) -> pd.Series:
-    return pd.Series(np.asarray(vector["values"], dtype=np.float64), index=_labels(vector["names"]), name=name)
-
-
-def _labels(names: Sequence[str]) -> pd.Index:
-    return pd.Index(list(names), dtype="str")
-
-
-def _frame(matrix: Mapping[str, Any], index: pd.Index | None = None) -> pd.DataFrame:
-    values = np.asarray(matrix["values"], dtype=np.float64)
-    rows = _labels(matrix["rows"]) if index is None else index
-    return pd.DataFrame(values.reshape(len(rows), -1).copy(), index=rows, columns=_labels(matrix["columns"]))
-
-
-def _sparse(described: Mapping[str, Any]) -> "scipy.sparse.csc_array":
-    from scipy.sparse import csc_array
-
-    rows, columns = (int(extent) for extent in described["shape"])
-    return csc_array(
-        (np.asarray(described["values"], dtype=np.float64), described["indices"], described["pointers"]),
-        shape=(rows, columns),
-    )
-
-
-def _flist(described: Mapping[str, Any], index: pd.Index) -> pd.DataFrame:
-    columns = {
-        group: pd.Categorical.from_codes(np.asarray(f["codes"], dtype=np.intp) - 1, categories=_labels(f["levels"]))
-        for group, f in zip(described["groups"], described["factors"], strict=True)
-    }
-    return pd.DataFrame(columns, index=index)
-
-
-def _table(described: Mapping[str, Any]) -> pd.DataFrame:
-    columns = {
-        name: np.array(values, dtype=np.float64) if isinstance(values, np.ndarray) else pd.array(values, dtype="str")
-        for name, values in zip(described["names"], described["columns"], strict=True)
-    }
-    frame = pd.DataFrame(columns, index=_labels(described["rows"]))
-    frame.attrs["text"] = described["text"]
-    return frame
-
-
-def _term_names(groups: Sequence[str]) -> list[str]:
-    """Make the names of terms unique as R prints them: ``school``, ``school.1``."""
-    seen: dict[str, int] = {}
-    names = []
-    for group in groups:
-        count = seen.get(group, 0)
-        seen[group] = count + 1
-        names.append(group if count == 0 else f"{group}.{count}")
-    return names
-
-
-def _varcorr(described: Mapping[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "grp": pd.array(described["grp"], dtype="str"),
-            "var1": pd.array(described["var1"], dtype="str"),
-            "var2": pd.array(described["var2"], dtype="str"),
-            "vcov": np.asarray(described["vcov"], dtype=np.float64),
-            "sdcor": np.asarray(described["sdcor"], dtype=np.float64),
-        }
-    )
-
-
-class LmerFit:
-    """A fit of ``lme4::lmer``; meets ``validation.contract.LinearMixedFit``.
-
-    The main results were read when the model was fitted and outlive the R process; the rest is asked of R when
-    wanted, and raises :class:`~bridge.errors.HandleError` where that R has ended.
-    """
+class LmerFit(RFit):
+    """A fit of ``lme4::lmer``; meets ``validation.contract.LinearMixedFit``."""
 
     def __init__(self, reply: Reply, handle: Handle, index: pd.Index) -> None:
-        self._x: dict[str, Any] = reply.value
-        self._handle = handle
-        self._index = index
-        self._warnings = reply.warnings
-        self._messages = reply.messages
-        self._output = reply.output
-        self._cache: dict[str, Any] = {}
+        super().__init__(reply, handle, index)
         self._devfun: Handle | None = None
-
-    def __repr__(self) -> str:
-        return str(self._x["print"])
-
-    # -- conditions --------------------------------------------------------------------------------------------
-
-    @property
-    def formula(self) -> str:
-        """The formula as R deparses it."""
-        return str(self._x["formula"])
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """R's warnings while fitting."""
-        return self._warnings
-
-    @property
-    def messages(self) -> tuple[str, ...]:
-        """R's messages while fitting."""
-        return self._messages
-
-    @property
-    def output(self) -> str:
-        """What R printed while fitting."""
-        return self._output
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Time that R took for the fit, measured in R: ``user``, ``system``, ``elapsed``."""
-        return dict(zip(("user", "system", "elapsed"), map(float, self._x["seconds"]), strict=True))
-
-    @property
-    def data_index(self) -> pd.Index:
-        """The data's labels of the rows used."""
-        return labels_to_index(self._x["positions"], self._index)
 
     # -- estimates ---------------------------------------------------------------------------------------------
 
-    def fixef(self) -> pd.Series:
-        """``fixef(m)``."""
-        return _series(self._x["fixef"])
-
-    def vcov(self) -> pd.DataFrame:
-        """``vcov(m)``."""
-        return _frame(self._x["vcov"])
-
     def coef_table(self) -> pd.DataFrame:
         """``coef(summary(m))``."""
-        return _frame(self._x["coef_table"])
+        return frame(self._x["coef_table"])
 
     def VarCorr(self) -> pd.DataFrame:
         """``as.data.frame(VarCorr(m))``."""
-        return _varcorr(self._x["VarCorr"])
-
-    def ranef(self) -> dict[str, pd.DataFrame]:
-        """``ranef(m)``: grouping factor → level × effect."""
-        return {group: _frame(matrix) for group, matrix in self._x["ranef"].items()}
+        return varcorr(self._x["VarCorr"])
 
     def ranef_condVar(self) -> "dict[str, xr.DataArray]":
         """``attr(ranef(m, condVar = TRUE)[[g]], "postVar")`` as (level, effect, effect2)."""
@@ -331,11 +201,7 @@ class LmerFit:
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """``coef(m)``: grouping factor → level × coefficient."""
-        return {group: _frame(matrix) for group, matrix in self._ask("lme4_coef").items()}
-
-    def sigma(self) -> float:
-        """``sigma(m)``."""
-        return float(self._x["sigma"])
+        return {group: frame(matrix) for group, matrix in self._ask("lme4_coef").items()}
 
     # -- the objective -----------------------------------------------------------------------------------------
 
@@ -373,15 +239,6 @@ class LmerFit:
     def df_residual(self) -> int:
         """``df.residual(m)``."""
         return int(self._x["df_residual"])
-
-    def nobs(self) -> int:
-        """``nobs(m)``."""
-        return int(self._x["nobs"])
-
-    def ngrps(self) -> pd.Series:
-        """``ngrps(m)``."""
-        described = self._x["ngrps"]
-        return pd.Series(np.asarray(described["values"], dtype=np.int64), index=_labels(described["names"]))
 
     def isREML(self) -> bool:
         """``isREML(m)``."""
@@ -452,28 +309,26 @@ class LmerFit:
             R knows no such piece.
         """
         if name == "theta":
-            return _series(self._x["theta"])
+            return series(self._x["theta"])
         if name == "lower":
-            return pd.Series(np.array(self._x["lower"]), index=_labels(self._x["theta"]["names"]))
+            return pd.Series(np.array(self._x["lower"]), index=labels(self._x["theta"]["names"]))
         if name in ("beta", "fixef"):
             return self.fixef()
         if name == "cnms":
-            cnms = self._x["cnms"]
-            names = _term_names(cnms["groups"])
-            return {term: list(effects) for term, effects in zip(names, cnms["effects"], strict=True)}
+            return terms(self._x["cnms"])
         described = self._ask("lme4_getME", name=name)
         index = self.data_index
         if name == "flist":
-            return _flist(described, index)
+            return factors(described, index)
         return self._piece(described, name, index)
 
     def _piece(self, described: Mapping[str, Any], name: str, index: pd.Index) -> Any:
         kind, value = described["kind"], described["value"]
         if kind == "sparse":
-            return _sparse(value)
+            return sparse(value)
         if kind == "matrix":
             if name == "X":
-                return _frame(value, index)
+                return frame(value, index)
             array = np.array(value["values"])
             return array.ravel() if name in ("u", "b") else array
         if kind == "vector":
@@ -482,7 +337,7 @@ class LmerFit:
                 return pd.Series(numbers, index=index)
             if numbers.size == 1 and name not in ("u", "b"):
                 return float(numbers[0])
-            return _series(value) if value["names"] and name not in ("u", "b", "offset") else numbers
+            return series(value) if value["names"] and name not in ("u", "b", "offset") else numbers
         if kind == "list":
             items = value.items() if isinstance(value, dict) else enumerate(value)
             return {key: self._piece(item, name, index) for key, item in items}
@@ -555,7 +410,7 @@ class LmerFit:
         seed = secrets.randbelow(2**31 - 1) if seed is None else int(seed)
         described = self._ask_once("lme4_simulate", nsim=int(nsim), seed=seed, re_form_na=False, use_u=bool(use_u))
         index = labels_to_index(described["positions"], self._index)
-        return pd.DataFrame(np.array(described["values"]), index=index, columns=_labels(described["names"]))
+        return pd.DataFrame(np.array(described["values"]), index=index, columns=labels(described["names"]))
 
     def anova(self, *others: "LmerFit", refit: bool = True, names: Sequence[str] | None = None) -> pd.DataFrame:
         """``anova(m, ...)``: likelihood-ratio tests (REML fits are refitted by ML, as R says in a message).
@@ -573,17 +428,17 @@ class LmerFit:
             ``attrs["text"]`` is what R prints.
         """
         fits = [self, *others]
-        labels = [f"m{i + 1}" for i in range(len(fits))] if names is None else [r_symbol(n, "names") for n in names]
-        if len(labels) != len(fits):
-            raise DataError(f"{len(labels)} names for {len(fits)} models")
+        called = [f"m{i + 1}" for i in range(len(fits))] if names is None else [r_symbol(n, "names") for n in names]
+        if len(called) != len(fits):
+            raise DataError(f"{len(called)} names for {len(fits)} models")
         session = self._handle.session
-        reply = session.call("lme4_anova", fits=[f._handle for f in fits], names=labels, refit=bool(refit))
+        reply = session.call("lme4_anova", fits=[f._handle for f in fits], names=called, refit=bool(refit))
         emit(reply)
-        return _table(reply.value)
+        return table(reply.value)
 
     def drop1(self, test: str = "none") -> pd.DataFrame:
         """``drop1(m, test)``: ``test`` is ``"none"`` or ``"Chisq"``."""
-        return _table(self._ask("lme4_drop1", test=test))
+        return table(self._ask("lme4_drop1", test=test))
 
     def confint(
         self,
@@ -609,7 +464,7 @@ class LmerFit:
         """
         chosen = None if parm is None else [parm] if isinstance(parm, str) else list(parm)
         seed = secrets.randbelow(2**31 - 1) if seed is None else int(seed)
-        return _frame(
+        return frame(
             self._ask_once(
                 "lme4_confint", parm=chosen, level=float(level), method=method, nsim=int(nsim), seed=seed,
                 boot_type=boot_type, timeout=timeout,
@@ -625,7 +480,7 @@ class LmerFit:
     ) -> pd.DataFrame:
         """``as.data.frame(profile(m))``: ``.zeta``, the parameters, ``.focal``/``.par``."""
         chosen = None if which is None else [which] if isinstance(which, str) else list(which)
-        return _table(
+        return table(
             self._ask_once("lme4_profile", which=chosen, maxpts=maxpts, delta_cutoff=delta_cutoff, timeout=timeout)
         )
 
@@ -656,9 +511,9 @@ class LmerFit:
             type=type,
             timeout=timeout,
         )
-        frame = pd.DataFrame(np.array(described["values"]), columns=_labels(described["names"]))
-        frame.attrs["observed"] = dict(zip(described["names"], map(float, described["observed"]), strict=True))
-        return frame
+        result = pd.DataFrame(np.array(described["values"]), columns=labels(described["names"]))
+        result.attrs["observed"] = dict(zip(described["names"], map(float, described["observed"]), strict=True))
+        return result
 
     def rePCA(self) -> dict[str, np.ndarray]:
         """``rePCA(m)``: grouping factor → standard deviations of the principal components (relative to sigma)."""
@@ -671,22 +526,6 @@ class LmerFit:
         for text in self._x["summary_warnings"]:
             warnings.warn(text, RWarning, stacklevel=2)
         return Printed(self._x["summary"])
-
-    # -- R -----------------------------------------------------------------------------------------------------
-
-    def _ask_once(self, function: str, **args: Any) -> Any:
-        reply = self._handle.session.call(function, fit=self._handle, **args)
-        emit(reply, stacklevel=4)
-        return reply.value
-
-    def _ask(self, function: str, **args: Any) -> Any:
-        """Ask R for more about the fit; answers are kept."""
-        key = repr((function, sorted(args.items())))
-        if key not in self._cache:
-            reply = self._handle.session.call(function, fit=self._handle, **args)
-            emit(reply, stacklevel=4)
-            self._cache[key] = reply.value
-        return self._cache[key]
 
 
 class LFormula:
@@ -718,11 +557,11 @@ class LFormula:
         rows = labels_to_index(x["positions"], index)
         self.formula = str(x["formula"])
         self.y = pd.Series(np.array(x["y"]), index=rows)
-        self.X = _frame(x["X"], rows)
-        self.Z = _sparse(x["Z"])
-        self.cnms = dict(zip(_term_names(x["cnms"]["groups"]), map(list, x["cnms"]["effects"]), strict=True))
-        self.flist = _flist(x["flist"], rows)
-        self.theta = _series(x["theta"])
+        self.X = frame(x["X"], rows)
+        self.Z = sparse(x["Z"])
+        self.cnms = terms(x["cnms"])
+        self.flist = factors(x["flist"], rows)
+        self.theta = series(x["theta"])
         self.lower = pd.Series(np.array(x["lower"]), index=self.theta.index)
         self.weights = np.array(x["weights"]) if len(x["weights"]) else None
         self.offset = np.array(x["offset"]) if len(x["offset"]) else None

@@ -12,8 +12,8 @@ import pandas as pd
 
 from bridge.call import ModelCall, Vector, describe, emit, explain
 from bridge.errors import DataError, RError
+from bridge.fit import RFit
 from bridge.frames import column_names, frame_to_r, labels_to_index
-from bridge.lme4 import Printed, _frame, _labels, _series, _term_names, _varcorr
 from bridge.priors import (
     DEFAULT,
     Prior,
@@ -31,6 +31,7 @@ from bridge.priors import (
     product_normal,
     student_t,
 )
+from bridge.replies import Printed, frame, labels, series, terms, varcorr
 from bridge.session import Handle, Reply, default
 
 if TYPE_CHECKING:
@@ -225,56 +226,16 @@ def stan_lmer(
     return StanFit(reply, session.keep(reply.value["handle"]), call, seed)
 
 
-class StanFit:
+class StanFit(RFit):
     """A fit of ``rstanarm::stan_lmer``; meets ``validation.contract.BayesianFit``.
 
-    Draws and main results were read when the model was sampled and outlive the R process; the rest is asked of R.
+    The draws as well were read when the model was sampled.
     """
 
     def __init__(self, reply: Reply, handle: Handle, call: ModelCall, seed: int) -> None:
-        self._x: dict[str, Any] = reply.value
-        self._handle = handle
-        self._index = call.index
+        super().__init__(reply, handle, call.index)
         self._parsed = call.formula
-        self._warnings, self._messages, self._output = reply.warnings, reply.messages, reply.output
-        self._cache: dict[str, Any] = {}
         self.seed = seed
-
-    def __repr__(self) -> str:
-        return str(self._x["print"])
-
-    # -- conditions --------------------------------------------------------------------------------------------
-
-    @property
-    def formula(self) -> str:
-        """The formula as R deparses it."""
-        return str(self._x["formula"])
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """R's warnings while sampling."""
-        return self._warnings
-
-    @property
-    def messages(self) -> tuple[str, ...]:
-        """R's messages while sampling."""
-        return self._messages
-
-    @property
-    def output(self) -> str:
-        """What R printed besides Stan's progress (which goes to ``progress``)."""
-        return self._output
-
-    @property
-    def data_index(self) -> pd.Index:
-        """The data's labels of the rows used."""
-        return labels_to_index(self._x["positions"], self._index)
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Time of the whole call, measured in R: ``user``, ``system``, ``elapsed``, and those of forked chains."""
-        names = ("user", "system", "elapsed", "user_children", "system_children")
-        return dict(zip(names, map(float, self._x["seconds"]), strict=True))
 
     @property
     def elapsed(self) -> pd.DataFrame:
@@ -294,42 +255,17 @@ class StanFit:
 
     # -- estimates ---------------------------------------------------------------------------------------------
 
-    def fixef(self) -> pd.Series:
-        """``fixef(m)``: posterior medians."""
-        return _series(self._x["fixef"])
-
     def se(self) -> pd.Series:
         """``se(m)`` of the fixed effects: MAD_SD."""
-        return _series(self._x["se"]).reindex(self.fixef().index)
-
-    def vcov(self) -> pd.DataFrame:
-        """``vcov(m)``."""
-        return _frame(self._x["vcov"])
-
-    def ranef(self) -> dict[str, pd.DataFrame]:
-        """``ranef(m)``: posterior medians."""
-        return {group: _frame(matrix) for group, matrix in self._x["ranef"].items()}
+        return series(self._x["se"]).reindex(self.fixef().index)
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """``coef(m)``."""
-        return {group: _frame(matrix) for group, matrix in self._x["coef"].items()}
+        return {group: frame(matrix) for group, matrix in self._x["coef"].items()}
 
     def VarCorr(self) -> pd.DataFrame:
         """``as.data.frame(VarCorr(m))``: posterior means of Sigma, and their roots and correlations."""
-        return _varcorr(self._x["VarCorr"])
-
-    def sigma(self) -> float:
-        """``sigma(m)``: the posterior median."""
-        return float(self._x["sigma"])
-
-    def nobs(self) -> int:
-        """``nobs(m)``."""
-        return int(self._x["nobs"])
-
-    def ngrps(self) -> pd.Series:
-        """``ngrps(m)``."""
-        described = self._x["ngrps"]
-        return pd.Series(np.asarray(described["values"], dtype=np.int64), index=_labels(described["names"]))
+        return varcorr(self._x["VarCorr"])
 
     def fitted(self) -> pd.Series:
         """``fitted(m)``, with the data's index."""
@@ -338,8 +274,7 @@ class StanFit:
     @property
     def cnms(self) -> dict[str, list[str]]:
         """Term → effects, in R's order."""
-        cnms = self._x["cnms"]
-        return dict(zip(_term_names(cnms["groups"]), map(list, cnms["effects"]), strict=True))
+        return terms(self._x["cnms"])
 
     # -- draws -------------------------------------------------------------------------------------------------
 
@@ -400,7 +335,7 @@ class StanFit:
 
     def stanfit_matrix(self) -> pd.DataFrame:
         """``as.matrix(m$stanfit)``: every column, the ``_NEW_`` levels, ``mean_PPD`` and ``log-posterior`` included."""
-        return pd.DataFrame(self._flat().copy(), columns=_labels(self.parameters))
+        return pd.DataFrame(self._flat().copy(), columns=labels(self.parameters))
 
     def as_matrix(
         self, pars: Sequence[str] | str | None = None, regex_pars: Sequence[str] | str | None = None
@@ -415,7 +350,7 @@ class StanFit:
         else:
             columns = self._ask("stan_columns", pars=_strings(pars), regex_pars=_strings(regex_pars))
         where = [self.parameters.index(name) for name in columns]
-        return pd.DataFrame(self._flat()[:, where], columns=_labels(columns))
+        return pd.DataFrame(self._flat()[:, where], columns=labels(columns))
 
     def posterior_interval(
         self,
@@ -424,14 +359,12 @@ class StanFit:
         regex_pars: Sequence[str] | str | None = None,
     ) -> pd.DataFrame:
         """``posterior_interval(m, prob, pars, regex_pars)``."""
-        return _frame(
-            self._ask("stan_interval", prob=float(prob), pars=_strings(pars), regex_pars=_strings(regex_pars))
-        )
+        return frame(self._ask("stan_interval", prob=float(prob), pars=_strings(pars), regex_pars=_strings(regex_pars)))
 
     def diagnostics(self) -> pd.DataFrame:
         """``Rhat`` and ``n_eff`` of every parameter, as rstan computes them."""
         return pd.DataFrame(
-            {"Rhat": np.array(self._x["Rhat"]), "n_eff": np.array(self._x["n_eff"])}, index=_labels(self.parameters)
+            {"Rhat": np.array(self._x["Rhat"]), "n_eff": np.array(self._x["n_eff"])}, index=labels(self.parameters)
         )
 
     # -- text --------------------------------------------------------------------------------------------------
@@ -452,7 +385,7 @@ class StanFit:
             "stan_summary", pars=_strings(pars), regex_pars=_strings(regex_pars),
             probs=np.asarray(probs, dtype=np.float64), digits=float(digits),
         )  # fmt: skip
-        return StanSummary(_frame(answer["table"]), answer["text"])
+        return StanSummary(frame(answer["table"]), answer["text"])
 
     def prior_summary(self, digits: int = 2, model_name: str = "fit") -> PriorSummary:
         """``prior_summary(m, digits)``; R prints the name of the variable that holds the model, ``model_name`` here."""
@@ -545,8 +478,8 @@ class StanFit:
         emit(reply, stacklevel=4)
         index = self._index if newdata is None else newdata.index
         rows = np.asarray(reply.value["rows"])
-        labels = labels_to_index(rows, index) if len(rows) else self.data_index
-        return pd.DataFrame(np.array(reply.value["values"]), columns=labels)
+        used = labels_to_index(rows, index) if len(rows) else self.data_index
+        return pd.DataFrame(np.array(reply.value["values"]), columns=used)
 
     def posterior_predict(
         self, newdata: pd.DataFrame | None = None, draws: int | None = None, seed: int | None = None,
@@ -574,17 +507,7 @@ class StanFit:
     def loo(self) -> Loo:
         """``loo(m)``."""
         answer = self._ask("stan_loo")
-        return Loo(_frame(answer["estimates"]), pd.Series(answer["pareto_k"], index=self.data_index), answer["text"])
-
-    # -- R -----------------------------------------------------------------------------------------------------
-
-    def _ask(self, function: str, **args: Any) -> Any:
-        key = repr((function, sorted(args.items())))
-        if key not in self._cache:
-            reply = self._handle.session.call(function, fit=self._handle, **args)
-            emit(reply, stacklevel=4)
-            self._cache[key] = reply.value
-        return self._cache[key]
+        return Loo(frame(answer["estimates"]), pd.Series(answer["pareto_k"], index=self.data_index), answer["text"])
 
 
 _PROGRESS = re.compile(r"Chain (\d+): *Iteration: *(\d+) / (\d+) .*\((Warmup|Sampling)\)")

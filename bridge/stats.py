@@ -10,7 +10,7 @@ import pandas as pd
 from bridge.call import Vector, describe, emit, explain
 from bridge.errors import RError
 from bridge.frames import frame_to_r, labels_to_index
-from bridge.lme4 import Printed, _frame, _series
+from bridge.replies import Printed, frame, series
 from bridge.session import default
 
 __all__ = ["Lm", "lm", "model_matrix", "str_frame", "summary_frame"]
@@ -91,7 +91,7 @@ def lm(
         return pd.Series(np.array(described["values"]), index=labels_to_index(described["positions"], call.index))
 
     return Lm(
-        _series(x["coef"]), _frame(x["table"]), _frame(x["vcov"]), x["sigma"], x["r_squared"], x["logLik"],
+        series(x["coef"]), frame(x["table"]), frame(x["vcov"]), x["sigma"], x["r_squared"], x["logLik"],
         x["df_residual"], x["nobs"], rows(x["fitted"]), rows(x["residuals"]), x["summary"], reply.warnings,
         reply.messages,
     )  # fmt: skip
@@ -126,7 +126,7 @@ def model_matrix(
         raise explain(error, call, data) from error.__cause__
     emit(reply)
     x = reply.value
-    return _frame(x["X"], labels_to_index(x["positions"], call.index))
+    return frame(x["X"], labels_to_index(x["positions"], call.index))
 
 
 def summary_frame(data: pd.DataFrame) -> Printed:

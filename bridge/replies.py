@@ -1,0 +1,101 @@
+"""What R's replies hold, as pandas and scipy: vectors, matrices, factors, tables, text.
+
+``r_scripts/handles.R`` and its neighbours describe R's objects in plain pieces; here they become what users get.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+__all__ = ["Printed", "factors", "frame", "labels", "series", "sparse", "table", "term_names", "terms", "varcorr"]
+
+
+class Printed(str):
+    """Text as R prints it; shows itself as it is, in the console and in a notebook."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def labels(names: Sequence[str]) -> pd.Index:
+    """Return R's names as an index of strings."""
+    return pd.Index(list(names), dtype="str")
+
+
+def series(vector: Mapping[str, Any], dtype: Any = np.float64) -> pd.Series:
+    """Return a named vector."""
+    return pd.Series(np.asarray(vector["values"], dtype=dtype), index=labels(vector["names"]))
+
+
+def frame(matrix: Mapping[str, Any], index: pd.Index | None = None) -> pd.DataFrame:
+    """Return a matrix with its dimnames, or with the rows' labels given."""
+    values = np.asarray(matrix["values"], dtype=np.float64)
+    rows = labels(matrix["rows"]) if index is None else index
+    return pd.DataFrame(values.reshape(len(rows), -1).copy(), index=rows, columns=labels(matrix["columns"]))
+
+
+def sparse(described: Mapping[str, Any]) -> "scipy.sparse.csc_array":
+    """Return a ``dgCMatrix``."""
+    from scipy.sparse import csc_array
+
+    rows, columns = (int(extent) for extent in described["shape"])
+    return csc_array(
+        (np.asarray(described["values"], dtype=np.float64), described["indices"], described["pointers"]),
+        shape=(rows, columns),
+    )
+
+
+def factors(described: Mapping[str, Any], index: pd.Index) -> pd.DataFrame:
+    """Return the grouping factors, rows used × factors."""
+    columns = {
+        group: pd.Categorical.from_codes(np.asarray(f["codes"], dtype=np.intp) - 1, categories=labels(f["levels"]))
+        for group, f in zip(described["groups"], described["factors"], strict=True)
+    }
+    return pd.DataFrame(columns, index=index)
+
+
+def table(described: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a data frame of R's; ``attrs["text"]`` is what R prints of it."""
+    columns = {
+        name: np.array(values, dtype=np.float64) if isinstance(values, np.ndarray) else pd.array(values, dtype="str")
+        for name, values in zip(described["names"], described["columns"], strict=True)
+    }
+    result = pd.DataFrame(columns, index=labels(described["rows"]))
+    result.attrs["text"] = described["text"]
+    return result
+
+
+def term_names(groups: Sequence[str]) -> list[str]:
+    """Make the names of terms unique as R prints them: ``school``, ``school.1``."""
+    seen: dict[str, int] = {}
+    names = []
+    for group in groups:
+        count = seen.get(group, 0)
+        seen[group] = count + 1
+        names.append(group if count == 0 else f"{group}.{count}")
+    return names
+
+
+def varcorr(described: Mapping[str, Any]) -> pd.DataFrame:
+    """Return ``as.data.frame(VarCorr(m))``."""
+    return pd.DataFrame(
+        {
+            "grp": pd.array(described["grp"], dtype="str"),
+            "var1": pd.array(described["var1"], dtype="str"),
+            "var2": pd.array(described["var2"], dtype="str"),
+            "vcov": np.asarray(described["vcov"], dtype=np.float64),
+            "sdcor": np.asarray(described["sdcor"], dtype=np.float64),
+        }
+    )
+
+
+def terms(cnms: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return ``cnms``: term → effects, in R's order."""
+    return dict(zip(term_names(cnms["groups"]), map(list, cnms["effects"]), strict=True))
