@@ -15,6 +15,10 @@ extras=${1:-}
 VENV=${VENV:-.venv}
 say() { printf '%s\n' "setup: $*"; }
 die() { printf '%s\n' "setup: $*" >&2; exit 2; }
+case $extras in
+    ''|dev) ;;
+    *) die "unknown argument '$extras'. Usage: sh setup.sh [dev]    (dev: with the tools for tests and lint)" ;;
+esac
 
 # ---- R -------------------------------------------------------------------------------------------------------------
 has_r=yes
@@ -100,6 +104,9 @@ fi
 
 # uv installs the whole stack in seconds; pip does the same slowly where uv can't be had.
 if [ -n "$python" ]; then
+    if [ -e "$VENV" ] && [ ! -f "$VENV/pyvenv.cfg" ] && [ -n "$(ls -A "$VENV")" ]; then
+        die "VENV=$VENV is there and is no virtual environment; nothing was removed. Name another folder"
+    fi
     say "making $VENV with $("$python" --version)"
     rm -rf "$VENV"
     "$python" -m venv "$VENV" || die "python -m venv failed; on Debian and Ubuntu: sudo apt-get install python3-venv"
