@@ -1,6 +1,7 @@
 """Conformance: what a third party's function may return, what it may claim, and that no fault of it passes."""
 
 import json
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -429,6 +430,21 @@ def run_command(*arguments):
     with pytest.raises(SystemExit) as caught:
         main(["conformance", *map(str, arguments)])
     return caught.value.code
+
+
+def test_a_module_in_the_current_folder_is_found_and_told_what_it_lacks(tmp_path, monkeypatch, capsys):
+    (tmp_path / "in_this_folder.py").write_text(
+        "from pyimpl import lmer\n"
+        "def fit(formula, data, REML=True):\n"
+        "    m = lmer(formula, data, REML=REML)\n"
+        "    return {'fixef': m.fixef(), 'sigma': m.sigma(), 'logLik': m.logLik(), 'nobs': m.nobs()}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    assert run_command("-c", "in_this_folder", "--reference", "certified", "Dyestuff") == 1
+    printed = capsys.readouterr().out
+    assert "Not given: se, " in printed
+    assert "--missing se," in printed
 
 
 def test_the_command_and_its_exit_codes(tmp_path, capsys):

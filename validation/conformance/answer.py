@@ -357,7 +357,13 @@ class Answer:
     @property
     def npar(self) -> int:
         """Number of parameters."""
-        return int(self._given_or("npar", lambda: len(self.fixef()) + len(self._theta()) + 1))
+        return int(self._given_or("npar", lambda: len(self.fixef()) + self._n_theta() + 1))
+
+    def _n_theta(self) -> int:
+        if self._has("theta"):
+            return len(self._values["theta"])
+        self._derive("npar", "VarCorr")
+        return sum(len(effects) * (len(effects) + 1) // 2 for _, effects, _ in self._terms())
 
     def df_residual(self) -> int:
         """Rows used minus parameters."""

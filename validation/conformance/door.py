@@ -1,5 +1,6 @@
 """The command line's side of conformance: what is printed while it runs and when it is done."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def judge(
             "no candidate was named; write --candidate package.module:function, or one that ships: "
             + ", ".join(SHIPPED)
         )
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a module in the folder where the command is run, as `python -m` finds it
     candidate = load_candidate(target, can, missing)  # its faults before R is started
     settled = settle(source)
     chosen = judgeable(settled, names)
@@ -87,6 +90,15 @@ def judge(
     unclaimed = [result.case.name for result in outcome.results if result.status is Status.NOT_CLAIMED]
     if unclaimed and not quiet:
         out.print(Text(f"Not claimed: {', '.join(unclaimed)}"), soft_wrap=True)
+    absent = _undeclared(outcome.results)
+    if absent and not quiet:
+        out.print(
+            Text(
+                f"Not given: {', '.join(absent)}. What the program does not offer can be declared: "
+                f"--missing {','.join(absent)}, or MISSING in its module; it is then reported as not offered."
+            ),
+            soft_wrap=True,
+        )
     for problem in outcome.problems:
         out.print(Text(f"Known deviations: {problem}", style="red"), soft_wrap=True)
     for path in write(outcome, junit, data, report):
@@ -94,3 +106,18 @@ def judge(
             out.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
     out.print(Text(f"{outcome.headline} ({outcome.seconds:.0f} s)."), style="bold", soft_wrap=True)
     return outcome.verdict
+
+
+def _undeclared(results: Sequence[Result]) -> list[str]:
+    """Quantities of which a candidate gave nothing at all in a case, and which it did not declare missing."""
+    absent: set[str] = set()
+    for result in results:
+        if result.comparison is None or result.case.kind != "likelihood":
+            continue
+        table = result.comparison.table
+        given = table.groupby("quantity")["candidate"].apply(lambda values: bool(values.notna().any()))
+        for name, parts in OFFERS.items():
+            known = [part for part in parts if part in given.index]
+            if known and not given[known].any() and name not in result.not_offered:
+                absent.add(name)
+    return [name for name in OFFERS if name in absent]

@@ -17,6 +17,7 @@ from validation.judge import tolerances
 from validation.judge.algebra import Pieces, Term, solve
 from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.coding import basis, coding
+from validation.judge.diagnosis.names import other_names
 from validation.judge.digits import digits
 from validation.judge.estimates import _expected
 from validation.judge.evidence import Evidence
@@ -531,7 +532,7 @@ def model_structure(evidence: Evidence) -> Finding | None:
         + ", ".join(f"({' + '.join(effects)} | {group}, {count} levels)" for group, count, effects in terms[side])
         for side in ("reference", "candidate")
     )
-    if _only_recoded(left, right, terms):
+    if _only_recoded(left, right, terms) or (thetas["reference"] == thetas["candidate"] and other_names(evidence)):
         return None
     effects = {side: sorted((group, e) for group, _, es in terms[side] for e in es) for side in terms}
     groups = {side: {group: count for group, count, _ in terms[side]} for side in terms}
@@ -1375,6 +1376,7 @@ DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     order_of_theta,
     permuted_modes,
     permuted_labels,
+    other_names,
     constants,
     degrees_of_freedom,
     standard_error_scale,

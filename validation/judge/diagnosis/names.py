@@ -1,0 +1,118 @@
+"""Row 8 of AGREEMENT.md's table: the same numbers under other names."""
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+
+from validation.judge.diagnosis import Finding
+from validation.judge.evidence import Evidence
+from validation.quantities import records
+from validation.verdict import Cause
+
+__all__ = ["other_names"]
+
+#: Numbers that agree so well, relatively, are taken for one number under two names.
+_SAME = 1e-4
+
+#: The places where names stand: what they name, the column of the joined table, and the quantities that carry a value
+#: under each of them. A name's numbers are found again by the other columns.
+_SPACES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("coefficient", "term", ("fixef", "se", "t")),
+    ("grouping factor", "group", ("sd", "variance", "ranef", "condsd")),
+    ("random effect", "term", ("sd", "variance", "ranef", "condsd")),
+    ("level", "level", ("ranef", "condsd")),
+)
+
+
+def other_names(evidence: Evidence) -> Finding | None:
+    """Names on one side only whose numbers are all there on the other side, under names that it alone has."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    agreeing = 0
+    for what, column, quantities in _SPACES:
+        rows = evidence.rows(*quantities)
+        rows = rows[rows["group"] != "Residual"]
+        pairs, numbers = _renamed(rows, column)
+        if pairs:
+            found[what] = pairs
+            agreeing += numbers
+    if not found:
+        return None
+    shown = "; ".join(f"{what} {_few(pairs)}" for what, pairs in found.items())
+    total = sum(map(len, found.values()))
+    cause = Cause(
+        8,
+        "other-names",
+        "The candidate has the same numbers under other names",
+        f"{shown}. Under these names {agreeing} numbers agree to four digits or more",
+        "Return R's names: '(Intercept)', a factor's level behind its name ('genderM'), 'a:b' for an interaction, and "
+        "each level as it is written in the data. What stands under another name counts as missing.",
+        {"renamed": float(total), "agreeing": float(agreeing)},
+    )
+    return Finding(cause, 0.98)
+
+
+def _renamed(rows: pd.DataFrame, column: str) -> tuple[list[tuple[str, str]], int]:
+    """Pairs (the reference's name, the candidate's) in one column, and how many numbers speak for them.
+
+    Every name that only one side has must find its partner, one to one, by all its numbers: then nothing is missing,
+    it is called otherwise.
+    """
+    ours = _numbers(rows, column, "reference")
+    theirs = _numbers(rows, column, "candidate")
+    alone, others = set(ours) - set(theirs), set(theirs) - set(ours)
+    if not alone or len(alone) != len(others):
+        return [], 0
+    pairs: list[tuple[str, str]] = []
+    agreeing = 0
+    free = dict.fromkeys(sorted(others))
+    for name in ours:  # in the order of R
+        if name not in alone:
+            continue
+        fitting = [(other, count) for other in free if (count := _agree(ours[name], theirs[other])) > 0]
+        if len(fitting) != 1:
+            return [], 0  # none, or several that can't be told apart
+        (other, count) = fitting[0]
+        del free[other]
+        pairs.append((name, other))
+        agreeing += count
+    return pairs, agreeing
+
+
+type _Numbers = dict[str, dict[tuple[str, ...], float]]
+
+
+def _numbers(rows: pd.DataFrame, column: str, side: str) -> dict[str, _Numbers]:
+    """Name → quantity → its numbers on one side, by what else they belong to."""
+    others = [other for other in ("group", "term", "level") if other != column]
+    found: dict[str, _Numbers] = {}
+    for record in records(rows[rows[f"has_{side}"]]):
+        name, value = record[column], record[side]
+        if name is None or not math.isfinite(value):
+            continue
+        key = tuple(str(record[other]) for other in others)
+        found.setdefault(str(name), {}).setdefault(record["quantity"], {})[key] = float(value)
+    return found
+
+
+def _agree(ours: _Numbers, theirs: _Numbers) -> int:
+    """How many numbers two names share; 0 where any that both have differs, or where none tells."""
+    count = 0
+    for quantity in ours.keys() & theirs.keys():  # what is not given at all is told by another cause
+        left, right = ours[quantity], theirs[quantity]
+        if len(left) != len(right):
+            return 0
+        # Where other names differ as well (a group and its effects), numbers are paired in their order.
+        keys = list(left) if left.keys() == right.keys() else list(right)
+        pairs = list(zip(left.values(), (right[key] for key in keys), strict=True))
+        size = max(abs(a) for a, _ in pairs)
+        if size == 0.0 or any(abs(a - b) > _SAME * size for a, b in pairs):
+            return 0
+        count += len(pairs)
+    return count
+
+
+def _few(pairs: Iterable[tuple[str, str]], most: int = 3) -> str:
+    listed = list(pairs)
+    text = ", ".join(f"{theirs!r} is R's {ours!r}" for ours, theirs in listed[:most])
+    return text if len(listed) <= most else f"{text} and {len(listed) - most} more"
