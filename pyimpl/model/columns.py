@@ -65,7 +65,10 @@ class Data:
         if isinstance(frame, pd.DataFrame):
             if isinstance(frame.columns, pd.MultiIndex):
                 raise DataError("The data's columns are a MultiIndex. Flatten them to plain names first.")
-            self._frame = frame
+            # Nothing done to the data later shows in this (copy-on-write copies nothing now). It has no attrs, of which
+            # pandas makes a deep copy for every column taken.
+            self._frame = frame.copy(deep=False)
+            self._frame.attrs = {}
             self.index: pd.Index = frame.index
             self.rows: int = len(frame.index)
         else:
@@ -114,10 +117,6 @@ class Data:
         if same > 1:
             raise DataError(f"The data have {same} columns named {name!r}. Rename all but one.")
         return read_column(name, frame[name])  # type: ignore[index]
-
-    def guard(self) -> pd.DataFrame | None:
-        """Give what keeps later changes of a pandas frame away from the columns read (copy-on-write copies nothing)."""
-        return None if self._frame is None else self._frame.copy(deep=False)
 
     def objects(self, name: str) -> list[Any]:
         """Give the values of a column as Python objects, whatever they are."""
@@ -172,7 +171,7 @@ def read_column(name: str, series: pd.Series) -> Column:
     if isinstance(dtype, np.dtype):
         kind = dtype.kind
         if kind == "f":
-            return Numeric(series.to_numpy(dtype=np.float64))
+            return Numeric(np.asarray(series.values, dtype=np.float64))
         if kind in "iu":
             return integers(series.to_numpy(dtype=np.float64))
         if kind == "b":

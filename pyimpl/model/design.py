@@ -45,9 +45,6 @@ from pyimpl.model.terms import Terms, expand_terms
 __all__ = ["Design", "EncodedRows", "EncodedTerm", "RandomTerm", "build_design", "model_matrix"]
 
 
-_MANY_ROWS = 5000  # from which knowing columns to be indicators is cheaper than looking
-
-
 @dataclass(frozen=True)
 class RandomTerm:
     """One random-effects term ``(lhs | group)``, ready for the algebra.
@@ -384,6 +381,7 @@ class _ReadFormula:
     mixed: MixedFormula
     original: str
     expanded: str
+    response: str
     variables: tuple[Node, ...] | None
     fixed: Terms | None
     bars: tuple[_ReadBar, ...]
@@ -405,6 +403,7 @@ def _read_formula(text: str) -> _ReadFormula:
         mixed,
         deparse(mixed.original),
         deparse(mixed.expanded),
+        deparse(mixed.expanded.args[0]) if isinstance(mixed.expanded, Call) else "",
         None if in_frame is None else in_frame.variables,
         terms_of(mixed.fixed),
         tuple(bars),
@@ -642,8 +641,8 @@ def build_design(
         X = np.ascontiguousarray(X[:, kept])
         coef_names = tuple(coef_names[i] for i in kept)
         assign = tuple(assign[i] for i in kept)
-    indicators = plan.indicators() if rows > _MANY_ROWS else None
-    scale_note = check_scale(X, checks, indicators if indicators is None or not dropped else indicators[kept])
+    indicators = plan.indicators()
+    scale_note = check_scale(X, checks, [indicators[k] for k in kept] if dropped else indicators)
     if scale_note is not None:
         notes.append(scale_note)
         warnings.warn(scale_note, PyimplWarning, stacklevel=2)
@@ -667,7 +666,7 @@ def build_design(
         )
     return Design(
         formula=read.expanded,
-        response=deparse(response_node),
+        response=read.response,
         index=frame.index,
         y=y,
         X=X,
@@ -675,7 +674,7 @@ def build_design(
         terms=tuple(terms),
         weights=None if frame.weights is None else np.array(frame.weights),
         offset=None if offset_values is None else np.array(offset_values),
-        frame_source=frame.snapshot().to_pandas,
+        frame_source=frame.to_pandas,
         dropped_coefs=dropped,
         omitted=frame.omitted,
         messages=tuple(messages),

@@ -8,31 +8,11 @@ from dataclasses import replace
 import numpy as np
 from numba import njit
 
-from pyimpl.model.blocks import Blocks, centred_intercept, level_bases
+from pyimpl.model.blocks import Blocks, centred_intercept, level_bases, project_out
 from pyimpl.model.crossproducts import Cross
 from pyimpl.model.design import Design
 
 __all__ = ["Responses"]
-
-
-@njit(cache=True, error_model="numpy")
-def _project_out(Q, v, c, again):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """V −= Qc with c = Q'v, twice so that the rest is orthogonal to rounding; c receives the sum."""
-    N, P = Q.shape
-    part = np.empty(P)
-    c[:] = 0.0
-    for _ in range(2 if again else 1):
-        part[:] = 0.0
-        for i in range(N):
-            for k in range(P):
-                part[k] += Q[i, k] * v[i]
-        for i in range(N):
-            total = v[i]
-            for k in range(P):
-                total -= Q[i, k] * part[k]
-            v[i] = total
-        for k in range(P):
-            c[k] += part[k]
 
 
 @njit(cache=True, error_model="numpy")
@@ -45,7 +25,7 @@ def _new_response(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     residual = y - offset
     residual -= mean
     residual *= root
-    _project_out(basis, residual, projection, True)
+    project_out(basis, residual, projection)
     rest = np.empty(N)
     for i in range(N):
         rest[i] = residual[order[i]]
@@ -64,7 +44,7 @@ def _new_response(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
                 for i in range(s, e):
                     rest[i] -= Q[i, c] * total
     part = np.zeros(P)
-    _project_out(within_basis, rest, part, True)
+    project_out(within_basis, rest, part)
     square = 0.0
     for i in range(N):
         square += rest[i] * rest[i]
@@ -173,7 +153,7 @@ class Responses:
         mean = float(residual.mean()) if shift else 0.0
         residual = (residual - mean) * self._root
         projection = np.zeros(P)
-        _project_out(self._basis, residual, projection, True)
+        project_out(self._basis, residual, projection)
         beta = old.coef_from_basis @ projection
         if shift:
             beta[self._intercept] += mean / self._constant
