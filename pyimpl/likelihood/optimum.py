@@ -260,6 +260,14 @@ def _deviations(blocks: Blocks, x: np.ndarray, units: np.ndarray) -> np.ndarray:
     return out
 
 
+def _near(x: list[float], deviations: list[float], pivots: list[bool], ratio: float) -> bool:
+    """Whether standard deviations are those of a point of a lattice, or of its neighbours, of this ratio."""
+    limit = math.log(ratio)
+    smallest = float(_AXES[0][0])
+    there = zip(x, deviations, pivots, strict=True)
+    return all(not pivot or abs(math.log(one / max(other, smallest))) <= limit for one, other, pivot in there)
+
+
 @dataclass
 class _Point:
     """A minimum in coordinates θ / units, with what is known there (scaled too)."""
@@ -344,6 +352,7 @@ def optimize(
     n = blocks.n_theta
     units = natural_units(blocks)
     diagonal = blocks.lower == 0.0
+    pivots = diagonal.tolist()
     work = workspace(n)
     chosen = starts is None
     queue = [default_start(blocks)] if starts is None else [np.array(start, dtype=float) for start in starts]
@@ -370,7 +379,7 @@ def optimize(
         at += 1
         if chosen and at == 1 and n > 1:
             # another valley shows, if anywhere, from far: from natural units, or from small variances
-            far = units[diagonal].max() > 2 or units[diagonal].min() < 0.5
+            far = any(pivot and not 0.5 <= unit <= 2 for unit, pivot in zip(units.tolist(), pivots, strict=True))
             edge = far or point.code != 0 or _has_pivot_below(_EDGE, point, diagonal)
             free = _FREE if objective.exact_hessian and valleys is None else 0.0
             limit = _CHEAP if edge else free
@@ -378,17 +387,15 @@ def optimize(
                 scaled = start * units
                 queue.append(scaled if far else 0.1 * scaled)
             if valleys is not None and len(valleys[0]):
-                here = np.maximum(_deviations(blocks, point.x, units)[diagonal], _AXES[0][0])
-                near = np.abs(np.log(valleys[0][:, diagonal] / here)) <= math.log(valleys[3])
-                queue.extend(x * units for x in valleys[0][~near.all(axis=1)])
+                here = _deviations(blocks, point.x, units).tolist()
+                queue.extend(x * units for x in valleys[0] if not _near(x.tolist(), here, pivots, valleys[3]))
     assert best is not None
     point, start = best
     if not math.isfinite(point.value):
         raise FloatingPointError("it is infinite or not a number at every start")
     theta = _with_positive_diagonals(blocks.factors, point.x * units)
     flips = np.where(theta * point.x < 0, -1.0, 1.0) / units
-    pivots = zip(theta.tolist(), diagonal.tolist(), strict=True)
-    zero = tuple(i for i, (value, pivot) in enumerate(pivots) if pivot and value == 0.0)
+    zero = tuple(i for i, value in enumerate(theta.tolist()) if pivots[i] and value == 0.0)
     return OptSummary(
         initial=start,
         final=theta,
