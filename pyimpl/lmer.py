@@ -3,7 +3,7 @@
 import math
 import warnings as _warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
-from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.deviance import COMPILED, Objective
 from pyimpl.likelihood.inference import Estimates, infer, ranef_long
 from pyimpl.likelihood.optimum import OptSummary, optimize
 from pyimpl.likelihood.threads import one_blas_thread
@@ -19,8 +19,9 @@ from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.checks import SCALE_NOTE
 from pyimpl.model.columns import Data, as_pandas
-from pyimpl.model.design import Design, build_design
+from pyimpl.model.design import Design, build_design, changed
 from pyimpl.model.formula import deparse, parse
+from pyimpl.model.kinds import square_sum
 from pyimpl.model.reform import wanted_effects
 from pyimpl.model.responses import Responses
 from pyimpl.model.update import update_formula
@@ -140,7 +141,7 @@ def lmer(
     }
     name = data_name if data_name is not None else str(getattr(data, "attrs", {}).get("name", "data"))
     # one block: going back to several threads in between would wake them for nothing
-    with one_blas_thread():
+    with one_blas_thread(with_scipy=False):
         design = build_design(
             formula,
             data,
@@ -158,7 +159,9 @@ def lmer(
             subset=_argument_text(subset, "subset"),
         )
         source = _Source(data, arguments)
-        fit = _fit(design, REML, control or LmerControl(), start, call, source, None) if _small(design) else None
+        fit = None
+        if _besides_the_largest(design) <= COMPILED:
+            fit = _fit(design, REML, control or LmerControl(), start, call, source, None)
     if fit is None:
         return fit_design(design, REML, control=control, start=start, call=call, source=source)
     fit._warn()
@@ -167,7 +170,12 @@ def lmer(
 
 def _small(design: Design) -> bool:
     """Whether one BLAS thread is enough: the dense matrix of the factors that are not eliminated is small."""
-    return not design.terms or design.q - max(term.J * term.p for term in design.terms) < _MANY
+    return _besides_the_largest(design) < _MANY
+
+
+def _besides_the_largest(design: Design) -> int:
+    """Return how many random effects there are besides the term with most (an upper bound: see ``Blocks.factors``)."""
+    return design.q - max((term.J * term.p for term in design.terms), default=0)
 
 
 def _argument_text(value: Any, name: str) -> str | None:
@@ -846,15 +854,16 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     def _new_response(self, newresp: Any) -> Design:
         """Return the design with another response: a number for each row used, or for each row of the data."""
-        y = np.asarray(newresp, dtype=float).ravel()
+        values = newresp.to_numpy() if isinstance(newresp, pd.Series) else newresp
+        y = np.array(values, dtype=float).ravel()  # a copy: the caller's may change
         design = self._design
         if y.size != design.N and design.omitted.size and y.size == design.N + design.omitted.size:
             y = np.delete(y, design.omitted)
         if y.size != design.N:
             raise DataError(f"newresp has {y.size} values; the model uses {design.N} rows")
-        if not np.isfinite(y).all():
+        if not math.isfinite(square_sum(y)) and not np.isfinite(y).all():
             raise DataError("newresp has missing or infinite values")
-        return replace(design, y=y, frame_source=partial(_with_response, design, y))
+        return changed(design, y=y, frame_source=partial(_with_response, design, y))
 
     def _warm_start(self) -> np.ndarray:
         """θ of this fit, away from the boundary so that the search can leave it."""

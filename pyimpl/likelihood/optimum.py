@@ -209,8 +209,8 @@ def _lowest(values: np.ndarray) -> np.ndarray:
     """Mask of the values below which no neighbour lies; the upper edges are never such."""
     lowest = np.isfinite(values)
     for k in range(values.ndim):
-        before = (slice(None),) * k
-        up, down, last = (*before, slice(1, None)), (*before, slice(-1)), (*before, -1)
+        before: tuple[slice, ...] = (slice(None),) * k
+        up, down, last = (*before, slice(1, None)), (*before, slice(-1)), (*before, slice(-1, None))
         lowest[up] &= ~(values[up] > values[down])
         lowest[down] &= ~(values[down] > values[up])
         lowest[last] = False

@@ -861,11 +861,9 @@ def scan(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     log_det = 0.0
     for i in range(points.shape[0]):
         templates(points[i], place, rows, cols, size, T, flat)
-        if not (T == before).all():
+        if not (before == T).all():
             before[:] = T
-            log_det = whiten(
-                R, C, T, indptr, columns, entries, within, within_o, within_d, E, D, U, S1, S2, S2x
-            )
+            log_det = whiten(R, C, T, indptr, columns, entries, within, within_o, within_d, E, D, U, S1, S2, S2x)
         S[:] = S1
         schur_complement(S2, S2x, first, width, flat, start, A, Y)
         values[i] = np.inf

@@ -21,14 +21,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from operator import mul
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.model.crossproducts import Cross, cross_products
 from pyimpl.model.design import Design, RandomTerm
 from pyimpl.model.memory import in_words, memory
+
+if TYPE_CHECKING:
+    from pyimpl.model.crossproducts import Cross
 
 __all__ = ["Blocks", "Factor", "Others", "centred_intercept", "level_bases", "project_out", "reduce_design"]
 
@@ -169,7 +172,7 @@ class Blocks:
     within: np.ndarray
     within_root: np.ndarray
     others: Others | None
-    cross: Cross | None
+    cross: "Cross | None"
     coef_from_basis: np.ndarray
     beta_ols: np.ndarray
     log_det_X: float
@@ -350,8 +353,8 @@ def _numbering(
                     index.append(at)
                     at += 1
             p += sizes[i]
-        arrays = (np.array(values, dtype=np.int64) for values in (rows, cols, index))
-        places.append((tuple(starts), *arrays))
+        place = tuple(starts), np.array(rows, np.int64), np.array(cols, np.int64), np.array(index, np.int64)
+        places.append(place)
     return lower, tuple(places)
 
 
@@ -629,7 +632,7 @@ def _sparse_if_better(
     J: list[int],
     Zs: list[np.ndarray],
     D: np.ndarray,
-) -> Cross | None:
+) -> "Cross | None":
     """Sparse cross-products where a dense matrix of the factors that are not eliminated would be slower or too large.
 
     Raises
@@ -637,6 +640,8 @@ def _sparse_if_better(
     ModelError
         If neither fits the memory.
     """
+    from pyimpl.model.crossproducts import cross_products
+
     q = sum(count * Z.shape[1] for count, Z in zip(J[1:], Zs[1:], strict=True))
     available = memory()
     dense = 8 * 4.0 * q**2  # the cross-products, the Schur complement, its factor and its inverse
@@ -756,9 +761,7 @@ def reduce_design(design: Design) -> Blocks:
     scale[~(scale > 0)] = 1.0
     factors, at = [], 0
     for k, (group, (effect_start, rows, cols, theta)) in enumerate(zip(members, places, strict=True)):
-        factors.append(
-            Factor(group, codes[k], J[k], p[k], effect_start, rows, cols, theta, scale[at : at + p[k]])
-        )
+        factors.append(Factor(group, codes[k], J[k], p[k], effect_start, rows, cols, theta, scale[at : at + p[k]]))
         at += p[k]
     return Blocks(
         N=N,

@@ -56,6 +56,8 @@ class Data:
 
     def __init__(self, frame: Any):
         self._cache: dict[str, Column] = {}
+        # What was read, as pandas gave it: by copy-on-write nothing done to the data later shows in it.
+        self._series: list[pd.Series] = []
         self._frame: pd.DataFrame | None = None
         self._foreign: Any = None
         if not isinstance(frame, pd.DataFrame):
@@ -65,10 +67,7 @@ class Data:
         if isinstance(frame, pd.DataFrame):
             if isinstance(frame.columns, pd.MultiIndex):
                 raise DataError("The data's columns are a MultiIndex. Flatten them to plain names first.")
-            # Nothing done to the data later shows in this (copy-on-write copies nothing now). It has no attrs, of which
-            # pandas makes a deep copy for every column taken.
-            self._frame = frame.copy(deep=False)
-            self._frame.attrs = {}
+            self._frame = frame
             self.index: pd.Index = frame.index
             self.rows: int = len(frame.index)
         else:
@@ -100,7 +99,7 @@ class Data:
         frame = self._frame
         if frame is not None and name in frame.columns:
             if frame.columns.is_unique:
-                return read_column(name, frame[name])
+                return self._kept(name, frame[name])
             same = int((frame.columns == name).sum())
         else:
             # A column whose name is not a string, e.g. the number 1, is `1` in a formula.
@@ -113,10 +112,14 @@ class Data:
                 if frame is None:
                     column: Column = self._foreign.read(name, position)
                     return column
-                return read_column(name, frame.iloc[:, position])
+                return self._kept(name, frame.iloc[:, position])
         if same > 1:
             raise DataError(f"The data have {same} columns named {name!r}. Rename all but one.")
-        return read_column(name, frame[name])  # type: ignore[index]
+        return self._kept(name, frame[name])  # type: ignore[index]
+
+    def _kept(self, name: str, series: pd.Series) -> Column:
+        self._series.append(series)
+        return read_column(name, series)
 
     def objects(self, name: str) -> list[Any]:
         """Give the values of a column as Python objects, whatever they are."""

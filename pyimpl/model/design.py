@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from pyimpl.errors import (
     DataError,
@@ -41,6 +40,9 @@ from pyimpl.model.frame import ModelFrame, VectorLike, model_frame
 from pyimpl.model.functions import Evaluator
 from pyimpl.model.qr import independent_columns
 from pyimpl.model.terms import Terms, expand_terms
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 __all__ = ["Design", "EncodedRows", "EncodedTerm", "RandomTerm", "build_design", "model_matrix"]
 
@@ -263,8 +265,10 @@ class Design:
         return pd.DataFrame(factors, index=self.index)
 
     @cached_property
-    def Z(self) -> sparse.csc_array:
+    def Z(self) -> "sparse.csc_array":
         """Random-effects model matrix, N x q, in lme4's column order: term by term, level by level, effects fastest."""
+        from scipy import sparse
+
         blocks = [random_columns(term.codes, term.columns, term.J) for term in self.terms]
         return sparse.csc_array(sparse.hstack(blocks, format="csc"))
 
@@ -323,7 +327,18 @@ def _new_frame(variables: Sequence[Node], data: Data, recipe: _Recipe) -> ModelF
     return model_frame(variables, data, na_action="na.pass", drop_unused=False, bases=recipe.bases)
 
 
-def random_columns(codes: np.ndarray, columns: np.ndarray, levels: int) -> sparse.csc_array:
+def changed[T](instance: T, **fields: Any) -> T:
+    """Copy a frozen dataclass with other values of some fields: ``dataclasses.replace`` without its overhead.
+
+    Nothing that was computed when first asked for is taken over but what stands among the fields.
+    """
+    new: T = object.__new__(type(instance))
+    known = instance.__dict__
+    new.__dict__.update({name: known[name] for name in type(instance).__dataclass_fields__}, **fields)  # type: ignore[attr-defined]
+    return new
+
+
+def random_columns(codes: np.ndarray, columns: np.ndarray, levels: int) -> "sparse.csc_array":
     """One term's part of Z: ``columns[i]`` at level ``codes[i]``, as CSC with explicit zeros removed.
 
     Parameters
@@ -333,6 +348,8 @@ def random_columns(codes: np.ndarray, columns: np.ndarray, levels: int) -> spars
     levels : int
         J; the result has shape (N, J p).
     """
+    from scipy import sparse
+
     rows, p = columns.shape
     indices = (codes[:, None] * p + np.arange(p)).ravel()
     matrix = sparse.csr_array(

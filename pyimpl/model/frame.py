@@ -246,7 +246,16 @@ def model_frame(
         warnings.warn(f"{text} in {where}", PyimplWarning, stacklevel=3)
     notes = tuple(text for text, _ in evaluator.notes)
     return ModelFrame(
-        tuple(columns), columns, index, rows, kept, omitted, weight_values, offset_values, notes, kept_bases,
+        tuple(columns),
+        columns,
+        index,
+        rows,
+        kept,
+        omitted,
+        weight_values,
+        offset_values,
+        notes,
+        kept_bases,
         source if kept is None else None,
     )
 
