@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
-from pyimpl.likelihood.deviance import COMPILED, Objective
+from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates, infer, ranef_long
 from pyimpl.likelihood.optimum import OptSummary, optimize
 from pyimpl.likelihood.threads import one_blas_thread
@@ -141,7 +141,7 @@ def lmer(
     }
     name = data_name if data_name is not None else str(getattr(data, "attrs", {}).get("name", "data"))
     # one block: going back to several threads in between would wake them for nothing
-    with one_blas_thread(with_scipy=False):
+    with one_blas_thread():
         design = build_design(
             formula,
             data,
@@ -159,9 +159,7 @@ def lmer(
             subset=_argument_text(subset, "subset"),
         )
         source = _Source(data, arguments)
-        fit = None
-        if _besides_the_largest(design) <= COMPILED:
-            fit = _fit(design, REML, control or LmerControl(), start, call, source, None)
+        fit = _fit(design, REML, control or LmerControl(), start, call, source, None) if _small(design) else None
     if fit is None:
         return fit_design(design, REML, control=control, start=start, call=call, source=source)
     fit._warn()
@@ -170,12 +168,7 @@ def lmer(
 
 def _small(design: Design) -> bool:
     """Whether one BLAS thread is enough: the dense matrix of the factors that are not eliminated is small."""
-    return _besides_the_largest(design) < _MANY
-
-
-def _besides_the_largest(design: Design) -> int:
-    """Return how many random effects there are besides the term with most (an upper bound: see ``Blocks.factors``)."""
-    return design.q - max((term.J * term.p for term in design.terms), default=0)
+    return not design.terms or design.q - max(term.J * term.p for term in design.terms) < _MANY
 
 
 def _argument_text(value: Any, name: str) -> str | None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
+from scipy.linalg import blas, lapack
 
 from pyimpl.errors import ModelError
 from pyimpl.likelihood import one_factor
@@ -35,10 +36,9 @@ from pyimpl.model.blocks import Blocks, Others
 if TYPE_CHECKING:
     from pyimpl.likelihood.sparse_factors import SparseFactors
 
-__all__ = ["COMPILED", "Objective", "Solution"]
+__all__ = ["Objective", "Solution"]
 
-#: Random effects besides the eliminated factor's up to which a fit calls no LAPACK of scipy's.
-COMPILED = 64
+_COMPILED = 64  # random effects besides the eliminated factor's up to which no LAPACK is called
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Objective:
         self._df: float = blocks.N - blocks.P if REML else blocks.N
         if self._df <= 0:
             raise ModelError(f"{blocks.N} rows do not suffice for {blocks.P} fixed effects")
-        self._engine: "_OneFactor | _SeveralFactors | SparseFactors"
+        self._engine: _OneFactor | _SeveralFactors | SparseFactors
         if blocks.cross is not None:
             from pyimpl.likelihood import sparse_factors
 
@@ -363,7 +363,7 @@ class _SeveralFactors:
         self.others = others
         self.parts = np.zeros(3)
         self.info = np.empty((0, 0))
-        self.small = others.q <= COMPILED
+        self.small = others.q <= _COMPILED
         first = blocks.factors[0]
         self._start, self._place, self._rows, self._cols, self._size, self._factor = _places(
             tuple(
@@ -411,8 +411,6 @@ class _SeveralFactors:
             info = np.empty((n, n))
             value = several.criterion(theta, *self._data(df, REML), self.parts, gradient, hessian, info, order == 2)
             return value, gradient, hessian
-        from scipy.linalg import blas, lapack
-
         value, lz = self._value(theta, df, REML)
         if order == 0 or not math.isfinite(value):
             return value, gradient, hessian
@@ -446,8 +444,6 @@ class _SeveralFactors:
 
     def _value(self, theta: np.ndarray, df: float, REML: bool) -> tuple[float, np.ndarray]:
         """Value at θ, and ΛA⁻¹Λ'S2x; A's factor is in the workspace then."""
-        from scipy.linalg import blas, lapack
-
         blocks, others = self.blocks, self.others
         E, D, U, S, S2, S2x, A, _, Q = self._arrays
         layout = (others.first_column, others.p, self._flat, self._start)
@@ -472,8 +468,6 @@ class _SeveralFactors:
 
     def _modes(self, lz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Z'V⁻¹[X R_X⁻¹, y − Xβ̂] of the eliminated factor and of the others."""
-        from scipy.linalg import blas
-
         E, D, U, _, S2, S2x, _, _, Q = self._arrays
         V1, Vo = np.empty((D.shape[0] * D.shape[1], D.shape[2])), np.empty_like(S2x)
         S2lz = np.ascontiguousarray(blas.dsymm(1.0, S2.T, np.asfortranarray(lz), lower=0))
@@ -496,8 +490,6 @@ class _SeveralFactors:
         return scored(self, start, units, budget, work, df, REML, near)
 
     def solve(self, theta: np.ndarray, df: float, REML: bool) -> Modes:
-        from scipy.linalg import lapack
-
         blocks, others = self.blocks, self.others
         E, _, U, _, _, _, A, N, Q = self._arrays
         value, lz = self._value(theta, df, REML)

@@ -4,7 +4,6 @@ BLAS libraries start a thread for every core even for matrices of a hundred rows
 more than the work, and on a busy machine a hundred times more.
 """
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,35 +13,22 @@ __all__ = ["one_blas_thread"]
 
 
 @cache
-def _libraries(with_scipy: bool) -> list[Any]:
-    """Return the libraries loaded by now: numpy's, and scipy's where wanted."""
-    if with_scipy:
-        import scipy.linalg  # noqa: F401
+def _libraries() -> list[Any]:
+    # the libraries loaded by now: numpy's and scipy's
+    import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 @contextmanager
-def one_blas_thread(wanted: bool = True, with_scipy: bool = True) -> Iterator[None]:
-    """Limit BLAS to one thread inside the block; the former number is put back afterwards.
-
-    Parameters
-    ----------
-    wanted : bool
-        Do nothing otherwise.
-    with_scipy : bool
-        Whether something in the block may use scipy's own BLAS, which is loaded then (it takes a while).
-    """
+def one_blas_thread(wanted: bool = True) -> Iterator[None]:
+    """Limit BLAS to one thread inside the block, unless not `wanted`; the former number is put back afterwards."""
     if not wanted:
         yield
         return
     # by the libraries' own controllers: threadpoolctl's context manager takes as long as a small fit
-    changed = [
-        (library, before)
-        for library in _libraries(with_scipy or "scipy.linalg" in sys.modules)
-        if (before := library.get_num_threads()) > 1
-    ]
+    changed = [(library, before) for library in _libraries() if (before := library.get_num_threads()) > 1]
     for library, _ in changed:
         library.set_num_threads(1)
     try:
