@@ -130,20 +130,21 @@ def _work(blocks: Blocks) -> float:
         return blocks.cross.symbolic.flops
     if blocks.others is not None:
         touched = np.diff(blocks.others.indptr).astype(float)
-        total += float((touched**2).sum()) * first.p + float(blocks.others.q) ** 3
+        total += float(touched.dot(touched)) * first.p + float(blocks.others.q) ** 3
     return total
 
 
 def _with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
     """Flip the signs of the templates' columns so that no diagonal is negative (lme4's convention)."""
-    out = theta.copy()
-    if (theta >= 0).all():
-        return out + 0.0
-    for factor in factors:
-        T = factor.template(theta)
-        flip = np.where(np.diag(T) < 0, -1.0, 1.0)
-        out[factor.theta] = (T * flip)[factor.rows, factor.cols]
-    return out + 0.0  # no negative zeros
+    values = theta.tolist()
+    if min(values, default=0.0) < 0:
+        for factor in factors:
+            places = list(zip(factor.rows.tolist(), factor.cols.tolist(), factor.theta.tolist(), strict=True))
+            turned = {c for r, c, i in places if r == c and values[i] < 0}
+            for _, c, i in places:
+                if c in turned:
+                    values[i] = -values[i]
+    return np.array(values) + 0.0  # no negative zeros
 
 
 def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
@@ -250,22 +251,28 @@ def _valleys(
     return points[places], found[places], float(found[-1]), lattice.ratio
 
 
-def _deviations(blocks: Blocks, x: np.ndarray, units: np.ndarray) -> np.ndarray:
+def _deviations(blocks: Blocks, x: np.ndarray, units: np.ndarray) -> list[float]:
     """Standard deviations of the effects, in natural units, at the places of θ's diagonals."""
-    out = np.zeros(x.size)
-    theta = x * units
+    out = [0.0] * x.size
+    theta = (x * units).tolist()
     for factor in blocks.factors:
-        size = np.sqrt((factor.template(theta) ** 2).sum(axis=1)) * factor.scale
-        out[factor.theta] = size[factor.rows]
+        places = list(zip(factor.rows.tolist(), factor.theta.tolist(), strict=True))
+        squares = [0.0] * factor.p
+        for row, i in places:
+            squares[row] += theta[i] * theta[i]  # inf where it overflows
+        for row, i in places:
+            out[i] = math.sqrt(squares[row]) * float(factor.scale[row])
     return out
 
 
 def _near(x: list[float], deviations: list[float], pivots: list[bool], ratio: float) -> bool:
     """Whether standard deviations are those of a point of a lattice, or of its neighbours, of this ratio."""
-    limit = math.log(ratio)
-    smallest = float(_AXES[0][0])
-    there = zip(x, deviations, pivots, strict=True)
-    return all(not pivot or abs(math.log(one / max(other, smallest))) <= limit for one, other, pivot in there)
+    limit, smallest = math.log(ratio), float(_AXES[0][0])
+    return all(
+        abs(math.log(one) - math.log(max(other, smallest))) <= limit
+        for one, other, pivot in zip(x, deviations, pivots, strict=True)
+        if pivot
+    )
 
 
 @dataclass
@@ -387,7 +394,7 @@ def optimize(
                 scaled = start * units
                 queue.append(scaled if far else 0.1 * scaled)
             if valleys is not None and len(valleys[0]):
-                here = _deviations(blocks, point.x, units).tolist()
+                here = _deviations(blocks, point.x, units)
                 queue.extend(x * units for x in valleys[0] if not _near(x.tolist(), here, pivots, valleys[3]))
     assert best is not None
     point, start = best

@@ -172,7 +172,8 @@ def check_scale(X: np.ndarray, control: CheckControl, indicators: Sequence[bool]
     for j in range(columns):
         if (indicators is not None and indicators[j]) or _is_indicator(X[:, j]):
             continue
-        centred = X[:, j] - X[:, j].mean()
+        with np.errstate(all="ignore"):
+            centred = X[:, j] - X[:, j].mean()
         square = float(centred.dot(centred)) / (rows - 1)
         logs.append(0.5 * math.log(square) if square > 0 else -math.inf)
     limit = math.log(1000.0)

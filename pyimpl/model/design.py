@@ -671,12 +671,8 @@ def build_design(
         part = _numbers(frame.columns[fixed.variables[position]])
         offset_values = part if offset_values is None else offset_values + part
     response_spread = y if offset_values is None else y - offset_values
-    # nearly always the first rows settle it
-    if (
-        rows > 1
-        and np.all(response_spread[:64] == response_spread[0])
-        and np.all(response_spread == response_spread[0])
-    ):
+    # nearly always the first two rows settle it
+    if rows > 1 and response_spread[1] == response_spread[0] and np.all(response_spread == response_spread[0]):
         raise DataError(
             f"Response is constant: {deparse(response_node)} is {response_spread[0]:.15g} in each of the {rows} rows "
             "used. There is nothing to model."
