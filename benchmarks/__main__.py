@@ -40,6 +40,7 @@ def main(
         likelihood_models, bayes_models = select(model, "likelihood"), select(model, "bayes")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    small = [one for one in likelihood_models if "bayes" in one.kinds]
     posterior_programs = [name for name in bayes.PROGRAMS if not program or name in program]
     programs = [one for one in installed() if not program or one.name in program]
     versions = ", ".join(f"{one.name} {one.version}".strip() for one in programs)
@@ -52,12 +53,14 @@ def main(
 
         if "startup" in chosen:
             sections.append("## Start (seconds, median)\n\n" + _text(startup.measure().to_frame()))
+            if small:
+                say("fresh interpreters")
+                sections.append("## From nothing to a fit (seconds, median)\n\n" + _text(startup.cold(small, programs)))
         if "likelihood" in chosen and likelihood_models:
             table = likelihood.measure(likelihood_models, programs, rounds, say=say)
             sections.append("## lmer, ML, whole calls (seconds, medians)\n\n" + _text(table))
-        if "refit" in chosen and likelihood_models:
-            small = [one for one in likelihood_models if "bayes" in one.kinds]
-            sections.append("## refit in a loop (seconds a call)\n\n" + _text(refit.measure(small, rounds=rounds)))
+        if "refit" in chosen and small:
+            sections.append("## refit in a loop (seconds a call)\n\n" + _text(refit.measure(small)))
         if "growth" in chosen:
             table = growth.measure(limit_rows=rows, say=say)
             sections.append("## Growth (seconds, MB)\n\n" + _text(table))

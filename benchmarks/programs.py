@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["PROGRAMS", "Program", "installed"]
+__all__ = ["PROGRAMS", "Program", "find", "installed"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,20 @@ PROGRAMS = (
 )
 
 
+def find(name: str) -> Program:
+    """Return the program of this name, without looking whether it is there.
+
+    Raises
+    ------
+    ValueError
+        For a name that no program has.
+    """
+    for program in PROGRAMS:
+        if program.name == name:
+            return program
+    raise ValueError(f"no program called {name}; there are {[p.name for p in PROGRAMS]}")
+
+
 def installed(names: list[str] | None = None) -> list[Program]:
     """Return the programs that are there (those asked for, in our order).
 
@@ -113,9 +127,8 @@ def installed(names: list[str] | None = None) -> list[Program]:
     ValueError
         For a name that no program has.
     """
-    unknown = set(names or ()) - {program.name for program in PROGRAMS}
-    if unknown:
-        raise ValueError(f"no program called {', '.join(sorted(unknown))}; there are {[p.name for p in PROGRAMS]}")
+    for name in names or ():
+        find(name)
     found = []
     for program in PROGRAMS:
         if names and program.name not in names:

@@ -1,4 +1,4 @@
-"""What a fresh Python pays: the import, the first fit, the first posterior, each in processes of their own."""
+"""What a fresh interpreter pays: imports, the first fit and the first posterior, each in processes of their own."""
 
 import statistics
 import subprocess
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.models import select
+from benchmarks.models import Model, select
+from benchmarks.programs import Program
 
-__all__ = ["measure"]
+__all__ = ["cold", "measure"]
 
 _IMPORT = "import time; t = time.perf_counter(); import pyimpl; print(time.perf_counter() - t)"
 _DOOR = "import time; t = time.perf_counter(); from pyimpl import lmer; print(time.perf_counter() - t)"
@@ -18,6 +19,12 @@ _FIT = (
     "import time; t = time.perf_counter(); import pandas as pd; from pyimpl import {verb}; "
     "d = pd.read_pickle({data!r}); s = time.perf_counter(); {verb}({formula!r}, d{more}); "
     "print(time.perf_counter() - s)"
+)
+#: With the data in memory, and so pandas loaded: all that the program itself needs, and the fit.
+_COLD = (
+    "import time, warnings, pandas as pd; from benchmarks.programs import find; warnings.simplefilter('ignore'); "
+    "d, program = pd.read_pickle({data!r}), find({program!r}); "
+    "t = time.perf_counter(); program.load()({formula!r}, d); print(time.perf_counter() - t)"
 )
 
 
@@ -49,3 +56,38 @@ def measure(repeat: int = 7) -> pd.Series:
             },
             name="seconds",
         )
+
+
+def cold(models: list[Model], programs: list[Program], repeat: int = 5) -> pd.DataFrame:
+    """Measure what a user waits for: in a fresh interpreter with the data in memory, the imports and one fit.
+
+    For lme4 that is from Python: R's start in its worker process, and what goes there and back.
+
+    Parameters
+    ----------
+    models, programs : list
+    repeat : int
+        Processes of each program and model, after one that fills the caches on disk.
+
+    Returns
+    -------
+    DataFrame
+        Median seconds: a row for each model, a column for each program; missing where it failed.
+    """
+    table = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "data.pickle")
+        for model in models:
+            model.load().to_pickle(path)
+            table[model.name] = {
+                program.name: _or_missing(_COLD.format(data=path, program=program.name, formula=model.formula), repeat)
+                for program in programs
+            }
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("model")
+
+
+def _or_missing(program: str, repeat: int) -> float:
+    try:
+        return _median(program, repeat)
+    except subprocess.CalledProcessError:
+        return float("nan")

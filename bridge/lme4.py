@@ -366,6 +366,33 @@ class LmerFit(RFit):
             raise DataError(f"y has shape {values.shape}; the model uses {self.nobs()} of {len(self._index)} rows")
         return self._again("lme4_refit", y=values)
 
+    def refit_each(self, responses: pd.DataFrame | np.ndarray) -> tuple[np.ndarray, float]:
+        """Refit to one response after the other, in a loop within R.
+
+        Parameters
+        ----------
+        responses : DataFrame or array, shape (rows used, k)
+
+        Returns
+        -------
+        criteria : ndarray, shape (k,)
+            -2 log-likelihood (REML: of the restricted likelihood) of each refit.
+        seconds : float
+            What the loop took, measured in R.
+
+        Raises
+        ------
+        DataError
+            Another number of rows than the model uses.
+        """
+        values = np.asarray(responses, dtype=np.float64)
+        if values.ndim != 2 or len(values) != self.nobs():
+            raise DataError(
+                f"responses have shape {values.shape}; one column a refit and {self.nobs()} rows are needed"
+            )
+        described = self._ask_once("lme4_refit_each", responses=values)
+        return np.array(described["criteria"]), float(described["seconds"][2])
+
     def refitML(self) -> "LmerFit":
         """``refitML(m)``: the same model by maximum likelihood."""
         return self._again("lme4_refitML")

@@ -3,7 +3,7 @@
 import math
 import warnings as _warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.checks import SCALE_NOTE
 from pyimpl.model.columns import Data, as_pandas
-from pyimpl.model.design import Design, build_design
+from pyimpl.model.design import Design, build_design, changed
 from pyimpl.model.formula import deparse, parse
+from pyimpl.model.kinds import square_sum
 from pyimpl.model.reform import wanted_effects
 from pyimpl.model.responses import Responses
 from pyimpl.model.update import update_formula
@@ -158,9 +159,11 @@ def lmer(
             subset=_argument_text(subset, "subset"),
         )
         source = _Source(data, arguments)
-        if _small(design):
-            return fit_design(design, REML, control=control, start=start, call=call, source=source)
-    return fit_design(design, REML, control=control, start=start, call=call, source=source)
+        fit = _fit(design, REML, control or LmerControl(), start, call, source, None) if _small(design) else None
+    if fit is None:
+        return fit_design(design, REML, control=control, start=start, call=call, source=source)
+    fit._warn()
+    return fit
 
 
 def _small(design: Design) -> bool:
@@ -262,7 +265,8 @@ def _fit(
     except (ArithmeticError, np.linalg.LinAlgError) as error:
         raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=design.N)) from error
     fit = LmerFit(design, blocks, objective, optimum, call or CallText(design.formula), source, options)
-    if optimum.final.size and float(np.abs(optimum.final / optimum.steps).max()) > _EXTREME:
+    assert optimum.steps is not None
+    if any(abs(x) > _EXTREME * unit for x, unit in zip(optimum.final.tolist(), optimum.steps.tolist(), strict=True)):
         _ = fit._estimates  # it may not be solvable there: better said now than when the first verb is called
     return fit
 
@@ -289,20 +293,37 @@ def _perfect_fit(design: Design, sigma: float) -> tuple[str, ...]:
 
 def _plainly_converged(optimum: OptSummary, options: LmerControl) -> bool:
     """Whether the search's own approximation of the Hessian is so far from all limits that the exact one is too."""
-    values = np.linalg.eigvalsh(optimum.information)
+    smallest, largest = _extreme_eigenvalues(optimum.information)
     return bool(
-        values[0] > 1e2 * options.hessian_tol
-        and values[0] > 1e2 * options.hessian_tol * values[-1]
-        and values[-1] * options.hessian_tol < 0.5
-        and np.abs(optimum.gradient).max(initial=0.0) < 0.1 * options.grad_tol
+        smallest > 1e2 * options.hessian_tol
+        and smallest > 1e2 * options.hessian_tol * largest
+        and largest * options.hessian_tol < 0.5
+        and all(abs(x) < 0.1 * options.grad_tol for x in optimum.gradient.tolist())
     )
+
+
+def _extreme_eigenvalues(matrix: np.ndarray) -> tuple[float, float]:
+    """Smallest and largest eigenvalue of a symmetric matrix; where it is tiny without LAPACK, whose call is long."""
+    if matrix.shape[0] == 1:
+        return float(matrix[0, 0]), float(matrix[0, 0])
+    if matrix.shape[0] == 2:
+        (a, b), (_, d) = matrix.tolist()
+        middle, radius = 0.5 * (a + d), math.hypot(0.5 * (a - d), b)
+        return middle - radius, middle + radius
+    values = np.linalg.eigvalsh(matrix)
+    return float(values[0]), float(values[-1])
+
+
+def _singular(theta: np.ndarray, lower: np.ndarray, tol: float) -> bool:
+    """Whether a diagonal element of Λ's template is below `tol`."""
+    return any(bound == 0 and x < tol for x, bound in zip(theta.tolist(), lower.tolist(), strict=True))
 
 
 def _convergence_messages(optimum: OptSummary, lower: np.ndarray, options: LmerControl) -> tuple[str, ...]:
     """Say what lme4's ``checkConv`` and ``checkHess`` say of a fit that is not singular."""
     if optimum.return_code == 1:
         return (f"{optimum.message}; give lmer a larger LmerControl(max_evaluations=...) or another start",)
-    if (optimum.final[lower == 0] < options.singular_tol).any():
+    if _singular(optimum.final, lower, options.singular_tol):
         return ()
     if _plainly_converged(optimum, options):
         return ()
@@ -438,7 +459,7 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     def isSingular(self, tol: float = 1e-4) -> bool:
         """Whether a diagonal element of Λ's template is below `tol`."""
-        return bool((self._optimum.final[self._blocks.lower == 0] < tol).any())
+        return _singular(self._optimum.final, self._blocks.lower, tol)
 
     # -- estimates ---------------------------------------------------------------------------------
 
@@ -826,15 +847,16 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     def _new_response(self, newresp: Any) -> Design:
         """Return the design with another response: a number for each row used, or for each row of the data."""
-        y = np.asarray(newresp, dtype=float).ravel()
+        values = newresp.to_numpy() if isinstance(newresp, pd.Series) else newresp
+        y = np.array(values, dtype=float).ravel()  # a copy: the caller's may change
         design = self._design
         if y.size != design.N and design.omitted.size and y.size == design.N + design.omitted.size:
             y = np.delete(y, design.omitted)
         if y.size != design.N:
             raise DataError(f"newresp has {y.size} values; the model uses {design.N} rows")
-        if not np.isfinite(y).all():
+        if not math.isfinite(square_sum(y)) and not np.isfinite(y).all():
             raise DataError("newresp has missing or infinite values")
-        return replace(design, y=y, frame_source=partial(_with_response, design, y))
+        return changed(design, y=y, frame_source=partial(_with_response, design, y))
 
     def _warm_start(self) -> np.ndarray:
         """θ of this fit, away from the boundary so that the search can leave it."""

@@ -18,7 +18,9 @@ m = n or n − p; r² contributes only directly (envelope theorem). No Λ is inv
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
@@ -28,9 +30,11 @@ from pyimpl.errors import ModelError
 from pyimpl.likelihood import one_factor
 from pyimpl.likelihood import several_factors as several
 from pyimpl.likelihood.searches import Evaluation, Modes, run, scored
-from pyimpl.likelihood.sparse_factors import SparseFactors
 from pyimpl.likelihood.trust_region import APPROXIMATE, EXACT, Workspace
 from pyimpl.model.blocks import Blocks, Others
+
+if TYPE_CHECKING:
+    from pyimpl.likelihood.sparse_factors import SparseFactors
 
 __all__ = ["Objective", "Solution"]
 
@@ -96,7 +100,9 @@ class Objective:
             raise ModelError(f"{blocks.N} rows do not suffice for {blocks.P} fixed effects")
         self._engine: _OneFactor | _SeveralFactors | SparseFactors
         if blocks.cross is not None:
-            self._engine = SparseFactors(blocks, blocks.cross)
+            from pyimpl.likelihood import sparse_factors
+
+            self._engine = sparse_factors.SparseFactors(blocks, blocks.cross)
         elif blocks.others is not None:
             self._engine = _SeveralFactors(blocks, blocks.others)
         else:
@@ -328,6 +334,25 @@ class _OneFactor:
         return value, Q, [a], [np.swapaxes(half, 1, 2) @ half]
 
 
+@lru_cache(maxsize=64)
+def _places(
+    factors: tuple[tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...]], ...],
+) -> tuple[np.ndarray, ...]:
+    """Where the templates of the factors but the first start in a flat array, and each θ's place in them.
+
+    Of each factor: p, and the rows, cols and theta of :class:`~pyimpl.model.blocks.Factor`. The first factor's place
+    is −1. Returned are the starts; and for each θ the start of its template, its row, its column, p and the factor.
+    """
+    n = sum(len(theta) for _, _, _, theta in factors)
+    start = np.array([0, *accumulate(p * p for p, _, _, _ in factors[1:])], dtype=np.int64)
+    place, row, col, size, number = (np.empty(n, dtype=np.int64) for _ in range(5))
+    for f, (p, rows, cols, theta) in enumerate(factors):
+        at = list(theta)
+        place[at] = start[f - 1] if f else -1
+        row[at], col[at], size[at], number[at] = rows, cols, p, f - 1
+    return start, place, row, col, size, number
+
+
 class _SeveralFactors:
     """Several grouping factors, all but the largest in a dense matrix: :mod:`pyimpl.likelihood.several_factors`."""
 
@@ -340,16 +365,11 @@ class _SeveralFactors:
         self.info = np.empty((0, 0))
         self.small = others.q <= _COMPILED
         first = blocks.factors[0]
-        self._start = np.concatenate([[0], np.cumsum(others.p**2)]).astype(np.int64)
-        n = blocks.n_theta
-        self._place, self._factor = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-        self._rows, self._cols, self._size = (np.empty(n, dtype=np.int64) for _ in range(3))
-        for f, factor in enumerate(blocks.factors):
-            self._place[factor.theta] = self._start[f - 1] if f else -1
-            self._factor[factor.theta] = f - 1
-            self._rows[factor.theta] = factor.rows
-            self._cols[factor.theta] = factor.cols
-            self._size[factor.theta] = factor.p
+        self._start, self._place, self._rows, self._cols, self._size, self._factor = _places(
+            tuple(
+                (f.p, tuple(f.rows.tolist()), tuple(f.cols.tolist()), tuple(f.theta.tolist())) for f in blocks.factors
+            )
+        )
         self._levels = np.array([factor.J for factor in blocks.factors], dtype=np.int64)
         self._T = np.zeros((first.p, first.p))
         self._flat = np.zeros(int(self._start[-1]))

@@ -19,25 +19,66 @@ __all__ = ["criterion", "scan", "search"]
 
 
 @njit(cache=True, error_model="numpy")
+def _eliminate_pairs(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Do what `eliminate` does where a level has two effects."""
+    J, m = R.shape[0], C.shape[2]
+    t00, t10, t11 = T[0, 0], T[1, 0], T[1, 1]
+    product, log_det = 1.0, 0.0
+    before00, before01, before11 = np.nan, np.nan, np.nan
+    determinant, inverse0, inverse1, l10 = 1.0, 1.0, 1.0, 0.0
+    for j in range(J):
+        r00, r01, r11 = R[j, 0, 0], R[j, 0, 1], R[j, 1, 1]
+        if r00 != before00 or r01 != before01 or r11 != before11:
+            w00, w01, w10, w11 = r00 * t00 + r01 * t10, r01 * t11, r11 * t10, r11 * t11
+            square0 = 1.0 + w00 * w00 + w01 * w01
+            inverse0 = 1.0 / np.sqrt(square0)
+            l10 = (w10 * w00 + w11 * w01) * inverse0
+            square1 = 1.0 + w10 * w10 + w11 * w11 - l10 * l10
+            inverse1 = 1.0 / np.sqrt(square1)
+            determinant = square0 * square1
+            before00, before01, before11 = r00, r01, r11
+        product *= determinant
+        if product > 1e200:
+            log_det += np.log(product)
+            product = 1.0
+        E[j, 0, 0] = r00 * inverse0
+        E[j, 0, 1] = r01 * inverse0
+        E[j, 1, 0] = -l10 * E[j, 0, 0] * inverse1
+        E[j, 1, 1] = (r11 - l10 * E[j, 0, 1]) * inverse1
+        for c in range(m):
+            x = C[j, 0, c] * inverse0
+            y = (C[j, 1, c] - l10 * x) * inverse1
+            D[j, 0, c] = x
+            D[j, 1, c] = y
+            for b in range(c + 1):
+                S[c, b] += x * D[j, 0, b] + y * D[j, 1, b]
+    return log_det + np.log(product)
+
+
+@njit(cache=True, error_model="numpy")
 def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Whiten the eliminated factor level by level: E_j = L_j⁻¹R_j, D_j = L_j⁻¹C_j, S += Σ D_j'D_j; returns log|V₁|.
 
-    L_j is the Cholesky factor of I + R_j T T' R_j', the blocks of eq. 18 seen from the rows' side.
+    L_j is the Cholesky factor of I + R_j T T' R_j', the blocks of eq. 18 seen from the rows' side; a level whose R_j is
+    that of the level before it (as in balanced data) has the same.
     """
     J, p, m = R.shape[0], R.shape[1], C.shape[2]
     product = 1.0
     log_det = 0.0
     if p == 1:
         t = T[0, 0]
+        before, total, inverse = np.nan, 1.0, 1.0
         for j in range(J):
             r = R[j, 0, 0]
-            w = r * t
-            total = 1.0 + w * w
+            if r != before:
+                w = r * t
+                total = 1.0 + w * w
+                inverse = 1.0 / np.sqrt(total)
+                before = r
             product *= total
             if product > 1e200:
                 log_det += np.log(product)
                 product = 1.0
-            inverse = 1.0 / np.sqrt(total)
             E[j, 0, 0] = r * inverse
             for c in range(m):
                 x = C[j, 0, c] * inverse
@@ -45,6 +86,8 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
                 for b in range(c + 1):
                     S[c, b] += x * D[j, 0, b]
         return log_det + np.log(product)
+    if p == 2:
+        return _eliminate_pairs(R, C, T, E, D, S)
     L = np.zeros((p, p))
     W = np.zeros((p, p))
     for j in range(J):

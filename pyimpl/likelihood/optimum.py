@@ -10,7 +10,7 @@ descending direction there (the KKT conditions for TT' positive semidefinite).
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -111,12 +111,12 @@ class OptSummary:
 
 def default_start(blocks: Blocks) -> np.ndarray:
     """lme4's start: every template the identity matrix."""
-    return np.where(blocks.lower == 0.0, 1.0, 0.0)
+    return (blocks.lower == 0.0).astype(float)
 
 
 def natural_units(blocks: Blocks) -> np.ndarray:
     """Natural unit of each θ: the inverse root mean square of the effect's column."""
-    units = np.ones(blocks.n_theta)
+    units = np.empty(blocks.n_theta)
     for factor in blocks.factors:
         units[factor.theta] = 1.0 / factor.scale[factor.rows]
     return units
@@ -130,20 +130,21 @@ def _work(blocks: Blocks) -> float:
         return blocks.cross.symbolic.flops
     if blocks.others is not None:
         touched = np.diff(blocks.others.indptr).astype(float)
-        total += float((touched**2).sum()) * first.p + float(blocks.others.q) ** 3
+        total += float(touched.dot(touched)) * first.p + float(blocks.others.q) ** 3
     return total
 
 
 def _with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
     """Flip the signs of the templates' columns so that no diagonal is negative (lme4's convention)."""
-    out = theta.copy()
-    if (theta >= 0).all():
-        return out + 0.0
-    for factor in factors:
-        T = factor.template(theta)
-        flip = np.where(np.diag(T) < 0, -1.0, 1.0)
-        out[factor.theta] = (T * flip)[factor.rows, factor.cols]
-    return out + 0.0  # no negative zeros
+    values = theta.tolist()
+    if min(values, default=0.0) < 0:
+        for factor in factors:
+            places = list(zip(factor.rows.tolist(), factor.cols.tolist(), factor.theta.tolist(), strict=True))
+            turned = {c for r, c, i in places if r == c and values[i] < 0}
+            for _, c, i in places:
+                if c in turned:
+                    values[i] = -values[i]
+    return np.array(values) + 0.0  # no negative zeros
 
 
 def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
@@ -172,45 +173,106 @@ _AXES = (2.0 ** np.arange(-5, 12), 2.0 ** np.arange(-5, 12, 2), 2.0 ** np.arange
 _AXIS = np.concatenate([[0.0], 2.0 ** np.arange(-6, 21)])
 
 
-def _valleys(objective: Objective, units: np.ndarray, diagonal: np.ndarray) -> tuple[np.ndarray, float] | None:
+@dataclass(frozen=True)
+class _Lattice:
+    """Points of a scan, in natural units.
+
+    Attributes
+    ----------
+    points : ndarray, shape (k, n_theta)
+        The first standard deviation changes slowest.
+    shape : tuple of int
+        How many values each standard deviation has.
+    rounding : ndarray, shape (k,)
+        What keeps rounding from making valleys of its own where the criterion is flat: it grows with the variances'
+        square.
+    ratio : float
+        Of neighbours.
+    """
+
+    points: np.ndarray
+    shape: tuple[int, ...]
+    rounding: np.ndarray
+    ratio: float
+
+
+@lru_cache(maxsize=16)
+def _lattice(diagonal: tuple[bool, ...], axis: int | None) -> _Lattice:
+    """Lattice over the θ that are `diagonal`, the others 0: that of one θ, or the `axis`-th of the others."""
+    values = _AXIS if axis is None else _AXES[axis]
+    d = sum(diagonal)
+    points = np.zeros((values.size**d, len(diagonal)))
+    points[:, np.array(diagonal)] = np.stack(np.meshgrid(*[values] * d, indexing="ij"), axis=-1).reshape(-1, d)
+    return _Lattice(points, (values.size,) * d, 16 * _EPS * (points**2).max(axis=1), float(values[2] / values[1]))
+
+
+def _lowest(values: np.ndarray) -> np.ndarray:
+    """Mask of the values below which no neighbour lies; the upper edges are never such."""
+    lowest = np.isfinite(values)
+    for k in range(values.ndim):
+        before: tuple[slice, ...] = (slice(None),) * k
+        up, down, last = (*before, slice(1, None)), (*before, slice(-1)), (*before, slice(-1, None))
+        lowest[up] &= ~(values[up] > values[down])
+        lowest[down] &= ~(values[down] > values[up])
+        lowest[last] = False
+    return lowest
+
+
+def _valleys(
+    objective: Objective, units: np.ndarray, diagonal: np.ndarray, start: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float, float] | None:
     """Return where the criterion is lower than all around on a lattice of standard deviations; None where that is dear.
 
     A few rows can have several minima, and the search from one start finds one. Returned are points in natural units,
-    the lowest first, and the ratio of the lattice's neighbours. A lattice's upper edge is no valley: there the
-    criterion may fall for ever, as it does where random effects fit the rows exactly.
+    the lowest first, the criterion there, the criterion at `start` (θ), and the ratio of the lattice's neighbours. A
+    lattice's upper edge is no valley: there the criterion may fall for ever, as it does where random effects fit the
+    rows exactly.
     """
-    n, d = diagonal.size, int(diagonal.sum())
-    work = _work(objective.blocks)
-    for axis in (_AXIS,) if n == 1 else _AXES:
-        if work * axis.size**d <= (10.0 if n == 1 else 1.0) * _SCAN:
-            break
+    mask = tuple(diagonal.tolist())
+    work, d = _work(objective.blocks), sum(mask)
+    if len(mask) == 1:
+        if work * _AXIS.size > 10.0 * _SCAN:
+            return None
+        lattice = _lattice(mask, None)
     else:
-        return None
-    points = np.zeros((axis.size**d, n))
-    points[:, diagonal] = np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d)
-    # rounding grows with the variances' square: where the criterion is flat it would make valleys of its own
-    rounding = 16 * _EPS * (points**2).max(axis=1)
-    values = (objective.scan(points * units) + rounding).reshape((axis.size,) * d)
-    lowest = np.isfinite(values)
-    for k in range(d):
-        along = np.moveaxis(values, k, 0)
-        low = np.moveaxis(lowest, k, 0)
-        low[1:] &= ~(along[1:] > along[:-1])
-        low[:-1] &= ~(along[:-1] > along[1:])
-        low[-1] = False
-    places = np.flatnonzero(lowest)
-    places = places[np.argsort(values.ravel()[places], kind="stable")][:_SCANNED]
-    return points[places], float(axis[2] / axis[1])
+        axis = next((k for k, values in enumerate(_AXES) if work * values.size**d <= _SCAN), None)
+        if axis is None:
+            return None
+        lattice = _lattice(mask, axis)
+    points = lattice.points
+    theta = np.empty((len(points) + 1, len(mask)))
+    np.multiply(points, units, out=theta[:-1])
+    theta[-1] = start
+    found = objective.scan(theta)
+    values = found[:-1] + lattice.rounding
+    places = _lowest(values.reshape(lattice.shape)).ravel().nonzero()[0]
+    if places.size > 1:
+        places = places[values[places].argsort(kind="stable")][:_SCANNED]
+    return points[places], found[places], float(found[-1]), lattice.ratio
 
 
-def _deviations(blocks: Blocks, x: np.ndarray, units: np.ndarray) -> np.ndarray:
+def _deviations(blocks: Blocks, x: np.ndarray, units: np.ndarray) -> list[float]:
     """Standard deviations of the effects, in natural units, at the places of θ's diagonals."""
-    out = np.zeros(x.size)
-    theta = x * units
+    out = [0.0] * x.size
+    theta = (x * units).tolist()
     for factor in blocks.factors:
-        size = np.sqrt((factor.template(theta) ** 2).sum(axis=1)) * factor.scale
-        out[factor.theta] = size[factor.rows]
+        places = list(zip(factor.rows.tolist(), factor.theta.tolist(), strict=True))
+        squares = [0.0] * factor.p
+        for row, i in places:
+            squares[row] += theta[i] * theta[i]  # inf where it overflows
+        for row, i in places:
+            out[i] = math.sqrt(squares[row]) * float(factor.scale[row])
     return out
+
+
+def _near(x: list[float], deviations: list[float], pivots: list[bool], ratio: float) -> bool:
+    """Whether standard deviations are those of a point of a lattice, or of its neighbours, of this ratio."""
+    limit, smallest = math.log(ratio), float(_AXES[0][0])
+    return all(
+        abs(math.log(one) - math.log(max(other, smallest))) <= limit
+        for one, other, pivot in zip(x, deviations, pivots, strict=True)
+        if pivot
+    )
 
 
 @dataclass
@@ -239,12 +301,17 @@ def _search(
     return _Point(x.copy(), value, g.copy(), B.copy(), int(ints[4]), trace, initial, objective.prss)
 
 
+def _has_pivot_below(limit: float, point: _Point, diagonal: np.ndarray) -> bool:
+    """Whether some template has a diagonal element smaller than this, in natural units."""
+    return any(pivot and abs(x) < limit for x, pivot in zip(point.x.tolist(), diagonal.tolist(), strict=True))
+
+
 def _settle_on_boundary(objective: Objective, units: np.ndarray, budget: int, work: Workspace, point: _Point) -> _Point:
     """Put nearly zero pivots exactly at 0 where the criterion agrees."""
     blocks = objective.blocks
     diagonal = blocks.lower == 0.0
     for _ in range(3):
-        if not (np.abs(point.x[diagonal]) < _SNAP).any():
+        if not _has_pivot_below(_SNAP, point, diagonal):
             return point
         changed = False
         theta = _with_positive_diagonals(blocks.factors, point.x * units)
@@ -292,15 +359,16 @@ def optimize(
     n = blocks.n_theta
     units = natural_units(blocks)
     diagonal = blocks.lower == 0.0
+    pivots = diagonal.tolist()
     work = workspace(n)
     chosen = starts is None
     queue = [default_start(blocks)] if starts is None else [np.array(start, dtype=float) for start in starts]
     best: tuple[_Point, np.ndarray] | None = None
-    valleys = _valleys(objective, units, diagonal) if chosen and n else None
+    valleys = _valleys(objective, units, diagonal, queue[0]) if chosen and n else None
     if valleys is not None and n == 1 and len(valleys[0]):
         # where the criterion is flat, lme4's start is as good as any
-        ends = objective.scan(np.vstack([queue[0], valleys[0][0] * units]))
-        if not ends[0] <= ends[1] + 1e-9 * max(1.0, abs(ends[1])):
+        lowest, at_start = float(valleys[1][0]), valleys[2]
+        if not at_start <= lowest + 1e-9 * max(1.0, abs(lowest)):
             queue = [x * units for x in valleys[0]]
     at = 0
     while at < len(queue):
@@ -310,7 +378,7 @@ def optimize(
         if chosen and n == 1 and valleys is None and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
             other = _search(objective, np.zeros(1), units, max_evaluations, work)
             point = _settle_on_boundary(objective, units, max_evaluations, work, other)
-        rounding = 64 * _EPS * max(1.0, abs(point.value), float((point.x**2).max(initial=0.0)))
+        rounding = 64 * _EPS * max(1.0, abs(point.value), *(x * x for x in point.x.tolist()))
         if best is None or not point.value >= best[0].value - rounding:
             best = (point, start)
         if on_step is not None:
@@ -318,23 +386,23 @@ def optimize(
         at += 1
         if chosen and at == 1 and n > 1:
             # another valley shows, if anywhere, from far: from natural units, or from small variances
-            far = np.abs(np.log(units[diagonal])).max() > math.log(2)
-            edge = far or point.code != 0 or (np.abs(point.x[diagonal]) < _EDGE).any()
+            far = any(pivot and not 0.5 <= unit <= 2 for unit, pivot in zip(units.tolist(), pivots, strict=True))
+            edge = far or point.code != 0 or _has_pivot_below(_EDGE, point, diagonal)
             free = _FREE if objective.exact_hessian and valleys is None else 0.0
-            if _work(blocks) <= (_CHEAP if edge else free):
+            limit = _CHEAP if edge else free
+            if limit and _work(blocks) <= limit:
                 scaled = start * units
                 queue.append(scaled if far else 0.1 * scaled)
-            if valleys is not None:
-                here = np.maximum(_deviations(blocks, point.x, units)[diagonal], _AXES[0][0])
-                near = np.abs(np.log(valleys[0][:, diagonal] / here)) <= math.log(valleys[1])
-                queue.extend(x * units for x in valleys[0][~near.all(axis=1)])
+            if valleys is not None and len(valleys[0]):
+                here = _deviations(blocks, point.x, units)
+                queue.extend(x * units for x in valleys[0] if not _near(x.tolist(), here, pivots, valleys[3]))
     assert best is not None
     point, start = best
     if not math.isfinite(point.value):
         raise FloatingPointError("it is infinite or not a number at every start")
     theta = _with_positive_diagonals(blocks.factors, point.x * units)
     flips = np.where(theta * point.x < 0, -1.0, 1.0) / units
-    zero = tuple(int(i) for i in np.flatnonzero((theta == 0.0) & diagonal))
+    zero = tuple(i for i, value in enumerate(theta.tolist()) if pivots[i] and value == 0.0)
     return OptSummary(
         initial=start,
         final=theta,
@@ -345,7 +413,7 @@ def optimize(
         return_code=point.code,
         message=_MESSAGES[point.code].format(budget=max_evaluations),
         gradient=point.gradient * flips,
-        information=point.information * np.outer(flips, flips),
+        information=point.information * (flips[:, None] * flips),
         prss=point.prss,
         boundary=zero,
         objective=objective,

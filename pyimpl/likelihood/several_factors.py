@@ -56,9 +56,13 @@ def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ig
     J, p, m = R.shape[0], R.shape[1], D.shape[2]
     if p == 1:
         t = T[0, 0]
+        before, inverse = np.nan, 1.0
         for j in range(J):
-            w = R[j, 0, 0] * t
-            inverse = 1.0 / np.sqrt(1.0 + w * w)
+            r = R[j, 0, 0]
+            if r != before:
+                w = r * t
+                inverse = 1.0 / np.sqrt(1.0 + w * w)
+                before = r
             start = indptr[j]
             for i in range(start, indptr[j + 1]):
                 x = values[i, 0] * inverse
@@ -175,19 +179,34 @@ def templates(theta, place, rows, cols, size, T, flat):  # type: ignore[no-untyp
 
 
 @njit(cache=True, error_model="numpy")
-def assemble(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    R, C, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x, A, rhs
+def whiten(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    R, C, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x
 ):
-    """Form A, the right-hand sides Λ'S2x and S = [X, y]'V₁⁻¹[X, y]; returns log|V₁|."""
+    """Eliminate the first factor: S = [X, y]'V₁⁻¹[X, y], S2 and S2x; returns log|V₁|."""
     S[:] = within
     log_det = eliminate(R, C, T, E, D, S)
     S2[:] = within_o
     S2x[:] = within_d
     _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x)
+    return log_det
+
+
+@njit(cache=True, error_model="numpy")
+def schur_complement(S2, S2x, first, width, flat, start, A, rhs):  # type: ignore[no-untyped-def] # pragma: no cover
+    """A = I + Λ'S2Λ (lower triangle), and the right-hand sides Λ'S2x."""
     _congruence(S2, first, width, flat, start, A)
     for i in range(A.shape[0]):
         A[i, i] += 1.0
     lambda_times(S2x, first, width, flat, start, True, rhs)
+
+
+@njit(cache=True, error_model="numpy")
+def assemble(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    R, C, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x, A, rhs
+):
+    """Form A, the right-hand sides Λ'S2x and S = [X, y]'V₁⁻¹[X, y]; returns log|V₁|."""
+    log_det = whiten(R, C, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x)
+    schur_complement(S2, S2x, first, width, flat, start, A, rhs)
     return log_det
 
 
@@ -834,14 +853,19 @@ def scan(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     points, values, df, REML, R, C, within, first, width, start, indptr, columns, entries, within_o, within_d,
     place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts,
 ):  # fmt: skip
-    """Put the criterion at each row of `points` (θ) in `values`."""
-    Y = np.empty((S2.shape[0], within.shape[0]))
+    """Put the criterion at each row of `points` (θ) in `values`.
+
+    Where the eliminated factor's θ is that of the row before, as on a lattice, only the others' part is computed anew.
+    """
+    Y, S1, before = np.empty((S2.shape[0], within.shape[0])), np.empty_like(S), np.full_like(T, np.nan)
+    log_det = 0.0
     for i in range(points.shape[0]):
         templates(points[i], place, rows, cols, size, T, flat)
-        log_det = assemble(
-            R, C, T, flat, first, width, start, indptr, columns, entries, within, within_o, within_d, E, D, U, S, S2,
-            S2x, A, Y,
-        )  # fmt: skip
+        if not (before == T).all():
+            before[:] = T
+            log_det = whiten(R, C, T, indptr, columns, entries, within, within_o, within_d, E, D, U, S1, S2, S2x)
+        S[:] = S1
+        schur_complement(S2, S2x, first, width, flat, start, A, Y)
         values[i] = np.inf
         if _factorise(A):
             _forward(A, Y)

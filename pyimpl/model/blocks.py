@@ -13,27 +13,37 @@ X is replaced by an orthonormal basis of its columns and y by its least-squares 
 variables, after which a huge mean of y or of a covariate costs no digits.
 """
 
+import math
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from operator import mul
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.model.crossproducts import Cross, cross_products
-from pyimpl.model.design import Design
+from pyimpl.model.design import Design, RandomTerm
 from pyimpl.model.memory import in_words, memory
 
-__all__ = ["Blocks", "Factor", "Others", "centred_intercept", "level_bases", "reduce_design"]
+if TYPE_CHECKING:
+    from pyimpl.model.crossproducts import Cross
+
+__all__ = ["Blocks", "Factor", "Others", "centred_intercept", "level_bases", "project_out", "reduce_design"]
 
 #: Random effects besides the eliminated factor's up to which their matrix is dense without further ado.
 DENSE = 2_000
-_NARROW = 6  # columns of a narrow matrix
+_NARROW = 6  # columns of a narrow [X, y], for which a call of LAPACK takes longer than the work
 _EVALUATIONS = 15  # of the criterion in a usual fit of crossed factors
 _SPEED = 1.5e10  # dense operations a second and core
 _LONG = 120.0  # seconds that deserve a warning
 _SLOW = 20.0  # an operation of the sparse factor takes so much longer than one of a dense one
+_NO_CODES, _NO_COLUMNS = np.empty((0, 0), dtype=np.int64), np.empty((0, 0))
+_NOT_FULL_RANK = "the fixed-effects model matrix does not have full column rank; drop the redundant columns"
 
 
 @dataclass(frozen=True)
@@ -162,7 +172,7 @@ class Blocks:
     within: np.ndarray
     within_root: np.ndarray
     others: Others | None
-    cross: Cross | None
+    cross: "Cross | None"
     coef_from_basis: np.ndarray
     beta_ols: np.ndarray
     log_det_X: float
@@ -316,59 +326,59 @@ def _cross_products(starts, Q, D, C, columns, Z, width, q):  # type: ignore[no-u
     return indptr, col, val, within, within_dense
 
 
-def _factors(design: Design) -> tuple[list[Factor], int, np.ndarray, list[np.ndarray]]:
-    """Group the terms by grouping factor; θ numbered term by term, each template's columns down (lme4's order)."""
-    theta_start, n_theta = [], 0
-    for term in design.terms:
-        theta_start.append(n_theta)
-        n_theta += term.p * (term.p + 1) // 2
-    lower = np.full(n_theta, -np.inf)
-    members: list[list[int]] = []
-    for i, term in enumerate(design.terms):
-        for group in members:
-            first = design.terms[group[0]]
-            if first.group == term.group and np.array_equal(first.codes, term.codes):
-                group.append(i)
-                break
-        else:
-            members.append([i])
-    factors, columns = [], []
+@lru_cache(maxsize=64)
+def _numbering(
+    sizes: tuple[int, ...], members: tuple[tuple[int, ...], ...]
+) -> tuple[np.ndarray, tuple[tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray], ...]]:
+    """Lower bounds of θ, and where each factor's θ stand in its template, for terms of so many effects.
+
+    θ is numbered term by term, each template's columns down (lme4's order). For each factor (its terms are `members`):
+    first effect of each term, and :class:`Factor`'s rows, cols and theta.
+    """
+    theta_start = [0]
+    for size in sizes:
+        theta_start.append(theta_start[-1] + size * (size + 1) // 2)
+    lower = np.full(theta_start[-1], -np.inf)
+    places = []
     for group in members:
         rows, cols, index, starts, p = [], [], [], [], 0
         for i in group:
             starts.append(p)
             at = theta_start[i]
-            for c in range(design.terms[i].p):
+            for c in range(sizes[i]):
                 lower[at] = 0.0
-                for r in range(c, design.terms[i].p):
+                for r in range(c, sizes[i]):
                     rows.append(p + r)
                     cols.append(p + c)
                     index.append(at)
                     at += 1
-            p += design.terms[i].p
-        Z = design.terms[group[0]].columns
-        if len(group) > 1:
-            Z = np.hstack([design.terms[i].columns for i in group])
-        Z = np.array(Z, dtype=float, order="C")
-        if design.weights is not None:
-            Z *= np.sqrt(design.weights)[:, None]
-        columns.append(Z)
-        rms = np.sqrt(np.einsum("ij,ij->j", Z, Z) / max(design.N, 1))
-        factors.append(
-            Factor(
-                terms=tuple(group),
-                codes=np.ascontiguousarray(design.terms[group[0]].codes, dtype=np.int64),
-                J=design.terms[group[0]].J,
-                p=p,
-                effect_start=tuple(starts),
-                rows=np.array(rows, dtype=np.int64),
-                cols=np.array(cols, dtype=np.int64),
-                theta=np.array(index, dtype=np.int64),
-                scale=np.where(rms > 0, rms, 1.0),
-            )
-        )
-    order = sorted(range(len(factors)), key=lambda f: (-factors[f].J * factors[f].p, f))
-    return [factors[f] for f in order], n_theta, lower, [columns[f] for f in order]
+            p += sizes[i]
+        place = tuple(starts), np.array(rows, np.int64), np.array(cols, np.int64), np.array(index, np.int64)
+        places.append(place)
+    return lower, tuple(places)
+
+
+def _grouped(terms: Sequence[RandomTerm]) -> tuple[tuple[int, ...], ...]:
+    """Positions of the terms of each grouping factor, the factor with most random effects first."""
+    members: list[list[int]] = []
+    for i, term in enumerate(terms):
+        for group in members:
+            first = terms[group[0]]
+            if first.group == term.group and np.array_equal(first.codes, term.codes):
+                group.append(i)
+                break
+        else:
+            members.append([i])
+    if len(members) > 1:
+        members.sort(key=lambda group: -terms[group[0]].J * sum(terms[i].p for i in group))
+    return tuple(map(tuple, members))
+
+
+def _effects(terms: Sequence[RandomTerm], group: Sequence[int], root: np.ndarray) -> np.ndarray:
+    """√w times the model matrix of all terms of one factor, shape (N, p); may be a term's own."""
+    Z = terms[group[0]].columns if len(group) == 1 else np.hstack([terms[i].columns for i in group])
+    Z = np.ascontiguousarray(Z, dtype=float)
+    return Z * root[:, None] if root.size else Z
 
 
 @njit(cache=True, error_model="numpy")
@@ -377,7 +387,7 @@ def _gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - co
     N, P = X.shape
     part = np.empty(P)
     for c in range(P):
-        for _ in range(2):
+        for _ in range(2 if c else 0):
             part[:] = 0.0
             for i in range(N):
                 x = X[i, c]
@@ -398,17 +408,6 @@ def _gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - co
             inverse = 1.0 / R[c, c]
             for i in range(N):
                 X[i, c] *= inverse
-
-
-def _thin_qr(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Q and R of a tall matrix; of a narrow one without LAPACK, whose call takes longer than the work."""
-    if X.shape[1] > _NARROW or X.shape[0] < X.shape[1]:
-        full, triangle = np.linalg.qr(X)
-        return full, triangle
-    Q = np.array(X, dtype=float, order="C")
-    R = np.zeros((X.shape[1], X.shape[1]))
-    _gram_schmidt(Q, R)
-    return Q, R
 
 
 def centred_intercept(X: np.ndarray) -> tuple[int, float]:
@@ -447,34 +446,171 @@ def level_bases(design: Design, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]
     return Q, rest
 
 
-def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
-    """Basis of √w·X, residual of √w·(y − offset), the map from basis to β, least-squares β, and log|X'WX|."""
-    N, P = design.X.shape
-    y = np.array(design.y, dtype=float)
-    if design.offset is not None:
-        y -= design.offset
-    root = None if design.weights is None else np.sqrt(design.weights)
-    if P == 0:
-        residual = y if root is None else y * root
-        return np.empty((N, 0)), residual, np.empty((0, 0)), np.empty(0), 0.0
-    X = np.array(design.X, dtype=float, order="F")
-    # With a constant column, subtracting means is exact algebra, and keeps the digits that a large mean would cost.
-    shift = np.zeros(P)
-    mean_y = 0.0
-    intercept, _ = centred_intercept(X)
+@njit(cache=True, error_model="numpy")
+def _centre(X, y, intercept, shift):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Subtract the means from y and from the columns of X but the intercept; `shift` receives X's; returns y's."""
+    N, P = X.shape
+    mean = 0.0
+    for i in range(N):
+        mean += y[i]
+    mean /= N
+    for i in range(N):
+        y[i] -= mean
+    for c in range(P):
+        shift[c] = 0.0
+        if c != intercept:
+            total = 0.0
+            for i in range(N):
+                total += X[i, c]
+            total /= N
+            shift[c] = total
+            for i in range(N):
+                X[i, c] -= total
+    return mean
+
+
+@njit(cache=True, error_model="numpy")
+def project_out(Q, v, c):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """V −= Qc with c = Q'v, twice so that the rest is orthogonal to rounding; c receives the sum."""
+    N, P = Q.shape
+    part = np.empty(P)
+    c[:] = 0.0
+    for _ in range(2):
+        part[:] = 0.0
+        for i in range(N):
+            for k in range(P):
+                part[k] += Q[i, k] * v[i]
+        for i in range(N):
+            total = v[i]
+            for k in range(P):
+                total -= Q[i, k] * part[k]
+            v[i] = total
+        for k in range(P):
+            c[k] += part[k]
+
+
+@njit(cache=True, error_model="numpy")
+def _orthonormal_basis(X, y, root, intercept):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """X becomes a basis of √w·X, y the residual of √w·y; returns basis' map to β, β, and R of X = QR.
+
+    With a constant column, subtracting means is exact algebra, and keeps the digits that a large mean would cost.
+    """
+    N, P = X.shape
+    shift, mean, constant = np.zeros(P), 0.0, 1.0
     if intercept >= 0:
-        mean_y = float(y.mean())
-        y -= mean_y
+        constant = X[0, intercept]
+        mean = _centre(X, y, intercept, shift)
+    if root.shape[0] > 0:
+        for i in range(N):
+            y[i] *= root[i]
+            for c in range(P):
+                X[i, c] *= root[i]
+    R = np.zeros((P, P))
+    _gram_schmidt(X, R)
+    projection = np.empty(P)
+    project_out(X, y, projection)
+    inverse = np.zeros((P, P))
+    for c in range(P):
+        inverse[c, c] = 1.0 / R[c, c]
+        for a in range(c - 1, -1, -1):
+            total = 0.0
+            for b in range(a + 1, c + 1):
+                total -= R[a, b] * inverse[b, c]
+            inverse[a, c] = total / R[a, a]
+    if intercept >= 0:  # columns were shifted by multiples of the constant one: undo it in its coefficient
+        change = np.zeros(P)
+        for a in range(P):
+            for c in range(P):
+                change[c] += shift[a] / constant * inverse[a, c]
+        for c in range(P):
+            inverse[intercept, c] -= change[c]
+    beta = np.zeros(P)
+    for a in range(P):
+        for c in range(P):
+            beta[a] += inverse[a, c] * projection[c]
+    if intercept >= 0:
+        beta[intercept] += mean / constant
+    return inverse, beta, R
+
+
+@njit(cache=True, error_model="numpy")
+def _reduce(X, y, root, intercept, codes, J, Z, others, width, first_column, Z_others, narrow):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Do the one pass over the rows; X and y are overwritten by basis and residual.
+
+    Where X is not `narrow` they hold these already, and the last triangle is left to the caller: LAPACK's QR is faster.
+    `others` (N, factors) holds the other factors' codes, `Z_others` their columns side by side.
+    """
+    N, P = X.shape
+    p, m = Z.shape[1], P + 1
+    if narrow:
+        inverse, beta, R_X = _orthonormal_basis(X, y, root, intercept)
+    else:
+        inverse, beta, R_X = np.empty((0, 0)), np.empty(0), np.empty((0, 0))
+    order, starts = _sort_by_level(codes, J)
+    D, Zs = np.empty((N, m)), np.empty((N, p))
+    for i in range(N):
+        row = order[i]
+        for c in range(P):
+            D[i, c] = X[row, c]
+        D[i, P] = y[row]
+        for c in range(p):
+            Zs[i, c] = Z[row, c]
+    square = np.zeros(p + Z_others.shape[1])
+    for i in range(N):
+        for c in range(p):
+            square[c] += Z[i, c] * Z[i, c]
+    R, C = np.zeros((J, p, p)), np.zeros((J, p, m))
+    F = width.shape[0]
+    if F > 0:
+        Q, original = np.zeros((N, p)), D.copy()
+        _qr_by_level(Zs, D, starts, R, C, Q, True)
+        touched, sorted_others = np.empty((N, F), dtype=np.int64), np.empty(Z_others.shape)
+        for i in range(N):
+            row = order[i]
+            for f in range(F):
+                touched[i, f] = first_column[f] + others[row, f] * width[f]
+            for c in range(Z_others.shape[1]):
+                x = Z_others[row, c]
+                sorted_others[i, c] = x
+                square[p + c] += x * x
+        indptr, columns, values, within_others, within_dense = _cross_products(
+            starts, Q, original, C, touched, sorted_others, width, first_column[F]
+        )
+    else:
+        _qr_by_level(Zs, D, starts, R, C, np.empty((1, p)), False)
+        indptr, columns, values = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, p))
+        within_others, within_dense = np.empty((0, 0)), np.empty((0, m))
+    within_root, within = np.zeros((m, m)), np.zeros((m, m))
+    if narrow:
+        _gram_schmidt(D, within_root)
+        for a in range(m):
+            for b in range(m):
+                for c in range(min(a, b) + 1):
+                    within[a, b] += within_root[c, a] * within_root[c, b]
+    return (
+        inverse, beta, R_X, order, starts, D, R, C, within_root, within, np.sqrt(square / N),
+        indptr, columns, values, within_others, within_dense,
+    )  # fmt: skip
+
+
+def _wide_basis(
+    X: np.ndarray, y: np.ndarray, root: np.ndarray, intercept: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Do what the compiled ``_orthonormal_basis`` does, by LAPACK; returns the basis and the residual too."""
+    shift, mean, constant = np.zeros(X.shape[1]), 0.0, 1.0
+    if intercept >= 0:
+        constant = float(X[0, intercept])
+        mean = float(y.mean())
+        y -= mean
         shift = X.mean(axis=0)
         shift[intercept] = 0.0
         X -= shift
-    if root is not None:
+    if root.size:
         X *= root[:, None]
         y *= root
-    Q, R = _thin_qr(X)
-    diagonal = np.abs(np.diag(R))
-    if not np.all(diagonal > 0):
-        raise ModelError("the fixed-effects model matrix does not have full column rank; drop the redundant columns")
+    Q, R = np.linalg.qr(X)
+    if not np.all(np.abs(np.diag(R)) > 0):
+        raise ModelError(_NOT_FULL_RANK)
     inverse = np.linalg.inv(R)
     projection = Q.T @ y
     residual = y - Q @ projection
@@ -482,15 +618,21 @@ def _orthonormal_basis(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarr
     residual -= Q @ again
     projection += again
     if intercept >= 0:
-        # columns of X were shifted by multiples of the constant column: undo it in the constant's coefficient
-        inverse[intercept] -= (shift / design.X[0, intercept]) @ inverse
+        inverse[intercept] -= (shift / constant) @ inverse
     beta = inverse @ projection
     if intercept >= 0:
-        beta[intercept] += mean_y / design.X[0, intercept]
-    return Q, residual, inverse, beta, float(2 * np.log(diagonal).sum())
+        beta[intercept] += mean / constant
+    return Q, residual, inverse, beta, R
 
 
-def _sparse_if_better(design: Design, factors: list[Factor], Zs: list[np.ndarray], D: np.ndarray) -> Cross | None:
+def _sparse_if_better(
+    design: Design,
+    members: Sequence[Sequence[int]],
+    codes: list[np.ndarray],
+    J: list[int],
+    Zs: list[np.ndarray],
+    D: np.ndarray,
+) -> "Cross | None":
     """Sparse cross-products where a dense matrix of the factors that are not eliminated would be slower or too large.
 
     Raises
@@ -498,16 +640,16 @@ def _sparse_if_better(design: Design, factors: list[Factor], Zs: list[np.ndarray
     ModelError
         If neither fits the memory.
     """
-    q = sum(f.J * f.p for f in factors[1:])
-    if q <= DENSE:
-        return None
+    from pyimpl.model.crossproducts import cross_products
+
+    q = sum(count * Z.shape[1] for count, Z in zip(J[1:], Zs[1:], strict=True))
     available = memory()
     dense = 8 * 4.0 * q**2  # the cross-products, the Schur complement, its factor and its inverse
-    cross = cross_products([f.codes for f in factors], [f.J for f in factors], Zs, D)
+    cross = cross_products(codes, J, Zs, D)
     if dense > available and cross.size > available:
-        names = " and ".join(design.terms[f.terms[0]].group for f in factors)
+        names = " and ".join(design.terms[group[0]].group for group in members)
         raise ModelError(
-            f"the crossed grouping factors {names} ({sum(f.J * f.p for f in factors)} random effects) need "
+            f"the crossed grouping factors {names} ({q + J[0] * Zs[0].shape[1]} random effects) need "
             f"{in_words(min(dense, cross.size))} of memory, and the machine has {in_words(available)} for a fit: their "
             f"levels meet in so many combinations that the Cholesky factor has {cross.symbolic.nonzeros:.3g} elements. "
             "Leave out a term, or take fewer levels"
@@ -555,74 +697,84 @@ def reduce_design(design: Design) -> Blocks:
     """
     if not design.terms:
         raise ModelError("the model has no random-effects term, such as (1 | group)")
-    factors, n_theta, lower, Zs = _factors(design)
-    basis, residual, inverse, beta, log_det = _orthonormal_basis(design)
+    terms = design.terms
+    members = _grouped(terms)
+    lower, places = _numbering(tuple(term.p for term in terms), members)
+    root = np.empty(0) if design.weights is None else np.sqrt(design.weights)
+    Zs = [_effects(terms, group, root) for group in members]
+    codes = [np.ascontiguousarray(terms[group[0]].codes, dtype=np.int64) for group in members]
+    J = [terms[group[0]].J for group in members]
+    p = [Z.shape[1] for Z in Zs]
     log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
-    cross = _sparse_if_better(design, factors, Zs, np.column_stack([basis, residual]))
+
+    N, P = design.X.shape
+    basis = np.array(design.X, dtype=float, order="C")
+    residual = np.array(design.y, dtype=float) if design.offset is None else design.y - design.offset
+    intercept, _ = centred_intercept(design.X)
+    narrow = P < _NARROW and P < N
+    many = sum(map(mul, J[1:], p[1:])) > DENSE
+    cross = None
+    if not narrow:
+        basis, residual, inverse, beta, R_X = _wide_basis(basis, residual, root, intercept)
+    elif many:
+        inverse, beta, R_X = _orthonormal_basis(basis, residual, root, intercept)
+    if many:
+        narrow = False
+        cross = _sparse_if_better(design, members, codes, J, Zs, np.column_stack([basis, residual]))
     if cross is not None:
-        p, P = factors[0].p, design.P
-        return Blocks(
-            N=design.N,
-            P=P,
-            factors=tuple(factors),
-            n_theta=n_theta,
-            lower=lower,
-            R=np.empty((0, p, p)),
-            C=np.empty((0, p, P + 1)),
-            within=cross.total,
-            within_root=np.empty((0, 0)),
-            others=None,
-            cross=cross,
-            coef_from_basis=inverse,
-            beta_ols=beta,
-            log_det_X=log_det,
-            log_weights=log_weights,
-            basis=basis,
-            residual=residual,
-            order=np.empty(0, dtype=np.int64),
-            starts=np.empty(0, dtype=np.int64),
-        )
-    first = factors[0]
-    order, starts = _sort_by_level(first.codes, first.J)
-    P = design.P
-    D = np.empty((design.N, P + 1))
-    D[:, :P] = basis[order]
-    D[:, P] = residual[order]
-    Z = Zs[0][order]
-    R = np.zeros((first.J, first.p, first.p))
-    C = np.zeros((first.J, first.p, P + 1))
-    several = len(factors) > 1
-    Q = np.zeros((design.N, first.p) if several else (1, first.p))
-    original = D.copy() if several else D
-    _qr_by_level(Z, D, starts, R, C, Q, several)
-    within_root = np.zeros((P + 1, P + 1))
-    triangle = _thin_qr(D)[1]
-    within_root[: triangle.shape[0]] = triangle
-    within = within_root.T @ within_root
-    others = None
-    if several:
-        width = np.array([f.p for f in factors[1:]], dtype=np.int64)
-        first_column = np.concatenate([[0], np.cumsum([f.J * f.p for f in factors[1:]])]).astype(np.int64)
-        touched = np.empty((design.N, len(width)), dtype=np.int64)
-        for k, factor in enumerate(factors[1:]):
-            touched[:, k] = first_column[k] + factor.codes[order] * factor.p
-        values = np.hstack([Z_[order] for Z_ in Zs[1:]])
-        indptr, col, val, within_2, within_dense = _cross_products(
-            starts, Q, original, C, touched, values, width, int(first_column[-1])
-        )
-        others = Others(int(first_column[-1]), first_column, width, indptr, col, val, within_2, within_dense)
+        R, C = np.empty((0, p[0], p[0])), np.empty((0, p[0], P + 1))
+        within, within_root = cross.total, np.empty((0, 0))
+        order = starts = np.empty(0, dtype=np.int64)
+        scale = np.concatenate([np.sqrt(np.einsum("ij,ij->j", Z, Z) / N) for Z in Zs])
+        others = None
+    else:
+        width = np.array(p[1:], dtype=np.int64)
+        first_column = np.array([0, *accumulate(map(mul, J[1:], p[1:]))], dtype=np.int64)
+        if len(members) == 1:
+            other_codes, Z_others = _NO_CODES, _NO_COLUMNS
+        elif len(members) == 2:
+            other_codes, Z_others = codes[1].reshape(-1, 1), Zs[1]
+        else:
+            other_codes, Z_others = np.stack(codes[1:], axis=1), np.hstack(Zs[1:])
+        (
+            inverse_, beta_, R_X_, order, starts, D, R, C, within_root, within, scale,
+            indptr, columns, values, within_others, within_dense,
+        ) = _reduce(
+            basis, residual, root, intercept, codes[0], J[0], Zs[0], other_codes, width, first_column, Z_others, narrow
+        )  # fmt: skip
+        if narrow:
+            inverse, beta, R_X = inverse_, beta_, R_X_
+        else:
+            triangle = np.linalg.qr(D, mode="r")
+            within_root[: triangle.shape[0]] = triangle
+            within = within_root.T @ within_root
+        others = None
+        if len(members) > 1:
+            others = Others(
+                int(first_column[-1]), first_column, width, indptr, columns, values, within_others, within_dense
+            )
+    log_det = 0.0
+    for k in range(P):
+        if not abs(R_X[k, k]) > 0:
+            raise ModelError(_NOT_FULL_RANK)
+        log_det += 2.0 * math.log(abs(R_X[k, k]))
+    scale[~(scale > 0)] = 1.0
+    factors, at = [], 0
+    for k, (group, (effect_start, rows, cols, theta)) in enumerate(zip(members, places, strict=True)):
+        factors.append(Factor(group, codes[k], J[k], p[k], effect_start, rows, cols, theta, scale[at : at + p[k]]))
+        at += p[k]
     return Blocks(
-        N=design.N,
+        N=N,
         P=P,
         factors=tuple(factors),
-        n_theta=n_theta,
+        n_theta=lower.size,
         lower=lower,
         R=R,
         C=C,
         within=within,
         within_root=within_root,
         others=others,
-        cross=None,
+        cross=cross,
         coef_from_basis=inverse,
         beta_ols=beta,
         log_det_X=log_det,

@@ -1,5 +1,6 @@
 """What lme4 checks before it fits, in its order and words: ``checkNlevels``, ``checkZdims``, X's rank and scale."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -158,27 +159,31 @@ def rank_message(dropped: int) -> str:
     return f"fixed-effect model matrix is rank deficient so dropping {dropped} {what}"
 
 
-def check_scale(X: np.ndarray, control: CheckControl, indicators: np.ndarray | None = None) -> str | None:
+def check_scale(X: np.ndarray, control: CheckControl, indicators: Sequence[bool] | None = None) -> str | None:
     """``checkScaleX``: lme4's warning where predictors are on very different scales, or None.
 
-    Columns of only 0 and 1 do not count (`indicators` is a mask of those known to be such); sds, or ratios of sds,
-    beyond a factor of 1000 do.
+    Columns of only 0 and 1 do not count (`indicators` marks those known to be such); sds, or ratios of sds, beyond a
+    factor of 1000 do.
     """
-    if not control.scale_x or X.shape[1] == 0 or X.shape[0] < 2:
+    rows, columns = X.shape
+    if not control.scale_x or rows < 2:
         return None
-    # the first rows settle most columns
-    unsure = ((X[:64] == 0) | (X[:64] == 1)).all(axis=0)
-    continuous = ~unsure
-    if indicators is not None:
-        unsure &= ~indicators
-    for j in np.flatnonzero(unsure) if X.shape[0] > 64 else ():
-        continuous[j] = not ((X[:, j] == 0) | (X[:, j] == 1)).all()
-    if not continuous.any():
-        return None
-    with np.errstate(all="ignore"):
-        logs = np.log(np.std(X[:, continuous], axis=0, ddof=1))
-        spread = np.abs(logs[:, None] - logs[None, :]) if len(logs) > 1 else np.zeros(1)
-    limit = np.log(1000.0)
-    if np.any(np.abs(logs) > limit) or np.any(spread > limit):
+    logs = []
+    for j in range(columns):
+        if (indicators is not None and indicators[j]) or _is_indicator(X[:, j]):
+            continue
+        with np.errstate(all="ignore"):
+            centred = X[:, j] - X[:, j].mean()
+        square = float(centred.dot(centred)) / (rows - 1)
+        logs.append(0.5 * math.log(square) if square > 0 else -math.inf)
+    limit = math.log(1000.0)
+    if logs and (max(map(abs, logs)) > limit or max(logs) - min(logs) > limit):
         return SCALE_NOTE
     return None
+
+
+def _is_indicator(column: np.ndarray) -> bool:
+    """Whether a column holds only 0 and 1; the first rows settle it mostly."""
+    if any(value not in (0.0, 1.0) for value in column[:64].tolist()):
+        return False
+    return len(column) <= 64 or bool(((column == 0) | (column == 1)).all())

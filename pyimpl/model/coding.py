@@ -1,5 +1,6 @@
 """R's ``model.matrix``: contrasts, and which columns a term has, in R's order and with R's names."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,6 +149,11 @@ class _Piece:
     table: np.ndarray | None
     suffixes: tuple[str, ...]
 
+    @property
+    def binary(self) -> bool:
+        """Whether its columns hold only 0 and 1 whatever the data."""
+        return self.table is not None and set(self.table.ravel().tolist()) <= {0.0, 1.0}
+
 
 @dataclass(frozen=True)
 class MatrixPlan:
@@ -174,13 +180,14 @@ class MatrixPlan:
         """Variables that have columns."""
         return frozenset(piece.node for term in self.pieces for piece in term)
 
-    def indicators(self) -> np.ndarray:
-        """Mask of the columns that hold only 0 and 1 whatever the data, shape (columns,)."""
-        known = [piece for term in self.pieces for piece in term]
-        binary = {id(p): p.table is not None and bool(((p.table == 0) | (p.table == 1)).all()) for p in known}
-        terms = [all(binary[id(piece)] for piece in term) for term in self.pieces if term]
-        sizes = [int(np.prod([len(piece.suffixes) for piece in term])) for term in self.pieces if term]
-        return np.repeat([*([True] if self.intercept else []), *terms], [*([1] if self.intercept else []), *sizes])
+    def indicators(self) -> list[bool]:
+        """Which columns hold only 0 and 1 whatever the data."""
+        known = [True] if self.intercept else []
+        for term in self.pieces:
+            if term:
+                binary = all(piece.binary for piece in term)
+                known += [binary] * math.prod(len(piece.suffixes) for piece in term)
+        return known
 
     def build(self, frame: ModelFrame) -> np.ndarray:
         """Make the model matrix of a frame: float64, shape (rows, columns), C order.
@@ -267,7 +274,6 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
     DataError
         Contrasts that do not fit.
     """
-    labels = [deparse(node, simple=True) for node in terms.variables]
     codings: dict[int, Coding] = {}
     for i, node in enumerate(terms.variables):
         given = (contrasts or {}).get(terms.names[i])
@@ -303,7 +309,7 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
             if piece is None:
                 piece = cache[(position, full)] = _piece(terms.variables[position], frame, codings.get(position), full)
             parts.append(piece)
-            own = [labels[position] + suffix for suffix in piece.suffixes]
+            own = [terms.spellings[position] + suffix for suffix in piece.suffixes]
             columns = own if columns == [""] else [f"{before}:{this}" for this in own for before in columns]
         pieces.append(tuple(parts))
         names.extend(columns)

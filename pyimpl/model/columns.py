@@ -56,6 +56,8 @@ class Data:
 
     def __init__(self, frame: Any):
         self._cache: dict[str, Column] = {}
+        # What was read, as pandas gave it: by copy-on-write nothing done to the data later shows in it.
+        self._series: list[pd.Series] = []
         self._frame: pd.DataFrame | None = None
         self._foreign: Any = None
         if not isinstance(frame, pd.DataFrame):
@@ -97,7 +99,7 @@ class Data:
         frame = self._frame
         if frame is not None and name in frame.columns:
             if frame.columns.is_unique:
-                return read_column(name, frame[name])
+                return self._kept(name, frame[name])
             same = int((frame.columns == name).sum())
         else:
             # A column whose name is not a string, e.g. the number 1, is `1` in a formula.
@@ -110,14 +112,14 @@ class Data:
                 if frame is None:
                     column: Column = self._foreign.read(name, position)
                     return column
-                return read_column(name, frame.iloc[:, position])
+                return self._kept(name, frame.iloc[:, position])
         if same > 1:
             raise DataError(f"The data have {same} columns named {name!r}. Rename all but one.")
-        return read_column(name, frame[name])  # type: ignore[index]
+        return self._kept(name, frame[name])  # type: ignore[index]
 
-    def guard(self) -> pd.DataFrame | None:
-        """Give what keeps later changes of a pandas frame away from the columns read (copy-on-write copies nothing)."""
-        return None if self._frame is None else self._frame.copy(deep=False)
+    def _kept(self, name: str, series: pd.Series) -> Column:
+        self._series.append(series)
+        return read_column(name, series)
 
     def objects(self, name: str) -> list[Any]:
         """Give the values of a column as Python objects, whatever they are."""
@@ -172,7 +174,7 @@ def read_column(name: str, series: pd.Series) -> Column:
     if isinstance(dtype, np.dtype):
         kind = dtype.kind
         if kind == "f":
-            return Numeric(series.to_numpy(dtype=np.float64))
+            return Numeric(np.asarray(series.values, dtype=np.float64))
         if kind in "iu":
             return integers(series.to_numpy(dtype=np.float64))
         if kind == "b":

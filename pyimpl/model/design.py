@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from pyimpl.errors import (
     DataError,
@@ -42,10 +41,10 @@ from pyimpl.model.functions import Evaluator
 from pyimpl.model.qr import independent_columns
 from pyimpl.model.terms import Terms, expand_terms
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
 __all__ = ["Design", "EncodedRows", "EncodedTerm", "RandomTerm", "build_design", "model_matrix"]
-
-
-_MANY_ROWS = 5000  # from which knowing columns to be indicators is cheaper than looking
 
 
 @dataclass(frozen=True)
@@ -266,8 +265,10 @@ class Design:
         return pd.DataFrame(factors, index=self.index)
 
     @cached_property
-    def Z(self) -> sparse.csc_array:
+    def Z(self) -> "sparse.csc_array":
         """Random-effects model matrix, N x q, in lme4's column order: term by term, level by level, effects fastest."""
+        from scipy import sparse
+
         blocks = [random_columns(term.codes, term.columns, term.J) for term in self.terms]
         return sparse.csc_array(sparse.hstack(blocks, format="csc"))
 
@@ -326,7 +327,18 @@ def _new_frame(variables: Sequence[Node], data: Data, recipe: _Recipe) -> ModelF
     return model_frame(variables, data, na_action="na.pass", drop_unused=False, bases=recipe.bases)
 
 
-def random_columns(codes: np.ndarray, columns: np.ndarray, levels: int) -> sparse.csc_array:
+def changed[T](instance: T, **fields: Any) -> T:
+    """Copy a frozen dataclass with other values of some fields: ``dataclasses.replace`` without its overhead.
+
+    Nothing that was computed when first asked for is taken over but what stands among the fields.
+    """
+    new: T = object.__new__(type(instance))
+    known = instance.__dict__
+    new.__dict__.update({name: known[name] for name in type(instance).__dataclass_fields__}, **fields)  # type: ignore[attr-defined]
+    return new
+
+
+def random_columns(codes: np.ndarray, columns: np.ndarray, levels: int) -> "sparse.csc_array":
     """One term's part of Z: ``columns[i]`` at level ``codes[i]``, as CSC with explicit zeros removed.
 
     Parameters
@@ -336,6 +348,8 @@ def random_columns(codes: np.ndarray, columns: np.ndarray, levels: int) -> spars
     levels : int
         J; the result has shape (N, J p).
     """
+    from scipy import sparse
+
     rows, p = columns.shape
     indices = (codes[:, None] * p + np.arange(p)).ravel()
     matrix = sparse.csr_array(
@@ -384,6 +398,7 @@ class _ReadFormula:
     mixed: MixedFormula
     original: str
     expanded: str
+    response: str
     variables: tuple[Node, ...] | None
     fixed: Terms | None
     bars: tuple[_ReadBar, ...]
@@ -405,6 +420,7 @@ def _read_formula(text: str) -> _ReadFormula:
         mixed,
         deparse(mixed.original),
         deparse(mixed.expanded),
+        deparse(mixed.expanded.args[0]) if isinstance(mixed.expanded, Call) else "",
         None if in_frame is None else in_frame.variables,
         terms_of(mixed.fixed),
         tuple(bars),
@@ -642,8 +658,8 @@ def build_design(
         X = np.ascontiguousarray(X[:, kept])
         coef_names = tuple(coef_names[i] for i in kept)
         assign = tuple(assign[i] for i in kept)
-    indicators = plan.indicators() if rows > _MANY_ROWS else None
-    scale_note = check_scale(X, checks, indicators if indicators is None or not dropped else indicators[kept])
+    indicators = plan.indicators()
+    scale_note = check_scale(X, checks, [indicators[k] for k in kept] if dropped else indicators)
     if scale_note is not None:
         notes.append(scale_note)
         warnings.warn(scale_note, PyimplWarning, stacklevel=2)
@@ -655,19 +671,15 @@ def build_design(
         part = _numbers(frame.columns[fixed.variables[position]])
         offset_values = part if offset_values is None else offset_values + part
     response_spread = y if offset_values is None else y - offset_values
-    # nearly always the first rows settle it
-    if (
-        rows > 1
-        and np.all(response_spread[:64] == response_spread[0])
-        and np.all(response_spread == response_spread[0])
-    ):
+    # nearly always the first two rows settle it
+    if rows > 1 and response_spread[1] == response_spread[0] and np.all(response_spread == response_spread[0]):
         raise DataError(
             f"Response is constant: {deparse(response_node)} is {response_spread[0]:.15g} in each of the {rows} rows "
             "used. There is nothing to model."
         )
     return Design(
         formula=read.expanded,
-        response=deparse(response_node),
+        response=read.response,
         index=frame.index,
         y=y,
         X=X,
@@ -675,7 +687,7 @@ def build_design(
         terms=tuple(terms),
         weights=None if frame.weights is None else np.array(frame.weights),
         offset=None if offset_values is None else np.array(offset_values),
-        frame_source=frame.snapshot().to_pandas,
+        frame_source=frame.to_pandas,
         dropped_coefs=dropped,
         omitted=frame.omitted,
         messages=tuple(messages),

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.model.columns import Column, Data, Factor, Logical, Numeric, column_values
 from pyimpl.model.formula import Name, Node, all_names, parse, variable_label
 from pyimpl.model.functions import Evaluator
+from pyimpl.model.kinds import square_sum
 
 __all__ = ["ModelFrame", "VectorLike", "model_frame"]
 
@@ -56,15 +57,8 @@ class ModelFrame:
     warnings: tuple[str, ...] = ()
     #: variable -> what poly and scale remember, for new data
     bases: Mapping[Node, tuple[Any, ...]] = field(default_factory=dict)
-    #: the data that the columns are views of, and what keeps changes of theirs away
+    #: what keeps later changes of the data away, where the columns are views of them
     source: Data | None = field(default=None, repr=False, compare=False)
-    guard: pd.DataFrame | None = field(default=None, repr=False, compare=False)
-
-    def snapshot(self) -> "ModelFrame":
-        """The frame out of reach of later changes of the data."""
-        if self.kept is not None:  # the rows used were copied out of the data
-            return self
-        return replace(self, guard=self.source.guard()) if self.source is not None else self
 
     def to_pandas(self) -> pd.DataFrame:
         """Give the frame as pandas: factors as categoricals, matrices as one column each (``poly(x, 2).1``)."""
@@ -130,14 +124,20 @@ def _subset_mask(subset: VectorLike, data: Data, evaluator: Evaluator) -> np.nda
 
 
 def _check_infinite(node: Node, column: Column) -> None:
-    if isinstance(column, Numeric) and column.any_infinite():
+    if not isinstance(column, Numeric):
+        return
+    # the sum of squares bounds the largest value from both sides, and settles nearly every column
+    square = square_sum(column.array)
+    if (column.array.size or 1) / _LARGEST**2 <= square <= _LARGEST**2:
+        return
+    if column.any_infinite():
         bad = np.isinf(column.array)
         first = int(np.argmax(bad.any(axis=1) if bad.ndim == 2 else bad))
         raise DataError(
             f"{variable_label(node)} has {int(bad.sum())} infinite value(s), the first in row {first + 1} of the "
             "rows used (NA/NaN/Inf in R's words). Replace them by missing values or leave the rows out."
         )
-    if isinstance(column, Numeric) and column.array.size:
+    if column.array.size:
         largest = max(float(column.array.max()), -float(column.array.min()))
         if largest > _LARGEST or 0 < largest < 1 / _LARGEST:
             raise DataError(
@@ -246,7 +246,17 @@ def model_frame(
         warnings.warn(f"{text} in {where}", PyimplWarning, stacklevel=3)
     notes = tuple(text for text, _ in evaluator.notes)
     return ModelFrame(
-        tuple(columns), columns, index, rows, kept, omitted, weight_values, offset_values, notes, kept_bases, source
+        tuple(columns),
+        columns,
+        index,
+        rows,
+        kept,
+        omitted,
+        weight_values,
+        offset_values,
+        notes,
+        kept_bases,
+        source if kept is None else None,
     )
 
 

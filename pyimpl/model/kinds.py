@@ -7,7 +7,7 @@ factors.
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "category_labels",
     "datetime_labels",
     "integers",
+    "square_sum",
 ]
 
 
@@ -34,10 +35,13 @@ INT_MAX = 2147483647.0
 _CHUNK = 65_536
 
 
+def square_sum(values: np.ndarray) -> float:
+    """Sum of squares: if it is finite, so are all values, for certain and in one pass; it may overflow otherwise."""
+    return float(np.vdot(values, values))  # gives no warning of overflow
+
+
 def _finite(values: np.ndarray) -> bool:
-    """Whether all values are finite, surely, in one pass without a mask; False may also be overflow of the sum."""
-    with np.errstate(all="ignore"):
-        return math.isfinite(np.add.reduce(values, axis=None))
+    return math.isfinite(square_sum(values))
 
 
 def integers(values: np.ndarray) -> "Numeric":
@@ -125,12 +129,15 @@ class Factor:
     ordered : bool
     text : bool
         Whether R has a character vector here: unused values are never levels.
+    complete : bool
+        Whether every level is known to be used.
     """
 
     codes: np.ndarray
     levels: tuple[str, ...]
     ordered: bool = False
     text: bool = False
+    complete: bool = field(default=False, compare=False)
 
     def __len__(self) -> int:
         return int(self.codes.shape[0])
@@ -159,13 +166,15 @@ class Factor:
 
     def drop_unused(self) -> "Factor":
         """Without the levels that no row has (``droplevels``); the order of the others stays."""
+        if self.complete:
+            return self
         used = self.used()
         if used.all():
-            return self
+            return Factor(self.codes, self.levels, self.ordered, self.text, True)
         position = np.full(len(used) + 1, -1, dtype=self.codes.dtype)
         position[:-1][used] = np.arange(np.count_nonzero(used))
         levels = tuple(level for level, use in zip(self.levels, used.tolist(), strict=True) if use)
-        return Factor(position.take(self.codes, mode="wrap"), levels, self.ordered, self.text)
+        return Factor(position.take(self.codes, mode="wrap"), levels, self.ordered, self.text, True)
 
 
 Column = Numeric | Logical | Factor
@@ -227,7 +236,7 @@ def as_factor(column: Column) -> Factor:
     """
     if isinstance(column, Factor):
         used = column.drop_unused()
-        return Factor(used.codes, used.levels, used.ordered) if used.text else used
+        return Factor(used.codes, used.levels, used.ordered, complete=True) if used.text else used
     if isinstance(column, Logical):
         codes = np.where(np.isnan(column.array), -1, column.array).astype(np.intp)
         return Factor(codes, ("FALSE", "TRUE")).drop_unused()

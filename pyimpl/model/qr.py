@@ -3,6 +3,7 @@
 It decides which columns R drops from a rank-deficient matrix, and gives ``poly`` and ``contr.poly`` their columns.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,13 +117,17 @@ def full_column_rank(x: np.ndarray) -> bool:
         return True
     if n < p:
         return False
+    if p <= 2:  # the eigenvalues of two normalised columns are 1 ± their cosine
+        first = float(np.vdot(x[:, 0], x[:, 0]))
+        last = first if p == 1 else float(np.vdot(x[:, 1], x[:, 1]))
+        if not (first > 0 and last > 0 and first < math.inf and last < math.inf):
+            return False
+        return p == 1 or 1.0 - abs(float(np.vdot(x[:, 0], x[:, 1]))) / (math.sqrt(first) * math.sqrt(last)) > 1e-8
     with np.errstate(all="ignore"):
         gram = x.T @ x
         scale = np.sqrt(np.diag(gram))
     if not np.all(scale > 0) or not np.isfinite(scale).all():
         return False
-    if p == 1:
-        return True
     return bool(np.linalg.eigvalsh(gram / np.outer(scale, scale))[0] > 1e-8)
 
 

@@ -3,83 +3,18 @@
 The refits of ``refit``, ``bootMer`` and simulation studies spend most of their time here if everything is done again.
 """
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
-from pyimpl.model.blocks import Blocks, centred_intercept, level_bases
-from pyimpl.model.crossproducts import Cross
-from pyimpl.model.design import Design
+from pyimpl.model.blocks import Blocks, centred_intercept, level_bases, project_out
+from pyimpl.model.design import Design, changed
+
+if TYPE_CHECKING:
+    from pyimpl.model.crossproducts import Cross
 
 __all__ = ["Responses"]
-
-
-@njit(cache=True, error_model="numpy")
-def _project_out(Q, v, c, again):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """V −= Qc with c = Q'v, twice so that the rest is orthogonal to rounding; c receives the sum."""
-    N, P = Q.shape
-    part = np.empty(P)
-    c[:] = 0.0
-    for _ in range(2 if again else 1):
-        part[:] = 0.0
-        for i in range(N):
-            for k in range(P):
-                part[k] += Q[i, k] * v[i]
-        for i in range(N):
-            total = v[i]
-            for k in range(P):
-                total -= Q[i, k] * part[k]
-            v[i] = total
-        for k in range(P):
-            c[k] += part[k]
-
-
-@njit(cache=True, error_model="numpy")
-def _new_response(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    y, offset, root, mean, order, starts, basis, Q, within_basis, C, within, within_root, projection
-):
-    """Put a response into C, within, within_root; returns the least-squares residual, in the levels' order too."""
-    N, P = basis.shape
-    p = Q.shape[1]
-    residual = y - offset
-    residual -= mean
-    residual *= root
-    _project_out(basis, residual, projection, True)
-    rest = np.empty(N)
-    for i in range(N):
-        rest[i] = residual[order[i]]
-    sorted_residual = rest.copy()
-    for j in range(starts.shape[0] - 1):
-        for c in range(p):
-            C[j, c, P] = 0.0
-    for _ in range(2):
-        for j in range(starts.shape[0] - 1):
-            s, e = starts[j], starts[j + 1]
-            for c in range(p):
-                total = 0.0
-                for i in range(s, e):
-                    total += Q[i, c] * rest[i]
-                C[j, c, P] += total
-                for i in range(s, e):
-                    rest[i] -= Q[i, c] * total
-    part = np.zeros(P)
-    _project_out(within_basis, rest, part, True)
-    square = 0.0
-    for i in range(N):
-        square += rest[i] * rest[i]
-    for k in range(P):
-        within_root[k, P] = part[k]
-    within_root[P, P] = np.sqrt(square)
-    for k in range(P):
-        total = 0.0
-        for a in range(k + 1):
-            total += within_root[a, k] * part[a]
-        within[k, P] = total
-        within[P, k] = total
-        square += part[k] * part[k]
-    within[P, P] = square
-    return residual, sorted_residual
 
 
 @njit(cache=True, error_model="numpy")
@@ -97,6 +32,69 @@ def _others_column(touched, width, Z, residual, indptr, columns, values, C, out)
         for i in range(indptr[j], indptr[j + 1]):
             for c in range(values.shape[1]):
                 out[columns[i], P] -= values[i, c] * C[j, c, P]
+
+
+@njit(cache=True, error_model="numpy")
+def _new_response(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    y, offset, root, intercept, constant, order, starts, basis, Q, within_basis, old_C, old_within, triangle, inverse,
+    touched, width, Z, indptr, columns, values, old_dense,
+):  # fmt: skip
+    """Return what holds the response: C, within, within_root, within_dense of the other factors, residual, β."""
+    N, P = basis.shape
+    p = Q.shape[1]
+    C, within, within_root, dense = old_C.copy(), old_within.copy(), triangle.copy(), old_dense.copy()
+    mean = 0.0
+    if intercept >= 0:
+        for i in range(N):
+            mean += y[i] - offset[i]
+        mean /= N
+    residual = np.empty(N)
+    for i in range(N):
+        residual[i] = (y[i] - offset[i] - mean) * root[i]
+    projection = np.empty(P)
+    project_out(basis, residual, projection)
+    beta = np.zeros(P)
+    for a in range(P):
+        for c in range(P):
+            beta[a] += inverse[a, c] * projection[c]
+    if intercept >= 0:
+        beta[intercept] += mean / constant
+    rest = np.empty(N)
+    for i in range(N):
+        rest[i] = residual[order[i]]
+    in_order = rest.copy()
+    for j in range(starts.shape[0] - 1):
+        for c in range(p):
+            C[j, c, P] = 0.0
+    for _ in range(2):
+        for j in range(starts.shape[0] - 1):
+            s, e = starts[j], starts[j + 1]
+            for c in range(p):
+                total = 0.0
+                for i in range(s, e):
+                    total += Q[i, c] * rest[i]
+                C[j, c, P] += total
+                for i in range(s, e):
+                    rest[i] -= Q[i, c] * total
+    part = np.zeros(P)
+    project_out(within_basis, rest, part)
+    square = 0.0
+    for i in range(N):
+        square += rest[i] * rest[i]
+    for k in range(P):
+        within_root[k, P] = part[k]
+    within_root[P, P] = np.sqrt(square)
+    for k in range(P):
+        total = 0.0
+        for a in range(k + 1):
+            total += within_root[a, k] * part[a]
+        within[k, P] = total
+        within[P, k] = total
+        square += part[k] * part[k]
+    within[P, P] = square
+    if width.shape[0] > 0:
+        _others_column(touched, width, Z, in_order, indptr, columns, values, C, dense)
+    return C, within, within_root, dense, residual, beta
 
 
 class Responses:
@@ -128,43 +126,36 @@ class Responses:
             basis, triangle = np.linalg.qr(rest)
             self._within_basis = np.ascontiguousarray(basis)
             self._within_root[:P, :P] = triangle
-        self._others = None
+        touched, width, Z = np.empty((0, 0), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 0))
+        indptr = columns = np.empty(0, dtype=np.int64)
+        values, dense = np.empty((0, 0)), np.empty((0, 0))
         if blocks.others is not None:
-            others = blocks.others
-            factors = blocks.factors[1:]
-            touched = np.column_stack(
-                [others.first_column[k] + f.codes[blocks.order] * f.p for k, f in enumerate(factors)]
-            )
+            others, factors = blocks.others, blocks.factors[1:]
+            width, indptr, columns, values = others.p, others.indptr, others.columns, others.values
+            dense = others.within_dense
+            starts = zip(factors, others.first_column.tolist(), strict=False)
+            touched = np.column_stack([start + f.codes[blocks.order] * f.p for f, start in starts])
             Z = np.hstack([design.terms[i].columns[blocks.order] for f in factors for i in f.terms])
-            self._others = (touched, others.p, Z * self._root[blocks.order][:, None])
+            Z *= self._root[blocks.order][:, None]
+        self._arguments = (
+            blocks.order, blocks.starts, self._basis, self._Q, self._within_basis, blocks.C, blocks.within,
+            self._within_root, blocks.coef_from_basis, touched, width, Z, indptr, columns, values, dense,
+        )  # fmt: skip
 
     def blocks(self, y: np.ndarray) -> Blocks:
         """Blocks of the design with the response y, shape (N,)."""
         old = self._blocks
-        P = old.P
         if old.cross is not None:
             return self._sparse_blocks(y, old.cross)
-        C, within, within_root = old.C.copy(), old.within.copy(), self._within_root.copy()
-        projection = np.empty(P)
-        shift = self._intercept >= 0
-        mean = float((y - self._offset).mean()) if shift else 0.0
-        residual, in_order = _new_response(
-            y, self._offset, self._root, mean, old.order, old.starts, self._basis, self._Q, self._within_basis,
-            C, within, within_root, projection,
-        )  # fmt: skip
-        beta = old.coef_from_basis @ projection
-        if shift:
-            beta[self._intercept] += mean / self._constant
-        others = old.others
-        if others is not None and self._others is not None:
-            dense = others.within_dense.copy()
-            _others_column(*self._others, in_order, others.indptr, others.columns, others.values, C, dense)
-            others = replace(others, within_dense=dense)
-        return replace(
+        C, within, within_root, dense, residual, beta = _new_response(
+            y, self._offset, self._root, self._intercept, self._constant, *self._arguments
+        )
+        others = None if old.others is None else changed(old.others, within_dense=dense)
+        return changed(
             old, C=C, within=within, within_root=within_root, others=others, beta_ols=beta, residual=residual
         )
 
-    def _sparse_blocks(self, y: np.ndarray, cross: Cross) -> Blocks:
+    def _sparse_blocks(self, y: np.ndarray, cross: "Cross") -> Blocks:
         """Blocks with sparse cross-products: only their last column changes."""
         old = self._blocks
         P = old.P
@@ -173,7 +164,7 @@ class Responses:
         mean = float(residual.mean()) if shift else 0.0
         residual = (residual - mean) * self._root
         projection = np.zeros(P)
-        _project_out(self._basis, residual, projection, True)
+        project_out(self._basis, residual, projection)
         beta = old.coef_from_basis @ projection
         if shift:
             beta[self._intercept] += mean / self._constant
@@ -184,5 +175,5 @@ class Responses:
                 dense[cross.first_column[f] + a : cross.first_column[f + 1] : factor.p, P] = column
         total[:P, P] = total[P, :P] = self._basis.T @ residual
         total[P, P] = residual @ residual
-        changed = replace(cross, dense=dense, total=total)
-        return replace(old, cross=changed, within=total, beta_ols=beta, residual=residual)
+        cross = changed(cross, dense=dense, total=total)
+        return changed(old, cross=cross, within=total, beta_ols=beta, residual=residual)

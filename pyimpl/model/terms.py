@@ -47,6 +47,8 @@ class Terms:
         ``attr(, "variables")``: response first, then in order of appearance, removed terms' variables too.
     names : tuple of str
         Their names in a model frame.
+    spellings : tuple of str
+        How they are written in labels of terms and columns.
     response : int
         Position of the response in ``variables``, or -1.
     intercept : bool
@@ -58,6 +60,7 @@ class Terms:
 
     variables: tuple[Node, ...]
     names: tuple[str, ...]
+    spellings: tuple[str, ...]
     response: int
     intercept: bool
     terms: tuple[Term, ...]
@@ -263,15 +266,16 @@ def expand_terms(formula: Node, columns: Callable[[], Sequence[str]] | Sequence[
     offset_bits = _union([1 << i for i in offsets])
     kept = [term for term in _distinct(encoded) if not term & offset_bits]
     kept.sort(key=int.bit_count)
-    labels = [deparse(node, simple=True) for node in variables]
+    spellings = tuple(deparse(node, simple=True) for node in variables)
     terms = []
     for i, term in enumerate(kept):
         positions = _bits(term)
-        label = ":".join(labels[position] for position in positions)
+        label = ":".join(spellings[position] for position in positions)
         terms.append(Term(label, positions, _codes(term, positions, kept[:i])))
     return Terms(
         variables=variables,
         names=tuple(variable_label(node) for node in variables),
+        spellings=spellings,
         response=0 if response is not None else -1,
         intercept=state.intercept,
         terms=tuple(terms),

@@ -505,6 +505,11 @@ def test_refit_where_rows_were_dropped():
     response = fit.simulate(1, seed=1)["sim_1"]
     assert len(response) == fit.nobs() == 178
     again = fit.refit(response)
+    criteria, seconds = fit.refit_each(pd.DataFrame({"a": response, "b": fit.getME("y")}))
+    assert criteria.tolist() == [again.deviance(), fit.refit(fit.getME("y")).deviance()]
+    assert seconds >= 0
+    with pytest.raises(DataError, match=r"178 rows are needed"):
+        fit.refit_each(np.zeros((180, 2)))
     full = pd.Series(0.0, index=data.index)
     full.loc[response.index] = response
     assert again.deviance() == fit.refit(full).deviance() != fit.deviance()

@@ -1,5 +1,7 @@
 """The profiled criteria and their gradient against multi-precision arithmetic on V itself."""
 
+from dataclasses import replace
+
 import mpmath as mp
 import numpy as np
 import pandas as pd
@@ -384,3 +386,50 @@ def test_no_terms_and_too_few_rows_are_refused():
     design = make_design(np.random.default_rng(1), n=6, levels=(3,), effects=(1,), P=6)
     with pytest.raises(ModelError, match="6 rows do not suffice for 6 fixed effects"):
         Objective(reduce_design(design), True)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_lapack_and_our_own_qr_reduce_a_design_alike(case, monkeypatch):
+    rng = np.random.default_rng(len(case))
+    design = make_design(rng, n=40, **CASES[case])
+    ours = reduce_design(design)
+    monkeypatch.setattr(blocks_module, "_NARROW", -1)
+    lapacks = reduce_design(design)
+    assert ours.log_det_X == pytest.approx(lapacks.log_det_X, abs=1e-10)
+    np.testing.assert_allclose(ours.beta_ols, lapacks.beta_ols, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(ours.residual, lapacks.residual, atol=1e-12)
+    theta = random_theta(rng, ours.lower)
+    for REML in (False, True):
+        one, two = Objective(ours, REML).solve(theta), Objective(lapacks, REML).solve(theta)
+        assert one.objective == pytest.approx(two.objective, rel=1e-12)
+        np.testing.assert_allclose(one.beta, two.beta, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(one.unscaled_vcov, two.unscaled_vcov, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("effects", [(1,), (2,), (3,), (1, 1), (2, 1)])
+def test_a_scan_is_many_evaluations(effects, balanced):
+    """On a lattice, where the first factor is eliminated once for each of its values, and with levels alike."""
+    rng = np.random.default_rng(len(effects) + balanced)
+    design = make_design(rng, n=48, levels=(6, 4)[: len(effects)], effects=effects)
+    if balanced:  # every level has the same rows, and so the same R_j
+        terms = []
+        for term in design.terms:
+            codes = np.arange(48) % term.J if term is design.terms[0] else np.arange(48) // term.J % term.J
+            columns = np.stack([(np.arange(48) // 6 % 8) ** k for k in range(term.p)], axis=1).astype(float)
+            terms.append(RandomTerm(term.group, term.effects, term.levels, codes, columns))
+        design = replace(design, terms=tuple(terms))
+    objective = Objective(reduce_design(design), True)
+    if balanced:
+        R = objective.blocks.R
+        assert (R[0] == R).all()
+    values = [random_theta(rng, objective.blocks.lower) for _ in range(3)]
+    points = np.array([np.where(np.arange(a.size) < a.size - 1, a, b) for a in values for b in values])
+    alone = [objective(point) for point in points]
+    np.testing.assert_allclose(objective.scan(points), alone, rtol=1e-13)
+    np.testing.assert_allclose(objective.scan(points[::-1]), alone[::-1], rtol=1e-13)
+    if balanced:  # another order of the rows ends the levels' likeness in the last digits, not the value
+        mixed = rng.permutation(48)
+        terms = tuple(replace(t, codes=t.codes[mixed], columns=t.columns[mixed]) for t in design.terms)
+        other = replace(design, y=design.y[mixed], X=design.X[mixed], terms=terms)
+        np.testing.assert_allclose(Objective(reduce_design(other), True).scan(points), alone, rtol=1e-12)

@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pyimpl.likelihood.deviance import Objective
-from pyimpl.lmer import fit_design
+from pyimpl.lmer import fit_design, lmer
 from pyimpl.model import blocks as blocks_module
 from pyimpl.model.blocks import reduce_design
 from pyimpl.model.responses import Responses
@@ -48,3 +49,27 @@ def test_a_refit_is_a_fit_and_so_is_a_refit_of_it(case):
         assert fit.logLik() == pytest.approx(fresh.logLik(), abs=1e-8)
         np.testing.assert_allclose(fit.fitted(), fresh.fitted(), atol=1e-5)
         np.testing.assert_array_equal(fit.getME("y"), y)
+
+
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.SingularFitWarning")
+def test_a_refit_keeps_neither_the_caller_s_response_nor_the_old_frame():
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"y": rng.normal(size=40), "g": pd.Categorical((np.arange(40) % 5).astype(str))})
+    fit = lmer("y ~ 1 + (1 | g)", data)
+    assert (fit.design.frame["y"] == data["y"]).all()  # made, and kept by the design
+    y = rng.normal(size=40) + np.arange(40) % 5
+    again, kept = fit.refit(y), y.copy()
+    y[:] = 0.0
+    assert (again.getME("y") == kept).all()
+    assert (again.design.frame["y"] == kept).all()
+
+
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.SingularFitWarning")
+def test_the_frame_is_that_of_the_fit_whatever_becomes_of_the_data():
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"y": rng.normal(size=40), "g": pd.Categorical((np.arange(40) % 5).astype(str))})
+    data.attrs["name"] = "school"
+    fit, before = lmer("y ~ 1 + (1 | g)", data), data.copy()
+    data.loc[3, "y"] = 99.0
+    data.loc[4, "g"] = "0"
+    pd.testing.assert_frame_equal(fit.design.frame, before, check_categorical=False)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import growth, models, once, programs
+from benchmarks import growth, models, once, programs, refit, startup
 
 
 def small():
@@ -22,6 +22,20 @@ def test_one_program_in_one_process():
     assert found["first"] > 0
     assert found["warm"] > 0
     assert math.isfinite(found["deviance"])
+
+
+@pytest.mark.r
+def test_refits_of_both_sides_are_compared():
+    table = refit.measure([models.Model("small", "y ~ 1 + (1 | g)", small)], calls=2, rounds=1)
+    assert abs(table.loc["small", "difference"]) < 1e-5
+    assert table.loc["small", "ratio"] == table.loc["small", "lme4"] / table.loc["small", "pyimpl"]
+
+
+def test_a_fit_in_a_fresh_interpreter():
+    good, bad = (models.Model(name, f"{name} ~ 1 + (1 | g)", small) for name in ("y", "absent"))
+    table = startup.cold([good, bad], programs.installed(["pyimpl"]), repeat=1)
+    assert table.loc["y", "pyimpl"] > 0
+    assert math.isnan(table.loc["absent", "pyimpl"])
 
 
 @pytest.mark.r
