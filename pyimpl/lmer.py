@@ -138,6 +138,7 @@ def lmer(
         "contrasts": contrasts,
         "data_name": data_name,
     }
+    _check_arguments(REML, control)
     name = data_name if data_name is not None else str(getattr(data, "attrs", {}).get("name", "data"))
     # one block: going back to several threads in between would wake them for nothing
     with one_blas_thread():
@@ -161,6 +162,17 @@ def lmer(
         if _small(design):
             return fit_design(design, REML, control=control, start=start, call=call, source=source)
     return fit_design(design, REML, control=control, start=start, call=call, source=source)
+
+
+def _check_arguments(REML: Any, control: Any) -> None:
+    """Refuse what Python would silently take as true or false, and options that are another package's."""
+    if not isinstance(REML, (bool, np.bool_)) and not (isinstance(REML, (int, np.integer)) and REML in (0, 1)):
+        raise DataError(f"REML is True (restricted maximum likelihood) or False (maximum likelihood), not {REML!r}.")
+    if control is not None and not isinstance(control, LmerControl):
+        raise DataError(
+            f"control is None or LmerControl(...), not {control!r}: lme4's optimizers and their options are not there "
+            "(fit.allFit() compares optimizers)."
+        )
 
 
 def _small(design: Design) -> bool:
@@ -267,8 +279,17 @@ def _fit(
     return fit
 
 
+def _numbers(values: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be numbers, not {values!r:.60}.") from error
+
+
 def _checked_theta(theta: Any, n: int) -> np.ndarray:
-    values = np.asarray(theta, dtype=float).ravel()
+    if isinstance(theta, Mapping) and list(theta) == ["theta"]:  # R's start = list(theta = ...)
+        theta = theta["theta"]
+    values = _numbers(theta, "theta").ravel()
     if values.shape != (n,):
         raise ModelError(f"theta has {values.size} elements; the model has {n}")
     if not np.isfinite(values).all():
@@ -761,8 +782,8 @@ class LmerFit(ModelAccessors, LmerPlots):
         """
         from pyimpl.likelihood.simulation import SimulationRows, new_parameters, simulate_rows
 
-        if nsim < 1:
-            raise DataError(f"nsim must be at least 1, not {nsim}")
+        if not isinstance(nsim, (int, np.integer)) or nsim < 1:
+            raise DataError(f"nsim must be a whole number, at least 1, not {nsim!r}")
         if use_u is not None:
             re_form = None if use_u else "~0"
         wanted = self._wanted_effects(re_form)
@@ -826,7 +847,7 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     def _new_response(self, newresp: Any) -> Design:
         """Return the design with another response: a number for each row used, or for each row of the data."""
-        y = np.asarray(newresp, dtype=float).ravel()
+        y = _numbers(newresp, "newresp").ravel()
         design = self._design
         if y.size != design.N and design.omitted.size and y.size == design.N + design.omitted.size:
             y = np.delete(y, design.omitted)
@@ -913,6 +934,9 @@ class LmerFit(ModelAccessors, LmerPlots):
         if not others:
             return self._sequential_anova()
         fits = [self, *others]
+        for other in others:
+            if not isinstance(other, LmerFit):
+                raise DataError(f"anova compares fits of lmer; {other!r:.60} is none")
         if len({fit.nobs() for fit in fits}) > 1:
             raise ModelError("models were not all fitted to the same size of dataset")
         names = list(model_names) if model_names is not None else [f"MODEL{i + 1}" for i in range(len(fits))]

@@ -582,6 +582,8 @@ def build_design(
     PyimplWarning
         Predictors on very different scales; NaNs from ``log`` of negative numbers.
     """
+    if not isinstance(formula, str):  # unhashable things, too: the reader keeps what it read
+        raise FormulaError(f"A formula must be a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}.")
     read = _read_formula(formula)
     mixed = read.mixed
     if na_action == "na.pass":
@@ -622,6 +624,10 @@ def build_design(
     if len(dot_names) > len(names) and read.fixed is None:
         raise FormulaError(
             "'.' together with weights or offset: lme4 would take these as predictors too. Name the predictors."
+        )
+    if contrasts is not None and not isinstance(contrasts, Mapping):
+        raise DataError(
+            f"contrasts is a mapping of variable to contrasts, such as {{'f': 'contr.sum'}}, not {contrasts!r:.60}."
         )
     for name in contrasts or ():
         if name not in fixed.names:
