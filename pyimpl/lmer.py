@@ -20,7 +20,7 @@ from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.checks import SCALE_NOTE
 from pyimpl.model.columns import Data, as_pandas
 from pyimpl.model.design import Design, build_design
-from pyimpl.model.formula import deparse, parse
+from pyimpl.model.formula import deparse, deparse_lines, parse
 from pyimpl.model.reform import wanted_effects
 from pyimpl.model.responses import Responses
 from pyimpl.model.update import update_formula
@@ -719,21 +719,20 @@ class LmerFit(ModelAccessors, LmerPlots):
                 if keep:
                     values = values + np.einsum("ij,ij->i", term.columns[:, keep], b[term.codes][:, keep])
             return self._rows(values)
-        rows = design.encode(newdata, fixed=not random_only, random=any(wanted))
+        # the columns of terms that are not asked for need not be there
+        rows = design.encode(newdata, fixed=not random_only, random=[bool(keep) for keep in wanted])
         values = np.zeros(len(rows.index))
         if not random_only:
             if rows.X is not None and design.P:
                 values = rows.X @ estimates.beta
             values = values + rows.offset
-        if any(wanted):
-            for new_term, b, keep in zip(rows.terms, estimates.b, wanted, strict=True):
-                if not keep:
-                    continue
-                if not allow_new_levels:
-                    _refuse_new_levels(new_term.codes, new_term.new_levels, b.shape[0])
-                padded = np.vstack([b, np.zeros((1, b.shape[1]))])
-                codes = np.where((new_term.codes < 0) | (new_term.codes >= b.shape[0]), b.shape[0], new_term.codes)
-                values = values + np.einsum("ij,ij->i", new_term.columns[:, keep], padded[codes][:, keep])
+        asked = [(b, keep) for b, keep in zip(estimates.b, wanted, strict=True) if keep]
+        for new_term, (b, keep) in zip(rows.terms, asked, strict=True):
+            if not allow_new_levels:
+                _refuse_new_levels(new_term.codes, new_term.new_levels, b.shape[0])
+            padded = np.vstack([b, np.zeros((1, b.shape[1]))])
+            codes = np.where((new_term.codes < 0) | (new_term.codes >= b.shape[0]), b.shape[0], new_term.codes)
+            values = values + np.einsum("ij,ij->i", new_term.columns[:, keep], padded[codes][:, keep])
         return pd.Series(values, index=rows.index)
 
     def _wanted_effects(self, re_form: Any) -> list[list[int]]:
@@ -1027,7 +1026,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             lrt[0] = np.nan
             columns |= {"LRT": lrt, "Pr(Chi)": _chisq_tail(lrt, df)}
         table = AnovaTable(columns, index=["<none>", *scope])
-        table.heading = ("Single term deletions", "\nModel:", self.formula)
+        table.heading = ("Single term deletions", "\nModel:", *deparse_lines(parse(self.formula)))
         return table
 
     def confint(

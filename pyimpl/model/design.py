@@ -271,7 +271,7 @@ class Design:
         blocks = [random_columns(term.codes, term.columns, term.J) for term in self.terms]
         return sparse.csc_array(sparse.hstack(blocks, format="csc"))
 
-    def encode(self, newdata: pd.DataFrame, *, fixed: bool = True, random: bool = True) -> EncodedRows:
+    def encode(self, newdata: pd.DataFrame, *, fixed: bool = True, random: bool | Sequence[bool] = True) -> EncodedRows:
         """Encode new data in this design's codings: same levels, contrasts, ``poly`` and ``scale`` bases.
 
         Missing values give NaN in X and in the terms' columns (``na.pass``, the default of ``predict.merMod``); the
@@ -280,8 +280,11 @@ class Design:
         Parameters
         ----------
         newdata : pandas.DataFrame
-        fixed, random : bool
-            Whether the columns of the fixed effects and those of the random effects are wanted (and so must exist).
+        fixed : bool
+            Whether the columns of the fixed effects are wanted (and so must exist).
+        random : bool or sequence of bool
+            Likewise for the random effects: all or none of the terms, or one truth value for each; what is returned
+            has the wanted terms only.
 
         Raises
         ------
@@ -305,8 +308,11 @@ class Design:
             for position in recipe.fixed.offsets:
                 offset = offset + _numbers(frame.columns[recipe.fixed.variables[position]])
         terms = []
-        if random:
-            for term, (bar, effects, plan) in zip(self.terms, recipe.random, strict=True):
+        chosen = [random] * len(self.terms) if isinstance(random, bool) else random
+        if any(chosen):
+            for term, (bar, effects, plan), take in zip(self.terms, recipe.random, chosen, strict=True):
+                if not take:
+                    continue
                 groups = [Name(name) for name in all_names(bar.group)]
                 frame = _new_frame([*effects.variables, *groups], data, recipe)
                 factor = _grouping_factor(bar, frame, all_names(bar.group))
