@@ -488,6 +488,22 @@ class Evaluator:
         made = Factor(np.where(codes >= 0, where[codes], -1).astype(np.intp), tuple(distinct))
         return made.drop_unused() if drop else made
 
+    def _dummy(self, node: Call) -> Column:
+        """``lme4::dummy(f, levelsToKeep)``: an indicator of each level, all but the first by default."""
+        bound = self._match(node, "f", "levelsToKeep")
+        factor = as_factor(self._value(bound["f"]))
+        if (factor.codes < 0).any():
+            raise DataError(f"{deparse(node)}: {deparse(bound['f'])} has missing values, which dummy() cannot code.")
+        kept = self._labels(bound["levelsToKeep"], node) if "levelsToKeep" in bound else list(factor.levels[1:])
+        unknown = [level for level in kept if level not in factor.levels]
+        if unknown or not kept:
+            raise FormulaError(
+                f"{deparse(node)}: levelsToKeep must be levels of {deparse(bound['f'])} ({', '.join(factor.levels)}); "
+                f"found {', '.join(unknown) or 'none'}."
+            )
+        columns = np.stack([factor.codes == factor.levels.index(level) for level in kept], axis=1)
+        return Numeric(columns.astype(np.float64), names=tuple(kept))
+
     def _absolute(self, node: Call) -> Column:
         value = self._numbers(self._match(node, "x")["x"], node)
         return replace(value, array=np.abs(value.array), basis=())
@@ -893,6 +909,7 @@ _FUNCTIONS: dict[str, Callable[[Evaluator, Call], Column]] = {
     "as.logical": Evaluator._as_logical,
     "droplevels": Evaluator._droplevels,
     "interaction": Evaluator._interaction,
+    "dummy": Evaluator._dummy,
     **dict.fromkeys(SUMMARIES, Evaluator._summary),
     **dict.fromkeys(_MATHS, Evaluator._maths),
 }

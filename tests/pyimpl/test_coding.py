@@ -118,6 +118,8 @@ FORMULAS = [
     "y ~ interaction(h, l)",
     "y ~ interaction(h, s, sep = '-', drop = TRUE):x",
     "y ~ droplevels(f) + as.logical(k - 1)",
+    "y ~ dummy(h, 'F') + dummy(s, c('B', 'q')):x",
+    "y ~ 0 + dummy(o)",
     "y ~ as.logical(ifelse(l, 1, 0)) + I(as.logical(x) & l)",
     "y ~ x + offset(`a b`)",
     "y ~ x + offset(log(`a b`)):h + h",
