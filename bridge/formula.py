@@ -17,10 +17,10 @@ __all__ = ["CONSTANTS", "CONTRASTS", "FUNCTIONS", "Formula", "check_columns", "p
 #: Functions that a formula may call: none has side effects, none evaluates text.
 FUNCTIONS = frozenset(
     """
-    I abs acos as.character as.factor as.integer as.logical as.numeric asin atan bs c C cbind ceiling cos cosh cut dummy
-    droplevels exp expm1 factor floor ifelse interaction is.na log log10 log1p log2 logb max mean median min nchar ns
-    offset ordered pmax pmin poly quantile rank relevel rev round scale sd seq sign signif sin sinh sqrt sum tan tanh
-    trunc var
+    I abs acos as.character as.double as.factor as.integer as.logical as.numeric asin atan bs c C cbind ceiling cos cosh
+    cut dummy droplevels exp expm1 factor floor ifelse interaction is.na log log10 log1p log2 logb max mean median min
+    nchar ns offset ordered pmax pmin poly quantile rank relevel rev round scale sd seq sign signif sin sinh sqrt sum
+    tan tanh trunc var
     """.split()  # noqa: SIM905 - one word a name reads best
 )
 

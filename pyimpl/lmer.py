@@ -20,7 +20,7 @@ from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.checks import SCALE_NOTE
 from pyimpl.model.columns import Data, as_pandas
 from pyimpl.model.design import Design, build_design, changed
-from pyimpl.model.formula import deparse, parse
+from pyimpl.model.formula import deparse, deparse_lines, parse
 from pyimpl.model.kinds import square_sum
 from pyimpl.model.reform import wanted_effects
 from pyimpl.model.responses import Responses
@@ -139,6 +139,7 @@ def lmer(
         "contrasts": contrasts,
         "data_name": data_name,
     }
+    _check_arguments(REML, control)
     name = data_name if data_name is not None else str(getattr(data, "attrs", {}).get("name", "data"))
     # one block: going back to several threads in between would wake them for nothing
     with one_blas_thread():
@@ -164,6 +165,17 @@ def lmer(
         return fit_design(design, REML, control=control, start=start, call=call, source=source)
     fit._warn()
     return fit
+
+
+def _check_arguments(REML: Any, control: Any) -> None:
+    """Refuse what Python would silently take as true or false, and options that are another package's."""
+    if not isinstance(REML, (bool, np.bool_)) and not (isinstance(REML, (int, np.integer)) and REML in (0, 1)):
+        raise DataError(f"REML is True (restricted maximum likelihood) or False (maximum likelihood), not {REML!r}.")
+    if control is not None and not isinstance(control, LmerControl):
+        raise DataError(
+            f"control is None or LmerControl(...), not {control!r}: lme4's optimizers and their options are not there "
+            "(fit.allFit() compares optimizers)."
+        )
 
 
 def _small(design: Design) -> bool:
@@ -271,8 +283,17 @@ def _fit(
     return fit
 
 
+def _numbers(values: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be numbers, not {values!r:.60}.") from error
+
+
 def _checked_theta(theta: Any, n: int) -> np.ndarray:
-    values = np.asarray(theta, dtype=float).ravel()
+    if isinstance(theta, Mapping) and list(theta) == ["theta"]:  # R's start = list(theta = ...)
+        theta = theta["theta"]
+    values = _numbers(theta, "theta").ravel()
     if values.shape != (n,):
         raise ModelError(f"theta has {values.size} elements; the model has {n}")
     if not np.isfinite(values).all():
@@ -719,21 +740,20 @@ class LmerFit(ModelAccessors, LmerPlots):
                 if keep:
                     values = values + np.einsum("ij,ij->i", term.columns[:, keep], b[term.codes][:, keep])
             return self._rows(values)
-        rows = design.encode(newdata, fixed=not random_only, random=any(wanted))
+        # the columns of terms that are not asked for need not be there
+        rows = design.encode(newdata, fixed=not random_only, random=[bool(keep) for keep in wanted])
         values = np.zeros(len(rows.index))
         if not random_only:
             if rows.X is not None and design.P:
                 values = rows.X @ estimates.beta
             values = values + rows.offset
-        if any(wanted):
-            for new_term, b, keep in zip(rows.terms, estimates.b, wanted, strict=True):
-                if not keep:
-                    continue
-                if not allow_new_levels:
-                    _refuse_new_levels(new_term.codes, new_term.new_levels, b.shape[0])
-                padded = np.vstack([b, np.zeros((1, b.shape[1]))])
-                codes = np.where((new_term.codes < 0) | (new_term.codes >= b.shape[0]), b.shape[0], new_term.codes)
-                values = values + np.einsum("ij,ij->i", new_term.columns[:, keep], padded[codes][:, keep])
+        asked = [(b, keep) for b, keep in zip(estimates.b, wanted, strict=True) if keep]
+        for new_term, (b, keep) in zip(rows.terms, asked, strict=True):
+            if not allow_new_levels:
+                _refuse_new_levels(new_term.codes, new_term.new_levels, b.shape[0])
+            padded = np.vstack([b, np.zeros((1, b.shape[1]))])
+            codes = np.where((new_term.codes < 0) | (new_term.codes >= b.shape[0]), b.shape[0], new_term.codes)
+            values = values + np.einsum("ij,ij->i", new_term.columns[:, keep], padded[codes][:, keep])
         return pd.Series(values, index=rows.index)
 
     def _wanted_effects(self, re_form: Any) -> list[list[int]]:
@@ -782,8 +802,8 @@ class LmerFit(ModelAccessors, LmerPlots):
         """
         from pyimpl.likelihood.simulation import SimulationRows, new_parameters, simulate_rows
 
-        if nsim < 1:
-            raise DataError(f"nsim must be at least 1, not {nsim}")
+        if not isinstance(nsim, (int, np.integer)) or nsim < 1:
+            raise DataError(f"nsim must be a whole number, at least 1, not {nsim!r}")
         if use_u is not None:
             re_form = None if use_u else "~0"
         wanted = self._wanted_effects(re_form)
@@ -848,7 +868,7 @@ class LmerFit(ModelAccessors, LmerPlots):
     def _new_response(self, newresp: Any) -> Design:
         """Return the design with another response: a number for each row used, or for each row of the data."""
         values = newresp.to_numpy() if isinstance(newresp, pd.Series) else newresp
-        y = np.array(values, dtype=float).ravel()  # a copy: the caller's may change
+        y = _numbers(values, "newresp").flatten()  # a copy: the caller's may change
         design = self._design
         if y.size != design.N and design.omitted.size and y.size == design.N + design.omitted.size:
             y = np.delete(y, design.omitted)
@@ -935,6 +955,9 @@ class LmerFit(ModelAccessors, LmerPlots):
         if not others:
             return self._sequential_anova()
         fits = [self, *others]
+        for other in others:
+            if not isinstance(other, LmerFit):
+                raise DataError(f"anova compares fits of lmer; {other!r:.60} is none")
         if len({fit.nobs() for fit in fits}) > 1:
             raise ModelError("models were not all fitted to the same size of dataset")
         names = list(model_names) if model_names is not None else [f"MODEL{i + 1}" for i in range(len(fits))]
@@ -1025,7 +1048,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             lrt[0] = np.nan
             columns |= {"LRT": lrt, "Pr(Chi)": _chisq_tail(lrt, df)}
         table = AnovaTable(columns, index=["<none>", *scope])
-        table.heading = ("Single term deletions", "\nModel:", self.formula)
+        table.heading = ("Single term deletions", "\nModel:", *deparse_lines(parse(self.formula)))
         return table
 
     def confint(

@@ -2,8 +2,8 @@
 # the first; FUNCTIONS there and here are the same list.
 
 allowed_functions <- c(
-  "I", "abs", "acos", "as.character", "as.factor", "as.integer", "as.logical", "as.numeric", "asin", "atan", "bs", "c",
-  "C", "cbind", "ceiling", "cos", "cosh", "cut", "dummy", "droplevels", "exp", "expm1", "factor", "floor", "ifelse",
+  "I", "abs", "acos", "as.character", "as.double", "as.factor", "as.integer", "as.logical", "as.numeric", "asin", "atan",
+  "bs", "c", "C", "cbind", "ceiling", "cos", "cosh", "cut", "dummy", "droplevels", "exp", "expm1", "factor", "floor", "ifelse",
   "interaction", "is.na", "log", "log10", "log1p", "log2", "logb", "max", "mean", "median", "min", "nchar", "ns",
   "offset", "ordered", "pmax", "pmin", "poly", "quantile", "rank", "relevel", "rev", "round", "scale", "sd", "seq",
   "sign", "signif", "sin", "sinh", "sqrt", "sum", "tan", "tanh", "trunc", "var"

@@ -90,7 +90,8 @@ def open_frame(frame: Any) -> Any:
     if isinstance(wrapped, nw.LazyFrame):
         raise DataError(
             f"data is a lazy frame ({type(nw.to_native(wrapped)).__module__.split('.')[0]}), whose rows are not there "
-            "yet. Collect it first: data.collect() in polars; .to_arrow_table(), .to_pandas() or the like elsewhere."
+            "yet. Collect it first: data.collect() in polars, .compute() in dask, .to_arrow_table() or .to_pandas() "
+            "elsewhere."
         )
     if isinstance(wrapped, nw.DataFrame):
         native = nw.to_native(wrapped)

@@ -383,31 +383,40 @@ def _effects(terms: Sequence[RandomTerm], group: Sequence[int], root: np.ndarray
 
 @njit(cache=True, error_model="numpy")
 def _gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """X becomes Q of X = QR: classical Gram-Schmidt, twice for each column, which is enough (Giraud et al. 2005)."""
+    """X becomes Q of X = QR: classical Gram-Schmidt, twice for each column, which is enough (Giraud et al. 2005).
+
+    Enough for a column that is not numerically dependent on those before it. One that is shrinks again at the second
+    pass (Kahan's and Parlett's criterion): what remains of it is rounding error, not orthogonal to anything, and a
+    later column would be projected on that direction twice. Such a column of Q is 0, and so is its diagonal of R.
+    """
     N, P = X.shape
     part = np.empty(P)
     for c in range(P):
+        before, square = 0.0, 0.0
+        if c == 0:  # nothing to be orthogonal to
+            for i in range(N):
+                square += X[i, c] * X[i, c]
         for _ in range(2 if c else 0):
             part[:] = 0.0
             for i in range(N):
                 x = X[i, c]
                 for k in range(c):
                     part[k] += X[i, k] * x
+            before, square = square, 0.0
             for i in range(N):
                 total = X[i, c]
                 for k in range(c):
                     total -= X[i, k] * part[k]
                 X[i, c] = total
+                square += total * total
             for k in range(c):
                 R[k, c] += part[k]
-        square = 0.0
-        for i in range(N):
-            square += X[i, c] * X[i, c]
+        if c and not square > 0.25 * before:
+            square = 0.0
         R[c, c] = np.sqrt(square)
-        if square > 0.0:
-            inverse = 1.0 / R[c, c]
-            for i in range(N):
-                X[i, c] *= inverse
+        inverse = 1.0 / R[c, c] if square > 0.0 else 0.0
+        for i in range(N):
+            X[i, c] *= inverse
 
 
 def centred_intercept(X: np.ndarray) -> tuple[int, float]:

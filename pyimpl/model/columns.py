@@ -137,7 +137,8 @@ def missing_column(name: str, used_in: str, names: Iterable[str]) -> str:
     if near:
         fix = f"Did you mean {' or '.join(repr(match) for match in near)}?"
     else:
-        shown = ", ".join(repr(column) for column in known[:12]) + (", ..." if len(known) > 12 else "")
+        shown = ", ".join(repr(column) for column in known[:12])
+        shown += f" and {len(known) - 12} more" if len(known) > 12 else ""
         fix = f"The columns are: {shown}."
     return f"There is no column {name!r} in the data (used in {used_in}). {fix}"
 

@@ -272,7 +272,7 @@ class Design:
         blocks = [random_columns(term.codes, term.columns, term.J) for term in self.terms]
         return sparse.csc_array(sparse.hstack(blocks, format="csc"))
 
-    def encode(self, newdata: pd.DataFrame, *, fixed: bool = True, random: bool = True) -> EncodedRows:
+    def encode(self, newdata: pd.DataFrame, *, fixed: bool = True, random: bool | Sequence[bool] = True) -> EncodedRows:
         """Encode new data in this design's codings: same levels, contrasts, ``poly`` and ``scale`` bases.
 
         Missing values give NaN in X and in the terms' columns (``na.pass``, the default of ``predict.merMod``); the
@@ -281,8 +281,11 @@ class Design:
         Parameters
         ----------
         newdata : pandas.DataFrame
-        fixed, random : bool
-            Whether the columns of the fixed effects and those of the random effects are wanted (and so must exist).
+        fixed : bool
+            Whether the columns of the fixed effects are wanted (and so must exist).
+        random : bool or sequence of bool
+            Likewise for the random effects: all or none of the terms, or one truth value for each; what is returned
+            has the wanted terms only.
 
         Raises
         ------
@@ -306,8 +309,11 @@ class Design:
             for position in recipe.fixed.offsets:
                 offset = offset + _numbers(frame.columns[recipe.fixed.variables[position]])
         terms = []
-        if random:
-            for term, (bar, effects, plan) in zip(self.terms, recipe.random, strict=True):
+        chosen = [random] * len(self.terms) if isinstance(random, bool) else random
+        if any(chosen):
+            for term, (bar, effects, plan), take in zip(self.terms, recipe.random, chosen, strict=True):
+                if not take:
+                    continue
                 groups = [Name(name) for name in all_names(bar.group)]
                 frame = _new_frame([*effects.variables, *groups], data, recipe)
                 factor = _grouping_factor(bar, frame, all_names(bar.group))
@@ -598,6 +604,8 @@ def build_design(
     PyimplWarning
         Predictors on very different scales; NaNs from ``log`` of negative numbers.
     """
+    if not isinstance(formula, str):  # unhashable things, too: the reader keeps what it read
+        raise FormulaError(f"A formula must be a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}.")
     read = _read_formula(formula)
     mixed = read.mixed
     if na_action == "na.pass":
@@ -638,6 +646,10 @@ def build_design(
     if len(dot_names) > len(names) and read.fixed is None:
         raise FormulaError(
             "'.' together with weights or offset: lme4 would take these as predictors too. Name the predictors."
+        )
+    if contrasts is not None and not isinstance(contrasts, Mapping):
+        raise DataError(
+            f"contrasts is a mapping of variable to contrasts, such as {{'f': 'contr.sum'}}, not {contrasts!r:.60}."
         )
     for name in contrasts or ():
         if name not in fixed.names:

@@ -13,6 +13,7 @@ from pyimpl.model.columns import INT_MAX, Column, Factor, Logical, Numeric, as_f
 from pyimpl.model.formula import Call, Const, Name, Node, Num, Str, deparse
 from pyimpl.model.qr import dqrdc2
 from pyimpl.model.rtext import format_number, unique_numbers
+from pyimpl.model.summaries import SUMMARIES, mean, quantile, rank, round_half_even
 
 __all__ = ["ALLOWED_FUNCTIONS", "Evaluator"]
 
@@ -39,21 +40,21 @@ _MATHS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "ceiling": np.ceil,
     "sign": np.sign,
     "tanh": np.tanh,
+    "asin": np.arcsin,
+    "acos": np.arccos,
     "atan": np.arctan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "trunc": np.trunc,
 }
+#: What ``as.logical`` reads.
+_TRUTH = {("T", "TRUE", "true", "True"): 1.0, ("F", "FALSE", "false", "False"): 0.0}
 _CONSTANTS = {"Inf": math.inf, "NaN": math.nan}
 _NAMED_CONSTANTS: dict[str, Column] = {
     "pi": Numeric(np.array([math.pi])),
     "T": Logical(np.array([1.0])),
     "F": Logical(np.array([0.0])),
 }
-
-
-def _long_mean(values: np.ndarray) -> float:
-    """R's ``mean``: summed in long double, with a second pass over the residuals."""
-    wide = values.astype(np.longdouble)
-    mean = wide.sum() / len(values)
-    return float(mean + (wide - mean).sum() / len(values))
 
 
 def _column_mean(values: np.ndarray) -> float:
@@ -357,6 +358,151 @@ class Evaluator:
             if base[0] == 2:
                 return self._checked(node, value, np.log2(value.array))
             return self._checked(node, value, np.log(value.array) / np.log(base[0]))
+
+    def _summary(self, node: Call) -> Column:
+        """``mean(x, na.rm)``, ``median``, ``var``, ``sd``, and ``min``, ``max``, ``sum`` of several."""
+        args, drop = self._many(node)
+        if node.fn not in ("min", "max", "sum") and len(args) != 1:
+            raise FormulaError(f"{deparse(node)}: {node.fn}() takes x and na.rm; found {len(args)} values.")
+        columns = [self._numbers(arg, node) for arg in args]
+        values = np.concatenate([column.array.ravel() for column in columns])
+        if drop:
+            values = values[~np.isnan(values)]
+        whole = node.fn in ("min", "max", "sum") and all(column.kind == "integer" for column in columns)
+        with np.errstate(all="ignore"):
+            result = SUMMARIES[node.fn](values)
+        return Numeric(np.array([result]), kind="integer" if whole and math.isfinite(result) else "double")
+
+    def _many(self, node: Call) -> tuple[list[Node], bool]:
+        """Arguments of a function of several columns, and ``na.rm``, which must be named in full."""
+        args: list[Node] = []
+        drop = False
+        for name, arg in node.named_args():
+            if name == "na.rm":
+                drop = self._flag(arg, False, node)
+            elif name in (None, "x"):
+                args.append(arg)
+            else:
+                raise FormulaError(f"{deparse(node)}: no argument {name!r} of {node.fn}() is supported here.")
+        if not args:
+            raise FormulaError(f"{deparse(node)}: {node.fn}() needs a value.")
+        return args, drop
+
+    def _parallel(self, node: Call) -> Column:
+        """``pmin`` and ``pmax``: row by row."""
+        args, drop = self._many(node)
+        columns = [self._numbers(arg, node) for arg in args]
+        choose = {("pmin", False): np.minimum, ("pmin", True): np.fmin, ("pmax", False): np.maximum}
+        out = columns[0].array
+        for column in columns[1:]:
+            a, b = self._aligned(replace(columns[0], array=out), column, node)
+            out = choose.get((node.fn, drop), np.fmax)(a, b)
+        whole = all(column.kind == "integer" for column in columns)
+        return Numeric(out, kind="integer" if whole else "double", names=columns[0].names)
+
+    def _round(self, node: Call) -> Column:
+        bound = self._match(node, "x", "digits")
+        value = self._numbers(bound["x"], node)
+        digits = self._numbers(bound["digits"], node).array if "digits" in bound else np.zeros(1)
+        if len(digits) != 1 or not math.isfinite(digits[0]):
+            raise FormulaError(f"{deparse(node)}: digits must be one number.")
+        if value.kind == "integer" and digits[0] >= 0:
+            return replace(value, basis=())
+        return Numeric(round_half_even(value.array, math.floor(digits[0] + 0.5)), names=value.names)
+
+    def _rank(self, node: Call) -> Column:
+        value = self._numbers(self._match(node, "x")["x"], node)
+        return Numeric(rank(value.array.ravel(order="F")))
+
+    def _quantile(self, node: Call) -> Column:
+        bound = self._match(node, "x", "probs", "na.rm")
+        values = self._numbers(bound["x"], node).array.ravel()
+        probabilities = self._numbers(bound["probs"], node).array if "probs" in bound else np.linspace(0, 1, 5)
+        if self._flag(bound.get("na.rm"), False, node):
+            values = values[~np.isnan(values)]
+        if np.isnan(values).any() or not len(values):
+            raise FormulaError(
+                f"{deparse(node)}: missing values and no values are not allowed; na.rm = TRUE drops gaps."
+            )
+        if np.isnan(probabilities).any() or (probabilities < 0).any() or (probabilities > 1).any():
+            raise FormulaError(f"{deparse(node)}: 'probs' outside [0,1].")
+        return Numeric(quantile(values, probabilities))
+
+    def _sequence(self, node: Call) -> Column:
+        """``seq(from, to, by)`` or ``seq(from, to, length.out = n)``."""
+        bound = self._match(node, "from", "to", "by", "length.out")
+        ends = {name: self._numbers(arg, node).array for name, arg in bound.items()}
+        if "to" not in ends or len(ends) > 3 or any(len(end) != 1 for end in ends.values()):
+            raise FormulaError(
+                f"{deparse(node)}: write seq(from, to, by) or seq(from, to, length.out = n), with numbers."
+            )
+        first, last = float(ends["from"][0]), float(ends["to"][0])
+        if "length.out" in ends:
+            count = math.ceil(ends["length.out"][0])
+            if count < 2:
+                raise FormulaError(f"{deparse(node)}: length.out must be at least 2.")
+            return Numeric(_seq(first, last, count))
+        step = float(ends["by"][0]) if "by" in ends else math.copysign(1.0, last - first)
+        count = (last - first) / step if step else math.nan
+        if not 0 <= count < INT_MAX:
+            raise FormulaError(f"{deparse(node)}: wrong sign in 'by' argument, or too many numbers.")
+        steps = np.arange(math.floor(count + 1e-10) + 1)
+        out = first + steps * step
+        return Numeric(np.minimum(out, last) if step > 0 else np.maximum(out, last))
+
+    def _as_logical(self, node: Call) -> Column:
+        value = self._value(self._match(node, "x")["x"])
+        if isinstance(value, Factor):
+            known = {word: truth for words, truth in _TRUTH.items() for word in words}
+            table = np.array([*(known.get(level, math.nan) for level in value.levels), math.nan])
+            return Logical(table[value.codes])
+        return Logical(self._truth(node.args[0], node).ravel())
+
+    def _droplevels(self, node: Call) -> Column:
+        value = self._value(self._match(node, "x")["x"])
+        if not isinstance(value, Factor) or value.text:
+            raise FormulaError(f"{deparse(node)}: droplevels() needs a factor.")
+        return value.drop_unused()
+
+    def _interaction(self, node: Call) -> Column:
+        """``interaction(a, b, ..., drop, sep)``: every combination is a level, the first factor's vary fastest."""
+        parts: list[Factor] = []
+        drop, sep = False, "."
+        for name, arg in node.named_args():
+            if name == "drop":
+                drop = self._flag(arg, False, node)
+            elif name == "sep":
+                sep = self._labels(arg, node)[0]
+            elif name is None:
+                parts.append(as_factor(self._value(arg)))
+            else:
+                raise FormulaError(f"{deparse(node)}: no argument {name!r} of interaction() is supported here.")
+        if not parts or len({len(part) for part in parts}) > 1:
+            raise FormulaError(f"{deparse(node)}: interaction() needs factors of the same length.")
+        codes, labels = parts[0].codes.astype(np.intp), list(parts[0].levels)
+        for part in parts[1:]:
+            missing = (codes < 0) | (part.codes < 0)
+            codes = np.where(missing, -1, codes + len(labels) * part.codes.astype(np.intp))
+            labels = [f"{before}{sep}{this}" for this in part.levels for before in labels]
+        distinct, where = unique_numbers(labels)
+        made = Factor(np.where(codes >= 0, where[codes], -1).astype(np.intp), tuple(distinct))
+        return made.drop_unused() if drop else made
+
+    def _dummy(self, node: Call) -> Column:
+        """``lme4::dummy(f, levelsToKeep)``: an indicator of each level, all but the first by default."""
+        bound = self._match(node, "f", "levelsToKeep")
+        factor = as_factor(self._value(bound["f"]))
+        if (factor.codes < 0).any():
+            raise DataError(f"{deparse(node)}: {deparse(bound['f'])} has missing values, which dummy() cannot code.")
+        kept = self._labels(bound["levelsToKeep"], node) if "levelsToKeep" in bound else list(factor.levels[1:])
+        unknown = [level for level in kept if level not in factor.levels]
+        if unknown or not kept:
+            raise FormulaError(
+                f"{deparse(node)}: levelsToKeep must be levels of {deparse(bound['f'])} ({', '.join(factor.levels)}); "
+                f"found {', '.join(unknown) or 'none'}."
+            )
+        columns = np.stack([factor.codes == factor.levels.index(level) for level in kept], axis=1)
+        return Numeric(columns.astype(np.float64), names=tuple(kept))
 
     def _absolute(self, node: Call) -> Column:
         value = self._numbers(self._match(node, "x")["x"], node)
@@ -714,15 +860,15 @@ def _cut_labels(breaks: np.ndarray, right: bool, lowest: bool, digits: int) -> l
 
 def _poly_fit(x: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """R's ``poly``: orthogonal polynomials from the QR decomposition of the centred powers."""
-    mean = _long_mean(x)
-    centred = x - mean
+    middle = mean(x)
+    centred = x - middle
     powers = np.stack([centred**k for k in range(degree + 1)], axis=1)
     qr = dqrdc2(powers)
     if qr.rank < degree:
         raise FormulaError(f"poly(): 'degree' ({degree}) must be less than number of unique points.")
     z = qr.multiply_q(np.diag(np.diag(qr.R)))
     norm2 = (z**2).astype(np.longdouble).sum(axis=0).astype(np.float64)
-    alpha = (centred[:, None] * z**2).astype(np.longdouble).sum(axis=0).astype(np.float64) / norm2 + mean
+    alpha = (centred[:, None] * z**2).astype(np.longdouble).sum(axis=0).astype(np.float64) / norm2 + middle
     return z[:, 1:] / np.sqrt(norm2[1:]), alpha[:degree], np.concatenate([[1.0], norm2])
 
 
@@ -754,6 +900,17 @@ _FUNCTIONS: dict[str, Callable[[Evaluator, Call], Column]] = {
     "ifelse": Evaluator._ifelse,
     "scale": Evaluator._scale_call,
     "poly": Evaluator._poly_call,
+    "pmin": Evaluator._parallel,
+    "pmax": Evaluator._parallel,
+    "round": Evaluator._round,
+    "rank": Evaluator._rank,
+    "quantile": Evaluator._quantile,
+    "seq": Evaluator._sequence,
+    "as.logical": Evaluator._as_logical,
+    "droplevels": Evaluator._droplevels,
+    "interaction": Evaluator._interaction,
+    "dummy": Evaluator._dummy,
+    **dict.fromkeys(SUMMARIES, Evaluator._summary),
     **dict.fromkeys(_MATHS, Evaluator._maths),
 }
 
@@ -764,6 +921,11 @@ ALLOWED_FUNCTIONS = tuple(sorted(_FUNCTIONS, key=str.lower))
 def _not_allowed(node: Call) -> str:
     if node.fn in ("&&", "||", "~", "?"):
         return f"{deparse(node)}: {node.fn!r} cannot be used inside a function of a formula."
+    if node.fn == "C":
+        return (
+            f"{deparse(node)}: C() is not there. For contrasts give the argument contrasts={{'f': 'contr.sum'}}; to "
+            "make numbers a factor write factor(x)."
+        )
     return (
         f"{node.fn}() cannot be called in a formula ({deparse(node)}). Allowed are {', '.join(ALLOWED_FUNCTIONS)} and "
         "arithmetic inside I(). Compute the column beforehand, e.g. data.assign(z=...), and name it in the formula."

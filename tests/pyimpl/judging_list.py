@@ -43,6 +43,33 @@ PREPARED = {
     "oatsn": "within(MASS::oats, {N <- ordered(N); nitro <- as.integer(N) / 5})",
     "stargr": "droplevels(subset(mlmRev::star, gr == '3' & as.integer(sch) <= 25))",
     "eg40": "droplevels(subset(mlmRev::egsingle, as.integer(schoolid) <= 20))",
+    "sim": r"""local({set.seed(4711); n <- 400
+      a <- factor(sample(letters[1:4], n, TRUE, c(.5, .3, .15, .05)))
+      b <- factor(sample(c("lo", "mid", "hi"), n, TRUE), levels = c("lo", "mid", "hi"))
+      o <- factor(sample(c("never", "some", "often"), n, TRUE), levels = c("never", "some", "often"), ordered = TRUE)
+      x <- round(rnorm(n), 3); z <- round(rexp(n), 3); k <- sample(1:9, n, TRUE); l <- runif(n) < .3
+      s <- sample(1:60, n, TRUE, prob = (1:60)^-.8); cl <- factor(paste0("c", s %% 17))
+      d <- sample(c(10.5, 2, 1e5, 7), n, TRUE)
+      u <- rnorm(60); w <- round(runif(n, .2, 3), 2); off <- round(rnorm(n), 2)
+      y <- 2 + .5 * x - .3 * l + as.integer(a) * .2 + u[s] + rnorm(60, 0, .5)[s] * x + rnorm(17)[cl] + off +
+        rnorm(n) / sqrt(w)
+      xm <- x; xm[sample(n, 30)] <- NA; gm <- s; gm[sample(n, 12)] <- NA
+      out <- data.frame(y, a, b, o, x, z, k, l, s, cl, d, w, off, xm, gm)
+      out[["my x"]] <- x; out[["2nd"]] <- x^2; out[["f-g"]] <- factor(s); out})""",
+    "nest": r"""local({set.seed(99); r <- expand.grid(rep = 1:3, kid = 1:3, room = 1:3, school = 1:8)
+      r <- r[sample(nrow(r), 180), ]
+      r$school <- factor(paste0("S", r$school)); r$room <- factor(r$room); r$kid <- factor(r$kid); r$occ <- r$rep - 1
+      r$trt <- factor(ifelse(as.integer(r$school) %% 2, "ctl", "new")); r$x <- round(rnorm(180), 2)
+      r$y <- 50 + 3 * r$occ + rnorm(8, 0, 3)[r$school] + rnorm(24, 0, 2)[interaction(r$school, r$room)] + r$x
+      r$y <- r$y + rnorm(180); r})""",
+    "bal": r"""local({set.seed(5); b <- expand.grid(t = c(0, 1, 2, 5), id = factor(1:24)); i <- as.integer(b$id)
+      b$arm <- factor(c("p", "q", "r")[(i - 1) %/% 8 + 1]); b$sex <- factor(ifelse(i %% 2, "f", "m"))
+      b$age <- round(30 + rnorm(24) * 8, 1)[i]
+      b$y <- 10 + b$t * 2 + rnorm(24, 0, 2)[i] + rnorm(24, 0, .8)[i] * b$t + rnorm(96); b})""",
+    "tiny": r"""local({set.seed(8); g <- rep(1:25, sample(1:3, 25, TRUE))
+      d <- data.frame(g = factor(g), x = round(rnorm(length(g)), 2))
+      d$h <- factor(sample(1:6, nrow(d), TRUE)); d$y <- round(rnorm(25)[g] + d$x + rnorm(nrow(d)), 3)
+      d$big <- d$y * 1e6 + 1e9; d$small <- d$y * 1e-7; d})""",
     "tied": "within(lme4::Dyestuff, {x <- rep(c(1, 2, 4), 10); x2 <- 2 * x + 1})",
 }
 
@@ -101,4 +128,55 @@ CHOSEN: list[tuple[str, str, dict[str, Any]]] = [
     ("Reaction ~ 0 + (Days | Subject)", "sleepw", {}),
     ("Yield ~ x + x2 + (1 | Batch)", "tied", {}),
     ("Yield ~ x + I(x^2 * 1e5) + (1 | Batch)", "tied", {}),
+]  # fmt: skip
+
+#: Of a stranger's choice: simulated data of every shape, and packages that the lists above leave out.
+STRANGE: list[tuple[str, str, dict[str, Any]]] = [
+    ("y ~ x * a + o + (x | s)", "sim", {}),
+    ("y ~ x + a:b + (a || s)", "sim", {}),
+    ("y ~ poly(x, 2) + b/z + (1 | s) + (0 + x | s) + (1 | cl)", "sim", {}),
+    ("y ~ l * x + offset(off) + (l | s) + (1 | cl)", "sim", {"weights": "w"}),
+    ("y ~ xm + k + (xm | gm)", "sim", {}),
+    ("y ~ x + (1 | d)", "sim", {}),
+    ("y ~ `my x` + (`my x` | `f-g`)", "sim", {}),
+    ("y ~ `2nd` * l + (1 | `f-g`)", "sim", {}),
+    ("y ~ o * x + (1 | s)", "sim", {"contrasts": {"o": "contr.treatment"}}),
+    ("y ~ a * b + (1 | s)", "sim", {"contrasts": {"a": "contr.sum", "b": "contr.helmert"}}),
+    ("y ~ a + b + (0 + b | cl)", "sim", {"subset": "x > 0 & a != 'd'"}),
+    ("scale(y) ~ scale(x) + scale(z, scale = FALSE) + (scale(x) | s)", "sim", {}),
+    ("y ~ x + (o | cl)", "sim", {}),
+    ("y ~ a %in% b + x + (1 | s)", "sim", {}),
+    ("y ~ (a + b + x)^3 - a:b:x + (1 | s)", "sim", {}),
+    ("y ~ factor(k) * l + (1 | cl/s)", "sim", {}),
+    ("y ~ I(x > 0) + I(z^2) + log1p(z) + (I(x > 0) | cl)", "sim", {}),
+    ("y ~ x + (1 | a:b:o)", "sim", {}),
+    ("y ~ relevel(a, ref = 'c') + (1 | s)", "sim", {"weights": "w"}),
+    ("y ~ x + (poly(x, 2) | cl)", "sim", {}),
+    ("y ~ I(x - mean(x)) + pmax(z, 1) + (I(x - mean(x)) | s)", "sim", {}),
+    ("y ~ a + b + (1 | interaction(a, b))", "sim", {}),
+    ("y ~ cut(x, quantile(x, c(0, 0.25, 0.5, 1)), include.lowest = TRUE) + (1 | s)", "sim", {}),
+    ("rank(y) ~ round(x, 1) + (1 | s)", "sim", {}),
+    ("y ~ a:x - 1 + (0 + a:x | cl)", "sim", {}),
+    ("y ~ occ * trt + (1 | school/room/kid)", "nest", {}),
+    ("y ~ occ + (occ || school/room)", "nest", {}),
+    ("y ~ t * arm + (t | id)", "bal", {}),
+    ("y ~ t * arm * sex + age + (t || id)", "bal", {}),
+    ("y ~ t + I(t^2) + arm:t + (t + I(t^2) | id)", "bal", {}),
+    ("y ~ arm / t + (0 + t | id) + (1 | id)", "bal", {"weights": "age"}),
+    ("y ~ t * age + (t | id) + (1 | arm:sex)", "bal", {}),
+    ("y ~ x + (x || g)", "tiny", {}),
+    ("big ~ x + (1 | g)", "tiny", {}),
+    ("small ~ x + (1 | g) + (1 | h)", "tiny", {}),
+    ("cog ~ age * trt + (1 | id) + (0 + age | id)", "mlmRev::Early", {}),
+    ("cog ~ I(age - 1) * trt + (I(age - 1) | id)", "mlmRev::Early", {}),
+    ("log(bili) ~ I(day / 365.25) * trt + age + edema + (I(day / 365.25) | id)", "survival::pbcseq",
+     {"subset": "id <= 120"}),
+    ("Ozone ~ Solar.R + Wind + Temp + (1 | Month)", "datasets::airquality", {}),
+    ("Informed.liking ~ Product * Information * Gender + (1 | Product:Consumer) + (1 | Information:Consumer)",
+     "lmerTest::ham", {}),
+    ("sugpct ~ block + sow + harvest + (1 | block:harvest)", "pbkrtest::beets", {}),
+    ("log(Conc) ~ Spc + (1 | Lab/Bat)", "MASS::coop", {}),
+    ("glucose ~ Time * Date + (Date | Subject)", "nlme::Glucose2", {}),
+    ("MPG.city ~ log(Weight) + Origin + (1 | Manufacturer) + (1 | Type)", "MASS::Cars93", {}),
+    ("log(accel) ~ log(distance) + Richter + soil + (1 | Quake)", "nlme::Earthquake", {}),
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyimpl.errors import DataError, ModelError, PyimplError, PyimplWarning
+from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError, PyimplWarning
 from pyimpl.likelihood.optimum import natural_units
 from pyimpl.lmer import LmerFit, lmer
 from pyimpl.model.checks import STAN_LMER_CHECKS
@@ -226,3 +226,42 @@ def test_poly_of_a_factor_takes_its_codes():
     frame["f"] = pd.Categorical.from_codes(codes, list("dcba"))
     ours = build_design("y ~ poly(f, 2) + (1 | g)", frame).X
     assert np.array_equal(ours, build_design("y ~ poly(k, 2) + (1 | g)", frame).X)
+
+
+def small() -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"y": rng.normal(size=40), "x": rng.normal(size=40), "g": list("abcde") * 8})
+    frame["y"] += np.tile(rng.normal(size=5), 8)
+    return frame.assign(f=pd.Categorical(["u", "v", "w", "u"] * 10))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda d, f: lmer(d, f), FormulaError, "must be a string .* not DataFrame"),
+        (lambda d, f: lmer(f, d, "yes"), DataError, "REML is True .* not 'yes'"),
+        (lambda d, f: lmer(f, d, REML=None), DataError, "REML is True .* not None"),
+        (lambda d, f: lmer(f, d, control={"optimizer": "bobyqa"}), DataError, "control is None or LmerControl"),
+        (lambda d, f: lmer(f, d, contrasts="contr.sum"), DataError, "contrasts is a mapping .* not 'contr.sum'"),
+        (lambda d, f: lmer(f, d, start="a"), DataError, "theta must be numbers, not 'a'"),
+        (lambda d, f: lmer(f, d).refit(["a"] * 40), DataError, "newresp must be numbers"),
+        (lambda d, f: lmer(f, d).simulate(1.5), DataError, "whole number, at least 1, not 1.5"),
+        (lambda d, f: lmer(f, d).anova(3), DataError, "3 is none"),
+        (lambda d, f: lmer("y ~ C(f) + (1 | g)", d), FormulaError, "contrasts=.* factor"),
+        (lambda d, f: lmer("y ~ mean(x, 2) + (1 | g)", d), FormulaError, "mean.. takes x and na.rm"),
+        (lambda d, f: lmer("y ~ cut(x, quantile(x, 2)) + (1 | g)", d), FormulaError, "probs"),
+        (lambda d, f: lmer("y ~ cut(x, seq(1, 2, by = -1)) + (1 | g)", d), FormulaError, "wrong sign"),
+        (lambda d, f: lmer("y ~ interaction(f, sepp = 'a') + (1 | g)", d), FormulaError, "no argument 'sepp'"),
+        (lambda d, f: lmer("y ~ max(x) + (1 | g)", d), FormulaError, "has 1 values but the data have 40 rows"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(call, error, said):
+    with pytest.raises(error, match=said):
+        call(small(), "y ~ x + (1 | g)")
+
+
+def test_reml_as_0_or_1_and_start_as_in_r():
+    frame = small()
+    assert not lmer("y ~ x + (1 | g)", frame, REML=0).isREML()
+    fit = lmer("y ~ x + (1 | g)", frame, start={"theta": [0.5]})
+    assert fit.REMLcrit() == pytest.approx(lmer("y ~ x + (1 | g)", frame, REML=1).REMLcrit(), rel=1e-12)

@@ -14,6 +14,7 @@ from pyimpl.likelihood.optimum import default_start
 from pyimpl.model import blocks as blocks_module
 from pyimpl.model.blocks import reduce_design
 from pyimpl.model.design import Design, RandomTerm
+from pyimpl.model.responses import Responses
 
 
 def make_design(rng, n=24, levels=(5, 4), effects=(2, 1), P=2, weights=False, y=None, X=None, same_group=False):
@@ -135,6 +136,42 @@ def test_gradient_against_multi_precision_differences(case, REML):
                 assert gradient[k] == pytest.approx(slope, rel=1e-8, abs=1e-8)
 
 
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_the_triangle_of_dependent_columns(rank):
+    """R'R = D'D also where columns of D are others' multiples but for rounding, or rounding errors themselves."""
+    rng = np.random.default_rng(rank)
+    for _ in range(200):
+        D = rng.normal(size=(40, rank)) @ rng.normal(size=(rank, 4)) + 1e-16 * rng.normal(size=(40, 1))
+        D += 1e-17 * rng.normal(size=D.shape) * rng.integers(0, 2, 4)
+        D = np.column_stack([D, rng.normal(size=40)])
+        Q, R = D.copy(), np.zeros((D.shape[1], D.shape[1]))
+        blocks_module._gram_schmidt(Q, R)
+        np.testing.assert_allclose(R.T @ R, D.T @ D, rtol=0, atol=1e-13 * np.square(D).sum())
+        np.testing.assert_allclose(Q @ R, D, rtol=0, atol=1e-14 * np.linalg.norm(D))
+
+
+@pytest.mark.parametrize("weights", [False, True])
+def test_columns_of_x_within_the_span_of_z(weights):
+    """Everyone measured at the same times, groups between persons: within persons X leaves nothing of [1, t, g, gt]."""
+    rng = np.random.default_rng(17)
+    J, times = 14, np.array([1.0, 1.5, 2.0])
+    codes = np.repeat(np.arange(J), 3)
+    t, g = np.tile(times, J), np.repeat(rng.permutation(J) % 2, 3).astype(float)
+    columns = {"1": np.ones(3 * J), "t": t, "g": g, "gt": g * t, "3t": 3 * t - g}
+    y = 100 + 10 * t + rng.normal(size=J)[codes] + rng.normal(size=3 * J)
+    for names in ("1 t g", "1 t g gt", "1 gt t g", "g gt 1 t", "1 3t t"):
+        X = np.column_stack([columns[name] for name in names.split()])
+        design = make_design(rng, n=3 * J, levels=(J,), effects=(2,), X=X, y=y, weights=weights)
+        term = RandomTerm("g0", ("1", "t"), tuple(map(str, range(J))), codes, np.column_stack([np.ones(3 * J), t]))
+        design = replace(design, terms=(term,))
+        blocks = reduce_design(design)
+        for REML in (False, True):
+            theta = random_theta(rng, blocks.lower)
+            assert Objective(blocks, REML)(theta) == pytest.approx(exact_fast(design, theta, REML), rel=1e-12)
+        again = Responses(design, blocks).blocks(design.y)
+        np.testing.assert_allclose(again.within, blocks.within, atol=1e-9)
+
+
 @pytest.mark.parametrize(("levels", "effects"), [((6,), (1,)), ((6,), (2,)), ((6, 4), (2, 1))])
 def test_large_means_cost_no_digits(levels, effects):
     """y around 1e8, a covariate around 1e6, group differences a million times the residuals."""
@@ -225,7 +262,8 @@ def test_the_rows_are_not_needed_after_the_reduction():
 
 
 def exact_fast(design, theta, REML):
-    V = np.eye(design.N)
+    V = np.eye(design.N) if design.weights is None else np.diag(1 / design.weights)
+    y = design.y if design.offset is None else design.y - design.offset
     at = 0
     for term in design.terms:
         T = np.zeros((term.p, term.p))
@@ -237,7 +275,7 @@ def exact_fast(design, theta, REML):
         V += np.where(same, term.columns @ T @ T.T @ term.columns.T, 0.0)
     Vi = np.linalg.inv(V)
     A = design.X.T @ Vi @ design.X
-    r = design.y - design.X @ np.linalg.solve(A, design.X.T @ Vi @ design.y)
+    r = y - design.X @ np.linalg.solve(A, design.X.T @ Vi @ y)
     df = design.N - design.P if REML else design.N
     value = np.linalg.slogdet(V)[1] + df * (1 + np.log(2 * np.pi * (r @ Vi @ r) / df))
     return value + (np.linalg.slogdet(A)[1] if REML else 0.0)

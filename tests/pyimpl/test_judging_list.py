@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pyimpl.lmer import LmerFit, lmer
-from tests.pyimpl.judging_list import CHOSEN, LARGE, NAMED, PREPARED
+from tests.pyimpl.judging_list import CHOSEN, LARGE, NAMED, PREPARED, STRANGE
 from tests.pyimpl.printing_oracle import frames_of, r_text
 
 #: A few for the quick suite: contrasts, weights with offset and subset, a dropped column, a note about scales.
@@ -90,7 +90,7 @@ def test_some_models_print_as_in_r(quick):
 @pytest.mark.r
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("cases", [NAMED, CHOSEN, LARGE], ids=["named", "chosen", "large"])
+@pytest.mark.parametrize("cases", [NAMED, CHOSEN, STRANGE, LARGE], ids=["named", "chosen", "strange", "large"])
 def test_all_models_print_as_in_r(cases, rscript, tmp_path):
     assert wrong(judge(cases, rscript, tmp_path, "default" if cases is LARGE else "tight")) == {}
 

@@ -270,6 +270,7 @@ hex(getME(m, "u")); hex(getME(m, "b"))
 cat("@@"); print(suppressMessages(anova(m, m0, model.names = c("big", "small"))))
 cat("@@"); print(suppressMessages(drop1(m, test = "Chisq")))
 cat("@@"); print(suppressMessages(anova(update(m, . ~ . - Days), m, m0, refit = FALSE, model.names = c("a", "b", "c"))))
+cat("@@"); print(suppressMessages(drop1(update(m, . ~ . + I(w - mean(w)) + another.long.predictor + log(w)))))
 """
 
 
@@ -315,6 +316,8 @@ def test_verbs(rscript, r_setup, r_frames):
         warnings.simplefilter("ignore")
         ours = str(fit.update(". ~ . - Days").anova(fit, small, refit=False, model_names=["a", "b", "c"]))
     assert [*map(strip, ours.splitlines())] == [*map(strip, tables[2].strip().splitlines())]
+    ours = str(fit.update(". ~ . + I(w - mean(w)) + another.long.predictor + log(w)").drop1())
+    assert [*map(strip, ours.splitlines())] == [*map(strip, tables[3].strip().splitlines())]
     with pytest.raises(DataError, match="new levels detected in newdata: 999"):
         fit.predict(new)
 
@@ -382,3 +385,21 @@ def test_a_perfect_fit_is_said() -> None:
         warnings.simplefilter("ignore", SingularFitWarning)
         fit = lmer("y ~ x + (1 | g)", frame)
     assert not any("perfect" in text for text in fit.warnings)
+
+
+def test_prediction_needs_the_columns_of_the_terms_asked_for() -> None:
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"x": rng.normal(size=80), "g": np.repeat(list("abcdefgh"), 10), "h": list("pqrst") * 16})
+    frame["y"] = frame["x"] + np.repeat(rng.normal(size=8), 10) + np.tile(rng.normal(size=5), 16) + rng.normal(size=80)
+    fit = lmer("y ~ x + (1 | g) + (1 | h)", frame)
+    whole = fit.predict(frame, re_form="~ (1 | h)")
+    pd.testing.assert_series_equal(fit.predict(frame[["x", "h"]], re_form="~ (1 | h)"), whole)
+    pd.testing.assert_series_equal(
+        fit.predict(frame[["h"]], re_form="~ (1 | h)", random_only=True),
+        fit.ranef()["h"].iloc[:, 0].loc[frame["h"]].set_axis(frame.index),
+        check_names=False,
+    )
+    with pytest.raises(DataError, match="no column 'g'"):
+        fit.predict(frame[["x", "h"]])
+    with pytest.raises(DataError, match="no column 'x'"):
+        fit.predict(frame[["h"]], re_form="~ (1 | h)")
