@@ -26,6 +26,7 @@ from pyimpl.model.design import Design
 from pyimpl.model.update import update_formula
 from pyimpl.plots.posterior import StanLmerPlots
 from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.conflict import far_apart
 from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, rhat_rank, stan_ess, stan_rhat
 from pyimpl.posterior.draws import PosteriorDraws, complete, from_unconstrained
 from pyimpl.posterior.full import FullDensity
@@ -49,7 +50,7 @@ from pyimpl.posterior.priors import (
     product_normal,
     student_t,
 )
-from pyimpl.posterior.sampler import FAR_APART, SamplerResult, sample_collapsed, sample_prior
+from pyimpl.posterior.sampler import SamplerResult, sample_collapsed, sample_prior
 from pyimpl.posterior.specification import FLAT, Specification, specify
 from pyimpl.posterior.text import PrintedText, print_text, prior_text, summary_text
 
@@ -1131,7 +1132,7 @@ def stan_lmer_design(
                 try:
                     result = draw(density, chains=chains, draws=iter - warmup, seeds=seeds, **options)
                 except np.linalg.LinAlgError as error:
-                    raise ModelError(FAR_APART) from error
+                    raise far_apart(density) from error
                 rngs = [np.random.default_rng(child.spawn(1)[0]) for child in seeds[1:]]
                 draws = complete(density, result.u, rngs)
     fit = StanLmerFit(

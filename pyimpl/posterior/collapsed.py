@@ -37,7 +37,7 @@ from pyimpl.posterior import kernels
 from pyimpl.posterior.covariance import ball_exponents, ball_log_constant, build_T, row_slices
 from pyimpl.posterior.full import cornish_fisher_t, log_student_t
 from pyimpl.posterior.labels import b_labels, is_new_level
-from pyimpl.posterior.mixtures import NormalMixture
+from pyimpl.posterior.mixtures import MAX_SCORE, NormalMixture
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, Specification
 
 __all__ = ["MAX_DENSE", "MAX_ELEMENTS", "MAX_PARAMETERS", "CollapsedDensity", "ConditionalDraws", "CoordinateValues"]
@@ -508,6 +508,8 @@ class CollapsedDensity:
                 sd = np.maximum(sd, self._least_sd * sigma[:, None])
             precision[:, int(spec.has_intercept) :] = 1.0 / sd**2
         normal = scores if self.mixture is not None else z
+        if self.mixture is not None:
+            log_p[(np.abs(scores) > MAX_SCORE).any(axis=1)] = -np.inf
         log_p += -0.5 * np.sum(normal * normal, axis=1) - 0.5 * normal.shape[1] * np.log(2 * np.pi)
         return CoordinateValues(sigma, Ts, Lambdas, precision, z, fixed, log_p, scores)
 

@@ -110,8 +110,9 @@ class PosteriorDraws:
         constant, power = spec.likelihood_constant
         for start in range(0, self.n, 1000):
             rows = slice(start, start + 1000)
-            points = self.unconstrained(rows, with_b=self.z_square is None)
-            out[rows] = self.full.log_prior(points)
+            with np.errstate(divide="ignore", invalid="ignore"):  # a correlation of ±1 to rounding is at infinity
+                points = self.unconstrained(rows, with_b=self.z_square is None)
+                out[rows] = self.full.log_prior(points)
             if self.z_square is not None:
                 out[rows] -= 0.5 * self.z_square[rows]
             if spec.prior_PD:
