@@ -1134,7 +1134,7 @@ def stan_lmer_design(
                 except np.linalg.LinAlgError as error:
                     raise far_apart(density) from error
                 rngs = [np.random.default_rng(child.spawn(1)[0]) for child in seeds[1:]]
-                draws = complete(density, result.u, rngs)
+                draws = complete(density, result.u, rngs, report)
     fit = StanLmerFit(
         spec,
         draws,

@@ -24,6 +24,7 @@ canonical partial correlations on the atanh scale; then log w; then v or z, both
 a term has p (p + 1)/2 of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -50,6 +51,9 @@ MAX_PARAMETERS = 210
 
 #: Most numbers that the sufficient statistics of the levels may take (4 GB).
 MAX_ELEMENTS = 500_000_000
+
+#: Multiplications of half a second or so.
+_AT_ONCE = 5e9
 
 #: Beyond e^7 times sigma the factor of A loses its digits, while the prior is e^(−e^7).
 _LOG_TAU_MAX = 7.0
@@ -535,6 +539,11 @@ class CollapsedDensity:
         return logdet, Q
 
     @property
+    def at_once(self) -> int:
+        """How many points are worked on before progress is shown and Ctrl-C is heard: half a second's, at most 2048."""
+        return int(np.clip(_AT_ONCE / self.multiplications, 4, 2048))
+
+    @property
     def _sizes(self) -> np.ndarray:
         return np.array([term.p for term in self.spec.terms], dtype=np.int64)
 
@@ -591,7 +600,14 @@ class CollapsedDensity:
         return self.centre[self.sampled]
 
     # ------------------------------------------------------------------ exact draws
-    def conditional_draws(self, values: CoordinateValues, rng: np.random.Generator) -> ConditionalDraws:
+    def conditional_draws(
+        self,
+        values: CoordinateValues,
+        rng: np.random.Generator,
+        *,
+        out: np.ndarray | None = None,
+        tick: Callable[[int], None] | None = None,
+    ) -> ConditionalDraws:
         """Draw coefficients and random effects, exactly, given the coordinates.
 
         Parameters
@@ -599,6 +615,10 @@ class CollapsedDensity:
         values : CoordinateValues
             At n points.
         rng : numpy.random.Generator
+        out : ndarray, shape (n, Σ p (J + 1)), optional
+            Where the random effects go: C-contiguous float64. Default: an array of their own.
+        tick : callable, optional
+            Called with the number of points done, every half second or so: for progress. Ctrl-C is heard as often.
 
         Returns
         -------
@@ -607,7 +627,8 @@ class CollapsedDensity:
         spec, n = self.spec, values.sigma.size
         P, g = spec.X1.shape[1], self.integrated.size
         starts = np.cumsum([0, *(term.p * (term.J + 1) for term in spec.terms)])
-        matrix = rng.standard_normal((n, int(starts[-1])))
+        matrix = np.empty((n, int(starts[-1]))) if out is None else out
+        rng.standard_normal(out=matrix)
         b = [
             matrix[:, start:stop].reshape(n, term.J + 1, term.p, copy=False)
             for term, (start, stop) in zip(spec.terms, pairwise(starts), strict=True)
@@ -625,19 +646,26 @@ class CollapsedDensity:
                 effects[:] = np.einsum("nkl,njl->njk", T, effects)
             return ConditionalDraws(coef, matrix, b, np.zeros(n), z_square)
         data, rest = self._data, self._data.rest
-        Lambda = self._stack(values.Lambda)
-        _, Q = self._reduce(Lambda)
+        Lambda, fixed = self._stack(values.Lambda), values.fixed - self._fixed_centre
         rest_at = np.empty(rest.R.shape[0], dtype=np.int64)
         for i, term in enumerate(spec.terms):
             if i != data.first:
                 rest_at[self._columns_of(i).ravel()] = starts[i] + np.arange(term.J * term.p)
         deviation, rss, z_square = np.empty((n, g)), np.empty(n), np.empty(n)
-        kernels.draw(
-            Lambda, data.first, data.unique_S, data.inverse, data.B, data.WW, rest.R, rest.block_start,
-            rest.block_term, self._sizes, rest.component_start, rest.G_start, rest.G, rest.level_start, rest.levels,
-            rest.C_start, rest.C_column, rest.C, Q, values.sigma, values.precision, self._prior_location,
-            values.fixed - self._fixed_centre, e, starts.astype(np.int64), rest_at, deviation, matrix, rss, z_square,
-        )  # fmt: skip
+        for start in range(0, n, self.at_once):
+            rows = slice(start, start + self.at_once)
+            _, Q = kernels.reduce_first(
+                Lambda[rows], data.first, data.unique_S, data.unique_count, data.unique_E, data.WW
+            )
+            kernels.draw(
+                Lambda[rows], data.first, data.unique_S, data.inverse, data.B, data.WW, rest.R, rest.block_start,
+                rest.block_term, self._sizes, rest.component_start, rest.G_start, rest.G, rest.level_start,
+                rest.levels, rest.C_start, rest.C_column, rest.C, Q, values.sigma[rows], values.precision[rows],
+                self._prior_location, fixed[rows], e[rows], starts.astype(np.int64), rest_at, deviation[rows],
+                matrix[rows], rss[rows], z_square[rows],
+            )  # fmt: skip
+            if tick is not None:
+                tick(min(start + self.at_once, n))
         coef[:, self.integrated] = self.centre[self.integrated] + deviation
         return ConditionalDraws(coef, matrix, b, rss, z_square)
 
@@ -753,5 +781,8 @@ class _Silence:
     """A generator of zeros."""
 
     @staticmethod
-    def standard_normal(shape: tuple[int, ...]) -> np.ndarray:
-        return np.zeros(shape)
+    def standard_normal(shape: tuple[int, ...] | None = None, out: np.ndarray | None = None) -> np.ndarray:
+        if out is None:
+            return np.zeros(shape or ())
+        out[:] = 0.0
+        return out

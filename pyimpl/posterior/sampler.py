@@ -10,7 +10,6 @@ to NUTS on the same density.
 Each chain has its own random stream, its own start and its own proposals, so R-hat across chains means what it should.
 """
 
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,7 +30,6 @@ from pyimpl.posterior.hmc import Strands
 __all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
 
 _DF = 5.0  # of the proposal: heavier tails than any posterior with a few groups has
-_CHUNK = 2048  # points evaluated at once: progress and Ctrl-C in between
 _MOST = 8_000_000  # numbers in a batch of proposals: memory
 _GRADIENT = 4.0  # a gradient costs about as much as so many evaluations
 _ADAPTATION = 12_000  # gradients before the first draw of Hamiltonian Monte Carlo
@@ -88,18 +86,18 @@ class SamplerResult:
 class _Counted:
     """The density with its evaluations counted, in chunks."""
 
-    def __init__(
-        self, density: CollapsedDensity | SamplerCoordinates, tick: Callable[[int], None] | None = None
-    ) -> None:
-        self.density, self.evaluations, self.tick = density, 0, tick
+    def __init__(self, density: CollapsedDensity | SamplerCoordinates) -> None:
+        self.density, self.evaluations = density, 0
+        of = density.density if isinstance(density, SamplerCoordinates) else density
+        self._at_once = of.at_once
 
-    def __call__(self, u: np.ndarray) -> np.ndarray:
+    def __call__(self, u: np.ndarray, tick: Callable[[int], None] | None = None) -> np.ndarray:
         self.evaluations += len(u)
         out = np.empty(len(u))
-        for start in range(0, len(u), _CHUNK):
-            out[start : start + _CHUNK] = self.density.log_density(u[start : start + _CHUNK])
-            if self.tick is not None:
-                self.tick(min(_CHUNK, len(u) - start))
+        for start in range(0, len(u), self._at_once):
+            out[start : start + self._at_once] = self.density.log_density(u[start : start + self._at_once])
+            if tick is not None:
+                tick(min(start + self._at_once, len(u)))
         return out
 
     def weighted(self, proposal: "_Proposal", rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -434,7 +432,9 @@ def sample_collapsed(
     d = density.dim
     rng = np.random.default_rng(seeds[0])
     proposal = _first_proposal(f)
-    began, n_pilot = time.perf_counter(), 400 + 100 * d
+    # thousands of crossed effects: seconds count more than the last third of the ESS
+    costly = chains * draws * density.multiplications > _LONG
+    n_pilot, warm = (100 + 50 * d, 50) if costly else (400 + 100 * d, 200)
     efficiency = 0.0
     axes = where_to.tails
     for _ in range(6):
@@ -447,14 +447,12 @@ def sample_collapsed(
             break
     if efficiency < 0.55 and _metropolis_pays(_transitions(efficiency), chains * draws, d):
         proposal, efficiency = _populate(f, proposal, efficiency, axes, rng)
-    cost = (time.perf_counter() - began) / max(f.evaluations, 1)
-
     messages: list[str] = []
     rngs = [np.random.default_rng(seed) for seed in seeds[1:]]
     max_thin = int(np.clip(_MOST / (d * chains * draws), 16, max_thin))
     thin = _transitions(efficiency)
-    if thin * chains * draws * density.multiplications > _LONG and efficiency > 0.5:
-        thin = 1  # thousands of crossed effects: seconds count more than the last third of the ESS
+    if costly and efficiency > 0.5:
+        thin = 1
     best: SamplerResult | None = None
     # an ESS is itself an estimate, and a noisy one of few draws
     wanted = (target - 2 / np.sqrt(chains * draws)) * chains * draws
@@ -462,11 +460,14 @@ def sample_collapsed(
     while thin <= 4 * max_thin and _metropolis_pays(thin, chains * draws, d):
         thin = min(thin, max_thin)
         length = draws * thin
-        say(f"sampling, {thin} transitions a draw ({chains * length * cost:.1f} s)", 0.2)
-        warm = 200
+        total = chains * (warm + length)
+        say(f"sampling, {thin} transitions a draw", 0.2)
         mixture = _with_tails(proposal, axes)
         proposals = np.stack([mixture.draw(r, warm + length) for r in rngs])
-        value = f(proposals.reshape(-1, d)).reshape(chains, -1)
+        value = f(
+            proposals.reshape(-1, d),
+            lambda done, total=total: say(f"sampling, {done} of {total} evaluations", 0.2 + 0.5 * done / total),  # type: ignore[misc]
+        ).reshape(chains, -1)
         weights = value - mixture.log_density(proposals.reshape(-1, d)).reshape(chains, -1)
         kept_u, kept_f = np.empty((chains, draws, d)), np.empty((chains, draws))
         accepted = 0
