@@ -299,8 +299,8 @@ class StanFit:
         return _series(self._x["fixef"])
 
     def se(self) -> pd.Series:
-        """``se(m)`` of the fixed effects: MAD_SD."""
-        return _series(self._x["se"]).reindex(self.fixef().index)
+        """``se(m)``: MAD_SD of each coefficient and of each random effect."""
+        return _series(self._x["se"])
 
     def vcov(self) -> pd.DataFrame:
         """``vcov(m)``."""

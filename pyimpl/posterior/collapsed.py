@@ -372,6 +372,13 @@ class CollapsedDensity:
         root = 1.0 if self.spec.weights is None else np.sqrt(self.spec.weights)[:, None]
         return np.linalg.lstsq(self.spec.X1 * root, self.spec.y * np.squeeze(root), rcond=None)[0]
 
+    @property
+    def residuals(self) -> np.ndarray:
+        """Least squares residuals of the rows that have weight."""
+        residual = self.spec.y - self.spec.X1 @ self.centre
+        used = residual if self.spec.weights is None else residual[self.spec.weights > 0]
+        return used if used.size else residual
+
     @cached_property
     def _data(self) -> _Blocks:
         residual = self.spec.y - self.spec.X1 @ self.centre
@@ -406,8 +413,7 @@ class CollapsedDensity:
     def start(self) -> np.ndarray:
         """Choose a point to start from: sigma below the residual sd, everything else at the middle of its prior."""
         spec = self.spec
-        residual = spec.y - spec.X1 @ self.centre
-        sigma = 0.8 * float(np.std(residual)) or 1.0
+        sigma = 0.8 * float(np.std(self.residuals)) or 1.0
         aux = spec.aux
         a = sigma if aux.dist == FLAT else sigma / aux.scale[0]
         if aux.dist in (NORMAL, STUDENT_T):

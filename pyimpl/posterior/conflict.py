@@ -26,6 +26,7 @@ __all__ = ["Mode", "disagreements", "far_apart", "find_modes", "is_easy", "only_
 _FAR = 5.0  # standard deviations between prior and data from which one start is not enough
 _NARROW = 1e-3  # standard error over prior scale below which a coefficient that is a coordinate is hard to find
 _MATTERS = 20.0  # log of the mass of the best mode over that of a mode that is left out
+_UNEVEN = 1e8  # largest weight over smallest from which one row may be all that counts
 _SCORES = (-8.0, -4.0, -1.0, 1.0, 3.0, 5.0, 7.0, 9.0, 12.0, 18.0, 28.0)  # tried for a prior's scales
 _MOST_SCORES = 2000  # combinations of them
 _STEPS = 60  # of Newton's method
@@ -52,8 +53,7 @@ class Mode:
 
 
 def _residual_sd(density: CollapsedDensity) -> float:
-    spec = density.spec
-    return float(np.std(spec.y - spec.X1 @ density.centre)) or 1.0
+    return float(np.std(density.residuals)) or 1.0
 
 
 def _coefficient_scales(density: CollapsedDensity) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -120,6 +120,13 @@ def disagreements(density: CollapsedDensity) -> list[str]:
             out.append(
                 f"prior_aux: sigma between {low:g} and about {low + float(aux.scale[0]):.3g}, while the residuals' "
                 f"standard deviation is {sd:.3g}"
+            )
+    if spec.weights is not None:
+        used = spec.weights[spec.weights > 0]
+        if used.size and used.max() > _UNEVEN * used.min():
+            out.append(
+                f"weights: from {used.min():.3g} to {used.max():.3g}; they multiply the rows' log densities, so "
+                "that one row may outweigh all others and the priors"
             )
     for i, term in enumerate(spec.terms):
         typical = float(spec.shape[i] * spec.scale[i])

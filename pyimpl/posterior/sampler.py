@@ -434,7 +434,7 @@ def sample_collapsed(
     proposal = _first_proposal(f)
     # thousands of crossed effects: seconds count more than the last third of the ESS
     costly = chains * draws * density.multiplications > _LONG
-    n_pilot, warm = (100 + 50 * d, 50) if costly else (400 + 100 * d, 200)
+    n_pilot, warm = (150 + 75 * d, 50) if costly else (400 + 100 * d, 200)
     efficiency = 0.0
     axes = where_to.tails
     for _ in range(6):
@@ -494,7 +494,8 @@ def sample_collapsed(
             messages=tuple(messages),
         )
         short = min(bulk, tail) / wanted
-        if (short >= 1 or chains * draws < 100) and result.khat < 0.7:
+        enough = short >= 1 or chains * draws < 100 or (costly and _good_enough(result))
+        if enough and result.khat < 0.7:
             return result
         if best is None or min(bulk, tail) > min(best.min_ess_bulk, best.min_ess_tail):
             best = result
