@@ -256,8 +256,8 @@ class StanFit(RFit):
     # -- estimates ---------------------------------------------------------------------------------------------
 
     def se(self) -> pd.Series:
-        """``se(m)`` of the fixed effects: MAD_SD."""
-        return series(self._x["se"]).reindex(self.fixef().index)
+        """``se(m)``: MAD_SD of each coefficient and of each random effect."""
+        return series(self._x["se"])
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """``coef(m)``."""

@@ -26,10 +26,11 @@ from pyimpl.model.design import Design
 from pyimpl.model.update import update_formula
 from pyimpl.plots.posterior import StanLmerPlots
 from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.conflict import far_apart
 from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, rhat_rank, stan_ess, stan_rhat
 from pyimpl.posterior.draws import PosteriorDraws, complete, from_unconstrained
 from pyimpl.posterior.full import FullDensity
-from pyimpl.posterior.labels import is_new_level, term_labels
+from pyimpl.posterior.labels import b_labels, is_new_level, term_labels
 from pyimpl.posterior.loo import Loo, Waic, bootstrap_R2, loo, loo_compare, loo_means, waic
 from pyimpl.posterior.predictions import PredictionRows, interval, linear_predictor, prediction_rows, response
 from pyimpl.posterior.priors import (
@@ -49,7 +50,7 @@ from pyimpl.posterior.priors import (
     product_normal,
     student_t,
 )
-from pyimpl.posterior.sampler import FAR_APART, SamplerResult, sample_collapsed, sample_prior
+from pyimpl.posterior.sampler import SamplerResult, sample_collapsed, sample_prior
 from pyimpl.posterior.specification import FLAT, Specification, specify
 from pyimpl.posterior.text import PrintedText, print_text, prior_text, summary_text
 
@@ -356,8 +357,11 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
         return pd.Series(np.median(self.draws.coef, axis=0), index=list(self.design.coef_names), dtype=np.float64)
 
     def se(self) -> pd.Series:
-        """MAD_SD of each fixed effect."""
-        return pd.Series(_mad(self.draws.coef), index=list(self.design.coef_names), dtype=np.float64)
+        """``se(m)``: MAD_SD of each coefficient and then, as in R, of each random effect (``b[...]``)."""
+        names = [*self.design.coef_names, *b_labels(self.design.terms)]
+        values = np.concatenate([_mad(self.draws.coef), _mad(self.draws.b)])
+        shown = [k for k, name in enumerate(names) if not is_new_level(name)]
+        return pd.Series(values[shown], index=[names[k] for k in shown], dtype=np.float64)
 
     def sigma(self) -> float:
         """Posterior median of the residual standard deviation."""
@@ -490,7 +494,7 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
 
     def print(self, digits: int = 1, detail: bool = True) -> PrintedText:
         """``print(m, digits, detail)``: medians and MAD_SDs."""
-        coefficients = pd.DataFrame({"Median": self.fixef(), "MAD_SD": self.se()})
+        coefficients = pd.DataFrame({"Median": self.fixef(), "MAD_SD": _mad(self.draws.coef)})
         sigma = self.draws.sigma[:, None]
         auxiliary = pd.DataFrame({"Median": np.median(sigma, axis=0), "MAD_SD": _mad(sigma)}, index=["sigma"])
         return PrintedText(
@@ -1131,9 +1135,9 @@ def stan_lmer_design(
                 try:
                     result = draw(density, chains=chains, draws=iter - warmup, seeds=seeds, **options)
                 except np.linalg.LinAlgError as error:
-                    raise ModelError(FAR_APART) from error
+                    raise far_apart(density) from error
                 rngs = [np.random.default_rng(child.spawn(1)[0]) for child in seeds[1:]]
-                draws = complete(density, result.u, rngs)
+                draws = complete(density, result.u, rngs, report)
     fit = StanLmerFit(
         spec,
         draws,

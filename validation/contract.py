@@ -200,7 +200,7 @@ class BayesianFit(MultilevelFit, Protocol):
         ...
 
     def se(self) -> pd.Series:
-        """``se(m)``: MAD_SD of each fixed effect."""
+        """``se(m)``: MAD_SD of each coefficient and, after those, of each random effect (``b[...]``)."""
         ...
 
     @property

@@ -24,6 +24,7 @@ canonical partial correlations on the atanh scale; then log w; then v or z, both
 a term has p (p + 1)/2 of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -37,7 +38,7 @@ from pyimpl.posterior import kernels
 from pyimpl.posterior.covariance import ball_exponents, ball_log_constant, build_T, row_slices
 from pyimpl.posterior.full import cornish_fisher_t, log_student_t
 from pyimpl.posterior.labels import b_labels, is_new_level
-from pyimpl.posterior.mixtures import NormalMixture
+from pyimpl.posterior.mixtures import MAX_SCORE, NormalMixture
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T, Specification
 
 __all__ = ["MAX_DENSE", "MAX_ELEMENTS", "MAX_PARAMETERS", "CollapsedDensity", "ConditionalDraws", "CoordinateValues"]
@@ -50,6 +51,9 @@ MAX_PARAMETERS = 210
 
 #: Most numbers that the sufficient statistics of the levels may take (4 GB).
 MAX_ELEMENTS = 500_000_000
+
+#: Multiplications of half a second or so.
+_AT_ONCE = 5e9
 
 #: Beyond e^7 times sigma the factor of A loses its digits, while the prior is e^(−e^7).
 _LOG_TAU_MAX = 7.0
@@ -368,6 +372,13 @@ class CollapsedDensity:
         root = 1.0 if self.spec.weights is None else np.sqrt(self.spec.weights)[:, None]
         return np.linalg.lstsq(self.spec.X1 * root, self.spec.y * np.squeeze(root), rcond=None)[0]
 
+    @property
+    def residuals(self) -> np.ndarray:
+        """Least squares residuals of the rows that have weight."""
+        residual = self.spec.y - self.spec.X1 @ self.centre
+        used = residual if self.spec.weights is None else residual[self.spec.weights > 0]
+        return used if used.size else residual
+
     @cached_property
     def _data(self) -> _Blocks:
         residual = self.spec.y - self.spec.X1 @ self.centre
@@ -402,8 +413,7 @@ class CollapsedDensity:
     def start(self) -> np.ndarray:
         """Choose a point to start from: sigma below the residual sd, everything else at the middle of its prior."""
         spec = self.spec
-        residual = spec.y - spec.X1 @ self.centre
-        sigma = 0.8 * float(np.std(residual)) or 1.0
+        sigma = 0.8 * float(np.std(self.residuals)) or 1.0
         aux = spec.aux
         a = sigma if aux.dist == FLAT else sigma / aux.scale[0]
         if aux.dist in (NORMAL, STUDENT_T):
@@ -508,6 +518,8 @@ class CollapsedDensity:
                 sd = np.maximum(sd, self._least_sd * sigma[:, None])
             precision[:, int(spec.has_intercept) :] = 1.0 / sd**2
         normal = scores if self.mixture is not None else z
+        if self.mixture is not None:
+            log_p[(np.abs(scores) > MAX_SCORE).any(axis=1)] = -np.inf
         log_p += -0.5 * np.sum(normal * normal, axis=1) - 0.5 * normal.shape[1] * np.log(2 * np.pi)
         return CoordinateValues(sigma, Ts, Lambdas, precision, z, fixed, log_p, scores)
 
@@ -531,6 +543,11 @@ class CollapsedDensity:
                 rest.C_column, rest.C, logdet, Q,
             )  # fmt: skip
         return logdet, Q
+
+    @property
+    def at_once(self) -> int:
+        """How many points are worked on before progress is shown and Ctrl-C is heard: half a second's, at most 2048."""
+        return int(np.clip(_AT_ONCE / self.multiplications, 4, 2048))
 
     @property
     def _sizes(self) -> np.ndarray:
@@ -589,7 +606,14 @@ class CollapsedDensity:
         return self.centre[self.sampled]
 
     # ------------------------------------------------------------------ exact draws
-    def conditional_draws(self, values: CoordinateValues, rng: np.random.Generator) -> ConditionalDraws:
+    def conditional_draws(
+        self,
+        values: CoordinateValues,
+        rng: np.random.Generator,
+        *,
+        out: np.ndarray | None = None,
+        tick: Callable[[int], None] | None = None,
+    ) -> ConditionalDraws:
         """Draw coefficients and random effects, exactly, given the coordinates.
 
         Parameters
@@ -597,6 +621,10 @@ class CollapsedDensity:
         values : CoordinateValues
             At n points.
         rng : numpy.random.Generator
+        out : ndarray, shape (n, Σ p (J + 1)), optional
+            Where the random effects go: C-contiguous float64. Default: an array of their own.
+        tick : callable, optional
+            Called with the number of points done, every half second or so: for progress. Ctrl-C is heard as often.
 
         Returns
         -------
@@ -605,7 +633,8 @@ class CollapsedDensity:
         spec, n = self.spec, values.sigma.size
         P, g = spec.X1.shape[1], self.integrated.size
         starts = np.cumsum([0, *(term.p * (term.J + 1) for term in spec.terms)])
-        matrix = rng.standard_normal((n, int(starts[-1])))
+        matrix = np.empty((n, int(starts[-1]))) if out is None else out
+        rng.standard_normal(out=matrix)
         b = [
             matrix[:, start:stop].reshape(n, term.J + 1, term.p, copy=False)
             for term, (start, stop) in zip(spec.terms, pairwise(starts), strict=True)
@@ -623,19 +652,26 @@ class CollapsedDensity:
                 effects[:] = np.einsum("nkl,njl->njk", T, effects)
             return ConditionalDraws(coef, matrix, b, np.zeros(n), z_square)
         data, rest = self._data, self._data.rest
-        Lambda = self._stack(values.Lambda)
-        _, Q = self._reduce(Lambda)
+        Lambda, fixed = self._stack(values.Lambda), values.fixed - self._fixed_centre
         rest_at = np.empty(rest.R.shape[0], dtype=np.int64)
         for i, term in enumerate(spec.terms):
             if i != data.first:
                 rest_at[self._columns_of(i).ravel()] = starts[i] + np.arange(term.J * term.p)
         deviation, rss, z_square = np.empty((n, g)), np.empty(n), np.empty(n)
-        kernels.draw(
-            Lambda, data.first, data.unique_S, data.inverse, data.B, data.WW, rest.R, rest.block_start,
-            rest.block_term, self._sizes, rest.component_start, rest.G_start, rest.G, rest.level_start, rest.levels,
-            rest.C_start, rest.C_column, rest.C, Q, values.sigma, values.precision, self._prior_location,
-            values.fixed - self._fixed_centre, e, starts.astype(np.int64), rest_at, deviation, matrix, rss, z_square,
-        )  # fmt: skip
+        for start in range(0, n, self.at_once):
+            rows = slice(start, start + self.at_once)
+            _, Q = kernels.reduce_first(
+                Lambda[rows], data.first, data.unique_S, data.unique_count, data.unique_E, data.WW
+            )
+            kernels.draw(
+                Lambda[rows], data.first, data.unique_S, data.inverse, data.B, data.WW, rest.R, rest.block_start,
+                rest.block_term, self._sizes, rest.component_start, rest.G_start, rest.G, rest.level_start,
+                rest.levels, rest.C_start, rest.C_column, rest.C, Q, values.sigma[rows], values.precision[rows],
+                self._prior_location, fixed[rows], e[rows], starts.astype(np.int64), rest_at, deviation[rows],
+                matrix[rows], rss[rows], z_square[rows],
+            )  # fmt: skip
+            if tick is not None:
+                tick(min(start + self.at_once, n))
         coef[:, self.integrated] = self.centre[self.integrated] + deviation
         return ConditionalDraws(coef, matrix, b, rss, z_square)
 
@@ -751,5 +787,8 @@ class _Silence:
     """A generator of zeros."""
 
     @staticmethod
-    def standard_normal(shape: tuple[int, ...]) -> np.ndarray:
-        return np.zeros(shape)
+    def standard_normal(shape: tuple[int, ...] | None = None, out: np.ndarray | None = None) -> np.ndarray:
+        if out is None:
+            return np.zeros(shape or ())
+        out[:] = 0.0
+        return out

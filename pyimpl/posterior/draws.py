@@ -110,8 +110,9 @@ class PosteriorDraws:
         constant, power = spec.likelihood_constant
         for start in range(0, self.n, 1000):
             rows = slice(start, start + 1000)
-            points = self.unconstrained(rows, with_b=self.z_square is None)
-            out[rows] = self.full.log_prior(points)
+            with np.errstate(divide="ignore", invalid="ignore"):  # a correlation of ±1 to rounding is at infinity
+                points = self.unconstrained(rows, with_b=self.z_square is None)
+                out[rows] = self.full.log_prior(points)
             if self.z_square is not None:
                 out[rows] -= 0.5 * self.z_square[rows]
             if spec.prior_PD:
@@ -194,7 +195,12 @@ def _mean_PPD(
     return coef @ means.X + b @ means.Z + means.offset + sigma / np.sqrt(N) * rng.standard_normal(sigma.size)
 
 
-def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Generator]) -> PosteriorDraws:
+def complete(
+    density: CollapsedDensity,
+    u: np.ndarray,
+    rngs: list[np.random.Generator],
+    progress: Callable[[str, float], None] | None = None,
+) -> PosteriorDraws:
     """Draw coefficients, random effects and everything else, given draws of the coordinates.
 
     Parameters
@@ -203,6 +209,8 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
     u : ndarray, shape (chains, draws, dim)
     rngs : list of Generator
         One for each chain.
+    progress : callable, optional
+        Called with what is being done and the share done.
 
     Returns
     -------
@@ -210,6 +218,12 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
     """
     spec = density.spec
     chains, draws, _ = u.shape
+    b = np.empty((chains, draws, sum(term.p * (term.J + 1) for term in spec.terms)))
+
+    def tick(done: int) -> None:
+        if progress is not None:
+            progress(f"random effects, {done} of {chains * draws} draws", 0.7 + 0.3 * done / (chains * draws))
+
     several = [i for i, term in enumerate(spec.terms) if term.p > 1]
     rows = [j for i in several for j in range(2, spec.terms[i].p)]
     allocated = sum((term.p - 1) * max(term.p - 2, 0) for term in spec.terms)
@@ -217,7 +231,12 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
     means, pieces = _RowMeans.of(spec), []
     for c, rng in enumerate(rngs):
         values = density.values(u[c])
-        conditional = density.conditional_draws(values, rng)
+        conditional = density.conditional_draws(
+            values,
+            rng,
+            out=b[c],
+            tick=lambda done, before=c * draws: tick(before + done),  # type: ignore[misc]
+        )
         coef = conditional.coef
         gamma, beta = (coef[:, :1], coef[:, 1:]) if spec.has_intercept else (coef[:, :0], coef)
         if density.mixture is not None:
@@ -239,7 +258,7 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
                 gamma,
                 beta,
                 z_beta,
-                conditional.b_matrix,
+                None,
                 values.sigma,
                 values.T,
                 ppd,
@@ -258,6 +277,7 @@ def complete(density: CollapsedDensity, u: np.ndarray, rngs: list[np.random.Gene
         else np.concatenate(column)
         for column in zip(*pieces, strict=True)
     ]
+    joined[3] = b.reshape(chains * draws, -1)  # in one piece already
     drawn = PosteriorDraws(spec, chains, draws, *joined)  # type: ignore[arg-type]
     return replace(drawn, scales=np.concatenate(scales)) if scales else drawn
 

@@ -542,6 +542,17 @@ def _draw_first(
 
 
 @numba.njit(cache=True, error_model="numpy")
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two small arrays of three dimensions are equal."""
+    for t in range(one.shape[0]):
+        for x in range(one.shape[1]):
+            for y in range(one.shape[2]):
+                if one[t, x, y] != other[t, x, y]:
+                    return False
+    return True
+
+
+@numba.njit(cache=True, error_model="numpy")
 def draw(
     Lambda: np.ndarray,
     term: int,
@@ -576,26 +587,67 @@ def draw(
 ) -> None:
     """Exact draws of the coefficients (as deviations from ĉ) and of all random effects, given the coordinates.
 
-    ``b`` (n, Σ p (J + 1)) and ``e_coef`` come in as standard normals; ``b`` goes out as the random effects in R's
-    order, the padded levels included. ``term_start`` says where each term stands in a row of ``b``, ``rest_at`` where
-    each column of the rest does. ``rss`` is the weighted residual sum of squares, ``z_square`` the sum of squares of
-    the standardised effects (b = T z).
+    ``Q`` is that of :func:`reduce_first`: the other terms' part is taken off it here, so that each point is factored
+    once, and points that follow each other with the same Λ (rejected proposals) together. ``b`` (n, Σ p (J + 1)) and
+    ``e_coef`` come in as standard normals; ``b`` goes out as the random effects in R's order, the padded levels
+    included. ``term_start`` says where each term stands in a row of ``b``, ``rest_at`` where each column of the rest
+    does. ``rss`` is the weighted residual sum of squares, ``z_square`` the sum of squares of the standardised effects
+    (b = T z).
     """
     n, U, p, J, m = Lambda.shape[0], S.shape[0], S.shape[1], B.shape[0], B.shape[2]
     g, H = D.shape[1], fixed.shape[1]
     n_components = component_start.size - 1
-    largest = 1
-    for c in range(n_components):
-        largest = max(largest, block_start[component_start[c + 1]] - block_start[component_start[c]])
     Ac, v = np.empty((g, g)), np.empty(g)
-    A, Y = np.empty((largest, largest)), np.empty((largest, 1))
+    M, H_level = np.empty((p, p)), np.empty((p, p))
     M_all, H_all, P_all = np.empty((U, p, p)), np.empty((U, p, p)), np.empty((U, p, p))
     factor = np.empty((U, 3))
-    Bw, PB = np.empty((J, p, 1)), np.empty((J, p, 1))
-    Rw = np.empty((R.shape[0], 1))
+    Bw = np.empty((J, p, 1))
+    PB = np.empty((J if n_components > 0 else 0, p, m))
+    A_all, Y_all = np.empty(G.size), np.empty((R.shape[0], m))  # factors and L⁻¹Λ₂'V, component by component
+    x_all, rest_part = np.empty(R.shape[0]), np.empty(WW.size)
     w, pad = np.empty(m), np.empty(Lambda.shape[2])
     for i in range(n):
         Lam, s_i = Lambda[i, term], sigma[i]
+        if n_components > 0 and (i == 0 or not _same(Lambda[i], Lambda[i - 1])):
+            for u in range(U):
+                factor_level(Lam, S[u], p, M, H_level, P_all[u])
+            for j in range(J):
+                P = P_all[inverse[j]]
+                for x in range(p):
+                    for k in range(m):
+                        s = 0.0
+                        for y in range(p):
+                            s += P[x, y] * B[j, y, k]
+                        PB[j, x, k] = s
+            rest_part[:] = 0.0
+            for c in range(n_components):
+                column0 = block_start[component_start[c]]
+                width = block_start[component_start[c + 1]] - column0
+                A = A_all[G_start[c] : G_start[c + 1]].reshape(width, width)
+                Y = Y_all[column0 : column0 + width]
+                schur_unscaled(
+                    c, P_all, inverse, PB, R, block_start, component_start, G_start, G, level_start, levels, C_start,
+                    C_column, C, A, Y,
+                )  # fmt: skip
+                schur_scaled(Lambda[i], c, block_start, block_term, sizes, component_start, A, Y)
+                cholesky_lower(A, width)
+                for a in range(width):
+                    for k in range(m):
+                        s = Y[a, k]
+                        for h in range(a):
+                            s -= A[a, h] * Y[h, k]
+                        Y[a, k] = s / A[a, a]
+                at = 0
+                for k in range(m):
+                    for h in range(k + 1):
+                        s = 0.0
+                        for a in range(width):
+                            s += Y[a, k] * Y[a, h]
+                        rest_part[at] += s
+                        at += 1
+        if n_components > 0:
+            for k in range(WW.size):
+                Q[i, k] -= rest_part[k]
         ok, _ = factor_coefficients(Q[i], 1.0 / (s_i * s_i), D[i], dm, fixed[i], Ac, v)
         if not ok:
             for a in range(g):
@@ -624,63 +676,45 @@ def draw(
                 for k in range(m):
                     s += B[j, x, k] * w[k]
                 Bw[j, x, 0] = s
-        if n_components > 0:
-            for u in range(U):
-                factor_level(Lam, S[u], p, M_all[u], H_all[u], P_all[u])
-            for j in range(J):
-                P = P_all[inverse[j]]
-                for x in range(p):
-                    s = 0.0
-                    for y in range(p):
-                        s += P[x, y] * Bw[j, y, 0]
-                    PB[j, x, 0] = s
-            for a in range(R.shape[0]):
+        for c in range(n_components):
+            column0 = block_start[component_start[c]]
+            width = block_start[component_start[c + 1]] - column0
+            A = A_all[G_start[c] : G_start[c + 1]].reshape(width, width)
+            x_c = x_all[column0 : column0 + width]
+            for a in range(width):
                 s = 0.0
                 for k in range(m):
-                    s += R[a, k] * w[k]
-                Rw[a, 0] = s
-            for c in range(n_components):
-                width = schur_unscaled(
-                    c, P_all, inverse, PB, Rw, block_start, component_start, G_start, G, level_start, levels, C_start,
-                    C_column, C, A, Y,
-                )  # fmt: skip
-                schur_scaled(Lambda[i], c, block_start, block_term, sizes, component_start, A, Y)
-                cholesky_lower(A, width)
-                column0 = block_start[component_start[c]]
-                for a in range(width):
-                    s = Y[a, 0]
-                    for k in range(a):
-                        s -= A[a, k] * Y[k, 0]
-                    Y[a, 0] = s / A[a, a]
-                for a in range(width):
-                    Y[a, 0] = Y[a, 0] / s_i + b[i, rest_at[column0 + a]]
-                for a in range(width - 1, -1, -1):
-                    z = Y[a, 0] / A[a, a]
-                    Y[a, 0] = z
-                    square += z * z
-                    for k in range(a):
-                        Y[k, 0] -= A[a, k] * z
-                for block in range(component_start[c], component_start[c + 1]):
-                    t, s0 = block_term[block], block_start[block] - column0
-                    for x in range(sizes[t] - 1, -1, -1):
-                        s = 0.0
-                        for y in range(x + 1):
-                            s += Lambda[i, t, x, y] * Y[s0 + y, 0]
-                        Y[s0 + x, 0] = s * s_i
-                at = G_start[c]
-                for a in range(width):
-                    e = Y[a, 0]
-                    b[i, rest_at[column0 + a]] = e
+                    s += Y_all[column0 + a, k] * w[k]
+                x_c[a] = s / s_i + b[i, rest_at[column0 + a]]
+            for a in range(width - 1, -1, -1):
+                z = x_c[a] / A[a, a]
+                x_c[a] = z
+                square += z * z
+                for k in range(a):
+                    x_c[k] -= A[a, k] * z
+            for block in range(component_start[c], component_start[c + 1]):
+                t, s0 = block_term[block], block_start[block] - column0
+                for x in range(sizes[t] - 1, -1, -1):
                     s = 0.0
-                    for k in range(width):
-                        s += G[at + a * width + k] * Y[k, 0]
-                    total += e * (s - 2.0 * Rw[column0 + a, 0])
-                for where in range(level_start[c], level_start[c + 1]):
-                    j = levels[where]
-                    for k in range(C_start[j], C_start[j + 1]):
-                        e = Y[C_column[k], 0]
-                        for x in range(p):
-                            Bw[j, x, 0] -= C[k, x] * e
+                    for y in range(x + 1):
+                        s += Lambda[i, t, x, y] * x_c[s0 + y]
+                    x_c[s0 + x] = s * s_i
+            at = G_start[c]
+            for a in range(width):
+                e = x_c[a]
+                b[i, rest_at[column0 + a]] = e
+                s = 0.0
+                for k in range(width):
+                    s += G[at + a * width + k] * x_c[k]
+                for k in range(m):
+                    s -= 2.0 * R[column0 + a, k] * w[k]
+                total += e * s
+            for where in range(level_start[c], level_start[c + 1]):
+                j = levels[where]
+                for k in range(C_start[j], C_start[j + 1]):
+                    e = x_c[C_column[k]]
+                    for x in range(p):
+                        Bw[j, x, 0] -= C[k, x] * e
         change, own = _draw_first(
             Lam, s_i, S, inverse, Bw, factor, M_all, H_all, P_all, b[i], term_start[term]
         )  # fmt: skip

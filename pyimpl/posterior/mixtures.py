@@ -40,7 +40,10 @@ from scipy.special import (
 
 from pyimpl.posterior.specification import HS, HS_PLUS, LAPLACE, LASSO, MIXTURES, PRODUCT_NORMAL, ResolvedPrior
 
-__all__ = ["BLOCKS", "NormalMixture"]
+__all__ = ["BLOCKS", "MAX_SCORE", "NormalMixture"]
+
+#: Beyond this normal score (a probability of 1e-300) a scale would not be what its distribution says, but infinite.
+MAX_SCORE = 37.0
 
 #: Stan's blocks of scales, in the order of the unconstrained vector (between ``z_beta`` and ``z_b``).
 BLOCKS = ("global", "local", "caux", "mix", "one_over_lambda")
@@ -194,6 +197,11 @@ class NormalMixture:
         return out
 
     # ------------------------------------------------------------------ normal scores
+    @property
+    def widths(self) -> list[int]:
+        """Numbers of normal scores of each kind of scale, in their order."""
+        return [width for _, width in self._widths]
+
     @cached_property
     def _widths(self) -> list[tuple[str, int]]:
         """Names and numbers of the independent scales."""
@@ -207,7 +215,7 @@ class NormalMixture:
     @property
     def dim(self) -> int:
         """Number of normal scores."""
-        return sum(width for _, width in self._widths)
+        return sum(self.widths)
 
     def labels(self, coefficients: Sequence[str]) -> list[str]:
         """Name the normal scores."""

@@ -20,6 +20,7 @@ from scipy.special import ndtr, sici
 
 from pyimpl.errors import ModelError
 from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.conflict import is_easy, only_mode
 from pyimpl.posterior.covariance import split_T
 from pyimpl.posterior.labels import Sigma_labels
 from pyimpl.posterior.sampler import find_mode
@@ -163,7 +164,7 @@ def integrate(
     Raises
     ------
     ModelError
-        Too many dimensions or points; or nothing to integrate (``prior_PD``).
+        Too many dimensions or points; nothing to integrate (``prior_PD``); several modes far apart.
     """
     d = density.dim
     if d > max(_STEPS):
@@ -172,7 +173,10 @@ def integrate(
         )
     if density.spec.prior_PD:
         raise ModelError("Quadrature is of the posterior: refit without prior_PD=True.")
-    mode, covariance = find_mode(density, density.start())
+    if is_easy(density):
+        mode, covariance = find_mode(density, density.start())
+    else:
+        mode, covariance = only_mode(density)
     h = _STEPS[d] if step is None else float(step)
 
     axes = [0]

@@ -10,7 +10,6 @@ to NUTS on the same density.
 Each chain has its own random stream, its own start and its own proposals, so R-hat across chains means what it should.
 """
 
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,28 +20,25 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import gammaln
 
-from pyimpl.errors import ConvergenceWarning, ModelError
+from pyimpl.errors import ConvergenceWarning
 from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.conflict import far_apart, find_modes, is_easy
 from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import assess, pareto_k
 from pyimpl.posterior.hmc import Strands
 
-__all__ = ["FAR_APART", "SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
+__all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
 
 _DF = 5.0  # of the proposal: heavier tails than any posterior with a few groups has
-_CHUNK = 2048  # points evaluated at once: progress and Ctrl-C in between
 _MOST = 8_000_000  # numbers in a batch of proposals: memory
 _GRADIENT = 4.0  # a gradient costs about as much as so many evaluations
 _ADAPTATION = 12_000  # gradients before the first draw of Hamiltonian Monte Carlo
 _STRANDS = 32  # of Hamiltonian Monte Carlo, for each chain
 _LONG = 1e11  # multiplications (a minute or two) above which draws that are nearly independent are not thinned
+_MOST_GRADIENTS = 1_500_000  # of Hamiltonian Monte Carlo: what is not good by then is not going to be
+_DEPTH = 6  # of NUTS's trees, for the same reason
 _AGAIN = 1  # times that Hamiltonian Monte Carlo begins again
 _HOPELESS = 1.2  # R-hat above which the chains of Hamiltonian Monte Carlo are in different places
-#: What is said where no sampler gets anywhere.
-FAR_APART = (
-    "The posterior could not be explored around its mode: the priors and the data are very far apart. Look at "
-    'prior_intercept, prior and prior_aux (locations and scales), or give sampler="nuts".'
-)
 _FEW = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
 
 
@@ -90,18 +86,18 @@ class SamplerResult:
 class _Counted:
     """The density with its evaluations counted, in chunks."""
 
-    def __init__(
-        self, density: CollapsedDensity | SamplerCoordinates, tick: Callable[[int], None] | None = None
-    ) -> None:
-        self.density, self.evaluations, self.tick = density, 0, tick
+    def __init__(self, density: CollapsedDensity | SamplerCoordinates) -> None:
+        self.density, self.evaluations = density, 0
+        of = density.density if isinstance(density, SamplerCoordinates) else density
+        self._at_once = of.at_once
 
-    def __call__(self, u: np.ndarray) -> np.ndarray:
+    def __call__(self, u: np.ndarray, tick: Callable[[int], None] | None = None) -> np.ndarray:
         self.evaluations += len(u)
         out = np.empty(len(u))
-        for start in range(0, len(u), _CHUNK):
-            out[start : start + _CHUNK] = self.density.log_density(u[start : start + _CHUNK])
-            if self.tick is not None:
-                self.tick(min(_CHUNK, len(u) - start))
+        for start in range(0, len(u), self._at_once):
+            out[start : start + self._at_once] = self.density.log_density(u[start : start + self._at_once])
+            if tick is not None:
+                tick(min(start + self._at_once, len(u)))
         return out
 
     def weighted(self, proposal: "_Proposal", rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -203,9 +199,9 @@ class _Proposal:
 
     @classmethod
     def mixture(cls, shares: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> "_Proposal":
-        d = means.shape[1]
-        ridge = 1e-10 * np.trace(covariances, axis1=1, axis2=2) / d
-        return cls(shares, means, np.linalg.cholesky(covariances + ridge[:, None, None] * np.eye(d)))
+        # of each coordinate's own size: one may be a billion times narrower than another
+        ridge = 1e-10 * covariances * np.eye(means.shape[1])
+        return cls(shares, means, np.linalg.cholesky(covariances + ridge))
 
     @property
     def mean(self) -> np.ndarray:
@@ -433,31 +429,30 @@ def sample_collapsed(
     f = _Counted(where_to)
     say = progress or (lambda what, share: None)
     say("finding the mode", 0.0)
-    mode, covariance = find_mode(f, where_to.start())
     d = density.dim
     rng = np.random.default_rng(seeds[0])
-    proposal = _Proposal.of(mode, covariance * 1.2)
-    began, n_pilot = time.perf_counter(), 400 + 100 * d
+    proposal = _first_proposal(f)
+    # thousands of crossed effects: seconds count more than the last third of the ESS
+    costly = chains * draws * density.multiplications > _LONG
+    n_pilot, warm = (150 + 75 * d, 50) if costly else (400 + 100 * d, 200)
     efficiency = 0.0
     axes = where_to.tails
     for _ in range(6):
         u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n_pilot)
         if not np.isfinite(log_weights).any():
-            raise ModelError("The posterior cannot be evaluated around its mode: are the priors proper?")
+            raise far_apart(density)
         last, efficiency = efficiency, _efficiency(log_weights)
-        proposal = _refit(u, log_weights)
+        proposal = _refit(u, log_weights) if proposal.shares.size == 1 else _update(proposal, u, log_weights)
         if efficiency > 0.5 and efficiency < 1.15 * last:
             break
     if efficiency < 0.55 and _metropolis_pays(_transitions(efficiency), chains * draws, d):
         proposal, efficiency = _populate(f, proposal, efficiency, axes, rng)
-    cost = (time.perf_counter() - began) / max(f.evaluations, 1)
-
     messages: list[str] = []
     rngs = [np.random.default_rng(seed) for seed in seeds[1:]]
     max_thin = int(np.clip(_MOST / (d * chains * draws), 16, max_thin))
     thin = _transitions(efficiency)
-    if thin * chains * draws * density.multiplications > _LONG and efficiency > 0.5:
-        thin = 1  # thousands of crossed effects: seconds count more than the last third of the ESS
+    if costly and efficiency > 0.5:
+        thin = 1
     best: SamplerResult | None = None
     # an ESS is itself an estimate, and a noisy one of few draws
     wanted = (target - 2 / np.sqrt(chains * draws)) * chains * draws
@@ -465,11 +460,14 @@ def sample_collapsed(
     while thin <= 4 * max_thin and _metropolis_pays(thin, chains * draws, d):
         thin = min(thin, max_thin)
         length = draws * thin
-        say(f"sampling, {thin} transitions a draw ({chains * length * cost:.1f} s)", 0.2)
-        warm = 200
+        total = chains * (warm + length)
+        say(f"sampling, {thin} transitions a draw", 0.2)
         mixture = _with_tails(proposal, axes)
         proposals = np.stack([mixture.draw(r, warm + length) for r in rngs])
-        value = f(proposals.reshape(-1, d)).reshape(chains, -1)
+        value = f(
+            proposals.reshape(-1, d),
+            lambda done, total=total: say(f"sampling, {done} of {total} evaluations", 0.2 + 0.5 * done / total),  # type: ignore[misc]
+        ).reshape(chains, -1)
         weights = value - mixture.log_density(proposals.reshape(-1, d)).reshape(chains, -1)
         kept_u, kept_f = np.empty((chains, draws, d)), np.empty((chains, draws))
         accepted = 0
@@ -496,7 +494,8 @@ def sample_collapsed(
             messages=tuple(messages),
         )
         short = min(bulk, tail) / wanted
-        if (short >= 1 or chains * draws < 100) and result.khat < 0.7:
+        enough = short >= 1 or chains * draws < 100 or (costly and _good_enough(result))
+        if enough and result.khat < 0.7:
             return result
         if best is None or min(bulk, tail) > min(best.min_ess_bulk, best.min_ess_tail):
             best = result
@@ -519,6 +518,29 @@ def sample_collapsed(
         result = max(result, _nuts(f, proposal, chains, draws, seeds[0], tuple(messages)), key=_quality)
     _warn_if_poor(result)
     return result
+
+
+def _first_proposal(f: _Counted) -> _Proposal:
+    """A t at the mode; a mixture where priors and data disagree, and several modes have mass."""
+    where_to = f.density
+    assert isinstance(where_to, SamplerCoordinates)
+    modes = [] if is_easy(where_to.density) else find_modes(where_to, f.gradient, f)
+    if not modes:
+        mode, covariance = find_mode(f, where_to.start())
+        return _Proposal.of(mode, covariance * 1.2)
+    if len(modes) == 1:
+        return _Proposal.of(modes[0].location, modes[0].covariance * 1.2)
+    mass = np.exp([mode.log_mass - modes[0].log_mass for mode in modes])
+    shares = np.maximum(mass / mass.sum(), 0.05)
+    at, covariances = np.array([mode.location for mode in modes]), np.array([mode.covariance for mode in modes])
+    scatter = at - shares @ at / shares.sum()
+    whole = np.einsum("k,kij->ij", shares, covariances) + np.einsum("k,ki,kj->ij", shares, scatter, scatter)
+    # the first component of a mixture stays wide
+    return _Proposal.mixture(
+        np.concatenate([[0.15], 0.85 * shares / shares.sum()]),
+        np.concatenate([[shares @ at / shares.sum()], at]),
+        np.concatenate([whole[None], 1.2 * covariances]),
+    )
 
 
 def _transitions(efficiency: float) -> int:
@@ -581,8 +603,9 @@ def _hamiltonian(
         f.gradient, proposal.mean, proposal.factor, points(rng, 64), [points(r, strands) for r in rngs], rng, rngs
     )
     if hmc.stuck:
-        raise ModelError(FAR_APART)
+        raise far_apart(density.density)
     per_strand, thin, again, before = -(-draws // strands), 2, 0, 0.0
+    begun = f.evaluations
     while True:
         say(f"Hamiltonian Monte Carlo, {thin} transitions a draw", 0.5)
         hmc.run(per_strand * thin - hmc.transitions)
@@ -601,15 +624,19 @@ def _hamiltonian(
             # many more transitions, and no better: they do not go where they should
             again += 1
             if again > _AGAIN:
-                raise ModelError(FAR_APART)
+                raise far_apart(density.density)
             messages = (*messages, "more transitions did not help: standardised anew")
             hmc.begin_again(1.0)
             before = 0.0
             continue
         before = short
-        thin = min(max_thin, int(np.ceil(thin * np.clip(1.2 / max(short, 0.05), 1.5, 4.0))))
+        longer = min(max_thin, int(np.ceil(thin * np.clip(1.2 / max(short, 0.05), 1.5, 4.0))))
+        if (f.evaluations - begun) * longer > _MOST_GRADIENTS * thin:
+            messages = (*messages, f"stopped after {f.evaluations - begun} gradients")
+            break
+        thin = longer
     if rhat > _HOPELESS:
-        raise ModelError(FAR_APART)
+        raise far_apart(density.density)
     return SamplerResult(
         u=density.to_density(u.reshape(-1, density.dim)).reshape(u.shape),
         log_density=value,
@@ -697,6 +724,7 @@ def _nuts(
         tune=500,
         chains=chains,
         cores=1,
+        maxdepth=_DEPTH,
         seed=int(seed.generate_state(1)[0]),
         progress_bar=False,
         save_warmup=False,

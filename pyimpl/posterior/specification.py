@@ -331,6 +331,10 @@ def specify(
             weights = None
     offset = design.offset
     response = y - offset if offset is not None else y
+    if not prior_PD:
+        _refuse_exact_fit(
+            design.response, response, np.column_stack([np.ones((y.size, int(has_intercept))), x]), weights
+        )
     shape, scale, regularization, concentration = _resolve_decov(prior_covariance, design.terms)
     return Specification(
         design=design,
@@ -350,6 +354,21 @@ def specify(
         prior_PD=bool(prior_PD),
         R_inv=R_inv,
     )
+
+
+def _refuse_exact_fit(name: str, y: np.ndarray, X1: np.ndarray, weights: np.ndarray | None) -> None:
+    """Refuse a response that the coefficients alone reproduce: the density of sigma has no finite integral at 0."""
+    used = slice(None) if weights is None else weights > 0
+    y, X1 = y[used], X1[used]
+    if y.size <= X1.shape[1] or not X1.shape[1]:
+        return
+    coef = np.linalg.lstsq(X1, y, rcond=None)[0]
+    rounding = 4 * np.finfo(np.float64).eps * (np.abs(y) + np.abs(X1) @ np.abs(coef)).max()
+    if np.abs(y - X1 @ coef).max() <= rounding:
+        raise DataError(
+            f"The fixed effects reproduce the response {name!r} exactly, in each of {y.size} rows: with no residuals, "
+            "sigma has no posterior (its density at 0 is infinite). Is a predictor computed from the response?"
+        )
 
 
 def _refuse_impossible(coef: ResolvedPrior, K: int) -> None:

@@ -34,6 +34,7 @@ def test_it_meets_the_contract(stan, sleepstudy):
     assert stan.formula == FORMULA
     assert stan.fixef().index.tolist() == ["(Intercept)", "Days"]
     assert (stan.se() > 0).all()
+    assert stan.se().index.tolist()[:3] == ["(Intercept)", "Days", "b[(Intercept) Subject:308]"]
     assert stan.ranef()["Subject"].shape == (18, 2)
     np.testing.assert_allclose(
         stan.coef()["Subject"].to_numpy(), stan.ranef()["Subject"].to_numpy() + stan.fixef().to_numpy()

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pyimpl.errors import RankDeficientWarning
+from pyimpl.errors import DataError, ModelError, RankDeficientWarning
 from pyimpl.posterior.quadrature import integrate
-from pyimpl.stan_lmer import StanLmerFit, normal, stan_lmer, student_t
+from pyimpl.stan_lmer import StanLmerFit, exponential, normal, stan_lmer, student_t
 
 
 def data(groups: int = 8, rows: int = 12, seed: int = 1, sd: float = 1.0, residual: float = 1.0) -> pd.DataFrame:
@@ -128,3 +128,91 @@ def test_a_collinear_column_is_left_out_with_a_warning() -> None:
 def test_a_constant_response_is_refused() -> None:
     with pytest.raises(ValueError, match="constant"):
         stan_lmer("y ~ x + (1 | g)", data().assign(y=3.0), seed=1)
+
+
+def test_a_response_that_predictors_reproduce_is_refused() -> None:
+    frame = data()
+    with pytest.raises(DataError, match="reproduce the response 'y' exactly"):
+        stan_lmer("y ~ x + (1 | g)", frame.assign(y=2 + 3 * frame["x"]), seed=1)
+    fitted(frame.assign(y=2 + 3 * frame["x"] + 1e-9 * frame["y"]), "y ~ x + (1 | g)")
+
+
+@pytest.mark.parametrize(("column", "scale"), [("y", 1e150), ("y", 1e-150), ("x", 1e150), ("x", 1e-150)])
+def test_squares_beyond_double_precision_are_refused_by_name(column: str, scale: float) -> None:
+    frame = data()
+    with pytest.raises(DataError, match=f"{column} has values of the order .* Rescale"):
+        stan_lmer("y ~ x + (1 | g)", frame.assign(**{column: scale * frame[column]}), seed=1)
+
+
+@pytest.mark.parametrize("scale", [1e8, 1e-8])
+def test_a_rescaled_predictor_has_the_rescaled_slope(scale: float) -> None:
+    frame = data()
+    one, other = fitted(frame).as_matrix(), fitted(frame.assign(x=scale * frame["x"])).as_matrix()
+    other["x"] *= scale
+    assert np.allclose(other, one, rtol=1e-6, atol=1e-6)
+
+
+def test_rows_of_weight_nothing_count_for_nothing() -> None:
+    """Their response and predictor do not matter; its mean and sd do, in the autoscaled priors: so these are given."""
+    frame = data()
+    frame["w"] = np.where(frame["g"] == "3", 0.0, 1.5)
+    priors = {"prior": normal(0, 2), "prior_intercept": normal(0, 5), "prior_aux": exponential(1), "weights": "w"}
+    moved = frame.assign(y=np.where(frame["w"] == 0, 50.0, frame["y"]))
+    assert np.allclose(fitted(moved, **priors).as_matrix(), fitted(frame, **priors).as_matrix(), rtol=1e-6, atol=1e-6)
+
+
+def test_without_weight_the_posterior_is_the_prior() -> None:
+    frame = data().assign(w=0.0)
+    draws = fitted(frame, prior=normal(3, 2), prior_aux=exponential(0.5), weights="w").as_matrix(["x", "sigma"])
+    assert stats.kstest(draws["x"][::2], stats.norm(3, 2).cdf).pvalue > 1e-4
+    assert stats.kstest(draws["sigma"][::2], stats.expon(scale=2).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("weight", [1e12, 1e-12])
+def test_huge_and_tiny_weights(weight: float) -> None:
+    agrees_with_quadrature(fitted(data().assign(w=weight), weights="w"))
+
+
+def test_a_row_that_outweighs_all_is_refused_with_its_weight() -> None:
+    frame = data()
+    frame["w"] = np.where(np.arange(len(frame)) == 5, 1e12, 1.0)
+    with pytest.raises(ModelError, match=r"weights: from 1 to 1e\+12"):
+        stan_lmer("y ~ x + (1 | g)", frame, weights="w", seed=1)
+
+
+def test_an_offset_beyond_the_priors_is_named() -> None:
+    with pytest.raises(ModelError, match=r"prior_intercept: .* standard deviations apart"):
+        stan_lmer("y ~ x + (1 | g)", data().assign(o=1e12), offset="o", seed=1)
+
+
+@pytest.mark.parametrize(("groups", "rows"), [(2, 1), (3, 1), (2, 2)])
+def test_as_few_rows_as_there_can_be(groups: int, rows: int) -> None:
+    agrees_with_quadrature(fitted(data(groups, rows)))
+
+
+def test_one_group_is_refused() -> None:
+    with pytest.raises(ModelError, match="must have > 1 sampled level"):
+        stan_lmer("y ~ x + (1 | g)", data(1, 20), seed=1)
+
+
+def test_groups_without_spread_inside() -> None:
+    """The residual sum of squares is 0, yet the posterior is proper: tau's prior keeps sigma away from 0."""
+    frame = data()
+    agrees_with_quadrature(fitted(frame.assign(y=frame["g"].astype(float)), "y ~ 1 + (1 | g)"))
+
+
+def test_an_effect_of_a_constant_predictor() -> None:
+    agrees_with_quadrature(fitted(data(20, 12).assign(x=0.0), "y ~ 1 + (0 + x | g)"))
+
+
+@pytest.mark.slow
+def test_five_effects_in_a_term() -> None:
+    rng = np.random.default_rng(9)
+    frame, names = data(12, 30), [f"a{k}" for k in range(4)]
+    for k, name in enumerate(names):
+        frame[name] = rng.standard_normal(len(frame))
+        frame["y"] += rng.standard_normal(12)[frame["g"].cat.codes] * frame[name] * 0.4 * k
+    slopes = " + ".join(names)
+    fit = fitted(frame, f"y ~ {slopes} + ({slopes} | g)")  # without a warning: no divergences
+    assert fit.diagnostics["divergences"] == 0
+    assert min(fit.diagnostics["min_ess_bulk"], fit.diagnostics["min_ess_tail"]) > 1500

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyimpl.errors import ModelError
 from pyimpl.model.design import Design
 from pyimpl.posterior import kernels, mixtures
 from pyimpl.posterior.collapsed import CollapsedDensity
@@ -251,11 +250,3 @@ def test_simulation_based_calibration(prior: Prior) -> None:
     counts = np.apply_along_axis(lambda r: np.histogram(r, bins=10, range=(0, 201))[0], 0, np.array(ranks))
     statistic = ((counts - simulations / 10) ** 2 / (simulations / 10)).sum(axis=0)
     assert statistic.max() < stats.chi2.ppf(1 - 0.001 / len(main), 9)
-
-
-@pytest.mark.slow
-def test_a_prior_thousands_of_its_scales_away_ends_in_a_clear_error() -> None:
-    """Not in minutes of sampling that goes nowhere."""
-    design = design_of(recorded()["cases"]["two_one"])
-    with pytest.raises(ModelError, match="very far apart"):
-        stan_lmer_design(design, prior=product_normal(2, 1000, 0.1), seed=3)

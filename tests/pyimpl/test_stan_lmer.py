@@ -140,6 +140,8 @@ def test_numbers_are_rs(name: str) -> None:
     assert np.allclose(interval, record["interval"]["values"], rtol=1e-12)
     assert fit.fixef().to_dict() == pytest.approx(record["fixef"], rel=1e-12)
     assert fit.sigma() == pytest.approx(record["sigma"], rel=1e-12)
+    # rstanarm's se(): all but sigma, Sigma and the padded levels
+    assert list(fit.se().index) == [c for c in fit.as_matrix() if c != "sigma" and not c.startswith("Sigma[")]
     assert np.allclose(fit.vcov(), np.array(record["vcov"], dtype=float).reshape(fit.vcov().shape), rtol=1e-9)
     group = next(iter(fit.ranef()))
     assert np.allclose(fit.ranef()[group].to_numpy().T.ravel(), record["ranef"], rtol=1e-12)
