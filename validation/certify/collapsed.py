@@ -23,11 +23,16 @@ from pyimpl.model.design import Design
 from validation.certify.criterion import ball
 from validation.certify.exact import Column, ExactSums, exact_sums
 
-__all__ = ["CollapsedModel", "Effect", "Node", "NotScalarError"]
+__all__ = ["CollapsedModel", "Effect", "Node", "NotEnclosedError"]
 
 
-class NotScalarError(ValueError):
-    """The model is not one of scalar terms and an intercept, without weights."""
+#: Random effects in all, the sum of the cubes of the sizes of different blocks of V, and coefficients (A is inverted
+#: at every point), at most: one τ takes milliseconds, and there are up to some hundred thousand.
+MOST_EFFECTS, MOST_WORK, MOST_COEFFICIENTS = 300, 100_000, 8
+
+
+class NotEnclosedError(ValueError):
+    """The model is not one of scalar terms and an intercept without weights, or it is too large."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +138,17 @@ class CollapsedModel:
 
         Raises
         ------
-        NotScalarError
-            A term has several effects, there are weights, or no intercept comes first.
+        NotEnclosedError
+            A term has several effects, there are weights, no intercept comes first, or it would take too long.
         """
         if any(term.p != 1 for term in design.terms):
-            raise NotScalarError("a term has several effects")
+            raise NotEnclosedError("a term has several effects")
         if design.weights is not None or design.coef_names[0] != "(Intercept)":
-            raise NotScalarError("only models with an intercept and without weights are enclosed")
+            raise NotEnclosedError("only models with an intercept and without weights are enclosed")
+        if sum(term.J for term in design.terms) > MOST_EFFECTS or design.P > MOST_COEFFICIENTS:
+            raise NotEnclosedError(
+                f"there are more than {MOST_EFFECTS} random effects or more than {MOST_COEFFICIENTS} coefficients"
+            )
         sums = exact_sums(design)
         n, p, C = sums.n, sums.p, sums.C
         means = [C[0][k] / n for k in range(p + 1)]
@@ -155,9 +164,11 @@ class CollapsedModel:
         counts = tuple(term.J for term in design.terms)
         to_W = arb_mat(W)
         WW = to_W.transpose() * _matrix(C) * to_W
-        return cls(
-            n, p, counts, _kinds(sums, to_W), WW, sd_y, ball(means[p]), scales, means[1:p], ball(_least_rss(sums))
-        )
+        kinds = _kinds(sums, to_W)
+        if sum(len(kind.terms) ** 3 for kind in kinds) > MOST_WORK:
+            raise NotEnclosedError("too many random effects hang together")
+        least = ball(_least_rss(sums))
+        return cls(n, p, counts, kinds, WW, sd_y, ball(means[p]), scales, means[1:p], least)
 
     def node(self, tau: Sequence[Any], effects: bool = True) -> Node:
         """Eliminate the random effects at one τ (an arb for each term)."""

@@ -1,7 +1,6 @@
 """Means, sds, quantiles and log evidence of a posterior as balls, labelled by R's names."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -19,6 +18,9 @@ __all__ = ["PROBABILITIES", "Statistic", "statistics"]
 
 #: parameter, statistic, ball
 Statistic = tuple[str, str, Any]
+
+#: Newton steps to a quantile, at most.
+_ROUNDS = 8
 
 #: Half-widths of the boxes about an approximate quantile, in posterior sds, narrowest first.
 _WIDTHS = (1e-7, 1e-5, 1e-3, 1e-1)
@@ -118,12 +120,22 @@ class _Coefficient:
         The sum's derivative is the mixture's density f. Whatever the sum lacks at any x is within ``loss``; so if
         start − (F(start) + loss − mass)/f(X) lies inside the box X, the quantile does.
         """
-        at, half = arb(start), arb(2).sqrt() / 2
+        found = self._newton(mass, arb(start), sd, _WIDTHS)
+        if found is not None and found.rad() > _WIDTHS[0] ** 2 * sd:  # the start was poor: once more from a better one
+            better = self._newton(mass, found.mid(), sd, _WIDTHS[:1])
+            found = found if better is None else better
+        if found is None:
+            raise NotCertifiedError(f"{name}: the quantile near {start:.12g} could not be enclosed")
+        return found
+
+    def _newton(self, mass: Any, at: Any, sd: float, widths: Sequence[float]) -> Any:
+        """One step from ``at``, in the narrowest box that it proves anything about; None where there is none."""
+        half = arb(2).sqrt() / 2
         rest = self.loss - mass
         for weight, mean, own in zip(self.weights, self.means, self.sds, strict=True):
             rest += weight * ((mean - at) / own * half).erfc() / 2
-        for width in _WIDTHS:
-            box = arb(start, width * sd)
+        for width in widths:
+            box = at + arb(0, width * sd)
             slope = arb(0)
             for weight, mean, own in zip(self.weights, self.means, self.sds, strict=True):
                 z = (box - mean) / own
@@ -131,7 +143,7 @@ class _Coefficient:
             found = at - rest / (slope / (2 * arb.pi()).sqrt())
             if box.contains_interior(found):
                 return found
-        raise NotCertifiedError(f"{name}: the quantile near {start:.12g} could not be enclosed")
+        return None
 
 
 def _quantiles(
@@ -142,12 +154,15 @@ def _quantiles(
     for label, probability in PROBABILITIES.items():
         mass = ball(probability) * total
         centre = arb(estimates[name, label])
-        for _ in range(2):  # the secant's slope is good to 7 digits, so each round gains as many
+        for _ in range(_ROUNDS):  # Newton's method, with the secant over a narrow interval for the slope
             step = 1e-7 * sd
             slope = ((below(centre + step) - below(centre - step)) / (2 * step)).mid()
             value = below(centre) - mass
-            centre = (centre - value / slope).mid()
-        radius = 3 * float((value.rad() / slope).upper()) + sd * 1e-28 + math.ulp(0.0)
+            move, centre = float((value / slope).mid()), (centre - value / slope).mid()
+            radius = 3 * float((value.rad() / slope).upper()) + sd * 1e-28
+            if abs(move) < max(radius, 1e-12 * sd):  # the next move would be 1e-7 times that at most
+                break
+        radius += 2e-7 * abs(move)
         left, right = below(centre - radius) - mass, below(centre + radius) - mass
         if not (left < 0 and right > 0):
             raise NotCertifiedError(f"{name}: the quantile near {float(centre):.12g} could not be enclosed")

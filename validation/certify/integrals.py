@@ -14,7 +14,7 @@ import numpy as np
 from flint import acb, arb, arb_mat
 from scipy.special import logsumexp
 
-from validation.certify.collapsed import CollapsedModel, Node
+from validation.certify.collapsed import CollapsedModel, Node, NotEnclosedError
 from validation.certify.remainder import LARGEST_WEIGHT, LEAST_REACH, MARGIN, POWERS, Axis, Bounds, Shape, axis
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "Integrals",
     "Point",
     "Settings",
-    "TooManyNodesError",
+    "TooLargeError",
     "integrate_rigorously",
     "share_below",
 ]
@@ -54,7 +54,7 @@ class Settings:
     most_nodes: int = 20_000
 
 
-class TooManyNodesError(RuntimeError):
+class TooLargeError(NotEnclosedError):
     """The lattice over τ has too many points."""
 
 
@@ -206,7 +206,7 @@ def integrate_rigorously(
 
     Raises
     ------
-    TooManyNodesError
+    TooLargeError
         The lattice over τ would have more points than the settings allow.
     """
     n, counts = model.n, model.counts
@@ -222,7 +222,7 @@ def integrate_rigorously(
     ]
     size = math.prod(len(index) for index in indices)
     if size > settings.most_nodes:
-        raise TooManyNodesError(f"{size} values of τ would be needed, and at most {settings.most_nodes} are allowed")
+        raise TooLargeError(f"{size} values of τ would be needed, and at most {settings.most_nodes} are allowed")
     work = _Work(model, shape, along_s, along, indices, log_evidence, settings)
     work.sum(progress)
     return work.result()

@@ -19,15 +19,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from flint import ctx
 
 from pyimpl.model.checks import STAN_LMER_CHECKS
 from pyimpl.model.design import Design, build_design
 from validation.cases import Case
-from validation.certify.collapsed import CollapsedModel, NotScalarError
+from validation.certify.collapsed import CollapsedModel, NotEnclosedError
 from validation.certify.enclose import NotCertifiedError
 from validation.certify.enclosed import statistics
-from validation.certify.integrals import Settings, TooManyNodesError, integrate_rigorously
+from validation.certify.integrals import Settings, integrate_rigorously
 from validation.certify.run import data_of, decimal
 from validation.references.certified import (
     ENCLOSED,
@@ -69,7 +70,7 @@ DROP, NEARER_DROP = 36.0, 30.0
 KNOWN_TO = 1e-6
 
 #: Most points of a lattice.
-MOST_POINTS = 1_000_000
+MOST_POINTS = 3_000_000
 
 #: Rounding of a sum in double precision, relative: a log density carries this share of its size as an absolute error,
 #: and the weights of the points carry that.
@@ -163,7 +164,9 @@ def estimate(design: Design) -> Estimates | None:
             other = integrate(density, step=1.25 * step, drop=NEARER_DROP, max_points=MOST_POINTS)
     except ModelError:  # too many points
         return None
-    rounding = ROUNDING * max(1.0, abs(fine.log_evidence))
+    # the response's mean, and what is left when it is subtracted, are rounded too
+    conditioning = design.N * 2.0**-52 * float(np.abs(design.y).max() / design.y.std(ddof=1))
+    rounding = ROUNDING * max(1.0, abs(fine.log_evidence)) + conditioning
     rows: dict[tuple[str, str], tuple[float, float]] = {}
     sds: dict[str, float] = {}
     errors = fine.error + (fine.table - other.table).abs()
@@ -209,7 +212,7 @@ def certify_posterior(case: Case, progress: Callable[[float], None] | None = Non
     }
     try:
         enclosed, how = enclose_posterior(design, estimates, progress)
-    except (NotScalarError, TooManyNodesError) as error:
+    except NotEnclosedError as error:
         proof[ENCLOSED] = {"method": METHOD, "why not": str(error)}
     else:
         proof[ENCLOSED] = how
@@ -240,10 +243,8 @@ def enclose_posterior(
 
     Raises
     ------
-    NotScalarError
-        The model has a term with several effects.
-    TooManyNodesError
-        It would take too long.
+    NotEnclosedError
+        The model has a term with several effects, or it would take too long.
     """
     several = len(design.terms) > 1
     settings = SEVERAL if several else SINGLE

@@ -8,7 +8,7 @@ Q (not inverted at each point).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -27,7 +27,7 @@ from validation.certify.run import data_of
 from validation.references.certified import ENCLOSED, LOG_EVIDENCE, CertifiedPosterior, load_posterior
 from validation.references.store import DamagedReferenceError, model_hash
 
-__all__ = ["AGREEMENT", "PosteriorCheck", "check_posterior", "recompute_posterior"]
+__all__ = ["AGREEMENT", "PosteriorCheck", "check_posterior", "compared", "one_term", "recompute_posterior"]
 
 #: Decimal digits of mpmath.
 PRECISION = 40
@@ -93,20 +93,24 @@ def recompute_posterior(stored: CertifiedPosterior, design: Design) -> Posterior
     rough = estimate(design)
     if rough is None:
         raise DamagedReferenceError(f"{stored.name} has too many dimensions to be integrated")
+    scalar = len(design.terms) == 1 and design.terms[0].p == 1
+    return compared(stored, rough, dict(one_term(design)) if scalar else {})
+
+
+def compared(stored: CertifiedPosterior, rough: Estimates, precise: Mapping[tuple[str, str], Any]) -> PosteriorCheck:
+    """Compare stored numbers with those in double precision and, where there are any, in multi-precision."""
     failures = [text for row in stored.rows if (text := _against(row, rough))]
-    precise, worst = 0, 0.0
-    if len(design.terms) == 1 and design.terms[0].p == 1:
-        again = dict(_one_term(design))
-        for parameter, statistic, value, radius, kind in stored.rows:
-            if kind != ENCLOSED or (parameter, statistic) not in again:
-                continue
-            sd = rough.sds.get(parameter, 1.0)
-            with mp.workdps(PRECISION):
-                away = float((abs(mpf(value) - again[parameter, statistic]) - mpf(radius)) / sd)
-            precise, worst = precise + 1, max(worst, away)
-            if not away <= AGREEMENT:
-                failures.append(f"{statistic} of {parameter}: {value} ± {radius}, recomputed {away:.1e} sds away")
-    return PosteriorCheck(stored.name, len(stored.rows), precise, worst, tuple(failures))
+    count, worst = 0, 0.0
+    for parameter, statistic, value, radius, kind in stored.rows:
+        if kind != ENCLOSED or (parameter, statistic) not in precise:
+            continue
+        sd = rough.sds.get(parameter, 1.0)
+        with mp.workdps(PRECISION):
+            away = float((abs(mpf(value) - precise[parameter, statistic]) - mpf(radius)) / sd)
+        count, worst = count + 1, max(worst, away)
+        if not away <= AGREEMENT:
+            failures.append(f"{statistic} of {parameter}: {value} ± {radius}, recomputed {away:.1e} sds away")
+    return PosteriorCheck(stored.name, len(stored.rows), count, worst, tuple(failures))
 
 
 def _against(row: tuple[str, str, str, str, str], rough: Estimates) -> str | None:
@@ -223,7 +227,7 @@ def _tau_edges(sums: _Sums) -> list[Any]:
     return [mpf(edge) for edge in edges[max(keep[0] - 1, 0) : keep[-1] + 2]]
 
 
-def _one_term(design: Design) -> Iterator[tuple[tuple[str, str], Any]]:
+def one_term(design: Design) -> Iterator[tuple[tuple[str, str], Any]]:
     """Log evidence, means and sds."""
     with mp.workdps(PRECISION):
         sums = _sums(design)
