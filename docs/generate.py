@@ -81,11 +81,10 @@ def posterior_table() -> str:
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name in certified.available_posteriors():
         found = certified.load_posterior(name)
-        lines.append(
-            f"| {name} | {found.proof['dimensions']} | {found.count(certified.ENCLOSED)} | "
-            f"{found.count(certified.ESTIMATED)} | {enclosed_digits(found, MOMENTS)} | {enclosed_digits(found, QUANTILES)} | "
-            f"{found.log_evidence:.12f} | {found.log_evidence_error:.0e} |"
-        )
+        counts = [found.proof["dimensions"], found.count(certified.ENCLOSED), found.count(certified.ESTIMATED)]
+        digits = [enclosed_digits(found, statistics) for statistics in (MOMENTS, QUANTILES)]
+        evidence = [f"{found.log_evidence:.12f}", f"{found.log_evidence_error:.0e}"]
+        lines.append(f"| {' | '.join(map(str, [name, *counts, *digits, *evidence]))} |")
     return "\n".join(lines)
 
 

@@ -265,9 +265,9 @@ def test_two_other_programs_confirm_it_and_see_a_wrong_digit():
     assert right.precise > 15
     assert right.values == len(posterior.rows)
     for parameter, statistic, by in (
-        ("log evidence", "value", "1e-14"),
-        ("x", "sd", "1e-14"),
-        ("b[(Intercept) g:L3]", "mean", "-1e-14"),
+        ("log evidence", "value", "1e-11"),
+        ("x", "sd", "1e-11"),
+        ("b[(Intercept) g:L3]", "mean", "-1e-11"),
         ("(Intercept)", "q97.5", "0.1"),
     ):
         wrong = compared(shifted(posterior, parameter, statistic, by), *programs)
@@ -284,7 +284,7 @@ def test_the_check_of_the_command_fails_on_a_wrong_posterior(tmp_path, monkeypat
     certified.save(certified.load_certificate(case.name), tmp_path)
     stored = certified.load_posterior("anova-6x5-bayes")
     arguments = ["certify", case.name, "--check", "--directory", str(tmp_path)]
-    certified.save_posterior(shifted(stored, "sigma", "mean", "1e-15"), tmp_path)
+    certified.save_posterior(shifted(stored, "sigma", "mean", "1e-11"), tmp_path)
     wrong = runner.invoke(app, arguments)
     assert wrong.exit_code == 1
     assert "anova-6x5-bayes: NOT confirmed\n  mean of sigma" in wrong.output

@@ -40,7 +40,7 @@ TAIL, SMALL = 1e-26, 55.0
 
 #: Largest difference from an enclosed mean, sd or log evidence beyond its radius, in posterior sds (the log evidence
 #: absolutely).
-AGREEMENT = 1e-16
+AGREEMENT = 1e-12
 
 
 @dataclass(frozen=True)
