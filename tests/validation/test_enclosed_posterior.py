@@ -268,7 +268,7 @@ def test_two_other_programs_confirm_it_and_see_a_wrong_digit():
         ("log evidence", "value", "1e-11"),
         ("x", "sd", "1e-11"),
         ("b[(Intercept) g:L3]", "mean", "-1e-11"),
-        ("(Intercept)", "q97.5", "0.1"),
+        ("sigma", "q97.5", "0.1"),
     ):
         wrong = compared(shifted(posterior, parameter, statistic, by), *programs)
         assert len(wrong.failures) == 1
