@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from validation.certify import scores
+from validation.certify import posterior_scores, scores
 from validation.judge import tolerances
 from validation.references import certified
 
@@ -52,15 +52,39 @@ def proof_table() -> str:
     return "\n".join(lines)
 
 
+MOMENTS, QUANTILES = ("mean", "sd"), ("q2.5", "q50", "q97.5")
+
+
+def enclosed_digits(posterior: certified.CertifiedPosterior, statistics: tuple[str, ...]) -> str:
+    """Fewest digits of the enclosed statistics: −log10 of the radius in posterior sds."""
+    sds = {row[0]: float(row[2]) for row in posterior.rows if row[1] == "sd"}
+    shares = [
+        float(radius) / sds[parameter]
+        for parameter, statistic, _, radius, kind in posterior.rows
+        if kind == certified.ENCLOSED and statistic in statistics and parameter in sds
+    ]
+    return f"{-math.log10(max(shares)):.0f}" if shares else "–"
+
+
 def posterior_table() -> str:
     """The certified posteriors, as a Markdown table."""
-    lines = ["| posterior | dimensions | numbers | log evidence | its error |", "|---|---|---|---|---|"]
+    head = [
+        "posterior",
+        "dimensions",
+        "enclosed",
+        "estimated",
+        "digits: mean, sd",
+        "quantiles",
+        "log evidence",
+        "its error",
+    ]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name in certified.available_posteriors():
         found = certified.load_posterior(name)
-        lines.append(
-            f"| {name} | {found.proof['dimensions']} | {len(found.rows)} | {found.log_evidence:.10f} | "
-            f"{found.log_evidence_error:.0e} |"
-        )
+        counts = [found.proof["dimensions"], found.count(certified.ENCLOSED), found.count(certified.ESTIMATED)]
+        digits = [enclosed_digits(found, statistics) for statistics in (MOMENTS, QUANTILES)]
+        evidence = [f"{found.log_evidence:.12f}", f"{found.log_evidence_error:.0e}"]
+        lines.append(f"| {' | '.join(map(str, [name, *counts, *digits, *evidence]))} |")
     return "\n".join(lines)
 
 
@@ -75,6 +99,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "tolerances": tolerance_table,
     "proofs": proof_table,
     "posteriors": posterior_table,
+    "samplers": lambda: posterior_scores.markdown(posterior_scores.load_posterior_scores()),
     "digits": lambda: scores.markdown(scores.load_scores()),
     "conformance": conformance_table,
 }

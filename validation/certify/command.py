@@ -52,7 +52,7 @@ def run_certify(
 
     cases = chosen(names)
     if digits:
-        return _score(cases, directory, output, errors, quiet)
+        return _score(cases, bayes, directory, output, errors, quiet)
     try:
         import flint  # noqa: F401
         import mpmath  # noqa: F401
@@ -62,24 +62,10 @@ def run_certify(
             "pip install 'mlmparity[certify]'"
         ) from None
     from validation.certify.posteriors import certify_posteriors
-    from validation.certify.run import certify, check_case
+    from validation.certify.run import certify
 
     if check:
-        failed = 0
-        with tracker(len(cases), quiet=quiet, console=errors) as track:
-            for case in cases:
-                track.start(f"Recomputing {case.name}")
-                found = check_case(case, directory)
-                failed += not found.passed
-                track.finish()
-                if not quiet or not found.passed:
-                    line = f"{case.name}: {found.values} values " + (
-                        f"confirmed (greatest relative difference {found.difference:.1e}, Newton step {found.step:.0e})"
-                        if found.passed
-                        else "NOT confirmed"
-                    )
-                    output.print("\n  ".join([line, *found.failures[:MOST_FAILURES]]), markup=False, soft_wrap=True)
-        return _DISAGREES if failed else _OK
+        return _check(cases, bayes, directory, output, errors, quiet)
     with tracker(1, quiet=quiet, console=errors) as track:
         track.start("Certifying")
         written = certify(cases, directory, track, anew)
@@ -92,7 +78,46 @@ def run_certify(
     return _OK
 
 
-def _score(cases: tuple[Case, ...], directory: Path | None, output: Any, errors: Any, quiet: bool) -> int:
+def _check(cases: tuple[Case, ...], bayes: bool, directory: Path | None, output: Any, errors: Any, quiet: bool) -> int:
+    """Recompute what is stored of each case, and of its posterior where there is one."""
+    from validation.certify.posteriors import posterior_name
+    from validation.certify.recompute_posterior import check_posterior
+    from validation.certify.run import check_case
+    from validation.progress import tracker
+    from validation.references.certified import available_posteriors
+
+    there = set(available_posteriors(directory)) if bayes else set()
+    posteriors = {posterior_name(case): case for case in cases if posterior_name(case) in there}
+    failed = 0
+    with tracker(len(cases) + len(posteriors), quiet=quiet, console=errors) as track:
+
+        def say(name: str, passed: bool, confirmed: str, failures: tuple[str, ...]) -> None:
+            nonlocal failed
+            failed += not passed
+            track.finish()
+            if not quiet or not passed:
+                line = f"{name}: {confirmed if passed else 'NOT confirmed'}"
+                output.print("\n  ".join([line, *failures[:MOST_FAILURES]]), markup=False, soft_wrap=True)
+
+        for case in cases:
+            track.start(f"Recomputing {case.name}")
+            fit = check_case(case, directory)
+            confirmed = (
+                f"{fit.values} values confirmed (greatest relative difference {fit.difference:.1e}, "
+                f"Newton step {fit.step:.0e})"
+            )
+            say(case.name, fit.passed, confirmed, fit.failures)
+        for name, case in posteriors.items():
+            track.start(f"Recomputing {name}")
+            found = check_posterior(case, directory)
+            confirmed = f"{found.values} values confirmed in double precision"
+            if found.precise:
+                confirmed += f", {found.precise} with mpmath (greatest difference {max(found.difference, 0):.1e} sds)"
+            say(name, found.passed, confirmed, found.failures)
+    return _DISAGREES if failed else _OK
+
+
+def _score(cases: tuple[Case, ...], bayes: bool, directory: Path | None, output: Any, errors: Any, quiet: bool) -> int:
     from rich import box
     from rich.table import Table
 
@@ -101,10 +126,16 @@ def _score(cases: tuple[Case, ...], directory: Path | None, output: Any, errors:
     from validation.progress import tracker
 
     resolve("live")
-    with tracker(1, quiet=quiet, console=errors) as track:
+    with tracker(1 + bayes, quiet=quiet, console=errors) as track:
         track.start("Scoring")
         content = score_cases(cases, directory, track)
         track.finish()
+        if bayes:
+            from validation.certify.posterior_scores import score_posteriors
+
+            track.start("Judging samplers")
+            score_posteriors(cases, directory, track)
+            track.finish()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     for heading in ("case", "program", *QUANTITIES):
         table.add_column(heading, justify="left" if heading in ("case", "program") else "right")

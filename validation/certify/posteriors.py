@@ -1,29 +1,61 @@
-"""Posteriors of the suite by quadrature, with the error of each number.
+"""Posteriors of the suite by quadrature: enclosed where it can be, with estimated errors elsewhere.
 
-The collapsed posterior (random effects and Gaussian coefficients integrated out exactly) is summed over a regular
-lattice by ``pyimpl.posterior.quadrature``. Two things make a sum differ from the integral: the step, and the points
-left out where the density is small. Each is changed: the same sums over lattices with coarser steps and a nearer
-cut-off give estimates of the error. They are estimates, not bounds; but the trapezoidal rule converges so fast here
-(Trefethen & Weideman 2014) that the coarser sum's difference is by far larger than the finer sum's error.
+*Enclosed.* Models whose terms have one effect each: ``validation.certify.integrals`` sums the collapsed posterior in
+ball arithmetic and bounds what the sums leave out.
+
+*Estimated.* Everything of few dimensions is also summed over a regular lattice in double precision by
+``pyimpl.posterior.quadrature``. Two things make such a sum differ from the integral: the step, and the points left out
+where the density is small. Each is changed: the same sums over lattices with coarser steps and a nearer cut-off give
+estimates of the error, and no more than that. They stand where nothing is enclosed, and check what is.
 """
 
 import datetime as dt
+import math
 import platform
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
+from flint import ctx
 
-from pyimpl.model.design import build_design
+from pyimpl.model.checks import STAN_LMER_CHECKS
+from pyimpl.model.design import Design, build_design
 from validation.cases import Case
-from validation.certify.run import data_of
-from validation.references.certified import CertifiedPosterior, available_posteriors, load_posterior, save_posterior
+from validation.certify.collapsed import CollapsedModel, NotEnclosedError
+from validation.certify.enclose import NotCertifiedError
+from validation.certify.enclosed import statistics
+from validation.certify.integrals import Settings, integrate_rigorously
+from validation.certify.run import data_of, decimal
+from validation.references.certified import (
+    ENCLOSED,
+    ESTIMATED,
+    LOG_EVIDENCE,
+    CertifiedPosterior,
+    PosteriorRow,
+    available_posteriors,
+    load_posterior,
+    save_posterior,
+)
 from validation.references.store import DamagedReferenceError, model_hash
 
-__all__ = ["KNOWN_TO", "MOST_DIMENSIONS", "certify_posteriors", "integrate_case", "posterior_name"]
+if TYPE_CHECKING:
+    from pyimpl.posterior.collapsed import CollapsedDensity
+
+__all__ = [
+    "KNOWN_TO",
+    "MOST_DIMENSIONS",
+    "Estimates",
+    "certify_posterior",
+    "certify_posteriors",
+    "default_density",
+    "enclose_posterior",
+    "estimate",
+    "posterior_name",
+]
 
 #: Coordinates of the collapsed posterior, at most.
 MOST_DIMENSIONS = 4
@@ -38,13 +70,29 @@ DROP, NEARER_DROP = 36.0, 30.0
 KNOWN_TO = 1e-6
 
 #: Most points of a lattice.
-MOST_POINTS = 1_000_000
+MOST_POINTS = 3_000_000
 
 #: Rounding of a sum in double precision, relative: a log density carries this share of its size as an absolute error,
 #: and the weights of the points carry that.
 ROUNDING = 8 * 2.0**-52
 
-METHOD = "trapezoidal sums of the collapsed posterior over two lattices and two cut-offs, rounding added"
+#: Tolerance of the roots that quantiles are found by, in posterior sds and relative to their size.
+ROOT, RELATIVE_ROOT = 2e-9, 2e-12
+
+#: Points of little weight that the moments of random effects leave out move them by this many posterior sds at most.
+LEFT_OUT = 2e-7
+
+#: More than this many posterior sds between an enclosed number and its estimate, beyond both errors, and nothing is
+#: written.
+CONTRADICTION = 1e-7
+
+#: How finely the rigorous sums are made, with one term and with several, and at how many bits.
+SINGLE, BITS_OF_SINGLE = Settings(digits=22.0), 192
+SEVERAL, BITS_OF_SEVERAL = Settings(digits=14.0, half_lines=False, point_digits=11.0, most_nodes=600_000), 128
+
+#: Names of the methods, written into the files; a change of them makes the files be written anew.
+METHOD_OF_ESTIMATES = "trapezoidal sums of the collapsed posterior over two lattices and two cut-offs, rounding added"
+METHOD = "trapezoidal sums of the collapsed posterior in ball arithmetic, what they leave out bounded"
 
 _STATISTICS = {"mean": "mean", "sd": "sd", "2.5%": "q2.5", "50%": "q50", "97.5%": "q97.5"}
 
@@ -54,19 +102,42 @@ def posterior_name(case: Case) -> str:
     return case.name.removesuffix("-reml").removesuffix("-ml") + "-bayes"
 
 
-def integrate_case(case: Case) -> CertifiedPosterior | None:
-    """Integrate a case's posterior under rstanarm's default priors; None where it has too many dimensions or points."""
-    from pyimpl.errors import ModelError
-    from pyimpl.model.checks import STAN_LMER_CHECKS
+@dataclass(frozen=True)
+class Estimates:
+    """A posterior by sums in double precision, with estimated errors.
+
+    Attributes
+    ----------
+    rows : dict of (parameter, statistic) to (value, error)
+        All of them, however large their errors.
+    sds : dict of parameter to float
+    log_evidence : float
+    dimensions, points : int
+    step : float
+    """
+
+    rows: dict[tuple[str, str], tuple[float, float]]
+    sds: dict[str, float]
+    log_evidence: float
+    dimensions: int
+    points: int
+    step: float
+
+    def known(self) -> list[PosteriorRow]:
+        """Rows with an error that is small enough."""
+        return [
+            (parameter, statistic, repr(value), f"{error:.2e}", ESTIMATED)
+            for (parameter, statistic), (value, error) in self.rows.items()
+            if error <= KNOWN_TO * self.sds.get(parameter, 1.0)
+        ]
+
+
+def default_density(design: Design) -> "CollapsedDensity":
+    """The collapsed posterior of a design under rstanarm's default priors, in double precision."""
     from pyimpl.posterior.collapsed import CollapsedDensity
     from pyimpl.posterior.priors import decov, default_prior_coef, default_prior_intercept, exponential
-    from pyimpl.posterior.quadrature import integrate
     from pyimpl.posterior.specification import specify
 
-    data = data_of(case)
-    design = build_design(case.formula, data, checks=STAN_LMER_CHECKS)
-    if 1 + sum(term.p * (term.p + 1) // 2 for term in design.terms) > MOST_DIMENSIONS:
-        return None
     spec = specify(
         design,
         prior=default_prior_coef(),
@@ -74,7 +145,17 @@ def integrate_case(case: Case) -> CertifiedPosterior | None:
         prior_aux=exponential(autoscale=True),
         prior_covariance=decov(),
     )
-    density = CollapsedDensity(spec)
+    return CollapsedDensity(spec)
+
+
+def estimate(design: Design) -> Estimates | None:
+    """Integrate a posterior under rstanarm's default priors; None where it has too many dimensions or points."""
+    from pyimpl.errors import ModelError
+    from pyimpl.posterior.quadrature import integrate
+
+    if 1 + sum(term.p * (term.p + 1) // 2 for term in design.terms) > MOST_DIMENSIONS:
+        return None
+    density = default_density(design)
     step = STEPS[density.dim]
     try:
         with warnings.catch_warnings():
@@ -83,48 +164,120 @@ def integrate_case(case: Case) -> CertifiedPosterior | None:
             other = integrate(density, step=1.25 * step, drop=NEARER_DROP, max_points=MOST_POINTS)
     except ModelError:  # too many points
         return None
-    rounding = ROUNDING * max(1.0, abs(fine.log_evidence))
+    # the response's mean, and what is left when it is subtracted, are rounded too
+    conditioning = design.N * 2.0**-52 * float(np.abs(design.y).max() / design.y.std(ddof=1))
+    rounding = ROUNDING * max(1.0, abs(fine.log_evidence)) + conditioning
+    rows: dict[tuple[str, str], tuple[float, float]] = {}
+    sds: dict[str, float] = {}
     errors = fine.error + (fine.table - other.table).abs()
-    rows = [
-        *_rows(fine.table, errors, rounding),
-        *_rows(fine.ranef, (fine.ranef - other.ranef).abs(), rounding),
-    ]
+    for table, error in ((fine.table, errors), (fine.ranef, (fine.ranef - other.ranef).abs())):
+        for parameter in table.index:
+            name, sd = str(parameter), float(table.loc[parameter, "sd"])
+            if math.isnan(sd):  # of a random effect among several terms: a scale will do
+                sd = float(table["mean"].std())
+            sds[name] = sd
+            for column, statistic in _STATISTICS.items():
+                if column not in table.columns:
+                    continue
+                value, size = float(table.loc[parameter, column]), float(error.loc[parameter, column])
+                size += rounding * sd + ROUNDING * abs(value)
+                if statistic.startswith("q"):
+                    size += ROOT * sd + RELATIVE_ROOT * abs(value)
+                if table is fine.ranef:
+                    size += LEFT_OUT * sd
+                rows[name, statistic] = value, size
     log_error = fine.log_evidence_error + abs(fine.log_evidence - other.log_evidence) + rounding
+    rows[LOG_EVIDENCE, "value"] = fine.log_evidence, log_error
+    return Estimates(rows, sds, fine.log_evidence, density.dim, fine.points, step)
+
+
+def certify_posterior(case: Case, progress: Callable[[float], None] | None = None) -> CertifiedPosterior | None:
+    """Enclose a case's posterior as far as it can be, and estimate the rest; None where it has too many dimensions.
+
+    Raises
+    ------
+    NotCertifiedError
+        What is enclosed and what is estimated contradict each other.
+    """
+    data = data_of(case)
+    design = build_design(case.formula, data, checks=STAN_LMER_CHECKS)
+    estimates = estimate(design)
+    if estimates is None:
+        return None
+    rows = estimates.known()
+    proof: dict[str, Any] = {
+        "dimensions": estimates.dimensions,
+        "priors": "rstanarm's defaults",
+        ESTIMATED: {"method": METHOD_OF_ESTIMATES, "step": estimates.step, "points": estimates.points},
+    }
+    try:
+        enclosed, how = enclose_posterior(design, estimates, progress)
+    except NotEnclosedError as error:
+        proof[ENCLOSED] = {"method": METHOD, "why not": str(error)}
+    else:
+        proof[ENCLOSED] = how
+        rest = {row[:2]: row for row in rows}
+        for row in enclosed:
+            _refuse_contradiction(case.name, row, estimates)
+            rest.pop(row[:2], None)
+        rows = [*enclosed, *rest.values()]
     return CertifiedPosterior(
         posterior_name(case),
         case.formula,
         model_hash(case.formula, data),
         tuple(rows),
-        fine.log_evidence,
-        log_error,
-        {
-            "method": METHOD,
-            "dimensions": density.dim,
-            "step": step,
-            "points": fine.points,
-            "priors": "rstanarm's defaults",
-        },
+        proof,
         {
             "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("numpy", "scipy")},
+            **{name: metadata.version(name) for name in ("numpy", "python-flint", "scipy")},
             "dataset": f"{case.package}::{case.dataset}" if case.dataset else "made by validation.suite",
         },
     )
 
 
-def _rows(table: pd.DataFrame, errors: pd.DataFrame, rounding: float) -> list[tuple[str, str, float, float]]:
-    rows = []
-    for parameter in table.index:
-        sd = float(table.loc[parameter, "sd"])
-        for column, statistic in _STATISTICS.items():
-            if column not in table.columns:
-                continue
-            value, error = float(table.loc[parameter, column]), float(errors.loc[parameter, column])
-            error += rounding * sd + ROUNDING * abs(value)
-            if error <= KNOWN_TO * sd:
-                rows.append((str(parameter), statistic, value, error))
-    return rows
+def enclose_posterior(
+    design: Design, estimates: Estimates, progress: Callable[[float], None] | None = None
+) -> tuple[list[PosteriorRow], dict[str, Any]]:
+    """Rows that are enclosed, and how.
+
+    Raises
+    ------
+    NotEnclosedError
+        The model has a term with several effects, or it would take too long.
+    """
+    several = len(design.terms) > 1
+    settings = SEVERAL if several else SINGLE
+    with ctx.workprec(BITS_OF_SEVERAL if several else BITS_OF_SINGLE):
+        model = CollapsedModel.of(design)
+        found = integrate_rigorously(model, estimates.log_evidence, settings, progress)
+        starts = {key: value for key, (value, _) in estimates.rows.items()}
+        rows: list[PosteriorRow] = []
+        for parameter, statistic, value in statistics(design, model, found, starts, settings.half_lines):
+            if float(value.rad()) <= KNOWN_TO * estimates.sds.get(parameter, 1.0):
+                rows.append((parameter, statistic, *decimal(value), ENCLOSED))
+    how = {
+        "method": METHOD,
+        "bits": BITS_OF_SEVERAL if several else BITS_OF_SINGLE,
+        "steps": found.steps,
+        "values of tau": found.nodes,
+        "points": found.evaluations,
+        "remainder": float(f"{found.remainder:.2e}"),
+    }
+    return rows, how
+
+
+def _refuse_contradiction(name: str, row: PosteriorRow, estimates: Estimates) -> None:
+    parameter, statistic, value, radius, _ = row
+    guess, error = estimates.rows.get((parameter, statistic), (math.nan, math.nan))
+    sd = estimates.sds.get(parameter, 1.0)
+    if math.isnan(guess):  # nothing to compare with
+        return
+    if not abs(float(value) - guess) <= float(radius) + error + CONTRADICTION * sd:
+        raise NotCertifiedError(
+            f"{name}: the {statistic} of {parameter} is enclosed as {value} ± {radius}, but sums in double precision "
+            f"give {guess!r}"
+        )
 
 
 def certify_posteriors(
@@ -147,11 +300,15 @@ def certify_posteriors(
         say(f"integrating {posterior_name(case)}", number / len(models))
         if not anew and _finished(case, directory):
             continue
-        found = integrate_case(case)
+        found = certify_posterior(case, _within(say, number, len(models)))
         if found is not None:
             written.append(save_posterior(found, directory))
     say("integrated", 1.0)
     return written
+
+
+def _within(say: Any, number: int, total: int) -> Callable[[float], None]:
+    return lambda fraction: say("", (number + fraction) / total)
 
 
 def _finished(case: Case, directory: Path | None) -> bool:
@@ -162,4 +319,6 @@ def _finished(case: Case, directory: Path | None) -> bool:
         stored = load_posterior(name, directory)
     except DamagedReferenceError:
         return False
-    return stored.proof.get("method") == METHOD and stored.model_hash == model_hash(case.formula, data_of(case))
+    return stored.proof.get(ENCLOSED, {}).get("method") == METHOD and stored.model_hash == model_hash(
+        case.formula, data_of(case)
+    )

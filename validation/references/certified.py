@@ -27,11 +27,16 @@ from validation.references.store import (
 )
 
 __all__ = [
+    "ENCLOSED",
+    "ESTIMATED",
     "FOLDER",
+    "LOG_EVIDENCE",
     "POSTERIORS",
+    "POSTERIOR_SCHEMA",
     "SCHEMA",
     "Certificate",
     "CertifiedPosterior",
+    "PosteriorRow",
     "available",
     "available_posteriors",
     "find",
@@ -43,8 +48,8 @@ __all__ = [
     "save_posterior",
 ]
 
-#: Version of the files' layout.
-SCHEMA = 1
+#: Version of the files' layout, of fits and of posteriors.
+SCHEMA, POSTERIOR_SCHEMA = 1, 2
 
 #: Name of the folder, below that of the references.
 FOLDER = "certified"
@@ -173,7 +178,7 @@ def load_certificate(name: str, directory: Path | None = None) -> Certificate:
 _AGAIN = "`mlmparity certify` writes it anew"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, schema: int = SCHEMA) -> dict[str, Any]:
     """The content of a file that has the hash written into it."""
     again = _AGAIN
     try:
@@ -185,9 +190,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise DamagedReferenceError(
             f"{path.name} was changed after it was written (it does not have the hash written into it); {again}"
         )
-    if content.get("schema") != SCHEMA:
+    if content.get("schema") != schema:
         raise DamagedReferenceError(
-            f"{path.name} has schema {content.get('schema')!r}, and this version reads {SCHEMA}; {again}"
+            f"{path.name} has schema {content.get('schema')!r}, and this version reads {schema}; {again}"
         )
     return dict(content)
 
@@ -419,41 +424,80 @@ def _modes(
 # ---------------------------------------------------------------------------------------------------- posteriors
 
 
+#: What is known of a number of a posterior: a bound of its error is proved, or the error is estimated.
+ENCLOSED, ESTIMATED = "enclosed", "estimated"
+
+#: Name of the row that holds the log of the integral of likelihood times prior, all constants kept.
+LOG_EVIDENCE = "log evidence"
+
+#: parameter, statistic, value, error (decimal strings), ENCLOSED or ESTIMATED
+PosteriorRow = tuple[str, str, str, str, str]
+
+
 @dataclass(frozen=True)
 class CertifiedPosterior:
-    """A posterior by quadrature: statistics of every parameter, each with its estimated error.
+    """A posterior by quadrature: statistics of every parameter, each with the error of its value.
 
     Attributes
     ----------
     name, formula, model_hash : str
-    rows : tuple of (parameter, statistic, value, error)
-        Parameters by R's names; statistics ``mean``, ``sd``, ``q2.5``, ``q50``, ``q97.5``. One that is not known well
-        enough is not there.
-    log_evidence, log_evidence_error : float
-        Log of the integral of likelihood times prior, all constants kept.
+    rows : tuple of (parameter, statistic, value, error, kind)
+        Parameters by R's names; statistics ``mean``, ``sd``, ``q2.5``, ``q50``, ``q97.5``; ``log evidence`` has a
+        ``value``. Value and error are decimal strings. ``enclosed``: the exact number is proved to lie within
+        ``error`` of ``value``; ``estimated``: the error is an estimate. A number that is not known well enough is not
+        there.
     proof : mapping
-        Method, dimensions, steps, points, priors.
+        Methods, dimensions, steps, points, priors.
     provenance : mapping
     """
 
     name: str
     formula: str
     model_hash: str
-    rows: tuple[tuple[str, str, float, float], ...]
-    log_evidence: float
-    log_evidence_error: float
+    rows: tuple[PosteriorRow, ...]
     proof: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def log_evidence(self) -> float:
+        """Log of the integral of likelihood times prior."""
+        return float(self.row(LOG_EVIDENCE, "value")[2])
+
+    @property
+    def log_evidence_error(self) -> float:
+        """Error of the decimal number that is stored as the log evidence."""
+        return float(self.row(LOG_EVIDENCE, "value")[3])
+
+    def row(self, parameter: str, statistic: str) -> PosteriorRow:
+        """One number with its error and its kind.
+
+        Raises
+        ------
+        LookupError
+            It is not there.
+        """
+        for row in self.rows:
+            if row[:2] == (parameter, statistic):
+                return row
+        raise LookupError(f"{self.name} has no certified {statistic} of {parameter}")
+
+    def count(self, kind: str) -> int:
+        """How many numbers are of a kind."""
+        return sum(row[4] == kind for row in self.rows)
 
     def posterior_summary(self) -> pd.DataFrame:
         """As ``validation.quantities.posterior_summary`` has it: the numerical errors stand as ``mcse_...``.
 
-        Fit to be the ``truth`` of ``validation.compare_fits``.
+        Fit to be the ``truth`` of ``validation.compare_fits``. Values are the nearest doubles, and the errors hold that
+        rounding too.
         """
         statistics = ("mean", "sd", "q2.5", "q50", "q97.5")
-        known = {(parameter, statistic): pair for parameter, statistic, *pair in self.rows}
-        parameters = list(dict.fromkeys(row[0] for row in self.rows))
-        missing = [math.nan, math.nan]
+        known = {
+            (parameter, statistic): (float(value), float(error) + abs(float(value)) * 2.0**-52)
+            for parameter, statistic, value, error, _ in self.rows
+        }
+        parameters = list(dict.fromkeys(row[0] for row in self.rows if row[0] != LOG_EVIDENCE))
+        missing = (math.nan, math.nan)
         columns = {
             name: [known.get((parameter, statistic), missing)[k] for parameter in parameters]
             for statistic in statistics
@@ -470,14 +514,13 @@ def available_posteriors(directory: Path | None = None) -> list[str]:
 def save_posterior(posterior: CertifiedPosterior, directory: Path | None = None) -> Path:
     """Write a posterior in one step, under the lock of the references."""
     content = {
-        "schema": SCHEMA,
+        "schema": POSTERIOR_SCHEMA,
         "name": posterior.name,
         "formula": posterior.formula,
         "model_hash": posterior.model_hash,
         "proof": dict(posterior.proof),
         "provenance": dict(posterior.provenance),
-        "log_evidence": [posterior.log_evidence, posterior.log_evidence_error],
-        "values": [[parameter, name, value, float(f"{error:.2e}")] for parameter, name, value, error in posterior.rows],
+        "values": [list(row) for row in posterior.rows],
     }
     return _write(directory, POSTERIORS, content)
 
@@ -502,15 +545,16 @@ def load_posterior(name: str, directory: Path | None = None) -> CertifiedPosteri
     if name not in there:
         raise LookupError(f"there is no certified posterior {name!r}; there are: {', '.join(there) or 'none'}")
     path = (directory or DIRECTORY) / POSTERIORS / f"{name}.json"
-    content = _read(path)
+    content = _read(path, POSTERIOR_SCHEMA)
     try:
         return CertifiedPosterior(
             content["name"],
             content["formula"],
             content["model_hash"],
-            tuple((parameter, statistic, value, error) for parameter, statistic, value, error in content["values"]),
-            float(content["log_evidence"][0]),
-            float(content["log_evidence"][1]),
+            tuple(
+                (parameter, statistic, value, error, kind)
+                for parameter, statistic, value, error, kind in content["values"]
+            ),
             content["proof"],
             content["provenance"],
         )

@@ -1,0 +1,243 @@
+"""The collapsed posterior of ``stan_lmer`` in ball arithmetic, for terms of one effect each, with rstanarm's priors.
+
+Coefficients are standardised by their priors: x = (γ − ȳ, β)/scale ~ N(0, I), γ the intercept at centred predictors.
+With V = I + Σ τ_k² Z_kZ_k' and Q = [X r]'V⁻¹[X r], where r = y − ȳ,
+
+    A = I + Q_XX/σ²,   h = Q_Xr/σ²,   μ = A⁻¹h,
+    log f(log σ, log τ) = −(N/2) log 2πσ² − ½ log|V| − ½ log|A| − ½ (Q_rr/σ² − h'μ)
+                          − σ/s_y + log(σ/s_y) + Σ (log τ_k − τ_k),
+
+the density of y, σ and τ with respect to log σ and log τ, every constant kept. Given σ and τ, x ~ N(μ, A⁻¹), and the
+random effects are Gaussian given x. Mean and sd of the data, which the priors are scaled by, are enclosed too: nothing
+depends on how a double was rounded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from flint import arb, arb_mat, fmpq, fmpq_mat
+
+from pyimpl.model.design import Design
+from validation.certify.criterion import ball
+from validation.certify.exact import Column, ExactSums, exact_sums
+
+__all__ = ["CollapsedModel", "Effect", "Node", "NotEnclosedError"]
+
+
+#: Random effects in all, the sum of the cubes of the sizes of different blocks of V, and coefficients (A is inverted
+#: at every point), at most: one τ takes milliseconds, and there are up to some hundred thousand.
+MOST_EFFECTS, MOST_WORK, MOST_COEFFICIENTS = 300, 100_000, 8
+
+
+class NotEnclosedError(ValueError):
+    """The model is not one of scalar terms and an intercept without weights, or it is too large."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One random effect given τ: mean ``gain`` · (−x, 1), variance σ² · ``spread`` (besides that of x).
+
+    Attributes
+    ----------
+    term, level : int
+    gain : list of arb
+        τ²Z'V⁻¹[X r].
+    spread : arb
+    """
+
+    term: int
+    level: int
+    gain: list[Any]
+    spread: Any
+
+
+@dataclass(frozen=True)
+class Node:
+    """What the density needs to know at one τ.
+
+    Attributes
+    ----------
+    log_det, r2 : arb
+        log|V|, and the residual sum of squares that no coefficients can bring below (generalised least squares).
+    XX, Xr, rr : arb_mat, arb_mat, arb
+        Q.
+    effects : list of Effect
+    """
+
+    log_det: Any
+    r2: Any
+    XX: Any
+    Xr: Any
+    rr: Any
+    effects: list[Effect]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Blocks of V that have the same A = Z'Z.
+
+    Attributes
+    ----------
+    terms : tuple of int
+        Term of each of the q columns.
+    columns : tuple of tuple of (term, level, effect)
+        Of each block.
+    A : arb_mat, q x q
+    B : tuple of arb_mat, q x (p + 1)
+        Z'W of each block.
+    beside : arb_mat, q x blocks (p + 1)
+        All of them side by side.
+    """
+
+    terms: tuple[int, ...]
+    columns: tuple[tuple[Column, ...], ...]
+    A: Any
+    B: tuple[Any, ...]
+    beside: Any
+
+
+@dataclass(frozen=True)
+class CollapsedModel:
+    """A model with its data and rstanarm's default priors, as balls.
+
+    Attributes
+    ----------
+    n, p : int
+        Rows and coefficients.
+    counts : tuple of int
+        Levels of each term.
+    kinds : tuple of Kind
+        Blocks of V, those of the same A together.
+    WW : arb_mat
+        W'W of the standardised columns and the centred response.
+    sd_y, mean_y : arb
+    scales : list of arb
+        Prior sds of (γ, β).
+    centres : list of Fraction
+        Means of the slopes' columns.
+    least_rss : arb
+        Residual sum of squares of least squares on [X Z]: a lower bound of r² at every τ.
+    """
+
+    n: int
+    p: int
+    counts: tuple[int, ...]
+    kinds: tuple[Kind, ...]
+    WW: Any
+    sd_y: Any
+    mean_y: Any
+    scales: list[Any]
+    centres: list[Fraction]
+    least_rss: Any
+
+    @classmethod
+    def of(cls, design: Design) -> "CollapsedModel":
+        """Enclose a design's sums, at the precision in force.
+
+        Raises
+        ------
+        NotEnclosedError
+            A term has several effects, there are weights, no intercept comes first, or it would take too long.
+        """
+        if any(term.p != 1 for term in design.terms):
+            raise NotEnclosedError("a term has several effects")
+        if design.weights is not None or design.coef_names[0] != "(Intercept)":
+            raise NotEnclosedError("only models with an intercept and without weights are enclosed")
+        if sum(term.J for term in design.terms) > MOST_EFFECTS or design.P > MOST_COEFFICIENTS:
+            raise NotEnclosedError(
+                f"there are more than {MOST_EFFECTS} random effects or more than {MOST_COEFFICIENTS} coefficients"
+            )
+        sums = exact_sums(design)
+        n, p, C = sums.n, sums.p, sums.C
+        means = [C[0][k] / n for k in range(p + 1)]
+        squares = [C[k][k] - n * means[k] ** 2 for k in range(p + 1)]
+        sds = [ball(square / (n - 1)).sqrt() if square else arb(1) for square in squares]
+        sd_y, factor = sds[p], ball(Fraction(5, 2))
+        scales = [factor * sd_y, *(factor * sd_y / sds[k] for k in range(1, p))]
+        W = [[arb(0)] * (p + 1) for _ in range(p + 1)]
+        W[0][0] = scales[0]
+        for k in range(1, p):
+            W[k][k], W[0][k] = scales[k], -ball(means[k]) * scales[k]
+        W[p][p], W[0][p] = arb(1), -ball(means[p])
+        counts = tuple(term.J for term in design.terms)
+        to_W = arb_mat(W)
+        WW = to_W.transpose() * _matrix(C) * to_W
+        kinds = _kinds(sums, to_W)
+        if sum(len(kind.terms) ** 3 for kind in kinds) > MOST_WORK:
+            raise NotEnclosedError("too many random effects hang together")
+        least = ball(_least_rss(sums))
+        return cls(n, p, counts, kinds, WW, sd_y, ball(means[p]), scales, means[1:p], least)
+
+    def node(self, tau: Sequence[Any], effects: bool = True) -> Node:
+        """Eliminate the random effects at one τ (an arb for each term)."""
+        p, m = self.p, self.p + 1
+        squares = [value * value for value in tau]
+        log_det, S = arb(0), self.WW
+        pieces = []
+        for kind in self.kinds:
+            q = len(kind.terms)
+            relative = [squares[term] for term in kind.terms]
+            M = arb_mat([[kind.A[i, j] * relative[j] + int(i == j) for j in range(q)] for i in range(q)])
+            log_det += len(kind.B) * M.det().log()
+            solved = M.solve(kind.beside)
+            inverse = M.inv() if effects else None
+            for number, (columns, B) in enumerate(zip(kind.columns, kind.B, strict=True)):
+                gains = [[relative[i] * solved[i, number * m + j] for j in range(m)] for i in range(q)]
+                S = S - B.transpose() * arb_mat(gains)
+                if inverse is not None:
+                    pieces += [
+                        Effect(term, level, gains[i], relative[i] * inverse[i, i])
+                        for i, (term, level, _) in enumerate(columns)
+                    ]
+        XX = arb_mat([[S[i, j] for j in range(p)] for i in range(p)])
+        Xr = arb_mat([[S[i, p]] for i in range(p)])
+        r2 = S[p, p] - (Xr.transpose() * XX.solve(Xr))[0, 0]
+        return Node(log_det, r2, XX, Xr, S[p, p], pieces)
+
+
+def _matrix(rows: Sequence[Sequence[Fraction]]) -> Any:
+    return arb_mat([[ball(value) for value in row] for row in rows])
+
+
+def _kinds(sums: ExactSums, to_W: Any) -> tuple[Kind, ...]:
+    """Blocks by their A, with W in place of [X y]."""
+    together: dict[Any, list[Any]] = {}
+    for block in sums.blocks:
+        together.setdefault((tuple(term for term, _, _ in block.columns), block.A), []).append(block)
+    kinds = []
+    for (terms, A), blocks in together.items():
+        B = tuple(_matrix(block.B) * to_W for block in blocks)
+        rows = [[value for matrix in B for value in matrix.tolist()[i]] for i in range(len(terms))]
+        kinds.append(Kind(terms, tuple(block.columns for block in blocks), _matrix(A), B, arb_mat(rows)))
+    return tuple(kinds)
+
+
+def _least_rss(sums: ExactSums) -> Fraction:
+    """Residual sum of squares of y on [X Z], in rational numbers: the rank is exact."""
+    place = {column: i for i, column in enumerate(column for block in sums.blocks for column in block.columns)}
+    q, p = len(place), sums.p
+    size = q + p
+    rows = [[Fraction(0)] * (size + 1) for _ in range(size)]
+    for block in sums.blocks:
+        for i, column in enumerate(block.columns):
+            row = rows[place[column]]
+            for j, other in enumerate(block.columns):
+                row[place[other]] = block.A[i][j]
+            for k in range(p):
+                row[q + k] = rows[q + k][place[column]] = block.B[i][k]
+            row[size] = block.B[i][p]
+    for k in range(p):
+        for m in range(p):
+            rows[q + k][q + m] = sums.C[k][m]
+        rows[q + k][size] = sums.C[k][p]
+    system = fmpq_mat([[fmpq(value.numerator, value.denominator) for value in row] for row in rows])
+    reduced, rank = system.rref()
+    right = [row[size] for row in rows]
+    rest = sums.C[p][p]
+    for i in range(rank):
+        pivot = next(j for j in range(size + 1) if reduced[i, j] != 0)
+        value = reduced[i, size]
+        rest -= Fraction(int(value.p), int(value.q)) * right[pivot]
+    return rest

@@ -1,0 +1,172 @@
+"""Samplers and quadrature judged by enclosed posteriors: z-scores with no error on the reference's side."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from validation.cases import Case
+from validation.references import certified
+from validation.references.store import DIRECTORY, load, locked, write_atomically
+
+__all__ = ["ALPHA", "SEED", "load_posterior_scores", "markdown", "score_posteriors", "score_summary"]
+
+#: Seed of our sampler.
+SEED = 349
+
+#: False alarms of a column of the table: the largest |z| of a right sampler is above its limit this often, at most.
+ALPHA = 0.01
+
+_FILE = "certified_posterior_scores.json"
+
+
+def score_summary(summary: pd.DataFrame, posterior: certified.CertifiedPosterior) -> dict[str, float]:
+    """Judge a summary of draws by the enclosed numbers.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        As of ``validation.quantities.posterior_summary``.
+    posterior : CertifiedPosterior
+
+    Returns
+    -------
+    dict
+        ``numbers``: how many were compared; ``rms z``, ``largest z``: of (value − enclosed)/mcse; ``limit``: what the
+        largest is below with probability 1 − α at least (Bonferroni); ``largest shift``: in posterior sds.
+
+    Raises
+    ------
+    LookupError
+        The summary lacks a parameter.
+    """
+    z, shifts = [], []
+    for parameter, statistic, value, _, kind in posterior.rows:
+        if kind != certified.ENCLOSED or parameter == certified.LOG_EVIDENCE:
+            continue
+        if parameter not in summary.index:
+            raise LookupError(f"the summary has no parameter {parameter!r}, which {posterior.name} has")
+        got, error, sd = summary.loc[parameter, [statistic, f"mcse_{statistic}", "sd"]].to_numpy(dtype=float)
+        z.append((got - float(value)) / error)
+        shifts.append((got - float(value)) / sd)
+    size = len(z)
+    return {
+        "numbers": size,
+        "rms z": float(np.sqrt(np.mean(np.square(z)))),
+        "largest z": float(np.abs(z).max()),
+        "limit": float(norm.isf(ALPHA / 2 / size)),
+        "largest shift": float(np.abs(shifts).max()),
+    }
+
+
+def _score_estimates(case: Case, posterior: certified.CertifiedPosterior) -> dict[str, float]:
+    """Our quadrature as users call it: greatest difference from what is enclosed, in posterior sds."""
+    from pyimpl.model.checks import STAN_LMER_CHECKS
+    from pyimpl.model.design import build_design
+    from pyimpl.posterior.quadrature import integrate
+    from validation.certify.posteriors import default_density
+    from validation.certify.run import data_of
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = integrate(default_density(build_design(case.formula, data_of(case), checks=STAN_LMER_CHECKS)))
+    worst = {"moments": 0.0, "quantiles": 0.0}
+    columns = {"q2.5": "2.5%", "q50": "50%", "q97.5": "97.5%"}
+    for parameter, statistic, value, _, kind in posterior.rows:
+        if kind != certified.ENCLOSED or parameter not in found.table.index:
+            continue
+        got, sd = found.table.loc[parameter, [columns.get(statistic, statistic), "sd"]].to_numpy(dtype=float)
+        away = abs(got - float(value)) / sd
+        what = "quantiles" if statistic in columns else "moments"
+        worst[what] = max(worst[what], away)
+    worst["log evidence"] = abs(found.log_evidence - posterior.log_evidence)
+    return worst
+
+
+def score_posteriors(
+    cases: Iterable[Case], directory: Path | None = None, progress: Callable[..., None] | None = None
+) -> dict[str, Any]:
+    """Judge our sampler, our quadrature and the recorded rstanarm by the enclosed posteriors, and write the scores.
+
+    Scores of other posteriors are kept.
+
+    Returns
+    -------
+    dict
+        posterior -> ``quadrature``, ``sampler``, ``rstanarm`` (where it was recorded) -> scores.
+    """
+    from pyimpl import stan_lmer
+    from validation.certify.posteriors import posterior_name
+    from validation.certify.run import data_of
+    from validation.quantities import draws_of, posterior_summary
+
+    say: Any = progress or (lambda *args, **more: None)
+    there = certified.available_posteriors(directory)
+    chosen = {posterior_name(case): case for case in cases if posterior_name(case) in there}
+    try:
+        scores: dict[str, Any] = load_posterior_scores(directory)
+    except LookupError:
+        scores = {}
+    for number, (name, case) in enumerate(chosen.items()):
+        posterior = certified.load_posterior(name, directory)
+        if not posterior.count(certified.ENCLOSED):
+            continue
+        say(f"judging samplers by {name}", number / len(chosen))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = stan_lmer(case.formula, data_of(case), seed=SEED)
+        scores[name] = {
+            "quadrature": _score_estimates(case, posterior),
+            "sampler": score_summary(posterior_summary(*draws_of(fit)), posterior),
+        }
+        try:
+            recorded = load(name).fit.posterior_summary()
+        except LookupError:
+            continue
+        scores[name]["rstanarm"] = score_summary(recorded, posterior)
+    base = directory or DIRECTORY
+    with locked(base):
+        write_atomically(base / _FILE, json.dumps(dict(sorted(scores.items())), indent=1, ensure_ascii=False) + "\n")
+    say("judged", 1.0)
+    return scores
+
+
+def load_posterior_scores(directory: Path | None = None) -> dict[str, Any]:
+    """The scores as last written.
+
+    Raises
+    ------
+    LookupError
+        There are none.
+    """
+    try:
+        content: dict[str, Any] = json.loads(((directory or DIRECTORY) / _FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LookupError(
+            "no sampler has been judged by the enclosed posteriors: `mlmparity certify --digits`"
+        ) from None
+    return content
+
+
+def markdown(scores: dict[str, Any]) -> str:
+    """Scores as a Markdown table."""
+    head = ["posterior", "quadrature: mean, sd", "quantiles", "log evidence", "sampler: z", "rstanarm, recorded: z"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name, sides in scores.items():
+        quadrature = sides["quadrature"]
+        quantiles = f"{quadrature['quantiles']:.0e}" if quadrature["quantiles"] else "–"
+        cells = [f"{quadrature['moments']:.0e}", quantiles, f"{quadrature['log evidence']:.0e}"]
+        for side in ("sampler", "rstanarm"):
+            found = sides.get(side)
+            cells.append(
+                f"{found['rms z']:.2f}, {found['largest z']:.2f} of {found['numbers']} (limit {found['limit']:.2f})"
+                if found
+                else "–"
+            )
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
