@@ -1,8 +1,8 @@
 """Posteriors made wrong: in their draws, in their density, or in the model that was sampled (rows 2, 4, 8, 9, 12)."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 
 from validation.faults.bases import Base
 from validation.faults.fault import Fault, Sized
-from validation.quantities import draws_of
+from validation.quantities import draws_of, records
 
 __all__ = ["POSTERIOR_FAULTS", "PlantedPosterior", "sample"]
 
@@ -34,6 +34,8 @@ class PlantedPosterior:
     response : ndarray
     origin : StanLmerFit
         What was sampled.
+    reports : mapping
+        What ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give.
     """
 
     formula: str
@@ -45,12 +47,33 @@ class PlantedPosterior:
     at: Callable[[int, int], np.ndarray]
     response: np.ndarray
     origin: Any
+    reports: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
 
     def nobs(self) -> int:
         """Rows used."""
         return self.rows
+
+    def VarCorr(self) -> pd.DataFrame:
+        """Covariances, as reported."""
+        return self.reports["VarCorr"].copy()
+
+    def fixef(self) -> pd.Series:
+        """Coefficients, as reported."""
+        return self.reports["fixef"].copy()
+
+    def se(self) -> pd.Series:
+        """Standard errors, as reported."""
+        return self.reports["se"].copy()
+
+    def sigma(self) -> float:
+        """Residual sd, as reported."""
+        return float(self.reports["sigma"])
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Random effects, as reported."""
+        return dict(self.reports["ranef"])
 
     def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
         """Draws on the unconstrained scale."""
@@ -98,6 +121,7 @@ def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: A
         at=fit.unconstrained_draws,
         response=response,
         origin=fit,
+        reports={verb: getattr(fit, verb)() for verb in ("VarCorr", "fixef", "se", "sigma", "ranef")},
     )
 
 
@@ -402,6 +426,57 @@ def _centred_intercept(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
     return draws
 
 
+def _reports(change: Callable[[PlantedPosterior], dict[str, Any]]) -> Callable[[Base, float], PlantedPosterior]:
+    def plant(base: Base, size: float) -> PlantedPosterior:
+        right = _right(base)
+        return replace(right, reports={**right.reports, **change(right)})
+
+    return plant
+
+
+def _component_sds(statistic: Callable[[np.ndarray], Any]) -> Callable[[PlantedPosterior], dict[str, Any]]:
+    """SDs of VarCorr as a statistic of the draws of the SDs, in place of the root of the mean variance."""
+
+    def change(fit: PlantedPosterior) -> dict[str, Any]:
+        table = fit.VarCorr()
+        sds, variances = table["sdcor"].to_numpy(copy=True), table["vcov"].to_numpy(copy=True)
+        for i, row in enumerate(records(table)):
+            name = f"Sigma[{row['grp']}:{row['var1']},{row['var1']}]"
+            if not isinstance(row["var2"], str) and name in fit.names:
+                sds[i] = statistic(np.sqrt(fit.draws[fit.names.index(name)]))
+                variances[i] = sds[i] ** 2
+        return {"VarCorr": table.assign(sdcor=sds, vcov=variances)}
+
+    return change
+
+
+def _sds_for_variances(fit: PlantedPosterior) -> dict[str, Any]:
+    table = fit.VarCorr()
+    single = [not isinstance(second, str) for second in table["var2"]]
+    table.loc[single, "vcov"] = table.loc[single, "sdcor"]
+    return {"VarCorr": table}
+
+
+def _mean_correlations(fit: PlantedPosterior) -> dict[str, Any]:
+    table = fit.VarCorr()
+    values = table["sdcor"].to_numpy(copy=True)
+    for i, row in enumerate(records(table)):
+        group, first, second = row["grp"], row["var1"], row["var2"]
+        if isinstance(second, str):
+            cross, one, other = (
+                fit.draws[fit.names.index(f"Sigma[{group}:{a},{b}]")]
+                for a, b in ((second, first), (first, first), (second, second))
+            )
+            values[i] = float(np.mean(cross / np.sqrt(one * other)))
+    return {"VarCorr": table.assign(sdcor=values)}
+
+
+def _of_coefficients(statistic: Callable[[np.ndarray], Any]) -> Callable[[PlantedPosterior], pd.Series]:
+    return lambda fit: pd.Series(
+        {name: statistic(fit.draws[fit.names.index(str(name))].ravel()) for name in fit.fixef().index}
+    )
+
+
 def _lost(keep: Callable[[str], bool]) -> Callable[[Base, float], PlantedPosterior]:
     def plant(base: Base, size: float) -> PlantedPosterior:
         right = _right(base)
@@ -428,6 +503,20 @@ POSTERIOR_FAULTS: tuple[Fault, ...] = (
     _fault(2, "SDs among the draws of Sigma", "scale-square-root", _draws(_variances_as_sds)),
     _fault(2, "Sigma relative to sigma squared", "scale-relative-variance", _draws(_relative_variances)),
     _fault(2, "sigma squared among the draws", "scale-squared", _draws(_sigma_squared)),
+    _fault(2, "VarCorr: medians of the sds", "summary-sd-median-sd", _reports(_component_sds(np.median))),
+    _fault(2, "VarCorr: means of the sds", "summary-sd-mean-sd", _reports(_component_sds(np.mean))),
+    _fault(2, "VarCorr: sds in place of variances", "summary-variance-square-root", _reports(_sds_for_variances)),
+    _fault(
+        2,
+        "VarCorr: means of the correlations",
+        "summary-correlation-mean",
+        _reports(_mean_correlations),
+        needs=frozenset({"slopes"}),
+    ),
+    _fault(
+        2, "means for medians", "summary-fixef-mean", _reports(lambda fit: {"fixef": _of_coefficients(np.mean)(fit)})
+    ),
+    _fault(2, "sds for MAD_SD", "summary-se-sd-ddof0", _reports(lambda fit: {"se": _of_coefficients(np.std)(fit)})),
     _fault(4, "rows dropped before sampling", "rows", dropped_rows, sized=Sized(8.0, 1.0, "rows")),
     _fault(4, "missing value as a level, sampled", "missing-as-level", lambda base, size: missing_as_level(base)),
     _fault(8, "draws of levels reversed", "permuted-levels", _draws(_reversed_levels)),

@@ -15,6 +15,7 @@ from validation.judge import tolerances
 from validation.judge.ecdf import ecdf_difference
 from validation.judge.quantiles import QuantileSide, quantile_side, quantile_z
 from validation.judge.rows import Row, check_of, counts, describe, judge_number, missing_row, row
+from validation.judge.summaries import summaries
 from validation.quantities import (
     KEYS,
     MAIN_EXCLUDED,
@@ -209,7 +210,7 @@ def _error_and_limit(
 def judge_posteriors(
     evidence: PosteriorEvidence, seed: int = 20180101, progress: Progress | None = None
 ) -> tuple[list[Check], list[Row]]:
-    """Judge two posteriors by gates 1 to 5, and each side against quadrature where there is one.
+    """Judge two posteriors by gates 1 to 6, and each side against quadrature where there is one.
 
     Returns
     -------
@@ -252,6 +253,10 @@ def judge_posteriors(
             check, judged = _inconclusive(check, judged)
         checks.append(check)
         rows.extend(judged)
+    found = summaries(evidence)
+    if found is not None:  # of one fit's own draws, valid or not
+        checks.append(found[0])
+        rows.extend(found[1])
     return checks, rows
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "optimizer",
     "order_of_theta",
     "other_criterion",
+    "other_optimum",
     "permuted_labels",
     "permuted_modes",
     "predictions",
@@ -83,7 +84,7 @@ def other_criterion(evidence: Evidence) -> Finding | None:
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     matched = total = 0
     figures: dict[str, float] = {}
-    solution = _other_optimum(evidence)
+    solution = other_optimum(evidence)
     if solution is not None:
         expected = _expected(solution)
         expected["logLik", None, None, None, None] = -solution.objective / 2
@@ -127,7 +128,17 @@ def other_criterion(evidence: Evidence) -> Finding | None:
     return Finding(cause, strength)
 
 
-def _other_optimum(evidence: Evidence) -> Any:
+def other_optimum(evidence: Evidence) -> Any:
+    """The reference's model at the optimum of the other criterion, by the judge's algebra; None where it is too large.
+
+    Parameters
+    ----------
+    evidence : Evidence
+
+    Returns
+    -------
+    Solution or None
+    """
     pieces = evidence.reference_pieces
     theta = evidence.theta("reference")
     if pieces is None or theta is None or not _same_model(evidence):

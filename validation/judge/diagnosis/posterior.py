@@ -13,6 +13,7 @@ from validation.judge.diagnosis import Finding, density
 from validation.judge.diagnosis.density import Block, Explanation
 from validation.judge.diagnosis.prior_summaries import has_scales, improper_hs_plus, printed_priors
 from validation.judge.posteriors import PosteriorEvidence, z_limit
+from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.quantities import MAIN_EXCLUDED, posterior_summary
 from validation.verdict import Cause
 
@@ -24,6 +25,7 @@ __all__ = [
     "lost_parameters",
     "permuted_draws",
     "priors",
+    "reported_numbers",
     "rows_used",
     "scale_of_draws",
     "shifted_intercept",
@@ -412,6 +414,64 @@ def _mapped_quantiles(
     return found
 
 
+_REPORTED_WORDS = {
+    "fixef": "coefficients",
+    "se": "standard errors",
+    "sigma": "sigma()",
+    "ranef": "random effects",
+    "reported-variance": "variances of VarCorr",
+    "reported-sd": "standard deviations of VarCorr",
+    "reported-covariance": "covariances of VarCorr",
+    "reported-correlation": "correlations of VarCorr",
+    "residual-sd": "residual standard deviation of VarCorr",
+    "residual-variance": "residual variance of VarCorr",
+}
+
+
+def reported_numbers(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 2: the draws are right, but what is reported of them is another summary than R's (median sd, mean, ...)."""
+    if "candidate" not in evidence.draws:
+        return None
+    draws = Draws(evidence.names["candidate"], evidence.draws["candidate"])
+    found = reported(evidence.candidate, draws)
+
+    def same(value: float, target: float) -> bool:
+        return abs(value - target) <= 1e-7 * max(abs(target), 1e-12)
+
+    explained: list[tuple[str, str, str]] = []
+    for quantity in RULES:
+        own = {key: pair for key, pair in found.items() if key[0] == quantity}
+        off = {key: pair for key, pair in own.items() if not same(pair[0], by_rules(key, pair[1]))}
+        if not off:
+            continue
+        for rule, (words, _) in RULES[quantity].items():
+            if all(same(value, by_rules(key, vectors, rule)) for key, (value, vectors) in off.items()):
+                key, (value, vectors) = next(iter(off.items()))
+                where = " ".join(part for part in key[1:] if part)
+                text = (
+                    f"for all {len(off)} {_REPORTED_WORDS[quantity]} that differ; e.g. {where or quantity}: "
+                    f"{value:.6g}, where R's rule ({RULES[quantity]['R'][0]}) gives {by_rules(key, vectors):.6g} "
+                    "of the same draws"
+                )
+                explained.append((f"{quantity.removeprefix('reported-')}-{rule}", words, text))
+                break
+    if not explained:
+        return None
+    name, words, _ = explained[0]
+    quantity = next(q for q in RULES if name.startswith(q.removeprefix("reported-") + "-"))
+    cause = Cause(
+        2,
+        f"summary-{name}",
+        f"The {_REPORTED_WORDS[quantity]} that the candidate reports are {words}",
+        "; ".join(text for _, _, text in explained[:3]),
+        "rstanarm's VarCorr has the posterior mean of the covariance matrix: its SDs are roots of mean variances, "
+        "neither means nor medians of SDs, and its correlations are those of the mean matrix. fixef, ranef and sigma "
+        "are posterior medians, se is the MAD_SD. Draws agree: only the summary is another one.",
+        {"reported": float(len(explained))},
+    )
+    return Finding(cause, 0.94)
+
+
 def rows_used(evidence: PosteriorEvidence) -> Finding | None:
     """Row 4: another number of rows or levels; a missing value that became a level."""
     try:
@@ -557,6 +617,7 @@ def lost_parameters(evidence: PosteriorEvidence) -> Finding | None:
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
 DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (
     scale_of_draws,
+    reported_numbers,
     rows_used,
     permuted_draws,
     priors,
