@@ -54,6 +54,11 @@ LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
         True,
         frozenset({"singular", "one term", "one effect", "predictor"}),
     ),
+    "far from 0": (
+        "score ~ ses + (1 | school)",
+        False,
+        frozenset({"far", "one term", "one effect", "predictor"}),
+    ),
     "weighted": (
         "score ~ ses + offset(handicap) + (1 | school)",
         False,
@@ -63,7 +68,10 @@ LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
 
 POSTERIOR_BASES: dict[str, tuple[str, frozenset[str]]] = {
     "intercept": ("score ~ ses + (1 | school)", frozenset({"one effect", "predictor"})),
-    "slopes": ("score ~ ses + late + (ses | school)", frozenset({"two effects", "predictor", "slopes"})),
+    "slopes": (
+        "score ~ ses + stage + (ses | school)",
+        frozenset({"two effects", "predictor", "slopes", "categorical"}),
+    ),
 }
 
 #: Name of a base of likelihood-ratio tests -> its models, the criterion, the data's base, and its traits.
@@ -203,12 +211,14 @@ def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11)
         score += rng.normal(0, 4.0, 9)[rater] if name == "crossed" else 0.0
         score += rng.normal(0, 4.0, (schools, 3))[school, room] if name == "nested" else 0.0
         score += handicap if name == "weighted" else 0.0
+        score += 1e6 if name == "far from 0" else 0.0
     labels = [f"s{(7 * j) % 40 + 1}" for j in range(schools)]  # not in alphabetical order, nor in that of numbers
     data = pd.DataFrame(
         {
             "score": score,
             "ses": ses,
             "late": late,
+            "stage": _factor(late.astype(int), "early", "late"),
             "arm": _factor(arm, "control", "books", "tutor", "both"),
             "school": pd.Categorical([labels[j] for j in school], categories=labels),
             "rater": _factor(rater, *(f"r{k}" for k in (5, 2, 9, 1, 8, 3, 7, 4, 6))),

@@ -239,6 +239,17 @@ def missing_as_level(base: Base) -> PlantedPosterior:
     return _again(base, base.data.assign(school=school))
 
 
+def relevelled(base: Base) -> PlantedPosterior:
+    """The other level of a factor is its reference."""
+    return _again(base, base.data.assign(stage=base.data["stage"].cat.reorder_categories(["late", "early"])))
+
+
+def correlation_lost(base: Base) -> PlantedPosterior:
+    """Random intercept and slope without their correlation."""
+    formula = base.formula.replace("(ses |", "(ses ||")
+    return sample(formula, base.data, base.seed + 1000, int(base.options["draws"]))
+
+
 # ---------------------------------------------------------------------------------------------------- the density
 
 
@@ -395,6 +406,17 @@ def _relative_variances(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
     return draws
 
 
+def _chain_copied(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
+    draws[:, 1] = draws[:, 0]
+    return draws
+
+
+def _half_copied(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
+    half = draws.shape[2] // 2
+    draws[:, :, half : 2 * half] = draws[:, :, :half]
+    return draws
+
+
 def _sigma_squared(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
     draws[fit.names.index("sigma")] **= 2
     return draws
@@ -517,8 +539,18 @@ POSTERIOR_FAULTS: tuple[Fault, ...] = (
         2, "means for medians", "summary-fixef-mean", _reports(lambda fit: {"fixef": _of_coefficients(np.mean)(fit)})
     ),
     _fault(2, "sds for MAD_SD", "summary-se-sd-ddof0", _reports(lambda fit: {"se": _of_coefficients(np.std)(fit)})),
+    _fault(
+        3,
+        "another reference level, sampled",
+        "coding-reference-level",
+        lambda base, size: relevelled(base),
+        needs=frozenset({"categorical"}),
+    ),
     _fault(4, "rows dropped before sampling", "rows", dropped_rows, sized=Sized(8.0, 1.0, "rows")),
     _fault(4, "missing value as a level, sampled", "missing-as-level", lambda base, size: missing_as_level(base)),
+    _fault(
+        7, "correlation lost, sampled", "correlation-lost", lambda base, size: correlation_lost(base), needs=_SLOPES
+    ),
     _fault(8, "draws of levels reversed", "permuted-levels", _draws(_reversed_levels)),
     _fault(8, "draws of levels in alphabetical order", "permuted-levels", _draws(_alphabetical_levels)),
     _fault(
@@ -567,6 +599,8 @@ POSTERIOR_FAULTS: tuple[Fault, ...] = (
         sized=Sized(1.0, 1e-9, "over 1"),
     ),
     _fault(9, "decov concentration", "prior-covariance", _prior(_decov(concentration=2.0)), needs=_SLOPES),
+    _fault(12, "a chain copied", "copied-draws", _draws(_chain_copied)),
+    _fault(12, "halves of chains copied", "copied-draws", _draws(_half_copied)),
     _fault(12, "density in single precision", "single-precision", lambda base, size: single_density(base)),
     _fault(12, "unseen level's effects lost", "missing-parameters", _lost(lambda name: "_NEW_" not in name)),
     _fault(12, "a coefficient lost", "missing-parameters", _lost(lambda name: name != "ses")),

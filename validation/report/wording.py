@@ -97,6 +97,7 @@ QUANTITIES: dict[str, str] = {
     "post-q2.5": "posterior 2.5%",
     "post-q50": "posterior median",
     "post-q97.5": "posterior 97.5%",
+    "repeated-draws": "copied draws",
     "reported-fixef": "reported coefficient",
     "reported-se": "reported standard error",
     "reported-sigma": "reported sigma",
