@@ -293,7 +293,7 @@ def _number(
     tolerance: tolerances.Tolerance,
     scale: float = 1.0,
 ) -> Row:
-    keys = {"term": evidence.names[i]}
+    keys: dict[str, Any] = {"term": evidence.names[i]}
     table = evidence.candidate
     left = float(evidence.column("reference", column)[i])
     if table is None or column not in table:

@@ -89,6 +89,28 @@ def signs(evidence: Evidence) -> Finding | None:
     return None
 
 
+type _Rule = tuple[str, str, Callable[[np.ndarray], np.ndarray]]
+
+
+def _mode_rules(sigma: float, sd: float) -> list[_Rule]:
+    return [
+        ("relative", "the reference's divided by σ", lambda x: x / sigma),
+        ("times-sigma", "the reference's times σ", lambda x: x * sigma),
+        ("standardised", "the reference's divided by their own standard deviation (√Σ)", lambda x: x / sd),
+        ("spherical", "the spherical random effects u, where b = Λu", lambda x: x * sigma / sd),
+    ]
+
+
+def _condsd_rules(sigma: float) -> list[_Rule]:
+    return [
+        ("squared", "conditional variances, the squares of the sds", lambda x: x**2),
+        ("square-root", "the roots of the reference's", np.sqrt),
+        ("relative-variance", "conditional variances divided by σ²", lambda x: (x / sigma) ** 2),
+        ("relative", "the reference's divided by σ", lambda x: x / sigma),
+        ("times-sigma", "the reference's times σ", lambda x: x * sigma),
+    ]
+
+
 def scale_of_modes(evidence: Evidence) -> Finding | None:
     """Row 2: BLUPs or their conditional sds on another scale: over σ, standardised, squared."""
     sigma = evidence.value("reference", "sigma")
@@ -104,24 +126,9 @@ def scale_of_modes(evidence: Evidence) -> Finding | None:
                 continue
             if (np.abs(left - right) <= 1e-4 * size).all():
                 continue
-            sd = sds.get((group, term), math.nan)
-            rules: list[tuple[str, str, Callable[[np.ndarray], np.ndarray]]] = [
-                ("relative", "the reference's divided by σ", lambda x: x / sigma),
-                ("times-sigma", "the reference's times σ", lambda x: x * sigma),
-                (
-                    "standardised",
-                    "the reference's divided by their own standard deviation (√Σ)",
-                    lambda x, sd=sd: x / sd,
-                ),
-                ("spherical", "the spherical random effects u, where b = Λu", lambda x, sd=sd: x * sigma / sd),
-            ]
-            if quantity == "condsd":
-                rules = [
-                    ("squared", "conditional variances, the squares of the sds", lambda x: x**2),
-                    ("square-root", "the roots of the reference's", np.sqrt),
-                    ("relative-variance", "conditional variances divided by σ²", lambda x: (x / sigma) ** 2),
-                    *rules[:2],
-                ]
+            rules = (
+                _condsd_rules(sigma) if quantity == "condsd" else _mode_rules(sigma, sds.get((group, term), math.nan))
+            )
             for name, text, rule in rules:
                 expected = rule(left)
                 if (np.abs(right - expected) <= 1e-4 * float(np.max(np.abs(expected)))).all():

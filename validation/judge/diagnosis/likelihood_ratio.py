@@ -240,7 +240,9 @@ def _off(ours: float, theirs: float) -> bool:
 
 def statistic(evidence: AnovaEvidence) -> Finding | None:
     """Row 10: the statistic is not twice the difference of the log-likelihoods."""
-    wrong = [(i, *found["Chisq"]) for i, found in _tests(evidence) if not _same(*reversed(found["Chisq"]), 1e-5)]
+    wrong = [
+        (i, *found["Chisq"]) for i, found in _tests(evidence) if not _same(found["Chisq"][1], found["Chisq"][0], 1e-5)
+    ]
     wrong = [(i, ours, theirs) for i, ours, theirs in wrong if math.isfinite(theirs) and abs(ours) > 1e-4]
     if not wrong:
         return None
@@ -275,7 +277,7 @@ def tail(evidence: AnovaEvidence) -> Finding | None:
     wrong = [
         (i, found)
         for i, found in _tests(evidence)
-        if _same(*reversed(found["Chisq"]), 1e-5)
+        if _same(found["Chisq"][1], found["Chisq"][0], 1e-5)
         and not _off(*found["Df"])
         and math.isfinite(found["Pr(>Chisq)"][1])
         and not _same_p(found["Pr(>Chisq)"][1], found["Pr(>Chisq)"][0])

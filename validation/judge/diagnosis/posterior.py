@@ -480,27 +480,30 @@ def other_reference_level(evidence: PosteriorEvidence) -> Finding | None:
     """Row 3: coefficients of other levels of a factor, because another level is its reference."""
     if len(evidence.summaries) < 2:
         return None
-    left, right = evidence.summaries["reference"], evidence.summaries["candidate"]
-    lost = [name for name in main_parameters(left.index) if name not in right.index and not name.startswith("Sigma[")]
-    extra = [name for name in main_parameters(right.index) if name not in left.index and not name.startswith("Sigma[")]
+    left, right = (
+        {str(name): float(value) for name, value in evidence.summaries[side]["mean"].items()}
+        for side in ("reference", "candidate")
+    )
+    lost = [name for name in main_parameters(list(left)) if name not in right and not name.startswith("Sigma[")]
+    extra = [name for name in main_parameters(list(right)) if name not in left and not name.startswith("Sigma[")]
     if len(lost) != 1 or len(extra) != 1:
         return None  # of a factor both sides have all levels but one; interactions have more, and are not told here
     theirs, ours = lost[0], extra[0]  # the level that the candidate's coefficients start from, and R's
     stem = "".join(a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(theirs, ours, strict=False)))
-    if not stem or "(Intercept)" in (theirs, ours) or "(Intercept)" not in left.index:
+    if not stem or "(Intercept)" in (theirs, ours) or "(Intercept)" not in left:
         return None
-    step = float(left.loc[theirs, "mean"])
-    spread = float(left.loc[theirs, "sd"])
-    checks = [(ours, -step)] if "(Intercept)" not in right.index else [
-        (ours, -step), ("(Intercept)", float(left.loc["(Intercept)", "mean"]) + step)
+    step = left[theirs]
+    spread = float(evidence.summaries["reference"]["sd"].loc[theirs])
+    checks = [(ours, -step)] if "(Intercept)" not in right else [
+        (ours, -step), ("(Intercept)", left["(Intercept)"] + step)
     ]  # fmt: skip
-    near = all(abs(float(right.loc[name, "mean"]) - value) <= spread for name, value in checks)
+    near = all(abs(right[name] - value) <= spread for name, value in checks)
     cause = Cause(
         3,
         "coding-reference-level",
         f"The candidate's coefficients start from another level of the factor {stem}: {ours} in place of {theirs}",
         "; ".join(
-            f"{name} has the posterior mean {float(right.loc[name, 'mean']):.5g}, where {value:.5g} is expected if "
+            f"{name} has the posterior mean {right[name]:.5g}, where {value:.5g} is expected if "
             f"{theirs.removeprefix(stem)!r} is its reference level"
             for name, value in checks
         )
@@ -508,7 +511,7 @@ def other_reference_level(evidence: PosteriorEvidence) -> Finding | None:
         "R takes the first level of a factor as reference, in the order of its levels (in pandas: of the categories), "
         "not in the order of the alphabet. Set the order on both sides; the model is the same, its coefficients are "
         "differences from another group.",
-        {"expected": -step, "candidate": float(right.loc[ours, "mean"])},
+        {"expected": -step, "candidate": right[ours]},
     )
     return Finding(cause, 0.96 if near else 0.6)
 
