@@ -95,6 +95,13 @@ def conformance_table() -> str:
     return markdown(read_runs(sorted((HERE / "conformance").glob("*.json"))))
 
 
+def peer_digits() -> str:
+    """Digits of every package against certified values, from the runs kept in ``docs/conformance``."""
+    from validation.conformance.table import digits_markdown, read_runs
+
+    return digits_markdown(read_runs(sorted((HERE / "conformance").glob("*.json"))))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "tolerances": tolerance_table,
     "proofs": proof_table,
@@ -102,6 +109,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "samplers": lambda: posterior_scores.markdown(posterior_scores.load_posterior_scores()),
     "digits": lambda: scores.markdown(scores.load_scores()),
     "conformance": conformance_table,
+    "peer-digits": peer_digits,
 }
 
 

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from validation.anova import compare_anova, compare_anova_fits
     from validation.cases import Case
     from validation.compare import compare, compare_draws, compare_fits
     from validation.comparison import Check, Comparison, Side
@@ -19,6 +20,8 @@ __all__ = [
     "Side",
     "Verdict",
     "compare",
+    "compare_anova",
+    "compare_anova_fits",
     "compare_draws",
     "compare_fits",
 ]
@@ -31,6 +34,8 @@ _HOMES = {
     "Side": "validation.comparison",
     "Verdict": "validation.verdict",
     "compare": "validation.compare",
+    "compare_anova": "validation.anova",
+    "compare_anova_fits": "validation.anova",
     "compare_draws": "validation.compare",
     "compare_fits": "validation.compare",
 }

@@ -34,11 +34,12 @@ __all__ = [
     "resolve",
     "run",
     "run_own",
+    "suite_works",
     "write_atomically",
     "write_report",
 ]
 
-Against = Literal["auto", "live", "recorded"]
+Against = Literal["auto", "live", "recorded", "certified"]
 
 
 class NoRError(RuntimeError):
@@ -51,24 +52,24 @@ class Reference:
 
     Attributes
     ----------
-    against : {"live", "recorded"}
+    against : {"live", "recorded", "certified"}
     reason : str or None
         Why recorded references are used; None where R is live.
-    asked : {"auto", "live", "recorded"}
+    asked : {"auto", "live", "recorded", "certified"}
         What was asked for.
     """
 
-    against: Literal["live", "recorded"]
+    against: Literal["live", "recorded", "certified"]
     reason: str | None = None
     asked: Against = "auto"
 
 
 def resolve(against: Against, examine: Callable[[], Any] | None = None) -> Reference:
-    """Decide between live R and recorded references.
+    """Decide between live R and stored references.
 
     Parameters
     ----------
-    against : {"auto", "live", "recorded"}
+    against : {"auto", "live", "recorded", "certified"}
         ``"auto"`` takes live R where there is one.
     examine : callable, optional
         Stands in for :func:`bridge.doctor.examine` (in tests).
@@ -78,6 +79,8 @@ def resolve(against: Against, examine: Callable[[], Any] | None = None) -> Refer
     NoRError
         ``against="live"``, and R cannot be used; the text says what is missing and the command that mends it.
     """
+    if against == "certified":
+        return Reference("certified", None, against)
     if against == "recorded":
         return Reference("recorded", "they were asked for", against)
     if examine is None:
@@ -191,7 +194,7 @@ def run(
 
 
 def run_own(
-    formula: str,
+    formulas: Sequence[str],
     data: pd.DataFrame,
     reference: Reference,
     *,
@@ -203,20 +206,56 @@ def run_own(
 ) -> list[Comparison]:
     """Compare both sides on one's own data; an error is raised, for it is about the data or the formula.
 
-    Where one side fits the model and the other cannot, that is a disagreement, and no error.
+    Where one side fits the model and the other cannot, that is a disagreement, and no error. Several likelihood fits
+    are also compared by their likelihood-ratio tests.
     """
+    from validation.anova import compare_anova
     from validation.compare import SideError, compare
 
     options: dict[str, Any] = {} if seed is None else {"seed": seed}
-    track.start(formula)
-    try:
-        comparison = compare(formula, data, REML=reml, bayes=bayes, against=reference.asked, progress=track, **options)
-    except SideError as error:
-        kind = "bayes" if bayes else "likelihood"
-        comparison = could_not_compare(formula, formula, kind, error, reference.against)
-    track.finish()
-    finished(comparison)
-    return [comparison]
+    kind = "bayes" if bayes else "likelihood"
+    made = []
+
+    def step(title: str, kind: str, make: Callable[[], Comparison]) -> None:
+        track.start(title)
+        try:
+            comparison = make()
+        except SideError as error:
+            comparison = could_not_compare(title, title, kind, error, reference.against)
+        track.finish()
+        made.append(comparison)
+        finished(comparison)
+
+    for formula in formulas:
+        step(
+            formula,
+            kind,
+            lambda formula=formula: compare(  # type: ignore[misc]
+                formula, data, REML=reml, bayes=bayes, against=reference.asked, progress=track, **options
+            ),
+        )
+    if len(formulas) > 1 and not bayes:
+        step(
+            f"anova: {'; '.join(formulas)}",
+            "anova",
+            lambda: compare_anova(formulas, data, REML=reml, against=reference.asked, progress=track),
+        )
+    return made
+
+
+def suite_works(names: Sequence[str], reference: Reference) -> list[Work]:
+    """Cases of the whole suite (``mlmparity cases`` lists them), by name or by part of the name.
+
+    Raises
+    ------
+    validation.cases.UnknownCaseError
+        A name that none has.
+    validation.compare.NoReferenceError
+        A case that has no reference of the kind that is asked for.
+    """
+    from validation.conformance.command import judgeable
+
+    return [_work(case) for case in judgeable(reference.against, names)]
 
 
 def record_works(
@@ -280,7 +319,7 @@ def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[
 
 
 def could_not_compare(
-    title: str, formula: str, kind: str, error: BaseException, against: Literal["live", "recorded"] = "live"
+    title: str, formula: str, kind: str, error: BaseException, against: Against = "live"
 ) -> Comparison:
     """Return a case that ended in an error as a comparison: the report must not pass over it.
 
@@ -299,7 +338,8 @@ def could_not_compare(
         if one_sided
         else "A comparison that ends in an error shows neither agreement nor disagreement.",
     )
-    reference = Side(NOT_REACHED, "live-r" if against == "live" else "recorded-r")
+    kinds = {"live": "live-r", "certified": "certified"}
+    reference = Side(NOT_REACHED, kinds.get(against, "recorded-r"))
     return Comparison(title, formula, kind, reference, Side(NOT_REACHED, "python"), (check,), pd.DataFrame())
 
 

@@ -41,6 +41,11 @@ class Case:
         The R package that has the data set.
     needs : frozenset of str
         What a program must be able to do to fit it: keys of :data:`validation.suite.FEATURES`.
+    certified_only : bool
+        Only certified values can judge it: R's own arithmetic loses so many digits that it would call a right answer
+        wrong.
+    too_large : bool
+        Its blocks are too large for multi-precision: it is not certified unless it is named.
 
     Examples
     --------
@@ -57,6 +62,8 @@ class Case:
     dataset: str = ""
     package: str = "mlmRev"
     needs: frozenset[str] = frozenset()
+    certified_only: bool = False
+    too_large: bool = False
 
     @classmethod
     def of(cls, name: str, formula: str, data: pd.DataFrame, *, bayes: bool = False, REML: bool = True) -> "Case":
@@ -96,9 +103,9 @@ def gcsemv(against: str = "auto") -> pd.DataFrame:
     against : {"auto", "live", "recorded"}
         Ask R for the data set, or take the recorded one; ``"auto"`` asks R where there is one.
     """
-    from validation.compare import _live
+    from validation.compare import is_live
 
-    live, _ = _live(against)
+    live, _ = is_live(against)
     if live:
         from bridge import mlmRev
 

@@ -47,6 +47,7 @@ class AgainstOption(StrEnum):
     auto = "auto"
     live = "live"
     recorded = "recorded"
+    certified = "certified"
 
 
 Cases = Annotated[
@@ -54,7 +55,10 @@ Cases = Annotated[
 ]
 AgainstArg = Annotated[
     AgainstOption,
-    typer.Option(help="Live R, recorded references, or live R where there is one (auto)."),
+    typer.Option(
+        help="Live R, recorded references, or live R where there is one (auto); or the certified values, which have no "
+        "error (of likelihood fits of the suite)."
+    ),
 ]
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Seed of the samplers; each case has its own when none is given.")
@@ -145,8 +149,20 @@ def validate(
 @app.command()
 @_guarded
 def compare(
-    data: Annotated[Path, typer.Option("--data", "-d", help="A .csv, .tsv or .parquet file.", metavar="FILE")],
-    formula: Annotated[str, typer.Option("--formula", "-f", help="As lmer takes it: 'y ~ x + (x | g)'.")],
+    cases: Annotated[
+        list[str] | None, typer.Argument(help="Names of cases of the suite, in place of your own data and formula.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="A .csv, .tsv or .parquet file.", metavar="FILE")
+    ] = None,
+    formula: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--formula",
+            "-f",
+            help="As lmer takes it: 'y ~ x + (x | g)'. Several: also their likelihood-ratio tests (anova).",
+        ),
+    ] = None,
     reml: Annotated[bool, typer.Option("--reml/--ml", help="Criterion of the likelihood fit.")] = True,
     bayes: Annotated[bool, typer.Option("--bayes/--no-bayes", help="stan_lmer instead of lmer.")] = False,
     factor: Annotated[
@@ -165,10 +181,31 @@ def compare(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Compare R and Python on your own data."""
-    from validation.campaign import resolve, run_own
+    """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
+    from validation.campaign import resolve, run, run_own, suite_works
     from validation.owndata import as_factors, read_table
 
+    formulas = list(formula or [])
+    if cases and (data is not None or formulas):
+        raise _usage("name cases of the suite, or give --data and --formula of your own; not both")
+    if cases:
+        reference = resolve(against.value)
+        works = suite_works(cases, reference)
+        _can_write(output)
+        _say_reference(reference, quiet)
+        return _run(
+            lambda track, show: run(works, reference, seed=seed, track=track, finished=show),
+            len(works),
+            reference,
+            output,
+            all_rows=all_rows,
+            quiet=quiet,
+        )
+    if data is None or not formulas:
+        lacking = " and ".join(
+            name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
+        )
+        raise _usage(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
     frame = as_factors(read_table(data), list(factor or []), strings_as_factors)
     frame.attrs["name"] = data.name.split(".")[0]
     _can_write(output)
@@ -176,9 +213,9 @@ def compare(
     _say_reference(reference, quiet)
     return _run(
         lambda track, show: run_own(
-            formula, frame, reference, reml=reml, bayes=bayes, seed=seed, track=track, finished=show
+            formulas, frame, reference, reml=reml, bayes=bayes, seed=seed, track=track, finished=show
         ),
-        1,
+        len(formulas) + (len(formulas) > 1 and not bayes),
         reference,
         output,
         all_rows=all_rows,

@@ -20,7 +20,19 @@ from validation.judge.rows import table_of
 from validation.quantities import data_hash, draws_of, posterior_summary
 from validation.verdict import Cause, Verdict
 
-__all__ = ["Against", "NoReferenceError", "Progress", "SideError", "compare", "compare_draws", "compare_fits"]
+__all__ = [
+    "Against",
+    "NoReferenceError",
+    "Progress",
+    "SideError",
+    "candidate_fit",
+    "compare",
+    "compare_draws",
+    "compare_fits",
+    "describe_side",
+    "is_live",
+    "likelihood_reference",
+]
 
 #: Where the reference comes from: live R, what was recorded of it, or live R where it is and recorded where not; or the
 #: certified values.
@@ -122,7 +134,7 @@ def compare(
         reference_options = {**for_r(priors), **(reference_options or {})}
         candidate_options = {**priors, **(candidate_options or {})}
     arguments = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
-    live, why_not = _live(against)
+    live, why_not = is_live(against)
     if live:
         if bayes:
             reference, default, reference_side = _live_stan(
@@ -381,8 +393,18 @@ def _silent(message: str = "", fraction: float | None = None, **more: Any) -> No
     """Report nothing."""
 
 
-def _live(against: str) -> tuple[bool, str]:
-    """Whether to ask live R, and why not."""
+def is_live(against: str) -> tuple[bool, str]:
+    """Whether to ask live R, and why not.
+
+    Parameters
+    ----------
+    against : {"auto", "live", "recorded", "certified"}
+
+    Raises
+    ------
+    ValueError
+        Another word.
+    """
     if against not in ("auto", "live", "recorded", "certified"):
         raise ValueError(f"against={against!r}; it is 'auto', 'live', 'recorded' or 'certified'")
     if against == "certified":
@@ -399,6 +421,53 @@ def _live(against: str) -> tuple[bool, str]:
 
     diagnosis = examine()
     return bool(diagnosis.ok), "" if diagnosis.ok else "live R cannot be used here"
+
+
+def likelihood_reference(
+    formula: str, data: pd.DataFrame, REML: bool, against: Against, arguments: Mapping[str, Any], say: Progress
+) -> tuple[Any, Side]:
+    """The reference's likelihood fit: tight lme4, or as stored.
+
+    Raises
+    ------
+    NoReferenceError, SideError
+        As of :func:`compare`.
+    """
+    live, why_not = is_live(against)
+    if live:
+        fit, _, side = _live_lmer(formula, data, REML, arguments, None, say)
+        return fit, side
+    from validation.references import certified, store
+
+    if against == "certified":
+        fit, _, side = certified.find(formula, data, "likelihood", REML, None)
+    else:
+        fit, _, side = store.find(formula, data, "likelihood", REML, None, why_not)
+    return fit, side
+
+
+def candidate_fit(
+    formula: str,
+    data: pd.DataFrame,
+    REML: bool,
+    arguments: Mapping[str, Any],
+    function: Callable[..., Any] | None,
+    say: Progress,
+    reference: str,
+) -> tuple[Any, Side]:
+    """The candidate's likelihood fit (``pyimpl.lmer`` where ``function`` is None); ``reference`` is for errors' texts.
+
+    Raises
+    ------
+    SideError
+        The candidate could not fit the model.
+    """
+    return _candidate(formula, data, REML, False, DEFAULT_SEED, arguments, function, {}, say, reference)
+
+
+def describe_side(fit: Any, kind: str = "third-party") -> Side:
+    """What the report calls a fit that came without a description."""
+    return Side(_describe(fit), kind, _provenance(fit))
 
 
 def _live_lmer(

@@ -17,7 +17,7 @@ __all__ = ["mlm_agreement", "mlm_compare"]
 
 _CHECKS = {
     "likelihood": ("fit", "tier-1", "tier-2", "tier-3", "tier-4", "tier-5"),
-    "bayes": ("fit", "gate-1", "gate-2", "gate-3", "gate-4", "gate-5"),
+    "bayes": ("fit", "gate-1", "gate-2", "gate-3", "gate-4", "gate-5", "gate-6"),
 }
 _MARKER = (
     "mlm(candidate=None, can=None, missing=None, reference=None, needs=()): what mlm_agreement and mlm_compare judge "

@@ -17,8 +17,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from validation.faults import LIKELIHOOD_FAULTS, POSTERIOR_FAULTS, Fault
-from validation.faults.bases import LIKELIHOOD_BASES, POSTERIOR_BASES, Base, likelihood_base, posterior_base
+from validation.faults import FAULTS, Fault
+from validation.faults.bases import (
+    ANOVA_BASES,
+    LIKELIHOOD_BASES,
+    POSTERIOR_BASES,
+    Base,
+    anova_base,
+    likelihood_base,
+    posterior_base,
+    traits_of,
+)
 from validation.judge.tolerances import FALSE_ALARM_RATE
 from validation.verdict import Verdict
 
@@ -28,9 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = ["STATED_RATES", "CleanRun", "Outcome", "SelfTest", "clean_run", "plant", "run"]
 
-#: Probability that a comparison of two right fits fails: likelihood fits are deterministic, so never; of posteriors
-#: gates 3 and 5 may each fail with the stated rate.
-STATED_RATES = {"likelihood": 0.0, "posterior": 2 * FALSE_ALARM_RATE}
+#: Probability that a comparison of two right fits fails: likelihood fits and the tests between them are deterministic,
+#: so never; of posteriors gates 3 and 5 may each fail with the stated rate.
+STATED_RATES = {"likelihood": 0.0, "posterior": 2 * FALSE_ALARM_RATE, "anova": 0.0}
+
+_KINDS = {"likelihood": "likelihood fits", "posterior": "posteriors", "anova": "likelihood-ratio tests"}
 
 #: Level of the test whether there are more false alarms than stated.
 _ALPHA = 0.01
@@ -47,7 +58,7 @@ class Outcome:
     row : int
         Of AGREEMENT.md's table.
     kind, fault, base : str
-        Likelihood or posterior; name of the fault; name of the base model.
+        Likelihood, posterior or anova; name of the fault; name of the base model.
     expected : str
         Name of the cause that should come first.
     caught : bool
@@ -92,7 +103,7 @@ class CleanRun:
     Attributes
     ----------
     kind, base, change : str
-        Likelihood or posterior; base model; in what the two fits differ.
+        Likelihood, posterior or anova; base model; in what the two fits differ.
     seed : int
     verdict : str
     failed : tuple of str
@@ -231,7 +242,7 @@ class SelfTest:
                 found, low, high = self.rate(kind)
                 undecided = sum(r.kind == kind and r.verdict == "inconclusive" for r in self.clean)
                 lines.append(
-                    f"{runs} clean comparisons of {'likelihood fits' if kind == 'likelihood' else 'posteriors'}: "
+                    f"{runs} clean comparisons of {_KINDS[kind]}: "
                     f"{alarms} false alarms, {found:.1%} (95% interval {low:.1%} to {high:.1%}; stated rate {rate:.0%})"
                     + (f", {undecided} inconclusive" if undecided else "")
                     + "."
@@ -253,6 +264,8 @@ def _by_fault(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]
 
 
 def _base(kind: str, name: str, seed: int, draws: int) -> Base:
+    if kind == "anova":
+        return anova_base(name, seed)
     return likelihood_base(name, seed) if kind == "likelihood" else posterior_base(name, seed, draws)
 
 
@@ -266,12 +279,14 @@ def plant(fault: Fault, base: Base, search: bool = False) -> Outcome:
     search : bool
         Look for the smallest size that is still caught, by bisection on its logarithm.
     """
-    from validation import compare_fits
+    from validation import compare_anova_fits, compare_fits
 
     size = fault.sized.planted if fault.sized else 0.0
     unit = fault.sized.unit if fault.sized else ""
 
     def judged(amount: float) -> Any:
+        if fault.kind == "anova":
+            return compare_anova_fits(base.fit, fault.plant(base, amount), data=base.data)
         return compare_fits(base.fit, fault.plant(base, amount), data=base.data)
 
     try:
@@ -320,10 +335,15 @@ _LIKELIHOOD_CHANGES = ("another start", "another optimizer", "another program", 
 
 
 def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -> CleanRun:
-    """Compare two right fits of data of their own."""
-    from validation import compare_fits
+    """Compare two right fits (or tests) of data of their own."""
+    from validation import compare_anova_fits, compare_fits
 
-    if kind == "posterior":
+    if kind == "anova":
+        base = anova_base.__wrapped__(name, seed)
+        order = np.random.default_rng([seed, 5]).permutation(len(base.data))
+        others = [fit.update(data=base.data.iloc[order]) for fit in base.fit]
+        comparison = compare_anova_fits(base.fit, others, data=base.data)
+    elif kind == "posterior":
         from validation.faults.posterior import sample
 
         base = posterior_base(name, seed, draws)
@@ -397,18 +417,15 @@ class _Task:
 def _work(task: _Task) -> Outcome | CleanRun:
     if task.fault < 0:
         return clean_run(task.kind, task.base, task.change, task.seed, task.draws)
-    faults = LIKELIHOOD_FAULTS if task.kind == "likelihood" else POSTERIOR_FAULTS
-    return plant(faults[task.fault], _base(task.kind, task.base, task.seed, task.draws), task.search)
+    return plant(FAULTS[task.kind][task.fault], _base(task.kind, task.base, task.seed, task.draws), task.search)
 
 
 def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
     tasks: list[_Task] = []
     draws = 500 if quick else 1000
     rows: set[tuple[str, int]] = set()
-    for kind, faults, bases in (
-        ("likelihood", LIKELIHOOD_FAULTS, {name: entry[2] for name, entry in LIKELIHOOD_BASES.items()}),
-        ("posterior", POSTERIOR_FAULTS, {name: entry[1] for name, entry in POSTERIOR_BASES.items()}),
-    ):
+    for kind, faults in FAULTS.items():
+        bases = traits_of(kind)
         for position, fault in enumerate(faults):
             chosen = [name for name, traits in bases.items() if fault.applies(traits)]
             if not chosen:
@@ -422,15 +439,20 @@ def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
                 _Task(kind, name, seed, draws, position, search=not quick and place == 0)
                 for place, name in enumerate(chosen)
             ]
-    posteriors = max(1, round(0.3 * clean)) if clean else 0
+    posteriors, tests = (max(1, round(share * clean)) if clean > 2 else 0 for share in (0.3, 0.1))
     names = list(LIKELIHOOD_BASES)
-    for i in range(clean - posteriors):
+    for i in range(clean - posteriors - tests):
         change = _LIKELIHOOD_CHANGES[(i // len(names) + i) % len(_LIKELIHOOD_CHANGES)]
         tasks.append(_Task("likelihood", names[i % len(names)], seed + 1000 + i, draws, change=change))
     names = list(POSTERIOR_BASES)
     tasks += [
         _Task("posterior", names[i % len(names)], seed + 5000 + i, draws, change="another seed")
         for i in range(posteriors)
+    ]
+    names = list(ANOVA_BASES)
+    tasks += [
+        _Task("anova", names[i % len(names)], seed + 9000 + i, draws, change="rows in another order")
+        for i in range(tests)
     ]
     return tasks
 

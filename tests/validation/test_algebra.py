@@ -105,3 +105,18 @@ def test_weighted_fits_of_live_lme4(make_data, reml):
     np.testing.assert_allclose(
         list(found.conditional_sds().values()), np.sqrt(np.diagonal(variances, axis1=1, axis2=2)).ravel(), rtol=1e-7
     )
+
+
+def test_a_response_far_from_0_costs_no_digits():
+    """The same model with 1e9 added to the response: only the intercept moves."""
+    from dataclasses import replace
+
+    from validation.faults.bases import likelihood_base
+
+    pieces = pieces_of(likelihood_base("slopes").fit)
+    theta = likelihood_base("slopes").fit.theta.to_numpy()
+    whole = replace(pieces, y=np.round(pieces.y * 256) / 256)
+    near, far = solve(whole, theta, False), solve(replace(whole, y=whole.y + 1e9), theta, False)
+    assert far.objective == pytest.approx(near.objective, rel=1e-12)
+    assert far.beta - near.beta == pytest.approx([1e9, 0.0], abs=1e-6)
+    assert far.b == pytest.approx(near.b, abs=1e-9)

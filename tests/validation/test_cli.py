@@ -323,3 +323,55 @@ def test_a_reader_that_has_seen_enough(tmp_path):
     err = process.stderr.read()
     process.wait(timeout=60)
     assert b"Traceback" not in err
+
+
+# -- Cases of the suite, and certified values ----------------------------------------------------------------------
+
+
+def test_cases_of_the_suite_against_certified_values(run, tmp_path):
+    code, out, _ = run("compare", "anova-6x5", "nasty-ml", "--against", "certified", reference=None)
+    assert code == 0
+    assert "Compared against: certified values." in out
+    stored = json.loads((tmp_path / "mlmparity-report" / "report.json").read_text())
+    assert [c["reference"]["kind"] for c in stored["comparisons"]] == ["certified"] * 3
+
+
+def test_own_data_against_certified_values(run, tmp_path):
+    from validation.suite import SUITE
+
+    data = next(case for case in SUITE if case.name == "anova-6x5-ml").load()
+    data.to_csv(tmp_path / "scores.csv", index=False)
+    own = ("compare", "-d", "scores.csv", "--factor", "group", "-f", "y ~ 1 + (1 | group)", "--against", "certified")
+    assert run(*own, reference=None)[0] == 0
+    code, _, err = run(*own, "-f", "y ~ 0 + (1 | group)", reference=None)
+    assert code == 2
+    assert "no certified values of y ~ 0" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nasty", "--against", "recorded"), "only certified values can judge nasty-ml"),
+        (("M1-bayes", "--against", "certified"), "no certified reference of M1-bayes"),
+        (("nosuch", "--against", "certified"), "there is no case 'nosuch'"),
+        (("M1-ml", "--data", "x.csv"), "not both"),
+        (("--formula", "y ~ x + (1 | g)"), "--data is missing"),
+    ],
+)
+def test_bad_use_of_compare(run, arguments, words):
+    code, _, err = run("compare", *arguments, reference=None)
+    assert code == 2
+    assert words in " ".join(err.split())
+
+
+def test_several_formulas_are_compared_by_their_tests(run, tmp_path):
+    from validation.suite import SUITE
+
+    data = next(case for case in SUITE if case.name == "sleepstudy-ml").load("recorded")
+    data.to_csv(tmp_path / "sleep.csv", index=False)
+    models = [f"Reaction ~ Days + (Days {bar} Subject)" for bar in ("|", "||")]
+    code, out, err = run("compare", "-d", "sleep.csv", "--factor", "Subject", "--ml", "--against", "certified",
+                         *(part for model in models for part in ("-f", model)), reference=None)  # fmt: skip
+    assert code == 0, out + err
+    assert "Likelihood-ratio tests" in out
+    assert "[3/3] anova: " in err

@@ -16,7 +16,7 @@ def live(monkeypatch, fit):
 
     side = Side("lme4, live", "live-r")
     module = sys.modules["validation.compare"]
-    monkeypatch.setattr(module, "_live", lambda against: (True, ""))
+    monkeypatch.setattr(module, "is_live", lambda against: (True, ""))
     monkeypatch.setattr(module, "_live_lmer", lambda *args: (fit, fit, side))
 
 

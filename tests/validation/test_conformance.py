@@ -18,7 +18,7 @@ from validation.conformance.deviations import DeviationError, problems_of, read_
 from validation.conformance.output import as_data, as_json, as_junit, line
 from validation.conformance.references import available, reference_of, settle
 from validation.conformance.run import Status, judge_case, overall_status
-from validation.conformance.table import abridged, markdown, read_runs
+from validation.conformance.table import abridged, digits_markdown, markdown, read_runs
 from validation.judge.algebra import pieces_of, solve
 from validation.suite import FEATURES
 from validation.verdict import Verdict
@@ -424,6 +424,33 @@ def test_json_and_the_table_name_what_fails(three, tmp_path):
     path.write_text('{"schema": "other"}')
     with pytest.raises(ValueError, match="write it anew"):
         read_runs([path])
+
+
+def test_digits_against_certified_values():
+    from validation.certify.scores import PEER_QUANTITIES, score, score_table
+
+    (case,) = choose(["anova-6x5-reml"])
+    reference = reference_of(case, "certified")
+    result = judge_case(load_candidate("pyimpl"), case, "certified", reference=reference)
+    found = score_table(result.comparison.table)
+    own = score(lmer(case.formula, reference.data), case.name)
+    assert list(found) == list(PEER_QUANTITIES)
+    assert {name: found[name] for name in ("θ", "σ", "SDs", "β", "SE", "BLUPs")} == pytest.approx(
+        {name: own[name] for name in ("θ", "σ", "SDs", "β", "SE", "BLUPs")}
+    )
+    table = result.comparison.table.copy()
+    first = table.index[table["quantity"] == "sd"][0]
+    table.loc[first, "candidate"] *= 1.001
+    assert score_table(table)["SDs"] == pytest.approx(3.0, abs=0.01)
+    table.loc[first, "candidate"] = float("nan")
+    assert np.isnan(score_table(table)["SDs"])
+    run = as_data(load_candidate("pyimpl"), [result], "certified")
+    assert run["results"][0]["digits"]["σ"] == round(found["σ"], 1)
+    assert digits_markdown([abridged(run)]) == digits_markdown([run])
+    assert "| 1 of 1 |" in digits_markdown([run])
+    run["results"].append({**run["results"][0], "status": "raised", "digits": {}})
+    assert "| 1 of 2 |" in digits_markdown([run])
+    assert digits_markdown([]) == "*No digits yet.*"
 
 
 def run_command(*arguments):

@@ -8,7 +8,14 @@ import pytest
 
 from validation import Verdict, compare_draws, compare_fits
 from validation.judge.diagnosis.posterior import blocks_of
-from validation.judge.posteriors import _error_and_limit, density_points, main_parameters, mcse_freedom, z_limit
+from validation.judge.posteriors import (
+    _error_and_limit,
+    density_points,
+    main_parameters,
+    mcse_freedom,
+    repeated_draws,
+    z_limit,
+)
 from validation.quantities import posterior_summary
 
 
@@ -390,3 +397,63 @@ def test_the_sd_of_a_heavy_tailed_parameter_raises_no_false_alarms() -> None:
         plain += abs(summary["sd"] - exact) > z_limit(1) * summary["mcse_sd"]
     assert alarms <= 15
     assert plain > 2 * alarms
+
+
+# ------------------------------------------------------------------------------------------------ copies, structure
+
+
+def test_copied_chains_and_halves_are_caught_and_named(make_posterior):
+    for copy in ("chain", "half"):
+        right = make_posterior(2)
+        if copy == "chain":
+            right.values[:, 2] = right.values[:, 0]
+        else:
+            half = right.values.shape[2] // 2
+            right.values[:, :, half : 2 * half] = right.values[:, :, :half]
+        comparison = compare_fits(make_posterior(1), right)
+        assert verdicts(comparison)["gate-2"] is Verdict.DISAGREES
+        assert comparison.causes[0].name == "copied-draws"
+        assert ("chain 3 is chain 1" in comparison.causes[0].title) == (copy == "chain")
+
+
+def test_draws_that_meet_by_chance_or_by_rejection_are_no_copies():
+    rng = np.random.default_rng(1)
+    draws = rng.normal(size=(3, 4, 500))
+    assert repeated_draws(draws) == 0.0
+    assert repeated_draws(np.round(draws, 1)) == 0.0
+    rejected = draws[:, :, np.maximum.accumulate(np.where(rng.random(500) < 0.4, np.arange(500), 0))]
+    assert repeated_draws(rejected) == 0.0
+    assert repeated_draws(np.ones((2, 4, 50))) == 0.0
+    draws[:, 1] = draws[:, 0]
+    assert repeated_draws(draws) == pytest.approx(0.25, abs=0.01)
+
+
+def renamed(fit, names, change=lambda values: values):
+    fit.names = [names.get(name, name) for name in fit.names]
+    fit.values = change(fit.values)
+    return fit
+
+
+def test_another_reference_level_of_a_factor_is_named(make_posterior):
+    left = renamed(make_posterior(1), {"x": "armbooks"})
+
+    def recoded(values):
+        values[0] += values[1]
+        values[1] *= -1
+        return values
+
+    right = renamed(make_posterior(2), {"x": "armcontrol"}, recoded)
+    cause = compare_fits(left, right).causes[0]
+    assert (cause.fault, cause.name) == (3, "coding-reference-level")
+    assert "'books'" in cause.evidence
+    other = renamed(make_posterior(2), {"x": "ses"})
+    assert "coding-reference-level" not in [cause.name for cause in compare_fits(left, other).causes]
+
+
+def test_a_correlation_that_is_missing_is_named(make_posterior):
+    right = make_posterior(2)
+    kept = [i for i, name in enumerate(right.names) if name != "Sigma[g:x,(Intercept)]"]
+    right.names, right.values = [right.names[i] for i in kept], right.values[kept]
+    cause = compare_fits(make_posterior(1), right).causes[0]
+    assert (cause.fault, cause.name) == (7, "correlation-lost")
+    assert "3 variances and covariances" in cause.evidence

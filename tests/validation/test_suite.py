@@ -41,3 +41,18 @@ def test_data_come_live_from_r(name):
     for column in case.formula.replace("(", " ").replace(")", " ").split():
         if column.isidentifier():
             assert column in data.columns or column == "I"
+
+
+def test_what_only_certified_values_can_judge_and_what_is_too_large_is_said_by_the_case():
+    from validation.certify.command import chosen
+    from validation.conformance.references import available
+    from validation.references import certified
+
+    only = {case.name for case in SUITE if case.certified_only}
+    assert only
+    assert only <= set(certified.available())
+    assert not only & available("recorded")
+    large = {case.name for case in SUITE if case.too_large}
+    assert large
+    assert not large & {case.name for case in chosen([])}
+    assert {case.name for case in chosen(sorted(large))} == large

@@ -13,9 +13,6 @@ _OK, _DISAGREES = 0, 1
 #: Failures of a case that are printed.
 MOST_FAILURES = 5
 
-#: Left out unless named: their blocks are too large for multi-precision.
-TOO_LARGE = ("InstEval",)
-
 
 class NotInstalledError(ImportError):
     """python-flint is not installed."""
@@ -26,7 +23,7 @@ def chosen(names: list[str]) -> tuple[Case, ...]:
     from validation.suite import SUITE
 
     if not names:
-        return tuple(case for case in SUITE if not case.name.startswith(TOO_LARGE))
+        return tuple(case for case in SUITE if not case.too_large)
     exact = {case.name.casefold(): case for case in SUITE}
     found: list[Case] = []
     for name in names:

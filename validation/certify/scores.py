@@ -7,14 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from validation.cases import Case
 from validation.judge.digits import DOUBLE_DIGITS, digits
+from validation.quantities import records
 from validation.references import certified
 from validation.references.provenance import provenance
 from validation.references.store import DIRECTORY, locked, write_atomically
 
-__all__ = ["QUANTITIES", "SIDES", "load_scores", "markdown", "score", "score_cases"]
+__all__ = [
+    "PEER_QUANTITIES",
+    "QUANTITIES",
+    "SIDES",
+    "load_scores",
+    "markdown",
+    "score",
+    "score_cases",
+    "score_table",
+]
 
 #: What is scored: name -> quantities of ``validation.quantities``.
 QUANTITIES: dict[str, tuple[str, ...]] = {
@@ -64,6 +75,48 @@ def score(fit: Any, name: str, directory: Path | None = None) -> dict[str, float
             out[title] = _of_effects(rows, found)
         else:
             out[title] = _worst(digits(found.get(key, np.nan), value) for key, value in rows)
+    return out
+
+
+#: What a table of peers shows: heading -> quantities of a comparison's table.
+PEER_QUANTITIES: dict[str, tuple[str, ...]] = {
+    "θ": ("theta",),
+    "σ": ("sigma",),
+    "SDs": ("sd",),
+    "β": ("fixef",),
+    "SE": ("se",),
+    "logLik": ("logLik",),
+    "BLUPs": ("ranef",),
+}
+
+
+def score_table(table: pd.DataFrame) -> dict[str, float]:
+    """Digits of a candidate, from the table of its comparison with certified values; the rules are those of `score`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``Comparison.table``, whose reference is certified.
+
+    Returns
+    -------
+    dict of str to float
+        Digits of the worst element of each of :data:`PEER_QUANTITIES`; NaN where a number is missing.
+    """
+    out = {}
+    for title, quantities in PEER_QUANTITIES.items():
+        rows = records(table[table["quantity"].isin(quantities)])
+        labels = ("quantity", "group", "term", "term2", "level")
+        known = [
+            (tuple(r[name] for name in labels), float(r["reference"])) for r in rows if r["reference"] == r["reference"]
+        ]
+        found = {tuple(r[name] for name in labels): float(r["candidate"]) for r in rows}
+        if not known:
+            out[title] = float("nan")
+        elif title == "BLUPs":
+            out[title] = _of_effects(known, found)
+        else:
+            out[title] = _worst(digits(found[key], value) for key, value in known)
     return out
 
 

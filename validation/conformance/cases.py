@@ -11,11 +11,7 @@ import pandas as pd
 from validation.cases import BUILT_IN, Case, select
 from validation.suite import SUITE, _numbers
 
-__all__ = ["CERTIFIED_ONLY", "all_cases", "choose"]
-
-#: Models that only certified values can judge, by the beginning of the cases' names. With a response near 10⁸ that
-#: varies by 1, lme4's own log-likelihood keeps 7 digits of the certified one: it would call the right answer wrong.
-CERTIFIED_ONLY = frozenset({"nasty"})
+__all__ = ["all_cases", "choose"]
 
 
 def _factor(codes: np.ndarray, levels: list[str], ordered: bool = False) -> pd.Categorical:

@@ -9,7 +9,7 @@ from typing import Any
 from validation.cases import Case
 from validation.compare import DEFAULT_SEED, NoReferenceError
 from validation.conformance.candidate import Candidate, load_candidate
-from validation.conformance.cases import CERTIFIED_ONLY, all_cases, choose
+from validation.conformance.cases import all_cases, choose
 from validation.conformance.deviations import problems_of, read_deviations
 from validation.conformance.output import as_comparison, as_json, as_junit
 from validation.conformance.references import available, settle
@@ -56,7 +56,7 @@ def judgeable(source: str, names: Sequence[str]) -> tuple[Case, ...]:
     there = available(source)
     lacking = [case.name for case in chosen if case.name not in there]
     kept = tuple(case for case in chosen if case.name in there)
-    unfit = [name for name in lacking if name.rpartition("-")[0] in CERTIFIED_ONLY]
+    unfit = [case.name for case in chosen if case.name in lacking and case.certified_only]
     if names and not kept and unfit:
         raise NoReferenceError(
             f"only certified values can judge {', '.join(unfit)}: lme4's own arithmetic loses half of the digits; "

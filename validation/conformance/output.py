@@ -102,6 +102,16 @@ def as_data(
     }
 
 
+def _digits(comparison: Comparison | None) -> dict[str, float | None]:
+    """Digits of each kind of number, where certified values judge."""
+    if comparison is None or comparison.reference.kind != "certified":
+        return {}
+    from validation.certify.scores import score_table
+
+    found = score_table(comparison.table)
+    return {name: round(value, 1) if math.isfinite(value) else None for name, value in found.items()}
+
+
 def _result(result: Result) -> dict[str, Any]:
     comparison = result.comparison
     return {
@@ -117,6 +127,7 @@ def _result(result: Result) -> dict[str, Any]:
         "not_offered": list(result.not_offered),
         "known_deviations": list(result.known),
         "judged_by": comparison.reference.label if comparison is not None else "",
+        "digits": _digits(comparison),
         "checks": [
             {"id": check.id, "title": check.title, "verdict": str(check.verdict), "summary": check.summary}
             for check in (comparison.checks if comparison is not None else ())

@@ -10,7 +10,7 @@ from validation.cases import Case
 from validation.compare import DEFAULT_SEED, NoReferenceError
 from validation.comparison import Side
 from validation.conformance.candidate import CandidateError
-from validation.conformance.cases import CERTIFIED_ONLY, all_cases
+from validation.conformance.cases import all_cases
 from validation.references import certified
 
 __all__ = ["SOURCES", "Reference", "available", "reference_of", "settle"]
@@ -73,7 +73,7 @@ def available(source: str) -> frozenset[str]:
     names = {case.name for case in all_cases()}
     if source == "certified":
         return frozenset(names & set(certified.available()))
-    names = {name for name in names if name.rpartition("-")[0] not in CERTIFIED_ONLY}
+    names = {case.name for case in all_cases() if not case.certified_only}
     if source == "recorded":
         from validation.references import store
 
@@ -100,7 +100,7 @@ def reference_of(case: Case, source: str, seed: int = DEFAULT_SEED) -> Reference
     if "+" in source:
         reasons = []
         for part in source.split("+"):
-            if part != "certified" and case.name.rpartition("-")[0] in CERTIFIED_ONLY and case.name in _names():
+            if part != "certified" and case.certified_only:
                 continue
             try:
                 return reference_of(case, part, seed)
@@ -118,10 +118,6 @@ def reference_of(case: Case, source: str, seed: int = DEFAULT_SEED) -> Reference
         fit, _, side = certified.find(case.formula, data, case.kind, case.REML, case.name)
         return Reference(fit, data, side)
     return _recorded(case, data)
-
-
-def _names() -> frozenset[str]:
-    return frozenset(case.name for case in all_cases())
 
 
 def _data(case: Case, source: str) -> pd.DataFrame:

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from validation.conformance.output import SCHEMA, SCHEMA_VERSION
 
-__all__ = ["abridged", "markdown", "read_runs"]
+__all__ = ["abridged", "digits_markdown", "markdown", "read_runs"]
 
 _CELLS = {
     "agrees": "✓",
@@ -50,6 +51,7 @@ def abridged(run: Mapping[str, Any]) -> dict[str, Any]:
             "status": result["status"],
             "error": result["error"],
             "judged_by": result.get("judged_by", ""),
+            "digits": result.get("digits", {}),
             "checks": [{"id": check["id"], "verdict": check["verdict"]} for check in result["checks"]],
             "causes": [{"name": cause["name"], "title": cause["title"]} for cause in result["causes"][:1]],
             "figures": [
@@ -96,6 +98,50 @@ def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
     for run in runs:
         parts += _failures(run)
     return "\n".join(parts).rstrip()
+
+
+def digits_markdown(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Digits of each candidate against certified values: by kind of number, and case by case.
+
+    Log relative errors of the worst element, as NIST's StRD gives them (``validation.certify.scores.score_table``). A
+    case that a candidate claims and could not fit is counted, and has no digits.
+    """
+    known = [run for run in runs if any(result.get("digits") for result in run["results"])]
+    if not known:
+        return "*No digits yet.*"
+    quantities = list(
+        dict.fromkeys(q for run in known for result in run["results"] for q in result.get("digits") or ())
+    )
+    parts = [
+        "| package | cases fitted | " + " | ".join(quantities) + " |",
+        "|---|---|" + "---|" * len(quantities),
+    ]
+    certified = {result["case"] for run in known for result in run["results"] if result.get("digits")}
+    for run in known:
+        own = [result for result in run["results"] if result["case"] in certified and result["status"] != "not claimed"]
+        fitted = [result["digits"] for result in own if result.get("digits")]
+        cells = []
+        for quantity in quantities:
+            values = [found[quantity] for found in fitted if found.get(quantity) is not None]
+            cells.append(f"{median(values):.1f} ({min(values):.1f})" if values else "–")
+        name = f"{run['candidate']['name']} {_version(run)}"
+        parts.append(f"| {_cell(name)} | {len(fitted)} of {len(own)} | " + " | ".join(cells) + " |")
+    shown = [quantity for quantity in ("SDs", "β", "SE", "logLik", "BLUPs") if quantity in quantities]
+    parts += ["", f"Case by case, {' · '.join(shown)}:", ""]
+    parts.append("| case | " + " | ".join(_cell(run["candidate"]["name"]) for run in known) + " |")
+    parts.append("|---|" + "---|" * len(known))
+    by_run = [{result["case"]: result for result in run["results"]} for run in known]
+    order = list(dict.fromkeys(result["case"] for run in known for result in run["results"]))
+    for name in (name for name in order if name in certified):
+        cells = []
+        for found in by_run:
+            result = found.get(name, {})
+            digits = result.get("digits") or {}
+            values = [digits.get(quantity) for quantity in shown]
+            text = " · ".join("–" if value is None else f"{value:.1f}" for value in values)
+            cells.append(text if digits else "raises" if result.get("status") == "raised" else "")
+        parts.append(f"| {_cell(name)} | " + " | ".join(cells) + " |")
+    return "\n".join(parts)
 
 
 def _mark(result: Mapping[str, Any]) -> str:

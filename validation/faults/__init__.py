@@ -1,11 +1,28 @@
 """Planted faults: right fits made wrong the way people really get them wrong, to prove that each is caught and named.
 
-``bases`` has the right fits, ``likelihood`` and ``posterior`` the ways of spoiling them, by row of AGREEMENT.md's
-table; ``validation.selftest`` runs them all.
+``bases`` has the right fits, ``likelihood``, ``posterior`` and ``anova`` the ways of spoiling them (or the tests
+between them), by row of AGREEMENT.md's table; ``validation.selftest`` runs them all.
 """
 
+from validation.faults.anova import ANOVA_FAULTS
 from validation.faults.fault import Fault, Sized
 from validation.faults.likelihood import LIKELIHOOD_FAULTS, at_theta, loose_standard_errors
 from validation.faults.posterior import POSTERIOR_FAULTS
 
-__all__ = ["LIKELIHOOD_FAULTS", "POSTERIOR_FAULTS", "Fault", "Sized", "at_theta", "loose_standard_errors"]
+__all__ = [
+    "ANOVA_FAULTS",
+    "FAULTS",
+    "LIKELIHOOD_FAULTS",
+    "POSTERIOR_FAULTS",
+    "Fault",
+    "Sized",
+    "at_theta",
+    "loose_standard_errors",
+]
+
+#: Every fault, by the kind of comparison that must catch it.
+FAULTS: dict[str, tuple[Fault, ...]] = {
+    "likelihood": LIKELIHOOD_FAULTS,
+    "posterior": POSTERIOR_FAULTS,
+    "anova": ANOVA_FAULTS,
+}

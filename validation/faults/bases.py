@@ -14,7 +14,17 @@ import pandas as pd
 
 from validation.references.recorded import RecordedLmerFit
 
-__all__ = ["LIKELIHOOD_BASES", "POSTERIOR_BASES", "Base", "likelihood_base", "posterior_base", "simulate"]
+__all__ = [
+    "ANOVA_BASES",
+    "LIKELIHOOD_BASES",
+    "POSTERIOR_BASES",
+    "Base",
+    "anova_base",
+    "likelihood_base",
+    "posterior_base",
+    "simulate",
+    "traits_of",
+]
 
 #: Name of a base -> its formula, the criterion, and what kind of model it is.
 LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
@@ -44,6 +54,11 @@ LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
         True,
         frozenset({"singular", "one term", "one effect", "predictor"}),
     ),
+    "far from 0": (
+        "score ~ ses + (1 | school)",
+        False,
+        frozenset({"far", "one term", "one effect", "predictor"}),
+    ),
     "weighted": (
         "score ~ ses + offset(handicap) + (1 | school)",
         False,
@@ -53,8 +68,53 @@ LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
 
 POSTERIOR_BASES: dict[str, tuple[str, frozenset[str]]] = {
     "intercept": ("score ~ ses + (1 | school)", frozenset({"one effect", "predictor"})),
-    "slopes": ("score ~ ses + late + (ses | school)", frozenset({"two effects", "predictor", "slopes"})),
+    "slopes": (
+        "score ~ ses + stage + (ses | school)",
+        frozenset({"two effects", "predictor", "slopes", "categorical"}),
+    ),
 }
+
+#: Name of a base of likelihood-ratio tests -> its models, the criterion, the data's base, and its traits.
+ANOVA_BASES: dict[str, tuple[tuple[str, ...], bool, str, frozenset[str]]] = {
+    "random slope": (
+        ("score ~ ses + (1 | school)", "score ~ ses + (ses | school)"),
+        True,
+        "slopes",
+        frozenset({"reml", "variances", "slopes"}),
+    ),
+    "fixed effects": (
+        ("score ~ ses + (1 | school)", "score ~ ses + late + arm + (1 | school)"),
+        False,
+        "categorical",
+        frozenset({"ml"}),
+    ),
+    "three models": (
+        (
+            "score ~ ses + (1 | school)",
+            "score ~ ses + (1 | school) + (1 | rater)",
+            "score ~ ses + late + (1 | school) + (1 | rater)",
+        ),
+        True,
+        "crossed",
+        frozenset({"reml", "variances"}),
+    ),
+    "missing values": (
+        ("score ~ 1 + (1 | school)", "score ~ ses + (1 | school)"),
+        False,
+        "intercept",
+        frozenset({"other rows"}),
+    ),
+}
+
+
+def traits_of(kind: str) -> dict[str, frozenset[str]]:
+    """The bases of a kind of comparison (``"likelihood"``, ``"posterior"``, ``"anova"``) and their traits."""
+    bases: dict[str, Any] = {
+        "likelihood": LIKELIHOOD_BASES,
+        "posterior": POSTERIOR_BASES,
+        "anova": ANOVA_BASES,
+    }
+    return {name: entry[-1] for name, entry in bases[kind].items()}
 
 
 @dataclass(frozen=True)
@@ -67,7 +127,8 @@ class Base:
     data : pandas.DataFrame
     reml : bool
     traits : frozenset of str
-    fit : RecordedLmerFit or PlantedPosterior
+    fit : RecordedLmerFit, PlantedPosterior, or tuple of LmerFit
+        The last for likelihood-ratio tests: the models, fewest parameters first.
     options : mapping
         Weights.
     seed : int
@@ -150,12 +211,14 @@ def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11)
         score += rng.normal(0, 4.0, 9)[rater] if name == "crossed" else 0.0
         score += rng.normal(0, 4.0, (schools, 3))[school, room] if name == "nested" else 0.0
         score += handicap if name == "weighted" else 0.0
+        score += 1e6 if name == "far from 0" else 0.0
     labels = [f"s{(7 * j) % 40 + 1}" for j in range(schools)]  # not in alphabetical order, nor in that of numbers
     data = pd.DataFrame(
         {
             "score": score,
             "ses": ses,
             "late": late,
+            "stage": _factor(late.astype(int), "early", "late"),
             "arm": _factor(arm, "control", "books", "tutor", "both"),
             "school": pd.Categorical([labels[j] for j in school], categories=labels),
             "rater": _factor(rater, *(f"r{k}" for k in (5, 2, 9, 1, 8, 3, 7, 4, 6))),
@@ -188,3 +251,18 @@ def posterior_base(name: str, seed: int = 1, draws: int = 1000) -> Base:
     formula, traits = POSTERIOR_BASES[name]
     data = simulate(seed, "slopes" if "slopes" in traits else "intercept", schools=9, size=9)
     return Base(name, formula, data, False, traits, sample(formula, data, seed, draws), {"draws": draws}, seed)
+
+
+@lru_cache(maxsize=8)
+def anova_base(name: str, seed: int = 1) -> Base:
+    """Right fits of models to be compared by likelihood-ratio tests."""
+    import warnings
+
+    import pyimpl
+
+    formulas, reml, of, traits = ANOVA_BASES[name]
+    data = simulate(seed, of)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a model with a random slope of no variance says so
+        fits = tuple(pyimpl.lmer(formula, data, REML=reml) for formula in formulas)
+    return Base(name, "; ".join(formulas), data, reml, traits, fits, {}, seed)

@@ -312,6 +312,99 @@ def single_precision(fit: RecordedLmerFit) -> RecordedLmerFit:
     )
 
 
+def by_crossproducts(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """The residual sum of squares as y'y less what is explained, of a response that was not centred."""
+    import scipy.optimize
+
+    pieces = pieces_of(fit)
+    N = pieces.y.size - (len(pieces.coef_names) if fit.reml else 0)
+
+    def sigma_of(theta: np.ndarray) -> float:
+        columns = np.column_stack([(pieces.Z @ pieces.Lambda(theta)).toarray(), pieces.X])
+        system = columns.T @ columns
+        q = pieces.Z.shape[1]
+        system[:q, :q] += np.eye(q)
+        right = columns.T @ pieces.y
+        squares = float(pieces.y @ pieces.y - right @ np.linalg.solve(system, right))
+        return math.sqrt(max(squares, 1e-300) / N)
+
+    def objective(theta: np.ndarray) -> float:
+        exact = solve(pieces, theta, fit.reml)
+        return exact.objective + 2 * N * math.log(sigma_of(theta) / exact.sigma)
+
+    found = scipy.optimize.minimize(objective, fit.theta.to_numpy(), method="Nelder-Mead")
+    wrong, sigma = at_theta(fit, found.x), sigma_of(found.x)
+    components = wrong.components.copy()
+    residual = components["var1"].isna() | (components["grp"] == "Residual")
+    ratio = sigma / wrong.sigma()
+    components["vcov"] *= ratio**2
+    components.loc[residual | components["var2"].isna(), "sdcor"] *= ratio
+    value = objective(found.x)
+    shift = value - wrong.deviance()
+    coefficients = wrong.coefficients.copy()
+    coefficients["Std. Error"] *= ratio
+    coefficients["t value"] /= ratio
+    return replace(
+        _scalars(
+            wrong, sigma=sigma, logLik=-value / 2, deviance=value, AIC=wrong.AIC() + shift, BIC=wrong.BIC() + shift
+        ),
+        components=components,
+        coefficients=coefficients,
+        covariance=wrong.covariance * ratio**2,
+        objective=objective,
+    )
+
+
+def standard_errors_of_other_criterion(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """Standard errors of the other criterion's fit beside the right estimates."""
+    other = _optimum(fit, not fit.reml)
+    table = fit.coefficients.copy()
+    table["Std. Error"] = other.coefficients["Std. Error"]
+    table["t value"] = table["Estimate"] / table["Std. Error"]
+    return replace(fit, coefficients=table, covariance=other.covariance)
+
+
+def sigma_divisor(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """σ² over N where it should be over N − p, or the other way round."""
+    N, p = fit.nobs(), len(fit.coefficients)
+    factor = math.sqrt((N - p) / N) if fit.reml else math.sqrt(N / (N - p))
+    components = fit.components.copy()
+    residual = components["grp"] == "Residual"
+    components.loc[residual, "sdcor"] *= factor
+    components.loc[residual, "vcov"] *= factor**2
+    return replace(_scalars(fit, sigma=fit.sigma() * factor), components=components)
+
+
+def one_mode_flipped(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """The sign of one level's BLUP is wrong."""
+
+    def flip(frame: pd.DataFrame) -> pd.DataFrame:
+        values = frame.to_numpy().copy()
+        values[np.argmax(np.abs(values[:, 0]))] *= -1
+        return pd.DataFrame(values, index=frame.index, columns=frame.columns)
+
+    return _modes(fit, flip)
+
+
+def conditional_variances(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """Conditional variances where sds are expected."""
+    return replace(fit, mode_variances={group: np.asarray(array) ** 2 for group, array in fit.mode_variances.items()})
+
+
+def theta_reversed(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """Elements of θ under each other's names."""
+    return replace(fit, theta=pd.Series(fit.theta.to_numpy()[::-1].copy(), index=fit.theta.index))
+
+
+def _of_correlations(value: Callable[[dict[str, Any]], float]) -> Callable[[RecordedLmerFit], RecordedLmerFit]:
+    def change(fit: RecordedLmerFit) -> RecordedLmerFit:
+        components = fit.components
+        values = [value(r) if isinstance(r["var2"], str) else r["sdcor"] for r in records(components)]
+        return replace(fit, components=components.assign(sdcor=values))
+
+    return change
+
+
 def lost_column(base: Base) -> RecordedLmerFit:
     """A variable is gone from the fixed effects."""
     fixed, bar, random = base.formula.partition("(")
@@ -596,6 +689,47 @@ LIKELIHOOD_FAULTS: tuple[Fault, ...] = (
     Fault(2, "SDs relative to sigma", "scale-relative", _frozen(relative_sds)),
     Fault(2, "variances relative to sigma squared", "scale-relative-variance", _frozen(relative_variances)),
     Fault(2, "sigma squared", "scale-squared", _frozen(sigma_squared)),
+    Fault(
+        2,
+        "BLUPs over sigma",
+        "modes-relative",
+        _frozen(lambda fit: _modes(fit, lambda frame: frame / fit.sigma())),
+        without=_SINGULAR,
+    ),
+    Fault(
+        2,
+        "conditional variances for sds",
+        "condsd-squared",
+        _frozen(conditional_variances),
+        without=_traits("singular", "two effects"),
+    ),
+    Fault(
+        2,
+        "covariances for correlations",
+        "scale-covariance",
+        _frozen(_of_correlations(lambda r: r["vcov"])),
+        needs=_traits("two effects"),
+    ),
+    Fault(
+        7,
+        "correlation reported as 0",
+        "correlation-not-reported",
+        _frozen(_of_correlations(lambda r: 0.0)),
+        needs=_traits("two effects"),
+    ),
+    Fault(
+        1,
+        "standard errors of the other criterion",
+        "standard-errors-other-criterion",
+        _frozen(standard_errors_of_other_criterion),
+        without=_SINGULAR,
+    ),
+    Fault(8, "one BLUP's sign", "sign-flipped", _frozen(one_mode_flipped), without=_SINGULAR),
+    Fault(
+        8, "all BLUPs' signs", "sign-flipped", _frozen(lambda fit: _modes(fit, lambda frame: -frame)), without=_SINGULAR
+    ),
+    Fault(8, "theta in another order", "permuted-terms", _frozen(theta_reversed), needs=_traits("several terms")),
+    Fault(10, "sigma with another divisor", "sigma-divisor", _frozen(sigma_divisor)),
     Fault(3, "another reference level", "coding-reference-level", _from(relevelled), needs=_traits("categorical")),
     Fault(3, "sum contrasts", "coding-sum", _contrasts("contr.sum"), needs=_traits("categorical")),
     Fault(3, "Helmert contrasts", "coding-helmert", _contrasts("contr.helmert"), needs=_traits("categorical")),
@@ -751,6 +885,7 @@ LIKELIHOOD_FAULTS: tuple[Fault, ...] = (
         without=_traits("singular", "nested"),
     ),
     Fault(12, "single precision", "single-precision", _frozen(single_precision)),
+    Fault(12, "response not centred", "cancellation", _frozen(by_crossproducts), needs=_traits("far")),
     Fault(12, "a lost column", "lost-column", _from(lost_column)),
     Fault(12, "a lost level", "missing-numbers", _frozen(lost_level)),
     Fault(12, "covariances not given", "missing-numbers", _frozen(lost_covariances)),

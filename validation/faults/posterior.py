@@ -1,8 +1,8 @@
 """Posteriors made wrong: in their draws, in their density, or in the model that was sampled (rows 2, 4, 8, 9, 12)."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 
 from validation.faults.bases import Base
 from validation.faults.fault import Fault, Sized
-from validation.quantities import draws_of
+from validation.quantities import draws_of, records
 
 __all__ = ["POSTERIOR_FAULTS", "PlantedPosterior", "sample"]
 
@@ -34,6 +34,8 @@ class PlantedPosterior:
     response : ndarray
     origin : StanLmerFit
         What was sampled.
+    reports : mapping
+        What ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give.
     """
 
     formula: str
@@ -45,12 +47,33 @@ class PlantedPosterior:
     at: Callable[[int, int], np.ndarray]
     response: np.ndarray
     origin: Any
+    reports: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
 
     def nobs(self) -> int:
         """Rows used."""
         return self.rows
+
+    def VarCorr(self) -> pd.DataFrame:
+        """Covariances, as reported."""
+        return self.reports["VarCorr"].copy()
+
+    def fixef(self) -> pd.Series:
+        """Coefficients, as reported."""
+        return self.reports["fixef"].copy()
+
+    def se(self) -> pd.Series:
+        """Standard errors, as reported."""
+        return self.reports["se"].copy()
+
+    def sigma(self) -> float:
+        """Residual sd, as reported."""
+        return float(self.reports["sigma"])
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Random effects, as reported."""
+        return dict(self.reports["ranef"])
 
     def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
         """Draws on the unconstrained scale."""
@@ -98,6 +121,7 @@ def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: A
         at=fit.unconstrained_draws,
         response=response,
         origin=fit,
+        reports={verb: getattr(fit, verb)() for verb in ("VarCorr", "fixef", "se", "sigma", "ranef")},
     )
 
 
@@ -213,6 +237,17 @@ def missing_as_level(base: Base) -> PlantedPosterior:
     """A missing school is a school called ``nan``."""
     school = base.data["school"].astype(object).fillna("nan").astype("category")
     return _again(base, base.data.assign(school=school))
+
+
+def relevelled(base: Base) -> PlantedPosterior:
+    """The other level of a factor is its reference."""
+    return _again(base, base.data.assign(stage=base.data["stage"].cat.reorder_categories(["late", "early"])))
+
+
+def correlation_lost(base: Base) -> PlantedPosterior:
+    """Random intercept and slope without their correlation."""
+    formula = base.formula.replace("(ses |", "(ses ||")
+    return sample(formula, base.data, base.seed + 1000, int(base.options["draws"]))
 
 
 # ---------------------------------------------------------------------------------------------------- the density
@@ -371,6 +406,17 @@ def _relative_variances(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
     return draws
 
 
+def _chain_copied(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
+    draws[:, 1] = draws[:, 0]
+    return draws
+
+
+def _half_copied(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
+    half = draws.shape[2] // 2
+    draws[:, :, half : 2 * half] = draws[:, :, :half]
+    return draws
+
+
 def _sigma_squared(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
     draws[fit.names.index("sigma")] **= 2
     return draws
@@ -402,6 +448,57 @@ def _centred_intercept(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
     return draws
 
 
+def _reports(change: Callable[[PlantedPosterior], dict[str, Any]]) -> Callable[[Base, float], PlantedPosterior]:
+    def plant(base: Base, size: float) -> PlantedPosterior:
+        right = _right(base)
+        return replace(right, reports={**right.reports, **change(right)})
+
+    return plant
+
+
+def _component_sds(statistic: Callable[[np.ndarray], Any]) -> Callable[[PlantedPosterior], dict[str, Any]]:
+    """SDs of VarCorr as a statistic of the draws of the SDs, in place of the root of the mean variance."""
+
+    def change(fit: PlantedPosterior) -> dict[str, Any]:
+        table = fit.VarCorr()
+        sds, variances = table["sdcor"].to_numpy(copy=True), table["vcov"].to_numpy(copy=True)
+        for i, row in enumerate(records(table)):
+            name = f"Sigma[{row['grp']}:{row['var1']},{row['var1']}]"
+            if not isinstance(row["var2"], str) and name in fit.names:
+                sds[i] = statistic(np.sqrt(fit.draws[fit.names.index(name)]))
+                variances[i] = sds[i] ** 2
+        return {"VarCorr": table.assign(sdcor=sds, vcov=variances)}
+
+    return change
+
+
+def _sds_for_variances(fit: PlantedPosterior) -> dict[str, Any]:
+    table = fit.VarCorr()
+    single = [not isinstance(second, str) for second in table["var2"]]
+    table.loc[single, "vcov"] = table.loc[single, "sdcor"]
+    return {"VarCorr": table}
+
+
+def _mean_correlations(fit: PlantedPosterior) -> dict[str, Any]:
+    table = fit.VarCorr()
+    values = table["sdcor"].to_numpy(copy=True)
+    for i, row in enumerate(records(table)):
+        group, first, second = row["grp"], row["var1"], row["var2"]
+        if isinstance(second, str):
+            cross, one, other = (
+                fit.draws[fit.names.index(f"Sigma[{group}:{a},{b}]")]
+                for a, b in ((second, first), (first, first), (second, second))
+            )
+            values[i] = float(np.mean(cross / np.sqrt(one * other)))
+    return {"VarCorr": table.assign(sdcor=values)}
+
+
+def _of_coefficients(statistic: Callable[[np.ndarray], Any]) -> Callable[[PlantedPosterior], pd.Series]:
+    return lambda fit: pd.Series(
+        {name: statistic(fit.draws[fit.names.index(str(name))].ravel()) for name in fit.fixef().index}
+    )
+
+
 def _lost(keep: Callable[[str], bool]) -> Callable[[Base, float], PlantedPosterior]:
     def plant(base: Base, size: float) -> PlantedPosterior:
         right = _right(base)
@@ -428,8 +525,32 @@ POSTERIOR_FAULTS: tuple[Fault, ...] = (
     _fault(2, "SDs among the draws of Sigma", "scale-square-root", _draws(_variances_as_sds)),
     _fault(2, "Sigma relative to sigma squared", "scale-relative-variance", _draws(_relative_variances)),
     _fault(2, "sigma squared among the draws", "scale-squared", _draws(_sigma_squared)),
+    _fault(2, "VarCorr: medians of the sds", "summary-sd-median-sd", _reports(_component_sds(np.median))),
+    _fault(2, "VarCorr: means of the sds", "summary-sd-mean-sd", _reports(_component_sds(np.mean))),
+    _fault(2, "VarCorr: sds in place of variances", "summary-variance-square-root", _reports(_sds_for_variances)),
+    _fault(
+        2,
+        "VarCorr: means of the correlations",
+        "summary-correlation-mean",
+        _reports(_mean_correlations),
+        needs=frozenset({"slopes"}),
+    ),
+    _fault(
+        2, "means for medians", "summary-fixef-mean", _reports(lambda fit: {"fixef": _of_coefficients(np.mean)(fit)})
+    ),
+    _fault(2, "sds for MAD_SD", "summary-se-sd-ddof0", _reports(lambda fit: {"se": _of_coefficients(np.std)(fit)})),
+    _fault(
+        3,
+        "another reference level, sampled",
+        "coding-reference-level",
+        lambda base, size: relevelled(base),
+        needs=frozenset({"categorical"}),
+    ),
     _fault(4, "rows dropped before sampling", "rows", dropped_rows, sized=Sized(8.0, 1.0, "rows")),
     _fault(4, "missing value as a level, sampled", "missing-as-level", lambda base, size: missing_as_level(base)),
+    _fault(
+        7, "correlation lost, sampled", "correlation-lost", lambda base, size: correlation_lost(base), needs=_SLOPES
+    ),
     _fault(8, "draws of levels reversed", "permuted-levels", _draws(_reversed_levels)),
     _fault(8, "draws of levels in alphabetical order", "permuted-levels", _draws(_alphabetical_levels)),
     _fault(
@@ -478,6 +599,8 @@ POSTERIOR_FAULTS: tuple[Fault, ...] = (
         sized=Sized(1.0, 1e-9, "over 1"),
     ),
     _fault(9, "decov concentration", "prior-covariance", _prior(_decov(concentration=2.0)), needs=_SLOPES),
+    _fault(12, "a chain copied", "copied-draws", _draws(_chain_copied)),
+    _fault(12, "halves of chains copied", "copied-draws", _draws(_half_copied)),
     _fault(12, "density in single precision", "single-precision", lambda base, size: single_density(base)),
     _fault(12, "unseen level's effects lost", "missing-parameters", _lost(lambda name: "_NEW_" not in name)),
     _fault(12, "a coefficient lost", "missing-parameters", _lost(lambda name: name != "ses")),

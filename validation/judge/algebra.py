@@ -244,6 +244,20 @@ def _factor_of(term: str, factors: list[str]) -> str:
     return max(found, key=len)
 
 
+def _centred(pieces: Pieces) -> tuple[np.ndarray, tuple[int, float] | None]:
+    """The response less a constant near its middle, and the column of ones that takes the constant up again.
+
+    A response that is large for its spread (a year, a salary in cents) loses digits in every sum otherwise. Numbers
+    within a factor of two of each other are subtracted without any error (Sterbenz 1974).
+    """
+    y = pieces.y if pieces.offset is None else pieces.y - pieces.offset
+    ones = np.flatnonzero((pieces.X == 1.0).all(axis=0))
+    middle = float(np.median(y)) if y.size else 0.0
+    if not ones.size or middle == 0.0 or not ((y / middle >= 0.5) & (y / middle <= 2.0)).all():
+        return y, None
+    return y - middle, (int(ones[0]), middle)
+
+
 def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
     """Solve the penalised least-squares problem at θ, eq. (16), and everything that follows from it.
 
@@ -260,7 +274,8 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
     N, P = pieces.X.shape
     root = 1.0 if pieces.weights is None else np.sqrt(pieces.weights)
     X = _scaled(pieces.X, pieces.weights)
-    y = root * (pieces.y if pieces.offset is None else pieces.y - pieces.offset)
+    response, centre = _centred(pieces)
+    y = root * response
     Lambda = pieces.Lambda(np.asarray(theta, dtype=float))
     plain_ZL = sp.csc_array(pieces.Z @ Lambda)
     ZL = sp.csc_array(_scaled(plain_ZL, pieces.weights))
@@ -284,6 +299,9 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
         beta, logdet_X, unscaled = np.empty(0), 0.0, np.empty((0, 0))
     u = factor.solve(np.asarray(ZL.T @ (y - X @ beta)))
     r2 = float(np.sum((y - X @ beta - ZL @ u) ** 2) + np.sum(u**2))
+    if centre is not None:
+        beta = beta.copy()
+        beta[centre[0]] += centre[1]
     marginal = pieces.X @ beta + (0.0 if pieces.offset is None else pieces.offset)
     fitted = marginal + plain_ZL @ u
     df = N - P if reml else N

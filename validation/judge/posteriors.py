@@ -15,6 +15,7 @@ from validation.judge import tolerances
 from validation.judge.ecdf import ecdf_difference
 from validation.judge.quantiles import QuantileSide, quantile_side, quantile_z
 from validation.judge.rows import Row, check_of, counts, describe, judge_number, missing_row, row
+from validation.judge.summaries import summaries
 from validation.quantities import (
     KEYS,
     MAIN_EXCLUDED,
@@ -35,6 +36,7 @@ __all__ = [
     "judge_posteriors",
     "main_parameters",
     "mcse_freedom",
+    "repeated_draws",
     "thinned",
     "z_limit",
 ]
@@ -209,7 +211,7 @@ def _error_and_limit(
 def judge_posteriors(
     evidence: PosteriorEvidence, seed: int = 20180101, progress: Progress | None = None
 ) -> tuple[list[Check], list[Row]]:
-    """Judge two posteriors by gates 1 to 5, and each side against quadrature where there is one.
+    """Judge two posteriors by gates 1 to 6, and each side against quadrature where there is one.
 
     Returns
     -------
@@ -252,6 +254,10 @@ def judge_posteriors(
             check, judged = _inconclusive(check, judged)
         checks.append(check)
         rows.extend(judged)
+    found = summaries(evidence)
+    if found is not None:  # of one fit's own draws, valid or not
+        checks.append(found[0])
+        rows.extend(found[1])
     return checks, rows
 
 
@@ -443,6 +449,31 @@ def converged(summary: pd.DataFrame) -> bool:
     )
 
 
+def repeated_draws(draws: np.ndarray) -> float:
+    """Share of the draws that stand elsewhere once more, with the draw that follows them: a part that was copied.
+
+    A sampler that rejects repeats a draw at once; that it comes back later, or in another chain, does not happen by
+    chance. Draws of few digits, which do meet by chance, are not judged.
+
+    Parameters
+    ----------
+    draws : ndarray, shape (parameters, chains, draws)
+    """
+    moving = [i for i in range(len(draws)) if np.unique(draws[i]).size > 0.2 * draws[i].size][:8]
+    if not moving:
+        return 0.0
+    pairs = []
+    for chain in range(draws.shape[1]):
+        own = draws[moving, chain].T
+        own = own[np.concatenate([[True], (own[1:] != own[:-1]).any(axis=1)])]
+        pairs.append(np.hstack([own[:-1], own[1:]]))
+    every = np.ascontiguousarray(np.vstack(pairs))
+    if len(every) < 2:
+        return 0.0
+    _, count = np.unique(every, axis=0, return_counts=True)
+    return float(1.0 - len(count) / len(every))
+
+
 def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     """Gate 2: R-hat, bulk and tail ESS of every parameter, and divergences, on both sides."""
     rows: list[Row] = []
@@ -500,6 +531,25 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 reason=(f"the {' and the '.join(failed)} misses it. " if failed else "") + tolerances.VALIDITY.reason,
             )
         )
+    copied = {side: repeated_draws(draws) for side, draws in evidence.draws.items()}
+    if copied:
+        failed = [side for side, share in copied.items() if share > 0.0]
+        rows.append(
+            row(
+                "gate-2",
+                "repeated-draws",
+                copied.get("reference", math.nan),
+                copied.get("candidate", math.nan),
+                Verdict.DISAGREES if failed else Verdict.AGREES,
+                level=" and ".join(failed) if failed else None,
+                unit="share of draws that were copied",
+                tolerance=0.0,
+                reason=f"{max(copied.values()):.1%} of the draws of the {' and the '.join(failed)} are copies of others"
+                if failed
+                else "a draw of a continuous distribution does not come twice, but at once, where a move is rejected",
+            )
+        )
+        texts += [f"{copied[side]:.1%} of the {side}'s draws are copies of others" for side in failed]
     for side, problem in evidence.problems.items():
         rows.append(missing_row("gate-2", "draws", side != "reference", side != "candidate", why=problem, level=side))
         texts.append(f"the {side} has no usable draws: {problem}")

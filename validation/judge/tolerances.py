@@ -11,6 +11,7 @@ import numpy as np
 
 __all__ = [
     "BULK",
+    "CHI_SQUARE",
     "CONDITIONAL_MODE",
     "CONDITIONAL_SD",
     "CONSISTENT",
@@ -22,9 +23,11 @@ __all__ = [
     "EXACT",
     "FALSE_ALARM_RATE",
     "LARGEST_ESTIMATE_LIMIT",
+    "LIKELIHOOD_RATIO_P",
     "MCSE_DEGREES_OF_FREEDOM",
     "OPTIMUM",
     "P_VALUE",
+    "REPORTED",
     "SAME_THETA",
     "SHIFT_FAILS",
     "SHIFT_FINE",
@@ -73,6 +76,10 @@ TITLES = {
     "gate-3": "Posterior summaries within Monte Carlo error",
     "gate-4": "Size of the differences",
     "gate-5": "The whole distribution",
+    "gate-6": "What is reported of the draws: coefficients, sigma, VarCorr",
+    "anova-models": "The same models, with the same parameters and rows",
+    "anova-fits": "Log-likelihood, AIC and BIC of each model",
+    "anova-tests": "Likelihood-ratio tests: chi-square, degrees of freedom, p-value",
     "truth-reference": "The reference against quadrature",
     "truth-candidate": "The candidate against quadrature",
 }
@@ -213,6 +220,29 @@ ECDF = Tolerance(
     "simultaneous p-value",
     "Two-sample ECDF-difference test (Säilynoja, Bürkner & Vehtari 2022): the probability, computed exactly, that "
     "draws of one distribution leave a simultaneous band as narrow as this somewhere; below α/K fails.",
+)
+
+REPORTED = Tolerance(
+    "gate-6",
+    1e-8,
+    "relative to the number or its posterior sd",
+    "A reported number is a mean, a median or a root of one fit's own draws: there is no Monte Carlo error between "
+    "them. Means are sums in another order, and draws may have been written down to ten digits.",
+)
+
+CHI_SQUARE = Tolerance(
+    "anova-tests",
+    2.0 * OPTIMUM.limit,
+    "units of chi-square",
+    "The statistic is a difference of two values of -2 log-likelihood, each of which may be off by tier 3's limit.",
+)
+
+LIKELIHOOD_RATIO_P = Tolerance(
+    "anova-tests",
+    P_VALUE.limit,
+    "of max(1, |log p|)",
+    "p is compared by its logarithm, as tier 4 does; where chi-square is near 0, p may besides move by as much as "
+    "chi-square's own limit moves it.",
 )
 
 

@@ -81,6 +81,10 @@ def render_page(
     )
 
 
+#: Kinds of comparisons in words.
+_KINDS = {"likelihood": "Likelihood", "bayes": "Bayes", "anova": "Likelihood-ratio tests"}
+
+
 def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) -> dict[str, Any]:
     """All that the templates need to show one comparison."""
     table = checked_table(comparison)
@@ -94,7 +98,7 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "number": number,
         "title": cell(comparison.title),
         "formula": cell(comparison.formula),
-        "kind": {"likelihood": "Likelihood", "bayes": "Bayes"}.get(comparison.kind, comparison.kind),
+        "kind": _KINDS.get(comparison.kind, comparison.kind),
         "verdict": _badge(comparison.verdict),
         "names": side_names(comparison),
         "reference": cell(comparison.reference.label),

@@ -87,6 +87,7 @@ QUANTITIES: dict[str, str] = {
     "npar": "number of parameters",
     "nobs": "rows used",
     "ngrps": "number of levels",
+    "chisq": "chi-square",
     "df": "degrees of freedom",
     "p": "p-value",
     "predict-marginal": "marginal prediction",
@@ -96,6 +97,17 @@ QUANTITIES: dict[str, str] = {
     "post-q2.5": "posterior 2.5%",
     "post-q50": "posterior median",
     "post-q97.5": "posterior 97.5%",
+    "repeated-draws": "copied draws",
+    "reported-fixef": "reported coefficient",
+    "reported-se": "reported standard error",
+    "reported-sigma": "reported sigma",
+    "reported-ranef": "reported random effect",
+    "reported-variance": "reported variance",
+    "reported-sd": "reported sd",
+    "reported-covariance": "reported covariance",
+    "reported-correlation": "reported correlation",
+    "reported-residual-sd": "reported residual sd",
+    "reported-residual-variance": "reported residual variance",
 }
 
 _TEXT_COLUMNS = ("check", "quantity", "group", "term", "term2", "level", "unit", "reason")

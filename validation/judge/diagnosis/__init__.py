@@ -118,6 +118,9 @@ def unknown_cause(checks: Sequence[Check], rows: Sequence[dict[str, Any]]) -> Ca
         "afterwards: look at how the candidate gets these numbers from θ.",
         "tier-5": "The estimates agree; what differs is computed from them: look at the conditional modes, their "
         "variances, and predictions.",
+        "anova-models": "The two sides do not compare the same models: look at how each counts parameters and rows.",
+        "anova-fits": "A model's log-likelihood differs: compare its two fits first (validation.compare).",
+        "anova-tests": "The fits agree, the test does not: recompute chi-square, degrees of freedom and p by hand.",
         "gate-1": "The densities differ: switch the parts of the model off one by one (priors, then likelihood) and "
         "compare again.",
     }

@@ -17,6 +17,7 @@ from validation.judge import tolerances
 from validation.judge.algebra import Pieces, Term, solve
 from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.coding import basis, coding
+from validation.judge.diagnosis.derived import correlations, residual_variance, scale_of_modes, signs
 from validation.judge.diagnosis.names import other_names
 from validation.judge.digits import digits
 from validation.judge.estimates import _expected
@@ -27,6 +28,7 @@ from validation.verdict import Cause
 __all__ = [
     "DETECTORS",
     "boundary",
+    "cancellation",
     "constants",
     "data_values",
     "degrees_of_freedom",
@@ -36,6 +38,7 @@ __all__ = [
     "optimizer",
     "order_of_theta",
     "other_criterion",
+    "other_optimum",
     "permuted_labels",
     "permuted_modes",
     "predictions",
@@ -84,7 +87,7 @@ def other_criterion(evidence: Evidence) -> Finding | None:
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     matched = total = 0
     figures: dict[str, float] = {}
-    solution = _other_optimum(evidence)
+    solution = other_optimum(evidence)
     if solution is not None:
         expected = _expected(solution)
         expected["logLik", None, None, None, None] = -solution.objective / 2
@@ -128,7 +131,17 @@ def other_criterion(evidence: Evidence) -> Finding | None:
     return Finding(cause, strength)
 
 
-def _other_optimum(evidence: Evidence) -> Any:
+def other_optimum(evidence: Evidence) -> Any:
+    """The reference's model at the optimum of the other criterion, by the judge's algebra; None where it is too large.
+
+    Parameters
+    ----------
+    evidence : Evidence
+
+    Returns
+    -------
+    Solution or None
+    """
     pieces = evidence.reference_pieces
     theta = evidence.theta("reference")
     if pieces is None or theta is None or not _same_model(evidence):
@@ -709,6 +722,8 @@ def permuted_labels(evidence: Evidence) -> Finding | None:
         ("fixef", "coefficients", "Take each coefficient's name from the column of X that it belongs to."),
         ("sd", "standard deviations of the random effects", "Take each variance's term and effect from the same place "
          "as its value: lme4 sorts terms by their number of levels, most first, whatever the formula's order."),
+        ("theta", "elements of θ", "lme4 sorts terms by their number of levels, most first, and takes each term's "
+         "lower triangle column by column."),
     ):  # fmt: skip
         rows = _compared(evidence, quantity)
         if quantity == "sd":
@@ -936,6 +951,33 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
         )
         return Finding(cause, 0.9)
     return _loose(evidence, ratio)
+
+
+def standard_errors_of_other_criterion(evidence: Evidence) -> Finding | None:
+    """Row 1: the standard errors alone are those of the other criterion's fit."""
+    rows = records(_compared(evidence, "se"))
+    off = [r for r in rows if not _close(r["candidate"], r["reference"], 1e-5)]
+    if not off or any(not _close(*pair, 1e-6) for pair in [evidence.pair("sigma")[::-1]]):
+        return None
+    solution = other_optimum(evidence)
+    if solution is None:
+        return None
+    expected = {key[2]: value for key, value in _expected(solution).items() if key[0] == "se"}
+    if not all(_close(r["candidate"], expected.get(r["term"], math.nan), 1e-5) for r in rows):
+        return None
+    wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
+    first = off[0]
+    cause = Cause(
+        1,
+        "standard-errors-other-criterion",
+        f"The standard errors are those of the {other} fit; the rest is the {wanted} fit that was asked for",
+        f"all {len(rows)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
+        f"{first['term']}: {first['candidate']:.8g}, where {wanted} gives {first['reference']:.8g} and {other} "
+        f"{expected[first['term']]:.8g}",
+        f"Take vcov(β̂) from the same fit as β̂: σ̂²(X'V⁻¹X)⁻¹ at the θ̂ and σ̂ of {wanted}.",
+        {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
+    )
+    return Finding(cause, 0.96)
 
 
 def _known_factors(N: float, p: float, sigma: float) -> dict[str, float]:
@@ -1286,6 +1328,60 @@ def _cancelled(evidence: Evidence) -> float:
     return float(np.finfo(float).eps * (np.abs(pieces.y).max() / sigma) ** 2)
 
 
+def cancellation(evidence: Evidence) -> Finding | None:
+    """Row 12: digits lost because the response is large for its spread, and was not centred before it was squared."""
+    pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
+    own = None if theta is None else evidence.solve(theta)
+    best = None if own is None else evidence.solve(evidence.theta("reference").to_numpy())  # type: ignore[union-attr]
+    if pieces is None or own is None or best is None or not _same_model(evidence):
+        return None
+    N = pieces.y.size
+    df = N - pieces.X.shape[1] if evidence.reml else N
+    squares = own.sigma**2 * df
+    epsilon = float(np.finfo(float).eps)
+    weights = np.ones(N) if pieces.weights is None else pieces.weights
+    total = float(weights @ pieces.y**2)
+    # What is lost, as a share of the residual sum of squares: where y'y itself is summed, and where y − Xβ̂ − Zb is.
+    by_squares = epsilon * total / squares
+    by_differences = 2.0 * epsilon * math.sqrt(N * total / squares)
+    reported = evidence.value("candidate", "sigma") ** 2 * df
+    share = abs(reported / squares - 1.0) if math.isfinite(reported) else math.inf
+    excess = own.objective - best.objective
+    off = -2.0 * evidence.value("candidate", "logLik") - own.objective
+    if all(_close(r["candidate"], r["reference"], 1e-5) for r in records(_compared(evidence, "sigma", "variance"))):
+        return None
+    # A sum of squares that is off by no more than its residuals' rounding was not taken from y'y.
+    direct = share <= 30.0 * by_differences
+    loss, how = (by_differences, "the residuals") if direct else (by_squares, "the sum of squares of the response")
+    noise = N * math.log1p(30.0 * loss)  # of the objective, N log r² and more
+    # Beside a minimum the parameters are off by the root of the objective's noise: what is small is explained so.
+    if 4.0 * math.sqrt(noise) <= 1e-5 or share > 30.0 * loss or excess > noise + 1e-9:
+        return None
+    size, spread = float(np.abs(pieces.y).max()), evidence.value("reference", "sigma")
+    left = max(0.0, -math.log10(loss))
+    cause = Cause(
+        12,
+        "cancellation",
+        "Digits are lost to the size of the response: it is far from 0 for its spread, and was not centred",
+        f"the response goes up to {size:.4g} and its residual sd is {spread:.4g}: of the 16 digits of double "
+        f"precision {left:.0f} are left in {how} (y'y is {total:.3g}, of which {epsilon * total:.2g} is rounding; the "
+        f"residual sum of squares is {squares:.4g}). The candidate's residual sum of squares is {_percent(share)} off "
+        f"what its own θ implies, its objective {excess:.2g} above the least"
+        + (f", its -2 log-likelihood {off:+.2g} off" if math.isfinite(off) else "")
+        + ": no more than that loss. With the response centred first, the judge's own algebra gives the reference's "
+        "log-likelihood to 9 digits",
+        "Subtract a round number near its mean from the response (years since 2000, not the year; points above 500) "
+        "before fitting, and add it to the intercept afterwards: nothing else changes. A program should centre by "
+        "itself, and should sum squared residuals rather than take y'y apart.",
+        {"loss": loss, "share": share, "excess": excess},
+    )
+    return Finding(cause, 0.93)
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.2g}%" if math.isfinite(share) else "wholly"
+
+
 def lost_weights(evidence: Evidence) -> Finding | None:
     """Row 12: prior weights, or an offset, that the candidate left out."""
     pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
@@ -1367,6 +1463,8 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
 DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     other_criterion,
     scale_of_components,
+    scale_of_modes,
+    correlations,
     coding,
     rows_used,
     data_values,
@@ -1377,13 +1475,17 @@ DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     permuted_modes,
     permuted_labels,
     other_names,
+    signs,
     constants,
     degrees_of_freedom,
+    residual_variance,
+    standard_errors_of_other_criterion,
     standard_error_scale,
     tests_of_coefficients,
     unshrunken,
     predictions,
     single_precision,
+    cancellation,
     lost_weights,
     lost_numbers,
 )

@@ -1,8 +1,9 @@
-"""Detectors for two posteriors: rows 2, 4, 8, 9 and 12 of AGREEMENT.md's table of faults."""
+"""Detectors for two posteriors: rows 2, 3, 4, 7, 8, 9 and 12 of AGREEMENT.md's table of faults."""
 
+import itertools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from validation.judge import tolerances
 from validation.judge.diagnosis import Finding, density
 from validation.judge.diagnosis.density import Block, Explanation
 from validation.judge.diagnosis.prior_summaries import has_scales, improper_hs_plus, printed_priors
-from validation.judge.posteriors import PosteriorEvidence, z_limit
-from validation.quantities import MAIN_EXCLUDED, posterior_summary
+from validation.judge.posteriors import PosteriorEvidence, main_parameters, repeated_draws, z_limit
+from validation.judge.summaries import RULES, Draws, by_rules, reported
+from validation.quantities import MAIN_EXCLUDED, posterior_summary, split_parameter
 from validation.verdict import Cause
 
 __all__ = [
@@ -21,9 +23,13 @@ __all__ = [
     "VALIDITY_DETECTORS",
     "Block",
     "blocks_of",
+    "copied_draws",
+    "correlation_lost",
     "lost_parameters",
+    "other_reference_level",
     "permuted_draws",
     "priors",
+    "reported_numbers",
     "rows_used",
     "scale_of_draws",
     "shifted_intercept",
@@ -412,6 +418,145 @@ def _mapped_quantiles(
     return found
 
 
+_REPORTED_WORDS = {
+    "fixef": "coefficients",
+    "se": "standard errors",
+    "sigma": "sigma()",
+    "ranef": "random effects",
+    "reported-variance": "variances of VarCorr",
+    "reported-sd": "standard deviations of VarCorr",
+    "reported-covariance": "covariances of VarCorr",
+    "reported-correlation": "correlations of VarCorr",
+    "residual-sd": "residual standard deviation of VarCorr",
+    "residual-variance": "residual variance of VarCorr",
+}
+
+
+def reported_numbers(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 2: the draws are right, but what is reported of them is another summary than R's (median sd, mean, ...)."""
+    if "candidate" not in evidence.draws:
+        return None
+    draws = Draws(evidence.names["candidate"], evidence.draws["candidate"])
+    found = reported(evidence.candidate, draws)
+
+    def same(value: float, target: float) -> bool:
+        return abs(value - target) <= 1e-7 * max(abs(target), 1e-12)
+
+    explained: list[tuple[str, str, str]] = []
+    for quantity in RULES:
+        own = {key: pair for key, pair in found.items() if key[0] == quantity}
+        off = {key: pair for key, pair in own.items() if not same(pair[0], by_rules(key, pair[1]))}
+        if not off:
+            continue
+        for rule, (words, _) in RULES[quantity].items():
+            if all(same(value, by_rules(key, vectors, rule)) for key, (value, vectors) in off.items()):
+                key, (value, vectors) = next(iter(off.items()))
+                where = " ".join(part for part in key[1:] if part)
+                text = (
+                    f"for all {len(off)} {_REPORTED_WORDS[quantity]} that differ; e.g. {where or quantity}: "
+                    f"{value:.6g}, where R's rule ({RULES[quantity]['R'][0]}) gives {by_rules(key, vectors):.6g} "
+                    "of the same draws"
+                )
+                explained.append((f"{quantity.removeprefix('reported-')}-{rule}", words, text))
+                break
+    if not explained:
+        return None
+    name, words, _ = explained[0]
+    quantity = next(q for q in RULES if name.startswith(q.removeprefix("reported-") + "-"))
+    cause = Cause(
+        2,
+        f"summary-{name}",
+        f"The {_REPORTED_WORDS[quantity]} that the candidate reports are {words}",
+        "; ".join(text for _, _, text in explained[:3]),
+        "rstanarm's VarCorr has the posterior mean of the covariance matrix: its SDs are roots of mean variances, "
+        "neither means nor medians of SDs, and its correlations are those of the mean matrix. fixef, ranef and sigma "
+        "are posterior medians, se is the MAD_SD. Draws agree: only the summary is another one.",
+        {"reported": float(len(explained))},
+    )
+    return Finding(cause, 0.94)
+
+
+def other_reference_level(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 3: coefficients of other levels of a factor, because another level is its reference."""
+    if len(evidence.summaries) < 2:
+        return None
+    left, right = (
+        {str(name): float(value) for name, value in evidence.summaries[side]["mean"].items()}
+        for side in ("reference", "candidate")
+    )
+    lost = [name for name in main_parameters(list(left)) if name not in right and not name.startswith("Sigma[")]
+    extra = [name for name in main_parameters(list(right)) if name not in left and not name.startswith("Sigma[")]
+    if len(lost) != 1 or len(extra) != 1:
+        return None  # of a factor both sides have all levels but one; interactions have more, and are not told here
+    theirs, ours = lost[0], extra[0]  # the level that the candidate's coefficients start from, and R's
+    stem = "".join(a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(theirs, ours, strict=False)))
+    if not stem or "(Intercept)" in (theirs, ours) or "(Intercept)" not in left:
+        return None
+    step = left[theirs]
+    spread = float(evidence.summaries["reference"]["sd"].loc[theirs])
+    checks = [(ours, -step)] if "(Intercept)" not in right else [
+        (ours, -step), ("(Intercept)", left["(Intercept)"] + step)
+    ]  # fmt: skip
+    near = all(abs(right[name] - value) <= spread for name, value in checks)
+    cause = Cause(
+        3,
+        "coding-reference-level",
+        f"The candidate's coefficients start from another level of the factor {stem}: {ours} in place of {theirs}",
+        "; ".join(
+            f"{name} has the posterior mean {right[name]:.5g}, where {value:.5g} is expected if "
+            f"{theirs.removeprefix(stem)!r} is its reference level"
+            for name, value in checks
+        )
+        + f" (posterior sd {spread:.3g}; R's {theirs} is {step:.5g})",
+        "R takes the first level of a factor as reference, in the order of its levels (in pandas: of the categories), "
+        "not in the order of the alphabet. Set the order on both sides; the model is the same, its coefficients are "
+        "differences from another group.",
+        {"expected": -step, "candidate": right[ours]},
+    )
+    return Finding(cause, 0.96 if near else 0.6)
+
+
+def correlation_lost(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 7: random effects of one group without their correlations."""
+    if len(evidence.summaries) < 2:
+        return None
+    pairs = {side: _covariance_names(summary.index) for side, summary in evidence.summaries.items()}
+    for group, (single, double) in pairs["reference"].items():
+        theirs_single, theirs_double = pairs["candidate"].get(group, (0, 0))
+        if double and not theirs_double and theirs_single >= 2:
+            lacking, other = "candidate", "reference"
+        elif not double and theirs_double and single >= 2:
+            lacking, other = "reference", "candidate"
+        else:
+            continue
+        count = {side: sum(pairs[side].get(group, (0, 0))) for side in pairs}
+        p = pairs[other][group][0]
+        cause = Cause(
+            7,
+            "correlation-lost",
+            f"The {lacking} fits the random effects of {group} as independent: their correlation is missing",
+            f"(... | {group}) has {p} random effects for each level, so {count[other]} variances and covariances in "
+            f"the {other}; the {lacking} has {count[lacking]}: the variances, and no covariance",
+            f"In R (1 + x | {group}) lets levels that start higher also rise faster (or slower), and estimates that "
+            f"correlation; (1 + x || {group}) says that there is none. Without it slopes and intercepts are shrunken "
+            "otherwise, and predictions and standard errors differ. Ask the program for correlated random effects; "
+            "where it has none, compare with ||.",
+            {f"{side}_components": float(count[side]) for side in count},
+        )
+        return Finding(cause, 0.97)
+    return None
+
+
+def _covariance_names(names: Iterable[Any]) -> dict[str, tuple[int, int]]:
+    """Variances and covariances among the parameters, by grouping factor."""
+    found: dict[str, list[int]] = {}
+    for name in map(str, names):
+        group, first, second, _ = split_parameter(name)
+        if name.startswith("Sigma[") and group is not None:
+            found.setdefault(group, [0, 0])[first != second] += 1
+    return {group: (single, double) for group, (single, double) in found.items()}
+
+
 def rows_used(evidence: PosteriorEvidence) -> Finding | None:
     """Row 4: another number of rows or levels; a missing value that became a level."""
     try:
@@ -496,6 +641,30 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Finding | None:
     return Finding(cause, 0.6)
 
 
+def copied_draws(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 12: chains, or parts of them, that stand in the draws more than once."""
+    draws = evidence.draws.get("candidate")
+    if draws is None:
+        return None
+    share = repeated_draws(draws)
+    if share == 0.0:
+        return None
+    chains = range(draws.shape[1])
+    same = [(a + 1, b + 1) for a in chains for b in chains if a < b and np.array_equal(draws[:, a], draws[:, b])]
+    cause = Cause(
+        12,
+        "copied-draws",
+        "The candidate's draws hold copies: "
+        + (f"chain {same[0][1]} is chain {same[0][0]}" if same else "parts of the chains come more than once"),
+        f"{share:.1%} of its draws stand elsewhere once more, with the draw that follows them"
+        + (f"; equal throughout are the chains {', '.join(f'{a} and {b}' for a, b in same[:6])}" if same else ""),
+        "Chains need seeds of their own, and each is to be read once: copies make R-hat, ESS and Monte Carlo errors "
+        "look better than they are.",
+        {"share": share},
+    )
+    return Finding(cause, 0.97)
+
+
 def single_precision(evidence: PosteriorEvidence) -> Finding | None:
     """Row 12: draws that went through 32-bit floats."""
     if "candidate" not in evidence.draws:
@@ -557,11 +726,15 @@ def lost_parameters(evidence: PosteriorEvidence) -> Finding | None:
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
 DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (
     scale_of_draws,
+    reported_numbers,
+    other_reference_level,
     rows_used,
+    correlation_lost,
     permuted_draws,
     priors,
     printed_priors,
     shifted_intercept,
+    copied_draws,
     single_precision,
     lost_parameters,
 )

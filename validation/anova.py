@@ -1,0 +1,243 @@
+"""Compare the likelihood-ratio tests of two implementations: ``anova(m1, m2, ...)`` of R and of a candidate."""
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pyimpl.model.columns import as_pandas
+from validation.compare import (
+    Against,
+    NoReferenceError,
+    Progress,
+    candidate_fit,
+    describe_side,
+    is_live,
+    likelihood_reference,
+)
+from validation.comparison import Comparison, Side
+from validation.judge.diagnosis import diagnose, unknown_cause
+from validation.judge.diagnosis.likelihood_ratio import DETECTORS
+from validation.judge.likelihood_ratio import (
+    COLUMNS,
+    AnovaEvidence,
+    judge_anova,
+    refitted,
+    table_of_fits,
+    tidy_table,
+)
+from validation.judge.rows import table_of
+from validation.verdict import Cause
+
+__all__ = ["compare_anova", "compare_anova_fits"]
+
+
+def compare_anova(
+    formulas: Sequence[str],
+    data: pd.DataFrame,
+    *,
+    REML: bool = True,
+    refit: bool = True,
+    against: Against = "auto",
+    weights: Any = None,
+    offset: Any = None,
+    candidate: Callable[..., Any] | None = None,
+    anova: Callable[..., Any] | None = None,
+    columns: Sequence[str] | None = None,
+    title: str | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Fit several models with R and with Python, and judge whether their likelihood-ratio tests agree.
+
+    Parameters
+    ----------
+    formulas : sequence of str
+        Two models or more, as for ``lmer``; in any order (R sorts them by their number of parameters).
+    data : data frame of any kind
+    REML : bool
+        The criterion by which the models are fitted.
+    refit : bool
+        As of ``anova``: REML fits are refitted by maximum likelihood before they are compared.
+    against : {"auto", "live", "recorded", "certified"}
+        As of :func:`validation.compare`.
+    weights, offset : optional
+        Passed on to both sides.
+    candidate : callable, optional
+        ``candidate(formula, data, REML=...)``; ``pyimpl.lmer`` where not given.
+    anova : callable, optional
+        ``anova(*fits)``: the candidate's table of tests, a row for each model (or a mapping with the statistic, its
+        degrees of freedom and p of one test); the first fit's own ``anova(*others, refit=...)`` where not given.
+    columns : sequence of str
+        Columns of R's table that are compared, for programs that do not give them all; all of them where not given.
+    title : str, optional
+    progress : callable, optional
+
+    Returns
+    -------
+    Comparison
+        Of kind ``"anova"``.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two models; a column that R's table does not have.
+    NoReferenceError
+        Neither live R nor a stored reference of all models is to be had.
+    SideError
+        One side could not fit a model.
+
+    Examples
+    --------
+    >>> models = ["score ~ ses + (1 | school)", "score ~ ses + (ses | school)"]
+    >>> compare_anova(models, data).agrees  # doctest: +SKIP
+    True
+    """
+    if isinstance(formulas, str) or len(formulas) < 2:
+        raise ValueError(f"a likelihood-ratio test needs two models or more; formulas={formulas!r}")
+    say = progress or (lambda *message, **more: None)
+    frame = as_pandas(data)
+    arguments = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
+    live, _ = is_live(against)
+    if not live and arguments:
+        raise NoReferenceError("stored references have no weights or offset of your own; compare against live R")
+    # A stored fit cannot be refitted: its ML counterpart is stored beside it.
+    criterion = REML and (live or not refit)
+    left, right, sides = [], [], []
+    for formula in formulas:
+        fit, side = likelihood_reference(formula, frame, criterion, against, arguments, say)
+        fitted, other = candidate_fit(formula, frame, REML, arguments, candidate, say, side.label)
+        left.append(fit)
+        right.append(fitted)
+        sides = [side, other]
+    say("done", 1.0)
+    return compare_anova_fits(
+        left,
+        right,
+        anova=anova,
+        refit=refit,
+        columns=columns,
+        data=frame,
+        title=title,
+        reference_side=sides[0],
+        candidate_side=sides[1],
+    )
+
+
+def compare_anova_fits(
+    reference: Sequence[Any],
+    candidate: Sequence[Any] | pd.DataFrame | Mapping[str, Any],
+    *,
+    anova: Callable[..., Any] | None = None,
+    refit: bool = True,
+    columns: Sequence[str] | None = None,
+    data: pd.DataFrame | None = None,
+    title: str | None = None,
+    reference_side: Side | None = None,
+    candidate_side: Side | None = None,
+) -> Comparison:
+    """Judge whether two sides' likelihood-ratio tests of the same models agree.
+
+    Parameters
+    ----------
+    reference : sequence of fit
+        Two likelihood fits or more.
+    candidate : sequence of fit, data frame, or mapping
+        The candidate's fits of the same models in the same order; or its table of tests alone, a row for each model,
+        fewest parameters first; or a mapping with the numbers of one test (``{"chisq": ..., "df": ..., "p": ...}``).
+    anova : callable, optional
+        ``anova(*fits)``, the candidate's table; see :func:`compare_anova`.
+    refit : bool
+    columns : sequence of str
+        Columns of R's table that are compared. Where not given all of them, but of a mapping those that it has, and
+        the test's own.
+    data : pandas.DataFrame, optional
+        Of both: helps to name a cause.
+    title : str, optional
+    reference_side, candidate_side : Side, optional
+        What the report calls the sides.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        Fewer than two models, not as many on both sides, an unknown column, a table without a statistic.
+    """
+    if columns is None:
+        columns = tuple(COLUMNS)
+        if isinstance(candidate, Mapping):
+            columns = tuple({"Chisq", "Df", "Pr(>Chisq)", *tidy_table(candidate).columns})
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown:
+        raise ValueError(f"columns={unknown!r}: R's table has {', '.join(COLUMNS)}")
+    originals = sorted(reference, key=lambda fit: fit.npar)
+    if len(originals) < 2:
+        raise ValueError(f"a likelihood-ratio test needs two models or more; the reference has {len(originals)}")
+    alone = isinstance(candidate, pd.DataFrame | Mapping)
+    theirs: list[Any] = [] if alone else list(candidate)
+    if not alone and len(theirs) != len(originals):
+        raise ValueError(f"the reference has {len(originals)} models and the candidate {len(theirs)}")
+    refusals: dict[str, str] = {}
+    tables: dict[str, pd.DataFrame | None] = {"reference": None, "candidate": None}
+    makers: dict[str, Callable[[], Any]] = {
+        "reference": lambda: _table(list(reference), refit),
+        "candidate": lambda: candidate if alone else anova(*theirs) if anova is not None else _table(theirs, refit),
+    }
+    notes = []
+    for side, make in makers.items():
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                table = make()
+        except Exception as error:  # a refusal is an answer: R refuses models of different rows
+            refusals[side] = " ".join(str(error).split()) or type(error).__name__
+            continue
+        said = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
+        notes += [f"The {side} says: {text}" for text in said]
+        tables[side] = tidy_table(table)
+    paired = sorted(zip(reference, theirs, strict=True), key=lambda pair: pair[0].npar) if theirs else []
+    evidence = AnovaEvidence(
+        tables["reference"],
+        tables["candidate"],
+        refusals,
+        tuple(originals),
+        tuple(their for _, their in paired),
+        refit,
+        tuple(name for name in COLUMNS if name in columns),
+        data,
+    )
+    checks, rows = judge_anova(evidence)
+    causes: tuple[Cause, ...] = ()
+    if any(check.verdict.failed for check in checks):
+        causes = diagnose(evidence, DETECTORS, lambda: unknown_cause(checks, rows))
+    formula = "; ".join(evidence.names)
+    return Comparison(
+        title=title or f"anova: {formula}",
+        formula=formula,
+        kind="anova",
+        reference=reference_side or describe_side(reference[0]),
+        candidate=candidate_side or (Side("candidate", "third-party") if alone else describe_side(theirs[0])),
+        checks=tuple(checks),
+        table=table_of(rows),
+        causes=causes,
+        notes=tuple(notes),
+        printed={
+            side: table.to_string(float_format=lambda value: f"{value:.8g}")
+            for side, table in tables.items()
+            if table is not None
+        },
+    )
+
+
+def _table(fits: Sequence[Any], refit: bool) -> Any:
+    """The table of tests of a side's fits: its own ``anova``, or the definition where it has none."""
+    first = fits[0]
+    if not callable(getattr(first, "anova", None)):
+        return table_of_fits(refitted(fits, refit))
+    takes = inspect.signature(first.anova).parameters
+    options = {"refit": refit} if "refit" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values()) else {}
+    return first.anova(*fits[1:], **options)

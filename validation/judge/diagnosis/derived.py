@@ -1,0 +1,195 @@
+"""Detectors for numbers that are computed wrongly from a right fit: signs, scales, and the other criterion's parts."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.judge.diagnosis import Finding
+from validation.judge.evidence import Evidence
+from validation.quantities import records
+from validation.verdict import Cause
+
+__all__ = ["correlations", "residual_variance", "scale_of_modes", "signs"]
+
+
+def _compared(evidence: Evidence, quantity: str) -> pd.DataFrame:
+    rows = evidence.rows(quantity)
+    return rows[rows["has_reference"] & rows["has_candidate"]]
+
+
+def _close(value: float, target: float, relative: float = 1e-5) -> bool:
+    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), 1e-12)
+
+
+def _words(record: dict[str, Any]) -> str:
+    return " ".join(str(record[key]) for key in ("group", "term", "term2", "level") if record[key] is not None)
+
+
+def residual_variance(evidence: Evidence) -> Finding | None:
+    """Row 10: σ with another divisor than the criterion's, N for REML's N − p or the other way round."""
+    left, right = evidence.pair("sigma")
+    N, p = evidence.value("reference", "nobs"), float(len(_compared(evidence, "fixef")))
+    if not (left > 0 and right > 0 and N > p > 0):
+        return None
+    factor = right / left
+    for words, target in (
+        ("N in place of N − p", math.sqrt((N - p) / N)),
+        ("N − p in place of N", math.sqrt(N / (N - p))),
+    ):
+        if not _close(factor, target, 1e-7):
+            continue
+        same = all(_close(r["candidate"], r["reference"], 1e-4) for r in records(_compared(evidence, "theta")))
+        if not same:
+            return None  # another θ, and σ with it
+        se = _compared(evidence, "se")
+        follows = not se.empty and all(_close(r["candidate"] / r["reference"], target) for r in records(se))
+        cause = Cause(
+            10,
+            "sigma-divisor",
+            f"The residual variance is divided by {words}" + (", and the standard errors with it" if follows else ""),
+            f"σ is {right:.8g} in the candidate and {left:.8g} in the reference: a ratio of {factor:.8g}, which is "
+            f"{'√((N − p)/N)' if target < 1 else '√(N/(N − p))'} with N = {N:.0f} and p = {p:.0f}",
+            "σ̂² is r²/N by maximum likelihood and r²/(N − p) by REML, with r² the penalised residual sum of squares.",
+            {"factor": factor},
+        )
+        return Finding(cause, 0.95)
+    return None
+
+
+def signs(evidence: Evidence) -> Finding | None:
+    """Row 8: numbers that are right but for their sign."""
+    for quantity, words, remedy in (
+        ("fixef", "coefficients", "Look at the order of differences: which group is subtracted from which."),
+        ("ranef", "random effects", "A conditional mode is what the level has more than the fixed effects say."),
+        ("cor", "correlations of random effects", "A correlation has the sign of its covariance, T_1'T_2 of θ's rows."),
+        ("residuals", "residuals", "A residual is the response less the fitted value."),
+    ):
+        rows = _compared(evidence, quantity)
+        left, right = rows["reference"].to_numpy(dtype=float), rows["candidate"].to_numpy(dtype=float)
+        size = float(np.std(left)) or float(np.max(np.abs(left), initial=0.0))
+        if not len(left) or not np.isfinite(right).all() or not size > 0:
+            continue
+        off = np.abs(left - right) > 1e-4 * size
+        if not off.any() or (np.abs(np.abs(left) - np.abs(right)) > 1e-4 * size).any():
+            continue
+        first = records(rows[off])[0]
+        cause = Cause(
+            8,
+            "sign-flipped",
+            f"The sign of {'all' if off.all() else f'{int(off.sum())} of {len(left)}'} {words} is wrong",
+            f"all {len(left)} agree in size, and {int(off.sum())} differ in sign, e.g. {_words(first)}: "
+            f"{first['reference']:.6g} in the reference, {first['candidate']:.6g} in the candidate",
+            remedy,
+            {"flipped": float(off.sum())},
+        )
+        return Finding(cause, 0.92)
+    return None
+
+
+type _Rule = tuple[str, str, Callable[[np.ndarray], np.ndarray]]
+
+
+def _mode_rules(sigma: float, sd: float) -> list[_Rule]:
+    return [
+        ("relative", "the reference's divided by σ", lambda x: x / sigma),
+        ("times-sigma", "the reference's times σ", lambda x: x * sigma),
+        ("standardised", "the reference's divided by their own standard deviation (√Σ)", lambda x: x / sd),
+        ("spherical", "the spherical random effects u, where b = Λu", lambda x: x * sigma / sd),
+    ]
+
+
+def _condsd_rules(sigma: float) -> list[_Rule]:
+    return [
+        ("squared", "conditional variances, the squares of the sds", lambda x: x**2),
+        ("square-root", "the roots of the reference's", np.sqrt),
+        ("relative-variance", "conditional variances divided by σ²", lambda x: (x / sigma) ** 2),
+        ("relative", "the reference's divided by σ", lambda x: x / sigma),
+        ("times-sigma", "the reference's times σ", lambda x: x * sigma),
+    ]
+
+
+def scale_of_modes(evidence: Evidence) -> Finding | None:
+    """Row 2: BLUPs or their conditional sds on another scale: over σ, standardised, squared."""
+    sigma = evidence.value("reference", "sigma")
+    if not sigma > 0:
+        return None
+    sds = {(r["group"], r["term"]): float(r["reference"]) for r in records(_compared(evidence, "sd"))}
+    for quantity, words in (("ranef", "random effects"), ("condsd", "conditional sds")):
+        found: list[tuple[str, str, str, float, float]] = []
+        for (group, term), part in _compared(evidence, quantity).groupby(["group", "term"], sort=False):
+            left, right = part["reference"].to_numpy(dtype=float), part["candidate"].to_numpy(dtype=float)
+            size = float(np.max(np.abs(left), initial=0.0))
+            if len(left) < 3 or not size > 0 or not np.isfinite(right).all():
+                continue
+            if (np.abs(left - right) <= 1e-4 * size).all():
+                continue
+            rules = (
+                _condsd_rules(sigma) if quantity == "condsd" else _mode_rules(sigma, sds.get((group, term), math.nan))
+            )
+            for name, text, rule in rules:
+                expected = rule(left)
+                if (np.abs(right - expected) <= 1e-4 * float(np.max(np.abs(expected)))).all():
+                    i = int(np.argmax(np.abs(left)))
+                    where = f"{group} {part['level'].iloc[i]} {term}"
+                    found.append((name, text, where, float(left[i]), float(right[i])))
+                    break
+            else:
+                return None
+        if found:
+            name, text, where, ours, theirs = found[0]
+            cause = Cause(
+                2,
+                f"{'modes' if quantity == 'ranef' else 'condsd'}-{name}",
+                f"The candidate's {words} are {text}",
+                f"at all levels; e.g. {where}: {ours:.6g} in the reference, {theirs:.6g} in the candidate (σ = "
+                f"{sigma:.6g})",
+                "ranef() is on the scale of the response (for a slope: of the response per unit of the predictor), and "
+                "so are the conditional sds.",
+                {"reference": ours, "candidate": theirs, "sigma": sigma},
+            )
+            return Finding(cause, 0.93)
+    return None
+
+
+def correlations(evidence: Evidence) -> Finding | None:
+    """Rows 2 and 7: covariances reported as correlations, or correlations reported as 0 though they were estimated."""
+    rows = records(_compared(evidence, "cor"))
+    off = [r for r in rows if not _close(r["candidate"], r["reference"], 1e-3)]
+    if not off:
+        return None
+    covariance = {
+        (r["group"], r["term"], r["term2"]): float(r["reference"]) for r in records(_compared(evidence, "covariance"))
+    }
+    first = off[0]
+    where = f"{first['group']}: {first['term']}, {first['term2']}"
+    if all(_close(r["candidate"], covariance.get((r["group"], r["term"], r["term2"]), math.nan)) for r in off):
+        cause = Cause(
+            2,
+            "scale-covariance",
+            "The candidate's correlations are covariances",
+            f"{where}: {first['candidate']:.6g} is the reference's covariance, its correlation is "
+            f"{first['reference']:.6g}",
+            "A correlation is the covariance over the product of both SDs, and lies between −1 and 1.",
+            {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
+        )
+        return Finding(cause, 0.95)
+    theta = records(_compared(evidence, "theta"))
+    if (
+        all(r["candidate"] == 0.0 for r in off)
+        and theta
+        and all(_close(r["candidate"], r["reference"], 1e-3) for r in theta)
+    ):
+        cause = Cause(
+            7,
+            "correlation-not-reported",
+            "The candidate estimated the correlation of random effects, and reports 0",
+            f"{where}: {first['reference']:.6g} in the reference; the candidate's θ, from which it follows, is the "
+            "reference's",
+            "Compute Σ = σ²TT' from θ, its elements off the diagonal included.",
+            {"reference": float(first["reference"])},
+        )
+        return Finding(cause, 0.95)
+    return None

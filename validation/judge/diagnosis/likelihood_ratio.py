@@ -1,0 +1,465 @@
+"""Detectors for two tables of likelihood-ratio tests: what of row 10 of AGREEMENT.md's table only a test shows."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.stats import chi2
+from scipy.stats import f as f_distribution
+
+from validation.judge import tolerances
+from validation.judge.diagnosis import Finding, diagnose
+from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
+from validation.judge.diagnosis.likelihood import other_optimum
+from validation.judge.evidence import Evidence
+from validation.judge.likelihood_ratio import AnovaEvidence
+from validation.verdict import Cause
+
+__all__ = [
+    "DETECTORS",
+    "constant",
+    "degrees_of_freedom",
+    "information_criteria",
+    "missing_columns",
+    "not_refitted",
+    "one_fit",
+    "rows_of_models",
+    "statistic",
+    "tail",
+]
+
+
+def _same(value: float, target: float, limit: float = 1e-6) -> bool:
+    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= limit * max(1.0, abs(target))
+
+
+def _same_p(p: float, q: float) -> bool:
+    if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
+        return False
+    logs = [math.log(max(value, 1e-300)) for value in (p, q)]
+    return abs(logs[0] - logs[1]) <= 1e-4 * max(1.0, abs(logs[1]))
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What of a model can be counted."""
+
+    npar: float
+    fixed: int
+    diagonal: int
+    terms: int
+    levels: int
+    nobs: float
+
+
+def _counts(fit: Any) -> _Counts:
+    lower = np.asarray(fit.getME("lower"), dtype=float)
+    modes = fit.ranef()
+    return _Counts(
+        float(fit.npar),
+        len(fit.fixef()),
+        int(np.sum(lower == 0.0)),
+        len(fit.getME("cnms")),
+        int(sum(frame.size for frame in modes.values())),
+        float(fit.nobs()),
+    )
+
+
+def _tests(evidence: AnovaEvidence) -> Iterator[tuple[int, dict[str, tuple[float, float]]]]:
+    """The rows that are tests: statistic, degrees of freedom and p of both sides, candidate last."""
+    for i in range(1, len(evidence.names)):
+        yield (
+            i,
+            {
+                name: (float(evidence.column("reference", name)[i]), float(evidence.column("candidate", name)[i]))
+                for name in ("Chisq", "Df", "Pr(>Chisq)")
+            },
+        )
+
+
+def _models(evidence: AnovaEvidence, i: int) -> str:
+    return f"{evidence.names[i - 1]} against {evidence.names[i]}"
+
+
+# ---------------------------------------------------------------------------------------------------- rows
+
+
+def rows_of_models(evidence: AnovaEvidence) -> Finding | None:
+    """Row 4: models of different rows are compared, which R refuses."""
+    if "reference" not in evidence.refusals or evidence.candidate is None:
+        return None
+    used = [int(fit.nobs()) for fit in evidence.reference_fits]
+    if len(set(used)) < 2:
+        return None
+    cause = Cause(
+        4,
+        "lrt-rows",
+        "The candidate compares models that were fitted to different rows",
+        "; ".join(f"{name} uses {rows} rows" for name, rows in zip(evidence.names, used, strict=True))
+        + f"; R says: {evidence.refusals['reference']}",
+        "Log-likelihoods of different data cannot be compared: a variable with missing values in one of the models "
+        "drops rows from that one only. Drop them beforehand, from all models alike.",
+        {"fewest": float(min(used)), "most": float(max(used))},
+    )
+    return Finding(cause, 0.99)
+
+
+# ---------------------------------------------------------------------------------------------------- criterion
+
+
+def not_refitted(evidence: AnovaEvidence) -> Finding | None:
+    """Row 10: REML log-likelihoods are compared where ML ones should be, or the other way round."""
+    wanted = [bool(fit.isREML()) for fit in evidence.compared_fits]
+    if len(set(wanted)) > 1 or not _differs(evidence):
+        return None
+    right = [float(fit.logLik()) for fit in evidence.compared_fits]
+    other = [_other_criterion(evidence, i) for i in range(len(right))]
+    if not all(map(math.isfinite, other)):
+        return None
+    reported = evidence.column("candidate", "logLik")
+    by_loglik = all(
+        _same(value, target, 1e-5) and not _same(value, wrong, 1e-6)
+        for value, target, wrong in zip(reported, other, right, strict=True)
+    )
+    expected = 2.0 * np.maximum(0.0, np.diff(other))
+    statistics = [found["Chisq"][1] for _, found in _tests(evidence)]
+    by_statistic = bool(statistics) and all(
+        _same(abs(value), abs(2.0 * step), 1e-4) and not _same(abs(value), own, 1e-3)
+        for value, step, own in zip(statistics, np.diff(other), 2.0 * np.abs(np.diff(right)), strict=True)
+    )
+    if not (by_loglik or by_statistic):
+        return None
+    there, here = ("REML", "ML") if not wanted[0] else ("ML", "REML")
+    title = f"The candidate compares {there} fits, where R compares fits by {here}"
+    remedy = (
+        "Restricted likelihoods of models with different fixed effects are likelihoods of different data: refit by "
+        "maximum likelihood before the test (R's anova does so unless refit = FALSE). For a test of variances alone "
+        "either criterion serves; say which one was used."
+    )
+    if wanted[0]:
+        title += " (refit=False was asked for)"
+        remedy = "Compare the REML fits as they are where refit=False is asked for, or drop refit=False on both sides."
+    cause = Cause(
+        10,
+        "lrt-reml" if not wanted[0] else "lrt-refitted",
+        title,
+        f"its log-likelihoods are the {there} ones: " * by_loglik
+        + "; ".join(
+            f"{name}: {here} {ours:.6f}, {there} {theirs:.6f}"
+            for name, ours, theirs in zip(evidence.names, right, other, strict=True)
+        )
+        + f"; chi-square {', '.join(f'{value:.6g}' for value in statistics)}, of the {there} fits "
+        f"{', '.join(f'{value:.6g}' for value in expected)}",
+        remedy,
+        {"reference": right[-1], "candidate": other[-1]},
+    )
+    return Finding(cause, 1.0)
+
+
+def _differs(evidence: AnovaEvidence) -> bool:
+    left, right = evidence.column("reference", "logLik"), evidence.column("candidate", "logLik")
+    if np.isfinite(right).all():
+        return bool((np.abs(left - right) > 1e-6 * np.maximum(1.0, np.abs(left))).any())
+    return any(not _same(found["Chisq"][1], found["Chisq"][0], 1e-5) for _, found in _tests(evidence))
+
+
+def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
+    """A model's log-likelihood by the criterion that should not be compared."""
+    original, compared = evidence.reference_fits[i], evidence.compared_fits[i]
+    if bool(original.isREML()) != bool(compared.isREML()):
+        return float(original.logLik())
+    if compared.isREML() and callable(getattr(compared, "refitML", None)):
+        return float(compared.refitML().logLik())
+    own = Evidence(compared, compared, bool(compared.isREML()))
+    found = other_optimum(own)
+    return math.nan if found is None else -found.objective / 2.0
+
+
+# ---------------------------------------------------------------------------------------------------- df
+
+
+def degrees_of_freedom(evidence: AnovaEvidence) -> Finding | None:
+    """Row 10: another number of degrees of freedom."""
+    wrong = [(i, *found["Df"]) for i, found in _tests(evidence) if _off(*found["Df"])]
+    if not wrong:
+        return None
+    counts = [_counts(fit) for fit in evidence.compared_fits]
+
+    def steps(count: Callable[[_Counts], float]) -> Callable[[int], float]:
+        return lambda i: count(counts[i]) - count(counts[i - 1])
+
+    hypotheses: list[tuple[str, Callable[[int], float]]] = [
+        ("only the fixed effects are counted, a variance or covariance of random effects as no parameter",
+         steps(lambda c: c.fixed)),
+        ("covariances (correlations) of random effects are not counted", steps(lambda c: c.fixed + c.diagonal)),
+        ("a random-effects term counts as one parameter, however many variances and covariances it has",
+         steps(lambda c: c.fixed + c.terms)),
+        ("every level's random effect is counted as a parameter", steps(lambda c: c.fixed + c.levels)),
+        ("it is the number of parameters of the larger model, not the difference of both", lambda i: counts[i].npar),
+        ("it is the number of fixed effects of the larger model", lambda i: float(counts[i].fixed)),
+        ("it is the residual degrees of freedom of the larger model", lambda i: counts[i].nobs - counts[i].npar),
+        ("it is N less the fixed effects of the larger model", lambda i: counts[i].nobs - counts[i].fixed),
+        ("the smaller model was subtracted from in the wrong order", lambda i: counts[i - 1].npar - counts[i].npar),
+    ]  # fmt: skip
+    words = next(
+        (text for text, rule in hypotheses if all(_same(theirs, rule(i)) for i, _, theirs in wrong)),
+        "",
+    )
+    i, ours, theirs = wrong[0]
+    a, b = counts[i - 1], counts[i]
+    cause = Cause(
+        10,
+        "lrt-df",
+        f"The likelihood-ratio test has {theirs:g} degrees of freedom where R has {ours:g}"
+        + (f": {words}" if words else ""),
+        f"{_models(evidence, i)}: the models have {a.npar:g} and {b.npar:g} parameters (fixed effects {a.fixed} and "
+        f"{b.fixed}, variances {a.diagonal} and {b.diagonal}, covariances {_covariances(a)} and {_covariances(b)}, and "
+        f"σ each); the candidate's p-value is {evidence.column('candidate', 'Pr(>Chisq)')[i]:.6g}, R's "
+        f"{evidence.column('reference', 'Pr(>Chisq)')[i]:.6g}"
+        + (f"; so in {len(wrong)} of {len(evidence.names) - 1} tests" if len(wrong) > 1 else ""),
+        "The degrees of freedom are the difference of the numbers of parameters, where every fixed effect, every "
+        "variance and every covariance of random effects is one: adding a random slope with its correlation adds 2.",
+        {"reference": ours, "candidate": theirs},
+    )
+    return Finding(cause, 0.97 if words else 0.9)
+
+
+def _covariances(c: _Counts) -> int:
+    return int(c.npar) - c.fixed - c.diagonal - 1
+
+
+def _off(ours: float, theirs: float) -> bool:
+    """Whether a number that the candidate gives is not the reference's."""
+    return math.isfinite(theirs) and math.isfinite(ours) and abs(theirs - ours) > 1e-9
+
+
+# ---------------------------------------------------------------------------------------------------- statistic
+
+
+def statistic(evidence: AnovaEvidence) -> Finding | None:
+    """Row 10: the statistic is not twice the difference of the log-likelihoods."""
+    wrong = [
+        (i, *found["Chisq"]) for i, found in _tests(evidence) if not _same(found["Chisq"][1], found["Chisq"][0], 1e-5)
+    ]
+    wrong = [(i, ours, theirs) for i, ours, theirs in wrong if math.isfinite(theirs) and abs(ours) > 1e-4]
+    if not wrong:
+        return None
+    known = (
+        ("half", "the difference of the log-likelihoods without its factor 2", 0.5),
+        ("sign", "negative: the models were subtracted in the wrong order", -1.0),
+        ("sign", "negative, and without its factor 2", -0.5),
+        ("twice", "twice R's: the deviance is −2 log-likelihood already", 2.0),
+    )
+    matched = [entry for entry in known if all(_same(theirs, entry[2] * ours, 1e-5) for _, ours, theirs in wrong)]
+    if not matched:
+        return None
+    name, words, _ = matched[0]
+    i, ours, theirs = wrong[0]
+    cause = Cause(
+        10,
+        f"lrt-statistic-{name}",
+        f"The likelihood-ratio statistic is {words}",
+        f"{_models(evidence, i)}: chi-square {ours:.6g} in R, {theirs:.6g} in the candidate",
+        "The statistic is twice the difference of the log-likelihoods, larger model less smaller one; R sorts the "
+        "models by their number of parameters first.",
+        {"reference": ours, "candidate": theirs},
+    )
+    return Finding(cause, 0.98)
+
+
+# ---------------------------------------------------------------------------------------------------- p-value
+
+
+def tail(evidence: AnovaEvidence) -> Finding | None:
+    """Row 10: statistic and degrees of freedom agree, the p-value is of another distribution."""
+    wrong = [
+        (i, found)
+        for i, found in _tests(evidence)
+        if _same(found["Chisq"][1], found["Chisq"][0], 1e-5)
+        and not _off(*found["Df"])
+        and math.isfinite(found["Pr(>Chisq)"][1])
+        and not _same_p(found["Pr(>Chisq)"][1], found["Pr(>Chisq)"][0])
+    ]
+    if not wrong:
+        return None
+    N = float(evidence.compared_fits[-1].nobs())
+    npar = [float(fit.npar) for fit in evidence.compared_fits]
+
+    def mixture(x: float, k: float, i: int) -> float:
+        smaller = float(chi2.sf(x, k - 1)) if k > 1 else 0.0
+        return 0.5 * float(chi2.sf(x, k)) + 0.5 * smaller
+
+    hypotheses: list[tuple[str, str, Callable[[float, float, int], float]]] = [
+        ("boundary", "of a mixture of chi-squares with k and k − 1 degrees of freedom (for a variance that may be 0)",
+         mixture),
+        ("boundary", "halved", lambda x, k, i: 0.5 * float(chi2.sf(x, k))),
+        ("lower-tail", "the lower tail (1 − p)", lambda x, k, i: float(chi2.cdf(x, k))),
+        ("statistic", "of half the statistic", lambda x, k, i: float(chi2.sf(x / 2, k))),
+        ("other-df", "of one degree of freedom", lambda x, k, i: float(chi2.sf(x, 1))),
+        ("other-df", "of one degree of freedom too few", lambda x, k, i: float(chi2.sf(x, k - 1)) if k > 1 else -1.0),
+        ("other-df", "of one degree of freedom too many", lambda x, k, i: float(chi2.sf(x, k + 1))),
+        ("other-df", "of as many degrees of freedom as the larger model has parameters",
+         lambda x, k, i: float(chi2.sf(x, npar[i]))),
+        ("f", "of an F distribution with residual degrees of freedom",
+         lambda x, k, i: float(f_distribution.sf(x / k, k, N - npar[i]))),
+    ]  # fmt: skip
+    name, words = "", ""
+    for key, text, rule in hypotheses:
+        if all(_same_p(found["Pr(>Chisq)"][1], rule(found["Chisq"][0], found["Df"][0], i)) for i, found in wrong):
+            name, words = key, text
+            break
+    if not name:
+        return None
+    i, found = wrong[0]
+    x, k = found["Chisq"][0], found["Df"][0]
+    remedy = (
+        "R's anova takes the upper tail of a chi-square with as many degrees of freedom as the models differ in "
+        "parameters."
+    )
+    if name == "boundary":
+        remedy += (
+            " Where a variance is tested, 0 is the edge of what it can be and R's p-value is too large, at worst about "
+            "twice: the mixture is a fair choice there (Self & Liang 1987), but it is not what R prints. Say which."
+        )
+    cause = Cause(
+        10,
+        f"lrt-p-{name}",
+        f"The p-value of the likelihood-ratio test is {words}",
+        f"{_models(evidence, i)}: chi-square {x:.6g} with {k:g} degrees of freedom on both sides, p = "
+        f"{found['Pr(>Chisq)'][0]:.6g} in R, {found['Pr(>Chisq)'][1]:.6g} in the candidate",
+        remedy,
+        {"reference": found["Pr(>Chisq)"][0], "candidate": found["Pr(>Chisq)"][1]},
+    )
+    return Finding(cause, 0.96)
+
+
+# ---------------------------------------------------------------------------------------------------- AIC, BIC
+
+
+def information_criteria(evidence: AnovaEvidence) -> Finding | None:
+    """Row 10: parameters counted otherwise in AIC, or another N in BIC."""
+    loglik, npar = evidence.column("candidate", "logLik"), evidence.column("reference", "npar")
+    # Without the log-likelihoods the reference's serve: where they differ, nothing below fits.
+    loglik = np.where(np.isfinite(loglik), loglik, evidence.column("reference", "logLik"))
+    counted = (evidence.column("candidate", "AIC") + 2.0 * loglik) / 2.0
+    given = evidence.column("candidate", "npar")
+    counted = np.where(np.isfinite(counted), counted, given)
+    whole = np.isfinite(counted).all() and bool((np.abs(counted - np.round(counted)) < 1e-5).all())
+    if whole and (np.abs(counted - npar) > 0.5).any():
+        missing = npar - np.round(counted)
+        words = " (σ is not counted)" if (missing == 1).all() else ""
+        cause = Cause(
+            10,
+            "parameter-count",
+            f"The candidate counts {', '.join(f'{value:.0f}' for value in counted)} parameters, R "
+            f"{', '.join(f'{value:.0f}' for value in npar)}{words}",
+            "AIC is -2 log-likelihood plus twice the number of parameters: "
+            + "; ".join(
+                f"{name}: {2 * value:.6g} is added, R adds 2 × {ours:.0f}"
+                for name, value, ours in zip(evidence.names, counted, npar, strict=True)
+            ),
+            "Count fixed effects, every variance and covariance of random effects, and σ: AIC, BIC and the degrees of "
+            "freedom of a likelihood-ratio test depend on it.",
+            {"reference": float(npar[-1]), "candidate": float(counted[-1])},
+        )
+        return Finding(cause, 0.93)
+    weight = (evidence.column("candidate", "BIC") + 2.0 * loglik) / npar
+    N = float(evidence.compared_fits[0].nobs())
+    if np.isfinite(weight).all() and np.ptp(weight) < 1e-5 and not _same(float(weight[0]), math.log(N), 1e-5):
+        cause = Cause(
+            10,
+            "bic-sample-size",
+            "BIC uses another number of observations",
+            f"BIC's penalty per parameter is {weight[0]:.6f} = log({math.exp(min(weight[0], 50.0)):.6g}); R uses "
+            f"log({N:.0f}), the rows used",
+            "Use log(N) with N the number of rows used, as R's BIC does.",
+            {"candidate_n": math.exp(min(float(weight[0]), 50.0)), "reference_n": N},
+        )
+        return Finding(cause, 0.9)
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------- the fits
+
+
+def constant(evidence: AnovaEvidence) -> Finding | None:
+    """Row 10: all log-likelihoods are off by one constant, which no test sees."""
+    shift = evidence.column("candidate", "logLik") - evidence.column("reference", "logLik")
+    if not np.isfinite(shift).all() or np.ptp(shift) > 1e-6 or abs(shift[0]) <= tolerances.OPTIMUM.limit:
+        return None
+    N = float(evidence.compared_fits[0].nobs())
+    known = {"N log(2π)": N * math.log(2 * math.pi), "N": N, "N (1 + log(2π))": N * (1 + math.log(2 * math.pi))}
+    offset = -2.0 * float(shift[0])
+    named = next((name for name, value in known.items() if _same(abs(offset), value, 1e-6)), "")
+    cause = Cause(
+        10,
+        "constant-offset",
+        "The log-likelihoods lack (or have besides) a constant" + (f": {named}" if named else ""),
+        f"-2 log-likelihood differs by {offset:.6f} in all {shift.size} models, so the tests agree",
+        "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
+        "programs.",
+        {"offset": offset},
+    )
+    return Finding(cause, 0.92)
+
+
+def one_fit(evidence: AnovaEvidence) -> Finding | None:
+    """One of the models was fitted otherwise: what the comparison of its two fits finds."""
+    for name, pair in zip(evidence.names, evidence.pairs, strict=False):
+        left, right = pair.pair("logLik")
+        if _same(right, left, 1e-9) or abs(right - left) <= tolerances.OPTIMUM.limit:
+            continue
+        causes = diagnose(pair, FIT_DETECTORS)
+        if causes:
+            found = replace(causes[0], title=f"{name}: {causes[0].title}")
+            # The tests follow from the fits: what is wrong with a fit comes before what is wrong with a test.
+            return Finding(found, 0.985)
+        cause = Cause(
+            5,
+            "lrt-fit",
+            f"The fits of {name} differ, and with them the test",
+            f"its log-likelihood is {left:.6f} in R and {right:.6f} in the candidate",
+            "Compare the fits of that model first (validation.compare).",
+            {"reference": left, "candidate": right},
+        )
+        return Finding(cause, 0.6)
+    return None
+
+
+def missing_columns(evidence: AnovaEvidence) -> Finding | None:
+    """Row 12: columns of the table, or numbers in it, that the candidate does not give."""
+    if evidence.candidate is None or evidence.reference is None:
+        return None
+    lost = [
+        name
+        for name in evidence.columns
+        if (np.isnan(evidence.column("candidate", name)) & ~np.isnan(evidence.column("reference", name))).any()
+    ]
+    if not lost:
+        return None
+    cause = Cause(
+        12,
+        "missing-numbers",
+        "The candidate does not give all numbers of the table",
+        f"missing: {', '.join(lost)} (R's table has {len(evidence.columns)} columns that are compared)",
+        "Give every column of R's table; where a program has no such number, name the columns that are to be compared "
+        "(columns=).",
+        {"missing": float(len(lost))},
+    )
+    return Finding(cause, 0.5)
+
+
+#: In the order in which findings of one strength are named.
+DETECTORS: tuple[Callable[[AnovaEvidence], Finding | None], ...] = (
+    rows_of_models,
+    not_refitted,
+    degrees_of_freedom,
+    statistic,
+    tail,
+    information_criteria,
+    constant,
+    one_fit,
+    missing_columns,
+)

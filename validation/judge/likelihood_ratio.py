@@ -1,0 +1,379 @@
+"""Likelihood-ratio tests of two or more models (``anova(m1, m2, ...)``), judged: the models, their fits, the tests."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2
+
+from validation.comparison import Check
+from validation.judge import tolerances
+from validation.judge.evidence import Evidence
+from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
+from validation.verdict import Verdict
+
+__all__ = ["COLUMNS", "AnovaEvidence", "judge_anova", "refitted", "table_of_fits", "tidy_table"]
+
+#: Columns of R's table, and the quantity that each becomes.
+COLUMNS: dict[str, str] = {
+    "npar": "npar",
+    "AIC": "AIC",
+    "BIC": "BIC",
+    "logLik": "logLik",
+    "deviance": "deviance",
+    "Chisq": "chisq",
+    "Df": "df",
+    "Pr(>Chisq)": "p",
+}
+
+#: What other programs call R's columns, in small letters and without blanks, underlines and dots.
+_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "npar": ("npar", "nparams", "parameters", "k"),
+    "AIC": ("aic",),
+    "BIC": ("bic",),
+    "logLik": ("loglik", "loglikelihood", "llf", "ll"),
+    "deviance": ("deviance", "-2loglik"),
+    "Chisq": ("chisq", "chi2", "chi2stat", "x2", "lr", "lrt", "lrstat", "statistic", "stat"),
+    "Df": ("df", "chidf", "chisqdf", "dfdiff", "ddf", "dof"),
+    "Pr(>Chisq)": ("pr(>chisq)", "p", "pvalue", "p-value", "pr(>chi)"),
+}
+
+#: Of -2 log-likelihood: how each column changes with it.
+_FACTOR = {"logLik": -2.0, "deviance": 1.0, "AIC": 1.0, "BIC": 1.0}
+
+
+def tidy_table(table: Any) -> pd.DataFrame:
+    """A table of likelihood-ratio tests under R's column names, whatever the program calls them.
+
+    Parameters
+    ----------
+    table : DataFrame or mapping
+        A row for each model (columns of R's ``anova``, or what other programs call them); a mapping of numbers is one
+        test between two models.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of :data:`COLUMNS`, as far as they are there.
+
+    Raises
+    ------
+    ValueError
+        There is no statistic in it, or two columns mean the same.
+    """
+    if isinstance(table, Mapping) and all(np.ndim(value) == 0 for value in table.values()):
+        table = {name: [math.nan, value] for name, value in table.items()}
+    frame = pd.DataFrame(table)
+    found: dict[str, Any] = {}
+    for name in frame.columns:
+        key = str(name).casefold().replace(" ", "").replace("_", "").replace(".", "")
+        column = next((ours for ours, theirs in _SYNONYMS.items() if key in theirs), None)
+        if column is None:
+            continue
+        if column in found:
+            raise ValueError(f"the columns {found[column]!r} and {name!r} of the table both mean {column}")
+        found[column] = name
+    if "Chisq" not in found:
+        raise ValueError(
+            f"the table of tests has the columns {', '.join(map(str, frame.columns))} and no statistic; expected R's: "
+            f"{', '.join(COLUMNS)}"
+        )
+    columns = [column for column in COLUMNS if column in found]
+    # An object of R's class may be a subclass that prints itself: plain numbers from here on.
+    return pd.DataFrame({c: pd.to_numeric(frame[found[c]]).to_numpy(dtype=float) for c in columns})
+
+
+def refitted(fits: Sequence[Any], refit: bool) -> list[Any]:
+    """The fits that ``anova(refit=)`` compares, fewest parameters first: by ML where they were by REML and ``refit``.
+
+    Raises
+    ------
+    ValueError
+        A REML fit that has no ``refitML()``.
+    """
+    compared = []
+    for fit in fits:
+        if refit and fit.isREML():
+            if not callable(getattr(fit, "refitML", None)):
+                raise ValueError(
+                    f"{fit.formula} was fitted by REML and cannot be refitted by maximum likelihood; give a fit by "
+                    "maximum likelihood (REML=False)"
+                )
+            fit = fit.refitML()
+        compared.append(fit)
+    return sorted(compared, key=lambda fit: fit.npar)  # a stable sort, like R's order()
+
+
+def table_of_fits(fits: Sequence[Any]) -> pd.DataFrame:
+    """The likelihood-ratio tests of fits that have no ``anova`` of their own, by its definition (lme4's ``anovaLmer``).
+
+    Parameters
+    ----------
+    fits : sequence of LinearMixedFit
+        As :func:`refitted` gives them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns :data:`COLUMNS`.
+
+    Raises
+    ------
+    ValueError
+        The fits do not use the same number of rows.
+    """
+    if len({int(fit.nobs()) for fit in fits}) > 1:
+        raise ValueError("models were not all fitted to the same size of dataset")
+    loglik = np.array([float(fit.logLik()) for fit in fits])
+    npar = np.array([float(fit.npar) for fit in fits])
+    chisq, df = 2.0 * np.maximum(0.0, np.diff(loglik)), np.diff(npar)
+    with np.errstate(invalid="ignore"):
+        p = np.where(df > 0, chi2.sf(chisq, df), math.nan)
+    return pd.DataFrame(
+        {
+            "npar": npar,
+            "AIC": -2.0 * loglik + 2.0 * npar,
+            "BIC": -2.0 * loglik + np.log([float(fit.nobs()) for fit in fits]) * npar,
+            "logLik": loglik,
+            "deviance": -2.0 * loglik,
+            "Chisq": [math.nan, *chisq],
+            "Df": [math.nan, *df],
+            "Pr(>Chisq)": [math.nan, *p],
+        }
+    )
+
+
+@dataclass
+class AnovaEvidence:
+    """Two tables of likelihood-ratio tests and the fits behind them.
+
+    Attributes
+    ----------
+    reference, candidate : pandas.DataFrame or None
+        The tables (:func:`tidy_table`); None where the side refused.
+    refusals : mapping of str to str
+        What a side said that refused, by ``"reference"`` and ``"candidate"``.
+    reference_fits : tuple of LinearMixedFit
+        As the reference fitted them, fewest parameters first.
+    candidate_fits : tuple of LinearMixedFit
+        The candidate's, likewise; empty where only its table is at hand.
+    refit : bool
+        Whether REML fits were to be refitted by maximum likelihood.
+    columns : tuple of str
+        Columns to compare.
+    data : pandas.DataFrame or None
+    """
+
+    reference: pd.DataFrame | None
+    candidate: pd.DataFrame | None
+    refusals: Mapping[str, str]
+    reference_fits: tuple[Any, ...]
+    candidate_fits: tuple[Any, ...] = ()
+    refit: bool = True
+    columns: tuple[str, ...] = tuple(COLUMNS)
+    data: pd.DataFrame | None = None
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = tuple(str(fit.formula) for fit in self.reference_fits)
+
+    @cached_property
+    def compared_fits(self) -> tuple[Any, ...]:
+        """The reference's fits whose log-likelihoods are compared: refitted by ML where that was asked for."""
+        return tuple(refitted(self.reference_fits, self.refit))
+
+    @cached_property
+    def pairs(self) -> tuple[Evidence, ...]:
+        """Evidence on each model's pair of fits; empty where the candidate's fits are not at hand."""
+        if len(self.candidate_fits) != len(self.reference_fits):
+            return ()
+        theirs = refitted(self.candidate_fits, self.refit)
+        return tuple(
+            Evidence(ours, their, bool(ours.isREML()), self.data)
+            for ours, their in zip(self.compared_fits, theirs, strict=True)
+        )
+
+    def column(self, side: str, name: str) -> np.ndarray:
+        """One column of a side's table; NaN where it is not there."""
+        table = self.reference if side == "reference" else self.candidate
+        if table is None or name not in table:
+            return np.full(len(self.reference_fits), math.nan)
+        return table[name].to_numpy(dtype=float)
+
+
+def judge_anova(evidence: AnovaEvidence) -> tuple[list[Check], list[Row]]:
+    """Judge two tables of likelihood-ratio tests.
+
+    Parameters
+    ----------
+    evidence : AnovaEvidence
+
+    Returns
+    -------
+    checks : list of Check
+        ``anova-models`` (the same models, rows used and parameters), ``anova-fits`` (log-likelihoods and information
+        criteria) and ``anova-tests`` (chi-square, degrees of freedom, p-values).
+    rows : list of dict
+        Rows of the comparison's table; ``term`` is the model's formula.
+    """
+    checks: list[Check] = []
+    rows: list[Row] = []
+    models = _models(evidence)
+    checks.append(
+        check_of("anova-models", models, _summary(models, evidence), tolerances.EXACT.reason),
+    )
+    rows += models
+    if evidence.reference is None or evidence.candidate is None or len(evidence.reference) != len(evidence.candidate):
+        return checks, rows
+    for identifier, part, rule in (
+        ("anova-fits", _fits(evidence), tolerances.OPTIMUM.reason),
+        ("anova-tests", _tests(evidence), tolerances.CHI_SQUARE.reason),
+    ):
+        if part or identifier == "anova-tests":
+            checks.append(check_of(identifier, part, counts(part), rule))
+            rows += part
+    return checks, rows
+
+
+def _summary(rows: Sequence[Row], evidence: AnovaEvidence) -> str:
+    said = "; ".join(f"the {side} refuses: {text}" for side, text in evidence.refusals.items())
+    return said or counts(rows)
+
+
+def _models(evidence: AnovaEvidence) -> list[Row]:
+    """Whether both sides compare, and the same number of models with the same parameters and rows."""
+    if evidence.refusals:
+        both = len(evidence.refusals) == 2
+        reason = "; ".join(f"the {side}: {text}" for side, text in evidence.refusals.items())
+        return [
+            row(
+                "anova-models",
+                "comparable",
+                float("reference" not in evidence.refusals),
+                float("candidate" not in evidence.refusals),
+                Verdict.AGREES if both else Verdict.DISAGREES,
+                unit="exact",
+                tolerance=0.0,
+                reason=f"both sides refuse to compare the models. {reason}" if both else f"one side refuses: {reason}",
+            )
+        ]
+    left, right = evidence.reference, evidence.candidate
+    if left is None or right is None:
+        raise ValueError("a side that gives no table has refused, and says so in refusals")
+    rows = [judge_number("anova-models", "models", len(left), len(right), 1.0, tolerances.EXACT)]
+    if len(left) != len(right):
+        return rows
+    for i, name in enumerate(evidence.names):
+        if "npar" in evidence.columns:
+            rows.append(_number(evidence, "anova-models", "npar", i, tolerances.EXACT))
+        if evidence.candidate_fits:
+            rows.append(
+                judge_number(
+                    "anova-models",
+                    "nobs",
+                    float(evidence.reference_fits[i].nobs()),
+                    float(evidence.candidate_fits[i].nobs()),
+                    1.0,
+                    tolerances.EXACT,
+                    term=name,
+                )
+            )
+    return rows
+
+
+def _number(
+    evidence: AnovaEvidence,
+    check: str,
+    column: str,
+    i: int,
+    tolerance: tolerances.Tolerance,
+    scale: float = 1.0,
+) -> Row:
+    keys: dict[str, Any] = {"term": evidence.names[i]}
+    table = evidence.candidate
+    left = float(evidence.column("reference", column)[i])
+    if table is None or column not in table:
+        why = "a column that R's table has; name those that are to be compared (columns=) where it cannot be had"
+        return missing_row(check, COLUMNS[column], True, False, left, why=why, **keys)
+    right = float(evidence.column("candidate", column)[i])
+    return judge_number(check, COLUMNS[column], left, right, scale, tolerance, **keys)
+
+
+def _fits(evidence: AnovaEvidence) -> list[Row]:
+    rows = []
+    for i in range(len(evidence.names)):
+        for column, factor in _FACTOR.items():
+            if column not in evidence.columns:
+                continue
+            judged = _number(evidence, "anova-fits", column, i, tolerances.OPTIMUM)
+            change = factor * judged["difference"]
+            if math.isfinite(judged["scaled"]):
+                judged["scaled"] = abs(change)
+                fails = abs(change) > tolerances.OPTIMUM.limit
+                judged["verdict"] = Verdict.DISAGREES if fails else Verdict.AGREES
+            if judged["verdict"] is Verdict.DISAGREES and _better(evidence, i, change):
+                judged["verdict"] = Verdict.BETTER
+                judged["reason"] = f"a better optimum than the reference's: lower by {-change:.3g}"
+            rows.append(judged)
+    return rows
+
+
+def _better(evidence: AnovaEvidence, i: int, change: float) -> bool:
+    """Whether −2 log-likelihood is lower because the candidate's θ̂ is better, as a trusted objective says."""
+    if not change < 0 or not evidence.pairs:
+        return False
+    improvement = evidence.pairs[i].improvement
+    return improvement is not None and abs(-change - improvement) <= tolerances.OPTIMUM.limit
+
+
+def _tests(evidence: AnovaEvidence) -> list[Row]:
+    rows = []
+    for i in range(1, len(evidence.names)):
+        better = [_gain(evidence, k) for k in (i - 1, i)]
+        if "Chisq" in evidence.columns:
+            judged = _number(evidence, "anova-tests", "Chisq", i, tolerances.CHI_SQUARE)
+            expected = judged["reference"] + better[1] - better[0]
+            follows = any(better) and abs(judged["candidate"] - expected) <= tolerances.CHI_SQUARE.limit
+            if judged["verdict"] is Verdict.DISAGREES and follows:
+                judged["verdict"], judged["reason"] = Verdict.BETTER, "follows from a better optimum"
+            rows.append(judged)
+        if "Df" in evidence.columns:
+            rows.append(_number(evidence, "anova-tests", "Df", i, tolerances.EXACT))
+        if "Pr(>Chisq)" in evidence.columns:
+            rows.append(_p_value(evidence, i, any(better)))
+    return rows
+
+
+def _gain(evidence: AnovaEvidence, i: int) -> float:
+    """By how much the candidate's optimum of a model is better; 0 where it is not, or nobody can say."""
+    change = 2.0 * float(evidence.column("candidate", "logLik")[i] - evidence.column("reference", "logLik")[i])
+    return change if change > tolerances.OPTIMUM.limit and _better(evidence, i, -change) else 0.0
+
+
+def _p_value(evidence: AnovaEvidence, i: int, better: bool) -> Row:
+    judged = _number(evidence, "anova-tests", "Pr(>Chisq)", i, tolerances.LIKELIHOOD_RATIO_P)
+    left, right = judged["reference"], judged["candidate"]
+    if not (0.0 <= left <= 1.0 and 0.0 <= right <= 1.0):
+        return judged  # missing on one side or both, or no probability
+    chisq, df = (float(evidence.column("reference", name)[i]) for name in ("Chisq", "Df"))
+    logs = [math.log(max(p, 1e-300)) for p in (left, right)]
+    # Beside 0 a chi-square of one degree of freedom has no bounded density: what chi-square's own limit leaves open.
+    with np.errstate(all="ignore"):
+        edge = [float(chi2.logsf(max(0.0, chisq + sign * tolerances.CHI_SQUARE.limit), df)) for sign in (-1, 1)]
+    limit = tolerances.LIKELIHOOD_RATIO_P.limit
+    open_ = abs(edge[0] - edge[1]) if all(map(math.isfinite, edge)) else 0.0
+    scale = max(1.0, abs(logs[0]), open_ / limit)
+    scaled = abs(logs[1] - logs[0]) / scale
+    verdict = Verdict.AGREES if scaled <= limit else Verdict.DISAGREES
+    reason = tolerances.LIKELIHOOD_RATIO_P.reason
+    if verdict is Verdict.DISAGREES:
+        own = [float(evidence.column("candidate", name)[i]) for name in ("Chisq", "Df")]
+        if better and abs(logs[1] - float(chi2.logsf(*own))) <= limit * max(1.0, abs(logs[1])) and own[1] == df:
+            verdict, reason = Verdict.BETTER, "follows from a better optimum"
+        else:
+            reason = f"log p differs by {abs(logs[1] - logs[0]):.3g}. {reason}"
+    return {**judged, "scaled": scaled, "tolerance": limit, "verdict": verdict, "reason": reason}
