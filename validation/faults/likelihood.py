@@ -632,8 +632,12 @@ def polished(fit: RecordedLmerFit) -> RecordedLmerFit:
         return solve(pieces, point, fit.reml).objective
 
     bounds = [(0.0, None) if diagonal else (None, None) for diagonal in pieces.diagonal]
-    start = np.where(pieces.diagonal, 0.8, 0.0)
-    theta = scipy.optimize.minimize(objective, start, method="L-BFGS-B", bounds=bounds).x
+    # From one start alone a program may end at a boundary that is no optimum: then it would not be a right one.
+    found = [
+        scipy.optimize.minimize(objective, np.where(pieces.diagonal, size, 0.0), method="L-BFGS-B", bounds=bounds)
+        for size in (0.8, 0.2)
+    ]
+    theta = min(found, key=lambda result: float(result.fun)).x
     k, h = theta.size, 1e-3
     for _ in range(4):
         free = np.flatnonzero(~(pieces.diagonal & (theta < 2 * h)))
@@ -660,7 +664,11 @@ def polished(fit: RecordedLmerFit) -> RecordedLmerFit:
             ]
             for a in steps
         ]
-        theta[free] -= np.linalg.solve(np.array(hessian), np.array(gradient))
+        step = np.zeros(k)
+        step[free] = np.linalg.solve(np.array(hessian), np.array(gradient))
+        if objective(theta - step) > objective(theta) + 1e-9:
+            break
+        theta = theta - step
     return at_theta(fit, theta)
 
 

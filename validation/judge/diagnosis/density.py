@@ -272,6 +272,10 @@ def _mapped(
             return np.asarray(_project(design, gap(*_insert(split(phi), kappa)) / unit)[1])
 
         start = np.zeros(size)
+        if kappa:
+            # τ in another unit of σ is also off by σ's own unit, which may be far from 1: begin with the best of a few.
+            shifts = [np.where(np.arange(size) > K, shift, 0.0) for shift in (0.0, *np.arange(-8.0, 8.5, 0.5))]
+            start = min(shifts, key=miss)
         simplex = minimize(
             miss, start, method="Nelder-Mead", options={"maxfev": 120 * size, "xatol": 1e-3, "fatol": 1e-4}
         )

@@ -1350,6 +1350,8 @@ def cancellation(evidence: Evidence) -> Finding | None:
     off = -2.0 * evidence.value("candidate", "logLik") - own.objective
     if all(_close(r["candidate"], r["reference"], 1e-5) for r in records(_compared(evidence, "sigma", "variance"))):
         return None
+    if evidence.value("candidate", "criterion") == float(not evidence.reml):
+        return None  # it says itself that its criterion is the other one: that comes first
     # A sum of squares that is off by no more than its residuals' rounding was not taken from y'y.
     direct = share <= 30.0 * by_differences
     loss, how = (by_differences, "the residuals") if direct else (by_squares, "the sum of squares of the response")
