@@ -97,4 +97,4 @@ def test_live_rstanarm_follows_the_rules(make_posterior):
         live = rstanarm.stan_lmer("Reaction ~ Days + (Days | Subject)", data, chains=1, iter=200, seed=1)
     check, rows = summaries(PosteriorEvidence(live, make_posterior(1)))
     assert check.verdict is Verdict.AGREES
-    assert len(rows) == 2 + 2 + 1 + 8 + 36
+    assert len(rows) == 2 + (2 + 36) + 1 + 8 + 36  # fixef, se of both kinds, sigma, VarCorr, ranef
