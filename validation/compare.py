@@ -286,6 +286,11 @@ def _judge_likelihood(
             f"The candidate's optimum is better than the reference's: its objective is lower by "
             f"{evidence.improvement:.2g}."
         )
+    if evidence.undetermined and any(row["verdict"] is Verdict.INCONCLUSIVE for row in rows):
+        notes.append(
+            "The data do not determine all variance components: the two sides' differ, and the objective is the same "
+            f"all the way between them (to {evidence.variation:.2g}). Neither is wrong; the model has a term too many."
+        )
     for side, extraction in (("reference", evidence.left), ("candidate", evidence.right)):
         notes += [f"The {side} did not give {name}: {why}" for name, why in extraction.problems.items()]
     if default is not None:

@@ -79,6 +79,20 @@ class Pieces:
             factors.append(T)
         return factors
 
+    def between(self, start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
+        """θ whose relative covariance matrices TT' lie on the straight line between those of two θ.
+
+        V is linear in them: where the data can't tell two θ apart, they can't tell those between apart either.
+        """
+        values: list[float] = []
+        for first, last in zip(self.templates(start), self.templates(end), strict=True):
+            # [√(1−s)T₁, √sT₂] times its transpose is the mixture; QR gives its Cholesky factor, definite or not
+            stacked = np.hstack([np.sqrt(1.0 - share) * first, np.sqrt(share) * last])
+            factor = np.linalg.qr(stacked.T, mode="r").T
+            factor = factor * np.where(np.diag(factor) < 0.0, -1.0, 1.0)
+            values.extend(factor[i, j] for j in range(len(factor)) for i in range(j, len(factor)))
+        return np.array(values)
+
     def Lambda(self, theta: np.ndarray) -> sp.csc_array:
         """Λ(θ): block diagonal, a copy of each term's T per level."""
         blocks = [

@@ -625,7 +625,8 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
             )
         )
     rows.extend(_tests(evidence))
-    rows = _accept_better(evidence, rows, limit)
+    evidence.undetermined = _undetermined(evidence, rows)
+    rows = _accept_implied(evidence, rows, limit)
     summary = counts(rows)
     if errors is not None:
         summary += f"; units of the variance components from their {source}"
@@ -671,20 +672,59 @@ def _shown_only(quantity: str, record: dict[str, Any], keys: dict[str, Any]) -> 
     )
 
 
-def _accept_better(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
-    """Turn failures that follow from a better optimum into BETTER.
+#: The criterion rises by δ² where a quantity is δ of its standard errors from the optimum. Where it rises by less than
+#: this share of that, all the way from one θ̂ to the other, the data do not tell the two apart.
+_FLAT = 1e-4
 
-    Only where the candidate's θ̂ has the lower objective, and only numbers that the judge's own algebra gives for it.
+
+def _undetermined(evidence: Evidence, rows: list[Row]) -> bool:
+    """Whether the criterion is flat between the two θ̂, though they are many standard errors apart.
+
+    Between optima at −δ/2 and δ/2 standard errors it varies by δ²/4 at least, if the standard errors are what they
+    seem. They are not where the model has more variance components than the data can tell apart.
     """
-    improvement = evidence.improvement
-    theta = evidence.candidate_theta()
-    if improvement is None or theta is None or improvement <= 4.0 * evidence.noise:
-        return rows
+    variation = evidence.variation
+    apart = max((r["scaled"] for r in rows if r["quantity"] in _COMPONENTS and math.isfinite(r["scaled"])), default=0.0)
+    return variation is not None and variation <= min(tolerances.OPTIMUM.limit, _FLAT * apart**2 / 4.0)
+
+
+_COMPONENTS = frozenset({"theta", "sigma", "variance", "covariance", "sd", "cor"})
+
+
+def _implied(evidence: Evidence) -> tuple[Verdict, str, Any] | None:
+    """What numbers are that differ and yet follow from the candidate's θ̂, and the solution that they follow from.
+
+    BETTER where its objective is lower; INCONCLUSIVE where the data do not tell the two θ̂ apart; otherwise None.
+    """
+    improvement, theta = evidence.improvement, evidence.candidate_theta()
+    if improvement is None or theta is None:
+        return None
+    if improvement > 4.0 * evidence.noise:
+        verdict, reason = (
+            Verdict.BETTER,
+            f"follows from a better optimum than the reference's (objective lower by {improvement:.3g}): the value "
+            "that the candidate's θ implies",
+        )
+    elif evidence.undetermined:
+        verdict, reason = (
+            Verdict.INCONCLUSIVE,
+            f"the data do not determine it: from one θ to the other the objective varies by {evidence.variation:.2g}, "
+            "which is rounding. The value is that which the candidate's θ implies",
+        )
+    else:
+        return None
+    solution = evidence.solve(theta)
+    return None if solution is None else (verdict, reason, solution)
+
+
+def _accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
+    """Judge anew what failed and is no more than what another θ̂, as good or better, implies by the judge's algebra."""
     if not any(r["verdict"] is Verdict.DISAGREES for r in rows):
         return rows
-    solution = evidence.solve(theta)
-    if solution is None:
+    found = _implied(evidence)
+    if found is None:
         return rows
+    verdict, reason, solution = found
     expected = _expected(solution)
     accepted = []
     for r in rows:
@@ -695,12 +735,7 @@ def _accept_better(evidence: Evidence, rows: list[Row], limit: float) -> list[Ro
             distance = abs(r["candidate"] - value)
             scale = abs(r["difference"]) / r["scaled"] if r["scaled"] > 0 and math.isfinite(r["scaled"]) else math.nan
             if distance <= limit * scale:
-                r = {
-                    **r,
-                    "verdict": Verdict.BETTER,
-                    "reason": f"follows from a better optimum than the reference's (objective lower by "
-                    f"{improvement:.3g}): the value that the candidate's θ implies",
-                }
+                r = {**r, "verdict": verdict, "reason": reason}
         accepted.append(r)
     return accepted
 
@@ -791,7 +826,7 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
                 "tier-5", quantity, record["reference"], record["candidate"], scale, tolerance, limit, unit, **keys
             )
         )
-    rows = _accept_better(evidence, rows, limit)
+    rows = _accept_implied(evidence, rows, limit)
     units = {
         key: own
         if math.isfinite(own) and sds.get(key, 0.0) < 1e-3 * own
@@ -824,9 +859,7 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
     """One row for each of coef (by effect), fitted values and residuals: the worst of many, and how many failed."""
     rows: list[Row] = []
     se = {r["term"]: r["error_reference"] for r in records(evidence.rows("fixef"))}
-    better = evidence.improvement is not None and evidence.improvement > 4.0 * evidence.noise
-    theta = evidence.candidate_theta() if better else None
-    solution = evidence.solve(theta) if theta is not None else None
+    implied = _implied(evidence)
     for quantity in ("coef", "fitted", "residuals", "scaled_residuals", "predict-marginal", "predict-new"):
         found = evidence.rows(quantity)
         for (raw_group, raw_term), part in found.groupby(["group", "term"], dropna=False, sort=False):
@@ -878,12 +911,12 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
             )
             failed = int(np.sum(~(scaled <= limit)))
             judged["reason"] = f"the largest difference of {len(part)}, {failed} beyond the limit. {judged['reason']}"
-            if judged["verdict"] is Verdict.DISAGREES and solution is not None:
+            if judged["verdict"] is Verdict.DISAGREES and implied is not None:
+                verdict, reason, solution = implied
                 rows_used = evidence.rows("fitted")["level"].tolist()
                 expected = _expected_bulk(solution, quantity, part, group, term, rows_used)
                 if expected is not None and np.all(np.abs(right - expected) <= limit * scale):
-                    judged["verdict"] = Verdict.BETTER
-                    judged["reason"] = "follows from a better optimum than the reference's"
+                    judged["verdict"], judged["reason"] = verdict, reason
             rows.append(judged)
     return rows
 

@@ -82,6 +82,8 @@ class Evidence:
         Tier 2's points: ``point``, ``reference``, ``candidate`` objective (filled by tier 2).
     objective_agrees : bool or None
         Whether tier 2 found the objectives to be the same function; None where it could not tell.
+    undetermined : bool
+        Whether tier 4 found the objective to be flat between the two θ̂.
     """
 
     reference: Any
@@ -93,6 +95,7 @@ class Evidence:
     joined: pd.DataFrame = field(init=False)
     same_theta: pd.DataFrame = field(default_factory=pd.DataFrame)
     objective_agrees: bool | None = None
+    undetermined: bool = False
 
     def __post_init__(self) -> None:
         order = _row_order(self.reference, self.candidate)
@@ -236,6 +239,16 @@ class Evidence:
         """By how much the candidate's θ̂ has the lower objective (negative: higher); None where nobody can say."""
         both = self.both_optima
         return None if both is None else both[0] - both[1]
+
+    @cached_property
+    def variation(self) -> float | None:
+        """By how much the judge's objective varies on the way from the one θ̂ to the other; None where unknown."""
+        start, end, pieces = self.theta("reference"), self.candidate_theta(), self.reference_pieces
+        if start is None or end is None or pieces is None:
+            return None
+        way = (self.solve(pieces.between(start.to_numpy(), end, share)) for share in np.linspace(0.0, 1.0, 9))
+        values = [solution.objective if solution is not None else np.nan for solution in way]
+        return float(np.ptp(values)) if np.isfinite(values).all() else None
 
     @cached_property
     def noise(self) -> float:
