@@ -16,8 +16,8 @@ import pandas as pd
 
 from benchmarks.programs import Program, installed
 
-#: Calls after the first, at most.
-MOST_CALLS = 30
+#: Calls after the first: at most, and at least where a call takes less than so many seconds.
+MOST_CALLS, LEAST_CALLS, SHORT = 30, 2, 5.0
 
 
 def _status(pid: int | str, field: str) -> float:
@@ -40,7 +40,7 @@ def _reset_peak(pid: int | str) -> None:
 
 
 def measure(program: Program, formula: str, data: pd.DataFrame, seconds: float) -> dict[str, Any]:
-    """Fit again and again for at most so many seconds (once at least).
+    """Fit again and again for at most so many seconds (once at least; three times where a call is short).
 
     Returns
     -------
@@ -62,7 +62,11 @@ def measure(program: Program, formula: str, data: pd.DataFrame, seconds: float) 
     result: Any = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        while not times or (time.perf_counter() - began + times[-1] < seconds and len(times) <= MOST_CALLS):
+        while (
+            not times
+            or (len(times) <= LEAST_CALLS and times[-1] < SHORT)
+            or (time.perf_counter() - began + times[-1] < seconds and len(times) <= MOST_CALLS)
+        ):
             start = time.perf_counter()
             result = fit(formula, data)
             elapsed = time.perf_counter() - start
