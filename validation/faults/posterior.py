@@ -417,6 +417,14 @@ def _half_copied(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
     return draws
 
 
+def _coefficients_shuffled(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
+    order = np.random.default_rng(1).permutation(draws[0].size)
+    for name in ("(Intercept)", "sigma"):
+        row = fit.names.index(name)
+        draws[row] = draws[row].ravel()[order].reshape(draws[row].shape)
+    return draws
+
+
 def _sigma_squared(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
     draws[fit.names.index("sigma")] **= 2
     return draws
@@ -599,6 +607,7 @@ POSTERIOR_FAULTS: tuple[Fault, ...] = (
         sized=Sized(1.0, 1e-9, "over 1"),
     ),
     _fault(9, "decov concentration", "prior-covariance", _prior(_decov(concentration=2.0)), needs=_SLOPES),
+    _fault(8, "intercept and sigma in an order of their own", "torn-apart", _draws(_coefficients_shuffled)),
     _fault(12, "a chain copied", "copied-draws", _draws(_chain_copied)),
     _fault(12, "halves of chains copied", "copied-draws", _draws(_half_copied)),
     _fault(12, "density in single precision", "single-precision", lambda base, size: single_density(base)),

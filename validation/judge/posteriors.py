@@ -12,6 +12,7 @@ from scipy.stats import t as student_t
 
 from validation.comparison import Check
 from validation.judge import tolerances
+from validation.judge.dependence import correlation, p_value, pairs
 from validation.judge.ecdf import ecdf_difference
 from validation.judge.quantiles import QuantileSide, quantile_side, quantile_z
 from validation.judge.rows import Row, check_of, counts, describe, judge_number, missing_row, row
@@ -67,6 +68,8 @@ class PosteriorEvidence:
         Where the densities were compared (gate 1), one row each; ``point_labels`` says what each is.
     densities : pandas.DataFrame
         ``reference`` and ``candidate`` log density at the points.
+    dependence : list of (str, str, float, float, bool)
+        What gate 5 found: two parameters, their rank correlation on either side, and whether these agree.
     """
 
     reference: Any
@@ -82,6 +85,7 @@ class PosteriorEvidence:
     point_labels: list[str] = field(default_factory=list)
     densities: pd.DataFrame = field(default_factory=pd.DataFrame)
     detectable: float = math.nan
+    dependence: list[tuple[str, str, float, float, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         extractions = {}
@@ -683,10 +687,11 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
 
 
 def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
-    """Gate 5: two-sample ECDF-difference test of every parameter that has draws on both sides."""
+    """Gate 5: two-sample ECDF-difference test of every parameter that has draws on both sides, and of dependences."""
     left, right = evidence.independent("reference"), evidence.independent("candidate")
     names = [name for name in left if name in right]
-    limit = tolerances.FALSE_ALARM_RATE / max(len(names), 1)
+    together = _pairs(evidence)
+    limit = tolerances.FALSE_ALARM_RATE / max(len(names) + len(together), 1)
     rows: list[Row] = []
     for number, name in enumerate(names):
         group, term, term2, level = split_parameter(name)
@@ -715,6 +720,7 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
         )
         judged["digits"] = math.nan
         rows.append(judged)
+    rows.extend(_dependences(evidence, together, limit))
     summary = "no draws to compare"
     if rows:
         judged_rows = [r for r in rows if math.isfinite(r["scaled"])]
@@ -722,7 +728,8 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
             smallest = min(judged_rows, key=lambda r: r["scaled"])
             failed = sum(r["verdict"].failed for r in rows)
             summary = (
-                f"{len(rows)} parameters{f', {failed} failed' if failed else ''}; smallest simultaneous p-value "
+                f"{len(names)} parameters{f' and {len(together)} pairs' if together else ''}"
+                f"{f', {failed} failed' if failed else ''}; smallest p-value "
                 f"{smallest['scaled']:.2g} ({describe(smallest)}), limit {limit:.2g} for a false-alarm rate of "
                 f"{tolerances.FALSE_ALARM_RATE:g} over all"
             )
@@ -730,6 +737,44 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
         if across is not None:
             summary += f"; R-hat across the two sides {across[0]:.4f} ({across[1]}), an addition only"
     return check_of("gate-5", rows, summary, tolerances.ECDF.reason), rows
+
+
+def _pairs(evidence: PosteriorEvidence) -> list[tuple[str, str]]:
+    """Pairs whose dependence can be compared: none where a side keeps no draws that belong together."""
+    if len(evidence.draws) < 2:
+        return []
+    names = [name for name in evidence.names["reference"] if name in set(evidence.names["candidate"])]
+    return pairs(main_parameters(names), names)
+
+
+def _dependences(evidence: PosteriorEvidence, together: Sequence[tuple[str, str]], limit: float) -> list[Row]:
+    rows: list[Row] = []
+    evidence.dependence = []
+    positions = {side: {name: i for i, name in enumerate(evidence.names[side])} for side in evidence.draws}
+    for first, second in together:
+        left, right = (
+            correlation(*(evidence.draws[side][positions[side][name]] for name in (first, second)))
+            for side in ("reference", "candidate")
+        )
+        p = p_value(left, right, tolerances.MCSE_DEGREES_OF_FREEDOM)
+        agrees = p >= limit
+        evidence.dependence.append((first, second, left[0], right[0], agrees))
+        judged = row(
+            "gate-5",
+            "dependence",
+            left[0],
+            right[0],
+            Verdict.AGREES if agrees else Verdict.DISAGREES,
+            scaled=p,
+            unit=tolerances.DEPENDENCE.unit,
+            tolerance=limit,
+            reason=tolerances.DEPENDENCE.reason,
+            term=first,
+            term2=second,
+        )
+        judged["digits"] = math.nan
+        rows.append(judged)
+    return rows
 
 
 def _rhat_across(evidence: PosteriorEvidence) -> tuple[float, str] | None:

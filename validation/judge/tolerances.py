@@ -222,6 +222,15 @@ ECDF = Tolerance(
     "draws of one distribution leave a simultaneous band as narrow as this somewhere; below α/K fails.",
 )
 
+DEPENDENCE = Tolerance(
+    "gate-5",
+    math.nan,  # alpha / number of parameters and pairs
+    "p-value",
+    "Rank correlations (of normal scores, van der Waerden) of pairs of parameters, by their Monte Carlo error and "
+    "Student's t: means, sds and distributions can all be right where draws of different parameters do not belong "
+    "together. Below α/K, with K the number of parameters and pairs, fails.",
+)
+
 REPORTED = Tolerance(
     "gate-6",
     1e-8,

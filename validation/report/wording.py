@@ -92,6 +92,7 @@ QUANTITIES: dict[str, str] = {
     "p": "p-value",
     "predict-marginal": "marginal prediction",
     "predict-new": "prediction, unseen level",
+    "dependence": "rank correlation",
     "post-mean": "posterior mean",
     "post-sd": "posterior sd",
     "post-q2.5": "posterior 2.5%",

@@ -34,6 +34,7 @@ __all__ = [
     "scale_of_draws",
     "shifted_intercept",
     "single_precision",
+    "torn_apart",
 ]
 
 
@@ -665,6 +666,29 @@ def copied_draws(evidence: PosteriorEvidence) -> Finding | None:
     return Finding(cause, 0.97)
 
 
+def torn_apart(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 8: every parameter's own draws are right, and they do not belong together."""
+    wrong = [found for found in evidence.dependence if not found[-1]]
+    if not wrong:
+        return None
+    # Parameters that hang together in the reference and are independent in the candidate.
+    lost = [found for found in wrong if abs(found[3]) < 0.25 * abs(found[2])]
+    if len(lost) < max(1, len(wrong) // 2):
+        return None
+    first, second, left, right, _ = max(lost, key=lambda found: abs(found[2]))
+    cause = Cause(
+        8,
+        "torn-apart",
+        "The candidate's draws of different parameters do not belong together",
+        f"{len(wrong)} of {len(evidence.dependence)} rank correlations differ, {len(lost)} of them (nearly) lost: of "
+        f"{first} and {second} it is {left:.2f} in the reference and {right:.2f} in the candidate",
+        "Keep the draws of all parameters in one order, iteration by iteration and chain by chain: parameters sorted, "
+        "shuffled or thinned each by itself keep their own distributions, and give wrong predictions and differences.",
+        {"differing": float(len(wrong)), "lost": float(len(lost))},
+    )
+    return Finding(cause, 0.8)
+
+
 def single_precision(evidence: PosteriorEvidence) -> Finding | None:
     """Row 12: draws that went through 32-bit floats."""
     if "candidate" not in evidence.draws:
@@ -735,6 +759,7 @@ DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (
     printed_priors,
     shifted_intercept,
     copied_draws,
+    torn_apart,
     single_precision,
     lost_parameters,
 )
