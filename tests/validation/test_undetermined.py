@@ -1,6 +1,7 @@
 """Where the data do not determine the variance components, two different answers are neither right nor wrong."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,23 @@ def test_a_wrong_number_on_the_ridge_still_disagrees(twins):
     sigma = second.sigma()
     second.sigma = lambda: 1.01 * sigma  # type: ignore[method-assign]
     assert compare_fits(first, second, data=twins).verdict is Verdict.DISAGREES
+
+
+def test_a_wrong_number_of_the_reference_is_no_question_of_the_ridge(twins):
+    first, second = fitted(twins, [1.0, 0.1]), fitted(twins, [0.1, 1.0])
+    sigma = first.sigma()
+    first.sigma = lambda: 1.01 * sigma  # type: ignore[method-assign]
+    assert compare_fits(first, second, data=twins).verdict is Verdict.DISAGREES
+
+
+def test_one_theta_is_not_a_ridge(twins):
+    """Both at the same θ: the objective does not vary between them, and a wrong coefficient is wrong."""
+    right = RecordedLmerFit.of(fitted(twins, None, "y ~ x + (1 | g)"), live=True)
+    coefficients = right.coefficients.copy()
+    coefficients.loc["x", "Estimate"] += 1e-3
+    wrong = replace(right, coefficients=coefficients)
+    for reference, candidate in ((wrong, right), (right, wrong)):
+        assert compare_fits(reference, candidate, data=twins).verdict is Verdict.DISAGREES
 
 
 @pytest.mark.parametrize("excess", [1e-9, 1e-7])

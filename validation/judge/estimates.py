@@ -683,18 +683,22 @@ def _undetermined(evidence: Evidence, rows: list[Row]) -> bool:
     Between optima at −δ/2 and δ/2 standard errors it varies by δ²/4 at least, if the standard errors are what they
     seem. They are not where the model has more variance components than the data can tell apart.
     """
-    variation = evidence.variation
     apart = max((r["scaled"] for r in rows if r["quantity"] in _COMPONENTS and math.isfinite(r["scaled"])), default=0.0)
-    return variation is not None and variation <= min(tolerances.OPTIMUM.limit, _FLAT * apart**2 / 4.0)
+    expected = _FLAT * apart**2 / 4.0
+    if expected <= evidence.noise:  # too near each other to be told apart by an objective that is rounded
+        return False
+    variation = evidence.variation
+    return variation is not None and variation <= min(tolerances.OPTIMUM.limit, expected)
 
 
 _COMPONENTS = frozenset({"theta", "sigma", "variance", "covariance", "sd", "cor"})
 
 
-def _implied(evidence: Evidence) -> tuple[Verdict, str, Any] | None:
-    """What numbers are that differ and yet follow from the candidate's θ̂, and the solution that they follow from.
+def _implied(evidence: Evidence) -> tuple[Verdict, str, Any, Any] | None:
+    """What numbers are that differ and yet follow from the candidate's θ̂, and the solutions that they follow from.
 
-    BETTER where its objective is lower; INCONCLUSIVE where the data do not tell the two θ̂ apart; otherwise None.
+    BETTER where its objective is lower; INCONCLUSIVE where the data do not tell the two θ̂ apart, and the reference's
+    number follows from its own θ̂ (the second solution) as well; otherwise None.
     """
     improvement, theta = evidence.improvement, evidence.candidate_theta()
     if improvement is None or theta is None:
@@ -713,8 +717,13 @@ def _implied(evidence: Evidence) -> tuple[Verdict, str, Any] | None:
         )
     else:
         return None
-    solution = evidence.solve(theta)
-    return None if solution is None else (verdict, reason, solution)
+    solution, own = evidence.solve(theta), None
+    if verdict is Verdict.INCONCLUSIVE:
+        reference = evidence.theta("reference")
+        own = None if reference is None else evidence.solve(reference.to_numpy())
+        if own is None:
+            return None
+    return None if solution is None else (verdict, reason, solution, own)
 
 
 def _accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
@@ -724,15 +733,16 @@ def _accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[R
     found = _implied(evidence)
     if found is None:
         return rows
-    verdict, reason, solution = found
-    expected = _expected(solution)
+    verdict, reason, solution, own = found
+    expected, expected_reference = _expected(solution), {} if own is None else _expected(own)
     accepted = []
     for r in rows:
-        value = expected.get(tuple(r[key] for key in ("quantity", "group", "term", "term2", "level")))
+        key = tuple(r[key] for key in ("quantity", "group", "term", "term2", "level"))
+        value, reference = expected.get(key), expected_reference.get(key, r["reference"])
         if r["quantity"] == "theta":
             value = r["candidate"]
         if r["verdict"] is Verdict.DISAGREES and value is not None and math.isfinite(r["difference"]):
-            distance = abs(r["candidate"] - value)
+            distance = max(abs(r["candidate"] - value), abs(r["reference"] - reference))
             scale = abs(r["difference"]) / r["scaled"] if r["scaled"] > 0 and math.isfinite(r["scaled"]) else math.nan
             if distance <= limit * scale:
                 r = {**r, "verdict": verdict, "reason": reason}
@@ -912,10 +922,14 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
             failed = int(np.sum(~(scaled <= limit)))
             judged["reason"] = f"the largest difference of {len(part)}, {failed} beyond the limit. {judged['reason']}"
             if judged["verdict"] is Verdict.DISAGREES and implied is not None:
-                verdict, reason, solution = implied
+                verdict, reason, solution, own = implied
                 rows_used = evidence.rows("fitted")["level"].tolist()
-                expected = _expected_bulk(solution, quantity, part, group, term, rows_used)
-                if expected is not None and np.all(np.abs(right - expected) <= limit * scale):
+                sides = [(right, solution)] if own is None else [(right, solution), (left, own)]
+                implied_values = [_expected_bulk(s, quantity, part, group, term, rows_used) for _, s in sides]
+                if all(
+                    expected is not None and np.all(np.abs(values - expected) <= limit * scale)
+                    for (values, _), expected in zip(sides, implied_values, strict=True)
+                ):
                     judged["verdict"], judged["reason"] = verdict, reason
             rows.append(judged)
     return rows
