@@ -623,8 +623,9 @@ def _hamiltonian(
         if short < min(0.2, 1.2 * before):
             # many more transitions, and no better: they do not go where they should
             again += 1
-            if again > _AGAIN:
-                raise far_apart(density.density)
+            if again > _AGAIN:  # R-hat says below whether what there is can be of use; the warning tells of the ESS
+                messages = (*messages, "more transitions did not help")
+                break
             messages = (*messages, "more transitions did not help: standardised anew")
             hmc.begin_again(1.0)
             before = 0.0

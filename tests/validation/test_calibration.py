@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from pyimpl.model.design import Design
+from pyimpl.model.design import Design, build_design
 from pyimpl.stan_lmer import StanLmerFit, normal, stan_lmer_design
-from validation.calibration import MODELS, Calibration, Model, sbc
+from validation.calibration import MODELS, Calibration, Model, _one, priors_of, sbc
 from validation.cli import app
 from validation.owndata import InputError
 from validation.verdict import Verdict
@@ -119,3 +119,16 @@ def test_threads_and_a_dask_cluster_give_the_same_ranks(right: Calibration) -> N
 def test_the_sampler_is_calibrated(model: Model) -> None:
     result = sbc(model.formula, model.data(), name=model.name, simulations=200, seed=20)
     assert result.smallest_p > 0.001
+
+
+@pytest.mark.slow
+def test_few_draws_of_a_hard_posterior_are_warned_of_and_not_refused():
+    """A data set of the campaign whose posterior mixes slowly: with few draws it was called hopeless."""
+    (model,) = (model for model in MODELS if model.name == "three")
+
+    def fit(design, seed, **options):
+        return stan_lmer_design(design, seed=seed, **options)
+
+    _, ranks, warned = _one(build_design(model.formula, model.data()), priors_of(), 1, 32, 100, fit)
+    assert warned
+    assert all(0 <= rank <= 100 for rank in ranks.values())
