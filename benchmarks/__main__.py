@@ -66,6 +66,8 @@ def main(
             sections.append("## Growth (seconds, MB)\n\n" + _text(table))
             if figure is not None:
                 growth.plot(table, figure)
+            table = growth.measure_posterior(rows, say)
+            sections.append("## Growth of a posterior, 4 x 1000 draws (seconds)\n\n" + _text(table))
         if "bayes" in chosen and bayes_models:
             table = bayes.measure(bayes_models, posterior_programs, say=say)
             sections.append("## stan_lmer, 4 x 1000 draws\n\n" + _text(table))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["SERIES", "measure", "plot", "simulated"]
+__all__ = ["POSTERIOR", "SERIES", "measure", "measure_posterior", "plot", "simulated"]
 
 #: Name of a series -> formula, and (rows, levels) of each point.
 SERIES: dict[str, tuple[str, tuple[tuple[int, int], ...]]] = {
@@ -34,6 +34,12 @@ SERIES: dict[str, tuple[str, tuple[tuple[int, int], ...]]] = {
         ((1_000, 100), (10_000, 1_000), (50_000, 5_000), (100_000, 10_000), (1_000_000, 100_000)),
     ),
 }
+
+#: The same for posteriors.
+POSTERIOR: tuple[str, tuple[tuple[int, int], ...]] = (
+    "y ~ x + (1 | g)",
+    ((10_000, 100), (100_000, 100), (1_000_000, 100), (10_000_000, 100)),
+)
 
 #: Okabe and Ito's, which colour-blind readers tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -115,6 +121,30 @@ def measure(
     )
 
 
+def measure_posterior(limit_rows: int = 10_000_000, say: Callable[[str], None] = lambda text: None) -> pd.DataFrame:
+    """Measure 4 x 1000 draws of a posterior as the rows grow: the whole call, and of it the sampling.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``rows``, ``levels``, ``seconds`` (of the whole call), ``sampling`` (seconds from the reduced data to
+        the draws), ``evaluations`` (of the density), ``ess`` (smallest bulk ESS).
+    """
+    formula, points = POSTERIOR
+    rows = []
+    for n, levels in points:
+        if n > limit_rows:
+            continue
+        say(f"posterior: {n} rows, {levels} levels")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "data.pickle"
+            simulated(n, levels).to_pickle(path)
+            command = [sys.executable, "-m", "benchmarks.growth", formula, str(path), "posterior"]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows.append({"rows": n, "levels": levels, **json.loads(done.stdout.splitlines()[-1])})
+    return pd.DataFrame(rows, columns=["rows", "levels", "seconds", "sampling", "evaluations", "ess"])
+
+
 def plot(table: pd.DataFrame, path: Path) -> None:
     """Draw time and memory against size, on logarithmic axes, with a line of slope 1 to compare with."""
     import matplotlib
@@ -157,5 +187,24 @@ def _fit(formula: str, path: str) -> dict[str, float]:
     return {"seconds": seconds, "cpu": cpu, "peak_mb": _status("self", "VmHWM") - before}
 
 
+def _sample(formula: str, path: str) -> dict[str, float]:
+    """Sample once, after a posterior of a few rows that loads compiled code."""
+    from pyimpl import stan_lmer
+
+    data = pd.read_pickle(path)  # written by ourselves a moment ago
+    stan_lmer(formula, simulated(300, 30), seed=1)
+    start = time.perf_counter()
+    fit = stan_lmer(formula, data, seed=1)
+    seconds = time.perf_counter() - start
+    found = fit.diagnostics
+    return {
+        "seconds": seconds,
+        "sampling": found["seconds"],
+        "evaluations": found["evaluations"],
+        "ess": found["min_ess_bulk"],
+    }
+
+
 if __name__ == "__main__":
-    print(json.dumps(_fit(*sys.argv[1:])))
+    formula, path, *what = sys.argv[1:]
+    print(json.dumps(_sample(formula, path) if what == ["posterior"] else _fit(formula, path)))

@@ -213,7 +213,7 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
 
         ``method``, ``khat``, ``acceptance``, ``thin``, ``evaluations``, ``divergences``, ``min_ess_bulk``,
         ``min_ess_tail``, ``max_rhat`` (rank-normalised, over coefficients, sigma, Sigma and the log posterior) and
-        ``seconds`` (of the sampling).
+        ``seconds`` (of the sampling, from the reduced data to the last draw).
         """
         r = self.sampler_result
         x = self._by_chain(np.column_stack([self.draws.coef, self.draws.sigma, self.draws.Sigma, self._log_posterior]))
@@ -1102,7 +1102,6 @@ def stan_lmer_design(
         raise ModelError(f"sampler should be 'collapsed' or 'nuts', but is {sampler!r}.")
     if not design.terms:
         raise ModelError("No random effects terms specified in formula: stan_lmer needs one, such as (1 | group).")
-    began = time.perf_counter()
     seeds = np.random.SeedSequence(seed).spawn(chains + 1)
     with warnings_module.catch_warnings(record=True) as caught:
         warnings_module.simplefilter("always")
@@ -1124,12 +1123,16 @@ def stan_lmer_design(
             if sampler == "nuts":
                 from pyimpl.posterior.pymc_model import sample_full
 
+                began = time.perf_counter()
                 points, divergences = sample_full(
                     spec, chains=chains, draws=iter - warmup, tune=max(warmup, 1), seed=seeds[0], progress=progress
                 )
                 draws = from_unconstrained(spec, points, chains, seeds[1])
             else:
                 density = CollapsedDensity(spec)
+                if not prior_PD:
+                    density.read_rows()
+                began = time.perf_counter()  # from here on nothing depends on the number of rows
                 draw = sample_prior if prior_PD else sample_collapsed
                 options = {} if prior_PD else {"progress": report}
                 try:
@@ -1138,13 +1141,14 @@ def stan_lmer_design(
                     raise far_apart(density) from error
                 rngs = [np.random.default_rng(child.spawn(1)[0]) for child in seeds[1:]]
                 draws = complete(density, result.u, rngs, report)
+            seconds = time.perf_counter() - began
     fit = StanLmerFit(
         spec,
         draws,
         sampler_result=result,
         density=density,
         seed=seed,
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
         warnings=(*design.warnings, *(str(w.message) for w in caught)),
         data_name=data_name,
         divergences=divergences,

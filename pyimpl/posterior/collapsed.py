@@ -372,17 +372,26 @@ class CollapsedDensity:
         root = 1.0 if self.spec.weights is None else np.sqrt(self.spec.weights)[:, None]
         return np.linalg.lstsq(self.spec.X1 * root, self.spec.y * np.squeeze(root), rcond=None)[0]
 
-    @property
-    def residuals(self) -> np.ndarray:
-        """Least squares residuals of the rows that have weight."""
+    @cached_property
+    def residual_sd(self) -> float:
+        """Standard deviation of the least squares residuals of the rows that have weight; 1 where it is 0."""
         residual = self.spec.y - self.spec.X1 @ self.centre
         used = residual if self.spec.weights is None else residual[self.spec.weights > 0]
-        return used if used.size else residual
+        return float(np.std(used if used.size else residual)) or 1.0
+
+    @cached_property
+    def column_sizes(self) -> np.ndarray:
+        """Root mean square of each column of X₁, shape (P,)."""
+        return np.sqrt(np.mean(self.spec.X1**2, axis=0))
 
     @cached_property
     def _data(self) -> _Blocks:
         residual = self.spec.y - self.spec.X1 @ self.centre
         return _blocks(self.spec, np.column_stack([self.spec.X1, residual]))
+
+    def read_rows(self) -> None:
+        """Pass over the rows now: nothing that is evaluated afterwards depends on their number."""
+        _ = self._data, self.residual_sd, self.column_sizes
 
     @cached_property
     def _prior_location(self) -> np.ndarray:
@@ -413,7 +422,7 @@ class CollapsedDensity:
     def start(self) -> np.ndarray:
         """Choose a point to start from: sigma below the residual sd, everything else at the middle of its prior."""
         spec = self.spec
-        sigma = 0.8 * float(np.std(self.residuals)) or 1.0
+        sigma = 0.8 * self.residual_sd
         aux = spec.aux
         a = sigma if aux.dist == FLAT else sigma / aux.scale[0]
         if aux.dist in (NORMAL, STUDENT_T):

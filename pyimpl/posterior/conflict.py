@@ -52,13 +52,9 @@ class Mode:
     log_mass: float
 
 
-def _residual_sd(density: CollapsedDensity) -> float:
-    return float(np.std(density.residuals)) or 1.0
-
-
 def _coefficient_scales(density: CollapsedDensity) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Prior means (nan: flat), prior scales and rough standard errors of (γ, β), each of shape (P,)."""
-    spec, sd = density.spec, _residual_sd(density)
+    spec, sd = density.spec, density.residual_sd
     means, scales = [], []
     if spec.has_intercept:
         flat = spec.intercept.dist == FLAT
@@ -72,7 +68,7 @@ def _coefficient_scales(density: CollapsedDensity) -> tuple[np.ndarray, np.ndarr
             scales.append(density.mixture.sd(np.zeros((1, density.mixture.dim)), np.array([sd]))[0])
     if not means:
         return np.empty(0), np.empty(0), np.empty(0)
-    size = np.sqrt(np.mean(spec.X1**2, axis=0))
+    size = density.column_sizes
     fewest = min(term.J for term in spec.terms)  # the effects of a term may vary as much as the residuals
     errors = sd / np.where(size > 0, size, np.inf) / np.sqrt(fewest)
     return np.concatenate(means), np.concatenate(scales), errors
@@ -112,7 +108,7 @@ def disagreements(density: CollapsedDensity) -> list[str]:
             f"{name}: {mean[k]:g} with scale {scale[k]:.3g}, while the data say {density.centre[k]:.4g} ± "
             f"{error[k]:.2g} ({away:.3g} standard deviations apart)"
         )
-    sd, aux = _residual_sd(density), spec.aux
+    sd, aux = density.residual_sd, spec.aux
     if aux.dist != FLAT:
         low = max(float(aux.mean[0]), 0.0) if aux.dist != EXPONENTIAL else 0.0
         high = low + 20 * float(aux.scale[0])
@@ -179,7 +175,7 @@ def _starts(density: CollapsedDensity, value: Callable[[np.ndarray], np.ndarray]
     spec, base = density.spec, density.start()
     mean, scale, _ = _coefficient_scales(density)
     at_prior = np.where(np.isnan(mean), density.centre, mean)
-    sd = _residual_sd(density)
+    sd = density.residual_sd
     sd_prior = max(float(np.std(spec.y - spec.X1 @ at_prior)), sd)
     aux = spec.aux
     shift = float(aux.mean[0]) if aux.dist not in (FLAT, EXPONENTIAL) else 0.0
