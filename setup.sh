@@ -81,6 +81,9 @@ find_python() {
 
 [ -z "${PYTHON:-}" ] || fits "$PYTHON" || die "PYTHON=$PYTHON is no Python 3.12, 3.13 or 3.14 with ctypes and venv"
 
+# Machine code for pyimpl's kernels, anew where their sources changed. A failure is none: the first fit would do it.
+kernels() { "$VENV/bin/python" -m pyimpl.precompile >/dev/null || true; }
+
 # What the environment was made from; unchanged means there is nothing to do.
 stamp=$VENV/.mlmparity-setup
 inputs=$(cat setup.sh pyproject.toml constraints/base.txt "$rpy2_pins" | cksum)
@@ -89,6 +92,7 @@ wanted="$inputs R=$r_version extras=$extras"
 if [ -x "$VENV/bin/mlmparity" ] && [ -f "$stamp" ]; then
     have=$(cat "$stamp")
     if [ "$have" = "$wanted" ] || [ "$have" = "$inputs R=$r_version extras=dev${extras:+,$extras}" ]; then
+        kernels
         exit 0
     fi
 fi
@@ -123,7 +127,6 @@ say "installing mlmparity${extras:+[$extras]} and what it needs (R $r_version)"
 install ${quiet:-} --constraint constraints/base.txt --constraint "$rpy2_pins" --editable ".${extras:+[$extras]}" ||
     die "the installation failed; the lines above say why"
 env -u PYTHONDONTWRITEBYTECODE "$VENV/bin/python" -m compileall -q bridge pyimpl validation r_scripts || true
-say "compiling pyimpl's kernels (once)"
-"$VENV/bin/python" -m pyimpl.precompile >/dev/null 2>&1 || true  # the first fit would do it
+kernels
 printf '%s' "$wanted" > "$stamp"
 say "done"

@@ -14,7 +14,6 @@ from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarni
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates, infer, ranef_long
 from pyimpl.likelihood.optimum import OptSummary, optimize
-from pyimpl.likelihood.threads import one_blas_thread
 from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.checks import SCALE_NOTE
@@ -24,6 +23,7 @@ from pyimpl.model.formula import deparse, deparse_lines, parse
 from pyimpl.model.kinds import square_sum
 from pyimpl.model.reform import wanted_effects
 from pyimpl.model.responses import Responses
+from pyimpl.model.threads import one_blas_thread
 from pyimpl.model.update import update_formula
 from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit

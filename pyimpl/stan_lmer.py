@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import ModelError
-from pyimpl.likelihood.threads import one_blas_thread
 from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.columns import as_pandas
 from pyimpl.model.design import Design
+from pyimpl.model.threads import one_blas_thread
 from pyimpl.model.update import update_formula
 from pyimpl.plots.posterior import StanLmerPlots
 from pyimpl.posterior.collapsed import CollapsedDensity

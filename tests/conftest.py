@@ -10,6 +10,9 @@ import signal
 
 import pytest
 
+# here and in processes that tests start: kernels say if Python gives them what machine code does not take
+os.environ.setdefault("MLMPARITY_STRICT_KERNELS", "1")
+
 REQUIRE_R = os.environ.get("MLMPARITY_REQUIRE_R", "") not in ("", "0")
 
 

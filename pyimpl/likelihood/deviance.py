@@ -23,14 +23,14 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
-from scipy.linalg import blas, lapack
 
+from pyimpl.compiled import kernel
 from pyimpl.errors import ModelError
 from pyimpl.likelihood import one_factor
 from pyimpl.likelihood import several_factors as several
 from pyimpl.likelihood.searches import Evaluation, Modes, run, scored
 from pyimpl.likelihood.trust_region import APPROXIMATE, EXACT, Workspace
+from pyimpl.model import lapack
 from pyimpl.model.blocks import Blocks, Others
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Objective:
 
     def __init__(self, blocks: Blocks, REML: bool) -> None:
         self.blocks = blocks
-        self.REML = REML
+        self.REML = bool(REML)
         self.evaluations = 0
         self.gradients = 0
         self._df: float = blocks.N - blocks.P if REML else blocks.N
@@ -212,7 +212,7 @@ class Objective:
             +inf where it cannot be computed.
         """
         self.evaluations += len(points)
-        return self._engine.scan(points, self._df, self.REML) + self._constant
+        return self._engine.scan(np.ascontiguousarray(points), self._df, self.REML) + self._constant
 
     @property
     def constant(self) -> float:
@@ -426,15 +426,15 @@ class _SeveralFactors:
                 self._factor, self._T, self._flat, V1, Vo, s1, so,
             )  # fmt: skip
             h = np.empty_like(so)
-            S2so = np.ascontiguousarray(blas.dsymm(1.0, S2.T, np.asfortranarray(so), lower=0))
+            S2so = lapack.symmetric_times(S2, so)
             several.information(
                 E, U, others.indptr, others.columns, s1, so, S2so, V1, Vo, weight, df, self.parts[2], h, hessian
             )
             several.lambda_times(h, *layout, True, so)
-            back = blas.dtrsm(1.0, A.T, np.asfortranarray(so), lower=0, trans_a=1)
+            back = lapack.forward(A, so)
             hessian -= weight * (back.T @ back)
             self.info = hessian.copy()
-        lapack.dpotri(A.T, lower=0, overwrite_c=1)
+        lapack.invert(A)
         several.finish(
             E, U, others.indptr, others.columns, S2, A, N, others.first_column, others.p, self._T, self._flat,
             self._start, self._place, self._rows, self._cols, self._size, self._factor, V1, Vo, weight, REML,
@@ -454,14 +454,12 @@ class _SeveralFactors:
             others.columns, others.values, blocks.within, others.within, others.within_dense,
             E, D, U, S, S2, S2x, A, rhs,
         )  # fmt: skip
-        # the lower triangle in C order is the upper one in Fortran order
-        _, info = lapack.dpotrf(A.T, lower=0, clean=0, overwrite_a=1)
-        if info != 0:
+        if not lapack.factorise(A):
             return math.inf, rhs
-        Y = blas.dtrsm(1.0, A.T, np.asfortranarray(rhs), lower=0, trans_a=1)
+        Y = lapack.forward(A, rhs)
         log_det += several.log_diagonal(A)
         value = several.profile(log_det, np.ascontiguousarray(Y), S, float(df), REML, self.parts, Q)
-        z = blas.dtrsm(1.0, A.T, Y, lower=0)
+        z = lapack.backward(A, Y)
         lz = np.empty_like(S2x)
         several.lambda_times(np.ascontiguousarray(z), *layout, False, lz)
         return float(value), lz
@@ -470,7 +468,7 @@ class _SeveralFactors:
         """Z'V⁻¹[X R_X⁻¹, y − Xβ̂] of the eliminated factor and of the others."""
         E, D, U, _, S2, S2x, _, _, Q = self._arrays
         V1, Vo = np.empty((D.shape[0] * D.shape[1], D.shape[2])), np.empty_like(S2x)
-        S2lz = np.ascontiguousarray(blas.dsymm(1.0, S2.T, np.asfortranarray(lz), lower=0))
+        S2lz = lapack.symmetric_times(S2, lz)
         several.modes(E, D, U, self.others.indptr, self.others.columns, S2x, S2lz, lz, Q, V1, Vo)
         return V1, Vo
 
@@ -500,7 +498,7 @@ class _SeveralFactors:
         W = blocks.R @ T
         half = _half_cond_var(W, T)
         cond = [np.swapaxes(half, 1, 2) @ half]
-        lapack.dpotri(A.T, lower=0, overwrite_c=1)
+        lapack.invert(A)
         several.sandwich(A, others.first_column, others.p, self._flat, self._start, N)
         _add_cond_var(cond[0], E, T, others.indptr, others.columns, U, N)
         P = blocks.P
@@ -514,7 +512,7 @@ class _SeveralFactors:
         return value, Q.copy(), a, cond
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f3 f3 f2 i1 i1 f2 f2")
 def _add_cond_var(cond, E, T, indptr, columns, U, N):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """cond_j += K_j (U_j N U_j') K_j' with K_j = T T' E_j': what the other factors' uncertainty adds."""
     p = E.shape[1]

@@ -11,14 +11,14 @@ tr(ψ'G) with G = Σ_j (K_j − Y_jBY_j'), B = diag([REML] I, m/r²), and the se
 """
 
 import numpy as np
-from numba import njit
 
-from pyimpl.likelihood.trust_region import EXACT, absorb, begin
+from pyimpl.compiled import kernel
+from pyimpl.likelihood.trust_region import EXACT, WORK, absorb, begin
 
 __all__ = ["criterion", "scan", "search"]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _eliminate_pairs(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Do what `eliminate` does where a level has two effects."""
     J, m = R.shape[0], C.shape[2]
@@ -55,7 +55,7 @@ def _eliminate_pairs(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma
     return log_det + np.log(product)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Whiten the eliminated factor level by level: E_j = L_j⁻¹R_j, D_j = L_j⁻¹C_j, S += Σ D_j'D_j; returns log|V₁|.
 
@@ -132,7 +132,7 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
     return log_det + np.log(product)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 i f2")
 def cholesky_profile(S, P, L):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Cholesky factor of S = [X, y]'V⁻¹[X, y] (lower triangle used): R_X' and the square root of r² on its diagonal."""
     m = P + 1
@@ -150,7 +150,7 @@ def cholesky_profile(S, P, L):  # type: ignore[no-untyped-def] # pragma: no cove
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 i f2")
 def contrasts(L, P, Q):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Fill Q (m, m): [X, y]Q = [X R_X⁻¹, y − Xβ̂] in the basis; its last column is (−γ, 1)."""
     Q[:] = 0.0
@@ -168,7 +168,7 @@ def contrasts(L, P, Q):  # type: ignore[no-untyped-def] # pragma: no cover - com
     Q[P, P] = 1.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def residual_square(v, root, D):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """r² as a sum of squares, |root v|² + Σ|D_j v|²: an error of v counts only squared, and nothing cancels."""
     m = v.shape[0]
@@ -187,7 +187,7 @@ def residual_square(v, root, D):  # type: ignore[no-untyped-def] # pragma: no co
     return square
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f1 i1 i1 f3 f3 f2 f2 f b f3 f3 f2 i f1 f1 f2")
 def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     theta, rows, cols, R, C, within, root, df, REML, E, D, T, order, parts, gradient, hessian
 ):
@@ -326,7 +326,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     return f
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _derivatives_scalar(t, E, D, Q, weight, REML, order, gradient, hessian, df, prss):  # type: ignore[no-untyped-def] # pragma: no cover
     """Do the same for one effect a level, where everything is a number."""
     J, m = D.shape[0], D.shape[2]
@@ -367,7 +367,7 @@ def _derivatives_scalar(t, E, D, Q, weight, REML, order, gradient, hessian, df, 
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(f"f1 f1 i {WORK} i1 i1 f3 f3 f2 f2 f b f3 f3 f2 f1")
 def search(start, units, budget, work, rows, cols, R, C, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
     """Minimise from a start, in coordinates θ / units; returns the criterion at the start.
 
@@ -393,7 +393,7 @@ def search(start, units, budget, work, rows, cols, R, C, within, root, df, REML,
     return initial
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 f1 i1 i1 f3 f3 f2 f2 f b f3 f3 f2 f1")
 def scan(points, values, rows, cols, R, C, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
     """Put the criterion at each row of `points` (θ) in `values`."""
     n = points.shape[1]

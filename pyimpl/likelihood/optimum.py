@@ -84,7 +84,7 @@ class OptSummary:
         """At the minimum, in lme4's θ: shape (n_theta, n_theta). Computed when first asked for."""
         if self.objective is None or self.steps is None or self.objective.exact_hessian:
             return self.information
-        from pyimpl.likelihood.threads import one_blas_thread
+        from pyimpl.model.threads import one_blas_thread
 
         with one_blas_thread():
             return self.objective.hessian(self.final, 1e-5 * np.maximum(self.steps, np.abs(self.final)))

@@ -23,10 +23,10 @@ informative data they are linear).
 """
 
 import numpy as np
-from numba import njit
 
+from pyimpl.compiled import kernel
 from pyimpl.likelihood.one_factor import cholesky_profile, contrasts, eliminate
-from pyimpl.likelihood.trust_region import APPROXIMATE, absorb, begin, cholesky_solve, eigen
+from pyimpl.likelihood.trust_region import APPROXIMATE, WORK, absorb, begin, cholesky_solve, eigen
 
 __all__ = [
     "assemble",
@@ -50,7 +50,7 @@ SCORING = 8  # evaluations with steps of EM and scoring at most
 NEAR = 0.1  # a decrease of the criterion (twice the log-likelihood) after which the search goes on by itself
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ignore[no-untyped-def] # pragma: no cover
     """Whiten the other factors' columns too: U = L_j⁻¹ values, S2 += Σ U'U (lower), S2x += Σ U'D."""
     J, p, m = R.shape[0], R.shape[1], D.shape[2]
@@ -106,7 +106,7 @@ def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ig
                     S2x[row, c] += x * D[j, a, c]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _congruence(X, first, width, T, start, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Out = B'XB (lower triangle) with B block-diagonal, of the blocks T (flat) of each factor."""
     F = width.shape[0]
@@ -138,7 +138,7 @@ def _congruence(X, first, width, T, start, out):  # type: ignore[no-untyped-def]
                             out[r0 + a, c0 + b] = total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 i1 i1 f1 i1 f2")
 def sandwich(X, first, width, T, start, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Out = ΛXΛ' (lower triangle) for symmetric X given by its lower triangle."""
     turned = np.empty_like(T)
@@ -150,7 +150,7 @@ def sandwich(X, first, width, T, start, out):  # type: ignore[no-untyped-def] # 
     _congruence(X, first, width, turned, start, out)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 i1 i1 f1 i1 b f2")
 def lambda_times(X, first, width, T, start, transpose, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Out = ΛX (or Λ'X) for the other factors."""
     m = X.shape[1]
@@ -166,7 +166,7 @@ def lambda_times(X, first, width, T, start, transpose, out):  # type: ignore[no-
                     out[r0 + a, c] = total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f1 i1 i1 i1 i1 f2 f1")
 def templates(theta, place, rows, cols, size, T, flat):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Fill the eliminated factor's template T (`place` −1) and the others' (flat; where a block starts)."""
     T[:] = 0.0
@@ -178,7 +178,7 @@ def templates(theta, place, rows, cols, size, T, flat):  # type: ignore[no-untyp
             flat[place[k] + rows[k] * size[k] + cols[k]] = theta[k]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def whiten(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     R, C, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x
 ):
@@ -191,7 +191,7 @@ def whiten(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     return log_det
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def schur_complement(S2, S2x, first, width, flat, start, A, rhs):  # type: ignore[no-untyped-def] # pragma: no cover
     """A = I + Λ'S2Λ (lower triangle), and the right-hand sides Λ'S2x."""
     _congruence(S2, first, width, flat, start, A)
@@ -200,7 +200,7 @@ def schur_complement(S2, S2x, first, width, flat, start, A, rhs):  # type: ignor
     lambda_times(S2x, first, width, flat, start, True, rhs)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f3 f3 f2 f1 i1 i1 i1 i1 i1 f2 f2 f2 f2 f3 f3 f2 f2 f2 f2 f2 f2")
 def assemble(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     R, C, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x, A, rhs
 ):
@@ -210,7 +210,7 @@ def assemble(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     return log_det
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2")
 def log_diagonal(A):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Twice the sum of the logarithms of a factor's diagonal."""
     log_det, product = 0.0, 1.0
@@ -222,7 +222,7 @@ def log_diagonal(A):  # type: ignore[no-untyped-def] # pragma: no cover - compil
     return log_det + 2.0 * np.log(product)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f f2 f2 f b f1 f2")
 def profile(log_det, Y, S, df, REML, parts, Q):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Return the criterion without its constant from log|V| and Y = L⁻¹Λ'S2x; Q as in ``contrasts``.
 
@@ -249,7 +249,7 @@ def profile(log_det, Y, S, df, REML, parts, Q):  # type: ignore[no-untyped-def] 
     return f if np.isfinite(f) else np.inf
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f3 f3 f2 i1 i1 f2 f2 f2 f2 f2 f2")
 def modes(E, D, U, indptr, columns, S2x, S2lz, lz, Q, V1, Vo):  # type: ignore[no-untyped-def] # pragma: no cover
     """Z'V⁻¹[X R_X⁻¹, y − Xβ̂] of the eliminated factor (V1) and of the others (Vo)."""
     J, p, m = D.shape
@@ -285,7 +285,7 @@ def modes(E, D, U, indptr, columns, S2x, S2lz, lz, Q, V1, Vo):  # type: ignore[n
             Vo[i, c] = total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("i1 i1 i1 i1 i i1 i1 f2 f1 f2 f2 f2 f2")
 def images(theta_place, rows, cols, size, J1, first, factor, T, flat, V1, Vo, s1, so):  # type: ignore[no-untyped-def] # pragma: no cover
     """ψ'_k Z'w for each θ_k, w = V⁻¹(y − Xβ̂): of the eliminated factor in s1, of the others in so (else 0)."""
     m = V1.shape[1]
@@ -314,7 +314,7 @@ def images(theta_place, rows, cols, size, J1, first, factor, T, flat, V1, Vo, s1
                     so[r0 + b, k] += flat[at + b * p + c] * x
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f3 f2 i1 i1 f2 f2 f2 f2 f2 f i f f2 f2")
 def information(E, U, indptr, columns, s1, so, S2so, V1, Vo, weight, df, prss, h, info):  # type: ignore[no-untyped-def] # pragma: no cover
     """Average information, less what N = ΛA⁻¹Λ' takes from it: that is (m/r²) h'Nh with h = Z_o'V₁⁻¹Zs."""
     J, p = E.shape[0], E.shape[1]
@@ -363,7 +363,7 @@ def information(E, U, indptr, columns, s1, so, S2so, V1, Vo, weight, df, prss, h
             info[i, k] = info[k, i]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _traces(S2, Ainv, first, width, T, start, KT):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """KT_f = Σ_levels [S2ΛA⁻¹] of each other factor's diagonal blocks, which is Σ Z_i'V⁻¹Z_i T (flat like T)."""
     F = width.shape[0]
@@ -414,7 +414,7 @@ def _traces(S2, Ainv, first, width, T, start, KT):  # type: ignore[no-untyped-de
                                 KT[start[g] + a * pg + b] += total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _eliminated_trace(E, indptr, columns, U, N, K):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """K = Σ_j E_j'(I − U_j N U_j')E_j of the eliminated factor."""
     J, p = E.shape[0], E.shape[1]
@@ -464,7 +464,7 @@ def _eliminated_trace(E, indptr, columns, U, N, K):  # type: ignore[no-untyped-d
             K[c, r] = K[r, c]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _exact_traces(S2, N, first, p):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Σ_levels [S2 − S2 N S2] of one factor's diagonal blocks, where its template cannot be divided by."""
     q = S2.shape[0]
@@ -496,7 +496,7 @@ def _exact_traces(S2, N, first, p):  # type: ignore[no-untyped-def] # pragma: no
     return K
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 f2 f2")
 def divide(KT, T, K):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """K = (KT)T⁻¹ for lower triangular T."""
     p = T.shape[0]
@@ -508,7 +508,7 @@ def divide(KT, T, K):  # type: ignore[no-untyped-def] # pragma: no cover - compi
             K[a, c] = total / T[c, c]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def put_derivatives(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     f, V, begins, ends, X, KTf, K, weight, REML, rows, cols, factor, gradient, hessian, curved
 ):
@@ -543,7 +543,7 @@ def put_derivatives(  # type: ignore[no-untyped-def] # pragma: no cover - compil
                         hessian[i, k] += x
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f3 f2 i1 i1 f2 f2 f2 i1 i1 f2 f1 i1 i1 i1 i1 i1 i1 f2 f2 f b f1 f2 b")
 def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     E, U, indptr, columns, S2, Ainv, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
     weight, REML, gradient, hessian, curved,
@@ -587,7 +587,7 @@ def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f1 f1 f2 i1 i1 i1 i1 i1 b f1")
 def scoring(theta, gradient, info, levels, rows, cols, size, factor, first, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Put θ after a step in TT' in `out`: of EM if it is the `first`, else of scoring.
 
@@ -657,7 +657,7 @@ def scoring(theta, gradient, info, levels, rows, cols, size, factor, first, out)
 # -- small A: everything compiled ----------------------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _factorise(A):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Cholesky factor in place (lower triangle); False if A is not positive definite."""
     q = A.shape[0]
@@ -675,7 +675,7 @@ def _factorise(A):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _forward(L, X):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """X = L⁻¹X, in place."""
     for a in range(L.shape[0]):
@@ -689,7 +689,7 @@ def _forward(L, X):  # type: ignore[no-untyped-def] # pragma: no cover - compile
             X[a, c] *= inverse
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _backward(L, X):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """X = L⁻ᵀX, in place."""
     for a in range(L.shape[0] - 1, -1, -1):
@@ -703,7 +703,7 @@ def _backward(L, X):  # type: ignore[no-untyped-def] # pragma: no cover - compil
                     X[b, c] -= x * X[a, c]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _invert(L, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Out = (LL')⁻¹, lower triangle; L is overwritten by its inverse."""
     q = L.shape[0]
@@ -725,7 +725,7 @@ def _invert(L, out):  # type: ignore[no-untyped-def] # pragma: no cover - compil
                     out[a, b] += x * L[c, b]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _symmetric_times(S, X, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Out = SX for symmetric S given by its lower triangle."""
     out[:] = 0.0
@@ -739,7 +739,7 @@ def _symmetric_times(S, X, out):  # type: ignore[no-untyped-def] # pragma: no co
                         out[b, c] += x * X[a, c]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f1 f b f3 f3 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1 f1 f2 f2 b")
 def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     theta, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o, within_d,
     place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, gradient, hessian, info, curved,
@@ -790,7 +790,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     return f
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(f"f1 f1 i {WORK} f b f3 f3 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1 i1 b")
 def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     begins, units, budget, work, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o,
     within_d, place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, levels, near,
@@ -848,7 +848,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     return initial
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 f1 f b f3 f3 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1")
 def scan(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     points, values, df, REML, R, C, within, first, width, start, indptr, columns, entries, within_o, within_d,
     place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts,

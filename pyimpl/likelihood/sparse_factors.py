@@ -9,8 +9,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from pyimpl.compiled import kernel
 from pyimpl.likelihood import several_factors as several
 from pyimpl.likelihood.searches import Evaluation, Modes, scored
 from pyimpl.likelihood.trust_region import APPROXIMATE, Workspace
@@ -21,7 +21,7 @@ from pyimpl.model.sparse_cholesky import Factor
 __all__ = ["SparseFactors"]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("i1 i1 i1 f1 i1 i1 f1 i1 f1")
 def _fill(left, right, offset, blocks, where, width, T, start, values):  # type: ignore[no-untyped-def] # pragma: no cover
     """Put I + Λ'Z'ZΛ in `values`, block by block."""
     values[:] = 0.0
@@ -43,7 +43,7 @@ def _fill(left, right, offset, blocks, where, width, T, start, values):  # type:
                 values[where[at + a * pg + b]] = total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("i1 i1 b1 i1 f1 i1 i1 f1 i1 f1 f1")
 def _traces(left, right, diagonal, offset, blocks, where, width, T, start, inverse, KT):  # type: ignore[no-untyped-def] # pragma: no cover
     """Σ over levels of the diagonal blocks of Z'ZΛA⁻¹, flat like T."""
     KT[:] = 0.0
@@ -78,7 +78,7 @@ def _traces(left, right, diagonal, offset, blocks, where, width, T, start, inver
                     KT[start[g] + a * pg + b] += total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("i1 i1 b1 i1 f1 i1 i1 i1 f2 f2")
 def _times(left, right, diagonal, offset, blocks, width, row, col, X, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Out = Z'ZX."""
     out[:] = 0.0
@@ -95,7 +95,7 @@ def _times(left, right, diagonal, offset, blocks, width, row, col, X, out):  # t
                             out[col[t] + b, c] += x * X[row[t] + a, c]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 i1 i1 f1 i1 f1 f1 f b i1 i1 i1 f1 f2 b")
 def _gradient(V, first, width, T, start, KT, K, weight, REML, rows, cols, factor, gradient, hessian, curved):  # type: ignore[no-untyped-def] # pragma: no cover
     for f in range(width.shape[0]):
         p = width[f]

@@ -11,7 +11,8 @@ updates alone carry it (Nocedal & Wright 2006, sections 4.3 and 6.2).
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
+
+from pyimpl.compiled import kernel
 
 __all__ = [
     "ABSENT",
@@ -43,6 +44,9 @@ _LOG = 400  # accepted steps that are remembered
 #: x, gradient, matrix, trial point, direction of escape, floats, integers, log of accepted steps.
 Workspace = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
+#: The same in a kernel's signature.
+WORK = "(f1 f1 f2 f1 f1 f1 i1 f2)"
+
 
 def workspace(n: int) -> Workspace:
     """Arrays for a search over n coordinates: see :data:`Workspace`."""
@@ -52,7 +56,7 @@ def workspace(n: int) -> Workspace:
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def cholesky_solve(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Solve Bs = −g; False where B is not (numerically) positive definite."""
     n = g.shape[0]
@@ -81,7 +85,7 @@ def cholesky_solve(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover 
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def eigen(B, values, V):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Eigenvalues and eigenvectors (columns) of a small symmetric matrix by Jacobi rotations."""
     n = B.shape[0]
@@ -122,7 +126,7 @@ def eigen(B, values, V):  # type: ignore[no-untyped-def] # pragma: no cover - co
         values[a] = A[a, a]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def lowest_eigenvalue(B, direction):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Return the lowest eigenvalue of a symmetric matrix, and put its eigenvector in `direction`."""
     n = B.shape[0]
@@ -137,7 +141,7 @@ def lowest_eigenvalue(B, direction):  # type: ignore[no-untyped-def] # pragma: n
     return values[k]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def trust_region_step(B, g, radius, s):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Put the minimiser of g's + s'Bs/2 within the radius in `s` (Moré & Sorensen 1983)."""
     n = g.shape[0]
@@ -193,7 +197,7 @@ def trust_region_step(B, g, radius, s):  # type: ignore[no-untyped-def] # pragma
         s[a] = total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _rank_one(B, s, y):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Symmetric rank-one update, in place: B s = y afterwards."""
     n = s.shape[0]
@@ -213,7 +217,7 @@ def _rank_one(B, s, y):  # type: ignore[no-untyped-def] # pragma: no cover - com
                 B[a, b] += rest[a] * rest[b] / bottom
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(f"{WORK} f1")
 def begin(work, start):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Start a search: the first trial is `start`."""
     _, g, _, trial, _, floats, ints, _ = work
@@ -224,7 +228,7 @@ def begin(work, start):  # type: ignore[no-untyped-def] # pragma: no cover - com
     ints[:] = 0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _propose(work):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Choose the next trial from the present point; True when there is nothing left to try."""
     x, g, B, trial, direction, floats, ints, _ = work
@@ -266,7 +270,7 @@ def _propose(work):  # type: ignore[no-untyped-def] # pragma: no cover - compile
     return ints[_POLISHED] > 6 or (worst <= _FLAT and longest <= _SHORT * size)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _accept(work, f, g_new):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     x, g, _, trial, _, floats, ints, log = work
     x[:] = trial
@@ -283,7 +287,7 @@ def _accept(work, f, g_new):  # type: ignore[no-untyped-def] # pragma: no cover 
         ints[_LOGGED] = at + 1
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(f"{WORK} f f1 f2 i i")
 def absorb(work, f_new, g_new, H_new, kind, budget):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Take the evaluation at the trial point; True when the search is over.
 

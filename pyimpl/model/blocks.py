@@ -24,8 +24,8 @@ from operator import mul
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from pyimpl.compiled import kernel
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.model.design import Design, RandomTerm
 from pyimpl.model.memory import in_words, memory
@@ -183,7 +183,7 @@ class Blocks:
     starts: np.ndarray
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _sort_by_level(codes: np.ndarray, J: int) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover - compiled
     """Sort by counting: the rows level by level, and where each level starts."""
     n = codes.shape[0]
@@ -200,7 +200,7 @@ def _sort_by_level(codes: np.ndarray, J: int) -> tuple[np.ndarray, np.ndarray]: 
     return order, starts
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 f2 i1 f3 f3 f2 b")
 def _qr_by_level(Z, D, starts, R, C, Q, want_q):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Householder QR of each level's rows of Z, applied to D: R_j, C_j = Q_j'D; D keeps what is orthogonal to Z_j.
 
@@ -257,7 +257,7 @@ def _qr_by_level(Z, D, starts, R, C, Q, want_q):  # type: ignore[no-untyped-def]
                 D[s + k, c] = 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _cross_products(starts, Q, D, C, columns, Z, width, q):  # type: ignore[no-untyped-def] # pragma: no cover
     """Cross-products of the other factors' columns: with Q level by level (sparse), with each other, and with D.
 
@@ -381,7 +381,7 @@ def _effects(terms: Sequence[RandomTerm], group: Sequence[int], root: np.ndarray
     return Z * root[:, None] if root.size else Z
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """X becomes Q of X = QR: classical Gram-Schmidt, twice for each column, which is enough (Giraud et al. 2005).
 
@@ -455,7 +455,7 @@ def level_bases(design: Design, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]
     return Q, rest
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _centre(X, y, intercept, shift):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Subtract the means from y and from the columns of X but the intercept; `shift` receives X's; returns y's."""
     N, P = X.shape
@@ -478,7 +478,7 @@ def _centre(X, y, intercept, shift):  # type: ignore[no-untyped-def] # pragma: n
     return mean
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 f1 f1")
 def project_out(Q, v, c):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """V −= Qc with c = Q'v, twice so that the rest is orthogonal to rounding; c receives the sum."""
     N, P = Q.shape
@@ -498,7 +498,7 @@ def project_out(Q, v, c):  # type: ignore[no-untyped-def] # pragma: no cover - c
             c[k] += part[k]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 f1 f1 i")
 def _orthonormal_basis(X, y, root, intercept):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """X becomes a basis of √w·X, y the residual of √w·y; returns basis' map to β, β, and R of X = QR.
 
@@ -542,7 +542,7 @@ def _orthonormal_basis(X, y, root, intercept):  # type: ignore[no-untyped-def] #
     return inverse, beta, R
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f2 f1 f1 i i1 i f2 i2 i1 i1 f2 b")
 def _reduce(X, y, root, intercept, codes, J, Z, others, width, first_column, Z_others, narrow):  # type: ignore[no-untyped-def] # pragma: no cover
     """Do the one pass over the rows; X and y are overwritten by basis and residual.
 

@@ -8,12 +8,13 @@ touches everything; the elimination stops there, and the core is left to dense a
 """
 
 import numpy as np
-from numba import njit
+
+from pyimpl.compiled import kernel
 
 __all__ = ["minimum_degree"]
 
 
-@njit(cache=True)
+@kernel
 def _unlink(i, degree, head, after, before):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     if before[i] >= 0:
         after[before[i]] = after[i]
@@ -23,7 +24,7 @@ def _unlink(i, degree, head, after, before):  # type: ignore[no-untyped-def] # p
         before[after[i]] = before[i]
 
 
-@njit(cache=True)
+@kernel
 def _link(i, degree, head, after, before):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     d = degree[i]
     before[i] = -1
@@ -33,7 +34,7 @@ def _link(i, degree, head, after, before):  # type: ignore[no-untyped-def] # pra
     head[d] = i
 
 
-@njit(cache=True)
+@kernel("i1 i1 f")
 def minimum_degree(indptr, indices, core):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Order the nodes of a symmetric graph.
 

@@ -6,8 +6,8 @@ The refits of ``refit``, ``bootMer`` and simulation studies spend most of their 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from pyimpl.compiled import kernel
 from pyimpl.model.blocks import Blocks, centred_intercept, level_bases, project_out
 from pyimpl.model.design import Design, changed
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Responses"]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _others_column(touched, width, Z, residual, indptr, columns, values, C, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Last column of Z'(I − QQ')D for the other factors."""
     P = out.shape[1] - 1
@@ -34,7 +34,7 @@ def _others_column(touched, width, Z, residual, indptr, columns, values, C, out)
                 out[columns[i], P] -= values[i, c] * C[j, c, P]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f1 f1 f1 i f i1 i1 f2 f2 f2 f3 f2 f2 f2 i2 i1 f2 i1 i1 f2 f2")
 def _new_response(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     y, offset, root, intercept, constant, order, starts, basis, Q, within_basis, old_C, old_within, triangle, inverse,
     touched, width, Z, indptr, columns, values, old_dense,

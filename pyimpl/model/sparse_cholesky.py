@@ -8,9 +8,9 @@ The elements of A⁻¹ on L's pattern follow from L without the rest of the inve
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
-from scipy.linalg import blas, lapack
 
+from pyimpl.compiled import kernel
+from pyimpl.model import lapack
 from pyimpl.model.ordering import minimum_degree
 
 __all__ = ["Factor", "Symbolic", "analyse"]
@@ -56,7 +56,7 @@ class Symbolic:
         return float((self.counts.astype(float) ** 2).sum()) + (self.order.size - self.core) ** 3 / 3.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("i1 i1 i")
 def _tree(indptr, indices, core):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Elimination tree and column counts of a pattern (upper triangle by columns: the rows above each column)."""
     n = indptr.shape[0] - 1
@@ -84,7 +84,7 @@ def _tree(indptr, indices, core):  # type: ignore[no-untyped-def] # pragma: no c
     return parent, counts
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("i1 i1 i1 i1 i")
 def _pattern(indptr, indices, parent, counts, core):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Rows of each sparse column of L, sorted: the subtree below each row, row by row."""
     n = indptr.shape[0] - 1
@@ -106,7 +106,7 @@ def _pattern(indptr, indices, parent, counts, core):  # type: ignore[no-untyped-
     return starts, rows
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("i1 i1 i1 w1 i i")
 def _locate(row, col, starts, rows, core, n):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Where each element (row ≥ col, in places) is stored: diagonals, then sparse columns, then the core by rows."""
     where = np.empty(row.shape[0], dtype=np.int64)
@@ -133,7 +133,7 @@ def _locate(row, col, starts, rows, core, n):  # type: ignore[no-untyped-def] # 
     return where
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f1 f1 f2 i1 w1 i")
 def _factorise(diagonal, below, dense, starts, rows, core):  # type: ignore[no-untyped-def] # pragma: no cover
     """Factorise the sparse columns in place, and take them from the core's lower triangle; False if not positive."""
     n = core + dense.shape[0]
@@ -184,7 +184,7 @@ def _factorise(diagonal, below, dense, starts, rows, core):  # type: ignore[no-u
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f1 f1 i1 w1 f2")
 def _forward(diagonal, below, starts, rows, X):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for j in range(diagonal.shape[0]):
         inverse = 1.0 / diagonal[j]
@@ -195,7 +195,7 @@ def _forward(diagonal, below, starts, rows, X):  # type: ignore[no-untyped-def] 
                 X[rows[a], c] -= below[a] * X[j, c]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f1 f1 i1 w1 f2")
 def _backward(diagonal, below, starts, rows, X):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for j in range(diagonal.shape[0] - 1, -1, -1):
         for a in range(starts[j], starts[j + 1]):
@@ -206,7 +206,7 @@ def _backward(diagonal, below, starts, rows, X):  # type: ignore[no-untyped-def]
             X[j, c] *= inverse
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("f1 f1 f2 i1 w1 i f1 f1")
 def _selected_inverse(diagonal, below, dense, starts, rows, core, inv_diagonal, inv_below):  # type: ignore[no-untyped-def] # pragma: no cover
     """Elements of A⁻¹ on L's pattern; `dense` holds the core's, lower triangle."""
     place = np.full(core + dense.shape[0], -1, dtype=np.int64)
@@ -273,7 +273,7 @@ def analyse(indptr: np.ndarray, indices: np.ndarray, width: np.ndarray) -> Symbo
     return Symbolic(order, place, core, counts, parent, above, rows)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel("i1 i1 i1 i1 i1")
 def _upper(indptr, indices, width, first, place):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Pattern of the rows in their places: for each column the rows above it."""
     n = place.shape[0]
@@ -333,7 +333,7 @@ class Factor:
         diagonal, below, dense = self._parts(self.values)
         if not _factorise(diagonal, below, dense, self.starts, self.rows, self.core):
             return False
-        return not dense.size or lapack.dpotrf(dense.T, lower=0, clean=0, overwrite_a=1)[1] == 0
+        return not dense.size or lapack.factorise(dense)
 
     def log_det(self) -> float:
         """log|A|."""
@@ -346,7 +346,7 @@ class Factor:
         out = np.ascontiguousarray(X[self.order])
         _forward(diagonal, below, self.starts, self.rows, out)
         if dense.size:
-            out[self.core :] = blas.dtrsm(1.0, dense.T, np.asfortranarray(out[self.core :]), lower=0, trans_a=1)
+            out[self.core :] = lapack.forward(dense, out[self.core :])
         return out
 
     def backward(self, Y: np.ndarray) -> np.ndarray:
@@ -354,7 +354,7 @@ class Factor:
         diagonal, below, dense = self._parts(self.values)
         out = Y.copy()
         if dense.size:
-            out[self.core :] = blas.dtrsm(1.0, dense.T, np.asfortranarray(out[self.core :]), lower=0)
+            out[self.core :] = lapack.backward(dense, out[self.core :])
         _backward(diagonal, below, self.starts, self.rows, out)
         return out[self._place]
 
@@ -364,5 +364,5 @@ class Factor:
         inv_diagonal, inv_below, inv_dense = self._parts(self.inverse)
         inv_dense[:] = dense
         if dense.size:
-            lapack.dpotri(inv_dense.T, lower=0, overwrite_c=1)
+            lapack.invert(inv_dense)
         _selected_inverse(diagonal, below, inv_dense, self.starts, self.rows, self.core, inv_diagonal, inv_below)

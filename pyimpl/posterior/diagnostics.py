@@ -7,10 +7,11 @@ Bayesian Analysis 16(2)) that decide whether a fit is good enough.
 Own code, not ArviZ's, because importing ArviZ takes longer than the whole fit; the tests compare the two.
 """
 
-import numba
 import numpy as np
 from scipy import fft
 from scipy.special import ndtri
+
+from pyimpl.compiled import kernel
 
 __all__ = ["assess", "ess_bulk", "ess_tail", "mcse_mean", "pareto_k", "rhat_rank", "stan_ess", "stan_rhat"]
 
@@ -27,7 +28,7 @@ def _autocovariance(x: np.ndarray) -> np.ndarray:
     return fft.irfft(transform.real**2 + transform.imag**2, size, axis=-1)[..., :n] / n
 
 
-@numba.njit(cache=True)
+@kernel("f2 i")
 def _mean_autocovariance(x: np.ndarray, lags: int) -> np.ndarray:
     """Biased autocovariances at the first lags, mean over the chains, of x (chains, draws)."""
     m, n = x.shape
@@ -39,7 +40,7 @@ def _mean_autocovariance(x: np.ndarray, lags: int) -> np.ndarray:
     return out / (m * n)
 
 
-@numba.njit(cache=True)
+@kernel("f1 f i b")
 def _tau(acov: np.ndarray, between: float, n: int, improved: bool) -> float:
     """Integrated autocorrelation time from the first autocovariances; nan where more of them are needed.
 

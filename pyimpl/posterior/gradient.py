@@ -14,9 +14,9 @@ anyway.) The map from the coordinates to (σ, Λ, D, fixed, log prior) costs nex
 central differences: so every prior that the density knows has its gradient here too.
 """
 
-import numba
 import numpy as np
 
+from pyimpl.compiled import kernel
 from pyimpl.posterior.collapsed import CollapsedDensity, CoordinateValues
 from pyimpl.posterior.kernels import (
     cholesky_lower,
@@ -31,7 +31,7 @@ __all__ = ["log_density_gradient"]
 _STEP = 1e-5  # of the central differences: truncation 1e-10, rounding 1e-10
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel
 def _inverse_from_cholesky(L: np.ndarray, n: int, out: np.ndarray) -> None:
     """(LL')⁻¹ of the leading n × n part of a lower factor, all of it, into ``out``."""
     for k in range(n):  # column k of L⁻¹, kept in the upper triangle of out (row k)
@@ -52,7 +52,7 @@ def _inverse_from_cholesky(L: np.ndarray, n: int, out: np.ndarray) -> None:
             out[a, b] = out[b, a]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel("f4 i f3 f1 f3 f1 i1 f3 f2 i1 i1 i1 i1 i1 f1 i1 i1 i1 i1 f2 f1 f2 f1 f2 f1 f4 f1 f2 f2")
 def _likelihood_gradient(
     Lambda: np.ndarray,
     term: int,

@@ -4,8 +4,9 @@ Each works on a batch of points; ``Lambda`` has shape (n, terms, pmax, pmax). Sy
 rows of their lower triangle.
 """
 
-import numba
 import numpy as np
+
+from pyimpl.compiled import kernel
 
 __all__ = [
     "cholesky_lower",
@@ -22,7 +23,7 @@ __all__ = [
 _LAPACK_FROM = 48  # columns from which LAPACK's Cholesky beats the plain loops
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel
 def factor_level(Lam: np.ndarray, S: np.ndarray, p: int, M: np.ndarray, H: np.ndarray, P: np.ndarray) -> float:
     """L L' = I + Λ'SΛ into M, H = L⁻¹Λ', P = H'H; returns log|I + Λ'SΛ|."""
     if p == 1:
@@ -70,7 +71,7 @@ def factor_level(Lam: np.ndarray, S: np.ndarray, p: int, M: np.ndarray, H: np.nd
     return logdet
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel("f4 i f3 f1 f3 f1")
 def reduce_first(
     Lambda: np.ndarray, term: int, S: np.ndarray, count: np.ndarray, E: np.ndarray, WW: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +127,7 @@ def reduce_first(
     return logdet, Q
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel
 def cholesky_lower(A: np.ndarray, n: int) -> bool:
     """Lower Cholesky factor of the leading n × n part, in place; False where it is not positive definite."""
     if n >= _LAPACK_FROM:
@@ -149,7 +150,7 @@ def cholesky_lower(A: np.ndarray, n: int) -> bool:
     return True
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel
 def schur_unscaled(
     component: int,
     P_all: np.ndarray,
@@ -230,7 +231,7 @@ def schur_unscaled(
     return n
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel
 def schur_scaled(
     Lam_all: np.ndarray,
     component: int,
@@ -284,7 +285,7 @@ def schur_scaled(
         A[a, a] += 1.0
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel("f4 i f3 i1 f3 f2 i1 i1 i1 i1 i1 f1 i1 i1 i1 i1 f2 f1 f2")
 def reduce_rest(
     Lambda: np.ndarray,
     term: int,
@@ -352,7 +353,7 @@ def reduce_rest(
                     at += 1
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel
 def factor_coefficients(
     Q: np.ndarray, inv_s2: float, D: np.ndarray, dm: np.ndarray, fixed: np.ndarray, A: np.ndarray, v: np.ndarray
 ) -> tuple[bool, float]:
@@ -387,7 +388,7 @@ def factor_coefficients(
     return True, logdet
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel("f2 f1 f1 f2 f1 f2")
 def marginal(
     Q: np.ndarray, logdet: np.ndarray, sigma: np.ndarray, D: np.ndarray, dm: np.ndarray, fixed: np.ndarray
 ) -> np.ndarray:
@@ -447,7 +448,7 @@ def marginal(
     return out
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel
 def _draw_first(
     Lam: np.ndarray,
     sigma: float,
@@ -541,7 +542,7 @@ def _draw_first(
     return change, square
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two small arrays of three dimensions are equal."""
     for t in range(one.shape[0]):
@@ -552,7 +553,7 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return True
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel("f4 i f3 i1 f3 f1 f2 i1 i1 i1 i1 i1 f1 i1 i1 i1 i1 f2 f2 f1 f2 f1 f2 f2 i1 i1 f2 f2 f1 f1")
 def draw(
     Lambda: np.ndarray,
     term: int,

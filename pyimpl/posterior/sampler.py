@@ -14,12 +14,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import gammaln
 
+from pyimpl.compiled import kernel
 from pyimpl.errors import ConvergenceWarning
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.conflict import far_apart, find_modes, is_easy
@@ -330,7 +330,7 @@ def _update(proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray) -> _Pro
     return _Proposal.mixture(shares / shares.sum(), means, covariances)
 
 
-@numba.njit(cache=True)
+@kernel("f1 f1 f i")
 def _metropolis(log_weights: np.ndarray, log_uniform: np.ndarray, start: float, thin: int) -> tuple[np.ndarray, int]:
     """Run an independence chain: indices of the kept states (−1: the starting state), and the number of acceptances."""
     n = log_weights.size

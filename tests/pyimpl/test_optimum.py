@@ -126,7 +126,7 @@ def test_trust_region_step_is_the_constrained_minimum():
         g = rng.normal(size=n)
         radius = float(rng.uniform(0.1, 2))
         s = np.empty(n)
-        trust_region_step(B, g, radius, s)
+        trust_region_step.jit(B, g, radius, s)
         assert np.linalg.norm(s) <= radius * (1 + 2e-3)
         model = g @ s + 0.5 * s @ B @ s
         points = rng.normal(size=(4000, n))

@@ -67,7 +67,7 @@ def test_cached_kernels_older_than_a_source_with_kernels_are_dropped(tmp_path):
     for name, when in names.items():
         (cache / name).touch()
         os.utime(cache / name, (when, when))
-    for name, text, when in (("kernels.py", "@njit(cache=True)", 20), ("plain.py", "x = 1", 40)):
+    for name, text, when in (("kernels.py", "@kernel", 20), ("plain.py", "x = 1", 40)):
         (tmp_path / name).write_text(text)
         os.utime(tmp_path / name, (when, when))
     assert drop_stale_kernels(tmp_path) == 2

@@ -11,8 +11,8 @@ from scipy.special import ndtri
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.likelihood.profile import percent_labels
-from pyimpl.likelihood.threads import one_blas_thread
 from pyimpl.lmer import LmerControl, lmer
+from pyimpl.model.threads import one_blas_thread
 
 Z = float(ndtri(0.975))
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from bridge import doctor
 from tests.validation import comparisons as made
 from validation import campaign, cli
 from validation.campaign import NoRError, Reference, Work, could_not_compare, resolve, write_atomically
@@ -226,6 +227,15 @@ def test_version(run):
     code, out, _ = run("--version")
     assert code == 0
     assert out.startswith("mlmparity ")
+
+
+@pytest.mark.parametrize(("missing", "words"), [([], "are compiled."), (["posterior"], "-m pyimpl.precompile")])
+def test_doctor_says_whether_the_kernels_are_compiled(run, monkeypatch, missing, words):
+    monkeypatch.setattr("bridge.doctor.examine", doctor.Diagnosis)
+    monkeypatch.setattr("pyimpl.precompile.missing", lambda: missing)
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert words in out.splitlines()[-1]
 
 
 @pytest.mark.parametrize("command", [[], ["validate"], ["compare"], ["doctor"], ["record"], ["cases"]])
