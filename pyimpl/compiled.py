@@ -90,12 +90,10 @@ class Signature:
             return False
         for place, dtype, ndim in self._arrays:
             value = values[place]
-            if (
-                type(value) is not np.ndarray
-                or value.dtype != dtype
-                or value.ndim != ndim
-                or not value.flags.c_contiguous
-            ):
+            if type(value) is not np.ndarray or value.dtype != dtype or value.ndim != ndim:
+                return False
+            flags = value.flags
+            if not (flags.carray or (flags.c_contiguous and flags.aligned)):  # a carray is writable, too
                 return False
         for place, types in self._numbers:
             if type(values[place]) not in types:

@@ -389,10 +389,11 @@ class _SeveralFactors:
         """Workspaces E, D, U, S, S2, S2x, A, N, Q."""
         if self._work is None:
             first, q, m = self.blocks.factors[0], self.others.q, self.blocks.P + 1
+            A = np.empty((q, q))
             self._work = (
                 np.empty((first.J, first.p, first.p)), np.empty((first.J, first.p, m)),
                 np.empty_like(self.others.values), np.empty((m, m)), np.empty((q, q)), np.empty((q, m)),
-                np.empty((q, q)), np.empty((q, q)), np.zeros((m, m)),
+                A, np.empty((q, q)) if self.small else A, np.zeros((m, m)),
             )  # fmt: skip
         return self._work
 

@@ -108,8 +108,10 @@ def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ig
 
 @kernel
 def _congruence(X, first, width, T, start, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Out = B'XB (lower triangle) with B block-diagonal, of the blocks T (flat) of each factor."""
+    """Out = B'XB (lower triangle) with B block-diagonal, of the blocks T (flat) of each factor; X may be `out`."""
     F = width.shape[0]
+    widest = width.max() if F > 0 else 0
+    block = np.empty((widest, widest))
     for f in range(F):
         pf = width[f]
         for g in range(f + 1):
@@ -135,12 +137,15 @@ def _congruence(X, first, width, T, start, out):  # type: ignore[no-untyped-def]
                                         s = X[r, c] if c <= r else X[c, r]
                                         inner += s * T[start[g] + k * pg + b]
                                     total += left * inner
-                            out[r0 + a, c0 + b] = total
+                            block[a, b] = total
+                    for a in range(pf):
+                        for b in range(pg):
+                            out[r0 + a, c0 + b] = block[a, b]
 
 
 @kernel("f2 i1 i1 f1 i1 f2")
 def sandwich(X, first, width, T, start, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Out = ΛXΛ' (lower triangle) for symmetric X given by its lower triangle."""
+    """Out = ΛXΛ' (lower triangle) for symmetric X given by its lower triangle; X may be `out`."""
     turned = np.empty_like(T)
     for f in range(width.shape[0]):
         p = width[f]
@@ -548,7 +553,10 @@ def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     E, U, indptr, columns, S2, Ainv, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
     weight, REML, gradient, hessian, curved,
 ):  # fmt: skip
-    """Gradient from A⁻¹ (lower triangle); with `curved` the template's curvature is added to the information."""
+    """Gradient from A⁻¹ (lower triangle); with `curved` the template's curvature is added to the information.
+
+    N is a workspace, and may be A⁻¹'s.
+    """
     p1 = E.shape[1]
     F = width.shape[0]
     KT = np.zeros(flat.shape[0])

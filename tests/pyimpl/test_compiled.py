@@ -35,6 +35,7 @@ KERNELS = [
         ("f1 i2", (np.zeros(3), np.zeros((2, 2), dtype=np.int64))),
         ("w1 b1", (np.zeros(3, dtype=np.int32), np.zeros(2, dtype=bool))),
         ("(f1 (i f2)) f", ((np.zeros(1), (2, np.zeros((1, 1)))), 0.0)),
+        ("f1", (np.frombuffer(bytes(24)),)),
         ("f2", (pickle.loads(pickle.dumps(np.zeros((2, 2)))),)),
     ],
 )
@@ -55,6 +56,7 @@ def test_arguments_of_the_declared_kinds_are_admitted(text, values):
         ("f1", (np.zeros(3, dtype=">f8"),)),
         ("i1", (np.zeros(3),)),
         ("f1", (np.zeros((3, 1)),)),
+        ("f1", (np.frombuffer(bytes(25), offset=1),)),
         ("f1", (np.zeros(6)[::2],)),
         ("f2", (np.asfortranarray(np.ones((2, 3))),)),
         ("f2", (np.ma.masked_array(np.ones((2, 3))),)),
