@@ -138,7 +138,7 @@ def fit_each_kind() -> None:
             fit = lmer(formula, data)
             fit.refit(fit.getME("y"))
             stan_lmer(formula, data, seed=1, chains=2, iter=200)
-        for levels in (150, 4500):  # a matrix for LAPACK, and a sparse one
+        for levels in (450, 4500):  # a matrix for LAPACK, and a sparse one
             rows = np.arange(4 * levels)
             first, second = rows % levels, (rows + rows // levels) % levels // 2
             y = rng.normal(size=levels)[first] + rng.normal(size=levels)[second] + rng.normal(size=rows.size)

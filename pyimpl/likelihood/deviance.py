@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Objective", "Solution"]
 
-_COMPILED = 64  # random effects besides the eliminated factor's up to which no LAPACK is called
+_COMPILED = 200  # random effects besides the eliminated factor's up to which no LAPACK is called
 
 
 @dataclass(frozen=True)

@@ -715,22 +715,27 @@ def _backward(L, X):  # type: ignore[no-untyped-def] # pragma: no cover - compil
 def _invert(L, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Out = (LL')⁻¹, lower triangle; L is overwritten by its inverse."""
     q = L.shape[0]
-    for a in range(q):
-        L[a, a] = 1.0 / L[a, a]
+    total = np.empty(q)
+    for a in range(q):  # rows are added to rows: that is how the triangles lie in memory
+        row = L[a]
+        total[:a] = 0.0
+        for c in range(a):
+            x, inverse = row[c], L[c]
+            for b in range(c + 1):
+                total[b] -= x * inverse[b]
+        row[a] = 1.0 / row[a]
         for b in range(a):
-            total = 0.0
-            for c in range(b, a):
-                total -= L[a, c] * L[c, b]
-            L[a, b] = total * L[a, a]
+            row[b] = total[b] * row[a]
     for a in range(q):
         for b in range(a + 1):
             out[a, b] = 0.0
     for c in range(q):
+        row = L[c]
         for a in range(c + 1):
-            x = L[c, a]
+            x, into = row[a], out[a]
             if x != 0.0:
                 for b in range(a + 1):
-                    out[a, b] += x * L[c, b]
+                    into[b] += x * row[b]
 
 
 @kernel

@@ -376,7 +376,7 @@ def test_hessian_of_one_factor_against_differences_of_the_gradient(case, REML):
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("case", ["crossed", "crossed slopes, weights", "three factors"])
 def test_average_information_against_dense_matrices(case, compiled, monkeypatch):
-    monkeypatch.setattr(deviance_module, "_COMPILED", 64 if compiled else -1)
+    monkeypatch.setattr(deviance_module, "_COMPILED", 200 if compiled else -1)
     rng = np.random.default_rng(7)
     design = make_design(rng, **CASES[case])
     objective = Objective(reduce_design(design), True)
