@@ -27,7 +27,7 @@ from numba import njit
 from scipy.linalg import blas, lapack
 
 from pyimpl.errors import ModelError
-from pyimpl.likelihood import one_factor
+from pyimpl.likelihood import merging, one_factor
 from pyimpl.likelihood import several_factors as several
 from pyimpl.likelihood.searches import Evaluation, Modes, run, scored
 from pyimpl.likelihood.trust_region import APPROXIMATE, EXACT, Workspace
@@ -277,15 +277,15 @@ class _OneFactor:
         self.parts = np.zeros(3)
         # θ in the factor's order; lme4's terms of one factor are numbered one after the other
         self._order = None if (first.theta == np.arange(first.theta.size)).all() else first.theta
-        self._E = np.empty((first.J, first.p, first.p))
-        self._D = np.empty((first.J, first.p, blocks.P + 1))
+        self._R, self._C, self._copies = merging.merge(blocks.R, blocks.C, merging.WIDEST)
+        self._E, self._D = np.empty_like(self._R), np.empty_like(self._C)
         self._T = np.zeros((first.p, first.p))
 
     def _data(self, df: float, REML: bool) -> tuple[Any, ...]:
         blocks = self.blocks
         first = blocks.factors[0]
         return (
-            first.rows, first.cols, blocks.R, blocks.C, blocks.within, blocks.within_root, float(df), REML,
+            first.rows, first.cols, self._R, self._C, self._copies, blocks.within, blocks.within_root, float(df), REML,
             self._E, self._D, self._T,
         )  # fmt: skip
 
@@ -323,14 +323,16 @@ class _OneFactor:
         Q = np.zeros((P + 1, P + 1))
         if not math.isfinite(value):
             return value, Q, [], []
-        S = blocks.within + np.tensordot(self._D, self._D, axes=([0, 1], [0, 1]))
+        T = first.template(theta)
+        E, D = np.empty_like(blocks.R), np.empty_like(blocks.C)  # of all levels: each has its own modes
+        S = blocks.within.copy()
+        one_factor.eliminate(blocks.R, blocks.C, np.ones(first.J), T, E, D, S)
         L = np.zeros((P + 1, P + 1))
         one_factor.cholesky_profile(S, P, L)
         one_factor.contrasts(L, P, Q)
-        T = first.template(theta)
         W = blocks.R @ T
         half = _half_cond_var(W, T)
-        a = np.einsum("jab,ja->jb", self._E, self._D @ Q[:, P])
+        a = np.einsum("jab,ja->jb", E, D @ Q[:, P])
         return value, Q, [a], [np.swapaxes(half, 1, 2) @ half]
 
 

@@ -19,7 +19,7 @@ __all__ = ["criterion", "scan", "search"]
 
 
 @njit(cache=True, error_model="numpy")
-def _eliminate_pairs(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _eliminate_pairs(R, C, copies, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Do what `eliminate` does where a level has two effects."""
     J, m = R.shape[0], C.shape[2]
     t00, t10, t11 = T[0, 0], T[1, 0], T[1, 1]
@@ -38,6 +38,8 @@ def _eliminate_pairs(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma
             determinant = square0 * square1
             before00, before01, before11 = r00, r01, r11
         product *= determinant
+        if copies[j] > 1.0:
+            log_det += (copies[j] - 1.0) * np.log(determinant)
         if product > 1e200:
             log_det += np.log(product)
             product = 1.0
@@ -56,11 +58,12 @@ def _eliminate_pairs(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma
 
 
 @njit(cache=True, error_model="numpy")
-def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def eliminate(R, C, copies, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Whiten the eliminated factor level by level: E_j = L_j⁻¹R_j, D_j = L_j⁻¹C_j, S += Σ D_j'D_j; returns log|V₁|.
 
     L_j is the Cholesky factor of I + R_j T T' R_j', the blocks of eq. 18 seen from the rows' side; a level whose R_j is
-    that of the level before it (as in balanced data) has the same.
+    that of the level before it (as in balanced data) has the same. A level stands for `copies` (J) of them, all but
+    one with a C_j of 0: see :mod:`pyimpl.likelihood.merging`.
     """
     J, p, m = R.shape[0], R.shape[1], C.shape[2]
     product = 1.0
@@ -76,6 +79,8 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
                 inverse = 1.0 / np.sqrt(total)
                 before = r
             product *= total
+            if copies[j] > 1.0:
+                log_det += (copies[j] - 1.0) * np.log(total)
             if product > 1e200:
                 log_det += np.log(product)
                 product = 1.0
@@ -87,7 +92,7 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
                     S[c, b] += x * D[j, 0, b]
         return log_det + np.log(product)
     if p == 2:
-        return _eliminate_pairs(R, C, T, E, D, S)
+        return _eliminate_pairs(R, C, copies, T, E, D, S)
     L = np.zeros((p, p))
     W = np.zeros((p, p))
     for j in range(J):
@@ -97,6 +102,7 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
                 for c in range(max(a, b), p):
                     total += R[j, a, c] * T[c, b]
                 W[a, b] = total
+        determinant = 1.0
         for a in range(p):
             for b in range(a + 1):
                 total = 1.0 if a == b else 0.0
@@ -106,9 +112,12 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
                     total -= L[a, c] * L[b, c]
                 if a == b:
                     L[a, a] = np.sqrt(total)
-                    product *= total
+                    determinant *= total
                 else:
                     L[a, b] = total / L[b, b]
+        product *= determinant
+        if copies[j] > 1.0:
+            log_det += (copies[j] - 1.0) * np.log(determinant)
         if product > 1e200:
             log_det += np.log(product)
             product = 1.0
@@ -189,7 +198,7 @@ def residual_square(v, root, D):  # type: ignore[no-untyped-def] # pragma: no co
 
 @njit(cache=True, error_model="numpy")
 def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    theta, rows, cols, R, C, within, root, df, REML, E, D, T, order, parts, gradient, hessian
+    theta, rows, cols, R, C, copies, within, root, df, REML, E, D, T, order, parts, gradient, hessian
 ):
     """Evaluate the criterion without its constant; gradient and Hessian if order is 1 or 2.
 
@@ -202,7 +211,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for k in range(n):
         T[rows[k], cols[k]] = theta[k]
     S = within.copy()
-    log_det = eliminate(R, C, T, E, D, S)
+    log_det = eliminate(R, C, copies, T, E, D, S)
     L = np.zeros((m, m))
     if not np.isfinite(log_det) or not cholesky_profile(S, P, L):
         gradient[:] = np.nan
@@ -225,7 +234,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     J = R.shape[0]
     weight = df / prss
     if p == 1:
-        return f if _derivatives_scalar(T[0, 0], E, D, Q, weight, REML, order, gradient, hessian, df, prss) else np.inf
+        return f if _derivatives_scalar(T[0, 0], copies, E, D, Q, weight, REML, order, gradient, hessian, df, prss) else np.inf
     G = np.zeros((p, p))
     K, KT, TKT = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
     W, WT, TWT = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
@@ -236,6 +245,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     if order == 2:
         hessian[:] = 0.0
     for j in range(J):
+        many = copies[j]
         for a in range(p):
             for c in range(first, m):
                 total = 0.0
@@ -262,7 +272,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
                         total += Y[a, c] * Y[b, c]
                 W[a, b] = total
                 W[b, a] = total
-                G[a, b] += K[a, b] - total
+                G[a, b] += many * K[a, b] - total
         if order == 1:
             continue
         for a in range(p):
@@ -291,9 +301,9 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
             for i in range(k + 1):
                 s, d = rows[i], cols[i]
                 hessian[k, i] += 2.0 * (
-                    K[r, s] * (TWT[c, d] - TKT[c, d])
+                    K[r, s] * (TWT[c, d] - many * TKT[c, d])
                     + W[r, s] * TKT[c, d]
-                    + KT[r, d] * (WT[s, c] - KT[s, c])
+                    + KT[r, d] * (WT[s, c] - many * KT[s, c])
                     + WT[r, d] * KT[s, c]
                 )
             lowest = 0 if REML else P
@@ -327,7 +337,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
 
 
 @njit(cache=True, error_model="numpy")
-def _derivatives_scalar(t, E, D, Q, weight, REML, order, gradient, hessian, df, prss):  # type: ignore[no-untyped-def] # pragma: no cover
+def _derivatives_scalar(t, copies, E, D, Q, weight, REML, order, gradient, hessian, df, prss):  # type: ignore[no-untyped-def] # pragma: no cover
     """Do the same for one effect a level, where everything is a number."""
     J, m = D.shape[0], D.shape[2]
     P = m - 1
@@ -347,9 +357,9 @@ def _derivatives_scalar(t, E, D, Q, weight, REML, order, gradient, hessian, df, 
         if REML:
             for c in range(P):
                 W += y[c] * y[c]
-        g += K - W
+        g += copies[j] * K - W
         if order == 2:
-            h += K * (2.0 * W - K)
+            h += K * (2.0 * W - copies[j] * K)
             for a in range(lowest, m):
                 for b in range(a + 1):
                     M[a, b] += y[a] * y[b]
@@ -368,7 +378,7 @@ def _derivatives_scalar(t, E, D, Q, weight, REML, order, gradient, hessian, df, 
 
 
 @njit(cache=True, error_model="numpy")
-def search(start, units, budget, work, rows, cols, R, C, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
+def search(start, units, budget, work, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
     """Minimise from a start, in coordinates θ / units; returns the criterion at the start.
 
     The workspace is that of :mod:`pyimpl.likelihood.trust_region`.
@@ -382,7 +392,7 @@ def search(start, units, budget, work, rows, cols, R, C, within, root, df, REML,
     while not done:
         for k in range(n):
             theta[k] = trial[k] * units[k]
-        f = criterion(theta, rows, cols, R, C, within, root, df, REML, E, D, T, 2, parts, g, H)
+        f = criterion(theta, rows, cols, R, C, copies, within, root, df, REML, E, D, T, 2, parts, g, H)
         if np.isnan(initial):
             initial = f
         for k in range(n):
@@ -394,9 +404,9 @@ def search(start, units, budget, work, rows, cols, R, C, within, root, df, REML,
 
 
 @njit(cache=True, error_model="numpy")
-def scan(points, values, rows, cols, R, C, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
+def scan(points, values, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
     """Put the criterion at each row of `points` (θ) in `values`."""
     n = points.shape[1]
     g, H = np.empty(n), np.empty((n, n))
     for i in range(points.shape[0]):
-        values[i] = criterion(points[i], rows, cols, R, C, within, root, df, REML, E, D, T, 0, parts, g, H)
+        values[i] = criterion(points[i], rows, cols, R, C, copies, within, root, df, REML, E, D, T, 0, parts, g, H)

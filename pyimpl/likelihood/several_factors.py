@@ -184,7 +184,7 @@ def whiten(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
 ):
     """Eliminate the first factor: S = [X, y]'V₁⁻¹[X, y], S2 and S2x; returns log|V₁|."""
     S[:] = within
-    log_det = eliminate(R, C, T, E, D, S)
+    log_det = eliminate(R, C, np.ones(R.shape[0]), T, E, D, S)
     S2[:] = within_o
     S2x[:] = within_d
     _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x)
