@@ -178,22 +178,48 @@ def contrasts(L, P, Q):  # type: ignore[no-untyped-def] # pragma: no cover - com
 
 
 @njit(cache=True, error_model="numpy")
-def residual_square(v, root, D):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """r² as a sum of squares, |root v|² + Σ|D_j v|²: an error of v counts only squared, and nothing cancels."""
-    m = v.shape[0]
+def residual_square(Q, root, D):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """r² as a sum of squares, |root v|² + Σ|D_j v|² with v Q's last column: its error counts only squared."""
+    m = Q.shape[0]
+    P = m - 1
     square = 0.0
     for a in range(m):
         total = 0.0
         for c in range(a, m):
-            total += root[a, c] * v[c]
+            total += root[a, c] * Q[c, P]
         square += total * total
     for j in range(D.shape[0]):
         for a in range(D.shape[1]):
             total = 0.0
             for c in range(m):
-                total += D[j, a, c] * v[c]
+                total += D[j, a, c] * Q[c, P]
             square += total * total
     return square
+
+
+@njit(cache=True, error_model="numpy")
+def _value(theta, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts, SL, Q):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Evaluate the criterion alone; SL (2, m, m) is one more workspace, Q as in `contrasts`."""
+    m = C.shape[2]
+    P = m - 1
+    S, L = SL[0], SL[1]
+    T[:] = 0.0
+    for k in range(rows.shape[0]):
+        T[rows[k], cols[k]] = theta[k]
+    S[:] = within
+    log_det = eliminate(R, C, copies, T, E, D, S)
+    if not np.isfinite(log_det) or not cholesky_profile(S, P, L):
+        return np.inf
+    contrasts(L, P, Q)
+    prss = residual_square(Q, root, D)
+    f = log_det + df * np.log(prss)
+    log_RX = 0.0
+    for a in range(P):
+        log_RX += 2.0 * np.log(L[a, a])
+    if REML:
+        f += log_RX
+    parts[0], parts[1], parts[2] = log_det, log_RX, prss
+    return f if np.isfinite(f) else np.inf
 
 
 @njit(cache=True, error_model="numpy")
@@ -207,39 +233,21 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     p, m = R.shape[1], C.shape[2]
     P = m - 1
     n = rows.shape[0]
-    T[:] = 0.0
-    for k in range(n):
-        T[rows[k], cols[k]] = theta[k]
-    S = within.copy()
-    log_det = eliminate(R, C, copies, T, E, D, S)
-    L = np.zeros((m, m))
-    if not np.isfinite(log_det) or not cholesky_profile(S, P, L):
-        gradient[:] = np.nan
-        return np.inf
     Q = np.empty((m, m))
-    contrasts(L, P, Q)
-    prss = residual_square(Q[:, P].copy(), root, D)
-    f = log_det + df * np.log(prss)
-    log_RX = 0.0
-    for a in range(P):
-        log_RX += 2.0 * np.log(L[a, a])
-    if REML:
-        f += log_RX
-    parts[0], parts[1], parts[2] = log_det, log_RX, prss
+    f = _value(theta, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts, np.empty((2, m, m)), Q)
     if not np.isfinite(f):
         gradient[:] = np.nan
-        return np.inf
+        return f
+    prss = parts[2]
     if order == 0:
         return f
     J = R.shape[0]
     weight = df / prss
     if p == 1:
         return f if _derivatives_scalar(T[0, 0], copies, E, D, Q, weight, REML, order, gradient, hessian, df, prss) else np.inf
-    G = np.zeros((p, p))
-    K, KT, TKT = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
-    W, WT, TWT = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
-    Y, TY = np.zeros((p, m)), np.zeros((p, m))
-    F = np.zeros((p, m))
+    square, oblong = np.zeros((7, p, p)), np.zeros((3, p, m))  # one array: to make one takes as long as to fill it
+    G, K, KT, TKT, W, WT, TWT = square[0], square[1], square[2], square[3], square[4], square[5], square[6]
+    Y, TY, F = oblong[0], oblong[1], oblong[2]
     first = 0 if order == 2 or REML else P  # without the Hessian ML needs e alone
     M = np.zeros((n, m, m))
     if order == 2:
@@ -406,7 +414,6 @@ def search(start, units, budget, work, rows, cols, R, C, copies, within, root, d
 @njit(cache=True, error_model="numpy")
 def scan(points, values, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
     """Put the criterion at each row of `points` (θ) in `values`."""
-    n = points.shape[1]
-    g, H = np.empty(n), np.empty((n, n))
+    SL, Q = np.empty((2, C.shape[2], C.shape[2])), np.empty((C.shape[2], C.shape[2]))
     for i in range(points.shape[0]):
-        values[i] = criterion(points[i], rows, cols, R, C, copies, within, root, df, REML, E, D, T, 0, parts, g, H)
+        values[i] = _value(points[i], rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts, SL, Q)
