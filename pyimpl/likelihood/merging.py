@@ -9,21 +9,12 @@ then 0, need only be counted. Nothing is squared, so no digit is lost.
 import numpy as np
 from numba import njit
 
+from pyimpl.likelihood.one_factor import same
 from pyimpl.model.blocks import gram_schmidt
 
 __all__ = ["WIDEST", "merge"]
 
 WIDEST = 64  # numbers in a C_j from which the factorisation takes longer than it saves
-
-
-@njit(cache=True, error_model="numpy")
-def _same(A, B):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Whether two matrices are equal, element by element."""
-    for a in range(A.shape[0]):
-        for b in range(A.shape[1]):
-            if A[a, b] != B[a, b]:
-                return False
-    return True
 
 
 @njit(cache=True, error_model="numpy")
@@ -50,7 +41,7 @@ def merge(R, C, widest):  # type: ignore[no-untyped-def] # pragma: no cover - co
     at, begins = 0, 0
     while begins < J:
         ends = begins + 1
-        while ends < J and _same(R[begins], R[ends]):
+        while ends < J and same(R[begins], R[ends]):
             ends += 1
         remain = ends - begins
         if width < remain and width <= widest:

@@ -198,6 +198,16 @@ def residual_square(Q, root, D):  # type: ignore[no-untyped-def] # pragma: no co
 
 
 @njit(cache=True, error_model="numpy")
+def same(A, B):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Whether two matrices are equal, element by element."""
+    for a in range(A.shape[0]):
+        for b in range(A.shape[1]):
+            if A[a, b] != B[a, b]:
+                return False
+    return True
+
+
+@njit(cache=True, error_model="numpy")
 def _value(theta, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts, SL, Q):  # type: ignore[no-untyped-def] # pragma: no cover
     """Evaluate the criterion alone; SL (2, m, m) is one more workspace, Q as in `contrasts`."""
     m = C.shape[2]
@@ -244,7 +254,8 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     J = R.shape[0]
     weight = df / prss
     if p == 1:
-        return f if _derivatives_scalar(T[0, 0], copies, E, D, Q, weight, REML, order, gradient, hessian, df, prss) else np.inf
+        _derivatives_scalar(T[0, 0], copies, E, D, Q, weight, REML, order, gradient, hessian, df, prss)
+        return f
     square, oblong = np.zeros((7, p, p)), np.zeros((3, p, m))  # one array: to make one takes as long as to fill it
     G, K, KT, TKT, W, WT, TWT = square[0], square[1], square[2], square[3], square[4], square[5], square[6]
     Y, TY, F = oblong[0], oblong[1], oblong[2]
@@ -252,8 +263,8 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     M = np.zeros((n, m, m))
     if order == 2:
         hessian[:] = 0.0
+    many = 0.0
     for j in range(J):
-        many = copies[j]
         for a in range(p):
             for c in range(first, m):
                 total = 0.0
@@ -266,58 +277,67 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
                 for b in range(p):
                     total += E[j, b, a] * F[b, c]
                 Y[a, c] = total
-            for b in range(a + 1):
-                total = 0.0
-                for c in range(p):
-                    total += E[j, c, a] * E[j, c, b]
-                K[a, b] = total
-                K[b, a] = total
         for a in range(p):
             for b in range(a + 1):
                 total = weight * Y[a, P] * Y[b, P]
                 if REML:
                     for c in range(P):
                         total += Y[a, c] * Y[b, c]
-                W[a, b] = total
-                W[b, a] = total
-                G[a, b] += many * K[a, b] - total
-        if order == 1:
-            continue
-        for a in range(p):
-            for c in range(p):
-                left, right = 0.0, 0.0
-                for b in range(c, p):
-                    left += K[a, b] * T[b, c]
-                    right += W[a, b] * T[b, c]
-                KT[a, c] = left
-                WT[a, c] = right
-        for a in range(p):
-            for c in range(p):
-                left, right = 0.0, 0.0
-                for b in range(a, p):
-                    left += T[b, a] * KT[b, c]
-                    right += T[b, a] * WT[b, c]
-                TKT[a, c] = left
-                TWT[a, c] = right
-            for c in range(m):
-                total = 0.0
-                for b in range(a, p):
-                    total += T[b, a] * Y[b, c]
-                TY[a, c] = total
-        for k in range(n):
-            r, c = rows[k], cols[k]
-            for i in range(k + 1):
-                s, d = rows[i], cols[i]
-                hessian[k, i] += 2.0 * (
-                    K[r, s] * (TWT[c, d] - many * TKT[c, d])
-                    + W[r, s] * TKT[c, d]
-                    + KT[r, d] * (WT[s, c] - many * KT[s, c])
-                    + WT[r, d] * KT[s, c]
-                )
+                W[a, b] += total
+        many += copies[j]
+        if order == 2:
+            for a in range(p):
+                for c in range(m):
+                    total = 0.0
+                    for b in range(a, p):
+                        total += T[b, a] * Y[b, c]
+                    TY[a, c] = total
             lowest = 0 if REML else P
-            for a in range(lowest, m):
-                for b in range(a + 1):
-                    M[k, a, b] += Y[r, a] * TY[c, b] + TY[c, a] * Y[r, b]
+            for k in range(n):
+                r, c = rows[k], cols[k]
+                for a in range(lowest, m):
+                    for b in range(a + 1):
+                        M[k, a, b] += Y[r, a] * TY[c, b] + TY[c, a] * Y[r, b]
+        if j + 1 < J and same(E[j], E[j + 1]):
+            continue  # all that follows is the same for these levels, or linear in W
+        for a in range(p):
+            for b in range(a + 1):
+                total = 0.0
+                for c in range(p):
+                    total += E[j, c, a] * E[j, c, b]
+                K[a, b] = total
+                K[b, a] = total
+                W[b, a] = W[a, b]
+                G[a, b] += many * total - W[a, b]
+        if order == 2:
+            for a in range(p):
+                for c in range(p):
+                    left, right = 0.0, 0.0
+                    for b in range(c, p):
+                        left += K[a, b] * T[b, c]
+                        right += W[a, b] * T[b, c]
+                    KT[a, c] = left
+                    WT[a, c] = right
+            for a in range(p):
+                for c in range(p):
+                    left, right = 0.0, 0.0
+                    for b in range(a, p):
+                        left += T[b, a] * KT[b, c]
+                        right += T[b, a] * WT[b, c]
+                    TKT[a, c] = left
+                    TWT[a, c] = right
+            for k in range(n):
+                r, c = rows[k], cols[k]
+                for i in range(k + 1):
+                    s, d = rows[i], cols[i]
+                    hessian[k, i] += 2.0 * (
+                        K[r, s] * (TWT[c, d] - many * TKT[c, d])
+                        + W[r, s] * TKT[c, d]
+                        + KT[r, d] * (WT[s, c] - many * KT[s, c])
+                        + WT[r, d] * KT[s, c]
+                    )
+        many = 0.0
+        W[:] = 0.0
     for a in range(p):
         for b in range(a):
             G[b, a] = G[a, b]
@@ -382,7 +402,6 @@ def _derivatives_scalar(t, copies, E, D, Q, weight, REML, order, gradient, hessi
                     square += 2.0 * M[a, b] * M[a, b]
                 square += M[a, a] * M[a, a]
         hessian[0, 0] = 4.0 * t * t * (h - square) + 2.0 * g
-    return True
 
 
 @njit(cache=True, error_model="numpy")
