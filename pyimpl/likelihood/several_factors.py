@@ -180,11 +180,11 @@ def templates(theta, place, rows, cols, size, T, flat):  # type: ignore[no-untyp
 
 @njit(cache=True, error_model="numpy")
 def whiten(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    R, C, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x
+    R, C, copies, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x
 ):
     """Eliminate the first factor: S = [X, y]'V₁⁻¹[X, y], S2 and S2x; returns log|V₁|."""
     S[:] = within
-    log_det = eliminate(R, C, np.ones(R.shape[0]), T, E, D, S)
+    log_det = eliminate(R, C, copies, T, E, D, S)
     S2[:] = within_o
     S2x[:] = within_d
     _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x)
@@ -202,10 +202,11 @@ def schur_complement(S2, S2x, first, width, flat, start, A, rhs):  # type: ignor
 
 @njit(cache=True, error_model="numpy")
 def assemble(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    R, C, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x, A, rhs
-):
+    R, C, copies, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2,
+    S2x, A, rhs,
+):  # fmt: skip
     """Form A, the right-hand sides Λ'S2x and S = [X, y]'V₁⁻¹[X, y]; returns log|V₁|."""
-    log_det = whiten(R, C, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x)
+    log_det = whiten(R, C, copies, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x)
     schur_complement(S2, S2x, first, width, flat, start, A, rhs)
     return log_det
 
@@ -415,8 +416,8 @@ def _traces(S2, Ainv, first, width, T, start, KT):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, error_model="numpy")
-def _eliminated_trace(E, indptr, columns, U, N, K):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """K = Σ_j E_j'(I − U_j N U_j')E_j of the eliminated factor."""
+def _eliminated_trace(E, copies, indptr, columns, U, N, K):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """K = Σ_j E_j'(I − U_j N U_j')E_j of the eliminated factor; U_j is 0 in all `copies` of a level but one."""
     J, p = E.shape[0], E.shape[1]
     M = np.zeros((p, p))
     K[:] = 0.0
@@ -431,13 +432,13 @@ def _eliminated_trace(E, indptr, columns, U, N, K):  # type: ignore[no-untyped-d
                 for k in range(start, i):
                     inner += row[columns[k]] * U[k, 0]
                 square += U[i, 0] * (2.0 * inner + row[columns[i]] * U[i, 0])
-            total += E[j, 0, 0] * E[j, 0, 0] * (1.0 - square)
+            total += E[j, 0, 0] * E[j, 0, 0] * (copies[j] - square)
         K[0, 0] = total
         return
     for j in range(J):
         for a in range(p):
             for b in range(p):
-                M[a, b] = 1.0 if a == b else 0.0
+                M[a, b] = copies[j] if a == b else 0.0
         for i in range(indptr[j], indptr[j + 1]):
             row = columns[i]
             for k in range(indptr[j], i + 1):
@@ -545,7 +546,7 @@ def put_derivatives(  # type: ignore[no-untyped-def] # pragma: no cover - compil
 
 @njit(cache=True, error_model="numpy")
 def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    E, U, indptr, columns, S2, Ainv, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
+    E, copies, U, indptr, columns, S2, Ainv, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
     weight, REML, gradient, hessian, curved,
 ):  # fmt: skip
     """Gradient from A⁻¹ (lower triangle); with `curved` the template's curvature is added to the information."""
@@ -562,7 +563,7 @@ def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         X = np.zeros((p, p))  # the template
         KTf = np.zeros((p, p))
         if f < 0:
-            _eliminated_trace(E, indptr, columns, U, N, K)
+            _eliminated_trace(E, copies, indptr, columns, U, N, K)
             for a in range(p):
                 for b in range(p):
                     X[a, b] = T[a, b]
@@ -741,7 +742,7 @@ def _symmetric_times(S, X, out):  # type: ignore[no-untyped-def] # pragma: no co
 
 @njit(cache=True, error_model="numpy")
 def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    theta, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o, within_d,
+    theta, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
     place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, gradient, hessian, info, curved,
 ):  # fmt: skip
     """Evaluate the criterion without its constant, its gradient, the information and the Hessian's approximation."""
@@ -749,8 +750,8 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     templates(theta, place, rows, cols, size, T, flat)
     Y = np.empty((q, m))
     log_det = assemble(
-        R, C, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x,
-        A, Y,
+        R, C, copies, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2,
+        S2x, A, Y,
     )  # fmt: skip
     gradient[:] = np.nan
     if not _factorise(A):
@@ -784,15 +785,15 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     inverse = np.empty((q, q))
     _invert(A, inverse)
     finish(
-        E, U, indptr, columns, S2, inverse, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
-        weight, REML, gradient, hessian, curved,
+        E, copies, U, indptr, columns, S2, inverse, N, first, width, T, flat, start, place, rows, cols, size, factor,
+        V1, Vo, weight, REML, gradient, hessian, curved,
     )  # fmt: skip
     return f
 
 
 @njit(cache=True, error_model="numpy")
 def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    begins, units, budget, work, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o,
+    begins, units, budget, work, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o,
     within_d, place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, levels, near,
 ):  # fmt: skip
     """Minimise from a start, in coordinates θ / units; returns the criterion at the start."""
@@ -802,7 +803,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for k in range(n):
         theta[k] = begins[k] * units[k]
     f = criterion(
-        theta, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o, within_d,
+        theta, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
         place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, g, H, info, True,
     )  # fmt: skip
     initial = f
@@ -813,7 +814,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         and scoring(theta, g, info, levels, rows, cols, size, factor, count <= EM and not near, ahead)
     ):
         f_ahead = criterion(
-            ahead, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o, within_d,
+            ahead, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
             place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, g_ahead, H_ahead, info_ahead,
             True,
         )  # fmt: skip
@@ -842,7 +843,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
             for k in range(n):
                 theta[k] = trial[k] * units[k]
             f = criterion(
-                theta, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o, within_d,
+                theta, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
                 place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, g, H, info, True,
             )  # fmt: skip
     return initial
@@ -850,7 +851,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
 
 @njit(cache=True, error_model="numpy")
 def scan(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    points, values, df, REML, R, C, within, first, width, start, indptr, columns, entries, within_o, within_d,
+    points, values, df, REML, R, C, copies, within, first, width, start, indptr, columns, entries, within_o, within_d,
     place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts,
 ):  # fmt: skip
     """Put the criterion at each row of `points` (θ) in `values`.
@@ -863,7 +864,9 @@ def scan(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         templates(points[i], place, rows, cols, size, T, flat)
         if not (before == T).all():
             before[:] = T
-            log_det = whiten(R, C, T, indptr, columns, entries, within, within_o, within_d, E, D, U, S1, S2, S2x)
+            log_det = whiten(
+                R, C, copies, T, indptr, columns, entries, within, within_o, within_d, E, D, U, S1, S2, S2x
+            )
         S[:] = S1
         schur_complement(S2, S2x, first, width, flat, start, A, Y)
         values[i] = np.inf

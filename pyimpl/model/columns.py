@@ -37,13 +37,9 @@ __all__ = [
 
 _COPIED = 100_000  # rows up to which what is read is copied, which takes less time than a Series to keep
 
-#: pandas' own way to a column's values without a Series, which takes twenty times as long to make; it is not public.
+#: pandas' own way to the values of the i-th column, as they are stored. It is not public, and so may be absent; but to
+#: make a Series takes twenty times as long.
 _stored = getattr(pd.DataFrame, "_get_column_array", None)
-
-
-def _values(frame: pd.DataFrame, position: int) -> Any:
-    """Give a column's values as they are stored: an array of numpy or of pandas, which may be a view of the data."""
-    return frame.iloc[:, position].values if _stored is None else _stored(frame, position)
 
 
 class Data:
@@ -126,8 +122,8 @@ class Data:
         return self._kept(name, frame, known.index(name))
 
     def _kept(self, name: str, frame: pd.DataFrame, position: int) -> Column:
-        if self.rows <= _COPIED:
-            return read_column(name, _values(frame, position), copy=True)
+        if _stored is not None and self.rows <= _COPIED:
+            return read_column(name, _stored(frame, position), copy=True)
         series = frame.iloc[:, position]
         self._series.append(series)
         return read_column(name, series)
