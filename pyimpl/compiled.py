@@ -29,10 +29,12 @@ __all__ = ["GROUPS", "Kernel", "Signature", "extension_name", "extension_path", 
 GROUPS = {
     "likelihood": (
         "pyimpl.likelihood.deviance",
+        "pyimpl.likelihood.merging",
         "pyimpl.likelihood.one_factor",
         "pyimpl.likelihood.several_factors",
         "pyimpl.likelihood.sparse_factors",
         "pyimpl.likelihood.trust_region",
+        "pyimpl.likelihood.valleys",
         "pyimpl.model.blocks",
         "pyimpl.model.ordering",
         "pyimpl.model.responses",

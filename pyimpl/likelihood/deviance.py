@@ -26,7 +26,7 @@ import numpy as np
 
 from pyimpl.compiled import kernel
 from pyimpl.errors import ModelError
-from pyimpl.likelihood import one_factor
+from pyimpl.likelihood import merging, one_factor
 from pyimpl.likelihood import several_factors as several
 from pyimpl.likelihood.searches import Evaluation, Modes, run, scored
 from pyimpl.likelihood.trust_region import APPROXIMATE, EXACT, Workspace
@@ -277,15 +277,18 @@ class _OneFactor:
         self.parts = np.zeros(3)
         # θ in the factor's order; lme4's terms of one factor are numbered one after the other
         self._order = None if (first.theta == np.arange(first.theta.size)).all() else first.theta
-        self._E = np.empty((first.J, first.p, first.p))
-        self._D = np.empty((first.J, first.p, blocks.P + 1))
+        none, no_values = np.zeros(first.J + 1, dtype=np.int64), np.empty((0, first.p))
+        self._R, self._C, _, _, _, self._copies = merging.merge(
+            blocks.R, blocks.C, none, none[:0], no_values, blocks.R[:, 0, 0].argsort(kind="stable"), merging.WIDEST
+        )
+        self._E, self._D = np.empty_like(self._R), np.empty_like(self._C)
         self._T = np.zeros((first.p, first.p))
 
     def _data(self, df: float, REML: bool) -> tuple[Any, ...]:
         blocks = self.blocks
         first = blocks.factors[0]
         return (
-            first.rows, first.cols, blocks.R, blocks.C, blocks.within, blocks.within_root, float(df), REML,
+            first.rows, first.cols, self._R, self._C, self._copies, blocks.within, blocks.within_root, float(df), REML,
             self._E, self._D, self._T,
         )  # fmt: skip
 
@@ -323,14 +326,16 @@ class _OneFactor:
         Q = np.zeros((P + 1, P + 1))
         if not math.isfinite(value):
             return value, Q, [], []
-        S = blocks.within + np.tensordot(self._D, self._D, axes=([0, 1], [0, 1]))
+        T = first.template(theta)
+        E, D = np.empty_like(blocks.R), np.empty_like(blocks.C)  # of all levels: each has its own modes
+        S = blocks.within.copy()
+        one_factor.eliminate(blocks.R, blocks.C, np.ones(first.J), T, E, D, S)
         L = np.zeros((P + 1, P + 1))
         one_factor.cholesky_profile(S, P, L)
         one_factor.contrasts(L, P, Q)
-        T = first.template(theta)
         W = blocks.R @ T
         half = _half_cond_var(W, T)
-        a = np.einsum("jab,ja->jb", self._E, self._D @ Q[:, P])
+        a = np.einsum("jab,ja->jb", E, D @ Q[:, P])
         return value, Q, [a], [np.swapaxes(half, 1, 2) @ half]
 
 
@@ -358,7 +363,7 @@ class _SeveralFactors:
 
     kind = APPROXIMATE
 
-    def __init__(self, blocks: Blocks, others: Others) -> None:
+    def __init__(self, blocks: Blocks, others: Others, merged: bool = True) -> None:
         self.blocks = blocks
         self.others = others
         self.parts = np.zeros(3)
@@ -374,6 +379,10 @@ class _SeveralFactors:
         self._T = np.zeros((first.p, first.p))
         self._flat = np.zeros(int(self._start[-1]))
         self._work: tuple[np.ndarray, ...] | None = None
+        order = np.lexsort((blocks.R[:, 0, 0], others.columns[others.indptr[:-1]]))
+        self._R, self._C, self._indptr, self._columns, self._values, self._copies = merging.merge(
+            blocks.R, blocks.C, others.indptr, others.columns, others.values, order, merging.WIDEST if merged else 0
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # the workspaces are as large as the problem, and of no use to another process
@@ -388,20 +397,19 @@ class _SeveralFactors:
     def _arrays(self) -> tuple[np.ndarray, ...]:
         """Workspaces E, D, U, S, S2, S2x, A, N, Q."""
         if self._work is None:
-            first, q, m = self.blocks.factors[0], self.others.q, self.blocks.P + 1
+            q, m = self.others.q, self.blocks.P + 1
             A = np.empty((q, q))
             self._work = (
-                np.empty((first.J, first.p, first.p)), np.empty((first.J, first.p, m)),
-                np.empty_like(self.others.values), np.empty((m, m)), np.empty((q, q)), np.empty((q, m)),
-                A, np.empty((q, q)) if self.small else A, np.zeros((m, m)),
+                np.empty_like(self._R), np.empty_like(self._C), np.empty_like(self._values), np.empty((m, m)),
+                np.empty((q, q)), np.empty((q, m)), A, np.empty((q, q)) if self.small else A, np.zeros((m, m)),
             )  # fmt: skip
         return self._work
 
     def _data(self, df: float, REML: bool) -> tuple[Any, ...]:
         blocks, others = self.blocks, self.others
         return (
-            float(df), REML, blocks.R, blocks.C, blocks.within, others.first_column, others.p, self._start,
-            others.indptr, others.columns, others.values, others.within, others.within_dense,
+            float(df), REML, self._R, self._C, self._copies, blocks.within, others.first_column, others.p, self._start,
+            self._indptr, self._columns, self._values, others.within, others.within_dense,
             self._place, self._rows, self._cols, self._size, self._factor, self._T, self._flat, *self._arrays,
         )  # fmt: skip
 
@@ -416,20 +424,20 @@ class _SeveralFactors:
         if order == 0 or not math.isfinite(value):
             return value, gradient, hessian
         E, _, U, _, S2, _, A, N, _ = self._arrays
-        others, blocks = self.others, self.blocks
+        others = self.others
         layout = (others.first_column, others.p, self._flat, self._start)
         V1, Vo = self._modes(lz)
         weight = df / self.parts[2]
         if order == 2:
             s1, so = np.empty((V1.shape[0], n)), np.empty((others.q, n))
             several.images(
-                self._place, self._rows, self._cols, self._size, blocks.factors[0].J, others.first_column,
+                self._place, self._rows, self._cols, self._size, len(self._R), others.first_column,
                 self._factor, self._T, self._flat, V1, Vo, s1, so,
             )  # fmt: skip
             h = np.empty_like(so)
             S2so = lapack.symmetric_times(S2, so)
             several.information(
-                E, U, others.indptr, others.columns, s1, so, S2so, V1, Vo, weight, df, self.parts[2], h, hessian
+                E, U, self._indptr, self._columns, s1, so, S2so, V1, Vo, weight, df, self.parts[2], h, hessian
             )
             several.lambda_times(h, *layout, True, so)
             back = lapack.forward(A, so)
@@ -437,9 +445,9 @@ class _SeveralFactors:
             self.info = hessian.copy()
         lapack.invert(A)
         several.finish(
-            E, U, others.indptr, others.columns, S2, A, N, others.first_column, others.p, self._T, self._flat,
-            self._start, self._place, self._rows, self._cols, self._size, self._factor, V1, Vo, weight, REML,
-            gradient, hessian, order == 2,
+            E, self._copies, U, self._indptr, self._columns, S2, A, N, others.first_column, others.p, self._T,
+            self._flat, self._start, self._place, self._rows, self._cols, self._size, self._factor, V1, Vo, weight,
+            REML, gradient, hessian, order == 2,
         )  # fmt: skip
         return value, gradient, hessian
 
@@ -451,8 +459,8 @@ class _SeveralFactors:
         several.templates(theta, self._place, self._rows, self._cols, self._size, self._T, self._flat)
         rhs = np.empty_like(S2x)
         log_det = several.assemble(
-            blocks.R, blocks.C, self._T, self._flat, others.first_column, others.p, self._start, others.indptr,
-            others.columns, others.values, blocks.within, others.within, others.within_dense,
+            self._R, self._C, self._copies, self._T, self._flat, others.first_column, others.p, self._start,
+            self._indptr, self._columns, self._values, blocks.within, others.within, others.within_dense,
             E, D, U, S, S2, S2x, A, rhs,
         )  # fmt: skip
         if not lapack.factorise(A):
@@ -470,7 +478,7 @@ class _SeveralFactors:
         E, D, U, _, S2, S2x, _, _, Q = self._arrays
         V1, Vo = np.empty((D.shape[0] * D.shape[1], D.shape[2])), np.empty_like(S2x)
         S2lz = lapack.symmetric_times(S2, lz)
-        several.modes(E, D, U, self.others.indptr, self.others.columns, S2x, S2lz, lz, Q, V1, Vo)
+        several.modes(E, D, U, self._indptr, self._columns, S2x, S2lz, lz, Q, V1, Vo)
         return V1, Vo
 
     def scan(self, points: np.ndarray, df: float, REML: bool) -> np.ndarray:
@@ -490,6 +498,10 @@ class _SeveralFactors:
 
     def solve(self, theta: np.ndarray, df: float, REML: bool) -> Modes:
         blocks, others = self.blocks, self.others
+        if len(self._R) < blocks.factors[0].J:  # each level has its own modes
+            every = _SeveralFactors(blocks, others, merged=False)
+            every.parts = self.parts
+            return every.solve(theta, df, REML)
         E, _, U, _, _, _, A, N, Q = self._arrays
         value, lz = self._value(theta, df, REML)
         if not math.isfinite(value):

@@ -19,7 +19,7 @@ __all__ = ["criterion", "scan", "search"]
 
 
 @kernel
-def _eliminate_pairs(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _eliminate_pairs(R, C, copies, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Do what `eliminate` does where a level has two effects."""
     J, m = R.shape[0], C.shape[2]
     t00, t10, t11 = T[0, 0], T[1, 0], T[1, 1]
@@ -38,6 +38,8 @@ def _eliminate_pairs(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma
             determinant = square0 * square1
             before00, before01, before11 = r00, r01, r11
         product *= determinant
+        if copies[j] > 1.0:
+            log_det += (copies[j] - 1.0) * np.log(determinant)
         if product > 1e200:
             log_det += np.log(product)
             product = 1.0
@@ -55,12 +57,13 @@ def _eliminate_pairs(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma
     return log_det + np.log(product)
 
 
-@kernel
-def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+@kernel("f3 f3 f1 f2 f3 f3 f2")
+def eliminate(R, C, copies, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Whiten the eliminated factor level by level: E_j = L_j⁻¹R_j, D_j = L_j⁻¹C_j, S += Σ D_j'D_j; returns log|V₁|.
 
     L_j is the Cholesky factor of I + R_j T T' R_j', the blocks of eq. 18 seen from the rows' side; a level whose R_j is
-    that of the level before it (as in balanced data) has the same.
+    that of the level before it (as in balanced data) has the same. A level stands for `copies` (J) of them, all but
+    one with a C_j of 0: see :mod:`pyimpl.likelihood.merging`.
     """
     J, p, m = R.shape[0], R.shape[1], C.shape[2]
     product = 1.0
@@ -76,6 +79,8 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
                 inverse = 1.0 / np.sqrt(total)
                 before = r
             product *= total
+            if copies[j] > 1.0:
+                log_det += (copies[j] - 1.0) * np.log(total)
             if product > 1e200:
                 log_det += np.log(product)
                 product = 1.0
@@ -87,7 +92,7 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
                     S[c, b] += x * D[j, 0, b]
         return log_det + np.log(product)
     if p == 2:
-        return _eliminate_pairs(R, C, T, E, D, S)
+        return _eliminate_pairs(R, C, copies, T, E, D, S)
     L = np.zeros((p, p))
     W = np.zeros((p, p))
     for j in range(J):
@@ -97,6 +102,7 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
                 for c in range(max(a, b), p):
                     total += R[j, a, c] * T[c, b]
                 W[a, b] = total
+        determinant = 1.0
         for a in range(p):
             for b in range(a + 1):
                 total = 1.0 if a == b else 0.0
@@ -106,9 +112,12 @@ def eliminate(R, C, T, E, D, S):  # type: ignore[no-untyped-def] # pragma: no co
                     total -= L[a, c] * L[b, c]
                 if a == b:
                     L[a, a] = np.sqrt(total)
-                    product *= total
+                    determinant *= total
                 else:
                     L[a, b] = total / L[b, b]
+        product *= determinant
+        if copies[j] > 1.0:
+            log_det += (copies[j] - 1.0) * np.log(determinant)
         if product > 1e200:
             log_det += np.log(product)
             product = 1.0
@@ -169,27 +178,63 @@ def contrasts(L, P, Q):  # type: ignore[no-untyped-def] # pragma: no cover - com
 
 
 @kernel
-def residual_square(v, root, D):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """r² as a sum of squares, |root v|² + Σ|D_j v|²: an error of v counts only squared, and nothing cancels."""
-    m = v.shape[0]
+def residual_square(Q, root, D):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """r² as a sum of squares, |root v|² + Σ|D_j v|² with v Q's last column: its error counts only squared."""
+    m = Q.shape[0]
+    P = m - 1
     square = 0.0
     for a in range(m):
         total = 0.0
         for c in range(a, m):
-            total += root[a, c] * v[c]
+            total += root[a, c] * Q[c, P]
         square += total * total
     for j in range(D.shape[0]):
         for a in range(D.shape[1]):
             total = 0.0
             for c in range(m):
-                total += D[j, a, c] * v[c]
+                total += D[j, a, c] * Q[c, P]
             square += total * total
     return square
 
 
-@kernel("f1 i1 i1 f3 f3 f2 f2 f b f3 f3 f2 i f1 f1 f2")
+@kernel
+def same(A, B):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Whether two matrices are equal, element by element."""
+    for a in range(A.shape[0]):
+        for b in range(A.shape[1]):
+            if A[a, b] != B[a, b]:
+                return False
+    return True
+
+
+@kernel
+def _value(theta, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts, SL, Q):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Evaluate the criterion alone; SL (2, m, m) is one more workspace, Q as in `contrasts`."""
+    m = C.shape[2]
+    P = m - 1
+    S, L = SL[0], SL[1]
+    T[:] = 0.0
+    for k in range(rows.shape[0]):
+        T[rows[k], cols[k]] = theta[k]
+    S[:] = within
+    log_det = eliminate(R, C, copies, T, E, D, S)
+    if not np.isfinite(log_det) or not cholesky_profile(S, P, L):
+        return np.inf
+    contrasts(L, P, Q)
+    prss = residual_square(Q, root, D)
+    f = log_det + df * np.log(prss)
+    log_RX = 0.0
+    for a in range(P):
+        log_RX += 2.0 * np.log(L[a, a])
+    if REML:
+        f += log_RX
+    parts[0], parts[1], parts[2] = log_det, log_RX, prss
+    return f if np.isfinite(f) else np.inf
+
+
+@kernel("f1 i1 i1 f3 f3 f1 f2 f2 f b f3 f3 f2 i f1 f1 f2")
 def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    theta, rows, cols, R, C, within, root, df, REML, E, D, T, order, parts, gradient, hessian
+    theta, rows, cols, R, C, copies, within, root, df, REML, E, D, T, order, parts, gradient, hessian
 ):
     """Evaluate the criterion without its constant; gradient and Hessian if order is 1 or 2.
 
@@ -198,43 +243,27 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     p, m = R.shape[1], C.shape[2]
     P = m - 1
     n = rows.shape[0]
-    T[:] = 0.0
-    for k in range(n):
-        T[rows[k], cols[k]] = theta[k]
-    S = within.copy()
-    log_det = eliminate(R, C, T, E, D, S)
-    L = np.zeros((m, m))
-    if not np.isfinite(log_det) or not cholesky_profile(S, P, L):
-        gradient[:] = np.nan
-        return np.inf
     Q = np.empty((m, m))
-    contrasts(L, P, Q)
-    prss = residual_square(Q[:, P].copy(), root, D)
-    f = log_det + df * np.log(prss)
-    log_RX = 0.0
-    for a in range(P):
-        log_RX += 2.0 * np.log(L[a, a])
-    if REML:
-        f += log_RX
-    parts[0], parts[1], parts[2] = log_det, log_RX, prss
+    f = _value(theta, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts, np.empty((2, m, m)), Q)
     if not np.isfinite(f):
         gradient[:] = np.nan
-        return np.inf
+        return f
+    prss = parts[2]
     if order == 0:
         return f
     J = R.shape[0]
     weight = df / prss
     if p == 1:
-        return f if _derivatives_scalar(T[0, 0], E, D, Q, weight, REML, order, gradient, hessian, df, prss) else np.inf
-    G = np.zeros((p, p))
-    K, KT, TKT = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
-    W, WT, TWT = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
-    Y, TY = np.zeros((p, m)), np.zeros((p, m))
-    F = np.zeros((p, m))
+        _derivatives_scalar(T[0, 0], copies, E, D, Q, weight, REML, order, gradient, hessian, df, prss)
+        return f
+    square, oblong = np.zeros((7, p, p)), np.zeros((3, p, m))  # one array: to make one takes as long as to fill it
+    G, K, KT, TKT, W, WT, TWT = square[0], square[1], square[2], square[3], square[4], square[5], square[6]
+    Y, TY, F = oblong[0], oblong[1], oblong[2]
     first = 0 if order == 2 or REML else P  # without the Hessian ML needs e alone
     M = np.zeros((n, m, m))
     if order == 2:
         hessian[:] = 0.0
+    many = 0.0
     for j in range(J):
         for a in range(p):
             for c in range(first, m):
@@ -248,58 +277,67 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
                 for b in range(p):
                     total += E[j, b, a] * F[b, c]
                 Y[a, c] = total
-            for b in range(a + 1):
-                total = 0.0
-                for c in range(p):
-                    total += E[j, c, a] * E[j, c, b]
-                K[a, b] = total
-                K[b, a] = total
         for a in range(p):
             for b in range(a + 1):
                 total = weight * Y[a, P] * Y[b, P]
                 if REML:
                     for c in range(P):
                         total += Y[a, c] * Y[b, c]
-                W[a, b] = total
-                W[b, a] = total
-                G[a, b] += K[a, b] - total
-        if order == 1:
-            continue
-        for a in range(p):
-            for c in range(p):
-                left, right = 0.0, 0.0
-                for b in range(c, p):
-                    left += K[a, b] * T[b, c]
-                    right += W[a, b] * T[b, c]
-                KT[a, c] = left
-                WT[a, c] = right
-        for a in range(p):
-            for c in range(p):
-                left, right = 0.0, 0.0
-                for b in range(a, p):
-                    left += T[b, a] * KT[b, c]
-                    right += T[b, a] * WT[b, c]
-                TKT[a, c] = left
-                TWT[a, c] = right
-            for c in range(m):
-                total = 0.0
-                for b in range(a, p):
-                    total += T[b, a] * Y[b, c]
-                TY[a, c] = total
-        for k in range(n):
-            r, c = rows[k], cols[k]
-            for i in range(k + 1):
-                s, d = rows[i], cols[i]
-                hessian[k, i] += 2.0 * (
-                    K[r, s] * (TWT[c, d] - TKT[c, d])
-                    + W[r, s] * TKT[c, d]
-                    + KT[r, d] * (WT[s, c] - KT[s, c])
-                    + WT[r, d] * KT[s, c]
-                )
+                W[a, b] += total
+        many += copies[j]
+        if order == 2:
+            for a in range(p):
+                for c in range(m):
+                    total = 0.0
+                    for b in range(a, p):
+                        total += T[b, a] * Y[b, c]
+                    TY[a, c] = total
             lowest = 0 if REML else P
-            for a in range(lowest, m):
-                for b in range(a + 1):
-                    M[k, a, b] += Y[r, a] * TY[c, b] + TY[c, a] * Y[r, b]
+            for k in range(n):
+                r, c = rows[k], cols[k]
+                for a in range(lowest, m):
+                    for b in range(a + 1):
+                        M[k, a, b] += Y[r, a] * TY[c, b] + TY[c, a] * Y[r, b]
+        if j + 1 < J and same(E[j], E[j + 1]):
+            continue  # all that follows is the same for these levels, or linear in W
+        for a in range(p):
+            for b in range(a + 1):
+                total = 0.0
+                for c in range(p):
+                    total += E[j, c, a] * E[j, c, b]
+                K[a, b] = total
+                K[b, a] = total
+                W[b, a] = W[a, b]
+                G[a, b] += many * total - W[a, b]
+        if order == 2:
+            for a in range(p):
+                for c in range(p):
+                    left, right = 0.0, 0.0
+                    for b in range(c, p):
+                        left += K[a, b] * T[b, c]
+                        right += W[a, b] * T[b, c]
+                    KT[a, c] = left
+                    WT[a, c] = right
+            for a in range(p):
+                for c in range(p):
+                    left, right = 0.0, 0.0
+                    for b in range(a, p):
+                        left += T[b, a] * KT[b, c]
+                        right += T[b, a] * WT[b, c]
+                    TKT[a, c] = left
+                    TWT[a, c] = right
+            for k in range(n):
+                r, c = rows[k], cols[k]
+                for i in range(k + 1):
+                    s, d = rows[i], cols[i]
+                    hessian[k, i] += 2.0 * (
+                        K[r, s] * (TWT[c, d] - many * TKT[c, d])
+                        + W[r, s] * TKT[c, d]
+                        + KT[r, d] * (WT[s, c] - many * KT[s, c])
+                        + WT[r, d] * KT[s, c]
+                    )
+        many = 0.0
+        W[:] = 0.0
     for a in range(p):
         for b in range(a):
             G[b, a] = G[a, b]
@@ -327,7 +365,7 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
 
 
 @kernel
-def _derivatives_scalar(t, E, D, Q, weight, REML, order, gradient, hessian, df, prss):  # type: ignore[no-untyped-def] # pragma: no cover
+def _derivatives_scalar(t, copies, E, D, Q, weight, REML, order, gradient, hessian, df, prss):  # type: ignore[no-untyped-def] # pragma: no cover
     """Do the same for one effect a level, where everything is a number."""
     J, m = D.shape[0], D.shape[2]
     P = m - 1
@@ -347,9 +385,9 @@ def _derivatives_scalar(t, E, D, Q, weight, REML, order, gradient, hessian, df, 
         if REML:
             for c in range(P):
                 W += y[c] * y[c]
-        g += K - W
+        g += copies[j] * K - W
         if order == 2:
-            h += K * (2.0 * W - K)
+            h += K * (2.0 * W - copies[j] * K)
             for a in range(lowest, m):
                 for b in range(a + 1):
                     M[a, b] += y[a] * y[b]
@@ -364,11 +402,10 @@ def _derivatives_scalar(t, E, D, Q, weight, REML, order, gradient, hessian, df, 
                     square += 2.0 * M[a, b] * M[a, b]
                 square += M[a, a] * M[a, a]
         hessian[0, 0] = 4.0 * t * t * (h - square) + 2.0 * g
-    return True
 
 
-@kernel(f"f1 f1 i {WORK} i1 i1 f3 f3 f2 f2 f b f3 f3 f2 f1")
-def search(start, units, budget, work, rows, cols, R, C, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
+@kernel(f"f1 f1 i {WORK} i1 i1 f3 f3 f1 f2 f2 f b f3 f3 f2 f1")
+def search(start, units, budget, work, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
     """Minimise from a start, in coordinates θ / units; returns the criterion at the start.
 
     The workspace is that of :mod:`pyimpl.likelihood.trust_region`.
@@ -382,7 +419,7 @@ def search(start, units, budget, work, rows, cols, R, C, within, root, df, REML,
     while not done:
         for k in range(n):
             theta[k] = trial[k] * units[k]
-        f = criterion(theta, rows, cols, R, C, within, root, df, REML, E, D, T, 2, parts, g, H)
+        f = criterion(theta, rows, cols, R, C, copies, within, root, df, REML, E, D, T, 2, parts, g, H)
         if np.isnan(initial):
             initial = f
         for k in range(n):
@@ -393,10 +430,9 @@ def search(start, units, budget, work, rows, cols, R, C, within, root, df, REML,
     return initial
 
 
-@kernel("f2 f1 i1 i1 f3 f3 f2 f2 f b f3 f3 f2 f1")
-def scan(points, values, rows, cols, R, C, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
+@kernel("f2 f1 i1 i1 f3 f3 f1 f2 f2 f b f3 f3 f2 f1")
+def scan(points, values, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
     """Put the criterion at each row of `points` (θ) in `values`."""
-    n = points.shape[1]
-    g, H = np.empty(n), np.empty((n, n))
+    SL, Q = np.empty((2, C.shape[2], C.shape[2])), np.empty((C.shape[2], C.shape[2]))
     for i in range(points.shape[0]):
-        values[i] = criterion(points[i], rows, cols, R, C, within, root, df, REML, E, D, T, 0, parts, g, H)
+        values[i] = _value(points[i], rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts, SL, Q)

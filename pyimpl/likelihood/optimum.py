@@ -10,12 +10,13 @@ descending direction there (the KKT conditions for TT' positive semidefinite).
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.trust_region import Workspace, workspace
+from pyimpl.likelihood.valleys import deviations, find_valleys, near
 from pyimpl.model.blocks import Blocks, Factor
 
 __all__ = ["OptSummary", "default_start", "natural_units", "optimize"]
@@ -24,8 +25,6 @@ _EPS = float(np.finfo(float).eps)
 _SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
 _CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
-_SCAN = 1e5  # ... of all points of a scan for other valleys
-_SCANNED = 4  # valleys that a scan may add
 _EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
 _MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
@@ -116,10 +115,12 @@ def default_start(blocks: Blocks) -> np.ndarray:
 
 def natural_units(blocks: Blocks) -> np.ndarray:
     """Natural unit of each θ: the inverse root mean square of the effect's column."""
-    units = np.empty(blocks.n_theta)
+    units = [0.0] * blocks.n_theta
     for factor in blocks.factors:
-        units[factor.theta] = 1.0 / factor.scale[factor.rows]
-    return units
+        scale = factor.scale.tolist()
+        for row, i in zip(factor.rows.tolist(), factor.theta.tolist(), strict=True):
+            units[i] = 1.0 / scale[row]
+    return np.array(units)
 
 
 def _work(blocks: Blocks) -> float:
@@ -136,7 +137,7 @@ def _work(blocks: Blocks) -> float:
 
 def _with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
     """Flip the signs of the templates' columns so that no diagonal is negative (lme4's convention)."""
-    values = theta.tolist()
+    values: list[float] = theta.tolist()
     if min(values, default=0.0) < 0:
         for factor in factors:
             places = list(zip(factor.rows.tolist(), factor.cols.tolist(), factor.theta.tolist(), strict=True))
@@ -168,116 +169,9 @@ def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
     return out
 
 
-#: Values of each standard deviation (in natural units) in a scan, the finest first, and for one θ.
-_AXES = (2.0 ** np.arange(-5, 12), 2.0 ** np.arange(-5, 12, 2), 2.0 ** np.arange(-4, 9, 3), 2.0 ** np.arange(-4, 5, 4))
-_AXIS = np.concatenate([[0.0], 2.0 ** np.arange(-6, 21)])
-
-
-@dataclass(frozen=True)
-class _Lattice:
-    """Points of a scan, in natural units.
-
-    Attributes
-    ----------
-    points : ndarray, shape (k, n_theta)
-        The first standard deviation changes slowest.
-    shape : tuple of int
-        How many values each standard deviation has.
-    rounding : ndarray, shape (k,)
-        What keeps rounding from making valleys of its own where the criterion is flat: it grows with the variances'
-        square.
-    ratio : float
-        Of neighbours.
-    """
-
-    points: np.ndarray
-    shape: tuple[int, ...]
-    rounding: np.ndarray
-    ratio: float
-
-
-@lru_cache(maxsize=16)
-def _lattice(diagonal: tuple[bool, ...], axis: int | None) -> _Lattice:
-    """Lattice over the θ that are `diagonal`, the others 0: that of one θ, or the `axis`-th of the others."""
-    values = _AXIS if axis is None else _AXES[axis]
-    d = sum(diagonal)
-    points = np.zeros((values.size**d, len(diagonal)))
-    points[:, np.array(diagonal)] = np.stack(np.meshgrid(*[values] * d, indexing="ij"), axis=-1).reshape(-1, d)
-    return _Lattice(points, (values.size,) * d, 16 * _EPS * (points**2).max(axis=1), float(values[2] / values[1]))
-
-
-def _lowest(values: np.ndarray) -> np.ndarray:
-    """Mask of the values below which no neighbour lies; the upper edges are never such."""
-    lowest = np.isfinite(values)
-    for k in range(values.ndim):
-        before: tuple[slice, ...] = (slice(None),) * k
-        up, down, last = (*before, slice(1, None)), (*before, slice(-1)), (*before, slice(-1, None))
-        lowest[up] &= ~(values[up] > values[down])
-        lowest[down] &= ~(values[down] > values[up])
-        lowest[last] = False
-    return lowest
-
-
-def _valleys(
-    objective: Objective, units: np.ndarray, diagonal: np.ndarray, start: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float, float] | None:
-    """Return where the criterion is lower than all around on a lattice of standard deviations; None where that is dear.
-
-    A few rows can have several minima, and the search from one start finds one. Returned are points in natural units,
-    the lowest first, the criterion there, the criterion at `start` (θ), and the ratio of the lattice's neighbours. A
-    lattice's upper edge is no valley: there the criterion may fall for ever, as it does where random effects fit the
-    rows exactly.
-    """
-    mask = tuple(diagonal.tolist())
-    work, d = _work(objective.blocks), sum(mask)
-    if len(mask) == 1:
-        if work * _AXIS.size > 10.0 * _SCAN:
-            return None
-        lattice = _lattice(mask, None)
-    else:
-        axis = next((k for k, values in enumerate(_AXES) if work * values.size**d <= _SCAN), None)
-        if axis is None:
-            return None
-        lattice = _lattice(mask, axis)
-    points = lattice.points
-    theta = np.empty((len(points) + 1, len(mask)))
-    np.multiply(points, units, out=theta[:-1])
-    theta[-1] = start
-    found = objective.scan(theta)
-    values = found[:-1] + lattice.rounding
-    places = _lowest(values.reshape(lattice.shape)).ravel().nonzero()[0]
-    if places.size > 1:
-        places = places[values[places].argsort(kind="stable")][:_SCANNED]
-    return points[places], found[places], float(found[-1]), lattice.ratio
-
-
-def _deviations(blocks: Blocks, x: np.ndarray, units: np.ndarray) -> list[float]:
-    """Standard deviations of the effects, in natural units, at the places of θ's diagonals."""
-    out = [0.0] * x.size
-    theta = (x * units).tolist()
-    for factor in blocks.factors:
-        places = list(zip(factor.rows.tolist(), factor.theta.tolist(), strict=True))
-        squares = [0.0] * factor.p
-        for row, i in places:
-            squares[row] += theta[i] * theta[i]  # inf where it overflows
-        for row, i in places:
-            out[i] = math.sqrt(squares[row]) * float(factor.scale[row])
-    return out
-
-
-def _near(x: list[float], deviations: list[float], pivots: list[bool], ratio: float) -> bool:
-    """Whether standard deviations are those of a point of a lattice, or of its neighbours, of this ratio."""
-    limit, smallest = math.log(ratio), float(_AXES[0][0])
-    return all(
-        abs(math.log(one) - math.log(max(other, smallest))) <= limit
-        for one, other, pivot in zip(x, deviations, pivots, strict=True)
-        if pivot
-    )
-
-
 @dataclass
 class _Point:
-    """A minimum in coordinates θ / units, with what is known there (scaled too)."""
+    """A minimum in coordinates θ / units, with what is known there (scaled too; the trace without the constant)."""
 
     x: np.ndarray
     value: float
@@ -295,23 +189,23 @@ def _search(
     """Minimise from `start` (scaled), which may be near the minimum."""
     initial = objective.search(start, units, budget, work, near)
     x, g, B, _, _, floats, ints, log = work
-    trace = log[: ints[6]].copy()
-    trace[:, 1] += objective.constant
+    code, logged = int(ints[4]), int(ints[6])
     value = float(floats[0]) + objective.constant
-    return _Point(x.copy(), value, g.copy(), B.copy(), int(ints[4]), trace, initial, objective.prss)
+    return _Point(x.copy(), value, g.copy(), B.copy(), code, log[:logged].copy(), initial, objective.prss)
 
 
-def _has_pivot_below(limit: float, point: _Point, diagonal: np.ndarray) -> bool:
+def _has_pivot_below(limit: float, point: _Point, pivots: Sequence[bool]) -> bool:
     """Whether some template has a diagonal element smaller than this, in natural units."""
-    return any(pivot and abs(x) < limit for x, pivot in zip(point.x.tolist(), diagonal.tolist(), strict=True))
+    return any([pivot and abs(x) < limit for x, pivot in zip(point.x.tolist(), pivots, strict=True)])  # noqa: C419
 
 
-def _settle_on_boundary(objective: Objective, units: np.ndarray, budget: int, work: Workspace, point: _Point) -> _Point:
+def _settle_on_boundary(
+    objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: Workspace, point: _Point
+) -> _Point:
     """Put nearly zero pivots exactly at 0 where the criterion agrees."""
     blocks = objective.blocks
-    diagonal = blocks.lower == 0.0
     for _ in range(3):
-        if not _has_pivot_below(_SNAP, point, diagonal):
+        if not _has_pivot_below(_SNAP, point, pivots):
             return point
         changed = False
         theta = _with_positive_diagonals(blocks.factors, point.x * units)
@@ -358,27 +252,31 @@ def optimize(
     blocks = objective.blocks
     n = blocks.n_theta
     units = natural_units(blocks)
-    diagonal = blocks.lower == 0.0
-    pivots = diagonal.tolist()
+    pivots: list[bool] = (blocks.lower == 0.0).tolist()
     work = workspace(n)
     chosen = starts is None
     queue = [default_start(blocks)] if starts is None else [np.array(start, dtype=float) for start in starts]
     best: tuple[_Point, np.ndarray] | None = None
-    valleys = _valleys(objective, units, diagonal, queue[0]) if chosen and n else None
-    if valleys is not None and n == 1 and len(valleys[0]):
-        # where the criterion is flat, lme4's start is as good as any
-        lowest, at_start = float(valleys[1][0]), valleys[2]
-        if not at_start <= lowest + 1e-9 * max(1.0, abs(lowest)):
-            queue = [x * units for x in valleys[0]]
+    dear = _work(blocks)
+    valleys = find_valleys(objective.scan, dear, units, pivots, queue[0]) if chosen and n else None
+    # where the criterion is flat, lme4's start is as good as any
+    if (
+        valleys is not None
+        and n == 1
+        and len(valleys.points)
+        and not valleys.at_start <= valleys.lowest + 1e-9 * max(1.0, abs(valleys.lowest))
+    ):
+        queue = list(valleys.points * units)
     at = 0
     while at < len(queue):
         start = queue[at]
         point = _search(objective, start / units, units, max_evaluations, work, not chosen)
-        point = _settle_on_boundary(objective, units, max_evaluations, work, point)
+        point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, point)
         if chosen and n == 1 and valleys is None and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
             other = _search(objective, np.zeros(1), units, max_evaluations, work)
-            point = _settle_on_boundary(objective, units, max_evaluations, work, other)
-        rounding = 64 * _EPS * max(1.0, abs(point.value), *(x * x for x in point.x.tolist()))
+            point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, other)
+        coordinates = point.x.tolist()
+        rounding = 64 * _EPS * max([1.0, abs(point.value), *[x * x for x in coordinates]])
         if best is None or not point.value >= best[0].value - rounding:
             best = (point, start)
         if on_step is not None:
@@ -386,16 +284,19 @@ def optimize(
         at += 1
         if chosen and at == 1 and n > 1:
             # another valley shows, if anywhere, from far: from natural units, or from small variances
-            far = any(pivot and not 0.5 <= unit <= 2 for unit, pivot in zip(units.tolist(), pivots, strict=True))
-            edge = far or point.code != 0 or _has_pivot_below(_EDGE, point, diagonal)
+            sizes = units.tolist()
+            far = any([pivot and not 0.5 <= unit <= 2 for unit, pivot in zip(sizes, pivots, strict=True)])  # noqa: C419
+            edge = far or point.code != 0 or _has_pivot_below(_EDGE, point, pivots)
             free = _FREE if objective.exact_hessian and valleys is None else 0.0
             limit = _CHEAP if edge else free
-            if limit and _work(blocks) <= limit:
+            if limit and dear <= limit:
                 scaled = start * units
                 queue.append(scaled if far else 0.1 * scaled)
-            if valleys is not None and len(valleys[0]):
-                here = _deviations(blocks, point.x, units)
-                queue.extend(x * units for x in valleys[0] if not _near(x.tolist(), here, pivots, valleys[3]))
+            if valleys is not None and len(valleys.points):
+                here = deviations(blocks.factors, [x * unit for x, unit in zip(coordinates, sizes, strict=True)])
+                queue.extend(
+                    place * units for place in valleys.points if not near(place.tolist(), here, pivots, valleys.ratio)
+                )
     assert best is not None
     point, start = best
     if not math.isfinite(point.value):
@@ -403,6 +304,7 @@ def optimize(
     theta = _with_positive_diagonals(blocks.factors, point.x * units)
     flips = np.where(theta * point.x < 0, -1.0, 1.0) / units
     zero = tuple(i for i, value in enumerate(theta.tolist()) if pivots[i] and value == 0.0)
+    point.trace[:, 1] += objective.constant
     return OptSummary(
         initial=start,
         final=theta,

@@ -185,11 +185,11 @@ def templates(theta, place, rows, cols, size, T, flat):  # type: ignore[no-untyp
 
 @kernel
 def whiten(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    R, C, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x
+    R, C, copies, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x
 ):
     """Eliminate the first factor: S = [X, y]'V₁⁻¹[X, y], S2 and S2x; returns log|V₁|."""
     S[:] = within
-    log_det = eliminate(R, C, T, E, D, S)
+    log_det = eliminate(R, C, copies, T, E, D, S)
     S2[:] = within_o
     S2x[:] = within_d
     _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x)
@@ -205,12 +205,13 @@ def schur_complement(S2, S2x, first, width, flat, start, A, rhs):  # type: ignor
     lambda_times(S2x, first, width, flat, start, True, rhs)
 
 
-@kernel("f3 f3 f2 f1 i1 i1 i1 i1 i1 f2 f2 f2 f2 f3 f3 f2 f2 f2 f2 f2 f2")
+@kernel("f3 f3 f1 f2 f1 i1 i1 i1 i1 i1 f2 f2 f2 f2 f3 f3 f2 f2 f2 f2 f2 f2")
 def assemble(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    R, C, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x, A, rhs
-):
+    R, C, copies, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2,
+    S2x, A, rhs,
+):  # fmt: skip
     """Form A, the right-hand sides Λ'S2x and S = [X, y]'V₁⁻¹[X, y]; returns log|V₁|."""
-    log_det = whiten(R, C, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x)
+    log_det = whiten(R, C, copies, T, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x)
     schur_complement(S2, S2x, first, width, flat, start, A, rhs)
     return log_det
 
@@ -420,8 +421,8 @@ def _traces(S2, Ainv, first, width, T, start, KT):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _eliminated_trace(E, indptr, columns, U, N, K):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """K = Σ_j E_j'(I − U_j N U_j')E_j of the eliminated factor."""
+def _eliminated_trace(E, copies, indptr, columns, U, N, K):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """K = Σ_j E_j'(I − U_j N U_j')E_j of the eliminated factor; U_j is 0 in all `copies` of a level but one."""
     J, p = E.shape[0], E.shape[1]
     M = np.zeros((p, p))
     K[:] = 0.0
@@ -436,13 +437,13 @@ def _eliminated_trace(E, indptr, columns, U, N, K):  # type: ignore[no-untyped-d
                 for k in range(start, i):
                     inner += row[columns[k]] * U[k, 0]
                 square += U[i, 0] * (2.0 * inner + row[columns[i]] * U[i, 0])
-            total += E[j, 0, 0] * E[j, 0, 0] * (1.0 - square)
+            total += E[j, 0, 0] * E[j, 0, 0] * (copies[j] - square)
         K[0, 0] = total
         return
     for j in range(J):
         for a in range(p):
             for b in range(p):
-                M[a, b] = 1.0 if a == b else 0.0
+                M[a, b] = copies[j] if a == b else 0.0
         for i in range(indptr[j], indptr[j + 1]):
             row = columns[i]
             for k in range(indptr[j], i + 1):
@@ -548,9 +549,9 @@ def put_derivatives(  # type: ignore[no-untyped-def] # pragma: no cover - compil
                         hessian[i, k] += x
 
 
-@kernel("f3 f2 i1 i1 f2 f2 f2 i1 i1 f2 f1 i1 i1 i1 i1 i1 i1 f2 f2 f b f1 f2 b")
+@kernel("f3 f1 f2 i1 i1 f2 f2 f2 i1 i1 f2 f1 i1 i1 i1 i1 i1 i1 f2 f2 f b f1 f2 b")
 def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    E, U, indptr, columns, S2, Ainv, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
+    E, copies, U, indptr, columns, S2, Ainv, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
     weight, REML, gradient, hessian, curved,
 ):  # fmt: skip
     """Gradient from A⁻¹ (lower triangle); with `curved` the template's curvature is added to the information.
@@ -570,7 +571,7 @@ def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         X = np.zeros((p, p))  # the template
         KTf = np.zeros((p, p))
         if f < 0:
-            _eliminated_trace(E, indptr, columns, U, N, K)
+            _eliminated_trace(E, copies, indptr, columns, U, N, K)
             for a in range(p):
                 for b in range(p):
                     X[a, b] = T[a, b]
@@ -752,9 +753,9 @@ def _symmetric_times(S, X, out):  # type: ignore[no-untyped-def] # pragma: no co
                         out[b, c] += x * X[a, c]
 
 
-@kernel("f1 f b f3 f3 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1 f1 f2 f2 b")
+@kernel("f1 f b f3 f3 f1 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1 f1 f2 f2 b")
 def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    theta, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o, within_d,
+    theta, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
     place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, gradient, hessian, info, curved,
 ):  # fmt: skip
     """Evaluate the criterion without its constant, its gradient, the information and the Hessian's approximation."""
@@ -762,8 +763,8 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     templates(theta, place, rows, cols, size, T, flat)
     Y = np.empty((q, m))
     log_det = assemble(
-        R, C, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2, S2x,
-        A, Y,
+        R, C, copies, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2,
+        S2x, A, Y,
     )  # fmt: skip
     gradient[:] = np.nan
     if not _factorise(A):
@@ -797,15 +798,17 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     inverse = np.empty((q, q))
     _invert(A, inverse)
     finish(
-        E, U, indptr, columns, S2, inverse, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
-        weight, REML, gradient, hessian, curved,
+        E, copies, U, indptr, columns, S2, inverse, N, first, width, T, flat, start, place, rows, cols, size, factor,
+        V1, Vo, weight, REML, gradient, hessian, curved,
     )  # fmt: skip
     return f
 
 
-@kernel(f"f1 f1 i {WORK} f b f3 f3 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1 i1 b")
+@kernel(
+    f"f1 f1 i {WORK} f b f3 f3 f1 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1 i1 b"
+)
 def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    begins, units, budget, work, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o,
+    begins, units, budget, work, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o,
     within_d, place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, levels, near,
 ):  # fmt: skip
     """Minimise from a start, in coordinates θ / units; returns the criterion at the start."""
@@ -815,7 +818,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     for k in range(n):
         theta[k] = begins[k] * units[k]
     f = criterion(
-        theta, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o, within_d,
+        theta, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
         place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, g, H, info, True,
     )  # fmt: skip
     initial = f
@@ -826,7 +829,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         and scoring(theta, g, info, levels, rows, cols, size, factor, count <= EM and not near, ahead)
     ):
         f_ahead = criterion(
-            ahead, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o, within_d,
+            ahead, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
             place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, g_ahead, H_ahead, info_ahead,
             True,
         )  # fmt: skip
@@ -855,15 +858,15 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
             for k in range(n):
                 theta[k] = trial[k] * units[k]
             f = criterion(
-                theta, df, REML, R, C, within, first, width, start, indptr, columns, values, within_o, within_d,
+                theta, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
                 place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, g, H, info, True,
             )  # fmt: skip
     return initial
 
 
-@kernel("f2 f1 f b f3 f3 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1")
+@kernel("f2 f1 f b f3 f3 f1 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1")
 def scan(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    points, values, df, REML, R, C, within, first, width, start, indptr, columns, entries, within_o, within_d,
+    points, values, df, REML, R, C, copies, within, first, width, start, indptr, columns, entries, within_o, within_d,
     place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts,
 ):  # fmt: skip
     """Put the criterion at each row of `points` (θ) in `values`.
@@ -876,7 +879,9 @@ def scan(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         templates(points[i], place, rows, cols, size, T, flat)
         if not (before == T).all():
             before[:] = T
-            log_det = whiten(R, C, T, indptr, columns, entries, within, within_o, within_d, E, D, U, S1, S2, S2x)
+            log_det = whiten(
+                R, C, copies, T, indptr, columns, entries, within, within_o, within_d, E, D, U, S1, S2, S2x
+            )
         S[:] = S1
         schur_complement(S2, S2x, first, width, flat, start, A, Y)
         values[i] = np.inf

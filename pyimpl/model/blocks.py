@@ -33,7 +33,16 @@ from pyimpl.model.memory import in_words, memory
 if TYPE_CHECKING:
     from pyimpl.model.crossproducts import Cross
 
-__all__ = ["Blocks", "Factor", "Others", "centred_intercept", "level_bases", "project_out", "reduce_design"]
+__all__ = [
+    "Blocks",
+    "Factor",
+    "Others",
+    "centred_intercept",
+    "gram_schmidt",
+    "level_bases",
+    "project_out",
+    "reduce_design",
+]
 
 #: Random effects besides the eliminated factor's up to which their matrix is dense without further ado.
 DENSE = 2_000
@@ -382,7 +391,7 @@ def _effects(terms: Sequence[RandomTerm], group: Sequence[int], root: np.ndarray
 
 
 @kernel
-def _gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """X becomes Q of X = QR: classical Gram-Schmidt, twice for each column, which is enough (Giraud et al. 2005).
 
     Enough for a column that is not numerically dependent on those before it. One that is shrinks again at the second
@@ -515,7 +524,7 @@ def _orthonormal_basis(X, y, root, intercept):  # type: ignore[no-untyped-def] #
             for c in range(P):
                 X[i, c] *= root[i]
     R = np.zeros((P, P))
-    _gram_schmidt(X, R)
+    gram_schmidt(X, R)
     projection = np.empty(P)
     project_out(X, y, projection)
     inverse = np.zeros((P, P))
@@ -591,7 +600,7 @@ def _reduce(X, y, root, intercept, codes, J, Z, others, width, first_column, Z_o
         within_others, within_dense = np.empty((0, 0)), np.empty((0, m))
     within_root, within = np.zeros((m, m)), np.zeros((m, m))
     if narrow:
-        _gram_schmidt(D, within_root)
+        gram_schmidt(D, within_root)
         for a in range(m):
             for b in range(m):
                 for c in range(min(a, b) + 1):

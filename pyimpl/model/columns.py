@@ -35,6 +35,13 @@ __all__ = [
 ]
 
 
+_COPIED = 100_000  # rows up to which what is read is copied, which takes less time than a Series to keep
+
+#: pandas' own way to the values of the i-th column, as they are stored. It is not public, and so may be absent; but to
+#: make a Series takes twenty times as long.
+_stored = getattr(pd.DataFrame, "_get_column_array", None)
+
+
 class Data:
     """The data as named columns: the one place that knows the kind of frame.
 
@@ -56,7 +63,8 @@ class Data:
 
     def __init__(self, frame: Any):
         self._cache: dict[str, Column] = {}
-        # What was read, as pandas gave it: by copy-on-write nothing done to the data later shows in it.
+        # Long columns that were read, as pandas gave them: by copy-on-write nothing done to the data later shows in
+        # them. Short ones are copied.
         self._series: list[pd.Series] = []
         self._frame: pd.DataFrame | None = None
         self._foreign: Any = None
@@ -98,26 +106,25 @@ class Data:
     def _read(self, name: str, used_in: str) -> Column:
         frame = self._frame
         if frame is not None and name in frame.columns:
-            if frame.columns.is_unique:
-                return self._kept(name, frame[name])
-            same = int((frame.columns == name).sum())
-        else:
-            # A column whose name is not a string, e.g. the number 1, is `1` in a formula.
-            known = self.names()
-            same = known.count(name)
-            if same == 0:
-                raise DataError(missing_column(name, used_in, known))
-            if same == 1:
-                position = known.index(name)
-                if frame is None:
-                    column: Column = self._foreign.read(name, position)
-                    return column
-                return self._kept(name, frame.iloc[:, position])
+            position = frame.columns.get_loc(name)
+            if isinstance(position, int):
+                return self._kept(name, frame, position)
+        # A column whose name is not a string, e.g. the number 1, is `1` in a formula.
+        known = self.names()
+        same = known.count(name)
+        if same == 0:
+            raise DataError(missing_column(name, used_in, known))
         if same > 1:
             raise DataError(f"The data have {same} columns named {name!r}. Rename all but one.")
-        return self._kept(name, frame[name])  # type: ignore[index]
+        if frame is None:
+            column: Column = self._foreign.read(name, known.index(name))
+            return column
+        return self._kept(name, frame, known.index(name))
 
-    def _kept(self, name: str, series: pd.Series) -> Column:
+    def _kept(self, name: str, frame: pd.DataFrame, position: int) -> Column:
+        if _stored is not None and self.rows <= _COPIED:
+            return read_column(name, _stored(frame, position), copy=True)
+        series = frame.iloc[:, position]
         self._series.append(series)
         return read_column(name, series)
 
@@ -160,47 +167,58 @@ def _text(values: Any) -> Factor:
     return Factor(codes, levels, text=True)
 
 
-def read_column(name: str, series: pd.Series) -> Column:
+def read_column(name: str, values: Any, *, copy: bool = False) -> Column:
     """Turn a pandas column into what R would make of it.
 
     Categoricals are factors (their categories' order kept), strings are character vectors, booleans are logicals,
     integers and floats numbers, dates numbers of days. Other columns are refused.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    values : pandas.Series, or an array of numpy or pandas
+    copy : bool
+        Whether nothing done to the values later may show in the column; else it may be a view of them.
 
     Raises
     ------
     DataError
         Complex numbers, time differences, periods, intervals, objects of mixed kinds.
     """
-    dtype = series.dtype
+    dtype = values.dtype
     if isinstance(dtype, np.dtype):
         kind = dtype.kind
         if kind == "f":
-            return Numeric(np.asarray(series.values, dtype=np.float64))
+            return Numeric(np.array(values, dtype=np.float64, copy=copy or None))
         if kind in "iu":
-            return integers(series.to_numpy(dtype=np.float64))
+            return integers(np.asarray(values).astype(np.float64))
         if kind == "b":
-            return Logical(series.to_numpy(dtype=np.float64))
+            return Logical(np.asarray(values).astype(np.float64))
         if kind == "M":
-            return _datetimes(series.to_numpy())
+            return _datetimes(np.asarray(values))
         if kind == "O":
-            return _objects(name, series)
+            return _objects(name, pd.Series(values, dtype=object))
     elif isinstance(dtype, pd.CategoricalDtype):
-        return Factor(series.array.codes, category_labels(name, dtype.categories), ordered=bool(dtype.ordered))
+        stored: Any = values.array if isinstance(values, pd.Series) else values
+        codes = stored.codes
+        labels = category_labels(name, dtype.categories)
+        return Factor(codes.astype(np.intp) if copy else codes, labels, ordered=bool(dtype.ordered))
     elif isinstance(dtype, pd.StringDtype):
-        return _text(series.array)
+        return _text(values)
     elif isinstance(dtype, pd.DatetimeTZDtype):
-        return _datetimes(series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+        return _datetimes(pd.Series(values).dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
     elif isinstance(dtype, pd.BooleanDtype):
-        return Logical(series.to_numpy(dtype=np.float64, na_value=np.nan))
+        return Logical(values.to_numpy(dtype=np.float64, na_value=np.nan, copy=copy))
     elif getattr(dtype, "kind", "") in ("i", "u", "f") and pd.api.types.is_numeric_dtype(dtype):
-        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return Numeric(values) if dtype.kind == "f" else integers(values)
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan, copy=copy)
+        return Numeric(numbers) if dtype.kind == "f" else integers(numbers)
     elif isinstance(dtype, pd.ArrowDtype):
         import pyarrow as pa
 
         from pyimpl.model.arrow import read_arrow
 
-        return read_arrow(name, pa.array(series))
+        return read_arrow(name, pa.array(values))
     raise DataError(
         f"Column {name!r} has dtype {dtype}, which no model can use. "
         "Turn it into numbers, strings, booleans or a categorical first."

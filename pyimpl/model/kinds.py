@@ -46,7 +46,8 @@ def _finite(values: np.ndarray) -> bool:
 
 def integers(values: np.ndarray) -> "Numeric":
     """Whole numbers as R has them: its integers have 32 bits; a column with larger ones is double."""
-    fits = len(values) == 0 or float(np.nanmax(np.abs(values), initial=0.0)) <= INT_MAX
+    # the sum of squares settles nearly every column without gaps
+    fits = square_sum(values) <= INT_MAX**2 or float(np.nanmax(np.abs(values), initial=0.0)) <= INT_MAX
     return Numeric(values, kind="integer" if fits else "double")
 
 
