@@ -398,15 +398,15 @@ def _likelihood(
     density: CollapsedDensity, values: CoordinateValues
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The density without its log prior, and its derivatives in Λ, σ, D and the fixed coefficients."""
-    n, data = values.sigma.size, density._data
-    rest, Lambda = data.rest, density._stack(values.Lambda)
+    n, data = values.sigma.size, density.reduced
+    rest, Lambda = data.rest, density.stacked(values.Lambda)
     value, d_Lambda, d_sigma = np.empty(n), np.zeros(Lambda.shape), np.zeros(n)
     d_D, d_fixed = np.zeros(values.precision.shape), np.zeros(values.fixed.shape)
     _likelihood_gradient(
         Lambda, data.first, data.unique_S, data.unique_count, data.unique_E, data.WW, data.inverse, data.B, rest.R,
-        rest.block_start, rest.block_term, density._sizes, rest.component_start, rest.G_start, rest.G,
+        rest.block_start, rest.block_term, density.sizes, rest.component_start, rest.G_start, rest.G,
         rest.level_start, rest.levels, rest.C_start, rest.C_column, rest.C, values.sigma, values.precision,
-        density._prior_location, values.fixed - density._fixed_centre, value, d_Lambda, d_sigma, d_D, d_fixed,
+        density.prior_location, values.fixed - density.fixed_centre, value, d_Lambda, d_sigma, d_D, d_fixed,
     )  # fmt: skip
     constant, power = density.spec.likelihood_constant
     proper = values.precision > 0
