@@ -336,7 +336,8 @@ def cases(debug: Debug = False) -> int:
     for case in choose([]):
         table.add_row(Text(case.name), Text(case.title), Text(case.formula))
     _output().print(table)
-    _output().print("\nMore cases, for mlmparity conformance; certified: " + ", ".join(certified.available()))
+    _output().print("\nmlmparity compare and mlmparity conformance know more cases.", soft_wrap=True)
+    _output().print("With certified values: " + ", ".join(certified.available()), soft_wrap=True)
     _output().print("Others: " + ", ".join(case.name for case in all_cases() if case.name not in shown), soft_wrap=True)
     return OK
 
