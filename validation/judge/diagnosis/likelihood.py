@@ -1319,8 +1319,17 @@ def _cancelled(evidence: Evidence) -> float:
     return float(np.finfo(float).eps * (np.abs(pieces.y).max() / sigma) ** 2)
 
 
+#: An objective with an error of this size misleads a search by up to so many times as much, and no more.
+_SHOWS = 100.0
+
+
 def cancellation(evidence: Evidence) -> Finding | None:
-    """Row 12: digits lost because the response is large for its spread, and was not centred before it was squared."""
+    """Row 12: digits lost because the response is large for its spread, and was not centred before it was squared.
+
+    What is lost by squaring the response, or by subtracting fitted values of its size, is known beforehand. The
+    candidate's residual sum of squares must be off what its own θ implies by no more than that, and its θ no worse than
+    an objective with such an error explains.
+    """
     pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
     own = None if theta is None else evidence.solve(theta)
     best = None if own is None else evidence.solve(evidence.theta("reference").to_numpy())  # type: ignore[union-attr]
@@ -1343,6 +1352,10 @@ def cancellation(evidence: Evidence) -> Finding | None:
         return None
     if evidence.value("candidate", "criterion") == float(not evidence.reml):
         return None  # it says itself that its criterion is the other one: that comes first
+    # Lost digits show in the numbers at the candidate's own θ; an optimizer that stopped early leaves right ones there.
+    seen = max(df * share, abs(off) if math.isfinite(off) else 0.0)
+    if excess > _SHOWS * seen:
+        return None
     # A sum of squares that is off by no more than its residuals' rounding was not taken from y'y.
     direct = share <= 30.0 * by_differences
     loss, how = (by_differences, "the residuals") if direct else (by_squares, "the sum of squares of the response")
