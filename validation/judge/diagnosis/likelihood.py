@@ -1319,6 +1319,9 @@ def _cancelled(evidence: Evidence) -> float:
     return float(np.finfo(float).eps * (np.abs(pieces.y).max() / sigma) ** 2)
 
 
+#: Sum of squares of a response over that about its mean from which it is far from 0: centring gains two digits of it.
+_FAR = 100.0
+
 #: An objective with an error of this size misleads a search by up to so many times as much, and no more.
 _SHOWS = 100.0
 
@@ -1341,6 +1344,8 @@ def cancellation(evidence: Evidence) -> Finding | None:
     epsilon = float(np.finfo(float).eps)
     weights = np.ones(N) if pieces.weights is None else pieces.weights
     total = float(weights @ pieces.y**2)
+    if total < _FAR * float(weights @ (pieces.y - np.average(pieces.y, weights=weights)) ** 2):
+        return None
     # What is lost, as a share of the residual sum of squares: where y'y itself is summed, and where y − Xβ̂ − Zb is.
     by_squares = epsilon * total / squares
     by_differences = 2.0 * epsilon * math.sqrt(N * total / squares)
