@@ -168,6 +168,12 @@ def test_a_candidate_that_gives_nothing_or_raises_is_missing_everything():
         assert comparison.to_json()
 
 
+def test_what_a_model_does_not_have_warns_nobody(recwarn):
+    fit = likelihood_base("intercept").fit  # it has no correlations
+    assert not compare_fits(fit, reversed_modes(fit)).agrees
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def duplicated_level(fit):
     return replace(fit, modes={g: pd.concat([frame, frame.iloc[:1]]) for g, frame in fit.modes.items()})
 

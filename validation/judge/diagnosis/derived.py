@@ -59,8 +59,10 @@ def signs(evidence: Evidence) -> Finding | None:
     ):
         rows = evidence.compared(quantity)
         left, right = rows["reference"].to_numpy(dtype=float), rows["candidate"].to_numpy(dtype=float)
-        size = float(np.std(left)) or float(np.max(np.abs(left), initial=0.0))
-        if not len(left) or not np.isfinite(right).all() or not size > 0:
+        if not len(left) or not np.isfinite(right).all():
+            continue
+        size = float(np.std(left)) or float(np.max(np.abs(left)))
+        if not size > 0:
             continue
         off = np.abs(left - right) > 1e-4 * size
         if not off.any() or (np.abs(np.abs(left) - np.abs(right)) > 1e-4 * size).any():
