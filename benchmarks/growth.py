@@ -174,17 +174,17 @@ def plot(table: pd.DataFrame, path: Path) -> None:
 
 def _fit(formula: str, path: str) -> dict[str, float]:
     """Fit once, after a fit of a few rows that loads compiled code."""
-    from benchmarks.once import _reset_peak, _status
+    from benchmarks.once import memory_mb, reset_peak
     from pyimpl import lmer
 
     data = pd.read_pickle(path)  # written by ourselves a moment ago
     lmer(formula, simulated(300, 30, "random" if "h)" in formula else ""))
-    _reset_peak("self")
-    before = _status("self", "VmRSS")
+    reset_peak("self")
+    before = memory_mb("self", "VmRSS")
     cpu, start = time.process_time(), time.perf_counter()
     lmer(formula, data)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    return {"seconds": seconds, "cpu": cpu, "peak_mb": _status("self", "VmHWM") - before}
+    return {"seconds": seconds, "cpu": cpu, "peak_mb": memory_mb("self", "VmHWM") - before}
 
 
 def _sample(formula: str, path: str) -> dict[str, float]:

@@ -20,8 +20,8 @@ from benchmarks.programs import Program, installed
 MOST_CALLS, LEAST_CALLS, SHORT = 30, 2, 5.0
 
 
-def _status(pid: int | str, field: str) -> float:
-    """Megabytes from Linux's /proc; missing elsewhere."""
+def memory_mb(pid: int | str, field: str) -> float:
+    """Megabytes of a process by a field of Linux's /proc (``VmRSS``, ``VmHWM``); missing elsewhere."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except OSError:
@@ -32,7 +32,8 @@ def _status(pid: int | str, field: str) -> float:
     return float("nan")
 
 
-def _reset_peak(pid: int | str) -> None:
+def reset_peak(pid: int | str) -> None:
+    """Start ``VmHWM``, the peak of a process's memory, anew."""
     try:
         Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -55,8 +56,8 @@ def measure(program: Program, formula: str, data: pd.DataFrame, seconds: float) 
         program.load()("y ~ 1 + (1 | g)", pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "g": list("aabb")}))
         pid = session.default().pid or "self"
     fit = program.load()
-    _reset_peak(pid)
-    before = _status(pid, "VmRSS")
+    reset_peak(pid)
+    before = memory_mb(pid, "VmRSS")
     times: list[float] = []
     began = time.perf_counter()
     result: Any = None
@@ -72,7 +73,7 @@ def measure(program: Program, formula: str, data: pd.DataFrame, seconds: float) 
             elapsed = time.perf_counter() - start
             times.append(result.seconds["elapsed"] if program.name == "lme4" else elapsed)
             if len(times) == 1:
-                peak = _status(pid, "VmHWM") - before
+                peak = memory_mb(pid, "VmHWM") - before
         deviance = program.deviance(result)
     return {
         "first": times[0],

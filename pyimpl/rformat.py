@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _DBL_DIG = 15  # <float.h>: decimal digits that a double always carries
+_MAX_10_EXP = 308  # <float.h>: largest power of ten that a double has
 _KP_MAX = 22  # R's KP_MAX: largest power of ten that a long double (and a double) holds exactly
 
 
@@ -262,34 +263,24 @@ def r_round(x: Sequence[float] | np.ndarray | float, digits: float = 0) -> np.nd
     """
     values = np.asarray(x, dtype=float)
     places = math.floor(digits + 0.5)
-
-    def one(value: float) -> float:
-        if not math.isfinite(value) or value == 0:
-            return value
-        if places > 323:
-            return value
-        if places == 0:
-            return float(np.rint(value))
-        magnitude = abs(value)
-        # more digits asked for than a double has (R's rule, from the binary exponent)
-        if places + (math.frexp(magnitude)[1] - 1 + 0.5) * math.log10(2.0) > _DBL_DIG:
-            return value
-        if places > 0:
-            p10 = _pow_di(10.0, min(places, 308))
-            p11 = _pow_di(10.0, places - 308) if places > 308 else 1.0
-            scaled = magnitude * p10 * p11
-            low, high = math.floor(scaled), math.ceil(scaled)
-            down, up = low / p10 / p11, high / p10 / p11
-        else:
-            p10 = _pow_di(10.0, -places)
-            scaled = magnitude / p10
-            low, high = math.floor(scaled), math.ceil(scaled)
-            down, up = low * p10, high * p10
-        gap_down, gap_up = magnitude - down, up - magnitude
-        result = down if gap_down < gap_up or (gap_down == gap_up and low % 2 == 0) else up
-        return math.copysign(result, value)
-
-    return np.array([one(float(v)) for v in values.ravel()], dtype=float).reshape(values.shape)
+    if places == 0:
+        return np.rint(values)
+    if places < -_MAX_10_EXP:
+        return np.where(np.isfinite(values), 0.0, values)
+    out = values.copy()
+    # elsewhere more digits are asked for than a double has (R's rule, from the binary exponent)
+    digits_wanted = places + (np.frexp(values)[1] - 0.5) * math.log10(2.0)
+    some = np.isfinite(values) & (values != 0) & (digits_wanted <= _DBL_DIG) & (places <= _MAX_10_EXP + _DBL_DIG)
+    magnitude = np.abs(values[some])
+    p10 = _pow_di(10.0, min(places, _MAX_10_EXP))  # of negative places a rounded 1/10^n, as R has it
+    p11 = _pow_di(10.0, max(places - _MAX_10_EXP, 0))
+    scaled = magnitude * p10 * p11
+    low, high = np.floor(scaled), np.ceil(scaled)
+    down, up = low / p10 / p11, high / p10 / p11
+    gap_down, gap_up = magnitude - down, up - magnitude
+    nearer_down = (gap_down < gap_up) | ((gap_down == gap_up) & (np.mod(low, 2) == 0))
+    out[some] = np.copysign(np.where(nearer_down, down, up), values[some])
+    return out
 
 
 def zapsmall(x: Sequence[float] | np.ndarray, digits: int = 7) -> np.ndarray:
@@ -304,7 +295,9 @@ def zapsmall(x: Sequence[float] | np.ndarray, digits: int = 7) -> np.ndarray:
     return r_round(values, max(0.0, digits - math.log10(largest)) if largest > 0 else digits)
 
 
-def quantile7(x: Sequence[float] | np.ndarray, probs: Sequence[float] = (0, 0.25, 0.5, 0.75, 1)) -> np.ndarray:
+def quantile7(
+    x: Sequence[float] | np.ndarray, probs: Sequence[float] | np.ndarray = (0, 0.25, 0.5, 0.75, 1)
+) -> np.ndarray:
     """``quantile(x, probs)``, R's default type 7; every element must be present."""
     values = np.sort(np.asarray(x, dtype=float))
     position = 1 + max(values.size - 1, 0) * np.clip(np.asarray(probs, dtype=float), 0.0, 1.0)

@@ -26,7 +26,7 @@ from pyimpl.model.threads import one_blas_thread
 from pyimpl.model.update import update_formula
 from pyimpl.plots.posterior import StanLmerPlots
 from pyimpl.posterior.collapsed import CollapsedDensity
-from pyimpl.posterior.conflict import far_apart
+from pyimpl.posterior.conflict import unexplored
 from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, rhat_rank, stan_ess, stan_rhat
 from pyimpl.posterior.draws import PosteriorDraws, complete, from_unconstrained
 from pyimpl.posterior.full import FullDensity
@@ -1138,7 +1138,7 @@ def stan_lmer_design(
                 try:
                     result = draw(density, chains=chains, draws=iter - warmup, seeds=seeds, **options)
                 except np.linalg.LinAlgError as error:
-                    raise far_apart(density) from error
+                    raise unexplored(density) from error
                 rngs = [np.random.default_rng(child.spawn(1)[0]) for child in seeds[1:]]
                 draws = complete(density, result.u, rngs, report)
             seconds = time.perf_counter() - began

@@ -24,7 +24,7 @@ from validation.sbc_command import register as register_sbc
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:
-    from validation.campaign import Reference
+    from validation.campaign import Reference, Work
     from validation.comparison import Comparison
 
 __all__ = ["app", "exit_code", "main"]
@@ -123,7 +123,7 @@ def validate(
     debug: Debug = False,
 ) -> int:
     """Fit the cases with R and in Python, diff them, and write the report."""
-    from validation.campaign import choose, resolve, run
+    from validation.campaign import choose, resolve
 
     chosen = choose(list(cases or []))
     if not bayes:
@@ -134,16 +134,7 @@ def validate(
             )
         chosen = kept
     _can_write(output)
-    reference = resolve(against.value)
-    _say_reference(reference, quiet)
-    return _run(
-        lambda track, show: run(chosen, reference, seed=seed, track=track, finished=show),
-        len(chosen),
-        reference,
-        output,
-        all_rows=all_rows,
-        quiet=quiet,
-    )
+    return _run_cases(chosen, resolve(against.value), seed, output, all_rows=all_rows, quiet=quiet)
 
 
 @app.command()
@@ -182,25 +173,22 @@ def compare(
     debug: Debug = False,
 ) -> int:
     """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
-    from validation.campaign import resolve, run, run_own, suite_works
+    from validation.campaign import resolve, run_own, suite_works
     from validation.owndata import as_factors, read_table
 
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
         raise _usage("name cases of the suite, or give --data and --formula of your own; not both")
+    if cases and (bayes or not reml or factor or strings_as_factors):
+        raise _usage(
+            "a case of the suite has its own criterion and data (`mlmparity cases` lists them): --ml, --bayes, "
+            "--factor and --strings-as-factors go with --data and --formula"
+        )
     if cases:
         reference = resolve(against.value)
         works = suite_works(cases, reference)
         _can_write(output)
-        _say_reference(reference, quiet)
-        return _run(
-            lambda track, show: run(works, reference, seed=seed, track=track, finished=show),
-            len(works),
-            reference,
-            output,
-            all_rows=all_rows,
-            quiet=quiet,
-        )
+        return _run_cases(works, reference, seed, output, all_rows=all_rows, quiet=quiet)
     if data is None or not formulas:
         lacking = " and ".join(
             name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
@@ -353,7 +341,8 @@ def cases(debug: Debug = False) -> int:
     for case in choose([]):
         table.add_row(Text(case.name), Text(case.title), Text(case.formula))
     _output().print(table)
-    _output().print("\nMore cases, for mlmparity conformance; certified: " + ", ".join(certified.available()))
+    _output().print("\nmlmparity compare and mlmparity conformance know more cases.", soft_wrap=True)
+    _output().print("With certified values: " + ", ".join(certified.available()), soft_wrap=True)
     _output().print("Others: " + ", ".join(case.name for case in all_cases() if case.name not in shown), soft_wrap=True)
     return OK
 
@@ -396,6 +385,23 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+def _run_cases(
+    works: "Sequence[Work]", reference: "Reference", seed: int | None, output: Path, *, all_rows: bool, quiet: bool
+) -> int:
+    """Compare cases, one after the other."""
+    from validation.campaign import run
+
+    _say_reference(reference, quiet)
+    return _run(
+        lambda track, show: run(works, reference, seed=seed, track=track, finished=show),
+        len(works),
+        reference,
+        output,
+        all_rows=all_rows,
+        quiet=quiet,
+    )
 
 
 def _run(

@@ -22,6 +22,7 @@ from validation.verdict import Cause, Verdict
 
 __all__ = [
     "Against",
+    "DrawsAlone",
     "NoReferenceError",
     "Progress",
     "SideError",
@@ -29,9 +30,11 @@ __all__ = [
     "compare",
     "compare_draws",
     "compare_fits",
+    "compare_posteriors",
     "describe_side",
     "is_live",
     "likelihood_reference",
+    "live_r_side",
 ]
 
 #: Where the reference comes from: live R, what was recorded of it, or live R where it is and recorded where not; or the
@@ -156,7 +159,7 @@ def compare(
         formula, data, REML, bayes, seed, arguments, candidate, dict(candidate_options or {}), say, reference_side.label
     )
     if bayes:
-        comparison = _judge_posteriors(
+        comparison = compare_posteriors(
             reference, fitted, reference_side, candidate_side, formula, title, seed, say, _quadrature(fitted)
         )
         length = reference_side.provenance.get("iter")
@@ -224,7 +227,7 @@ def compare_fits(
     right = Side(candidate_label or _describe(candidate), candidate_kind, _provenance(candidate))
     formula = str(getattr(reference, "formula", "") or getattr(candidate, "formula", "") or "")
     if kinds[0]:
-        return _judge_posteriors(reference, candidate, left, right, formula, title, seed, say, truth)
+        return compare_posteriors(reference, candidate, left, right, formula, title, seed, say, truth)
     reml = bool(reference.isREML()) if REML is None else REML
     return _judge_likelihood(reference, candidate, left, right, reml, data, formula, title, seed, say)
 
@@ -252,9 +255,9 @@ def compare_draws(
     -------
     Comparison
     """
-    sides = [_Draws(reference), _Draws(candidate)]
+    sides = [DrawsAlone(reference), DrawsAlone(candidate)]
     left, right = Side(reference_label, "third-party"), Side(candidate_label, "third-party")
-    return _judge_posteriors(sides[0], sides[1], left, right, "", title, seed, _silent, None, density=False)
+    return compare_posteriors(sides[0], sides[1], left, right, "", title, seed, _silent, None, density=False)
 
 
 # ---------------------------------------------------------------------------------------------------- judging
@@ -309,7 +312,7 @@ def _judge_likelihood(
     )
 
 
-def _judge_posteriors(
+def compare_posteriors(
     reference: Any,
     candidate: Any,
     left: Side,
@@ -321,6 +324,24 @@ def _judge_posteriors(
     truth: pd.DataFrame | None,
     density: bool = True,
 ) -> Comparison:
+    """Judge two posteriors that are at hand.
+
+    Parameters
+    ----------
+    reference, candidate : BayesianFit
+    left, right : Side
+        What the report calls them.
+    formula : str
+    title : str or None
+    seed : int
+        Of the points at which densities are compared.
+    say : callable
+        Progress.
+    truth : pandas.DataFrame or None
+        Summary by quadrature.
+    density : bool
+        Whether to compare log densities (gate 1).
+    """
     from validation.judge.diagnosis.posterior import DETECTORS, VALIDITY_DETECTORS
     from validation.judge.posteriors import PosteriorEvidence, judge_posteriors, main_parameters
 
@@ -491,7 +512,7 @@ def _live_lmer(
     except Exception as error:
         raise _side_error("R (lme4::lmer)", error) from error
     seconds = time.perf_counter() - started
-    return tight, default, _r_side("lme4", data, seconds, {"optimizer": "tight"})
+    return tight, default, live_r_side("lme4", data, seconds, {"optimizer": "tight"})
 
 
 def _live_stan(
@@ -517,7 +538,7 @@ def _live_stan(
                 fit = rstanarm.stan_lmer(formula, data, progress=say, **arguments, **options)
     except Exception as error:
         raise _side_error("R (rstanarm::stan_lmer)", error) from error
-    return fit, None, _r_side("rstanarm", data, time.perf_counter() - started, options)
+    return fit, None, live_r_side("rstanarm", data, time.perf_counter() - started, options)
 
 
 def _side_error(side: str, error: Exception) -> Exception:
@@ -529,7 +550,8 @@ def _side_error(side: str, error: Exception) -> Exception:
     return SideError(f"{side} could not fit the model: {type(error).__name__}: {error}")
 
 
-def _r_side(package: str, data: pd.DataFrame, seconds: float, options: Mapping[str, Any]) -> Side:
+def live_r_side(package: str, data: pd.DataFrame, seconds: float, options: Mapping[str, Any]) -> Side:
+    """What the report calls a fit by a package of live R: versions, the seconds it took, the data's hash, options."""
     from validation.references.provenance import r_versions
 
     versions = r_versions()
@@ -637,7 +659,7 @@ def _truth_table(found: Any) -> pd.DataFrame | None:
 # ---------------------------------------------------------------------------------------------------- small things
 
 
-class _Draws:
+class DrawsAlone:
     """Draws alone, as a fit."""
 
     def __init__(self, draws: Any) -> None:

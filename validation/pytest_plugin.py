@@ -4,6 +4,7 @@
 fixtures ``mlm_agreement`` and ``mlm_compare`` and the marker ``mlm``. It imports nothing but pytest until it is used.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ _CHECKS = {
     "likelihood": ("fit", "tier-1", "tier-2", "tier-3", "tier-4", "tier-5"),
     "bayes": ("fit", "gate-1", "gate-2", "gate-3", "gate-4", "gate-5", "gate-6"),
 }
+_SENTENCE_END = re.compile(r"\. (?=[A-Z])")  # not "e.g. "
 _MARKER = (
     "mlm(candidate=None, can=None, missing=None, reference=None, needs=()): what mlm_agreement and mlm_compare judge "
     "(mlmparity); needs: features without which the test is skipped"
@@ -207,7 +209,7 @@ def _explain(result: "Result", check: str | None = None) -> str:
                     for key in ("quantity", "group", "term", "term2", "level")
                     if isinstance(row[key], str)
                 )
-                why = str(row["reason"]).partition(". ")[0]
+                why = _SENTENCE_END.split(str(row["reason"]), maxsplit=1)[0]
                 lines.append(f"  {labels}: {row['candidate']:.10g}, reference {row['reference']:.10g}; {why}")
             if len(failed) > 5:
                 lines.append(f"  and {len(failed) - 5} more")

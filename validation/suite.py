@@ -4,7 +4,8 @@ Certified values, recorded references and the conformance table are all made fro
 packages (live, or as recorded), or are made here by integer arithmetic, the same on every machine.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 
 from validation.cases import Case, gcsemv
 
-__all__ = ["FEATURES", "SUITE", "balanced_anova", "nasty"]
+__all__ = ["FEATURES", "SUITE", "balanced_anova", "nasty", "park_miller"]
 
 #: What a program may or may not be able to do, and what that means.
 FEATURES: dict[str, str] = {
@@ -53,8 +54,11 @@ def _of(name: str, package: str, prepare: Callable[[pd.DataFrame], pd.DataFrame]
     return load
 
 
-def _numbers(n: int, seed: int) -> np.ndarray:
-    """Return n whole numbers from 0 to 999 by an exact linear congruential generator (Park & Miller 1988)."""
+def park_miller(n: int, seed: int) -> np.ndarray:
+    """Return n whole numbers from 0 to 999 by an exact linear congruential generator: the same on every machine.
+
+    Park & Miller (1988), Communications of the ACM 31(10).
+    """
     state, out = seed, []
     for _ in range(n):
         state = state * 48271 % 2147483647
@@ -78,8 +82,8 @@ def balanced_anova(groups: int, size: int, effect: int, seed: int) -> pd.DataFra
     DataFrame
         Columns ``y`` (whole multiples of 1/1000) and ``group``.
     """
-    residuals = _numbers(groups * size, seed)
-    effects = np.repeat(_numbers(groups, seed + 1) * effect // 1000, size)
+    residuals = park_miller(groups * size, seed)
+    effects = np.repeat(park_miller(groups, seed + 1) * effect // 1000, size)
     labels = [f"g{i:02d}" for i in range(1, groups + 1)]
     return pd.DataFrame(
         {"y": (residuals + effects) / 1000, "group": pd.Categorical(np.repeat(labels, size), categories=labels)}
@@ -98,121 +102,115 @@ def nasty() -> pd.DataFrame:
     n = sum(sizes)
     labels = [f"g{i:02d}" for i in range(1, 25)]
     group = np.repeat(np.arange(24), sizes)
-    x = (_numbers(n, 31) - 500) / 1024
-    effects = (_numbers(24, 77) - 500) * 120 // 1000
-    y = 100_000_000 + ((_numbers(n, 5) - 500) + effects[group]) / 1024 + 2 * x
+    x = (park_miller(n, 31) - 500) / 1024
+    effects = (park_miller(24, 77) - 500) * 120 // 1000
+    y = 100_000_000 + ((park_miller(n, 5) - 500) + effects[group]) / 1024 + 2 * x
     return pd.DataFrame({"y": y, "x": x, "group": pd.Categorical([labels[i] for i in group], categories=labels)})
 
 
-def _cases() -> tuple[Case, ...]:
-    def female(data: pd.DataFrame) -> pd.DataFrame:
-        from validation.cases import prepare_gcsemv
+@dataclass(frozen=True)
+class _Model:
+    """A model of the suite, for both criteria; ``needs`` are those of :class:`Case`, separated by blanks."""
 
-        prepared = prepare_gcsemv(data)
-        return prepared.assign(written=data["written"])
+    name: str
+    title: str
+    formula: str
+    data: Any
+    needs: str = ""
+    dataset: str = ""
+    package: str = ""
+    certified_only: bool = False
+    too_large: bool = False
 
-    anova = {
-        "anova-6x5": (6, 5, 1500, 11),
-        "anova-30x4": (30, 4, 700, 23),
-        "anova-singular": (8, 6, 0, 3),
-    }
-    models: list[tuple[str, str, str, Any, str, str, str]] = [
-        ("M1", "Tutorial, varying intercept", "course ~ 1 + (1 | school)", gcsemv, "Gcsemv", "mlmRev", ""),
-        (
-            "M2",
-            "Tutorial, with a predictor",
-            "course ~ 1 + female + (1 | school)",
-            gcsemv,
-            "Gcsemv",
-            "mlmRev",
-            "categorical",
-        ),
-        (
-            "M3",
-            "Tutorial, varying slope",
-            "course ~ 1 + female + (1 + female | school)",
-            gcsemv,
-            "Gcsemv",
-            "mlmRev",
-            "categorical slopes",
-        ),
-        (
-            "written",
-            "Gcsemv with a continuous slope",
-            "course ~ written + (written | school)",
-            _of("Gcsemv", "mlmRev", female),
-            "Gcsemv",
-            "mlmRev",
-            "slopes",
-        ),
-    ]
-    plain = [
-        ("sleepstudy", "sleepstudy", "lme4", "Reaction ~ Days + (Days | Subject)", "slopes"),
-        ("sleepstudy-independent", "sleepstudy", "lme4", "Reaction ~ Days + (Days || Subject)", "independent"),
-        ("Dyestuff", "Dyestuff", "lme4", "Yield ~ 1 + (1 | Batch)", ""),
-        ("Dyestuff2", "Dyestuff2", "lme4", "Yield ~ 1 + (1 | Batch)", "singular"),
-        ("Penicillin", "Penicillin", "lme4", "diameter ~ 1 + (1 | plate) + (1 | sample)", "crossed"),
-        ("Pastes", "Pastes", "lme4", "strength ~ 1 + (1 | batch/cask)", "nested"),
-        (
-            "cake",
-            "cake",
-            "lme4",
-            "angle ~ recipe * temperature + (1 | recipe:replicate)",
-            "categorical interaction contrasts",
-        ),
-        ("Oxboys", "Oxboys", "mlmRev", "height ~ age + I(age^2) + (age | Subject)", "slopes"),
-        ("Exam", "Exam", "mlmRev", "normexam ~ standLRT + sex + (standLRT | school)", "categorical slopes"),
-        ("Chem97-nested", "Chem97", "mlmRev", "score ~ gcsecnt + (1 | lea/school)", "nested"),
-        ("Chem97-crossed", "Chem97", "mlmRev", "score ~ gcsecnt + (1 | school) + (1 | lea)", "crossed"),
-        ("InstEval", "InstEval", "lme4", "y ~ 1 + (1 | s) + (1 | d) + (1 | dept:service)", "crossed too-large"),
-    ]
-    models += [
-        (name, f"{package}::{data}", formula, _of(data, package), data, package, needs)
-        for name, data, package, formula, needs in plain
-    ]
-    models += [
-        (
-            name,
-            f"Balanced one-way layout, {size[0]} groups of {size[1]}",
-            "y ~ 1 + (1 | group)",
-            balanced_anova(*size),
-            "",
-            "",
-            "singular" if "singular" in name else "",
-        )
-        for name, size in anova.items()
-    ]
-    # lme4's log-likelihood of it keeps 7 digits of the certified one.
-    models.append(
-        (
-            "nasty",
-            "A huge offset and a tiny ratio of variances",
-            "y ~ x + (1 | group)",
-            nasty(),
-            "",
-            "",
-            "certified-only",
-        )
+
+def _published(name: str, dataset: str, package: str, formula: str, needs: str = "", too_large: bool = False) -> _Model:
+    """A model of a data set of an R package, as it is."""
+    return _Model(
+        name,
+        f"{package}::{dataset}",
+        formula,
+        _of(dataset, package),
+        needs,
+        dataset,
+        package,
+        too_large=too_large,
     )
-    return tuple(
-        Case(
-            f"{name}-{suffix}",
-            f"{title}, {words}",
-            formula,
-            data,
+
+
+def _tutorial(name: str, title: str, formula: str, data: Any, needs: str) -> _Model:
+    """A model of the tutorial's data."""
+    return _Model(name, title, formula, data, needs, "Gcsemv", "mlmRev")
+
+
+def _balanced(name: str, groups: int, size: int, effect: int, seed: int, needs: str = "") -> _Model:
+    title = f"Balanced one-way layout, {groups} groups of {size}"
+    return _Model(name, title, "y ~ 1 + (1 | group)", balanced_anova(groups, size, effect, seed), needs)
+
+
+def _with_written(data: pd.DataFrame) -> pd.DataFrame:
+    from validation.cases import prepare_gcsemv
+
+    return prepare_gcsemv(data).assign(written=data["written"])
+
+
+_MODELS = (
+    _tutorial("M1", "Tutorial, varying intercept", "course ~ 1 + (1 | school)", gcsemv, ""),
+    _tutorial("M2", "Tutorial, with a predictor", "course ~ 1 + female + (1 | school)", gcsemv, "categorical"),
+    _tutorial(
+        "M3", "Tutorial, varying slope", "course ~ 1 + female + (1 + female | school)", gcsemv, "categorical slopes"
+    ),
+    _tutorial(
+        "written",
+        "Gcsemv with a continuous slope",
+        "course ~ written + (written | school)",
+        _of("Gcsemv", "mlmRev", _with_written),
+        "slopes",
+    ),
+    _published("sleepstudy", "sleepstudy", "lme4", "Reaction ~ Days + (Days | Subject)", "slopes"),
+    _published("sleepstudy-independent", "sleepstudy", "lme4", "Reaction ~ Days + (Days || Subject)", "independent"),
+    _published("Dyestuff", "Dyestuff", "lme4", "Yield ~ 1 + (1 | Batch)"),
+    _published("Dyestuff2", "Dyestuff2", "lme4", "Yield ~ 1 + (1 | Batch)", "singular"),
+    _published("Penicillin", "Penicillin", "lme4", "diameter ~ 1 + (1 | plate) + (1 | sample)", "crossed"),
+    _published("Pastes", "Pastes", "lme4", "strength ~ 1 + (1 | batch/cask)", "nested"),
+    _published(
+        "cake",
+        "cake",
+        "lme4",
+        "angle ~ recipe * temperature + (1 | recipe:replicate)",
+        "categorical interaction contrasts",
+    ),
+    _published("Oxboys", "Oxboys", "mlmRev", "height ~ age + I(age^2) + (age | Subject)", "slopes"),
+    _published("Exam", "Exam", "mlmRev", "normexam ~ standLRT + sex + (standLRT | school)", "categorical slopes"),
+    _published("Chem97-nested", "Chem97", "mlmRev", "score ~ gcsecnt + (1 | lea/school)", "nested"),
+    _published("Chem97-crossed", "Chem97", "mlmRev", "score ~ gcsecnt + (1 | school) + (1 | lea)", "crossed"),
+    _published(
+        "InstEval", "InstEval", "lme4", "y ~ 1 + (1 | s) + (1 | d) + (1 | dept:service)", "crossed", too_large=True
+    ),
+    _balanced("anova-6x5", 6, 5, 1500, 11),
+    _balanced("anova-30x4", 30, 4, 700, 23),
+    _balanced("anova-singular", 8, 6, 0, 3, "singular"),
+    # lme4's log-likelihood of it keeps 7 digits of the certified one
+    _Model("nasty", "A huge offset and a tiny ratio of variances", "y ~ x + (1 | group)", nasty(), certified_only=True),
+)
+
+
+def _both_criteria(model: _Model) -> Iterator[Case]:
+    for suffix, words in (("ml", "maximum likelihood"), ("reml", "REML")):
+        yield Case(
+            f"{model.name}-{suffix}",
+            f"{model.title}, {words}",
+            model.formula,
+            model.data,
             "likelihood",
             suffix == "reml",
             {},
-            dataset,
-            package,
-            frozenset([suffix, *traits.split()]) & FEATURES.keys(),
-            certified_only="certified-only" in traits,
-            too_large="too-large" in traits,
+            model.dataset,
+            model.package,
+            frozenset([suffix, *model.needs.split()]),
+            model.certified_only,
+            model.too_large,
         )
-        for name, title, formula, data, dataset, package, traits in models
-        for suffix, words in (("ml", "maximum likelihood"), ("reml", "REML"))
-    )
 
 
 #: Every model twice: by maximum likelihood (``-ml``) and by REML (``-reml``).
-SUITE: tuple[Case, ...] = _cases()
+SUITE: tuple[Case, ...] = tuple(case for model in _MODELS for case in _both_criteria(model))

@@ -15,7 +15,7 @@ from pyimpl.model.frame import ModelFrame
 from pyimpl.model.qr import dqrdc2
 from pyimpl.model.terms import FULL, Terms
 
-__all__ = ["Coding", "Contrasts", "MatrixPlan", "contrast_matrix", "plan_columns"]
+__all__ = ["Coding", "Contrasts", "MatrixPlan", "Piece", "contrast_matrix", "plan_columns"]
 
 #: The ``contrasts`` argument: variable -> ``"contr.sum"`` (or ``"sum"``), or a matrix, level x column.
 Contrasts = Mapping[str, "str | np.ndarray | pd.DataFrame | Sequence[Sequence[float]]"]
@@ -141,7 +141,7 @@ def contrast_matrix(kind: Any, levels: Sequence[str], name: str) -> Coding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
     """One variable's columns within a term: a numeric matrix, or rows of a table by level."""
 
     node: Node
@@ -171,7 +171,7 @@ class MatrixPlan:
     """
 
     intercept: bool
-    pieces: tuple[tuple[_Piece, ...], ...]
+    pieces: tuple[tuple[Piece, ...], ...]
     names: tuple[str, ...]
     assign: tuple[int, ...]
 
@@ -224,7 +224,7 @@ class MatrixPlan:
         return out
 
 
-def _piece_columns(piece: _Piece, frame: ModelFrame) -> np.ndarray:
+def _piece_columns(piece: Piece, frame: ModelFrame) -> np.ndarray:
     column = frame.columns[piece.node]
     if piece.table is None:
         if isinstance(column, Numeric):
@@ -246,7 +246,7 @@ def _piece_columns(piece: _Piece, frame: ModelFrame) -> np.ndarray:
     return rows
 
 
-def _recode(codes: np.ndarray, levels: tuple[str, ...], piece: _Piece) -> np.ndarray:
+def _recode(codes: np.ndarray, levels: tuple[str, ...], piece: Piece) -> np.ndarray:
     known = {level: i for i, level in enumerate(piece.levels or ())}
     lut = np.array([*(known.get(level, -2) for level in levels), -1], dtype=np.intp)
     out: np.ndarray = lut[codes]
@@ -296,7 +296,7 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
         full_first = next(((t, v) for t, term in without for v in term.variables if v in codings), None)
     names: list[str] = ["(Intercept)"] if terms.intercept else []
     assign: list[int] = [0] if terms.intercept else []
-    cache: dict[tuple[int, bool], _Piece] = {}
+    cache: dict[tuple[int, bool], Piece] = {}
     pieces = []
     for t, term in enumerate(terms.terms):
         if term.variables == (terms.response,):
@@ -333,15 +333,15 @@ def _column(node: Node, frame: ModelFrame) -> Column:
     return column
 
 
-def _piece(node: Node, frame: ModelFrame, coding: Coding | None, full: bool) -> _Piece:
+def _piece(node: Node, frame: ModelFrame, coding: Coding | None, full: bool) -> Piece:
     column = frame.columns[node]
     if coding is not None:
         if full:
-            return _Piece(node, coding.levels, np.eye(len(coding.levels)), coding.levels)
-        return _Piece(node, coding.levels, coding.contrasts, coding.suffixes)
+            return Piece(node, coding.levels, np.eye(len(coding.levels)), coding.levels)
+        return Piece(node, coding.levels, coding.contrasts, coding.suffixes)
     if not isinstance(column, Numeric):
         raise FormulaError(f"{deparse(node)} is the response and not numeric: it cannot be a predictor too. Remove it.")
     width = column.array.shape[1] if column.array.ndim == 2 else 1
     if width == 1:
-        return _Piece(node, None, None, ("",))
-    return _Piece(node, None, None, column.names or _numbered(width))
+        return Piece(node, None, None, ("",))
+    return Piece(node, None, None, column.names or _numbered(width))

@@ -13,7 +13,8 @@ from pyimpl.model.columns import INT_MAX, Column, Factor, Logical, Numeric, as_f
 from pyimpl.model.formula import Call, Const, Name, Node, Num, Str, deparse
 from pyimpl.model.qr import dqrdc2
 from pyimpl.model.rtext import format_number, unique_numbers
-from pyimpl.model.summaries import SUMMARIES, mean, quantile, rank, round_half_even
+from pyimpl.model.summaries import SUMMARIES, mean, rank
+from pyimpl.rformat import quantile7, r_round
 
 __all__ = ["ALLOWED_FUNCTIONS", "Evaluator"]
 
@@ -408,7 +409,7 @@ class Evaluator:
             raise FormulaError(f"{deparse(node)}: digits must be one number.")
         if value.kind == "integer" and digits[0] >= 0:
             return replace(value, basis=())
-        return Numeric(round_half_even(value.array, math.floor(digits[0] + 0.5)), names=value.names)
+        return Numeric(r_round(value.array, float(digits[0])), names=value.names)
 
     def _rank(self, node: Call) -> Column:
         value = self._numbers(self._match(node, "x")["x"], node)
@@ -426,7 +427,7 @@ class Evaluator:
             )
         if np.isnan(probabilities).any() or (probabilities < 0).any() or (probabilities > 1).any():
             raise FormulaError(f"{deparse(node)}: 'probs' outside [0,1].")
-        return Numeric(quantile(values, probabilities))
+        return Numeric(quantile7(values, probabilities))
 
     def _sequence(self, node: Call) -> Column:
         """``seq(from, to, by)`` or ``seq(from, to, length.out = n)``."""

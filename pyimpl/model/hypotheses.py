@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, ModelError
-from pyimpl.model.coding import _Piece
+from pyimpl.model.coding import Piece
 from pyimpl.model.design import Design
 from pyimpl.model.formula import Call, variable_label
 from pyimpl.model.qr import independent_columns
@@ -125,7 +125,7 @@ def _containing(design: Design) -> list[list[int]]:
 _Key = tuple[int, tuple[int, ...]]
 
 
-def _variable_columns(design: Design, position: int, piece: _Piece) -> tuple[np.ndarray, bool]:
+def _variable_columns(design: Design, position: int, piece: Piece) -> tuple[np.ndarray, bool]:
     """A numeric variable's columns, or an indicator of each level of a factor."""
     label, frame = variable_label(piece.node), design.frame
     if piece.levels is not None:

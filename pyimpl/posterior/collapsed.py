@@ -385,17 +385,18 @@ class CollapsedDensity:
         return np.sqrt(np.mean(self.spec.X1**2, axis=0))
 
     @cached_property
-    def _data(self) -> _Blocks:
+    def reduced(self) -> _Blocks:
+        """What the rows come to: cross-products by level of the first term, and of the other terms."""
         residual = self.spec.y - self.spec.X1 @ self.centre
         return _blocks(self.spec, np.column_stack([self.spec.X1, residual]))
 
     def read_rows(self) -> None:
         """Pass over the rows now: nothing that is evaluated afterwards depends on their number."""
-        _ = self._data, self.residual_sd, self.column_sizes
+        _ = self.reduced, self.residual_sd, self.column_sizes
 
     @cached_property
-    def _prior_location(self) -> np.ndarray:
-        """Prior means less ĉ of the integrated coefficients (0 under a flat prior)."""
+    def prior_location(self) -> np.ndarray:
+        """Prior means less ĉ of the integrated coefficients (0 under a flat prior), shape (g,)."""
         spec = self.spec
         mean = np.concatenate([spec.intercept.mean if spec.has_intercept else [], spec.coef.mean])
         flat = np.concatenate(
@@ -532,7 +533,8 @@ class CollapsedDensity:
         log_p += -0.5 * np.sum(normal * normal, axis=1) - 0.5 * normal.shape[1] * np.log(2 * np.pi)
         return CoordinateValues(sigma, Ts, Lambdas, precision, z, fixed, log_p, scores)
 
-    def _stack(self, Lambdas: list[np.ndarray]) -> np.ndarray:
+    def stacked(self, Lambdas: list[np.ndarray]) -> np.ndarray:
+        """Λ's templates of all terms, (n, p, p) each, as one array (n, terms, largest p, largest p), padded by 0."""
         width = max(term.p for term in self.spec.terms)
         out = np.zeros((Lambdas[0].shape[0], len(Lambdas), width, width))
         for i, Lambda in enumerate(Lambdas):
@@ -542,13 +544,13 @@ class CollapsedDensity:
 
     def _reduce(self, Lambda: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """log|V| and packed Q at each point."""
-        data = self._data
+        data = self.reduced
         logdet, Q = kernels.reduce_first(Lambda, data.first, data.unique_S, data.unique_count, data.unique_E, data.WW)
         rest = data.rest
         if rest.R.shape[0]:
             kernels.reduce_rest(
                 Lambda, data.first, data.unique_S, data.inverse, data.B, rest.R, rest.block_start, rest.block_term,
-                self._sizes, rest.component_start, rest.G_start, rest.G, rest.level_start, rest.levels, rest.C_start,
+                self.sizes, rest.component_start, rest.G_start, rest.G, rest.level_start, rest.levels, rest.C_start,
                 rest.C_column, rest.C, logdet, Q,
             )  # fmt: skip
         return logdet, Q
@@ -559,13 +561,14 @@ class CollapsedDensity:
         return int(np.clip(_AT_ONCE / self.multiplications, 4, 2048))
 
     @property
-    def _sizes(self) -> np.ndarray:
+    def sizes(self) -> np.ndarray:
+        """Effects of each term, shape (terms,)."""
         return np.array([term.p for term in self.spec.terms], dtype=np.int64)
 
     @cached_property
     def multiplications(self) -> float:
         """About how many multiplications an evaluation takes; does not depend on the machine."""
-        data, rest = self._data, self._data.rest
+        data, rest = self.reduced, self.reduced.rest
         p, m = data.S.shape[1], data.B.shape[2]
         columns = np.diff(rest.C_start).astype(float)
         widths = np.diff(rest.block_start[rest.component_start]).astype(float)
@@ -599,9 +602,9 @@ class CollapsedDensity:
             values = self.values(u)
             out = values.log_prior
             if not self.spec.prior_PD:
-                logdet, Q = self._reduce(self._stack(values.Lambda))
+                logdet, Q = self._reduce(self.stacked(values.Lambda))
                 out = out + kernels.marginal(
-                    Q, logdet, values.sigma, values.precision, self._prior_location, values.fixed - self._fixed_centre
+                    Q, logdet, values.sigma, values.precision, self.prior_location, values.fixed - self.fixed_centre
                 )
                 constant, n = self.spec.likelihood_constant
                 proper = values.precision > 0
@@ -611,7 +614,8 @@ class CollapsedDensity:
         return np.where(np.isnan(out), -np.inf, out)
 
     @property
-    def _fixed_centre(self) -> np.ndarray:
+    def fixed_centre(self) -> np.ndarray:
+        """ĉ of the coefficients that are coordinates, shape (H,)."""
         return self.centre[self.sampled]
 
     # ------------------------------------------------------------------ exact draws
@@ -652,7 +656,7 @@ class CollapsedDensity:
         coef = np.empty((n, P))
         coef[:, self.sampled] = values.fixed
         if spec.prior_PD:
-            location = self._prior_location + self.centre[self.integrated]
+            location = self.prior_location + self.centre[self.integrated]
             if (values.precision <= 0).any():
                 raise ModelError("With prior_PD=True a flat prior cannot be drawn from: give a proper prior.")
             coef[:, self.integrated] = location + e / np.sqrt(values.precision)
@@ -660,8 +664,8 @@ class CollapsedDensity:
             for T, effects in zip(values.T, b, strict=True):
                 effects[:] = np.einsum("nkl,njl->njk", T, effects)
             return ConditionalDraws(coef, matrix, b, np.zeros(n), z_square)
-        data, rest = self._data, self._data.rest
-        Lambda, fixed = self._stack(values.Lambda), values.fixed - self._fixed_centre
+        data, rest = self.reduced, self.reduced.rest
+        Lambda, fixed = self.stacked(values.Lambda), values.fixed - self.fixed_centre
         rest_at = np.empty(rest.R.shape[0], dtype=np.int64)
         for i, term in enumerate(spec.terms):
             if i != data.first:
@@ -674,9 +678,9 @@ class CollapsedDensity:
             )
             kernels.draw(
                 Lambda[rows], data.first, data.unique_S, data.inverse, data.B, data.WW, rest.R, rest.block_start,
-                rest.block_term, self._sizes, rest.component_start, rest.G_start, rest.G, rest.level_start,
+                rest.block_term, self.sizes, rest.component_start, rest.G_start, rest.G, rest.level_start,
                 rest.levels, rest.C_start, rest.C_column, rest.C, Q, values.sigma[rows], values.precision[rows],
-                self._prior_location, fixed[rows], e[rows], starts.astype(np.int64), rest_at, deviation[rows],
+                self.prior_location, fixed[rows], e[rows], starts.astype(np.int64), rest_at, deviation[rows],
                 matrix[rows], rss[rows], z_square[rows],
             )  # fmt: skip
             if tick is not None:
@@ -686,7 +690,7 @@ class CollapsedDensity:
 
     def _columns_of(self, term: int) -> np.ndarray:
         """Columns of the rest that belong to a term, shape (J, p)."""
-        rest, p = self._data.rest, self.spec.terms[term].p
+        rest, p = self.reduced.rest, self.spec.terms[term].p
         mine = np.flatnonzero(rest.block_term == term)
         mine = mine[np.argsort(rest.block_level[mine])]
         return rest.block_start[mine][:, None] + np.arange(p)
@@ -718,7 +722,7 @@ class CollapsedDensity:
             Zero for the coefficients that are coordinates.
         """
         n, P, g = values.sigma.size, self.spec.X1.shape[1], self.integrated.size
-        _, packed = self._reduce(self._stack(values.Lambda))
+        _, packed = self._reduce(self.stacked(values.Lambda))
         m = P + 1
         row, column = np.tril_indices(m)
         Q = np.empty((n, m, m))
@@ -726,8 +730,8 @@ class CollapsedDensity:
         s2 = values.sigma[:, None] ** 2
         A = Q[:, :g, :g] / s2[:, None]
         A[:, np.arange(g), np.arange(g)] += values.precision
-        Qr = Q[:, :g, -1] - np.einsum("nij,nj->ni", Q[:, :g, g:P], values.fixed - self._fixed_centre)
-        h = Qr / s2 + values.precision * self._prior_location
+        Qr = Q[:, :g, -1] - np.einsum("nij,nj->ni", Q[:, :g, g:P], values.fixed - self.fixed_centre)
+        h = Qr / s2 + values.precision * self.prior_location
         inverse = np.linalg.inv(A) if g else A
         mean = np.empty((n, P))
         mean[:, :g] = self.centre[self.integrated] + np.einsum("nij,nj->ni", inverse, h)
@@ -758,7 +762,7 @@ class CollapsedDensity:
             Index ``b[...]`` (without the padded levels); columns ``mean`` and ``sd``. The sd is missing where the
             model has several terms.
         """
-        spec, data = self.spec, self._data
+        spec, data = self.spec, self.reduced
         keep = weights > 1e-9 * weights.max()
         w = weights[keep] / weights[keep].sum()
         labels = [name for name in b_labels(spec.terms) if not is_new_level(name)]

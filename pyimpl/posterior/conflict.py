@@ -21,7 +21,7 @@ from pyimpl.posterior.gradient import log_density_gradient
 from pyimpl.posterior.mixtures import MAX_SCORE
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, STUDENT_T
 
-__all__ = ["Mode", "disagreements", "far_apart", "find_modes", "is_easy", "only_mode"]
+__all__ = ["Mode", "disagreements", "find_modes", "is_easy", "only_mode", "unexplored"]
 
 _FAR = 5.0  # standard deviations between prior and data from which one start is not enough
 _NARROW = 1e-3  # standard error over prior scale below which a coefficient that is a coordinate is hard to find
@@ -145,14 +145,24 @@ def is_easy(density: CollapsedDensity) -> bool:
     return not disagreements(density)
 
 
-def far_apart(density: CollapsedDensity) -> ModelError:
-    """Make the error for a posterior that no sampler gets around in, with the priors that are to blame."""
+def unexplored(density: CollapsedDensity) -> ModelError:
+    """Make the error for a posterior that no sampler gets around in, with the priors that are to blame as far as known.
+
+    Parameters
+    ----------
+    density : CollapsedDensity
+    """
     found = disagreements(density)
-    what = "; ".join(found) if found else "look at prior_intercept, prior, prior_aux and prior_covariance"
+    if found:
+        why = f"Priors and data are very far apart: {'; '.join(found)}. Check locations, scales and units of the priors"
+    else:
+        why = (
+            "It is not known why: no prior was found to be far from what the data say. Look at prior_intercept, prior, "
+            "prior_aux and prior_covariance (locations, scales, units), and for terms that the data cannot tell apart"
+        )
     return ModelError(
-        f"The posterior could not be explored around its mode: the priors and the data are very far apart. {what}. "
-        'Check locations, scales and units of the priors; autoscale=True takes the units from the data; sampler="nuts" '
-        "samples the full model."
+        f"The posterior could not be explored around its mode. {why}; autoscale=True takes the units from the data; "
+        'sampler="nuts" samples the full model.'
     )
 
 
@@ -300,7 +310,7 @@ def find_modes(
         modes = _modes_from_all_starts(coordinates, value, objective, log_density)
     edge = density.standard_normals if density.mixture is not None else 0
     if modes and edge and np.abs(modes[0].location[-edge:]).max() > 0.95 * MAX_SCORE:
-        raise far_apart(density)  # the best place would be beyond the numbers that there are
+        raise unexplored(density)  # the best place would be beyond the numbers that there are
     return [mode for mode in modes if mode.log_mass > modes[0].log_mass - _MATTERS]
 
 
@@ -341,7 +351,7 @@ def only_mode(density: CollapsedDensity) -> tuple[np.ndarray, np.ndarray]:
     coordinates = SamplerCoordinates(density)
     modes = find_modes(coordinates, coordinates.log_density_gradient, coordinates.log_density)
     if not modes:
-        raise far_apart(density)
+        raise unexplored(density)
     if len(modes) > 1 and modes[1].log_mass > modes[0].log_mass - np.log(1e5):
         raise ModelError(
             f"The posterior has {len(modes)} modes, far from each other: too far for one lattice of points. Sample it."

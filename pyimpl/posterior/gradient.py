@@ -24,6 +24,8 @@ from pyimpl.posterior.kernels import (
     factor_level,
     schur_scaled,
     schur_unscaled,
+    subtract_products,
+    times_each_level,
 )
 
 __all__ = ["log_density_gradient"]
@@ -122,14 +124,7 @@ def _likelihood_gradient(
                     pair += 1
         ok = True
         if n_components > 0:
-            for j in range(J):
-                P = P_all[inverse[j]]
-                for x in range(p):
-                    for k in range(m):
-                        s = 0.0
-                        for y in range(p):
-                            s += P[x, y] * B[j, y, k]
-                        PB[j, x, k] = s
+            times_each_level(P_all, inverse, B, PB)
         for c in range(n_components):
             width = schur_unscaled(
                 c, P_all, inverse, PB, R, block_start, component_start, G_start, G, level_start, levels, C_start,
@@ -160,14 +155,7 @@ def _likelihood_gradient(
                     for b in range(width):
                         s += work[a, b] * Y[b, k]
                     X_all[column0 + a, k] = s
-            at = 0
-            for k in range(m):
-                for h in range(k + 1):
-                    s = 0.0
-                    for a in range(width):
-                        s += Y[a, k] * X_all[column0 + a, h]
-                    Q[at] -= s
-                    at += 1
+            subtract_products(Y, X_all[column0 : column0 + width], width, Q)
             for block in range(component_start[c], component_start[c + 1]):
                 t, s0 = block_term[block], block_start[block]
                 for x in range(sizes[t]):
@@ -398,15 +386,15 @@ def _likelihood(
     density: CollapsedDensity, values: CoordinateValues
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The density without its log prior, and its derivatives in Λ, σ, D and the fixed coefficients."""
-    n, data = values.sigma.size, density._data
-    rest, Lambda = data.rest, density._stack(values.Lambda)
+    n, data = values.sigma.size, density.reduced
+    rest, Lambda = data.rest, density.stacked(values.Lambda)
     value, d_Lambda, d_sigma = np.empty(n), np.zeros(Lambda.shape), np.zeros(n)
     d_D, d_fixed = np.zeros(values.precision.shape), np.zeros(values.fixed.shape)
     _likelihood_gradient(
         Lambda, data.first, data.unique_S, data.unique_count, data.unique_E, data.WW, data.inverse, data.B, rest.R,
-        rest.block_start, rest.block_term, density._sizes, rest.component_start, rest.G_start, rest.G,
+        rest.block_start, rest.block_term, density.sizes, rest.component_start, rest.G_start, rest.G,
         rest.level_start, rest.levels, rest.C_start, rest.C_column, rest.C, values.sigma, values.precision,
-        density._prior_location, values.fixed - density._fixed_centre, value, d_Lambda, d_sigma, d_D, d_fixed,
+        density.prior_location, values.fixed - density.fixed_centre, value, d_Lambda, d_sigma, d_D, d_fixed,
     )  # fmt: skip
     constant, power = density.spec.likelihood_constant
     proper = values.precision > 0

@@ -13,11 +13,14 @@ __all__ = [
     "draw",
     "factor_coefficients",
     "factor_level",
+    "forward_solve",
     "marginal",
     "reduce_first",
     "reduce_rest",
     "schur_scaled",
     "schur_unscaled",
+    "subtract_products",
+    "times_each_level",
 ]
 
 _LAPACK_FROM = 48  # columns from which LAPACK's Cholesky beats the plain loops
@@ -285,6 +288,43 @@ def schur_scaled(
         A[a, a] += 1.0
 
 
+@kernel
+def times_each_level(P_all: np.ndarray, inverse: np.ndarray, B: np.ndarray, PB: np.ndarray) -> None:
+    """P_jB_j of each level into ``PB`` (J, p, m); ``inverse`` (J,) says which of the different P (U, p, p) is P_j."""
+    for j in range(B.shape[0]):
+        P = P_all[inverse[j]]
+        for x in range(B.shape[1]):
+            for k in range(B.shape[2]):
+                s = 0.0
+                for y in range(B.shape[1]):
+                    s += P[x, y] * B[j, y, k]
+                PB[j, x, k] = s
+
+
+@kernel
+def forward_solve(L: np.ndarray, width: int, Y: np.ndarray) -> None:
+    """Y becomes L⁻¹Y; L (lower triangle) and Y of so many rows."""
+    for a in range(width):
+        for k in range(Y.shape[1]):
+            s = Y[a, k]
+            for b in range(a):
+                s -= L[a, b] * Y[b, k]
+            Y[a, k] = s / L[a, a]
+
+
+@kernel
+def subtract_products(Y: np.ndarray, X: np.ndarray, width: int, packed: np.ndarray) -> None:
+    """Take Y'X, symmetric, of so many rows off a matrix that is packed by rows of its lower triangle."""
+    at = 0
+    for k in range(Y.shape[1]):
+        for h in range(k + 1):
+            s = 0.0
+            for a in range(width):
+                s += Y[a, k] * X[a, h]
+            packed[at] -= s
+            at += 1
+
+
 @kernel("f4 i f3 i1 f3 f2 i1 i1 i1 i1 i1 f1 i1 i1 i1 i1 f2 f1 f2")
 def reduce_rest(
     Lambda: np.ndarray,
@@ -319,14 +359,7 @@ def reduce_rest(
     for i in range(n):
         for u in range(U):
             factor_level(Lambda[i, term], S[u], p, M, H, P_all[u])
-        for j in range(J):
-            P = P_all[inverse[j]]
-            for x in range(p):
-                for k in range(m):
-                    s = 0.0
-                    for y in range(p):
-                        s += P[x, y] * B[j, y, k]
-                    PB[j, x, k] = s
+        times_each_level(P_all, inverse, B, PB)
         for c in range(n_components):
             width = schur_unscaled(
                 c, P_all, inverse, PB, R, block_start, component_start, G_start, G, level_start, levels, C_start,
@@ -338,19 +371,8 @@ def reduce_rest(
                 break
             for a in range(width):
                 logdet[i] += 2.0 * np.log(A[a, a])
-                for k in range(m):
-                    s = Y[a, k]
-                    for b in range(a):
-                        s -= A[a, b] * Y[b, k]
-                    Y[a, k] = s / A[a, a]
-            at = 0
-            for k in range(m):
-                for h in range(k + 1):
-                    s = 0.0
-                    for a in range(width):
-                        s += Y[a, k] * Y[a, h]
-                    Q[i, at] -= s
-                    at += 1
+            forward_solve(A, width, Y)
+            subtract_products(Y, Y, width, Q[i])
 
 
 @kernel
@@ -612,14 +634,7 @@ def draw(
         if n_components > 0 and (i == 0 or not _same(Lambda[i], Lambda[i - 1])):
             for u in range(U):
                 factor_level(Lam, S[u], p, M, H_level, P_all[u])
-            for j in range(J):
-                P = P_all[inverse[j]]
-                for x in range(p):
-                    for k in range(m):
-                        s = 0.0
-                        for y in range(p):
-                            s += P[x, y] * B[j, y, k]
-                        PB[j, x, k] = s
+            times_each_level(P_all, inverse, B, PB)
             rest_part[:] = 0.0
             for c in range(n_components):
                 column0 = block_start[component_start[c]]
@@ -632,23 +647,11 @@ def draw(
                 )  # fmt: skip
                 schur_scaled(Lambda[i], c, block_start, block_term, sizes, component_start, A, Y)
                 cholesky_lower(A, width)
-                for a in range(width):
-                    for k in range(m):
-                        s = Y[a, k]
-                        for h in range(a):
-                            s -= A[a, h] * Y[h, k]
-                        Y[a, k] = s / A[a, a]
-                at = 0
-                for k in range(m):
-                    for h in range(k + 1):
-                        s = 0.0
-                        for a in range(width):
-                            s += Y[a, k] * Y[a, h]
-                        rest_part[at] += s
-                        at += 1
+                forward_solve(A, width, Y)
+                subtract_products(Y, Y, width, rest_part)
         if n_components > 0:
             for k in range(WW.size):
-                Q[i, k] -= rest_part[k]
+                Q[i, k] += rest_part[k]
         ok, _ = factor_coefficients(Q[i], 1.0 / (s_i * s_i), D[i], dm, fixed[i], Ac, v)
         if not ok:
             for a in range(g):

@@ -22,7 +22,7 @@ from scipy.special import gammaln
 from pyimpl.compiled import kernel
 from pyimpl.errors import ConvergenceWarning
 from pyimpl.posterior.collapsed import CollapsedDensity
-from pyimpl.posterior.conflict import far_apart, find_modes, is_easy
+from pyimpl.posterior.conflict import find_modes, is_easy, unexplored
 from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import assess, pareto_k
 from pyimpl.posterior.hmc import Strands
@@ -440,7 +440,7 @@ def sample_collapsed(
     for _ in range(6):
         u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n_pilot)
         if not np.isfinite(log_weights).any():
-            raise far_apart(density)
+            raise unexplored(density)
         last, efficiency = efficiency, _efficiency(log_weights)
         proposal = _refit(u, log_weights) if proposal.shares.size == 1 else _update(proposal, u, log_weights)
         if efficiency > 0.5 and efficiency < 1.15 * last:
@@ -603,7 +603,7 @@ def _hamiltonian(
         f.gradient, proposal.mean, proposal.factor, points(rng, 64), [points(r, strands) for r in rngs], rng, rngs
     )
     if hmc.stuck:
-        raise far_apart(density.density)
+        raise unexplored(density.density)
     per_strand, thin, again, before = -(-draws // strands), 2, 0, 0.0
     begun = f.evaluations
     while True:
@@ -637,7 +637,7 @@ def _hamiltonian(
             break
         thin = longer
     if rhat > _HOPELESS:
-        raise far_apart(density.density)
+        raise unexplored(density.density)
     return SamplerResult(
         u=density.to_density(u.reshape(-1, density.dim)).reshape(u.shape),
         log_density=value,

@@ -111,6 +111,7 @@ FORMULAS = [
     "y ~ I((x - min(x)) / (max(x) - min(x))) + I(x / sum(`a b`, k)) + I(x > median(x)) + I(x / var(x))",
     "y ~ pmax(x, 0) + pmin(x, k, 2) + pmax(k, 2L) + I(pmax(0, x - 1)^2)",
     "y ~ round(x) + round(`a b` / 7, 1) + round(x * 100, -2) + trunc(x) + round(k)",
+    "y ~ round(x * 1e15, -5) + round(x * 100, 12) + round(x * 100, 13) + round(x, 400) + round(x, -400)",
     "y ~ rank(x) + rank(k) + asin(x / 10) + acos(x / 10) + sinh(x) + cosh(x)",
     "y ~ cut(x, quantile(x, c(0, 0.3, 0.62, 1)), include.lowest = TRUE)",
     "y ~ cut(x, quantile(x), include.lowest = TRUE, labels = FALSE)",

@@ -85,9 +85,9 @@ def test_log_density_is_the_dense_marginal_likelihood_times_the_prior(name: str)
 
 
 def test_nested_designs_fall_apart_into_components() -> None:
-    rest = CollapsedDensity(nested_specification())._data.rest
+    rest = CollapsedDensity(nested_specification()).reduced.rest
     assert rest.component_start.size - 1 == 5  # one for each level of the coarse factor
-    crossed = CollapsedDensity(specification_of("crossed"))._data.rest
+    crossed = CollapsedDensity(specification_of("crossed")).reduced.rest
     assert crossed.component_start.size - 1 == 1
 
 
@@ -177,7 +177,7 @@ def test_cost_and_statistics_do_not_depend_on_the_number_of_rows() -> None:
     one, ten = CollapsedDensity(spec), CollapsedDensity(many)
     u = _points(one, 5, 0.3)
     assert np.allclose(one.log_density(u), ten.log_density(u), rtol=1e-11)
-    assert ten._data.S.shape == one._data.S.shape
+    assert ten.reduced.S.shape == one.reduced.S.shape
 
 
 def test_far_points_are_minus_infinity() -> None:

@@ -8,23 +8,11 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import ModelError
-from pyimpl.posterior.conflict import disagreements, find_modes, is_easy
+from pyimpl.posterior import priors
+from pyimpl.posterior.conflict import disagreements, find_modes, is_easy, unexplored
 from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.quadrature import _Standardised
-from pyimpl.stan_lmer import (
-    StanLmerFit,
-    cauchy,
-    decov,
-    exponential,
-    hs,
-    hs_plus,
-    laplace,
-    lasso,
-    normal,
-    product_normal,
-    stan_lmer,
-    student_t,
-)
+from pyimpl.stan_lmer import StanLmerFit, stan_lmer
 
 
 def data(rows: int = 200, groups: int = 20, seed: int = 3) -> pd.DataFrame:
@@ -52,13 +40,13 @@ def z_scores(one: StanLmerFit, other: StanLmerFit) -> np.ndarray:
 @pytest.mark.parametrize(
     ("vague", "options"),
     [
-        ("prior_intercept", {"prior_intercept": student_t(3, 1e5, 0.1)}),
-        ("prior_intercept", {"prior_intercept": cauchy(-1e6, 1)}),
-        ("prior", {"prior": student_t(3, 1e4, 0.1)}),
-        ("prior", {"prior": student_t(10, 1e6, 0.01)}),
-        ("prior", {"prior": student_t(3, 0, 1e8)}),
-        ("prior", {"prior": lasso(1, 1e4, 0.1)}),
-        ("prior_aux", {"prior_aux": cauchy(0, 1e-8)}),
+        ("prior_intercept", {"prior_intercept": priors.student_t(3, 1e5, 0.1)}),
+        ("prior_intercept", {"prior_intercept": priors.cauchy(-1e6, 1)}),
+        ("prior", {"prior": priors.student_t(3, 1e4, 0.1)}),
+        ("prior", {"prior": priors.student_t(10, 1e6, 0.01)}),
+        ("prior", {"prior": priors.student_t(3, 0, 1e8)}),
+        ("prior", {"prior": priors.lasso(1, 1e4, 0.1)}),
+        ("prior_aux", {"prior_aux": priors.cauchy(0, 1e-8)}),
     ],
 )
 def test_a_heavy_tail_is_flat_where_the_data_are(vague: str, options: dict[str, Any]) -> None:
@@ -67,14 +55,16 @@ def test_a_heavy_tail_is_flat_where_the_data_are(vague: str, options: dict[str, 
     assert np.abs(z).max() < 5, z
 
 
-@pytest.mark.parametrize("prior", [laplace(1e4, 0.1), normal(1e4, 0.1), product_normal(2, 1e4, 1)])
+@pytest.mark.parametrize("prior", [priors.laplace(1e4, 0.1), priors.normal(1e4, 0.1), priors.product_normal(2, 1e4, 1)])
 def test_a_light_tail_pulls_the_slopes_to_the_prior(prior: Any) -> None:
     draws = fitted(prior=prior).as_matrix(["x", "x2", "sigma"])
     assert np.allclose(draws[["x", "x2"]], 1e4, atol=10)
     assert draws["sigma"].min() > 1000
 
 
-@pytest.mark.parametrize("prior", [hs(slab_scale=1e-4), hs(slab_scale=1e-6), hs_plus(slab_scale=1e-4)])
+@pytest.mark.parametrize(
+    "prior", [priors.hs(slab_scale=1e-4), priors.hs(slab_scale=1e-6), priors.hs_plus(slab_scale=1e-4)]
+)
 def test_a_tiny_slab_widens_where_the_data_want_it(prior: Any) -> None:
     draws = fitted(prior=prior).as_matrix(["x", "x2"])
     assert abs(draws["x"].mean() - 2) < 0.2
@@ -84,11 +74,11 @@ def test_a_tiny_slab_widens_where_the_data_want_it(prior: Any) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"prior_intercept": normal(1e5, 0.1)},
-        {"prior_aux": exponential(1e9)},
-        {"prior_aux": normal(0, 1e-6)},
-        {"prior_aux": student_t(3, 1e4, 0.1)},
-        {"prior": normal(1e5, 0.1)},
+        {"prior_intercept": priors.normal(1e5, 0.1)},
+        {"prior_aux": priors.exponential(1e9)},
+        {"prior_aux": priors.normal(0, 1e-6)},
+        {"prior_aux": priors.student_t(3, 1e4, 0.1)},
+        {"prior": priors.normal(1e5, 0.1)},
     ],
 )
 def test_a_light_tail_far_away_agrees_with_quadrature(options: dict[str, Any]) -> None:
@@ -105,7 +95,7 @@ def test_two_modes_have_their_shares() -> None:
     rng = np.random.default_rng(4)
     g = np.repeat(np.arange(5), 3)
     frame = pd.DataFrame({"y": 1 + rng.standard_normal(5)[g] + rng.standard_normal(15), "g": g.astype(str)})
-    fit = fitted("y ~ 1 + (1 | g)", frame, prior_intercept=student_t(10, 120, 0.5), iter=6000)
+    fit = fitted("y ~ 1 + (1 | g)", frame, prior_intercept=priors.student_t(10, 120, 0.5), iter=6000)
     density = fit._density
     assert density is not None
     coordinates = SamplerCoordinates(density)
@@ -128,7 +118,11 @@ def test_what_disagrees_is_named_with_its_distance() -> None:
     fit = fitted()
     assert is_easy(fit._density)
     assert disagreements(fit._density) == []
-    far = fitted(prior_intercept=student_t(3, 1e5, 0.1), prior=normal([1, 50], 0.1), prior_aux=exponential(1e6))
+    far = fitted(
+        prior_intercept=priors.student_t(3, 1e5, 0.1),
+        prior=priors.normal([1, 50], 0.1),
+        prior_aux=priors.exponential(1e6),
+    )
     said = disagreements(far._density)
     assert [line.split(":")[0] for line in said] == ["prior_intercept", "prior of x2", "prior_aux"]
     assert "standard deviations apart" in said[0]
@@ -136,4 +130,12 @@ def test_what_disagrees_is_named_with_its_distance() -> None:
 
 def test_what_cannot_be_sampled_ends_in_an_error_that_names_the_prior() -> None:
     with pytest.raises(ModelError, match=r"prior_covariance: decov\(\) with shape 100000"):
-        fitted(prior_covariance=decov(shape=1e5))
+        fitted(prior_covariance=priors.decov(shape=1e5))
+
+
+def test_an_error_claims_no_distance_that_was_not_found() -> None:
+    known = str(unexplored(fitted(prior_intercept=priors.student_t(3, 1e5, 0.1))._density))
+    assert "Priors and data are very far apart: prior_intercept: 100000 with scale" in known
+    unknown = str(unexplored(fitted()._density))
+    assert "It is not known why: no prior was found to be far from what the data say. Look at" in unknown
+    assert "apart:" not in unknown

@@ -8,7 +8,7 @@ import pyimpl
 from validation import compare_anova, compare_anova_fits
 from validation.faults import ANOVA_FAULTS
 from validation.faults.bases import ANOVA_BASES, anova_base, traits_of
-from validation.judge.likelihood_ratio import COLUMNS, table_of_fits, tidy_table
+from validation.judge.likelihood_ratio import COLUMNS, AnovaEvidence, table_of_fits, tidy_table
 from validation.verdict import Verdict
 
 CASES = [
@@ -32,6 +32,29 @@ def test_right_tests_agree_in_any_order_of_models(name):
     again = [fit.update(data=base.data) for fit in base.fit]
     assert compare_anova_fits(base.fit, again).agrees
     assert compare_anova_fits(base.fit[::-1], again[::-1]).agrees
+
+
+class CountsOtherwise:
+    """A fit whose number of parameters falls where R's rises."""
+
+    def __init__(self, fit):
+        self._fit = fit
+
+    def __getattr__(self, name):
+        return getattr(self._fit, name)
+
+    @property
+    def npar(self):
+        return -self._fit.npar
+
+    def refitML(self):
+        return CountsOtherwise(self._fit.refitML())
+
+
+def test_fits_are_paired_by_model_however_parameters_are_counted():
+    fits = anova_base("random slope").fit
+    evidence = AnovaEvidence(None, None, {}, fits, tuple(map(CountsOtherwise, fits)))
+    assert [pair.reference.formula for pair in evidence.pairs] == [pair.candidate.formula for pair in evidence.pairs]
 
 
 def test_the_definition_gives_the_table_of_anova():

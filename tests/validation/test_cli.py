@@ -365,6 +365,8 @@ def test_own_data_against_certified_values(run, tmp_path):
         (("M1-bayes", "--against", "certified"), "no certified reference of M1-bayes"),
         (("nosuch", "--against", "certified"), "there is no case 'nosuch'"),
         (("M1-ml", "--data", "x.csv"), "not both"),
+        (("M1-reml", "--ml"), "has its own criterion"),
+        (("M1-ml", "--bayes"), "has its own criterion"),
         (("--formula", "y ~ x + (1 | g)"), "--data is missing"),
     ],
 )

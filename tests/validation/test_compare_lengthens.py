@@ -25,11 +25,11 @@ def calls(monkeypatch):
         chains = rng.standard_normal((4, length // 2, 1))
         if length < 8000:
             chains += np.arange(4)[:, None, None]
-        return module._Draws({"alpha": chains[:, :, 0]})
+        return module.DrawsAlone({"alpha": chains[:, :, 0]})
 
     monkeypatch.setattr(rstanarm, "stan_lmer", stan_lmer)
     monkeypatch.setattr(
-        module, "_r_side", lambda package, data, seconds, options: SimpleNamespace(provenance=dict(options))
+        module, "live_r_side", lambda package, data, seconds, options: SimpleNamespace(provenance=dict(options))
     )
     return made
 

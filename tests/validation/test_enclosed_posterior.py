@@ -263,7 +263,7 @@ def test_two_other_programs_confirm_it_and_see_a_wrong_digit():
     right = compared(posterior, *programs)
     assert right.passed, right.failures
     assert right.precise > 15
-    assert right.values == len(posterior.rows)
+    assert (right.values, right.alone) == (len(posterior.rows), 0)
     for parameter, statistic, by in (
         ("log evidence", "value", "1e-11"),
         ("x", "sd", "1e-11"),
@@ -275,6 +275,16 @@ def test_two_other_programs_confirm_it_and_see_a_wrong_digit():
         assert parameter in wrong.failures[0]
     unknown = replace(posterior, rows=(*posterior.rows, ("zeta", "mean", "1", "0", certified.ENCLOSED)))
     assert "no such number" in compared(unknown, *programs).failures[0]
+
+
+def test_what_nothing_recomputes_does_not_count_as_confirmed():
+    row = ("b[(Intercept) g:L3]", "sd", "1.5", "1e-9", certified.ENCLOSED)
+    known = ("sigma", "mean", "2", "1e-9", certified.ENCLOSED)
+    posterior = certified.CertifiedPosterior("several terms", "", "", (row, known))
+    rough_rows = {row[:2]: (math.nan, math.nan), known[:2]: (2.0, 1e-9)}
+    found = compared(posterior, posteriors.Estimates(rough_rows, {}, 0.0, 3, 1, 0.1), {})
+    assert found.passed
+    assert (found.values, found.alone) == (1, 1)
 
 
 def test_the_check_of_the_command_fails_on_a_wrong_posterior(tmp_path, monkeypatch):

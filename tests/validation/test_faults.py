@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from validation import compare_draws, compare_fits
-from validation.faults import LIKELIHOOD_FAULTS, POSTERIOR_FAULTS, loose_standard_errors
+from validation.faults import LIKELIHOOD_FAULTS, POSTERIOR_FAULTS, at_theta, loose_standard_errors
 from validation.faults.bases import LIKELIHOOD_BASES, POSTERIOR_BASES, likelihood_base, posterior_base
 from validation.faults.likelihood import bic_with_groups, other_criterion, reversed_modes, unshrunken, variances_as_sds
 
@@ -35,6 +35,15 @@ def test_caught_and_named_in_a_posterior(fault):
     comparison = compare_fits(base.fit, fault.plant(base, fault.sized.planted if fault.sized else 0.0))
     assert not comparison.agrees
     assert (comparison.causes[0].fault, comparison.causes[0].name) == (fault.number, fault.expected)
+
+
+@pytest.mark.parametrize("size", [1e-5, 5e-5])
+def test_an_optimizer_that_stopped_early_is_not_taken_for_lost_digits(size):
+    """However far the response is from 0: the numbers at the optimizer's own θ are right to the last digit."""
+    base = likelihood_base("far from 0")
+    comparison = compare_fits(base.fit, at_theta(base.fit, base.fit.theta.to_numpy() * (1 + size)), data=base.data)
+    assert not comparison.agrees
+    assert [cause.name for cause in comparison.causes] == ["stopped-early"]
 
 
 @pytest.mark.parametrize("name", LIKELIHOOD_BASES)
@@ -157,6 +166,12 @@ def test_a_candidate_that_gives_nothing_or_raises_is_missing_everything():
         assert comparison.causes[0].name == "missing-numbers"
         assert str(comparison)
         assert comparison.to_json()
+
+
+def test_what_a_model_does_not_have_warns_nobody(recwarn):
+    fit = likelihood_base("intercept").fit  # it has no correlations
+    assert not compare_fits(fit, reversed_modes(fit)).agrees
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def duplicated_level(fit):

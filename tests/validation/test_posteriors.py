@@ -209,11 +209,11 @@ def test_a_shift_too_large_to_be_fine_but_within_noise_is_inconclusive(make_post
 
         return Summaries()
 
-    from validation.compare import _judge_posteriors, _silent
+    from validation.compare import _silent, compare_posteriors
     from validation.comparison import Side
 
     side = Side("x", "python")
-    comparison = _judge_posteriors(
+    comparison = compare_posteriors(
         summary_of(left, 0.0), summary_of(right, 0.3), side, side, "", None, 1, _silent, None, density=False
     )
     found = verdicts(comparison)

@@ -80,6 +80,12 @@ def test_a_wrong_candidate_fails_the_tier_with_figures_and_cause(run, pytester, 
     assert "largest difference 0.0002 relative" in values["tier-4 se"]
 
 
+def test_what_is_missing_is_told_with_an_example(run, pytester, monkeypatch):
+    name = theirs(pytester, monkeypatch, WRONG.replace("condsd fitted", "condsd"))
+    result = run(f"--mlm-candidate={name}", "--mlm-reference=recorded", "--mlm-cases=Dyestuff-ml", "-k", "tier-5")
+    result.stdout.fnmatch_lines(["*the candidate lacks this number: 30 of 30, e.g. '*'*"])
+
+
 def test_keywords_choose_by_feature_and_claims_are_kept(run, pytester, monkeypatch):
     name = theirs(pytester, monkeypatch, RIGHT)
     options = (f"--mlm-candidate={name}", "--mlm-reference=recorded", "--mlm-cases=Dyestuff-ml,Penicillin-ml")

@@ -73,6 +73,21 @@ def test_another_summary_is_caught_and_named(make_posterior, quantity, rule):
     assert cause.name in {f"summary-{stem}-{other}" for other in alike}
 
 
+@pytest.mark.parametrize(
+    ("quantity", "rule"),
+    [("reported-correlation", "mean"), ("reported-sd", "median-sd"), ("residual-variance", "mean-variance")],
+)
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_another_summary_is_caught_whatever_the_unit_of_the_response(make_posterior, quantity, rule, unit):
+    right, wrong = make_posterior(1), make_posterior(2)
+    for fit in (right, wrong):
+        powers = [2 if name.startswith("Sigma[") else 1 for name in fit.names]
+        fit.values *= unit ** np.array(powers).reshape(-1, *[1] * (fit.values.ndim - 1))
+    check, rows = summaries(PosteriorEvidence(right, reports(wrong, **{quantity: rule})))
+    assert check.verdict is Verdict.DISAGREES
+    assert {row["quantity"] for row in rows if row["verdict"].failed} == {f"reported-{quantity.split('reported-')[-1]}"}
+
+
 def test_what_is_reported_otherwise_is_unknown(make_posterior):
     right = reports(make_posterior(2))
     right.se = lambda: pd.Series({"(Intercept)": 1.0, "x": 2.0})

@@ -110,6 +110,8 @@ def _check(cases: tuple[Case, ...], bayes: bool, directory: Path | None, output:
             confirmed = f"{found.values} values confirmed in double precision"
             if found.precise:
                 confirmed += f", {found.precise} with mpmath (greatest difference {max(found.difference, 0):.1e} sds)"
+            if found.alone:
+                confirmed += f"; {found.alone} sds of random effects are not recomputed (there are several terms)"
             say(name, found.passed, confirmed, found.failures)
     return _DISAGREES if failed else _OK
 

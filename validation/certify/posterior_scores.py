@@ -1,6 +1,5 @@
 """Samplers and quadrature judged by enclosed posteriors: z-scores with no error on the reference's side."""
 
-import json
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,8 +10,9 @@ import pandas as pd
 from scipy.stats import norm
 
 from validation.cases import Case
+from validation.certify.scores import read_scores, write_scores
 from validation.references import certified
-from validation.references.store import DIRECTORY, load, locked, write_atomically
+from validation.references.store import load
 
 __all__ = ["ALPHA", "SEED", "load_posterior_scores", "markdown", "score_posteriors", "score_summary"]
 
@@ -129,9 +129,7 @@ def score_posteriors(
         except LookupError:
             continue
         scores[name]["rstanarm"] = score_summary(recorded, posterior)
-    base = directory or DIRECTORY
-    with locked(base):
-        write_atomically(base / _FILE, json.dumps(dict(sorted(scores.items())), indent=1, ensure_ascii=False) + "\n")
+    write_scores(_FILE, dict(sorted(scores.items())), directory)
     say("judged", 1.0)
     return scores
 
@@ -144,13 +142,8 @@ def load_posterior_scores(directory: Path | None = None) -> dict[str, Any]:
     LookupError
         There are none.
     """
-    try:
-        content: dict[str, Any] = json.loads(((directory or DIRECTORY) / _FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LookupError(
-            "no sampler has been judged by the enclosed posteriors: `mlmparity certify --digits`"
-        ) from None
-    return content
+    missing = "no sampler has been judged by the enclosed posteriors: `mlmparity certify --digits`"
+    return read_scores(_FILE, missing, directory)
 
 
 def markdown(scores: dict[str, Any]) -> str:

@@ -22,9 +22,11 @@ __all__ = [
     "SIDES",
     "load_scores",
     "markdown",
+    "read_scores",
     "score",
     "score_cases",
     "score_table",
+    "write_scores",
 ]
 
 #: What is scored: name -> quantities of ``validation.quantities``.
@@ -172,10 +174,39 @@ def score_cases(
     except LookupError:
         pass
     content = {"scores": dict(sorted(scores.items())), "provenance": made_with}
+    write_scores(_FILE, content, directory)
+    say("scored", 1.0)
+    return content
+
+
+def write_scores(name: str, content: Any, directory: Path | None = None) -> None:
+    """Write a file of scores beside the references, under their lock."""
     base = directory or DIRECTORY
     with locked(base):
-        write_atomically(base / _FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    say("scored", 1.0)
+        write_atomically(base / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_scores(name: str, missing: str, directory: Path | None = None) -> dict[str, Any]:
+    """Read a file of scores.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    missing : str
+        What to say where there is none.
+    directory : Path, optional
+        Of the references; the package's own where not given.
+
+    Raises
+    ------
+    LookupError
+        There is none.
+    """
+    try:
+        content: dict[str, Any] = json.loads(((directory or DIRECTORY) / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LookupError(missing) from None
     return content
 
 
@@ -187,11 +218,7 @@ def load_scores(directory: Path | None = None) -> dict[str, Any]:
     LookupError
         There are none.
     """
-    try:
-        content: dict[str, Any] = json.loads(((directory or DIRECTORY) / _FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LookupError("lme4 has not been scored; `mlmparity certify --digits` does it, where R is") from None
-    return content
+    return read_scores(_FILE, "lme4 has not been scored; `mlmparity certify --digits` does it, where R is", directory)
 
 
 def markdown(content: dict[str, Any]) -> str:

@@ -103,7 +103,7 @@ def as_fit(answer: Any, formula: str, data: pd.DataFrame, reml: bool, missing: f
 
 def as_posterior(answer: Any) -> Any:
     """Dress the draws that a candidate returned (DataTree, Dataset, DataFrame, mapping) as a posterior fit."""
-    from validation.compare import _Draws
+    from validation.compare import DrawsAlone
 
     names = dir(answer)  # hasattr would build the posterior
     if not isinstance(answer, Mapping | pd.DataFrame) and (
@@ -115,7 +115,7 @@ def as_posterior(answer: Any) -> Any:
             f"the candidate returned a {type(answer).__name__}; expected draws: an xarray DataTree or Dataset, a "
             "DataFrame, or a mapping from R's parameter names to arrays of shape (chains, draws)"
         )
-    return _Draws(answer)
+    return DrawsAlone(answer)
 
 
 class Answer:

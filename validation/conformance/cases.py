@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from validation.cases import BUILT_IN, Case, select
-from validation.suite import SUITE, _numbers
+from validation.suite import SUITE, park_miller
 
 __all__ = ["all_cases", "choose"]
 
@@ -26,14 +26,14 @@ def _classes(groups: int = 18, size: int = 9) -> pd.DataFrame:
     """
     n = groups * size
     codes = np.repeat(np.arange(groups), size)
-    draws = {name: _numbers(n, seed) for name, seed in zip("abcdefgh", range(101, 1000, 101), strict=False)}
-    effects = {name: _numbers(groups, seed) for name, seed in zip("ijkl", (17, 29, 43, 59), strict=True)}
+    draws = {name: park_miller(n, seed) for name, seed in zip("abcdefgh", range(101, 1000, 101), strict=False)}
+    effects = {name: park_miller(groups, seed) for name, seed in zip("ijkl", (17, 29, 43, 59), strict=True)}
     x, z = (draws["a"] - 500) / 256, (draws["b"] - 500) / 256
     method = draws["c"] * 3 // 1000
     term = draws["d"] * 2 // 1000
     stage = draws["e"] * 4 // 1000
     rater, room = draws["f"] * 7 // 1000, draws["g"] * 5 // 1000
-    noise = (draws["h"] + _numbers(n, 77) + _numbers(n, 78) - 1500) / 640
+    noise = (draws["h"] + park_miller(n, 77) + park_miller(n, 78) - 1500) / 640
     slope_x, slope_z = (effects["j"] - 500) / 512, (effects["k"] - 500) / 512
     y = (
         20
@@ -45,8 +45,8 @@ def _classes(groups: int = 18, size: int = 9) -> pd.DataFrame:
         + 4 * (effects["i"][codes] - 500) / 512
         + slope_x[codes] * x
         + slope_z[codes] * z
-        + (_numbers(7, 5)[rater] - 500) / 400
-        + (_numbers(5, 6)[room] - 500) / 300
+        + (park_miller(7, 5)[rater] - 500) / 400
+        + (park_miller(5, 6)[room] - 500) / 300
         + noise
     )
     # Numbers as labels, not sorted as text ("2" before "10"), first met in another order than that of the levels.

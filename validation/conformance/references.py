@@ -157,7 +157,7 @@ def _live(case: Case, seed: int) -> Reference:
     import time
     import warnings
 
-    from validation.compare import _r_side
+    from validation.compare import live_r_side
 
     data = case.load("live")
     started = time.perf_counter()
@@ -167,8 +167,8 @@ def _live(case: Case, seed: int) -> Reference:
             from bridge import rstanarm
 
             fit: Any = rstanarm.stan_lmer(case.formula, data, seed=seed, **case.options)
-            return Reference(fit, data, _r_side("rstanarm", data, time.perf_counter() - started, {"seed": seed}))
+            return Reference(fit, data, live_r_side("rstanarm", data, time.perf_counter() - started, {"seed": seed}))
         from bridge import lme4
 
         fit = lme4.lmer(case.formula, data, REML=case.REML, control="tight", **case.options)
-    return Reference(fit, data, _r_side("lme4", data, time.perf_counter() - started, {"optimizer": "tight"}))
+    return Reference(fit, data, live_r_side("lme4", data, time.perf_counter() - started, {"optimizer": "tight"}))

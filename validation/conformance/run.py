@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from validation.cases import Case
-from validation.compare import DEFAULT_SEED, _judge_posteriors, compare_fits
+from validation.compare import DEFAULT_SEED, compare_fits, compare_posteriors
 from validation.comparison import Check, Comparison, Side
 from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
@@ -228,7 +228,7 @@ def _compare(candidate: Candidate, case: Case, reference: Reference, fit: Any, s
     side = Side(candidate.label, "third-party", dict(candidate.versions))
     if case.kind == "bayes":
         density = callable(getattr(fit, "log_prob", None)) or "density" not in candidate.missing
-        return _judge_posteriors(
+        return compare_posteriors(
             reference.fit, fit, reference.side, side, case.formula, case.title, seed, _silent, None, density
         )
     made = compare_fits(

@@ -83,12 +83,12 @@ def _criterion(penalty: Callable[[Base], float], less: float = 0.0) -> Callable[
     return lambda table, base: table["deviance"] + penalty(base) * (table["npar"] - less)
 
 
-def _shifted(sign: float) -> Callable[[pd.DataFrame, Base], Any]:
-    def change(table: pd.DataFrame, base: Base) -> Any:
-        offset = base.fit[0].nobs() * math.log(2 * math.pi)
-        return table["deviance"] - offset if sign > 0 else -table["deviance"] / 2
+def _without_constant(table: pd.DataFrame, base: Base) -> Any:
+    return table["deviance"] - base.fit[0].nobs() * math.log(2 * math.pi)
 
-    return change
+
+def _half_deviance(table: pd.DataFrame, base: Base) -> Any:
+    return -table["deviance"] / 2
 
 
 def unequal_rows(base: Base) -> dict[str, float]:
@@ -155,8 +155,8 @@ ANOVA_FAULTS: tuple[Fault, ...] = (
         "test: N log(2 pi) lost",
         "constant-offset",
         _change(
-            deviance=_shifted(1),
-            logLik=_shifted(-1),
+            deviance=_without_constant,
+            logLik=_half_deviance,
             AIC=_criterion(lambda base: 2.0),
             BIC=_criterion(lambda base: math.log(base.fit[0].nobs())),
         ),

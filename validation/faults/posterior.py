@@ -1,4 +1,4 @@
-"""Posteriors made wrong: in their draws, in their density, or in the model that was sampled (rows 2, 4, 8, 9, 12)."""
+"""Posteriors made wrong: in their draws, their density, what is reported of them, or the model that was sampled."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -17,7 +17,7 @@ from validation.judge.units import ComponentErrors, component_errors
 from validation.quantities import records
 from validation.verdict import Verdict
 
-__all__ = ["judge_likelihood", "theta_points"]
+__all__ = ["implied_numbers", "judge_likelihood", "theta_points"]
 
 Progress = Callable[[str, float | None], None]
 
@@ -672,11 +672,6 @@ def _shown_only(quantity: str, record: dict[str, Any], keys: dict[str, Any]) -> 
     )
 
 
-#: The criterion rises by δ² where a quantity is δ of its standard errors from the optimum. Where it rises by less than
-#: this share of that, all the way from one θ̂ to the other, the data do not tell the two apart.
-_FLAT = 1e-4
-
-
 def _undetermined(evidence: Evidence, rows: list[Row]) -> bool:
     """Whether the criterion is flat between the two θ̂, though they are many standard errors apart.
 
@@ -684,7 +679,7 @@ def _undetermined(evidence: Evidence, rows: list[Row]) -> bool:
     seem. They are not where the model has more variance components than the data can tell apart.
     """
     apart = max((r["scaled"] for r in rows if r["quantity"] in _COMPONENTS and math.isfinite(r["scaled"])), default=0.0)
-    expected = _FLAT * apart**2 / 4.0
+    expected = tolerances.FLAT_SHARE * apart**2 / 4.0
     if expected <= evidence.noise:  # too near each other to be told apart by an objective that is rounded
         return False
     variation = evidence.variation
@@ -734,7 +729,7 @@ def _accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[R
     if found is None:
         return rows
     verdict, reason, solution, own = found
-    expected, expected_reference = _expected(solution), {} if own is None else _expected(own)
+    expected, expected_reference = implied_numbers(solution), {} if own is None else implied_numbers(own)
     accepted = []
     for r in rows:
         key = tuple(r[key] for key in ("quantity", "group", "term", "term2", "level"))
@@ -750,8 +745,18 @@ def _accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[R
     return accepted
 
 
-def _expected(solution: Any) -> dict[tuple[Any, ...], float]:
-    """Quantities that follow from a solution, by key."""
+def implied_numbers(solution: Any) -> dict[tuple[Any, ...], float]:
+    """Every number that follows from θ by the judge's own algebra.
+
+    Parameters
+    ----------
+    solution : Solution
+
+    Returns
+    -------
+    dict
+        (quantity, group, term, term2, level) -> number, as in the rows of a comparison.
+    """
     values: dict[tuple[Any, ...], float] = {}
     names = solution.pieces.coef_names
     se = solution.se

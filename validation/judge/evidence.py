@@ -121,6 +121,11 @@ class Evidence:
         """The joined rows of some quantities."""
         return self.joined[self.joined["quantity"].isin(quantities)]
 
+    def compared(self, *quantities: str) -> pd.DataFrame:
+        """The joined rows of some quantities that both sides have."""
+        rows = self.rows(*quantities)
+        return rows[rows["has_reference"] & rows["has_candidate"]]
+
     def value(self, side: str, quantity: str, **keys: str) -> float:
         """One number of ``"reference"`` or ``"candidate"``; NaN where the side lacks it."""
         rows = self.rows(quantity)

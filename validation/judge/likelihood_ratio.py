@@ -95,6 +95,11 @@ def refitted(fits: Sequence[Any], refit: bool) -> list[Any]:
     ValueError
         A REML fit that has no ``refitML()``.
     """
+    return sorted(_by_ml(fits, refit), key=lambda fit: fit.npar)  # a stable sort, like R's order()
+
+
+def _by_ml(fits: Sequence[Any], refit: bool) -> list[Any]:
+    """The same, in the order given."""
     compared = []
     for fit in fits:
         if refit and fit.isREML():
@@ -105,7 +110,7 @@ def refitted(fits: Sequence[Any], refit: bool) -> list[Any]:
                 )
             fit = fit.refitML()
         compared.append(fit)
-    return sorted(compared, key=lambda fit: fit.npar)  # a stable sort, like R's order()
+    return compared
 
 
 def table_of_fits(fits: Sequence[Any]) -> pd.DataFrame:
@@ -160,7 +165,7 @@ class AnovaEvidence:
     reference_fits : tuple of LinearMixedFit
         As the reference fitted them, fewest parameters first.
     candidate_fits : tuple of LinearMixedFit
-        The candidate's, likewise; empty where only its table is at hand.
+        The candidate's of the same models; empty where only its table is at hand.
     refit : bool
         Whether REML fits were to be refitted by maximum likelihood.
     columns : tuple of str
@@ -191,10 +196,10 @@ class AnovaEvidence:
         """Evidence on each model's pair of fits; empty where the candidate's fits are not at hand."""
         if len(self.candidate_fits) != len(self.reference_fits):
             return ()
-        theirs = refitted(self.candidate_fits, self.refit)
+        # in the reference's order: the candidate may count parameters otherwise
         return tuple(
             Evidence(ours, their, bool(ours.isREML()), self.data)
-            for ours, their in zip(self.compared_fits, theirs, strict=True)
+            for ours, their in zip(self.compared_fits, _by_ml(self.candidate_fits, self.refit), strict=True)
         )
 
     def column(self, side: str, name: str) -> np.ndarray:

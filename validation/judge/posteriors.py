@@ -550,7 +550,7 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 tolerance=0.0,
                 reason=f"{max(copied.values()):.1%} of the draws of the {' and the '.join(failed)} are copies of others"
                 if failed
-                else "a draw of a continuous distribution does not come twice, but at once, where a move is rejected",
+                else "a draw of a continuous distribution comes again only at once, where a move is rejected",
             )
         )
         texts += [f"{copied[side]:.1%} of the {side}'s draws are copies of others" for side in failed]

@@ -138,6 +138,22 @@ RULES: dict[str, dict[str, tuple[str, Callable[..., float]]]] = {
 }
 
 
+#: What a number is a summary of, draw by draw and in its own unit, where that is not the first of its vectors.
+_DRAW_BY_DRAW: dict[str, Callable[..., np.ndarray]] = {
+    "reported-sd": np.sqrt,
+    "reported-correlation": lambda c, a, b: c / np.sqrt(a * b),
+    "residual-variance": np.square,
+}
+
+
+def _posterior_sd(quantity: str, vectors: tuple[np.ndarray, ...]) -> float:
+    """Spread of what is summarised, in the unit of the number; 0 where its draws are not all numbers."""
+    with np.errstate(all="ignore"):  # a fault's draws may have negative variances
+        own = _DRAW_BY_DRAW[quantity](*vectors) if quantity in _DRAW_BY_DRAW else vectors[0]
+        spread = float(own.std())
+    return spread if math.isfinite(spread) else 0.0
+
+
 def reported(fit: Any, draws: Draws) -> dict[Key, tuple[float, tuple[np.ndarray, ...]]]:
     """What a fit reports, and for each number the draws that R's rule takes it from.
 
@@ -236,8 +252,7 @@ def summaries(evidence: Any) -> tuple[Check, list[Row]] | None:
         for key, (value, vectors) in reported(fit, draws).items():
             quantity, group, term, term2, level = key
             right = by_rules(key, vectors)
-            spread = max((float(vector.std()) for vector in vectors[:1]), default=0.0)
-            scale = max(abs(right), spread, abs(value) if not right else 0.0)
+            scale = max(abs(right), _posterior_sd(quantity, vectors), abs(value) if not right else 0.0)
             judged = judge_number(
                 "gate-6",
                 f"reported-{quantity.removeprefix('reported-')}",

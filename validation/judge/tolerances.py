@@ -17,11 +17,13 @@ __all__ = [
     "CONSISTENT",
     "DEGREES_OF_FREEDOM",
     "DENSITY",
+    "DEPENDENCE",
     "DESIGN",
     "ECDF",
     "ESTIMATE",
     "EXACT",
     "FALSE_ALARM_RATE",
+    "FLAT_SHARE",
     "LARGEST_ESTIMATE_LIMIT",
     "LIKELIHOOD_RATIO_P",
     "MCSE_DEGREES_OF_FREEDOM",
@@ -137,6 +139,10 @@ ESTIMATE = Tolerance(
 
 #: Tier 4 and 5 never allow more than this, in standard errors: √1e-6, what tier 3 lets pass.
 LARGEST_ESTIMATE_LIMIT = 1e-3
+
+#: The criterion rises by δ² where a quantity is δ of its standard errors from the optimum. Where it rises by less than
+#: this share of that, all the way from one θ̂ to the other, the data do not tell the two apart.
+FLAT_SHARE = 1e-4
 
 DEGREES_OF_FREEDOM = Tolerance(
     "tier-4",

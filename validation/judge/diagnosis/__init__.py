@@ -5,6 +5,7 @@ computed, or None. :func:`diagnose` runs them all and puts the likeliest first.
 """
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from validation.comparison import Check
 from validation.judge.rows import describe
 from validation.verdict import Cause, Verdict
 
-__all__ = ["Finding", "diagnose", "unknown_cause"]
+__all__ = ["Finding", "close", "diagnose", "unknown_cause"]
 
 #: Strength from which a finding explains weaker ones, and below which it needs no such explanation.
 _CERTAIN, _WEAK = 0.9, 0.5
@@ -33,6 +34,11 @@ class Finding:
 
     cause: Cause
     strength: float
+
+
+def close(value: float, target: float, relative: float = 1e-5) -> bool:
+    """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
+    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), 1e-12)
 
 
 def diagnose[EvidenceT](

@@ -5,23 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from validation.judge.diagnosis import Finding
+from validation.judge.diagnosis import Finding, close
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.verdict import Cause
 
 __all__ = ["correlations", "residual_variance", "scale_of_modes", "signs"]
-
-
-def _compared(evidence: Evidence, quantity: str) -> pd.DataFrame:
-    rows = evidence.rows(quantity)
-    return rows[rows["has_reference"] & rows["has_candidate"]]
-
-
-def _close(value: float, target: float, relative: float = 1e-5) -> bool:
-    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), 1e-12)
 
 
 def _words(record: dict[str, Any]) -> str:
@@ -31,7 +21,7 @@ def _words(record: dict[str, Any]) -> str:
 def residual_variance(evidence: Evidence) -> Finding | None:
     """Row 10: σ with another divisor than the criterion's, N for REML's N − p or the other way round."""
     left, right = evidence.pair("sigma")
-    N, p = evidence.value("reference", "nobs"), float(len(_compared(evidence, "fixef")))
+    N, p = evidence.value("reference", "nobs"), float(len(evidence.compared("fixef")))
     if not (left > 0 and right > 0 and N > p > 0):
         return None
     factor = right / left
@@ -39,13 +29,13 @@ def residual_variance(evidence: Evidence) -> Finding | None:
         ("N in place of N − p", math.sqrt((N - p) / N)),
         ("N − p in place of N", math.sqrt(N / (N - p))),
     ):
-        if not _close(factor, target, 1e-7):
+        if not close(factor, target, 1e-7):
             continue
-        same = all(_close(r["candidate"], r["reference"], 1e-4) for r in records(_compared(evidence, "theta")))
+        same = all(close(r["candidate"], r["reference"], 1e-4) for r in records(evidence.compared("theta")))
         if not same:
             return None  # another θ, and σ with it
-        se = _compared(evidence, "se")
-        follows = not se.empty and all(_close(r["candidate"] / r["reference"], target) for r in records(se))
+        se = evidence.compared("se")
+        follows = not se.empty and all(close(r["candidate"] / r["reference"], target) for r in records(se))
         cause = Cause(
             10,
             "sigma-divisor",
@@ -67,10 +57,12 @@ def signs(evidence: Evidence) -> Finding | None:
         ("cor", "correlations of random effects", "A correlation has the sign of its covariance, T_1'T_2 of θ's rows."),
         ("residuals", "residuals", "A residual is the response less the fitted value."),
     ):
-        rows = _compared(evidence, quantity)
+        rows = evidence.compared(quantity)
         left, right = rows["reference"].to_numpy(dtype=float), rows["candidate"].to_numpy(dtype=float)
-        size = float(np.std(left)) or float(np.max(np.abs(left), initial=0.0))
-        if not len(left) or not np.isfinite(right).all() or not size > 0:
+        if not len(left) or not np.isfinite(right).all():
+            continue
+        size = float(np.std(left)) or float(np.max(np.abs(left)))
+        if not size > 0:
             continue
         off = np.abs(left - right) > 1e-4 * size
         if not off.any() or (np.abs(np.abs(left) - np.abs(right)) > 1e-4 * size).any():
@@ -116,10 +108,10 @@ def scale_of_modes(evidence: Evidence) -> Finding | None:
     sigma = evidence.value("reference", "sigma")
     if not sigma > 0:
         return None
-    sds = {(r["group"], r["term"]): float(r["reference"]) for r in records(_compared(evidence, "sd"))}
+    sds = {(r["group"], r["term"]): float(r["reference"]) for r in records(evidence.compared("sd"))}
     for quantity, words in (("ranef", "random effects"), ("condsd", "conditional sds")):
         found: list[tuple[str, str, str, float, float]] = []
-        for (group, term), part in _compared(evidence, quantity).groupby(["group", "term"], sort=False):
+        for (group, term), part in evidence.compared(quantity).groupby(["group", "term"], sort=False):
             left, right = part["reference"].to_numpy(dtype=float), part["candidate"].to_numpy(dtype=float)
             size = float(np.max(np.abs(left), initial=0.0))
             if len(left) < 3 or not size > 0 or not np.isfinite(right).all():
@@ -156,16 +148,16 @@ def scale_of_modes(evidence: Evidence) -> Finding | None:
 
 def correlations(evidence: Evidence) -> Finding | None:
     """Rows 2 and 7: covariances reported as correlations, or correlations reported as 0 though they were estimated."""
-    rows = records(_compared(evidence, "cor"))
-    off = [r for r in rows if not _close(r["candidate"], r["reference"], 1e-3)]
+    rows = records(evidence.compared("cor"))
+    off = [r for r in rows if not close(r["candidate"], r["reference"], 1e-3)]
     if not off:
         return None
     covariance = {
-        (r["group"], r["term"], r["term2"]): float(r["reference"]) for r in records(_compared(evidence, "covariance"))
+        (r["group"], r["term"], r["term2"]): float(r["reference"]) for r in records(evidence.compared("covariance"))
     }
     first = off[0]
     where = f"{first['group']}: {first['term']}, {first['term2']}"
-    if all(_close(r["candidate"], covariance.get((r["group"], r["term"], r["term2"]), math.nan)) for r in off):
+    if all(close(r["candidate"], covariance.get((r["group"], r["term"], r["term2"]), math.nan)) for r in off):
         cause = Cause(
             2,
             "scale-covariance",
@@ -176,11 +168,11 @@ def correlations(evidence: Evidence) -> Finding | None:
             {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
         )
         return Finding(cause, 0.95)
-    theta = records(_compared(evidence, "theta"))
+    theta = records(evidence.compared("theta"))
     if (
         all(r["candidate"] == 0.0 for r in off)
         and theta
-        and all(_close(r["candidate"], r["reference"], 1e-3) for r in theta)
+        and all(close(r["candidate"], r["reference"], 1e-3) for r in theta)
     ):
         cause = Cause(
             7,

@@ -15,12 +15,12 @@ from scipy.stats import t as student_t
 
 from validation.judge import tolerances
 from validation.judge.algebra import Pieces, Term, solve
-from validation.judge.diagnosis import Finding
+from validation.judge.diagnosis import Finding, close
 from validation.judge.diagnosis.coding import basis, coding
 from validation.judge.diagnosis.derived import correlations, residual_variance, scale_of_modes, signs
 from validation.judge.diagnosis.names import other_names
 from validation.judge.digits import digits
-from validation.judge.estimates import _expected
+from validation.judge.estimates import implied_numbers
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.verdict import Cause
@@ -46,21 +46,13 @@ __all__ = [
     "scale_of_components",
     "single_precision",
     "standard_error_scale",
+    "standard_errors_of_other_criterion",
     "tests_of_coefficients",
     "unshrunken",
 ]
 
 #: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
 _MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
-
-
-def _close(value: float, target: float, relative: float = 1e-5) -> bool:
-    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), 1e-12)
-
-
-def _compared(evidence: Evidence, *quantities: str) -> pd.DataFrame:
-    rows = evidence.rows(*quantities)
-    return rows[rows["has_reference"] & rows["has_candidate"]]
 
 
 def _same_model(evidence: Evidence) -> bool:
@@ -89,9 +81,9 @@ def other_criterion(evidence: Evidence) -> Finding | None:
     figures: dict[str, float] = {}
     solution = other_optimum(evidence)
     if solution is not None:
-        expected = _expected(solution)
+        expected = implied_numbers(solution)
         expected["logLik", None, None, None, None] = -solution.objective / 2
-        for record in _compared(evidence, "fixef", "se", "sigma", "variance", "covariance", "sd", "logLik").to_dict(
+        for record in evidence.compared("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik").to_dict(
             "records"
         ):
             key = tuple(record[name] for name in ("quantity", "group", "term", "term2", "level"))
@@ -193,18 +185,18 @@ def scale_of_components(evidence: Evidence) -> Finding | None:
         ("sigma", "residual SD"),
         ("theta", "θ"),
     ):
-        rows = _compared(evidence, quantity)
+        rows = evidence.compared(quantity)
         failed = [
             (float(r["reference"]), float(r["candidate"]))
             for r in records(rows)
-            if not _close(r["candidate"], r["reference"], 1e-3)
+            if not close(r["candidate"], r["reference"], 1e-3)
         ]
         # A 0 or a 1 is its own square; the residual's row is judged with the others.
         telling = [(r, c) for r, c in failed if abs(r) > 1e-8 and abs(abs(r) - 1) > 1e-6]
         if not telling:
             continue
         for name, description, transform in _TRANSFORMS:
-            if all(_close(c, transform(r, sigma), 1e-4) for r, c in telling):
+            if all(close(c, transform(r, sigma), 1e-4) for r, c in telling):
                 r, c = telling[0]
                 cause = Cause(
                     2,
@@ -223,16 +215,16 @@ def scale_of_components(evidence: Evidence) -> Finding | None:
 def _own_components(evidence: Evidence) -> Finding | None:
     """SDs that are the candidate's own variances (or the other way round), whatever the reference has."""
     rows = {
-        quantity: {(r["group"], r["term"]): float(r["candidate"]) for r in records(_compared(evidence, quantity))}
+        quantity: {(r["group"], r["term"]): float(r["candidate"]) for r in records(evidence.compared(quantity))}
         for quantity in ("sd", "variance")
     }
     keys = [key for key in rows["sd"] if key in rows["variance"] and abs(rows["sd"][key] - 1) > 1e-6]
     keys = [key for key in keys if rows["sd"][key] > 1e-8 and math.isfinite(rows["variance"][key])]
-    if len(keys) < 2 or not all(_close(rows["sd"][key], rows["variance"][key], 1e-9) for key in keys):
+    if len(keys) < 2 or not all(close(rows["sd"][key], rows["variance"][key], 1e-9) for key in keys):
         return None
     reference = {
         (r["group"], r["term"]): (float(r["reference"]), float(v["reference"]))
-        for r, v in zip(records(_compared(evidence, "sd")), records(_compared(evidence, "variance")), strict=True)
+        for r, v in zip(records(evidence.compared("sd")), records(evidence.compared("variance")), strict=True)
     }
     key = keys[0]
     sd, variance = reference[key]
@@ -458,7 +450,7 @@ def optimizer(evidence: Evidence) -> Finding | None:
         (theta_right, theta_left.to_numpy()) if side == "candidate" else (theta_left.to_numpy(), theta_right)
     )
     if abs(improvement) <= tolerances.OPTIMUM.limit and all(
-        _close(r["candidate"], r["reference"], 1e-6) for r in records(_compared(evidence, "sigma", "sd", "se"))
+        close(r["candidate"], r["reference"], 1e-6) for r in records(evidence.compared("sigma", "sd", "se"))
     ):
         return None  # it cost no digit that is judged
     path = _along(evidence, worse, better)
@@ -505,14 +497,14 @@ def _implied(evidence: Evidence, theta: np.ndarray) -> bool:
     solution = evidence.solve(theta)
     if solution is None:
         return False
-    expected = _expected(solution)
+    expected = implied_numbers(solution)
     checked = 0
-    for record in records(_compared(evidence, "fixef", "se", "sigma", "variance", "sd", "ranef")):
+    for record in records(evidence.compared("fixef", "se", "sigma", "variance", "sd", "ranef")):
         value = expected.get(tuple(record[name] for name in ("quantity", "group", "term", "term2", "level")))
         if value is None:
             continue
         checked += 1
-        if not _close(record["candidate"], value, 1e-5) and abs(record["candidate"] - value) > 1e-7 * solution.sigma:
+        if not close(record["candidate"], value, 1e-5) and abs(record["candidate"] - value) > 1e-7 * solution.sigma:
             return False
     return checked > 0
 
@@ -670,7 +662,7 @@ def _terms(evidence: Evidence, side: str) -> list[tuple[str, int, tuple[str, ...
 
 def permuted_modes(evidence: Evidence) -> Finding | None:
     """Row 8: BLUPs given to the wrong levels, or to the wrong effects."""
-    rows = _compared(evidence, "ranef")
+    rows = evidence.compared("ranef")
     if rows.empty:
         return None
     columns: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, list[str]]] = {}
@@ -725,7 +717,7 @@ def permuted_labels(evidence: Evidence) -> Finding | None:
         ("theta", "elements of θ", "lme4 sorts terms by their number of levels, most first, and takes each term's "
          "lower triangle column by column."),
     ):  # fmt: skip
-        rows = _compared(evidence, quantity)
+        rows = evidence.compared(quantity)
         if quantity == "sd":
             rows = rows[rows["group"] != "Residual"]
         left, right = rows["reference"].to_numpy(), rows["candidate"].to_numpy()
@@ -801,7 +793,7 @@ def constants(evidence: Evidence) -> Finding | None:
     if math.isnan(offset) and not len(points) and theta is not None and _same_model(evidence):
         # Nothing to call: what is reported against what the candidate's own θ implies.
         solution = evidence.solve(theta)
-        if solution is not None and _close(evidence.value("candidate", "sigma"), solution.sigma, 1e-5):
+        if solution is not None and close(evidence.value("candidate", "sigma"), solution.sigma, 1e-5):
             change = -2.0 * logLik[1] - solution.objective
             if math.isfinite(change) and abs(change) > max(1e-3, 1e-7 * abs(solution.objective)):
                 offset = change
@@ -828,7 +820,7 @@ def constants(evidence: Evidence) -> Finding | None:
             known["log|X'X|"] = float(logdet)
     if sigma > 0:
         known["2N log σ"] = 2 * N * math.log(sigma)
-    names = [name for name, value in known.items() if _close(abs(offset), abs(value), 1e-6)]
+    names = [name for name, value in known.items() if close(abs(offset), abs(value), 1e-6)]
     cause = Cause(
         10,
         "constant-offset",
@@ -881,7 +873,7 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
         )
         return Finding(cause, 0.85)
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
-    if math.isfinite(weight) and math.isfinite(N) and not _close(weight, math.log(N), 1e-5):
+    if math.isfinite(weight) and math.isfinite(N) and not close(weight, math.log(N), 1e-5):
         effective = math.exp(min(weight, 50.0))
         cause = Cause(
             10,
@@ -897,13 +889,13 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
 
 def standard_error_scale(evidence: Evidence) -> Finding | None:
     """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
-    rows = _compared(evidence, "se")
+    rows = evidence.compared("se")
     if rows.empty or _columns_differ(evidence):
         return None
     ratio = (rows["candidate"] / rows["reference"]).to_numpy()
     N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
     sigma = evidence.value("reference", "sigma")
-    sigma_agrees = _close(evidence.value("candidate", "sigma"), sigma, 1e-5)
+    sigma_agrees = close(evidence.value("candidate", "sigma"), sigma, 1e-5)
     if (
         np.isfinite(ratio).all()
         and np.ptp(ratio) < 1e-5 * abs(ratio.mean())
@@ -911,7 +903,7 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
         and sigma_agrees
     ):
         factor = float(ratio.mean())
-        names = [name for name, value in _known_factors(N, p, sigma).items() if _close(factor, value, 1e-5)]
+        names = [name for name, value in _known_factors(N, p, sigma).items() if close(factor, value, 1e-5)]
         cause = Cause(
             10,
             "standard-error-scale",
@@ -922,11 +914,11 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
         )
         if names or abs(factor - 1) >= 0.01:
             return Finding(cause, 0.94)
-    terms = _compared(evidence, "t")
-    beta = {r["term"]: r["candidate"] for r in records(_compared(evidence, "fixef"))}
+    terms = evidence.compared("t")
+    beta = {r["term"]: r["candidate"] for r in records(evidence.compared("fixef"))}
     se = {r["term"]: r["candidate"] for r in records(rows)}
-    both = records(_compared(evidence, "fixef")), records(rows)
-    near = [{r["term"] for r in found if _close(r["candidate"], r["reference"], 1e-4)} for found in both]
+    both = records(evidence.compared("fixef")), records(rows)
+    near = [{r["term"] for r in found if close(r["candidate"], r["reference"], 1e-4)} for found in both]
     agreed = near[0] & near[1]
     off = [
         r["term"]
@@ -935,7 +927,7 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
         and math.isfinite(r["candidate"])
         and se.get(r["term"], math.nan) > 0
         and r["term"] in agreed  # otherwise t may be right and the estimate wrong
-        and not _close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
+        and not close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
     ]
     if off:
         t_of = {r["term"]: r["candidate"] for r in records(terms)}
@@ -955,15 +947,16 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
 
 def standard_errors_of_other_criterion(evidence: Evidence) -> Finding | None:
     """Row 1: the standard errors alone are those of the other criterion's fit."""
-    rows = records(_compared(evidence, "se"))
-    off = [r for r in rows if not _close(r["candidate"], r["reference"], 1e-5)]
-    if not off or any(not _close(*pair, 1e-6) for pair in [evidence.pair("sigma")[::-1]]):
+    rows = records(evidence.compared("se"))
+    off = [r for r in rows if not close(r["candidate"], r["reference"], 1e-5)]
+    sigma = evidence.pair("sigma")
+    if not off or not close(sigma[1], sigma[0], 1e-6):
         return None
     solution = other_optimum(evidence)
     if solution is None:
         return None
-    expected = {key[2]: value for key, value in _expected(solution).items() if key[0] == "se"}
-    if not all(_close(r["candidate"], expected.get(r["term"], math.nan), 1e-5) for r in rows):
+    expected = {key[2]: value for key, value in implied_numbers(solution).items() if key[0] == "se"}
+    if not all(close(r["candidate"], expected.get(r["term"], math.nan), 1e-5) for r in rows):
         return None
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     first = off[0]
@@ -995,10 +988,10 @@ def _follow(evidence: Evidence, off: float) -> bool:
     solution = evidence.solve(theta) if theta is not None else None
     if solution is None:
         return False
-    implied = {key[2]: value for key, value in _expected(solution).items() if key[0] == "se"}
-    rows = records(_compared(evidence, "se"))
+    implied = {key[2]: value for key, value in implied_numbers(solution).items() if key[0] == "se"}
+    rows = records(evidence.compared("se"))
     known = [(float(r["candidate"]), implied[r["term"]]) for r in rows if r["term"] in implied]
-    return bool(known) and all(_close(value, target, max(1e-8, off / 100)) for value, target in known)
+    return bool(known) and all(close(value, target, max(1e-8, off / 100)) for value, target in known)
 
 
 def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
@@ -1006,8 +999,8 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
     off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
     if not 1e-6 < off < 0.05 or evidence.objective_agrees is False:
         return None
-    fixed = _compared(evidence, "fixef")
-    se = _compared(evidence, "se")["reference"].to_numpy()
+    fixed = evidence.compared("fixef")
+    se = evidence.compared("se")["reference"].to_numpy()
     away = np.abs(fixed["candidate"].to_numpy() - fixed["reference"].to_numpy())
     if away.size != se.size or (away > 1e-3 * se).any() or (away > 1e-2 * off * se).any():
         return None  # the estimates moved too: then the standard errors follow them
@@ -1036,12 +1029,12 @@ _TESTS_REMEDY = (
 
 def tests_of_coefficients(evidence: Evidence) -> Finding | None:
     """Row 10: p-values by another distribution (z, residual df), or one-sided."""
-    tests = _compared(evidence, "p")
+    tests = evidence.compared("p")
     if tests.empty:
         return None
     ours = {r["term"]: r for r in records(tests)}
-    t = {r["term"]: float(r["candidate"]) for r in records(_compared(evidence, "t"))}
-    df = {r["term"]: (float(r["reference"]), float(r["candidate"])) for r in records(_compared(evidence, "df"))}
+    t = {r["term"]: float(r["candidate"]) for r in records(evidence.compared("t"))}
+    df = {r["term"]: (float(r["reference"]), float(r["candidate"])) for r in records(evidence.compared("df"))}
     N, rank = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
     npar = evidence.value("reference", "npar")
     groups = evidence.rows("ngrps")["reference"].to_numpy(dtype=float)
@@ -1053,9 +1046,9 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
         ("groups-df", f"t with groups − 1 = {smallest - 1:.0f} degrees of freedom", lambda term: smallest - 1),
         ("groups-df", f"t with groups − p = {smallest - rank:.0f} degrees of freedom", lambda term: smallest - rank),
     ]
-    reference_t = {r["term"]: float(r["reference"]) for r in records(_compared(evidence, "t"))}
+    reference_t = {r["term"]: float(r["reference"]) for r in records(evidence.compared("t"))}
     # Where t itself differs, another p follows from it.
-    terms = [term for term in ours if term in t and _close(t[term], reference_t[term], 1e-3)]
+    terms = [term for term in ours if term in t and close(t[term], reference_t[term], 1e-3)]
     off = [term for term in terms if not _same_p(ours[term]["candidate"], ours[term]["reference"], 1e-4)]
     if not off:
         return None
@@ -1073,8 +1066,8 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
             _same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, 1e-4) for term in off
         ):
             found = ("one-sided", "one tail of the distribution only")
-        elif any(term in df and not _close(df[term][1], df[term][0], 1e-4) for term in off):
-            term = next(term for term in off if term in df and not _close(df[term][1], df[term][0], 1e-4))
+        elif any(term in df and not close(df[term][1], df[term][0], 1e-4) for term in off):
+            term = next(term for term in off if term in df and not close(df[term][1], df[term][0], 1e-4))
             found = ("other-df", f"{df[term][1]:.6g} degrees of freedom (the reference has {df[term][0]:.6g})")
         else:
             return None
@@ -1106,7 +1099,7 @@ def _same_p(p: float, q: float, limit: float) -> bool:
 def predictions(evidence: Evidence) -> Finding | None:
     """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
     sigma = evidence.value("reference", "sigma")
-    marginal, new = _compared(evidence, "predict-marginal"), _compared(evidence, "predict-new")
+    marginal, new = evidence.compared("predict-marginal"), evidence.compared("predict-new")
     fits = evidence.rows("fitted")
 
     def gap(rows: pd.DataFrame, other: dict[str, float] | None = None) -> float:
@@ -1164,7 +1157,7 @@ def unshrunken(evidence: Evidence) -> Finding | None:
     pieces, theta = evidence.reference_pieces, evidence.theta("reference")
     if pieces is None or theta is None:
         return None
-    rows = _compared(evidence, "ranef")
+    rows = evidence.compared("ranef")
     sigma = evidence.value("reference", "sigma")
     if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < 1e-4 * sigma).all():
         reference = {(r["group"], r["term"], r["level"]): r["reference"] for r in records(rows)}
@@ -1202,7 +1195,7 @@ def unshrunken(evidence: Evidence) -> Finding | None:
             )
             return Finding(cause, 1.0)
     solution = evidence.solve(theta.to_numpy())
-    fits = _compared(evidence, "fitted")
+    fits = evidence.compared("fitted")
     if solution is not None and len(fits) == solution.marginal.size:
         marginal = np.abs(fits["candidate"].to_numpy() - solution.marginal).max()
         conditional = np.abs(fits["candidate"].to_numpy() - fits["reference"].to_numpy()).max()
@@ -1271,9 +1264,7 @@ def _by_level(term: Term, Z: Any, residual: np.ndarray) -> dict[tuple[str, str, 
 
 def single_precision(evidence: Evidence) -> Finding | None:
     """Row 12: numbers that went through 32-bit floats."""
-    rows = _compared(
-        evidence, "fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef"
-    )
+    rows = evidence.compared("fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef")
     values = rows["candidate"].to_numpy()
     reference = rows["reference"].to_numpy()
     telling = np.isfinite(values) & (values != np.round(values))
@@ -1328,8 +1319,20 @@ def _cancelled(evidence: Evidence) -> float:
     return float(np.finfo(float).eps * (np.abs(pieces.y).max() / sigma) ** 2)
 
 
+#: Sum of squares of a response over that about its mean from which it is far from 0: centring gains two digits of it.
+_FAR = 100.0
+
+#: An objective with an error of this size misleads a search by up to so many times as much, and no more.
+_SHOWS = 100.0
+
+
 def cancellation(evidence: Evidence) -> Finding | None:
-    """Row 12: digits lost because the response is large for its spread, and was not centred before it was squared."""
+    """Row 12: digits lost because the response is large for its spread, and was not centred before it was squared.
+
+    What is lost by squaring the response, or by subtracting fitted values of its size, is known beforehand. The
+    candidate's residual sum of squares must be off what its own θ implies by no more than that, and its θ no worse than
+    an objective with such an error explains.
+    """
     pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
     own = None if theta is None else evidence.solve(theta)
     best = None if own is None else evidence.solve(evidence.theta("reference").to_numpy())  # type: ignore[union-attr]
@@ -1341,6 +1344,8 @@ def cancellation(evidence: Evidence) -> Finding | None:
     epsilon = float(np.finfo(float).eps)
     weights = np.ones(N) if pieces.weights is None else pieces.weights
     total = float(weights @ pieces.y**2)
+    if total < _FAR * float(weights @ (pieces.y - np.average(pieces.y, weights=weights)) ** 2):
+        return None
     # What is lost, as a share of the residual sum of squares: where y'y itself is summed, and where y − Xβ̂ − Zb is.
     by_squares = epsilon * total / squares
     by_differences = 2.0 * epsilon * math.sqrt(N * total / squares)
@@ -1348,10 +1353,14 @@ def cancellation(evidence: Evidence) -> Finding | None:
     share = abs(reported / squares - 1.0) if math.isfinite(reported) else math.inf
     excess = own.objective - best.objective
     off = -2.0 * evidence.value("candidate", "logLik") - own.objective
-    if all(_close(r["candidate"], r["reference"], 1e-5) for r in records(_compared(evidence, "sigma", "variance"))):
+    if all(close(r["candidate"], r["reference"], 1e-5) for r in records(evidence.compared("sigma", "variance"))):
         return None
     if evidence.value("candidate", "criterion") == float(not evidence.reml):
         return None  # it says itself that its criterion is the other one: that comes first
+    # Lost digits show in the numbers at the candidate's own θ; an optimizer that stopped early leaves right ones there.
+    seen = max(df * share, abs(off) if math.isfinite(off) else 0.0)
+    if excess > _SHOWS * seen:
+        return None
     # A sum of squares that is off by no more than its residuals' rounding was not taken from y'y.
     direct = share <= 30.0 * by_differences
     loss, how = (by_differences, "the residuals") if direct else (by_squares, "the sum of squares of the response")
@@ -1404,7 +1413,7 @@ def lost_weights(evidence: Evidence) -> Finding | None:
             theta,
             evidence.reml,
         )
-        if _close(-2.0 * evidence.value("candidate", "logLik"), without.objective, 1e-9):
+        if close(-2.0 * evidence.value("candidate", "logLik"), without.objective, 1e-9):
             lost.append((names, without.objective))
     if not lost:
         return None

@@ -443,7 +443,7 @@ def reported_numbers(evidence: PosteriorEvidence) -> Finding | None:
     def same(value: float, target: float) -> bool:
         return abs(value - target) <= 1e-7 * max(abs(target), 1e-12)
 
-    explained: list[tuple[str, str, str]] = []
+    explained: list[tuple[str, str, str, str]] = []
     for quantity in RULES:
         own = {key: pair for key, pair in found.items() if key[0] == quantity}
         off = {key: pair for key, pair in own.items() if not same(pair[0], by_rules(key, pair[1]))}
@@ -458,17 +458,16 @@ def reported_numbers(evidence: PosteriorEvidence) -> Finding | None:
                     f"{value:.6g}, where R's rule ({RULES[quantity]['R'][0]}) gives {by_rules(key, vectors):.6g} "
                     "of the same draws"
                 )
-                explained.append((f"{quantity.removeprefix('reported-')}-{rule}", words, text))
+                explained.append((quantity, rule, words, text))
                 break
     if not explained:
         return None
-    name, words, _ = explained[0]
-    quantity = next(q for q in RULES if name.startswith(q.removeprefix("reported-") + "-"))
+    quantity, rule, words, _ = explained[0]
     cause = Cause(
         2,
-        f"summary-{name}",
+        f"summary-{quantity.removeprefix('reported-')}-{rule}",
         f"The {_REPORTED_WORDS[quantity]} that the candidate reports are {words}",
-        "; ".join(text for _, _, text in explained[:3]),
+        "; ".join(text for *_, text in explained[:3]),
         "rstanarm's VarCorr has the posterior mean of the covariance matrix: its SDs are roots of mean variances, "
         "neither means nor medians of SDs, and its correlations are those of the mean matrix. fixef, ranef and sigma "
         "are posterior medians, se is the MAD_SD. Draws agree: only the summary is another one.",
