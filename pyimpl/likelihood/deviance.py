@@ -276,7 +276,7 @@ class _OneFactor:
         first = blocks.factors[0]
         self.parts = np.zeros(3)
         # θ in the factor's order; lme4's terms of one factor are numbered one after the other
-        self._order = None if (first.theta == np.arange(first.theta.size)).all() else first.theta
+        self._order = None if first.theta.tolist() == list(range(first.theta.size)) else first.theta
         none, no_values = np.zeros(first.J + 1, dtype=np.int64), np.empty((0, first.p))
         self._R, self._C, _, _, _, self._copies = merging.merge(
             blocks.R, blocks.C, none, none[:0], no_values, blocks.R[:, 0, 0].argsort(kind="stable"), merging.WIDEST

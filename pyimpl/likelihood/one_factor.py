@@ -15,7 +15,7 @@ from numba import njit
 
 from pyimpl.likelihood.trust_region import EXACT, absorb, begin
 
-__all__ = ["criterion", "scan", "search"]
+__all__ = ["cholesky_profile", "contrasts", "criterion", "eliminate", "same", "scan", "search"]
 
 
 @njit(cache=True, error_model="numpy")

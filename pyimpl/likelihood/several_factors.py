@@ -25,7 +25,7 @@ informative data they are linear).
 import numpy as np
 from numba import njit
 
-from pyimpl.likelihood.one_factor import cholesky_profile, contrasts, eliminate
+from pyimpl.likelihood.one_factor import cholesky_profile, contrasts, eliminate, same
 from pyimpl.likelihood.trust_region import APPROXIMATE, absorb, begin, cholesky_solve, eigen
 
 __all__ = [
@@ -659,13 +659,26 @@ def scoring(theta, gradient, info, levels, rows, cols, size, factor, first, out)
 
 
 @njit(cache=True, error_model="numpy")
+def _leading_zeros(A, a):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """How many zeros row a of a lower triangle begins with."""
+    count = 0
+    while count < a and A[a, count] == 0.0:
+        count += 1
+    return count
+
+
+@njit(cache=True, error_model="numpy")
 def _factorise(A):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Cholesky factor in place (lower triangle); False if A is not positive definite."""
+    """Cholesky factor in place (lower triangle); False if A is not positive definite.
+
+    Zeros at the beginning of a row stay zeros, as where factors are nested.
+    """
     q = A.shape[0]
     for a in range(q):
-        for b in range(a + 1):
+        begins = _leading_zeros(A, a)
+        for b in range(begins, a + 1):
             total = A[a, b]
-            for c in range(b):
+            for c in range(begins, b):
                 total -= A[a, c] * A[b, c]
             if a == b:
                 if not total > 0.0:
@@ -709,10 +722,11 @@ def _invert(L, out):  # type: ignore[no-untyped-def] # pragma: no cover - compil
     """Out = (LL')⁻¹, lower triangle; L is overwritten by its inverse."""
     q = L.shape[0]
     for a in range(q):
+        begins = _leading_zeros(L, a)
         L[a, a] = 1.0 / L[a, a]
         for b in range(a):
             total = 0.0
-            for c in range(b, a):
+            for c in range(max(b, begins), a):
                 total -= L[a, c] * L[c, b]
             L[a, b] = total * L[a, a]
     for a in range(q):
@@ -862,7 +876,7 @@ def scan(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     log_det = 0.0
     for i in range(points.shape[0]):
         templates(points[i], place, rows, cols, size, T, flat)
-        if not (before == T).all():
+        if not same(before, T):
             before[:] = T
             log_det = whiten(
                 R, C, copies, T, indptr, columns, entries, within, within_o, within_d, E, D, U, S1, S2, S2x

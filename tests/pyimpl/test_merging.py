@@ -97,10 +97,12 @@ def test_levels_that_differ_are_not_merged():
 
 def test_levels_that_touch_other_columns_are_not_merged():
     rng = np.random.default_rng(12)
-    R, C, values = np.ones((4, 1, 1)), rng.normal(size=(4, 1, 2)), np.array([[0.5], [0.5], [0.5], [0.7]])
-    indptr, columns = np.arange(5), np.array([0, 1, 1, 1])
-    found = merging.merge(R, C, indptr, columns, values, np.arange(4), merging.WIDEST)
-    assert found[3].tolist() == [0, 1, 1]  # the second and the third are alike; what is left of them touches nothing
-    assert found[2].tolist() == [0, 1, 2, 3, 3]
-    np.testing.assert_allclose(found[4].ravel(), [0.5, 0.5 * np.sqrt(2), 0.7])
-    np.testing.assert_allclose(found[1][1], C[1:3].sum(axis=0) / np.sqrt(2), rtol=1e-14)
+    R, C, values = np.ones((6, 1, 1)), rng.normal(size=(6, 1, 2)), np.array([[0.5], [0.5], [0.5], [0.5], [0.5], [0.7]])
+    indptr, columns = np.arange(7), np.array([0, 1, 1, 1, 1, 1])
+    found = merging.merge(R, C, indptr, columns, values, np.arange(6), merging.WIDEST)
+    assert found[3].tolist() == [0, 1, 1]  # the second to the fifth are alike; what is left of them touches nothing
+    assert found[2].tolist() == [0, 1, 2, 3, 3, 3]
+    assert found[5].tolist() == [1.0, 1.0, 1.0, 1.0, 2.0]
+    np.testing.assert_allclose(found[4].ravel(), [0.5, 1.0, 0.7])
+    np.testing.assert_allclose(found[1][1], C[1:5].sum(axis=0) / 2.0, rtol=1e-14)
+    np.testing.assert_allclose(np.einsum("jac,jad->cd", found[1], found[1]), np.einsum("jac,jad->cd", C, C), rtol=1e-13)
