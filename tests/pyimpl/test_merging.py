@@ -95,14 +95,26 @@ def test_levels_that_differ_are_not_merged():
         np.testing.assert_allclose(kept[:, 0].T @ kept[:, 0], given[:, 0].T @ given[:, 0], rtol=1e-14)
 
 
+def test_nothing_is_merged_where_little_could_be():
+    rng = np.random.default_rng(13)
+    R, C = np.arange(10.0).reshape(10, 1, 1), rng.normal(size=(10, 1, 2))
+    R[:3] = 0.5
+    indptr, none = np.zeros(11, dtype=np.int64), np.empty(0, dtype=np.int64)
+    order = rng.permutation(10)
+    new_R, new_C, *_, copies = merging.merge(R, C, indptr, none, np.empty((0, 1)), order, merging.WIDEST)
+    np.testing.assert_array_equal(new_R, R)
+    np.testing.assert_array_equal(new_C, C)
+    assert copies.tolist() == [1.0] * 10
+
+
 def test_levels_that_touch_other_columns_are_not_merged():
     rng = np.random.default_rng(12)
-    R, C, values = np.ones((6, 1, 1)), rng.normal(size=(6, 1, 2)), np.array([[0.5], [0.5], [0.5], [0.5], [0.5], [0.7]])
-    indptr, columns = np.arange(7), np.array([0, 1, 1, 1, 1, 1])
-    found = merging.merge(R, C, indptr, columns, values, np.arange(6), merging.WIDEST)
-    assert found[3].tolist() == [0, 1, 1]  # the second to the fifth are alike; what is left of them touches nothing
+    R, C, values = np.ones((7, 1, 1)), rng.normal(size=(7, 1, 2)), np.array([[0.5]] * 6 + [[0.7]])
+    indptr, columns = np.arange(8), np.array([0, 0, 1, 1, 1, 1, 1])
+    found = merging.merge(R, C, indptr, columns, values, np.arange(7), merging.WIDEST)
+    assert found[3].tolist() == [0, 1, 1]  # two are alike, and four; what is left of them touches nothing
     assert found[2].tolist() == [0, 1, 2, 3, 3, 3]
-    assert found[5].tolist() == [1.0, 1.0, 1.0, 1.0, 2.0]
-    np.testing.assert_allclose(found[4].ravel(), [0.5, 1.0, 0.7])
-    np.testing.assert_allclose(found[1][1], C[1:5].sum(axis=0) / 2.0, rtol=1e-14)
+    assert found[5].tolist() == [1.0, 1.0, 1.0, 1.0, 3.0]
+    np.testing.assert_allclose(found[4].ravel(), [0.5 * np.sqrt(2.0), 1.0, 0.7])
+    np.testing.assert_allclose(found[1][1], C[2:6].sum(axis=0) / 2.0, rtol=1e-14)
     np.testing.assert_allclose(np.einsum("jac,jad->cd", found[1], found[1]), np.einsum("jac,jad->cd", C, C), rtol=1e-13)
