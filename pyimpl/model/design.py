@@ -463,8 +463,7 @@ def _response(node: Node, column: Column) -> np.ndarray:
 def _interaction(left: Factor, right: Factor) -> Factor:
     """lme4's ``%i%``: used combinations only, ordered by the first factor's levels, then the second's."""
     width = len(right.levels)
-    # pandas' small integers would overflow
-    first, second = left.codes.astype(np.int64, copy=False), right.codes.astype(np.int64, copy=False)
+    first, second = left.codes.astype(np.int64), right.codes.astype(np.int64)  # pandas' small integers would overflow
     if len(left.levels) * width <= 4 * len(first) + 1024:
         codes = np.empty(len(first), dtype=np.int64)
         used = used_combinations(first, second, len(left.levels), width, codes)
