@@ -118,7 +118,7 @@ def merge(R, C, indptr, columns, values, order, widest):  # type: ignore[no-unty
             resting -= 1
         begins = ends
     if at > _WORTH * J:
-        return R, C, indptr, columns, values, copies
+        return R, C, indptr, columns, values, np.ones(J)
     touched = new_indptr[at]
     return (
         new_R[:at].copy(), new_C[:at].copy(), new_indptr[: at + 1].copy(), new_columns[:touched].copy(),
