@@ -14,6 +14,7 @@ from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarni
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates, infer, ranef_long
 from pyimpl.likelihood.optimum import OptSummary, optimize
+from pyimpl.likelihood.trust_region import eigen
 from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.checks import SCALE_NOTE
@@ -41,6 +42,7 @@ __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
 _EXTREME = 1e6  # ratio of standard deviations from which the random effects fit the rows exactly, or nearly so
+_TINY = 6  # rows of a matrix for which a call of LAPACK takes longer than the work
 _EPS = float(np.finfo(float).eps)
 _SINGULAR = "boundary (singular) fit: see help('isSingular')"
 
@@ -331,6 +333,10 @@ def _extreme_eigenvalues(matrix: np.ndarray) -> tuple[float, float]:
         (a, b), (_, d) = matrix.tolist()
         middle, radius = 0.5 * (a + d), math.hypot(0.5 * (a - d), b)
         return middle - radius, middle + radius
+    if matrix.shape[0] <= _TINY:
+        found = np.empty(matrix.shape[0])
+        eigen(matrix, found, np.empty_like(matrix))
+        return min(found.tolist()), max(found.tolist())
     values = np.linalg.eigvalsh(matrix)
     return float(values[0]), float(values[-1])
 

@@ -267,7 +267,7 @@ def _half_cond_var(W: np.ndarray, T: np.ndarray) -> np.ndarray:
 
 
 class _OneFactor:
-    """One grouping factor: see :mod:`pyimpl.likelihood.one_factor`."""
+    """One grouping factor: see :mod:`pyimpl.likelihood.one_factor`; levels that are alike are merged."""
 
     kind = EXACT
 
@@ -276,7 +276,7 @@ class _OneFactor:
         first = blocks.factors[0]
         self.parts = np.zeros(3)
         # θ in the factor's order; lme4's terms of one factor are numbered one after the other
-        self._order = None if (first.theta == np.arange(first.theta.size)).all() else first.theta
+        self._order = None if first.theta.tolist() == list(range(first.theta.size)) else first.theta
         none, no_values = np.zeros(first.J + 1, dtype=np.int64), np.empty((0, first.p))
         self._R, self._C, _, _, _, self._copies = merging.merge(
             blocks.R, blocks.C, none, none[:0], no_values, blocks.R[:, 0, 0].argsort(kind="stable"), merging.WIDEST
@@ -359,7 +359,10 @@ def _places(
 
 
 class _SeveralFactors:
-    """Several grouping factors, all but the largest in a dense matrix: :mod:`pyimpl.likelihood.several_factors`."""
+    """Several grouping factors, all but the largest in a dense matrix: :mod:`pyimpl.likelihood.several_factors`.
+
+    Levels of the largest that are alike are `merged`, unless every level's modes are wanted.
+    """
 
     kind = APPROXIMATE
 
@@ -379,6 +382,7 @@ class _SeveralFactors:
         self._T = np.zeros((first.p, first.p))
         self._flat = np.zeros(int(self._start[-1]))
         self._work: tuple[np.ndarray, ...] | None = None
+        # levels that are alike touch the same columns, with the same R_j; every level touches some column
         order = np.lexsort((blocks.R[:, 0, 0], others.columns[others.indptr[:-1]]))
         self._R, self._C, self._indptr, self._columns, self._values, self._copies = merging.merge(
             blocks.R, blocks.C, others.indptr, others.columns, others.values, order, merging.WIDEST if merged else 0

@@ -19,6 +19,7 @@ from pyimpl.model.blocks import gram_schmidt
 __all__ = ["WIDEST", "merge"]
 
 WIDEST = 64  # numbers in a C_j from which the factorisation takes longer than it saves
+_WORTH = 0.8  # share of the levels up to which what remains is worth two sets of levels, one for the modes
 
 
 @kernel
@@ -64,7 +65,7 @@ def merge(R, C, indptr, columns, values, order, widest):  # type: ignore[no-unty
     Returns
     -------
     R, C, indptr, columns, values : ndarray
-        Of the k levels that remain; those given where k = J.
+        Of the k levels that remain; those given where few could be merged.
     copies : ndarray, shape (k,)
         How many levels have this R_j; all but one of these have a C_j of 0 and touch no column.
     """
@@ -116,8 +117,8 @@ def merge(R, C, indptr, columns, values, order, widest):  # type: ignore[no-unty
             at += 1
             resting -= 1
         begins = ends
-    if at == J:
-        return R, C, indptr, columns, values, copies
+    if at > _WORTH * J:
+        return R, C, indptr, columns, values, np.ones(J)
     touched = new_indptr[at]
     return (
         new_R[:at].copy(), new_C[:at].copy(), new_indptr[: at + 1].copy(), new_columns[:touched].copy(),

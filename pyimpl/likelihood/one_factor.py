@@ -15,7 +15,7 @@ import numpy as np
 from pyimpl.compiled import kernel
 from pyimpl.likelihood.trust_region import EXACT, WORK, absorb, begin
 
-__all__ = ["criterion", "scan", "search"]
+__all__ = ["cholesky_profile", "contrasts", "criterion", "eliminate", "same", "scan", "search"]
 
 
 @kernel

@@ -130,7 +130,7 @@ def _work(blocks: Blocks) -> float:
     if blocks.cross is not None:
         return blocks.cross.symbolic.flops
     if blocks.others is not None:
-        touched = np.diff(blocks.others.indptr).astype(float)
+        touched = (blocks.others.indptr[1:] - blocks.others.indptr[:-1]).astype(float)
         total += float(touched.dot(touched)) * first.p + float(blocks.others.q) ** 3
     return total
 

@@ -25,7 +25,7 @@ informative data they are linear).
 import numpy as np
 
 from pyimpl.compiled import kernel
-from pyimpl.likelihood.one_factor import cholesky_profile, contrasts, eliminate
+from pyimpl.likelihood.one_factor import cholesky_profile, contrasts, eliminate, same
 from pyimpl.likelihood.trust_region import APPROXIMATE, WORK, absorb, begin, cholesky_solve, eigen
 
 __all__ = [
@@ -667,13 +667,26 @@ def scoring(theta, gradient, info, levels, rows, cols, size, factor, first, out)
 
 
 @kernel
+def _leading_zeros(A, a):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """How many zeros row a of a lower triangle begins with."""
+    count = 0
+    while count < a and A[a, count] == 0.0:
+        count += 1
+    return count
+
+
+@kernel
 def _factorise(A):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Cholesky factor in place (lower triangle); False if A is not positive definite."""
+    """Cholesky factor in place (lower triangle); False if A is not positive definite.
+
+    Zeros at the beginning of a row stay zeros, as where factors are nested.
+    """
     q = A.shape[0]
     for a in range(q):
-        for b in range(a + 1):
+        begins = _leading_zeros(A, a)
+        for b in range(begins, a + 1):
             total = A[a, b]
-            for c in range(b):
+            for c in range(begins, b):
                 total -= A[a, c] * A[b, c]
             if a == b:
                 if not total > 0.0:
@@ -720,7 +733,7 @@ def _invert(L, out):  # type: ignore[no-untyped-def] # pragma: no cover - compil
     for a in range(q):  # rows are added to rows: that is how the triangles lie in memory
         row = L[a]
         total[:a] = 0.0
-        for c in range(a):
+        for c in range(_leading_zeros(L, a), a):
             x, inverse = row[c], L[c]
             for b in range(c + 1):
                 total[b] -= x * inverse[b]
@@ -877,7 +890,7 @@ def scan(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     log_det = 0.0
     for i in range(points.shape[0]):
         templates(points[i], place, rows, cols, size, T, flat)
-        if not (before == T).all():
+        if not same(before, T):
             before[:] = T
             log_det = whiten(
                 R, C, copies, T, indptr, columns, entries, within, within_o, within_d, E, D, U, S1, S2, S2x

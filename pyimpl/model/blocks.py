@@ -428,13 +428,17 @@ def gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - com
             X[i, c] *= inverse
 
 
-def centred_intercept(X: np.ndarray) -> tuple[int, float]:
+@kernel
+def centred_intercept(X):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Position and value of X's first constant column that is not 0, or (−1, 0)."""
-    for k in range(X.shape[1] if X.shape[0] else 0):
+    N = X.shape[0]
+    for k in range(X.shape[1] if N else 0):
         value = X[0, k]
-        # most columns differ in their first rows: look at all only if these do not
-        if value != 0 and (X[:8, k] == value).all() and (X[:, k] == value).all():
-            return k, float(value)
+        i = 1
+        while i < N and X[i, k] == value:
+            i += 1
+        if i == N and value != 0.0:
+            return k, value
     return -1, 0.0
 
 

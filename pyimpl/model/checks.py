@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyimpl.compiled import kernel
 from pyimpl.errors import DataError, ModelError
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "SCALE_NOTE",
     "STAN_LMER_CHECKS",
     "CheckControl",
+    "centred_squares",
     "check_effects",
     "check_levels",
     "check_scale",
@@ -166,24 +168,32 @@ def check_scale(X: np.ndarray, control: CheckControl, indicators: Sequence[bool]
     factor of 1000 do.
     """
     rows, columns = X.shape
-    if not control.scale_x or rows < 2:
+    if not control.scale_x or rows < 2 or (indicators is not None and all(indicators)):
         return None
-    logs = []
-    for j in range(columns):
-        if (indicators is not None and indicators[j]) or _is_indicator(X[:, j]):
-            continue
-        with np.errstate(all="ignore"):
-            centred = X[:, j] - X[:, j].mean()
-        square = float(centred.dot(centred)) / (rows - 1)
-        logs.append(0.5 * math.log(square) if square > 0 else -math.inf)
+    squares = np.empty(columns)
+    centred_squares(X, squares)
+    counted = [square / (rows - 1) for square in squares.tolist() if square != -1.0]
+    logs = [0.5 * math.log(variance) if variance > 0 else -math.inf for variance in counted]
     limit = math.log(1000.0)
     if logs and (max(map(abs, logs)) > limit or max(logs) - min(logs) > limit):
         return SCALE_NOTE
     return None
 
 
-def _is_indicator(column: np.ndarray) -> bool:
-    """Whether a column holds only 0 and 1; the first rows settle it mostly."""
-    if any(value not in (0.0, 1.0) for value in column[:64].tolist()):
-        return False
-    return len(column) <= 64 or bool(((column == 0) | (column == 1)).all())
+@kernel
+def centred_squares(X, squares):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Put the sum of squares about the mean of each column in `squares`, −1 for a column of only 0 and 1."""
+    N = X.shape[0]
+    for c in range(X.shape[1]):
+        total, indicator = 0.0, True
+        for i in range(N):
+            x = X[i, c]
+            total += x
+            indicator = indicator and (x == 0.0 or x == 1.0)
+        if indicator:
+            squares[c] = -1.0
+            continue
+        mean, square = total / N, 0.0
+        for i in range(N):
+            square += (X[i, c] - mean) ** 2
+        squares[c] = square

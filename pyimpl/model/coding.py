@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, FormulaError, ModelError
-from pyimpl.model.columns import Column, Factor, Logical, Numeric
+from pyimpl.model.columns import Factor, Logical, Numeric
 from pyimpl.model.formula import Node, deparse
 from pyimpl.model.frame import ModelFrame
 from pyimpl.model.qr import dqrdc2
@@ -19,6 +20,9 @@ __all__ = ["Coding", "Contrasts", "MatrixPlan", "Piece", "contrast_matrix", "pla
 
 #: The ``contrasts`` argument: variable -> ``"contr.sum"`` (or ``"sum"``), or a matrix, level x column.
 Contrasts = Mapping[str, "str | np.ndarray | pd.DataFrame | Sequence[Sequence[float]]"]
+
+
+_REMEMBERED = 100  # levels of a factor up to which a plan, with its tables of contrasts, is kept for the next fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,7 @@ class MatrixPlan:
         """Variables that have columns."""
         return frozenset(piece.node for term in self.pieces for piece in term)
 
+    @cached_property
     def indicators(self) -> list[bool]:
         """Which columns hold only 0 and 1 whatever the data."""
         known = [True] if self.intercept else []
@@ -274,17 +279,26 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
     DataError
         Contrasts that do not fit.
     """
+    kinds = tuple([_kind(node, frame) for node in terms.variables])
+    if contrasts or any([kind.levels is not None and len(kind.levels) > _REMEMBERED for kind in kinds]):  # noqa: C419
+        return _plan(terms, kinds, contrasts or {})
+    return _remembered_plan(terms, kinds)
+
+
+@lru_cache(maxsize=256)
+def _remembered_plan(terms: Terms, kinds: "tuple[_Kind, ...]") -> MatrixPlan:
+    return _plan(terms, kinds, {})
+
+
+def _plan(terms: Terms, kinds: "tuple[_Kind, ...]", contrasts: Contrasts) -> MatrixPlan:
     codings: dict[int, Coding] = {}
-    for i, node in enumerate(terms.variables):
-        given = (contrasts or {}).get(terms.names[i])
+    for i, kind in enumerate(kinds):
+        given = contrasts.get(terms.names[i])
         if i == terms.response and given is None:
             continue
-        column = _column(node, frame)
-        levels = _levels(column)
-        if levels is not None:
-            ordered = isinstance(column, Factor) and column.ordered
-            default = "contr.poly" if ordered else "contr.treatment"
-            codings[i] = contrast_matrix(default if given is None else given, levels, terms.names[i])
+        if kind.levels is not None:
+            default = "contr.poly" if kind.ordered else "contr.treatment"
+            codings[i] = contrast_matrix(default if given is None else given, kind.levels, terms.names[i])
         elif given is not None:
             raise DataError(
                 f"Contrasts are given for {terms.names[i]}, which is not a factor (contrasts apply only to factors)."
@@ -307,7 +321,9 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
             full = code == FULL or full_first == (t, position)
             piece = cache.get((position, full))
             if piece is None:
-                piece = cache[(position, full)] = _piece(terms.variables[position], frame, codings.get(position), full)
+                piece = cache[(position, full)] = _piece(
+                    terms.variables[position], kinds[position], codings.get(position), full
+                )
             parts.append(piece)
             own = [terms.spellings[position] + suffix for suffix in piece.suffixes]
             columns = own if columns == [""] else [f"{before}:{this}" for this in own for before in columns]
@@ -317,31 +333,47 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
     return MatrixPlan(terms.intercept, tuple(pieces), tuple(names), tuple(assign))
 
 
-def _levels(column: Column) -> tuple[str, ...] | None:
-    if isinstance(column, Factor):
-        return column.levels
-    return ("FALSE", "TRUE") if isinstance(column, Logical) else None
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What of a variable's column decides the columns of the model matrix.
+
+    Attributes
+    ----------
+    levels : tuple of str, or None
+        Of a factor or a logical.
+    ordered : bool
+    suffixes : tuple of str
+        Of the columns of numbers: one without a name, or a matrix's.
+    """
+
+    levels: tuple[str, ...] | None
+    ordered: bool = False
+    suffixes: tuple[str, ...] = ()
 
 
-def _column(node: Node, frame: ModelFrame) -> Column:
+_NUMBERS, _TRUTH = _Kind(None, suffixes=("",)), _Kind(("FALSE", "TRUE"))
+
+
+def _kind(node: Node, frame: ModelFrame) -> _Kind:
     column = frame.columns.get(node)
     if column is None:
         raise FormulaError(
             f"{deparse(node)} is not a variable of the model frame (R: model frame and formula mismatch). "
             "Write it the same way everywhere in the formula."
         )
-    return column
+    if isinstance(column, Factor):
+        return _Kind(column.levels, column.ordered)
+    if isinstance(column, Logical):
+        return _TRUTH
+    width = column.array.shape[1] if column.array.ndim == 2 else 1
+    return _NUMBERS if width == 1 else _Kind(None, suffixes=column.names or _numbered(width))
 
 
-def _piece(node: Node, frame: ModelFrame, coding: Coding | None, full: bool) -> Piece:
-    column = frame.columns[node]
+def _piece(node: Node, kind: _Kind, coding: Coding | None, full: bool) -> Piece:
     if coding is not None:
         if full:
             return Piece(node, coding.levels, np.eye(len(coding.levels)), coding.levels)
         return Piece(node, coding.levels, coding.contrasts, coding.suffixes)
-    if not isinstance(column, Numeric):
+    if kind.levels is not None:
         raise FormulaError(f"{deparse(node)} is the response and not numeric: it cannot be a predictor too. Remove it.")
-    width = column.array.shape[1] if column.array.ndim == 2 else 1
-    if width == 1:
-        return Piece(node, None, None, ("",))
-    return Piece(node, None, None, column.names or _numbered(width))
+    return Piece(node, None, None, kind.suffixes)

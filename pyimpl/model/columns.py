@@ -200,8 +200,8 @@ def read_column(name: str, values: Any, *, copy: bool = False) -> Column:
         if kind == "O":
             return _objects(name, pd.Series(values, dtype=object))
     elif isinstance(dtype, pd.CategoricalDtype):
-        stored: Any = values.array if isinstance(values, pd.Series) else values
-        codes = stored.codes
+        categorical: Any = values.array if isinstance(values, pd.Series) else values
+        codes = categorical.codes
         labels = category_labels(name, dtype.categories)
         return Factor(codes.astype(np.intp) if copy else codes, labels, ordered=bool(dtype.ordered))
     elif isinstance(dtype, pd.StringDtype):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.compiled import kernel
 from pyimpl.errors import (
     DataError,
     FormulaError,
@@ -44,7 +45,7 @@ from pyimpl.model.terms import Terms, expand_terms
 if TYPE_CHECKING:
     from scipy import sparse
 
-__all__ = ["Design", "EncodedRows", "EncodedTerm", "RandomTerm", "build_design", "model_matrix"]
+__all__ = ["Design", "EncodedRows", "EncodedTerm", "RandomTerm", "build_design", "model_matrix", "used_combinations"]
 
 
 @dataclass(frozen=True)
@@ -462,18 +463,13 @@ def _response(node: Node, column: Column) -> np.ndarray:
 def _interaction(left: Factor, right: Factor) -> Factor:
     """lme4's ``%i%``: used combinations only, ordered by the first factor's levels, then the second's."""
     width = len(right.levels)
-    missing = (left.codes < 0) | (right.codes < 0)
-    # pandas' small integers would overflow
-    combined = left.codes.astype(np.intp) * width + right.codes
-    if missing.any():
-        combined = np.where(missing, -1, combined)
-    size = len(left.levels) * width
-    if size <= 4 * len(combined) + 1024:
-        used = np.flatnonzero(np.bincount(combined[combined >= 0], minlength=size))
-        lut = np.full(size + 1, -1, dtype=np.intp)
-        lut[used] = np.arange(len(used))
-        codes = lut[combined]
+    first, second = left.codes.astype(np.int64), right.codes.astype(np.int64)  # pandas' small integers would overflow
+    if len(left.levels) * width <= 4 * len(first) + 1024:
+        codes = np.empty(len(first), dtype=np.int64)
+        used = used_combinations(first, second, len(left.levels), width, codes)
     else:
+        missing = (first < 0) | (second < 0)
+        combined = first * width + second
         codes, used = pd.factorize(np.where(missing, np.nan, combined) if missing.any() else combined, sort=True)
         used = np.asarray(used, dtype=np.intp)
     labels = [f"{left.levels[value // width]}:{right.levels[value % width]}" for value in used.tolist()]
@@ -488,7 +484,33 @@ def _interaction(left: Factor, right: Factor) -> Factor:
         place = {old: new for new, old in enumerate(kept)}
         merge = np.array([*(place[leader[label]] for label in labels), -1], dtype=np.intp)
         codes, labels = merge[codes], [labels[i] for i in kept]
-    return Factor(codes.astype(np.intp, copy=False), tuple(labels))
+    return Factor(codes.astype(np.intp, copy=False), tuple(labels), complete=True)
+
+
+@kernel
+def used_combinations(first, second, height, width, codes):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Return the combinations ``first * width + second`` that occur, ascending, and put each row's in `codes`.
+
+    Codes are −1 where one of the two is missing.
+    """
+    place = np.full(height * width, -1, dtype=np.int64)
+    count = 0
+    for i in range(first.shape[0]):
+        if first[i] >= 0 and second[i] >= 0:
+            at = first[i] * width + second[i]
+            count += place[at] < 0
+            place[at] = 0
+    used = np.empty(count, dtype=np.int64)
+    count = 0
+    for at in range(height * width):
+        if place[at] == 0:
+            used[count] = at
+            place[at] = count
+            count += 1
+    for i in range(first.shape[0]):
+        missing = first[i] < 0 or second[i] < 0
+        codes[i] = -1 if missing else place[first[i] * width + second[i]]
+    return used
 
 
 def _grouping_factor(bar: Bar, frame: ModelFrame, names: Sequence[str]) -> Factor:
@@ -670,7 +692,7 @@ def build_design(
         X = np.ascontiguousarray(X[:, kept])
         coef_names = tuple(coef_names[i] for i in kept)
         assign = tuple(assign[i] for i in kept)
-    indicators = plan.indicators()
+    indicators = plan.indicators
     scale_note = check_scale(X, checks, [indicators[k] for k in kept] if dropped else indicators)
     if scale_note is not None:
         notes.append(scale_note)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["PivotedQR", "dqrdc2", "full_column_rank", "independent_columns"]
+from pyimpl.compiled import kernel
+
+__all__ = ["PivotedQR", "dqrdc2", "end_products", "full_column_rank", "independent_columns"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,18 @@ def dqrdc2(x: np.ndarray, tol: float = 1e-7) -> PivotedQR:
     return PivotedQR(np.triu(a[:last]), reflectors, min(k, n), pivot)
 
 
+@kernel
+def end_products(x):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Products of the first and the last column of x: of the first with itself, with the last, of the last."""
+    last = x.shape[1] - 1
+    a, b, c = 0.0, 0.0, 0.0
+    for i in range(x.shape[0]):
+        a += x[i, 0] * x[i, 0]
+        b += x[i, 0] * x[i, last]
+        c += x[i, last] * x[i, last]
+    return a, b, c
+
+
 def full_column_rank(x: np.ndarray) -> bool:
     """Whether X is so clearly of full column rank that R's QR cannot find otherwise (a cheap sufficient test).
 
@@ -118,11 +132,10 @@ def full_column_rank(x: np.ndarray) -> bool:
     if n < p:
         return False
     if p <= 2:  # the eigenvalues of two normalised columns are 1 ± their cosine
-        first = float(np.vdot(x[:, 0], x[:, 0]))
-        last = first if p == 1 else float(np.vdot(x[:, 1], x[:, 1]))
-        if not (first > 0 and last > 0 and first < math.inf and last < math.inf):
+        first, both, last = end_products(np.ascontiguousarray(x, dtype=np.float64))
+        if not (0 < first < math.inf and 0 < last < math.inf):
             return False
-        return p == 1 or 1.0 - abs(float(np.vdot(x[:, 0], x[:, 1]))) / (math.sqrt(first) * math.sqrt(last)) > 1e-8
+        return p == 1 or 1.0 - abs(both) / (math.sqrt(first) * math.sqrt(last)) > 1e-8
     with np.errstate(all="ignore"):
         gram = x.T @ x
         scale = np.sqrt(np.diag(gram))

@@ -37,9 +37,9 @@ class Term:
     codes: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Terms:
-    """An expanded formula, as R's ``terms`` object.
+    """An expanded formula, as R's ``terms`` object; equal to itself alone, and so cheap to look up.
 
     Attributes
     ----------

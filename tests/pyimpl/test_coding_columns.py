@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.model.blocks import centred_intercept
+from pyimpl.model.checks import centred_squares
 from pyimpl.model.coding import contrast_matrix
 from pyimpl.model.columns import Data, Factor, Logical, Numeric, as_factor, read_column
-from pyimpl.model.qr import dqrdc2, full_column_rank, independent_columns
+from pyimpl.model.design import build_design
+from pyimpl.model.qr import dqrdc2, end_products, full_column_rank, independent_columns
 from tests.pyimpl.model_oracle import ask_r
 
 
@@ -160,3 +163,36 @@ def test_qr_pivots_as_rs():
         assert not (full_column_rank(x) and rank < x.shape[1])
         deficient += rank < x.shape[1]
     assert deficient > 50
+
+
+def test_a_plan_is_that_of_the_columns_kinds_not_of_the_formula_alone():
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"y": rng.normal(size=24), "g": list("uvwxyz") * 4})
+    kinds = {
+        "three levels": (pd.Categorical(list("abc") * 8), ["fb", "fc"]),
+        "two others": (pd.Categorical(list("pq") * 12), ["fq"]),
+        "ordered": (pd.Categorical(list("abc") * 8, ordered=True), ["f.L", "f.Q"]),
+        "numbers": (rng.normal(size=24), ["f"]),
+        "logical": (np.arange(24) % 2 == 0, ["fTRUE"]),
+    }
+    for _ in range(2):  # the second time from what is kept
+        for values, names in kinds.values():
+            design = build_design("y ~ f + (1 | g)", frame.assign(f=values))
+            assert design.coef_names == ("(Intercept)", *names)
+            sums = build_design("y ~ f + (1 | g)", frame.assign(f=list("abc") * 8), contrasts={"f": "contr.sum"})
+            assert sums.coef_names == ("(Intercept)", "f1", "f2")
+
+
+def test_what_the_checks_need_of_columns():
+    rng = np.random.default_rng(4)
+    X = np.column_stack([np.ones(70), 1e6 + rng.normal(size=70), np.arange(70) % 2, np.full(70, 3.0)])
+    X[69, 2] = 2.0
+    squares = np.empty(4)
+    centred_squares(X, squares)
+    assert squares[0] == -1.0
+    np.testing.assert_allclose(squares[1:], ((X - X.mean(axis=0)) ** 2).sum(axis=0)[1:], rtol=1e-12, atol=1e-20)
+    np.testing.assert_allclose(end_products(X), (70.0, 210.0, 630.0))
+    assert centred_intercept(X) == (0, 1.0)
+    assert centred_intercept(np.ascontiguousarray(X[:, 1:])) == (2, 3.0)
+    assert centred_intercept(np.ascontiguousarray(X[:, 1:3])) == (-1, 0.0)
+    assert centred_intercept(np.zeros((5, 1))) == (-1, 0.0)

@@ -14,6 +14,7 @@ import pytest
 
 from pyimpl.errors import DataError
 from pyimpl.lmer import lmer
+from pyimpl.model import columns as columns_module
 from pyimpl.model.columns import Data, Factor, Logical, Numeric, as_pandas
 from pyimpl.model.design import build_design
 
@@ -221,17 +222,66 @@ def test_as_pandas_keeps_what_a_model_sees():
     assert as_pandas(pandas) is pandas
 
 
-def test_later_changes_do_not_reach_the_frame_of_a_fit():
+@pytest.mark.parametrize("how", ["copied", "long", "pandas without its shortcut"])
+def test_later_changes_do_not_reach_the_frame_of_a_fit(how, monkeypatch):
+    if how == "long":
+        monkeypatch.setattr(columns_module, "_COPIED", 0)
+    elif how != "copied":
+        monkeypatch.setattr(columns_module, "_stored", None)
     frame = pd.DataFrame(columns()).dropna().reset_index(drop=True)
     frame["f"] = frame["f"].astype("category")
-    fit = lmer("y ~ x + f + (1 | g)", frame)
-    before = float(frame.loc[0, "x"]), str(frame.loc[0, "f"])
+    frame["t"] = np.arange(float(len(frame)))
+    frame["h"] = pd.Categorical(frame["g"]).as_ordered()
+    fit = lmer("y ~ x + f + t + (1 | h)", frame)
+    before, modes = (float(frame.loc[0, "x"]), str(frame.loc[0, "f"])), fit.ranef()["h"].to_numpy()
+    codes = fit.design.terms[0].codes.copy()
     frame.loc[0, "x"] = 99.0
     frame.loc[0, "f"] = "lo" if before[1] != "lo" else "hi"
+    frame.loc[:, "t"] = 0.0
+    frame.loc[0:50, "h"] = "east"
     frame["y"] = 0.0
     kept = fit.design.frame
+    assert np.array_equal(fit.design.terms[0].codes, codes)
+    assert kept["t"].tolist() == list(range(len(frame)))
+    assert np.array_equal(fit.ranef()["h"], modes)
     assert (kept.loc[0, "x"], kept.loc[0, "f"]) == before
     assert fit.design.y[0] != 0.0
+
+
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")
+def test_however_a_pandas_column_is_read_it_is_the_same(pandas_frame, monkeypatch):
+    frame = pandas_frame.assign(
+        i=pd.array([None, *range(1, N)], dtype="Int64"),
+        w=pd.array([0.5] * N, dtype="Float64"),
+        t=pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(N), "D"),
+        z=(pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(N), "h")).tz_localize("Europe/Berlin"),
+        o=np.array(["b", None, "a"] * (N // 3), dtype=object),
+        d=[datetime.date(2024, 1, 1 + k % 28) for k in range(N)],
+        c=pd.Categorical(np.arange(N) % 5),
+        u=np.arange(N, dtype=np.uint8),
+        l=pd.array([True, None, False] * (N // 3), dtype="boolean"),
+    )
+    frame = frame.rename(columns={"u": 7})
+    for name, value in (("_COPIED", 0), ("_stored", None)):
+        with monkeypatch.context() as patch:
+            patch.setattr(columns_module, name, value)
+            other = Data(frame)
+            expected = {str(column): other.column(str(column)) for column in frame}
+        data = Data(frame)
+        for column, two in expected.items():
+            one = data.column(column)
+            assert type(one) is type(two), column
+            if isinstance(one, Factor):
+                assert (one.levels, one.ordered, one.text) == (two.levels, two.ordered, two.text)
+                assert one.codes.tolist() == two.codes.tolist()
+            else:
+                np.testing.assert_array_equal(one.array, two.array)
+            if isinstance(one, Numeric):
+                assert one.kind == two.kind
+        with pytest.raises(DataError, match="complex128"):
+            Data(pd.DataFrame({"j": [1j]})).column("j")
+        with pytest.raises(DataError, match="2 columns named 'a'"):
+            Data(pd.DataFrame([[1, 2]], columns=["a", "a"])).column("a")
 
 
 def test_pandas_needs_neither_narwhals_nor_polars():

@@ -39,6 +39,7 @@ CASES = {
     "crossed with slopes": ("y ~ time + (time | g) + (1 | h)", balanced(24, 6, 7), 7),
     "crossed, unequal": ("y ~ x + (1 | g) + (1 | h)", balanced(30, 7, 8, drop=4), 5),
     "nested": ("y ~ 1 + (1 | k / g)", balanced(21, 4, 9), 5),
+    "few alike": ("y ~ 1 + (1 | g) + (1 | h)", balanced(30, 7, 8).sample(180, random_state=1), 30),
 }
 
 
@@ -50,7 +51,7 @@ def test_merged_levels_change_nothing(case, REML, monkeypatch):
     merged = Objective(blocks, REML)
     monkeypatch.setattr(merging, "WIDEST", 0)
     whole = Objective(blocks, REML)
-    assert len(merged._engine._R) == remain < len(whole._engine._R) == blocks.factors[0].J
+    assert len(merged._engine._R) == remain <= len(whole._engine._R) == blocks.factors[0].J
     assert merged._engine._copies.sum() == blocks.factors[0].J
     rng = np.random.default_rng(10)
     points = [np.abs(rng.normal(size=blocks.n_theta)) * 10.0**k for k in (-3, -1, 0, 1)]
@@ -95,12 +96,26 @@ def test_levels_that_differ_are_not_merged():
         np.testing.assert_allclose(kept[:, 0].T @ kept[:, 0], given[:, 0].T @ given[:, 0], rtol=1e-14)
 
 
+def test_nothing_is_merged_where_little_could_be():
+    rng = np.random.default_rng(13)
+    R, C = np.arange(10.0).reshape(10, 1, 1), rng.normal(size=(10, 1, 2))
+    R[:3] = 0.5
+    indptr, none = np.zeros(11, dtype=np.int64), np.empty(0, dtype=np.int64)
+    for order in (np.arange(10), np.arange(10)[::-1].copy(), rng.permutation(10)):
+        new_R, new_C, *_, copies = merging.merge(R, C, indptr, none, np.empty((0, 1)), order, merging.WIDEST)
+        np.testing.assert_array_equal(new_R, R)
+        np.testing.assert_array_equal(new_C, C)
+        assert copies.tolist() == [1.0] * 10
+
+
 def test_levels_that_touch_other_columns_are_not_merged():
     rng = np.random.default_rng(12)
-    R, C, values = np.ones((4, 1, 1)), rng.normal(size=(4, 1, 2)), np.array([[0.5], [0.5], [0.5], [0.7]])
-    indptr, columns = np.arange(5), np.array([0, 1, 1, 1])
-    found = merging.merge(R, C, indptr, columns, values, np.arange(4), merging.WIDEST)
-    assert found[3].tolist() == [0, 1, 1]  # the second and the third are alike; what is left of them touches nothing
-    assert found[2].tolist() == [0, 1, 2, 3, 3]
-    np.testing.assert_allclose(found[4].ravel(), [0.5, 0.5 * np.sqrt(2), 0.7])
-    np.testing.assert_allclose(found[1][1], C[1:3].sum(axis=0) / np.sqrt(2), rtol=1e-14)
+    R, C, values = np.ones((7, 1, 1)), rng.normal(size=(7, 1, 2)), np.array([[0.5]] * 6 + [[0.7]])
+    indptr, columns = np.arange(8), np.array([0, 0, 1, 1, 1, 1, 1])
+    found = merging.merge(R, C, indptr, columns, values, np.arange(7), merging.WIDEST)
+    assert found[3].tolist() == [0, 1, 1]  # two are alike, and four; what is left of them touches nothing
+    assert found[2].tolist() == [0, 1, 2, 3, 3, 3]
+    assert found[5].tolist() == [1.0, 1.0, 1.0, 1.0, 3.0]
+    np.testing.assert_allclose(found[4].ravel(), [0.5 * np.sqrt(2.0), 1.0, 0.7])
+    np.testing.assert_allclose(found[1][1], C[2:6].sum(axis=0) / 2.0, rtol=1e-14)
+    np.testing.assert_allclose(np.einsum("jac,jad->cd", found[1], found[1]), np.einsum("jac,jad->cd", C, C), rtol=1e-13)
