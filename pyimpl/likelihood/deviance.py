@@ -215,6 +215,21 @@ class Objective:
         return self._engine.scan(points, self._df, self.REML) + self._constant
 
     @property
+    def df(self) -> float:
+        """n, or n − p."""
+        return self._df
+
+    @property
+    def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
+        """What a search that is compiled as a whole needs besides the blocks; None where searches are not.
+
+        Where there is one factor: row and column of each θ in its template. Else first column of each other factor,
+        where each of their templates starts in a flat array, ``Others.within``; of each θ the start of its template
+        (−1: the eliminated factor's), row, column, the template's size and factor; and the levels of each factor.
+        """
+        return self._engine.compiled_layout
+
+    @property
     def constant(self) -> float:
         """What the objective has besides the part that depends on θ."""
         return self._constant
@@ -280,6 +295,11 @@ class _OneFactor:
         self._E = np.empty((first.J, first.p, first.p))
         self._D = np.empty((first.J, first.p, blocks.P + 1))
         self._T = np.zeros((first.p, first.p))
+
+    @property
+    def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
+        first = self.blocks.factors[0]
+        return (first.rows, first.cols) if self._order is None else None
 
     def _data(self, df: float, REML: bool) -> tuple[Any, ...]:
         blocks = self.blocks
@@ -383,6 +403,15 @@ class _SeveralFactors:
     def layout(self) -> tuple[np.ndarray, ...]:
         """Levels of each factor, and each θ's place: row and column of which factor's template of what size."""
         return self._levels, self._rows, self._cols, self._size, self._factor
+
+    @property
+    def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
+        if not self.small:
+            return None
+        return (
+            self.others.first_column, self._start, self.others.within, self._place, self._rows, self._cols,
+            self._size, self._factor, self._levels,
+        )  # fmt: skip
 
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:

@@ -20,6 +20,7 @@ __all__ = [
     "absorb",
     "begin",
     "cholesky_solve",
+    "compiled_workspace",
     "eigen",
     "lowest_eigenvalue",
     "minimise",
@@ -49,6 +50,15 @@ def workspace(n: int) -> Workspace:
     return (
         np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(8, dtype=np.int64),
         np.zeros((_LOG, 3)),
+    )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")
+def compiled_workspace(n):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Do what :func:`workspace` does, for searches that are compiled as a whole."""
+    return (
+        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(8, dtype=np.int64),
+        np.empty((_LOG, 3)),
     )  # fmt: skip
 
 

@@ -1,0 +1,308 @@
+"""Refits of one model to many responses: each is one compiled call, from the response to the minimum.
+
+A search starts at another fit's minimum, so that there are few evaluations, and what is said about a fit (whether it is
+singular, whether it converged) follows from numbers that the search has anyway. All else is made when it is asked for.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from pyimpl.likelihood import one_factor
+from pyimpl.likelihood import several_factors as several
+from pyimpl.likelihood import strata as stratified
+from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.optimum import SNAP, OptSummary, Point, natural_units, outcome
+from pyimpl.likelihood.trust_region import compiled_workspace
+from pyimpl.model.blocks import Blocks
+from pyimpl.model.design import Design
+from pyimpl.model.responses import Responses, least_squares, new_response, project_rows, within_part
+from pyimpl.model.strata import find_strata
+
+__all__ = ["Minimum", "Refits"]
+
+_EPS = float(np.finfo(float).eps)
+# places in what the compiled functions return; θ, gradient, Hessian and log follow
+_CODE, _INITIAL, _VALUE, _PRSS, _COUNT, _SQUARE, _STEPS, _HEAD = range(8)
+_OVERFLOW = 3  # code of a response whose squares overflow, or that is not finite
+
+
+@njit(cache=True, error_model="numpy")
+def _report(work, initial, prss, count, square):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Put the outcome of a search in one array."""
+    x, g, B, _, _, floats, ints, log = work
+    n, steps = x.shape[0], ints[6]
+    out = np.empty(_HEAD + 2 * n + n * n + 3 * steps)
+    out[_CODE], out[_INITIAL], out[_VALUE], out[_PRSS] = ints[4], initial, floats[0], prss
+    out[_COUNT], out[_SQUARE], out[_STEPS] = count, square, steps
+    at = _HEAD
+    for k in range(n):
+        out[at + k] = x[k]
+        out[at + n + k] = g[k]
+        for i in range(n):
+            out[at + 2 * n + k * n + i] = B[k, i]
+    at += 2 * n + n * n
+    for k in range(steps):
+        for i in range(3):
+            out[at + 3 * k + i] = log[k, i]
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _failure():  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Return what is returned where there is nothing to search for."""
+    out = np.zeros(_HEAD)
+    out[_CODE] = _OVERFLOW
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _minimise_strata(data, start, units, budget, df, REML, constant, square):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Search, and put what is nearly 0 exactly there where the criterion agrees; each θ is a standard deviation."""
+    n = units.shape[0]
+    work, trial, parts = compiled_workspace(n), compiled_workspace(n), np.zeros(3)
+    initial = stratified.search(start / units, units, budget, work, data, df, REML, parts)
+    prss, count = parts[2], work[6][5]
+    for _ in range(3):
+        changed = False
+        for k in range(n):
+            if 0.0 < abs(work[0][k]) < SNAP:
+                x = np.abs(work[0])
+                x[k] = 0.0
+                stratified.search(x, units, budget, trial, data, df, REML, parts)
+                count += trial[6][5]
+                size = max(1.0, abs(work[5][0] + constant))
+                if trial[0][k] == 0.0 and trial[5][0] <= work[5][0] + 256 * _EPS * size:
+                    trial[7][:] = work[7]
+                    trial[6][6] = work[6][6]
+                    work, trial = trial, work
+                    prss = parts[2]
+                    changed = True
+        if not changed:
+            break
+    return _report(work, initial, prss, count, square)
+
+
+@njit(cache=True, error_model="numpy")
+def _refit_levels(y, rows, levels, others, strata, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
+    """One factor with one effect a level."""
+    C, within, within_root, _, _, _, _, square = new_response(y, rows, levels, others)
+    if not np.isfinite(square):
+        return _failure()
+    variances, counts = strata
+    J = C.shape[0]
+    data = variances, counts, C.reshape((J, C.shape[2])), np.zeros(J), within, within_root
+    return _minimise_strata(data, start, units, budget, df, REML, constant, square)
+
+
+@njit(cache=True, error_model="numpy")
+def _refit_strata(y, rows, strata, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Several factors with common eigenvectors."""
+    variances, counts, directions, row_of, alone, X, within_basis, old_within, triangle = strata
+    N, P, K = y.shape[0], X.shape[1], X.shape[0]
+    order, offset, root, centre, basis = rows
+    residual, coefficients = np.empty(N), np.empty(P)
+    _, square, _ = least_squares(y, order, offset, root, centre, basis, residual, coefficients)
+    if not np.isfinite(square):
+        return _failure()
+    along = np.empty(directions.shape[0])
+    project_rows(directions, residual, along)
+    lines, squares = np.zeros((K, P + 1)), np.zeros(K)
+    lines[:, :P] = X
+    for i in range(along.shape[0]):
+        if alone[i]:
+            lines[row_of[i], P] = along[i]
+        else:
+            squares[row_of[i]] += along[i] * along[i]
+    within_root, within = triangle.copy(), old_within.copy()
+    within_part(within_basis, residual, within_root, within)
+    data = variances, counts, lines, squares, within, within_root
+    return _minimise_strata(data, start, units, budget, df, REML, constant, square)
+
+
+@njit(cache=True, error_model="numpy")
+def _refit_one_factor(y, rows, levels, others, places, R, start, units, budget, df, REML):  # type: ignore[no-untyped-def] # pragma: no cover
+    """One factor with several effects a level."""
+    C, within, within_root, _, _, _, _, square = new_response(y, rows, levels, others)
+    if not np.isfinite(square):
+        return _failure()
+    work, parts = compiled_workspace(units.shape[0]), np.zeros(3)
+    E, D, T = np.empty(R.shape), np.empty(C.shape), np.zeros((R.shape[1], R.shape[1]))
+    initial = one_factor.search(
+        start / units, units, budget, work, places[0], places[1], R, C, within, within_root, df, REML, E, D, T, parts
+    )
+    return _report(work, initial, parts[2], work[6][5], square)
+
+
+@njit(cache=True, error_model="numpy")
+def _refit_several(y, rows, levels, others, layout, R, start, units, budget, df, REML):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Several factors, those that are not eliminated small."""
+    C, within, _, dense, _, _, _, square = new_response(y, rows, levels, others)
+    if not np.isfinite(square):
+        return _failure()
+    width, indptr, columns, values = others[1], others[3], others[4], others[5]
+    first, begins, within_o, place, line, col, size, factor, sizes = layout
+    work, parts = compiled_workspace(units.shape[0]), np.zeros(3)
+    q, m = dense.shape
+    T, flat = np.zeros((R.shape[1], R.shape[1])), np.zeros(begins[-1])
+    initial = several.search(
+        start / units, units, budget, work, df, REML, R, C, within, first, width, begins, indptr, columns, values,
+        within_o, dense, place, line, col, size, factor, T, flat, np.empty(R.shape), np.empty(C.shape),
+        np.empty(values.shape), np.empty((m, m)), np.empty((q, q)), np.empty((q, m)), np.empty((q, q)),
+        np.empty((q, q)), np.zeros((m, m)), parts, sizes, True,
+    )  # fmt: skip
+    return _report(work, initial, parts[2], work[6][5], square)
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """Where a search ended, as numbers.
+
+    Attributes
+    ----------
+    numbers : ndarray
+        What the compiled search returned.
+    start : ndarray, shape (n_theta,)
+        θ it started from.
+    code : int
+        ``OptSummary.return_code``.
+    value : float
+        The criterion.
+    prss : float
+        r².
+    square : float
+        Σy².
+    least_pivot : float
+        Smallest diagonal element of the templates, +inf where there is none.
+    largest : float
+        Largest element of θ, in its natural unit.
+    """
+
+    numbers: np.ndarray
+    start: np.ndarray
+    code: int
+    value: float
+    prss: float
+    square: float
+    least_pivot: float
+    largest: float
+
+    def plain_derivatives(self, units: list[float]) -> tuple[list[float], np.ndarray]:
+        """Gradient, and the Hessian (n_theta, n_theta) or its approximation, in θ but for the signs of columns."""
+        gradient, hessian = self._derivatives()
+        if len(units) == 1:
+            return [float(gradient[0]) / units[0]], hessian / units[0] ** 2
+        scale = np.array(units)
+        return (gradient / scale).tolist(), hessian / np.outer(scale, scale)
+
+    def _derivatives(self) -> tuple[np.ndarray, np.ndarray]:
+        n = self.start.size
+        at = _HEAD + n
+        return self.numbers[at : at + n], self.numbers[at + n : at + n + n * n].reshape(n, n)
+
+    def summary(self, objective: Objective, budget: int) -> OptSummary:
+        """Everything about the search, `objective` being what was minimised."""
+        n, count = self.start.size, int(self.numbers[_COUNT])
+        trace = self.numbers[_HEAD + 2 * n + n * n :].reshape(-1, 3).copy()
+        trace[:, 1] += objective.constant
+        gradient, information = self._derivatives()
+        point = Point(
+            x=self.numbers[_HEAD : _HEAD + n],
+            value=self.value,
+            gradient=gradient,
+            information=information,
+            code=self.code,
+            trace=trace,
+            initial=float(self.numbers[_INITIAL]) + objective.constant,
+            prss=self.prss,
+        )
+        return outcome(objective, point, self.start, natural_units(objective.blocks), budget, count, count)
+
+
+class Refits:
+    """A model, to be fitted to many responses. Nothing in it changes: threads may share it.
+
+    Parameters
+    ----------
+    design : Design
+    blocks : Blocks
+        Of that design.
+    objective : Objective
+        Of these blocks.
+
+    Attributes
+    ----------
+    design : Design
+    blocks : Blocks
+    responses : Responses
+    units : list of float
+        Natural unit of each θ.
+    df : float
+        n, or n − p.
+    """
+
+    def __init__(self, design: Design, blocks: Blocks, objective: Objective) -> None:
+        self.design, self.blocks, self.responses = design, blocks, Responses(design, blocks)
+        self._units = natural_units(blocks)
+        self.units: list[float] = self._units.tolist()
+        self._pivots = np.flatnonzero(blocks.lower == 0.0).tolist()
+        self.df = objective.df
+        self._constant, self._criterion = objective.constant, (float(objective.df), objective.REML)
+        self._strata: tuple[Any, ...] | None = None
+        self._layout: tuple[Any, ...] | None = None
+        strata = find_strata(design, blocks)
+        if strata is not None and len(blocks.factors) == 1:
+            self._strata = strata.variances, strata.counts
+        elif strata is not None:
+            self._strata = (
+                strata.variances, strata.counts, strata.directions, strata.rows, strata.alone, strata.X,
+                strata.within_basis, strata.within, strata.triangle,
+            )  # fmt: skip
+        else:
+            self._layout = objective.compiled_layout
+
+    def minimum(self, y: np.ndarray, start: np.ndarray, budget: int) -> Minimum | None:
+        """Search for the minimum for one response.
+
+        Parameters
+        ----------
+        y : ndarray of float, shape (N,), contiguous
+        start : ndarray, shape (n_theta,)
+            θ, said to be near the minimum.
+        budget : int
+            Evaluations of the criterion.
+
+        Returns
+        -------
+        Minimum or None
+            None where it takes more than a compiled search, or the response is not finite.
+        """
+        responses, R = self.responses, self.blocks.R
+        search = start, self._units, budget, *self._criterion
+        if self._strata is not None:
+            if len(self.blocks.factors) == 1:
+                numbers = _refit_levels(
+                    y, responses.rows, responses.levels, responses.others, self._strata, *search, self._constant
+                )
+            else:
+                numbers = _refit_strata(y, responses.rows, self._strata, *search, self._constant)
+        elif self._layout is None:
+            return None
+        elif len(self.blocks.factors) == 1:
+            numbers = _refit_one_factor(y, responses.rows, responses.levels, responses.others, self._layout, R, *search)
+        else:
+            numbers = _refit_several(y, responses.rows, responses.levels, responses.others, self._layout, R, *search)
+        values = numbers.tolist()
+        code, value, prss, square = int(values[_CODE]), values[_VALUE] + self._constant, values[_PRSS], values[_SQUARE]
+        if code == _OVERFLOW or not math.isfinite(value):
+            return None
+        x = [abs(one) for one in values[_HEAD : _HEAD + start.size]]
+        least = math.inf
+        for i in self._pivots:
+            if x[i] < SNAP and self._strata is None:
+                return None  # it is to be put on the boundary
+            least = min(least, x[i] * self.units[i])
+        return Minimum(numbers, start, code, value, prss, square, least, max(x))
