@@ -223,9 +223,9 @@ class Objective:
     def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
         """What a search that is compiled as a whole needs besides the blocks; None where searches are not.
 
-        Where there is one factor: row and column of each θ in its template. Else first column of each other factor,
-        where each of their templates starts in a flat array, ``Others.within``; of each θ the start of its template
-        (−1: the eliminated factor's), row, column, the template's size and factor; and the levels of each factor.
+        Where there is one factor: nothing. Else first column of each other factor, where each of their templates
+        starts in a flat array, ``Others.within``; of each θ the start of its template (−1: the eliminated factor's) and
+        the template's size; and the levels of each factor.
         """
         return self._engine.compiled_layout
 
@@ -298,8 +298,7 @@ class _OneFactor:
 
     @property
     def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
-        first = self.blocks.factors[0]
-        return (first.rows, first.cols) if self._order is None else None
+        return () if self._order is None else None
 
     def _data(self, df: float, REML: bool) -> tuple[Any, ...]:
         blocks = self.blocks
@@ -409,8 +408,7 @@ class _SeveralFactors:
         if not self.small:
             return None
         return (
-            self.others.first_column, self._start, self.others.within, self._place, self._rows, self._cols,
-            self._size, self._factor, self._levels,
+            self.others.first_column, self._start, self.others.within, self._place, self._size, self._levels
         )  # fmt: skip
 
     @property

@@ -27,6 +27,7 @@ __all__ = ["Minimum", "Refits"]
 _EPS = float(np.finfo(float).eps)
 # places in what the compiled functions return; θ, gradient, Hessian and log follow
 _CODE, _INITIAL, _VALUE, _PRSS, _COUNT, _SQUARE, _STEPS, _HEAD = range(8)
+_SWEEPS = 3  # over the pivots that are nearly 0
 _OVERFLOW = 3  # code of a response whose squares overflow, or that is not finite
 
 
@@ -60,34 +61,81 @@ def _failure():  # type: ignore[no-untyped-def] # pragma: no cover - compiled
 
 
 @njit(cache=True, error_model="numpy")
-def _minimise_strata(data, start, units, budget, df, REML, constant, square):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Search, and put what is nearly 0 exactly there where the criterion agrees; each θ is a standard deviation."""
-    n = units.shape[0]
-    work, trial, parts = compiled_workspace(n), compiled_workspace(n), np.zeros(3)
-    initial = stratified.search(start / units, units, budget, work, data, df, REML, parts)
-    prss, count = parts[2], work[6][5]
-    for _ in range(3):
-        changed = False
-        for k in range(n):
-            if 0.0 < abs(work[0][k]) < SNAP:
-                x = np.abs(work[0])
-                x[k] = 0.0
-                stratified.search(x, units, budget, trial, data, df, REML, parts)
-                count += trial[6][5]
-                size = max(1.0, abs(work[5][0] + constant))
-                if trial[0][k] == 0.0 and trial[5][0] <= work[5][0] + 256 * _EPS * size:
-                    trial[7][:] = work[7]
-                    trial[6][6] = work[6][6]
-                    work, trial = trial, work
-                    prss = parts[2]
-                    changed = True
-        if not changed:
+def _boundary_start(x, units, layout, last, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Put x (θ / units) with its next pivot after `last` that is nearly 0 at 0 in `out`; returns its place, or −1.
+
+    The pivot's column of the template T goes into the later ones, so that TT' changes by the pivot alone. `layout` has
+    of each θ its row and column in which factor's template.
+    """
+    rows, cols, factor = layout
+    n = x.shape[0]
+    at = -1
+    for i in range(last + 1, n):
+        if rows[i] == cols[i] and 0.0 < abs(x[i]) < SNAP:
+            at = i
             break
+    if at < 0:
+        return at
+    f, k = factor[at], rows[at]
+    p, stop = 0, k + 1  # effects of the factor, and the end of the pivot's term
+    for i in range(n):
+        if factor[i] == f:
+            p = max(p, rows[i] + 1)
+            if cols[i] == k:
+                stop = max(stop, rows[i] + 1)
+    T = np.zeros((p, p))
+    for i in range(n):
+        if factor[i] == f:
+            T[rows[i], cols[i]] = x[i] * units[i]
+    v = T[:, k].copy()
+    T[k:, k] = 0.0
+    for i in range(k + 1, stop):  # rank-one update of the trailing triangle by Givens rotations
+        r = np.hypot(T[i, i], v[i])
+        if r == 0.0:
+            continue
+        cos, sin = T[i, i] / r, v[i] / r
+        for a in range(i, stop):
+            t = T[a, i]
+            T[a, i] = cos * t + sin * v[a]
+            v[a] = cos * v[a] - sin * t
+    for i in range(n):
+        out[i] = T[rows[i], cols[i]] / units[i] if factor[i] == f else x[i]
+    return at
+
+
+@njit(cache=True, error_model="numpy")
+def _settled(work, trial, at, constant):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Whether a search from the boundary stayed there, and the criterion is no higher; its log is then the first's."""
+    size = max(1.0, abs(work[5][0] + constant))
+    if trial[0][at] != 0.0 or not trial[5][0] <= work[5][0] + 256 * _EPS * size:
+        return False
+    trial[7][:] = work[7]
+    trial[6][6] = work[6][6]
+    return True
+
+
+@njit(cache=True, error_model="numpy")
+def _minimise_strata(data, layout, start, units, budget, df, REML, constant, square):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Search, and put what is nearly 0 exactly there where the criterion agrees."""
+    n = units.shape[0]
+    work, trial, parts, x = compiled_workspace(n), compiled_workspace(n), np.zeros(3), np.empty(n)
+    initial = stratified.search(start / units, units, budget, work, data, df, REML, parts)
+    prss, count, at, sweeps, changed = parts[2], work[6][5], -1, 0, False
+    while sweeps < _SWEEPS:
+        at = _boundary_start(work[0], units, layout, at, x)
+        if at < 0:
+            sweeps = sweeps + 1 if changed else _SWEEPS
+            changed = False
+            continue
+        stratified.search(x, units, budget, trial, data, df, REML, parts)
+        count += trial[6][5]
+        if _settled(work, trial, at, constant):
+            work, trial, prss, changed = trial, work, parts[2], True
     return _report(work, initial, prss, count, square)
 
 
 @njit(cache=True, error_model="numpy")
-def _refit_levels(y, rows, levels, others, strata, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
+def _refit_levels(y, rows, levels, others, layout, strata, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
     """One factor with one effect a level."""
     C, within, within_root, _, _, _, _, square = new_response(y, rows, levels, others)
     if not np.isfinite(square):
@@ -95,11 +143,11 @@ def _refit_levels(y, rows, levels, others, strata, start, units, budget, df, REM
     variances, counts = strata
     J = C.shape[0]
     data = variances, counts, C.reshape((J, C.shape[2])), np.zeros(J), within, within_root
-    return _minimise_strata(data, start, units, budget, df, REML, constant, square)
+    return _minimise_strata(data, layout, start, units, budget, df, REML, constant, square)
 
 
 @njit(cache=True, error_model="numpy")
-def _refit_strata(y, rows, strata, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
+def _refit_strata(y, rows, layout, strata, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
     """Several factors with common eigenvectors."""
     variances, counts, directions, row_of, alone, X, within_basis, old_within, triangle = strata
     N, P, K = y.shape[0], X.shape[1], X.shape[0]
@@ -120,41 +168,70 @@ def _refit_strata(y, rows, strata, start, units, budget, df, REML, constant):  #
     within_root, within = triangle.copy(), old_within.copy()
     within_part(within_basis, residual, within_root, within)
     data = variances, counts, lines, squares, within, within_root
-    return _minimise_strata(data, start, units, budget, df, REML, constant, square)
+    return _minimise_strata(data, layout, start, units, budget, df, REML, constant, square)
 
 
 @njit(cache=True, error_model="numpy")
-def _refit_one_factor(y, rows, levels, others, places, R, start, units, budget, df, REML):  # type: ignore[no-untyped-def] # pragma: no cover
+def _refit_one_factor(y, rows, levels, others, layout, R, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
     """One factor with several effects a level."""
     C, within, within_root, _, _, _, _, square = new_response(y, rows, levels, others)
     if not np.isfinite(square):
         return _failure()
-    work, parts = compiled_workspace(units.shape[0]), np.zeros(3)
+    n = units.shape[0]
+    work, trial, parts, x = compiled_workspace(n), compiled_workspace(n), np.zeros(3), np.empty(n)
     E, D, T = np.empty(R.shape), np.empty(C.shape), np.zeros((R.shape[1], R.shape[1]))
+    line, col, _ = layout
     initial = one_factor.search(
-        start / units, units, budget, work, places[0], places[1], R, C, within, within_root, df, REML, E, D, T, parts
+        start / units, units, budget, work, line, col, R, C, within, within_root, df, REML, E, D, T, parts
     )
-    return _report(work, initial, parts[2], work[6][5], square)
+    prss, count, at, sweeps, changed = parts[2], work[6][5], -1, 0, False
+    while sweeps < _SWEEPS:
+        at = _boundary_start(work[0], units, layout, at, x)
+        if at < 0:
+            sweeps = sweeps + 1 if changed else _SWEEPS
+            changed = False
+            continue
+        one_factor.search(x, units, budget, trial, line, col, R, C, within, within_root, df, REML, E, D, T, parts)
+        count += trial[6][5]
+        if _settled(work, trial, at, constant):
+            work, trial, prss, changed = trial, work, parts[2], True
+    return _report(work, initial, prss, count, square)
 
 
 @njit(cache=True, error_model="numpy")
-def _refit_several(y, rows, levels, others, layout, R, start, units, budget, df, REML):  # type: ignore[no-untyped-def] # pragma: no cover
+def _refit_several(y, rows, levels, others, layout, matrix, R, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
     """Several factors, those that are not eliminated small."""
     C, within, _, dense, _, _, _, square = new_response(y, rows, levels, others)
     if not np.isfinite(square):
         return _failure()
     width, indptr, columns, values = others[1], others[3], others[4], others[5]
-    first, begins, within_o, place, line, col, size, factor, sizes = layout
-    work, parts = compiled_workspace(units.shape[0]), np.zeros(3)
-    q, m = dense.shape
+    first, begins, within_o, place, size, sizes = matrix
+    line, col, factor = layout
+    n, (q, m) = units.shape[0], dense.shape
+    work, trial, parts, x = compiled_workspace(n), compiled_workspace(n), np.zeros(3), np.empty(n)
+    x[:] = start / units
+    E, D, U, S = np.empty(R.shape), np.empty(C.shape), np.empty(values.shape), np.empty((m, m))
+    S2, S2x, A, N, Q = np.empty((q, q)), np.empty((q, m)), np.empty((q, q)), np.empty((q, q)), np.zeros((m, m))
     T, flat = np.zeros((R.shape[1], R.shape[1])), np.zeros(begins[-1])
-    initial = several.search(
-        start / units, units, budget, work, df, REML, R, C, within, first, width, begins, indptr, columns, values,
-        within_o, dense, place, line, col, size, factor, T, flat, np.empty(R.shape), np.empty(C.shape),
-        np.empty(values.shape), np.empty((m, m)), np.empty((q, q)), np.empty((q, m)), np.empty((q, q)),
-        np.empty((q, q)), np.zeros((m, m)), parts, sizes, True,
-    )  # fmt: skip
-    return _report(work, initial, parts[2], work[6][5], square)
+    initial, prss, count, at, sweeps, changed, first_search = np.nan, np.nan, 0, -1, 0, False, True
+    while sweeps < _SWEEPS:
+        if not first_search:
+            at = _boundary_start(work[0], units, layout, at, x)
+            if at < 0:
+                sweeps = sweeps + 1 if changed else _SWEEPS
+                changed = False
+                continue
+        value = several.search(
+            x, units, budget, trial, df, REML, R, C, within, first, width, begins, indptr, columns, values,
+            within_o, dense, place, line, col, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, sizes, True,
+        )  # fmt: skip
+        count += trial[6][5]
+        if first_search:
+            initial = value
+        if first_search or _settled(work, trial, at, constant):
+            work, trial, prss, changed = trial, work, parts[2], not first_search
+        first_search = False
+    return _report(work, initial, prss, count, square)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +327,15 @@ class Refits:
         self.units: list[float] = self._units.tolist()
         self._pivots = np.flatnonzero(blocks.lower == 0.0).tolist()
         self.df = objective.df
-        self._constant, self._criterion = objective.constant, (float(objective.df), objective.REML)
+        self._constant = objective.constant
+        self._criterion = float(objective.df), objective.REML, objective.constant
         self._strata: tuple[Any, ...] | None = None
-        self._layout: tuple[Any, ...] | None = None
+        self._matrix: tuple[np.ndarray, ...] | None = None
+        n = blocks.n_theta
+        rows, cols, factor = (np.empty(n, dtype=np.int64) for _ in range(3))
+        for f, one in enumerate(blocks.factors):  # numbered as those that are not eliminated are
+            rows[one.theta], cols[one.theta], factor[one.theta] = one.rows, one.cols, f - 1
+        self._layout = rows, cols, factor
         strata = find_strata(design, blocks)
         if strata is not None and len(blocks.factors) == 1:
             self._strata = strata.variances, strata.counts
@@ -262,7 +345,7 @@ class Refits:
                 strata.within_basis, strata.within, strata.triangle,
             )  # fmt: skip
         else:
-            self._layout = objective.compiled_layout
+            self._matrix = objective.compiled_layout
 
     def minimum(self, y: np.ndarray, start: np.ndarray, budget: int) -> Minimum | None:
         """Search for the minimum for one response.
@@ -280,21 +363,19 @@ class Refits:
         Minimum or None
             None where it takes more than a compiled search, or the response is not finite.
         """
-        responses, R = self.responses, self.blocks.R
+        responses, single = self.responses, len(self.blocks.factors) == 1
         search = start, self._units, budget, *self._criterion
-        if self._strata is not None:
-            if len(self.blocks.factors) == 1:
-                numbers = _refit_levels(
-                    y, responses.rows, responses.levels, responses.others, self._strata, *search, self._constant
-                )
-            else:
-                numbers = _refit_strata(y, responses.rows, self._strata, *search, self._constant)
-        elif self._layout is None:
+        blocks = y, responses.rows, responses.levels, responses.others, self._layout
+        if self._strata is not None and single:
+            numbers = _refit_levels(*blocks, self._strata, *search)
+        elif self._strata is not None:
+            numbers = _refit_strata(y, responses.rows, self._layout, self._strata, *search)
+        elif self._matrix is None:
             return None
-        elif len(self.blocks.factors) == 1:
-            numbers = _refit_one_factor(y, responses.rows, responses.levels, responses.others, self._layout, R, *search)
+        elif single:
+            numbers = _refit_one_factor(*blocks, self.blocks.R, *search)
         else:
-            numbers = _refit_several(y, responses.rows, responses.levels, responses.others, self._layout, R, *search)
+            numbers = _refit_several(*blocks, self._matrix, self.blocks.R, *search)
         values = numbers.tolist()
         code, value, prss, square = int(values[_CODE]), values[_VALUE] + self._constant, values[_PRSS], values[_SQUARE]
         if code == _OVERFLOW or not math.isfinite(value):
@@ -302,7 +383,5 @@ class Refits:
         x = [abs(one) for one in values[_HEAD : _HEAD + start.size]]
         least = math.inf
         for i in self._pivots:
-            if x[i] < SNAP and self._strata is None:
-                return None  # it is to be put on the boundary
             least = min(least, x[i] * self.units[i])
         return Minimum(numbers, start, code, value, prss, square, least, max(x))
