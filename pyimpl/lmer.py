@@ -1708,13 +1708,13 @@ def _tracked(names: Sequence[str], what: str, progress: bool) -> Sequence[str]:
     return track(names, description=what)  # type: ignore[return-value]
 
 
-def _sdcor_and_fixef(fit: LmerFit) -> pd.Series:
+def _sdcor_and_fixef(fit: LmerFit) -> dict[str, float]:
     """Return the statistics of ``confint(m, method = "boot")``: standard deviations, correlations, coefficients."""
     from pyimpl.likelihood.profile import parameter_names, sdcor
 
     estimates = fit._estimates
     values = np.concatenate([sdcor(estimates.covariances), [estimates.sigma], estimates.beta])
-    return pd.Series(values, index=list(parameter_names(fit._design)))
+    return dict(zip(parameter_names(fit._design), values.tolist(), strict=True))
 
 
 def _refit_to_draw(fit: LmerFit, use_u: bool, semiparametric: bool, seed: np.random.SeedSequence) -> LmerFit:

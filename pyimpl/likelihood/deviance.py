@@ -273,6 +273,8 @@ class Objective:
 def _half_cond_var(W: np.ndarray, T: np.ndarray) -> np.ndarray:
     """H_j with H_j'H_j = T(I + W_j'W_j)⁻¹T'; W has shape (J, p, p)."""
     p = T.shape[0]
+    if p == 1:
+        return T / np.hypot(1.0, W)
     try:
         L = np.linalg.cholesky(np.eye(p) + np.swapaxes(W, 1, 2) @ W)
     except np.linalg.LinAlgError:  # variances so large that the square loses the identity
