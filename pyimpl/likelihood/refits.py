@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from pyimpl.likelihood import one_factor
+from pyimpl.likelihood import nested, one_factor
 from pyimpl.likelihood import several_factors as several
 from pyimpl.likelihood import strata as stratified
 from pyimpl.likelihood.deviance import Objective
@@ -172,6 +172,31 @@ def _refit_strata(y, rows, layout, strata, start, units, budget, df, REML, const
 
 
 @njit(cache=True, error_model="numpy")
+def _refit_nested(y, rows, levels, others, layout, outer, variances, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Two factors, the one that is eliminated nested in the other; `outer` is the diagonal of ``Others.within``."""
+    C, within, _, dense, _, _, _, square = new_response(y, rows, levels, others)
+    if not np.isfinite(square):
+        return _failure()
+    columns, values = others[4], others[5]
+    data = variances, values[:, 0], columns, C.reshape((C.shape[0], C.shape[2])), within, outer, dense
+    inner = 0 if layout[2][0] < 0 else 1
+    work, trial, parts, x = compiled_workspace(2), compiled_workspace(2), np.zeros(3), np.empty(2)
+    initial = nested.search(start / units, units, budget, work, inner, data, df, REML, parts)
+    prss, count, at, sweeps, changed = parts[2], work[6][5], -1, 0, False
+    while sweeps < _SWEEPS:
+        at = _boundary_start(work[0], units, layout, at, x)
+        if at < 0:
+            sweeps = sweeps + 1 if changed else _SWEEPS
+            changed = False
+            continue
+        nested.search(x, units, budget, trial, inner, data, df, REML, parts)
+        count += trial[6][5]
+        if _settled(work, trial, at, constant):
+            work, trial, prss, changed = trial, work, parts[2], True
+    return _report(work, initial, prss, count, square)
+
+
+@njit(cache=True, error_model="numpy")
 def _refit_one_factor(y, rows, levels, others, layout, R, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
     """One factor with several effects a level."""
     C, within, within_root, _, _, _, _, square = new_response(y, rows, levels, others)
@@ -299,6 +324,17 @@ class Minimum:
         return outcome(objective, point, self.start, natural_units(objective.blocks), budget, count, count)
 
 
+def _outer(blocks: Blocks) -> np.ndarray | None:
+    """Diagonal of ``Others.within`` where there are two factors of one effect, and the first is nested in the other."""
+    others = blocks.others
+    if others is None or [factor.p for factor in blocks.factors] != [1, 1]:
+        return None
+    diagonal = np.diag(others.within).copy()
+    if (np.diff(others.indptr) != 1).any() or np.count_nonzero(others.within) != np.count_nonzero(diagonal):
+        return None
+    return diagonal
+
+
 class Refits:
     """A model, to be fitted to many responses. Nothing in it changes: threads may share it.
 
@@ -330,6 +366,7 @@ class Refits:
         self._constant = objective.constant
         self._criterion = float(objective.df), objective.REML, objective.constant
         self._strata: tuple[Any, ...] | None = None
+        self._outer: tuple[np.ndarray, np.ndarray] | None = None
         self._matrix: tuple[np.ndarray, ...] | None = None
         n = blocks.n_theta
         rows, cols, factor = (np.empty(n, dtype=np.int64) for _ in range(3))
@@ -344,6 +381,8 @@ class Refits:
                 strata.variances, strata.counts, strata.directions, strata.rows, strata.alone, strata.X,
                 strata.within_basis, strata.within, strata.triangle,
             )  # fmt: skip
+        elif (outer := _outer(blocks)) is not None:
+            self._outer = outer, np.ascontiguousarray(blocks.R[:, 0, 0] ** 2)
         else:
             self._matrix = objective.compiled_layout
 
@@ -370,6 +409,8 @@ class Refits:
             numbers = _refit_levels(*blocks, self._strata, *search)
         elif self._strata is not None:
             numbers = _refit_strata(y, responses.rows, self._layout, self._strata, *search)
+        elif self._outer is not None:
+            numbers = _refit_nested(*blocks, *self._outer, *search)
         elif self._matrix is None:
             return None
         elif single:
