@@ -402,6 +402,8 @@ class Refits:
         Minimum or None
             None where it takes more than a compiled search, or the response is not finite.
         """
+        if self._strata is None and self._outer is None and self._matrix is None:
+            return None
         responses, single = self.responses, len(self.blocks.factors) == 1
         search = start, self._units, budget, *self._criterion
         blocks = y, responses.rows, responses.levels, responses.others, self._layout
@@ -411,8 +413,6 @@ class Refits:
             numbers = _refit_strata(y, responses.rows, self._layout, self._strata, *search)
         elif self._outer is not None:
             numbers = _refit_nested(*blocks, *self._outer, *search)
-        elif self._matrix is None:
-            return None
         elif single:
             numbers = _refit_one_factor(*blocks, self.blocks.R, *search)
         else:

@@ -11,7 +11,7 @@ there is one factor, and in balanced designs, crossed or nested; whether they do
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def find_strata(design: Design, blocks: Blocks) -> Strata | None:
             within=np.empty((0, 0)),
             triangle=np.empty((0, 0)),
         )
-    if N * sum(factor.J for factor in factors) > _ELEMENTS:
+    if N * sum(factor.J for factor in factors) > _ELEMENTS or not _may_commute(design, blocks):
         return None
     found = _common_eigenvectors(design, blocks)
     if found is None:
@@ -137,6 +137,25 @@ def find_strata(design: Design, blocks: Blocks) -> Strata | None:
         within=triangle.T @ triangle,
         triangle=triangle,
     )
+
+
+def _may_commute(design: Design, blocks: Blocks) -> bool:
+    """Whether all Z_f Z_f' commute on one vector: where they do not, it costs little to know."""
+    x = np.random.default_rng(1).normal(size=design.N)
+    root = np.ones(design.N) if design.weights is None else np.sqrt(design.weights)
+    columns = [design.terms[factor.terms[0]].columns[:, 0] * root for factor in blocks.factors]
+
+    def product(f: int, x: np.ndarray) -> np.ndarray:
+        z, codes = columns[f], blocks.factors[f].codes
+        image: np.ndarray = z * np.bincount(codes, z * x)[codes]
+        return image
+
+    once = [product(f, x) for f in range(len(columns))]
+    for f, g in combinations(range(len(columns)), 2):
+        one, other = product(f, once[g]), product(g, once[f])
+        if not np.abs(one - other).max() <= _SMALL * np.abs(one).max():
+            return False
+    return True
 
 
 def _common_eigenvectors(design: Design, blocks: Blocks) -> tuple[np.ndarray, np.ndarray] | None:
