@@ -27,6 +27,9 @@ __all__ = ["Minimum", "Refits"]
 _EPS = float(np.finfo(float).eps)
 # places in what the compiled functions return; θ, gradient, Hessian and log follow
 _CODE, _INITIAL, _VALUE, _PRSS, _COUNT, _SQUARE, _STEPS, _HEAD = range(8)
+# places in the state of a minimisation: the pivot last put at 0, sweeps over them, whether one stayed, evaluations
+_AT, _SWEEP, _CHANGED, _TOTAL = range(4)
+_FIRST = -2  # there has been no search
 _SWEEPS = 3  # over the pivots that are nearly 0
 _OVERFLOW = 3  # code of a response whose squares overflow, or that is not finite
 
@@ -61,8 +64,8 @@ def _failure():  # type: ignore[no-untyped-def] # pragma: no cover - compiled
 
 
 @njit(cache=True, error_model="numpy")
-def _boundary_start(x, units, layout, last, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Put x (θ / units) with its next pivot after `last` that is nearly 0 at 0 in `out`; returns its place, or −1.
+def _boundary_start(state, x, units, layout, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Put x (θ / units) with its next pivot that is nearly 0 at 0 in `out`; False where there is nothing left to try.
 
     The pivot's column of the template T goes into the later ones, so that TT' changes by the pivot alone. `layout` has
     of each θ its row and column in which factor's template.
@@ -70,12 +73,17 @@ def _boundary_start(x, units, layout, last, out):  # type: ignore[no-untyped-def
     rows, cols, factor = layout
     n = x.shape[0]
     at = -1
-    for i in range(last + 1, n):
-        if rows[i] == cols[i] and 0.0 < abs(x[i]) < SNAP:
-            at = i
-            break
-    if at < 0:
-        return at
+    while at < 0:
+        for i in range(state[_AT] + 1, n):
+            if rows[i] == cols[i] and 0.0 < abs(x[i]) < SNAP:
+                at = i
+                break
+        if at < 0:
+            state[_SWEEP] += 1
+            if state[_CHANGED] == 0 or state[_SWEEP] == _SWEEPS:
+                return False
+            state[_AT], state[_CHANGED] = -1, 0
+    state[_AT] = at
     f, k = factor[at], rows[at]
     p, stop = 0, k + 1  # effects of the factor, and the end of the pivot's term
     for i in range(n):
@@ -100,38 +108,51 @@ def _boundary_start(x, units, layout, last, out):  # type: ignore[no-untyped-def
             v[a] = cos * v[a] - sin * t
     for i in range(n):
         out[i] = T[rows[i], cols[i]] / units[i] if factor[i] == f else x[i]
-    return at
+    return True
 
 
 @njit(cache=True, error_model="numpy")
-def _settled(work, trial, at, constant):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Whether a search from the boundary stayed there, and the criterion is no higher; its log is then the first's."""
+def _accepted(state, work, trial, constant):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Whether the search in `trial` is to be kept: the first one, or one that stayed on the boundary and is no higher.
+
+    Its log is then the first's.
+    """
+    state[_TOTAL] += trial[6][5]
+    at = state[_AT]
+    if at == _FIRST:
+        state[_AT] = -1
+        return True
     size = max(1.0, abs(work[5][0] + constant))
     if trial[0][at] != 0.0 or not trial[5][0] <= work[5][0] + 256 * _EPS * size:
         return False
     trial[7][:] = work[7]
     trial[6][6] = work[6][6]
+    state[_CHANGED] = 1
     return True
+
+
+@njit(cache=True, error_model="numpy")
+def _state():  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Where a minimisation is before its first search."""
+    state = np.zeros(4, dtype=np.int64)
+    state[_AT] = _FIRST
+    return state
 
 
 @njit(cache=True, error_model="numpy")
 def _minimise_strata(data, layout, start, units, budget, df, REML, constant, square):  # type: ignore[no-untyped-def] # pragma: no cover
     """Search, and put what is nearly 0 exactly there where the criterion agrees."""
     n = units.shape[0]
-    work, trial, parts, x = compiled_workspace(n), compiled_workspace(n), np.zeros(3), np.empty(n)
-    initial = stratified.search(start / units, units, budget, work, data, df, REML, parts)
-    prss, count, at, sweeps, changed = parts[2], work[6][5], -1, 0, False
-    while sweeps < _SWEEPS:
-        at = _boundary_start(work[0], units, layout, at, x)
-        if at < 0:
-            sweeps = sweeps + 1 if changed else _SWEEPS
-            changed = False
-            continue
-        stratified.search(x, units, budget, trial, data, df, REML, parts)
-        count += trial[6][5]
-        if _settled(work, trial, at, constant):
-            work, trial, prss, changed = trial, work, parts[2], True
-    return _report(work, initial, prss, count, square)
+    work, trial, parts, state = compiled_workspace(n), compiled_workspace(n), np.zeros(3), _state()
+    x, initial, prss = start / units, np.nan, np.nan
+    while True:
+        value = stratified.search(x, units, budget, trial, data, df, REML, parts)
+        if state[_AT] == _FIRST:
+            initial = value
+        if _accepted(state, work, trial, constant):
+            work, trial, prss = trial, work, parts[2]
+        if not _boundary_start(state, work[0], units, layout, x):
+            return _report(work, initial, prss, state[_TOTAL], square)
 
 
 @njit(cache=True, error_model="numpy")
@@ -180,20 +201,16 @@ def _refit_nested(y, rows, levels, others, layout, outer, variances, start, unit
     columns, values = others[4], others[5]
     data = variances, values[:, 0], columns, C.reshape((C.shape[0], C.shape[2])), within, outer, dense
     inner = 0 if layout[2][0] < 0 else 1
-    work, trial, parts, x = compiled_workspace(2), compiled_workspace(2), np.zeros(3), np.empty(2)
-    initial = nested.search(start / units, units, budget, work, inner, data, df, REML, parts)
-    prss, count, at, sweeps, changed = parts[2], work[6][5], -1, 0, False
-    while sweeps < _SWEEPS:
-        at = _boundary_start(work[0], units, layout, at, x)
-        if at < 0:
-            sweeps = sweeps + 1 if changed else _SWEEPS
-            changed = False
-            continue
-        nested.search(x, units, budget, trial, inner, data, df, REML, parts)
-        count += trial[6][5]
-        if _settled(work, trial, at, constant):
-            work, trial, prss, changed = trial, work, parts[2], True
-    return _report(work, initial, prss, count, square)
+    work, trial, parts, state = compiled_workspace(2), compiled_workspace(2), np.zeros(3), _state()
+    x, initial, prss = start / units, np.nan, np.nan
+    while True:
+        value = nested.search(x, units, budget, trial, inner, data, df, REML, parts)
+        if state[_AT] == _FIRST:
+            initial = value
+        if _accepted(state, work, trial, constant):
+            work, trial, prss = trial, work, parts[2]
+        if not _boundary_start(state, work[0], units, layout, x):
+            return _report(work, initial, prss, state[_TOTAL], square)
 
 
 @njit(cache=True, error_model="numpy")
@@ -203,24 +220,19 @@ def _refit_one_factor(y, rows, levels, others, layout, R, start, units, budget, 
     if not np.isfinite(square):
         return _failure()
     n = units.shape[0]
-    work, trial, parts, x = compiled_workspace(n), compiled_workspace(n), np.zeros(3), np.empty(n)
+    work, trial, parts, state = compiled_workspace(n), compiled_workspace(n), np.zeros(3), _state()
+    x, initial, prss = start / units, np.nan, np.nan
     E, D, T = np.empty(R.shape), np.empty(C.shape), np.zeros((R.shape[1], R.shape[1]))
-    line, col, _ = layout
-    initial = one_factor.search(
-        start / units, units, budget, work, line, col, R, C, within, within_root, df, REML, E, D, T, parts
-    )
-    prss, count, at, sweeps, changed = parts[2], work[6][5], -1, 0, False
-    while sweeps < _SWEEPS:
-        at = _boundary_start(work[0], units, layout, at, x)
-        if at < 0:
-            sweeps = sweeps + 1 if changed else _SWEEPS
-            changed = False
-            continue
-        one_factor.search(x, units, budget, trial, line, col, R, C, within, within_root, df, REML, E, D, T, parts)
-        count += trial[6][5]
-        if _settled(work, trial, at, constant):
-            work, trial, prss, changed = trial, work, parts[2], True
-    return _report(work, initial, prss, count, square)
+    while True:
+        value = one_factor.search(
+            x, units, budget, trial, layout[0], layout[1], R, C, within, within_root, df, REML, E, D, T, parts
+        )
+        if state[_AT] == _FIRST:
+            initial = value
+        if _accepted(state, work, trial, constant):
+            work, trial, prss = trial, work, parts[2]
+        if not _boundary_start(state, work[0], units, layout, x):
+            return _report(work, initial, prss, state[_TOTAL], square)
 
 
 @njit(cache=True, error_model="numpy")
@@ -233,30 +245,22 @@ def _refit_several(y, rows, levels, others, layout, matrix, R, start, units, bud
     first, begins, within_o, place, size, sizes = matrix
     line, col, factor = layout
     n, (q, m) = units.shape[0], dense.shape
-    work, trial, parts, x = compiled_workspace(n), compiled_workspace(n), np.zeros(3), np.empty(n)
-    x[:] = start / units
+    work, trial, parts, state = compiled_workspace(n), compiled_workspace(n), np.zeros(3), _state()
+    x, initial, prss = start / units, np.nan, np.nan
     E, D, U, S = np.empty(R.shape), np.empty(C.shape), np.empty(values.shape), np.empty((m, m))
     S2, S2x, A, N, Q = np.empty((q, q)), np.empty((q, m)), np.empty((q, q)), np.empty((q, q)), np.zeros((m, m))
     T, flat = np.zeros((R.shape[1], R.shape[1])), np.zeros(begins[-1])
-    initial, prss, count, at, sweeps, changed, first_search = np.nan, np.nan, 0, -1, 0, False, True
-    while sweeps < _SWEEPS:
-        if not first_search:
-            at = _boundary_start(work[0], units, layout, at, x)
-            if at < 0:
-                sweeps = sweeps + 1 if changed else _SWEEPS
-                changed = False
-                continue
+    while True:
         value = several.search(
             x, units, budget, trial, df, REML, R, C, within, first, width, begins, indptr, columns, values,
             within_o, dense, place, line, col, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, sizes, True,
         )  # fmt: skip
-        count += trial[6][5]
-        if first_search:
+        if state[_AT] == _FIRST:
             initial = value
-        if first_search or _settled(work, trial, at, constant):
-            work, trial, prss, changed = trial, work, parts[2], not first_search
-        first_search = False
-    return _report(work, initial, prss, count, square)
+        if _accepted(state, work, trial, constant):
+            work, trial, prss = trial, work, parts[2]
+        if not _boundary_start(state, work[0], units, layout, x):
+            return _report(work, initial, prss, state[_TOTAL], square)
 
 
 @dataclass(frozen=True, slots=True)
