@@ -27,9 +27,10 @@ __all__ = ["Minimum", "Refits"]
 _EPS = float(np.finfo(float).eps)
 # places in what the compiled functions return; θ, gradient, Hessian and log follow
 _CODE, _INITIAL, _VALUE, _PRSS, _COUNT, _SQUARE, _STEPS, _HEAD = range(8)
-# places in the state of a minimisation: the pivot last put at 0, sweeps over them, whether one stayed, evaluations
-_AT, _SWEEP, _CHANGED, _TOTAL = range(4)
-_FIRST = -2  # there has been no search
+# places in the state of a minimisation: the pivot last put at 0, sweeps over them, whether one stayed, evaluations,
+# whether a minimum on the boundary is to be compared with that from a start inside
+_AT, _SWEEP, _CHANGED, _TOTAL, _INSIDE = range(5)
+_FIRST, _ELSEWHERE = -2, -3  # instead of a pivot: there has been no search; the search started inside
 _SWEEPS = 3  # over the pivots that are nearly 0
 _OVERFLOW = 3  # code of a response whose squares overflow, or that is not finite
 
@@ -64,6 +65,20 @@ def _failure():  # type: ignore[no-untyped-def] # pragma: no cover - compiled
 
 
 @njit(cache=True, error_model="numpy")
+def _inside_start(state, x, layout, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Put x with its pivots on the boundary at 1 in `out`, if that is wanted, and for the first time."""
+    rows, cols, _ = layout
+    wanted = state[_INSIDE] == 1
+    state[_INSIDE], state[_AT] = 0, _ELSEWHERE
+    any_at_0 = False
+    for i in range(x.shape[0]):
+        at_0 = rows[i] == cols[i] and abs(x[i]) < SNAP
+        any_at_0 = any_at_0 or at_0
+        out[i] = 1.0 if at_0 else x[i]
+    return wanted and any_at_0
+
+
+@njit(cache=True, error_model="numpy")
 def _boundary_start(state, x, units, layout, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Put x (θ / units) with its next pivot that is nearly 0 at 0 in `out`; False where there is nothing left to try.
 
@@ -81,7 +96,7 @@ def _boundary_start(state, x, units, layout, out):  # type: ignore[no-untyped-de
         if at < 0:
             state[_SWEEP] += 1
             if state[_CHANGED] == 0 or state[_SWEEP] == _SWEEPS:
-                return False
+                return _inside_start(state, x, layout, out)
             state[_AT], state[_CHANGED] = -1, 0
     state[_AT] = at
     f, k = factor[at], rows[at]
@@ -113,17 +128,23 @@ def _boundary_start(state, x, units, layout, out):  # type: ignore[no-untyped-de
 
 @njit(cache=True, error_model="numpy")
 def _accepted(state, work, trial, constant):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Whether the search in `trial` is to be kept: the first one, or one that stayed on the boundary and is no higher.
+    """Whether the search in `trial` is to be kept.
 
-    Its log is then the first's.
+    It is if it is the first one, if it stayed on the boundary and is no higher (its log is then the first's), or if it
+    started inside and is lower.
     """
     state[_TOTAL] += trial[6][5]
     at = state[_AT]
     if at == _FIRST:
         state[_AT] = -1
         return True
-    size = max(1.0, abs(work[5][0] + constant))
-    if trial[0][at] != 0.0 or not trial[5][0] <= work[5][0] + 256 * _EPS * size:
+    noise = 256 * _EPS * max(1.0, abs(work[5][0] + constant))
+    if at == _ELSEWHERE:
+        lower = trial[5][0] < work[5][0] - noise
+        state[_AT] = -1 if lower else trial[0].shape[0]
+        state[_SWEEP], state[_CHANGED] = 0, 0
+        return lower
+    if trial[0][at] != 0.0 or not trial[5][0] <= work[5][0] + noise:
         return False
     trial[7][:] = work[7]
     trial[6][6] = work[6][6]
@@ -132,10 +153,10 @@ def _accepted(state, work, trial, constant):  # type: ignore[no-untyped-def] # p
 
 
 @njit(cache=True, error_model="numpy")
-def _state():  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Where a minimisation is before its first search."""
-    state = np.zeros(4, dtype=np.int64)
-    state[_AT] = _FIRST
+def _state(inside):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Where a minimisation is before its first search; `inside` as of its places."""
+    state = np.zeros(5, dtype=np.int64)
+    state[_AT], state[_INSIDE] = _FIRST, inside
     return state
 
 
@@ -143,7 +164,8 @@ def _state():  # type: ignore[no-untyped-def] # pragma: no cover - compiled
 def _minimise_strata(data, layout, start, units, budget, df, REML, constant, square):  # type: ignore[no-untyped-def] # pragma: no cover
     """Search, and put what is nearly 0 exactly there where the criterion agrees."""
     n = units.shape[0]
-    work, trial, parts, state = compiled_workspace(n), compiled_workspace(n), np.zeros(3), _state()
+    work, trial, parts, state = compiled_workspace(n), compiled_workspace(n), np.zeros(3), _state(1)
+    # exact Newton steps from a start near the boundary may end there though another valley inside is lower
     x, initial, prss = start / units, np.nan, np.nan
     while True:
         value = stratified.search(x, units, budget, trial, data, df, REML, parts)
@@ -201,7 +223,7 @@ def _refit_nested(y, rows, levels, others, layout, outer, variances, start, unit
     columns, values = others[4], others[5]
     data = variances, values[:, 0], columns, C.reshape((C.shape[0], C.shape[2])), within, outer, dense
     inner = 0 if layout[2][0] < 0 else 1
-    work, trial, parts, state = compiled_workspace(2), compiled_workspace(2), np.zeros(3), _state()
+    work, trial, parts, state = compiled_workspace(2), compiled_workspace(2), np.zeros(3), _state(1)
     x, initial, prss = start / units, np.nan, np.nan
     while True:
         value = nested.search(x, units, budget, trial, inner, data, df, REML, parts)
@@ -220,7 +242,7 @@ def _refit_one_factor(y, rows, levels, others, layout, R, start, units, budget, 
     if not np.isfinite(square):
         return _failure()
     n = units.shape[0]
-    work, trial, parts, state = compiled_workspace(n), compiled_workspace(n), np.zeros(3), _state()
+    work, trial, parts, state = compiled_workspace(n), compiled_workspace(n), np.zeros(3), _state(0)
     x, initial, prss = start / units, np.nan, np.nan
     E, D, T = np.empty(R.shape), np.empty(C.shape), np.zeros((R.shape[1], R.shape[1]))
     while True:
@@ -245,7 +267,7 @@ def _refit_several(y, rows, levels, others, layout, matrix, R, start, units, bud
     first, begins, within_o, place, size, sizes = matrix
     line, col, factor = layout
     n, (q, m) = units.shape[0], dense.shape
-    work, trial, parts, state = compiled_workspace(n), compiled_workspace(n), np.zeros(3), _state()
+    work, trial, parts, state = compiled_workspace(n), compiled_workspace(n), np.zeros(3), _state(0)
     x, initial, prss = start / units, np.nan, np.nan
     E, D, U, S = np.empty(R.shape), np.empty(C.shape), np.empty(values.shape), np.empty((m, m))
     S2, S2x, A, N, Q = np.empty((q, q)), np.empty((q, m)), np.empty((q, q)), np.empty((q, q)), np.zeros((m, m))
