@@ -877,13 +877,26 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     # -- other fits --------------------------------------------------------------------------------
 
-    def refit(self, newresp: Sequence[float] | np.ndarray | pd.Series) -> "LmerFit":
+    def refit(self, newresp: Sequence[float] | np.ndarray | pd.Series | pd.DataFrame) -> "LmerFit":
         """Fit the same model to another response, started from this fit's θ.
 
         Parameters
         ----------
         newresp : array-like
-            A number for each row used, or for each row of the data.
+            A number for each row used, or for each row of the data; a data frame of one column is one (R's list of
+            one, which ``simulate`` gives).
+
+        Raises
+        ------
+        DataError
+            Another number of values, values that are missing or infinite, or several columns.
+        ModelError
+            The criterion cannot be computed.
+
+        Warns
+        -----
+        SingularFitWarning, ConvergenceWarning
+            As ``lmer``.
         """
         fit = self._refitted(newresp)
         fit._warn()

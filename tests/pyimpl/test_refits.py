@@ -12,8 +12,9 @@ import pytest
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, SingularFitWarning
 from pyimpl.likelihood import nested, strata
 from pyimpl.likelihood.deviance import Objective
-from pyimpl.likelihood.optimum import optimize
+from pyimpl.likelihood.optimum import natural_units, optimize
 from pyimpl.likelihood.refits import Refits
+from pyimpl.likelihood.trust_region import workspace
 from pyimpl.lmer import LmerControl, fit_design, lmer
 from pyimpl.model import blocks as blocks_module
 from pyimpl.model.blocks import reduce_design
@@ -208,6 +209,30 @@ def test_a_refit_says_as_much_of_its_search_as_a_fit():
     assert (np.diff(counts) > 0).all()
     assert (np.diff(values) <= 1e-9).all()
     assert values[-1] == pytest.approx(summary.final_objective)
+
+
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")
+@pytest.mark.parametrize("seed", [64, 334, 598])
+def test_a_minimum_on_the_boundary_is_no_trap(seed):
+    """Newton's method alone ends on the boundary here, though the criterion is lower elsewhere."""
+    rng = np.random.default_rng(seed)
+    inner = np.concatenate([np.arange(12), rng.integers(0, 12, 18)])
+    outer = np.concatenate([np.arange(4), rng.integers(0, 4, 8)])
+    design = _design(rng, [inner, outer[inner]], P=int(rng.choice([1, 2, 9])))
+    design = replace(design, terms=tuple(replace(t, columns=rng.normal(size=(30, 1))) for t in design.terms))
+    y = rng.normal(size=30)
+    y += rng.normal(size=12)[inner] * design.terms[0].columns[:, 0] * rng.choice([0, 1])
+    y += 10 * rng.normal(size=4)[outer[inner]] * design.terms[1].columns[:, 0]
+    fit = fit_design(design)
+    again = fit.refit(y)
+    diagonal, variances = fit._refits._outer
+    blocks, others, units, work = again._blocks, again._blocks.others, natural_units(again._blocks), workspace(2)
+    data = variances, others.values[:, 0], others.columns, blocks.C[:, 0], blocks.within, diagonal, others.within_dense
+    place, df = int(blocks.factors[0].theta[0]), float(again._objective.df)
+    nested.search(fit._warm_start / units, units, 5000, work, place, data, df, True, np.zeros(3))
+    assert np.abs(work[0]).min() < 1e-9
+    assert work[5][0] + again._objective.constant > again._value + 1e-2
+    assert again._value <= fit_design(replace(design, y=y))._value + 1e-9
 
 
 def test_a_search_that_is_cut_short_says_so():
