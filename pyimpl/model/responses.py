@@ -200,6 +200,16 @@ def new_response(y, rows, levels, others):  # type: ignore[no-untyped-def] # pra
     return C, within, within_root, dense, residual, coefficients, mean, square
 
 
+@njit(cache=True, error_model="numpy")
+def _to_python(y, rows, levels, others):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Do what ``new_response`` does, for Python.
+
+    A kernel that others have inside must not return arrays to Python: loaded from the cache after them, numba mistakes
+    their copy's environment for its own, and fails ("descr is NULL").
+    """
+    return new_response(y, rows, levels, others)
+
+
 class Responses:
     """What a new response needs of a reduced design.
 
@@ -268,7 +278,7 @@ class Responses:
         old = self._blocks
         if old.cross is not None:
             return self._sparse_blocks(y, old.cross)
-        C, within, within_root, dense, by_level, coefficients, mean, _ = new_response(
+        C, within, within_root, dense, by_level, coefficients, mean, _ = _to_python(
             y, self.rows, self.levels, self.others
         )
         others = None if old.others is None else changed(old.others, within_dense=dense)
