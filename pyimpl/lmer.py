@@ -14,6 +14,7 @@ from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarni
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates, infer, ranef_long
 from pyimpl.likelihood.optimum import OptSummary, optimize
+from pyimpl.likelihood.refits import Minimum, Refits
 from pyimpl.likelihood.trust_region import eigen
 from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import Blocks, reduce_design
@@ -21,9 +22,7 @@ from pyimpl.model.checks import SCALE_NOTE
 from pyimpl.model.columns import Data, as_pandas
 from pyimpl.model.design import Design, build_design, changed
 from pyimpl.model.formula import deparse, deparse_lines, parse
-from pyimpl.model.kinds import square_sum
 from pyimpl.model.reform import wanted_effects
-from pyimpl.model.responses import Responses
 from pyimpl.model.threads import one_blas_thread
 from pyimpl.model.update import update_formula
 from pyimpl.plots.likelihood import LmerPlots
@@ -44,6 +43,7 @@ _MANY = 4000  # random effects besides the eliminated factor's from which severa
 _EXTREME = 1e6  # ratio of standard deviations from which the random effects fit the rows exactly, or nearly so
 _TINY = 6  # rows of a matrix for which a call of LAPACK takes longer than the work
 _EPS = float(np.finfo(float).eps)
+_OPTIMIZER = "trust-region Newton, analytic gradient"
 _SINGULAR = "boundary (singular) fit: see help('isSingular')"
 
 
@@ -202,7 +202,12 @@ class _Source:
     arguments: dict[str, Any]
 
 
-def _with_response(design: Design, y: np.ndarray) -> pd.DataFrame:
+def _with_y(design: Design, y: np.ndarray) -> Design:
+    """The design with another response."""
+    return changed(design, y=y, frame_source=partial(_frame_with_y, design, y))
+
+
+def _frame_with_y(design: Design, y: np.ndarray) -> pd.DataFrame:
     frame = design.frame
     return frame.assign(**{design.response: y}) if design.response in frame.columns else frame
 
@@ -303,10 +308,9 @@ def _checked_theta(theta: Any, n: int) -> np.ndarray:
     return values
 
 
-def _perfect_fit(design: Design, sigma: float) -> tuple[str, ...]:
+def _perfect_fit(design: Design, square: float, sigma: float) -> tuple[str, ...]:
     """Say so where the residuals are no more than rounding errors of the response (R's ``summary.lm`` warns too)."""
-    rounding = _EPS * math.sqrt(float(design.y @ design.y) / design.N)
-    if sigma > 10 * rounding:
+    if sigma > 10 * _EPS * math.sqrt(square / design.N):
         return ()
     return (
         f"essentially perfect fit: sigma = {sigma:.2g} is rounding error of {design.response!r}, so variances, "
@@ -314,14 +318,14 @@ def _perfect_fit(design: Design, sigma: float) -> tuple[str, ...]:
     )
 
 
-def _plainly_converged(optimum: OptSummary, options: LmerControl) -> bool:
+def _plainly_converged(gradient: list[float], information: np.ndarray, options: LmerControl) -> bool:
     """Whether the search's own approximation of the Hessian is so far from all limits that the exact one is too."""
-    smallest, largest = _extreme_eigenvalues(optimum.information)
+    smallest, largest = _extreme_eigenvalues(information)
     return bool(
         smallest > 1e2 * options.hessian_tol
         and smallest > 1e2 * options.hessian_tol * largest
         and largest * options.hessian_tol < 0.5
-        and all(abs(x) < 0.1 * options.grad_tol for x in optimum.gradient.tolist())
+        and all(abs(x) < 0.1 * options.grad_tol for x in gradient)
     )
 
 
@@ -341,18 +345,18 @@ def _extreme_eigenvalues(matrix: np.ndarray) -> tuple[float, float]:
     return float(values[0]), float(values[-1])
 
 
-def _singular(theta: np.ndarray, lower: np.ndarray, tol: float) -> bool:
-    """Whether a diagonal element of Λ's template is below `tol`."""
-    return any(bound == 0 and x < tol for x, bound in zip(theta.tolist(), lower.tolist(), strict=True))
+def _least_pivot(theta: np.ndarray, lower: np.ndarray) -> float:
+    """Smallest diagonal element of Λ's templates."""
+    return min((x for x, bound in zip(theta.tolist(), lower.tolist(), strict=True) if bound == 0), default=math.inf)
 
 
-def _convergence_messages(optimum: OptSummary, lower: np.ndarray, options: LmerControl) -> tuple[str, ...]:
+def _convergence_messages(optimum: OptSummary, least_pivot: float, options: LmerControl) -> tuple[str, ...]:
     """Say what lme4's ``checkConv`` and ``checkHess`` say of a fit that is not singular."""
     if optimum.return_code == 1:
         return (f"{optimum.message}; give lmer a larger LmerControl(max_evaluations=...) or another start",)
-    if _singular(optimum.final, lower, options.singular_tol):
+    if least_pivot < options.singular_tol:
         return ()
-    if _plainly_converged(optimum, options):
+    if _plainly_converged(optimum.gradient.tolist(), optimum.information, options):
         return ()
     hessian, gradient = optimum.hessian, optimum.gradient
     texts: list[str] = []
@@ -395,21 +399,63 @@ class LmerFit(ModelAccessors, LmerPlots):
         call: CallText,
         source: _Source | None,
         control: LmerControl,
-        optimizer: str = "trust-region Newton, analytic gradient",
+        optimizer: str = _OPTIMIZER,
     ) -> None:
         self._optimizer = optimizer
+        self._minimum: Minimum | None = None
         self._design = design
+        self._y = design.y
         self._blocks = blocks
         self._objective = objective
         self._optimum = optimum
         self._call = call
         self._source = source
         self._control = control
-        df = blocks.N - blocks.P if objective.REML else blocks.N
+        self._REML, self._value = objective.REML, optimum.final_objective
+        self._least_pivot = _least_pivot(optimum.final, blocks.lower)
         self._convergence = (
-            *_perfect_fit(design, math.sqrt(max(0.0, optimum.prss) / df)),
-            *_convergence_messages(optimum, blocks.lower, control),
+            *_perfect_fit(design, float(design.y @ design.y), math.sqrt(max(0.0, optimum.prss) / objective.df)),
+            *_convergence_messages(optimum, self._least_pivot, control),
         )
+
+    def _refitted_at(self, minimum: Minimum, y: np.ndarray) -> "LmerFit":
+        """The fit of another response where its minimum is known; most of it is made when it is asked for."""
+        refits, control = self._refits, self._control
+        fit = object.__new__(LmerFit)
+        fit._optimizer = _OPTIMIZER
+        fit._refits, fit._minimum, fit._y = refits, minimum, y
+        fit._call, fit._source, fit._control = self._call, self._source, control
+        fit._REML, fit._value, fit._least_pivot = self._REML, minimum.value, minimum.least_pivot
+        fit._convergence = _perfect_fit(refits.design, minimum.square, math.sqrt(max(0.0, minimum.prss) / refits.df))
+        if minimum.code != 0 or not (
+            minimum.least_pivot < control.singular_tol
+            or _plainly_converged(*minimum.plain_derivatives(refits.units), control)
+        ):
+            fit._convergence += _convergence_messages(fit._optimum, minimum.least_pivot, control)
+        return fit
+
+    @cached_property
+    def _refits(self) -> Refits:
+        return Refits(self._design, self._blocks, self._objective)
+
+    # what a refit makes when it is asked for; another fit has it from the start
+
+    @cached_property
+    def _design(self) -> Design:
+        return _with_y(self._refits.design, self._y)
+
+    @cached_property
+    def _blocks(self) -> Blocks:
+        return self._refits.responses.blocks(self._y)
+
+    @cached_property
+    def _objective(self) -> Objective:
+        return Objective(self._blocks, self._REML)
+
+    @cached_property
+    def _optimum(self) -> OptSummary:
+        assert self._minimum is not None
+        return self._minimum.summary(self._objective, self._control.max_evaluations)
 
     @cached_property
     def _estimates(self) -> Estimates:
@@ -417,7 +463,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         try:
             with one_blas_thread(_small(self._design)):
                 solution = self._objective.solve(self._optimum.final)
-                return infer(self._design, self._blocks, solution, self._objective.REML)
+                return infer(self._design, self._blocks, solution, self._REML)
         except (ArithmeticError, np.linalg.LinAlgError) as error:
             raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=self._design.N)) from error
 
@@ -482,11 +528,11 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     def isREML(self) -> bool:
         """Whether the REML criterion was optimised."""
-        return self._objective.REML
+        return self._REML
 
     def isSingular(self, tol: float = 1e-4) -> bool:
         """Whether a diagonal element of Λ's template is below `tol`."""
-        return _singular(self._optimum.final, self._blocks.lower, tol)
+        return self._least_pivot < tol
 
     # -- estimates ---------------------------------------------------------------------------------
 
@@ -608,17 +654,17 @@ class LmerFit(ModelAccessors, LmerPlots):
         return self._design.P + self._blocks.n_theta + 1
 
     def _criterion(self, REML: bool) -> float:
-        if self._objective.REML == REML:
-            return self._optimum.final_objective
+        if self._REML == REML:
+            return self._value
         return self._estimates.criterion(REML, self._design.N, self._blocks.log_weights)
 
     def logLik(self, REML: bool | None = None) -> float:
         """Log-likelihood (for a REML fit the restricted one), all constants kept."""
-        return -0.5 * self._criterion(self._objective.REML if REML is None else REML)
+        return -0.5 * self._criterion(self._REML if REML is None else REML)
 
     def deviance(self, REML: bool | None = None) -> float:
         """-2 log-likelihood; for a REML fit the REML criterion, with R's warning, unless ``REML=False``."""
-        if REML is None and self._objective.REML:
+        if REML is None and self._REML:
             _warnings.warn(
                 "deviance() is deprecated for REML fits; use REMLcrit for the REML criterion or "
                 "deviance(REML=False) for deviance calculated at the REML fit",
@@ -837,13 +883,26 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     # -- other fits --------------------------------------------------------------------------------
 
-    def refit(self, newresp: Sequence[float] | np.ndarray | pd.Series) -> "LmerFit":
+    def refit(self, newresp: Sequence[float] | np.ndarray | pd.Series | pd.DataFrame) -> "LmerFit":
         """Fit the same model to another response, started from this fit's θ.
 
         Parameters
         ----------
         newresp : array-like
-            A number for each row used, or for each row of the data.
+            A number for each row used, or for each row of the data; a data frame of one column is one (R's list of
+            one, which ``simulate`` gives).
+
+        Raises
+        ------
+        DataError
+            Another number of values, values that are missing or infinite, or several columns.
+        ModelError
+            The criterion cannot be computed.
+
+        Warns
+        -----
+        SingularFitWarning, ConvergenceWarning
+            As ``lmer``.
         """
         fit = self._refitted(newresp)
         fit._warn()
@@ -851,18 +910,19 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     def _refitted(self, newresp: Any) -> "LmerFit":
         """Refit without warnings: they are the new fit's ``messages`` and ``warnings``."""
-        design = self._new_response(newresp)
+        y = self._new_response(newresp)
+        start = self._warm_start
+        minimum = self._refits.minimum(y, start, self._control.max_evaluations)
+        if minimum is not None and not minimum.largest > _EXTREME:
+            return self._refitted_at(minimum, y)
+        if not np.isfinite(y).all():
+            raise DataError("newresp has missing or infinite values")
+        design = _with_y(self._refits.design, y)
         with one_blas_thread(_small(design)):
-            blocks = self._responses.blocks(design.y)
-            fit = _fit(
-                design, self._objective.REML, self._control, self._warm_start(), self._call, self._source, blocks
-            )
-        fit._responses = self._responses  # the new fit's own refits need nothing else
+            blocks = self._refits.responses.blocks(y)
+            fit = _fit(design, self._REML, self._control, start, self._call, self._source, blocks)
+        fit._refits = self._refits  # the new fit's own refits need nothing else
         return fit
-
-    @cached_property
-    def _responses(self) -> Responses:
-        return Responses(self._design, self._blocks)
 
     def _warn(self, stacklevel: int = 3) -> None:
         """Give the fit's warnings."""
@@ -871,19 +931,23 @@ class LmerFit(ModelAccessors, LmerPlots):
         for text in self._convergence:
             _warnings.warn(text, ConvergenceWarning, stacklevel=stacklevel)
 
-    def _new_response(self, newresp: Any) -> Design:
-        """Return the design with another response: a number for each row used, or for each row of the data."""
-        values = newresp.to_numpy() if isinstance(newresp, pd.Series) else newresp
+    def _new_response(self, newresp: Any) -> np.ndarray:
+        """Return another response: a number for each row used, from those or from one for each row of the data."""
+        if isinstance(newresp, pd.DataFrame) and newresp.shape[1] != 1:
+            raise DataError(
+                f"newresp has {newresp.shape[1]} columns; refit takes one response "
+                "([fit.refit(y) for _, y in newresp.items()] refits to each)"
+            )
+        values = newresp.to_numpy() if isinstance(newresp, (pd.Series, pd.DataFrame)) else newresp
         y = _numbers(values, "newresp").flatten()  # a copy: the caller's may change
-        design = self._design
+        design = self._refits.design
         if y.size != design.N and design.omitted.size and y.size == design.N + design.omitted.size:
             y = np.delete(y, design.omitted)
         if y.size != design.N:
             raise DataError(f"newresp has {y.size} values; the model uses {design.N} rows")
-        if not math.isfinite(square_sum(y)) and not np.isfinite(y).all():
-            raise DataError("newresp has missing or infinite values")
-        return changed(design, y=y, frame_source=partial(_with_response, design, y))
+        return y
 
+    @cached_property
     def _warm_start(self) -> np.ndarray:
         """θ of this fit, away from the boundary so that the search can leave it."""
         theta = self._optimum.final.copy()
@@ -896,13 +960,13 @@ class LmerFit(ModelAccessors, LmerPlots):
         return self._with_REML(False)
 
     def _with_REML(self, REML: bool) -> "LmerFit":
-        if self._objective.REML == REML:
+        if self._REML == REML:
             return self
         return fit_design(
             self._design,
             REML,
             control=self._control,
-            start=self._warm_start(),
+            start=self._warm_start,
             call=self._call,
             source=self._source,
             blocks=self._blocks,
@@ -922,7 +986,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             raise ModelError("this fit was made from a design, not from a data frame: call lmer instead of update")
         arguments = {**self._source.arguments, **changes}
         data = arguments.pop("data", self._source.data)
-        REML = arguments.pop("REML", self._objective.REML)
+        REML = arguments.pop("REML", self._REML)
         text = self.formula if formula is None else update_formula(self.formula, formula)
         return lmer(text, data, REML, **arguments)
 
@@ -1132,7 +1196,7 @@ class LmerFit(ModelAccessors, LmerPlots):
 
         if self.isREML():
             with one_blas_thread(_small(self._design)):
-                ml = _fit(self._design, False, self._control, self._warm_start(), None, None, self._blocks)
+                ml = _fit(self._design, False, self._control, self._warm_start, None, None, self._blocks)
         else:
             ml = self
         return Profiler(ml._design, ml._blocks, ml._estimates, ml._optimum.final_objective)
@@ -1663,13 +1727,13 @@ def _tracked(names: Sequence[str], what: str, progress: bool) -> Sequence[str]:
     return track(names, description=what)  # type: ignore[return-value]
 
 
-def _sdcor_and_fixef(fit: LmerFit) -> pd.Series:
+def _sdcor_and_fixef(fit: LmerFit) -> dict[str, float]:
     """Return the statistics of ``confint(m, method = "boot")``: standard deviations, correlations, coefficients."""
     from pyimpl.likelihood.profile import parameter_names, sdcor
 
     estimates = fit._estimates
     values = np.concatenate([sdcor(estimates.covariances), [estimates.sigma], estimates.beta])
-    return pd.Series(values, index=list(parameter_names(fit._design)))
+    return dict(zip(parameter_names(fit._design), values.tolist(), strict=True))
 
 
 def _refit_to_draw(fit: LmerFit, use_u: bool, semiparametric: bool, seed: np.random.SeedSequence) -> LmerFit:
@@ -1709,7 +1773,7 @@ def _refit_without(fit: LmerFit, rows: np.ndarray) -> "Refit":
         same = design.theta_names == fit._design.theta_names
         with one_blas_thread(_small(design)):
             return _pieces_of(
-                _fit(design, fit.isREML(), fit._control, fit._warm_start() if same else None, fit._call, None, None)
+                _fit(design, fit.isREML(), fit._control, fit._warm_start if same else None, fit._call, None, None)
             )
 
 

@@ -138,6 +138,11 @@ def fit_each_kind() -> None:
             fit = lmer(formula, data)
             fit.refit(fit.getME("y"))
             stan_lmer(formula, data, seed=1, chains=2, iter=200)
+        # refits have kernels of their own where a design is balanced, and where factors are nested
+        balanced = data.assign(k=pd.Categorical((group * 10 + item // 2).astype(str)))
+        for formula, part in (("y ~ 1 + (1 | g) + (1 | h)", balanced), ("y ~ 1 + (1 | g) + (1 | k)", balanced[:-1])):
+            fit = lmer(formula, part)
+            fit.refit(fit.getME("y"))
         for levels in (450, 4500):  # a matrix for LAPACK, and a sparse one
             rows = np.arange(4 * levels)
             first, second = rows % levels, (rows + rows // levels) % levels // 2

@@ -215,6 +215,21 @@ class Objective:
         return self._engine.scan(np.ascontiguousarray(points), self._df, self.REML) + self._constant
 
     @property
+    def df(self) -> float:
+        """n, or n − p."""
+        return self._df
+
+    @property
+    def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
+        """What a search that is compiled as a whole needs besides the blocks; None where searches are not.
+
+        Where there is one factor: nothing. Else first column of each other factor, where each of their templates
+        starts in a flat array, ``Others.within``; of each θ the start of its template (−1: the eliminated factor's) and
+        the template's size; and the levels of each factor.
+        """
+        return self._engine.compiled_layout
+
+    @property
     def constant(self) -> float:
         """What the objective has besides the part that depends on θ."""
         return self._constant
@@ -258,6 +273,8 @@ class Objective:
 def _half_cond_var(W: np.ndarray, T: np.ndarray) -> np.ndarray:
     """H_j with H_j'H_j = T(I + W_j'W_j)⁻¹T'; W has shape (J, p, p)."""
     p = T.shape[0]
+    if p == 1:
+        return T / np.hypot(1.0, W)
     try:
         L = np.linalg.cholesky(np.eye(p) + np.swapaxes(W, 1, 2) @ W)
     except np.linalg.LinAlgError:  # variances so large that the square loses the identity
@@ -283,6 +300,10 @@ class _OneFactor:
         )
         self._E, self._D = np.empty_like(self._R), np.empty_like(self._C)
         self._T = np.zeros((first.p, first.p))
+
+    @property
+    def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
+        return () if self._order is None else None
 
     def _data(self, df: float, REML: bool) -> tuple[Any, ...]:
         blocks = self.blocks
@@ -396,6 +417,14 @@ class _SeveralFactors:
     def layout(self) -> tuple[np.ndarray, ...]:
         """Levels of each factor, and each θ's place: row and column of which factor's template of what size."""
         return self._levels, self._rows, self._cols, self._size, self._factor
+
+    @property
+    def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
+        if not self.small:
+            return None
+        return (
+            self.others.first_column, self._start, self.others.within, self._place, self._size, self._levels
+        )  # fmt: skip
 
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:

@@ -19,10 +19,10 @@ from pyimpl.likelihood.trust_region import Workspace, workspace
 from pyimpl.likelihood.valleys import deviations, find_valleys, near
 from pyimpl.model.blocks import Blocks, Factor
 
-__all__ = ["OptSummary", "default_start", "natural_units", "optimize"]
+__all__ = ["SNAP", "OptSummary", "Point", "default_start", "natural_units", "optimize", "outcome"]
 
 _EPS = float(np.finfo(float).eps)
-_SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
+SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
 _CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
 _EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
@@ -170,8 +170,24 @@ def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
 
 
 @dataclass
-class _Point:
-    """A minimum in coordinates θ / units, with what is known there (scaled too; the trace without the constant)."""
+class Point:
+    """A minimum in coordinates θ / units, with what is known there (scaled too).
+
+    Attributes
+    ----------
+    x : ndarray, shape (n_theta,)
+    value : float
+    gradient : ndarray, shape (n_theta,)
+    information : ndarray, shape (n_theta, n_theta)
+    code : int
+        ``OptSummary.return_code``.
+    trace : ndarray, shape (steps, 3)
+        The values without the criterion's constant.
+    initial : float
+        The criterion at the start.
+    prss : float
+        r².
+    """
 
     x: np.ndarray
     value: float
@@ -185,34 +201,34 @@ class _Point:
 
 def _search(
     objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, near: bool = True
-) -> _Point:
+) -> Point:
     """Minimise from `start` (scaled), which may be near the minimum."""
     initial = objective.search(start, units, budget, work, near)
     x, g, B, _, _, floats, ints, log = work
     code, logged = int(ints[4]), int(ints[6])
     value = float(floats[0]) + objective.constant
-    return _Point(x.copy(), value, g.copy(), B.copy(), code, log[:logged].copy(), initial, objective.prss)
+    return Point(x.copy(), value, g.copy(), B.copy(), code, log[:logged].copy(), initial, objective.prss)
 
 
-def _has_pivot_below(limit: float, point: _Point, pivots: Sequence[bool]) -> bool:
+def _has_pivot_below(limit: float, point: Point, pivots: Sequence[bool]) -> bool:
     """Whether some template has a diagonal element smaller than this, in natural units."""
     return any([pivot and abs(x) < limit for x, pivot in zip(point.x.tolist(), pivots, strict=True)])  # noqa: C419
 
 
 def _settle_on_boundary(
-    objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: Workspace, point: _Point
-) -> _Point:
+    objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: Workspace, point: Point
+) -> Point:
     """Put nearly zero pivots exactly at 0 where the criterion agrees."""
     blocks = objective.blocks
     for _ in range(3):
-        if not _has_pivot_below(_SNAP, point, pivots):
+        if not _has_pivot_below(SNAP, point, pivots):
             return point
         changed = False
         theta = _with_positive_diagonals(blocks.factors, point.x * units)
         for factor in blocks.factors:
             for k in range(factor.p):
                 pivot = float(factor.template(theta)[k, k]) * float(factor.scale[k])
-                if not 0.0 < pivot < _SNAP:
+                if not 0.0 < pivot < SNAP:
                     continue
                 trial = _search(objective, _drop_pivot(factor, theta, k) / units, units, budget, work)
                 still = factor.template(trial.x * units)[k, k] == 0.0
@@ -256,7 +272,7 @@ def optimize(
     work = workspace(n)
     chosen = starts is None
     queue = [default_start(blocks)] if starts is None else [np.array(start, dtype=float) for start in starts]
-    best: tuple[_Point, np.ndarray] | None = None
+    best: tuple[Point, np.ndarray] | None = None
     dear = _work(blocks)
     valleys = find_valleys(objective.scan, dear, units, pivots, queue[0]) if chosen and n else None
     # where the criterion is flat, lme4's start is as good as any
@@ -301,6 +317,43 @@ def optimize(
     point, start = best
     if not math.isfinite(point.value):
         raise FloatingPointError("it is infinite or not a number at every start")
+    return outcome(
+        objective,
+        point,
+        start,
+        units,
+        max_evaluations,
+        objective.evaluations + objective.gradients,
+        objective.gradients,
+    )
+
+
+def outcome(
+    objective: Objective,
+    point: Point,
+    start: np.ndarray,
+    units: np.ndarray,
+    budget: int,
+    evaluations: int,
+    gradients: int,
+) -> OptSummary:
+    """How an optimisation went that ended at this point.
+
+    Parameters
+    ----------
+    objective : Objective
+    point : Point
+    start : ndarray, shape (n_theta,)
+        θ that led there.
+    units : ndarray, shape (n_theta,)
+        Natural unit of each θ.
+    budget : int
+        Evaluations over one start.
+    evaluations, gradients : int
+        As of :class:`OptSummary`.
+    """
+    blocks = objective.blocks
+    pivots = (blocks.lower == 0.0).tolist()
     theta = _with_positive_diagonals(blocks.factors, point.x * units)
     flips = np.where(theta * point.x < 0, -1.0, 1.0) / units
     zero = tuple(i for i, value in enumerate(theta.tolist()) if pivots[i] and value == 0.0)
@@ -310,10 +363,10 @@ def optimize(
         final=theta,
         initial_objective=point.initial,
         final_objective=point.value,
-        evaluations=objective.evaluations + objective.gradients,
-        gradients=objective.gradients,
+        evaluations=evaluations,
+        gradients=gradients,
         return_code=point.code,
-        message=_MESSAGES[point.code].format(budget=max_evaluations),
+        message=_MESSAGES[point.code].format(budget=budget),
         gradient=point.gradient * flips,
         information=point.information * (flips[:, None] * flips),
         prss=point.prss,

@@ -120,6 +120,7 @@ class SparseFactors:
     """
 
     kind = APPROXIMATE
+    compiled_layout = None
 
     def __init__(self, blocks: Blocks, cross: Cross) -> None:
         self.blocks = blocks

@@ -21,6 +21,7 @@ __all__ = [
     "absorb",
     "begin",
     "cholesky_solve",
+    "compiled_workspace",
     "eigen",
     "lowest_eigenvalue",
     "minimise",
@@ -57,6 +58,15 @@ def workspace(n: int) -> Workspace:
 
 
 @kernel
+def compiled_workspace(n):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Do what :func:`workspace` does, for searches that are compiled as a whole."""
+    return (
+        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(8, dtype=np.int64),
+        np.empty((_LOG, 3)),
+    )  # fmt: skip
+
+
+@kernel
 def cholesky_solve(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Solve Bs = −g; False where B is not (numerically) positive definite."""
     n = g.shape[0]
@@ -85,7 +95,7 @@ def cholesky_solve(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover 
     return True
 
 
-@kernel
+@kernel("f2 f1 f2")
 def eigen(B, values, V):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Eigenvalues and eigenvectors (columns) of a small symmetric matrix by Jacobi rotations."""
     n = B.shape[0]

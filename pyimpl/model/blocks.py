@@ -428,7 +428,7 @@ def gram_schmidt(X, R):  # type: ignore[no-untyped-def] # pragma: no cover - com
             X[i, c] *= inverse
 
 
-@kernel
+@kernel("f2")
 def centred_intercept(X):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Position and value of X's first constant column that is not 0, or (−1, 0)."""
     N = X.shape[0]

@@ -180,7 +180,7 @@ def check_scale(X: np.ndarray, control: CheckControl, indicators: Sequence[bool]
     return None
 
 
-@kernel
+@kernel("f2 f1")
 def centred_squares(X, squares):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Put the sum of squares about the mean of each column in `squares`, −1 for a column of only 0 and 1."""
     N = X.shape[0]

@@ -487,7 +487,7 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     return Factor(codes.astype(np.intp, copy=False), tuple(labels), complete=True)
 
 
-@kernel
+@kernel("i1 i1 i i i1")
 def used_combinations(first, second, height, width, codes):  # type: ignore[no-untyped-def] # pragma: no cover
     """Return the combinations ``first * width + second`` that occur, ascending, and put each row's in `codes`.
 

@@ -108,7 +108,7 @@ def dqrdc2(x: np.ndarray, tol: float = 1e-7) -> PivotedQR:
     return PivotedQR(np.triu(a[:last]), reflectors, min(k, n), pivot)
 
 
-@kernel
+@kernel("f2")
 def end_products(x):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Products of the first and the last column of x: of the first with itself, with the last, of the last."""
     last = x.shape[1] - 1
