@@ -23,28 +23,37 @@ from typing import Any, overload
 
 import numpy as np
 
-__all__ = ["GROUPS", "Kernel", "Signature", "extension_name", "extension_path", "folders", "kernel", "sources"]
+__all__ = [
+    "GROUPS",
+    "Kernel",
+    "Signature",
+    "extension_name",
+    "extension_path",
+    "folders",
+    "kernel",
+    "modules_inside",
+    "sources",
+]
 
-#: Modules that have kernels. Each group becomes one extension module; its kernels call none of the other's.
+#: Modules that have kernels. Each group becomes one extension module; those that take longest to compile come first.
 GROUPS = {
-    "likelihood": (
+    "fits": (
         "pyimpl.likelihood.deviance",
         "pyimpl.likelihood.merging",
-        "pyimpl.likelihood.nested",
         "pyimpl.likelihood.one_factor",
-        "pyimpl.likelihood.refits",
         "pyimpl.likelihood.several_factors",
-        "pyimpl.likelihood.sparse_factors",
-        "pyimpl.likelihood.strata",
         "pyimpl.likelihood.trust_region",
         "pyimpl.likelihood.valleys",
         "pyimpl.model.blocks",
         "pyimpl.model.checks",
         "pyimpl.model.design",
-        "pyimpl.model.ordering",
         "pyimpl.model.qr",
+    ),
+    "refits": (
+        "pyimpl.likelihood.nested",
+        "pyimpl.likelihood.refits",
+        "pyimpl.likelihood.strata",
         "pyimpl.model.responses",
-        "pyimpl.model.sparse_cholesky",
     ),
     "posterior": (
         "pyimpl.posterior.diagnostics",
@@ -52,7 +61,15 @@ GROUPS = {
         "pyimpl.posterior.kernels",
         "pyimpl.posterior.sampler",
     ),
+    "sparse": (
+        "pyimpl.likelihood.sparse_factors",
+        "pyimpl.model.ordering",
+        "pyimpl.model.sparse_cholesky",
+    ),
 }
+
+#: Groups whose kernels have another group's inside.
+_INSIDE = {"refits": ("fits",), "sparse": ("fits",)}
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "f": np.dtype(np.float64),
@@ -246,10 +263,15 @@ def extension_name(group: str) -> str:
     return f"pyimpl_{group}_kernels"
 
 
+def modules_inside(group: str) -> tuple[str, ...]:
+    """Names of the modules of which a group's machine code is made: its own, and those of the kernels they call."""
+    return tuple(module for one in (group, *_INSIDE.get(group, ())) for module in GROUPS[one])
+
+
 def sources(group: str) -> list[Path]:
-    """Files of a group's modules."""
+    """Files of the modules of which a group's machine code is made."""
     package = Path(__file__).parent
-    return [package.joinpath(*module.split(".")[1:]).with_suffix(".py") for module in GROUPS[group]]
+    return [package.joinpath(*module.split(".")[1:]).with_suffix(".py") for module in modules_inside(group)]
 
 
 def folders() -> list[Path]:

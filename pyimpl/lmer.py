@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
+_FEW = 2000  # rows up to which BLAS starts no threads for a narrow model matrix,
+_NARROW = 6  # ... which has fewer columns than this,
+_FEW_CROSSED = 200  # ... and random effects besides the eliminated factor's up to which no LAPACK is called
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
 _EXTREME = 1e6  # ratio of standard deviations from which the random effects fit the rows exactly, or nearly so
 _TINY = 6  # rows of a matrix for which a call of LAPACK takes longer than the work
@@ -144,7 +147,7 @@ def lmer(
     _check_arguments(REML, control)
     name = data_name if data_name is not None else str(getattr(data, "attrs", {}).get("name", "data"))
     # one block: going back to several threads in between would wake them for nothing
-    with one_blas_thread():
+    with one_blas_thread(getattr(data, "shape", (math.inf,))[0] > _FEW):
         design = build_design(
             formula,
             data,
@@ -162,7 +165,10 @@ def lmer(
             subset=_argument_text(subset, "subset"),
         )
         source = _Source(data, arguments)
-        fit = _fit(design, REML, control or LmerControl(), start, call, source, None) if _small(design) else None
+        fit = None
+        if _small(design):
+            with one_blas_thread(not _tiny(design)):
+                fit = _fit(design, REML, control or LmerControl(), start, call, source, None)
     if fit is None:
         return fit_design(design, REML, control=control, start=start, call=call, source=source)
     fit._warn()
@@ -178,6 +184,12 @@ def _check_arguments(REML: Any, control: Any) -> None:
             f"control is None or LmerControl(...), not {control!r}: lme4's optimizers and their options are not there "
             "(fit.allFit() compares optimizers)."
         )
+
+
+def _tiny(design: Design) -> bool:
+    """Whether nothing is so large that BLAS would start threads, which the libraries need not be looked up for."""
+    crossed = design.q - max((term.J * term.p for term in design.terms), default=0)
+    return design.N <= _FEW and design.P < _NARROW and crossed <= _FEW_CROSSED
 
 
 def _small(design: Design) -> bool:

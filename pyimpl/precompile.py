@@ -7,6 +7,7 @@ fitting a model of each kind, and keeps what it compiled on disk: then the first
 
 import importlib
 import multiprocessing
+import os
 import re
 import sys
 import tempfile
@@ -173,7 +174,9 @@ def precompile() -> str:
     for folder in folders():
         try:
             # numba compiles in one thread
-            with ProcessPoolExecutor(len(groups), multiprocessing.get_context("spawn")) as pool:
+            with ProcessPoolExecutor(
+                min(len(groups), os.cpu_count() or 1), multiprocessing.get_context("spawn")
+            ) as pool:
                 made = list(pool.map(build, groups, [folder] * len(groups)))
             return f"compiled the kernels: {', '.join(map(str, made))}"
         except Exception as error:  # a folder that is not writable, no compiler: numba's own way is left

@@ -491,7 +491,7 @@ def _centre(X, y, intercept, shift):  # type: ignore[no-untyped-def] # pragma: n
     return mean
 
 
-@kernel("f2 f1 f1")
+@kernel
 def project_out(Q, v, c):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """V −= Qc with c = Q'v, twice so that the rest is orthogonal to rounding; c receives the sum."""
     N, P = Q.shape
@@ -511,7 +511,7 @@ def project_out(Q, v, c):  # type: ignore[no-untyped-def] # pragma: no cover - c
             c[k] += part[k]
 
 
-@kernel("f2 f1 f1 i")
+@kernel
 def _orthonormal_basis(X, y, root, intercept):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """X becomes a basis of √w·X, y the residual of √w·y; returns basis' map to β, β, and R of X = QR.
 
@@ -553,6 +553,12 @@ def _orthonormal_basis(X, y, root, intercept):  # type: ignore[no-untyped-def] #
     if intercept >= 0:
         beta[intercept] += mean / constant
     return inverse, beta, R
+
+
+@kernel("f2 f1 f1 i")
+def _basis_to_python(X, y, root, intercept):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Do what ``_orthonormal_basis`` does, for Python: see ``_to_python`` of :mod:`pyimpl.model.responses`."""
+    return _orthonormal_basis(X, y, root, intercept)
 
 
 @kernel("f2 f1 f1 i i1 i f2 i2 i1 i1 f2 b")
@@ -739,7 +745,7 @@ def reduce_design(design: Design) -> Blocks:
     if not narrow:
         basis, residual, inverse, beta, R_X = _wide_basis(basis, residual, root, intercept)
     elif many:
-        inverse, beta, R_X = _orthonormal_basis(basis, residual, root, intercept)
+        inverse, beta, R_X = _basis_to_python(basis, residual, root, intercept)
     if many:
         narrow = False
         cross = _sparse_if_better(design, members, codes, J, Zs, np.column_stack([basis, residual]))

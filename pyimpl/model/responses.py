@@ -83,7 +83,7 @@ def project_rows(basis, v, coefficients):  # type: ignore[no-untyped-def] # prag
     return after
 
 
-@kernel
+@kernel("f1 i1 f1 f1 b f2 f1 f1")
 def least_squares(y, order, offset, root, centre, basis, residual, coefficients):  # type: ignore[no-untyped-def] # pragma: no cover
     """Put the residual of √w(y − offset) in `residual` (by level); returns the mean that was taken off, Σy² and its Σ².
 
