@@ -40,6 +40,7 @@ GROUPS = {
     "fits": (
         "pyimpl.likelihood.deviance",
         "pyimpl.likelihood.merging",
+        "pyimpl.likelihood.nested",
         "pyimpl.likelihood.one_factor",
         "pyimpl.likelihood.several_factors",
         "pyimpl.likelihood.trust_region",
@@ -50,7 +51,6 @@ GROUPS = {
         "pyimpl.model.qr",
     ),
     "refits": (
-        "pyimpl.likelihood.nested",
         "pyimpl.likelihood.refits",
         "pyimpl.likelihood.strata",
         "pyimpl.model.responses",

@@ -1,7 +1,7 @@
 """``python -m pyimpl.precompile``: compile the kernels once, ahead of the first fit.
 
 They become extension modules beside the package, or in the user's cache folder where that is not writable
-(:mod:`pyimpl.compiled`). That takes a minute or two and a C compiler. Where there is none, numba compiles them by
+(:mod:`pyimpl.compiled`). That takes two or three minutes and a C compiler. Where there is none, numba compiles them by
 fitting a model of each kind, and keeps what it compiled on disk: then the first fit of a process has only to load it.
 """
 
@@ -168,7 +168,7 @@ def precompile() -> str:
     groups = missing()
     if not groups:
         return "the kernels are compiled already"
-    print("compiling pyimpl's kernels: a minute or two, once", file=sys.stderr, flush=True)
+    print("compiling pyimpl's kernels: two or three minutes, once", file=sys.stderr, flush=True)
     drop_stale_kernels()
     reasons = []
     for folder in folders():

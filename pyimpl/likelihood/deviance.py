@@ -26,7 +26,7 @@ import numpy as np
 
 from pyimpl.compiled import kernel
 from pyimpl.errors import ModelError
-from pyimpl.likelihood import merging, one_factor
+from pyimpl.likelihood import merging, nested, one_factor
 from pyimpl.likelihood import several_factors as several
 from pyimpl.likelihood.searches import Evaluation, Modes, run, scored
 from pyimpl.likelihood.trust_region import APPROXIMATE, EXACT, Workspace
@@ -104,7 +104,10 @@ class Objective:
 
             self._engine = sparse_factors.SparseFactors(blocks, blocks.cross)
         elif blocks.others is not None:
-            self._engine = _SeveralFactors(blocks, blocks.others)
+            data = nested.nested_data(blocks)
+            self._engine = (
+                _SeveralFactors(blocks, blocks.others) if data is None else _NestedFactors(blocks, blocks.others, data)
+            )
         else:
             self._engine = _OneFactor(blocks)
         self._constant = self._df * (1.0 + math.log(2 * math.pi / self._df)) - blocks.log_weights
@@ -228,6 +231,11 @@ class Objective:
         the template's size; and the levels of each factor.
         """
         return self._engine.compiled_layout
+
+    @property
+    def linear(self) -> bool:
+        """Whether an evaluation takes a time that grows with the levels, as where one factor is nested in the other."""
+        return isinstance(self._engine, _NestedFactors)
 
     @property
     def constant(self) -> float:
@@ -556,6 +564,29 @@ class _SeveralFactors:
             r, c = np.arange(p)[None, :, None], np.arange(p)[None, None, :]
             cond.append(N[at + np.maximum(r, c), at + np.minimum(r, c)])
         return value, Q.copy(), a, cond
+
+
+class _NestedFactors(_SeveralFactors):
+    """Two factors of one effect each, one nested in the other: searches as in :mod:`pyimpl.likelihood.nested`."""
+
+    kind = EXACT
+
+    def __init__(self, blocks: Blocks, others: Others, data: tuple[np.ndarray, ...]) -> None:
+        super().__init__(blocks, others)
+        self._nested = data
+        self._inner = int(blocks.factors[0].theta[0])
+
+    def evaluate(self, theta: np.ndarray, df: float, REML: bool, order: int) -> Evaluation:
+        if order == 0:
+            return super().evaluate(theta, df, REML, 0)
+        gradient, hessian = np.empty(2), np.full((2, 2), np.nan)
+        value = nested.criterion(theta, self._inner, self._nested, float(df), REML, self.parts, gradient, hessian)
+        return value, gradient, hessian
+
+    def search(
+        self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
+    ) -> float:
+        return nested.search(start, units, budget, work, self._inner, self._nested, float(df), REML, self.parts)
 
 
 @kernel("f3 f3 f2 i1 i1 f2 f2")

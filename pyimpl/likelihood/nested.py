@@ -17,9 +17,13 @@ import numpy as np
 
 from pyimpl.compiled import kernel
 from pyimpl.likelihood.one_factor import cholesky_profile, contrasts
-from pyimpl.likelihood.trust_region import EXACT, absorb, begin
+from pyimpl.likelihood.trust_region import EXACT, WORK, absorb, begin
+from pyimpl.model.blocks import Blocks
 
-__all__ = ["criterion", "search"]
+__all__ = ["criterion", "nested_data", "search"]
+
+#: What the functions here need of a model (:func:`nested_data`), in a kernel's signature.
+DATA = "(f1 f1 i1 f2 f2 f1 f2)"
 
 #: Pairs of ψ of which each second derivative is.
 _PAIRS = ((0, 0), (0, 1), (1, 1))
@@ -110,12 +114,11 @@ def _sums(psi, data, log_det, A):  # type: ignore[no-untyped-def] # pragma: no c
     log_det[0] += np.log(product)
 
 
-@kernel
+@kernel(f"f1 i {DATA} f b f1 f1 f2")
 def criterion(theta, inner, data, df, REML, parts, gradient, hessian):  # type: ignore[no-untyped-def] # pragma: no cover
     """Evaluate the criterion without its constant, with gradient and Hessian; `inner` is the place of the inner θ.
 
-    `data` is (λ (J,), v (J,), outer level (J,), c (J, P + 1), ``within``, and of the outer factor the diagonal of
-    ``Others.within`` and ``Others.within_dense``); `parts` receives log|V|, log|R_X|² in the basis, r².
+    `data` is what :func:`nested_data` gives; `parts` receives log|V|, log|R_X|² in the basis, r².
     """
     m = data[3].shape[1]
     P = m - 1
@@ -171,7 +174,7 @@ def criterion(theta, inner, data, df, REML, parts, gradient, hessian):  # type: 
     return value
 
 
-@kernel
+@kernel(f"f1 f1 i {WORK} i {DATA} f b f1")
 def search(start, units, budget, work, inner, data, df, REML, parts):  # type: ignore[no-untyped-def] # pragma: no cover
     """Minimise from a start, in coordinates θ / units; returns the criterion at the start.
 
@@ -194,3 +197,38 @@ def search(start, units, budget, work, inner, data, df, REML, parts):  # type: i
                 H[k, i] *= units[k] * units[i]
         done = absorb(work, value, g, H, EXACT, budget)
     return initial
+
+
+def nested_data(blocks: Blocks) -> tuple[np.ndarray, ...] | None:
+    """What the functions here need of a model; None where its factors are not two, of one effect each, and nested.
+
+    Parameters
+    ----------
+    blocks : Blocks
+
+    Returns
+    -------
+    tuple of ndarray, or None
+        λ (J,), v (J,), outer level (J,), c (J, P + 1), ``within``, and of the outer factor the diagonal of
+        ``Others.within`` and ``Others.within_dense``.
+    """
+    others = blocks.others
+    if others is None or len(blocks.factors) != 2 or any(factor.p != 1 for factor in blocks.factors):
+        return None
+    J = blocks.factors[0].J
+    # every level of the inner factor meets one of the outer factor, and those do not meet each other
+    if others.columns.size != J or others.indptr[-1] != J or (others.indptr[1:] - others.indptr[:-1] != 1).any():
+        return None
+    diagonal = others.within.diagonal().copy()
+    if np.count_nonzero(others.within) != np.count_nonzero(diagonal):
+        return None
+    R = blocks.R.reshape(J)
+    return (
+        R * R,
+        others.values.reshape(J),
+        others.columns,
+        blocks.C.reshape(J, -1),
+        blocks.within,
+        diagonal,
+        (others.within_dense),
+    )

@@ -25,6 +25,7 @@ _EPS = float(np.finfo(float).eps)
 SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
 _CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
+_LINEAR = 30.0  # operations of an evaluation for each level of a factor that is nested in the other
 _EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
 _MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
@@ -305,7 +306,8 @@ def optimize(
             edge = far or point.code != 0 or _has_pivot_below(_EDGE, point, pivots)
             free = _FREE if objective.exact_hessian and valleys is None else 0.0
             limit = _CHEAP if edge else free
-            if limit and dear <= limit:
+            # where factors are nested only the scan's evaluations are dear
+            if limit and (_LINEAR * blocks.factors[0].J if objective.linear else dear) <= limit:
                 scaled = start * units
                 queue.append(scaled if far else 0.1 * scaled)
             if valleys is not None and len(valleys.points):

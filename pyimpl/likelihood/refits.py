@@ -349,17 +349,6 @@ class Minimum:
         return outcome(objective, point, self.start, natural_units(objective.blocks), budget, count, count)
 
 
-def _outer(blocks: Blocks) -> np.ndarray | None:
-    """Diagonal of ``Others.within`` where there are two factors of one effect, and the first is nested in the other."""
-    others = blocks.others
-    if others is None or [factor.p for factor in blocks.factors] != [1, 1]:
-        return None
-    diagonal = np.diag(others.within).copy()
-    if (np.diff(others.indptr) != 1).any() or np.count_nonzero(others.within) != np.count_nonzero(diagonal):
-        return None
-    return diagonal
-
-
 class Refits:
     """A model, to be fitted to many responses. Nothing in it changes: threads may share it.
 
@@ -406,8 +395,8 @@ class Refits:
                 strata.variances, strata.counts, strata.directions, strata.rows, strata.alone, strata.X,
                 strata.within_basis, strata.within, strata.triangle,
             )  # fmt: skip
-        elif (outer := _outer(blocks)) is not None:
-            self._outer = outer, np.ascontiguousarray(blocks.R[:, 0, 0] ** 2)
+        elif (data := nested.nested_data(blocks)) is not None:
+            self._outer = data[5], data[0]
         else:
             self._matrix = objective.compiled_layout
 

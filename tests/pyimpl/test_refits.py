@@ -13,7 +13,7 @@ import pytest
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, SingularFitWarning
 from pyimpl.likelihood import nested, strata
-from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.deviance import Objective, _SeveralFactors
 from pyimpl.likelihood.optimum import natural_units, optimize
 from pyimpl.likelihood.refits import Refits
 from pyimpl.likelihood.trust_region import workspace
@@ -142,7 +142,7 @@ def test_the_criterion_of_strata_is_the_ordinary_one(kind, REML):
     D = np.column_stack([blocks.basis[blocks.order] - U.T @ (U @ blocks.basis[blocks.order]), rest])
     root = np.linalg.qr(D, mode="r")
     data = found.variances, found.counts, rows, squares, D.T @ D, root
-    _check_derivatives(lambda *a: strata.criterion(a[0], data, *a[1:]), Objective(blocks, REML), theta)
+    _check_derivatives(lambda *a: strata.criterion.jit(a[0], data, *a[1:]), Objective(blocks, REML), theta)
 
 
 def _check_derivatives(criterion, objective, theta):
@@ -161,14 +161,12 @@ def test_the_criterion_of_nested_factors_is_the_ordinary_one(kind, REML):
     rng = np.random.default_rng(5)
     design = _design(rng, _codes(rng, kind), P=3, weights=True)
     blocks = reduce_design(design)
-    others = blocks.others
-    outer = np.diag(others.within).copy()
-    variances = np.ascontiguousarray(blocks.R[:, 0, 0] ** 2)
-    data = variances, others.values[:, 0], others.columns, blocks.C[:, 0], blocks.within, outer, others.within_dense
+    data = nested.nested_data(blocks)
     inner = int(blocks.factors[0].theta[0])
     assert inner == (kind == "nested, outer first")
     for theta in ([0.7, 1.9], [1.9, 0.0], [0.0, 0.3]):
         objective = Objective(blocks, REML)
+        objective._engine = _SeveralFactors(blocks, blocks.others)
         _check_derivatives(lambda *a: nested.criterion(a[0], inner, data, *a[1:]), objective, np.array(theta))
 
 
@@ -227,9 +225,8 @@ def test_a_minimum_on_the_boundary_is_no_trap(seed):
     y += 10 * rng.normal(size=4)[outer[inner]] * design.terms[1].columns[:, 0]
     fit = fit_design(design)
     again = fit.refit(y)
-    diagonal, variances = fit._refits._outer
-    blocks, others, units, work = again._blocks, again._blocks.others, natural_units(again._blocks), workspace(2)
-    data = variances, others.values[:, 0], others.columns, blocks.C[:, 0], blocks.within, diagonal, others.within_dense
+    blocks, units, work = again._blocks, natural_units(again._blocks), workspace(2)
+    data = nested.nested_data(blocks)
     place, df = int(blocks.factors[0].theta[0]), float(again._objective.df)
     nested.search(fit._warm_start / units, units, 5000, work, place, data, df, True, np.zeros(3))
     assert np.abs(work[0]).min() < 1e-9
