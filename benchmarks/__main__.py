@@ -8,10 +8,12 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from benchmarks import bayes, growth, likelihood, refit, startup
+from benchmarks import bayes, growth, likelihood, refit, startup, turns
 from benchmarks.models import select
 from benchmarks.programs import PROGRAMS, installed
 
+#: Programs that are measured call by call in turns, ours first: those whose calls are short.
+TURNS = ("pyimpl", "glmm", "mixedlm")
 PARTS = ("startup", "likelihood", "refit", "growth", "bayes")
 
 
@@ -59,6 +61,10 @@ def main(
         if "likelihood" in chosen and likelihood_models:
             table = likelihood.measure(likelihood_models, programs, rounds, say=say)
             sections.append("## lmer, ML, whole calls (seconds, medians)\n\n" + _text(table))
+            here = sorted((one for one in programs if one.name in TURNS), key=lambda one: TURNS.index(one.name))
+            if small and len(here) > 1:
+                say("calls in turns")
+                sections.append("## The same, warm, call by call in turns\n\n" + _text(turns.measure(small, here)))
         if "refit" in chosen and small:
             sections.append("## refit in a loop (seconds a call)\n\n" + _text(refit.measure(small)))
         if "growth" in chosen:

@@ -1,12 +1,13 @@
 """The benchmarks run: what they measure is there (how long it takes is no test's business)."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import growth, models, once, programs, refit, startup
+from benchmarks import growth, models, once, programs, refit, startup, turns
 
 
 def small():
@@ -29,6 +30,16 @@ def test_refits_of_both_sides_are_compared():
     table = refit.measure([models.Model("small", "y ~ 1 + (1 | g)", small)], calls=2, rounds=1)
     assert abs(table.loc["small", "difference"]) < 1e-5
     assert table.loc["small", "ratio"] == table.loc["small", "lme4"] / table.loc["small", "pyimpl"]
+
+
+def test_calls_in_turns():
+    (ours,) = programs.installed(["pyimpl"])
+    slow = replace(
+        ours, name="slow", load=lambda: lambda formula, data: [ours.load()(formula, data) for _ in range(20)]
+    )
+    table = turns.measure([models.Model("small", "y ~ 1 + (1 | g)", small)], [ours, slow], calls=5, first=1)
+    assert list(table.columns) == ["pyimpl", "slow", "slow/pyimpl"]
+    assert table.loc["small", "slow/pyimpl"] > 2  # twenty fits for one
 
 
 def test_a_fit_in_a_fresh_interpreter():
