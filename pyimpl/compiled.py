@@ -110,7 +110,7 @@ class Signature:
         self._arrays, self._numbers, self._tuples = _places(self.arguments)
 
     def admits(self, values: Sequence[Any]) -> bool:
-        """Whether these arguments are what machine code may be given."""
+        """Whether these arguments are what machine code may be given: as many, the types, aligned, C-contiguous."""
         if len(values) != len(self.arguments):
             return False
         for place, dtype, ndim in self._arrays:
@@ -249,7 +249,22 @@ def kernel(function: Callable[..., Any]) -> Kernel: ...
 @overload
 def kernel(function: str) -> Callable[[Callable[..., Any]], Kernel]: ...
 def kernel(function: Callable[..., Any] | str) -> Kernel | Callable[[Callable[..., Any]], Kernel]:
-    """Make a function a kernel: ``@kernel("f1 i")``, or ``@kernel`` where only kernels call it."""
+    """Make a function a kernel: ``@kernel("f1 i")``, or ``@kernel`` where only kernels call it.
+
+    Parameters
+    ----------
+    function : callable or str
+        The function, or the signature of the one that is decorated.
+
+    Returns
+    -------
+    Kernel, or a decorator that gives one
+
+    Raises
+    ------
+    ValueError
+        A signature that cannot be read.
+    """
     if isinstance(function, str):
         return functools.partial(Kernel, signature=function)
     return Kernel(function, None)

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
-from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.deviance import COMPILED, Objective
 from pyimpl.likelihood.inference import Estimates, infer, ranef_long
 from pyimpl.likelihood.optimum import OptSummary, optimize
 from pyimpl.likelihood.refits import Minimum, Refits
 from pyimpl.likelihood.trust_region import eigen
 from pyimpl.model.accessors import ModelAccessors
-from pyimpl.model.blocks import Blocks, reduce_design
+from pyimpl.model.blocks import NARROW, Blocks, reduce_design
 from pyimpl.model.checks import SCALE_NOTE
 from pyimpl.model.columns import Data, as_pandas
 from pyimpl.model.design import Design, build_design, changed
@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
-_FEW = 2000  # rows up to which BLAS starts no threads for a narrow model matrix,
-_NARROW = 6  # ... which has fewer columns than this,
-_FEW_CROSSED = 200  # ... and random effects besides the eliminated factor's up to which no LAPACK is called
+_FEW = 2000  # rows up to which BLAS starts no threads for a narrow model matrix
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
 _EXTREME = 1e6  # ratio of standard deviations from which the random effects fit the rows exactly, or nearly so
 _TINY = 6  # rows of a matrix for which a call of LAPACK takes longer than the work
@@ -189,7 +187,7 @@ def _check_arguments(REML: Any, control: Any) -> None:
 def _tiny(design: Design) -> bool:
     """Whether nothing is so large that BLAS would start threads, which the libraries need not be looked up for."""
     crossed = design.q - max((term.J * term.p for term in design.terms), default=0)
-    return design.N <= _FEW and design.P < _NARROW and crossed <= _FEW_CROSSED
+    return design.N <= _FEW and design.P < NARROW and crossed <= COMPILED
 
 
 def _small(design: Design) -> bool:

@@ -36,9 +36,9 @@ from pyimpl.model.blocks import Blocks, Others
 if TYPE_CHECKING:
     from pyimpl.likelihood.sparse_factors import SparseFactors
 
-__all__ = ["Objective", "Solution"]
+__all__ = ["COMPILED", "Objective", "Solution"]
 
-_COMPILED = 200  # random effects besides the eliminated factor's up to which no LAPACK is called
+COMPILED = 200  # random effects besides the eliminated factor's up to which no LAPACK is called
 
 
 @dataclass(frozen=True)
@@ -400,7 +400,7 @@ class _SeveralFactors:
         self.others = others
         self.parts = np.zeros(3)
         self.info = np.empty((0, 0))
-        self.small = others.q <= _COMPILED
+        self.small = others.q <= COMPILED
         first = blocks.factors[0]
         self._start, self._place, self._rows, self._cols, self._size, self._factor = _places(
             tuple(

@@ -19,11 +19,21 @@ from pyimpl.likelihood.trust_region import Workspace, workspace
 from pyimpl.likelihood.valleys import deviations, find_valleys, near
 from pyimpl.model.blocks import Blocks, Factor
 
-__all__ = ["SNAP", "OptSummary", "Point", "default_start", "natural_units", "optimize", "outcome"]
+__all__ = [
+    "CHEAP",
+    "SNAP",
+    "OptSummary",
+    "Point",
+    "default_start",
+    "natural_units",
+    "operations",
+    "optimize",
+    "outcome",
+]
 
 _EPS = float(np.finfo(float).eps)
 SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
-_CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
+CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
 _LINEAR = 30.0  # operations of an evaluation for each level of a factor that is nested in the other
 _EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
@@ -124,8 +134,8 @@ def natural_units(blocks: Blocks) -> np.ndarray:
     return np.array(units)
 
 
-def _work(blocks: Blocks) -> float:
-    """Floating-point operations of one evaluation, roughly."""
+def operations(blocks: Blocks) -> float:
+    """Floating-point operations of one evaluation of the criterion of these blocks, roughly."""
     first = blocks.factors[0]
     total = first.J * first.p**2 * (first.p + blocks.P + 1.0)
     if blocks.cross is not None:
@@ -274,7 +284,7 @@ def optimize(
     chosen = starts is None
     queue = [default_start(blocks)] if starts is None else [np.array(start, dtype=float) for start in starts]
     best: tuple[Point, np.ndarray] | None = None
-    dear = _work(blocks)
+    dear = operations(blocks)
     valleys = find_valleys(objective.scan, dear, units, pivots, queue[0]) if chosen and n else None
     # where the criterion is flat, lme4's start is as good as any
     if (
@@ -305,7 +315,7 @@ def optimize(
             far = any([pivot and not 0.5 <= unit <= 2 for unit, pivot in zip(sizes, pivots, strict=True)])  # noqa: C419
             edge = far or point.code != 0 or _has_pivot_below(_EDGE, point, pivots)
             free = _FREE if objective.exact_hessian and valleys is None else 0.0
-            limit = _CHEAP if edge else free
+            limit = CHEAP if edge else free
             # where factors are nested only the scan's evaluations are dear
             if limit and (_LINEAR * blocks.factors[0].J if objective.linear else dear) <= limit:
                 scaled = start * units

@@ -28,7 +28,7 @@ import pandas as pd
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates
-from pyimpl.likelihood.optimum import _CHEAP, _work, natural_units, optimize
+from pyimpl.likelihood.optimum import CHEAP, natural_units, operations, optimize
 from pyimpl.likelihood.trust_region import ABSENT, EXACT, minimise
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.design import Design
@@ -297,7 +297,7 @@ class Profiler:
         if kind == "cor":
             units[[held.first, held.second]] = 1.0
         full = np.append(_absolute(self.estimates, t, order), math.log(self.estimates.sigma))
-        cheap = _work(blocks) <= _CHEAP
+        cheap = operations(blocks) <= CHEAP
 
         def evaluate(x: float, start: np.ndarray | None) -> _Point:
             assert start is not None

@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from pyimpl.model.crossproducts import Cross
 
 __all__ = [
+    "NARROW",
     "Blocks",
     "Factor",
     "Others",
     "centred_intercept",
     "gram_schmidt",
     "level_bases",
-    "project_out",
     "reduce_design",
 ]
 
 #: Random effects besides the eliminated factor's up to which their matrix is dense without further ado.
 DENSE = 2_000
-_NARROW = 6  # columns of a narrow [X, y], for which a call of LAPACK takes longer than the work
+NARROW = 6  # columns of a narrow [X, y], for which a call of LAPACK takes longer than the work
 _EVALUATIONS = 15  # of the criterion in a usual fit of crossed factors
 _SPEED = 1.5e10  # dense operations a second and core
 _LONG = 120.0  # seconds that deserve a warning
@@ -492,7 +492,7 @@ def _centre(X, y, intercept, shift):  # type: ignore[no-untyped-def] # pragma: n
 
 
 @kernel
-def project_out(Q, v, c):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _project_out(Q, v, c):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """V −= Qc with c = Q'v, twice so that the rest is orthogonal to rounding; c receives the sum."""
     N, P = Q.shape
     part = np.empty(P)
@@ -530,7 +530,7 @@ def _orthonormal_basis(X, y, root, intercept):  # type: ignore[no-untyped-def] #
     R = np.zeros((P, P))
     gram_schmidt(X, R)
     projection = np.empty(P)
-    project_out(X, y, projection)
+    _project_out(X, y, projection)
     inverse = np.zeros((P, P))
     for c in range(P):
         inverse[c, c] = 1.0 / R[c, c]
@@ -739,7 +739,7 @@ def reduce_design(design: Design) -> Blocks:
     basis = np.array(design.X, dtype=float, order="C")
     residual = np.array(design.y, dtype=float) if design.offset is None else design.y - design.offset
     intercept, _ = centred_intercept(design.X)
-    narrow = P < _NARROW and P < N
+    narrow = P < NARROW and P < N
     many = sum(map(mul, J[1:], p[1:])) > DENSE
     cross = None
     if not narrow:

@@ -376,7 +376,7 @@ def test_hessian_of_one_factor_against_differences_of_the_gradient(case, REML):
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("case", ["crossed", "crossed slopes, weights", "three factors"])
 def test_average_information_against_dense_matrices(case, compiled, monkeypatch):
-    monkeypatch.setattr(deviance_module, "_COMPILED", 200 if compiled else -1)
+    monkeypatch.setattr(deviance_module, "COMPILED", 200 if compiled else -1)
     rng = np.random.default_rng(7)
     design = make_design(rng, **CASES[case])
     objective = Objective(reduce_design(design), True)
@@ -431,7 +431,7 @@ def test_lapack_and_our_own_qr_reduce_a_design_alike(case, monkeypatch):
     rng = np.random.default_rng(len(case))
     design = make_design(rng, n=40, **CASES[case])
     ours = reduce_design(design)
-    monkeypatch.setattr(blocks_module, "_NARROW", -1)
+    monkeypatch.setattr(blocks_module, "NARROW", -1)
     lapacks = reduce_design(design)
     assert ours.log_det_X == pytest.approx(lapacks.log_det_X, abs=1e-10)
     np.testing.assert_allclose(ours.beta_ols, lapacks.beta_ols, rtol=1e-9, atol=1e-11)
