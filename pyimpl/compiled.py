@@ -42,6 +42,7 @@ GROUPS = {
         "pyimpl.likelihood.merging",
         "pyimpl.likelihood.nested",
         "pyimpl.likelihood.one_factor",
+        "pyimpl.likelihood.scanning",
         "pyimpl.likelihood.several_factors",
         "pyimpl.likelihood.trust_region",
         "pyimpl.likelihood.valleys",

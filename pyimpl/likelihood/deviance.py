@@ -26,7 +26,7 @@ import numpy as np
 
 from pyimpl.compiled import kernel
 from pyimpl.errors import ModelError
-from pyimpl.likelihood import merging, nested, one_factor
+from pyimpl.likelihood import merging, nested, one_factor, scanning
 from pyimpl.likelihood import several_factors as several
 from pyimpl.likelihood.searches import Evaluation, Modes, run, scored
 from pyimpl.likelihood.trust_region import APPROXIMATE, EXACT, Workspace
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["COMPILED", "Objective", "Solution"]
 
 COMPILED = 200  # random effects besides the eliminated factor's up to which no LAPACK is called
+
+# of other factors, where there are none
+_ONE_ZERO, _NO_PLACES, _NO_VALUES = np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 0))
 
 
 @dataclass(frozen=True)
@@ -302,9 +305,15 @@ class _OneFactor:
         self.parts = np.zeros(3)
         # θ in the factor's order; lme4's terms of one factor are numbered one after the other
         self._order = None if first.theta.tolist() == list(range(first.theta.size)) else first.theta
-        none, no_values = np.zeros(first.J + 1, dtype=np.int64), np.empty((0, first.p))
+        self._none = np.zeros(first.J + 1, dtype=np.int64)  # columns of other factors that each level touches
         self._R, self._C, _, _, _, self._copies = merging.merge(
-            blocks.R, blocks.C, none, none[:0], no_values, blocks.R[:, 0, 0].argsort(kind="stable"), merging.WIDEST
+            blocks.R,
+            blocks.C,
+            self._none,
+            _NO_PLACES,
+            _NO_VALUES,
+            blocks.R[:, 0, 0].argsort(kind="stable"),
+            merging.WIDEST,
         )
         self._E, self._D = np.empty_like(self._R), np.empty_like(self._C)
         self._T = np.zeros((first.p, first.p))
@@ -335,9 +344,15 @@ class _OneFactor:
         return value, g, H
 
     def scan(self, points: np.ndarray, df: float, REML: bool) -> np.ndarray:
-        values = np.empty(len(points))
+        blocks = self.blocks
+        first = blocks.factors[0]
+        values, n = np.empty(len(points)), first.theta.size
         ordered = points if self._order is None else np.ascontiguousarray(points[:, self._order])
-        one_factor.scan(ordered, values, *self._data(df, REML), self.parts)
+        scanning.scan(
+            ordered, values, float(df), REML, np.full(n, -1), first.rows, first.cols, np.full(n, first.p), self._R,
+            self._C, self._copies, blocks.within, _ONE_ZERO, _NO_PLACES, _ONE_ZERO, self._none, _NO_PLACES, _NO_VALUES,
+            _NO_VALUES, _NO_VALUES,
+        )  # fmt: skip
         return values
 
     def search(
@@ -525,7 +540,12 @@ class _SeveralFactors:
     def scan(self, points: np.ndarray, df: float, REML: bool) -> np.ndarray:
         values = np.empty(len(points))
         if self.small:
-            several.scan(points, values, *self._data(df, REML), self.parts)
+            blocks, others = self.blocks, self.others
+            scanning.scan(
+                points, values, float(df), REML, self._place, self._rows, self._cols, self._size, self._R, self._C,
+                self._copies, blocks.within, others.first_column, others.p, self._start, self._indptr, self._columns,
+                self._values, others.within, others.within_dense,
+            )  # fmt: skip
         else:
             values[:] = [self.evaluate(theta, df, REML, 0)[0] for theta in points]
         return values

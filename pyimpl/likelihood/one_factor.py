@@ -15,7 +15,7 @@ import numpy as np
 from pyimpl.compiled import kernel
 from pyimpl.likelihood.trust_region import EXACT, WORK, absorb, begin
 
-__all__ = ["cholesky_profile", "contrasts", "criterion", "eliminate", "same", "scan", "search"]
+__all__ = ["cholesky_profile", "contrasts", "criterion", "eliminate", "same", "search"]
 
 
 @kernel
@@ -428,11 +428,3 @@ def search(start, units, budget, work, rows, cols, R, C, copies, within, root, d
                 H[k, i] *= units[k] * units[i]
         done = absorb(work, f, g, H, EXACT, budget)
     return initial
-
-
-@kernel("f2 f1 i1 i1 f3 f3 f1 f2 f2 f b f3 f3 f2 f1")
-def scan(points, values, rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Put the criterion at each row of `points` (θ) in `values`."""
-    SL, Q = np.empty((2, C.shape[2], C.shape[2])), np.empty((C.shape[2], C.shape[2]))
-    for i in range(points.shape[0]):
-        values[i] = _value(points[i], rows, cols, R, C, copies, within, root, df, REML, E, D, T, parts, SL, Q)

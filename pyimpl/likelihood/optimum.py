@@ -310,10 +310,11 @@ def optimize(
             on_step(objective.evaluations + objective.gradients, best[0].value)
         at += 1
         if chosen and at == 1 and n > 1:
-            # another valley shows, if anywhere, from far: from natural units, or from small variances
+            # another valley shows, if anywhere, from far: from natural units, or from small variances; a scan has
+            # looked there already
             sizes = units.tolist()
             far = any([pivot and not 0.5 <= unit <= 2 for unit, pivot in zip(sizes, pivots, strict=True)])  # noqa: C419
-            edge = far or point.code != 0 or _has_pivot_below(_EDGE, point, pivots)
+            edge = (far and valleys is None) or point.code != 0 or _has_pivot_below(_EDGE, point, pivots)
             free = _FREE if objective.exact_hessian and valleys is None else 0.0
             limit = CHEAP if edge else free
             # where factors are nested only the scan's evaluations are dear

@@ -25,7 +25,7 @@ informative data they are linear).
 import numpy as np
 
 from pyimpl.compiled import kernel
-from pyimpl.likelihood.one_factor import cholesky_profile, contrasts, eliminate, same
+from pyimpl.likelihood.one_factor import cholesky_profile, contrasts, eliminate
 from pyimpl.likelihood.trust_region import APPROXIMATE, WORK, absorb, begin, cholesky_solve, eigen
 
 __all__ = [
@@ -875,29 +875,3 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
                 place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, g, H, info, True,
             )  # fmt: skip
     return initial
-
-
-@kernel("f2 f1 f b f3 f3 f1 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1")
-def scan(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    points, values, df, REML, R, C, copies, within, first, width, start, indptr, columns, entries, within_o, within_d,
-    place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts,
-):  # fmt: skip
-    """Put the criterion at each row of `points` (θ) in `values`.
-
-    Where the eliminated factor's θ is that of the row before, as on a lattice, only the others' part is computed anew.
-    """
-    Y, S1, before = np.empty((S2.shape[0], within.shape[0])), np.empty_like(S), np.full_like(T, np.nan)
-    log_det = 0.0
-    for i in range(points.shape[0]):
-        templates(points[i], place, rows, cols, size, T, flat)
-        if not same(before, T):
-            before[:] = T
-            log_det = whiten(
-                R, C, copies, T, indptr, columns, entries, within, within_o, within_d, E, D, U, S1, S2, S2x
-            )
-        S[:] = S1
-        schur_complement(S2, S2x, first, width, flat, start, A, Y)
-        values[i] = np.inf
-        if _factorise(A):
-            _forward(A, Y)
-            values[i] = profile(log_det + log_diagonal(A), Y, S, df, REML, parts, Q)

@@ -447,7 +447,7 @@ def test_lapack_and_our_own_qr_reduce_a_design_alike(case, monkeypatch):
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("effects", [(1,), (2,), (3,), (1, 1), (2, 1)])
 def test_a_scan_is_many_evaluations(effects, balanced):
-    """On a lattice, where the first factor is eliminated once for each of its values, and with levels alike."""
+    """On a lattice, with and without levels that are alike."""
     rng = np.random.default_rng(len(effects) + balanced)
     design = make_design(rng, n=48, levels=(6, 4)[: len(effects)], effects=effects)
     if balanced:  # every level has the same rows, and so the same R_j
@@ -466,6 +466,11 @@ def test_a_scan_is_many_evaluations(effects, balanced):
     alone = [objective(point) for point in points]
     np.testing.assert_allclose(objective.scan(points), alone, rtol=1e-13)
     np.testing.assert_allclose(objective.scan(points[::-1]), alone[::-1], rtol=1e-13)
+    many = np.tile(points, (16, 1))  # more than are evaluated in step
+    np.testing.assert_allclose(objective.scan(many), np.tile(alone, 16), rtol=1e-13)
+    many[[0, 50]] = np.nan  # the others are not touched by one that cannot be computed
+    assert np.isinf(objective.scan(many)[[0, 50]]).all()
+    np.testing.assert_allclose(np.delete(objective.scan(many), [0, 50]), np.delete(np.tile(alone, 16), [0, 50]), 1e-13)
     if balanced:  # another order of the rows ends the levels' likeness in the last digits, not the value
         mixed = rng.permutation(48)
         terms = tuple(replace(t, codes=t.codes[mixed], columns=t.columns[mixed]) for t in design.terms)
