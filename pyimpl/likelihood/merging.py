@@ -47,8 +47,15 @@ def _helmert(rows):  # type: ignore[no-untyped-def] # pragma: no cover - compile
         rows[n - 1, c] = total / np.sqrt(float(n))
 
 
-@kernel("f3 f3 i1 i1 f2 i1 i")
-def merge(R, C, indptr, columns, values, order, widest):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def merge(
+    R: np.ndarray,
+    C: np.ndarray,
+    indptr: np.ndarray,
+    columns: np.ndarray,
+    values: np.ndarray,
+    order: np.ndarray,
+    widest: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Merge levels that are alike and next to each other in an order.
 
     Parameters
@@ -69,12 +76,31 @@ def merge(R, C, indptr, columns, values, order, widest):  # type: ignore[no-unty
     copies : ndarray, shape (k,)
         How many levels have this R_j; all but one of these have a C_j of 0 and touch no column.
     """
+    copies = np.ones(len(R))
+    if C.shape[1] * C.shape[2] > widest:
+        return R, C, indptr, columns, values, copies
+    # kernels that return arrays to Python take a microsecond for each
+    new_R, new_C, new_indptr = np.empty_like(R), np.empty_like(C), np.zeros_like(indptr)
+    new_columns, new_values = np.empty_like(columns), np.empty_like(values)
+    remain: int = _merge(
+        R, C, indptr, columns, values, order, new_R, new_C, new_indptr, new_columns, new_values, copies
+    )  # fmt: skip
+    if remain > _WORTH * len(R):
+        return R, C, indptr, columns, values, np.ones(len(R))
+    new_indptr = new_indptr[: remain + 1].copy()
+    if columns.size:
+        touched = int(new_indptr[-1])
+        new_columns, new_values = new_columns[:touched].copy(), new_values[:touched].copy()
+    return new_R[:remain].copy(), new_C[:remain].copy(), new_indptr, new_columns, new_values, copies[:remain].copy()
+
+
+@kernel("f3 f3 i1 i1 f2 i1 f3 f3 i1 i1 f2 f1")
+def _merge(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    R, C, indptr, columns, values, order, new_R, new_C, new_indptr, new_columns, new_values, copies
+):  # fmt: skip
+    """Put the levels that remain in the `new_` arrays, and their `copies`; returns how many remain."""
     J, p, m = C.shape
     width = p * m
-    if width > widest:
-        return R, C, indptr, columns, values, np.ones(J)
-    new_R, new_C, copies = np.empty((J, p, p)), np.empty((J, p, m)), np.ones(J)
-    new_indptr, new_columns, new_values = np.zeros(J + 1, np.int64), np.empty_like(columns), np.empty_like(values)
     rest = np.empty((J, width))  # C_j of levels that touch no column and whose R_j is that of the level `owner`
     owner, resting, at, begins = 0, 0, 0, 0
     while begins <= J:
@@ -117,10 +143,4 @@ def merge(R, C, indptr, columns, values, order, widest):  # type: ignore[no-unty
             at += 1
             resting -= 1
         begins = ends
-    if at > _WORTH * J:
-        return R, C, indptr, columns, values, np.ones(J)
-    touched = new_indptr[at]
-    return (
-        new_R[:at].copy(), new_C[:at].copy(), new_indptr[: at + 1].copy(), new_columns[:touched].copy(),
-        new_values[:touched].copy(), copies[:at].copy(),
-    )  # fmt: skip
+    return at

@@ -47,11 +47,11 @@ __all__ = [
 #: Random effects besides the eliminated factor's up to which their matrix is dense without further ado.
 DENSE = 2_000
 NARROW = 6  # columns of a narrow [X, y], for which a call of LAPACK takes longer than the work
+_SHORT = 32  # elements that are sorted sooner by insertion than by a call
 _EVALUATIONS = 15  # of the criterion in a usual fit of crossed factors
 _SPEED = 1.5e10  # dense operations a second and core
 _LONG = 120.0  # seconds that deserve a warning
 _SLOW = 20.0  # an operation of the sparse factor takes so much longer than one of a dense one
-_NO_CODES, _NO_COLUMNS = np.empty((0, 0), dtype=np.int64), np.empty((0, 0))
 _NOT_FULL_RANK = "the fixed-effects model matrix does not have full column rank; drop the redundant columns"
 
 
@@ -193,20 +193,17 @@ class Blocks:
 
 
 @kernel
-def _sort_by_level(codes: np.ndarray, J: int) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover - compiled
-    """Sort by counting: the rows level by level, and where each level starts."""
-    n = codes.shape[0]
-    starts = np.zeros(J + 1, dtype=np.int64)
-    for i in range(n):
+def _sort_by_level(codes, order, starts):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Sort by counting: the rows level by level in `order`, and where each level starts."""
+    starts[:] = 0
+    for i in range(codes.shape[0]):
         starts[codes[i] + 1] += 1
-    for j in range(J):
+    for j in range(starts.shape[0] - 1):
         starts[j + 1] += starts[j]
     place = starts[:-1].copy()
-    order = np.empty(n, dtype=np.int64)
-    for i in range(n):
+    for i in range(codes.shape[0]):
         order[place[codes[i]]] = i
         place[codes[i]] += 1
-    return order, starts
 
 
 @kernel("f2 f2 i1 f3 f3 f2 b")
@@ -267,14 +264,29 @@ def _qr_by_level(Z, D, starts, R, C, Q, want_q):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _cross_products(starts, Q, D, C, columns, Z, width, q):  # type: ignore[no-untyped-def] # pragma: no cover
+def _sort(x):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Sort in place."""
+    if x.shape[0] > _SHORT:
+        x[:] = np.sort(x)
+        return
+    for i in range(1, x.shape[0]):
+        moved, at = x[i], i
+        while at > 0 and x[at - 1] > moved:
+            x[at] = x[at - 1]
+            at -= 1
+        x[at] = moved
+
+
+@kernel
+def _cross_products(starts, Q, D, C, columns, Z, width, indptr, within, within_dense):  # type: ignore[no-untyped-def] # pragma: no cover
     """Cross-products of the other factors' columns: with Q level by level (sparse), with each other, and with D.
 
-    `columns` (N, factors) holds the first column that a row touches in each factor, `Z` (N, Σp) its values.
+    `columns` (N, factors) holds the first column that a row touches in each factor, `Z` (N, Σp) its values. The last
+    two arrays hold zeros. Returned are the columns that each level touches, and their values.
     """
     J, F, p, m = starts.shape[0] - 1, columns.shape[1], Q.shape[1], D.shape[1]
-    stamp = np.full(q, -1, dtype=np.int64)
-    indptr = np.zeros(J + 1, dtype=np.int64)
+    stamp = np.full(within.shape[0], -1, dtype=np.int64)
+    indptr[0] = 0
     for j in range(J):
         count = 0
         for i in range(starts[j], starts[j + 1]):
@@ -286,9 +298,7 @@ def _cross_products(starts, Q, D, C, columns, Z, width, q):  # type: ignore[no-u
         indptr[j + 1] = indptr[j] + count
     col = np.empty(indptr[J], dtype=np.int64)
     val = np.zeros((indptr[J], p))
-    within = np.zeros((q, q))
-    within_dense = np.zeros((q, m))
-    position = np.empty(q, dtype=np.int64)
+    position = np.empty(within.shape[0], dtype=np.int64)
     stamp[:] = -1
     for j in range(J):
         count = indptr[j]
@@ -300,7 +310,7 @@ def _cross_products(starts, Q, D, C, columns, Z, width, q):  # type: ignore[no-u
                     for k in range(width[f]):
                         col[count + k] = c + k
                     count += width[f]
-        col[indptr[j] : indptr[j + 1]] = np.sort(col[indptr[j] : indptr[j + 1]])
+        _sort(col[indptr[j] : indptr[j + 1]])
         for a in range(indptr[j], indptr[j + 1]):
             position[col[a]] = a
         for i in range(starts[j], starts[j + 1]):
@@ -332,7 +342,7 @@ def _cross_products(starts, Q, D, C, columns, Z, width, q):  # type: ignore[no-u
                 for k in range(p):
                     dot += val[a, k] * C[j, k, c]
                 within_dense[col[a], c] -= dot
-    return indptr, col, val, within, within_dense
+    return col, val
 
 
 @lru_cache(maxsize=64)
@@ -511,9 +521,9 @@ def _project_out(Q, v, c):  # type: ignore[no-untyped-def] # pragma: no cover - 
             c[k] += part[k]
 
 
-@kernel
-def _orthonormal_basis(X, y, root, intercept):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """X becomes a basis of √w·X, y the residual of √w·y; returns basis' map to β, β, and R of X = QR.
+@kernel("f2 f1 f1 i f2 f1 f2")
+def _orthonormal_basis(X, y, root, intercept, inverse, beta, R):  # type: ignore[no-untyped-def] # pragma: no cover
+    """X becomes a basis of √w·X, y the residual of √w·y; receives the basis' map to β, β, and R of X = QR.
 
     With a constant column, subtracting means is exact algebra, and keeps the digits that a large mean would cost.
     """
@@ -527,11 +537,11 @@ def _orthonormal_basis(X, y, root, intercept):  # type: ignore[no-untyped-def] #
             y[i] *= root[i]
             for c in range(P):
                 X[i, c] *= root[i]
-    R = np.zeros((P, P))
+    R[:] = 0.0
     gram_schmidt(X, R)
     projection = np.empty(P)
     _project_out(X, y, projection)
-    inverse = np.zeros((P, P))
+    inverse[:] = 0.0
     for c in range(P):
         inverse[c, c] = 1.0 / R[c, c]
         for a in range(c - 1, -1, -1):
@@ -546,78 +556,97 @@ def _orthonormal_basis(X, y, root, intercept):  # type: ignore[no-untyped-def] #
                 change[c] += shift[a] / constant * inverse[a, c]
         for c in range(P):
             inverse[intercept, c] -= change[c]
-    beta = np.zeros(P)
     for a in range(P):
+        beta[a] = 0.0
         for c in range(P):
             beta[a] += inverse[a, c] * projection[c]
     if intercept >= 0:
         beta[intercept] += mean / constant
-    return inverse, beta, R
 
 
-@kernel("f2 f1 f1 i")
-def _basis_to_python(X, y, root, intercept):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Do what ``_orthonormal_basis`` does, for Python: see ``_to_python`` of :mod:`pyimpl.model.responses`."""
-    return _orthonormal_basis(X, y, root, intercept)
-
-
-@kernel("f2 f1 f1 i i1 i f2 i2 i1 i1 f2 b")
-def _reduce(X, y, root, intercept, codes, J, Z, others, width, first_column, Z_others, narrow):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Do the one pass over the rows; X and y are overwritten by basis and residual.
-
-    Where X is not `narrow` they hold these already, and the last triangle is left to the caller: LAPACK's QR is faster.
-    `others` (N, factors) holds the other factors' codes, `Z_others` their columns side by side.
-    """
-    N, P = X.shape
-    p, m = Z.shape[1], P + 1
+@kernel
+def _gather(X, y, root, intercept, codes, Z, narrow, inverse, beta, R_X, order, starts, D, Zs, scale):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Make X and y basis and residual if `narrow`, and put them and Z level by level in D and Zs; Z's column norms."""
     if narrow:
-        inverse, beta, R_X = _orthonormal_basis(X, y, root, intercept)
-    else:
-        inverse, beta, R_X = np.empty((0, 0)), np.empty(0), np.empty((0, 0))
-    order, starts = _sort_by_level(codes, J)
-    D, Zs = np.empty((N, m)), np.empty((N, p))
+        _orthonormal_basis(X, y, root, intercept, inverse, beta, R_X)
+    _sort_by_level(codes, order, starts)
+    N, P = X.shape
+    p = Z.shape[1]
+    square = np.zeros(p)
     for i in range(N):
         row = order[i]
         for c in range(P):
             D[i, c] = X[row, c]
         D[i, P] = y[row]
         for c in range(p):
-            Zs[i, c] = Z[row, c]
-    square = np.zeros(p + Z_others.shape[1])
-    for i in range(N):
-        for c in range(p):
-            square[c] += Z[i, c] * Z[i, c]
-    R, C = np.zeros((J, p, p)), np.zeros((J, p, m))
-    F = width.shape[0]
-    if F > 0:
-        Q, original = np.zeros((N, p)), D.copy()
-        _qr_by_level(Zs, D, starts, R, C, Q, True)
-        touched, sorted_others = np.empty((N, F), dtype=np.int64), np.empty(Z_others.shape)
-        for i in range(N):
-            row = order[i]
-            for f in range(F):
-                touched[i, f] = first_column[f] + others[row, f] * width[f]
-            for c in range(Z_others.shape[1]):
-                x = Z_others[row, c]
-                sorted_others[i, c] = x
-                square[p + c] += x * x
-        indptr, columns, values, within_others, within_dense = _cross_products(
-            starts, Q, original, C, touched, sorted_others, width, first_column[F]
-        )
-    else:
-        _qr_by_level(Zs, D, starts, R, C, np.empty((1, p)), False)
-        indptr, columns, values = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, p))
-        within_others, within_dense = np.empty((0, 0)), np.empty((0, m))
-    within_root, within = np.zeros((m, m)), np.zeros((m, m))
+            x = Z[row, c]
+            Zs[i, c] = x
+            square[c] += x * x
+    for c in range(p):
+        scale[c] = np.sqrt(square[c] / N)
+
+
+@kernel
+def _triangle(D, within_root, within):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Triangular factor of D, and D'D."""
+    within_root[:] = 0.0
+    gram_schmidt(D, within_root)
+    for a in range(within.shape[0]):
+        for b in range(within.shape[0]):
+            total = 0.0
+            for c in range(min(a, b) + 1):
+                total += within_root[c, a] * within_root[c, b]
+            within[a, b] = total
+
+
+@kernel("f2 f1 f1 i i1 f2 b f2 f1 f2 i1 i1 f2 f3 f3 f2 f2 f1")
+def _reduce(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    X, y, root, intercept, codes, Z, narrow, inverse, beta, R_X, order, starts, D, R, C, within_root, within, scale
+):  # fmt: skip
+    """Do the one pass over the rows where there is one factor; X and y are overwritten by basis and residual.
+
+    Where X is not `narrow` they hold these already, and the last triangle is left to the caller: LAPACK's QR is faster.
+    The arrays after that receive what their names say; R and C hold zeros.
+    """
+    Zs = np.empty_like(Z)
+    _gather(X, y, root, intercept, codes, Z, narrow, inverse, beta, R_X, order, starts, D, Zs, scale)
+    _qr_by_level(Zs, D, starts, R, C, np.empty((1, Z.shape[1])), False)
     if narrow:
-        gram_schmidt(D, within_root)
-        for a in range(m):
-            for b in range(m):
-                for c in range(min(a, b) + 1):
-                    within[a, b] += within_root[c, a] * within_root[c, b]
-    return (
-        inverse, beta, R_X, order, starts, D, R, C, within_root, within, np.sqrt(square / N),
-        indptr, columns, values, within_others, within_dense,
+        _triangle(D, within_root, within)
+
+
+@kernel("f2 f1 f1 i i1 f2 b f2 f1 f2 i1 i1 f2 f3 f3 f2 f2 f1 i2 i1 i1 f2 i1 f2 f2")
+def _reduce_several(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    X, y, root, intercept, codes, Z, narrow, inverse, beta, R_X, order, starts, D, R, C, within_root, within, scale,
+    others, width, first_column, Z_others, indptr, within_others, within_dense,
+):  # fmt: skip
+    """Do the same where there are several; returns the other factors' columns of each level, and their values.
+
+    `others` (N, factors) holds the other factors' codes, `Z_others` their columns side by side. The last two arrays
+    hold zeros.
+    """
+    N, p = Z.shape
+    F = width.shape[0]
+    Zs, Q = np.empty_like(Z), np.zeros((N, p))
+    _gather(X, y, root, intercept, codes, Z, narrow, inverse, beta, R_X, order, starts, D, Zs, scale)
+    original = D.copy()
+    _qr_by_level(Zs, D, starts, R, C, Q, True)
+    touched, sorted_others = np.empty((N, F), dtype=np.int64), np.empty(Z_others.shape)
+    square = np.zeros(Z_others.shape[1])
+    for i in range(N):
+        row = order[i]
+        for f in range(F):
+            touched[i, f] = first_column[f] + others[row, f] * width[f]
+        for c in range(Z_others.shape[1]):
+            x = Z_others[row, c]
+            sorted_others[i, c] = x
+            square[c] += x * x
+    for c in range(Z_others.shape[1]):
+        scale[p + c] = np.sqrt(square[c] / N)
+    if narrow:
+        _triangle(D, within_root, within)
+    return _cross_products(
+        starts, Q, original, C, touched, sorted_others, width, indptr, within_others, within_dense
     )  # fmt: skip
 
 
@@ -745,7 +774,8 @@ def reduce_design(design: Design) -> Blocks:
     if not narrow:
         basis, residual, inverse, beta, R_X = _wide_basis(basis, residual, root, intercept)
     elif many:
-        inverse, beta, R_X = _basis_to_python(basis, residual, root, intercept)
+        inverse, beta, R_X = np.empty((P, P)), np.empty(P), np.empty((P, P))
+        _orthonormal_basis(basis, residual, root, intercept, inverse, beta, R_X)
     if many:
         narrow = False
         cross = _sparse_if_better(design, members, codes, J, Zs, np.column_stack([basis, residual]))
@@ -756,31 +786,37 @@ def reduce_design(design: Design) -> Blocks:
         scale = np.concatenate([np.sqrt(np.einsum("ij,ij->j", Z, Z) / N) for Z in Zs])
         others = None
     else:
-        width = np.array(p[1:], dtype=np.int64)
-        first_column = np.array([0, *accumulate(map(mul, J[1:], p[1:]))], dtype=np.int64)
-        if len(members) == 1:
-            other_codes, Z_others = _NO_CODES, _NO_COLUMNS
-        elif len(members) == 2:
-            other_codes, Z_others = codes[1].reshape(-1, 1), Zs[1]
-        else:
-            other_codes, Z_others = np.stack(codes[1:], axis=1), np.hstack(Zs[1:])
-        (
-            inverse_, beta_, R_X_, order, starts, D, R, C, within_root, within, scale,
-            indptr, columns, values, within_others, within_dense,
-        ) = _reduce(
-            basis, residual, root, intercept, codes[0], J[0], Zs[0], other_codes, width, first_column, Z_others, narrow
-        )  # fmt: skip
+        first, m = p[0], P + 1
         if narrow:
-            inverse, beta, R_X = inverse_, beta_, R_X_
+            inverse, beta, R_X = np.empty((P, P)), np.empty(P), np.empty((P, P))
+        order, starts = np.empty(N, dtype=np.int64), np.empty(J[0] + 1, dtype=np.int64)
+        D, R, C = np.empty((N, m)), np.zeros((J[0], first, first)), np.zeros((J[0], first, m))
+        within_root, within, scale = np.empty((m, m)), np.empty((m, m)), np.empty(sum(p))
+        arguments = (
+            basis, residual, root, intercept, codes[0], Zs[0], narrow, inverse, beta, R_X, order, starts, D, R, C,
+            within_root, within, scale,
+        )  # fmt: skip
+        others = None
+        if len(members) == 1:
+            _reduce(*arguments)
         else:
+            width = np.array(p[1:], dtype=np.int64)
+            first_column = np.array([0, *accumulate(map(mul, J[1:], p[1:]))], dtype=np.int64)
+            if len(members) == 2:
+                other_codes, Z_others = codes[1].reshape(-1, 1), Zs[1]
+            else:
+                other_codes, Z_others = np.stack(codes[1:], axis=1), np.hstack(Zs[1:])
+            q = int(first_column[-1])
+            indptr, within_others, within_dense = np.empty_like(starts), np.zeros((q, q)), np.zeros((q, m))
+            columns, values = _reduce_several(
+                *arguments, other_codes, width, first_column, Z_others, indptr, within_others, within_dense
+            )
+            others = Others(q, first_column, width, indptr, columns, values, within_others, within_dense)
+        if not narrow:
             triangle = np.linalg.qr(D, mode="r")
+            within_root[:] = 0.0
             within_root[: triangle.shape[0]] = triangle
             within = within_root.T @ within_root
-        others = None
-        if len(members) > 1:
-            others = Others(
-                int(first_column[-1]), first_column, width, indptr, columns, values, within_others, within_dense
-            )
     log_det = 0.0
     for k in range(P):
         if not abs(R_X[k, k]) > 0:
