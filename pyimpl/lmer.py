@@ -20,8 +20,9 @@ from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import NARROW, Blocks, reduce_design
 from pyimpl.model.checks import SCALE_NOTE
 from pyimpl.model.columns import Data, as_pandas
-from pyimpl.model.design import Design, build_design, changed
+from pyimpl.model.design import Design, build_design
 from pyimpl.model.formula import deparse, deparse_lines, parse
+from pyimpl.model.records import changed
 from pyimpl.model.reform import wanted_effects
 from pyimpl.model.threads import one_blas_thread
 from pyimpl.model.update import update_formula

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.model.formula import deparse_lines, parse
+from pyimpl.model.records import record
 from pyimpl.rformat import (
     format_num,
     print_coefmat,
@@ -202,7 +203,7 @@ def _aic_table(aictab: pd.Series, places: int) -> str:
     return print_vector(cells, names=[str(name) for name in aictab.index]) + "\n"
 
 
-@dataclass(frozen=True)
+@record
 class CallText:
     """What lme4's ``.prt.call`` shows: the arguments of the call, as text; None for those not given."""
 

@@ -18,6 +18,7 @@ from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.trust_region import Workspace, workspace
 from pyimpl.likelihood.valleys import deviations, find_valleys, near
 from pyimpl.model.blocks import Blocks, Factor
+from pyimpl.model.records import record
 
 __all__ = [
     "CHEAP",
@@ -40,7 +41,7 @@ _EDGE = 0.05  # pivots below this (in the same units) are near enough to the bou
 _MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
 
-@dataclass(frozen=True)
+@record
 class OptSummary:
     """How the optimisation went.
 

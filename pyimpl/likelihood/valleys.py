@@ -147,7 +147,7 @@ def find_valleys(
     places = np.empty(_SCANNED, dtype=np.int64)
     places = places[: lowest(values, lattice.rounding, lattice.size, lattice.axes, places)]
     best = float(values[places[0]]) if places.size else math.inf
-    return Valleys(lattice.points[places], best, float(values[-1]), lattice.ratio)
+    return Valleys(lattice.points.take(places, axis=0), best, float(values[-1]), lattice.ratio)
 
 
 def deviations(factors: Sequence[Factor], theta: Sequence[float]) -> list[float]:

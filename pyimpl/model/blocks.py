@@ -17,7 +17,6 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from operator import mul
@@ -29,6 +28,7 @@ from pyimpl.compiled import kernel
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.model.design import Design, RandomTerm
 from pyimpl.model.memory import in_words, memory
+from pyimpl.model.records import record
 
 if TYPE_CHECKING:
     from pyimpl.model.crossproducts import Cross
@@ -55,7 +55,7 @@ _SLOW = 20.0  # an operation of the sparse factor takes so much longer than one 
 _NOT_FULL_RANK = "the fixed-effects model matrix does not have full column rank; drop the redundant columns"
 
 
-@dataclass(frozen=True)
+@record
 class Factor:
     """All random effects of one grouping factor: one block of p effects a level, Λ's template T block-diagonal.
 
@@ -94,7 +94,7 @@ class Factor:
         return T
 
 
-@dataclass(frozen=True)
+@record
 class Others:
     """Cross-products of the factors that are not eliminated, together q random effects.
 
@@ -128,7 +128,7 @@ class Others:
     within_dense: np.ndarray
 
 
-@dataclass(frozen=True)
+@record
 class Blocks:
     """What the likelihood needs of the data.
 
@@ -583,7 +583,7 @@ def _gather(X, y, root, intercept, codes, Z, narrow, inverse, beta, R_X, order, 
             Zs[i, c] = x
             square[c] += x * x
     for c in range(p):
-        scale[c] = np.sqrt(square[c] / N)
+        scale[c] = np.sqrt(square[c] / N) if square[c] > 0.0 else 1.0
 
 
 @kernel
@@ -642,7 +642,7 @@ def _reduce_several(  # type: ignore[no-untyped-def] # pragma: no cover - compil
             sorted_others[i, c] = x
             square[c] += x * x
     for c in range(Z_others.shape[1]):
-        scale[p + c] = np.sqrt(square[c] / N)
+        scale[p + c] = np.sqrt(square[c] / N) if square[c] > 0.0 else 1.0
     if narrow:
         _triangle(D, within_root, within)
     return _cross_products(
@@ -784,6 +784,7 @@ def reduce_design(design: Design) -> Blocks:
         within, within_root = cross.total, np.empty((0, 0))
         order = starts = np.empty(0, dtype=np.int64)
         scale = np.concatenate([np.sqrt(np.einsum("ij,ij->j", Z, Z) / N) for Z in Zs])
+        scale[~(scale > 0)] = 1.0
         others = None
     else:
         first, m = p[0], P + 1
@@ -822,7 +823,6 @@ def reduce_design(design: Design) -> Blocks:
         if not abs(R_X[k, k]) > 0:
             raise ModelError(_NOT_FULL_RANK)
         log_det += 2.0 * math.log(abs(R_X[k, k]))
-    scale[~(scale > 0)] = 1.0
     factors, at = [], 0
     for k, (group, (effect_start, rows, cols, theta)) in enumerate(zip(members, places, strict=True)):
         factors.append(Factor(group, codes[k], J[k], p[k], effect_start, rows, cols, theta, scale[at : at + p[k]]))

@@ -40,6 +40,7 @@ from pyimpl.model.formula import Call, Name, Node, all_names, deparse, parse
 from pyimpl.model.frame import ModelFrame, VectorLike, model_frame
 from pyimpl.model.functions import Evaluator
 from pyimpl.model.qr import independent_columns
+from pyimpl.model.records import record
 from pyimpl.model.terms import Terms, expand_terms
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["Design", "EncodedRows", "EncodedTerm", "RandomTerm", "build_design", "model_matrix", "used_combinations"]
 
 
-@dataclass(frozen=True)
+@record
 class RandomTerm:
     """One random-effects term ``(lhs | group)``, ready for the algebra.
 
@@ -140,7 +141,7 @@ class EncodedRows:
     terms: tuple[EncodedTerm, ...]
 
 
-@dataclass(frozen=True)
+@record
 class _Recipe:
     """What new data need: variables, remembered bases, plans of the model matrices."""
 
@@ -151,7 +152,7 @@ class _Recipe:
     bases: Mapping[Node, tuple[Any, ...]]
 
 
-@dataclass(frozen=True)
+@record
 class Design:
     """y, X, the random terms, and all labels, for the rows used.
 
@@ -332,17 +333,6 @@ def _new_frame(variables: Sequence[Node], data: Data, recipe: _Recipe) -> ModelF
     if data.rows == 0:
         raise DataError("newdata has no rows.")
     return model_frame(variables, data, na_action="na.pass", drop_unused=False, bases=recipe.bases)
-
-
-def changed[T](instance: T, **fields: Any) -> T:
-    """Copy a frozen dataclass with other values of some fields: ``dataclasses.replace`` without its overhead.
-
-    Nothing that was computed when first asked for is taken over but what stands among the fields.
-    """
-    new: T = object.__new__(type(instance))
-    known = instance.__dict__
-    new.__dict__.update({name: known[name] for name in type(instance).__dataclass_fields__}, **fields)  # type: ignore[attr-defined]
-    return new
 
 
 def random_columns(codes: np.ndarray, columns: np.ndarray, levels: int) -> "sparse.csc_array":

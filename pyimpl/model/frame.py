@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from pyimpl.model.columns import Column, Data, Factor, Logical, Numeric, column_
 from pyimpl.model.formula import Name, Node, all_names, parse, variable_label
 from pyimpl.model.functions import Evaluator
 from pyimpl.model.kinds import square_sum
+from pyimpl.model.records import record
 
 __all__ = ["ModelFrame", "VectorLike", "model_frame"]
 
@@ -22,7 +23,7 @@ _LARGEST = 1e140  # sums of squares of larger values overflow
 VectorLike = str | Sequence[float] | np.ndarray | pd.Series
 
 
-@dataclass(frozen=True)
+@record
 class ModelFrame:
     """The variables of a model for the rows used.
 

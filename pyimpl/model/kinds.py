@@ -161,7 +161,7 @@ class Factor:
         # In most data every level turns up early: then the other rows need not be looked at.
         for start in range(0, len(self.codes), _CHUNK):
             seen[self.codes[start : start + _CHUNK]] = True
-            if seen[:-1].all():
+            if np.count_nonzero(seen[:-1]) == len(self.levels):  # quicker than all() for few levels
                 break
         return seen[:-1]
 
@@ -170,7 +170,7 @@ class Factor:
         if self.complete:
             return self
         used = self.used()
-        if used.all():
+        if np.count_nonzero(used) == used.size:
             return Factor(self.codes, self.levels, self.ordered, self.text, True)
         position = np.full(len(used) + 1, -1, dtype=self.codes.dtype)
         position[:-1][used] = np.arange(np.count_nonzero(used))

@@ -11,7 +11,8 @@ import numpy as np
 
 from pyimpl.compiled import kernel
 from pyimpl.model.blocks import Blocks, centred_intercept, level_bases
-from pyimpl.model.design import Design, changed
+from pyimpl.model.design import Design
+from pyimpl.model.records import changed
 
 if TYPE_CHECKING:
     from pyimpl.model.crossproducts import Cross
