@@ -45,6 +45,10 @@ _EXTREME = 1e6  # ratio of standard deviations from which the random effects fit
 _TINY = 6  # rows of a matrix for which a call of LAPACK takes longer than the work
 _EPS = float(np.finfo(float).eps)
 _OPTIMIZER = "trust-region Newton, analytic gradient"
+_PIECES = (
+    "X Z Zt Ztlist mmList y mu u b Gp Tp Lambda Lambdat Lind Tlist A RX sigma flist fixef beta theta ST REML is_REML "
+    "n_rtrms n_rfacs N n p q p_i l_i q_i k m_i m cnms devcomp offset lower devfun weights"
+).split()
 _SINGULAR = "boundary (singular) fit: see help('isSingular')"
 
 
@@ -997,7 +1001,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         arguments = {**self._source.arguments, **changes}
         data = arguments.pop("data", self._source.data)
         REML = arguments.pop("REML", self._REML)
-        text = self.formula if formula is None else update_formula(self.formula, formula)
+        text = self.formula if formula is None else update_formula(self._explicit_formula(), formula)
         return lmer(text, data, REML, **arguments)
 
     def anova(
@@ -1043,6 +1047,8 @@ class LmerFit(ModelAccessors, LmerPlots):
         names = list(model_names) if model_names is not None else [f"MODEL{i + 1}" for i in range(len(fits))]
         if len(names) != len(fits):
             raise ModelError("model names vector and model list have different lengths")
+        for other in others:
+            _refuse_other_data(self, other)
         if refit:
             fits = [fit.refitML() for fit in fits]
         elif len({fit.isREML() for fit in fits}) > 1:
@@ -1127,7 +1133,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             lrt = lrt - lrt[0]
             lrt[0] = np.nan
             columns |= {"LRT": lrt, "Pr(Chi)": _chisq_tail(lrt, df)}
-        table = AnovaTable(columns, index=["<none>", *scope])
+        table = AnovaTable(columns, index=["<none>", *scope] if scope else ["1"])  # R numbers a single row
         table.heading = ("Single term deletions", "\nModel:", *deparse_lines(parse(self.formula)))
         return table
 
@@ -1346,7 +1352,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         """
         from pyimpl.likelihood.ranova import full_formula, linear_model_loglik, lrt_table, reduced_formulas
 
-        full = full_formula(self.formula)
+        full = full_formula(self._explicit_formula())
         rows = {"<none>": (self.logLik(), self.npar)}
         for label, formula in reduced_formulas(full, reduce_terms).items():
             if "|" not in formula:
@@ -1552,16 +1558,35 @@ class LmerFit(ModelAccessors, LmerPlots):
     def _pieces(self) -> dict[str, Any]:
         return {}
 
-    def getME(self, name: str) -> Any:
+    def getME(self, name: str | Sequence[str]) -> Any:
         """Return a piece of the model, ``getME(m, name)``; see the contract for shapes.
 
-        ``theta``, ``lower``, ``beta``, ``fixef``, ``X``, ``Z``, ``Zt``, ``y``, ``mu``, ``offset``, ``cnms``,
-        ``flist``, ``Lambda``, ``Lambdat``, ``Tlist``, ``u``, ``b``, ``Gp``, ``sigma``, ``REML``, ``RX``, ``n``,
-        ``p``, ``q``, ``m``, ``k``, ``p_i``, ``l_i``, ``devcomp``, ``n_rtrms``, ``n_rfacs``.
+        Parameters
+        ----------
+        name : str or sequence of str
+            One of ``X``, ``Z``, ``Zt``, ``Ztlist``, ``mmList``, ``y``, ``mu``, ``u``, ``b``, ``Gp``, ``Tp``,
+            ``Lambda``, ``Lambdat``, ``Lind``, ``Tlist``, ``A``, ``RX``, ``sigma``, ``flist``, ``fixef``, ``beta``,
+            ``theta``, ``ST``, ``REML``, ``is_REML``, ``n_rtrms``, ``n_rfacs``, ``N``, ``n``, ``p``, ``q``, ``p_i``,
+            ``l_i``, ``q_i``, ``k``, ``m_i``, ``m``, ``cnms``, ``devcomp``, ``offset``, ``lower``, ``devfun``,
+            ``weights``; of several, or ``"ALL"``, a dict. R's ``L`` and ``RZX`` are not there: they depend on the
+            order in which R's sparse Cholesky factorisation takes the random effects.
+
+        Raises
+        ------
+        DataError
+            There is no such piece.
         """
+        if not isinstance(name, str):
+            return {one: self.getME(one) for one in name}
+        if name == "ALL":
+            return {one: self.getME(one) for one in _PIECES}
+        from pyimpl.likelihood.pieces import effect_rows, st_factor, theta_index, unique_names
+
         design, estimates = self._design, self._estimates
         terms = design.terms
         theta_names = list(design.theta_names)
+        labels = [term.label for term in terms]
+        by_group = unique_names([term.group for term in terms])
         match name:
             case "theta":
                 return pd.Series(estimates.theta.copy(), index=theta_names)
@@ -1586,7 +1611,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                 weights = np.ones(design.N) if design.weights is None else design.weights.copy()
                 return pd.Series(weights, index=design.index)
             case "cnms":
-                return dict(zip(_make_names_unique(terms), (list(t.effects) for t in terms), strict=True))
+                return dict(zip(by_group, (list(t.effects) for t in terms), strict=True))
             case "flist":
                 return design.flist
             case "Lambda":
@@ -1594,13 +1619,26 @@ class LmerFit(ModelAccessors, LmerPlots):
             case "Lambdat":
                 return self._lambda().T.tocsc()
             case "Tlist":
-                return dict(zip(_make_names_unique(terms), (T.copy() for T in estimates.templates), strict=True))
+                return dict(zip(by_group, (T.copy() for T in estimates.templates), strict=True))
+            case "ST":
+                return dict(zip(by_group, map(st_factor, estimates.templates), strict=True))
+            case "Lind":
+                return theta_index(terms)
+            case "A":
+                return (self._lambda().T @ design.Z.T).tocsc()
+            case "Ztlist":
+                return effect_rows(design)
+            case "mmList":
+                return self.model_matrix("randomListRaw")
             case "u":
                 return np.concatenate([u.ravel() for u in estimates.u])
             case "b":
                 return np.concatenate([b.ravel() for b in estimates.b])
             case "Gp":
                 return np.concatenate([[0], np.cumsum([t.J * t.p for t in terms])])
+            case "Tp":
+                sizes = np.cumsum([0, *(t.p * (t.p + 1) // 2 for t in terms)])
+                return pd.Series(sizes, index=["beg__", *(t.group for t in terms)])
             case "RX":
                 names = list(design.coef_names)
                 root = np.linalg.cholesky(np.linalg.inv(estimates.vcov / estimates.sigma**2)).T
@@ -1624,14 +1662,18 @@ class LmerFit(ModelAccessors, LmerPlots):
             case "n_rfacs":
                 return len(self.ngrps())
             case "p_i":
-                return pd.Series([t.p for t in terms], index=[t.label for t in terms])
+                return pd.Series([t.p for t in terms], index=labels)
+            case "q_i":
+                return pd.Series([t.J * t.p for t in terms], index=labels)
+            case "m_i":
+                return pd.Series([t.p * (t.p + 1) // 2 for t in terms], index=labels)
             case "l_i":
                 return self.ngrps()
             case "devcomp":
                 return self._devcomp()
             case "devfun":
                 return self.devfun
-        raise DataError(f"getME: there is no piece {name!r}")
+        raise DataError(f"getME: there is no piece {name!r}; there are {', '.join(_PIECES)} and 'ALL'")
 
     def _devcomp(self) -> dict[str, Any]:
         """``getME(m, "devcomp")``: parts of the criterion (Bates et al. 2015, eq. 34), and sizes."""
@@ -1787,6 +1829,28 @@ def _refit_without(fit: LmerFit, rows: np.ndarray) -> "Refit":
             )
 
 
+def _refuse_other_data(first: LmerFit, other: LmerFit) -> None:
+    """Refuse to compare models of different data or subsets, which R knows by the text of their calls.
+
+    Copies of a data frame are the same data; what counts are the columns that both models use.
+    """
+    subsets = [None if fit._source is None else fit._source.arguments.get("subset") for fit in (first, other)]
+    texts = [fit._call.subset if isinstance(one, str) else None for fit, one in zip((first, other), subsets, strict=True)]
+    masks = [None if one is None or isinstance(one, str) else np.asarray(one) for one in subsets]
+    if texts[0] != texts[1] or not np.array_equal(masks[0], masks[1]):
+        raise ModelError("all models must use the same subset: fit them with the same argument subset")
+    data = [fit._source_data() for fit in (first, other)]
+    if data[0] is data[1] or data[0] is None or data[1] is None:
+        return
+    used = [name for name in first.variable_names() if name in set(other.variable_names())]
+    if data[0].shape[0] != data[1].shape[0] or not all(
+        data[0][name].reset_index(drop=True).equals(data[1][name].reset_index(drop=True))
+        for name in used
+        if name in data[0].columns and name in data[1].columns
+    ):
+        raise ModelError("all models must be fit to the same data object: their data frames differ in what both use")
+
+
 def _refuse_new_levels(
     codes: np.ndarray, new_levels: Sequence[str], known: int, otherwise: str = "is taken as 0"
 ) -> None:
@@ -1800,17 +1864,6 @@ def _refuse_new_levels(
         raise DataError(
             f"new levels detected in newdata: {text}. With allow_new_levels=True their random effect {otherwise}"
         )
-
-
-def _make_names_unique(terms: Sequence[Any]) -> list[str]:
-    """Names of ``cnms``: the grouping factors, repeated ones numbered as R's ``make.unique`` does."""
-    seen: dict[str, int] = {}
-    out = []
-    for term in terms:
-        count = seen.get(term.group, 0)
-        seen[term.group] = count + 1
-        out.append(f"{term.group}.{count}" if count else term.group)
-    return out
 
 
 def _varcorr_names(groups: Sequence[str]) -> tuple[str, ...]:
