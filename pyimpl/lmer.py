@@ -18,7 +18,7 @@ from pyimpl.likelihood.refits import Minimum, Refits
 from pyimpl.likelihood.trust_region import eigen
 from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import NARROW, Blocks, reduce_design
-from pyimpl.model.checks import SCALE_NOTE
+from pyimpl.model.checks import ACTIONS, LMER_CHECKS, SCALE_NOTE, Action, CheckControl
 from pyimpl.model.columns import Data, as_pandas
 from pyimpl.model.design import Design, build_design, changed
 from pyimpl.model.formula import deparse, deparse_lines, parse
@@ -42,19 +42,21 @@ __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 _FEW = 2000  # rows up to which BLAS starts no threads for a narrow model matrix
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
 _EXTREME = 1e6  # ratio of standard deviations from which the random effects fit the rows exactly, or nearly so
+_LOST = 1e-10  # share of the response's sum of squares that rounding may add to that of the residuals
 _TINY = 6  # rows of a matrix for which a call of LAPACK takes longer than the work
 _EPS = float(np.finfo(float).eps)
 _OPTIMIZER = "trust-region Newton, analytic gradient"
 _PIECES = (
-    "X Z Zt Ztlist mmList y mu u b Gp Tp Lambda Lambdat Lind Tlist A RX sigma flist fixef beta theta ST REML is_REML "
-    "n_rtrms n_rfacs N n p q p_i l_i q_i k m_i m cnms devcomp offset lower devfun weights"
-).split()
+    "X", "Z", "Zt", "Ztlist", "mmList", "y", "mu", "u", "b", "Gp", "Tp", "Lambda", "Lambdat", "Lind", "Tlist", "A",
+    "RX", "sigma", "flist", "fixef", "beta", "theta", "ST", "REML", "is_REML", "n_rtrms", "n_rfacs", "N", "n", "p",
+    "q", "p_i", "l_i", "q_i", "k", "m_i", "m", "cnms", "devcomp", "offset", "lower", "devfun", "weights",
+)  # fmt: skip
 _SINGULAR = "boundary (singular) fit: see help('isSingular')"
 
 
 @dataclass(frozen=True)
 class LmerControl:
-    """How to optimise.
+    """How to optimise, and what to refuse (``lmerControl``).
 
     Attributes
     ----------
@@ -68,6 +70,9 @@ class LmerControl:
         ``check.conv.hess``'s tolerance.
     grad_tol : float
         ``check.conv.grad``'s tolerance, on the scaled gradient.
+    check_nlev_gtr_1, check_nobs_vs_nlev, check_nobs_vs_nRE, check_scaleX : {"stop", "warning", "message", "ignore"}
+        What to do about a grouping factor with one level, one with as many levels as rows, a term with as many random
+        effects as rows, and predictors on very different scales; a message is a warning here.
     """
 
     max_evaluations: int = 5000
@@ -75,6 +80,26 @@ class LmerControl:
     singular_tol: float = 1e-4
     hessian_tol: float = 1e-6
     grad_tol: float = 2e-3
+    check_nlev_gtr_1: Action = "stop"
+    check_nobs_vs_nlev: Action = "stop"
+    check_nobs_vs_nRE: Action = "stop"
+    check_scaleX: Action = "warning"
+
+    def __post_init__(self) -> None:
+        """Refuse unknown actions."""
+        for name in ("check_nlev_gtr_1", "check_nobs_vs_nlev", "check_nobs_vs_nRE", "check_scaleX"):
+            if getattr(self, name) not in ACTIONS:
+                raise DataError(f"LmerControl: {name} is one of {', '.join(ACTIONS)}, not {getattr(self, name)!r}")
+
+    @property
+    def checks(self) -> CheckControl:
+        """What is refused or warned about before the fit."""
+        return CheckControl(
+            nlev_gtr_1=self.check_nlev_gtr_1,
+            nobs_vs_nlev=self.check_nobs_vs_nlev,
+            nobs_vs_nre=self.check_nobs_vs_nRE,
+            scale_x=self.check_scaleX,
+        )
 
 
 def lmer(
@@ -158,6 +183,7 @@ def lmer(
             subset=subset,
             na_action=na_action,
             contrasts=contrasts,
+            checks=LMER_CHECKS if control is None else control.checks,
         )
         call = CallText(
             formula=design.formula,
@@ -300,8 +326,25 @@ def _fit(
     fit = LmerFit(design, blocks, objective, optimum, call or CallText(design.formula), source, options)
     assert optimum.steps is not None
     if any(abs(x) > _EXTREME * unit for x, unit in zip(optimum.final.tolist(), optimum.steps.tolist(), strict=True)):
-        _ = fit._estimates  # it may not be solvable there: better said now than when the first verb is called
+        # it may not be solvable there, or not to any digit: better said now than when the first verb is called
+        _refuse_rounding_errors(design, fit._estimates)
     return fit
+
+
+def _refuse_rounding_errors(design: Design, estimates: Estimates) -> None:
+    """Refuse estimates whose residuals are not those that the criterion was computed from."""
+    residuals = design.y - estimates.fitted
+    square = residuals**2 if design.weights is None else design.weights * residuals**2
+    total = float(design.y @ design.y) if design.weights is None else float(design.weights @ design.y**2)
+    penalised = float(square.sum()) + sum(float((u**2).sum()) for u in estimates.u)
+    if not penalised <= 1.01 * estimates.prss + _LOST * total:
+        raise ModelError(
+            _CANNOT_BE_COMPUTED.format(
+                error=f"the penalised residual sum of squares is {penalised:.2g} and not {estimates.prss:.2g}: "
+                "rounding errors",
+                N=design.N,
+            )
+        )
 
 
 def _numbers(values: Any, what: str) -> np.ndarray:
@@ -1468,6 +1511,54 @@ class LmerFit(ModelAccessors, LmerPlots):
             large, L = self, full_rank_rows(np.atleast_2d(np.asarray(small, dtype=float)), self._design.P)
         return large._with_REML(True)._small_sample.modcomp(L, np.asarray(betaH, dtype=float))
 
+    def contest(
+        self,
+        L: Sequence[Any] | np.ndarray | pd.DataFrame,
+        rhs: float | Sequence[float] | np.ndarray = 0.0,
+        joint: bool = True,
+        confint: bool = True,
+        level: float = 0.95,
+        ddf: str = "Satterthwaite",
+    ) -> pd.DataFrame:
+        """``lmerTest::contest(m, L, rhs, joint, ...)``: tests of the contrasts Lβ = rhs.
+
+        Parameters
+        ----------
+        L : array-like, shape (rows, P) or (P,)
+            A contrast a row; of a DataFrame the index names them.
+        rhs : float or array of shape (rows,)
+            One number for all unless `joint`.
+        joint : bool
+            True: one F test of all rows; False: a t test of each.
+        confint : bool
+            Whether the t tests show confidence intervals of the contrasts.
+        level : float
+            Of these intervals.
+        ddf : {"Satterthwaite", "Kenward-Roger"}
+
+        Returns
+        -------
+        DataFrame
+            Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F); or Estimate, Std. Error, df, t value, lower, upper,
+            Pr(>|t|) of each row.
+
+        Raises
+        ------
+        DataError
+            L does not have a column for each coefficient, or is not finite.
+        ModelError
+            Kenward-Roger's method for a fit by maximum likelihood.
+        """
+        if not 0 < level < 1:
+            raise DataError(f"contest: level must be between 0 and 1, not {level}")
+        rows = np.atleast_2d(_numbers(L, "L"))
+        tests = self._small_sample
+        if joint:
+            return tests.joint_contest(rows, _numbers(rhs, "rhs"), ddf)
+        labels = [str(name) for name in L.index] if isinstance(L, pd.DataFrame) else None
+        table = tests.single_contests(rows, _numbers(rhs, "rhs"), ddf, level if confint else None)
+        return table if labels is None else table.set_axis(labels)
+
     # -- influence ---------------------------------------------------------------------------------
 
     def influence(
@@ -1821,7 +1912,9 @@ def _refit_without(fit: LmerFit, rows: np.ndarray) -> "Refit":
             mask = np.zeros(len(fit._source.data), dtype=bool)
             mask[np.delete(fit._used_rows(), rows)] = True
             arguments = {k: v for k, v in fit._source.arguments.items() if k not in ("control", "data_name")}
-            design = build_design(fit._design.call_formula, fit._source.data, **{**arguments, "subset": mask})
+            design = build_design(
+                fit._design.call_formula, fit._source.data, checks=fit._control.checks, **{**arguments, "subset": mask}
+            )
         same = design.theta_names == fit._design.theta_names
         with one_blas_thread(_small(design)):
             return _pieces_of(
@@ -1835,9 +1928,12 @@ def _refuse_other_data(first: LmerFit, other: LmerFit) -> None:
     Copies of a data frame are the same data; what counts are the columns that both models use.
     """
     subsets = [None if fit._source is None else fit._source.arguments.get("subset") for fit in (first, other)]
-    texts = [fit._call.subset if isinstance(one, str) else None for fit, one in zip((first, other), subsets, strict=True)]
+    texts = [
+        fit._call.subset if isinstance(one, str) else None for fit, one in zip((first, other), subsets, strict=True)
+    ]
     masks = [None if one is None or isinstance(one, str) else np.asarray(one) for one in subsets]
-    if texts[0] != texts[1] or not np.array_equal(masks[0], masks[1]):
+    same_mask = masks[0] is masks[1] if masks[0] is None or masks[1] is None else np.array_equal(masks[0], masks[1])
+    if texts[0] != texts[1] or not same_mask:
         raise ModelError("all models must use the same subset: fit them with the same argument subset")
     data = [fit._source_data() for fit in (first, other)]
     if data[0] is data[1] or data[0] is None or data[1] is None:
