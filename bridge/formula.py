@@ -12,20 +12,23 @@ from dataclasses import dataclass
 
 from bridge.errors import DataError, FormulaError
 
-__all__ = ["CONSTANTS", "CONTRASTS", "FUNCTIONS", "Formula", "check_columns", "parse", "r_symbol"]
+__all__ = ["CONSTANTS", "CONTRASTS", "FUNCTIONS", "SUMMARIES", "Formula", "check_columns", "parse", "r_symbol"]
 
 #: Functions that a formula may call: none has side effects, none evaluates text.
 FUNCTIONS = frozenset(
     """
-    I abs acos as.character as.double as.factor as.integer as.logical as.numeric asin atan bs c C cbind ceiling cos cosh
-    cut dummy droplevels exp expm1 factor floor ifelse interaction is.na log log10 log1p log2 logb max mean median min
-    nchar ns offset ordered pmax pmin poly quantile rank relevel rev round scale sd seq sign signif sin sinh sqrt sum
-    tan tanh trunc var
+    I abs acos as.character as.double as.factor as.integer as.logical as.numeric asin atan ave bs c C cbind ceiling cos
+    cosh cut dummy droplevels exp expm1 factor floor ifelse interaction is.na log log10 log1p log2 logb max mean median
+    min nchar ns offset ordered pmax pmin poly quantile rank relevel rev round scale sd seq sign signif sin sinh sqrt
+    sum tan tanh trunc var
     """.split()  # noqa: SIM905 - one word a name reads best
 )
 
 #: Names of contrast functions, allowed inside ``C()``.
 CONTRASTS = frozenset({"contr.treatment", "contr.sum", "contr.helmert", "contr.poly", "contr.SAS"})
+
+#: What ``ave(x, g, FUN = )`` may be.
+SUMMARIES = frozenset({"max", "mean", "median", "min", "sd", "sum", "var"})
 
 #: Words that are values, not columns.
 CONSTANTS = frozenset({"TRUE", "FALSE", "NA", "NULL", "Inf", "NaN"})
@@ -167,7 +170,15 @@ def parse(text: str, *, require_response: bool = True) -> Formula:
                 pass  # the name of an argument
             elif name == "." and kind == "name":
                 dot = True
-            elif kind == "name" and (name in CONSTANTS or (name in CONTRASTS and "C" in stack)):
+            elif kind == "name" and (
+                name in CONSTANTS
+                or (name in CONTRASTS and "C" in stack)
+                or (
+                    name in SUMMARIES
+                    and stack[-1:] == ["ave"]
+                    and [t[1] for t in tokens[index - 2 : index]] == ["FUN", "="]
+                )
+            ):
                 pass
             else:
                 names[name] = None

@@ -18,7 +18,7 @@ from pyimpl.likelihood.refits import Minimum, Refits
 from pyimpl.likelihood.trust_region import eigen
 from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import NARROW, Blocks, reduce_design
-from pyimpl.model.checks import SCALE_NOTE
+from pyimpl.model.checks import ACTIONS, LMER_CHECKS, SCALE_NOTE, Action, CheckControl
 from pyimpl.model.columns import Data, as_pandas
 from pyimpl.model.design import Design, build_design
 from pyimpl.model.formula import deparse, deparse_lines, parse
@@ -43,15 +43,21 @@ __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 _FEW = 2000  # rows up to which BLAS starts no threads for a narrow model matrix
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
 _EXTREME = 1e6  # ratio of standard deviations from which the random effects fit the rows exactly, or nearly so
+_LOST = 1e-10  # share of the response's sum of squares that rounding may add to that of the residuals
 _TINY = 6  # rows of a matrix for which a call of LAPACK takes longer than the work
 _EPS = float(np.finfo(float).eps)
 _OPTIMIZER = "trust-region Newton, analytic gradient"
+_PIECES = (
+    "X", "Z", "Zt", "Ztlist", "mmList", "y", "mu", "u", "b", "Gp", "Tp", "Lambda", "Lambdat", "Lind", "Tlist", "A",
+    "RX", "sigma", "flist", "fixef", "beta", "theta", "ST", "REML", "is_REML", "n_rtrms", "n_rfacs", "N", "n", "p",
+    "q", "p_i", "l_i", "q_i", "k", "m_i", "m", "cnms", "devcomp", "offset", "lower", "devfun", "weights",
+)  # fmt: skip
 _SINGULAR = "boundary (singular) fit: see help('isSingular')"
 
 
 @dataclass(frozen=True)
 class LmerControl:
-    """How to optimise.
+    """How to optimise, and what to refuse (``lmerControl``).
 
     Attributes
     ----------
@@ -65,6 +71,9 @@ class LmerControl:
         ``check.conv.hess``'s tolerance.
     grad_tol : float
         ``check.conv.grad``'s tolerance, on the scaled gradient.
+    check_nlev_gtr_1, check_nobs_vs_nlev, check_nobs_vs_nRE, check_scaleX : {"stop", "warning", "message", "ignore"}
+        What to do about a grouping factor with one level, one with as many levels as rows, a term with as many random
+        effects as rows, and predictors on very different scales; a message is a warning here.
     """
 
     max_evaluations: int = 5000
@@ -72,6 +81,26 @@ class LmerControl:
     singular_tol: float = 1e-4
     hessian_tol: float = 1e-6
     grad_tol: float = 2e-3
+    check_nlev_gtr_1: Action = "stop"
+    check_nobs_vs_nlev: Action = "stop"
+    check_nobs_vs_nRE: Action = "stop"
+    check_scaleX: Action = "warning"
+
+    def __post_init__(self) -> None:
+        """Refuse unknown actions."""
+        for name in ("check_nlev_gtr_1", "check_nobs_vs_nlev", "check_nobs_vs_nRE", "check_scaleX"):
+            if getattr(self, name) not in ACTIONS:
+                raise DataError(f"LmerControl: {name} is one of {', '.join(ACTIONS)}, not {getattr(self, name)!r}")
+
+    @property
+    def checks(self) -> CheckControl:
+        """What is refused or warned about before the fit."""
+        return CheckControl(
+            nlev_gtr_1=self.check_nlev_gtr_1,
+            nobs_vs_nlev=self.check_nobs_vs_nlev,
+            nobs_vs_nre=self.check_nobs_vs_nRE,
+            scale_x=self.check_scaleX,
+        )
 
 
 def lmer(
@@ -155,6 +184,7 @@ def lmer(
             subset=subset,
             na_action=na_action,
             contrasts=contrasts,
+            checks=LMER_CHECKS if control is None else control.checks,
         )
         call = CallText(
             formula=design.formula,
@@ -297,8 +327,25 @@ def _fit(
     fit = LmerFit(design, blocks, objective, optimum, call or CallText(design.formula), source, options)
     assert optimum.steps is not None
     if any(abs(x) > _EXTREME * unit for x, unit in zip(optimum.final.tolist(), optimum.steps.tolist(), strict=True)):
-        _ = fit._estimates  # it may not be solvable there: better said now than when the first verb is called
+        # it may not be solvable there, or not to any digit: better said now than when the first verb is called
+        _refuse_rounding_errors(design, fit._estimates)
     return fit
+
+
+def _refuse_rounding_errors(design: Design, estimates: Estimates) -> None:
+    """Refuse estimates whose residuals are not those that the criterion was computed from."""
+    residuals = design.y - estimates.fitted
+    square = residuals**2 if design.weights is None else design.weights * residuals**2
+    total = float(design.y @ design.y) if design.weights is None else float(design.weights @ design.y**2)
+    penalised = float(square.sum()) + sum(float((u**2).sum()) for u in estimates.u)
+    if not penalised <= 1.01 * estimates.prss + _LOST * total:
+        raise ModelError(
+            _CANNOT_BE_COMPUTED.format(
+                error=f"the penalised residual sum of squares is {penalised:.2g} and not {estimates.prss:.2g}: "
+                "rounding errors",
+                N=design.N,
+            )
+        )
 
 
 def _numbers(values: Any, what: str) -> np.ndarray:
@@ -998,7 +1045,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         arguments = {**self._source.arguments, **changes}
         data = arguments.pop("data", self._source.data)
         REML = arguments.pop("REML", self._REML)
-        text = self.formula if formula is None else update_formula(self.formula, formula)
+        text = self.formula if formula is None else update_formula(self._explicit_formula(), formula)
         return lmer(text, data, REML, **arguments)
 
     def anova(
@@ -1044,6 +1091,8 @@ class LmerFit(ModelAccessors, LmerPlots):
         names = list(model_names) if model_names is not None else [f"MODEL{i + 1}" for i in range(len(fits))]
         if len(names) != len(fits):
             raise ModelError("model names vector and model list have different lengths")
+        for other in others:
+            _refuse_other_data(self, other)
         if refit:
             fits = [fit.refitML() for fit in fits]
         elif len({fit.isREML() for fit in fits}) > 1:
@@ -1128,7 +1177,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             lrt = lrt - lrt[0]
             lrt[0] = np.nan
             columns |= {"LRT": lrt, "Pr(Chi)": _chisq_tail(lrt, df)}
-        table = AnovaTable(columns, index=["<none>", *scope])
+        table = AnovaTable(columns, index=["<none>", *scope] if scope else ["1"])  # R numbers a single row
         table.heading = ("Single term deletions", "\nModel:", *deparse_lines(parse(self.formula)))
         return table
 
@@ -1347,7 +1396,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         """
         from pyimpl.likelihood.ranova import full_formula, linear_model_loglik, lrt_table, reduced_formulas
 
-        full = full_formula(self.formula)
+        full = full_formula(self._explicit_formula())
         rows = {"<none>": (self.logLik(), self.npar)}
         for label, formula in reduced_formulas(full, reduce_terms).items():
             if "|" not in formula:
@@ -1463,6 +1512,54 @@ class LmerFit(ModelAccessors, LmerPlots):
             large, L = self, full_rank_rows(np.atleast_2d(np.asarray(small, dtype=float)), self._design.P)
         return large._with_REML(True)._small_sample.modcomp(L, np.asarray(betaH, dtype=float))
 
+    def contest(
+        self,
+        L: Sequence[Any] | np.ndarray | pd.DataFrame,
+        rhs: float | Sequence[float] | np.ndarray = 0.0,
+        joint: bool = True,
+        confint: bool = True,
+        level: float = 0.95,
+        ddf: str = "Satterthwaite",
+    ) -> pd.DataFrame:
+        """``lmerTest::contest(m, L, rhs, joint, ...)``: tests of the contrasts Lβ = rhs.
+
+        Parameters
+        ----------
+        L : array-like, shape (rows, P) or (P,)
+            A contrast a row; of a DataFrame the index names them.
+        rhs : float or array of shape (rows,)
+            One number for all unless `joint`.
+        joint : bool
+            True: one F test of all rows; False: a t test of each.
+        confint : bool
+            Whether the t tests show confidence intervals of the contrasts.
+        level : float
+            Of these intervals.
+        ddf : {"Satterthwaite", "Kenward-Roger"}
+
+        Returns
+        -------
+        DataFrame
+            Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F); or Estimate, Std. Error, df, t value, lower, upper,
+            Pr(>|t|) of each row.
+
+        Raises
+        ------
+        DataError
+            L does not have a column for each coefficient, or is not finite.
+        ModelError
+            Kenward-Roger's method for a fit by maximum likelihood.
+        """
+        if not 0 < level < 1:
+            raise DataError(f"contest: level must be between 0 and 1, not {level}")
+        rows = np.atleast_2d(_numbers(L, "L"))
+        tests = self._small_sample
+        if joint:
+            return tests.joint_contest(rows, _numbers(rhs, "rhs"), ddf)
+        labels = [str(name) for name in L.index] if isinstance(L, pd.DataFrame) else None
+        table = tests.single_contests(rows, _numbers(rhs, "rhs"), ddf, level if confint else None)
+        return table if labels is None else table.set_axis(labels)
+
     # -- influence ---------------------------------------------------------------------------------
 
     def influence(
@@ -1553,16 +1650,35 @@ class LmerFit(ModelAccessors, LmerPlots):
     def _pieces(self) -> dict[str, Any]:
         return {}
 
-    def getME(self, name: str) -> Any:
+    def getME(self, name: str | Sequence[str]) -> Any:
         """Return a piece of the model, ``getME(m, name)``; see the contract for shapes.
 
-        ``theta``, ``lower``, ``beta``, ``fixef``, ``X``, ``Z``, ``Zt``, ``y``, ``mu``, ``offset``, ``cnms``,
-        ``flist``, ``Lambda``, ``Lambdat``, ``Tlist``, ``u``, ``b``, ``Gp``, ``sigma``, ``REML``, ``RX``, ``n``,
-        ``p``, ``q``, ``m``, ``k``, ``p_i``, ``l_i``, ``devcomp``, ``n_rtrms``, ``n_rfacs``.
+        Parameters
+        ----------
+        name : str or sequence of str
+            One of ``X``, ``Z``, ``Zt``, ``Ztlist``, ``mmList``, ``y``, ``mu``, ``u``, ``b``, ``Gp``, ``Tp``,
+            ``Lambda``, ``Lambdat``, ``Lind``, ``Tlist``, ``A``, ``RX``, ``sigma``, ``flist``, ``fixef``, ``beta``,
+            ``theta``, ``ST``, ``REML``, ``is_REML``, ``n_rtrms``, ``n_rfacs``, ``N``, ``n``, ``p``, ``q``, ``p_i``,
+            ``l_i``, ``q_i``, ``k``, ``m_i``, ``m``, ``cnms``, ``devcomp``, ``offset``, ``lower``, ``devfun``,
+            ``weights``; of several, or ``"ALL"``, a dict. R's ``L`` and ``RZX`` are not there: they depend on the
+            order in which R's sparse Cholesky factorisation takes the random effects.
+
+        Raises
+        ------
+        DataError
+            There is no such piece.
         """
+        if not isinstance(name, str):
+            return {one: self.getME(one) for one in name}
+        if name == "ALL":
+            return {one: self.getME(one) for one in _PIECES}
+        from pyimpl.likelihood.pieces import effect_rows, st_factor, theta_index, unique_names
+
         design, estimates = self._design, self._estimates
         terms = design.terms
         theta_names = list(design.theta_names)
+        labels = [term.label for term in terms]
+        by_group = unique_names([term.group for term in terms])
         match name:
             case "theta":
                 return pd.Series(estimates.theta.copy(), index=theta_names)
@@ -1587,7 +1703,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                 weights = np.ones(design.N) if design.weights is None else design.weights.copy()
                 return pd.Series(weights, index=design.index)
             case "cnms":
-                return dict(zip(_make_names_unique(terms), (list(t.effects) for t in terms), strict=True))
+                return dict(zip(by_group, (list(t.effects) for t in terms), strict=True))
             case "flist":
                 return design.flist
             case "Lambda":
@@ -1595,13 +1711,26 @@ class LmerFit(ModelAccessors, LmerPlots):
             case "Lambdat":
                 return self._lambda().T.tocsc()
             case "Tlist":
-                return dict(zip(_make_names_unique(terms), (T.copy() for T in estimates.templates), strict=True))
+                return dict(zip(by_group, (T.copy() for T in estimates.templates), strict=True))
+            case "ST":
+                return dict(zip(by_group, map(st_factor, estimates.templates), strict=True))
+            case "Lind":
+                return theta_index(terms)
+            case "A":
+                return (self._lambda().T @ design.Z.T).tocsc()
+            case "Ztlist":
+                return effect_rows(design)
+            case "mmList":
+                return self.model_matrix("randomListRaw")
             case "u":
                 return np.concatenate([u.ravel() for u in estimates.u])
             case "b":
                 return np.concatenate([b.ravel() for b in estimates.b])
             case "Gp":
                 return np.concatenate([[0], np.cumsum([t.J * t.p for t in terms])])
+            case "Tp":
+                sizes = np.cumsum([0, *(t.p * (t.p + 1) // 2 for t in terms)])
+                return pd.Series(sizes, index=["beg__", *(t.group for t in terms)])
             case "RX":
                 names = list(design.coef_names)
                 root = np.linalg.cholesky(np.linalg.inv(estimates.vcov / estimates.sigma**2)).T
@@ -1625,14 +1754,18 @@ class LmerFit(ModelAccessors, LmerPlots):
             case "n_rfacs":
                 return len(self.ngrps())
             case "p_i":
-                return pd.Series([t.p for t in terms], index=[t.label for t in terms])
+                return pd.Series([t.p for t in terms], index=labels)
+            case "q_i":
+                return pd.Series([t.J * t.p for t in terms], index=labels)
+            case "m_i":
+                return pd.Series([t.p * (t.p + 1) // 2 for t in terms], index=labels)
             case "l_i":
                 return self.ngrps()
             case "devcomp":
                 return self._devcomp()
             case "devfun":
                 return self.devfun
-        raise DataError(f"getME: there is no piece {name!r}")
+        raise DataError(f"getME: there is no piece {name!r}; there are {', '.join(_PIECES)} and 'ALL'")
 
     def _devcomp(self) -> dict[str, Any]:
         """``getME(m, "devcomp")``: parts of the criterion (Bates et al. 2015, eq. 34), and sizes."""
@@ -1780,12 +1913,39 @@ def _refit_without(fit: LmerFit, rows: np.ndarray) -> "Refit":
             mask = np.zeros(len(fit._source.data), dtype=bool)
             mask[np.delete(fit._used_rows(), rows)] = True
             arguments = {k: v for k, v in fit._source.arguments.items() if k not in ("control", "data_name")}
-            design = build_design(fit._design.call_formula, fit._source.data, **{**arguments, "subset": mask})
+            design = build_design(
+                fit._design.call_formula, fit._source.data, checks=fit._control.checks, **{**arguments, "subset": mask}
+            )
         same = design.theta_names == fit._design.theta_names
         with one_blas_thread(_small(design)):
             return _pieces_of(
                 _fit(design, fit.isREML(), fit._control, fit._warm_start if same else None, fit._call, None, None)
             )
+
+
+def _refuse_other_data(first: LmerFit, other: LmerFit) -> None:
+    """Refuse to compare models of different data or subsets, which R knows by the text of their calls.
+
+    Copies of a data frame are the same data; what counts are the columns that both models use.
+    """
+    subsets = [None if fit._source is None else fit._source.arguments.get("subset") for fit in (first, other)]
+    texts = [
+        fit._call.subset if isinstance(one, str) else None for fit, one in zip((first, other), subsets, strict=True)
+    ]
+    masks = [None if one is None or isinstance(one, str) else np.asarray(one) for one in subsets]
+    same_mask = masks[0] is masks[1] if masks[0] is None or masks[1] is None else np.array_equal(masks[0], masks[1])
+    if texts[0] != texts[1] or not same_mask:
+        raise ModelError("all models must use the same subset: fit them with the same argument subset")
+    data = [fit._source_data() for fit in (first, other)]
+    if data[0] is data[1] or data[0] is None or data[1] is None:
+        return
+    used = [name for name in first.variable_names() if name in set(other.variable_names())]
+    if data[0].shape[0] != data[1].shape[0] or not all(
+        data[0][name].reset_index(drop=True).equals(data[1][name].reset_index(drop=True))
+        for name in used
+        if name in data[0].columns and name in data[1].columns
+    ):
+        raise ModelError("all models must be fit to the same data object: their data frames differ in what both use")
 
 
 def _refuse_new_levels(
@@ -1801,17 +1961,6 @@ def _refuse_new_levels(
         raise DataError(
             f"new levels detected in newdata: {text}. With allow_new_levels=True their random effect {otherwise}"
         )
-
-
-def _make_names_unique(terms: Sequence[Any]) -> list[str]:
-    """Names of ``cnms``: the grouping factors, repeated ones numbered as R's ``make.unique`` does."""
-    seen: dict[str, int] = {}
-    out = []
-    for term in terms:
-        count = seen.get(term.group, 0)
-        seen[term.group] = count + 1
-        out.append(f"{term.group}.{count}" if count else term.group)
-    return out
 
 
 def _varcorr_names(groups: Sequence[str]) -> tuple[str, ...]:

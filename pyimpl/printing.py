@@ -61,7 +61,7 @@ def _abbreviate_one(text: str, minlength: int) -> str:
         for droppable in ("aeiou", None):
             for at_end in (True, False):
                 for i in range(len(chars) - 1, 0, -1):
-                    fits = chars[i] in droppable if droppable else ("a" <= chars[i] <= "z")
+                    fits = chars[i] in droppable if droppable else chars[i].islower()
                     if fits and (last(i) if at_end else not first(i)):
                         del chars[i]
                     if done():
@@ -101,14 +101,18 @@ def abbreviate(names: Sequence[str], minlength: int = 4) -> list[str]:
 
 
 def cat_fill(parts: Sequence[str], width: int = 80) -> str:
-    """``cat(..., fill = TRUE)``: parts joined by blanks, a new line before a part that would reach beyond `width`."""
+    """``cat(..., fill = TRUE)``: parts joined by blanks, a new line before a part that would reach beyond `width`.
+
+    R counts bytes here, not characters.
+    """
     out, used = "", 0
     for i, part in enumerate(parts):
-        if used and used + len(part) + 1 > width:
+        size = len(part.encode()) + 1
+        if used and used + size > width:
             out += "\n"
             used = 0
         out += part
-        used += len(part) + 1
+        used += size
         if i < len(parts) - 1:
             out += " "
     return out + "\n"

@@ -7,6 +7,7 @@ and is tested against live R.
 """
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 
 __all__ = [
     "as_character",
+    "display_width",
     "formatC",
     "format_cells",
     "format_chr",
@@ -34,6 +36,24 @@ __all__ = [
 _DBL_DIG = 15  # <float.h>: decimal digits that a double always carries
 _MAX_10_EXP = 308  # <float.h>: largest power of ten that a double has
 _KP_MAX = 22  # R's KP_MAX: largest power of ten that a long double (and a double) holds exactly
+
+
+def display_width(text: str) -> int:
+    """``nchar(text, "width")``: columns on a screen; East Asian wide characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
+
+
+def _ljust(text: str, width: int) -> str:
+    return text + " " * (width - display_width(text))
+
+
+def _rjust(text: str, width: int) -> str:
+    return " " * (width - display_width(text)) + text
 
 
 def _scientific(x: float, digits: int) -> tuple[int, int, bool]:
@@ -176,15 +196,15 @@ def format_chr(x: Sequence[str], justify: str = "left", width: int = 0) -> list[
     """``format(x, justify, width)`` of a character vector (``justify="none"`` leaves it alone)."""
     if justify == "none":
         return list(x)
-    common = max([width, *map(len, x)], default=0)
+    common = max([width, *map(display_width, x)], default=0)
     if justify == "centre":
         return [_centre(text, common) for text in x]
-    return [text.rjust(common) if justify == "right" else text.ljust(common) for text in x]
+    return [_rjust(text, common) if justify == "right" else _ljust(text, common) for text in x]
 
 
 def _centre(text: str, width: int) -> str:
-    left = (width - len(text)) // 2
-    return " " * max(left, 0) + text + " " * max(width - len(text) - left, 0)
+    blanks = max(width - display_width(text), 0)
+    return " " * (blanks // 2) + text + " " * (blanks - blanks // 2)
 
 
 def formatC(
@@ -372,21 +392,21 @@ def print_vector(
     textual = values.dtype.kind in "OUST"
     cells = [f'"{v}"' if quote else str(v) for v in values] if textual else format_num(values, digits)
     if names is not None:
-        common = max(max(map(len, cells)), max(map(len, names)))
+        common = max(max(map(display_width, cells)), max(map(display_width, names)))
         per_line = max(1, width // (common + gap))
         lines = []
         for start in range(0, len(cells), per_line):
             stop = start + per_line
-            lines.append("".join(name.rjust(common) + " " * gap for name in names[start:stop]))
-            lines.append("".join(cell.rjust(common) + " " * gap for cell in cells[start:stop]))
+            lines.append("".join(_rjust(name, common) + " " * gap for name in names[start:stop]))
+            lines.append("".join(_rjust(cell, common) + " " * gap for cell in cells[start:stop]))
         return "\n".join(lines)
     label = len(str(len(cells))) + 2
-    common = max(map(len, cells))
+    common = max(map(display_width, cells))
     per_line = max(1, (width - label) // (common + 1))
     lines = []
     for start in range(0, len(cells), per_line):
         row = cells[start : start + per_line]
-        row = [cell.ljust(common) if textual else cell.rjust(common) for cell in row]
+        row = [_ljust(cell, common) if textual else _rjust(cell, common) for cell in row]
         lines.append(f"[{start + 1}]".rjust(label) + " " + " ".join(row))
     return "\n".join(lines)
 
@@ -426,23 +446,23 @@ def print_matrix(
         right = True
     else:
         body = [[str(v) for v in matrix[:, j]] for j in range(len(col_names))]
-    label_width = max(map(len, row_names), default=4)  # without rows R leaves room for an index
-    pad = str.rjust if right else str.ljust
+    label_width = max(map(display_width, row_names), default=4)  # without rows R leaves room for an index
+    pad = _rjust if right else _ljust
     columns = []
     for name, column in zip(col_names, body, strict=True):
-        common = max([len(name), *map(len, column)])
-        columns.append((pad(name, common), [pad(text, common) for text in column]))
-    labels = [name.ljust(label_width) if left_labels else name.rjust(label_width) for name in row_names]
+        common = max(map(display_width, (name, *column)))
+        columns.append((common, pad(name, common), [pad(text, common) for text in column]))
+    labels = [_ljust(name, label_width) if left_labels else _rjust(name, label_width) for name in row_names]
     lines: list[str] = []
     start = 0
     while start < len(columns):
         used, stop = label_width, start
-        while stop < len(columns) and (stop == start or used + 1 + len(columns[stop][0]) < width):
-            used += 1 + len(columns[stop][0])
+        while stop < len(columns) and (stop == start or used + 1 + columns[stop][0] < width):
+            used += 1 + columns[stop][0]
             stop += 1
         block = columns[start:stop]
-        lines.append(" ".join([" " * label_width, *(head for head, _ in block)]))
-        lines += [" ".join([label, *(column[i] for _, column in block)]) for i, label in enumerate(labels)]
+        lines.append(" ".join([" " * label_width, *(head for _, head, _ in block)]))
+        lines += [" ".join([label, *(column[i] for _, _, column in block)]) for i, label in enumerate(labels)]
         start = stop
     return "\n".join(lines)
 

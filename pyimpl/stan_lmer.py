@@ -192,7 +192,7 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
             )
         arguments = {**self._call, **changes}
         if formula is not None:
-            arguments["formula"] = update_formula(self.formula, formula)
+            arguments["formula"] = update_formula(self._explicit_formula(), formula)
         return stan_lmer(**arguments)
 
     def nobs(self) -> int:

@@ -3,14 +3,15 @@
 
 allowed_functions <- c(
   "I", "abs", "acos", "as.character", "as.double", "as.factor", "as.integer", "as.logical", "as.numeric", "asin", "atan",
-  "bs", "c", "C", "cbind", "ceiling", "cos", "cosh", "cut", "dummy", "droplevels", "exp", "expm1", "factor", "floor", "ifelse",
-  "interaction", "is.na", "log", "log10", "log1p", "log2", "logb", "max", "mean", "median", "min", "nchar", "ns",
+  "ave", "bs", "c", "C", "cbind", "ceiling", "cos", "cosh", "cut", "dummy", "droplevels", "exp", "expm1", "factor", "floor",
+  "ifelse", "interaction", "is.na", "log", "log10", "log1p", "log2", "logb", "max", "mean", "median", "min", "nchar", "ns",
   "offset", "ordered", "pmax", "pmin", "poly", "quantile", "rank", "relevel", "rev", "round", "scale", "sd", "seq",
   "sign", "signif", "sin", "sinh", "sqrt", "sum", "tan", "tanh", "trunc", "var"
 )
 allowed_operators <- c(
   "~", "+", "-", "*", "/", "^", ":", "%in%", "%%", "%/%", "|", "||", "&", "&&", "==", "!=", "<", ">", "<=", ">=", "!", "("
 )
+allowed_summaries <- c("max", "mean", "median", "min", "sd", "sum", "var") # as FUN of ave()
 allowed_contrasts <- c("contr.treatment", "contr.sum", "contr.helmert", "contr.poly", "contr.SAS")
 
 # Stops at anything in the parse tree that is not an allowed call, a column, or a constant.
@@ -26,7 +27,9 @@ check_tree <- function(tree, columns, inside_C = FALSE) {
       if (identical(arguments[[i]], quote(expr = ))) {
         bridge_stop("bridge_formula_error", "an empty argument in '", one_line(tree), "'")
       }
-      check_tree(arguments[[i]], columns, inside_C)
+      is_summary <- identical(head, quote(ave)) && identical(names(arguments)[i], "FUN") &&
+        is.symbol(arguments[[i]]) && as.character(arguments[[i]]) %in% allowed_summaries
+      if (!is_summary) check_tree(arguments[[i]], columns, inside_C)
     }
   } else if (is.symbol(tree)) {
     name <- as.character(tree)

@@ -141,7 +141,10 @@ def ranef_long(modes: dict[str, pd.DataFrame], variances: dict[str, np.ndarray])
     effects: dict[str, None] = {}
     for group, frame in modes.items():
         labels = frame.index.to_numpy(dtype=object)
-        levels |= dict.fromkeys(labels[np.argsort(frame.iloc[:, 0].to_numpy(), kind="stable")])
+        # R sorts the labels as text first, which decides where modes are equal
+        alphabetic = np.argsort(labels, kind="stable")
+        ascending = np.argsort(frame.iloc[:, 0].to_numpy()[alphabetic], kind="stable")
+        levels |= dict.fromkeys(labels[alphabetic][ascending])
         effects |= dict.fromkeys(map(str, frame.columns))
         sd = np.sqrt(np.diagonal(variances[group], axis1=1, axis2=2))
         for k, name in enumerate(frame.columns):

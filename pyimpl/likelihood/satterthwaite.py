@@ -63,13 +63,14 @@ class Satterthwaite:
         with np.errstate(divide="ignore"):
             return float(2 * variance**2 / np.float64(slope @ self.varpar @ slope))
 
-    def f_test(self, L: np.ndarray) -> tuple[float, int, float]:
-        """F statistic, numerator and denominator degrees of freedom of Lβ = 0 (``contestMD``).
+    def f_test(self, L: np.ndarray, beta0: np.ndarray | float = 0.0) -> tuple[float, int, float]:
+        """F statistic, numerator and denominator degrees of freedom of Lβ = Lβ₀ (``contestMD``).
 
         Parameters
         ----------
         L : ndarray, shape (rows, P)
             Need not have full row rank.
+        beta0 : float or ndarray, shape (P,)
         """
         values, vectors = np.linalg.eigh(L @ self.vcov @ L.T)
         values, vectors = values[::-1], vectors[:, ::-1]
@@ -77,7 +78,7 @@ class Satterthwaite:
         if q == 0:
             return np.nan, 0, np.nan
         contrasts = vectors[:, :q].T @ L
-        F = float(((contrasts @ self.beta) ** 2 / values[:q]).sum() / q)
+        F = float(((contrasts @ (self.beta - beta0)) ** 2 / values[:q]).sum() / q)
         return F, q, _pooled_df(np.array([self.df(row) for row in contrasts]))
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.special import fdtrc, stdtr
+from scipy.special import fdtrc, stdtr, stdtrit
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError
 from pyimpl.likelihood.derivatives import CovarianceDerivatives, covariance_derivatives
@@ -18,6 +18,7 @@ from pyimpl.model.hypotheses import term_hypotheses
 __all__ = ["SmallSample", "full_rank_rows", "restriction_matrix"]
 
 _COLUMNS = ["Estimate", "Std. Error", "df", "t value", "Pr(>|t|)"]
+_F_COLUMNS = ["Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]
 _RANK = 1e-7  # R's qr
 
 
@@ -100,6 +101,75 @@ class SmallSample:
             index=["Ftest", "FtestU"],
         )
 
+    def joint_contest(self, L: np.ndarray, rhs: np.ndarray, ddf: str) -> pd.DataFrame:
+        """F test of Lβ = rhs (``lmerTest:::contestMD``).
+
+        Parameters
+        ----------
+        L : ndarray, shape (rows, P)
+            Need not have full row rank.
+        rhs : ndarray, shape () or (rows,)
+        ddf : {"Satterthwaite", "Kenward-Roger"}
+
+        Returns
+        -------
+        DataFrame
+            Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F); one row.
+        """
+        basis = full_rank_rows(L, self._design.P)
+        if rhs.shape not in ((), (1,), (L.shape[0],)):
+            raise DataError(f"rhs has shape {rhs.shape}; there are {L.shape[0]} contrasts")
+        beta0 = np.linalg.pinv(L) @ np.broadcast_to(rhs, L.shape[0])
+        if not np.allclose(L @ beta0, rhs, rtol=1e-9, atol=1e-9 * float(np.abs(rhs).max())):
+            raise DataError("rhs: the contrasts are linearly dependent, and no coefficients have these values of them")
+        s2, scaling = self._estimates.sigma**2, 1.0
+        if self._method(ddf) == "Satterthwaite":
+            F, ndf, df2 = self.satterthwaite.f_test(L, beta0)
+        else:
+            test = self.kenward_roger.f_test(basis, beta0)
+            F, ndf, df2, scaling = test.unscaled, test.ndf, test.ddf, test.scaling
+        row = (F * s2 * ndf, F * s2, ndf, df2, scaling * F, _f_tail(scaling * F, ndf, df2))
+        return pd.DataFrame([row], index=["1"], columns=_F_COLUMNS, dtype=float)
+
+    def single_contests(self, L: np.ndarray, rhs: np.ndarray, ddf: str, level: float | None) -> pd.DataFrame:
+        """Test l'β = rhs by t for each row l of L (``lmerTest:::contest1D``).
+
+        Parameters
+        ----------
+        L : ndarray, shape (rows, P)
+        rhs : ndarray, shape ()
+        ddf : {"Satterthwaite", "Kenward-Roger"}
+        level : float, optional
+            Of the confidence intervals of l'β; None: there are none.
+
+        Returns
+        -------
+        DataFrame
+            Estimate, Std. Error, df, t value, (lower, upper,) Pr(>|t|).
+        """
+        checked_contrasts(L, self._design.P)
+        if rhs.size != 1:
+            raise DataError("rhs must be one number if joint is False: take the contrasts one by one")
+        method = self.satterthwaite if self._method(ddf) == "Satterthwaite" else self.kenward_roger
+        vcov = self._estimates.vcov if isinstance(method, Satterthwaite) else method.adjusted
+        estimate = L @ self._estimates.beta
+        se = np.sqrt(np.einsum("ij,jk,ik->i", L, vcov, L))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = (estimate - rhs.ravel()) / se
+        df = np.array([method.df(row) if row.any() else np.nan for row in L])
+        table = {"Estimate": estimate, "Std. Error": se, "df": df, "t value": t}
+        if level is not None:
+            half = stdtrit(df, 0.5 * (1 + level)) * se
+            table |= {"lower": estimate - half, "upper": estimate + half}
+        table["Pr(>|t|)"] = 2 * stdtr(df, -np.abs(t))
+        return pd.DataFrame(table, index=[str(i + 1) for i in range(len(L))])
+
+    @staticmethod
+    def _method(ddf: str) -> str:
+        if ddf not in ("Satterthwaite", "Kenward-Roger"):
+            raise DataError(f"ddf must be 'Satterthwaite' or 'Kenward-Roger', not {ddf!r}")
+        return ddf
+
     def f_table(self, type: str, ddf: str) -> pd.DataFrame:  # noqa: A002
         """F tests of the terms (``lmerTest:::anova.lmerModLmerTest``).
 
@@ -113,8 +183,7 @@ class SmallSample:
         DataFrame
             Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F); terms without a testable hypothesis last, missing.
         """
-        if ddf not in ("Satterthwaite", "Kenward-Roger"):
-            raise DataError(f"ddf must be 'Satterthwaite' or 'Kenward-Roger', not {ddf!r}")
+        self._method(ddf)
         rows: dict[str, tuple[float, ...]] = {}
         untestable = []
         s2 = self._estimates.sigma**2
@@ -133,8 +202,7 @@ class SmallSample:
             rows[label] = (F * s2 * ndf, F * s2, ndf, df2, scaling * F, _f_tail(scaling * F, ndf, df2))
         for label in untestable:
             rows[label] = (np.nan,) * 6
-        columns = ["Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]
-        return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns, dtype=float)
+        return pd.DataFrame(list(rows.values()), index=list(rows), columns=_F_COLUMNS, dtype=float)
 
 
 def _f_tail(F: float, ndf: int, ddf: float) -> float:
@@ -151,6 +219,20 @@ def _rank(A: np.ndarray) -> int:
     return int(np.linalg.matrix_rank(A / np.where(norms > 0, norms, 1.0), rtol=_RANK))
 
 
+def checked_contrasts(L: np.ndarray, P: int) -> np.ndarray:
+    """Return L if it has P columns and finite elements.
+
+    Raises
+    ------
+    DataError
+    """
+    if L.ndim != 2 or L.shape[1] != P:
+        raise DataError(f"the matrix of hypotheses has shape {L.shape}; it needs {P} columns, one a coefficient")
+    if not np.isfinite(L).all():
+        raise DataError("the matrix of hypotheses has missing or infinite elements")
+    return L
+
+
 def full_rank_rows(L: np.ndarray, P: int) -> np.ndarray:
     """Rows that span the rows of L: L itself if its rows are independent.
 
@@ -159,11 +241,7 @@ def full_rank_rows(L: np.ndarray, P: int) -> np.ndarray:
     DataError
         If L does not have P columns, has missing elements, or no row other than zeros.
     """
-    if L.ndim != 2 or L.shape[1] != P:
-        raise DataError(f"the matrix of hypotheses has shape {L.shape}; it needs {P} columns, one a coefficient")
-    if not np.isfinite(L).all():
-        raise DataError("the matrix of hypotheses has missing or infinite elements")
-    rank = _rank(L.T)
+    rank = _rank(checked_contrasts(L, P).T)
     if rank == 0:
         raise DataError("the matrix of hypotheses has no row other than zeros")
     return L if rank == L.shape[0] else np.linalg.svd(L)[2][:rank]

@@ -12,6 +12,7 @@ from pyimpl.errors import DataError, ModelError
 from pyimpl.model.bars import find_bars, remove_bars, replace_bars
 from pyimpl.model.formula import Call, Num, all_names, deparse, parse
 from pyimpl.model.terms import Terms, expand_terms
+from pyimpl.model.update import write_out_dot
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -89,6 +90,11 @@ class ModelAccessors:
         if fixed_only:
             return fixed_formula(self.design.formula)
         return random_formula(self.design.formula) if random_only else self.design.formula
+
+    def _explicit_formula(self) -> str:
+        """Return the formula for updates: what a ``.`` stands for is written out."""
+        recipe = self.design.recipe
+        return self.design.formula if recipe is None else write_out_dot(self.design.formula, recipe.fixed)
 
     def terms(self, fixed_only: bool = True, random_only: bool = False) -> Terms:
         """``terms(m, fixed.only, random.only)``: the expanded formula.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -10,9 +11,11 @@ from pyimpl.compiled import kernel
 from pyimpl.errors import DataError, ModelError
 
 __all__ = [
+    "ACTIONS",
     "LMER_CHECKS",
     "SCALE_NOTE",
     "STAN_LMER_CHECKS",
+    "Action",
     "CheckControl",
     "centred_squares",
     "check_effects",
@@ -26,6 +29,10 @@ __all__ = [
 #: lme4's warning about predictors' scales; its fits print it too.
 SCALE_NOTE = "Some predictor variables are on very different scales: consider rescaling"
 
+#: What a check may do, in ``lmerControl``'s words; here a message is a warning, too.
+Action = Literal["stop", "warning", "message", "ignore"]
+ACTIONS: tuple[Action, ...] = ("stop", "warning", "message", "ignore")
+
 
 @dataclass(frozen=True)
 class CheckControl:
@@ -33,27 +40,27 @@ class CheckControl:
 
     Attributes
     ----------
-    nlev_gtr_1 : bool
-        Refuse a grouping factor with one level (``check.nlev.gtr.1``).
-    nobs_vs_nlev : bool
-        Refuse as many levels as rows (``check.nobs.vs.nlev``).
-    nobs_vs_nre : bool
-        Refuse as many random effects in a term as rows (``check.nobs.vs.nRE``).
+    nlev_gtr_1 : Action
+        A grouping factor with one level (``check.nlev.gtr.1``).
+    nobs_vs_nlev : Action
+        As many levels as rows (``check.nobs.vs.nlev``).
+    nobs_vs_nre : Action
+        As many random effects in a term as rows (``check.nobs.vs.nRE``).
     positive_weights : bool
         Refuse weights of 0. lme4 accepts them and then cannot fit: its criterion has the logarithm of the weights.
-    scale_x : bool
-        Warn about predictors on very different scales (``check.scaleX``).
+    scale_x : Action
+        Predictors on very different scales (``check.scaleX``).
     duplicate_terms : bool
         Refuse the same effect twice for one grouping factor (rstanarm's ``check_reTrms``).
     reserved_b : bool
         Refuse a fixed-effect column named ``b`` (rstanarm).
     """
 
-    nlev_gtr_1: bool = True
-    nobs_vs_nlev: bool = True
-    nobs_vs_nre: bool = True
+    nlev_gtr_1: Action = "stop"
+    nobs_vs_nlev: Action = "stop"
+    nobs_vs_nre: Action = "stop"
     positive_weights: bool = True
-    scale_x: bool = True
+    scale_x: Action = "warning"
     duplicate_terms: bool = False
     reserved_b: bool = False
 
@@ -62,30 +69,51 @@ class CheckControl:
 LMER_CHECKS = CheckControl()
 #: The checks of ``rstanarm::stan_lmer``: priors identify what the data do not.
 STAN_LMER_CHECKS = CheckControl(
-    nobs_vs_nlev=False, nobs_vs_nre=False, positive_weights=False, scale_x=False, duplicate_terms=True, reserved_b=True
+    nobs_vs_nlev="ignore",
+    nobs_vs_nre="ignore",
+    positive_weights=False,
+    scale_x="ignore",
+    duplicate_terms=True,
+    reserved_b=True,
 )
 
 
-def check_levels(levels: Sequence[tuple[str, int]], rows: int, control: CheckControl) -> None:
+def _found(action: Action, text: str) -> list[str]:
+    """Refuse, or return what is to be warned about."""
+    if action == "stop":
+        raise ModelError(text)
+    return [] if action == "ignore" else [text]
+
+
+def check_levels(levels: Sequence[tuple[str, int]], rows: int, control: CheckControl) -> list[str]:
     """``checkNlevels``: (grouping factor, number of levels) of each, in lme4's order.
+
+    Returns
+    -------
+    list of str
+        What is to be warned about.
 
     Raises
     ------
     ModelError
     """
+    notes = []
     single = [group for group, count in levels if count < 2]
-    if control.nlev_gtr_1 and single:
-        raise ModelError(
+    if single:
+        notes += _found(
+            control.nlev_gtr_1,
             f"grouping factors must have > 1 sampled level (problems: {', '.join(single)}). A variance between levels "
-            "cannot be estimated from one level: leave the term out."
+            "cannot be estimated from one level: leave the term out.",
         )
     crowded = [group for group, count in levels if count >= rows]
-    if control.nobs_vs_nlev and crowded:
-        raise ModelError(
+    if crowded:
+        notes += _found(
+            control.nobs_vs_nlev,
             "number of levels of each grouping factor must be < number of observations (problems: "
             f"{', '.join(crowded)}). With one row a level ({rows} rows) its variance cannot be told from the "
-            "residual's: group by a coarser factor."
+            "residual's: group by a coarser factor.",
         )
+    return notes
 
 
 def check_weights(weights: np.ndarray | None, control: CheckControl) -> None:
@@ -105,22 +133,28 @@ def check_weights(weights: np.ndarray | None, control: CheckControl) -> None:
         )
 
 
-def check_effects(terms: Sequence[tuple[str, int]], rows: int, control: CheckControl) -> None:
+def check_effects(terms: Sequence[tuple[str, int]], rows: int, control: CheckControl) -> list[str]:
     """``checkZdims``: (label of the term, number of random effects) of each.
+
+    Returns
+    -------
+    list of str
+        What is to be warned about.
 
     Raises
     ------
     ModelError
     """
-    if not control.nobs_vs_nre:
-        return
+    notes = []
     for label, count in terms:
         if rows <= count:
-            raise ModelError(
+            notes += _found(
+                control.nobs_vs_nre,
                 f"number of observations (={rows}) <= number of random effects (={count}) for term ({label}); the "
                 "random-effects parameters and the residual variance (or scale parameter) are probably unidentifiable. "
-                "Take effects out of the term, or group by a coarser factor."
+                "Take effects out of the term, or group by a coarser factor.",
             )
+    return notes
 
 
 def check_duplicates(terms: Sequence[tuple[str, Sequence[str]]], control: CheckControl) -> None:
@@ -166,9 +200,14 @@ def check_scale(X: np.ndarray, control: CheckControl, indicators: Sequence[bool]
 
     Columns of only 0 and 1 do not count (`indicators` marks those known to be such); sds, or ratios of sds, beyond a
     factor of 1000 do.
+
+    Raises
+    ------
+    ModelError
+        Where that is asked for.
     """
     rows, columns = X.shape
-    if not control.scale_x or rows < 2 or (indicators is not None and all(indicators)):
+    if control.scale_x == "ignore" or rows < 2 or (indicators is not None and all(indicators)):
         return None
     squares = np.empty(columns)
     centred_squares(X, squares)
@@ -176,7 +215,7 @@ def check_scale(X: np.ndarray, control: CheckControl, indicators: Sequence[bool]
     logs = [0.5 * math.log(variance) if variance > 0 else -math.inf for variance in counted]
     limit = math.log(1000.0)
     if logs and (max(map(abs, logs)) > limit or max(logs) - min(logs) > limit):
-        return SCALE_NOTE
+        return _found(control.scale_x, SCALE_NOTE)[0]
     return None
 
 

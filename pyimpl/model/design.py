@@ -648,9 +648,12 @@ def build_design(
         terms = [terms[i] for i in order]
         recipes = [recipes[i] for i in order]
     rows = frame.rows
-    check_levels(list({term.group: term.J for term in terms}.items()), rows, checks)
+    found = check_levels(list({term.group: term.J for term in terms}.items()), rows, checks)
     check_weights(frame.weights, checks)
-    check_effects([(term.label, term.J * term.p) for term in terms], rows, checks)
+    found += check_effects([(term.label, term.J * term.p) for term in terms], rows, checks)
+    for text in found:
+        notes.append(text)
+        warnings.warn(text, PyimplWarning, stacklevel=2)
 
     # model.matrix, chkRank.drop.cols, checkScaleX
     dot_names = [*names, *(f"({w})" for w, v in (("weights", weights), ("offset", offset)) if v is not None)]

@@ -415,6 +415,34 @@ class Evaluator:
         value = self._numbers(self._match(node, "x")["x"], node)
         return Numeric(rank(value.array.ravel(order="F")))
 
+    def _average(self, node: Call) -> Column:
+        """``ave(x, g, ..., FUN = mean)``: a summary of x within each combination of levels; all of x without g."""
+        named = list(node.named_args())
+        function = next((arg for name, arg in named if name == "FUN"), Name("mean"))
+        strange = [name for name, _ in named if name not in (None, "x", "FUN")]
+        plain = [arg for name, arg in named if name in (None, "x")]
+        if strange or not plain or not isinstance(function, Name) or function.name not in SUMMARIES:
+            raise FormulaError(
+                f"{deparse(node)}: ave() takes numbers, factors and FUN, one of {', '.join(sorted(SUMMARIES))}."
+            )
+        value = self._numbers(plain[0], node)
+        groups = [as_factor(self._value(arg)).codes.astype(np.intp) for arg in plain[1:]]
+        if value.array.ndim != 1 or any(len(codes) != len(value) for codes in groups):
+            raise FormulaError(f"{deparse(node)}: ave() needs one column and factors of its length.")
+        where = np.zeros(len(value), dtype=np.intp)
+        for codes in groups:
+            where = np.where((where < 0) | (codes < 0), -1, where * (codes.max(initial=0) + 1) + codes)
+            known = where >= 0
+            where[known] = np.unique(where[known], return_inverse=True)[1]
+        order = np.argsort(where, kind="stable")
+        ends = np.searchsorted(where[order], np.arange(where.max(initial=-1) + 2))
+        out = value.array.copy()  # rows of no level keep their value
+        for start, end in pairwise(ends.tolist()):
+            rows = order[start:end]
+            out[rows] = SUMMARIES[function.name](value.array[rows])
+        whole = value.kind == "integer" and function.name in ("max", "min", "sum")
+        return Numeric(out, kind="integer" if whole else "double")
+
     def _quantile(self, node: Call) -> Column:
         bound = self._match(node, "x", "probs", "na.rm")
         values = self._numbers(bound["x"], node).array.ravel()
@@ -905,6 +933,7 @@ _FUNCTIONS: dict[str, Callable[[Evaluator, Call], Column]] = {
     "pmax": Evaluator._parallel,
     "round": Evaluator._round,
     "rank": Evaluator._rank,
+    "ave": Evaluator._average,
     "quantile": Evaluator._quantile,
     "seq": Evaluator._sequence,
     "as.logical": Evaluator._as_logical,

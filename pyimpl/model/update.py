@@ -3,9 +3,35 @@
 from pyimpl.errors import FormulaError
 from pyimpl.model.bars import find_bars
 from pyimpl.model.formula import Call, Const, Name, Node, Num, all_names, deparse, parse
-from pyimpl.model.terms import expand_terms
+from pyimpl.model.terms import Terms, expand_terms
 
-__all__ = ["update_formula"]
+__all__ = ["update_formula", "write_out_dot"]
+
+
+def write_out_dot(formula: str, fixed: Terms) -> str:
+    """Write the columns that a ``.`` of the fixed part stands for; formulas without one are returned as they are.
+
+    In an update a ``.`` means the formula's old side, not the data's columns (lme4 refuses to update such a model).
+
+    Parameters
+    ----------
+    formula : str
+        ``y ~ . - g + (1 | g)``
+    fixed : Terms
+        Its fixed part, expanded with the data's columns.
+
+    Returns
+    -------
+    str
+        ``y ~ x + z + (1 | g)``
+    """
+    tree = parse(formula)
+    if not isinstance(tree, Call) or "." not in all_names(tree.args[-1]):
+        return formula
+    pieces = [*fixed.labels, *(deparse(fixed.variables[i]) for i in fixed.offsets)]
+    pieces = pieces if fixed.intercept else ["0", *pieces]
+    bars = [f"({bar.label})" for bar in find_bars(tree.args[-1])]
+    return f"{deparse(tree.args[0])} ~ {' + '.join([*(pieces or ['1']), *bars])}"
 
 
 def update_formula(old: str, new: str) -> str:

@@ -30,6 +30,8 @@ from bridge.session import default
         ("y ~ ns(x, knots = c(1, 2.5e1)) + offset(log(w))", ("y", "x", "w")),
         ('y ~ relevel(g, ref = "a b")', ("y", "g")),
         ("y ~ C(g, contr.sum)", ("y", "g")),
+        ("y ~ ave(x, g, FUN = max) + ave(z, max)", ("y", "x", "g", "z", "max")),
+        ("y ~ ave(x, g, FUN = log(max))", ("y", "x", "g", "max")),
         ("y ~ I(x > 3 & z <= 2)", ("y", "x", "z")),
         ("y ~ ä.b_1 + .hidden", ("y", "ä.b_1", ".hidden")),
         ("y ~\n  x +\n  (1 | g)", ("y", "x", "g")),
@@ -159,6 +161,9 @@ def test_python_and_r_allow_the_same_functions():
         ("y ~ pi", DataError),
         ("y ~ x +", FormulaError),
         ("y ~ poly(x, )", FormulaError),
+        ("y ~ ave(x, FUN = system)", DataError),
+        ("y ~ ave(x, max)", DataError),
+        ("y ~ scale(x, FUN = max)", DataError),
     ],
 )
 def test_the_second_check_stands_alone(text, error, tmp_path):
@@ -170,7 +175,14 @@ def test_the_second_check_stands_alone(text, error, tmp_path):
 
 @pytest.mark.r
 @pytest.mark.parametrize(
-    "text", ["y ~ x + (1 | g)", "log(y) ~ poly(x, 2, raw = TRUE)", "y ~ C(g, contr.sum)", "y ~ I(x > 3 & x <= 2) - 1"]
+    "text",
+    [
+        "y ~ x + (1 | g)",
+        "log(y) ~ poly(x, 2, raw = TRUE)",
+        "y ~ C(g, contr.sum)",
+        "y ~ I(x > 3 & x <= 2) - 1",
+        "y ~ ave(x, g, FUN = sd)",
+    ],
 )
 def test_the_second_check_lets_good_formulas_pass(text):
     default().call("check_formula", text=text, columns=["x", "y", "g"])

@@ -109,6 +109,8 @@ FORMULAS = [
     "y ~ cut(x, c(-3, 0, 2, 10), ordered_result = TRUE)",
     "y ~ I(x - mean(x)) + I((k - mean(k)) / sd(k))",
     "y ~ I((x - min(x)) / (max(x) - min(x))) + I(x / sum(`a b`, k)) + I(x > median(x)) + I(x / var(x))",
+    "y ~ ave(x, f) + I(x - ave(x, f, l)) + ave(k, o, FUN = max) + ave(x)",
+    "y ~ ave(k, f, FUN = median) * ave(x, k, FUN = sd) + ave(x, s, FUN = sum):l",
     "y ~ pmax(x, 0) + pmin(x, k, 2) + pmax(k, 2L) + I(pmax(0, x - 1)^2)",
     "y ~ round(x) + round(`a b` / 7, 1) + round(x * 100, -2) + trunc(x) + round(k)",
     "y ~ round(x * 1e15, -5) + round(x * 100, 12) + round(x * 100, 13) + round(x, 400) + round(x, -400)",

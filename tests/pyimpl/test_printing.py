@@ -7,7 +7,8 @@ import pytest
 from pyimpl.lmer import lmer
 from pyimpl.model.formula import deparse_lines, parse
 from pyimpl.printing import abbreviate, cat_fill
-from tests.pyimpl.printing_oracle import AT_THETA
+from tests.pyimpl.printing_oracle import AT_THETA, frames_of
+from tests.pyimpl.printing_oracle import r_text as r_text_at
 
 # (R's formula, data, further arguments): R and Python read the same text
 CASES = [
@@ -142,6 +143,30 @@ def test_abbreviations_and_broken_formulas_at_random(rscript):
             # the bar of a random-effects term is the separator's sign too
             assert "|".join(ours) == broken
             assert "|".join(cat_fill(["Formula:", *ours]).splitlines()) == filled
+
+
+WIDE = r"""local({set.seed(12); d <- data.frame(y = rnorm(90, 10)); d[["日本"]] <- round(rnorm(90), 2)
+  d[["éà ü"]] <- factor(sample(c("ä", "ß", "ø ø"), 90, TRUE))
+  d[["学校"]] <- factor(sample(c("東京", "大阪"), 90, TRUE))
+  d[["ｆｕｌｌ name"]] <- factor(sample(letters[1:5], 90, TRUE)); d$y <- d$y + rnorm(5)[d[["ｆｕｌｌ name"]]]; d})"""
+
+
+@pytest.mark.r
+def test_names_in_wide_characters_are_aligned_as_r_does(rscript, tmp_path):
+    frames = frames_of(rscript, {"wide": WIDE}, tmp_path)
+    formulas = [
+        "y ~ 日本 * `éà ü` + (日本 | `ｆｕｌｌ name`)",
+        "y ~ `éà ü` * 学校 + (1 | `ｆｕｌｌ name`) + (1 | 学校:`ｆｕｌｌ name`)",
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fits = [(str(i), (f, "wide", {}), True, lmer(f, frames["wide"])) for i, f in enumerate(formulas)]
+    texts = r_text_at(rscript, {"wide": WIDE}, fits, "none")
+    for tag, _, _, fit in fits:
+        assert f"{fit.summary()}\n" == texts[tag, "summary"]
+        assert f"{fit}\n" == texts[tag, "print"]
+        assert f"{fit.anova()}\n" == texts[tag, "anova"]
+        assert f"{fit.VarCorr().to_text()}\n" == texts[tag, "varcorr"]
 
 
 @pytest.mark.r

@@ -118,6 +118,17 @@ def test_categories_and_strings_in_data_frames(rscript):
     assert "\n".join(shown) + "\n" == text
 
 
+@pytest.mark.r
+def test_widths_on_a_screen_are_those_of_r(rscript):
+    texts = ["", "abc", "ä", "日本", "ｆｕｌｌ", "a\u0301b", "한국어 1", "ø ø", "Ω≈", "ﾊﾝｶｸ", "日本:x^2"]
+    theirs = rscript(f"cat(nchar(c({', '.join(map(_quoted, texts))}), 'width'))").split()
+    assert [rf.display_width(text) for text in texts] == [int(width) for width in theirs]
+
+
+def _quoted(text: str) -> str:
+    return "'" + "".join(f"\\u{ord(c):04x}" for c in text) + "'"
+
+
 def test_the_comparison_sees_a_wrong_digit():
     assert rf.format_num([1.23456789], 3) == ["1.23"] != rf.format_num([1.24456789], 3)
     assert rf.r_round(0.15, 1) == 0.1

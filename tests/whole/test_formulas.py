@@ -1,6 +1,7 @@
 """One formula language on both sides."""
 
-from bridge.formula import FUNCTIONS
+from bridge.formula import FUNCTIONS, SUMMARIES
+from pyimpl.model import summaries
 from pyimpl.model.functions import ALLOWED_FUNCTIONS
 
 
@@ -8,3 +9,7 @@ def test_what_pyimpl_evaluates_the_bridge_lets_through():
     assert set(ALLOWED_FUNCTIONS) <= FUNCTIONS
     # the rest needs R: docs/r-to-python.md says what is not there
     assert {"ns", "bs", "C"} <= FUNCTIONS - set(ALLOWED_FUNCTIONS)
+
+
+def test_ave_has_the_same_summaries_on_both_sides():
+    assert set(summaries.SUMMARIES) == SUMMARIES
