@@ -39,8 +39,10 @@ _NOISE = 64 * _EPS  # rounding of a value, relative
 #: A search is over where no step, relative to the point, is longer and no gradient larger than this: with an exact
 #: matrix, with one that updates have corrected, and with updates alone. A step leaves its square, or about a hundredth.
 _LAST = ((1e-7, 1e-6), (1e-8, 1e-6), (1e-11, 1e-9))
+_DOUBTED = 100.0  # times the noise: a decrease that a matrix without its updates must not predict where a search ends
+_MOST_DOUBTS = 16
 # places in the integer workspace
-_PHASE, _POLISHED, _ESCAPES, _CANDIDATE, _CODE, _COUNT, _LOGGED, _STARTED = range(8)
+_PHASE, _POLISHED, _ESCAPES, _CANDIDATE, _CODE, _COUNT, _LOGGED, _STARTED, _DOUBTS = range(9)
 # places in the float workspace
 _F, _RADIUS, _PREDICTED = range(3)
 _FIRST, _ORDINARY, _POLISHING, _ESCAPING = range(4)
@@ -59,7 +61,7 @@ WORK = "(f1 f1 f2 f1 f1 f1 i1 f2 f2)"
 def workspace(n: int) -> Workspace:
     """Arrays for a search over n coordinates: see :data:`Workspace`."""
     return (
-        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(8, dtype=np.int64),
+        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(9, dtype=np.int64),
         np.zeros((_LOG, 3)), np.zeros((n, n)),
     )  # fmt: skip
 
@@ -68,7 +70,7 @@ def workspace(n: int) -> Workspace:
 def compiled_workspace(n):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Do what :func:`workspace` does, for searches that are compiled as a whole."""
     return (
-        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(8, dtype=np.int64),
+        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(9, dtype=np.int64),
         np.empty((_LOG, 3)), np.zeros((n, n)),
     )  # fmt: skip
 
@@ -249,22 +251,43 @@ def begin(work, start):  # type: ignore[no-untyped-def] # pragma: no cover - com
 
 
 @kernel
-def _propose(work, kind):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Choose the next trial from the present point; True when there is nothing left to try."""
-    x, g, B, trial, direction, floats, ints, _, _ = work
-    n = x.shape[0]
-    s = np.empty(n)
-    trust_region_step(B, g, floats[_RADIUS], s)
+def _decrease(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Decrease that the quadratic model predicts for the step s."""
+    n = s.shape[0]
     predicted = 0.0
     for a in range(n):
         inner = 0.0
         for b in range(n):
             inner += B[a, b] * s[b]
         predicted -= s[a] * (g[a] + 0.5 * inner)
+    return predicted
+
+
+@kernel
+def _propose(work, kind):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Choose the next trial from the present point; True when there is nothing left to try."""
+    x, g, B, trial, direction, floats, ints, _, added = work
+    n = x.shape[0]
+    s = np.empty(n)
+    trust_region_step(B, g, floats[_RADIUS], s)
+    predicted = _decrease(B, g, s)
+    noise = _NOISE * max(1.0, abs(floats[_F]))
+    if predicted < noise and kind == APPROXIMATE and ints[_DOUBTS] < _MOST_DOUBTS:
+        # what updates have added from farther away, along a ridge, may hide that there is more to gain
+        plain, other = B - added, np.empty(n)
+        trust_region_step(plain, g, 1.0, other)
+        gain = _decrease(plain, g, other)
+        if gain >= _DOUBTED * noise:
+            ints[_DOUBTS] += 1
+            floats[_RADIUS] = 1.0
+            B[:] = plain
+            added[:] = 0.0
+            s[:] = other
+            predicted = gain
     floats[_PREDICTED] = predicted
     for a in range(n):
         trial[a] = x[a] + s[a]
-    if predicted >= _NOISE * max(1.0, abs(floats[_F])):
+    if predicted >= noise:
         ints[_PHASE] = _ORDINARY
         return False
     if ints[_ESCAPES] < 4:
