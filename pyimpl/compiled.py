@@ -50,6 +50,7 @@ GROUPS = {
         "pyimpl.model.checks",
         "pyimpl.model.design",
         "pyimpl.model.qr",
+        "pyimpl.model.small_matrices",
     ),
     "refits": (
         "pyimpl.likelihood.refits",

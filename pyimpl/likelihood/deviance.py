@@ -451,13 +451,14 @@ class _SeveralFactors:
 
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        """Workspaces E, D, U, S, S2, S2x, A, N, Q."""
+        """Workspaces E, D, U, S, S2, S2x, A, N, Q, and sums over levels with log|A|."""
         if self._work is None:
             q, m = self.others.q, self.blocks.P + 1
             A = np.empty((q, q))
             self._work = (
                 np.empty_like(self._R), np.empty_like(self._C), np.empty_like(self._values), np.empty((m, m)),
                 np.empty((q, q)), np.empty((q, m)), A, np.empty((q, q)) if self.small else A, np.zeros((m, m)),
+                np.empty(self._flat.size + self._T.size + 1),
             )  # fmt: skip
         return self._work
 
@@ -474,12 +475,14 @@ class _SeveralFactors:
         gradient, hessian = np.full(n, np.nan), np.full((n, n), np.nan)
         if self.small:
             info = np.empty((n, n))
-            value = several.criterion(theta, *self._data(df, REML), self.parts, gradient, hessian, info, order == 2)
+            value = several.criterion(
+                theta, *self._data(df, REML), self.parts, gradient, hessian, info, order == 2, False
+            )
             return value, gradient, hessian
         value, lz = self._value(theta, df, REML)
         if order == 0 or not math.isfinite(value):
             return value, gradient, hessian
-        E, _, U, _, S2, _, A, N, _ = self._arrays
+        E, _, U, _, S2, _, A, N, _, _ = self._arrays
         others = self.others
         layout = (others.first_column, others.p, self._flat, self._start)
         V1, Vo = self._modes(lz)
@@ -510,7 +513,7 @@ class _SeveralFactors:
     def _value(self, theta: np.ndarray, df: float, REML: bool) -> tuple[float, np.ndarray]:
         """Value at θ, and ΛA⁻¹Λ'S2x; A's factor is in the workspace then."""
         blocks, others = self.blocks, self.others
-        E, D, U, S, S2, S2x, A, _, Q = self._arrays
+        E, D, U, S, S2, S2x, A, _, Q, _ = self._arrays
         layout = (others.first_column, others.p, self._flat, self._start)
         several.templates(theta, self._place, self._rows, self._cols, self._size, self._T, self._flat)
         rhs = np.empty_like(S2x)
@@ -531,7 +534,7 @@ class _SeveralFactors:
 
     def _modes(self, lz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Z'V⁻¹[X R_X⁻¹, y − Xβ̂] of the eliminated factor and of the others."""
-        E, D, U, _, S2, S2x, _, _, Q = self._arrays
+        E, D, U, _, S2, S2x, _, _, Q, _ = self._arrays
         V1, Vo = np.empty((D.shape[0] * D.shape[1], D.shape[2])), np.empty_like(S2x)
         S2lz = lapack.symmetric_times(S2, lz)
         several.modes(E, D, U, self._indptr, self._columns, S2x, S2lz, lz, Q, V1, Vo)
@@ -554,7 +557,9 @@ class _SeveralFactors:
         self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
     ) -> float:
         if self.small:
-            return several.search(start, units, budget, work, *self._data(df, REML), self.parts, self._levels, near)
+            return several.search(
+                start, units, budget, work, *self._data(df, REML), self.parts, self._levels, near, False
+            )
         return scored(self, start, units, budget, work, df, REML, near)
 
     def solve(self, theta: np.ndarray, df: float, REML: bool) -> Modes:
@@ -563,7 +568,7 @@ class _SeveralFactors:
             every = _SeveralFactors(blocks, others, merged=False)
             every.parts = self.parts
             return every.solve(theta, df, REML)
-        E, _, U, _, _, _, A, N, Q = self._arrays
+        E, _, U, _, _, _, A, N, Q, _ = self._arrays
         value, lz = self._value(theta, df, REML)
         if not math.isfinite(value):
             return value, Q, [], []

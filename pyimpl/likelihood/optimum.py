@@ -216,7 +216,7 @@ def _search(
 ) -> Point:
     """Minimise from `start` (scaled), which may be near the minimum."""
     initial = objective.search(start, units, budget, work, near)
-    x, g, B, _, _, floats, ints, log = work
+    x, g, B, _, _, floats, ints, log, _ = work
     code, logged = int(ints[4]), int(ints[6])
     value = float(floats[0]) + objective.constant
     return Point(x.copy(), value, g.copy(), B.copy(), code, log[:logged].copy(), initial, objective.prss)

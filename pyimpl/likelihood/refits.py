@@ -38,7 +38,7 @@ _OVERFLOW = 3  # code of a response whose squares overflow, or that is not finit
 @kernel
 def _report(work, initial, prss, count, square):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Put the outcome of a search in one array."""
-    x, g, B, _, _, floats, ints, log = work
+    x, g, B, _, _, floats, ints, log, _ = work
     n, steps = x.shape[0], ints[6]
     out = np.empty(_HEAD + 2 * n + n * n + 3 * steps)
     out[_CODE], out[_INITIAL], out[_VALUE], out[_PRSS] = ints[4], initial, floats[0], prss
@@ -257,9 +257,12 @@ def _refit_one_factor(y, rows, levels, others, layout, R, start, units, budget, 
             return _report(work, initial, prss, state[_TOTAL], square)
 
 
-@kernel("f1 (i1 f1 f1 b f2) (i1 f2 f2 f3 f2 f2) (i2 i1 f2 i1 i1 f2 f2) (i1 i1 i1) (i1 i1 f2 i1 i1 i1) f3 f1 f1 i f b f")
-def _refit_several(y, rows, levels, others, layout, matrix, R, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Several factors, those that are not eliminated small."""
+@kernel(
+    "f1 (i1 f1 f1 b f2) (i1 f2 f2 f3 f2 f2) (i2 i1 f2 i1 i1 f2 f2) (i1 i1 i1) (i1 i1 f2 i1 i1 i1) (f2 f2 f2 f2 f1) f3"
+    " f1 f1 i f b f"
+)
+def _refit_several(y, rows, levels, others, layout, matrix, known, R, start, units, budget, df, REML, constant):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Several factors, those that are not eliminated small; `known` is what ``several_factors.factors`` gives."""
     C, within, _, dense, _, _, _, square = new_response(y, rows, levels, others)
     if not np.isfinite(square):
         return _failure()
@@ -269,13 +272,14 @@ def _refit_several(y, rows, levels, others, layout, matrix, R, start, units, bud
     n, (q, m) = units.shape[0], dense.shape
     work, trial, parts, state = compiled_workspace(n), compiled_workspace(n), np.zeros(3), _state(0)
     x, initial, prss = start / units, np.nan, np.nan
-    E, D, U, S = np.empty(R.shape), np.empty(C.shape), np.empty(values.shape), np.empty((m, m))
-    S2, S2x, A, N, Q = np.empty((q, q)), np.empty((q, m)), np.empty((q, q)), np.empty((q, q)), np.zeros((m, m))
+    E, D, S, S2x, Q = np.empty(R.shape), np.empty(C.shape), np.empty((m, m)), np.empty((q, m)), np.zeros((m, m))
+    U, S2, A, N, sums = known[0].copy(), known[1].copy(), known[2].copy(), known[3].copy(), known[4].copy()
     T, flat, copies = np.zeros((R.shape[1], R.shape[1])), np.zeros(begins[-1]), np.ones(R.shape[0])
     while True:
         value = several.search(
             x, units, budget, trial, df, REML, R, C, copies, within, first, width, begins, indptr, columns, values,
-            within_o, dense, place, line, col, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, sizes, True,
+            within_o, dense, place, line, col, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, sums, parts, sizes,
+            True, state[_AT] == _FIRST,
         )  # fmt: skip
         if state[_AT] == _FIRST:
             initial = value
@@ -350,7 +354,7 @@ class Minimum:
 
 
 class Refits:
-    """A model, to be fitted to many responses. Nothing in it changes: threads may share it.
+    """A model, to be fitted to many responses. Threads may share it: what it keeps of its last start is put in whole.
 
     Parameters
     ----------
@@ -382,6 +386,7 @@ class Refits:
         self._strata: tuple[Any, ...] | None = None
         self._outer: tuple[np.ndarray, np.ndarray] | None = None
         self._matrix: tuple[np.ndarray, ...] | None = None
+        self._kept: tuple[np.ndarray, tuple[np.ndarray, ...]] | None = None
         n = blocks.n_theta
         rows, cols, factor = (np.empty(n, dtype=np.int64) for _ in range(3))
         for f, one in enumerate(blocks.factors):  # numbered as those that are not eliminated are
@@ -430,7 +435,8 @@ class Refits:
         elif single:
             numbers = _refit_one_factor(*blocks, self.blocks.R, *search)
         else:
-            numbers = _refit_several(*blocks, self._matrix, self.blocks.R, *search)
+            assert self._matrix is not None
+            numbers = _refit_several(*blocks, self._matrix, self._factors(start), self.blocks.R, *search)
         values = numbers.tolist()
         code, value, prss, square = int(values[_CODE]), values[_VALUE] + self._constant, values[_PRSS], values[_SQUARE]
         if code == _OVERFLOW or not math.isfinite(value):
@@ -440,3 +446,25 @@ class Refits:
         for i in self._pivots:
             least = min(least, x[i] * self.units[i])
         return Minimum(numbers, start, code, value, prss, square, least, max(x))
+
+    def _factors(self, theta: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What ``several_factors.factors`` gives at θ: the last one's is kept, as many refits begin at the same."""
+        kept = self._kept
+        if kept is None or not np.array_equal(kept[0], theta):
+            blocks, matrix = self.blocks, self._matrix
+            assert blocks.others is not None
+            assert matrix is not None
+            first, begins, within, place, size, _ = matrix
+            rows, cols, _ = self._layout
+            others, (J, p), m = blocks.others, blocks.R.shape[:2], blocks.P + 1
+            q, T, flat, copies = others.q, np.zeros((p, p)), np.zeros(int(begins[-1])), np.ones(J)
+            several.templates(theta, place, rows, cols, size, T, flat)
+            E, U, sums = np.empty((J, p, p)), np.empty_like(others.values), np.empty(flat.size + p * p + 1)
+            S2, A, N = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
+            one_factor.eliminate(blocks.R, blocks.C, copies, T, E, np.empty((J, p, m)), np.zeros((m, m)))
+            several.factors(
+                blocks.R, copies, first, others.p, begins, others.indptr, others.columns, others.values, within, T,
+                flat, E, U, S2, A, N, sums,
+            )  # fmt: skip
+            self._kept = kept = theta.copy(), (U, S2, A, N, sums)
+        return kept[1]

@@ -27,10 +27,12 @@ import numpy as np
 from pyimpl.compiled import kernel
 from pyimpl.likelihood.one_factor import cholesky_profile, contrasts, eliminate
 from pyimpl.likelihood.trust_region import APPROXIMATE, WORK, absorb, begin, cholesky_solve, eigen
+from pyimpl.model.small_matrices import backward, factorise, forward, invert, symmetric_times
 
 __all__ = [
     "assemble",
     "divide",
+    "factors",
     "finish",
     "images",
     "information",
@@ -47,16 +49,48 @@ __all__ = [
 
 EM = 1  # first steps that are those of the EM algorithm
 SCORING = 8  # evaluations with steps of EM and scoring at most
+_PLAIN = 1e-2  # mean of what a variance adds to A's diagonal, from which A⁻¹'s may be taken from the identity
 NEAR = 0.1  # a decrease of the criterion (twice the log-likelihood) after which the search goes on by itself
 
 
 @kernel
-def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Whiten the other factors' columns too: U = L_j⁻¹ values, S2 += Σ U'U (lower), S2x += Σ U'D."""
-    J, p, m = R.shape[0], R.shape[1], D.shape[2]
+def _meets_many(indptr, columns, q):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Whether the levels touch so many of the q columns that rows with their zeros are the faster."""
+    return 3 * columns.shape[0] > (indptr.shape[0] - 1) * q
+
+
+@kernel
+def _add_gram(U, weights, indptr, columns, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Out += Σ_j w_j u_j u_j' (lower triangle) for one effect a level, by rows with their zeros."""
+    J, q = weights.shape[0], out.shape[0]
+    rows = np.zeros((J, q))
+    for j in range(J):
+        for i in range(indptr[j], indptr[j + 1]):
+            rows[j, columns[i]] = U[i, 0]
+    for a in range(q):
+        j = 0
+        while j + 4 <= J:  # four at a time: there is one store for four products
+            x0, x1 = weights[j] * rows[j, a], weights[j + 1] * rows[j + 1, a]
+            x2, x3 = weights[j + 2] * rows[j + 2, a], weights[j + 3] * rows[j + 3, a]
+            if x0 != 0.0 or x1 != 0.0 or x2 != 0.0 or x3 != 0.0:
+                for b in range(a + 1):
+                    out[a, b] += (x0 * rows[j, b] + x1 * rows[j + 1, b]) + (x2 * rows[j + 2, b] + x3 * rows[j + 3, b])
+            j += 4
+        while j < J:
+            x0 = weights[j] * rows[j, a]
+            for b in range(a + 1):
+                out[a, b] += x0 * rows[j, b]
+            j += 1
+
+
+@kernel
+def _eliminate_others(R, T, indptr, columns, values, U, S2):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Whiten the other factors' columns too: U = L_j⁻¹ values, S2 += Σ U'U (lower)."""
+    J, p = R.shape[0], R.shape[1]
     if p == 1:
         t = T[0, 0]
         before, inverse = np.nan, 1.0
+        many = _meets_many(indptr, columns, S2.shape[0])
         for j in range(J):
             r = R[j, 0, 0]
             if r != before:
@@ -67,12 +101,12 @@ def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ig
             for i in range(start, indptr[j + 1]):
                 x = values[i, 0] * inverse
                 U[i, 0] = x
-                row = columns[i]
-                into = S2[row]
-                for k in range(start, i + 1):
-                    into[columns[k]] += x * U[k, 0]
-                for c in range(m):
-                    S2x[row, c] += x * D[j, 0, c]
+                if not many:
+                    row = columns[i]
+                    for k in range(start, i + 1):
+                        S2[row, columns[k]] += x * U[k, 0]
+        if many:
+            _add_gram(U, np.ones(J), indptr, columns, S2)
         return
     L = np.zeros((p, p))
     W = np.zeros((p, p))
@@ -97,13 +131,47 @@ def _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x):  # type: ig
                 for b in range(a):
                     total -= L[a, b] * U[i, b]
                 U[i, a] = total / L[a, a]
-            row = columns[i]
-            for a in range(p):
-                x = U[i, a]
+            into = S2[columns[i]]
+            if p == 2:
+                x, y = U[i, 0], U[i, 1]
                 for k in range(indptr[j], i + 1):
-                    S2[row, columns[k]] += x * U[k, a]
-                for c in range(m):
-                    S2x[row, c] += x * D[j, a, c]
+                    into[columns[k]] += x * U[k, 0] + y * U[k, 1]
+            else:
+                for a in range(p):
+                    x = U[i, a]
+                    for k in range(indptr[j], i + 1):
+                        into[columns[k]] += x * U[k, a]
+
+
+@kernel
+def _others_products(within_d, D, U, indptr, columns, S2x):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """S2x = `within_d` + Σ U'D."""
+    along = within_d.T.copy()
+    for j in range(D.shape[0]):
+        for c in range(D.shape[2]):
+            for a in range(D.shape[1]):
+                x = D[j, a, c]
+                for i in range(indptr[j], indptr[j + 1]):
+                    along[c, columns[i]] += U[i, a] * x
+    S2x[:] = along.T
+
+
+@kernel
+def _pairs_congruence(X, left, right, first, f, g, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Do what ``_congruence`` does, for two factors (or one) of two effects a level."""
+    l00, l01, l10, l11 = left[0], left[1], left[2], left[3]
+    r00, r01, r10, r11 = right[0], right[1], right[2], right[3]
+    for r in range(first[f], first[f + 1], 2):
+        upper, lower, to_upper, to_lower = X[r], X[r + 1], out[r], out[r + 1]
+        for c in range(first[g], first[g + 1] if g < f else r + 1, 2):
+            x10, x11 = lower[c], lower[c + 1]
+            x00, x01 = upper[c], x10 if c == r else upper[c + 1]
+            y00, y01 = x00 * r00 + x01 * r10, x00 * r01 + x01 * r11
+            y10, y11 = x10 * r00 + x11 * r10, x10 * r01 + x11 * r11
+            to_upper[c] = l00 * y00 + l10 * y10
+            to_upper[c + 1] = l00 * y01 + l10 * y11
+            to_lower[c] = l01 * y00 + l11 * y10
+            to_lower[c + 1] = l01 * y01 + l11 * y11
 
 
 @kernel
@@ -121,6 +189,9 @@ def _congruence(X, first, width, T, start, out):  # type: ignore[no-untyped-def]
                 for r in range(first[f], first[f + 1]):
                     for c in range(first[g], first[g + 1] if g < f else r + 1):
                         out[r, c] = x * X[r, c]
+                continue
+            if pf == 2 and pg == 2:
+                _pairs_congruence(X, T[start[f] : start[f] + 4], T[start[g] : start[g] + 4], first, f, g, out)
                 continue
             for r0 in range(first[f], first[f + 1], pf):
                 stop = first[g + 1] if g < f else r0 + 1
@@ -191,8 +262,8 @@ def whiten(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     S[:] = within
     log_det = eliminate(R, C, copies, T, E, D, S)
     S2[:] = within_o
-    S2x[:] = within_d
-    _eliminate_others(R, T, indptr, columns, values, D, U, S2, S2x)
+    _eliminate_others(R, T, indptr, columns, values, U, S2)
+    _others_products(within_d, D, U, indptr, columns, S2x)
     return log_det
 
 
@@ -261,16 +332,14 @@ def modes(E, D, U, indptr, columns, S2x, S2lz, lz, Q, V1, Vo):  # type: ignore[n
     J, p, m = D.shape
     G = np.zeros((p, m))
     H = np.zeros((p, m))
+    along = lz.T.copy()
     for j in range(J):
         for a in range(p):
             for c in range(m):
-                G[a, c] = D[j, a, c]
-        for i in range(indptr[j], indptr[j + 1]):
-            row = columns[i]
-            for a in range(p):
-                x = U[i, a]
-                for c in range(m):
-                    G[a, c] -= x * lz[row, c]
+                total = D[j, a, c]
+                for i in range(indptr[j], indptr[j + 1]):
+                    total -= U[i, a] * along[c, columns[i]]
+                G[a, c] = total
         for a in range(p):
             for c in range(m):
                 total = 0.0
@@ -326,25 +395,25 @@ def information(E, U, indptr, columns, s1, so, S2so, V1, Vo, weight, df, prss, h
     J, p = E.shape[0], E.shape[1]
     n, m = s1.shape[1], V1.shape[1]
     P = m - 1
-    h[:] = 0.0
     info[:] = 0.0
-    x = np.zeros((p, n))
+    x, along = np.zeros((n, p)), np.zeros((n, so.shape[0]))
     for j in range(J):
-        for a in range(p):
-            for k in range(n):
+        for k in range(n):
+            for a in range(p):
                 total = 0.0
                 for b in range(p):
                     total += E[j, a, b] * s1[j * p + b, k]
-                x[a, k] = total
+                x[k, a] = total
         for k in range(n):
             for i in range(k + 1):
                 for a in range(p):
-                    info[k, i] += x[a, k] * x[a, i]
-        for i in range(indptr[j], indptr[j + 1]):
-            row = columns[i]
+                    info[k, i] += x[k, a] * x[i, a]
             for a in range(p):
-                for k in range(n):
-                    h[row, k] += U[i, a] * x[a, k]
+                y = x[k, a]
+                if y != 0.0:  # θ_k is the eliminated factor's
+                    for i in range(indptr[j], indptr[j + 1]):
+                        along[k, columns[i]] += U[i, a] * y
+    h[:] = along.T
     for i in range(so.shape[0]):
         for k in range(n):
             for g in range(k + 1):
@@ -367,6 +436,35 @@ def information(E, U, indptr, columns, s1, so, S2so, V1, Vo, weight, df, prss, h
                 total -= M[k, c] * M[i, c]
             info[k, i] = weight * total - df * (M[k, P] / prss) * (M[i, P] / prss)
             info[i, k] = info[k, i]
+
+
+@kernel
+def _plain_traces(S2, Ainv, first, width, T, start, KT):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Do what ``_traces`` does, from Λ'S2ΛA⁻¹ = I − A⁻¹; False where that would cancel, as for small variances."""
+    for f in range(width.shape[0]):
+        p, levels = width[f], float((first[f + 1] - first[f]) // width[f])
+        at = start[f]
+        B, X, Y = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
+        for a in range(p):
+            B[a, a] = levels
+            size = 0.0
+            for r in range(first[f] + a, first[f + 1], p):
+                size += S2[r, r]
+            if not T[at + a * p + a] * T[at + a * p + a] * size > _PLAIN * levels:
+                return False
+        for r0 in range(first[f], first[f + 1], p):
+            for a in range(p):
+                for b in range(a + 1):
+                    B[a, b] -= Ainv[r0 + a, r0 + b]
+        for a in range(p):
+            for b in range(a + 1):
+                X[a, b] = T[at + a * p + b]
+                B[b, a] = B[a, b]
+        divide(B, X, Y)  # (KT)' is this triangle's right quotient
+        for a in range(p):
+            for b in range(p):
+                KT[at + a * p + b] = Y[b, a]
+    return True
 
 
 @kernel
@@ -424,47 +522,80 @@ def _traces(S2, Ainv, first, width, T, start, KT):  # type: ignore[no-untyped-de
 def _eliminated_trace(E, copies, indptr, columns, U, N, K):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """K = Σ_j E_j'(I − U_j N U_j')E_j of the eliminated factor; U_j is 0 in all `copies` of a level but one."""
     J, p = E.shape[0], E.shape[1]
-    M = np.zeros((p, p))
     K[:] = 0.0
+    if p == 1 and _meets_many(indptr, columns, N.shape[0]):
+        G, squares, total = np.zeros(N.shape), np.empty(J), 0.0
+        for j in range(J):
+            squares[j] = E[j, 0, 0] * E[j, 0, 0]
+            total += squares[j] * copies[j]
+        _add_gram(U, squares, indptr, columns, G)
+        for a in range(N.shape[0]):
+            s0, s1 = 0.0, 0.0
+            for b in range(0, a - 1, 2):
+                s0 += N[a, b] * G[a, b]
+                s1 += N[a, b + 1] * G[a, b + 1]
+            if a % 2:
+                s0 += N[a, a - 1] * G[a, a - 1]
+            total -= 2.0 * (s0 + s1) + N[a, a] * G[a, a]
+        K[0, 0] = total
+        return
     if p == 1:
         total = 0.0
         for j in range(J):
             square = 0.0
             start = indptr[j]
             for i in range(start, indptr[j + 1]):
-                row = N[columns[i]]
-                inner = 0.0
-                for k in range(start, i):
-                    inner += row[columns[k]] * U[k, 0]
-                square += U[i, 0] * (2.0 * inner + row[columns[i]] * U[i, 0])
+                r = columns[i]
+                s0, s1 = 0.0, 0.0  # two sums, so that no addition waits for the one before it
+                for k in range(start, i - 1, 2):
+                    s0 += N[r, columns[k]] * U[k, 0]
+                    s1 += N[r, columns[k + 1]] * U[k + 1, 0]
+                if (i - start) % 2:
+                    s0 += N[r, columns[i - 1]] * U[i - 1, 0]
+                square += U[i, 0] * (2.0 * (s0 + s1) + N[r, r] * U[i, 0])
             total += E[j, 0, 0] * E[j, 0, 0] * (copies[j] - square)
         K[0, 0] = total
         return
+    most = 0
     for j in range(J):
+        most = max(most, indptr[j + 1] - indptr[j])
+    H = np.empty((p, most))  # E_j'U_j
+    for j in range(J):
+        start, count = indptr[j], indptr[j + 1] - indptr[j]
         for a in range(p):
-            for b in range(p):
-                M[a, b] = copies[j] if a == b else 0.0
-        for i in range(indptr[j], indptr[j + 1]):
-            row = columns[i]
-            for k in range(indptr[j], i + 1):
-                x = N[row, columns[k]]
-                if k == i:
-                    for a in range(p):
-                        for b in range(p):
-                            M[a, b] -= U[i, a] * x * U[i, b]
-                else:
-                    for a in range(p):
-                        for b in range(p):
-                            M[a, b] -= x * (U[i, a] * U[k, b] + U[k, a] * U[i, b])
-        for r in range(p):
-            for c in range(r + 1):
+            for i in range(count):
                 total = 0.0
+                for b in range(p):
+                    total += E[j, b, a] * U[start + i, b]
+                H[a, i] = total
+            for c in range(a + 1):
+                total = 0.0
+                for b in range(p):
+                    total += E[j, b, a] * E[j, b, c]
+                K[a, c] += copies[j] * total
+        for i in range(count):
+            r = columns[start + i]
+            if p == 2:
+                x, y = 0.0, 0.0
+                for k in range(i):
+                    z = N[r, columns[start + k]]
+                    x += z * H[0, k]
+                    y += z * H[1, k]
+                z, h0, h1 = N[r, r], H[0, i], H[1, i]
+                K[0, 0] -= h0 * (2.0 * x + z * h0)
+                K[1, 0] -= h0 * y + h1 * (x + z * h0)
+                K[1, 1] -= h1 * (2.0 * y + z * h1)
+            else:
                 for a in range(p):
-                    inner = 0.0
-                    for b in range(p):
-                        inner += M[a, b] * E[j, b, c]
-                    total += E[j, a, r] * inner
-                K[r, c] += total
+                    total = 0.5 * N[r, r] * H[a, i]
+                    for k in range(i):
+                        total += N[r, columns[start + k]] * H[a, k]
+                    for c in range(p):
+                        x = total * H[c, i]
+                        if c <= a:
+                            K[a, c] -= x
+                        if a <= c:
+                            K[c, a] -= x
     for r in range(p):
         for c in range(r):
             K[c, r] = K[r, c]
@@ -549,21 +680,26 @@ def put_derivatives(  # type: ignore[no-untyped-def] # pragma: no cover - compil
                         hessian[i, k] += x
 
 
-@kernel("f3 f1 f2 i1 i1 f2 f2 f2 i1 i1 f2 f1 i1 i1 i1 i1 i1 i1 f2 f2 f b f1 f2 b")
-def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    E, copies, U, indptr, columns, S2, Ainv, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
-    weight, REML, gradient, hessian, curved,
-):  # fmt: skip
-    """Gradient from A⁻¹ (lower triangle); with `curved` the template's curvature is added to the information.
+@kernel
+def _level_sums(E, copies, U, indptr, columns, S2, Ainv, first, width, flat, start, N, sums):  # type: ignore[no-untyped-def] # pragma: no cover
+    """N = ΛA⁻¹Λ', and Σ Z_i'V⁻¹Z_i: in `sums` of the others, times T (flat like T), then of the eliminated factor.
 
-    N is a workspace, and may be A⁻¹'s.
+    N may be A⁻¹'s.
     """
-    p1 = E.shape[1]
-    F = width.shape[0]
-    KT = np.zeros(flat.shape[0])
-    _traces(S2, Ainv, first, width, flat, start, KT)
+    p, KT = E.shape[1], sums[: flat.shape[0]]
+    if width.max() == 1 or not _plain_traces(S2, Ainv, first, width, flat, start, KT):
+        KT[:] = 0.0
+        _traces(S2, Ainv, first, width, flat, start, KT)
     sandwich(Ainv, first, width, flat, start, N)
-    for f in range(-1, F):
+    _eliminated_trace(E, copies, indptr, columns, U, N, sums[flat.shape[0] : flat.shape[0] + p * p].reshape((p, p)))
+
+
+@kernel
+def _derivatives(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    p1, S2, N, sums, first, width, T, flat, start, rows, cols, factor, V1, Vo, weight, REML, gradient, hessian, curved
+):
+    """Gradient from ``_level_sums``; with `curved` the template's curvature is added to the information."""
+    for f in range(-1, width.shape[0]):
         p = p1 if f < 0 else width[f]
         K = np.zeros((p, p))
         begins = 0 if f < 0 else first[f]
@@ -571,10 +707,10 @@ def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         X = np.zeros((p, p))  # the template
         KTf = np.zeros((p, p))
         if f < 0:
-            _eliminated_trace(E, copies, indptr, columns, U, N, K)
             for a in range(p):
                 for b in range(p):
                     X[a, b] = T[a, b]
+                    K[a, b] = sums[flat.shape[0] + a * p + b]
             for a in range(p):
                 for b in range(p):
                     for c in range(p):
@@ -584,7 +720,7 @@ def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
             for a in range(p):
                 for b in range(p):
                     X[a, b] = flat[start[f] + a * p + b]
-                    KTf[a, b] = KT[start[f] + a * p + b]
+                    KTf[a, b] = sums[start[f] + a * p + b]
                     largest = max(largest, abs(X[a, b]))
                 smallest = min(smallest, abs(X[a, a]))
             if curved and smallest > 1e-7 * largest and smallest > 1e-100:
@@ -594,6 +730,24 @@ def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         put_derivatives(
             f, V1 if f < 0 else Vo, begins, ends, X, KTf, K, weight, REML, rows, cols, factor, gradient, hessian, curved
         )
+
+
+@kernel("f3 f1 f2 i1 i1 f2 f2 f2 i1 i1 f2 f1 i1 i1 i1 i1 i1 i1 f2 f2 f b f1 f2 b")
+def finish(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    E, copies, U, indptr, columns, S2, Ainv, N, first, width, T, flat, start, place, rows, cols, size, factor, V1, Vo,
+    weight, REML, gradient, hessian, curved,
+):  # fmt: skip
+    """Gradient from A⁻¹ (lower triangle); with `curved` the template's curvature is added to the information.
+
+    N is a workspace, and may be A⁻¹'s.
+    """
+    p = E.shape[1]
+    sums = np.empty(flat.shape[0] + p * p)
+    _level_sums(E, copies, U, indptr, columns, S2, Ainv, first, width, flat, start, N, sums)
+    _derivatives(
+        p, S2, N, sums, first, width, T, flat, start, rows, cols, factor, V1, Vo, weight, REML, gradient, hessian,
+        curved,
+    )  # fmt: skip
 
 
 @kernel("f1 f1 f2 i1 i1 i1 i1 i1 b f1")
@@ -666,132 +820,62 @@ def scoring(theta, gradient, info, levels, rows, cols, size, factor, first, out)
 # -- small A: everything compiled ----------------------------------------------------------------------------------
 
 
-@kernel
-def _leading_zeros(A, a):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """How many zeros row a of a lower triangle begins with."""
-    count = 0
-    while count < a and A[a, count] == 0.0:
-        count += 1
-    return count
+@kernel("f3 f1 i1 i1 i1 i1 i1 f2 f2 f2 f1 f3 f2 f2 f2 f2 f1")
+def factors(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    R, copies, first, width, start, indptr, columns, values, within_o, T, flat, E, U, S2, A, N, sums
+):
+    """Compute what of an evaluation no response enters, but for E and log|V₁|.
 
-
-@kernel
-def _factorise(A):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Cholesky factor in place (lower triangle); False if A is not positive definite.
-
-    Zeros at the beginning of a row stay zeros, as where factors are nested.
+    That is U, S2, A's factor, N, and `sums`: what ``_level_sums`` gives, then log|A| (+inf where A is not positive
+    definite).
     """
-    q = A.shape[0]
-    for a in range(q):
-        begins = _leading_zeros(A, a)
-        for b in range(begins, a + 1):
-            total = A[a, b]
-            for c in range(begins, b):
-                total -= A[a, c] * A[b, c]
-            if a == b:
-                if not total > 0.0:
-                    return False
-                A[a, a] = np.sqrt(total)
-            else:
-                A[a, b] = total / A[b, b]
-    return True
+    S2[:] = within_o
+    _eliminate_others(R, T, indptr, columns, values, U, S2)
+    _congruence(S2, first, width, flat, start, A)
+    for i in range(A.shape[0]):
+        A[i, i] += 1.0
+    last = sums.shape[0] - 1
+    sums[last] = np.inf
+    if factorise(A):
+        inverse = np.empty(A.shape)
+        invert(A, inverse)
+        _level_sums(E, copies, U, indptr, columns, S2, inverse, first, width, flat, start, N, sums)
+        sums[last] = log_diagonal(A)
 
 
-@kernel
-def _forward(L, X):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """X = L⁻¹X, in place."""
-    for a in range(L.shape[0]):
-        inverse = 1.0 / L[a, a]
-        for b in range(a):
-            x = L[a, b]
-            if x != 0.0:
-                for c in range(X.shape[1]):
-                    X[a, c] -= x * X[b, c]
-        for c in range(X.shape[1]):
-            X[a, c] *= inverse
-
-
-@kernel
-def _backward(L, X):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """X = L⁻ᵀX, in place."""
-    for a in range(L.shape[0] - 1, -1, -1):
-        inverse = 1.0 / L[a, a]
-        for c in range(X.shape[1]):
-            X[a, c] *= inverse
-        for b in range(a):
-            x = L[a, b]
-            if x != 0.0:
-                for c in range(X.shape[1]):
-                    X[b, c] -= x * X[a, c]
-
-
-@kernel
-def _invert(L, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Out = (LL')⁻¹, lower triangle; L is overwritten by its inverse."""
-    q = L.shape[0]
-    total = np.empty(q)
-    for a in range(q):  # rows are added to rows: that is how the triangles lie in memory
-        row = L[a]
-        total[:a] = 0.0
-        for c in range(_leading_zeros(L, a), a):
-            x, inverse = row[c], L[c]
-            for b in range(c + 1):
-                total[b] -= x * inverse[b]
-        row[a] = 1.0 / row[a]
-        for b in range(a):
-            row[b] = total[b] * row[a]
-    for a in range(q):
-        for b in range(a + 1):
-            out[a, b] = 0.0
-    for c in range(q):
-        row = L[c]
-        for a in range(c + 1):
-            x, into = row[a], out[a]
-            if x != 0.0:
-                for b in range(a + 1):
-                    into[b] += x * row[b]
-
-
-@kernel
-def _symmetric_times(S, X, out):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Out = SX for symmetric S given by its lower triangle."""
-    out[:] = 0.0
-    for a in range(S.shape[0]):
-        for b in range(a + 1):
-            x = S[a, b]
-            if x != 0.0:
-                for c in range(X.shape[1]):
-                    out[a, c] += x * X[b, c]
-                    if a != b:
-                        out[b, c] += x * X[a, c]
-
-
-@kernel("f1 f b f3 f3 f1 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1 f1 f2 f2 b")
+@kernel("f1 f b f3 f3 f1 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1 f1 f1 f2 f2 b b")
 def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     theta, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
-    place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, gradient, hessian, info, curved,
+    place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, sums, parts, gradient, hessian, info,
+    curved, known,
 ):  # fmt: skip
-    """Evaluate the criterion without its constant, its gradient, the information and the Hessian's approximation."""
+    """Evaluate the criterion without its constant, its gradient, the information and the Hessian's approximation.
+
+    What :func:`factors` gives may be `known` at this θ, in the workspaces.
+    """
     q, m, n = S2.shape[0], within.shape[0], theta.shape[0]
     templates(theta, place, rows, cols, size, T, flat)
-    Y = np.empty((q, m))
-    log_det = assemble(
-        R, C, copies, T, flat, first, width, start, indptr, columns, values, within, within_o, within_d, E, D, U, S, S2,
-        S2x, A, Y,
-    )  # fmt: skip
+    S[:] = within
+    log_det = eliminate(R, C, copies, T, E, D, S)
+    if not known:
+        factors(R, copies, first, width, start, indptr, columns, values, within_o, T, flat, E, U, S2, A, N, sums)
     gradient[:] = np.nan
-    if not _factorise(A):
+    log_det += sums[sums.shape[0] - 1]
+    if not np.isfinite(log_det):
         return np.inf
-    _forward(A, Y)
-    f = profile(log_det + log_diagonal(A), Y, S, df, REML, parts, Q)
+    _others_products(within_d, D, U, indptr, columns, S2x)
+    Y = np.empty((q, m))
+    lambda_times(S2x, first, width, flat, start, True, Y)
+    forward(A, Y)
+    f = profile(log_det, Y, S, df, REML, parts, Q)
     if not np.isfinite(f):
         return f
     prss = parts[2]
     weight = df / prss
-    _backward(A, Y)
+    backward(A, Y)
     lz, S2lz = np.empty((q, m)), np.empty((q, m))
     lambda_times(Y, first, width, flat, start, False, lz)
-    _symmetric_times(S2, lz, S2lz)
+    symmetric_times(S2, lz, S2lz)
     q1 = R.shape[0] * R.shape[1]
     V1, Vo = np.empty((q1, m)), np.empty((q, m))
     modes(E, D, U, indptr, columns, S2x, S2lz, lz, Q, V1, Vo)
@@ -799,32 +883,34 @@ def criterion(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         s1, so = np.empty((q1, n)), np.empty((q, n))
         images(place, rows, cols, size, R.shape[0], first, factor, T, flat, V1, Vo, s1, so)
         h, S2so = np.empty((q, n)), np.empty((q, n))
-        _symmetric_times(S2, so, S2so)
+        symmetric_times(S2, so, S2so)
         information(E, U, indptr, columns, s1, so, S2so, V1, Vo, weight, df, prss, h, hessian)
         lambda_times(h, first, width, flat, start, True, so)
-        _forward(A, so)
+        forward(A, so)
         for i in range(q):
             for k in range(n):
                 for g in range(n):
                     hessian[k, g] -= weight * so[i, k] * so[i, g]
         info[:] = hessian
-    inverse = np.empty((q, q))
-    _invert(A, inverse)
-    finish(
-        E, copies, U, indptr, columns, S2, inverse, N, first, width, T, flat, start, place, rows, cols, size, factor,
-        V1, Vo, weight, REML, gradient, hessian, curved,
+    _derivatives(
+        R.shape[1], S2, N, sums, first, width, T, flat, start, rows, cols, factor, V1, Vo, weight, REML, gradient,
+        hessian, curved,
     )  # fmt: skip
     return f
 
 
 @kernel(
-    f"f1 f1 i {WORK} f b f3 f3 f1 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1 i1 b"
+    f"f1 f1 i {WORK} f b f3 f3 f1 f2 i1 i1 i1 i1 i1 f2 f2 f2 i1 i1 i1 i1 i1 f2 f1 f3 f3 f2 f2 f2 f2 f2 f2 f2 f1 f1 i1 b"
+    " b"
 )
 def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     begins, units, budget, work, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o,
-    within_d, place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, levels, near,
+    within_d, place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, sums, parts, levels, near, known,
 ):  # fmt: skip
-    """Minimise from a start, in coordinates θ / units; returns the criterion at the start."""
+    """Minimise from a start, in coordinates θ / units; returns the criterion at the start.
+
+    What :func:`factors` gives may be `known` at the start.
+    """
     n = begins.shape[0]
     theta, g, H, info = np.empty(n), np.empty(n), np.empty((n, n)), np.empty((n, n))
     ahead, g_ahead, H_ahead, info_ahead = np.empty(n), np.empty(n), np.empty((n, n)), np.empty((n, n))
@@ -832,7 +918,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
         theta[k] = begins[k] * units[k]
     f = criterion(
         theta, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
-        place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, g, H, info, True,
+        place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, sums, parts, g, H, info, True, known,
     )  # fmt: skip
     initial = f
     count = 1
@@ -843,8 +929,8 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     ):
         f_ahead = criterion(
             ahead, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
-            place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, g_ahead, H_ahead, info_ahead,
-            True,
+            place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, sums, parts, g_ahead, H_ahead,
+            info_ahead, True, False,
         )  # fmt: skip
         count += 1
         gain = f - f_ahead
@@ -872,6 +958,7 @@ def search(  # type: ignore[no-untyped-def] # pragma: no cover - compiled
                 theta[k] = trial[k] * units[k]
             f = criterion(
                 theta, df, REML, R, C, copies, within, first, width, start, indptr, columns, values, within_o, within_d,
-                place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, parts, g, H, info, True,
+                place, rows, cols, size, factor, T, flat, E, D, U, S, S2, S2x, A, N, Q, sums, parts, g, H, info, True,
+                False,
             )  # fmt: skip
     return initial

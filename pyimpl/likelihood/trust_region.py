@@ -4,8 +4,11 @@ The caller owns the loop: it evaluates the function at :attr:`trial`, hands valu
 second derivatives to :func:`absorb`, and goes on until that says that the search is over. Both functions are compiled
 and work on arrays made by :func:`workspace`.
 
-The matrix may be exact, an approximation that each step corrects by a symmetric rank-one update, or absent, when the
-updates alone carry it (Nocedal & Wright 2006, sections 4.3 and 6.2).
+The matrix may be exact, an approximation, or absent, when symmetric rank-one updates alone carry it (Nocedal & Wright
+2006, sections 4.3 and 6.2). What such updates add to an approximation is kept from step to step, as what an
+approximation lacks changes little near the minimum: only then is its convergence superlinear.
+
+The last step is one that no value would tell from none: it is taken without another evaluation.
 """
 
 from collections.abc import Callable
@@ -33,27 +36,33 @@ EXACT, APPROXIMATE, ABSENT = 0, 1, 2
 
 _EPS = float(np.finfo(float).eps)
 _NOISE = 64 * _EPS  # rounding of a value, relative
-_FLAT = 1e-9  # a gradient of which nothing more is asked ...
-_SHORT = 1e-11  # ... if the step that it asks for is no longer than this, relative to the point
+#: A search is over where no step, relative to the point, is longer and no gradient larger than this: with an exact
+#: matrix, with one that updates have corrected, and with updates alone. A step leaves its square, or about a hundredth.
+_LAST = ((1e-7, 1e-6), (1e-8, 1e-6), (1e-11, 1e-9))
+_DOUBTED = 100.0  # times the noise: a decrease that a matrix without its updates must not predict where a search ends
+_MOST_DOUBTS = 16
 # places in the integer workspace
-_PHASE, _POLISHED, _ESCAPES, _CANDIDATE, _CODE, _COUNT, _LOGGED, _STARTED = range(8)
+_PHASE, _POLISHED, _ESCAPES, _CANDIDATE, _CODE, _COUNT, _LOGGED, _STARTED, _DOUBTS = range(9)
 # places in the float workspace
 _F, _RADIUS, _PREDICTED = range(3)
 _FIRST, _ORDINARY, _POLISHING, _ESCAPING = range(4)
 _LOG = 400  # accepted steps that are remembered
 
-#: x, gradient, matrix, trial point, direction of escape, floats, integers, log of accepted steps.
-Workspace = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+#: x, gradient, matrix, trial point, direction of escape, floats, integers, log of accepted steps, what the updates have
+#: added to the matrix.
+Workspace = tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray
+]
 
 #: The same in a kernel's signature.
-WORK = "(f1 f1 f2 f1 f1 f1 i1 f2)"
+WORK = "(f1 f1 f2 f1 f1 f1 i1 f2 f2)"
 
 
 def workspace(n: int) -> Workspace:
     """Arrays for a search over n coordinates: see :data:`Workspace`."""
     return (
-        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(8, dtype=np.int64),
-        np.zeros((_LOG, 3)),
+        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(9, dtype=np.int64),
+        np.zeros((_LOG, 3)), np.zeros((n, n)),
     )  # fmt: skip
 
 
@@ -61,8 +70,8 @@ def workspace(n: int) -> Workspace:
 def compiled_workspace(n):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Do what :func:`workspace` does, for searches that are compiled as a whole."""
     return (
-        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(8, dtype=np.int64),
-        np.empty((_LOG, 3)),
+        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(9, dtype=np.int64),
+        np.empty((_LOG, 3)), np.zeros((n, n)),
     )  # fmt: skip
 
 
@@ -208,8 +217,8 @@ def trust_region_step(B, g, radius, s):  # type: ignore[no-untyped-def] # pragma
 
 
 @kernel
-def _rank_one(B, s, y):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Symmetric rank-one update, in place: B s = y afterwards."""
+def _rank_one(B, added, s, y):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Symmetric rank-one update, in place: Bs = y afterwards, and `added` has it too."""
     n = s.shape[0]
     rest = np.empty(n)
     bottom, size_rest, size_s = 0.0, 0.0, 0.0
@@ -224,14 +233,29 @@ def _rank_one(B, s, y):  # type: ignore[no-untyped-def] # pragma: no cover - com
     if abs(bottom) > 1e-8 * np.sqrt(size_rest * size_s):
         for a in range(n):
             for b in range(n):
-                B[a, b] += rest[a] * rest[b] / bottom
+                update = rest[a] * rest[b] / bottom
+                B[a, b] += update
+                added[a, b] += update
+
+
+@kernel
+def _renew(work, H_new, kind, step, change):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Take the matrix of an accepted point, with what updates have added, and update it by the step that led there."""
+    _, _, B, _, _, _, ints, _, added = work
+    if kind != ABSENT:
+        if ints[_DOUBTS] > 0:  # along a ridge what was added farther away misleads: the last step's alone counts
+            added[:] = 0.0
+        B[:] = H_new + added
+    if kind != EXACT:
+        _rank_one(B, added, step, change)
 
 
 @kernel(f"{WORK} f1")
 def begin(work, start):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Start a search: the first trial is `start`."""
-    _, g, _, trial, _, floats, ints, _ = work
+    _, g, _, trial, _, floats, ints, _, added = work
     g[:] = 0.0
+    added[:] = 0.0
     trial[:] = start
     floats[_F] = np.inf
     floats[_RADIUS] = 1.0
@@ -239,22 +263,43 @@ def begin(work, start):  # type: ignore[no-untyped-def] # pragma: no cover - com
 
 
 @kernel
-def _propose(work):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Choose the next trial from the present point; True when there is nothing left to try."""
-    x, g, B, trial, direction, floats, ints, _ = work
-    n = x.shape[0]
-    s = np.empty(n)
-    trust_region_step(B, g, floats[_RADIUS], s)
+def _decrease(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Decrease that the quadratic model predicts for the step s."""
+    n = s.shape[0]
     predicted = 0.0
     for a in range(n):
         inner = 0.0
         for b in range(n):
             inner += B[a, b] * s[b]
         predicted -= s[a] * (g[a] + 0.5 * inner)
+    return predicted
+
+
+@kernel
+def _propose(work, kind):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    """Choose the next trial from the present point; True when there is nothing left to try."""
+    x, g, B, trial, direction, floats, ints, _, added = work
+    n = x.shape[0]
+    s = np.empty(n)
+    trust_region_step(B, g, floats[_RADIUS], s)
+    predicted = _decrease(B, g, s)
+    noise = _NOISE * max(1.0, abs(floats[_F]))
+    if predicted < noise and kind == APPROXIMATE and ints[_DOUBTS] < _MOST_DOUBTS:
+        # what updates have added from farther away, along a ridge, may hide that there is more to gain
+        plain, other = B - added, np.empty(n)
+        trust_region_step(plain, g, 1.0, other)
+        gain = _decrease(plain, g, other)
+        if gain >= _DOUBTED * noise:
+            ints[_DOUBTS] += 1
+            floats[_RADIUS] = 1.0
+            B[:] = plain
+            added[:] = 0.0
+            s[:] = other
+            predicted = gain
     floats[_PREDICTED] = predicted
     for a in range(n):
         trial[a] = x[a] + s[a]
-    if predicted >= _NOISE * max(1.0, abs(floats[_F])):
+    if predicted >= noise:
         ints[_PHASE] = _ORDINARY
         return False
     if ints[_ESCAPES] < 4:
@@ -277,12 +322,16 @@ def _propose(work):  # type: ignore[no-untyped-def] # pragma: no cover - compile
         worst = max(worst, abs(g[a]))
         longest = max(longest, abs(s[a]))
         size = max(size, abs(x[a]))
-    return ints[_POLISHED] > 6 or (worst <= _FLAT and longest <= _SHORT * size)
+    shortest, flattest = _LAST[kind]
+    if longest <= shortest * size and worst <= flattest:
+        x[:] = trial
+        return True
+    return ints[_POLISHED] > 6
 
 
 @kernel
 def _accept(work, f, g_new):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    x, g, _, trial, _, floats, ints, log = work
+    x, g, _, trial, _, floats, ints, log, _ = work
     x[:] = trial
     g[:] = g_new
     floats[_F] = f
@@ -305,7 +354,7 @@ def absorb(work, f_new, g_new, H_new, kind, budget):  # type: ignore[no-untyped-
     The point is then in the workspace's x, value in its floats[0]; ints[4] is 0 (converged), 1 (budget spent) or 2
     (no further progress), ints[5] counts the evaluations.
     """
-    x, g, B, trial, direction, floats, ints, _ = work
+    x, g, B, trial, direction, floats, ints, _, added = work
     n = x.shape[0]
     ints[_COUNT] += 1
     if ints[_COUNT] >= budget:
@@ -328,14 +377,15 @@ def absorb(work, f_new, g_new, H_new, kind, budget):  # type: ignore[no-untyped-
         ints[_STARTED] = 1
         _accept(work, f_new, g_new)
         B[:] = H_new
-        return _propose(work)
+        return _propose(work, kind)
     if phase == _ESCAPING:
         if finite and f_new < f - noise:
             _accept(work, f_new, g_new)
             if kind != ABSENT:
                 B[:] = H_new
+                added[:] = 0.0
             floats[_RADIUS] = 1.0
-            return _propose(work)
+            return _propose(work, kind)
         ints[_CANDIDATE] += 1
         k = ints[_CANDIDATE]
         if k < 6:
@@ -344,7 +394,7 @@ def absorb(work, f_new, g_new, H_new, kind, budget):  # type: ignore[no-untyped-
                 trial[a] = x[a] + size * direction[a]
             return False
         ints[_ESCAPES] = 4
-        return _propose(work)
+        return _propose(work, kind)
     step, change = np.empty(n), np.empty(n)
     square, before, after = 0.0, 0.0, 0.0
     for a in range(n):
@@ -358,11 +408,8 @@ def absorb(work, f_new, g_new, H_new, kind, budget):  # type: ignore[no-untyped-
             return True
         ints[_POLISHED] += 1
         _accept(work, min(f, f_new), g_new)
-        if kind != ABSENT:
-            B[:] = H_new
-        if kind != EXACT:
-            _rank_one(B, step, change)
-        return _propose(work)
+        _renew(work, H_new, kind, step, change)
+        return _propose(work, kind)
     length = np.sqrt(square)
     ratio = -1.0
     if finite:
@@ -378,20 +425,17 @@ def absorb(work, f_new, g_new, H_new, kind, budget):  # type: ignore[no-untyped-
         floats[_RADIUS] *= 4.0
     if ratio > 1e-4:
         _accept(work, f_new, g_new)
-        if kind != ABSENT:
-            B[:] = H_new
-        if kind != EXACT:
-            _rank_one(B, step, change)
+        _renew(work, H_new, kind, step, change)
     else:
         if finite and kind != EXACT:
-            _rank_one(B, step, change)
+            _rank_one(B, added, step, change)
         size = 1.0
         for a in range(n):
             size = max(size, abs(x[a]))
         if floats[_RADIUS] < 1e-12 * size:
             ints[_CODE] = 2
             return True
-    return _propose(work)
+    return _propose(work, kind)
 
 
 def minimise(

@@ -13,35 +13,15 @@ from pyimpl.compiled import kernel
 from pyimpl.model.blocks import Blocks, centred_intercept, level_bases
 from pyimpl.model.design import Design
 from pyimpl.model.records import changed
+from pyimpl.model.small_matrices import dot
 
 if TYPE_CHECKING:
     from pyimpl.model.crossproducts import Cross
 
-__all__ = ["Responses", "dot", "least_squares", "new_response", "project_rows", "within_part"]
+__all__ = ["Responses", "least_squares", "new_response", "project_rows", "within_part"]
 
 #: A projection that leaves less of a vector's square than this is done again: it cost a digit of orthogonality.
 _LITTLE = 1e-2
-
-
-@kernel
-def dot(a, b, start, stop):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Σ a_i b_i over a range, in eight sums so that no addition waits for the one before it."""
-    s0, s1, s2, s3, s4, s5, s6, s7 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    i = start
-    while i + 8 <= stop:
-        s0 += a[i] * b[i]
-        s1 += a[i + 1] * b[i + 1]
-        s2 += a[i + 2] * b[i + 2]
-        s3 += a[i + 3] * b[i + 3]
-        s4 += a[i + 4] * b[i + 4]
-        s5 += a[i + 5] * b[i + 5]
-        s6 += a[i + 6] * b[i + 6]
-        s7 += a[i + 7] * b[i + 7]
-        i += 8
-    while i < stop:
-        s0 += a[i] * b[i]
-        i += 1
-    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
 
 
 @kernel

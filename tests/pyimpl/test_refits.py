@@ -234,6 +234,48 @@ def test_a_minimum_on_the_boundary_is_no_trap(seed):
     assert again._value <= fit_design(replace(design, y=y))._value + 1e-9
 
 
+def test_what_no_response_enters_is_that_of_the_start():
+    """Refits keep it of their last start: it must be another's when they begin elsewhere."""
+    rng = np.random.default_rng(12)
+    design = _design(rng, _codes(rng, "crossed"), [2, 1])
+    fit = fit_design(design)
+    refits, values = fit._refits, []
+    y = rng.normal(size=48) + 2 * rng.normal(size=12)[design.terms[0].codes]
+    objective = Objective(refits.responses.blocks(y), True)
+    for theta in ([1.0, 0.3, 0.5, 0.8], [0.4, -0.2, 1.5, 2.0], [1.0, 0.3, 0.5, 0.8]):
+        minimum = refits.minimum(y, np.array(theta), 5000)
+        summary = minimum.summary(objective, 5000)
+        assert summary.initial_objective == pytest.approx(objective(np.array(theta)), rel=1e-12)
+        values.append(summary.final_objective)
+    np.testing.assert_allclose(values, values[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-2, 0.0])
+@pytest.mark.parametrize("share", [1.0, 0.1])
+@pytest.mark.parametrize("effects", [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2), (2, 3)])
+def test_gradients_whether_levels_meet_many_or_few(effects, share, scale):
+    rng = np.random.default_rng(sum(effects))
+    a, b = rng.integers(0, 24, 150), rng.integers(0, 20, 150)
+    if share < 1.0:  # a level meets but its neighbours
+        b = (a * 20 // 24 + rng.integers(0, 2, 150)) % 20
+    a[:24], b[24:44] = np.arange(24), np.arange(20)
+    objective = Objective(reduce_design(_design(rng, [a, b], list(effects))), True)
+    n = objective.blocks.n_theta
+    lower = objective.blocks.lower
+    theta = np.where(lower == 0.0, rng.uniform(0.5, 1.5, n), rng.normal(size=n))
+    last = objective.blocks.factors[1].theta
+    theta[last] *= scale  # variances that are small, or 0
+    value, gradient = objective.value_and_gradient(theta)
+    assert value == pytest.approx(objective(theta), rel=1e-13)
+    step = 1e-5
+    for k in range(n):
+        ahead, behind = theta.copy(), theta.copy()
+        ahead[k] += step
+        behind[k] -= step
+        difference = (objective(ahead) - objective(behind)) / (2 * step)
+        assert gradient[k] == pytest.approx(difference, rel=1e-6, abs=2e-6)
+
+
 def test_a_search_that_is_cut_short_says_so():
     rng = np.random.default_rng(8)
     data = pd.DataFrame({"y": rng.normal(size=60), "g": pd.Categorical((np.arange(60) % 10).astype(str))})

@@ -58,3 +58,35 @@ def test_comes_back_from_where_the_function_is_not_defined():
     x, _, code = minimise(function, np.array([40.0]), 100, EXACT)
     assert code == 0
     assert x[0] == pytest.approx(1)
+
+
+def test_what_a_matrix_lacks_is_remembered_from_step_to_step():
+    lacking = np.diag([3.0, -1.0, 2.0, 0.5]) + 0.3
+    calls = []
+
+    def function(x):
+        calls.append(x.copy())
+        e = np.exp(0.1 * x)
+        H = np.diag(2.0 + e) + lacking * 0.5
+        return (x @ x) + 100 * e.sum() + 0.25 * x @ lacking @ x, 2 * x + 10 * e + 0.5 * lacking @ x, H - 0.5 * lacking
+
+    x, _, code = minimise(function, np.zeros(4), 100, APPROXIMATE)
+    assert code == 0
+    assert np.abs(2 * x + 10 * np.exp(0.1 * x) + 0.5 * lacking @ x).max() < 1e-9
+    # updates of four directions, and a few steps: an approximation that forgets takes three times as many
+    assert len(calls) <= 14
+
+
+@pytest.mark.parametrize("kind", [EXACT, APPROXIMATE])
+def test_the_last_step_is_taken_without_an_evaluation(kind):
+    points = []
+
+    def function(x):
+        points.append(x.copy())
+        return np.exp(x[0] - 3.0) - x[0], np.exp(x - 3.0) - 1.0, np.diag(np.exp(x - 3.0))
+
+    x, value, code = minimise(function, np.array([3.5]), 100, kind)
+    assert code == 0
+    assert x[0] == pytest.approx(3.0, abs=1e-13)
+    assert min(abs(point[0] - 3.0) for point in points) > 1e-13
+    assert value == pytest.approx(-2.0, rel=1e-15)
