@@ -971,14 +971,16 @@ class LmerFit(ModelAccessors, LmerPlots):
         y = self._new_response(newresp)
         start = self._warm_start
         minimum = self._refits.minimum(y, start, self._control.max_evaluations)
-        if minimum is not None and not minimum.largest > _EXTREME:
+        if minimum is not None and minimum.code != 2 and not minimum.largest > _EXTREME:
             return self._refitted_at(minimum, y)
         if not np.isfinite(y).all():
             raise DataError("newresp has missing or infinite values")
         design = _with_y(self._refits.design, y)
         with one_blas_thread(_small(design)):
             blocks = self._refits.responses.blocks(y)
-            fit = _fit(design, self._REML, self._control, start, self._call, self._source, blocks)
+            # a search that stuck, as on a winding ridge, is done from all starts
+            starts = None if minimum is not None and minimum.code == 2 else start
+            fit = _fit(design, self._REML, self._control, starts, self._call, self._source, blocks)
         fit._refits = self._refits  # the new fit's own refits need nothing else
         return fit
 

@@ -419,7 +419,8 @@ class Refits:
         Returns
         -------
         Minimum or None
-            None where it takes more than a compiled search, or the response is not finite.
+            None where it takes more than a compiled search, or the response is not finite. Its code may be 2: another
+            start may lead farther.
         """
         if self._strata is None and self._outer is None and self._matrix is None:
             return None

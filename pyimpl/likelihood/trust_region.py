@@ -241,10 +241,8 @@ def _rank_one(B, added, s, y):  # type: ignore[no-untyped-def] # pragma: no cove
 @kernel
 def _renew(work, H_new, kind, step, change):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     """Take the matrix of an accepted point, with what updates have added, and update it by the step that led there."""
-    _, _, B, _, _, _, ints, _, added = work
+    _, _, B, _, _, _, _, _, added = work
     if kind != ABSENT:
-        if ints[_DOUBTS] > 0:  # along a ridge what was added farther away misleads: the last step's alone counts
-            added[:] = 0.0
         B[:] = H_new + added
     if kind != EXACT:
         _rank_one(B, added, step, change)
@@ -284,12 +282,15 @@ def _propose(work, kind):  # type: ignore[no-untyped-def] # pragma: no cover - c
     trust_region_step(B, g, floats[_RADIUS], s)
     predicted = _decrease(B, g, s)
     noise = _NOISE * max(1.0, abs(floats[_F]))
-    if predicted < noise and kind == APPROXIMATE and ints[_DOUBTS] < _MOST_DOUBTS:
+    if predicted < noise and kind == APPROXIMATE:
         # what updates have added from farther away, along a ridge, may hide that there is more to gain
         plain, other = B - added, np.empty(n)
         trust_region_step(plain, g, 1.0, other)
         gain = _decrease(plain, g, other)
         if gain >= _DOUBTED * noise:
+            if ints[_DOUBTS] == _MOST_DOUBTS:
+                ints[_CODE] = 2
+                return True
             ints[_DOUBTS] += 1
             floats[_RADIUS] = 1.0
             B[:] = plain
