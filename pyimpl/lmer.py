@@ -522,7 +522,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             with one_blas_thread(_small(self._design)):
                 solution = self._objective.solve(self._optimum.final)
                 return infer(self._design, self._blocks, solution, self._REML)
-        except (ArithmeticError, np.linalg.LinAlgError) as error:
+        except (ModelError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=self._design.N)) from error
 
     # -- what was fitted ---------------------------------------------------------------------------

@@ -227,6 +227,17 @@ def _has_pivot_below(limit: float, point: Point, pivots: Sequence[bool]) -> bool
     return any([pivot and abs(x) < limit for x, pivot in zip(point.x.tolist(), pivots, strict=True)])  # noqa: C419
 
 
+def _rounding(point: Point) -> float:
+    """Error that the criterion may have there, where it is flat: it grows with the variances."""
+    return 64 * _EPS * max([1.0, abs(point.value), *[x * x for x in point.x.tolist()]])
+
+
+def _better(point: Point, best: Point) -> bool:
+    """Whether a minimum is lower for certain, or as low but for rounding errors, which are smaller there."""
+    noise, other = _rounding(point), _rounding(best)
+    return not point.value >= best.value - noise or (100 * noise < other and point.value <= best.value + other)
+
+
 def _settle_on_boundary(
     objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: Workspace, point: Point
 ) -> Point:
@@ -304,8 +315,7 @@ def optimize(
             other = _search(objective, np.zeros(1), units, max_evaluations, work)
             point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, other)
         coordinates = point.x.tolist()
-        rounding = 64 * _EPS * max([1.0, abs(point.value), *[x * x for x in coordinates]])
-        if best is None or not point.value >= best[0].value - rounding:
+        if best is None or _better(point, best[0]):
             best = (point, start)
         if on_step is not None:
             on_step(objective.evaluations + objective.gradients, best[0].value)

@@ -6,7 +6,7 @@ import pytest
 
 from pyimpl.errors import ConvergenceWarning, PyimplError, PyimplWarning
 from pyimpl.likelihood.deviance import Objective
-from pyimpl.likelihood.optimum import _drop_pivot, natural_units, optimize
+from pyimpl.likelihood.optimum import Point, _better, _drop_pivot, natural_units, optimize
 from pyimpl.likelihood.trust_region import trust_region_step
 from pyimpl.lmer import LmerControl, lmer
 from pyimpl.model import blocks as blocks_module
@@ -245,3 +245,19 @@ def test_a_fit_of_minutes_is_announced_once(monkeypatch):
     with pytest.warns(PyimplWarning, match="may take about .* minutes") as said:
         lmer("y ~ 1 + (1 | g) + (1 | h)", data)
     assert len(said) == 1
+
+
+def test_a_minimum_among_rounding_errors_gives_way_to_one_that_is_certain():
+    """Where a variance is not identified the criterion is flat, and at 1e7 natural units its rounding errors are 10."""
+
+    def point(x, value):
+        empty = np.empty(0)
+        return Point(np.array(x), value, empty, empty, 0, np.empty((0, 3)), value, 1.0)
+
+    lost, found = point([2.3, 2.7e7], 46.04), point([2.3, 2.4e3], 51.226)
+    assert _better(found, lost)
+    assert not _better(lost, found)
+    lower = point([2.3, 1.0], 30.0)
+    assert _better(lower, found)
+    assert not _better(found, lower)
+    assert not _better(point([2.3, 1.0], 51.3), point([2.3, 1.5], 51.226))  # as certain, and higher
