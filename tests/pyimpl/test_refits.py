@@ -402,3 +402,20 @@ def test_refits_are_those_of_tight_lme4(formula):
             assert mine.deviance() == pytest.approx(other.deviance(), abs=1e-5)
             np.testing.assert_allclose(mine.fixef(), other.fixef(), atol=1e-3 * mine.coef_table()["Std. Error"].max())
             assert mine.isSingular() == other.isSingular()
+
+
+def test_a_search_that_stuck_is_done_from_all_starts(monkeypatch):
+    rng = np.random.default_rng(31)
+    a, b, x = rng.integers(0, 12, 150), rng.integers(0, 9, 150), rng.normal(size=150)
+    data = pd.DataFrame({"x": x, "a": pd.Categorical(a), "b": pd.Categorical(b)})
+    data["y"] = x + rng.normal(size=12)[a] + rng.normal(size=9)[b] + rng.normal(size=150)
+    fit = lmer("y ~ x + (1 | a) + (1 | b)", data)
+    y = fit.simulate(1, seed=5).iloc[:, 0].to_numpy()
+    usual = fit.refit(y)
+    assert usual._minimum is not None
+    stuck = replace(usual._minimum, code=2)
+    monkeypatch.setattr(Refits, "minimum", lambda *_: stuck)
+    again = fit.refit(y)
+    assert again._minimum is None
+    assert not np.array_equal(again._optimum.initial, fit._warm_start)
+    assert again._value == pytest.approx(usual._value, rel=1e-10)
