@@ -8,7 +8,17 @@ __all__ = ["r_versions"]
 
 
 def r_versions(
-    packages: tuple[str, ...] = ("lme4", "rstanarm", "rstan", "StanHeaders", "Matrix", "mlmRev"),
+    packages: tuple[str, ...] = (
+        "lme4",
+        "rstanarm",
+        "rstan",
+        "StanHeaders",
+        "loo",
+        "lmerTest",
+        "reformulas",
+        "Matrix",
+        "mlmRev",
+    ),
 ) -> dict[str, Any]:
     """Return R's provenance, ready for JSON.
 

@@ -3,7 +3,7 @@
 import math
 import warnings as _warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from pyimpl.likelihood.refits import Minimum, Refits
 from pyimpl.likelihood.trust_region import eigen
 from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.blocks import NARROW, Blocks, reduce_design
-from pyimpl.model.checks import ACTIONS, LMER_CHECKS, SCALE_NOTE, Action, CheckControl
+from pyimpl.model.checks import ACTIONS, LMER_CHECKS, SCALE_NOTES, Action, CheckControl, scale_note
 from pyimpl.model.columns import Data, as_pandas
 from pyimpl.model.design import Design, build_design
 from pyimpl.model.formula import deparse, deparse_lines, parse
@@ -28,6 +28,7 @@ from pyimpl.model.threads import one_blas_thread
 from pyimpl.model.update import update_formula
 from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit
+from r_scripts.dialect import CHANGES, Dialect
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from pyimpl.likelihood.allfit import AllFit
     from pyimpl.likelihood.deletion import Influence, Refit
+    from pyimpl.likelihood.parameters import Parameters
     from pyimpl.likelihood.profile import Profiler
     from pyimpl.likelihood.small_sample import SmallSample
 
@@ -52,7 +54,9 @@ _PIECES = (
     "RX", "sigma", "flist", "fixef", "beta", "theta", "ST", "REML", "is_REML", "n_rtrms", "n_rfacs", "N", "n", "p",
     "q", "p_i", "l_i", "q_i", "k", "m_i", "m", "cnms", "devcomp", "offset", "lower", "devfun", "weights",
 )  # fmt: skip
+_NEWER_PIECES = ("par", "npar", "devarg")  # since lme4 2.0-1
 _SINGULAR = "boundary (singular) fit: see help('isSingular')"
+_SEE = "\n  See ?lme4::convergence and ?lme4::troubleshooting."
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,9 @@ class LmerControl:
         ``check.conv.hess``'s tolerance.
     grad_tol : float
         ``check.conv.grad``'s tolerance, on the scaled gradient.
+    check_conv_nobsmax, check_conv_nparmax : int
+        Convergence is checked for fewer rows than the first and fewer parameters in θ than the second; since lme4
+        1.1-38 (the defaults are those of 2.1-0), in older dialects always.
     check_nlev_gtr_1, check_nobs_vs_nlev, check_nobs_vs_nRE, check_scaleX : {"stop", "warning", "message", "ignore"}
         What to do about a grouping factor with one level, one with as many levels as rows, a term with as many random
         effects as rows, and predictors on very different scales; a message is a warning here.
@@ -81,6 +88,8 @@ class LmerControl:
     singular_tol: float = 1e-4
     hessian_tol: float = 1e-6
     grad_tol: float = 2e-3
+    check_conv_nobsmax: float = 10_000
+    check_conv_nparmax: float = 10
     check_nlev_gtr_1: Action = "stop"
     check_nobs_vs_nlev: Action = "stop"
     check_nobs_vs_nRE: Action = "stop"
@@ -116,6 +125,7 @@ def lmer(
     na_action: str = "na.omit",
     contrasts: Mapping[str, Any] | None = None,
     data_name: str | None = None,
+    dialect: Dialect | Mapping[str, str] | str | None = None,
 ) -> "LmerFit":
     """Fit a linear mixed model, as ``lme4::lmer``.
 
@@ -141,6 +151,10 @@ def lmer(
         Variable -> name (``"contr.sum"``) or matrix.
     data_name : str, optional
         What ``summary()`` prints after "Data:"; default ``data.attrs["name"]``, or "data".
+    dialect : Dialect, mapping or str, optional
+        Whose words the fit has: a version of lme4 (``"1.1-31"``), a tested stack (``"debian-12"``) or packages with
+        their versions (``"lme4 1.1-37, R 4.5.0"``). It decides what is printed, named and warned, never an estimate.
+        The newest where not given; fits made from this one have its dialect.
 
     Returns
     -------
@@ -149,7 +163,7 @@ def lmer(
     Raises
     ------
     FormulaError, DataError, ModelError
-        Where the formula, the data or the model do not fit; R refuses too.
+        Where the formula, the data or the model do not fit; R refuses too. A dialect that says nothing.
 
     Warns
     -----
@@ -171,8 +185,10 @@ def lmer(
         "na_action": na_action,
         "contrasts": contrasts,
         "data_name": data_name,
+        "dialect": dialect,
     }
     _check_arguments(REML, control)
+    spoken = _dialect(dialect)
     name = data_name if data_name is not None else str(getattr(data, "attrs", {}).get("name", "data"))
     # one block: going back to several threads in between would wake them for nothing
     with one_blas_thread(getattr(data, "shape", (math.inf,))[0] > _FEW):
@@ -184,7 +200,7 @@ def lmer(
             subset=subset,
             na_action=na_action,
             contrasts=contrasts,
-            checks=LMER_CHECKS if control is None else control.checks,
+            checks=replace(LMER_CHECKS if control is None else control.checks, scale_note=scale_note(spoken)),
         )
         call = CallText(
             formula=design.formula,
@@ -192,6 +208,7 @@ def lmer(
             weights=_argument_text(weights, "weights"),
             offset=_argument_text(offset, "offset"),
             subset=_argument_text(subset, "subset"),
+            dialect=spoken,
         )
         source = _Source(data, arguments)
         fit = None
@@ -213,6 +230,14 @@ def _check_arguments(REML: Any, control: Any) -> None:
             f"control is None or LmerControl(...), not {control!r}: lme4's optimizers and their options are not there "
             "(fit.allFit() compares optimizers)."
         )
+
+
+def _dialect(which: Dialect | Mapping[str, str] | str | None) -> Dialect:
+    """Return the dialect that is meant; one that is not understood is refused as an argument is."""
+    try:
+        return Dialect.of(which)
+    except ValueError as error:
+        raise DataError(str(error)) from None
 
 
 def _tiny(design: Design) -> bool:
@@ -408,14 +433,24 @@ def _least_pivot(theta: np.ndarray, lower: np.ndarray) -> float:
     return min((x for x, bound in zip(theta.tolist(), lower.tolist(), strict=True) if bound == 0), default=math.inf)
 
 
-def _convergence_messages(optimum: OptSummary, least_pivot: float, options: LmerControl) -> tuple[str, ...]:
+def _unchecked(N: int, n_theta: int, options: LmerControl, dialect: Dialect) -> bool:
+    """Whether a version of lme4 leaves the convergence of a fit of this size unchecked."""
+    if not dialect.has("large_fits_unchecked"):
+        return False
+    return not (options.check_conv_nobsmax > N and n_theta < options.check_conv_nparmax)
+
+
+def _convergence_messages(
+    optimum: OptSummary, least_pivot: float, N: int, options: LmerControl, dialect: Dialect
+) -> tuple[str, ...]:
     """Say what lme4's ``checkConv`` and ``checkHess`` say of a fit that is not singular."""
     if optimum.return_code == 1:
         return (f"{optimum.message}; give lmer a larger LmerControl(max_evaluations=...) or another start",)
-    if least_pivot < options.singular_tol:
+    if least_pivot < options.singular_tol or _unchecked(N, optimum.final.size, options, dialect):
         return ()
     if _plainly_converged(optimum.gradient.tolist(), optimum.information, options):
         return ()
+    see = _SEE if dialect.has("see_convergence") else ""
     hessian, gradient = optimum.hessian, optimum.gradient
     texts: list[str] = []
     values = np.linalg.eigvalsh(hessian)
@@ -426,12 +461,12 @@ def _convergence_messages(optimum: OptSummary, least_pivot: float, options: Lmer
         worst = float(np.max(np.minimum(np.abs(scaled), np.abs(gradient))))
         if worst > options.grad_tol:
             texts.append(
-                f"Model failed to converge with max|grad| = {worst:g} (tol = {options.grad_tol:g}, component 1)"
+                f"Model failed to converge with max|grad| = {worst:g} (tol = {options.grad_tol:g}, component 1){see}"
             )
     elif not negative and not small:
         texts.append("unable to evaluate scaled gradient")
     if negative:
-        texts.append(f"Model failed to converge: degenerate  Hessian with {negative} negative eigenvalues")
+        texts.append(f"Model failed to converge: degenerate  Hessian with {negative} negative eigenvalues{see}")
     elif small:
         texts.append(" Hessian is numerically singular: parameters are not uniquely determined")
     else:
@@ -473,7 +508,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         self._least_pivot = _least_pivot(optimum.final, blocks.lower)
         self._convergence = (
             *_perfect_fit(design, float(design.y @ design.y), math.sqrt(max(0.0, optimum.prss) / objective.df)),
-            *_convergence_messages(optimum, self._least_pivot, control),
+            *_convergence_messages(optimum, self._least_pivot, design.N, control, call.dialect),
         )
 
     def _refitted_at(self, minimum: Minimum, y: np.ndarray) -> "LmerFit":
@@ -489,7 +524,9 @@ class LmerFit(ModelAccessors, LmerPlots):
             minimum.least_pivot < control.singular_tol
             or _plainly_converged(*minimum.plain_derivatives(refits.units), control)
         ):
-            fit._convergence += _convergence_messages(fit._optimum, minimum.least_pivot, control)
+            fit._convergence += _convergence_messages(
+                fit._optimum, minimum.least_pivot, refits.design.N, control, self.dialect
+            )
         return fit
 
     @cached_property
@@ -531,6 +568,11 @@ class LmerFit(ModelAccessors, LmerPlots):
     def design(self) -> Design:  # type: ignore[override]
         """y, X, the random-effects terms and all labels."""
         return self._design
+
+    @property
+    def dialect(self) -> Dialect:
+        """Whose words the fit has: versions of R, lme4 and others."""
+        return self._call.dialect
 
     def _source_data(self) -> pd.DataFrame | None:
         return None if self._source is None else as_pandas(self._source.data)
@@ -633,7 +675,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                         rows.append((group, names[j], names[i], value, float(np.float64(value) / sd[i] / sd[j])))
         rows.append(("Residual", None, None, sigma**2, sigma))
         table = VarCorrTable(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
-        table._pieces = (groups, effects, covariances, sigma)
+        table._pieces = (groups, effects, covariances, sigma, self.dialect)
         return table
 
     def _by_factor(self) -> dict[str, list[int]]:
@@ -1111,7 +1153,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                 "AIC": [fit.AIC() for fit in fits],
                 "BIC": [fit.BIC() for fit in fits],
                 "logLik": loglik,
-                "deviance": -2 * loglik,
+                _deviance_name(self.dialect): -2 * loglik,
                 "Chisq": chisq,
                 "Df": df,
                 "Pr(>Chisq)": _chisq_tail(chisq, df),
@@ -1195,6 +1237,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         seed: int | np.random.SeedSequence | None = None,
         n_jobs: int = 1,
         progress: bool = False,
+        signames: bool = True,
     ) -> pd.DataFrame:
         """``confint(m, parm, level, method)``: confidence intervals.
 
@@ -1204,8 +1247,9 @@ class LmerFit(ModelAccessors, LmerPlots):
         Parameters
         ----------
         parm : str or sequence of str, optional
-            ``.sig01``, ... (standard deviations and correlations, the lower triangle of each term by columns),
-            ``.sigma``, coefficient names; ``"theta_"``: all of the former, ``"beta_"``: the coefficients.
+            ``.sig01``, ... (standard deviations and correlations of each term; lme4 2.0 changed their order: see
+            :mod:`pyimpl.likelihood.parameters`), ``.sigma``, coefficient names; or what they are, in the words of
+            ``signames=False``. ``"theta_"``: all standard deviations and correlations, ``"beta_"``: the coefficients.
         level : float
         method : {"profile", "Wald", "boot"}
             R's default is the first. Wald intervals are missing for ``.sig01``, ..., ``.sigma``, as in R.
@@ -1215,33 +1259,39 @@ class LmerFit(ModelAccessors, LmerPlots):
             For ``"boot"``.
         progress : bool
             Show a bar.
+        signames : bool
+            False: rows are named by what they are, ``sd_(Intercept)|g``, ``cor_x.(Intercept)|g``, ``sigma`` (lme4's
+            ``oldNames = FALSE``, since 1.1-38 ``signames = FALSE``).
 
         Returns
         -------
         DataFrame
-            Parameter x ``2.5 %``, ``97.5 %``.
+            Parameter x ``2.5 %``, ``97.5 %``, in the order of the fit's dialect.
         """
-        from pyimpl.likelihood.profile import choose, parameter_names, percent_labels
+        from pyimpl.likelihood.profile import percent_labels
 
         if method not in ("profile", "Wald", "boot"):
             raise DataError(f"confint: method must be 'profile', 'Wald' or 'boot', not {method!r}")
         if not 0 < level < 1:
             raise DataError(f"confint: level must be between 0 and 1, not {level}")
-        names = parameter_names(self._design)
+        parameters = self._parameters
+        rename = {} if signames else dict(zip(parameters.names(), parameters.names(signames=False), strict=True))
         if method == "boot":
             from pyimpl.likelihood.bootstrap import boot_intervals
 
-            chosen = None if FUN is not None else choose(names, parm, self._blocks.n_theta + 1)
+            chosen = None if FUN is not None else parameters.choose(parm)
             boot = self.bootMer(FUN, nsim, seed, n_jobs=n_jobs, progress=progress)
             if chosen is None:
-                chosen = choose(list(boot.columns), parm, 0)
-            return boot_intervals(boot[chosen] if parm is not None else boot, level, boot_type)
-        chosen = choose(names, parm, self._blocks.n_theta + 1)
+                chosen = _chosen_statistics(list(boot.columns), parm)
+            intervals = boot_intervals(boot[chosen] if parm is not None else boot, level, boot_type)
+            return intervals if FUN is not None else intervals.rename(index=rename)
+        chosen = parameters.choose(parm)
         if method == "profile":
             profiler = self._profiler()
             with one_blas_thread(_small(self._design)):
                 ends = [profiler.interval(name, level) for name in _tracked(chosen, "confint", progress)]
-            return pd.DataFrame(ends, index=chosen, columns=percent_labels((0.5 * (1 - level), 0.5 * (1 + level))))
+            heads = percent_labels((0.5 * (1 - level), 0.5 * (1 + level)))
+            return pd.DataFrame(ends, index=chosen, columns=heads).rename(index=rename)
         from scipy.special import ndtri
 
         tails = ((1 - level) / 2, 1 - (1 - level) / 2)
@@ -1251,7 +1301,14 @@ class LmerFit(ModelAccessors, LmerPlots):
             head: np.concatenate([missing, beta + se * float(ndtri(tail))])
             for head, tail in zip(percent_labels(tails), tails, strict=True)
         }
-        return pd.DataFrame(bounds, index=list(names)).loc[chosen]
+        return pd.DataFrame(bounds, index=list(parameters.names())).loc[chosen].rename(index=rename)
+
+    @cached_property
+    def _parameters(self) -> "Parameters":
+        """What the fit's dialect calls its parameters, and in which order."""
+        from pyimpl.likelihood.profile import parameters_of
+
+        return parameters_of(self._design, self.dialect)
 
     def _profiler(self) -> "Profiler":
         from pyimpl.likelihood.profile import Profiler
@@ -1261,7 +1318,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                 ml = _fit(self._design, False, self._control, self._warm_start, None, None, self._blocks)
         else:
             ml = self
-        return Profiler(ml._design, ml._blocks, ml._estimates, ml._optimum.final_objective)
+        return Profiler(ml._design, ml._blocks, ml._estimates, ml._optimum.final_objective, self.dialect)
 
     def profile(
         self,
@@ -1270,6 +1327,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         maxpts: int = 100,
         delta_cutoff: float = 0.125,
         progress: bool = False,
+        signames: bool = True,
     ) -> pd.DataFrame:
         """``as.data.frame(profile(m))``: the signed root of the ML deviance's rise, each parameter held in turn.
 
@@ -1288,6 +1346,8 @@ class LmerFit(ModelAccessors, LmerPlots):
             Steps in ``.zeta``, as a share of its end.
         progress : bool
             Show a bar.
+        signames : bool
+            As in :meth:`confint`.
 
         Returns
         -------
@@ -1304,14 +1364,16 @@ class LmerFit(ModelAccessors, LmerPlots):
         PyimplWarning
             A profile is not monotonic, or a correlation is not defined because a variance is 0.
         """
-        from pyimpl.likelihood.profile import choose, parameter_names
-
         if not 0 < alphamax < 1 or not delta_cutoff > 0 or maxpts < 3:
             raise DataError("profile needs 0 < alphamax < 1, delta_cutoff > 0 and maxpts of at least 3")
-        chosen = choose(parameter_names(self._design), which, self._blocks.n_theta + 1)
+        chosen = self._parameters.choose(which)
         profiler = self._profiler()
         with one_blas_thread(_small(self._design)):
-            return profiler.table(_tracked(chosen, "profile", progress), alphamax, maxpts, delta_cutoff)
+            table = profiler.table(_tracked(chosen, "profile", progress), alphamax, maxpts, delta_cutoff)
+        if signames:
+            return table
+        spelled = dict(zip(self._parameters.names(), self._parameters.names(signames=False), strict=True))
+        return table.rename(columns=spelled).assign(**{".par": table[".par"].map(spelled)})
 
     def bootMer(
         self,
@@ -1398,7 +1460,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         """
         from pyimpl.likelihood.ranova import full_formula, linear_model_loglik, lrt_table, reduced_formulas
 
-        full = full_formula(self._explicit_formula())
+        full = full_formula(self._explicit_formula(), self.dialect)
         rows = {"<none>": (self.logLik(), self.npar)}
         for label, formula in reduced_formulas(full, reduce_terms).items():
             if "|" not in formula:
@@ -1615,6 +1677,33 @@ class LmerFit(ModelAccessors, LmerPlots):
             raise DataError("with a subset the data frame's index must not have repeated labels: reset_index() it")
         return np.asarray(index.get_indexer(design.index), dtype=np.intp)
 
+    def weights(self, type: str = "prior") -> pd.Series:  # noqa: A002
+        """``weights(m, type)``: the weights of the rows, ones where none were given.
+
+        Parameters
+        ----------
+        type : {"prior", "working"}
+            Working weights of a linear model are its prior weights; lme4 gives them since 2.0-1.
+
+        Returns
+        -------
+        Series
+            The data's index. Since lme4 2.0-1 the rows that ``na.exclude`` left out are there, as missing.
+
+        Raises
+        ------
+        DataError
+            Another type.
+        """
+        newer = self.dialect.has("weights_of_all_rows")
+        if type not in ("prior", "working") or (type == "working" and not newer):
+            raise DataError(
+                f"weights: type must be 'prior' or (since lme4 {CHANGES['weights_of_all_rows'].since}) 'working', not "
+                f"{type!r} in the dialect of lme4 {self.dialect.versions['lme4']}"
+            )
+        prior = super().weights()
+        return self._rows(prior.to_numpy(), name=prior.name) if newer else prior
+
     def hatvalues(self) -> pd.Series:
         """``hatvalues(m)``: the leverage of each row, the diagonal of the hat matrix; the data's index."""
         return self._rows(self._hat.copy())
@@ -1662,7 +1751,8 @@ class LmerFit(ModelAccessors, LmerPlots):
             ``Lambda``, ``Lambdat``, ``Lind``, ``Tlist``, ``A``, ``RX``, ``sigma``, ``flist``, ``fixef``, ``beta``,
             ``theta``, ``ST``, ``REML``, ``is_REML``, ``n_rtrms``, ``n_rfacs``, ``N``, ``n``, ``p``, ``q``, ``p_i``,
             ``l_i``, ``q_i``, ``k``, ``m_i``, ``m``, ``cnms``, ``devcomp``, ``offset``, ``lower``, ``devfun``,
-            ``weights``; of several, or ``"ALL"``, a dict. R's ``L`` and ``RZX`` are not there: they depend on the
+            ``weights``; since lme4 2.0-1 ``par`` and ``devarg`` (θ, unless covariances are structured) and ``npar``; of
+            several, or ``"ALL"``, a dict. R's ``L`` and ``RZX`` are not there: they depend on the
             order in which R's sparse Cholesky factorisation takes the random effects.
 
         Raises
@@ -1672,8 +1762,15 @@ class LmerFit(ModelAccessors, LmerPlots):
         """
         if not isinstance(name, str):
             return {one: self.getME(one) for one in name}
+        newer = self.dialect.has("getme_par")
+        known = (*_PIECES, *_NEWER_PIECES) if newer else _PIECES
         if name == "ALL":
-            return {one: self.getME(one) for one in _PIECES}
+            return {one: self.getME(one) for one in known}
+        if name in _NEWER_PIECES and not newer:
+            raise DataError(
+                f"getME: {name!r} is there since lme4 {CHANGES['getme_par'].since}; this fit's dialect is lme4 "
+                f"{self.dialect.versions['lme4']}"
+            )
         from pyimpl.likelihood.pieces import effect_rows, st_factor, theta_index, unique_names
 
         design, estimates = self._design, self._estimates
@@ -1682,7 +1779,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         labels = [term.label for term in terms]
         by_group = unique_names([term.group for term in terms])
         match name:
-            case "theta":
+            case "theta" | "par" | "devarg":
                 return pd.Series(estimates.theta.copy(), index=theta_names)
             case "lower":
                 return pd.Series(self._blocks.lower.copy(), index=theta_names)
@@ -1749,7 +1846,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                 return design.P
             case "q":
                 return design.q
-            case "m":
+            case "m" | "npar":
                 return self._blocks.n_theta
             case "k" | "n_rtrms":
                 return len(terms)
@@ -1767,7 +1864,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                 return self._devcomp()
             case "devfun":
                 return self.devfun
-        raise DataError(f"getME: there is no piece {name!r}; there are {', '.join(_PIECES)} and 'ALL'")
+        raise DataError(f"getME: there is no piece {name!r}; there are {', '.join(known)} and 'ALL'")
 
     def _devcomp(self) -> dict[str, Any]:
         """``getME(m, "devcomp")``: parts of the criterion (Bates et al. 2015, eq. 34), and sizes."""
@@ -1826,7 +1923,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                     "AIC": self.AIC(),
                     "BIC": self.BIC(),
                     "logLik": self.logLik(),
-                    "deviance": self._criterion(False),
+                    _deviance_name(self.dialect): self._criterion(False),
                     "df.resid": float(self.df_residual()),
                 }
             )
@@ -1846,7 +1943,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             coefficients=self._tested_coefficients(ddf),
             vcov=self.vcov(),
             ddf=ddf,
-            fit_messages=(*self._design.messages, *(note for note in self._design.warnings if note == SCALE_NOTE)),
+            fit_messages=(*self._design.messages, *(note for note in self._design.warnings if note in SCALE_NOTES)),
             convergence_messages=(*singular, *self._convergence),
             correlation=correlation,
         )
@@ -1864,6 +1961,11 @@ class LmerFit(ModelAccessors, LmerPlots):
         return print_fit(self.summary())
 
 
+def _deviance_name(dialect: Dialect) -> str:
+    """What tables call -2 log-likelihood."""
+    return "-2*log(L)" if dialect.has("minus_two_log_lik") else "deviance"
+
+
 def _tracked(names: Sequence[str], what: str, progress: bool) -> Sequence[str]:
     """Return the names, with a bar that moves as they are taken if wanted."""
     if not progress:
@@ -1875,11 +1977,22 @@ def _tracked(names: Sequence[str], what: str, progress: bool) -> Sequence[str]:
 
 def _sdcor_and_fixef(fit: LmerFit) -> dict[str, float]:
     """Return the statistics of ``confint(m, method = "boot")``: standard deviations, correlations, coefficients."""
-    from pyimpl.likelihood.profile import parameter_names, sdcor
+    from pyimpl.likelihood.profile import sdcor
 
-    estimates = fit._estimates
-    values = np.concatenate([sdcor(estimates.covariances), [estimates.sigma], estimates.beta])
-    return dict(zip(parameter_names(fit._design), values.tolist(), strict=True))
+    estimates, parameters = fit._estimates, fit._parameters
+    values = np.concatenate([sdcor(estimates.covariances), [estimates.sigma], estimates.beta])[list(parameters.order)]
+    return dict(zip(parameters.names(), values.tolist(), strict=True))
+
+
+def _chosen_statistics(names: Sequence[str], wanted: str | Sequence[str] | None) -> list[str]:
+    """Return the statistics of a bootstrap that are meant, in their order."""
+    if wanted is None:
+        return list(names)
+    asked = [wanted] if isinstance(wanted, str) else list(wanted)
+    unknown = [name for name in asked if name not in names]
+    if unknown:
+        raise DataError(f"there is no parameter {unknown[0]!r}; FUN gives {', '.join(names)}")
+    return [name for name in names if name in asked]
 
 
 def _refit_to_draw(fit: LmerFit, use_u: bool, semiparametric: bool, seed: np.random.SeedSequence) -> LmerFit:
@@ -1914,7 +2027,7 @@ def _refit_without(fit: LmerFit, rows: np.ndarray) -> "Refit":
             assert fit._source is not None
             mask = np.zeros(len(fit._source.data), dtype=bool)
             mask[np.delete(fit._used_rows(), rows)] = True
-            arguments = {k: v for k, v in fit._source.arguments.items() if k not in ("control", "data_name")}
+            arguments = {k: v for k, v in fit._source.arguments.items() if k not in ("control", "data_name", "dialect")}
             design = build_design(
                 fit._design.call_formula, fit._source.data, checks=fit._control.checks, **{**arguments, "subset": mask}
             )

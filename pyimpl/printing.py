@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from pyimpl.errors import DataError
 from pyimpl.model.formula import deparse_lines, parse
 from pyimpl.model.records import record
 from pyimpl.rformat import (
@@ -24,6 +25,7 @@ from pyimpl.rformat import (
     r_round,
     zapsmall,
 )
+from r_scripts.dialect import Dialect
 
 __all__ = [
     "AnovaTable",
@@ -38,6 +40,8 @@ __all__ = [
 _OPTIMIZER_LINE = "optimizer (nloptwrap) convergence code: 0 (OK)"
 _WIDTH = 80  # getOption("width")
 _COR_MAX = 12  # getOption("lme4.summary.cor.max")
+_COMPONENTS = ("Variance", "Std.Dev.")
+_MOST_EFFECTS = 10  # reformulas::formatVC's maxdim
 
 
 # -- R's text tools ----------------------------------------------------------------------------------------------
@@ -127,9 +131,12 @@ def format_varcorr(
     covariances: Sequence[np.ndarray],
     sigma: float,
     digits: int = 5,
-    comp: Sequence[str] = ("Std.Dev.",),
+    comp: str | Sequence[str] = ("Std.Dev.",),
+    dialect: Dialect | None = None,
 ) -> str:
-    """lme4's ``formatVC`` printed: variances, standard deviations and correlations of all terms and of the residual.
+    """``formatVC`` printed: variances, standard deviations and correlations of all terms and of the residual.
+
+    lme4's own until 1.1-38, since 2.0-1 that of reformulas: it gives at most ten effects of a term.
 
     Parameters
     ----------
@@ -140,47 +147,68 @@ def format_varcorr(
     covariances : sequence of ndarray, shape (p, p)
     sigma : float
     digits : int
-    comp : sequence of str
-        ``"Variance"`` and ``"Std.Dev."``, in that order.
+    comp : str or sequence of str
+        ``"Variance"`` and ``"Std.Dev."``: the columns, in this order (since lme4 2.0-1 variances first).
+    dialect : Dialect, optional
+        Whose text; the newest where not given.
 
     Returns
     -------
     str
+
+    Raises
+    ------
+    DataError
+        Another component.
     """
-    names: list[str] = []
-    labels: list[str] = []
-    for group, columns in zip(groups, effects, strict=True):
-        names += [group, *[""] * (len(columns) - 1)]
-        labels += columns
-    names.append("Residual")
-    labels.append("")
+    dialect = Dialect.of(None) if dialect is None else dialect
+    wanted = [comp] if isinstance(comp, str) else list(comp)
+    if not wanted or any(one not in _COMPONENTS for one in wanted):
+        raise DataError(f"comp has {' and '.join(map(repr, _COMPONENTS))}, or one of them, not {comp!r}")
+    newer = dialect.has("format_vc")
     sds = np.concatenate([*(np.sqrt(np.diag(c)) for c in covariances), [sigma]])
-    heads, columns_out = ["Groups", "Name"], [names, labels]
-    if "Variance" in comp:
-        heads.append("Variance")
-        columns_out.append(format_num(sds**2, digits))
-    if "Std.Dev." in comp:
-        heads.append("Std.Dev.")
-        columns_out.append(format_num(sds, digits))
-    widest = max((len(e) for e in effects), default=1)
+    numbers = {"Variance": format_num(sds**2, digits), "Std.Dev.": format_num(sds, digits)}
+    shown = [one for one in _COMPONENTS if one in wanted] if newer else wanted
+    head = "Cov" if not newer and dialect.has("cov_for_variances") and "Std.Dev." not in wanted else "Corr"
+    places = max(2, digits - 2)
+    most = _MOST_EFFECTS if newer else max((len(e) for e in effects), default=1)
+    rows: list[list[str]] = []
+    matrices: list[np.ndarray] = []
+    start = 0
+    for group, names, covariance in zip(groups, effects, covariances, strict=True):
+        p = min(len(names), most)
+        rows += [[group if i == 0 else "", names[i], *(numbers[one][start + i] for one in shown)] for i in range(p)]
+        matrix = _lower_cells((covariance if head == "Cov" else _correlation(covariance))[:p, :p], places)
+        if len(names) > most:
+            rows.append(["", "...", *("..." for _ in shown)])
+            matrix = np.vstack([matrix, np.full((1, p), "...", dtype=object)])
+        matrices.append(matrix)
+        start += len(names)
+    rows.append(["Residual", "", *(numbers[one][-1] for one in shown)])
+    heads = ["Groups", "Name", *shown]
+    widest = max((matrix.shape[1] for matrix in matrices), default=1)
     if widest > 1:
-        cor = np.full((len(names), widest - 1), "", dtype=object)
-        places = max(2, digits - 2)
+        # reformulas keeps the last column of each matrix, which is empty, and so a blank at the end of each line
+        width = widest if newer else widest - 1
+        beside = np.full((len(rows), width), "", dtype=object)
         row = 0
-        for covariance in covariances:
-            p = covariance.shape[0]
-            correlation = _correlation(covariance)
-            cells = np.array(
-                format_num(r_round(correlation, places).ravel(order="F"), nsmall=places, na="NaN"), dtype=object
-            ).reshape(p, p, order="F")
-            for i in range(p):
-                for j in range(min(i, widest - 1)):
-                    cor[row + i, j] = cells[i, j]
-            row += p
-        heads += ["Corr", *[""] * (widest - 2)]
-        columns_out += [list(cor[:, j]) for j in range(widest - 1)]
-    cells = np.array(columns_out, dtype=object).T
-    return print_matrix(cells, [""] * len(names), heads, right=False)
+        for matrix in matrices:
+            kept = min(width, matrix.shape[1])
+            beside[row : row + matrix.shape[0], :kept] = matrix[:, :kept]
+            row += matrix.shape[0]
+        heads += [head, *[""] * (width - 1)]
+        rows = [[*cells, *more] for cells, more in zip(rows, beside.tolist(), strict=True)]
+    return print_matrix(np.array(rows, dtype=object), [""] * len(rows), heads, right=False)
+
+
+def _lower_cells(matrix: np.ndarray, places: int) -> np.ndarray:
+    """Format a matrix below its diagonal, the rest empty."""
+    p = matrix.shape[0]
+    cells = np.array(
+        format_num(r_round(matrix, places).ravel(order="F"), nsmall=places, na="NaN"), dtype=object
+    ).reshape(p, p, order="F")
+    cells[np.triu_indices(p)] = ""
+    return cells
 
 
 def _correlation(covariance: np.ndarray) -> np.ndarray:
@@ -209,13 +237,22 @@ def _aic_table(aictab: pd.Series, places: int) -> str:
 
 @record
 class CallText:
-    """What lme4's ``.prt.call`` shows: the arguments of the call, as text; None for those not given."""
+    """What lme4's ``.prt.call`` shows: the arguments of the call, as text, None for those not given; and whose words.
+
+    Attributes
+    ----------
+    formula : str
+    data, weights, offset, subset : str, optional
+    dialect : Dialect
+        The versions of R and its packages whose words the fit has.
+    """
 
     formula: str
     data: str | None = None
     weights: str | None = None
     offset: str | None = None
     subset: str | None = None
+    dialect: Dialect = field(default_factory=Dialect)
 
     def __str__(self) -> str:
         out = cat_fill(["Formula:", *deparse_lines(parse(self.formula))])
@@ -239,7 +276,7 @@ class LmerSummary:
     REML : bool
     call : CallText
     aictab : Series
-        AIC, BIC, logLik, deviance, df.resid; for REML the criterion alone.
+        AIC, BIC, logLik, -2*log(L) (until lme4 1.1-36: deviance), df.resid; for REML the criterion alone.
     residuals : ndarray
         Scaled Pearson residuals.
     groups, effects, covariances
@@ -285,7 +322,7 @@ class LmerSummary:
         names = ["Min", "1Q", "Median", "3Q", "Max"]
         out += f"Scaled residuals: \n{print_vector(quantiles, digits, names=names)}\n\n"
         table = format_varcorr(
-            self.groups, self.effects, self.covariances, self.sigma, digits, ("Variance", "Std.Dev.")
+            self.groups, self.effects, self.covariances, self.sigma, digits, _COMPONENTS, self.call.dialect
         )
         out += f"Random effects:\n{table}\n{_groups_line(self.nobs, self.ngrps)}"
         names = [str(name) for name in self.coefficients.index]
@@ -346,7 +383,14 @@ def print_fit(summary: LmerSummary) -> str:
     """``print(m)``: the short form, last newline left out."""
     digits = summary.digits
     out = f"{_title(summary.REML)} ['lmerMod']\n{summary.call}{_aic_table(summary.aictab, 4)}"
-    table = format_varcorr(summary.groups, summary.effects, summary.covariances, summary.sigma, digits)
+    table = format_varcorr(
+        summary.groups,
+        summary.effects,
+        summary.covariances,
+        summary.sigma,
+        digits,
+        dialect=summary.call.dialect,
+    )
     out += f"Random effects:\n{table}\n{_groups_line(summary.nobs, summary.ngrps)}"
     beta = summary.coefficients["Estimate"]
     if len(beta):
@@ -367,16 +411,16 @@ class VarCorrTable(pd.DataFrame):
     """``as.data.frame(VarCorr(m))`` whose :meth:`to_text` is what R prints for ``VarCorr(m)``."""
 
     _metadata = ["_pieces"]  # noqa: RUF012 - pandas' own protocol
-    _pieces: tuple[Sequence[str], Sequence[Sequence[str]], Sequence[np.ndarray], float]
+    _pieces: tuple[Sequence[str], Sequence[Sequence[str]], Sequence[np.ndarray], float, Dialect]
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
         return pd.DataFrame
 
-    def to_text(self, comp: Sequence[str] = ("Std.Dev.",), digits: int = 5) -> str:
+    def to_text(self, comp: str | Sequence[str] = ("Std.Dev.",), digits: int = 5) -> str:
         """Write what R's ``print(VarCorr(m), comp, digits)`` does, the last newline left out."""
-        groups, effects, covariances, sigma = self._pieces
-        return format_varcorr(groups, effects, covariances, sigma, digits, comp)
+        groups, effects, covariances, sigma, dialect = self._pieces
+        return format_varcorr(groups, effects, covariances, sigma, digits, comp, dialect)
 
 
 class AnovaTable(pd.DataFrame):

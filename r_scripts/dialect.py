@@ -78,7 +78,7 @@ CHANGES: Mapping[str, Change] = {
         "1.1-38",
         "convergence is not checked, and no derivatives are computed, for more than 10 000 rows (check.conv.nobsmax), "
         "for many parameters (check.conv.nparmax) and for singular fits",
-        "lme4 NEWS 1.1-38",
+        "lme4 NEWS 1.1-38 (20 parameters; the source of 2.1-0 has 10)",
         ("lmer",),
     ),
     "autoscale": Change(
@@ -98,16 +98,16 @@ CHANGES: Mapping[str, Change] = {
     "sds_first": Change(
         "lme4",
         "2.0-1",
-        "profile and confint give all standard deviations first, then the correlations; the names .sig01, .sig02, ... "
-        "follow that order and mean something else than before",
+        "profile and confint give the standard deviations of each random-effects term first, then its correlations; "
+        "the names .sig01, .sig02, ... follow that order and mean something else than before",
         "lme4 NEWS 2.0-1",
         ("profile", "confint"),
     ),
     "format_vc": Change(
         "lme4",
         "2.0-1",
-        "variance components are printed by reformulas::formatVC: a blank after each correlation, and correlations "
-        "also where variances are asked for",
+        "variance components are printed by reformulas::formatVC: a blank after each correlation, variances before "
+        "standard deviations, correlations also where variances are asked for, at most ten effects of a term",
         "lme4 NEWS 2.0-1",
         ("print", "summary", "VarCorr"),
     ),
@@ -170,14 +170,22 @@ CHANGES: Mapping[str, Change] = {
     "summary_frame_digits": Change(
         "R",
         "4.5.0",
-        "summary(data.frame) formats a column's statistics with more digits (3.11e-05 where it printed 3.1e-05)",
-        "measured on 4.2.2 and 4.5.0; the release between them that brought it is not known",
+        "summary(data.frame) formats a column's statistics with more digits (3.11e-05 where it printed 3.1e-05): "
+        "they are rounded to eight digits of the largest, not seven (zdigits)",
+        "R NEWS 4.5.0",
+        ("summary.data.frame",),
+    ),
+    "summary_of_text": Change(
+        "R",
+        "4.6.0",
+        "summary(data.frame) counts a column of text: Length, N.unique, N.blank, Min.nchar, Max.nchar, NAs",
+        "measured on 4.5.0 and 4.6.2",
         ("summary.data.frame",),
     ),
     "ranova_keeps_one": Change(
         "lmerTest",
         "3.2-0",
-        "ranova's table keeps '1 +' in the terms' formulas",
+        "ranova's heading shows the fixed part of the formula as it was written, '1 + (1 | g)' where it was '(1 | g)'",
         "measured on 3.1-3 and 3.2-1",
         ("ranova",),
     ),

@@ -7,13 +7,28 @@ skips those tests and says so.
 import os
 import shutil
 import signal
+import subprocess
 
 import pytest
+
+from r_scripts.dialect import PACKAGES, Dialect
 
 # here and in processes that tests start: kernels say if Python gives them what machine code does not take
 os.environ.setdefault("MLMPARITY_STRICT_KERNELS", "1")
 
 REQUIRE_R = os.environ.get("MLMPARITY_REQUIRE_R", "") not in ("", "0")
+
+
+@pytest.fixture(scope="session")
+def live_dialect() -> Dialect:
+    """The dialect of the R at hand: what is compared with live R speaks it."""
+    asked = ", ".join(f'"{name}"' for name in PACKAGES if name != "R")
+    script = f"""
+    cat("R", as.character(getRversion()), "\n")
+    for (p in c({asked})) if (requireNamespace(p, quietly = TRUE)) cat(p, as.character(packageVersion(p)), "\n")
+    """
+    out = subprocess.run(["Rscript", "--vanilla", "-"], input=script, capture_output=True, text=True, check=True)
+    return Dialect.of(dict(line.split() for line in out.stdout.splitlines()))
 
 
 def _r_is_there() -> bool:

@@ -12,17 +12,19 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.rformat import format_chr, format_num, print_matrix, quantile7, r_signif, zapsmall
+from r_scripts.dialect import Dialect
 
 __all__ = ["r_str", "r_summary"]
 
 _DIGITS = 4  # summary(): max(3, getOption("digits") - 3)
+_ZAPPED = 4  # format.summaryDefault(): zdigits, since R 4.5
 _MOST_LEVELS = 7  # summary(): maxsum
 _LEVELS_WIDTH = 13  # str(): levels are listed until they take more than this
 _VEC_LEN = 4  # str(): strOptions()$vec.len
 _STR_DIGITS = 3  # str(): strOptions()$digits.d
 
 
-def r_summary(data: pd.DataFrame, width: int = 80) -> str:
+def r_summary(data: pd.DataFrame, width: int = 80, dialect: Dialect | None = None) -> str:
     """``print(summary(data))``: lines joined by newlines, without a final one.
 
     Parameters
@@ -31,15 +33,18 @@ def r_summary(data: pd.DataFrame, width: int = 80) -> str:
         Columns of numbers, booleans, text or categories.
     width : int
         R's ``options("width")``: columns wrap there.
+    dialect : Dialect, optional
+        The version of R that prints; the newest where not given.
 
     Raises
     ------
     TypeError
         A column of another type; the text names it.
     """
+    spoken = Dialect.of(dialect)
     if data.shape[1] == 0:
         raise ValueError("the data frame has no columns to summarise")
-    columns = [_summary_column(data[name], str(name)) for name in data.columns]
+    columns = [_summary_column(data[name], str(name), spoken) for name in data.columns]
     rows = max(len(entries) for entries in columns)
     headings, bodies = [], []
     for name, entries in zip(data.columns, columns, strict=True):
@@ -52,41 +57,69 @@ def r_summary(data: pd.DataFrame, width: int = 80) -> str:
     return print_matrix(cells, [""] * rows, headings, right=False, width=width)
 
 
-def _summary_column(column: pd.Series, name: str) -> list[tuple[str, str]]:
+def _missing_label(dialect: Dialect) -> str:
+    return "NAs" if dialect.has("nas_without_apostrophe") else "NA's"
+
+
+def _summary_column(column: pd.Series, name: str, dialect: Dialect) -> list[tuple[str, str]]:
     missing = int(column.isna().sum())
+    label = _missing_label(dialect)
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return _summary_factor(column, missing)
+        return _summary_factor(column, missing, label)
     if pd.api.types.is_bool_dtype(column.dtype):
         counts = column.value_counts()
         entries = [("Mode", "logical")]
-        entries += [
-            (label, str(counts[value])) for value, label in ((False, "FALSE"), (True, "TRUE")) if value in counts
-        ]
-        entries += [("NA's", str(missing))] if missing else []
+        entries += [(text, str(counts[value])) for value, text in ((False, "FALSE"), (True, "TRUE")) if value in counts]
+        entries += [(label, str(missing))] if missing else []
         texts = format_chr([text for _, text in entries])
-        return list(zip([label for label, _ in entries], texts, strict=True))
+        return list(zip([text for text, _ in entries], texts, strict=True))
     if pd.api.types.is_numeric_dtype(column.dtype):
-        present = column.dropna().to_numpy(dtype=float)
-        if not present.size:
-            values = np.full(6, np.nan)
-        else:
-            low, first, median, third, high = quantile7(present)
-            values = np.array([low, first, median, present.mean(), third, high])
-        values = r_signif(values, 12)
-        # R zaps the count of missing values along with the quantiles, so that the count can set how small is small.
-        texts = format_num(zapsmall([*values, missing] if missing else values)[:6], _DIGITS)
-        entries = list(zip(("Min.", "1st Qu.", "Median", "Mean", "3rd Qu.", "Max."), texts, strict=True))
-        # A count of missing values is left-justified under numbers of one width.
-        return entries + ([("NA's", str(missing).ljust(len(texts[0])))] if missing else [])
+        return _summary_numbers(column, missing, dialect)
     if pd.api.types.is_string_dtype(column.dtype):
-        texts = format_chr([str(len(column)), "character", "character"])
-        return list(zip(("Length", "Class", "Mode"), texts, strict=True))
+        return _summary_text(column, missing, dialect)
     raise TypeError(
         f"column {name!r} has type {column.dtype}; numbers, booleans, text and categories can be summarised"
     )
 
 
-def _summary_factor(column: pd.Series, missing: int) -> list[tuple[str, str]]:
+def _summary_numbers(column: pd.Series, missing: int, dialect: Dialect) -> list[tuple[str, str]]:
+    present = column.dropna().to_numpy(dtype=float)
+    if not present.size:
+        values = np.full(6, np.nan)
+    else:
+        low, first, median, third, high = quantile7(present)
+        values = np.array([low, first, median, present.mean(), third, high])
+    values = r_signif(values, 12)
+    digits = _DIGITS + _ZAPPED if dialect.has("summary_frame_digits") else 7  # 7: getOption("digits")
+    # before R 4.6 the count of missing values was zapped along with the quantiles, so that it could set how small is
+    # small
+    along = missing and not dialect.has("nas_without_apostrophe")
+    texts = format_num(zapsmall([*values, missing] if along else values, digits)[:6], _DIGITS)
+    entries = list(zip(("Min.", "1st Qu.", "Median", "Mean", "3rd Qu.", "Max."), texts, strict=True))
+    # A count of missing values is left-justified under numbers of one width.
+    return entries + ([(_missing_label(dialect), str(missing).ljust(len(texts[0])))] if missing else [])
+
+
+def _summary_text(column: pd.Series, missing: int, dialect: Dialect) -> list[tuple[str, str]]:
+    if not dialect.has("summary_of_text"):
+        texts = format_chr([str(len(column)), "character", "character"])
+        return list(zip(("Length", "Class", "Mode"), texts, strict=True))
+    present = [str(value) for value in column.dropna()]
+    sizes = [len(value) for value in present]
+    entries: list[tuple[str, int | None]] = [
+        ("Length", len(column)),
+        ("N.unique", len(set(present))),
+        ("N.blank", sum(not value.strip(" \t\r\n") for value in present)),
+        ("Min.nchar", min(sizes, default=None)),
+        ("Max.nchar", max(sizes, default=None)),
+        *([("NAs", missing)] if missing else []),
+    ]
+    shown = ["NA" if value is None else str(value) for _, value in entries]
+    width = max(map(len, shown))
+    return [(label, text.rjust(width)) for (label, _), text in zip(entries, shown, strict=True)]
+
+
+def _summary_factor(column: pd.Series, missing: int, label: str) -> list[tuple[str, str]]:
     counts = column.value_counts(sort=False).reindex(column.cat.categories)
     entries = [(str(level), int(count)) for level, count in counts.items()]
     most = _MOST_LEVELS - (1 if missing else 0)
@@ -95,9 +128,9 @@ def _summary_factor(column: pd.Series, missing: int) -> list[tuple[str, str]]:
         ordered = sorted(entries, key=lambda entry: -entry[1])
         entries = [*ordered[: most - 1], ("(Other)", sum(count for _, count in ordered[most - 1 :]))]
     if missing:
-        entries.append(("NA's", missing))
+        entries.append((label, missing))
     texts = format_num([count for _, count in entries])
-    return [(label, text) for (label, _), text in zip(entries, texts, strict=True)]
+    return [(name, text) for (name, _), text in zip(entries, texts, strict=True)]
 
 
 def r_str(data: pd.DataFrame, width: int = 80) -> str:

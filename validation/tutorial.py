@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from r_scripts.dialect import Dialect
 from validation.comparison import TABLE_COLUMNS, Check, Comparison, Side
+from validation.dialects import dialect_of
 from validation.rframes import r_str, r_summary
 from validation.verdict import Verdict
 
@@ -81,6 +83,8 @@ class Tutorial:
     def from_columns(cls, columns: Mapping[str, Any]) -> "Tutorial":
         """From the plain data that R hands back (or a recorded file holds)."""
         numbers = pd.DataFrame({key: [str(item) for item in columns[key]] for key in _KEYS})
+        # what the criterion is called since lme4 1.1-37
+        numbers["term"] = numbers["term"].replace("-2*log(L)", "deviance")
         values = [np.nan if value is None else float(value) for value in columns["value"]]
         numbers["value"] = np.array(values, dtype=float)
         return cls(numbers, {str(name): str(text) for name, text in columns["texts"].items()})
@@ -152,11 +156,18 @@ def prepare(Gcsemv: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 # -- 2 Models ------------------------------------------------------------------------------------------------------
 
 
-def fit_models(GCSE: pd.DataFrame) -> dict[str, Any]:
-    """Sections 2.1 to 2.3: Models 1, 2 and 3 by maximum likelihood, fitted by :func:`pyimpl.lmer`."""
+def fit_models(GCSE: pd.DataFrame, dialect: Dialect | None = None) -> dict[str, Any]:
+    """Sections 2.1 to 2.3: Models 1, 2 and 3 by maximum likelihood, fitted by :func:`pyimpl.lmer`.
+
+    Parameters
+    ----------
+    GCSE : pandas.DataFrame
+    dialect : Dialect, optional
+        In whose words the models print; the newest where not given.
+    """
     from pyimpl import lmer
 
-    return {name: lmer(formula, GCSE, REML=False) for name, formula in FORMULAS.items()}
+    return {name: lmer(formula, GCSE, REML=False, dialect=dialect) for name, formula in FORMULAS.items()}
 
 
 def complete_pooling(GCSE: pd.DataFrame) -> pd.Series:
@@ -381,18 +392,20 @@ def pictures(against: str = "live") -> "list[Plot]":
 # -- All of it -----------------------------------------------------------------------------------------------------
 
 
-def sections_1_2(Gcsemv: pd.DataFrame) -> Tutorial:
+def sections_1_2(Gcsemv: pd.DataFrame, dialect: Dialect | None = None) -> Tutorial:
     """Every step of the two sections, in Python alone.
 
     Parameters
     ----------
     Gcsemv : pandas.DataFrame
         As :func:`prepare` takes it.
+    dialect : Dialect, optional
+        The versions of R and lme4 whose texts are printed; the newest where not given.
     """
     from pyimpl.rformat import print_data_frame, quantile7
 
     found = _Collector()
-    found.text("summary(Gcsemv)", r_summary(Gcsemv))
+    found.text("summary(Gcsemv)", r_summary(Gcsemv, dialect=dialect))
     Gcsemv, GCSE = prepare(Gcsemv)
     found.keep("count", "data", {"schools": GCSE["school"].nunique(), "students": len(GCSE)})
     for exam in ("written", "course"):
@@ -417,7 +430,7 @@ def sections_1_2(Gcsemv: pd.DataFrame) -> Tutorial:
             column = column.cat.codes + 1
         found.keep("first rows", str(name), dict(enumerate(column.iloc[:10], start=1)), by="level")
 
-    models = fit_models(GCSE)
+    models = fit_models(GCSE, dialect)
     for name, model in models.items():
         _keep_model(found, name, model)
     found.text("head(ranef(M2)$school)", print_data_frame(models["M2"].ranef()["school"].head(6)))
@@ -545,7 +558,7 @@ def compare_tutorial(*, against: str = "live", progress: Any = None, seed: int |
     say("R", 0.0)
     reference, side = live_reference() if against == "live" else recorded_reference()
     say("Python", 0.5)
-    mine = sections_1_2(load_gcsemv(against))
+    mine = sections_1_2(load_gcsemv(against), dialect_of(side.provenance))
     say("diff", 0.9)
     version = _version()
     return judge(reference, mine, side, Side(f"pyimpl {version}", "python", {"mlmparity": version}))

@@ -4,8 +4,8 @@ With x the parameter of interest and d the ML deviance (−2 log-likelihood, nev
 
     ζ(x) = sign(x − x̂) √(min d(x, rest) − d̂)                     (Bates et al. 2015, section 5.1).
 
-Parameters are lme4's: standard deviations and correlations of the random effects (``.sig01``, ..., the lower triangle
-of each term, column by column), ``.sigma``, and the fixed effects. For given standard deviations the fixed effects are
+Parameters are lme4's: standard deviations and correlations of the random effects (``.sig01``, ...; their order is the
+version's, see :mod:`pyimpl.likelihood.parameters`), ``.sigma``, and the fixed effects. For given standard deviations the fixed effects are
 profiled out (ibid., eq. 33 at its minimum over β), so that with θ = A/σ
 
     d(A, σ) = log|L(θ)|² + r²(θ)/σ² + n log(2πσ²) − Σ log w.
@@ -25,15 +25,17 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.inference import Estimates
 from pyimpl.likelihood.optimum import CHEAP, natural_units, operations, optimize
+from pyimpl.likelihood.parameters import Parameters
 from pyimpl.likelihood.trust_region import ABSENT, EXACT, minimise
 from pyimpl.model.blocks import Blocks, reduce_design
 from pyimpl.model.design import Design
+from r_scripts.dialect import Dialect
 
-__all__ = ["Profiler", "choose", "parameter_names", "percent_labels", "sdcor"]
+__all__ = ["Profiler", "parameters_of", "percent_labels", "sdcor"]
 
 _EPS = float(np.finfo(float).eps)
 _BUDGET = 5000  # evaluations for one point of a profile
@@ -65,33 +67,9 @@ def sdcor(covariances: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def parameter_names(design: Design) -> tuple[str, ...]:
-    """Return lme4's names: ``.sig01``, ..., ``.sigma`` and the coefficients."""
-    n = sum(term.p * (term.p + 1) // 2 for term in design.terms)
-    return (*(f".sig{i + 1:02d}" for i in range(n)), ".sigma", *design.coef_names)
-
-
-def choose(names: Sequence[str], wanted: str | Sequence[str] | None, n_variance: int) -> list[str]:
-    """Say which parameters are meant (``get.which``): names, ``"theta_"`` (the variance parameters), ``"beta_"``.
-
-    Raises
-    ------
-    DataError
-        A name that is not there.
-    """
-    if wanted is None:
-        return list(names)
-    chosen: set[str] = set()
-    for name in [wanted] if isinstance(wanted, str) else list(wanted):
-        if name == "theta_":
-            chosen.update(names[:n_variance])
-        elif name == "beta_":
-            chosen.update(names[n_variance:])
-        elif name in names:
-            chosen.add(name)
-        else:
-            raise DataError(f"there is no parameter {name!r}; there are {', '.join(names)}, 'theta_' and 'beta_'")
-    return [name for name in names if name in chosen]
+def parameters_of(design: Design, dialect: Dialect) -> Parameters:
+    """Return what a version of lme4 calls the parameters of a model."""
+    return Parameters([(term.group, term.effects) for term in design.terms], design.coef_names, dialect)
 
 
 def percent_labels(tails: Sequence[float]) -> list[str]:
@@ -234,13 +212,17 @@ class Profiler:
         At the ML optimum.
     deviance : float
         The minimum of the deviance.
+    dialect : Dialect
+        Whose names the parameters have.
     """
 
-    def __init__(self, design: Design, blocks: Blocks, estimates: Estimates, deviance: float) -> None:
+    def __init__(self, design: Design, blocks: Blocks, estimates: Estimates, deviance: float, dialect: Dialect) -> None:
         self.design = design
         self.estimates = estimates
         self.deviance = deviance
-        self.names = parameter_names(design)
+        self.parameters = parameters_of(design, dialect)
+        # by columns of each term's lower triangle, whatever the order in which the version gives them
+        self.names = self.parameters.names_by_columns()
         self.n_variance = blocks.n_theta + 1
         self.optimum = np.concatenate([sdcor(estimates.covariances), [estimates.sigma], estimates.beta])
         self._blocks = blocks
@@ -465,9 +447,8 @@ class Profiler:
             part[".par"] = name
             part[".focal"] = focal
             parts.append(part)
-        if not parts:
-            return pd.DataFrame(columns=[".zeta", *self.names, ".par", ".focal"])
-        return pd.concat(parts, ignore_index=True)
+        columns = [".zeta", *self.parameters.names(), ".par", ".focal"]
+        return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
     def interval(self, name: str, level: float) -> tuple[float, float]:
         """Return the two values of a parameter whose ζ is the normal quantile, exactly (not by interpolation).

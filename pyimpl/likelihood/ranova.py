@@ -11,15 +11,18 @@ from pyimpl.model.design import Design
 from pyimpl.model.formula import Call, Node, deparse, parse
 from pyimpl.model.terms import expand_terms
 from pyimpl.model.update import update_formula
+from r_scripts.dialect import Dialect
 
 __all__ = ["full_formula", "linear_model_loglik", "lrt_table", "reduced_formulas"]
 
 
-def full_formula(formula: str) -> str:
-    """The model's formula, fixed terms first, each bar in parentheses."""
+def full_formula(formula: str, dialect: Dialect) -> str:
+    """The model's formula, fixed terms first, each bar in parentheses; since lmerTest 3.2 the former as written."""
     from pyimpl.model.accessors import fixed_formula
 
     bars = " + ".join(f"({bar.label})" for bar in find_bars(_right(formula)))
+    if dialect.has("ranova_keeps_one"):
+        return deparse(parse(f"{fixed_formula(formula)} + {bars}"))
     return update_formula(formula, f". ~ {deparse(_right(fixed_formula(formula)))} + {bars}")
 
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from pyimpl.compiled import kernel
 from pyimpl.errors import DataError, ModelError
+from r_scripts.dialect import Dialect
 
 __all__ = [
     "ACTIONS",
     "LMER_CHECKS",
-    "SCALE_NOTE",
+    "SCALE_NOTES",
     "STAN_LMER_CHECKS",
     "Action",
     "CheckControl",
@@ -23,11 +24,16 @@ __all__ = [
     "check_scale",
     "check_weights",
     "rank_message",
+    "scale_note",
 ]
 
 
-#: lme4's warning about predictors' scales; its fits print it too.
-SCALE_NOTE = "Some predictor variables are on very different scales: consider rescaling"
+#: lme4's warnings about predictors' scales, before and since lme4 1.1-38; its fits print them too.
+SCALE_NOTES = (
+    "Some predictor variables are on very different scales: consider rescaling",
+    "Some predictor variables are on very different scales: consider rescaling. \nYou may also use "
+    "(g)lmerControl(autoscale = TRUE) to improve numerical stability.",
+)
 
 #: What a check may do, in ``lmerControl``'s words; here a message is a warning, too.
 Action = Literal["stop", "warning", "message", "ignore"]
@@ -54,6 +60,8 @@ class CheckControl:
         Refuse the same effect twice for one grouping factor (rstanarm's ``check_reTrms``).
     reserved_b : bool
         Refuse a fixed-effect column named ``b`` (rstanarm).
+    scale_note : str
+        What is said of predictors on very different scales: :func:`scale_note`.
     """
 
     nlev_gtr_1: Action = "stop"
@@ -63,6 +71,12 @@ class CheckControl:
     scale_x: Action = "warning"
     duplicate_terms: bool = False
     reserved_b: bool = False
+    scale_note: str = SCALE_NOTES[1]
+
+
+def scale_note(dialect: Dialect) -> str:
+    """Return what a version of lme4 says of predictors on very different scales."""
+    return SCALE_NOTES[dialect.has("autoscale")]
 
 
 #: The checks of ``lme4::lmer``.
@@ -215,7 +229,7 @@ def check_scale(X: np.ndarray, control: CheckControl, indicators: Sequence[bool]
     logs = [0.5 * math.log(variance) if variance > 0 else -math.inf for variance in counted]
     limit = math.log(1000.0)
     if logs and (max(map(abs, logs)) > limit or max(logs) - min(logs) > limit):
-        return _found(control.scale_x, SCALE_NOTE)[0]
+        return _found(control.scale_x, control.scale_note)[0]
     return None
 
 

@@ -18,7 +18,7 @@ from validation.verdict import Verdict
 
 __all__ = ["COLUMNS", "AnovaEvidence", "judge_anova", "refitted", "table_of_fits", "tidy_table"]
 
-#: Columns of R's table, and the quantity that each becomes.
+#: Columns of R's table (lme4 calls ``deviance`` ``-2*log(L)`` since 1.1-37), and the quantity that each becomes.
 COLUMNS: dict[str, str] = {
     "npar": "npar",
     "AIC": "AIC",
@@ -36,7 +36,7 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "AIC": ("aic",),
     "BIC": ("bic",),
     "logLik": ("loglik", "loglikelihood", "llf", "ll"),
-    "deviance": ("deviance", "-2loglik"),
+    "deviance": ("deviance", "-2*log(l)", "-2*loglik", "-2log(l)", "-2loglik"),
     "Chisq": ("chisq", "chi2", "chi2stat", "x2", "lr", "lrt", "lrstat", "statistic", "stat"),
     "Df": ("df", "chidf", "chisqdf", "dfdiff", "ddf", "dof"),
     "Pr(>Chisq)": ("pr(>chisq)", "p", "pvalue", "p-value", "pr(>chi)"),

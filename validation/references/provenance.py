@@ -9,7 +9,7 @@ __all__ = ["provenance", "r_versions", "scripts_hash"]
 
 
 #: R packages that the numbers depend on.
-_PACKAGES = ("lme4", "rstanarm", "rstan", "StanHeaders", "mlmRev", "Matrix")
+_PACKAGES = ("lme4", "rstanarm", "rstan", "StanHeaders", "loo", "lmerTest", "reformulas", "mlmRev", "Matrix")
 
 
 def r_versions() -> dict[str, str]:
