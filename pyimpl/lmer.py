@@ -463,7 +463,7 @@ def _convergence_messages(
             texts.append(
                 f"Model failed to converge with max|grad| = {worst:g} (tol = {options.grad_tol:g}, component 1){see}"
             )
-    elif not negative and not small:
+    else:
         texts.append("unable to evaluate scaled gradient")
     if negative:
         texts.append(f"Model failed to converge: degenerate  Hessian with {negative} negative eigenvalues{see}")

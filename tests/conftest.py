@@ -25,7 +25,7 @@ def live_dialect() -> Dialect:
     asked = ", ".join(f'"{name}"' for name in PACKAGES if name != "R")
     script = f"""
     cat("R", as.character(getRversion()), "\n")
-    for (p in c({asked})) if (requireNamespace(p, quietly = TRUE)) cat(p, as.character(packageVersion(p)), "\n")
+    for (p in c({asked})) if (requireNamespace(p, quietly = TRUE)) cat(p, packageDescription(p)$Version, "\n")
     """
     out = subprocess.run(["Rscript", "--vanilla", "-"], input=script, capture_output=True, text=True, check=True)
     return Dialect.of(dict(line.split() for line in out.stdout.splitlines()))

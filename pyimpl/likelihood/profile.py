@@ -5,8 +5,8 @@ With x the parameter of interest and d the ML deviance (−2 log-likelihood, nev
     ζ(x) = sign(x − x̂) √(min d(x, rest) − d̂)                     (Bates et al. 2015, section 5.1).
 
 Parameters are lme4's: standard deviations and correlations of the random effects (``.sig01``, ...; their order is the
-version's, see :mod:`pyimpl.likelihood.parameters`), ``.sigma``, and the fixed effects. For given standard deviations the fixed effects are
-profiled out (ibid., eq. 33 at its minimum over β), so that with θ = A/σ
+version's, see :mod:`pyimpl.likelihood.parameters`), ``.sigma``, and the fixed effects. For given standard deviations
+the fixed effects are profiled out (ibid., eq. 33 at its minimum over β), so that with θ = A/σ
 
     d(A, σ) = log|L(θ)|² + r²(θ)/σ² + n log(2πσ²) − Σ log w.
 
