@@ -3,12 +3,9 @@
 Texts are compared at R's θ: only the words are, never the optimizers.
 """
 
-import gzip
-import json
 import warnings
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,46 +16,16 @@ from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.optimum import OptSummary
 from pyimpl.lmer import LmerControl, LmerFit, lmer
 from pyimpl.model.blocks import reduce_design
-from r_scripts.dialect import PACKAGES, STACKS, Dialect
+from r_scripts.dialect import STACKS, Dialect
+from tests.pyimpl.dialect_records import RECORDS, SHARED, dialect_of_record, frame
 
-DATA = Path(__file__).parent / "data"
-
-
-def _read(name):
-    return json.loads(gzip.decompress((DATA / f"dialect-{name}.json.gz").read_bytes()))
-
-
-SHARED = _read("cases")
-for _case in SHARED["cases"]:  # R writes an empty list as []
-    _case["extra"] = {name.replace(".", "_"): value for name, value in dict(_case["extra"]).items()}
-RECORDS = {stack: _read(stack) for stack in STACKS}
 FITS = [(stack, i) for stack, record in RECORDS.items() for i in range(len(record["texts"]))]
-
-
-def _dialect(stack):
-    """The dialect of what is recorded, from its own versions."""
-    return Dialect.of({name: v for name, v in RECORDS[stack]["versions"].items() if name in PACKAGES})
 
 
 def _label(stack, i):
     recorded = RECORDS[stack]["texts"][i]
     case = SHARED["cases"][recorded["case"]]
     return f"{stack}: {case['formula']} {case['extra'] or ''} {'REML' if recorded['REML'] else 'ML'}"
-
-
-@cache
-def frame(name):
-    columns = {}
-    for label, column in SHARED["frames"][name].items():
-        if "codes" in column:
-            codes = [-1 if code is None else code for code in column["codes"]]
-            columns[label] = pd.Categorical.from_codes(codes, column["levels"], ordered=column["ordered"])
-        else:
-            values = pd.Series(column["values"])
-            columns[label] = values if values.dtype in (bool, object) or column["integer"] else values.astype(float)
-    out = pd.DataFrame(columns)
-    out.attrs["name"] = name
-    return out
 
 
 @cache
@@ -93,7 +60,7 @@ def _parts(index, REML, versions):
 
 def made(stack, index, REML):
     """Our fit of a case at R's θ, and what was warned."""
-    dialect = _dialect(stack)
+    dialect = dialect_of_record(stack)
     # what differs before the fit: two versions of lme4 are enough
     *parts, call, said = _parts(index, REML, (("lme4", "1.1-38" if dialect.has("autoscale") else "1.1-31"),))
     return LmerFit(*parts, replace(call, dialect=dialect), None, LmerControl()), said
@@ -174,7 +141,7 @@ def test_weights_have_the_rows_that_they_have_in_that_r(stack):
                 case["formula"],
                 frame(case["frame"]),
                 recorded["REML"],
-                dialect=_dialect(stack),
+                dialect=dialect_of_record(stack),
                 **case["extra"],
             )
             if "na_action" in case["extra"]
@@ -182,7 +149,7 @@ def test_weights_have_the_rows_that_they_have_in_that_r(stack):
         )
         assert len(fit.weights()) == recorded["weights"]
         seen.add(recorded["weights"] - fit.nobs())
-    assert seen == ({0, 6, 8} if _dialect(stack).has("weights_of_all_rows") else {0})
+    assert seen == ({0, 6, 8} if dialect_of_record(stack).has("weights_of_all_rows") else {0})
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -199,7 +166,7 @@ def test_ranovas_heading_and_rows_are_those_of_that_r(stack):
         case = SHARED["cases"][recorded["case"]]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            fit = lmer(case["formula"], frame(case["frame"]), dialect=_dialect(stack), **case["extra"])
+            fit = lmer(case["formula"], frame(case["frame"]), dialect=dialect_of_record(stack), **case["extra"])
             table = fit.ranova()
         assert list(table.heading) == recorded["heading"]
         assert list(table.index) == recorded["rows"]
@@ -208,7 +175,7 @@ def test_ranovas_heading_and_rows_are_those_of_that_r(stack):
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_convergence_checks_say_what_they_say_in_that_r(stack):
-    base = lmer("Reaction ~ Days + (Days || Subject)", frame("sleep"), dialect=_dialect(stack))
+    base = lmer("Reaction ~ Days + (Days || Subject)", frame("sleep"), dialect=dialect_of_record(stack))
     summary = base.optinfo["summary"]
     for recorded in RECORDS[stack]["checks"].values():
         optimum = OptSummary(

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from r_scripts.dialect import STACKS, Dialect
+from tests.pyimpl.dialect_records import RECORDS, dialect_of_record
+from tests.pyimpl.dialect_records import frame as recorded_frame
 from validation.rframes import r_str, r_summary
 
 
@@ -75,11 +78,37 @@ def printed(tmp_path_factory):
 
 @pytest.mark.r
 @pytest.mark.parametrize("name", list(frames()))
-def test_same_text_as_r(name, printed):
+def test_same_text_as_r(name, printed, live_dialect):
     frame = frames()[name]
     summary, structure = printed[name]
-    assert r_summary(frame) == summary
+    assert r_summary(frame, dialect=live_dialect) == summary
     assert r_str(frame) == structure
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_same_text_as_each_recorded_r(stack):
+    record, dialect = RECORDS[stack], dialect_of_record(stack)
+    odd = pd.DataFrame(
+        {
+            "a": [1.5, np.nan, 3e-5, 1e5, 2.25],
+            "s": pd.Series(["x", "yy", None, "", " "], dtype="str"),
+            "f": pd.Categorical(["u", "v", None, "u", "u"]),
+            "l": pd.array([True, None, False, True, True], dtype="boolean"),
+            "b": [0.000031, 0.00012, 0.5, 0.25, 1],
+        }
+    )
+    described = {name: recorded_frame(name) for name in ("sleep", "holes", "cake")}
+    described |= {"odd": odd, "text": odd[["s"]], "numbers": odd[["a", "b"]]}
+    assert set(described) == set(record["described"])
+    for name, data in described.items():
+        assert r_summary(data, dialect=dialect) == record["described"][name]["summary"]
+        assert r_str(data) == record["described"][name]["str"]
+
+
+def test_the_newest_r_is_the_default():
+    data = recorded_frame("holes")
+    assert r_summary(data) == r_summary(data, dialect=Dialect.of("debian-sid"))
+    assert r_summary(data) != r_summary(data, dialect=Dialect.of("debian-13"))
 
 
 def test_other_types_are_refused_by_name():
