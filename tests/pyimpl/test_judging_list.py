@@ -49,7 +49,7 @@ def differences(fit: LmerFit, theirs: dict[str, str], ties: tuple[str, ...] = ()
 Judged = tuple[str, LmerFit, dict[str, str], tuple[str, ...]]
 
 
-def judge(cases: list[Case], rscript, folder, best: str = "tight") -> list[Judged]:
+def judge(cases: list[Case], rscript, folder, dialect, best: str = "tight") -> list[Judged]:
     """Each model by both criteria: its name, our fit, R's texts, and the texts that rounding decides."""
     sources = {data: PREPARED.get(data, data) for _, data, _ in cases}
     frames = frames_of(rscript, sources, folder)
@@ -59,7 +59,8 @@ def judge(cases: list[Case], rscript, folder, best: str = "tight") -> list[Judge
         for REML in (False, True):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                fits.append((f"{i} {REML}", (formula, data, extra), REML, lmer(formula, frames[data], REML, **extra)))
+                fit = lmer(formula, frames[data], REML, dialect=dialect, **extra)
+            fits.append((f"{i} {REML}", (formula, data, extra), REML, fit))
     texts = r_text(rscript, sources, fits, best)
     out = []
     for tag, (formula, data, _), REML, fit in fits:
@@ -76,8 +77,8 @@ def wrong(judged: list[Judged]) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def quick(rscript, tmp_path_factory) -> list[Judged]:
-    return judge(QUICK, rscript, tmp_path_factory.mktemp("frames"), "default")
+def quick(rscript, tmp_path_factory, live_dialect) -> list[Judged]:
+    return judge(QUICK, rscript, tmp_path_factory.mktemp("frames"), live_dialect, "default")
 
 
 @pytest.mark.r
@@ -91,8 +92,8 @@ def test_some_models_print_as_in_r(quick):
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("cases", [NAMED, CHOSEN, STRANGE, LARGE], ids=["named", "chosen", "strange", "large"])
-def test_all_models_print_as_in_r(cases, rscript, tmp_path):
-    assert wrong(judge(cases, rscript, tmp_path, "default" if cases is LARGE else "tight")) == {}
+def test_all_models_print_as_in_r(cases, rscript, tmp_path, live_dialect):
+    assert wrong(judge(cases, rscript, tmp_path, live_dialect, "default" if cases is LARGE else "tight")) == {}
 
 
 @pytest.mark.r

@@ -275,14 +275,14 @@ cat("@@"); print(suppressMessages(drop1(update(m, . ~ . + I(w - mean(w)) + anoth
 
 
 @pytest.mark.r
-def test_verbs(rscript, r_setup, r_frames):
+def test_verbs(rscript, r_setup, r_frames, live_dialect):
     text = rscript(
         r_setup.split("for (name in names(frames))")[0] + "\ninvisible(list2env(frames, globalenv()))\n" + VERBS
     )
     numbers, *tables = text.split("@@")
     lines = iter(_numbers(line) for line in numbers.strip().splitlines())
     data = r_frames["sleepw"]
-    fit = lmer("Reaction ~ Days + (Days | Subject)", data)
+    fit = lmer("Reaction ~ Days + (Days | Subject)", data, dialect=live_dialect)
     small = lmer("Reaction ~ 1 + (1 | Subject)", data)
     new = pd.DataFrame({"Days": [0, 3.5, 10, np.nan], "Subject": ["308", "372", "999", "335"]}, index=list("abcd"))
 

@@ -96,20 +96,20 @@ def r(rscript, tmp_path_factory):
     return out, frames
 
 
-def fit(frames, name, frame="sleep"):
+def fit(frames, name, dialect=None, frame="sleep"):
     formula, REML, weights = FORMULAS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return lmer(formula, frames[frame], REML, weights=weights)
+        return lmer(formula, frames[frame], REML, weights=weights, dialect=dialect)
 
 
 @pytest.fixture(scope="module")
-def ours(r):
-    frames = r[1]
+def ours(r, live_dialect):
+    frames, spoken = r[1], {"dialect": live_dialect}
     return {
-        "sleep": lmer("Reaction ~ Days + late + (Days | Subject)", frames["sleep"], weights="w"),
-        "Penicillin": lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frames["Penicillin"], REML=False),
-        "few": lmer("Reaction ~ Days + (1 | Subject)", frames["few"]),
+        "sleep": lmer("Reaction ~ Days + late + (Days | Subject)", frames["sleep"], weights="w", **spoken),
+        "Penicillin": lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frames["Penicillin"], REML=False, **spoken),
+        "few": lmer("Reaction ~ Days + (1 | Subject)", frames["few"], **spoken),
     }
 
 
@@ -202,12 +202,12 @@ def test_influence_says_what_it_cannot_do():
 
 @pytest.mark.r
 @pytest.mark.parametrize("name", FORMULAS)
-def test_ranova_is_that_of_lmerTest(r, name):
+def test_ranova_is_that_of_lmerTest(r, name, live_dialect):
     theirs, frames = r
     for part, reduce in (("ranova", True), ("whole", False)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            mine = fit(frames, name).ranova(reduce)
+            mine = fit(frames, name, live_dialect).ranova(reduce)
         other = table(theirs[part][name]["table"])
         assert list(mine.columns) == list(other.columns)
         assert list(mine.index) == list(other.index)
@@ -224,11 +224,11 @@ def printed(text):
 
 
 @pytest.mark.r
-def test_printed_tests_are_those_of_lmerTest(r):
+def test_printed_tests_are_those_of_lmerTest(r, live_dialect):
     theirs, frames = r
     for name, text in theirs["satterthwaite"].items():
-        assert fit(frames, name).summary(ddf="Satterthwaite").to_text() == printed(text), name
-    assert fit(frames, "sleep").summary(ddf="Kenward-Roger").to_text() == printed(theirs["kr"])
+        assert fit(frames, name, live_dialect).summary(ddf="Satterthwaite").to_text() == printed(text), name
+    assert fit(frames, "sleep", live_dialect).summary(ddf="Kenward-Roger").to_text() == printed(theirs["kr"])
     ml = fit(frames, "ml")
     assert "REML" in theirs["refused"]
     with pytest.raises(ModelError, match="only available for REML"):

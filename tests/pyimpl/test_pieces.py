@@ -41,9 +41,9 @@ def answers(rscript, tmp_path_factory):
 
 @pytest.mark.r
 @pytest.mark.parametrize("i", range(len(FORMULAS)))
-def test_pieces_are_those_of_lme4(answers, i):
+def test_pieces_are_those_of_lme4(answers, i, live_dialect):
     data, theirs = answers[0], answers[1][i]
-    fit = lmer(FORMULAS[i], data, weights="w")
+    fit = lmer(FORMULAS[i], data, weights="w", dialect=live_dialect)
     pieces = fit.getME(["Ztlist", "mmList", "ST"])
     for name, ours in pieces.items():
         # R's names may be repeated, ours are keys

@@ -59,13 +59,13 @@ def _label(case):
 
 
 @pytest.fixture(scope="module")
-def fits(r_frames):
+def fits(r_frames, live_dialect):
     out = {}
     for i, (formula, data, extra) in enumerate(CASES):
         for REML in (False, True):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                out[i, REML] = lmer(formula, r_frames[data], REML, **extra)
+                out[i, REML] = lmer(formula, r_frames[data], REML, dialect=live_dialect, **extra)
     return out
 
 
@@ -152,7 +152,7 @@ WIDE = r"""local({set.seed(12); d <- data.frame(y = rnorm(90, 10)); d[["日本"]
 
 
 @pytest.mark.r
-def test_names_in_wide_characters_are_aligned_as_r_does(rscript, tmp_path):
+def test_names_in_wide_characters_are_aligned_as_r_does(rscript, tmp_path, live_dialect):
     frames = frames_of(rscript, {"wide": WIDE}, tmp_path)
     formulas = [
         "y ~ 日本 * `éà ü` + (日本 | `ｆｕｌｌ name`)",
@@ -160,7 +160,10 @@ def test_names_in_wide_characters_are_aligned_as_r_does(rscript, tmp_path):
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fits = [(str(i), (f, "wide", {}), True, lmer(f, frames["wide"])) for i, f in enumerate(formulas)]
+        fits = [
+            (str(i), (f, "wide", {}), True, lmer(f, frames["wide"], dialect=live_dialect))
+            for i, f in enumerate(formulas)
+        ]
     texts = r_text_at(rscript, {"wide": WIDE}, fits, "none")
     for tag, _, _, fit in fits:
         assert f"{fit.summary()}\n" == texts[tag, "summary"]

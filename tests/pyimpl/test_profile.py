@@ -44,7 +44,7 @@ def slopes(three_effects):
 
 
 @pytest.fixture(scope="module")
-def in_both():
+def in_both(live_dialect):
     from bridge import datasets, lme4, mlmRev
 
     GCSE = mlmRev.Gcsemv()
@@ -57,7 +57,7 @@ def in_both():
 
     def fit(name):
         formula, data, REML = cases[name]
-        return lmer(formula, data, REML), lme4.lmer(formula, data, REML, control="tight")
+        return lmer(formula, data, REML, dialect=live_dialect), lme4.lmer(formula, data, REML, control="tight")
 
     return fit
 
@@ -156,11 +156,13 @@ def _dense_minimum(data, held):
 
 
 @pytest.mark.parametrize(
-    ("parameter", "held"), [(".sig02", (1, 0, 0.8)), (".sig04", (1, 1, 0.6)), (".sig05", (2, 1, -0.2))]
+    ("parameter", "held"),
+    [("cor_x.(Intercept)|g", (1, 0, 0.8)), ("sd_x|g", (1, 1, 0.6)), ("cor_w.x|g", (2, 1, -0.2))],
 )
 def test_zeta_with_three_effects_is_that_of_constrained_optimisation(three_effects, parameter, held):
     fit = lmer("y ~ x + (x + w | g)", three_effects, REML=False)
     profiler = fit._profiler()
+    (parameter,) = profiler.parameters.choose(parameter)
     evaluate, start = profiler._function(parameter)
     point = evaluate(held[2], start)
     assert abs(point.zeta) > 0.3  # there is something to compare
@@ -185,7 +187,7 @@ def test_intervals_scale_with_the_data(three_effects, slopes):
     scaled = three_effects.assign(y=three_effects["y"] * 1e3, x=three_effects["x"] * 1e-5)
     with pytest.warns(UserWarning, match="very different scales"), pytest.warns(UserWarning, match="singular"):
         fit = lmer("y ~ x + (x | g)", scaled)
-    factor = np.array([1e3, 1, 1e8, 1e3, 1e3, 1e8])[:, None]
+    factor = np.array([1e3, 1e8, 1, 1e3, 1e3, 1e8])[:, None]
     np.testing.assert_allclose(fit.confint() / factor, slopes.confint(), rtol=1e-6)
 
 
@@ -239,14 +241,14 @@ def test_profile_table(slopes):
 def test_without_variance_intervals_start_at_zero_and_correlations_are_missing(alike):
     with pytest.warns(UserWarning, match="singular"):
         fit = lmer("y ~ x + (x | g)", alike)
-    with pytest.warns(PyimplWarning, match=r"\.sig02 is not defined"):
+    with pytest.warns(PyimplWarning, match=r"\.sig03 is not defined"):
         intervals = fit.confint("theta_")
-    assert intervals.loc[".sig02"].isna().all()
-    assert (intervals.loc[[".sig01", ".sig03"], "2.5 %"] == 0).all()
-    assert (intervals.loc[[".sig01", ".sig03"], "97.5 %"] > 0.05).all()
-    with pytest.warns(PyimplWarning, match=r"\.sig02 is not defined"):
+    assert intervals.loc[".sig03"].isna().all()
+    assert (intervals.loc[[".sig01", ".sig02"], "2.5 %"] == 0).all()
+    assert (intervals.loc[[".sig01", ".sig02"], "97.5 %"] > 0.05).all()
+    with pytest.warns(PyimplWarning, match=r"\.sig03 is not defined"):
         table = fit.profile(["theta_"])
-    assert set(table[".par"]) == {".sig01", ".sig03", ".sigma"}
+    assert set(table[".par"]) == {".sig01", ".sig02", ".sigma"}
     assert table[".focal"][table[".par"] == ".sig01"].min() == 0.0
 
 
@@ -260,11 +262,11 @@ def test_a_correlation_of_one_has_a_profile_on_one_side(three_effects, sign):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert fit._profiler().optimum[1] == pytest.approx(sign)
-    lower, upper = fit.confint(".sig02").loc[".sig02"]
+    lower, upper = fit.confint(".sig03").loc[".sig03"]
     assert sign in (lower, upper)
     inside = lower if sign > 0 else upper
     assert -1 < inside < 1
-    evaluate, start = fit._profiler()._function(".sig02")
+    evaluate, start = fit._profiler()._function(".sig03")
     assert abs(evaluate(inside, start).zeta) == pytest.approx(Z, abs=1e-6)
 
 
@@ -287,3 +289,25 @@ def test_bad_input(slopes):
     with pytest.raises(DataError, match="alphamax"):
         slopes.profile(alphamax=0)
     assert list(slopes.confint("beta_", method="Wald").index) == ["(Intercept)", "x"]
+
+
+def test_names_and_order_are_those_of_the_version(slopes):
+    old = slopes.update(dialect="1.1-38")
+    kinds = {".sig01": "sd_(Intercept)|g", ".sig02": "cor_x.(Intercept)|g", ".sig03": "sd_x|g", ".sigma": "sigma"}
+    before, since = old.confint(), slopes.confint()
+    assert list(before.index) == list(since.index)  # the same names ...
+    assert before.loc[".sig02"].tolist() == since.loc[".sig03"].tolist()  # ... of other parameters
+    assert before.loc[".sig03"].tolist() == since.loc[".sig02"].tolist()
+    for fit in (old, slopes):
+        named = fit.confint("theta_", signames=False)
+        pd.testing.assert_frame_equal(named.loc[list(kinds.values())], before.loc[list(kinds)].set_axis(kinds.values()))
+        assert list(fit.confint(["sd_x|g"], method="Wald").index) == [".sig03" if fit is old else ".sig02"]
+        profile = fit.profile("cor_x.(Intercept)|g", signames=False)
+        assert profile[".par"].unique().tolist() == ["cor_x.(Intercept)|g"]
+        assert (profile["cor_x.(Intercept)|g"] == profile[".focal"]).all()
+    assert list(old.profile("x").columns[1:4]) == [".sig01", ".sig02", ".sig03"]
+    assert list(slopes.bootMer(nsim=2, seed=1).columns) == list(since.index)
+    first = old.bootMer(nsim=3, seed=1)
+    pd.testing.assert_series_equal(
+        first[".sig02"], slopes.bootMer(nsim=3, seed=1)[".sig03"], check_names=False, check_exact=True
+    )
