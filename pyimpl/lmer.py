@@ -1702,7 +1702,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                 f"{type!r} in the dialect of lme4 {self.dialect.versions['lme4']}"
             )
         prior = super().weights()
-        return self._rows(prior.to_numpy(), name=prior.name) if newer else prior
+        return self._rows(prior.to_numpy(), None if prior.name is None else str(prior.name)) if newer else prior
 
     def hatvalues(self) -> pd.Series:
         """``hatvalues(m)``: the leverage of each row, the diagonal of the hat matrix; the data's index."""

@@ -107,7 +107,7 @@ def compare_anova(
     left, right, sides = [], [], []
     for formula in formulas:
         fit, side = likelihood_reference(formula, frame, criterion, against, arguments, say)
-        fitted, other = candidate_fit(formula, frame, REML, arguments, candidate, say, side.label)
+        fitted, other = candidate_fit(formula, frame, REML, arguments, candidate, say, side)
         left.append(fit)
         right.append(fitted)
         sides = [side, other]

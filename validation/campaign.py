@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from r_scripts.dialect import Dialect
 from validation.comparison import Check, Comparison, Side
 from validation.progress import Tracker
 from validation.report.wording import NOT_REACHED
@@ -201,18 +202,23 @@ def run_own(
     reml: bool = True,
     bayes: bool = False,
     seed: int | None = None,
+    dialect: Dialect | None = None,
     track: Tracker,
     finished: Callable[[Comparison], None] = lambda comparison: None,
 ) -> list[Comparison]:
     """Compare both sides on one's own data; an error is raised, for it is about the data or the formula.
 
+    Python prints in the words of the R it is compared with, unless another `dialect` is given.
+
     Where one side fits the model and the other cannot, that is a disagreement, and no error. Several likelihood fits
     are also compared by their likelihood-ratio tests.
     """
     from validation.anova import compare_anova
-    from validation.compare import SideError, compare
+    from validation.compare import SideError, compare, spoken
 
     options: dict[str, Any] = {} if seed is None else {"seed": seed}
+    if dialect is not None:
+        options["candidate_options"] = spoken(bayes, dialect)
     kind = "bayes" if bayes else "likelihood"
     made = []
 

@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from r_scripts.dialect import Dialect
 from validation.sbc_command import register as register_sbc
 from validation.verdict import Verdict
 
@@ -165,6 +166,14 @@ def compare(
     strings_as_factors: Annotated[
         bool, typer.Option("--strings-as-factors", help="Take every column of text as factor.")
     ] = False,
+    dialect: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose words Python prints in: a version of lme4 ('1.1-37'), or packages with theirs ('lme4 2.1-0, "
+            "R 4.6.2'); those of the R that is compared with when not given.",
+            metavar="VERSION",
+        ),
+    ] = None,
     against: AgainstArg = AgainstOption.auto,
     seed: Seed = None,
     output: Output = Path("mlmparity-report"),
@@ -179,10 +188,10 @@ def compare(
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
         raise _usage("name cases of the suite, or give --data and --formula of your own; not both")
-    if cases and (bayes or not reml or factor or strings_as_factors):
+    if cases and (bayes or not reml or factor or strings_as_factors or dialect):
         raise _usage(
             "a case of the suite has its own criterion and data (`mlmparity cases` lists them): --ml, --bayes, "
-            "--factor and --strings-as-factors go with --data and --formula"
+            "--factor, --strings-as-factors and --dialect go with --data and --formula"
         )
     if cases:
         reference = resolve(against.value)
@@ -194,6 +203,10 @@ def compare(
             name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
         )
         raise _usage(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
+    try:
+        spoken = None if dialect is None else Dialect.of(dialect)
+    except ValueError as error:
+        raise _usage(f"--{error}") from None
     frame = as_factors(read_table(data), list(factor or []), strings_as_factors)
     frame.attrs["name"] = data.name.split(".")[0]
     _can_write(output)
@@ -201,7 +214,7 @@ def compare(
     _say_reference(reference, quiet)
     return _run(
         lambda track, show: run_own(
-            formulas, frame, reference, reml=reml, bayes=bayes, seed=seed, track=track, finished=show
+            formulas, frame, reference, reml=reml, bayes=bayes, seed=seed, dialect=spoken, track=track, finished=show
         ),
         len(formulas) + (len(formulas) > 1 and not bayes),
         reference,

@@ -1,5 +1,6 @@
 """Compare two implementations of one model: fit both sides, judge, diagnose."""
 
+import inspect
 import platform
 import re
 import time
@@ -13,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.model.columns import as_pandas
+from r_scripts.dialect import Dialect
 from validation.comparison import Check, Comparison, Side
+from validation.dialects import dialect_of
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.evidence import Evidence
 from validation.judge.rows import table_of
@@ -35,6 +38,7 @@ __all__ = [
     "is_live",
     "likelihood_reference",
     "live_r_side",
+    "spoken",
 ]
 
 #: Where the reference comes from: live R, what was recorded of it, or live R where it is and recorded where not; or the
@@ -155,8 +159,11 @@ def compare(
             reference, default, reference_side = certified.find(formula, data, kind, REML, recorded)
         else:
             reference, default, reference_side = store.find(formula, data, kind, REML, recorded, why_not)
+    options = dict(candidate_options or {})
+    if candidate is None:
+        options = {**spoken(bayes, dialect_of(reference_side.provenance)), **options}
     fitted, candidate_side = _candidate(
-        formula, data, REML, bayes, seed, arguments, candidate, dict(candidate_options or {}), say, reference_side.label
+        formula, data, REML, bayes, seed, arguments, candidate, options, say, reference_side.label
     )
     if bayes:
         comparison = compare_posteriors(
@@ -479,16 +486,26 @@ def candidate_fit(
     arguments: Mapping[str, Any],
     function: Callable[..., Any] | None,
     say: Progress,
-    reference: str,
+    reference: Side,
 ) -> tuple[Any, Side]:
-    """The candidate's likelihood fit (``pyimpl.lmer`` where ``function`` is None); ``reference`` is for errors' texts.
+    """The candidate's likelihood fit (``pyimpl.lmer``, in the reference's dialect, where ``function`` is None).
 
     Raises
     ------
     SideError
         The candidate could not fit the model.
     """
-    return _candidate(formula, data, REML, False, DEFAULT_SEED, arguments, function, {}, say, reference)
+    options = spoken(False, dialect_of(reference.provenance)) if function is None else {}
+    return _candidate(formula, data, REML, False, DEFAULT_SEED, arguments, function, options, say, reference.label)
+
+
+def spoken(bayes: bool, dialect: Dialect | None) -> dict[str, Any]:
+    """The option by which pyimpl prints, names and warns as the reference's R does; none where that is not known."""
+    import pyimpl
+
+    function = pyimpl.stan_lmer if bayes else pyimpl.lmer
+    known = dialect is not None and "dialect" in inspect.signature(function).parameters
+    return {"dialect": dialect} if known else {}
 
 
 def describe_side(fit: Any, kind: str = "third-party") -> Side:

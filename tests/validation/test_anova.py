@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import chi2
 
 import pyimpl
+from r_scripts.dialect import STACKS
 from validation import compare_anova, compare_anova_fits
 from validation.faults import ANOVA_FAULTS
 from validation.faults.bases import ANOVA_BASES, anova_base, traits_of
@@ -62,6 +63,21 @@ def test_the_definition_gives_the_table_of_anova():
     ours = table_of_fits([fit.refitML() for fit in base.fit])
     own = tidy_table(base.fit[0].anova(*base.fit[1:]))
     pd.testing.assert_frame_equal(ours, own[list(COLUMNS)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_table_of_every_version_is_read(stack):
+    base = anova_base("three models")
+    fits = [fit.update(data=base.data, dialect=stack) for fit in base.fit]
+    table = fits[0].anova(*fits[1:])
+    assert ("deviance" in table) == (stack == "debian-12")
+    pd.testing.assert_frame_equal(tidy_table(table), tidy_table(base.fit[0].anova(*base.fit[1:])))
+    assert compare_anova_fits(base.fit, fits).agrees
+    assert compare_anova_fits(fits, base.fit).agrees
+    # a wrong number is seen under either name
+    wrong = pd.DataFrame(table)
+    wrong[wrong.columns[4]] += 1.0
+    assert not compare_anova_fits(base.fit, wrong).agrees
 
 
 def test_one_test_alone_under_other_names():

@@ -368,12 +368,26 @@ def test_own_data_against_certified_values(run, tmp_path):
         (("M1-reml", "--ml"), "has its own criterion"),
         (("M1-ml", "--bayes"), "has its own criterion"),
         (("--formula", "y ~ x + (1 | g)"), "--data is missing"),
+        (("M1-ml", "--dialect", "1.1-31"), "has its own criterion"),
+        (("-d", "x.csv", "-f", "y ~ x + (1 | g)", "--dialect", "debian-9"), "--dialect='debian-9': expected a stack"),
     ],
 )
 def test_bad_use_of_compare(run, arguments, words):
     code, _, err = run("compare", *arguments, reference=None)
     assert code == 2
     assert words in " ".join(err.split())
+
+
+@pytest.mark.parametrize(("arguments", "word"), [((), "-2*log(L)"), (("--dialect", "1.1-31"), "deviance")])
+def test_python_prints_in_the_words_of_the_version_asked_for(run, tmp_path, arguments, word):
+    from validation.suite import SUITE
+
+    data = next(case for case in SUITE if case.name == "anova-6x5-ml").load()
+    data.to_csv(tmp_path / "scores.csv", index=False)
+    own = ("compare", "-d", "scores.csv", "--factor", "group", "-f", "y ~ 1 + (1 | group)", "--ml")
+    assert run(*own, "--against", "certified", *arguments, reference=None)[0] == 0
+    stored = json.loads((tmp_path / "mlmparity-report" / "report.json").read_text())
+    assert word in stored["comparisons"][0]["printed"]["candidate"]
 
 
 def test_several_formulas_are_compared_by_their_tests(run, tmp_path):

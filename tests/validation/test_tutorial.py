@@ -36,8 +36,8 @@ def reference():
 
 
 @pytest.fixture(scope="module")
-def mine(gcsemv):
-    return tutorial.sections_1_2(gcsemv)
+def mine(gcsemv, live_dialect):
+    return tutorial.sections_1_2(gcsemv, live_dialect)
 
 
 def changed(run, key, by=0.0, drop=False):

@@ -1,0 +1,196 @@
+"""Confidence intervals of two implementations, joined by what they are: never by ``.sig02``.
+
+lme4 2.0 changed which standard deviation or correlation ``.sig01``, ``.sig02``, ... is, and kept the names: a join by
+name compares a correlation with a standard deviation without a word. Here a table is first read in the words of the
+version that made it (:mod:`pyimpl.likelihood.parameters`), and joined by quantity, grouping factor and effects.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from pyimpl.likelihood.parameters import Parameter, Parameters
+from r_scripts.dialect import Dialect
+from validation.comparison import Check, Comparison, Side
+from validation.dialects import dialect_of, live_dialect
+from validation.judge.rows import Row, judge_number, missing_row, table_of
+from validation.judge.tolerances import Tolerance
+from validation.verdict import Verdict
+
+__all__ = ["ENDS", "compare_intervals", "dialect_of_fit", "judge_intervals", "tidy_intervals"]
+
+KEYS = ["quantity", "group", "term", "term2"]
+
+#: lme4 interpolates between points of its profile by a spline; pyimpl's ends are exact.
+ENDS = Tolerance(
+    "intervals",
+    2e-3,
+    "widths of the interval",
+    "lme4 interpolates a profile between points about 0.45 apart in zeta, which moves an end by up to 1e-3 widths",
+)
+
+
+def dialect_of_fit(fit: Any) -> Dialect | None:
+    """In whose words a fit speaks: its own ``dialect``, live R's for a fit of the bridge, or its provenance's."""
+    own = getattr(fit, "dialect", None)
+    if isinstance(own, Dialect):
+        return own
+    if type(fit).__module__.partition(".")[0] == "bridge":
+        return live_dialect()
+    return dialect_of(getattr(fit, "provenance", None))
+
+
+def tidy_intervals(table: pd.DataFrame, fit: Any, dialect: Dialect | None = None) -> pd.DataFrame:
+    """A table of ``confint`` by what its rows are.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Parameter x lower and upper end; rows named as by lme4, with ``.sig01``, ... or ``sd_(Intercept)|g``, ....
+    fit : LinearMixedFit
+        What the intervals are of: its ``VarCorr()`` and ``fixef()`` say which parameters there are.
+    dialect : Dialect, optional
+        The version whose names the rows have; the fit's own where not given.
+
+    Returns
+    -------
+    DataFrame
+        Columns quantity (``sd``, ``correlation``, ``sigma``, ``fixef``), group, term, term2, lower, upper. The two
+        effects of a correlation are in alphabetical order.
+
+    Raises
+    ------
+    ValueError
+        Rows are named ``.sig01``, ... and no version is known; a row names no parameter of the fit, or twice the same.
+    """
+    spoken = dialect or dialect_of_fit(fit)
+    names = [str(name) for name in table.index]
+    if spoken is None:
+        if any(name.startswith(".sig") and name != ".sigma" for name in names):
+            raise ValueError(
+                "the intervals are named .sig01, .sig02, ...: what that is depends on lme4's version, which is not "
+                "known here; give dialect= (such as '1.1-37'), or names as of confint(signames = FALSE)"
+            )
+        spoken = Dialect.of(None)
+    parameters = Parameters(_terms(fit), [str(name) for name in fit.fixef().index], spoken)
+    known: dict[str, Parameter] = {}
+    for signames in (False, True):
+        known.update(zip(parameters.names(signames), parameters.meanings, strict=True))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"the intervals have a row {unknown[0]!r}; the fit has {', '.join(parameters.names())} or "
+            f"{', '.join(parameters.names(signames=False)[: parameters.n_variance])}"
+        )
+    rows = []
+    for name, (lower, upper) in zip(names, table.iloc[:, :2].to_numpy(dtype=float), strict=True):
+        one = known[name]
+        terms = sorted([one.term, one.term2]) if one.quantity == "correlation" else [one.term, one.term2]
+        rows.append((one.quantity, one.group, *terms, lower, upper))
+    found = pd.DataFrame(rows, columns=[*KEYS, "lower", "upper"])
+    if found.duplicated(KEYS).any():
+        raise ValueError(f"the intervals have a parameter twice: {names[int(found.duplicated(KEYS).argmax())]!r}")
+    return found
+
+
+def _terms(fit: Any) -> list[tuple[str, list[str]]]:
+    """Grouping factor and effects of each term, in the fit's order, from its ``VarCorr()``."""
+    table = fit.VarCorr()
+    found: dict[str, list[str]] = {}
+    for group, first, second in zip(table["grp"], table["var1"], table["var2"], strict=True):
+        if not pd.isna(first) and pd.isna(second):
+            found.setdefault(str(group), []).append(str(first))
+    return list(found.items())
+
+
+def judge_intervals(reference: pd.DataFrame, candidate: pd.DataFrame, tolerance: Tolerance = ENDS) -> list[Row]:
+    """Judge two tables of :func:`tidy_intervals`: an end in units of the reference's width.
+
+    Returns
+    -------
+    list of dict
+        Rows of the comparison's table: a row for each end; ``level`` says which. What one side lacks is missing.
+    """
+    sides = [
+        {tuple(map(str, row[:4])): (float(row[4]), float(row[5])) for row in table.itertuples(index=False)}
+        for table in (reference, candidate)
+    ]
+    rows = []
+    for key in dict.fromkeys([*sides[0], *sides[1]]):
+        quantity, group, term, term2 = key
+        keys: dict[str, Any] = {"group": group or None, "term": term or None, "term2": term2 or None}
+        left, right = (side.get(key) for side in sides)
+        for i, end in enumerate(("lower", "upper")):
+            if left is None or right is None:
+                one, other = (math.nan if side is None else side[i] for side in (left, right))
+                there = (left is not None, right is not None)
+                rows.append(missing_row("intervals", quantity, *there, one, other, level=end, **keys))
+                continue
+            width = left[1] - left[0]
+            rows.append(judge_number("intervals", quantity, left[i], right[i], width, tolerance, level=end, **keys))
+    return rows
+
+
+def compare_intervals(
+    reference: Any,
+    candidate: Any,
+    *,
+    method: str = "profile",
+    level: float = 0.95,
+    reference_dialect: Dialect | None = None,
+    candidate_dialect: Dialect | None = None,
+    confint: Callable[[Any], pd.DataFrame] | None = None,
+    tolerance: Tolerance = ENDS,
+) -> Comparison:
+    """Judge whether the confidence intervals of two fits of one model agree, joined by what they are.
+
+    Parameters
+    ----------
+    reference, candidate : LinearMixedFit
+        Fits with ``confint(method=, level=)``.
+    method : {"profile", "Wald"}
+    level : float
+    reference_dialect, candidate_dialect : Dialect, optional
+        The version whose names a side has, where the fit does not say.
+    confint : callable, optional
+        ``confint(fit)``: the candidate's table, where it has no ``confint`` of that kind.
+    tolerance : Tolerance
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        Names of which the version is not known, or that are no parameters of the fit.
+    """
+    tables = []
+    for fit, dialect, make in ((reference, reference_dialect, None), (candidate, candidate_dialect, confint)):
+        table = make(fit) if make is not None else fit.confint(method=method, level=level)
+        tables.append(tidy_intervals(table, fit, dialect))
+    rows = judge_intervals(tables[0], tables[1], tolerance)
+    bad = [row for row in rows if row["verdict"].failed]
+    verdict = Verdict.INCONCLUSIVE if not rows else Verdict.DISAGREES if bad else Verdict.AGREES
+    summary = f"{len(rows) - len(bad)} of {len(rows)} ends agree"
+    formula = str(getattr(reference, "formula", ""))
+    title = f"{level:.4g} {method} intervals: {formula}"
+    check = Check("intervals", "Confidence intervals, by what they are", verdict, summary, tolerance.reason)
+    return Comparison(
+        title=title,
+        formula=formula,
+        kind="likelihood",
+        reference=_side(reference, reference_dialect, "reference"),
+        candidate=_side(candidate, candidate_dialect, "candidate"),
+        checks=(check,),
+        table=table_of(rows),
+    )
+
+
+def _side(fit: Any, dialect: Dialect | None, otherwise: str) -> Side:
+    spoken = dialect or dialect_of_fit(fit)
+    provenance = {} if spoken is None else dict(spoken.versions)
+    kind = {"bridge": "live-r", "pyimpl": "python"}.get(type(fit).__module__.partition(".")[0], "third-party")
+    return Side(f"{otherwise}, {type(fit).__module__}.{type(fit).__name__}", kind, provenance)
