@@ -205,7 +205,8 @@ fi
 rm -f "$stamp"
 # uv installs the whole stack in seconds; pip does the same slowly where uv can't be had.
 if "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
-    step "fetching uv, which installs faster than pip" "$VENV/bin/python" -m pip install --quiet --retries 2 uv || true
+    step "fetching uv, which installs faster than pip" "$VENV/bin/python" -m pip install --quiet --retries 2 uv ||
+        say "  going on with pip"
 fi
 # PyMC alone is a thousand modules: without their compiled form every start would take seconds, and some machines
 # (PYTHONDONTWRITEBYTECODE) would never write it by themselves.

@@ -23,9 +23,9 @@ on_signal() {
             # A package that is half unpacked would have to be mended by hand.
             say "stopping as soon as the packages that are being unpacked are whole"
         else
-            kill -TERM "-$job" 2>/dev/null || kill -TERM "$job" 2>/dev/null
+            kill -TERM "-$job" 2>/dev/null || kill -TERM "$job" 2>/dev/null || true
         fi
-        wait "$job" 2>/dev/null
+        wait "$job" 2>/dev/null || true
     fi
     say "stopped; nothing was left half-made. The same command goes on from here"
     exit 130
@@ -35,7 +35,7 @@ trap on_signal HUP INT TERM
 
 # Why the step that wrote $log failed, where that can be told.
 explain() {
-    if grep -qiE 'no space left on device|not enough free space|disk quota exceeded' "$log"; then
+    if grep -qiE 'no space left on device|enough free space|disk quota exceeded' "$log"; then
         say "the disk is full: R and its packages take some 2.5 GB under /usr, the Python environment 1.5 GB here"
     elif grep -qE 'Could not get lock|is another process using it|Unable to (acquire|lock)' "$log"; then
         say "another apt or dpkg is at work (an automatic update?): run this again when it has ended"
@@ -71,7 +71,7 @@ step() {
     job=
     if [ "$result" -ne 0 ]; then
         say "  that failed:"
-        grep -E '[[:alnum:]]' "$log" | tail -n "${last_lines:-4}" | sed 's/^/setup:     /'
+        grep -E '[[:alnum:]]' "$log" | tail -n 4 | sed 's/^/setup:     /'
         explain
     fi
     return "$result"
@@ -111,7 +111,7 @@ is_installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'instal
 
 # apt_install WHAT PACKAGE...: false where they could not be installed; says the command where nobody is root.
 apt_install() {
-    what=$1
+    for_what=$1
     shift
     if ! become_root; then
         say "missing: $*. Installing needs root; as root, run:"
@@ -119,9 +119,9 @@ apt_install() {
         return 1
     fi
     read_apt_lists
-    step_apt "$what" install -y --no-install-recommends "$@" && return 0
+    step_apt "$for_what" install -y --no-install-recommends "$@" && return 0
     grep -q 'dpkg was interrupted' "$log" || return 1
     # An earlier installation was cut off; dpkg ends it, and names this very command.
     step "ending an installation that was interrupted" $sudo dpkg --configure -a || return 1
-    step_apt "$what" install -y --no-install-recommends "$@"
+    step_apt "$for_what" install -y --no-install-recommends "$@"
 }
