@@ -6,10 +6,10 @@ CASES ?=
 ARGS ?=
 export VENV
 
-.PHONY: help setup validate test test-slow lint bench record doctor clean
+.PHONY: help setup setup-dev validate test test-slow test-debian lint bench record doctor clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## R with its packages, a fit Python, the virtual environment: what is missing of it
 	@sh setup.sh
@@ -25,6 +25,9 @@ test: setup-dev ## the tests, live R required (ARGS="-k formula" for some of the
 
 test-slow: setup-dev ## the campaigns that take minutes
 	MLMPARITY_REQUIRE_R=1 $(VENV)/bin/python -m pytest -m slow --timeout=3600 $(ARGS)
+
+test-debian: ## both commands in a fresh Debian, as a new user runs them (SUITE=bookworm, trixie, sid or here; needs root)
+	@sh tests/debian.sh $(SUITE)
 
 lint: setup-dev ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check .

@@ -9,12 +9,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import sysconfig
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge.errors import RNotFoundError
 from bridge.rhome import find_r_home, install_hint, worker_environment
+from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least, changes_between
 
 __all__ = ["MINIMUM_VERSIONS", "Diagnosis", "Finding", "examine", "rpy2_command"]
 
@@ -29,6 +31,9 @@ MINIMUM_VERSIONS = {
 
 #: Packages that a few verbs use; their absence is said, and is no fault.
 _OPTIONAL = ("lmerTest", "pbkrtest")
+
+#: Comes with rstanarm; asked for its version, which decides what loo() prints.
+_BESIDES = ("loo",)
 
 #: rpy2-rinterface from this release on uses R_getVar(), which R has since 4.5.
 _RPY2_NEEDS_R45 = (3, 6, 6)
@@ -63,9 +68,12 @@ class Diagnosis:
     Attributes
     ----------
     findings : tuple of Finding
+    versions : mapping of str to str
+        Versions of R, lme4, rstanarm, loo and lmerTest that were found; those that are missing are not in it.
     """
 
     findings: tuple[Finding, ...] = field(default_factory=tuple)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -86,8 +94,50 @@ class Diagnosis:
             lines.append(f"{marks[finding.status]}  {finding.name:<{width}}  {finding.detail}")
             if finding.fix:
                 lines.append(f"{'':9}{'':{width}}  fix: {finding.fix}")
+        lines += tested_lines(self.versions)
         lines.append("R can be used." if self.ok else "R cannot be used yet: see the lines marked ERROR.")
         return "\n".join(lines)
+
+
+def tested_lines(versions: Mapping[str, str]) -> list[str]:
+    """Say which versions mlmparity was tested with, and what is known to differ in those at hand.
+
+    Parameters
+    ----------
+    versions : mapping of str to str
+        Versions that are there, of `r_scripts.dialect.PACKAGES`; none where R is not there.
+
+    Returns
+    -------
+    list of str
+        Lines for people. A difference is told from the newest versions that were tested: pyimpl prints as those do
+        unless its ``dialect`` says otherwise.
+    """
+    lines = ["Tested with:"]
+    for stack, tested in STACKS.items():
+        named = ", ".join(f"{package} {tested[package]}" for package in PACKAGES)
+        here = versions and all(tested[package] == version for package, version in versions.items())
+        lines.append(f"  {stack}: {named}{'  <- these are here' if here else ''}")
+    if not versions:
+        return lines
+    untested = {
+        package: version
+        for package, version in versions.items()
+        if all(tested[package] != version for tested in STACKS.values())
+    }
+    newest = Dialect.of(None)
+    for package, version in untested.items():
+        if at_least(version, newest.versions[package]):
+            lines.append(f"{package} {version} is newer than any tested: what it changed is not known here.")
+        else:
+            lines.append(f"{package} {version} is none of these; what is known of the releases before it holds.")
+    changes = changes_between(Dialect.of(versions), newest).values()
+    for package in PACKAGES:
+        rows = sorted((row for row in changes if row.package == package), key=lambda row: _numbers(row.since))
+        if rows:
+            lines.append(f"{package} {versions[package]} is here; later releases changed (see dialect= in pyimpl):")
+            lines.extend(f"  {row.since}: {row.what}" for row in rows)
+    return lines
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -193,7 +243,8 @@ def _examine_library(home: str, findings: list[Finding]) -> None:
     findings.append(Finding("R shared library", "error", f"no libR in {home}/lib; rpy2 embeds R through it", fix))
 
 
-def _examine_packages(home: str, findings: list[Finding]) -> None:
+def _examine_packages(home: str, findings: list[Finding]) -> dict[str, str]:
+    """Return the versions of the packages that are there."""
     wanted = [name for name in MINIMUM_VERSIONS if name != "R"] + list(_OPTIONAL)
     code = (
         "for (p in commandArgs(TRUE)) {"
@@ -201,15 +252,15 @@ def _examine_packages(home: str, findings: list[Finding]) -> None:
         " cat('@', p, v, dirname(system.file(package = p)), '\\n') }"
     )
     rscript = str(Path(home) / "bin" / "Rscript")
-    status, out, err = _run([rscript, "--no-save", "-e", code, *wanted], _r_environment(home))
-    found = {}
+    status, out, err = _run([rscript, "--no-save", "-e", code, *wanted, *_BESIDES], _r_environment(home))
+    found: dict[str, tuple[str, str]] = {}
     for line in out.splitlines():
         parts = line.split()
         if len(parts) >= 3 and parts[0] == "@":
             found[parts[1]] = (parts[2], parts[3] if len(parts) > 3 else "")
     if status != 0 and not found:
         findings.append(Finding("R packages", "error", f"R could not list its packages: {err.strip()[-300:]}"))
-        return
+        return {}
     for name in wanted:
         version, place = found.get(name, ("-", ""))
         needed = MINIMUM_VERSIONS.get(name)
@@ -223,6 +274,7 @@ def _examine_packages(home: str, findings: list[Finding]) -> None:
             findings.append(Finding(name, "error", f"{version} is older than {needed}", _package_fix([name])))
         else:
             findings.append(Finding(name, "ok", f"{version} in {place}"))
+    return {name: version for name, (version, _) in found.items() if version != "-"}
 
 
 def _installed(name: str) -> str | None:
@@ -270,13 +322,22 @@ def _examine_compilers(findings: list[Finding]) -> None:
     compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
     if compiler:
         findings.append(Finding("C compiler", "ok", compiler))
-        return
-    fix = "xcode-select --install" if sys.platform == "darwin" else "apt-get install -y build-essential r-base-dev"
-    findings.append(Finding("C compiler", "warning", "none found; rpy2 is built with one when it is installed", fix))
+    else:
+        fix = "xcode-select --install" if sys.platform == "darwin" else "apt-get install -y build-essential r-base-dev"
+        detail = "none found; rpy2 and pyimpl's kernels are built with one"
+        findings.append(Finding("C compiler", "warning", detail, fix))
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    if header.exists():
+        findings.append(Finding("Python.h", "ok", str(header)))
+    else:
+        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        fix = f"apt-get install -y {python}-dev" if shutil.which("apt-get") else f"install the headers of {python}"
+        detail = f"not in {header.parent}; rpy2 and pyimpl's kernels are built with it"
+        findings.append(Finding("Python.h", "warning", detail, fix))
 
 
 def examine() -> Diagnosis:
-    """Look at R, its shared library and packages, rpy2, and the compiler.
+    """Look at R, its shared library and packages, rpy2, and what those are built with.
 
     Returns
     -------
@@ -284,10 +345,12 @@ def examine() -> Diagnosis:
         Prints as a table; ``.ok`` tells whether live R can be used.
     """
     findings: list[Finding] = []
+    versions: dict[str, str] = {}
     home, version = _examine_r(findings)
     if home is not None and version is not None:
         _examine_library(home, findings)
-        _examine_packages(home, findings)
+        packages = _examine_packages(home, findings)
+        versions = {name: found for name, found in {"R": version, **packages}.items() if name in PACKAGES}
     _examine_rpy2(home if version is not None else None, version, findings)
     _examine_compilers(findings)
-    return Diagnosis(tuple(findings))
+    return Diagnosis(tuple(findings), versions)

@@ -102,6 +102,39 @@ def peer_digits() -> str:
     return digits_markdown(read_runs(sorted((HERE / "conformance").glob("*.json"))))
 
 
+def compatibility_table() -> str:
+    """What ran on what, from the records kept in ``docs/compatibility`` (``make test-debian`` writes them)."""
+    lines = [
+        "| system, processor | Python, with | R, with | `make validate` | `make test` | when |",
+        "|---|---|---|---|---|---|",
+    ]
+    for path in sorted((HERE / "compatibility").glob("*.json")):
+        kept = json.loads(path.read_text("utf-8"))
+        python = ", ".join(f"{name} {version}" for name, version in kept["python packages"].items())
+        r = dict(kept["R"])
+        r_here = f"{r.pop('R')}: " + ", ".join(f"{name} {version}" for name, version in r.items()) if r else "none"
+        cells = [
+            f"{kept['system']}, {kept['machine']}; {kept['processor']}",
+            f"{kept['python']}: {python}",
+            r_here,
+            outcome(kept["runs"].get("validate")),
+            outcome(kept["runs"].get("test")),
+            f"{kept['date']}, {kept['commit']}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def outcome(run: dict[str, int] | None) -> str:
+    """What came of a command, in words."""
+    if run is None:
+        return "not run"
+    words = [f"exit {run['exit']}, {run['seconds']} s with set-up"]
+    if "passed" in run:
+        words.append(f"{run['passed']} passed, {run['failed']} failed, {run['skipped']} skipped")
+    return "; ".join(words)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "tolerances": tolerance_table,
     "proofs": proof_table,
@@ -110,6 +143,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "digits": lambda: scores.markdown(scores.load_scores()),
     "conformance": conformance_table,
     "peer-digits": peer_digits,
+    "compatibility": compatibility_table,
 }
 
 

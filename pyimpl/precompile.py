@@ -177,7 +177,10 @@ def precompile() -> str:
             with ProcessPoolExecutor(
                 min(len(groups), os.cpu_count() or 1), multiprocessing.get_context("spawn")
             ) as pool:
-                made = list(pool.map(build, groups, [folder] * len(groups)))
+                made = []
+                for path in pool.map(build, groups, [folder] * len(groups)):
+                    made.append(path)
+                    print(f"compiled {len(made)} of {len(groups)} groups of kernels", file=sys.stderr, flush=True)
             return f"compiled the kernels: {', '.join(map(str, made))}"
         except Exception as error:  # a folder that is not writable, no compiler: numba's own way is left
             reasons.append(f"{type(error).__name__}: {error}")

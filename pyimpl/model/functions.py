@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from pyimpl.model.summaries import SUMMARIES, mean, rank
 from pyimpl.rformat import quantile7, r_round
 
 __all__ = ["ALLOWED_FUNCTIONS", "Evaluator"]
+
+T = TypeVar("T")
 
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "^", "%%", "%/%"})
 _COMPARISONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -794,7 +796,7 @@ class Evaluator:
         return self._scale(node)
 
 
-def _without[T](items: tuple[T, ...], position: int) -> tuple[T, ...]:
+def _without(items: tuple[T, ...], position: int) -> tuple[T, ...]:
     return items[:position] + items[position + 1 :]
 
 

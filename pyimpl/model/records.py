@@ -2,13 +2,15 @@
 
 import dataclasses
 from functools import update_wrapper
-from typing import Any, cast, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 __all__ = ["changed", "record"]
 
+T = TypeVar("T")
+
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def record[T](cls: type[T]) -> type[T]:
+def record(cls: type[T]) -> type[T]:
     """Make a frozen dataclass of a class, which takes all its fields at once.
 
     A frozen dataclass sets its fields one by one, past its own ban: twenty take longer than many a computation here.
@@ -35,7 +37,7 @@ def record[T](cls: type[T]) -> type[T]:
     return cast(type[T], made)
 
 
-def changed[T](instance: T, **fields: Any) -> T:
+def changed(instance: T, **fields: Any) -> T:
     """Copy a frozen dataclass with other values of some fields: ``dataclasses.replace`` without its overhead.
 
     Nothing that was computed when first asked for is taken over but what stands among the fields.

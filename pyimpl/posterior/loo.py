@@ -4,10 +4,12 @@ Importance weights are Pareto-smoothed by ArviZ (``psislw``) with loo's tail len
 are loo's. Source: Vehtari, Gelman & Gabry (2017, Statistics and Computing 27, 1413-1432).
 """
 
+import inspect
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,12 +178,11 @@ class Loo(_Estimates):
         Its standard error is ArviZ's: with divisor n where R divides by n - 1.
         """
         import xarray as xr
-        from arviz_stats import ELPDDataLOO
 
         elpd = self.pointwise["elpd_loo"].to_numpy()
         draws, n = self.shape
         coords = {"obs": [str(label) for label in self.pointwise.index]}
-        return ELPDDataLOO(
+        return _elpd_data_class()(
             elpd=self.elpd,
             se=float(np.sqrt(n * elpd.var())),
             p=float(self.pointwise["p_loo"].sum()),
@@ -193,6 +194,25 @@ class Loo(_Estimates):
             elpd_i=xr.DataArray(elpd, dims="obs", coords=coords),
             pareto_k=xr.DataArray(self.pareto_k.to_numpy(), dims="obs", coords=coords),
         )
+
+
+def _elpd_data_class() -> "Callable[..., ELPDDataLOO]":
+    """ArviZ's holder of leave-one-out results; before ArviZ 1 (Python 3.11) one class held those of every method."""
+    try:
+        from arviz_stats import ELPDDataLOO
+    except ImportError:
+        from arviz_stats.utils import ELPDData
+
+        return partial(ELPDData, kind="loo")
+    return ELPDDataLOO
+
+
+def _stacking_weights(loos: "Mapping[str, ELPDDataLOO]") -> pd.Series:
+    """ArviZ's stacking weights, with all their digits (before ArviZ 1 it did not round)."""
+    from arviz_stats import compare
+
+    unrounded = {"round_to": "none"} if "round_to" in inspect.signature(compare).parameters else {}
+    return compare(dict(loos), **unrounded)["weight"]
 
 
 def summed(pointwise: pd.DataFrame) -> pd.DataFrame:
@@ -377,9 +397,7 @@ def loo_compare(models: Mapping[str, Any]) -> LooCompareTable:
                 f"Not all models have the same observations: {name!r} has {value.shape[1]}, another {first.shape[1]}, "
                 "and their labels must be the same. Fit all models to the same rows."
             )
-    from arviz_stats import compare
-
-    weights = compare({name: value.elpd_data() for name, value in loos.items()}, round_to="none")["weight"]
+    weights = _stacking_weights({name: value.elpd_data() for name, value in loos.items()})
     order = sorted(loos, key=lambda name: loos[name].elpd, reverse=True)
     best = loos[order[0]].pointwise["elpd_loo"]
     rows = []

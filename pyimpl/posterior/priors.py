@@ -10,7 +10,7 @@ Everything here follows rstanarm 2.21.3: a prior that the user writes down is *n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -35,7 +35,7 @@ __all__ = [
     "student_t",
 ]
 
-type Numbers = float | Sequence[float] | np.ndarray
+Numbers: TypeAlias = float | Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def run_installer(path: str) -> subprocess.CompletedProcess:
 def test_installer_has_nothing_to_do_here():
     done = run_installer(os.environ["PATH"])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("R is there: R version")
+    assert done.stdout.startswith("setup: R is there: R version")
 
 
 def test_installer_says_what_to_install_where_there_is_no_apt(tmp_path):
@@ -162,21 +162,44 @@ def test_installer_says_what_to_install_where_there_is_no_apt(tmp_path):
 
 
 def test_installer_uses_sudo_where_not_root_and_fails_with_4(tmp_path):
-    for name in ("mktemp", "rm", "sleep", "grep", "tail", "cut", "env", "cat"):
+    for name in ("mktemp", "rm", "sleep", "grep", "tail", "cut", "env", "cat", "true", "sed", "tr"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")
     calls = tmp_path / "calls"
     make_program(tmp_path, "id", "echo 1000\n")
     make_program(tmp_path, "apt-get", f'echo "apt-get $*" >> {calls}\n')
     done = run_installer(str(tmp_path))
     assert done.returncode == 4
-    assert "root or sudo" in done.stdout
-    make_program(tmp_path, "sudo", f'echo sudo >> {calls}; exec "$@"\n')
+    assert "as root, run:" in done.stdout
+    make_program(tmp_path, "sudo", f'echo sudo >> {calls}; shift; exec "$@"\n')
     done = run_installer(str(tmp_path))
     assert done.returncode == 4
-    assert "Installing R" in done.stdout
-    assert calls.read_text().split("\n")[:3:2] == ["sudo", "sudo"]
+    assert "installing R" in done.stdout
+    assert calls.read_text().split("\n")[:2] == ["sudo", "sudo"]
     assert "r-base-dev r-recommended r-cran-lme4 r-cran-rstanarm r-cran-mlmrev" in calls.read_text()
     make_program(tmp_path, "apt-get", "echo no such package; exit 100\n")
     done = run_installer(str(tmp_path))
     assert done.returncode == 4
     assert "no such package" in done.stdout
+
+
+def test_what_differs_in_the_versions_at_hand_is_told():
+    said = "\n".join(doctor.tested_lines({"R": "4.2.2", "lme4": "1.1-37", "rstanarm": "2.32.1", "loo": "2.99.0"}))
+    for stack in ("debian-12: R 4.2.2, lme4 1.1-31", "debian-13: R 4.5.0, lme4 1.1-37", "debian-sid: "):
+        assert stack in said
+    assert "<- these are here" not in said
+    assert "loo 2.99.0 is newer than any tested" in said
+    later = said.split("lme4 1.1-37 is here; later releases changed")[1]
+    assert "2.0-1: profile and confint" in later
+    assert "-2*log(L)" not in said  # 1.1-37 has it
+    assert "lmerTest 3.1-3 is here" not in said  # not installed: nothing is said of it
+
+
+def test_versions_that_were_tested_are_recognised_and_no_versions_are_no_error():
+    from r_scripts.dialect import STACKS
+
+    for stack, versions in STACKS.items():
+        (line,) = (line for line in doctor.tested_lines(versions) if "these are here" in line)
+        assert line.strip().startswith(f"{stack}:")
+    assert not any("later releases" in line for line in doctor.tested_lines(STACKS["debian-sid"]))
+    assert doctor.tested_lines({})[0] == "Tested with:"
+    assert "none of these" in "\n".join(doctor.tested_lines({"lme4": "1.1-34"}))

@@ -72,7 +72,7 @@ def test_the_draws_are_a_tree_in_the_contracts_layout(stan):
 
 
 def test_arviz_reads_it(stan):
-    import arviz as az
+    import arviz_stats as az
 
     table = az.summary(stan.posterior, var_names=["sigma", "Days"])
     assert table.shape[0] == 2

@@ -8,13 +8,15 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from validation.comparison import Check
 from validation.judge.rows import describe
 from validation.verdict import Cause, Verdict
 
 __all__ = ["Finding", "close", "diagnose", "unknown_cause"]
+
+EvidenceT = TypeVar("EvidenceT")
 
 #: Strength from which a finding explains weaker ones, and below which it needs no such explanation.
 _CERTAIN, _WEAK = 0.9, 0.5
@@ -41,7 +43,7 @@ def close(value: float, target: float, relative: float = 1e-5) -> bool:
     return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), 1e-12)
 
 
-def diagnose[EvidenceT](
+def diagnose(
     evidence: EvidenceT,
     detectors: Sequence[Callable[[EvidenceT], Finding | None]],
     unknown: Callable[[], Cause] | None = None,

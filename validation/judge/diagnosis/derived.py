@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def signs(evidence: Evidence) -> Finding | None:
     return None
 
 
-type _Rule = tuple[str, str, Callable[[np.ndarray], np.ndarray]]
+_Rule: TypeAlias = tuple[str, str, Callable[[np.ndarray], np.ndarray]]
 
 
 def _mode_rules(sigma: float, sd: float) -> list[_Rule]:

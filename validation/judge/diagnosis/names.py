@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -79,7 +80,7 @@ def _renamed(rows: pd.DataFrame, column: str) -> tuple[list[tuple[str, str]], in
     return pairs, agreeing
 
 
-type _Numbers = dict[str, dict[tuple[str, ...], float]]
+_Numbers: TypeAlias = dict[str, dict[tuple[str, ...], float]]
 
 
 def _numbers(rows: pd.DataFrame, column: str, side: str) -> dict[str, _Numbers]:
