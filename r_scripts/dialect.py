@@ -234,7 +234,7 @@ class Dialect:
         Raises
         ------
         ValueError
-            The text names no stack, no package and no version.
+            It names no stack, no package and no version.
         """
         if isinstance(which, Dialect):
             return which
@@ -242,7 +242,15 @@ class Dialect:
             return _NEWEST
         if isinstance(which, str):
             which = _named(which)
-        unknown = {name: version for name, version in which.items() if name not in PACKAGES or not _key(version)}
+        if not isinstance(which, Mapping):
+            raise ValueError(
+                f"dialect={which!r}: expected a Dialect, a text, a mapping of packages to versions, or None"
+            )
+        unknown = {
+            name: version
+            for name, version in which.items()
+            if name not in PACKAGES or not isinstance(version, str) or not _key(version)
+        }
         if unknown:
             raise ValueError(f"dialect names {unknown}; expected versions of {', '.join(PACKAGES)}")
         return Dialect({**_NEWEST.versions, **which})

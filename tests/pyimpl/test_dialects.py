@@ -234,7 +234,9 @@ def test_other_fits_speak_the_dialect_of_the_fit_they_come_from():
     assert lmer("Reaction ~ Days + (1 | Subject)", frame("sleep")).dialect == Dialect.of(None)
 
 
-@pytest.mark.parametrize("wrong", ["debian-11", "lme4", {"lme5": "1.0"}, {"lme4": "new"}, ""])
+@pytest.mark.parametrize(
+    "wrong", ["debian-11", "lme4", {"lme5": "1.0"}, {"lme4": "new"}, {"lme4": 2.0}, "", 5, ["lme4"]]
+)
 def test_a_dialect_that_says_nothing_is_refused(wrong):
     with pytest.raises(DataError, match="dialect"):
         lmer("Reaction ~ Days + (1 | Subject)", frame("sleep"), dialect=wrong)
