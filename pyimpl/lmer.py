@@ -13,6 +13,7 @@ import pandas as pd
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
 from pyimpl.likelihood.deviance import COMPILED, Objective
 from pyimpl.likelihood.inference import Estimates, infer, ranef_long
+from pyimpl.likelihood.omitted import carriers
 from pyimpl.likelihood.optimum import OptSummary, optimize
 from pyimpl.likelihood.refits import Minimum, Refits
 from pyimpl.likelihood.trust_region import eigen
@@ -42,6 +43,7 @@ __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
 _FEW = 2000  # rows up to which BLAS starts no threads for a narrow model matrix
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
+_FEW_ROWS = 10  # residual degrees of freedom for each variance, below which a refit is a fit of its own
 _EXTREME = 1e6  # ratio of standard deviations from which the random effects fit the rows exactly, or nearly so
 _LOST = 1e-10  # share of the response's sum of squares that rounding may add to that of the residuals
 _TINY = 6  # rows of a matrix for which a call of LAPACK takes longer than the work
@@ -321,7 +323,7 @@ def _fit(
     elif options.starts:
         starts = [_checked_theta(one, blocks.n_theta) for one in options.starts]
     try:
-        optimum = optimize(objective, starts, options.max_evaluations)
+        optimum = optimize(objective, starts, options.max_evaluations, design=design)
     except (ArithmeticError, np.linalg.LinAlgError) as error:
         raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=design.N)) from error
     fit = LmerFit(design, blocks, objective, optimum, call or CallText(design.formula), source, options)
@@ -418,6 +420,8 @@ def _convergence_messages(optimum: OptSummary, least_pivot: float, options: Lmer
         return ()
     hessian, gradient = optimum.hessian, optimum.gradient
     texts: list[str] = []
+    if not np.isfinite(hessian).all():  # the criterion cannot be computed next to the minimum
+        return ("Problem with Hessian check (infinite or missing values?)",)
     values = np.linalg.eigvalsh(hessian)
     tol = options.hessian_tol
     negative, small = int((values < -tol).sum()), bool((np.abs(values) < tol).any())
@@ -495,6 +499,16 @@ class LmerFit(ModelAccessors, LmerPlots):
     @cached_property
     def _refits(self) -> Refits:
         return Refits(self._design, self._blocks, self._objective)
+
+    @property
+    def _fits_anew(self) -> bool:
+        """Whether another response's minimum may be far from this one's, and is looked for from all starts.
+
+        So it is where covariance matrices may carry the means of random effects, and where a few rows are all there
+        is: then the criterion may have several minima.
+        """
+        design, blocks = self._refits.design, self._refits.blocks
+        return _FEW_ROWS * (blocks.n_theta + 1) > design.N - design.P or bool(carriers(design, blocks.basis))
 
     # what a refit makes when it is asked for; another fit has it from the start
 
@@ -970,7 +984,8 @@ class LmerFit(ModelAccessors, LmerPlots):
         """Refit without warnings: they are the new fit's ``messages`` and ``warnings``."""
         y = self._new_response(newresp)
         start = self._warm_start
-        minimum = self._refits.minimum(y, start, self._control.max_evaluations)
+        anew = self._fits_anew
+        minimum = None if anew else self._refits.minimum(y, start, self._control.max_evaluations)
         if minimum is not None and minimum.code != 2 and not minimum.largest > _EXTREME:
             return self._refitted_at(minimum, y)
         if not np.isfinite(y).all():
@@ -979,7 +994,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         with one_blas_thread(_small(design)):
             blocks = self._refits.responses.blocks(y)
             # a search that stuck, as on a winding ridge, is done from all starts
-            starts = None if minimum is not None and minimum.code == 2 else start
+            starts = None if anew or (minimum is not None and minimum.code == 2) else start
             fit = _fit(design, self._REML, self._control, starts, self._call, self._source, blocks)
         fit._refits = self._refits  # the new fit's own refits need nothing else
         return fit
@@ -1026,7 +1041,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             self._design,
             REML,
             control=self._control,
-            start=self._warm_start,
+            start=None if self._fits_anew else self._warm_start,
             call=self._call,
             source=self._source,
             blocks=self._blocks,
@@ -1442,7 +1457,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         def one(name: str) -> LmerFit:
             objective = Objective(self._blocks, self.isREML())
             optimum = (
-                optimize(objective, None if start is None else [first], max_evaluations)
+                optimize(objective, None if start is None else [first], max_evaluations, design=self._design)
                 if name == ours
                 else minimise(objective, name, first, max_evaluations)
             )

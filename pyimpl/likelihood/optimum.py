@@ -15,9 +15,11 @@ from functools import cached_property
 import numpy as np
 
 from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.omitted import omitted_starts
 from pyimpl.likelihood.trust_region import Workspace, workspace
 from pyimpl.likelihood.valleys import deviations, find_valleys, near
 from pyimpl.model.blocks import Blocks, Factor
+from pyimpl.model.design import Design
 from pyimpl.model.records import record
 
 __all__ = [
@@ -37,6 +39,7 @@ SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean squ
 CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
 _LINEAR = 30.0  # operations of an evaluation for each level of a factor that is nested in the other
+_DEAR_STARTS = 2  # starts at most, the lowest, where variances may carry means and an evaluation takes more than that
 _EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
 _MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
@@ -270,6 +273,7 @@ def optimize(
     starts: Sequence[np.ndarray] | None = None,
     max_evaluations: int = 5000,
     on_step: Callable[[int, float], None] | None = None,
+    design: Design | None = None,
 ) -> OptSummary:
     """Minimise the objective over θ.
 
@@ -283,6 +287,9 @@ def optimize(
         Over one start.
     on_step : callable, optional
         Called after each start with the evaluations so far and the objective.
+    design : Design, optional
+        The objective's. Without `starts` the search then begins where means of random effects may be carried by
+        variances, too: see :mod:`pyimpl.likelihood.omitted`.
 
     Returns
     -------
@@ -306,10 +313,16 @@ def optimize(
         and not valleys.at_start <= valleys.lowest + 1e-9 * max(1.0, abs(valleys.lowest))
     ):
         queue = list(valleys.points * units)
+    informed: list[np.ndarray] = []  # starts that are said to be near a minimum
+    if chosen and design is not None:
+        informed = omitted_starts(design, objective)
+        if len(informed) > _DEAR_STARTS and dear > CHEAP:
+            informed = sorted(informed, key=objective)[:_DEAR_STARTS]
     at = 0
-    while at < len(queue):
-        start = queue[at]
-        point = _search(objective, start / units, units, max_evaluations, work, not chosen)
+    while at < len(queue) + len(informed):
+        near_one = not chosen or at >= len(queue)
+        start = queue[at] if at < len(queue) else informed[at - len(queue)]
+        point = _search(objective, start / units, units, max_evaluations, work, near_one)
         point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, point)
         if chosen and n == 1 and valleys is None and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
             other = _search(objective, np.zeros(1), units, max_evaluations, work)
