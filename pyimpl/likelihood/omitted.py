@@ -21,7 +21,7 @@ from pyimpl.likelihood.deviance import Objective
 from pyimpl.model.blocks import reduce_design
 from pyimpl.model.design import Design, RandomTerm
 
-__all__ = ["carriers", "omitted_starts"]
+__all__ = ["carriers", "omitted_starts", "spread_starts"]
 
 _DEPENDENT = 1e-8  # length of a column's part outside a span, relative to the column, up to which it is within
 _LEVELS = 64  # levels from whose own best a the sum is minimised
@@ -177,6 +177,31 @@ def _ways(
     return [
         (_put(start, begins, _with_direction(T, d) / carrier.scale[:, None]), rest - carrier.outside @ d) for d in found
     ]
+
+
+def spread_starts(design: Design, units: np.ndarray, largest: float, count: int) -> list[np.ndarray]:
+    """θ spread over the sizes and correlations that covariance matrices may have; the same ones at each call.
+
+    Parameters
+    ----------
+    design : Design
+    units : ndarray, shape (n_theta,)
+        Natural unit of each θ.
+    largest : float
+        Standard deviation, in natural units, that a minimum has shown.
+    count : int
+    """
+    rng = np.random.default_rng(0)
+    top = np.log10(max(10.0, 3.0 * largest))
+    out = []
+    for _ in range(count):
+        theta = np.zeros(units.size)
+        for i, term in enumerate(design.terms):
+            d = 10.0 ** rng.uniform(-1, top, term.p) * rng.normal(size=term.p)
+            T = np.tril(rng.normal(size=(term.p, term.p))) * 10.0 ** rng.uniform(-1, 1)
+            theta = _put(theta, _first_theta(design, i), _with_direction(T, d))
+        out.append(theta * units)
+    return out
 
 
 def _first_theta(design: Design, term: int) -> int:
