@@ -500,7 +500,7 @@ class LmerFit(ModelAccessors, LmerPlots):
     def _refits(self) -> Refits:
         return Refits(self._design, self._blocks, self._objective)
 
-    @property
+    @cached_property
     def _fits_anew(self) -> bool:
         """Whether another response's minimum may be far from this one's, and is looked for from all starts.
 

@@ -18,7 +18,7 @@ m = n or n − p; r² contributes only directly (envelope theorem). No Λ is inv
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -329,7 +329,7 @@ class _OneFactor:
     def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
         return () if self._order is None else None
 
-    @property
+    @cached_property
     def cost(self) -> float:
         """Operations of an evaluation with its derivatives and of a step of the search, roughly."""
         J, p, m = self._C.shape
@@ -455,14 +455,14 @@ class _SeveralFactors:
         """Levels of each factor, and each θ's place: row and column of which factor's template of what size."""
         return self._levels, self._rows, self._cols, self._size, self._factor
 
-    @property
+    @cached_property
     def cost(self) -> float:
         """Operations of an evaluation with its derivatives and of a step of the search, roughly."""
         J, p, m = self._C.shape
         n, q = self.blocks.n_theta, self.others.q
-        touched = np.diff(self._indptr).astype(float)
+        touched = self._indptr[1:] - self._indptr[:-1]
         levels = p * p * (p + m) + p * n * (n + m)
-        return J * levels + 3.0 * p * float(touched @ touched) + q * (q * (q + n) + n * n) + step_cost(n)
+        return J * levels + 3.0 * p * float(touched.dot(touched)) + q * (q * (q + n) + n * n) + step_cost(n)
 
     @property
     def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
@@ -620,7 +620,7 @@ class _NestedFactors(_SeveralFactors):
 
     kind = EXACT
 
-    @property
+    @cached_property
     def cost(self) -> float:
         return _NESTED * self.blocks.factors[0].J * (self.blocks.P + 1) ** 2
 

@@ -64,7 +64,7 @@ def carriers(design: Design, basis: np.ndarray) -> list[_Carrier]:
     basis : ndarray, shape (N, P)
         Orthonormal, of √w·X.
     """
-    known = set(design.coef_names)
+    known = frozenset(design.coef_names)
     found = []
     for i, term in enumerate(design.terms):
         if known.issuperset(term.effects):
