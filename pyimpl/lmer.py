@@ -562,7 +562,7 @@ class LmerFit(ModelAccessors, LmerPlots):
     @property
     def messages(self) -> tuple[str, ...]:
         """Texts of the fit's messages, R's wording."""
-        singular = (_SINGULAR,) if self.isSingular(self._control.singular_tol) else ()
+        singular = self._singular_texts
         return (*self._design.messages, *singular)
 
     @property
@@ -603,8 +603,28 @@ class LmerFit(ModelAccessors, LmerPlots):
         return self._REML
 
     def isSingular(self, tol: float = 1e-4) -> bool:
-        """Whether a diagonal element of Λ's template is below `tol`."""
+        """Whether a diagonal element of Λ's template is below `tol`, as in R.
+
+        That is in the predictors' own units, and so may be true of a fit whose covariance matrices are not singular, if
+        a predictor's numbers are large (Hz, bytes): the fit's warning tells the two apart.
+        """
         return self._least_pivot < tol
+
+    @property
+    def _singular_texts(self) -> tuple[str, ...]:
+        """What is to be said of a fit that is singular by R's rule: whether it is so in the effects' own sizes, too."""
+        tol = self._control.singular_tol
+        if not self.isSingular(tol):
+            return ()
+        optimum, lower = self._optimum, self._blocks.lower
+        least = math.inf if optimum.steps is None else _least_pivot(optimum.final / optimum.steps, lower)
+        if optimum.steps is None or least < tol:
+            return (_SINGULAR,)
+        return (
+            "isSingular() is TRUE, as in R, for the predictors' units alone: Lambda's smallest diagonal element is "
+            f"{self._least_pivot:.2g}, but {least:.2g} for predictors of root mean square 1, so no covariance matrix "
+            "is singular. Rescale the predictors of the random effects",
+        )
 
     # -- estimates ---------------------------------------------------------------------------------
 
@@ -1001,8 +1021,9 @@ class LmerFit(ModelAccessors, LmerPlots):
 
     def _warn(self, stacklevel: int = 3) -> None:
         """Give the fit's warnings."""
-        if self.isSingular(self._control.singular_tol):
-            _warnings.warn(_SINGULAR, SingularFitWarning, stacklevel=stacklevel)
+        for text in self._singular_texts:
+            kind = SingularFitWarning if text == _SINGULAR else ConvergenceWarning
+            _warnings.warn(text, kind, stacklevel=stacklevel)
         for text in self._convergence:
             _warnings.warn(text, ConvergenceWarning, stacklevel=stacklevel)
 
@@ -1846,7 +1867,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                 }
             )
         groups, effects, covariances, sigma = self._varcorr_pieces()
-        singular = (_SINGULAR,) if self.isSingular(self._control.singular_tol) else ()
+        singular = self._singular_texts
         return LmerSummary(
             REML=self.isREML(),
             call=self._call,

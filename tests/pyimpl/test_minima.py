@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pyimpl import lmer
-from pyimpl.errors import PyimplError
+from pyimpl.errors import ConvergenceWarning, PyimplError
 from pyimpl.likelihood.omitted import omitted_starts
 from pyimpl.likelihood.optimum import optimize
 from tests.pyimpl.minima_designs import left_out, lowest_of_restarts, unlike_sizes
@@ -108,6 +108,21 @@ def test_a_hessian_that_cannot_be_computed_is_said():
     assert _convergence_messages(broken, 1.0, LmerControl()) == (
         "Problem with Hessian check (infinite or missing values?)",
     )
+
+
+@pytest.mark.filterwarnings("ignore:Some predictor variables")
+@pytest.mark.parametrize("scale", [1e6, 1e9])
+def test_large_units_of_a_predictor_make_no_boundary(scale):
+    data = common_slope(4).assign(y=lambda d: d["y"] + np.random.default_rng(1).normal(size=len(d)))
+    effects = np.random.default_rng(2).normal(size=(2, 100))[:, data["g"].cat.codes]
+    data["y"] += 2 * effects[0] + effects[1] * data["t"]
+    plain = lmer("y ~ t + (t | g)", data)
+    with pytest.warns(ConvergenceWarning, match=r"for the predictors' units alone.*Rescale"):
+        scaled = lmer("y ~ t + (t | g)", data.assign(t=data["t"] * scale))
+    assert not plain.isSingular()
+    assert scaled.isSingular()  # R's rule: an element of theta below 1e-4
+    np.testing.assert_allclose(scaled.getME("theta") * [1, scale, scale], plain.getME("theta"), rtol=1e-5)
+    assert scaled.REMLcrit() == pytest.approx(plain.REMLcrit() + 2 * np.log(scale), abs=1e-6)
 
 
 @pytest.mark.slow
