@@ -11,11 +11,14 @@ One that differs (an array in Fortran's order, say) goes to numba, which compile
 only kernels call need no signature.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib.machinery
 import importlib.util
 import os
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -23,14 +26,21 @@ from typing import Any, overload
 
 import numpy as np
 
+from pyimpl.errors import PyimplWarning
+
 __all__ = [
     "GROUPS",
     "Kernel",
     "Signature",
+    "extension_files",
     "extension_name",
-    "extension_path",
+    "extension_stem",
+    "find_extension",
+    "finished_name",
     "folders",
+    "intact",
     "kernel",
+    "load_extension",
     "modules_inside",
     "sources",
 ]
@@ -196,7 +206,10 @@ class Kernel:
         """The same, compiled by numba when it is first called."""
         import numba
 
-        return numba.njit(cache=True, error_model="numpy")(self.function)
+        try:
+            return numba.njit(cache=True, error_model="numpy")(self.function)
+        except RuntimeError:  # no folder that could be written to
+            return numba.njit(error_model="numpy")(self.function)
 
     @property
     def _numba_type_(self) -> Any:
@@ -299,17 +312,82 @@ def folders() -> list[Path]:
 
 
 _BESIDE = Path(__file__).parent / "__pycache__"
+_SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
+_DIGITS = 16  # hexadecimal, of a digest in a file's name
 
 
-def extension_path(group: str, folder: Path) -> Path:
-    """Path of a group's extension module: another where sources, numpy, Python or the processor are others."""
+def extension_stem(group: str) -> str:
+    """First part of the name of a group's extension module: it differs with the sources, numpy and the processor."""
     # machine code for more than the processor can do would end the process; numpy knows what it can
     facts: list[Any] = [np.__version__, np.show_config(mode="dicts")["SIMD Extensions"]]
-    for path in sources(group):
+    facts += [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in sources(group)]
+    return f"{extension_name(group)}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:_DIGITS]}"
+
+
+def finished_name(group: str, code: bytes) -> str:
+    """Name of the file that holds this machine code: it says how long the file is, and its digest.
+
+    So the file and what it must be are there at once, or not at all, also where two processes write at a time.
+    """
+    return f"{extension_stem(group)}-{hashlib.sha256(code).hexdigest()[:_DIGITS]}-{len(code)}{_SUFFIX}"
+
+
+def extension_files(group: str, folder: Path) -> list[Path]:
+    """Files in a folder that are named as this group's extension module for the present sources."""
+    try:
+        return sorted(folder.glob(f"{extension_stem(group)}-*-*{_SUFFIX}"))
+    except OSError:
+        return []
+
+
+def intact(path: Path) -> bool:
+    """Whether an extension module is as it was written: loading part of one would end the process.
+
+    Its length is compared with that in its name. Its content is read only if its time of change is not the one that
+    follows from the name and was set when it was found to be right.
+    """
+    digest, size = path.name.removesuffix(_SUFFIX).split("-")[-2:]
+    try:
         about = path.stat()
-        facts.append((path.name, about.st_size, about.st_mtime_ns))
-    digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-    return folder / f"{extension_name(group)}-{digest}{importlib.machinery.EXTENSION_SUFFIXES[0]}"
+        if not path.is_file() or str(about.st_size) != size:
+            return False
+        stamp = (1_000_000_000 + int(digest[:7], 16)) * 1_000_000_000
+        if about.st_mtime_ns == stamp:
+            return True
+        if hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS] != digest:
+            return False
+        with contextlib.suppress(OSError):  # a folder of someone else's: it is read again next time
+            os.utime(path, ns=(stamp, stamp))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def find_extension(group: str) -> tuple[Path | None, list[Path]]:
+    """Where a group's extension module is, if anywhere, and files in its place that are damaged."""
+    damaged: list[Path] = []
+    for folder in folders():
+        for path in extension_files(group, folder):
+            if intact(path):
+                return path, damaged
+            damaged.append(path)
+    return None, damaged
+
+
+def load_extension(group: str, path: Path) -> ModuleType:
+    """Load an extension module.
+
+    Raises
+    ------
+    ImportError
+        It is not one for this Python, or this system.
+    """
+    spec = importlib.util.spec_from_file_location(extension_name(group), path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @functools.cache
@@ -318,16 +396,22 @@ def _extension(group: str) -> ModuleType | None:
     if os.environ.get("MLMPARITY_JIT"):
         return None
     try:
-        path = extension_path(group, _BESIDE)
+        path, damaged = find_extension(group)
+        if path is not None and not path.exists():  # another process has just replaced it
+            path, damaged = find_extension(group)
     except OSError:  # an archive has no files that could be looked at
         return None
-    if not path.exists():
-        path = next((other for folder in folders() if (other := folder / path.name).exists()), path)
-        if not path.exists():
-            return None
-    spec = importlib.util.spec_from_file_location(extension_name(group), path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    reason = "it is not what was written"
+    if path is not None:
+        try:
+            return load_extension(group, path)
+        except ImportError as error:
+            damaged, reason = [path], str(error)
+    if damaged:
+        warnings.warn(
+            f"the compiled kernels in {damaged[0]} are damaged ({reason}): the first fits take minutes, as numba "
+            f"compiles what they call. To mend them: {sys.executable} -m pyimpl.precompile",
+            PyimplWarning,
+            stacklevel=3,
+        )
+    return None

@@ -13,6 +13,7 @@ import pandas as pd
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
 from pyimpl.likelihood.deviance import COMPILED, Objective
 from pyimpl.likelihood.inference import Estimates, infer, ranef_long
+from pyimpl.likelihood.omitted import carriers
 from pyimpl.likelihood.optimum import OptSummary, optimize
 from pyimpl.likelihood.refits import Minimum, Refits
 from pyimpl.likelihood.trust_region import eigen
@@ -44,6 +45,7 @@ __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
 _FEW = 2000  # rows up to which BLAS starts no threads for a narrow model matrix
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
+_FEW_ROWS = 10  # residual degrees of freedom for each variance, below which a refit is a fit of its own
 _EXTREME = 1e6  # ratio of standard deviations from which the random effects fit the rows exactly, or nearly so
 _LOST = 1e-10  # share of the response's sum of squares that rounding may add to that of the residuals
 _TINY = 6  # rows of a matrix for which a call of LAPACK takes longer than the work
@@ -346,7 +348,7 @@ def _fit(
     elif options.starts:
         starts = [_checked_theta(one, blocks.n_theta) for one in options.starts]
     try:
-        optimum = optimize(objective, starts, options.max_evaluations)
+        optimum = optimize(objective, starts, options.max_evaluations, design=design)
     except (ArithmeticError, np.linalg.LinAlgError) as error:
         raise ModelError(_CANNOT_BE_COMPUTED.format(error=error, N=design.N)) from error
     fit = LmerFit(design, blocks, objective, optimum, call or CallText(design.formula), source, options)
@@ -453,6 +455,8 @@ def _convergence_messages(
     see = _SEE if dialect.has("see_convergence") else ""
     hessian, gradient = optimum.hessian, optimum.gradient
     texts: list[str] = []
+    if not np.isfinite(hessian).all():  # the criterion cannot be computed next to the minimum
+        return ("Problem with Hessian check (infinite or missing values?)",)
     values = np.linalg.eigvalsh(hessian)
     tol = options.hessian_tol
     negative, small = int((values < -tol).sum()), bool((np.abs(values) < tol).any())
@@ -533,6 +537,16 @@ class LmerFit(ModelAccessors, LmerPlots):
     def _refits(self) -> Refits:
         return Refits(self._design, self._blocks, self._objective)
 
+    @cached_property
+    def _fits_anew(self) -> bool:
+        """Whether another response's minimum may be far from this one's, and is looked for from all starts.
+
+        So it is where covariance matrices may carry the means of random effects, and where a few rows are all there
+        is: then the criterion may have several minima.
+        """
+        design, blocks = self._refits.design, self._refits.blocks
+        return _FEW_ROWS * (blocks.n_theta + 1) > design.N - design.P or bool(carriers(design, blocks.basis))
+
     # what a refit makes when it is asked for; another fit has it from the start
 
     @cached_property
@@ -590,7 +604,7 @@ class LmerFit(ModelAccessors, LmerPlots):
     @property
     def messages(self) -> tuple[str, ...]:
         """Texts of the fit's messages, R's wording."""
-        singular = (_SINGULAR,) if self.isSingular(self._control.singular_tol) else ()
+        singular = self._singular_texts
         return (*self._design.messages, *singular)
 
     @property
@@ -631,8 +645,28 @@ class LmerFit(ModelAccessors, LmerPlots):
         return self._REML
 
     def isSingular(self, tol: float = 1e-4) -> bool:
-        """Whether a diagonal element of Λ's template is below `tol`."""
+        """Whether a diagonal element of Λ's template is below `tol`, as in R.
+
+        That is in the predictors' own units, and so may be true of a fit whose covariance matrices are not singular, if
+        a predictor's numbers are large (Hz, bytes): the fit's warning tells the two apart.
+        """
         return self._least_pivot < tol
+
+    @property
+    def _singular_texts(self) -> tuple[str, ...]:
+        """What is to be said of a fit that is singular by R's rule: whether it is so in the effects' own sizes, too."""
+        tol = self._control.singular_tol
+        if not self.isSingular(tol):
+            return ()
+        optimum, lower = self._optimum, self._blocks.lower
+        least = math.inf if optimum.steps is None else _least_pivot(optimum.final / optimum.steps, lower)
+        if optimum.steps is None or least < tol:
+            return (_SINGULAR,)
+        return (
+            "isSingular() is TRUE, as in R, for the predictors' units alone: Lambda's smallest diagonal element is "
+            f"{self._least_pivot:.2g}, but {least:.2g} for predictors of root mean square 1, so no covariance matrix "
+            "is singular. Rescale the predictors of the random effects",
+        )
 
     # -- estimates ---------------------------------------------------------------------------------
 
@@ -1012,7 +1046,8 @@ class LmerFit(ModelAccessors, LmerPlots):
         """Refit without warnings: they are the new fit's ``messages`` and ``warnings``."""
         y = self._new_response(newresp)
         start = self._warm_start
-        minimum = self._refits.minimum(y, start, self._control.max_evaluations)
+        anew = self._fits_anew
+        minimum = None if anew else self._refits.minimum(y, start, self._control.max_evaluations)
         if minimum is not None and minimum.code != 2 and not minimum.largest > _EXTREME:
             return self._refitted_at(minimum, y)
         if not np.isfinite(y).all():
@@ -1021,15 +1056,16 @@ class LmerFit(ModelAccessors, LmerPlots):
         with one_blas_thread(_small(design)):
             blocks = self._refits.responses.blocks(y)
             # a search that stuck, as on a winding ridge, is done from all starts
-            starts = None if minimum is not None and minimum.code == 2 else start
+            starts = None if anew or (minimum is not None and minimum.code == 2) else start
             fit = _fit(design, self._REML, self._control, starts, self._call, self._source, blocks)
         fit._refits = self._refits  # the new fit's own refits need nothing else
         return fit
 
     def _warn(self, stacklevel: int = 3) -> None:
         """Give the fit's warnings."""
-        if self.isSingular(self._control.singular_tol):
-            _warnings.warn(_SINGULAR, SingularFitWarning, stacklevel=stacklevel)
+        for text in self._singular_texts:
+            kind = SingularFitWarning if text == _SINGULAR else ConvergenceWarning
+            _warnings.warn(text, kind, stacklevel=stacklevel)
         for text in self._convergence:
             _warnings.warn(text, ConvergenceWarning, stacklevel=stacklevel)
 
@@ -1068,7 +1104,7 @@ class LmerFit(ModelAccessors, LmerPlots):
             self._design,
             REML,
             control=self._control,
-            start=self._warm_start,
+            start=None if self._fits_anew else self._warm_start,
             call=self._call,
             source=self._source,
             blocks=self._blocks,
@@ -1504,7 +1540,7 @@ class LmerFit(ModelAccessors, LmerPlots):
         def one(name: str) -> LmerFit:
             objective = Objective(self._blocks, self.isREML())
             optimum = (
-                optimize(objective, None if start is None else [first], max_evaluations)
+                optimize(objective, None if start is None else [first], max_evaluations, design=self._design)
                 if name == ours
                 else minimise(objective, name, first, max_evaluations)
             )
@@ -1928,7 +1964,7 @@ class LmerFit(ModelAccessors, LmerPlots):
                 }
             )
         groups, effects, covariances, sigma = self._varcorr_pieces()
-        singular = (_SINGULAR,) if self.isSingular(self._control.singular_tol) else ()
+        singular = self._singular_texts
         return LmerSummary(
             REML=self.isREML(),
             call=self._call,

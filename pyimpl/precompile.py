@@ -13,11 +13,21 @@ import sys
 import tempfile
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
-from pyimpl.compiled import GROUPS, Kernel, extension_name, extension_path, folders
+from pyimpl.compiled import (
+    GROUPS,
+    Kernel,
+    extension_files,
+    extension_name,
+    find_extension,
+    finished_name,
+    folders,
+    intact,
+    load_extension,
+)
 
 __all__ = ["build", "drop_stale_kernels", "fit_each_kind", "missing", "precompile"]
 
@@ -99,17 +109,27 @@ def build(group: str, folder: Path) -> Path:
                 types = f"({', '.join(map(_numba_type, words))},)"
                 compiler.export(kernel.exported_name, types)(_caller(kernel, len(words)))
     folder.mkdir(parents=True, exist_ok=True)
-    path = extension_path(group, folder)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         compiler.output_dir = scratch
         with redirect_stdout(sys.stderr):  # the C compiler's remarks
             compiler.compile()
         (made,) = Path(scratch).glob(f"{name}.*")
+        load_extension(group, made)  # what cannot be loaded is not kept
+        code = made.read_bytes()
+        path = folder / finished_name(group, code)
         made.replace(path)
+    if not intact(path):
+        path.unlink(missing_ok=True)
+        raise OSError(f"{path} was not written whole; is the disk full?")
+    for damaged in extension_files(group, folder):
+        if not intact(damaged):
+            with suppress(OSError):  # a folder in its place, say
+                damaged.unlink(missing_ok=True)
     if folder == folders()[0]:  # the other one may serve another environment
         ending = path.name.partition(".")[2]
+        others = set(extension_files(group, folder))
         for old in folder.glob(f"{name}-*.{ending}"):
-            if old != path:
+            if old not in others:
                 old.unlink(missing_ok=True)
     return path
 
@@ -153,8 +173,8 @@ def fit_each_kind() -> None:
 
 
 def missing() -> list[str]:
-    """Groups of kernels of which there is no machine code for the present sources and processor."""
-    return [group for group in GROUPS if not any(extension_path(group, folder).exists() for folder in folders())]
+    """Groups of kernels of which there is no undamaged machine code for the present sources and processor."""
+    return [group for group in GROUPS if find_extension(group)[0] is None]
 
 
 def precompile() -> str:

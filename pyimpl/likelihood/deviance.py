@@ -18,7 +18,7 @@ m = n or n − p; r² contributes only directly (envelope theorem). No Λ is inv
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from pyimpl.compiled import kernel
 from pyimpl.errors import ModelError
 from pyimpl.likelihood import merging, nested, one_factor, scanning
 from pyimpl.likelihood import several_factors as several
-from pyimpl.likelihood.searches import Evaluation, Modes, run, scored
+from pyimpl.likelihood.searches import COMPILED_SEARCH, Evaluation, Modes, run, scored, step_cost
 from pyimpl.likelihood.trust_region import APPROXIMATE, EXACT, Workspace
 from pyimpl.model import lapack
 from pyimpl.model.blocks import Blocks, Others
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPILED", "Objective", "Solution"]
 
+_HESSIAN = 10.0  # operations of an element of one level's share of the Hessian
+_NESTED = 10.0  # ... of one level of a factor that is nested in the other, and one element of [X, y]'[X, y]
 COMPILED = 200  # random effects besides the eliminated factor's up to which no LAPACK is called
 
 # of other factors, where there are none
@@ -236,6 +238,11 @@ class Objective:
         return self._engine.compiled_layout
 
     @property
+    def cost(self) -> float:
+        """Operations of an evaluation with its derivatives and of a step of the search, roughly."""
+        return self._engine.cost
+
+    @property
     def linear(self) -> bool:
         """Whether an evaluation takes a time that grows with the levels, as where one factor is nested in the other."""
         return isinstance(self._engine, _NestedFactors)
@@ -322,6 +329,13 @@ class _OneFactor:
     def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
         return () if self._order is None else None
 
+    @cached_property
+    def cost(self) -> float:
+        """Operations of an evaluation with its derivatives and of a step of the search, roughly."""
+        J, p, m = self._C.shape
+        n = self.blocks.n_theta
+        return J * (p * p * (p + m) + n * m * m + _HESSIAN * n * n * (p > 1)) + step_cost(n)
+
     def _data(self, df: float, REML: bool) -> tuple[Any, ...]:
         blocks = self.blocks
         first = blocks.factors[0]
@@ -358,7 +372,7 @@ class _OneFactor:
     def search(
         self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
     ) -> float:
-        if self._order is None:
+        if self._order is None and self.cost <= COMPILED_SEARCH:
             return one_factor.search(start, units, budget, work, *self._data(df, REML), self.parts)
         return run(self, start, units, budget, work, df, REML)
 
@@ -441,6 +455,15 @@ class _SeveralFactors:
         """Levels of each factor, and each θ's place: row and column of which factor's template of what size."""
         return self._levels, self._rows, self._cols, self._size, self._factor
 
+    @cached_property
+    def cost(self) -> float:
+        """Operations of an evaluation with its derivatives and of a step of the search, roughly."""
+        J, p, m = self._C.shape
+        n, q = self.blocks.n_theta, self.others.q
+        touched = self._indptr[1:] - self._indptr[:-1]
+        levels = p * p * (p + m) + p * n * (n + m)
+        return J * levels + 3.0 * p * float(touched.dot(touched)) + q * (q * (q + n) + n * n) + step_cost(n)
+
     @property
     def compiled_layout(self) -> tuple[np.ndarray, ...] | None:
         if not self.small:
@@ -478,6 +501,7 @@ class _SeveralFactors:
             value = several.criterion(
                 theta, *self._data(df, REML), self.parts, gradient, hessian, info, order == 2, False
             )
+            self.info = info
             return value, gradient, hessian
         value, lz = self._value(theta, df, REML)
         if order == 0 or not math.isfinite(value):
@@ -556,7 +580,7 @@ class _SeveralFactors:
     def search(
         self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
     ) -> float:
-        if self.small:
+        if self.small and self.cost <= COMPILED_SEARCH:
             return several.search(
                 start, units, budget, work, *self._data(df, REML), self.parts, self._levels, near, False
             )
@@ -596,6 +620,10 @@ class _NestedFactors(_SeveralFactors):
 
     kind = EXACT
 
+    @cached_property
+    def cost(self) -> float:
+        return _NESTED * self.blocks.factors[0].J * (self.blocks.P + 1) ** 2
+
     def __init__(self, blocks: Blocks, others: Others, data: tuple[np.ndarray, ...]) -> None:
         super().__init__(blocks, others)
         self._nested = data
@@ -611,6 +639,8 @@ class _NestedFactors(_SeveralFactors):
     def search(
         self, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, df: float, REML: bool, near: bool
     ) -> float:
+        if self.cost > COMPILED_SEARCH:
+            return run(self, start, units, budget, work, df, REML)
         return nested.search(start, units, budget, work, self._inner, self._nested, float(df), REML, self.parts)
 
 

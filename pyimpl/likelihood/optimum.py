@@ -8,16 +8,22 @@ descending direction there (the KKT conditions for TT' positive semidefinite).
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.large_searches import LARGE
+from pyimpl.likelihood.omitted import omitted_starts, spread_starts
 from pyimpl.likelihood.trust_region import Workspace, workspace
 from pyimpl.likelihood.valleys import deviations, find_valleys, near
 from pyimpl.model.blocks import Blocks, Factor
+from pyimpl.model.design import Design
+from pyimpl.model.memory import in_words, memory
 from pyimpl.model.records import record
 
 __all__ = [
@@ -37,6 +43,12 @@ SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean squ
 CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
 _LINEAR = 30.0  # operations of an evaluation for each level of a factor that is nested in the other
+_SPREAD = 8  # starts of all sizes besides, where evaluations are cheap
+_DEAR_STARTS = 2  # starts at most, the lowest, where variances may carry means and an evaluation takes more than that
+_MATRICES = 12  # of second derivatives, in a search and its reports
+_EVALUATIONS = 30  # of a usual search, besides one for each parameter
+_SPEED = 1e9  # operations a second of compiled loops
+_LONG = 120.0  # seconds that deserve a warning
 _EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
 _MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
@@ -265,11 +277,35 @@ def _settle_on_boundary(
     return point
 
 
+def _warn_if_long(objective: Objective) -> None:
+    """Say before it starts that a search over many parameters will take minutes; refuse one that memory cannot hold.
+
+    Of several factors :func:`~pyimpl.model.blocks.reduce_design` has said it.
+    """
+    blocks = objective.blocks
+    n = blocks.n_theta
+    what = f"the random-effects terms have {n} variances and correlations"
+    if n > LARGE and 8 * _MATRICES * float(n) ** 2 > memory():
+        raise ModelError(
+            f"{what}; their second derivatives need {in_words(8 * _MATRICES * float(n) ** 2)} of memory, and the "
+            f"machine has {in_words(memory())} for a fit. Take effects out of a term, or write (x || g)"
+        )
+    seconds = (_EVALUATIONS + n) * objective.cost / _SPEED
+    if seconds > _LONG and blocks.cross is None and blocks.others is None:
+        warnings.warn(
+            f"this fit may take about {max(1.0, seconds / 60):.0f} minutes: {what}, and each of some "
+            f"{_EVALUATIONS + n} evaluations takes {objective.cost:.1g} operations",
+            PyimplWarning,
+            stacklevel=2,
+        )
+
+
 def optimize(
     objective: Objective,
     starts: Sequence[np.ndarray] | None = None,
     max_evaluations: int = 5000,
     on_step: Callable[[int, float], None] | None = None,
+    design: Design | None = None,
 ) -> OptSummary:
     """Minimise the objective over θ.
 
@@ -283,6 +319,9 @@ def optimize(
         Over one start.
     on_step : callable, optional
         Called after each start with the evaluations so far and the objective.
+    design : Design, optional
+        The objective's. Without `starts` the search then begins where means of random effects may be carried by
+        variances, too: see :mod:`pyimpl.likelihood.omitted`.
 
     Returns
     -------
@@ -290,6 +329,7 @@ def optimize(
     """
     blocks = objective.blocks
     n = blocks.n_theta
+    _warn_if_long(objective)
     units = natural_units(blocks)
     pivots: list[bool] = (blocks.lower == 0.0).tolist()
     work = workspace(n)
@@ -306,10 +346,19 @@ def optimize(
         and not valleys.at_start <= valleys.lowest + 1e-9 * max(1.0, abs(valleys.lowest))
     ):
         queue = list(valleys.points * units)
+    informed: list[np.ndarray] = []  # starts that are said to be near a minimum
+    if chosen and design is not None:
+        informed = omitted_starts(design, objective)
+        if len(informed) > _DEAR_STARTS and objective.cost > CHEAP:
+            informed = sorted(informed, key=objective)[:_DEAR_STARTS]
+        elif informed and objective.cost <= _FREE:
+            largest = max((max(np.abs(one) / units) for one in informed), default=1.0)
+            informed += spread_starts(design, units, largest, _SPREAD)
     at = 0
-    while at < len(queue):
-        start = queue[at]
-        point = _search(objective, start / units, units, max_evaluations, work, not chosen)
+    while at < len(queue) + len(informed):
+        near_one = not chosen or at >= len(queue)
+        start = queue[at] if at < len(queue) else informed[at - len(queue)]
+        point = _search(objective, start / units, units, max_evaluations, work, near_one)
         point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, point)
         if chosen and n == 1 and valleys is None and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
             other = _search(objective, np.zeros(1), units, max_evaluations, work)

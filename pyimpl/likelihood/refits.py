@@ -16,6 +16,7 @@ from pyimpl.likelihood import several_factors as several
 from pyimpl.likelihood import strata as stratified
 from pyimpl.likelihood.deviance import Objective
 from pyimpl.likelihood.optimum import SNAP, OptSummary, Point, natural_units, outcome
+from pyimpl.likelihood.searches import HEARD
 from pyimpl.likelihood.trust_region import compiled_workspace
 from pyimpl.model.blocks import Blocks
 from pyimpl.model.design import Design
@@ -31,6 +32,7 @@ _CODE, _INITIAL, _VALUE, _PRSS, _COUNT, _SQUARE, _STEPS, _HEAD = range(8)
 # whether a minimum on the boundary is to be compared with that from a start inside
 _AT, _SWEEP, _CHANGED, _TOTAL, _INSIDE = range(5)
 _FIRST, _ELSEWHERE = -2, -3  # instead of a pivot: there has been no search; the search started inside
+_FEWEST = 8  # evaluations for which a compiled search is begun
 _SWEEPS = 3  # over the pivots that are nearly 0
 _OVERFLOW = 3  # code of a response whose squares overflow, or that is not finite
 
@@ -382,6 +384,7 @@ class Refits:
         self._pivots = np.flatnonzero(blocks.lower == 0.0).tolist()
         self.df = objective.df
         self._constant = objective.constant
+        self._cost = max(objective.cost, 1.0)
         self._criterion = float(objective.df), objective.REML, objective.constant
         self._strata: tuple[Any, ...] | None = None
         self._outer: tuple[np.ndarray, np.ndarray] | None = None
@@ -419,13 +422,16 @@ class Refits:
         Returns
         -------
         Minimum or None
-            None where it takes more than a compiled search, or the response is not finite. Its code may be 2: another
-            start may lead farther.
+            None where it takes more than a compiled search that is over in a moment, or the response is not finite. Its
+            code may be 2: another start may lead farther.
         """
+        limit = int(HEARD / self._cost)
+        if limit < _FEWEST:
+            return None
         if self._strata is None and self._outer is None and self._matrix is None:
             return None
         responses, single = self.responses, len(self.blocks.factors) == 1
-        search = start, self._units, budget, *self._criterion
+        search = start, self._units, min(budget, limit), *self._criterion
         blocks = y, responses.rows, responses.levels, responses.others, self._layout
         if self._strata is not None and single:
             numbers = _refit_levels(*blocks, self._strata, *search)
@@ -440,7 +446,7 @@ class Refits:
             numbers = _refit_several(*blocks, self._matrix, self._factors(start), self.blocks.R, *search)
         values = numbers.tolist()
         code, value, prss, square = int(values[_CODE]), values[_VALUE] + self._constant, values[_PRSS], values[_SQUARE]
-        if code == _OVERFLOW or not math.isfinite(value):
+        if code == _OVERFLOW or not math.isfinite(value) or (code == 1 and limit < budget):
             return None
         x = [abs(one) for one in values[_HEAD : _HEAD + start.size]]
         least = math.inf

@@ -6,14 +6,38 @@ from typing import Protocol
 import numpy as np
 
 from pyimpl.likelihood import several_factors as several
+from pyimpl.likelihood.large_searches import LARGE, absorb_large
 from pyimpl.likelihood.trust_region import Workspace, absorb, begin
+from pyimpl.model.threads import one_blas_thread
 
-__all__ = ["Engine", "Evaluation", "Modes", "ScoringEngine", "run", "scored"]
+__all__ = [
+    "COMPILED_SEARCH",
+    "HEARD",
+    "Engine",
+    "Evaluation",
+    "Modes",
+    "ScoringEngine",
+    "run",
+    "scored",
+    "step_cost",
+]
+
+#: Operations that may pass before a signal, such as that of Ctrl-C, is heard: well under a second.
+HEARD = 5e8
+#: Operations of an evaluation up to which a search is one compiled call: its whole budget takes no longer.
+COMPILED_SEARCH = 1e5
+_THREADS = 1000  # parameters from which a step is faster on several BLAS threads
+_SMALL = 10  # parameters up to which a step is little beside an evaluation
 
 #: Value, gradient and Hessian (or what stands for it).
 Evaluation = tuple[float, np.ndarray, np.ndarray]
 #: Value, Q of ``contrasts``, Z'V⁻¹(y − Xβ̂) and the modes' unscaled conditional variances of each factor.
 Modes = tuple[float, np.ndarray, list[np.ndarray], list[np.ndarray]]
+
+
+def step_cost(n: int) -> float:
+    """Operations of a step of a search over n parameters, roughly: those of an eigendecomposition."""
+    return (60.0 if n <= LARGE else 10.0) * float(n) ** 3 if n > _SMALL else 0.0
 
 
 class Engine(Protocol):
@@ -53,8 +77,14 @@ def run(
     work[6][5] = spent
     value, gradient, hessian = engine.evaluate(start * units, df, REML, 2) if known is None else known
     initial = value
-    while not absorb(work, value, gradient * units, hessian * np.outer(units, units), engine.kind, budget):
-        value, gradient, hessian = engine.evaluate(work[3] * units, df, REML, 2)
+    large = start.size > LARGE
+    step = absorb_large if large else absorb
+    done = False
+    while not done:
+        with one_blas_thread(large and start.size < _THREADS):
+            done = step(work, value, gradient * units, hessian * np.outer(units, units), engine.kind, budget)
+        if not done:
+            value, gradient, hessian = engine.evaluate(work[3] * units, df, REML, 2)
     return initial
 
 

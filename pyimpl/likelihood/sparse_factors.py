@@ -146,6 +146,11 @@ class SparseFactors:
         return {**self.__dict__, "_work": None}
 
     @property
+    def cost(self) -> float:
+        """Operations of an evaluation with its derivatives, roughly."""
+        return 3.0 * self.cross.symbolic.flops
+
+    @property
     def layout(self) -> tuple[np.ndarray, ...]:
         """Levels of each factor, and each θ's place: row and column of which factor's template of what size."""
         return self._levels, self._rows, self._cols, self._size, self._factor

@@ -124,10 +124,59 @@ def test_other_sources_are_another_extension_module(monkeypatch, tmp_path):
     source = tmp_path / "kernels.py"
     source.write_text("x = 1")
     monkeypatch.setattr(compiled, "sources", lambda group: [source])
-    first = compiled.extension_path("sparse", tmp_path)
-    assert compiled.extension_path("sparse", tmp_path) == first
-    os.utime(source, (1, 1))
-    assert compiled.extension_path("sparse", tmp_path) != first
+    first = compiled.extension_stem("sparse")
+    os.utime(source, (1, 1))  # a copy, a checkout: the same source
+    assert compiled.extension_stem("sparse") == first
+    source.write_text("x = 2")
+    assert compiled.extension_stem("sparse") != first
+
+
+def _damaged(code):
+    """Ways in which a file's content may be another than what was written."""
+    flipped = bytearray(code)
+    flipped[len(code) // 3 : len(code) // 3 + 64] = bytes(255 - byte for byte in flipped[len(code) // 3 :][:64])
+    return {
+        "empty": b"", "half": code[: len(code) // 2], "end cut": code[:-1], "longer": code + b"x",
+        "zeros": bytes(len(code)), "flipped": bytes(flipped),
+    }  # fmt: skip
+
+
+def test_damaged_machine_code_is_noticed_before_it_is_loaded(monkeypatch, tmp_path):
+    code = os.urandom(10_000)
+    monkeypatch.setattr(compiled, "folders", lambda: [tmp_path, tmp_path / "none"])
+    path = tmp_path / compiled.finished_name("sparse", code)
+    path.write_bytes(code)
+    assert compiled.find_extension("sparse") == (path, [])
+    before = path.stat()
+    assert compiled.intact(path)  # by its time of change, without being read
+    for what, content in _damaged(code).items():
+        path.write_bytes(content)
+        assert compiled.find_extension("sparse") == (None, [path]), what
+        assert precompile.missing() == list(GROUPS), what
+        path.write_bytes(code)
+        assert compiled.intact(path), what
+        assert path.stat().st_mtime_ns == before.st_mtime_ns
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    assert compiled.find_extension("sparse") == (None, [path])
+    path.unlink()
+    path.mkdir()
+    assert compiled.find_extension("sparse") == (None, [path])
+    path.rmdir()
+    assert compiled.find_extension("sparse") == (None, [])
+
+
+def test_damage_is_named_and_numba_takes_over(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLMPARITY_JIT", raising=False)
+    monkeypatch.setattr(compiled, "folders", lambda: [tmp_path])
+    (tmp_path / compiled.finished_name("sparse", b"cut")).write_bytes(b"cu")
+    with pytest.warns(pyimpl.errors.PyimplWarning, match=r"damaged.*not what was written.*-m pyimpl\.precompile"):
+        assert compiled._extension.__wrapped__("sparse") is None
+    for path in tmp_path.iterdir():
+        path.unlink()
+    (tmp_path / compiled.finished_name("sparse", b"no library")).write_bytes(b"no library")
+    with pytest.warns(pyimpl.errors.PyimplWarning, match="damaged"):
+        assert compiled._extension.__wrapped__("sparse") is None
 
 
 _FITS = """
@@ -197,9 +246,11 @@ def test_without_a_compiler_numba_compiles_what_is_called(monkeypatch, tmp_path,
 @pytest.mark.slow
 def test_the_extension_module_is_built_whole_and_older_ones_go(monkeypatch, tmp_path):
     monkeypatch.setattr(precompile, "folders", lambda: [tmp_path, tmp_path / "cache"])
-    ending = compiled.extension_path("sparse", tmp_path).name.partition(".")[2]
-    old = tmp_path / f"pyimpl_sparse_kernels-0123456789abcdef.{ending}"
+    old = tmp_path / f"pyimpl_sparse_kernels-0123456789abcdef-0123456789abcdef-0{compiled._SUFFIX}"
     old.touch()
+    cut = tmp_path / compiled.finished_name("sparse", b"cut")
+    cut.write_bytes(b"cu")
     path = precompile.build("sparse", tmp_path)
     assert list(tmp_path.iterdir()) == [path]
-    assert path == compiled.extension_path("sparse", tmp_path)
+    assert compiled.intact(path)
+    assert path == tmp_path / compiled.finished_name("sparse", path.read_bytes())

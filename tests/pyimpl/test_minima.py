@@ -1,0 +1,165 @@
+"""Where the criterion has several minima the fit ends in the lowest: against many restarts of all scales, and lme4."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyimpl import lmer
+from pyimpl.errors import ConvergenceWarning, PyimplError
+from pyimpl.likelihood.omitted import omitted_starts
+from pyimpl.likelihood.optimum import optimize
+from tests.pyimpl.minima_designs import left_out, lowest_of_restarts, unlike_sizes
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")
+
+
+def common_slope(seed):
+    """Slopes with a common mean, for a model that has no fixed effect of theirs; few rows a level."""
+    rng = np.random.default_rng(seed)
+    levels = 100
+    g, t = np.arange(3 * levels) % levels, rng.integers(0, 5, 3 * levels).astype(float)
+    s = 10.0 ** rng.uniform(-2.5, -1.5)
+    slopes = 1.0 + 0.5 * s * rng.normal(size=levels)
+    y = 10.0 + s * rng.normal(size=levels)[g] + slopes[g] * t + s * rng.normal(size=g.size)
+    return pd.DataFrame({"y": y, "t": t, "g": pd.Categorical(g.astype(str))})
+
+
+def above(fit, rng, count):
+    """How much a fit is above the lowest of its restarts, less what rounding may explain."""
+    lowest, _ = lowest_of_restarts(fit, rng, count)
+    value = fit._optimum.final_objective
+    return value - lowest - 1e-5 * max(1.0, 1e-3 * abs(value))
+
+
+def effects(fit):
+    return sum(fit.ngrps()[term.group] * term.p for term in fit._design.terms)
+
+
+def drawn(make, seed):
+    """A fit of a random design whose rows the effects cannot fit exactly; None where it is another one, or refused."""
+    rng = np.random.default_rng([seed, 77])
+    formula, data, REML, weights = make(rng)
+    try:
+        fit = lmer(formula, data, REML, weights=weights)
+    except PyimplError:
+        return None
+    return fit if fit.nobs() > effects(fit) + len(fit.fixef()) else None
+
+
+@pytest.mark.parametrize("REML", [False, True])
+def test_a_mean_slope_that_a_variance_carries(REML):
+    rng = np.random.default_rng(1)
+    missed = 0
+    for seed in range(12):
+        fit = lmer("y ~ 1 + (t | g)", common_slope(seed), REML)
+        assert above(fit, rng, 12) <= 0, seed
+        missed += optimize(fit._objective).final_objective > fit._optimum.final_objective + 1e-3
+    assert missed > 3  # else there was nothing to miss
+
+
+def test_a_refit_finds_the_minimum_of_a_fit():
+    rng = np.random.default_rng(2)
+    data = common_slope(3)
+    fit = lmer("y ~ 1 + (t | g)", data, REML=False)
+    for slope in (-2.0, 0.0, 3.0):
+        y = data["y"].to_numpy() + slope * data["t"].to_numpy() + 0.01 * rng.normal(size=len(data))
+        again = lmer("y ~ 1 + (t | g)", data.assign(y=y), REML=False)
+        assert fit.refit(y).deviance() == pytest.approx(again.deviance(), abs=1e-7)
+    assert fit.refitML() is fit
+    reml = lmer("y ~ 1 + (t | g)", data)
+    assert reml.refitML().deviance() == pytest.approx(fit.deviance(), abs=1e-7)
+
+
+def test_no_other_starts_where_the_fixed_effects_take_up_the_means():
+    data = common_slope(5).assign(u=np.linspace(-1, 1, 300), k=np.arange(300) % 20)
+    for formula in ("y ~ t + (t | g)", "y ~ u + (1 | g)", "y ~ t * u + (t * u | k)", "y ~ poly(t, 2) + (1 + t || g)"):
+        fit = lmer(formula, data)
+        assert not omitted_starts(fit._design, fit._objective), formula
+    fit = lmer("y ~ 1 + (t | g)", data)
+    assert omitted_starts(fit._design, fit._objective)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_designs_without_the_fixed_effects_of_their_slopes(seed):
+    fit = drawn(left_out, seed)
+    if fit is not None:
+        assert above(fit, np.random.default_rng(seed), 12) <= 0, fit.formula
+
+
+def test_most_random_designs_can_be_fitted():
+    assert sum(drawn(left_out, seed) is not None for seed in range(20)) >= 10
+
+
+def test_two_terms_that_may_both_carry_the_mean():
+    rng = np.random.default_rng(4)
+    data = common_slope(7)
+    data["h"] = pd.Categorical((np.arange(len(data)) * 7 // 3 % 8).astype(str))
+    data["y"] += 0.02 * rng.normal(size=8)[data["h"].cat.codes]
+    for formula in ("y ~ 0 + (t | g) + (1 | h)", "y ~ 1 + (t | g) + (t | h)", "y ~ 1 + (t || g) + (0 + t | h)"):
+        assert above(lmer(formula, data, REML=False), rng, 40) <= 0, formula
+
+
+def test_a_hessian_that_cannot_be_computed_is_said():
+    from pyimpl.lmer import LmerControl, _convergence_messages
+
+    fit = lmer("y ~ t + (t | g)", common_slope(1))
+    broken = fit._optimum
+    object.__setattr__(broken, "information", np.full((3, 3), np.nan))
+    assert _convergence_messages(broken, 1.0, LmerControl()) == (
+        "Problem with Hessian check (infinite or missing values?)",
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Some predictor variables")
+@pytest.mark.parametrize("scale", [1e6, 1e9])
+def test_large_units_of_a_predictor_make_no_boundary(scale):
+    data = common_slope(4).assign(y=lambda d: d["y"] + np.random.default_rng(1).normal(size=len(d)))
+    effects = np.random.default_rng(2).normal(size=(2, 100))[:, data["g"].cat.codes]
+    data["y"] += 2 * effects[0] + effects[1] * data["t"]
+    plain = lmer("y ~ t + (t | g)", data)
+    with pytest.warns(ConvergenceWarning, match=r"for the predictors' units alone.*Rescale"):
+        scaled = lmer("y ~ t + (t | g)", data.assign(t=data["t"] * scale))
+    assert not plain.isSingular()
+    assert scaled.isSingular()  # R's rule: an element of theta below 1e-4
+    np.testing.assert_allclose(scaled.getME("theta") * [1, scale, scale], plain.getME("theta"), rtol=1e-5)
+    assert scaled.REMLcrit() == pytest.approx(plain.REMLcrit() + 2 * np.log(scale), abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_thousand_designs_none_above_their_restarts():
+    wrong, compared, seed = [], 0, 1000
+    while compared < 10_000:
+        seed += 1
+        fit = drawn(left_out, seed)
+        if fit is None:
+            continue
+        compared += 1
+        if above(fit, np.random.default_rng(seed), 12) > 0:
+            wrong.append((seed, fit.formula))
+    assert not wrong
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("make", [left_out, unlike_sizes])
+def test_none_above_live_lme4(make):
+    lme4 = pytest.importorskip("bridge").lme4
+    from bridge.errors import BridgeError
+
+    wrong, compared = [], 0
+    for seed in range(400):
+        fit = drawn(make, seed)
+        if fit is None:
+            continue
+        formula, data, REML, weights = make(np.random.default_rng([seed, 77]))
+        try:
+            theirs = lme4.lmer(formula, data, REML=REML, weights=weights)
+        except BridgeError:
+            continue
+        compared += 1
+        value, other = (one.REMLcrit() if REML else one.deviance() for one in (fit, theirs))
+        if value > other + 1e-5 * max(1.0, 1e-3 * abs(value)):
+            wrong.append((seed, formula, value - other))
+    assert compared > 100
+    assert not wrong
