@@ -42,3 +42,7 @@ check_formula <- function(text, columns) {
   as_checked_formula(text, unlist(columns), new.env(parent = formula_home))
   NULL
 }
+
+# An R object that holds a value, and what it holds.
+keep_value <- function(x) keep(list(value = x))
+value_of <- function(object) scalar(object$value)
