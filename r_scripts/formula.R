@@ -3,8 +3,9 @@
 # too.
 
 # Stops at anything in the parse tree that is not an allowed call with arguments that it may have, a column, or a
-# constant. `kind` is what may stand at this place.
-check_tree <- function(tree, columns, kind = "value", top = FALSE, term = top) {
+# constant. `kind` is what may stand at this place, `term` whether it is a term of the formula, `inside` whether it is
+# inside a function.
+check_tree <- function(tree, columns, kind = "value", top = FALSE, term = top, inside = FALSE) {
   refuse <- function(...) bridge_stop("bridge_formula_error", ...)
   shown <- function() substr(one_line(tree), 1L, 200L)
   if (kind == "summary" || (kind == "contrast" && (is.symbol(tree) || is.character(tree)))) {
@@ -37,7 +38,7 @@ check_tree <- function(tree, columns, kind = "value", top = FALSE, term = top) {
     if (any(vapply(as.list(tree), identical, TRUE, quote(expr = )))) refuse("an empty argument in '", shown(), "'")
     term <- term && head %in% c("~", "+", "-", "(")
     top <- FALSE
-    if (length(tree) == 3L) check_tree(tree[[3L]], columns, kind, term = term)
+    if (length(tree) == 3L) check_tree(tree[[3L]], columns, kind, term = term, inside = inside)
     tree <- tree[[2L]]
   }
   if (is.call(tree)) {
@@ -49,7 +50,7 @@ check_tree <- function(tree, columns, kind = "value", top = FALSE, term = top) {
       bridge_stop("bridge_data_error", "the formula names '", name, "', but the data have no such column")
     }
   } else if (!(is.numeric(tree) || is.character(tree) || is.logical(tree) || is.null(tree)) || length(tree) > 1L ||
-    (kind == "numbers" && is.character(tree))) {
+    (is.character(tree) && (kind == "numbers" || !inside))) {
     refuse("not allowed in a formula: ", shown())
   }
   invisible(tree)
@@ -75,7 +76,7 @@ check_call <- function(tree, columns, kind, term, refuse) {
   kinds <- argument_kinds(name, known, names(arguments) %||% character(length(arguments)), refuse)
   for (i in seq_along(arguments)) {
     if (identical(arguments[[i]], quote(expr = ))) refuse("an empty argument in '", one_line(tree), "'")
-    check_tree(arguments[[i]], columns, if (kind == "value") kinds[i] else kind)
+    check_tree(arguments[[i]], columns, if (kind == "value") kinds[i] else kind, inside = TRUE)
   }
 }
 
