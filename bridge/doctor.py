@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bridge import sandbox
 from bridge.errors import RNotFoundError
 from bridge.rhome import find_r_home, install_hint, worker_environment
 from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least, changes_between
@@ -155,6 +156,7 @@ def _run(command: Sequence[str], env: dict[str, str] | None = None, timeout: flo
             stdin=subprocess.DEVNULL,
             check=False,
             errors="replace",
+            cwd=os.path.abspath(os.sep),  # no .Rprofile or .Renviron of the current folder
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, "", str(error)
@@ -310,7 +312,8 @@ def _examine_rpy2(home: str | None, r_version: str | None, findings: list[Findin
         findings.append(Finding("rpy2", "warning", f"{named}; cannot be tried without R"))
         return
     code = "import rpy2.rinterface as r; r.initr(interactive=False); print('@', r.evalr('R.version$major')[0])"
-    status, out, err = _run([sys.executable, "-c", code], _r_environment(home))
+    # -P: an rpy2.py of the current folder is not the rpy2 that is installed
+    status, out, err = _run([sys.executable, "-P", "-c", code], _r_environment(home))
     if status == 0 and "@" in out:
         findings.append(Finding("rpy2", "ok", f"{named}, starts R"))
     else:
@@ -336,6 +339,16 @@ def _examine_compilers(findings: list[Finding]) -> None:
         findings.append(Finding("Python.h", "warning", detail, fix))
 
 
+def _examine_sandbox(findings: list[Finding]) -> None:
+    if not sandbox.wanted():
+        findings.append(
+            Finding("sandbox", "warning", "switched off by MLMPARITY_SANDBOX", "unset the variable to switch it on")
+        )
+        return
+    held = sandbox.status()
+    findings.append(Finding("sandbox", "ok" if held.holds else "warning", str(held)))
+
+
 def examine() -> Diagnosis:
     """Look at R, its shared library and packages, rpy2, and what those are built with.
 
@@ -353,4 +366,5 @@ def examine() -> Diagnosis:
         versions = {name: found for name, found in {"R": version, **packages}.items() if name in PACKAGES}
     _examine_rpy2(home if version is not None else None, version, findings)
     _examine_compilers(findings)
+    _examine_sandbox(findings)
     return Diagnosis(tuple(findings), versions)

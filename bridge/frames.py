@@ -16,7 +16,7 @@ object of ``datetime.date``            Date                     object of ``date
 
 The index never travels: R sees rows 1..n, and results get the index back by position. Refused, with the column's name
 and the fix: duplicated column names, nested or mixed objects, complex, intervals, periods, time differences, integers
-beyond 2⁵³, strings with a NUL character.
+beyond 2⁵³, names and strings with a NUL character or Byzantine musical symbols (``r_scripts/grammar.py`` says why).
 """
 
 import datetime as dt
@@ -27,12 +27,15 @@ import numpy as np
 import pandas as pd
 
 from bridge.errors import DataError
+from r_scripts.grammar import INERT_SYMBOLS
 
 __all__ = ["column_names", "frame_to_r", "labels_to_index", "r_to_frame"]
 
 _INT_MAX = 2**31 - 1
 _NA_INT = -(2**31)
 _EXACT = 2**53
+#: They take the places of what R would parse in column names.
+_SYMBOLS = frozenset(INERT_SYMBOLS)
 
 
 def column_names(data: pd.DataFrame) -> list[str]:
@@ -57,7 +60,7 @@ def column_names(data: pd.DataFrame) -> list[str]:
     for column in data.columns:
         if not isinstance(column, (str, int, np.integer)):
             raise DataError(f"column name {column!r} is a {type(column).__name__}; rename it to a string")
-        names.append(str(column))
+        names.append(_r_name(str(column)))
     duplicated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) != len(names) else []
     if duplicated:
         raise DataError(
@@ -66,6 +69,21 @@ def column_names(data: pd.DataFrame) -> list[str]:
     if "" in names:
         raise DataError("a column name is empty; rename it")
     return names
+
+
+def _r_name(name: str) -> str:
+    """The name, if R can hold it."""
+    problem = None
+    if "\0" in name:
+        problem = "holds a NUL character, which R cannot hold"
+    elif not name.isascii():
+        if any("\ud800" <= c <= "\udfff" for c in name):
+            problem = "is not valid Unicode"
+        elif set(name) & _SYMBOLS:
+            problem = "holds a symbol of Byzantine musical notation, which the bridge needs itself"
+    if problem is not None:
+        raise DataError(f"the column name {name!r} {problem}; rename it")
+    return name
 
 
 def frame_to_r(data: pd.DataFrame, columns: Iterable[str] | None = None) -> dict[str, Any]:
@@ -158,6 +176,13 @@ def _check_text(strings: Sequence[Any], name: str, series: pd.Series) -> list[st
     for text in texts:
         if "\0" in text:
             raise _refuse(name, series, f"holds a NUL character in {text!r}", "remove it; R cannot hold it")
+        if text.isascii():
+            continue
+        if set(text) & _SYMBOLS:
+            raise _refuse(
+                name, series, f"holds Byzantine musical notation in {text!r}, which the bridge needs itself",
+                "use other symbols",
+            )  # fmt: skip
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:

@@ -38,7 +38,10 @@ def frame(matrix: Mapping[str, Any], index: pd.Index | None = None) -> pd.DataFr
     """Return a matrix with its dimnames, or with the rows' labels given."""
     values = np.asarray(matrix["values"], dtype=np.float64)
     rows = labels(matrix["rows"]) if index is None else index
-    return pd.DataFrame(values.reshape(len(rows), -1).copy(), index=rows, columns=labels(matrix["columns"]))
+    columns = labels(matrix["columns"])
+    if not values.size:  # a model without fixed effects: R drops the dimensions of what is empty
+        values = np.empty((len(rows), len(columns)))
+    return pd.DataFrame(values.reshape(len(rows), len(columns)).copy(), index=rows, columns=columns)
 
 
 def sparse(described: Mapping[str, Any]) -> "scipy.sparse.csc_array":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bridge.errors import RNotFoundError
 
-__all__ = ["find_r_home", "install_hint", "worker_environment"]
+__all__ = ["find_r_home", "install_hint", "safe_path", "worker_environment"]
 
 _USUAL_PLACES = (
     "/usr/lib/R",
@@ -48,7 +48,7 @@ def find_r_home() -> str:
     configured = os.environ.get("R_HOME")
     if configured:
         if _looks_like_r(Path(configured)):
-            return configured
+            return os.path.abspath(configured)
         raise RNotFoundError(
             f"R_HOME is set to {configured!r}, but there is no bin/R in it. Unset R_HOME to let R be found on the "
             "PATH, or set it to what the command `R RHOME` prints."
@@ -99,4 +99,38 @@ def worker_environment(r_home: str, threads: int = 1) -> dict[str, str]:
     env["PYTHONIOENCODING"] = "utf-8"
     env.pop("R_PROFILE", None)
     env.pop("R_PROFILE_USER", None)
+    # R would read .Renviron of the current folder; a library that is named relative to it is meant.
+    env.setdefault("R_ENVIRON_USER", os.path.expanduser("~/.Renviron"))
+    for name in ("R_LIBS", "R_LIBS_USER", "R_LIBS_SITE"):
+        if env.get(name):
+            env[name] = os.pathsep.join(
+                place if place.startswith(("%", "~")) else os.path.abspath(place)
+                for place in env[name].split(os.pathsep)
+                if place
+            )
     return env
+
+
+def safe_path() -> list[str]:
+    """Return the places from which a process of ours imports: this process's, without the current folder.
+
+    Python puts the current folder, or that of the script, first on its path; a ``json.py`` that happens to lie there
+    would run in every process that we start. Where ``PYTHONPATH`` names the folder outright it is meant, and stays.
+    Our own packages come last where nothing else has them (a checkout that is not installed).
+
+    Returns
+    -------
+    list of str
+        Absolute paths.
+    """
+    here = os.path.realpath(os.getcwd())
+    named = {
+        os.path.realpath(place) for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(place)
+    }
+    path = []
+    for place in sys.path:
+        real = os.path.realpath(place)
+        if place and (real != here or real in named):
+            path.append(os.path.abspath(place))
+    ours = str(Path(__file__).resolve().parent.parent)
+    return path if ours in path else [*path, ours]

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import secrets
 import shutil
 import signal
 import subprocess
@@ -19,13 +20,14 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
+from bridge import sandbox as sandboxes
 from bridge.errors import (
     BridgeError,
     DataError,
@@ -37,7 +39,7 @@ from bridge.errors import (
     Rpy2Error,
     RTimeoutError,
 )
-from bridge.rhome import find_r_home, install_hint, worker_environment
+from bridge.rhome import find_r_home, install_hint, safe_path, worker_environment
 
 __all__ = ["Handle", "Reply", "Session", "close_default", "default", "use"]
 
@@ -45,7 +47,8 @@ __all__ = ["Handle", "Reply", "Session", "close_default", "default", "use"]
 _GRACE = 5.0
 
 _BOOTSTRAP = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bridge.worker import main; main(int(sys.argv[2]))"
+    "import json, sys; options = json.loads(sys.argv[1]); sys.path[:] = options['path'];"
+    "from bridge.worker import main; main(int(sys.argv[2]), options)"
 )
 
 
@@ -77,22 +80,21 @@ class Handle:
     session : Session
     """
 
-    __slots__ = ("__weakref__", "_epoch", "_identity", "session")
+    __slots__ = ("__weakref__", "_identity", "session")
 
-    def __init__(self, session: "Session", identity: int) -> None:
+    def __init__(self, session: "Session", identity: str) -> None:
         self.session = session
         self._identity = identity
-        self._epoch = session._epoch
-        weakref.finalize(self, session._free, identity, self._epoch).atexit = False
+        weakref.finalize(self, session._free, identity).atexit = False
 
     @property
     def alive(self) -> bool:
         """Whether the R process that holds the object still runs."""
-        return self.session._owns(self._epoch)
+        return self.session._owns(self._identity)
 
     @property
-    def identity(self) -> int:
-        """The number under which R keeps the object.
+    def identity(self) -> str:
+        """The key under which R keeps the object: the R process that made it, and a number that is used once.
 
         Raises
         ------
@@ -113,38 +115,34 @@ class Handle:
 class _Process:
     """One R process, its pipe, and the thread that reads from it."""
 
-    def __init__(self, threads: int, startup_timeout: float) -> None:
+    def __init__(self, threads: int, startup_timeout: float, sandbox: bool, scripts: Sequence[str]) -> None:
         env = worker_environment(find_r_home(), threads)
-        # R's temporary files: ours to remove, however R ends.
-        self.folder = tempfile.mkdtemp(prefix="bridge-r-")
-        env["TMPDIR"] = self.folder
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        ours, theirs = Pipe()
-        with theirs:
-            self.popen = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    _BOOTSTRAP,
-                    json.dumps([os.path.abspath(p) for p in sys.path]),
-                    str(theirs.fileno()),
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self.log,
-                stderr=self.log,
-                env=env,
-                # A session of its own: Ctrl-C in the terminal reaches us alone, and R's own children end with it.
-                start_new_session=True,
-            )
-        self.connection: Connection = ours
+        #: Of this process alone, anywhere and ever: it stands in the handles of its objects.
+        self.token = secrets.token_hex(8)
+        self.popen: subprocess.Popen | None = None
+        self.connection: Connection | None = None
+        self.reader: threading.Thread | None = None
         self.inbox: queue.Queue[tuple] = queue.Queue()
-        threading.Thread(target=self._read, name="bridge-replies", daemon=True).start()
+        self.folder = ""
         try:
+            # R's temporary files, and its current folder: ours to remove, however R ends.
+            self.folder = os.path.realpath(tempfile.mkdtemp(prefix="bridge-r-"))
+            self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        except OSError as error:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise BridgeError(
+                f"R's temporary files cannot be written: {error}. Make room, or set TMPDIR to a folder that can be "
+                "written to"
+            ) from error
+        try:
+            self._start({**env, "TMPDIR": self.folder}, sandbox, scripts)
             first = self.inbox.get(timeout=startup_timeout)
         except queue.Empty:
             self.kill()
             raise RTimeoutError(f"R did not start within {startup_timeout:g} s") from None
+        except OSError as error:
+            self.kill()
+            raise RCrashError(f"R's process could not be started: {error}") from error
         except BaseException:
             self.kill()
             raise
@@ -154,10 +152,54 @@ class _Process:
             raise _startup_error(first, tail)
         self.information: dict[str, Any] = first[1]
 
-    def _read(self) -> None:
+    def _start(self, env: dict[str, str], sandbox: bool, scripts: Sequence[str]) -> None:
+        ours, theirs = Pipe()
+        self.connection = ours
+        _processes.add(self)
+        options = {
+            "path": safe_path(),
+            "token": self.token,
+            "scratch": self.folder,
+            "sandbox": sandbox,
+            "scripts": list(scripts),
+        }
+        with theirs:
+            self.popen = subprocess.Popen(
+                # -P: nothing is imported from the current folder
+                [sys.executable, "-P", "-c", _BOOTSTRAP, json.dumps(options), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self.log,
+                stderr=self.log,
+                env=env,
+                cwd=self.folder,
+                # A session of its own: Ctrl-C in the terminal reaches us alone, and R's own children end with it.
+                start_new_session=True,
+            )
+        self.reader = threading.Thread(target=self._read, args=(ours,), name="bridge-replies", daemon=True)
+        self.reader.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self.popen is None or self.popen.poll() is not None
+
+    def send(self, message: tuple) -> None:
+        """Send a message to the worker.
+
+        Raises
+        ------
+        OSError
+            The process is gone.
+        """
+        if self.connection is None:
+            raise OSError("the pipe is closed")
+        self.connection.send(message)
+
+    def _read(self, connection: Connection) -> None:
         while True:
             try:
-                self.inbox.put(self.connection.recv())
+                self.inbox.put(connection.recv())
             except (EOFError, OSError):
                 self.inbox.put(("gone",))
                 return
@@ -176,21 +218,30 @@ class _Process:
 
     def kill(self) -> int | None:
         """End the process and its children; return its exit status."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.popen.wait(timeout=10)
-        self.connection.close()
+        if self.popen is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(timeout=10)
+        # The reader first: it would read on from whatever gets the pipe's number next.
+        if self.reader is not None and self.reader is not threading.current_thread():
+            self.reader.join(timeout=10)
+        if self.connection is not None and (self.reader is None or not self.reader.is_alive()):
+            self.connection.close()
+            self.connection = None
+        _processes.discard(self)
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-        return self.popen.returncode
+        return None if self.popen is None else self.popen.returncode
 
     def forget(self) -> None:
         """Let go of a process that belongs to our parent (after a fork): close our copy of the pipe only."""
         with contextlib.suppress(OSError):
-            self.connection.close()
+            if self.connection is not None:
+                self.connection.close()
         self.log.close()
-        self.popen.returncode = 0  # not our child: Popen must not wait for it
+        if self.popen is not None:
+            self.popen.returncode = 0  # not our child: Popen must not wait for it
 
 
 def _startup_error(first: tuple, log: str) -> BridgeError:
@@ -236,6 +287,10 @@ class Session:
         Threads for R's BLAS and OpenMP.
     startup_timeout : float
         Seconds that R has to start.
+    sandbox : bool, optional
+        Whether R may neither start programs nor write outside its scratch folder, where the system offers that (see
+        :mod:`bridge.sandbox`; ``information["sandbox"]`` says what holds). By default it is so, unless the environment
+        variable ``MLMPARITY_SANDBOX`` is ``off``.
 
     Examples
     --------
@@ -244,14 +299,16 @@ class Session:
     '4.2.2'
     """
 
-    def __init__(self, *, threads: int = 1, startup_timeout: float = 120.0) -> None:
+    def __init__(self, *, threads: int = 1, startup_timeout: float = 120.0, sandbox: bool | None = None) -> None:
         self._threads = threads
         self._startup_timeout = startup_timeout
+        self._sandbox = sandboxes.wanted() if sandbox is None else bool(sandbox)
+        #: Further R files that the worker reads, for tests.
+        self._scripts: tuple[str, ...] = ()
         self._process: _Process | None = None
-        self._epoch = 0
         self._pid = os.getpid()
         self._turn = threading.Lock()
-        self._freed: deque[tuple[int, int]] = deque()
+        self._freed: deque[str] = deque()
         self._calls = 0
         self._closed = False
         _sessions.add(self)
@@ -270,7 +327,9 @@ class Session:
     def pid(self) -> int | None:
         """Process id of R, or None where none runs."""
         process = self._process
-        return process.popen.pid if process is not None and self._pid == os.getpid() else None
+        if process is None or process.popen is None or self._pid != os.getpid():
+            return None
+        return process.popen.pid
 
     @property
     def information(self) -> dict[str, Any]:
@@ -290,34 +349,43 @@ class Session:
     def _stop(self) -> None:
         process, self._process = self._process, None
         if process is not None and self._pid == os.getpid():
-            self._epoch += 1
             process.kill()
 
     def _after_fork(self) -> None:
         # The pipe belongs to the parent; a lock may be held by a thread that does not exist here.
         self._turn = threading.Lock()
-        process, self._process = self._process, None
-        self._epoch += 1
-        self._freed.clear()
+        self._process = None
+        self._freed = deque()
         self._pid = os.getpid()
-        if process is not None:
-            process.forget()
 
-    def _owns(self, epoch: int) -> bool:
-        return epoch == self._epoch and self._process is not None
+    def _owns(self, identity: str) -> bool:
+        process = self._process
+        return process is not None and self._pid == os.getpid() and identity.startswith(f"{process.token}:")
 
-    def _free(self, identity: int, epoch: int) -> None:
+    def _free(self, identity: str) -> None:
         # Runs from the garbage collector, perhaps in the middle of a call: only note it.
-        self._freed.append((identity, epoch))
+        self._freed.append(identity)
 
     def _running(self) -> _Process:
+        """The R process, started where none runs; the caller holds the lock."""
+        self._refuse_if_closed()
+        process = self._process
+        if process is not None and process.ended:
+            self._stop()
+            process = None
+        if process is None:
+            process = _Process(self._threads, self._startup_timeout, self._sandbox, self._scripts)
+            self._process = process
+            try:
+                self._refuse_if_closed()  # by another thread, while R started
+            except BridgeError:
+                self._stop()
+                raise
+        return process
+
+    def _refuse_if_closed(self) -> None:
         if self._closed:
             raise BridgeError("this R session is closed; make a new bridge.session.Session()")
-        if self._process is not None and self._process.popen.poll() is not None:
-            self._stop()
-        if self._process is None:
-            self._process = _Process(self._threads, self._startup_timeout)
-        return self._process
 
     # -- calls -------------------------------------------------------------------------------------------------
 
@@ -362,10 +430,13 @@ class Session:
         KeyboardInterrupt
             Ctrl-C: R's work is stopped, and the next call works.
         """
-        plain = _plain(args, self)
         if self._pid != os.getpid():
             self._after_fork()
         with self._turn:
+            # Handles are resolved here, where no other R can take this one's place; first, lest R be started in vain.
+            if self._process is not None and self._process.ended:
+                self._stop()
+            plain = _plain(args, self)
             process = self._running()
             self._calls += 1
             identity = self._calls
@@ -377,7 +448,7 @@ class Session:
                 plain["progress_file"] = progress_file = process.new_file()
             try:
                 try:
-                    process.connection.send(("call", identity, function, plain, freed))
+                    process.send(("call", identity, function, plain, freed))
                 except OSError:
                     raise self._crashed(process) from None
                 sent = True
@@ -398,19 +469,19 @@ class Session:
             answer["value"], tuple(answer["warnings"] or ()), tuple(answer["messages"] or ()), answer.get("output", "")
         )
 
-    def keep(self, identity: int) -> Handle:
-        """Wrap the number of an R object that our R code keeps into a handle."""
+    def keep(self, identity: str) -> Handle:
+        """Wrap the key of an R object that our R code keeps into a handle."""
         return Handle(self, identity)
 
     def live_handles(self) -> int:
         """Count the R objects kept in the R process."""
         return int(self.call("count_handles").value)
 
-    def _take_freed(self) -> list[int]:
+    def _take_freed(self) -> list[str]:
         freed = []
         while self._freed:
-            identity, epoch = self._freed.popleft()
-            if epoch == self._epoch:
+            identity = self._freed.popleft()
+            if self._owns(identity):
                 freed.append(identity)
         return freed
 
@@ -437,7 +508,7 @@ class Session:
                     message = process.inbox.get(timeout=wait)
                 except queue.Empty:
                     # Forked chains hold the pipe open, so its end alone does not tell that R is gone.
-                    message = ("nothing",) if process.popen.poll() is None else ("gone",)
+                    message = ("gone",) if process.ended else ("nothing",)
                 if tail is not None:
                     lines.feed(tail.read())
                 if message[0] == "result" and message[1] == identity:
@@ -449,8 +520,8 @@ class Session:
 
     def _crashed(self, process: _Process) -> RCrashError:
         log = process.log_tail()
-        self._epoch += 1
-        self._process = None
+        if self._process is process:
+            self._process = None
         status = process.kill()
         how = f"exit status {status}"
         if status is not None and status < 0:
@@ -466,7 +537,7 @@ class Session:
         obeyed = False
         try:
             if identity is not None:
-                process.connection.send(("interrupt", identity))
+                process.send(("interrupt", identity))
                 deadline = time.monotonic() + _GRACE
                 while not obeyed and (left := deadline - time.monotonic()) > 0:
                     message = process.inbox.get(timeout=left)
@@ -476,12 +547,12 @@ class Session:
                     if obeyed and message[2]["ok"] and isinstance(message[2]["value"], dict):
                         # It finished all the same: nobody will want the object that it kept.
                         kept = message[2]["value"].get("handle")
-                        if isinstance(kept, int):
-                            self._free(kept, self._epoch)
+                        if isinstance(kept, str):
+                            self._free(kept)
         except (queue.Empty, OSError):
             pass
         finally:
-            if not obeyed:
+            if not obeyed and self._process is process:
                 self._stop()
 
 
@@ -514,6 +585,8 @@ def _plain(value: Any, session: Session) -> Any:
 
 
 _sessions: "weakref.WeakSet[Session]" = weakref.WeakSet()
+#: All R processes of this process, those that are starting too.
+_processes: set[_Process] = set()
 _default: Session | None = None
 _default_lock = threading.Lock()
 _local = threading.local()
@@ -566,6 +639,10 @@ def _after_fork_in_child() -> None:
     _default_lock = threading.Lock()
     for session in list(_sessions):
         session._after_fork()
+    # Their pipes too: a parent's R would not see it end while a child holds one.
+    for process in list(_processes):
+        process.forget()
+    _processes.clear()
 
 
 atexit.register(_close_all)

@@ -2,7 +2,9 @@
 
 Started by :mod:`bridge.session` with one end of a private socket pair. The main thread runs R, one call after the
 other; a second thread reads requests, so that an interrupt reaches R in the middle of a call, and so that the
-process ends at once when its parent does. R's console output is collected and never touches the pipe.
+process ends at once when its parent does. R's console output is collected and never touches the pipe. As soon as R
+runs, and before there is a second thread, the process gives up starting programs and writing outside its scratch
+folder (:mod:`bridge.sandbox`).
 
 Messages in: ``("call", id, function, args, freed)``, ``("interrupt", id)``. Messages out: ``("ready", info)`` or
 ``("failed", kind, text)``, then ``("result", id, reply)`` and ``("output", id, text)``.
@@ -15,12 +17,17 @@ import queue
 import shutil
 import signal
 import sys
-import tempfile
 import threading
+from collections.abc import Mapping
+from dataclasses import asdict
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from bridge import sandbox
+from r_scripts import grammar
 
 __all__ = ["main"]
 
@@ -38,6 +45,13 @@ R_FILES = (
     "selftest.R",
     "tutorial_sections_1_2.R",
     "tutorial_sections_3_5.R",
+)
+
+#: Loaded first, where they are there: packages of ours that start a program when they are loaded (RcppParallel asks
+#: Debian for the name of its processor).
+_BEFORE_THE_SANDBOX = (
+    "for (p in 'RcppParallel') if (nzchar(system.file(package = p))) "
+    "try(suppressMessages(loadNamespace(p)), silent = TRUE)"
 )
 
 _INT_MAX = 2**31 - 1
@@ -135,8 +149,9 @@ class _Converter:
 
 
 class _Worker:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, options: Mapping[str, Any]) -> None:
         self.connection = connection
+        self.options = options
         self.requests: queue.SimpleQueue[tuple] = queue.SimpleQueue()
         self.current: int | None = None
         self.state = threading.Lock()
@@ -181,6 +196,7 @@ class _Worker:
         return ri
 
     def _write(self, text: str) -> None:
+        text = grammar.restored(text)
         self.output.append(text)
         with self.state:
             current = self.current
@@ -195,20 +211,25 @@ class _Worker:
             return
         convert = _Converter(ri, self.rlib)
         try:
+            held = sandbox.Status(False, False, 0, "switched off")
+            if self.options["sandbox"]:
+                ri.evalr(_BEFORE_THE_SANDBOX)
+                held = sandbox.restrict(self.options["scratch"])
+            threading.Thread(target=self.read, name="bridge-requests", daemon=True).start()
             home = ri.baseenv["new.env"](parent=ri.baseenv["asNamespace"](ri.StrSexpVector(["stats"])))
             source = ri.evalr(
                 "function(text, name, env) {"
                 " for (e in parse(text = text, keep.source = FALSE, encoding = 'UTF-8')) eval(e, env); NULL }"
             )
+            home["process_token"] = ri.StrSexpVector([self.options["token"]])
+            home["grammar"] = convert.to_r(grammar.as_data())
             folder = importlib.resources.files("r_scripts")
-            for name in R_FILES:
-                source(
-                    ri.StrSexpVector([folder.joinpath(name).read_text(encoding="utf-8")]),
-                    ri.StrSexpVector([name]),
-                    home,
-                )
+            texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in R_FILES}
+            texts.update((name, Path(name).read_text(encoding="utf-8")) for name in self.options["scripts"])
+            for name, text in texts.items():
+                source(ri.StrSexpVector([text]), ri.StrSexpVector([name]), home)
             dispatch = home["dispatch"]
-            info = convert.to_python(home["r_information"]())
+            info = {**convert.to_python(home["r_information"]()), "sandbox": asdict(held)}
         except BaseException as error:
             self.connection.send(("failed", type(error).__name__, "".join(self.output) + str(error)))
             return
@@ -243,23 +264,52 @@ class _Worker:
 
 
 def _vanish() -> None:
-    """End this process and the chains that it forked, and leave no files behind."""
-    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
+    """End this process and the chains that it forked; :func:`_leave_a_janitor` sees to the files."""
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
-def main(descriptor: int) -> None:
+def _leave_a_janitor(folder: str) -> None:
+    """Fork a process that removes the scratch folder when this one and its chains have ended, however they end.
+
+    The parent does so as well, where it lives; this process itself may not delete in the folder above.
+    """
+    waits, holds = os.pipe()
+    middle = os.fork()
+    if middle:
+        os.close(waits)
+        os.waitpid(middle, 0)
+        return
+    if os.fork():
+        os._exit(0)  # so that the janitor is no child of R's
+    try:
+        os.setsid()  # not of the group that is killed with R
+        os.chdir("/")
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):
+            os.dup2(nothing, standard)
+        os.closerange(3, waits)
+        os.closerange(waits + 1, max(holds, 1024) + 1)  # few are open this early
+        os.read(waits, 1)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os._exit(0)
+
+
+def main(descriptor: int, options: Mapping[str, Any]) -> None:
     """Serve R on the socket ``descriptor`` until the other end closes.
 
     Parameters
     ----------
     descriptor : int
         File descriptor of our end of the socket pair.
+    options : mapping
+        ``token`` (str: stands in the handles), ``scratch`` (str: the folder to write in), ``sandbox`` (bool) and
+        ``scripts`` (list of str: further R files).
     """
     # Ctrl-C is the parent's to handle; it asks us by message, so that one key press arrives once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = _Worker(Connection(descriptor))
-    threading.Thread(target=worker.read, name="bridge-requests", daemon=True).start()
+    _leave_a_janitor(options["scratch"])
+    worker = _Worker(Connection(descriptor), options)
     worker.serve()
     sys.stdout.flush()
     os._exit(0)

@@ -23,7 +23,7 @@ bridge_stop <- function(class, ..., data = NULL) {
 one_line <- function(x) paste(trimws(deparse(x, width.cutoff = 500L)), collapse = " ")
 
 dispatch <- function(name, args, freed) {
-  free_handles(as.integer(unlist(freed)))
+  free_handles(as.character(unlist(freed)))
   seed <- get0(".Random.seed", envir = globalenv(), inherits = FALSE)
   on.exit(
     if (is.null(seed)) {
@@ -37,7 +37,10 @@ dispatch <- function(name, args, freed) {
   reply <- tryCatch(
     withCallingHandlers(
       {
-        # The arguments go by name, so that a call in an error message shows no data.
+        # Our own functions only, by name; the arguments too, so that a call in an error message shows no data.
+        if (!exists(name, envir = environment(dispatch), mode = "function", inherits = FALSE)) {
+          stop("there is no function '", name, "' in r_scripts")
+        }
         frame <- list2env(lapply(args, take_handle), parent = environment(dispatch))
         call <- as.call(c(list(as.name(name)), sapply(names(args), as.name, simplify = FALSE)))
         list(ok = scalar(TRUE), value = eval(call, frame))
@@ -65,7 +68,7 @@ dispatch <- function(name, args, freed) {
   )
   reply["warnings"] <- list(as.character(warnings))
   reply["messages"] <- list(as.character(messages))
-  reply
+  restored(reply)
 }
 
 # Runs an expression with R's random numbers started from `seed` (the state is restored by `dispatch`).

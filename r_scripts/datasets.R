@@ -1,6 +1,7 @@
 # Data sets of R packages.
 
 dataset_names <- function(package) {
+  package_name(package)
   if (!nzchar(system.file(package = package))) {
     bridge_stop("bridge_package_error", "no package ", package,
       data = list(package = scalar(package), found = NULL, needed = scalar("0"),

@@ -31,6 +31,13 @@ frame_in <- function(described) {
   structure(columns, names = as.character(unlist(described$names)), row.names = .set_row_names(described$nrow), class = "data.frame")
 }
 
+# For a model: under names that R cannot take for code.
+model_frame_in <- function(described) {
+  data <- frame_in(described)
+  names(data) <- inert(names(data))
+  data
+}
+
 column_out <- function(x) {
   if (is.factor(x)) {
     return(list(

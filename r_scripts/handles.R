@@ -4,20 +4,23 @@ kept <- new.env(parent = emptyenv())
 counter <- new.env(parent = emptyenv())
 counter$last <- 0L
 
+# A number is never used again, and the process stands in it (`process_token` is the worker's): what belongs to an R
+# that has ended is nothing here.
 keep <- function(object) {
   counter$last <- counter$last + 1L
-  assign(as.character(counter$last), object, envir = kept)
-  scalar(counter$last)
+  key <- paste0(process_token, ":", counter$last)
+  assign(key, object, envir = kept)
+  scalar(key)
 }
 
-# Python sends a handle as list(handle = <number>).
+# Python sends a handle as list(handle = <key>).
 take_handle <- function(x) {
   if (!is.list(x) || !identical(names(x), "handle")) {
     return(x)
   }
-  key <- as.character(x$handle)
+  key <- x$handle
   if (!exists(key, envir = kept, inherits = FALSE)) {
-    bridge_stop("bridge_handle_error", "R no longer holds object number ", key)
+    bridge_stop("bridge_handle_error", "R no longer holds this object (", key, "): fit the model again")
   }
   get(key, envir = kept, inherits = FALSE)
 }

@@ -2,15 +2,15 @@
 
 # Arguments of a call that Python gave; absent ones stay absent, so that R's printouts show the user's call.
 model_call <- function(verb, described, extra = list()) {
-  data <- frame_in(described$frame)
-  home <- call_home(described$package, described$verbs, described$data_name, data)
-  formula <- as_checked_formula(described$formula, names(data), home)
+  columns <- as.character(unlist(described$frame$names))
+  home <- call_home(described$package, described$verbs, described$data_name, model_frame_in(described$frame))
+  formula <- as_checked_formula(described$formula, columns, home)
   args <- list(formula = formula_language(formula), data = as.name(described$data_name))
   for (name in c("weights", "offset", "subset")) {
-    if (!is.null(described[[name]])) args[[name]] <- as.name(described[[name]])
+    if (!is.null(described[[name]])) args[[name]] <- as.name(inert(one_of(described[[name]], columns, name)))
   }
   if (!is.null(described$na_action) && described$na_action != "na.omit") {
-    args$na.action <- as.name(described$na_action)
+    args$na.action <- as.name(one_of(described$na_action, grammar$na_actions, "na.action"))
   }
   if (!is.null(described$contrasts)) args$contrasts <- contrasts_in(described$contrasts)
   list(call = as.call(c(list(as.name(verb)), args, extra)), home = home)
@@ -23,20 +23,37 @@ formula_language <- function(formula) {
 }
 
 contrasts_in <- function(described) {
-  lapply(described, function(x) {
+  coded <- lapply(described, function(x) {
     if (is.list(x)) {
       return(matrix(as.double(x$values), nrow(x$values), ncol(x$values), dimnames = list(NULL, unlist(x$columns))))
     }
-    x
+    one_of(x, grammar$contrasts, "contrasts")
   })
+  stats::setNames(coded, inert(names(coded)))
 }
 
 # lmerControl(...) as a call, from plain data.
 control_call <- function(verb, described) {
+  for (name in names(described)) check_control(name, described[[name]])
   as_argument <- function(x) {
     if (is.list(x)) as.call(c(list(quote(list)), lapply(x, as_argument))) else x
   }
   as.call(c(list(as.name(verb)), lapply(described, as_argument)))
+}
+
+check_control <- function(name, value) {
+  kind <- grammar$control[[name, exact = TRUE]]
+  if (is.null(kind)) bad_option("lmerControl has no argument '", name, "'")
+  switch(kind,
+    optimizer = one_of(value, grammar$optimizers, "optimizer"),
+    action = one_of(value, grammar$check_actions, name),
+    numbers = for (i in seq_along(value)) {
+      # names of methods: optimx and nloptr compare them with lists of their own
+      word <- names(value)[i] %in% c("method", "algorithm") && is.character(value[[i]]) && grepl("^[A-Za-z_-]+$", value[[i]])
+      if (!word) plain_numbers(value[[i]], names(value)[i])
+    },
+    plain_numbers(value, name)
+  )
 }
 
 lmer_extra <- function(described) {
@@ -203,8 +220,14 @@ lme4_shown <- function(fit) {
     residuals = list(values = as.double(residuals), positions = positions_of(names(residuals))),
     theta = vector_out(lme4::getME(fit, "theta")), lower = as.double(lme4::getME(fit, "lower")),
     cnms = cnms_out(lme4::getME(fit, "cnms")), optinfo = optinfo_out(fit),
-    summary = scalar(printed(print(summarized))), print = scalar(printed(print(fit)))
+    summary = scalar(printed_restored(summarized)), print = scalar(printed(print(fit)))
   )
+}
+
+# A summary as it would be with the user's names: R abbreviates names there, so they have to be in it before it prints.
+printed_restored <- function(summarized) {
+  if (any(has_symbols(rownames(stats::coef(summarized))))) summarized <- restored(summarized)
+  printed(print(summarized))
 }
 
 lme4_coef <- function(fit) group_frames_out(stats::coef(fit))
@@ -229,7 +252,15 @@ lme4_condVar <- function(fit) {
 }
 
 lme4_deviance <- function(fit) scalar(stats::deviance(fit))
-lme4_REMLcrit <- function(fit) scalar(lme4::REMLcrit(fit))
+lme4_REMLcrit <- function(fit) {
+  if (!length(lme4::fixef(fit))) {
+    bridge_stop(
+      "bridge_data_error", "a model without fixed effects has no REML criterion (lme4's REMLcrit() reads memory there ",
+      "that was never set); deviance() and logLik() are right"
+    )
+  }
+  scalar(lme4::REMLcrit(fit))
+}
 lme4_isSingular <- function(fit, tol) scalar(lme4::isSingular(fit, tol = tol))
 
 lme4_residuals <- function(fit, type, scaled) {
@@ -315,11 +346,13 @@ lme4_refitML <- function(fit) refitted(lme4::refitML(fit))
 
 lme4_predict <- function(fit, newdata, re_form, allow_new_levels) {
   args <- list(object = fit, allow.new.levels = allow_new_levels)
-  if (!is.null(newdata)) args$newdata <- frame_in(newdata)
+  if (!is.null(newdata)) args$newdata <- model_frame_in(newdata)
   if (identical(re_form, "NA")) {
     args$re.form <- NA
   } else if (!is.null(re_form)) {
-    args$re.form <- as_checked_formula(re_form, names(stats::model.frame(fit)), environment(stats::formula(fit)))
+    formula <- stats::formula(fit)
+    columns <- restored(c(all.vars(formula), names(stats::model.frame(fit))))
+    args$re.form <- as_checked_formula(re_form, columns, environment(formula))
   }
   value <- do.call(stats::predict, args)
   list(values = as.double(value), positions = positions_of(names(value)))
@@ -342,27 +375,35 @@ table_out <- function(frame) {
 
 lme4_anova <- function(fits, names, refit) {
   fits <- lapply(fits, take_handle)
+  names <- vapply(names, plain_symbol, "", USE.NAMES = FALSE)
   home <- new.env(parent = asNamespace("lme4"))
   for (i in seq_along(fits)) assign(names[i], fits[[i]], envir = home)
   call <- as.call(c(list(quote(anova)), lapply(names, as.name), if (length(fits) > 1L) list(refit = refit)))
   table_out(eval(call, home))
 }
 
-lme4_drop1 <- function(fit, test) table_out(stats::drop1(fit, test = test))
+lme4_drop1 <- function(fit, test) {
+  table_out(stats::drop1(fit, test = one_of(test, c("none", "Chisq"), "test")))
+}
 
 lme4_confint <- function(fit, parm, level, method, nsim, seed, boot_type) {
   args <- list(object = fit, level = level, method = method, quiet = TRUE)
-  if (!is.null(parm)) args$parm <- if (is.character(parm)) parm else as.integer(unlist(parm))
+  one_of(method, c("profile", "Wald", "boot"), "method")
+  if (!is.null(parm)) {
+    args$parm <- if (is.character(parm)) labels_in(parm, names(lme4::fixef(fit))) else as.integer(unlist(parm))
+  }
   if (method == "boot") {
     args$nsim <- nsim
-    args$boot.type <- boot_type
+    args$boot.type <- one_of(boot_type, c("perc", "basic", "norm"), "boot_type")
   }
   matrix_out(with_seed(seed, do.call(stats::confint, args)))
 }
 
 lme4_profile <- function(fit, which, maxpts, delta_cutoff) {
   args <- list(fitted = fit)
-  if (!is.null(which)) args$which <- if (is.character(which)) which else as.integer(unlist(which))
+  if (!is.null(which)) {
+    args$which <- if (is.character(which)) labels_in(which, names(lme4::fixef(fit))) else as.integer(unlist(which))
+  }
   if (!is.null(maxpts)) args$maxpts <- maxpts
   if (!is.null(delta_cutoff)) args$delta.cutoff <- delta_cutoff
   frame <- as.data.frame(do.call(stats::profile, args))
@@ -382,6 +423,8 @@ bootstrap_statistics <- list(
 )
 
 lme4_bootMer <- function(fit, statistic, nsim, seed, use_u, type) {
+  one_of(statistic, names(bootstrap_statistics), "statistic")
+  one_of(type, c("parametric", "semiparametric"), "type")
   value <- lme4::bootMer(fit, bootstrap_statistics[[statistic]], nsim = nsim, seed = seed, use.u = use_u, type = type)
   list(names = names(value$t0), observed = as.double(value$t0), values = matrix(as.double(value$t), nrow(value$t)))
 }

@@ -24,6 +24,7 @@ need <- function(package, needed = NULL) {
 
 package_versions <- function(packages) {
   lapply(stats::setNames(packages, packages), function(p) {
+    package_name(p)
     # as written in the package, "1.1-31", not "1.1.31"
     found <- if (nzchar(system.file(package = p))) utils::packageDescription(p, fields = "Version")
     if (!is.null(found)) scalar(found)

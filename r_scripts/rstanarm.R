@@ -1,13 +1,15 @@
 # rstanarm: stan_lmer, and everything that Python asks of its fits.
 
-prior_functions <- c(
-  "normal", "student_t", "cauchy", "hs", "hs_plus", "laplace", "lasso", "product_normal", "exponential", "decov", "lkj",
-  "default_prior_intercept", "default_prior_coef"
-)
+# Arguments of the call that are no model's: numbers or truth values, each.
+stan_options <- c("seed", "chains", "iter", "cores", "warmup", "thin", "prior_PD", "QR", "adapt_delta")
 
 # A prior that Python describes as list(dist, args), as a call.
 prior_call <- function(described) {
-  if (!(described$dist %in% prior_functions)) bridge_stop("bridge_data_error", "unknown prior ", described$dist)
+  one_of(described$dist, grammar$priors, "prior")
+  for (name in names(described$args)) {
+    plain_symbol(name)
+    plain_numbers(described$args[[name]], name)
+  }
   if (described$dist %in% c("default_prior_intercept", "default_prior_coef")) {
     return(as.call(list(as.name(described$dist), quote(gaussian()))))
   }
@@ -20,14 +22,18 @@ rstanarm_stan_lmer <- function(described, progress_file = NULL) {
   # rstanarm finds its methods and Rcpp modules only when rstan's namespace is loaded and Rcpp's is attached to it.
   suppressPackageStartupMessages(requireNamespace("rstan"))
   described$package <- "rstanarm"
-  described$verbs <- c("stan_lmer", "stan_glmer", prior_functions)
+  described$verbs <- c("stan_lmer", "stan_glmer", grammar$priors)
   extra <- list()
   for (name in names(described$priors)) {
+    one_of(name, c("prior", "prior_intercept", "prior_aux", "prior_covariance"), "prior")
     prior <- described$priors[[name]]
     extra[name] <- list(if (length(prior)) prior_call(prior))
   }
-  for (name in names(described$options)) extra[[name]] <- described$options[[name]]
+  for (name in names(described$options)) {
+    extra[[one_of(name, stan_options, "option")]] <- plain_numbers(described$options[[name]], name)
+  }
   control <- described$control
+  for (name in names(control)) plain_numbers(control[[one_of(name, "max_treedepth", "control")]], name)
   if (length(control)) extra$control <- as.call(c(list(quote(list)), control))
   built <- model_call("stan_lmer", described, extra)
   shown <- built$call
@@ -146,11 +152,27 @@ control_out <- function(stanfit) {
 
 # The columns that R's as.matrix() picks, by name.
 stan_columns <- function(fit, pars, regex_pars) {
-  colnames(as.matrix(fit, pars = unlist(pars), regex_pars = unlist(regex_pars)))
+  chosen <- stan_pars(fit, pars, regex_pars)
+  colnames(as.matrix(fit, pars = chosen$pars, regex_pars = chosen$regex_pars))
+}
+
+# pars and regex_pars for a fit whose parameters have inert names: patterns are for the user's names.
+stan_pars <- function(fit, pars, regex_pars) {
+  pars <- unlist(pars)
+  regex_pars <- unlist(regex_pars)
+  known <- rownames(fit$stan_summary)
+  if (any(has_symbols(known))) {
+    users <- restored(known)
+    matching <- unique(unlist(lapply(regex_pars, grep, x = users)))
+    pars <- c(if (!is.null(pars)) labels_in(pars, known), known[matching])
+    regex_pars <- NULL
+  }
+  list(pars = pars, regex_pars = regex_pars)
 }
 
 stan_summary <- function(fit, pars, regex_pars, probs, digits) {
-  s <- summary(fit, pars = unlist(pars), regex_pars = unlist(regex_pars), probs = as.double(probs), digits = digits)
+  chosen <- stan_pars(fit, pars, regex_pars)
+  s <- summary(fit, pars = chosen$pars, regex_pars = chosen$regex_pars, probs = as.double(probs), digits = digits)
   list(table = matrix_out(unclass(s)[, , drop = FALSE]), text = scalar(printed(print(s))))
 }
 
@@ -166,7 +188,8 @@ stan_prior_summary <- function(fit, digits, name) {
 }
 
 stan_interval <- function(fit, prob, pars, regex_pars) {
-  matrix_out(rstanarm::posterior_interval(fit, prob = prob, pars = unlist(pars), regex_pars = unlist(regex_pars)))
+  chosen <- stan_pars(fit, pars, regex_pars)
+  matrix_out(rstanarm::posterior_interval(fit, prob = prob, pars = chosen$pars, regex_pars = chosen$regex_pars))
 }
 
 # rstan::log_prob and its gradient: Jacobian included, constants as rstan keeps them.
@@ -188,7 +211,7 @@ stan_unconstrained <- function(fit) attr(fit, "unconstrained")
 
 stan_rows <- function(fit, what, newdata, seed, draws, re_form_na) {
   args <- list(object = fit)
-  if (!is.null(newdata)) args$newdata <- frame_in(newdata)
+  if (!is.null(newdata)) args$newdata <- model_frame_in(newdata)
   if (!is.null(draws)) args$draws <- draws
   if (isTRUE(re_form_na)) args$re.form <- NA
   if (what == "posterior_predict" || !is.null(draws)) args$seed <- seed

@@ -17,8 +17,13 @@ noisy <- function() {
   message("a message")
   warning("a warning")
   print(1:3)
-  system("echo to standard output; echo to standard error >&2")
   write("to R's stderr", stderr())
+  scalar(42L)
+}
+
+# A program that writes to its own standard output and error: where the sandbox is off.
+noisy_program <- function() {
+  system("echo to standard output; echo to standard error >&2")
   scalar(42L)
 }
 
@@ -29,9 +34,15 @@ has_random_state <- function() scalar(exists(".Random.seed", envir = globalenv()
 
 keep_something <- function() keep(new.env())
 
-allowed_in_formula <- function() list(functions = allowed_functions, contrasts = allowed_contrasts)
+# Names as R sees them.
+inert_names <- function(names) as.character(inert(unlist(names)))
+name_is_inert <- function(name, expected) scalar(identical(inert(name), expected))
 
 check_formula <- function(text, columns) {
   as_checked_formula(text, unlist(columns), new.env(parent = formula_home))
   NULL
 }
+
+# An R object that holds a value, and what it holds.
+keep_value <- function(x) keep(list(value = x))
+value_of <- function(object) scalar(object$value)

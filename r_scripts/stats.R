@@ -1,10 +1,10 @@
 # Plain R: linear models and model matrices.
 
 stats_model_matrix <- function(described) {
-  data <- frame_in(described$frame)
+  data <- model_frame_in(described$frame)
   home <- call_home("stats", "model.matrix", described$data_name, data)
-  formula <- as_checked_formula(described$formula, names(data), home)
-  action <- get(described$na_action, envir = asNamespace("stats"))
+  formula <- as_checked_formula(described$formula, as.character(unlist(described$frame$names)), home)
+  action <- get(one_of(described$na_action, grammar$na_actions, "na.action"), envir = asNamespace("stats"))
   frame <- stats::model.frame(formula, data, na.action = action)
   contrasts <- if (!is.null(described$contrasts)) contrasts_in(described$contrasts)
   X <- stats::model.matrix(formula, frame, contrasts.arg = contrasts)
@@ -26,7 +26,7 @@ stats_lm <- function(described) {
     fitted = list(values = as.double(stats::fitted(fit)), positions = positions_of(names(stats::fitted(fit)))),
     residuals = list(values = as.double(stats::residuals(fit)), positions = positions_of(names(stats::residuals(fit)))),
     r_squared = scalar(s$r.squared), logLik = scalar(as.double(stats::logLik(fit))), nobs = scalar(as.integer(stats::nobs(fit))),
-    summary = scalar(printed(print(s)))
+    summary = scalar(printed_restored(s))
   )
 }
 

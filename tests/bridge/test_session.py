@@ -60,6 +60,15 @@ def test_conditions_and_output_are_captured_and_do_not_touch_the_pipe(r, capfd):
     assert printed.err == ""
 
 
+def test_output_of_programs_touches_nothing_of_ours(capfd):
+    with Session(sandbox=False) as r:
+        assert r.call("noisy_program").value == 42
+        assert r.call("echo", x=1).value == np.array([1])
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err == ""
+
+
 def test_error_carries_message_and_call(r):
     with pytest.raises(RError) as caught:
         r.call("failing", text="no such luck")

@@ -1,0 +1,225 @@
+"""R killed at random under threads, forks, processes and asyncio: no answer of another question, no leak, clear errors.
+
+``MLMPARITY_LOSSES`` sets the number of rounds (500 in ``make test-slow``).
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import BridgeError, HandleError, RCrashError
+from bridge.session import Session
+
+pytestmark = [pytest.mark.r]
+
+ROUNDS = int(os.environ.get("MLMPARITY_LOSSES", "500"))
+
+
+def ask(session: Session, number: int, counts: Counter, tries: int = 4) -> None:
+    """Keep a value in R and ask for it: it comes back, or one clear error does."""
+    held = None
+    for attempt in range(tries):
+        try:
+            if held is None:
+                mine = number * 1000 + attempt
+                held = session.keep(session.call("keep_value", x=mine).value)
+            answer = session.call("value_of", object=held).value
+            counts["right" if answer == mine else "WRONG"] += 1
+            if random.random() < 0.5:
+                held = None
+        except (RCrashError, HandleError) as error:
+            counts[type(error).__name__ if len(str(error)) > 30 else "UNCLEAR"] += 1
+            held = None
+        except BridgeError as error:
+            counts[f"UNEXPECTED {error!r}"] += 1
+
+
+def kill_soon(session: Session, rng: random.Random) -> None:
+    time.sleep(rng.uniform(0, 0.05))
+    pid = session.pid
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def threads(session: Session, rng: random.Random, counts: Counter) -> None:
+    working = [threading.Thread(target=ask, args=(session, k, counts)) for k in range(5)]
+    working.append(threading.Thread(target=kill_soon, args=(session, rng)))
+    for thread in working:
+        thread.start()
+    for thread in working:
+        thread.join()
+
+
+def asynchronous(session: Session, rng: random.Random, counts: Counter) -> None:
+    async def all_of_them() -> None:
+        tasks = [asyncio.to_thread(ask, session, k, counts) for k in range(5)]
+        await asyncio.gather(*tasks, asyncio.to_thread(kill_soon, session, rng))
+
+    asyncio.run(all_of_them())
+
+
+def in_child(session: Session, mine: int, held: object, seed: int) -> None:
+    """In a forked process: the parent's object is out of reach, an R of its own answers, and may be killed."""
+    counts: Counter = Counter()
+    try:
+        session.call("value_of", object=held)
+        counts["WRONG"] += 1
+    except HandleError:
+        pass
+    rng = random.Random(seed)
+    if rng.random() < 0.5:
+        threading.Thread(target=kill_soon, args=(session, rng)).start()
+    ask(session, mine, counts)
+    session.close()
+    bad = [key for key in counts if key.isupper() or key.startswith("UNEXPECTED")]
+    os._exit(1 if bad else 0)
+
+
+def forks(session: Session, rng: random.Random, counts: Counter) -> None:
+    held = session.keep(session.call("keep_value", x=77).value)
+    child = os.fork()
+    if child == 0:
+        try:
+            in_child(session, 5, held, rng.randrange(10**6))
+        finally:
+            os._exit(2)
+    assert session.call("value_of", object=held).value == 77
+    threads(session, rng, counts)
+    _, status = os.waitpid(child, 0)
+    counts["child fine" if status == 0 else f"UNEXPECTED child {status}"] += 1
+
+
+def spawned(number: int) -> None:
+    counts: Counter = Counter()
+    with Session() as session:
+        ask(session, number, counts)
+    sys.exit(0 if counts["right"] == 4 else 1)
+
+
+def processes(session: Session, rng: random.Random, counts: Counter) -> None:
+    other = multiprocessing.get_context("spawn").Process(target=spawned, args=(rng.randrange(100),))
+    other.start()
+    threads(session, rng, counts)
+    other.join()
+    counts["child fine" if other.exitcode == 0 else f"UNEXPECTED process {other.exitcode}"] += 1
+
+
+def alive(folder: str) -> list[int]:
+    """Processes, zombies apart, that were started with R's folders under ``folder``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if folder.encode() in command:
+                found.append(int(entry.name))
+    return found
+
+
+def play(rounds: int, folder: Path, seed: int = 1) -> Counter:
+    rng = random.Random(seed)
+    counts: Counter = Counter()
+    ways = [threads, threads, threads, asynchronous, asynchronous, forks, threads, asynchronous, threads, processes]
+    with Session() as session:
+        session.call("echo", x=1)
+        processes(session, rng, Counter())  # what Python opens once is open now
+        session.call("echo", x=1)
+        before = len(os.listdir("/proc/self/fd"))
+        for number in range(rounds):
+            ways[number % len(ways)](session, rng, counts)
+        assert session.call("echo", x=5).value == [5]
+        assert session.live_handles() <= 1
+        assert len(os.listdir("/proc/self/fd")) <= before, "files were left open"
+    deadline = time.monotonic() + 20
+    while (alive(str(folder)) or list(folder.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not alive(str(folder)), "processes were left"
+    assert not [entry.name for entry in folder.iterdir() if entry.name.startswith("bridge-r-")], "folders were left"
+    return counts
+
+
+def check(counts: Counter) -> None:
+    bad = {key: count for key, count in counts.items() if key.split()[0].isupper() and key != "right"}
+    assert not bad, counts
+    assert counts["right"] > 0
+    assert counts["RCrashError"] > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(
+    "rounds", [12, pytest.param(ROUNDS, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])], ids=["few", "many"]
+)
+def test_no_answer_of_another_question(rounds, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    counts = play(rounds, tmp_path)
+    with capsys.disabled():
+        print(f"\n{rounds} rounds: {dict(counts)}")
+    check(counts)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with Session() as session, pytest.raises(BridgeError, match="set TMPDIR"):
+        session.call("echo", x=1)
+
+
+def test_closed_while_it_starts():
+    session = Session()
+    told: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            session.call("echo", x=1)
+        except BridgeError as error:
+            told.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    time.sleep(0.2)
+    session.close()
+    thread.join()
+    assert len(told) == 1
+    assert session.pid is None
+
+
+def test_in_a_kernel(tmp_path):
+    """As Jupyter runs it: an event loop in the main thread, cells one after the other."""
+    pytest.importorskip("ipykernel")
+    client = pytest.importorskip("jupyter_client")
+    manager, kernel = client.manager.start_new_kernel(kernel_name="python3", cwd=str(tmp_path))
+    try:
+
+        def run(code: str) -> str:
+            said: list[str] = []
+            kernel.execute_interactive(
+                code,
+                timeout=120,
+                output_hook=lambda m: said.append(m["content"].get("text", m["content"].get("ename", ""))),
+            )
+            return "".join(said)
+
+        root = str(Path(__file__).resolve().parents[2])
+        run(f"import os, signal, sys; sys.path.append({root!r}); from bridge.session import default; r = default()")
+        run("a = r.keep(r.call('keep_value', x=7).value)")
+        assert run("print(r.call('value_of', object=a).value)") == "7\n"
+        run("os.kill(r.pid, signal.SIGKILL)")
+        run("c = r.keep(r.call('keep_value', x=8).value)")
+        assert "HandleError" in run("r.call('value_of', object=a)")
+        assert run("print(r.call('value_of', object=c).value)") == "8\n"
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
