@@ -1470,6 +1470,25 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
     return Finding(cause, 0.5)
 
 
+def malformed_values(evidence: Evidence) -> Finding | None:
+    """What the candidate hands over is not what the contract asks for."""
+    wrong = evidence.candidate.malformed
+    if not wrong:
+        return None
+    texts = list(dict.fromkeys(wrong.values()))
+    more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+    cause = Cause(
+        12,
+        "malformed-values",
+        f"What the candidate hands over is malformed: {texts[0]}{more}",
+        "; ".join(texts[:10]),
+        "Return real numbers of the right shape under R's labels; a malformed value is never converted into one that "
+        "agrees.",
+        {"parts": float(len(wrong))},
+    )
+    return Finding(cause, 0.97)
+
+
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
 DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     other_criterion,
@@ -1498,5 +1517,6 @@ DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     single_precision,
     cancellation,
     lost_weights,
+    malformed_values,
     lost_numbers,
 )
