@@ -176,7 +176,7 @@ def compare(
 ) -> int:
     """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
     from validation.campaign import resolve, run_own, suite_works
-    from validation.owndata import as_factors, read_table
+    from validation.owndata import as_factors, read_table, understood
 
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
@@ -198,6 +198,10 @@ def compare(
         raise _usage(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
     frame = as_factors(read_table(data), list(factor or []), strings_as_factors)
     frame.attrs["name"] = data.name.split(".")[0]
+    if not quiet:
+        from validation.report.wording import cell
+
+        _errors().print(Text(f"Read {cell(str(data))}: {cell(understood(frame))}"), soft_wrap=True)
     _can_write(output)
     reference = resolve(against.value)
     _say_reference(reference, quiet)

@@ -12,6 +12,7 @@ import pytest
 
 from validation import Case, Verdict, compare, compare_fits
 from validation.compare import NoReferenceError
+from validation.files import write_atomically
 from validation.quantities import posterior_summary
 from validation.references import record as recording
 from validation.references import store
@@ -157,14 +158,14 @@ def test_compare_against_recorded_uses_no_r(recorded, ml_fit, data, tmp_path, mo
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
-    store.write_atomically(path, "old")
+    write_atomically(path, "old")
 
     def fail(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(store.os, "replace", fail)
     with pytest.raises(KeyboardInterrupt):
-        store.write_atomically(path, "new")
+        write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
 

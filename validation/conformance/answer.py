@@ -107,16 +107,34 @@ def as_posterior(answer: Any) -> Any:
     from validation.compare import DrawsAlone
 
     names = dir(answer)  # hasattr would build the posterior
-    if not isinstance(answer, Mapping | pd.DataFrame) and (
-        "posterior_summary" in names or ("posterior" in names and not hasattr(answer, "children"))
-    ):
-        return answer
+    if not isinstance(answer, Mapping | pd.DataFrame) and ("posterior" in names and not hasattr(answer, "children")):
+        return _OwnDraws(answer)
+    if "posterior_summary" in names and "data_vars" not in names and not isinstance(answer, Mapping | pd.DataFrame):
+        raise AnswerError(
+            f"the candidate returned a {type(answer).__name__} with summaries; expected draws: what a candidate says "
+            "of its own Monte Carlo errors is nothing to judge it by"
+        )
     if not isinstance(answer, Mapping | pd.DataFrame) and not hasattr(answer, "data_vars"):
         raise AnswerError(
             f"the candidate returned a {type(answer).__name__}; expected draws: an xarray DataTree or Dataset, a "
             "DataFrame, or a mapping from R's parameter names to arrays of shape (chains, draws)"
         )
     return DrawsAlone(answer)
+
+
+class _OwnDraws:
+    """A candidate's posterior without the summaries that it makes itself: the judge makes them of its draws."""
+
+    def __init__(self, fit: Any) -> None:
+        self._fit = fit
+
+    def __dir__(self) -> list[str]:
+        return [name for name in dir(self._fit) if name not in ("posterior_summary", "independent_draws")]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("posterior_summary", "independent_draws", "recorded_points") or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._fit, name)
 
 
 class Answer:

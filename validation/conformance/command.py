@@ -128,7 +128,8 @@ def claimed_cases(candidate: Candidate, source: str) -> frozenset[str]:
 
 def write(outcome: Outcome, junit: Path | None, data: Path | None, report: Path | None) -> list[Path]:
     """Write what was asked for; each file is whole or not there."""
-    from validation.campaign import write_atomically, write_report
+    from validation.campaign import write_report
+    from validation.files import write_atomically
 
     written = []
     for path, make in (

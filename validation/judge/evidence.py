@@ -59,6 +59,13 @@ class _Reordered:
         return sp.csc_array(value)[self._order] if sp.issparse(value) else np.asarray(value)[self._order]
 
 
+def _no_fixed_effects(fit: Any) -> bool:
+    try:
+        return len(fit.fixef()) == 0
+    except Exception:  # told where the coefficients are compared
+        return False
+
+
 def _extended(base: Extraction, more: Extraction, quantities: set[str]) -> Extraction:
     rows = more.table[more.table["quantity"].isin(quantities)]
     return Extraction(pd.concat([base.table, rows], ignore_index=True), base.problems)
@@ -101,6 +108,9 @@ class Evidence:
     def __post_init__(self) -> None:
         self.reference = CheckedFit(self.reference, strict=False)
         self.candidate = CheckedFit(self.candidate)
+        if self.reml and _no_fixed_effects(self.reference):
+            # Nothing to restrict: both criteria are one, lme4 fits by ML, and its REMLcrit adds uninitialised memory.
+            self.reml = False
         order = _row_order(self.reference, self.candidate)
         if order is not None:
             self.candidate = _Reordered(self.candidate, order)

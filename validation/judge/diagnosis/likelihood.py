@@ -456,8 +456,13 @@ def optimizer(evidence: Evidence) -> Finding | None:
     path = _along(evidence, worse, better)
     barrier = path is not None and max(path[1:-1], default=path[0]) > path[0] + max(4.0 * evidence.noise, 1e-9)
     if barrier:
-        name, title = "another-optimum", f"The {side} ended at another, worse optimum"
-        how = "and rises on the way from one to the other"
+        other = "reference" if side == "candidate" else "candidate"
+        minimum = "minimum" if _is_minimum(evidence, worse) else "optimum"
+        name = "another-optimum"
+        title = f"The {side} ended at another, worse {minimum}; the {other}'s θ gives {abs(improvement):.3g} lower"
+        how = f"and rises by {max(path) - path[0]:.3g} on the way from one to the other" if path is not None else ""
+        if minimum == "minimum":
+            how += "; at every θ near by it is higher"
     else:
         name, title = "stopped-early", f"The {side}'s optimizer stopped before the optimum"
         how = "and falls all the way from one to the other" if path is not None else ""
@@ -491,6 +496,25 @@ def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float
             continue
     own = [evidence.solve(start + fraction * (end - start)) for fraction in np.linspace(0.0, 1.0, 9)]
     return None if any(found is None for found in own) else [found.objective for found in own if found is not None]
+
+
+def _is_minimum(evidence: Evidence, theta: np.ndarray) -> bool:
+    """Whether the objective is higher at every neighbour of θ (a hundredth away, one coordinate at a time)."""
+    pieces = evidence.reference_pieces
+    solution = evidence.solve(theta)
+    if pieces is None or solution is None:
+        return False
+    least = solution.objective - max(4.0 * evidence.noise, 1e-9)
+    for i, diagonal in enumerate(pieces.diagonal):
+        for sign in (-1.0, 1.0):
+            near = theta.copy()
+            near[i] += sign * 0.01 * max(abs(theta[i]), 0.01)
+            if diagonal and near[i] < 0.0:
+                continue
+            beside = evidence.solve(near)
+            if beside is None or beside.objective < least:
+                return False
+    return True
 
 
 def _implied(evidence: Evidence, theta: np.ndarray) -> bool:
