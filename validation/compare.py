@@ -15,6 +15,7 @@ import pandas as pd
 from pyimpl.model.columns import as_pandas
 from validation.comparison import Check, Comparison, Side
 from validation.judge.diagnosis import diagnose, unknown_cause
+from validation.judge.diagnosis.versions import dialect_of, version_cause
 from validation.judge.evidence import Evidence
 from validation.judge.rows import table_of
 from validation.quantities import data_hash, draws_of, posterior_summary
@@ -155,6 +156,8 @@ def compare(
             reference, default, reference_side = certified.find(formula, data, kind, REML, recorded)
         else:
             reference, default, reference_side = store.find(formula, data, kind, REML, recorded, why_not)
+    if candidate is None:
+        candidate_options = {**_spoken(reference_side, bayes), **(candidate_options or {})}
     fitted, candidate_side = _candidate(
         formula, data, REML, bayes, seed, arguments, candidate, dict(candidate_options or {}), say, reference_side.label
     )
@@ -282,6 +285,8 @@ def _judge_likelihood(
     evidence = Evidence(reference, candidate, reml, data)
     checks, rows = judge_likelihood(evidence, seed, lambda message, fraction: say(message, fraction))
     causes = _causes(checks, rows, evidence, DETECTORS)
+    if (version := version_cause(rows, left, right)) is not None:
+        causes = (version, *(cause for cause in causes if cause.name != "unknown"))
     notes = [*_fit_notes("reference", reference), *_fit_notes("candidate", candidate)]
     better = any(row["verdict"] is Verdict.BETTER for row in rows)
     if better and evidence.improvement is not None:
@@ -564,6 +569,19 @@ def live_r_side(package: str, data: pd.DataFrame, seconds: float, options: Mappi
     )
 
 
+def _spoken(reference: Side, bayes: bool) -> dict[str, Any]:
+    """The reference's versions as ``dialect``, where pyimpl's function takes one: both sides speak of one release."""
+    import inspect
+
+    import pyimpl
+
+    dialect = dialect_of(reference)
+    function = pyimpl.stan_lmer if bayes else pyimpl.lmer
+    if dialect is None or "dialect" not in inspect.signature(function).parameters:
+        return {}
+    return {"dialect": dialect}
+
+
 def _candidate(
     formula: str,
     data: pd.DataFrame,
@@ -600,6 +618,8 @@ def _candidate(
     provenance = {**_python_versions(), "seconds": round(seconds, 3), "function": f"{function.__module__}.{name}"}
     if bayes:
         provenance["seed"] = seed
+    if "dialect" in options:
+        provenance["dialect"] = dict(options["dialect"].versions)
     return fit, Side(label, "python" if own else "third-party", provenance)
 
 

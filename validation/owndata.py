@@ -21,10 +21,11 @@ class InputError(ValueError):
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a ``.csv`` (also ``.csv.gz``, ``.tsv``) or ``.parquet`` file; tables of text by the rules of R's ``read.csv``.
+    """Read a ``.csv`` (also ``.csv.gz``, ``.tsv``) or ``.parquet`` file.
 
-    So an empty cell is missing in a column of numbers and the label "" in one of text, "NaN" is a label there, too, and
-    a column of T and F is logical (``validation.rcsv``). Column names are kept as they are.
+    Tables of text are read by the rules of R's ``read.csv`` (``validation.rcsv``): an empty cell is missing in a
+    column of numbers and the label "" in one of text, "NaN" is a label there, too, and a column of T and F is logical.
+    Column names are kept as they are.
 
     Raises
     ------

@@ -425,7 +425,7 @@ class CheckedFit:
         return self._once("coef_table", read)
 
     def VarCorr(self) -> pd.DataFrame:
-        """Variance components as ``as.data.frame(VarCorr(m))``: no negative variance or sd, no correlation beyond 1."""
+        """Variance components as ``as.data.frame(VarCorr(m))``."""
         return self._once("VarCorr", lambda: _components(self._fit.VarCorr(), self._strict))
 
     def ranef(self) -> dict[str, pd.DataFrame]:
@@ -535,11 +535,6 @@ def _components(value: Any, strict: bool) -> pd.DataFrame:
     }
     _labels([str(key) for key in zip(*names.values(), strict=True)], "VarCorr()", unique=strict)
     figures = {column: numbers(value[column].array, f"VarCorr()'s {column}") for column in wanted[3:]}
-    for grp, first, second, variance, spread in zip(*names.values(), *figures.values(), strict=True):
-        if strict and second is None and (variance < 0 or spread < 0):
-            raise MalformedError(f"VarCorr() has a negative variance or sd for {grp} {first or ''}".rstrip())
-        if strict and second is not None and abs(spread) > 1.0 + 1e-6:
-            raise MalformedError(f"VarCorr() has the correlation {spread:g} for {grp}; expected -1 to 1")
     frame = {column: pd.Series(items, dtype=object) for column, items in names.items()}
     return pd.DataFrame({**frame, **figures})
 

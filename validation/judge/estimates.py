@@ -928,6 +928,8 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
                 fixed = se.get(term, math.nan)
                 random = np.array([sds.get((group, term, level), math.nan) for level in part["level"]])  # type: ignore[arg-type]
                 scale = np.sqrt(np.nan_to_num(fixed) ** 2 + np.nan_to_num(random) ** 2)
+                # An effect of another factor's, without a fixed part, is 0 at every level here: no error of its own.
+                scale = np.where(scale > 0.0, scale, sigma)
                 unit = "standard errors of coefficient and BLUP together"
             elif quantity == "scaled_residuals":
                 scale, unit = np.ones(len(part)), "scaled residuals"
