@@ -132,6 +132,8 @@ def _encode_table(value: Any, keep: Callable[[Any], int], depth: int) -> Any:
     if isinstance(value, pd.Categorical):
         codes = _encode_array(np.asarray(value.codes, dtype="<i8"), keep, depth)
         return {"$": "factor", "codes": codes, "levels": _keys(value.categories)}
+    if isinstance(value, pd.arrays.NumpyExtensionArray):
+        return _encode_array(value.to_numpy(), keep, depth)
     if isinstance(value, pd.api.extensions.ExtensionArray):
         return _encode_array(value.to_numpy(dtype=_plain_type(value), na_value=_nothing(value)), keep, depth)
     if isinstance(value, pd.Index):
