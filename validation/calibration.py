@@ -299,7 +299,7 @@ def _load(path: Path | None, mark: str) -> dict[int, tuple[dict[str, int], bool]
 
 
 def _save(path: Path | None, mark: str, done: dict[int, tuple[dict[str, int], bool]]) -> None:
-    from validation.campaign import write_atomically
+    from validation.files import write_atomically
 
     if path is None:
         return

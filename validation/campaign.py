@@ -3,10 +3,8 @@
 The command line is a thin door to this module; a notebook or a script can call it as well.
 """
 
-import contextlib
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import pandas as pd
 
 from r_scripts.dialect import Dialect
 from validation.comparison import Check, Comparison, Side
+from validation.files import write_atomically
 from validation.progress import Tracker
 from validation.report.wording import NOT_REACHED
 from validation.verdict import Verdict
@@ -36,7 +35,6 @@ __all__ = [
     "run",
     "run_own",
     "suite_works",
-    "write_atomically",
     "write_report",
 ]
 
@@ -383,25 +381,3 @@ def write_report(
     write_atomically(html, page)
     write_atomically(json, data + "\n")
     return html, json
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a UTF-8 file that is either the old one or the whole new one, even if interrupted."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -1,7 +1,7 @@
 """The command ``mlmparity``: validate, compare, conformance, doctor, record, certify, selftest, sbc, cases.
 
-Exit codes: 0 agrees; 1 disagrees; 2 bad input or usage; 3 inconclusive; 4 R was asked for and is not there;
-130 interrupted.
+Exit codes: 0 agrees; 1 disagrees (or a number is missing); 2 bad input or usage; 3 inconclusive; 4 R was asked for and
+is not there; 5 malformed (what a side handed over is not what the contract asks for); 130 interrupted.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "exit_code", "main"]
 
-OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, INTERRUPTED = 0, 1, 2, 3, 4, 130
+OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, MALFORMED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 app = typer.Typer(
     name="mlmparity",
@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def exit_code(verdict: Verdict) -> int:
     """Return the exit code of a verdict on a whole run."""
+    if verdict is Verdict.MALFORMED:
+        return MALFORMED
     if verdict.failed:
         return DISAGREES
     return INCONCLUSIVE if verdict is Verdict.INCONCLUSIVE else OK
@@ -183,7 +185,7 @@ def compare(
 ) -> int:
     """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
     from validation.campaign import resolve, run_own, suite_works
-    from validation.owndata import as_factors, read_table
+    from validation.owndata import as_factors, read_table, understood
 
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
@@ -209,6 +211,10 @@ def compare(
         raise _usage(f"--{error}") from None
     frame = as_factors(read_table(data), list(factor or []), strings_as_factors)
     frame.attrs["name"] = data.name.split(".")[0]
+    if not quiet:
+        from validation.report.wording import cell
+
+        _errors().print(Text(f"Read {cell(str(data))}: {cell(understood(frame))}"), soft_wrap=True)
     _can_write(output)
     reference = resolve(against.value)
     _say_reference(reference, quiet)
@@ -248,6 +254,9 @@ def conformance(
     table: Annotated[
         list[Path] | None, typer.Option(help="Print the table of these JSON files (Markdown).", metavar="FILE")
     ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=1.0, help="Seconds that one fit may take (1800).", metavar="SECONDS")
+    ] = None,
     seed: Seed = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -261,6 +270,7 @@ def conformance(
     return exit_code(
         door.judge(
             candidate, reference, cases or [], can, missing, deviations, junit, json_file, output, seed, quiet,
+            time_limit,
             out=_output(), err=_errors(),
         )
     )  # fmt: skip

@@ -18,6 +18,7 @@ from r_scripts.dialect import Dialect
 from validation.comparison import Check, Comparison, Side
 from validation.dialects import dialect_of
 from validation.judge.diagnosis import diagnose, unknown_cause
+from validation.judge.diagnosis.versions import version_cause
 from validation.judge.evidence import Evidence
 from validation.judge.rows import table_of
 from validation.quantities import data_hash, draws_of, posterior_summary
@@ -289,6 +290,8 @@ def _judge_likelihood(
     evidence = Evidence(reference, candidate, reml, data)
     checks, rows = judge_likelihood(evidence, seed, lambda message, fraction: say(message, fraction))
     causes = _causes(checks, rows, evidence, DETECTORS)
+    if (version := version_cause(rows, left, right)) is not None:
+        causes = (version, *(cause for cause in causes if cause.name != "unknown"))
     notes = [*_fit_notes("reference", reference), *_fit_notes("candidate", candidate)]
     better = any(row["verdict"] is Verdict.BETTER for row in rows)
     if better and evidence.improvement is not None:
@@ -617,6 +620,8 @@ def _candidate(
     provenance = {**_python_versions(), "seconds": round(seconds, 3), "function": f"{function.__module__}.{name}"}
     if bayes:
         provenance["seed"] = seed
+    if "dialect" in options:
+        provenance["dialect"] = dict(options["dialect"].versions)
     return fit, Side(label, "python" if own else "third-party", provenance)
 
 

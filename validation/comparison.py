@@ -114,8 +114,8 @@ class Comparison:
     def verdict(self) -> Verdict:
         """The verdict on the whole: a failure beats inconclusive beats agreement; no check at all is inconclusive."""
         verdicts = [check.verdict for check in self.checks]
-        if any(verdict.failed for verdict in verdicts):
-            return Verdict.DISAGREES
+        if (failure := Verdict.of_failures(verdicts)) is not None:
+            return failure
         if not verdicts or Verdict.INCONCLUSIVE in verdicts:
             return Verdict.INCONCLUSIVE
         return Verdict.AGREES

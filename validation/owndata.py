@@ -1,16 +1,19 @@
 """One's own data for a comparison: a table file read as R's ``read.csv`` would, and factors as they are meant."""
 
+import bz2
 import difflib
+import gzip
+import lzma
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["InputError", "as_factors", "parse_factor", "read_table"]
+from validation.rcsv import RTableError, read_r_table
 
-#: What a CSV file writes for a missing value, as in R; "None" or "null" may well be a label.
-MISSING = ("NA", "NaN", "")
+__all__ = ["InputError", "as_factors", "parse_factor", "read_table", "understood"]
 
 
 class InputError(ValueError):
@@ -19,6 +22,10 @@ class InputError(ValueError):
 
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a ``.csv`` (also ``.csv.gz``, ``.tsv``) or ``.parquet`` file.
+
+    Tables of text are read by the rules of R's ``read.csv`` (``validation.rcsv``): an empty cell is missing in a
+    column of numbers and the label "" in one of text, "NaN" is a label there, too, and a column of T and F is logical.
+    Column names are kept as they are.
 
     Raises
     ------
@@ -39,26 +46,24 @@ def read_table(path: str | Path) -> pd.DataFrame:
         if kind == ".parquet":
             data = pd.read_parquet(path)
         elif kind.startswith((".csv", ".tsv")):
-            separator = "\t" if kind.startswith(".tsv") else ","
-            header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False)
-            names = [str(name) for name in header.iloc[0]]
+            data = read_r_table(_text(path), "\t" if kind.startswith(".tsv") else ",")
+            names = [str(name) for name in data.columns]
             repeated = sorted({name for name in names if names.count(name) > 1})
             if repeated:
                 raise InputError(
                     f"{str(path)!r} has more than one column {', '.join(map(repr, repeated))}; rename them"
                 )
-            data = pd.read_csv(path, sep=separator, keep_default_na=False, na_values=list(MISSING))
         else:
             raise InputError(f"{str(path)!r} is neither .csv, .tsv nor .parquet; save it as one of these")
     except ImportError:
         raise InputError(f"reading {str(path)!r} needs pyarrow; run: python -m pip install pyarrow") from None
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{str(path)!r} is empty") from None
+    except RTableError as error:
+        raise InputError(f"{str(path)!r} cannot be used: {error}") from None
     except UnicodeDecodeError as error:
         raise InputError(
             f"{str(path)!r} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
-    except (pd.errors.ParserError, OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{str(path)!r} cannot be read: {' '.join(str(error).split())}") from None
@@ -66,6 +71,32 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise InputError(f"{str(path)!r} has column names but no rows")
     # R drops the name of a column of row numbers; so a file written by write.csv() is taken as it is meant.
     return data.drop(columns=[c for c in data.columns[:1] if str(c) in ("Unnamed: 0", "")])
+
+
+def _text(path: Path) -> str:
+    """A text file, unpacked; a byte order mark is none of its letters."""
+    openers = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    opener = openers.get(path.suffix.lower(), open)
+    with opener(path, "rb") as file:
+        return file.read().decode("utf-8-sig")
+
+
+def understood(data: pd.DataFrame) -> str:
+    """One line on how a table was read: rows, columns, factors and text, logical columns, missing values."""
+    kinds: dict[str, list[str]] = {"factor": [], "text": [], "logical": []}
+    for name in data.columns:
+        column = data[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            kinds["factor"].append(f"{name} ({len(column.cat.categories)} levels)")
+        elif pd.api.types.is_bool_dtype(column.dtype):
+            kinds["logical"].append(str(name))
+        elif not pd.api.types.is_numeric_dtype(column.dtype):
+            kinds["text"].append(str(name))
+    missing = {str(name): int(count) for name, count in data.isna().sum().items() if count}
+    parts = [f"{len(data):,} rows, {data.shape[1]} columns"]
+    parts += [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+    parts.append("missing: " + (", ".join(f"{name} ({count})" for name, count in missing.items()) or "none"))
+    return "; ".join(parts)
 
 
 def parse_factor(text: str) -> tuple[str, list[str] | None]:

@@ -103,9 +103,9 @@ def _judge(config: pytest.Config) -> _Judge:
 
 
 def _load(target: str, can: Any, missing: Any) -> Any:
-    from validation.conformance.candidate import load_candidate
+    from validation.conformance.isolated import isolated_candidate
 
-    return load_candidate(target, can, missing)
+    return isolated_candidate(target, can, missing)
 
 
 class _Suite(pytest.Collector):

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.wellformed import MalformedError, numbers
+
 __all__ = [
     "KEYS",
     "MAIN_EXCLUDED",
@@ -21,6 +23,7 @@ __all__ = [
     "Extraction",
     "data_hash",
     "draws_of",
+    "groups_of",
     "inference_quantities",
     "join",
     "likelihood_quantities",
@@ -339,30 +342,61 @@ def _conditional_sds(variances: Mapping[str, Any]) -> dict[tuple[str, str, str],
     return sds
 
 
-def split_parameter(name: str) -> tuple[str | None, str, str | None, str | None]:
+def groups_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Grouping factors that rstanarm's column names tell of, the longest name first.
+
+    A variance is ``Sigma[group:effect,effect]``: one effect twice, which names with spaces, colons or commas of their
+    own cannot hide.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        if not (name.startswith("Sigma[") and name.endswith("]")):
+            continue
+        inside = name[6:-1]
+        for colon in (i for i, character in enumerate(inside) if character == ":"):
+            pair = inside[colon + 1 :]
+            half = len(pair) // 2
+            if len(pair) % 2 and half and pair[half] == "," and pair[:half] == pair[half + 1 :]:
+                found[inside[:colon]] = None
+                break
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def split_parameter(name: str, groups: Iterable[str] = ()) -> tuple[str | None, str, str | None, str | None]:
     """Take one of rstanarm's column names apart: (group, term, term2, level).
 
     ``b[(Intercept) school:20920]`` -> ``("school", "(Intercept)", None, "20920")``;
     ``Sigma[school:femaleF,(Intercept)]`` -> ``("school", "femaleF", "(Intercept)", None)``; anything else is a term.
+
+    Parameters
+    ----------
+    name : str
+    groups : iterable of str
+        Grouping factors (:func:`groups_of` all names): they decide where names have spaces or colons of their own.
     """
     if name.startswith("b[") and name.endswith("]") and " " in name and ":" in name:
-        effect, _, rest = name[2:-1].rpartition(" ")  # rstanarm writes spaces in levels as "_"
+        inside = name[2:-1]
+        for group in groups:
+            effect, there, level = inside.partition(f" {group}:")
+            if there and effect:
+                return group, effect, None, level
+        effect, _, rest = inside.rpartition(" ")  # rstanarm writes spaces in levels as "_"
         # An interaction group (batch:cask) has colons itself, and so have its levels: the last half is the level.
         parts = rest.split(":")
         half = len(parts) // 2
         group, level = (":".join(parts[:half]), ":".join(parts[half:])) if half else (rest, "")
         return group, effect, None, level
     if name.startswith("Sigma[") and name.endswith("]") and ":" in name:
-        group, _, pair = name[6:-1].rpartition(":") if name.count(":") == 1 else _split_sigma(name[6:-1])
+        inside = name[6:-1]
+        known = next((group for group in groups if inside.startswith(f"{group}:")), None)
+        # "g:x:f,(Intercept)" is ambiguous by itself; the first colon decides where the groups are not known.
+        group, pair = (known, inside[len(known) + 1 :]) if known is not None else inside.split(":", 1)
+        half = len(pair) // 2
+        if len(pair) % 2 and pair[half] == "," and pair[:half] == pair[half + 1 :]:
+            return group, pair[:half], pair[half + 1 :], None  # an effect may have a comma: poly(x, 2)1
         first, _, second = pair.partition(",")
         return group, first, second, None
     return None, name, None, None
-
-
-def _split_sigma(inside: str) -> tuple[str, str, str]:
-    # "g:x:f,(Intercept)" is ambiguous; the group is what both sides share nowhere, so the first colon decides.
-    group, colon, pair = inside.partition(":")
-    return group, colon, pair
 
 
 def draws_of(fit: Any) -> tuple[list[str], np.ndarray]:
@@ -381,7 +415,8 @@ def draws_of(fit: Any) -> tuple[list[str], np.ndarray]:
     for variable in dataset.data_vars:
         array = dataset[variable]
         rest = [dim for dim in array.dims if dim not in ("chain", "draw")]
-        values = array.transpose("chain", "draw", *rest).to_numpy().astype(float)
+        ordered = array.transpose("chain", "draw", *rest).to_numpy()
+        values = numbers(ordered, f"draws of {str(variable)!r}", ndim=ordered.ndim)
         if not rest:
             names.append(str(variable))
             blocks.append(values[None])
@@ -396,6 +431,9 @@ def draws_of(fit: Any) -> tuple[list[str], np.ndarray]:
     if not blocks:
         raise ValueError("the posterior holds no variables")
     draws = np.concatenate(blocks)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedError(f"the posterior has the parameter {twice!r} more than once")
     if draws.size == 0:
         raise ValueError(f"the posterior holds no draws: {draws.shape[1]} chains of {draws.shape[2]}")
     return names, draws
@@ -460,12 +498,13 @@ def posterior_quantities(fit: Any) -> tuple[Extraction, pd.DataFrame]:
     return summary_quantities(summary), summary
 
 
-def summary_quantities(summary: pd.DataFrame) -> Extraction:
-    """The long table of a :func:`posterior_summary`."""
+def summary_quantities(summary: pd.DataFrame, groups: Iterable[str] | None = None) -> Extraction:
+    """The long table of a :func:`posterior_summary`; ``groups`` as of :func:`split_parameter`, its own if not given."""
     rows = _Rows()
+    groups = groups_of(map(str, summary.index)) if groups is None else tuple(groups)
     statistics = ["mean", "sd", *[_quantile_name(probability) for probability in QUANTILES]]
     for parameter, row in summary.iterrows():
-        group, term, term2, level = split_parameter(str(parameter))
+        group, term, term2, level = split_parameter(str(parameter), groups)
         for statistic in statistics:
             if statistic in row.index:
                 rows.add(f"post-{statistic}", row[statistic], group, term, term2, level, row[f"mcse_{statistic}"])

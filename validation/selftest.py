@@ -541,7 +541,7 @@ def command(
         if str(json_file) == "-":
             output.print(text, markup=False, highlight=False, soft_wrap=True)
             return 0 if found.ok else 1
-        from validation.campaign import write_atomically
+        from validation.files import write_atomically
 
         write_atomically(json_file, text + "\n")
     if not quiet:

@@ -531,7 +531,7 @@ def recorded_reference(folder: Any = None) -> tuple[Tutorial, Side]:
 
 def record(folder: Any) -> Any:
     """Write down what live R gives for the sections; returns the file's path."""
-    from validation.campaign import write_atomically
+    from validation.files import write_atomically
 
     made, side = live_reference()
     stored = {

@@ -95,7 +95,7 @@ def recorded_reference(folder: Any = None) -> RSections:
 
 def record(folder: Any, **options: Any) -> Any:
     """Write down what live R gives; returns the file's path."""
-    from validation.campaign import write_atomically
+    from validation.files import write_atomically
 
     made = live_reference(**options)
     sections = {

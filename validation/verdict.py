@@ -1,5 +1,6 @@
 """The words of the judgement, shared by the judge, the comparison and the report."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -14,11 +15,20 @@ class Verdict(StrEnum):
     DISAGREES = "disagrees"
     INCONCLUSIVE = "inconclusive"  # e.g. a sampler that has not converged: neither pass nor fail
     MISSING = "missing"  # one side lacks the row: a failure, not a gap
+    MALFORMED = "malformed"  # a side handed over what is no such number, table or label: nothing could be compared
 
     @property
     def failed(self) -> bool:
         """Whether this verdict makes the whole comparison disagree."""
-        return self in (Verdict.DISAGREES, Verdict.MISSING)
+        return self in (Verdict.DISAGREES, Verdict.MISSING, Verdict.MALFORMED)
+
+    @staticmethod
+    def of_failures(verdicts: "Iterable[Verdict]") -> "Verdict | None":
+        """What failures make of the whole: malformed where nothing else failed, disagrees where something did."""
+        failures = {verdict for verdict in verdicts if verdict.failed}
+        if not failures:
+            return None
+        return Verdict.MALFORMED if failures == {Verdict.MALFORMED} else Verdict.DISAGREES
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import pytest
 from bridge import doctor
 from tests.validation import comparisons as made
 from validation import campaign, cli
-from validation.campaign import NoRError, Reference, Work, could_not_compare, resolve, write_atomically
+from validation.campaign import NoRError, Reference, Work, could_not_compare, resolve
+from validation.files import write_atomically
 from validation.verdict import Verdict
 
 LIVE = Reference("live")

@@ -12,6 +12,7 @@ import pytest
 
 from validation import Case, Verdict, compare, compare_fits
 from validation.compare import NoReferenceError
+from validation.files import FileError, write_atomically
 from validation.quantities import posterior_summary
 from validation.references import record as recording
 from validation.references import store
@@ -91,13 +92,13 @@ def test_a_posterior_record_is_read_back_and_compared(make_posterior, tmp_path):
         read.log_prob(np.zeros(read.num_upars))
 
 
-def test_missing_and_infinite_values_survive_as_plain_json(recorded, tmp_path):
-    fit = replace(recorded.fit, scalars={**recorded.fit.scalars, "AIC": math.inf, "BIC": math.nan})
+def test_infinite_values_survive_as_plain_json(recorded, tmp_path):
+    fit = replace(recorded.fit, scalars={**recorded.fit.scalars, "AIC": math.inf, "BIC": -math.inf})
     path = store.save(replace(recorded, fit=fit), tmp_path)
     json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     read = store.load("own-ml", tmp_path).fit
     assert read.AIC() == math.inf
-    assert math.isnan(read.BIC())
+    assert read.BIC() == -math.inf
     assert read.getME("lower").tolist() == [0.0, -math.inf, 0.0]
 
 
@@ -106,7 +107,8 @@ def test_missing_and_infinite_values_survive_as_plain_json(recorded, tmp_path):
     [
         ("{", "not readable JSON"),
         ('{"schema": 99}', "has schema 99"),
-        ('{"schema": 1, "kind": "likelihood"}', "incomplete"),
+        ('{"schema": 1, "kind": "likelihood"}', "does not match the hash"),
+        ("[1]", "has schema None"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path, text, message):
@@ -114,6 +116,55 @@ def test_a_damaged_file_is_named(tmp_path, text, message):
     (tmp_path / "cases" / "bad.json").write_text(text)
     with pytest.raises(store.DamagedReferenceError, match=message):
         store.load("bad", tmp_path)
+
+
+def sealed(path, change):
+    """Change a recorded file as someone who knows how its hash is made."""
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps({**content, "hash": store.content_hash(content)}))
+
+
+def test_a_number_changed_by_hand_is_refused(recorded, tmp_path):
+    path = store.save(recorded, tmp_path)
+    text = path.read_text()
+    sigma = json.loads(text)["fit"]["scalars"]["sigma"]
+    path.write_text(text.replace(repr(sigma), repr(sigma * 2), 1))
+    with pytest.raises(store.DamagedReferenceError, match="does not match the hash"):
+        store.load("own-ml", tmp_path)
+    path.write_text(text)
+    path.rename(path.with_name("other.json"))
+    with pytest.raises(store.DamagedReferenceError, match="holds the reference of 'own-ml'"):
+        store.load("other", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("points", [], "no points"),
+        ("modes", {}, "factors and modes"),
+        ("mode_variances", {}, "factors and mode_variances"),
+        ("components", [], "incomplete"),
+        ("terms", [], "incomplete"),
+        ("groups", {"index": [], "values": []}, "factors and groups"),
+        ("covariance", {"columns": [], "index": [], "values": []}, "coefficients and covariance"),
+        ("scalars", {}, "no sigma"),
+        ("fitted", [], "incomplete"),
+    ],
+)
+def test_a_record_that_lacks_a_part_is_refused(recorded, tmp_path, part, value, message):
+    path = store.save(recorded, tmp_path)
+    sealed(path, lambda content: content["fit"].update({part: value}))
+    with pytest.raises(store.DamagedReferenceError, match=message):
+        store.load("own-ml", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../M1-ml", "/etc/passwd", "a\0b", "x" * 300, "CON", "a/b", ""])
+def test_no_name_leads_out_of_the_folder(recorded, tmp_path, name):
+    with pytest.raises(FileError, match="cannot be the name of a file"):
+        store.save(replace(recorded, name=name), tmp_path)
+    with pytest.raises(LookupError, match="cannot be the name of a file"):
+        store.load(name, tmp_path)
 
 
 def test_nothing_recorded_is_said_with_what_there_is(recorded, tmp_path):
@@ -157,14 +208,14 @@ def test_compare_against_recorded_uses_no_r(recorded, ml_fit, data, tmp_path, mo
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
-    store.write_atomically(path, "old")
+    write_atomically(path, "old")
 
     def fail(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(store.os, "replace", fail)
     with pytest.raises(KeyboardInterrupt):
-        store.write_atomically(path, "new")
+        write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
 

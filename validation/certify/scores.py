@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from validation.cases import Case
+from validation.files import write_atomically
 from validation.judge.digits import DOUBLE_DIGITS, digits
 from validation.quantities import records
 from validation.references import certified
 from validation.references.provenance import provenance
-from validation.references.store import DIRECTORY, locked, write_atomically
+from validation.references.store import DIRECTORY, locked
 
 __all__ = [
     "PEER_QUANTITIES",

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from validation.quantities import records
+from validation.wellformed import MalformedError, flag, label, labelled, labelled_columns, number, numbers, whole
 
 __all__ = ["OFFERS", "POSTERIOR_OFFERS", "Answer", "AnswerError", "NotOfferedError", "as_fit", "as_posterior"]
 
@@ -66,7 +67,7 @@ class NotOfferedError(LookupError):
     """The answer does not hold a quantity, nor what it would follow from."""
 
 
-class AnswerError(ValueError):
+class AnswerError(MalformedError):
     """The answer holds something that cannot be read."""
 
 
@@ -106,16 +107,34 @@ def as_posterior(answer: Any) -> Any:
     from validation.compare import DrawsAlone
 
     names = dir(answer)  # hasattr would build the posterior
-    if not isinstance(answer, Mapping | pd.DataFrame) and (
-        "posterior_summary" in names or ("posterior" in names and not hasattr(answer, "children"))
-    ):
-        return answer
+    if not isinstance(answer, Mapping | pd.DataFrame) and ("posterior" in names and not hasattr(answer, "children")):
+        return _OwnDraws(answer)
+    if "posterior_summary" in names and "data_vars" not in names and not isinstance(answer, Mapping | pd.DataFrame):
+        raise AnswerError(
+            f"the candidate returned a {type(answer).__name__} with summaries; expected draws: what a candidate says "
+            "of its own Monte Carlo errors is nothing to judge it by"
+        )
     if not isinstance(answer, Mapping | pd.DataFrame) and not hasattr(answer, "data_vars"):
         raise AnswerError(
             f"the candidate returned a {type(answer).__name__}; expected draws: an xarray DataTree or Dataset, a "
             "DataFrame, or a mapping from R's parameter names to arrays of shape (chains, draws)"
         )
     return DrawsAlone(answer)
+
+
+class _OwnDraws:
+    """A candidate's posterior without the summaries that it makes itself: the judge makes them of its draws."""
+
+    def __init__(self, fit: Any) -> None:
+        self._fit = fit
+
+    def __dir__(self) -> list[str]:
+        return [name for name in dir(self._fit) if name not in ("posterior_summary", "independent_draws")]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("posterior_summary", "independent_draws", "recorded_points") or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._fit, name)
 
 
 class Answer:
@@ -187,11 +206,11 @@ class Answer:
         matrix = self._take("vcov")
         if not isinstance(matrix, pd.DataFrame):
             names = list(self.fixef().index)
-            values = np.asarray(matrix, dtype=float)
+            values = numbers(matrix, "vcov", ndim=2)
             if values.shape != (len(names), len(names)):
                 raise AnswerError(f"vcov has shape {values.shape}; expected {(len(names), len(names))}, as fixef")
             matrix = pd.DataFrame(values, index=names, columns=names)
-        matrix = matrix.astype(float)
+        matrix = labelled_columns(matrix, "vcov")
         if sorted(map(str, matrix.index)) == sorted(self._order) and matrix.index.is_unique:
             matrix = matrix.loc[self._order, self._order]
         return matrix
@@ -212,7 +231,7 @@ class Answer:
 
     def sigma(self) -> float:
         """Residual standard deviation."""
-        return float(self._take("sigma"))
+        return number(self._take("sigma"), "sigma")
 
     def VarCorr(self) -> pd.DataFrame:
         """Variance components as ``as.data.frame(VarCorr(m))``."""
@@ -222,10 +241,13 @@ class Answer:
             absent = {"grp", "var1", "var2", "vcov"} - set(frame.columns)
             if absent:
                 raise AnswerError(f"VarCorr lacks the columns {', '.join(sorted(absent))} of R's data frame")
+            frame["vcov"] = numbers(frame["vcov"].array, "VarCorr's vcov")
             if "sdcor" not in frame.columns:
                 frame["sdcor"] = _sdcor(frame)
         else:
             frame = _components(given)
+        for column in ("vcov", "sdcor"):
+            frame[column] = numbers(frame[column].array, f"VarCorr's {column}")
         rows = records(frame)
         for r in rows:
             if not _absent(r["var2"]) and (r["grp"], r["var2"], r["var1"]) in self._pairs:
@@ -275,7 +297,7 @@ class Answer:
     def isSingular(self, tol: float = 1e-4) -> bool:
         """Whether a diagonal element of θ is (nearly) 0."""
         if self._has("singular"):
-            return bool(self._values["singular"])
+            return flag(self._values["singular"], "singular")
         if "singular" in self._missing:
             raise NotOfferedError("singular is declared missing")
         theta, lower = self._theta(), self.getME("lower")
@@ -320,7 +342,7 @@ class Answer:
     def ngrps(self) -> pd.Series:
         """Number of levels of each grouping factor."""
         if self._has("ngrps"):
-            return pd.Series(dict(self._values["ngrps"]))
+            return labelled(self._values["ngrps"], "ngrps")
         self._derive("ngrps", "ranef")
         return pd.Series({group: len(frame) for group, frame in self.ranef().items()})
 
@@ -329,10 +351,10 @@ class Answer:
     def logLik(self) -> float:
         """(Restricted) log-likelihood."""
         if self._has("logLik"):
-            return float(self._values["logLik"])
+            return number(self._values["logLik"], "logLik")
         other = "REMLcrit" if self._reml else "deviance"
         self._derive("logLik", other)
-        return -0.5 * float(self._values[other])
+        return -0.5 * number(self._values[other], other)
 
     def deviance(self) -> float:
         """What ``deviance(m)`` gives: -2 log-likelihood, of a REML fit the REML criterion."""
@@ -352,12 +374,12 @@ class Answer:
 
     def nobs(self) -> int:
         """Rows used."""
-        return int(self._take("nobs"))
+        return whole(self._take("nobs"), "nobs")
 
     @property
     def npar(self) -> int:
         """Number of parameters."""
-        return int(self._given_or("npar", lambda: len(self.fixef()) + self._n_theta() + 1))
+        return whole(self._given_or("npar", lambda: len(self.fixef()) + self._n_theta() + 1), "npar")
 
     def _n_theta(self) -> int:
         if self._has("theta"):
@@ -367,11 +389,11 @@ class Answer:
 
     def df_residual(self) -> int:
         """Rows used minus parameters."""
-        return int(self._given_or("df_residual", lambda: self.nobs() - self.npar))
+        return whole(self._given_or("df_residual", lambda: self.nobs() - self.npar), "df_residual", -math.inf)
 
     def _given_or(self, name: str, work_out: Callable[[], float]) -> float:
         if self._has(name):
-            return float(self._values[name])
+            return number(self._values[name], name)
         if name in self._missing:
             raise NotOfferedError(f"{name} is declared missing")
         return float(work_out())
@@ -380,7 +402,7 @@ class Answer:
         """Whether the REML criterion was optimised, as far as the candidate says; otherwise what was asked for."""
         if "criterion" in self._missing:
             raise NotOfferedError("criterion is declared missing")
-        return bool(self._values.get("isREML", self._reml))
+        return flag(self._values.get("isREML", self._reml), "isREML")
 
     @property
     def devfun(self) -> Callable[..., float] | None:
@@ -402,8 +424,8 @@ class Answer:
 
     def _rows(self, values: Any, name: str) -> pd.Series:
         if isinstance(values, pd.Series):
-            return values.astype(float)
-        array = np.asarray(values, dtype=float).ravel()
+            return labelled(values, name, unique=False)
+        array = numbers(values, name)
         for index in (self._data.index, _complete(self.formula, self._data).index):
             if len(index) == array.size:
                 return pd.Series(array, index=index)
@@ -429,11 +451,7 @@ class Answer:
 
 
 def _series(values: Any, name: str) -> pd.Series:
-    if not isinstance(values, Mapping | pd.Series):
-        raise AnswerError(f"{name} is a {type(values).__name__}; expected a Series or a mapping with R's names as keys")
-    series = pd.Series(dict(values.items()), dtype=float)
-    series.index = pd.Index([str(label) for label in series.index])
-    return series
+    return labelled(values, name, unique=name != "theta")
 
 
 def _absent(value: Any) -> bool:
@@ -447,11 +465,19 @@ def _components(given: Any) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for group, block in given.items():
         if isinstance(block, pd.DataFrame):
-            matrix = block.astype(float)
+            matrix = labelled_columns(block, f"VarCorr of {label(group)!r}")
+            if list(matrix.index) != list(matrix.columns):
+                raise AnswerError(f"VarCorr of {label(group)!r} has other labels in its rows than in its columns")
+            if not np.allclose(matrix.to_numpy(), matrix.to_numpy().T, rtol=1e-6, atol=0.0):
+                raise AnswerError(f"VarCorr of {label(group)!r} is not symmetric; expected a covariance matrix")
         else:
             variances = dict(block.items()) if isinstance(block, Mapping | pd.Series) else {"(Intercept)": block}
             names = [str(effect) for effect in variances]
-            matrix = pd.DataFrame(np.diag([float(v) for v in variances.values()]), index=names, columns=names)
+            matrix = pd.DataFrame(
+                np.diag([number(v, f"VarCorr of {label(group)!r}") for v in variances.values()]),
+                index=names,
+                columns=names,
+            )
             if len(names) > 1:
                 raise AnswerError(
                     f"VarCorr of {group!r} has {len(names)} variances without covariances; give a DataFrame effect x "
@@ -491,17 +517,15 @@ def _by_level(given: Any, name: str) -> dict[str, pd.DataFrame]:
     result = {}
     for group, block in given.items():
         if isinstance(block, pd.DataFrame):
-            frame = block.astype(float)
+            frame = labelled_columns(block, f"{name} of {label(group)!r}", unique_columns=False)
         elif isinstance(block, Mapping | pd.Series):
-            frame = pd.DataFrame({"(Intercept)": pd.Series(dict(block.items()), dtype=float)})
+            frame = pd.DataFrame({"(Intercept)": labelled(block, f"{name} of {label(group)!r}")})
         else:
             raise AnswerError(
                 f"{name} of {group!r} is a {type(block).__name__}; expected a DataFrame level x effect, or a Series by "
                 "level where the only effect is the intercept"
             )
-        frame.index = pd.Index([str(level) for level in frame.index])
-        frame.columns = pd.Index([str(effect) for effect in frame.columns])
-        result[str(group)] = frame
+        result[label(group)] = frame
     return result
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.suite import FEATURES
 
-__all__ = ["SHIPPED", "Candidate", "CandidateError", "candidate_of", "load_candidate", "words"]
+__all__ = ["SHIPPED", "Candidate", "CandidateError", "candidate_of", "checked_claims", "load_candidate", "words"]
 
 #: Adapters that ship with mlmparity: short name -> module in ``validation.candidates``.
 SHIPPED = {
@@ -162,6 +162,26 @@ def _made(
     _check(claimed, FEATURES, "--can", "feature")
     _check(gaps, {**dict.fromkeys(OFFERS, ""), **POSTERIOR_OFFERS}, "--missing", "quantity")
     return Candidate(name, fit, sample, claimed, gaps, _versions(module))
+
+
+def checked_claims(can: object, missing: object) -> tuple[frozenset[str], frozenset[str]]:
+    """What a candidate claims and does not offer, as it says itself from its own process.
+
+    Raises
+    ------
+    CandidateError
+        No lists of words, or a feature or quantity that there is not.
+    """
+    found = []
+    for given, known, option, kind in (
+        (can, FEATURES, "CAN", "feature"),
+        (missing, {**dict.fromkeys(OFFERS, ""), **POSTERIOR_OFFERS}, "MISSING", "quantity"),
+    ):
+        if not isinstance(given, list) or not all(isinstance(word, str) for word in given):
+            raise CandidateError(f"{option} of the candidate is no list of words")
+        _check(frozenset(given), known, option, kind)
+        found.append(frozenset(given))
+    return found[0], found[1]
 
 
 def _first(module: Any, *names: str) -> Callable[..., Any] | None:

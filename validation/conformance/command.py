@@ -8,9 +8,10 @@ from typing import Any
 
 from validation.cases import Case
 from validation.compare import DEFAULT_SEED, NoReferenceError
-from validation.conformance.candidate import Candidate, load_candidate
+from validation.conformance.candidate import Candidate
 from validation.conformance.cases import all_cases, choose
 from validation.conformance.deviations import problems_of, read_deviations
+from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
 from validation.conformance.output import as_comparison, as_json, as_junit
 from validation.conformance.references import available, settle
 from validation.conformance.run import Result, Status, overall_status, run
@@ -41,6 +42,7 @@ class Outcome:
         counts = ", ".join(f"{status} {statuses.count(status)}" for status in Status if status in statuses)
         words = {
             Verdict.DISAGREES: "does not agree",
+            Verdict.MALFORMED: "hands over malformed values and so cannot be said to agree",
             Verdict.INCONCLUSIVE: "cannot be said to agree",
             Verdict.AGREES: "agrees",
         }[self.verdict]
@@ -70,7 +72,7 @@ def judgeable(source: str, names: Sequence[str]) -> tuple[Case, ...]:
 
 
 def conformance(
-    target: str,
+    target: str | Candidate,
     *,
     source: str = "auto",
     names: Sequence[str] = (),
@@ -80,13 +82,14 @@ def conformance(
     seed: int = DEFAULT_SEED,
     track: Any = None,
     finished: Callable[[Result], None] = lambda result: None,
+    limit: float = TIME_LIMIT,
 ) -> Outcome:
     """Judge a candidate.
 
     Parameters
     ----------
-    target : str
-        As of :func:`validation.conformance.candidate.load_candidate`.
+    target : str or Candidate
+        As of :func:`validation.conformance.candidate.load_candidate`; imported and called in its own process.
     source : {"auto", "certified", "recorded", "live"}
     names : sequence of str
         Cases; all that the source has where none is given.
@@ -97,13 +100,15 @@ def conformance(
     track : validation.progress.Tracker, optional
     finished : callable
         Called with each result.
+    limit : float
+        Seconds that one fit may take.
 
     Raises
     ------
     validation.conformance.candidate.CandidateError, validation.conformance.deviations.DeviationError
     validation.cases.UnknownCaseError, validation.compare.NoReferenceError, validation.campaign.NoRError
     """
-    candidate = load_candidate(target, can, missing)
+    candidate = isolated_candidate(target, can, missing, limit=limit) if isinstance(target, str) else target
     known = read_deviations(deviations) if deviations is not None else ()
     settled = settle(source)
     chosen = judgeable(settled, names)
@@ -123,7 +128,8 @@ def claimed_cases(candidate: Candidate, source: str) -> frozenset[str]:
 
 def write(outcome: Outcome, junit: Path | None, data: Path | None, report: Path | None) -> list[Path]:
     """Write what was asked for; each file is whole or not there."""
-    from validation.campaign import write_atomically, write_report
+    from validation.campaign import write_report
+    from validation.files import write_atomically
 
     written = []
     for path, make in (

@@ -1,6 +1,5 @@
 """The command line's side of conformance: what is printed while it runs and when it is done."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from validation.conformance.candidate import SHIPPED, CandidateError
 from validation.conformance.command import conformance, write
 from validation.conformance.output import line
 from validation.conformance.run import Result, Status
+from validation.report.wording import cell
 from validation.suite import FEATURES
 from validation.verdict import Verdict
 
@@ -48,13 +48,14 @@ def judge(
     report: Path | None,
     seed: int | None,
     quiet: bool,
+    limit: float | None = None,
     *,
     out: Console,
     err: Console,
 ) -> Verdict:
     """Judge a candidate, print a line for each case, write what was asked for, and return the verdict."""
-    from validation.conformance.candidate import load_candidate
     from validation.conformance.command import judgeable
+    from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
     from validation.conformance.references import settle
     from validation.progress import tracker
 
@@ -63,25 +64,24 @@ def judge(
             "no candidate was named; write --candidate package.module:function, or one that ships: "
             + ", ".join(SHIPPED)
         )
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a module in the folder where the command is run, as `python -m` finds it
-    candidate = load_candidate(target, can, missing)  # its faults before R is started
+    # The folder where the command is run is on the path of the candidate's process, as `python -m` has it: not on ours.
+    # Its faults come before R is started.
+    candidate = isolated_candidate(target, can, missing, folders=[Path.cwd()], limit=limit or TIME_LIMIT)
     settled = settle(source)
     chosen = judgeable(settled, names)
-    styles = {Status.AGREES: "green", Status.KNOWN: "green", Status.DISAGREES: "red", Status.RAISED: "red"}
+    styles = {Status.AGREES: "green", Status.KNOWN: "green", Status.DISAGREES: "red"}
+    styles |= dict.fromkeys((Status.MALFORMED, Status.RAISED), "red")
 
     def show(result: Result) -> None:
-        if not quiet and result.status is not Status.NOT_CLAIMED:
+        if not quiet and result.status not in (Status.NOT_CLAIMED, Status.NOT_RUN):
             out.print(Text(line(result), style=styles.get(result.status, "")), soft_wrap=True)
 
     claimed = sum(not candidate.unclaimed(case.needs) for case in chosen)
     with tracker(claimed, quiet=quiet, console=err) as track:
         outcome = conformance(
-            target,
+            candidate,
             source=settled,
             names=names,
-            can=can,
-            missing=missing,
             deviations=deviations,
             seed=DEFAULT_SEED if seed is None else seed,
             track=track,
@@ -90,6 +90,11 @@ def judge(
     unclaimed = [result.case.name for result in outcome.results if result.status is Status.NOT_CLAIMED]
     if unclaimed and not quiet:
         out.print(Text(f"Not claimed: {', '.join(unclaimed)}"), soft_wrap=True)
+    stuck = [result for result in outcome.results if result.status is Status.NOT_RUN]
+    if stuck:
+        why = cell(stuck[0].reason)
+        text = f"It failed alike in each of the first cases ({why}); the other {len(stuck)} were not run."
+        out.print(Text(text, style="red"), soft_wrap=True)
     absent = _undeclared(outcome.results)
     if absent and not quiet:
         out.print(

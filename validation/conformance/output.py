@@ -30,6 +30,8 @@ def what_failed(result: Result, most: int = 4) -> str:
     for row in records(failed):
         if row["missing"] == row["failed"]:
             parts.append(f"{row['quantity']} ({row['missing']} missing)")
+        elif row["malformed"]:
+            parts.append(f"{row['quantity']} (malformed)")
         elif math.isfinite(row["digits"]) and row["digits"] < 15:
             parts.append(f"{row['quantity']} ({row['digits']:.1f} digits)")
         else:
@@ -41,7 +43,7 @@ def what_failed(result: Result, most: int = 4) -> str:
 def line(result: Result) -> str:
     """One line on a result, for the terminal."""
     text = f"{result.case.name}: {result.status}"
-    if result.status is Status.DISAGREES:
+    if result.status in (Status.DISAGREES, Status.MALFORMED):
         text += f" in {what_failed(result)}"
         if result.comparison is not None and result.comparison.causes:
             text += f". Likely cause: {result.reason}"

@@ -21,9 +21,14 @@ from validation.conformance.references import Reference, reference_of
 from validation.judge.diagnosis import unknown_cause
 from validation.judge.rows import check_of
 from validation.quantities import records
+from validation.report.wording import cell, shorten
 from validation.verdict import Verdict
 
 __all__ = ["Result", "Status", "judge_case", "overall_status", "run"]
+
+
+#: A candidate that fails alike in so many first cases is not asked for the others.
+ALIKE = 3
 
 
 class Status(StrEnum):
@@ -32,15 +37,17 @@ class Status(StrEnum):
     AGREES = "agrees"
     KNOWN = "known deviation"  # differs as the third party's own file says, and no more
     DISAGREES = "disagrees"
+    MALFORMED = "malformed"  # handed over what is no such number, table or label
     RAISED = "raised"  # claims the case's features, and could not fit it: a failure
     INCONCLUSIVE = "inconclusive"
     NO_REFERENCE = "no reference"  # nothing to compare with
+    NOT_RUN = "not run"  # the candidate had failed alike in each of the first cases
     NOT_CLAIMED = "not claimed"  # nothing is said about it
 
     @property
     def failed(self) -> bool:
         """Whether the candidate fails."""
-        return self in (Status.DISAGREES, Status.RAISED)
+        return self in (Status.DISAGREES, Status.MALFORMED, Status.RAISED)
 
 
 @dataclass(frozen=True)
@@ -85,9 +92,10 @@ class Result:
 def overall_status(results: Sequence[Result]) -> Verdict:
     """The verdict on a run: a failure beats what is inconclusive beats agreement; nothing judged is inconclusive."""
     judged = [result.status for result in results if result.status is not Status.NOT_CLAIMED]
-    if any(status.failed for status in judged):
-        return Verdict.DISAGREES
-    if not judged or any(status in (Status.INCONCLUSIVE, Status.NO_REFERENCE) for status in judged):
+    failures = {status for status in judged if status.failed}
+    if failures:
+        return Verdict.MALFORMED if failures == {Status.MALFORMED} else Verdict.DISAGREES
+    if not judged or any(status in (Status.INCONCLUSIVE, Status.NO_REFERENCE, Status.NOT_RUN) for status in judged):
         return Verdict.INCONCLUSIVE
     return Verdict.AGREES
 
@@ -121,8 +129,11 @@ def run(
     -------
     list of Result
     """
-    results = []
+    results: list[Result] = []
     for case in cases:
+        if (stuck := _failed_alike(results)) is not None:
+            results.append(Result(case, Status.NOT_RUN, stuck))
+            continue
         followed = track if track is not None and not candidate.unclaimed(case.needs) else None
         if followed is not None:
             followed.start(case.title)
@@ -132,6 +143,15 @@ def run(
         results.append(result)
         finished(result)
     return results
+
+
+def _failed_alike(results: Sequence[Result]) -> str | None:
+    """What the candidate raised in each of the first cases that it was given; None where it got further."""
+    tried = [result for result in results if result.status not in (Status.NOT_CLAIMED, Status.NO_REFERENCE)]
+    first = tried[:ALIKE]
+    if len(first) < ALIKE or any(result.status is not Status.RAISED for result in first):
+        return None
+    return first[0].error if len({result.error for result in first}) == 1 else None
 
 
 def judge_case(
@@ -183,8 +203,8 @@ def judge_case(
                 if case.kind == "bayes"
                 else as_fit(answer, case.formula, reference.data, case.REML, candidate.missing)
             )
-            failure = None
-        except Exception as error:  # a candidate may raise anything: it is a field of the result
+            failure: BaseException | None = None
+        except (Exception, SystemExit) as error:  # a candidate may raise anything: it is a field of the result
             logging.getLogger(__name__).debug("%s raised", candidate.name, exc_info=True)
             failure = error
     seconds = time.perf_counter() - started
@@ -200,6 +220,7 @@ def judge_case(
     status = {
         Verdict.AGREES: Status.KNOWN if known else Status.AGREES,
         Verdict.INCONCLUSIVE: Status.INCONCLUSIVE,
+        Verdict.MALFORMED: Status.MALFORMED,
     }.get(comparison.verdict, Status.DISAGREES)
     figures = figures_of(comparison.table)
     reason = ""
@@ -211,10 +232,11 @@ def judge_case(
 
 
 def _raised(
-    case: Case, error: Exception, said: tuple[str, ...], seconds: float, deviations: Sequence[Deviation]
+    case: Case, error: BaseException, said: tuple[str, ...], seconds: float, deviations: Sequence[Deviation]
 ) -> Result:
     kind = type(error).__name__
-    text = f"{kind}: {' '.join(str(error).split())}"
+    words = cell(" ".join(str(error).split()))  # its own text: no escape code of it reaches a terminal
+    text = f"{kind}: {shorten(words, 2000)}"
     known = tuple(d.number for d in deviations if d.covers_case(case.name) and d.covers_error(kind))
     status = Status.KNOWN if known else Status.RAISED
     nothing = pd.DataFrame(columns=["check", "quantity", "scaled"])
@@ -365,7 +387,7 @@ def figures_of(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``check quantity numbers failed missing digits scaled unit tolerance``.
+        Columns ``check quantity numbers failed missing malformed digits scaled unit tolerance``.
     """
     rows = []
     for (check, quantity), part in table.groupby(["check", "quantity"], sort=False):
@@ -380,11 +402,23 @@ def figures_of(table: pd.DataFrame) -> pd.DataFrame:
                 "numbers": len(part),
                 "failed": sum(verdict.failed for verdict in verdicts),
                 "missing": sum(verdict is Verdict.MISSING for verdict in verdicts),
+                "malformed": sum(verdict is Verdict.MALFORMED for verdict in verdicts),
                 "digits": float(np.nanmin(digits)) if np.isfinite(digits).any() else float("nan"),
                 "scaled": float(scaled[worst]),
                 "unit": str(part["unit"].iloc[worst]),
                 "tolerance": float(part["tolerance"].iloc[worst]),
             }
         )
-    columns = ["check", "quantity", "numbers", "failed", "missing", "digits", "scaled", "unit", "tolerance"]
+    columns = [
+        "check",
+        "quantity",
+        "numbers",
+        "failed",
+        "missing",
+        "malformed",
+        "digits",
+        "scaled",
+        "unit",
+        "tolerance",
+    ]
     return pd.DataFrame(rows, columns=columns)

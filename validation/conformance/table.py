@@ -14,9 +14,11 @@ _CELLS = {
     "agrees": "✓",
     "known deviation": "(✓)",
     "disagrees": "✗",
+    "malformed": "✗ malformed",
     "raised": "✗ raises",
     "inconclusive": "?",
     "no reference": "",
+    "not run": "",
     "not claimed": "–",
 }
 
@@ -74,7 +76,7 @@ def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
     ]
     for run in runs:
         statuses = [result["status"] for result in run["results"]]
-        failed = sum(status in ("disagrees", "raised") for status in statuses)
+        failed = sum(status in ("disagrees", "malformed", "raised") for status in statuses)
         parts.append(
             f"| {_cell(run['candidate']['name'])} | {_cell(_version(run))} | {_cell(_judges(run))} | "
             f"{run['date']} | {statuses.count('agrees')} | {failed} | {statuses.count('not claimed')} |"
@@ -147,10 +149,12 @@ def digits_markdown(runs: Sequence[Mapping[str, Any]]) -> str:
 def _mark(result: Mapping[str, Any]) -> str:
     """The cell of a result: which tiers or gates failed, where it disagrees."""
     mark = _CELLS.get(result["status"], "?")
-    if result["status"] != "disagrees":
+    if result["status"] not in ("disagrees", "malformed"):
         return mark
     failed = [
-        check["id"].partition("-")[2] for check in result["checks"] if check["verdict"] in ("disagrees", "missing")
+        check["id"].partition("-")[2]
+        for check in result["checks"]
+        if check["verdict"] in ("disagrees", "missing", "malformed")
     ]
     return f"{mark} {' '.join(failed)}"
 
@@ -195,7 +199,7 @@ def _failures(run: Mapping[str, Any]) -> list[str]:
     for result in run["results"]:
         if result["status"] == "raised":
             kinds.setdefault(f"raises `{_code(result['error'])}`", []).append(result["case"])
-        elif result["status"] in ("disagrees", "inconclusive"):
+        elif result["status"] in ("disagrees", "malformed", "inconclusive"):
             failed = [row for row in result["figures"] if row["failed"]]
             quantities = ", ".join(dict.fromkeys(row["quantity"] for row in failed[:6]))
             more = len({row["quantity"] for row in failed}) > 6

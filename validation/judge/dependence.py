@@ -18,7 +18,7 @@ from validation.quantities import split_parameter
 __all__ = ["correlation", "p_value", "pairs"]
 
 
-def pairs(main: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]]:
+def pairs(main: Sequence[str], names: Sequence[str], groups: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Pairs of parameters whose dependence is compared.
 
     Parameters
@@ -27,6 +27,8 @@ def pairs(main: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]]:
         Parameters that are no random effects.
     names : sequence of str
         All parameters that both sides have.
+    groups : sequence of str
+        Grouping factors, as of :func:`validation.quantities.split_parameter`.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def pairs(main: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]]:
     coefficients = {split_parameter(name)[1]: name for name in main if split_parameter(name)[0] is None}
     own = []
     for name in names:
-        group, effect, _, level = split_parameter(name)
+        group, effect, _, level = split_parameter(name, groups)
         if group is not None and level is not None and name.startswith("b[") and effect in coefficients:
             own.append((coefficients[effect], name))
     return [*combinations(main, 2), *own]

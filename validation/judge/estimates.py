@@ -54,10 +54,26 @@ def judge_likelihood(
     for number, tier in enumerate(tiers):
         if progress is not None:
             progress(f"tier {number + 1}: {tolerances.TITLES[f'tier-{number + 1}']}", number / len(tiers))
-        check, judged = tier(evidence)
+        check, judged = _name_malformed(*tier(evidence), evidence)
         checks.append(check)
         rows.extend(judged)
     return checks, rows
+
+
+def _name_malformed(check: Check, rows: list[Row], evidence: Evidence) -> tuple[Check, list[Row]]:
+    """Tell what a side handed over malformed from what it lacks: both fail, and each under its own name."""
+    judged, said = [], {}
+    for r in rows:
+        wrong = evidence.malformed(r["quantity"]) if r["verdict"] is Verdict.MISSING else {}
+        wrong = {side: text for side, text in wrong.items() if math.isnan(r[side])}
+        if wrong:
+            text = "; ".join(f"malformed ({side}): {text}" for side, text in wrong.items())
+            said[text] = None
+            r = {**r, "verdict": Verdict.MALFORMED, "reason": text}
+        judged.append(r)
+    if not said:
+        return check, rows
+    return check_of(check.id, judged, f"{'; '.join(said)}. {check.summary}", check.rule), judged
 
 
 # ---------------------------------------------------------------------------------------------------- tier 1
@@ -173,6 +189,10 @@ def _levels(reference: Any, candidate: Any) -> list[Row]:
     if not groups:
         return [missing_row("tier-1", "levels", False, False, why="neither side gives getME('flist')")]
     for group in groups:
+        there = [group in frame.columns for frame in frames]
+        if not all(there):
+            rows.append(missing_row("tier-1", "membership", *there, why="getME('flist')", group=group))
+    for group in groups:
         rows.extend(
             _labels(
                 "levels",
@@ -186,7 +206,11 @@ def _levels(reference: Any, candidate: Any) -> list[Row]:
         )
         if all(group in frame.columns for frame in frames):
             codes = [frame[group].astype(str).to_numpy() for frame in frames]
-            if len(codes[0]) == len(codes[1]):
+            if len(codes[0]) != len(codes[1]):
+                reason = f"the reference's has {len(codes[0])} rows, the candidate's {len(codes[1])}"
+                sizes = (len(codes[0]), len(codes[1]))
+                rows.append(row("tier-1", "membership", *sizes, Verdict.DISAGREES, group=group, reason=reason))
+            else:
                 wrong = int(np.sum(codes[0] != codes[1]))
                 rows.append(
                     row(
@@ -904,6 +928,8 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
                 fixed = se.get(term, math.nan)
                 random = np.array([sds.get((group, term, level), math.nan) for level in part["level"]])  # type: ignore[arg-type]
                 scale = np.sqrt(np.nan_to_num(fixed) ** 2 + np.nan_to_num(random) ** 2)
+                # An effect of another factor's, without a fixed part, is 0 at every level here: no error of its own.
+                scale = np.where(scale > 0.0, scale, sigma)
                 unit = "standard errors of coefficient and BLUP together"
             elif quantity == "scaled_residuals":
                 scale, unit = np.ones(len(part)), "scaled residuals"

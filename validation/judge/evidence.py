@@ -19,6 +19,7 @@ from validation.quantities import (
     likelihood_quantities,
     prediction_quantities,
 )
+from validation.wellformed import PART_OF, CheckedFit
 
 __all__ = ["Evidence"]
 
@@ -56,6 +57,13 @@ class _Reordered:
         if isinstance(value, pd.DataFrame | pd.Series):
             return value.iloc[self._order]
         return sp.csc_array(value)[self._order] if sp.issparse(value) else np.asarray(value)[self._order]
+
+
+def _no_fixed_effects(fit: Any) -> bool:
+    try:
+        return len(fit.fixef()) == 0
+    except Exception:  # told where the coefficients are compared
+        return False
 
 
 def _extended(base: Extraction, more: Extraction, quantities: set[str]) -> Extraction:
@@ -98,6 +106,11 @@ class Evidence:
     undetermined: bool = False
 
     def __post_init__(self) -> None:
+        self.reference = CheckedFit(self.reference, strict=False)
+        self.candidate = CheckedFit(self.candidate)
+        if self.reml and _no_fixed_effects(self.reference):
+            # Nothing to restrict: both criteria are one, lme4 fits by ML, and its REMLcrit adds uninitialised memory.
+            self.reml = False
         order = _row_order(self.reference, self.candidate)
         if order is not None:
             self.candidate = _Reordered(self.candidate, order)
@@ -144,6 +157,12 @@ class Evidence:
             if quantity in extraction.problems:
                 parts.append(f"{side}: {extraction.problems[quantity]}")
         return "; ".join(parts)
+
+    def malformed(self, quantity: str) -> dict[str, str]:
+        """Side -> what is wrong with what it handed over for a quantity; empty where both are well formed."""
+        part = PART_OF.get(quantity, quantity)
+        sides = (("reference", self.reference), ("candidate", self.candidate))
+        return {side: fit.malformed[part] for side, fit in sides if part in fit.malformed}
 
     def theta(self, side: str) -> pd.Series | None:
         """θ̂ of a side, in its own order."""

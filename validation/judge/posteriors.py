@@ -23,6 +23,7 @@ from validation.quantities import (
     QUANTILES,
     Extraction,
     draws_of,
+    groups_of,
     join,
     posterior_summary,
     records,
@@ -30,6 +31,7 @@ from validation.quantities import (
     summary_quantities,
 )
 from validation.verdict import Verdict
+from validation.wellformed import number, numbers, whole
 
 __all__ = [
     "PosteriorEvidence",
@@ -86,9 +88,9 @@ class PosteriorEvidence:
     densities: pd.DataFrame = field(default_factory=pd.DataFrame)
     detectable: float = math.nan
     dependence: list[tuple[str, str, float, float, bool]] = field(default_factory=list)
+    groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        extractions = {}
         for side, fit in (("reference", self.reference), ("candidate", self.candidate)):
             try:
                 if hasattr(fit, "posterior_summary"):
@@ -96,12 +98,18 @@ class PosteriorEvidence:
                 else:
                     self.names[side], self.draws[side] = draws_of(fit)
                     self.summaries[side] = posterior_summary(self.names[side], self.draws[side])
-                extractions[side] = summary_quantities(self.summaries[side])
             except Exception as error:  # the side has no usable draws: every row of the other is a missing row
                 self.problems[side] = f"{type(error).__name__}: {error}"
                 for found in (self.names, self.draws, self.summaries):
                     found.pop(side, None)
-                extractions[side] = Extraction(_empty_table())
+        # The names of both sides tell the grouping factors: so one name is taken apart alike on both.
+        self.groups = groups_of(str(name) for summary in self.summaries.values() for name in summary.index)
+        extractions = {
+            side: summary_quantities(self.summaries[side], self.groups)
+            if side in self.summaries
+            else Extraction(_empty_table())
+            for side in ("reference", "candidate")
+        }
         self.joined = join(extractions["reference"].table, extractions["candidate"].table)
 
     def quantile_sides(self, side: str) -> dict[float, QuantileSide]:
@@ -119,7 +127,7 @@ class PosteriorEvidence:
         for i, name in enumerate(self.names.get(side, ())):
             ess = float(self.summaries[side]["ess_bulk"].iloc[i])
             mean, sd = mcse_freedom(self.draws[side][i], ess if math.isfinite(ess) else 2.0)
-            keys = split_parameter(name)
+            keys = split_parameter(name, self.groups)
             found["post-mean", *keys], found["post-sd", *keys] = mean, sd
         return found
 
@@ -249,8 +257,8 @@ def judge_posteriors(
             ("truth-reference", lambda: against_truth(evidence, "reference")),
             ("truth-candidate", lambda: against_truth(evidence, "candidate")),
         ]
-    for number, (identifier, gate) in enumerate(gates):
-        say(identifier, 0.4 + 0.6 * number / len(gates))
+    for position, (identifier, gate) in enumerate(gates):
+        say(identifier, 0.4 + 0.6 * position / len(gates))
         check, judged = gate()
         spoilt = _invalid_sides(validity_rows)
         # Against quadrature a side stands alone: the other one's sampler does not matter.
@@ -345,10 +353,10 @@ def density_points(reference: Any, candidate: Any, seed: int, n: int = 20) -> tu
 
 
 def _densities(fit: Any, points: np.ndarray) -> np.ndarray:
-    values = np.asarray(fit.log_prob(points), dtype=float)
-    if values.shape != (len(points),):
-        values = np.array([float(fit.log_prob(point)) for point in points])
-    return values
+    given = fit.log_prob(points)
+    if np.shape(given) == (len(points),):
+        return numbers(given, "log_prob()")
+    return np.array([number(fit.log_prob(point), "log_prob()") for point in points])
 
 
 def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Row]]:
@@ -361,7 +369,7 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
         for side, fit in sides.items():
             try:
                 value = getattr(fit, quantity)
-                values[side] = float(value() if callable(value) else value)
+                values[side] = float(whole(value() if callable(value) else value, quantity))
             except Exception as error:
                 why += f"{side}: {type(error).__name__}: {error} "
         if len(values) == 2:
@@ -572,7 +580,8 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     tests = int(both.sum())
     limit = z_limit(tests)
     rows: list[Row] = []
-    scores = quantile_scores(*(evidence.quantile_sides(side) for side in ("reference", "candidate")))
+    quantiles = [evidence.quantile_sides(side) for side in ("reference", "candidate")]
+    scores = quantile_scores(quantiles[0], quantiles[1], evidence.groups)
     freedoms = [evidence.freedom(side) for side in ("reference", "candidate")]
     for record in records(joined):
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
@@ -621,14 +630,16 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     return check_of("gate-3", rows, summary, tolerances.Z_SCORE.reason), rows
 
 
-def quantile_scores(left: dict[float, QuantileSide], right: dict[float, QuantileSide]) -> dict[tuple[Any, ...], float]:
+def quantile_scores(
+    left: dict[float, QuantileSide], right: dict[float, QuantileSide], groups: Sequence[str] = ()
+) -> dict[tuple[Any, ...], float]:
     """Score every quantile that draws can judge: z by (quantity, group, term, term2, level)."""
     scores: dict[tuple[Any, ...], float] = {}
     for probability in [p for p in left if p in right]:
         for name in left[probability].value:
             z = quantile_z(name, probability, left[probability], right[probability])
             if z is not None:
-                scores[f"post-q{100 * probability:g}", *split_parameter(name)] = z
+                scores[f"post-q{100 * probability:g}", *split_parameter(name, groups)] = z
     return scores
 
 
@@ -693,12 +704,12 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     together = _pairs(evidence)
     limit = tolerances.FALSE_ALARM_RATE / max(len(names) + len(together), 1)
     rows: list[Row] = []
-    for number, name in enumerate(names):
-        group, term, term2, level = split_parameter(name)
+    for position, name in enumerate(names):
+        group, term, term2, level = split_parameter(name, evidence.groups)
         a, b = left[name], right[name]
         keys: dict[str, Any] = {"group": group, "term": term, "term2": term2, "level": level}
         try:
-            found = ecdf_difference(a, b, seed=number)
+            found = ecdf_difference(a, b, seed=position)
         except ValueError as error:
             rows.append(
                 row("gate-5", "ecdf", float(a.size), float(b.size), Verdict.INCONCLUSIVE, reason=str(error), **keys)
@@ -744,7 +755,7 @@ def _pairs(evidence: PosteriorEvidence) -> list[tuple[str, str]]:
     if len(evidence.draws) < 2:
         return []
     names = [name for name in evidence.names["reference"] if name in set(evidence.names["candidate"])]
-    return pairs(main_parameters(names), names)
+    return pairs(main_parameters(names), names, evidence.groups)
 
 
 def _dependences(evidence: PosteriorEvidence, together: Sequence[tuple[str, str]], limit: float) -> list[Row]:
@@ -807,14 +818,14 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
     identifier = f"truth-{side}"
     if evidence.truth is None or side not in evidence.summaries:
         return check_of(identifier, [], "", tolerances.Z_SCORE.reason), []
-    truth = summary_quantities(evidence.truth).table
+    truth = summary_quantities(evidence.truth, evidence.groups).table
     truth = truth[truth["value"].notna()]
-    own = summary_quantities(evidence.summaries[side]).table
+    own = summary_quantities(evidence.summaries[side], evidence.groups).table
     joined = join(truth, own)
     joined = joined[joined["has_reference"]]  # quadrature gives what it gives; the rest is judged by gates 3 to 5
     limit = z_limit(len(joined))
     exact = {probability: quantile_side(evidence.truth, probability) for probability in QUANTILES}
-    scores = quantile_scores(exact, evidence.quantile_sides(side))
+    scores = quantile_scores(exact, evidence.quantile_sides(side), evidence.groups)
     freedoms = [{}, evidence.freedom(side)]
     rows: list[Row] = []
     for record in records(joined):

@@ -132,8 +132,8 @@ def judge_number(
 def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> Check:
     """The outcome of a tier or gate from its rows; without any row it is inconclusive, never a pass."""
     verdicts = [r["verdict"] for r in rows]
-    if any(v.failed for v in verdicts):
-        verdict = Verdict.DISAGREES
+    if (failure := Verdict.of_failures(verdicts)) is not None:
+        verdict = failure
     elif not verdicts:
         verdict, summary = Verdict.INCONCLUSIVE, "nothing could be compared"
     elif Verdict.INCONCLUSIVE in verdicts:

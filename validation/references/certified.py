@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 
 from validation.comparison import Side
+from validation.files import write_atomically
 from validation.references.recorded import RecordedLmerFit
 from validation.references.store import (
     DIRECTORY,
     DamagedReferenceError,
     locked,
     model_hash,
-    write_atomically,
 )
 
 __all__ = [

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from validation.cases import Case, select
+from validation.files import write_atomically
 from validation.judge.algebra import pieces_of
 from validation.judge.estimates import theta_points
 from validation.judge.posteriors import density_points, main_parameters, thinned
 from validation.quantities import data_hash, draws_of, posterior_summary
 from validation.references.provenance import provenance
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit
-from validation.references.store import DIRECTORY, DefaultFit, Record, model_hash, save, save_data, write_atomically
+from validation.references.store import DIRECTORY, DefaultFit, Record, model_hash, save, save_data
 
 __all__ = ["NotConvergedError", "record", "record_case"]
 

@@ -5,11 +5,11 @@ and two writers at once wait for each other.
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,8 +21,10 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.comparison import Side
+from validation.files import FileError, plain_name, write_atomically
 from validation.quantities import data_hash
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit
+from validation.references.whole import check_recorded_lmer, check_recorded_stan
 
 __all__ = [
     "DIRECTORY",
@@ -30,6 +32,7 @@ __all__ = [
     "DamagedReferenceError",
     "DefaultFit",
     "Record",
+    "content_hash",
     "find",
     "load",
     "load_data",
@@ -38,7 +41,6 @@ __all__ = [
     "names",
     "save",
     "save_data",
-    "write_atomically",
 ]
 
 #: Version of the files' layout.
@@ -118,23 +120,6 @@ class Record:
 
 
 # ---------------------------------------------------------------------------------------------------- files
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write UTF-8 text so that ``path`` is the old file or the whole new one, whatever interrupts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 @contextlib.contextmanager
@@ -413,6 +398,13 @@ def names(directory: Path | None = None) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
 
 
+def content_hash(content: Mapping[str, Any]) -> str:
+    """SHA-256 of what a file of references says, but for its own hash: the values, not their spacing or order."""
+    rest = {key: value for key, value in content.items() if key != "hash"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
 def save(record: Record, directory: Path | None = None) -> Path:
     """Write a record; the file is whole or not there."""
     header = {
@@ -435,7 +427,8 @@ def save(record: Record, directory: Path | None = None) -> Path:
             }
     else:
         header["fit"] = _stan_to_json(record.fit)
-    path = (directory or DIRECTORY) / "cases" / f"{record.name}.json"
+    header["hash"] = content_hash(header)
+    path = (directory or DIRECTORY) / "cases" / f"{plain_name(record.name)}.json"
     # One key a line: a changed reference shows in a diff as what it is.
     parts = [
         f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header.items() if key != "fit"
@@ -457,9 +450,12 @@ def load(name: str, directory: Path | None = None) -> Record:
     LookupError
         Nothing was recorded under this name.
     DamagedReferenceError
-        The file cannot be read, or has another schema.
+        The file cannot be read, has another schema, does not have the hash of its content, or lacks a part.
     """
-    path = (directory or DIRECTORY) / "cases" / f"{name}.json"
+    try:
+        path = (directory or DIRECTORY) / "cases" / f"{plain_name(name)}.json"
+    except FileError as error:  # no file of the folder can have this name
+        raise LookupError(f"no reference was recorded for it: {error}") from None
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -469,11 +465,18 @@ def load(name: str, directory: Path | None = None) -> Record:
         raise DamagedReferenceError(
             f"{path.name} is not readable JSON: {error}; `mlmparity record` rewrites it"
         ) from None
-    if header.get("schema") != SCHEMA:
+    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
+        found = header.get("schema") if isinstance(header, dict) else None
         raise DamagedReferenceError(
-            f"{path.name} has schema {header.get('schema')!r}, this version reads {SCHEMA}; "
+            f"{path.name} has schema {found!r}, this version reads {SCHEMA}; `mlmparity record` rewrites it"
+        )
+    if header.get("hash") != content_hash(header):
+        raise DamagedReferenceError(
+            f"{path.name} does not match the hash recorded with it: it was changed by hand or damaged; "
             "`mlmparity record` rewrites it"
         )
+    if header.get("name") != name:
+        raise DamagedReferenceError(f"{path.name} holds the reference of {header.get('name')!r}, not of {name!r}")
     try:
         default = None
         if header["kind"] == "likelihood":
@@ -488,7 +491,8 @@ def load(name: str, directory: Path | None = None) -> Record:
                 )
         else:
             fit = _stan_from_json(header["fit"], header)
-    except (KeyError, TypeError, ValueError) as error:
+        (check_recorded_lmer if header["kind"] == "likelihood" else check_recorded_stan)(fit)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); `mlmparity record` rewrites it") from error
     return Record(
         header["name"],
@@ -570,6 +574,7 @@ def find(
 
 def save_data(name: str, data: pd.DataFrame, directory: Path | None = None) -> Path:
     """Write a data set as CSV with its schema (types, levels and their order, hash) beside it."""
+    name = plain_name(name)
     schema: dict[str, Any] = {"schema": SCHEMA, "name": name, "hash": data_hash(data), "columns": []}
     codes = pd.DataFrame(index=data.index)
     for column in data.columns:
@@ -610,6 +615,10 @@ def load_data(name: str, directory: Path | None = None) -> pd.DataFrame:
         The values do not have the hash that was recorded with them.
     """
     folder = (directory or DIRECTORY) / "datasets"
+    try:
+        plain_name(name)
+    except FileError as error:
+        raise LookupError(f"no such data set was recorded: {error}") from None
     try:
         schema = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -6,7 +6,7 @@ Layout of version 1 (keys never change their meaning within a version; new ones 
     schema_version  1
     generator       name and version of the program
     source          which of the two it was: live R or recorded references (one sentence)
-    verdict         "agrees" | "disagrees" | "inconclusive"
+    verdict         "agrees" | "disagrees" | "malformed" | "inconclusive"
     comparisons     list of
         title, formula, kind, verdict, agrees
         reference, candidate      label, kind, provenance

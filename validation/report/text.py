@@ -39,6 +39,7 @@ _STYLES = {
     Verdict.DISAGREES: "bold red",
     Verdict.INCONCLUSIVE: "yellow",
     Verdict.MISSING: "bold red",
+    Verdict.MALFORMED: "bold magenta",
 }
 
 #: So many failed rows are shown by default; the rest is counted, and is in the HTML and JSON files.

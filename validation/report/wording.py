@@ -44,6 +44,7 @@ VERDICT_WORDS: dict[Verdict, str] = {
     Verdict.DISAGREES: "disagrees",
     Verdict.INCONCLUSIVE: "inconclusive",
     Verdict.MISSING: "missing",
+    Verdict.MALFORMED: "malformed",
 }
 
 #: A symbol for each verdict, always shown beside the word.
@@ -53,6 +54,7 @@ VERDICT_SYMBOLS: dict[Verdict, str] = {
     Verdict.DISAGREES: "✗",
     Verdict.INCONCLUSIVE: "?",
     Verdict.MISSING: "∅",
+    Verdict.MALFORMED: "!",
 }
 
 #: Label of a side that an error kept from being fitted.
@@ -299,8 +301,8 @@ def counts(table: pd.DataFrame) -> dict[Verdict, int]:
 def overall(verdicts: Iterable[Verdict]) -> Verdict:
     """One verdict from many: a failure beats inconclusive beats agreement; none at all is inconclusive."""
     seen = list(verdicts)
-    if any(verdict.failed for verdict in seen):
-        return Verdict.DISAGREES
+    if (failure := Verdict.of_failures(seen)) is not None:
+        return failure
     if not seen or Verdict.INCONCLUSIVE in seen:
         return Verdict.INCONCLUSIVE
     return Verdict.AGREES
@@ -314,6 +316,8 @@ def headline(comparisons: Sequence[Comparison]) -> str:
     total = len(comparisons)
     if verdict is Verdict.AGREES:
         return "R and Python agree" if all(_against_r(c) for c in comparisons) else "The two sides agree"
+    if verdict is Verdict.MALFORMED:
+        return "Malformed: what one side handed over is not what the contract asks for"
     if verdict is Verdict.DISAGREES:
         failed = sum(comparison.verdict.failed for comparison in comparisons)
         sides = "R and Python" if all(_against_r(c) for c in comparisons) else "The two sides"
@@ -342,6 +346,7 @@ def summary_line(comparisons: Sequence[Comparison]) -> str:
         for verdict, word in (
             (Verdict.AGREES, "agree"),
             (Verdict.DISAGREES, "disagree"),
+            (Verdict.MALFORMED, "malformed"),
             (Verdict.INCONCLUSIVE, "inconclusive"),
         )
         if verdict in by_verdict

@@ -456,8 +456,13 @@ def optimizer(evidence: Evidence) -> Finding | None:
     path = _along(evidence, worse, better)
     barrier = path is not None and max(path[1:-1], default=path[0]) > path[0] + max(4.0 * evidence.noise, 1e-9)
     if barrier:
-        name, title = "another-optimum", f"The {side} ended at another, worse optimum"
-        how = "and rises on the way from one to the other"
+        other = "reference" if side == "candidate" else "candidate"
+        minimum = "minimum" if _is_minimum(evidence, worse) else "optimum"
+        name = "another-optimum"
+        title = f"The {side} ended at another, worse {minimum}; the {other}'s θ gives {abs(improvement):.3g} lower"
+        how = f"and rises by {max(path) - path[0]:.3g} on the way from one to the other" if path is not None else ""
+        if minimum == "minimum":
+            how += "; at every θ near by it is higher"
     else:
         name, title = "stopped-early", f"The {side}'s optimizer stopped before the optimum"
         how = "and falls all the way from one to the other" if path is not None else ""
@@ -491,6 +496,25 @@ def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float
             continue
     own = [evidence.solve(start + fraction * (end - start)) for fraction in np.linspace(0.0, 1.0, 9)]
     return None if any(found is None for found in own) else [found.objective for found in own if found is not None]
+
+
+def _is_minimum(evidence: Evidence, theta: np.ndarray) -> bool:
+    """Whether the objective is higher at every neighbour of θ (a hundredth away, one coordinate at a time)."""
+    pieces = evidence.reference_pieces
+    solution = evidence.solve(theta)
+    if pieces is None or solution is None:
+        return False
+    least = solution.objective - max(4.0 * evidence.noise, 1e-9)
+    for i, diagonal in enumerate(pieces.diagonal):
+        for sign in (-1.0, 1.0):
+            near = theta.copy()
+            near[i] += sign * 0.01 * max(abs(theta[i]), 0.01)
+            if diagonal and near[i] < 0.0:
+                continue
+            beside = evidence.solve(near)
+            if beside is None or beside.objective < least:
+                return False
+    return True
 
 
 def _implied(evidence: Evidence, theta: np.ndarray) -> bool:
@@ -1470,6 +1494,25 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
     return Finding(cause, 0.5)
 
 
+def malformed_values(evidence: Evidence) -> Finding | None:
+    """What the candidate hands over is not what the contract asks for."""
+    wrong = evidence.candidate.malformed
+    if not wrong:
+        return None
+    texts = list(dict.fromkeys(wrong.values()))
+    more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+    cause = Cause(
+        12,
+        "malformed-values",
+        f"What the candidate hands over is malformed: {texts[0]}{more}",
+        "; ".join(texts[:10]),
+        "Return real numbers of the right shape under R's labels; a malformed value is never converted into one that "
+        "agrees.",
+        {"parts": float(len(wrong))},
+    )
+    return Finding(cause, 0.97)
+
+
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
 DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     other_criterion,
@@ -1498,5 +1541,6 @@ DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     single_precision,
     cancellation,
     lost_weights,
+    malformed_values,
     lost_numbers,
 )

@@ -15,7 +15,7 @@ from validation.judge.diagnosis.density import Block, Explanation
 from validation.judge.diagnosis.prior_summaries import has_scales, improper_hs_plus, printed_priors
 from validation.judge.posteriors import PosteriorEvidence, main_parameters, repeated_draws, z_limit
 from validation.judge.summaries import RULES, Draws, by_rules, reported
-from validation.quantities import MAIN_EXCLUDED, posterior_summary, split_parameter
+from validation.quantities import MAIN_EXCLUDED, groups_of, posterior_summary, split_parameter
 from validation.verdict import Cause
 
 __all__ = [
@@ -550,8 +550,10 @@ def correlation_lost(evidence: PosteriorEvidence) -> Finding | None:
 def _covariance_names(names: Iterable[Any]) -> dict[str, tuple[int, int]]:
     """Variances and covariances among the parameters, by grouping factor."""
     found: dict[str, list[int]] = {}
-    for name in map(str, names):
-        group, first, second, _ = split_parameter(name)
+    names = [str(name) for name in names]
+    groups = groups_of(names)
+    for name in names:
+        group, first, second, _ = split_parameter(name, groups)
         if name.startswith("Sigma[") and group is not None:
             found.setdefault(group, [0, 0])[first != second] += 1
     return {group: (single, double) for group, (single, double) in found.items()}

@@ -1,0 +1,56 @@
+"""Files are whole or not there; what stands in the way is said in our words."""
+
+import errno
+import os
+
+import pytest
+
+from validation.files import FileError, plain_name, write_atomically
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "report.json"
+    write_atomically(path, "old")
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileError, match="the disk is full; nothing was changed"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_what_stands_in_the_way_is_said(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "x").touch()
+    with pytest.raises(FileError, match="a folder is in its place"):
+        write_atomically(tmp_path / "folder", "text")
+    with pytest.raises(FileError, match="a part of its path is a file"):
+        write_atomically(tmp_path / "folder" / "x" / "y.json", "text")
+    with pytest.raises(FileError, match="null"):
+        write_atomically(tmp_path / "a\0b", "text")
+    with pytest.raises(FileError, match="too long"):
+        write_atomically(tmp_path / ("x" * 300), "text")
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "target").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_atomically(tmp_path / "link", "new")
+    assert (tmp_path / "target").read_text() == "kept"
+    assert (tmp_path / "link").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", ".", "..", "../x", "a/b", "a\\b", "C:x", "nul", "COM1.json", "x.", "a\nb", "é" * 150]
+)
+def test_names_that_are_none(name):
+    with pytest.raises(FileError, match="cannot be the name of a file"):
+        plain_name(name)
+
+
+@pytest.mark.parametrize("name", ["M1-ml", "a b", "é", "console", "x.y", "test_x[1-2]"])
+def test_names_that_are_names(name):
+    assert plain_name(name) == name

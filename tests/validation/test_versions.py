@@ -1,0 +1,43 @@
+"""A version is named as the cause where undoing its change gives the numbers, and never excuses another number."""
+
+import math
+
+from validation.comparison import Side
+from validation.judge.diagnosis.versions import dialect_of_side, version_cause
+from validation.judge.rows import missing_row, row
+from validation.verdict import Verdict
+
+OLD = Side("lme4 1.1-31, live", "live-r", {"lme4": "1.1-31", "R": "4.2.2"})
+NEW = Side("pyimpl", "python", {})
+
+
+def rows(value=2.0, group="g:h"):
+    keys = {"term": "(Intercept)"}
+    return [
+        missing_row("tier-4", "sd", True, False, 2.0, math.nan, group="(g:h)", **keys),
+        missing_row("tier-4", "sd", False, True, math.nan, value, group=group, **keys),
+        row("tier-1", "theta-names", 1, 1, Verdict.DISAGREES, reason="different labels"),
+    ]
+
+
+def test_the_name_of_an_interaction_is_the_versions():
+    cause = version_cause(rows(), OLD, NEW)
+    assert cause.name == "another-version"
+    assert "lme4 1.1-31" in cause.title
+    assert "since lme4 1.1-36" in cause.evidence
+
+
+def test_no_other_difference_is_excused():
+    assert version_cause(rows(value=2.1), OLD, NEW) is None
+    assert version_cause(rows(group="h:g"), OLD, NEW) is None
+    other = row("tier-4", "sigma", 1.0, 1.1, Verdict.DISAGREES)
+    assert version_cause([*rows(), other], OLD, NEW) is None
+    assert version_cause(rows(), NEW, NEW) is None
+    assert version_cause([], OLD, NEW) is None
+
+
+def test_who_speaks_which_dialect():
+    assert dialect_of_side(OLD).versions["lme4"] == "1.1-31"
+    assert dialect_of_side(Side("certified", "certified")).versions["lme4"] == dialect_of_side(NEW).versions["lme4"]
+    assert dialect_of_side(Side("recorded", "recorded-r", {})) is None
+    assert dialect_of_side(Side("own", "python", {"dialect": "1.1-37"})).versions["lme4"] == "1.1-37"

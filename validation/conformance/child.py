@@ -1,0 +1,133 @@
+"""The candidate's own process: it imports the candidate, calls it, and answers in plain data.
+
+Whatever the candidate does here (leaves, crashes, hangs, changes the folder, closes its output, patches our modules)
+happens to this process alone. ``validation.conformance.isolated`` starts it.
+"""
+
+import inspect
+import os
+import pickle
+import struct
+import sys
+import warnings
+from typing import Any, BinaryIO
+
+from validation.conformance.candidate import CandidateError, load_candidate
+from validation.conformance.wire import MOST_BYTES, dumps, encode
+from validation.contract import BayesianFit, LinearMixedFit
+
+__all__ = ["main"]
+
+#: What the judge may ask of a fit besides the contract's verbs.
+_BESIDES = ("predict", "satterthwaite", "label", "provenance", "divergences", "diagnostics")
+
+_VERBS = tuple(
+    sorted(
+        {name for contract in (LinearMixedFit, BayesianFit) for name in dir(contract) if name[0] != "_"} | {*_BESIDES}
+    )
+)
+
+#: Verbs of which only the printed text is wanted.
+_PRINTED = ("summary", "prior_summary")
+
+
+class _Server:
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+        self.candidate: Any = None
+
+    def keep(self, value: Any) -> int:
+        self.kept.append(value)
+        return len(self.kept) - 1
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do what is asked for; whatever the candidate raises is the answer."""
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                value = getattr(self, f"do_{request['do']}")(**request["with"])
+            said = [[w.category.__name__, str(w.message)[:2000]] for w in caught[:200]]
+            return {"value": value, "warnings": said}
+        except SystemExit as error:
+            return {"raised": "SystemExit", "text": f"it called sys.exit({error.code!r})"}
+        except BaseException as error:
+            kind = "CandidateError" if isinstance(error, CandidateError) else type(error).__name__
+            return {"raised": kind, "text": str(error)[:10_000], "ours": isinstance(error, CandidateError)}
+
+    def do_load(self, target: str, can: Any, missing: Any) -> Any:
+        found = load_candidate(target, can, missing)
+        self.candidate = found
+        return encode(
+            {
+                "fit": found.fit is not None,
+                "sample": found.sample is not None,
+                "can": sorted(found.can),
+                "missing": sorted(found.missing),
+                "versions": dict(found.versions),
+            },
+            self.keep,
+        )
+
+    def do_fit(self, kind: str, formula: str, data: Any, options: dict[str, Any]) -> Any:
+        self.kept = []  # one fit at a time is judged
+        answer = getattr(self.candidate, kind)(formula, data, **options)
+        shown = encode(answer, self.keep)
+        if isinstance(shown, dict) and shown.get("$") in ("unreadable", "call"):
+            verbs = {name: offered for name in _VERBS if (offered := _offers(answer, name)) is not None}
+            if verbs:
+                return {"$": "fit", "handle": self.keep(answer), "verbs": verbs, "kind": type(answer).__name__}
+        return shown
+
+    def do_call(self, handle: int, name: str, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
+        found = getattr(self.kept[handle], name) if name else self.kept[handle]
+        value = found(*args, **more)
+        return encode(str(value) if name in _PRINTED else value, self.keep)
+
+    def do_get(self, handle: int, name: str) -> Any:
+        return encode(getattr(self.kept[handle], name), self.keep)
+
+
+def _offers(answer: Any, name: str) -> bool | None:
+    """Whether a verb is a method (True) or an attribute (False); None where there is none. Nothing is computed."""
+    try:
+        found = inspect.getattr_static(answer, name)
+    except AttributeError:
+        if not hasattr(type(answer), "__getattr__"):
+            return None
+        try:
+            return callable(getattr(answer, name))
+        except Exception:
+            return None
+    if isinstance(found, property) or (hasattr(found, "__get__") and not callable(found)):
+        return False
+    return callable(found) or isinstance(found, staticmethod | classmethod)
+
+
+def _read(channel: BinaryIO) -> dict[str, Any] | None:
+    header = channel.read(8)
+    if len(header) < 8:
+        return None
+    (length,) = struct.unpack(">Q", header)
+    return pickle.loads(channel.read(length))  # from the judge, which is trusted here
+
+
+def main() -> None:
+    """Answer requests from standard input on standard output, until the judge closes it."""
+    requests = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)  # what the candidate prints goes to the log, never among the answers
+    own = os.getpid()
+    server = _Server()
+    while (request := _read(requests)) is not None:
+        reply = {"id": request["id"], **server.answer(request)}
+        if os.getpid() != own:  # a fork of the candidate's came back here: one of us is enough
+            os._exit(0)
+        data = dumps(reply)
+        if len(data) > MOST_BYTES:
+            data = dumps({"id": request["id"], "raised": "MemoryError", "text": f"its answer has {len(data)} bytes"})
+        replies.write(struct.pack(">Q", len(data)) + data)
+        replies.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,321 @@
+"""A candidate in a process of its own, as the judge sees it: a :class:`Candidate` whose functions are called there.
+
+A candidate that leaves (``sys.exit``, ``os._exit``), crashes, hangs, changes the folder or the locale, closes its
+output or patches modules does so to its own process; the judge notices, says so, and goes on with a new one.
+"""
+
+import atexit
+import contextlib
+import itertools
+import json
+import os
+import pickle
+import queue
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from validation.conformance.candidate import Candidate, CandidateError, checked_claims
+from validation.conformance.wire import MOST_BYTES, Call, Unreadable, WireError, decode, loads
+
+__all__ = ["TIME_LIMIT", "CandidateEndedError", "CandidateRaisedError", "CandidateTimeoutError", "isolated_candidate"]
+
+#: Seconds that one fit (or one evaluation of its objective) may take.
+TIME_LIMIT = 1800.0
+
+_START = (
+    "import sys, json; path = json.loads(sys.argv[1]); sys.path[:] = path; "
+    "from validation.conformance.child import main; sys.path[:0] = json.loads(sys.argv[2]); main()"
+)
+
+
+class CandidateEndedError(RuntimeError):
+    """The candidate's process ended, or closed its line to the judge, before it had answered."""
+
+
+class CandidateTimeoutError(CandidateEndedError):
+    """The candidate took longer than it may; its process was ended."""
+
+
+class CandidateRaisedError(RuntimeError):
+    """What the candidate raised; the class has the name of the candidate's own."""
+
+
+class CandidateProcess:
+    """The process, started when it is needed and again after its end.
+
+    Parameters
+    ----------
+    target, can, missing
+        As of :func:`validation.conformance.candidate.load_candidate`.
+    folders : sequence of str
+        Folders of modules that the candidate finds besides the interpreter's.
+    limit : float
+        Seconds that one answer may take.
+    """
+
+    def __init__(self, target: str, can: Any, missing: Any, folders: Iterable[str], limit: float) -> None:
+        self.target, self.can, self.missing = target, can, missing
+        self.folders, self.limit = list(folders), limit
+        self.generation = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._replies: queue.Queue[bytes | None] = queue.Queue()
+        self._log: deque[bytes] = deque(maxlen=64)
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def load(self) -> dict[str, Any]:
+        """Start the process and import the candidate there; what it says of itself.
+
+        Raises
+        ------
+        CandidateError
+            It cannot be imported.
+        """
+        found = decode(self._ask("load", target=self.target, can=self.can, missing=self.missing))
+        if not isinstance(found, dict):
+            raise CandidateError(f"the candidate {self.target!r} says nothing of itself that can be read")
+        return found
+
+    def ask(self, do: str, **more: Any) -> Any:
+        """Have something done, in a process that has the candidate."""
+        if self._process is None:
+            self.load()
+        return self._ask(do, **more)
+
+    def _ask(self, do: str, **more: Any) -> Any:
+        with self._lock:
+            if self._process is None:
+                self._start()
+            identifier = next(self._numbers)
+            try:
+                self._send({"id": identifier, "do": do, "with": more})
+                reply = self._receive(identifier)
+            except BaseException:  # Ctrl-C among them: nothing of the candidate goes on
+                self.stop()
+                raise
+        for kind, text in reply.get("warnings", ())[:200]:
+            warnings.warn(str(text), _named(str(kind), Warning), stacklevel=3)
+        if "raised" in reply:
+            kind, text = str(reply["raised"]), str(reply.get("text", ""))
+            raise CandidateError(text) if reply.get("ours") is True else _named(kind, CandidateRaisedError)(text)
+        return reply.get("value")
+
+    def _start(self) -> None:
+        self.generation += 1
+        self._replies, self._log = queue.Queue(), deque(maxlen=64)
+        command = [sys.executable, "-P", "-c", _START, json.dumps(sys.path), json.dumps(self.folders)]
+        self._process = process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is ours to hear
+        )
+        for work in (_read_replies, _read_log):
+            threading.Thread(target=work, args=(process, self._replies, self._log), daemon=True).start()
+        atexit.register(self.stop)
+
+    def _send(self, request: dict[str, Any]) -> None:
+        data = pickle.dumps(request)
+        channel = self._process.stdin if self._process is not None else None
+        if channel is None:
+            raise CandidateEndedError("the candidate's process has ended")
+
+        def write() -> None:
+            with contextlib.suppress(OSError, ValueError):  # its end is noticed where the reply is awaited
+                channel.write(struct.pack(">Q", len(data)) + data)
+                channel.flush()
+
+        threading.Thread(target=write, daemon=True).start()  # one that does not read must not stop us
+
+    def _receive(self, identifier: int) -> dict[str, Any]:
+        import time
+
+        deadline = time.monotonic() + self.limit
+        while True:
+            try:
+                data = self._replies.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise CandidateTimeoutError(
+                    f"the candidate gave no answer within {self.limit:g} s; its process was ended"
+                ) from None
+            if data is None:
+                raise CandidateEndedError(self._last_words())
+            try:
+                reply = loads(data)
+            except WireError as error:
+                raise CandidateEndedError(f"the candidate's process wrote among its answers ({error})") from None
+            if reply.get("id") == identifier:
+                return reply
+
+    def _last_words(self) -> str:
+        assert self._process is not None
+        try:
+            code: int | None = self._process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            code = None
+        if code is None:
+            how = "closed its line to the judge"
+        elif code < 0:
+            how = f"was ended by signal {signal.Signals(-code).name if -code in set(signal.Signals) else -code}"
+        else:
+            how = f"ended by itself with exit code {code}"
+        log = b"".join(self._log).decode("utf-8", "replace").strip()
+        tail = f": {log[-600:]}" if log else ""
+        return f"the candidate's process {how} before it had answered{tail}"
+
+    def stop(self) -> None:
+        """End the process, and what it started in its own session."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError):
+            if os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5.0)
+        atexit.unregister(self.stop)
+
+
+def _read_replies(process: subprocess.Popen[bytes], replies: "queue.Queue[bytes | None]", log: deque[bytes]) -> None:
+    """Put each whole message into the queue, and None at the end."""
+    channel = process.stdout
+    assert channel is not None
+    with contextlib.suppress(OSError, ValueError):
+        while len(header := channel.read(8)) == 8:
+            (length,) = struct.unpack(">Q", header)
+            if length > MOST_BYTES:
+                replies.put(b"")  # no message of ours begins like this
+                break
+            data = channel.read(length)
+            if len(data) < length:
+                break
+            replies.put(data)
+    replies.put(None)
+
+
+def _read_log(process: subprocess.Popen[bytes], replies: Any, log: deque[bytes]) -> None:
+    """Take what the candidate prints, however much; its end is kept."""
+    channel = process.stderr
+    assert channel is not None
+    with contextlib.suppress(OSError, ValueError):
+        while chunk := os.read(channel.fileno(), 4096):
+            log.append(chunk)
+
+
+def _named[T: type](name: str, base: T) -> T:
+    """A class of the candidate's own name, for the report."""
+    return type(name if name.isidentifier() and len(name) < 80 else base.__name__, (base,), {})  # type: ignore[return-value]
+
+
+class RemoteFit:
+    """A fit that stays in the candidate's process: its verbs are called there, and their answers are plain data."""
+
+    def __init__(self, process: CandidateProcess, handle: int, verbs: dict[str, bool], kind: str) -> None:
+        self._process, self._handle, self._verbs, self._kind = process, handle, verbs, kind
+        self._generation = process.generation
+
+    def __dir__(self) -> list[str]:
+        return [*object.__dir__(self), *self._verbs]
+
+    def __getattr__(self, name: str) -> Any:
+        verbs = self.__dict__.get("_verbs", {})
+        if name not in verbs:
+            raise AttributeError(f"the candidate's {self.__dict__.get('_kind')} has no {name!r}")
+        if verbs[name]:
+            return _remote_call(self._process, self._generation, self._handle, name)
+        _same(self._process, self._generation)
+        return _received(self._process, self._process.ask("get", handle=self._handle, name=name))
+
+
+def _same(process: CandidateProcess, generation: int) -> None:
+    if process.generation != generation or process._process is None:
+        raise CandidateEndedError("the candidate's process has ended since this fit was made")
+
+
+def _remote_call(process: CandidateProcess, generation: int, handle: int, name: str = "") -> Callable[..., Any]:
+    def call(*args: Any, **more: Any) -> Any:
+        _same(process, generation)
+        return _received(process, process.ask("call", handle=handle, name=name, args=args, more=more))
+
+    return call
+
+
+def _received(process: CandidateProcess, value: Any) -> Any:
+    """An answer as plain data, its functions as calls to the process."""
+    found = decode(value)
+
+    def bind(item: Any) -> Any:
+        if isinstance(item, Call):
+            return _remote_call(process, process.generation, item.handle)
+        return {key: bind(part) for key, part in item.items()} if type(item) is dict else item
+
+    return bind(found)
+
+
+def _function(process: CandidateProcess, kind: str) -> Callable[..., Any]:
+    def fit(formula: str, data: Any, **options: Any) -> Any:
+        value = process.ask("fit", kind=kind, formula=formula, data=data, options=options)
+        if isinstance(value, dict) and value.get("$") == "fit":
+            verbs, handle = value.get("verbs"), value.get("handle")
+            if not isinstance(verbs, dict) or not isinstance(handle, int):
+                return Unreadable("fit")
+            return RemoteFit(process, handle, {str(k): bool(v) for k, v in verbs.items()}, str(value.get("kind")))
+        return _received(process, value)
+
+    fit.__qualname__ = kind
+    return fit
+
+
+def isolated_candidate(
+    target: str,
+    can: str | Iterable[str] | None = None,
+    missing: str | Iterable[str] | None = None,
+    *,
+    folders: Iterable[str | Path] = (),
+    limit: float = TIME_LIMIT,
+) -> Candidate:
+    """Import a candidate in a process of its own.
+
+    Parameters
+    ----------
+    target, can, missing
+        As of :func:`validation.conformance.candidate.load_candidate`.
+    folders : iterable of path
+        Where its modules may lie besides the interpreter's path; they come first, in its process only.
+    limit : float
+        Seconds that one fit, or one evaluation of its objective, may take.
+
+    Returns
+    -------
+    Candidate
+        Its functions are called in that process. A fit is judged before the next one is made.
+
+    Raises
+    ------
+    CandidateError
+        It cannot be imported, or says of itself what cannot be.
+    """
+    can, missing = [None if part is None else part if isinstance(part, str) else list(part) for part in (can, missing)]
+    process = CandidateProcess(target, can, missing, [str(folder) for folder in folders], limit)
+    try:
+        found = process.load()
+    except (CandidateEndedError, CandidateRaisedError) as error:
+        kind = type(error).__name__
+        raise CandidateError(f"the candidate {target!r} cannot be imported: {kind}: {error}") from error
+    versions = found.get("versions")
+    versions = {str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {}
+    fit = _function(process, "fit") if found.get("fit") is True else None
+    sample = _function(process, "sample") if found.get("sample") is True else None
+    claims, gaps = checked_claims(found.get("can"), found.get("missing"))
+    return Candidate(target, fit, sample, claims, gaps, versions)

@@ -1,0 +1,302 @@
+"""How a candidate's answer travels from its process to the judge's: JSON, numbers as base64, nothing that executes.
+
+Types are kept as they are (complex numbers stay complex, text stays text), so that the judge's checks see what the
+candidate gave; what has no place here arrives as :class:`Unreadable`, which no check accepts. The other way, from the
+judge to the candidate, goes by pickle: the judge is trusted by the candidate, not the other way round.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from validation.wellformed import label
+
+__all__ = ["MOST_BYTES", "Call", "Unreadable", "WireError", "decode", "dumps", "encode", "loads"]
+
+#: Longest message.
+MOST_BYTES = 1 << 30
+
+_DEEPEST = 30
+_KINDS = "iufbc"
+
+
+class WireError(ValueError):
+    """A message that is no message of ours."""
+
+
+class Unreadable:
+    """What a candidate gave that is neither number, text, label nor table."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}>"
+
+
+class Call:
+    """A function that stays in the candidate's process, by its number."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+
+
+def dumps(message: Mapping[str, Any]) -> bytes:
+    """A message as bytes."""
+    return json.dumps(message, ensure_ascii=True).encode("ascii")
+
+
+def loads(data: bytes) -> dict[str, Any]:
+    """Bytes as a message.
+
+    Raises
+    ------
+    WireError
+        Not JSON, or no object.
+    """
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"not JSON: {type(error).__name__}") from None
+    if not isinstance(found, dict):
+        raise WireError("no JSON object")
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------- in the candidate
+
+
+def encode(value: Any, keep: Callable[[Any], int], depth: int = 0) -> Any:
+    """A value as JSON.
+
+    Parameters
+    ----------
+    value : object
+    keep : callable
+        Takes a function that the judge may call later, and gives its number.
+    """
+    if depth > _DEEPEST:
+        return _unreadable(value)
+    if value is None or value is pd.NA:
+        return None
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        found = int(value)
+        return found if abs(found) < 1 << 63 else _unreadable(value)
+    if isinstance(value, float | np.floating):
+        return float.__float__(value) if isinstance(value, float) else float(value)
+    if isinstance(value, str):
+        return label(value)
+    if isinstance(value, complex | np.complexfloating):
+        return encode(np.asarray(complex(value)), keep, depth + 1)
+    if isinstance(value, np.ndarray):
+        return _encode_array(value, keep, depth)
+    table = _encode_table(value, keep, depth)
+    if table is not None:
+        return table
+    if isinstance(value, Mapping):
+        return {"$": "map", "items": [[_key(key), encode(item, keep, depth + 1)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"$": "list", "items": [encode(item, keep, depth + 1) for item in value]}
+    if callable(value):
+        return {"$": "call", "handle": keep(value)}
+    return _unreadable(value)
+
+
+def _encode_array(value: np.ndarray, keep: Callable[[Any], int], depth: int) -> Any:
+    array = np.asarray(value)
+    if array.dtype.kind in _KINDS:
+        native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        if native.dtype.itemsize > 8 * (1 + (native.dtype.kind == "c")):  # long doubles differ from machine to machine
+            native = native.astype("<c16" if native.dtype.kind == "c" else "<f8")
+        return {
+            "$": "array",
+            "dtype": native.dtype.str,
+            "shape": list(array.shape),
+            "data": base64.b64encode(native.tobytes()).decode("ascii"),
+        }
+    if array.dtype.kind in "UO":
+        items = [encode(item, keep, depth + 1) for item in array.ravel().tolist()]
+        return {"$": "objects", "shape": list(array.shape), "items": items}
+    return _unreadable(value)
+
+
+def _encode_table(value: Any, keep: Callable[[Any], int], depth: int) -> Any:
+    """Tables of pandas, scipy and xarray; None of anything else."""
+    if isinstance(value, pd.Categorical):
+        codes = _encode_array(np.asarray(value.codes, dtype="<i8"), keep, depth)
+        return {"$": "factor", "codes": codes, "levels": _keys(value.categories)}
+    if isinstance(value, pd.arrays.NumpyExtensionArray):
+        return _encode_array(value.to_numpy(), keep, depth)
+    if isinstance(value, pd.api.extensions.ExtensionArray):
+        return _encode_array(value.to_numpy(dtype=_plain_type(value), na_value=_nothing(value)), keep, depth)
+    if isinstance(value, pd.Index):
+        return {"$": "list", "items": _keys(value)}
+    if isinstance(value, pd.Series):
+        return {"$": "series", "index": _keys(value.index), "values": encode(value.array, keep, depth + 1)}
+    if isinstance(value, pd.DataFrame):
+        columns = [encode(value.iloc[:, j].array, keep, depth + 1) for j in range(value.shape[1])]
+        return {"$": "frame", "index": _keys(value.index), "columns": _keys(value.columns), "values": columns}
+    if sp.issparse(value):
+        matrix = sp.csc_array(value)
+        parts = {name: _encode_array(getattr(matrix, name), keep, depth) for name in ("data", "indices", "indptr")}
+        return {"$": "sparse", "shape": list(matrix.shape), **parts}
+    if type(value).__module__.partition(".")[0] != "xarray":
+        return None
+    if hasattr(value, "children"):
+        groups = {str(name): encode(child.to_dataset(), keep, depth + 1) for name, child in value.children.items()}
+        return {"$": "tree", "groups": groups}
+    if hasattr(value, "data_vars"):
+        variables = [[_key(name), encode(value[name], keep, depth + 1)] for name in value.data_vars]
+        return {"$": "dataset", "variables": variables}
+    if hasattr(value, "dims") and hasattr(value, "coords"):
+        coords = {str(name): _keys(part.to_numpy().tolist()) for name, part in value.coords.items() if part.ndim == 1}
+        return {
+            "$": "labelled",
+            "dims": [str(name) for name in value.dims],
+            "coords": coords,
+            "values": _encode_array(value.to_numpy(), keep, depth),
+        }
+    return None
+
+
+def _plain_type(value: Any) -> Any:
+    return np.float64 if value.dtype.kind in "iuf" else object
+
+
+def _nothing(value: Any) -> Any:
+    return np.nan if value.dtype.kind in "iuf" else None
+
+
+def _key(item: Any) -> Any:
+    if isinstance(item, str):
+        return label(item)
+    if isinstance(item, bool | np.bool_):
+        return bool(item)
+    if isinstance(item, int | np.integer) and abs(int(item)) < 1 << 63:
+        return int(item)
+    return float(item) if isinstance(item, float | np.floating) else str(item)
+
+
+def _keys(items: Any) -> list[Any]:
+    return [_key(item) for item in items]
+
+
+def _unreadable(value: Any) -> dict[str, str]:
+    return {"$": "unreadable", "kind": type(value).__name__[:80]}
+
+
+# ---------------------------------------------------------------------------------------------------- in the judge
+
+
+def decode(value: Any) -> Any:
+    """What :func:`encode` made, as plain data; what does not fit together is :class:`Unreadable`."""
+    if isinstance(value, list):
+        return Unreadable("list")
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("$")
+    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    if reader is None:
+        return Unreadable(str(kind)[:80])
+    try:
+        return reader(value)
+    except Exception as error:  # a message that contradicts itself: shapes, types, lengths
+        return Unreadable(f"{kind} that contradicts itself: {type(error).__name__}")
+
+
+def _array(value: Any) -> np.ndarray:
+    kind = np.dtype(value["dtype"])
+    if kind.kind not in _KINDS or kind.hasobject:
+        raise ValueError(kind)
+    shape = tuple(int(size) for size in value["shape"])
+    data = base64.b64decode(value["data"], validate=True)
+    return np.frombuffer(data, dtype=kind).reshape(shape).astype(kind.newbyteorder("="))
+
+
+def _objects(value: Any) -> np.ndarray:
+    items = np.empty(len(value["items"]), dtype=object)
+    for i, item in enumerate(value["items"]):
+        items[i] = decode(item)
+    return items.reshape(tuple(int(size) for size in value["shape"]))
+
+
+def _index(items: Any) -> pd.Index:
+    if not isinstance(items, list) or not all(isinstance(item, str | int | float) for item in items):
+        raise ValueError("labels")
+    return pd.Index(items, dtype=object)
+
+
+def _column(value: Any) -> Any:
+    found = decode(value)
+    if isinstance(found, Unreadable):
+        raise ValueError(found.kind)
+    return found
+
+
+def _factor(value: Any) -> pd.Categorical:
+    return pd.Categorical.from_codes(_array(value["codes"]), categories=_index(value["levels"]))
+
+
+def _frame(value: Any) -> pd.DataFrame:
+    index, columns = _index(value["index"]), _index(value["columns"])
+    series = [pd.Series(_column(column), index=index) for column in value["values"]]
+    frame = pd.concat(series, axis=1) if series else pd.DataFrame(index=index)
+    frame.columns = columns
+    return frame
+
+
+def _sparse(value: Any) -> sp.csc_array:
+    parts = tuple(_array(value[name]) for name in ("data", "indices", "indptr"))
+    matrix = sp.csc_array(parts, shape=tuple(int(size) for size in value["shape"]))
+    matrix.check_format(full_check=True)
+    return matrix
+
+
+def _mapping(value: Any) -> dict[Any, Any]:
+    found = {key: decode(item) for key, item in value["items"]}
+    if len(found) < len(value["items"]):
+        raise ValueError("a key twice")
+    return found
+
+
+def _labelled(value: Any) -> Any:
+    import xarray as xr
+
+    coords = {name: list(_index(items)) for name, items in value["coords"].items() if name in value["dims"]}
+    return xr.DataArray(_column(value["values"]), dims=tuple(value["dims"]), coords=coords)
+
+
+def _dataset(value: Any) -> Any:
+    import xarray as xr
+
+    return xr.Dataset({str(name): _column(item) for name, item in value["variables"]})
+
+
+def _tree(value: Any) -> Any:
+    import xarray as xr
+
+    return xr.DataTree.from_dict({f"/{name}": _column(group) for name, group in value["groups"].items()})
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "array": _array,
+    "objects": _objects,
+    "factor": _factor,
+    "series": lambda value: pd.Series(_column(value["values"]), index=_index(value["index"])),
+    "frame": _frame,
+    "sparse": _sparse,
+    "map": _mapping,
+    "list": lambda value: [decode(item) for item in value["items"]],
+    "call": lambda value: Call(int(value["handle"])),
+    "labelled": _labelled,
+    "dataset": _dataset,
+    "tree": _tree,
+    "unreadable": lambda value: Unreadable(str(value["kind"])),
+}

@@ -1,0 +1,106 @@
+"""Files that are written whole or not at all, and only where they are meant to be."""
+
+import contextlib
+import errno
+import os
+import re
+import tempfile
+from pathlib import Path
+
+__all__ = ["FileError", "plain_name", "write_atomically"]
+
+#: Longest file name that every common file system takes, the ending and ``.part`` included.
+_LONGEST = 200
+
+#: Names that Windows keeps for devices, with any ending.
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?$")
+
+
+class FileError(ValueError):
+    """A file cannot be written, or its name cannot be one; the text says what to do."""
+
+
+def plain_name(name: str) -> str:
+    """A name that is one of a file in a folder, wherever the folder is.
+
+    Raises
+    ------
+    FileError
+        Empty, too long, ``.`` or ``..``, a path, a drive, one that Windows keeps for devices, or with characters that
+        no file name should have.
+    """
+    why = ""
+    if not isinstance(name, str) or not name.strip():
+        why = "it is empty"
+    elif len(name.encode("utf-8", "replace")) > _LONGEST:
+        why = f"it has more than {_LONGEST} bytes"
+    elif bad := sorted({c for c in name if c in '/\\:*?"<>|' or not c.isprintable()}):
+        why = f"it has {', '.join(map(repr, bad))}"
+    elif name in (".", "..") or name[-1] in ". ":
+        why = "it ends in a dot or a space"
+    elif _RESERVED.match(name):
+        why = "Windows keeps it for a device"
+    if why:
+        shown = repr(name) if len(str(name)) <= 60 else repr(f"{name[:60]}...")
+        raise FileError(f"{shown} cannot be the name of a file: {why}; give it another name")
+    return name
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a UTF-8 file that is the old one or the whole new one, whatever interrupts.
+
+    The file is written beside its place and moved there in one step. A link in its place is replaced, not followed.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made where it does not exist.
+    text : str
+
+    Raises
+    ------
+    FileError
+        The disk is full, the folder cannot be written to, the place is a folder's, the name cannot be one.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        if isinstance(error, OSError | ValueError):
+            raise FileError(f"{str(path)!r} cannot be written: {_why(error)}; nothing was changed") from error
+        raise
+
+
+def _why(error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):
+        return str(error)  # a NUL in the name
+    known = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EROFS: "the file system is read-only",
+        errno.EACCES: "its folder may not be written to",
+        errno.EPERM: "its folder may not be written to",
+        errno.EISDIR: "a folder is in its place",
+        errno.ENOTEMPTY: "a folder is in its place",
+        errno.ENOTDIR: "a part of its path is a file",
+        errno.EEXIST: "a part of its path is a file",
+        errno.ENAMETOOLONG: "its name is too long",
+        errno.ELOOP: "its path is a circle of links",
+    }
+    return known.get(error.errno or 0, error.strerror or type(error).__name__)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,90 @@
+"""A difference that a version explains: named as that, with both versions, where undoing the change gives the numbers.
+
+The verdict stays what it is; the cause says that neither side is wrong, but that they speak of two releases.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from r_scripts.dialect import CHANGES, Dialect, changes_between
+from validation.comparison import Side
+from validation.dialects import dialect_of
+from validation.verdict import Cause, Verdict
+
+__all__ = ["dialect_of_side", "version_cause"]
+
+_KEYS = ("quantity", "group", "term", "term2", "level")
+
+#: Rows that compare lists of labels: they have no number of their own to be reproduced.
+_LABELS = frozenset({"theta-names", "levels", "membership"})
+
+
+def dialect_of_side(side: Side) -> Dialect | None:
+    """The versions that a side speaks of: R's own; of a candidate its dialect, the newest where it names none.
+
+    None of a reference that does not tell its versions.
+    """
+    told = side.provenance.get("dialect")
+    if isinstance(told, Mapping | str):
+        try:
+            return Dialect.of(told)
+        except ValueError:
+            return None
+    found = dialect_of(side.provenance)
+    return found if side.kind in ("live-r", "recorded-r") else found or Dialect.of(None)
+
+
+def version_cause(rows: Sequence[Mapping[str, Any]], reference: Side, candidate: Side) -> Cause | None:
+    """The change between the versions of both sides that explains every failed row; None where none does.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the comparison's table.
+    reference, candidate : Side
+    """
+    sides = [dialect_of_side(reference), dialect_of_side(candidate)]
+    if sides[0] is None or sides[1] is None:
+        return None
+    failed = [row for row in rows if row["verdict"].failed]
+    if not failed or "reformulas" not in changes_between(sides[0], sides[1]):
+        return None
+    if not _only_parentheses(failed):
+        return None
+    change = CHANGES["reformulas"]
+    versions = [side.versions[change.package] for side in sides if side is not None]
+    return Cause(
+        12,
+        "another-version",
+        f"The reference speaks as {change.package} {versions[0]}, the candidate as {change.package} {versions[1]}",
+        f"since {change.package} {change.since} {change.what} ({change.source}); with the names of one release all "
+        f"{len(failed)} rows are equal",
+        f"Nothing is wrong with either: compare with the same release, or fit with dialect={versions[0]!r}.",
+        {"rows": float(len(failed))},
+    )
+
+
+def _only_parentheses(failed: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether every failed row is a name with parentheses about it, and has its number under the other name."""
+
+    def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(_bare(row[name]) if isinstance(row[name], str) else row[name] for name in _KEYS)
+
+    left: dict[tuple[Any, ...], float] = {}
+    right: dict[tuple[Any, ...], float] = {}
+    for row in failed:
+        if row["quantity"] in _LABELS:
+            continue
+        if row["verdict"] is not Verdict.MISSING or math.isnan(row["reference"]) == math.isnan(row["candidate"]):
+            return False
+        side = left if math.isnan(row["candidate"]) else right
+        side[key(row)] = row["candidate" if side is right else "reference"]
+    return bool(left) and left.keys() == right.keys() and all(
+        abs(left[name] - right[name]) <= 1e-5 * max(abs(left[name]), 1e-8) for name in left
+    )  # fmt: skip
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"^\(([^()]+:[^()]+)\)", r"\1", name)

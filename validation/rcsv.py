@@ -1,0 +1,118 @@
+"""A table of text read by the rules of R's ``read.csv``: what is missing, what is a number, what is logical.
+
+The rules are those of R's ``type.convert``: a column is logical where every cell is T, F, TRUE or FALSE,
+whole numbers where every cell is one that fits in 32 bits, numbers where every cell is one (``NaN`` and ``Inf``
+among them), and otherwise text. ``NA`` is missing everywhere, an empty cell only in a column that is not text: there it
+is the label "". Column names are kept as they are written (``check.names = FALSE``).
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["RTableError", "convert", "read_r_table"]
+
+_TRUE, _FALSE = frozenset({"T", "TRUE"}), frozenset({"F", "FALSE"})
+_SPACE = " \t\n\v\f\r"
+_WHOLE = re.compile(r"[+-]?\d+")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d*)?")
+_HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?\d+)?")
+_WORDS = {"nan": np.nan, "inf": np.inf, "infinity": np.inf}
+_LARGEST = 2**31 - 1
+
+
+class RTableError(ValueError):
+    """The text is no table: the text says which line, what was found, what was expected."""
+
+
+def read_r_table(text: str, separator: str = ",") -> pd.DataFrame:
+    """Read a table with a line of column names.
+
+    Parameters
+    ----------
+    text : str
+        The file's text.
+    separator : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of bool (``boolean`` where cells are missing), int64, float64 or text (object, missing as None).
+
+    Raises
+    ------
+    RTableError
+        No lines, a line with more cells than there are columns, a quote that is never closed.
+    """
+    limit = csv.field_size_limit(max(len(text) + 1, 131072))
+    try:
+        lines = [
+            cells
+            for cells in csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+            if any(cells) or len(cells) > 1
+        ]
+    except csv.Error as error:
+        raise RTableError(f"it is no table of text: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
+    if not lines:
+        raise RTableError("it is empty")
+    names, body = lines[0], lines[1:]
+    width = max(map(len, body[:4]), default=len(names))  # as R: the first five lines say how many columns there are
+    row_names = width == len(names) + 1  # one name less than cells: the first column names the rows
+    columns = len(names) + row_names
+    for number, cells in enumerate(body, start=2):
+        if len(cells) > columns:
+            raise RTableError(f"row {number} has {len(cells)} cells, the line of names {len(names)}")
+    filled = [cells + [""] * (columns - len(cells)) for cells in body]
+    parts = list(zip(*filled, strict=True)) if filled else [()] * columns
+    return pd.DataFrame(
+        {j: convert(cells) for j, cells in enumerate(parts[row_names:])}, index=range(len(filled))
+    ).set_axis(names, axis=1)
+
+
+def convert(cells: Sequence[str]) -> "pd.Series":
+    """A column of text by the rules of ``type.convert(as.is = TRUE)``."""
+    missing = np.array([cell == "NA" or not cell.strip(_SPACE) for cell in cells], dtype=bool)
+    given = [cell for cell, absent in zip(cells, missing, strict=True) if not absent]
+    if all(cell in _TRUE or cell in _FALSE for cell in given):
+        flags = [None if absent else cell in _TRUE for cell, absent in zip(cells, missing, strict=True)]
+        return pd.Series(flags, dtype="boolean" if missing.any() else bool)
+    whole = [_integer(cell) for cell in given]
+    if all(value is not None for value in whole):
+        if not missing.any():
+            return pd.Series(whole, dtype="int64")
+        values = np.full(len(cells), np.nan)
+        values[~missing] = whole
+        return pd.Series(values)
+    numbers = [_double(cell) for cell in given]
+    if all(value is not None for value in numbers):
+        values = np.full(len(cells), np.nan)
+        values[~missing] = numbers
+        return pd.Series(values)
+    return pd.Series([None if cell == "NA" else cell for cell in cells], dtype=object)
+
+
+def _integer(cell: str) -> int | None:
+    text = cell.strip(_SPACE)
+    if not _WHOLE.fullmatch(text):
+        return None
+    found = int(text) if len(text) <= 12 else _LARGEST + 1
+    return found if abs(found) <= _LARGEST else None
+
+
+def _double(cell: str) -> float | None:
+    text = cell.strip(_SPACE)
+    bare = text.lstrip("+-")
+    if len(text) - len(bare) <= 1 and bare.lower() in _WORDS:
+        value = _WORDS[bare.lower()]
+        return -value if text[0] == "-" else value
+    if _HEX.fullmatch(text):
+        return float.fromhex(text)
+    if _NUMBER.fullmatch(text):
+        return float(text if text[-1] not in "eE+-" else text.rstrip("+-").rstrip("eE"))
+    return None
