@@ -12,6 +12,7 @@ from bridge.errors import BridgeError, DataError, RError, RWarning
 from bridge.formula import CONTRASTS, Formula, check_columns, parse, r_symbol
 from bridge.frames import column_names, frame_to_r
 from bridge.session import Reply
+from r_scripts.grammar import inert
 
 __all__ = ["ModelCall", "describe", "emit", "explain"]
 
@@ -236,6 +237,15 @@ def explain(error: RError, call: ModelCall, data: pd.DataFrame) -> BridgeError:
     call : ModelCall
     data : pandas.DataFrame
     """
+    odd = [name for name in call.formula.names if inert(name) != name or " " in name]
+    if odd and "unexpected" in error.message and error.message.startswith("<text>"):
+        shown = ", ".join(map(repr, odd))
+        result = DataError(
+            f"R writes parts of this formula as text and reads them again, and cannot read {shown} there (so with "
+            f"'||'); rename the column{'s' if len(odd) > 1 else ''}. R says: {error.message}"
+        )
+        result.__cause__ = error
+        return result
     for sign, cause in _REFUSALS:
         if sign in error.message:
             names = [str(column) for column in data.columns]

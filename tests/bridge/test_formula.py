@@ -1,5 +1,6 @@
 """A formula is data: what passes, what never reaches R, and the second check inside R."""
 
+import random
 import re
 
 import pandas as pd
@@ -309,3 +310,36 @@ def test_a_side_effect_never_reaches_r(tmp_path):
     with pytest.raises(FormulaError, match="'system'"):
         lme4.lmer(f'y ~ x + system("touch {marker}") + (1 | g)', data)
     assert not marker.exists()
+
+
+@pytest.mark.r
+def test_most_of_what_is_well_formed_is_accepted_by_both():
+    """Teeth for the tests above, which a reader that refuses everything would pass."""
+    rng = random.Random(1)
+    calls = (
+        "log({})",
+        "I({})",
+        "poly({}, 2)",
+        "factor({}, levels = c(1, 2))",
+        "ave({}, g, FUN = mean)",
+        "C({}, contr.sum)",
+    )
+
+    def expression(depth: int) -> str:
+        if depth == 0:
+            return rng.choice(["y", "x", "g", "`a b`", "1", "2.5e1"])
+        inner = expression(depth - 1)
+        chosen = rng.choice(["call", "binary", "bar", "parentheses"])
+        if chosen == "call":
+            return rng.choice(calls).format(inner)
+        if chosen == "binary":
+            return f"{inner} {rng.choice('+-*/^:')} {expression(depth - 1)}"
+        return f"(1 | {inner})" if chosen == "bar" else f"({inner})"
+
+    texts = [f"y ~ {expression(rng.randrange(4))} + x" for _ in range(300)]
+    accepted = 0
+    for text in texts:
+        parsed = parse(text)
+        default().call("check_formula", text=parsed.text, columns=["y", "x", "g", "a b"])
+        accepted += 1
+    assert accepted == len(texts)

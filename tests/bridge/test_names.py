@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bridge import lme4, rstanarm, stats
-from bridge.errors import BridgeError, DataError, RWarning
+from bridge.errors import DataError, RWarning
 
 pytestmark = pytest.mark.r
 
@@ -98,7 +98,7 @@ def test_a_name_is_never_code(name, tmp_path, odd):
     marker = tmp_path / "canary"
     name = name.replace("%", str(marker))
     data = odd.rename(columns={X: "x", "y*2": "y", G: name})
-    with pytest.raises(BridgeError):  # lme4 itself cannot read such a name where it parses formulas again
+    with pytest.raises(DataError, match="rename the column"):  # lme4 cannot read such a name when it parses again
         lme4.lmer(f"y ~ x + (x || `{name}`)", data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RWarning)
