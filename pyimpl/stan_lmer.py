@@ -1,9 +1,9 @@
 """``stan_lmer``: rstanarm's Bayesian linear mixed model, in Python alone.
 
-The model and its priors are exactly rstanarm 2.21.3's. It is sampled by integrating the random effects and the
-coefficients out (``sampler="collapsed"``, the default: fractions of a second), or by NUTS on the full model as a
-readable PyMC model (``sampler="nuts"``). Quadrature gives the same posterior without Monte Carlo error where the
-dimension allows (:meth:`StanLmerFit.quadrature`).
+The model and its priors are exactly rstanarm's (the same from 2.21.3 to 2.32.2). It is sampled by integrating the
+random effects and the coefficients out (``sampler="collapsed"``, the default: fractions of a second), or by NUTS on the
+full model as a readable PyMC model (``sampler="nuts"``). Quadrature gives the same posterior without Monte Carlo error
+where the dimension allows (:meth:`StanLmerFit.quadrature`).
 """
 
 import re
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyimpl.errors import ModelError
+from pyimpl.errors import DataError, ModelError
 from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.columns import as_pandas
 from pyimpl.model.design import Design
@@ -30,7 +30,7 @@ from pyimpl.posterior.conflict import unexplored
 from pyimpl.posterior.diagnostics import ess_bulk, ess_tail, rhat_rank, stan_ess, stan_rhat
 from pyimpl.posterior.draws import PosteriorDraws, complete, from_unconstrained
 from pyimpl.posterior.full import FullDensity
-from pyimpl.posterior.labels import b_labels, is_new_level, term_labels
+from pyimpl.posterior.labels import b_labels, is_new_level, refuse_ambiguous_names, term_labels
 from pyimpl.posterior.loo import Loo, Waic, bootstrap_R2, loo, loo_compare, loo_means, waic
 from pyimpl.posterior.predictions import PredictionRows, interval, linear_predictor, prediction_rows, response
 from pyimpl.posterior.priors import (
@@ -53,6 +53,7 @@ from pyimpl.posterior.priors import (
 from pyimpl.posterior.sampler import SamplerResult, sample_collapsed, sample_prior
 from pyimpl.posterior.specification import FLAT, Specification, specify
 from pyimpl.posterior.text import PrintedText, print_text, prior_text, summary_text
+from r_scripts.dialect import Dialect
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -130,6 +131,8 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
         How the collapsed sampler went (None after ``sampler="nuts"``).
     seed : int or None
         As given.
+    dialect : Dialect
+        The versions of R, lme4, rstanarm and loo whose texts and numbers the verbs give.
     """
 
     def __init__(
@@ -144,6 +147,7 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
         warnings: tuple[str, ...] = (),
         data_name: str | None = None,
         divergences: int = 0,
+        dialect: Dialect | None = None,
     ) -> None:
         self.spec = spec
         self.design: Design = spec.design
@@ -151,6 +155,7 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
         self.sampler_result = sampler_result
         self.seed = seed
         self.data_name = data_name
+        self.dialect = Dialect.of(dialect)
         self._density = density
         self._seconds = seconds
         self._warnings = warnings
@@ -507,6 +512,7 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
                 ngrps=self._levels,
                 digits=digits,
                 detail=detail,
+                dialect=self.dialect,
             )
         )
 
@@ -799,7 +805,7 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
     def _left_out(self, values: np.ndarray, type: str, probs: Sequence[float]) -> pd.Series | pd.DataFrame:  # noqa: A002
         from pyimpl.posterior.leave_out import expectation
 
-        found = expectation(values, self.log_lik().to_numpy(), self.draws.chains, type, probs)
+        found = expectation(values, self.log_lik().to_numpy(), self.draws.chains, type, probs, self.dialect)
         if type == "quantile":
             return pd.DataFrame(found, index=self.design.index, columns=[_percent(q) for q in probs])
         return pd.Series(found, index=self.design.index)
@@ -906,10 +912,16 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
 
             return track(names, description="kfold")
 
-        return kfold(without, self.log_lik(), chosen, shown)
+        return kfold(without, self.log_lik(), chosen, shown, self.dialect)
 
-    def loo(self) -> Loo:
-        """``loo(m)``: approximate leave-one-out cross-validation (PSIS), with R's numbers.
+    def loo(self, r_eff: bool | None = None) -> Loo:
+        """``loo(m, r_eff)``: approximate leave-one-out cross-validation (PSIS), with R's numbers.
+
+        Parameters
+        ----------
+        r_eff : bool, optional
+            Whether the draws' relative efficiency is estimated, or the draws are taken as independent. By default as
+            the dialect's rstanarm does: estimated before 2.32.2, not since.
 
         Raises
         ------
@@ -923,11 +935,11 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
         """
         if self.spec.weights is not None:
             raise ModelError("'loo' is not supported if model has weights.")
-        return loo(self.log_lik(), self.draws.chains)
+        return loo(self.log_lik(), self.draws.chains, self.dialect, r_eff)
 
     def waic(self) -> Waic:
         """``waic(m)``, with R's numbers."""
-        return waic(self.log_lik())
+        return waic(self.log_lik(), self.dialect)
 
     def bayes_R2(self) -> pd.Series:
         """``bayes_R2(m)``: variance of the fit over that plus sigma², for each draw."""
@@ -944,6 +956,14 @@ class StanLmerFit(ModelAccessors, StanLmerPlots):
         error = loo_means(self._eta(np.arange(self.draws.n)), log_lik) - self.design.y
         rng = np.random.default_rng(self.seed if seed is None else seed)
         return pd.Series(bootstrap_R2(self.design.y, error, rng.standard_exponential(log_lik.shape)))
+
+
+def _dialect(which: Dialect | Mapping[str, str] | str | None) -> Dialect:
+    """Return the dialect that is meant; one that is not understood is refused as any argument is."""
+    try:
+        return Dialect.of(which)
+    except ValueError as error:
+        raise DataError(str(error)) from None
 
 
 def _percent(q: float) -> str:
@@ -984,6 +1004,7 @@ def stan_lmer(
     sampler: str = "collapsed",
     data_name: str | None = None,
     progress: bool = False,
+    dialect: Dialect | Mapping[str, str] | str | None = None,
 ) -> StanLmerFit:
     """Fit a Bayesian linear mixed model as ``rstanarm::stan_lmer`` does.
 
@@ -1020,6 +1041,9 @@ def stan_lmer(
         How the data are called in printed output.
     progress : bool
         Show on the terminal what is being done.
+    dialect : Dialect, mapping or str, optional
+        The R whose texts and numbers the fit's verbs give (``loo``, ``print``, ...): a stack (``"debian-12"``) or
+        versions (``"rstanarm 2.21.3, loo 2.5.1"``). The newest where not given. The posterior does not depend on it.
 
     Returns
     -------
@@ -1041,6 +1065,7 @@ def stan_lmer(
     >>> print(fit.summary(pars=["(Intercept)", "sigma"], probs=[0.025, 0.975], digits=2))  # doctest: +SKIP
     """
     call = dict(locals())
+    spoken = _dialect(dialect)
     from pyimpl.model.checks import STAN_LMER_CHECKS
     from pyimpl.model.design import build_design
 
@@ -1069,6 +1094,7 @@ def stan_lmer(
         sampler=sampler,
         data_name=data_name,
         progress=progress,
+        dialect=spoken,
     )
     fit._call = call
     return fit
@@ -1090,8 +1116,10 @@ def stan_lmer_design(
     sampler: str = "collapsed",
     data_name: str | None = None,
     progress: bool = False,
+    dialect: Dialect | Mapping[str, str] | str | None = None,
 ) -> StanLmerFit:
     """:func:`stan_lmer` for a design that is there already (the arguments are the same)."""
+    spoken = _dialect(dialect)
     warmup = iter // 2 if warmup is None else warmup
     for name, value, least in (("chains", chains, 1), ("iter", iter, 1), ("warmup", warmup, 0)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
@@ -1102,6 +1130,7 @@ def stan_lmer_design(
         raise ModelError(f"sampler should be 'collapsed' or 'nuts', but is {sampler!r}.")
     if not design.terms:
         raise ModelError("No random effects terms specified in formula: stan_lmer needs one, such as (1 | group).")
+    refuse_ambiguous_names(design.terms)
     seeds = np.random.SeedSequence(seed).spawn(chains + 1)
     with warnings_module.catch_warnings(record=True) as caught:
         warnings_module.simplefilter("always")
@@ -1152,6 +1181,7 @@ def stan_lmer_design(
         warnings=(*design.warnings, *(str(w.message) for w in caught)),
         data_name=data_name,
         divergences=divergences,
+        dialect=spoken,
     )
     for w in caught:
         warnings_module.warn(w.message, w.category, stacklevel=2)

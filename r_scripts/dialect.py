@@ -137,25 +137,33 @@ CHANGES: Mapping[str, Change] = {
         "rstanarm",
         "2.32.2",
         "loo() takes the draws as independent (r_eff = 1) where it estimated their relative efficiency: smoothed "
-        "tails, Pareto k, elpd_loo and its standard errors differ",
+        "tails, Pareto k, elpd_loo and its standard errors differ; loo_predict and loo_linpred still estimate it",
         "rstanarm NEWS 2.32.2",
-        ("loo", "waic", "kfold"),
+        ("loo", "loo_compare"),
     ),
     "sample_size_k": Change(
         "loo",
         "2.7.0",
-        "Pareto k is judged by one threshold, min(1 - 1/log10(S), 0.7), where it was by 0.5, 0.7 and 1; the printed "
-        "text says MCSE and names r_eff",
+        "Pareto k is judged by one threshold, min(1 - 1/log10(S), 0.7), where it was by 0.5, 0.7 and 1; above it the "
+        "effective sample size is not shown; the Monte Carlo error of elpd_loo is by a log-normal approximation; the "
+        "printed text says MCSE and names r_eff",
         "loo NEWS 2.7.0",
-        ("loo", "pareto_k_table"),
+        ("loo", "waic", "kfold", "pareto_k_table"),
     ),
     "weighted_variance_mended": Change(
         "loo",
-        "2.6.0",
+        "2.7.0",
         "E_loo's variance is the weighted variance of the draws; before, it was the square of the mean's Monte Carlo "
         "error, some hundred times too small",
-        "loo NEWS (E_loo)",
+        "loo NEWS 2.7.0",
         ("loo_predict", "loo_linpred"),
+    ),
+    "split_r_eff": Change(
+        "loo",
+        "2.9.0",
+        "relative_eff takes the effective sample size from posterior: of chains split in half, where they were whole",
+        "loo NEWS 2.9.0",
+        ("loo", "loo_predict", "loo_linpred"),
     ),
     "loo_compare_frame": Change(
         "loo",

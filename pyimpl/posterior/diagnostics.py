@@ -145,6 +145,11 @@ def ess_mean(x: np.ndarray) -> np.ndarray:
     return _ess(x, improved=True)
 
 
+def ess_mean_split(x: np.ndarray) -> np.ndarray:
+    """``posterior::ess_mean``: ESS of the mean of chains split in half; x has shape (parameters, chains, draws)."""
+    return _ess(_split(x), improved=True)
+
+
 def rhat_rank(x: np.ndarray) -> np.ndarray:
     """Rank-normalised split R-hat: the larger of that of the draws and of the folded draws."""
     split = _split(x)

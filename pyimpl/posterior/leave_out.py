@@ -9,7 +9,8 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from pyimpl.errors import DataError, ModelError
-from pyimpl.posterior.loo import psis, relative_eff, summed
+from pyimpl.posterior.loo import estimates_text, psis, relative_eff, summed
+from r_scripts.dialect import Dialect
 
 __all__ = ["Kfold", "expectation", "folds_of", "kfold"]
 
@@ -20,6 +21,7 @@ def expectation(
     chains: int,
     type: str,  # noqa: A002
     probs: Sequence[float],
+    dialect: Dialect,
 ) -> np.ndarray:
     """``E_loo(values, psis, type, probs)$value``: what is expected of each column without its observation.
 
@@ -30,26 +32,28 @@ def expectation(
     type : {"mean", "var", "quantile"}
     probs : sequence of float
         For ``"quantile"``.
+    dialect : Dialect
+        Before loo 2.7.0 the "variance" is the squared Monte Carlo error of the mean.
 
     Returns
     -------
     ndarray, shape (observations,) or (observations, len(probs))
-        The variance is loo's: Σ w² (x − mean)² over the weights' relative efficiency, the squared Monte Carlo error of
-        the mean (that is what loo 2.5.1 computes and rstanarm hands on).
     """
     if type not in ("mean", "var", "quantile"):
         raise DataError(f"type must be 'mean', 'var' or 'quantile', not {type!r}")
     wrong = [p for p in probs if not 0 < p < 1]
     if type == "quantile" and (wrong or not len(probs)):
         raise DataError(f"probs must be numbers between 0 and 1, not {list(probs)}")
-    r_eff = relative_eff(np.exp(log_lik), chains)
-    r_eff = np.where(np.isfinite(r_eff), r_eff, 1.0)
+    r_eff = relative_eff(np.exp(log_lik), chains, dialect)
     weights = np.exp(psis(log_lik, r_eff)[0])
     mean = np.einsum("sn,sn->n", weights, values)
     if type == "mean":
         return mean
     if type == "var":
-        return np.einsum("sn,sn->n", weights**2, (values - mean) ** 2) / r_eff
+        square = (values - mean) ** 2
+        if not dialect.has("weighted_variance_mended"):
+            return np.einsum("sn,sn->n", weights**2, square) / r_eff
+        return np.einsum("sn,sn->n", weights, square) / (1 - np.einsum("sn,sn->n", weights, weights))
     return np.array([_quantiles(x, w, probs) for x, w in zip(values.T, weights.T, strict=True)])
 
 
@@ -80,11 +84,14 @@ class Kfold:
         A row for each observation.
     folds : Series of int
         The fold of each observation, from 1.
+    dialect : Dialect
+        Whose text.
     """
 
     estimates: pd.DataFrame
     pointwise: pd.DataFrame
     folds: pd.Series
+    dialect: Dialect
 
     @property
     def K(self) -> int:
@@ -92,9 +99,8 @@ class Kfold:
         return int(self.folds.max())
 
     def __str__(self) -> str:
-        from pyimpl.posterior.loo import estimates_text
-
-        return f"\nBased on {self.K}-fold cross-validation\n\n{estimates_text(self.estimates)}"
+        stop = "." if self.dialect.has("sample_size_k") else ""
+        return f"\nBased on {self.K}-fold cross-validation{stop}\n\n{estimates_text(self.estimates)}"
 
     __repr__ = __str__
 
@@ -126,6 +132,7 @@ def kfold(
     log_lik: pd.DataFrame,
     folds: np.ndarray,
     progress: Callable[[Sequence[int]], Sequence[int]],
+    dialect: Dialect,
 ) -> Kfold:
     """Refit without each fold, and say how well what was left out is predicted.
 
@@ -138,6 +145,8 @@ def kfold(
     folds : ndarray of int
     progress : callable
         Wraps the folds as they are taken.
+    dialect : Dialect
+        Whose text.
     """
     n = len(folds)
     elpd = np.empty(n)
@@ -149,4 +158,4 @@ def kfold(
         elpd[out] = logsumexp(left, axis=0) - np.log(len(left))
     whole = logsumexp(log_lik.to_numpy(), axis=0) - np.log(len(log_lik))
     pointwise = pd.DataFrame({"elpd_kfold": elpd, "p_kfold": whole - elpd, "kfoldic": -2 * elpd}, index=log_lik.columns)
-    return Kfold(summed(pointwise), pointwise, pd.Series(folds, index=log_lik.columns))
+    return Kfold(summed(pointwise), pointwise, pd.Series(folds, index=log_lik.columns), dialect)

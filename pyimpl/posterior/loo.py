@@ -1,5 +1,6 @@
-"""Leave-one-out cross-validation and WAIC from pointwise log likelihoods, with the numbers of R's package loo 2.5.1.
+"""Leave-one-out cross-validation and WAIC from pointwise log likelihoods, with the numbers of R's package loo.
 
+What the releases of loo and rstanarm changed stands in :mod:`r_scripts.dialect`; the newest is the default.
 Importance weights are Pareto-smoothed by ArviZ (``psislw``) with loo's tail lengths, so that Pareto k and the estimates
 are loo's. Source: Vehtari, Gelman & Gabry (2017, Statistics and Computing 27, 1413-1432).
 """
@@ -10,15 +11,17 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp, ndtri
+from scipy.special import logsumexp, ndtr, ndtri
 
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.posterior.diagnostics import ess_mean
+from pyimpl.posterior.diagnostics import ess_mean, ess_mean_split
 from pyimpl.rformat import format_num, print_matrix, r_round
+from r_scripts.dialect import Dialect
 
 if TYPE_CHECKING:
     from arviz_stats import ELPDDataLOO
@@ -29,6 +32,7 @@ __all__ = [
     "Waic",
     "bootstrap_R2",
     "estimates_text",
+    "good_k",
     "loo",
     "loo_compare",
     "loo_means",
@@ -38,10 +42,15 @@ __all__ = [
     "waic",
 ]
 
-#: Above this Pareto k an observation's estimate is unreliable.
+#: Above this Pareto k an observation's estimate is unreliable, whatever the number of draws: rstanarm warns.
 K_THRESHOLD = 0.7
 
-_K_RANGES = ("(-Inf, 0.5]", "(0.5, 0.7]", "(0.7, 1]", "(1, Inf)")
+_NEWEST = Dialect.of(None)
+
+
+def good_k(draws: int, dialect: Dialect = _NEWEST) -> float:
+    """Pareto k up to which an observation's estimate is good (``loo::ps_khat_threshold``; before loo 2.7.0: 0.7)."""
+    return min(1 - 1 / math.log10(draws), K_THRESHOLD) if dialect.has("sample_size_k") else K_THRESHOLD
 
 
 def _fr(values: Any, digits: int) -> list[str]:
@@ -69,14 +78,18 @@ class _Estimates:
         A row for each observation, the same columns as the index of `estimates`.
     shape : tuple of int
         Draws and observations.
+    dialect : Dialect
+        Whose text.
     """
 
     estimates: pd.DataFrame
     pointwise: pd.DataFrame
     shape: tuple[int, int]
+    dialect: Dialect
 
     def _table(self) -> str:
-        head = f"\nComputed from {self.shape[0]} by {self.shape[1]} log-likelihood matrix\n\n"
+        stop = "." if self.dialect.has("sample_size_k") else ""
+        head = f"\nComputed from {self.shape[0]} by {self.shape[1]} log-likelihood matrix{stop}\n\n"
         return head + estimates_text(self.estimates)
 
     def __str__(self) -> str:
@@ -121,49 +134,65 @@ class Loo(_Estimates):
     n_eff: np.ndarray
     mcse_elpd: np.ndarray
 
+    @property
+    def good_k(self) -> float:
+        """Pareto k up to which an observation's estimate is good."""
+        return good_k(self.shape[0], self.dialect)
+
     def pareto_k_table(self) -> pd.DataFrame:
         """``pareto_k_table(l)``: observations by their Pareto k: Count, Proportion, smallest effective sample size."""
-        cut = pd.cut(self.pareto_k, [-np.inf, 0.5, 0.7, 1, np.inf], labels=_K_RANGES)
+        newer = self.dialect.has("sample_size_k")
+        breaks = [self.good_k, 1.0] if newer else [0.5, K_THRESHOLD, 1.0]
+        shown = [f"{r_round(at, 2):g}" for at in breaks]
+        ranges = [f"({low}, {high}]" for low, high in pairwise(["-Inf", *shown])] + ["(1, Inf)"]
+        cut = pd.cut(self.pareto_k, [-np.inf, *breaks, np.inf], labels=ranges)
         count = cut.value_counts(sort=False)
-        return pd.DataFrame(
-            {
-                "Count": count,
-                "Proportion": count / count.sum(),
-                "Min. n_eff": [
-                    self.n_eff[(cut == name).to_numpy()].min() if count[name] else np.nan for name in _K_RANGES
-                ],
-            },
-            index=pd.Index(_K_RANGES, dtype=object),
-        )
+        # above the threshold it says nothing
+        n_eff = np.where(newer & (self.pareto_k > self.good_k), np.nan, self.n_eff)
+        smallest = [n_eff[(cut == name).to_numpy()].min() if count[name] else np.nan for name in ranges]
+        table = {"Count": count, "Proportion": count / count.sum(), "Min. n_eff": smallest}
+        return pd.DataFrame(table, index=pd.Index(ranges, dtype=object))
 
     @property
     def mcse(self) -> float:
-        """Monte Carlo standard error of ``elpd_loo``; missing where a Pareto k is above 0.7, as in R."""
-        return math.nan if (self.pareto_k > K_THRESHOLD).any() else float(np.sqrt((self.mcse_elpd**2).sum()))
+        """Monte Carlo standard error of ``elpd_loo``; missing where a Pareto k is above :attr:`good_k`, as in R."""
+        return math.nan if (self.pareto_k > self.good_k).any() else float(np.sqrt((self.mcse_elpd**2).sum()))
 
     def __str__(self) -> str:
-        out = f"{self._table()}\n------\nMonte Carlo SE of elpd_loo is {_fr([self.mcse], 1)[0]}.\n"
+        newer = self.dialect.has("sample_size_k")
+        name = "MCSE" if newer else "Monte Carlo SE"
+        out = f"{self._table()}\n------\n{name} of elpd_loo is {_fr([self.mcse], 1)[0]}.\n"
+        if newer:
+            out += f"MCSE and ESS estimates assume {self._assumed()}.\n"
         table = self.pareto_k_table()
         counts = table["Count"].to_numpy()
         if not counts[1:].sum():
-            out += "\nAll Pareto k estimates are good (k < 0.5).\n"
+            out += f"\nAll Pareto k estimates are good (k < {r_round(self.good_k, 2) if newer else 0.5:g}).\n"
         else:
             cells = np.array(
                 [
-                    [""] * 4,
-                    ["(good)", "(ok)", "(bad)", "(very bad)"],
+                    [""] * len(table),
+                    ["(good)", *([] if newer else ["(ok)"]), "(bad)", "(very bad)"],
                     _fr(counts, 0),
                     [f"{share}%" for share in _fr(100 * table["Proportion"], 1)],
                     ["<NA>" if math.isnan(n) else f"{r_round(n, 0):.0f}" for n in table["Min. n_eff"]],
                 ],
                 dtype=object,
             ).T
-            width = max(map(len, _K_RANGES))
-            rows, heads = [name.rjust(width) for name in _K_RANGES], [" ", " ", "Count", "Pct.   ", "Min. n_eff"]
+            width = max(map(len, table.index))
+            heads = [" ", " ", "Count", "Pct.   ", "Min. ESS" if newer else "Min. n_eff"]
+            rows = [label.rjust(width) for label in table.index]
             out += f"\nPareto k diagnostic values:\n{print_matrix(cells, rows, heads, right=False)}\n"
-            if not counts[2:].sum():
+            if not newer and not counts[2:].sum():
                 out += "\nAll Pareto k estimates are ok (k < 0.7).\n"
         return out + "See help('pareto-k-diagnostic') for details."
+
+    def _assumed(self) -> str:
+        """``loo:::print_reff_summary``."""
+        if (self.r_eff == 1).all():
+            return "independent draws (r_eff=1)"
+        low, high = (_fr([value], 1)[0] for value in (self.r_eff.min(), self.r_eff.max()))
+        return f"MCMC draws (r_eff in [{low}, {high}])"
 
     __repr__ = __str__
 
@@ -190,7 +219,7 @@ class Loo(_Estimates):
             n_data_points=n,
             scale="log",
             warning=bool((self.pareto_k > K_THRESHOLD).any()),
-            good_k=min(1 - 1 / np.log10(draws), K_THRESHOLD),
+            good_k=good_k(draws),
             elpd_i=xr.DataArray(elpd, dims="obs", coords=coords),
             pareto_k=xr.DataArray(self.pareto_k.to_numpy(), dims="obs", coords=coords),
         )
@@ -220,7 +249,7 @@ def summed(pointwise: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"Estimate": pointwise.sum(), "SE": np.sqrt(len(pointwise)) * pointwise.std(ddof=1)})
 
 
-def relative_eff(likelihood: np.ndarray, chains: int) -> np.ndarray:
+def relative_eff(likelihood: np.ndarray, chains: int, dialect: Dialect = _NEWEST) -> np.ndarray:
     """``loo::relative_eff``: ESS of the mean of each column over the number of draws.
 
     Parameters
@@ -228,10 +257,18 @@ def relative_eff(likelihood: np.ndarray, chains: int) -> np.ndarray:
     likelihood : ndarray, shape (draws, observations)
         Chain after chain, on the natural scale.
     chains : int
+    dialect : Dialect, optional
+
+    Returns
+    -------
+    ndarray, shape (observations,)
+        1 where it cannot be told, as of a constant.
     """
     draws = likelihood.shape[0]
     by_chain = likelihood.T.reshape(likelihood.shape[1], chains, draws // chains)
-    return ess_mean(by_chain) / draws
+    ess = ess_mean_split if dialect.has("split_r_eff") else ess_mean
+    found = ess(by_chain) / draws
+    return np.where(np.isfinite(found), found, 1.0)
 
 
 def psis(log_lik: np.ndarray, r_eff: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -262,17 +299,22 @@ def psis(log_lik: np.ndarray, r_eff: np.ndarray) -> tuple[np.ndarray, np.ndarray
     for i, tail in enumerate(tails):
         # ArviZ rounds the tail's length down where loo rounds up: ask for the length, half a draw inside
         log_weights[:, i], k[i] = array_stats.psislw(log_lik[:, i], r_eff=9 * draws / (tail + 0.5) ** 2)
-    return log_weights, k
+    # as loo: a tail that no generalised Pareto distribution fits
+    return log_weights, np.where(np.isnan(k), np.inf, k)
 
 
-def loo(log_lik: pd.DataFrame, chains: int) -> Loo:
-    """PSIS-LOO, ``loo::loo(log_lik, r_eff = relative_eff(exp(log_lik), chain_id))``.
+def loo(log_lik: pd.DataFrame, chains: int, dialect: Dialect = _NEWEST, r_eff: bool | None = None) -> Loo:
+    """PSIS-LOO, ``loo::loo(log_lik, r_eff)``.
 
     Parameters
     ----------
     log_lik : pandas.DataFrame
         Draws (chain after chain) x observations.
     chains : int
+    dialect : Dialect, optional
+    r_eff : bool, optional
+        Estimate the draws' relative efficiency; otherwise they are taken as independent. By default as the dialect's
+        rstanarm: estimated before 2.32.2.
 
     Warns
     -----
@@ -280,8 +322,9 @@ def loo(log_lik: pd.DataFrame, chains: int) -> Loo:
         Some Pareto k is above 0.7.
     """
     values = log_lik.to_numpy()
-    r_eff = relative_eff(np.exp(values), chains)
-    log_weights, k = psis(values, np.where(np.isfinite(r_eff), r_eff, 1.0))
+    estimated = not dialect.has("no_r_eff") if r_eff is None else r_eff
+    efficiency = relative_eff(np.exp(values), chains, dialect) if estimated else np.ones(values.shape[1])
+    log_weights, k = psis(values, efficiency)
     elpd = logsumexp(values + log_weights, axis=0)
     p = logsumexp(values, axis=0) - np.log(len(values)) - elpd
     pointwise = pd.DataFrame({"elpd_loo": elpd, "p_loo": p, "looic": -2 * elpd}, index=log_lik.columns)
@@ -294,27 +337,31 @@ def loo(log_lik: pd.DataFrame, chains: int) -> Loo:
             stacklevel=3,
         )
     index = pointwise.index
-    r_eff_used = np.where(np.isfinite(r_eff), r_eff, 1.0)
+    # relative to the density, so that tiny ones do not vanish
+    with np.errstate(over="ignore", invalid="ignore"):  # hopeless tails: not a number there, as in R
+        variance = (np.exp(2 * log_weights) * (np.exp(values - elpd) - 1) ** 2).sum(axis=0)
     return Loo(
         summed(pointwise),
         pointwise,
         (values.shape[0], values.shape[1]),
+        dialect,
         pd.Series(k, index=index),
-        pd.Series(r_eff, index=index),
+        pd.Series(efficiency, index=index),
         log_weights,
-        n_eff=r_eff_used / np.exp(logsumexp(2 * log_weights, axis=0)),
-        mcse_elpd=_mcse_elpd(values, log_weights, elpd, r_eff_used),
+        n_eff=efficiency / np.exp(logsumexp(2 * log_weights, axis=0)),
+        mcse_elpd=_mcse_elpd(variance, efficiency, dialect),
     )
 
 
-def _mcse_elpd(log_lik: np.ndarray, log_weights: np.ndarray, elpd: np.ndarray, r_eff: np.ndarray) -> np.ndarray:
-    """``loo:::mcse_elpd``: sd of the log of normal quantiles around each observation's predictive density."""
+def _mcse_elpd(variance: np.ndarray, r_eff: np.ndarray, dialect: Dialect) -> np.ndarray:
+    """``loo:::mcse_elpd``, of the variances of the predictive densities over their squares, shape (observations,)."""
+    if dialect.has("sample_size_k"):
+        return np.sqrt(np.log1p(variance / r_eff))
+    # the sd of the log of normal quantiles around each density
     S, c = 1000, 3 / 8
     z = ndtri((np.arange(1, S + 1) - c) / (S - 2 * c + 1))
-    # relative to the density, so that tiny ones do not vanish
-    sd = np.sqrt((np.exp(2 * log_weights) * (np.exp(log_lik - elpd) - 1) ** 2).sum(axis=0))
-    out = np.empty(elpd.size)
-    for i, width in enumerate(sd):
+    out = np.empty(variance.size)
+    for i, width in enumerate(np.sqrt(variance)):
         points = 1 + width * z
         out[i] = np.log(points[points > 0]).var(ddof=1)
     return np.sqrt(out / r_eff)
@@ -336,7 +383,12 @@ class LooCompareTable(pd.DataFrame):
         return pd.DataFrame
 
     def to_text(self) -> str:
-        """Write what R prints: ``elpd_diff`` and ``se_diff``."""
+        """Write what R prints: ``elpd_diff`` and ``se_diff``; since loo 2.10.0 more, as a data frame."""
+        if "p_worse" in self:
+            names = ["model", "elpd_diff", "se_diff", "p_worse", "diag_diff", "diag_elpd"]
+            places = {"elpd_diff": 1, "se_diff": 1, "p_worse": 2}
+            columns = [_fr(self[n], places[n]) if n in places else list(self[n]) for n in names]
+            return print_matrix(np.array(columns, dtype=object).T, [""] * len(self), names)
         cells = _fr(self[["elpd_diff", "se_diff"]].to_numpy().ravel(), 1)
         rows = np.array(cells, dtype=object).reshape(-1, 2)
         return print_matrix(rows, [str(name) for name in self.index], ["elpd_diff", "se_diff"], right=False)
@@ -345,13 +397,15 @@ class LooCompareTable(pd.DataFrame):
         return self.to_text()
 
 
-def waic(log_lik: pd.DataFrame) -> Waic:
+def waic(log_lik: pd.DataFrame, dialect: Dialect = _NEWEST) -> Waic:
     """``loo::waic(log_lik)``.
 
     Parameters
     ----------
     log_lik : pandas.DataFrame
         Draws x observations.
+    dialect : Dialect, optional
+        Whose text.
 
     Warns
     -----
@@ -365,7 +419,7 @@ def waic(log_lik: pd.DataFrame) -> Waic:
     note = _waic_note(p)
     if note:
         warnings.warn(note, PyimplWarning, stacklevel=3)
-    return Waic(summed(pointwise), pointwise, (values.shape[0], values.shape[1]))
+    return Waic(summed(pointwise), pointwise, (values.shape[0], values.shape[1]), dialect)
 
 
 def loo_compare(models: Mapping[str, Any]) -> LooCompareTable:
@@ -379,8 +433,10 @@ def loo_compare(models: Mapping[str, Any]) -> LooCompareTable:
     Returns
     -------
     LooCompareTable
-        Index model; R's columns ``elpd_diff``, ``se_diff``, ``elpd_loo``, ``se_elpd_loo``, ``p_loo``, ``se_p_loo``,
-        ``looic``, ``se_looic``; and ``weight`` (stacking; ``arviz_stats.compare``).
+        Index model; R's columns: ``model``, ``elpd_diff``, ``se_diff``, ``p_worse`` (the probability that the model
+        predicts worse than the best, by a normal approximation), ``diag_diff`` and ``diag_elpd`` (why not to rely on
+        it), ``elpd_loo``, ``se_elpd_loo``, ``p_loo``, ``se_p_loo``, ``looic``, ``se_looic``; and ``weight`` (stacking;
+        ``arviz_stats.compare``). A dialect before loo 2.10.0 has no ``model``, ``p_worse`` and ``diag_*``.
 
     Raises
     ------
@@ -401,14 +457,32 @@ def loo_compare(models: Mapping[str, Any]) -> LooCompareTable:
     order = sorted(loos, key=lambda name: loos[name].elpd, reverse=True)
     best = loos[order[0]].pointwise["elpd_loo"]
     rows = []
+    newer = first.dialect.has("loo_compare_frame")
     for name in order:
         difference = loos[name].pointwise["elpd_loo"] - best
-        row = [difference.sum(), np.sqrt(len(difference)) * difference.std(ddof=1)]
-        row += loos[name].estimates.loc[["elpd_loo", "p_loo", "looic"]].to_numpy().ravel().tolist()
-        rows.append([*row, float(weights[name])])
-    columns = ["elpd_diff", "se_diff"]
-    columns += [prefix + quantity for quantity in ("elpd_loo", "p_loo", "looic") for prefix in ("", "se_")]
-    return LooCompareTable(rows, index=order, columns=[*columns, "weight"])
+        total, se = float(difference.sum()), float(np.sqrt(len(difference)) * difference.std(ddof=1))
+        row: dict[str, Any] = {"model": name} if newer else {}
+        row |= {"elpd_diff": total, "se_diff": se}
+        if newer:
+            row |= _compare_diagnostics(loos[name], total, se)
+        for quantity in ("elpd_loo", "p_loo", "looic"):
+            row[quantity], row[f"se_{quantity}"] = loos[name].estimates.loc[quantity]
+        rows.append(row | {"weight": float(weights[name])})
+    return LooCompareTable(rows, index=order)
+
+
+def _compare_diagnostics(one: Loo, difference: float, se: float) -> dict[str, Any]:
+    """``p_worse``, ``diag_diff`` and ``diag_elpd`` of a model whose elpd differs so from the best's (loo 2.10.0)."""
+    n = len(one.pointwise)
+    diagnosis = ""
+    if difference != 0:
+        diagnosis = "N < 100" if n < 100 else ("|elpd_diff| < 4" if difference > -4 else "")
+    bad = int((one.pareto_k > one.good_k).sum())
+    return {
+        "p_worse": float(ndtr(-difference / se)) if difference != 0 else math.nan,
+        "diag_diff": diagnosis,
+        "diag_elpd": f"{bad} k_psis > {r_round(one.good_k, 2):g}" if bad else "",
+    }
 
 
 def loo_means(values: np.ndarray, log_lik: np.ndarray) -> np.ndarray:

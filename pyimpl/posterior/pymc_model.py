@@ -69,7 +69,7 @@ def build_pymc_model(spec: Specification) -> "pm.Model":
     if slopes:
         coords["coefficient"] = list(slopes)
     for term, name in zip(spec.terms, names, strict=True):
-        coords[name] = [*map(level_label, term.levels), f"_NEW_{term.group}"]
+        coords[name] = [*map(level_label, (*term.levels, f"_NEW_{term.group}"))]
         coords[f"{name}_effect"] = list(term.effects)
         coords[f"{name}_effect2"] = list(term.effects)
 

@@ -39,6 +39,7 @@ _MOST_GRADIENTS = 1_500_000  # of Hamiltonian Monte Carlo: what is not good by t
 _DEPTH = 6  # of NUTS's trees, for the same reason
 _AGAIN = 1  # times that Hamiltonian Monte Carlo begins again
 _HOPELESS = 1.2  # R-hat above which the chains of Hamiltonian Monte Carlo are in different places
+_AT_MODE = 0.1  # what Newton's step may still add to the log density at a point that is taken for the mode
 _FEW = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
 
 
@@ -176,6 +177,13 @@ def _curvature(f: _Counted, mode: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return inverse / np.outer(root, root)
 
 
+def _factors(covariances: np.ndarray) -> np.ndarray:
+    """Lower Cholesky factors, of the correlations: one coordinate may be a billion times narrower than another."""
+    sd = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
+    correlations = covariances / (sd[..., :, None] * sd[..., None, :])
+    return sd[..., :, None] * np.linalg.cholesky(correlations + 1e-10 * np.eye(sd.shape[-1]))
+
+
 @dataclass(frozen=True)
 class _Proposal:
     """A mixture of multivariate t distributions.
@@ -199,9 +207,7 @@ class _Proposal:
 
     @classmethod
     def mixture(cls, shares: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> "_Proposal":
-        # of each coordinate's own size: one may be a billion times narrower than another
-        ridge = 1e-10 * covariances * np.eye(means.shape[1])
-        return cls(shares, means, np.linalg.cholesky(covariances + ridge))
+        return cls(shares, means, _factors(covariances))
 
     @property
     def mean(self) -> np.ndarray:
@@ -213,7 +219,7 @@ class _Proposal:
         """Cholesky factor of the mixture's scale."""
         scatter = self.means - self.mean
         scale = np.einsum("k,kij,klj->il", self.shares, self.factors, self.factors)
-        return np.linalg.cholesky(scale + np.einsum("k,ki,kj->ij", self.shares, scatter, scatter))
+        return _factors(scale + np.einsum("k,ki,kj->ij", self.shares, scatter, scatter))
 
     def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """``n`` points, shape (n, d)."""
@@ -255,9 +261,26 @@ def _efficiency(log_weights: np.ndarray) -> float:
     return float(1.0 / (weights.size * np.sum(weights**2)))
 
 
+def _tempered(log_weights: np.ndarray, least: int) -> np.ndarray:
+    """Flatten log weights until the effective sample size is `least` (Koblents & Míguez 2015, Stat. Comput. 25).
+
+    Of fewer points than coordinates no covariance matrix can be estimated: that of one point is 0.
+    """
+    finite = np.isfinite(log_weights)
+    least = min(least, int(finite.sum()) // 2)
+    if log_weights.size * _efficiency(log_weights) >= least:
+        return log_weights
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        power = 0.5 * (low + high)
+        tried = np.where(finite, power * np.where(finite, log_weights, 0.0), -np.inf)
+        low, high = (power, high) if tried.size * _efficiency(tried) >= least else (low, power)
+    return np.where(finite, low * np.where(finite, log_weights, 0.0), -np.inf)
+
+
 def _refit(u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
     """Fit a t with the weighted moments; the largest weights are cut at √n times the mean (Ionides 2008)."""
-    weights = _normalised(log_weights)
+    weights = _normalised(_tempered(log_weights, 4 * u.shape[1]))
     weights = np.minimum(weights, 1 / np.sqrt(weights.size))
     weights /= weights.sum()
     mean = weights @ u
@@ -282,7 +305,7 @@ def _with_tails(proposal: _Proposal, axes: list[int]) -> _Proposal:
     return _Proposal(
         np.concatenate([(1 - share * count) * proposal.shares, np.full(count, share)]),
         np.concatenate([proposal.means, means]),
-        np.concatenate([proposal.factors, np.linalg.cholesky(covariances)]),
+        np.concatenate([proposal.factors, _factors(covariances)]),
     )
 
 
@@ -524,7 +547,13 @@ def _first_proposal(f: _Counted) -> _Proposal:
     """A t at the mode; a mixture where priors and data disagree, and several modes have mass."""
     where_to = f.density
     assert isinstance(where_to, SamplerCoordinates)
-    modes = [] if is_easy(where_to.density) else find_modes(where_to, f.gradient, f)
+    if is_easy(where_to.density):
+        mode, covariance = find_mode(f, where_to.start())
+        _, slope = f.gradient(mode[None])
+        # a quasi-Newton search stops far from the mode where coordinates differ much in width (weights of 1e12)
+        if 0.5 * slope[0] @ covariance @ slope[0] < _AT_MODE:
+            return _Proposal.of(mode, covariance * 1.2)
+    modes = find_modes(where_to, f.gradient, f)
     if not modes:
         mode, covariance = find_mode(f, where_to.start())
         return _Proposal.of(mode, covariance * 1.2)

@@ -20,8 +20,11 @@ from pyimpl.posterior.specification import (
     Specification,
 )
 from pyimpl.rformat import format_num, print_matrix, r_round
+from r_scripts.dialect import Dialect
 
 __all__ = ["PrintedText", "print_text", "prior_text", "summary_text"]
+
+_MOST_EFFECTS = 10  # of a term that reformulas::formatVC shows
 
 
 @dataclass(frozen=True)
@@ -44,21 +47,29 @@ def _printfr(table: pd.DataFrame, digits: int) -> str:
     return print_matrix(body, [str(name) for name in table.index], [str(name) for name in table.columns], right=False)
 
 
-def _var_corr_text(var_corr: pd.DataFrame, digits: int) -> str:
-    """``print(VarCorr(m), digits)``: standard deviations and correlations (``lme4::formatVC``)."""
+def _var_corr_text(var_corr: pd.DataFrame, digits: int, dialect: Dialect) -> str:
+    """``print(VarCorr(m), digits)``: standard deviations and correlations.
+
+    ``lme4::formatVC``; since lme4 2.0-1 that of reformulas, which gives at most ten effects of a term and keeps the
+    last column of the correlations, which is empty.
+    """
+    newer = dialect.has("format_vc")
     sd_rows = var_corr[var_corr["var2"].isna()]
     sd_text = format_num(sd_rows["sdcor"].to_numpy(), digits=digits)
     decimals = max(2, digits - 2)
     groups: list[str] = []
     names: list[str] = []
+    sds: list[str] = []
     corr: list[list[str]] = []
-    width = 0
+    width = at = 0
     for _, block in var_corr.groupby((var_corr["grp"] != var_corr["grp"].shift()).cumsum(), sort=False):
         group = str(block["grp"].iloc[0])
         if block["var1"].isna().all():
             groups.append(group)
             names.append("")
+            sds.append(sd_text[at])
             corr.append([])
+            at += 1
             continue
         effects = [str(v) for v in block.loc[block["var2"].isna(), "var1"]]
         matrix = np.eye(len(effects))
@@ -67,14 +78,22 @@ def _var_corr_text(var_corr: pd.DataFrame, digits: int) -> str:
             matrix[a, b] = matrix[b, a] = row["sdcor"]
         formatted = np.array(format_num(r_round(matrix, decimals).ravel(), nsmall=decimals), dtype=object)
         formatted = formatted.reshape(matrix.shape)
-        width = max(width, len(effects) - 1)
-        for k, effect in enumerate(effects):
+        shown = effects[:_MOST_EFFECTS] if newer else effects
+        width = max(width, len(shown) - (0 if newer and len(shown) > 1 else 1))
+        for k, effect in enumerate(shown):
             groups.append(group if k == 0 else "")
             names.append(effect)
+            sds.append(sd_text[at + k])
             corr.append([formatted[k, j] for j in range(k)])
+        if len(shown) < len(effects):
+            groups.append("")
+            names.append("...")
+            sds.append("...")
+            corr.append(["..."] * len(shown))
+        at += len(effects)
     cells = [
         [group, name, sd, *row, *[""] * (width - len(row))]
-        for group, name, sd, row in zip(groups, names, sd_text, corr, strict=True)
+        for group, name, sd, row in zip(groups, names, sds, corr, strict=True)
     ]
     header = ["Groups", "Name", "Std.Dev.", *(["Corr"] if width else []), *[""] * (width - 1)]
     return print_matrix(np.array(cells, dtype=object), [""] * len(cells), header, right=False)
@@ -94,12 +113,13 @@ def print_text(
     ngrps: Mapping[str, int],
     digits: int = 1,
     detail: bool = True,
+    dialect: Dialect,
 ) -> str:
     """``print(fit)``: medians and MAD_SDs (columns of ``coefficients`` and ``auxiliary``)."""
     text = _head(formula, nobs) if detail else ""
     text += _printfr(coefficients, digits) + "\n"
     text += "\nAuxiliary parameter(s):\n" + _printfr(auxiliary, digits) + "\n"
-    text += "\nError terms:\n" + _var_corr_text(var_corr, digits + 1) + "\n"
+    text += "\nError terms:\n" + _var_corr_text(var_corr, digits + 1, dialect) + "\n"
     text += "Num. levels: " + ", ".join(f"{name} {n}" for name, n in ngrps.items()) + " \n"
     if detail:
         text += (
