@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
+from pyimpl.inference.verbs import AfterTheLikelihoodFit
 from pyimpl.likelihood.deviance import COMPILED, Objective
 from pyimpl.likelihood.inference import Estimates, infer, ranef_long
 from pyimpl.likelihood.optimum import OptSummary, optimize
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
     from pyimpl.likelihood.allfit import AllFit
     from pyimpl.likelihood.deletion import Influence, Refit
+    from pyimpl.likelihood.kenward_roger import KenwardRoger
     from pyimpl.likelihood.profile import Profiler
+    from pyimpl.likelihood.satterthwaite import Satterthwaite
     from pyimpl.likelihood.small_sample import SmallSample
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
@@ -442,7 +445,7 @@ def _convergence_messages(optimum: OptSummary, least_pivot: float, options: Lmer
     return tuple(texts)
 
 
-class LmerFit(ModelAccessors, LmerPlots):
+class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
     """A fitted linear mixed model (``lmerMod``), with R's verbs; see ``validation.contract.LinearMixedFit``.
 
     Made by :func:`lmer`. Everything returned is a copy; nothing changes the fit.
@@ -1463,6 +1466,20 @@ class LmerFit(ModelAccessors, LmerPlots):
         from pyimpl.likelihood.small_sample import SmallSample
 
         return SmallSample(self._design, self._estimates, self.isREML())
+
+    def small_sample_method(self, ddf: str) -> "Satterthwaite | KenwardRoger":
+        """Return the method that knows the degrees of freedom of any contrast: its ``df(row)``.
+
+        Parameters
+        ----------
+        ddf : {"Satterthwaite", "Kenward-Roger"}
+            The latter is that of the REML fit, for a maximum likelihood fit, too.
+        """
+        if ddf not in ("Satterthwaite", "Kenward-Roger"):
+            raise DataError(f"ddf must be 'Satterthwaite' or 'Kenward-Roger', not {ddf!r}")
+        if ddf == "Satterthwaite":
+            return self._small_sample.satterthwaite
+        return self._with_REML(True)._small_sample.kenward_roger
 
     def satterthwaite(self) -> pd.DataFrame:
         """``coef(summary(m))`` of lmerTest: Estimate, Std. Error, df (Satterthwaite's), t value, Pr(>|t|)."""
