@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         RankDeficientWarning,
         SingularFitWarning,
     )
+    from pyimpl.inference.emmeans import emmeans, emtrends, joint_tests, ref_grid
+    from pyimpl.inference.tidying import augment, glance, tidy
     from pyimpl.lmer import LmerControl, LmerFit, lmer
     from pyimpl.model.design import model_matrix
     from pyimpl.stan_lmer import (
@@ -50,11 +52,16 @@ __all__ = [
     "RankDeficientWarning",
     "SingularFitWarning",
     "StanLmerFit",
+    "augment",
     "cauchy",
     "decov",
+    "emmeans",
+    "emtrends",
     "exponential",
+    "glance",
     "hs",
     "hs_plus",
+    "joint_tests",
     "laplace",
     "lasso",
     "lkj",
@@ -63,14 +70,18 @@ __all__ = [
     "model_matrix",
     "normal",
     "product_normal",
+    "ref_grid",
     "stan_lmer",
     "student_t",
+    "tidy",
 ]
 
 _DOORS = ("lmer", "stan_lmer")  # functions that have their module's name
 _MODULES = {
     **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.lmer"),
     "model_matrix": "pyimpl.model.design",
+    **dict.fromkeys(("emmeans", "emtrends", "joint_tests", "ref_grid"), "pyimpl.inference.emmeans"),
+    **dict.fromkeys(("augment", "glance", "tidy"), "pyimpl.inference.tidying"),
 }
 
 

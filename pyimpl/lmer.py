@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
+from pyimpl.inference.verbs import AfterTheLikelihoodFit
 from pyimpl.likelihood.deviance import COMPILED, Objective
 from pyimpl.likelihood.inference import Estimates, infer, ranef_long
 from pyimpl.likelihood.omitted import carriers
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
 
     from pyimpl.likelihood.allfit import AllFit
     from pyimpl.likelihood.deletion import Influence, Refit
+    from pyimpl.likelihood.kenward_roger import KenwardRoger
     from pyimpl.likelihood.parameters import Parameters
     from pyimpl.likelihood.profile import Profiler
+    from pyimpl.likelihood.satterthwaite import Satterthwaite
     from pyimpl.likelihood.small_sample import SmallSample
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
@@ -481,7 +484,7 @@ def _convergence_messages(
     return tuple(texts)
 
 
-class LmerFit(ModelAccessors, LmerPlots):
+class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
     """A fitted linear mixed model (``lmerMod``), with R's verbs; see ``validation.contract.LinearMixedFit``.
 
     Made by :func:`lmer`. Everything returned is a copy; nothing changes the fit.
@@ -1561,6 +1564,20 @@ class LmerFit(ModelAccessors, LmerPlots):
         from pyimpl.likelihood.small_sample import SmallSample
 
         return SmallSample(self._design, self._estimates, self.isREML())
+
+    def small_sample_method(self, ddf: str) -> "Satterthwaite | KenwardRoger":
+        """Return the method that knows the degrees of freedom of any contrast: its ``df(row)``.
+
+        Parameters
+        ----------
+        ddf : {"Satterthwaite", "Kenward-Roger"}
+            The latter is that of the REML fit, for a maximum likelihood fit, too.
+        """
+        if ddf not in ("Satterthwaite", "Kenward-Roger"):
+            raise DataError(f"ddf must be 'Satterthwaite' or 'Kenward-Roger', not {ddf!r}")
+        if ddf == "Satterthwaite":
+            return self._small_sample.satterthwaite
+        return self._with_REML(True)._small_sample.kenward_roger
 
     def satterthwaite(self) -> pd.DataFrame:
         """``coef(summary(m))`` of lmerTest: Estimate, Std. Error, df (Satterthwaite's), t value, Pr(>|t|)."""

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, ModelError
+from pyimpl.inference.verbs import AfterTheFit
 from pyimpl.model.accessors import ModelAccessors
 from pyimpl.model.columns import as_pandas
 from pyimpl.model.design import Design
@@ -116,7 +117,7 @@ class StanLmerSummary:
     __repr__ = __str__
 
 
-class StanLmerFit(ModelAccessors, StanLmerPlots):
+class StanLmerFit(ModelAccessors, StanLmerPlots, AfterTheFit):
     """A posterior of a Gaussian multilevel model: what :func:`stan_lmer` returns.
 
     Meets ``validation.contract.BayesianFit``. Everything returned is a copy.

@@ -1,0 +1,141 @@
+"""What the verbs after the fit ask of a fit: the public verbs of ``lmer``'s and ``stan_lmer``'s fits."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from pyimpl.likelihood.kenward_roger import KenwardRoger
+    from pyimpl.likelihood.satterthwaite import Satterthwaite
+    from pyimpl.model.design import Design
+
+__all__ = ["Fit", "LikelihoodFit", "PosteriorFit"]
+
+
+class Fit(Protocol):
+    """A fitted model of either kind."""
+
+    @property
+    def design(self) -> "Design":
+        """y, X, the terms and all labels."""
+
+    def nobs(self) -> int:
+        """Rows used."""
+
+    def fixef(self) -> pd.Series:
+        """Coefficients by R's name."""
+
+    def vcov(self) -> pd.DataFrame:
+        """Covariance matrix of the coefficients."""
+
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+
+    def VarCorr(self) -> pd.DataFrame:
+        """``as.data.frame(VarCorr(m))``."""
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Grouping factor -> level x effect."""
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Grouping factor -> level x coefficient."""
+
+    def getData(self) -> pd.DataFrame:
+        """Return the data that the model was fitted to."""
+
+
+@runtime_checkable
+class LikelihoodFit(Fit, Protocol):
+    """What ``lmer`` returns."""
+
+    def isREML(self) -> bool:
+        """Whether the REML criterion was optimised."""
+
+    def coef_table(self) -> pd.DataFrame:
+        """``coef(summary(m))``."""
+
+    def satterthwaite(self) -> pd.DataFrame:
+        """``coef(summary(m))`` of lmerTest."""
+
+    def kenward_roger(self) -> pd.DataFrame:
+        """``coef(summary(m, ddf = "Kenward-Roger"))`` of lmerTest."""
+
+    def small_sample_method(self, ddf: str) -> "Satterthwaite | KenwardRoger":
+        """Return the method that knows degrees of freedom of contrasts."""
+
+    def confint(self, parm: str, level: float, method: str, **options: Any) -> pd.DataFrame:
+        """Confidence intervals."""
+
+    def ranef_frame(self) -> pd.DataFrame:
+        """``as.data.frame(ranef(m))``."""
+
+    def logLik(self) -> float:
+        """Log-likelihood, restricted for a REML fit."""
+
+    def REMLcrit(self) -> float:
+        """-2 restricted log-likelihood."""
+
+    def AIC(self) -> float:
+        """Akaike's criterion."""
+
+    def BIC(self) -> float:
+        """Schwarz's criterion."""
+
+    def df_residual(self) -> int:
+        """Rows used minus parameters."""
+
+    def fitted(self) -> pd.Series:
+        """Conditional fitted values."""
+
+    def residuals(self, type: str = "response", scaled: bool = False) -> pd.Series:  # noqa: A002
+        """Residuals."""
+
+    def hatvalues(self) -> pd.Series:
+        """Leverages."""
+
+    def cooks_distance(self) -> pd.Series:
+        """Cook's distances."""
+
+    def model_frame(self, fixed_only: bool = False) -> pd.DataFrame:
+        """Variables of the model for the rows used."""
+
+    def predict(
+        self,
+        newdata: pd.DataFrame | None = None,
+        re_form: Any = None,
+        allow_new_levels: bool = False,
+        random_only: bool = False,
+    ) -> pd.Series:
+        """Predictions."""
+
+
+@runtime_checkable
+class PosteriorFit(Fit, Protocol):
+    """What ``stan_lmer`` returns."""
+
+    def stanfit_matrix(self) -> pd.DataFrame:
+        """Draws of every parameter."""
+
+    def nsamples(self) -> int:
+        """Draws of all chains."""
+
+    def se(self) -> pd.Series:
+        """MAD_SD of each coefficient and random effect."""
+
+    def summary(
+        self,
+        pars: Sequence[str] | None = None,
+        regex_pars: Sequence[str] | str | None = None,
+        probs: Sequence[float] = (0.1, 0.5, 0.9),
+        digits: int = 1,
+    ) -> Any:
+        """``summary(m)``; its ``table`` holds the numbers."""
+
+    def posterior_interval(
+        self, prob: float = 0.9, pars: Sequence[str] | None = None, regex_pars: Sequence[str] | str | None = None
+    ) -> pd.DataFrame:
+        """Central posterior intervals."""
+
+    def loo(self) -> Any:
+        """Approximate leave-one-out cross-validation."""

@@ -1,0 +1,539 @@
+"""Estimated marginal means, contrasts and trends: linear functions of coefficients over a grid (``emmGrid``)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.errors import DataError
+from pyimpl.inference.adjustments import Family, adjusted_critical_values, adjusted_p_values
+from pyimpl.inference.contrast_families import FAMILIES, Method, contrast_family
+from pyimpl.inference.emm_text import summary_text
+from pyimpl.inference.intervals import hpd_interval
+from pyimpl.inference.linear_functions import Basis
+from pyimpl.model.qr import dqrdc2
+from pyimpl.rformat import as_character, zapsmall
+
+__all__ = ["EmmGrid", "EmmPair", "EmmSummary", "label_of", "paste_levels"]
+
+_OPERATORS = "-+/*"  # in a level's label they would be read as part of a contrast
+_DEPENDENT = "d: df1 reduced due to linear dependence"
+_UNESTIMABLE = "e: df1 reduced due to non-estimability"
+_NOTES = ("", " d", "   e", " d e")
+
+#: A level of a variable of the grid: of a factor, a logical or a covariate.
+Level = str | float | bool
+
+
+@dataclass(frozen=True, eq=False)
+class EmmSummary:
+    """A table of estimates: ``.frame`` has the numbers, ``str()`` is what R prints.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        R's columns.
+    estimate : str
+        The column of estimates (``emmean``, ``estimate``, ``x.trend``, ``F.ratio``).
+    by : tuple of str
+        Variables whose combinations are printed in a table each.
+    messages : tuple of str
+        Lines below the table.
+    """
+
+    frame: pd.DataFrame
+    estimate: str
+    by: tuple[str, ...]
+    messages: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return summary_text(self.frame, self.estimate, self.by, self.messages)
+
+    __repr__ = __str__
+
+
+def label_of(value: Level) -> str:
+    """``as.character`` of a level."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).upper()
+    return value if isinstance(value, str) else as_character(float(value))
+
+
+def paste_levels(grid: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Write each row's levels of these variables, separated by blanks (R's ``paste``)."""
+    columns = [[label_of(value) for value in grid[name]] for name in names]
+    return [" ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(grid)
+
+
+def _numeric_labels(values: pd.Series) -> bool:
+    """Whether every label reads as a number: then it is shown after its variable's name."""
+    try:
+        return bool(np.isfinite([float(label_of(value)) for value in values]).all())
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class EmmGrid:
+    """Linear functions of the coefficients, one for each row of a grid of the predictors' levels.
+
+    Made by :func:`~pyimpl.inference.emmeans.emmeans` and its kin. ``str()`` is what R prints, ``.frame`` its numbers;
+    ``confint()``, ``test()`` and ``summary()`` show others, ``contrast()`` and ``pairs()`` compare.
+
+    Attributes
+    ----------
+    basis : Basis
+        The coefficients.
+    grid : DataFrame
+        Levels of each row: factors and contrasts as categoricals.
+    levels : dict
+        Variable -> its levels.
+    linfct : ndarray, shape (rows, K)
+        A row for each row of the grid, a column for each column of the model matrix.
+    weights : ndarray, shape (rows,), or None
+        Number of rows of the data (or their prior weights) that a row of the grid stands for.
+    offset : ndarray, shape (rows,), or None
+    estimate : str
+        Name of the estimates.
+    kind : {"prediction", "contrast", "pairs"}
+    infer : (bool, bool)
+        Whether intervals, and tests, are shown by default.
+    level : float
+    adjust : str
+    family_size : float
+    by : tuple of str
+    averaged_over : tuple of str
+    term_variables : tuple of frozenset
+        The variables of each term of the model.
+    trend : str or None
+        Variable of which these are slopes.
+    """
+
+    basis: Basis
+    grid: pd.DataFrame
+    levels: dict[str, list[Level]]
+    linfct: np.ndarray
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    estimate: str = "prediction"
+    kind: str = "prediction"
+    infer: tuple[bool, bool] = (False, False)
+    level: float = 0.95
+    adjust: str = "none"
+    family_size: float = 1.0
+    by: tuple[str, ...] = ()
+    averaged_over: tuple[str, ...] = ()
+    averaged_some: bool = False
+    term_variables: tuple[frozenset[str], ...] = ()
+    trend: str | None = None
+    pair_by: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    # -- tables --------------------------------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The numbers of :meth:`summary`, R's columns."""
+        return self.summary().frame
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    __repr__ = __str__
+
+    def __len__(self) -> int:
+        return len(self.grid)
+
+    def confint(self, level: float | None = None, adjust: str | None = None) -> EmmSummary:
+        """``confint(e, level, adjust)``: estimates with confidence intervals (of a posterior: HPD intervals)."""
+        return self.summary(infer=(True, False), level=0.95 if level is None else level, adjust=adjust)
+
+    def test(
+        self,
+        null: float = 0.0,
+        *,
+        joint: bool = False,
+        side: str | int = 0,
+        delta: float = 0.0,
+        adjust: str | None = None,
+        by: str | Sequence[str] | None = None,
+    ) -> EmmSummary:
+        """``test(e, null, joint, side, delta, adjust)``: estimates with tests, or one F test of all being 0.
+
+        Parameters
+        ----------
+        null : float
+            Value tested.
+        joint : bool
+            One F test of the rows of each group of `by` variables.
+        side : {0, -1, 1} or {"two-sided", "<", ">"}
+        delta : float
+            Threshold of a test of equivalence (`side` 0), noninferiority (1) or nonsuperiority (−1).
+        adjust : str, optional
+        by : str or sequence of str, optional
+            Variables whose combinations are families of their own; default those of this object.
+        """
+        if joint:
+            if null != 0:
+                raise DataError("test: joint tests are of all linear functions being 0: subtract `null` beforehand")
+            return self._joint(self.by if by is None else _names(by))
+        return self.summary(infer=(False, True), null=null, side=side, delta=delta, adjust=adjust, by=by)
+
+    def summary(
+        self,
+        infer: bool | tuple[bool, bool] | None = None,
+        level: float | None = None,
+        adjust: str | None = None,
+        by: str | Sequence[str] | None = None,
+        null: float = 0.0,
+        side: str | int = 0,
+        delta: float = 0.0,
+    ) -> EmmSummary:
+        """``summary(e, infer, level, adjust, by, null, side, delta)``.
+
+        Parameters
+        ----------
+        infer : bool or (bool, bool), optional
+            Whether intervals, and tests, are shown.
+        level : float, optional
+            Of the intervals.
+        adjust : str, optional
+            Adjustment for several tests; default this object's own. See
+            :func:`~pyimpl.inference.adjustments.adjusted_p_values`.
+        by : str or sequence of str, optional
+        null, side, delta
+            See :meth:`test`.
+
+        Returns
+        -------
+        EmmSummary
+
+        Raises
+        ------
+        DataError
+            An unknown method of adjustment, side or variable, or a level that is not between 0 and 1.
+        """
+        shown_by = self.by if by is None else _names(by)
+        self._check_variables(shown_by, "by")
+        level = self.level if level is None else level
+        if not 0 < level < 1:
+            raise DataError(f"level must be between 0 and 1, not {level!r}")
+        if self.basis.draws is not None:
+            return self._posterior_summary(level, shown_by)
+        wanted = self.infer if infer is None else (infer, infer) if isinstance(infer, bool) else infer
+        tail = _side(side)
+        value, se, df = self.basis.estimates(self.linfct, self.offset)
+        normal = bool((np.isnan(df) | np.isinf(df)).all())
+        table: dict[str, Any] = {name: self.grid[name] for name in self.grid.columns}
+        table |= {self.estimate: value, "SE": se, "df": df}
+        messages = [] if self.basis.df_method is None else [f"Degrees-of-freedom method: {self.basis.df_method}"]
+        method = self.adjust if adjust is None else adjust
+        family = self._family(shown_by, method)
+        if wanted[0]:
+            critical = adjusted_critical_values(level, df, method, family, tail)
+            low, high = ("asymp.LCL", "asymp.UCL") if normal else ("lower.CL", "upper.CL")
+            half = critical.numbers * se
+            table[low] = value - half if tail >= 0 else np.full(value.shape, -np.inf)
+            table[high] = value + half if tail <= 0 else np.full(value.shape, np.inf)
+            messages.append(f"Confidence level used: {as_character(level)}")
+            messages += [] if critical.message is None else [critical.message]
+        if wanted[1]:
+            delta = abs(delta)
+            if null != 0:
+                table["null"] = np.full(value.shape, null)
+            distance = abs(value - null) - delta if tail == 0 and delta else value - null + tail * delta
+            ratio = distance / se
+            table["z.ratio" if normal else "t.ratio"] = ratio
+            p_tail = tail if tail else (-1 if delta else 0)
+            p = adjusted_p_values(ratio, df, method, family, p_tail)
+            table["p.value"] = p.numbers
+            messages += [] if p.message is None else [p.message]
+            if delta:
+                what = {-1: "nonsuperiority", 0: "equivalence", 1: "noninferiority"}[tail]
+                messages.append(f"Statistics are tests of {what} with a threshold of {as_character(delta, 5)}")
+            if p_tail:
+                messages.append(f"P values are {'left' if p_tail < 0 else 'right'}-tailed")
+        return EmmSummary(pd.DataFrame(table), self.estimate, shown_by, (*self._averaging(), *self.notes, *messages))
+
+    def _averaging(self) -> tuple[str, ...]:
+        if not self.averaged_over:
+            return ()
+        some = " some or all of" if self.averaged_some else ""
+        return (f"Results are averaged over{some} the levels of: {', '.join(self.averaged_over)}",)
+
+    def _posterior_summary(self, level: float, by: tuple[str, ...]) -> EmmSummary:
+        draws = self.basis.sample(self.linfct, self.offset)
+        ends = hpd_interval(draws, level)
+        table: dict[str, Any] = {name: self.grid[name] for name in self.grid.columns}
+        table |= {self.estimate: np.median(draws, axis=0), "lower.HPD": ends[:, 0], "upper.HPD": ends[:, 1]}
+        messages = ("Point estimate displayed: median", f"HPD interval probability: {as_character(level)}")
+        return EmmSummary(pd.DataFrame(table), self.estimate, by, (*self._averaging(), *self.notes, *messages))
+
+    def draws(self) -> np.ndarray:
+        """Draws of each row, shape (draws, rows) (``as.mcmc(e)``).
+
+        Raises
+        ------
+        DataError
+            The fit is not a posterior.
+        """
+        if self.basis.draws is None:
+            raise DataError("draws: a fit of lmer has none; take summary(), confint() or test()")
+        return self.basis.sample(self.linfct, self.offset)
+
+    def vcov(self) -> np.ndarray:
+        """``vcov(e)``: covariance matrix of the estimates, shape (rows, rows)."""
+        return self.basis.covariance(self.linfct)
+
+    def _groups(self, by: Sequence[str]) -> list[np.ndarray]:
+        if not by:
+            return [np.arange(len(self.grid))]
+        keys = paste_levels(self.grid, by)
+        groups: dict[str, list[int]] = {}
+        for i, key in enumerate(keys):
+            groups.setdefault(key, []).append(i)
+        return [np.array(rows, dtype=np.intp) for rows in groups.values()]
+
+    def _family(self, by: tuple[str, ...], adjust: str) -> Family:
+        groups = self._groups(by)
+        kind = self.kind
+        if kind == "pairs" and self.pair_by != by:
+            kind = "contrast"
+        same = len({len(rows) for rows in groups}) == 1
+        tests: float | None = None
+        if same:
+            tests = len(self.grid) / float(np.prod([len(dict.fromkeys(self.levels[name])) for name in by]))
+        ranks = [1]
+        correlation = None
+        if adjust.lower().startswith("sch"):
+            ranks = [dqrdc2(zapsmall(self.linfct[rows].ravel()).reshape(len(rows), -1)).rank for rows in groups]
+        elif adjust.lower() == "mvt":
+            covariance = self.vcov()
+            sd = np.sqrt(np.diag(covariance))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                correlation = covariance / np.outer(sd, sd)
+        return Family(groups, self.family_size if same else None, tests, kind == "pairs", ranks, correlation)
+
+    def _check_variables(self, names: Sequence[str], what: str) -> None:
+        for name in names:
+            if name not in self.grid.columns:
+                raise DataError(f"{what}: there is no variable {name!r}; there are {', '.join(self.grid.columns)}")
+
+    def _joint(self, by: tuple[str, ...]) -> EmmSummary:
+        if self.basis.draws is not None:
+            raise DataError("joint tests are of fits of lmer; a posterior has draws(), of which any event can be asked")
+        self._check_variables(by, "by")
+        tests = [self.basis.joint_test(self.linfct[rows]) for rows in self._groups(by)]
+        first = [int(rows[0]) for rows in self._groups(by)]
+        table: dict[str, Any] = {name: self.grid[name].iloc[first].reset_index(drop=True) for name in by}
+        table |= {
+            "df1": [float(test.df1) for test in tests],
+            "df2": [test.df2 for test in tests],
+            "F.ratio": [test.F for test in tests],
+            "p.value": [test.p for test in tests],
+        }
+        notes = [test.note for test in tests]
+        messages = joint_messages(notes)
+        if any(notes):
+            table["note"] = [_NOTES[note] for note in notes]
+        return EmmSummary(pd.DataFrame(table), "F.ratio", (), messages)
+
+    # -- comparisons ---------------------------------------------------------------------------------------------------
+
+    def pairs(
+        self,
+        reverse: bool = False,
+        by: str | Sequence[str] | None = None,
+        adjust: str | None = None,
+        simple: str | Sequence[str] | None = None,
+    ) -> "EmmGrid":
+        """``pairs(e, reverse, by, adjust, simple)``: all pairwise differences."""
+        return self.contrast("revpairwise" if reverse else "pairwise", by=by, adjust=adjust, simple=simple)
+
+    def contrast(
+        self,
+        method: Method = "eff",
+        *,
+        interaction: bool | str | Mapping[str, str] | Sequence[str] = False,
+        by: str | Sequence[str] | None = None,
+        adjust: str | None = None,
+        simple: str | Sequence[str] | None = None,
+        name: str = "contrast",
+        **options: Any,
+    ) -> "EmmGrid":
+        """``contrast(e, method, interaction, by, adjust, simple)``.
+
+        Parameters
+        ----------
+        method : str, mapping, DataFrame or rows of coefficients
+            ``"pairwise"``, ``"revpairwise"``, ``"trt.vs.ctrl"``, ``"trt.vs.ctrlk"``, ``"eff"``, ``"del.eff"``,
+            ``"poly"``, ``"consec"``, ``"mean_chg"``, ``"identity"``; or contrasts of one's own by name.
+        interaction : bool, str, mapping or sequence of str
+            Contrasts of contrasts: of each variable by `method` (True), by this family, or each by its own.
+        by : str or sequence of str, optional
+            Variables within whose combinations is compared; default those of this object, ``[]`` for none.
+        adjust : str, optional
+            Default: the family's own (``"tukey"`` of pairwise differences, ...).
+        simple : str or sequence of str, optional
+            Variables whose levels are compared, within combinations of all others.
+        name : str
+            Column of the contrasts.
+        **options
+            Of the family: ``ref`` (a label, or a number from 1), ``reverse``, ``wts``, ``max_degree``.
+
+        Returns
+        -------
+        EmmGrid
+
+        Raises
+        ------
+        DataError
+            An unknown family or variable; coefficients that do not fit.
+        """
+        groups = self.by if by is None else _names(by)
+        if simple is not None:
+            wanted = _names(simple)
+            self._check_variables(wanted, "simple")
+            groups = tuple(variable for variable in self.levels if variable not in wanted)
+        self._check_variables(groups, "by")
+        if interaction:
+            return self._interaction(method if interaction is True else interaction, groups, adjust, options)
+        return self._contrast(method, groups, adjust, name, True, options)
+
+    def _shown_levels(self, by: tuple[str, ...], enhance: bool) -> tuple[list[str], list[str]]:
+        """Labels of the rows as they are, and as contrasts show them."""
+        names = [variable for variable in self.grid.columns if variable not in by]
+        if not names:
+            raise DataError("contrast: no variable is left to compare: all of them are in `by`")
+        columns = []
+        for variable in names:
+            numbered = enhance and _numeric_labels(self.grid[variable])
+            columns.append([(variable if numbered else "") + label_of(value) for value in self.grid[variable]])
+        raw = [" ".join(row) for row in zip(*columns, strict=True)]
+        return raw, [f"({label})" if any(c in label for c in _OPERATORS) else label for label in raw]
+
+    def _contrast(
+        self,
+        method: Method,
+        by: tuple[str, ...],
+        adjust: str | None,
+        name: str,
+        enhance: bool,
+        options: Mapping[str, Any],
+    ) -> "EmmGrid":
+        raw, shown = self._shown_levels(by, enhance)
+        groups = self._groups(by)
+        if len({len(rows) for rows in groups}) > 1:
+            raise DataError(
+                "contrast: the groups of the `by` variables have different numbers of rows, and cannot be contrasted "
+                "together"
+            )
+        families = [
+            contrast_family(method, [shown[i] for i in rows], [raw[i] for i in rows], **options) for rows in groups
+        ]
+        family = families[0]
+        if not family.names:
+            raise DataError(f"contrast: {method!r} needs at least two estimates to compare; there is {len(groups[0])}")
+        labels = [label for one in families for label in one.names]
+        # strings, as in R, where there is but one group: other variables' tables are then in alphabetical order
+        grid: dict[str, Any] = {name: pd.Categorical(labels, categories=list(dict.fromkeys(labels))) if by else labels}
+        count = len(family.names)
+        for variable in by:
+            column = self.grid[variable].iloc[[int(rows[0]) for rows in groups]]
+            grid[variable] = column.repeat(count).reset_index(drop=True)
+        coefficients = family.coefficients
+        linfct = np.vstack([coefficients @ self.linfct[rows] for rows in groups])
+        offset = None
+        if self.offset is not None:
+            offset = np.concatenate([coefficients @ self.offset[rows] for rows in groups])
+        sums = np.abs(coefficients.sum(axis=1))
+        frame = pd.DataFrame(grid)
+        kind = family.kind or ("contrast" if bool((sums < 0.001).all()) else "prediction")
+        return replace(
+            self,
+            grid=frame,
+            levels={variable: list(dict.fromkeys(frame[variable])) for variable in frame.columns},
+            linfct=linfct,
+            weights=None,
+            offset=offset,
+            estimate="estimate",
+            kind=kind,
+            infer=(False, True),
+            adjust=family.adjust if adjust is None else adjust,
+            family_size=float(len(groups[0]) if family.size is None else family.size),
+            by=by,
+            pair_by=by if kind == "pairs" else None,
+        )
+
+    def _interaction(
+        self, methods: Any, by: tuple[str, ...], adjust: str | None, options: Mapping[str, Any]
+    ) -> "EmmGrid":
+        own = [variable for variable in self.levels if variable not in by]
+        chosen: dict[str, Any]
+        if isinstance(methods, Mapping) and set(methods) & set(own):
+            missing = [variable for variable in own if variable not in methods]
+            if missing:
+                raise DataError(f"contrast: interaction has no contrasts for {', '.join(missing)}")
+            chosen = {variable: methods[variable] for variable in methods}
+        elif isinstance(methods, str):
+            chosen = dict.fromkeys(own, methods)
+        else:
+            given = list(methods)
+            if not all(isinstance(one, str) for one in given):
+                raise DataError("contrast: interaction takes names of families, or a mapping of variable to contrasts")
+            chosen = {variable: given[k % len(given)] for k, variable in enumerate(own)}
+        current = self
+        variables = [*own, *by]
+        for variable in reversed(list(chosen)):
+            method = chosen[variable]
+            name = f"{variable}_{method if isinstance(method, str) and method in FAMILIES else 'custom'}"
+            at = variables.index(variable)
+            others = tuple(variables[:at] + variables[at + 1 :])
+            current = current._contrast(method, others, None, name, False, options)
+            variables[at] = name
+        return replace(current, by=by, adjust="none" if adjust is None else adjust, pair_by=None)
+
+
+@dataclass(frozen=True, eq=False)
+class EmmPair:
+    """``emmeans(m, pairwise ~ a)``: the means and their contrasts."""
+
+    emmeans: EmmGrid
+    contrasts: EmmGrid
+    label: str = "emmeans"
+
+    def __str__(self) -> str:
+        return f"${self.label}\n{self.emmeans}\n\n$contrasts\n{self.contrasts}\n"
+
+    __repr__ = __str__
+
+
+def joint_messages(notes: Sequence[int]) -> tuple[str, ...]:
+    """Lines that explain the notes of joint tests."""
+    return tuple(
+        text for text, codes in ((_DEPENDENT, (1, 3)), (_UNESTIMABLE, (2, 3))) if any(note in codes for note in notes)
+    )
+
+
+def joint_note(note: int) -> str:
+    """How a table writes a joint test's note."""
+    return _NOTES[note]
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+_SIDES = {
+    **dict.fromkeys(("0", "2", "both", "two-sided", "equivalence", "!=", "="), 0),
+    **dict.fromkeys(("-1", "left", "<", "nonsuperiority", "inferiority"), -1),
+    **dict.fromkeys(("1", "+1", "right", ">", "noninferiority", "superiority"), 1),
+}
+
+
+def _side(side: str | int) -> int:
+    if str(side) not in _SIDES:
+        raise DataError(f"side is 0, -1 or 1, or 'two-sided', '<' or '>', not {side!r}")
+    return _SIDES[str(side)]

@@ -1,0 +1,473 @@
+"""Estimated marginal means, trends, and joint tests of a fit's terms, as R's emmeans has them."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.inference.contract import Fit
+from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, Level, joint_messages, joint_note
+from pyimpl.inference.reference_grid import (
+    OFFSET,
+    CovReduce,
+    GridOptions,
+    expand_grid,
+    find_nests,
+    predictors_of,
+    reference_grid,
+)
+from pyimpl.model.columns import Data
+from pyimpl.model.formula import Name, Node, all_names, parse
+from pyimpl.model.frame import model_frame
+
+__all__ = ["emmeans", "emtrends", "joint_tests", "ref_grid"]
+
+_STEP = 0.001  # emtrends' delta.var, in ranges of the covariate
+
+
+def ref_grid(
+    fit: Fit,
+    at: Mapping[str, Any] | None = None,
+    cov_reduce: CovReduce = True,
+    cov_keep: Sequence[str] = (),
+    ddf: str | float | None = None,
+    ddf_limit: int = 3000,
+) -> EmmGrid:
+    """``emmeans::ref_grid(m, at, cov.reduce, cov.keep)``: predictions for every combination of levels.
+
+    Parameters as of :func:`emmeans`.
+    """
+    return reference_grid(fit, GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit))
+
+
+def emmeans(
+    fit: Fit,
+    specs: str | Sequence[str],
+    by: str | Sequence[str] | None = None,
+    at: Mapping[str, Any] | None = None,
+    adjust: str | None = None,
+    ddf: str | float | None = None,
+    *,
+    weights: str | Sequence[float] = "equal",
+    cov_reduce: CovReduce = True,
+    cov_keep: Sequence[str] = (),
+    nesting: bool = True,
+    level: float = 0.95,
+    ddf_limit: int = 3000,
+    **options: Any,
+) -> EmmGrid | EmmPair:
+    """``emmeans::emmeans(m, specs, by, at, adjust, lmer.df)``: estimated marginal means.
+
+    Parameters
+    ----------
+    fit : LmerFit or StanLmerFit
+    specs : str or sequence of str
+        Variables whose combinations have a mean each, ``"a"`` or ``["a", "b"]``; or R's formula, ``"~ a | b"``,
+        ``"pairwise ~ a"`` (with contrasts).
+    by : str or sequence of str, optional
+        Variables within whose combinations means are compared.
+    at : mapping, optional
+        Variable -> levels of a factor, or values of a covariate, to take.
+    adjust : str, optional
+        Adjustment for several tests: ``"tukey"``, ``"sidak"``, ``"bonferroni"``, ``"holm"``, ``"mvt"``,
+        ``"scheffe"``, ``"none"``, ...
+    ddf : {"kenward-roger", "satterthwaite", "asymptotic"} or float, optional
+        Degrees of freedom (R's ``lmer.df``, or ``df``), any case; default Kenward and Roger's, with their adjusted
+        standard errors.
+    weights : {"equal", "proportional", "outer", "cells", "flat"} or sequence of float
+        How the variables averaged over are weighted.
+    cov_reduce : callable, mapping of callables, or bool
+        A covariate's value in the grid, from its values in the data; default their mean. Covariates with two distinct
+        values have both. False: every value.
+    cov_keep : sequence of str
+        Covariates that keep every value.
+    nesting : bool
+        Whether nesting is looked for; False takes all factors as crossed (R's ``nesting = NULL``).
+    level : float
+        Of the confidence intervals.
+    ddf_limit : int
+        Rows up to which degrees of freedom are computed; beyond they are infinite, with a warning.
+    **options
+        Of the contrasts, such as ``ref`` (see :meth:`EmmGrid.contrast`).
+
+    Returns
+    -------
+    EmmGrid or EmmPair
+        ``.frame``, ``str()`` as R prints, ``.contrast()``, ``.pairs()``, ``.confint()``, ``.test()``; for a two-sided
+        formula both the means (``.emmeans``) and ``.contrasts``.
+
+    Raises
+    ------
+    DataError
+        A variable that is not a predictor, a level that is not there, an unknown method.
+    ModelError
+        Factors are nested in others, and a mean over them is asked for.
+
+    Warns
+    -----
+    PyimplWarning
+        The variables interact with others, which are averaged over.
+    """
+    contrasts, wanted, within = _specification(specs, by)
+    grid = reference_grid(fit, GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit))
+    means = marginal_means(fit, grid, wanted, within, weights, nesting)
+    means = replace(means, level=level, adjust=adjust if adjust is not None and contrasts is None else "none")
+    if contrasts is None:
+        return means
+    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **options))
+
+
+def _specification(
+    specs: str | Sequence[str], by: str | Sequence[str] | None
+) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
+    """Contrasts, variables and `by` variables of the arguments `specs` and `by`."""
+    groups = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    if not isinstance(specs, str):
+        return None, tuple(specs), groups
+    if "~" not in specs:
+        return None, (specs,), groups
+    left, _, right = specs.partition("~")
+    main, _, rest = right.partition("|")
+    names = tuple(_names_in(main))
+    groups = tuple(dict.fromkeys([*_names_in(rest), *groups])) if rest.strip() else groups
+    groups = tuple(name for name in groups if name not in names)
+    return left.strip() or None, names, groups
+
+
+def _names_in(text: str) -> list[str]:
+    tree: Node = parse(text)
+    if tree in (parse("1"), parse("1L")):
+        return ["1"]
+    names = list(dict.fromkeys(all_names(tree)))
+    if not names:
+        raise DataError(f"specs: there is no variable in {text.strip()!r}")
+    return names
+
+
+def _interacts(names: set[str], grid: EmmGrid) -> bool:
+    return any(names < variables for variables in grid.term_variables)
+
+
+def marginal_means(
+    fit: Fit,
+    grid: EmmGrid,
+    specs: tuple[str, ...],
+    by: tuple[str, ...],
+    weights: str | Sequence[float] = "equal",
+    nesting: bool = True,
+    quiet: bool = False,
+) -> EmmGrid:
+    """Average a grid over all variables but these.
+
+    Parameters as of :func:`emmeans`; `quiet` gives no warnings.
+    """
+    facs = tuple(dict.fromkeys([*specs, *by]))
+    known: dict[str, list[Level]] = {**grid.levels, "1": ["overall"]} if "1" in facs else dict(grid.levels)
+    for name in facs:
+        if name not in known or name == OFFSET:
+            there = ", ".join(variable for variable in grid.levels if variable != OFFSET) or "none"
+            raise DataError(f"emmeans: no variable named {name!r} in the reference grid; there are: {there}")
+    if nesting:
+        nests = find_nests(fit, grid)
+        if nests:
+            text = ", ".join(f"{name} %in% {_joined(within)}" for name, within in nests.items())
+            raise ModelError(
+                f"emmeans: a nesting structure was detected in the fitted model: {text}. Means over nested factors are "
+                "not there yet; nesting=False takes them as crossed (R: nesting = NULL), and then combinations that "
+                "the data lack have means, too."
+            )
+    names = list(grid.levels)
+    averaged = [name for name in names if name not in facs and len(grid.levels[name]) > 1]
+    levels = {name: known[name] for name in facs}
+    dims = [len(grid.levels[name]) for name in names]
+    index = np.arange(len(grid.linfct)).reshape(dims, order="F")  # the first variable varies fastest
+    axes = [names.index(name) for name in facs if name in names]
+    rest = [k for k in range(len(names)) if k not in axes]
+    cells = np.transpose(index, [*axes, *rest]).reshape(
+        int(np.prod([dims[k] for k in axes])) if axes else 1, -1, order="F"
+    )
+    counts = np.ones(len(grid.linfct)) if grid.weights is None else grid.weights
+    counts = counts + 1 if not counts.any() else counts
+    share = _shares(weights, cells, counts, [dims[k] for k in rest]) if averaged else None
+    rows, offsets = [], []
+    for cell in cells:
+        own = np.full(len(cell), 1 / len(cell)) if share is None else share(cell)
+        rows.append(own @ grid.linfct[cell])
+        offsets.append(0.0 if grid.offset is None else float(own @ grid.offset[cell]))
+    if not quiet and _interacts({*facs, *([grid.trend] if grid.trend else [])}, grid):
+        warnings.warn("NOTE: Results may be misleading due to involvement in interactions", PyimplWarning, stacklevel=4)
+    return replace(
+        grid,
+        grid=expand_grid(levels),
+        levels=levels,
+        linfct=np.array(rows),
+        weights=np.array([counts[cell].sum() for cell in cells]),
+        offset=None if grid.offset is None else np.array(offsets),
+        estimate="emmean" if grid.estimate == "prediction" else grid.estimate,
+        infer=(True, False),
+        adjust="none",
+        family_size=float(len(rows)),
+        by=tuple(by),
+        averaged_over=tuple(dict.fromkeys([*grid.averaged_over, *averaged])),
+    )
+
+
+def _joined(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"({'*'.join(names)})"
+
+
+def _shares(
+    weights: str | Sequence[float], cells: np.ndarray, counts: np.ndarray, dims: Sequence[int]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the weights of the rows that one mean averages, as a function of them (they sum to 1)."""
+    known = ("equal", "proportional", "outer", "cells", "flat")
+    if not isinstance(weights, str):
+        given = np.asarray(weights, dtype=float)
+        if given.shape != (cells.shape[1],):
+            raise DataError(f"weights: {given.size} numbers; {cells.shape[1]} combinations are averaged over")
+        return lambda cell: given / given.sum()
+    fits = [name for name in known if name.startswith(weights)] if weights else []
+    if len(fits) != 1:
+        raise DataError(f"weights is one of {', '.join(known)}, or numbers; not {weights!r}")
+    if fits[0] == "equal":
+        return lambda cell: np.full(len(cell), 1 / len(cell))
+    total = counts[cells].sum(axis=0)
+    if fits[0] == "proportional":
+        return lambda cell: total / total.sum()
+    if fits[0] == "outer":
+        table = total.reshape(dims, order="F")
+        size = table.sum()
+        product = np.ones(1)
+        for axis in range(table.ndim):
+            margin = table.sum(axis=tuple(k for k in range(table.ndim) if k != axis)) / size
+            product = np.multiply.outer(margin, product).ravel()
+        return lambda cell: product / product.sum()
+
+    def by_cells(cell: np.ndarray) -> np.ndarray:
+        own = counts[cell] if fits[0] == "cells" else (counts[cell] > 0).astype(float)
+        with np.errstate(invalid="ignore"):
+            shares: np.ndarray = own / own.sum()
+        return shares
+
+    return by_cells
+
+
+def emtrends(
+    fit: Fit,
+    specs: str | Sequence[str],
+    var: str,
+    by: str | Sequence[str] | None = None,
+    at: Mapping[str, Any] | None = None,
+    adjust: str | None = None,
+    ddf: str | float | None = None,
+    *,
+    delta_var: float | None = None,
+    weights: str | Sequence[float] = "equal",
+    cov_reduce: CovReduce = True,
+    cov_keep: Sequence[str] = (),
+    nesting: bool = True,
+    level: float = 0.95,
+    ddf_limit: int = 3000,
+    **options: Any,
+) -> EmmGrid | EmmPair:
+    """``emmeans::emtrends(m, specs, var)``: slopes of a covariate, at or within levels of other variables.
+
+    Parameters
+    ----------
+    var : str
+        A covariate, or a function of one: ``"log(x)"``.
+    delta_var : float, optional
+        Step of the difference quotient; default a thousandth of the covariate's range.
+    fit, specs, by, at, adjust, ddf, weights, cov_reduce, cov_keep, nesting, level, ddf_limit, **options
+        As of :func:`emmeans`.
+
+    Returns
+    -------
+    EmmGrid or EmmPair
+        Estimates are called ``x.trend``.
+    """
+    contrasts, wanted, within = _specification(specs, by)
+    node = parse(var)
+    inside = list(dict.fromkeys(all_names(node)))
+    known = predictors_of(fit)
+    if len(inside) != 1 or inside[0] not in known.names:
+        raise DataError(f"emtrends: var is a covariate of the model or a function of one, not {var!r}")
+    name = inside[0]
+    values = Data(known.data).column(name)
+    try:
+        numbers = np.asarray(values.array, dtype=float)  # type: ignore[union-attr]
+    except AttributeError as error:
+        raise DataError(f"emtrends: {name} is a factor and has no slope") from error
+    step = _STEP * float(numbers.max() - numbers.min()) if delta_var is None else float(delta_var)
+    if step == 0:
+        raise DataError("emtrends: delta_var must not be 0")
+    grid_options = GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit)
+    low = reference_grid(fit, grid_options)
+    high = reference_grid(fit, grid_options, (name, step))
+    width: np.ndarray | float = step
+    if not isinstance(node, Name):
+        width = _evaluated(node, high.grid) - _evaluated(node, low.grid)
+    linfct = (high.linfct - low.linfct) / np.reshape(width, (-1, 1))
+    levels = dict(low.levels)
+    slopes = replace(low, linfct=linfct, offset=None, levels=levels, estimate=f"{var}.trend", trend=name)
+    if OFFSET in levels:
+        slopes = _without_offset(slopes)
+    means = marginal_means(fit, slopes, wanted, within, weights, nesting)
+    means = replace(means, level=level, adjust=adjust if adjust is not None and contrasts is None else "none")
+    if contrasts is None:
+        return means
+    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **options), "emtrends")
+
+
+def _without_offset(grid: EmmGrid) -> EmmGrid:
+    """Leave out the offset, which has no part in slopes."""
+    count = len(grid.levels[OFFSET])
+    rows = slice(0, len(grid.linfct) // count)  # it is the last variable, and so the slowest
+    assert grid.weights is not None
+    return replace(
+        grid,
+        grid=grid.grid.iloc[rows].reset_index(drop=True),
+        levels={name: values for name, values in grid.levels.items() if name != OFFSET},
+        linfct=grid.linfct[rows],
+        weights=grid.weights.reshape(count, -1).sum(axis=0),
+    )
+
+
+def _evaluated(node: Node, grid: pd.DataFrame) -> np.ndarray:
+    frame = model_frame([node], Data(grid), na_action="na.pass")
+    values: np.ndarray = np.asarray(frame.columns[node].array, dtype=float)  # type: ignore[union-attr]
+    return values
+
+
+def _mean_and_interval(values: np.ndarray) -> np.ndarray:
+    """Return ``meanint``: a unit below and above the mean, so that covariates have something to test."""
+    ends: np.ndarray = np.mean(values) + np.array([-1.0, 1.0])
+    return ends
+
+
+def joint_tests(
+    fit: Fit,
+    by: str | Sequence[str] | None = None,
+    at: Mapping[str, Any] | None = None,
+    ddf: str | float | None = None,
+    *,
+    weights: str | Sequence[float] = "equal",
+    cov_reduce: CovReduce = _mean_and_interval,
+    cov_keep: Sequence[str] = (),
+    nesting: bool = True,
+    show0df: bool = False,
+    showconf: bool = True,
+    ddf_limit: int = 3000,
+) -> EmmSummary:
+    """``emmeans::joint_tests(m, by)``: an F test of each term's contrasts of marginal means (like type III tests).
+
+    Parameters
+    ----------
+    fit : LmerFit
+    by : str or sequence of str, optional
+        Variables within whose combinations terms are tested.
+    show0df : bool
+        Whether terms of which nothing can be tested are shown.
+    showconf : bool
+        Whether what is confounded with other terms is shown (rank-deficient models).
+    at, ddf, weights, cov_reduce, cov_keep, nesting, ddf_limit
+        As of :func:`emmeans`, but covariates are a unit below and above their mean.
+
+    Returns
+    -------
+    EmmSummary
+        ``model term``, (`by`,) ``df1``, ``df2``, ``F.ratio``, ``p.value``, (``note``); F has three decimals and degrees
+        of freedom two, as in R.
+    """
+    groups = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    grid = reference_grid(fit, GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit))
+    if grid.basis.draws is not None:
+        raise DataError("joint_tests: of fits of lmer; of a posterior take emmeans(...).contrast(...).draws()")
+    facs = [name for name in grid.levels if name not in groups and name != OFFSET and len(grid.levels[name]) >= 1]
+    if not facs:
+        raise DataError("joint_tests: there are no factors to test")
+    if nesting:
+        marginal_means(fit, grid, tuple(facs[:1]), groups, weights, True, True)  # refuses nested factors
+    parts: list[tuple[int, pd.DataFrame, list[np.ndarray | None]]] = []
+    for these in _subsets(facs):
+        if not any(set(these) <= variables for variables in grid.term_variables):
+            continue
+        means = marginal_means(fit, grid, these, groups, weights, False, True)
+        if all(len(means.levels[name]) < 2 for name in these):
+            continue
+        contrasts = means.contrast("consec", interaction=True, by=list(groups))
+        parts.append((len(these), *_tests_of(contrasts, groups, ":".join(these))))
+    order = sorted(range(len(parts)), key=lambda i: parts[i][0])
+    tables = [parts[i][1] for i in order]
+    if showconf:
+        found = _confounded(fit, grid, groups, [part[2] for part in parts], weights)
+        tables += [] if found is None else [found]
+    table = pd.concat(tables, ignore_index=True)
+    if not show0df:
+        table = table[table["df1"] > 0].reset_index(drop=True)
+    notes = [int(note) for note in table.pop("note")]
+    if any(notes):
+        table["note"] = [joint_note(note) for note in notes]
+    return EmmSummary(table, "F.ratio", groups, joint_messages(notes))
+
+
+def _subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every combination of the names, in the order in which emmeans visits them."""
+    out: list[tuple[str, ...]] = []
+
+    def visit(these: tuple[str, ...], start: int) -> None:
+        if these:
+            out.append(these)
+        for i in range(start, len(names)):
+            visit((*these, names[i]), i + 1)
+
+    visit((), 0)
+    return out
+
+
+def _tests_of(contrasts: EmmGrid, by: tuple[str, ...], label: str) -> tuple[pd.DataFrame, list[np.ndarray | None]]:
+    groups = contrasts._groups(by)
+    tests = [contrasts.basis.joint_test(contrasts.linfct[rows]) for rows in groups]
+    first = [int(rows[0]) for rows in groups]
+    columns: dict[str, Any] = {"model term": [label] * len(tests)}
+    columns |= {name: contrasts.grid[name].iloc[first].reset_index(drop=True) for name in by}
+    columns |= {
+        "df1": [float(test.df1) for test in tests],
+        "df2": [test.df2 for test in tests],
+        "F.ratio": [test.F for test in tests],
+        "p.value": [test.p for test in tests],
+        "note": [test.note for test in tests],
+    }
+    return pd.DataFrame(columns), [test.rows for test in tests]
+
+
+def _confounded(
+    fit: Fit,
+    grid: EmmGrid,
+    by: tuple[str, ...],
+    tested: Sequence[Sequence[np.ndarray | None]],
+    weights: str | Sequence[float],
+) -> pd.DataFrame | None:
+    """Test what all contrasts of the grid hold beyond the terms' own: effects that cannot be told apart."""
+    from scipy.special import fdtrc
+
+    whole = grid.contrast("consec", by=list(by), name=".cnt.")
+    table, _ = _tests_of(whole, by, "(confounded)")
+    numbers = table[["df1", "df2", "F.ratio"]].to_numpy(dtype=float)
+    for g in range(len(table)):
+        rows = [part[g] for part in tested if part[g] is not None]
+        own = grid.basis.joint_test(np.vstack(rows)) if rows else None  # type: ignore[arg-type]
+        df1, df2, F = (float(x) for x in numbers[g])
+        spent, statistic = (own.df1, own.F) if own is not None else (0, 0.0)
+        left = df1 - spent
+        table.loc[g, "df1"] = left
+        if left > 0:
+            rest = (df1 * F - spent * statistic) / left
+            table.loc[g, "F.ratio"] = rest
+            table.loc[g, "p.value"] = 1.0 if rest <= 0 else float(fdtrc(left, min(df2, 1e15), rest))
+        table.loc[g, "note"] = 0
+    return table

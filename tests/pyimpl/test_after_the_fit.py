@@ -1,0 +1,198 @@
+"""``tidy``, ``glance``, ``augment`` and estimated marginal means against R's broom.mixed and emmeans.
+
+R's tables and printed text are in ``data/after.json.gz``, made by ``data/make_after.R`` of ``data/after_cases.json``,
+which has each call in both languages; where R has the packages, they are made anew.
+"""
+
+import gzip
+import json
+import shutil
+import subprocess
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pyimpl
+from pyimpl.errors import DataError, ModelError
+
+DATA = Path(__file__).parent / "data"
+CASES = json.loads((DATA / "after_cases.json").read_text())["cases"]
+RECORD = json.loads(gzip.decompress((DATA / "after.json.gz").read_bytes()))
+CALLS = [
+    (i, j) for i, results in enumerate(RECORD["results"]) for j, result in enumerate(results) if "error" not in result
+]
+TOLERANCE = 2e-5  # R's θ comes of a search that ends about 1e-7 from the minimum; lmerTest's df of difference quotients
+
+
+def _frame(record, name):
+    columns = {}
+    for label, column in record["frames"][name].items():
+        if "codes" in column:
+            codes = [-1 if code is None else code for code in column["codes"]]
+            levels = pd.Index(column["levels"], dtype=object)
+            columns[label] = pd.Categorical.from_codes(codes, levels, ordered=column["ordered"])
+        else:
+            columns[label] = column["values"]
+    return pd.DataFrame(columns)
+
+
+@cache
+def _fit(i):
+    case = CASES[i]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pyimpl.lmer(
+            case["formula"],
+            _frame(RECORD, case["frame"]),
+            REML=case.get("REML", True),
+            weights=case.get("weights"),
+            offset=case.get("offset"),
+            contrasts=case.get("contrasts"),
+        )
+
+
+def _evaluated(i, call):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return eval(call["py"], {"fit": _fit(i)})
+
+
+def _tables(value):
+    if hasattr(value, "contrasts"):
+        return [value.emmeans.frame, value.contrasts.frame]
+    return [value if isinstance(value, pd.DataFrame) else value.frame]
+
+
+def _same_column(ours, theirs, tolerance):
+    if all(isinstance(value, (int, float)) or value is None for value in theirs) and not any(
+        isinstance(value, bool) for value in theirs
+    ):
+        expected = np.array([np.nan if value is None else value for value in theirs], dtype=float)
+        found = np.array(ours, dtype=float)
+        found[np.isinf(found)] = np.nan  # JSON has no infinity
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    else:
+        assert [None if pd.isna(value) else str(value) for value in ours] == [
+            None if value is None else str(value) for value in theirs
+        ]
+
+
+@pytest.mark.parametrize(("i", "j"), CALLS, ids=lambda value: str(value))
+def test_tables_are_rs(i, j):
+    call, recorded = CASES[i]["calls"][j], RECORD["results"][i][j]
+    tables = _tables(_evaluated(i, call))
+    assert len(tables) == len(recorded["tables"])
+    for ours, theirs in zip(tables, recorded["tables"], strict=True):
+        kept = {name: column for name, column in theirs.items() if name not in call.get("drop", ())}
+        plain = [str(name) for name in ours.columns]
+        assert plain == list(kept)
+        for name, column in kept.items():
+            values = column if isinstance(column, list) else [column]
+            _same_column(ours[name], values, call.get("tolerance", TOLERANCE))
+
+
+def _is_printed(i, j):
+    text = RECORD["results"][i][j].get("text")
+    return text is not None and "tibble" not in text and "tolerance" not in CASES[i]["calls"][j]
+
+
+@pytest.mark.parametrize(("i", "j"), [pair for pair in CALLS if _is_printed(*pair)], ids=lambda value: str(value))
+def test_text_is_rs(i, j):
+    ours = str(_evaluated(i, CASES[i]["calls"][j]))
+    theirs = RECORD["results"][i][j]["text"]
+    assert ours.rstrip("\n") == theirs.rstrip("\n")
+
+
+def test_singular_mvt_is_tukeys():
+    """With equal variances and pairwise differences of independent means mvt is Tukey's distribution."""
+    from scipy.stats import studentized_range
+
+    from pyimpl.inference.adjustments import Family, adjusted_critical_values, adjusted_p_values
+
+    L = np.array([[1, -1, 0, 0], [1, 0, -1, 0], [1, 0, 0, -1], [0, 1, -1, 0], [0, 1, 0, -1], [0, 0, 1, -1]]) / 2**0.5
+    family = Family([np.arange(6)], 4.0, 6.0, True, [3], L @ L.T)
+    t, df = np.array([0.5, 1.0, 2.0, 2.5, 3.0, 4.0]), np.full(6, 15.0)
+    exact = studentized_range.sf(2**0.5 * t, 4, 15)
+    np.testing.assert_allclose(adjusted_p_values(t, df, "mvt", family).numbers, exact, atol=1e-4)
+    ends = adjusted_critical_values(0.95, df, "mvt", family).numbers
+    np.testing.assert_allclose(ends, studentized_range.ppf(0.95, 4, 15) / 2**0.5, rtol=1e-4)
+
+
+def test_posterior_means_are_linear_functions_of_the_draws():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = pyimpl.stan_lmer("y ~ a + x + (1 | g)", _frame(RECORD, "study"), seed=1)
+    draws = fit.as_matrix(["(Intercept)", "amid", "ahigh", "x"])
+    x = _frame(RECORD, "study")["x"].mean()
+    low = draws["(Intercept)"] + x * draws["x"]
+    means = fit.emmeans("pairwise ~ a")
+    table = means.emmeans.frame
+    assert list(table.columns) == ["a", "emmean", "lower.HPD", "upper.HPD"]
+    assert table["emmean"].iloc[0] == pytest.approx(low.median(), rel=1e-12)
+    inside = (low >= table["lower.HPD"].iloc[0]) & (low <= table["upper.HPD"].iloc[0])
+    assert inside.mean() == pytest.approx(0.95, abs=2 / len(low))
+    assert means.contrasts.frame["estimate"].iloc[0] == pytest.approx(-draws["amid"].median(), rel=1e-12)
+    assert "HPD interval probability: 0.95" in str(means)
+    tidied = fit.tidy(effects=["fixed", "ran_vals"], conf_int=True)
+    assert list(tidied.columns) == ["term", "estimate", "std.error", "conf.low", "conf.high", "level", "group"]
+    assert fit.glance()["pss"].item() == len(low)
+
+
+def test_slopes_with_an_offset():
+    """R's emtrends fails on a fit with an offset; slopes do not depend on it."""
+    slopes = _fit(4).emtrends("~ a", "x").frame
+    beta = _fit(4).fixef()
+    assert slopes["x.trend"].iloc[0] == pytest.approx(beta["alow:x"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda fit: fit.emmeans("~ nothing"), "no variable named 'nothing'"),
+        (lambda fit: fit.emmeans("~ a", at={"a": ["none"]}), "not a level of a"),
+        (lambda fit: fit.emmeans("~ a", ddf="between"), "ddf is"),
+        (lambda fit: fit.emmeans("~ a").contrast("nope"), "method is one of"),
+        (lambda fit: fit.emmeans("~ a").contrast({"c": [1, -1]}), "2 coefficients; there are 3"),
+        (lambda fit: fit.emmeans("~ a").summary(adjust="nope", infer=True), "adjust is one of"),
+        (lambda fit: fit.emtrends("~ a", "b"), "is a factor"),
+        (lambda fit: fit.tidy(effects="random"), "effects are some of"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_bad_arguments_are_named(call, text):
+    with pytest.raises(DataError, match=text):
+        call(_fit(0))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nested_factors_are_refused_in_rs_words():
+    frame = _frame(RECORD, "study")
+    frame["inner"] = pd.Categorical(frame["a"].astype(str) + (frame["u"] > 3).map({True: "+", False: "-"}))
+    fit = pyimpl.lmer("y ~ a / inner + (1 | g)", frame)
+    with pytest.raises(ModelError, match="inner %in% a"):
+        fit.emmeans("~ a")
+
+
+@pytest.mark.r
+@pytest.mark.skipif(not shutil.which("Rscript"), reason="no R on this machine")
+def test_the_record_is_rs():
+    """Live R, where it has the packages in the versions of the record, says the same."""
+    ask = "cat(paste(sapply(c('lme4', 'emmeans', 'broom.mixed'), function(p) as.character(packageVersion(p)))))"
+    found = subprocess.run(["Rscript", "--vanilla", "-e", ask], capture_output=True, text=True, check=False)
+    versions = [RECORD["versions"][name] for name in ("lme4", "emmeans", "broom.mixed")]
+    if found.returncode or found.stdout.split() != versions:
+        pytest.skip(f"needs emmeans and broom.mixed of R, in the versions {versions}")
+    made = subprocess.run(
+        ["Rscript", "--vanilla", str(DATA / "make_after.R"), str(DATA)], capture_output=True, text=True, check=True
+    )
+    live = json.loads(made.stdout)
+    assert live["frames"] == RECORD["frames"]
+    for ours, theirs in zip(live["results"], RECORD["results"], strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            if "mvt" in one["r"] or "consec" in one["r"]:
+                continue  # integrated with random points
+            assert one.get("text") == other.get("text"), one["r"]
