@@ -1,7 +1,7 @@
 """The command ``mlmparity``: validate, compare, conformance, doctor, record, certify, selftest, sbc, cases.
 
 Exit codes: 0 agrees; 1 disagrees (or a number is missing); 2 bad input or usage; 3 inconclusive; 4 R was asked for and
-is not there; 5 malformed (what a side handed over is not what the contract asks for); 130 interrupted.
+is not there; 130 interrupted.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "exit_code", "main"]
 
-OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, MALFORMED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 app = typer.Typer(
     name="mlmparity",
@@ -85,8 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def exit_code(verdict: Verdict) -> int:
     """Return the exit code of a verdict on a whole run."""
-    if verdict is Verdict.MALFORMED:
-        return MALFORMED
     if verdict.failed:
         return DISAGREES
     return INCONCLUSIVE if verdict is Verdict.INCONCLUSIVE else OK

@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+import time
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,31 @@ def talks(*args, **more):
         try: os.write(fd, b"\\0" * 7 + b"\\5hello")
         except OSError: pass
     return {}
+def floods(junk):
+    def candidate(*args, **more):
+        while True:
+            for fd in range(1, 64):
+                try: os.write(fd, junk)
+                except OSError: pass
+    return candidate
+def frame(text):
+    from validation.conformance.wire import framed
+    return framed(text)
+def blocks(*args, **more):
+    return floods(b"\\0\\0\\0\\0\\x20\\0\\0\\0")(*args)
+def whispers(*args, **more):
+    for fd in range(1, 64):
+        try: os.write(fd, b"\\0\\0\\0\\0\\x20\\0\\0\\0")
+        except OSError: pass
+    return right(*args, **more)
+def forges(*args, **more):
+    return floods(frame(b'{"id": 0}'))(*args)
+def shouts(*args, **more):
+    return floods(b"\\xff" * 65536)(*args)
+def leaves_a_child(*args, **more):
+    if os.fork() == 0:
+        os.setsid(); time.sleep(30)
+    os._exit(0)
 def patches(*args, **more):
     import numpy, validation.wellformed, validation.judge.rows
     numpy.allclose = lambda *a, **k: True
@@ -99,6 +125,22 @@ def test_what_it_does_to_its_process_stays_there(folder):
 
 def test_junk_among_its_answers_is_noticed(folder):
     assert judged(folder, "talks", limit=30.0).status.failed
+
+
+@pytest.mark.parametrize("name", ["blocks", "whispers", "forges", "shouts"])
+def test_a_flood_on_every_descriptor_neither_stops_the_judge_nor_fills_its_memory(folder, name):
+    began = time.monotonic()
+    result = judged(folder, name, limit=600.0)
+    assert result.status is Status.RAISED
+    assert "wrote among its answers" in result.error
+    assert time.monotonic() - began < 30.0
+
+
+def test_a_process_that_leaves_another_holding_its_line_has_ended(folder):
+    began = time.monotonic()
+    result = judged(folder, "leaves_a_child", limit=600.0)
+    assert "ended by itself with exit code 0" in result.error
+    assert time.monotonic() - began < 25.0
 
 
 def test_one_that_fails_alike_is_not_asked_again(folder):

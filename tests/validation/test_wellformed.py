@@ -152,7 +152,7 @@ def test_malformed_missing_and_different_are_three(right, reference):
     different = judged(right, reference, AIC=right["AIC"] + 2)
     missing = judged(right, reference, AIC=None, logLik=None, deviance=None, REMLcrit=None)
     assert [r.status for r in (malformed, different, missing)] == [Status.MALFORMED, Status.DISAGREES, Status.DISAGREES]
-    assert [exit_code(overall_status([r])) for r in (malformed, different)] == [5, 1]
+    assert [exit_code(overall_status([r])) for r in (malformed, different)] == [1, 1]
     assert exit_code(overall_status([malformed, different])) == 1
     assert "malformed" in str(malformed.comparison)
     assert '"malformed"' in malformed.comparison.to_json()

@@ -13,7 +13,7 @@ import warnings
 from typing import Any, BinaryIO
 
 from validation.conformance.candidate import CandidateError, load_candidate
-from validation.conformance.wire import MOST_BYTES, dumps, encode
+from validation.conformance.wire import MOST_BYTES, dumps, encode, framed
 from validation.contract import BayesianFit, LinearMixedFit
 
 __all__ = ["main"]
@@ -127,7 +127,7 @@ def main() -> None:
         data = dumps(reply)
         if len(data) > MOST_BYTES:
             data = dumps({"id": request["id"], "raised": "MemoryError", "text": f"its answer has {len(data)} bytes"})
-        replies.write(struct.pack(">Q", len(data)) + data)
+        replies.write(framed(data))
         replies.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -16,19 +16,37 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 from validation.conformance.candidate import Candidate, CandidateError, checked_claims
-from validation.conformance.wire import MOST_BYTES, Call, Unreadable, WireError, decode, loads
+from validation.conformance.wire import (
+    HEADER_BYTES,
+    Call,
+    Unreadable,
+    WireError,
+    body_length,
+    check_body,
+    decode,
+    loads,
+)
 
 __all__ = ["TIME_LIMIT", "CandidateEndedError", "CandidateRaisedError", "CandidateTimeoutError", "isolated_candidate"]
 
+_E = TypeVar("_E", bound=Exception)
+
 #: Seconds that one fit (or one evaluation of its objective) may take.
 TIME_LIMIT = 1800.0
+
+#: Answers that may wait to be read; the judge asks one thing at a time, so that more is junk.
+_MOST_WAITING = 8
+
+#: Seconds between two looks at whether the process is still there (its line may be held open by what it started).
+_LOOK = 1.0
 
 _START = (
     "import sys, json; path = json.loads(sys.argv[1]); sys.path[:] = path; "
@@ -66,7 +84,7 @@ class CandidateProcess:
         self.folders, self.limit = list(folders), limit
         self.generation = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._replies: queue.Queue[bytes | None] = queue.Queue()
+        self._replies: queue.Queue[bytes | WireError | None] = queue.Queue(_MOST_WAITING)
         self._log: deque[bytes] = deque(maxlen=64)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -110,7 +128,7 @@ class CandidateProcess:
 
     def _start(self) -> None:
         self.generation += 1
-        self._replies, self._log = queue.Queue(), deque(maxlen=64)
+        self._replies, self._log = queue.Queue(_MOST_WAITING), deque(maxlen=64)
         command = [sys.executable, "-P", "-c", _START, json.dumps(sys.path), json.dumps(self.folders)]
         self._process = process = subprocess.Popen(
             command,
@@ -137,24 +155,32 @@ class CandidateProcess:
         threading.Thread(target=write, daemon=True).start()  # one that does not read must not stop us
 
     def _receive(self, identifier: int) -> dict[str, Any]:
-        import time
+        data = self._wait(time.monotonic() + self.limit)
+        if data is None:
+            raise CandidateEndedError(self._last_words())
+        try:
+            if isinstance(data, WireError):
+                raise data
+            reply = loads(data)
+            if reply.get("id") != identifier:
+                raise WireError("an answer to nothing that was asked")
+        except WireError as error:
+            raise CandidateEndedError(f"the candidate's process wrote among its answers ({error})") from None
+        return reply
 
-        deadline = time.monotonic() + self.limit
-        while True:
+    def _wait(self, deadline: float) -> bytes | WireError | None:
+        """The next message; None where the process has ended, whoever still holds its line open."""
+        process = self._process
+        assert process is not None
+        gone = False
+        while (left := deadline - time.monotonic()) > 0.0:
             try:
-                data = self._replies.get(timeout=max(0.0, deadline - time.monotonic()))
+                return self._replies.get(timeout=min(left, _LOOK))
             except queue.Empty:
-                raise CandidateTimeoutError(
-                    f"the candidate gave no answer within {self.limit:g} s; its process was ended"
-                ) from None
-            if data is None:
-                raise CandidateEndedError(self._last_words())
-            try:
-                reply = loads(data)
-            except WireError as error:
-                raise CandidateEndedError(f"the candidate's process wrote among its answers ({error})") from None
-            if reply.get("id") == identifier:
-                return reply
+                if gone:
+                    return None
+                gone = process.poll() is not None  # once more: its last answer may be on the way
+        raise CandidateTimeoutError(f"the candidate gave no answer within {self.limit:g} s; its process was ended")
 
     def _last_words(self) -> str:
         assert self._process is not None
@@ -187,21 +213,46 @@ class CandidateProcess:
         atexit.unregister(self.stop)
 
 
-def _read_replies(process: subprocess.Popen[bytes], replies: "queue.Queue[bytes | None]", log: deque[bytes]) -> None:
-    """Put each whole message into the queue, and None at the end."""
+def _read_replies(
+    process: subprocess.Popen[bytes], replies: "queue.Queue[bytes | WireError | None]", log: deque[bytes]
+) -> None:
+    """Put each whole message into the queue, and at the end None or what is wrong.
+
+    What is no message ends the reading: the process is ended when the judge next asks it something, and until then it
+    can fill its line but not the judge's memory.
+    """
     channel = process.stdout
     assert channel is not None
-    with contextlib.suppress(OSError, ValueError):
-        while len(header := channel.read(8)) == 8:
-            (length,) = struct.unpack(">Q", header)
-            if length > MOST_BYTES:
-                replies.put(b"")  # no message of ours begins like this
-                break
-            data = channel.read(length)
+    last: WireError | None = None
+    try:
+        while header := _read_exactly(channel, HEADER_BYTES):
+            data = _read_exactly(channel, length := body_length(header))
             if len(data) < length:
-                break
-            replies.put(data)
-    replies.put(None)
+                break  # it ended in the middle of an answer
+            check_body(header, data)
+            replies.put_nowait(data)
+    except WireError as error:
+        last = error
+    except queue.Full:
+        last = WireError("answers to nothing that was asked")
+        with contextlib.suppress(queue.Empty):
+            while True:
+                replies.get_nowait()
+    except (OSError, ValueError):
+        pass
+    with contextlib.suppress(queue.Full):
+        replies.put_nowait(last)
+
+
+def _read_exactly(channel: IO[bytes], size: int) -> bytes:
+    """Read so many bytes, or as many as there are before the end; what cannot be a message is noticed at once."""
+    data = bytearray()
+    while len(data) < size:
+        chunk = os.read(channel.fileno(), min(size - len(data), 1 << 20))
+        if not chunk:
+            break
+        data += chunk
+    return bytes(data)
 
 
 def _read_log(process: subprocess.Popen[bytes], replies: Any, log: deque[bytes]) -> None:
@@ -213,9 +264,9 @@ def _read_log(process: subprocess.Popen[bytes], replies: Any, log: deque[bytes])
             log.append(chunk)
 
 
-def _named[T: type](name: str, base: T) -> T:
+def _named(name: str, base: type[_E]) -> type[_E]:
     """A class of the candidate's own name, for the report."""
-    return type(name if name.isidentifier() and len(name) < 80 else base.__name__, (base,), {})  # type: ignore[return-value]
+    return type(name if name.isidentifier() and len(name) < 80 else base.__name__, (base,), {})
 
 
 class RemoteFit:

@@ -6,7 +6,9 @@ judge to the candidate, goes by pickle: the judge is trusted by the candidate, n
 """
 
 import base64
+import hashlib
 import json
+import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,10 +18,29 @@ import scipy.sparse as sp
 
 from validation.wellformed import label
 
-__all__ = ["MOST_BYTES", "Call", "Unreadable", "WireError", "decode", "dumps", "encode", "loads"]
+__all__ = [
+    "HEADER_BYTES",
+    "MOST_BYTES",
+    "Call",
+    "Unreadable",
+    "WireError",
+    "body_length",
+    "check_body",
+    "decode",
+    "dumps",
+    "encode",
+    "framed",
+    "loads",
+]
 
 #: Longest message.
 MOST_BYTES = 1 << 30
+
+_MARK = b"\x93mlmparity:"
+_DIGEST_BYTES = 16
+
+#: What stands before each answer: a mark, its length, its digest.
+HEADER_BYTES = len(_MARK) + 8 + _DIGEST_BYTES
 
 _DEEPEST = 30
 _KINDS = "iufbc"
@@ -44,6 +65,43 @@ class Call:
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
+
+
+def framed(data: bytes) -> bytes:
+    """A message with its mark, length and digest before it, so that whatever else is written to the line is noticed."""
+    return _MARK + struct.pack(">Q", len(data)) + _digest(data) + data
+
+
+def body_length(header: bytes) -> int:
+    """How long the message behind a header is.
+
+    Raises
+    ------
+    WireError
+        It is no header, or one of a message longer than :data:`MOST_BYTES`.
+    """
+    if header[: len(_MARK)] != _MARK or len(header) < HEADER_BYTES:
+        raise WireError("no message of ours begins like this")
+    length = int.from_bytes(header[len(_MARK) : len(_MARK) + 8], "big")
+    if length > MOST_BYTES:
+        raise WireError(f"a message of {length} bytes")
+    return length
+
+
+def check_body(header: bytes, data: bytes) -> None:
+    """Check that a message is the one its header speaks of.
+
+    Raises
+    ------
+    WireError
+        Something else was written into it.
+    """
+    if header[-_DIGEST_BYTES:] != _digest(data):
+        raise WireError("something was written into a message")
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
 
 def dumps(message: Mapping[str, Any]) -> bytes:
