@@ -1,11 +1,13 @@
 """Where the criterion has several minima the fit ends in the lowest: against many restarts of all scales, and lme4."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from pyimpl import lmer
-from pyimpl.errors import ConvergenceWarning, PyimplError
+from pyimpl.errors import ConvergenceWarning, ModelError, PyimplError
 from pyimpl.likelihood.omitted import omitted_starts
 from pyimpl.likelihood.optimum import optimize
 from tests.pyimpl.minima_designs import left_out, lowest_of_restarts, unlike_sizes
@@ -99,15 +101,17 @@ def test_two_terms_that_may_both_carry_the_mean():
         assert above(lmer(formula, data, REML=False), rng, 40) <= 0, formula
 
 
-def test_a_hessian_that_cannot_be_computed_is_said():
-    from pyimpl.lmer import LmerControl, _convergence_messages
-
-    fit = lmer("y ~ t + (t | g)", common_slope(1))
-    broken = fit._optimum
-    object.__setattr__(broken, "information", np.full((3, 3), np.nan))
-    assert _convergence_messages(broken, 1.0, LmerControl()) == (
-        "Problem with Hessian check (infinite or missing values?)",
-    )
+def test_a_response_that_a_slope_fits_exactly_is_no_foreign_error():
+    """The criterion has no minimum, and no derivatives where the search ends: said in our words."""
+    data = common_slope(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            lmer("scale(t) ~ 1 + (t | g)", data)
+        except ModelError as error:
+            assert "exactly" in str(error)
+        else:
+            assert any(issubclass(one.category, ConvergenceWarning) for one in caught)
 
 
 @pytest.mark.filterwarnings("ignore:Some predictor variables")
