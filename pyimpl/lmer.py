@@ -1058,9 +1058,12 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         design = _with_y(self._refits.design, y)
         with one_blas_thread(_small(design)):
             blocks = self._refits.responses.blocks(y)
-            # a search that stuck, as on a winding ridge, is done from all starts
-            starts = None if anew or (minimum is not None and minimum.code == 2) else start
-            fit = _fit(design, self._REML, self._control, starts, self._call, self._source, blocks)
+            # a search that stuck, as on a winding ridge, is done from all starts; where a fit is made anew, the minimum
+            # that this one has found may still be the lower
+            stuck = minimum is not None and minimum.code == 2
+            ways = [None, start] if anew else [None if stuck else start]
+            fits = [_fit(design, self._REML, self._control, way, self._call, self._source, blocks) for way in ways]
+            fit = min(fits, key=lambda one: one._optimum.final_objective)
         fit._refits = self._refits  # the new fit's own refits need nothing else
         return fit
 
