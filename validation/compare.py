@@ -290,7 +290,7 @@ def _judge_likelihood(
     evidence = Evidence(reference, candidate, reml, data)
     checks, rows = judge_likelihood(evidence, seed, lambda message, fraction: say(message, fraction))
     causes = _causes(checks, rows, evidence, DETECTORS)
-    if (version := version_cause(rows, left, right)) is not None:
+    if (version := version_cause(rows, left, right, (reference, candidate))) is not None:
         causes = (version, *(cause for cause in causes if cause.name != "unknown"))
     notes = [*_fit_notes("reference", reference), *_fit_notes("candidate", candidate)]
     better = any(row["verdict"] is Verdict.BETTER for row in rows)

@@ -420,7 +420,7 @@ def test_json_and_the_table_name_what_fails(three, tmp_path):
     text = markdown(read_runs([path]))
     assert "| sleepstudy-ml | ml, slopes | ✗ 4 |" in text
     assert "| crossed-three-ml | crossed, ml | – |" in text
-    assert "raises `ValueError: bad \x00 input &#124; 'x'`" in text
+    assert "raises `ValueError: bad \\x00 input &#124; 'x'`" in text
     path.write_text('{"schema": "other"}')
     with pytest.raises(ValueError, match="write it anew"):
         read_runs([path])

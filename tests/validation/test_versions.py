@@ -2,6 +2,9 @@
 
 import math
 
+import pandas as pd
+import pytest
+
 from validation.comparison import Side
 from validation.judge.diagnosis.versions import dialect_of_side, version_cause
 from validation.judge.rows import missing_row, row
@@ -11,29 +14,62 @@ OLD = Side("lme4 1.1-31, live", "live-r", {"lme4": "1.1-31", "R": "4.2.2"})
 NEW = Side("pyimpl", "python", {})
 
 
+class Fit:
+    """What is read of a fit: its labels."""
+
+    def __init__(self, group="(g:h)", levels=("1:a", "1:b"), rows=("1:a", "1:b", "1:b"), theta="(Intercept)"):
+        self.parts = {
+            "theta": pd.Series([1.0], index=[f"{group}.{theta}"]),
+            "flist": pd.DataFrame({group: pd.Categorical(rows, categories=levels)}),
+        }
+
+    def getME(self, name):
+        return self.parts[name]
+
+
+FITS = (Fit(), Fit(group="g:h"))
+
+
 def rows(value=2.0, group="g:h"):
     keys = {"term": "(Intercept)"}
     return [
         missing_row("tier-4", "sd", True, False, 2.0, math.nan, group="(g:h)", **keys),
         missing_row("tier-4", "sd", False, True, math.nan, value, group=group, **keys),
         row("tier-1", "theta-names", 1, 1, Verdict.DISAGREES, reason="different labels"),
+        missing_row("tier-1", "levels", True, False, group="(g:h)"),
+        missing_row("tier-1", "membership", False, True, group="g:h"),
     ]
 
 
 def test_the_name_of_an_interaction_is_the_versions():
-    cause = version_cause(rows(), OLD, NEW)
+    cause = version_cause(rows(), OLD, NEW, FITS)
     assert cause.name == "another-version"
     assert "lme4 1.1-31" in cause.title
     assert "since lme4 1.1-36" in cause.evidence
 
 
 def test_no_other_difference_is_excused():
-    assert version_cause(rows(value=2.1), OLD, NEW) is None
-    assert version_cause(rows(group="h:g"), OLD, NEW) is None
+    assert version_cause(rows(value=2.1), OLD, NEW, FITS) is None
+    assert version_cause(rows(group="h:g"), OLD, NEW, FITS) is None
     other = row("tier-4", "sigma", 1.0, 1.1, Verdict.DISAGREES)
-    assert version_cause([*rows(), other], OLD, NEW) is None
-    assert version_cause(rows(), NEW, NEW) is None
-    assert version_cause([], OLD, NEW) is None
+    assert version_cause([*rows(), other], OLD, NEW, FITS) is None
+    assert version_cause(rows(), NEW, NEW, FITS) is None
+    assert version_cause([], OLD, NEW, FITS) is None
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        Fit(group="g:h", levels=("1:b", "1:a")),
+        Fit(group="g:h", rows=("1:b", "1:a", "1:b")),
+        Fit(group="g:h", theta="x"),
+        Fit(group="h:g"),
+        None,
+    ],
+)
+def test_labels_that_differ_in_more_than_parentheses_are_not_excused(candidate):
+    assert version_cause(rows(), OLD, NEW, FITS) is not None
+    assert version_cause(rows(), OLD, NEW, (FITS[0], candidate)) is None
 
 
 def test_who_speaks_which_dialect():

@@ -8,8 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from r_scripts.dialect import CHANGES, Dialect, changes_between
 from validation.comparison import Side
+from validation.contract import LinearMixedFit
 from validation.dialects import dialect_of
 from validation.verdict import Cause, Verdict
 
@@ -17,7 +20,7 @@ __all__ = ["dialect_of_side", "version_cause"]
 
 _KEYS = ("quantity", "group", "term", "term2", "level")
 
-#: Rows that compare lists of labels: they have no number of their own to be reproduced.
+#: Rows that compare lists of labels: what they compared is read again from both fits.
 _LABELS = frozenset({"theta-names", "levels", "membership"})
 
 
@@ -36,7 +39,12 @@ def dialect_of_side(side: Side) -> Dialect | None:
     return found if side.kind in ("live-r", "recorded-r") else found or Dialect.of(None)
 
 
-def version_cause(rows: Sequence[Mapping[str, Any]], reference: Side, candidate: Side) -> Cause | None:
+def version_cause(
+    rows: Sequence[Mapping[str, Any]],
+    reference: Side,
+    candidate: Side,
+    fits: tuple[LinearMixedFit, LinearMixedFit],
+) -> Cause | None:
     """The change between the versions of both sides that explains every failed row; None where none does.
 
     Parameters
@@ -44,6 +52,8 @@ def version_cause(rows: Sequence[Mapping[str, Any]], reference: Side, candidate:
     rows : sequence of mapping
         Rows of the comparison's table.
     reference, candidate : Side
+    fits : tuple of LinearMixedFit
+        The reference's fit and the candidate's: their labels are read there.
     """
     sides = [dialect_of_side(reference), dialect_of_side(candidate)]
     if sides[0] is None or sides[1] is None:
@@ -51,7 +61,10 @@ def version_cause(rows: Sequence[Mapping[str, Any]], reference: Side, candidate:
     failed = [row for row in rows if row["verdict"].failed]
     if not failed or "reformulas" not in changes_between(sides[0], sides[1]):
         return None
-    if not _only_parentheses(failed):
+    labels = [row for row in failed if row["quantity"] in _LABELS]
+    if not _only_parentheses([row for row in failed if row["quantity"] not in _LABELS]):
+        return None
+    if not all(_same_labels(row["quantity"], row["group"], fits) for row in labels):
         return None
     change = CHANGES["reformulas"]
     versions = [side.versions[change.package] for side in sides if side is not None]
@@ -75,8 +88,6 @@ def _only_parentheses(failed: Sequence[Mapping[str, Any]]) -> bool:
     left: dict[tuple[Any, ...], float] = {}
     right: dict[tuple[Any, ...], float] = {}
     for row in failed:
-        if row["quantity"] in _LABELS:
-            continue
         if row["verdict"] is not Verdict.MISSING or math.isnan(row["reference"]) == math.isnan(row["candidate"]):
             return False
         side = left if math.isnan(row["candidate"]) else right
@@ -84,6 +95,27 @@ def _only_parentheses(failed: Sequence[Mapping[str, Any]]) -> bool:
     return bool(left) and left.keys() == right.keys() and all(
         abs(left[name] - right[name]) <= 1e-5 * max(abs(left[name]), 1e-8) for name in left
     )  # fmt: skip
+
+
+def _same_labels(quantity: str, group: Any, fits: tuple[LinearMixedFit, LinearMixedFit]) -> bool:
+    """Whether the labels that a row compared are the same, in the same order, but for parentheses about a group."""
+    try:
+        if quantity == "theta-names":
+            left, right = ([_bare(str(name)) for name in fit.getME("theta").index] for fit in fits)
+            return left == right
+        columns = [_column(fit.getME("flist"), _bare(str(group))) for fit in fits]
+    except Exception:  # one that cannot be read proves nothing
+        return False
+    if quantity == "levels":
+        left, right = ([str(level) for level in column.cat.categories] for column in columns)
+    else:
+        left, right = (column.astype(str).tolist() for column in columns)
+    return left == right
+
+
+def _column(flist: pd.DataFrame, group: str) -> pd.Series:
+    (found,) = (column for column in flist.columns if _bare(str(column)) == group)
+    return flist[found]
 
 
 def _bare(name: str) -> str:
