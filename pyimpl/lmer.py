@@ -206,6 +206,7 @@ def lmer(
             na_action=na_action,
             contrasts=contrasts,
             checks=replace(LMER_CHECKS if control is None else control.checks, scale_note=scale_note(spoken)),
+            dialect=spoken,
         )
         call = CallText(
             formula=design.formula,

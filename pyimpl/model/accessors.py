@@ -13,6 +13,7 @@ from pyimpl.model.bars import find_bars, remove_bars, replace_bars
 from pyimpl.model.formula import Call, Num, all_names, deparse, parse
 from pyimpl.model.terms import Terms, expand_terms
 from pyimpl.model.update import write_out_dot
+from r_scripts.dialect import Dialect
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -29,10 +30,10 @@ def fixed_formula(formula: str) -> str:
     return deparse(Call("~", (response, Num(1.0) if rest is None else rest)))
 
 
-def random_formula(formula: str) -> str:
+def random_formula(formula: str, dialect: Dialect | None = None) -> str:
     """``formula(m, random.only = TRUE)``: the response and the random-effects terms, ``/`` expanded."""
     response, right = _sides(formula)
-    return f"{deparse(response)} ~ {' + '.join(f'({bar.label})' for bar in find_bars(right))}"
+    return f"{deparse(response)} ~ {' + '.join(f'({bar.label})' for bar in find_bars(right, dialect))}"
 
 
 def _sides(formula: str) -> tuple[Any, Any]:
@@ -89,7 +90,7 @@ class ModelAccessors:
         _one_part(fixed_only, random_only)
         if fixed_only:
             return fixed_formula(self.design.formula)
-        return random_formula(self.design.formula) if random_only else self.design.formula
+        return random_formula(self.design.formula, self.design.dialect) if random_only else self.design.formula
 
     def _explicit_formula(self) -> str:
         """Return the formula for updates: what a ``.`` stands for is written out."""
@@ -103,7 +104,7 @@ class ModelAccessors:
         R, `random_only` has the bars replaced by ``+``, and takes precedence over the default of `fixed_only`.
         """
         if random_only:
-            return expand_terms(replace_bars(parse(random_formula(self.design.formula))))
+            return expand_terms(replace_bars(parse(random_formula(self.design.formula, self.design.dialect))))
         if fixed_only:
             recipe = self.design.recipe  # knows what a dot stands for
             return expand_terms(parse(fixed_formula(self.design.formula))) if recipe is None else recipe.fixed

@@ -42,11 +42,15 @@ from pyimpl.model.functions import Evaluator
 from pyimpl.model.qr import independent_columns
 from pyimpl.model.records import record
 from pyimpl.model.terms import Terms, expand_terms
+from r_scripts.dialect import Dialect
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 __all__ = ["Design", "EncodedRows", "EncodedTerm", "RandomTerm", "build_design", "model_matrix", "used_combinations"]
+
+
+_NEWEST = Dialect.of(None)
 
 
 @record
@@ -195,6 +199,8 @@ class Design:
         Term of each column of X, 0 for the intercept.
     term_labels : tuple of str
         Labels of the fixed terms, ``attr(terms, "term.labels")``.
+    dialect : Dialect
+        Whose lme4 has read the formula.
     """
 
     formula: str
@@ -216,6 +222,7 @@ class Design:
     assign: tuple[int, ...] = ()
     term_labels: tuple[str, ...] = ()
     recipe: _Recipe | None = field(default=None, repr=False, compare=False)
+    dialect: Dialect = field(default=_NEWEST, repr=False, compare=False)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -401,9 +408,15 @@ class _ReadFormula:
     bars: tuple[_ReadBar, ...]
 
 
+def _read_formula(text: str, dialect: Dialect) -> _ReadFormula:
+    # only what a dialect says of formulas tells one reading from another
+    return _read_as(text, "newest" if dialect is _NEWEST else dialect.versions["lme4"])
+
+
 @lru_cache(maxsize=256)
-def _read_formula(text: str) -> _ReadFormula:
-    mixed = split_formula(parse(text))
+def _read_as(text: str, lme4: str) -> _ReadFormula:
+    dialect = _NEWEST if lme4 == "newest" else Dialect.of(lme4)
+    mixed = split_formula(parse(text), dialect)
 
     def terms_of(node: Node) -> Terms | None:
         return None if "." in all_names(node) else expand_terms(node)
@@ -580,6 +593,7 @@ def build_design(
     na_action: str = "na.omit",
     contrasts: Contrasts | None = None,
     checks: CheckControl = LMER_CHECKS,
+    dialect: Dialect | Mapping[str, str] | str | None = None,
 ) -> Design:
     """Build a mixed model's design as ``lme4::lFormula(formula, data, ...)``.
 
@@ -599,6 +613,8 @@ def build_design(
         Variable -> name (``"contr.sum"``) or matrix; applies to the fixed effects only, as in lme4.
     checks : CheckControl
         What is refused: :data:`~pyimpl.model.checks.LMER_CHECKS` or ``STAN_LMER_CHECKS``.
+    dialect : Dialect, mapping or str, optional
+        Whose lme4 reads the formula (``(1 | f*g)``, the name of ``(1 | (g:h))``); the newest where not given.
 
     Raises
     ------
@@ -618,7 +634,8 @@ def build_design(
     """
     if not isinstance(formula, str):  # unhashable things, too: the reader keeps what it read
         raise FormulaError(f"A formula must be a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}.")
-    read = _read_formula(formula)
+    spoken = Dialect.of(dialect)
+    read = _read_formula(formula, spoken)
     mixed = read.mixed
     if na_action == "na.pass":
         raise DataError(
@@ -724,6 +741,7 @@ def build_design(
         assign=assign,
         term_labels=fixed.labels,
         recipe=_Recipe(fixed, plan, kept if dropped else None, tuple(recipes), frame.bases),
+        dialect=spoken,
     )
 
 

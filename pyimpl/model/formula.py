@@ -3,10 +3,14 @@
 Nothing here is ever evaluated: a formula is data, not code to run. The grammar is the part of R's that formulas need
 (R's ``gram.y``: operator precedence, backticks, unary operators, right-associative ``^``, ``2L`` and ``1e-3``, strings,
 named arguments); everything else of R's grammar is refused by name.
+
+Trees of formulas with thousands of terms are deep on their left side: ``((a + b) + c) + ...``. No function here or in
+:mod:`pyimpl.model.bars` and :mod:`pyimpl.model.terms` calls itself along that side. Everything else can be no deeper
+than R's own parser allows (:data:`MOST_NESTED`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -14,6 +18,7 @@ from pyimpl.errors import FormulaError
 from pyimpl.model.rtext import format_number, quote_name, quote_string
 
 __all__ = [
+    "MOST_NESTED",
     "Call",
     "Const",
     "Name",
@@ -23,8 +28,10 @@ __all__ = [
     "all_names",
     "deparse",
     "deparse_lines",
+    "fold",
     "parse",
     "variable_label",
+    "walk",
 ]
 
 
@@ -57,7 +64,7 @@ class Const:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """A call: an operator (``+``, ``|``, ``(`` for parentheses) or a function, its arguments and their names."""
 
@@ -66,6 +73,31 @@ class Call:
     names: tuple[str | None, ...] = ()
     # Where the call stands in the text, for error messages only.
     place: int = field(default=-1, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # once, from the parts': a tree's hash and equality must not take Python's stack where the tree is deep
+        object.__setattr__(self, "_hash", hash((self.fn, self.args, self.names)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Call):
+            return NotImplemented
+        pairs: list[tuple[Node, Node]] = [(self, other)]
+        while pairs:
+            one, two = pairs.pop()
+            if one is two:
+                continue
+            if not (isinstance(one, Call) and isinstance(two, Call)):
+                if one != two:
+                    return False
+                continue
+            if (one._hash, one.fn, one.names, len(one.args)) != (two._hash, two.fn, two.names, len(two.args)):
+                return False
+            pairs.extend(zip(one.args, two.args, strict=True))
+        return True
 
     def named_args(self) -> "Iterator[tuple[str | None, Node]]":
         """Pairs of argument name (or None) and argument."""
@@ -73,6 +105,51 @@ class Call:
 
 
 Node = Name | Num | Str | Const | Call
+
+#: How deep parentheses and calls may be nested: R's own limit (``CONTEXTSTACK_SIZE`` of its parser).
+MOST_NESTED = 50
+_MOST_OPERATORS = 200  # operators that wait for their right side: - - - x, 2^2^2
+
+
+def walk(node: Node) -> "Iterator[Node]":
+    """Every part of a tree, the whole first, then each argument's parts in order."""
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if isinstance(part, Call):
+            waiting.extend(reversed(part.args))
+
+
+def fold[T](
+    node: Node, combine: "Callable[[Node, tuple[T, ...]], T]", leaf: "Callable[[Node], bool]" = lambda node: False
+) -> T:
+    """Compute something of a tree from what was computed of its parts.
+
+    Parameters
+    ----------
+    node : Node
+    combine : callable
+        Called with a part and the results of its arguments (none where it has no arguments, or is a leaf).
+    leaf : callable, optional
+        Whether a call's arguments are left alone.
+    """
+    results: list[T] = []
+    waiting: list[tuple[Node, bool]] = [(node, False)]
+    while waiting:
+        part, ready = waiting.pop()
+        if not isinstance(part, Call) or (not ready and leaf(part)):
+            results.append(combine(part, ()))
+        elif not ready:
+            waiting.append((part, True))
+            waiting.extend((arg, False) for arg in reversed(part.args))
+        else:
+            start = len(results) - len(part.args)
+            mine = tuple(results[start:])
+            del results[start:]
+            results.append(combine(part, mine))
+    return results[0]
+
 
 # R's precedence (gram.y), loosest first. Right-associative: only ^; not associative: comparisons.
 _BINARY: dict[str, int] = {
@@ -100,7 +177,7 @@ _TOKEN = re.compile(
       | (?P<name>(?:[^\W\d_]|\.(?!\d))[\w.]*)
       | (?P<backtick>`(?:[^`\\]|\\.)*`)
       | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-      | (?P<op>%[^%\n]*%|<<-|->>|:::|<-|->|<=|>=|==|!=|\|\||\|>|&&|::|:=|[-+*/^:~|&!<>=(),?$@\[\]{};\\])
+      | (?P<op>%[^%\n]*%|<<-|->>|:::|<-|->|<=|>=|==|!=|\|\||\|>|&&|::|:=|\*\*|[-+*/^:~|&!<>=(),?$@\[\]{};\\])
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -151,7 +228,8 @@ def _tokenize(text: str) -> list[_Token]:
             )
         kind = match.lastgroup or ""
         if kind != "space":
-            tokens.append(_Token(kind, match[0], place))
+            # R's lexer reads ** as ^
+            tokens.append(_Token(kind, "^" if kind == "op" and match[0] == "**" else match[0], place))
         place = match.end()
     tokens.append(_Token("end", "", len(text)))
     return tokens
@@ -165,6 +243,7 @@ class _Parser:
         self.tokens = _tokenize(text)
         self.at = 0
         self.depth = 0
+        self.nested = 0
 
     @property
     def now(self) -> _Token:
@@ -212,8 +291,13 @@ class _Parser:
 
     def expression(self, minimum: int) -> Node:
         self.depth += 1
-        if self.depth > 200:
-            raise _fail(self.text, self.now.place, "The formula is nested too deeply.", "Simplify it.")
+        if self.depth - self.nested > _MOST_OPERATORS:
+            raise _fail(
+                self.text,
+                self.now.place,
+                f"More than {_MOST_OPERATORS} operators wait for their right side here.",
+                "Simplify the formula.",
+            )
         left = self.prefix()
         while True:
             token = self.now
@@ -232,16 +316,30 @@ class _Parser:
         self.depth -= 1
         return left
 
+    def open(self, token: _Token) -> None:
+        """Enter a parenthesis or a call's arguments."""
+        self.nested += 1
+        if self.nested > MOST_NESTED:
+            raise _fail(
+                self.text,
+                token.place,
+                f"The formula has more than {MOST_NESTED} parentheses within each other, which R does not read "
+                "(contextstack overflow).",
+                "Take out those that are not needed, or compute a column beforehand.",
+            )
+
     def prefix(self) -> Node:
         token = self.take()
         if token.kind == "op" and token.text in _UNARY:
             operand = self.expression(_UNARY[token.text])
             return Call(token.text, (operand,), place=token.place)
         if token.text == "(" and token.kind == "op":
+            self.open(token)
             inner = self.expression(0)
             if self.now.text != ")":
                 raise self.unexpected(self.now)
             self.take()
+            self.nested -= 1
             return self.suffix(Call("(", (inner,), place=token.place))
         if token.kind == "number":
             return self.suffix(self.number(token))
@@ -276,7 +374,7 @@ class _Parser:
                 f"{deparse(node)} is not a function.",
                 "Put an operator before the parenthesis.",
             )
-        self.take()
+        self.open(self.take())
         args: list[Node] = []
         names: list[str | None] = []
         while self.now.text != ")":
@@ -301,6 +399,7 @@ class _Parser:
             elif self.now.text != ")":
                 raise self.unexpected(self.now)
         self.take()
+        self.nested -= 1
         call = Call(node.name, tuple(args), tuple(names) if any(names) else (), token.place)
         return self.suffix_of_call(call)
 
@@ -385,63 +484,81 @@ class _Writer:
         return [*self.lines, "".join(self.line)]
 
     def write(self, node: Node) -> None:
+        """Write a tree: what is still to be written waits in a list, a text, a part of the tree or a step to take."""
+        waiting: list[_Step] = [node]
+        while waiting:
+            step = waiting.pop()
+            if isinstance(step, str):
+                self.put(step)
+            elif isinstance(step, Call):
+                waiting.extend(reversed(self.steps(step)))
+            elif isinstance(step, Name | Num | Str | Const):
+                self.put(self.plain(step))
+            else:
+                step()
+
+    def plain(self, node: "Name | Num | Str | Const") -> str:
         if isinstance(node, Name):
-            self.put(quote_name(node.name))
-        elif isinstance(node, Num):
+            return quote_name(node.name)
+        if isinstance(node, Num):
             suffix = "" if self.simple else "L"
-            self.put(f"{int(node.value)}{suffix}" if node.integer else format_number(node.value))
-        elif isinstance(node, Str):
-            self.put(quote_string(node.value))
-        elif isinstance(node, Const):
-            self.put(node.name)
-        elif node.fn == "(":
-            self.put("(")
-            self.write(node.args[0])
-            self.put(")")
-        elif _precedence(node) < _TIGHTEST:
-            self.operator(node)
-        else:
-            self.call(node)
+            return f"{int(node.value)}{suffix}" if node.integer else format_number(node.value)
+        return quote_string(node.value) if isinstance(node, Str) else node.name
 
-    def parenthesised(self, node: Node, needed: bool) -> None:
-        if needed:
-            self.put("(")
-        self.write(node)
-        if needed:
-            self.put(")")
+    def steps(self, node: Call) -> "list[_Step]":
+        """What has to be written, in order, for a call."""
+        if node.fn == "(":
+            return ["(", node.args[0], ")"]
+        return self.operator(node) if _precedence(node) < _TIGHTEST else self.call(node)
 
-    def operator(self, node: Call) -> None:
+    def operator(self, node: Call) -> "list[_Step]":
         fn, args, own = node.fn, node.args, _precedence(node)
         if len(args) == 1:
-            self.put(fn)
-            self.parenthesised(args[0], _precedence(args[0]) < own)
-            return
+            return [fn, *_parenthesised(args[0], _precedence(args[0]) < own)]
         rightward = fn == "^"
         left, right = _precedence(args[0]), _precedence(args[1])
-        self.parenthesised(args[0], left < own or (rightward and left == own))
-        broken = False
+        steps = _parenthesised(args[0], left < own or (rightward and left == own))
+        place = _Break(self)
         if fn in _NO_SPACES:
-            self.put(fn)
+            steps.append(fn)
         else:
-            self.put(f" {fn} ")
-            broken = self.break_line(broken)
+            steps += [f" {fn} ", place.here]
         # A prefix operator as right operand takes no parentheses: 2^-1.
         unary = isinstance(args[1], Call) and len(args[1].args) == 1
-        self.parenthesised(args[1], not unary and (right < own or (not rightward and right == own)))
-        self.indent -= broken
+        steps += _parenthesised(args[1], not unary and (right < own or (not rightward and right == own)))
+        return [*steps, place.end]
 
-    def call(self, node: Call) -> None:
-        self.put(f"{quote_name(node.fn)}(")
-        broken = False
+    def call(self, node: Call) -> "list[_Step]":
+        steps: list[_Step] = [f"{quote_name(node.fn)}("]
+        place = _Break(self)
         for i, (name, arg) in enumerate(node.named_args()):
             if i:
-                self.put(", ")
-                broken = self.break_line(broken)
+                steps += [", ", place.here]
             if name is not None:
-                self.put(f"{quote_name(name)} = ")
-            self.write(arg)
-        self.put(")")
-        self.indent -= broken
+                steps.append(f"{quote_name(name)} = ")
+            steps.append(arg)
+        return [*steps, ")", place.end]
+
+
+_Step = str | Node | Callable[[], None]
+
+
+@dataclass
+class _Break:
+    """The places of one call where its line may break; the first break indents what follows, up to the call's end."""
+
+    writer: _Writer
+    broken: bool = False
+
+    def here(self) -> None:
+        self.broken = self.writer.break_line(self.broken)
+
+    def end(self) -> None:
+        self.writer.indent -= self.broken
+
+
+def _parenthesised(node: Node, needed: bool) -> list[_Step]:
+    return ["(", node, ")"] if needed else [node]
 
 
 def deparse(node: Node, *, simple: bool = False) -> str:
@@ -469,14 +586,4 @@ def variable_label(node: Node) -> str:
 
 def all_names(node: Node) -> tuple[str, ...]:
     """Every column name in a tree, in order, without repeats (``all.vars``)."""
-    found: dict[str, None] = {}
-
-    def walk(part: Node) -> None:
-        if isinstance(part, Name):
-            found.setdefault(part.name)
-        elif isinstance(part, Call):
-            for arg in part.args:
-                walk(arg)
-
-    walk(node)
-    return tuple(found)
+    return tuple(dict.fromkeys(part.name for part in walk(node) if isinstance(part, Name)))

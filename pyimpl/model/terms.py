@@ -3,11 +3,11 @@
 A term is a set of variables, held as an integer with one bit a variable (R's bit patterns in ``model.c``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pyimpl.errors import FormulaError
-from pyimpl.model.formula import Call, Const, Name, Node, Num, all_names, deparse, variable_label
+from pyimpl.model.formula import Call, Const, Name, Node, Num, all_names, deparse, fold, variable_label, walk
 
 __all__ = ["CONTRASTS", "FULL", "Term", "Terms", "expand_terms"]
 
@@ -88,14 +88,24 @@ def _same_numbers(node: Node) -> Node:
     """Write 2L as 2 in a tree: the same variable to R (``MatchVar`` compares numbers by value)."""
     if isinstance(node, Num):
         return Num(node.value)
-    if isinstance(node, Call):
-        return Call(node.fn, tuple(_same_numbers(arg) for arg in node.args), node.names)
+    if isinstance(node, Call) and any(isinstance(part, Num) and part.integer for part in walk(node)):
+        return fold(node, _with_plain_number)
     return node
 
 
-def _distinct(terms: list[int]) -> list[int]:
+def _with_plain_number(node: Node, args: tuple[Node, ...]) -> Node:
+    if isinstance(node, Num):
+        return Num(node.value)
+    return Call(node.fn, args, node.names) if isinstance(node, Call) else node
+
+
+#: Terms in order, without repeats: R's ``TrimRepeat``, done as they come.
+_Encoded = dict[int, None]
+
+
+def _distinct(terms: Iterable[int]) -> _Encoded:
     """Drop empty and repeated terms (``TrimRepeat``)."""
-    return list(dict.fromkeys(term for term in terms if term))
+    return dict.fromkeys(term for term in terms if term)
 
 
 class _Expansion:
@@ -121,77 +131,91 @@ class _Expansion:
 
     def install(self, node: Node) -> None:
         """Install the variables in order of appearance, those of removed terms too (``ExtractVars``)."""
-        if isinstance(node, Name):
-            if node.name == ".":
-                self.dot_terms()
-            else:
-                self.bit(node)
-        elif isinstance(node, Call) and node.fn in _OPERATORS and not node.names:
-            if node.fn == "^":
-                _power(node)
-                self.install(node.args[0])
-            else:
-                for arg in node.args:
-                    self.install(arg)
-        elif isinstance(node, Call):
-            self.bit(node)
-        elif _constant(node) is None and node != Const("NULL"):
-            raise FormulaError(
-                f"{deparse(node)} cannot stand as a term of a formula; only 0, 1 and -1 (the intercept) can. "
-                f"Arithmetic belongs inside I(): I(x + {deparse(node)})."
-            )
+        waiting = [node]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, Name):
+                if part.name == ".":
+                    self.dot_terms()
+                else:
+                    self.bit(part)
+            elif isinstance(part, Call) and part.fn in _OPERATORS and not part.names:
+                if part.fn == "^":
+                    _power(part)
+                    waiting.append(part.args[0])
+                else:
+                    waiting.extend(reversed(part.args))
+            elif isinstance(part, Call):
+                self.bit(part)
+            elif _constant(part) is None and part != Const("NULL"):
+                raise FormulaError(
+                    f"{deparse(part)} cannot stand as a term of a formula; only 0, 1 and -1 (the intercept) can. "
+                    f"Arithmetic belongs inside I(): I(x + {deparse(part)})."
+                )
 
-    def encode(self, node: Node) -> list[int]:
+    def encode(self, node: Node) -> _Encoded:
+        """Terms of a part of the formula (``EncodeVars``); sums, which are deep on their left, in a loop."""
+        above: list[Call] = []
+        while isinstance(node, Call) and node.fn in _OPERATORS and not node.names and len(node.args) == 2:
+            above.append(node)
+            node = node.args[0]
+        encoded = self.encode_one(node)
+        for call in reversed(above):
+            encoded = self.combine(call, encoded)
+        return encoded
+
+    def encode_one(self, node: Node) -> _Encoded:
         value = _constant(node)
         if value is not None:
             self.intercept = (value == 1) == self.parity
-            return []
+            return {}
         if isinstance(node, Name):
-            return self.dot_terms() if node.name == "." else [self.bit(node)]
+            return dict.fromkeys(self.dot_terms() if node.name == "." else [self.bit(node)])
         if not isinstance(node, Call):
-            return []  # NULL; anything else was refused by `install`
+            return {}  # NULL; anything else was refused by `install`
         if node.fn not in _OPERATORS or node.names:
-            return [self.bit(node)]
-        if node.fn == "(":
-            return self.encode(node.args[0])
-        if len(node.args) == 1:
-            return self.encode(node.args[0]) if node.fn == "+" else self.delete([], node.args[0])
-        left_node, right_node = node.args
-        left = self.encode(left_node)
-        if node.fn == "-":
-            return self.delete(left, right_node)
-        if node.fn == "^":
-            return self.power(left, _power(node))
-        right = self.encode(right_node)
-        if node.fn == "+":
-            return _distinct(left + right)
-        crossed = [a | b for a in left for b in right]
-        if node.fn == ":":
-            return _distinct(crossed)
-        if node.fn in ("*", "/") and not left:
-            return []  # R loses the right-hand side of 1 * f and of 1 / f
-        if node.fn == "*":
-            return _distinct(left + right + crossed)
-        if node.fn == "/":
-            whole = _union(left)
-            return _distinct(left + [whole | b for b in right])
-        whole = _union(right)  # a %in% b
-        return _distinct([a | whole for a in left])
+            return {self.bit(node): None}
+        return self.delete({}, node.args[0]) if node.fn == "-" else self.encode(node.args[0])
 
-    def power(self, left: list[int], exponent: int) -> list[int]:
+    def combine(self, call: Call, left: _Encoded) -> _Encoded:
+        """Terms of an operator with two sides, of which the left one is encoded (and may be changed)."""
+        fn, right_node = call.fn, call.args[1]
+        if fn == "-":
+            return self.delete(left, right_node)
+        if fn == "^":
+            return self.power(left, _power(call))
+        right = self.encode(right_node)
+        if fn == "+":
+            left.update(right)
+            return left
+        if fn in ("*", "/") and not left:
+            return {}  # R loses the right-hand side of 1 * f and of 1 / f
+        if fn == "/":
+            whole = _union(left)
+            return _distinct([*left, *(whole | b for b in right)])
+        if fn == "%in%":
+            whole = _union(right)
+            return _distinct(a | whole for a in left)
+        crossed = [a | b for a in left for b in right]
+        return _distinct(crossed if fn == ":" else [*left, *right, *crossed])
+
+    def power(self, left: _Encoded, exponent: int) -> _Encoded:
         right = left
         for _ in range(exponent - 1):
-            right = _distinct([a | b for a in left for b in right])
+            larger = _distinct(a | b for a in left for b in right)
+            if list(larger) == list(right):
+                break  # every further power is the same
+            right = larger
         return right
 
-    def delete(self, left: list[int], node: Node) -> list[int]:
+    def delete(self, left: _Encoded, node: Node) -> _Encoded:
         self.parity = not self.parity
         right = self.encode(node)
         self.parity = not self.parity
-        return [term for term in left if term not in right]
+        return {term: None for term in left if term not in right}
 
 
-def _union(terms: list[int]) -> int:
+def _union(terms: Iterable[int]) -> int:
     whole = 0
     for term in terms:
         whole |= term
@@ -264,7 +288,7 @@ def expand_terms(formula: Node, columns: Callable[[], Sequence[str]] | Sequence[
     variables = tuple(state.variables)
     offsets = tuple(i for i, node in enumerate(variables) if isinstance(node, Call) and node.fn == "offset")
     offset_bits = _union([1 << i for i in offsets])
-    kept = [term for term in _distinct(encoded) if not term & offset_bits]
+    kept = [term for term in encoded if not term & offset_bits]
     kept.sort(key=int.bit_count)
     spellings = tuple(deparse(node, simple=True) for node in variables)
     terms = []
