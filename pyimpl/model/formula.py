@@ -121,7 +121,7 @@ def walk(node: Node) -> "Iterator[Node]":
             waiting.extend(reversed(part.args))
 
 
-def fold[T](
+def fold(
     node: Node, combine: "Callable[[Node, tuple[T, ...]], T]", leaf: "Callable[[Node], bool]" = lambda node: False
 ) -> T:
     """Compute something of a tree from what was computed of its parts.
