@@ -414,9 +414,10 @@ def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:
         excess = max(0.0, -2.0 * (default.logLik() - tight.logLik()))
     except Exception as error:  # a note only
         return f"Default lme4 could not be measured against tight lme4: {error}"
+    parts = {"the coefficients": fixed, "their standard errors": errors, "SDs and correlations": components}
+    told = [f"{value:.1f} in {what}" for what, value in parts.items() if np.isfinite(value)]
     return (
-        f"lme4 with its default optimizer agrees with tight lme4 to at least {fixed:.1f} digits in the coefficients, "
-        f"{errors:.1f} in their standard errors and {components:.1f} in SDs and correlations; its "
+        f"lme4 with its default optimizer agrees with tight lme4 to at least so many digits: {', '.join(told)}; its "
         f"{'REML criterion' if reml else 'deviance'} is higher by {excess:.1g}. The tiers are judged "
         "against tight lme4."
     )

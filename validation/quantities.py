@@ -7,6 +7,7 @@ stays in the joined table as a row with a missing value, for the judge to fail.
 import hashlib
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -201,10 +202,10 @@ def likelihood_quantities(fit: Any, reml: bool | None = None) -> Extraction:
         for group, frame in effects.items():
             values = frame.to_numpy(dtype=float)
             levels = [str(level) for level in frame.index]
-            for j, effect in enumerate(frame.columns):
+            for j, effect in enumerate(numbered(map(str, frame.columns))):
                 for i, level in enumerate(levels):
-                    sd = sds.get((str(group), str(effect), level), np.nan)
-                    r.add("ranef", values[i, j], group=str(group), term=str(effect), level=level, error=sd)
+                    sd = sds.get((str(group), effect, level), np.nan)
+                    r.add("ranef", values[i, j], group=str(group), term=effect, level=level, error=sd)
         for (group, effect, level), sd in sds.items():
             r.add("condsd", sd, group=group, term=effect, level=level)
 
@@ -328,12 +329,22 @@ def _diagonal_sds(matrix: pd.DataFrame) -> pd.Series:
         return pd.Series(np.sqrt(diagonal), index=[str(name) for name in matrix.index])
 
 
+def numbered(effects: Iterable[str]) -> list[str]:
+    """Tell an effect that several terms of one group have (``(1 | g) + (x | g)``) by which time it is."""
+    seen: Counter[str] = Counter()
+    names = []
+    for effect in effects:
+        seen[effect] += 1
+        names.append(effect if seen[effect] == 1 else f"{effect} ({seen[effect]})")
+    return names
+
+
 def _conditional_sds(variances: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
     sds: dict[tuple[str, str, str], float] = {}
     for group, array in variances.items():
         values = np.asarray(array, dtype=float)
         levels = [str(level) for level in array.coords["level"].to_numpy()]
-        effects = [str(effect) for effect in array.coords["effect"].to_numpy()]
+        effects = numbered(str(effect) for effect in array.coords["effect"].to_numpy())
         for i, level in enumerate(levels):
             for j, effect in enumerate(effects):
                 # A variance of zero comes out of a Cholesky as ± rounding; a truly negative one must stay visible.

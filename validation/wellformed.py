@@ -414,7 +414,10 @@ class CheckedFit:
 
         def read() -> pd.DataFrame:
             found = labelled_columns(self._fit.coef_table(), "coef_table()")
-            lacking = [name for name in ("Estimate", "Std. Error", "t value") if name not in found.columns]
+            wanted = ["Estimate", "Std. Error", "t value"]
+            if found.empty and self.fixef().empty:
+                return found.reindex(columns=wanted)  # without fixed effects R's table has fewer columns
+            lacking = [name for name in wanted if name not in found.columns]
             if lacking:
                 raise MalformedError(f"coef_table() has no column {', '.join(map(repr, lacking))}")
             fixed = self.fixef().reindex(found.index).to_numpy()

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 
 from validation.files import FileError, plain_name, write_atomically
+from validation.references import store
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
@@ -54,3 +56,30 @@ def test_names_that_are_none(name):
 @pytest.mark.parametrize("name", ["M1-ml", "a b", "é", "console", "x.y", "test_x[1-2]"])
 def test_names_that_are_names(name):
     assert plain_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("number", "why"), [(errno.EROFS, "the file system is read-only"), (errno.EACCES, "may not be written to")]
+)
+def test_a_folder_that_may_not_be_written_to(tmp_path, monkeypatch, number, why):
+    """As the system says it: root, as which tests may run, is refused by no mode bits."""
+    path = tmp_path / "report.json"
+    path.write_text("old")
+
+    def refused(*args, **more):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("tempfile.mkstemp", refused)
+    with pytest.raises(FileError, match=why):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_part_that_a_killed_writer_left_is_never_read(tmp_path):
+    shutil.copytree(store.DIRECTORY / "cases", tmp_path / "cases")
+    before = store.names(tmp_path)
+    (tmp_path / "cases" / ".Dyestuff-reml.json.x1y2.part").write_text("{")
+    (tmp_path / "cases" / "Dyestuff-reml.json.part").write_text("{")
+    assert store.names(tmp_path) == before
+    assert store.load("Dyestuff-reml", tmp_path).name == "Dyestuff-reml"

@@ -74,3 +74,23 @@ def test_an_optimizer_that_stopped_early_is_not_excused(twins, excess):
         step *= 1.1
     stopped = at_theta(RecordedLmerFit.of(right, live=True), theta + step)
     assert compare_fits(right, stopped, data=twins).verdict is Verdict.DISAGREES
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g) + (1 | g)", "y ~ x + (1 | g) + (x | g)"])
+def test_one_effect_in_two_terms_has_one_verdict(twins, formula):
+    """Each of both has its own BLUPs; that they are not determined is said of all of them alike."""
+    x, rng = twins["x"].to_numpy(), np.random.default_rng(5)
+    twins = twins.assign(y=twins["y"] + 2.0 * x * rng.normal(size=12)[np.repeat(np.arange(12), 6)])
+    size = 2 if formula.endswith("(1 | g)") else 4
+    first, second = (fitted(twins, [a, b, 0.0, 1.0][:size], formula) for a, b in ((1.0, 0.1), (0.1, 1.0)))
+    assert abs(first.getME("theta").iloc[0] - second.getME("theta").iloc[0]) > 0.05  # else this tests nothing
+    result = compare_fits(first, second, data=twins)
+    rows = result.table
+    assert not any(verdict.failed for verdict in rows["verdict"]), result
+    ranef = rows[rows["quantity"] == "ranef"]
+    assert {"(Intercept)", "(Intercept) (2)"} <= set(ranef["term"])
+    assert (rows["quantity"] == "condsd").sum() == len(ranef)
+    modes = second.ranef()
+    modes["g"].iloc[3, 1] += 0.01
+    second.ranef = lambda: modes  # type: ignore[method-assign]
+    assert compare_fits(first, second, data=twins).verdict is Verdict.DISAGREES

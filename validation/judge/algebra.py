@@ -6,7 +6,7 @@ Mächler, Bolker & Walker (2015), J. Stat. Softw. 67(1).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,8 @@ import pandas as pd
 import scipy.linalg
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
+
+from validation.quantities import numbered
 
 __all__ = ["Pieces", "Solution", "Term", "by_row", "pieces_of", "solve"]
 
@@ -179,13 +181,21 @@ class Solution:
 def _by_label(pieces: Pieces, vector: np.ndarray) -> dict[tuple[str, str, str], float]:
     result: dict[tuple[str, str, str], float] = {}
     start = 0
-    for term in pieces.terms:
+    for term, effects in zip(pieces.terms, numbered_effects(pieces), strict=True):
         block = vector[start : start + term.J * term.p].reshape(term.J, term.p)
         start += term.J * term.p
         for i, level in enumerate(term.levels):
-            for j, effect in enumerate(term.effects):
+            for j, effect in enumerate(effects):
                 result[term.group, effect, level] = float(block[i, j])
     return result
+
+
+def numbered_effects(pieces: Pieces) -> list[list[str]]:
+    """The effects of each term; one that an earlier term of the same group has, too, is numbered as in the tables."""
+    names: dict[str, Iterator[str]] = {}
+    for group in {term.group for term in pieces.terms}:
+        names[group] = iter(numbered(e for term in pieces.terms if term.group == group for e in term.effects))
+    return [[next(names[term.group]) for _ in term.effects] for term in pieces.terms]
 
 
 def pieces_of(fit: Any) -> Pieces:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from validation.comparison import Check
 from validation.judge import tolerances
+from validation.judge.algebra import numbered_effects
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
 from validation.judge.units import ComponentErrors, component_errors
@@ -884,11 +885,11 @@ def _level_errors(evidence: Evidence, sigma: float) -> dict[tuple[str, str, str]
     squares = pieces.squares
     errors: dict[tuple[str, str, str], float] = {}
     start = 0
-    for term in pieces.terms:
+    for term, effects in zip(pieces.terms, numbered_effects(pieces), strict=True):
         block = squares[start : start + term.J * term.p].reshape(term.J, term.p)
         start += term.J * term.p
         for i, level in enumerate(term.levels):
-            for j, effect in enumerate(term.effects):
+            for j, effect in enumerate(effects):
                 # A level in which the effect's column is 0 throughout says nothing about it; σ is the measure then.
                 errors[term.group, effect, level] = sigma / math.sqrt(block[i, j]) if block[i, j] > 0 else sigma
     return errors
@@ -977,7 +978,9 @@ def _expected_bulk(
     if quantity == "coef":
         fixed = dict(zip(solution.pieces.coef_names, solution.beta, strict=True)).get(term, 0.0)
         random = solution.ranef()
-        return np.array([fixed + random.get((group, term, level), 0.0) for level in part["level"]])
+        # R's coef() adds the first of several effects of one name, once for each of them.
+        times = sum(t.effects.count(term) for t in solution.pieces.terms if t.group == group)
+        return np.array([fixed + times * random.get((group, term, level), 0.0) for level in part["level"]])
     if quantity.startswith("predict-"):
         # At unseen levels the random effects are 0: the marginal prediction of the same row.
         marginal = dict(zip(rows_used, solution.marginal, strict=True))
