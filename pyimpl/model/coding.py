@@ -233,7 +233,13 @@ def _piece_columns(piece: Piece, frame: ModelFrame) -> np.ndarray:
     column = frame.columns[piece.node]
     if piece.table is None:
         if isinstance(column, Numeric):
-            return column.array if column.array.ndim == 2 else column.array[:, None]
+            values = column.array if column.array.ndim == 2 else column.array[:, None]
+            if values.shape[1] == len(piece.suffixes):
+                return values
+            raise DataError(
+                f"{deparse(piece.node)} had {len(piece.suffixes)} column(s) when the model was fitted; in the new data "
+                f"it has {values.shape[1]}."
+            )
         raise DataError(f"{deparse(piece.node)} was numeric when the model was fitted; in the new data it is not.")
     if isinstance(column, Logical):
         gaps = np.isnan(column.array)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,7 @@ from pyimpl.model.columns import Column, Data, Factor, Logical, Numeric, as_fact
 from pyimpl.model.formula import Call, Name, Node, all_names, deparse, parse
 from pyimpl.model.frame import ModelFrame, VectorLike, model_frame
 from pyimpl.model.functions import Evaluator
+from pyimpl.model.kinds import Basis
 from pyimpl.model.qr import independent_columns
 from pyimpl.model.records import record
 from pyimpl.model.terms import Terms, expand_terms
@@ -149,7 +150,7 @@ class _Recipe:
     fixed_plan: MatrixPlan
     kept_columns: np.ndarray | None
     random: tuple[tuple[Bar, Terms, MatrixPlan], ...]
-    bases: Mapping[Node, tuple[Any, ...]]
+    bases: Mapping[Node, Basis]
 
 
 @record
