@@ -948,7 +948,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
 
     def _wanted_effects(self, re_form: Any) -> list[list[int]]:
         """Which effects of each term a ``re.form`` asks for."""
-        return wanted_effects(self._design.terms, re_form)
+        return wanted_effects(self._design, re_form)
 
     def simulate(
         self,

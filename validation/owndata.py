@@ -75,7 +75,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 def _text(path: Path) -> str:
     """A text file, unpacked; a byte order mark is none of its letters."""
-    openers = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     opener = openers.get(path.suffix.lower(), open)
     with opener(path, "rb") as file:
         return file.read().decode("utf-8-sig")

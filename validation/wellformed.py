@@ -567,5 +567,5 @@ def _factors(value: Any, what: str) -> pd.DataFrame:
         if not isinstance(column.dtype, pd.CategoricalDtype):
             raise MalformedError(f"{what} has the column {name!r} of type {column.dtype}; expected a categorical")
         levels = _labels(column.cat.categories, f"{what}'s levels of {name!r}", unique=True)
-        columns[name] = pd.Categorical.from_codes(column.cat.codes.to_numpy(), categories=levels)
+        columns[name] = pd.Categorical.from_codes(column.cat.codes.tolist(), categories=pd.Index(levels))
     return pd.DataFrame(columns, index=[label(item) for item in value.index])

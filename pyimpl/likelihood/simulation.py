@@ -127,7 +127,7 @@ def simulate_rows(
             padded = np.vstack([b, np.zeros((1, p))])
             codes = np.where((term.codes < 0) | (term.codes >= known), known, term.codes)
             values += np.einsum("ij,ij->i", term.columns[:, keep], padded[codes][:, keep])[:, None]
-        if len(keep) < p:
+        if len(set(keep)) < p:
             levels = known + len(term.new_levels)
             new = rng.standard_normal((nsim, levels, p)) @ T.T * estimates.sigma
             new[..., keep] = 0.0

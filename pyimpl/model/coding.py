@@ -16,7 +16,17 @@ from pyimpl.model.frame import ModelFrame
 from pyimpl.model.qr import dqrdc2
 from pyimpl.model.terms import FULL, Terms
 
-__all__ = ["Coding", "Contrasts", "MatrixPlan", "Piece", "contrast_matrix", "plan_columns"]
+__all__ = [
+    "Coding",
+    "Contrasts",
+    "Kind",
+    "MatrixPlan",
+    "Piece",
+    "column_kind",
+    "column_names",
+    "contrast_matrix",
+    "plan_columns",
+]
 
 #: The ``contrasts`` argument: variable -> ``"contr.sum"`` (or ``"sum"``), or a matrix, level x column.
 Contrasts = Mapping[str, "str | np.ndarray | pd.DataFrame | Sequence[Sequence[float]]"]
@@ -233,7 +243,13 @@ def _piece_columns(piece: Piece, frame: ModelFrame) -> np.ndarray:
     column = frame.columns[piece.node]
     if piece.table is None:
         if isinstance(column, Numeric):
-            return column.array if column.array.ndim == 2 else column.array[:, None]
+            values = column.array if column.array.ndim == 2 else column.array[:, None]
+            if values.shape[1] == len(piece.suffixes):
+                return values
+            raise DataError(
+                f"{deparse(piece.node)} had {len(piece.suffixes)} column(s) when the model was fitted; in the new data "
+                f"it has {values.shape[1]}."
+            )
         raise DataError(f"{deparse(piece.node)} was numeric when the model was fitted; in the new data it is not.")
     if isinstance(column, Logical):
         gaps = np.isnan(column.array)
@@ -279,18 +295,18 @@ def plan_columns(terms: Terms, frame: ModelFrame, contrasts: Contrasts | None = 
     DataError
         Contrasts that do not fit.
     """
-    kinds = tuple([_kind(node, frame) for node in terms.variables])
+    kinds = tuple([column_kind(node, frame) for node in terms.variables])
     if contrasts or any([kind.levels is not None and len(kind.levels) > _REMEMBERED for kind in kinds]):  # noqa: C419
         return _plan(terms, kinds, contrasts or {})
     return _remembered_plan(terms, kinds)
 
 
 @lru_cache(maxsize=256)
-def _remembered_plan(terms: Terms, kinds: "tuple[_Kind, ...]") -> MatrixPlan:
+def _remembered_plan(terms: Terms, kinds: "tuple[Kind, ...]") -> MatrixPlan:
     return _plan(terms, kinds, {})
 
 
-def _plan(terms: Terms, kinds: "tuple[_Kind, ...]", contrasts: Contrasts) -> MatrixPlan:
+def _plan(terms: Terms, kinds: "tuple[Kind, ...]", contrasts: Contrasts) -> MatrixPlan:
     codings: dict[int, Coding] = {}
     for i, kind in enumerate(kinds):
         given = contrasts.get(terms.names[i])
@@ -334,7 +350,7 @@ def _plan(terms: Terms, kinds: "tuple[_Kind, ...]", contrasts: Contrasts) -> Mat
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class Kind:
     """What of a variable's column decides the columns of the model matrix.
 
     Attributes
@@ -351,10 +367,30 @@ class _Kind:
     suffixes: tuple[str, ...] = ()
 
 
-_NUMBERS, _TRUTH = _Kind(None, suffixes=("",)), _Kind(("FALSE", "TRUE"))
+_NUMBERS, _TRUTH = Kind(None, suffixes=("",)), Kind(("FALSE", "TRUE"))
 
 
-def _kind(node: Node, frame: ModelFrame) -> _Kind:
+def column_names(terms: Terms, kinds: Mapping[Node, Kind]) -> tuple[str, ...]:
+    """R's names of the columns of a model matrix with default contrasts, from the kinds of its variables.
+
+    Raises
+    ------
+    ModelError
+        A factor with fewer than two levels.
+    KeyError
+        A variable has no kind.
+    """
+    return _plan(terms, tuple(kinds[node] for node in terms.variables), {}).names
+
+
+def column_kind(node: Node, frame: ModelFrame) -> Kind:
+    """What of a variable decides the columns it has.
+
+    Raises
+    ------
+    FormulaError
+        It is no variable of the frame.
+    """
     column = frame.columns.get(node)
     if column is None:
         raise FormulaError(
@@ -362,14 +398,14 @@ def _kind(node: Node, frame: ModelFrame) -> _Kind:
             "Write it the same way everywhere in the formula."
         )
     if isinstance(column, Factor):
-        return _Kind(column.levels, column.ordered)
+        return Kind(column.levels, column.ordered)
     if isinstance(column, Logical):
         return _TRUTH
     width = column.array.shape[1] if column.array.ndim == 2 else 1
-    return _NUMBERS if width == 1 else _Kind(None, suffixes=column.names or _numbered(width))
+    return _NUMBERS if width == 1 else Kind(None, suffixes=column.names or _numbered(width))
 
 
-def _piece(node: Node, kind: _Kind, coding: Coding | None, full: bool) -> Piece:
+def _piece(node: Node, kind: Kind, coding: Coding | None, full: bool) -> Piece:
     if coding is not None:
         if full:
             return Piece(node, coding.levels, np.eye(len(coding.levels)), coding.levels)

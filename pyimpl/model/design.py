@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -34,11 +34,12 @@ from pyimpl.model.checks import (
     check_weights,
     rank_message,
 )
-from pyimpl.model.coding import Contrasts, MatrixPlan, plan_columns
+from pyimpl.model.coding import Contrasts, Kind, MatrixPlan, column_kind, plan_columns
 from pyimpl.model.columns import Column, Data, Factor, Logical, Numeric, as_factor
 from pyimpl.model.formula import Call, Name, Node, all_names, deparse, parse
 from pyimpl.model.frame import ModelFrame, VectorLike, model_frame
 from pyimpl.model.functions import Evaluator
+from pyimpl.model.kinds import Basis
 from pyimpl.model.qr import independent_columns
 from pyimpl.model.records import record
 from pyimpl.model.terms import Terms, expand_terms
@@ -147,13 +148,19 @@ class EncodedRows:
 
 @record
 class _Recipe:
-    """What new data need: variables, remembered bases, plans of the model matrices."""
+    """What new data need: variables, remembered bases, plans of the model matrices.
+
+    ``kinds`` has the variables of random-effects terms, which ``re.form`` may combine anew; ``group_kinds`` those that
+    are grouping factors too, and so factors in the terms of that group.
+    """
 
     fixed: Terms
     fixed_plan: MatrixPlan
     kept_columns: np.ndarray | None
     random: tuple[tuple[Bar, Terms, MatrixPlan], ...]
-    bases: Mapping[Node, tuple[Any, ...]]
+    bases: Mapping[Node, Basis]
+    kinds: Mapping[Node, Kind]
+    group_kinds: Mapping[Node, Kind]
 
 
 @record
@@ -330,7 +337,7 @@ class Design:
                 new = tuple(level for level in factor.levels if level not in known)
                 place = {**known, **{level: term.J + i for i, level in enumerate(new)}}
                 lut = np.array([*(place[level] for level in factor.levels), -1], dtype=np.intp)
-                codes, columns = lut[factor.codes], plan.build(frame)
+                codes, columns = lut[factor.codes], plan.build(_effects_frame(all_names(bar.group), frame))
                 columns[codes < 0] = 0.0  # lme4's Z has no entry in a row without a level
                 terms.append(EncodedTerm(term.group, term.effects, term.levels, codes, columns, new))
         return EncodedRows(data.index, X, offset, tuple(terms))
@@ -740,9 +747,31 @@ def build_design(
         na_action=na_action,
         assign=assign,
         term_labels=fixed.labels,
-        recipe=_Recipe(fixed, plan, kept if dropped else None, tuple(recipes), frame.bases),
+        recipe=_Recipe(
+            fixed,
+            plan,
+            kept if dropped else None,
+            tuple(recipes),
+            frame.bases,
+            *_random_kinds(read.bars, recipes, frame),
+        ),
         dialect=spoken,
     )
+
+
+def _random_kinds(
+    bars: Sequence[_ReadBar], recipes: Sequence[tuple[Bar, Terms, MatrixPlan]], frame: ModelFrame
+) -> tuple[dict[Node, Kind], dict[Node, Kind]]:
+    """Kinds of the variables of random-effects terms, as such and where they are grouping factors."""
+    kinds = {node: column_kind(node, frame) for _, terms, _ in recipes for node in terms.variables}
+    groups: dict[Node, Kind] = {}
+    for node in {Name(name): None for bar in bars for name in bar.group_names}:
+        column = frame.columns[node]
+        if node in kinds:
+            groups[node] = Kind(as_factor(column).levels, isinstance(column, Factor) and column.ordered)
+        elif isinstance(column, Factor):
+            kinds[node] = column_kind(node, frame)
+    return kinds, groups
 
 
 def _random_term(

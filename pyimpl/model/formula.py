@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TypeVar
 
 from pyimpl.errors import FormulaError
 from pyimpl.model.rtext import format_number, quote_name, quote_string
@@ -119,6 +120,9 @@ def walk(node: Node) -> "Iterator[Node]":
         yield part
         if isinstance(part, Call):
             waiting.extend(reversed(part.args))
+
+
+T = TypeVar("T")
 
 
 def fold(

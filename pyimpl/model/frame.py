@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.model.bases import remembered_basis
 from pyimpl.model.columns import Column, Data, Factor, Logical, Numeric, column_values
 from pyimpl.model.formula import Name, Node, all_names, parse, variable_label
 from pyimpl.model.functions import Evaluator
-from pyimpl.model.kinds import square_sum
+from pyimpl.model.kinds import Basis, square_sum
 from pyimpl.model.records import record
 
 __all__ = ["ModelFrame", "VectorLike", "model_frame"]
@@ -57,7 +58,7 @@ class ModelFrame:
     offset: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
     #: variable -> what poly and scale remember, for new data
-    bases: Mapping[Node, tuple[Any, ...]] = field(default_factory=dict)
+    bases: Mapping[Node, Basis] = field(default_factory=dict)
     #: what keeps later changes of the data away, where the columns are views of them
     source: Data | None = field(default=None, repr=False, compare=False)
 
@@ -156,7 +157,7 @@ def model_frame(
     subset: VectorLike | None = None,
     na_action: str = "na.omit",
     drop_unused: bool = True,
-    bases: Mapping[Node, tuple[Any, ...]] | None = None,
+    bases: Mapping[Node, Basis] | None = None,
 ) -> ModelFrame:
     """Evaluate variables on data as R's ``model.frame(formula, data, subset, weights, na.action, offset)``.
 
@@ -196,14 +197,14 @@ def model_frame(
     evaluator = Evaluator(source.column, source.__contains__, source.rows)
     remembered = bases or {}
     columns: dict[Node, Column] = {}
-    kept_bases: dict[Node, tuple[Any, ...]] = {}
+    kept_bases: dict[Node, Basis] = {}
     for node in variables:
         if node in columns:
             continue
-        column = evaluator.variable(node, remembered.get(node, ()))
-        columns[node] = column
-        if isinstance(column, Numeric) and column.basis:
-            kept_bases[node] = column.basis
+        column = columns[node] = evaluator.variable(node, remembered.get(node))
+        basis = remembered_basis(node, column)
+        if basis is not None:
+            kept_bases[node] = basis
     weight_values = None if weights is None else _vector(weights, "weights", source, evaluator)
     offset_values = None if offset is None else _vector(offset, "offset", source, evaluator)
     if weight_values is not None and np.any(weight_values < 0):

@@ -4,16 +4,26 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from pyimpl.errors import DataError, FormulaError
+from pyimpl.model.bases import (
+    check_polynomial,
+    column_mean,
+    kept_attributes,
+    poly_at,
+    poly_fit,
+    root_mean_square,
+    scale_call,
+)
 from pyimpl.model.columns import INT_MAX, Column, Factor, Logical, Numeric, as_factor
+from pyimpl.model.cutting import cut_labels, equal_breaks, sequence
 from pyimpl.model.formula import Call, Const, Name, Node, Num, Str, deparse
-from pyimpl.model.qr import dqrdc2
+from pyimpl.model.kinds import Basis
 from pyimpl.model.rtext import format_number, unique_numbers
-from pyimpl.model.summaries import SUMMARIES, mean, rank
+from pyimpl.model.summaries import SUMMARIES, rank
 from pyimpl.rformat import quantile7, r_round
 
 __all__ = ["ALLOWED_FUNCTIONS", "Evaluator"]
@@ -60,12 +70,6 @@ _NAMED_CONSTANTS: dict[str, Column] = {
 }
 
 
-def _column_mean(values: np.ndarray) -> float:
-    """R's ``colMeans(na.rm = TRUE)``: summed and divided in long double."""
-    known = values[~np.isnan(values)].astype(np.longdouble)
-    return float(known.sum() / len(known)) if len(known) else float("nan")
-
-
 @dataclass
 class Evaluator:
     """Evaluates the variables of a formula on columns.
@@ -87,12 +91,12 @@ class Evaluator:
     rows: int
     notes: dict[tuple[str, str], None] = field(default_factory=dict)
 
-    def variable(self, node: Node, basis: tuple[Any, ...] = ()) -> Column:
+    def variable(self, node: Node, basis: Basis | None = None) -> Column:
         """One variable of a model frame, as long as the data.
 
-        ``basis`` is what an earlier evaluation remembered (:attr:`Numeric.basis`): a ``poly`` or ``scale`` that is
-        itself the variable is evaluated in that basis, as R's ``predvars`` do. One inside another call is not
-        remembered, in R neither.
+        ``basis`` is what :func:`pyimpl.model.bases.remembered_basis` took from an earlier evaluation: a ``poly`` or
+        ``scale`` that is itself the variable is evaluated in it, as R's ``predvars`` do. One inside another call is
+        not remembered, in R neither.
         """
         if isinstance(node, Name):
             return self.lookup(node.name)
@@ -166,7 +170,7 @@ class Evaluator:
 
     def _unary(self, node: Call) -> Column:
         value = self._numbers(node.args[0], node)
-        return replace(value, array=-value.array if node.fn == "-" else value.array, basis=())
+        return replace(value, array=-value.array if node.fn == "-" else value.array)
 
     def _arithmetic(self, node: Call) -> Column:
         left, right = self._numbers(node.args[0], node), self._numbers(node.args[1], node)
@@ -193,7 +197,7 @@ class Evaluator:
         if np.isnan(out).any() and np.any(np.isnan(out) & ~np.isnan(a) & ~np.isnan(b)) and not whole:
             self._note("NaNs produced", node)
         names = left.names if left.array.ndim == 2 else right.names
-        return Numeric(out, kind="integer" if whole else "double", names=names)
+        return Numeric(out, "integer" if whole else "double", names, kept_attributes(left, right))
 
     def _aligned(self, left: Numeric, right: Numeric, node: Call) -> tuple[np.ndarray, np.ndarray]:
         a, b = left.array, right.array
@@ -325,16 +329,15 @@ class Evaluator:
         return [made.levels[code] for code in made.codes]
 
     def _identity(self, node: Call) -> Column:
-        value = self._value(self._match(node, "x")["x"])
-        return replace(value, basis=()) if isinstance(value, Numeric) else value
+        return self._value(self._match(node, "x")["x"])
 
     def _offset(self, node: Call) -> Column:
         value = self._value(self._match(node, "object")["object"])
         if isinstance(value, Logical):
             return Numeric(value.array, kind="integer")
-        if isinstance(value, Factor) or value.array.ndim == 2:
-            raise DataError(f"{deparse(node)}: an offset must be numeric.")
-        return replace(value, basis=())
+        if isinstance(value, Factor) or _one_column(value.array).ndim == 2:
+            raise DataError(f"{deparse(node)}: an offset must be numeric, of one column.")
+        return value
 
     def _maths(self, node: Call) -> Column:
         bound = self._match(node, "x")
@@ -345,7 +348,7 @@ class Evaluator:
     def _checked(self, node: Call, argument: Numeric, out: np.ndarray) -> Numeric:
         if np.any(np.isnan(out) & ~np.isnan(argument.array)):
             self._note("NaNs produced", node)
-        return Numeric(out, names=argument.names)
+        return Numeric(out, names=argument.names, basis=argument.basis)
 
     def _log(self, node: Call) -> Column:
         bound = self._match(node, "x", "base")
@@ -401,7 +404,17 @@ class Evaluator:
             a, b = self._aligned(replace(columns[0], array=out), column, node)
             out = choose.get((node.fn, drop), np.fmax)(a, b)
         whole = all(column.kind == "integer" for column in columns)
-        return Numeric(out, kind="integer" if whole else "double", names=columns[0].names)
+        first = columns[0]  # whose attributes the result has, if it is as long
+        if len(out) != len(first):
+            first = Numeric(out[:, 0] if out.ndim == 2 and out.shape[1] == 1 else out)
+        elif first.array.ndim == 1 and out.ndim == 2:
+            out = _one_column(out)
+            if out.ndim == 2:
+                raise FormulaError(
+                    f"{deparse(node)}: {node.fn}() has as many values as its longest argument, {out.size}, but the "
+                    f"data have {len(out)} rows. Put the matrix first."
+                )
+        return Numeric(out, "integer" if whole else "double", first.names, first.basis)
 
     def _round(self, node: Call) -> Column:
         bound = self._match(node, "x", "digits")
@@ -410,8 +423,8 @@ class Evaluator:
         if len(digits) != 1 or not math.isfinite(digits[0]):
             raise FormulaError(f"{deparse(node)}: digits must be one number.")
         if value.kind == "integer" and digits[0] >= 0:
-            return replace(value, basis=())
-        return Numeric(r_round(value.array, float(digits[0])), names=value.names)
+            return value
+        return Numeric(r_round(value.array, float(digits[0])), names=value.names, basis=value.basis)
 
     def _rank(self, node: Call) -> Column:
         value = self._numbers(self._match(node, "x")["x"], node)
@@ -427,7 +440,8 @@ class Evaluator:
             raise FormulaError(
                 f"{deparse(node)}: ave() takes numbers, factors and FUN, one of {', '.join(sorted(SUMMARIES))}."
             )
-        value = self._numbers(plain[0], node)
+        given = self._numbers(plain[0], node)
+        value = replace(given, array=_one_column(given.array))
         groups = [as_factor(self._value(arg)).codes.astype(np.intp) for arg in plain[1:]]
         if value.array.ndim != 1 or any(len(codes) != len(value) for codes in groups):
             raise FormulaError(f"{deparse(node)}: ave() needs one column and factors of its length.")
@@ -443,7 +457,8 @@ class Evaluator:
             rows = order[start:end]
             out[rows] = SUMMARIES[function.name](value.array[rows])
         whole = value.kind == "integer" and function.name in ("max", "min", "sum")
-        return Numeric(out, kind="integer" if whole else "double")
+        out = out.reshape(given.array.shape)
+        return Numeric(out, "integer" if whole else "double", given.names, given.basis)
 
     def _quantile(self, node: Call) -> Column:
         bound = self._match(node, "x", "probs", "na.rm")
@@ -472,7 +487,7 @@ class Evaluator:
             count = math.ceil(ends["length.out"][0])
             if count < 2:
                 raise FormulaError(f"{deparse(node)}: length.out must be at least 2.")
-            return Numeric(_seq(first, last, count))
+            return Numeric(sequence(first, last, count))
         step = float(ends["by"][0]) if "by" in ends else math.copysign(1.0, last - first)
         count = (last - first) / step if step else math.nan
         if not 0 <= count < INT_MAX:
@@ -537,7 +552,7 @@ class Evaluator:
 
     def _absolute(self, node: Call) -> Column:
         value = self._numbers(self._match(node, "x")["x"], node)
-        return replace(value, array=np.abs(value.array), basis=())
+        return replace(value, array=np.abs(value.array))
 
     def _combine(self, node: Call) -> Column:
         values = [self._value(arg) for arg in node.args]
@@ -644,8 +659,9 @@ class Evaluator:
     def _cut(self, node: Call) -> Column:
         bound = self._match(node, "x", "breaks", "labels", "include.lowest", "right", "dig.lab", "ordered_result")
         value = self._value(bound["x"])
-        if not isinstance(value, Numeric) or value.array.ndim != 1:
-            raise FormulaError(f"{deparse(node)}: 'x' must be numeric.")
+        x = _one_column(value.array) if isinstance(value, Numeric) else np.empty((0, 0))
+        if x.ndim != 1:
+            raise FormulaError(f"{deparse(node)}: 'x' must be numeric and have one column.")
         if "breaks" not in bound:
             raise FormulaError(f"{deparse(node)}: the argument breaks is missing.")
         breaks = self._numbers(bound["breaks"], node).array
@@ -654,7 +670,7 @@ class Evaluator:
         ordered = self._flag(bound.get("ordered_result"), False, node)
         digits = int(self._numbers(bound["dig.lab"], node).array[0]) if "dig.lab" in bound else 3
         if len(breaks) == 1:
-            breaks = _equal_breaks(value.array, float(breaks[0]), node)
+            breaks = equal_breaks(x, float(breaks[0]), node)
         breaks = np.sort(breaks)
         if np.isnan(breaks).any() or (np.diff(breaks) == 0).any():
             raise FormulaError(f"{deparse(node)}: 'breaks' are not unique.")
@@ -662,7 +678,7 @@ class Evaluator:
         labels: list[str]
         given = self._value(bound["labels"]) if "labels" in bound and bound["labels"] != Const("NULL") else None
         if given is None:
-            labels = _cut_labels(breaks, right, lowest, digits)
+            labels = cut_labels(breaks, right, lowest, digits)
         elif isinstance(given, Logical):
             labels = [] if self._flag(bound["labels"], True, node) else [""] * count
             if not labels:
@@ -671,7 +687,6 @@ class Evaluator:
             labels = self._labels(bound["labels"], node)
             if len(labels) != count:
                 raise FormulaError(f"{deparse(node)}: {len(labels)} labels for {count} intervals.")
-        x = value.array
         codes = np.searchsorted(breaks, x, side="left" if right else "right") - 1
         if lowest:
             codes = np.where(x == (breaks[0] if right else breaks[-1]), 0 if right else count - 1, codes)
@@ -705,31 +720,40 @@ class Evaluator:
             np.where(np.isnan(test), np.nan, chosen), kind="integer" if set(kinds) == {"integer"} else "double"
         )
 
-    def _scale(self, node: Call, basis: tuple[Any, ...] = ()) -> Numeric:
-        """``scale(x, center, scale)``; ``basis`` is (center or None, scale or None)."""
+    def _scale(self, node: Call, basis: Basis | None = None) -> Numeric:
+        """``scale(x, center, scale)``; with a basis as R evaluates it on new data."""
+        if basis is not None:
+            node = scale_call(node, basis)
         bound = self._match(node, "x", "center", "scale")
         value = self._numbers(bound["x"], node)
         x = value.array if value.array.ndim == 2 else value.array[:, None]
-        remembered = list(basis) if basis else [None, None]
-        center = self._scale_setting(bound.get("center"), remembered[0], x.shape[1], "center", node)
+        remembered = basis or Basis()
+        center = self._scale_setting(bound.get("center"), remembered.center, x.shape[1], "center", node)
         with np.errstate(all="ignore"):
             if center is True:
-                center = np.array([_column_mean(x[:, j]) for j in range(x.shape[1])])
+                center = np.array([column_mean(x[:, j]) for j in range(x.shape[1])])
             if isinstance(center, np.ndarray):
                 x = x - center
-            scale = self._scale_setting(bound.get("scale"), remembered[1], x.shape[1], "scale", node)
+            scale = self._scale_setting(bound.get("scale"), remembered.scale, x.shape[1], "scale", node)
             if scale is True:
-                scale = np.array([_root_mean_square(x[:, j]) for j in range(x.shape[1])])
+                scale = np.array([root_mean_square(x[:, j]) for j in range(x.shape[1])])
             if isinstance(scale, np.ndarray):
                 x = x / scale
-        kept = tuple(part if isinstance(part, np.ndarray) else None for part in (center, scale))
-        return Numeric(x, names=value.names, basis=kept)
+        own = Basis(
+            center if isinstance(center, np.ndarray) else None, scale if isinstance(scale, np.ndarray) else None
+        )
+        return Numeric(x, names=value.names, basis=value.basis.under(own))
 
     def _scale_setting(
-        self, node: Node | None, remembered: Any, width: int, name: str, caller: Node
+        self, node: Node | None, remembered: np.ndarray | None, width: int, name: str, caller: Node
     ) -> bool | np.ndarray:
-        if isinstance(remembered, np.ndarray):
-            return remembered
+        if remembered is not None:
+            if len(remembered) == width:
+                return remembered
+            raise DataError(
+                f"{deparse(caller)}: it has {width} columns in the new data and had {len(remembered)} when the model "
+                "was fitted."
+            )
         if node is None:
             return True
         value = self._value(node)
@@ -741,8 +765,8 @@ class Evaluator:
             )
         return value.array.ravel().astype(np.float64)
 
-    def _poly(self, node: Call, basis: tuple[Any, ...] = ()) -> Numeric:
-        """``poly(x, degree, raw)``; ``basis`` is (alpha, norm2)."""
+    def _poly(self, node: Call, basis: Basis | None = None) -> Numeric:
+        """``poly(x, degree, raw)``; with a basis as R evaluates it on new data."""
         raw = None
         # As poly(x, ..., degree, raw) has its dots first, raw must be named; what is not named is the degree.
         if "raw" in node.names:
@@ -754,6 +778,8 @@ class Evaluator:
         if isinstance(given, Factor) and not given.text:  # R: as.numeric of whatever has numbers inside
             given = Numeric(np.where(given.codes >= 0, given.codes + 1.0, np.nan))
         x = given.array if isinstance(given, Numeric) else self._numbers(bound["x"], node).array
+        if basis is not None:
+            check_polynomial(node, x)
         if x.ndim == 2:
             if x.shape[1] != 1:
                 raise FormulaError(f"{deparse(node)}: poly() of several variables is not supported.")
@@ -768,10 +794,10 @@ class Evaluator:
             raise FormulaError(f"{deparse(node)}: 'degree' must be at least 1.")
         names = tuple(str(i + 1) for i in range(degree))
         if self._flag(raw, False, node):
-            return Numeric(np.stack([x**power for power in range(1, degree + 1)], axis=1), names=names)
-        if basis:
-            alpha, norm2 = basis
-            return Numeric(_poly_at(x, degree, alpha, norm2), names=names, basis=basis)
+            powers = np.stack([x**power for power in range(1, degree + 1)], axis=1)
+            return Numeric(powers, names=names, basis=Basis(poly=True))
+        if basis is not None and basis.coefs is not None:
+            return Numeric(poly_at(x, degree, *basis.coefs), names=names, basis=basis)
         if np.isnan(x).any():
             raise DataError(
                 f"{deparse(node)}: missing values are not allowed in 'poly'. R evaluates it on all rows before any are "
@@ -782,12 +808,12 @@ class Evaluator:
                 f"{deparse(node)}: 'degree' must be less than number of unique points ({len(np.unique(x))})."
             )
         with np.errstate(all="ignore"):
-            z, alpha, norm2 = _poly_fit(x, degree)
+            z, alpha, norm2 = poly_fit(x, degree)
         if not np.isfinite(z).all():
             raise DataError(
                 f"{deparse(node)}: the values are too large or infinite for polynomials. Rescale the column."
             )
-        return Numeric(z, names=names, basis=(alpha, norm2))
+        return Numeric(z, names=names, basis=Basis(coefs=(alpha, norm2), poly=True))
 
     def _poly_call(self, node: Call) -> Column:
         return self._poly(node)
@@ -796,17 +822,13 @@ class Evaluator:
         return self._scale(node)
 
 
+def _one_column(values: np.ndarray) -> np.ndarray:
+    """A matrix of one column as a vector; others as they are."""
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
 def _without(items: tuple[T, ...], position: int) -> tuple[T, ...]:
     return items[:position] + items[position + 1 :]
-
-
-def _long_sum(values: np.ndarray) -> float:
-    return float(values.astype(np.longdouble).sum())
-
-
-def _root_mean_square(values: np.ndarray) -> float:
-    kept = values[~np.isnan(values)]
-    return math.sqrt(_long_sum(kept**2) / max(1, len(kept) - 1))
 
 
 def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -843,73 +865,6 @@ def _parse_number(text: str) -> float:
         return float(text.strip()) if "_" not in text else math.nan
     except ValueError:
         return math.nan
-
-
-def _equal_breaks(x: np.ndarray, count: float, node: Node) -> np.ndarray:
-    if math.isnan(count) or count < 2:
-        raise FormulaError(f"{deparse(node)}: invalid number of intervals.")
-    points = int(count + 1)
-    known = x[~np.isnan(x)]
-    if not known.size or not np.isfinite(known).all():
-        raise FormulaError(
-            f"{deparse(node)}: {'infinite' if known.size else 'no'} values cannot be cut into intervals."
-        )
-    low, high = float(known.min()), float(known.max())
-    width = high - low
-    if width == 0:
-        width = abs(low) if low != 0 else 1.0
-        return _seq(low - width / 1000, high + width / 1000, points)
-    breaks = _seq(low, high, points)
-    breaks[0], breaks[-1] = low - width / 1000, high + width / 1000
-    return breaks
-
-
-def _seq(start: float, end: float, points: int) -> np.ndarray:
-    """``seq.int(start, end, length.out = points)``."""
-    out = start + np.arange(points) * ((end - start) / (points - 1))
-    out[-1] = end
-    return out
-
-
-def _cut_labels(breaks: np.ndarray, right: bool, lowest: bool, digits: int) -> list[str]:
-    count = len(breaks) - 1
-    texts: list[str] = []
-    for precision in range(digits, max(12, digits) + 1):
-        texts = [f"{0 + value:.{precision}g}" for value in breaks]
-        if all(a != b for a, b in zip(texts[1:], texts[:-1], strict=True)):
-            break
-    else:
-        return [f"Range_{i + 1}" for i in range(count)]
-    opening, closing = ("(", "]") if right else ("[", ")")
-    labels = [f"{opening}{a},{b}{closing}" for a, b in pairwise(texts)]
-    if lowest and right:
-        labels[0] = "[" + labels[0][1:]
-    elif lowest:
-        labels[-1] = labels[-1][:-1] + "]"
-    return labels
-
-
-def _poly_fit(x: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """R's ``poly``: orthogonal polynomials from the QR decomposition of the centred powers."""
-    middle = mean(x)
-    centred = x - middle
-    powers = np.stack([centred**k for k in range(degree + 1)], axis=1)
-    qr = dqrdc2(powers)
-    if qr.rank < degree:
-        raise FormulaError(f"poly(): 'degree' ({degree}) must be less than number of unique points.")
-    z = qr.multiply_q(np.diag(np.diag(qr.R)))
-    norm2 = (z**2).astype(np.longdouble).sum(axis=0).astype(np.float64)
-    alpha = (centred[:, None] * z**2).astype(np.longdouble).sum(axis=0).astype(np.float64) / norm2 + middle
-    return z[:, 1:] / np.sqrt(norm2[1:]), alpha[:degree], np.concatenate([[1.0], norm2])
-
-
-def _poly_at(x: np.ndarray, degree: int, alpha: np.ndarray, norm2: np.ndarray) -> np.ndarray:
-    z = np.ones((len(x), degree + 1))
-    z[:, 1] = x - alpha[0]
-    for i in range(2, degree + 1):
-        z[:, i] = (x - alpha[i - 1]) * z[:, i - 1] - (norm2[i] / norm2[i - 1]) * z[:, i - 2]
-    scaled: np.ndarray = z[:, 1:] / np.sqrt(norm2[2:])
-    return scaled
 
 
 _FUNCTIONS: dict[str, Callable[[Evaluator, Call], Column]] = {

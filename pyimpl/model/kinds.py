@@ -18,6 +18,8 @@ from pyimpl.model.rtext import format_integer, format_number, unique_numbers
 
 __all__ = [
     "INT_MAX",
+    "NO_BASIS",
+    "Basis",
     "Column",
     "Factor",
     "Logical",
@@ -52,6 +54,41 @@ def integers(values: np.ndarray) -> "Numeric":
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """What ``poly`` and ``scale`` leave with a value: R's attributes, which arithmetic keeps.
+
+    R's ``makepredictcall`` reads them from the variables of a model frame, for new data.
+
+    Attributes
+    ----------
+    center, scale : ndarray, shape (k,), or None
+        ``scaled:center`` and ``scaled:scale``.
+    coefs : tuple of (alpha, norm2), or None
+        ``coefs`` of an orthogonal polynomial.
+    poly : bool
+        Whether the value has the class ``poly``.
+    """
+
+    center: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    coefs: tuple[np.ndarray, np.ndarray] | None = None
+    poly: bool = False
+
+    def under(self, first: "Basis") -> "Basis":
+        """Attributes of a result of two operands of one size: those of the first, and what only this one has."""
+        return Basis(
+            self.center if first.center is None else first.center,
+            self.scale if first.scale is None else first.scale,
+            self.coefs if first.coefs is None else first.coefs,
+            self.poly or first.poly,
+        )
+
+
+#: Of values that neither made.
+NO_BASIS = Basis()
+
+
+@dataclass(frozen=True, slots=True)
 class Numeric:
     """Numbers.
 
@@ -64,14 +101,14 @@ class Numeric:
         how the values turn into labels (``as.character``).
     names : tuple of str or None
         Column names of a matrix, or None for R's 1, 2, ...
-    basis : tuple
-        What R's ``makepredictcall`` remembers of ``poly`` and ``scale``; empty for other columns.
+    basis : Basis
+        What ``poly`` and ``scale`` left with the value.
     """
 
     array: np.ndarray
     kind: str = "double"
     names: tuple[str, ...] | None = None
-    basis: tuple[Any, ...] = ()
+    basis: Basis = NO_BASIS
 
     def __len__(self) -> int:
         return int(self.array.shape[0])

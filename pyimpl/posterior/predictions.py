@@ -62,7 +62,7 @@ def prediction_rows(
     ModelError
         The fit had an argument ``offset``, and none is given for `newdata`.
     """
-    wanted = wanted_effects(design.terms, re_form)
+    wanted = wanted_effects(design, re_form)
     if newdata is None:
         return PredictionRows(
             design.index,

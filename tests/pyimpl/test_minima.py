@@ -103,15 +103,8 @@ def test_two_terms_that_may_both_carry_the_mean():
 
 def test_a_response_that_a_slope_fits_exactly_is_no_foreign_error():
     """The criterion has no minimum, and no derivatives where the search ends: said in our words."""
-    data = common_slope(1)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            lmer("scale(t) ~ 1 + (t | g)", data)
-        except ModelError as error:
-            assert "exactly" in str(error)
-        else:
-            assert any(issubclass(one.category, ConvergenceWarning) for one in caught)
+    with pytest.warns(ConvergenceWarning):
+        lmer("scale(t) ~ 1 + (t | g)", common_slope(1))
 
 
 @pytest.mark.filterwarnings("ignore:Some predictor variables")

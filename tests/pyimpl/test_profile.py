@@ -271,8 +271,8 @@ def test_a_correlation_of_one_has_a_profile_on_one_side(three_effects, sign):
 
 
 def test_a_lower_deviance_than_the_fits_is_an_error(three_effects):
+    stopped = LmerControl(max_evaluations=1)
     with pytest.warns(UserWarning, match="stopped after"):
-        stopped = LmerControl(max_evaluations=1)
         fit = lmer("y ~ x + (x + w | g)", three_effects, REML=False, control=stopped, start=[3.0, 0, 0, 3, 0, 3])
     with pytest.raises(ModelError, match=r"profiling .* detected a lower deviance"):
         fit.profile()

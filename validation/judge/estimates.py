@@ -63,7 +63,8 @@ def judge_likelihood(
 
 def _name_malformed(check: Check, rows: list[Row], evidence: Evidence) -> tuple[Check, list[Row]]:
     """Tell what a side handed over malformed from what it lacks: both fail, and each under its own name."""
-    judged, said = [], {}
+    judged: list[Row] = []
+    said: dict[str, None] = {}  # texts in their order
     for r in rows:
         wrong = evidence.malformed(r["quantity"]) if r["verdict"] is Verdict.MISSING else {}
         wrong = {side: text for side, text in wrong.items() if math.isnan(r[side])}
@@ -190,9 +191,9 @@ def _levels(reference: Any, candidate: Any) -> list[Row]:
     if not groups:
         return [missing_row("tier-1", "levels", False, False, why="neither side gives getME('flist')")]
     for group in groups:
-        there = [group in frame.columns for frame in frames]
-        if not all(there):
-            rows.append(missing_row("tier-1", "membership", *there, why="getME('flist')", group=group))
+        left, right = (group in frame.columns for frame in frames)
+        if not (left and right):
+            rows.append(missing_row("tier-1", "membership", left, right, why="getME('flist')", group=group))
     for group in groups:
         rows.extend(
             _labels(
