@@ -183,26 +183,37 @@ def stands_at(slope: np.ndarray, covariance: np.ndarray) -> bool:
     return bool(0.5 * slope @ covariance @ slope < _AT_MODE)
 
 
-def refuse_if_coarse(density: CollapsedDensity, value: float) -> None:
-    """Refuse weights with which the log density is so large that its rounding changes the posterior.
+def refuse_if_coarse(density: CollapsedDensity, value: Callable[[np.ndarray], np.ndarray], mode: np.ndarray) -> None:
+    """Refuse weights with which the log density's rounding changes the posterior.
+
+    Its numbers are large, or it is a small difference of large sums: next to the mode it jumps.
 
     Parameters
     ----------
     density : CollapsedDensity
-    value : float
-        The log density near its mode.
+    value : callable
+        Log density at points, in the coordinates of `mode`.
+    mode : ndarray, shape (dim,)
 
     Raises
     ------
     ModelError
     """
     weights = density.spec.weights
-    if weights is None or not np.isfinite(value) or np.spacing(abs(value)) <= _COARSE:
+    if weights is None:
+        return
+    steps = 1e-15 * np.arange(-8, 9)  # a few floating-point numbers either way
+    found = value(mode + steps[:, None] * np.maximum(np.abs(mode), 1.0))
+    centre = float(found[8])
+    with np.errstate(invalid="ignore"):
+        rounding = max(float(np.abs(found - centre).max()), float(np.spacing(abs(centre))))
+    if rounding <= _COARSE:  # nan and inf are not
         return
     raise ModelError(
-        f"weights: they add up to {weights.sum():.3g}, and the log density at its mode is {value:.3g}: floating-point "
-        f"numbers of that size are {np.spacing(abs(value)):.2g} apart, so that the posterior cannot be told from its "
-        "rounding. Divide the weights by a constant (they count rows: a row of weight 2 stands for two rows)"
+        f"weights: they add up to {weights.sum():.3g}, the largest is {weights.max():.3g}; the log density at its mode "
+        f"is {centre:.3g}, give or take {rounding:.2g} by rounding, so that the posterior cannot be told from its rounding. "
+        "Divide the weights by a constant (they count rows: a row of weight 2 stands for two rows), or give none that "
+        "outweighs all others"
     )
 
 

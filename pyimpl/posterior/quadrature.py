@@ -203,7 +203,7 @@ def _mode(density: CollapsedDensity) -> tuple[np.ndarray, np.ndarray]:
     mode, covariance = find_mode(density, density.start())
     if not is_easy(density) or not stands_at(log_density_gradient(density, mode[None])[1][0], covariance):
         mode, covariance = only_mode(density)
-    refuse_if_coarse(density, float(density.log_density(mode[None])[0]))
+    refuse_if_coarse(density, density.log_density, mode)
     return mode, covariance
 
 

@@ -455,7 +455,7 @@ def sample_collapsed(
     rng = np.random.default_rng(seeds[0])
     proposal = _first_proposal(f)
     if density.spec.weights is not None:
-        refuse_if_coarse(density, float(f(proposal.mean[None])[0]))
+        refuse_if_coarse(density, f, proposal.mean)
     # thousands of crossed effects: seconds count more than the last third of the ESS
     costly = chains * draws * density.multiplications > _LONG
     n_pilot, warm = (150 + 75 * d, 50) if costly else (400 + 100 * d, 200)
