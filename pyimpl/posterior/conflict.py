@@ -212,8 +212,8 @@ def refuse_if_coarse(density: CollapsedDensity, value: Callable[[np.ndarray], np
     raise ModelError(
         f"weights: they add up to {weights.sum():.3g}, the largest is {weights.max():.3g}; the log density at its mode "
         f"is {centre:.3g}, give or take {rounding:.2g} by rounding, so that the posterior cannot be told from its "
-        "rounding. Divide the weights by a constant (they count rows: a row of weight 2 stands for two rows), or give none that "
-        "outweighs all others"
+        "rounding. Divide the weights by a constant (they count rows: a row of weight 2 stands for two rows), or give "
+        "none that outweighs all others"
     )
 
 
