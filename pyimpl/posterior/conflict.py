@@ -21,9 +21,11 @@ from pyimpl.posterior.gradient import log_density_gradient
 from pyimpl.posterior.mixtures import MAX_SCORE
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, STUDENT_T
 
-__all__ = ["Mode", "disagreements", "find_modes", "is_easy", "only_mode", "unexplored"]
+__all__ = ["Mode", "disagreements", "find_modes", "is_easy", "only_mode", "refuse_if_coarse", "stands_at", "unexplored"]
 
 _FAR = 5.0  # standard deviations between prior and data from which one start is not enough
+_AT_MODE = 0.1  # what Newton's step may still add to the log density at a point that is taken for the mode
+_COARSE = 0.1  # distance of neighbouring floating-point numbers that a log density may have: acceptances err as much
 _NARROW = 1e-3  # standard error over prior scale below which a coefficient that is a coordinate is hard to find
 _MATTERS = 20.0  # log of the mass of the best mode over that of a mode that is left out
 _UNEVEN = 1e8  # largest weight over smallest from which one row may be all that counts
@@ -163,6 +165,55 @@ def unexplored(density: CollapsedDensity) -> ModelError:
     return ModelError(
         f"The posterior could not be explored around its mode. {why}; autoscale=True takes the units from the data; "
         'sampler="nuts" samples the full model.'
+    )
+
+
+def stands_at(slope: np.ndarray, covariance: np.ndarray) -> bool:
+    """Whether a point is the mode: Newton's step from it would hardly add to the log density.
+
+    A quasi-Newton search stops far from the mode where coordinates differ much in width (weights of 1e12).
+
+    Parameters
+    ----------
+    slope : ndarray, shape (dim,)
+        Gradient of the log density there.
+    covariance : ndarray, shape (dim, dim)
+        Inverse of the negative Hessian.
+    """
+    return bool(0.5 * slope @ covariance @ slope < _AT_MODE)
+
+
+def refuse_if_coarse(density: CollapsedDensity, value: Callable[[np.ndarray], np.ndarray], mode: np.ndarray) -> None:
+    """Refuse weights with which the log density's rounding changes the posterior.
+
+    Its numbers are large, or it is a small difference of large sums: next to the mode it jumps.
+
+    Parameters
+    ----------
+    density : CollapsedDensity
+    value : callable
+        Log density at points, in the coordinates of `mode`.
+    mode : ndarray, shape (dim,)
+
+    Raises
+    ------
+    ModelError
+    """
+    weights = density.spec.weights
+    if weights is None:
+        return
+    steps = 1e-15 * np.arange(-8, 9)  # a few floating-point numbers either way
+    found = value(mode + steps[:, None] * np.maximum(np.abs(mode), 1.0))
+    centre = float(found[8])
+    with np.errstate(invalid="ignore"):
+        rounding = max(float(np.abs(found - centre).max()), float(np.spacing(abs(centre))))
+    if rounding <= _COARSE:  # nan and inf are not
+        return
+    raise ModelError(
+        f"weights: they add up to {weights.sum():.3g}, the largest is {weights.max():.3g}; the log density at its mode "
+        f"is {centre:.3g}, give or take {rounding:.2g} by rounding, so that the posterior cannot be told from its "
+        "rounding. Divide the weights by a constant (they count rows: a row of weight 2 stands for two rows), or give "
+        "none that outweighs all others"
     )
 
 

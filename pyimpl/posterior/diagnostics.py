@@ -16,6 +16,7 @@ from pyimpl.compiled import kernel
 __all__ = ["assess", "ess_bulk", "ess_tail", "mcse_mean", "pareto_k", "rhat_rank", "stan_ess", "stan_rhat"]
 
 
+_AUTOCOVARIANCES = 4_000_000  # numbers in a batch of them: memory
 _DIRECT = 48  # lags up to which autocovariances are summed directly: a good sampler's chains need a few only
 
 
@@ -140,14 +141,71 @@ def stan_ess(x: np.ndarray) -> np.ndarray:
     return _ess(x, improved=False)
 
 
-def ess_mean(x: np.ndarray) -> np.ndarray:
-    """ESS of the mean of unsplit chains, as ``loo::relative_eff`` takes it; x has shape (parameters, chains, draws)."""
-    return _ess(x, improved=True)
+def ess_mean(x: np.ndarray, *, inflated: bool = False) -> np.ndarray:
+    """``loo:::ess_rfun``: ESS of the mean of unsplit chains, as ``relative_eff`` takes it before loo 2.9.
+
+    Parameters
+    ----------
+    x : ndarray, shape (parameters, chains, draws)
+    inflated : bool
+        With loo's autocovariances from before 2.6: too large by the size of the Fourier transform over the number of
+        draws, where that has prime factors above 5.
+
+    Returns
+    -------
+    ndarray, shape (parameters,)
+        nan for a constant or non-finite parameter, and for fewer than 3 draws a chain.
+    """
+    k, m, n = x.shape
+    out = np.full(k, np.nan)
+    if n < 3:
+        return out
+    usable = np.isfinite(x).all(axis=(1, 2))
+    usable &= np.where(usable, x.max(axis=(1, 2)) > x.min(axis=(1, 2)), False)
+    at_once = max(1, _AUTOCOVARIANCES // (m * n))
+    for chosen in np.array_split(np.flatnonzero(usable), max(1, -(-int(usable.sum()) // at_once))):
+        values = x[chosen]
+        between = values.mean(axis=2).var(axis=1, ddof=1) if m > 1 else np.zeros(len(values))
+        acov = _autocovariance(values).mean(axis=1)
+        if inflated:
+            acov *= fft.next_fast_len(n, real=True) / n
+        out[chosen] = m * n / np.maximum(_loo_tau(acov, between), 1 / np.log10(m * n))
+    return out
+
+
+def _loo_tau(acov: np.ndarray, between: np.ndarray) -> np.ndarray:
+    """Integrated autocorrelation times as ``loo:::ess_rfun`` and ``posterior:::.ess`` count them.
+
+    Geyer's monotone sequence, as :func:`_tau`, but two lags are treated otherwise: the pairs end five lags before the
+    chain's end (the last one gives its even lag alone), and a first pair that is negative gives 2.
+
+    Parameters
+    ----------
+    acov : ndarray, shape (parameters, draws)
+        Biased autocovariances, mean over the chains.
+    between : ndarray, shape (parameters,)
+        Variance of the chains' means.
+    """
+    k, n = acov.shape
+    within = acov[:, :1] * n / (n - 1)
+    rho = 1.0 - (within - acov) / (acov[:, :1] + between[:, None])
+    rho[:, 0] = 1.0
+    count = max(0, -(-(n - 5) // 2))  # pairs that may be followed by another
+    pairs = rho[:, 0 : 2 * count + 2 : 2] + rho[:, 1 : 2 * count + 2 : 2]
+    positive = pairs[:, :count] > 0  # nan ends the sequence
+    ends = np.where(positive.all(axis=1), count, np.argmin(positive, axis=1) if count else 0)
+    rows = np.arange(k)
+    even = rho[rows, 2 * ends]
+    last = np.where((even > 0) | (pairs[rows, ends] >= 0), even, 0.0)
+    monotone = np.minimum.accumulate(pairs, axis=1)
+    before = np.where(np.arange(count + 1) < ends[:, None], monotone, 0.0).sum(axis=1)
+    # R's 1:0 takes the first autocorrelation
+    return -1.0 + 2.0 * np.where(ends == 0, 1.0, before) + last
 
 
 def ess_mean_split(x: np.ndarray) -> np.ndarray:
     """``posterior::ess_mean``: ESS of the mean of chains split in half; x has shape (parameters, chains, draws)."""
-    return _ess(_split(x), improved=True)
+    return ess_mean(_split(x))
 
 
 def rhat_rank(x: np.ndarray) -> np.ndarray:

@@ -53,7 +53,8 @@ def expectation(
         square = (values - mean) ** 2
         if not dialect.has("weighted_variance_mended"):
             return np.einsum("sn,sn->n", weights**2, square) / r_eff
-        return np.einsum("sn,sn->n", weights, square) / (1 - np.einsum("sn,sn->n", weights, weights))
+        with np.errstate(invalid="ignore"):  # all weight on one draw: not a number, as in R
+            return np.einsum("sn,sn->n", weights, square) / (1 - np.einsum("sn,sn->n", weights, weights))
     return np.array([_quantiles(x, w, probs) for x, w in zip(values.T, weights.T, strict=True)])
 
 

@@ -266,8 +266,10 @@ def relative_eff(likelihood: np.ndarray, chains: int, dialect: Dialect = _NEWEST
     """
     draws = likelihood.shape[0]
     by_chain = likelihood.T.reshape(likelihood.shape[1], chains, draws // chains)
-    ess = ess_mean_split if dialect.has("split_r_eff") else ess_mean
-    found = ess(by_chain) / draws
+    if dialect.has("split_r_eff"):
+        found = ess_mean_split(by_chain) / draws
+    else:
+        found = ess_mean(by_chain, inflated=not dialect.has("autocovariance_mended")) / draws
     return np.where(np.isfinite(found), found, 1.0)
 
 
@@ -363,7 +365,8 @@ def _mcse_elpd(variance: np.ndarray, r_eff: np.ndarray, dialect: Dialect) -> np.
     out = np.empty(variance.size)
     for i, width in enumerate(np.sqrt(variance)):
         points = 1 + width * z
-        out[i] = np.log(points[points > 0]).var(ddof=1)
+        positive = points[points > 0]
+        out[i] = np.log(positive).var(ddof=1) if positive.size > 1 else np.nan  # R's var of one number or none
     return np.sqrt(out / r_eff)
 
 

@@ -20,8 +20,9 @@ from scipy.special import ndtr, sici
 
 from pyimpl.errors import ModelError
 from pyimpl.posterior.collapsed import CollapsedDensity
-from pyimpl.posterior.conflict import is_easy, only_mode
+from pyimpl.posterior.conflict import is_easy, only_mode, refuse_if_coarse, stands_at
 from pyimpl.posterior.covariance import split_T
+from pyimpl.posterior.gradient import log_density_gradient
 from pyimpl.posterior.labels import Sigma_labels
 from pyimpl.posterior.sampler import find_mode
 from pyimpl.posterior.specification import FLAT, NORMAL, STUDENT_T
@@ -164,7 +165,8 @@ def integrate(
     Raises
     ------
     ModelError
-        Too many dimensions or points; nothing to integrate (``prior_PD``); several modes far apart.
+        Too many dimensions or points; nothing to integrate (``prior_PD``); several modes far apart; weights too
+        large for floating point.
     """
     d = density.dim
     if d > max(_STEPS):
@@ -173,10 +175,7 @@ def integrate(
         )
     if density.spec.prior_PD:
         raise ModelError("Quadrature is of the posterior: refit without prior_PD=True.")
-    if is_easy(density):
-        mode, covariance = find_mode(density, density.start())
-    else:
-        mode, covariance = only_mode(density)
+    mode, covariance = _mode(density)
     h = _STEPS[d] if step is None else float(step)
 
     axes = [0]
@@ -198,6 +197,14 @@ def integrate(
     coarse, _, log_coarse, _ = at(1.4 * h, ranef=False)
     fine, ranef, log_fine, points = at(h, ranef=True)
     return QuadratureResult(fine, (fine - coarse).abs(), ranef, log_fine, abs(log_fine - log_coarse), points)
+
+
+def _mode(density: CollapsedDensity) -> tuple[np.ndarray, np.ndarray]:
+    mode, covariance = find_mode(density, density.start())
+    if not is_easy(density) or not stands_at(log_density_gradient(density, mode[None])[1][0], covariance):
+        mode, covariance = only_mode(density)
+    refuse_if_coarse(density, density.log_density, mode)
+    return mode, covariance
 
 
 def _moments(

@@ -22,7 +22,7 @@ from scipy.special import gammaln
 from pyimpl.compiled import kernel
 from pyimpl.errors import ConvergenceWarning
 from pyimpl.posterior.collapsed import CollapsedDensity
-from pyimpl.posterior.conflict import find_modes, is_easy, unexplored
+from pyimpl.posterior.conflict import find_modes, is_easy, refuse_if_coarse, stands_at, unexplored
 from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import assess, pareto_k
 from pyimpl.posterior.hmc import Strands
@@ -39,7 +39,6 @@ _MOST_GRADIENTS = 1_500_000  # of Hamiltonian Monte Carlo: what is not good by t
 _DEPTH = 6  # of NUTS's trees, for the same reason
 _AGAIN = 1  # times that Hamiltonian Monte Carlo begins again
 _HOPELESS = 1.2  # R-hat above which the chains of Hamiltonian Monte Carlo are in different places
-_AT_MODE = 0.1  # what Newton's step may still add to the log density at a point that is taken for the mode
 _FEW = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
 
 
@@ -455,6 +454,8 @@ def sample_collapsed(
     d = density.dim
     rng = np.random.default_rng(seeds[0])
     proposal = _first_proposal(f)
+    if density.spec.weights is not None:
+        refuse_if_coarse(density, f, proposal.mean)
     # thousands of crossed effects: seconds count more than the last third of the ESS
     costly = chains * draws * density.multiplications > _LONG
     n_pilot, warm = (150 + 75 * d, 50) if costly else (400 + 100 * d, 200)
@@ -550,8 +551,7 @@ def _first_proposal(f: _Counted) -> _Proposal:
     if is_easy(where_to.density):
         mode, covariance = find_mode(f, where_to.start())
         _, slope = f.gradient(mode[None])
-        # a quasi-Newton search stops far from the mode where coordinates differ much in width (weights of 1e12)
-        if 0.5 * slope[0] @ covariance @ slope[0] < _AT_MODE:
+        if stands_at(slope[0], covariance):
             return _Proposal.of(mode, covariance * 1.2)
     modes = find_modes(where_to, f.gradient, f)
     if not modes:

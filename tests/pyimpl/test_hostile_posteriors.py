@@ -9,7 +9,10 @@ import pytest
 from scipy import stats
 
 from pyimpl.errors import DataError, ModelError, RankDeficientWarning
+from pyimpl.posterior.conflict import stands_at
+from pyimpl.posterior.gradient import log_density_gradient
 from pyimpl.posterior.quadrature import integrate
+from pyimpl.posterior.sampler import find_mode
 from pyimpl.stan_lmer import StanLmerFit, exponential, normal, stan_lmer, student_t
 
 
@@ -173,11 +176,25 @@ def test_huge_and_tiny_weights(weight: float) -> None:
     agrees_with_quadrature(fitted(data().assign(w=weight), weights="w"))
 
 
-def test_a_row_that_outweighs_all_is_refused_with_its_weight() -> None:
+@pytest.mark.parametrize(("rows", "weight"), [(1, 1e12), (1, 1e15), (96, 1e15)])
+def test_weights_beyond_floating_point_are_refused(rows: int, weight: float) -> None:
+    """The log density is so large, or so small a difference of large sums, that it jumps next to its mode."""
     frame = data()
-    frame["w"] = np.where(np.arange(len(frame)) == 5, 1e12, 1.0)
-    with pytest.raises(ModelError, match=r"weights: from 1 to 1e\+12"):
+    frame["w"] = np.where(np.arange(len(frame)) < rows, weight, 1.0)
+    with pytest.raises(ModelError, match=r"weights: they add up to .* cannot be told from its rounding"):
         stan_lmer("y ~ x + (1 | g)", frame, weights="w", seed=1)
+
+
+def test_a_search_that_stopped_short_is_not_taken_for_the_mode() -> None:
+    density = fitted(data())._density
+    mode, covariance = find_mode(density, density.start())
+    assert stands_at(log_density_gradient(density, mode[None])[1][0], covariance)
+    beside = mode + np.sqrt(np.diag(covariance)) / 2  # half a standard deviation away: Newton's step adds 1/8 and more
+    assert not stands_at(log_density_gradient(density, beside[None])[1][0], covariance)
+    # BFGS by itself stops short where weights make coordinates narrow; the quadrature goes on from there
+    narrow = fitted(data().assign(w=1e12), weights="w")._density
+    mode, covariance = find_mode(narrow, narrow.start())
+    assert not stands_at(log_density_gradient(narrow, mode[None])[1][0], covariance)
 
 
 def test_an_offset_beyond_the_priors_is_named() -> None:

@@ -23,8 +23,12 @@ from pyimpl.posterior.priors import (
 )
 from pyimpl.posterior.specification import specify
 from pyimpl.stan_lmer import StanLmerFit, stan_lmer, stan_lmer_design
+from r_scripts.dialect import Dialect
 from tests.pyimpl.posterior_cases import DATA, design_of, recorded
 from validation.contract import BayesianFit
+
+#: Which R printed.json.gz was made with.
+RECORDED = Dialect.of("debian-12")
 
 PRINTED_PRIORS: dict[str, dict[str, Any]] = {
     "slopes": {},
@@ -90,7 +94,7 @@ def fit_of_R_draws(name: str) -> StanLmerFit:
         rss=None,
     )
     draws.__dict__["log_posterior"] = matrix["log-posterior"].to_numpy()
-    return StanLmerFit(spec, draws, sampler_result=None, density=None, seed=1, seconds=0.0)
+    return StanLmerFit(spec, draws, sampler_result=None, density=None, seed=1, seconds=0.0, dialect=RECORDED)
 
 
 ALL = list(PRINTED_PRIORS)

@@ -29,6 +29,20 @@ def log_lik() -> np.ndarray:
     return value
 
 
+def chains() -> list[np.ndarray]:
+    """Chains of each length that is treated in its own way, each of shape (chains, draws): antithetic to stuck."""
+    rng = np.random.Generator(np.random.PCG64(17))
+    out = []
+    for m in (1, 2, 4):
+        for n in (6, 7, 8, 13, 26, 50, 53):
+            for rho in (-0.9, 0.0, 0.7, 0.99):
+                values = rng.normal(size=(m, n))
+                for t in range(1, n):
+                    values[:, t] += rho * values[:, t - 1]
+                out.append(np.round(values + rng.normal(size=(m, 1)), 6))
+    return out
+
+
 def data() -> pd.DataFrame:
     """A small grouped data set."""
     rng = np.random.Generator(np.random.PCG64(7))
