@@ -1505,7 +1505,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
 
         full = full_formula(self._explicit_formula(), self.dialect)
         rows = {"<none>": (self.logLik(), self.npar)}
-        for label, formula in reduced_formulas(full, reduce_terms).items():
+        for label, formula in reduced_formulas(full, self.dialect, reduce_terms).items():
             if "|" not in formula:
                 rows[label] = linear_model_loglik(self._design, self.isREML())
                 continue
@@ -2084,7 +2084,7 @@ def _refit_without(fit: LmerFit, rows: np.ndarray) -> "Refit":
             assert fit._source is not None
             mask = np.zeros(len(fit._source.data), dtype=bool)
             mask[np.delete(fit._used_rows(), rows)] = True
-            arguments = {k: v for k, v in fit._source.arguments.items() if k not in ("control", "data_name", "dialect")}
+            arguments = {k: v for k, v in fit._source.arguments.items() if k not in ("control", "data_name")}
             design = build_design(
                 fit._design.call_formula, fit._source.data, checks=fit._control.checks, **{**arguments, "subset": mask}
             )

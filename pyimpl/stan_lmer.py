@@ -1079,6 +1079,7 @@ def stan_lmer(
         na_action=na_action,
         contrasts=contrasts,
         checks=STAN_LMER_CHECKS,
+        dialect=spoken,
     )
     fit = stan_lmer_design(
         design,

@@ -20,24 +20,26 @@ def full_formula(formula: str, dialect: Dialect) -> str:
     """The model's formula, fixed terms first, each bar in parentheses; since lmerTest 3.2 the former as written."""
     from pyimpl.model.accessors import fixed_formula
 
-    bars = " + ".join(f"({bar.label})" for bar in find_bars(_right(formula)))
+    bars = " + ".join(f"({bar.label})" for bar in find_bars(_right(formula), dialect))
     if dialect.has("ranova_keeps_one"):
         return deparse(parse(f"{fixed_formula(formula)} + {bars}"))
     return update_formula(formula, f". ~ {deparse(_right(fixed_formula(formula)))} + {bars}")
 
 
-def reduced_formulas(formula: str, reduce_terms: bool = True) -> dict[str, str]:
+def reduced_formulas(formula: str, dialect: Dialect, reduce_terms: bool = True) -> dict[str, str]:
     """Smaller models by what is taken away: ``Days in (Days | Subject)`` -> formula (``lmerTest:::get_newforms``).
 
     Parameters
     ----------
     formula : str
         Of :func:`full_formula`.
+    dialect : Dialect
+        How a version of lme4 takes bars apart.
     reduce_terms : bool
         Take single effects away where a term has any that no other contains; otherwise whole terms.
     """
     out: dict[str, str] = {}
-    for bar in find_bars(_right(formula)):
+    for bar in find_bars(_right(formula), dialect):
         label = bar.label
         terms = expand_terms(Call("~", (bar.effects,)))
         scope = [

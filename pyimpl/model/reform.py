@@ -54,7 +54,7 @@ def wanted_effects(design: Design, re_form: Any) -> list[list[int]]:
         raise DataError(f"re_form must be a formula such as '~ (1 | g)', not {re_form!r}")
     if tree.args[0] == Num(0.0):
         return wanted
-    bars = find_bars(expand_double_bars(tree.args[0]))
+    bars = find_bars(expand_double_bars(tree.args[0]), design.dialect)
     if not bars:
         raise DataError(
             f"re_form {re_form!r} has no random-effects terms. Write '~0' for none of them, or name some: '~ (1 | g)'."

@@ -1,13 +1,11 @@
 """Where the criterion has several minima the fit ends in the lowest: against many restarts of all scales, and lme4."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from pyimpl import lmer
-from pyimpl.errors import ConvergenceWarning, ModelError, PyimplError
+from pyimpl.errors import ConvergenceWarning, PyimplError
 from pyimpl.likelihood.omitted import omitted_starts
 from pyimpl.likelihood.optimum import optimize
 from tests.pyimpl.minima_designs import left_out, lowest_of_restarts, unlike_sizes
