@@ -2045,7 +2045,9 @@ def _chosen_statistics(names: Sequence[str], wanted: str | Sequence[str] | None)
     """Return the statistics of a bootstrap that are meant, in their order."""
     if wanted is None:
         return list(names)
-    asked = [wanted] if isinstance(wanted, str) else list(wanted)
+    from pyimpl.likelihood.parameters import asked_names
+
+    asked = asked_names(wanted)
     unknown = [name for name in asked if name not in names]
     if unknown:
         raise DataError(f"there is no parameter {unknown[0]!r}; FUN gives {', '.join(names)}")

@@ -6,14 +6,14 @@ then, within each term, standard deviations first (``sd, sd, cor``). The same na
 ``signames = FALSE`` (``sd_(Intercept)|g``) say what they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from pyimpl.errors import DataError
 from r_scripts.dialect import Dialect
 
-__all__ = ["Parameter", "Parameters"]
+__all__ = ["Parameter", "Parameters", "asked_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Parameters:
             return list(names)
         groups = {"theta_": names[: self.n_variance], "beta_": names[self.n_variance :]}
         chosen: set[str] = set()
-        for name in [wanted] if isinstance(wanted, str) else list(wanted):
+        for name in asked_names(wanted):
             if name in groups:
                 chosen.update(groups[name])
             elif name in names:
@@ -158,3 +158,18 @@ class Parameters:
                     f"{', '.join(spelled[: self.n_variance])}; 'theta_' and 'beta_'"
                 )
         return [name for name in names if name in chosen]
+
+
+def asked_names(wanted: "str | Sequence[str]") -> list[str]:
+    """The names that an argument `parm` asks for.
+
+    Raises
+    ------
+    DataError
+        It is no name and no list of names.
+    """
+    asked = [wanted] if isinstance(wanted, str) or not isinstance(wanted, Iterable) else list(wanted)
+    for one in asked:
+        if not isinstance(one, str):
+            raise DataError(f"parm takes names of parameters, found {one!r}: write ['x'] or 'beta_', not a position")
+    return asked

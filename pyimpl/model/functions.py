@@ -531,7 +531,8 @@ class Evaluator:
             codes = np.where(missing, -1, codes + len(labels) * part.codes.astype(np.intp))
             labels = [f"{before}{sep}{this}" for this in part.levels for before in labels]
         distinct, where = unique_numbers(labels)
-        made = Factor(np.where(codes >= 0, where[codes], -1).astype(np.intp), tuple(distinct))
+        # a code of -1 takes the last place, which stays -1; there may be no levels at all
+        made = Factor(np.append(where, -1)[codes].astype(np.intp), tuple(distinct))
         return made.drop_unused() if drop else made
 
     def _dummy(self, node: Call) -> Column:
