@@ -46,7 +46,8 @@ COLUMNS = {
 FORMULAS = """
 y ~ {c} + (1 | g); y ~ x + (1 | {c}); y ~ x + ({c} | g); {c} ~ x + (1 | g); y ~ factor({c}) + (1 | g)
 y ~ x + (1 | interaction(g, {c})); y ~ interaction(g, {c}) + (1 | g); y ~ scale({c}) + (1 | g)
-y ~ poly({c}, 2) + (1 | g); y ~ cut({c}, 3) + (1 | g); y ~ log({c}) + (1 | g); y ~ relevel({c}, 2) + (1 | g); y ~ ave({c}, g) + (1 | g)
+y ~ poly({c}, 2) + (1 | g); y ~ cut({c}, 3) + (1 | g); y ~ log({c}) + (1 | g)
+y ~ relevel({c}, 2) + (1 | g); y ~ ave({c}, g) + (1 | g)
 y ~ I({c}^2) + (1 | g); y ~ {c}:g + (1 | g); y ~ ifelse(is.na({c}), 0, 1) + x + (1 | g); y ~ ordered({c}) + (1 | g)
 y ~ dummy({c}) + (1 | g); y ~ x + (1 | g:{c}); y ~ I({c} == 'a') + (1 | g); y ~ x + offset({c}) + (1 | g)
 y ~ droplevels({c}) + (1 | g); y ~ pmax({c}, 0) + (1 | g); y ~ as.character({c}) + (1 | g); y ~ rank({c}) + (1 | g)
