@@ -12,6 +12,7 @@ Two of them are apart by much more than a Newton search steps. Here Σ₀ and m 
 into X, the sum is minimised over a from many places, and each of its minima is a start.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -111,7 +112,9 @@ def _weighted(design: Design, columns: np.ndarray) -> np.ndarray:
     return values if design.weights is None else values * np.sqrt(design.weights)[:, None]
 
 
-def omitted_starts(design: Design, objective: Objective) -> list[np.ndarray]:
+def omitted_starts(
+    design: Design, objective: Objective, minimise: Callable[[Objective], np.ndarray]
+) -> list[np.ndarray]:
     """θ from which a search may find a minimum where covariance matrices carry the means of random effects.
 
     Parameters
@@ -119,14 +122,14 @@ def omitted_starts(design: Design, objective: Objective) -> list[np.ndarray]:
     design : Design
     objective : Objective
         Of this design.
+    minimise : callable
+        Returns θ at the minimum of an objective, shape (n_theta,).
 
     Returns
     -------
     list of ndarray, shape (n_theta,)
         Empty where there are no such means to carry.
     """
-    from pyimpl.likelihood.optimum import optimize
-
     found = carriers(design, objective.blocks.basis)
     if not found:
         return []
@@ -142,7 +145,7 @@ def omitted_starts(design: Design, objective: Objective) -> list[np.ndarray]:
         assign=(),
     )
     wider = Objective(reduce_design(full), objective.REML)
-    theta = optimize(wider).final
+    theta = minimise(wider)
     solution = wider.solve(theta)
     sigma = np.sqrt(solution.prss / wider.df)
     mean = extra @ (solution.beta[P:] / sigma)

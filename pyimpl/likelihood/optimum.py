@@ -348,7 +348,7 @@ def optimize(
         queue = list(valleys.points * units)
     informed: list[np.ndarray] = []  # starts that are said to be near a minimum
     if chosen and design is not None:
-        informed = omitted_starts(design, objective)
+        informed = omitted_starts(design, objective, lambda wider: optimize(wider).final)
         if len(informed) > _DEAR_STARTS and objective.cost > CHEAP:
             informed = sorted(informed, key=objective)[:_DEAR_STARTS]
         elif informed and objective.cost <= _FREE:
