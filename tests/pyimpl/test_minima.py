@@ -101,7 +101,7 @@ def test_two_terms_that_may_both_carry_the_mean():
 
 def test_a_response_that_a_slope_fits_exactly_is_no_foreign_error():
     """The criterion has no minimum, and no derivatives where the search ends: said in our words."""
-    with pytest.warns(ConvergenceWarning):
+    with pytest.warns(PyimplWarning):
         lmer("scale(t) ~ 1 + (t | g)", common_slope(1))
 
 

@@ -1,0 +1,97 @@
+"""What newer formulas say: `**`, products of grouping factors, covariance structures, formulas of thousands of terms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyimpl import lmer
+from pyimpl.errors import FormulaError, ModelError, PyimplError
+from pyimpl.model.formula import deparse, parse
+from tests.pyimpl.random_models import random_mixed_formula
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    i = np.arange(60)
+    return pd.DataFrame(
+        {
+            "y": np.sin(i),
+            "x": np.cos(i * 1.7),
+            "f": np.array(["u", "v"])[i % 2],
+            "g": np.array(list("abcde"))[i % 5],
+            "h": np.array(["p", "q", "r"])[i // 20],
+        }
+    )
+
+
+# names(getME(m, "flist")) of lme4 1.1-31 and 2.1-0, live, on the frame above
+@pytest.mark.parametrize(
+    ("formula", "old", "new"),
+    [
+        ("y ~ x + (1 | f*g)", None, ["f:g", "g", "f"]),
+        ("y ~ x + (1 | (f:g))", ["(f:g)"], ["f:g"]),
+        ("y ~ x + (1 | g/(f:h))", ["(f:h):g", "g"], ["h:f:g", "g"]),
+        ("y ~ x + (1 | h*f*g)", None, ["h:f:g", "h:g", "f:g", "h:f", "g", "h", "f"]),
+        ("y ~ x + (x || f*g)", None, ["f:g", "g", "f"]),
+        ("y ~ x + us(x | g)", None, ["g"]),
+    ],
+)
+def test_grouping_factors_are_those_of_the_version(frame, formula, old, new):
+    assert list(lmer(formula, frame).getME("flist").columns) == new
+    if old is None:
+        with pytest.raises((ModelError, FormulaError), match=r"Invalid grouping factor|since lme4 2\.0-1"):
+            lmer(formula, frame, dialect="1.1-31")
+    else:
+        assert list(lmer(formula, frame, dialect="1.1-31").getME("flist").columns) == old
+
+
+def test_the_unstructured_covariance_is_the_plain_bar(frame):
+    plain, written = lmer("y ~ x + (x | g)", frame), lmer("y ~ x + us(x | g)", frame)
+    assert written.logLik() == plain.logLik()
+
+
+@pytest.mark.parametrize("structure", ["diag", "cs", "ar1"])
+def test_a_structure_that_is_not_fitted_says_which_is(frame, structure):
+    with pytest.raises(FormulaError, match=r"lme4 >= 2\.0-1.*us\(x \| g\)"):
+        lmer(f"y ~ x + {structure}(x | g)", frame)
+
+
+def test_two_stars_are_a_power(frame):
+    assert deparse(parse("y ~ I(x**2) + (f + g)**2")) == "y ~ I(x^2) + (f + g)^2"
+    assert lmer("y ~ I(x**2) + (1 | g)", frame).logLik() == lmer("y ~ I(x^2) + (1 | g)", frame).logLik()
+
+
+def test_a_formula_of_hundreds_of_terms_is_fitted():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame(rng.normal(size=(700, 400)), columns=[f"v{i}" for i in range(400)])
+    data = data.assign(y=rng.normal(size=700), g=rng.integers(0, 9, 700).astype(str))
+    fit = lmer("y ~ " + " + ".join(data.columns[:400]) + " + (1 | g)", data)
+    assert len(fit.fixef()) == 401
+
+
+@pytest.mark.parametrize("operator", [" + ", ":", " - ", " * ", "/"])
+def test_chains_of_any_length_are_read_or_refused_by_us(operator):
+    for count in (400, 5000):
+        text = "y ~ " + operator.join(f"v{i}" for i in range(count))
+        assert deparse(parse(text)).startswith("y ~ v0")
+
+
+def test_parentheses_beyond_rs_limit_are_refused_by_us():
+    assert deparse(parse("y ~ " + "(" * 40 + "x" + ")" * 40)).startswith("y ~ (")
+    with pytest.raises(FormulaError, match="contextstack"):
+        parse("y ~ " + "(" * 60 + "x" + ")" * 60)
+
+
+def test_what_r_would_read_is_read():
+    """A parser that refuses everything does not pass."""
+    rng = np.random.default_rng(5)
+    read = 0
+    for _ in range(300):
+        try:
+            parse(random_mixed_formula(rng))
+        except PyimplError:
+            continue
+        read += 1
+    assert read > 0.95 * 300
