@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pyimpl import lmer
-from pyimpl.errors import ConvergenceWarning, PyimplError
+from pyimpl.errors import ConvergenceWarning, PyimplError, PyimplWarning
 from pyimpl.likelihood.omitted import omitted_starts
 from pyimpl.likelihood.optimum import optimize
 from tests.pyimpl.minima_designs import left_out, lowest_of_restarts, unlike_sizes

@@ -1,4 +1,4 @@
-"""What newer formulas say: `**`, products of grouping factors, covariance structures, formulas of thousands of terms."""
+"""Newer formulas: `**`, products of grouping factors, covariance structures, formulas of thousands of terms."""
 
 import numpy as np
 import pandas as pd
