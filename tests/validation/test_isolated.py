@@ -1,11 +1,13 @@
 """A candidate in a process of its own: whatever it does there, the judge says so and goes on."""
 
+import gc
 import os
 import textwrap
 import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import scipy.sparse as sp
 
@@ -195,3 +197,15 @@ def test_values_arrive_as_they_are():
 )
 def test_messages_that_contradict_themselves_are_unreadable(message):
     assert isinstance(decode(message), Unreadable)
+
+
+def test_a_process_ends_with_the_last_that_knows_of_it(folder):
+    def children() -> set[int]:
+        return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
+
+    before = children()
+    candidate = isolated_candidate("strange:right", folders=[folder])
+    assert len(children() - before) == 1
+    del candidate
+    gc.collect()
+    assert children() <= before

@@ -4,7 +4,6 @@ A candidate that leaves (``sys.exit``, ``os._exit``), crashes, hangs, changes th
 output or patches modules does so to its own process; the judge notices, says so, and goes on with a new one.
 """
 
-import atexit
 import contextlib
 import itertools
 import json
@@ -18,6 +17,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -84,6 +84,7 @@ class CandidateProcess:
         self.folders, self.limit = list(folders), limit
         self.generation = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._finalizer: weakref.finalize[[subprocess.Popen[bytes]], CandidateProcess] | None = None
         self._replies: queue.Queue[bytes | WireError | None] = queue.Queue(_MOST_WAITING)
         self._log: deque[bytes] = deque(maxlen=64)
         self._numbers = itertools.count(1)
@@ -139,7 +140,8 @@ class CandidateProcess:
         )
         for work in (_read_replies, _read_log):
             threading.Thread(target=work, args=(process, self._replies, self._log), daemon=True).start()
-        atexit.register(self.stop)
+        # ended with the last that knows of it, or with the interpreter
+        self._finalizer = weakref.finalize(self, _end, process)
 
     def _send(self, request: dict[str, Any]) -> None:
         data = pickle.dumps(request)
@@ -200,17 +202,23 @@ class CandidateProcess:
 
     def stop(self) -> None:
         """End the process, and what it started in its own session."""
-        process, self._process = self._process, None
-        if process is None:
-            return
+        self._process = None
+        if self._finalizer is not None:
+            self._finalizer()
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a candidate's process, and what it started in its own session."""
+    with contextlib.suppress(OSError):
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5.0)
+    if process.stdin is not None:
         with contextlib.suppress(OSError):
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=5.0)
-        atexit.unregister(self.stop)
+            process.stdin.close()
 
 
 def _read_replies(
