@@ -56,7 +56,7 @@ MAX_ELEMENTS = 500_000_000
 _AT_ONCE = 5e9
 
 #: Beyond e^7 times sigma the factor of A loses its digits, while the prior is e^(−e^7).
-_LOG_TAU_MAX = 7.0
+LOG_TAU_MAX = 7.0
 
 
 @dataclass(frozen=True)
@@ -478,7 +478,7 @@ class CollapsedDensity:
             lt, shape = u[:, at], spec.shape[i]
             at += 1
             log_p += shape * lt - np.exp(lt) - gammaln(shape)
-            log_p[lt > _LOG_TAU_MAX] = -np.inf
+            log_p[lt > LOG_TAU_MAX] = -np.inf
             size = spec.scale[i] * np.exp(lt)
             if p == 1:
                 Lambda = size[:, None, None]

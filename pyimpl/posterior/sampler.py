@@ -10,6 +10,7 @@ to NUTS on the same density.
 Each chain has its own random stream, its own start and its own proposals, so R-hat across chains means what it should.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,11 +18,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
-from scipy.special import gammaln
+from scipy.special import gammaincc, gammaln
 
 from pyimpl.compiled import kernel
 from pyimpl.errors import ConvergenceWarning
-from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.collapsed import LOG_TAU_MAX, CollapsedDensity
 from pyimpl.posterior.conflict import find_modes, is_easy, refuse_if_coarse, stands_at, unexplored
 from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import assess, pareto_k
@@ -34,6 +35,7 @@ _MOST = 8_000_000  # numbers in a batch of proposals: memory
 _GRADIENT = 4.0  # a gradient costs about as much as so many evaluations
 _ADAPTATION = 12_000  # gradients before the first draw of Hamiltonian Monte Carlo
 _STRANDS = 32  # of Hamiltonian Monte Carlo, for each chain
+_BEYOND = 1e-9  # prior mass beyond the log density's domain from which a posterior might be cut off there
 _LONG = 1e11  # multiplications (a minute or two) above which draws that are nearly independent are not thinned
 _MOST_GRADIENTS = 1_500_000  # of Hamiltonian Monte Carlo: what is not good by then is not going to be
 _DEPTH = 6  # of NUTS's trees, for the same reason
@@ -452,6 +454,8 @@ def sample_collapsed(
     say = progress or (lambda what, share: None)
     say("finding the mode", 0.0)
     d = density.dim
+    if any(gammaincc(shape, math.exp(LOG_TAU_MAX)) > _BEYOND for shape in density.spec.shape):
+        raise unexplored(density)  # the log density ends where this prior has its mass
     rng = np.random.default_rng(seeds[0])
     proposal = _first_proposal(f)
     if density.spec.weights is not None:

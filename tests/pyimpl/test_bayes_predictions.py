@@ -239,7 +239,7 @@ def test_bad_new_data_are_refused(own: StanLmerFit) -> None:
         own.posterior_epred(new.drop(columns="x"))
     with pytest.raises(DataError, match="not present in original model: h"):
         own.posterior_epred(new, re_form="~ (1 | h)")
-    with pytest.raises(DataError, match="not present in original model: f"):
+    with pytest.raises(DataError, match="f is no variable of the model's random effects"):
         own.posterior_epred(new, re_form="~ (f | g)")
     with pytest.raises(DataError, match="y"):
         own.predictive_error(new.drop(columns="y"))

@@ -214,6 +214,7 @@ def _fits(**environment):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow  # numba compiles every kernel in a process of its own: minutes
 def test_what_is_compiled_ahead_of_time_needs_no_numba_and_gives_numbas_numbers():
     assert "as they are called" not in precompile.precompile()
     ahead = _fits(MLMPARITY_STRICT_KERNELS="1")

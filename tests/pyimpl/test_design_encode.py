@@ -36,7 +36,7 @@ def some_rows(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def answers():
+def answers(live_dialect):
     rng = np.random.default_rng(88)
     frames = []
     for _ in range(8):
@@ -49,7 +49,7 @@ def answers():
         at = 2 * int(rng.integers(8))
         cases.append({"kind": "predict", "formula": random_mixed_formula(rng), "frame": at, "newframe": at + 1})
     got, numbers = ask_r(frames, cases)
-    return frames, list(zip(cases, got, strict=True)), numbers
+    return frames, [({**case, "dialect": live_dialect}, one) for case, one in zip(cases, got, strict=True)], numbers
 
 
 def predictions(design: Design, new: pd.DataFrame, answer: dict, numbers) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +76,9 @@ def test_predictions_from_our_codings_are_rs(answers):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                design = build_design(case["formula"], frames[case["frame"]], contrasts=case.get("contrasts"))
+                design = build_design(
+                    case["formula"], frames[case["frame"]], contrasts=case.get("contrasts"), dialect=case["dialect"]
+                )
             except PyimplError:
                 assert "error" in answer, case
                 continue
