@@ -1063,7 +1063,15 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
             # that this one has found may still be the lower
             stuck = minimum is not None and minimum.code == 2
             ways = [None, start] if anew else [None if stuck else start]
-            fits = [_fit(design, self._REML, self._control, way, self._call, self._source, blocks) for way in ways]
+            fits, failed = [], None
+            for way in ways:
+                try:
+                    fits.append(_fit(design, self._REML, self._control, way, self._call, self._source, blocks))
+                except ModelError as error:  # from one start the criterion may end where it cannot be computed
+                    failed = error
+            if not fits:
+                assert failed is not None
+                raise failed
             fit = min(fits, key=lambda one: one._optimum.final_objective)
         fit._refits = self._refits  # the new fit's own refits need nothing else
         return fit
