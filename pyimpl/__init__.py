@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyimpl.design.design import model_matrix
     from pyimpl.errors import (
         ConvergenceWarning,
         DataError,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pyimpl.inference.emmeans import emmeans, emtrends, joint_tests, ref_grid
     from pyimpl.inference.tidying import augment, glance, tidy
     from pyimpl.lmer import LmerControl, LmerFit, lmer
-    from pyimpl.model.design import model_matrix
     from pyimpl.stan_lmer import (
         StanLmerFit,
         cauchy,
@@ -79,7 +79,7 @@ __all__ = [
 _DOORS = ("lmer", "stan_lmer")  # functions that have their module's name
 _MODULES = {
     **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.lmer"),
-    "model_matrix": "pyimpl.model.design",
+    "model_matrix": "pyimpl.design.design",
     **dict.fromkeys(("emmeans", "emtrends", "joint_tests", "ref_grid"), "pyimpl.inference.emmeans"),
     **dict.fromkeys(("augment", "glance", "tidy"), "pyimpl.inference.tidying"),
 }

@@ -48,24 +48,24 @@ __all__ = [
 #: Modules that have kernels. Each group becomes one extension module; those that take longest to compile come first.
 GROUPS = {
     "fits": (
-        "pyimpl.likelihood.deviance",
+        "pyimpl.likelihood.objective",
         "pyimpl.likelihood.merging",
         "pyimpl.likelihood.nested",
         "pyimpl.likelihood.one_factor",
         "pyimpl.likelihood.scanning",
         "pyimpl.likelihood.several_factors",
         "pyimpl.likelihood.trust_region",
-        "pyimpl.likelihood.valleys",
-        "pyimpl.model.blocks",
-        "pyimpl.model.checks",
-        "pyimpl.model.design",
-        "pyimpl.model.qr",
-        "pyimpl.model.small_matrices",
+        "pyimpl.likelihood.grid_starts",
+        "pyimpl.likelihood.reduce",
+        "pyimpl.design.checks",
+        "pyimpl.design.design",
+        "pyimpl.linalg.dqrdc2",
+        "pyimpl.linalg.dense",
     ),
     "refits": (
-        "pyimpl.likelihood.refits",
+        "pyimpl.likelihood.refit",
         "pyimpl.likelihood.strata",
-        "pyimpl.model.responses",
+        "pyimpl.likelihood.responses",
     ),
     "posterior": (
         "pyimpl.posterior.diagnostics",
@@ -75,8 +75,8 @@ GROUPS = {
     ),
     "sparse": (
         "pyimpl.likelihood.sparse_factors",
-        "pyimpl.model.ordering",
-        "pyimpl.model.sparse_cholesky",
+        "pyimpl.linalg.minimum_degree",
+        "pyimpl.linalg.sparse_cholesky",
     ),
 }
 

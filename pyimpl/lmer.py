@@ -10,39 +10,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.design.accessors import ModelAccessors
+from pyimpl.design.checks import ACTIONS, LMER_CHECKS, SCALE_NOTES, Action, CheckControl, scale_note
+from pyimpl.design.design import Design, build_design
+from pyimpl.design.re_form import wanted_effects
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
+from pyimpl.formula.parse import deparse, deparse_lines, parse
+from pyimpl.formula.update import update_formula
+from pyimpl.frame.columns import Data, as_pandas
+from pyimpl.inference.estimates import Estimates, infer, ranef_long
 from pyimpl.inference.verbs import AfterTheLikelihoodFit
-from pyimpl.likelihood.deviance import COMPILED, Objective
-from pyimpl.likelihood.inference import Estimates, infer, ranef_long
+from pyimpl.likelihood.objective import COMPILED, Objective
 from pyimpl.likelihood.omitted import carriers
 from pyimpl.likelihood.optimum import OptSummary, optimize
-from pyimpl.likelihood.refits import Minimum, Refits
+from pyimpl.likelihood.reduce import NARROW, Blocks, reduce_design
+from pyimpl.likelihood.refit import Minimum, Refits
 from pyimpl.likelihood.trust_region import eigen
-from pyimpl.model.accessors import ModelAccessors
-from pyimpl.model.blocks import NARROW, Blocks, reduce_design
-from pyimpl.model.checks import ACTIONS, LMER_CHECKS, SCALE_NOTES, Action, CheckControl, scale_note
-from pyimpl.model.columns import Data, as_pandas
-from pyimpl.model.design import Design, build_design
-from pyimpl.model.formula import deparse, deparse_lines, parse
-from pyimpl.model.records import changed
-from pyimpl.model.reform import wanted_effects
-from pyimpl.model.threads import one_blas_thread
-from pyimpl.model.update import update_formula
+from pyimpl.linalg.threads import one_blas_thread
 from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit
+from pyimpl.records import changed
 from r_scripts.dialect import CHANGES, Dialect
 
 if TYPE_CHECKING:
     import xarray as xr
     from scipy import sparse
 
-    from pyimpl.likelihood.allfit import AllFit
-    from pyimpl.likelihood.deletion import Influence, Refit
-    from pyimpl.likelihood.kenward_roger import KenwardRoger
+    from pyimpl.inference.allfit import AllFit
+    from pyimpl.inference.influence import Influence, Refit
+    from pyimpl.inference.kenward_roger import KenwardRoger
+    from pyimpl.inference.profile import Profiler
+    from pyimpl.inference.satterthwaite import Satterthwaite
+    from pyimpl.inference.small_sample import SmallSample
     from pyimpl.likelihood.parameters import Parameters
-    from pyimpl.likelihood.profile import Profiler
-    from pyimpl.likelihood.satterthwaite import Satterthwaite
-    from pyimpl.likelihood.small_sample import SmallSample
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
@@ -990,7 +990,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         DataError
             `newdata` lacks a column or has a level that is not known; `newparams` do not fit the model.
         """
-        from pyimpl.likelihood.simulation import SimulationRows, new_parameters, simulate_rows
+        from pyimpl.inference.simulation import SimulationRows, new_parameters, simulate_rows
 
         if not isinstance(nsim, (int, np.integer)) or nsim < 1:
             raise DataError(f"nsim must be a whole number, at least 1, not {nsim!r}")
@@ -1013,7 +1013,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
 
     def _simulated(self, seed: int | np.random.SeedSequence | None, re_form: Any) -> np.ndarray:
         """One new response for the rows used, shape (N,)."""
-        from pyimpl.likelihood.simulation import SimulationRows, simulate_rows
+        from pyimpl.inference.simulation import SimulationRows, simulate_rows
 
         rows = SimulationRows.of_design(self._design)
         wanted = self._wanted_effects(re_form)
@@ -1319,7 +1319,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         DataFrame
             Parameter x ``2.5 %``, ``97.5 %``, in the order of the fit's dialect.
         """
-        from pyimpl.likelihood.profile import percent_labels
+        from pyimpl.inference.profile import percent_labels
 
         if method not in ("profile", "Wald", "boot"):
             raise DataError(f"confint: method must be 'profile', 'Wald' or 'boot', not {method!r}")
@@ -1328,7 +1328,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         parameters = self._parameters
         rename = {} if signames else dict(zip(parameters.names(), parameters.names(signames=False), strict=True))
         if method == "boot":
-            from pyimpl.likelihood.bootstrap import boot_intervals
+            from pyimpl.inference.bootstrap import boot_intervals
 
             chosen = None if FUN is not None else parameters.choose(parm)
             boot = self.bootMer(FUN, nsim, seed, n_jobs=n_jobs, progress=progress)
@@ -1357,12 +1357,12 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
     @cached_property
     def _parameters(self) -> "Parameters":
         """What the fit's dialect calls its parameters, and in which order."""
-        from pyimpl.likelihood.profile import parameters_of
+        from pyimpl.inference.profile import parameters_of
 
         return parameters_of(self._design, self.dialect)
 
     def _profiler(self) -> "Profiler":
-        from pyimpl.likelihood.profile import Profiler
+        from pyimpl.inference.profile import Profiler
 
         if self.isREML():
             with one_blas_thread(_small(self._design)):
@@ -1467,7 +1467,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         PyimplWarning
             Replicates failed.
         """
-        from pyimpl.likelihood.bootstrap import bootstrap
+        from pyimpl.inference.bootstrap import bootstrap
 
         if type not in ("parametric", "semiparametric"):
             raise DataError(f"type must be 'parametric' or 'semiparametric', not {type!r}")
@@ -1509,7 +1509,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         AnovaTable
             ``<none>``, then a row for each smaller model: npar, logLik, AIC, LRT, Df, Pr(>Chisq).
         """
-        from pyimpl.likelihood.ranova import full_formula, linear_model_loglik, lrt_table, reduced_formulas
+        from pyimpl.inference.ranova import full_formula, linear_model_loglik, lrt_table, reduced_formulas
 
         full = full_formula(self._explicit_formula(), self.dialect)
         rows = {"<none>": (self.logLik(), self.npar)}
@@ -1535,7 +1535,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         Parameters
         ----------
         optimizers : sequence of str, optional
-            Names from ``pyimpl.likelihood.allfit.OPTIMIZERS`` and ``"trust-region Newton"`` (ours); default all.
+            Names from ``pyimpl.inference.allfit.OPTIMIZERS`` and ``"trust-region Newton"`` (ours); default all.
         start : array-like, optional
             θ that each starts from; default lme4's start.
         max_evaluations : int
@@ -1546,7 +1546,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         AllFit
             A mapping of name to fit; ``str()`` and ``summary()`` are R's, ``agreement()`` compares with the best.
         """
-        from pyimpl.likelihood.allfit import AllFit, chosen, minimise, timed
+        from pyimpl.inference.allfit import AllFit, chosen, minimise, timed
         from pyimpl.likelihood.optimum import default_start
 
         ours = "trust-region Newton"
@@ -1573,7 +1573,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
 
     @cached_property
     def _small_sample(self) -> "SmallSample":
-        from pyimpl.likelihood.small_sample import SmallSample
+        from pyimpl.inference.small_sample import SmallSample
 
         return SmallSample(self._design, self._estimates, self.isREML())
 
@@ -1629,7 +1629,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         ModelError
             If the models' fixed effects are the same, or not nested.
         """
-        from pyimpl.likelihood.small_sample import full_rank_rows, restriction_matrix
+        from pyimpl.inference.small_sample import full_rank_rows, restriction_matrix
 
         if isinstance(small, str):
             small = self.update(small)
@@ -1718,7 +1718,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
             With ``dfbeta()``, ``dfbetas()`` and ``cooks_distance()``. Its tables are indexed by the units, in the
             order of the data; without `groups` by the data's index (by position, if a label is there twice).
         """
-        from pyimpl.likelihood.deletion import delete_each, deletion_units
+        from pyimpl.inference.influence import delete_each, deletion_units
 
         if self._source is None:
             raise ModelError("this fit was made from a design, not from a data frame: influence cannot leave out rows")
@@ -1775,13 +1775,13 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
 
     @cached_property
     def _hat(self) -> np.ndarray:
-        from pyimpl.likelihood.influence import hat_diagonal
+        from pyimpl.inference.leverage import hat_diagonal
 
         return hat_diagonal(self._design, self._estimates)
 
     def hat_matrix(self) -> pd.DataFrame:
         """``hatvalues(m, fullHatMatrix = TRUE)``: fitted from observed responses (both times √w)."""
-        from pyimpl.likelihood.influence import hat_matrix
+        from pyimpl.inference.leverage import hat_matrix
 
         index = self._design.index
         return pd.DataFrame(hat_matrix(self._design, self._estimates), index=index, columns=index)
@@ -1836,7 +1836,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
                 f"getME: {name!r} is there since lme4 {CHANGES['getme_par'].since}; this fit's dialect is lme4 "
                 f"{self.dialect.versions['lme4']}"
             )
-        from pyimpl.likelihood.pieces import effect_rows, st_factor, theta_index, unique_names
+        from pyimpl.inference.get_me import effect_rows, st_factor, theta_index, unique_names
 
         design, estimates = self._design, self._estimates
         terms = design.terms
@@ -2042,7 +2042,7 @@ def _tracked(names: Sequence[str], what: str, progress: bool) -> Sequence[str]:
 
 def _sdcor_and_fixef(fit: LmerFit) -> dict[str, float]:
     """Return the statistics of ``confint(m, method = "boot")``: standard deviations, correlations, coefficients."""
-    from pyimpl.likelihood.profile import sdcor
+    from pyimpl.inference.profile import sdcor
 
     estimates, parameters = fit._estimates, fit._parameters
     values = np.concatenate([sdcor(estimates.covariances), [estimates.sigma], estimates.beta])[list(parameters.order)]
@@ -2074,7 +2074,7 @@ def _refit_to_draw(fit: LmerFit, use_u: bool, semiparametric: bool, seed: np.ran
 
 def _pieces_of(fit: LmerFit) -> "Refit":
     """What ``influence`` compares: coefficients, vcov, variances, whether converged, evaluations."""
-    from pyimpl.likelihood.deletion import variance_names, variances
+    from pyimpl.inference.influence import variance_names, variances
 
     groups, _, covariances, sigma = fit._varcorr_pieces()
     components = pd.Series(variances(sigma, covariances), index=variance_names(fit._design.terms, groups))
@@ -2085,7 +2085,7 @@ def _pieces_of(fit: LmerFit) -> "Refit":
 
 def _refit_without(fit: LmerFit, rows: np.ndarray) -> "Refit":
     """Fit without some of the rows used, from this fit's θ, without warnings."""
-    from pyimpl.likelihood.deletion import without_rows
+    from pyimpl.inference.influence import without_rows
 
     with _warnings.catch_warnings():
         _warnings.simplefilter("ignore")

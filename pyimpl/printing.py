@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError
-from pyimpl.model.formula import deparse_lines, parse
-from pyimpl.model.records import record
-from pyimpl.rformat import (
+from pyimpl.formula.parse import deparse_lines, parse
+from pyimpl.records import record
+from pyimpl.text.numbers import (
     format_num,
     print_coefmat,
     print_matrix,

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.design.accessors import ModelAccessors
+from pyimpl.design.design import Design
 from pyimpl.errors import DataError, ModelError
+from pyimpl.formula.update import update_formula
+from pyimpl.frame.columns import as_pandas
 from pyimpl.inference.verbs import AfterTheFit
-from pyimpl.model.accessors import ModelAccessors
-from pyimpl.model.columns import as_pandas
-from pyimpl.model.design import Design
-from pyimpl.model.threads import one_blas_thread
-from pyimpl.model.update import update_formula
+from pyimpl.linalg.threads import one_blas_thread
 from pyimpl.plots.posterior import StanLmerPlots
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.conflict import unexplored
@@ -1067,8 +1067,8 @@ def stan_lmer(
     """
     call = dict(locals())
     spoken = _dialect(dialect)
-    from pyimpl.model.checks import STAN_LMER_CHECKS
-    from pyimpl.model.design import build_design
+    from pyimpl.design.checks import STAN_LMER_CHECKS
+    from pyimpl.design.design import build_design
 
     design = build_design(
         formula,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pyimpl.model.columns import as_pandas
+from pyimpl.frame.columns import as_pandas
 from validation.compare import (
     Against,
     NoReferenceError,

@@ -28,7 +28,7 @@ from validation.verdict import Verdict
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyimpl.model.design import Design
+    from pyimpl.design.design import Design
     from pyimpl.stan_lmer import StanLmerFit
 
 __all__ = ["MODELS", "Calibration", "Model", "priors_of", "sbc"]
@@ -255,8 +255,8 @@ def sbc(
     """
     from joblib import Parallel, delayed
 
-    from pyimpl.model.checks import STAN_LMER_CHECKS
-    from pyimpl.model.design import build_design
+    from pyimpl.design.checks import STAN_LMER_CHECKS
+    from pyimpl.design.design import build_design
 
     chosen = dict(priors_of() if priors is None else priors)
     for argument in ("prior", "prior_intercept", "prior_aux"):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from pyimpl.model.columns import as_pandas
+from pyimpl.frame.columns import as_pandas
 from r_scripts.dialect import Dialect
 from validation.comparison import Check, Comparison, Side
 from validation.dialects import dialect_of

@@ -1,7 +1,7 @@
 """A data frame described as R describes it: ``summary(data)`` and ``str(data)``, the same text.
 
 The rules are those of R's ``summary.data.frame``, ``format.summaryDefault`` and ``str.default``; numbers are written by
-:mod:`pyimpl.rformat`. Tested against live R.
+:mod:`pyimpl.text.numbers`. Tested against live R.
 """
 
 import math
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pyimpl.rformat import format_chr, format_num, print_matrix, quantile7, r_signif, zapsmall
+from pyimpl.text.numbers import format_chr, format_num, print_matrix, quantile7, r_signif, zapsmall
 from r_scripts.dialect import Dialect
 
 __all__ = ["r_str", "r_summary"]

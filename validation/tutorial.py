@@ -206,7 +206,7 @@ def shrinkage(GCSE: pd.DataFrame, model: Any) -> pd.DataFrame:
     pandas.DataFrame
         School x (students used, factor, unshrunken, shrunken).
     """
-    from pyimpl.model.design import model_matrix
+    from pyimpl.design.design import model_matrix
 
     used = GCSE.dropna(subset=["course", "female", "school"])
     right = model.formula.partition("~")[2].rpartition("+ (")[0]
@@ -222,7 +222,7 @@ def shrinkage(GCSE: pd.DataFrame, model: Any) -> pd.DataFrame:
 
 def _least_squares(formula: str, data: pd.DataFrame) -> pd.Series:
     """``coef(lm(formula, data))``: columns that depend on earlier ones get a missing coefficient."""
-    from pyimpl.model.design import model_matrix
+    from pyimpl.design.design import model_matrix
 
     X = model_matrix(formula, data)
     response = formula.partition("~")[0].strip()
@@ -402,7 +402,7 @@ def sections_1_2(Gcsemv: pd.DataFrame, dialect: Dialect | None = None) -> Tutori
     dialect : Dialect, optional
         The versions of R and lme4 whose texts are printed; the newest where not given.
     """
-    from pyimpl.rformat import print_data_frame, quantile7
+    from pyimpl.text.numbers import print_data_frame, quantile7
 
     found = _Collector()
     found.text("summary(Gcsemv)", r_summary(Gcsemv, dialect=dialect))
@@ -452,7 +452,7 @@ def sections_1_2(Gcsemv: pd.DataFrame, dialect: Dialect | None = None) -> Tutori
 
 
 def _keep_model(found: _Collector, name: str, model: Any) -> None:
-    from pyimpl.rformat import quantile7
+    from pyimpl.text.numbers import quantile7
 
     found.keep(
         "criterion",

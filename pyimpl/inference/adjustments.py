@@ -13,7 +13,7 @@ from scipy.special import fdtrc, fdtri, ndtr, ndtri, stdtr, stdtrit
 from scipy.stats import qmc, studentized_range
 
 from pyimpl.errors import DataError, PyimplWarning
-from pyimpl.rformat import as_character
+from pyimpl.text.numbers import as_character
 
 __all__ = ["Adjusted", "Family", "adjusted_critical_values", "adjusted_p_values", "p_adjust"]
 

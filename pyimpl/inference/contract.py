@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import pandas as pd
 
 if TYPE_CHECKING:
-    from pyimpl.likelihood.kenward_roger import KenwardRoger
-    from pyimpl.likelihood.satterthwaite import Satterthwaite
-    from pyimpl.model.design import Design
+    from pyimpl.design.design import Design
+    from pyimpl.inference.kenward_roger import KenwardRoger
+    from pyimpl.inference.satterthwaite import Satterthwaite
 
 __all__ = ["Fit", "LikelihoodFit", "PosteriorFit"]
 

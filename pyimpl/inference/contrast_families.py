@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError
-from pyimpl.model.qr import dqrdc2
-from pyimpl.rformat import r_round
+from pyimpl.linalg.dqrdc2 import dqrdc2
+from pyimpl.text.numbers import r_round
 
 __all__ = ["FAMILIES", "ContrastFamily", "contrast_family"]
 

@@ -13,8 +13,8 @@ from pyimpl.inference.contrast_families import FAMILIES, Method, contrast_family
 from pyimpl.inference.emm_text import summary_text
 from pyimpl.inference.intervals import hpd_interval
 from pyimpl.inference.linear_functions import Basis
-from pyimpl.model.qr import dqrdc2
-from pyimpl.rformat import as_character, zapsmall
+from pyimpl.linalg.dqrdc2 import dqrdc2
+from pyimpl.text.numbers import as_character, zapsmall
 
 __all__ = ["EmmGrid", "EmmPair", "EmmSummary", "label_of", "paste_levels"]
 

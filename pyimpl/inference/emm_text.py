@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pyimpl.rformat import display_width, format_chr, format_num, print_matrix, r_round, zapsmall
+from pyimpl.text.numbers import display_width, format_chr, format_num, print_matrix, r_round, zapsmall
 
 __all__ = ["summary_text"]
 

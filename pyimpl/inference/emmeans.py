@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.formula.parse import Name, Node, all_names, parse
+from pyimpl.frame.columns import Data
+from pyimpl.frame.model_frame import model_frame
 from pyimpl.inference.contract import Fit
 from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, Level, joint_messages, joint_note
 from pyimpl.inference.reference_grid import (
@@ -20,9 +23,6 @@ from pyimpl.inference.reference_grid import (
     predictors_of,
     reference_grid,
 )
-from pyimpl.model.columns import Data
-from pyimpl.model.formula import Name, Node, all_names, parse
-from pyimpl.model.frame import model_frame
 
 __all__ = ["emmeans", "emtrends", "joint_tests", "ref_grid"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc, fdtrc
 
-from pyimpl.model.qr import dqrdc2
-from pyimpl.rformat import r_round, zapsmall
+from pyimpl.linalg.dqrdc2 import dqrdc2
+from pyimpl.text.numbers import r_round, zapsmall
 
 __all__ = ["Basis", "JointTest", "null_space"]
 

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.design.accessors import fixed_formula
 from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.formula.parse import Call, Name, Node, all_names, parse
+from pyimpl.frame.columns import Data, Factor, Logical, Numeric
+from pyimpl.frame.model_frame import ModelFrame, model_frame
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
 from pyimpl.inference.emm_grid import EmmGrid, Level, label_of, paste_levels
+from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.linear_functions import Basis, null_space
 from pyimpl.inference.tidying import used_positions
-from pyimpl.likelihood.kenward_roger import KenwardRoger
-from pyimpl.model.accessors import fixed_formula
-from pyimpl.model.columns import Data, Factor, Logical, Numeric
-from pyimpl.model.formula import Call, Name, Node, all_names, parse
-from pyimpl.model.frame import ModelFrame, model_frame
-from pyimpl.rformat import r_round
+from pyimpl.text.numbers import r_round
 
 __all__ = ["GridOptions", "Predictors", "expand_grid", "find_nests", "predictors_of", "reference_grid"]
 

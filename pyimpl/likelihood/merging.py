@@ -14,7 +14,7 @@ import numpy as np
 
 from pyimpl.compiled import kernel
 from pyimpl.likelihood.one_factor import same
-from pyimpl.model.blocks import gram_schmidt
+from pyimpl.likelihood.reduce import gram_schmidt
 
 __all__ = ["WIDEST", "merge"]
 
@@ -63,7 +63,7 @@ def merge(
     R : ndarray, shape (J, p, p)
     C : ndarray, shape (J, p, m)
     indptr, columns, values : ndarray
-        The other factors' columns that each level touches: see :class:`~pyimpl.model.blocks.Others`.
+        The other factors' columns that each level touches: see :class:`~pyimpl.likelihood.reduce.Others`.
     order : ndarray of int64, shape (J,)
         The levels, those that may be alike next to each other.
     widest : int

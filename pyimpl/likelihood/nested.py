@@ -1,7 +1,7 @@
 """The criterion of two factors of which one is nested in the other, one effect a level, balanced or not; its search.
 
 Levels j of the inner factor lie in one level c of the outer factor each. With ψ₁, ψ₂ the squares of the inner and the
-outer θ, d_j = 1 + ψ₁λ_j, and v_j = q_j'Z_c, c_j = q_j'[X, y] (notation of :mod:`pyimpl.model.blocks`), let
+outer θ, d_j = 1 + ψ₁λ_j, and v_j = q_j'Z_c, c_j = q_j'[X, y] (notation of :mod:`pyimpl.likelihood.reduce`), let
 
     s_c = Z_c'(I − QQ')Z_c + Σ_j v_j² / d_j,   h_c = Z_c'(I − QQ')[X, y] + Σ_j v_j c_j / d_j,    ρ_c = ψ₂ / (1 + ψ₂s_c).
 
@@ -17,8 +17,8 @@ import numpy as np
 
 from pyimpl.compiled import kernel
 from pyimpl.likelihood.one_factor import cholesky_profile, contrasts
+from pyimpl.likelihood.reduce import Blocks
 from pyimpl.likelihood.trust_region import EXACT, WORK, absorb, begin
-from pyimpl.model.blocks import Blocks
 
 __all__ = ["criterion", "nested_data", "search"]
 

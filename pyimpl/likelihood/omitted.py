@@ -18,9 +18,9 @@ from functools import partial
 
 import numpy as np
 
-from pyimpl.likelihood.deviance import Objective
-from pyimpl.model.blocks import reduce_design
-from pyimpl.model.design import Design, RandomTerm
+from pyimpl.design.design import Design, RandomTerm
+from pyimpl.likelihood.objective import Objective
+from pyimpl.likelihood.reduce import reduce_design
 
 __all__ = ["carriers", "omitted_starts", "spread_starts"]
 

@@ -1,6 +1,6 @@
 """The criterion of a model with one grouping factor, with exact gradient and Hessian, and its search: all compiled.
 
-With ψ = TT', K_j = Z_j'V⁻¹Z_j, Y_j = Z_j'V⁻¹[X, e] and e = y − Xβ̂ (notation of :mod:`pyimpl.likelihood.deviance`) let
+With ψ = TT', K_j = Z_j'V⁻¹Z_j, Y_j = Z_j'V⁻¹[X, e] and e = y − Xβ̂ (notation of :mod:`pyimpl.likelihood.objective`) let
 X be scaled such that X'V⁻¹X = I. For a change ψ' of ψ, M = Σ Y_j'ψ'Y_j, and m = n or n − p, the first derivative is
 tr(ψ'G) with G = Σ_j (K_j − Y_jBY_j'), B = diag([REML] I, m/r²), and the second along ψ' and ψ''
 

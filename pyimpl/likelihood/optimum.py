@@ -15,16 +15,16 @@ from functools import cached_property
 
 import numpy as np
 
+from pyimpl.design.design import Design
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.grid_starts import deviations, find_valleys, near
 from pyimpl.likelihood.large_searches import LARGE
+from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import omitted_starts, spread_starts
+from pyimpl.likelihood.reduce import Blocks, Factor
 from pyimpl.likelihood.trust_region import Workspace, workspace
-from pyimpl.likelihood.valleys import deviations, find_valleys, near
-from pyimpl.model.blocks import Blocks, Factor
-from pyimpl.model.design import Design
-from pyimpl.model.memory import in_words, memory
-from pyimpl.model.records import record
+from pyimpl.linalg.memory import in_words, memory
+from pyimpl.records import record
 
 __all__ = [
     "CHEAP",
@@ -107,7 +107,7 @@ class OptSummary:
         """At the minimum, in lme4's θ: shape (n_theta, n_theta). Computed when first asked for."""
         if self.objective is None or self.steps is None or self.objective.exact_hessian:
             return self.information
-        from pyimpl.model.threads import one_blas_thread
+        from pyimpl.linalg.threads import one_blas_thread
 
         with one_blas_thread():
             return self.objective.hessian(self.final, 1e-5 * np.maximum(self.steps, np.abs(self.final)))
@@ -280,7 +280,7 @@ def _settle_on_boundary(
 def _warn_if_long(objective: Objective) -> None:
     """Say before it starts that a search over many parameters will take minutes; refuse one that memory cannot hold.
 
-    Of several factors :func:`~pyimpl.model.blocks.reduce_design` has said it.
+    Of several factors :func:`~pyimpl.likelihood.reduce.reduce_design` has said it.
     """
     blocks = objective.blocks
     n = blocks.n_theta

@@ -8,7 +8,7 @@ import numpy as np
 from pyimpl.likelihood import several_factors as several
 from pyimpl.likelihood.large_searches import LARGE, absorb_large
 from pyimpl.likelihood.trust_region import Workspace, absorb, begin
-from pyimpl.model.threads import one_blas_thread
+from pyimpl.linalg.threads import one_blas_thread
 
 __all__ = [
     "COMPILED_SEARCH",

@@ -1,6 +1,6 @@
 """The steps of an evaluation where there are several grouping factors; the largest is eliminated level by level.
 
-Notation as in :mod:`pyimpl.likelihood.deviance`. Of the eliminated factor E_j = L_j⁻¹R_j, D_j = L_j⁻¹C_j, and U_j are
+Notation as in :mod:`pyimpl.likelihood.objective`. Of the eliminated factor E_j = L_j⁻¹R_j, D_j = L_j⁻¹C_j, and U_j are
 the other factors' columns whitened likewise; S2 = Z_o'V₁⁻¹Z_o and S2x = Z_o'V₁⁻¹[X, y] belong to the others, and
 A = I + Λ'S2Λ = LL' is their Schur complement. Then with N = ΛA⁻¹Λ'
 
@@ -27,7 +27,7 @@ import numpy as np
 from pyimpl.compiled import kernel
 from pyimpl.likelihood.one_factor import cholesky_profile, contrasts, eliminate
 from pyimpl.likelihood.trust_region import APPROXIMATE, WORK, absorb, begin, cholesky_solve, eigen
-from pyimpl.model.small_matrices import backward, factorise, forward, invert, symmetric_times
+from pyimpl.linalg.dense import backward, factorise, forward, invert, symmetric_times
 
 __all__ = [
     "assemble",

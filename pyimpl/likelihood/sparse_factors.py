@@ -12,11 +12,11 @@ import numpy as np
 
 from pyimpl.compiled import kernel
 from pyimpl.likelihood import several_factors as several
+from pyimpl.likelihood.crossproducts import Cross
+from pyimpl.likelihood.reduce import Blocks
 from pyimpl.likelihood.searches import Evaluation, Modes, scored
 from pyimpl.likelihood.trust_region import APPROXIMATE, Workspace
-from pyimpl.model.blocks import Blocks
-from pyimpl.model.crossproducts import Cross
-from pyimpl.model.sparse_cholesky import Factor
+from pyimpl.linalg.sparse_cholesky import Factor
 
 __all__ = ["SparseFactors"]
 

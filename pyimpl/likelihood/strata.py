@@ -1,4 +1,6 @@
-"""The criterion of models with strata (:mod:`pyimpl.model.strata`), with exact gradient and Hessian, and its search.
+"""The criterion of models with strata, with exact gradient and Hessian, and its search.
+
+What strata are: :mod:`pyimpl.likelihood.block_structure`.
 
 With d_k = 1 + Σ_f ψ_f λ_fk, ψ_f = θ_f², each evaluation is a sum over few rows, and V is never formed. X is scaled such
 that X'V⁻¹X = I; z_k = u_k'[X, e] with e = y − Xβ̂, x_k are the squares of e without a row, m = n or n − p, and

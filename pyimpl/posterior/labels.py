@@ -2,8 +2,8 @@
 
 from itertools import permutations
 
+from pyimpl.design.design import RandomTerm
 from pyimpl.errors import DataError
-from pyimpl.model.design import RandomTerm
 
 __all__ = ["Sigma_labels", "b_labels", "is_new_level", "level_label", "refuse_ambiguous_names", "term_labels"]
 

@@ -20,7 +20,7 @@ from scipy.special import logsumexp, ndtr, ndtri
 
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.posterior.diagnostics import ess_mean, ess_mean_split
-from pyimpl.rformat import format_num, print_matrix, r_round
+from pyimpl.text.numbers import format_num, print_matrix, r_round
 from r_scripts.dialect import Dialect
 
 if TYPE_CHECKING:

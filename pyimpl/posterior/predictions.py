@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.design.design import Design
+from pyimpl.design.re_form import wanted_effects
 from pyimpl.errors import DataError, ModelError
-from pyimpl.model.columns import Data, Factor
-from pyimpl.model.design import Design
-from pyimpl.model.formula import all_names
-from pyimpl.model.frame import model_frame
-from pyimpl.model.reform import wanted_effects
+from pyimpl.formula.parse import all_names
+from pyimpl.frame.columns import Data, Factor
+from pyimpl.frame.model_frame import model_frame
 from pyimpl.posterior.draws import PosteriorDraws
 
 __all__ = ["PredictionRows", "interval", "linear_predictor", "prediction_rows", "response"]
@@ -49,7 +49,7 @@ def prediction_rows(
     newdata : pandas.DataFrame, optional
         Default: the rows used.
     re_form : optional
-        See :func:`pyimpl.model.reform.wanted_effects`.
+        See :func:`pyimpl.design.re_form.wanted_effects`.
     offset : array-like, optional
         One number, or one for each row; replaces the model's offset. Without it an ``offset()`` term is evaluated on
         `newdata` (rstanarm 2.21.3 adds the *fitted* rows' offset to new rows, recycled by position).

@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import DataError, ModelError, RankDeficientWarning
-from pyimpl.model.design import Design, RandomTerm
-from pyimpl.model.qr import dqrdc2
+from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.posterior.priors import Decov, Lkj, Prior
 
 __all__ = [

@@ -19,7 +19,7 @@ from pyimpl.posterior.specification import (
     ResolvedPrior,
     Specification,
 )
-from pyimpl.rformat import format_num, print_matrix, r_round
+from pyimpl.text.numbers import format_num, print_matrix, r_round
 from r_scripts.dialect import Dialect
 
 __all__ = ["PrintedText", "print_text", "prior_text", "summary_text"]

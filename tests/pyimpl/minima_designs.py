@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import natural_units, optimize
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyimpl.model.design import Design, RandomTerm
+from pyimpl.design.design import Design, RandomTerm
 from pyimpl.posterior.priors import (
     cauchy,
     decov,

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pyimpl.design.checks import STAN_LMER_CHECKS
+from pyimpl.design.design import build_design
 from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError, PyimplWarning
 from pyimpl.likelihood.optimum import natural_units
 from pyimpl.lmer import LmerFit, lmer
-from pyimpl.model.checks import STAN_LMER_CHECKS
-from pyimpl.model.design import build_design
 from tests.pyimpl.bad_inputs import bad_arguments, bad_formula, bad_frame, picker
 from tests.pyimpl.model_oracle import RCrashError, ask_r
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, PyimplWarning
-from pyimpl.likelihood.bootstrap import boot_intervals
+from pyimpl.inference.bootstrap import boot_intervals
 from pyimpl.lmer import lmer
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl.design.design import model_matrix
+from pyimpl.design.model_matrix import contrast_matrix
 from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError
-from pyimpl.model.coding import contrast_matrix
-from pyimpl.model.design import model_matrix
 from tests.pyimpl.model_oracle import ask_r, same
 from tests.pyimpl.random_models import random_formula, random_frame
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl.design.checks import centred_squares
+from pyimpl.design.design import build_design
+from pyimpl.design.model_matrix import contrast_matrix
 from pyimpl.errors import DataError, ModelError, PyimplWarning
-from pyimpl.model.blocks import centred_intercept
-from pyimpl.model.checks import centred_squares
-from pyimpl.model.coding import contrast_matrix
-from pyimpl.model.columns import Data, Factor, Logical, Numeric, as_factor, read_column
-from pyimpl.model.design import build_design
-from pyimpl.model.qr import dqrdc2, end_products, full_column_rank, independent_columns
+from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_factor, read_column
+from pyimpl.likelihood.reduce import centred_intercept
+from pyimpl.linalg.dqrdc2 import dqrdc2, end_products, full_column_rank, independent_columns
 from tests.pyimpl.model_oracle import ask_r
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl.design.design import RandomTerm
 from pyimpl.errors import ModelError
-from pyimpl.model.design import RandomTerm
 from pyimpl.posterior.collapsed import CollapsedDensity, CoordinateValues
 from pyimpl.posterior.specification import Specification
 from pyimpl.stan_lmer import stan_lmer

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl.design.checks import STAN_LMER_CHECKS
+from pyimpl.design.design import Design, build_design
 from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError, PyimplWarning, RankDeficientWarning
-from pyimpl.model.checks import STAN_LMER_CHECKS
-from pyimpl.model.design import Design, build_design
 from tests.pyimpl.model_oracle import ask_r, same
 from tests.pyimpl.random_models import random_frame, random_mixed_formula
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl.design.design import Design, build_design
 from pyimpl.errors import DataError, ModelError, PyimplError
-from pyimpl.model.design import Design, build_design
 from tests.pyimpl.model_oracle import ask_r, same
 from tests.pyimpl.random_models import random_frame, random_mixed_formula
 

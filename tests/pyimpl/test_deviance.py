@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import ModelError
-from pyimpl.likelihood import deviance as deviance_module
-from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood import objective as deviance_module
+from pyimpl.likelihood import reduce as blocks_module
+from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import default_start
-from pyimpl.model import blocks as blocks_module
-from pyimpl.model.blocks import reduce_design
-from pyimpl.model.design import Design, RandomTerm
-from pyimpl.model.responses import Responses
+from pyimpl.likelihood.reduce import reduce_design
+from pyimpl.likelihood.responses import Responses
 
 
 def make_design(rng, n=24, levels=(5, 4), effects=(2, 1), P=2, weights=False, y=None, X=None, same_group=False):

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import ConvergenceWarning, DataError
-from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import OptSummary
+from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.lmer import LmerControl, LmerFit, lmer
-from pyimpl.model.blocks import reduce_design
 from r_scripts.dialect import STACKS, Dialect
 from tests.pyimpl.dialect_records import RECORDS, SHARED, dialect_of_record, frame
 

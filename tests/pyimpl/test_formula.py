@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import FormulaError
-from pyimpl.model.bars import split_formula
-from pyimpl.model.formula import Call, Name, Num, all_names, deparse, deparse_lines, parse
-from pyimpl.model.rtext import format_number
-from pyimpl.model.terms import expand_terms
+from pyimpl.formula.bars import split_formula
+from pyimpl.formula.parse import Call, Name, Num, all_names, deparse, deparse_lines, parse
+from pyimpl.formula.terms import expand_terms
+from pyimpl.text.values import format_number
 from tests.pyimpl.model_oracle import ask_r
 from tests.pyimpl.random_models import random_expression, random_formula, random_mixed_formula
 

@@ -8,9 +8,9 @@ import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pyimpl.design.design import build_design, model_matrix
 from pyimpl.errors import PyimplError, PyimplWarning
-from pyimpl.model.design import build_design, model_matrix
-from pyimpl.model.formula import deparse, parse
+from pyimpl.formula.parse import deparse, parse
 
 PIECES = st.sampled_from([
     'y', 'x', 'g', '~', '~', '+', '+', '-', '*', '/', ':', '^', '(', ')', '(', ')', '|', '|', '||', '%in%', '0',

@@ -12,11 +12,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from pyimpl.design.design import build_design
 from pyimpl.errors import DataError
+from pyimpl.frame import columns as columns_module
+from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_pandas
 from pyimpl.lmer import lmer
-from pyimpl.model import columns as columns_module
-from pyimpl.model.columns import Data, Factor, Logical, Numeric, as_pandas
-from pyimpl.model.design import build_design
 
 N = 120
 
@@ -286,7 +286,7 @@ def test_however_a_pandas_column_is_read_it_is_the_same(pandas_frame, monkeypatc
 
 def test_pandas_needs_neither_narwhals_nor_polars():
     code = (
-        "import sys, numpy as np, pandas as pd; from pyimpl.model.design import build_design; "
+        "import sys, numpy as np, pandas as pd; from pyimpl.design.design import build_design; "
         "build_design('y ~ 1 + (1 | g)', pd.DataFrame({'y': np.arange(9.0), 'g': list('abc') * 3})); "
         "print([m for m in ('narwhals', 'polars') if m in sys.modules])"
     )

@@ -380,7 +380,7 @@ def test_an_optimizer_that_stops_early_is_seen():
 
 
 def test_an_optimizer_that_fails_is_counted(monkeypatch):
-    from pyimpl.likelihood import allfit
+    from pyimpl.inference import allfit
 
     def broken(*arguments):
         raise ValueError("no")

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl.design.design import build_design
 from pyimpl.likelihood import merging
-from pyimpl.likelihood.deviance import Objective
-from pyimpl.model.blocks import reduce_design
-from pyimpl.model.design import build_design
+from pyimpl.likelihood.objective import Objective
+from pyimpl.likelihood.reduce import reduce_design
 
 
 def balanced(levels, items, seed, drop=0):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyimpl.model.design import Design
+from pyimpl.design.design import Design
 from pyimpl.posterior import kernels, mixtures
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.draws import complete

@@ -6,7 +6,7 @@ import pytest
 
 from pyimpl import lmer
 from pyimpl.errors import FormulaError, ModelError, PyimplError
-from pyimpl.model.formula import deparse, parse
+from pyimpl.formula.parse import deparse, parse
 from tests.pyimpl.random_models import random_mixed_formula
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")

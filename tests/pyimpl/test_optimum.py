@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import ConvergenceWarning, PyimplError, PyimplWarning
-from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood import reduce as blocks_module
+from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import Point, _better, _drop_pivot, natural_units, optimize
+from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.trust_region import trust_region_step
 from pyimpl.lmer import LmerControl, lmer
-from pyimpl.model import blocks as blocks_module
-from pyimpl.model.blocks import reduce_design
-from pyimpl.model.design import Design, RandomTerm
 
 
 def simulated(rng, J=12, n=8, sd=(1.0, 0.5), cor=0.3, extra=False, scale=1.0, x_scale=1.0):

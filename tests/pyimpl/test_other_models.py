@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
-from pyimpl.likelihood.inference import ranef_long
+from pyimpl.inference.estimates import ranef_long
 from pyimpl.lmer import LmerControl, lmer
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError
-from pyimpl.likelihood.pieces import st_factor, theta_index, unique_names
+from pyimpl.inference.get_me import st_factor, theta_index, unique_names
 from pyimpl.lmer import lmer
 
 _R = r"""

@@ -10,9 +10,9 @@ from scipy.optimize import minimize
 from scipy.special import ndtri
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
-from pyimpl.likelihood.profile import percent_labels
+from pyimpl.inference.profile import percent_labels
+from pyimpl.linalg.threads import one_blas_thread
 from pyimpl.lmer import LmerControl, lmer
-from pyimpl.model.threads import one_blas_thread
 
 Z = float(ndtri(0.975))
 

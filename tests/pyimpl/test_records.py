@@ -7,7 +7,7 @@ from functools import cached_property
 
 import pytest
 
-from pyimpl.model.records import changed, record
+from pyimpl.records import changed, record
 
 
 @record

@@ -13,15 +13,15 @@ import pytest
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, SingularFitWarning
 from pyimpl.likelihood import nested, strata
-from pyimpl.likelihood.deviance import Objective, _SeveralFactors
+from pyimpl.likelihood import reduce as blocks_module
+from pyimpl.likelihood.block_structure import find_strata
+from pyimpl.likelihood.objective import Objective, _SeveralFactors
 from pyimpl.likelihood.optimum import natural_units, optimize
-from pyimpl.likelihood.refits import Refits
+from pyimpl.likelihood.reduce import reduce_design
+from pyimpl.likelihood.refit import Refits
+from pyimpl.likelihood.responses import Responses
 from pyimpl.likelihood.trust_region import workspace
 from pyimpl.lmer import LmerControl, LmerFit, fit_design, lmer
-from pyimpl.model import blocks as blocks_module
-from pyimpl.model.blocks import reduce_design
-from pyimpl.model.responses import Responses
-from pyimpl.model.strata import find_strata
 from tests.pyimpl.test_deviance import make_design
 
 

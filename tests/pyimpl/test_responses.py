@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl.likelihood.deviance import Objective
+from pyimpl.likelihood import reduce as blocks_module
+from pyimpl.likelihood.objective import Objective
+from pyimpl.likelihood.reduce import reduce_design
+from pyimpl.likelihood.responses import Responses
 from pyimpl.lmer import fit_design, lmer
-from pyimpl.model import blocks as blocks_module
-from pyimpl.model.blocks import reduce_design
-from pyimpl.model.responses import Responses
 from tests.pyimpl.test_deviance import CASES, make_design
 
 

@@ -1,10 +1,10 @@
-"""pyimpl.rformat against live R: thousands of vectors, hundreds of tables, exact text and exact bits."""
+"""pyimpl.text.numbers against live R: thousands of vectors, hundreds of tables, exact text and exact bits."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl import rformat as rf
+from pyimpl.text import numbers as rf
 
 VECTORS = r"""
 options(width = 80); set.seed(20)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyimpl.model.small_matrices import backward, factorise, forward, invert, symmetric_times
+from pyimpl.linalg.dense import backward, factorise, forward, invert, symmetric_times
 
 
 @pytest.mark.parametrize("q", [1, 2, 3, 5, 8, 23])

@@ -17,10 +17,10 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, RankDeficientWarning
-from pyimpl.likelihood import derivatives
-from pyimpl.likelihood.derivatives import covariance_derivatives
-from pyimpl.likelihood.inference import infer
-from pyimpl.likelihood.small_sample import restriction_matrix
+from pyimpl.inference import derivatives
+from pyimpl.inference.derivatives import covariance_derivatives
+from pyimpl.inference.estimates import infer
+from pyimpl.inference.small_sample import restriction_matrix
 from pyimpl.lmer import lmer
 
 DATA = Path(__file__).parent / "data"

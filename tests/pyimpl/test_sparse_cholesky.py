@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pyimpl.model.ordering import minimum_degree
-from pyimpl.model.sparse_cholesky import Factor, analyse
+from pyimpl.linalg.minimum_degree import minimum_degree
+from pyimpl.linalg.sparse_cholesky import Factor, analyse
 
 
 def graph(pattern):

@@ -13,7 +13,9 @@ import pytest
 
 from pyimpl import lmer
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.likelihood import deviance, optimum, refits, searches
+from pyimpl.likelihood import objective as deviance
+from pyimpl.likelihood import optimum, searches
+from pyimpl.likelihood import refit as refits
 from pyimpl.likelihood.large_searches import absorb_large
 from pyimpl.likelihood.trust_region import EXACT, begin, workspace
 

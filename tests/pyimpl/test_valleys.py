@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl.likelihood.valleys import deviations, find_valleys, lowest, near
-from pyimpl.model.blocks import reduce_design
-from pyimpl.model.design import build_design
+from pyimpl.design.design import build_design
+from pyimpl.likelihood.grid_starts import deviations, find_valleys, lowest, near
+from pyimpl.likelihood.reduce import reduce_design
 
 
 def by_definition(values, rounding):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from pyimpl.model.design import Design, build_design
+from pyimpl.design.design import Design, build_design
 from pyimpl.stan_lmer import StanLmerFit, normal, stan_lmer_design
 from validation.calibration import MODELS, Calibration, Model, _one, priors_of, sbc
 from validation.cli import app

@@ -12,8 +12,8 @@ from flint import arb, ctx
 from scipy.stats import norm
 from typer.testing import CliRunner
 
-from pyimpl.model.checks import STAN_LMER_CHECKS
-from pyimpl.model.design import Design, build_design
+from pyimpl.design.checks import STAN_LMER_CHECKS
+from pyimpl.design.design import Design, build_design
 from validation.certify import integrals, posteriors
 from validation.certify.collapsed import CollapsedModel, NotEnclosedError
 from validation.certify.enclose import NotCertifiedError

@@ -1,8 +1,8 @@
 """One formula language on both sides."""
 
 from bridge.formula import FUNCTIONS, SUMMARIES
-from pyimpl.model import summaries
-from pyimpl.model.functions import ALLOWED_FUNCTIONS
+from pyimpl.frame import summaries
+from pyimpl.frame.functions import ALLOWED_FUNCTIONS
 from r_scripts import grammar
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pyimpl.model.bars import split_formula
-from pyimpl.model.formula import deparse, parse
+from pyimpl.formula.bars import split_formula
+from pyimpl.formula.parse import deparse, parse
 
 __all__ = ["Parts", "group_labels", "r_group", "r_name", "take_apart"]
 

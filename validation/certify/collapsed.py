@@ -19,7 +19,7 @@ from typing import Any
 
 from flint import arb, arb_mat, fmpq, fmpq_mat
 
-from pyimpl.model.design import Design
+from pyimpl.design.design import Design
 from validation.certify.criterion import ball
 from validation.certify.exact import Column, ExactSums, exact_sums
 

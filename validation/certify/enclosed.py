@@ -7,7 +7,7 @@ from typing import Any
 
 from flint import arb, arb_mat
 
-from pyimpl.model.design import Design
+from pyimpl.design.design import Design
 from pyimpl.posterior.labels import Sigma_labels, level_label
 from validation.certify.collapsed import CollapsedModel
 from validation.certify.criterion import ball

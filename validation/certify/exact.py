@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from pyimpl.model.design import Design
+from pyimpl.design.design import Design
 
 __all__ = ["Column", "ExactBlock", "ExactSums", "exact_sums"]
 
@@ -101,7 +101,7 @@ def exact_sums(design: Design) -> ExactSums:
 
     Parameters
     ----------
-    design : pyimpl.model.design.Design
+    design : pyimpl.design.design.Design
         Its y, X and Z are doubles, and are taken for exactly what they are.
 
     Returns

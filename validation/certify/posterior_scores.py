@@ -66,8 +66,8 @@ def score_summary(summary: pd.DataFrame, posterior: certified.CertifiedPosterior
 
 def _score_estimates(case: Case, posterior: certified.CertifiedPosterior) -> dict[str, float]:
     """Our quadrature as users call it: greatest difference from what is enclosed, in posterior sds."""
-    from pyimpl.model.checks import STAN_LMER_CHECKS
-    from pyimpl.model.design import build_design
+    from pyimpl.design.checks import STAN_LMER_CHECKS
+    from pyimpl.design.design import build_design
     from pyimpl.posterior.quadrature import integrate
     from validation.certify.posteriors import default_density
     from validation.certify.run import data_of

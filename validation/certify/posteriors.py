@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from flint import ctx
 
-from pyimpl.model.checks import STAN_LMER_CHECKS
-from pyimpl.model.design import Design, build_design
+from pyimpl.design.checks import STAN_LMER_CHECKS
+from pyimpl.design.design import Design, build_design
 from validation.cases import Case
 from validation.certify.collapsed import CollapsedModel, NotEnclosedError
 from validation.certify.enclose import NotCertifiedError

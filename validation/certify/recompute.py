@@ -12,7 +12,7 @@ from typing import Any
 
 import mpmath
 
-from pyimpl.model.design import Design
+from pyimpl.design.design import Design
 from validation.references.certified import Certificate
 
 __all__ = ["PRECISION", "Recomputed", "recompute"]

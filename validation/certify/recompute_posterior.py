@@ -18,8 +18,8 @@ from mpmath import mp, mpf
 from scipy.special import logsumexp
 from scipy.stats import gamma
 
-from pyimpl.model.checks import STAN_LMER_CHECKS
-from pyimpl.model.design import Design, build_design
+from pyimpl.design.checks import STAN_LMER_CHECKS
+from pyimpl.design.design import Design, build_design
 from pyimpl.posterior.labels import Sigma_labels, level_label
 from validation.cases import Case
 from validation.certify.posteriors import CONTRADICTION, Estimates, estimate, posterior_name

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from flint import arb, ctx
 
+from pyimpl.design.design import Design, build_design
 from pyimpl.lmer import fit_design
-from pyimpl.model.design import Design, build_design
 from validation.cases import Case
 from validation.certify.enclose import Enclosure, NotCertifiedError
 from validation.certify.exact import ExactSums

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from flint import arb
 
-from pyimpl.model.design import Design
+from pyimpl.design.design import Design
 from validation.certify.criterion import Balls, ball
 from validation.certify.enclose import Enclosure
 

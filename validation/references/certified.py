@@ -258,7 +258,7 @@ def load(name: str, directory: Path | None = None, data: pd.DataFrame | None = N
     DamagedReferenceError
         The file was changed, or the data are not those that the values were certified on.
     """
-    from pyimpl.model.design import build_design
+    from pyimpl.design.design import build_design
 
     certificate = load_certificate(name, directory)
     frame = _data(name, directory) if data is None else data

@@ -1,0 +1,830 @@
+"""The design of a linear mixed model: y, X and the terms that make up Z, with R's labels.
+
+Everything downstream (blocks, likelihood, posterior) sees the data only through :class:`Design`.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.compiled import kernel
+from pyimpl.design.checks import (
+    LMER_CHECKS,
+    CheckControl,
+    check_duplicates,
+    check_effects,
+    check_levels,
+    check_names,
+    check_scale,
+    check_weights,
+    rank_message,
+)
+from pyimpl.design.model_matrix import Contrasts, Kind, MatrixPlan, column_kind, plan_columns
+from pyimpl.errors import (
+    DataError,
+    FormulaError,
+    ModelError,
+    PyimplError,
+    PyimplWarning,
+    RankDeficientWarning,
+)
+from pyimpl.formula.bars import Bar, MixedFormula, split_formula
+from pyimpl.formula.parse import Call, Name, Node, all_names, deparse, parse
+from pyimpl.formula.terms import Terms, expand_terms
+from pyimpl.frame.column_types import Basis
+from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, as_factor
+from pyimpl.frame.functions import Evaluator
+from pyimpl.frame.model_frame import ModelFrame, VectorLike, model_frame
+from pyimpl.linalg.dqrdc2 import independent_columns
+from pyimpl.records import record
+from r_scripts.dialect import Dialect
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+__all__ = ["Design", "EncodedRows", "EncodedTerm", "RandomTerm", "build_design", "model_matrix", "used_combinations"]
+
+
+_NEWEST = Dialect.of(None)
+
+
+@record
+class RandomTerm:
+    """One random-effects term ``(lhs | group)``, ready for the algebra.
+
+    Attributes
+    ----------
+    group : str
+        Name of the grouping factor as R shows it: ``school``, ``batch:cask``.
+    effects : tuple of str
+        R's column names of the left-hand side's model matrix (``cnms``), length p.
+    levels : tuple of str
+        Level labels in R's order (only levels that occur in the rows used), length J.
+    codes : ndarray of intp, shape (N,)
+        Level of each row, 0-based.
+    columns : ndarray of float64, shape (N, p)
+        Model matrix of the left-hand side. ``Z_ij = columns[i]`` at level ``codes[i]``; effects fastest in q.
+    label : str
+        The term as lme4 shows it: ``1 + female | school``.
+    """
+
+    group: str
+    effects: tuple[str, ...]
+    levels: tuple[str, ...]
+    codes: np.ndarray
+    columns: np.ndarray
+    label: str = ""
+
+    @property
+    def p(self) -> int:
+        """Number of effects per level."""
+        return len(self.effects)
+
+    @property
+    def J(self) -> int:
+        """Number of levels."""
+        return len(self.levels)
+
+    @property
+    def theta_names(self) -> tuple[str, ...]:
+        """Names of the term's part of θ, column-major lower triangle (lme4's ``tnames``)."""
+        return tuple(
+            f"{self.group}.{self.effects[i]}" + (f".{self.effects[j]}" if i != j else "")
+            for j in range(self.p)
+            for i in range(j, self.p)
+        )
+
+
+@dataclass(frozen=True)
+class EncodedTerm:
+    """One random-effects term for new data.
+
+    Attributes
+    ----------
+    group, effects, levels
+        As in the :class:`RandomTerm` it comes from.
+    codes : ndarray of intp, shape (rows,)
+        Level of each row; ``J + k`` is ``new_levels[k]``; -1 is a missing level.
+    columns : ndarray, shape (rows, p)
+        NaN where a slope's variable is missing; zeros where the level is.
+    new_levels : tuple of str
+        Levels that the fitted model does not know.
+    """
+
+    group: str
+    effects: tuple[str, ...]
+    levels: tuple[str, ...]
+    codes: np.ndarray
+    columns: np.ndarray
+    new_levels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """New data in the codings of a fitted model, for ``predict``.
+
+    Attributes
+    ----------
+    index : pandas.Index
+        The new data's index.
+    X : ndarray, shape (rows, P), or None
+        Without the columns dropped at the fit; NaN where a predictor is missing.
+    offset : ndarray, shape (rows,)
+        Sum of the ``offset()`` terms of the formula (as in R, the ``offset`` argument has no part in new data).
+    terms : tuple of EncodedTerm
+    """
+
+    index: pd.Index
+    X: np.ndarray | None
+    offset: np.ndarray
+    terms: tuple[EncodedTerm, ...]
+
+
+@record
+class _Recipe:
+    """What new data need: variables, remembered bases, plans of the model matrices.
+
+    ``kinds`` has the variables of random-effects terms, which ``re.form`` may combine anew; ``group_kinds`` those that
+    are grouping factors too, and so factors in the terms of that group.
+    """
+
+    fixed: Terms
+    fixed_plan: MatrixPlan
+    kept_columns: np.ndarray | None
+    random: tuple[tuple[Bar, Terms, MatrixPlan], ...]
+    bases: Mapping[Node, Basis]
+    kinds: Mapping[Node, Kind]
+    group_kinds: Mapping[Node, Kind]
+
+
+@record
+class Design:
+    """y, X, the random terms, and all labels, for the rows used.
+
+    Attributes
+    ----------
+    formula : str
+        As R deparses it (``formula(m)``: ``(x || g)`` is written ``((1 | g) + (0 + x | g))``).
+    response : str
+        Deparsed left-hand side.
+    index : pandas.Index
+        The data's own index of the rows used, length N.
+    y : ndarray, shape (N,)
+        Response (the offset not subtracted).
+    X : ndarray, shape (N, P), C order
+        Fixed-effects model matrix without the dropped columns; P may be 0.
+    coef_names : tuple of str
+        R's names of X's columns.
+    terms : tuple of RandomTerm
+        In lme4's order: if any later term has more levels than an earlier one, sorted by decreasing number of levels,
+        ties reversed (``rev(order(nl))`` of ``lme4::mkReTrms``); otherwise formula order.
+    weights : ndarray, shape (N,), or None
+        Prior weights.
+    offset : ndarray, shape (N,), or None
+        Sum of ``offset()`` terms and the ``offset`` argument.
+    frame_source : pandas.DataFrame or callable
+        The model frame, or what makes it (see :attr:`frame`).
+    dropped_coefs : tuple of str
+        Columns of X dropped because of rank deficiency, R's names.
+    omitted : ndarray of intp
+        Positions (0-based, in the data) of the rows that ``na.action`` left out.
+    messages : tuple of str
+        What R would say on the way, e.g. about dropped columns.
+    warnings : tuple of str
+        What R would warn about on the way.
+    call_formula : str
+        The formula as the user wrote it, deparsed (``||`` not expanded).
+    na_action : str
+        ``"na.omit"`` or ``"na.exclude"``.
+    assign : tuple of int
+        Term of each column of X, 0 for the intercept.
+    term_labels : tuple of str
+        Labels of the fixed terms, ``attr(terms, "term.labels")``.
+    dialect : Dialect
+        Whose lme4 has read the formula.
+    """
+
+    formula: str
+    response: str
+    index: pd.Index
+    y: np.ndarray
+    X: np.ndarray
+    coef_names: tuple[str, ...]
+    terms: tuple[RandomTerm, ...]
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    frame_source: pd.DataFrame | Callable[[], pd.DataFrame]
+    dropped_coefs: tuple[str, ...] = ()
+    omitted: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    messages: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    call_formula: str = ""
+    na_action: str = "na.omit"
+    assign: tuple[int, ...] = ()
+    term_labels: tuple[str, ...] = ()
+    recipe: _Recipe | None = field(default=None, repr=False, compare=False)
+    dialect: Dialect = field(default=_NEWEST, repr=False, compare=False)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The model frame: variables of the model for the rows used (factors as categoricals, unused levels dropped).
+
+        Made when first asked for: no fit needs it, and making it would cost as much as a small fit.
+        """
+        return self.frame_source if isinstance(self.frame_source, pd.DataFrame) else self.frame_source()
+
+    @property
+    def N(self) -> int:
+        """Number of rows used."""
+        return int(self.y.shape[0])
+
+    @property
+    def P(self) -> int:
+        """Number of fixed-effect columns."""
+        return len(self.coef_names)
+
+    @cached_property
+    def q(self) -> int:
+        """Number of random effects: columns of Z."""
+        return sum(term.J * term.p for term in self.terms)
+
+    @property
+    def intercept(self) -> bool:
+        """Whether X has an intercept column."""
+        return "(Intercept)" in self.coef_names
+
+    @property
+    def theta_names(self) -> tuple[str, ...]:
+        """Names of θ, ``names(getME(m, "theta"))``: ``school.(Intercept)``, ``school.femaleF.(Intercept)``, ..."""
+        return tuple(name for term in self.terms for name in term.theta_names)
+
+    @property
+    def unique_groups(self) -> tuple[str, ...]:
+        """A distinct name for each term, as ``VarCorr`` shows them: ``g``, ``g.1`` (R's ``make.unique``)."""
+        return _make_unique([term.group for term in self.terms])
+
+    @property
+    def flist(self) -> pd.DataFrame:
+        """The grouping factors (``getME(m, "flist")``): a categorical for each distinct one, the data's index."""
+        factors: dict[str, pd.Categorical] = {}
+        for term in self.terms:
+            if term.group not in factors:
+                factors[term.group] = pd.Categorical.from_codes(
+                    term.codes, categories=pd.Index(term.levels, dtype=object), validate=False
+                )
+        return pd.DataFrame(factors, index=self.index)
+
+    @cached_property
+    def Z(self) -> "sparse.csc_array":
+        """Random-effects model matrix, N x q, in lme4's column order: term by term, level by level, effects fastest."""
+        from scipy import sparse
+
+        blocks = [random_columns(term.codes, term.columns, term.J) for term in self.terms]
+        return sparse.csc_array(sparse.hstack(blocks, format="csc"))
+
+    def encode(self, newdata: pd.DataFrame, *, fixed: bool = True, random: bool | Sequence[bool] = True) -> EncodedRows:
+        """Encode new data in this design's codings: same levels, contrasts, ``poly`` and ``scale`` bases.
+
+        Missing values give NaN in X and in the terms' columns (``na.pass``, the default of ``predict.merMod``); the
+        response is not needed.
+
+        Parameters
+        ----------
+        newdata : pandas.DataFrame
+        fixed : bool
+            Whether the columns of the fixed effects are wanted (and so must exist).
+        random : bool or sequence of bool
+            Likewise for the random effects: all or none of the terms, or one truth value for each; what is returned
+            has the wanted terms only.
+
+        Raises
+        ------
+        DataError
+            A column is missing; a factor has levels the model does not know (new *grouping* levels are reported in
+            :attr:`EncodedTerm.new_levels` instead).
+        """
+        if self.recipe is None:
+            raise ModelError("This design was not made by build_design and cannot encode new data.")
+        recipe = self.recipe
+        data = Data(newdata)
+        offset = np.zeros(data.rows)
+        X = None
+        if fixed:
+            predictors = recipe.fixed_plan.variables
+            wanted = [v for i, v in enumerate(recipe.fixed.variables) if i != recipe.fixed.response or v in predictors]
+            frame = _new_frame(wanted, data, recipe)
+            X = recipe.fixed_plan.build(frame)
+            if recipe.kept_columns is not None:
+                X = X[:, recipe.kept_columns]
+            for position in recipe.fixed.offsets:
+                offset = offset + _numbers(frame.columns[recipe.fixed.variables[position]])
+        terms = []
+        chosen = [random] * len(self.terms) if isinstance(random, bool) else random
+        if any(chosen):
+            for term, (bar, effects, plan), take in zip(self.terms, recipe.random, chosen, strict=True):
+                if not take:
+                    continue
+                groups = [Name(name) for name in all_names(bar.group)]
+                frame = _new_frame([*effects.variables, *groups], data, recipe)
+                factor = _grouping_factor(bar, frame, all_names(bar.group))
+                known = {level: i for i, level in enumerate(term.levels)}
+                new = tuple(level for level in factor.levels if level not in known)
+                place = {**known, **{level: term.J + i for i, level in enumerate(new)}}
+                lut = np.array([*(place[level] for level in factor.levels), -1], dtype=np.intp)
+                codes, columns = lut[factor.codes], plan.build(_effects_frame(all_names(bar.group), frame))
+                columns[codes < 0] = 0.0  # lme4's Z has no entry in a row without a level
+                terms.append(EncodedTerm(term.group, term.effects, term.levels, codes, columns, new))
+        return EncodedRows(data.index, X, offset, tuple(terms))
+
+
+def _new_frame(variables: Sequence[Node], data: Data, recipe: _Recipe) -> ModelFrame:
+    if data.rows == 0:
+        raise DataError("newdata has no rows.")
+    return model_frame(variables, data, na_action="na.pass", drop_unused=False, bases=recipe.bases)
+
+
+def random_columns(codes: np.ndarray, columns: np.ndarray, levels: int) -> "sparse.csc_array":
+    """One term's part of Z: ``columns[i]`` at level ``codes[i]``, as CSC with explicit zeros removed.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (N,)
+    columns : ndarray, shape (N, p)
+    levels : int
+        J; the result has shape (N, J p).
+    """
+    from scipy import sparse
+
+    rows, p = columns.shape
+    indices = (codes[:, None] * p + np.arange(p)).ravel()
+    matrix = sparse.csr_array(
+        (columns.ravel(), indices, np.arange(0, rows * p + 1, p)), shape=(rows, levels * p)
+    ).tocsc()
+    matrix.eliminate_zeros()
+    return sparse.csc_array(matrix)
+
+
+def _make_unique(names: Sequence[str]) -> tuple[str, ...]:
+    """R's ``make.unique``."""
+    taken = set(names)
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        if name not in seen:
+            seen[name] = 0
+            out.append(name)
+            continue
+        while True:
+            seen[name] += 1
+            candidate = f"{name}.{seen[name]}"
+            if candidate not in taken:
+                break
+        taken.add(candidate)
+        out.append(candidate)
+    return tuple(out)
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadBar:
+    """A random-effects term with all that its text alone decides; ``terms`` is None where a ``.`` needs the data."""
+
+    bar: Bar
+    label: str
+    group: str
+    group_names: tuple[str, ...]
+    effects: Node
+    terms: Terms | None
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadFormula:
+    """A formula with all that its text alone decides: read once, however often it is fitted."""
+
+    mixed: MixedFormula
+    original: str
+    expanded: str
+    response: str
+    variables: tuple[Node, ...] | None
+    fixed: Terms | None
+    bars: tuple[_ReadBar, ...]
+
+
+def _read_formula(text: str, dialect: Dialect) -> _ReadFormula:
+    # only what a dialect says of formulas tells one reading from another
+    return _read_as(text, "newest" if dialect is _NEWEST else dialect.versions["lme4"])
+
+
+@lru_cache(maxsize=256)
+def _read_as(text: str, lme4: str) -> _ReadFormula:
+    dialect = _NEWEST if lme4 == "newest" else Dialect.of(lme4)
+    mixed = split_formula(parse(text), dialect)
+
+    def terms_of(node: Node) -> Terms | None:
+        return None if "." in all_names(node) else expand_terms(node)
+
+    in_frame = terms_of(mixed.frame)
+    bars = []
+    for bar in mixed.bars:
+        effects = Call("~", (bar.effects,))
+        bars.append(_ReadBar(bar, bar.label, bar.group_name, all_names(bar.group), effects, terms_of(effects)))
+    return _ReadFormula(
+        mixed,
+        deparse(mixed.original),
+        deparse(mixed.expanded),
+        deparse(mixed.expanded.args[0]) if isinstance(mixed.expanded, Call) else "",
+        None if in_frame is None else in_frame.variables,
+        terms_of(mixed.fixed),
+        tuple(bars),
+    )
+
+
+def _numbers(column: Column) -> np.ndarray:
+    if isinstance(column, Numeric):
+        return column.array if column.array.ndim == 1 else column.array[:, 0]
+    if isinstance(column, Logical):
+        return column.array
+    raise DataError("offset must be numeric.")
+
+
+def _response(node: Node, column: Column) -> np.ndarray:
+    if isinstance(column, Logical):
+        return column.array
+    if isinstance(column, Factor):
+        what = "strings" if column.text else "a factor"
+        raise DataError(
+            f"response must be numeric: {deparse(node)} is {what} (values such as "
+            f"{', '.join(map(repr, column.levels[:3]))}). Turn it into numbers."
+        )
+    if column.array.ndim == 2:
+        if column.array.shape[1] > 1:
+            raise DataError(
+                f"The response {deparse(node)} has {column.array.shape[1]} columns; lmer fits one at a time."
+            )
+        return column.array[:, 0]
+    return column.array
+
+
+def _interaction(left: Factor, right: Factor) -> Factor:
+    """lme4's ``%i%``: used combinations only, ordered by the first factor's levels, then the second's."""
+    width = len(right.levels)
+    first, second = left.codes.astype(np.int64), right.codes.astype(np.int64)  # pandas' small integers would overflow
+    if len(left.levels) * width <= 4 * len(first) + 1024:
+        codes = np.empty(len(first), dtype=np.int64)
+        used = used_combinations(first, second, len(left.levels), width, codes)
+    else:
+        missing = (first < 0) | (second < 0)
+        combined = first * width + second
+        codes, used = pd.factorize(np.where(missing, np.nan, combined) if missing.any() else combined, sort=True)
+        used = np.asarray(used, dtype=np.intp)
+    labels = [f"{left.levels[value // width]}:{right.levels[value % width]}" for value in used.tolist()]
+    if len(set(labels)) < len(labels):
+        # "a:b" with "c" and "a" with "b:c" are one level to lme4, which pastes; the first in the data gives its place.
+        first = np.full(len(labels), len(codes), dtype=np.intp)
+        np.minimum.at(first, codes[codes >= 0], np.flatnonzero(codes >= 0))
+        leader: dict[str, int] = {}
+        for i in np.argsort(first, kind="stable").tolist():
+            leader.setdefault(labels[i], i)
+        kept = sorted(leader.values())
+        place = {old: new for new, old in enumerate(kept)}
+        merge = np.array([*(place[leader[label]] for label in labels), -1], dtype=np.intp)
+        codes, labels = merge[codes], [labels[i] for i in kept]
+    return Factor(codes.astype(np.intp, copy=False), tuple(labels), complete=True)
+
+
+@kernel("i1 i1 i i i1")
+def used_combinations(first, second, height, width, codes):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Return the combinations ``first * width + second`` that occur, ascending, and put each row's in `codes`.
+
+    Codes are −1 where one of the two is missing.
+    """
+    place = np.full(height * width, -1, dtype=np.int64)
+    count = 0
+    for i in range(first.shape[0]):
+        if first[i] >= 0 and second[i] >= 0:
+            at = first[i] * width + second[i]
+            count += place[at] < 0
+            place[at] = 0
+    used = np.empty(count, dtype=np.int64)
+    count = 0
+    for at in range(height * width):
+        if place[at] == 0:
+            used[count] = at
+            place[at] = count
+            count += 1
+    for i in range(first.shape[0]):
+        missing = first[i] < 0 or second[i] < 0
+        codes[i] = -1 if missing else place[first[i] * width + second[i]]
+    return used
+
+
+def _grouping_factor(bar: Bar, frame: ModelFrame, names: Sequence[str]) -> Factor:
+    """Evaluate the grouping factor of a bar as ``mkBlist`` does: its names are factors of the model frame."""
+
+    def lookup(name: str) -> Factor:
+        return as_factor(frame.columns[Name(name)])
+
+    def evaluate(node: Node) -> Factor:
+        if isinstance(node, Call) and node.fn == "(":
+            return evaluate(node.args[0])
+        if isinstance(node, Call) and node.fn == ":" and len(node.args) == 2:
+            return _interaction(evaluate(node.args[0]), evaluate(node.args[1]))
+        if isinstance(node, Name):
+            factor = lookup(node.name)
+        else:
+            evaluator = Evaluator(lookup, lambda name: Name(name) in frame.columns, frame.rows)
+            factor = as_factor(evaluator.variable(node))
+        return factor
+
+    if isinstance(bar.group, Name) and bar.group in frame.columns:
+        return lookup(bar.group.name)
+    unknown = [name for name in names if Name(name) not in frame.columns]
+    if unknown:
+        raise ModelError(
+            f"couldn't evaluate grouping factor {bar.group_name} within model frame: object '{unknown[0]}' not found. "
+            "lme4 looks for it among the variables of the model; make it a column first, e.g. data['group'] = ..., "
+            "and write (1 | group)."
+        )
+    if not names:
+        raise ModelError(f"Invalid grouping factor specification, {bar.group_name}. Write a column's name: (1 | g).")
+    try:
+        factor = evaluate(bar.group)
+    except FormulaError as error:
+        raise ModelError(
+            f"Invalid grouping factor specification, {bar.group_name}: {error} Right of the bar write a column's name, "
+            "an interaction a:b, or nested factors a/b."
+        ) from error
+    return factor.drop_unused()
+
+
+def _effects_frame(group_names: Sequence[str], frame: ModelFrame) -> ModelFrame:
+    """Make the frame for a bar's left-hand side: variables of its group are factors (lme4's ``factorize``)."""
+    changed: dict[Node, Column] = {
+        Name(name): as_factor(frame.columns[Name(name)])
+        for name in group_names
+        if not isinstance(frame.columns[Name(name)], Factor)
+    }
+    return replace(frame, columns={**frame.columns, **changed}) if changed else frame
+
+
+def _variables_with_dot(mixed: MixedFormula, data: Data) -> tuple[Node, ...]:
+    formula = mixed.frame
+    response = formula.args[0] if isinstance(formula, Call) else formula
+    if not isinstance(response, Name):
+        raise FormulaError(
+            f"'.' with the response {deparse(response)}: lme4 would take the response itself as a predictor. "
+            "Name the predictors, or make the transformed response a column."
+        )
+    terms = expand_terms(formula, data.names)
+    transformed = [deparse(node) for node in terms.variables if not isinstance(node, Name)]
+    if transformed:
+        raise FormulaError(
+            f"'.' together with {transformed[0]}: lme4 would take that as one more predictor column. "
+            "Name the predictors instead of '.'."
+        )
+    return terms.variables
+
+
+def build_design(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    weights: VectorLike | None = None,
+    offset: VectorLike | None = None,
+    subset: VectorLike | None = None,
+    na_action: str = "na.omit",
+    contrasts: Contrasts | None = None,
+    checks: CheckControl = LMER_CHECKS,
+    dialect: Dialect | Mapping[str, str] | str | None = None,
+) -> Design:
+    """Build a mixed model's design as ``lme4::lFormula(formula, data, ...)``.
+
+    Parameters
+    ----------
+    formula : str
+        In R's language: ``"course ~ 1 + female + (1 + female | school)"``.
+    data : DataFrame of pandas or polars, pyarrow Table, or another that narwhals reads
+        Categoricals are factors (ordered ones too), strings and booleans R's character vectors and logicals.
+    weights, offset : str, array or Series, optional
+        Name of a column, or a number for each row of the data (a Series must have the data's index).
+    subset : str or array of bool, optional
+        Rows to use: a condition in R's words, ``"x > 0"``, or a mask.
+    na_action : str
+        ``"na.omit"``, ``"na.exclude"`` (the same rows; results are padded) or ``"na.fail"``.
+    contrasts : mapping, optional
+        Variable -> name (``"contr.sum"``) or matrix; applies to the fixed effects only, as in lme4.
+    checks : CheckControl
+        What is refused: :data:`~pyimpl.design.checks.LMER_CHECKS` or ``STAN_LMER_CHECKS``.
+    dialect : Dialect, mapping or str, optional
+        Whose lme4 reads the formula (``(1 | f*g)``, the name of ``(1 | (g:h))``); the newest where not given.
+
+    Raises
+    ------
+    FormulaError
+        The formula cannot be read or calls something that is not allowed.
+    DataError
+        A column does not fit: missing, infinite, not numeric where it must be, constant response.
+    ModelError
+        lme4 refuses such a model: no random effects, one level, as many levels as rows, ...
+
+    Warns
+    -----
+    RankDeficientWarning
+        Columns of X were dropped.
+    PyimplWarning
+        Predictors on very different scales; NaNs from ``log`` of negative numbers.
+    """
+    if not isinstance(formula, str):  # unhashable things, too: the reader keeps what it read
+        raise FormulaError(f"A formula must be a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}.")
+    spoken = Dialect.of(dialect)
+    read = _read_formula(formula, spoken)
+    mixed = read.mixed
+    if na_action == "na.pass":
+        raise DataError(
+            "na_action 'na.pass' is not supported: lme4 refuses missing values in y, X and Z. "
+            "Use 'na.omit' or 'na.exclude'."
+        )
+    source = Data(data)
+    variables = _variables_with_dot(mixed, source) if read.variables is None else read.variables
+    frame = model_frame(variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    response_node = variables[0]
+    # A copy: the data may change later, the design must not.
+    y = np.array(_response(response_node, frame.columns[response_node]))
+    notes = list(frame.warnings)
+    messages: list[str] = []
+    names = [node.name for node in frame.variables if isinstance(node, Name)]
+
+    # mkReTrms
+    terms: list[RandomTerm] = []
+    recipes: list[tuple[Bar, Terms, MatrixPlan]] = []
+    for bar in read.bars:
+        term, recipe = _random_term(bar, frame, names)
+        terms.append(term)
+        recipes.append((bar.bar, *recipe))
+    counts = [term.J for term in terms]
+    if any(later > earlier for earlier, later in pairwise(counts)):
+        order = sorted(range(len(terms)), key=counts.__getitem__)[::-1]
+        terms = [terms[i] for i in order]
+        recipes = [recipes[i] for i in order]
+    rows = frame.rows
+    found = check_levels(list({term.group: term.J for term in terms}.items()), rows, checks)
+    check_weights(frame.weights, checks)
+    found += check_effects([(term.label, term.J * term.p) for term in terms], rows, checks)
+    for text in found:
+        notes.append(text)
+        warnings.warn(text, PyimplWarning, stacklevel=2)
+
+    # model.matrix, chkRank.drop.cols, checkScaleX
+    dot_names = [*names, *(f"({w})" for w, v in (("weights", weights), ("offset", offset)) if v is not None)]
+    fixed = expand_terms(mixed.fixed, dot_names) if read.fixed is None else read.fixed
+    if len(dot_names) > len(names) and read.fixed is None:
+        raise FormulaError(
+            "'.' together with weights or offset: lme4 would take these as predictors too. Name the predictors."
+        )
+    if contrasts is not None and not isinstance(contrasts, Mapping):
+        raise DataError(
+            f"contrasts is a mapping of variable to contrasts, such as {{'f': 'contr.sum'}}, not {contrasts!r:.60}."
+        )
+    for name in contrasts or ():
+        if name not in fixed.names:
+            notes.append(f"variable '{name}' is absent, its contrast will be ignored")
+            warnings.warn(notes[-1], PyimplWarning, stacklevel=2)
+    if any(term.variables == (fixed.response,) for term in fixed.terms):
+        notes.append("the response appeared on the right-hand side and was dropped")
+        warnings.warn(notes[-1], PyimplWarning, stacklevel=2)
+    plan = plan_columns(fixed, frame, contrasts)
+    X = plan.build(frame)
+    coef_names, assign = plan.names, plan.assign
+    kept = independent_columns(X)
+    dropped: tuple[str, ...] = ()
+    if len(kept) < len(coef_names):
+        dropped = tuple(name for i, name in enumerate(coef_names) if i not in set(kept.tolist()))
+        messages.append(rank_message(len(dropped)))
+        warnings.warn(f"{messages[-1]} ({', '.join(dropped)})", RankDeficientWarning, stacklevel=2)
+        X = np.ascontiguousarray(X[:, kept])
+        coef_names = tuple(coef_names[i] for i in kept)
+        assign = tuple(assign[i] for i in kept)
+    indicators = plan.indicators
+    scale_note = check_scale(X, checks, [indicators[k] for k in kept] if dropped else indicators)
+    if scale_note is not None:
+        notes.append(scale_note)
+        warnings.warn(scale_note, PyimplWarning, stacklevel=2)
+    check_names(coef_names, checks)
+    check_duplicates([(term.group, term.effects) for term in terms], checks)
+
+    offset_values = frame.offset
+    for position in fixed.offsets:
+        part = _numbers(frame.columns[fixed.variables[position]])
+        offset_values = part if offset_values is None else offset_values + part
+    response_spread = y if offset_values is None else y - offset_values
+    # nearly always the first two rows settle it
+    if rows > 1 and response_spread[1] == response_spread[0] and np.all(response_spread == response_spread[0]):
+        raise DataError(
+            f"Response is constant: {deparse(response_node)} is {response_spread[0]:.15g} in each of the {rows} rows "
+            "used. There is nothing to model."
+        )
+    return Design(
+        formula=read.expanded,
+        response=read.response,
+        index=frame.index,
+        y=y,
+        X=X,
+        coef_names=coef_names,
+        terms=tuple(terms),
+        weights=None if frame.weights is None else np.array(frame.weights),
+        offset=None if offset_values is None else np.array(offset_values),
+        frame_source=frame.to_pandas,
+        dropped_coefs=dropped,
+        omitted=frame.omitted,
+        messages=tuple(messages),
+        warnings=tuple(notes),
+        call_formula=read.original,
+        na_action=na_action,
+        assign=assign,
+        term_labels=fixed.labels,
+        recipe=_Recipe(
+            fixed,
+            plan,
+            kept if dropped else None,
+            tuple(recipes),
+            frame.bases,
+            *_random_kinds(read.bars, recipes, frame),
+        ),
+        dialect=spoken,
+    )
+
+
+def _random_kinds(
+    bars: Sequence[_ReadBar], recipes: Sequence[tuple[Bar, Terms, MatrixPlan]], frame: ModelFrame
+) -> tuple[dict[Node, Kind], dict[Node, Kind]]:
+    """Kinds of the variables of random-effects terms, as such and where they are grouping factors."""
+    kinds = {node: column_kind(node, frame) for _, terms, _ in recipes for node in terms.variables}
+    groups: dict[Node, Kind] = {}
+    for node in {Name(name): None for bar in bars for name in bar.group_names}:
+        column = frame.columns[node]
+        if node in kinds:
+            groups[node] = Kind(as_factor(column).levels, isinstance(column, Factor) and column.ordered)
+        elif isinstance(column, Factor):
+            kinds[node] = column_kind(node, frame)
+    return kinds, groups
+
+
+def _random_term(
+    read: _ReadBar, frame: ModelFrame, names: Sequence[str]
+) -> tuple[RandomTerm, tuple[Terms, MatrixPlan]]:
+    """One bar's part of ``mkReTrms`` (lme4's ``mkBlist``); its model matrix has default contrasts, as in lme4."""
+    factor = _grouping_factor(read.bar, frame, read.group_names)
+    terms = expand_terms(read.effects, names) if read.terms is None else read.terms
+    local = _effects_frame(read.group_names, frame)
+    try:
+        plan = plan_columns(terms, local)
+    except PyimplError as error:
+        raise type(error)(f"In the random-effects term ({read.label}): {error}") from error
+    if not plan.names:
+        raise ModelError(
+            f"The random-effects term ({read.label}) has no effects. Write (1 | {read.group}) or leave it out."
+        )
+    columns = plan.build(local)
+    codes = factor.codes.astype(np.intp, copy=False)
+    term = RandomTerm(read.group, plan.names, factor.levels, codes, columns, read.label)
+    return term, (terms, plan)
+
+
+def model_matrix(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    contrasts: Contrasts | None = None,
+    subset: VectorLike | None = None,
+    na_action: str = "na.omit",
+) -> pd.DataFrame:
+    """R's ``model.matrix(formula, model.frame(formula, data, subset, na.action), contrasts)``.
+
+    Parameters
+    ----------
+    formula : str
+        One- or two-sided, without random-effects terms.
+    data : pandas.DataFrame
+    contrasts, subset, na_action
+        As for :func:`build_design`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        float64, R's column names, the data's index of the rows used.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        As :func:`build_design`.
+    """
+    source = Data(data)
+    terms = expand_terms(parse(formula), source.names)
+    frame = model_frame(terms.variables, source, subset=subset, na_action=na_action, drop_unused=False)
+    plan = plan_columns(terms, frame, contrasts)
+    return pd.DataFrame(plan.build(frame), index=frame.index, columns=pd.Index(plan.names, dtype=object))

@@ -1,0 +1,1 @@
+"""R's formulas as data: parse, terms, random-effects bars, update."""

@@ -1,0 +1,299 @@
+"""The kinds of columns that a model frame has, as R has them: numbers, logicals and factors (strings among them).
+
+Values are numpy arrays and factor codes, never per-row objects; missing is NaN for numbers and logicals and code -1 for
+factors.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.errors import DataError, PyimplWarning
+from pyimpl.text.values import format_integer, format_number, unique_numbers
+
+__all__ = [
+    "INT_MAX",
+    "NO_BASIS",
+    "Basis",
+    "Column",
+    "Factor",
+    "Logical",
+    "Numeric",
+    "as_factor",
+    "category_labels",
+    "datetime_labels",
+    "integers",
+    "square_sum",
+]
+
+
+#: Largest integer of R.
+INT_MAX = 2147483647.0
+_CHUNK = 65_536
+
+
+def square_sum(values: np.ndarray) -> float:
+    """Sum of squares: if it is finite, so are all values, for certain and in one pass; it may overflow otherwise."""
+    return float(np.vdot(values, values))  # gives no warning of overflow
+
+
+def _finite(values: np.ndarray) -> bool:
+    return math.isfinite(square_sum(values))
+
+
+def integers(values: np.ndarray) -> "Numeric":
+    """Whole numbers as R has them: its integers have 32 bits; a column with larger ones is double."""
+    # the sum of squares settles nearly every column without gaps
+    fits = square_sum(values) <= INT_MAX**2 or float(np.nanmax(np.abs(values), initial=0.0)) <= INT_MAX
+    return Numeric(values, kind="integer" if fits else "double")
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What ``poly`` and ``scale`` leave with a value: R's attributes, which arithmetic keeps.
+
+    R's ``makepredictcall`` reads them from the variables of a model frame, for new data.
+
+    Attributes
+    ----------
+    center, scale : ndarray, shape (k,), or None
+        ``scaled:center`` and ``scaled:scale``.
+    coefs : tuple of (alpha, norm2), or None
+        ``coefs`` of an orthogonal polynomial.
+    poly : bool
+        Whether the value has the class ``poly``.
+    """
+
+    center: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    coefs: tuple[np.ndarray, np.ndarray] | None = None
+    poly: bool = False
+
+    def under(self, first: "Basis") -> "Basis":
+        """Attributes of a result of two operands of one size: those of the first, and what only this one has."""
+        return Basis(
+            self.center if first.center is None else first.center,
+            self.scale if first.scale is None else first.scale,
+            self.coefs if first.coefs is None else first.coefs,
+            self.poly or first.poly,
+        )
+
+
+#: Of values that neither made.
+NO_BASIS = Basis()
+
+
+@dataclass(frozen=True, slots=True)
+class Numeric:
+    """Numbers.
+
+    Attributes
+    ----------
+    array : ndarray of float64, shape (N,) or (N, k)
+        A matrix is what ``poly`` and ``scale`` give.
+    kind : str
+        ``"double"``, ``"integer"``, ``"date"`` (days since 1970-01-01) or ``"datetime"`` (seconds since then, UTC):
+        how the values turn into labels (``as.character``).
+    names : tuple of str or None
+        Column names of a matrix, or None for R's 1, 2, ...
+    basis : Basis
+        What ``poly`` and ``scale`` left with the value.
+    """
+
+    array: np.ndarray
+    kind: str = "double"
+    names: tuple[str, ...] | None = None
+    basis: Basis = NO_BASIS
+
+    def __len__(self) -> int:
+        return int(self.array.shape[0])
+
+    def take(self, rows: np.ndarray) -> "Numeric":
+        """Take the rows at these positions."""
+        return Numeric(self.array.take(rows, axis=0), self.kind, self.names, self.basis)
+
+    def any_missing(self) -> bool:
+        """Whether some row is missing."""
+        return not _finite(self.array) and bool(np.isnan(self.array).any())
+
+    def any_infinite(self) -> bool:
+        """Whether some value is infinite."""
+        return not _finite(self.array) and bool(np.isinf(self.array).any())
+
+    def missing(self) -> np.ndarray:
+        """Mask of missing rows, shape (N,)."""
+        gaps: np.ndarray = np.isnan(self.array)
+        return gaps.any(axis=1) if gaps.ndim == 2 else gaps
+
+
+@dataclass(frozen=True, slots=True)
+class Logical:
+    """Truth values: ``array`` is float64 of shape (N,) with 0, 1 and NaN (R's NA)."""
+
+    array: np.ndarray
+
+    def __len__(self) -> int:
+        return int(self.array.shape[0])
+
+    def take(self, rows: np.ndarray) -> "Logical":
+        """Take the rows at these positions."""
+        return Logical(self.array.take(rows))
+
+    def any_missing(self) -> bool:
+        """Whether some row is missing."""
+        return not _finite(self.array)
+
+    def missing(self) -> np.ndarray:
+        """Mask of missing rows, shape (N,)."""
+        return np.isnan(self.array)
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A factor, an ordered factor, or strings.
+
+    Attributes
+    ----------
+    codes : ndarray of a signed integer type, shape (N,)
+        0-based position in ``levels``; -1 is missing. pandas' own small integers are kept: arithmetic with codes needs
+        ``astype(intp)`` first.
+    levels : tuple of str
+        Strings have their distinct values, sorted by code point (R's order in the C locale).
+    ordered : bool
+    text : bool
+        Whether R has a character vector here: unused values are never levels.
+    complete : bool
+        Whether every level is known to be used.
+    """
+
+    codes: np.ndarray
+    levels: tuple[str, ...]
+    ordered: bool = False
+    text: bool = False
+    complete: bool = field(default=False, compare=False)
+
+    def __len__(self) -> int:
+        return int(self.codes.shape[0])
+
+    def take(self, rows: np.ndarray) -> "Factor":
+        """Take the rows at these positions; unused levels stay."""
+        return Factor(self.codes.take(rows), self.levels, self.ordered, self.text)
+
+    def any_missing(self) -> bool:
+        """Whether some row is missing."""
+        return self.codes.size > 0 and int(self.codes.min()) < 0
+
+    def missing(self) -> np.ndarray:
+        """Mask of missing rows, shape (N,)."""
+        return self.codes < 0
+
+    def used(self) -> np.ndarray:
+        """Mask of the levels that some row has, shape (levels,)."""
+        seen = np.zeros(len(self.levels) + 1, dtype=bool)  # the last is where code -1 goes
+        # In most data every level turns up early: then the other rows need not be looked at.
+        for start in range(0, len(self.codes), _CHUNK):
+            seen[self.codes[start : start + _CHUNK]] = True
+            if np.count_nonzero(seen[:-1]) == len(self.levels):  # quicker than all() for few levels
+                break
+        return seen[:-1]
+
+    def drop_unused(self) -> "Factor":
+        """Without the levels that no row has (``droplevels``); the order of the others stays."""
+        if self.complete:
+            return self
+        used = self.used()
+        if np.count_nonzero(used) == used.size:
+            return Factor(self.codes, self.levels, self.ordered, self.text, True)
+        position = np.full(len(used) + 1, -1, dtype=self.codes.dtype)
+        position[:-1][used] = np.arange(np.count_nonzero(used))
+        levels = tuple(level for level, use in zip(self.levels, used.tolist(), strict=True) if use)
+        return Factor(position.take(self.codes, mode="wrap"), levels, self.ordered, self.text, True)
+
+
+Column = Numeric | Logical | Factor
+
+
+def datetime_labels(seconds: np.ndarray) -> list[str]:
+    """Write seconds since 1970-01-01 UTC as R's ``as.character`` does: the time only where some has one."""
+    stamps = np.array(np.round(seconds * 1e6), dtype=np.int64).astype("datetime64[us]")
+    days = stamps.astype("datetime64[D]")
+    if (stamps == days).all():
+        return [str(day) for day in days]
+    return [str(stamp).replace("T", " ") for stamp in stamps.astype("datetime64[s]")]
+
+
+def category_labels(name: str, categories: pd.Index) -> tuple[str, ...]:
+    """Write the categories of the column ``name`` as R's levels.
+
+    Raises
+    ------
+    DataError
+        Two categories have the same text.
+    """
+    # at once: an Arrow-backed index makes a scalar of its own for every element it is asked for
+    values = categories.to_numpy(dtype=object).tolist()
+    if isinstance(categories.dtype, pd.StringDtype) or set(map(type, values)) == {str}:
+        return tuple(values)  # distinct already
+    if categories.dtype.kind == "M":
+        labels = datetime_labels(categories.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6)
+    else:
+        labels = [_label_of(value) for value in values]
+    if len(set(labels)) != len(labels):
+        raise DataError(f"Column {name!r} has categories with the same text, e.g. 1 and '1'. Rename one of them.")
+    return tuple(labels)
+
+
+def _label_of(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, float | np.floating):
+        return format_number(float(value))
+    return str(value)
+
+
+_LABELS: dict[str, Callable[[np.ndarray], list[str]]] = {
+    "double": lambda values: [format_number(value) for value in values.tolist()],
+    "integer": lambda values: [format_integer(value) for value in values.tolist()],
+    "date": lambda values: [str(np.datetime64(int(day), "D")) for day in values],
+    "datetime": datetime_labels,
+}
+
+
+def as_factor(column: Column) -> Factor:
+    """R's ``factor(x)``: unused levels dropped, numbers sorted numerically and labelled by ``as.character``.
+
+    Raises
+    ------
+    DataError
+        A matrix cannot be a factor.
+    """
+    if isinstance(column, Factor):
+        used = column.drop_unused()
+        return Factor(used.codes, used.levels, used.ordered, complete=True) if used.text else used
+    if isinstance(column, Logical):
+        codes = np.where(np.isnan(column.array), -1, column.array).astype(np.intp)
+        return Factor(codes, ("FALSE", "TRUE")).drop_unused()
+    values = column.array
+    if values.ndim == 2:
+        if values.shape[1] != 1:
+            raise DataError("A matrix (poly(), scale() of several columns) cannot be a factor.")
+        values = values[:, 0]
+    codes, uniques = pd.factorize(values, sort=True, use_na_sentinel=True)
+    labels = _LABELS[column.kind](uniques)
+    codes = codes.astype(np.intp, copy=False)
+    # Numbers that agree to 15 digits have one label and so are one level, as in R.
+    distinct, where = unique_numbers(labels)
+    if len(distinct) < len(labels):
+        warnings.warn(
+            f"{len(labels)} different numbers make {len(distinct)} levels, because R labels numbers by 15 significant "
+            "digits. If they are identifiers, make them strings.",
+            PyimplWarning,
+            stacklevel=2,
+        )
+        codes = np.where(codes >= 0, where[codes], -1)
+    return Factor(codes, tuple(distinct))

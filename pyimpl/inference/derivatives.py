@@ -1,0 +1,287 @@
+"""First and second derivatives of the likelihood and of vcov(β̂) by the variance parameters, exactly.
+
+The covariance matrix of y is linear in the variances and covariances γ of the random effects and of the residuals,
+Σ = Σ_r γ_r G_r with G_r = ZE_rZ' (Kenward & Roger 1997, Biometrics 53, 983-997; their R_ij are then zero), so with
+P = Σ⁻¹ − Σ⁻¹XΦX'Σ⁻¹, Φ = (X'Σ⁻¹X)⁻¹ and w = Σ⁻¹(y − Xβ̂)
+
+    ∂Φ/∂γ_r = Φ X'Σ⁻¹G_rΣ⁻¹X Φ,
+    ∂(−2ℓ)/∂γ_r = tr(S G_r) − w'G_rw,       ∂²(−2ℓ)/∂γ_r∂γ_s = −tr(S G_rS G_s) + 2 w'G_rPG_sw,
+
+S = Σ⁻¹ for maximum likelihood and S = P for REML. No difference quotient is taken anywhere. Rows are handled in
+groups that share no level of any grouping factor: Σ is block-diagonal over them and everything above is a sum.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from pyimpl.design.design import Design
+from pyimpl.errors import ModelError
+from pyimpl.inference.estimates import Estimates
+
+__all__ = ["CovarianceDerivatives", "RowGroup", "covariance_derivatives", "row_groups"]
+
+#: Random effects of one group of rows from which the dense matrices of that size are refused.
+MAX_CONNECTED = 6_000
+_GROUP = 200  # small groups are handled together up to about this many random effects
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows that are uncorrelated with all others, in units where σ = 1 and weights are 1.
+
+    Attributes
+    ----------
+    rows : ndarray of intp, shape (n,)
+    Z : sparse array, shape (n, q)
+        Rows of √w·Z, the group's columns.
+    M : ndarray, shape (q, q)
+        Z'Z.
+    N : ndarray, shape (q, q)
+        Λ(Λ'Z'ZΛ + I)⁻¹Λ'; V⁻¹ = I − ZNZ'.
+    first : tuple of ndarray
+        For each term the column of each of its levels' first effect.
+    """
+
+    rows: np.ndarray
+    Z: sparse.csr_array
+    M: np.ndarray
+    N: np.ndarray
+    first: tuple[np.ndarray, ...]
+
+    def solve(self, D: np.ndarray) -> np.ndarray:
+        """V⁻¹D."""
+        return D - self.Z @ (self.N @ (self.Z.T @ D))
+
+
+def row_groups(design: Design, templates: tuple[np.ndarray, ...]) -> Iterator[RowGroup]:
+    """Split the rows into groups that share no level of any grouping factor.
+
+    Parameters
+    ----------
+    design : Design
+    templates : tuple of ndarray
+        T of each term, shape (p, p).
+
+    Raises
+    ------
+    ModelError
+        If more than :data:`MAX_CONNECTED` random effects hang together.
+    """
+    terms = design.terms
+    base = np.concatenate([[0], np.cumsum([term.J for term in terms])]).astype(np.intp)
+    column = np.concatenate([[0], np.cumsum([term.J * term.p for term in terms])]).astype(np.intp)
+    own = base[0] + terms[0].codes
+    ends = np.concatenate([base[t] + term.codes for t, term in enumerate(terms)])
+    starts = np.tile(own, len(terms))
+    graph = sparse.coo_array((np.ones(starts.size, dtype=np.int8), (starts, ends)), shape=(base[-1], base[-1]))
+    count, component = connected_components(graph, directed=False)
+    width = np.concatenate([np.full(term.J, term.p) for term in terms])
+    size = np.bincount(component, weights=width, minlength=count).astype(np.intp)
+    if size.max() > MAX_CONNECTED:
+        raise ModelError(
+            f"{size.max()} random effects hang together through crossed grouping factors; derivatives by the variance "
+            f"parameters and hat values are computed for at most {MAX_CONNECTED}"
+        )
+    group = ((np.cumsum(size) - size) // _GROUP)[component]
+    root = None if design.weights is None else np.sqrt(design.weights)
+    Z = sparse.csr_array(design.Z if root is None else sparse.diags_array(root) @ design.Z)
+    row_group = group[own]
+    for g in np.unique(group):
+        rows = np.flatnonzero(row_group == g)
+        columns: list[np.ndarray] = []
+        first: list[np.ndarray] = []
+        at = 0
+        diagonal = []
+        for t, term in enumerate(terms):
+            levels = np.flatnonzero(group[base[t] : base[t + 1]] == g)
+            columns.append((column[t] + levels[:, None] * term.p + np.arange(term.p)).ravel())
+            first.append(at + np.arange(levels.size) * term.p)
+            at += levels.size * term.p
+            diagonal.append(sparse.kron(sparse.eye_array(levels.size), templates[t], format="csc"))
+        part = sparse.csr_array(Z[rows][:, np.concatenate(columns)])
+        Lambda = sparse.csc_array(sparse.block_diag(diagonal, format="csc"))
+        M = np.asarray((part.T @ part).todense())
+        A = np.eye(at) + (Lambda.T @ (Lambda.T @ M).T).T
+        half = np.linalg.solve(np.linalg.cholesky(0.5 * (A + A.T)), Lambda.T.toarray())
+        yield RowGroup(rows, part, M, half.T @ half, tuple(first))
+
+
+@dataclass(frozen=True)
+class CovarianceDerivatives:
+    """Σ's derivatives seen through X and y; r runs over γ: each term's lower triangle column by column, then σ².
+
+    Attributes
+    ----------
+    pieces : tuple of (int, int, int)
+        Term, row and column of each γ but the last.
+    templates : tuple of ndarray
+    sigma : float
+    Phi : ndarray, shape (P, P)
+        vcov(β̂).
+    PX : ndarray, shape (m, P, P)
+        X'Σ⁻¹G_rΣ⁻¹X.
+    QX : ndarray, shape (m, m, P, P)
+        X'Σ⁻¹G_rΣ⁻¹G_sΣ⁻¹X.
+    trace : ndarray, shape (m,)
+        tr(Σ⁻¹G_r).
+    traces : ndarray, shape (m, m)
+        tr(Σ⁻¹G_rΣ⁻¹G_s).
+    wGw : ndarray, shape (m,)
+        w'G_rw.
+    wGX : ndarray, shape (m, P)
+        X'Σ⁻¹G_rw.
+    wGGw : ndarray, shape (m, m)
+        w'G_rΣ⁻¹G_sw.
+    """
+
+    pieces: tuple[tuple[int, int, int], ...]
+    templates: tuple[np.ndarray, ...]
+    sigma: float
+    Phi: np.ndarray
+    PX: np.ndarray
+    QX: np.ndarray
+    trace: np.ndarray
+    traces: np.ndarray
+    wGw: np.ndarray
+    wGX: np.ndarray
+    wGGw: np.ndarray
+
+    @cached_property
+    def projected_traces(self) -> np.ndarray:
+        """tr(P G_rP G_s), shape (m, m): twice the expected information of REML."""
+        half = self.Phi @ self.PX
+        crossed = np.einsum("rab,sba->rs", half, half)
+        return self.traces - 2 * np.einsum("ab,rsba->rs", self.Phi, self.QX) + crossed
+
+    def gradient(self, REML: bool) -> np.ndarray:
+        """∂(−2ℓ)/∂γ, shape (m,)."""
+        out = self.trace - self.wGw
+        return out - np.einsum("ab,rba->r", self.Phi, self.PX) if REML else out
+
+    def hessian(self, REML: bool) -> np.ndarray:
+        """∂²(−2ℓ)/∂γ∂γ', shape (m, m); β profiled out."""
+        data = self.wGGw - self.wGX @ self.Phi @ self.wGX.T
+        return 2 * data - (self.projected_traces if REML else self.traces)
+
+    def by_theta_sigma(self, REML: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Hessian of −2ℓ by (θ, σ), shape (k, k), and the derivatives of vcov(β̂) by them, shape (k, P, P).
+
+        What ``lmerTest::as_lmerModLT`` gets by ``numDeriv::hessian`` and ``numDeriv::jacobian``.
+        """
+        first, second = self._chain()
+        hessian = first @ self.hessian(REML) @ first.T + np.einsum("klr,r->kl", second, self.gradient(REML))
+        by_gamma = self.Phi @ self.PX @ self.Phi
+        return hessian, np.einsum("kr,rab->kab", first, by_gamma)
+
+    def _chain(self) -> tuple[np.ndarray, np.ndarray]:
+        """∂γ_r/∂φ_k and ∂²γ_r/∂φ_k∂φ_l for φ = (θ, σ): γ = σ²TT' and σ²."""
+        m, sigma = len(self.pieces) + 1, self.sigma
+        theta = self.pieces  # T has an element wherever TT' has one, in the same order
+        k = len(theta) + 1
+        first, second = np.zeros((k, m)), np.zeros((k, k, m))
+        for r, (t, i, j) in enumerate(self.pieces):
+            T = self.templates[t]
+            value = float(T[i] @ T[j])
+            first[-1, r], second[-1, -1, r] = 2 * sigma * value, 2 * value
+            for a, (ta, ra, ca) in enumerate(theta):
+                if ta != t:
+                    continue
+                slope = (ra == i) * T[j, ca] + (ra == j) * T[i, ca]
+                first[a, r] = sigma**2 * slope
+                second[a, -1, r] = second[-1, a, r] = 2 * sigma * slope
+                for b, (tb, rb, cb) in enumerate(theta):
+                    if tb == t and ca == cb:
+                        second[a, b, r] = sigma**2 * ((ra == i) * (rb == j) + (ra == j) * (rb == i))
+        first[-1, -1], second[-1, -1, -1] = 2 * sigma, 2.0
+        return first, second
+
+
+def _times(D: np.ndarray, first: np.ndarray, i: int, j: int) -> np.ndarray:
+    """E_rD: swaps the rows of effects i and j of each level of a term, all other rows are 0."""
+    out = np.zeros_like(D)
+    out[first + i] = D[first + j]
+    if i != j:
+        out[first + j] = D[first + i]
+    return out
+
+
+def covariance_derivatives(design: Design, estimates: Estimates) -> CovarianceDerivatives:
+    """Everything that the second-order theory of the fixed effects needs, at the estimates.
+
+    Parameters
+    ----------
+    design : Design
+    estimates : Estimates
+
+    Returns
+    -------
+    CovarianceDerivatives
+        In the units of the data. Prior weights divide the residual variance (G of σ² is diag(1/w)).
+
+    Raises
+    ------
+    ModelError
+        If too many random effects hang together (see :func:`row_groups`).
+    """
+    P, sigma = design.P, estimates.sigma
+    residual = design.y - design.X @ estimates.beta
+    if design.offset is not None:
+        residual = residual - design.offset
+    D = np.column_stack([design.X, residual])
+    if design.weights is not None:
+        D = D * np.sqrt(design.weights)[:, None]
+    pieces = tuple((t, i, j) for t, term in enumerate(design.terms) for j in range(term.p) for i in range(j, term.p))
+    m, d = len(pieces) + 1, P + 1
+    first_order, second_order = np.zeros((m, d, d)), np.zeros((m, m, d, d))
+    trace, traces = np.zeros(m), np.zeros((m, m))
+    for group in row_groups(design, estimates.templates):
+        part = D[group.rows]
+        once = group.solve(part)
+        twice = group.solve(once)
+        F, F2 = group.Z.T @ once, group.Z.T @ twice
+        NM = group.N @ group.M
+        shrink = np.eye(NM.shape[0]) - NM
+        K = group.M @ shrink
+        K = 0.5 * (K + K.T)
+        K2 = shrink.T @ K
+        EK = [_times(K, group.first[t], i, j) for t, i, j in pieces]
+        EF = [_times(F, group.first[t], i, j) for t, i, j in pieces]
+        KEF = [K @ one for one in EF]
+        for r, (t, i, j) in enumerate(pieces):
+            at = group.first[t]
+            both = 1.0 if i == j else 2.0
+            first_order[r] += F.T @ EF[r]
+            trace[r] += both * K[at + i, at + j].sum()
+            traces[r, -1] += both * 0.5 * (K2[at + i, at + j] + K2[at + j, at + i]).sum()
+            second_order[r, -1] += EF[r].T @ F2
+            for s in range(r, m - 1):
+                traces[r, s] += np.einsum("uv,vu->", EK[r], EK[s])
+                second_order[r, s] += EF[r].T @ KEF[s]
+        first_order[-1] += once.T @ once
+        second_order[-1, -1] += once.T @ twice
+        trace[-1] += part.shape[0] - np.trace(NM)
+        traces[-1, -1] += part.shape[0] - 2 * np.trace(NM) + np.einsum("uv,vu->", NM, NM)
+    for r in range(m):
+        for s in range(r):
+            traces[r, s] = traces[s, r]
+            second_order[r, s] = second_order[s, r].T
+    first_order /= sigma**4
+    second_order /= sigma**6
+    return CovarianceDerivatives(
+        pieces=pieces,
+        templates=estimates.templates,
+        sigma=sigma,
+        Phi=estimates.vcov,
+        PX=first_order[:, :P, :P],
+        QX=second_order[:, :, :P, :P],
+        trace=trace / sigma**2,
+        traces=traces / sigma**4,
+        wGw=first_order[:, P, P],
+        wGX=first_order[:, :P, P],
+        wGGw=second_order[:, :, P, P],
+    )

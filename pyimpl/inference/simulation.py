@@ -1,0 +1,137 @@
+"""New responses from a fitted model, for the rows used or for new ones (``lme4:::.simulateFun``)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.design.design import Design, EncodedTerm
+from pyimpl.errors import DataError
+from pyimpl.inference.estimates import Estimates
+from pyimpl.likelihood.reduce import Blocks
+
+__all__ = ["SimulationRows", "new_parameters", "simulate_rows"]
+
+
+@dataclass(frozen=True)
+class SimulationRows:
+    """Rows to simulate, in the codings of the fit.
+
+    Attributes
+    ----------
+    index : pandas.Index
+    X : ndarray, shape (rows, P)
+    offset : ndarray, shape (rows,), or None
+    terms : tuple of EncodedTerm
+    """
+
+    index: pd.Index
+    X: np.ndarray
+    offset: np.ndarray | None
+    terms: tuple[EncodedTerm, ...]
+
+    @classmethod
+    def of_design(cls, design: Design) -> "SimulationRows":
+        """Return the rows used."""
+        terms = tuple(EncodedTerm(t.group, t.effects, t.levels, t.codes, t.columns) for t in design.terms)
+        return cls(design.index, design.X, design.offset, terms)
+
+    @classmethod
+    def of_data(cls, design: Design, newdata: pd.DataFrame) -> "SimulationRows":
+        """Return the rows of new data; the ``offset`` argument of the fit has no part in them, as in ``predict``."""
+        rows = design.encode(newdata)
+        assert rows.X is not None
+        return cls(rows.index, rows.X, rows.offset, rows.terms)
+
+
+def new_parameters(
+    design: Design, blocks: Blocks, estimates: Estimates, newparams: Mapping[str, Any] | None, conditional: bool
+) -> Estimates:
+    """The estimates with some parameters replaced (lme4's ``setParams``).
+
+    Parameters
+    ----------
+    design : Design
+    blocks : Blocks
+    estimates : Estimates
+    newparams : mapping, optional
+        ``beta``, ``theta``, ``sigma``.
+    conditional : bool
+        Whether estimated random effects are kept: they belong to the θ they were estimated with.
+
+    Raises
+    ------
+    DataError
+        Another name, or a wrong number of elements; θ together with estimated random effects.
+    """
+    if not newparams:
+        return estimates
+    unknown = set(newparams) - {"beta", "theta", "sigma"}
+    if unknown:
+        raise DataError(f"newparams has {sorted(unknown)[0]!r}; there are beta, theta and sigma")
+    if conditional and "theta" in newparams:
+        raise DataError("newparams: another theta has no estimated random effects; simulate with re_form='~0'")
+    changes: dict[str, Any] = {}
+    for name, names in (("beta", design.coef_names), ("theta", design.theta_names), ("sigma", ("sigma",))):
+        if name not in newparams:
+            continue
+        value = newparams[name]
+        if isinstance(value, pd.Series) and set(value.index) == set(names):
+            value = value[list(names)]
+        numbers = np.atleast_1d(np.asarray(value, dtype=float))
+        if numbers.shape != (len(names),) or not np.isfinite(numbers).all():
+            raise DataError(
+                f"newparams: {name} needs {len(names)} finite numbers ({', '.join(names)}), not {value!r:.80}"
+            )
+        changes[name] = numbers
+    if "sigma" in changes:
+        changes["sigma"] = float(changes["sigma"][0])
+        if changes["sigma"] < 0:
+            raise DataError(f"newparams: sigma must not be negative, but is {changes['sigma']}")
+    if "theta" in changes:
+        templates: list[np.ndarray] = [np.empty(0)] * len(design.terms)
+        for factor in blocks.factors:
+            T = factor.template(changes["theta"])
+            for start, i in zip(factor.effect_start, factor.terms, strict=True):
+                block = slice(start, start + design.terms[i].p)
+                templates[i] = T[block, block]
+        changes["templates"] = tuple(templates)
+    return replace(estimates, **changes)
+
+
+def simulate_rows(
+    rows: SimulationRows, estimates: Estimates, wanted: Sequence[Sequence[int]], nsim: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw responses, shape (rows, nsim).
+
+    Parameters
+    ----------
+    rows : SimulationRows
+    estimates : Estimates
+    wanted : sequence of sequence of int
+        Effects of each term that are taken as estimated (0 for a level that the fit does not know); the others are
+        drawn, one vector for each level, known or not.
+    nsim : int
+    rng : Generator
+    """
+    N = len(rows.index)
+    values = np.zeros((N, nsim))
+    values += (rows.X @ estimates.beta)[:, None] if estimates.beta.size else 0.0
+    if rows.offset is not None:
+        values += rows.offset[:, None]
+    for term, T, b, keep in zip(rows.terms, estimates.templates, estimates.b, wanted, strict=True):
+        known, p = b.shape
+        if len(keep):
+            padded = np.vstack([b, np.zeros((1, p))])
+            codes = np.where((term.codes < 0) | (term.codes >= known), known, term.codes)
+            values += np.einsum("ij,ij->i", term.columns[:, keep], padded[codes][:, keep])[:, None]
+        if len(set(keep)) < p:
+            levels = known + len(term.new_levels)
+            new = rng.standard_normal((nsim, levels, p)) @ T.T * estimates.sigma
+            new[..., keep] = 0.0
+            # a missing level (code -1) has columns of zeros
+            values += np.einsum("ij,sij->is", term.columns, new[:, term.codes])
+    values += estimates.sigma * rng.standard_normal((nsim, N)).T
+    return values

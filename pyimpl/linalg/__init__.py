@@ -1,0 +1,1 @@
+"""Dense and sparse linear algebra that the rest stands on."""

@@ -1,0 +1,1 @@
+"""How R writes: numbers, names and strings as its printed output has them."""
