@@ -10,7 +10,7 @@ import pandas as pd
 from pyimpl.design.design import Design, EncodedTerm
 from pyimpl.errors import DataError
 from pyimpl.inference.estimates import Estimates
-from pyimpl.likelihood.reduce import Blocks
+from pyimpl.likelihood.reduce import Reduced
 
 __all__ = ["SimulationRows", "new_parameters", "simulate_rows"]
 
@@ -47,14 +47,14 @@ class SimulationRows:
 
 
 def new_parameters(
-    design: Design, blocks: Blocks, estimates: Estimates, newparams: Mapping[str, Any] | None, conditional: bool
+    design: Design, blocks: Reduced, estimates: Estimates, newparams: Mapping[str, Any] | None, conditional: bool
 ) -> Estimates:
     """The estimates with some parameters replaced (lme4's ``setParams``).
 
     Parameters
     ----------
     design : Design
-    blocks : Blocks
+    blocks : Reduced
     estimates : Estimates
     newparams : mapping, optional
         ``beta``, ``theta``, ``sigma``.

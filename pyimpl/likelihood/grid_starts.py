@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from pyimpl.compiled import kernel
 from pyimpl.likelihood.reduce import Factor
 
 __all__ = ["Valleys", "deviations", "find_valleys", "lowest", "near"]
@@ -58,8 +57,7 @@ def _lattice(diagonal: tuple[bool, ...], axis: int | None) -> _Lattice:
     return _Lattice(points, values.size, d, 16 * _EPS * (points**2).max(axis=1), float(values[2] / values[1]))
 
 
-@kernel("f1 f1 i i i1")
-def lowest(values, rounding, size, axes, places):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def lowest(values, rounding, size, axes, places):  # type: ignore[no-untyped-def]
     """Put the places of a lattice's local minima in `places`, the lowest first, and return how many these are.
 
     Places are in C order, with `size` values along each of the `axes`; as many count as there is room for. At a minimum

@@ -18,11 +18,10 @@ import numpy as np
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.likelihood.grid_starts import deviations, find_valleys, near
-from pyimpl.likelihood.large_searches import LARGE
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import omitted_starts, spread_starts
-from pyimpl.likelihood.reduce import Blocks, Factor
-from pyimpl.likelihood.trust_region import Workspace, workspace
+from pyimpl.likelihood.reduce import Factor, Reduced
+from pyimpl.likelihood.trust_region import TrustRegion
 from pyimpl.linalg.memory import in_words, memory
 from pyimpl.records import record
 
@@ -31,6 +30,7 @@ __all__ = [
     "SNAP",
     "OptSummary",
     "Point",
+    "derivative_operations",
     "default_start",
     "natural_units",
     "operations",
@@ -42,9 +42,10 @@ _EPS = float(np.finfo(float).eps)
 SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
 CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
-_LINEAR = 30.0  # operations of an evaluation for each level of a factor that is nested in the other
 _SPREAD = 8  # starts of all sizes besides, where evaluations are cheap
 _DEAR_STARTS = 2  # starts at most, the lowest, where variances may carry means and an evaluation takes more than that
+_LARGE = 50  # parameters from which their number may fill the memory
+_STEP = 10.0  # operations of an eigendecomposition, for each parameter's cube
 _MATRICES = 12  # of second derivatives, in a search and its reports
 _EVALUATIONS = 30  # of a usual search, besides one for each parameter
 _SPEED = 1e9  # operations a second of compiled loops
@@ -132,12 +133,12 @@ class OptSummary:
         return self.return_code == 0
 
 
-def default_start(blocks: Blocks) -> np.ndarray:
+def default_start(blocks: Reduced) -> np.ndarray:
     """lme4's start: every template the identity matrix."""
     return (blocks.lower == 0.0).astype(float)
 
 
-def natural_units(blocks: Blocks) -> np.ndarray:
+def natural_units(blocks: Reduced) -> np.ndarray:
     """Natural unit of each θ: the inverse root mean square of the effect's column."""
     units = [0.0] * blocks.n_theta
     for factor in blocks.factors:
@@ -147,16 +148,23 @@ def natural_units(blocks: Blocks) -> np.ndarray:
     return np.array(units)
 
 
-def operations(blocks: Blocks) -> float:
-    """Floating-point operations of one evaluation of the criterion of these blocks, roughly."""
+def operations(blocks: Reduced) -> float:
+    """Floating-point operations of one evaluation of the criterion, roughly."""
     first = blocks.factors[0]
-    total = first.J * first.p**2 * (first.p + blocks.P + 1.0)
-    if blocks.cross is not None:
-        return blocks.cross.symbolic.flops
-    if blocks.others is not None:
-        touched = (blocks.others.indptr[1:] - blocks.others.indptr[:-1]).astype(float)
-        total += float(touched.dot(touched)) * first.p + float(blocks.others.q) ** 3
+    total = float(len(blocks.inner.R)) * first.p**2 * (first.p + blocks.P + 1.0)
+    if blocks.outer is not None:
+        touched = np.diff(blocks.inner.indptr).astype(float)
+        total += float(touched @ touched) * first.p + 3.0 * float(blocks.outer.pattern.flops)
     return total
+
+
+def derivative_operations(blocks: Reduced) -> float:
+    """Floating-point operations of one evaluation with its derivatives, and of a step of the search, roughly."""
+    first, n = blocks.factors[0], blocks.n_theta
+    total = 2.0 * operations(blocks) + len(blocks.inner.R) * first.p * n * (n + blocks.P + 1.0)
+    if blocks.outer is not None:
+        total += n * float(blocks.outer.pattern.size)
+    return total + _STEP * float(n) ** 3
 
 
 def _with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
@@ -224,14 +232,20 @@ class Point:
 
 
 def _search(
-    objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, near: bool = True
+    objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: TrustRegion, near: bool = True
 ) -> Point:
     """Minimise from `start` (scaled), which may be near the minimum."""
     initial = objective.search(start, units, budget, work, near)
-    x, g, B, _, _, floats, ints, log, _ = work
-    code, logged = int(ints[4]), int(ints[6])
-    value = float(floats[0]) + objective.constant
-    return Point(x.copy(), value, g.copy(), B.copy(), code, log[:logged].copy(), initial, objective.prss)
+    return Point(
+        np.array(work.x),
+        work.value + objective.constant,
+        np.array(work.gradient),
+        np.array(work.matrix),
+        work.code,
+        np.array(work.accepted[: work.steps]),
+        initial,
+        objective.prss,
+    )
 
 
 def _has_pivot_below(limit: float, point: Point, pivots: Sequence[bool]) -> bool:
@@ -251,7 +265,7 @@ def _better(point: Point, best: Point) -> bool:
 
 
 def _settle_on_boundary(
-    objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: Workspace, point: Point
+    objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: TrustRegion, point: Point
 ) -> Point:
     """Put nearly zero pivots exactly at 0 where the criterion agrees."""
     blocks = objective.blocks
@@ -285,16 +299,17 @@ def _warn_if_long(objective: Objective) -> None:
     blocks = objective.blocks
     n = blocks.n_theta
     what = f"the random-effects terms have {n} variances and correlations"
-    if n > LARGE and 8 * _MATRICES * float(n) ** 2 > memory():
+    if n > _LARGE and 8 * _MATRICES * float(n) ** 2 > memory():
         raise ModelError(
             f"{what}; their second derivatives need {in_words(8 * _MATRICES * float(n) ** 2)} of memory, and the "
             f"machine has {in_words(memory())} for a fit. Take effects out of a term, or write (x || g)"
         )
-    seconds = (_EVALUATIONS + n) * objective.cost / _SPEED
-    if seconds > _LONG and blocks.cross is None and blocks.others is None:
+    cost = derivative_operations(blocks)
+    seconds = (_EVALUATIONS + n) * cost / _SPEED
+    if seconds > _LONG and blocks.outer is None:
         warnings.warn(
             f"this fit may take about {max(1.0, seconds / 60):.0f} minutes: {what}, and each of some "
-            f"{_EVALUATIONS + n} evaluations takes {objective.cost:.1g} operations",
+            f"{_EVALUATIONS + n} evaluations takes {cost:.1g} operations",
             PyimplWarning,
             stacklevel=2,
         )
@@ -332,11 +347,11 @@ def optimize(
     _warn_if_long(objective)
     units = natural_units(blocks)
     pivots: list[bool] = (blocks.lower == 0.0).tolist()
-    work = workspace(n)
+    work = TrustRegion(n)
     chosen = starts is None
     queue = [default_start(blocks)] if starts is None else [np.array(start, dtype=float) for start in starts]
     best: tuple[Point, np.ndarray] | None = None
-    dear = operations(blocks)
+    dear, cost = operations(blocks), derivative_operations(blocks)
     valleys = find_valleys(objective.scan, dear, units, pivots, queue[0]) if chosen and n else None
     # where the criterion is flat, lme4's start is as good as any
     if (
@@ -349,9 +364,9 @@ def optimize(
     informed: list[np.ndarray] = []  # starts that are said to be near a minimum
     if chosen and design is not None:
         informed = omitted_starts(design, objective, lambda wider: optimize(wider).final)
-        if len(informed) > _DEAR_STARTS and objective.cost > CHEAP:
+        if len(informed) > _DEAR_STARTS and cost > CHEAP:
             informed = sorted(informed, key=objective)[:_DEAR_STARTS]
-        elif informed and objective.cost <= _FREE:
+        elif informed and cost <= _FREE:
             largest = max((max(np.abs(one) / units) for one in informed), default=1.0)
             informed += spread_starts(design, units, largest, _SPREAD)
     at = 0
@@ -377,8 +392,7 @@ def optimize(
             edge = (far and valleys is None) or point.code != 0 or _has_pivot_below(_EDGE, point, pivots)
             free = _FREE if objective.exact_hessian and valleys is None else 0.0
             limit = CHEAP if edge else free
-            # where factors are nested only the scan's evaluations are dear
-            if limit and (_LINEAR * blocks.factors[0].J if objective.linear else dear) <= limit:
+            if limit and dear <= limit:
                 scaled = start * units
                 queue.append(scaled if far else 0.1 * scaled)
             if valleys is not None and len(valleys.points):
