@@ -14,9 +14,10 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).parent / "pyimpl"))
-from build_record import MEMORYVIEWS, VARIANT_FLAGS, compiled_modules, digest, record_name, source_digest  # noqa: E402
+from build_record import MEMORYVIEWS, VARIANT_FLAGS, compiled_modules, digest, record_name, source_digest
 
 # sqrt sets no errno, so it is one instruction; no sum is contracted to a fused one, so every processor gives the same
 # numbers
@@ -61,6 +62,18 @@ def all_extensions() -> list[Extension]:
         for module in MODULES
         for variant in (None, *(() if module in PLAIN else variants()))
     ]
+
+
+class BuildPython(build_py):
+    """Copy Python's files; those of an earlier build that are no more do not get into the wheel."""
+
+    def run(self) -> None:
+        """Forget what an earlier build copied, but for machine code, which is known by its digest."""
+        kept = (".so", ".pyd", record_name())
+        for path in Path(self.build_lib).rglob("*"):
+            if path.is_file() and not path.name.endswith(kept):
+                path.unlink()
+        super().run()
 
 
 class BuildModules(build_ext):
@@ -171,4 +184,4 @@ def _module_of(name: str) -> str:
 
 if __name__ == "__main__":  # Cython's processes may import this file again
     os.chdir(ROOT)
-    setup(ext_modules=all_extensions(), cmdclass={"build_ext": BuildModules})
+    setup(ext_modules=all_extensions(), cmdclass={"build_ext": BuildModules, "build_py": BuildPython})

@@ -1,9 +1,9 @@
 """Compiled modules: found, and refused with a sentence where they are missing, older than their sources, or damaged.
 
 ``setup.py`` compiles some modules of this package (typed Python, by Cython) and writes a record of them. A finder that
-is asked before Python's own answers for those modules: it compares source and file with the record before a file is loaded (loading
-part of a library ends the process with SIGBUS), and takes the variant that is the fastest on this processor.
-``MLMPARITY_VARIANT=every`` asks for the one that every processor can run.
+is asked before Python's own answers for those modules: it compares source and file with the record before a file is
+loaded (loading part of a library ends the process with SIGBUS), and takes the variant that is the fastest on this
+processor; ``MLMPARITY_VARIANT=every`` asks for the one that every processor can run.
 """
 
 import functools

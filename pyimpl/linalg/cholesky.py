@@ -6,7 +6,6 @@ run along rows. Matrices are C-contiguous by rows; compiled callers give a point
 rows (``cholesky.pxd``), so that a part of a work array can be factored in place.
 """
 
-# ruff: noqa: D103
 import cython
 import numpy as np
 from cython.cimports.libc.math import isfinite, log, sqrt
@@ -277,7 +276,7 @@ def inverse(
     _mirror(out, n, ldo)
 
 
-# -- for Python ----------------------------------------------------------------------------------------------------------
+# -- for Python --------------------------------------------------------------------------------------------------------
 
 
 def cholesky_factor(A: cython.double[:, ::1]) -> bool:
