@@ -20,12 +20,12 @@ from pyimpl.formula.update import update_formula
 from pyimpl.frame.columns import Data, as_pandas
 from pyimpl.inference.estimates import Estimates, infer, ranef_long
 from pyimpl.inference.verbs import AfterTheLikelihoodFit
-from pyimpl.likelihood.objective import COMPILED, Objective
+from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import carriers
 from pyimpl.likelihood.optimum import OptSummary, optimize
-from pyimpl.likelihood.reduce import NARROW, Blocks, reduce_design
+from pyimpl.likelihood.reduce import NARROW, Reduced, reduce_design
 from pyimpl.likelihood.refit import Minimum, Refits
-from pyimpl.likelihood.trust_region import eigen
+from pyimpl.likelihood.trust_region import symmetric_eigenvalues
 from pyimpl.linalg.threads import one_blas_thread
 from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
+_CROSSED = 200  # random effects besides the inner factor's up to which one BLAS thread is enough
 _FEW = 2000  # rows up to which BLAS starts no threads for a narrow model matrix
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
 _FEW_ROWS = 10  # residual degrees of freedom for each variance, below which a refit is a fit of its own
@@ -249,7 +250,7 @@ def _dialect(which: Dialect | Mapping[str, str] | str | None) -> Dialect:
 def _tiny(design: Design) -> bool:
     """Whether nothing is so large that BLAS would start threads, which the libraries need not be looked up for."""
     crossed = design.q - max((term.J * term.p for term in design.terms), default=0)
-    return design.N <= _FEW and design.P < NARROW and crossed <= COMPILED
+    return design.N <= _FEW and design.P < NARROW and crossed <= _CROSSED
 
 
 def _small(design: Design) -> bool:
@@ -298,7 +299,7 @@ def fit_design(
     start: Sequence[float] | np.ndarray | pd.Series | None = None,
     call: CallText | None = None,
     source: _Source | None = None,
-    blocks: Blocks | None = None,
+    blocks: Reduced | None = None,
 ) -> "LmerFit":
     """Fit a design that is there already.
 
@@ -313,7 +314,7 @@ def fit_design(
         What the printed output shows.
     source : optional
         The data frame and arguments, for ``update``.
-    blocks : Blocks, optional
+    blocks : Reduced, optional
         The design's cross-products, if they are there already.
 
     Returns
@@ -334,7 +335,7 @@ def _fit(
     start: Any,
     call: CallText | None,
     source: "_Source | None",
-    blocks: Blocks | None,
+    blocks: Reduced | None,
 ) -> "LmerFit":
     if blocks is None:
         blocks = reduce_design(design)
@@ -427,9 +428,8 @@ def _extreme_eigenvalues(matrix: np.ndarray) -> tuple[float, float]:
         middle, radius = 0.5 * (a + d), math.hypot(0.5 * (a - d), b)
         return middle - radius, middle + radius
     if matrix.shape[0] <= _TINY:
-        found = np.empty(matrix.shape[0])
-        eigen(matrix, found, np.empty_like(matrix))
-        return min(found.tolist()), max(found.tolist())
+        found = symmetric_eigenvalues(matrix)
+        return min(found), max(found)
     values = np.linalg.eigvalsh(matrix)
     return float(values[0]), float(values[-1])
 
@@ -494,7 +494,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
     def __init__(
         self,
         design: Design,
-        blocks: Blocks,
+        blocks: Reduced,
         objective: Objective,
         optimum: OptSummary,
         call: CallText,
@@ -549,7 +549,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         is: then the criterion may have several minima.
         """
         design, blocks = self._refits.design, self._refits.blocks
-        return _FEW_ROWS * (blocks.n_theta + 1) > design.N - design.P or bool(carriers(design, blocks.basis))
+        return _FEW_ROWS * (blocks.n_theta + 1) > design.N - design.P or bool(carriers(design, blocks.fixed.basis))
 
     # what a refit makes when it is asked for; another fit has it from the start
 
@@ -558,7 +558,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         return _with_y(self._refits.design, self._y)
 
     @cached_property
-    def _blocks(self) -> Blocks:
+    def _blocks(self) -> Reduced:
         return self._refits.responses.blocks(self._y)
 
     @cached_property

@@ -36,6 +36,7 @@ __all__ = [
     "operations",
     "optimize",
     "outcome",
+    "search_from",
 ]
 
 _EPS = float(np.finfo(float).eps)
@@ -288,6 +289,41 @@ def _settle_on_boundary(
                     changed = True
         if not changed:
             break
+    return point
+
+
+def search_from(
+    objective: Objective,
+    start: np.ndarray,
+    units: np.ndarray,
+    pivots: Sequence[bool],
+    budget: int,
+    work: TrustRegion,
+) -> Point:
+    """Search from one start, said to be near the minimum, and put what is nearly 0 exactly there.
+
+    Exact Newton steps from a start near the boundary may end there though another minimum inside is lower: it is
+    looked for, too.
+
+    Parameters
+    ----------
+    objective : Objective
+    start, units : ndarray, shape (n_theta,)
+        θ, and the natural unit of each.
+    pivots : sequence of bool
+        Which θ are diagonal elements.
+    budget : int
+        Evaluations of the criterion.
+    work : TrustRegion
+    """
+    point = _search(objective, start / units, units, budget, work)
+    if _has_pivot_below(SNAP, point, pivots):
+        point = _settle_on_boundary(objective, units, pivots, budget, work, point)
+        if objective.exact_hessian:
+            other = _search(objective, np.ones(start.size), units, budget, work)
+            if other.value < point.value - 256 * _EPS * max(1.0, abs(point.value)):
+                other.initial = point.initial
+                point = _settle_on_boundary(objective, units, pivots, budget, work, other)
     return point
 
 

@@ -16,7 +16,7 @@ import cython
 import numpy as np
 from cython.cimports.libc.math import fabs, isfinite, sqrt
 
-__all__ = ["ABSENT", "APPROXIMATE", "EXACT", "TrustRegion", "minimise", "trust_region_step"]
+__all__ = ["ABSENT", "APPROXIMATE", "EXACT", "TrustRegion", "minimise", "symmetric_eigenvalues", "trust_region_step"]
 
 EXACT, APPROXIMATE, ABSENT = 0, 1, 2
 CONVERGED, SPENT, STUCK = 0, 1, 2  # how a search ended
@@ -522,3 +522,11 @@ def trust_region_step(B: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray
     out = np.empty(g.size)
     search._minimise_model(np.ascontiguousarray(B, dtype=float), radius, out)
     return out
+
+
+def symmetric_eigenvalues(B: np.ndarray) -> list[float]:
+    """Eigenvalues of a symmetric matrix, in no order; of a small one without LAPACK, whose call is long."""
+    n: cython.Py_ssize_t = B.shape[0]
+    values = np.empty(n)
+    eigen(np.ascontiguousarray(B, dtype=float), np.empty((n, n)), values, np.empty((n, n)))
+    return values.tolist()
