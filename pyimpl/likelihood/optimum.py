@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 _EPS = float(np.finfo(float).eps)
+_NOTHING = 1e-8  # ... and below this, whose square is lost beside 1, they are 0 whatever rounding says of the value
 SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
 CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
@@ -282,7 +283,8 @@ def _settle_on_boundary(
                     continue
                 trial = _search(objective, _drop_pivot(factor, theta, k) / units, units, budget, work)
                 still = factor.template(trial.x * units)[k, k] == 0.0
-                if still and trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value)):
+                no_higher = trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value))
+                if still and (no_higher or pivot < _NOTHING):
                     trial.initial, trial.trace = point.initial, point.trace
                     point = trial
                     theta = _with_positive_diagonals(blocks.factors, point.x * units)
