@@ -214,6 +214,7 @@ local({
     lme4_fit <- inherits(fit, "merMod")
     parts <- list(
       classes = texts_of(class(fit)),
+      contrasts_option = texts_of(getOption("contrasts")),
       fun = quoted(paste(deparse(call_of(fit)[[1L]])[1L], collapse = "")),
       formula = if (is.null(formula)) NULL else quoted(paste(deparse(formula, width.cutoff = 500L), collapse = " ")),
       frame = if (is.null(frame)) NULL else as.character(frame),
@@ -340,7 +341,7 @@ local({
         number <- tryCatch(frame_number(x, name), error = function(e) 0L)
         write_event(event = quoted("variable"), statement = as.character(watch$statement), name = quoted(name),
                     frame = as.character(number))
-      } else if ((is.atomic(x) || is.list(x)) && length(x) <= 2000L) {
+      } else if (is_fit(x) || ((is.atomic(x) || is.list(x)) && length(x) <= 2000L)) {
         text <- tryCatch(value_of(x), error = function(e) NULL)
         if (!is.null(text) && nchar(text) < 1e6) write_event(
           event = quoted("variable"), statement = as.character(watch$statement), name = quoted(name), value = text)
