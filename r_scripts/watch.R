@@ -55,7 +55,7 @@ local({
     if (inherits(x, "VarCorr.merMod") || inherits(x, "VarCorr.lme4")) x <- as.data.frame(x)
     if (inherits(x, "emmGrid")) x <- as.data.frame(summary(x))
     if (inherits(x, "summary.merMod")) return(value_of(list(
-      coefficients = stats::coef(x), sigma = x$sigma, varcor = as.data.frame(x$varcor)
+      coefficients = stats::coef(x), sigma = x$sigma
     ), depth))
     if (inherits(x, c("summary.lm", "summary.glm"))) return(value_of(unclass(x)[intersect(
       c("coefficients", "sigma", "r.squared", "adj.r.squared", "df", "fstatistic"), names(x))], depth))

@@ -16,7 +16,7 @@ from validation.migrate.values import r_frame, r_literal
 from validation.migrate.watch import Watched
 from validation.migrate.watched import FITS, PLOTS, UNSUPPORTED, VERBS
 
-__all__ = ["Piece", "Script", "Span", "write_script"]
+__all__ = ["Piece", "Script", "Span", "without_marks", "write_script"]
 
 _QUIET = {"library", "require", "suppressPackageStartupMessages", "set.seed", "rm", "setwd", "options", "install.packages",
           "requireNamespace", "invisible", "source", "data", "theme_set", "gc", "Sys.time", "proc.time", "sessionInfo"}  # fmt: skip
@@ -75,6 +75,8 @@ class Script:
     first_lines : dict of int to int
         Statement -> the line of the script where its Python begins.
     sites : list of Site
+    assumed : list of str
+        Names that were taken for data, where nothing was run.
     """
 
     text: str
@@ -83,12 +85,20 @@ class Script:
     frames: dict[str, pd.DataFrame]
     first_lines: dict[int, int]
     sites: list[Site]
+    assumed: list[str] = field(default_factory=list)
 
 
 class _Writer:
     """Writes the statements in order; knows what R had at each."""
 
-    def __init__(self, source: Source, statements: list[Node], watched: Watched | None, unrolled: set[int], left: Mapping[int, str]):
+    def __init__(
+        self,
+        source: Source,
+        statements: list[Node],
+        watched: Watched | None,
+        unrolled: set[int],
+        left: Mapping[int, str],
+    ):
         self.source, self.statements, self.watched = source, statements, watched
         self.unrolled, self.left = unrolled, left
         self.places = sites(statements)
@@ -102,7 +112,11 @@ class _Writer:
         tests = any("lmerModLmerTest" in event["fit"]["classes"] for event in self.events if event["event"] == "fit")
         loaded = any(n.kind == "call" and n.text in ("library", "require") and n.args and n.args[0].value is not None
                      and n.args[0].value.text == "lmerTest" for s in statements for n in s.walk())  # fmt: skip
-        self.translator = Translator(source.code, self.places, self.seen, self.frame_variable, tests or (loaded and not watched))
+        self.translator = Translator(
+            source.code, self.places, self.seen, self.frame_variable, tests or (loaded and not watched)
+        )
+        if watched is None:
+            self.translator.assumed = set()
 
     # ----------------------------------------------------------------------------------- what R was seen to do
 
@@ -134,7 +148,9 @@ class _Writer:
         frame, out = self._frame(int(fit["frame"])), {}
         for name, column in zip(frame.get("names", []), frame.get("columns", []), strict=True):
             bare = fit.get("formula", "").split("(")[0]
-            if column["type"] in ("factor", "ordered", "character") and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", bare):
+            if column["type"] in ("factor", "ordered", "character") and re.search(
+                rf"(?<![\w.]){re.escape(name)}(?![\w.])", bare
+            ):
                 out[name] = option[1 if column["type"] == "ordered" else 0]
         return out or None
 
@@ -196,13 +212,17 @@ class _Writer:
     def _piece(self, k: int, node: Node) -> Piece:
         text = self.source.code[node.start : node.end]
         piece = Piece(k, node.line, text, "carried")
-        if self.watched is not None and not any(e["event"] == "statement" and int(e["statement"]) == k for e in self.events):
+        if self.watched is not None and not any(
+            e["event"] == "statement" and int(e["statement"]) == k for e in self.events
+        ):
             piece.status, piece.why = "left", "R did not get here: " + (self.watched.error or "it ended before")
             return piece
         if k in self.left:
             piece.status, piece.why = "left", self.left[k]
             return piece
         name = node.text if node.kind == "call" else ""
+        if name == "set.seed" and node.args and node.args[0].value is not None and node.args[0].value.kind == "number":
+            self.translator.seed = node.args[0].value.text.rstrip("L")
         if name in _QUIET:
             piece.status = "setup"
             if name == "source":
@@ -230,7 +250,9 @@ class _Writer:
                 if code:
                     piece.code, piece.status, piece.why = code, "carried", why
                     if unsupported:
-                        piece.why = "; ".join([*([why] if why else []), *(f"{u}(): {UNSUPPORTED[u]}" for u in unsupported)])
+                        piece.why = "; ".join(
+                            [*([why] if why else []), *(f"{u}(): {UNSUPPORTED[u]}" for u in unsupported)]
+                        )
                     return piece
                 piece.why = why or piece.why
             except Untranslatable as reason:
@@ -305,7 +327,10 @@ class _Writer:
         return [made.text]
 
     def _inner(self, node: Node, scope: Scope) -> list[str]:
-        comment = _comment(f"line {node.line}: " + self.source.code[node.start : node.end], first_only=node.kind in ("for", "if", "while"))
+        comment = _comment(
+            f"line {node.line}: " + self.source.code[node.start : node.end],
+            first_only=node.kind in ("for", "if", "while"),
+        )
         return [*comment, *self.lines(node, scope)]
 
     def _assign(self, node: Node, scope: Scope) -> list[str]:
@@ -319,14 +344,21 @@ class _Writer:
             if value.kind == "if" and len(value.parts) == 3:
                 a, b, c = (self.translator.expression(part.parts[0] if part.kind == "block" and len(part.parts) == 1 else part, scope)
                            for part in value.parts)  # fmt: skip
-                return self._bind(target.text, Code(f"{b.text} if {a.text} else {c.text}", b.kind, False, b.element), scope)
+                return self._bind(
+                    target.text, Code(f"{b.text} if {a.text} else {c.text}", b.kind, False, b.element), scope
+                )
             if value.kind == "call" and value.text in ("list", "c") and not value.args:
                 return self._bind(target.text, Code("{}", "dict"), scope)
             if value.kind == "constant" and value.text == "NULL":
                 return self._bind(target.text, Code("{}", "dict"), scope)
             if value.kind == "call" and value.text == "vector" and value.args and value.args[0].value.text == "list":  # type: ignore[union-attr]
                 return self._bind(target.text, Code("{}", "dict"), scope)
-            if value.kind == "call" and value.text in ("numeric", "double") and len(value.args) == 1 and value.args[0].value:
+            if (
+                value.kind == "call"
+                and value.text in ("numeric", "double")
+                and len(value.args) == 1
+                and value.args[0].value
+            ):
                 self.translator.needs("np")
                 length = self.translator.expression(value.args[0].value, scope)
                 return self._bind(target.text, Code(f"np.zeros({length.text})", "vector", True, "number"), scope)
@@ -391,14 +423,22 @@ class _Writer:
         lines: list[str] = []
         kind = element = "any"
         for k, step in enumerate(steps):
-            if k < len(steps) - 1 or step.kind in ("for", "while", "if", "assign") or (step.kind == "call" and step.text == "return"):
+            if (
+                k < len(steps) - 1
+                or step.kind in ("for", "while", "if", "assign")
+                or (step.kind == "call" and step.text == "return")
+            ):
                 lines += self._inner(step, inner) if body.kind == "block" else self.lines(step, inner)
                 if step.kind == "call" and step.text == "return" and step.args and step.args[0].value is not None:
                     kind = self.translator.expression(step.args[0].value, inner).kind
             else:
                 made = self.translator.expression(step, inner)
                 kind, element = made.kind, made.element
-                comment = _comment(f"line {step.line}: " + self.source.code[step.start : step.end]) if body.kind == "block" else []
+                comment = (
+                    _comment(f"line {step.line}: " + self.source.code[step.start : step.end])
+                    if body.kind == "block"
+                    else []
+                )
                 lines += [*comment, f"return {made.text}"]
         scope.names[name] = Code(python_name(name), "function", True, kind)
         return [f"def {python_name(name)}({', '.join(given)}):", *_indented(lines)]
@@ -559,7 +599,9 @@ def write_script(
     for piece in pieces:
         if piece.status == "setup":
             continue
-        mark = {"data": "  [in the data]", "left": f"  [NOT CARRIED OVER: {_one_line(piece.why)}]"}.get(piece.status, "")
+        mark = {"data": "  [in the data]", "left": f"  [NOT CARRIED OVER: {_one_line(piece.why)}]"}.get(
+            piece.status, ""
+        )
         if body and body[-1] != "":
             body.append("")
         body += _comment(f"{name}, line {piece.line}:{mark} {piece.text}")
@@ -571,7 +613,7 @@ def write_script(
         if piece.status in ("data", "left"):
             body.append("")
     header = _header(name, writer)
-    text, spans = _without_marks("\n".join([*header, *body]).rstrip() + "\n")
+    text, spans = without_marks("\n".join([*header, *body]).rstrip() + "\n")
     frames = {}
     if watched is not None:
         for number, variable in writer.names.items():
@@ -579,7 +621,7 @@ def write_script(
             frame.attrs["name"] = watched.frames[number].get("name") or "data"
             frames[variable] = frame
     first_lines = {k: len(header) + line + 1 for k, line in starts.items()}
-    return Script(text, spans, pieces, frames, first_lines, writer.places)
+    return Script(text, spans, pieces, frames, first_lines, writer.places, sorted(writer.translator.assumed or ()))
 
 
 def _header(name: str, writer: _Writer) -> list[str]:
@@ -601,6 +643,8 @@ def _header(name: str, writer: _Writer) -> list[str]:
         lines += ["", 'DATA = Path(__file__).parent / "data"', "", "", "def read(name):",
                   '    """Data as the models of the script of R saw them."""',
                   '    return pd.read_parquet(DATA / f"{name}.parquet")', ""]  # fmt: skip
+    if t.assumed:
+        lines += [f"# Nothing was run: load these data first: {', '.join(sorted(t.assumed))}", ""]
     return [*lines, ""]
 
 
@@ -653,7 +697,7 @@ def _wrapped(line: str) -> list[str]:
     return [line]
 
 
-def _without_marks(text: str) -> tuple[str, list[Span]]:
+def without_marks(text: str) -> tuple[str, list[Span]]:
     """The text without its marks, and where what they marked stands."""
     out: list[str] = []
     spans: list[Span] = []

@@ -18,7 +18,22 @@ __all__ = ["CLOSE", "OPEN", "Code", "Scope", "Translator", "Untranslatable", "py
 
 #: Around the Python text of a watched call: OPEN, the site's number, a semicolon, the text, CLOSE.
 OPEN, CLOSE = "\ue000", "\ue001"
-_TAKEN = {*keyword.kwlist, *FITS, "np", "pd", "print", "list", "dict", "range", "len", "sum", "min", "max", "abs", "round"}
+_TAKEN = {
+    *keyword.kwlist,
+    *FITS,
+    "np",
+    "pd",
+    "print",
+    "list",
+    "dict",
+    "range",
+    "len",
+    "sum",
+    "min",
+    "max",
+    "abs",
+    "round",
+}
 _PRIORS = ("normal", "student_t", "cauchy", "hs", "hs_plus", "laplace", "lasso", "product_normal", "exponential",
            "decov", "lkj", "R2")  # fmt: skip
 _PRIOR_FORMALS = {
@@ -121,6 +136,8 @@ class Translator:
         self.seen = seen
         self.frame_variable = frame_variable
         self.lmer_test = lmer_test
+        self.seed = "1"  # the last set.seed() of the script, for posteriors without a seed of their own
+        self.assumed: set[str] | None = None  # where nothing was run: names that are taken for data
         self.used: set[str] = set()  # names of mlmparity that the script imports
         self.modules: set[str] = set()
 
@@ -190,6 +207,9 @@ class Translator:
             self.needs("np")
             return Code("np.pi", "number")
         found = scope.find(node.text)
+        if found is None and self.assumed is not None:
+            self.assumed.add(node.text)
+            return Code(python_name(node.text), "data")
         if found is None:
             raise self.refuse(node, "a name that the script's Python side does not know")
         return found
@@ -262,7 +282,11 @@ class Translator:
         if owner.kind != "call" or owner.text != "summary" or len(owner.args) != 1 or owner.args[0].value is None:
             return None
         fit = self.expression(owner.args[0].value, scope)
-        known = {"coefficients": ("coef_table()", "frame"), "sigma": ("sigma()", "number"), "varcor": ("VarCorr()", "table")}
+        known = {
+            "coefficients": ("coef_table()", "frame"),
+            "sigma": ("sigma()", "number"),
+            "varcor": ("VarCorr()", "table"),
+        }
         if fit.kind != "fit" or name not in known:
             return None
         method, kind = known[name]
@@ -471,11 +495,15 @@ class Translator:
                 given.append(f"{ours}={_quoted(value.text)}")
             else:
                 given.append(f"{ours}={self.expression(value, scope).text}")
+        if known.python == "stan_lmer" and "seed" not in arguments:
+            given.append(f"seed={self.seed}")
         if "contrasts" not in arguments and seen.get("contrasts"):
             given.append(f"contrasts={seen['contrasts']!r}")
         return Code(f"{self.imported(known.python)}({', '.join(given)})", "fit")
 
-    def _formula(self, node: Node, arguments: Mapping[str, "Node | None"], seen: Mapping[str, object], scope: Scope) -> str:
+    def _formula(
+        self, node: Node, arguments: Mapping[str, "Node | None"], seen: Mapping[str, object], scope: Scope
+    ) -> str:
         value = arguments.get("formula")
         forced = seen.get("forced")
         if forced:
@@ -607,7 +635,9 @@ def _as_slice(text: str) -> str:
     """``range(a, b)`` over R's 1-based indices as a slice of Python's."""
     first, _, last = text.removeprefix("range(").removesuffix(")").partition(", ")
     start = str(int(first) - 1) if first.isdigit() else f"{first} - 1"
-    end = str(int(last) - 1) if last.isdigit() else last.removesuffix(" + 1") if last.endswith(" + 1") else f"{last} - 1"
+    end = (
+        str(int(last) - 1) if last.isdigit() else last.removesuffix(" + 1") if last.endswith(" + 1") else f"{last} - 1"
+    )
     return f"{start}:{end}"
 
 
@@ -668,7 +698,9 @@ def _combine(t: Translator, node: Node, scope: Scope) -> Code:
         return Code("{" + inside + "}", "dict", True, parts[0].kind if len(kinds) == 1 else "any")
     if kinds == {"number"}:
         return Code(f"[{listed}]", "vector", True, "number")
-    return Code(f"[{listed}]", "strings" if kinds == {"string"} else "list", True, parts[0].kind if len(kinds) == 1 else "any")
+    return Code(
+        f"[{listed}]", "strings" if kinds == {"string"} else "list", True, parts[0].kind if len(kinds) == 1 else "any"
+    )
 
 
 @_maker("list")
@@ -698,7 +730,11 @@ def _paste(t: Translator, node: Node, scope: Scope) -> Code:
     if any(piece.kind not in ("string", "number", "any", "formula") for piece in pieces):
         raise t.refuse(node, "paste() over several values")
     whole = [part.kind == "string" for part in parts]
-    if any("{" in p.text or '"' in p.text or "'" in p.text or "\\" in p.text for p, w in zip(pieces, whole, strict=True) if not w):
+    if any(
+        "{" in p.text or '"' in p.text or "'" in p.text or "\\" in p.text
+        for p, w in zip(pieces, whole, strict=True)
+        if not w
+    ):
         listed = ", ".join(piece.text for piece in pieces)
         return Code(f"{_quoted(between)}.join(str(part) for part in [{listed}])", "string")
     inside = [
@@ -805,7 +841,9 @@ def _names(t: Translator, node: Node, scope: Scope) -> Code:
     made = _only(t, node, scope)
     if made.kind in ("dict", "frames"):
         return Code(f"list({made.text})", "strings", True, "string")
-    part = "columns" if node.text == "colnames" or (node.text == "names" and made.kind in ("frame", "data")) else "index"
+    part = (
+        "columns" if node.text == "colnames" or (node.text == "names" and made.kind in ("frame", "data")) else "index"
+    )
     if made.kind in _LABELLED:
         return Code(f"list({made.inside()}.{part})", "strings", True, "string")
     raise t.refuse(node, "names of something without names")
@@ -887,16 +925,30 @@ def _subset(t: Translator, node: Node, scope: Scope) -> Code:
 
 @_maker("lapply", "sapply", "vapply", "Map", "map", "map_dbl", "map_dfr")
 def _apply(t: Translator, node: Node, scope: Scope) -> Code:
-    values = [argument.value for argument in node.args if argument.value is not None and argument.name in (None, "X", "FUN", "f")]
+    values = [
+        argument.value
+        for argument in node.args
+        if argument.value is not None and argument.name in (None, "X", "FUN", "f")
+    ]
     if node.text == "Map" and len(values) == 2:
         values.reverse()
     if len(values) < 2 or any(argument.name in ("simplify", "USE.NAMES") for argument in node.args):
         raise t.refuse(node, "an apply of this kind")
     over, function = t.expression(values[0], scope), values[1]
-    more = [a for a in node.args if a.value is not None and not any(a.value is v for v in values[:2]) and a.name != "FUN.VALUE"]
+    more = [
+        a
+        for a in node.args
+        if a.value is not None and not any(a.value is v for v in values[:2]) and a.name != "FUN.VALUE"
+    ]
     if node.text == "vapply":
         more = [a for a in more if a.name is not None]
-    element = over.element if over.kind in ("list", "dict", "vector", "strings") else "number" if over.kind == "range" else "any"
+    element = (
+        over.element
+        if over.kind in ("list", "dict", "vector", "strings")
+        else "number"
+        if over.kind == "range"
+        else "any"
+    )
     if over.kind not in ("list", "dict", "vector", "strings", "range", "frames"):
         raise t.refuse(node, "an apply over something that is no list")
     variable = "x"
@@ -905,10 +957,14 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
         body = function.parts[0]
         while body.kind == "block" and len(body.parts) == 1:
             body = body.parts[0]
-        inner = t.parameters(function, scope, {function.args[0].name or "x": Code(variable, element)} if element != "any" else None)
+        inner = t.parameters(
+            function, scope, {function.args[0].name or "x": Code(variable, element)} if element != "any" else None
+        )
         made = t.expression(body, inner)
     else:
-        call = Node("call", function.text, [function], [Argument(None, Node("name", "x")), *more], function.start, function.end)
+        call = Node(
+            "call", function.text, [function], [Argument(None, Node("name", "x")), *more], function.start, function.end
+        )
         made = t.expression(call, Scope({"x": Code("x", element)}, scope))
     kept = node.text in ("lapply", "map", "Map")
     if over.kind in ("dict", "frames"):

@@ -145,11 +145,11 @@ def _python_into(found: Labelled, value: Any, label: str) -> None:
             _python_into(found, part, _join(label, name))
     elif isinstance(value, pd.DataFrame):
         for name in value.columns:
-            for row, one in zip(value.index, value[name].tolist(), strict=True):
+            for row, one in zip(_r_rows(value.index), value[name].tolist(), strict=True):
                 _one(found, _join(label, row, name), one)
     elif isinstance(value, pd.Series):
         single = len(value) == 1 and isinstance(value.index, pd.RangeIndex)
-        for row, one in value.items():
+        for row, one in zip(_r_rows(value.index), value.tolist(), strict=True):
             _one(found, label if single else _join(label, row), one)
     elif isinstance(value, Mapping):
         for name, part in value.items():
@@ -164,6 +164,13 @@ def _python_into(found: Labelled, value: Any, label: str) -> None:
         _one(found, label, value)
     else:
         found.other = type(value).__name__
+
+
+def _r_rows(index: pd.Index) -> list[Any]:
+    """R counts rows without names from 1."""
+    if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
+        return [k + 1 for k in index]
+    return list(index)
 
 
 def _summary_parts(value: Any) -> dict[str, Any] | None:
