@@ -165,6 +165,16 @@ local({
   }
 
   call_of <- function(fit) tryCatch(if (isS4(fit)) fit@call else fit$call, error = function(e) NULL)
+  # the function that made a fit, by its call; by its class where the call holds the function itself (do.call)
+  fun_of <- function(fit) {
+    f <- call_of(fit)[[1L]]
+    if (is.name(f) || (is.call(f) && as.character(f[[1L]]) %in% c("::", ":::"))) return(paste(deparse(f), collapse = ""))
+    if (inherits(fit, "stanreg")) return(if (is.null(fit$stan_function)) "stan_lmer" else fit$stan_function)
+    if (inherits(fit, "glmerMod")) return("glmer")
+    if (inherits(fit, "nlmerMod")) return("nlmer")
+    if (inherits(fit, "merMod")) return("lmer")
+    class(fit)[1L]
+  }
   formula_of <- function(fit) tryCatch(stats::formula(fit), error = function(e) NULL)
 
   # The data of a fit, as its call names it, in the place it was called from; else the variables of its formula.
@@ -215,7 +225,7 @@ local({
     parts <- list(
       classes = texts_of(class(fit)),
       contrasts_option = texts_of(getOption("contrasts")),
-      fun = quoted(paste(deparse(call_of(fit)[[1L]])[1L], collapse = "")),
+      fun = quoted(fun_of(fit)),
       formula = if (is.null(formula)) NULL else quoted(paste(deparse(formula, width.cutoff = 500L), collapse = " ")),
       frame = if (is.null(frame)) NULL else as.character(frame),
       given = texts_of(names(given)),

@@ -158,11 +158,11 @@ def _value(one: Compared, r: Labelled, python: Labelled, excess: float) -> None:
     share = MIGRATED_VALUE.limit * max(1.0, math.sqrt(excess) / LARGEST_ESTIMATE_LIMIT)
     largest: dict[str, float] = {}
     for label, a, _ in pairs:
-        column = label.rpartition(" · ")[2]
+        column = _column(label)
         if math.isfinite(a):
             largest[column] = max(largest.get(column, 0.0), abs(a))
     for label, a, b in pairs:
-        column = label.rpartition(" · ")[2]
+        column = _column(label)
         if "Pr(" in column or column in ("p.value", "p-value"):
             log_a = math.log(a) if a > 0 else -math.inf
             limit = a * share * max(1.0, abs(log_a)) * P_VALUE.limit / MIGRATED_VALUE.limit if a > 0 else 0.0
@@ -172,6 +172,12 @@ def _value(one: Compared, r: Labelled, python: Labelled, excess: float) -> None:
         one.rows.append(Row(label, a, b, limit, _close(a, b, limit)))
     if not all(row.agrees for row in one.rows):
         one.verdict = "disagrees"
+
+
+def _column(label: str) -> str:
+    """What numbers are of one kind: those of a column; a vector's are all of one."""
+    row, between, column = label.rpartition(" · ")
+    return column if between else ""
 
 
 def _close(a: float, b: float, limit: float) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 from validation.migrate.instrument import Site, sites
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.sources import Source
-from validation.migrate.translate import CLOSE, OPEN, Code, Scope, Translator, Untranslatable, python_name
+from validation.migrate.translate import CLOSE, OPEN, Code, Scope, Translator, Untranslatable, is_translated, python_name
 from validation.migrate.values import r_frame, r_literal
 from validation.migrate.watch import Watched
 from validation.migrate.watched import FITS, PLOTS, UNSUPPORTED, VERBS
@@ -20,6 +20,11 @@ __all__ = ["Piece", "Script", "Span", "without_marks", "write_script"]
 
 _QUIET = {"library", "require", "suppressPackageStartupMessages", "set.seed", "rm", "setwd", "options", "install.packages",
           "requireNamespace", "invisible", "source", "data", "theme_set", "gc", "Sys.time", "proc.time", "sessionInfo"}  # fmt: skip
+# what makes data out of data; what it made is in the data that were kept
+_WRANGLING = {"subset", "with", "within", "transform", "filter", "mutate", "select", "arrange", "group_by", "na.omit", "droplevels",
+              "factor", "as.factor", "relevel", "ifelse", "merge", "left_join", "rename", "return", "function", "local", "aggregate",
+              "ave", "scale", "cut", "interaction", "is.na", "complete.cases", "order", "rev", "sort", "rep", "which", "split",
+              "reformulate", "tryCatch", "try", "stopifnot", "setdiff", "vector", "character", "numeric"}  # fmt: skip
 _WIDTH = 100
 
 
@@ -109,6 +114,7 @@ class _Writer:
         self.top = Scope(recorded=self._recorded)
         self.statement = 0
         self.fits: dict[int, str] = {}  # fit -> Python's expression for it
+        self.dropped: list[str] = []  # what the present statement does without
         tests = any("lmerModLmerTest" in event["fit"]["classes"] for event in self.events if event["event"] == "fit")
         loaded = any(n.kind == "call" and n.text in ("library", "require") and n.args and n.args[0].value is not None
                      and n.args[0].value.text == "lmerTest" for s in statements for n in s.walk())  # fmt: skip
@@ -217,6 +223,10 @@ class _Writer:
         ):
             piece.status, piece.why = "left", "R did not get here: " + (self.watched.error or "it ended before")
             return piece
+        stopped = [e for e in self.events if e["event"] == "error" and int(e["statement"]) == k]
+        if stopped and self.watched is not None and self.watched.error:
+            piece.status, piece.why = "left", f"R stopped here: {stopped[0]['message']}"
+            return piece
         if k in self.left:
             piece.status, piece.why = "left", self.left[k]
             return piece
@@ -231,7 +241,9 @@ class _Writer:
         if k not in self.unrolled:
             names, fits, frames = dict(self.top.names), dict(self.fits), dict(self.names)
             try:
+                self.dropped = []
                 piece.code = self.lines(node, self.top, top=True)
+                piece.why = "; ".join(dict.fromkeys(self.dropped))
                 return piece
             except Untranslatable as reason:
                 piece.why = str(reason)
@@ -249,10 +261,7 @@ class _Writer:
                 code, why = self._unroll(k, node, here)
                 if code:
                     piece.code, piece.status, piece.why = code, "carried", why
-                    if unsupported:
-                        piece.why = "; ".join(
-                            [*([why] if why else []), *(f"{u}(): {UNSUPPORTED[u]}" for u in unsupported)]
-                        )
+                    piece.why = "; ".join(dict.fromkeys([*([why] if why else []), *self._unsaid(node)]))
                     return piece
                 piece.why = why or piece.why
             except Untranslatable as reason:
@@ -275,6 +284,30 @@ class _Writer:
             return piece
         piece.status = "left"
         return piece
+
+    def _unsaid(self, node: Node) -> list[str]:
+        """Calls in a statement that nothing stands for, though its models are carried over."""
+        own = {s.parts[0].text for s in self.statements if s.kind == "assign" and s.parts[1].kind == "function"}
+        out = []
+        for call in node.walk():
+            name = call.text if call.kind == "call" else ""
+            if not name or name in FITS or name in VERBS or name in _WRANGLING or name in own or is_translated(name):
+                continue
+            if name in UNSUPPORTED:
+                out.append(f"{name}(): {UNSUPPORTED[name]}")
+            elif name in PLOTS:
+                out.append(f"{name}(): a plot")
+            elif not self._inside_data(call, node):
+                out.append(f"{name}(): no counterpart in mlmparity")
+        return out
+
+    def _inside_data(self, call: Node, statement: Node) -> bool:
+        """Whether a call stands in an argument of a model, where the data already have its result."""
+        for node in statement.walk():
+            fits = node.kind == "call" and node.text in FITS
+            if fits and call is not node and node.start <= call.start and call.end <= node.end:
+                return True
+        return False
 
     def _learn(self, k: int) -> None:
         """Which variable holds which fit, from what R was seen to have after the statement."""
@@ -327,11 +360,18 @@ class _Writer:
         return [made.text]
 
     def _inner(self, node: Node, scope: Scope) -> list[str]:
-        comment = _comment(
-            f"line {node.line}: " + self.source.code[node.start : node.end],
-            first_only=node.kind in ("for", "if", "while"),
-        )
-        return [*comment, *self.lines(node, scope)]
+        """A statement inside a loop or a function; what only draws or shows is left out by name, the rest kept."""
+        first_only = node.kind in ("for", "if", "while")
+        comment = _comment(f"line {node.line}: " + self.source.code[node.start : node.end], first_only=first_only)
+        try:
+            return [*comment, *self.lines(node, scope)]
+        except Untranslatable as reason:
+            inside = [place for place in self.places if node.start <= place.node.start and place.node.end <= node.end]
+            if node.kind != "call" or inside:
+                raise
+            self.dropped.append(f"line {node.line}: {reason}")
+            comment[0] = comment[0].replace(": ", ": [NOT CARRIED OVER] ", 1)
+            return comment
 
     def _assign(self, node: Node, scope: Scope) -> list[str]:
         target, value = node.parts
@@ -455,13 +495,13 @@ class _Writer:
             raise self.translator.refuse(node.parts[0], "a loop over something that is no list")
         scope.names[node.text] = Code(python_name(node.text), element)
         body = self.lines(node.parts[1], scope)
-        return [f"for {python_name(node.text)} in {text}:", *_indented(body or ["pass"])]
+        return [f"for {python_name(node.text)} in {text}:", *_indented(_body(body))]
 
     def _branch(self, node: Node, scope: Scope) -> list[str]:
         condition = self.translator.expression(node.parts[0], scope)
-        lines = [f"{node.kind} {condition.text}:", *_indented(self.lines(node.parts[1], scope) or ["pass"])]
+        lines = [f"{node.kind} {condition.text}:", *_indented(_body(self.lines(node.parts[1], scope)))]
         if len(node.parts) == 3:
-            lines += ["else:", *_indented(self.lines(node.parts[2], scope) or ["pass"])]
+            lines += ["else:", *_indented(_body(self.lines(node.parts[2], scope)))]
         return lines
 
     # -------------------------------------------------------------------------------- statements, as they were seen
@@ -658,6 +698,11 @@ def _comment(text: str, first_only: bool = False) -> list[str]:
         lines = [lines[0] + " …"]
     lines = [lines[0], *textwrap.dedent("\n".join(lines[1:])).split("\n")] if len(lines) > 1 else lines
     return [f"# {line}".rstrip() if k == 0 else f"#     {line}".rstrip() for k, line in enumerate(lines)]
+
+
+def _body(lines: list[str]) -> list[str]:
+    """Python wants a statement where R has a block of none."""
+    return lines if any(not line.lstrip().startswith("#") for line in lines) else [*lines, "pass"]
 
 
 def _indented(lines: list[str]) -> list[str]:

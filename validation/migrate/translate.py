@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import pyimpl
 from validation.migrate.instrument import Site
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.watched import FITS, UNSUPPORTED, VERBS
 
-__all__ = ["CLOSE", "OPEN", "Code", "Scope", "Translator", "Untranslatable", "python_name"]
+__all__ = ["CLOSE", "OPEN", "Code", "Scope", "Translator", "Untranslatable", "is_translated", "python_name"]
 
 #: Around the Python text of a watched call: OPEN, the site's number, a semicolon, the text, CLOSE.
 OPEN, CLOSE = "\ue000", "\ue001"
@@ -454,6 +455,10 @@ class Translator:
             return Code(f"{own.text}({', '.join(given)})", own.element)
         raise self.refuse(node, f"{name or 'this call'} has no counterpart in mlmparity")
 
+    def expression_of_call(self, node: Node, scope: Scope) -> Code:
+        """A call that the text has in another form (``do.call``)."""
+        return self._call(node, scope)
+
     def _given(self, argument: Argument, scope: Scope) -> str:
         if argument.value is None:
             raise Untranslatable(f"an argument {argument.name} without a value")
@@ -472,6 +477,8 @@ class Translator:
 
     def _fit(self, node: Node, scope: Scope) -> Code:
         known = FITS[node.text]
+        if known.python not in pyimpl.__all__:
+            raise self.refuse(node, f"{node.text}() has no counterpart in mlmparity")
         place = self.by_place.get((node.start, node.end, node.kind))
         seen = self.seen.get(place.number, {}) if place else {}
         arguments = _matched(node.args, known.positions)
@@ -661,6 +668,11 @@ def _matched(arguments: list[Argument], positions: tuple[str, ...]) -> "dict[str
 
 _Maker = Callable[[Translator, Node, Scope], Code]
 _FUNCTIONS: dict[str, _Maker] = {}
+
+
+def is_translated(name: str) -> bool:
+    """Whether a function of R's, other than those of fits, has Python that stands for it."""
+    return name in _FUNCTIONS or name in _PRIORS
 
 
 def _maker(*names: str) -> Callable[[_Maker], _Maker]:
@@ -969,7 +981,10 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
     kept = node.text in ("lapply", "map", "Map")
     if over.kind in ("dict", "frames"):
         text = "{" + f"name: {made.text} for name, {variable} in {over.inside()}.items()" + "}"
-        return Code(text, "dict" if kept or made.kind != "number" else "dict", True, made.kind)
+        if not kept and made.kind == "series":  # sapply() makes a matrix of it, a column for each element
+            t.needs("pd")
+            return Code(f"pd.DataFrame({text})", "frame")
+        return Code(text, "dict", True, made.kind)
     listed = f"[{made.text} for {variable} in {over.text}]"
     named = node.text == "sapply" and over.kind == "strings"
     if named and made.kind in ("number", "fit"):
@@ -1017,7 +1032,56 @@ def _cat(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"print({', '.join(parts)})", "none")
 
 
-@_maker("rbind", "do.call", "cbind")
+@_maker("do.call")
+def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
+    values = [argument.value for argument in node.args if argument.value is not None]
+    if len(values) != 2 or values[0].kind not in ("name", "string", "namespace") or values[1].text != "list":
+        raise t.refuse(node, "do.call() of this kind")
+    function = Node("name", values[0].text, start=values[0].start, end=values[0].end, line=values[0].line)
+    return t.expression_of_call(Node("call", function.text, [function], values[1].args, node.start, node.end, node.line), scope)
+
+
+@_maker("dim")
+def _dim(t: Translator, node: Node, scope: Scope) -> Code:
+    made = _only(t, node, scope)
+    if made.kind not in ("frame", "data"):
+        raise t.refuse(node, "dim() of something that is no table")
+    return Code(f"{made.inside()}.shape", "list", True, "number")
+
+
+@_maker("t")
+def _transposed(t: Translator, node: Node, scope: Scope) -> Code:
+    made = _only(t, node, scope)
+    if made.kind != "frame":
+        raise t.refuse(node, "t() of something that is no matrix")
+    return Code(f"{made.inside()}.T", "frame")
+
+
+@_maker("str")
+def _structure(t: Translator, node: Node, scope: Scope) -> Code:
+    made = _only(t, node, scope)
+    if made.kind != "data":
+        raise t.refuse(node, "str() of something that is no data frame")
+    return Code(f"{made.inside()}.info()", "none")
+
+
+@_maker("table")
+def _table(t: Translator, node: Node, scope: Scope) -> Code:
+    values = _values(node)
+    made = t.expression(values[0], scope) if len(values) == 1 == len(node.args) else None
+    if made is None or made.kind != "series":
+        raise t.refuse(node, "table() of this kind")
+    return Code(f"{made.inside()}.value_counts(sort=False)", "series")
+
+
+@_maker("which.min", "which.max")
+def _which(t: Translator, node: Node, scope: Scope) -> Code:
+    made = _only(t, node, scope)
+    t.needs("np")
+    return Code(f"int(np.arg{node.text[6:]}({made.text})) + 1", "number", False)
+
+
+@_maker("rbind", "cbind")
 def _bound(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, f"{node.text}() is not carried over")
 
