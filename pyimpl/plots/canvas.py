@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError
+from pyimpl.extras import need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +45,7 @@ def label(value: object, longest: int = _LONGEST) -> str:
 
 def new_figure(rows: int, columns: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
     """Make a figure with a grid of panels, without pyplot; sizes in inches."""
+    need("plots", "a plot", "matplotlib")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")

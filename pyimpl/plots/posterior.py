@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, ModelError
+from pyimpl.extras import need
 from pyimpl.plots.canvas import (
     ACCENT,
     BLUE,
@@ -161,6 +162,7 @@ def _areas(draws: pd.DataFrame, chains: int) -> "Figure":
 
 def _arviz(kind: str, draws: pd.DataFrame, chains: int, title: str, **options: Any) -> "Figure":
     """Draw with ArviZ, and hand over the figure without leaving it to pyplot."""
+    need("plots", "a plot of draws", "matplotlib", "arviz_plots")
     import arviz_plots
     import xarray as xr
     from arviz_base.labels import NoVarLabeller

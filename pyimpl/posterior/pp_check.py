@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyimpl.extras import need
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -38,6 +40,7 @@ def density_overlay(y: np.ndarray, yrep: np.ndarray, name: str = "y") -> "Figure
     name : str
         Of the response.
     """
+    need("plots", "a plot", "matplotlib")
     from matplotlib.figure import Figure
 
     low, high = min(y.min(), yrep.min()), max(y.max(), yrep.max())
