@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.extras import need
 from validation.judge.ranks import rank_band, rank_ecdf
 from validation.owndata import InputError
 from validation.verdict import Verdict
@@ -139,6 +140,7 @@ class Calibration:
 
     def plot(self) -> "Figure":
         """ECDF of the ranks minus the uniform, each quantity in its own panel, in its 95% simultaneous band."""
+        need("plots", "a plot", "matplotlib")
         from matplotlib.figure import Figure
 
         names = list(self.ranks.columns)

@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from pyimpl.extras import has
 from r_scripts.dialect import Dialect
 from validation.sbc_command import register as register_sbc
 from validation.verdict import Verdict
@@ -461,6 +462,11 @@ def _run(
         if len(comparisons) > 1:
             out.print(verdict_lines(comparisons))
         out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
+        if not has("matplotlib", "plotnine"):
+            out.print(
+                "The report has no pictures; they need: python -m pip install 'mlmparity[report]'",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
         out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)
     verdict = overall(comparison.verdict for comparison in comparisons)
     out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
