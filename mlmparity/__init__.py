@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         compare_draws,
         compare_fits,
     )
+    from validation.reading.files import read_data
     from validation.references.datasets import dataset_names, load_dataset
 
     __version__: str
@@ -114,6 +115,7 @@ __all__ = [
     "model_matrix",
     "normal",
     "product_normal",
+    "read_data",
     "ref_grid",
     "rstanarm",
     "stan_lmer",
@@ -139,6 +141,7 @@ _HOMES = {
         ),
         "validation",
     ),
+    "read_data": "validation.reading.files",
     **dict.fromkeys(("dataset_names", "load_dataset"), "validation.references.datasets"),
 }
 
