@@ -141,12 +141,12 @@ class Calibration:
     def plot(self) -> "Figure":
         """ECDF of the ranks minus the uniform, each quantity in its own panel, in its 95% simultaneous band."""
         need("plots", "a plot", "matplotlib")
-        from matplotlib.figure import Figure
+        from pyimpl.figures import ShownFigure
 
         names = list(self.ranks.columns)
         width = min(4, len(names))
         height = -(-len(names) // width)
-        figure = Figure(figsize=(2.4 * width, 1.7 * height), layout="constrained")
+        figure = ShownFigure(figsize=(2.4 * width, 1.7 * height), layout="constrained")
         x, lower, upper = rank_band(len(self.ranks), self.draws)
         for k, name in enumerate(names):
             axes = figure.add_subplot(height, width, k + 1)

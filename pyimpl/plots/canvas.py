@@ -46,9 +46,9 @@ def label(value: object, longest: int = _LONGEST) -> str:
 def new_figure(rows: int, columns: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
     """Make a figure with a grid of panels, without pyplot; sizes in inches."""
     need("plots", "a plot", "matplotlib")
-    from matplotlib.figure import Figure
+    from pyimpl.figures import ShownFigure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = ShownFigure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for one in axes:
         tidy(one)

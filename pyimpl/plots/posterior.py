@@ -167,6 +167,8 @@ def _arviz(kind: str, draws: pd.DataFrame, chains: int, title: str, **options: A
     import xarray as xr
     from arviz_base.labels import NoVarLabeller
 
+    from pyimpl.figures import ShownFigure
+
     if draws.shape[1] > _MOST_PANELS:
         raise DataError(
             f"{draws.shape[1]} parameters are too many panels: choose up to {_MOST_PANELS} by pars or regex_pars"
@@ -179,7 +181,11 @@ def _arviz(kind: str, draws: pd.DataFrame, chains: int, title: str, **options: A
     )
     tree = xr.DataTree.from_dict({"posterior": data})
     rows, columns = grid_of(len(names))
-    size = {"figsize": (3.4 * columns + 0.6, 2.4 * rows + 0.5), "layout": "constrained"}
+    size = {
+        "FigureClass": ShownFigure,
+        "figsize": (3.4 * columns + 0.6, 2.4 * rows + 0.5),
+        "layout": "constrained",
+    }
     collection = getattr(arviz_plots, kind)(
         tree, labeller=NoVarLabeller(), backend="matplotlib", figure_kwargs=size, col_wrap=3, **options
     )

@@ -41,12 +41,12 @@ def density_overlay(y: np.ndarray, yrep: np.ndarray, name: str = "y") -> "Figure
         Of the response.
     """
     need("plots", "a plot", "matplotlib")
-    from matplotlib.figure import Figure
+    from pyimpl.figures import ShownFigure
 
     low, high = min(y.min(), yrep.min()), max(y.max(), yrep.max())
     margin = 0.03 * (high - low)
     grid = np.linspace(low - margin, high + margin, _POINTS)
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    figure = ShownFigure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.add_subplot()
     for i, replication in enumerate(yrep):
         label = "predicted, $y_{rep}$" if i == 0 else None
