@@ -22,6 +22,7 @@ from rich.text import Text
 
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
+from validation.migrate.command import register as register_migrate
 from validation.sbc_command import register as register_sbc
 from validation.verdict import Verdict
 
@@ -591,3 +592,4 @@ def _make_output_safe() -> None:
 
 
 register_sbc(app, _guarded)
+register_migrate(app, _guarded)

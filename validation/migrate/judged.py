@@ -104,7 +104,7 @@ def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared
         taken[site] = k + 1
         one = Compared(statement, place.node.line, site, place.name, k, "agrees")
         found.append(one)
-        ours = replayed.values.get(site, [])
+        ours = replayed.seen.get(site, [])
         if event["event"] == "error":
             one.verdict, one.why = "not compared", "R stopped here: " + event.get("message", "")
             continue
@@ -176,7 +176,7 @@ def _value(one: Compared, r: Labelled, python: Labelled, excess: float) -> None:
 
 def _column(label: str) -> str:
     """What numbers are of one kind: those of a column; a vector's are all of one."""
-    row, between, column = label.rpartition(" · ")
+    _row, between, column = label.rpartition(" · ")
     return column if between else ""
 
 
@@ -193,8 +193,8 @@ def _model(one: Compared, fit: Mapping[str, Any], python: Labelled, posteriors: 
         _posterior(one, fit, theirs, posteriors)
         return 0.0
     excess = 0.0
-    r = {name: from_r(fit[name], name) for name in ("fixef", "theta", "sigma", "logLik", "nobs", "ngrps", "components", "ranef")
-         if isinstance(fit.get(name), Mapping)}  # fmt: skip
+    names = ("fixef", "theta", "sigma", "logLik", "nobs", "ngrps", "components", "ranef")
+    r = {name: from_r(fit[name], name) for name in names if isinstance(fit.get(name), Mapping)}
     if "logLik" in r and "logLik" in theirs:
         a, b = r["logLik"].numbers[0][1], theirs["logLik"]
         excess = 2.0 * (b - a)

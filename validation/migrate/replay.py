@@ -31,7 +31,7 @@ class Replayed:
 
     Attributes
     ----------
-    values : dict of int to list of Labelled
+    seen : dict of int to list of Labelled
         Site -> its values in order; a fit's are its estimates (:func:`describe_fit`).
     error : str or None
         What ended the script.
@@ -40,7 +40,7 @@ class Replayed:
     printed : str
     """
 
-    values: dict[int, list[Labelled]] = field(default_factory=dict)
+    seen: dict[int, list[Labelled]] = field(default_factory=dict)
     error: str | None = None
     line: int = 0
     printed: str = ""
@@ -103,14 +103,15 @@ def replay(script: Path, spans: list[dict[str, int]]) -> Replayed:
     for span in spans:
         place = (span["line"], span["column"], span["end_line"], span["end_column"])
         places.setdefault(place, []).append(span["site"])
-    tree = _Marks(places).visit(ast.parse(text, str(script)))
+    tree = ast.parse(text, str(script))
+    _Marks(places).visit(tree)
     ast.fix_missing_locations(tree)
 
     def seen(site: int, value: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             is_fit = all(callable(getattr(value, verb, None)) for verb in ("nobs", "sigma", "summary"))
-            found.values.setdefault(site, []).append(from_python(describe_fit(value) if is_fit else value))
+            found.seen.setdefault(site, []).append(from_python(describe_fit(value) if is_fit else value))
         return value
 
     names = {"__name__": "__main__", "__file__": str(script), "__seen": seen}
@@ -118,7 +119,7 @@ def replay(script: Path, spans: list[dict[str, int]]) -> Replayed:
     try:
         with contextlib.redirect_stdout(output), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exec(compile(tree, str(script), "exec"), names)  # noqa: S102 - our own script, on the user's word
+            exec(compile(tree, str(script), "exec"), names)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -132,7 +133,7 @@ def replay(script: Path, spans: list[dict[str, int]]) -> Replayed:
 def _plain(found: Replayed) -> dict[str, Any]:
     values = {
         str(site): [{"numbers": one.numbers, "texts": one.texts, "other": one.other} for one in many]
-        for site, many in found.values.items()
+        for site, many in found.seen.items()
     }
     return {"values": values, "error": found.error, "line": found.line, "printed": found.printed}
 

@@ -74,9 +74,12 @@ def html_report(migration: "Migration", script: "Script") -> str:
         HTML; every text of the user's is escaped, nothing is loaded from elsewhere, no script runs.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+    )
     environment.filters["number"] = lambda value: "–" if math.isnan(value) else f"{value:.7g}"
     by_statement: dict[int, list[object]] = {}
     for one in migration.compared:
@@ -86,12 +89,17 @@ def html_report(migration: "Migration", script: "Script") -> str:
     parts: dict[int, str] = {}
     for k, (statement, first) in enumerate(starts):
         last = starts[k + 1][1] - 1 if k + 1 < len(starts) else len(code) + 1
-        lines = [line for line in code[first - 1 : last - 1]]
+        lines = code[first - 1 : last - 1]
         while lines and (not lines[-1].strip() or lines[-1].startswith("#")):
             lines.pop()
         parts[statement] = "\n".join(lines)
     packages = ", ".join([f"R {migration.watched.r}", *migration.watched.packages]) if migration.watched else "no R"
     return environment.get_template("report.html.j2").render(
-        migration=migration, headline=_headline(migration), pieces=script.pieces, by_statement=by_statement, parts=parts,
-        policy=_POLICY, packages=packages,
-    )  # fmt: skip
+        migration=migration,
+        headline=_headline(migration),
+        pieces=script.pieces,
+        by_statement=by_statement,
+        parts=parts,
+        policy=_POLICY,
+        packages=packages,
+    )

@@ -111,7 +111,7 @@ def migrate(
         The file is no R code (``RSyntaxError`` names the line).
     OSError
         It can't be read, or the folder can't be written.
-    NoRError
+    RNotFoundError
         There is no R and ``run`` is true.
     """
     say = progress or (lambda text: None)
@@ -177,8 +177,8 @@ def _failing(script: Script, watched: Watched, replayed: Replayed) -> tuple[int,
     for span in sorted({span.site for span in script.spans}):
         statement = script.sites[span].statement
         theirs = sum(1 for e in watched.events if e["event"] == "value" and int(e["site"]) == span)
-        if theirs != len(replayed.values.get(span, [])) and watched.error is None:
-            return statement, f"its Python ran {len(replayed.values.get(span, []))} times, R {theirs} times"
+        if theirs != len(replayed.seen.get(span, [])) and watched.error is None:
+            return statement, f"its Python ran {len(replayed.seen.get(span, []))} times, R {theirs} times"
     return None
 
 
@@ -186,9 +186,10 @@ def _save(script: Script, source: Source, folder: Path) -> None:
     name = _script_name(source)
     write_atomically(folder / name, script.text)
     migration = {
-        "source": source.path.name, "script": name,
+        "source": source.path.name,
+        "script": name,
         "spans": [asdict(span) for span in script.spans],
-    }  # fmt: skip
+    }
     write_atomically(folder / "migration.json", json.dumps(migration, indent=1) + "\n")
     if script.frames:
         data = folder / "data"
@@ -212,12 +213,17 @@ def _replayed(folder: Path, source: Source) -> Replayed:
     """Run the written script in a process of its own, as it will be run."""
     with _scratch() as scratch:
         out = scratch / "values.json"
-        command = [sys.executable, "-P", "-m", "validation.migrate.replay", str((folder / _script_name(source)).resolve()),
-                   str((folder / "migration.json").resolve()), str(out)]  # fmt: skip
+        command = [sys.executable, "-P", "-m", "validation.migrate.replay"]
+        command += [str((folder / name).resolve()) for name in (_script_name(source), "migration.json")]
         home = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join([home, *([os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else [])])
         done = subprocess.run(
-            command, cwd=scratch, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, check=False
+            [*command, str(out)],
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+            check=False,
         )
         if not out.exists():
             return Replayed(error=(done.stderr.strip().splitlines() or ["the script ended without a word"])[-1])
@@ -242,11 +248,13 @@ def _can_write(folder: Path) -> None:
 
 
 def _missing(source: Source, script: Script) -> list[tuple[int, str, str]]:
-    found = [(line, source.lines[line - 1].strip(), why) for line, why in source.omitted]
-    for piece in script.pieces:
-        if piece.status == "left" or (piece.status == "carried" and piece.why):
-            found.append((piece.line, piece.text, piece.why))
-    return sorted(found)
+    omitted = [(line, source.lines[line - 1].strip(), why) for line, why in source.omitted]
+    left = [
+        (piece.line, piece.text, piece.why)
+        for piece in script.pieces
+        if piece.status == "left" or (piece.status == "carried" and piece.why)
+    ]
+    return sorted([*omitted, *left], key=lambda one: one[0])
 
 
 def translate(code: str) -> str:

@@ -11,20 +11,86 @@ import pandas as pd
 from validation.migrate.instrument import Site, sites
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.sources import Source
-from validation.migrate.translate import CLOSE, OPEN, Code, Scope, Translator, Untranslatable, is_translated, python_name
+from validation.migrate.translate import (
+    CLOSE,
+    OPEN,
+    Code,
+    Scope,
+    Translator,
+    Untranslatable,
+    is_translated,
+    python_name,
+)
 from validation.migrate.values import r_frame, r_literal
 from validation.migrate.watch import Watched
 from validation.migrate.watched import FITS, PLOTS, UNSUPPORTED, VERBS
 
 __all__ = ["Piece", "Script", "Span", "without_marks", "write_script"]
 
-_QUIET = {"library", "require", "suppressPackageStartupMessages", "set.seed", "rm", "setwd", "options", "install.packages",
-          "requireNamespace", "invisible", "source", "data", "theme_set", "gc", "Sys.time", "proc.time", "sessionInfo"}  # fmt: skip
+_QUIET = {
+    "library",
+    "require",
+    "suppressPackageStartupMessages",
+    "set.seed",
+    "rm",
+    "setwd",
+    "options",
+    "install.packages",
+    "requireNamespace",
+    "invisible",
+    "source",
+    "data",
+    "theme_set",
+    "gc",
+    "Sys.time",
+    "proc.time",
+    "sessionInfo",
+}
 # what makes data out of data; what it made is in the data that were kept
-_WRANGLING = {"subset", "with", "within", "transform", "filter", "mutate", "select", "arrange", "group_by", "na.omit", "droplevels",
-              "factor", "as.factor", "relevel", "ifelse", "merge", "left_join", "rename", "return", "function", "local", "aggregate",
-              "ave", "scale", "cut", "interaction", "is.na", "complete.cases", "order", "rev", "sort", "rep", "which", "split",
-              "reformulate", "tryCatch", "try", "stopifnot", "setdiff", "vector", "character", "numeric"}  # fmt: skip
+_WRANGLING = {
+    "subset",
+    "with",
+    "within",
+    "transform",
+    "filter",
+    "mutate",
+    "select",
+    "arrange",
+    "group_by",
+    "na.omit",
+    "droplevels",
+    "factor",
+    "as.factor",
+    "relevel",
+    "ifelse",
+    "merge",
+    "left_join",
+    "rename",
+    "return",
+    "function",
+    "local",
+    "aggregate",
+    "ave",
+    "scale",
+    "cut",
+    "interaction",
+    "is.na",
+    "complete.cases",
+    "order",
+    "rev",
+    "sort",
+    "rep",
+    "which",
+    "split",
+    "reformulate",
+    "tryCatch",
+    "try",
+    "stopifnot",
+    "setdiff",
+    "vector",
+    "character",
+    "numeric",
+}
 _WIDTH = 100
 
 
@@ -116,8 +182,15 @@ class _Writer:
         self.fits: dict[int, str] = {}  # fit -> Python's expression for it
         self.dropped: list[str] = []  # what the present statement does without
         tests = any("lmerModLmerTest" in event["fit"]["classes"] for event in self.events if event["event"] == "fit")
-        loaded = any(n.kind == "call" and n.text in ("library", "require") and n.args and n.args[0].value is not None
-                     and n.args[0].value.text == "lmerTest" for s in statements for n in s.walk())  # fmt: skip
+        loaded = any(
+            n.kind == "call"
+            and n.text in ("library", "require")
+            and n.args
+            and n.args[0].value is not None
+            and n.args[0].value.text == "lmerTest"
+            for s in statements
+            for n in s.walk()
+        )
         self.translator = Translator(
             source.code, self.places, self.seen, self.frame_variable, tests or (loaded and not watched)
         )
@@ -382,8 +455,12 @@ class _Writer:
                 first = self._assign(value, scope)
                 return [*first, *self._bind(target.text, self.translator.expression(value.parts[0], scope), scope)]
             if value.kind == "if" and len(value.parts) == 3:
-                a, b, c = (self.translator.expression(part.parts[0] if part.kind == "block" and len(part.parts) == 1 else part, scope)
-                           for part in value.parts)  # fmt: skip
+                a, b, c = (
+                    self.translator.expression(
+                        part.parts[0] if part.kind == "block" and len(part.parts) == 1 else part, scope
+                    )
+                    for part in value.parts
+                )
                 return self._bind(
                     target.text, Code(f"{b.text} if {a.text} else {c.text}", b.kind, False, b.element), scope
                 )
@@ -461,7 +538,7 @@ class _Writer:
             given.append(f"{python_name(one.name or '')}{default}")
         steps = body.parts if body.kind == "block" else [body]
         lines: list[str] = []
-        kind = element = "any"
+        kind = "any"
         for k, step in enumerate(steps):
             if (
                 k < len(steps) - 1
@@ -473,7 +550,7 @@ class _Writer:
                     kind = self.translator.expression(step.args[0].value, inner).kind
             else:
                 made = self.translator.expression(step, inner)
-                kind, element = made.kind, made.element
+                kind = made.kind
                 comment = (
                     _comment(f"line {step.line}: " + self.source.code[step.start : step.end])
                     if body.kind == "block"
@@ -529,8 +606,15 @@ class _Writer:
                 place = self.places[int(event["site"])]
                 if fit is None or place.name not in VERBS or place.node.kind != "call" or place.name == "print":
                     continue
-                call = Node("call", place.name, place.node.parts, [Argument(None, Node("name", "\0fit")), *place.node.args[1:]],
-                            place.node.start, place.node.end, place.node.line)  # fmt: skip
+                call = Node(
+                    "call",
+                    place.name,
+                    place.node.parts,
+                    [Argument(None, Node("name", "\0fit")), *place.node.args[1:]],
+                    place.node.start,
+                    place.node.end,
+                    place.node.line,
+                )
                 try:
                     made = self.translator.expression(call, Scope({"\0fit": Code(fit, "fit")}, self.top))
                 except Untranslatable as reason:
@@ -552,8 +636,12 @@ class _Writer:
             raise Untranslatable(f"{fun}(): {UNSUPPORTED.get(fun, 'no counterpart in mlmparity')}")
         if "frame" not in fit:
             raise Untranslatable(f"{fun}(): the data of this model are not known")
-        forced = {**self.seen.get(site, {}), "forced": fit["formula"], "frames": [int(fit["frame"])],
-                  "columns": self._frame(int(fit["frame"])).get("names", [])}  # fmt: skip
+        forced = {
+            **self.seen.get(site, {}),
+            "forced": fit["formula"],
+            "frames": [int(fit["frame"])],
+            "columns": self._frame(int(fit["frame"])).get("names", []),
+        }
         if place.node.kind == "call" and place.node.text in FITS:
             before = self.seen.get(site)
             self.seen[site] = forced
@@ -635,7 +723,7 @@ def write_script(
     pieces = writer.pieces()
     body: list[str] = []
     starts: dict[int, int] = {}
-    name = source.path.name
+    name = re.sub(r"[^\w .()+-]", "_", source.path.name)  # a file name must not end the docstring
     for piece in pieces:
         if piece.status == "setup":
             continue
@@ -667,8 +755,13 @@ def write_script(
 def _header(name: str, writer: _Writer) -> list[str]:
     t = writer.translator
     used, modules = sorted(t.used), t.modules
-    lines = [f'"""What {name} does, in Python; written by `mlmparity migrate`.', "",
-             "Each statement of R stands as a comment above its counterpart. test_migration.py holds R's values.", '"""', ""]  # fmt: skip
+    lines = [
+        f'"""What {name} does, in Python; written by `mlmparity migrate`.',
+        "",
+        "Each statement of R stands as a comment above its counterpart. test_migration.py holds R's values.",
+        '"""',
+        "",
+    ]
     if "read" in modules:
         lines += ["from pathlib import Path", ""]
     if "np" in modules:
@@ -678,11 +771,18 @@ def _header(name: str, writer: _Writer) -> list[str]:
     if "stats" in modules:
         lines.append("from scipy import stats")
     if used:
-        lines += [*([""] if lines[-1] != "" else []), f"from pyimpl import {', '.join(used)}"]
+        lines += [*([""] if lines[-1] != "" else []), f"from mlmparity import {', '.join(used)}"]
     if "read" in modules:
-        lines += ["", 'DATA = Path(__file__).parent / "data"', "", "", "def read(name):",
-                  '    """Data as the models of the script of R saw them."""',
-                  '    return pd.read_parquet(DATA / f"{name}.parquet")', ""]  # fmt: skip
+        lines += [
+            "",
+            'DATA = Path(__file__).parent / "data"',
+            "",
+            "",
+            "def read(name):",
+            '    """Data as the models of the script of R saw them."""',
+            '    return pd.read_parquet(DATA / f"{name}.parquet")',
+            "",
+        ]
     if t.assumed:
         lines += [f"# Nothing was run: load these data first: {', '.join(sorted(t.assumed))}", ""]
     return [*lines, ""]

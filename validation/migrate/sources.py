@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from validation.owndata import InputError
+
 __all__ = ["Source", "read_source"]
 
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?:\{(?P<head>[^}]*)\})?[ \t]*$")
@@ -45,28 +47,32 @@ def read_source(path: str | Path) -> Source:
 
     Raises
     ------
-    ValueError
-        The file is not text, or no R code is in it.
-    OSError
-        It can't be read.
+    InputError
+        There is no such file, it can't be read, it is not text, or no R code is in it.
     """
     path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {str(path)!r}; expected an R script (.R, .Rmd, .qmd)")
     if path.stat().st_size > _MORE:
-        raise ValueError(f"{path}: {path.stat().st_size / 1e6:.0f} MB is no script; expected R code, .Rmd or .qmd")
-    raw = path.read_bytes()
+        raise InputError(f"{path}: {path.stat().st_size / 1e6:.0f} MB is no script; expected R code, .Rmd or .qmd")
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from None
     if b"\0" in raw:
-        raise ValueError(f"{path}: not a text file (it holds NUL bytes); expected R code, .Rmd or .qmd")
+        raise InputError(f"{path}: not a text file (it holds NUL bytes); expected R code, .Rmd or .qmd")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
+    text = text.replace("\ue000", "").replace("\ue001", "")  # marks of our own (validation.migrate.translate)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = tuple(text.split("\n"))
     if path.suffix.lower() not in (".rmd", ".qmd"):
         return Source(path, text, lines)
     code, omitted = _chunks(lines)
     if not any(line.strip() for line in code):
-        raise ValueError(f"{path}: no R chunk found; expected chunks that begin with ```{{r}}")
+        raise InputError(f"{path}: no R chunk found; expected chunks that begin with ```{{r}}")
     return Source(path, "\n".join(code), lines, tuple(omitted))
 
 

@@ -69,13 +69,13 @@ class Held:
             raise RuntimeError(f"{self.migration['script']}, line {found.line}: {found.error}")
         out: dict[str, dict[str, list[float]]] = {}
         for name, held in self.migration["held"].items():
-            several = found.values.get(held["site"], [])
+            several = found.seen.get(held["site"], [])
             numbers = several[held["occurrence"]].numbers if held["occurrence"] < len(several) else []
             by_label = dict(numbers)
             labels = held["labels"]
             if set(labels) <= set(by_label):
                 out[name] = {label: [by_label[label]] for label in labels}
-            elif set(f"draws · {label}" for label in labels) <= set(by_label):
+            elif {f"draws · {label}" for label in labels} <= set(by_label):
                 out[name] = {label: [by_label[f"draws · {label}"]] for label in labels}
             else:
                 out[name] = {label: [value] for label, (_, value) in zip(labels, numbers, strict=False)}
@@ -115,9 +115,11 @@ def write_tests(folder: Path, source: Path, compared: list[Compared], script: Sc
         if name in migration["held"]:
             name += f"_site_{one.site}"
         migration["held"][name] = {
-            "site": one.site, "occurrence": one.occurrence, "labels": [row.label for row in rows],
+            "site": one.site,
+            "occurrence": one.occurrence,
+            "labels": [row.label for row in rows],
             "limits": [row.limit for row in rows],
-        }  # fmt: skip
+        }
         table = pd.DataFrame({row.label: [row.r] for row in rows})
         write_atomically(values / f"{name}.csv", table.to_csv(float_format="%.17g"))
     write_atomically(place, json.dumps(migration, indent=1) + "\n")

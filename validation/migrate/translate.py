@@ -35,13 +35,28 @@ _TAKEN = {
     "abs",
     "round",
 }
-_PRIORS = ("normal", "student_t", "cauchy", "hs", "hs_plus", "laplace", "lasso", "product_normal", "exponential",
-           "decov", "lkj", "R2")  # fmt: skip
+_PRIORS = (
+    "normal",
+    "student_t",
+    "cauchy",
+    "hs",
+    "hs_plus",
+    "laplace",
+    "lasso",
+    "product_normal",
+    "exponential",
+    "decov",
+    "lkj",
+    "R2",
+)
 _PRIOR_FORMALS = {
-    "normal": ("location", "scale", "autoscale"), "student_t": ("df", "location", "scale", "autoscale"),
-    "cauchy": ("location", "scale", "autoscale"), "exponential": ("rate", "autoscale"),
-    "decov": ("regularization", "concentration", "shape", "scale"), "laplace": ("location", "scale", "autoscale"),
-}  # fmt: skip
+    "normal": ("location", "scale", "autoscale"),
+    "student_t": ("df", "location", "scale", "autoscale"),
+    "cauchy": ("location", "scale", "autoscale"),
+    "exponential": ("rate", "autoscale"),
+    "decov": ("regularization", "concentration", "shape", "scale"),
+    "laplace": ("location", "scale", "autoscale"),
+}
 # kinds whose values are pandas objects with labels, so that R's [ ] is .iloc, .loc
 _LABELLED = {"series", "frame", "table", "data"}
 
@@ -196,8 +211,12 @@ class Translator:
         return Code(_quoted(node.text), "string")
 
     def _constant(self, node: Node, scope: Scope) -> Code:
-        known = {"TRUE": ("True", "number"), "FALSE": ("False", "number"), "NULL": ("None", "none"),
-                 "Inf": ("float('inf')", "number")}  # fmt: skip
+        known = {
+            "TRUE": ("True", "number"),
+            "FALSE": ("False", "number"),
+            "NULL": ("None", "none"),
+            "Inf": ("float('inf')", "number"),
+        }
         text, kind = known.get(node.text, ("float('nan')", "number"))
         return Code(text, kind)
 
@@ -258,8 +277,13 @@ class Translator:
         left, right = node.parts
         if right.kind != "call":
             raise self.refuse(node, "a pipe into something other than a call")
-        placed = [Argument(a.name, left if a.value is not None and a.value.text in ("_", ".") and a.value.kind == "name"
-                           else a.value) for a in right.args]  # fmt: skip
+        placed = [
+            Argument(
+                a.name,
+                left if a.value is not None and a.value.text in ("_", ".") and a.value.kind == "name" else a.value,
+            )
+            for a in right.args
+        ]
         if not any(argument.value is left for argument in placed):
             placed = [Argument(None, left), *placed]
         call = Node("call", right.text, right.parts, placed, right.start, right.end, right.line)
@@ -291,8 +315,7 @@ class Translator:
         if fit.kind != "fit" or name not in known:
             return None
         method, kind = known[name]
-        made = Code(f"{fit.inside()}.{method}", kind)
-        return made
+        return Code(f"{fit.inside()}.{method}", kind)
 
     def _element(self, thing: Code, key: str, node: Node) -> Code:
         if thing.kind == "frames":
@@ -807,8 +830,15 @@ def _reduction(python: str) -> _Maker:
     return make
 
 
-for _r, _python in (("sum", "sum"), ("mean", "mean"), ("sd", "std"), ("var", "var"), ("median", "median"),
-                    ("min", "min"), ("max", "max")):  # fmt: skip
+for _r, _python in (
+    ("sum", "sum"),
+    ("mean", "mean"),
+    ("sd", "std"),
+    ("var", "var"),
+    ("median", "median"),
+    ("min", "min"),
+    ("max", "max"),
+):
     _FUNCTIONS[_r] = _reduction(_python)
 
 
@@ -994,8 +1024,14 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
 
 @_maker("pchisq", "pnorm", "pt", "qnorm", "qt", "pf")
 def _distribution(t: Translator, node: Node, scope: Scope) -> Code:
-    formals = {"pchisq": ("q", "df"), "pnorm": ("q",), "pt": ("q", "df"), "qnorm": ("p",), "qt": ("p", "df"),
-               "pf": ("q", "df1", "df2")}[node.text]  # fmt: skip
+    formals = {
+        "pchisq": ("q", "df"),
+        "pnorm": ("q",),
+        "pt": ("q", "df"),
+        "qnorm": ("p",),
+        "qt": ("p", "df"),
+        "pf": ("q", "df1", "df2"),
+    }[node.text]
     named = _matched(node.args, (*formals, "lower.tail"))
     upper = named.pop("lower.tail", None)
     values = [t.expression(value, scope).text for key in formals if (value := named.get(key)) is not None]
@@ -1038,7 +1074,9 @@ def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
     if len(values) != 2 or values[0].kind not in ("name", "string", "namespace") or values[1].text != "list":
         raise t.refuse(node, "do.call() of this kind")
     function = Node("name", values[0].text, start=values[0].start, end=values[0].end, line=values[0].line)
-    return t.expression_of_call(Node("call", function.text, [function], values[1].args, node.start, node.end, node.line), scope)
+    return t.expression_of_call(
+        Node("call", function.text, [function], values[1].args, node.start, node.end, node.line), scope
+    )
 
 
 @_maker("dim")

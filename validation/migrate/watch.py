@@ -16,17 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bridge.errors import RNotFoundError
 from validation.migrate.instrument import instrument, sites
 from validation.migrate.rcode import Node
 from validation.migrate.sources import Source
 
-__all__ = ["NoRError", "Watched", "watch"]
+__all__ = ["Watched", "watch"]
 
 SCRIPT = Path(__file__).resolve().parents[2] / "r_scripts" / "watch.R"
-
-
-class NoRError(RuntimeError):
-    """There is no R to run the script."""
 
 
 @dataclass
@@ -87,12 +84,12 @@ def watch(
 
     Raises
     ------
-    NoRError
+    RNotFoundError
         No ``Rscript`` is found.
     """
     program = shutil.which("Rscript")
     if program is None:
-        raise NoRError(
+        raise RNotFoundError(
             "no Rscript found: install R (https://www.r-project.org), or translate the text alone with --no-run"
         )
     work, seen, temporary = scratch / "work", scratch / "seen", scratch / "tmp"
@@ -112,9 +109,14 @@ def watch(
     }
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            [program, "--vanilla", str(SCRIPT), str(code), str(seen)], cwd=work, env=environment, stdin=subprocess.DEVNULL,
-            stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            [program, "--vanilla", str(SCRIPT), str(code), str(seen)],
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             while process.poll() is None:
                 if time.monotonic() - began > timeout:

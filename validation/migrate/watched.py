@@ -4,6 +4,7 @@ One table, read by the instrumentation (what is watched), by the translation (wh
 (why a call was not carried over).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["FITS", "PLOTS", "UNSUPPORTED", "VERBS", "Fit", "Verb", "is_watched"]
@@ -25,7 +26,7 @@ class Fit:
 
     python: str
     positions: tuple[str, ...]
-    rename: dict[str, str | None] = field(default_factory=dict)
+    rename: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Verb:
     method: str
     gives: str
     positions: tuple[str, ...] = ()
-    rename: dict[str, str | None] = field(default_factory=dict)
+    rename: Mapping[str, str | None] = field(default_factory=dict)
     random: bool = False
 
 
@@ -66,32 +67,96 @@ _LMER = (
     "offset",
     "contrasts",
 )
-_SAMPLER = {"cores": None, "refresh": None, "open_progress": None, "algorithm": None, "adapt_delta": None,
-            "max_treedepth": None, "verbose": None, "control": None, "sparse": None}  # fmt: skip
+_SAMPLER = {
+    "cores": None,
+    "refresh": None,
+    "open_progress": None,
+    "algorithm": None,
+    "adapt_delta": None,
+    "max_treedepth": None,
+    "verbose": None,
+    "control": None,
+    "sparse": None,
+}
 FITS: dict[str, Fit] = {
     "lmer": Fit("lmer", _LMER, {"na.action": "na_action", "verbose": None}),
-    "stan_lmer": Fit("stan_lmer", ("formula", "data", "subset", "weights", "na.action"),
-                     {"na.action": "na_action", **_SAMPLER}),
+    "stan_lmer": Fit(
+        "stan_lmer", ("formula", "data", "subset", "weights", "na.action"), {"na.action": "na_action", **_SAMPLER}
+    ),
     "lm": Fit("lm", ("formula", "data", "subset", "weights", "na.action"), {"na.action": "na_action"}),
     "lmList": Fit("lmList", ("formula", "data"), {"na.action": "na_action"}),
-}  # fmt: skip
+}
 #: Fitted by R here, with nothing in Python that stands for them: named in the report, by line.
 UNSUPPORTED: dict[str, str] = {
-    **dict.fromkeys(("glmer", "glmer.nb", "stan_glmer", "stan_glmer.nb"),
-                    "a generalised model: mlmparity fits linear mixed models"),
-    **dict.fromkeys(("glm", "stan_glm", "stan_lm", "stan_aov", "stan_polr", "stan_betareg"),
-                    "not a linear mixed model"),
+    **dict.fromkeys(
+        ("glmer", "glmer.nb", "stan_glmer", "stan_glmer.nb"), "a generalised model: mlmparity fits linear mixed models"
+    ),
+    **dict.fromkeys(
+        ("glm", "stan_glm", "stan_lm", "stan_aov", "stan_polr", "stan_betareg"), "not a linear mixed model"
+    ),
     **dict.fromkeys(("nlmer", "stan_nlmer"), "a nonlinear model: mlmparity fits linear mixed models"),
     **dict.fromkeys(("lme", "gls"), "nlme's own: correlation structures and grouped data that lme4 does not have"),
-    **dict.fromkeys(("brm", "brms", "gam", "gamm", "gamm4", "glmmTMB", "aov", "nls", "mixed", "blmer", "MCMCglmm",
-                     "step", "t.test", "cor.test", "rpt", "coxme", "lmeresampler", "stan_gamm4", "stan_jm", "stan_mvmer"),
-                    "no counterpart in mlmparity"),
-}  # fmt: skip
+    **dict.fromkeys(
+        (
+            "brm",
+            "brms",
+            "gam",
+            "gamm",
+            "gamm4",
+            "glmmTMB",
+            "aov",
+            "nls",
+            "mixed",
+            "blmer",
+            "MCMCglmm",
+            "step",
+            "t.test",
+            "cor.test",
+            "rpt",
+            "coxme",
+            "lmeresampler",
+            "stan_gamm4",
+            "stan_jm",
+            "stan_mvmer",
+        ),
+        "no counterpart in mlmparity",
+    ),
+}
 PLOTS = frozenset(
-    ["plot", "ggplot", "qplot", "xyplot", "dotplot", "hist", "boxplot", "barplot", "qqnorm", "qqline", "qqmath", "abline",
-     "lines", "points", "legend", "curve", "par", "dev.off", "png", "pdf", "ggsave", "plot_model", "pairs", "mcmc_areas",
-     "mcmc_trace", "mcmc_intervals", "pp_check", "stan_trace", "launch_shinystan", "interaction.plot", "matplot"]
-)  # fmt: skip
+    [
+        "plot",
+        "ggplot",
+        "qplot",
+        "xyplot",
+        "dotplot",
+        "hist",
+        "boxplot",
+        "barplot",
+        "qqnorm",
+        "qqline",
+        "qqmath",
+        "abline",
+        "lines",
+        "points",
+        "legend",
+        "curve",
+        "par",
+        "dev.off",
+        "png",
+        "pdf",
+        "ggsave",
+        "plot_model",
+        "pairs",
+        "mcmc_areas",
+        "mcmc_trace",
+        "mcmc_intervals",
+        "pp_check",
+        "stan_trace",
+        "launch_shinystan",
+        "interaction.plot",
+        "matplot",
+    ]
+)
 _RE = {"re.form": "re_form", "allow.new.levels": "allow_new_levels", "random.only": "random_only", "newdata": "newdata"}
 VERBS: dict[str, Verb] = {
     "summary": Verb("summary", "summary", ("pars",)),
@@ -117,8 +182,12 @@ VERBS: dict[str, Verb] = {
     "isSingular": Verb("isSingular", "number", ("tol",)),
     "isREML": Verb("isREML", "number"),
     "getME": Verb("getME", "any", ("name",)),
-    "confint": Verb("confint", "frame", ("parm", "level", "method"),
-                    {"oldNames": None, "quiet": None, "nsim": "nsim", "boot.type": "boot_type"}),
+    "confint": Verb(
+        "confint",
+        "frame",
+        ("parm", "level", "method"),
+        {"oldNames": None, "quiet": None, "nsim": "nsim", "boot.type": "boot_type"},
+    ),
     "anova": Verb("anova", "frame", (), {"model.names": "model_names"}),
     "drop1": Verb("drop1", "frame", ("scope",), {}),
     "ranova": Verb("ranova", "frame", ("reduce.terms",), {"reduce.terms": "reduce_terms"}),
@@ -132,7 +201,9 @@ VERBS: dict[str, Verb] = {
     "rstudent": Verb("rstudent", "series"),
     "model.matrix": Verb("model_matrix", "frame"),
     "contest": Verb("contest", "frame", ("L",)),
-    "posterior_interval": Verb("posterior_interval", "intervals", ("prob",), {"type": None, "regex_pars": "regex_pars"}),
+    "posterior_interval": Verb(
+        "posterior_interval", "intervals", ("prob",), {"type": None, "regex_pars": "regex_pars"}
+    ),
     "prior_summary": Verb("prior_summary", "text", ("digits",)),
     "fixed.effects": Verb("fixef", "series"),
     "se": Verb("se", "series"),
@@ -143,12 +214,14 @@ VERBS: dict[str, Verb] = {
     "posterior_predict": Verb("posterior_predict", "draws", ("newdata", "draws", "re.form"), _RE, random=True),
     "posterior_linpred": Verb("posterior_linpred", "draws", (), _RE),
     "posterior_epred": Verb("posterior_epred", "draws", (), _RE),
-    "tidy": Verb("tidy", "frame", (), {"conf.int": "conf_int", "conf.level": "conf_level", "conf.method": "conf_method"}),
+    "tidy": Verb(
+        "tidy", "frame", (), {"conf.int": "conf_int", "conf.level": "conf_level", "conf.method": "conf_method"}
+    ),
     "glance": Verb("glance", "frame"),
     "emmeans": Verb("emmeans", "emmeans", ("specs",), {"lmer.df": "ddf"}),
     "simulate": Verb("simulate", "frame", ("nsim", "seed"), {"re.form": "re_form", "use.u": "use_u"}, random=True),
     "bootMer": Verb("bootMer", "other", ("FUN", "nsim", "seed"), {"use.u": "use_u"}, random=True),
-}  # fmt: skip
+}
 
 
 def is_watched(name: str) -> bool:
