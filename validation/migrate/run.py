@@ -13,6 +13,7 @@ from pathlib import Path
 
 from validation.files import FileError, write_atomically
 from validation.migrate.judged import Compared, judge
+from validation.migrate.layout import without_marks
 from validation.migrate.rcode import Node, RSyntaxError, parse
 from validation.migrate.replay import Replayed, read_replayed
 from validation.migrate.report import html_report, text_report
@@ -281,8 +282,6 @@ def translate(code: str) -> str:
     for piece in script.pieces:
         if piece.status == "left":
             raise RSyntaxError(piece.why, piece.line)
-    from validation.migrate.script import without_marks
-
     for piece in script.pieces:
         lines += [without_marks(line)[0] for line in piece.code]
     return "\n".join(line[6:-1] if line.startswith("print(") and line.endswith(")") else line for line in lines)

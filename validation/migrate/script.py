@@ -1,108 +1,39 @@
 """The Python script: R's statements, one by one, each as a comment above what stands for it."""
 
 import re
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from validation.migrate.functions import FUNCTIONS, is_translated
 from validation.migrate.instrument import Site, sites
+from validation.migrate.layout import Span, as_comment, block_of, head_of, indented, one_line, without_marks, wrapped
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.sources import Source
-from validation.migrate.translate import (
-    CLOSE,
-    OPEN,
-    Code,
-    Scope,
-    Translator,
-    Untranslatable,
-    is_translated,
-    python_name,
-)
+from validation.migrate.translate import CLOSE, OPEN, Code, Scope, Translator, Untranslatable, python_name
 from validation.migrate.values import r_frame, r_literal
 from validation.migrate.watch import Watched
-from validation.migrate.watched import FITS, PLOTS, UNSUPPORTED, VERBS
+from validation.migrate.watched import FITS, PLOTS, UNSUPPORTED, VERBS, words
 
 __all__ = ["Piece", "Script", "Span", "without_marks", "write_script"]
 
-_QUIET = {
-    "library",
-    "require",
-    "suppressPackageStartupMessages",
-    "set.seed",
-    "rm",
-    "setwd",
-    "options",
-    "install.packages",
-    "requireNamespace",
-    "invisible",
-    "source",
-    "data",
-    "theme_set",
-    "gc",
-    "Sys.time",
-    "proc.time",
-    "sessionInfo",
-}
+_QUIET = words(
+    """
+    library require suppressPackageStartupMessages set.seed rm setwd options install.packages requireNamespace
+    invisible source data theme_set gc Sys.time proc.time sessionInfo
+    """
+)
 # what makes data out of data; what it made is in the data that were kept
-_WRANGLING = {
-    "subset",
-    "with",
-    "within",
-    "transform",
-    "filter",
-    "mutate",
-    "select",
-    "arrange",
-    "group_by",
-    "na.omit",
-    "droplevels",
-    "factor",
-    "as.factor",
-    "relevel",
-    "ifelse",
-    "merge",
-    "left_join",
-    "rename",
-    "return",
-    "function",
-    "local",
-    "aggregate",
-    "ave",
-    "scale",
-    "cut",
-    "interaction",
-    "is.na",
-    "complete.cases",
-    "order",
-    "rev",
-    "sort",
-    "rep",
-    "which",
-    "split",
-    "reformulate",
-    "tryCatch",
-    "try",
-    "stopifnot",
-    "setdiff",
-    "vector",
-    "character",
-    "numeric",
-}
-_WIDTH = 100
-
-
-@dataclass(frozen=True)
-class Span:
-    """Where a watched call's counterpart stands in the script: lines from 1, columns from 0."""
-
-    site: int
-    line: int
-    column: int
-    end_line: int
-    end_column: int
+_WRANGLING = words(
+    """
+    subset with within transform filter mutate select arrange group_by na.omit droplevels factor as.factor
+    relevel ifelse merge left_join rename return function local aggregate ave scale cut interaction is.na
+    complete.cases order rev sort rep which split reformulate tryCatch try stopifnot setdiff vector character
+    numeric
+    """
+)
 
 
 @dataclass
@@ -192,7 +123,7 @@ class _Writer:
             for n in s.walk()
         )
         self.translator = Translator(
-            source.code, self.places, self.seen, self.frame_variable, tests or (loaded and not watched)
+            source.code, self.places, self.seen, self.frame_variable, tests or (loaded and not watched), FUNCTIONS
         )
         if watched is None:
             self.translator.assumed = set()
@@ -435,7 +366,7 @@ class _Writer:
     def _inner(self, node: Node, scope: Scope) -> list[str]:
         """A statement inside a loop or a function; what only draws or shows is left out by name, the rest kept."""
         first_only = node.kind in ("for", "if", "while")
-        comment = _comment(f"line {node.line}: " + self.source.code[node.start : node.end], first_only=first_only)
+        comment = as_comment(f"line {node.line}: " + self.source.code[node.start : node.end], first_only=first_only)
         try:
             return [*comment, *self.lines(node, scope)]
         except Untranslatable as reason:
@@ -552,13 +483,13 @@ class _Writer:
                 made = self.translator.expression(step, inner)
                 kind = made.kind
                 comment = (
-                    _comment(f"line {step.line}: " + self.source.code[step.start : step.end])
+                    as_comment(f"line {step.line}: " + self.source.code[step.start : step.end])
                     if body.kind == "block"
                     else []
                 )
                 lines += [*comment, f"return {made.text}"]
         scope.names[name] = Code(python_name(name), "function", True, kind)
-        return [f"def {python_name(name)}({', '.join(given)}):", *_indented(lines)]
+        return [f"def {python_name(name)}({', '.join(given)}):", *indented(lines)]
 
     def _for(self, node: Node, scope: Scope) -> list[str]:
         over = self.translator.expression(node.parts[0], scope)
@@ -572,13 +503,13 @@ class _Writer:
             raise self.translator.refuse(node.parts[0], "a loop over something that is no list")
         scope.names[node.text] = Code(python_name(node.text), element)
         body = self.lines(node.parts[1], scope)
-        return [f"for {python_name(node.text)} in {text}:", *_indented(_body(body))]
+        return [f"for {python_name(node.text)} in {text}:", *indented(block_of(body))]
 
     def _branch(self, node: Node, scope: Scope) -> list[str]:
         condition = self.translator.expression(node.parts[0], scope)
-        lines = [f"{node.kind} {condition.text}:", *_indented(_body(self.lines(node.parts[1], scope)))]
+        lines = [f"{node.kind} {condition.text}:", *indented(block_of(self.lines(node.parts[1], scope)))]
         if len(node.parts) == 3:
-            lines += ["else:", *_indented(_body(self.lines(node.parts[2], scope)))]
+            lines += ["else:", *indented(block_of(self.lines(node.parts[2], scope)))]
         return lines
 
     # -------------------------------------------------------------------------------- statements, as they were seen
@@ -727,20 +658,18 @@ def write_script(
     for piece in pieces:
         if piece.status == "setup":
             continue
-        mark = {"data": "  [in the data]", "left": f"  [NOT CARRIED OVER: {_one_line(piece.why)}]"}.get(
-            piece.status, ""
-        )
+        mark = {"data": "  [in the data]", "left": f"  [NOT CARRIED OVER: {one_line(piece.why)}]"}.get(piece.status, "")
         if body and body[-1] != "":
             body.append("")
-        body += _comment(f"{name}, line {piece.line}:{mark} {piece.text}")
+        body += as_comment(f"{name}, line {piece.line}:{mark} {piece.text}")
         if piece.status == "carried" and piece.why:
-            body += _comment(f"not carried over here: {piece.why}")
+            body += as_comment(f"not carried over here: {piece.why}")
         starts[piece.statement] = len(body)
         for line in piece.code:
-            body += _wrapped(line)
+            body += wrapped(line)
         if piece.status in ("data", "left"):
             body.append("")
-    header = _header(name, writer)
+    header = head_of(name, writer.translator)
     text, spans = without_marks("\n".join([*header, *body]).rstrip() + "\n")
     frames = {}
     if watched is not None:
@@ -750,118 +679,3 @@ def write_script(
             frames[variable] = frame
     first_lines = {k: len(header) + line + 1 for k, line in starts.items()}
     return Script(text, spans, pieces, frames, first_lines, writer.places, sorted(writer.translator.assumed or ()))
-
-
-def _header(name: str, writer: _Writer) -> list[str]:
-    t = writer.translator
-    used, modules = sorted(t.used), t.modules
-    lines = [
-        f'"""What {name} does, in Python; written by `mlmparity migrate`.',
-        "",
-        "Each statement of R stands as a comment above its counterpart. test_migration.py holds R's values.",
-        '"""',
-        "",
-    ]
-    if "read" in modules:
-        lines += ["from pathlib import Path", ""]
-    if "np" in modules:
-        lines.append("import numpy as np")
-    if modules & {"pd", "read"}:
-        lines.append("import pandas as pd")
-    if "stats" in modules:
-        lines.append("from scipy import stats")
-    if used:
-        lines += [*([""] if lines[-1] != "" else []), f"from mlmparity import {', '.join(used)}"]
-    if "read" in modules:
-        lines += [
-            "",
-            'DATA = Path(__file__).parent / "data"',
-            "",
-            "",
-            "def read(name):",
-            '    """Data as the models of the script of R saw them."""',
-            '    return pd.read_parquet(DATA / f"{name}.parquet")',
-            "",
-        ]
-    if t.assumed:
-        lines += [f"# Nothing was run: load these data first: {', '.join(sorted(t.assumed))}", ""]
-    return [*lines, ""]
-
-
-def _one_line(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
-
-
-def _comment(text: str, first_only: bool = False) -> list[str]:
-    lines = [line.rstrip() for line in text.replace(OPEN, "").replace(CLOSE, "").split("\n")]
-    if first_only and len(lines) > 1:
-        lines = [lines[0] + " …"]
-    lines = [lines[0], *textwrap.dedent("\n".join(lines[1:])).split("\n")] if len(lines) > 1 else lines
-    return [f"# {line}".rstrip() if k == 0 else f"#     {line}".rstrip() for k, line in enumerate(lines)]
-
-
-def _body(lines: list[str]) -> list[str]:
-    """Python wants a statement where R has a block of none."""
-    return lines if any(not line.lstrip().startswith("#") for line in lines) else [*lines, "pass"]
-
-
-def _indented(lines: list[str]) -> list[str]:
-    return ["    " + line for line in lines]
-
-
-def _wrapped(line: str) -> list[str]:
-    """A call that is too long for a line, with an argument on each."""
-    bare = re.sub(rf"{OPEN}\d+;|{CLOSE}", "", line)
-    if len(bare) <= _WIDTH or line.lstrip().startswith("#"):
-        return [line]
-    opening = bare.find("(")
-    if opening < 0 or not line.rstrip(CLOSE).endswith(")"):
-        return [line]
-    indent = " " * (len(line) - len(line.lstrip()))
-    start = line.find("(")
-    parts, depth, quote, at = [], 0, "", start + 1
-    for i in range(start + 1, len(line)):
-        char = line[i]
-        if quote:
-            if char == quote and line[i - 1] != "\\":
-                quote = ""
-        elif char in "\"'":
-            quote = char
-        elif char in "([{":
-            depth += 1
-        elif char in ")]}":
-            if depth == 0:
-                if re.sub(CLOSE, "", line[i + 1 :]).strip():
-                    return [line]
-                parts.append(line[at:i])
-                return [line[: start + 1], *(f"{indent}    {part.strip()}," for part in parts), indent + line[i:]]
-            depth -= 1
-        elif char == "," and depth == 0:
-            parts.append(line[at:i])
-            at = i + 1
-    return [line]
-
-
-def without_marks(text: str) -> tuple[str, list[Span]]:
-    """The text without its marks, and where what they marked stands."""
-    out: list[str] = []
-    spans: list[Span] = []
-    open_at: list[tuple[int, int, int]] = []
-    line, column, i = 1, 0, 0
-    while i < len(text):
-        char = text[i]
-        if char == OPEN:
-            end = text.index(";", i)
-            open_at.append((int(text[i + 1 : end]), line, column))
-            i = end + 1
-            continue
-        if char == CLOSE:
-            site, first, start = open_at.pop()
-            spans.append(Span(site, first, start, line, column))
-        else:
-            out.append(char)
-            column += len(char.encode())
-            if char == "\n":
-                line, column = line + 1, 0
-        i += 1
-    return "".join(out), spans

@@ -7,7 +7,12 @@ One table, read by the instrumentation (what is watched), by the translation (wh
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["FITS", "PLOTS", "UNSUPPORTED", "VERBS", "Fit", "Verb", "is_watched"]
+__all__ = ["FITS", "PLOTS", "UNSUPPORTED", "VERBS", "Fit", "Verb", "is_watched", "words"]
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
 
 
 @dataclass(frozen=True)
@@ -122,40 +127,12 @@ UNSUPPORTED: dict[str, str] = {
         "no counterpart in mlmparity",
     ),
 }
-PLOTS = frozenset(
-    [
-        "plot",
-        "ggplot",
-        "qplot",
-        "xyplot",
-        "dotplot",
-        "hist",
-        "boxplot",
-        "barplot",
-        "qqnorm",
-        "qqline",
-        "qqmath",
-        "abline",
-        "lines",
-        "points",
-        "legend",
-        "curve",
-        "par",
-        "dev.off",
-        "png",
-        "pdf",
-        "ggsave",
-        "plot_model",
-        "pairs",
-        "mcmc_areas",
-        "mcmc_trace",
-        "mcmc_intervals",
-        "pp_check",
-        "stan_trace",
-        "launch_shinystan",
-        "interaction.plot",
-        "matplot",
-    ]
+PLOTS = words(
+    """
+    plot ggplot qplot xyplot dotplot hist boxplot barplot qqnorm qqline qqmath abline lines points legend
+    curve par dev.off png pdf ggsave plot_model pairs mcmc_areas mcmc_trace mcmc_intervals pp_check stan_trace
+    launch_shinystan interaction.plot matplot
+    """
 )
 _RE = {"re.form": "re_form", "allow.new.levels": "allow_new_levels", "random.only": "random_only", "newdata": "newdata"}
 VERBS: dict[str, Verb] = {
