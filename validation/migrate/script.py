@@ -661,7 +661,8 @@ def write_script(
         mark = {"data": "  [in the data]", "left": f"  [NOT CARRIED OVER: {one_line(piece.why)}]"}.get(piece.status, "")
         if body and body[-1] != "":
             body.append("")
-        body += as_comment(f"{name}, line {piece.line}:{mark} {piece.text}")
+        stepwise = any(line.lstrip().startswith("# line ") for line in piece.code)  # each step has its own comment
+        body += as_comment(f"{name}, line {piece.line}:{mark} {piece.text}", first_only=stepwise)
         if piece.status == "carried" and piece.why:
             body += as_comment(f"not carried over here: {piece.why}")
         starts[piece.statement] = len(body)
