@@ -48,24 +48,10 @@ __all__ = [
 #: Modules that have kernels. Each group becomes one extension module; those that take longest to compile come first.
 GROUPS = {
     "fits": (
-        "pyimpl.likelihood.objective",
-        "pyimpl.likelihood.merging",
-        "pyimpl.likelihood.nested",
-        "pyimpl.likelihood.one_factor",
-        "pyimpl.likelihood.scanning",
-        "pyimpl.likelihood.several_factors",
-        "pyimpl.likelihood.trust_region",
-        "pyimpl.likelihood.grid_starts",
-        "pyimpl.likelihood.reduce",
         "pyimpl.design.checks",
         "pyimpl.design.design",
         "pyimpl.linalg.dqrdc2",
-        "pyimpl.linalg.dense",
-    ),
-    "refits": (
-        "pyimpl.likelihood.refit",
-        "pyimpl.likelihood.strata",
-        "pyimpl.likelihood.responses",
+        "pyimpl.linalg.minimum_degree",
     ),
     "posterior": (
         "pyimpl.posterior.diagnostics",
@@ -73,15 +59,10 @@ GROUPS = {
         "pyimpl.posterior.kernels",
         "pyimpl.posterior.sampler",
     ),
-    "sparse": (
-        "pyimpl.likelihood.sparse_factors",
-        "pyimpl.linalg.minimum_degree",
-        "pyimpl.linalg.sparse_cholesky",
-    ),
 }
 
 #: Groups whose kernels have another group's inside.
-_INSIDE = {"refits": ("fits",), "sparse": ("fits",)}
+_INSIDE: dict[str, tuple[str, ...]] = {}
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "f": np.dtype(np.float64),
