@@ -338,12 +338,14 @@ def triangle_of(D: np.ndarray) -> np.ndarray:
     return root
 
 
-def reduce_design(design: Design) -> Reduced:
+def reduce_design(design: Design, structure: str = "best") -> Reduced:
     """Reduce a design: one pass over the rows.
 
     Parameters
     ----------
     design : Design
+    structure : {"best", "blocks", "ordered", "joint"}
+        Of the Schur complement: see :func:`pyimpl.likelihood.structure.choose_pattern`.
 
     Returns
     -------
@@ -365,7 +367,7 @@ def reduce_design(design: Design) -> Reduced:
     D = np.empty((design.N, design.P + 1))
     D[:, :-1], D[:, -1] = fixed.basis, fixed.residual
     Zs = [_effects(terms, group, root) for group in members]
-    codes = [np.ascontiguousarray(terms[group[0]].codes, dtype=np.intp) for group in members]
+    codes = [np.array(terms[group[0]].codes, dtype=np.intp) for group in members]  # a caller's may be read-only
     J = [terms[group[0]].J for group in members]
     factors = []
     for k, (group, (effect_start, rows, cols, theta)) in enumerate(zip(members, places, strict=True)):
@@ -373,7 +375,7 @@ def reduce_design(design: Design) -> Reduced:
         scale[~(scale > 0)] = 1.0
         factors.append(Factor(group, codes[k], J[k], Zs[k].shape[1], effect_start, rows, cols, theta, scale))
     names = [terms[group[0]].group for group in members]
-    inner, outer, within_root = _parts(D, Zs, codes, J, names)
+    inner, outer, within_root = _parts(D, Zs, codes, J, names, structure)
     return Reduced(
         N=design.N,
         P=design.P,
@@ -396,7 +398,7 @@ def reduce_design(design: Design) -> Reduced:
 
 
 def _parts(
-    D: np.ndarray, Zs: list[np.ndarray], codes: list[np.ndarray], J: list[int], names: list[str]
+    D: np.ndarray, Zs: list[np.ndarray], codes: list[np.ndarray], J: list[int], names: list[str], structure: str
 ) -> tuple[InnerPart, OuterPart | None, np.ndarray]:
     """The inner and the outer part, and the triangular factor of what the inner factor leaves of D."""
     N, m = D.shape
@@ -413,7 +415,7 @@ def _parts(
     width = np.repeat(p[1:], J[1:])
     every = np.column_stack([codes[0][order], nodes + J[0]])
     everything = np.arange(0, every.size + 1, every.shape[1], dtype=np.intp), np.ascontiguousarray(every).ravel()
-    pattern, has_inner = choose_pattern(touched, width, everything, np.repeat(p, J), names)
+    pattern, has_inner = choose_pattern(touched, width, everything, np.repeat(p, J), names, structure)
     if not has_inner:
         node_factor = np.repeat(np.arange(len(J)), J)
         start = np.concatenate([[0], np.cumsum(J)])[:-1]

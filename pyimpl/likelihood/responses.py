@@ -254,6 +254,7 @@ class Responses:
     def put(self, y, blocks):  # type: ignore[no-untyped-def]
         """Put a response, shape (N,), in what :meth:`copies` returned; returns Σy²."""
         dense = None if blocks.outer is None else blocks.outer.within_dense
+        y = np.require(y, float, "CW")
         self.projections.put(y, blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense)
         return self.projections.square
 
@@ -262,7 +263,7 @@ class Responses:
         blocks, projections = self.copies(), self.projections
         dense = None if blocks.outer is None else blocks.outer.within_dense
         by_level = projections.put(
-            np.ascontiguousarray(y, dtype=float), blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense
+            np.require(y, float, "CW"), blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense
         )
         residual = np.empty(blocks.N)
         residual[np.asarray(projections.order)] = by_level

@@ -26,6 +26,7 @@ _CORE = 0.7  # share of the nodes left that each must touch to be called dense
 _CHEAP = 2e6  # operations of a factor for which no better order is looked for: a millisecond
 _DEAR = 3e7  # ... from which it is also tried without an inner factor
 _SCATTERED = 8.0  # operations that an element of a sparse factor costs besides its own: they are not next to each other
+_MOST_PAIRS = 1e9  # of columns that meet in a level, for which the graph of the outer levels is made
 _EVALUATIONS = 15  # of the criterion in a usual fit of crossed factors
 _SPEED = 1.5e10  # dense operations a second and core
 _LONG = 120.0  # seconds that deserve a warning
@@ -49,6 +50,7 @@ def choose_pattern(
     everything: tuple[np.ndarray, np.ndarray],
     every_width: np.ndarray,
     names: Sequence[str],
+    structure: str = "best",
 ) -> tuple[Any, bool]:
     """Choose the pattern of the outer factors' Schur complement, and whether there is an inner factor at all.
 
@@ -63,6 +65,8 @@ def choose_pattern(
     every_width : ndarray of int
     names : sequence of str
         Grouping factors, for messages.
+    structure : {"best", "blocks", "ordered", "joint"}
+        What is chosen: the cheapest; dense blocks; a fill-reducing order; no inner factor.
 
     Returns
     -------
@@ -78,15 +82,16 @@ def choose_pattern(
     count = np.diff(touched[0]).astype(float)
     pairs = float(count @ count) * float(width.max()) ** 2
     price = _price(best) + pairs
-    if _price(best) > _CHEAP:
-        if pairs < 1e9 and 8.0 * float(best.size) * 0.5 > 0:
-            other = _ordered(*touched, width)
-            if _price(other) + pairs < 0.5 * price:
-                best, price = other, _price(other) + pairs
-        if price > _DEAR:
-            other = _ordered(*everything, every_width)
-            if _price(other) < 0.5 * price:
-                best, inner, price = other, False, _price(other)
+    fits = 8 * 4.0 * best.size <= memory()
+    if structure == "ordered" or (structure == "best" and _price(best) > _CHEAP and pairs < _MOST_PAIRS):
+        other = _ordered(*touched, width)
+        if structure == "ordered" or not fits or _price(other) + pairs < 0.5 * price:
+            best, price = other, _price(other) + pairs
+            fits = 8 * 4.0 * best.size <= memory()
+    if structure == "joint" or (structure == "best" and (price > _DEAR or not fits)):
+        other = _ordered(*everything, every_width)
+        if structure == "joint" or not fits or _price(other) < 0.5 * price:
+            best, inner = other, False
     size = 8 * 4.0 * best.size  # the cross-products, the Schur complement and its factor, its inverse
     if size > memory():
         raise ModelError(
