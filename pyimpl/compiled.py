@@ -51,7 +51,6 @@ GROUPS = {
         "pyimpl.design.checks",
         "pyimpl.design.design",
         "pyimpl.linalg.dqrdc2",
-        "pyimpl.linalg.minimum_degree",
     ),
     "posterior": (
         "pyimpl.posterior.diagnostics",
@@ -59,6 +58,7 @@ GROUPS = {
         "pyimpl.posterior.kernels",
         "pyimpl.posterior.sampler",
     ),
+    "sparse": ("pyimpl.linalg.minimum_degree",),
 }
 
 #: Groups whose kernels have another group's inside.

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
-_CROSSED = 200  # random effects besides the inner factor's up to which one BLAS thread is enough
+_CROSSED = 23  # random effects besides the inner factor's up to which no BLAS is called
 _FEW = 2000  # rows up to which BLAS starts no threads for a narrow model matrix
 _MANY = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
 _FEW_ROWS = 10  # residual degrees of freedom for each variance, below which a refit is a fit of its own

@@ -216,7 +216,9 @@ class Profiler:
         Whose names the parameters have.
     """
 
-    def __init__(self, design: Design, blocks: Reduced, estimates: Estimates, deviance: float, dialect: Dialect) -> None:
+    def __init__(
+        self, design: Design, blocks: Reduced, estimates: Estimates, deviance: float, dialect: Dialect
+    ) -> None:
         self.design = design
         self.estimates = estimates
         self.deviance = deviance

@@ -18,7 +18,6 @@ cdef class Engine:
     cdef readonly Py_ssize_t[::1] place, rows, cols, begin, size, levels, template
     cdef double[::1] _T, _KT, _work, _lz, _own_gradient, _images
     cdef double[:, ::1] _S, _L, _own_information
-    cdef Py_ssize_t _evaluations
 
     cdef double evaluate(self, double[::1] theta, int order) except? -1.25
     cdef void _fill_templates(self, double[::1] theta) noexcept

@@ -30,7 +30,6 @@ from cython.cimports.libc.math import INFINITY, NAN, fabs, isfinite, log, sqrt
 from cython.cimports.pyimpl.likelihood.inner import Inner
 from cython.cimports.pyimpl.likelihood.outer import Outer
 from cython.cimports.pyimpl.likelihood.scoring import scoring_step
-from cython.cimports.pyimpl.likelihood.trust_region import TrustRegion
 
 __all__ = ["Engine"]
 
@@ -99,7 +98,7 @@ class Engine:
 
     def criterion(self, theta, order=0):  # type: ignore[no-untyped-def]
         """Evaluate at θ: the value, its gradient too (order 1), and second derivatives (order 2)."""
-        view: cython.double[::1] = np.ascontiguousarray(theta, dtype=float)
+        view: cython.double[::1] = np.require(theta, float, ("C", "W"))  # a caller's may be read-only
         return self.evaluate(view, order)
 
     def scan(self, points: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
@@ -135,7 +134,6 @@ class Engine:
         Sx: cython.p_double = cython.NULL
         S2: cython.p_double = cython.NULL
         PyErr_CheckSignals()
-        self._evaluations += 1
         self._fill_templates(theta)
         for a in range(m):
             for b in range(a + 1):
@@ -477,11 +475,7 @@ class Engine:
         gain: cython.double
         self._offer(units, g, H)
         if not self.closed_form:
-            while (
-                count < _SCORING
-                and isfinite(value)
-                and scoring_step(self, theta, count <= _EM and not near, ahead)
-            ):
+            while count < _SCORING and isfinite(value) and scoring_step(self, theta, count <= _EM and not near, ahead):
                 gain = value - self.evaluate(ahead, 2)
                 count += 1
                 if not gain > 0.0:
@@ -505,7 +499,7 @@ class Engine:
     def minimise(self, region, start, units, budget, near):  # type: ignore[no-untyped-def]
         """Do what :meth:`search` does, for Python."""
         return self.search(
-            region, np.ascontiguousarray(start, dtype=float), np.ascontiguousarray(units, dtype=float), budget, near
+            region, np.require(start, float, ("C", "W")), np.require(units, float, ("C", "W")), budget, near
         )
 
     def effects(self):  # type: ignore[no-untyped-def]

@@ -12,7 +12,6 @@ block-diagonal with the template T_f of the node's grouping factor.
 
 import cython
 import numpy as np
-from cython.cimports.libc.math import fabs
 from cython.cimports.pyimpl.linalg.supernodal import Factor, symmetric_times
 
 __all__ = ["Outer"]
@@ -228,7 +227,10 @@ class Outer:
             B: cython.p_double = KT + self.template[f]
             X: cython.p_double = cython.address(self._work[0])
             for a in range(wide):
-                if not T[a * wide + a] * T[a * wide + a] * size[self.template[f] + a * wide + a] > _PLAIN * self.levels[f]:
+                if (
+                    not T[a * wide + a] * T[a * wide + a] * size[self.template[f] + a * wide + a]
+                    > _PLAIN * self.levels[f]
+                ):
                     return False
                 B[a * wide + a] += self.levels[f]
                 for b in range(a):
@@ -305,9 +307,7 @@ class Outer:
                 x = X[c * ld + i] if a != b or i >= c else X[i * ld + c]
                 for d in range(c + 1):
                     for k in range(pf):
-                        into[i * pf + k] += x * Tg[c * pg + d] * (
-                            Z[d * ld + k] if a != b or k >= d else Z[k * ld + d]
-                        )
+                        into[i * pf + k] += x * Tg[c * pg + d] * (Z[d * ld + k] if a != b or k >= d else Z[k * ld + d])
         if a == b:
             return
         into = KT + self.template[g]

@@ -98,6 +98,7 @@ class Refits:
 
     def __init__(self, design: Design, blocks: Reduced, objective: Objective) -> None:
         self.design, self.blocks, self.responses = design, blocks, Responses(design, blocks)
+        self._of = objective
         self._units = natural_units(blocks)
         self.units: list[float] = self._units.tolist()
         self._pivots: list[bool] = (blocks.lower == 0.0).tolist()
@@ -106,6 +107,10 @@ class Refits:
         self._objective = Objective(self._own, objective.REML)
         self._region = TrustRegion(blocks.n_theta)
         self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type["Refits"], tuple[Design, Reduced, Objective]]:
+        # its arrays are as large as the data, and quickly made again
+        return Refits, (self.design, self.blocks, self._of)
 
     def minimum(self, y: np.ndarray, start: np.ndarray, budget: int) -> Minimum | None:
         """Search for the minimum for one response.

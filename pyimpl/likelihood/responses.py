@@ -215,7 +215,9 @@ class Responses:
             if root.size:
                 Z *= root[order][:, None]
             C = np.zeros((J, p, P))
-            qr_by_level(np.ascontiguousarray(Z), np.array(basis, order="C"), inner.starts, np.zeros((J, p, p)), C, Q, True)
+            qr_by_level(
+                np.ascontiguousarray(Z), np.array(basis, order="C"), inner.starts, np.zeros((J, p, p)), C, Q, True
+            )
             count = np.diff(inner.starts)
             for c in range(p):  # (I − QQ') times the basis
                 rest = rest - Q[:, c : c + 1] * np.repeat(C[:, c, :], count, axis=0)
@@ -254,7 +256,7 @@ class Responses:
     def put(self, y, blocks):  # type: ignore[no-untyped-def]
         """Put a response, shape (N,), in what :meth:`copies` returned; returns Σy²."""
         dense = None if blocks.outer is None else blocks.outer.within_dense
-        y = np.require(y, float, "CW")
+        y = np.require(y, float, ("C", "W"))
         self.projections.put(y, blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense)
         return self.projections.square
 
@@ -263,7 +265,7 @@ class Responses:
         blocks, projections = self.copies(), self.projections
         dense = None if blocks.outer is None else blocks.outer.within_dense
         by_level = projections.put(
-            np.require(y, float, "CW"), blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense
+            np.require(y, float, ("C", "W")), blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense
         )
         residual = np.empty(blocks.N)
         residual[np.asarray(projections.order)] = by_level

@@ -18,6 +18,7 @@ import numpy as np
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.libc.math import log, sqrt
 from cython.cimports.pyimpl.linalg import blas
+
 from pyimpl.linalg import blas as python_blas
 
 __all__ = ["Factor", "Pattern", "analyse", "blocks"]
