@@ -6,9 +6,9 @@ of I + R_jTT'R_j', the block of eq. 18 (Bates et al. 2015) seen from the rows' s
 
     E_j = L_j⁻¹R_j,    D_j = L_j⁻¹C_j,    U_j = L_j⁻¹V_j,
 
-and V₁ = I + ZTT'Z' of this factor alone has log|V₁| = Σ log|L_j|², [X, y]'V₁⁻¹[X, y] = within + Σ D_j'D_j, and so on: sums
-of positive parts, in which nothing cancels. On the way back Z_j'V⁻¹[X, y] = E_j'(D_j − U_jΛA⁻¹Λ'S_x), and what the
-gradient and the average information need is summed level by level.
+and V₁ = I + ZTT'Z' of this factor alone has log|V₁| = Σ log|L_j|², [X, y]'V₁⁻¹[X, y] = within + Σ D_j'D_j, and so
+on: sums of positive parts, in which nothing cancels. On the way back Z_j'V⁻¹[X, y] = E_j'(D_j − U_jΛA⁻¹Λ'S_x), and
+what the gradient and the average information need is summed level by level.
 """
 
 import cython
@@ -544,7 +544,7 @@ def _fill_pairs(  # type: ignore[no-untyped-def]
     inner: Inner, first: cython.Py_ssize_t[::1], row_ptr: cython.Py_ssize_t[::1], rows: cython.Py_ssize_t[::1],
     super_of: cython.Py_ssize_t[::1],
 ):  # fmt: skip
-    """Where the row of each pair stands in the panel of its column: both ascend, so one search goes on from the last."""
+    """Where the row of each pair stands in the panel of its column: both ascend, so a search goes on."""
     j: cython.Py_ssize_t
     i: cython.Py_ssize_t
     k: cython.Py_ssize_t

@@ -1,7 +1,7 @@
 """The outer grouping factors: the Schur complement that the inner factor leaves, and what is asked of it.
 
-With V₁ that of the inner factor, S2 = Z_o'V₁⁻¹Z_o and S_x = Z_o'V₁⁻¹[X, y] let A = I + Λ'S2Λ = LL' (the trailing block of
-eq. 18, Bates et al. 2015). Then with N = ΛA⁻¹Λ'
+With V₁ that of the inner factor, S2 = Z_o'V₁⁻¹Z_o and S_x = Z_o'V₁⁻¹[X, y] let A = I + Λ'S2Λ = LL' (the trailing
+block of eq. 18, Bates et al. 2015). Then with N = ΛA⁻¹Λ'
 
     V⁻¹ = V₁⁻¹ − V₁⁻¹Z_o N Z_o'V₁⁻¹,
 
@@ -199,7 +199,7 @@ class Outer:
                     self.V[c, i] += x * (self.Sx[b, i] - SZ[b * q + i])
 
     def plain_traces(self, KT):  # type: ignore[no-untyped-def]
-        """Do what :meth:`traces` does, from Λ'S2ΛA⁻¹ = I − A⁻¹; False where that would cancel, as for small variances."""
+        """Do what :meth:`traces` does, from Λ'S2ΛA⁻¹ = I − A⁻¹; False where that would cancel."""
         p = self.pattern
         f: cython.Py_ssize_t
         n: cython.Py_ssize_t
@@ -331,7 +331,6 @@ class Outer:
         b: cython.Py_ssize_t
         i: cython.Py_ssize_t
         k: cython.Py_ssize_t
-        s: cython.Py_ssize_t
         count: cython.Py_ssize_t
         total: cython.double
         for a in range(wide * wide):

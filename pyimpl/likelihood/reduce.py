@@ -401,7 +401,7 @@ def _parts(
     D: np.ndarray, Zs: list[np.ndarray], codes: list[np.ndarray], J: list[int], names: list[str], structure: str
 ) -> tuple[InnerPart, OuterPart | None, np.ndarray]:
     """The inner and the outer part, and the triangular factor of what the inner factor leaves of D."""
-    N, m = D.shape
+    m = D.shape[1]
     order, starts = sort_by_level(codes[0], J[0])
     none = np.empty(0, dtype=np.intp)
     if len(Zs) == 1:

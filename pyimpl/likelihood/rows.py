@@ -1,4 +1,4 @@
-"""What is done once for each row: sorting by level, orthogonal factors, and the products of the random effects' columns.
+"""What is done once for each row: sorting by level, orthogonal factors, products of the random effects' columns.
 
 All functions fill arrays that are given to them, unless they say otherwise.
 """

@@ -355,7 +355,7 @@ class TrustRegion:
         return self._polished > _MOST_POLISHING
 
     def _escape(self):  # type: ignore[no-untyped-def]
-        """Leave a saddle, such as T_kk = 0 where a positive variance is better, along its curvature; False: there is none."""
+        """Leave a saddle, such as T_kk = 0 where a positive variance is better; False: there is none."""
         n: cython.Py_ssize_t = self.n
         a: cython.Py_ssize_t
         b: cython.Py_ssize_t

@@ -354,7 +354,7 @@ def _structures(  # type: ignore[no-untyped-def]
 
 @cython.wraparound(True)
 def _joined(width, parent, starts, rows, sparse):  # type: ignore[no-untyped-def]
-    """Supernodes: first and last nodes, and the nodes below; those next to each other joined where that costs little."""
+    """Supernodes: first and last nodes, the nodes below; neighbours are joined where that costs little."""
     size = np.diff(starts)
     height = np.concatenate([[0], np.cumsum(width[rows])]) if rows.size else np.zeros(1, dtype=np.intp)
     height = np.diff(height[starts]) if rows.size else np.zeros(sparse, dtype=np.intp)
@@ -644,7 +644,6 @@ class Factor:
         i: cython.Py_ssize_t
         j: cython.Py_ssize_t
         k: cython.Py_ssize_t
-        e: cython.Py_ssize_t
         x: cython.double
         at: cython.pointer(cython.Py_ssize_t) = cython.address(self._at[0])
         G: cython.p_double = cython.address(self._square[0])
