@@ -429,7 +429,7 @@ def _parts(
         return inner, outer, triangle_of(D.copy())
     Ds = D[order]
     R, C, rest, Q = _inner_qr(Ds.copy(), Zs[0][order], starts, True)
-    indptr, columns = sorted_columns(*touched, pattern.columns, width)
+    indptr, columns = sorted_columns(touched[0], touched[1], pattern.columns, width)
     values = np.zeros((columns.size, p[0]))
     column = np.ascontiguousarray(pattern.columns[nodes])
     Z = np.hstack([Z[order] for Z in Zs[1:]])
