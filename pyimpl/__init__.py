@@ -8,6 +8,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from pyimpl import extensions
+
 if TYPE_CHECKING:
     from pyimpl.design.design import model_matrix
     from pyimpl.errors import (
@@ -82,6 +84,8 @@ __all__ = [
     "student_t",
     "tidy",
 ]
+
+extensions.install()
 
 _DOORS = ("lmer", "stan_lmer")  # functions that have their module's name
 _MODULES = {
