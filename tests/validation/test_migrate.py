@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge import sandbox
 from validation.cli import main
 from validation.migrate.instrument import instrument, sites
 from validation.migrate.rcode import RSyntaxError, parse
@@ -219,6 +220,24 @@ def test_a_script_is_carried_over_and_proved(tmp_path):
     script = done.folder / "small.py"
     script.write_text(script.read_text().replace("REML=False", "REML=True "))
     assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.r
+@pytest.mark.skipif(not sandbox.status().landlock, reason="this kernel has no Landlock")
+def test_a_script_cannot_write_outside_its_scratch_folder(tmp_path):
+    place = tmp_path / "there"
+    place.mkdir()
+    (place / "mine.csv").write_text("x")
+    path = place / "a.R"
+    path.write_text(
+        f"m <- lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)\ntry(writeLines('n', '{place}/mine.csv'))\n"
+        f"try(unlink('{place}/mine.csv'))\ntry(file.create('{place}/new'))\nsystem('touch {place}/by_program')\n"
+    )
+    done = migrate(path, tmp_path / "out")
+    assert [one.verdict for one in done.compared] == ["agrees"]
+    assert {one.name: one.read_text()[:1] for one in place.iterdir()} == {"a.R": "m", "mine.csv": "x"}
+    migrate(path, tmp_path / "out", write_anywhere=True)
+    assert {one.name for one in place.iterdir()} == {"a.R", "new", "by_program"}
 
 
 @pytest.mark.r

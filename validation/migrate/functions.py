@@ -300,7 +300,9 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
         for argument in node.args
         if argument.value is not None and argument.name in (None, "X", "FUN", "f")
     ]
-    if node.text == "Map" and len(values) == 2:
+    if node.text == "Map":
+        if len(values) != 2:
+            raise t.refuse(node, "Map() over several lists")
         values.reverse()
     if len(values) < 2 or any(argument.name in ("simplify", "USE.NAMES") for argument in node.args):
         raise t.refuse(node, "an apply of this kind")
@@ -399,6 +401,10 @@ def _cat(t: Translator, node: Node, scope: Scope) -> Code:
 @_maker("do.call")
 def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
+    if len(values) == 2 and values[0].text == "anova" and values[1].text != "list":
+        fits = t.expression(values[1], scope)
+        if fits.kind == "list" and fits.element == "fit":
+            return Code(f"{fits.inside()}[0].anova(*{fits.inside()}[1:])", "frame")
     if len(values) != 2 or values[0].kind not in ("name", "string", "namespace") or values[1].text != "list":
         raise t.refuse(node, "do.call() of this kind")
     function = Node("name", values[0].text, start=values[0].start, end=values[0].end, line=values[0].line)
@@ -445,6 +451,55 @@ def _which(t: Translator, node: Node, scope: Scope) -> Code:
     made = _only(t, node, scope)
     t.needs("np")
     return Code(f"int(np.arg{node.text[6:]}({made.text})) + 1", "number", False)
+
+
+@_maker("is.null")
+def _is_null(t: Translator, node: Node, scope: Scope) -> Code:
+    return Code(f"{_only(t, node, scope).inside()} is None", "number", False)
+
+
+@_maker("tryCatch", "try")
+def _guarded(t: Translator, node: Node, scope: Scope) -> Code:
+    return t.expression(_values(node)[0], scope)
+
+
+@_maker("cor")
+def _correlated(t: Translator, node: Node, scope: Scope) -> Code:
+    values = _values(node)
+    if len(values) != 2 or len(node.args) != 2:
+        raise t.refuse(node, "cor() of this kind")
+    a, b = (t.expression(value, scope).text for value in values)
+    t.needs("np")
+    return Code(f"np.corrcoef({a}, {b})[0, 1]", "number")
+
+
+@_maker("attr")
+def _attribute(t: Translator, node: Node, scope: Scope) -> Code:
+    values = _values(node)
+    owner = values[0]
+    if owner.kind == "call" and owner.text == "VarCorr" and len(values) == 2 and values[1].text == "sc":
+        return Code(f"{t.expression(owner.args[0].value, scope).inside()}.sigma()", "number")  # type: ignore[arg-type]
+    raise t.refuse(node, "attr() is R's inside")
+
+
+@_maker("get")
+def _by_name(t: Translator, node: Node, scope: Scope) -> Code:
+    values = _values(node)
+    if not values or values[0].kind != "string":
+        raise t.refuse(node, "get() of a name that is computed")
+    return t.expression(Node("name", values[0].text, start=values[0].start, end=values[0].end), scope)
+
+
+@_maker("rep")
+def _repeated(t: Translator, node: Node, scope: Scope) -> Code:
+    values = [argument.value for argument in node.args if argument.value is not None]
+    if len(values) != 2 or node.args[1].name in ("each", "length.out"):
+        raise t.refuse(node, "rep() of this kind")
+    made, times = (t.expression(value, scope) for value in values)
+    if made.kind not in ("number", "string") or times.kind != "number":
+        raise t.refuse(node, "rep() of this kind")
+    kind = "strings" if made.kind == "string" else "vector"
+    return Code(f"[{made.text}] * {times.inside()}", kind, False, made.kind)
 
 
 @_maker("rbind", "cbind")

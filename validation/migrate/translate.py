@@ -308,6 +308,8 @@ class Translator:
             if special is not None:
                 return special
         thing = self.expression(owner, scope)
+        if thing.kind == "summary" and name.text in ("coefficients", "sigma", "ngrps"):
+            return Code(f"{thing.inside()}.{name.text}", "number" if name.text == "sigma" else "frame")
         if node.text != "$":
             raise self.refuse(node, "slots are R's inside")
         return self._element(thing, quoted(name.text), node)
@@ -528,7 +530,7 @@ class Translator:
             if name == "subset":
                 given.append(f"subset={quoted(self.source(value))}")
             elif name in ("weights", "offset"):
-                given.append(f"{name}={self._column(value, data, columns, scope)}")
+                given.append(f"{name}={self._weights(name, value, data, columns, seen, scope)}")
             elif name == "contrasts":
                 given.append(f"contrasts={self.expression(value, scope).text}")
             elif value.kind == "name" and value.text.startswith("na."):
@@ -583,6 +585,20 @@ class Translator:
             return made.text, []
         raise self.refuse(node, "the data of the model are not known")
 
+    def _weights(
+        self, name: str, value: Node, data: str, columns: list[str], seen: Mapping[str, object], scope: Scope
+    ) -> str:
+        """Weights or an offset: a column's name, the same expression, or the numbers that R had."""
+        try:
+            return self._column(value, data, columns, scope)
+        except Untranslatable:
+            vectors = seen.get("vectors", {})
+            kept = vectors.get(name) if isinstance(vectors, dict) else None
+            if kept is None:
+                raise
+            self.needs("read")
+            return f'read("{kept}")["{name}"].to_numpy()'
+
     def _column(self, value: Node, data: str, columns: list[str], scope: Scope) -> str:
         if value.kind == "name" and (value.text in columns or scope.find(value.text) is None):
             return quoted(value.text)
@@ -603,6 +619,8 @@ class Translator:
                 table = "satterthwaite()" if self._tests(fit) else "coef_table()"
                 return Code(f"{fit.inside()}.{table}", "frame")
         fit = self.expression(first, scope)
+        if node.text == "coef" and fit.kind == "summary":
+            return Code(f"{fit.inside()}.coefficients", "frame")
         if fit.kind != "fit":
             return None
         if node.text == "print":
