@@ -77,10 +77,8 @@ def _agreed(script: Path) -> bool:
             "script, or --no-run to translate its text alone"
         )
     print(f"This runs all the code of {script} in R, as Rscript would: its models, and whatever else it does.")
-    print(
-        "Its working directory is a scratch folder with a copy of the files beside it, and (on Linux) the only place where"
-    )
-    print("it can write; --write-anywhere lifts that.")
+    print("Its working directory is a scratch folder with a copy of the files beside it,")
+    print("on Linux the only place where it can write; --write-anywhere lifts that.")
     return typer.confirm("Run it?")
 
 
