@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from validation.conformance.references import available, reference_of, settle
 
 from pyimpl import lmer
+from validation.algebra import pieces_of, solve
 from validation.cli import main
 from validation.conformance.answer import Answer, AnswerError, NotOfferedError, as_fit
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError, candidate_of, load_candidate
 from validation.conformance.cases import all_cases, choose
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
 from validation.conformance.output import as_data, as_json, as_junit, line
-from validation.conformance.references import available, reference_of, settle
 from validation.conformance.run import Status, judge_case, overall_status
 from validation.conformance.table import abridged, digits_markdown, markdown, read_runs
-from validation.judge.algebra import pieces_of, solve
 from validation.suite import FEATURES
 from validation.verdict import Verdict
 

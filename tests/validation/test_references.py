@@ -14,10 +14,10 @@ from validation import Case, Verdict, compare, compare_fits
 from validation.compare import NoReferenceError
 from validation.files import FileError, write_atomically
 from validation.quantities import posterior_summary
+from validation.recording.replay import changed_versions
 from validation.references import record as recording
 from validation.references import store
 from validation.references.recorded import NotRecordedError, RecordedLmerFit, RecordedStanFit
-from validation.references.replay import changed_versions
 
 
 @pytest.fixture
@@ -378,7 +378,7 @@ def test_the_packages_own_references_are_whole(name):
 def test_live_r_confirms_the_packages_references(name):
     from validation.cases import BUILT_IN
     from validation.conformance.cases import all_cases
-    from validation.references.replay import replay
+    from validation.recording.replay import replay
 
     (case,) = {case.name: case for case in (*all_cases(), *BUILT_IN) if case.name == name}.values()
     comparison = replay(case)
@@ -389,7 +389,7 @@ def test_live_r_confirms_the_packages_references(name):
 @pytest.mark.r
 def test_a_reference_that_live_r_does_not_confirm_fails(tmp_path):
     from validation.cases import select
-    from validation.references.replay import replay
+    from validation.recording.replay import replay
 
     case = select(["M2-ml"])[0]
     record = store.load(case.name)

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from validation.conformance.references import reference_of
 
 from pyimpl import lmer
 from validation.cli import exit_code
 from validation.conformance.candidate import candidate_of
 from validation.conformance.cases import all_cases
-from validation.conformance.references import reference_of
 from validation.conformance.run import Status, judge_case, overall_status
 from validation.verdict import Verdict
 from validation.wellformed import MalformedError, flag, label, labelled, number, numbers, whole

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.draws import DrawsAlone
 from validation.quantities import records
 from validation.wellformed import MalformedError, flag, label, labelled, labelled_columns, number, numbers, whole
 
@@ -104,8 +105,6 @@ def as_fit(answer: Any, formula: str, data: pd.DataFrame, reml: bool, missing: f
 
 def as_posterior(answer: Any) -> Any:
     """Dress the draws that a candidate returned (DataTree, Dataset, DataFrame, mapping) as a posterior fit."""
-    from validation.compare import DrawsAlone
-
     names = dir(answer)  # hasattr would build the posterior
     if not isinstance(answer, Mapping | pd.DataFrame) and ("posterior" in names and not hasattr(answer, "children")):
         return _OwnDraws(answer)

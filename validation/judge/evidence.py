@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from validation.judge.algebra import Pieces, Solution, pieces_of, solve
+from validation.algebra import Pieces, Solution, pieces_of, solve
 from validation.judge.noise import measured_noise
-from validation.judge.tolerances import objective_noise
 from validation.quantities import (
     Extraction,
     inference_quantities,
@@ -19,6 +18,7 @@ from validation.quantities import (
     likelihood_quantities,
     prediction_quantities,
 )
+from validation.tolerances import objective_noise
 from validation.wellformed import PART_OF, CheckedFit
 
 __all__ = ["Evidence"]

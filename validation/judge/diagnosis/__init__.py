@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from validation.comparison import Check
+from validation.checks import Check
 from validation.judge.rows import describe
 from validation.verdict import Cause, Verdict
 

@@ -13,8 +13,8 @@ import scipy.sparse as sp
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from validation.judge import tolerances
-from validation.judge.algebra import Pieces, Term, solve
+from validation import tolerances
+from validation.algebra import Pieces, Term, solve
 from validation.judge.diagnosis import Finding, close
 from validation.judge.diagnosis.coding import basis, coding
 from validation.judge.diagnosis.derived import correlations, residual_variance, scale_of_modes, signs

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from validation.judge import tolerances
+from validation import tolerances
 from validation.judge.diagnosis import Finding
 from validation.judge.posteriors import PosteriorEvidence
 from validation.verdict import Cause

@@ -1,0 +1,23 @@
+"""The errors of the judge that a user meets, and that the command turns into exit codes."""
+
+__all__ = ["NoRError", "NoReferenceError", "NotSupportedError", "SideError", "UnknownCaseError"]
+
+
+class NoReferenceError(LookupError):
+    """There is nothing to compare with: no R, and no recorded reference of this model and these data."""
+
+
+class NoRError(RuntimeError):
+    """Live R was asked for and is not there, or not complete."""
+
+
+class SideError(RuntimeError):
+    """One side could not fit the model, which the other side did fit, or was not asked to."""
+
+
+class NotSupportedError(SideError):
+    """One side says of itself that it does not have what the model needs: nothing was compared, nothing disagrees."""
+
+
+class UnknownCaseError(ValueError):
+    """A case was asked for by a name that none has."""
