@@ -1,6 +1,6 @@
 """The errors of the judge that a user meets, and that the command turns into exit codes."""
 
-__all__ = ["NoRError", "NoReferenceError", "NotSupportedError", "SideError", "UnknownCaseError"]
+__all__ = ["NoRError", "NoReferenceError", "NotSupportedError", "SideError", "SourceError", "UnknownCaseError"]
 
 
 class NoReferenceError(LookupError):
@@ -17,6 +17,10 @@ class SideError(RuntimeError):
 
 class NotSupportedError(SideError):
     """One side says of itself that it does not have what the model needs: nothing was compared, nothing disagrees."""
+
+
+class SourceError(ValueError):
+    """References were asked for from where none come."""
 
 
 class UnknownCaseError(ValueError):

@@ -16,9 +16,9 @@ from tests.validation import comparisons as made
 from validation import campaign, cli
 from validation.campaign import Work, could_not_compare
 from validation.errors import NoRError
+from validation.files import write_atomically
 from validation.references import choose
 from validation.references.choose import Source, choose_source
-from validation.files import write_atomically
 from validation.verdict import Verdict
 
 LIVE = Source(("live",))

@@ -14,8 +14,8 @@ from validation import Case, Verdict, compare, compare_fits
 from validation.compare import NoReferenceError
 from validation.files import FileError, write_atomically
 from validation.quantities import posterior_summary
+from validation.recording import record as recording
 from validation.recording.replay import changed_versions
-from validation.references import record as recording
 from validation.references import store
 from validation.references.recorded import NotRecordedError, RecordedLmerFit, RecordedStanFit
 
@@ -179,7 +179,8 @@ def test_nothing_recorded_is_said_with_what_there_is(recorded, tmp_path):
 def test_found_by_formula_criterion_and_data(recorded, ml_fit, data, tmp_path):
     store.save(recorded, tmp_path)
     squeezed = recorded.formula.replace(" ", "")
-    fit, default, side = store.find(squeezed, data, "likelihood", False, directory=tmp_path, why="no R")
+    found = store.find(squeezed, data, "likelihood", False, directory=tmp_path, why="no R")
+    fit, default, side = found.fit, found.default, found.side
     assert side.kind == "recorded-r"
     assert default.summary() == "default"
     assert fit.logLik() == ml_fit.logLik()

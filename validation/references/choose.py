@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from validation.errors import NoReferenceError, NoRError
+from validation.errors import NoReferenceError, NoRError, SourceError
 from validation.options import DEFAULT_SEED, Progress, silent
 from validation.references import certified, store
 from validation.references.live import live_lmer, live_stan_lmer
@@ -70,7 +70,7 @@ def examine_r() -> Any:
 
 
 def choose_source(
-    asked: "str | Source" = "auto", examine: Callable[[], Any] = examine_r, *, certified_first: bool = False
+    asked: "str | Source" = "auto", examine: Callable[[], Any] | None = None, *, certified_first: bool = False
 ) -> Source:
     """Decide where references come from.
 
@@ -79,14 +79,14 @@ def choose_source(
     asked : str or Source
         One of :data:`SOURCES`, or several in the order of preference: ``"certified+recorded"``. ``"auto"`` takes live R
         where there is one, and recorded R where not. What was chosen already stays.
-    examine : callable
-        Looks at R: a diagnosis, or None where nothing stops it.
+    examine : callable, optional
+        Stands in for :func:`examine_r`.
     certified_first : bool
         Whether ``"auto"`` prefers certified values, which have no error.
 
     Raises
     ------
-    ValueError
+    SourceError
         No such source.
     NoRError
         Live R was asked for and cannot be used; the text says what is missing and the command that mends it.
@@ -95,13 +95,13 @@ def choose_source(
         return asked
     parts = tuple(str(asked).split("+"))
     if not set(parts) <= set(SOURCES) or ("auto" in parts and len(parts) > 1):
-        raise ValueError(
+        raise SourceError(
             f"the reference {asked!r}: it is {', '.join(map(repr, SOURCES))}, or several in the order of preference, "
             "as in certified+recorded"
         )
     if not {"auto", "live"} & set(parts):
         return Source(parts, "they were asked for" if "recorded" in parts else None, asked)
-    diagnosis = examine()
+    diagnosis = (examine or examine_r)()
     there = diagnosis is None or bool(diagnosis.ok)
     if "live" in parts:
         if not there:
