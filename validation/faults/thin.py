@@ -1,7 +1,7 @@
 """Thin candidates: a wrong fit of which only some quantities are answered, as third parties answer.
 
-The fewer quantities a candidate gives, the more faults look alike. A cause that is named for a thin candidate must be the
-planted fault, or none: silence is careful, a wrong name costs its reader days.
+The fewer quantities a candidate gives, the more faults look alike. A cause that is named for a thin candidate must be
+the planted fault, or none: silence is careful, a wrong name costs its reader days.
 """
 
 from collections.abc import Callable, Mapping

@@ -96,7 +96,7 @@ def choose_source(
     parts = tuple(str(asked).split("+"))
     if not set(parts) <= set(SOURCES) or ("auto" in parts and len(parts) > 1):
         raise SourceError(
-            f"the reference {asked!r}: it is {', '.join(map(repr, SOURCES))}, or several in the order of preference, "
+            f"the reference {asked!r}: it is {', '.join(SOURCES)}, or several in the order of preference, "
             "as in certified+recorded"
         )
     if not {"auto", "live"} & set(parts):
