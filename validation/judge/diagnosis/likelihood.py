@@ -19,6 +19,7 @@ from validation.judge.diagnosis import Finding, close
 from validation.judge.diagnosis.coding import basis, coding
 from validation.judge.diagnosis.derived import correlations, residual_variance, scale_of_modes, signs
 from validation.judge.diagnosis.names import other_names
+from validation.judge.diagnosis.reproduced import reproduced
 from validation.judge.digits import digits
 from validation.judge.estimates import implied_numbers
 from validation.judge.evidence import Evidence
@@ -57,14 +58,26 @@ _MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
 
 def _same_model(evidence: Evidence) -> bool:
     """Whether both sides have the same rows, columns and θ: otherwise numbers of one θ mean nothing for the other."""
+    return evidence.known_theta is not None and not _another_model(evidence)
+
+
+def _another_model(evidence: Evidence) -> bool:
+    """Whether what the candidate gives contradicts that it fitted the same model to the same rows."""
     nobs = evidence.pair("nobs")
-    return nobs[0] == nobs[1] and evidence.candidate_theta() is not None and not _columns_differ(evidence)
+    if math.isfinite(nobs[1]) and nobs[0] != nobs[1]:
+        return True
+    theta = evidence.theta("candidate")
+    if theta is not None and evidence.candidate_theta() is None:
+        return True
+    return _columns_differ(evidence) or not evidence.rows("variance")["has_reference"].all()
 
 
 def _columns_differ(evidence: Evidence) -> bool:
     left, right = evidence.reference_pieces, evidence.candidate_pieces
     if left is None or right is None:
         names = evidence.rows("fixef")
+        if not names["has_candidate"].any():
+            return False  # it gives none: nothing is known of them
         return bool((names["has_reference"] != names["has_candidate"]).any())
     return left.coef_names != right.coef_names
 
@@ -77,34 +90,29 @@ def other_criterion(evidence: Evidence) -> Finding | None:
     flag = evidence.value("candidate", "criterion")
     says_other = math.isfinite(flag) and bool(flag) != evidence.reml
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
-    matched = total = 0
     figures: dict[str, float] = {}
     solution = other_optimum(evidence)
+    proof = None
     if solution is not None:
         expected = implied_numbers(solution)
         expected["logLik", None, None, None, None] = -solution.objective / 2
-        for record in evidence.compared("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik").to_dict(
-            "records"
-        ):
-            key = tuple(record[name] for name in ("quantity", "group", "term", "term2", "level"))
-            value = expected.get(key)
-            if value is None or not math.isfinite(value):
-                continue
-            # Only numbers that the two criteria tell apart are evidence.
-            if digits(value, record["reference"]) > 5:
-                continue
-            total += 1
-            matched += digits(record["candidate"], value) >= max(
-                4.0, digits(record["candidate"], record["reference"]) + 1
-            )
-        figures = {"matched": float(matched), "compared": float(total), "other_logLik": -solution.objective / 2}
-    if total >= 2 and matched >= 0.8 * total:
+        proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))
+        figures = {
+            "matched": float(proof.matched),
+            "compared": float(proof.total),
+            "digits": proof.digits,
+            "other_logLik": -solution.objective / 2,
+        }
+    # Standard errors alone may be of the other criterion where the fit is not.
+    if proof is not None and proof.proves and proof.quantities != {"se"}:
         strength = 1.0
+        given = evidence.value("candidate", "logLik")
         evidence_text = (
-            f"{matched} of the {total} numbers that tell the two criteria apart are those of the {other} fit, computed "
-            f"here from the reference's own y, X and Z (log-likelihood {-solution.objective / 2:.6f}, "
-            f"candidate {evidence.value('candidate', 'logLik'):.6f}, reference "
-            f"{evidence.value('reference', 'logLik'):.6f})"
+            f"{proof.matched} of the {proof.total} numbers that tell the two criteria apart are those of the {other} "
+            f"fit to {proof.digits:.0f} digits or more, computed here from the reference's own y, X and Z "
+            f"(log-likelihood {-solution.objective / 2:.6f}, "
+            + (f"candidate {given:.6f}, " if math.isfinite(given) else "")
+            + f"reference {evidence.value('reference', 'logLik'):.6f})"
         )
     elif says_other:
         strength = 0.9
@@ -136,7 +144,7 @@ def other_optimum(evidence: Evidence) -> Any:
     """
     pieces = evidence.reference_pieces
     theta = evidence.theta("reference")
-    if pieces is None or theta is None or not _same_model(evidence):
+    if pieces is None or theta is None or _another_model(evidence):
         return None
     if pieces.Z.shape[1] > _MOST_COLUMNS or pieces.y.size > _MOST_ROWS or pieces.n_theta > 10:
         return None
@@ -149,7 +157,7 @@ def other_optimum(evidence: Evidence) -> Any:
         return None
     bounds = [(0.0, None) if diagonal else (None, None) for diagonal in pieces.diagonal]
     start = theta.to_numpy()
-    candidate = evidence.candidate_theta()
+    candidate = evidence.known_theta
     if candidate is not None and objective(candidate) < objective(start):
         start = candidate  # if it was fitted by the other criterion, it is its optimum
     found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14})
@@ -437,12 +445,12 @@ def boundary(evidence: Evidence) -> Finding | None:
 
 def optimizer(evidence: Evidence) -> Finding | None:
     """Row 5: an optimizer stopped early, or at another optimum."""
-    if not _same_model(evidence) or evidence.improvement is None or evidence.objective_agrees is False:
+    improvement = _improvement(evidence)
+    if not _same_model(evidence) or improvement is None or evidence.objective_agrees is False:
         return None
-    improvement = evidence.improvement
     if not math.isfinite(improvement) or abs(improvement) <= max(4.0 * evidence.noise, 1e-12):
         return None
-    theta_left, theta_right = evidence.theta("reference"), evidence.candidate_theta()
+    theta_left, theta_right = evidence.theta("reference"), evidence.known_theta
     if theta_left is None or theta_right is None:
         return None
     side = "candidate" if improvement < 0 else "reference"
@@ -483,6 +491,17 @@ def optimizer(evidence: Evidence) -> Finding | None:
         {"excess": abs(improvement), "theta_distance": distance},
     )
     return Finding(cause, strength)
+
+
+def _improvement(evidence: Evidence) -> float | None:
+    """By how much the candidate's θ̂ is the better one; by the judge's own algebra where it gives no θ̂ itself."""
+    if evidence.improvement is not None:
+        return evidence.improvement
+    thetas = evidence.theta("reference"), evidence.known_theta
+    if thetas[0] is None or thetas[1] is None:
+        return None
+    ours, theirs = evidence.solve(thetas[0].to_numpy()), evidence.solve(thetas[1])
+    return None if ours is None or theirs is None else ours.objective - theirs.objective
 
 
 def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float] | None:
@@ -813,7 +832,7 @@ def constants(evidence: Evidence) -> Finding | None:
         if abs(change + improvement) > 1e-4:
             offset = change + improvement
             where = f"the objectives are the same function, but -2 log-likelihood differs by {offset:.6f}"
-    pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
+    pieces, theta = evidence.reference_pieces, evidence.known_theta
     if math.isnan(offset) and not len(points) and theta is not None and _same_model(evidence):
         # Nothing to call: what is reported against what the candidate's own θ implies.
         solution = evidence.solve(theta)
@@ -1008,7 +1027,7 @@ def _known_factors(N: float, p: float, sigma: float) -> dict[str, float]:
 
 def _follow(evidence: Evidence, off: float) -> bool:
     """Whether the candidate's standard errors are those that its own θ implies, to a hundredth of what they are off."""
-    theta = evidence.candidate_theta()
+    theta = evidence.known_theta
     solution = evidence.solve(theta) if theta is not None else None
     if solution is None:
         return False
@@ -1023,6 +1042,8 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
     off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
     if not 1e-6 < off < 0.05 or evidence.objective_agrees is False:
         return None
+    if evidence.known_theta is None:
+        return None  # a θ that is a little off would show alike
     fixed = evidence.compared("fixef")
     se = evidence.compared("se")["reference"].to_numpy()
     away = np.abs(fixed["candidate"].to_numpy() - fixed["reference"].to_numpy())
@@ -1357,7 +1378,7 @@ def cancellation(evidence: Evidence) -> Finding | None:
     candidate's residual sum of squares must be off what its own θ implies by no more than that, and its θ no worse than
     an objective with such an error explains.
     """
-    pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
+    pieces, theta = evidence.reference_pieces, evidence.known_theta
     own = None if theta is None else evidence.solve(theta)
     best = None if own is None else evidence.solve(evidence.theta("reference").to_numpy())  # type: ignore[union-attr]
     if pieces is None or own is None or best is None or not _same_model(evidence):
@@ -1419,7 +1440,7 @@ def _percent(share: float) -> str:
 
 def lost_weights(evidence: Evidence) -> Finding | None:
     """Row 12: prior weights, or an offset, that the candidate left out."""
-    pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
+    pieces, theta = evidence.reference_pieces, evidence.known_theta
     if pieces is None or theta is None or (pieces.weights is None and pieces.offset is None):
         return None
     if evidence.solve(theta) is None:
