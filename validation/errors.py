@@ -1,6 +1,14 @@
 """The errors of the judge that a user meets, and that the command turns into exit codes."""
 
-__all__ = ["NoRError", "NoReferenceError", "NotSupportedError", "SideError", "SourceError", "UnknownCaseError"]
+__all__ = [
+    "DetectorWarning",
+    "NoRError",
+    "NoReferenceError",
+    "NotSupportedError",
+    "SideError",
+    "SourceError",
+    "UnknownCaseError",
+]
 
 
 class NoReferenceError(LookupError):
@@ -9,6 +17,10 @@ class NoReferenceError(LookupError):
 
 class NoRError(RuntimeError):
     """Live R was asked for and is not there, or not complete."""
+
+
+class DetectorWarning(RuntimeWarning):
+    """A detector of a cause went wrong: a fault of ours, which leaves the verdict as it is (and fails our tests)."""
 
 
 class SideError(RuntimeError):

@@ -289,6 +289,10 @@ class Validity:
 VALIDITY = Validity()
 
 
+#: A diagonal element of θ below this is on its boundary: lme4's own limit of ``isSingular``.
+SINGULAR = 1e-4
+
+
 @dataclass(frozen=True)
 class Reproduced:
     """When a supposed cause has given the candidate's numbers.

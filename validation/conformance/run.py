@@ -25,7 +25,7 @@ from validation.quantities import records
 from validation.references.choose import Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
 from validation.report.wording import cell, shorten
-from validation.verdict import Verdict
+from validation.verdict import Cause, Verdict
 
 __all__ = ["Result", "Status", "judge_case", "overall_status", "run"]
 
@@ -309,6 +309,7 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
     if not any(verdict is Verdict.MISSING for verdict in kept["verdict"]):
         # What is declared is no cause.
         causes = tuple(cause for cause in causes if cause.name != "missing-numbers")
+    causes = tuple(_of_what_is_left(cause, kept) if cause.name == "missing-numbers" else cause for cause in causes)
     if any(check.verdict.failed for check in checks) and not causes:
         causes = (unknown_cause(checks, records(kept)),)
     notes.append(f"The candidate declares that it does not offer {', '.join(gone)}.")
@@ -316,6 +317,12 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
         replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes)),
         gone,
     )
+
+
+def _of_what_is_left(cause: Cause, kept: pd.DataFrame) -> Cause:
+    """The cause that numbers are missing, of those that are offered."""
+    lacking = kept.loc[[verdict is Verdict.MISSING for verdict in kept["verdict"]], "quantity"].value_counts()
+    return replace(cause, evidence="missing: " + ", ".join(f"{name} ({count})" for name, count in lacking.items()))
 
 
 def _likelihood_offer(record: Mapping[Any, Any]) -> str:

@@ -146,22 +146,37 @@ def other_optimum(evidence: Evidence) -> Any:
     theta = evidence.theta("reference")
     if pieces is None or theta is None or _another_model(evidence):
         return None
-    if pieces.Z.shape[1] > _MOST_COLUMNS or pieces.y.size > _MOST_ROWS or pieces.n_theta > 10:
+    if not _small_enough(pieces):
         return None
+
+    def at(point: np.ndarray) -> Any:
+        return evidence.solve(point, not evidence.reml)
+
+    start = theta.to_numpy()
+    if (first := at(start)) is None:
+        return None
+    candidate = evidence.known_theta
+    beside = None if candidate is None else at(candidate)
+    if candidate is not None and beside is not None and beside.objective < first.objective:
+        start = candidate  # if it was fitted by the other criterion, it is its optimum
+    return _optimum(at, start, pieces.diagonal)
+
+
+def _small_enough(pieces: Pieces) -> bool:
+    """Whether another optimum is computed by the judge's algebra."""
+    return pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
+
+
+def _optimum(at: Callable[[np.ndarray], Any], start: np.ndarray, diagonal: np.ndarray) -> Any:
+    """The solution at the least objective, from a start that has one."""
 
     def objective(point: np.ndarray) -> float:
-        found = evidence.solve(point, not evidence.reml)
+        found = at(point)
         return found.objective if found is not None else math.inf
 
-    if evidence.solve(theta.to_numpy(), not evidence.reml) is None:
-        return None
-    bounds = [(0.0, None) if diagonal else (None, None) for diagonal in pieces.diagonal]
-    start = theta.to_numpy()
-    candidate = evidence.known_theta
-    if candidate is not None and objective(candidate) < objective(start):
-        start = candidate  # if it was fitted by the other criterion, it is its optimum
+    bounds = [(0.0, None) if bounded else (None, None) for bounded in diagonal]
     found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14})
-    return evidence.solve(found.x, not evidence.reml)
+    return at(found.x)
 
 
 # ---------------------------------------------------------------------------------------------------- row 2
@@ -410,18 +425,26 @@ def _memberships(fit: Any) -> dict[str, np.ndarray]:
 
 def boundary(evidence: Evidence) -> Finding | None:
     """Row 6: one side is on the boundary (a variance of 0), the other is not."""
+    if not _same_model(evidence):
+        return None
     singular = evidence.pair("singular")
-    if not all(map(math.isfinite, singular)) or singular[0] == singular[1] or not _same_model(evidence):
+    pieces, known = evidence.reference_pieces, evidence.known_theta
+    said = math.isfinite(singular[1])
+    if not said and pieces is not None and known is not None and _implied(evidence, known):
+        singular = (singular[0], float((known[pieces.diagonal] < tolerances.SINGULAR).any()))
+    if not all(map(math.isfinite, singular)) or singular[0] == singular[1]:
         return None
     side = "candidate" if singular[1] == 1.0 else "reference"
     other = "reference" if side == "candidate" else "candidate"
     theta = evidence.theta(side)
-    pieces = evidence.reference_pieces
+    own = evidence.theta("reference")
+    if theta is None and known is not None and own is not None and len(own) == len(known):
+        theta = pd.Series(known, own.index)
     zeros = ""
     if theta is not None and pieces is not None and len(theta) == pieces.diagonal.size:
-        names = [name for name, value in theta.items() if abs(value) < 1e-4]
+        names = [name for name, value in theta.items() if abs(value) < tolerances.SINGULAR]
         zeros = f" ({', '.join(map(str, names))} is 0)" if names else ""
-    improvement = evidence.improvement
+    improvement = _improvement(evidence)
     words = (
         ""
         if improvement is None
@@ -435,7 +458,7 @@ def boundary(evidence: Evidence) -> Finding | None:
         6,
         "boundary",
         f"The {side} puts a variance component on the boundary (0), the {other} does not",
-        f"isSingular() is true of the {side} only{zeros}{words}",
+        f"{'isSingular() is true of' if said else 'the variances are singular for'} the {side} only{zeros}{words}",
         "Treat 0 as a boundary that the optimizer can reach and leave again (lme4 bounds θ's diagonal below by 0), and "
         "restart from inside when it ends there; compare the objective at both θ.",
         {"improvement": math.nan if improvement is None else improvement},
@@ -478,6 +501,8 @@ def optimizer(evidence: Evidence) -> Finding | None:
     significant = abs(improvement) > tolerances.OPTIMUM.limit
     # What the candidate reports must be what its θ implies: otherwise the optimizer explains only a part.
     consistent = _implied(evidence, theta_right)
+    if not consistent and evidence.objective_agrees is not True:
+        return None  # the data, the columns or the criterion may be others: θ alone proves nothing
     strength = 0.96 if consistent and significant else 0.75 if consistent else 0.6 if significant else 0.3
     about = "the candidate" if side == "candidate" else "R here (as users call it; tight lme4 does not)"
     cause = Cause(
@@ -688,9 +713,13 @@ def _terms(evidence: Evidence, side: str) -> list[tuple[str, int, tuple[str, ...
     fit = evidence.reference if side == "reference" else evidence.candidate
     try:
         components = fit.VarCorr()
-        ngrps = fit.ngrps()
     except Exception:
         return []
+    try:
+        ngrps = dict(fit.ngrps())
+    except Exception:  # without it, levels are taken to be the other side's: what is not said does not differ
+        other = evidence.reference_pieces if side == "candidate" else evidence.candidate_pieces
+        ngrps = {term.group: term.J for term in other.terms} if other is not None else {}
     terms: dict[str, list[str]] = {}
     for row in components.itertuples(index=False):
         if str(row.grp) != "Residual" and (not isinstance(row.var2, str)):
@@ -819,7 +848,7 @@ def constants(evidence: Evidence) -> Finding | None:
     N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
     points = evidence.same_theta
     offset = math.nan
-    where = ""
+    where, proved = "", True
     if len(points) >= 3 and points["reference"].notna().any():
         shift = (points["candidate"] - points["reference"]).to_numpy()
         size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
@@ -836,11 +865,12 @@ def constants(evidence: Evidence) -> Finding | None:
     if math.isnan(offset) and not len(points) and theta is not None and _same_model(evidence):
         # Nothing to call: what is reported against what the candidate's own θ implies.
         solution = evidence.solve(theta)
-        if solution is not None and close(evidence.value("candidate", "sigma"), solution.sigma, 1e-5):
+        if solution is not None and _implied(evidence, theta):
             change = -2.0 * logLik[1] - solution.objective
             if math.isfinite(change) and abs(change) > max(1e-3, 1e-7 * abs(solution.objective)):
                 offset = change
                 where = f"-2 log-likelihood differs by {offset:.6f} from what the candidate's own θ implies"
+            proved = False  # one number alone: only a constant that is known explains it
     if math.isnan(offset):
         return None
     sigma = evidence.value("reference", "sigma")
@@ -864,6 +894,8 @@ def constants(evidence: Evidence) -> Finding | None:
     if sigma > 0:
         known["2N log σ"] = 2 * N * math.log(sigma)
     names = [name for name, value in known.items() if close(abs(offset), abs(value), 1e-6)]
+    if not names and not proved:
+        return None
     cause = Cause(
         10,
         "constant-offset",
@@ -1493,6 +1525,8 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
                 {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
             )
             return Finding(cause, 0.96)
+    elif (found := _dropped_columns(evidence)) is not None:
+        return found
     joined = evidence.joined
     # A NaN where the reference has a number is as missing as a row that is not there.
     none = ~joined["has_candidate"] | (joined["candidate"].isna() & joined["reference"].notna())
@@ -1513,6 +1547,38 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
         {"missing": float(len(missing))},
     )
     return Finding(cause, 0.5)
+
+
+def _dropped_columns(evidence: Evidence) -> Finding | None:
+    """Columns whose coefficients are not given, where the model without them gives the candidate's numbers."""
+    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
+    names = evidence.rows("fixef")
+    lost = [str(name) for name in names.loc[~names["has_candidate"], "term"]]
+    if pieces is None or theta is None or not lost or not names["has_candidate"].any() or not evidence.referee_holds:
+        return None
+    if not names["has_reference"].all() or not _small_enough(pieces):
+        return None
+    kept = [j for j, name in enumerate(pieces.coef_names) if name not in lost]
+    without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
+    solution = _optimum(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), pieces.diagonal)
+    expected = implied_numbers(solution)
+    expected["logLik", None, None, None, None] = -solution.objective / 2
+    proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))
+    if not proof.proves:
+        return None
+    intercept = lost == ["(Intercept)"]
+    cause = Cause(
+        7 if intercept else 12,
+        "intercept-lost" if intercept else "lost-column",
+        "The candidate has no intercept among its fixed effects"
+        if intercept
+        else f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
+        f"without {', '.join(lost)} the model, computed here from the reference's own y, X and Z, gives "
+        f"{proof.matched} of the {proof.total} numbers that tell to {proof.digits:.0f} digits or more",
+        "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
+        {"matched": float(proof.matched), "compared": float(proof.total), "digits": proof.digits},
+    )
+    return Finding(cause, 0.96)
 
 
 def malformed_values(evidence: Evidence) -> Finding | None:
