@@ -51,8 +51,8 @@ def diagnose(
 ) -> tuple[Cause, ...]:
     """Run detectors over the evidence.
 
-    A detector that goes wrong finds nothing, and a :class:`~validation.errors.DetectorWarning` says so: the verdict never
-    depends on one, and our tests take the warning for the error that it is.
+    A detector that goes wrong finds nothing, and a :class:`~validation.errors.DetectorWarning` says so: the verdict
+    never depends on one, and our tests take the warning for the error that it is.
 
     Parameters
     ----------
