@@ -7,7 +7,12 @@ from typing import Any
 
 from scipy import stats
 
-from validation.judge.tolerances import (
+from validation.migrate.replay import Replayed
+from validation.migrate.script import Script
+from validation.migrate.values import Labelled, from_r
+from validation.migrate.watch import Watched
+from validation.migrate.watched import VERBS
+from validation.tolerances import (
     FALSE_ALARM_RATE,
     LARGEST_ESTIMATE_LIMIT,
     MCSE_DEGREES_OF_FREEDOM,
@@ -16,11 +21,6 @@ from validation.judge.tolerances import (
     OPTIMUM,
     P_VALUE,
 )
-from validation.migrate.replay import Replayed
-from validation.migrate.script import Script
-from validation.migrate.values import Labelled, from_r
-from validation.migrate.watch import Watched
-from validation.migrate.watched import VERBS
 
 __all__ = ["Compared", "Row", "judge"]
 

@@ -308,6 +308,46 @@ class Validity:
 VALIDITY = Validity()
 
 
+#: A diagonal element of θ below this is on its boundary: lme4's own limit of ``isSingular``.
+SINGULAR = 1e-4
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """When a supposed cause has given the candidate's numbers.
+
+    Attributes
+    ----------
+    telling : float
+        A number tells where the cause moves it within so many digits: what is moved less cannot be told from the digits
+        that an optimizer leaves.
+    least : float
+        Digits to which a telling number must be reproduced: the judge's own optimum has four or five.
+    gained : float
+        Digits by which it must be nearer to the supposed number than to the reference's.
+    share : float
+        Share of the telling numbers that must be reproduced: a candidate may have another fault besides.
+    alone : float
+        Digits to which a single telling number must be reproduced, where there are not two of them: that one number
+        meets another to six digits by chance happens once in a million.
+    """
+
+    telling: float = 5.0
+    least: float = 4.0
+    gained: float = 1.0
+    share: float = 0.8
+    alone: float = 6.0
+
+    def holds(self, total: int, matched: int, digits: float) -> bool:
+        """Whether this many reproduced numbers are a proof."""
+        if total >= 2:
+            return matched >= self.share * total
+        return total == 1 == matched and digits >= self.alone
+
+
+REPRODUCED = Reproduced()
+
+
 def objective_noise(objective: float, nobs: int) -> float:
     """Rounding error of a profiled deviance: about ε times the size of the sum it is, 2ε·max(|d|, N)."""
     return 2.0 * float(np.finfo(float).eps) * max(abs(objective), float(nobs))
