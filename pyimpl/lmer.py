@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pyimpl.inference.allfit import AllFit
     from pyimpl.inference.influence import Influence, Refit
     from pyimpl.inference.kenward_roger import KenwardRoger
+    from pyimpl.inference.prediction import Interval
     from pyimpl.inference.profile import Profiler
     from pyimpl.inference.satterthwaite import Satterthwaite
     from pyimpl.inference.small_sample import SmallSample
@@ -678,8 +679,12 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         """Return the fixed effects by R's coefficient name."""
         return pd.Series(self._estimates.beta.copy(), index=list(self._design.coef_names), dtype=float)
 
-    def vcov(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects."""
+    def vcov(self, full: bool = False) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects; `full`: of the errors of random and fixed effects, given θ."""
+        if full:
+            from pyimpl.inference.joint_covariance import JointCovariance
+
+            return JointCovariance(self).full()
         names = list(self._design.coef_names)
         return pd.DataFrame(self._estimates.vcov.copy(), index=names, columns=names)
 
@@ -892,8 +897,12 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         re_form: Any = None,
         allow_new_levels: bool = False,
         random_only: bool = False,
-    ) -> pd.Series:
-        """``predict(m, newdata, re.form, allow.new.levels, random.only)``.
+        *,
+        se_fit: bool = False,
+        interval: "Interval | None" = None,
+        **uncertainty: Any,
+    ) -> Any:
+        """``predict(m, newdata, re.form, allow.new.levels, random.only, se.fit)``.
 
         Parameters
         ----------
@@ -905,17 +914,29 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
             Levels unknown to the fit (and missing ones) get the random effect 0; otherwise they are an error.
         random_only : bool
             The random effects' part alone.
+        se_fit : bool
+            Whether standard errors are wanted (lme4's, given θ).
+        interval : {"confidence", "prediction"}, optional
+            Of the mean, or of a new observation.
+        **uncertainty
+            ``level`` (0.95), ``ddf``, ``weights``: see :class:`pyimpl.inference.prediction.Uncertainty`.
 
         Returns
         -------
-        Series
-            With the index of `newdata`; missing where a predictor is missing.
+        Series or DataFrame
+            With the index of `newdata`; missing where a predictor is missing. With `se_fit` or `interval` a frame of
+            ``fit``, ``se.fit`` and, of an interval, ``lwr`` and ``upr``.
 
         Raises
         ------
         DataError
             A column is missing, or a level is new and `allow_new_levels` is False.
         """
+        if se_fit or interval is not None or uncertainty:
+            from pyimpl.inference.prediction import Uncertainty, predict_with_errors
+
+            asked_for = Uncertainty(interval, **uncertainty)
+            return predict_with_errors(self, newdata, re_form, allow_new_levels, random_only, asked_for)
         design, estimates = self._design, self._estimates
         wanted = self._wanted_effects(re_form)
         if newdata is None:

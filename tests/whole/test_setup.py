@@ -45,6 +45,7 @@ case "$*" in
         [ ! -e $state/install-hangs ] || sleep 60
         cp "$0" "${{0%/*}}/mlmparity" ;;
     *"missing()"*) echo 0 ;;
+    *"problems()"*) [ ! -e $state/stale ] ;;
     --version) echo "Python 3.11.2" ;;
 esac
 """
@@ -55,7 +56,8 @@ state={state}
 echo "apt-get $*" >>$state/calls
 [ ! -e $state/apt-fails ] || {{ cat $state/apt-fails; exit 100; }}
 case "$*" in *install*-venv*) touch $state/ensurepip ;; esac
-case "$*" in *install*-dev*) touch $state/headers ;; esac
+case "$*" in *install*python*-dev*) touch $state/headers ;; esac
+case "$*" in *install*gcc*) printf '#!/bin/sh\n' >{state}/../bin/gcc; chmod +x {state}/../bin/gcc ;; esac
 """
 
 #: Says what apt has, all but what the file "unknown" names.
@@ -117,7 +119,7 @@ def machine(tmp_path: Path) -> Machine:
     project, binaries, state = (tmp_path / name for name in ("project", "bin", "state"))
     for folder in (project / "r_scripts", binaries, state):
         folder.mkdir(parents=True)
-    for name in ("setup.sh", "pyproject.toml", "constraints", "r_scripts/steps.sh"):
+    for name in ("setup.sh", "setup.py", "pyproject.toml", "constraints", "r_scripts/steps.sh"):
         source, target = ROOT / name, project / name
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     for tool in TOOLS.split():
@@ -182,6 +184,36 @@ def test_the_tests_packages_of_r_are_installed_all_but_what_the_release_lacks(ma
     assert len(installed) == 1
     assert "r-cran-emmeans" in installed[0]
     assert "broom" not in installed[0]
+
+
+def test_compiled_modules_that_are_not_those_of_their_sources_are_built_again(machine: Machine) -> None:
+    assert machine.run()[0] == 0
+    machine.lacks("calls")
+    machine.has("stale")
+    status, said = machine.run()
+    assert status == 0, said
+    assert "compiling pyimpl's modules" in said
+    assert "--no-deps --editable ." in machine.calls
+    machine.has("install-fails", "error: command 'cc' failed")
+    status, said = machine.run()
+    assert status == 2
+    assert "could not be compiled" in said
+    assert "error: command 'cc' failed" in said
+
+
+def test_a_missing_compiler_is_installed_or_named(machine: Machine) -> None:
+    (machine.bin / "cc").unlink()
+    machine.has("ensurepip")
+    machine.has("headers")
+    machine.has("apt-fails", "E: Unable to locate package gcc")
+    status, said = machine.run()
+    assert status == 2
+    assert "no C compiler" in said
+    assert "apt-get install gcc libc6-dev" in said
+    machine.lacks("apt-fails")
+    status, said = machine.run()
+    assert status == 0, said
+    assert "gcc libc6-dev" in machine.calls
 
 
 def test_without_root_the_commands_are_said_and_nothing_is_made(machine: Machine) -> None:
