@@ -177,6 +177,7 @@ def test_nested_factors_are_refused_in_rs_words():
 
 
 @pytest.mark.r
+@pytest.mark.slow
 @pytest.mark.r_packages("emmeans", "broom.mixed")
 def test_the_record_is_rs(r_versions):
     """Live R, where it has the packages in the versions of the record, says the same."""
