@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bridge.frames import TEXT
+from r_scripts.printed import printed_html
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -24,6 +25,9 @@ class Printed(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        return printed_html(self)
 
 
 def labels(names: Sequence[str]) -> pd.Index:

@@ -29,6 +29,7 @@ from pyimpl.likelihood.trust_region import eigen
 from pyimpl.linalg.threads import one_blas_thread
 from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit
+from pyimpl.progress import with_bar
 from pyimpl.records import changed
 from r_scripts.dialect import CHANGES, Dialect
 
@@ -1361,7 +1362,10 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         if method == "profile":
             profiler = self._profiler()
             with one_blas_thread(_small(self._design)):
-                ends = [profiler.interval(name, level) for name in _tracked(chosen, "confint", progress)]
+                ends = [
+                    profiler.interval(name, level)
+                    for name in with_bar("confint", chosen, [1] * len(chosen), shown=progress)
+                ]
             heads = percent_labels((0.5 * (1 - level), 0.5 * (1 + level)))
             return pd.DataFrame(ends, index=chosen, columns=heads).rename(index=rename)
         from scipy.special import ndtri
@@ -1441,7 +1445,9 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         chosen = self._parameters.choose(which)
         profiler = self._profiler()
         with one_blas_thread(_small(self._design)):
-            table = profiler.table(_tracked(chosen, "profile", progress), alphamax, maxpts, delta_cutoff)
+            table = profiler.table(
+                with_bar("profile", chosen, [1] * len(chosen), shown=progress), alphamax, maxpts, delta_cutoff
+            )
         if signames:
             return table
         spelled = dict(zip(self._parameters.names(), self._parameters.names(signames=False), strict=True))
@@ -2050,15 +2056,6 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
 def _deviance_name(dialect: Dialect) -> str:
     """What tables call -2 log-likelihood."""
     return "-2*log(L)" if dialect.has("minus_two_log_lik") else "deviance"
-
-
-def _tracked(names: Sequence[str], what: str, progress: bool) -> Sequence[str]:
-    """Return the names, with a bar that moves as they are taken if wanted."""
-    if not progress:
-        return names
-    from rich.progress import track
-
-    return track(names, description=what)  # type: ignore[return-value]
 
 
 def _sdcor_and_fixef(fit: LmerFit) -> dict[str, float]:

@@ -27,6 +27,8 @@ __all__ = [
     "LARGEST_ESTIMATE_LIMIT",
     "LIKELIHOOD_RATIO_P",
     "MCSE_DEGREES_OF_FREEDOM",
+    "MIGRATED_EXCESS",
+    "MIGRATED_VALUE",
     "OPTIMUM",
     "P_VALUE",
     "REPORTED",
@@ -206,6 +208,23 @@ Z_SCORE = Tolerance(
     "together raise a false alarm with probability α at most. Where tails are heavy the mcse is known less well: its "
     "degrees of freedom follow from the kurtosis, and sds are scored with the larger of the two. Quantiles are scored "
     "by the share of draws below a common point, which needs no density.",
+)
+
+MIGRATED_EXCESS = Tolerance(
+    "migrate",
+    1e-4,
+    "units of -2 log-likelihood",
+    "A migrated script is compared with what R's default optimizer found, which stops near the optimum: an excess e of "
+    "R's criterion over ours moves its estimates by up to √e standard errors. 1e-4 is 0.01 SE, which no printed digit "
+    "of a summary tells apart; above it R's own optimum is called early.",
+)
+
+MIGRATED_VALUE = Tolerance(
+    "migrate",
+    1e-3,
+    "relative to the value, or to a tenth of the largest in its column",
+    "What a script computes from a fit (coefficients, BLUPs, intervals, tests) follows the estimates, which tier 3 and "
+    "R's early stop leave undetermined by 1e-3 standard errors; a summary prints three to four digits of them.",
 )
 
 #: Shifts in posterior sds: up to the first there is nothing to say; from the second on it is a failure.
