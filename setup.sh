@@ -155,7 +155,7 @@ else
 fi
 
 # ---- what the tests compare with besides: more of R's packages, and Chromium, in which they read the report -----------
-# The one list of them; tests/conftest.py reads it. A test that needs one fails where apt has it and it was not installed.
+# The one list of them. A test (@pytest.mark.r_packages) that needs one fails where apt has it and it was not installed.
 TEST_PACKAGES="lmerTest pbkrtest emmeans broom.mixed"
 case $extras in *dev*)
     if has_apt; then

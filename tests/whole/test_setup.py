@@ -38,7 +38,7 @@ case "$*" in
     *"-m pip install --quiet"*) exit 1 ;;
     *"-m pip install"*)
         echo "install $*" >>$state/calls
-        case "$*" in *".[r]"*|*",r]"*)
+        case "$*" in *"[r]"*|*"[r,"*|*",r]"*|*",r,"*)
             [ ! -e $state/no-rpy2 ] || {{ echo "fatal error: Python.h: No such file"; exit 1; }} ;;
         esac
         if [ -e $state/install-fails ]; then cat $state/install-fails; exit 1; fi
