@@ -126,6 +126,8 @@ def _itself(t: Translator, node: Node, scope: Scope) -> Code:
 
 @_maker("as.data.frame", "data.frame")
 def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
+    if node.text == "data.frame" and node.args and all(argument.name is None for argument in node.args):
+        return _columns(t, node, scope)
     if node.text == "data.frame":
         t.needs("pd")
         inside = []
@@ -142,6 +144,23 @@ def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
     if made.kind in ("table", "frame", "data"):
         return Code(made.text, "frame" if made.kind != "data" else "data", made.atom)
     raise t.refuse(node, "as.data.frame() of something that is no table")
+
+
+def _columns(t: Translator, node: Node, scope: Scope) -> Code:
+    """``data.frame(a, b)``: columns that are called as the variables are."""
+    parts = []
+    for value in _values(node):
+        made = t.expression(value, scope)
+        if made.kind == "frame":
+            parts.append(made.text)
+        elif made.kind == "series" and value.kind == "name":
+            parts.append(f"{made.inside()}.rename({quoted(value.text)})")
+        else:
+            raise t.refuse(node, "data.frame() of things that are no columns")
+    if len(parts) == 1:
+        return Code(parts[0], "frame")
+    t.needs("pd")
+    return Code(f"pd.concat([{', '.join(parts)}], axis=1)", "frame")
 
 
 def _reduction(python: str) -> Maker:
@@ -255,6 +274,9 @@ def _as_plain(t: Translator, node: Node, scope: Scope) -> Code:
     if node.text in ("as.numeric", "as.vector", "unname", "drop") and made.kind in ("series", "vector"):
         t.needs("np")
         return Code(f"np.asarray({made.text})", "vector")
+    if node.text in ("as.numeric", "as.vector", "drop") and made.kind == "frame":
+        t.needs("np")
+        return Code(f"np.asarray({made.text}).ravel(order='F')", "vector")
     if node.text == "unlist" and made.kind in ("list", "vector", "dict"):
         return made
     raise t.refuse(node, f"{node.text}() is not carried over here")
@@ -443,7 +465,48 @@ def _table(t: Translator, node: Node, scope: Scope) -> Code:
     made = t.expression(values[0], scope) if len(values) == 1 == len(node.args) else None
     if made is None or made.kind != "series":
         raise t.refuse(node, "table() of this kind")
-    return Code(f"{made.inside()}.value_counts(sort=False)", "series")
+    return Code(f"{made.inside()}.value_counts().sort_index()", "series")
+
+
+@_maker("prop.table")
+def _shares(t: Translator, node: Node, scope: Scope) -> Code:
+    made = _only(t, node, scope)
+    if not made.text.endswith(".value_counts().sort_index()"):
+        raise t.refuse(node, "prop.table() of something other than table()")
+    return Code(made.text.replace(".value_counts()", ".value_counts(normalize=True)"), "series")
+
+
+@_maker("quantile")
+def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
+    named = matched(node.args, ("x", "probs", "na.rm"))
+    if named.get("x") is None:
+        raise t.refuse(node, "quantile() without values")
+    made = t.expression(named["x"], scope)  # type: ignore[arg-type]
+    probs = named.get("probs")
+    text = t.expression(probs, scope).text if probs is not None else "[0, 0.25, 0.5, 0.75, 1]"
+    if made.kind != "series":
+        raise t.refuse(node, "quantile() of something that is no column")
+    return Code(f"{made.inside()}.quantile({text})", "series")
+
+
+@_maker("apply")
+def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
+    """``apply(X, 2, FUN)``: a number, or some, for each column."""
+    named = matched(node.args, ("X", "MARGIN", "FUN"))
+    matrix, margin, function = (named.pop(key, None) for key in ("X", "MARGIN", "FUN"))
+    if matrix is None or margin is None or function is None or margin.text not in ("1", "2"):
+        raise t.refuse(node, "apply() of this kind")
+    made = t.expression(matrix, scope)
+    known = {"mean": "mean", "sd": "std", "var": "var", "median": "median", "min": "min", "max": "max", "sum": "sum"}
+    axis = "" if margin.text == "2" else "axis=1"
+    if made.kind != "frame":
+        raise t.refuse(node, "apply() of something that is no matrix")
+    if function.text in known and not named:
+        return Code(f"{made.inside()}.{known[function.text]}({axis})", "series")
+    probs = named.pop("probs", None)
+    if function.text == "quantile" and probs is not None and not named and not axis:
+        return Code(f"{made.inside()}.quantile({t.expression(probs, scope).text})", "frame")
+    raise t.refuse(node, "apply() of this kind")
 
 
 @_maker("which.min", "which.max")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
 from validation.migrate.replay import Replayed
@@ -273,8 +274,8 @@ def _posterior_value(one: Compared, r: Labelled, python: Labelled, fit: Mapping[
     if not pairs:
         one.verdict, one.why = "not compared", "R's and Python's values have different shapes; both are draws"
         return
-    if len(pairs) > 5000:
-        one.verdict, one.why = "not compared", "draws: compared where the model is"
+    if VERBS.get(one.name) is not None and VERBS[one.name].gives == "draws" and len(pairs) >= 200:
+        _draws(one, pairs, fit)
         return
     table = _draw_table(fit)
     sds = {parameter: value for (parameter, column), value in table.items() if column == "sd"}
@@ -291,3 +292,24 @@ def _posterior_value(one: Compared, r: Labelled, python: Labelled, fit: Mapping[
         one.verdict = "disagrees"
     elif not one.rows:
         one.verdict, one.why = "not compared", "diagnostics of two samplers"
+
+
+def _draws(one: Compared, pairs: list[tuple[str, float, float]], fit: Mapping[str, Any]) -> None:
+    """Draws themselves: nothing but their distribution can agree, so their means and sds are compared, by column."""
+    columns: dict[str, tuple[list[float], list[float]]] = {}
+    for label, a, b in pairs:
+        theirs, ours = columns.setdefault(_column(label), ([], []))
+        theirs.append(a)
+        ours.append(b)
+    sizes = {label.rpartition(" · ")[0]: n for label, n in from_r(fit["draws"]).numbers if label.endswith(" · n_eff")}
+    z = float(stats.t.isf(FALSE_ALARM_RATE / (4.0 * len(columns)), MCSE_DEGREES_OF_FREEDOM))
+    for column, (theirs, ours) in columns.items():
+        size = sizes.get(column, math.nan)
+        size = max(4.0, size) if math.isfinite(size) else 400.0
+        limit = z * float(np.std(theirs)) * math.sqrt(2.0 / min(size, len(theirs)))
+        for what, a, b in (("mean", np.mean(theirs), np.mean(ours)), ("sd", np.std(theirs), np.std(ours))):
+            name = f"{column} · {what}" if column else what
+            one.rows.append(Row(name, float(a), float(b), limit, _close(float(a), float(b), limit)))
+    one.why = "draws: compared by the means and standard deviations of their columns"
+    if not all(row.agrees for row in one.rows):
+        one.verdict = "disagrees"

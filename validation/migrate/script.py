@@ -429,6 +429,11 @@ class _Writer:
                 length = self.translator.expression(value.args[0].value, scope)
                 return self._bind(target.text, Code(f"np.zeros({length.text})", "vector", True, "number"), scope)
             return self._bind(target.text, self.translator.expression(value, scope), scope)
+        if target.kind == "call" and target.text in ("names", "colnames") and len(target.args) == 1:
+            owner = target.args[0].value
+            frame = scope.find(owner.text) if owner is not None and owner.kind == "name" else None
+            if frame is not None and frame.kind == "frame":
+                return [f"{frame.text}.columns = {self.translator.expression(value, scope).text}"]
         if target.kind in ("index", "dollar") and target.parts[0].kind == "name":
             return self._assign_part(target, value, scope)
         raise self.translator.refuse(node, "an assignment of this kind")

@@ -270,6 +270,11 @@ class Translator:
         shared = {"+", "-", "*", "/", "<", ">", "<=", ">=", "==", "!=", "&", "|"}
         if op not in known and op not in shared:
             raise self.refuse(node, f"the operator {op} is not carried over")
+        rowwise = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
+        if op in rowwise and {left.kind, right.kind} == {"frame", "vector"}:  # R recycles a vector down the columns
+            frame, vector = (left, right) if left.kind == "frame" else (right, left)
+            method = rowwise[op] if frame is left else "r" + rowwise[op]
+            return Code(f"{frame.inside()}.{method}({vector.text}, axis=0)", "frame")
         sides = [self._arithmetic(one) for one in (left, right)]
         kind = "number"
         for wanted in ("vector", "series", "frame", "any"):
