@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pyimpl.inference.prediction_simulation import boot_predictions, predict_interval
     from pyimpl.inference.regression_table import regression_table
     from pyimpl.inference.tidying import augment, glance, tidy
+    from pyimpl.lm import LmFit, lm
+    from pyimpl.lm_list import LmListFit, lmList
     from pyimpl.lmer import LmerControl, LmerFit, lmer
     from pyimpl.stan_lmer import (
         StanLmerFit,
@@ -49,6 +51,8 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "FormulaError",
+    "LmFit",
+    "LmListFit",
     "LmerControl",
     "LmerFit",
     "ModelError",
@@ -71,6 +75,8 @@ __all__ = [
     "laplace",
     "lasso",
     "lkj",
+    "lm",
+    "lmList",
     "lmer",
     "loo_compare",
     "model_matrix",
@@ -87,9 +93,11 @@ __all__ = [
 
 extensions.install()
 
-_DOORS = ("lmer", "stan_lmer")  # functions that have their module's name
+_DOORS = ("lm", "lmer", "stan_lmer")  # functions that have their module's name
 _MODULES = {
     **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.lmer"),
+    **dict.fromkeys(("LmFit", "lm"), "pyimpl.lm"),
+    **dict.fromkeys(("LmListFit", "lmList"), "pyimpl.lm_list"),
     "model_matrix": "pyimpl.design.design",
     **dict.fromkeys(("emmeans", "emtrends", "joint_tests", "ref_grid"), "pyimpl.inference.emmeans"),
     "regression_table": "pyimpl.inference.regression_table",
@@ -126,6 +134,7 @@ def _door(name: str) -> property:
 class _Package(ModuleType):
     """``pyimpl.lmer`` is the function, whether or not the module ``pyimpl.lmer`` has been imported before."""
 
+    lm = _door("lm")
     lmer = _door("lmer")
     stan_lmer = _door("stan_lmer")
 

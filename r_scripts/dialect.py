@@ -197,6 +197,13 @@ CHANGES: Mapping[str, Change] = {
         "loo NEWS 2.10.0",
         ("loo_compare",),
     ),
+    "r_squared_without_offset": Change(
+        "R",
+        "4.3.0",
+        "summary of an lm fit with an offset takes R squared and F of the fitted values without it",
+        "R NEWS 4.3.0; measured on 4.2.2 and 4.5.0",
+        ("summary",),
+    ),
     "nas_without_apostrophe": Change(
         "R", "4.6.0", "summary(data.frame) prints NAs for NA's", "R NEWS 4.6.0", ("summary.data.frame",)
     ),
