@@ -359,10 +359,10 @@ class LmFit:
         raise DataError(f"residuals of type {type!r} are not there; take response, working, pearson or deviance")
 
     def hatvalues(self) -> pd.Series:
-        """Leverages, with the data's index; 0 for rows of weight 0."""
+        """Leverages, with the data's index; 0 for rows that have no part in the fit."""
         out = np.zeros(len(self._design.y))
         out[self._solution.used] = (self._solution.Q**2).sum(axis=1)
-        return self._rows(out)
+        return self._rows(out).fillna(0.0)
 
     def model_matrix(self) -> pd.DataFrame:
         """``model.matrix(m)``: all columns, with the data's index of the rows used."""
@@ -459,7 +459,7 @@ class LmFit:
         """R since 4.3 warns where a row is not in the row space of the model matrix."""
         if self.rank == X.shape[1]:
             return
-        _, sizes, basis = np.linalg.svd(self._design.X[self._solution.used], full_matrices=False)
+        _, _, basis = np.linalg.svd(self._design.X[self._solution.used], full_matrices=False)
         basis = basis[: self.rank]
         rows = X[~np.isnan(X).any(axis=1)]
         outside = np.linalg.norm(rows - rows @ basis.T @ basis, axis=1)

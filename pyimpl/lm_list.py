@@ -12,7 +12,7 @@ import pandas as pd
 
 from pyimpl.design.linear import read_linear_formula
 from pyimpl.errors import FormulaError, ModelError, PyimplError, PyimplWarning
-from pyimpl.formula.parse import Call, Name, deparse, walk
+from pyimpl.formula.parse import Call, deparse, walk
 from pyimpl.frame.columns import Data, as_factor, as_pandas
 from pyimpl.frame.model_frame import model_frame
 from pyimpl.lm import LmFit, lm
@@ -38,7 +38,7 @@ def lmList(
     Parameters
     ----------
     formula : str
-        ``"y ~ x | g"``: the model, and right of the bar the grouping variable (or ``factor(g)``, ``interaction(g, h)``).
+        ``"y ~ x | g"``: the model, and right of the bar the grouping variable (or ``interaction(g, h)``).
     data : DataFrame of pandas or polars, pyarrow Table, or another that narwhals reads
     weights, offset : str, optional
         Name of a column.

@@ -90,7 +90,7 @@ def answers(rscript, tmp_path_factory) -> dict[tuple[str, str], str]:
         lines += [_block(tag, "anova", "anova(m)")]
         numbers = (
             "list(coef(m), vcov(m), confint(m), sigma(m), logLik(m), AIC(m), BIC(m), deviance(m), nobs(m), "
-            "df.residual(m), fitted(m), residuals(m), hatvalues(m), "
+            "df.residual(m), fitted(m), residuals(m), if (m$rank) hatvalues(m) else 0 * residuals(m), "
             "suppressWarnings(predict(m, new, interval = 'prediction', se.fit = TRUE)[c('fit', 'se.fit')]))"
         )
         lines.append(f'cat("@@{tag}|numbers\\n"); full({numbers})')
@@ -123,6 +123,8 @@ def test_texts_and_numbers(tag, frame, answers):
     assert str(fit.summary()) + "\n" == answers[tag, "summary"]
     assert str(fit) + "\n" == answers[tag, "print"]
     assert str(fit.anova()) + "\n" == answers[tag, "anova"]
+    if not fit.rank:  # of an empty model R's predict() gives the residuals
+        return
     new = frame.iloc[[2, 10, 39]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -167,19 +169,22 @@ def test_lists(tag, frame, answers):
 def test_groups_that_cannot_be_fitted_are_warned_about(frame):
     with pytest.warns(PyimplWarning, match="1 error caught in lm"):
         fits = lmList("bad ~ x | cluster", frame)
-    assert fits["m"] is None and fits.coef().loc["m"].isna().all()
+    assert fits["m"] is None
+    assert fits.coef().loc["m"].isna().all()
 
 
 def test_an_offset_has_no_part_in_r_squared_since_r_4_3(frame):
     old, new = (lm("y ~ x", frame, offset="o", dialect=which) for which in ("debian-12", "debian-13"))
     without = lm("I(y - o) ~ x", frame)
-    assert new.r_squared == pytest.approx(without.r_squared) and old.r_squared != pytest.approx(without.r_squared)
+    assert new.r_squared == pytest.approx(without.r_squared)
+    assert old.r_squared != pytest.approx(without.r_squared)
 
 
 def test_saturated_fits(frame):
     fit = lm("y ~ x + z", frame.iloc[:3])
     text = str(fit.summary())
-    assert "ALL 3 residuals are 0: no residual degrees of freedom!" in text and "NaN" in text
+    assert "ALL 3 residuals are 0: no residual degrees of freedom!" in text
+    assert "NaN" in text
     assert "Residual standard error: NaN on 0 degrees of freedom" in text
 
 
