@@ -1,4 +1,4 @@
-"""R killed at random under threads, forks, processes, asyncio and in a notebook: no answer of another question, no leak, clear errors.
+"""R killed at random (threads, forks, processes, asyncio, notebooks): no answer of another question, no leak, clear errors.
 
 ``MLMPARITY_LOSSES`` sets the number of rounds (500 in ``make test-slow``).
 """
