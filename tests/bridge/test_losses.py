@@ -1,4 +1,4 @@
-"""R killed at random (threads, forks, processes, asyncio, notebooks): no answer of another question, no leak, clear errors.
+"""R killed at random, in threads, forks, asyncio, notebooks: no answer of another question, no leak, clear errors.
 
 ``MLMPARITY_LOSSES`` sets the number of rounds (500 in ``make test-slow``).
 """
