@@ -15,6 +15,7 @@ from pyimpl.frame.column_types import Basis, square_sum
 from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, column_values
 from pyimpl.frame.functions import Evaluator
 from pyimpl.records import record
+from r_scripts.grammar import NA_ACTIONS
 
 __all__ = ["ModelFrame", "VectorLike", "model_frame"]
 
@@ -189,7 +190,7 @@ def model_frame(
     ModelError
         Missing values with ``na.fail``; no row left.
     """
-    if na_action not in ("na.omit", "na.exclude", "na.fail", "na.pass"):
+    if na_action not in NA_ACTIONS:
         raise DataError(f"na_action {na_action!r} is unknown; there are 'na.omit', 'na.exclude' and 'na.fail'.")
     source = data if isinstance(data, Data) else Data(data)
     if source.rows == 0:
