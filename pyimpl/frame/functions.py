@@ -291,7 +291,9 @@ class Evaluator:
             found = grammar.FUNCTIONS[node.fn].match([name for name, _ in node.named_args()])
         except ValueError as error:
             raise FormulaError(f"{deparse(node)}: {error}.") from None
-        return [(None if argument is None else argument.name, arg) for argument, arg in zip(found, node.args, strict=True)]
+        return [
+            (None if argument is None else argument.name, arg) for argument, arg in zip(found, node.args, strict=True)
+        ]
 
     def _match(self, node: Call, *formals: str) -> dict[str, Node]:
         """Bind the arguments of a call, of which `formals` are understood here; the first must be given."""

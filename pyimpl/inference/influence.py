@@ -16,6 +16,7 @@ import pandas as pd
 from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import DataError, PyimplError
 from pyimpl.linalg.dqrdc2 import independent_columns
+from pyimpl.linalg.forecast import Forecast, foretold
 
 __all__ = ["Influence", "Refit", "delete_each", "deletion_units", "variance_names", "variances", "without_rows"]
 
@@ -267,7 +268,8 @@ def delete_each(
         parts = [[units[todo[i]] for i in part] for part in np.array_split(np.arange(len(todo)), count)]
         sizes = [len(part) for part in parts]
         batches = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_batch)(refit, part) for part in parts)
-    found = [result for batch in _shown(batches, sizes, progress) for result in batch]
+    forecast = Forecast("influence", sum(sizes), "fits", "Delete the levels of a larger grouping factor, or n_jobs=-1")
+    found = [result for batch in foretold(_shown(batches, sizes, progress), sizes, forecast) for result in batch]
     results: dict[Any, Refit | str] = dict(zip(todo, found, strict=True))
     beta, vcov, components, _, _ = whole
     nothing: Refit = (beta, vcov, components, True, 0)
