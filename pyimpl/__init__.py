@@ -8,6 +8,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from pyimpl import extensions
+
 if TYPE_CHECKING:
     from pyimpl.design.design import model_matrix
     from pyimpl.errors import (
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
         SingularFitWarning,
     )
     from pyimpl.inference.emmeans import emmeans, emtrends, joint_tests, ref_grid
+    from pyimpl.inference.prediction_grid import predictions
+    from pyimpl.inference.prediction_simulation import boot_predictions, predict_interval
     from pyimpl.inference.tidying import augment, glance, tidy
     from pyimpl.lmer import LmerControl, LmerFit, lmer
     from pyimpl.stan_lmer import (
@@ -53,6 +57,7 @@ __all__ = [
     "SingularFitWarning",
     "StanLmerFit",
     "augment",
+    "boot_predictions",
     "cauchy",
     "decov",
     "emmeans",
@@ -69,6 +74,8 @@ __all__ = [
     "loo_compare",
     "model_matrix",
     "normal",
+    "predict_interval",
+    "predictions",
     "product_normal",
     "ref_grid",
     "stan_lmer",
@@ -76,11 +83,15 @@ __all__ = [
     "tidy",
 ]
 
+extensions.install()
+
 _DOORS = ("lmer", "stan_lmer")  # functions that have their module's name
 _MODULES = {
     **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.lmer"),
     "model_matrix": "pyimpl.design.design",
     **dict.fromkeys(("emmeans", "emtrends", "joint_tests", "ref_grid"), "pyimpl.inference.emmeans"),
+    "predictions": "pyimpl.inference.prediction_grid",
+    **dict.fromkeys(("boot_predictions", "predict_interval"), "pyimpl.inference.prediction_simulation"),
     **dict.fromkeys(("augment", "glance", "tidy"), "pyimpl.inference.tidying"),
 }
 
