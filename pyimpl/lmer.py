@@ -26,6 +26,7 @@ from pyimpl.likelihood.optimum import OptSummary, optimize
 from pyimpl.likelihood.reduce import NARROW, Blocks, reduce_design
 from pyimpl.likelihood.refit import Minimum, Refits
 from pyimpl.likelihood.trust_region import eigen
+from pyimpl.linalg.forecast import Forecast
 from pyimpl.linalg.threads import one_blas_thread
 from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit
@@ -1341,7 +1342,7 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         DataFrame
             Parameter x ``2.5 %``, ``97.5 %``, in the order of the fit's dialect.
         """
-        from pyimpl.inference.profile import percent_labels
+        from pyimpl.inference.profile import STEPS, percent_labels
 
         if method not in ("profile", "Wald", "boot"):
             raise DataError(f"confint: method must be 'profile', 'Wald' or 'boot', not {method!r}")
@@ -1361,9 +1362,10 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         chosen = parameters.choose(parm)
         if method == "profile":
             profiler = self._profiler()
+            forecast = Forecast("confint", STEPS * len(chosen), "steps", 'Name fewer parameters, or take method="Wald"')
             with one_blas_thread(_small(self._design)):
                 ends = [
-                    profiler.interval(name, level)
+                    profiler.interval(name, level, forecast)
                     for name in with_bar("confint", chosen, [1] * len(chosen), shown=progress)
                 ]
             heads = percent_labels((0.5 * (1 - level), 0.5 * (1 + level)))
@@ -1446,7 +1448,11 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         profiler = self._profiler()
         with one_blas_thread(_small(self._design)):
             table = profiler.table(
-                with_bar("profile", chosen, [1] * len(chosen), shown=progress), alphamax, maxpts, delta_cutoff
+                with_bar("profile", chosen, [1] * len(chosen), shown=progress),
+                alphamax,
+                maxpts,
+                delta_cutoff,
+                len(chosen),
             )
         if signames:
             return table

@@ -36,7 +36,10 @@ from pyimpl.likelihood.trust_region import ABSENT, EXACT, minimise
 from pyimpl.linalg.forecast import Forecast
 from r_scripts.dialect import Dialect
 
-__all__ = ["Profiler", "parameters_of", "percent_labels", "sdcor"]
+__all__ = ["STEPS", "Profiler", "parameters_of", "percent_labels", "sdcor"]
+
+#: Fits of a walk to the ends of an interval, roughly: four steps each way, and some over.
+STEPS = 10
 
 _EPS = float(np.finfo(float).eps)
 _BUDGET = 5000  # evaluations for one point of a profile
@@ -441,13 +444,16 @@ class Profiler:
 
     # -- results -----------------------------------------------------------------------------------
 
-    def table(self, which: Iterable[str], alphamax: float, maxpts: int, delta_cutoff: float) -> pd.DataFrame:
-        """Return the profiles: see ``LmerFit.profile``."""
+    def table(
+        self, which: Iterable[str], alphamax: float, maxpts: int, delta_cutoff: float, count: int | None = None
+    ) -> pd.DataFrame:
+        """Return the profiles: see ``LmerFit.profile``; `count` is how many they are, to tell how long it will take."""
         from scipy.special import chdtri
 
         cutoff = math.sqrt(float(chdtri(len(self.names), alphamax)))
         parts = []
-        forecast = Forecast("profile", len(which) * 2 * math.ceil(1 / delta_cutoff), "fits", "Name fewer parameters")
+        fits = (len(self.names) if count is None else count) * 2 * math.ceil(1 / delta_cutoff)
+        forecast = Forecast("profile", fits, "fits", "Name fewer parameters")
         for name in which:
             points, _ = self.walk(name, cutoff, cutoff * delta_cutoff, maxpts, forecast)
             if not points:
@@ -473,7 +479,7 @@ class Profiler:
         name : str
         level : float
         forecast : Forecast, optional
-            Gets to know of each fit; an interval takes some 20 of them.
+            Gets to know of each step along the profile; there are some `STEPS` of them.
         """
         from scipy.optimize import brentq
         from scipy.special import ndtri

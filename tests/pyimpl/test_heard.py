@@ -49,7 +49,7 @@ def test_calls_by_address_give_what_scipy_gives(monkeypatch):
     for one, other in zip(short, answers(), strict=True):
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-12)
     L, inverse, forward, backward, product, A, X = short
-    np.testing.assert_allclose(L @ L.T, A, rtol=1e-12)
+    np.testing.assert_allclose(L @ L.T, A, atol=1e-10)
     np.testing.assert_allclose((inverse + np.tril(inverse, -1).T) @ A, np.eye(len(A)), atol=1e-10)
     np.testing.assert_allclose(L @ forward, X, atol=1e-10)
     np.testing.assert_allclose(L.T @ backward, X, atol=1e-10)
@@ -155,17 +155,18 @@ def test_a_time_in_words(seconds, words):
     assert in_time(seconds) == words
 
 
-@pytest.mark.parametrize("verb", ["profile", "bootMer", "influence"])
+@pytest.mark.parametrize("verb", ["profile", "bootMer", "influence", "confint"])
 def test_repeated_work_says_how_long_it_will_take(verb, monkeypatch):
     monkeypatch.setattr(forecast, "KNOWN", 0.0)
     monkeypatch.setattr(forecast, "LONG", 1e-4)
     fit = lmer("y ~ x + (1 | g)", data(), REML=False)
     call = {
         "profile": fit.profile,
+        "confint": fit.confint,
         "bootMer": lambda: fit.bootMer(nsim=5, seed=1),
         "influence": lambda: fit.influence("g"),
     }[verb]
-    with pytest.warns(PyimplWarning, match=rf"{verb} may take about 1 minutes more: \d+ (re)?fits of"):
+    with pytest.warns(PyimplWarning, match=rf"{verb} may take about .* more: \d+ (fits|refits|steps) of"):
         call()
 
 
@@ -181,7 +182,7 @@ def test_a_posterior_says_how_long_it_will_take(monkeypatch):
 
 def test_what_memory_cannot_hold_is_refused_before_it_is_made(monkeypatch):
     refuse_too_large(1e3, "some numbers", "")
-    with pytest.raises(ModelError, match="draws of 11 random effects need .* GB of memory"):
+    with pytest.raises(ModelError, match=r"draws of 11 random effects need .* GB of memory"):
         stan_lmer("y ~ x + (1 | g)", data(), iter=10**10, warmup=1, seed=1)
     rng = np.random.default_rng(3)
     labels = pd.DataFrame({name: rng.integers(0, 60000, 200_000).astype(str) for name in "ab"})
