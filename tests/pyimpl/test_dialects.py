@@ -16,7 +16,7 @@ from pyimpl.inference.at_optimum import SearchedModel
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import OptSummary
 from pyimpl.likelihood.reduce import reduce_design
-from pyimpl.models.lmer import LmerFit, lmer
+from pyimpl.models.lmer import LmerControl, LmerFit, lmer
 from r_scripts.dialect import STACKS, Dialect
 from tests.pyimpl.dialect_records import RECORDS, SHARED, dialect_of_record, frame
 
