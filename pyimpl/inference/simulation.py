@@ -11,7 +11,7 @@ from pyimpl.design.design import Design, EncodedTerm
 from pyimpl.design.re_form import wanted_effects
 from pyimpl.errors import DataError
 from pyimpl.inference.estimates import Estimates
-from pyimpl.inference.prediction import refuse_new_levels
+from pyimpl.inference.point_prediction import refuse_new_levels
 from pyimpl.likelihood.reduce import Blocks
 
 __all__ = ["SimulationRows", "draw_response", "new_parameters", "rows_to_simulate", "simulate_rows"]

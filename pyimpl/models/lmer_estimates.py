@@ -18,7 +18,7 @@ from pyimpl.inference.control import LmerControl
 from pyimpl.inference.convergence import SINGULAR, convergence_messages, singular_messages
 from pyimpl.inference.estimates import ranef_long
 from pyimpl.inference.get_me import get_me, piece_names
-from pyimpl.inference.prediction import predict_newdata, predict_rows, residual_values
+from pyimpl.inference.point_prediction import predict_newdata, predict_rows, residual_values
 from pyimpl.inference.random_effects import (
     coefficients_by_level,
     conditional_modes,

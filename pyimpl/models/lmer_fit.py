@@ -18,7 +18,7 @@ from pyimpl.inference.comparison import (
     sequential_anova,
     single_term_deletions,
 )
-from pyimpl.inference.prediction import residual_values
+from pyimpl.inference.point_prediction import residual_values
 from pyimpl.inference.verbs import AfterTheLikelihoodFit
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.models.lmer_estimates import LmerEstimates
