@@ -104,8 +104,19 @@ setup: or name one: make validate PYTHON=/path/to/python3.13"
     has_pip_maker "$python" || die "$python makes no environments, for want of its module ensurepip. Install it:
 setup:   apt-get install python$version-venv    (Debian and Ubuntu, as root)
 setup: or uv (https://docs.astral.sh/uv), or name another Python: make validate PYTHON=/path/to/python3"
-    has_headers "$python" ||
-        say "$python has no Python.h (on Debian and Ubuntu: apt-get install python$version-dev): rpy2 may not build"
+    has_headers "$python" || die "$python has no Python.h, which pyimpl's compiled modules are built with. Install it:
+setup:   apt-get install python$version-dev    (Debian and Ubuntu, as root)
+setup: or name another Python: make validate PYTHON=/path/to/python3"
+}
+
+# pyimpl's compiled modules are built with a C compiler.
+has_compiler() { command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1; }
+need_compiler() {
+    has_compiler && return
+    ! has_apt || apt_install "installing a C compiler" gcc libc6-dev || true
+    has_compiler || die "no C compiler (cc, gcc or clang), which pyimpl's compiled modules are built with. Install one:
+setup:   apt-get install gcc libc6-dev    (Debian and Ubuntu, as root)
+setup:   xcode-select --install           (macOS)"
 }
 
 # ---- an environment that was never finished is no environment ----------------------------------------------------------
@@ -158,8 +169,33 @@ case $extras in *dev*)
 esac
 
 # ---- the environment -----------------------------------------------------------------------------------------------
+# PyMC alone is a thousand modules: without their compiled form every start would take seconds, and some machines
+# (PYTHONDONTWRITEBYTECODE) would never write it by themselves.
+install_editable() {
+    for_what=$1
+    shift
+    if [ -x "$VENV/bin/uv" ]; then
+        set -- "$VENV/bin/uv" pip install --compile-bytecode "$@"
+    elif command -v uv >/dev/null 2>&1; then
+        set -- uv pip install --compile-bytecode "$@"
+    else
+        set -- "$VENV/bin/python" -m pip install "$@"
+    fi
+    step "$for_what" env VIRTUAL_ENV="$VENV" "$@"
+}
+
+# pyimpl's compiled modules, anew where their sources changed or they are damaged.
+compiled_modules() {
+    "$VENV/bin/python" -c 'from pyimpl.extensions import problems; raise SystemExit(len(problems()))' >/dev/null 2>&1 &&
+        return
+    need_compiler
+    install_editable "compiling pyimpl's modules" --no-deps --editable . ||
+        die "they could not be compiled; the lines above say why"
+}
+
 # Machine code for pyimpl's kernels, anew where their sources changed. A failure is none: the first fit would do it.
 kernels() {
+    compiled_modules
     missing=$("$VENV/bin/python" -c 'from pyimpl.precompile import missing; print(len(missing()))' 2>/dev/null) || missing=0
     [ "$missing" = 0 ] ||
         step "compiling pyimpl's kernels (some minutes, once)" "$VENV/bin/python" -m pyimpl.precompile ||
@@ -172,7 +208,7 @@ without_rpy2() {
 }
 
 # What the environment was made from; unchanged means there is nothing to do.
-inputs=$(cat setup.sh pyproject.toml constraints/base.txt "$rpy2_pins" | cksum)
+inputs=$(cat setup.sh setup.py pyproject.toml constraints/base.txt "$rpy2_pins" | cksum)
 wanted="$inputs R=$r_version extras=$extras"
 builder() { printf 'cc=%s headers=%s' "$(command -v cc || command -v gcc)" "$(has_headers "$VENV/bin/python" && echo yes)"; }
 if [ -x "$VENV/bin/mlmparity" ] && [ -f "$stamp" ]; then
@@ -189,6 +225,7 @@ if [ -x "$VENV/bin/mlmparity" ] && [ -f "$stamp" ]; then
     esac
 fi
 
+need_compiler
 if [ -n "$python" ]; then
     say "making $VENV with $("$python" --version)"
     rm -rf "$VENV"
@@ -208,17 +245,8 @@ if "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
     step "fetching uv, which installs faster than pip" "$VENV/bin/python" -m pip install --quiet --retries 2 uv ||
         say "  going on with pip"
 fi
-# PyMC alone is a thousand modules: without their compiled form every start would take seconds, and some machines
-# (PYTHONDONTWRITEBYTECODE) would never write it by themselves.
 install() {
-    if [ -x "$VENV/bin/uv" ]; then
-        set -- "$VENV/bin/uv" pip install --compile-bytecode "$@"
-    elif command -v uv >/dev/null 2>&1; then
-        set -- uv pip install --compile-bytecode "$@"
-    else
-        set -- "$VENV/bin/python" -m pip install "$@"
-    fi
-    step "installing mlmparity${with:+[$with]} and what it needs (R $r_version)" env VIRTUAL_ENV="$VENV" "$@" \
+    install_editable "installing mlmparity${with:+[$with]} and what it needs (R $r_version)" \
         --constraint constraints/base.txt --constraint "$rpy2_pins" --editable ".${with:+[$with]}"
 }
 with=$extras

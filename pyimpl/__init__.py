@@ -6,6 +6,8 @@ Importing this package loads neither PyMC, nor ArviZ, nor matplotlib, nor numba:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pyimpl import extensions
+
 if TYPE_CHECKING:
     from pyimpl.design.design import model_matrix
     from pyimpl.errors import (
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
         SingularFitWarning,
     )
     from pyimpl.inference.emmeans import emmeans, emtrends, joint_tests, ref_grid
+    from pyimpl.inference.prediction_grid import predictions
+    from pyimpl.inference.prediction_simulation import boot_predictions, predict_interval
     from pyimpl.inference.tidying import augment, glance, tidy
     from pyimpl.models.lmer import LmerControl, LmerFit, lmer
     from pyimpl.models.stan_lmer import (
@@ -51,6 +55,7 @@ __all__ = [
     "SingularFitWarning",
     "StanLmerFit",
     "augment",
+    "boot_predictions",
     "cauchy",
     "decov",
     "emmeans",
@@ -67,6 +72,8 @@ __all__ = [
     "loo_compare",
     "model_matrix",
     "normal",
+    "predict_interval",
+    "predictions",
     "product_normal",
     "ref_grid",
     "stan_lmer",
@@ -74,10 +81,14 @@ __all__ = [
     "tidy",
 ]
 
+extensions.install()
+
 _MODULES = {
     **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.models.lmer"),
     "model_matrix": "pyimpl.design.design",
     **dict.fromkeys(("emmeans", "emtrends", "joint_tests", "ref_grid"), "pyimpl.inference.emmeans"),
+    "predictions": "pyimpl.inference.prediction_grid",
+    **dict.fromkeys(("boot_predictions", "predict_interval"), "pyimpl.inference.prediction_simulation"),
     **dict.fromkeys(("augment", "glance", "tidy"), "pyimpl.inference.tidying"),
 }
 

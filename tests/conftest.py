@@ -35,12 +35,25 @@ def _r_is_there() -> bool:
     return shutil.which("R") is not None or bool(os.environ.get("R_HOME"))
 
 
+def _refuse_stale_modules() -> None:
+    """Compiled modules are those of the sources that are there: else what is tested is not what is read."""
+    try:
+        from pyimpl.extensions import problems
+
+        found = problems()
+    except ImportError as error:
+        found = [str(error)]
+    if found:
+        raise pytest.UsageError("\n".join(found))
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     # A shell starts background jobs with SIGINT ignored, and Python keeps that: the tests of Ctrl-C need it back.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # the workers of pytest-xdist start after this, and use what is left
     if not hasattr(session.config, "workerinput"):
+        _refuse_stale_modules()
         from pyimpl.precompile import drop_stale_kernels
 
         drop_stale_kernels()

@@ -1,6 +1,6 @@
 """The verbs after the fit as methods: each calls the function of its name, which is imported when it is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -52,9 +52,27 @@ class AfterTheFit:
 
         return ref_grid(self, **options)
 
+    def predictions(self: "Fit", over: str | Sequence[str] | Mapping[str, Any], **options: Any) -> pd.DataFrame:
+        """``ggpredict(m, terms, condition)``; see :func:`pyimpl.inference.prediction_grid.predictions`."""
+        from pyimpl.inference.prediction_grid import predictions
+
+        return predictions(self, over, **options)
+
 
 class AfterTheLikelihoodFit(AfterTheFit):
     """Verbs of ``lmer``'s fits."""
+
+    def predict_interval(self: "LikelihoodFit", newdata: pd.DataFrame | None = None, **options: Any) -> pd.DataFrame:
+        """``predictInterval(m, ...)``; see :func:`pyimpl.inference.prediction_simulation.predict_interval`."""
+        from pyimpl.inference.prediction_simulation import predict_interval
+
+        return predict_interval(self, newdata, **options)
+
+    def boot_predictions(self: "LikelihoodFit", newdata: pd.DataFrame | None = None, **options: Any) -> pd.DataFrame:
+        """Bootstrap intervals; see :func:`pyimpl.inference.prediction_simulation.boot_predictions`."""
+        from pyimpl.inference.prediction_simulation import boot_predictions
+
+        return boot_predictions(self, newdata, **options)
 
     def augment(
         self: "LikelihoodFit", data: pd.DataFrame | None = None, newdata: pd.DataFrame | None = None

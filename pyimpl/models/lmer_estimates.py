@@ -18,7 +18,7 @@ from pyimpl.inference.control import LmerControl
 from pyimpl.inference.convergence import SINGULAR, convergence_messages, singular_messages
 from pyimpl.inference.estimates import ranef_long
 from pyimpl.inference.get_me import get_me, piece_names
-from pyimpl.inference.point_prediction import predict_newdata, predict_rows, residual_values
+from pyimpl.inference.point_prediction import residual_values
 from pyimpl.inference.random_effects import (
     coefficients_by_level,
     conditional_modes,
@@ -32,6 +32,7 @@ from r_scripts.dialect import CHANGES, Dialect
 
 if TYPE_CHECKING:
     import xarray as xr
+
 
 __all__ = ["LmerEstimates"]
 
@@ -166,11 +167,6 @@ class LmerEstimates(ModelAccessors):
         """Return the fixed effects by R's coefficient name."""
         return pd.Series(self.model.estimates.beta.copy(), index=list(self.design.coef_names), dtype=float)
 
-    def vcov(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects."""
-        names = list(self.design.coef_names)
-        return pd.DataFrame(self.model.estimates.vcov.copy(), index=names, columns=names)
-
     def coef_table(self) -> pd.DataFrame:
         """``coef(summary(m))``: Estimate, Std. Error, t value."""
         se = np.sqrt(np.diag(self.model.estimates.vcov))
@@ -298,46 +294,6 @@ class LmerEstimates(ModelAccessors):
             Divide by sigma.
         """
         return self._by_row(residual_values(self.design, self.model.estimates, type, scaled))
-
-    def predict(
-        self,
-        newdata: pd.DataFrame | None = None,
-        re_form: ReForm = None,
-        allow_new_levels: bool = False,
-        random_only: bool = False,
-    ) -> pd.Series:
-        """``predict(m, newdata, re.form, allow.new.levels, random.only)``.
-
-        Parameters
-        ----------
-        newdata : data frame of any kind, optional
-            Default: the rows the model was fitted to.
-        re_form : None, ``"~0"``, NaN, or a formula
-            None: all random effects; ``"~0"`` (or NaN): none; ``"~ (1 | g)"``: those named.
-        allow_new_levels : bool
-            Levels unknown to the fit (and missing ones) get the random effect 0; otherwise they are an error.
-        random_only : bool
-            The random effects' part alone.
-
-        Returns
-        -------
-        Series
-            With the index of `newdata`; missing where a predictor is missing.
-
-        Raises
-        ------
-        DataError
-            A column is missing, or a level is new and `allow_new_levels` is False.
-        """
-        design, estimates = self.design, self.model.estimates
-        wanted = wanted_effects(design, re_form)
-        if newdata is not None:
-            return predict_newdata(
-                design, estimates, newdata, wanted, allow_new_levels=allow_new_levels, random_only=random_only
-            )
-        if re_form is None and not random_only:
-            return self.fitted()
-        return self._by_row(predict_rows(design, estimates, wanted, random_only))
 
     def simulate(
         self,

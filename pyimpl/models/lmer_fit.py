@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.design.checks import SCALE_NOTES
+from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.update import update_formula
 from pyimpl.inference.at_optimum import SearchedModel, Theta, as_numbers, checked_theta
@@ -18,7 +19,7 @@ from pyimpl.inference.comparison import (
     sequential_anova,
     single_term_deletions,
 )
-from pyimpl.inference.point_prediction import residual_values
+from pyimpl.inference.point_prediction import predict_newdata, predict_rows, residual_values
 from pyimpl.inference.verbs import AfterTheLikelihoodFit
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.models.lmer_estimates import LmerEstimates
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pyimpl.inference.allfit import AllFit
     from pyimpl.inference.influence import Influence
     from pyimpl.inference.kenward_roger import KenwardRoger
+    from pyimpl.inference.prediction import Interval
     from pyimpl.inference.satterthwaite import Satterthwaite
     from pyimpl.inference.small_sample import SmallSample
     from pyimpl.likelihood.parameters import Parameters
@@ -63,6 +65,71 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         REML = arguments.pop("REML", self.model.REML)
         text = self.formula if formula is None else update_formula(self._explicit_formula(), formula)
         return lmer(text, data, REML, **arguments)
+
+    def vcov(self, full: bool = False) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects; `full`: of the errors of random and fixed effects, given θ."""
+        if full:
+            from pyimpl.inference.joint_covariance import JointCovariance
+
+            return JointCovariance(self).full()
+        names = list(self.design.coef_names)
+        return pd.DataFrame(self.model.estimates.vcov.copy(), index=names, columns=names)
+
+    def predict(
+        self,
+        newdata: pd.DataFrame | None = None,
+        re_form: ReForm = None,
+        allow_new_levels: bool = False,
+        random_only: bool = False,
+        *,
+        se_fit: bool = False,
+        interval: "Interval | None" = None,
+        **uncertainty: Any,
+    ) -> Any:
+        """``predict(m, newdata, re.form, allow.new.levels, random.only, se.fit)``.
+
+        Parameters
+        ----------
+        newdata : data frame of any kind, optional
+            Default: the rows the model was fitted to.
+        re_form : None, ``"~0"``, NaN, or a formula
+            None: all random effects; ``"~0"`` (or NaN): none; ``"~ (1 | g)"``: those named.
+        allow_new_levels : bool
+            Levels unknown to the fit (and missing ones) get the random effect 0; otherwise they are an error.
+        random_only : bool
+            The random effects' part alone.
+        se_fit : bool
+            Whether standard errors are wanted (lme4's, given θ).
+        interval : {"confidence", "prediction"}, optional
+            Of the mean, or of a new observation.
+        **uncertainty
+            ``level`` (0.95), ``ddf``, ``weights``: see :class:`pyimpl.inference.prediction.Uncertainty`.
+
+        Returns
+        -------
+        Series or DataFrame
+            With the index of `newdata`; missing where a predictor is missing. With `se_fit` or `interval` a frame of
+            ``fit``, ``se.fit`` and, of an interval, ``lwr`` and ``upr``.
+
+        Raises
+        ------
+        DataError
+            A column is missing, or a level is new and `allow_new_levels` is False.
+        """
+        if se_fit or interval is not None or uncertainty:
+            from pyimpl.inference.prediction import Uncertainty, predict_with_errors
+
+            asked_for = Uncertainty(interval, **uncertainty)
+            return predict_with_errors(self, newdata, re_form, allow_new_levels, random_only, asked_for)
+        design, estimates = self.design, self.model.estimates
+        wanted = wanted_effects(design, re_form)
+        if newdata is not None:
+            return predict_newdata(
+                design, estimates, newdata, wanted, allow_new_levels=allow_new_levels, random_only=random_only
+            )
+        if re_form is None and not random_only:
+            return self.fitted()
+        return self._by_row(predict_rows(design, estimates, wanted, random_only))
 
     # -- comparisons -----------------------------------------------------------------------------
 

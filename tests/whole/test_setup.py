@@ -45,6 +45,7 @@ case "$*" in
         [ ! -e $state/install-hangs ] || sleep 60
         cp "$0" "${{0%/*}}/mlmparity" ;;
     *"missing()"*) echo 0 ;;
+    *"problems()"*) [ ! -e $state/stale ] ;;
     --version) echo "Python 3.11.2" ;;
 esac
 """
@@ -55,7 +56,8 @@ state={state}
 echo "apt-get $*" >>$state/calls
 [ ! -e $state/apt-fails ] || {{ cat $state/apt-fails; exit 100; }}
 case "$*" in *install*-venv*) touch $state/ensurepip ;; esac
-case "$*" in *install*-dev*) touch $state/headers ;; esac
+case "$*" in *install*python*-dev*) touch $state/headers ;; esac
+case "$*" in *install*gcc*) printf '#!/bin/sh\n' >{state}/../bin/gcc; chmod +x {state}/../bin/gcc ;; esac
 """
 
 
@@ -110,7 +112,7 @@ def machine(tmp_path: Path) -> Machine:
     project, binaries, state = (tmp_path / name for name in ("project", "bin", "state"))
     for folder in (project / "r_scripts", binaries, state):
         folder.mkdir(parents=True)
-    for name in ("setup.sh", "pyproject.toml", "constraints", "r_scripts/steps.sh"):
+    for name in ("setup.sh", "setup.py", "pyproject.toml", "constraints", "r_scripts/steps.sh"):
         source, target = ROOT / name, project / name
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     for tool in TOOLS.split():
@@ -162,6 +164,36 @@ def test_a_second_set_up_has_nothing_to_do(machine: Machine) -> None:
     for extras in (("dev",), ()):  # the environment with the tools serves one without them
         assert machine.run(*extras)[0] == 0
     assert machine.calls.replace("R\n", "") == before.replace("R\n", "")
+
+
+def test_compiled_modules_that_are_not_those_of_their_sources_are_built_again(machine: Machine) -> None:
+    assert machine.run()[0] == 0
+    machine.lacks("calls")
+    machine.has("stale")
+    status, said = machine.run()
+    assert status == 0, said
+    assert "compiling pyimpl's modules" in said
+    assert "--no-deps --editable ." in machine.calls
+    machine.has("install-fails", "error: command 'cc' failed")
+    status, said = machine.run()
+    assert status == 2
+    assert "could not be compiled" in said
+    assert "error: command 'cc' failed" in said
+
+
+def test_a_missing_compiler_is_installed_or_named(machine: Machine) -> None:
+    (machine.bin / "cc").unlink()
+    machine.has("ensurepip")
+    machine.has("headers")
+    machine.has("apt-fails", "E: Unable to locate package gcc")
+    status, said = machine.run()
+    assert status == 2
+    assert "no C compiler" in said
+    assert "apt-get install gcc libc6-dev" in said
+    machine.lacks("apt-fails")
+    status, said = machine.run()
+    assert status == 0, said
+    assert "gcc libc6-dev" in machine.calls
 
 
 def test_without_root_the_commands_are_said_and_nothing_is_made(machine: Machine) -> None:

@@ -1,5 +1,6 @@
 """The wheel, built and tried in an empty environment, away from the source tree."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -52,6 +53,15 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     assert {Path(name).suffix for name in tracked if not name.endswith("md")} <= SHIPPED_SUFFIXES
     assert any(name.startswith("r_scripts/") and name.endswith(".R") for name in inside)
     assert any(name.startswith("validation/references/") and name.endswith(".json") for name in inside)
+
+
+def test_the_compiled_modules_are_inside_and_the_wheel_says_its_platform(wheel: Path) -> None:
+    assert not wheel.stem.endswith("none-any")
+    inside = zipfile.ZipFile(wheel)
+    (record,) = [name for name in inside.namelist() if name.startswith("pyimpl/compiled.") and name.endswith(".json")]
+    files = [file for entry in json.loads(inside.read(record)).values() for file in entry["files"]]
+    assert len(files) > 3
+    assert set(files) <= set(inside.namelist())
 
 
 def test_the_command_runs_against_recorded_references(environment: Path) -> None:
