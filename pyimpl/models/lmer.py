@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyimpl.design.checks import scale_note
-from pyimpl.design.design import Design, build_design
+from pyimpl.design.design import Design, design_of, frame_of
 from pyimpl.design.model_matrix import Contrasts
+from pyimpl.design.reading import read_formula
 from pyimpl.errors import DataError
 from pyimpl.formula.parse import deparse, parse
 from pyimpl.frame.model_frame import VectorLike
@@ -93,17 +94,11 @@ def lmer(
     """
     control = _checked_arguments(REML, control)
     words = _dialect(dialect)
-    design = build_design(
-        formula,
-        data,
-        weights=weights,
-        offset=offset,
-        subset=subset,
-        na_action=na_action,
-        contrasts=contrasts,
-        checks=replace(control.checks, scale_note=scale_note(words)),
-        dialect=words,
-    )
+    checks = replace(control.checks, scale_note=scale_note(words))
+
+    read = read_formula(formula, words)
+    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    design = design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
     reduced = reduce_design(design)
     optimum = find_optimum(design, reduced, REML, control, start)
     # what follows from θ̂ is inferred (pyimpl.inference.estimates.infer) when the first verb asks for it
