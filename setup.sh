@@ -247,7 +247,7 @@ if "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
 fi
 install() {
     install_editable "installing mlmparity${with:+[$with]} and what it needs (R $r_version)" \
-        --constraint constraints/base.txt --constraint "$rpy2_pins" --editable ".${with:+[$with]}"
+        --constraint constraints/base.txt --constraint "$rpy2_pins" --editable ".[${with:+$with,}files,report]"  # the report has pictures
 }
 with=$extras
 built=
@@ -260,7 +260,7 @@ if ! install; then
     built=" without rpy2: $(builder)"
 fi
 step "compiling Python's modules" env -u PYTHONDONTWRITEBYTECODE \
-    "$VENV/bin/python" -m compileall -q bridge pyimpl validation r_scripts || true
+    "$VENV/bin/python" -m compileall -q mlmparity bridge pyimpl validation r_scripts || true
 printf '%s' "$wanted$built" >"$stamp"
 rm -f "$unfinished"
 half_made=

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from r_scripts.printed import printed_html
+
 if TYPE_CHECKING:
     import scipy.sparse
 
@@ -22,6 +24,9 @@ class Printed(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        return printed_html(self)
 
 
 def labels(names: Sequence[str]) -> pd.Index:

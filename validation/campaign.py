@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from pyimpl.extras import has
 from r_scripts.dialect import Dialect
 from validation.comparison import Check, Comparison, Side
 from validation.files import write_atomically
@@ -314,10 +315,12 @@ def record_works(
 
 
 def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[str, list[Plot]]":
-    """Further pictures for the report: the tutorial's own."""
+    """Further pictures for the report: the tutorial's own; none where what draws them is not installed."""
     from validation import tutorial
 
-    if any(comparison.title == tutorial.TITLE and len(comparison.table) for comparison in comparisons):
+    if has("plotnine", "matplotlib") and any(
+        comparison.title == tutorial.TITLE and len(comparison.table) for comparison in comparisons
+    ):
         return {tutorial.TITLE: tutorial.pictures(against)}
     return {}
 

@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from pyimpl.extras import has
 from r_scripts.dialect import Dialect
 from validation.sbc_command import register as register_sbc
 from validation.verdict import Verdict
@@ -145,7 +146,13 @@ def compare(
         list[str] | None, typer.Argument(help="Names of cases of the suite, in place of your own data and formula.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="A .csv, .tsv or .parquet file.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            "--data",
+            "-d",
+            help="A .csv, .tsv, .dta, .sav, .xlsx, .feather, .parquet or .rds file; '-': standard input.",
+            metavar="FILE",
+        ),
     ] = None,
     formula: Annotated[
         list[str] | None,
@@ -166,6 +173,23 @@ def compare(
     strings_as_factors: Annotated[
         bool, typer.Option("--strings-as-factors", help="Take every column of text as factor.")
     ] = False,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of the file's text, as latin-1; UTF-8 when not given.", metavar="NAME")
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option("--sep", help="What separates cells; found out when not given.", metavar="CHAR")
+    ] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option("--dec", help="The decimal mark, '.' or ','; found out when not given.", metavar="CHAR"),
+    ] = None,
+    na: Annotated[
+        list[str] | None,
+        typer.Option(help="What stands for a missing value, in place of NA and a lone '.'.", metavar="TEXT"),
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Of an .xlsx file; the first when not given.", metavar="NAME")
+    ] = None,
     dialect: Annotated[
         str | None,
         typer.Option(
@@ -183,7 +207,8 @@ def compare(
 ) -> int:
     """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
     from validation.campaign import resolve, run_own, suite_works
-    from validation.owndata import as_factors, read_table, understood
+    from validation.reading.files import read_file
+    from validation.reading.text import TextOptions
 
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
@@ -207,12 +232,19 @@ def compare(
         spoken = None if dialect is None else Dialect.of(dialect)
     except ValueError as error:
         raise _usage(f"--{error}") from None
-    frame = as_factors(read_table(data), list(factor or []), strings_as_factors)
-    frame.attrs["name"] = data.name.split(".")[0]
+    reading = read_file(
+        "-" if str(data) == "-" else data,
+        text=TextOptions(encoding, "\t" if separator in ("tab", "\\t") else separator, decimal, na),
+        sheet=sheet,
+        factors=list(factor or []),
+        strings_as_factors=strings_as_factors,
+    )
+    frame = reading.data
     if not quiet:
         from validation.report.wording import cell
 
-        _errors().print(Text(f"Read {cell(str(data))}: {cell(understood(frame))}"), soft_wrap=True)
+        shown = "standard input" if str(data) == "-" else str(data)
+        _errors().print(Text(f"Read {cell(shown)}: {cell(str(reading))}"), soft_wrap=True)
     _can_write(output)
     reference = resolve(against.value)
     _say_reference(reference, quiet)
@@ -464,6 +496,11 @@ def _run(
         if len(comparisons) > 1:
             out.print(verdict_lines(comparisons))
         out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
+        if not has("matplotlib", "plotnine"):
+            out.print(
+                "The report has no pictures; they need: python -m pip install 'mlmparity[report]'",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
         out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)
     verdict = overall(comparison.verdict for comparison in comparisons)
     out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError
+from pyimpl.extras import has, need
 from pyimpl.frame.column_types import (
     INT_MAX,
     Column,
@@ -69,6 +70,8 @@ class Data:
         self._frame: pd.DataFrame | None = None
         self._foreign: Any = None
         if not isinstance(frame, pd.DataFrame):
+            if not has("pyarrow"):
+                _needs_pyarrow(frame)
             from pyimpl.frame.sources import open_frame
 
             frame = open_frame(frame)
@@ -135,6 +138,14 @@ class Data:
         else:
             values = self._foreign.objects(self._foreign.names.index(name))
         return values
+
+
+def _needs_pyarrow(frame: Any) -> None:
+    """Frames other than pandas' are read through Arrow; what is no frame at all is none with pyarrow either."""
+    kind = type(frame).__name__
+    if hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "columns"):
+        need("files", f"a data frame of {type(frame).__module__.partition('.')[0]}", "pyarrow")
+    raise DataError(f"data must be a data frame (pandas, polars, pyarrow, or another that narwhals reads), not {kind}.")
 
 
 def missing_column(name: str, used_in: str, names: Iterable[str]) -> str:
@@ -214,6 +225,7 @@ def read_column(name: str, values: Any, *, copy: bool = False) -> Column:
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan, copy=copy)
         return Numeric(numbers) if dtype.kind == "f" else integers(numbers)
     elif isinstance(dtype, pd.ArrowDtype):
+        need("files", f"column {name!r}, an Arrow column", "pyarrow")
         import pyarrow as pa
 
         from pyimpl.frame.sources import read_arrow

@@ -1,6 +1,6 @@
 """Confidence intervals by Wald's method and by the profile (``confint.merMod``), and what they need of a fit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,10 @@ from pyimpl.inference.estimates import Estimates
 from pyimpl.inference.profile import Profiler, percent_labels, sdcor
 from pyimpl.likelihood.parameters import Parameters, asked_names
 from pyimpl.likelihood.threads import threads_for
+from pyimpl.progress import with_bar
 from r_scripts.dialect import Dialect
 
-__all__ = ["chosen_statistics", "parameter_values", "profile_intervals", "profiler_of", "tracked", "wald_intervals"]
+__all__ = ["chosen_statistics", "parameter_values", "profile_intervals", "profiler_of", "wald_intervals"]
 
 
 def wald_intervals(estimates: Estimates, parameters: Parameters, level: float) -> pd.DataFrame:
@@ -46,7 +47,7 @@ def profile_intervals(profiler: Profiler, names: Sequence[str], level: float, pr
         Parameter x ``2.5 %``, ``97.5 %``.
     """
     with threads_for(profiler.design):
-        ends = [profiler.interval(name, level) for name in tracked(names, "confint", progress)]
+        ends = [profiler.interval(name, level) for name in with_bar("confint", names, [1] * len(names), shown=progress)]
     return pd.DataFrame(ends, index=list(names), columns=percent_labels((0.5 * (1 - level), 0.5 * (1 + level))))
 
 
@@ -86,12 +87,3 @@ def chosen_statistics(names: Sequence[str], wanted: str | Sequence[str] | None) 
     if unknown:
         raise DataError(f"there is no parameter {unknown[0]!r}; FUN gives {', '.join(names)}")
     return [name for name in names if name in asked]
-
-
-def tracked(names: Sequence[str], what: str, progress: bool) -> Iterable[str]:
-    """Return the names, with a bar that moves as they are taken if wanted."""
-    if not progress:
-        return names
-    from rich.progress import track
-
-    return track(names, description=what)

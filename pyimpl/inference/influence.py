@@ -6,7 +6,7 @@ where a factor loses a level is the design made anew.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -24,6 +24,7 @@ from pyimpl.inference.source import Source
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.linalg.dqrdc2 import independent_columns
+from pyimpl.progress import with_bar
 from r_scripts.dialect import Dialect
 
 __all__ = ["Influence", "Refit", "WithoutRows", "deletion_units", "influence", "variance_names", "variances"]
@@ -229,19 +230,6 @@ def _batch(refit: Callable[[np.ndarray], Refit], parts: Sequence[np.ndarray]) ->
     return out
 
 
-def _shown(batches: Iterable[list[Refit | str]], sizes: Sequence[int], progress: bool) -> Iterator[list[Refit | str]]:
-    if not progress:
-        yield from batches
-        return
-    from rich.progress import Progress
-
-    with Progress() as bar:
-        task = bar.add_task("influence", total=sum(sizes))
-        for batch, size in zip(batches, sizes, strict=True):
-            yield batch
-            bar.advance(task, size)
-
-
 @dataclass(frozen=True)
 class WithoutRows:
     """The model fitted again without some of the rows used, from the whole fit's θ, without warnings.
@@ -339,7 +327,7 @@ def _delete_each(
         parts = [[units[todo[i]] for i in part] for part in np.array_split(np.arange(len(todo)), count)]
         sizes = [len(part) for part in parts]
         batches = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_batch)(refit, part) for part in parts)
-    found = [result for batch in _shown(batches, sizes, progress) for result in batch]
+    found = [result for batch in with_bar("influence", batches, sizes, shown=progress) for result in batch]
     results: dict[Any, Refit | str] = dict(zip(todo, found, strict=True))
     beta, vcov, components, _, _ = whole
     nothing: Refit = (beta, vcov, components, True, 0)

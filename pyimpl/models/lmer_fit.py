@@ -25,6 +25,7 @@ from pyimpl.likelihood.threads import threads_for
 from pyimpl.models.lmer_estimates import LmerEstimates
 from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, LmerSummary, print_fit
+from pyimpl.progress import with_bar
 
 if TYPE_CHECKING:
     from pyimpl.inference.allfit import AllFit
@@ -363,14 +364,16 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         PyimplWarning
             A profile is not monotonic, or a correlation is not defined because a variance is 0.
         """
-        from pyimpl.inference.confint import profiler_of, tracked
+        from pyimpl.inference.confint import profiler_of
 
         if not 0 < alphamax < 1 or not delta_cutoff > 0 or maxpts < 3:
             raise DataError("profile needs 0 < alphamax < 1, delta_cutoff > 0 and maxpts of at least 3")
         chosen = self._parameters.choose(which)
         profiler = profiler_of(self.model, self._warm_start, self.control, self.dialect)
         with threads_for(self.design):
-            table = profiler.table(tracked(chosen, "profile", progress), alphamax, maxpts, delta_cutoff)
+            table = profiler.table(
+                with_bar("profile", chosen, [1] * len(chosen), shown=progress), alphamax, maxpts, delta_cutoff
+            )
         if signames:
             return table
         spelled = dict(zip(self._parameters.names(), self._parameters.names(signames=False), strict=True))
