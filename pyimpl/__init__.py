@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyimpl.inference.emmeans import emmeans, emtrends, joint_tests, ref_grid
     from pyimpl.inference.prediction_grid import predictions
     from pyimpl.inference.prediction_simulation import boot_predictions, predict_interval
+    from pyimpl.inference.regression_table import regression_table
     from pyimpl.inference.tidying import augment, glance, tidy
     from pyimpl.models.lmer import LmerControl, LmerFit, lmer
     from pyimpl.models.stan_lmer import (
@@ -76,6 +77,7 @@ __all__ = [
     "predictions",
     "product_normal",
     "ref_grid",
+    "regression_table",
     "stan_lmer",
     "student_t",
     "tidy",
@@ -87,6 +89,7 @@ _MODULES = {
     **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.models.lmer"),
     "model_matrix": "pyimpl.design.design",
     **dict.fromkeys(("emmeans", "emtrends", "joint_tests", "ref_grid"), "pyimpl.inference.emmeans"),
+    "regression_table": "pyimpl.inference.regression_table",
     "predictions": "pyimpl.inference.prediction_grid",
     **dict.fromkeys(("boot_predictions", "predict_interval"), "pyimpl.inference.prediction_simulation"),
     **dict.fromkeys(("augment", "glance", "tidy"), "pyimpl.inference.tidying"),
