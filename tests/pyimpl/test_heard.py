@@ -155,7 +155,7 @@ def test_a_time_in_words(seconds, words):
     assert in_time(seconds) == words
 
 
-@pytest.mark.parametrize("verb", ["profile", "bootMer", "influence", "confint"])
+@pytest.mark.parametrize("verb", ["profile", "bootMer", "influence", "confint", "allFit"])
 def test_repeated_work_says_how_long_it_will_take(verb, monkeypatch):
     monkeypatch.setattr(forecast, "KNOWN", 0.0)
     monkeypatch.setattr(forecast, "LONG", 1e-4)
@@ -163,10 +163,11 @@ def test_repeated_work_says_how_long_it_will_take(verb, monkeypatch):
     call = {
         "profile": fit.profile,
         "confint": fit.confint,
+        "allFit": fit.allFit,
         "bootMer": lambda: fit.bootMer(nsim=5, seed=1),
         "influence": lambda: fit.influence("g"),
     }[verb]
-    with pytest.warns(PyimplWarning, match=rf"{verb} may take about .* more: \d+ (fits|refits|steps) of"):
+    with pytest.warns(PyimplWarning, match=rf"{verb} may take about .* more: \d+ (fits|refits|steps|optimizers) of"):
         call()
 
 

@@ -9,13 +9,13 @@ import pytest
 from scipy import stats
 
 from pyimpl.design.design import Design
+from pyimpl.models.stan_lmer import stan_lmer_design
 from pyimpl.posterior import kernels, mixtures
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.draws import complete
 from pyimpl.posterior.full import FullDensity
 from pyimpl.posterior.mixtures import NormalMixture
 from pyimpl.posterior.priors import Prior, exponential, hs, hs_plus, laplace, lasso, normal, product_normal
-from pyimpl.stan_lmer import stan_lmer_design
 from tests.pyimpl.posterior_cases import design_of, recorded, specification_of
 
 NAMES = ["laplace", "lasso", "hs_default", "hs", "hs_plus", "product"]
