@@ -48,3 +48,6 @@ cdef class Work:
 cdef number factor_level(number *Lambda, Py_ssize_t stride, const double *S, Py_ssize_t p, number *M, number *H, number *P) noexcept nogil
 cdef number eliminate(Statistics data, Work work, number *Lambda) noexcept nogil
 cdef number solve_coefficients(Statistics data, Work work, number *Lambda, Py_ssize_t g) noexcept nogil
+cdef void inverse_of_small(number *L, Py_ssize_t p, number *out) noexcept nogil
+cdef void load(Work work, double[:, :, :, ::1] Lambda, double[::1] sigma, double[:, ::1] D, double[::1] dm, double[:, ::1] fixed, Py_ssize_t start)
+cdef Py_ssize_t lanes_for(Statistics data) noexcept

@@ -25,7 +25,8 @@ from cython.cimports.pyimpl.linalg.lanes import (
 
 __all__ = ["Statistics", "Work", "log_likelihood", "marginal", "reduce"]
 
-_ALONE_FROM = cython.declare(cython.Py_ssize_t, 64)  # columns of a component that LAPACK factors: a point at a time
+# columns of a component from which LAPACK factors it, a point at a time: there it is as fast as four side by side
+_ALONE_FROM = cython.declare(cython.Py_ssize_t, 128)
 
 
 @cython.cclass
@@ -76,7 +77,7 @@ class Work:
         G: cython.Py_ssize_t = data.G.shape[0]
         q: cython.Py_ssize_t = data.columns * m
         slopes: cython.Py_ssize_t = 1 if derivatives else 0
-        of_level: cython.Py_ssize_t = data.p * (data.largest + 3 * m + 2 * data.p) + 8
+        of_level: cython.Py_ssize_t = data.p * (2 * data.largest + 3 * m + 2 * data.p) + m + 8
         sizes = np.array(
             [
                 square, level, level, data.different * level, slopes * data.different * level,
@@ -208,7 +209,7 @@ def _two_effects(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _inverse_of_level(L: cython.pointer[number], p: cython.Py_ssize_t, out: cython.pointer[number]) -> cython.void:
+def inverse_of_small(L: cython.pointer[number], p: cython.Py_ssize_t, out: cython.pointer[number]) -> cython.void:
     """(LL')⁻¹ from a lower factor."""
     s: number
     a: cython.Py_ssize_t
@@ -268,7 +269,7 @@ def _first_term(data: Statistics, work: Work, Lambda: cython.pointer[number]) ->
         else:
             logdet += data.count[u] * factor_level(own, data.pmax, cython.address(data.S[u, 0, 0]), p, M, H, P)
         if work.derivatives:
-            _inverse_of_level(M, p, numbers(work.M_inverse, Lambda) + u * p * p)
+            inverse_of_small(M, p, numbers(work.M_inverse, Lambda) + u * p * p)
         E = cython.address(data.E[u, 0, 0])
         for a in range(p):
             for b in range(a + 1):
@@ -599,7 +600,9 @@ def load(
             work.fixed[k * width + lane] = fixed[i, k]
 
 
-def lanes_for(data: Statistics) -> int:
+@cython.cfunc
+@cython.exceptval(check=False)
+def lanes_for(data: Statistics) -> cython.Py_ssize_t:
     """How many points are worked on side by side."""
     return MLMPARITY_LANES if data.largest < _ALONE_FROM else 1
 
