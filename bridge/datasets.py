@@ -5,7 +5,7 @@ import pandas as pd
 from bridge.frames import r_to_frame
 from bridge.session import default
 
-__all__ = ["load", "names"]
+__all__ = ["load", "names", "read_rds"]
 
 
 def names(package: str) -> list[str]:
@@ -48,3 +48,25 @@ def load(name: str, package: str = "mlmRev") -> pd.DataFrame:
     frame = r_to_frame(default().call("dataset_load", name=name, package=package).value)
     frame.attrs["name"] = name
     return frame
+
+
+def read_rds(path: str) -> pd.DataFrame:
+    """Return the data frame in a file of R's ``saveRDS``.
+
+    R reads it, in the worker, which can neither start programs nor write where the system allows to hold it so. Columns
+    labelled by haven become factors where each value has a label.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    DataError
+        The file is none of ``saveRDS``, or holds something else than a data frame.
+    """
+    return r_to_frame(default().call("dataset_rds", path=str(path)).value)

@@ -9,6 +9,7 @@ from bridge.call import emit
 from bridge.frames import labels_to_index
 from bridge.replies import frame, series
 from bridge.session import Handle, Reply
+from r_scripts.printed import printed_html
 
 __all__ = ["RFit"]
 
@@ -38,6 +39,9 @@ class RFit:
 
     def __repr__(self) -> str:
         return str(self._x["print"])
+
+    def _repr_html_(self) -> str:
+        return printed_html(repr(self))
 
     # -- conditions --------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from bridge.priors import (
 )
 from bridge.replies import Printed, frame, labels, series, terms, varcorr
 from bridge.session import Handle, Reply, default
+from r_scripts.printed import printed_html
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,6 +63,9 @@ class StanSummary:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        return printed_html(self.text)
+
 
 @dataclass(frozen=True)
 class PriorSummary:
@@ -74,6 +78,9 @@ class PriorSummary:
         return self.text
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return printed_html(self.text)
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,9 @@ class Loo:
         return self.text
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return printed_html(self.text)
 
 
 def _count(name: str, value: object, least: int) -> int:

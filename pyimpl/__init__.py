@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         SingularFitWarning,
     )
     from pyimpl.inference.emmeans import emmeans, emtrends, joint_tests, ref_grid
+    from pyimpl.inference.prediction_grid import predictions
+    from pyimpl.inference.prediction_simulation import boot_predictions, predict_interval
+    from pyimpl.inference.regression_table import regression_table
     from pyimpl.inference.tidying import augment, glance, tidy
     from pyimpl.lmer import LmerControl, LmerFit, lmer
     from pyimpl.stan_lmer import (
@@ -55,6 +58,7 @@ __all__ = [
     "SingularFitWarning",
     "StanLmerFit",
     "augment",
+    "boot_predictions",
     "cauchy",
     "decov",
     "emmeans",
@@ -71,8 +75,11 @@ __all__ = [
     "loo_compare",
     "model_matrix",
     "normal",
+    "predict_interval",
+    "predictions",
     "product_normal",
     "ref_grid",
+    "regression_table",
     "stan_lmer",
     "student_t",
     "tidy",
@@ -85,6 +92,9 @@ _MODULES = {
     **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.lmer"),
     "model_matrix": "pyimpl.design.design",
     **dict.fromkeys(("emmeans", "emtrends", "joint_tests", "ref_grid"), "pyimpl.inference.emmeans"),
+    "regression_table": "pyimpl.inference.regression_table",
+    "predictions": "pyimpl.inference.prediction_grid",
+    **dict.fromkeys(("boot_predictions", "predict_interval"), "pyimpl.inference.prediction_simulation"),
     **dict.fromkeys(("augment", "glance", "tidy"), "pyimpl.inference.tidying"),
 }
 

@@ -29,6 +29,7 @@ from pyimpl.likelihood.trust_region import eigen
 from pyimpl.linalg.threads import one_blas_thread
 from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, CallText, LmerSummary, VarCorrTable, print_fit
+from pyimpl.progress import with_bar
 from pyimpl.records import changed
 from r_scripts.dialect import CHANGES, Dialect
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pyimpl.inference.allfit import AllFit
     from pyimpl.inference.influence import Influence, Refit
     from pyimpl.inference.kenward_roger import KenwardRoger
+    from pyimpl.inference.prediction import Interval
     from pyimpl.inference.profile import Profiler
     from pyimpl.inference.satterthwaite import Satterthwaite
     from pyimpl.inference.small_sample import SmallSample
@@ -678,8 +680,12 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         """Return the fixed effects by R's coefficient name."""
         return pd.Series(self._estimates.beta.copy(), index=list(self._design.coef_names), dtype=float)
 
-    def vcov(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects."""
+    def vcov(self, full: bool = False) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects; `full`: of the errors of random and fixed effects, given θ."""
+        if full:
+            from pyimpl.inference.joint_covariance import JointCovariance
+
+            return JointCovariance(self).full()
         names = list(self._design.coef_names)
         return pd.DataFrame(self._estimates.vcov.copy(), index=names, columns=names)
 
@@ -892,8 +898,12 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         re_form: Any = None,
         allow_new_levels: bool = False,
         random_only: bool = False,
-    ) -> pd.Series:
-        """``predict(m, newdata, re.form, allow.new.levels, random.only)``.
+        *,
+        se_fit: bool = False,
+        interval: "Interval | None" = None,
+        **uncertainty: Any,
+    ) -> Any:
+        """``predict(m, newdata, re.form, allow.new.levels, random.only, se.fit)``.
 
         Parameters
         ----------
@@ -905,17 +915,29 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
             Levels unknown to the fit (and missing ones) get the random effect 0; otherwise they are an error.
         random_only : bool
             The random effects' part alone.
+        se_fit : bool
+            Whether standard errors are wanted (lme4's, given θ).
+        interval : {"confidence", "prediction"}, optional
+            Of the mean, or of a new observation.
+        **uncertainty
+            ``level`` (0.95), ``ddf``, ``weights``: see :class:`pyimpl.inference.prediction.Uncertainty`.
 
         Returns
         -------
-        Series
-            With the index of `newdata`; missing where a predictor is missing.
+        Series or DataFrame
+            With the index of `newdata`; missing where a predictor is missing. With `se_fit` or `interval` a frame of
+            ``fit``, ``se.fit`` and, of an interval, ``lwr`` and ``upr``.
 
         Raises
         ------
         DataError
             A column is missing, or a level is new and `allow_new_levels` is False.
         """
+        if se_fit or interval is not None or uncertainty:
+            from pyimpl.inference.prediction import Uncertainty, predict_with_errors
+
+            asked_for = Uncertainty(interval, **uncertainty)
+            return predict_with_errors(self, newdata, re_form, allow_new_levels, random_only, asked_for)
         design, estimates = self._design, self._estimates
         wanted = self._wanted_effects(re_form)
         if newdata is None:
@@ -1340,7 +1362,10 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         if method == "profile":
             profiler = self._profiler()
             with one_blas_thread(_small(self._design)):
-                ends = [profiler.interval(name, level) for name in _tracked(chosen, "confint", progress)]
+                ends = [
+                    profiler.interval(name, level)
+                    for name in with_bar("confint", chosen, [1] * len(chosen), shown=progress)
+                ]
             heads = percent_labels((0.5 * (1 - level), 0.5 * (1 + level)))
             return pd.DataFrame(ends, index=chosen, columns=heads).rename(index=rename)
         from scipy.special import ndtri
@@ -1420,7 +1445,9 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
         chosen = self._parameters.choose(which)
         profiler = self._profiler()
         with one_blas_thread(_small(self._design)):
-            table = profiler.table(_tracked(chosen, "profile", progress), alphamax, maxpts, delta_cutoff)
+            table = profiler.table(
+                with_bar("profile", chosen, [1] * len(chosen), shown=progress), alphamax, maxpts, delta_cutoff
+            )
         if signames:
             return table
         spelled = dict(zip(self._parameters.names(), self._parameters.names(signames=False), strict=True))
@@ -2029,15 +2056,6 @@ class LmerFit(ModelAccessors, LmerPlots, AfterTheLikelihoodFit):
 def _deviance_name(dialect: Dialect) -> str:
     """What tables call -2 log-likelihood."""
     return "-2*log(L)" if dialect.has("minus_two_log_lik") else "deviance"
-
-
-def _tracked(names: Sequence[str], what: str, progress: bool) -> Sequence[str]:
-    """Return the names, with a bar that moves as they are taken if wanted."""
-    if not progress:
-        return names
-    from rich.progress import track
-
-    return track(names, description=what)  # type: ignore[return-value]
 
 
 def _sdcor_and_fixef(fit: LmerFit) -> dict[str, float]:

@@ -26,6 +26,7 @@ from pyimpl.text.numbers import (
     zapsmall,
 )
 from r_scripts.dialect import Dialect
+from r_scripts.printed import printed_html
 
 __all__ = [
     "AnovaTable",
@@ -356,6 +357,9 @@ class LmerSummary:
     def __repr__(self) -> str:
         return self.to_text()
 
+    def _repr_html_(self) -> str:
+        return printed_html(str(self))
+
 
 def _title(REML: bool) -> str:
     return f"Linear mixed model fit by {'REML' if REML else 'maximum likelihood '}"
@@ -422,6 +426,9 @@ class VarCorrTable(pd.DataFrame):
         groups, effects, covariances, sigma, dialect = self._pieces
         return format_varcorr(groups, effects, covariances, sigma, digits, comp, dialect)
 
+    def _repr_html_(self) -> str:
+        return printed_html(self.to_text())
+
 
 class AnovaTable(pd.DataFrame):
     """An ``anova`` or ``drop1`` table; ``str()`` is what R prints. The heading is in ``heading``."""
@@ -457,3 +464,6 @@ class AnovaTable(pd.DataFrame):
 
     def __repr__(self) -> str:
         return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return printed_html(self.to_text())

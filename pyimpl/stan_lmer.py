@@ -54,7 +54,9 @@ from pyimpl.posterior.priors import (
 from pyimpl.posterior.sampler import SamplerResult, sample_collapsed, sample_prior
 from pyimpl.posterior.specification import FLAT, Specification, specify
 from pyimpl.posterior.text import PrintedText, print_text, prior_text, summary_text
+from pyimpl.progress import progress_bar, with_bar
 from r_scripts.dialect import Dialect
+from r_scripts.printed import printed_html
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -115,6 +117,9 @@ class StanLmerSummary:
         return self.text
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return printed_html(self.text)
 
 
 class StanLmerFit(ModelAccessors, StanLmerPlots, AfterTheFit):
@@ -907,11 +912,7 @@ class StanLmerFit(ModelAccessors, StanLmerPlots, AfterTheFit):
             return self.update(subset=mask).log_lik(data.iloc[used[out]], offset).to_numpy()
 
         def shown(names: Sequence[int]) -> Any:
-            if not progress:
-                return names
-            from rich.progress import track
-
-            return track(names, description="kfold")
+            return with_bar("kfold", names, [1] * len(names), shown=progress)
 
         return kfold(without, self.log_lik(), chosen, shown, self.dialect)
 
@@ -973,14 +974,12 @@ def _percent(q: float) -> str:
 
 @contextmanager
 def _reporting(progress: bool) -> Iterator[Callable[[str, float], None] | None]:
-    """Show what is being done on the terminal."""
+    """Show what is being done, on the terminal or in the notebook."""
     if not progress:
         yield None
         return
-    from rich.console import Console
-
-    with Console(stderr=True).status("stan_lmer") as status:
-        yield lambda what, share: status.update(f"stan_lmer: {what}")
+    with progress_bar("stan_lmer", 1.0) as bar:
+        yield bar.say
 
 
 def stan_lmer(

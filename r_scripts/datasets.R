@@ -32,3 +32,29 @@ dataset_load <- function(name, package) {
   }
   frame_out(as.data.frame(value))
 }
+
+# A data frame from a file of saveRDS(). A labelled column of haven becomes a factor where every value has a label.
+dataset_rds <- function(path) {
+  value <- tryCatch(readRDS(path), error = function(e) {
+    bridge_stop("bridge_data_error", "R cannot read the file: ", conditionMessage(e))
+  })
+  if (!is.data.frame(value)) {
+    bridge_stop("bridge_data_error", "the file holds a ", class(value)[1L], ", not a data frame")
+  }
+  value <- as.data.frame(value)
+  for (name in names(value)) {
+    column <- value[[name]]
+    labels <- attr(column, "labels", exact = TRUE)
+    if (inherits(column, "haven_labelled") && is.atomic(column)) {
+      column <- unclass(column)
+      attributes(column) <- NULL
+      labels <- labels[order(labels)]
+      if (length(labels) && all(is.na(column) | column %in% labels)) {
+        texts <- names(labels)
+        column <- factor(texts[match(column, labels)], levels = unique(texts))
+      }
+      value[[name]] <- column
+    }
+  }
+  frame_out(value)
+}

@@ -133,6 +133,23 @@ CHANGES: Mapping[str, Change] = {
         "lme4 NEWS 1.1-33",
         ("refit",),
     ),
+    "predict_se_fit": Change(
+        "lme4",
+        "1.1-35",
+        "predict has se.fit = TRUE, standard errors given theta; before, it was ignored",
+        "lme4 NEWS 1.1-35",
+        ("predict",),
+    ),
+    "refit_newweights": Change(
+        "lme4", "1.1-34", "refit has newweights; before, it was ignored", "lme4 NEWS 1.1-34", ("refit",)
+    ),
+    "vcov_full": Change(
+        "lme4",
+        "1.1-36",
+        "vcov has full = TRUE, the joint covariance matrix of random and fixed effects; before, it was ignored",
+        "lme4 NEWS 1.1-36",
+        ("vcov",),
+    ),
     "no_r_eff": Change(
         "rstanarm",
         "2.32.2",

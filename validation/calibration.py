@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.extras import need
 from validation.judge.ranks import rank_band, rank_ecdf
 from validation.owndata import InputError
 from validation.verdict import Verdict
@@ -139,12 +140,13 @@ class Calibration:
 
     def plot(self) -> "Figure":
         """ECDF of the ranks minus the uniform, each quantity in its own panel, in its 95% simultaneous band."""
-        from matplotlib.figure import Figure
+        need("plots", "a plot", "matplotlib")
+        from pyimpl.figures import ShownFigure
 
         names = list(self.ranks.columns)
         width = min(4, len(names))
         height = -(-len(names) // width)
-        figure = Figure(figsize=(2.4 * width, 1.7 * height), layout="constrained")
+        figure = ShownFigure(figsize=(2.4 * width, 1.7 * height), layout="constrained")
         x, lower, upper = rank_band(len(self.ranks), self.draws)
         for k, name in enumerate(names):
             axes = figure.add_subplot(height, width, k + 1)

@@ -20,17 +20,18 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from pyimpl.extras import has
 from r_scripts.dialect import Dialect
+from validation.exit_codes import BAD_INPUT, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
+from validation.migrate.command import register as register_migrate
 from validation.sbc_command import register as register_sbc
-from validation.verdict import Verdict
 
 if TYPE_CHECKING:
-    from validation.campaign import Reference, Work
+    from validation.campaign import Work
     from validation.comparison import Comparison
+    from validation.references.choose import Source
 
 __all__ = ["app", "exit_code", "main"]
-
-OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 app = typer.Typer(
     name="mlmparity",
@@ -83,13 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(OK)
 
 
-def exit_code(verdict: Verdict) -> int:
-    """Return the exit code of a verdict on a whole run."""
-    if verdict.failed:
-        return DISAGREES
-    return INCONCLUSIVE if verdict is Verdict.INCONCLUSIVE else OK
-
-
 def _guarded(function: Callable[..., int]) -> Callable[..., None]:
     """Turn what a command returns or raises into an exit code, and errors into one clean message."""
 
@@ -124,7 +118,8 @@ def validate(
     debug: Debug = False,
 ) -> int:
     """Fit the cases with R and in Python, diff them, and write the report."""
-    from validation.campaign import choose, resolve
+    from validation.campaign import choose
+    from validation.references.choose import choose_source
 
     chosen = choose(list(cases or []))
     if not bayes:
@@ -135,7 +130,7 @@ def validate(
             )
         chosen = kept
     _can_write(output)
-    return _run_cases(chosen, resolve(against.value), seed, output, all_rows=all_rows, quiet=quiet)
+    return _run_cases(chosen, choose_source(against.value), seed, output, all_rows=all_rows, quiet=quiet)
 
 
 @app.command()
@@ -145,7 +140,13 @@ def compare(
         list[str] | None, typer.Argument(help="Names of cases of the suite, in place of your own data and formula.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="A .csv, .tsv or .parquet file.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            "--data",
+            "-d",
+            help="A .csv, .tsv, .dta, .sav, .xlsx, .feather, .parquet or .rds file; '-': standard input.",
+            metavar="FILE",
+        ),
     ] = None,
     formula: Annotated[
         list[str] | None,
@@ -166,6 +167,23 @@ def compare(
     strings_as_factors: Annotated[
         bool, typer.Option("--strings-as-factors", help="Take every column of text as factor.")
     ] = False,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of the file's text, as latin-1; UTF-8 when not given.", metavar="NAME")
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option("--sep", help="What separates cells; found out when not given.", metavar="CHAR")
+    ] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option("--dec", help="The decimal mark, '.' or ','; found out when not given.", metavar="CHAR"),
+    ] = None,
+    na: Annotated[
+        list[str] | None,
+        typer.Option(help="What stands for a missing value, in place of NA and a lone '.'.", metavar="TEXT"),
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Of an .xlsx file; the first when not given.", metavar="NAME")
+    ] = None,
     dialect: Annotated[
         str | None,
         typer.Option(
@@ -182,8 +200,10 @@ def compare(
     debug: Debug = False,
 ) -> int:
     """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
-    from validation.campaign import resolve, run_own, suite_works
-    from validation.owndata import as_factors, read_table, understood
+    from validation.campaign import run_own, suite_works
+    from validation.reading.files import read_file
+    from validation.reading.text import TextOptions
+    from validation.references.choose import choose_source
 
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
@@ -194,7 +214,7 @@ def compare(
             "--factor, --strings-as-factors and --dialect go with --data and --formula"
         )
     if cases:
-        reference = resolve(against.value)
+        reference = choose_source(against.value)
         works = suite_works(cases, reference)
         _can_write(output)
         return _run_cases(works, reference, seed, output, all_rows=all_rows, quiet=quiet)
@@ -207,14 +227,21 @@ def compare(
         spoken = None if dialect is None else Dialect.of(dialect)
     except ValueError as error:
         raise _usage(f"--{error}") from None
-    frame = as_factors(read_table(data), list(factor or []), strings_as_factors)
-    frame.attrs["name"] = data.name.split(".")[0]
+    reading = read_file(
+        "-" if str(data) == "-" else data,
+        text=TextOptions(encoding, "\t" if separator in ("tab", "\\t") else separator, decimal, na),
+        sheet=sheet,
+        factors=list(factor or []),
+        strings_as_factors=strings_as_factors,
+    )
+    frame = reading.data
     if not quiet:
         from validation.report.wording import cell
 
-        _errors().print(Text(f"Read {cell(str(data))}: {cell(understood(frame))}"), soft_wrap=True)
+        shown = "standard input" if str(data) == "-" else str(data)
+        _errors().print(Text(f"Read {cell(shown)}: {cell(str(reading))}"), soft_wrap=True)
     _can_write(output)
-    reference = resolve(against.value)
+    reference = choose_source(against.value)
     _say_reference(reference, quiet)
     return _run(
         lambda track, show: run_own(
@@ -306,11 +333,12 @@ def record(
     debug: Debug = False,
 ) -> int:
     """Write down what live R gives, with its provenance, for machines without R."""
-    from validation.campaign import record_works, resolve
+    from validation.campaign import record_works
     from validation.progress import tracker
+    from validation.references.choose import choose_source
 
     record_works(list(cases or []), check_only=True)
-    resolve("live")
+    choose_source("live")
     with tracker(1, quiet=quiet, console=_errors()) as track:
         track.start("Recording")
         written = record_works(list(cases or []), directory=directory, quick=quick, progress=track)
@@ -412,7 +440,7 @@ def _options(
 
 
 def _run_cases(
-    works: "Sequence[Work]", reference: "Reference", seed: int | None, output: Path, *, all_rows: bool, quiet: bool
+    works: "Sequence[Work]", reference: "Source", seed: int | None, output: Path, *, all_rows: bool, quiet: bool
 ) -> int:
     """Compare cases, one after the other."""
     from validation.campaign import run
@@ -431,15 +459,16 @@ def _run_cases(
 def _run(
     work: "Callable[[Any, Callable[[Comparison], None]], list[Comparison]]",
     total: int,
-    reference: "Reference",
+    reference: "Source",
     output: Path,
     *,
     all_rows: bool,
     quiet: bool,
 ) -> int:
     """Do the work with progress, print each comparison as it comes, write the report, give the exit code."""
-    from validation.campaign import pictures, write_report
+    from validation.campaign import pictures
     from validation.progress import tracker
+    from validation.report.files import write_report
     from validation.report.text import renderable, verdict_lines
     from validation.report.wording import headline, overall, source_line
 
@@ -464,13 +493,18 @@ def _run(
         if len(comparisons) > 1:
             out.print(verdict_lines(comparisons))
         out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
+        if not has("matplotlib", "plotnine"):
+            out.print(
+                "The report has no pictures; they need: python -m pip install 'mlmparity[report]'",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
         out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)
     verdict = overall(comparison.verdict for comparison in comparisons)
     out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
     return exit_code(verdict)
 
 
-def _say_reference(reference: "Reference", quiet: bool) -> None:
+def _say_reference(reference: "Source", quiet: bool) -> None:
     if reference.against == "recorded" and not quiet:
         text = f"Comparing against recorded references, because {reference.reason}."
         _errors().print(Text(text), soft_wrap=True)
@@ -498,8 +532,7 @@ def _usage(text: str) -> Exception:
 def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
     """Print an error as one clean message; the exit code that it means."""
     from bridge.errors import RCrashError, RNotFoundError, RPackageError, Rpy2Error, RTimeoutError
-    from validation.campaign import NoRError
-    from validation.compare import NoReferenceError
+    from validation.errors import NoReferenceError, NoRError
 
     ours = type(error).__module__.partition(".")[0] in ("bridge", "pyimpl", "validation")
     message = str(error).strip() or type(error).__name__
@@ -554,3 +587,4 @@ def _make_output_safe() -> None:
 
 
 register_sbc(app, _guarded)
+register_migrate(app, _guarded)

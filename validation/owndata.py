@@ -1,103 +1,63 @@
-"""One's own data for a comparison: a table file read as R's ``read.csv`` would, and factors as they are meant."""
+"""One's own data for a comparison: factors as they are meant, and one line on what a table holds."""
 
-import bz2
 import difflib
-import gzip
-import lzma
-import zlib
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from validation.rcsv import RTableError, read_r_table
-
-__all__ = ["InputError", "as_factors", "parse_factor", "read_table", "understood"]
+__all__ = ["InputError", "as_factors", "parse_factor", "understood"]
 
 
 class InputError(ValueError):
     """A file, a column or an option does not fit; the text says what was found, what was expected, and the fix."""
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a ``.csv`` (also ``.csv.gz``, ``.tsv``) or ``.parquet`` file.
-
-    Tables of text are read by the rules of R's ``read.csv`` (``validation.rcsv``): an empty cell is missing in a
-    column of numbers and the label "" in one of text, "NaN" is a label there, too, and a column of T and F is logical.
-    Column names are kept as they are.
-
-    Raises
-    ------
-    InputError
-        The file is not there, is of another kind, is not UTF-8 text, is empty, or repeats a column name.
-    """
-    path = Path(path)
-    if not path.exists():
-        near = difflib.get_close_matches(
-            path.name, [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
-        )
-        hint = f" Is it {near[0]!r}?" if near else ""
-        raise InputError(f"there is no file {str(path)!r}.{hint}")
-    if path.is_dir():
-        raise InputError(f"{str(path)!r} is a folder; a .csv or .parquet file is needed")
-    kind = "".join(path.suffixes[-2:]).lower() if path.suffix.lower() in (".gz", ".xz", ".bz2") else path.suffix.lower()
-    try:
-        if kind == ".parquet":
-            data = pd.read_parquet(path)
-        elif kind.startswith((".csv", ".tsv")):
-            data = read_r_table(_text(path), "\t" if kind.startswith(".tsv") else ",")
-            names = [str(name) for name in data.columns]
-            repeated = sorted({name for name in names if names.count(name) > 1})
-            if repeated:
-                raise InputError(
-                    f"{str(path)!r} has more than one column {', '.join(map(repr, repeated))}; rename them"
-                )
-        else:
-            raise InputError(f"{str(path)!r} is neither .csv, .tsv nor .parquet; save it as one of these")
-    except ImportError:
-        raise InputError(f"reading {str(path)!r} needs pyarrow; run: python -m pip install pyarrow") from None
-    except RTableError as error:
-        raise InputError(f"{str(path)!r} cannot be used: {error}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{str(path)!r} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from None
-    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{str(path)!r} cannot be read: {' '.join(str(error).split())}") from None
-    if not len(data):
-        raise InputError(f"{str(path)!r} has column names but no rows")
-    # R drops the name of a column of row numbers; so a file written by write.csv() is taken as it is meant.
-    return data.drop(columns=[c for c in data.columns[:1] if str(c) in ("Unnamed: 0", "")])
-
-
-def _text(path: Path) -> str:
-    """A text file, unpacked; a byte order mark is none of its letters."""
-    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    opener = openers.get(path.suffix.lower(), open)
-    with opener(path, "rb") as file:
-        return file.read().decode("utf-8-sig")
-
-
 def understood(data: pd.DataFrame) -> str:
-    """One line on how a table was read: rows, columns, factors and text, logical columns, missing values."""
-    kinds: dict[str, list[str]] = {"factor": [], "text": [], "logical": []}
+    """One line on a table: rows, columns, factors and their order, text, logical columns, dates, missing values.
+
+    Ordered factors are told apart: their coefficients are those of polynomial contrasts, as in R.
+
+    Parameters
+    ----------
+    data : pandas.DataFrame
+    """
+    kinds: dict[str, list[str]] = {"factor": [], "ordered factor": [], "text": [], "logical": [], "date": []}
     for name in data.columns:
         column = data[name]
         if isinstance(column.dtype, pd.CategoricalDtype):
-            kinds["factor"].append(f"{name} ({len(column.cat.categories)} levels)")
+            kind = "ordered factor" if column.cat.ordered else "factor"
+            kinds[kind].append(f"{name} ({_levels(column.cat.categories, ' < ' if column.cat.ordered else ', ')})")
         elif pd.api.types.is_bool_dtype(column.dtype):
             kinds["logical"].append(str(name))
+        elif pd.api.types.is_datetime64_any_dtype(column.dtype):
+            kinds["date"].append(str(name))
         elif not pd.api.types.is_numeric_dtype(column.dtype):
             kinds["text"].append(str(name))
     missing = {str(name): int(count) for name, count in data.isna().sum().items() if count}
-    parts = [f"{len(data):,} rows, {data.shape[1]} columns"]
-    parts += [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
-    parts.append("missing: " + (", ".join(f"{name} ({count})" for name, count in missing.items()) or "none"))
+    parts = [f"{len(data):,} row{'s' * (len(data) != 1)}, {data.shape[1]} column{'s' * (data.shape[1] != 1)}"]
+    for kind, names in kinds.items():
+        if names:
+            note = ", which makes polynomial contrasts" if kind == "ordered factor" else ""
+            parts.append(f"{kind}{note}: {_some(names)}")
+    parts.append("missing: " + (_some([f"{name} ({count})" for name, count in missing.items()]) or "none"))
     return "; ".join(parts)
+
+
+_MOST_LEVELS, _MOST_COLUMNS = 6, 12
+
+
+def _levels(levels: pd.Index, between: str) -> str:
+    """Levels in their order; of many, how many there are and the first ones."""
+    texts = [str(level) for level in levels]
+    if len(texts) <= _MOST_LEVELS:
+        return between.join(texts) or "no levels"
+    return f"{len(texts)} levels: {between.join(texts[:3])}{between}...{between}{texts[-1]}"
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _MOST_COLUMNS
+    return ", ".join(names[:_MOST_COLUMNS]) + (f" and {more} more" if more > 0 else "")
 
 
 def parse_factor(text: str) -> tuple[str, list[str] | None]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-__all__ = ["RTableError", "convert", "read_r_table"]
+__all__ = ["RTableError", "convert", "read_r_cells", "read_r_table"]
 
 _TRUE, _FALSE = frozenset({"T", "TRUE"}), frozenset({"F", "FALSE"})
 _SPACE = " \t\n\v\f\r"
@@ -48,6 +48,20 @@ def read_r_table(text: str, separator: str = ",") -> pd.DataFrame:
     RTableError
         No lines, a line with more cells than there are columns, a quote that is never closed.
     """
+    names, columns = read_r_cells(text, separator)
+    rows = len(columns[0]) if columns else 0
+    data = pd.DataFrame({j: convert(cells) for j, cells in enumerate(columns)}, index=range(rows))
+    return data.set_axis(names, axis=1)
+
+
+def read_r_cells(text: str, separator: str = ",") -> tuple[list[str], list[tuple[str, ...]]]:
+    """Take a table of text apart: the names of the columns, and the cells of each.
+
+    Raises
+    ------
+    RTableError
+        As :func:`read_r_table`.
+    """
     limit = csv.field_size_limit(max(len(text) + 1, 131072))
     try:
         lines = [
@@ -69,10 +83,8 @@ def read_r_table(text: str, separator: str = ",") -> pd.DataFrame:
         if len(cells) > columns:
             raise RTableError(f"row {number} has {len(cells)} cells, the line of names {len(names)}")
     filled = [cells + [""] * (columns - len(cells)) for cells in body]
-    parts = list(zip(*filled, strict=True)) if filled else [()] * columns
-    return pd.DataFrame(
-        {j: convert(cells) for j, cells in enumerate(parts[row_names:])}, index=range(len(filled))
-    ).set_axis(names, axis=1)
+    parts: list[tuple[str, ...]] = list(zip(*filled, strict=True)) if filled else [()] * columns
+    return names, parts[row_names:]
 
 
 def convert(cells: Sequence[str]) -> "pd.Series":

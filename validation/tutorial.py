@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from r_scripts.dialect import Dialect
-from validation.comparison import TABLE_COLUMNS, Check, Comparison, Side
+from validation.checks import TABLE_COLUMNS, Check, Side
+from validation.comparison import Comparison
 from validation.dialects import dialect_of
 from validation.rframes import r_str, r_summary
 from validation.verdict import Verdict

@@ -14,6 +14,7 @@ from pyimpl.formula.parse import Call, Num, all_names, deparse, parse
 from pyimpl.formula.terms import Terms, expand_terms
 from pyimpl.formula.update import write_out_dot
 from r_scripts.dialect import Dialect
+from r_scripts.printed import printed_html
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -69,6 +70,9 @@ class ModelAccessors:
     """Verbs of a fit that only need its design (a base class of both fits)."""
 
     design: "Design"
+
+    def _repr_html_(self) -> str:
+        return printed_html(str(self))
 
     def _source_data(self) -> pd.DataFrame | None:
         """Return the data frame that the fit was made from, if there is one."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError
+from pyimpl.extras import has, need
 from pyimpl.frame.column_types import (
     INT_MAX,
     Column,
@@ -42,6 +43,11 @@ _COPIED = 100_000  # rows up to which what is read is copied, which takes less t
 _stored = getattr(pd.DataFrame, "_get_column_array", None)
 
 
+def _copied_on_write() -> bool:
+    """Whether what is done to a pandas frame later leaves a Series of it as it was: always since pandas 3."""
+    return int(pd.__version__.split(".")[0]) >= 3 or pd.get_option("mode.copy_on_write") is True
+
+
 class Data:
     """The data as named columns: the one place that knows the kind of frame.
 
@@ -69,6 +75,8 @@ class Data:
         self._frame: pd.DataFrame | None = None
         self._foreign: Any = None
         if not isinstance(frame, pd.DataFrame):
+            if not has("pyarrow"):
+                _needs_pyarrow(frame)
             from pyimpl.frame.sources import open_frame
 
             frame = open_frame(frame)
@@ -125,6 +133,8 @@ class Data:
         if _stored is not None and self.rows <= _COPIED:
             return read_column(name, _stored(frame, position), copy=True)
         series = frame.iloc[:, position]
+        if not _copied_on_write():
+            return read_column(name, series, copy=True)
         self._series.append(series)
         return read_column(name, series)
 
@@ -135,6 +145,14 @@ class Data:
         else:
             values = self._foreign.objects(self._foreign.names.index(name))
         return values
+
+
+def _needs_pyarrow(frame: Any) -> None:
+    """Frames other than pandas' are read through Arrow; what is no frame at all is none with pyarrow either."""
+    kind = type(frame).__name__
+    if hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "columns"):
+        need("files", f"a data frame of {type(frame).__module__.partition('.')[0]}", "pyarrow")
+    raise DataError(f"data must be a data frame (pandas, polars, pyarrow, or another that narwhals reads), not {kind}.")
 
 
 def missing_column(name: str, used_in: str, names: Iterable[str]) -> str:
@@ -214,6 +232,7 @@ def read_column(name: str, values: Any, *, copy: bool = False) -> Column:
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan, copy=copy)
         return Numeric(numbers) if dtype.kind == "f" else integers(numbers)
     elif isinstance(dtype, pd.ArrowDtype):
+        need("files", f"column {name!r}, an Arrow column", "pyarrow")
         import pyarrow as pa
 
         from pyimpl.frame.sources import read_arrow
@@ -234,7 +253,7 @@ def _datetimes(values: np.ndarray) -> Numeric:
 def _objects(name: str, series: pd.Series) -> Column:
     kind = pd.api.types.infer_dtype(series, skipna=True)
     if kind in ("string", "empty"):
-        return _text(series.array)
+        return _text(series.to_numpy())
     if kind == "boolean":
         return Logical(series.astype("boolean").to_numpy(dtype=np.float64, na_value=np.nan))
     if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
@@ -297,7 +316,9 @@ def _pandas_column(data: Data, name: str) -> Any:
     except DataError:
         return pd.Series(data.objects(name), dtype=object)
     if isinstance(column, Factor) and column.text:
-        return pd.Series(np.array([*column.levels, None], dtype=object)[column.codes], dtype="str")
+        return pd.Series(
+            np.array([*column.levels, None], dtype=object)[column.codes], dtype=pd.StringDtype(na_value=np.nan)
+        )
     if isinstance(column, Logical) and column.any_missing():
         return pd.arrays.BooleanArray(column.array == 1, np.isnan(column.array))
     if isinstance(column, Numeric) and column.kind == "integer" and column.any_missing():

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.inference.profile import percent_labels
+from pyimpl.progress import with_bar
 
 __all__ = ["boot_intervals", "bootstrap"]
 
@@ -54,20 +55,6 @@ def _replicates(
             error = f"{type(failure).__name__}: {failure}"
         out.append((numbers, texts, error))
     return out
-
-
-def _shown(batches: Iterable[Any], sizes: Sequence[int], progress: bool) -> Iterator[Any]:
-    """Yield the batches as they come, with a bar of the replicates if wanted."""
-    if not progress:
-        yield from batches
-        return
-    from rich.progress import Progress
-
-    with Progress() as bar:
-        task = bar.add_task("bootstrap", total=sum(sizes))
-        for batch, size in zip(batches, sizes, strict=True):
-            bar.advance(task, size)
-            yield batch
 
 
 def bootstrap(
@@ -121,7 +108,7 @@ def bootstrap(
         batches = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(_replicates)(draw, statistic, part, observed.size) for part in parts
         )
-    results = [result for batch in _shown(batches, sizes, progress) for result in batch]
+    results = [result for batch in with_bar("bootstrap", batches, sizes, shown=progress) for result in batch]
     columns = names if names is not None else [f"t{i + 1}" for i in range(observed.size)]
     table = pd.DataFrame(np.array([numbers for numbers, _, _ in results]), columns=columns)
     errors = Counter(error for _, _, error in results if error is not None)

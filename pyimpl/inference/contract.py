@@ -1,6 +1,6 @@
 """What the verbs after the fit ask of a fit: the public verbs of ``lmer``'s and ``stan_lmer``'s fits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pandas as pd
@@ -44,6 +44,10 @@ class Fit(Protocol):
     def getData(self) -> pd.DataFrame:
         """Return the data that the model was fitted to."""
 
+    @property
+    def tidy(self) -> Callable[..., pd.DataFrame]:
+        """A row for each coefficient."""
+
 
 @runtime_checkable
 class LikelihoodFit(Fit, Protocol):
@@ -64,14 +68,18 @@ class LikelihoodFit(Fit, Protocol):
     def small_sample_method(self, ddf: str) -> "Satterthwaite | KenwardRoger":
         """Return the method that knows degrees of freedom of contrasts."""
 
-    def confint(self, parm: str, level: float, method: str, **options: Any) -> pd.DataFrame:
+    @property
+    def confint(self) -> Callable[..., pd.DataFrame]:
         """Confidence intervals."""
 
     def ranef_frame(self) -> pd.DataFrame:
         """``as.data.frame(ranef(m))``."""
 
-    def logLik(self) -> float:
+    def logLik(self, REML: bool | None = None) -> float:
         """Log-likelihood, restricted for a REML fit."""
+
+    def update(self, formula: str | None = None, **changes: Any) -> Any:
+        """Fit again with another formula, or other arguments."""
 
     def REMLcrit(self) -> float:
         """-2 restricted log-likelihood."""
@@ -84,6 +92,9 @@ class LikelihoodFit(Fit, Protocol):
 
     def df_residual(self) -> int:
         """Rows used minus parameters."""
+
+    def r2(self, by_group: bool = False) -> pd.DataFrame:
+        """Nakagawa's R²."""
 
     def fitted(self) -> pd.Series:
         """Conditional fitted values."""
@@ -106,8 +117,26 @@ class LikelihoodFit(Fit, Protocol):
         re_form: Any = None,
         allow_new_levels: bool = False,
         random_only: bool = False,
-    ) -> pd.Series:
+    ) -> Any:
         """Predictions."""
+
+    def getME(self, name: str | Sequence[str]) -> Any:
+        """Return a piece of the model."""
+
+    def ranef_condVar(self) -> dict[str, Any]:
+        """Conditional variances of the modes."""
+
+    def bootMer(
+        self,
+        FUN: Any = None,
+        nsim: int = 100,
+        seed: Any = None,
+        use_u: bool = False,
+        type: str = "parametric",  # noqa: A002
+        n_jobs: int = 1,
+        progress: bool = False,
+    ) -> pd.DataFrame:
+        """Bootstrap a statistic."""
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from pyimpl.inference.intervals import hpd_interval
 from pyimpl.inference.linear_functions import Basis
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.text.numbers import as_character, zapsmall
+from r_scripts.printed import printed_html
 
 __all__ = ["EmmGrid", "EmmPair", "EmmSummary", "label_of", "paste_levels"]
 
@@ -52,6 +53,9 @@ class EmmSummary:
         return summary_text(self.frame, self.estimate, self.by, self.messages)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return printed_html(str(self))
 
 
 def label_of(value: Level) -> str:

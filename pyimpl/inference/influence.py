@@ -5,7 +5,7 @@ Weisberg's ``car``. Where a deletion leaves the columns of the design as they ar
 where a factor loses a level is the design made anew.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -16,6 +16,7 @@ import pandas as pd
 from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import DataError, PyimplError
 from pyimpl.linalg.dqrdc2 import independent_columns
+from pyimpl.progress import with_bar
 
 __all__ = ["Influence", "Refit", "delete_each", "deletion_units", "variance_names", "variances", "without_rows"]
 
@@ -220,19 +221,6 @@ def _batch(refit: Callable[[np.ndarray], Refit], parts: Sequence[np.ndarray]) ->
     return out
 
 
-def _shown(batches: Iterable[list[Refit | str]], sizes: Sequence[int], progress: bool) -> Iterator[list[Refit | str]]:
-    if not progress:
-        yield from batches
-        return
-    from rich.progress import Progress
-
-    with Progress() as bar:
-        task = bar.add_task("influence", total=sum(sizes))
-        for batch, size in zip(batches, sizes, strict=True):
-            yield batch
-            bar.advance(task, size)
-
-
 def delete_each(
     refit: Callable[[np.ndarray], Refit],
     whole: Refit,
@@ -267,7 +255,7 @@ def delete_each(
         parts = [[units[todo[i]] for i in part] for part in np.array_split(np.arange(len(todo)), count)]
         sizes = [len(part) for part in parts]
         batches = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_batch)(refit, part) for part in parts)
-    found = [result for batch in _shown(batches, sizes, progress) for result in batch]
+    found = [result for batch in with_bar("influence", batches, sizes, shown=progress) for result in batch]
     results: dict[Any, Refit | str] = dict(zip(todo, found, strict=True))
     beta, vcov, components, _, _ = whole
     nothing: Refit = (beta, vcov, components, True, 0)

@@ -18,7 +18,7 @@ search as for the fit itself. lme4 searches over standard deviations and correla
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -429,7 +429,7 @@ class Profiler:
 
     # -- results -----------------------------------------------------------------------------------
 
-    def table(self, which: Sequence[str], alphamax: float, maxpts: int, delta_cutoff: float) -> pd.DataFrame:
+    def table(self, which: Iterable[str], alphamax: float, maxpts: int, delta_cutoff: float) -> pd.DataFrame:
         """Return the profiles: see ``LmerFit.profile``."""
         from scipy.special import chdtri
 

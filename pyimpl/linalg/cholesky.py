@@ -8,6 +8,7 @@ rows (``cholesky.pxd``), so that a part of a work array can be factored in place
 worked on side by side (:mod:`pyimpl.linalg.lanes`).
 """
 
+# ruff: noqa: SIM102 - a branch on the type alone is decided where the function is compiled
 import cython
 import numpy as np
 from cython.cimports.libc.math import NAN

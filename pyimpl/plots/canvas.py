@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError
+from pyimpl.extras import need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,9 +45,10 @@ def label(value: object, longest: int = _LONGEST) -> str:
 
 def new_figure(rows: int, columns: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
     """Make a figure with a grid of panels, without pyplot; sizes in inches."""
-    from matplotlib.figure import Figure
+    need("plots", "a plot", "matplotlib")
+    from pyimpl.figures import ShownFigure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = ShownFigure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for one in axes:
         tidy(one)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, ModelError
+from pyimpl.extras import need
 from pyimpl.plots.canvas import (
     ACCENT,
     BLUE,
@@ -161,9 +162,12 @@ def _areas(draws: pd.DataFrame, chains: int) -> "Figure":
 
 def _arviz(kind: str, draws: pd.DataFrame, chains: int, title: str, **options: Any) -> "Figure":
     """Draw with ArviZ, and hand over the figure without leaving it to pyplot."""
+    need("plots", "a plot of draws", "matplotlib", "arviz_plots")
     import arviz_plots
     import xarray as xr
     from arviz_base.labels import NoVarLabeller
+
+    from pyimpl.figures import ShownFigure
 
     if draws.shape[1] > _MOST_PANELS:
         raise DataError(
@@ -177,7 +181,11 @@ def _arviz(kind: str, draws: pd.DataFrame, chains: int, title: str, **options: A
     )
     tree = xr.DataTree.from_dict({"posterior": data})
     rows, columns = grid_of(len(names))
-    size = {"figsize": (3.4 * columns + 0.6, 2.4 * rows + 0.5), "layout": "constrained"}
+    size = {
+        "FigureClass": ShownFigure,
+        "figsize": (3.4 * columns + 0.6, 2.4 * rows + 0.5),
+        "layout": "constrained",
+    }
     collection = getattr(arviz_plots, kind)(
         tree, labeller=NoVarLabeller(), backend="matplotlib", figure_kwargs=size, col_wrap=3, **options
     )

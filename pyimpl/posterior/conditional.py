@@ -59,7 +59,7 @@ def _factor_first(data: Statistics, work: Work, at: _Draw) -> cython.void:
 @cython.cfunc
 @cython.exceptval(check=False)
 def _draw_component(data: Statistics, work: Work, at: _Draw, component: cython.Py_ssize_t) -> cython.void:
-    """The effects of one component of the other terms: z = L'⁻¹(L⁻¹Λ'V w/σ + ε), x = σΛz; what they leave to the first."""
+    """One component of the other terms: z = L'⁻¹(L⁻¹Λ'Rw/σ + ε), x = σΛz; what the effects leave to the first term."""
     m: cython.Py_ssize_t = data.m
     p: cython.Py_ssize_t = data.p
     pmax: cython.Py_ssize_t = data.pmax

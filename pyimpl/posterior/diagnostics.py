@@ -138,8 +138,9 @@ def ess_mean(x: np.ndarray, *, inflated: bool = False) -> np.ndarray:
 def _loo_tau(acov: np.ndarray, between: np.ndarray) -> np.ndarray:
     """Integrated autocorrelation times as ``loo:::ess_rfun`` and ``posterior:::.ess`` count them.
 
-    Geyer's monotone sequence, as :func:`~pyimpl.posterior.chains.autocorrelation_time`, but two lags are treated otherwise: the pairs end five lags before the
-    chain's end (the last one gives its even lag alone), and a first pair that is negative gives 2.
+    Geyer's monotone sequence, as :func:`~pyimpl.posterior.chains.autocorrelation_time`, but two lags are treated
+    otherwise: the pairs end five lags before the chain's end (the last one gives its even lag alone), and a first pair
+    that is negative gives 2.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@
 :mod:`pyimpl.posterior.gradient` has the equations; this goes backwards through :mod:`pyimpl.posterior.elimination`.
 """
 
+# ruff: noqa: SIM102 - a branch on the type alone is decided where the function is compiled
 import cython
 import numpy as np
 from cython.cimports.cpython.exc import PyErr_CheckSignals

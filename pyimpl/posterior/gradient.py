@@ -13,8 +13,8 @@ weights of W's columns in the residual, and Ω = ww' + A⁻¹ (in the coefficien
 anyway: :mod:`pyimpl.posterior.elimination_gradient`.)
 
 The map from the coordinates to (σ, Λ, D, fixed, log prior) is differentiated term by term. Of a term's Λ, with q_k the
-derivative in log s_k (the sd of effect k) and t = tanh v the canonical partial correlations of row k:
-∂f/∂v_kj = ∂f/∂Λ_kj off_k (1 − t_j²) c_j − t_j Σ_{i > j} ∂f/∂Λ_ki Λ_ki (the diagonal included), where off_k c_j is Λ_kj/t_j.
+derivative in log s_k (the sd of effect k) and t_j = tanh v_j the canonical partial correlations of row k,
+∂f/∂v_j = ∂f/∂Λ_kj (1 − t_j²) Λ_kj/t_j − t_j Σ_{i > j} ∂f/∂Λ_ki Λ_ki, where the sum includes the diagonal.
 The coefficients that are functions of one standard normal, and the scales of mixtures, are differentiated by central
 differences.
 """

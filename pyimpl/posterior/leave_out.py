@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 from pyimpl.errors import DataError, ModelError
 from pyimpl.posterior.loo import estimates_text, psis, relative_eff, summed
 from r_scripts.dialect import Dialect
+from r_scripts.printed import printed_html
 
 __all__ = ["Kfold", "expectation", "folds_of", "kfold"]
 
@@ -102,6 +103,9 @@ class Kfold:
     def __str__(self) -> str:
         stop = "." if self.dialect.has("sample_size_k") else ""
         return f"\nBased on {self.K}-fold cross-validation{stop}\n\n{estimates_text(self.estimates)}"
+
+    def _repr_html_(self) -> str:
+        return printed_html(str(self))
 
     __repr__ = __str__
 

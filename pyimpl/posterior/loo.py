@@ -22,6 +22,7 @@ from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.posterior.diagnostics import ess_mean, ess_mean_split
 from pyimpl.text.numbers import format_num, print_matrix, r_round
 from r_scripts.dialect import Dialect
+from r_scripts.printed import printed_html
 
 if TYPE_CHECKING:
     from arviz_stats import ELPDDataLOO
@@ -96,6 +97,9 @@ class _Estimates:
         return self._table()
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return printed_html(str(self))
 
 
 @dataclass(frozen=True, repr=False)
@@ -398,6 +402,9 @@ class LooCompareTable(pd.DataFrame):
 
     def __str__(self) -> str:
         return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return printed_html(self.to_text())
 
 
 def waic(log_lik: pd.DataFrame, dialect: Dialect = _NEWEST) -> Waic:

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyimpl.extras import need
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -38,12 +40,13 @@ def density_overlay(y: np.ndarray, yrep: np.ndarray, name: str = "y") -> "Figure
     name : str
         Of the response.
     """
-    from matplotlib.figure import Figure
+    need("plots", "a plot", "matplotlib")
+    from pyimpl.figures import ShownFigure
 
     low, high = min(y.min(), yrep.min()), max(y.max(), yrep.max())
     margin = 0.03 * (high - low)
     grid = np.linspace(low - margin, high + margin, _POINTS)
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    figure = ShownFigure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.add_subplot()
     for i, replication in enumerate(yrep):
         label = "predicted, $y_{rep}$" if i == 0 else None

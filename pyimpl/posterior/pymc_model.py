@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyimpl.errors import ModelError
+from pyimpl.extras import need
 from pyimpl.posterior.covariance import row_slices
 from pyimpl.posterior.full import FullDensity, cornish_fisher_t
 from pyimpl.posterior.labels import level_label, term_labels
@@ -59,7 +60,13 @@ def build_pymc_model(spec: Specification) -> "pm.Model":
     Returns
     -------
     pymc.Model
+
+    Raises
+    ------
+    MissingExtraError
+        PyMC is not installed.
     """
+    need("bayes", "the PyMC model", "pymc")
     import pymc as pm
     import pytensor.tensor as pt
 
@@ -366,6 +373,7 @@ def sample_full(
         On Stan's unconstrained scale.
     divergences : int
     """
+    need("bayes", 'sampler="nuts"', "pymc", "nutpie")
     import nutpie
 
     model = nutpie.compile_pymc_model(build_pymc_model(spec))

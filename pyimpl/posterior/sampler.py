@@ -13,7 +13,7 @@ Each chain has its own random stream, its own start and its own proposals, so R-
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -21,6 +21,7 @@ from scipy.optimize import minimize
 from scipy.special import gammaincc, gammaln
 
 from pyimpl.errors import ConvergenceWarning
+from pyimpl.extras import has
 from pyimpl.posterior.chains import independence_chain
 from pyimpl.posterior.collapsed import LOG_TAU_MAX, CollapsedDensity
 from pyimpl.posterior.conflict import find_modes, is_easy, refuse_if_coarse, stands_at, unexplored
@@ -525,7 +526,10 @@ def sample_collapsed(
     else:
         messages.append(f"the proposal's efficiency was {efficiency:.2f}: Hamiltonian Monte Carlo")
     result = _hamiltonian(f, proposal, axes, chains, draws, wanted, max_thin, rng, seeds, say, tuple(messages))
-    if not _good_enough(result):
+    if not _good_enough(result) and not has("nutpie"):
+        messages.append("NUTS was not tried: mlmparity[bayes] brings it")
+        result = replace(result, messages=tuple(messages))
+    elif not _good_enough(result):
         messages.append(f"Hamiltonian Monte Carlo was poor (ESS {result.min_ess_bulk:.0f}): NUTS")
         say("NUTS on the collapsed density", 0.5)
         result = max(result, _nuts(f, proposal, chains, draws, seeds[0], tuple(messages)), key=_quality)

@@ -21,6 +21,7 @@ from pyimpl.posterior.specification import (
 )
 from pyimpl.text.numbers import format_num, print_matrix, r_round
 from r_scripts.dialect import Dialect
+from r_scripts.printed import printed_html
 
 __all__ = ["PrintedText", "print_text", "prior_text", "summary_text"]
 
@@ -35,6 +36,9 @@ class PrintedText:
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        return printed_html(str(self))
 
     __repr__ = __str__
 

@@ -3,13 +3,14 @@ import gzip
 import pandas as pd
 import pytest
 
-from validation.owndata import InputError, as_factors, parse_factor, read_table
+from validation.owndata import InputError, as_factors, parse_factor
+from validation.reading import read_file
 
 
 def test_reads_as_r_does(tmp_path):
     path = tmp_path / "d.csv"
     path.write_text("y,g,x,n\n1.5,None,a,1\nNA,null,NA,2\n,b,c,NA\n", encoding="utf-8")
-    data = read_table(path)
+    data = read_file(path).data
     assert list(data.columns) == ["y", "g", "x", "n"]
     assert data["y"].isna().tolist() == [False, True, True]
     assert data["g"].tolist() == ["None", "null", "b"]  # labels, not missing values
@@ -19,15 +20,15 @@ def test_reads_as_r_does(tmp_path):
 def test_row_names_of_write_csv_are_left_out(tmp_path):
     path = tmp_path / "d.csv"
     path.write_text('"","y"\n"1",2\n"2",3\n')
-    assert list(read_table(path).columns) == ["y"]
+    assert list(read_file(path).data.columns) == ["y"]
 
 
 def test_compressed_and_tab_separated(tmp_path):
     with gzip.open(tmp_path / "d.csv.gz", "wt") as file:
         file.write("a,b\n1,2\n")
-    assert read_table(tmp_path / "d.csv.gz")["b"].tolist() == [2]
+    assert read_file(tmp_path / "d.csv.gz").data["b"].tolist() == [2]
     (tmp_path / "d.tsv").write_text("a\tb\n1\t2\n")
-    assert read_table(tmp_path / "d.tsv")["b"].tolist() == [2]
+    assert read_file(tmp_path / "d.tsv").data["b"].tolist() == [2]
 
 
 @pytest.mark.parametrize(
@@ -38,23 +39,23 @@ def test_compressed_and_tab_separated(tmp_path):
         ("a.csv", b"y,y\n1,2\n", "more than one column 'y'"),
         ("a.csv", "y\nä\n".encode("latin-1"), "not UTF-8"),
         ("a.csv", b"a,b\n1,2,3\n4,5,6,7\n", "row 2 has 3 cells, the line of names 2"),
-        ("a.xlsx", b"PK", "neither .csv"),
+        ("a.xlsx", b"PK", "cannot be read as .xlsx"),
         ("a.parquet", b"PAR1", "parquet"),
     ],
 )
 def test_bad_files_are_refused_by_name(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=words) as error:
-        read_table(tmp_path / name)
+        read_file(tmp_path / name)
     assert name in str(error.value)
 
 
 def test_missing_file_and_folder(tmp_path):
     (tmp_path / "grades.csv").write_text("a\n1\n")
     with pytest.raises(InputError, match=r"no file .*Is it 'grades.csv'"):
-        read_table(tmp_path / "grade.csv")
+        read_file(tmp_path / "grade.csv")
     with pytest.raises(InputError, match="is a folder"):
-        read_table(tmp_path)
+        read_file(tmp_path)
 
 
 def test_factors():

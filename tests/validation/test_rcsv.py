@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from validation.owndata import InputError, read_table, understood
+from validation.owndata import InputError, understood
 from validation.rcsv import RTableError, read_r_table
+from validation.reading import read_file
 
 
 def column(*cells):
@@ -42,7 +43,7 @@ def test_the_case_of_the_bug_report(tmp_path):
     rows = ["1.2,T,A", "3.9,F,", "3.1,T,NaN", "2.2,T,B"]
     path = tmp_path / "d.csv"
     path.write_text("\n".join(["y,arm,site", *rows]))
-    data = read_table(path)
+    data = read_file(path).data
     assert data["site"].tolist() == ["A", "", "NaN", "B"]
     assert data["arm"].tolist() == [True, False, True, True]
     assert understood(data) == "4 rows, 3 columns; text: site; logical: arm; missing: none"
@@ -61,7 +62,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
     path = tmp_path / "d.csv"
     path.write_text("\n")
     with pytest.raises(InputError, match="is empty"):
-        read_table(path)
+        read_file(path)
 
 
 POOLS = [

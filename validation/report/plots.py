@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from pyimpl.extras import has
 from validation.comparison import Comparison
 from validation.report.wording import (
     cell,
@@ -75,7 +76,9 @@ class Plot:
 
 
 def plots(comparison: Comparison) -> list[Plot]:
-    """Every picture that the comparison has data for, in the order of the report."""
+    """Every picture that the comparison has data for, in the order of the report; none where matplotlib is missing."""
+    if not has("matplotlib"):
+        return []
     table = checked_table(comparison)
     makers: Sequence[Callable[[Comparison, pd.DataFrame], Plot | None]] = (
         estimates_plot,

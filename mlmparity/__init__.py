@@ -1,0 +1,79 @@
+"""Multilevel models that agree with R's lme4 and rstanarm, and the proof of it.
+
+>>> from mlmparity import lmer, load_dataset
+>>> fit = lmer("course ~ 1 + gender + (1 | school)", load_dataset("Gcsemv"))
+>>> print(round(fit.fixef()["genderM"], 3))
+-6.739
+
+Everything is loaded when it is first used. The models in Python (``lmer``, ``stan_lmer`` and what goes with them) are
+``pyimpl``'s, R itself (``lme4``, ``rstanarm``, ``mlmRev``) is ``bridge``'s, and the judge (``compare``) is
+``validation``'s: what is public there is public here, under the same name.
+"""
+
+from typing import TYPE_CHECKING
+
+from mlmparity.rooms import ShadowedPackageError, load
+
+if TYPE_CHECKING:
+    import pyimpl
+    import validation
+    from bridge import lme4, mlmRev, rstanarm
+    from pyimpl import *  # noqa: F403
+    from validation import *  # noqa: F403
+    from validation.migrate.run import Migration, migrate, translate
+    from validation.reading.files import read_data
+    from validation.references.datasets import dataset_names, load_dataset
+
+    __version__: str
+    __all__ = ["Migration", "__version__", "dataset_names", "lme4", "load_dataset", "migrate", "mlmRev", "read_data"]
+    __all__ += ["rstanarm", "translate"]
+    __all__ += pyimpl.__all__
+    __all__ += validation.__all__
+
+_HOMES = {
+    "dataset_names": "validation.references.datasets",
+    "load_dataset": "validation.references.datasets",
+    **dict.fromkeys(("Migration", "migrate", "translate"), "validation.migrate.run"),
+    "read_data": "validation.reading.files",
+}
+_R_PACKAGES = ("lme4", "mlmRev", "rstanarm")
+
+
+def _names() -> list[str]:
+    """Every public name: this package's own, pyimpl's and validation's."""
+    return sorted(
+        {"__version__", *_HOMES, *_R_PACKAGES, *load("pyimpl").__all__, *load("validation").__all__},
+    )
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for, and only that."""
+    value: object
+    if name == "__all__":
+        return _names()
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value = version("mlmparity")
+    elif name in _R_PACKAGES:
+        value = load(f"bridge.{name}")
+    elif name in _HOMES:
+        value = getattr(load(_HOMES[name]), name)
+    elif name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    else:
+        package = load("pyimpl")
+        if name not in package.__all__:
+            package = load("validation")
+            if name not in package.__all__:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(package, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    try:
+        return sorted({*globals(), *_names()})
+    except ShadowedPackageError:
+        return sorted(globals())

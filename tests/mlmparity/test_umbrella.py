@@ -1,0 +1,138 @@
+"""``import mlmparity``: everything by one name, loaded when used; what is in its way is named."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlmparity
+import pyimpl
+import validation
+from mlmparity import rooms
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(program: str, cwd: Path, *, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    places = os.pathsep.join(str(place) for place in (path, ROOT) if place is not None)
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": places},
+    )  # fmt: skip
+
+
+def test_every_public_name_of_the_packages_is_there() -> None:
+    assert {*pyimpl.__all__, *validation.__all__, "lme4", "rstanarm", "mlmRev"} <= set(mlmparity.__all__)
+    for name in mlmparity.__all__:
+        assert getattr(mlmparity, name) is not None, name
+    assert mlmparity.lmer is pyimpl.lmer
+    assert mlmparity.compare is validation.compare
+    assert set(mlmparity.__all__) <= set(dir(mlmparity))
+    with pytest.raises(AttributeError, match="glmer"):
+        mlmparity.glmer  # noqa: B018
+
+
+def test_a_star_import_gives_them_all() -> None:
+    found: dict[str, object] = {}
+    exec("from mlmparity import *", found)
+    assert set(mlmparity.__all__) <= set(found)
+    assert len(set(mlmparity.__all__)) == len(mlmparity.__all__)
+
+
+def test_type_checkers_see_the_names_that_are_there(tmp_path: Path) -> None:
+    """What mypy takes for public is what is public: names of pyimpl, validation and bridge keep their types."""
+    tree = ast.parse(Path(mlmparity.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    named = {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names} - {"*"}
+    stars = {node.module for node in block.body if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"}
+    assert stars == {"pyimpl", "validation"}
+    assert named | {"__version__", *pyimpl.__all__, *validation.__all__} == set(mlmparity.__all__)
+
+
+def test_importing_it_loads_nothing_else(tmp_path: Path) -> None:
+    done = run(
+        "import sys, mlmparity\n"
+        "big = {'numpy', 'pandas', 'scipy', 'pyimpl', 'bridge', 'validation'} & set(sys.modules)\n"
+        "assert not big, big\n"
+        "mlmparity.lmer('course ~ 1 + (1 | school)', mlmparity.load_dataset('Gcsemv'))\n"
+        "big = {'pymc', 'matplotlib', 'rpy2', 'jinja2', 'nutpie', 'pyarrow'} & set(sys.modules)\n"
+        "assert not big - {'pyarrow'}, big\n",  # pandas loads pyarrow where it is installed
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shadow", "use"),
+    [
+        ("validation.py", "mlmparity.compare"),
+        ("validation/__init__.py", "mlmparity.load_dataset"),
+        ("bridge.py", "mlmparity.lme4"),
+        ("bridge.py", "mlmparity.compare"),
+        ("pyimpl.py", "mlmparity.lmer"),
+        ("r_scripts.py", "mlmparity.stan_lmer"),
+    ],
+)
+def test_a_file_in_the_way_is_named_in_one_sentence(shadow: str, use: str, tmp_path: Path) -> None:
+    file = tmp_path / shadow
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("raise SystemExit('the user\\'s own code ran')\n", encoding="utf-8")
+    done = run(f"import mlmparity\ntry:\n    {use}\nexcept ImportError as e:\n    print(e)", tmp_path, path=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(file) in done.stdout
+    assert "another name" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_module_in_the_way_that_is_loaded_already_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "validation.py").write_text("mine = 1\n", encoding="utf-8")
+    done = run("import validation, mlmparity\nmlmparity.compare", tmp_path, path=tmp_path)
+    assert "ShadowedPackageError" in done.stderr
+    # what needs no judge is not touched by it
+    assert run("import validation, mlmparity\nmlmparity.lmer", tmp_path, path=tmp_path).returncode == 0
+
+
+def test_a_package_that_is_missing_is_said() -> None:
+    with pytest.raises(rooms.ShadowedPackageError, match="not installed beside it"):
+        rooms.check("mlmparity_of_nobody")
+
+
+def test_the_command_says_what_is_in_its_way_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "bridge.py").write_text("", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mlmparity", "cases"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Error: mlmparity has a package named 'bridge'")
+
+
+def test_a_project_with_its_own_validation_package_can_run_its_tests(tmp_path: Path) -> None:
+    (tmp_path / "validation.py").write_text("def valid(): return True\n", encoding="utf-8")
+    (tmp_path / "test_mine.py").write_text(
+        "import validation\ndef test_it(): assert validation.valid()\n", encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:mlmparity", "-p", "mlmparity.pytest_plugin", "test_mine.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "plugin is off" in done.stdout
+
+
+def test_data_sets_come_without_r() -> None:
+    data = mlmparity.load_dataset("Gcsemv")
+    assert data.shape == (1905, 5)
+    assert data.attrs["name"] == "Gcsemv"
+    assert list(data["gender"].cat.categories) == ["F", "M"]
+    for name in mlmparity.dataset_names():
+        assert len(mlmparity.load_dataset(name)) > 10
+    with pytest.raises(LookupError, match=r"did you mean 'Gcsemv'.*sleepstudy"):
+        mlmparity.load_dataset("gcsemv")
+    with pytest.raises(LookupError, match="no data set"):
+        mlmparity.load_dataset("../../etc/passwd")
