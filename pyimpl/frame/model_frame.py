@@ -46,6 +46,8 @@ class ModelFrame:
         The arguments of these names.
     warnings : tuple of str
         What R would warn about in evaluating the variables.
+    na_action : str
+        What was done with missing values.
     """
 
     variables: tuple[Node, ...]
@@ -61,6 +63,7 @@ class ModelFrame:
     bases: Mapping[Node, Basis] = field(default_factory=dict)
     #: what keeps later changes of the data away, where the columns are views of them
     source: Data | None = field(default=None, repr=False, compare=False)
+    na_action: str = "na.omit"
 
     def to_pandas(self) -> pd.DataFrame:
         """Give the frame as pandas: factors as categoricals, matrices as one column each (``poly(x, 2).1``)."""
@@ -259,6 +262,7 @@ def model_frame(
         notes,
         kept_bases,
         source if kept is None else None,
+        na_action,
     )
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl import stan_lmer
 from pyimpl.linalg.lanes import LANES
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.gradient import log_density_gradient
 from pyimpl.posterior.specification import Specification
-from pyimpl.stan_lmer import stan_lmer
 from tests.pyimpl.posterior_cases import specification_of
 
 

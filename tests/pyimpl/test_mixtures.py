@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from pyimpl.design.design import Design
+from pyimpl.models.stan_lmer import stan_lmer_design
 from pyimpl.posterior import mixtures
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.draws import complete
@@ -16,7 +17,6 @@ from pyimpl.posterior.elimination import marginal
 from pyimpl.posterior.full import FullDensity
 from pyimpl.posterior.mixtures import NormalMixture
 from pyimpl.posterior.priors import Prior, exponential, hs, hs_plus, laplace, lasso, normal, product_normal
-from pyimpl.stan_lmer import stan_lmer_design
 from tests.pyimpl.posterior_cases import design_of, recorded, specification_of
 
 NAMES = ["laplace", "lasso", "hs_default", "hs", "hs_plus", "product"]
