@@ -21,10 +21,10 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import gammaincc, gammaln
 
-from pyimpl.compiled import kernel
 from pyimpl.errors import ConvergenceWarning
 from pyimpl.extras import has
 from pyimpl.linalg.forecast import Forecast
+from pyimpl.posterior.chains import independence_chain
 from pyimpl.posterior.collapsed import LOG_TAU_MAX, CollapsedDensity
 from pyimpl.posterior.conflict import find_modes, is_easy, refuse_if_coarse, stands_at, unexplored
 from pyimpl.posterior.coordinates import SamplerCoordinates
@@ -358,21 +358,6 @@ def _update(proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray) -> _Pro
     return _Proposal.mixture(shares / shares.sum(), means, covariances)
 
 
-@kernel("f1 f1 f i")
-def _metropolis(log_weights: np.ndarray, log_uniform: np.ndarray, start: float, thin: int) -> tuple[np.ndarray, int]:
-    """Run an independence chain: indices of the kept states (−1: the starting state), and the number of acceptances."""
-    n = log_weights.size
-    kept = np.empty(n // thin, dtype=np.int64)
-    state, current, accepted = -1, start, 0
-    for i in range(n):
-        if log_uniform[i] < log_weights[i] - current:
-            state, current = i, log_weights[i]
-            accepted += 1
-        if (i + 1) % thin == 0:
-            kept[(i + 1) // thin - 1] = state
-    return kept, accepted
-
-
 def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]:
     """Smallest bulk and tail ESS and largest R-hat over the coordinates and the log density."""
     x = np.concatenate([np.moveaxis(u, 2, 0), log_density[None]])
@@ -507,7 +492,7 @@ def sample_collapsed(
         for c, r in enumerate(rngs):
             # each chain starts at one of its own first proposals, chosen by weight
             first = int(r.choice(warm, p=_normalised(weights[c, :warm])))
-            kept, moves = _metropolis(weights[c, warm:], np.log(r.uniform(size=length)), weights[c, first], thin)
+            kept, moves = independence_chain(weights[c, warm:], np.log(r.uniform(size=length)), weights[c, first], thin)
             accepted += moves
             where = np.where(kept < 0, first, warm + kept)
             kept_u[c], kept_f[c] = proposals[c, where], value[c, where]

@@ -315,7 +315,7 @@ def test_import_loads_neither_pymc_nor_arviz_nor_matplotlib() -> None:
     import sys
 
     code = (
-        "import sys, pyimpl.stan_lmer; heavy = 'pymc arviz arviz_stats matplotlib xarray pytensor nutpie rpy2'; "
+        "import sys, pyimpl.models.stan_lmer; heavy = 'pymc arviz arviz_stats matplotlib xarray pytensor nutpie rpy2'; "
         "print([m for m in heavy.split() if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
