@@ -3,9 +3,7 @@
 Importing this package loads neither PyMC, nor ArviZ, nor matplotlib, nor numba: they come in where they are used.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pyimpl import extensions
@@ -27,10 +25,10 @@ if TYPE_CHECKING:
     from pyimpl.inference.prediction_simulation import boot_predictions, predict_interval
     from pyimpl.inference.regression_table import regression_table
     from pyimpl.inference.tidying import augment, glance, tidy
-    from pyimpl.lm import LmFit, lm
-    from pyimpl.lm_list import LmListFit, lmList
-    from pyimpl.lmer import LmerControl, LmerFit, lmer
-    from pyimpl.stan_lmer import (
+    from pyimpl.models.lm import LmFit, lm
+    from pyimpl.models.lm_list import LmListFit, lmList
+    from pyimpl.models.lmer import LmerControl, LmerFit, lmer
+    from pyimpl.models.stan_lmer import (
         StanLmerFit,
         cauchy,
         decov,
@@ -93,11 +91,10 @@ __all__ = [
 
 extensions.install()
 
-_DOORS = ("lm", "lmer", "stan_lmer")  # functions that have their module's name
 _MODULES = {
-    **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.lmer"),
-    **dict.fromkeys(("LmFit", "lm"), "pyimpl.lm"),
-    **dict.fromkeys(("LmListFit", "lmList"), "pyimpl.lm_list"),
+    **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.models.lmer"),
+    **dict.fromkeys(("LmFit", "lm"), "pyimpl.models.lm"),
+    **dict.fromkeys(("LmListFit", "lmList"), "pyimpl.models.lm_list"),
     "model_matrix": "pyimpl.design.design",
     **dict.fromkeys(("emmeans", "emtrends", "joint_tests", "ref_grid"), "pyimpl.inference.emmeans"),
     "regression_table": "pyimpl.inference.regression_table",
@@ -110,33 +107,11 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    default = "pyimpl.errors" if name.endswith(("Error", "Warning")) else "pyimpl.stan_lmer"
+    default = "pyimpl.errors" if name.endswith(("Error", "Warning")) else "pyimpl.models.stan_lmer"
     value = getattr(import_module(_MODULES.get(name, default)), name)
-    if name not in _DOORS:
-        globals()[name] = value
+    globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _door(name: str) -> property:
-    def function(package: ModuleType) -> Any:
-        return __getattr__(name)
-
-    def keep(package: ModuleType, value: Any) -> None:
-        """Leave the function where the import system would put the module of the same name."""
-
-    return property(function, keep)
-
-
-class _Package(ModuleType):
-    """``pyimpl.lmer`` is the function, whether or not the module ``pyimpl.lmer`` has been imported before."""
-
-    lm = _door("lm")
-    lmer = _door("lmer")
-    stan_lmer = _door("stan_lmer")
-
-
-sys.modules[__name__].__class__ = _Package

@@ -280,9 +280,8 @@ class LmerSummary:
         AIC, BIC, logLik, -2*log(L) (until lme4 1.1-36: deviance), df.resid; for REML the criterion alone.
     residuals : ndarray
         Scaled Pearson residuals.
-    groups, effects, covariances
-        The random-effects terms.
-    sigma : float
+    varcorr : VarCorrTable
+        The random effects' covariances and the residual variance.
     ngrps : Series
     nobs : int
     coefficients : DataFrame
@@ -300,10 +299,7 @@ class LmerSummary:
     call: CallText
     aictab: pd.Series
     residuals: np.ndarray
-    groups: tuple[str, ...]
-    effects: tuple[tuple[str, ...], ...]
-    covariances: tuple[np.ndarray, ...]
-    sigma: float
+    varcorr: "VarCorrTable"
     ngrps: pd.Series
     nobs: int
     coefficients: pd.DataFrame
@@ -322,9 +318,7 @@ class LmerSummary:
         quantiles = zapsmall(quantile7(self.residuals), digits + 1)
         names = ["Min", "1Q", "Median", "3Q", "Max"]
         out += f"Scaled residuals: \n{print_vector(quantiles, digits, names=names)}\n\n"
-        table = format_varcorr(
-            self.groups, self.effects, self.covariances, self.sigma, digits, _COMPONENTS, self.call.dialect
-        )
+        table = self.varcorr.to_text(_COMPONENTS, digits)
         out += f"Random effects:\n{table}\n{_groups_line(self.nobs, self.ngrps)}"
         names = [str(name) for name in self.coefficients.index]
         p = len(names)
@@ -387,14 +381,7 @@ def print_fit(summary: LmerSummary) -> str:
     """``print(m)``: the short form, last newline left out."""
     digits = summary.digits
     out = f"{_title(summary.REML)} ['lmerMod']\n{summary.call}{_aic_table(summary.aictab, 4)}"
-    table = format_varcorr(
-        summary.groups,
-        summary.effects,
-        summary.covariances,
-        summary.sigma,
-        digits,
-        dialect=summary.call.dialect,
-    )
+    table = summary.varcorr.to_text(digits=digits)
     out += f"Random effects:\n{table}\n{_groups_line(summary.nobs, summary.ngrps)}"
     beta = summary.coefficients["Estimate"]
     if len(beta):

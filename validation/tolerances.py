@@ -84,6 +84,7 @@ TITLES = {
     "anova-models": "The same models, with the same parameters and rows",
     "anova-fits": "Log-likelihood, AIC and BIC of each model",
     "anova-tests": "Likelihood-ratio tests: chi-square, degrees of freedom, p-value",
+    "migrate": "Values of a migrated script of R",
     "truth-reference": "The reference against quadrature",
     "truth-candidate": "The candidate against quadrature",
 }

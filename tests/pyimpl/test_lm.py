@@ -123,7 +123,7 @@ def test_texts_and_numbers(tag, frame, answers):
     assert str(fit.summary()) + "\n" == answers[tag, "summary"]
     assert str(fit) + "\n" == answers[tag, "print"]
     assert str(fit.anova()) + "\n" == answers[tag, "anova"]
-    if not fit.rank:  # of an empty model R's predict() gives the residuals
+    if not fit.rank:  # of an empty model R's predict() ignores the new data
         return
     new = frame.iloc[[2, 10, 39]]
     with warnings.catch_warnings():

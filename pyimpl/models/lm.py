@@ -15,9 +15,9 @@ from pyimpl.formula.parse import deparse, parse
 from pyimpl.formula.update import update_formula
 from pyimpl.frame.columns import Data
 from pyimpl.frame.model_frame import model_frame
+from pyimpl.inference.lm_text import LmSummary, call_text, print_lm
 from pyimpl.inference.profile import percent_labels
 from pyimpl.linalg.dqrdc2 import independent_columns
-from pyimpl.lm_printing import LmSummary, call_text, print_lm
 from pyimpl.printing import AnovaTable
 from r_scripts.dialect import Dialect
 from r_scripts.printed import printed_html

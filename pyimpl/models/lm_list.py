@@ -15,8 +15,8 @@ from pyimpl.errors import FormulaError, ModelError, PyimplError, PyimplWarning
 from pyimpl.formula.parse import Call, deparse, walk
 from pyimpl.frame.columns import Data, as_factor, as_pandas
 from pyimpl.frame.model_frame import model_frame
-from pyimpl.lm import LmFit, lm
-from pyimpl.lm_printing import call_text
+from pyimpl.inference.lm_text import call_text
+from pyimpl.models.lm import LmFit, lm
 from pyimpl.text.numbers import format_num, print_data_frame
 from r_scripts.printed import printed_html
 
