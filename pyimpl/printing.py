@@ -418,10 +418,14 @@ class VarCorrTable(pd.DataFrame):
 
 
 class AnovaTable(pd.DataFrame):
-    """An ``anova`` or ``drop1`` table; ``str()`` is what R prints. The heading is in ``heading``."""
+    """An ``anova`` or ``drop1`` table; ``str()`` is what R prints. The heading is in ``heading``.
 
-    _metadata = ["heading"]  # noqa: RUF012 - pandas' own protocol
+    ``absent``, where it is given, says which missing numbers are R's NA and not printed; the others are NaN.
+    """
+
+    _metadata = ["heading", "absent"]  # noqa: RUF012 - pandas' own protocol
     heading: tuple[str, ...]
+    absent: np.ndarray
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
@@ -444,6 +448,7 @@ class AnovaTable(pd.DataFrame):
             zap_ind=zap,
             has_pvalue=has_p,
             na="",
+            absent=getattr(self, "absent", None),
         )
 
     def __str__(self) -> str:

@@ -38,6 +38,7 @@ def call_text(function: str, formula: Node, arguments: Mapping[str, Any]) -> lis
         R's name -> text that R would show (None: not given), or a mapping of contrasts.
     """
     names, values = ["formula"], [formula]
+    shown: tuple[str, str] | None = None
     for name, value in arguments.items():
         if value is None:
             continue
@@ -45,9 +46,14 @@ def call_text(function: str, formula: Node, arguments: Mapping[str, Any]) -> lis
         if isinstance(value, Mapping):
             kinds: list[Node] = [Str(v) if isinstance(v, str) else Name("contrasts") for v in value.values()]
             values.append(Call("list", tuple(kinds), tuple(value)))
+        elif name == "data":  # any expression of R's may stand there: a symbol as long holds its place
+            symbol = "d" * len(value)
+            shown = (f"data = {symbol}", f"data = {value}")
+            values.append(Name(symbol))
         else:
-            values.append(Name(value) if name == "data" else parse(value))
-    return deparse_lines(Call(function, tuple(values), tuple(names)))
+            values.append(parse(value))
+    lines = deparse_lines(Call(function, tuple(values), tuple(names)))
+    return lines if shown is None else [line.replace(*shown, 1) for line in lines]
 
 
 def print_lm(call: list[str], coefficients: pd.Series) -> str:
@@ -138,12 +144,12 @@ class LmSummary:
         if self.fstatistic is not None:
             value, numdf, dendf = (float(part) for part in self.fstatistic)
             r2, adjusted, f = (
-                "NaN" if np.isnan(v) else formatC([v], digits=_DIGITS)[0]
+                "NaN".rjust(_DIGITS + 1) if np.isnan(v) else formatC([v], digits=_DIGITS)[0]
                 for v in (self.r_squared, self.adj_r_squared, value)
             )
             p = "NA" if np.isnan(self.p_value) else format_pval([self.p_value], digits=_DIGITS)[0]
             out += (
-                f"Multiple R-squared:  {r2.strip() if r2 == 'NaN' else r2},\tAdjusted R-squared:  {adjusted} \n"
+                f"Multiple R-squared:  {r2},\tAdjusted R-squared:  {adjusted} \n"
                 f"F-statistic: {f} on {as_character(numdf, 7)} and {as_character(dendf, 7)} DF,  p-value: {p}\n"
             )
         return out

@@ -522,6 +522,9 @@ class LmFit:
         heads = ["Df", "Sum Sq", "Mean Sq", "F value", "Pr(>F)"]
         table = AnovaTable(rows, index=[*labels, "Residuals"], columns=heads)
         response = deparse(design.terms.variables[design.terms.response])
+        absent = np.zeros(table.shape, dtype=bool)
+        absent[-1, 3:] = True
+        table.absent = absent
         table.heading = ("Analysis of Variance Table\n", f"Response: {response}")
         return table
 

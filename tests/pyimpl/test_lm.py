@@ -96,6 +96,9 @@ def answers(rscript, tmp_path_factory) -> dict[tuple[str, str], str]:
         lines.append(f'cat("@@{tag}|numbers\\n"); full({numbers})')
     lines.append("a <- lm(y ~ x, d); b <- lm(y ~ x + g, d); k <- lm(y ~ x * g + h, d)")
     lines.append(_block("several", "anova", "anova(a, b, k)"))
+    for formula in ("y ~ x + z", "y ~ x * z"):
+        lines.append(f"m <- lm({formula}, data = d[1:3, ])")
+        lines += [_block(formula, "summary", "summary(m)"), _block(formula, "anova", "suppressWarnings(anova(m))")]
     for tag, formula in LISTS.items():
         lines.append(f"f <- suppressWarnings(lmList({formula}, data = d))")
         lines += [_block(tag, "list", "f"), f'cat("@@{tag}|coef\\n"); full(coef(f))']
@@ -180,12 +183,13 @@ def test_an_offset_has_no_part_in_r_squared_since_r_4_3(frame):
     assert old.r_squared != pytest.approx(without.r_squared)
 
 
-def test_saturated_fits(frame):
-    fit = lm("y ~ x + z", frame.iloc[:3])
-    text = str(fit.summary())
-    assert "ALL 3 residuals are 0: no residual degrees of freedom!" in text
-    assert "NaN" in text
-    assert "Residual standard error: NaN on 0 degrees of freedom" in text
+@pytest.mark.parametrize("formula", ["y ~ x + z", "y ~ x * z"])
+def test_saturated_fits(frame, answers, formula):
+    fit = lm(formula, frame.iloc[:3], data_name="d[1:3, ]")
+    assert str(fit.summary()) + "\n" == answers[formula, "summary"]
+    with pytest.warns(PyimplWarning, match="essentially perfect fit"):
+        table = fit.anova()
+    assert str(table) + "\n" == answers[formula, "anova"]
 
 
 @pytest.mark.parametrize(
