@@ -490,8 +490,14 @@ class LmFit:
         text = self.formula if formula is None else update_formula(self.formula, formula)
         return lm(text, data, **arguments)
 
-    def anova(self, *others: "LmFit") -> AnovaTable:
+    def anova(self, *others: "LmFit", model_names: Sequence[str] | None = None) -> AnovaTable:
         """``anova(m, ...)``: sequential sums of squares of one model, or F tests between nested models.
+
+        Parameters
+        ----------
+        *others : LmFit
+        model_names : sequence of str, optional
+            A name for each model, as fits of lmer take them; R numbers linear models (the default).
 
         Raises
         ------
@@ -500,7 +506,7 @@ class LmFit:
         ModelError
             The models were fitted to different numbers of rows, or have different responses.
         """
-        return _compare([self, *others]) if others else self._sequential_anova()
+        return _compare([self, *others], model_names) if others else self._sequential_anova()
 
     def _sequential_anova(self) -> AnovaTable:
         design, solution, df = self._design, self._solution, self.df_residual()
@@ -562,7 +568,7 @@ class LmFit:
         return printed_html(str(self))
 
 
-def _compare(fits: list[LmFit]) -> AnovaTable:
+def _compare(fits: list[LmFit], model_names: Sequence[str] | None) -> AnovaTable:
     """``anova.lmlist``: each model against the one before, by the residual variance of the largest."""
     for fit in fits:
         if not isinstance(fit, LmFit):
@@ -580,9 +586,11 @@ def _compare(fits: list[LmFit]) -> AnovaTable:
     with np.errstate(divide="ignore", invalid="ignore"):
         f = np.where(steps != 0, squares / steps / scale, np.nan)
     p = [_f_tail(float(a), abs(float(b)), float(df[largest])) for a, b in zip(f, steps, strict=True)]
-    names = [str(k + 1) for k in range(len(fits))]
+    names = [str(k + 1) for k in range(len(fits))] if model_names is None else list(model_names)
+    if len(names) != len(fits):
+        raise ModelError("model names vector and model list have different lengths")
     table = AnovaTable({"Res.Df": df, "RSS": rss, "Df": steps, "Sum of Sq": squares, "F": f, "Pr(>F)": p}, index=names)
-    width = len(names[-1])
+    width = max(map(len, names))
     models = [f"Model {name.ljust(width)}: {fit.formula}" for name, fit in zip(names, fits, strict=True)]
     table.heading = ("Analysis of Variance Table\n", *models)
     return table

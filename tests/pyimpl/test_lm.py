@@ -219,3 +219,10 @@ def test_update_and_the_dot(frame):
     fit = lm("y ~ .", frame[["y", "x", "z"]])
     assert fit.formula == "y ~ x + z"
     assert fit.update(". ~ . - z").formula == "y ~ x"
+
+
+def test_models_may_be_named(frame):
+    fits = [lm("y ~ x", frame), lm("y ~ x + g", frame)]
+    assert list(fits[0].anova(fits[1], model_names=["one", "two"]).index) == ["one", "two"]
+    with pytest.raises(ModelError, match="different lengths"):
+        fits[0].anova(fits[1], model_names=["one"])

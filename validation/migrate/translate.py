@@ -71,6 +71,17 @@ class Untranslatable(Exception):  # noqa: N818 - not an error of the program: wh
     """An R expression that is not carried over, and why."""
 
 
+#: What a kept summary has under R's name, and of which kind it is.
+_OF_SUMMARY = {
+    "coefficients": "frame",
+    "sigma": "number",
+    "ngrps": "frame",
+    "r.squared": "number",
+    "adj.r.squared": "number",
+    "fstatistic": "series",
+}
+
+
 @dataclass(frozen=True)
 class Code:
     """Python text and what its value is.
@@ -313,8 +324,8 @@ class Translator:
             if special is not None:
                 return special
         thing = self.expression(owner, scope)
-        if thing.kind == "summary" and name.text in ("coefficients", "sigma", "ngrps"):
-            return Code(f"{thing.inside()}.{name.text}", "number" if name.text == "sigma" else "frame")
+        if thing.kind == "summary" and name.text in _OF_SUMMARY:
+            return Code(f"{thing.inside()}.{name.text.replace('.', '_')}", _OF_SUMMARY[name.text])
         if node.text != "$":
             raise self.refuse(node, "slots are R's inside")
         return self._element(thing, quoted(name.text), node)
@@ -328,6 +339,9 @@ class Translator:
             "coefficients": ("coef_table()", "frame"),
             "sigma": ("sigma()", "number"),
             "varcor": ("VarCorr()", "table"),
+            "r.squared": ("r_squared", "number"),
+            "adj.r.squared": ("adj_r_squared", "number"),
+            "fstatistic": ("fstatistic", "series"),
         }
         if fit.kind != "fit" or name not in known:
             return None
