@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED_SUFFIXES = {".py", ".R", ".sh", ".json", ".csv", ".typed", ".css", ".js", ".j2", ".html", ".npz"}
+SHIPPED_SUFFIXES = {".py", ".R", ".sh", ".json", ".csv", ".typed", ".css", ".js", ".j2", ".html", ".npz", ".pxd"}
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
