@@ -64,6 +64,7 @@ def test_the_compiled_modules_are_inside_and_the_wheel_says_its_platform(wheel: 
     assert set(files) <= set(inside.namelist())
 
 
+@pytest.mark.slow  # 48 s; the wheel's files and its first fit are looked at in the quick suite
 def test_the_command_runs_against_recorded_references(environment: Path) -> None:
     command = environment / "venv" / "bin" / "mlmparity"
     assert "0." in _run(command, "--version", cwd=environment)
