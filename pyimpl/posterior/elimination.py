@@ -7,6 +7,8 @@ then the coefficients. Several points are worked on side by side (:mod:`pyimpl.l
 small; each alone, by LAPACK, where they are large.
 """
 
+from typing import Any
+
 import cython
 import numpy as np
 from cython.cimports.cpython.exc import PyErr_CheckSignals
@@ -41,7 +43,7 @@ class Statistics:
         Effects of each term.
     """
 
-    def __init__(self, blocks: object, sizes: np.ndarray) -> None:
+    def __init__(self, blocks: Any, sizes: np.ndarray) -> None:
         rest = blocks.rest
         self.S, self.count, self.E, self.WW = blocks.unique_S, blocks.unique_count, blocks.unique_E, blocks.WW
         self.inverse, self.B, self.R, self.sizes = blocks.inverse, blocks.B, rest.R, sizes

@@ -371,8 +371,8 @@ def test_the_packages_own_references_are_whole(name):
 @pytest.mark.parametrize(
     "name",
     [
-        # every posterior is replayed: the one that rstanarm samples in seconds always, the others in the slow suite
-        pytest.param(name, marks=[pytest.mark.slow] if name.endswith("bayes") and name != "M1-bayes" else [])
+        # posteriors are replayed in the slow suite (29 s for the quickest)
+        pytest.param(name, marks=[pytest.mark.slow] if name.endswith("bayes") else [])
         for name in store.names()
     ],
 )

@@ -288,7 +288,7 @@ def test_where_rpy2_cannot_be_built_recorded_references_are_left(machine: Machin
     machine.program("gcc", "")
     (machine.bin / "cc").unlink()
     assert machine.run()[0] == 0  # another compiler: tried again
-    assert machine.calls.rstrip().endswith(".[r]")
+    assert machine.calls.rstrip().endswith(".[r,files,report]")
 
 
 def test_without_r_the_environment_has_no_rpy2(machine: Machine) -> None:
