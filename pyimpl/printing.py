@@ -311,6 +311,11 @@ class LmerSummary:
     ddf: str | None = None
     _text: list[str] = field(default_factory=list, repr=False, compare=False)
 
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, ``summary(m)$sigma``."""
+        return float(self.varcorr["sdcor"].iloc[-1])
+
     def to_text(self) -> str:
         """Write what R's ``print(summary(m))`` does, the last newline left out."""
         digits = self.digits

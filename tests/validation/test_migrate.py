@@ -179,6 +179,9 @@ for (rhs in c("1", "week")) {
   fits[[rhs]] <- lmer(as.formula(paste("Reaction ~", rhs, "+ (1 | Subject)")), data = sleepstudy, REML = FALSE)
 }
 sapply(fits, AIC)
+s <- summary(fits[["week"]])
+s$sigma
+summary(fits[["week"]])$coefficients["week", "Estimate"]
 anova(fits[["1"]], fits[["week"]])
 writeLines("mine", "beside.txt")
 plot(fits[[1]])
@@ -196,7 +199,7 @@ def test_a_script_is_carried_over_and_proved(tmp_path):
     assert not done.disagreements
     assert [one.verdict for one in done.compared if one.what == "model"] == ["agrees", "agrees"]
     assert done.exit_code == 3
-    assert [line for line, _, _ in done.missing] == [9, 10, 11]
+    assert [line for line, _, _ in done.missing] == [12, 13, 14]
     assert "for rhs in" in done.script
     assert (place / "beside.txt").read_text() == "theirs"
     assert sorted(path.name for path in place.iterdir()) == ["beside.txt", "small.R"]
