@@ -10,9 +10,15 @@ import pytest
 from bridge import sandbox
 from validation.cli import main
 from validation.migrate.instrument import instrument, sites
+from validation.migrate.judged import judge
+from validation.migrate.layout import Span
 from validation.migrate.rcode import RSyntaxError, parse
+from validation.migrate.replay import Replayed
 from validation.migrate.run import migrate, translate
+from validation.migrate.script import Piece, Script
 from validation.migrate.sources import read_source
+from validation.migrate.values import Labelled
+from validation.migrate.watch import Watched
 
 SCRIPTS = Path(__file__).parent / "migrate_scripts"
 
@@ -254,6 +260,25 @@ def test_a_wrong_translation_is_noticed(tmp_path, monkeypatch):
     done = migrate(path, tmp_path / "out")
     assert [one.name for one in done.disagreements] == ["sigma"]
     assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "agrees"), (0.05, "agrees"), (0.5, "disagrees")])
+def test_a_posterior_that_is_another_is_noticed(shift, verdict):
+    """R's mean 2, sd 1, 1000 effective draws: half an sd away is 11 Monte Carlo standard errors."""
+    statements = parse("m <- stan_lmer(y ~ 1 + (1 | g), d)")
+    place = sites(statements)[0]
+    number = {"type": "double", "values": [2.0]}
+    columns = [{**number, "values": [value]} for value in (2.0, 1.0, 1000.0)]
+    draws = {"type": "frame", "names": ["mean", "sd", "n_eff"], "rows": ["x"], "columns": columns}
+    fit = {"classes": ["stanreg"], "draws": draws}
+    events = [
+        {"event": "fit", "site": 0, "statement": 0, "number": 1, "fit": fit},
+        {"event": "value", "site": 0, "statement": 0, "value": {"type": "fit", "fit": 1}},
+    ]
+    script = Script("", [Span(0, 1, 0, 1, 1)], [Piece(0, 1, "", "carried")], {}, {}, [place])
+    ours = [("draws · x · mean", 2.0 + shift), ("draws · x · sd", 1.0), ("draws · x · n_eff", 1000.0)]
+    (one,) = judge(script, Watched(events=events), Replayed({0: [Labelled(ours)]}))
+    assert one.verdict == verdict
 
 
 @pytest.mark.r

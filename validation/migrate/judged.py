@@ -20,7 +20,6 @@ from validation.tolerances import (
     MIGRATED_EXCESS,
     MIGRATED_VALUE,
     OPTIMUM,
-    P_VALUE,
 )
 
 __all__ = ["Compared", "Row", "judge"]
@@ -165,9 +164,8 @@ def _value(one: Compared, r: Labelled, python: Labelled, excess: float) -> None:
     for label, a, b in pairs:
         column = _column(label)
         if "Pr(" in column or column in ("p.value", "p-value"):
-            log_a = math.log(a) if a > 0 else -math.inf
-            limit = a * share * max(1.0, abs(log_a)) * P_VALUE.limit / MIGRATED_VALUE.limit if a > 0 else 0.0
-            limit = max(limit, a * share * 10.0 * max(1.0, abs(log_a)) if a > 0 else 1e-300)
+            # p is about exp(-t²/2): a relative change of t moves log p by twice that share of it
+            limit = 2.0 * share * a * max(1.0, abs(math.log(a))) if a > 0 else 1e-300
         else:
             limit = share * max(abs(a), 0.1 * largest.get(column, 0.0)) if math.isfinite(a) else 0.0
         one.rows.append(Row(label, a, b, limit, _close(a, b, limit)))
