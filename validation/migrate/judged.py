@@ -17,6 +17,7 @@ from validation.tolerances import (
     FALSE_ALARM_RATE,
     LARGEST_ESTIMATE_LIMIT,
     MCSE_DEGREES_OF_FREEDOM,
+    MIGRATED_DRAWS,
     MIGRATED_EXCESS,
     MIGRATED_VALUE,
     OPTIMUM,
@@ -277,19 +278,21 @@ def _posterior_value(one: Compared, r: Labelled, python: Labelled, fit: Mapping[
         return
     table = _draw_table(fit)
     sds = {parameter: value for (parameter, column), value in table.items() if column == "sd"}
+    sizes = {parameter: value for (parameter, column), value in table.items() if column == "n_eff"}
     for label, a, b in pairs:
-        sd = next((sds[part] for part in label.split(" · ") if part in sds), None)
-        spread = sd if sd is not None else 0.1 * abs(a)
-        # a quantile in the tail has some six times the variance of a mean; ESS of 400 is what R-hat below 1.01 asks for
-        limit = 4.0 * spread * math.sqrt(6.0 / 400.0)
-        column = label.rpartition(" · ")[2]
-        if column in ("n_eff", "Rhat", "mcse", "ess"):
+        parts = label.split(" · ") if label else [one.name]
+        parameter = next((part for part in parts if part in sds), None)
+        if parameter is None or parts[-1] in ("n_eff", "Rhat", "mcse", "ess"):
             continue
+        size = sizes.get(parameter, math.nan)
+        size = max(4.0, size) if math.isfinite(size) else 400.0  # what R-hat below 1.01 asks for
+        # both sides' errors; a quantile in the tail (2.5 %) has some seven times the variance of a mean
+        limit = MIGRATED_DRAWS.limit * sds[parameter] * math.sqrt(2.0 * 7.0 / size)
         one.rows.append(Row(label, a, b, limit, _close(a, b, limit)))
     if not all(row.agrees for row in one.rows):
         one.verdict = "disagrees"
     elif not one.rows:
-        one.verdict, one.why = "not compared", "diagnostics of two samplers"
+        one.verdict, one.why = "not compared", "no posterior standard deviation of R's to judge it by"
 
 
 def _draws(one: Compared, pairs: list[tuple[str, float, float]], fit: Mapping[str, Any]) -> None:
