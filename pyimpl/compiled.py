@@ -52,12 +52,6 @@ GROUPS = {
         "pyimpl.design.design",
         "pyimpl.linalg.dqrdc2",
     ),
-    "posterior": (
-        "pyimpl.posterior.diagnostics",
-        "pyimpl.posterior.gradient",
-        "pyimpl.posterior.kernels",
-        "pyimpl.posterior.sampler",
-    ),
     "sparse": ("pyimpl.linalg.minimum_degree",),
 }
 

@@ -35,6 +35,7 @@ from pyimpl.likelihood.rows import (
     touched_nodes,
 )
 from pyimpl.likelihood.structure import choose_pattern
+from pyimpl.likelihood.threads import sized_threads
 from pyimpl.records import changed, record
 
 __all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "centred_intercept", "reduce_design"]
@@ -338,6 +339,7 @@ def triangle_of(D: np.ndarray) -> np.ndarray:
     return root
 
 
+@sized_threads
 def reduce_design(design: Design, structure: str = "best") -> Reduced:
     """Reduce a design: one pass over the rows.
 

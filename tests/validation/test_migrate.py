@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from bridge import sandbox
 from validation.cli import main
 from validation.migrate.instrument import instrument, sites
+from validation.migrate.judged import judge
+from validation.migrate.layout import Span
 from validation.migrate.rcode import RSyntaxError, parse
+from validation.migrate.replay import Replayed
 from validation.migrate.run import migrate, translate
+from validation.migrate.script import Piece, Script
 from validation.migrate.sources import read_source
+from validation.migrate.values import Labelled
+from validation.migrate.watch import Watched
 
 SCRIPTS = Path(__file__).parent / "migrate_scripts"
 
@@ -178,6 +185,9 @@ for (rhs in c("1", "week")) {
   fits[[rhs]] <- lmer(as.formula(paste("Reaction ~", rhs, "+ (1 | Subject)")), data = sleepstudy, REML = FALSE)
 }
 sapply(fits, AIC)
+s <- summary(fits[["week"]])
+s$sigma
+summary(fits[["week"]])$coefficients["week", "Estimate"]
 anova(fits[["1"]], fits[["week"]])
 writeLines("mine", "beside.txt")
 plot(fits[[1]])
@@ -195,7 +205,7 @@ def test_a_script_is_carried_over_and_proved(tmp_path):
     assert not done.disagreements
     assert [one.verdict for one in done.compared if one.what == "model"] == ["agrees", "agrees"]
     assert done.exit_code == 3
-    assert [line for line, _, _ in done.missing] == [9, 10, 11]
+    assert [line for line, _, _ in done.missing] == [12, 13, 14]
     assert "for rhs in" in done.script
     assert (place / "beside.txt").read_text() == "theirs"
     assert sorted(path.name for path in place.iterdir()) == ["beside.txt", "small.R"]
@@ -222,6 +232,24 @@ def test_a_script_is_carried_over_and_proved(tmp_path):
 
 
 @pytest.mark.r
+@pytest.mark.skipif(not sandbox.status().landlock, reason="this kernel has no Landlock")
+def test_a_script_cannot_write_outside_its_scratch_folder(tmp_path):
+    place = tmp_path / "there"
+    place.mkdir()
+    (place / "mine.csv").write_text("x")
+    path = place / "a.R"
+    path.write_text(
+        f"m <- lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)\ntry(writeLines('n', '{place}/mine.csv'))\n"
+        f"try(unlink('{place}/mine.csv'))\ntry(file.create('{place}/new'))\nsystem('touch {place}/by_program')\n"
+    )
+    done = migrate(path, tmp_path / "out")
+    assert [one.verdict for one in done.compared] == ["agrees"]
+    assert {one.name: one.read_text()[:1] for one in place.iterdir()} == {"a.R": "m", "mine.csv": "x"}
+    migrate(path, tmp_path / "out", write_anywhere=True)
+    assert {one.name for one in place.iterdir()} == {"a.R", "new", "by_program"}
+
+
+@pytest.mark.r
 def test_a_wrong_translation_is_noticed(tmp_path, monkeypatch):
     from validation.migrate import watched
 
@@ -232,6 +260,25 @@ def test_a_wrong_translation_is_noticed(tmp_path, monkeypatch):
     done = migrate(path, tmp_path / "out")
     assert [one.name for one in done.disagreements] == ["sigma"]
     assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "agrees"), (0.05, "agrees"), (0.5, "disagrees")])
+def test_a_posterior_that_is_another_is_noticed(shift, verdict):
+    """R's mean 2, sd 1, 1000 effective draws: half an sd away is 11 Monte Carlo standard errors."""
+    statements = parse("m <- stan_lmer(y ~ 1 + (1 | g), d)")
+    place = sites(statements)[0]
+    number = {"type": "double", "values": [2.0]}
+    columns = [{**number, "values": [value]} for value in (2.0, 1.0, 1000.0)]
+    draws = {"type": "frame", "names": ["mean", "sd", "n_eff"], "rows": ["x"], "columns": columns}
+    fit = {"classes": ["stanreg"], "draws": draws}
+    events = [
+        {"event": "fit", "site": 0, "statement": 0, "number": 1, "fit": fit},
+        {"event": "value", "site": 0, "statement": 0, "value": {"type": "fit", "fit": 1}},
+    ]
+    script = Script("", [Span(0, 1, 0, 1, 1)], [Piece(0, 1, "", "carried")], {}, {}, [place])
+    ours = [("draws · x · mean", 2.0 + shift), ("draws · x · sd", 1.0), ("draws · x · n_eff", 1000.0)]
+    (one,) = judge(script, Watched(events=events), Replayed({0: [Labelled(ours)]}))
+    assert one.verdict == verdict
 
 
 @pytest.mark.r

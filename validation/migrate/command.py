@@ -32,6 +32,9 @@ def _migrate(
     timeout: Annotated[
         float, typer.Option(min=1.0, metavar="SECONDS", help="How long the script may take in R.")
     ] = 3600.0,
+    write_anywhere: Annotated[
+        bool, typer.Option("--write-anywhere", help="Let the script write outside its scratch folder, too.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the report only; no progress.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> int:
@@ -58,7 +61,7 @@ def _migrate(
     if status is not None:
         status.start()
     try:
-        done = migrate(script, output, run=run, timeout=timeout, progress=say)
+        done = migrate(script, output, run=run, timeout=timeout, write_anywhere=write_anywhere, progress=say)
     finally:
         if status is not None:
             status.stop()
@@ -74,7 +77,8 @@ def _agreed(script: Path) -> bool:
             "script, or --no-run to translate its text alone"
         )
     print(f"This runs all the code of {script} in R, as Rscript would: its models, and whatever else it does.")
-    print("Its working directory will be a scratch folder with a copy of the files beside it.")
+    print("Its working directory is a scratch folder with a copy of the files beside it,")
+    print("on Linux the only place where it can write; --write-anywhere lifts that.")
     return typer.confirm("Run it?")
 
 

@@ -126,6 +126,8 @@ def _itself(t: Translator, node: Node, scope: Scope) -> Code:
 
 @_maker("as.data.frame", "data.frame")
 def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
+    if node.text == "data.frame" and node.args and all(argument.name is None for argument in node.args):
+        return _columns(t, node, scope)
     if node.text == "data.frame":
         t.needs("pd")
         inside = []
@@ -142,6 +144,23 @@ def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
     if made.kind in ("table", "frame", "data"):
         return Code(made.text, "frame" if made.kind != "data" else "data", made.atom)
     raise t.refuse(node, "as.data.frame() of something that is no table")
+
+
+def _columns(t: Translator, node: Node, scope: Scope) -> Code:
+    """``data.frame(a, b)``: columns that are called as the variables are."""
+    parts = []
+    for value in _values(node):
+        made = t.expression(value, scope)
+        if made.kind == "frame":
+            parts.append(made.text)
+        elif made.kind == "series" and value.kind == "name":
+            parts.append(f"{made.inside()}.rename({quoted(value.text)})")
+        else:
+            raise t.refuse(node, "data.frame() of things that are no columns")
+    if len(parts) == 1:
+        return Code(parts[0], "frame")
+    t.needs("pd")
+    return Code(f"pd.concat([{', '.join(parts)}], axis=1)", "frame")
 
 
 def _reduction(python: str) -> Maker:
@@ -255,6 +274,9 @@ def _as_plain(t: Translator, node: Node, scope: Scope) -> Code:
     if node.text in ("as.numeric", "as.vector", "unname", "drop") and made.kind in ("series", "vector"):
         t.needs("np")
         return Code(f"np.asarray({made.text})", "vector")
+    if node.text in ("as.numeric", "as.vector", "drop") and made.kind == "frame":
+        t.needs("np")
+        return Code(f"np.asarray({made.text}).ravel(order='F')", "vector")
     if node.text == "unlist" and made.kind in ("list", "vector", "dict"):
         return made
     raise t.refuse(node, f"{node.text}() is not carried over here")
@@ -300,7 +322,9 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
         for argument in node.args
         if argument.value is not None and argument.name in (None, "X", "FUN", "f")
     ]
-    if node.text == "Map" and len(values) == 2:
+    if node.text == "Map":
+        if len(values) != 2:
+            raise t.refuse(node, "Map() over several lists")
         values.reverse()
     if len(values) < 2 or any(argument.name in ("simplify", "USE.NAMES") for argument in node.args):
         raise t.refuse(node, "an apply of this kind")
@@ -399,6 +423,10 @@ def _cat(t: Translator, node: Node, scope: Scope) -> Code:
 @_maker("do.call")
 def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
+    if len(values) == 2 and values[0].text == "anova" and values[1].text != "list":
+        fits = t.expression(values[1], scope)
+        if fits.kind == "list" and fits.element == "fit":
+            return Code(f"{fits.inside()}[0].anova(*{fits.inside()}[1:])", "frame")
     if len(values) != 2 or values[0].kind not in ("name", "string", "namespace") or values[1].text != "list":
         raise t.refuse(node, "do.call() of this kind")
     function = Node("name", values[0].text, start=values[0].start, end=values[0].end, line=values[0].line)
@@ -437,7 +465,48 @@ def _table(t: Translator, node: Node, scope: Scope) -> Code:
     made = t.expression(values[0], scope) if len(values) == 1 == len(node.args) else None
     if made is None or made.kind != "series":
         raise t.refuse(node, "table() of this kind")
-    return Code(f"{made.inside()}.value_counts(sort=False)", "series")
+    return Code(f"{made.inside()}.value_counts().sort_index()", "series")
+
+
+@_maker("prop.table")
+def _shares(t: Translator, node: Node, scope: Scope) -> Code:
+    made = _only(t, node, scope)
+    if not made.text.endswith(".value_counts().sort_index()"):
+        raise t.refuse(node, "prop.table() of something other than table()")
+    return Code(made.text.replace(".value_counts()", ".value_counts(normalize=True)"), "series")
+
+
+@_maker("quantile")
+def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
+    named = matched(node.args, ("x", "probs", "na.rm"))
+    if named.get("x") is None:
+        raise t.refuse(node, "quantile() without values")
+    made = t.expression(named["x"], scope)  # type: ignore[arg-type]
+    probs = named.get("probs")
+    text = t.expression(probs, scope).text if probs is not None else "[0, 0.25, 0.5, 0.75, 1]"
+    if made.kind != "series":
+        raise t.refuse(node, "quantile() of something that is no column")
+    return Code(f"{made.inside()}.quantile({text})", "series")
+
+
+@_maker("apply")
+def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
+    """``apply(X, 2, FUN)``: a number, or some, for each column."""
+    named = matched(node.args, ("X", "MARGIN", "FUN"))
+    matrix, margin, function = (named.pop(key, None) for key in ("X", "MARGIN", "FUN"))
+    if matrix is None or margin is None or function is None or margin.text not in ("1", "2"):
+        raise t.refuse(node, "apply() of this kind")
+    made = t.expression(matrix, scope)
+    known = {"mean": "mean", "sd": "std", "var": "var", "median": "median", "min": "min", "max": "max", "sum": "sum"}
+    axis = "" if margin.text == "2" else "axis=1"
+    if made.kind != "frame":
+        raise t.refuse(node, "apply() of something that is no matrix")
+    if function.text in known and not named:
+        return Code(f"{made.inside()}.{known[function.text]}({axis})", "series")
+    probs = named.pop("probs", None)
+    if function.text == "quantile" and probs is not None and not named and not axis:
+        return Code(f"{made.inside()}.quantile({t.expression(probs, scope).text})", "frame")
+    raise t.refuse(node, "apply() of this kind")
 
 
 @_maker("which.min", "which.max")
@@ -445,6 +514,55 @@ def _which(t: Translator, node: Node, scope: Scope) -> Code:
     made = _only(t, node, scope)
     t.needs("np")
     return Code(f"int(np.arg{node.text[6:]}({made.text})) + 1", "number", False)
+
+
+@_maker("is.null")
+def _is_null(t: Translator, node: Node, scope: Scope) -> Code:
+    return Code(f"{_only(t, node, scope).inside()} is None", "number", False)
+
+
+@_maker("tryCatch", "try")
+def _guarded(t: Translator, node: Node, scope: Scope) -> Code:
+    return t.expression(_values(node)[0], scope)
+
+
+@_maker("cor")
+def _correlated(t: Translator, node: Node, scope: Scope) -> Code:
+    values = _values(node)
+    if len(values) != 2 or len(node.args) != 2:
+        raise t.refuse(node, "cor() of this kind")
+    a, b = (t.expression(value, scope).text for value in values)
+    t.needs("np")
+    return Code(f"np.corrcoef({a}, {b})[0, 1]", "number")
+
+
+@_maker("attr")
+def _attribute(t: Translator, node: Node, scope: Scope) -> Code:
+    values = _values(node)
+    owner = values[0]
+    if owner.kind == "call" and owner.text == "VarCorr" and len(values) == 2 and values[1].text == "sc":
+        return Code(f"{t.expression(owner.args[0].value, scope).inside()}.sigma()", "number")  # type: ignore[arg-type]
+    raise t.refuse(node, "attr() is R's inside")
+
+
+@_maker("get")
+def _by_name(t: Translator, node: Node, scope: Scope) -> Code:
+    values = _values(node)
+    if not values or values[0].kind != "string":
+        raise t.refuse(node, "get() of a name that is computed")
+    return t.expression(Node("name", values[0].text, start=values[0].start, end=values[0].end), scope)
+
+
+@_maker("rep")
+def _repeated(t: Translator, node: Node, scope: Scope) -> Code:
+    values = [argument.value for argument in node.args if argument.value is not None]
+    if len(values) != 2 or node.args[1].name in ("each", "length.out"):
+        raise t.refuse(node, "rep() of this kind")
+    made, times = (t.expression(value, scope) for value in values)
+    if made.kind not in ("number", "string") or times.kind != "number":
+        raise t.refuse(node, "rep() of this kind")
+    kind = "strings" if made.kind == "string" else "vector"
+    return Code(f"[{made.text}] * {times.inside()}", kind, False, made.kind)
 
 
 @_maker("rbind", "cbind")

@@ -5,22 +5,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
-from validation.judge.tolerances import (
-    FALSE_ALARM_RATE,
-    LARGEST_ESTIMATE_LIMIT,
-    MCSE_DEGREES_OF_FREEDOM,
-    MIGRATED_EXCESS,
-    MIGRATED_VALUE,
-    OPTIMUM,
-    P_VALUE,
-)
 from validation.migrate.replay import Replayed
 from validation.migrate.script import Script
 from validation.migrate.values import Labelled, from_r
 from validation.migrate.watch import Watched
 from validation.migrate.watched import VERBS
+from validation.tolerances import (
+    FALSE_ALARM_RATE,
+    LARGEST_ESTIMATE_LIMIT,
+    MCSE_DEGREES_OF_FREEDOM,
+    MIGRATED_DRAWS,
+    MIGRATED_EXCESS,
+    MIGRATED_VALUE,
+    OPTIMUM,
+)
 
 __all__ = ["Compared", "Row", "judge"]
 
@@ -164,9 +165,8 @@ def _value(one: Compared, r: Labelled, python: Labelled, excess: float) -> None:
     for label, a, b in pairs:
         column = _column(label)
         if "Pr(" in column or column in ("p.value", "p-value"):
-            log_a = math.log(a) if a > 0 else -math.inf
-            limit = a * share * max(1.0, abs(log_a)) * P_VALUE.limit / MIGRATED_VALUE.limit if a > 0 else 0.0
-            limit = max(limit, a * share * 10.0 * max(1.0, abs(log_a)) if a > 0 else 1e-300)
+            # p is about exp(-t²/2): a relative change of t moves log p by twice that share of it
+            limit = 2.0 * share * a * max(1.0, abs(math.log(a))) if a > 0 else 1e-300
         else:
             limit = share * max(abs(a), 0.1 * largest.get(column, 0.0)) if math.isfinite(a) else 0.0
         one.rows.append(Row(label, a, b, limit, _close(a, b, limit)))
@@ -273,21 +273,44 @@ def _posterior_value(one: Compared, r: Labelled, python: Labelled, fit: Mapping[
     if not pairs:
         one.verdict, one.why = "not compared", "R's and Python's values have different shapes; both are draws"
         return
-    if len(pairs) > 5000:
-        one.verdict, one.why = "not compared", "draws: compared where the model is"
+    if VERBS.get(one.name) is not None and VERBS[one.name].gives == "draws" and len(pairs) >= 200:
+        _draws(one, pairs, fit)
         return
     table = _draw_table(fit)
     sds = {parameter: value for (parameter, column), value in table.items() if column == "sd"}
+    sizes = {parameter: value for (parameter, column), value in table.items() if column == "n_eff"}
     for label, a, b in pairs:
-        sd = next((sds[part] for part in label.split(" · ") if part in sds), None)
-        spread = sd if sd is not None else 0.1 * abs(a)
-        # a quantile in the tail has some six times the variance of a mean; ESS of 400 is what R-hat below 1.01 asks for
-        limit = 4.0 * spread * math.sqrt(6.0 / 400.0)
-        column = label.rpartition(" · ")[2]
-        if column in ("n_eff", "Rhat", "mcse", "ess"):
+        parts = label.split(" · ") if label else [one.name]
+        parameter = next((part for part in parts if part in sds), None)
+        if parameter is None or parts[-1] in ("n_eff", "Rhat", "mcse", "ess"):
             continue
+        size = sizes.get(parameter, math.nan)
+        size = max(4.0, size) if math.isfinite(size) else 400.0  # what R-hat below 1.01 asks for
+        # both sides' errors; a quantile in the tail (2.5 %) has some seven times the variance of a mean
+        limit = MIGRATED_DRAWS.limit * sds[parameter] * math.sqrt(2.0 * 7.0 / size)
         one.rows.append(Row(label, a, b, limit, _close(a, b, limit)))
     if not all(row.agrees for row in one.rows):
         one.verdict = "disagrees"
     elif not one.rows:
-        one.verdict, one.why = "not compared", "diagnostics of two samplers"
+        one.verdict, one.why = "not compared", "no posterior standard deviation of R's to judge it by"
+
+
+def _draws(one: Compared, pairs: list[tuple[str, float, float]], fit: Mapping[str, Any]) -> None:
+    """Draws themselves: nothing but their distribution can agree, so their means and sds are compared, by column."""
+    columns: dict[str, tuple[list[float], list[float]]] = {}
+    for label, a, b in pairs:
+        theirs, ours = columns.setdefault(_column(label), ([], []))
+        theirs.append(a)
+        ours.append(b)
+    sizes = {label.rpartition(" · ")[0]: n for label, n in from_r(fit["draws"]).numbers if label.endswith(" · n_eff")}
+    z = float(stats.t.isf(FALSE_ALARM_RATE / (4.0 * len(columns)), MCSE_DEGREES_OF_FREEDOM))
+    for column, (theirs, ours) in columns.items():
+        size = sizes.get(column, math.nan)
+        size = max(4.0, size) if math.isfinite(size) else 400.0
+        limit = z * float(np.std(theirs)) * math.sqrt(2.0 / min(size, len(theirs)))
+        for what, a, b in (("mean", np.mean(theirs), np.mean(ours)), ("sd", np.std(theirs), np.std(ours))):
+            name = f"{column} · {what}" if column else what
+            one.rows.append(Row(name, float(a), float(b), limit, _close(float(a), float(b), limit)))
+    one.why = "draws: compared by the means and standard deviations of their columns"
+    if not all(row.agrees for row in one.rows):
+        one.verdict = "disagrees"

@@ -36,6 +36,10 @@ def text_report(migration: "Migration") -> str:
     lines = [_headline(migration) + "."]
     if migration.error:
         lines.append(f"R did not reach the script's end: {migration.error}")
+        if "Permission denied" in (migration.watched.printed if migration.watched else ""):
+            lines.append("  (it may write in its scratch folder only; --write-anywhere lifts that)")
+    if migration.watched and migration.watched.not_copied:
+        lines.append(f"Too large to be copied for the script: {', '.join(migration.watched.not_copied)}")
     for one in migration.disagreements:
         lines.append(f"  line {one.line}: {one.name}(): {one.why or 'differs'}")
         worst = sorted(

@@ -82,6 +82,7 @@ def migrate(
     *,
     run: bool = True,
     timeout: float = 3600.0,
+    write_anywhere: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Migration:
     """Translate a script of R into Python, and prove the translation.
@@ -99,6 +100,8 @@ def migrate(
         False translates the text alone: nothing is run, nothing is proved.
     timeout : float
         Seconds that the script may take in R.
+    write_anywhere : bool
+        Let the script write outside its scratch folder, too.
     progress : callable, optional
         Called with a few words about what is being done.
 
@@ -124,7 +127,14 @@ def migrate(
     if run:
         say(f"running {source.path.name} in R")
         with _scratch() as scratch:
-            watched = watch(source, statements, scratch, timeout=timeout, progress=lambda where: say(f"R: {where}"))
+            watched = watch(
+                source,
+                statements,
+                scratch,
+                timeout=timeout,
+                write_anywhere=write_anywhere,
+                progress=lambda where: say(f"R: {where}"),
+            )
     script, replayed = _written(source, statements, watched, folder, say)
     compared = judge(script, watched, replayed) if watched is not None and replayed is not None else []
     migration = Migration(

@@ -21,7 +21,8 @@ __all__ = ["Piece", "Script", "Span", "without_marks", "write_script"]
 
 _QUIET = words(
     """
-    library require suppressPackageStartupMessages set.seed rm setwd options install.packages requireNamespace
+    library require suppressPackageStartupMessages set.seed rm attach detach setwd options install.packages
+    requireNamespace
     invisible source data theme_set gc Sys.time proc.time sessionInfo
     """
 )
@@ -105,6 +106,7 @@ class _Writer:
         self.unrolled, self.left = unrolled, left
         self.places = sites(statements)
         self.events = watched.events if watched else []
+        self.vectors: dict[str, pd.DataFrame] = {}  # weights and offsets that are no columns, as R had them
         self.seen = self._seen()
         self.names: dict[int, str] = {}  # frame -> Python's variable
         self.prelude: list[str] = []
@@ -143,6 +145,13 @@ class _Writer:
                     one["columns"] = self._frame(int(fit["frame"])).get("names", [])
                 one["formulas"].append(fit.get("formula", ""))
                 one["contrasts"] = self._contrasts(fit)
+                one["vectors"] = {}
+                for argument in ("weights", "offset"):
+                    values = fit.get(argument, {}).get("value", {})
+                    if values.get("type") in ("double", "integer"):
+                        key = f"{argument}_{event['number']}"
+                        self.vectors[key] = pd.DataFrame({argument: [float(v) for v in values["values"]]})
+                        one["vectors"][argument] = key
             elif event.get("of") is None:
                 one["of_fit"] = False
         return found
@@ -237,6 +246,15 @@ class _Writer:
         name = node.text if node.kind == "call" else ""
         if name == "set.seed" and node.args and node.args[0].value is not None and node.args[0].value.kind == "number":
             self.translator.seed = node.args[0].value.text.rstrip("L")
+        if (
+            name == "assign"
+            and len(node.args) >= 2
+            and node.args[0].value is not None
+            and node.args[1].value is not None
+        ):
+            target, value = node.args[0].value, node.args[1].value
+            if target.kind == "string":
+                node = Node("assign", "<-", [Node("name", target.text), value], [], node.start, node.end, node.line)
         if name in _QUIET:
             piece.status = "setup"
             if name == "source":
@@ -411,6 +429,11 @@ class _Writer:
                 length = self.translator.expression(value.args[0].value, scope)
                 return self._bind(target.text, Code(f"np.zeros({length.text})", "vector", True, "number"), scope)
             return self._bind(target.text, self.translator.expression(value, scope), scope)
+        if target.kind == "call" and target.text in ("names", "colnames") and len(target.args) == 1:
+            owner = target.args[0].value
+            frame = scope.find(owner.text) if owner is not None and owner.kind == "name" else None
+            if frame is not None and frame.kind == "frame":
+                return [f"{frame.text}.columns = {self.translator.expression(value, scope).text}"]
         if target.kind in ("index", "dollar") and target.parts[0].kind == "name":
             return self._assign_part(target, value, scope)
         raise self.translator.refuse(node, "an assignment of this kind")
@@ -578,6 +601,8 @@ class _Writer:
             self.seen[site] = forced
             try:
                 return self.translator.expression(place.node, self.top).text
+            except Untranslatable:  # an argument that only a function's inside knows: R's own record is left
+                pass
             finally:
                 if before is not None:
                     self.seen[site] = before
@@ -586,7 +611,12 @@ class _Writer:
         extra = ""
         for name in ("weights", "offset", "subset"):
             given = fit.get(name)
-            if given and given["code"] in forced["columns"] and name != "subset":
+            kept = f"{name}_{event['number']}"
+            if given and name != "subset" and given["code"] not in forced["columns"] and kept in self.vectors:
+                self.translator.needs("read")
+                extra += f', {name}=read("{kept}")["{name}"].to_numpy()'
+                more = [one for one in more if one != name]
+            elif given and given["code"] in forced["columns"] and name != "subset":
                 extra += f', {name}="{given["code"]}"'
                 more = [one for one in more if one != name]
             elif given and name == "subset":
@@ -678,5 +708,6 @@ def write_script(
             frame = r_frame(watched.frames[number])
             frame.attrs["name"] = watched.frames[number].get("name") or "data"
             frames[variable] = frame
+        frames.update({key: frame for key, frame in writer.vectors.items() if f'read("{key}")' in text})
     first_lines = {k: len(header) + line + 1 for k, line in starts.items()}
     return Script(text, spans, pieces, frames, first_lines, writer.places, sorted(writer.translator.assumed or ()))

@@ -108,7 +108,12 @@ def write_tests(folder: Path, source: Path, compared: list[Compared], script: Sc
         old.unlink()
     for one in compared:
         rows = [row for row in one.rows if not math.isinf(row.r)]
-        if one.verdict != "agrees" or not rows or len({row.label for row in rows}) != len(rows):
+        if (
+            one.verdict != "agrees"
+            or one.why.startswith("draws:")
+            or not rows
+            or len({row.label for row in rows}) != len(rows)
+        ):
             continue
         name = f"line_{one.line}_{one.name.replace('.', '_')}"
         name += f"_{one.occurrence + 1}" if one.occurrence or name in migration["held"] else ""

@@ -71,6 +71,17 @@ class Untranslatable(Exception):  # noqa: N818 - not an error of the program: wh
     """An R expression that is not carried over, and why."""
 
 
+#: What a kept summary has under R's name, and of which kind it is.
+_OF_SUMMARY = {
+    "coefficients": "frame",
+    "sigma": "number",
+    "ngrps": "frame",
+    "r.squared": "number",
+    "adj.r.squared": "number",
+    "fstatistic": "series",
+}
+
+
 @dataclass(frozen=True)
 class Code:
     """Python text and what its value is.
@@ -270,6 +281,11 @@ class Translator:
         shared = {"+", "-", "*", "/", "<", ">", "<=", ">=", "==", "!=", "&", "|"}
         if op not in known and op not in shared:
             raise self.refuse(node, f"the operator {op} is not carried over")
+        rowwise = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
+        if op in rowwise and {left.kind, right.kind} == {"frame", "vector"}:  # R recycles a vector down the columns
+            frame, vector = (left, right) if left.kind == "frame" else (right, left)
+            method = rowwise[op] if frame is left else "r" + rowwise[op]
+            return Code(f"{frame.inside()}.{method}({vector.text}, axis=0)", "frame")
         sides = [self._arithmetic(one) for one in (left, right)]
         kind = "number"
         for wanted in ("vector", "series", "frame", "any"):
@@ -308,6 +324,8 @@ class Translator:
             if special is not None:
                 return special
         thing = self.expression(owner, scope)
+        if thing.kind == "summary" and name.text in _OF_SUMMARY:
+            return Code(f"{thing.inside()}.{name.text.replace('.', '_')}", _OF_SUMMARY[name.text])
         if node.text != "$":
             raise self.refuse(node, "slots are R's inside")
         return self._element(thing, quoted(name.text), node)
@@ -321,6 +339,9 @@ class Translator:
             "coefficients": ("coef_table()", "frame"),
             "sigma": ("sigma()", "number"),
             "varcor": ("VarCorr()", "table"),
+            "r.squared": ("r_squared", "number"),
+            "adj.r.squared": ("adj_r_squared", "number"),
+            "fstatistic": ("fstatistic", "series"),
         }
         if fit.kind != "fit" or name not in known:
             return None
@@ -528,7 +549,7 @@ class Translator:
             if name == "subset":
                 given.append(f"subset={quoted(self.source(value))}")
             elif name in ("weights", "offset"):
-                given.append(f"{name}={self._column(value, data, columns, scope)}")
+                given.append(f"{name}={self._weights(name, value, data, columns, seen, scope)}")
             elif name == "contrasts":
                 given.append(f"contrasts={self.expression(value, scope).text}")
             elif value.kind == "name" and value.text.startswith("na."):
@@ -583,6 +604,20 @@ class Translator:
             return made.text, []
         raise self.refuse(node, "the data of the model are not known")
 
+    def _weights(
+        self, name: str, value: Node, data: str, columns: list[str], seen: Mapping[str, object], scope: Scope
+    ) -> str:
+        """Weights or an offset: a column's name, the same expression, or the numbers that R had."""
+        try:
+            return self._column(value, data, columns, scope)
+        except Untranslatable:
+            vectors = seen.get("vectors", {})
+            kept = vectors.get(name) if isinstance(vectors, dict) else None
+            if kept is None:
+                raise
+            self.needs("read")
+            return f'read("{kept}")["{name}"].to_numpy()'
+
     def _column(self, value: Node, data: str, columns: list[str], scope: Scope) -> str:
         if value.kind == "name" and (value.text in columns or scope.find(value.text) is None):
             return quoted(value.text)
@@ -603,6 +638,8 @@ class Translator:
                 table = "satterthwaite()" if self._tests(fit) else "coef_table()"
                 return Code(f"{fit.inside()}.{table}", "frame")
         fit = self.expression(first, scope)
+        if node.text == "coef" and fit.kind == "summary":
+            return Code(f"{fit.inside()}.coefficients", "frame")
         if fit.kind != "fit":
             return None
         if node.text == "print":

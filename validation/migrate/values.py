@@ -176,7 +176,11 @@ def _r_rows(index: pd.Index) -> list[Any]:
 def _summary_parts(value: Any) -> dict[str, Any] | None:
     """The numbers of a printed summary, named as R's summary names them."""
     if hasattr(value, "coefficients") and hasattr(value, "sigma") and hasattr(value, "to_text"):
-        return {"coefficients": value.coefficients, "sigma": value.sigma}
+        parts = {"coefficients": value.coefficients, "sigma": value.sigma}
+        if hasattr(value, "r_squared"):  # of a linear model
+            parts |= {"r.squared": value.r_squared, "adj.r.squared": value.adj_r_squared}
+            parts |= {"df": value.df, "fstatistic": value.fstatistic}
+        return parts
     table, text = getattr(value, "table", None), getattr(value, "text", None)
     if isinstance(table, pd.DataFrame) and text is not None:
         return {"": table}

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from validation.migrate.sources import Source
 
 __all__ = ["Watched", "watch"]
 
+#: Bytes beside the script that are copied for it.
+_MOST_COPIED = 512 * 1024 * 1024
 SCRIPT = Path(__file__).resolve().parents[2] / "r_scripts" / "watch.R"
 
 
@@ -45,6 +48,8 @@ class Watched:
         "lme4 1.1-31", ...
     r : str
         R's version.
+    not_copied : tuple of str
+        What lies beside the script and was too large to be copied for it.
     """
 
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -55,6 +60,7 @@ class Watched:
     packages: tuple[str, ...] = ()
     contrasts: tuple[str, ...] = ("contr.treatment", "contr.poly")
     r: str = ""
+    not_copied: tuple[str, ...] = ()
 
 
 def watch(
@@ -63,6 +69,7 @@ def watch(
     scratch: Path,
     *,
     timeout: float = 3600.0,
+    write_anywhere: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Watched:
     """Run the script in R and return what was seen.
@@ -75,6 +82,8 @@ def watch(
         An empty folder: the script's working directory is made in it, and R's temporary files go there.
     timeout : float
         Seconds; a script that takes longer is stopped, and what was seen so far is kept.
+    write_anywhere : bool
+        Let the script write outside ``scratch``, too; otherwise it cannot, where the system has Landlock (Linux).
     progress : callable, optional
         Called with a word about where the script is, about once a second.
 
@@ -95,7 +104,7 @@ def watch(
     work, seen, temporary = scratch / "work", scratch / "seen", scratch / "tmp"
     for folder in (work, seen, temporary):
         folder.mkdir(parents=True, exist_ok=True)
-    _link_beside(source.path, work)
+    too_large = _copy_beside(source.path, work)
     code = scratch / "script.R"
     code.write_text(instrument(source.code, statements, sites(statements)), encoding="utf-8")
     output = scratch / "output.txt"
@@ -109,7 +118,7 @@ def watch(
     }
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            [program, "--vanilla", str(SCRIPT), str(code), str(seen)],
+            [*_starter(scratch, write_anywhere), program, "--vanilla", str(SCRIPT), str(code), str(seen)],
             cwd=work,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -133,6 +142,7 @@ def watch(
     result = _read(seen)
     result.printed = output.read_text(encoding="utf-8", errors="replace")
     result.seconds = time.monotonic() - began
+    result.not_copied = tuple(too_large)
     if stopped:
         result.error = stopped
     elif process.returncode and result.error is None:
@@ -140,37 +150,57 @@ def watch(
     return result
 
 
-def _link_beside(path: Path, work: Path) -> None:
-    """Links to what lies beside the script, so that it finds its data; folders made anew hold links to files.
+#: Runs a program that can write in one folder only, as far as the system offers that.
+_CONFINED = (
+    "import os, sys; sys.path[:0] = [sys.argv[1]]; from bridge.sandbox import keep_writing_inside; "
+    "keep_writing_inside(sys.argv[2]); os.execv(sys.argv[3], sys.argv[3:])"
+)
 
-    What it *writes* under a new name lands in the scratch folder. A file that it overwrites is a copy where it is
-    small, so that the user's own stays as it is.
+
+def _starter(scratch: Path, write_anywhere: bool) -> list[str]:
+    if write_anywhere:
+        return []
+    home = str(Path(__file__).resolve().parents[2])
+    return [sys.executable, "-P", "-c", _CONFINED, home, str(scratch)]
+
+
+def _copy_beside(path: Path, work: Path) -> list[str]:
+    """Copies of what lies beside the script, the smallest first, so that it finds its data and leaves it as it is.
+
+    Returns the names of what is too large to be copied.
     """
-    small = 64 * 1024 * 1024
-    for one in sorted(path.resolve().parent.iterdir()):
-        if one.name.startswith(".") or one.name == path.name:
+    sizes = {
+        one: _size(one)
+        for one in path.resolve().parent.iterdir()
+        if not one.name.startswith(".") and one.name != path.name
+    }
+    left, budget = [], _MOST_COPIED
+    for one, size in sorted(sizes.items(), key=lambda item: (item[1], item[0].name)):
+        if size > budget:
+            left.append(one.name)
             continue
+        budget -= size
         try:
             if one.is_dir():
-                if _size(one, small) <= small:
-                    shutil.copytree(
-                        one, work / one.name, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*")
-                    )
-            elif one.is_file() and one.stat().st_size <= small:
-                shutil.copy2(one, work / one.name)
+                hidden = shutil.ignore_patterns(".*")
+                shutil.copytree(one, work / one.name, symlinks=True, dirs_exist_ok=True, ignore=hidden)
             elif one.is_file():
-                (work / one.name).symlink_to(one)
+                shutil.copy2(one, work / one.name)
         except OSError:
-            continue
+            left.append(one.name)
+    return left
 
 
-def _size(folder: Path, enough: int) -> int:
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all in a folder (no more than are too many)."""
+    if not path.is_dir():
+        return path.stat().st_size if path.is_file() else 0
     total = 0
-    for place, _, files in os.walk(folder):
-        for name in files:
-            total += os.lstat(os.path.join(place, name)).st_size
-            if total > enough:
-                return total
+    for place, folders, files in os.walk(path):
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        total += 4096 * len(folders) + sum(os.lstat(os.path.join(place, name)).st_size for name in files)
+        if total > _MOST_COPIED:
+            break
     return total
 
 
