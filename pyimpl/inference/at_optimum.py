@@ -260,7 +260,10 @@ class Refitter:
         ModelError
             The criterion cannot be computed from any start.
         """
-        minimum = None if self.several_minima else self.refits.minimum(y, start, control.max_evaluations)
+        minimum = None
+        if not self.several_minima:
+            with threads_for(self.design, skip_tiny=True):
+                minimum = self.refits.minimum(y, start, control.max_evaluations)
         if minimum is not None and minimum.code != 2 and not minimum.largest > _NEARLY_EXACT_FIT:
             return RefittedModel(self, minimum, y, control.max_evaluations)
         if not np.isfinite(y).all():
