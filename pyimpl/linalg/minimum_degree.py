@@ -184,7 +184,7 @@ class QuotientGraph:
         return 0
 
     def join(self, p: cython.Py_ssize_t):
-        """Put all nodes that p touches at the buffer's end, and absorb its elements; how many nodes, merged ones too."""
+        """Put all nodes that p touches at the buffer's end, and absorb its elements; how many nodes, all told."""
         a: cython.Py_ssize_t
         b: cython.Py_ssize_t
         e: cython.Py_ssize_t

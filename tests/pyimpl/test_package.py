@@ -19,7 +19,8 @@ import numpy as np, pandas as pd
 from pyimpl import lmer
 g, h = np.divmod(np.arange(72), 8)
 rng = np.random.default_rng(5)
-data = pd.DataFrame({"y": rng.normal(size=72), "x": rng.normal(size=72), "g": g.astype(str), "h": h.astype(str), "k": (h // 2).astype(str)})
+data = pd.DataFrame({"y": rng.normal(size=72), "x": rng.normal(size=72), "g": g, "h": h, "k": h // 2}
+).astype({"g": str, "h": str, "k": str})
 for formula in ("y ~ x + (1 | g)", "y ~ x + (x | g)", "y ~ x + (1 | g) + (1 | h)", "y ~ x + (1 | g:k) + (1 | g)"):
     fit = lmer(formula, data)
     str(fit.summary()), fit.ranef(), fit.refit(data["y"] + data["x"]), fit.predict(data)
