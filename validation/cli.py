@@ -307,17 +307,15 @@ def doctor(debug: Debug = False) -> int:
     """Show R, its packages and versions, what does not fit, and the command that mends it."""
     from bridge.doctor import examine
     from pyimpl.extensions import problems
-    from pyimpl.precompile import missing
 
     with _errors().status("Looking at R ...", spinner="line") if _errors().is_terminal else contextlib.nullcontext():
         diagnosis = examine()
     _output().print(Text(str(diagnosis)), soft_wrap=True)
-    kernels = "are compiled."
-    if missing():
-        kernels = f"are not compiled: first fits take longer. fix: {sys.executable} -m pyimpl.precompile"
-    for sentence in problems():
+    damage = problems()
+    for sentence in damage or ["pyimpl's compiled modules are whole."]:
         _output().print(Text(sentence), soft_wrap=True)
-    _output().print(Text(f"pyimpl's kernels {kernels}"), soft_wrap=True)
+    if damage:
+        return BAD_INPUT
     return OK if diagnosis.ok else NO_R
 
 

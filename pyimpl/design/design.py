@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pyimpl.compiled import kernel
 from pyimpl.design.checks import (
     LMER_CHECKS,
     CheckControl,
@@ -61,7 +60,6 @@ __all__ = [
     "frame_of",
     "model_matrix",
     "random_columns",
-    "used_combinations",
 ]
 
 
@@ -369,8 +367,7 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     width = len(right.levels)
     first, second = left.codes.astype(np.int64), right.codes.astype(np.int64)  # pandas' small integers would overflow
     if len(left.levels) * width <= 4 * len(first) + 1024:
-        codes = np.empty(len(first), dtype=np.int64)
-        used = used_combinations(first, second, len(left.levels), width, codes)
+        codes, used = _used_combinations(first, second, len(left.levels), width)
     else:
         missing = (first < 0) | (second < 0)
         combined = first * width + second
@@ -391,30 +388,19 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     return Factor(codes.astype(np.intp, copy=False), tuple(labels), complete=True)
 
 
-@kernel("i1 i1 i i i1")
-def used_combinations(first, second, height, width, codes):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Return the combinations ``first * width + second`` that occur, ascending, and put each row's in `codes`.
+def _used_combinations(first: np.ndarray, second: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's code among the combinations ``first * width + second`` that occur, and these, ascending.
 
     Codes are −1 where one of the two is missing.
     """
-    place = np.full(height * width, -1, dtype=np.int64)
-    count = 0
-    for i in range(first.shape[0]):
-        if first[i] >= 0 and second[i] >= 0:
-            at = first[i] * width + second[i]
-            count += place[at] < 0
-            place[at] = 0
-    used = np.empty(count, dtype=np.int64)
-    count = 0
-    for at in range(height * width):
-        if place[at] == 0:
-            used[count] = at
-            place[at] = count
-            count += 1
-    for i in range(first.shape[0]):
-        missing = first[i] < 0 or second[i] < 0
-        codes[i] = -1 if missing else place[first[i] * width + second[i]]
-    return used
+    nowhere = height * width
+    combined = np.where((first < 0) | (second < 0), nowhere, first * width + second)
+    occurs = np.zeros(nowhere + 1, dtype=np.bool_)
+    occurs[combined] = True
+    used = np.flatnonzero(occurs[:-1])
+    place = np.full(nowhere + 1, -1, dtype=np.intp)
+    place[used] = np.arange(used.size)
+    return place[combined], used
 
 
 def _grouping_factor(bar: Bar, frame: ModelFrame, names: Sequence[str]) -> Factor:

@@ -40,7 +40,7 @@ def _price(pattern: Any) -> float:
 def _ordered(indptr: np.ndarray, nodes: np.ndarray, width: np.ndarray) -> Any:
     """Pattern in a fill-reducing order, of nodes that touch each other in cliques."""
     graph = cliques_to_graph(indptr, nodes, width.size)
-    order, core = minimum_degree(graph[0].astype(np.int64), graph[1].astype(np.int64), _CORE)
+    order, core = minimum_degree(graph[0], graph[1], _CORE)
     return analyse(graph[0], graph[1], width, np.asarray(order, dtype=np.intp), int(core))
 
 

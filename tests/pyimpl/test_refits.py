@@ -1,8 +1,6 @@
 """Refits: each is the fit of the new response, whatever the design; their engines' criteria are the ordinary one."""
 
 import pickle
-import subprocess
-import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -269,23 +267,6 @@ def test_what_takes_no_compiled_search_is_fitted_as_ever(monkeypatch):
     assert not isinstance(slow.model, RefittedModel)
     assert slow.model.refitter.refits is fit.model.refitter.refits
     assert fast.logLik() == pytest.approx(slow.logLik(), rel=1e-12)
-
-
-def test_kernels_from_the_cache_work_whatever_is_asked_first():
-    code = """
-import numpy as np, pandas as pd
-from pyimpl.models.lmer import lmer
-rng = np.random.default_rng(1)
-g = np.arange(60) % 10
-data = pd.DataFrame({"y": rng.normal(size=60) + rng.normal(size=10)[g], "x": rng.normal(size=60), "g": g.astype(str)})
-fit = lmer("y ~ x + (1 | g)", data)
-print(*fit.refit(fit.getME("y")).fixef(), *fit.fixef())
-"""
-    for _ in range(2):  # the second process loads what the first may have compiled
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        again, fixef = np.array(done.stdout.split(), dtype=float).reshape(2, 2)
-        np.testing.assert_allclose(again, fixef, rtol=1e-6)
 
 
 @pytest.mark.r

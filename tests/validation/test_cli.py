@@ -236,13 +236,16 @@ def test_version(run):
     assert out.startswith("mlmparity ")
 
 
-@pytest.mark.parametrize(("missing", "words"), [([], "are compiled."), (["posterior"], "-m pyimpl.precompile")])
-def test_doctor_says_whether_the_kernels_are_compiled(run, monkeypatch, missing, words):
+@pytest.mark.parametrize(
+    ("found", "status", "last"),
+    [([], 0, "pyimpl's compiled modules are whole."), (["one is damaged", "another is stale"], 2, "another is stale")],
+)
+def test_doctor_says_whether_the_compiled_modules_are_whole(run, monkeypatch, found, status, last):
     monkeypatch.setattr("bridge.doctor.examine", doctor.Diagnosis)
-    monkeypatch.setattr("pyimpl.precompile.missing", lambda: missing)
+    monkeypatch.setattr("pyimpl.extensions.problems", lambda: found)
     code, out, _ = run("doctor")
-    assert code == 0
-    assert words in out.splitlines()[-1]
+    assert code == status
+    assert out.splitlines()[-max(1, len(found)) :] == (found or [last])
 
 
 @pytest.mark.parametrize("command", [[], ["validate"], ["compare"], ["doctor"], ["record"], ["cases"]])

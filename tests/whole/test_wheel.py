@@ -83,7 +83,8 @@ def test_pyimpl_needs_neither_r_nor_rpy2(environment: Path) -> None:
         "data = pd.DataFrame({'y': rng.normal(size=200) + rng.normal(size=20)[g], "
         "'g': pd.Categorical(g.astype(str))})\n"
         "print(lmer('y ~ 1 + (1 | g)', data).fixef())\n"
-        "loaded = {'rpy2', 'pymc', 'arviz', 'matplotlib', 'bridge', 'validation'} & set(sys.modules)\n"
+        "loaded = {'numba', 'llvmlite', 'rpy2', "
+        "'pymc', 'arviz', 'matplotlib', 'bridge', 'validation'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
     assert "(Intercept)" in _run(environment / "venv" / "bin" / "python", "-c", program, cwd=environment)
