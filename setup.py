@@ -17,7 +17,15 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).parent / "pyimpl"))
-from build_record import MEMORYVIEWS, VARIANT_FLAGS, compiled_modules, digest, record_name, source_digest
+from build_record import (
+    MEMORYVIEWS,
+    VARIANT_FLAGS,
+    compiled_modules,
+    declarations,
+    digest,
+    record_name,
+    source_digest,
+)
 
 # sqrt sets no errno, so it is one instruction; no sum is contracted to a fused one, so every processor gives the same
 # numbers
@@ -149,7 +157,13 @@ class BuildModules(build_ext):
                 files[Path(self.get_ext_filename(name)).as_posix()] = {"size": len(code), "digest": digest(code)}
             else:
                 files[Path(self.get_ext_filename(name)).as_posix()] = None
-        return {"sources": source_digest(ROOT / "pyimpl", module), "recipe": digest(recipe.encode()), "files": files}
+        declared = declarations(ROOT / "pyimpl", module)
+        return {
+            "sources": source_digest(ROOT / "pyimpl", module, declared),
+            "declarations": declared,
+            "recipe": digest(recipe.encode()),
+            "files": files,
+        }
 
     @staticmethod
     def _recorded(path: Path) -> dict[str, object]:
