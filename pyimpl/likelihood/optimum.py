@@ -10,20 +10,21 @@ descending direction there (the KKT conditions for TT' positive semidefinite).
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError, PyimplWarning
+from pyimpl.likelihood.edges import boundary_starts, drop_pivot, fits_rows_exactly, shortened
 from pyimpl.likelihood.grid_starts import deviations, find_valleys, near
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import omitted_starts, spread_starts
 from pyimpl.likelihood.reduce import Factor, Reduced
 from pyimpl.likelihood.trust_region import TrustRegion
 from pyimpl.linalg.memory import in_words, memory
-from pyimpl.records import record
+from pyimpl.records import changed, record
 
 __all__ = [
     "CHEAP",
@@ -52,6 +53,11 @@ _MATRICES = 12  # of second derivatives, in a search and its reports
 _EVALUATIONS = 30  # of a usual search, besides one for each parameter
 _SPEED = 1e9  # operations a second of compiled loops
 _LONG = 120.0  # seconds that deserve a warning
+_FAR = 1e3  # standard deviation, in natural units, from which coordinates are taken relative to it
+_NEXT_TO = (-3e-7, -1e-7, -3e-8, 0.0, 3e-8, 1e-7, 3e-7)  # relative distances at which the criterion is the same
+_DIP = 10.0  # spreads of the noise that a search may have found the bottom of
+_EXACT = 1e5  # standard deviation, in natural units, of effects that fit the rows exactly or nearly so
+_FEW_DEGREES = 10  # residual degrees of freedom for each variance, below which the criterion may have several minima
 _EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
 _MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
@@ -87,6 +93,9 @@ class OptSummary:
         Natural unit of each θ, for differences.
     trace : ndarray, shape (steps, 3), optional
         See :attr:`log`.
+    unbounded : bool
+        Whether the criterion falls without end as variances grow, since the random effects fit all rows exactly: then
+        this is a local minimum.
     """
 
     initial: np.ndarray
@@ -104,6 +113,7 @@ class OptSummary:
     objective: Objective | None = field(default=None, repr=False, compare=False)
     steps: np.ndarray | None = field(default=None, repr=False, compare=False)
     trace: np.ndarray | None = field(default=None, repr=False, compare=False)
+    unbounded: bool = False
 
     @cached_property
     def hessian(self) -> np.ndarray:
@@ -182,27 +192,6 @@ def _with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np
     return np.array(values) + 0.0  # no negative zeros
 
 
-def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
-    """θ with the pivot k of T at 0, column k rotated into the later ones, so that TT' changes by T_kk alone."""
-    T = factor.template(theta)
-    term = max(i for i, start in enumerate(factor.effect_start) if start <= k)
-    stop = factor.effect_start[term + 1] if term + 1 < len(factor.effect_start) else factor.p
-    v = T[k + 1 : stop, k].copy()
-    T[k:, k] = 0.0
-    for i in range(k + 1, stop):  # rank-one update of the trailing triangle by Givens rotations
-        at = i - k - 1
-        r = math.hypot(T[i, i], v[at])
-        if r == 0.0:
-            continue
-        cos, sin = T[i, i] / r, v[at] / r
-        column = T[i:stop, i].copy()
-        T[i:stop, i] = cos * column + sin * v[at:]
-        v[at:] = cos * v[at:] - sin * column
-    out = theta.copy()
-    out[factor.theta] = T[factor.rows, factor.cols]
-    return out
-
-
 @dataclass
 class Point:
     """A minimum in coordinates θ / units, with what is known there (scaled too).
@@ -236,7 +225,38 @@ class Point:
 def _search(
     objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: TrustRegion, near: bool = True
 ) -> Point:
-    """Minimise from `start` (scaled), which may be near the minimum."""
+    """Minimise from `start` (scaled), which may be near the minimum.
+
+    Where standard deviations have become so large that their differences' squares drown the others' in rounding, the
+    search goes on in coordinates relative to them.
+    """
+    point = _searched(objective, start, units, budget, work, near)
+    if math.isfinite(point.value) and max(map(abs, point.x.tolist()), default=0.0) > _FAR:
+        larger = np.maximum(1.0, _row_deviations(objective.blocks.factors, point.x * units))
+        again = _searched(objective, point.x / larger, units * larger, budget, work, True)
+        if again.value <= point.value:
+            point = replace(
+                again,
+                x=again.x * larger,
+                gradient=again.gradient / larger,
+                information=again.information / np.outer(larger, larger),
+                initial=point.initial,
+            )
+    return point
+
+
+def _row_deviations(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
+    """Standard deviation, in natural units, of the effect that each θ belongs to: shape (n_theta,)."""
+    out = np.zeros(theta.size)
+    for factor in factors:
+        out[factor.theta] = (np.sqrt((factor.template(theta) ** 2).sum(axis=1)) * factor.scale)[factor.rows]
+    return out
+
+
+def _searched(
+    objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: TrustRegion, near: bool
+) -> Point:
+    """Where one search ends."""
     initial = objective.search(start, units, budget, work, near)
     return Point(
         np.array(work.x),
@@ -253,6 +273,11 @@ def _search(
 def _has_pivot_below(limit: float, point: Point, pivots: Sequence[bool]) -> bool:
     """Whether some template has a diagonal element smaller than this, in natural units."""
     return any([pivot and abs(x) < limit for x, pivot in zip(point.x.tolist(), pivots, strict=True)])  # noqa: C419
+
+
+def _is_far(point: Point) -> bool:
+    """Whether random effects fit the rows exactly, or nearly so."""
+    return max(map(abs, point.x.tolist()), default=0.0) > _EXACT
 
 
 def _rounding(point: Point) -> float:
@@ -274,24 +299,46 @@ def _settle_on_boundary(
     for _ in range(3):
         if not _has_pivot_below(SNAP, point, pivots):
             return point
-        changed = False
+        moved = False
         theta = _with_positive_diagonals(blocks.factors, point.x * units)
         for factor in blocks.factors:
             for k in range(factor.p):
                 pivot = float(factor.template(theta)[k, k]) * float(factor.scale[k])
                 if not 0.0 < pivot < SNAP:
                     continue
-                trial = _search(objective, _drop_pivot(factor, theta, k) / units, units, budget, work)
+                trial = _search(objective, drop_pivot(factor, theta, k) / units, units, budget, work)
                 still = factor.template(trial.x * units)[k, k] == 0.0
                 no_higher = trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value))
                 if still and (no_higher or pivot < _NOTHING):
                     trial.initial, trial.trace = point.initial, point.trace
                     point = trial
                     theta = _with_positive_diagonals(blocks.factors, point.x * units)
-                    changed = True
-        if not changed:
+                    moved = True
+        if not moved:
             break
     return point
+
+
+def _pull_back(objective: Objective, units: np.ndarray, budget: int, work: TrustRegion, point: Point) -> Point:
+    """End at standard deviations of the usual size where larger ones are no better but for rounding errors.
+
+    So it is where random effects are confounded with fixed ones: the criterion is flat there, and at very large values
+    it is noise, in which a search finds dips.
+    """
+    theta = shortened(objective.blocks.factors, point.x * units, _FAR)
+    if theta is None:
+        return point
+    trial = _search(objective, theta / units, units, budget, work)
+    if not trial.value <= point.value + _DIP * _measured_noise(objective, point.x * units):
+        return point
+    trial.initial, trial.trace = point.initial, point.trace
+    return trial
+
+
+def _measured_noise(objective: Objective, theta: np.ndarray) -> float:
+    """Spread of the criterion where θ differs by so little that all of it is rounding errors."""
+    values = [objective(theta * (1.0 + step)) for step in _NEXT_TO]
+    return max(values) - min(values) if all(map(math.isfinite, values)) else math.inf
 
 
 def search_from(
@@ -399,6 +446,7 @@ def optimize(
         and not valleys.at_start <= valleys.lowest + 1e-9 * max(1.0, abs(valleys.lowest))
     ):
         queue = list(valleys.points * units)
+    unbounded = chosen and fits_rows_exactly(objective, units)
     informed: list[np.ndarray] = []  # starts that are said to be near a minimum
     if chosen and design is not None:
         informed = omitted_starts(design, objective, lambda wider: optimize(wider).final)
@@ -413,15 +461,20 @@ def optimize(
         start = queue[at] if at < len(queue) else informed[at - len(queue)]
         point = _search(objective, start / units, units, max_evaluations, work, near_one)
         point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, point)
+        point = _pull_back(objective, units, max_evaluations, work, point)
         if chosen and n == 1 and valleys is None and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
             other = _search(objective, np.zeros(1), units, max_evaluations, work)
             point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, other)
         coordinates = point.x.tolist()
-        if best is None or _better(point, best[0]):
+        if best is None or (_better(point, best[0]) and not (unbounded and _is_far(point) and not _is_far(best[0]))):
             best = (point, start)
         if on_step is not None:
             on_step(objective.evaluations + objective.gradients, best[0].value)
         at += 1
+        if chosen and at == 1 and n > 1 and cost <= CHEAP:
+            informed += boundary_starts(objective, point.x * units, point.value, units, max_evaluations)
+            if cost <= _FREE and design is not None and not informed and _FEW_DEGREES * (n + 1) > objective.df:
+                informed += spread_starts(design, units, 1.0, _SPREAD)
         if chosen and at == 1 and n > 1:
             # another valley shows, if anywhere, from far: from natural units, or from small variances; a scan has
             # looked there already
@@ -442,7 +495,7 @@ def optimize(
     point, start = best
     if not math.isfinite(point.value):
         raise FloatingPointError("it is infinite or not a number at every start")
-    return outcome(
+    found = outcome(
         objective,
         point,
         start,
@@ -451,6 +504,7 @@ def optimize(
         objective.evaluations + objective.gradients,
         objective.gradients,
     )
+    return changed(found, unbounded=True) if unbounded else found
 
 
 def outcome(

@@ -8,7 +8,7 @@ from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import ConvergenceWarning, PyimplError, PyimplWarning
 from pyimpl.likelihood import structure as structure_module
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import Point, _better, _drop_pivot, natural_units, optimize
+from pyimpl.likelihood.optimum import Point, _better, drop_pivot, natural_units, optimize
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.trust_region import trust_region_step
 from pyimpl.models.lmer import LmerControl, lmer
@@ -111,7 +111,7 @@ def test_rotating_a_pivot_away_keeps_the_covariance_of_the_rest():
     design = simulated(rng)
     factor = reduce_design(design).factors[0]
     theta = np.array([0.0, 0.7, 0.4])
-    out = _drop_pivot(factor, theta, 0)
+    out = drop_pivot(factor, theta, 0)
     T, S = factor.template(theta), factor.template(out)
     np.testing.assert_allclose(S @ S.T, T @ T.T, atol=1e-15)
     assert out[0] == out[1] == 0
