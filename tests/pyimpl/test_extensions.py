@@ -98,8 +98,8 @@ def test_a_declaration_that_changed_makes_those_modules_stale_that_it_is_compile
     declaration = package / "linalg" / "lanes.pxd"
     declaration.write_text(declaration.read_text() + "\n# changed\n")
     stale = {sentence.split(": ")[1].split()[0] for sentence in problems(package)}
-    # chains cimports elimination, whose declarations cimport lanes
-    assert {"pyimpl.linalg.lanes", "pyimpl.linalg.cholesky", "pyimpl.posterior.chains"} <= stale
+    # conditional cimports elimination, whose declarations cimport lanes
+    assert {"pyimpl.linalg.lanes", "pyimpl.linalg.cholesky", "pyimpl.posterior.conditional"} <= stale
     assert stale.isdisjoint({"pyimpl.linalg.columns", "pyimpl.likelihood.engine"})
 
 
