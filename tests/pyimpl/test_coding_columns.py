@@ -8,7 +8,7 @@ import pytest
 
 from pyimpl.design.checks import centred_squares
 from pyimpl.design.design import build_design
-from pyimpl.design.model_matrix import contrast_matrix
+from pyimpl.frame.contrasts import contrast_matrix
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_factor, read_column
 from pyimpl.likelihood.reduce import centred_intercept
