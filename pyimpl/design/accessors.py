@@ -184,7 +184,8 @@ class ModelAccessors:
             raise DataError(f"model_matrix: type must be 'fixed', 'random' or 'randomListRaw', not {type!r}")
         fixed = type == "fixed"
         if newdata is None:
-            X, index, terms = design.X, design.index, [(term.codes, term.columns) for term in design.terms]
+            X: np.ndarray | None = design.X
+            index, terms = design.index, [(term.codes, term.columns) for term in design.terms]
         else:
             rows = design.encode(newdata, fixed=fixed, random=not fixed)
             X, index, terms = rows.X, rows.index, [(term.codes, term.columns) for term in rows.terms]

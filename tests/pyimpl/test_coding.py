@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pyimpl.design.design import model_matrix
-from pyimpl.frame.contrasts import contrast_matrix
 from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError
+from pyimpl.frame.contrasts import contrast_matrix
 from tests.pyimpl.model_oracle import ask_r, same
 from tests.pyimpl.random_models import random_formula, random_frame
 

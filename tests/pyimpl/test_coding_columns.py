@@ -8,9 +8,9 @@ import pytest
 
 from pyimpl.design.checks import centred_squares
 from pyimpl.design.design import build_design
-from pyimpl.frame.contrasts import contrast_matrix
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_factor, read_column
+from pyimpl.frame.contrasts import contrast_matrix
 from pyimpl.likelihood.reduce import centred_intercept
 from pyimpl.linalg.dqrdc2 import dqrdc2, end_products, full_column_rank, independent_columns
 from tests.pyimpl.model_oracle import ask_r

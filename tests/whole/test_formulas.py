@@ -9,9 +9,9 @@ import pytest
 import bridge.formula
 from bridge import stats
 from pyimpl.design.design import model_matrix
-from pyimpl.frame.contrasts import contrast_matrix
-from pyimpl.errors import FormulaError, PyimplError
+from pyimpl.errors import PyimplError
 from pyimpl.frame import summaries
+from pyimpl.frame.contrasts import contrast_matrix
 from pyimpl.frame.functions import ALLOWED_FUNCTIONS
 from r_scripts import grammar
 from r_scripts.grammar import FUNCTIONS, Kind
