@@ -51,7 +51,7 @@ def frame_of(name):
 @cache
 def fit_of(name, i):
     case = CASES[name]["cases"][i]
-    given = {key: case[key] for key in ("weights", "offset") if key in case}
+    given = {key: case[key] for key in ("weights", "offset", "dialect") if key in case}
     if "na.action" in case:
         given["na_action"] = case["na.action"]
     with warnings.catch_warnings():
