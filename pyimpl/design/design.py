@@ -41,7 +41,7 @@ from pyimpl.formula.terms import Terms, expand_terms
 from pyimpl.frame.column_types import Basis
 from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, as_factor
 from pyimpl.frame.functions import Evaluator
-from pyimpl.frame.model_frame import ModelFrame, VectorLike, model_frame
+from pyimpl.frame.model_frame import ModelFrame, Subset, VectorLike, model_frame
 from pyimpl.linalg.dqrdc2 import independent_columns
 from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
 from pyimpl.records import record
@@ -458,7 +458,7 @@ def build_design(
     *,
     weights: VectorLike | None = None,
     offset: VectorLike | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
     contrasts: Contrasts | None = None,
     checks: CheckControl = LMER_CHECKS,
@@ -474,8 +474,9 @@ def build_design(
         Categoricals are factors (ordered ones too), strings and booleans R's character vectors and logicals.
     weights, offset : str, array or Series, optional
         Name of a column, or a number for each row of the data (a Series must have the data's index).
-    subset : str or array of bool, optional
-        Rows to use: a condition in R's words, ``"x > 0"``, or a mask.
+    subset : str, array of bool or of int, optional
+        Rows to use: a condition in R's words, ``"x > 0"``, a mask, or numbers of rows as R counts them, from 1
+        (``"1:50"``).
     na_action : str
         ``"na.omit"``, ``"na.exclude"`` (the same rows; results are padded) or ``"na.fail"``.
     contrasts : mapping, optional
@@ -503,7 +504,7 @@ def build_design(
     """
     words = Dialect.of(dialect)
     read = read_formula(formula, words)
-    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=words)
     return design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
 
 
@@ -513,8 +514,9 @@ def frame_of(
     *,
     weights: VectorLike | None = None,
     offset: VectorLike | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
+    dialect: Dialect = _NEWEST,
 ) -> ModelFrame:
     """R's ``model.frame`` of a mixed model's formula: its variables for the rows used; see :func:`build_design`."""
     if na_action == "na.pass":
@@ -524,7 +526,9 @@ def frame_of(
         )
     source = Data(data)
     variables = variables_of(read, source)
-    return model_frame(variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    return model_frame(
+        variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=dialect
+    )
 
 
 def design_of(
@@ -749,8 +753,9 @@ def model_matrix(
     data: pd.DataFrame,
     *,
     contrasts: Contrasts | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
+    dialect: Dialect | Mapping[str, str] | str | None = None,
 ) -> pd.DataFrame:
     """R's ``model.matrix(formula, model.frame(formula, data, subset, na.action), contrasts)``.
 
@@ -759,7 +764,7 @@ def model_matrix(
     formula : str
         One- or two-sided, without random-effects terms.
     data : pandas.DataFrame
-    contrasts, subset, na_action
+    contrasts, subset, na_action, dialect
         As for :func:`build_design`.
 
     Returns
@@ -774,6 +779,8 @@ def model_matrix(
     """
     source = Data(data)
     terms = expand_terms(parse(formula), source.names)
-    frame = model_frame(terms.variables, source, subset=subset, na_action=na_action, drop_unused=False)
+    frame = model_frame(
+        terms.variables, source, subset=subset, na_action=na_action, drop_unused=False, dialect=Dialect.of(dialect)
+    )
     plan = plan_columns(terms, frame, contrasts)
     return pd.DataFrame(plan.build(frame), index=frame.index, columns=pd.Index(plan.names, dtype=object))

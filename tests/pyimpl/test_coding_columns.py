@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from pyimpl.design.design import build_design
-from pyimpl.design.model_matrix import contrast_matrix
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_factor, read_column
+from pyimpl.frame.contrasts import contrast_matrix
 from pyimpl.likelihood.reduce import centred_intercept
 from pyimpl.linalg.columns import centred_squares, end_products
 from pyimpl.linalg.dqrdc2 import dqrdc2, full_column_rank, independent_columns
