@@ -357,6 +357,7 @@ def write_report(
     reason: str | None = None,
     generated: str | None = None,
     extra_plots: "Mapping[str, Sequence[Plot]] | None" = None,
+    command: str | None = None,
 ) -> tuple[Path, Path]:
     """Write ``report.html`` and ``report.json``; each is whole or not there.
 
@@ -365,7 +366,7 @@ def write_report(
     directory : path
         Made where it does not exist.
     comparisons : sequence of Comparison
-    reason, generated, extra_plots
+    reason, generated, extra_plots, command
         As in :func:`validation.report.html.render_page`.
 
     Returns
@@ -376,7 +377,7 @@ def write_report(
     from validation.report.html import render_page
     from validation.report.json import dumps
 
-    page = render_page(comparisons, reason=reason, generated=generated, extra_plots=extra_plots)
+    page = render_page(comparisons, reason=reason, generated=generated, extra_plots=extra_plots, command=command)
     data = dumps(comparisons, reason=reason)
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)

@@ -490,7 +490,12 @@ def _run(
     now = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     generated = f"{now}, in {seconds:.0f} s on {platform.system()} {platform.machine()}"
     page, data = write_report(
-        output, comparisons, reason=reason, generated=generated, extra_plots=pictures(comparisons, against)
+        output,
+        comparisons,
+        reason=reason,
+        generated=generated,
+        extra_plots=pictures(comparisons, against),
+        command=_command_line(),
     )
     if not quiet:
         if len(comparisons) > 1:
@@ -505,6 +510,13 @@ def _run(
     verdict = overall(comparison.verdict for comparison in comparisons)
     out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
     return exit_code(verdict)
+
+
+def _command_line() -> str:
+    """The command as it was given, for a shell."""
+    import shlex
+
+    return shlex.join(["mlmparity", *sys.argv[1:]])
 
 
 def _say_reference(reference: "Reference", quiet: bool) -> None:

@@ -62,11 +62,14 @@ def test_order_verdict_cause_checks_notes_table():
             "R and Python disagree",
             "Overview",
             "Likely cause: REML estimates",
+            "Result",
+            "Parameter",
+            "Printed summaries side by side. 1 line differs",
+            "Agreement",
             "Checks",
             "Notes",
             "Pictures",
             "Tolerance",
-            "Printed summaries side by side. 1 line differs",
             "Where the numbers come from",
         )
     ]

@@ -17,8 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from validation.comparison import Comparison, Side
+from validation.report.glossary import GLOSSARY, term_of
 from validation.report.json import package_version, plain
 from validation.report.plots import Plot, plots
+from validation.report.result import result_of
 from validation.report.wording import (
     VERDICT_SYMBOLS,
     VERDICT_WORDS,
@@ -45,6 +47,10 @@ __all__ = ["render_page", "view"]
 #: So many rows stand in the page's HTML; the script shows the others (they are in the page as JSON).
 STATIC_ROWS = 25
 
+#: Digits of a value in the page's script: a few more than are shown; all digits are in report.json.
+_SHOWN_DIGITS = 10
+_MOST_IN_FOOT = 24
+
 
 def render_page(
     comparisons: Sequence[Comparison],
@@ -52,6 +58,7 @@ def render_page(
     reason: str | None = None,
     generated: str | None = None,
     extra_plots: Mapping[str, Sequence[Plot]] | None = None,
+    command: str | None = None,
 ) -> str:
     """Return the comparisons as one HTML page.
 
@@ -65,6 +72,8 @@ def render_page(
         When and how the page was made, for its foot.
     extra_plots : mapping of str to sequence of Plot, optional
         Further pictures by title of the comparison.
+    command : str, optional
+        The command that repeats the run, for the page's foot.
     """
     extra = extra_plots or {}
     verdict = overall(comparison.verdict for comparison in comparisons)
@@ -79,6 +88,9 @@ def render_page(
             views=[view(c, number, extra.get(c.title, ())) for number, c in enumerate(comparisons, start=1)],
             version=package_version(),
             generated=generated,
+            command=command,
+            glossary=GLOSSARY,
+            foot=_foot(comparisons),
             policy=_policy(),
         )
     )
@@ -103,12 +115,15 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "formula": cell(comparison.formula),
         "kind": _KINDS.get(comparison.kind, comparison.kind),
         "verdict": _badge(comparison.verdict),
+        "result": result_of(comparison),
+        "agreement": _agreement(comparison, len(table), len(failed)),
         "names": side_names(comparison),
         "reference": cell(comparison.reference.label),
         "candidate": cell(comparison.candidate.label),
         "checks": [
             {
                 "id": cell(c.id),
+                "term": term_of(c.id),
                 "title": cell(c.title),
                 "summary": cell(c.summary),
                 "rule": cell(c.rule),
@@ -135,6 +150,42 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "printed": _printed(comparison),
         "provenance": [(name, _provenance(side)) for name, side in _sides(comparison)],
     }
+
+
+def _agreement(comparison: Comparison, numbers: int, failed: int) -> str:
+    """One line on the checks: what stands in place of them where they are folded."""
+    checks = len(comparison.checks)
+    agreed = sum(not check.verdict.failed and check.verdict is not Verdict.INCONCLUSIVE for check in comparison.checks)
+    words = f"{agreed} of {checks} checks agree" if agreed < checks else f"all {checks} checks agree"
+    if checks == 0:
+        words = "no check was made"
+    elif checks == 1:
+        words = "the check agrees" if agreed else "the check does not agree"
+    compared = f"{numbers:,} number{'s' * (numbers != 1)} compared"
+    return f"{words}; {compared}" + (f", {failed:,} of them outside their tolerance" if failed else "")
+
+
+def _foot(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
+    """Versions, machine and hashes of the data: what somebody needs who wants the same numbers."""
+    kept: dict[str, dict[str, None]] = {"Versions": {}, "Machine": {}, "Data (SHA-256)": {}}
+    machine = {"platform", "system", "machine", "blas", "BLAS", "LAPACK", "os"}
+    for comparison in comparisons:
+        for side in (comparison.reference, comparison.candidate):
+            for key, value in _provenance(side):
+                last = key.rpartition(".")[2]
+                if last in machine:
+                    kept["Machine"].setdefault(f"{last} {value}")
+                elif last in ("data", "sha256") and len(value) >= 16:
+                    kept["Data (SHA-256)"].setdefault(f"{value[:16]} ({cell(comparison.title)})")
+                elif key.startswith("packages.") or last in ("R", "mlmparity", "python", "numpy", "scipy", "pandas"):
+                    kept["Versions"].setdefault(f"{last} {value}")
+    found = []
+    for name, values in kept.items():
+        if values:
+            shown = list(values)[:_MOST_IN_FOOT]
+            more = len(values) - len(shown)
+            found.append((name, ", ".join(shown) + (f" and {more} more" if more else "")))
+    return found
 
 
 @cache
@@ -206,19 +257,33 @@ def _packed(table: pd.DataFrame) -> dict[str, Any]:
     }
     for name, values in texts.items():
         codes, uniques = pd.factorize(np.array(values, dtype=object))
-        packed[name] = codes.tolist()
+        packed[name] = _runs(codes.tolist())
         packed[f"{name}_texts"] = [str(text) for text in uniques]
     for name, digits in (
-        ("reference", 12),
-        ("candidate", 12),
-        ("difference", 4),
-        ("digits", 4),
-        ("scaled", 4),
+        ("reference", _SHOWN_DIGITS),
+        ("candidate", _SHOWN_DIGITS),
+        ("difference", 3),
+        ("digits", 3),
+        ("scaled", 3),
         ("tolerance", 4),
     ):
         packed[name] = [plain(float(f"{value:.{digits}g}")) for value in table[name].tolist()]
+    packed["tolerance"] = _runs(packed["tolerance"])
+    pairs = zip(packed["reference"], packed["candidate"], strict=True)
+    packed["candidate"] = ["=" if value == other and value is not None else other for value, other in pairs]
     packed["words"] = {str(verdict): [VERDICT_SYMBOLS[verdict], VERDICT_WORDS[verdict]] for verdict in Verdict}
     return packed
+
+
+def _runs(values: list[Any]) -> list[list[Any]]:
+    """Values as pairs of a value and how often it follows itself."""
+    runs: list[list[Any]] = []
+    for value in values:
+        if runs and runs[-1][0] == value:
+            runs[-1][1] += 1
+        else:
+            runs.append([value, 1])
+    return runs
 
 
 def _inline_json(data: Any) -> Markup:

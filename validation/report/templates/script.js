@@ -25,6 +25,9 @@
 
   const start = (box) => {
     const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
+    const unpacked = (runs) => runs.flatMap(([value, count]) => Array(count).fill(value));
+    for (const name of ["check", "quantity", "place", "reason", "limit", "verdict", "tolerance"]) data[name] = unpacked(data[name]);
+    data.candidate = data.candidate.map((value, i) => (value === "=" ? data.reference[i] : value));
     const body = box.querySelector("tbody");
     const status = box.querySelector(".status");
     const search = box.querySelector('input[type="search"]');
@@ -117,4 +120,12 @@
     draw();
   };
   document.querySelectorAll(".rows[data-table]").forEach(start);
+
+  // On paper nothing can be unfolded.
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = Array.from(document.querySelectorAll("details:not([open])"));
+    for (const one of folded) one.open = true;
+  });
+  window.addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
 })();
