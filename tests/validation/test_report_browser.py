@@ -60,7 +60,7 @@ def test_verdict_is_the_first_thing_read(visit):
     assert page.title().startswith("R and Python disagree")
     assert page.locator(".source").inner_text() == "Compared against live R: lme4 1.1-31 on R 4.2.2."
     assert page.locator("#comparison-2 .title .badge").inner_text() == "✗ disagrees"
-    page.get_by_role("link", name="M2, REML for ML").click()
+    page.locator("#overview").get_by_role("link", name="M2, REML for ML").click()
     assert page.url.endswith("#comparison-2")
 
 
