@@ -21,7 +21,8 @@ setup-dev:
 	@sh setup.sh dev
 
 test: setup-dev ## the tests, live R required (ARGS="-k formula" for some of them)
-	MLMPARITY_REQUIRE_R=1 $(VENV)/bin/python -m pytest -m "not slow" -n $(JOBS) --maxprocesses 4 --dist loadfile $(ARGS)
+	MLMPARITY_REQUIRE_R=1 $(VENV)/bin/python -m pytest -m "not slow" -n $(JOBS) --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
 
 test-slow: setup-dev ## the campaigns that take minutes
 	MLMPARITY_REQUIRE_R=1 $(VENV)/bin/python -m pytest -m slow --timeout=3600 $(ARGS)

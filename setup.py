@@ -21,7 +21,15 @@ from build_record import MEMORYVIEWS, VARIANT_FLAGS, compiled_modules, digest, r
 
 # sqrt sets no errno, so it is one instruction; no sum is contracted to a fused one, so every processor gives the same
 # numbers
-FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"]
+FLAGS = [
+    "-O3",
+    "-g0",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+    "-Wno-psabi",
+]
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": False,

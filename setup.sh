@@ -154,16 +154,31 @@ else
     rpy2_pins=/dev/null
 fi
 
-# ---- what the tests compare with besides: lmerTest and pbkrtest, and Chromium, in which they read the report -----------
+# ---- what the tests compare with besides: more of R's packages, and Chromium, in which they read the report -----------
+# The one list of them. A test (@pytest.mark.r_packages) that needs one fails where apt has it and it was not installed.
+TEST_PACKAGES="lmerTest pbkrtest emmeans broom.mixed"
 case $extras in *dev*)
     if has_apt; then
         wanted=
         command -v chromium >/dev/null 2>&1 || wanted=chromium
-        for package in r-cran-lmertest r-cran-pbkrtest; do
-            is_installed "$package" || wanted="$wanted $package"
+        if [ "$has_r" = yes ]; then
+            for package in $TEST_PACKAGES; do
+                package=r-cran-$(printf '%s' "$package" | tr '[:upper:]' '[:lower:]')
+                is_installed "$package" || wanted="$wanted $package"
+            done
+        fi
+        # What this release has not must not keep the others away.
+        there=
+        [ -z "$wanted" ] || has_candidate r-base-core || ! become_root || read_apt_lists  # an image without lists
+        for package in $wanted; do
+            if has_candidate "$package"; then
+                there="$there $package"
+            else
+                say "this release of the system has no package $package: tests that need it are skipped"
+            fi
         done
         # shellcheck disable=SC2086  # several packages
-        [ -z "$wanted" ] || apt_install "installing for the tests: $wanted" $wanted ||
+        [ -z "$there" ] || apt_install "installing for the tests:$there" $there ||
             say "going on: the tests that need them will say so"
     fi ;;
 esac

@@ -12,11 +12,10 @@ from bridge.errors import BridgeError, DataError, RError, RWarning
 from bridge.formula import CONTRASTS, Formula, check_columns, parse, r_symbol
 from bridge.frames import column_names, frame_to_r
 from bridge.session import Reply
-from r_scripts.grammar import inert
+from r_scripts.grammar import NA_ACTIONS, inert
 
 __all__ = ["ModelCall", "describe", "emit", "explain"]
 
-_NA_ACTIONS = ("na.omit", "na.exclude", "na.fail", "na.pass")
 
 Vector = str | pd.Series | np.ndarray | Sequence[float]
 
@@ -78,8 +77,8 @@ def describe(
     check_columns(parsed, names)
     if data.shape[0] == 0:
         raise DataError("the data have no rows")
-    if na_action not in _NA_ACTIONS:
-        raise DataError(f"na_action={na_action!r}; it is one of {', '.join(_NA_ACTIONS)}")
+    if na_action not in NA_ACTIONS:
+        raise DataError(f"na_action={na_action!r}; it is one of {', '.join(NA_ACTIONS)}")
     name = _name_of(data) if data_name is None else r_symbol(data_name)
     wanted = set(names) if parsed.dot else set(parsed.names)
     described: dict[str, Any] = {"formula": parsed.text, "data_name": name, "na_action": na_action}

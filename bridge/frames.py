@@ -29,9 +29,12 @@ import pandas as pd
 from bridge.errors import DataError
 from r_scripts.grammar import INERT_SYMBOLS
 
-__all__ = ["column_names", "frame_to_r", "labels_to_index", "r_to_frame"]
+__all__ = ["TEXT", "column_names", "frame_to_r", "labels_to_index", "r_to_frame"]
 
 _INT_MAX = 2**31 - 1
+#: Text as pandas 3 has it ("str"): what is missing stays missing. To pandas 2 that name means Python's str, "None".
+TEXT = pd.StringDtype(na_value=np.nan)
+
 _NA_INT = -(2**31)
 _EXACT = 2**53
 #: They take the places of what R would parse in column names.
@@ -292,7 +295,7 @@ def r_to_frame(described: dict[str, Any]) -> pd.DataFrame:
     """
     nrow = int(described["nrow"])
     row_names = described.get("row_names")
-    index: pd.Index = pd.RangeIndex(nrow) if row_names is None else pd.Index(row_names, dtype="str")
+    index: pd.Index = pd.RangeIndex(nrow) if row_names is None else pd.Index(row_names, dtype=TEXT)
     columns = {
         name: _column_from_r(name, column, index)
         for name, column in zip(described["names"], described["columns"], strict=True)
@@ -318,12 +321,12 @@ def _column_from_r(name: str, column: dict[str, Any], index: pd.Index) -> pd.Ser
     if kind == "character":
         levels = np.array([*column["levels"], None], dtype=object)
         codes = np.asarray(values, dtype=np.int64)
-        return pd.Series(levels[np.where(codes == _NA_INT, len(levels), codes) - 1], index=index, dtype="str")
+        return pd.Series(levels[np.where(codes == _NA_INT, len(levels), codes) - 1], index=index, dtype=TEXT)
     if kind == "factor":
         codes = np.asarray(values, dtype=np.int64)
         categorical = pd.Categorical.from_codes(
             np.where(codes == _NA_INT, 0, codes) - 1,
-            categories=pd.Index(column["levels"], dtype="str"),
+            categories=pd.Index(column["levels"], dtype=TEXT),
             ordered=bool(column["ordered"]),
         )
         return pd.Series(categorical, index=index)

@@ -15,6 +15,7 @@ from bridge.formula import parse, r_symbol
 from bridge.frames import frame_to_r, labels_to_index
 from bridge.replies import Printed, factors, frame, labels, series, sparse, table, terms, varcorr
 from bridge.session import Handle, Reply, default
+from r_scripts.dialect import CHANGES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -351,20 +352,40 @@ class LmerFit(RFit):
         emit(reply, stacklevel=4)
         return LmerFit(reply, session.keep(reply.value["handle"]), self._index)
 
-    def refit(self, y: Sequence[float] | np.ndarray | pd.Series) -> "LmerFit":
-        """``refit(m, y)``: the same model for another response.
+    def refit(
+        self,
+        y: Sequence[float] | np.ndarray | pd.Series,
+        newweights: Sequence[float] | np.ndarray | pd.Series | None = None,
+    ) -> "LmerFit":
+        """``refit(m, y, newweights)``: the same model for another response.
 
         Parameters
         ----------
         y : array-like
             One number for each row used, or for each row of the data.
+        newweights : array-like, optional
+            Other prior weights, likewise.
+
+        Raises
+        ------
+        DataError
+            Another number of values; `newweights` where R's lme4 is older than 1.1-34, which has no such argument.
         """
-        values = np.asarray(y, dtype=np.float64)
-        if values.shape == (len(self._index),):
-            values = values[np.asarray(self._x["positions"]) - 1]
-        if values.shape != (self.nobs(),):
-            raise DataError(f"y has shape {values.shape}; the model uses {self.nobs()} of {len(self._index)} rows")
-        return self._again("lme4_refit", y=values)
+        weights = None if newweights is None else self._values_of_rows("newweights", newweights)
+        return self._again(
+            "lme4_refit", y=self._values_of_rows("y", y), newweights=weights, since=CHANGES["refit_newweights"].since
+        )
+
+    def _values_of_rows(self, what: str, values: Sequence[float] | np.ndarray | pd.Series) -> np.ndarray:
+        """A number for each row used, of as many or of one for each row of the data."""
+        numbers = np.asarray(values, dtype=np.float64)
+        if numbers.shape == (len(self._index),):
+            numbers = numbers[np.asarray(self._x["positions"]) - 1]
+        if numbers.shape != (self.nobs(),):
+            raise DataError(
+                f"{what} has shape {numbers.shape}; the model uses {self.nobs()} of {len(self._index)} rows"
+            )
+        return numbers
 
     def refit_each(self, responses: pd.DataFrame | np.ndarray) -> tuple[np.ndarray, float]:
         """Refit to one response after the other, in a loop within R.
@@ -402,8 +423,10 @@ class LmerFit(RFit):
         newdata: pd.DataFrame | None = None,
         re_form: str | None = None,
         allow_new_levels: bool = False,
-    ) -> pd.Series:
-        """``predict(m, newdata, re.form, allow.new.levels)``.
+        *,
+        se_fit: bool = False,
+    ) -> pd.Series | pd.DataFrame:
+        """``predict(m, newdata, re.form, allow.new.levels, se.fit)``.
 
         Parameters
         ----------
@@ -412,16 +435,43 @@ class LmerFit(RFit):
             None for all random effects, ``"NA"`` (or ``"~0"``) for none, or a one-sided formula such as
             ``"~(1 | school)"``.
         allow_new_levels : bool
+        se_fit : bool
+            Standard errors as well.
+
+        Returns
+        -------
+        Series, or DataFrame with the columns ``fit`` and ``se.fit``
+
+        Raises
+        ------
+        DataError
+            `se_fit` where R's lme4 is older than 1.1-35, which has no such argument.
         """
         if re_form is not None and re_form not in ("NA", "~0"):
             parse(re_form, require_response=False)
         sent = None if newdata is None else frame_to_r(newdata)
         described = self._ask_once(
             "lme4_predict", newdata=sent, re_form="NA" if re_form == "~0" else re_form,
-            allow_new_levels=bool(allow_new_levels),
+            allow_new_levels=bool(allow_new_levels), se_fit=bool(se_fit), since=CHANGES["predict_se_fit"].since,
         )  # fmt: skip
         index = self._index if newdata is None else newdata.index
-        return pd.Series(np.array(described["values"]), index=labels_to_index(described["positions"], index))
+        fitted = pd.Series(np.array(described["values"]), index=labels_to_index(described["positions"], index))
+        return pd.DataFrame({"fit": fitted, "se.fit": np.array(described["se"])}) if se_fit else fitted
+
+    def vcov(self, full: bool = False) -> pd.DataFrame:
+        """``vcov(m, full)``.
+
+        Parameters
+        ----------
+        full : bool
+            The joint covariance matrix of random and fixed effects, given θ.
+
+        Raises
+        ------
+        DataError
+            `full` where R's lme4 is older than 1.1-36, which has no such argument.
+        """
+        return frame(self._ask("lme4_vcov_full", since=CHANGES["vcov_full"].since)) if full else super().vcov()
 
     def simulate(self, nsim: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
         """``simulate(m, nsim, seed)``: rows used × ``sim_1`` ...; R's own random numbers.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bridge.frames import TEXT
 from r_scripts.printed import printed_html
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ class Printed(str):
 
 def labels(names: Sequence[str]) -> pd.Index:
     """Return R's names as an index of strings."""
-    return pd.Index(list(names), dtype="str")
+    return pd.Index(list(names), dtype=TEXT)
 
 
 def series(vector: Mapping[str, Any], dtype: Any = np.float64) -> pd.Series:
     """Return a named vector."""
-    return pd.Series(np.asarray(vector["values"], dtype=dtype), index=labels(vector["names"]))
+    return pd.Series(np.array(vector["values"], dtype=dtype), index=labels(vector["names"]))
 
 
 def frame(matrix: Mapping[str, Any], index: pd.Index | None = None) -> pd.DataFrame:
@@ -72,7 +73,7 @@ def factors(described: Mapping[str, Any], index: pd.Index) -> pd.DataFrame:
 def table(described: Mapping[str, Any]) -> pd.DataFrame:
     """Return a data frame of R's; ``attrs["text"]`` is what R prints of it."""
     columns = {
-        name: np.array(values, dtype=np.float64) if isinstance(values, np.ndarray) else pd.array(values, dtype="str")
+        name: np.array(values, dtype=np.float64) if isinstance(values, np.ndarray) else pd.array(values, dtype=TEXT)
         for name, values in zip(described["names"], described["columns"], strict=True)
     }
     result = pd.DataFrame(columns, index=labels(described["rows"]))
@@ -95,9 +96,9 @@ def varcorr(described: Mapping[str, Any]) -> pd.DataFrame:
     """Return ``as.data.frame(VarCorr(m))``."""
     return pd.DataFrame(
         {
-            "grp": pd.array(described["grp"], dtype="str"),
-            "var1": pd.array(described["var1"], dtype="str"),
-            "var2": pd.array(described["var2"], dtype="str"),
+            "grp": pd.array(described["grp"], dtype=TEXT),
+            "var1": pd.array(described["var1"], dtype=TEXT),
+            "var2": pd.array(described["var2"], dtype=TEXT),
             "vcov": np.asarray(described["vcov"], dtype=np.float64),
             "sdcor": np.asarray(described["sdcor"], dtype=np.float64),
         }

@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-__all__ = ["Status", "restrict", "status", "wanted"]
+__all__ = ["Status", "keep_writing_inside", "restrict", "status", "wanted"]
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,13 @@ def _landlock_abi(libc: _Libc) -> int:
         return 0
 
 
-def _landlock(libc: _Libc, abi: int, scratch: str) -> None:
+def _landlock(libc: _Libc, abi: int, scratch: str, files_only: bool = False) -> None:
     handled = _handled(abi)
     # TCP since 4 (bind, connect); abstract Unix sockets and signals to processes outside since 6
     fields = [handled, *([3] if abi >= 4 else []), *([3] if abi >= 6 else [])]
+    if files_only:
+        handled &= ~(_EXECUTE | _IOCTL_DEV)
+        fields = [handled]
     attributes = struct.pack(f"={len(fields)}Q", *fields)
     ruleset = libc.call(_LANDLOCK_CREATE, attributes, len(attributes), 0)
     try:
@@ -290,6 +293,35 @@ def restrict(scratch: str) -> Status:
     except OSError as error:
         missing.append(f"the system refused it: {error}")
     return Status(not _can_start_programs(), not _can_write(scratch), abi, "; ".join(missing))
+
+
+def keep_writing_inside(scratch: str) -> bool:
+    """Let this process and its children make, change and delete files in one folder only; they may do anything else.
+
+    For code that runs on the user's word (``mlmparity migrate``) and should leave the user's folders as they are.
+
+    Parameters
+    ----------
+    scratch : str
+        The folder in which it may write.
+
+    Returns
+    -------
+    bool
+        Whether it holds from now on; false where the system does not offer it.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        libc = _Libc()
+        abi = _landlock_abi(libc)
+        if not abi:
+            return False
+        libc.no_new_privileges()
+        _landlock(libc, abi, scratch, files_only=True)
+    except OSError:
+        return False
+    return not _can_write(scratch)
 
 
 def _can_start_programs() -> bool:

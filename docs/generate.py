@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from validation import tolerances
 from validation.certify import posterior_scores, scores
-from validation.judge import tolerances
 from validation.references import certified
 
 HERE = Path(__file__).resolve().parent

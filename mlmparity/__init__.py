@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     from bridge import lme4, mlmRev, rstanarm
     from pyimpl import *  # noqa: F403
     from validation import *  # noqa: F403
+    from validation.migrate.run import Migration, migrate, translate
     from validation.reading.files import read_data
     from validation.references.datasets import dataset_names, load_dataset
 
     __version__: str
-    __all__ = ["__version__", "dataset_names", "lme4", "load_dataset", "mlmRev", "read_data", "rstanarm"]
+    __all__ = ["Migration", "__version__", "dataset_names", "lme4", "load_dataset", "migrate", "mlmRev", "read_data"]
+    __all__ += ["rstanarm", "translate"]
     __all__ += pyimpl.__all__
     __all__ += validation.__all__
 
 _HOMES = {
     "dataset_names": "validation.references.datasets",
     "load_dataset": "validation.references.datasets",
+    **dict.fromkeys(("Migration", "migrate", "translate"), "validation.migrate.run"),
     "read_data": "validation.reading.files",
 }
 _R_PACKAGES = ("lme4", "mlmRev", "rstanarm")

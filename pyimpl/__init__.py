@@ -3,9 +3,7 @@
 Importing this package loads neither PyMC, nor ArviZ, nor matplotlib, nor numba: they come in where they are used.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pyimpl import extensions
@@ -25,9 +23,12 @@ if TYPE_CHECKING:
     from pyimpl.inference.emmeans import emmeans, emtrends, joint_tests, ref_grid
     from pyimpl.inference.prediction_grid import predictions
     from pyimpl.inference.prediction_simulation import boot_predictions, predict_interval
+    from pyimpl.inference.regression_table import regression_table
     from pyimpl.inference.tidying import augment, glance, tidy
-    from pyimpl.lmer import LmerControl, LmerFit, lmer
-    from pyimpl.stan_lmer import (
+    from pyimpl.models.lm import LmFit, lm
+    from pyimpl.models.lm_list import LmListFit, lmList
+    from pyimpl.models.lmer import LmerControl, LmerFit, lmer
+    from pyimpl.models.stan_lmer import (
         StanLmerFit,
         cauchy,
         decov,
@@ -48,6 +49,8 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "FormulaError",
+    "LmFit",
+    "LmListFit",
     "LmerControl",
     "LmerFit",
     "ModelError",
@@ -70,6 +73,8 @@ __all__ = [
     "laplace",
     "lasso",
     "lkj",
+    "lm",
+    "lmList",
     "lmer",
     "loo_compare",
     "model_matrix",
@@ -78,6 +83,7 @@ __all__ = [
     "predictions",
     "product_normal",
     "ref_grid",
+    "regression_table",
     "stan_lmer",
     "student_t",
     "tidy",
@@ -85,11 +91,13 @@ __all__ = [
 
 extensions.install()
 
-_DOORS = ("lmer", "stan_lmer")  # functions that have their module's name
 _MODULES = {
-    **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.lmer"),
+    **dict.fromkeys(("LmerControl", "LmerFit", "lmer"), "pyimpl.models.lmer"),
+    **dict.fromkeys(("LmFit", "lm"), "pyimpl.models.lm"),
+    **dict.fromkeys(("LmListFit", "lmList"), "pyimpl.models.lm_list"),
     "model_matrix": "pyimpl.design.design",
     **dict.fromkeys(("emmeans", "emtrends", "joint_tests", "ref_grid"), "pyimpl.inference.emmeans"),
+    "regression_table": "pyimpl.inference.regression_table",
     "predictions": "pyimpl.inference.prediction_grid",
     **dict.fromkeys(("boot_predictions", "predict_interval"), "pyimpl.inference.prediction_simulation"),
     **dict.fromkeys(("augment", "glance", "tidy"), "pyimpl.inference.tidying"),
@@ -99,32 +107,11 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    default = "pyimpl.errors" if name.endswith(("Error", "Warning")) else "pyimpl.stan_lmer"
+    default = "pyimpl.errors" if name.endswith(("Error", "Warning")) else "pyimpl.models.stan_lmer"
     value = getattr(import_module(_MODULES.get(name, default)), name)
-    if name not in _DOORS:
-        globals()[name] = value
+    globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _door(name: str) -> property:
-    def function(package: ModuleType) -> Any:
-        return __getattr__(name)
-
-    def keep(package: ModuleType, value: Any) -> None:
-        """Leave the function where the import system would put the module of the same name."""
-
-    return property(function, keep)
-
-
-class _Package(ModuleType):
-    """``pyimpl.lmer`` is the function, whether or not the module ``pyimpl.lmer`` has been imported before."""
-
-    lmer = _door("lmer")
-    stan_lmer = _door("stan_lmer")
-
-
-sys.modules[__name__].__class__ = _Package

@@ -67,12 +67,6 @@ GROUPS = {
         "pyimpl.likelihood.strata",
         "pyimpl.likelihood.responses",
     ),
-    "posterior": (
-        "pyimpl.posterior.diagnostics",
-        "pyimpl.posterior.gradient",
-        "pyimpl.posterior.kernels",
-        "pyimpl.posterior.sampler",
-    ),
     "sparse": (
         "pyimpl.likelihood.sparse_factors",
         "pyimpl.linalg.minimum_degree",

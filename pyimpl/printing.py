@@ -280,9 +280,8 @@ class LmerSummary:
         AIC, BIC, logLik, -2*log(L) (until lme4 1.1-36: deviance), df.resid; for REML the criterion alone.
     residuals : ndarray
         Scaled Pearson residuals.
-    groups, effects, covariances
-        The random-effects terms.
-    sigma : float
+    varcorr : VarCorrTable
+        The random effects' covariances and the residual variance.
     ngrps : Series
     nobs : int
     coefficients : DataFrame
@@ -300,10 +299,7 @@ class LmerSummary:
     call: CallText
     aictab: pd.Series
     residuals: np.ndarray
-    groups: tuple[str, ...]
-    effects: tuple[tuple[str, ...], ...]
-    covariances: tuple[np.ndarray, ...]
-    sigma: float
+    varcorr: "VarCorrTable"
     ngrps: pd.Series
     nobs: int
     coefficients: pd.DataFrame
@@ -315,6 +311,11 @@ class LmerSummary:
     ddf: str | None = None
     _text: list[str] = field(default_factory=list, repr=False, compare=False)
 
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, ``summary(m)$sigma``."""
+        return float(self.varcorr["sdcor"].iloc[-1])
+
     def to_text(self) -> str:
         """Write what R's ``print(summary(m))`` does, the last newline left out."""
         digits = self.digits
@@ -322,9 +323,7 @@ class LmerSummary:
         quantiles = zapsmall(quantile7(self.residuals), digits + 1)
         names = ["Min", "1Q", "Median", "3Q", "Max"]
         out += f"Scaled residuals: \n{print_vector(quantiles, digits, names=names)}\n\n"
-        table = format_varcorr(
-            self.groups, self.effects, self.covariances, self.sigma, digits, _COMPONENTS, self.call.dialect
-        )
+        table = self.varcorr.to_text(_COMPONENTS, digits)
         out += f"Random effects:\n{table}\n{_groups_line(self.nobs, self.ngrps)}"
         names = [str(name) for name in self.coefficients.index]
         p = len(names)
@@ -387,14 +386,7 @@ def print_fit(summary: LmerSummary) -> str:
     """``print(m)``: the short form, last newline left out."""
     digits = summary.digits
     out = f"{_title(summary.REML)} ['lmerMod']\n{summary.call}{_aic_table(summary.aictab, 4)}"
-    table = format_varcorr(
-        summary.groups,
-        summary.effects,
-        summary.covariances,
-        summary.sigma,
-        digits,
-        dialect=summary.call.dialect,
-    )
+    table = summary.varcorr.to_text(digits=digits)
     out += f"Random effects:\n{table}\n{_groups_line(summary.nobs, summary.ngrps)}"
     beta = summary.coefficients["Estimate"]
     if len(beta):
@@ -431,10 +423,14 @@ class VarCorrTable(pd.DataFrame):
 
 
 class AnovaTable(pd.DataFrame):
-    """An ``anova`` or ``drop1`` table; ``str()`` is what R prints. The heading is in ``heading``."""
+    """An ``anova`` or ``drop1`` table; ``str()`` is what R prints. The heading is in ``heading``.
 
-    _metadata = ["heading"]  # noqa: RUF012 - pandas' own protocol
+    ``absent``, where it is given, says which missing numbers are R's NA and not printed; the others are NaN.
+    """
+
+    _metadata = ["heading", "absent"]  # noqa: RUF012 - pandas' own protocol
     heading: tuple[str, ...]
+    absent: np.ndarray
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
@@ -457,6 +453,7 @@ class AnovaTable(pd.DataFrame):
             zap_ind=zap,
             has_pvalue=has_p,
             na="",
+            absent=getattr(self, "absent", None),
         )
 
     def __str__(self) -> str:

@@ -133,6 +133,23 @@ CHANGES: Mapping[str, Change] = {
         "lme4 NEWS 1.1-33",
         ("refit",),
     ),
+    "predict_se_fit": Change(
+        "lme4",
+        "1.1-35",
+        "predict has se.fit = TRUE, standard errors given theta; before, it was ignored",
+        "lme4 NEWS 1.1-35",
+        ("predict",),
+    ),
+    "refit_newweights": Change(
+        "lme4", "1.1-34", "refit has newweights; before, it was ignored", "lme4 NEWS 1.1-34", ("refit",)
+    ),
+    "vcov_full": Change(
+        "lme4",
+        "1.1-36",
+        "vcov has full = TRUE, the joint covariance matrix of random and fixed effects; before, it was ignored",
+        "lme4 NEWS 1.1-36",
+        ("vcov",),
+    ),
     "no_r_eff": Change(
         "rstanarm",
         "2.32.2",
@@ -179,6 +196,13 @@ CHANGES: Mapping[str, Change] = {
         "loo_compare returns and prints a data frame with the columns model, p_worse, diag_diff, diag_elpd",
         "loo NEWS 2.10.0",
         ("loo_compare",),
+    ),
+    "r_squared_without_offset": Change(
+        "R",
+        "4.3.0",
+        "summary of an lm fit with an offset takes R squared and F of the fitted values without it",
+        "R NEWS 4.3.0; measured on 4.2.2 and 4.5.0",
+        ("summary",),
     ),
     "nas_without_apostrophe": Change(
         "R", "4.6.0", "summary(data.frame) prints NAs for NA's", "R NEWS 4.6.0", ("summary.data.frame",)

@@ -80,20 +80,27 @@ check_call <- function(tree, columns, kind, term, refuse) {
   }
 }
 
-# What each argument of a call may be: R's matching, without abbreviated names.
+# What each argument of a call may be, by R's matching: exact names, then unique beginnings of those before `...`, then
+# places.
 argument_kinds <- function(name, known, labels, refuse) {
-  all_names <- as.character(c(unlist(known$positional), unlist(known$named)))
+  positional <- as.character(unlist(known$positional))
+  all_names <- c(positional, as.character(unlist(known$named)))
   all_kinds <- as.character(c(unlist(known$positional_kinds), unlist(known$named_kinds)))
-  given <- labels[nzchar(labels)]
-  bad <- c(setdiff(given, all_names), given[duplicated(given)])
-  if (length(bad)) refuse(name, "() may not have an argument '", bad[1L], "' in a formula")
   if (!length(labels)) refuse(name, "() has no argument")
-  free <- setdiff(unlist(known$positional), given)
-  kinds <- all_kinds[match(labels, all_names)]
+  found <- match(labels, all_names)
+  short <- setdiff(positional, labels)
+  for (i in which(nzchar(labels) & is.na(found))) {
+    full <- short[startsWith(short, labels[i])]
+    if (length(full) != 1L) refuse(name, "() may not have an argument '", labels[i], "' in a formula")
+    found[i] <- match(full, all_names)
+  }
+  if (anyDuplicated(found[!is.na(found)])) refuse(name, "() has an argument twice")
+  free <- setdiff(seq_along(positional), found)
   open <- which(!nzchar(labels))
   if (length(open) > length(free) && !nzchar(known$rest)) refuse(name, "() has too many arguments")
   filled <- utils::head(open, length(free))
-  kinds[filled] <- all_kinds[match(free[seq_along(filled)], all_names)]
+  found[filled] <- free[seq_along(filled)]
+  kinds <- all_kinds[found]
   kinds[setdiff(open, filled)] <- known$rest
   kinds
 }

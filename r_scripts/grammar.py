@@ -7,13 +7,14 @@ with the arguments, by name and kind, that it may have; everything else is refus
 * ``bridge/formula.py``, which checks a formula before R sees it,
 * ``r_scripts/formula.R``, which checks R's own parse tree of it, and the options of R's verbs, against the same list
   (:func:`as_data`), and is sufficient by itself,
-* ``pyimpl``, which evaluates formulas of its own and runs nothing.
+* ``pyimpl/frame/functions.py``, which evaluates what stands here in Python, `ONLY_R` apart, and matches the arguments
+  of a call by it.
 
 It also has the characters that take the place of those that R would parse in a column's name (:func:`inert`).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
@@ -28,6 +29,7 @@ __all__ = [
     "LITERAL_FUNCTIONS",
     "LITERAL_OPERATORS",
     "NA_ACTIONS",
+    "ONLY_R",
     "OPERATORS",
     "OPTIMIZERS",
     "PRIORS",
@@ -68,7 +70,7 @@ class Argument:
     Attributes
     ----------
     name : str
-        R's name of it, in full: abbreviated names are refused.
+        R's name of it.
     kind : Kind
     """
 
@@ -101,48 +103,54 @@ class Function:
         """All arguments that have names."""
         return self.positional + self.named
 
-    def matched(self, labels: tuple[str | None, ...]) -> tuple[Kind, ...]:
-        """The kinds of a call's arguments, matched as R does it, but without abbreviations.
+    def match(self, labels: Sequence[str | None]) -> tuple[Argument | None, ...]:
+        """Match the arguments of a call as R does: exact names, then unique beginnings of them, then places.
+
+        As in R, only what stands before ``...`` (`positional`) may be abbreviated.
 
         Parameters
         ----------
-        labels : tuple of str or None
+        labels : sequence of str or None
             The name of each argument of the call, None for one given by place.
 
         Returns
         -------
-        tuple of Kind
+        tuple of Argument or None
+            What each argument of the call is; None for one of ``...``, whose kind is `rest`.
 
         Raises
         ------
         ValueError
             With the reason in words: an argument that the function may not have, twice the same, or too many.
         """
-        kinds = {argument.name: argument.kind for argument in self.arguments}
-        given = [label for label in labels if label is not None]
-        for named in given:
-            if named not in kinds:
-                known = ", ".join(kinds) or "none with a name"
-                raise ValueError(f"{self.name}() may not have an argument {named!r} in a formula; it has {known}")
-            if given.count(named) > 1:
-                raise ValueError(f"{self.name}() has the argument {named!r} twice")
-        free = [argument.kind for argument in self.positional if argument.name not in given]
-        found: list[Kind] = []
-        for label in labels:
-            if label is not None:
-                found.append(kinds[label])
-            elif free:
-                found.append(free.pop(0))
-            elif self.rest is not None:
-                found.append(self.rest)
-            else:
-                raise ValueError(
-                    f"{self.name}() has at most {len(self.positional)} arguments in a formula "
-                    f"({', '.join(argument.name for argument in self.positional)}); this one has {len(labels)}"
-                )
-        if not found:
+        by_name = {argument.name: argument for argument in self.arguments}
+        short = [argument for argument in self.positional if argument.name not in labels]
+        named: dict[int, Argument] = {}
+        for place, label in enumerate(labels):
+            if label is None:
+                continue
+            fits = [by_name[label]] if label in by_name else [a for a in short if label and a.name.startswith(label)]
+            if len(fits) != 1:
+                names = ", ".join(by_name) or "none with a name"
+                raise ValueError(f"{self.name}() may not have an argument {label!r} in a formula; it has {names}")
+            if fits[0] in named.values():
+                raise ValueError(f"{self.name}() has the argument {fits[0].name!r} twice")
+            named[place] = fits[0]
+        if not labels:
             raise ValueError(f"{self.name}() has no argument")
-        return tuple(found)
+        free = [argument for argument in self.positional if argument not in named.values()]
+        unnamed = len(labels) - len(named)
+        if unnamed > len(free) and self.rest is None:
+            raise ValueError(
+                f"{self.name}() has at most {len(self.positional)} arguments in a formula "
+                f"({', '.join(argument.name for argument in self.positional)}); this one has {len(labels)}"
+            )
+        by_place = iter([*free[:unnamed], *[None] * (unnamed - len(free))])
+        return tuple(named[place] if place in named else next(by_place) for place in range(len(labels)))
+
+    def matched(self, labels: Sequence[str | None]) -> tuple[Kind, ...]:
+        """The kind of each argument of a call; see :meth:`match`."""
+        return tuple((self.rest or Kind.VALUE) if found is None else found.kind for found in self.match(labels))
 
 
 def _arguments(text: str) -> tuple[Argument, ...]:
@@ -186,7 +194,7 @@ FUNCTIONS: Mapping[str, Function] = {
         _function("ns", "x df:numbers knots intercept:literal Boundary.knots"),
         _function("offset", "object"),
         _function("ordered", "x levels labels"),
-        _function("poly", "x", Kind.VALUE, "degree:numbers raw:literal simple:literal"),
+        _function("poly", "x degree", Kind.VALUE, "raw:literal simple:literal"),  # R looks for it among its ...
         _function("quantile", "x probs na.rm:literal names:literal type:numbers"),
         _function("rank", "x na.last:literal ties.method:literal"),
         _function("relevel", "x ref:literal"),
@@ -199,6 +207,9 @@ FUNCTIONS: Mapping[str, Function] = {
     )
 }
 
+#: Functions of the list that only R evaluates: ``pyimpl`` refuses them, and says so.
+ONLY_R = frozenset({"bs", "C", "cbind", "logb", "nchar", "ns", "rev", "signif"})
+
 #: Covariance structures around a random-effects term: lme4 has them since 2.0-1.
 STRUCTURES: Mapping[str, Function] = {
     name: _function(name, "term:bar", None, "hom:literal") for name in ("us", "diag", "cs", "ar1")
@@ -206,7 +217,7 @@ STRUCTURES: Mapping[str, Function] = {
 
 #: Operators, each with one or two arguments without names.
 OPERATORS = (
-    *("~", "+", "-", "*", "/", "^", ":", "%in%", "%%", "%/%", "|", "||", "&", "&&"),
+    *("~", "+", "-", "*", "/", "^", ":", "%in%", "%%", "%/%", "|", "||", "&"),
     *("==", "!=", "<", ">", "<=", ">=", "!", "("),
 )
 

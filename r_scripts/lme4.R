@@ -325,11 +325,15 @@ refitted <- function(fit) {
 }
 
 # The call is made in an environment with what lme4's verbs look up by name.
-lme4_refit <- function(fit, y) {
+lme4_refit <- function(fit, y, newweights, since) {
   y <- as.double(y)
   # refit() takes the positions of omitted rows out of a response that does not say that they are gone already
   attr(y, "na.action") <- attr(stats::model.frame(fit), "na.action")
-  refitted(lme4::refit(fit, y))
+  if (is.null(newweights)) {
+    return(refitted(lme4::refit(fit, y)))
+  }
+  need_newer("refit(newweights =)", "lme4", since)
+  refitted(lme4::refit(fit, y, newweights = as.double(newweights)))
 }
 # A loop of refits within R: what a simulation study does.
 lme4_refit_each <- function(fit, responses) {
@@ -344,7 +348,7 @@ lme4_refit_each <- function(fit, responses) {
 }
 lme4_refitML <- function(fit) refitted(lme4::refitML(fit))
 
-lme4_predict <- function(fit, newdata, re_form, allow_new_levels) {
+lme4_predict <- function(fit, newdata, re_form, allow_new_levels, se_fit, since) {
   args <- list(object = fit, allow.new.levels = allow_new_levels)
   if (!is.null(newdata)) args$newdata <- model_frame_in(newdata)
   if (identical(re_form, "NA")) {
@@ -354,8 +358,20 @@ lme4_predict <- function(fit, newdata, re_form, allow_new_levels) {
     columns <- restored(c(all.vars(formula), names(stats::model.frame(fit))))
     args$re.form <- as_checked_formula(re_form, columns, environment(formula))
   }
+  if (isTRUE(se_fit)) {
+    need_newer("predict(se.fit = TRUE)", "lme4", since)
+    args$se.fit <- TRUE
+  }
   value <- do.call(stats::predict, args)
+  if (isTRUE(se_fit)) {
+    return(list(values = as.double(value$fit), se = as.double(value$se.fit), positions = positions_of(names(value$fit))))
+  }
   list(values = as.double(value), positions = positions_of(names(value)))
+}
+
+lme4_vcov_full <- function(fit, since) {
+  need_newer("vcov(full = TRUE)", "lme4", since)
+  matrix_out(as.matrix(stats::vcov(fit, full = TRUE)))
 }
 
 lme4_simulate <- function(fit, nsim, seed, re_form_na, use_u) {

@@ -22,6 +22,14 @@ need <- function(package, needed = NULL) {
   invisible(TRUE)
 }
 
+# An argument that a release brought: an older one would take it without a word and do nothing with it.
+need_newer <- function(what, package, release) {
+  found <- as.character(utils::packageDescription(package, fields = "Version"))
+  if (utils::compareVersion(found, release) < 0) {
+    bridge_stop("bridge_data_error", what, " is there since ", package, " ", release, "; this R has ", package, " ", found)
+  }
+}
+
 package_versions <- function(packages) {
   lapply(stats::setNames(packages, packages), function(p) {
     package_name(p)

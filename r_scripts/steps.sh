@@ -58,11 +58,13 @@ step() {
     fi
     "$@" >"$log" 2>&1 </dev/null &
     job=$!
-    waited=0
+    started=$(date +%s)
+    told=0
     while kill -0 "$job" 2>/dev/null; do
-        sleep 1
-        waited=$((waited + 1))
-        if [ $((waited % 10)) -eq 0 ]; then
+        sleep 0.1 2>/dev/null || sleep 1  # POSIX knows whole seconds only
+        waited=$(($(date +%s) - started))
+        if [ "$waited" -ge $((told + 10)) ]; then
+            told=$waited
             say "  ${waited} s: $(grep -E '[[:alnum:]]' "$log" | tail -n 1 | tr -d '\r' | cut -c 1-100)"
         fi
     done
@@ -108,6 +110,9 @@ read_apt_lists() {
 }
 
 is_installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; }
+
+# Whether apt could install it.
+has_candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -qE '^ *Candidate: [0-9]'; }
 
 # apt_install WHAT PACKAGE...: false where they could not be installed; says the command where nobody is root.
 apt_install() {

@@ -5,11 +5,14 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import validation.report  # noqa: F401 - registers how comparisons are shown
+
 if TYPE_CHECKING:
     from validation.anova import compare_anova, compare_anova_fits
     from validation.cases import Case
+    from validation.checks import Check, Side
     from validation.compare import compare, compare_draws, compare_fits
-    from validation.comparison import Check, Comparison, Side
+    from validation.comparison import Comparison
     from validation.verdict import Cause, Verdict
 
 __all__ = [
@@ -29,9 +32,9 @@ __all__ = [
 _HOMES = {
     "Case": "validation.cases",
     "Cause": "validation.verdict",
-    "Check": "validation.comparison",
+    "Check": "validation.checks",
     "Comparison": "validation.comparison",
-    "Side": "validation.comparison",
+    "Side": "validation.checks",
     "Verdict": "validation.verdict",
     "compare": "validation.compare",
     "compare_anova": "validation.anova",

@@ -3,21 +3,15 @@
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
-from validation.compare import (
-    Against,
-    NoReferenceError,
-    Progress,
-    candidate_fit,
-    describe_side,
-    is_live,
-    likelihood_reference,
-)
-from validation.comparison import Comparison, Side
+from validation.checks import Side
+from validation.compare import Candidate, candidate_fit, describe_side
+from validation.comparison import Comparison
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.likelihood_ratio import DETECTORS
 from validation.judge.likelihood_ratio import (
@@ -29,6 +23,8 @@ from validation.judge.likelihood_ratio import (
     tidy_table,
 )
 from validation.judge.rows import table_of
+from validation.options import Against, Progress, silent
+from validation.references.choose import Model, Source, choose_source, reference_of
 from validation.verdict import Cause
 
 __all__ = ["compare_anova", "compare_anova_fits"]
@@ -40,7 +36,7 @@ def compare_anova(
     *,
     REML: bool = True,
     refit: bool = True,
-    against: Against = "auto",
+    against: Against | Source = "auto",
     weights: Any = None,
     offset: Any = None,
     candidate: Callable[..., Any] | None = None,
@@ -96,32 +92,28 @@ def compare_anova(
     """
     if isinstance(formulas, str) or len(formulas) < 2:
         raise ValueError(f"a likelihood-ratio test needs two models or more; formulas={formulas!r}")
-    say = progress or (lambda *message, **more: None)
+    say = progress or silent
     frame = as_pandas(data)
     arguments = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
-    live, _ = is_live(against)
-    if not live and arguments:
-        raise NoReferenceError("stored references have no weights or offset of your own; compare against live R")
+    source = choose_source(against)
     # A stored fit cannot be refitted: its ML counterpart is stored beside it.
-    criterion = REML and (live or not refit)
-    left, right, sides = [], [], []
+    criterion = REML and ("live" in source.kinds or not refit)
+    left, right = [], []
     for formula in formulas:
-        fit, side = likelihood_reference(formula, frame, criterion, against, arguments, say)
-        fitted, other = candidate_fit(formula, frame, REML, arguments, candidate, say, side)
-        left.append(fit)
-        right.append(fitted)
-        sides = [side, other]
+        model = Model(formula, frame, "likelihood", criterion, arguments, default=False)
+        left.append(reference_of(model, source, say))
+        right.append(candidate_fit(replace(model, reml=REML), Candidate(candidate), left[-1], say))
     say("done", 1.0)
     return compare_anova_fits(
-        left,
-        right,
+        [one.fit for one in left],
+        [one.fit for one in right],
         anova=anova,
         refit=refit,
         columns=columns,
         data=frame,
         title=title,
-        reference_side=sides[0],
-        candidate_side=sides[1],
+        reference_side=left[-1].side,
+        candidate_side=right[-1].side,
     )
 
 

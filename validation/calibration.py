@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pyimpl.design.design import Design
-    from pyimpl.stan_lmer import StanLmerFit
+    from pyimpl.models.stan_lmer import StanLmerFit
 
 __all__ = ["MODELS", "Calibration", "Model", "priors_of", "sbc"]
 
@@ -90,7 +90,7 @@ MODELS = (
 
 def priors_of() -> dict[str, Any]:
     """Priors that do not look at the data, as calibration needs: autoscaled ones do."""
-    from pyimpl.stan_lmer import exponential, normal
+    from pyimpl.models.stan_lmer import exponential, normal
 
     return {"prior": normal(0, 2), "prior_intercept": normal(0, 2), "prior_aux": exponential(1)}
 
@@ -159,7 +159,7 @@ class Calibration:
 
 
 def _fit(design: "Design", seed: int, **options: Any) -> "StanLmerFit":
-    from pyimpl.stan_lmer import stan_lmer_design
+    from pyimpl.models.stan_lmer import stan_lmer_design
 
     return stan_lmer_design(design, seed=seed, **options)
 
@@ -173,7 +173,7 @@ def _one(
 ) -> tuple[int, dict[str, int], bool]:
     """Simulate a data set, fit it, rank the true values: (number, ranks, whether the sampler warned)."""
     from pyimpl.errors import ConvergenceWarning
-    from pyimpl.stan_lmer import stan_lmer_design
+    from pyimpl.models.stan_lmer import stan_lmer_design
 
     streams = np.random.SeedSequence([seed, number]).spawn(3)
     prior_seed, fit_seed = (int(s.generate_state(1)[0]) for s in streams[:2])

@@ -5,18 +5,24 @@ The command line is a thin door to this module; a notebook or a script can call 
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
-from validation.comparison import Check, Comparison, Side
-from validation.files import write_atomically
+from validation.anova import compare_anova
+from validation.cases import Case
+from validation.checks import Check, Side
+from validation.compare import compare, spoken
+from validation.comparison import Comparison
+from validation.conformance.cases import all_cases, with_reference
+from validation.errors import NotSupportedError, SideError, UnknownCaseError
 from validation.progress import Tracker
+from validation.references.choose import Source
 from validation.report.wording import NOT_REACHED
 from validation.verdict import Verdict
 
@@ -24,84 +30,15 @@ if TYPE_CHECKING:
     from validation.report.plots import Plot
 
 __all__ = [
-    "Against",
-    "NoRError",
-    "Reference",
     "Work",
     "choose",
     "could_not_compare",
     "pictures",
     "record_works",
-    "resolve",
     "run",
     "run_own",
     "suite_works",
-    "write_report",
 ]
-
-Against = Literal["auto", "live", "recorded", "certified"]
-
-
-class NoRError(RuntimeError):
-    """Live R was asked for and is not there, or not complete."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What to compare with.
-
-    Attributes
-    ----------
-    against : {"live", "recorded", "certified"}
-    reason : str or None
-        Why recorded references are used; None where R is live.
-    asked : {"auto", "live", "recorded", "certified"}
-        What was asked for.
-    """
-
-    against: Literal["live", "recorded", "certified"]
-    reason: str | None = None
-    asked: Against = "auto"
-
-
-def resolve(against: Against, examine: Callable[[], Any] | None = None) -> Reference:
-    """Decide between live R and stored references.
-
-    Parameters
-    ----------
-    against : {"auto", "live", "recorded", "certified"}
-        ``"auto"`` takes live R where there is one.
-    examine : callable, optional
-        Stands in for :func:`bridge.doctor.examine` (in tests).
-
-    Raises
-    ------
-    NoRError
-        ``against="live"``, and R cannot be used; the text says what is missing and the command that mends it.
-    """
-    if against == "certified":
-        return Reference("certified", None, against)
-    if against == "recorded":
-        return Reference("recorded", "they were asked for", against)
-    if examine is None:
-        from bridge import doctor
-
-        examine = doctor.examine
-    diagnosis = examine()
-    if diagnosis.ok:
-        return Reference("live", None, against)
-    if against == "live":
-        raise NoRError(f"live R was asked for and cannot be used here.\n{diagnosis}")
-    return Reference("recorded", f"live R cannot be used here ({_first_problem(diagnosis)})", against)
-
-
-def _first_problem(diagnosis: Any) -> str:
-    """Return the first finding that stops live R, in one line."""
-    for finding in diagnosis.findings:
-        if finding.status == "error":
-            sentence = " ".join(finding.detail.split()).partition(". ")[0].rstrip(".")
-            return f"{finding.name}: {sentence}"
-    return "see `mlmparity doctor`"
 
 
 @dataclass(frozen=True)
@@ -142,13 +79,13 @@ def choose(names: Sequence[str]) -> list[Work]:
     if others or not wanted:
         try:
             chosen = cases.select(others or None)
-        except cases.UnknownCaseError as error:
-            raise cases.UnknownCaseError(f"{error}, {tutorial.NAME}") from None
+        except UnknownCaseError as error:
+            raise UnknownCaseError(f"{error}, {tutorial.NAME}") from None
         found = [*(_work(case) for case in chosen), *found]
     return found
 
 
-def _work(case: Any) -> Work:
+def _work(case: Case) -> Work:
     def compare_case(**options: Any) -> Comparison:
         return case.compare(**options)
 
@@ -157,7 +94,7 @@ def _work(case: Any) -> Work:
 
 def run(
     works: Sequence[Work],
-    reference: Reference,
+    source: Source,
     *,
     seed: int | None = None,
     track: Tracker,
@@ -168,7 +105,7 @@ def run(
     Parameters
     ----------
     works : sequence of Work
-    reference : Reference
+    source : Source
     seed : int, optional
         Passed on where given.
     track : Tracker
@@ -177,7 +114,7 @@ def run(
         Called with each comparison when it is made.
     """
     made = []
-    options: dict[str, Any] = {"against": reference.against}
+    options: dict[str, Any] = {"against": source}
     if seed is not None:
         options["seed"] = seed
     for work in works:
@@ -186,7 +123,7 @@ def run(
             comparison = work.compare(**options, progress=track)
         except Exception as error:
             logging.getLogger(__name__).debug("%s ended in an error", work.name, exc_info=True)
-            comparison = could_not_compare(work.title, work.formula, work.kind, error, reference.against)
+            comparison = could_not_compare(work.title, work.formula, work.kind, error, source.against)
         track.finish()
         made.append(comparison)
         finished(comparison)
@@ -196,7 +133,7 @@ def run(
 def run_own(
     formulas: Sequence[str],
     data: pd.DataFrame,
-    reference: Reference,
+    source: Source,
     *,
     reml: bool = True,
     bayes: bool = False,
@@ -212,9 +149,6 @@ def run_own(
     Where one side fits the model and the other cannot, that is a disagreement, and no error. Several likelihood fits
     are also compared by their likelihood-ratio tests.
     """
-    from validation.anova import compare_anova
-    from validation.compare import SideError, compare, spoken
-
     options: dict[str, Any] = {} if seed is None else {"seed": seed}
     if dialect is not None:
         options["candidate_options"] = spoken(bayes, dialect)
@@ -226,7 +160,7 @@ def run_own(
         try:
             comparison = make()
         except SideError as error:
-            comparison = could_not_compare(title, title, kind, error, reference.against)
+            comparison = could_not_compare(title, title, kind, error, source.against)
         track.finish()
         made.append(comparison)
         finished(comparison)
@@ -236,31 +170,29 @@ def run_own(
             formula,
             kind,
             lambda formula=formula: compare(  # type: ignore[misc]
-                formula, data, REML=reml, bayes=bayes, against=reference.asked, progress=track, **options
+                formula, data, REML=reml, bayes=bayes, against=source, progress=track, **options
             ),
         )
     if len(formulas) > 1 and not bayes:
         step(
             f"anova: {'; '.join(formulas)}",
             "anova",
-            lambda: compare_anova(formulas, data, REML=reml, against=reference.asked, progress=track),
+            lambda: compare_anova(formulas, data, REML=reml, against=source, progress=track),
         )
     return made
 
 
-def suite_works(names: Sequence[str], reference: Reference) -> list[Work]:
+def suite_works(names: Sequence[str], source: Source) -> list[Work]:
     """Cases of the whole suite (``mlmparity cases`` lists them), by name or by part of the name.
 
     Raises
     ------
-    validation.cases.UnknownCaseError
+    validation.errors.UnknownCaseError
         A name that none has.
-    validation.compare.NoReferenceError
+    validation.errors.NoReferenceError
         A case that has no reference of the kind that is asked for.
     """
-    from validation.conformance.command import judgeable
-
-    return [_work(case) for case in judgeable(reference.against, names)]
+    return [_work(case) for case in with_reference(source, names)]
 
 
 def record_works(
@@ -295,8 +227,7 @@ def record_works(
         A name that no case has.
     """
     from validation import tutorial
-    from validation.conformance.cases import all_cases
-    from validation.references.record import record
+    from validation.recording.record import record
     from validation.references.store import DIRECTORY
 
     # The cases of conformance are recorded where they are asked for by their full names.
@@ -325,63 +256,30 @@ def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[
     return {}
 
 
-def could_not_compare(
-    title: str, formula: str, kind: str, error: BaseException, against: Against = "live"
-) -> Comparison:
+def could_not_compare(title: str, formula: str, kind: str, error: BaseException, against: str = "live") -> Comparison:
     """Return a case that ended in an error as a comparison: the report must not pass over it.
 
-    It is inconclusive; but where one side fits the model and the other cannot, the sides disagree.
+    It is inconclusive, also where a side says of itself that it does not have what the model needs; but where one side
+    fits the model and the other goes wrong, the sides disagree.
     """
-    from validation.compare import SideError
-
-    one_sided = isinstance(error, SideError)
+    unsupported = isinstance(error, NotSupportedError)
+    one_sided = isinstance(error, SideError) and not unsupported
     message = " ".join(str(error).split()) or type(error).__name__
     check = Check(
         "run",
         "Both sides fit the model",
         Verdict.DISAGREES if one_sided else Verdict.INCONCLUSIVE,
-        message if one_sided or isinstance(error, LookupError) else f"{type(error).__name__}: {message}",
+        f"not supported: {message}"
+        if unsupported
+        else message
+        if one_sided or isinstance(error, LookupError)
+        else f"{type(error).__name__}: {message}",
         "A model that one side fits and the other cannot is a disagreement."
         if one_sided
+        else "What a side says it does not have is no disagreement: nothing was compared."
+        if unsupported
         else "A comparison that ends in an error shows neither agreement nor disagreement.",
     )
     kinds = {"live": "live-r", "certified": "certified"}
     reference = Side(NOT_REACHED, kinds.get(against, "recorded-r"))
     return Comparison(title, formula, kind, reference, Side(NOT_REACHED, "python"), (check,), pd.DataFrame())
-
-
-def write_report(
-    directory: str | os.PathLike[str],
-    comparisons: Sequence[Comparison],
-    *,
-    reason: str | None = None,
-    generated: str | None = None,
-    extra_plots: "Mapping[str, Sequence[Plot]] | None" = None,
-    command: str | None = None,
-) -> tuple[Path, Path]:
-    """Write ``report.html`` and ``report.json``; each is whole or not there.
-
-    Parameters
-    ----------
-    directory : path
-        Made where it does not exist.
-    comparisons : sequence of Comparison
-    reason, generated, extra_plots, command
-        As in :func:`validation.report.html.render_page`.
-
-    Returns
-    -------
-    tuple of Path
-        The page and the JSON file.
-    """
-    from validation.report.html import render_page
-    from validation.report.json import dumps
-
-    page = render_page(comparisons, reason=reason, generated=generated, extra_plots=extra_plots, command=command)
-    data = dumps(comparisons, reason=reason)
-    folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    html, json = folder / "report.html", folder / "report.json"
-    write_atomically(html, page)
-    write_atomically(json, data + "\n")
-    return html, json

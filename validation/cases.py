@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from validation.compare import DEFAULT_SEED, Against, Progress, compare
+from validation.compare import Candidate, compare_model
 from validation.comparison import Comparison
+from validation.errors import UnknownCaseError
+from validation.options import DEFAULT_SEED, Progress
+from validation.references.choose import Model, Source, choose_source
+from validation.references.store import load_data
 
 __all__ = ["BUILT_IN", "Case", "UnknownCaseError", "gcsemv", "select"]
-
-
-class UnknownCaseError(ValueError):
-    """A case was asked for by a name that none has."""
 
 
 @dataclass(frozen=True)
@@ -71,28 +71,26 @@ class Case:
         kind: Literal["likelihood", "bayes"] = "bayes" if bayes else "likelihood"
         return cls(name, f"{name}: {formula}", formula, data, kind, REML)
 
-    def load(self, against: Against = "auto") -> pd.DataFrame:
+    def load(self, against: str = "auto") -> pd.DataFrame:
         """The data: from R where it is live, or as recorded."""
         return self.data.copy() if isinstance(self.data, pd.DataFrame) else self.data(against)
 
+    def model(self, seed: int = DEFAULT_SEED, default: bool = True) -> Model:
+        """The model whose reference is wanted (``validation.references.choose``)."""
+        return Model(
+            self.formula, self.data, self.kind, self.REML, self.options, name=self.name, stated=True,
+            certified_only=self.certified_only, seed=seed, default=default,
+        )  # fmt: skip
+
     def compare(
-        self, against: Against = "auto", seed: int = DEFAULT_SEED, progress: Progress | None = None, **more: Any
+        self,
+        against: str | Source = "auto",
+        seed: int = DEFAULT_SEED,
+        progress: Progress | None = None,
+        candidate: Candidate | None = None,
     ) -> Comparison:
-        """Fit and judge; arguments as of :func:`validation.compare`."""
-        arguments: dict[str, Any] = {**self.options, **more}
-        if not isinstance(self.data, pd.DataFrame):
-            arguments.setdefault("recorded", self.name)
-        return compare(
-            self.formula,
-            self.load(against),
-            REML=self.REML,
-            bayes=self.kind == "bayes",
-            against=against,
-            seed=seed,
-            title=self.title,
-            progress=progress,
-            **arguments,
-        )
+        """Fit and judge; arguments as of :func:`validation.compare.compare_model`."""
+        return compare_model(self.model(seed), against, title=self.title, candidate=candidate, progress=progress)
 
 
 def gcsemv(against: str = "auto") -> pd.DataFrame:
@@ -103,16 +101,11 @@ def gcsemv(against: str = "auto") -> pd.DataFrame:
     against : {"auto", "live", "recorded"}
         Ask R for the data set, or take the recorded one; ``"auto"`` asks R where there is one.
     """
-    from validation.compare import is_live
-
-    live, _ = is_live(against)
-    if live:
+    if "live" in choose_source(against).kinds:
         from bridge import mlmRev
 
         data = mlmRev.Gcsemv()
     else:
-        from validation.references.store import load_data
-
         data = load_data("Gcsemv")
     return prepare_gcsemv(data)
 

@@ -22,16 +22,16 @@ from rich.text import Text
 
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
+from validation.exit_codes import BAD_INPUT, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
+from validation.migrate.command import register as register_migrate
 from validation.sbc_command import register as register_sbc
-from validation.verdict import Verdict
 
 if TYPE_CHECKING:
-    from validation.campaign import Reference, Work
+    from validation.campaign import Work
     from validation.comparison import Comparison
+    from validation.references.choose import Source
 
 __all__ = ["app", "exit_code", "main"]
-
-OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 app = typer.Typer(
     name="mlmparity",
@@ -84,13 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(OK)
 
 
-def exit_code(verdict: Verdict) -> int:
-    """Return the exit code of a verdict on a whole run."""
-    if verdict.failed:
-        return DISAGREES
-    return INCONCLUSIVE if verdict is Verdict.INCONCLUSIVE else OK
-
-
 def _guarded(function: Callable[..., int]) -> Callable[..., None]:
     """Turn what a command returns or raises into an exit code, and errors into one clean message."""
 
@@ -125,7 +118,8 @@ def validate(
     debug: Debug = False,
 ) -> int:
     """Fit the cases with R and in Python, diff them, and write the report."""
-    from validation.campaign import choose, resolve
+    from validation.campaign import choose
+    from validation.references.choose import choose_source
 
     chosen = choose(list(cases or []))
     if not bayes:
@@ -136,7 +130,7 @@ def validate(
             )
         chosen = kept
     _can_write(output)
-    return _run_cases(chosen, resolve(against.value), seed, output, all_rows=all_rows, quiet=quiet)
+    return _run_cases(chosen, choose_source(against.value), seed, output, all_rows=all_rows, quiet=quiet)
 
 
 @app.command()
@@ -206,9 +200,10 @@ def compare(
     debug: Debug = False,
 ) -> int:
     """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
-    from validation.campaign import resolve, run_own, suite_works
+    from validation.campaign import run_own, suite_works
     from validation.reading.files import read_file
     from validation.reading.text import TextOptions
+    from validation.references.choose import choose_source
 
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
@@ -219,7 +214,7 @@ def compare(
             "--factor, --strings-as-factors and --dialect go with --data and --formula"
         )
     if cases:
-        reference = resolve(against.value)
+        reference = choose_source(against.value)
         works = suite_works(cases, reference)
         _can_write(output)
         return _run_cases(works, reference, seed, output, all_rows=all_rows, quiet=quiet)
@@ -246,7 +241,7 @@ def compare(
         shown = "standard input" if str(data) == "-" else str(data)
         _errors().print(Text(f"Read {cell(shown)}: {cell(str(reading))}"), soft_wrap=True)
     _can_write(output)
-    reference = resolve(against.value)
+    reference = choose_source(against.value)
     _say_reference(reference, quiet)
     return _run(
         lambda track, show: run_own(
@@ -338,11 +333,12 @@ def record(
     debug: Debug = False,
 ) -> int:
     """Write down what live R gives, with its provenance, for machines without R."""
-    from validation.campaign import record_works, resolve
+    from validation.campaign import record_works
     from validation.progress import tracker
+    from validation.references.choose import choose_source
 
     record_works(list(cases or []), check_only=True)
-    resolve("live")
+    choose_source("live")
     with tracker(1, quiet=quiet, console=_errors()) as track:
         track.start("Recording")
         written = record_works(list(cases or []), directory=directory, quick=quick, progress=track)
@@ -444,7 +440,7 @@ def _options(
 
 
 def _run_cases(
-    works: "Sequence[Work]", reference: "Reference", seed: int | None, output: Path, *, all_rows: bool, quiet: bool
+    works: "Sequence[Work]", reference: "Source", seed: int | None, output: Path, *, all_rows: bool, quiet: bool
 ) -> int:
     """Compare cases, one after the other."""
     from validation.campaign import run
@@ -463,15 +459,16 @@ def _run_cases(
 def _run(
     work: "Callable[[Any, Callable[[Comparison], None]], list[Comparison]]",
     total: int,
-    reference: "Reference",
+    reference: "Source",
     output: Path,
     *,
     all_rows: bool,
     quiet: bool,
 ) -> int:
     """Do the work with progress, print each comparison as it comes, write the report, give the exit code."""
-    from validation.campaign import pictures, write_report
+    from validation.campaign import pictures
     from validation.progress import tracker
+    from validation.report.files import write_report
     from validation.report.text import renderable, verdict_lines
     from validation.report.wording import headline, overall, source_line
 
@@ -519,7 +516,7 @@ def _command_line() -> str:
     return shlex.join(["mlmparity", *sys.argv[1:]])
 
 
-def _say_reference(reference: "Reference", quiet: bool) -> None:
+def _say_reference(reference: "Source", quiet: bool) -> None:
     if reference.against == "recorded" and not quiet:
         text = f"Comparing against recorded references, because {reference.reason}."
         _errors().print(Text(text), soft_wrap=True)
@@ -547,8 +544,7 @@ def _usage(text: str) -> Exception:
 def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
     """Print an error as one clean message; the exit code that it means."""
     from bridge.errors import RCrashError, RNotFoundError, RPackageError, Rpy2Error, RTimeoutError
-    from validation.campaign import NoRError
-    from validation.compare import NoReferenceError
+    from validation.errors import NoReferenceError, NoRError
 
     ours = type(error).__module__.partition(".")[0] in ("bridge", "pyimpl", "validation")
     message = str(error).strip() or type(error).__name__
@@ -603,3 +599,4 @@ def _make_output_safe() -> None:
 
 
 register_sbc(app, _guarded)
+register_migrate(app, _guarded)

@@ -1,4 +1,8 @@
-"""Compare two implementations of one model: fit both sides, judge, diagnose."""
+"""Compare two implementations of one model: fit both sides, judge, diagnose.
+
+The road is short: :func:`compare` states the model and its reference, :func:`compare_model` fits both sides, and
+:func:`judge_pair` makes of two fits a :class:`~validation.comparison.Comparison`, however they came about.
+"""
 
 import inspect
 import platform
@@ -6,62 +10,94 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
 from r_scripts.dialect import Dialect
-from validation.comparison import Check, Comparison, Side
+from validation.checks import Check, Side
+from validation.comparison import Comparison
 from validation.dialects import dialect_of
+from validation.draws import DrawsAlone, quadrature_of
+from validation.errors import NoReferenceError, NotSupportedError, SideError
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.versions import version_cause
+from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
 from validation.judge.rows import table_of
-from validation.quantities import data_hash, draws_of, posterior_summary
+from validation.options import DEFAULT_SEED, Against, Progress, silent
+from validation.references.choose import Model, Source, choose_source, reference_of
+from validation.references.reference import Fitted, Reference
 from validation.verdict import Cause, Verdict
 
 __all__ = [
-    "Against",
+    "About",
+    "Candidate",
     "DrawsAlone",
     "NoReferenceError",
-    "Progress",
     "SideError",
     "candidate_fit",
     "compare",
     "compare_draws",
     "compare_fits",
-    "compare_posteriors",
+    "compare_model",
     "describe_side",
-    "is_live",
-    "likelihood_reference",
-    "live_r_side",
+    "judge_pair",
     "spoken",
 ]
 
-#: Where the reference comes from: live R, what was recorded of it, or live R where it is and recorded where not; or the
-#: certified values.
-Against = Literal["auto", "live", "recorded", "certified"]
 
-#: Called with a message and, where it is known, the fraction done.
-Progress = Callable[..., None]
+@dataclass(frozen=True)
+class Candidate:
+    """The candidate's fitting function.
 
-#: Lengths of rstanarm's chains (``iter``) to go on with where its default run is not valid.
-RSTANARM_LENGTHS = (4000, 8000)
+    Attributes
+    ----------
+    function : callable or None
+        ``function(formula, data, REML=...)`` or, for a posterior, ``function(formula, data, seed=...)``;
+        ``pyimpl.lmer`` or ``pyimpl.stan_lmer`` where None.
+    options : mapping
+        Further arguments of it.
+    """
 
-#: Seed of both samplers and of the points where objectives and densities are compared.
-DEFAULT_SEED = 349
+    function: Callable[..., Any] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-class NoReferenceError(LookupError):
-    """There is nothing to compare with: no R, and no recorded reference of this model and these data."""
+@dataclass(frozen=True)
+class About:
+    """What is known of a comparison besides the two fits.
 
+    Attributes
+    ----------
+    formula : str
+    title : str or None
+        Heading; the formula where not given.
+    reml : bool
+        The criterion that was asked for (likelihood fits).
+    data : pandas.DataFrame or None
+        The data of both: helps to name a cause.
+    seed : int
+        Of the points where objectives and densities are compared.
+    truth : pandas.DataFrame or None
+        Posterior summaries by quadrature, for either side to be judged against.
+    density : bool
+        Whether to compare log densities (gate 1).
+    progress : callable
+    """
 
-class SideError(RuntimeError):
-    """One side could not fit the model; the other side's outcome is told in the message."""
+    formula: str = ""
+    title: str | None = None
+    reml: bool = True
+    data: pd.DataFrame | None = None
+    seed: int = DEFAULT_SEED
+    truth: pd.DataFrame | None = None
+    density: bool = True
+    progress: Progress = silent
 
 
 def compare(
@@ -70,7 +106,7 @@ def compare(
     *,
     REML: bool = True,
     bayes: bool = False,
-    against: Against = "auto",
+    against: Against | Source = "auto",
     seed: int = DEFAULT_SEED,
     weights: Any = None,
     offset: Any = None,
@@ -132,52 +168,67 @@ def compare(
     >>> compare("course ~ 1 + (1 | school)", data, REML=False).agrees  # doctest: +SKIP
     True
     """
-    say = progress or _silent
-    data = as_pandas(data)
+    r_options, options = dict(reference_options or {}), dict(candidate_options or {})
     if priors:
         if not bayes:
             raise ValueError("priors are for posteriors: give bayes=True")
         from validation.priors import for_r
 
-        reference_options = {**for_r(priors), **(reference_options or {})}
-        candidate_options = {**priors, **(candidate_options or {})}
-    arguments = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
-    live, why_not = is_live(against)
-    if live:
-        if bayes:
-            reference, default, reference_side = _live_stan(
-                formula, data, seed, arguments, dict(reference_options or {}), say
-            )
-        else:
-            reference, default, reference_side = _live_lmer(formula, data, REML, arguments, reference_options, say)
-    else:
-        from validation.references import certified, store
+        r_options, options = {**for_r(priors), **r_options}, {**priors, **options}
+    given = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
+    kind = "bayes" if bayes else "likelihood"
+    model = Model(formula, as_pandas(data), kind, REML, given, r_options, name=recorded, seed=seed)
+    return compare_model(model, against, title=title, candidate=Candidate(candidate, options), progress=progress)
 
-        if arguments or priors:
-            raise NoReferenceError(f"{why_not}, and stored references have no weights, offset or priors of your own")
-        kind = "bayes" if bayes else "likelihood"
-        if against == "certified":
-            reference, default, reference_side = certified.find(formula, data, kind, REML, recorded)
-        else:
-            reference, default, reference_side = store.find(formula, data, kind, REML, recorded, why_not)
-    options = dict(candidate_options or {})
-    if candidate is None:
-        options = {**spoken(bayes, dialect_of(reference_side.provenance)), **options}
-    fitted, candidate_side = _candidate(
-        formula, data, REML, bayes, seed, arguments, candidate, options, say, reference_side.label
+
+def compare_model(
+    model: Model,
+    against: str | Source = "auto",
+    *,
+    title: str | None = None,
+    candidate: Candidate | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Fit a model with both sides, and judge whether they agree.
+
+    Parameters
+    ----------
+    model : Model
+        With the arguments of both sides, and R's own.
+    against : str or Source
+        Where the reference comes from (:func:`validation.references.choose.choose_source`).
+    title : str, optional
+    candidate : Candidate, optional
+    progress : callable, optional
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    NoReferenceError, SideError
+        As of :func:`compare`.
+    """
+    say = progress or silent
+    candidate = candidate or Candidate()
+    reference = reference_of(model, choose_source(against), say)
+    data = reference.data if reference.data is not None else model.load("recorded")
+    fitted = candidate_fit(replace(model, data=data), candidate, reference, say)
+    about = About(
+        model.formula,
+        title,
+        model.reml,
+        data,
+        model.seed,
+        quadrature_of(fitted.fit) if model.kind == "bayes" else None,
+        progress=say,
     )
-    if bayes:
-        comparison = compare_posteriors(
-            reference, fitted, reference_side, candidate_side, formula, title, seed, say, _quadrature(fitted)
-        )
-        length = reference_side.provenance.get("iter")
-        if length is not None and "iter" not in (reference_options or {}):
-            note = f"rstanarm's default run had not converged; this is one with iter = {length}."
-            comparison = replace(comparison, notes=(note, *comparison.notes))
-    else:
-        comparison = _judge_likelihood(
-            reference, fitted, reference_side, candidate_side, REML, data, formula, title, seed, say, default
-        )
+    comparison = judge_pair(reference, fitted, about)
+    length = reference.side.provenance.get("iter") if model.kind == "bayes" else None
+    if length is not None and "iter" not in model.r_options:
+        note = f"rstanarm's default run had not converged; this is one with iter = {length}."
+        comparison = replace(comparison, notes=(note, *comparison.notes))
     say("done", 1.0)
     return comparison
 
@@ -226,7 +277,6 @@ def compare_fits(
     TypeError
         One is a likelihood fit and the other a posterior.
     """
-    say = progress or _silent
     kinds = [_is_posterior(fit) for fit in (reference, candidate)]
     if kinds[0] != kinds[1]:
         names = ["a posterior" if kind else "a likelihood fit" for kind in kinds]
@@ -234,10 +284,9 @@ def compare_fits(
     left = Side(reference_label or _describe(reference), reference_kind, _provenance(reference))
     right = Side(candidate_label or _describe(candidate), candidate_kind, _provenance(candidate))
     formula = str(getattr(reference, "formula", "") or getattr(candidate, "formula", "") or "")
-    if kinds[0]:
-        return compare_posteriors(reference, candidate, left, right, formula, title, seed, say, truth)
-    reml = bool(reference.isREML()) if REML is None else REML
-    return _judge_likelihood(reference, candidate, left, right, reml, data, formula, title, seed, say)
+    reml = not kinds[0] and (bool(reference.isREML()) if REML is None else REML)
+    about = About(formula, title, reml, data, seed, truth, progress=progress or silent)
+    return judge_pair(Fitted(reference, left), Fitted(candidate, right), about)
 
 
 def compare_draws(
@@ -263,36 +312,42 @@ def compare_draws(
     -------
     Comparison
     """
-    sides = [DrawsAlone(reference), DrawsAlone(candidate)]
-    left, right = Side(reference_label, "third-party"), Side(candidate_label, "third-party")
-    return compare_posteriors(sides[0], sides[1], left, right, "", title, seed, _silent, None, density=False)
+    left = Fitted(DrawsAlone(reference), Side(reference_label, "third-party"))
+    right = Fitted(DrawsAlone(candidate), Side(candidate_label, "third-party"))
+    return judge_pair(left, right, About(title=title, seed=seed, density=False))
 
 
 # ---------------------------------------------------------------------------------------------------- judging
 
 
-def _judge_likelihood(
-    reference: Any,
-    candidate: Any,
-    left: Side,
-    right: Side,
-    reml: bool,
-    data: pd.DataFrame | None,
-    formula: str,
-    title: str | None,
-    seed: int,
-    say: Progress,
-    default: Any = None,
-) -> Comparison:
+def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
+    """Judge two fits of a kind that are at hand: rows, checks, causes and notes.
+
+    Parameters
+    ----------
+    reference, candidate : Fitted
+        Both likelihood fits or both posteriors.
+    about : About
+
+    Returns
+    -------
+    Comparison
+    """
+    made = (_posteriors if _is_posterior(reference.fit) else _likelihood_fits)(reference, candidate, about)
+    notes = [*_fit_notes("reference", reference.fit), *_fit_notes("candidate", candidate.fit), *made.notes]
+    return replace(made, notes=tuple(notes))
+
+
+def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
     from validation.judge.diagnosis.likelihood import DETECTORS
     from validation.judge.estimates import judge_likelihood
 
-    evidence = Evidence(reference, candidate, reml, data)
-    checks, rows = judge_likelihood(evidence, seed, lambda message, fraction: say(message, fraction))
+    evidence = Evidence(reference.fit, candidate.fit, about.reml, about.data)
+    checks, rows = judge_likelihood(evidence, about.seed, about.progress)
     causes = _causes(checks, rows, evidence, DETECTORS)
-    if (version := version_cause(rows, left, right, (reference, candidate))) is not None:
+    if (version := version_cause(rows, reference.side, candidate.side, (reference.fit, candidate.fit))) is not None:
         causes = (version, *(cause for cause in causes if cause.name != "unknown"))
-    notes = [*_fit_notes("reference", reference), *_fit_notes("candidate", candidate)]
+    notes = []
     better = any(row["verdict"] is Verdict.BETTER for row in rows)
     if better and evidence.improvement is not None:
         notes.append(
@@ -306,60 +361,20 @@ def _judge_likelihood(
         )
     for side, extraction in (("reference", evidence.left), ("candidate", evidence.right)):
         notes += [f"The {side} did not give {name}: {why}" for name, why in extraction.problems.items()]
+    default = reference.default if isinstance(reference, Reference) else None
     if default is not None:
-        notes.append(_digits_of_default(reference, default, reml))
-    return Comparison(
-        title=title or formula,
-        formula=formula,
-        kind="likelihood",
-        reference=left,
-        candidate=right,
-        checks=tuple(checks),
-        table=table_of(rows),
-        causes=causes,
-        notes=tuple(notes),
-        printed=_printed(default if default is not None else reference, candidate),
-    )
+        notes.append(_digits_of_default(reference.fit, default, about.reml))
+    return _comparison("likelihood", reference, candidate, about, checks, rows, causes, notes)
 
 
-def compare_posteriors(
-    reference: Any,
-    candidate: Any,
-    left: Side,
-    right: Side,
-    formula: str,
-    title: str | None,
-    seed: int,
-    say: Progress,
-    truth: pd.DataFrame | None,
-    density: bool = True,
-) -> Comparison:
-    """Judge two posteriors that are at hand.
-
-    Parameters
-    ----------
-    reference, candidate : BayesianFit
-    left, right : Side
-        What the report calls them.
-    formula : str
-    title : str or None
-    seed : int
-        Of the points at which densities are compared.
-    say : callable
-        Progress.
-    truth : pandas.DataFrame or None
-        Summary by quadrature.
-    density : bool
-        Whether to compare log densities (gate 1).
-    """
+def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
     from validation.judge.diagnosis.posterior import DETECTORS, VALIDITY_DETECTORS
     from validation.judge.posteriors import PosteriorEvidence, judge_posteriors, main_parameters
 
-    evidence = PosteriorEvidence(reference, candidate, truth, density)
-    checks, rows = judge_posteriors(evidence, seed, lambda message, fraction: say(message, fraction))
+    evidence = PosteriorEvidence(reference.fit, candidate.fit, about.truth, about.density)
+    checks, rows = judge_posteriors(evidence, about.seed, about.progress)
     causes = _causes(checks, rows, evidence, DETECTORS, VALIDITY_DETECTORS)
-    notes = [*_fit_notes("reference", reference), *_fit_notes("candidate", candidate)]
-    notes += [f"The {side} gave no usable draws: {why}" for side, why in evidence.problems.items()]
+    notes = [f"The {side} gave no usable draws: {why}" for side, why in evidence.problems.items()]
     if evidence.detectable > 0.1:
         notes.append(
             f"A weak comparison: it would have missed a shift of {evidence.detectable:.2f} posterior sds in a main "
@@ -370,18 +385,31 @@ def compare_posteriors(
         independent = evidence.independent(side)
         chosen = {name: independent[name] for name in main_parameters(list(independent))}
         draws[side] = pd.DataFrame({name: pd.Series(values) for name, values in chosen.items()})
+    return replace(_comparison("bayes", reference, candidate, about, checks, rows, causes, notes), draws=draws)
+
+
+def _comparison(
+    kind: str,
+    reference: Fitted,
+    candidate: Fitted,
+    about: About,
+    checks: Sequence[Check],
+    rows: Sequence[dict[str, Any]],
+    causes: tuple[Cause, ...],
+    notes: Sequence[str],
+) -> Comparison:
+    shown = reference.default if isinstance(reference, Reference) and reference.default is not None else reference.fit
     return Comparison(
-        title=title or formula,
-        formula=formula,
-        kind="bayes",
-        reference=left,
-        candidate=right,
+        title=about.title or about.formula,
+        formula=about.formula,
+        kind=kind,
+        reference=reference.side,
+        candidate=candidate.side,
         checks=tuple(checks),
         table=table_of(rows),
         causes=causes,
         notes=tuple(notes),
-        draws=draws,
-        printed=_printed(reference, candidate),
+        printed=_printed(shown, candidate.fit),
     )
 
 
@@ -401,7 +429,6 @@ def _causes(
 
 def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:
     """How many digits default lme4 has, judged by tight lme4: what a user of R sees and how far it carries."""
-    from validation.judge.digits import digits
 
     def smallest(read: Callable[[Any], np.ndarray]) -> float:
         values = [digits(float(x), float(c)) for x, c in zip(read(default), read(tight), strict=True)]
@@ -426,83 +453,6 @@ def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:
 # ---------------------------------------------------------------------------------------------------- the sides
 
 
-def _silent(message: str = "", fraction: float | None = None, **more: Any) -> None:
-    """Report nothing."""
-
-
-def is_live(against: str) -> tuple[bool, str]:
-    """Whether to ask live R, and why not.
-
-    Parameters
-    ----------
-    against : {"auto", "live", "recorded", "certified"}
-
-    Raises
-    ------
-    ValueError
-        Another word.
-    """
-    if against not in ("auto", "live", "recorded", "certified"):
-        raise ValueError(f"against={against!r}; it is 'auto', 'live', 'recorded' or 'certified'")
-    if against == "certified":
-        return False, "certified values were asked for"
-    if against == "recorded":
-        return False, "recorded references were asked for"
-    if against == "live":
-        return True, ""
-    from bridge import session
-
-    if session.default().pid is not None:  # R runs already: no need to examine it again
-        return True, ""
-    from bridge.doctor import examine
-
-    diagnosis = examine()
-    return bool(diagnosis.ok), "" if diagnosis.ok else "live R cannot be used here"
-
-
-def likelihood_reference(
-    formula: str, data: pd.DataFrame, REML: bool, against: Against, arguments: Mapping[str, Any], say: Progress
-) -> tuple[Any, Side]:
-    """The reference's likelihood fit: tight lme4, or as stored.
-
-    Raises
-    ------
-    NoReferenceError, SideError
-        As of :func:`compare`.
-    """
-    live, why_not = is_live(against)
-    if live:
-        fit, _, side = _live_lmer(formula, data, REML, arguments, None, say)
-        return fit, side
-    from validation.references import certified, store
-
-    if against == "certified":
-        fit, _, side = certified.find(formula, data, "likelihood", REML, None)
-    else:
-        fit, _, side = store.find(formula, data, "likelihood", REML, None, why_not)
-    return fit, side
-
-
-def candidate_fit(
-    formula: str,
-    data: pd.DataFrame,
-    REML: bool,
-    arguments: Mapping[str, Any],
-    function: Callable[..., Any] | None,
-    say: Progress,
-    reference: Side,
-) -> tuple[Any, Side]:
-    """The candidate's likelihood fit (``pyimpl.lmer``, in the reference's dialect, where ``function`` is None).
-
-    Raises
-    ------
-    SideError
-        The candidate could not fit the model.
-    """
-    options = spoken(False, dialect_of(reference.provenance)) if function is None else {}
-    return _candidate(formula, data, REML, False, DEFAULT_SEED, arguments, function, options, say, reference.label)
-
-
 def spoken(bayes: bool, dialect: Dialect | None) -> dict[str, Any]:
     """The option by which pyimpl prints, names and warns as the reference's R does; none where that is not known."""
     import pyimpl
@@ -513,117 +463,57 @@ def spoken(bayes: bool, dialect: Dialect | None) -> dict[str, Any]:
 
 
 def describe_side(fit: Any, kind: str = "third-party") -> Side:
-    """What the report calls a fit that came without a description."""
+    """Return what the report calls a fit that came without a description."""
     return Side(_describe(fit), kind, _provenance(fit))
 
 
-def _live_lmer(
-    formula: str, data: pd.DataFrame, reml: bool, arguments: Mapping[str, Any], options: Any, say: Progress
-) -> tuple[Any, Any, Side]:
-    from bridge import lme4
+def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Progress = silent) -> Fitted:
+    """Fit a model by the candidate, or by pyimpl in the reference's dialect where there is no other.
 
-    say("lme4: default optimizer", 0.0)
-    started = time.perf_counter()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are fields of the fit and become notes
-            default = lme4.lmer(formula, data, REML=reml, **arguments, **(options or {}))
-            say("lme4: tight optimizer", 0.0)
-            tight = lme4.lmer(formula, data, REML=reml, control="tight", **arguments, **(options or {}))
-    except Exception as error:
-        raise _side_error("R (lme4::lmer)", error) from error
-    seconds = time.perf_counter() - started
-    return tight, default, live_r_side("lme4", data, seconds, {"optimizer": "tight"})
-
-
-def _live_stan(
-    formula: str, data: pd.DataFrame, seed: int, arguments: Mapping[str, Any], options: dict[str, Any], say: Progress
-) -> tuple[Any, None, Side]:
-    from bridge import rstanarm
-    from validation.judge.posteriors import converged
-
-    options.setdefault("seed", seed)
-    # Whoever sets the length of the chains keeps it; rstanarm's default is doubled while its draws are not valid
-    lengths: tuple[int, ...] = () if {"iter", "chains", "warmup", "thin"} & options.keys() else RSTANARM_LENGTHS
-    say("rstanarm: sampling", 0.0)
-    started = time.perf_counter()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are fields of the fit and become notes
-            fit = rstanarm.stan_lmer(formula, data, progress=say, **arguments, **options)
-            for length in lengths:
-                if converged(posterior_summary(*draws_of(fit))):
-                    break
-                options["iter"] = length
-                say(f"rstanarm: its draws are not valid yet; sampling again with iter = {length}", 0.0)
-                fit = rstanarm.stan_lmer(formula, data, progress=say, **arguments, **options)
-    except Exception as error:
-        raise _side_error("R (rstanarm::stan_lmer)", error) from error
-    return fit, None, live_r_side("rstanarm", data, time.perf_counter() - started, options)
-
-
-def _side_error(side: str, error: Exception) -> Exception:
-    """Our own errors pass unchanged (they are clear already, and the command knows them); others are explained."""
-    from bridge.errors import BridgeError
-
-    if isinstance(error, BridgeError):
-        return error
-    return SideError(f"{side} could not fit the model: {type(error).__name__}: {error}")
-
-
-def live_r_side(package: str, data: pd.DataFrame, seconds: float, options: Mapping[str, Any]) -> Side:
-    """What the report calls a fit by a package of live R: versions, the seconds it took, the data's hash, options."""
-    from validation.references.provenance import r_versions
-
-    versions = r_versions()
-    plain = {name: value for name, value in options.items() if isinstance(value, str | int | float | bool)}
-    version = versions.get(package, "")
-    return Side(
-        f"{package} {version}, live".replace(" ,", ","),
-        "live-r",
-        {**versions, "seconds": round(seconds, 3), "data": data_hash(data), **plain},
-    )
-
-
-def _candidate(
-    formula: str,
-    data: pd.DataFrame,
-    reml: bool,
-    bayes: bool,
-    seed: int,
-    arguments: Mapping[str, Any],
-    function: Callable[..., Any] | None,
-    options: dict[str, Any],
-    say: Progress,
-    reference: str,
-) -> tuple[Any, Side]:
-    own = function is None
+    Raises
+    ------
+    NotSupportedError
+        The candidate says of itself that it does not have what the model needs.
+    SideError
+        The candidate could not fit the model.
+    """
+    bayes, function, options = model.kind == "bayes", candidate.function, dict(candidate.options)
     if function is None:
         import pyimpl
 
         function = pyimpl.stan_lmer if bayes else pyimpl.lmer
+        options = {**spoken(bayes, dialect_of(reference.side.provenance)), **options}
     name = getattr(function, "__qualname__", type(function).__name__)
     module = str(getattr(function, "__module__", "") or "").partition(".")[0]
     say(f"{module or name}: fitting", 0.0)
-    call = {"seed": seed, **arguments, **options} if bayes else {"REML": reml, **arguments, **options}
+    own: dict[str, Any] = {"seed": model.seed} if bayes else {"REML": model.reml}
     started = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are fields of the fit and become notes
-            fit = function(formula, data, **call)
+            fit = function(model.formula, model.load("live"), **{**own, **model.arguments, **options})
     except Exception as error:
-        raise SideError(
-            f"{module or 'the candidate'} ({name}) could not fit the model, which {reference} did fit: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+        who, why = f"{module or 'the candidate'} ({name})", f"{type(error).__name__}: {error}"
+        if _is_refusal(error):
+            raise NotSupportedError(
+                f"{who} does not support what this model needs, which {reference.side.label} did fit: {why}"
+            ) from error
+        raise SideError(f"{who} could not fit the model, which {reference.side.label} did fit: {why}") from error
     seconds = time.perf_counter() - started
-    label = _python_label(module) if module else name
     provenance = {**_python_versions(), "seconds": round(seconds, 3), "function": f"{function.__module__}.{name}"}
     if bayes:
-        provenance["seed"] = seed
+        provenance["seed"] = model.seed
     if "dialect" in options:
         provenance["dialect"] = dict(options["dialect"].versions)
-    return fit, Side(label, "python" if own else "third-party", provenance)
+    kind = "python" if candidate.function is None else "third-party"
+    return Fitted(fit, Side(_python_label(module) if module else name, kind, provenance))
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether an error says that something is not there (in Python's way, or in pyimpl's), not that it went wrong."""
+    from pyimpl.errors import FormulaError
+
+    return isinstance(error, NotImplementedError | FormulaError)
 
 
 def _python_label(module: str) -> str:
@@ -645,65 +535,7 @@ def _python_versions() -> dict[str, str]:
     return versions
 
 
-def _quadrature(fit: Any) -> pd.DataFrame | None:
-    """Posterior summaries by quadrature, where the candidate has them and the dimension allows."""
-    if not callable(getattr(fit, "quadrature", None)):
-        return None
-    try:
-        return _truth_table(fit.quadrature())
-    except Exception:  # more than a few dimensions, priors that cannot be integrated: there is no truth then
-        return None
-
-
-def _truth_table(found: Any) -> pd.DataFrame | None:
-    """Quadrature's answer as a ``posterior_summary``: statistics, with numerical in place of Monte Carlo errors.
-
-    ``found`` has ``table`` (and, where it gives them, ``error`` of the same shape and ``ranef``): index parameter,
-    columns ``mean``, ``sd``, ``2.5%``, ``50%``, ``97.5%`` as far as they are known.
-    """
-    values = found if isinstance(found, pd.DataFrame) else getattr(found, "table", None)
-    if not isinstance(values, pd.DataFrame) or values.empty:
-        return None
-    errors = getattr(found, "error", None)
-    errors = errors if isinstance(errors, pd.DataFrame) else values * 0.0
-    ranef = getattr(found, "ranef", None)
-    if isinstance(ranef, pd.DataFrame) and len(ranef):
-        values, errors = pd.concat([values, ranef]), pd.concat([errors, ranef * 0.0])
-    names = {"2.5%": "q2.5", "50%": "q50", "97.5%": "q97.5"}
-    values, errors = values.rename(columns=names), errors.rename(columns=names)
-    table = pd.DataFrame(index=pd.Index([str(name) for name in values.index], name="parameter"))
-    for statistic in ("mean", "sd", "q2.5", "q50", "q97.5"):
-        if statistic in values.columns:
-            table[statistic] = values[statistic].to_numpy(dtype=float)
-            table[f"mcse_{statistic}"] = np.abs(errors[statistic].to_numpy(dtype=float))
-    return table if len(table.columns) else None
-
-
 # ---------------------------------------------------------------------------------------------------- small things
-
-
-class DrawsAlone:
-    """Draws alone, as a fit."""
-
-    def __init__(self, draws: Any) -> None:
-        import xarray as xr
-
-        if isinstance(draws, Mapping | pd.DataFrame) and not hasattr(draws, "children"):
-            variables = {}
-            for name in draws:
-                values = np.asarray(draws[name], dtype=float)
-                if values.ndim == 1:
-                    values = values[None]
-                if values.ndim != 2:
-                    raise ValueError(
-                        f"draws of {name!r} have shape {values.shape}; expected (draws,) or (chains, draws)"
-                    )
-                variables[str(name)] = (("chain", "draw"), values)
-            lengths = {name: array[1].shape for name, array in variables.items()}
-            if len(set(lengths.values())) > 1:
-                raise ValueError(f"parameters differ in their numbers of chains and draws: {lengths}")
-            draws = xr.Dataset(variables)
-        self.posterior = draws
 
 
 def _is_posterior(fit: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least
 
-__all__ = ["dialect_of", "live_dialect"]
+__all__ = ["dialect_of"]
 
 
 def dialect_of(provenance: Mapping[str, Any] | None) -> Dialect | None:
@@ -40,10 +40,3 @@ def dialect_of(provenance: Mapping[str, Any] | None) -> Dialect | None:
     ]
     base = reached[-1] if reached else next(iter(STACKS.values()))
     return Dialect.of({**base, **found})
-
-
-def live_dialect() -> Dialect:
-    """The dialect of the R that the bridge starts; the newest where its versions cannot be had."""
-    from validation.references.provenance import r_versions
-
-    return dialect_of(r_versions()) or Dialect.of(None)

@@ -13,10 +13,12 @@ import pandas as pd
 
 from pyimpl.likelihood.parameters import Parameter, Parameters
 from r_scripts.dialect import Dialect
-from validation.comparison import Check, Comparison, Side
-from validation.dialects import dialect_of, live_dialect
+from validation.checks import Check, Side
+from validation.comparison import Comparison
+from validation.dialects import dialect_of
 from validation.judge.rows import Row, judge_number, missing_row, table_of
-from validation.judge.tolerances import Tolerance
+from validation.references.live import live_dialect
+from validation.tolerances import Tolerance
 from validation.verdict import Verdict
 
 __all__ = ["ENDS", "compare_intervals", "dialect_of_fit", "judge_intervals", "tidy_intervals"]

@@ -68,16 +68,17 @@ class _Judge:
 
     def __init__(self, config: pytest.Config) -> None:
         from validation.conformance.candidate import words
-        from validation.conformance.command import claimed_cases, judgeable
+        from validation.conformance.cases import with_reference
+        from validation.conformance.command import claimed_cases
         from validation.conformance.deviations import read_deviations
-        from validation.conformance.references import settle
+        from validation.references.choose import choose_source
 
         try:
             self.candidate = _load(
                 _option(config, "candidate"), _option(config, "can") or None, _option(config, "missing") or None
             )
-            self.source = settle(_option(config, "reference"))
-            self.cases = judgeable(self.source, words(_option(config, "cases")))
+            self.source = choose_source(_option(config, "reference"), certified_first=True)
+            self.cases = with_reference(self.source, words(_option(config, "cases")))
             path = _option(config, "known-deviations")
             self.deviations = read_deviations(config.invocation_params.dir / path) if path else ()
             self.could = claimed_cases(self.candidate, self.source)
@@ -298,10 +299,10 @@ def _own(
 
     from validation.cases import Case
     from validation.conformance.output import properties
-    from validation.conformance.references import settle
     from validation.conformance.run import Status, judge_case
+    from validation.references.choose import choose_source
 
-    source = settle(settings.get("reference") or _option(request.config, "reference"))
+    source = choose_source(settings.get("reference") or _option(request.config, "reference"), certified_first=True)
     bayes, reml = bool(options.pop("bayes", False)), bool(options.pop("REML", True))
     case = replace(Case.of(request.node.name, formula, data, bayes=bayes, REML=reml), options=options)
     result = judge_case(candidate, case, source)

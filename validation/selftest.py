@@ -28,7 +28,7 @@ from validation.faults.bases import (
     posterior_base,
     traits_of,
 )
-from validation.judge.tolerances import FALSE_ALARM_RATE
+from validation.tolerances import FALSE_ALARM_RATE
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:

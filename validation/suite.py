@@ -6,14 +6,19 @@ packages (live, or as recorded), or are made here by integer arithmetic, the sam
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from validation.cases import Case, gcsemv
+from validation.cases import Case, gcsemv, prepare_gcsemv
+from validation.references import certified
+from validation.references.choose import choose_source
+from validation.references.recorded import RecordedLmerFit
+from validation.references.store import load_data
 
-__all__ = ["FEATURES", "SUITE", "balanced_anova", "nasty", "park_miller"]
+__all__ = ["FEATURES", "SUITE", "balanced_anova", "certified_fit", "nasty", "park_miller"]
 
 #: What a program may or may not be able to do, and what that means.
 FEATURES: dict[str, str] = {
@@ -37,16 +42,11 @@ def _of(name: str, package: str, prepare: Callable[[pd.DataFrame], pd.DataFrame]
     """Return a loader: the data set live from R, or as recorded."""
 
     def load(against: str = "auto") -> pd.DataFrame:
-        from validation.compare import is_live
-
-        live, _ = is_live(against)
-        if live:
+        if "live" in choose_source(against).kinds:
             from bridge import datasets
 
             data = datasets.load(name, package=package)
         else:
-            from validation.references.store import load_data
-
             data = load_data(name)
         data.attrs["name"] = name
         return prepare(data) if prepare is not None else data
@@ -148,8 +148,6 @@ def _balanced(name: str, groups: int, size: int, effect: int, seed: int, needs: 
 
 
 def _with_written(data: pd.DataFrame) -> pd.DataFrame:
-    from validation.cases import prepare_gcsemv
-
     return prepare_gcsemv(data).assign(written=data["written"])
 
 
@@ -214,3 +212,21 @@ def _both_criteria(model: _Model) -> Iterator[Case]:
 
 #: Every model twice: by maximum likelihood (``-ml``) and by REML (``-reml``).
 SUITE: tuple[Case, ...] = tuple(case for model in _MODELS for case in _both_criteria(model))
+
+
+def certified_fit(name: str, directory: Path | None = None) -> RecordedLmerFit:
+    """The certified values of a case of the suite as a fit, on its own data (recorded, made here, or from R).
+
+    Raises
+    ------
+    LookupError
+        The suite has no case of that name, or there are no certified values of it.
+    """
+    for case in SUITE:
+        if case.name == name:
+            try:
+                data = case.load("recorded")
+            except LookupError:  # too large to be recorded: it comes from R
+                data = case.load("live")
+            return certified.load(name, data, directory)
+    raise LookupError(f"the suite has no case {name!r}; it has {', '.join(case.name for case in SUITE)}")

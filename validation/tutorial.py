@@ -16,8 +16,10 @@ import numpy as np
 import pandas as pd
 
 from r_scripts.dialect import Dialect
-from validation.comparison import TABLE_COLUMNS, Check, Comparison, Side
+from validation.checks import TABLE_COLUMNS, Check, Side
+from validation.comparison import Comparison
 from validation.dialects import dialect_of
+from validation.references.choose import Source, choose_source
 from validation.rframes import r_str, r_summary
 from validation.verdict import Verdict
 
@@ -544,21 +546,22 @@ def record(folder: Any) -> Any:
     return path
 
 
-def compare_tutorial(*, against: str = "live", progress: Any = None, seed: int | None = None) -> Comparison:
+def compare_tutorial(*, against: "str | Source" = "live", progress: Any = None, seed: int | None = None) -> Comparison:
     """Run the sections in Python, and diff them with R's and with the printed page.
 
     Parameters
     ----------
-    against : {"live", "recorded"}
+    against : {"live", "recorded"} or Source
     progress : callable, optional
     seed : int, optional
         Not needed: nothing here is random.
     """
     say = progress or (lambda *report: None)
+    kind = choose_source(against).against
     say("R", 0.0)
-    reference, side = live_reference() if against == "live" else recorded_reference()
+    reference, side = live_reference() if kind == "live" else recorded_reference()
     say("Python", 0.5)
-    mine = sections_1_2(load_gcsemv(against), dialect_of(side.provenance))
+    mine = sections_1_2(load_gcsemv(kind), dialect_of(side.provenance))
     say("diff", 0.9)
     version = _version()
     return judge(reference, mine, side, Side(f"pyimpl {version}", "python", {"mlmparity": version}))

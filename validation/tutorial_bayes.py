@@ -79,7 +79,7 @@ def fit_models(
     for name in models:
         formula = FORMULAS[name]
         intercept, slope = scales[name]
-        module: Any = import_module("pyimpl.stan_lmer" if engine == "pyimpl" else "bridge.rstanarm")
+        module: Any = import_module("pyimpl" if engine == "pyimpl" else "bridge.rstanarm")
         priors = {"prior_intercept": module.normal(0, intercept)}
         if slope is not None:
             priors["prior"] = module.normal(0, slope)

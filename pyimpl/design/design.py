@@ -6,7 +6,7 @@ Everything downstream (blocks, likelihood, posterior) sees the data only through
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,9 @@ from pyimpl.design.checks import (
     check_weights,
     rank_message,
 )
+from pyimpl.design.encoded import EncodedRows, EncodedTerm, random_columns
 from pyimpl.design.model_matrix import Contrasts, Kind, MatrixPlan, column_kind, plan_columns
+from pyimpl.design.reading import ReadBar, ReadFormula, read_formula, variables_of
 from pyimpl.errors import (
     DataError,
     FormulaError,
@@ -34,7 +36,7 @@ from pyimpl.errors import (
     PyimplWarning,
     RankDeficientWarning,
 )
-from pyimpl.formula.bars import Bar, MixedFormula, split_formula
+from pyimpl.formula.bars import Bar
 from pyimpl.formula.parse import Call, Name, Node, all_names, deparse, parse
 from pyimpl.formula.terms import Terms, expand_terms
 from pyimpl.frame.column_types import Basis
@@ -42,13 +44,25 @@ from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, as_fact
 from pyimpl.frame.functions import Evaluator
 from pyimpl.frame.model_frame import ModelFrame, VectorLike, model_frame
 from pyimpl.linalg.dqrdc2 import independent_columns
+from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
 from pyimpl.records import record
 from r_scripts.dialect import Dialect
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-__all__ = ["Design", "EncodedRows", "EncodedTerm", "RandomTerm", "build_design", "model_matrix", "used_combinations"]
+__all__ = [
+    "Design",
+    "EncodedRows",
+    "EncodedTerm",
+    "RandomTerm",
+    "build_design",
+    "design_of",
+    "frame_of",
+    "model_matrix",
+    "random_columns",
+    "used_combinations",
+]
 
 
 _NEWEST = Dialect.of(None)
@@ -99,51 +113,6 @@ class RandomTerm:
             for j in range(self.p)
             for i in range(j, self.p)
         )
-
-
-@dataclass(frozen=True)
-class EncodedTerm:
-    """One random-effects term for new data.
-
-    Attributes
-    ----------
-    group, effects, levels
-        As in the :class:`RandomTerm` it comes from.
-    codes : ndarray of intp, shape (rows,)
-        Level of each row; ``J + k`` is ``new_levels[k]``; -1 is a missing level.
-    columns : ndarray, shape (rows, p)
-        NaN where a slope's variable is missing; zeros where the level is.
-    new_levels : tuple of str
-        Levels that the fitted model does not know.
-    """
-
-    group: str
-    effects: tuple[str, ...]
-    levels: tuple[str, ...]
-    codes: np.ndarray
-    columns: np.ndarray
-    new_levels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class EncodedRows:
-    """New data in the codings of a fitted model, for ``predict``.
-
-    Attributes
-    ----------
-    index : pandas.Index
-        The new data's index.
-    X : ndarray, shape (rows, P), or None
-        Without the columns dropped at the fit; NaN where a predictor is missing.
-    offset : ndarray, shape (rows,)
-        Sum of the ``offset()`` terms of the formula (as in R, the ``offset`` argument has no part in new data).
-    terms : tuple of EncodedTerm
-    """
-
-    index: pd.Index
-    X: np.ndarray | None
-    offset: np.ndarray
-    terms: tuple[EncodedTerm, ...]
 
 
 @record
@@ -349,27 +318,6 @@ def _new_frame(variables: Sequence[Node], data: Data, recipe: _Recipe) -> ModelF
     return model_frame(variables, data, na_action="na.pass", drop_unused=False, bases=recipe.bases)
 
 
-def random_columns(codes: np.ndarray, columns: np.ndarray, levels: int) -> "sparse.csc_array":
-    """One term's part of Z: ``columns[i]`` at level ``codes[i]``, as CSC with explicit zeros removed.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (N,)
-    columns : ndarray, shape (N, p)
-    levels : int
-        J; the result has shape (N, J p).
-    """
-    from scipy import sparse
-
-    rows, p = columns.shape
-    indices = (codes[:, None] * p + np.arange(p)).ravel()
-    matrix = sparse.csr_array(
-        (columns.ravel(), indices, np.arange(0, rows * p + 1, p)), shape=(rows, levels * p)
-    ).tocsc()
-    matrix.eliminate_zeros()
-    return sparse.csc_array(matrix)
-
-
 def _make_unique(names: Sequence[str]) -> tuple[str, ...]:
     """R's ``make.unique``."""
     taken = set(names)
@@ -388,60 +336,6 @@ def _make_unique(names: Sequence[str]) -> tuple[str, ...]:
         taken.add(candidate)
         out.append(candidate)
     return tuple(out)
-
-
-@dataclass(frozen=True, slots=True)
-class _ReadBar:
-    """A random-effects term with all that its text alone decides; ``terms`` is None where a ``.`` needs the data."""
-
-    bar: Bar
-    label: str
-    group: str
-    group_names: tuple[str, ...]
-    effects: Node
-    terms: Terms | None
-
-
-@dataclass(frozen=True, slots=True)
-class _ReadFormula:
-    """A formula with all that its text alone decides: read once, however often it is fitted."""
-
-    mixed: MixedFormula
-    original: str
-    expanded: str
-    response: str
-    variables: tuple[Node, ...] | None
-    fixed: Terms | None
-    bars: tuple[_ReadBar, ...]
-
-
-def _read_formula(text: str, dialect: Dialect) -> _ReadFormula:
-    # only what a dialect says of formulas tells one reading from another
-    return _read_as(text, "newest" if dialect is _NEWEST else dialect.versions["lme4"])
-
-
-@lru_cache(maxsize=256)
-def _read_as(text: str, lme4: str) -> _ReadFormula:
-    dialect = _NEWEST if lme4 == "newest" else Dialect.of(lme4)
-    mixed = split_formula(parse(text), dialect)
-
-    def terms_of(node: Node) -> Terms | None:
-        return None if "." in all_names(node) else expand_terms(node)
-
-    in_frame = terms_of(mixed.frame)
-    bars = []
-    for bar in mixed.bars:
-        effects = Call("~", (bar.effects,))
-        bars.append(_ReadBar(bar, bar.label, bar.group_name, all_names(bar.group), effects, terms_of(effects)))
-    return _ReadFormula(
-        mixed,
-        deparse(mixed.original),
-        deparse(mixed.expanded),
-        deparse(mixed.expanded.args[0]) if isinstance(mixed.expanded, Call) else "",
-        None if in_frame is None else in_frame.variables,
-        terms_of(mixed.fixed),
-        tuple(bars),
-    )
 
 
 def _numbers(column: Column) -> np.ndarray:
@@ -572,24 +466,6 @@ def _effects_frame(group_names: Sequence[str], frame: ModelFrame) -> ModelFrame:
     return replace(frame, columns={**frame.columns, **changed}) if changed else frame
 
 
-def _variables_with_dot(mixed: MixedFormula, data: Data) -> tuple[Node, ...]:
-    formula = mixed.frame
-    response = formula.args[0] if isinstance(formula, Call) else formula
-    if not isinstance(response, Name):
-        raise FormulaError(
-            f"'.' with the response {deparse(response)}: lme4 would take the response itself as a predictor. "
-            "Name the predictors, or make the transformed response a column."
-        )
-    terms = expand_terms(formula, data.names)
-    transformed = [deparse(node) for node in terms.variables if not isinstance(node, Name)]
-    if transformed:
-        raise FormulaError(
-            f"'.' together with {transformed[0]}: lme4 would take that as one more predictor column. "
-            "Name the predictors instead of '.'."
-        )
-    return terms.variables
-
-
 def build_design(
     formula: str,
     data: pd.DataFrame,
@@ -639,128 +515,217 @@ def build_design(
     PyimplWarning
         Predictors on very different scales; NaNs from ``log`` of negative numbers.
     """
-    if not isinstance(formula, str):  # unhashable things, too: the reader keeps what it read
-        raise FormulaError(f"A formula must be a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}.")
-    spoken = Dialect.of(dialect)
-    read = _read_formula(formula, spoken)
-    mixed = read.mixed
+    words = Dialect.of(dialect)
+    read = read_formula(formula, words)
+    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    return design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
+
+
+def frame_of(
+    read: ReadFormula,
+    data: pd.DataFrame,
+    *,
+    weights: VectorLike | None = None,
+    offset: VectorLike | None = None,
+    subset: VectorLike | None = None,
+    na_action: str = "na.omit",
+) -> ModelFrame:
+    """R's ``model.frame`` of a mixed model's formula: its variables for the rows used; see :func:`build_design`."""
     if na_action == "na.pass":
         raise DataError(
             "na_action 'na.pass' is not supported: lme4 refuses missing values in y, X and Z. "
             "Use 'na.omit' or 'na.exclude'."
         )
     source = Data(data)
-    variables = _variables_with_dot(mixed, source) if read.variables is None else read.variables
-    frame = model_frame(variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action)
-    response_node = variables[0]
-    # A copy: the data may change later, the design must not.
-    y = np.array(_response(response_node, frame.columns[response_node]))
-    notes = list(frame.warnings)
-    messages: list[str] = []
-    names = [node.name for node in frame.variables if isinstance(node, Name)]
+    variables = variables_of(read, source)
+    return model_frame(variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action)
 
-    # mkReTrms
+
+def design_of(
+    read: ReadFormula,
+    frame: ModelFrame,
+    *,
+    contrasts: Contrasts | None = None,
+    checks: CheckControl = LMER_CHECKS,
+    dialect: Dialect = _NEWEST,
+) -> Design:
+    """y, X and the random-effects terms of a model frame (the rest of ``lme4::lFormula``); see :func:`build_design`.
+
+    Parameters
+    ----------
+    read : ReadFormula
+    frame : ModelFrame
+    contrasts : mapping, optional
+    checks : CheckControl
+    dialect : Dialect
+
+    Returns
+    -------
+    Design
+    """
+    notes = _Notes(list(frame.warnings))
+    # a copy: the data may change later, the design must not
+    y = np.array(_response(frame.variables[0], frame.columns[frame.variables[0]]))
+    terms, plans = _random_terms(read, frame)
+    _check_terms(terms, frame, checks, notes)
+    fixed = _fixed_terms(read, frame)
+    _check_contrasts(fixed, contrasts, notes)
+    matrix = _fixed_matrix(fixed, frame, contrasts, checks, notes)
+    check_names(matrix.names, checks)
+    check_duplicates([(term.group, term.effects) for term in terms], checks)
+    offset = _total_offset(fixed, frame)
+    _refuse_constant(frame.variables[0], y if offset is None else y - offset)
+    return Design(
+        formula=read.expanded,
+        response=read.response,
+        index=frame.index,
+        y=y,
+        X=matrix.X,
+        coef_names=matrix.names,
+        terms=terms,
+        weights=None if frame.weights is None else np.array(frame.weights),
+        offset=None if offset is None else np.array(offset),
+        frame_source=frame.to_pandas,
+        dropped_coefs=matrix.dropped,
+        omitted=frame.omitted,
+        messages=tuple(notes.messages),
+        warnings=tuple(notes.warnings),
+        call_formula=read.original,
+        na_action=frame.na_action,
+        assign=matrix.assign,
+        term_labels=fixed.labels,
+        recipe=_Recipe(fixed, matrix.plan, matrix.kept, plans, frame.bases, *_random_kinds(read.bars, plans, frame)),
+        dialect=dialect,
+    )
+
+
+class _Notes:
+    """What R would say and warn about on the way; warned at once, and kept for the fit."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        self.warnings, self.messages = warnings, list[str]()
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+        warnings.warn(text, PyimplWarning, stacklevel=4)  # whoever asks for the design
+
+    def dropped(self, names: Sequence[str]) -> None:
+        """Columns of X that are linearly dependent."""
+        self.messages.append(rank_message(len(names)))
+        warnings.warn(f"{self.messages[-1]} ({', '.join(names)})", RankDeficientWarning, stacklevel=4)
+
+
+_Plans = tuple[tuple[Bar, Terms, MatrixPlan], ...]
+
+
+def _random_terms(read: ReadFormula, frame: ModelFrame) -> tuple[tuple[RandomTerm, ...], _Plans]:
+    """``mkReTrms``: the random-effects terms in lme4's order, and the plans of their model matrices."""
+    names = _plain_names(frame)
     terms: list[RandomTerm] = []
-    recipes: list[tuple[Bar, Terms, MatrixPlan]] = []
+    plans: list[tuple[Bar, Terms, MatrixPlan]] = []
     for bar in read.bars:
-        term, recipe = _random_term(bar, frame, names)
+        term, plan = _random_term(bar, frame, names)
         terms.append(term)
-        recipes.append((bar.bar, *recipe))
+        plans.append((bar.bar, *plan))
     counts = [term.J for term in terms]
     if any(later > earlier for earlier, later in pairwise(counts)):
         order = sorted(range(len(terms)), key=counts.__getitem__)[::-1]
-        terms = [terms[i] for i in order]
-        recipes = [recipes[i] for i in order]
-    rows = frame.rows
-    found = check_levels(list({term.group: term.J for term in terms}.items()), rows, checks)
-    check_weights(frame.weights, checks)
-    found += check_effects([(term.label, term.J * term.p) for term in terms], rows, checks)
-    for text in found:
-        notes.append(text)
-        warnings.warn(text, PyimplWarning, stacklevel=2)
+        terms, plans = [terms[i] for i in order], [plans[i] for i in order]
+    return tuple(terms), tuple(plans)
 
-    # model.matrix, chkRank.drop.cols, checkScaleX
-    dot_names = [*names, *(f"({w})" for w, v in (("weights", weights), ("offset", offset)) if v is not None)]
-    fixed = expand_terms(mixed.fixed, dot_names) if read.fixed is None else read.fixed
-    if len(dot_names) > len(names) and read.fixed is None:
+
+def _plain_names(frame: ModelFrame) -> list[str]:
+    """Variables of the frame that are columns of the data, which a ``.`` stands for."""
+    return [node.name for node in frame.variables if isinstance(node, Name)]
+
+
+def _check_terms(terms: Sequence[RandomTerm], frame: ModelFrame, checks: CheckControl, notes: _Notes) -> None:
+    """``checkNlevels``, ``checkZdims``, and the weights."""
+    found = check_levels(list({term.group: term.J for term in terms}.items()), frame.rows, checks)
+    check_weights(frame.weights, checks)
+    found += check_effects([(term.label, term.J * term.p) for term in terms], frame.rows, checks)
+    for text in found:
+        notes.warn(text)
+
+
+def _fixed_terms(read: ReadFormula, frame: ModelFrame) -> Terms:
+    """The fixed part expanded; a ``.`` stands for the frame's variables."""
+    if read.fixed is not None:
+        return read.fixed
+    fixed = expand_terms(read.mixed.fixed, _plain_names(frame))
+    if frame.weights is not None or frame.offset is not None:
         raise FormulaError(
             "'.' together with weights or offset: lme4 would take these as predictors too. Name the predictors."
         )
+    return fixed
+
+
+def _check_contrasts(fixed: Terms, contrasts: Contrasts | None, notes: _Notes) -> None:
     if contrasts is not None and not isinstance(contrasts, Mapping):
         raise DataError(
             f"contrasts is a mapping of variable to contrasts, such as {{'f': 'contr.sum'}}, not {contrasts!r:.60}."
         )
     for name in contrasts or ():
         if name not in fixed.names:
-            notes.append(f"variable '{name}' is absent, its contrast will be ignored")
-            warnings.warn(notes[-1], PyimplWarning, stacklevel=2)
+            notes.warn(f"variable '{name}' is absent, its contrast will be ignored")
     if any(term.variables == (fixed.response,) for term in fixed.terms):
-        notes.append("the response appeared on the right-hand side and was dropped")
-        warnings.warn(notes[-1], PyimplWarning, stacklevel=2)
-    plan = plan_columns(fixed, frame, contrasts)
-    X = plan.build(frame)
-    coef_names, assign = plan.names, plan.assign
-    kept = independent_columns(X)
-    dropped: tuple[str, ...] = ()
-    if len(kept) < len(coef_names):
-        dropped = tuple(name for i, name in enumerate(coef_names) if i not in set(kept.tolist()))
-        messages.append(rank_message(len(dropped)))
-        warnings.warn(f"{messages[-1]} ({', '.join(dropped)})", RankDeficientWarning, stacklevel=2)
-        X = np.ascontiguousarray(X[:, kept])
-        coef_names = tuple(coef_names[i] for i in kept)
-        assign = tuple(assign[i] for i in kept)
-    indicators = plan.indicators
-    scale_note = check_scale(X, checks, [indicators[k] for k in kept] if dropped else indicators)
-    if scale_note is not None:
-        notes.append(scale_note)
-        warnings.warn(scale_note, PyimplWarning, stacklevel=2)
-    check_names(coef_names, checks)
-    check_duplicates([(term.group, term.effects) for term in terms], checks)
+        notes.warn("the response appeared on the right-hand side and was dropped")
 
-    offset_values = frame.offset
+
+@dataclass(frozen=True, slots=True)
+class _FixedMatrix:
+    """X without the columns dropped, and how to make it for new data; `kept` is None where none were dropped."""
+
+    X: np.ndarray
+    names: tuple[str, ...]
+    assign: tuple[int, ...]
+    dropped: tuple[str, ...]
+    plan: MatrixPlan
+    kept: np.ndarray | None
+
+
+def _fixed_matrix(
+    fixed: Terms, frame: ModelFrame, contrasts: Contrasts | None, checks: CheckControl, notes: _Notes
+) -> _FixedMatrix:
+    """``model.matrix``, ``chkRank.drop.cols`` and ``checkScaleX``."""
+    plan = plan_columns(fixed, frame, contrasts)
+    X, names, assign, indicators = plan.build(frame), plan.names, plan.assign, plan.indicators
+    with one_blas_thread(frame.rows > FEW_ROWS):
+        kept = independent_columns(X)
+    dropped: tuple[str, ...] = ()
+    if len(kept) < len(names):
+        dropped = tuple(name for i, name in enumerate(names) if i not in set(kept.tolist()))
+        notes.dropped(dropped)
+        X = np.ascontiguousarray(X[:, kept])
+        names, assign = tuple(names[i] for i in kept), tuple(assign[i] for i in kept)
+        indicators = [indicators[i] for i in kept]
+    text = check_scale(X, checks, indicators)
+    if text is not None:
+        notes.warn(text)
+    return _FixedMatrix(X, names, assign, dropped, plan, kept if dropped else None)
+
+
+def _total_offset(fixed: Terms, frame: ModelFrame) -> np.ndarray | None:
+    """The argument ``offset`` plus the formula's ``offset()`` terms, shape (N,)."""
+    total = frame.offset
     for position in fixed.offsets:
         part = _numbers(frame.columns[fixed.variables[position]])
-        offset_values = part if offset_values is None else offset_values + part
-    response_spread = y if offset_values is None else y - offset_values
+        total = part if total is None else total + part
+    return total
+
+
+def _refuse_constant(response: Node, values: np.ndarray) -> None:
+    """Refuse a response that is the same in all rows, its offset subtracted."""
     # nearly always the first two rows settle it
-    if rows > 1 and response_spread[1] == response_spread[0] and np.all(response_spread == response_spread[0]):
+    if values.size > 1 and values[1] == values[0] and np.all(values == values[0]):
         raise DataError(
-            f"Response is constant: {deparse(response_node)} is {response_spread[0]:.15g} in each of the {rows} rows "
+            f"Response is constant: {deparse(response)} is {values[0]:.15g} in each of the {values.size} rows "
             "used. There is nothing to model."
         )
-    return Design(
-        formula=read.expanded,
-        response=read.response,
-        index=frame.index,
-        y=y,
-        X=X,
-        coef_names=coef_names,
-        terms=tuple(terms),
-        weights=None if frame.weights is None else np.array(frame.weights),
-        offset=None if offset_values is None else np.array(offset_values),
-        frame_source=frame.to_pandas,
-        dropped_coefs=dropped,
-        omitted=frame.omitted,
-        messages=tuple(messages),
-        warnings=tuple(notes),
-        call_formula=read.original,
-        na_action=na_action,
-        assign=assign,
-        term_labels=fixed.labels,
-        recipe=_Recipe(
-            fixed,
-            plan,
-            kept if dropped else None,
-            tuple(recipes),
-            frame.bases,
-            *_random_kinds(read.bars, recipes, frame),
-        ),
-        dialect=spoken,
-    )
 
 
 def _random_kinds(
-    bars: Sequence[_ReadBar], recipes: Sequence[tuple[Bar, Terms, MatrixPlan]], frame: ModelFrame
+    bars: Sequence[ReadBar], recipes: Sequence[tuple[Bar, Terms, MatrixPlan]], frame: ModelFrame
 ) -> tuple[dict[Node, Kind], dict[Node, Kind]]:
     """Kinds of the variables of random-effects terms, as such and where they are grouping factors."""
     kinds = {node: column_kind(node, frame) for _, terms, _ in recipes for node in terms.variables}
@@ -774,9 +739,7 @@ def _random_kinds(
     return kinds, groups
 
 
-def _random_term(
-    read: _ReadBar, frame: ModelFrame, names: Sequence[str]
-) -> tuple[RandomTerm, tuple[Terms, MatrixPlan]]:
+def _random_term(read: ReadBar, frame: ModelFrame, names: Sequence[str]) -> tuple[RandomTerm, tuple[Terms, MatrixPlan]]:
     """One bar's part of ``mkReTrms`` (lme4's ``mkBlist``); its model matrix has default contrasts, as in lme4."""
     factor = _grouping_factor(read.bar, frame, read.group_names)
     terms = expand_terms(read.effects, names) if read.terms is None else read.terms

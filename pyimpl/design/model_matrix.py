@@ -15,6 +15,7 @@ from pyimpl.formula.terms import FULL, Terms
 from pyimpl.frame.columns import Factor, Logical, Numeric
 from pyimpl.frame.model_frame import ModelFrame
 from pyimpl.linalg.dqrdc2 import dqrdc2
+from pyimpl.linalg.forecast import refuse_too_large
 
 __all__ = [
     "Coding",
@@ -32,6 +33,7 @@ __all__ = [
 Contrasts = Mapping[str, "str | np.ndarray | pd.DataFrame | Sequence[Sequence[float]]"]
 
 
+_NAME = 16.0  # numbers of eight bytes that a column's name takes
 _REMEMBERED = 100  # levels of a factor up to which a plan, with its tables of contrasts, is kept for the next fit
 
 
@@ -131,6 +133,11 @@ def contrast_matrix(kind: Any, levels: Sequence[str], name: str) -> Coding:
             f"Contrasts can be applied only to factors with 2 or more levels: {name} has {found} in the rows used. "
             "Leave it out of the formula."
         )
+    refuse_too_large(
+        3.0 * len(levels) ** 2,
+        f"the contrasts of {name}, which has {len(levels)} levels,",
+        f"Make it a grouping factor, (1 | {name}), or numbers.",
+    )
     if isinstance(kind, str):
         full = kind if kind.startswith("contr.") else f"contr.{kind}"
         if full not in _CONTRASTS:
@@ -212,6 +219,11 @@ class MatrixPlan:
         DataError
             A factor of the frame has a level that the plan does not know.
         """
+        refuse_too_large(
+            2.0 * frame.rows * len(self.names),
+            f"the {frame.rows} rows and {len(self.names)} columns of the model matrix",
+            "Leave out an interaction, or make a factor of many levels a grouping factor.",
+        )
         out = np.empty((frame.rows, len(self.names)))
         at = 0
         if self.intercept:
@@ -341,6 +353,11 @@ def _plan(terms: Terms, kinds: "tuple[Kind, ...]", contrasts: Contrasts) -> Matr
                     terms.variables[position], kinds[position], codings.get(position), full
                 )
             parts.append(piece)
+            refuse_too_large(
+                _NAME * len(columns) * len(piece.suffixes),
+                f"the names of {len(columns) * len(piece.suffixes)} columns",
+                "Leave out an interaction, or make a factor of many levels a grouping factor.",
+            )
             own = [terms.spellings[position] + suffix for suffix in piece.suffixes]
             columns = own if columns == [""] else [f"{before}:{this}" for this in own for before in columns]
         pieces.append(tuple(parts))

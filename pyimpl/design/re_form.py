@@ -1,7 +1,5 @@
 """``re.form``: which random effects a prediction includes."""
 
-from typing import Any
-
 import pandas as pd
 
 from pyimpl.design.design import Design
@@ -11,10 +9,13 @@ from pyimpl.formula.bars import Bar, expand_double_bars, find_bars
 from pyimpl.formula.parse import Call, Name, Node, Num, all_names, deparse, parse
 from pyimpl.formula.terms import expand_terms
 
-__all__ = ["wanted_effects"]
+__all__ = ["ReForm", "wanted_effects"]
+
+#: What ``re_form`` may be: None, a formula, or R's NA and FALSE.
+ReForm = str | float | bool | None
 
 
-def wanted_effects(design: Design, re_form: Any) -> list[list[int]]:
+def wanted_effects(design: Design, re_form: ReForm) -> list[list[int]]:
     """Read a ``re.form``, as ``lme4:::mkNewReTrms`` does: its terms' columns are looked up by their names.
 
     So ``~ (wet | plot)`` and ``~ (wet + 1 | plot)`` are the same, ``~ (1 | plot)`` is a part of either, and

@@ -11,6 +11,7 @@ from pyimpl.formula.parse import Call, Name, Node, Num, deparse, fold, parse, va
 from pyimpl.formula.terms import expand_terms
 from pyimpl.text.values import is_syntactic
 from r_scripts.dialect import CHANGES, Dialect
+from r_scripts.grammar import STRUCTURES
 
 __all__ = ["Bar", "MixedFormula", "expand_double_bars", "find_bars", "remove_bars", "replace_bars", "split_formula"]
 
@@ -68,7 +69,7 @@ class MixedFormula:
 
 _BARS = ("|", "||")
 #: Covariance structures of lme4 2.0. ``us`` (unstructured) is what a bar without one has.
-_STRUCTURES = ("us", "diag", "cs", "ar1")
+_STRUCTURES = tuple(STRUCTURES)
 
 
 def _is_bar(node: Node) -> bool:

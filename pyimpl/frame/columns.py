@@ -43,6 +43,11 @@ _COPIED = 100_000  # rows up to which what is read is copied, which takes less t
 _stored = getattr(pd.DataFrame, "_get_column_array", None)
 
 
+def _copied_on_write() -> bool:
+    """Whether what is done to a pandas frame later leaves a Series of it as it was: always since pandas 3."""
+    return int(pd.__version__.split(".")[0]) >= 3 or pd.get_option("mode.copy_on_write") is True
+
+
 class Data:
     """The data as named columns: the one place that knows the kind of frame.
 
@@ -128,6 +133,8 @@ class Data:
         if _stored is not None and self.rows <= _COPIED:
             return read_column(name, _stored(frame, position), copy=True)
         series = frame.iloc[:, position]
+        if not _copied_on_write():
+            return read_column(name, series, copy=True)
         self._series.append(series)
         return read_column(name, series)
 
@@ -246,7 +253,7 @@ def _datetimes(values: np.ndarray) -> Numeric:
 def _objects(name: str, series: pd.Series) -> Column:
     kind = pd.api.types.infer_dtype(series, skipna=True)
     if kind in ("string", "empty"):
-        return _text(series.array)
+        return _text(series.to_numpy())
     if kind == "boolean":
         return Logical(series.astype("boolean").to_numpy(dtype=np.float64, na_value=np.nan))
     if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
@@ -309,7 +316,9 @@ def _pandas_column(data: Data, name: str) -> Any:
     except DataError:
         return pd.Series(data.objects(name), dtype=object)
     if isinstance(column, Factor) and column.text:
-        return pd.Series(np.array([*column.levels, None], dtype=object)[column.codes], dtype="str")
+        return pd.Series(
+            np.array([*column.levels, None], dtype=object)[column.codes], dtype=pd.StringDtype(na_value=np.nan)
+        )
     if isinstance(column, Logical) and column.any_missing():
         return pd.arrays.BooleanArray(column.array == 1, np.isnan(column.array))
     if isinstance(column, Numeric) and column.kind == "integer" and column.any_missing():

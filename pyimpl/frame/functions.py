@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 
@@ -22,13 +21,12 @@ from pyimpl.frame.bases import (
 from pyimpl.frame.column_types import Basis
 from pyimpl.frame.columns import INT_MAX, Column, Factor, Logical, Numeric, as_factor
 from pyimpl.frame.cutting import cut_labels, equal_breaks, sequence
-from pyimpl.frame.summaries import SUMMARIES, rank
+from pyimpl.frame.summaries import SUMMARIES, TIES, rank, trimmed_mean
 from pyimpl.text.numbers import quantile7, r_round
 from pyimpl.text.values import format_number, unique_numbers
+from r_scripts import grammar
 
 __all__ = ["ALLOWED_FUNCTIONS", "Evaluator"]
-
-T = TypeVar("T")
 
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "^", "%%", "%/%"})
 _COMPARISONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -151,7 +149,7 @@ class Evaluator:
             return self._matching(node)
         if fn == ":" and len(args) == 2:
             return self._colon(node)
-        method = _FUNCTIONS.get(fn)
+        method = _FUNCTIONS.get(fn) if fn in ALLOWED_FUNCTIONS else None
         if method is None:
             raise FormulaError(_not_allowed(node))
         return method(self, node)
@@ -287,28 +285,52 @@ class Evaluator:
 
     # -- functions ---------------------------------------------------------------------------------------------------
 
+    def _arguments(self, node: Call) -> list[tuple[str | None, Node]]:
+        """Name each argument of a call as the one list says (`r_scripts.grammar`), None for those of R's ``...``."""
+        try:
+            found = grammar.FUNCTIONS[node.fn].match([name for name, _ in node.named_args()])
+        except ValueError as error:
+            raise FormulaError(f"{deparse(node)}: {error}.") from None
+        return [
+            (None if argument is None else argument.name, arg) for argument, arg in zip(found, node.args, strict=True)
+        ]
+
     def _match(self, node: Call, *formals: str) -> dict[str, Node]:
-        """Match arguments to formals as R does: exact names, then unique prefixes, then position."""
+        """Bind the arguments of a call, of which `formals` are understood here; the first must be given."""
         bound: dict[str, Node] = {}
-        unnamed = []
-        for name, arg in node.named_args():
-            if name is None:
-                unnamed.append(arg)
-                continue
-            fits = [formal for formal in formals if formal == name] or [f for f in formals if f.startswith(name)]
-            if len(fits) != 1 or fits[0] in bound:
+        for name, arg in self._arguments(node):
+            if name not in formals:
                 raise FormulaError(
-                    f"{deparse(node)}: no argument {name!r} of {node.fn}() is supported here; "
-                    f"there are {', '.join(formals)}."
+                    f"{deparse(node)}: {node.fn}() takes only {', '.join(formals)} in Python; "
+                    f"{deparse(arg) if name is None else name!r} needs R."
                 )
-            bound[fits[0]] = arg
-        free = [formal for formal in formals if formal not in bound]
-        bound.update(zip(free, unnamed, strict=False))
-        if len(unnamed) > len(free) or formals[0] not in bound:
-            raise FormulaError(
-                f"{deparse(node)}: {node.fn}() takes the arguments {', '.join(formals)}; found {len(node.args)}."
-            )
+            bound[name] = arg
+        if formals[0] not in bound:
+            raise FormulaError(f"{deparse(node)}: the argument {formals[0]!r} is missing.")
         return bound
+
+    def _several(self, node: Call, *formals: str) -> tuple[list[Node], dict[str, Node]]:
+        """Arguments that make up R's ``...``, and the named ones, of which `formals` are understood here."""
+        several: list[Node] = []
+        named: dict[str, Node] = {}
+        for name, arg in self._arguments(node):
+            if name in (None, "x"):
+                several.append(arg)
+            elif name in formals:
+                named[str(name)] = arg
+            else:
+                raise FormulaError(
+                    f"{deparse(node)}: {node.fn}() takes only {', '.join(formals)} by name in Python; {name!r} needs R."
+                )
+        if not several:
+            raise FormulaError(f"{deparse(node)}: {node.fn}() needs a value.")
+        return several, named
+
+    def _one_number(self, node: Node, caller: Node) -> float:
+        value = self._numbers(node, caller).array
+        if value.size != 1 or not math.isfinite(value.ravel()[0]):
+            raise FormulaError(f"{deparse(caller)}: {deparse(node)} must be one number.")
+        return float(value.ravel()[0])
 
     def _flag(self, node: Node | None, default: bool, caller: Node) -> bool:
         if node is None:
@@ -367,7 +389,8 @@ class Evaluator:
 
     def _summary(self, node: Call) -> Column:
         """``mean(x, na.rm)``, ``median``, ``var``, ``sd``, and ``min``, ``max``, ``sum`` of several."""
-        args, drop = self._many(node)
+        args, named = self._several(node, "na.rm", *(["trim"] if node.fn == "mean" else []))
+        drop = self._flag(named.get("na.rm"), False, node)
         if node.fn not in ("min", "max", "sum") and len(args) != 1:
             raise FormulaError(f"{deparse(node)}: {node.fn}() takes x and na.rm; found {len(args)} values.")
         columns = [self._numbers(arg, node) for arg in args]
@@ -375,24 +398,15 @@ class Evaluator:
         if drop:
             values = values[~np.isnan(values)]
         whole = node.fn in ("min", "max", "sum") and all(column.kind == "integer" for column in columns)
+        trim = self._one_number(named["trim"], node) if "trim" in named else 0.0
         with np.errstate(all="ignore"):
-            result = SUMMARIES[node.fn](values)
+            result = trimmed_mean(values, trim) if trim > 0 else SUMMARIES[node.fn](values)
         return Numeric(np.array([result]), kind="integer" if whole and math.isfinite(result) else "double")
 
     def _many(self, node: Call) -> tuple[list[Node], bool]:
-        """Arguments of a function of several columns, and ``na.rm``, which must be named in full."""
-        args: list[Node] = []
-        drop = False
-        for name, arg in node.named_args():
-            if name == "na.rm":
-                drop = self._flag(arg, False, node)
-            elif name in (None, "x"):
-                args.append(arg)
-            else:
-                raise FormulaError(f"{deparse(node)}: no argument {name!r} of {node.fn}() is supported here.")
-        if not args:
-            raise FormulaError(f"{deparse(node)}: {node.fn}() needs a value.")
-        return args, drop
+        """Arguments of a function of several columns, and ``na.rm``."""
+        args, named = self._several(node, "na.rm")
+        return args, self._flag(named.get("na.rm"), False, node)
 
     def _parallel(self, node: Call) -> Column:
         """``pmin`` and ``pmax``: row by row."""
@@ -419,24 +433,25 @@ class Evaluator:
     def _round(self, node: Call) -> Column:
         bound = self._match(node, "x", "digits")
         value = self._numbers(bound["x"], node)
-        digits = self._numbers(bound["digits"], node).array if "digits" in bound else np.zeros(1)
-        if len(digits) != 1 or not math.isfinite(digits[0]):
-            raise FormulaError(f"{deparse(node)}: digits must be one number.")
-        if value.kind == "integer" and digits[0] >= 0:
+        digits = self._one_number(bound["digits"], node) if "digits" in bound else 0.0
+        if value.kind == "integer" and digits >= 0:
             return value
-        return Numeric(r_round(value.array, float(digits[0])), names=value.names, basis=value.basis)
+        return Numeric(r_round(value.array, digits), names=value.names, basis=value.basis)
 
     def _rank(self, node: Call) -> Column:
-        value = self._numbers(self._match(node, "x")["x"], node)
-        return Numeric(rank(value.array.ravel(order="F")))
+        bound = self._match(node, "x", "ties.method")
+        value = self._numbers(bound["x"], node)
+        ties = self._labels(bound["ties.method"], node) if "ties.method" in bound else ["average"]
+        if len(ties) != 1 or ties[0] not in TIES:
+            raise FormulaError(f"{deparse(node)}: ties.method is one of {', '.join(TIES)}.")
+        whole = "double" if ties[0] == "average" else "integer"
+        return Numeric(rank(value.array.ravel(order="F"), ties[0]), kind=whole)
 
     def _average(self, node: Call) -> Column:
         """``ave(x, g, ..., FUN = mean)``: a summary of x within each combination of levels; all of x without g."""
-        named = list(node.named_args())
-        function = next((arg for name, arg in named if name == "FUN"), Name("mean"))
-        strange = [name for name, _ in named if name not in (None, "x", "FUN")]
-        plain = [arg for name, arg in named if name in (None, "x")]
-        if strange or not plain or not isinstance(function, Name) or function.name not in SUMMARIES:
+        plain, named = self._several(node, "FUN")
+        function = named.get("FUN", Name("mean"))
+        if not isinstance(function, Name) or function.name not in SUMMARIES:
             raise FormulaError(
                 f"{deparse(node)}: ave() takes numbers, factors and FUN, one of {', '.join(sorted(SUMMARIES))}."
             )
@@ -461,7 +476,10 @@ class Evaluator:
         return Numeric(out, "integer" if whole else "double", given.names, given.basis)
 
     def _quantile(self, node: Call) -> Column:
-        bound = self._match(node, "x", "probs", "na.rm")
+        bound = self._match(node, "x", "probs", "na.rm", "names", "type")
+        self._flag(bound.get("names"), True, node)  # of no consequence for a column
+        if "type" in bound and self._one_number(bound["type"], node) != 7:
+            raise FormulaError(f"{deparse(node)}: quantile() knows only type = 7, R's default, in Python.")
         values = self._numbers(bound["x"], node).array.ravel()
         probabilities = self._numbers(bound["probs"], node).array if "probs" in bound else np.linspace(0, 1, 5)
         if self._flag(bound.get("na.rm"), False, node):
@@ -511,25 +529,27 @@ class Evaluator:
         return value.drop_unused()
 
     def _interaction(self, node: Call) -> Column:
-        """``interaction(a, b, ..., drop, sep)``: every combination is a level, the first factor's vary fastest."""
-        parts: list[Factor] = []
-        drop, sep = False, "."
-        for name, arg in node.named_args():
-            if name == "drop":
-                drop = self._flag(arg, False, node)
-            elif name == "sep":
-                sep = self._labels(arg, node)[0]
-            elif name is None:
-                parts.append(as_factor(self._value(arg)))
-            else:
-                raise FormulaError(f"{deparse(node)}: no argument {name!r} of interaction() is supported here.")
+        """``interaction(a, b, ..., drop, sep, lex.order)``: every combination is a level.
+
+        The first factor's levels vary fastest, with ``lex.order`` slowest.
+        """
+        several, named = self._several(node, "drop", "sep", "lex.order")
+        parts = [as_factor(self._value(arg)) for arg in several]
+        drop = self._flag(named.get("drop"), False, node)
+        slow_first = self._flag(named.get("lex.order"), False, node)
+        sep = self._labels(named["sep"], node)[0] if "sep" in named else "."
         if not parts or len({len(part) for part in parts}) > 1:
             raise FormulaError(f"{deparse(node)}: interaction() needs factors of the same length.")
         codes, labels = parts[0].codes.astype(np.intp), list(parts[0].levels)
         for part in parts[1:]:
             missing = (codes < 0) | (part.codes < 0)
-            codes = np.where(missing, -1, codes + len(labels) * part.codes.astype(np.intp))
-            labels = [f"{before}{sep}{this}" for this in part.levels for before in labels]
+            if slow_first:
+                joined = codes * len(part.levels) + part.codes.astype(np.intp)
+                labels = [f"{before}{sep}{this}" for before in labels for this in part.levels]
+            else:
+                joined = codes + len(labels) * part.codes.astype(np.intp)
+                labels = [f"{before}{sep}{this}" for this in part.levels for before in labels]
+            codes = np.where(missing, -1, joined)
         distinct, where = unique_numbers(labels)
         # a code of -1 takes the last place, which stays -1; there may be no levels at all
         made = Factor(np.append(where, -1)[codes].astype(np.intp), tuple(distinct))
@@ -576,9 +596,9 @@ class Evaluator:
         return Numeric(joined, kind="integer" if whole else "double")
 
     def _factor(self, node: Call) -> Column:
-        """``factor(x, levels, labels, ordered)`` and ``ordered(x, levels, labels)``."""
+        """``factor(x, levels, labels, exclude, ordered)`` and ``ordered(x, levels, labels)``."""
         is_ordered = node.fn == "ordered"
-        bound = self._match(node, *(("x", "levels", "labels") if is_ordered else ("x", "levels", "labels", "ordered")))
+        bound = self._match(node, "x", "levels", "labels", *([] if is_ordered else ["ordered", "exclude"]))
         value = self._value(bound["x"])
         keep_order = isinstance(value, Factor) and value.ordered
         ordered = is_ordered or self._flag(bound.get("ordered"), keep_order, node)
@@ -592,6 +612,11 @@ class Evaluator:
                 raise FormulaError(f"{deparse(node)}: a level is listed twice.")
             place = {level: i for i, level in enumerate(levels)}
             lut = np.array([*(place.get(level, -1) for level in made.levels), -1], dtype=np.intp)
+            made = Factor(lut[made.codes], tuple(levels))
+        if bound.get("exclude", Const("NA")) != Const("NA"):
+            out = set(self._labels(bound["exclude"], node))
+            levels = [level for level in made.levels if level not in out]
+            lut = np.array([*(levels.index(one) if one not in out else -1 for one in made.levels), -1], dtype=np.intp)
             made = Factor(lut[made.codes], tuple(levels))
         if "labels" in bound:
             labels = self._labels(bound["labels"], node)
@@ -768,24 +793,22 @@ class Evaluator:
 
     def _poly(self, node: Call, basis: Basis | None = None) -> Numeric:
         """``poly(x, degree, raw)``; with a basis as R evaluates it on new data."""
-        raw = None
-        # As poly(x, ..., degree, raw) has its dots first, raw must be named; what is not named is the degree.
-        if "raw" in node.names:
-            at = node.names.index("raw")
-            raw = node.args[at]
-            node = Call(node.fn, _without(node.args, at), _without(node.names, at))
-        bound = self._match(node, "x", "degree")
-        given = self._value(bound["x"])
+        several, named = self._several(node, "degree", "raw")
+        if len(several) > 1:
+            raise FormulaError(
+                f"{deparse(node)}: poly() of several variables is not supported. Write one poly() for each."
+            )
+        given = self._value(several[0])
         if isinstance(given, Factor) and not given.text:  # R: as.numeric of whatever has numbers inside
             given = Numeric(np.where(given.codes >= 0, given.codes + 1.0, np.nan))
-        x = given.array if isinstance(given, Numeric) else self._numbers(bound["x"], node).array
+        x = given.array if isinstance(given, Numeric) else self._numbers(several[0], node).array
         if basis is not None:
             check_polynomial(node, x)
         if x.ndim == 2:
             if x.shape[1] != 1:
                 raise FormulaError(f"{deparse(node)}: poly() of several variables is not supported.")
             x = x[:, 0]
-        degree_value = self._numbers(bound["degree"], node).array if "degree" in bound else np.ones(1)
+        degree_value = self._numbers(named.get("degree", Num(1.0)), node).array
         if len(degree_value) != 1:
             raise FormulaError(
                 f"{deparse(node)}: poly() of several variables is not supported. Write one poly() for each."
@@ -794,7 +817,7 @@ class Evaluator:
         if degree < 1:
             raise FormulaError(f"{deparse(node)}: 'degree' must be at least 1.")
         names = tuple(str(i + 1) for i in range(degree))
-        if self._flag(raw, False, node):
+        if self._flag(named.get("raw"), False, node):
             powers = np.stack([x**power for power in range(1, degree + 1)], axis=1)
             return Numeric(powers, names=names, basis=Basis(poly=True))
         if basis is not None and basis.coefs is not None:
@@ -826,10 +849,6 @@ class Evaluator:
 def _one_column(values: np.ndarray) -> np.ndarray:
     """A matrix of one column as a vector; others as they are."""
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-
-
-def _without(items: tuple[T, ...], position: int) -> tuple[T, ...]:
-    return items[:position] + items[position + 1 :]
 
 
 def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -902,17 +921,18 @@ _FUNCTIONS: dict[str, Callable[[Evaluator, Call], Column]] = {
     **dict.fromkeys(_MATHS, Evaluator._maths),
 }
 
-#: Names of the functions that a formula may call.
-ALLOWED_FUNCTIONS = tuple(sorted(_FUNCTIONS, key=str.lower))
+#: Names of the functions that a formula may call: those of the one list that do not need R.
+ALLOWED_FUNCTIONS = tuple(sorted(grammar.FUNCTIONS.keys() - grammar.ONLY_R, key=str.lower))
 
 
 def _not_allowed(node: Call) -> str:
     if node.fn in ("&&", "||", "~", "?"):
         return f"{deparse(node)}: {node.fn!r} cannot be used inside a function of a formula."
-    if node.fn == "C":
-        return (
-            f"{deparse(node)}: C() is not there. For contrasts give the argument contrasts={{'f': 'contr.sum'}}; to "
-            "make numbers a factor write factor(x)."
+    if node.fn in grammar.ONLY_R:
+        return f"{deparse(node)}: {node.fn}() needs R: bridge.lme4 fits this formula. In Python " + (
+            "give the argument contrasts={'f': 'contr.sum'}; to make numbers a factor write factor(x)."
+            if node.fn == "C"
+            else "compute the column beforehand, e.g. data.assign(z=...), and name it in the formula."
         )
     return (
         f"{node.fn}() cannot be called in a formula ({deparse(node)}). Allowed are {', '.join(ALLOWED_FUNCTIONS)} and "

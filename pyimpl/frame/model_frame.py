@@ -15,6 +15,7 @@ from pyimpl.frame.column_types import Basis, square_sum
 from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, column_values
 from pyimpl.frame.functions import Evaluator
 from pyimpl.records import record
+from r_scripts.grammar import NA_ACTIONS
 
 __all__ = ["ModelFrame", "VectorLike", "model_frame"]
 
@@ -46,6 +47,8 @@ class ModelFrame:
         The arguments of these names.
     warnings : tuple of str
         What R would warn about in evaluating the variables.
+    na_action : str
+        What was done with missing values.
     """
 
     variables: tuple[Node, ...]
@@ -61,6 +64,7 @@ class ModelFrame:
     bases: Mapping[Node, Basis] = field(default_factory=dict)
     #: what keeps later changes of the data away, where the columns are views of them
     source: Data | None = field(default=None, repr=False, compare=False)
+    na_action: str = "na.omit"
 
     def to_pandas(self) -> pd.DataFrame:
         """Give the frame as pandas: factors as categoricals, matrices as one column each (``poly(x, 2).1``)."""
@@ -189,7 +193,7 @@ def model_frame(
     ModelError
         Missing values with ``na.fail``; no row left.
     """
-    if na_action not in ("na.omit", "na.exclude", "na.fail", "na.pass"):
+    if na_action not in NA_ACTIONS:
         raise DataError(f"na_action {na_action!r} is unknown; there are 'na.omit', 'na.exclude' and 'na.fail'.")
     source = data if isinstance(data, Data) else Data(data)
     if source.rows == 0:
@@ -259,6 +263,7 @@ def model_frame(
         notes,
         kept_bases,
         source if kept is None else None,
+        na_action,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["SUMMARIES", "mean", "rank"]
+__all__ = ["SUMMARIES", "TIES", "mean", "rank", "trimmed_mean"]
 
 
 def _sum(values: np.ndarray) -> float:
@@ -59,10 +59,34 @@ SUMMARIES: dict[str, Callable[[np.ndarray], float]] = {
 }
 
 
-def rank(values: np.ndarray) -> np.ndarray:
-    """R's ``rank``: ties have their average, missing values stay missing."""
+def trimmed_mean(values: np.ndarray, trim: float) -> float:
+    """``mean(x, trim)``: without that share of the values at each end; the median for a half or more."""
+    if not len(values) or np.isnan(values).any():
+        return math.nan
+    if trim >= 0.5:
+        return _median(values)
+    cut = math.floor(len(values) * trim)
+    return mean(np.sort(values)[cut : len(values) - cut])
+
+
+#: What ``rank`` makes of ties: the method's name -> ranks from each value's place, the last of its ties, their count.
+_TIES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "average": lambda place, last, count: last - (count - 1) / 2,
+    "first": lambda place, last, count: place,
+    "last": lambda place, last, count: 2 * last - count + 1 - place,
+    "max": lambda place, last, count: last,
+    "min": lambda place, last, count: last - count + 1,
+}
+TIES = tuple(_TIES)
+
+
+def rank(values: np.ndarray, ties: str = "average") -> np.ndarray:
+    """R's ``rank``: missing values stay missing; `ties` is one of `TIES`."""
     out = np.full(len(values), np.nan)
     known = ~np.isnan(values)
-    _, where, counts = np.unique(values[known], return_inverse=True, return_counts=True)
-    out[known] = (np.cumsum(counts) - (counts - 1) / 2)[where]
+    present = values[known]
+    _, where, counts = np.unique(present, return_inverse=True, return_counts=True)
+    place = np.empty(len(present))
+    place[np.argsort(present, kind="stable")] = np.arange(1.0, len(present) + 1)
+    out[known] = _TIES[ties](place, np.cumsum(counts)[where].astype(np.float64), counts[where])
     return out

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.inference.profile import percent_labels
+from pyimpl.linalg.forecast import Forecast, foretold
 from pyimpl.progress import with_bar
 
 __all__ = ["boot_intervals", "bootstrap"]
@@ -108,7 +109,12 @@ def bootstrap(
         batches = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(_replicates)(draw, statistic, part, observed.size) for part in parts
         )
-    results = [result for batch in with_bar("bootstrap", batches, sizes, shown=progress) for result in batch]
+    forecast = Forecast("bootMer", nsim, "refits", "Take a smaller nsim, or n_jobs=-1")
+    results = [
+        result
+        for batch in foretold(with_bar("bootstrap", batches, sizes, shown=progress), sizes, forecast)
+        for result in batch
+    ]
     columns = names if names is not None else [f"t{i + 1}" for i in range(observed.size)]
     table = pd.DataFrame(np.array([numbers for numbers, _, _ in results]), columns=columns)
     errors = Counter(error for _, _, error in results if error is not None)

@@ -44,6 +44,10 @@ class Fit(Protocol):
     def getData(self) -> pd.DataFrame:
         """Return the data that the model was fitted to."""
 
+    @property
+    def tidy(self) -> Callable[..., pd.DataFrame]:
+        """A row for each coefficient."""
+
 
 @runtime_checkable
 class LikelihoodFit(Fit, Protocol):
@@ -71,8 +75,11 @@ class LikelihoodFit(Fit, Protocol):
     def ranef_frame(self) -> pd.DataFrame:
         """``as.data.frame(ranef(m))``."""
 
-    def logLik(self) -> float:
+    def logLik(self, REML: bool | None = None) -> float:
         """Log-likelihood, restricted for a REML fit."""
+
+    def update(self, formula: str | None = None, **changes: Any) -> Any:
+        """Fit again with another formula, or other arguments."""
 
     def REMLcrit(self) -> float:
         """-2 restricted log-likelihood."""
@@ -85,6 +92,9 @@ class LikelihoodFit(Fit, Protocol):
 
     def df_residual(self) -> int:
         """Rows used minus parameters."""
+
+    def r2(self, by_group: bool = False) -> pd.DataFrame:
+        """Nakagawa's R²."""
 
     def fitted(self) -> pd.Series:
         """Conditional fitted values."""

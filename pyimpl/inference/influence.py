@@ -5,6 +5,7 @@ Weisberg's ``car``. Where a deletion leaves the columns of the design as they ar
 where a factor loses a level is the design made anew.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,12 +14,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyimpl.design.design import Design, RandomTerm
+from pyimpl.design.design import Design, RandomTerm, build_design
 from pyimpl.errors import DataError, PyimplError
+from pyimpl.inference.at_optimum import AtOptimum, find_optimum
+from pyimpl.inference.control import LmerControl
+from pyimpl.inference.convergence import convergence_messages
+from pyimpl.inference.random_effects import varcorr_names
+from pyimpl.inference.source import Source
+from pyimpl.likelihood.reduce import reduce_design
+from pyimpl.likelihood.threads import threads_for
 from pyimpl.linalg.dqrdc2 import independent_columns
+from pyimpl.linalg.forecast import Forecast, foretold
 from pyimpl.progress import with_bar
+from r_scripts.dialect import Dialect
 
-__all__ = ["Influence", "Refit", "delete_each", "deletion_units", "variance_names", "variances", "without_rows"]
+__all__ = ["Influence", "Refit", "WithoutRows", "deletion_units", "influence", "variance_names", "variances"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,7 +169,7 @@ def deletion_units(
     return ".".join(columns), units
 
 
-def without_rows(design: Design, rows: np.ndarray) -> Design | None:
+def _without_rows(design: Design, rows: np.ndarray) -> Design | None:
     """The design without some of the rows used, or None where its columns would not stay what they are.
 
     Parameters
@@ -221,7 +231,70 @@ def _batch(refit: Callable[[np.ndarray], Refit], parts: Sequence[np.ndarray]) ->
     return out
 
 
-def delete_each(
+@dataclass(frozen=True)
+class WithoutRows:
+    """The model fitted again without some of the rows used, from the whole fit's θ, without warnings.
+
+    Attributes
+    ----------
+    model : AtOptimum
+        Of all rows.
+    start : ndarray, shape (n_theta,)
+    source : Source
+    control : LmerControl
+    dialect : Dialect
+    """
+
+    model: AtOptimum
+    start: np.ndarray
+    source: Source
+    control: LmerControl
+    dialect: Dialect
+
+    def __call__(self, rows: np.ndarray) -> "Refit":
+        """Fit without the rows at these positions among those used."""
+        whole = self.model.design
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            design = _without_rows(whole, rows)
+            if design is None:
+                mask = np.zeros(len(self.source.data), dtype=bool)
+                mask[np.delete(self.source.used_rows(whole), rows)] = True
+                arguments = {k: v for k, v in self.source.arguments.items() if k not in ("control", "data_name")}
+                arguments |= {"subset": mask, "checks": self.control.checks}
+                design = build_design(whole.call_formula, self.source.data, **arguments)
+            start = self.start if design.theta_names == whole.theta_names else None
+            with threads_for(design):
+                reduced = reduce_design(design)
+            return self.compared(find_optimum(design, reduced, self.model.REML, self.control, start))
+
+    def compared(self, model: AtOptimum) -> "Refit":
+        """What is compared: coefficients, vcov, variances, whether converged, evaluations."""
+        design, estimates = model.design, model.estimates
+        names = list(design.coef_names)
+        groups = varcorr_names([term.group for term in design.terms])
+        components = variances(estimates.sigma, estimates.covariances)
+        return (
+            pd.Series(estimates.beta.copy(), index=names, dtype=float),
+            pd.DataFrame(estimates.vcov.copy(), index=names, columns=names),
+            pd.Series(components, index=variance_names(design.terms, groups)),
+            model.return_code == 0 and not convergence_messages(model, self.control, self.dialect),
+            model.optsum.evaluations,
+        )
+
+
+def influence(refit: WithoutRows, groups: str | Sequence[str] | None, n_jobs: int, progress: bool) -> Influence:
+    """``influence(m, groups)``; see :meth:`pyimpl.LmerFit.influence`."""
+    data, design = refit.source.frame, refit.model.design
+    position = np.full(len(data), -2, dtype=np.intp)
+    used = refit.source.used_rows(design)
+    position[design.omitted] = -1
+    position[used] = np.arange(used.size)
+    name, units = deletion_units(data, data.index, groups, position)
+    return _delete_each(refit, refit.compared(refit.model), name, units, n_jobs, progress)
+
+
+def _delete_each(
     refit: Callable[[np.ndarray], Refit],
     whole: Refit,
     name: str,
@@ -255,7 +328,12 @@ def delete_each(
         parts = [[units[todo[i]] for i in part] for part in np.array_split(np.arange(len(todo)), count)]
         sizes = [len(part) for part in parts]
         batches = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_batch)(refit, part) for part in parts)
-    found = [result for batch in with_bar("influence", batches, sizes, shown=progress) for result in batch]
+    forecast = Forecast("influence", sum(sizes), "fits", "Delete the levels of a larger grouping factor, or n_jobs=-1")
+    found = [
+        result
+        for batch in foretold(with_bar("influence", batches, sizes, shown=progress), sizes, forecast)
+        for result in batch
+    ]
     results: dict[Any, Refit | str] = dict(zip(todo, found, strict=True))
     beta, vcov, components, _, _ = whole
     nothing: Refit = (beta, vcov, components, True, 0)

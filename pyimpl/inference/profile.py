@@ -33,9 +33,13 @@ from pyimpl.likelihood.optimum import CHEAP, natural_units, operations, optimize
 from pyimpl.likelihood.parameters import Parameters
 from pyimpl.likelihood.reduce import Blocks, reduce_design
 from pyimpl.likelihood.trust_region import ABSENT, EXACT, minimise
+from pyimpl.linalg.forecast import Forecast
 from r_scripts.dialect import Dialect
 
-__all__ = ["Profiler", "parameters_of", "percent_labels", "sdcor"]
+__all__ = ["STEPS", "Profiler", "parameters_of", "percent_labels", "sdcor"]
+
+#: Fits of a walk to the ends of an interval, roughly: four steps each way, and some over.
+STEPS = 10
 
 _EPS = float(np.finfo(float).eps)
 _BUDGET = 5000  # evaluations for one point of a profile
@@ -347,7 +351,9 @@ class Profiler:
 
     # -- walking along it --------------------------------------------------------------------------
 
-    def walk(self, name: str, cutoff: float, delta: float, maxpts: int = 100) -> tuple[list[_Point], _Evaluate | None]:
+    def walk(
+        self, name: str, cutoff: float, delta: float, maxpts: int = 100, forecast: Forecast | None = None
+    ) -> tuple[list[_Point], _Evaluate | None]:
         """Follow a parameter's profile both ways from the optimum, lme4's steps: about `delta` apart in ζ.
 
         Parameters
@@ -358,6 +364,8 @@ class Profiler:
         delta : float
         maxpts : int
             Points on one side.
+        forecast : Forecast, optional
+            Gets to know of each point.
 
         Returns
         -------
@@ -376,7 +384,14 @@ class Profiler:
                 stacklevel=3,
             )
             return [], None
-        evaluate, free = self._function(name)
+        function, free = self._function(name)
+
+        def evaluate(x: float, start: np.ndarray | None) -> _Point:
+            point = function(x, start)
+            if forecast is not None:
+                forecast.done()
+            return point
+
         lower, upper = self.bounds(name)
         middle = _Point(center, 0.0, free, lambda: self.optimum)
         nearby = [middle]
@@ -429,14 +444,18 @@ class Profiler:
 
     # -- results -----------------------------------------------------------------------------------
 
-    def table(self, which: Iterable[str], alphamax: float, maxpts: int, delta_cutoff: float) -> pd.DataFrame:
-        """Return the profiles: see ``LmerFit.profile``."""
+    def table(
+        self, which: Iterable[str], alphamax: float, maxpts: int, delta_cutoff: float, count: int | None = None
+    ) -> pd.DataFrame:
+        """Return the profiles: see ``LmerFit.profile``; `count` is how many they are, to tell how long it will take."""
         from scipy.special import chdtri
 
         cutoff = math.sqrt(float(chdtri(len(self.names), alphamax)))
         parts = []
+        fits = (len(self.names) if count is None else count) * 2 * math.ceil(1 / delta_cutoff)
+        forecast = Forecast("profile", fits, "fits", "Name fewer parameters")
         for name in which:
-            points, _ = self.walk(name, cutoff, cutoff * delta_cutoff, maxpts)
+            points, _ = self.walk(name, cutoff, cutoff * delta_cutoff, maxpts, forecast)
             if not points:
                 continue
             values = np.array([point.others() for point in points])
@@ -450,7 +469,7 @@ class Profiler:
         columns = [".zeta", *self.parameters.names(), ".par", ".focal"]
         return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
-    def interval(self, name: str, level: float) -> tuple[float, float]:
+    def interval(self, name: str, level: float, forecast: Forecast | None = None) -> tuple[float, float]:
         """Return the two values of a parameter whose ζ is the normal quantile, exactly (not by interpolation).
 
         Where ζ does not go so far, the interval ends at the parameter's bound (lme4 does the same).
@@ -459,13 +478,15 @@ class Profiler:
         ----------
         name : str
         level : float
+        forecast : Forecast, optional
+            Gets to know of each step along the profile; there are some `STEPS` of them.
         """
         from scipy.optimize import brentq
         from scipy.special import ndtri
 
         z = float(ndtri(0.5 + 0.5 * level))
         # larger steps than a profile's: the end is searched for anyway
-        points, evaluate = self.walk(name, z, z / 4)
+        points, evaluate = self.walk(name, z, z / 4, forecast=forecast)
         if evaluate is None:
             return math.nan, math.nan
         middle = next(k for k, point in enumerate(points) if point.zeta == 0.0 and point.x == self._center(name))

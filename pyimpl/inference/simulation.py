@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.design.design import Design, EncodedTerm
+from pyimpl.design.re_form import wanted_effects
 from pyimpl.errors import DataError
 from pyimpl.inference.estimates import Estimates
+from pyimpl.inference.point_prediction import refuse_new_levels
 from pyimpl.likelihood.reduce import Blocks
 
-__all__ = ["SimulationRows", "new_parameters", "simulate_rows"]
+__all__ = ["SimulationRows", "draw_response", "new_parameters", "rows_to_simulate", "simulate_rows"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,23 @@ class SimulationRows:
         rows = design.encode(newdata)
         assert rows.X is not None
         return cls(rows.index, rows.X, rows.offset, rows.terms)
+
+
+def rows_to_simulate(design: Design, newdata: pd.DataFrame | None, allow_new_levels: bool) -> SimulationRows:
+    """Return the rows used, or those of new data.
+
+    Raises
+    ------
+    DataError
+        `newdata` lacks a column, or has a level that is not known and not allowed.
+    """
+    if newdata is None:
+        return SimulationRows.of_design(design)
+    rows = SimulationRows.of_data(design, newdata)
+    if not allow_new_levels:
+        for term in rows.terms:
+            refuse_new_levels(term.codes, term.new_levels, len(term.levels), "is drawn")
+    return rows
 
 
 def new_parameters(
@@ -135,3 +154,26 @@ def simulate_rows(
             values += np.einsum("ij,sij->is", term.columns, new[:, term.codes])
     values += estimates.sigma * rng.standard_normal((nsim, N)).T
     return values
+
+
+def draw_response(
+    design: Design, estimates: Estimates, seed: np.random.SeedSequence, use_u: bool, semiparametric: bool
+) -> np.ndarray:
+    """One new response for the rows used, shape (N,).
+
+    Parameters
+    ----------
+    design : Design
+    estimates : Estimates
+    seed : SeedSequence
+    use_u : bool
+        Keep the random effects as estimated instead of drawing new ones.
+    semiparametric : bool
+        Add resampled residuals to the fitted values.
+    """
+    rng = np.random.default_rng(seed)
+    if semiparametric:
+        residuals = design.y - estimates.fitted
+        return estimates.fitted + rng.choice(residuals, size=residuals.size)
+    wanted = wanted_effects(design, None if use_u else "~0")
+    return simulate_rows(SimulationRows.of_design(design), estimates, wanted, 1, rng)[:, 0]

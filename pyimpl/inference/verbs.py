@@ -8,6 +8,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from pyimpl.inference.contract import Fit, LikelihoodFit
     from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary
+    from pyimpl.inference.marginaleffects_adapter import MixedModel
 
 __all__ = ["AfterTheFit", "AfterTheLikelihoodFit"]
 
@@ -81,6 +82,80 @@ class AfterTheLikelihoodFit(AfterTheFit):
         from pyimpl.inference.tidying import augment
 
         return augment(self, data, newdata)
+
+    # what the package maketables asks of a result (its plug-in format)
+
+    @property
+    def __maketables_coef_table__(self: "LikelihoodFit") -> pd.DataFrame:
+        from pyimpl.inference.regression_table import maketables_coefficients
+
+        return maketables_coefficients(self)
+
+    @property
+    def __maketables_depvar__(self: "LikelihoodFit") -> str:
+        return self.design.response
+
+    def __maketables_stat__(self: "LikelihoodFit", key: str) -> float | int | None:
+        from pyimpl.inference.regression_table import maketables_stat
+
+        return maketables_stat(self, key)
+
+    def r2(self: "LikelihoodFit", by_group: bool = False, **options: Any) -> pd.DataFrame:
+        """``performance::r2(m)``: Nakagawa's R²; see :func:`pyimpl.inference.fit_quality.r2`."""
+        from pyimpl.inference.fit_quality import r2
+
+        return r2(self, by_group, **options)
+
+    def icc(self: "LikelihoodFit", by_group: bool = False, **options: Any) -> pd.DataFrame:
+        """``performance::icc(m)``: intraclass correlation; see :func:`pyimpl.inference.fit_quality.icc`."""
+        from pyimpl.inference.fit_quality import icc
+
+        return icc(self, by_group, **options)
+
+    def AICc(self: "LikelihoodFit", REML: bool | None = None) -> float:
+        """``MuMIn::AICc(m)``; see :func:`pyimpl.inference.fit_quality.AICc`."""
+        from pyimpl.inference.fit_quality import AICc
+
+        return AICc(self, REML)
+
+    def check_singularity(self: "LikelihoodFit", tolerance: float = 1e-5) -> bool:
+        """``performance::check_singularity(m)``."""
+        from pyimpl.inference.fit_quality import check_singularity
+
+        return check_singularity(self, tolerance)
+
+    def check_collinearity(self: "LikelihoodFit", ci: float = 0.95) -> pd.DataFrame:
+        """``performance::check_collinearity(m)``; see :func:`pyimpl.inference.fit_quality.check_collinearity`."""
+        from pyimpl.inference.fit_quality import check_collinearity
+
+        return check_collinearity(self, ci)
+
+    def check_heteroscedasticity(self: "LikelihoodFit") -> float:
+        """``performance::check_heteroscedasticity(m)``: the p value."""
+        from pyimpl.inference.fit_quality import check_heteroscedasticity
+
+        return check_heteroscedasticity(self)
+
+    def check_outliers(self: "LikelihoodFit", threshold: float | None = None) -> pd.DataFrame:
+        """``performance::check_outliers(m)``; see :func:`pyimpl.inference.fit_quality.check_outliers`."""
+        from pyimpl.inference.fit_quality import check_outliers
+
+        return check_outliers(self, threshold)
+
+    def marginaleffects(self: "LikelihoodFit", **options: Any) -> "MixedModel":
+        """Return the fit as a model of the package marginaleffects (``pip install mlmparity[marginaleffects]``).
+
+        See :class:`pyimpl.inference.marginaleffects_adapter.MixedModel`.
+        """
+        from pyimpl.errors import ModelError
+
+        try:
+            from pyimpl.inference.marginaleffects_adapter import MixedModel
+        except ImportError as error:
+            raise ModelError(
+                f"marginaleffects is not there ({error}): pip install 'mlmparity[marginaleffects]'"
+            ) from error
+        return MixedModel(self, **options)
 
     def joint_tests(self: "LikelihoodFit", by: str | Sequence[str] | None = None, **options: Any) -> "EmmSummary":
         """``joint_tests(m, by, ...)``; see :func:`pyimpl.inference.emmeans.joint_tests`."""

@@ -27,6 +27,7 @@ import numpy as np
 from pyimpl.compiled import kernel
 from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import ModelError, PyimplWarning
+from pyimpl.likelihood.threads import sized_threads
 from pyimpl.linalg.memory import in_words, memory
 from pyimpl.records import record
 
@@ -735,6 +736,7 @@ def _warn_if_long(operations: float) -> None:
         )
 
 
+@sized_threads
 def reduce_design(design: Design) -> Blocks:
     """Reduce a design to its blocks: one pass over the rows.
 

@@ -1,20 +1,24 @@
+# cython: infer_types=True
 """Cholesky factors, triangular solves and inverses of dense symmetric matrices: for every compiled module, once.
 
 Up to some tens of rows plain loops that run along rows are the fastest; larger matrices go to LAPACK, which blocks them
 for the cache. A factor fills the square, L in the lower triangle and L' in the upper one, so that both substitutions
 run along rows. Matrices are C-contiguous by rows; compiled callers give a pointer, the order and the distance between
-rows (``cholesky.pxd``), so that a part of a work array can be factored in place.
+rows (``cholesky.pxd``), so that a part of a work array can be factored in place. Several matrices of one size can be
+worked on side by side (:mod:`pyimpl.linalg.lanes`).
 """
 
+# ruff: noqa: SIM102 - a branch on the type alone is decided where the function is compiled
 import cython
 import numpy as np
-from cython.cimports.libc.math import isfinite, log, sqrt
+from cython.cimports.libc.math import NAN
+from cython.cimports.pyimpl.linalg.lanes import logarithm, number, reciprocal, root, zero
 from cython.cimports.scipy.linalg.cython_blas import dtrsm
 from cython.cimports.scipy.linalg.cython_lapack import dpotrf, dpotri
 
 __all__ = ["cholesky_factor", "inverse_of_factored", "solve_factored"]
 
-# rows from which LAPACK's Cholesky is faster than the loops (measured: equal between 48 and 80 on four processors)
+# rows from which LAPACK's Cholesky is faster than the loops (measured: equal between 48 and 80)
 _LAPACK_FROM = cython.declare(cython.Py_ssize_t, 64)
 # LAPACK reads by columns: what it calls upper ("U") is the lower triangle here
 
@@ -22,7 +26,7 @@ _LAPACK_FROM = cython.declare(cython.Py_ssize_t, 64)
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _mirror(A: cython.p_double, n: cython.Py_ssize_t, ld: cython.Py_ssize_t) -> cython.void:
+def _mirror(A: cython.pointer[number], n: cython.Py_ssize_t, ld: cython.Py_ssize_t) -> cython.void:
     """The upper triangle becomes the lower one's mirror image."""
     a: cython.Py_ssize_t
     b: cython.Py_ssize_t
@@ -35,85 +39,87 @@ def _mirror(A: cython.p_double, n: cython.Py_ssize_t, ld: cython.Py_ssize_t) -> 
 @cython.nogil
 @cython.exceptval(check=False)
 def cholesky(A: cython.p_double, n: cython.Py_ssize_t, ld: cython.Py_ssize_t) -> cython.bint:
-    """A = LL' from the lower triangle of A, in place; False where A is not positive definite.
+    """A = LL' from the lower triangle of A, in place; False where A is not positive definite."""
+    factorise(A, n, ld)
+    return n == 0 or A[(n - 1) * ld + n - 1] > 0.0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def factorise(A: cython.pointer[number], n: cython.Py_ssize_t, ld: cython.Py_ssize_t) -> cython.void:
+    """A = LL' from the lower triangle of A, in place; the last rows are nan where A is not positive definite.
 
     Zeros at the beginning of a row stay zeros and cost little, as where factors are nested.
     """
     a: cython.Py_ssize_t
     b: cython.Py_ssize_t
     k: cython.Py_ssize_t
-    x0: cython.double
-    x1: cython.double
-    x2: cython.double
-    x3: cython.double
-    reciprocal: cython.double
-    row: cython.p_double
-    r0: cython.p_double
-    r1: cython.p_double
-    r2: cython.p_double
-    r3: cython.p_double
-    if n >= _LAPACK_FROM:
-        return _cholesky_by_lapack(A, n, ld)
+    if number is cython.double:
+        if n >= _LAPACK_FROM:
+            _factorise_by_lapack(A, n, ld)
+            return
     for a in range(n):
         row = A + a * ld
         for b in range(a, n):
             row[b] = A[b * ld + a]
         k = 0
         while k + 4 <= a:  # four rows of L' at a time: one store for four products
-            x0, x1, x2, x3 = row[k], row[k + 1], row[k + 2], row[k + 3]
-            if x0 != 0.0 or x1 != 0.0 or x2 != 0.0 or x3 != 0.0:
-                r0 = A + k * ld
-                r1 = r0 + ld
-                r2 = r1 + ld
-                r3 = r2 + ld
-                for b in range(a, n):
-                    row[b] -= (x0 * r0[b] + x1 * r1[b]) + (x2 * r2[b] + x3 * r3[b])
+            x0 = row[k]
+            x1 = row[k + 1]
+            x2 = row[k + 2]
+            x3 = row[k + 3]
+            r0 = A + k * ld
+            r1 = r0 + ld
+            r2 = r1 + ld
+            r3 = r2 + ld
             k += 4
+            if number is cython.double:
+                if x0 == 0.0 and x1 == 0.0 and x2 == 0.0 and x3 == 0.0:
+                    continue
+            for b in range(a, n):
+                row[b] -= (x0 * r0[b] + x1 * r1[b]) + (x2 * r2[b] + x3 * r3[b])
         while k < a:
             x0 = row[k]
             r0 = A + k * ld
             for b in range(a, n):
                 row[b] -= x0 * r0[b]
             k += 1
-        if not row[a] > 0.0:
-            return False
-        row[a] = sqrt(row[a])
-        reciprocal = 1.0 / row[a]
+        row[a] = root(row[a])
+        scale = reciprocal(row[a])
         for b in range(a + 1, n):
-            row[b] *= reciprocal
+            row[b] *= scale
             A[b * ld + a] = row[b]
-    return True
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _cholesky_by_lapack(A: cython.p_double, n: cython.Py_ssize_t, ld: cython.Py_ssize_t) -> cython.bint:
+def _factorise_by_lapack(A: cython.p_double, n: cython.Py_ssize_t, ld: cython.Py_ssize_t) -> cython.void:
     a: cython.Py_ssize_t
     order: cython.int = cython.cast(cython.int, n)
     stride: cython.int = cython.cast(cython.int, ld)
     info: cython.int = 0
     for a in range(n):
-        if not isfinite(A[a * ld + a]):
-            return False
-    dpotrf(b"U", cython.address(order), A, cython.address(stride), cython.address(info))
+        if A[a * ld + a] != A[a * ld + a]:  # LAPACK does not look for nan
+            info = 1
+    if info == 0:
+        dpotrf(b"U", cython.address(order), A, cython.address(stride), cython.address(info))
     if info != 0:
-        return False
+        A[(n - 1) * ld + n - 1] = NAN
+        return
     _mirror(A, n, ld)
-    return True
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def log_determinant(
-    L: cython.pointer[cython.const[cython.double]], n: cython.Py_ssize_t, ld: cython.Py_ssize_t
-) -> cython.double:
+def log_determinant(L: cython.pointer[number], n: cython.Py_ssize_t, ld: cython.Py_ssize_t) -> number:
     """log|LL'|."""
     a: cython.Py_ssize_t
-    total: cython.double = 0.0
+    total = zero(L)
     for a in range(n):
-        total += log(L[a * ld + a])
+        total += logarithm(L[a * ld + a])
     return 2.0 * total
 
 
@@ -121,10 +127,10 @@ def log_determinant(
 @cython.nogil
 @cython.exceptval(check=False)
 def solve_lower(
-    L: cython.pointer[cython.const[cython.double]],
+    L: cython.pointer[number],
     n: cython.Py_ssize_t,
     ld: cython.Py_ssize_t,
-    B: cython.p_double,
+    B: cython.pointer[number],
     m: cython.Py_ssize_t,
     ldb: cython.Py_ssize_t,
 ) -> cython.void:
@@ -132,21 +138,18 @@ def solve_lower(
     a: cython.Py_ssize_t
     b: cython.Py_ssize_t
     k: cython.Py_ssize_t
-    x: cython.double
-    row: cython.p_double
-    above: cython.p_double
-    if n >= _LAPACK_FROM:
-        _solve_by_blas(L, n, ld, B, m, ldb, b"N")
-        return
+    if number is cython.double:
+        if n >= _LAPACK_FROM:
+            _solve_by_blas(L, n, ld, B, m, ldb, b"N")
+            return
     for a in range(n):
         row = B + a * ldb
         for b in range(a):
             x = L[a * ld + b]
-            if x != 0.0:
-                above = B + b * ldb
-                for k in range(m):
-                    row[k] -= x * above[k]
-        x = 1.0 / L[a * ld + a]
+            above = B + b * ldb
+            for k in range(m):
+                row[k] -= x * above[k]
+        x = reciprocal(L[a * ld + a])
         for k in range(m):
             row[k] *= x
 
@@ -155,10 +158,10 @@ def solve_lower(
 @cython.nogil
 @cython.exceptval(check=False)
 def solve_upper(
-    L: cython.pointer[cython.const[cython.double]],
+    L: cython.pointer[number],
     n: cython.Py_ssize_t,
     ld: cython.Py_ssize_t,
-    B: cython.p_double,
+    B: cython.pointer[number],
     m: cython.Py_ssize_t,
     ldb: cython.Py_ssize_t,
 ) -> cython.void:
@@ -166,21 +169,18 @@ def solve_upper(
     a: cython.Py_ssize_t
     b: cython.Py_ssize_t
     k: cython.Py_ssize_t
-    x: cython.double
-    row: cython.p_double
-    below: cython.p_double
-    if n >= _LAPACK_FROM:
-        _solve_by_blas(L, n, ld, B, m, ldb, b"T")
-        return
+    if number is cython.double:
+        if n >= _LAPACK_FROM:
+            _solve_by_blas(L, n, ld, B, m, ldb, b"T")
+            return
     for a in range(n - 1, -1, -1):
         row = B + a * ldb
         for b in range(a + 1, n):
             x = L[a * ld + b]
-            if x != 0.0:
-                below = B + b * ldb
-                for k in range(m):
-                    row[k] -= x * below[k]
-        x = 1.0 / L[a * ld + a]
+            below = B + b * ldb
+            for k in range(m):
+                row[k] -= x * below[k]
+        x = reciprocal(L[a * ld + a])
         for k in range(m):
             row[k] *= x
 
@@ -189,7 +189,7 @@ def solve_upper(
 @cython.nogil
 @cython.exceptval(check=False)
 def _solve_by_blas(
-    L: cython.pointer[cython.const[cython.double]],
+    L: cython.p_double,
     n: cython.Py_ssize_t,
     ld: cython.Py_ssize_t,
     B: cython.p_double,
@@ -215,64 +215,76 @@ def _solve_by_blas(
 @cython.nogil
 @cython.exceptval(check=False)
 def inverse(
-    L: cython.pointer[cython.const[cython.double]],
+    L: cython.pointer[number],
     n: cython.Py_ssize_t,
     ld: cython.Py_ssize_t,
-    out: cython.p_double,
+    out: cython.pointer[number],
     ldo: cython.Py_ssize_t,
-    work: cython.p_double,
+    work: cython.pointer[number],
 ) -> cython.void:
     """(LL')⁻¹, all of the square, into ``out``; ``work`` holds n² numbers. ``out`` may not be L."""
     a: cython.Py_ssize_t
     b: cython.Py_ssize_t
     c: cython.Py_ssize_t
-    x: cython.double
-    x1: cython.double
-    x2: cython.double
-    x3: cython.double
-    row: cython.p_double
-    order: cython.int = cython.cast(cython.int, n)
-    stride: cython.int = cython.cast(cython.int, ldo)
-    info: cython.int = 0
-    if n >= _LAPACK_FROM:
-        for a in range(n):
-            for b in range(a + 1):
-                out[a * ldo + b] = L[a * ld + b]
-        dpotri(b"U", cython.address(order), out, cython.address(stride), cython.address(info))
-        _mirror(out, n, ldo)
-        return
+    if number is cython.double:
+        if n >= _LAPACK_FROM:
+            _inverse_by_lapack(L, n, ld, out, ldo)
+            return
     # L⁻¹ by rows into work
     for a in range(n):
         row = work + a * n
         for b in range(a):
-            row[b] = 0.0
+            row[b] = zero(L)
         for c in range(a):
-            x = L[a * ld + c]
-            if x != 0.0:
-                for b in range(c + 1):
-                    row[b] -= x * work[c * n + b]
-        x = 1.0 / L[a * ld + a]
+            x0 = L[a * ld + c]
+            r0 = work + c * n
+            for b in range(c + 1):
+                row[b] -= x0 * r0[b]
+        x0 = reciprocal(L[a * ld + a])
         for b in range(a):
-            row[b] *= x
-        row[a] = x
+            row[b] *= x0
+        row[a] = x0
     # L⁻¹'L⁻¹, lower triangle: four rows of L⁻¹ at a time
     for a in range(n):
         row = out + a * ldo
         for b in range(a + 1):
-            row[b] = 0.0
+            row[b] = zero(L)
         c = a
-        while c + 4 <= n:
-            x, x1, x2, x3 = work[c * n + a], work[(c + 1) * n + a], work[(c + 2) * n + a], work[(c + 3) * n + a]
-            for b in range(a + 1):
-                row[b] += (x * work[c * n + b] + x1 * work[(c + 1) * n + b]) + (
-                    x2 * work[(c + 2) * n + b] + x3 * work[(c + 3) * n + b]
-                )
-            c += 4
         while c < n:
-            x = work[c * n + a]
-            for b in range(a + 1):
-                row[b] += x * work[c * n + b]
-            c += 1
+            r0 = work + c * n
+            x0 = r0[a]
+            if c + 4 <= n:
+                r1 = r0 + n
+                r2 = r1 + n
+                r3 = r2 + n
+                x1 = r1[a]
+                x2 = r2[a]
+                x3 = r3[a]
+                for b in range(a + 1):
+                    row[b] += (x0 * r0[b] + x1 * r1[b]) + (x2 * r2[b] + x3 * r3[b])
+                c += 4
+            else:
+                for b in range(a + 1):
+                    row[b] += x0 * r0[b]
+                c += 1
+    _mirror(out, n, ldo)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _inverse_by_lapack(
+    L: cython.p_double, n: cython.Py_ssize_t, ld: cython.Py_ssize_t, out: cython.p_double, ldo: cython.Py_ssize_t
+) -> cython.void:
+    a: cython.Py_ssize_t
+    b: cython.Py_ssize_t
+    order: cython.int = cython.cast(cython.int, n)
+    stride: cython.int = cython.cast(cython.int, ldo)
+    info: cython.int = 0
+    for a in range(n):
+        for b in range(a + 1):
+            out[a * ldo + b] = L[a * ld + b]
+    dpotri(b"U", cython.address(order), out, cython.address(stride), cython.address(info))
     _mirror(out, n, ldo)
 
 

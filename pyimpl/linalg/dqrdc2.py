@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyimpl.compiled import kernel
+from pyimpl.linalg.heard import LONG, heard
 
 __all__ = ["PivotedQR", "dqrdc2", "end_products", "full_column_rank", "independent_columns"]
 
@@ -146,6 +147,12 @@ def full_column_rank(x: np.ndarray) -> bool:
 
 def independent_columns(x: np.ndarray, tol: float = 1e-7) -> np.ndarray:
     """Positions of the columns that R keeps, ``qr(x, tol)$pivot[seq_len(rank)]``."""
+    if 2.0 * len(x) * x.shape[1] ** 2 > LONG:
+        return heard(_independent_columns, x, tol)
+    return _independent_columns(x, tol)
+
+
+def _independent_columns(x: np.ndarray, tol: float) -> np.ndarray:
     if full_column_rank(x):
         return np.arange(x.shape[1])
     n, p = x.shape

@@ -11,7 +11,9 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-__all__ = ["blas_is_loaded", "one_blas_thread"]
+__all__ = ["FEW_ROWS", "blas_is_loaded", "one_blas_thread"]
+
+FEW_ROWS = 2000  # rows up to which BLAS starts no threads for a narrow model matrix
 
 #: The libraries that the innermost block has limited, each with its former number of threads.
 _limited: ContextVar[list[tuple[Any, int]] | None] = ContextVar("limited", default=None)

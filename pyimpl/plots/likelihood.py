@@ -210,8 +210,13 @@ def shrinkage(fit: Any, group: str | None = None, effects: Sequence[str] | None 
     return figure
 
 
+def _used(values: pd.Series) -> np.ndarray:
+    """Values of the rows used: what ``na.exclude`` padded is left out again."""
+    return values.dropna().to_numpy()
+
+
 def _against_fitted(fit: Any, values: np.ndarray, title: str, ylabel: str, zero: bool) -> "Figure":
-    fitted = fit._estimates.fitted
+    fitted = _used(fit.fitted())
     figure, (ax,) = new_figure(1, 1, 6.2, 4.2)
     many = values.size > 3000
     ax.scatter(
@@ -240,12 +245,12 @@ def residuals_fitted(fit: Any, type: str = "pearson", scaled: bool = False) -> "
         Divide by sigma.
     """
     kind = f"{type} residuals" + (" / sigma" if scaled else f" (in {label(fit.design.response, 30)})")
-    return _against_fitted(fit, fit._residuals(type, scaled), "Residuals against fitted values", kind, True)
+    return _against_fitted(fit, _used(fit.residuals(type, scaled)), "Residuals against fitted values", kind, True)
 
 
 def scale_location(fit: Any) -> "Figure":
     """Root of the absolute scaled Pearson residuals against fitted values, to see whether their spread changes."""
-    values = np.sqrt(np.abs(fit._residuals("pearson", True)))
+    values = np.sqrt(np.abs(_used(fit.residuals("pearson", scaled=True))))
     return _against_fitted(fit, values, "Scale-location", r"$\sqrt{|}$scaled residual$|$", False)
 
 
@@ -274,7 +279,7 @@ def qq(fit: Any) -> "Figure":
 
     The line goes through the quartiles (R's ``qqline``), the band holds 95% of each order statistic.
     """
-    panels = [(fit._residuals("pearson", True), "scaled residuals", "residual / sigma")]
+    panels = [(_used(fit.residuals("pearson", scaled=True)), "scaled residuals", "residual / sigma")]
     for group, modes in fit.ranef().items():
         panels += [
             (modes[name].to_numpy(), f"{label(group)}: {label(name)}", f"mode ({_unit(fit, name)})")

@@ -34,8 +34,9 @@ import pandas as pd
 from scipy.special import gammaln
 
 from pyimpl.errors import ModelError
-from pyimpl.posterior import kernels
+from pyimpl.posterior.conditional import draw
 from pyimpl.posterior.covariance import ball_exponents, ball_log_constant, build_T, row_slices
+from pyimpl.posterior.elimination import Statistics, log_likelihood, reduce
 from pyimpl.posterior.full import cornish_fisher_t, log_student_t
 from pyimpl.posterior.labels import b_labels, is_new_level
 from pyimpl.posterior.mixtures import MAX_SCORE, NormalMixture
@@ -390,6 +391,11 @@ class CollapsedDensity:
         residual = self.spec.y - self.spec.X1 @ self.centre
         return _blocks(self.spec, np.column_stack([self.spec.X1, residual]))
 
+    @cached_property
+    def statistics(self) -> Statistics:
+        """The same, for compiled loops."""
+        return Statistics(self.reduced, self.sizes)
+
     def read_rows(self) -> None:
         """Pass over the rows now: nothing that is evaluated afterwards depends on their number."""
         _ = self.reduced, self.residual_sd, self.column_sizes
@@ -523,15 +529,20 @@ class CollapsedDensity:
         scores = np.empty((n, 0))
         if self.mixture is not None:
             scores, z = z, np.empty((n, 0))
-            sd = self.mixture.sd(scores, sigma)
-            if not spec.prior_PD:
-                sd = np.maximum(sd, self._least_sd * sigma[:, None])
-            precision[:, int(spec.has_intercept) :] = 1.0 / sd**2
+            precision[:, int(spec.has_intercept) :] = self.slope_precision(scores, sigma)
         normal = scores if self.mixture is not None else z
         if self.mixture is not None:
             log_p[(np.abs(scores) > MAX_SCORE).any(axis=1)] = -np.inf
         log_p += -0.5 * np.sum(normal * normal, axis=1) - 0.5 * normal.shape[1] * np.log(2 * np.pi)
         return CoordinateValues(sigma, Ts, Lambdas, precision, z, fixed, log_p, scores)
+
+    def slope_precision(self, scores: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        """Prior precisions of the slopes under a mixture, of its scores (n, S) and σ (n,): shape (n, K)."""
+        assert self.mixture is not None
+        sd = self.mixture.sd(scores, sigma)
+        if not self.spec.prior_PD:
+            sd = np.maximum(sd, self._least_sd * sigma[:, None])
+        return 1.0 / sd**2
 
     def stacked(self, Lambdas: list[np.ndarray]) -> np.ndarray:
         """Λ's templates of all terms, (n, p, p) each, as one array (n, terms, largest p, largest p), padded by 0."""
@@ -544,16 +555,7 @@ class CollapsedDensity:
 
     def _reduce(self, Lambda: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """log|V| and packed Q at each point."""
-        data = self.reduced
-        logdet, Q = kernels.reduce_first(Lambda, data.first, data.unique_S, data.unique_count, data.unique_E, data.WW)
-        rest = data.rest
-        if rest.R.shape[0]:
-            kernels.reduce_rest(
-                Lambda, data.first, data.unique_S, data.inverse, data.B, rest.R, rest.block_start, rest.block_term,
-                self.sizes, rest.component_start, rest.G_start, rest.G, rest.level_start, rest.levels, rest.C_start,
-                rest.C_column, rest.C, logdet, Q,
-            )  # fmt: skip
-        return logdet, Q
+        return reduce(self.statistics, Lambda)
 
     @property
     def at_once(self) -> int:
@@ -602,10 +604,10 @@ class CollapsedDensity:
             values = self.values(u)
             out = values.log_prior
             if not self.spec.prior_PD:
-                logdet, Q = self._reduce(self.stacked(values.Lambda))
-                out = out + kernels.marginal(
-                    Q, logdet, values.sigma, values.precision, self.prior_location, values.fixed - self.fixed_centre
-                )
+                out = out + log_likelihood(
+                    self.statistics, self.stacked(values.Lambda), values.sigma, values.precision,
+                    self.prior_location, values.fixed - self.fixed_centre,
+                )  # fmt: skip
                 constant, n = self.spec.likelihood_constant
                 proper = values.precision > 0
                 log_D = np.where(proper, np.log(np.where(proper, values.precision, 1.0)), np.log(2 * np.pi))
@@ -671,17 +673,12 @@ class CollapsedDensity:
             if i != data.first:
                 rest_at[self._columns_of(i).ravel()] = starts[i] + np.arange(term.J * term.p)
         deviation, rss, z_square = np.empty((n, g)), np.empty(n), np.empty(n)
+        places = (starts.astype(np.int64), rest_at)
         for start in range(0, n, self.at_once):
             rows = slice(start, start + self.at_once)
-            _, Q = kernels.reduce_first(
-                Lambda[rows], data.first, data.unique_S, data.unique_count, data.unique_E, data.WW
-            )
-            kernels.draw(
-                Lambda[rows], data.first, data.unique_S, data.inverse, data.B, data.WW, rest.R, rest.block_start,
-                rest.block_term, self.sizes, rest.component_start, rest.G_start, rest.G, rest.level_start,
-                rest.levels, rest.C_start, rest.C_column, rest.C, Q, values.sigma[rows], values.precision[rows],
-                self.prior_location, fixed[rows], e[rows], starts.astype(np.int64), rest_at, deviation[rows],
-                matrix[rows], rss[rows], z_square[rows],
+            deviation[rows], rss[rows], z_square[rows] = draw(
+                self.statistics, Lambda[rows], values.sigma[rows], values.precision[rows], self.prior_location,
+                fixed[rows], e[rows], matrix[rows], places,
             )  # fmt: skip
             if tick is not None:
                 tick(min(start + self.at_once, n))

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import fft
 from scipy.special import ndtri
 
-from pyimpl.compiled import kernel
+from pyimpl.posterior.chains import autocorrelation_time, mean_autocovariance
 
 __all__ = ["assess", "ess_bulk", "ess_tail", "mcse_mean", "pareto_k", "rhat_rank", "stan_ess", "stan_rhat"]
 
@@ -27,44 +27,6 @@ def _autocovariance(x: np.ndarray) -> np.ndarray:
     size = fft.next_fast_len(2 * n, real=True)
     transform = fft.rfft(centred, size, axis=-1)
     return fft.irfft(transform.real**2 + transform.imag**2, size, axis=-1)[..., :n] / n
-
-
-@kernel("f2 i")
-def _mean_autocovariance(x: np.ndarray, lags: int) -> np.ndarray:
-    """Biased autocovariances at the first lags, mean over the chains, of x (chains, draws)."""
-    m, n = x.shape
-    out = np.zeros(lags)
-    for c in range(m):
-        centred = x[c] - x[c].mean()
-        for lag in range(lags):
-            out[lag] += np.dot(centred[: n - lag], centred[lag:])
-    return out / (m * n)
-
-
-@kernel("f1 f i b")
-def _tau(acov: np.ndarray, between: float, n: int, improved: bool) -> float:
-    """Integrated autocorrelation time from the first autocovariances; nan where more of them are needed.
-
-    Geyer's initial monotone sequence; ``improved`` adds the last positive even term (Vehtari et al. 2021).
-    """
-    lags = acov.size
-    # the Stan of rstan 2.21 divides each lag by its own number of terms
-    within = acov[0] * n / (n - 1)
-    total = within * (n - 1) / n + between
-    tau, smallest = -1.0, np.inf
-    for pair in range(lags // 2):
-        even, odd = acov[2 * pair], acov[2 * pair + 1]
-        if not improved:
-            even, odd = even * n / (n - 2 * pair), odd * n / (n - 2 * pair - 1)
-        rho_even = 1.0 - (within - even) / total if pair > 0 else 1.0
-        both = rho_even + 1.0 - (within - odd) / total
-        if both < 0.0:
-            return tau + max(rho_even, 0.0) if improved else tau
-        smallest = min(smallest, both)
-        tau += 2.0 * smallest
-    if lags < n:
-        return np.nan
-    return tau + max(1.0 - (within - acov[n - 1]) / total, 0.0) if improved else tau
 
 
 def _ess(x: np.ndarray, improved: bool) -> np.ndarray:
@@ -92,9 +54,9 @@ def _ess(x: np.ndarray, improved: bool) -> np.ndarray:
         if not (np.isfinite(low) and np.isfinite(high)) or low == high:
             continue
         between = values.mean(axis=1).var(ddof=1) if m > 1 else 0.0
-        tau = _tau(_mean_autocovariance(values, min(_DIRECT, n)), between, n, improved)
+        tau = autocorrelation_time(mean_autocovariance(values, min(_DIRECT, n)), between, n, improved)
         if np.isnan(tau):
-            tau = _tau(_autocovariance(values).mean(axis=0), between, n, improved)
+            tau = autocorrelation_time(_autocovariance(values).mean(axis=0), between, n, improved)
         out[i] = m * n / max(tau, floor)
     return out
 
@@ -176,8 +138,9 @@ def ess_mean(x: np.ndarray, *, inflated: bool = False) -> np.ndarray:
 def _loo_tau(acov: np.ndarray, between: np.ndarray) -> np.ndarray:
     """Integrated autocorrelation times as ``loo:::ess_rfun`` and ``posterior:::.ess`` count them.
 
-    Geyer's monotone sequence, as :func:`_tau`, but two lags are treated otherwise: the pairs end five lags before the
-    chain's end (the last one gives its even lag alone), and a first pair that is negative gives 2.
+    Geyer's monotone sequence, as :func:`~pyimpl.posterior.chains.autocorrelation_time`, but two lags are treated
+    otherwise: the pairs end five lags before the chain's end (the last one gives its even lag alone), and a first pair
+    that is negative gives 2.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from pyimpl.errors import DataError, ModelError
+from pyimpl.linalg.forecast import Forecast
 from pyimpl.posterior.loo import estimates_text, psis, relative_eff, summed
 from r_scripts.dialect import Dialect
 from r_scripts.printed import printed_html
@@ -138,6 +139,7 @@ def kfold(
     folds: np.ndarray,
     progress: Callable[[Sequence[int]], Sequence[int]],
     dialect: Dialect,
+    seconds: float,
 ) -> Kfold:
     """Refit without each fold, and say how well what was left out is predicted.
 
@@ -152,7 +154,10 @@ def kfold(
         Wraps the folds as they are taken.
     dialect : Dialect
         Whose text.
+    seconds : float
+        What the whole fit took.
     """
+    Forecast("kfold", int(folds.max()), "fits", "Take fewer folds, or loo()", seconds)
     n = len(folds)
     elpd = np.empty(n)
     for k in progress(range(1, int(folds.max()) + 1)):

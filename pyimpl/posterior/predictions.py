@@ -13,6 +13,7 @@ from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.parse import all_names
 from pyimpl.frame.columns import Data, Factor
 from pyimpl.frame.model_frame import model_frame
+from pyimpl.linalg.forecast import refuse_too_large
 from pyimpl.posterior.draws import PosteriorDraws
 
 __all__ = ["PredictionRows", "interval", "linear_predictor", "prediction_rows", "response"]
@@ -123,6 +124,10 @@ def _check_newdata(design: Design, newdata: pd.DataFrame) -> None:
         )
 
 
+def _refuse_too_many(draws: int, rows: int) -> None:
+    refuse_too_large(3.0 * draws * rows, f"predictions of {rows} rows by {draws} draws", "Ask for fewer: draws=400")
+
+
 def linear_predictor(draws: PosteriorDraws, chosen: np.ndarray, rows: PredictionRows) -> np.ndarray:
     """Linear predictor, shape (chosen draws, rows).
 
@@ -135,6 +140,7 @@ def linear_predictor(draws: PosteriorDraws, chosen: np.ndarray, rows: Prediction
         Which draws.
     rows : PredictionRows
     """
+    _refuse_too_many(chosen.size, len(rows.X))
     eta = draws.coef[chosen] @ rows.X.T
     if rows.offset is not None:
         eta += rows.offset

@@ -11,6 +11,7 @@ Each chain has its own random stream, its own start and its own proposals, so R-
 """
 
 import math
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,9 +21,10 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import gammaincc, gammaln
 
-from pyimpl.compiled import kernel
 from pyimpl.errors import ConvergenceWarning
 from pyimpl.extras import has
+from pyimpl.linalg.forecast import Forecast
+from pyimpl.posterior.chains import independence_chain
 from pyimpl.posterior.collapsed import LOG_TAU_MAX, CollapsedDensity
 from pyimpl.posterior.conflict import find_modes, is_easy, refuse_if_coarse, stands_at, unexplored
 from pyimpl.posterior.coordinates import SamplerCoordinates
@@ -42,6 +44,7 @@ _MOST_GRADIENTS = 1_500_000  # of Hamiltonian Monte Carlo: what is not good by t
 _DEPTH = 6  # of NUTS's trees, for the same reason
 _AGAIN = 1  # times that Hamiltonian Monte Carlo begins again
 _HOPELESS = 1.2  # R-hat above which the chains of Hamiltonian Monte Carlo are in different places
+_TIMED = 2  # evaluations by whose time the whole is foretold
 _FEW = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
 
 
@@ -355,21 +358,6 @@ def _update(proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray) -> _Pro
     return _Proposal.mixture(shares / shares.sum(), means, covariances)
 
 
-@kernel("f1 f1 f i")
-def _metropolis(log_weights: np.ndarray, log_uniform: np.ndarray, start: float, thin: int) -> tuple[np.ndarray, int]:
-    """Run an independence chain: indices of the kept states (−1: the starting state), and the number of acceptances."""
-    n = log_weights.size
-    kept = np.empty(n // thin, dtype=np.int64)
-    state, current, accepted = -1, start, 0
-    for i in range(n):
-        if log_uniform[i] < log_weights[i] - current:
-            state, current = i, log_weights[i]
-            accepted += 1
-        if (i + 1) % thin == 0:
-            kept[(i + 1) // thin - 1] = state
-    return kept, accepted
-
-
 def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]:
     """Smallest bulk and tail ESS and largest R-hat over the coordinates and the log density."""
     x = np.concatenate([np.moveaxis(u, 2, 0), log_density[None]])
@@ -458,6 +446,7 @@ def sample_collapsed(
     if any(gammaincc(shape, math.exp(LOG_TAU_MAX)) > _BEYOND for shape in density.spec.shape):
         raise unexplored(density)  # the log density ends where this prior has its mass
     rng = np.random.default_rng(seeds[0])
+    _forecast(where_to, chains * draws)
     proposal = _first_proposal(f)
     if density.spec.weights is not None:
         refuse_if_coarse(density, f, proposal.mean)
@@ -503,7 +492,7 @@ def sample_collapsed(
         for c, r in enumerate(rngs):
             # each chain starts at one of its own first proposals, chosen by weight
             first = int(r.choice(warm, p=_normalised(weights[c, :warm])))
-            kept, moves = _metropolis(weights[c, warm:], np.log(r.uniform(size=length)), weights[c, first], thin)
+            kept, moves = independence_chain(weights[c, warm:], np.log(r.uniform(size=length)), weights[c, first], thin)
             accepted += moves
             where = np.where(kept < 0, first, warm + kept)
             kept_u[c], kept_f[c] = proposals[c, where], value[c, where]
@@ -550,6 +539,19 @@ def sample_collapsed(
         result = max(result, _nuts(f, proposal, chains, draws, seeds[0], tuple(messages)), key=_quality)
     _warn_if_poor(result)
     return result
+
+
+def _forecast(where_to: SamplerCoordinates, draws: int) -> None:
+    """Say before it starts that sampling will take minutes: by the time of a few evaluations."""
+    d = where_to.density.dim
+    points = np.zeros((_TIMED, d))
+    where_to.log_density(points)
+    begun = time.perf_counter()
+    where_to.log_density(points)
+    each = (time.perf_counter() - begun) / _TIMED
+    # the curvature at the mode, batches that the proposal is fitted to, and at least one evaluation a draw
+    least = 2 * d * (d + 1) + 3 * (150 + 75 * d) + 2 * draws
+    Forecast("sampling", least, "evaluations of the log density, at least", "Take a smaller iter", each)
 
 
 def _first_proposal(f: _Counted) -> _Proposal:

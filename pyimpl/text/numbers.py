@@ -512,6 +512,7 @@ def print_coefmat(
     eps_pvalue: float = 2.220446049250313e-16,
     na: str = "NA",
     width: int = 80,
+    absent: np.ndarray | None = None,
 ) -> str:
     """``stats::printCoefmat``: coefficients and standard errors to common digits, test statistics to fewer, p-values.
 
@@ -534,6 +535,8 @@ def print_coefmat(
         p-values below are shown as ``< eps``.
     na : str
         How a missing value is written.
+    absent : ndarray of bool, shape (rows, columns), optional
+        Where a missing value is R's NA; elsewhere it is NaN, and written so. Default everywhere.
 
     Returns
     -------
@@ -579,6 +582,8 @@ def print_coefmat(
         for cell, text in zip(lost, texts, strict=True):
             cells[cell] = text
     cells[missing] = na
+    if absent is not None:
+        cells[missing & ~absent] = "NaN"
     legend = ""
     heads = list(col_names)
     if has_pvalue:

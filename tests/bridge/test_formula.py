@@ -97,7 +97,7 @@ def test_dot_and_functions_are_told():
         ("y ~ C(g, 'cat')", "R would call it"),
         ("y ~ C('cat', object = g)", "R would call it"),
         ("y ~ C(g, contr.sum, file = 'x')", "may not have an argument 'file'"),
-        ("y ~ C(g, con = contr.sum)", "may not have an argument 'con'"),
+        ("y ~ C(g, con = 'cat')", "R would call it"),
         ("y ~ C(g, c('cat'))", "only numbers may stand there"),
         ("y ~ C(g, x)", "R would call it"),
         ("y ~ scale(x, center = TRUE, center = FALSE)", "twice"),

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import DataError
-from bridge.frames import frame_to_r, labels_to_index, r_to_frame
+from bridge.frames import TEXT, frame_to_r, labels_to_index, r_to_frame
 from bridge.session import default
 
 
@@ -31,7 +31,7 @@ def test_every_kind_of_column_there_and_back():
             "missing": pd.array([1, None, 3], dtype="Int64"),
             "truth": [True, False, True],
             "maybe": pd.array([True, None, False], dtype="boolean"),
-            "text": pd.array(["b", None, "a"], dtype="str"),
+            "text": pd.array(["b", None, "a"], dtype=TEXT),
             "factor": pd.Categorical(["u", "v", None], categories=["v", "u", "unused"]),
             "ordered": pd.Categorical(["lo", "hi", "lo"], categories=["lo", "hi"], ordered=True),
             "naive": pd.to_datetime(["2020-01-01 12:30:00.25", None, "1969-12-31"], format="ISO8601").astype(
@@ -170,7 +170,7 @@ def columns_of(n: int) -> st.SearchStrategy[pd.Series]:
     integers = st.lists(st.none() | st.integers(-(2**31) + 1, 2**31 - 1), min_size=n, max_size=n).map(
         lambda x: pd.Series(x, dtype="Int64" if None in x else "int64")
     )
-    strings = st.lists(st.none() | text, min_size=n, max_size=n).map(lambda x: pd.Series(x, dtype="str"))
+    strings = st.lists(st.none() | text, min_size=n, max_size=n).map(lambda x: pd.Series(x, dtype=TEXT))
     bools = st.lists(st.none() | st.booleans(), min_size=n, max_size=n).map(
         lambda x: pd.Series(x, dtype="boolean" if None in x else "bool")
     )
@@ -179,7 +179,7 @@ def columns_of(n: int) -> st.SearchStrategy[pd.Series]:
     def factors(draw: st.DrawFn) -> pd.Series:
         levels = draw(st.lists(text, min_size=1, max_size=4, unique=True))
         codes = draw(st.lists(st.integers(-1, len(levels) - 1), min_size=n, max_size=n))
-        categories = pd.Index(levels, dtype="str")
+        categories = pd.Index(levels, dtype=TEXT)
         return pd.Series(pd.Categorical.from_codes(codes, categories, ordered=draw(st.booleans())))
 
     return st.one_of(floats, integers, strings, bools, factors())

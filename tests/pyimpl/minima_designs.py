@@ -97,7 +97,7 @@ def unlike_sizes(rng):
 
 def lowest_of_restarts(fit, rng, count):
     """The lowest value that searches from `count` random starts of all scales find, and from where."""
-    objective = Objective(fit._blocks, fit.isREML())
+    objective = Objective(fit.model.reduced, fit.isREML())
     blocks, units = objective.blocks, natural_units(objective.blocks)
     lowest, where = np.inf, None
     for _ in range(count):

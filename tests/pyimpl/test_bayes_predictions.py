@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.models.stan_lmer import StanLmerFit, loo_compare, stan_lmer
 from pyimpl.posterior import loo as loo_module
 from pyimpl.posterior.draws import PosteriorDraws
 from pyimpl.posterior.predictions import interval, response
-from pyimpl.stan_lmer import StanLmerFit, loo_compare, stan_lmer
 from r_scripts.dialect import Dialect
 
 FORMULAS = {

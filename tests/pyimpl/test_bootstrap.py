@@ -9,7 +9,7 @@ import pytest
 
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.inference.bootstrap import boot_intervals
-from pyimpl.lmer import lmer
+from pyimpl.models.lmer import lmer
 
 
 @pytest.fixture(scope="module")

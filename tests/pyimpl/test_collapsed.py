@@ -8,9 +8,9 @@ import pytest
 
 from pyimpl.design.design import RandomTerm
 from pyimpl.errors import ModelError
+from pyimpl.models.stan_lmer import stan_lmer
 from pyimpl.posterior.collapsed import CollapsedDensity, CoordinateValues
 from pyimpl.posterior.specification import Specification
-from pyimpl.stan_lmer import stan_lmer
 from tests.pyimpl.posterior_cases import case_names, is_prior_PD, specification_of
 
 PROPER = [name for name in case_names() if not is_prior_PD(name)]

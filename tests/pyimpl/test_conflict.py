@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import ModelError
+from pyimpl.models.stan_lmer import StanLmerFit, stan_lmer
 from pyimpl.posterior import priors
 from pyimpl.posterior.conflict import disagreements, find_modes, is_easy, unexplored
 from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.quadrature import _Standardised
-from pyimpl.stan_lmer import StanLmerFit, stan_lmer
 
 
 def data(rows: int = 200, groups: int = 20, seed: int = 3) -> pd.DataFrame:

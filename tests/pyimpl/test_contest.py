@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, ModelError
-from pyimpl.lmer import lmer
+from pyimpl.models.lmer import lmer
 
 _R = r"""
 suppressMessages({library(lmerTest); library(jsonlite)})

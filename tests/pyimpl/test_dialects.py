@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import ConvergenceWarning, DataError
+from pyimpl.inference.at_optimum import SearchedModel
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import OptSummary
 from pyimpl.likelihood.reduce import reduce_design
-from pyimpl.lmer import LmerControl, LmerFit, lmer
+from pyimpl.models.lmer import LmerControl, LmerFit, lmer
 from r_scripts.dialect import STACKS, Dialect
 from tests.pyimpl.dialect_records import RECORDS, SHARED, dialect_of_record, frame
 
@@ -55,15 +56,15 @@ def _parts(index, REML, versions):
         information=np.eye(theta.size),
         prss=objective.solve(theta).prss,
     )
-    return fit.design, blocks, objective, optimum, fit.summary().call, said
+    return SearchedModel(fit.design, blocks, objective, optimum), fit.call, said
 
 
 def made(stack, index, REML):
     """Our fit of a case at R's θ, and what was warned."""
     dialect = dialect_of_record(stack)
     # what differs before the fit: two versions of lme4 are enough
-    *parts, call, said = _parts(index, REML, (("lme4", "1.1-38" if dialect.has("autoscale") else "1.1-31"),))
-    return LmerFit(*parts, replace(call, dialect=dialect), None, LmerControl()), said
+    model, call, said = _parts(index, REML, (("lme4", "1.1-38" if dialect.has("autoscale") else "1.1-31"),))
+    return LmerFit(model, replace(call, dialect=dialect)), said
 
 
 @pytest.fixture(params=FITS, ids=[_label(*one) for one in FITS])
@@ -186,15 +187,9 @@ def test_convergence_checks_say_what_they_say_in_that_r(stack):
                 "objective": None,
             }
         )
-        fit = LmerFit(
-            base.design,
-            reduce_design(base.design),
-            Objective(reduce_design(base.design), True),
-            optimum,
-            base.summary().call,
-            None,
-            LmerControl(),
-        )
+        reduced = reduce_design(base.design)
+        model = SearchedModel(base.design, reduced, Objective(reduced, True), optimum)
+        fit = LmerFit(model, base.call)
         assert list(fit.warnings) == recorded["messages"]
 
 

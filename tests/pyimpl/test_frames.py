@@ -16,7 +16,7 @@ from pyimpl.design.design import build_design
 from pyimpl.errors import DataError
 from pyimpl.frame import columns as columns_module
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_pandas
-from pyimpl.lmer import lmer
+from pyimpl.models.lmer import lmer
 
 N = 120
 

@@ -9,11 +9,11 @@ import pytest
 from scipy import stats
 
 from pyimpl.errors import DataError, ModelError, RankDeficientWarning
+from pyimpl.models.stan_lmer import StanLmerFit, exponential, normal, stan_lmer, student_t
 from pyimpl.posterior.conflict import stands_at
 from pyimpl.posterior.gradient import log_density_gradient
 from pyimpl.posterior.quadrature import integrate
 from pyimpl.posterior.sampler import find_mode
-from pyimpl.stan_lmer import StanLmerFit, exponential, normal, stan_lmer, student_t
 
 
 def data(groups: int = 8, rows: int = 12, seed: int = 1, sd: float = 1.0, residual: float = 1.0) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pyimpl.lmer import LmerFit, lmer
+from pyimpl.models.lmer import LmerFit, lmer
 from tests.pyimpl.judging_list import CHOSEN, LARGE, NAMED, PREPARED, STRANGE
 from tests.pyimpl.printing_oracle import frames_of, r_text
 
@@ -38,7 +38,7 @@ def differences(fit: LmerFit, theirs: dict[str, str], ties: tuple[str, ...] = ()
         if what not in ties and text != theirs[what] and theirs[what] != "R fails\n"
     ]
     at, low = map(float, theirs["best"].split())
-    own = fit._optimum.final_objective
+    own = fit.model.optsum.final_objective
     if abs(own - at) > 1e-10 * max(abs(at), fit.nobs()):
         found.append(f"objective {own} at this theta, in R {at}")
     if own > low + 1e-7 * max(1.0, abs(low) * 1e-3):

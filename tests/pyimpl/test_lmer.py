@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning, SingularFitWarning
-from pyimpl.lmer import LmerControl, lmer
+from pyimpl.models.lmer import LmerControl, lmer
 
 MODELS = {
     "M1": ("course ~ 1 + (1 | school)", "GCSE"),

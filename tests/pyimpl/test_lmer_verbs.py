@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, ModelError
-from pyimpl.lmer import lmer
+from pyimpl.models.lmer import lmer
 
 # One R process for all: estimates of tight fits, so that what is compared are the verbs, not the optimizers.
 _R = r"""

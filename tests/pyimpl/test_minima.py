@@ -27,12 +27,12 @@ def common_slope(seed):
 def above(fit, rng, count):
     """How much a fit is above the lowest of its restarts, less what rounding may explain."""
     lowest, _ = lowest_of_restarts(fit, rng, count)
-    value = fit._optimum.final_objective
+    value = fit.model.optsum.final_objective
     return value - lowest - 1e-5 * max(1.0, 1e-3 * abs(value))
 
 
 def effects(fit):
-    return sum(fit.ngrps()[term.group] * term.p for term in fit._design.terms)
+    return sum(fit.ngrps()[term.group] * term.p for term in fit.design.terms)
 
 
 def drawn(make, seed):
@@ -53,7 +53,7 @@ def test_a_mean_slope_that_a_variance_carries(REML):
     for seed in range(12):
         fit = lmer("y ~ 1 + (t | g)", common_slope(seed), REML)
         assert above(fit, rng, 12) <= 0, seed
-        missed += optimize(fit._objective).final_objective > fit._optimum.final_objective + 1e-3
+        missed += optimize(fit.model.objective).final_objective > fit.model.optsum.final_objective + 1e-3
     assert missed > 3  # else there was nothing to miss
 
 
@@ -74,9 +74,9 @@ def test_no_other_starts_where_the_fixed_effects_take_up_the_means():
     data = common_slope(5).assign(u=np.linspace(-1, 1, 300), k=np.arange(300) % 20)
     for formula in ("y ~ t + (t | g)", "y ~ u + (1 | g)", "y ~ t * u + (t * u | k)", "y ~ poly(t, 2) + (1 + t || g)"):
         fit = lmer(formula, data)
-        assert not omitted_starts(fit._design, fit._objective, lambda wider: optimize(wider).final), formula
+        assert not omitted_starts(fit.design, fit.model.objective, lambda wider: optimize(wider).final), formula
     fit = lmer("y ~ 1 + (t | g)", data)
-    assert omitted_starts(fit._design, fit._objective, lambda wider: optimize(wider).final)
+    assert omitted_starts(fit.design, fit.model.objective, lambda wider: optimize(wider).final)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -9,13 +9,14 @@ import pytest
 from scipy import stats
 
 from pyimpl.design.design import Design
-from pyimpl.posterior import kernels, mixtures
+from pyimpl.models.stan_lmer import stan_lmer_design
+from pyimpl.posterior import mixtures
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.draws import complete
+from pyimpl.posterior.elimination import marginal
 from pyimpl.posterior.full import FullDensity
 from pyimpl.posterior.mixtures import NormalMixture
 from pyimpl.posterior.priors import Prior, exponential, hs, hs_plus, laplace, lasso, normal, product_normal
-from pyimpl.stan_lmer import stan_lmer_design
 from tests.pyimpl.posterior_cases import design_of, recorded, specification_of
 
 NAMES = ["laplace", "lasso", "hs_default", "hs", "hs_plus", "product"]
@@ -148,7 +149,7 @@ def test_coefficients_shrunk_to_their_mean_keep_the_digits(shrunk: float) -> Non
     d = np.array([0.1, -2.0, 3.0])
     D = np.array([0.01, 1 / shrunk**2, 4 / shrunk**2])
     Q = (W.T @ W)[row, column][None]
-    got = kernels.marginal(Q, np.zeros(1), np.array([1.3]), D[None], d, np.empty((1, 0)))[0]
+    got = marginal(Q, np.zeros(1), np.array([1.3]), D[None], d, np.empty((1, 0)))[0]
     # by the covariance matrix of the response, which has no large numbers
     V = 1.3**2 * np.eye(40) + X @ np.diag(1 / D) @ X.T
     residual = r - X @ d

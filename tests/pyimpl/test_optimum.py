@@ -11,7 +11,7 @@ from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import Point, _better, _drop_pivot, natural_units, optimize
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.trust_region import trust_region_step
-from pyimpl.lmer import LmerControl, lmer
+from pyimpl.models.lmer import LmerControl, lmer
 
 
 def simulated(rng, J=12, n=8, sd=(1.0, 0.5), cor=0.3, extra=False, scale=1.0, x_scale=1.0):
@@ -192,7 +192,7 @@ def test_of_several_minima_the_lowest():
             fit = lmer(formula, data, REML)
         except PyimplError:
             continue
-        objective, best = fit._objective, fit._optimum
+        objective, best = fit.model.objective, fit.model.optsum
         lowest = lowest_on_a_grid(objective)
         if not np.isfinite(lowest):
             continue  # it falls for ever: the random effects fit the rows exactly
@@ -208,9 +208,9 @@ def test_a_far_minimum_that_lme4_finds():
         {"y": [0.55, 0.22, -0.06, -2.32, 0.43, -2.13], "x": [1, 0.004, -1, -0.013, 1, 0.022], "g": list("fbadfa")}
     )
     fit = lmer("y ~ x + (1 | g)", data, REML=False)
-    others = [fit._objective([theta]) for theta in 10.0 ** np.linspace(-3, 6, 1000)]
-    assert fit._optimum.final_objective <= min(others)
-    assert fit._optimum.final[0] > 10
+    others = [fit.model.objective([theta]) for theta in 10.0 ** np.linspace(-3, 6, 1000)]
+    assert fit.model.optsum.final_objective <= min(others)
+    assert fit.model.optsum.final[0] > 10
 
 
 def test_a_flat_criterion_keeps_lme4_s_start():
@@ -218,7 +218,7 @@ def test_a_flat_criterion_keeps_lme4_s_start():
     data = pd.DataFrame({"y": [1.0, 0, 1, -1, 0, 1, -1, 0], "x": [0.0, 2, 0, 0, 1, 0, 2, 2], "g": list("abbbbbbb")})
     with pytest.warns(ConvergenceWarning, match="not uniquely determined"):
         fit = lmer("y ~ x + (0 + x | g)", data)
-    assert fit._optimum.final[0] == pytest.approx(1.0)
+    assert fit.model.optsum.final[0] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("formula", ["y ~ x + (x || g)", "y ~ x + (x | g)", "y ~ 1 + (x || g)", "y ~ x + (1 | g)"])
@@ -230,7 +230,7 @@ def test_a_predictor_in_any_unit(formula, size):
     y = rng.normal(size=8)[g] + rng.normal(size=8)[g] * x + x + rng.normal(size=48)
     data = pd.DataFrame({"y": y, "x": x, "g": g.astype(str)})
     plain, scaled = (lmer(formula, data.assign(x=x * unit), REML=False) for unit in (1.0, size))
-    assert scaled._optimum.final_objective == pytest.approx(plain._optimum.final_objective, abs=1e-7)
+    assert scaled.model.optsum.final_objective == pytest.approx(plain.model.optsum.final_objective, abs=1e-7)
     assert scaled.sigma() == pytest.approx(plain.sigma(), rel=1e-5)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.inference.estimates import ranef_long
-from pyimpl.lmer import LmerControl, lmer
+from pyimpl.models.lmer import LmerControl, lmer
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl.errors import DataError
-from pyimpl.inference.get_me import st_factor, theta_index, unique_names
-from pyimpl.lmer import lmer
+from pyimpl.errors import DataError, SingularFitWarning
+from pyimpl.inference.get_me import unique_names
+from pyimpl.models.lmer import lmer
 
 _R = r"""
 suppressMessages({library(lme4); library(jsonlite)})
@@ -70,13 +70,20 @@ def test_theta_by_its_index_is_lambda(answers):
     assert (fit.getME("theta") != 0).all()  # a sparse matrix may leave zeros out
     lambdat = fit.getME("Lambdat")
     lambdat.sort_indices()
-    np.testing.assert_array_equal(lambdat.data, fit.getME("theta").to_numpy()[theta_index(fit.design.terms) - 1])
+    np.testing.assert_array_equal(lambdat.data, fit.getME("theta").to_numpy()[fit.getME("Lind") - 1])
 
 
 def test_a_scale_of_zero_is_not_hidden():
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(12), 8), np.tile(np.linspace(-1, 1, 8), 12)
+    y = 3 * rng.normal(size=12)[g] * (1 + 0.5 * x) + 0.5 * rng.normal(size=96)
+    with pytest.warns(SingularFitWarning):
+        fit = lmer("y ~ x + (x | g)", pd.DataFrame({"y": y, "x": x, "g": g.astype(str)}))
     with np.errstate(all="raise"):
-        out = st_factor(np.array([[2.0, 0.0], [1.0, 0.0]]))
-    assert out[1, 0] == 0.5
+        out = fit.getME("ST")["g"]
+    template = fit.getME("Tlist")["g"]
+    assert template[1, 1] == 0
+    assert out[1, 0] == template[1, 0] / template[0, 0] > 0.3
     assert out[1, 1] == 0
     assert np.isnan(out[0, 1])
 

@@ -12,11 +12,11 @@ from matplotlib.collections import LineCollection
 
 from pyimpl import plots
 from pyimpl.errors import DataError
-from pyimpl.lmer import lmer
+from pyimpl.models.lmer import lmer
+from pyimpl.models.stan_lmer import stan_lmer
 from pyimpl.plots.canvas import label
 from pyimpl.plots.likelihood import no_pooling
 from pyimpl.plots.smooth import lowess
-from pyimpl.stan_lmer import stan_lmer
 
 HOSTILE = ["$a$", "$\\frac{", "_", "<script>alert(1)</script>", "x" * 500, "two\nlines", "a_b^c", "\\", "100%", "\\$"]
 
@@ -257,7 +257,8 @@ def test_nothing_is_loaded_before_it_is_used_and_nothing_stays():
     code = """
 import sys
 import numpy as np, pandas as pd
-import pyimpl.lmer, pyimpl.stan_lmer, pyimpl.plots
+import pyimpl, pyimpl.plots
+pyimpl.lmer, pyimpl.stan_lmer
 heavy = [name for name in ("matplotlib", "arviz", "arviz_plots", "plotnine", "xarray", "pymc") if name in sys.modules]
 assert heavy == [], heavy
 d = pd.DataFrame({"y": np.sin(np.arange(40.0)), "g": list("abcd") * 10})

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from pyimpl.formula.parse import deparse_lines, parse
-from pyimpl.lmer import lmer
+from pyimpl.models.lmer import lmer
 from pyimpl.printing import abbreviate, cat_fill
 from tests.pyimpl.printing_oracle import AT_THETA, frames_of
 from tests.pyimpl.printing_oracle import r_text as r_text_at

@@ -10,11 +10,17 @@ from scipy.optimize import minimize
 from scipy.special import ndtri
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.inference import confint
+from pyimpl.inference.at_optimum import warm_start
 from pyimpl.inference.profile import percent_labels
 from pyimpl.linalg.threads import one_blas_thread
-from pyimpl.lmer import LmerControl, lmer
+from pyimpl.models.lmer import LmerControl, lmer
 
 Z = float(ndtri(0.975))
+
+
+def profiler_of(fit):
+    return confint.profiler_of(fit.model, warm_start(fit.model), fit.control, fit.dialect)
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +75,7 @@ def test_profile_is_lme4s(in_both, name):
     table, reference = ours.profile(), theirs.profile()
     assert list(table.columns) == list(reference.columns)
     assert list(table[".par"].unique()) == list(reference[".par"].unique())
-    profiler = ours._profiler()
+    profiler = profiler_of(ours)
     compared = 0
     for parameter, rows in reference.groupby(".par", sort=False):
         evaluate, start = profiler._function(parameter)
@@ -161,7 +167,7 @@ def _dense_minimum(data, held):
 )
 def test_zeta_with_three_effects_is_that_of_constrained_optimisation(three_effects, parameter, held):
     fit = lmer("y ~ x + (x + w | g)", three_effects, REML=False)
-    profiler = fit._profiler()
+    profiler = profiler_of(fit)
     (parameter,) = profiler.parameters.choose(parameter)
     evaluate, start = profiler._function(parameter)
     point = evaluate(held[2], start)
@@ -192,7 +198,7 @@ def test_intervals_scale_with_the_data(three_effects, slopes):
 
 
 def test_interval_ends_are_exact_and_follow_the_level(slopes):
-    profiler = slopes._profiler()
+    profiler = profiler_of(slopes)
     for level in (0.5, 0.95, 0.9999):
         intervals = slopes.confint(level=level)
         z = float(ndtri(0.5 + level / 2))
@@ -261,12 +267,12 @@ def test_a_correlation_of_one_has_a_profile_on_one_side(three_effects, sign):
         fit = lmer("y ~ x + (x | g)", d.assign(y=2 + d["x"] + (1 + sign * 0.9 * d["x"]) * shared + 1.5 * noise))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert fit._profiler().optimum[1] == pytest.approx(sign)
+        assert profiler_of(fit).optimum[1] == pytest.approx(sign)
     lower, upper = fit.confint(".sig03").loc[".sig03"]
     assert sign in (lower, upper)
     inside = lower if sign > 0 else upper
     assert -1 < inside < 1
-    evaluate, start = fit._profiler()._function(".sig03")
+    evaluate, start = profiler_of(fit)._function(".sig03")
     assert abs(evaluate(inside, start).zeta) == pytest.approx(Z, abs=1e-6)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, SingularFitWarning
+from pyimpl.inference.at_optimum import RefittedModel, Refitter, warm_start
 from pyimpl.likelihood import nested, strata
 from pyimpl.likelihood import reduce as blocks_module
 from pyimpl.likelihood.block_structure import find_strata
@@ -21,7 +22,7 @@ from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.refit import Refits
 from pyimpl.likelihood.responses import Responses
 from pyimpl.likelihood.trust_region import workspace
-from pyimpl.lmer import LmerControl, LmerFit, fit_design, lmer
+from pyimpl.models.lmer import LmerControl, fit_design, lmer
 from tests.pyimpl.test_deviance import make_design
 
 
@@ -80,7 +81,7 @@ _KINDS = {
 def test_a_refit_is_the_fit_of_the_new_response(kind, REML, monkeypatch):
     engine, effects, P, weights = _KINDS[kind]
     # the compiled refits are to be met, also where a model lacks its effects' means and would be fitted anew
-    monkeypatch.setattr(LmerFit, "_fits_anew", False)
+    monkeypatch.setattr(Refitter, "several_minima", False)
     if engine is None:
         monkeypatch.setattr(blocks_module, "DENSE", -1)
         monkeypatch.setattr(blocks_module, "_SLOW", -1e12)
@@ -88,7 +89,7 @@ def test_a_refit_is_the_fit_of_the_new_response(kind, REML, monkeypatch):
     codes = _codes(rng, kind)[: len(effects)]
     design = _design(rng, codes, effects, P, weights)
     fit = fit_design(design, REML)
-    taken = fit._refits
+    taken = fit.model.refitter.refits
     names = {"strata": taken._strata, "nested": taken._outer, "one factor": taken._matrix, "several": taken._matrix}
     assert [name for name, data in names.items() if data is not None and name == engine] == [engine] * bool(engine)
     Z = np.hstack([np.eye(term.J)[term.codes] * term.columns[:, :1] for term in design.terms])
@@ -101,17 +102,17 @@ def test_a_refit_is_the_fit_of_the_new_response(kind, REML, monkeypatch):
             y += sum(s * rng.normal(size=t.J)[t.codes] for s, t in zip(sd, design.terms, strict=False))
         y += 1e3 * bool(P)
         again = fit.refit(y)
-        assert (again._minimum is None) == (engine is None)
-        same_start = fit_design(replace(design, y=y), REML, start=fit._warm_start)
+        assert (not isinstance(again.model, RefittedModel)) == (engine is None)
+        same_start = fit_design(replace(design, y=y), REML, start=warm_start(fit.model))
         fresh = fit_design(replace(design, y=y), REML)
-        assert again._value == pytest.approx(same_start._value, rel=1e-10, abs=1e-9)
-        assert again._value <= fresh._value + 1e-9 * abs(fresh._value)
-        assert again._value == pytest.approx(again._objective(again._optimum.final), rel=1e-10)
+        assert again.model.value == pytest.approx(same_start.model.value, rel=1e-10, abs=1e-9)
+        assert again.model.value <= fresh.model.value + 1e-9 * abs(fresh.model.value)
+        assert again.model.value == pytest.approx(again.model.objective(again.model.optsum.final), rel=1e-10)
         np.testing.assert_allclose(again.fixef(), same_start.fixef(), rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(again.getME("theta"), same_start.getME("theta"), rtol=1e-5, atol=1e-6)
         assert _outcome(again) == _outcome(same_start)
         assert again.isSingular() == same_start.isSingular()
-        assert again._optimum.boundary == same_start._optimum.boundary
+        assert again.model.optsum.boundary == same_start.model.optsum.boundary
         np.testing.assert_array_equal(again.getME("y"), y)
         singular += again.isSingular()
     assert singular  # the boundary was met
@@ -199,14 +200,14 @@ def test_a_refit_says_as_much_of_its_search_as_a_fit():
     fit = fit_design(design)
     y = rng.normal(size=48) + rng.normal(size=12)[design.terms[0].codes] + 2 * rng.normal(size=4)[design.terms[1].codes]
     again, objective = fit.refit(y), Objective(reduce_design(replace(design, y=y)), True)
-    other = optimize(objective, [fit._warm_start])
+    other = optimize(objective, [warm_start(fit.model)])
     summary = again.optinfo["summary"]
     assert summary.return_code == other.return_code == 0
     assert summary.evaluations == summary.gradients >= 2
     np.testing.assert_allclose(summary.hessian, other.hessian, rtol=1e-5)
     np.testing.assert_allclose(summary.information, summary.hessian, rtol=1e-5)  # exact where the factors are nested
     assert summary.prss == pytest.approx(other.prss)
-    assert summary.initial_objective == pytest.approx(objective(fit._warm_start), rel=1e-11)
+    assert summary.initial_objective == pytest.approx(objective(warm_start(fit.model)), rel=1e-11)
     counts, values, _ = np.array(summary.log).T
     assert (np.diff(counts) > 0).all()
     assert (np.diff(values) <= 1e-9).all()
@@ -227,13 +228,13 @@ def test_a_minimum_on_the_boundary_is_no_trap(seed):
     y += 10 * rng.normal(size=4)[outer[inner]] * design.terms[1].columns[:, 0]
     fit = fit_design(design)
     again = fit.refit(y)
-    blocks, units, work = again._blocks, natural_units(again._blocks), workspace(2)
+    blocks, units, work = again.model.reduced, natural_units(again.model.reduced), workspace(2)
     data = nested.nested_data(blocks)
-    place, df = int(blocks.factors[0].theta[0]), float(again._objective.df)
-    nested.search(fit._warm_start / units, units, 5000, work, place, data, df, True, np.zeros(3))
+    place, df = int(blocks.factors[0].theta[0]), float(again.model.objective.df)
+    nested.search(warm_start(fit.model) / units, units, 5000, work, place, data, df, True, np.zeros(3))
     assert np.abs(work[0]).min() < 1e-9
-    assert work[5][0] + again._objective.constant > again._value + 1e-2
-    assert again._value <= fit_design(replace(design, y=y))._value + 1e-9
+    assert work[5][0] + again.model.objective.constant > again.model.value + 1e-2
+    assert again.model.value <= fit_design(replace(design, y=y)).model.value + 1e-9
 
 
 def test_what_no_response_enters_is_that_of_the_start():
@@ -241,7 +242,7 @@ def test_what_no_response_enters_is_that_of_the_start():
     rng = np.random.default_rng(12)
     design = _design(rng, _codes(rng, "crossed"), [2, 1])
     fit = fit_design(design)
-    refits, values = fit._refits, []
+    refits, values = fit.model.refitter.refits, []
     y = rng.normal(size=48) + 2 * rng.normal(size=12)[design.terms[0].codes]
     objective = Objective(refits.responses.blocks(y), True)
     for theta in ([1.0, 0.3, 0.5, 0.8], [0.4, -0.2, 1.5, 2.0], [1.0, 0.3, 0.5, 0.8]):
@@ -297,11 +298,11 @@ def test_threads_share_a_fit_and_copies_are_fits():
         warnings.simplefilter("ignore")
         alone = [fit.refit(y) for y in responses]
         with ThreadPoolExecutor(4) as pool:
-            together = list(pool.map(fit._refitted, responses))
-    assert [one._value for one in alone] == [one._value for one in together]
+            together = list(pool.map(fit.refitted, responses))
+    assert [one.model.value for one in alone] == [one.model.value for one in together]
     copy = pickle.loads(pickle.dumps(alone[0]))
     np.testing.assert_array_equal(copy.fixef(), alone[0].fixef())
-    assert copy.refit(responses[1])._value == pytest.approx(alone[1]._value, rel=1e-10)
+    assert copy.refit(responses[1]).model.value == pytest.approx(alone[1].model.value, rel=1e-10)
 
 
 @pytest.mark.filterwarnings("ignore::pyimpl.errors.SingularFitWarning")
@@ -356,15 +357,15 @@ def test_what_takes_no_compiled_search_is_fitted_as_ever(monkeypatch):
         fast = fit.refit(y)
         monkeypatch.setattr(Refits, "minimum", lambda *_: None)
         slow = fit.refit(y)
-    assert slow._minimum is None
-    assert slow._refits is fit._refits
+    assert not isinstance(slow.model, RefittedModel)
+    assert slow.model.refitter.refits is fit.model.refitter.refits
     assert fast.logLik() == pytest.approx(slow.logLik(), rel=1e-12)
 
 
 def test_kernels_from_the_cache_work_whatever_is_asked_first():
     code = """
 import numpy as np, pandas as pd
-from pyimpl.lmer import lmer
+from pyimpl.models.lmer import lmer
 rng = np.random.default_rng(1)
 g = np.arange(60) % 10
 data = pd.DataFrame({"y": rng.normal(size=60) + rng.normal(size=10)[g], "x": rng.normal(size=60), "g": g.astype(str)})
@@ -414,10 +415,10 @@ def test_a_search_that_stuck_is_done_from_all_starts(monkeypatch):
     fit = lmer("y ~ x + (1 | a) + (1 | b)", data)
     y = fit.simulate(1, seed=5).iloc[:, 0].to_numpy()
     usual = fit.refit(y)
-    assert usual._minimum is not None
-    stuck = replace(usual._minimum, code=2)
+    assert isinstance(usual.model, RefittedModel)
+    stuck = replace(usual.model.minimum, code=2)
     monkeypatch.setattr(Refits, "minimum", lambda *_: stuck)
     again = fit.refit(y)
-    assert again._minimum is None
-    assert not np.array_equal(again._optimum.initial, fit._warm_start)
-    assert again._value == pytest.approx(usual._value, rel=1e-10)
+    assert not isinstance(again.model, RefittedModel)
+    assert not np.array_equal(again.model.optsum.initial, warm_start(fit.model))
+    assert again.model.value == pytest.approx(usual.model.value, rel=1e-10)

@@ -10,7 +10,7 @@ from pyimpl.likelihood import reduce as blocks_module
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.responses import Responses
-from pyimpl.lmer import fit_design, lmer
+from pyimpl.models.lmer import fit_design, lmer
 from tests.pyimpl.test_deviance import CASES, make_design
 
 

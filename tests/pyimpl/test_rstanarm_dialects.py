@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, PyimplWarning
+from pyimpl.models.stan_lmer import StanLmerFit, loo_compare, stan_lmer
 from pyimpl.posterior import loo as loo_module
 from pyimpl.posterior.draws import PosteriorDraws
 from pyimpl.posterior.leave_out import expectation
-from pyimpl.stan_lmer import StanLmerFit, loo_compare, stan_lmer
 from r_scripts.dialect import STACKS, Dialect
 from tests.pyimpl.rstanarm_dialects import inputs
 

@@ -8,13 +8,13 @@ import pytest
 from scipy import stats
 
 from pyimpl.errors import ConvergenceWarning
+from pyimpl.models.stan_lmer import StanLmerFit, stan_lmer_design
 from pyimpl.posterior import sampler
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import ess_bulk
 from pyimpl.posterior.quadrature import QuadratureResult, integrate
 from pyimpl.posterior.sampler import find_mode, sample_collapsed
-from pyimpl.stan_lmer import StanLmerFit, stan_lmer_design
 from tests.pyimpl.posterior_cases import design_of, recorded, specification_of
 
 

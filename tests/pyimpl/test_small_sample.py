@@ -21,7 +21,7 @@ from pyimpl.inference import derivatives
 from pyimpl.inference.derivatives import covariance_derivatives
 from pyimpl.inference.estimates import infer
 from pyimpl.inference.small_sample import restriction_matrix
-from pyimpl.lmer import lmer
+from pyimpl.models.lmer import LmerFit, lmer
 
 DATA = Path(__file__).parent / "data"
 RECORD = json.loads(gzip.decompress((DATA / "small_sample.json.gz").read_bytes()))
@@ -67,9 +67,9 @@ def _at_theta(index):
 
 
 def _moved(fit, case):
-    fit = copy(fit)
-    fit._estimates = infer(fit._design, fit._blocks, fit._objective.solve(np.array(case["theta"])), case["REML"])
-    return fit
+    model = copy(fit.model)
+    model.estimates = infer(model.design, model.reduced, model.objective.solve(np.array(case["theta"])), case["REML"])
+    return LmerFit(model, fit.call, fit.source, fit.control)
 
 
 def _ours(case):
@@ -185,14 +185,15 @@ def _sleep(**changes):
 @pytest.mark.parametrize("REML", [True, False])
 def test_derivatives_are_those_of_the_criterion(REML):
     fit = _sleep(REML=REML)
-    hessian, jacobian = covariance_derivatives(fit._design, fit._estimates).by_theta_sigma(REML)
+    hessian, jacobian = covariance_derivatives(fit.design, fit.model.estimates).by_theta_sigma(REML)
     # with sigma profiled out it is the Hessian of devfun
     profiled = hessian[:-1, :-1] - np.outer(hessian[:-1, -1], hessian[:-1, -1]) / hessian[-1, -1]
     np.testing.assert_allclose(profiled, fit.optinfo["Hessian"], rtol=1e-6, atol=1e-5)
     theta, h = fit.getME("theta").to_numpy(), 1e-5
     for k in range(3):
         ends = [
-            infer(fit._design, fit._blocks, fit._objective.solve(theta + step * np.eye(3)[k]), REML) for step in (h, -h)
+            infer(fit.design, fit.model.reduced, fit.model.objective.solve(theta + step * np.eye(3)[k]), REML)
+            for step in (h, -h)
         ]
         slope = np.subtract(*(end.vcov / end.sigma**2 for end in ends)) / (2 * h) * fit.sigma() ** 2
         np.testing.assert_allclose(jacobian[k], slope, rtol=1e-6, atol=1e-6 * np.abs(slope).max())

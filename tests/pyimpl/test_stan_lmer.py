@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, ModelError
+from pyimpl.models.stan_lmer import StanLmerFit, stan_lmer, stan_lmer_design
 from pyimpl.posterior.draws import PosteriorDraws
 from pyimpl.posterior.priors import (
     cauchy,
@@ -22,7 +23,6 @@ from pyimpl.posterior.priors import (
     student_t,
 )
 from pyimpl.posterior.specification import specify
-from pyimpl.stan_lmer import StanLmerFit, stan_lmer, stan_lmer_design
 from r_scripts.dialect import Dialect
 from tests.pyimpl.posterior_cases import DATA, design_of, recorded
 from validation.contract import BayesianFit
@@ -315,7 +315,7 @@ def test_import_loads_neither_pymc_nor_arviz_nor_matplotlib() -> None:
     import sys
 
     code = (
-        "import sys, pyimpl.stan_lmer; heavy = 'pymc arviz arviz_stats matplotlib xarray pytensor nutpie rpy2'; "
+        "import sys, pyimpl.models.stan_lmer; heavy = 'pymc arviz arviz_stats matplotlib xarray pytensor nutpie rpy2'; "
         "print([m for m in heavy.split() if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ import pytest
 import scipy.optimize
 import scipy.sparse as sp
 
-from validation.judge.algebra import Pieces, Solution, Term, solve
+from validation.algebra import Pieces, Solution, Term, solve
 from validation.references.recorded import RecordedLmerFit
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from validation.judge.algebra import pieces_of, solve
+from validation.algebra import pieces_of, solve
 
 
 @pytest.mark.parametrize("reml", [False, True])

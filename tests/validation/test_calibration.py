@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pyimpl.design.design import Design, build_design
-from pyimpl.stan_lmer import StanLmerFit, normal, stan_lmer_design
+from pyimpl.models.stan_lmer import StanLmerFit, normal, stan_lmer_design
 from validation.calibration import MODELS, Calibration, Model, _one, priors_of, sbc
 from validation.cli import app
 from validation.owndata import InputError

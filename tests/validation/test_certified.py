@@ -17,7 +17,7 @@ from validation.certify.posteriors import KNOWN_TO, certify_posteriors
 from validation.compare import NoReferenceError, compare, compare_fits
 from validation.references import certified
 from validation.references.store import DIRECTORY, DamagedReferenceError
-from validation.suite import SUITE
+from validation.suite import SUITE, certified_fit
 
 CASES = {case.name: case for case in SUITE}
 
@@ -33,7 +33,7 @@ def test_the_suite_is_there_by_both_criteria():
 def test_a_certified_fit_is_judged_as_any_other(name):
     case = CASES[name]
     data = case.load("recorded")
-    result = compare_fits(certified.load(name), lmer(case.formula, data, REML=case.REML), data=data)
+    result = compare_fits(certified_fit(name), lmer(case.formula, data, REML=case.REML), data=data)
     assert result.agrees, result.table[[verdict.failed for verdict in result.table["verdict"]]]
 
 
@@ -49,14 +49,14 @@ def test_a_shifted_value_of_a_certified_fit_is_caught():
     case = CASES["sleepstudy-ml"]
     data = case.load("recorded")
     fit = lmer(case.formula, data, REML=False)
-    reference = certified.load(case.name)
+    reference = certified_fit(case.name)
     reference.coefficients.loc["Days", "Estimate"] += 1e-3
     assert not compare_fits(reference, fit, data=data).agrees
 
 
 def test_unknown_names_are_answered_with_those_that_there_are():
     with pytest.raises(LookupError, match="sleepstudy-reml"):
-        certified.load("sleepstudy")
+        certified_fit("sleepstudy")
 
 
 def test_other_data_are_refused():
@@ -78,12 +78,12 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
     (tmp_path / certified.FOLDER).mkdir()
     path = tmp_path / certified.FOLDER / "Dyestuff-ml.json"
     shutil.copy(DIRECTORY / certified.FOLDER / path.name, path)
-    assert certified.load("Dyestuff-ml", tmp_path).nobs() == 30
+    assert certified_fit("Dyestuff-ml", tmp_path).nobs() == 30
     text = path.read_text("utf-8")
     assert damage(text) != text
     path.write_text(damage(text), encoding="utf-8")
     with pytest.raises(DamagedReferenceError, match="mlmparity certify"):
-        certified.load("Dyestuff-ml", tmp_path)
+        certified_fit("Dyestuff-ml", tmp_path)
 
 
 def test_a_certificate_written_and_read_is_the_same(tmp_path):
@@ -96,10 +96,10 @@ def test_a_certificate_written_and_read_is_the_same(tmp_path):
 
 
 def test_terms_of_one_factor_have_no_covariance_between_them():
-    array = certified.load("sleepstudy-independent-reml").ranef_condVar()["Subject"]
+    array = certified_fit("sleepstudy-independent-reml").ranef_condVar()["Subject"]
     assert np.isnan(array.values[:, 0, 1]).all()
     assert (array.values[:, [0, 1], [0, 1]] > 0).all()
-    assert isinstance(certified.load("Pastes-ml").ranef()["cask:batch"], pd.DataFrame)
+    assert isinstance(certified_fit("Pastes-ml").ranef()["cask:batch"], pd.DataFrame)
 
 
 def test_a_case_is_compared_against_its_certified_values():
@@ -118,7 +118,7 @@ def test_a_case_is_compared_against_its_certified_values():
 
 
 def test_digits_are_counted_on_the_worst_element_and_a_missing_one_is_seen():
-    fit = certified.load("sleepstudy-reml")
+    fit = certified_fit("sleepstudy-reml")
     assert set(scores.score(fit, "sleepstudy-reml").values()) == {15.0}
     fit.coefficients.loc["Days", "Estimate"] *= 1 + 1e-6
     fit.modes["Subject"].iloc[3, 1] += 1e-4 * fit.modes["Subject"].iloc[:, 1].abs().max()

@@ -12,7 +12,7 @@ from flint import arb, ctx
 from typer.testing import CliRunner
 
 from pyimpl.design.design import build_design
-from pyimpl.lmer import fit_design
+from pyimpl.models.lmer import fit_design
 from validation.cases import Case
 from validation.certify.command import chosen
 from validation.certify.criterion import Balls, ball

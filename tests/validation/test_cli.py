@@ -14,11 +14,14 @@ import pytest
 from bridge import doctor
 from tests.validation import comparisons as made
 from validation import campaign, cli
-from validation.campaign import NoRError, Reference, Work, could_not_compare, resolve
+from validation.campaign import Work, could_not_compare
+from validation.errors import NoRError
 from validation.files import write_atomically
+from validation.references import choose
+from validation.references.choose import Source, choose_source
 from validation.verdict import Verdict
 
-LIVE = Reference("live")
+LIVE = Source(("live",))
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,7 +46,7 @@ def run(monkeypatch, tmp_path, capsys):
         if works is not None:
             monkeypatch.setattr(campaign, "choose", lambda names: works)
         if reference is not None:
-            monkeypatch.setattr(campaign, "resolve", lambda against: reference)
+            monkeypatch.setattr(choose, "choose_source", lambda against: reference)
         with pytest.raises(SystemExit) as ended:
             cli.main(list(arguments))
         output = capsys.readouterr()
@@ -98,7 +101,7 @@ def test_all_rows_on_request(run):
 
 def test_recorded_references_are_announced_with_the_reason(run):
     recorded = made.likelihood(reference=made.RECORDED)
-    reference = Reference("recorded", "live R cannot be used here (R: not found)")
+    reference = Source(("recorded",), "live R cannot be used here (R: not found)")
     code, out, err = run("validate", works=[work(recorded)], reference=reference)
     assert code == 0
     line = "Comparing against recorded references, because live R cannot be used here (R: not found)."
@@ -173,7 +176,7 @@ def test_live_r_that_is_not_there(run, monkeypatch):
     def refuse(against):
         raise NoRError("live R was asked for and cannot be used here.\nR: not found; apt-get install r-base")
 
-    monkeypatch.setattr(campaign, "resolve", refuse)
+    monkeypatch.setattr(choose, "choose_source", refuse)
     code, _, err = run("validate", "--against", "live", works=[work(made.likelihood())], reference=None)
     assert code == 4
     assert "apt-get install r-base" in err
@@ -192,14 +195,17 @@ def diagnosis(ok):
     return SimpleNamespace(ok=ok, findings=findings)
 
 
-def test_resolve():
-    assert resolve("auto", lambda: diagnosis(True)) == Reference("live")
-    assert resolve("live", lambda: diagnosis(True)) == Reference("live", None, "live")
-    found = resolve("auto", lambda: diagnosis(False))
-    assert found == Reference("recorded", "live R cannot be used here (R: not found anywhere)")
+def test_the_source_of_references_is_chosen_once():
+    assert choose_source("auto", lambda: None) == Source(("live",))
+    assert choose_source("auto", lambda: diagnosis(True)) == Source(("live",))
+    assert choose_source("live", lambda: None) == Source(("live",), None, "live")
+    assert choose_source("auto", lambda: None, certified_first=True).kinds == ("certified", "live")
+    found = choose_source("auto", lambda: diagnosis(False))
+    assert found == Source(("recorded",), "live R cannot be used here (R: not found anywhere)")
+    assert choose_source(found, lambda: pytest.fail("R was examined")) is found
     with pytest.raises(NoRError, match="asked for"):
-        resolve("live", lambda: diagnosis(False))
-    assert resolve("recorded", lambda: pytest.fail("R was examined")).against == "recorded"
+        choose_source("live", lambda: diagnosis(False))
+    assert choose_source("recorded", lambda: pytest.fail("R was examined")).kinds == ("recorded",)
 
 
 def test_an_error_that_is_not_ours_is_said_to_be_a_fault(run, monkeypatch):
@@ -281,13 +287,14 @@ import sys, time
 sys.path.insert(0, {root!r})
 from tests.validation import comparisons as made
 from validation import campaign, cli
+from validation.references import choose
 def compare(*, against, progress, seed=0):
     print("fitting", file=sys.stderr, flush=True)
     time.sleep({seconds})
     return made.{which}()
 work = campaign.Work("x", "\\u03b8 and \\u201cquotes\\u201d", "y ~ 1 + (1 | g)", "likelihood", compare)
 campaign.choose = lambda names: [work]
-campaign.resolve = lambda against: campaign.Reference("live")
+choose.choose_source = lambda against: choose.Source(("live",))
 cli.main(["validate"])
 """
 

@@ -6,18 +6,19 @@ import sys
 import pytest
 
 from validation import compare
-from validation.compare import NoReferenceError, SideError, _truth_table
+from validation.checks import Side
+from validation.compare import NoReferenceError, SideError
+from validation.draws import truth_table
 from validation.quantities import data_hash
+from validation.references import choose
+from validation.references.reference import Reference
 
 
 def live(monkeypatch, fit):
     """A live reference without R."""
-    from validation.comparison import Side
-
     side = Side("lme4, live", "live-r")
-    module = sys.modules["validation.compare"]
-    monkeypatch.setattr(module, "is_live", lambda against: (True, ""))
-    monkeypatch.setattr(module, "_live_lmer", lambda *args: (fit, fit, side))
+    monkeypatch.setattr(choose, "examine_r", lambda: None)
+    monkeypatch.setattr(choose, "live_lmer", lambda formula, data, *args: Reference(fit, side, fit, data))
 
 
 def test_both_sides_are_fitted_and_told_where_it_stands(monkeypatch, ml_fit, data):
@@ -75,7 +76,7 @@ def test_a_candidate_that_fails_is_named_with_its_error(monkeypatch, ml_fit, dat
 
 
 def test_against_must_be_known(data):
-    with pytest.raises(ValueError, match="against='R'; it is 'auto', 'live', 'recorded' or 'certified'"):
+    with pytest.raises(ValueError, match="the reference 'R': it is auto, certified, recorded, live"):
         compare("course ~ 1 + (1 | school)", data, against="R")
 
 
@@ -94,11 +95,11 @@ def test_quadratures_answer_becomes_a_summary():
         error = pd.DataFrame({"mean": [1e-6], "sd": [-1e-6], "2.5%": [1e-5]}, index=["sigma"])
         ranef = pd.DataFrame({"mean": [0.5], "sd": [0.1]}, index=["b[(Intercept) g:1]"])
 
-    table = _truth_table(Found())
+    table = truth_table(Found())
     assert list(table.index) == ["sigma", "b[(Intercept) g:1]"]
     assert table.loc["sigma", "mcse_sd"] == 1e-6
     assert table.loc["b[(Intercept) g:1]", "q2.5"] != table.loc["b[(Intercept) g:1]", "q2.5"]
-    assert _truth_table(None) is None
+    assert truth_table(None) is None
 
 
 @pytest.mark.r

@@ -1,14 +1,12 @@
 """A reference run of rstanarm that has not converged is lengthened, unless the user set its length."""
 
-import importlib
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
-# `validation.compare` is also a function of that name
-module = importlib.import_module("validation.compare")
+from validation.draws import DrawsAlone
+from validation.options import silent
+from validation.references import live
 
 
 @pytest.fixture
@@ -25,12 +23,10 @@ def calls(monkeypatch):
         chains = rng.standard_normal((4, length // 2, 1))
         if length < 8000:
             chains += np.arange(4)[:, None, None]
-        return module.DrawsAlone({"alpha": chains[:, :, 0]})
+        return DrawsAlone({"alpha": chains[:, :, 0]})
 
     monkeypatch.setattr(rstanarm, "stan_lmer", stan_lmer)
-    monkeypatch.setattr(
-        module, "live_r_side", lambda package, data, seconds, options: SimpleNamespace(provenance=dict(options))
-    )
+    monkeypatch.setattr(live, "r_versions", dict)
     return made
 
 
@@ -38,18 +34,18 @@ DATA = pd.DataFrame({"y": [1.0, 2.0]})
 
 
 def test_it_goes_on_until_its_draws_are_valid(calls):
-    _, _, side = module._live_stan("y ~ 1", DATA, 1, {}, {}, module._silent)
+    side = live.live_stan_lmer("y ~ 1", DATA, 1, {}, silent).side
     assert [call.get("iter", 2000) for call in calls] == [2000, 4000, 8000]
     assert side.provenance["iter"] == 8000
 
 
 def test_a_length_that_the_user_set_is_kept(calls):
-    module._live_stan("y ~ 1", DATA, 1, {}, {"iter": 2000}, module._silent)
+    live.live_stan_lmer("y ~ 1", DATA, 1, {"iter": 2000}, silent)
     assert len(calls) == 1
 
 
 def test_a_valid_default_run_is_not_repeated(calls, monkeypatch):
-    monkeypatch.setattr("validation.judge.posteriors.converged", lambda summary: True)
-    _, _, side = module._live_stan("y ~ 1", DATA, 1, {}, {}, module._silent)
+    monkeypatch.setattr(live, "converged", lambda summary: True)
+    side = live.live_stan_lmer("y ~ 1", DATA, 1, {}, silent).side
     assert len(calls) == 1
     assert "iter" not in side.provenance

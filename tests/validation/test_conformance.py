@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 
 from pyimpl import lmer
+from validation.algebra import pieces_of, solve
 from validation.cli import main
 from validation.conformance.answer import Answer, AnswerError, NotOfferedError, as_fit
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError, candidate_of, load_candidate
-from validation.conformance.cases import all_cases, choose
+from validation.conformance.cases import all_cases, available, choose
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
 from validation.conformance.output import as_data, as_json, as_junit, line
-from validation.conformance.references import available, reference_of, settle
 from validation.conformance.run import Status, judge_case, overall_status
 from validation.conformance.table import abridged, digits_markdown, markdown, read_runs
-from validation.judge.algebra import pieces_of, solve
+from validation.references.choose import choose_source, reference_of
 from validation.suite import FEATURES
 from validation.verdict import Verdict
 
@@ -216,7 +216,7 @@ def test_weights_offset_and_contrasts_reach_the_candidate():
 
 
 def test_posteriors_are_judged_by_their_draws():
-    record = reference_of(case_of("M1-bayes"), "recorded").fit
+    record = reference_of(case_of("M1-bayes").model(), choose_source("recorded")).fit
     gaps = "density new-levels mean_PPD log-posterior ranef"
 
     def drawn(shift):
@@ -277,7 +277,7 @@ def test_cases_are_distinct_and_need_features_that_there_are():
     assert len(set(names)) == len(names)
     assert all(case.needs and case.needs <= FEATURES.keys() for case in all_cases())
     assert [case.name for case in choose(["crossed-three"])] == ["crossed-three-ml", "crossed-three-reml"]
-    assert set(available("recorded")) & set(names)
+    assert set(available(choose_source("recorded"))) & set(names)
 
 
 # ------------------------------------------------------------------------------------------------- known deviations
@@ -430,7 +430,7 @@ def test_digits_against_certified_values():
     from validation.certify.scores import PEER_QUANTITIES, score, score_table
 
     (case,) = choose(["anova-6x5-reml"])
-    reference = reference_of(case, "certified")
+    reference = reference_of(case.model(), choose_source("certified"))
     result = judge_case(load_candidate("pyimpl"), case, "certified", reference=reference)
     found = score_table(result.comparison.table)
     own = score(lmer(case.formula, reference.data), case.name)
@@ -539,22 +539,24 @@ def test_certified_values_find_a_small_error_in_what_only_they_can_judge():
 
 
 def test_the_best_source_of_each_case_judges():
-    assert settle("auto").startswith("certified+")
-    assert settle("certified+recorded") == "certified+recorded"
+    assert choose_source("auto", lambda: None, certified_first=True).kinds == ("certified", "live")
+    assert choose_source("certified+recorded").kinds == ("certified", "recorded")
     kinds = {
-        name: reference_of(case_of(name), "certified+recorded").side.kind
+        name: reference_of(case_of(name).model(), choose_source("certified+recorded")).side.kind
         for name in ("Dyestuff-ml", "level-order-ml", "M1-bayes")
     }
     assert kinds["Dyestuff-ml"] == "certified"
     assert "certified" not in (kinds["level-order-ml"], kinds["M1-bayes"])
-    assert available("certified") | available("recorded") == available("certified+recorded")
+    assert available(choose_source("certified")) | available(choose_source("recorded")) == available(
+        choose_source("certified+recorded")
+    )
     changed = case_of("Dyestuff-ml").load("recorded").assign(Yield=lambda data: data["Yield"] + 1)
     with pytest.raises(LookupError, match="other data"):
-        reference_of(replace(case_of("Dyestuff-ml"), data=changed), "certified+recorded")
+        reference_of(replace(case_of("Dyestuff-ml"), data=changed).model(), choose_source("certified+recorded"))
     with pytest.raises(LookupError, match="weights"):
-        reference_of(case_of("weights-ml"), "certified")
-    with pytest.raises(CandidateError, match="in the order of preference"):
-        settle("auto+live")
+        reference_of(case_of("weights-ml").model(), choose_source("certified"))
+    with pytest.raises(ValueError, match="in the order of preference"):
+        choose_source("auto+live")
 
 
 # ------------------------------------------------------------------------------------------------- causes
@@ -604,7 +606,7 @@ def test_the_cause_is_named_of_a_candidate_without_design_and_objective(name, ch
 
 
 def test_a_better_optimum_is_recognised_without_an_objective_to_call():
-    record = reference_of(case_of("crossed-three-ml"), "recorded")
+    record = reference_of(case_of("crossed-three-ml").model(), choose_source("recorded"))
     theta = record.fit.theta * 1.01
     worse = solve(pieces_of(record.fit), theta.to_numpy(), False).objective
     scalars = {**record.fit.scalars, "logLik": -worse / 2}
@@ -630,14 +632,14 @@ def test_pyimpl_agrees_with_live_r(name):
 def test_every_made_up_case_is_singular_only_where_it_says_so():
     for case in all_cases():
         if case.kind == "likelihood" and not case.dataset:
-            reference = reference_of(case, "live")
+            reference = reference_of(case.model(), choose_source("live"))
             assert reference.fit.isSingular() == ("singular" in case.needs), case.name
 
 
 @pytest.mark.slow
 def test_pyimpl_agrees_with_every_recorded_case():
     candidate = load_candidate("pyimpl")
-    there = available("recorded")
+    there = available(choose_source("recorded"))
     for case in all_cases():
         if case.name in there:
             result = judge_case(candidate, case, "recorded")

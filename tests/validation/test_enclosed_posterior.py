@@ -257,6 +257,7 @@ def shifted(
     return replace(posterior, rows=tuple(rows))
 
 
+@pytest.mark.slow  # 10 s
 def test_two_other_programs_confirm_it_and_see_a_wrong_digit():
     posterior, design = quick_posterior()
     programs = rough(ONE), dict(one_term(design))

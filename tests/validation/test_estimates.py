@@ -9,7 +9,7 @@ import pytest
 from validation import Verdict, compare_fits
 from validation.faults import at_theta
 from validation.judge.rows import check_of, judge_number
-from validation.judge.tolerances import ESTIMATE
+from validation.tolerances import ESTIMATE
 
 
 def verdicts(comparison):
@@ -258,7 +258,7 @@ def test_tier_5_sees_one_fitted_value(ml_fit):
 
 def test_a_singular_fit_is_judged_by_sigma_not_by_correlations(make_data, make_design, make_fit_at):
     pieces, factors = make_design(make_data())
-    from validation.judge.algebra import solve
+    from validation.algebra import solve
 
     def objective(theta):
         return solve(pieces, np.asarray(theta), False).objective
@@ -275,7 +275,7 @@ def test_a_singular_fit_is_judged_by_sigma_not_by_correlations(make_data, make_d
 
 
 def test_a_boundary_of_zero_variance_still_compares_blups(make_data, make_design, make_fit_at):
-    from validation.judge.algebra import solve
+    from validation.algebra import solve
 
     pieces, factors = make_design(make_data(), slope=False)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from validation.judge.noise import measured_noise
-from validation.judge.tolerances import ESTIMATE, LARGEST_ESTIMATE_LIMIT, OPTIMUM, design_limit, optimum_limit
+from validation.tolerances import ESTIMATE, LARGEST_ESTIMATE_LIMIT, OPTIMUM, design_limit, optimum_limit
 
 
 @pytest.mark.parametrize("noise", [1e-12, 1e-9, 1e-5])

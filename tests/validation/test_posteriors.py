@@ -209,12 +209,13 @@ def test_a_shift_too_large_to_be_fine_but_within_noise_is_inconclusive(make_post
 
         return Summaries()
 
-    from validation.compare import _silent, compare_posteriors
-    from validation.comparison import Side
+    from validation.checks import Side
+    from validation.compare import About, judge_pair
+    from validation.references.reference import Fitted
 
     side = Side("x", "python")
-    comparison = compare_posteriors(
-        summary_of(left, 0.0), summary_of(right, 0.3), side, side, "", None, 1, _silent, None, density=False
+    comparison = judge_pair(
+        Fitted(summary_of(left, 0.0), side), Fitted(summary_of(right, 0.3), side), About(seed=1, density=False)
     )
     found = verdicts(comparison)
     assert found["gate-3"] is Verdict.AGREES

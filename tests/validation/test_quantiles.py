@@ -9,8 +9,8 @@ from scipy.signal import lfilter
 from scipy.stats import t as student_t
 
 from validation.judge.quantiles import quantile_side, quantile_z
-from validation.judge.tolerances import MCSE_DEGREES_OF_FREEDOM
 from validation.quantities import posterior_summary
+from validation.tolerances import MCSE_DEGREES_OF_FREEDOM
 
 
 def chains(rng, parameters, rho, draws=1000):

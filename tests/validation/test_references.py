@@ -14,10 +14,10 @@ from validation import Case, Verdict, compare, compare_fits
 from validation.compare import NoReferenceError
 from validation.files import FileError, write_atomically
 from validation.quantities import posterior_summary
-from validation.references import record as recording
+from validation.recording import record as recording
+from validation.recording.replay import changed_versions
 from validation.references import store
 from validation.references.recorded import NotRecordedError, RecordedLmerFit, RecordedStanFit
-from validation.references.replay import changed_versions
 
 
 @pytest.fixture
@@ -179,7 +179,8 @@ def test_nothing_recorded_is_said_with_what_there_is(recorded, tmp_path):
 def test_found_by_formula_criterion_and_data(recorded, ml_fit, data, tmp_path):
     store.save(recorded, tmp_path)
     squeezed = recorded.formula.replace(" ", "")
-    fit, default, side = store.find(squeezed, data, "likelihood", False, directory=tmp_path, why="no R")
+    found = store.find(squeezed, data, "likelihood", False, directory=tmp_path, why="no R")
+    fit, default, side = found.fit, found.default, found.side
     assert side.kind == "recorded-r"
     assert default.summary() == "default"
     assert fit.logLik() == ml_fit.logLik()
@@ -370,15 +371,15 @@ def test_the_packages_own_references_are_whole(name):
 @pytest.mark.parametrize(
     "name",
     [
-        # every posterior is replayed: the one that rstanarm samples in seconds always, the others in the slow suite
-        pytest.param(name, marks=[pytest.mark.slow] if name.endswith("bayes") and name != "M1-bayes" else [])
+        # posteriors are replayed in the slow suite (29 s for the quickest)
+        pytest.param(name, marks=[pytest.mark.slow] if name.endswith("bayes") else [])
         for name in store.names()
     ],
 )
 def test_live_r_confirms_the_packages_references(name):
     from validation.cases import BUILT_IN
     from validation.conformance.cases import all_cases
-    from validation.references.replay import replay
+    from validation.recording.replay import replay
 
     (case,) = {case.name: case for case in (*all_cases(), *BUILT_IN) if case.name == name}.values()
     comparison = replay(case)
@@ -389,7 +390,7 @@ def test_live_r_confirms_the_packages_references(name):
 @pytest.mark.r
 def test_a_reference_that_live_r_does_not_confirm_fails(tmp_path):
     from validation.cases import select
-    from validation.references.replay import replay
+    from validation.recording.replay import replay
 
     case = select(["M2-ml"])[0]
     record = store.load(case.name)

@@ -45,13 +45,14 @@ def test_data_come_live_from_r(name):
 
 def test_what_only_certified_values_can_judge_and_what_is_too_large_is_said_by_the_case():
     from validation.certify.command import chosen
-    from validation.conformance.references import available
+    from validation.conformance.cases import available
     from validation.references import certified
+    from validation.references.choose import choose_source
 
     only = {case.name for case in SUITE if case.certified_only}
     assert only
     assert only <= set(certified.available())
-    assert not only & available("recorded")
+    assert not only & available(choose_source("recorded"))
     large = {case.name for case in SUITE if case.too_large}
     assert large
     assert not large & {case.name for case in chosen([])}

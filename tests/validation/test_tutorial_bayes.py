@@ -59,7 +59,7 @@ def test_a_wrong_number_is_caught(fits, model, parameter, statistic, wrong):
 
 
 def test_another_prior_is_caught(gcse):
-    from pyimpl.stan_lmer import normal, stan_lmer
+    from pyimpl.models.stan_lmer import normal, stan_lmer
 
     fit = stan_lmer(tutorial.FORMULAS["M1"], gcse, prior_intercept=normal(0, 1), seed=1, iter=2000)
     judged = tutorial_bayes.compare_printed({"M1": fit})

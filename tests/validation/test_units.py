@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from validation.judge.algebra import pieces_of, solve
+from validation.algebra import pieces_of, solve
 from validation.judge.units import component_errors, theta_covariance
 
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from pyimpl import lmer
-from validation.cli import exit_code
 from validation.conformance.candidate import candidate_of
 from validation.conformance.cases import all_cases
-from validation.conformance.references import reference_of
 from validation.conformance.run import Status, judge_case, overall_status
+from validation.exit_codes import exit_code
+from validation.references.choose import choose_source, reference_of
 from validation.verdict import Verdict
 from validation.wellformed import MalformedError, flag, label, labelled, number, numbers, whole
 
@@ -18,7 +18,7 @@ CASE = next(case for case in all_cases() if case.name == "sleepstudy-reml")
 
 @pytest.fixture(scope="module")
 def reference():
-    return reference_of(CASE, "recorded")
+    return reference_of(CASE.model(), choose_source("recorded"))
 
 
 @pytest.fixture(scope="module")

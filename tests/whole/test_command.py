@@ -42,25 +42,40 @@ def test_validate_with_live_r(tmp_path):
     assert "Character for character the same." in page
 
 
-@pytest.mark.r
-def test_own_data_and_its_errors(tmp_path):
+OWN = ("compare", "--data", "sleep.csv", "--factor", "Subject", "--formula")
+
+
+@pytest.fixture
+def sleep_csv(tmp_path):
     from bridge import datasets
 
     datasets.load("sleepstudy", package="lme4").to_csv(tmp_path / "sleep.csv", index=False)
-    own = ("compare", "--data", "sleep.csv", "--factor", "Subject", "--formula")
-    done = mlmparity(*own, "Reaction ~ Days + (Days | Subject)", "--ml", "--quiet", cwd=tmp_path)
+    return tmp_path
+
+
+@pytest.mark.r
+def test_own_data(sleep_csv):
+    done = mlmparity(*OWN, "Reaction ~ Days + (Days | Subject)", "--ml", "--quiet", cwd=sleep_csv)
     assert done.returncode == 0, done.stdout + done.stderr
-    for formula, words in (
-        ("Reaction ~ Dayz + (Days | Subject)", "did you mean 'Days'"),
+
+
+@pytest.mark.r
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
         ('Reaction ~ Days + system("touch hacked") + (1 | Subject)', "'system' is not allowed"),
-        ("Reaction ~ Days + (1 | Subject", "Reaction ~ Days + (1 | Subject"),
-        ("Reaction ~ Days", "random effects"),
-    ):
-        done = mlmparity(*own, formula, cwd=tmp_path)
-        assert done.returncode == 2, (formula, done.stderr)
-        assert words in done.stderr
-        assert "Traceback" not in done.stderr
-    assert not (tmp_path / "hacked").exists()
+        # each takes the seconds of a start; test_owndata and test_formula ask the same inside the process
+        pytest.param("Reaction ~ Dayz + (Days | Subject)", "did you mean 'Days'", marks=pytest.mark.slow),
+        pytest.param("Reaction ~ Days + (1 | Subject", "Reaction ~ Days + (1 | Subject", marks=pytest.mark.slow),
+        pytest.param("Reaction ~ Days", "random effects", marks=pytest.mark.slow),
+    ],
+)
+def test_a_formula_that_is_refused_ends_in_exit_code_2(sleep_csv, formula, words):
+    done = mlmparity(*OWN, formula, cwd=sleep_csv)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (sleep_csv / "hacked").exists()
 
 
 def test_live_r_asked_for_and_hidden(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED_SUFFIXES = {".py", ".R", ".sh", ".json", ".csv", ".typed", ".css", ".js", ".j2", ".html", ".npz"}
+SHIPPED_SUFFIXES = {".py", ".R", ".sh", ".json", ".csv", ".typed", ".css", ".js", ".j2", ".html", ".npz", ".pxd"}
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
@@ -64,6 +64,7 @@ def test_the_compiled_modules_are_inside_and_the_wheel_says_its_platform(wheel: 
     assert set(files) <= set(inside.namelist())
 
 
+@pytest.mark.slow  # 48 s; the wheel's files and its first fit are looked at in the quick suite
 def test_the_command_runs_against_recorded_references(environment: Path) -> None:
     command = environment / "venv" / "bin" / "mlmparity"
     assert "0." in _run(command, "--version", cwd=environment)

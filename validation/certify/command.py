@@ -120,11 +120,11 @@ def _score(cases: tuple[Case, ...], bayes: bool, directory: Path | None, output:
     from rich import box
     from rich.table import Table
 
-    from validation.campaign import resolve
     from validation.certify.scores import QUANTITIES, SIDES, score_cases
     from validation.progress import tracker
+    from validation.references.choose import choose_source
 
-    resolve("live")
+    choose_source("live")
     with tracker(1 + bayes, quiet=quiet, console=errors) as track:
         track.start("Scoring")
         content = score_cases(cases, directory, track)

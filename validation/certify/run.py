@@ -14,7 +14,7 @@ import pandas as pd
 from flint import arb, ctx
 
 from pyimpl.design.design import Design, build_design
-from pyimpl.lmer import fit_design
+from pyimpl.models.lmer import fit_design
 from validation.cases import Case
 from validation.certify.enclose import Enclosure, NotCertifiedError
 from validation.certify.exact import ExactSums

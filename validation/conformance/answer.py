@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.algebra import semidefinite_factor
+from validation.draws import DrawsAlone
 from validation.quantities import records
 from validation.wellformed import MalformedError, flag, label, labelled, labelled_columns, number, numbers, whole
 
@@ -104,8 +106,6 @@ def as_fit(answer: Any, formula: str, data: pd.DataFrame, reml: bool, missing: f
 
 def as_posterior(answer: Any) -> Any:
     """Dress the draws that a candidate returned (DataTree, Dataset, DataFrame, mapping) as a posterior fit."""
-    from validation.compare import DrawsAlone
-
     names = dir(answer)  # hasattr would build the posterior
     if not isinstance(answer, Mapping | pd.DataFrame) and ("posterior" in names and not hasattr(answer, "children")):
         return _OwnDraws(answer)
@@ -288,7 +288,7 @@ class Answer:
         for name, effects, matrix in terms:
             numbered = re.fullmatch(r"(.*)\.\d+", name)  # R calls a factor's second term g.1, but its θ g.x
             group = numbered[1] if numbered and numbered[1] in names else name
-            factor = _cholesky(matrix / scale)
+            factor = semidefinite_factor(matrix / scale)
             for j, column in enumerate(effects):
                 for i in range(j, len(effects)):
                     values[f"{group}.{column}" if i == j else f"{group}.{effects[i]}.{column}"] = float(factor[i, j])
@@ -527,19 +527,6 @@ def _by_level(given: Any, name: str) -> dict[str, pd.DataFrame]:
             )
         result[label(group)] = frame
     return result
-
-
-def _cholesky(matrix: np.ndarray) -> np.ndarray:
-    """Lower Cholesky factor of a positive semidefinite matrix; a column whose pivot is 0 is 0."""
-    n = matrix.shape[0]
-    factor = np.zeros((n, n))
-    for j in range(n):
-        pivot = matrix[j, j] - factor[j, :j] @ factor[j, :j]
-        if pivot <= 1e-14 * max(matrix[j, j], 0.0) or not math.isfinite(pivot):
-            continue
-        factor[j, j] = math.sqrt(pivot)
-        factor[j + 1 :, j] = (matrix[j + 1 :, j] - factor[j + 1 :, :j] @ factor[j, :j]) / factor[j, j]
-    return factor
 
 
 def _complete(formula: str, data: pd.DataFrame) -> pd.DataFrame:

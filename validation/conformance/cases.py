@@ -1,6 +1,6 @@
 """The cases of conformance: the standard suite, models that show the faults of ports, and the tutorial's posteriors."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 
 from validation.cases import BUILT_IN, Case, select
+from validation.errors import NoReferenceError
+from validation.references import certified, store
+from validation.references.choose import Source
 from validation.suite import SUITE, park_miller
 
-__all__ = ["all_cases", "choose"]
+__all__ = ["all_cases", "available", "choose", "with_reference"]
 
 
 def _factor(codes: np.ndarray, levels: list[str], ordered: bool = False) -> pd.Categorical:
@@ -168,3 +171,41 @@ def choose(names: Iterable[str] | None = None) -> tuple[Case, ...]:
         stem = [case for case in cases if case.name.rpartition("-")[0].casefold() == name.strip().casefold()]
         chosen += [case for case in (stem or select([name], cases)) if case not in chosen]
     return tuple(chosen)
+
+
+def available(source: Source) -> frozenset[str]:
+    """Names of the cases that a source has a reference of."""
+    found: set[str] = set()
+    for kind in source.kinds:
+        names = {case.name for case in all_cases() if kind == "certified" or not case.certified_only}
+        stored = {"certified": certified.available, "recorded": store.names}.get(kind)
+        found |= names if stored is None else names & set(stored())
+    return frozenset(found)
+
+
+def with_reference(source: Source, names: Sequence[str]) -> tuple[Case, ...]:
+    """The cases that a source has a reference of; those of these names where any are named.
+
+    Raises
+    ------
+    validation.errors.UnknownCaseError
+        A name that no case has.
+    validation.errors.NoReferenceError
+        The source has none of those that are asked for by name.
+    """
+    chosen = choose(names)
+    there = available(source)
+    lacking = [case for case in chosen if case.name not in there]
+    kept = tuple(case for case in chosen if case.name in there)
+    unfit = [case.name for case in lacking if case.certified_only]
+    if names and not kept and unfit:
+        raise NoReferenceError(
+            f"only certified values can judge {', '.join(unfit)}: lme4's own arithmetic loses half of the digits; "
+            "use --reference certified"
+        )
+    if names and not kept:
+        raise NoReferenceError(
+            f"there is no {source.name} reference of {', '.join(case.name for case in lacking)}; there are: "
+            f"{', '.join(sorted(there))}"
+        )
+    return kept

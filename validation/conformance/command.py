@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from validation.cases import Case
-from validation.compare import DEFAULT_SEED, NoReferenceError
 from validation.conformance.candidate import Candidate
-from validation.conformance.cases import all_cases, choose
+from validation.conformance.cases import all_cases, available, with_reference
 from validation.conformance.deviations import problems_of, read_deviations
 from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
 from validation.conformance.output import as_comparison, as_json, as_junit
-from validation.conformance.references import available, settle
 from validation.conformance.run import Result, Status, overall_status, run
+from validation.files import write_atomically
+from validation.options import DEFAULT_SEED
+from validation.references.choose import Source, choose_source
 from validation.verdict import Verdict
 
-__all__ = ["Outcome", "conformance", "judgeable"]
+__all__ = ["Outcome", "claimed_cases", "conformance", "write"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Outcome:
     """A whole run: the results, what is wrong with the file of known deviations, the verdict."""
 
     candidate: Candidate
-    source: str
+    source: Source
     results: list[Result]
     problems: list[str]
     seconds: float
@@ -52,29 +52,10 @@ class Outcome:
         return f"{self.candidate.label} {words} with the reference on what it claims: {counts}"
 
 
-def judgeable(source: str, names: Sequence[str]) -> tuple[Case, ...]:
-    """The cases that a source of references has; an error where it has none of those that are asked for by name."""
-    chosen = choose(names)
-    there = available(source)
-    lacking = [case.name for case in chosen if case.name not in there]
-    kept = tuple(case for case in chosen if case.name in there)
-    unfit = [case.name for case in chosen if case.name in lacking and case.certified_only]
-    if names and not kept and unfit:
-        raise NoReferenceError(
-            f"only certified values can judge {', '.join(unfit)}: lme4's own arithmetic loses half of the digits; "
-            "use --reference certified"
-        )
-    if names and not kept:
-        raise NoReferenceError(
-            f"there is no {source} reference of {', '.join(lacking)}; there are: {', '.join(sorted(there))}"
-        )
-    return kept
-
-
 def conformance(
     target: str | Candidate,
     *,
-    source: str = "auto",
+    source: str | Source = "auto",
     names: Sequence[str] = (),
     can: str | None = None,
     missing: str | None = None,
@@ -90,7 +71,8 @@ def conformance(
     ----------
     target : str or Candidate
         As of :func:`validation.conformance.candidate.load_candidate`; imported and called in its own process.
-    source : {"auto", "certified", "recorded", "live"}
+    source : str or Source
+        As of :func:`validation.references.choose.choose_source`; "auto" takes certified values first.
     names : sequence of str
         Cases; all that the source has where none is given.
     can, missing : str, optional
@@ -106,12 +88,12 @@ def conformance(
     Raises
     ------
     validation.conformance.candidate.CandidateError, validation.conformance.deviations.DeviationError
-    validation.cases.UnknownCaseError, validation.compare.NoReferenceError, validation.campaign.NoRError
+    validation.errors.UnknownCaseError, validation.errors.NoReferenceError, validation.errors.NoRError
     """
     candidate = isolated_candidate(target, can, missing, limit=limit) if isinstance(target, str) else target
     known = read_deviations(deviations) if deviations is not None else ()
-    settled = settle(source)
-    chosen = judgeable(settled, names)
+    settled = choose_source(source, certified_first=True)
+    chosen = with_reference(settled, names)
     began = time.monotonic()
     results = run(candidate, chosen, settled, deviations=known, seed=seed, track=track, finished=finished)
     seen = [result.seen for result in results if result.seen is not None]
@@ -120,7 +102,7 @@ def conformance(
     return Outcome(candidate, settled, results, problems, time.monotonic() - began)
 
 
-def claimed_cases(candidate: Candidate, source: str) -> frozenset[str]:
+def claimed_cases(candidate: Candidate, source: Source) -> frozenset[str]:
     """Names of all cases that could be judged: claimed, and with a reference."""
     there = available(source)
     return frozenset(case.name for case in all_cases() if not candidate.unclaimed(case.needs) and case.name in there)
@@ -128,13 +110,12 @@ def claimed_cases(candidate: Candidate, source: str) -> frozenset[str]:
 
 def write(outcome: Outcome, junit: Path | None, data: Path | None, report: Path | None) -> list[Path]:
     """Write what was asked for; each file is whole or not there."""
-    from validation.campaign import write_report
-    from validation.files import write_atomically
+    from validation.report.files import write_report
 
     written = []
     for path, make in (
         (junit, lambda: as_junit(outcome.candidate, outcome.results, outcome.problems)),
-        (data, lambda: as_json(outcome.candidate, outcome.results, outcome.source, outcome.problems)),
+        (data, lambda: as_json(outcome.candidate, outcome.results, outcome.source.name, outcome.problems)),
     ):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)

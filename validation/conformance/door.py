@@ -6,12 +6,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from validation.compare import DEFAULT_SEED
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.conformance.candidate import SHIPPED, CandidateError
+from validation.conformance.cases import with_reference
 from validation.conformance.command import conformance, write
+from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
 from validation.conformance.output import line
 from validation.conformance.run import Result, Status
+from validation.options import DEFAULT_SEED
+from validation.progress import tracker
+from validation.references.choose import choose_source
 from validation.report.wording import cell
 from validation.suite import FEATURES
 from validation.verdict import Verdict
@@ -54,11 +58,6 @@ def judge(
     err: Console,
 ) -> Verdict:
     """Judge a candidate, print a line for each case, write what was asked for, and return the verdict."""
-    from validation.conformance.command import judgeable
-    from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
-    from validation.conformance.references import settle
-    from validation.progress import tracker
-
     if not target:
         raise CandidateError(
             "no candidate was named; write --candidate package.module:function, or one that ships: "
@@ -67,8 +66,8 @@ def judge(
     # The folder where the command is run is on the path of the candidate's process, as `python -m` has it: not on ours.
     # Its faults come before R is started.
     candidate = isolated_candidate(target, can, missing, folders=[Path.cwd()], limit=limit or TIME_LIMIT)
-    settled = settle(source)
-    chosen = judgeable(settled, names)
+    settled = choose_source(source, certified_first=True)
+    chosen = with_reference(settled, names)
     styles = {Status.AGREES: "green", Status.KNOWN: "green", Status.DISAGREES: "red"}
     styles |= dict.fromkeys((Status.MALFORMED, Status.RAISED), "red")
 

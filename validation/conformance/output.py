@@ -8,7 +8,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from validation.comparison import Check, Comparison, Side
+from validation.checks import Check, Side
+from validation.comparison import Comparison
 from validation.conformance.candidate import Candidate
 from validation.conformance.run import Result, Status, overall_status
 from validation.quantities import records

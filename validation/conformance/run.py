@@ -12,17 +12,20 @@ import numpy as np
 import pandas as pd
 
 from validation.cases import Case
-from validation.compare import DEFAULT_SEED, compare_fits, compare_posteriors
-from validation.comparison import Check, Comparison, Side
+from validation.checks import Check, Side
+from validation.compare import About, judge_pair
+from validation.comparison import Comparison
 from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation, Seen
-from validation.conformance.references import Reference, reference_of
 from validation.judge.diagnosis import unknown_cause
 from validation.judge.rows import check_of
+from validation.options import DEFAULT_SEED
 from validation.quantities import records
+from validation.references.choose import Source, choose_source, reference_of
+from validation.references.reference import Fitted, Reference
 from validation.report.wording import cell, shorten
-from validation.verdict import Verdict
+from validation.verdict import Cause, Verdict
 
 __all__ = ["Result", "Status", "judge_case", "overall_status", "run"]
 
@@ -103,7 +106,7 @@ def overall_status(results: Sequence[Result]) -> Verdict:
 def run(
     candidate: Candidate,
     cases: Iterable[Case],
-    source: str,
+    source: str | Source,
     *,
     deviations: Sequence[Deviation] = (),
     seed: int = DEFAULT_SEED,
@@ -116,7 +119,7 @@ def run(
     ----------
     candidate : Candidate
     cases : iterable of Case
-    source : {"certified", "recorded", "live"}
+    source : Source
     deviations : sequence of Deviation
     seed : int
         Of the points where objectives are compared, and of samplers.
@@ -129,6 +132,7 @@ def run(
     -------
     list of Result
     """
+    source = choose_source(source, certified_first=True)
     results: list[Result] = []
     for case in cases:
         if (stuck := _failed_alike(results)) is not None:
@@ -157,7 +161,7 @@ def _failed_alike(results: Sequence[Result]) -> str | None:
 def judge_case(
     candidate: Candidate,
     case: Case,
-    source: str = "live",
+    source: str | Source = "live",
     *,
     deviations: Sequence[Deviation] = (),
     seed: int = DEFAULT_SEED,
@@ -169,25 +173,27 @@ def judge_case(
     ----------
     candidate : Candidate
     case : Case
-    source : {"certified", "recorded", "live"}
+    source : Source
     deviations : sequence of Deviation
         Known ones.
     seed : int
     reference : Reference, optional
         The reference, where it is at hand.
     """
+    source = choose_source(source, certified_first=True)
     unclaimed = candidate.unclaimed(case.needs)
     function = candidate.sample if case.kind == "bayes" else candidate.fit
     if unclaimed or function is None:
         return Result(case, Status.NOT_CLAIMED, f"does not claim {', '.join(unclaimed) or case.kind}")
     if reference is None:
         try:
-            reference = reference_of(case, source, seed)
+            reference = reference_of(case.model(seed, default=False), source)
         except LookupError as error:  # NoReferenceError, NotRecordedError
             return Result(case, Status.NO_REFERENCE, str(error))
         except Exception as error:  # R itself refuses the model, or crashed: the other cases go on
             logging.getLogger(__name__).debug("no reference of %s", case.name, exc_info=True)
             return Result(case, Status.NO_REFERENCE, f"the reference could not fit it: {type(error).__name__}: {error}")
+    data = reference.data if reference.data is not None else case.load("recorded")
     options: dict[str, Any] = dict(case.options)
     if case.kind == "bayes":
         options["seed"] = seed
@@ -197,11 +203,11 @@ def judge_case(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            answer = function(case.formula, reference.data.copy(), **options)
+            answer = function(case.formula, data.copy(), **options)
             fit = (
                 as_posterior(answer)
                 if case.kind == "bayes"
-                else as_fit(answer, case.formula, reference.data, case.REML, candidate.missing)
+                else as_fit(answer, case.formula, data, case.REML, candidate.missing)
             )
             failure: BaseException | None = None
         except (Exception, SystemExit) as error:  # a candidate may raise anything: it is a field of the result
@@ -248,19 +254,9 @@ def _compare(candidate: Candidate, case: Case, reference: Reference, fit: Any, s
     if isinstance(fit, Answer):
         fit.align(reference.fit)
     side = Side(candidate.label, "third-party", dict(candidate.versions))
-    if case.kind == "bayes":
-        density = callable(getattr(fit, "log_prob", None)) or "density" not in candidate.missing
-        return compare_posteriors(
-            reference.fit, fit, reference.side, side, case.formula, case.title, seed, _silent, None, density
-        )
-    made = compare_fits(
-        reference.fit, fit, data=reference.data, REML=case.REML, title=case.title, seed=seed, candidate_label=side.label
-    )
-    return replace(made, reference=reference.side, candidate=side)
-
-
-def _silent(message: str = "", fraction: float | None = None, **more: Any) -> None:
-    """Report nothing."""
+    density = callable(getattr(fit, "log_prob", None)) or "density" not in candidate.missing
+    about = About(case.formula, case.title, case.REML, reference.data, seed, density=density)
+    return judge_pair(reference, Fitted(fit, side), about)
 
 
 # ---------------------------------------------------------------------------------------------------- what is declared
@@ -313,6 +309,7 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
     if not any(verdict is Verdict.MISSING for verdict in kept["verdict"]):
         # What is declared is no cause.
         causes = tuple(cause for cause in causes if cause.name != "missing-numbers")
+    causes = tuple(_of_what_is_left(cause, kept) if cause.name == "missing-numbers" else cause for cause in causes)
     if any(check.verdict.failed for check in checks) and not causes:
         causes = (unknown_cause(checks, records(kept)),)
     notes.append(f"The candidate declares that it does not offer {', '.join(gone)}.")
@@ -320,6 +317,12 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
         replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes)),
         gone,
     )
+
+
+def _of_what_is_left(cause: Cause, kept: pd.DataFrame) -> Cause:
+    """The cause that numbers are missing, of those that are offered."""
+    lacking = kept.loc[[verdict is Verdict.MISSING for verdict in kept["verdict"]], "quantity"].value_counts()
+    return replace(cause, evidence="missing: " + ", ".join(f"{name} ({count})" for name, count in lacking.items()))
 
 
 def _likelihood_offer(record: Mapping[Any, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.faults.planted import sample
 from validation.references.recorded import RecordedLmerFit
 
 __all__ = [
@@ -246,8 +247,6 @@ def likelihood_base(name: str, seed: int = 1) -> Base:
 @lru_cache(maxsize=8)
 def posterior_base(name: str, seed: int = 1, draws: int = 1000) -> Base:
     """A right posterior, and the data behind it."""
-    from validation.faults.posterior import sample
-
     formula, traits = POSTERIOR_BASES[name]
     data = simulate(seed, "slopes" if "slopes" in traits else "intercept", schools=9, size=9)
     return Base(name, formula, data, False, traits, sample(formula, data, seed, draws), {"draws": draws}, seed)

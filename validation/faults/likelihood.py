@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.algebra import pieces_of, solve
 from validation.faults.bases import Base
 from validation.faults.fault import Fault, Sized
-from validation.judge.algebra import pieces_of, solve
 from validation.quantities import records
 from validation.references.recorded import RecordedLmerFit
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from validation.comparison import Check
-from validation.judge import tolerances
-from validation.judge.algebra import numbered_effects
+from validation import tolerances
+from validation.algebra import numbered_effects
+from validation.checks import Check
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
 from validation.judge.units import ComponentErrors, component_errors

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from validation.judge.algebra import Pieces, Solution, pieces_of, solve
+from validation.algebra import Pieces, Solution, pieces_of, semidefinite_factor, solve
 from validation.judge.noise import measured_noise
-from validation.judge.tolerances import objective_noise
 from validation.quantities import (
     Extraction,
     inference_quantities,
@@ -19,6 +18,7 @@ from validation.quantities import (
     likelihood_quantities,
     prediction_quantities,
 )
+from validation.tolerances import objective_noise
 from validation.wellformed import PART_OF, CheckedFit
 
 __all__ = ["Evidence"]
@@ -234,6 +234,39 @@ class Evidence:
         if not own.index.is_unique:
             return own.to_numpy()
         return own.reindex(reference.index).to_numpy()
+
+    @cached_property
+    def known_theta(self) -> np.ndarray | None:
+        """The candidate's θ̂: as it gives it, or as its variances and σ imply it; in the reference's order.
+
+        For the diagnosis alone: what a side does not give is missing, whatever follows from the rest.
+        """
+        given, pieces = self.candidate_theta(), self.reference_pieces
+        if given is not None or pieces is None or self.right.table.empty:
+            return given
+        sigma = self.value("candidate", "sigma")
+        rows = self.compared("variance", "covariance")
+        values = {
+            (group, term, term2): float(value)
+            for group, term, term2, value in rows[["group", "term", "term2", "candidate"]].itertuples(index=False)
+        }
+        theta: list[float] = []
+        for term in pieces.terms:
+            matrix = np.empty((term.p, term.p))
+            for i, first in enumerate(term.effects):
+                for j, second in enumerate(term.effects[: i + 1]):
+                    keys = (
+                        [(term.name, first, None)]
+                        if i == j
+                        else [(term.name, *pair) for pair in ((first, second), (second, first))]
+                    )
+                    found = [values[key] for key in keys if key in values]
+                    matrix[i, j] = matrix[j, i] = found[0] if found else np.nan
+            if not (np.isfinite(matrix).all() and sigma > 0 and (np.diag(matrix) >= 0).all()):
+                return None
+            factor = semidefinite_factor(matrix / sigma**2)
+            theta += [float(factor[i, j]) for j in range(term.p) for i in range(j, term.p)]
+        return np.array(theta)
 
     @cached_property
     def both_optima(self) -> tuple[float, float] | None:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from validation.comparison import Check
-from validation.judge import tolerances
+from validation import tolerances
+from validation.checks import Check
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
 from validation.verdict import Verdict

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from validation.comparison import Check
-from validation.judge import tolerances
+from validation import tolerances
+from validation.checks import Check
 from validation.judge.dependence import correlation, p_value, pairs
 from validation.judge.ecdf import ecdf_difference
 from validation.judge.quantiles import QuantileSide, quantile_side, quantile_z
@@ -451,14 +451,6 @@ def _divergences(fit: Any) -> float:
     except Exception:  # no such variable: perhaps among the fit's own diagnostics
         diagnostics = getattr(fit, "diagnostics", None)
         return float(diagnostics.get("divergences", 0)) if isinstance(diagnostics, Mapping) else 0.0
-
-
-def converged(summary: pd.DataFrame) -> bool:
-    """Whether draws with this :func:`~validation.quantities.posterior_summary` pass gate 2 but for divergences."""
-    return bool(
-        (summary["rhat"] < tolerances.VALIDITY.rhat).all()
-        and (summary[["ess_bulk", "ess_tail"]] >= tolerances.VALIDITY.ess).all(axis=None)
-    )
 
 
 def repeated_draws(draws: np.ndarray) -> float:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.comparison import TABLE_COLUMNS, Check
+from validation.checks import TABLE_COLUMNS, Check
 from validation.judge.digits import digits
-from validation.judge.tolerances import TITLES, Tolerance
+from validation.tolerances import TITLES, Tolerance
 from validation.verdict import Verdict
 
 __all__ = ["check_of", "judge_number", "missing_row", "row", "table_of"]

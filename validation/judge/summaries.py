@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.comparison import Check
-from validation.judge import tolerances
+from validation import tolerances
+from validation.checks import Check
 from validation.judge.rows import Row, check_of, counts, judge_number
 from validation.quantities import records
 

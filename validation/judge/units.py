@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from validation.judge.algebra import Pieces
+from validation.algebra import Pieces
 
 __all__ = ["ComponentErrors", "component_errors", "theta_covariance"]
 

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.comparison import Side
+from validation.checks import Side
+from validation.errors import NoReferenceError
 from validation.files import write_atomically
 from validation.references.recorded import RecordedLmerFit
+from validation.references.reference import Reference
 from validation.references.store import (
     DIRECTORY,
     DamagedReferenceError,
@@ -237,7 +239,7 @@ def load_values(name: str, directory: Path | None = None) -> pd.DataFrame:
     return load_certificate(name, directory).table()
 
 
-def load(name: str, directory: Path | None = None, data: pd.DataFrame | None = None) -> RecordedLmerFit:
+def load(name: str, data: pd.DataFrame, directory: Path | None = None) -> RecordedLmerFit:
     """The certified values of a case as a fit (``validation.contract.LinearMixedFit``, as far as it is certified).
 
     Every number is the double nearest to the certified value. Design, labels and response are made from the case's
@@ -247,38 +249,35 @@ def load(name: str, directory: Path | None = None, data: pd.DataFrame | None = N
     ----------
     name : str
         E.g. ``"sleepstudy-reml"``.
+    data : pandas.DataFrame
+        The case's data (:func:`validation.suite.certified_fit` knows those of the suite).
     directory : Path, optional
-    data : pandas.DataFrame, optional
-        The case's data; those of the suite where not given (recorded, or made here).
 
     Raises
     ------
     LookupError
-        There are none of that name, or no data recorded.
+        There are none of that name.
     DamagedReferenceError
         The file was changed, or the data are not those that the values were certified on.
     """
     from pyimpl.design.design import build_design
 
     certificate = load_certificate(name, directory)
-    frame = _data(name, directory) if data is None else data
-    if model_hash(certificate.formula, frame) != certificate.model_hash:
+    if model_hash(certificate.formula, data) != certificate.model_hash:
         raise DamagedReferenceError(f"the data of {name} are not those that its values were certified on")
-    return _fit(certificate, build_design(certificate.formula, frame))
+    return _fit(certificate, build_design(certificate.formula, data))
 
 
 def find(
     formula: str, data: pd.DataFrame, kind: str, reml: bool, name: str | None = None, directory: Path | None = None
-) -> tuple[RecordedLmerFit, None, Side]:
+) -> Reference:
     """The certified fit of a model and its data, as ``validation.references.store.find`` gives a recorded one.
 
     Raises
     ------
-    validation.compare.NoReferenceError
+    validation.errors.NoReferenceError
         There are no certified values of this model on these data.
     """
-    from validation.compare import NoReferenceError
-
     if kind == "bayes":
         raise NoReferenceError("certified values are of likelihood fits; a posterior has no certified draws")
     wanted, squeezed = model_hash(formula, data), "".join(formula.split())
@@ -288,23 +287,12 @@ def find(
         same = "".join(certificate.formula.split()) == squeezed and certificate.reml == reml
         if same and certificate.model_hash == wanted:
             provenance = {**certificate.provenance, "proof": dict(certificate.proof)}
-            return load(candidate, directory, data), None, Side("certified values", "certified", provenance)
+            side = Side("certified values", "certified", provenance)
+            return Reference(load(candidate, data, directory), side, None, data)
     criterion = "REML" if reml else "ML"
     raise NoReferenceError(
         f"there are no certified values of {formula} ({criterion}) on these data; there are those of {', '.join(there)}"
     )
-
-
-def _data(name: str, directory: Path | None) -> pd.DataFrame:
-    from validation.suite import SUITE
-
-    for case in SUITE:
-        if case.name == name:
-            try:
-                return case.load("recorded")
-            except LookupError:  # too large to be recorded: it comes from R
-                return case.load("live")
-    raise LookupError(f"the suite has no case {name!r}: give its data")
 
 
 def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:

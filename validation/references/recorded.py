@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from validation.judge.algebra import by_row
+from validation.algebra import by_row
 
 __all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit"]
 

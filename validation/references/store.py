@@ -20,10 +20,12 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from validation.comparison import Side
+from validation.checks import Side
+from validation.errors import NoReferenceError
 from validation.files import FileError, plain_name, write_atomically
 from validation.quantities import data_hash
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit
+from validation.references.reference import Reference
 from validation.references.whole import check_recorded_lmer, check_recorded_stan
 
 __all__ = [
@@ -524,7 +526,7 @@ def find(
     name: str | None = None,
     why: str = "",
     directory: Path | None = None,
-) -> tuple[Any, DefaultFit | None, Side]:
+) -> Reference:
     """The recorded reference of a model and its data.
 
     Parameters
@@ -538,11 +540,9 @@ def find(
 
     Raises
     ------
-    validation.compare.NoReferenceError
+    validation.errors.NoReferenceError
         There is none, or it was recorded on other data.
     """
-    from validation.compare import NoReferenceError
-
     wanted = model_hash(formula, data)
     squeezed = re.sub(r"\s+", "", formula)
     available = names(directory)
@@ -559,7 +559,8 @@ def find(
             continue
         if record.model_hash == wanted:
             side = record.side
-            return record.fit, record.default, Side(side.label, side.kind, {**side.provenance, "why": why})
+            noted = Side(side.label, side.kind, {**side.provenance, "why": why})
+            return Reference(record.fit, noted, record.default, data)
         near.append(candidate)
     criterion = "posterior" if kind == "bayes" else "REML" if reml else "ML"
     detail = f" {', '.join(near)} has this formula, but was recorded on other data." if near else ""

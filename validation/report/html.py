@@ -16,7 +16,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from validation.comparison import Comparison, Side
+from validation.checks import Side
+from validation.comparison import Comparison
 from validation.report.glossary import GLOSSARY, term_of
 from validation.report.json import package_version, plain
 from validation.report.plots import Plot, plots

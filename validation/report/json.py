@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.comparison import TABLE_COLUMNS, Comparison, Side
+from validation.checks import TABLE_COLUMNS, Side
+from validation.comparison import Comparison
 from validation.report.wording import checked_table, overall, source_line
 from validation.verdict import Cause
 

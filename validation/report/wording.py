@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from validation.comparison import TABLE_COLUMNS, Comparison, Side
+from validation.checks import TABLE_COLUMNS, Side
+from validation.comparison import Comparison
 from validation.verdict import Verdict
 
 __all__ = [

@@ -4,13 +4,14 @@ Each detector looks for one fault, independently of the others, and gives a :cla
 computed, or None. :func:`diagnose` runs them all and puts the likeliest first.
 """
 
-import logging
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from validation.comparison import Check
+from validation.checks import Check
+from validation.errors import DetectorWarning
 from validation.judge.rows import describe
 from validation.verdict import Cause, Verdict
 
@@ -50,7 +51,8 @@ def diagnose(
 ) -> tuple[Cause, ...]:
     """Run detectors over the evidence.
 
-    A detector that fails finds nothing; the comparison itself never depends on one.
+    A detector that goes wrong finds nothing, and a :class:`~validation.errors.DetectorWarning` says so: the verdict
+    never depends on one, and our tests take the warning for the error that it is.
 
     Parameters
     ----------
@@ -68,8 +70,9 @@ def diagnose(
     for detector in detectors:
         try:
             finding = detector(evidence)
-        except Exception:  # evidence may lack anything; what could not be computed points to nothing
-            logging.getLogger(__name__).debug("detector %s failed", detector.__name__, exc_info=True)
+        except Exception as error:
+            text = f"the detector {detector.__name__} went wrong: {type(error).__name__}: {error}"
+            warnings.warn(text, DetectorWarning, stacklevel=2)
             continue
         if finding is not None:
             findings.append(finding)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from validation.judge.algebra import Pieces
+from validation.algebra import Pieces
 from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
@@ -56,7 +56,7 @@ def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
 def coding(evidence: Evidence) -> Finding | None:
     """Row 3: another reference level or contrast, a centred or rescaled predictor, columns in another order."""
     left, given = evidence.reference_pieces, evidence.candidate_pieces
-    if left is None:
+    if left is None or {"fixef"} & {*evidence.left.problems, *evidence.right.problems}:
         return None
     beta_left = np.asarray(evidence.reference.fixef(), dtype=float)
     beta_right = np.asarray(evidence.candidate.fixef(), dtype=float)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import least_squares, minimize
 
-from validation.judge import tolerances
+from validation import tolerances
 
 __all__ = ["Block", "Explanation", "blocks_of", "explain"]
 

@@ -13,12 +13,13 @@ import scipy.sparse as sp
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from validation.judge import tolerances
-from validation.judge.algebra import Pieces, Term, solve
+from validation import tolerances
+from validation.algebra import Pieces, Term, solve
 from validation.judge.diagnosis import Finding, close
 from validation.judge.diagnosis.coding import basis, coding
 from validation.judge.diagnosis.derived import correlations, residual_variance, scale_of_modes, signs
 from validation.judge.diagnosis.names import other_names
+from validation.judge.diagnosis.reproduced import reproduced
 from validation.judge.digits import digits
 from validation.judge.estimates import implied_numbers
 from validation.judge.evidence import Evidence
@@ -57,14 +58,26 @@ _MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
 
 def _same_model(evidence: Evidence) -> bool:
     """Whether both sides have the same rows, columns and θ: otherwise numbers of one θ mean nothing for the other."""
+    return evidence.known_theta is not None and not _another_model(evidence)
+
+
+def _another_model(evidence: Evidence) -> bool:
+    """Whether what the candidate gives contradicts that it fitted the same model to the same rows."""
     nobs = evidence.pair("nobs")
-    return nobs[0] == nobs[1] and evidence.candidate_theta() is not None and not _columns_differ(evidence)
+    if math.isfinite(nobs[1]) and nobs[0] != nobs[1]:
+        return True
+    theta = evidence.theta("candidate")
+    if theta is not None and evidence.candidate_theta() is None:
+        return True
+    return _columns_differ(evidence) or not evidence.rows("variance")["has_reference"].all()
 
 
 def _columns_differ(evidence: Evidence) -> bool:
     left, right = evidence.reference_pieces, evidence.candidate_pieces
     if left is None or right is None:
         names = evidence.rows("fixef")
+        if not names["has_candidate"].any():
+            return False  # it gives none: nothing is known of them
         return bool((names["has_reference"] != names["has_candidate"]).any())
     return left.coef_names != right.coef_names
 
@@ -77,34 +90,29 @@ def other_criterion(evidence: Evidence) -> Finding | None:
     flag = evidence.value("candidate", "criterion")
     says_other = math.isfinite(flag) and bool(flag) != evidence.reml
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
-    matched = total = 0
     figures: dict[str, float] = {}
     solution = other_optimum(evidence)
+    proof = None
     if solution is not None:
         expected = implied_numbers(solution)
         expected["logLik", None, None, None, None] = -solution.objective / 2
-        for record in evidence.compared("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik").to_dict(
-            "records"
-        ):
-            key = tuple(record[name] for name in ("quantity", "group", "term", "term2", "level"))
-            value = expected.get(key)
-            if value is None or not math.isfinite(value):
-                continue
-            # Only numbers that the two criteria tell apart are evidence.
-            if digits(value, record["reference"]) > 5:
-                continue
-            total += 1
-            matched += digits(record["candidate"], value) >= max(
-                4.0, digits(record["candidate"], record["reference"]) + 1
-            )
-        figures = {"matched": float(matched), "compared": float(total), "other_logLik": -solution.objective / 2}
-    if total >= 2 and matched >= 0.8 * total:
+        proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))
+        figures = {
+            "matched": float(proof.matched),
+            "compared": float(proof.total),
+            "digits": proof.digits,
+            "other_logLik": -solution.objective / 2,
+        }
+    # Standard errors alone may be of the other criterion where the fit is not.
+    if proof is not None and proof.proves and proof.quantities != {"se"}:
         strength = 1.0
+        given = evidence.value("candidate", "logLik")
         evidence_text = (
-            f"{matched} of the {total} numbers that tell the two criteria apart are those of the {other} fit, computed "
-            f"here from the reference's own y, X and Z (log-likelihood {-solution.objective / 2:.6f}, "
-            f"candidate {evidence.value('candidate', 'logLik'):.6f}, reference "
-            f"{evidence.value('reference', 'logLik'):.6f})"
+            f"{proof.matched} of the {proof.total} numbers that tell the two criteria apart are those of the {other} "
+            f"fit to {proof.digits:.0f} digits or more, computed here from the reference's own y, X and Z "
+            f"(log-likelihood {-solution.objective / 2:.6f}, "
+            + (f"candidate {given:.6f}, " if math.isfinite(given) else "")
+            + f"reference {evidence.value('reference', 'logLik'):.6f})"
         )
     elif says_other:
         strength = 0.9
@@ -136,24 +144,39 @@ def other_optimum(evidence: Evidence) -> Any:
     """
     pieces = evidence.reference_pieces
     theta = evidence.theta("reference")
-    if pieces is None or theta is None or not _same_model(evidence):
+    if pieces is None or theta is None or _another_model(evidence):
         return None
-    if pieces.Z.shape[1] > _MOST_COLUMNS or pieces.y.size > _MOST_ROWS or pieces.n_theta > 10:
+    if not _small_enough(pieces):
         return None
+
+    def at(point: np.ndarray) -> Any:
+        return evidence.solve(point, not evidence.reml)
+
+    start = theta.to_numpy()
+    if (first := at(start)) is None:
+        return None
+    candidate = evidence.known_theta
+    beside = None if candidate is None else at(candidate)
+    if candidate is not None and beside is not None and beside.objective < first.objective:
+        start = candidate  # if it was fitted by the other criterion, it is its optimum
+    return _optimum(at, start, pieces.diagonal)
+
+
+def _small_enough(pieces: Pieces) -> bool:
+    """Whether another optimum is computed by the judge's algebra."""
+    return pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
+
+
+def _optimum(at: Callable[[np.ndarray], Any], start: np.ndarray, diagonal: np.ndarray) -> Any:
+    """The solution at the least objective, from a start that has one."""
 
     def objective(point: np.ndarray) -> float:
-        found = evidence.solve(point, not evidence.reml)
+        found = at(point)
         return found.objective if found is not None else math.inf
 
-    if evidence.solve(theta.to_numpy(), not evidence.reml) is None:
-        return None
-    bounds = [(0.0, None) if diagonal else (None, None) for diagonal in pieces.diagonal]
-    start = theta.to_numpy()
-    candidate = evidence.candidate_theta()
-    if candidate is not None and objective(candidate) < objective(start):
-        start = candidate  # if it was fitted by the other criterion, it is its optimum
+    bounds = [(0.0, None) if bounded else (None, None) for bounded in diagonal]
     found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14})
-    return evidence.solve(found.x, not evidence.reml)
+    return at(found.x)
 
 
 # ---------------------------------------------------------------------------------------------------- row 2
@@ -402,18 +425,26 @@ def _memberships(fit: Any) -> dict[str, np.ndarray]:
 
 def boundary(evidence: Evidence) -> Finding | None:
     """Row 6: one side is on the boundary (a variance of 0), the other is not."""
+    if not _same_model(evidence):
+        return None
     singular = evidence.pair("singular")
-    if not all(map(math.isfinite, singular)) or singular[0] == singular[1] or not _same_model(evidence):
+    pieces, known = evidence.reference_pieces, evidence.known_theta
+    said = math.isfinite(singular[1])
+    if not said and pieces is not None and known is not None and _implied(evidence, known):
+        singular = (singular[0], float((known[pieces.diagonal] < tolerances.SINGULAR).any()))
+    if not all(map(math.isfinite, singular)) or singular[0] == singular[1]:
         return None
     side = "candidate" if singular[1] == 1.0 else "reference"
     other = "reference" if side == "candidate" else "candidate"
     theta = evidence.theta(side)
-    pieces = evidence.reference_pieces
+    own = evidence.theta("reference")
+    if theta is None and known is not None and own is not None and len(own) == len(known):
+        theta = pd.Series(known, own.index)
     zeros = ""
     if theta is not None and pieces is not None and len(theta) == pieces.diagonal.size:
-        names = [name for name, value in theta.items() if abs(value) < 1e-4]
+        names = [name for name, value in theta.items() if abs(value) < tolerances.SINGULAR]
         zeros = f" ({', '.join(map(str, names))} is 0)" if names else ""
-    improvement = evidence.improvement
+    improvement = _improvement(evidence)
     words = (
         ""
         if improvement is None
@@ -427,7 +458,7 @@ def boundary(evidence: Evidence) -> Finding | None:
         6,
         "boundary",
         f"The {side} puts a variance component on the boundary (0), the {other} does not",
-        f"isSingular() is true of the {side} only{zeros}{words}",
+        f"{'isSingular() is true of' if said else 'the variances are singular for'} the {side} only{zeros}{words}",
         "Treat 0 as a boundary that the optimizer can reach and leave again (lme4 bounds θ's diagonal below by 0), and "
         "restart from inside when it ends there; compare the objective at both θ.",
         {"improvement": math.nan if improvement is None else improvement},
@@ -437,12 +468,12 @@ def boundary(evidence: Evidence) -> Finding | None:
 
 def optimizer(evidence: Evidence) -> Finding | None:
     """Row 5: an optimizer stopped early, or at another optimum."""
-    if not _same_model(evidence) or evidence.improvement is None or evidence.objective_agrees is False:
+    improvement = _improvement(evidence)
+    if not _same_model(evidence) or improvement is None or evidence.objective_agrees is False:
         return None
-    improvement = evidence.improvement
     if not math.isfinite(improvement) or abs(improvement) <= max(4.0 * evidence.noise, 1e-12):
         return None
-    theta_left, theta_right = evidence.theta("reference"), evidence.candidate_theta()
+    theta_left, theta_right = evidence.theta("reference"), evidence.known_theta
     if theta_left is None or theta_right is None:
         return None
     side = "candidate" if improvement < 0 else "reference"
@@ -470,6 +501,8 @@ def optimizer(evidence: Evidence) -> Finding | None:
     significant = abs(improvement) > tolerances.OPTIMUM.limit
     # What the candidate reports must be what its θ implies: otherwise the optimizer explains only a part.
     consistent = _implied(evidence, theta_right)
+    if not consistent and evidence.objective_agrees is not True:
+        return None  # the data, the columns or the criterion may be others: θ alone proves nothing
     strength = 0.96 if consistent and significant else 0.75 if consistent else 0.6 if significant else 0.3
     about = "the candidate" if side == "candidate" else "R here (as users call it; tight lme4 does not)"
     cause = Cause(
@@ -483,6 +516,17 @@ def optimizer(evidence: Evidence) -> Finding | None:
         {"excess": abs(improvement), "theta_distance": distance},
     )
     return Finding(cause, strength)
+
+
+def _improvement(evidence: Evidence) -> float | None:
+    """By how much the candidate's θ̂ is the better one; by the judge's own algebra where it gives no θ̂ itself."""
+    if evidence.improvement is not None:
+        return evidence.improvement
+    thetas = evidence.theta("reference"), evidence.known_theta
+    if thetas[0] is None or thetas[1] is None:
+        return None
+    ours, theirs = evidence.solve(thetas[0].to_numpy()), evidence.solve(thetas[1])
+    return None if ours is None or theirs is None else ours.objective - theirs.objective
 
 
 def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float] | None:
@@ -669,9 +713,13 @@ def _terms(evidence: Evidence, side: str) -> list[tuple[str, int, tuple[str, ...
     fit = evidence.reference if side == "reference" else evidence.candidate
     try:
         components = fit.VarCorr()
-        ngrps = fit.ngrps()
     except Exception:
         return []
+    try:
+        ngrps = dict(fit.ngrps())
+    except Exception:  # without it, levels are taken to be the other side's: what is not said does not differ
+        other = evidence.reference_pieces if side == "candidate" else evidence.candidate_pieces
+        ngrps = {term.group: term.J for term in other.terms} if other is not None else {}
     terms: dict[str, list[str]] = {}
     for row in components.itertuples(index=False):
         if str(row.grp) != "Residual" and (not isinstance(row.var2, str)):
@@ -800,7 +848,7 @@ def constants(evidence: Evidence) -> Finding | None:
     N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
     points = evidence.same_theta
     offset = math.nan
-    where = ""
+    where, proved = "", True
     if len(points) >= 3 and points["reference"].notna().any():
         shift = (points["candidate"] - points["reference"]).to_numpy()
         size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
@@ -813,15 +861,16 @@ def constants(evidence: Evidence) -> Finding | None:
         if abs(change + improvement) > 1e-4:
             offset = change + improvement
             where = f"the objectives are the same function, but -2 log-likelihood differs by {offset:.6f}"
-    pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
+    pieces, theta = evidence.reference_pieces, evidence.known_theta
     if math.isnan(offset) and not len(points) and theta is not None and _same_model(evidence):
         # Nothing to call: what is reported against what the candidate's own θ implies.
         solution = evidence.solve(theta)
-        if solution is not None and close(evidence.value("candidate", "sigma"), solution.sigma, 1e-5):
+        if solution is not None and _implied(evidence, theta):
             change = -2.0 * logLik[1] - solution.objective
             if math.isfinite(change) and abs(change) > max(1e-3, 1e-7 * abs(solution.objective)):
                 offset = change
                 where = f"-2 log-likelihood differs by {offset:.6f} from what the candidate's own θ implies"
+            proved = False  # one number alone: only a constant that is known explains it
     if math.isnan(offset):
         return None
     sigma = evidence.value("reference", "sigma")
@@ -845,6 +894,8 @@ def constants(evidence: Evidence) -> Finding | None:
     if sigma > 0:
         known["2N log σ"] = 2 * N * math.log(sigma)
     names = [name for name, value in known.items() if close(abs(offset), abs(value), 1e-6)]
+    if not names and not proved:
+        return None
     cause = Cause(
         10,
         "constant-offset",
@@ -1008,7 +1059,7 @@ def _known_factors(N: float, p: float, sigma: float) -> dict[str, float]:
 
 def _follow(evidence: Evidence, off: float) -> bool:
     """Whether the candidate's standard errors are those that its own θ implies, to a hundredth of what they are off."""
-    theta = evidence.candidate_theta()
+    theta = evidence.known_theta
     solution = evidence.solve(theta) if theta is not None else None
     if solution is None:
         return False
@@ -1023,6 +1074,8 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
     off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
     if not 1e-6 < off < 0.05 or evidence.objective_agrees is False:
         return None
+    if evidence.known_theta is None:
+        return None  # a θ that is a little off would show alike
     fixed = evidence.compared("fixef")
     se = evidence.compared("se")["reference"].to_numpy()
     away = np.abs(fixed["candidate"].to_numpy() - fixed["reference"].to_numpy())
@@ -1357,7 +1410,7 @@ def cancellation(evidence: Evidence) -> Finding | None:
     candidate's residual sum of squares must be off what its own θ implies by no more than that, and its θ no worse than
     an objective with such an error explains.
     """
-    pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
+    pieces, theta = evidence.reference_pieces, evidence.known_theta
     own = None if theta is None else evidence.solve(theta)
     best = None if own is None else evidence.solve(evidence.theta("reference").to_numpy())  # type: ignore[union-attr]
     if pieces is None or own is None or best is None or not _same_model(evidence):
@@ -1419,7 +1472,7 @@ def _percent(share: float) -> str:
 
 def lost_weights(evidence: Evidence) -> Finding | None:
     """Row 12: prior weights, or an offset, that the candidate left out."""
-    pieces, theta = evidence.reference_pieces, evidence.candidate_theta()
+    pieces, theta = evidence.reference_pieces, evidence.known_theta
     if pieces is None or theta is None or (pieces.weights is None and pieces.offset is None):
         return None
     if evidence.solve(theta) is None:
@@ -1472,6 +1525,8 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
                 {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
             )
             return Finding(cause, 0.96)
+    elif (found := _dropped_columns(evidence)) is not None:
+        return found
     joined = evidence.joined
     # A NaN where the reference has a number is as missing as a row that is not there.
     none = ~joined["has_candidate"] | (joined["candidate"].isna() & joined["reference"].notna())
@@ -1492,6 +1547,38 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
         {"missing": float(len(missing))},
     )
     return Finding(cause, 0.5)
+
+
+def _dropped_columns(evidence: Evidence) -> Finding | None:
+    """Columns whose coefficients are not given, where the model without them gives the candidate's numbers."""
+    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
+    names = evidence.rows("fixef")
+    lost = [str(name) for name in names.loc[~names["has_candidate"], "term"]]
+    if pieces is None or theta is None or not lost or not names["has_candidate"].any() or not evidence.referee_holds:
+        return None
+    if not names["has_reference"].all() or not _small_enough(pieces):
+        return None
+    kept = [j for j, name in enumerate(pieces.coef_names) if name not in lost]
+    without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
+    solution = _optimum(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), pieces.diagonal)
+    expected = implied_numbers(solution)
+    expected["logLik", None, None, None, None] = -solution.objective / 2
+    proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))
+    if not proof.proves:
+        return None
+    intercept = lost == ["(Intercept)"]
+    cause = Cause(
+        7 if intercept else 12,
+        "intercept-lost" if intercept else "lost-column",
+        "The candidate has no intercept among its fixed effects"
+        if intercept
+        else f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
+        f"without {', '.join(lost)} the model, computed here from the reference's own y, X and Z, gives "
+        f"{proof.matched} of the {proof.total} numbers that tell to {proof.digits:.0f} digits or more",
+        "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
+        {"matched": float(proof.matched), "compared": float(proof.total), "digits": proof.digits},
+    )
+    return Finding(cause, 0.96)
 
 
 def malformed_values(evidence: Evidence) -> Finding | None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
-from validation.judge import tolerances
+from validation import tolerances
 from validation.judge.diagnosis import Finding, diagnose
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
 from validation.judge.diagnosis.likelihood import other_optimum

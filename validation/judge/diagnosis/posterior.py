@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.judge import tolerances
+from validation import tolerances
 from validation.judge.diagnosis import Finding, density
 from validation.judge.diagnosis.density import Block, Explanation
 from validation.judge.diagnosis.prior_summaries import has_scales, improper_hs_plus, printed_priors

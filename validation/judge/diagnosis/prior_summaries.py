@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from validation.judge import tolerances
+from validation import tolerances
 from validation.judge.diagnosis import Finding
 from validation.judge.posteriors import PosteriorEvidence
 from validation.verdict import Cause
@@ -38,19 +38,24 @@ def _family(prior: str) -> str:
     return prior.partition("(")[0]
 
 
+def _printed(fit: Any) -> dict[str, str]:
+    """The priors that a fit prints; empty where it prints none, as a third party's need not."""
+    try:
+        return read_prior_summary(str(fit.prior_summary()))
+    except Exception:
+        return {}
+
+
 def has_scales(fit: Any) -> bool:
     """Whether a fit prints a coefficient prior that has scales (or factors) of its own in the unconstrained vector."""
-    try:
-        priors = read_prior_summary(str(fit.prior_summary()))
-    except Exception:  # a third party's fit need not print its priors
-        return False
+    priors = _printed(fit)
     return bool({_family(prior) for prior in priors.values()} & {"laplace", "lasso", "hs", "hs_plus", "product_normal"})
 
 
 def printed_priors(evidence: PosteriorEvidence) -> Finding | None:
     """Row 9: the priors that the two sides print are not the same."""
-    left = read_prior_summary(str(evidence.reference.prior_summary()))
-    right = read_prior_summary(str(evidence.candidate.prior_summary()))
+    left = _printed(evidence.reference)
+    right = _printed(evidence.candidate)
     titles = [title for title in left if title in right and left[title] != right[title]]
     # R's "(in Q-space)" is part of the title: another title of the same block is QR on one side only
     plain = {re.sub(r" \(in Q-space\)$", "", title): title for title in right}
@@ -73,7 +78,7 @@ def printed_priors(evidence: PosteriorEvidence) -> Finding | None:
 
 def improper_hs_plus(evidence: PosteriorEvidence) -> Finding | None:
     """Row 9: rstanarm's own chains under ``hs_plus`` do not converge, as two parameters have no distribution."""
-    prior = read_prior_summary(str(evidence.reference.prior_summary()))
+    prior = _printed(evidence.reference)
     if not any(_family(value) == "hs_plus" for value in prior.values()):
         return None
     summary = evidence.summaries.get("reference")

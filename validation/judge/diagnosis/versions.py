@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from r_scripts.dialect import CHANGES, Dialect, changes_between
-from validation.comparison import Side
+from validation.checks import Side
 from validation.contract import LinearMixedFit
 from validation.dialects import dialect_of
 from validation.verdict import Cause, Verdict

@@ -19,7 +19,7 @@ from scipy.sparse.linalg import splu
 
 from validation.quantities import numbered
 
-__all__ = ["Pieces", "Solution", "Term", "by_row", "pieces_of", "solve"]
+__all__ = ["Pieces", "Solution", "Term", "by_row", "pieces_of", "semidefinite_factor", "solve"]
 
 
 @dataclass(frozen=True)
@@ -344,3 +344,16 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
         pieces=pieces,
         theta=np.asarray(theta, dtype=float),
     )
+
+
+def semidefinite_factor(matrix: np.ndarray) -> np.ndarray:
+    """Lower Cholesky factor of a positive semidefinite matrix; a column whose pivot is 0 is 0."""
+    n = matrix.shape[0]
+    factor = np.zeros((n, n))
+    for j in range(n):
+        pivot = matrix[j, j] - factor[j, :j] @ factor[j, :j]
+        if pivot <= 1e-14 * max(matrix[j, j], 0.0) or not math.isfinite(pivot):
+            continue
+        factor[j, j] = math.sqrt(pivot)
+        factor[j + 1 :, j] = (matrix[j + 1 :, j] - factor[j + 1 :, :j] @ factor[j, :j]) / factor[j, j]
+    return factor

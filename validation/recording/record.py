@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.algebra import pieces_of
 from validation.cases import Case, select
 from validation.files import write_atomically
-from validation.judge.algebra import pieces_of
 from validation.judge.estimates import theta_points
 from validation.judge.posteriors import density_points, main_parameters, thinned
 from validation.quantities import data_hash, draws_of, posterior_summary

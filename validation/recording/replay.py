@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from validation.cases import Case
-from validation.compare import DEFAULT_SEED, compare_fits
-from validation.comparison import Check, Comparison
+from validation.checks import Check
+from validation.compare import compare_fits
+from validation.comparison import Comparison
+from validation.options import DEFAULT_SEED
 from validation.references.provenance import r_versions
 from validation.references.store import Record, load, model_hash
 from validation.verdict import Verdict

@@ -24,6 +24,7 @@ from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.update import update_formula
 from pyimpl.frame.columns import as_pandas
 from pyimpl.inference.verbs import AfterTheFit
+from pyimpl.linalg.forecast import refuse_too_large
 from pyimpl.linalg.threads import one_blas_thread
 from pyimpl.plots.posterior import StanLmerPlots
 from pyimpl.posterior.collapsed import CollapsedDensity
@@ -914,7 +915,7 @@ class StanLmerFit(ModelAccessors, StanLmerPlots, AfterTheFit):
         def shown(names: Sequence[int]) -> Any:
             return with_bar("kfold", names, [1] * len(names), shown=progress)
 
-        return kfold(without, self.log_lik(), chosen, shown, self.dialect)
+        return kfold(without, self.log_lik(), chosen, shown, self.dialect, self._seconds)
 
     def loo(self, r_eff: bool | None = None) -> Loo:
         """``loo(m, r_eff)``: approximate leave-one-out cross-validation (PSIS), with R's numbers.
@@ -1146,6 +1147,12 @@ def stan_lmer_design(
         )
         if prior_PD:
             _refuse_improper(spec)
+        effects = sum(term.p * (term.J + 1) for term in spec.terms)
+        refuse_too_large(
+            float(chains) * (iter - warmup) * (spec.K + 2 * effects),
+            f"{chains * (iter - warmup)} draws of {effects} random effects",
+            "Take a smaller iter",
+        )
         density: CollapsedDensity | None = None
         result: SamplerResult | None = None
         divergences = 0

@@ -27,6 +27,9 @@ __all__ = [
     "LARGEST_ESTIMATE_LIMIT",
     "LIKELIHOOD_RATIO_P",
     "MCSE_DEGREES_OF_FREEDOM",
+    "MIGRATED_DRAWS",
+    "MIGRATED_EXCESS",
+    "MIGRATED_VALUE",
     "OPTIMUM",
     "P_VALUE",
     "REPORTED",
@@ -82,6 +85,7 @@ TITLES = {
     "anova-models": "The same models, with the same parameters and rows",
     "anova-fits": "Log-likelihood, AIC and BIC of each model",
     "anova-tests": "Likelihood-ratio tests: chi-square, degrees of freedom, p-value",
+    "migrate": "Values of a migrated script of R",
     "truth-reference": "The reference against quadrature",
     "truth-candidate": "The candidate against quadrature",
 }
@@ -208,6 +212,31 @@ Z_SCORE = Tolerance(
     "by the share of draws below a common point, which needs no density.",
 )
 
+MIGRATED_DRAWS = Tolerance(
+    "migrate",
+    4.0,
+    "Monte Carlo standard errors of the difference",
+    "What a script reports of a posterior (means, quantiles, intervals) carries both sides' Monte Carlo errors. Of two "
+    "right samplers one number in 16 000 differs by more than four of them, and a script reports some hundreds.",
+)
+
+MIGRATED_EXCESS = Tolerance(
+    "migrate",
+    1e-4,
+    "units of -2 log-likelihood",
+    "A migrated script is compared with what R's default optimizer found, which stops near the optimum: an excess e of "
+    "R's criterion over ours moves its estimates by up to √e standard errors. 1e-4 is 0.01 SE, which no printed digit "
+    "of a summary tells apart; above it R's own optimum is called early.",
+)
+
+MIGRATED_VALUE = Tolerance(
+    "migrate",
+    1e-3,
+    "relative to the value, or to a tenth of the largest in its column",
+    "What a script computes from a fit (coefficients, BLUPs, intervals, tests) follows the estimates, which tier 3 and "
+    "R's early stop leave undetermined by 1e-3 standard errors; a summary prints three to four digits of them.",
+)
+
 #: Shifts in posterior sds: up to the first there is nothing to say; from the second on it is a failure.
 SHIFT_FINE, SHIFT_FAILS = 0.1, 0.25
 
@@ -287,6 +316,46 @@ class Validity:
 
 
 VALIDITY = Validity()
+
+
+#: A diagonal element of θ below this is on its boundary: lme4's own limit of ``isSingular``.
+SINGULAR = 1e-4
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """When a supposed cause has given the candidate's numbers.
+
+    Attributes
+    ----------
+    telling : float
+        A number tells where the cause moves it within so many digits: what is moved less cannot be told from the digits
+        that an optimizer leaves.
+    least : float
+        Digits to which a telling number must be reproduced: the judge's own optimum has four or five.
+    gained : float
+        Digits by which it must be nearer to the supposed number than to the reference's.
+    share : float
+        Share of the telling numbers that must be reproduced: a candidate may have another fault besides.
+    alone : float
+        Digits to which a single telling number must be reproduced, where there are not two of them: that one number
+        meets another to six digits by chance happens once in a million.
+    """
+
+    telling: float = 5.0
+    least: float = 4.0
+    gained: float = 1.0
+    share: float = 0.8
+    alone: float = 6.0
+
+    def holds(self, total: int, matched: int, digits: float) -> bool:
+        """Whether this many reproduced numbers are a proof."""
+        if total >= 2:
+            return matched >= self.share * total
+        return total == 1 == matched and digits >= self.alone
+
+
+REPRODUCED = Reproduced()
 
 
 def objective_noise(objective: float, nobs: int) -> float:

@@ -1,0 +1,293 @@
+"""Comparing models: ``anova`` of several fits or of one, ``drop1``, ``ranova``."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.design.design import Design
+from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.formula.parse import deparse_lines, parse
+from pyimpl.inference.estimates import Estimates
+from pyimpl.inference.ranova import full_formula, linear_model_loglik, lrt_table, reduced_formulas
+from pyimpl.inference.source import Source
+from pyimpl.printing import AnovaTable, CallText
+from r_scripts.dialect import Dialect
+
+__all__ = [
+    "ComparedFit",
+    "deviance_name",
+    "likelihood_ratio_tests",
+    "random_effects_tests",
+    "sequential_anova",
+    "single_term_deletions",
+]
+
+
+class ComparedFit(Protocol):
+    """What comparing asks of a fit."""
+
+    @property
+    def call(self) -> CallText:
+        """The call, as text."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Whose words the fit has."""
+
+    @property
+    def design(self) -> Design:
+        """y, X, the terms and all labels."""
+
+    @property
+    def source(self) -> Source | None:
+        """The data and arguments of the call."""
+
+    @property
+    def formula(self) -> str:
+        """The formula as R deparses it."""
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters."""
+
+    def nobs(self) -> int:
+        """Rows used."""
+
+    def isREML(self) -> bool:
+        """Whether the REML criterion was optimised."""
+
+    def logLik(self) -> float:
+        """Log-likelihood, restricted for a REML fit."""
+
+    def AIC(self) -> float:
+        """Akaike's criterion."""
+
+    def BIC(self) -> float:
+        """Schwarz's criterion."""
+
+    def refitML(self) -> "ComparedFit":
+        """The same model by maximum likelihood."""
+
+    def variable_names(self) -> tuple[str, ...]:
+        """Columns of the data that the formula names."""
+
+
+def deviance_name(dialect: Dialect) -> str:
+    """What tables call −2 log-likelihood."""
+    return "-2*log(L)" if dialect.has("minus_two_log_lik") else "deviance"
+
+
+def likelihood_ratio_tests(
+    fits: Sequence[ComparedFit], refit: bool, model_names: Sequence[str] | None, stacklevel: int = 2
+) -> AnovaTable:
+    """``anova(m1, m2, ...)``: each model against the one with fewer parameters before it.
+
+    Parameters
+    ----------
+    fits : sequence of fits of ``lmer``
+        The first one's dialect names the columns.
+    refit : bool
+        Refit by maximum likelihood first.
+    model_names : sequence of str, optional
+        Default ``MODEL1``, ...
+    stacklevel : int
+        Of the warning, as seen from here.
+
+    Raises
+    ------
+    ModelError
+        The models use different rows or data, or there are too many or too few names.
+
+    Warns
+    -----
+    PyimplWarning
+        Both criteria are compared as they are.
+    """
+    first = fits[0]
+    if len({fit.nobs() for fit in fits}) > 1:
+        raise ModelError("models were not all fitted to the same size of dataset")
+    names = list(model_names) if model_names is not None else [f"MODEL{i + 1}" for i in range(len(fits))]
+    if len(names) != len(fits):
+        raise ModelError("model names vector and model list have different lengths")
+    for other in fits[1:]:
+        _refuse_other_data(first, other)
+    if refit:
+        fits = [fit.refitML() for fit in fits]
+    elif len({fit.isREML() for fit in fits}) > 1:
+        warnings.warn("some models fit with REML = TRUE, some not", PyimplWarning, stacklevel=stacklevel + 1)
+    order = sorted(range(len(fits)), key=lambda i: fits[i].npar)
+    fits, names = [fits[i] for i in order], [names[i] for i in order]
+    npar = np.array([fit.npar for fit in fits])
+    loglik = np.array([fit.logLik() for fit in fits])
+    chisq = np.concatenate([[np.nan], 2 * np.maximum(0.0, np.diff(loglik))])
+    df = np.concatenate([[np.nan], np.diff(npar).astype(float)])
+    table = AnovaTable(
+        {
+            "npar": npar,
+            "AIC": [fit.AIC() for fit in fits],
+            "BIC": [fit.BIC() for fit in fits],
+            "logLik": loglik,
+            deviance_name(first.dialect): -2 * loglik,
+            "Chisq": chisq,
+            "Df": df,
+            "Pr(>Chisq)": _chisq_tail(chisq, df),
+        },
+        index=names,
+    )
+    heading = [f"Data: {fits[0].call.data}"]
+    if fits[0].call.subset is not None:
+        heading.append(f"Subset: {fits[0].call.subset}")
+    heading.append("Models:")
+    heading += [f"{name}: {fit.formula}" for name, fit in zip(names, fits, strict=True)]
+    table.heading = tuple(heading)
+    return table
+
+
+def sequential_anova(design: Design, estimates: Estimates) -> AnovaTable:
+    """``anova(m)``: sums of squares of the terms in the order of the formula, over σ̂² without a test.
+
+    Raises
+    ------
+    ModelError
+        There are no fixed effects.
+    """
+    if not design.P:
+        raise ModelError("the model has no fixed effects to test")
+    root = np.linalg.cholesky(np.linalg.inv(estimates.vcov / estimates.sigma**2))
+    squares = (root.T @ estimates.beta) ** 2
+    rows = []
+    for term in sorted(set(design.assign)):
+        columns = [i for i, a in enumerate(design.assign) if a == term]
+        if term == 0:
+            continue
+        total = float(squares[columns].sum())
+        mean = total / len(columns)
+        rows.append((design.term_labels[term - 1], len(columns), total, mean, mean / estimates.sigma**2))
+    table = AnovaTable(
+        [row[1:] for row in rows], index=[row[0] for row in rows], columns=["npar", "Sum Sq", "Mean Sq", "F value"]
+    )
+    table.heading = ("Analysis of Variance Table",)
+    return table
+
+
+def single_term_deletions(fit: ComparedFit, updated: Callable[[str], ComparedFit], test: str, k: float) -> AnovaTable:
+    """``drop1(m, test, k)``: the model without each term that no other term contains, by maximum likelihood.
+
+    Parameters
+    ----------
+    fit : fit of ``lmer``
+    updated : callable
+        Change of the formula -> the fit with it.
+    test : {"none", "Chisq"}
+    k : float
+        Penalty for each parameter in the AIC.
+
+    Raises
+    ------
+    DataError
+        Another test.
+    ModelError
+        The fit was made from a design, or a smaller model uses other rows.
+    """
+    if test not in ("none", "Chisq"):
+        raise DataError(f"test must be 'none' or 'Chisq', not {test!r}")
+    if fit.design.recipe is None:
+        raise ModelError("this fit was made from a design without its formula: drop1 cannot take terms away")
+    terms = fit.design.recipe.fixed.terms
+    scope = [
+        t.label for t in terms if not any(set(t.variables) < set(other.variables) for other in terms if other is not t)
+    ]
+    fits = [fit.refitML(), *(updated(f". ~ . - {label}").refitML() for label in scope)]
+    if len({one.nobs() for one in fits}) > 1:
+        raise ModelError("number of rows in use has changed: remove missing values?")
+    npar = np.array([one.npar for one in fits], dtype=float)
+    aic = np.array([-2 * one.logLik() + k * one.npar for one in fits])
+    df = npar[0] - npar
+    df[0] = np.nan
+    columns: dict[str, np.ndarray] = {"npar": df, "AIC": aic}
+    if test == "Chisq":
+        lrt = aic - k * npar
+        lrt = lrt - lrt[0]
+        lrt[0] = np.nan
+        columns |= {"LRT": lrt, "Pr(Chi)": _chisq_tail(lrt, df)}
+    table = AnovaTable(columns, index=["<none>", *scope] if scope else ["1"])  # R numbers a single row
+    table.heading = ("Single term deletions", "\nModel:", *deparse_lines(parse(fit.formula)))
+    return table
+
+
+def random_effects_tests(
+    fit: ComparedFit, formula: str, updated: Callable[[str], ComparedFit], reduce_terms: bool
+) -> AnovaTable:
+    """``lmerTest::ranova(m, reduce.terms)``: likelihood-ratio tests of the random-effects terms.
+
+    Parameters
+    ----------
+    fit : fit of ``lmer``
+    formula : str
+        Of the fit, dots written out.
+    updated : callable
+        Formula -> the fit with it.
+    reduce_terms : bool
+        False: whole terms are taken away.
+
+    Raises
+    ------
+    ModelError
+        A smaller model uses other rows.
+    """
+    full = full_formula(formula, fit.dialect)
+    rows = {"<none>": (fit.logLik(), fit.npar)}
+    for label, smaller in reduced_formulas(full, fit.dialect, reduce_terms).items():
+        if "|" not in smaller:
+            rows[label] = linear_model_loglik(fit.design, fit.isREML())
+            continue
+        other = updated(smaller)
+        if other.nobs() != fit.nobs():
+            raise ModelError("number of rows in use has changed: remove missing values?")
+        rows[label] = (other.logLik(), other.npar)
+    table = AnovaTable(lrt_table(rows))
+    table.heading = ("ANOVA-like table for random-effects: Single term deletions", "\nModel:", full)
+    return table
+
+
+def _refuse_other_data(first: ComparedFit, other: ComparedFit) -> None:
+    """Refuse to compare models of different data or subsets, which R knows by the text of their calls.
+
+    Copies of a data frame are the same data; what counts are the columns that both models use.
+    """
+    subsets = [None if fit.source is None else fit.source.arguments.get("subset") for fit in (first, other)]
+    texts = [
+        fit.call.subset if isinstance(one, str) else None for fit, one in zip((first, other), subsets, strict=True)
+    ]
+    masks = [None if one is None or isinstance(one, str) else np.asarray(one) for one in subsets]
+    same_mask = masks[0] is masks[1] if masks[0] is None or masks[1] is None else np.array_equal(masks[0], masks[1])
+    if texts[0] != texts[1] or not same_mask:
+        raise ModelError("all models must use the same subset: fit them with the same argument subset")
+    data = [None if fit.source is None else fit.source.frame for fit in (first, other)]
+    if data[0] is data[1] or data[0] is None or data[1] is None:
+        return
+    used = [name for name in first.variable_names() if name in set(other.variable_names())]
+    if data[0].shape[0] != data[1].shape[0] or not all(
+        _same_values(data[0][name], data[1][name])
+        for name in used
+        if name in data[0].columns and name in data[1].columns
+    ):
+        raise ModelError("all models must be fit to the same data object: their data frames differ in what both use")
+
+
+def _same_values(one: pd.Series, other: pd.Series) -> bool:
+    return one.reset_index(drop=True).equals(other.reset_index(drop=True))
+
+
+def _chisq_tail(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Upper tail of the chi-squared distribution; missing where df is 0 or missing."""
+    from scipy.special import chdtrc
+
+    with np.errstate(invalid="ignore"):
+        usable = (df > 0) & ~np.isnan(statistic)
+    out = np.full(len(df), np.nan)
+    out[usable] = chdtrc(df[usable], np.maximum(statistic[usable], 0.0))
+    return out

@@ -1,0 +1,92 @@
+"""Confidence intervals by Wald's method and by the profile (``confint.merMod``), and what they need of a fit."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.errors import DataError
+from pyimpl.inference.at_optimum import AtOptimum, find_optimum
+from pyimpl.inference.control import LmerControl
+from pyimpl.inference.estimates import Estimates
+from pyimpl.inference.profile import STEPS, Profiler, percent_labels, sdcor
+from pyimpl.likelihood.parameters import Parameters, asked_names
+from pyimpl.likelihood.threads import threads_for
+from pyimpl.linalg.forecast import Forecast
+from pyimpl.progress import with_bar
+from r_scripts.dialect import Dialect
+
+__all__ = ["chosen_statistics", "parameter_values", "profile_intervals", "profiler_of", "wald_intervals"]
+
+
+def wald_intervals(estimates: Estimates, parameters: Parameters, level: float) -> pd.DataFrame:
+    """``confint(m, method = "Wald")``: estimates plus and minus normal quantiles of their standard errors.
+
+    Returns
+    -------
+    DataFrame
+        Parameter x ``2.5 %``, ``97.5 %``; missing for standard deviations and correlations, as in R.
+    """
+    from scipy.special import ndtri
+
+    tails = ((1 - level) / 2, 1 - (1 - level) / 2)
+    beta, se = estimates.beta, np.sqrt(np.diag(estimates.vcov))
+    missing = np.full(estimates.theta.size + 1, np.nan)
+    bounds = {
+        head: np.concatenate([missing, beta + se * float(ndtri(tail))])
+        for head, tail in zip(percent_labels(tails), tails, strict=True)
+    }
+    return pd.DataFrame(bounds, index=list(parameters.names()))
+
+
+def profile_intervals(profiler: Profiler, names: Sequence[str], level: float, progress: bool) -> pd.DataFrame:
+    """``confint(m, method = "profile")``: where the signed root deviance is the normal quantile.
+
+    Returns
+    -------
+    DataFrame
+        Parameter x ``2.5 %``, ``97.5 %``.
+    """
+    with threads_for(profiler.design):
+        forecast = Forecast("confint", STEPS * len(names), "steps", 'Name fewer parameters, or take method="Wald"')
+        tracked = with_bar("confint", names, [1] * len(names), shown=progress)
+        ends = [profiler.interval(name, level, forecast) for name in tracked]
+    return pd.DataFrame(ends, index=list(names), columns=percent_labels((0.5 * (1 - level), 0.5 * (1 + level))))
+
+
+def profiler_of(model: AtOptimum, start: np.ndarray, control: LmerControl, dialect: Dialect) -> Profiler:
+    """Profiles of a model, fitted by maximum likelihood first if it is a REML fit.
+
+    Parameters
+    ----------
+    model : AtOptimum
+    start : ndarray, shape (n_theta,)
+        θ that the maximum likelihood fit starts from.
+    control : LmerControl
+    dialect : Dialect
+    """
+    ml = find_optimum(model.design, model.reduced, False, control, start) if model.REML else model
+    return Profiler(ml.design, ml.reduced, ml.estimates, ml.value, dialect)
+
+
+def parameter_values(estimates: Estimates, parameters: Parameters) -> dict[str, float]:
+    """Standard deviations, correlations, σ̂ and coefficients: what ``confint(m, method = "boot")`` bootstraps."""
+    values = np.concatenate([sdcor(estimates.covariances), [estimates.sigma], estimates.beta])[list(parameters.order)]
+    return dict(zip(parameters.names(), values.tolist(), strict=True))
+
+
+def chosen_statistics(names: Sequence[str], wanted: str | Sequence[str] | None) -> list[str]:
+    """Return the statistics of a bootstrap that are meant, in their order.
+
+    Raises
+    ------
+    DataError
+        One is not there.
+    """
+    if wanted is None:
+        return list(names)
+    asked = asked_names(wanted)
+    unknown = [name for name in asked if name not in names]
+    if unknown:
+        raise DataError(f"there is no parameter {unknown[0]!r}; FUN gives {', '.join(names)}")
+    return [name for name in names if name in asked]

@@ -1,0 +1,43 @@
+"""How many BLAS threads a model gets: one, unless it has a dense matrix so large that several pay."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import TypeVar
+
+from pyimpl.design.design import Design
+from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
+
+__all__ = ["sized_threads", "threads_for"]
+
+_MANY_EFFECTS = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
+_FEW_EFFECTS = 200  # of them for which BLAS starts no threads
+_NARROW = 6  # columns of X for which it starts none up to FEW_ROWS rows
+
+_T = TypeVar("_T")
+
+
+def threads_for(design: Design, skip_tiny: bool = False) -> AbstractContextManager[None]:
+    """Limit BLAS to one thread inside the block where the model is small.
+
+    Parameters
+    ----------
+    design : Design
+    skip_tiny : bool
+        Leave BLAS alone where nothing in a search is so large that it would start threads: looking the libraries up
+        for the first time takes longer than such a fit.
+    """
+    dense = design.q - max((term.J * term.p for term in design.terms), default=0)
+    tiny = design.N <= FEW_ROWS and design.P < _NARROW and dense <= _FEW_EFFECTS
+    return one_blas_thread(dense < _MANY_EFFECTS and not (skip_tiny and tiny))
+
+
+def sized_threads(function: Callable[[Design], _T]) -> Callable[[Design], _T]:
+    """Decorate a function of a design, so that BLAS has as many threads in it as the model's size deserves."""
+
+    @wraps(function)
+    def limited(design: Design) -> _T:
+        with threads_for(design, skip_tiny=True):
+            return function(design)
+
+    return limited

@@ -1,0 +1,1 @@
+"""The two entry points, ``lmer`` and ``stan_lmer``, and the fits that they return."""

@@ -1,0 +1,185 @@
+"""``lmer``: linear mixed models by maximum likelihood or REML, as ``lme4::lmer`` fits them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyimpl.design.checks import scale_note
+from pyimpl.design.design import Design, design_of, frame_of
+from pyimpl.design.model_matrix import Contrasts
+from pyimpl.design.reading import read_formula
+from pyimpl.errors import DataError
+from pyimpl.formula.parse import deparse, parse
+from pyimpl.frame.model_frame import VectorLike
+from pyimpl.inference.at_optimum import Theta, find_optimum
+from pyimpl.inference.control import LmerControl
+from pyimpl.inference.source import Source
+from pyimpl.likelihood.reduce import reduce_design
+from pyimpl.models.lmer_fit import LmerFit
+from pyimpl.printing import CallText
+from r_scripts.dialect import Dialect
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
+
+
+def lmer(
+    formula: str,
+    data: "pd.DataFrame",
+    REML: bool = True,
+    *,
+    control: LmerControl | None = None,
+    start: Theta | None = None,
+    weights: VectorLike | None = None,
+    offset: VectorLike | None = None,
+    subset: VectorLike | None = None,
+    na_action: str = "na.omit",
+    contrasts: Contrasts | None = None,
+    data_name: str | None = None,
+    dialect: Dialect | Mapping[str, str] | str | None = None,
+) -> LmerFit:
+    """Fit a linear mixed model, as ``lme4::lmer``.
+
+    Parameters
+    ----------
+    formula : str
+        In lme4's language: ``"course ~ 1 + female + (1 + female | school)"``.
+    data : DataFrame of pandas or polars, pyarrow Table, or another that narwhals reads
+        Categorical columns are factors, with their categories' order; results have pandas' index, or 0, 1, ...
+    REML : bool
+        Restricted maximum likelihood (R's default), or maximum likelihood.
+    control : LmerControl, optional
+        Options of the optimizer.
+    start : array-like, optional
+        θ to start from, in lme4's order.
+    weights, offset : str, array or Series, optional
+        Name of a column, or a number for each row of the data.
+    subset : str or array of bool, optional
+        Rows to use: a condition in R's words, or a mask.
+    na_action : {"na.omit", "na.exclude", "na.fail"}
+        What to do with rows that have missing values.
+    contrasts : mapping, optional
+        Variable -> name (``"contr.sum"``) or matrix.
+    data_name : str, optional
+        What ``summary()`` prints after "Data:"; default ``data.attrs["name"]``, or "data".
+    dialect : Dialect, mapping or str, optional
+        Whose words the fit has: a version of lme4 (``"1.1-31"``), a tested stack (``"debian-12"``) or packages with
+        their versions (``"lme4 1.1-37, R 4.5.0"``). It decides what is printed, named and warned, never an estimate.
+        The newest where not given; fits made from this one have its dialect.
+
+    Returns
+    -------
+    LmerFit
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        Where the formula, the data or the model do not fit; R refuses too. A dialect that says nothing.
+
+    Warns
+    -----
+    SingularFitWarning
+        The estimated covariance matrix of the random effects is singular.
+    ConvergenceWarning
+        The optimizer did not reach a minimum, or the model is nearly unidentifiable.
+
+    Examples
+    --------
+    >>> fit = lmer("course ~ 1 + female + (1 + female | school)", gcse, REML=False)  # doctest: +SKIP
+    >>> print(fit.summary())  # doctest: +SKIP
+    """
+    control = _checked_arguments(REML, control)
+    words = _dialect(dialect)
+    checks = replace(control.checks, scale_note=scale_note(words))
+
+    read = read_formula(formula, words)
+    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    design = design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
+    reduced = reduce_design(design)
+    optimum = find_optimum(design, reduced, REML, control, start)
+    # what follows from θ̂ is inferred (pyimpl.inference.estimates.infer) when the first verb asks for it
+    call = CallText(
+        formula=design.formula,
+        data=data_name if data_name is not None else str(getattr(data, "attrs", {}).get("name", "data")),
+        weights=_argument_text(weights, "weights"),
+        offset=_argument_text(offset, "offset"),
+        subset=_argument_text(subset, "subset"),
+        dialect=words,
+    )
+    arguments: dict[str, Any] = {
+        "weights": weights,
+        "offset": offset,
+        "subset": subset,
+        "na_action": na_action,
+        "contrasts": contrasts,
+    }
+    arguments |= {"control": control, "data_name": data_name, "dialect": dialect}
+    fit = LmerFit(optimum, call, Source(data, arguments), control)
+    fit.give_warnings()
+    return fit
+
+
+def fit_design(
+    design: Design,
+    REML: bool = True,
+    *,
+    control: LmerControl | None = None,
+    start: Theta | None = None,
+    call: CallText | None = None,
+) -> LmerFit:
+    """Fit a design that is there already; see :func:`lmer` for what is raised and warned.
+
+    Parameters
+    ----------
+    design : Design
+    REML : bool
+    control : LmerControl, optional
+    start : array-like, optional
+        θ to start from.
+    call : CallText, optional
+        What the printed output shows, and whose words the fit has; by default the formula and the newest.
+
+    Returns
+    -------
+    LmerFit
+        One that cannot be updated: it has no data.
+    """
+    control = _checked_arguments(REML, control)
+    reduced = reduce_design(design)
+    optimum = find_optimum(design, reduced, REML, control, start)
+    fit = LmerFit(optimum, call or CallText(design.formula), None, control)
+    fit.give_warnings()
+    return fit
+
+
+def _checked_arguments(REML: object, control: object) -> LmerControl:
+    """Refuse what Python would silently take as true or false, and options that are another package's."""
+    if not isinstance(REML, (bool, np.bool_)) and not (isinstance(REML, (int, np.integer)) and REML in (0, 1)):
+        raise DataError(f"REML is True (restricted maximum likelihood) or False (maximum likelihood), not {REML!r}.")
+    if control is not None and not isinstance(control, LmerControl):
+        raise DataError(
+            f"control is None or LmerControl(...), not {control!r}: lme4's optimizers and their options are not there "
+            "(fit.allFit() compares optimizers)."
+        )
+    return control or LmerControl()
+
+
+def _dialect(which: Dialect | Mapping[str, str] | str | None) -> Dialect:
+    """Return the dialect that is meant; one that is not understood is refused as an argument is."""
+    try:
+        return Dialect.of(which)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
+def _argument_text(value: Any, name: str) -> str | None:
+    """How R's call would show an argument: a column's name or condition as written, an array by its name."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return deparse(parse(value)) if name == "subset" else value
+    return str(getattr(value, "name", None) or name)

@@ -1,0 +1,58 @@
+"""Arguments that a release of lme4 brought: passed to an R that has them, refused with the release by one that has not.
+
+An older lme4 takes them among its dots and does nothing with them, without a word.
+"""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+
+from bridge import lme4
+from bridge.errors import DataError
+from r_scripts.dialect import CHANGES
+
+pytestmark = pytest.mark.r
+
+FORMULA = "Reaction ~ Days + (Days | Subject)"
+ROWS = [0, 17, 40]
+
+
+@pytest.fixture(scope="module")
+def fit(sleepstudy):
+    return lme4.lmer(FORMULA, sleepstudy)
+
+
+def _weights(n):
+    return 1.0 + np.arange(n) % 3
+
+
+CALLS = {
+    "predict_se_fit": lambda fit, data: fit.predict(data.iloc[ROWS], se_fit=True)["se.fit"],
+    "refit_newweights": lambda fit, data: fit.refit(data["Reaction"], newweights=_weights(len(data))).fixef(),
+    "vcov_full": lambda fit, _: fit.vcov(full=True).iloc[0, :5],
+}
+IN_R = """
+suppressMessages(library(lme4))
+m <- lmer(Reaction ~ Days + (Days | Subject), sleepstudy)
+cat(jsonlite::toJSON(list(
+  predict_se_fit = predict(m, sleepstudy[c(1, 18, 41), ], se.fit = TRUE)$se.fit,
+  refit_newweights = fixef(refit(m, sleepstudy$Reaction, newweights = 1 + (0:179) %% 3)),
+  vcov_full = vcov(m, full = TRUE)[1, 1:5]), digits = NA))
+"""
+
+
+@pytest.mark.parametrize("change", CALLS)
+def test_what_this_lme4_lacks_is_refused_with_the_release_that_has_it(change, fit, sleepstudy, live_dialect):
+    if not live_dialect.has(change):
+        with pytest.raises(DataError, match=rf"is there since lme4 {CHANGES[change].since}; this R has lme4 \d"):
+            CALLS[change](fit, sleepstudy)
+        return
+    told = subprocess.run(["Rscript", "--vanilla", "-"], input=IN_R, capture_output=True, text=True, check=True)
+    np.testing.assert_allclose(CALLS[change](fit, sleepstudy), json.loads(told.stdout)[change], rtol=1e-7)
+
+
+def test_weights_of_another_number_of_rows_are_refused(fit, sleepstudy):
+    with pytest.raises(DataError, match=r"newweights has shape \(3,\)"):
+        fit.refit(sleepstudy["Reaction"], newweights=np.ones(3))

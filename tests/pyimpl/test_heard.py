@@ -1,0 +1,196 @@
+"""Ctrl-C is heard during long calls of linear algebra, and what takes minutes or too much memory says so before."""
+
+import signal
+import threading
+import time
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyimpl import lmer, stan_lmer
+from pyimpl.errors import ModelError, PyimplWarning
+from pyimpl.linalg import forecast, heard, lapack
+from pyimpl.linalg.forecast import Forecast, foretold, in_time, refuse_too_large
+
+
+class _Stop(BaseException):
+    pass
+
+
+def _raise(*_):
+    raise _Stop
+
+
+def matrices(n=60, m=40):
+    rng = np.random.default_rng(1)
+    B = rng.normal(size=(n, n))
+    return B @ B.T + n * np.eye(n), rng.normal(size=(n, m))
+
+
+def answers():
+    A, X = matrices()
+    L = A.copy()
+    assert lapack.factorise(L)
+    inverse = L.copy()
+    lapack.invert(inverse)
+    triangle = np.tril(L)
+    assert not lapack.factorise(-A)
+    return (
+        triangle, np.tril(inverse), lapack.forward(triangle, X), lapack.backward(triangle, X),
+        lapack.symmetric_times(np.tril(A), X), A, X,
+    )  # fmt: skip
+
+
+def test_calls_by_address_give_what_scipy_gives(monkeypatch):
+    short = answers()
+    monkeypatch.setattr(lapack, "LONG", 0.0)
+    for one, other in zip(short, answers(), strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-12)
+    L, inverse, forward, backward, product, A, X = short
+    np.testing.assert_allclose(L @ L.T, A, atol=1e-10)
+    np.testing.assert_allclose((inverse + np.tril(inverse, -1).T) @ A, np.eye(len(A)), atol=1e-10)
+    np.testing.assert_allclose(L @ forward, X, atol=1e-10)
+    np.testing.assert_allclose(L.T @ backward, X, atol=1e-10)
+    np.testing.assert_allclose(product, A @ X, rtol=1e-10)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
+@pytest.mark.parametrize("name", ["factorise", "invert", "symmetric_times", "forward"])
+def test_a_long_call_lets_go_of_the_interpreter(name, monkeypatch):
+    monkeypatch.setattr(lapack, "LONG", 0.0)
+    A, X = matrices(1500, 1500)
+    lapack.factorise(np.eye(3))
+    ticks = []
+    call = {
+        "factorise": lambda: lapack.factorise(A),
+        "invert": lambda: lapack.invert(A),
+        "symmetric_times": lambda: lapack.symmetric_times(A, X),
+        "forward": lambda: lapack.forward(A, X),
+    }[name]
+    done = threading.Event()
+
+    def count():
+        while not done.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.002)
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    begun = time.perf_counter()
+    call()
+    spent = time.perf_counter() - begun
+    done.set()
+    counting.join()
+    gaps = np.diff([tick for tick in ticks if begun < tick < begun + spent])
+    assert spent < 0.05 or gaps.max(initial=0.0) < 0.7 * spent
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
+def test_a_signal_is_heard_and_what_runs_on_changes_nothing(monkeypatch):
+    kept = []
+
+    def long(values):
+        time.sleep(1.5)
+        kept.append(values)
+
+    before = signal.signal(signal.SIGALRM, _raise)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    begun = time.monotonic()
+    try:
+        with pytest.raises(_Stop):
+            heard.heard(long, 1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - begun < 1.2
+    assert not kept
+
+
+def test_what_a_long_call_raises_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        heard.heard(lambda: 1 // 0)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(heard.heard(lambda: threading.current_thread())))
+    thread.start()
+    thread.join()
+    assert answers == [thread]  # another thread hears no signals: no thread is made for it
+
+
+# -- what takes long -----------------------------------------------------------------------------------------------
+
+
+def data(rows=60):
+    rng = np.random.default_rng(2)
+    g = np.arange(rows) % 10
+    return pd.DataFrame(
+        {"y": rng.normal(size=rows) + rng.normal(size=10)[g], "x": rng.normal(size=rows), "g": pd.Categorical(g)}
+    )
+
+
+def test_a_forecast_is_said_once_and_only_if_it_is_long(monkeypatch):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        monkeypatch.setattr(forecast, "KNOWN", 0.0)
+        quick = Forecast("quick", 10, "pieces")
+        assert list(foretold(range(10), [1] * 10, quick)) == list(range(10))
+        assert not told
+        slow = Forecast("slow", 10**9, "pieces", "Take fewer")
+        for _ in range(5):
+            time.sleep(0.001)
+            slow.done()
+        Forecast("known", 100, "fits", each=7.0)
+    texts = [str(one.message) for one in told]
+    assert len(texts) == 2
+    assert texts[0].startswith("slow may take about")
+    assert texts[0].endswith("Take fewer")
+    assert texts[1] == "known may take about 12 minutes: 100 fits of 7 s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(61, "1 minutes"), (600, "10 minutes"), (7200, "2 hours"), (10**6, "12 days")]
+)
+def test_a_time_in_words(seconds, words):
+    assert in_time(seconds) == words
+
+
+@pytest.mark.parametrize("verb", ["profile", "bootMer", "influence", "confint", "allFit"])
+def test_repeated_work_says_how_long_it_will_take(verb, monkeypatch):
+    monkeypatch.setattr(forecast, "KNOWN", 0.0)
+    monkeypatch.setattr(forecast, "LONG", 1e-4)
+    fit = lmer("y ~ x + (1 | g)", data(), REML=False)
+    call = {
+        "profile": fit.profile,
+        "confint": fit.confint,
+        "allFit": fit.allFit,
+        "bootMer": lambda: fit.bootMer(nsim=5, seed=1),
+        "influence": lambda: fit.influence("g"),
+    }[verb]
+    with pytest.warns(PyimplWarning, match=rf"{verb} may take about .* more: \d+ (fits|refits|steps|optimizers) of"):
+        call()
+
+
+def test_a_posterior_says_how_long_it_will_take(monkeypatch):
+    frame = data()
+    fit = stan_lmer("y ~ x + (1 | g)", frame, iter=100, chains=2, seed=1)
+    monkeypatch.setattr(forecast, "LONG", 1e-6)
+    with pytest.warns(PyimplWarning, match="sampling may take about .* evaluations of the log density"):
+        stan_lmer("y ~ x + (1 | g)", frame, iter=100, chains=2, seed=1)
+    with pytest.warns(PyimplWarning, match="kfold may take about .*: 2 fits of"):
+        fit.kfold(K=2, seed=1)
+
+
+def test_what_memory_cannot_hold_is_refused_before_it_is_made(monkeypatch):
+    refuse_too_large(1e3, "some numbers", "")
+    with pytest.raises(ModelError, match=r"draws of 11 random effects need .* GB of memory"):
+        stan_lmer("y ~ x + (1 | g)", data(), iter=10**10, warmup=1, seed=1)
+    rng = np.random.default_rng(3)
+    labels = pd.DataFrame({name: rng.integers(0, 60000, 200_000).astype(str) for name in "ab"})
+    labels["y"], labels["g"] = rng.normal(size=len(labels)), rng.integers(0, 9, len(labels)).astype(str)
+    with pytest.raises(ModelError, match=r"contrasts of a, which has 5\d+ levels, need .*\(1 \| a\)"):
+        lmer("y ~ a + (1 | g)", labels)
+    some = labels[labels["a"].str.len() < 4].assign(b=lambda d: d["b"].str[:4])
+    monkeypatch.setattr(forecast, "memory", lambda: 2e8)
+    with pytest.raises(ModelError, match=r"the names of \d+ columns need|columns of the model matrix need"):
+        lmer("y ~ a:b + (1 | g)", some)

@@ -1,0 +1,5 @@
+library(lme4)
+first <- lmer(Reaction ~ Days + (1 | Subject), sleepstudy)
+fixef(first)
+second <- lmer(Reaction ~ Dayz + (1 | Subject), sleepstudy)
+fixef(second)

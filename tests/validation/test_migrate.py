@@ -1,0 +1,299 @@
+"""``mlmparity migrate``: the grammar against R's own parser, what is watched and written, and whether it is proved."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bridge import sandbox
+from validation.cli import main
+from validation.migrate.instrument import instrument, sites
+from validation.migrate.judged import judge
+from validation.migrate.layout import Span
+from validation.migrate.rcode import RSyntaxError, parse
+from validation.migrate.replay import Replayed
+from validation.migrate.run import migrate, translate
+from validation.migrate.script import Piece, Script
+from validation.migrate.sources import read_source
+from validation.migrate.values import Labelled
+from validation.migrate.watch import Watched
+
+SCRIPTS = Path(__file__).parent / "migrate_scripts"
+
+_CALLS = r"""
+p <- getParseData(parse(commandArgs(TRUE)[1], keep.source = TRUE))
+f <- p[p$token == "SYMBOL_FUNCTION_CALL", ]
+for (i in seq_len(nrow(f))) {
+  call <- p[p$id == p$parent[p$id == f$parent[i]], ]
+  cat(f$text[i], call$line1, call$line2, "\n")
+}
+"""
+
+
+def calls_by_r(path: Path) -> Counter[tuple[str, int, int]]:
+    out = subprocess.run(
+        ["Rscript", "--vanilla", "-e", _CALLS, str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    return Counter((name, int(a), int(b)) for name, a, b in (line.split() for line in out.splitlines() if line.strip()))
+
+
+@pytest.mark.r
+@pytest.mark.parametrize(
+    "path", [SCRIPTS / "tutorial.R", *sorted(Path("r_scripts").glob("l*.R"))], ids=lambda p: p.name
+)
+def test_calls_stand_where_r_sees_them(path):
+    text = path.read_text(encoding="utf-8")
+    found: Counter[tuple[str, int, int]] = Counter()
+    for statement in parse(text):
+        for node in statement.walk():
+            if node.kind == "call" and node.parts[0].kind in ("name", "namespace"):
+                found[node.text, node.line, node.line + text.count("\n", node.start, node.end)] += 1
+    theirs = calls_by_r(path)
+    assert sum(theirs.values()) > 20
+    # R's tokens tell m$f(x) from f(x) only by what stands before
+    assert not found - theirs
+    assert sum((theirs - found).values()) <= 0.1 * sum(theirs.values())
+
+
+@pytest.mark.parametrize(
+    ("code", "tree"),
+    [
+        ("-2^2", "unary - (binary ^ (2, 2))"),
+        ("a <- b <- 3", "assign <- (a, assign <- (b, 3))"),
+        ("x %in% y | !z", "binary | (binary %in% (x, y), unary ! (z))"),
+        ("-1:3", "binary : (unary - (1), 3)"),
+        ("y ~ x + (1 | g)", "binary ~ (y, binary + (x, paren ( (binary | (1, g))))"),
+        ("if (a) b else c", "if if (a, b, c)"),
+        ("f(x = , 2)[[1]]$b", "dollar $ (index [[ (call f (f)), b)"),
+        (r'r"(a\b)"', r"a\b"),
+        ("3 -> x", "assign -> (x, 3)"),
+        ("function(a, b = 2) a + b", "function function (binary + (a, b))"),
+    ],
+)
+def test_trees_are_those_of_r_s_grammar(code, tree):
+    def shown(node):
+        inside = [shown(part) for part in node.parts]
+        head = node.text if node.kind in ("name", "number", "string") else f"{node.kind} {node.text}"
+        return f"{head} ({', '.join(inside)})" if inside else head
+
+    (statement,) = parse(code)
+    assert shown(statement) == tree
+
+
+@pytest.mark.parametrize(("code", "line"), [("x <- (1", 1), ("a b", 1), ("f(1,\n 2", 2), ('"open', 1), ("x <-\n}", 2)])
+def test_code_that_r_refuses_is_refused_with_its_line(code, line):
+    with pytest.raises(RSyntaxError) as caught:
+        parse(code)
+    assert caught.value.line == line
+
+
+def test_every_watched_call_is_marked_and_nothing_else_changes():
+    code = "m <- update(lmer(y ~ x + (1 | g), d), . ~ .)\nlevels(x) <- c(1)\nd |> lmer(formula = f)\nquote(lmer(a))\n"
+    statements = parse(code)
+    marked = instrument(code, statements, sites(statements))
+    assert marked.splitlines()[0] == (
+        ".mlmparity_at(0L); m <- .mlmparity(0L, update(.mlmparity(1L, lmer(y ~ x + (1 | g), d)), . ~ .))"
+    )
+    assert ".mlmparity(2L, d |> lmer(formula = f))" in marked
+    assert "quote(lmer(a))" in marked
+    parse(marked)
+
+
+def test_chunks_keep_their_line_numbers(tmp_path):
+    source = read_source(SCRIPTS / "notebook.Rmd")
+    code = source.code.split("\n")
+    assert code[12] == "m <- lmer(Yield ~ 1 + (1 | Batch), data = Dyestuff)"
+    assert [why for _, why in source.omitted] == ["a chunk of python, not R", "a chunk with eval = FALSE"]
+
+
+@pytest.mark.parametrize(
+    ("r", "python"),
+    [
+        (
+            "lmer(course ~ 1 + (1 | school), data = GCSE, REML = FALSE)",
+            'lmer("course ~ 1 + (1 | school)", GCSE, REML=False)',
+        ),
+        ("M1 <- lme4::lmer(y ~ x + (x || g), d, weights = w)", 'M1 = lmer("y ~ x + (x || g)", d, weights="w")'),
+        (
+            "stan_lmer(y ~ x + (1 | g), data = d, prior = normal(0, 2.5), cores = 4, seed = 12)",
+            'stan_lmer("y ~ x + (1 | g)", d, prior=normal(location=0, scale=2.5), seed=12)',
+        ),
+    ],
+)
+def test_one_call_is_translated(r, python):
+    assert translate(r) == python
+
+
+@pytest.mark.parametrize(("r", "why"), [("glmer(y ~ x + (1 | g), d)", "generalised"), ("brm(y ~ x)", "no counterpart")])
+def test_what_has_no_counterpart_is_said(r, why):
+    with pytest.raises(ValueError, match=why):
+        translate(r)
+
+
+HOSTILE = [
+    'x <- lmer(`y"); import os; os.system("touch pwned") #` ~ 1 + (1 | g), d)',
+    "f <- paste(\"y ~ {__import__('os').system('touch pwned')}\", \"+ (1 | g)\"); lmer(f, d)",
+    'lmer(y ~ 1 + (1 | g), d) # """\n\n"""; import os',
+    'results <- list(); results[["a\\"]; import os #"]] <- lmer(y ~ 1 + (1 | g), d)',
+    "lmer(y ~ 1 + (1 | g), d)\r\nimport os",
+    "lmer(y ~ 1 + (1 | g), d) # \ue0000;import os\ue001",
+]
+
+
+def test_a_hostile_file_name_never_becomes_python_code(tmp_path):
+    import ast
+
+    path = tmp_path / 'a"""\nimport os\n"""b.R'
+    path.write_text("m <- lmer(y ~ 1 + (1 | g), d)\n")
+    done = migrate(path, tmp_path / "out", run=False)
+    assert not [node for node in ast.walk(ast.parse(done.script)) if isinstance(node, ast.Import)]
+
+
+@pytest.mark.parametrize("code", HOSTILE)
+def test_text_of_a_script_never_becomes_python_code(code, tmp_path):
+    import ast
+
+    path = tmp_path / "a.R"
+    path.write_text(code, encoding="utf-8")
+    try:
+        done = migrate(path, tmp_path / "out", run=False)
+    except ValueError:
+        return
+    tree = ast.parse(done.script)
+    imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert imported <= {"numpy", "pandas"}
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert "__import__" not in called
+
+
+def test_a_script_is_not_run_without_a_word(tmp_path, capsys):
+    path = tmp_path / "a.R"
+    path.write_text("file.create('ran')\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["migrate", str(path), "-o", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "--yes" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+SMALL = """library(lme4)
+sleepstudy$week <- sleepstudy$Days / 7
+fits <- list()
+for (rhs in c("1", "week")) {
+  fits[[rhs]] <- lmer(as.formula(paste("Reaction ~", rhs, "+ (1 | Subject)")), data = sleepstudy, REML = FALSE)
+}
+sapply(fits, AIC)
+s <- summary(fits[["week"]])
+s$sigma
+summary(fits[["week"]])$coefficients["week", "Estimate"]
+anova(fits[["1"]], fits[["week"]])
+writeLines("mine", "beside.txt")
+plot(fits[[1]])
+g <- glmer(cbind(incidence, size - incidence) ~ 1 + (1 | herd), cbpp, family = binomial)
+"""
+
+
+@pytest.mark.r
+def test_a_script_is_carried_over_and_proved(tmp_path):
+    place = tmp_path / "there"
+    place.mkdir()
+    (place / "small.R").write_text(SMALL)
+    (place / "beside.txt").write_text("theirs")
+    done = migrate(place / "small.R", tmp_path / "out")
+    assert not done.disagreements
+    assert [one.verdict for one in done.compared if one.what == "model"] == ["agrees", "agrees"]
+    assert done.exit_code == 3
+    assert [line for line, _, _ in done.missing] == [12, 13, 14]
+    assert "for rhs in" in done.script
+    assert (place / "beside.txt").read_text() == "theirs"
+    assert sorted(path.name for path in place.iterdir()) == ["beside.txt", "small.R"]
+    # the tests that were written hold R's values, and fail where a value is another
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        str(done.folder),
+        str(done.folder),
+    ]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    script = done.folder / "small.py"
+    script.write_text(script.read_text().replace("REML=False", "REML=True "))
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.r
+@pytest.mark.skipif(not sandbox.status().landlock, reason="this kernel has no Landlock")
+def test_a_script_cannot_write_outside_its_scratch_folder(tmp_path):
+    place = tmp_path / "there"
+    place.mkdir()
+    (place / "mine.csv").write_text("x")
+    path = place / "a.R"
+    path.write_text(
+        f"m <- lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)\ntry(writeLines('n', '{place}/mine.csv'))\n"
+        f"try(unlink('{place}/mine.csv'))\ntry(file.create('{place}/new'))\nsystem('touch {place}/by_program')\n"
+    )
+    done = migrate(path, tmp_path / "out")
+    assert [one.verdict for one in done.compared] == ["agrees"]
+    assert {one.name: one.read_text()[:1] for one in place.iterdir()} == {"a.R": "m", "mine.csv": "x"}
+    migrate(path, tmp_path / "out", write_anywhere=True)
+    assert {one.name for one in place.iterdir()} == {"a.R", "new", "by_program"}
+
+
+@pytest.mark.r
+def test_a_wrong_translation_is_noticed(tmp_path, monkeypatch):
+    from validation.migrate import watched
+
+    monkeypatch.setitem(watched.VERBS, "AIC", watched.Verb("BIC", "number"))
+    path = tmp_path / "a.R"
+    path.write_text("m <- lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)\nlogLik(m)\nsigma(m)\n")
+    monkeypatch.setitem(watched.VERBS, "sigma", watched.Verb("df_residual", "number"))
+    done = migrate(path, tmp_path / "out")
+    assert [one.name for one in done.disagreements] == ["sigma"]
+    assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "agrees"), (0.05, "agrees"), (0.5, "disagrees")])
+def test_a_posterior_that_is_another_is_noticed(shift, verdict):
+    """R's mean 2, sd 1, 1000 effective draws: half an sd away is 11 Monte Carlo standard errors."""
+    statements = parse("m <- stan_lmer(y ~ 1 + (1 | g), d)")
+    place = sites(statements)[0]
+    number = {"type": "double", "values": [2.0]}
+    columns = [{**number, "values": [value]} for value in (2.0, 1.0, 1000.0)]
+    draws = {"type": "frame", "names": ["mean", "sd", "n_eff"], "rows": ["x"], "columns": columns}
+    fit = {"classes": ["stanreg"], "draws": draws}
+    events = [
+        {"event": "fit", "site": 0, "statement": 0, "number": 1, "fit": fit},
+        {"event": "value", "site": 0, "statement": 0, "value": {"type": "fit", "fit": 1}},
+    ]
+    script = Script("", [Span(0, 1, 0, 1, 1)], [Piece(0, 1, "", "carried")], {}, {}, [place])
+    ours = [("draws · x · mean", 2.0 + shift), ("draws · x · sd", 1.0), ("draws · x · n_eff", 1000.0)]
+    (one,) = judge(script, Watched(events=events), Replayed({0: [Labelled(ours)]}))
+    assert one.verdict == verdict
+
+
+@pytest.mark.r
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(SCRIPTS.iterdir()), ids=lambda path: path.stem)
+def test_scripts_of_the_usual_kind(path, tmp_path):
+    place = tmp_path / "there"
+    place.mkdir()
+    copied = place / path.name
+    copied.write_bytes(path.read_bytes())
+    done = migrate(copied, tmp_path / "out")
+    assert not done.disagreements, str(done)
+    assert done.compared
+    environment = {"PATH": "/nowhere", "PYTHONPATH": str(Path.cwd()), "HOME": str(tmp_path)}
+    script = next(done.folder.glob("[a-z]*.py"), None)
+    assert script is not None
+    alone = subprocess.run([sys.executable, str(done.folder / f"{path.stem}.py")], env=environment, check=False)
+    assert alone.returncode == 0

@@ -1,0 +1,39 @@
+"""The errors of the judge that a user meets, and that the command turns into exit codes."""
+
+__all__ = [
+    "DetectorWarning",
+    "NoRError",
+    "NoReferenceError",
+    "NotSupportedError",
+    "SideError",
+    "SourceError",
+    "UnknownCaseError",
+]
+
+
+class NoReferenceError(LookupError):
+    """There is nothing to compare with: no R, and no recorded reference of this model and these data."""
+
+
+class NoRError(RuntimeError):
+    """Live R was asked for and is not there, or not complete."""
+
+
+class DetectorWarning(RuntimeWarning):
+    """A detector of a cause went wrong: a fault of ours, which leaves the verdict as it is (and fails our tests)."""
+
+
+class SideError(RuntimeError):
+    """One side could not fit the model, which the other side did fit, or was not asked to."""
+
+
+class NotSupportedError(SideError):
+    """One side says of itself that it does not have what the model needs: nothing was compared, nothing disagrees."""
+
+
+class SourceError(ValueError):
+    """References were asked for from where none come."""
+
+
+class UnknownCaseError(ValueError):
+    """A case was asked for by a name that none has."""

@@ -1,0 +1,121 @@
+"""A posterior as plain data, in which a fault can be planted."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.quantities import draws_of
+
+__all__ = ["PlantedPosterior", "sample"]
+
+
+@dataclass(frozen=True)
+class PlantedPosterior:
+    """A posterior as plain data, meeting as much of ``validation.contract.BayesianFit`` as the judge asks for.
+
+    Attributes
+    ----------
+    formula : str
+    names : tuple of str
+        R's columns.
+    draws : ndarray, shape (parameters, chains, draws)
+    rows, num_upars : int
+        Rows used; length of the unconstrained vector.
+    log_prob : callable
+        Log density at unconstrained points.
+    at : callable
+        ``at(n, seed)``: draws on the unconstrained scale.
+    response : ndarray
+    origin : StanLmerFit
+        What was sampled.
+    reports : mapping
+        What ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give.
+    """
+
+    formula: str
+    names: tuple[str, ...]
+    draws: np.ndarray
+    rows: int
+    num_upars: int
+    log_prob: Callable[[np.ndarray], Any]
+    at: Callable[[int, int], np.ndarray]
+    response: np.ndarray
+    origin: Any
+    reports: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+
+    def nobs(self) -> int:
+        """Rows used."""
+        return self.rows
+
+    def VarCorr(self) -> pd.DataFrame:
+        """Covariances, as reported."""
+        return self.reports["VarCorr"].copy()
+
+    def fixef(self) -> pd.Series:
+        """Coefficients, as reported."""
+        return self.reports["fixef"].copy()
+
+    def se(self) -> pd.Series:
+        """Standard errors, as reported."""
+        return self.reports["se"].copy()
+
+    def sigma(self) -> float:
+        """Residual sd, as reported."""
+        return float(self.reports["sigma"])
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Random effects, as reported."""
+        return dict(self.reports["ranef"])
+
+    def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
+        """Draws on the unconstrained scale."""
+        return self.at(n, seed)
+
+    @property
+    def posterior(self) -> Any:
+        """The draws as a DataTree."""
+        import xarray as xr
+
+        random = [i for i, name in enumerate(self.names) if name.startswith("b[")]
+        variables: dict[str, Any] = {
+            name: (("chain", "draw"), self.draws[i]) for i, name in enumerate(self.names) if i not in random
+        }
+        variables["b"] = (("chain", "draw", "b_label"), np.moveaxis(self.draws[random], 0, -1))
+        return xr.DataTree.from_dict(
+            {
+                "posterior": xr.Dataset(variables, coords={"b_label": [self.names[i] for i in random]}),
+                "sample_stats": xr.Dataset(
+                    {"diverging": (("chain", "draw"), np.zeros(self.draws.shape[1:], dtype=bool))}
+                ),
+                "observed_data": xr.Dataset({"y": ("row", self.response)}),
+            }
+        )
+
+
+def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: Any) -> PlantedPosterior:
+    """Sample by ``pyimpl.stan_lmer`` and freeze."""
+    import pyimpl
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # validity is gate 2's to judge
+        fit = pyimpl.stan_lmer(formula, data, seed=seed, iter=2 * draws, **options)
+    names, values = draws_of(fit)
+    response = np.asarray(fit.design.y, dtype=float)
+    return PlantedPosterior(
+        formula=str(fit.formula),
+        names=tuple(names),
+        draws=values,
+        rows=int(fit.nobs()),
+        num_upars=int(fit.num_upars),
+        log_prob=fit.log_prob,
+        at=fit.unconstrained_draws,
+        response=response,
+        origin=fit,
+        reports={verb: getattr(fit, verb)() for verb in ("VarCorr", "fixef", "se", "sigma", "ranef")},
+    )

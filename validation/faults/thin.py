@@ -1,0 +1,59 @@
+"""Thin candidates: a wrong fit of which only some quantities are answered, as third parties answer.
+
+The fewer quantities a candidate gives, the more faults look alike. A cause that is named for a thin candidate must be
+the planted fault, or none: silence is careful, a wrong name costs its reader days.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["THIN", "answer_of"]
+
+_COMPONENTS = ("sigma", "VarCorr")
+
+#: Name of a thin candidate -> the quantities that it answers; everything else is declared missing.
+THIN: dict[str, tuple[str, ...]] = {
+    "fixef": ("fixef",),
+    "fixef, se": ("fixef", "se"),
+    "fixef, se, logLik": ("fixef", "se", "logLik"),
+    "components": ("fixef", "se", *_COMPONENTS),
+    "logLik alone": ("logLik", "nobs"),
+    "plain mapping": ("fixef", "se", *_COMPONENTS, "ranef", "logLik", "nobs", "fitted", "residuals"),
+    "without fits": ("fixef", "se", "vcov", *_COMPONENTS, "logLik", "nobs"),
+    "BLUPs": ("fixef", *_COMPONENTS, "ranef", "condsd"),
+    "without design": (
+        "fixef", "se", "vcov", *_COMPONENTS, "theta", "ranef", "condsd", "logLik", "nobs", "fitted", "residuals",
+    ),
+}  # fmt: skip
+
+
+def answer_of(fit: Any, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Some quantities of a fit as the plain mapping of ``docs/conformance.md``."""
+    read: Mapping[str, Callable[[], Any]] = {
+        "fixef": fit.fixef,
+        "se": lambda: fit.coef_table()["Std. Error"],
+        "vcov": fit.vcov,
+        "sigma": fit.sigma,
+        "VarCorr": fit.VarCorr,
+        "theta": lambda: fit.getME("theta"),
+        "ranef": fit.ranef,
+        "condsd": lambda: _sds(fit),
+        "logLik": fit.logLik,
+        "nobs": fit.nobs,
+        "fitted": fit.fitted,
+        "residuals": fit.residuals,
+    }
+    return {key: read[key]() for key in keys}
+
+
+def _sds(fit: Any) -> dict[str, pd.DataFrame]:
+    modes, arrays = fit.ranef(), fit.ranef_condVar()
+    return {
+        group: pd.DataFrame(
+            np.sqrt(np.einsum("lee->le", np.asarray(arrays[group], dtype=float))), frame.index, frame.columns
+        )
+        for group, frame in modes.items()
+    }

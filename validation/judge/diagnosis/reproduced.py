@@ -1,0 +1,70 @@
+"""The proof of a cause: undo it, and see whether the candidate's numbers come out, and to how many digits."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from validation import tolerances
+from validation.judge.digits import digits
+from validation.judge.evidence import Evidence
+from validation.quantities import records
+
+__all__ = ["KEYS", "Reproduction", "reproduced"]
+
+#: What a row of a comparison is of.
+KEYS = ("quantity", "group", "term", "term2", "level")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How many of a candidate's numbers a supposed cause gives.
+
+    Attributes
+    ----------
+    total : int
+        Numbers that both sides have and that tell: the cause moves them by more than the digits that would show it.
+    matched : int
+        Those of them that are the candidate's, to four digits at least and one more than the reference's are.
+    digits : float
+        Of the matched number that is reproduced worst.
+    quantities : frozenset of str
+        That are matched.
+    """
+
+    total: int
+    matched: int
+    digits: float
+    quantities: frozenset[str]
+
+    @property
+    def proves(self) -> bool:
+        """Whether they are a proof."""
+        return tolerances.REPRODUCED.holds(self.total, self.matched, self.digits)
+
+
+def reproduced(
+    evidence: Evidence, expected: Mapping[tuple[Any, ...], float], quantities: Iterable[str]
+) -> Reproduction:
+    """Compare the candidate's numbers with those that a supposed cause gives.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    expected : mapping
+        (quantity, group, term, term2, level) -> number, as of :func:`validation.judge.estimates.implied_numbers`.
+    quantities : iterable of str
+        Which of them are looked at.
+    """
+    limits = tolerances.REPRODUCED
+    total = 0
+    found: list[tuple[str, float]] = []
+    for record in records(evidence.compared(*quantities)):
+        value = expected.get(tuple(record[name] for name in KEYS))
+        if value is None or value != value or digits(value, record["reference"]) > limits.telling:
+            continue
+        total += 1
+        got = digits(record["candidate"], value)
+        if got >= max(limits.least, digits(record["candidate"], record["reference"]) + limits.gained):
+            found.append((record["quantity"], got))
+    least = min((got for _, got in found), default=0.0)
+    return Reproduction(total, len(found), least, frozenset(name for name, _ in found))

@@ -1,0 +1,127 @@
+"""The script with a mark around each watched call: ``.mlmparity(3, lmer(...))``.
+
+R evaluates the call in the place where it stands, with its own text, once, and the mark sees its value. Nothing of the
+script changes but that.
+"""
+
+from dataclasses import dataclass
+
+from validation.migrate.rcode import Node
+from validation.migrate.watched import is_watched
+
+__all__ = ["Site", "instrument", "sites"]
+
+_QUOTED = {"quote", "bquote", "substitute", "expression", "library", "require", "function", "~", "rm"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in the script where a watched call stands.
+
+    Attributes
+    ----------
+    number : int
+    name : str
+        The function's name.
+    node : Node
+        The call; of a pipe, the whole pipe.
+    statement : int
+        The statement it belongs to, from 0.
+    """
+
+    number: int
+    name: str
+    node: Node
+    statement: int
+
+
+def sites(statements: list[Node]) -> list[Site]:
+    """All places where watched calls stand, in the text's order.
+
+    Parameters
+    ----------
+    statements : list of Node
+        The script (:func:`validation.migrate.rcode.parse`).
+    """
+    found: list[Site] = []
+
+    def look(node: Node, statement: int, mark: bool) -> None:
+        name = _called(node) if mark else ""
+        if name:
+            found.append(Site(len(found), name, node, statement))
+        piped = node.kind == "binary" and node.text in ("|>", "%>%", "%T>%", "%<>%", "%$%")
+        if node.kind == "assign":
+            target, value = node.parts
+            look(target, statement, target.kind == "function")
+            look(value, statement, mark)
+            return
+        if (node.kind == "call" and node.text in _QUOTED) or (node.kind == "binary" and node.text == "~"):
+            mark = False
+        if node.kind == "unary" and node.text == "~":
+            mark = False
+        if piped:  # the call on the right gets its first argument from the pipe: only the whole can be marked
+            left, right = node.parts
+            look(left, statement, mark)
+            for argument in right.args:
+                if argument.value is not None:
+                    look(argument.value, statement, mark)
+            return
+        for child in node.parts:
+            look(child, statement, mark and not (node.kind == "call" and child is node.parts[0]))
+        for argument in node.args:
+            if argument.value is not None:
+                look(argument.value, statement, mark)
+
+    for k, statement in enumerate(statements):
+        look(statement, k, True)
+    return found
+
+
+def _called(node: Node) -> str:
+    """The watched function that the node calls, itself, through a pipe, ``do.call`` or an apply."""
+    if node.kind == "binary" and node.text in ("|>", "%>%"):
+        right = node.parts[1]
+        if right.kind == "call" and is_watched(right.text):
+            return right.text
+        return ""
+    if node.kind != "call":
+        return ""
+    if is_watched(node.text):
+        return node.text
+    if node.text in ("do.call", "lapply", "sapply", "vapply", "Map", "mapply", "map", "map_dbl", "Reduce", "Recall"):
+        for argument in node.args:
+            value = argument.value
+            if value is not None and value.kind in ("name", "string", "namespace") and is_watched(value.text):
+                return value.text
+            if value is not None and value.kind == "function" and any(_called(part) for part in value.walk()):
+                return node.text
+    return ""
+
+
+def instrument(code: str, statements: list[Node], places: list[Site]) -> str:
+    """The code with its marks.
+
+    Parameters
+    ----------
+    code : str
+    statements : list of Node
+    places : list of Site
+
+    Returns
+    -------
+    str
+        R code; the lines are those of ``code``.
+    """
+    # at one place an outer mark opens before an inner one, and closes after it
+    inserts: list[tuple[int, int, int, str]] = []
+    for place in places:
+        width = place.node.end - place.node.start
+        inserts.append((place.node.start, 1, -width, f".mlmparity({place.number}L, "))
+        inserts.append((place.node.end, 0, width, ")"))
+    for k, statement in enumerate(statements):
+        inserts.append((statement.start, 1, -(len(code) + 1), f".mlmparity_at({k}L); "))
+    parts, at = [], 0
+    for start, _, _, text in sorted(inserts, key=lambda one: one[:3]):
+        parts += [code[at:start], text]
+        at = start
+    return "".join(parts) + code[at:]

@@ -1,0 +1,297 @@
+"""The whole road: read, watch, write, replay, judge, report."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from validation.files import FileError, write_atomically
+from validation.migrate.judged import Compared, judge
+from validation.migrate.layout import without_marks
+from validation.migrate.rcode import Node, RSyntaxError, parse
+from validation.migrate.replay import Replayed, read_replayed
+from validation.migrate.report import html_report, text_report
+from validation.migrate.script import Script, write_script
+from validation.migrate.sources import Source, read_source
+from validation.migrate.tests_file import write_tests
+from validation.migrate.watch import Watched, watch
+
+__all__ = ["Migration", "migrate", "translate"]
+
+#: How often the script is written anew where a statement's Python did not do what R did.
+_ROUNDS = 6
+
+
+@dataclass
+class Migration:
+    """What came of a script.
+
+    Attributes
+    ----------
+    source : Path
+    folder : Path
+        Where the Python script, its data, its tests and the report lie.
+    script : str
+        The Python script.
+    compared : list of Compared
+        R's values beside Python's.
+    missing : list of (int, str, str)
+        Line, R's text and reason of each statement that was not carried over, wholly or in part.
+    error : str or None
+        What ended the script of R before its end.
+    """
+
+    source: Path
+    folder: Path
+    script: str
+    compared: list[Compared] = field(default_factory=list)
+    missing: list[tuple[int, str, str]] = field(default_factory=list)
+    error: str | None = None
+    watched: Watched | None = None
+
+    @property
+    def report(self) -> Path:
+        """The report's page."""
+        return self.folder / "report.html"
+
+    @property
+    def disagreements(self) -> list[Compared]:
+        """Values that differ."""
+        return [one for one in self.compared if one.verdict == "disagrees"]
+
+    @property
+    def exit_code(self) -> int:
+        """0: all carried over and agrees. 1: something disagrees. 3: something was left out."""
+        if self.disagreements:
+            return 1
+        return 3 if self.missing or self.error or self.watched is None else 0
+
+    def __str__(self) -> str:
+        return text_report(self)
+
+
+def migrate(
+    path: str | Path,
+    output: str | Path | None = None,
+    *,
+    run: bool = True,
+    timeout: float = 3600.0,
+    write_anywhere: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Migration:
+    """Translate a script of R into Python, and prove the translation.
+
+    **This runs the script's code in R**, in a process and a scratch folder of its own: what it writes by relative names
+    does not reach the script's folder. A script that you would not run in R should not be migrated.
+
+    Parameters
+    ----------
+    path : path
+        ``.R``, ``.Rmd`` or ``.qmd``.
+    output : path, optional
+        Folder to write to; ``<script>-python`` in the current folder when not given.
+    run : bool
+        False translates the text alone: nothing is run, nothing is proved.
+    timeout : float
+        Seconds that the script may take in R.
+    write_anywhere : bool
+        Let the script write outside its scratch folder, too.
+    progress : callable, optional
+        Called with a few words about what is being done.
+
+    Returns
+    -------
+    Migration
+
+    Raises
+    ------
+    ValueError
+        The file is no R code (``RSyntaxError`` names the line).
+    OSError
+        It can't be read, or the folder can't be written.
+    RNotFoundError
+        There is no R and ``run`` is true.
+    """
+    say = progress or (lambda text: None)
+    source = read_source(path)
+    statements = parse(source.code)
+    folder = Path(output) if output is not None else Path(f"{source.path.stem}-python")
+    _can_write(folder)
+    watched: Watched | None = None
+    if run:
+        say(f"running {source.path.name} in R")
+        with _scratch() as scratch:
+            watched = watch(
+                source,
+                statements,
+                scratch,
+                timeout=timeout,
+                write_anywhere=write_anywhere,
+                progress=lambda where: say(f"R: {where}"),
+            )
+    script, replayed = _written(source, statements, watched, folder, say)
+    compared = judge(script, watched, replayed) if watched is not None and replayed is not None else []
+    migration = Migration(
+        source.path,
+        folder,
+        script.text,
+        compared,
+        _missing(source, script),
+        watched.error if watched else None,
+        watched,
+    )
+    if watched is not None:
+        write_tests(folder, source.path, compared, script)
+    write_atomically(migration.report, html_report(migration, script))
+    return migration
+
+
+def _written(
+    source: Source, statements: list[Node], watched: Watched | None, folder: Path, say: Callable[[str], None]
+) -> tuple[Script, Replayed | None]:
+    """The script, written until it runs: a statement whose Python fails is written as R was seen to do it, or left."""
+    unrolled: set[int] = set()
+    left: dict[int, str] = {}
+    while True:
+        say("writing the Python script")
+        script = write_script(source, statements, watched, unrolled=unrolled, left=left)
+        _save(script, source, folder)
+        if watched is None:
+            return script, None
+        say("running the Python script")
+        replayed = _replayed(folder, source)
+        failing = _failing(script, watched, replayed)
+        if failing is None or len(unrolled) + len(left) >= _ROUNDS * 4:
+            return script, replayed
+        statement, why = failing
+        if statement not in unrolled:
+            unrolled.add(statement)
+        elif statement not in left:
+            left[statement] = why
+        else:
+            return script, replayed
+
+
+def _failing(script: Script, watched: Watched, replayed: Replayed) -> tuple[int, str] | None:
+    """The first statement whose Python failed, or gave other numbers of values than R."""
+    if replayed.error is not None:
+        before = [(line, k) for k, line in script.first_lines.items() if line <= replayed.line]
+        if before:
+            return max(before)[1], f"its Python failed: {replayed.error}"
+        return None
+    for span in sorted({span.site for span in script.spans}):
+        statement = script.sites[span].statement
+        theirs = sum(1 for e in watched.events if e["event"] == "value" and int(e["site"]) == span)
+        if theirs != len(replayed.seen.get(span, [])) and watched.error is None:
+            return statement, f"its Python ran {len(replayed.seen.get(span, []))} times, R {theirs} times"
+    return None
+
+
+def _save(script: Script, source: Source, folder: Path) -> None:
+    name = _script_name(source)
+    write_atomically(folder / name, script.text)
+    migration = {
+        "source": source.path.name,
+        "script": name,
+        "spans": [asdict(span) for span in script.spans],
+    }
+    write_atomically(folder / "migration.json", json.dumps(migration, indent=1) + "\n")
+    if script.frames:
+        data = folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        for name, frame in script.frames.items():
+            part = data / f".{name}.part"
+            try:
+                frame.to_parquet(part)
+                part.replace(data / f"{name}.parquet")
+            finally:
+                part.unlink(missing_ok=True)
+
+
+def _script_name(source: Source) -> str:
+    from validation.migrate.translate import python_name
+
+    return python_name(source.path.stem) + ".py"
+
+
+def _replayed(folder: Path, source: Source) -> Replayed:
+    """Run the written script in a process of its own, as it will be run."""
+    with _scratch() as scratch:
+        out = scratch / "values.json"
+        command = [sys.executable, "-P", "-m", "validation.migrate.replay"]
+        command += [str((folder / name).resolve()) for name in (_script_name(source), "migration.json")]
+        home = str(Path(__file__).resolve().parents[2])
+        paths = os.pathsep.join([home, *([os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else [])])
+        done = subprocess.run(
+            [*command, str(out)],
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+            check=False,
+        )
+        if not out.exists():
+            return Replayed(error=(done.stderr.strip().splitlines() or ["the script ended without a word"])[-1])
+        return read_replayed(out)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="mlmparity-migrate-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _can_write(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder} is a file; name a folder with -o")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "migration.json").exists():
+        raise FileError(f"{folder} holds other files; name an empty or a new folder with -o")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _missing(source: Source, script: Script) -> list[tuple[int, str, str]]:
+    omitted = [(line, source.lines[line - 1].strip(), why) for line, why in source.omitted]
+    left = [
+        (piece.line, piece.text, piece.why)
+        for piece in script.pieces
+        if piece.status == "left" or (piece.status == "carried" and piece.why)
+    ]
+    return sorted([*omitted, *left], key=lambda one: one[0])
+
+
+def translate(code: str) -> str:
+    """One call, or a few, of R as Python; nothing is run.
+
+    Parameters
+    ----------
+    code : str
+        ``"lmer(course ~ 1 + (1 | school), data = GCSE, REML = FALSE)"``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        It is no R code, or has no counterpart in Python; the text says why.
+    """
+    source = Source(Path("translate.R"), code, tuple(code.split("\n")))
+    statements = parse(code)
+    script = write_script(source, statements, None)
+    lines = []
+    for piece in script.pieces:
+        if piece.status == "left":
+            raise RSyntaxError(piece.why, piece.line)
+    for piece in script.pieces:
+        lines += [without_marks(line)[0] for line in piece.code]
+    return "\n".join(line[6:-1] if line.startswith("print(") and line.endswith(")") else line for line in lines)

@@ -1,0 +1,206 @@
+"""Which calls of R are watched, and what stands for each of them in Python.
+
+One table, read by the instrumentation (what is watched), by the translation (what stands for it) and by the report
+(why a call was not carried over).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["FITS", "PLOTS", "UNSUPPORTED", "VERBS", "Fit", "Verb", "is_watched", "words"]
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A function of R that fits a model, and ours.
+
+    Attributes
+    ----------
+    python : str
+        The name in ``mlmparity``.
+    positions : tuple of str
+        R's formals, in R's order: what arguments without a name are.
+    rename : dict
+        R's argument -> ours; None where it has no meaning in Python (``cores``, ``refresh``).
+    """
+
+    python: str
+    positions: tuple[str, ...]
+    rename: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A function of R that is called on a fit, and our method.
+
+    Attributes
+    ----------
+    method : str
+        Our method; with ``()`` left out where it is a property.
+    gives : str
+        What it returns: ``number series frame frames summary fit table draws text intervals``.
+    positions : tuple of str
+        R's formals after the first.
+    rename : dict
+        R's argument -> ours.
+    random : bool
+        Draws random numbers: values are compared with their Monte Carlo error only.
+    """
+
+    method: str
+    gives: str
+    positions: tuple[str, ...] = ()
+    rename: Mapping[str, str | None] = field(default_factory=dict)
+    random: bool = False
+
+
+_LMER = (
+    "formula",
+    "data",
+    "REML",
+    "control",
+    "start",
+    "verbose",
+    "subset",
+    "weights",
+    "na.action",
+    "offset",
+    "contrasts",
+)
+_SAMPLER = {
+    "cores": None,
+    "refresh": None,
+    "open_progress": None,
+    "algorithm": None,
+    "adapt_delta": None,
+    "max_treedepth": None,
+    "verbose": None,
+    "control": None,
+    "sparse": None,
+}
+FITS: dict[str, Fit] = {
+    "lmer": Fit("lmer", _LMER, {"na.action": "na_action", "verbose": None}),
+    "stan_lmer": Fit(
+        "stan_lmer", ("formula", "data", "subset", "weights", "na.action"), {"na.action": "na_action", **_SAMPLER}
+    ),
+    "lm": Fit("lm", ("formula", "data", "subset", "weights", "na.action"), {"na.action": "na_action"}),
+    "lmList": Fit("lmList", ("formula", "data"), {"na.action": "na_action"}),
+}
+#: Fitted by R here, with nothing in Python that stands for them: named in the report, by line.
+UNSUPPORTED: dict[str, str] = {
+    **dict.fromkeys(
+        ("glmer", "glmer.nb", "stan_glmer", "stan_glmer.nb"), "a generalised model: mlmparity fits linear mixed models"
+    ),
+    **dict.fromkeys(
+        ("glm", "stan_glm", "stan_lm", "stan_aov", "stan_polr", "stan_betareg"), "not a linear mixed model"
+    ),
+    **dict.fromkeys(("nlmer", "stan_nlmer"), "a nonlinear model: mlmparity fits linear mixed models"),
+    **dict.fromkeys(("lme", "gls"), "nlme's own: correlation structures and grouped data that lme4 does not have"),
+    **dict.fromkeys(
+        (
+            "brm",
+            "brms",
+            "gam",
+            "gamm",
+            "gamm4",
+            "glmmTMB",
+            "aov",
+            "nls",
+            "mixed",
+            "blmer",
+            "MCMCglmm",
+            "step",
+            "t.test",
+            "cor.test",
+            "rpt",
+            "coxme",
+            "lmeresampler",
+            "stan_gamm4",
+            "stan_jm",
+            "stan_mvmer",
+        ),
+        "no counterpart in mlmparity",
+    ),
+}
+PLOTS = words(
+    """
+    plot ggplot qplot xyplot dotplot hist boxplot barplot qqnorm qqline qqmath abline lines points legend
+    curve par dev.off png pdf ggsave plot_model pairs mcmc_areas mcmc_trace mcmc_intervals pp_check stan_trace
+    launch_shinystan interaction.plot matplot
+    """
+)
+_RE = {"re.form": "re_form", "allow.new.levels": "allow_new_levels", "random.only": "random_only", "newdata": "newdata"}
+VERBS: dict[str, Verb] = {
+    "summary": Verb("summary", "summary", ("pars",)),
+    "print": Verb("print", "summary"),
+    "fixef": Verb("fixef", "series"),
+    "ranef": Verb("ranef", "frames", (), {"condVar": None}),
+    "coef": Verb("coef", "frames"),
+    "VarCorr": Verb("VarCorr", "table"),
+    "sigma": Verb("sigma", "number"),
+    "logLik": Verb("logLik", "number", ("REML",)),
+    "AIC": Verb("AIC", "number"),
+    "BIC": Verb("BIC", "number"),
+    "deviance": Verb("deviance", "number", ("REML",)),
+    "REMLcrit": Verb("REMLcrit", "number"),
+    "nobs": Verb("nobs", "number"),
+    "ngrps": Verb("ngrps", "series"),
+    "df.residual": Verb("df_residual", "number"),
+    "vcov": Verb("vcov", "frame"),
+    "residuals": Verb("residuals", "series", ("type",)),
+    "resid": Verb("residuals", "series", ("type",)),
+    "fitted": Verb("fitted", "series"),
+    "predict": Verb("predict", "series", ("newdata",), _RE),
+    "isSingular": Verb("isSingular", "number", ("tol",)),
+    "isREML": Verb("isREML", "number"),
+    "getME": Verb("getME", "any", ("name",)),
+    "confint": Verb(
+        "confint",
+        "frame",
+        ("parm", "level", "method"),
+        {"oldNames": None, "quiet": None, "nsim": "nsim", "boot.type": "boot_type"},
+    ),
+    "anova": Verb("anova", "frame", (), {"model.names": "model_names"}),
+    "drop1": Verb("drop1", "frame", ("scope",), {}),
+    "ranova": Verb("ranova", "frame", ("reduce.terms",), {"reduce.terms": "reduce_terms"}),
+    "rand": Verb("ranova", "frame"),
+    "rePCA": Verb("rePCA", "any"),
+    "update": Verb("update", "fit", ("formula",)),
+    "refit": Verb("refit", "fit", ("newresp",)),
+    "refitML": Verb("refitML", "fit"),
+    "hatvalues": Verb("hatvalues", "series"),
+    "cooks.distance": Verb("cooks_distance", "series"),
+    "rstudent": Verb("rstudent", "series"),
+    "model.matrix": Verb("model_matrix", "frame"),
+    "contest": Verb("contest", "frame", ("L",)),
+    "posterior_interval": Verb(
+        "posterior_interval", "intervals", ("prob",), {"type": None, "regex_pars": "regex_pars"}
+    ),
+    "prior_summary": Verb("prior_summary", "text", ("digits",)),
+    "fixed.effects": Verb("fixef", "series"),
+    "se": Verb("se", "series"),
+    "loo": Verb("loo", "loo", (), {"cores": None}),
+    "waic": Verb("waic", "loo"),
+    "bayes_R2": Verb("bayes_R2", "draws"),
+    "as.matrix": Verb("as_matrix", "draws", ("pars",)),
+    "posterior_predict": Verb("posterior_predict", "draws", ("newdata", "draws", "re.form"), _RE, random=True),
+    "posterior_linpred": Verb("posterior_linpred", "draws", (), _RE),
+    "posterior_epred": Verb("posterior_epred", "draws", (), _RE),
+    "tidy": Verb(
+        "tidy", "frame", (), {"conf.int": "conf_int", "conf.level": "conf_level", "conf.method": "conf_method"}
+    ),
+    "glance": Verb("glance", "frame"),
+    "emmeans": Verb("emmeans", "emmeans", ("specs",), {"lmer.df": "ddf"}),
+    "simulate": Verb("simulate", "frame", ("nsim", "seed"), {"re.form": "re_form", "use.u": "use_u"}, random=True),
+    "bootMer": Verb("bootMer", "other", ("FUN", "nsim", "seed"), {"use.u": "use_u"}, random=True),
+}
+
+
+def is_watched(name: str) -> bool:
+    """Whether a call of that name is watched when the script runs."""
+    return name != "print" and (name in FITS or name in VERBS or name in UNSUPPORTED)

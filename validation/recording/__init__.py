@@ -1,0 +1,1 @@
+"""Recording what live R gives, and replaying records against live R."""

@@ -1,0 +1,227 @@
+"""Which reference a candidate is judged by: the one place that decides.
+
+First where references come from (:func:`choose_source`), once for a run; then the reference of a model there
+(:func:`reference_of`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from validation.errors import NoReferenceError, NoRError, SourceError
+from validation.options import DEFAULT_SEED, Progress, silent
+from validation.references import certified, store
+from validation.references.live import live_lmer, live_stan_lmer
+from validation.references.reference import Reference
+
+__all__ = ["SOURCES", "Model", "Source", "choose_source", "examine_r", "reference_of"]
+
+#: Where references come from.
+SOURCES = ("auto", "certified", "recorded", "live")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where references come from in a run.
+
+    Attributes
+    ----------
+    kinds : tuple of {"certified", "recorded", "live"}
+        In the order of preference: the first that has a model judges it.
+    reason : str or None
+        Why recorded references are used; None where R is live.
+    asked : str
+        What was asked for.
+    """
+
+    kinds: tuple[str, ...]
+    reason: str | None = None
+    asked: str = "auto"
+
+    @property
+    def against(self) -> str:
+        """Live R, recorded R, or certified values: the last resort of this source."""
+        return self.kinds[-1]
+
+    @property
+    def name(self) -> str:
+        """The kinds, joined by ``+``."""
+        return "+".join(self.kinds)
+
+
+def examine_r() -> Any:
+    """What stops live R from being used: a :class:`bridge.doctor.Diagnosis`, or None where nothing does.
+
+    R is started, which the first fit needs anyway; only where that fails is it examined, part by part.
+    """
+    from bridge import session
+    from bridge.doctor import examine
+    from bridge.errors import BridgeError
+
+    try:
+        if session.default().call("package_versions", packages=["lme4"]).value.get("lme4") is not None:
+            return None
+    except (BridgeError, OSError):
+        pass  # the examination says why
+    return examine()
+
+
+def choose_source(
+    asked: "str | Source" = "auto", examine: Callable[[], Any] | None = None, *, certified_first: bool = False
+) -> Source:
+    """Decide where references come from.
+
+    Parameters
+    ----------
+    asked : str or Source
+        One of :data:`SOURCES`, or several in the order of preference: ``"certified+recorded"``. ``"auto"`` takes live R
+        where there is one, and recorded R where not. What was chosen already stays.
+    examine : callable, optional
+        Stands in for :func:`examine_r`.
+    certified_first : bool
+        Whether ``"auto"`` prefers certified values, which have no error.
+
+    Raises
+    ------
+    SourceError
+        No such source.
+    NoRError
+        Live R was asked for and cannot be used; the text says what is missing and the command that mends it.
+    """
+    if isinstance(asked, Source):
+        return asked
+    parts = tuple(str(asked).split("+"))
+    if not set(parts) <= set(SOURCES) or ("auto" in parts and len(parts) > 1):
+        raise SourceError(
+            f"the reference {asked!r}: it is {', '.join(SOURCES)}, or several in the order of preference, "
+            "as in certified+recorded"
+        )
+    if not {"auto", "live"} & set(parts):
+        return Source(parts, "they were asked for" if "recorded" in parts else None, asked)
+    diagnosis = (examine or examine_r)()
+    there = diagnosis is None or bool(diagnosis.ok)
+    if "live" in parts:
+        if not there:
+            raise NoRError(f"live R was asked for and cannot be used here.\n{diagnosis}")
+        return Source(parts, None, asked)
+    first = ("certified",) if certified_first else ()
+    if there:
+        return Source((*first, "live"), None, asked)
+    return Source((*first, "recorded"), f"live R cannot be used here ({_first_problem(diagnosis)})", asked)
+
+
+def _first_problem(diagnosis: Any) -> str:
+    """The first finding that stops live R, in one line."""
+    for finding in diagnosis.findings:
+        if finding.status == "error":
+            sentence = " ".join(finding.detail.split()).partition(". ")[0].rstrip(".")
+            return f"{finding.name}: {sentence}"
+    return "see `mlmparity doctor`"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model whose reference is wanted.
+
+    Attributes
+    ----------
+    formula : str
+    data : DataFrame or callable
+        The data, or a function ``data(against)`` that gets them live from R or from the recorded data set.
+    kind : {"likelihood", "bayes"}
+    reml : bool
+    arguments : mapping
+        Of both sides' fitting functions: ``weights``, ``offset``, ``contrasts``.
+    r_options : mapping
+        Of R's fitting function alone.
+    name : str or None
+        Of the case that it is. Records are searched for one of this model and these data where it is not given.
+    stated : bool
+        Whether the arguments belong to the named case, and so are in its record too.
+    certified_only : bool
+        Only certified values can judge it.
+    seed : int
+        Of live rstanarm.
+    default : bool
+        Whether lme4 with its default optimizer is wanted beside.
+    """
+
+    formula: str
+    data: Callable[[str], pd.DataFrame] | pd.DataFrame
+    kind: str = "likelihood"
+    reml: bool = True
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    r_options: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    stated: bool = False
+    certified_only: bool = False
+    seed: int = DEFAULT_SEED
+    default: bool = True
+
+    def load(self, against: Literal["live", "recorded"]) -> pd.DataFrame:
+        """The data: from R where it is live, or as recorded."""
+        if isinstance(self.data, pd.DataFrame):
+            return self.data.copy()
+        if against == "live":
+            return self.data("live")
+        try:
+            return self.data("recorded")
+        except LookupError as error:
+            try:
+                return self.data("auto")
+            except Exception:
+                raise NoReferenceError(f"the data of {self.name} are not recorded: {error}") from None
+
+
+def reference_of(model: Model, source: Source, say: Progress = silent) -> Reference:
+    """The reference of a model: of the first kind of the source that has it.
+
+    Raises
+    ------
+    NoReferenceError
+        No kind of the source has the model, or has it of these data.
+    SideError, bridge.errors.BridgeError
+        R could not fit it.
+    """
+    reasons = []
+    for kind in source.kinds:
+        if model.certified_only and kind != "certified" and len(source.kinds) > 1:
+            continue
+        try:
+            return _of_kind(model, kind, source, say)
+        except NoReferenceError as error:
+            reasons.append(f"{kind}: {error}" if len(source.kinds) > 1 else str(error))
+    raise NoReferenceError("; ".join(reasons) or f"only certified values can judge {model.name or model.formula}")
+
+
+def _of_kind(model: Model, kind: str, source: Source, say: Progress) -> Reference:
+    if kind == "live":
+        arguments = {**model.arguments, **model.r_options}
+        data = model.load("live")
+        if model.kind == "bayes":
+            return live_stan_lmer(model.formula, data, model.seed, arguments, say)
+        return live_lmer(model.formula, data, model.reml, arguments, say, model.default)
+    if model.r_options or (model.arguments and not model.stated):
+        why = source.reason or f"{kind} references were asked for"
+        raise NoReferenceError(f"{why}, and stored references have no weights, offset or priors of your own")
+    data = model.load("recorded")
+    wanted = (model.formula, data, model.kind, model.reml, model.name)
+    if kind == "certified":
+        if model.arguments:
+            raise NoReferenceError(f"no model with {', '.join(model.arguments)} is certified")
+        return certified.find(*wanted)
+    found = store.find(*wanted, why=source.reason or "")
+    return replace(found, fit=_with_arguments(found.fit, model.arguments, data))
+
+
+def _with_arguments(fit: Any, arguments: Mapping[str, Any], data: pd.DataFrame) -> Any:
+    """The recorded fit with the model's weights and offset, which the judge's own algebra needs."""
+    lacking = {name: arguments[name] for name in ("weights", "offset") if name in arguments}
+    lacking = {name: value for name, value in lacking.items() if getattr(fit, name, None) is None}
+    if not lacking or not hasattr(fit, "y"):
+        return fit
+    used = pd.Index(data.index.astype(str)).get_indexer(fit.fitted().index.astype(str))
+    return replace(fit, **{name: np.asarray(value, dtype=float)[used] for name, value in lacking.items()})

@@ -1,0 +1,115 @@
+"""Fits by live R: lme4 as users call it and with a tight optimizer, and rstanarm until its draws are valid."""
+
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from r_scripts.dialect import Dialect
+from validation import tolerances
+from validation.checks import Side
+from validation.dialects import dialect_of
+from validation.errors import SideError
+from validation.options import Progress
+from validation.quantities import data_hash, draws_of, posterior_summary
+from validation.references.provenance import r_versions
+from validation.references.reference import Reference
+
+__all__ = ["RSTANARM_LENGTHS", "converged", "live_dialect", "live_lmer", "live_stan_lmer"]
+
+#: Lengths of rstanarm's chains (``iter``) to go on with where its default run is not valid.
+RSTANARM_LENGTHS = (4000, 8000)
+
+
+def live_dialect() -> Dialect:
+    """The dialect of the R that the bridge starts; the newest where its versions cannot be had."""
+    return dialect_of(r_versions()) or Dialect.of(None)
+
+
+def converged(summary: pd.DataFrame) -> bool:
+    """Whether draws with this :func:`~validation.quantities.posterior_summary` pass gate 2 but for divergences."""
+    return bool(
+        (summary["rhat"] < tolerances.VALIDITY.rhat).all()
+        and (summary[["ess_bulk", "ess_tail"]] >= tolerances.VALIDITY.ess).all(axis=None)
+    )
+
+
+def live_lmer(
+    formula: str, data: pd.DataFrame, reml: bool, arguments: Mapping[str, Any], say: Progress, default: bool = True
+) -> Reference:
+    """lme4's fit with a tight optimizer and, where ``default`` is set, with its own beside it.
+
+    Raises
+    ------
+    SideError
+        R refuses the model.
+    """
+    from bridge import lme4
+
+    started = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are fields of the fit and become notes
+            plain = None
+            if default:
+                say("lme4: default optimizer", 0.0)
+                plain = lme4.lmer(formula, data, REML=reml, **arguments)
+            say("lme4: tight optimizer", 0.0)
+            tight = lme4.lmer(formula, data, REML=reml, control="tight", **arguments)
+    except Exception as error:
+        raise _explained("R (lme4::lmer)", error) from error
+    return Reference(tight, _side("lme4", data, time.perf_counter() - started, {"optimizer": "tight"}), plain, data)
+
+
+def live_stan_lmer(
+    formula: str, data: pd.DataFrame, seed: int, arguments: Mapping[str, Any], say: Progress
+) -> Reference:
+    """Rstanarm's posterior; whoever sets the length of the chains keeps it, its default is doubled until it is valid.
+
+    Raises
+    ------
+    SideError
+        R refuses the model.
+    """
+    from bridge import rstanarm
+
+    options = {"seed": seed, **arguments}
+    lengths: tuple[int, ...] = () if {"iter", "chains", "warmup", "thin"} & options.keys() else RSTANARM_LENGTHS
+    say("rstanarm: sampling", 0.0)
+    started = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are fields of the fit and become notes
+            fit = rstanarm.stan_lmer(formula, data, progress=say, **options)
+            for length in lengths:
+                if converged(posterior_summary(*draws_of(fit))):
+                    break
+                options["iter"] = length
+                say(f"rstanarm: its draws are not valid yet; sampling again with iter = {length}", 0.0)
+                fit = rstanarm.stan_lmer(formula, data, progress=say, **options)
+    except Exception as error:
+        raise _explained("R (rstanarm::stan_lmer)", error) from error
+    return Reference(fit, _side("rstanarm", data, time.perf_counter() - started, options), None, data)
+
+
+def _explained(side: str, error: Exception) -> Exception:
+    """Our own errors pass unchanged (they are clear already, and the command knows them); others are explained."""
+    from bridge.errors import BridgeError
+
+    if isinstance(error, BridgeError):
+        return error
+    return SideError(f"{side} could not fit the model: {type(error).__name__}: {error}")
+
+
+def _side(package: str, data: pd.DataFrame, seconds: float, options: Mapping[str, Any]) -> Side:
+    """Versions, the seconds it took, the data's hash, options."""
+    versions = r_versions()
+    plain = {name: value for name, value in options.items() if isinstance(value, str | int | float | bool)}
+    version = versions.get(package, "")
+    return Side(
+        f"{package} {version}, live".replace(" ,", ","),
+        "live-r",
+        {**versions, "seconds": round(seconds, 3), "data": data_hash(data), **plain},
+    )
