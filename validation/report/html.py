@@ -48,8 +48,6 @@ __all__ = ["render_page", "view"]
 #: So many rows stand in the page's HTML; the script shows the others (they are in the page as JSON).
 STATIC_ROWS = 25
 
-#: Digits of a value in the page's script: a few more than are shown; all digits are in report.json.
-_SHOWN_DIGITS = 10
 _MOST_IN_FOOT = 24
 
 
@@ -260,18 +258,14 @@ def _packed(table: pd.DataFrame) -> dict[str, Any]:
         codes, uniques = pd.factorize(np.array(values, dtype=object))
         packed[name] = _runs(codes.tolist())
         packed[f"{name}_texts"] = [str(text) for text in uniques]
-    for name, digits in (
-        ("reference", _SHOWN_DIGITS),
-        ("candidate", _SHOWN_DIGITS),
-        ("difference", 3),
-        ("digits", 3),
-        ("scaled", 3),
-        ("tolerance", 4),
-    ):
-        packed[name] = [plain(float(f"{value:.{digits}g}")) for value in table[name].tolist()]
-    packed["tolerance"] = _runs(packed["tolerance"])
-    pairs = zip(packed["reference"], packed["candidate"], strict=True)
-    packed["candidate"] = ["=" if value == other and value is not None else other for value, other in pairs]
+    # numbers as the text that is shown: the script sorts by them and formats nothing
+    shown = [_row(row) for row in rows]
+    for one in shown:
+        if one["candidate"] == one["reference"] != "":
+            one["candidate"] = "="
+    for name in ("reference", "candidate", "difference", "digits", "scaled"):
+        packed[name] = "\n".join(one[name] for one in shown)
+    packed["tolerance"] = _runs([plain(float(f"{value:.4g}")) for value in table["tolerance"].tolist()])
     packed["words"] = {str(verdict): [VERDICT_SYMBOLS[verdict], VERDICT_WORDS[verdict]] for verdict in Verdict}
     return packed
 

@@ -3,18 +3,7 @@
   const severity = { disagrees: 0, missing: 1, inconclusive: 2, better: 3, agrees: 4 };
   const collator = new Intl.Collator("en", { numeric: true });
   const numeric = new Set(["reference", "candidate", "difference", "digits", "scaled", "tolerance"]);
-  const toNumber = (value) => (value === null ? NaN : Number(value));
-
-  // As the Python side writes numbers: few digits, no trailing zeros, whole numbers in full.
-  const show = (value, digits) => {
-    const number = toNumber(value);
-    if (Number.isNaN(number)) return "";
-    if (!Number.isFinite(number)) return number > 0 ? "Inf" : "-Inf";
-    if (Number.isInteger(number) && Math.abs(number) < 1e12) return String(number);
-    const size = Math.floor(Math.log10(Math.abs(Number(number.toPrecision(digits)))));
-    if (size < -4 || size >= digits) return number.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e");
-    return number.toPrecision(digits).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
-  };
+  const toNumber = (shown) => (shown === "" || shown === null ? NaN : Number(String(shown).replace(/Inf$/, "Infinity")));
 
   const element = (tag, className, text) => {
     const made = document.createElement(tag);
@@ -27,6 +16,7 @@
     const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
     const unpacked = (runs) => runs.flatMap(([value, count]) => Array(count).fill(value));
     for (const name of ["check", "quantity", "place", "reason", "limit", "verdict", "tolerance"]) data[name] = unpacked(data[name]);
+    for (const name of ["reference", "candidate", "difference", "digits", "scaled"]) data[name] = data[name].split("\n");
     data.candidate = data.candidate.map((value, i) => (value === "=" ? data.reference[i] : value));
     const body = box.querySelector("tbody");
     const status = box.querySelector(".status");
@@ -72,12 +62,10 @@
       place.scope = "row";
       const reason = element("td", "reason", key.reason(i));
       reason.title = key.reason(i);
-      const digits = toNumber(data.digits[i]);
+      const number = (name) => element("td", "number", data[name][i]);
       tr.append(first, element("td", "check", key.check(i)), element("td", "quantity", key.quantity(i)), place,
-        element("td", "number", show(data.reference[i], 8)), element("td", "number", show(data.candidate[i], 8)),
-        element("td", "number", show(data.difference[i], 2)),
-        element("td", "number", Number.isNaN(digits) ? "" : Number.isFinite(digits) ? digits.toFixed(1) : show(digits, 2)),
-        element("td", "number", show(data.scaled[i], 2)), element("td", "number", key.limit(i)), reason);
+        number("reference"), number("candidate"), number("difference"), number("digits"), number("scaled"),
+        element("td", "number", key.limit(i)), reason);
       return tr;
     };
     const draw = () => {
