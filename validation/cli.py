@@ -5,11 +5,13 @@ is not there; 130 interrupted.
 """
 
 import contextlib
+import contextvars
 import dataclasses
 import datetime as dt
 import functools
 import os
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -43,6 +45,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+#: The arguments of the command that runs, for the report: it says how to repeat it.
+_GIVEN: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("arguments", default=())
 
 
 class AgainstOption(StrEnum):
@@ -114,8 +120,10 @@ class Shown:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line (``sys.argv`` when no arguments are given) and exit with its code."""
     _make_output_safe()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _GIVEN.set(tuple(given))
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="mlmparity")
+        app(args=given, prog_name="mlmparity")
     except KeyboardInterrupt:
         sys.exit(_interrupted())
     except BrokenPipeError:
@@ -548,9 +556,7 @@ def _run(
 
 def _command_line() -> str:
     """The command as it was given, for a shell."""
-    import shlex
-
-    return shlex.join(["mlmparity", *sys.argv[1:]])
+    return shlex.join(["mlmparity", *_GIVEN.get()])
 
 
 def _say_reference(reference: "Source", quiet: bool) -> None:

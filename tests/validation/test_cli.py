@@ -81,6 +81,13 @@ def test_files_are_written_where_asked(run, tmp_path):
     assert "deep/folder/report.html" in out
 
 
+def test_the_report_says_how_to_repeat_it(run, tmp_path):
+    run("validate", "-o", "a folder", works=[work(made.likelihood())])
+    assert (
+        "<code>mlmparity validate -o &#39;a folder&#39;</code>" in (tmp_path / "a folder" / "report.html").read_text()
+    )
+
+
 def test_default_folder(run, tmp_path):
     run("validate", works=[work(made.likelihood())])
     assert (tmp_path / "mlmparity-report" / "report.html").exists()

@@ -44,7 +44,7 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
     (
         "tolerance",
         "tolerance",
-        "The largest scaled difference that still agrees. Each has its reason, which stands in the last column.",
+        "The largest scaled difference that still agrees. Each has its reason, which stands below the numbers.",
     ),
     ("theta", "θ", "The parameters of the random effects' covariance, relative to the residual's: lme4's theta."),
     ("blup", "BLUP", "A level's predicted effect: lme4 calls it the conditional mode, what ranef() returns."),

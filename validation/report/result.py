@@ -60,6 +60,10 @@ def result_of(comparison: Comparison) -> Result | None:
         rows = table[(table["quantity"] == quantity) & (table["level"] == "")]
         if comparison.kind == "bayes":
             rows = rows[~rows["term"].str.startswith("b[")]
+        # other checks compare the same numbers again, and each side with the truth
+        rows = rows[rows["check"] == rows["check"].iloc[0]] if len(rows) else rows
+        if quantity == "sigma" and ((table["quantity"] == "sd") & (table["group"] == "Residual")).any():
+            continue  # it stands among the standard deviations
         errors = _by_label(table, error) if error else None
         total += len(rows)
         made = tuple(_estimate(row, errors) for row in rows.head(left).to_dict("records"))

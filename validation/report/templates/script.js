@@ -12,13 +12,20 @@
     return made;
   };
 
-  const start = (box) => {
-    const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
-    const unpacked = (runs) => runs.flatMap(([value, count]) => Array(count).fill(value));
-    for (const name of ["check", "quantity", "place", "reason", "limit", "verdict", "tolerance"]) data[name] = unpacked(data[name]);
-    for (const name of ["reference", "candidate", "difference", "digits", "scaled"]) data[name] = data[name].split("\n");
+  // The rows are deflated JSON in base64; a browser that cannot read it shows the first rows.
+  const read = async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    const text = new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+    return JSON.parse(await text);
+  };
+
+  const start = async (box) => {
+    const data = await read(box.querySelector('script[type="text/plain"]').textContent.trim());
+    const unpacked = (runs) => runs.flatMap((run) => (Array.isArray(run) ? Array(run[1]).fill(run[0]) : [run]));
+    for (const name of ["check", "quantity", "place", "remark", "limit", "verdict", "tolerance"]) data[name] = unpacked(data[name]);
+    for (const name of ["reference", "candidate", "difference", "digits", "scaled"]) data[name] = data[name].split(" ");
     data.candidate = data.candidate.map((value, i) => (value === "=" ? data.reference[i] : value));
-    const body = box.querySelector("tbody");
+    const body = box.querySelector("tbody"), remarks = box.querySelector('[data-key="remark"]');
     const status = box.querySelector(".status");
     const search = box.querySelector('input[type="search"]');
     const byVerdict = box.querySelector(".by-verdict");
@@ -28,7 +35,7 @@
     const next = box.querySelector(".next");
     const everything = Array.from({ length: data.n }, (_, index) => index);
     const key = {};
-    for (const name of ["check", "quantity", "place", "reason", "limit", "verdict"]) key[name] = (i) => data[`${name}_texts`][data[name][i]];
+    for (const name of ["check", "quantity", "place", "remark", "limit", "verdict"]) key[name] = (i) => data[`${name}_texts`][data[name][i]];
     const text = everything.map((i) => `${key.quantity(i)} ${key.place(i)} ${data.words[key.verdict(i)][1]}`.toLowerCase());
     let sortKey = null, ascending = true, page = 0, chosen = everything;
 
@@ -60,12 +67,11 @@
       first.append(badge);
       const place = element("th", "place", key.place(i));
       place.scope = "row";
-      const reason = element("td", "reason", key.reason(i));
-      reason.title = key.reason(i);
       const number = (name) => element("td", "number", data[name][i]);
       tr.append(first, element("td", "check", key.check(i)), element("td", "quantity", key.quantity(i)), place,
         number("reference"), number("candidate"), number("difference"), number("digits"), number("scaled"),
-        element("td", "number", key.limit(i)), reason);
+        element("td", "number", key.limit(i)));
+      if (remarks) tr.append(element("td", "reason", key.remark(i)));
       return tr;
     };
     const draw = () => {
@@ -109,10 +115,10 @@
   };
   document.querySelectorAll(".rows[data-table]").forEach(start);
 
-  // On paper nothing can be unfolded.
+  // On paper nothing can be unfolded; summaries of several pages stay folded.
   let folded = [];
   window.addEventListener("beforeprint", () => {
-    folded = Array.from(document.querySelectorAll("details:not([open])"));
+    folded = Array.from(document.querySelectorAll("details:not([open]):not(.long)"));
     for (const one of folded) one.open = true;
   });
   window.addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
