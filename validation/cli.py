@@ -7,12 +7,14 @@ is not there; 130 interrupted.
 import contextlib
 import datetime as dt
 import functools
+import importlib
 import os
 import platform
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,6 +69,7 @@ Seed = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and report.json.", metavar="DIR")]
 AllRows = Annotated[bool, typer.Option("--all", help="Print every row of the tables.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Open up what agrees, too: checks, notes, parameters.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -113,11 +116,13 @@ def validate(
     bayes: Annotated[bool, typer.Option("--bayes/--no-bayes", help="Also the Bayesian cases (rstanarm).")] = True,
     seed: Seed = None,
     output: Output = Path("mlmparity-report"),
+    verbose: Verbose = False,
     all_rows: AllRows = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
     """Fit the cases with R and in Python, diff them, and write the report."""
+    _start_r(against.value, bayes)
     from validation.campaign import choose
     from validation.references.choose import choose_source
 
@@ -130,7 +135,8 @@ def validate(
             )
         chosen = kept
     _can_write(output)
-    return _run_cases(chosen, choose_source(against.value), seed, output, all_rows=all_rows, quiet=quiet)
+    _import_ahead()
+    return _run_cases(chosen, choose_source(against.value), seed, output, shown=_shown(verbose, all_rows, quiet))
 
 
 @app.command()
@@ -195,16 +201,12 @@ def compare(
     against: AgainstArg = AgainstOption.auto,
     seed: Seed = None,
     output: Output = Path("mlmparity-report"),
+    verbose: Verbose = False,
     all_rows: AllRows = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
     """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
-    from validation.campaign import run_own, suite_works
-    from validation.reading.files import read_file
-    from validation.reading.text import TextOptions
-    from validation.references.choose import choose_source
-
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
         raise _usage("name cases of the suite, or give --data and --formula of your own; not both")
@@ -213,16 +215,24 @@ def compare(
             "a case of the suite has its own criterion and data (`mlmparity cases` lists them): --ml, --bayes, "
             "--factor, --strings-as-factors and --dialect go with --data and --formula"
         )
-    if cases:
-        reference = choose_source(against.value)
-        works = suite_works(cases, reference)
-        _can_write(output)
-        return _run_cases(works, reference, seed, output, all_rows=all_rows, quiet=quiet)
-    if data is None or not formulas:
+    if not cases and (data is None or not formulas):
         lacking = " and ".join(
             name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
         )
         raise _usage(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
+    _start_r(against.value, bayes)
+    from validation.campaign import run_own, suite_works
+    from validation.reading.files import read_file
+    from validation.reading.text import TextOptions
+    from validation.references.choose import choose_source
+
+    if cases:
+        _import_ahead()
+        reference = choose_source(against.value)
+        works = suite_works(cases, reference)
+        _can_write(output)
+        return _run_cases(works, reference, seed, output, shown=_shown(verbose, all_rows, quiet))
+    assert data is not None
     try:
         spoken = None if dialect is None else Dialect.of(dialect)
     except ValueError as error:
@@ -241,6 +251,7 @@ def compare(
         shown = "standard input" if str(data) == "-" else str(data)
         _errors().print(Text(f"Read {cell(shown)}: {cell(str(reading))}"), soft_wrap=True)
     _can_write(output)
+    _import_ahead()
     reference = choose_source(against.value)
     _say_reference(reference, quiet)
     return _run(
@@ -250,8 +261,7 @@ def compare(
         len(formulas) + (len(formulas) > 1 and not bayes),
         reference,
         output,
-        all_rows=all_rows,
-        quiet=quiet,
+        shown=_shown(verbose, all_rows, quiet),
     )
 
 
@@ -287,6 +297,8 @@ def conformance(
     debug: Debug = False,
 ) -> int:
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
+    if candidate:
+        _start_r(reference, bayes=False)
     from validation.conformance import door
 
     if features or table:
@@ -439,20 +451,54 @@ def _options(
     pass
 
 
-def _run_cases(
-    works: "Sequence[Work]", reference: "Source", seed: int | None, output: Path, *, all_rows: bool, quiet: bool
-) -> int:
+#: What a comparison needs in the end: imported while R starts.
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.estimates", "xarray", "validation.report.files",
+                 "matplotlib.backends.backend_svg")  # fmt: skip
+
+
+def _start_r(against: str, bayes: bool) -> None:
+    """Let R start and load its packages while Python imports its own, where live R may be asked."""
+    if {"auto", "live"} & set(against.split("+")):
+        from bridge.session import default
+
+        default().start_ahead(["lme4", *(["rstanarm"] if bayes else [])])
+
+
+def _import_ahead() -> None:
+    """Import what is needed later in a thread: what follows waits for R. What fails there fails again where needed."""
+
+    def load() -> None:
+        for name in _NEEDED_LATER:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+    threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
+
+
+class _Shown(Enum):
+    """How much is printed of each comparison."""
+
+    VERDICT = 0  #: of all of them, and nothing else
+    BRIEF = 1  #: a line where it agrees, what differs where not
+    FULL = 2  #: checks, notes and parameters
+    ALL_ROWS = 3
+
+
+def _shown(verbose: bool, all_rows: bool, quiet: bool) -> _Shown:
+    return _Shown.VERDICT if quiet else _Shown.ALL_ROWS if all_rows else _Shown.FULL if verbose else _Shown.BRIEF
+
+
+def _run_cases(works: "Sequence[Work]", reference: "Source", seed: int | None, output: Path, *, shown: "_Shown") -> int:
     """Compare cases, one after the other."""
     from validation.campaign import run
 
-    _say_reference(reference, quiet)
+    _say_reference(reference, shown is _Shown.VERDICT)
     return _run(
         lambda track, show: run(works, reference, seed=seed, track=track, finished=show),
         len(works),
         reference,
         output,
-        all_rows=all_rows,
-        quiet=quiet,
+        shown=shown,
     )
 
 
@@ -462,24 +508,28 @@ def _run(
     reference: "Source",
     output: Path,
     *,
-    all_rows: bool,
-    quiet: bool,
+    shown: "_Shown",
 ) -> int:
     """Do the work with progress, print each comparison as it comes, write the report, give the exit code."""
     from validation.campaign import pictures
     from validation.progress import tracker
     from validation.report.files import write_report
-    from validation.report.text import renderable, verdict_lines
+    from validation.report.text import renderable
     from validation.report.wording import headline, overall, source_line
 
     out = _output()
     reason, against = reference.reason, reference.against
     began = time.monotonic()
     console = _errors()
+    quiet = shown is _Shown.VERDICT
 
     def show(comparison: "Comparison") -> None:
         if not quiet:
-            out.print(renderable(comparison, all_rows=all_rows, width=out.width))
+            brief = shown is _Shown.BRIEF
+            out.print(
+                renderable(comparison, all_rows=shown is _Shown.ALL_ROWS, brief=brief, width=out.width),
+                soft_wrap=brief and comparison.agrees,
+            )
 
     with tracker(total, quiet=quiet, console=console) as track:
         comparisons = work(track, show)
@@ -490,8 +540,6 @@ def _run(
         output, comparisons, reason=reason, generated=generated, extra_plots=pictures(comparisons, against)
     )
     if not quiet:
-        if len(comparisons) > 1:
-            out.print(verdict_lines(comparisons))
         out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
         if not has("matplotlib", "plotnine"):
             out.print(
@@ -524,7 +572,7 @@ def _can_write(folder: Path) -> None:
 
 
 def _usage(text: str) -> Exception:
-    from validation.owndata import InputError
+    from validation.errors import InputError
 
     return InputError(text)
 

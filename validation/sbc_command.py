@@ -31,8 +31,8 @@ def _sbc(
 ) -> int:
     """Calibrate the sampler by simulation: are true values ranked uniformly among its draws."""
     from validation.calibration import MODELS, sbc
+    from validation.errors import InputError
     from validation.exit_codes import exit_code
-    from validation.owndata import InputError
     from validation.progress import tracker
     from validation.verdict import Verdict
 
