@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from validation.owndata import InputError, understood
+from validation.errors import InputError
+from validation.owndata import understood
 from validation.rcsv import RTableError, read_r_table
 from validation.reading import read_file
 
