@@ -517,7 +517,7 @@ def build_design(
     """
     words = Dialect.of(dialect)
     read = read_formula(formula, words)
-    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=words)
     return design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
 
 
@@ -529,6 +529,7 @@ def frame_of(
     offset: VectorLike | None = None,
     subset: VectorLike | None = None,
     na_action: str = "na.omit",
+    dialect: Dialect = _NEWEST,
 ) -> ModelFrame:
     """R's ``model.frame`` of a mixed model's formula: its variables for the rows used; see :func:`build_design`."""
     if na_action == "na.pass":
@@ -538,7 +539,9 @@ def frame_of(
         )
     source = Data(data)
     variables = variables_of(read, source)
-    return model_frame(variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    frame = model_frame(variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    frame.check_polynomials(dialect)
+    return frame
 
 
 def design_of(
@@ -789,5 +792,6 @@ def model_matrix(
     source = Data(data)
     terms = expand_terms(parse(formula), source.names)
     frame = model_frame(terms.variables, source, subset=subset, na_action=na_action, drop_unused=False)
+    frame.check_polynomials(_NEWEST)
     plan = plan_columns(terms, frame, contrasts)
     return pd.DataFrame(plan.build(frame), index=frame.index, columns=pd.Index(plan.names, dtype=object))

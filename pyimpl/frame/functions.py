@@ -82,12 +82,15 @@ class Evaluator:
         Number of rows; constants are recycled to it.
     notes : dict
         Warnings of the evaluation are added here: (R's words, the expression).
+    coded : dict
+        Calls of ``poly`` that took the codes of a factor without order are added here: R refuses them since 4.6.
     """
 
     lookup: Callable[[str], Column]
     has: Callable[[str], bool]
     rows: int
     notes: dict[tuple[str, str], None] = field(default_factory=dict)
+    coded: dict[Call, None] = field(default_factory=dict)
 
     def variable(self, node: Node, basis: Basis | None = None) -> Column:
         """One variable of a model frame, as long as the data.
@@ -800,6 +803,8 @@ class Evaluator:
             )
         given = self._value(several[0])
         if isinstance(given, Factor) and not given.text:  # R: as.numeric of whatever has numbers inside
+            if not given.ordered:
+                self.coded[node] = None
             given = Numeric(np.where(given.codes >= 0, given.codes + 1.0, np.nan))
         x = given.array if isinstance(given, Numeric) else self._numbers(several[0], node).array
         if basis is not None:

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
-from pyimpl.formula.parse import Name, Node, all_names, parse, variable_label
+from pyimpl.formula.parse import Call, Name, Node, all_names, deparse, parse, variable_label
 from pyimpl.frame.bases import remembered_basis
 from pyimpl.frame.column_types import Basis, square_sum
 from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, column_values
 from pyimpl.frame.functions import Evaluator
 from pyimpl.records import record
+from r_scripts.dialect import CHANGES, Dialect
 from r_scripts.grammar import NA_ACTIONS
 
 __all__ = ["ModelFrame", "VectorLike", "model_frame"]
@@ -49,6 +50,8 @@ class ModelFrame:
         What R would warn about in evaluating the variables.
     na_action : str
         What was done with missing values.
+    coded : tuple of Call
+        Calls of ``poly`` that took the codes of a factor without order; see :meth:`check_polynomials`.
     """
 
     variables: tuple[Node, ...]
@@ -65,6 +68,23 @@ class ModelFrame:
     #: what keeps later changes of the data away, where the columns are views of them
     source: Data | None = field(default=None, repr=False, compare=False)
     na_action: str = "na.omit"
+    coded: tuple[Call, ...] = ()
+
+    def check_polynomials(self, dialect: Dialect) -> None:
+        """Refuse ``poly`` of a factor without order where the dialect's R does (since 4.6.0).
+
+        Raises
+        ------
+        DataError
+            Names the call.
+        """
+        if self.coded and dialect.has("poly_needs_order"):
+            call = self.coded[0]
+            raise DataError(
+                f"{deparse(call)}: poly() takes numbers, and {deparse(call.args[0])} is a factor whose levels have no "
+                f"order (R refuses it since {CHANGES['poly_needs_order'].since}). Give numbers, or make it ordered "
+                "where its levels are equally far apart."
+            )
 
     def to_pandas(self) -> pd.DataFrame:
         """Give the frame as pandas: factors as categoricals, matrices as one column each (``poly(x, 2).1``)."""
@@ -264,6 +284,7 @@ def model_frame(
         kept_bases,
         source if kept is None else None,
         na_action,
+        tuple(evaluator.coded),
     )
 
 

@@ -95,6 +95,7 @@ def lm(
         na_action=na_action,
         contrasts=contrasts,
     )
+    design.frame.check_polynomials(spoken)
     call = call_text(
         "lm",
         design.call_formula,

@@ -97,7 +97,7 @@ def lmer(
     checks = replace(control.checks, scale_note=scale_note(words))
 
     read = read_formula(formula, words)
-    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=words)
     design = design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
     reduced = reduce_design(design)
     optimum = find_optimum(design, reduced, REML, control, start)
