@@ -108,7 +108,7 @@ def test_recorded_tutorial_is_what_live_r_gives():
     recorded, side = tutorial.recorded_reference()
     live, live_side = tutorial.live_reference()
     comparison = tutorial.judge(live, recorded, live_side, side)
-    verdicts = {check.name: check.verdict for check in comparison.checks}
+    verdicts = {check.id: check.verdict for check in comparison.checks}
     assert verdicts["numbers"] is verdicts["page"] is Verdict.AGREES, str(comparison)
     then, now = dialect_of(side.provenance), dialect_of(live_side.provenance)
     if not changes_between(then, now):
