@@ -96,7 +96,6 @@ def lm(
         contrasts=contrasts,
         dialect=spoken,
     )
-    design.frame.check_polynomials(spoken)
     call = call_text(
         "lm",
         design.call_formula,
