@@ -554,7 +554,7 @@ def _run(
     from validation.progress import tracker
     from validation.report.files import write_report
     from validation.report.json import dumps
-    from validation.report.text import renderable, verdict_lines
+    from validation.report.text import one_line, renderable
     from validation.report.wording import headline, overall, source_line
 
     out = _output()
@@ -585,7 +585,8 @@ def _run(
         write_or_print(shown.json_file, dumps(comparisons, reason=reason))
     if not shown.silent:
         if len(comparisons) > 1 and not shown.brief:
-            out.print(verdict_lines(comparisons))
+            for comparison in comparisons:
+                out.print(one_line(comparison), soft_wrap=True)
         out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
         if not has("matplotlib", "plotnine"):
             out.print(
