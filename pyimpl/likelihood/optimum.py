@@ -328,6 +328,8 @@ def _pull_back(objective: Objective, units: np.ndarray, budget: int, work: Trust
     So it is where random effects are confounded with fixed ones: the criterion is flat there, and at very large values
     it is noise, in which a search finds dips.
     """
+    if max(map(abs, point.x.tolist()), default=0.0) <= _FAR / len(point.x):
+        return point
     theta = shortened(objective.blocks.factors, point.x * units, _FAR)
     if theta is None:
         return point
@@ -554,7 +556,8 @@ class _Plan:
             return
         self._extended = True
         cost, informed = derivative_operations(objective.blocks), bool(self.near)
-        if cost <= CHEAP:
+        correlated = any(factor.theta.size > factor.p for factor in objective.blocks.factors)
+        if cost <= CHEAP and (correlated or self.valleys is None):  # a scan looks at variances near 0
             on_boundary = boundary_starts(objective, point.x * self.units, point.value, self.units, budget)
             self.near += on_boundary
             if cost <= _FREE and design is not None and self.few and not informed and not on_boundary:
