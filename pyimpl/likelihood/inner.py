@@ -18,6 +18,7 @@ from cython.cimports.libc.math import NAN, log, sqrt
 
 __all__ = ["Inner", "conditional_variances", "subtract_products"]
 
+_NO_PAIRS = np.zeros(1, dtype=np.intc)
 _LISTENS = cython.declare(cython.double, 2e8)  # operations after which a signal, such as that of Ctrl-C, is looked for
 
 
@@ -45,38 +46,28 @@ class Inner:
         self._work = np.zeros(3 * self.p * self.p + (3 * self.p + 2) * (self.m + 1))
         self.E, self.D = cython.address(self._E[0]), cython.address(self._D[0])
         self.U = cython.address(self._U[0])
-        touched = np.diff(indptr).astype(float)
-        self.pairs = float(touched @ touched)
+        self.pairs = 0.0
+        j: cython.Py_ssize_t
+        for j in range(self.J):
+            touched: cython.double = self.indptr[j + 1] - self.indptr[j]
+            self.pairs += touched * touched
         self.q = 0 if pattern is None else pattern.q
         self.contiguous = True
-        self.base, self.pair_ptr = np.zeros(1, dtype=np.intp), np.zeros(1, dtype=np.intp)
-        self.pair_row = np.zeros(1, dtype=np.intc)
+        self.pair_row = _NO_PAIRS
         if pattern is not None:
-            self._find_places(pattern)
+            self.base, self.contiguous = pattern.base, pattern.contiguous
+            if not self.contiguous:
+                self._find_pairs(pattern)
 
     @cython.wraparound(True)
-    def _find_places(self, pattern) -> None:  # type: ignore[no-untyped-def]
-        """Where the element of a pair of columns is stored: at ``base[column]`` plus a number for the row.
-
-        That number is the row's own where the rows of each panel follow each other, as in a dense matrix or one of
-        dense blocks; else it is kept for each pair of columns that meet in a level.
-        """
-        first, row_ptr, rows = (np.asarray(x) for x in (pattern.first, pattern.row_ptr, pattern.rows))
-        high = np.diff(first) + np.diff(row_ptr)
-        super_of = np.repeat(np.arange(pattern.supernodes), np.diff(first))
-        within = np.arange(pattern.q) - first[super_of]
-        self.base = np.asarray(pattern.panel)[super_of] + within * high[super_of]
-        last = np.where(np.diff(row_ptr) > 0, rows[np.maximum(row_ptr[1:] - 1, 0)] + 1, first[1:])
-        self.contiguous = bool(np.all(last - first[:-1] == high))
-        if self.contiguous:
-            self.base = self.base - first[super_of]
-            return
+    def _find_pairs(self, pattern) -> None:  # type: ignore[no-untyped-def]
+        """The place in its column's panel of the row of each pair of columns that meet in a level."""
         count = np.diff(np.asarray(self.indptr))
         ends = np.zeros(self.J + 1, dtype=np.intp)
         np.cumsum(count * (count + 1) // 2, out=ends[1:])
         self.pair_ptr = ends
         self.pair_row = np.empty(max(int(ends[-1]), 1), dtype=np.intc)
-        _fill_pairs(self, first.astype(np.intp), row_ptr, rows, super_of.astype(np.intp))
+        _fill_pairs(self, pattern.first, pattern.row_ptr, pattern.rows, pattern.super_of)
 
     def eliminate(self, T, S, Sx, S2):  # type: ignore[no-untyped-def]
         """E_j and D_j, added to S (m, m; lower) and, if there is an S2, U_j and what it adds; Sx gets U_j'D_j.
@@ -364,10 +355,11 @@ class Inner:
             return _sum_back(self, 2, T, lz, Q, N, weight, REML, curved)
         return _sum_back(self, self.p, T, lz, Q, N, weight, REML, curved)
 
-    def scalar_derivatives(self, t, Q, df, prss, REML, curvature):  # type: ignore[no-untyped-def]
+    def scalar_derivatives(self, t, Q, df, prss, REML, room, curvature):  # type: ignore[no-untyped-def]
         """First derivative, and the second one, exact, where this factor is alone and has one effect.
 
-        With ψ = t², K_j = E_j² and Y_j = Z_j'V⁻¹[X R_X⁻¹, e] everything is a number for each level.
+        With ψ = t², K_j = E_j² and Y_j = Z_j'V⁻¹[X R_X⁻¹, e] everything is a number for each level; `room` is a workspace
+        of m + m² numbers.
         """
         m: cython.Py_ssize_t = self.m
         P: cython.Py_ssize_t = m - 1
@@ -382,9 +374,10 @@ class Inner:
         h: cython.double = 0.0
         weight: cython.double = df / prss
         D: cython.p_double = self.D
-        room: cython.double[::1] = np.zeros(m + m * m)
-        y: cython.p_double = cython.address(room[0])
+        y: cython.p_double = room
         M: cython.p_double = y + m
+        for a in range(m * m):
+            M[a] = 0.0
         first: cython.Py_ssize_t = 0 if REML else P
         for j in range(self.J):
             K = self.E[j] * self.E[j]

@@ -188,6 +188,8 @@ class Reduced:
     n_theta : int
     lower : ndarray, shape (n_theta,)
         Lower bounds of θ: 0 for the diagonal of a template, else −inf.
+    elements : ndarray of int, shape (3, n_theta)
+        Of each element of the templates, factor by factor: the position of its θ, its row, its column.
     inner : InnerPart
         Without levels where the Schur complement has all factors.
     outer : OuterPart or None
@@ -201,6 +203,7 @@ class Reduced:
     factors: tuple[Factor, ...]
     n_theta: int
     lower: np.ndarray
+    elements: np.ndarray
     inner: InnerPart
     outer: OuterPart | None
     fixed: FixedPart
@@ -215,10 +218,10 @@ class Reduced:
 @lru_cache(maxsize=64)
 def _numbering(
     sizes: tuple[int, ...], members: tuple[tuple[int, ...], ...]
-) -> tuple[np.ndarray, tuple[tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray], ...]]:
+) -> tuple[np.ndarray, np.ndarray, tuple[tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray], ...]]:
     """Lower bounds of θ, and where each factor's θ stand in its template, for terms of so many effects.
 
-    θ is numbered term by term, each template's columns down (lme4's order). For each factor (its terms are `members`):
+    The second are :attr:`Reduced.elements`. θ is numbered term by term, each template's columns down (lme4's order). For each factor (its terms are `members`):
     first effect of each term, and :class:`Factor`'s rows, cols and theta.
     """
     theta_start = [0]
@@ -241,7 +244,8 @@ def _numbering(
             p += sizes[i]
         place = tuple(starts), np.array(rows, np.int64), np.array(cols, np.int64), np.array(index, np.int64)
         places.append(place)
-    return lower, tuple(places)
+    elements = np.array([[i for _, *one in places for i in one[k]] for k in (2, 0, 1)], dtype=np.intp)
+    return lower, elements, tuple(places)
 
 
 def _grouped(terms: Sequence[RandomTerm]) -> tuple[tuple[int, ...], ...]:
@@ -363,7 +367,7 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
         raise ModelError("the model has no random-effects term, such as (1 | group)")
     terms = design.terms
     members = _grouped(terms)
-    lower, places = _numbering(tuple(term.p for term in terms), members)
+    lower, elements, places = _numbering(tuple(term.p for term in terms), members)
     root = np.empty(0) if design.weights is None else np.sqrt(design.weights)
     fixed = _fixed_part(design, root)
     D = np.empty((design.N, design.P + 1))
@@ -384,6 +388,7 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
         factors=tuple(factors),
         n_theta=lower.size,
         lower=lower,
+        elements=elements,
         inner=inner,
         outer=outer,
         fixed=FixedPart(
@@ -415,8 +420,11 @@ def _parts(
     nodes = np.stack([code[order] for code in codes[1:]], axis=1) + first[:-1]
     touched = touched_nodes(starts, np.ascontiguousarray(nodes), int(first[-1]))
     width = np.repeat(p[1:], J[1:])
-    every = np.column_stack([codes[0][order], nodes + J[0]])
-    everything = np.arange(0, every.size + 1, every.shape[1], dtype=np.intp), np.ascontiguousarray(every).ravel()
+
+    def everything() -> tuple[np.ndarray, np.ndarray]:
+        every = np.column_stack([codes[0][order], nodes + J[0]])
+        return np.arange(0, every.size + 1, every.shape[1], dtype=np.intp), np.ascontiguousarray(every).ravel()
+
     pattern, has_inner = choose_pattern(touched, width, everything, np.repeat(p, J), names, structure)
     if not has_inner:
         node_factor = np.repeat(np.arange(len(J)), J)
@@ -457,10 +465,8 @@ def _outer_part(
     pattern: Any, node_factor: np.ndarray, width: np.ndarray, column: np.ndarray, Z: np.ndarray, D: np.ndarray | None
 ) -> OuterPart:
     """The outer part of Z_o'Z_o, and of Z_o'D if D is given; `node_factor` by node, not by place."""
-    first = np.asarray(pattern.first)
     within = np.zeros(max(pattern.size, 1))
-    super_of = np.repeat(np.arange(pattern.supernodes), np.diff(first)).astype(np.intp)
-    add_row_products(pattern, column, Z, width, super_of, within)
+    add_row_products(pattern, column, Z, width, pattern.super_of, within)
     if D is None:
         dense = np.zeros((0, pattern.q))
     else:
@@ -486,5 +492,5 @@ def make_engine(reduced: Reduced, df: float, REML: bool) -> Any:
     inner = Inner(
         part.R, part.C, part.indptr, part.columns, part.values, None if reduced.outer is None else reduced.outer.pattern
     )
-    factors = [(f.p, f.J, f.rows, f.cols, f.theta) for f in reduced.factors]
-    return Engine(inner, outer, fixed.within, fixed.within_root, factors, float(df), bool(REML))
+    factors = [(f.p, f.J, len(f.theta)) for f in reduced.factors]
+    return Engine(inner, outer, fixed.within, fixed.within_root, reduced.elements, factors, df, REML)

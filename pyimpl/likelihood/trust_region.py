@@ -157,12 +157,13 @@ class TrustRegion:
 
     def __init__(self, n: cython.Py_ssize_t) -> None:
         self.n = n
-        self.x, self.gradient, self.trial = np.zeros(n), np.zeros(n), np.zeros(n)
-        self.matrix, self._added = np.zeros((n, n)), np.zeros((n, n))
-        self.accepted = np.zeros((_LOG, 3))
-        self._direction, self._values, self._step = np.zeros(n), np.zeros(n), np.zeros(n)
-        self._other, self._change = np.zeros(n), np.zeros(n)
-        self._vectors, self._square = np.zeros((n, n)), np.zeros((n, n))
+        room: cython.double[:, ::1] = np.zeros((4 * n + 8, n))
+        self.matrix, self._added = room[:n], room[n : 2 * n]
+        self._vectors, self._square = room[2 * n : 3 * n], room[3 * n : 4 * n]
+        self.x, self.gradient, self.trial = room[4 * n], room[4 * n + 1], room[4 * n + 2]
+        self._direction, self._values, self._step = room[4 * n + 3], room[4 * n + 4], room[4 * n + 5]
+        self._other, self._change = room[4 * n + 6], room[4 * n + 7]
+        self.accepted = np.empty((_LOG, 3))
 
     def begin(self, start, kind, budget, spent):  # type: ignore[no-untyped-def]
         """Start a search: the first trial is `start`; `spent` evaluations have been made before."""
