@@ -16,6 +16,7 @@ from pyimpl.frame.column_types import Basis, PolynomialCoefs, Spline
 from pyimpl.frame.columns import Factor, Logical, Numeric
 from pyimpl.frame.expressions import Expressions
 from pyimpl.frame.splines import b_spline_basis, beyond, inner_knots, moved_inside, natural_spline_basis
+from r_scripts.dialect import CHANGES
 
 __all__ = ["BASIS_FUNCTIONS", "BasisFunction"]
 
@@ -72,7 +73,7 @@ def _scale_setting(
 
 def polynomials(e: Expressions, node: Call, basis: Basis | None = None) -> Numeric:
     """``poly(x, ..., degree, raw, simple)``: orthogonal polynomials of one variable, products of them of several."""
-    columns, matrix, settings = _polynomial_arguments(e, node)
+    columns, matrix, settings = _polynomial_arguments(e, node, basis is None)
     degree = int(e.one_number(settings.get("degree", Num(1.0)), node))
     if degree < 1:
         raise FormulaError(f"{deparse(node)}: 'degree' must be at least 1.")
@@ -99,7 +100,7 @@ def polynomials(e: Expressions, node: Call, basis: Basis | None = None) -> Numer
     return Numeric(product, names=tuple(".".join(map(str, term)) for term in terms.tolist()), basis=own)
 
 
-def _polynomial_arguments(e: Expressions, node: Call) -> tuple[list[np.ndarray], bool, dict[str, Node]]:
+def _polynomial_arguments(e: Expressions, node: Call, first: bool) -> tuple[list[np.ndarray], bool, dict[str, Node]]:
     """Variables of ``poly``, whether they come as a matrix, and the named arguments."""
     variables: list[Node] = []
     settings: dict[str, Node] = {}
@@ -112,12 +113,25 @@ def _polynomial_arguments(e: Expressions, node: Call) -> tuple[list[np.ndarray],
             settings[str(name)] = arg
     if not variables:
         raise FormulaError(f"{deparse(node)}: poly() needs a value.")
+    if first and e.dialect.has("poly_needs_order"):
+        _refuse_unordered(e, variables, node)
     parts = [_numbers_inside(e, variable, node) for variable in variables]
     matrix = any(part.ndim == 2 for part in parts)
     columns = [column for part in parts for column in (part.T if part.ndim == 2 else [part])]
     if len({len(column) for column in columns}) > 1:
         raise FormulaError(f"{deparse(node)}: arguments must have the same length. Name the degree: degree = ...")
     return columns, matrix, settings
+
+
+def _refuse_unordered(e: Expressions, variables: list[Node], caller: Call) -> None:
+    for variable in variables:
+        given = e.value(variable)
+        if isinstance(given, Factor) and not given.text and not given.ordered:
+            raise DataError(
+                f"{deparse(caller)}: poly() takes numbers, and {deparse(variable)} is a factor whose levels have no "
+                f"order (R refuses it since {CHANGES['poly_needs_order'].since}). Give numbers, or make it ordered "
+                "where its levels are equally far apart."
+            )
 
 
 def _numbers_inside(e: Expressions, node: Node, caller: Call) -> np.ndarray:

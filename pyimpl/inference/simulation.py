@@ -12,7 +12,7 @@ from pyimpl.design.re_form import wanted_effects
 from pyimpl.errors import DataError
 from pyimpl.inference.estimates import Estimates
 from pyimpl.inference.point_prediction import refuse_new_levels
-from pyimpl.likelihood.reduce import Blocks
+from pyimpl.likelihood.reduce import Reduced
 
 __all__ = ["ClusterRand", "SimulationRows", "draw_response", "new_parameters", "rows_to_simulate", "simulate_rows"]
 
@@ -70,14 +70,14 @@ def rows_to_simulate(design: Design, newdata: pd.DataFrame | None, allow_new_lev
 
 
 def new_parameters(
-    design: Design, blocks: Blocks, estimates: Estimates, newparams: Mapping[str, Any] | None, conditional: bool
+    design: Design, blocks: Reduced, estimates: Estimates, newparams: Mapping[str, Any] | None, conditional: bool
 ) -> Estimates:
     """The estimates with some parameters replaced (lme4's ``setParams``).
 
     Parameters
     ----------
     design : Design
-    blocks : Blocks
+    blocks : Reduced
     estimates : Estimates
     newparams : mapping, optional
         ``beta``, ``theta``, ``sigma``.

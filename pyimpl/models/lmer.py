@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from pyimpl.design.checks import scale_note
 from pyimpl.design.design import Design, design_of, frame_of
 from pyimpl.design.model_matrix import Contrasts
 from pyimpl.design.reading import read_formula
-from pyimpl.errors import DataError
+from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.parse import deparse, parse
 from pyimpl.frame.model_frame import Subset, VectorLike
 from pyimpl.inference.at_optimum import Theta, find_optimum
@@ -19,6 +20,7 @@ from pyimpl.inference.source import Source
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.models.lmer_fit import LmerFit
 from pyimpl.printing import CallText
+from r_scripts.arguments import LmerArguments, check_r_arguments
 from r_scripts.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def lmer(
     contrasts: Contrasts | None = None,
     data_name: str | None = None,
     dialect: Dialect | Mapping[str, str] | str | None = None,
+    **r_arguments: Unpack[LmerArguments],
 ) -> LmerFit:
     """Fit a linear mixed model, as ``lme4::lmer``.
 
@@ -70,6 +73,8 @@ def lmer(
         Whose words the fit has: a version of lme4 (``"1.1-31"``), a tested stack (``"debian-12"``) or packages with
         their versions (``"lme4 1.1-37, R 4.5.0"``). It decides what is printed, named and warned, never an estimate.
         The newest where not given; fits made from this one have its dialect.
+    **r_arguments
+        Arguments of R's that have no meaning here (``verbose``): accepted, so that a call carried over from R runs.
 
     Returns
     -------
@@ -92,6 +97,8 @@ def lmer(
     >>> fit = lmer("course ~ 1 + female + (1 + female | school)", gcse, REML=False)  # doctest: +SKIP
     >>> print(fit.summary())  # doctest: +SKIP
     """
+    if r_arguments:
+        check_r_arguments("lmer", r_arguments, signature(lmer).parameters, ModelError)
     control = _checked_arguments(REML, control)
     words = _dialect(dialect)
     checks = replace(control.checks, scale_note=scale_note(words))
@@ -118,7 +125,7 @@ def lmer(
         "contrasts": contrasts,
     }
     arguments |= {"control": control, "data_name": data_name, "dialect": dialect}
-    fit = LmerFit(optimum, call, Source(data, arguments), control)
+    fit = LmerFit(optimum, call, Source(data, arguments, lmer), control)
     fit.give_warnings()
     return fit
 
