@@ -49,14 +49,15 @@ def test_what_r_says_agrees_with_what_we_say():
     cases, record = recorded()
     seen = 0
     for call, result in zip(cases[0]["calls"], record["results"][0], strict=True):
-        if not call["r"].startswith("emmeans(") or "tolerance" in call or "error" in result:
+        random = "mvt" in call["r"] or "consec" in call["r"]  # integrated with random points in R
+        if not call["r"].startswith("emmeans(") or random or "tolerance" in call or "error" in result:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = eval(call["py"], {"fit": fit()})
         ours = [value.emmeans, value.contrasts] if hasattr(value, "contrasts") else [value]
         for table, theirs in zip(ours, result["tables"], strict=True):
-            reference = pd.DataFrame(theirs)
+            reference = pd.DataFrame({k: v if isinstance(v, list) else [v] for k, v in theirs.items()})
             if "asymptotic" in call["r"]:
                 reference["df"] = np.inf  # JSON has no infinity
             judged = compare_emmeans(reference, table)
