@@ -1,6 +1,7 @@
 """Write the generated parts of the pages in this folder anew: ``python docs/generate.py`` (``--check`` only compares).
 
-``--images`` also draws the pictures of plots.md, index.md and first-model.md anew (they differ between machines in their fonts: look at them).
+``--images`` also draws the pictures of plots.md, index.md and first-model.md anew (they differ between machines in
+their fonts: look at them).
 
 A generated part stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 """

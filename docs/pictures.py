@@ -1,4 +1,4 @@
-"""The pictures of index.md and first-model.md: ``python docs/generate.py --images`` draws them anew into docs/images."""
+"""The pictures of index.md and first-model.md: ``python docs/generate.py --images`` draws them into docs/images."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def summary() -> "Figure":
         ax.text(0.03, 0.955, name, fontsize=11, weight="bold", color=colour, va="top")
         ax.text(0.03, 0.885, call, fontsize=8, color=colour, va="top", family="monospace")
         ax.text(0.03, 0.82, text, fontsize=7.2, color=_INK, va="top", family="monospace", linespacing=1.25)
-    if theirs.split() != ours.split():
+    if theirs.strip("\n") != ours.strip("\n"):
         raise AssertionError("the two summaries are not the same: the picture would not be true")
     return figure
 

@@ -1,7 +1,7 @@
 """The tutorial *Multilevel Models with rstanarm* in Python: its data, tables and pictures, and its comparison with R.
 
-What R prints of data frames is here too (``r_str``, ``r_summary``, ``r_print``). The pages "The tutorial beside R" use all
-of it.
+What R prints of data frames is here too (``r_str``, ``r_summary``, ``r_print``). The pages "The tutorial beside R" use
+all of it.
 """
 
 from pyimpl.text.numbers import print_data_frame as r_print

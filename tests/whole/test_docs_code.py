@@ -1,4 +1,4 @@
-"""Every page's code runs alone, from top to bottom, and prints what the page shows; the site is built without a warning.
+"""Every page's code runs alone and prints what the page shows; the site is built without a warning.
 
 ``pytest tests/whole/test_docs_code.py --force-regen`` rewrites outputs, and fails, so that the changes are looked at.
 The two tutorial pages have tests of their own.
