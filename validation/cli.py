@@ -9,10 +9,12 @@ import contextvars
 import dataclasses
 import datetime as dt
 import functools
+import importlib
 import os
 import platform
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -84,6 +86,7 @@ JsonFile = Annotated[
         "--json", help="Write everything as JSON to this file ('-': print it, and nothing else).", metavar="FILE"
     ),
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Open up what agrees, too: checks, notes, parameters.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -96,6 +99,8 @@ class Shown:
     ----------
     all_rows : bool
         Every row of the tables.
+    verbose : bool
+        What agrees is opened up, too: checks, notes, parameters.
     quiet : bool
         The verdict only, and no progress.
     json_file : Path, optional
@@ -103,6 +108,7 @@ class Shown:
     """
 
     all_rows: bool
+    verbose: bool
     quiet: bool
     json_file: Path | None
 
@@ -112,9 +118,14 @@ class Shown:
         return str(self.json_file) == "-"
 
     @property
-    def brief(self) -> bool:
+    def silent(self) -> bool:
         """Whether comparisons are not printed."""
         return self.quiet or self.only_json
+
+    @property
+    def brief(self) -> bool:
+        """Whether a comparison that agrees is a line."""
+        return not (self.verbose or self.all_rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -161,12 +172,14 @@ def validate(
     bayes: Annotated[bool, typer.Option("--bayes/--no-bayes", help="Also the Bayesian cases (rstanarm).")] = True,
     seed: Seed = None,
     output: Output = Path("mlmparity-report"),
+    verbose: Verbose = False,
     all_rows: AllRows = False,
     json_file: JsonFile = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
     """Fit the cases with R and in Python, diff them, and write the report."""
+    _start_r(against.value, bayes)
     from validation.campaign import choose
     from validation.references.choose import choose_source
 
@@ -179,7 +192,8 @@ def validate(
             )
         chosen = kept
     _can_write(output)
-    shown = Shown(all_rows, quiet, json_file)
+    _import_ahead()
+    shown = Shown(all_rows, verbose, quiet, json_file)
     return _run_cases(chosen, choose_source(against.value), seed, output, shown)
 
 
@@ -248,17 +262,13 @@ def compare(
     against: AgainstArg = AgainstOption.auto,
     seed: Seed = None,
     output: Output = Path("mlmparity-report"),
+    verbose: Verbose = False,
     all_rows: AllRows = False,
     json_file: JsonFile = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
     """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
-    from validation.campaign import run_own, suite_works
-    from validation.reading.files import read_file
-    from validation.reading.text import TextOptions
-    from validation.references.choose import choose_source
-
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
         raise _usage("name cases of the suite, or give --data and --formula of your own; not both")
@@ -267,16 +277,24 @@ def compare(
             "a case of the suite has its own criterion and data (`mlmparity cases` lists them): --ml, --bayes, "
             "--factor, --strings-as-factors and --dialect go with --data and --formula"
         )
-    if cases:
-        reference = choose_source(against.value)
-        works = suite_works(cases, reference)
-        _can_write(output)
-        return _run_cases(works, reference, seed, output, Shown(all_rows, quiet, json_file))
-    if data is None or not formulas:
+    if not cases and (data is None or not formulas):
         lacking = " and ".join(
             name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
         )
         raise _usage(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
+    _start_r(against.value, bayes)
+    from validation.campaign import run_own, suite_works
+    from validation.reading.files import read_file
+    from validation.reading.text import TextOptions
+    from validation.references.choose import choose_source
+
+    if cases:
+        _import_ahead()
+        reference = choose_source(against.value)
+        works = suite_works(cases, reference)
+        _can_write(output)
+        return _run_cases(works, reference, seed, output, Shown(all_rows, verbose, quiet, json_file))
+    assert data is not None
     try:
         spoken = None if dialect is None else Dialect.of(dialect)
     except ValueError as error:
@@ -295,6 +313,7 @@ def compare(
         shown = "standard input" if str(data) == "-" else str(data)
         _errors().print(Text(f"Read {cell(shown)}: {cell(str(reading))}"), soft_wrap=True)
     _can_write(output)
+    _import_ahead()
     reference = choose_source(against.value)
     _say_reference(reference, quiet)
     return _run(
@@ -304,7 +323,7 @@ def compare(
         len(formulas) + (len(formulas) > 1 and not bayes),
         reference,
         output,
-        Shown(all_rows, quiet, json_file),
+        Shown(all_rows, verbose, quiet, json_file),
     )
 
 
@@ -341,6 +360,8 @@ def conformance(
     debug: Debug = False,
 ) -> int:
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
+    if candidate:
+        _start_r(reference, bayes=False)
     from validation.conformance import door
 
     if features or table:
@@ -363,30 +384,27 @@ def doctor(json_file: JsonFile = None, quiet: Quiet = False, debug: Debug = Fals
 
     from bridge.doctor import examine
     from pyimpl.extensions import problems
-    from pyimpl.precompile import missing
     from validation.files import write_or_print
 
     live = _errors().is_terminal and not quiet
     with _errors().status("Looking at R ...", spinner="line") if live else contextlib.nullcontext():
         diagnosis = examine()
-    python = list(problems())
-    if missing():
-        python.append(
-            f"pyimpl's kernels are not compiled: first fits take longer. fix: {sys.executable} -m pyimpl.precompile"
-        )
+    damage = problems()
     if json_file is not None:
         found = {
             "R can be used": diagnosis.ok,
             "versions": dict(diagnosis.versions),
             "findings": [dataclasses.asdict(finding) for finding in diagnosis.findings],
-            "python": python,
+            "python": damage,
         }
         write_or_print(json_file, json.dumps(found, ensure_ascii=False, indent=1))
     if str(json_file) != "-":
         said = "R can be used." if diagnosis.ok else "R cannot be used: see mlmparity doctor."
         _output().print(Text(said if quiet else str(diagnosis)), soft_wrap=True)
-        for sentence in python or ([] if quiet else ["pyimpl's kernels are compiled."]):
+        for sentence in damage or ([] if quiet else ["pyimpl's compiled modules are whole."]):
             _output().print(Text(sentence), soft_wrap=True)
+    if damage:
+        return BAD_INPUT
     return OK if diagnosis.ok else NO_R
 
 
@@ -485,6 +503,30 @@ def _options(
     pass
 
 
+#: What a comparison needs in the end: imported while R starts.
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.estimates", "xarray", "validation.report.files",
+                 "matplotlib.backends.backend_svg")  # fmt: skip
+
+
+def _start_r(against: str, bayes: bool) -> None:
+    """Let R start and load its packages while Python imports its own, where live R may be asked."""
+    if {"auto", "live"} & set(against.split("+")):
+        from bridge.session import default
+
+        default().start_ahead(["lme4", *(["rstanarm"] if bayes else [])])
+
+
+def _import_ahead() -> None:
+    """Import what is needed later in a thread: what follows waits for R. What fails there fails again where needed."""
+
+    def load() -> None:
+        for name in _NEEDED_LATER:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+    threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
+
+
 def _run_cases(works: "Sequence[Work]", reference: "Source", seed: int | None, output: Path, shown: Shown) -> int:
     """Compare cases, one after the other."""
     from validation.campaign import run
@@ -512,7 +554,7 @@ def _run(
     from validation.progress import tracker
     from validation.report.files import write_report
     from validation.report.json import dumps
-    from validation.report.text import renderable, verdict_lines
+    from validation.report.text import one_line, renderable
     from validation.report.wording import headline, overall, source_line
 
     out = _output()
@@ -520,8 +562,11 @@ def _run(
     began = time.monotonic()
 
     def show(comparison: "Comparison") -> None:
-        if not shown.brief:
-            out.print(renderable(comparison, all_rows=shown.all_rows, width=out.width))
+        if not shown.silent:
+            out.print(
+                renderable(comparison, all_rows=shown.all_rows, brief=shown.brief, width=out.width),
+                soft_wrap=shown.brief and comparison.agrees,
+            )
 
     with tracker(total, quiet=shown.quiet, console=_errors()) as track:
         comparisons = work(track, show)
@@ -538,9 +583,10 @@ def _run(
     )
     if shown.json_file is not None:
         write_or_print(shown.json_file, dumps(comparisons, reason=reason))
-    if not shown.brief:
-        if len(comparisons) > 1:
-            out.print(verdict_lines(comparisons))
+    if not shown.silent:
+        if len(comparisons) > 1 and not shown.brief:
+            for comparison in comparisons:
+                out.print(one_line(comparison), soft_wrap=True)
         out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
         if not has("matplotlib", "plotnine"):
             out.print(
@@ -579,7 +625,7 @@ def _can_write(folder: Path) -> None:
 
 
 def _usage(text: str) -> Exception:
-    from validation.owndata import InputError
+    from validation.errors import InputError
 
     return InputError(text)
 

@@ -40,9 +40,9 @@ def _sbc(
 ) -> int:
     """Calibrate the sampler by simulation: are true values ranked uniformly among its draws."""
     from validation.calibration import MODELS, sbc
+    from validation.errors import InputError
     from validation.exit_codes import exit_code
     from validation.files import write_or_print
-    from validation.owndata import InputError
     from validation.progress import tracker
     from validation.verdict import Verdict
 

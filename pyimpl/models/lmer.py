@@ -13,7 +13,7 @@ from pyimpl.design.model_matrix import Contrasts
 from pyimpl.design.reading import read_formula
 from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.parse import deparse, parse
-from pyimpl.frame.model_frame import VectorLike
+from pyimpl.frame.model_frame import Subset, VectorLike
 from pyimpl.inference.at_optimum import Theta, find_optimum
 from pyimpl.inference.control import LmerControl
 from pyimpl.inference.source import Source
@@ -38,7 +38,7 @@ def lmer(
     start: Theta | None = None,
     weights: VectorLike | None = None,
     offset: VectorLike | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
     contrasts: Contrasts | None = None,
     data_name: str | None = None,
@@ -61,8 +61,8 @@ def lmer(
         θ to start from, in lme4's order.
     weights, offset : str, array or Series, optional
         Name of a column, or a number for each row of the data.
-    subset : str or array of bool, optional
-        Rows to use: a condition in R's words, or a mask.
+    subset : str, array of bool or of int, optional
+        Rows to use: a condition in R's words, a mask, or numbers of rows as R counts them, from 1 (``"1:50"``).
     na_action : {"na.omit", "na.exclude", "na.fail"}
         What to do with rows that have missing values.
     contrasts : mapping, optional
@@ -104,7 +104,7 @@ def lmer(
     checks = replace(control.checks, scale_note=scale_note(words))
 
     read = read_formula(formula, words)
-    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=words)
     design = design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
     reduced = reduce_design(design)
     optimum = find_optimum(design, reduced, REML, control, start)

@@ -100,6 +100,22 @@ def test_quiet_says_the_verdict_only(run):
     assert err == ""
 
 
+def test_a_line_for_what_agrees_and_more_for_what_does_not(run):
+    works = [work(made.likelihood("good")), work(made.disagreeing("bad")), work(made.likelihood("fine"))]
+    lines = run("validate", works=works)[1].splitlines()
+    good, bad, fine = (next(i for i, line in enumerate(lines) if name in line) for name in ("good", "bad", "fine"))
+    assert bad == good + 1
+    assert fine > bad + 5
+    assert lines[good].startswith("agrees  good  ")
+    opened = "\n".join(lines[bad:fine])
+    assert "Likely cause" in opened
+    assert "disagrees" in opened
+    assert not any("agrees" in line.split() for line in lines[bad:fine])
+    full = run("validate", "-v", works=works)[1]
+    assert "good: agrees\n" in full
+    assert any("agrees" in line.split()[-1:] and "fixef" in line for line in full.splitlines())
+
+
 def test_all_rows_on_request(run):
     many = work(made.likelihood(levels=40))
     assert "ranef school" not in run("validate", works=[many])[1]
@@ -123,7 +139,7 @@ def test_a_case_that_fails_is_reported_and_the_others_go_on(run, tmp_path):
     code, out, _ = run("validate", works=works)
     assert code == 3
     assert "RCrashError: R ended (signal 9)" in out
-    assert "b: agrees" in out
+    assert "agrees  b  " in out
     stored = json.loads((tmp_path / "mlmparity-report" / "report.json").read_text())
     assert [c["verdict"] for c in stored["comparisons"]] == ["inconclusive", "agrees"]
 
@@ -243,13 +259,16 @@ def test_version(run):
     assert out.startswith("mlmparity ")
 
 
-@pytest.mark.parametrize(("missing", "words"), [([], "are compiled."), (["posterior"], "-m pyimpl.precompile")])
-def test_doctor_says_whether_the_kernels_are_compiled(run, monkeypatch, missing, words):
+@pytest.mark.parametrize(
+    ("found", "status", "last"),
+    [([], 0, "pyimpl's compiled modules are whole."), (["one is damaged", "another is stale"], 2, "another is stale")],
+)
+def test_doctor_says_whether_the_compiled_modules_are_whole(run, monkeypatch, found, status, last):
     monkeypatch.setattr("bridge.doctor.examine", doctor.Diagnosis)
-    monkeypatch.setattr("pyimpl.precompile.missing", lambda: missing)
+    monkeypatch.setattr("pyimpl.extensions.problems", lambda: found)
     code, out, _ = run("doctor")
-    assert code == 0
-    assert words in out.splitlines()[-1]
+    assert code == status
+    assert out.splitlines()[-max(1, len(found)) :] == (found or [last])
 
 
 @pytest.mark.parametrize("command", [[], ["validate"], ["compare"], ["doctor"], ["record"], ["cases"]])
@@ -465,5 +484,5 @@ def test_several_formulas_are_compared_by_their_tests(run, tmp_path):
     code, out, err = run("compare", "-d", "sleep.csv", "--factor", "Subject", "--ml", "--against", "certified",
                          *(part for model in models for part in ("-f", model)), reference=None)  # fmt: skip
     assert code == 0, out + err
-    assert "Likelihood-ratio tests" in out
+    assert "agrees  anova: Reaction" in out
     assert "[3/3] anova: " in err
