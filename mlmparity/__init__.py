@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bridge import lme4, mlmRev, rstanarm
     from mlmparity import tutorial
     from pyimpl import *  # noqa: F403
+    from pyimpl.plots import plot_coefficients
     from validation import *  # noqa: F403
     from validation.calibration import sbc
     from validation.migrate.run import Migration, migrate, translate
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     __version__: str
     __all__ = ["Migration", "__version__", "dataset_names", "lme4", "load_dataset", "migrate", "mlmRev", "read_data"]
-    __all__ += ["certified", "certified_fit", "rstanarm", "sbc", "translate", "tutorial"]
+    __all__ += ["certified", "certified_fit", "plot_coefficients", "rstanarm", "sbc", "translate", "tutorial"]
     __all__ += pyimpl.__all__
     __all__ += validation.__all__
 
@@ -40,6 +41,7 @@ _HOMES = {
     **dict.fromkeys(("Migration", "migrate", "translate"), "validation.migrate.run"),
     "read_data": "validation.reading.files",
     "certified_fit": "validation.suite",
+    "plot_coefficients": "pyimpl.plots",
     "sbc": "validation.calibration",
 }
 #: Modules that are names of their own: R's packages, the certified values, the tutorial.
