@@ -94,8 +94,10 @@ class OptSummary:
     trace : ndarray, shape (steps, 3), optional
         See :attr:`log`.
     unbounded : bool
-        Whether the criterion falls without end as variances grow, since the random effects fit all of few rows exactly:
-        then this is a local minimum.
+        Whether the criterion falls on as variances grow, since the random effects fit all of few rows exactly: then
+        this is a local minimum.
+    local : OptSummary, optional
+        The best minimum at usual variances, where the lowest is at ones that leave the criterion few digits.
     """
 
     initial: np.ndarray
@@ -114,6 +116,7 @@ class OptSummary:
     steps: np.ndarray | None = field(default=None, repr=False, compare=False)
     trace: np.ndarray | None = field(default=None, repr=False, compare=False)
     unbounded: bool = False
+    local: "OptSummary | None" = field(default=None, repr=False, compare=False)
 
     @cached_property
     def hessian(self) -> np.ndarray:
@@ -325,6 +328,8 @@ def _pull_back(objective: Objective, units: np.ndarray, budget: int, work: Trust
     So it is where random effects are confounded with fixed ones: the criterion is flat there, and at very large values
     it is noise, in which a search finds dips.
     """
+    if max(map(abs, point.x.tolist()), default=0.0) <= _FAR / len(point.x):
+        return point
     theta = shortened(objective.blocks.factors, point.x * units, _FAR)
     if theta is None:
         return point
@@ -431,6 +436,7 @@ def optimize(
     plan = _Plan.of(objective, design) if starts is None else _Plan.given(objective, starts)
     work = TrustRegion(objective.blocks.n_theta)
     best: tuple[Point, np.ndarray] | None = None
+    inside: tuple[Point, np.ndarray] | None = None  # the best that is not far
     while plan.starts or plan.near:
         near_one = not plan.starts
         start = plan.near.pop(0) if near_one else plan.starts.pop(0)
@@ -439,19 +445,23 @@ def optimize(
         point = _pull_back(objective, plan.units, max_evaluations, work, point)
         if plan.chosen and plan.single and plan.valleys is None:
             point = _or_from_zero(objective, plan.units, plan.pivots, max_evaluations, work, point)
-        rejected = best is not None and plan.endless and _is_far(point) and not _is_far(best[0])
-        if best is None or (_better(point, best[0]) and not rejected):
+        if best is None or _better(point, best[0]):
             best = (point, start)
+        if not _is_far(point) and (inside is None or _better(point, inside[0])):
+            inside = (point, start)
         if on_step is not None:
             on_step(objective.evaluations + objective.gradients, best[0].value)
         plan.extend(objective, design, point, start, max_evaluations)
     assert best is not None
-    point, start = best
-    if not math.isfinite(point.value):
+    if not math.isfinite(best[0].value):
         raise FloatingPointError("it is infinite or not a number at every start")
-    count = objective.evaluations + objective.gradients
-    found = outcome(objective, point, start, plan.units, max_evaluations, count, objective.gradients)
-    return changed(found, unbounded=True) if plan.endless else found
+    count, gradients = objective.evaluations + objective.gradients, objective.gradients
+    local = None
+    if inside is not None and (plan.endless or _is_far(best[0])):
+        local = changed(outcome(objective, *inside, plan.units, max_evaluations, count, gradients), unbounded=True)
+    if local is not None and plan.endless:
+        return local
+    return changed(outcome(objective, *best, plan.units, max_evaluations, count, gradients), local=local)
 
 
 def _or_from_zero(
@@ -546,7 +556,8 @@ class _Plan:
             return
         self._extended = True
         cost, informed = derivative_operations(objective.blocks), bool(self.near)
-        if cost <= CHEAP:
+        correlated = any(factor.theta.size > factor.p for factor in objective.blocks.factors)
+        if cost <= CHEAP and (correlated or self.valleys is None):  # a scan looks at variances near 0
             on_boundary = boundary_starts(objective, point.x * self.units, point.value, self.units, budget)
             self.near += on_boundary
             if cost <= _FREE and design is not None and self.few and not informed and not on_boundary:
