@@ -91,7 +91,8 @@ restarted <- function(fit, built, times = 5L) {
   objective <- function(m) m@devcomp$cmp[[if (lme4::isREML(m)) "REML" else "dev"]]
   for (i in seq_len(times)) {
     call <- built$call
-    call$start <- lme4::getME(fit, "theta")
+    # since 2.0 an optimizer moves 'par', from which theta follows: cs() and ar1() have fewer of them
+    call$start <- lme4::getME(fit, if (utils::packageVersion("lme4") >= "2.0.1") "par" else "theta")
     call$control$optCtrl$rhobeg <- 2e-3
     again <- suppressMessages(suppressWarnings(eval(call, built$home)))
     gain <- objective(fit) - objective(again)
