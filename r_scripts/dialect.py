@@ -213,6 +213,21 @@ CHANGES: Mapping[str, Change] = {
         "R NEWS 4.3.0; measured on 4.2.2 and 4.5.0",
         ("summary",),
     ),
+    "contrasts_by_level": Change(
+        "R",
+        "4.3.0",
+        "C() keeps the names of levels where it is given a function, C(f, contr.treatment)b where it was "
+        "C(f, contr.treatment)2, and takes strings and truth values for factors",
+        "R NEWS 4.3.0; measured on 4.2.2 and 4.6.2",
+        ("C", "model.matrix"),
+    ),
+    "inner_knots_moved": Change(
+        "R",
+        "4.3.0",
+        "bs() and ns() move automatic inner knots that coincide with a boundary knot inside, with a warning",
+        "R NEWS 4.3.0",
+        ("bs", "ns", "model.matrix"),
+    ),
     "numbers_end_in_digits": Change(
         "R",
         "4.4.1",

@@ -258,7 +258,7 @@ def small() -> pd.DataFrame:
         (lambda d, f: lmer(f, d).refit(["a"] * 40), DataError, "newresp must be numbers"),
         (lambda d, f: lmer(f, d).simulate(1.5), DataError, "whole number, at least 1, not 1.5"),
         (lambda d, f: lmer(f, d).anova(3), DataError, "3 is none"),
-        (lambda d, f: lmer("y ~ C(f) + (1 | g)", d), FormulaError, "contrasts=.* factor"),
+        (lambda d, f: lmer("y ~ C(f, 'cat') + (1 | g)", d), FormulaError, "contr is one of contr.treatment"),
         (lambda d, f: lmer("y ~ mean(x, 2) + (1 | g)", d), FormulaError, "mean.. has at most 1 arguments"),
         (lambda d, f: lmer("y ~ cut(x, quantile(x, 2)) + (1 | g)", d), FormulaError, "probs"),
         (lambda d, f: lmer("y ~ cut(x, seq(1, 2, by = -1)) + (1 | g)", d), FormulaError, "wrong sign"),

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from r_scripts.dialect import Dialect
-from validation.owndata import InputError, understood
+from validation.errors import InputError
+from validation.owndata import understood
 from validation.rcsv import RTableError, read_r_table
 from validation.reading import read_file
 
