@@ -5,12 +5,14 @@ An older lme4 takes them among its dots and does nothing with them, without a wo
 
 import json
 import subprocess
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bridge import lme4
-from bridge.errors import DataError
+from bridge.errors import BridgeError, DataError
 from r_scripts.dialect import CHANGES
 
 pytestmark = pytest.mark.r
@@ -56,3 +58,31 @@ def test_what_this_lme4_lacks_is_refused_with_the_release_that_has_it(change, fi
 def test_weights_of_another_number_of_rows_are_refused(fit, sleepstudy):
     with pytest.raises(DataError, match=r"newweights has shape \(3,\)"):
         fit.refit(sleepstudy["Reaction"], newweights=np.ones(3))
+
+
+@pytest.mark.parametrize("structure", ["us", "diag", "cs", "ar1"])
+def test_structured_covariances_are_fitted_by_an_r_that_knows_them(structure, sleepstudy, live_dialect):
+    data = sleepstudy.assign(part=pd.Categorical("p" + (sleepstudy["Days"] // 4).astype(int).astype(str)))
+    formula = f"Reaction ~ Days + {structure}(0 + part | Subject)"
+    if not live_dialect.has("structured_covariances"):
+        with pytest.raises(BridgeError, match=rf"{structure}.*2\.0"):
+            lme4.lmer(formula, data)
+        return
+    in_r = """
+    suppressMessages(library(lme4)); sleepstudy$part <- factor(paste0("p", sleepstudy$Days %/% 4))
+    m <- suppressWarnings(suppressMessages(lmer(FORMULA, sleepstudy)))
+    cat(sprintf("%.17g ", c(REMLcrit(m), getME(m, "theta"))))
+    """.replace("FORMULA", formula)
+    told = subprocess.run(["Rscript", "--vanilla", "-"], input=in_r, capture_output=True, text=True, check=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit, tight = lme4.lmer(formula, data), lme4.lmer(formula, data, control="tight")
+    numbers = np.array(told.stdout.split(), dtype=float)
+    np.testing.assert_allclose([fit.REMLcrit(), *fit.getME("theta")], numbers, rtol=1e-12)
+    assert tight.REMLcrit() <= fit.REMLcrit() + 1e-9
+    moved = tight.getME("par")
+    assert tight.devfun(moved) == pytest.approx(tight.REMLcrit(), rel=1e-12)
+    if len(moved) < len(tight.getME("theta")):
+        assert structure in ("cs", "ar1")
+        with pytest.raises(DataError, match=rf'getME\("par"\), from which theta follows\) are {len(moved)}'):
+            tight.devfun(tight.getME("theta"))
