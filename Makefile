@@ -6,7 +6,7 @@ CASES ?=
 ARGS ?=
 export VENV
 
-.PHONY: help setup setup-dev validate test test-slow test-debian lint bench record doctor clean
+.PHONY: help setup setup-dev validate test test-slow test-debian lint docs bench record doctor clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ lint: setup-dev ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: setup-dev ## the site, in site/index.html: generated parts compared, links checked (`make test-slow` runs the pages' code)
+	$(VENV)/bin/python docs/generate.py --check
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 bench: setup-dev ## speed and memory beside R and other libraries, one run
 	$(VENV)/bin/python -m benchmarks $(ARGS)

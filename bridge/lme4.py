@@ -258,21 +258,29 @@ class LmerFit(RFit):
         Parameters
         ----------
         theta : array-like, shape (k,) or (points, k)
+            ``getME("theta")``; of a model with ``cs()`` or ``ar1()``, ``getME("par")``, from which its θ follows.
 
         Returns
         -------
         float, or ndarray of shape (points,)
+
+        Raises
+        ------
+        DataError
+            Another number of parameters, or values that are not finite.
         """
         values = np.asarray(theta, dtype=np.float64)
         length = len(self._x["theta"]["values"])
-        if values.shape[-1:] != (length,) or values.ndim > 2:
+        if values.ndim not in (1, 2) or not 0 < values.shape[-1] <= length:
             raise DataError(f"theta has shape {values.shape}; this model's theta has {length} elements")
         if not np.isfinite(values).all():
             raise DataError("theta holds values that are not finite")
         if self._devfun is None or not self._devfun.alive:
             session = self._handle.session
             self._devfun = session.keep(session.call("lme4_devfun", fit=self._handle).value)
-        result = self._devfun.session.call("lme4_objective", devfun=self._devfun, theta=np.atleast_2d(values)).value
+        result = self._devfun.session.call(
+            "lme4_objective", fit=self._handle, devfun=self._devfun, theta=np.atleast_2d(values)
+        ).value
         return float(result[0]) if values.ndim == 1 else np.asarray(result)
 
     @property

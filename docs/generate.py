@@ -1,6 +1,7 @@
 """Write the generated parts of the pages in this folder anew: ``python docs/generate.py`` (``--check`` only compares).
 
-``--images`` also draws the pictures of plots.md anew (they differ between machines in their fonts: look at them).
+``--images`` also draws the pictures of plots.md, index.md and first-model.md anew (they differ between machines in
+their fonts: look at them).
 
 A generated part stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 """
@@ -144,6 +145,27 @@ def r_arguments_table() -> str:
     return "\n".join(lines)
 
 
+def commands_table() -> str:
+    """Every command with its arguments and options."""
+    from typer.main import get_command
+
+    from validation.cli import app
+
+    group = get_command(app)
+    parts = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        parts += [f"## mlmparity {name}", "", (command.help or "").strip(), "", "| | |", "|---|---|"]
+        for one in command.params:
+            if one.name == "help":
+                continue
+            names = "/".join([*sorted(one.opts, key=len), *one.secondary_opts])
+            value = "" if getattr(one, "is_flag", False) else f" `{one.metavar or 'VALUE'}`"
+            shown = f"`{names}`{value}" if names.startswith("-") else f"`{one.metavar or names.upper()}`"
+            parts.append(f"| {shown} | {(getattr(one, 'help', None) or '').replace('|', '&#124;')} |")
+        parts.append("")
+    return "\n".join(parts).rstrip()
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "tolerances": tolerance_table,
     "proofs": proof_table,
@@ -154,6 +176,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "peer-digits": peer_digits,
     "compatibility": compatibility_table,
     "r-arguments": r_arguments_table,
+    "commands": commands_table,
 }
 
 
@@ -167,7 +190,7 @@ def renewed(text: str) -> str:
 
 def stale(pages: list[Path] | None = None) -> list[Path]:
     """Pages whose generated parts are not what the code gives today."""
-    pages = sorted(HERE.glob("*.md")) if pages is None else pages
+    pages = sorted(HERE.rglob("*.md")) if pages is None else pages
     return [page for page in pages if renewed(page.read_text("utf-8")) != page.read_text("utf-8")]
 
 
@@ -185,9 +208,10 @@ if __name__ == "__main__":
         abridge_runs()
     if "--images" in sys.argv:
         sys.path.insert(0, str(HERE))
-        from gallery import draw
+        import gallery
+        import pictures
 
-        for image in draw(HERE / "images"):
+        for image in [*gallery.draw(HERE / "images"), *pictures.draw(HERE / "images")]:
             print(f"wrote images/{image.name}")
     outdated = stale()
     if "--check" in sys.argv:

@@ -18,15 +18,20 @@ if TYPE_CHECKING:
     import pyimpl
     import validation
     from bridge import lme4, mlmRev, rstanarm
+    from mlmparity import tutorial
     from pyimpl import *  # noqa: F403
+    from pyimpl.plots import plot_coefficients
     from validation import *  # noqa: F403
+    from validation.calibration import sbc
     from validation.migrate.run import Migration, migrate, translate
     from validation.reading.files import read_data
+    from validation.references import certified
     from validation.references.datasets import dataset_names, load_dataset
+    from validation.suite import certified_fit
 
     __version__: str
     __all__ = ["Migration", "__version__", "dataset_names", "lme4", "load_dataset", "migrate", "mlmRev", "read_data"]
-    __all__ += ["rstanarm", "translate"]
+    __all__ += ["certified", "certified_fit", "plot_coefficients", "rstanarm", "sbc", "translate", "tutorial"]
     __all__ += pyimpl.__all__
     __all__ += validation.__all__
 
@@ -35,14 +40,22 @@ _HOMES = {
     "load_dataset": "validation.references.datasets",
     **dict.fromkeys(("Migration", "migrate", "translate"), "validation.migrate.run"),
     "read_data": "validation.reading.files",
+    "certified_fit": "validation.suite",
+    "plot_coefficients": "pyimpl.plots",
+    "sbc": "validation.calibration",
 }
-_R_PACKAGES = ("lme4", "mlmRev", "rstanarm")
+#: Modules that are names of their own: R's packages, the certified values, the tutorial.
+_MODULES = {
+    **{name: f"bridge.{name}" for name in ("lme4", "mlmRev", "rstanarm")},
+    "certified": "validation.references.certified",
+    "tutorial": "mlmparity.tutorial",
+}
 
 
 def _names() -> list[str]:
     """Every public name: this package's own, pyimpl's and validation's."""
     return sorted(
-        {"__version__", *_HOMES, *_R_PACKAGES, *load("pyimpl").__all__, *load("validation").__all__},
+        {"__version__", *_HOMES, *_MODULES, *load("pyimpl").__all__, *load("validation").__all__},
     )
 
 
@@ -55,8 +68,8 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         value = version("mlmparity")
-    elif name in _R_PACKAGES:
-        value = load(f"bridge.{name}")
+    elif name in _MODULES:
+        value = load(_MODULES[name])
     elif name in _HOMES:
         value = getattr(load(_HOMES[name]), name)
     elif name.startswith("_"):

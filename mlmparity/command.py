@@ -19,7 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     try:
         cli = load("validation.cli")
-    except ShadowedPackageError as error:
+    except ImportError as error:
+        # a file in the way, or compiled modules that are missing: their error's module cannot be imported then
+        if not isinstance(error, ShadowedPackageError) and type(error).__module__ != "pyimpl.extensions":
+            raise
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(_BAD_INPUT)
     cli.main(arguments)

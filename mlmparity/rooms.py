@@ -16,6 +16,7 @@ __all__ = ["ShadowedPackageError", "check", "load"]
 
 #: What each package imports of the others.
 _NEEDS = {
+    "mlmparity": ("bridge", "pyimpl", "r_scripts", "validation"),
     "bridge": ("r_scripts",),
     "pyimpl": ("r_scripts",),
     "validation": ("bridge", "pyimpl", "r_scripts"),

@@ -102,12 +102,17 @@ lme4_lmer <- function(described) {
   c(lme4_extract(fit), list(handle = keep(fit), seconds = as.double(seconds)[1:3]))
 }
 
+# What the optimizer moves: theta, and since 2.0 'par', from which theta follows (cs() and ar1() have fewer of them).
+moved_parameters <- function(fit) {
+  lme4::getME(fit, if (utils::packageVersion("lme4") >= "2.0.1") "par" else "theta")
+}
+
 # The fit, optimised again from its own optimum with a small trust region, while that lowers the objective.
 restarted <- function(fit, built, times = 5L) {
   objective <- function(m) m@devcomp$cmp[[if (lme4::isREML(m)) "REML" else "dev"]]
   for (i in seq_len(times)) {
     call <- built$call
-    call$start <- lme4::getME(fit, "theta")
+    call$start <- moved_parameters(fit)
     call$control$optCtrl$rhobeg <- 2e-3
     again <- suppressMessages(suppressWarnings(eval(call, built$home)))
     gain <- objective(fit) - objective(again)
@@ -330,8 +335,16 @@ lme4_devfun <- function(fit) {
   keep(eval(call, environment(stats::formula(fit))))
 }
 
-lme4_objective <- function(devfun, theta) {
+# theta: a row for each point, of the model's theta or of what its optimizer moves.
+lme4_objective <- function(fit, devfun, theta) {
   theta <- as.matrix(theta)
+  moved <- length(moved_parameters(fit))
+  if (ncol(theta) != moved) {
+    bridge_stop(
+      "bridge_data_error", "theta has ", ncol(theta), " elements; the parameters that lme4 moves of this model (",
+      "getME(\"par\"), from which theta follows) are ", moved, ". Give those"
+    )
+  }
   vapply(seq_len(nrow(theta)), function(i) devfun(theta[i, ]), 0)
 }
 

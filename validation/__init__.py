@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from validation.checks import Check, Side
     from validation.compare import compare, compare_draws, compare_fits
     from validation.comparison import Comparison
+    from validation.results import compare_emmeans, compare_predictions
     from validation.verdict import Cause, Verdict
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "compare_anova",
     "compare_anova_fits",
     "compare_draws",
+    "compare_emmeans",
     "compare_fits",
+    "compare_predictions",
 ]
 
 _HOMES = {
@@ -40,7 +43,9 @@ _HOMES = {
     "compare_anova": "validation.anova",
     "compare_anova_fits": "validation.anova",
     "compare_draws": "validation.compare",
+    "compare_emmeans": "validation.results",
     "compare_fits": "validation.compare",
+    "compare_predictions": "validation.results",
 }
 
 

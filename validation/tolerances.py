@@ -33,6 +33,13 @@ __all__ = [
     "OPTIMUM",
     "P_VALUE",
     "REPORTED",
+    "REPORTED_DF",
+    "REPORTED_ESTIMATE",
+    "REPORTED_INTERVAL",
+    "REPORTED_P",
+    "REPORTED_SE",
+    "REPORTED_STATISTIC",
+    "SAME_QUANTILE",
     "SAME_THETA",
     "SHIFT_FAILS",
     "SHIFT_FINE",
@@ -86,6 +93,11 @@ TITLES = {
     "anova-fits": "Log-likelihood, AIC and BIC of each model",
     "anova-tests": "Likelihood-ratio tests: chi-square, degrees of freedom, p-value",
     "migrate": "Values of a migrated script of R",
+    "results-estimates": "Marginal means, contrasts or predictions",
+    "results-errors": "Their standard errors",
+    "results-df": "Their degrees of freedom",
+    "results-intervals": "Their intervals",
+    "results-tests": "Their tests",
     "truth-reference": "The reference against quadrature",
     "truth-candidate": "The candidate against quadrature",
 }
@@ -235,6 +247,46 @@ MIGRATED_VALUE = Tolerance(
     "relative to the value, or to a tenth of the largest in its column",
     "What a script computes from a fit (coefficients, BLUPs, intervals, tests) follows the estimates, which tier 3 and "
     "R's early stop leave undetermined by 1e-3 standard errors; a summary prints three to four digits of them.",
+)
+
+_AFTER = (
+    "What is computed from a fit follows its estimates, which tier 3 and R's early stop leave undetermined by 1e-3 "
+    "standard errors"
+)
+
+#: What is reported after the fit (emmeans, predictions), by what it is.
+REPORTED_ESTIMATE = Tolerance("results-estimates", LARGEST_ESTIMATE_LIMIT, "standard errors", f"{_AFTER}.")
+REPORTED_SE = Tolerance(
+    "results-errors",
+    LARGEST_ESTIMATE_LIMIT,
+    "relative",
+    f"{_AFTER}; standard errors change by the same share of themselves.",
+)
+REPORTED_DF = Tolerance(
+    "results-df",
+    10 * LARGEST_ESTIMATE_LIMIT,
+    "relative",
+    f"{_AFTER}; degrees of freedom are a ratio of second derivatives of the deviance, ten times as sensitive. Another "
+    "method differs in the first digit.",
+)
+REPORTED_INTERVAL = Tolerance("results-intervals", LARGEST_ESTIMATE_LIMIT, "widths of the interval", f"{_AFTER}.")
+REPORTED_P = Tolerance(
+    "results-tests",
+    2 * LARGEST_ESTIMATE_LIMIT,
+    "of max(1, |log p|)",
+    f"{_AFTER}; log p changes by no more than twice that share of itself.",
+)
+REPORTED_STATISTIC = Tolerance(
+    "results-tests",
+    2 * LARGEST_ESTIMATE_LIMIT,
+    "of max(1, |t|)",
+    f"{_AFTER}, and standard errors by that share of themselves: t may move by both.",
+)
+SAME_QUANTILE = Tolerance(
+    "results-intervals",
+    1e-3,
+    "relative",
+    "Half widths in standard errors are quantiles: those of 95 and 94.99 % differ by 1e-3, those of methods by more.",
 )
 
 #: Shifts in posterior sds: up to the first there is nothing to say; from the second on it is a failure.

@@ -7,7 +7,6 @@ orthogonal reflection of natural splines stand here (R's ``splines::bs`` and ``s
 import math
 
 import numpy as np
-from scipy.interpolate import BSpline
 
 from pyimpl.errors import DataError
 from pyimpl.frame.column_types import Spline
@@ -54,6 +53,8 @@ def _all_knots(spline: Spline) -> np.ndarray:
 
 def _design(knots: np.ndarray, x: np.ndarray, degree: int, derivative: int = 0) -> np.ndarray:
     """``splineDesign(knots, x, degree + 1, derivative)``, shape (len(x), splines)."""
+    from scipy.interpolate import BSpline  # most models have no splines, and scipy takes longer than their fit
+
     count = len(knots) - degree - 1
     low, high = knots[degree], knots[count]
     if len(x) and not (x.min() >= low and x.max() <= high):

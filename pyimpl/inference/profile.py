@@ -104,10 +104,10 @@ class _ScaledDeviance(Objective):
         scaled = float(parts["prss"]) / sigma**2
         n = self.blocks.N
         try:  # the gradient of log|L|² + m log r² with m = r²/σ² is that of log|L|² + r²/σ²
-            self._df = scaled
+            self.engine.df = scaled
             gradient = self.value_and_gradient(theta)[1]
         finally:
-            self._df = n
+            self.engine.df = n
         deviance = float(parts["log_det"]) + scaled + n * math.log(2 * math.pi * sigma**2) - self.blocks.log_weights
         return deviance, gradient, scaled
 

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,18 @@ def test_the_command_says_what_is_in_its_way_without_a_traceback(tmp_path: Path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("Error: mlmparity has a package named 'bridge'")
+
+
+def test_the_command_says_that_nothing_was_compiled_without_a_traceback(tmp_path: Path) -> None:
+    for name in ("mlmparity", "bridge", "pyimpl", "r_scripts", "validation"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("data", "*.so", "compiled.*.json"))
+    done = subprocess.run(
+        [sys.executable, "-m", "mlmparity", "doctor"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Error: pyimpl's compiled modules: they were not built for this Python")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_project_with_its_own_validation_package_can_run_its_tests(tmp_path: Path) -> None:

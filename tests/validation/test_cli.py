@@ -326,7 +326,7 @@ def test_json_alone_is_on_standard_output_where_it_is_asked_for(run, tmp_path):
 def test_doctor_for_programs_and_in_one_line(run, monkeypatch):
     broken = doctor.Diagnosis((doctor.Finding("R", "error", "not found anywhere", "apt-get install r-base"),))
     monkeypatch.setattr("bridge.doctor.examine", lambda: broken)
-    monkeypatch.setattr("pyimpl.precompile.missing", list)
+    monkeypatch.setattr("pyimpl.extensions.problems", list)
     code, out, _ = run("doctor", "--json", "-")
     assert code == 4
     found = json.loads(out)

@@ -1,0 +1,144 @@
+"""Marginal means and predictions of two sides are judged; each fault planted is found, and its cause is named."""
+
+import gzip
+import json
+import math
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from pyimpl import emmeans, lmer, predictions
+from validation import compare_emmeans, compare_predictions
+
+DATA = Path(__file__).parents[1] / "pyimpl" / "data"
+
+
+@cache
+def recorded():
+    """R's emmeans tables of the record, each with the call that makes it in Python."""
+    cases = json.loads((DATA / "after_cases.json").read_text())["cases"]
+    record = json.loads(gzip.decompress((DATA / "after.json.gz").read_bytes()))
+    return cases, record
+
+
+@cache
+def fit():
+    frame = recorded()[1]["frames"]["study"]
+    columns = {}
+    for name, column in frame.items():
+        columns[name] = (
+            pd.Categorical.from_codes(column["codes"], column["levels"], ordered=column["ordered"])
+            if "codes" in column
+            else column["values"]
+        )
+    return lmer(recorded()[0][0]["formula"], pd.DataFrame(columns))
+
+
+def means():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return emmeans(fit(), "~ a | b")
+
+
+def test_what_r_says_agrees_with_what_we_say():
+    cases, record = recorded()
+    seen = 0
+    for call, result in zip(cases[0]["calls"], record["results"][0], strict=True):
+        random = "mvt" in call["r"] or "consec" in call["r"]  # integrated with random points in R
+        if not call["r"].startswith("emmeans(") or random or "tolerance" in call or "error" in result:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = eval(call["py"], {"fit": fit()})
+        ours = [value.emmeans, value.contrasts] if hasattr(value, "contrasts") else [value]
+        for table, theirs in zip(ours, result["tables"], strict=True):
+            reference = pd.DataFrame({k: v if isinstance(v, list) else [v] for k, v in theirs.items()})
+            if "asymptotic" in call["r"]:
+                reference["df"] = np.inf  # JSON has no infinity
+            judged = compare_emmeans(reference, table)
+            assert judged.agrees, f"{call['r']}: {judged}"
+            seen += 1
+    assert seen >= 8
+
+
+PLANTED = {
+    "variance-for-se": lambda t: t.assign(SE=t["SE"] ** 2),
+    "residual-variance-added": lambda t: t.assign(SE=np.sqrt(t["SE"] ** 2 + 1.3)),
+    "normal-quantiles": lambda t: t.assign(
+        **{"lower.CL": t["emmean"] - 1.959964 * t["SE"], "upper.CL": t["emmean"] + 1.959964 * t["SE"]}
+    ),
+    "other-level": lambda t: t.assign(
+        **{
+            "lower.CL": t["emmean"] - stats.t.ppf(0.95, t["df"]) * t["SE"],
+            "upper.CL": t["emmean"] + stats.t.ppf(0.95, t["df"]) * t["SE"],
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_faults_of_means_are_found_and_named(name):
+    judged = compare_emmeans(means(), PLANTED[name](means().frame))
+    assert not judged.agrees
+    assert [cause.name for cause in judged.causes] == [name]
+
+
+TESTS = {
+    "reversed": lambda t: t.assign(estimate=-t["estimate"]),
+    "not-adjusted": lambda t: t.assign(**{"p.value": 2 * stats.t.sf(t["t.ratio"].abs(), t["df"])}),
+    "one-sided": lambda t: t.assign(**{"p.value": stats.t.sf(t["t.ratio"].abs(), t["df"])}),
+    "bonferroni": lambda t: t.assign(
+        **{"p.value": np.minimum(1, len(t) * 2 * stats.t.sf(t["t.ratio"].abs(), t["df"]))}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_faults_of_contrasts_are_found_and_named(name):
+    pairs = means().pairs()
+    judged = compare_emmeans(pairs, TESTS[name](pairs.frame))
+    assert not judged.agrees
+    assert [cause.name for cause in judged.causes] == [name]
+
+
+@pytest.mark.parametrize("column", ["emmean", "SE", "df", "lower.CL", "upper.CL"])
+def test_every_column_is_judged_and_none_may_be_missing(column):
+    table = means().frame
+    assert compare_emmeans(table, table.sample(frac=1, random_state=1)).agrees
+    off = table.copy()
+    off.loc[2, column] += 0.02 * abs(off.loc[2, column])
+    assert not compare_emmeans(table, off).agrees
+    off.loc[2, column] = math.nan
+    assert not compare_emmeans(table, off).agrees
+    if column != "emmean":
+        assert not compare_emmeans(table, table.drop(columns=[column])).agrees
+
+
+def test_rows_are_joined_by_what_they_are():
+    table = means().frame
+    assert not compare_emmeans(table, table.iloc[1:]).agrees
+    assert not compare_emmeans(table.iloc[1:], table).agrees
+    swapped = table.assign(a=table["a"].astype(str).replace({"low": "mid", "mid": "low"}))
+    assert not compare_emmeans(table, swapped).agrees
+    with pytest.raises(ValueError, match="a row twice"):
+        compare_emmeans(table, pd.concat([table, table.iloc[:1]]))
+    with pytest.raises(ValueError, match="no column of estimates"):
+        compare_emmeans(table, table[["a", "b"]])
+    with pytest.raises(ValueError, match="no column 'c' to join by"):
+        compare_emmeans(table, table, keys=["c"])
+
+
+def test_predictions_are_judged_too():
+    table = predictions(fit(), {"x": [0, 1, 2], "a": None})
+    assert compare_predictions(table, table).agrees
+    frame = pd.DataFrame({"fit": [1.0, 2.0], "se.fit": [0.1, 0.2]}, index=["r1", "r2"])
+    assert compare_predictions(frame, frame.iloc[::-1]).agrees
+    wide = predictions(fit(), {"x": [0, 1, 2], "a": None}, interval="prediction")
+    assert not compare_predictions(table, wide).agrees
+    wrong = compare_predictions(frame, frame.assign(**{"se.fit": frame["se.fit"] ** 2}))
+    assert [cause.name for cause in wrong.causes] == ["variance-for-se"]

@@ -1,0 +1,355 @@
+"""Compare what is reported after the fit: marginal means and contrasts (emmeans), and predictions with intervals.
+
+Either side is a table as R's packages give it (``as.data.frame(emmeans(...))``, ``ggpredict``, ``predict(se.fit = )``),
+or what :func:`pyimpl.emmeans` and its kin return. Rows are joined by the levels that they are of, never by position.
+A cause is named only where undoing it gives the reference's numbers.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from validation.checks import Side
+from validation.comparison import Comparison
+from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, table_of
+from validation.tolerances import (
+    REPORTED_DF,
+    REPORTED_ESTIMATE,
+    REPORTED_INTERVAL,
+    REPORTED_P,
+    REPORTED_SE,
+    REPORTED_STATISTIC,
+    SAME_QUANTILE,
+    Tolerance,
+)
+from validation.verdict import Cause
+
+__all__ = ["compare_emmeans", "compare_predictions"]
+
+#: What a column of a table is, by the names that R's packages give it.
+_QUANTITIES: Mapping[str, tuple[str, ...]] = {
+    "estimate": ("emmean", "estimate", "prediction", "predicted", "fit", "Estimate", "lsmean"),
+    "se": ("SE", "std.error", "se.fit", "Std. Error", "se"),
+    "df": ("df",),
+    "lower": ("lower.CL", "asymp.LCL", "lower.HPD", "conf.low", "lwr", "lower"),
+    "upper": ("upper.CL", "asymp.UCL", "upper.HPD", "conf.high", "upr", "upper"),
+    "statistic": ("t.ratio", "z.ratio", "t value", "statistic"),
+    "p": ("p.value", "Pr(>|t|)"),
+}
+_RULES = {
+    tolerance.check: tolerance.reason
+    for tolerance in (REPORTED_ESTIMATE, REPORTED_SE, REPORTED_DF, REPORTED_INTERVAL, REPORTED_P)
+}
+_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One side: its rows' labels, and its numbers by what they are."""
+
+    labels: tuple[str, ...]
+    numbers: pd.DataFrame
+
+    def row(self, label: str) -> "Mapping[str, float] | None":
+        if label not in self.labels:
+            return None
+        return {str(k): float(v) for k, v in self.numbers.iloc[self.labels.index(label)].items()}
+
+
+def _read(side: Any, keys: Sequence[str] | None, what: str) -> _Table:
+    table = getattr(side, "frame", side)
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"the {what} is a data frame, or what emmeans() and predictions() return, not {side!r:.80}")
+    found: dict[str, str] = {}
+    for quantity, names in _QUANTITIES.items():
+        trend = [str(c) for c in table.columns if quantity == "estimate" and str(c).endswith(".trend")]
+        present = [name for name in (*names, *trend) if name in table.columns]
+        if present:
+            found[quantity] = present[0]
+    if "estimate" not in found:
+        raise ValueError(f"the {what} has no column of estimates; it has {', '.join(map(str, table.columns))}")
+    known = {name for names in _QUANTITIES.values() for name in names} | set(found.values()) | {"null", "note"}
+    columns = [str(c) for c in table.columns if c not in known] if keys is None else list(keys)
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ValueError(f"the {what} has no column {missing[0]!r} to join by; it has {', '.join(table.columns)}")
+    labels = tuple(
+        " ".join(_label(value) for value in row) for row in table[columns].itertuples(index=False, name=None)
+    ) if columns else tuple(str(index) for index in table.index)  # fmt: skip
+    twice = [label for label in labels if labels.count(label) > 1]
+    if twice:
+        raise ValueError(f"the {what} has a row twice: {twice[0]!r}; keys= names the columns that tell rows apart")
+    numbers = pd.DataFrame(
+        {quantity: pd.to_numeric(table[name], errors="coerce").to_numpy(float) for quantity, name in found.items()}
+    )
+    return _Table(labels, numbers)
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).upper()
+    if isinstance(value, (int, float, np.number)):
+        return f"{float(value):.10g}"
+    return str(value)
+
+
+def compare_emmeans(
+    reference: Any, candidate: Any, *, keys: Sequence[str] | None = None, title: str | None = None
+) -> Comparison:
+    """Judge whether two tables of marginal means, trends or contrasts agree.
+
+    Parameters
+    ----------
+    reference, candidate : DataFrame, EmmGrid or EmmSummary
+        With emmeans' columns: the variables' levels (or ``contrast``), the estimate, ``SE``, ``df``, interval ends,
+        ``t.ratio``, ``p.value``; what the reference has must be there.
+    keys : sequence of str, optional
+        Columns that name the rows; default all that hold no such numbers.
+    title : str, optional
+
+    Returns
+    -------
+    Comparison
+        Of kind ``"results"``. p-values by ``adjust = "mvt"`` R integrates with random points, good to about 1e-3.
+
+    Raises
+    ------
+    ValueError
+        A side is no such table; rows that cannot be told apart.
+    """
+    return _compare(reference, candidate, keys, title or "estimated marginal means")
+
+
+def compare_predictions(
+    reference: Any, candidate: Any, *, keys: Sequence[str] | None = None, title: str | None = None
+) -> Comparison:
+    """Judge whether two tables of predictions agree: values, standard errors and interval ends.
+
+    Parameters
+    ----------
+    reference, candidate : DataFrame
+        Columns as of ``predict(m, se.fit = TRUE)`` (``fit``, ``se.fit``, ``lwr``, ``upr``), ggeffects or merTools.
+    keys : sequence of str, optional
+        Columns that name the rows; default all that hold no such numbers, or the index where there are none.
+    title : str, optional
+
+    Returns
+    -------
+    Comparison
+        Of kind ``"results"``.
+
+    Raises
+    ------
+    ValueError
+        A side is no such table; rows that cannot be told apart.
+    """
+    return _compare(reference, candidate, keys, title or "predictions")
+
+
+def _compare(reference: Any, candidate: Any, keys: Sequence[str] | None, title: str) -> Comparison:
+    left, right = _read(reference, keys, "reference"), _read(candidate, keys, "candidate")
+    rows: dict[str, list[Row]] = {check: [] for check in _RULES}
+    for label in dict.fromkeys([*left.labels, *right.labels]):
+        _judge_row(label, left.row(label), right.row(label), rows)
+    checks = [check_of(name, found, counts(found), _RULES[name]) for name, found in rows.items() if found]
+    causes = tuple(_causes(left, right)) if any(check.verdict.failed for check in checks) else ()
+    return Comparison(
+        title=title,
+        formula="",
+        kind="results",
+        reference=_side(reference, "reference"),
+        candidate=_side(candidate, "candidate"),
+        checks=tuple(checks),
+        table=table_of([one for found in rows.values() for one in found]),
+        causes=causes,
+    )
+
+
+def _judge_row(
+    label: str, ours: Mapping[str, float] | None, theirs: Mapping[str, float] | None, rows: dict[str, list[Row]]
+) -> None:
+    if ours is None or theirs is None:
+        there = theirs if ours is None else ours
+        value = (there or {}).get("estimate", math.nan)
+        one, other = (value, math.nan) if theirs is None else (math.nan, value)
+        name = REPORTED_ESTIMATE.check
+        rows[name].append(missing_row(name, "estimate", ours is not None, theirs is not None, one, other, level=label))
+        return
+    se = ours.get("se", math.nan)
+    half = 0.5 * (ours.get("upper", math.nan) - ours.get("lower", math.nan))
+    # where a table has no standard errors its intervals say how well a number is known
+    unit = se if math.isfinite(se) else half
+    tested = max(1.0, abs(ours.get("statistic", math.nan)))
+    wanted: list[tuple[str, float, Tolerance]] = [
+        ("estimate", unit if math.isfinite(unit) else abs(ours["estimate"]), REPORTED_ESTIMATE),
+        ("se", se, REPORTED_SE),
+        ("df", ours.get("df", math.nan), REPORTED_DF),
+        ("lower", 2 * half, REPORTED_INTERVAL),
+        ("upper", 2 * half, REPORTED_INTERVAL),
+        ("statistic", tested, REPORTED_STATISTIC),
+    ]
+    for quantity, scale, tolerance in wanted:
+        check = tolerance.check
+        if quantity not in ours:
+            continue
+        value, found = ours[quantity], theirs.get(quantity, math.nan)
+        if quantity not in theirs:
+            rows[check].append(missing_row(check, quantity, True, False, value, level=label))
+        elif value == found and math.isinf(value):  # infinite degrees of freedom are normal quantiles
+            rows[check].append(
+                judge_number(check, quantity, 1.0, 1.0, 1.0, tolerance, reason="infinite on both sides", level=label)
+            )
+        else:
+            rows[check].append(judge_number(check, quantity, value, found, scale, tolerance, level=label))
+    if "p" in ours:
+        if "p" not in theirs:
+            rows[REPORTED_P.check].append(missing_row(REPORTED_P.check, "p", True, False, ours["p"], level=label))
+        else:
+            tiny = np.finfo(float).tiny
+            logs = [math.log(max(p, tiny)) if not math.isnan(p) else math.nan for p in (ours["p"], theirs["p"])]
+            judged = judge_number(
+                REPORTED_P.check, "p", logs[0], logs[1], max(1.0, abs(logs[0])), REPORTED_P, level=label
+            )
+            rows[REPORTED_P.check].append({**judged, "reference": ours["p"], "candidate": theirs["p"]})
+
+
+def _side(given: Any, name: str) -> Side:
+    own = type(given).__module__.partition(".")[0] == "pyimpl"
+    return Side(f"{name}, {type(given).__name__}", "python" if own else "third-party", {})
+
+
+# -- causes ------------------------------------------------------------------------------------------------------------
+
+
+def _causes(left: _Table, right: _Table) -> list[Cause]:
+    """What, undone in the candidate's numbers, gives the reference's."""
+    common = [label for label in left.labels if label in right.labels]
+    ours = left.numbers.iloc[[left.labels.index(label) for label in common]].reset_index(drop=True)
+    theirs = right.numbers.iloc[[right.labels.index(label) for label in common]].reset_index(drop=True)
+    return [] if not len(common) else [cause for find in _FINDERS if (cause := find(ours, theirs)) is not None]
+
+
+def _same(a: pd.Series | np.ndarray, b: pd.Series | np.ndarray, limit: float) -> bool:
+    one, other = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    known = ~(np.isnan(one) & np.isnan(other))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return bool(known.any() and (np.abs(other - one)[known] <= limit * np.abs(one)[known]).all())
+
+
+def _wrong(ours: pd.DataFrame, theirs: pd.DataFrame, quantity: str, limit: float) -> bool:
+    both = quantity in ours and quantity in theirs
+    return both and not _same(ours[quantity], theirs[quantity], limit)
+
+
+def _variances(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
+    if _wrong(ours, theirs, "se", REPORTED_SE.limit) and _same(ours["se"], np.sqrt(theirs["se"]), REPORTED_SE.limit):
+        return Cause(
+            4,
+            "variance-for-se",
+            "Variances are given as standard errors",
+            "the roots of the candidate's standard errors are the reference's",
+            "Take the root of the diagonal of L V L'.",
+        )
+    return None
+
+
+def _scaled_errors(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
+    if not _wrong(ours, theirs, "se", REPORTED_SE.limit):
+        return None
+    extra = theirs["se"] ** 2 - ours["se"] ** 2
+    if (extra > 0).all() and extra.std() <= REPORTED_SE.limit * extra.mean() and len(extra) > 1:
+        return Cause(
+            4,
+            "residual-variance-added",
+            "The residual variance is in the standard errors of means",
+            f"every squared standard error exceeds the reference's by {float(extra.mean()):.6g}",
+            "Of a mean the error is that of its estimate; the residual variance belongs to a new observation.",
+            {"variance": float(extra.mean())},
+        )
+    return None
+
+
+def _half_widths(table: pd.DataFrame) -> np.ndarray:
+    return 0.5 * (table["upper"] - table["lower"]).to_numpy(float) / table["se"].to_numpy(float)
+
+
+def _quantiles(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
+    if not {"lower", "upper", "se"} <= set(ours) & set(theirs):
+        return None
+    if _same(_half_widths(ours), _half_widths(theirs), SAME_QUANTILE.limit):
+        return None
+    df = ours["df"].to_numpy(float) if "df" in ours else np.full(len(ours), np.inf)
+    own = _half_widths(theirs)
+    normal = stats.norm.ppf(0.975)
+    if not np.isinf(df).all() and _same(np.full(len(own), normal), own, SAME_QUANTILE.limit):
+        return Cause(
+            4,
+            "normal-quantiles",
+            "Normal quantiles stand where t's belong",
+            f"the candidate's intervals are {normal:.4f} standard errors wide on each side, whatever the df",
+            "Take quantiles of t with the degrees of freedom of each row.",
+        )
+    for level in _LEVELS:
+        wanted = stats.t.ppf(0.5 + level / 2, df)
+        if _same(wanted, own, SAME_QUANTILE.limit):
+            return Cause(
+                4,
+                "other-level",
+                f"The candidate's intervals are of another level, {100 * level:g}%",
+                "their half widths in standard errors are that level's quantiles",
+                "Ask for the same level on both sides.",
+                {"level": level},
+            )
+    return None
+
+
+def _adjustments(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
+    if not {"statistic", "p"} <= set(ours) & set(theirs) or _same(ours["p"], theirs["p"], REPORTED_P.limit):
+        return None
+    df = ours["df"].to_numpy(float) if "df" in ours else np.full(len(ours), np.inf)
+    plain = 2 * stats.t.sf(np.abs(ours["statistic"].to_numpy(float)), df)
+    adjusted = ours["p"].to_numpy(float)
+    guesses: list[tuple[str, str, np.ndarray, str]] = [
+        ("not-adjusted", "p-values are not adjusted for several tests", plain, "Adjust them, as adjust= says."),
+        ("one-sided", "p-values are of one tail", plain / 2, "Double them: the tests are two-sided."),
+        (
+            "bonferroni",
+            "p-values are adjusted by Bonferroni's method",
+            np.minimum(1.0, plain * len(plain)),
+            "Take the family's own adjustment.",
+        ),
+    ]
+    for name, title, values, remedy in guesses:
+        if _same(theirs["p"], values, REPORTED_P.limit) and not _same(adjusted, values, REPORTED_P.limit):
+            return Cause(
+                4, name, title, "computed anew from the reference's statistics they are the candidate's", remedy
+            )
+    return None
+
+
+def _reversed(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
+    if _wrong(ours, theirs, "estimate", REPORTED_SE.limit) and _same(
+        ours["estimate"], -theirs["estimate"], REPORTED_SE.limit
+    ):
+        return Cause(
+            4,
+            "reversed",
+            "Differences are taken the other way round",
+            "every estimate is the reference's with the other sign",
+            "emmeans' pairwise is the first level minus the second.",
+        )
+    return None
+
+
+_FINDERS: tuple[Callable[[pd.DataFrame, pd.DataFrame], Cause | None], ...] = (
+    _variances,
+    _scaled_errors,
+    _quantiles,
+    _adjustments,
+    _reversed,
+)
