@@ -116,8 +116,7 @@ class Engine:
 
     def criterion(self, theta, order=0):  # type: ignore[no-untyped-def]
         """Evaluate at θ: the value, its gradient too (order 1), and second derivatives (order 2)."""
-        view: cython.double[::1] = np.require(theta, float, ("C", "W"))  # a caller's may be read-only
-        return self.evaluate(view, order)
+        return self.evaluate(np.ascontiguousarray(theta, float), order)
 
     def scan(self, points: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
         """Values at many θ, shape (k, n_theta)."""

@@ -15,21 +15,26 @@ variables, after which a huge mean of y or of a covariate costs no digits.
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import ModelError
+from pyimpl.likelihood.engine import Engine
 from pyimpl.likelihood.inner import Inner, subtract_products
 from pyimpl.likelihood.outer import Outer
 from pyimpl.likelihood.rows import (
     add_row_products,
+    by_level,
+    constant_column,
     gram_schmidt,
     level_products,
+    nodes_by_level,
     orthonormal_basis,
     qr_by_level,
+    root_mean_squares,
     sort_by_level,
     sorted_columns,
     touched_nodes,
@@ -38,7 +43,7 @@ from pyimpl.likelihood.structure import choose_pattern
 from pyimpl.likelihood.threads import sized_threads
 from pyimpl.records import changed, record
 
-__all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "centred_intercept", "reduce_design"]
+__all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "reduce_design"]
 
 NARROW = 6  # columns of a narrow [X, y], for which a call of LAPACK takes longer than the work
 _NOT_FULL_RANK = "the fixed-effects model matrix does not have full column rank; drop the redundant columns"
@@ -111,6 +116,12 @@ class InnerPart:
     indptr: np.ndarray
     columns: np.ndarray
     values: np.ndarray
+
+    @cached_property
+    def pairs(self) -> float:
+        """Pairs of outer columns that meet in a level, summed over the levels."""
+        count = np.diff(self.indptr).astype(float)
+        return float(count @ count)
 
 
 @record
@@ -271,15 +282,6 @@ def _effects(terms: Sequence[RandomTerm], group: Sequence[int], root: np.ndarray
     return Z * root[:, None] if root.size else Z
 
 
-def centred_intercept(X: np.ndarray) -> tuple[int, float]:
-    """Position and value of X's first constant column that is not 0, or (−1, 0)."""
-    for k in range(X.shape[1] if len(X) else 0):
-        value = X[0, k]
-        if value != 0.0 and (X[:, k] == value).all():
-            return k, float(value)
-    return -1, 0.0
-
-
 def _wide_basis(
     X: np.ndarray, y: np.ndarray, root: np.ndarray, intercept: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -317,7 +319,7 @@ def _fixed_part(design: Design, root: np.ndarray) -> FixedPart:
     N, P = design.X.shape
     X = np.array(design.X, dtype=float, order="C")
     y = np.array(design.y, dtype=float) if design.offset is None else np.asarray(design.y - design.offset, dtype=float)
-    intercept, _ = centred_intercept(design.X)
+    intercept, _ = constant_column(X)
     if P < NARROW and P < N:
         inverse, beta, R = np.empty((P, P)), np.empty(P), np.empty((P, P))
         orthonormal_basis(X, y, root, intercept, inverse, beta, R)
@@ -370,18 +372,15 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
     lower, elements, places = _numbering(tuple(term.p for term in terms), members)
     root = np.empty(0) if design.weights is None else np.sqrt(design.weights)
     fixed = _fixed_part(design, root)
-    D = np.empty((design.N, design.P + 1))
-    D[:, :-1], D[:, -1] = fixed.basis, fixed.residual
     Zs = [_effects(terms, group, root) for group in members]
     codes = [np.array(terms[group[0]].codes, dtype=np.intp) for group in members]  # a caller's may be read-only
     J = [terms[group[0]].J for group in members]
     factors = []
     for k, (group, (effect_start, rows, cols, theta)) in enumerate(zip(members, places, strict=True)):
-        scale = np.sqrt(np.einsum("ij,ij->j", Zs[k], Zs[k]) / max(design.N, 1))
-        scale[~(scale > 0)] = 1.0
+        scale = root_mean_squares(Zs[k])
         factors.append(Factor(group, codes[k], J[k], Zs[k].shape[1], effect_start, rows, cols, theta, scale))
     names = [terms[group[0]].group for group in members]
-    inner, outer, within_root = _parts(D, Zs, codes, J, names, structure)
+    inner, outer, within_root = _parts((fixed.basis, fixed.residual[:, None]), Zs, codes, J, names, structure)
     return Reduced(
         N=design.N,
         P=design.P,
@@ -405,20 +404,25 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
 
 
 def _parts(
-    D: np.ndarray, Zs: list[np.ndarray], codes: list[np.ndarray], J: list[int], names: list[str], structure: str
+    D: tuple[np.ndarray, np.ndarray],
+    Zs: list[np.ndarray],
+    codes: list[np.ndarray],
+    J: list[int],
+    names: list[str],
+    structure: str,
 ) -> tuple[InnerPart, OuterPart | None, np.ndarray]:
     """The inner and the outer part, and the triangular factor of what the inner factor leaves of D."""
-    m = D.shape[1]
     order, starts = sort_by_level(codes[0], J[0])
+    Ds = by_level(D, order)
+    m = Ds.shape[1]
     none = np.empty(0, dtype=np.intp)
     if len(Zs) == 1:
-        R, C, rest, _ = _inner_qr(D.take(order, axis=0), Zs[0].take(order, axis=0), starts, False)
+        R, C, rest, _ = _inner_qr(Ds, by_level(Zs[:1], order), starts, False)
         inner = InnerPart(order, starts, R, C, np.zeros(J[0] + 1, dtype=np.intp), none, np.zeros((0, R.shape[1])))
         return inner, None, triangle_of(rest)
     p = np.array([Z.shape[1] for Z in Zs], dtype=np.intp)
-    first = np.concatenate([[0], np.cumsum(J[1:])]).astype(np.intp)
-    nodes = np.stack([code[order] for code in codes[1:]], axis=1) + first[:-1]
-    touched = touched_nodes(starts, np.ascontiguousarray(nodes), int(first[-1]))
+    nodes = nodes_by_level(codes[1:], J[1:], order)
+    touched = touched_nodes(starts, nodes, sum(J[1:]))
     width = np.repeat(p[1:], J[1:])
 
     def everything() -> tuple[np.ndarray, np.ndarray]:
@@ -428,21 +432,18 @@ def _parts(
     pattern, has_inner = choose_pattern(touched, width, everything, np.repeat(p, J), names, structure)
     if not has_inner:
         node_factor = np.repeat(np.arange(len(J)), J)
-        start = np.concatenate([[0], np.cumsum(J)])[:-1]
-        column = pattern.columns[np.stack([code[order] for code in codes], axis=1) + start]
-        Z = np.hstack([Z.take(order, axis=0) for Z in Zs])
-        outer = _outer_part(pattern, node_factor, p, np.ascontiguousarray(column), Z, D.take(order, axis=0))
+        column = pattern.columns[nodes_by_level(codes, J, order)]
+        outer = _outer_part(pattern, node_factor, p, column, by_level(Zs, order), Ds)
         inner = InnerPart(
             order, np.zeros(1, dtype=np.intp), np.zeros((0, p[0], p[0])), np.zeros((0, p[0], m)),
             np.zeros(1, dtype=np.intp), none, np.zeros((0, p[0])),
         )  # fmt: skip
-        return inner, outer, triangle_of(D.copy())
-    Ds = D.take(order, axis=0)
-    R, C, rest, Q = _inner_qr(Ds.copy(), Zs[0].take(order, axis=0), starts, True)
+        return inner, outer, triangle_of(Ds)
+    R, C, rest, Q = _inner_qr(Ds.copy(), by_level(Zs[:1], order), starts, True)
     indptr, columns = sorted_columns(touched[0], touched[1], pattern.columns, width)
     values = np.zeros((columns.size, p[0]))
-    column = np.ascontiguousarray(pattern.columns[nodes])
-    Z = np.hstack([Z.take(order, axis=0) for Z in Zs[1:]])
+    column = pattern.columns[nodes]
+    Z = by_level(Zs[1:], order)
     outer = _outer_part(pattern, np.repeat(np.arange(len(J) - 1), J[1:]), p[1:], column, Z, None)
     outer = changed(outer, within_dense=np.zeros((m, pattern.q)))
     level_products(starts, Q, Ds, C, column, Z, outer.width, indptr, columns, values, outer.within_dense)
@@ -483,8 +484,6 @@ def _outer_part(
 
 def make_engine(reduced: Reduced, df: float, REML: bool) -> Any:
     """The engine that evaluates the criterion of a reduced model."""
-    from pyimpl.likelihood.engine import Engine
-
     part, fixed = reduced.inner, reduced.fixed
     outer = None
     if (o := reduced.outer) is not None:

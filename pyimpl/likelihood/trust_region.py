@@ -165,6 +165,26 @@ class TrustRegion:
         self._other, self._change = room[4 * n + 6], room[4 * n + 7]
         self.accepted = np.empty((_LOG, 3))
 
+    def found(self):  # type: ignore[no-untyped-def]
+        """Copies of :attr:`x`, :attr:`gradient`, :attr:`matrix` and the accepted steps: ndarrays."""
+        n: cython.Py_ssize_t = self.n
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        x_array, gradient_array, matrix_array = np.empty(n), np.empty(n), np.empty((n, n))
+        trace_array = np.empty((self.steps, 3))
+        x: cython.double[::1] = x_array
+        gradient: cython.double[::1] = gradient_array
+        matrix: cython.double[:, ::1] = matrix_array
+        trace: cython.double[:, ::1] = trace_array
+        for a in range(n):
+            x[a], gradient[a] = self.x[a], self.gradient[a]
+            for b in range(n):
+                matrix[a, b] = self.matrix[a, b]
+        for a in range(self.steps):
+            for b in range(3):
+                trace[a, b] = self.accepted[a, b]
+        return x_array, gradient_array, matrix_array, trace_array
+
     def begin(self, start, kind, budget, spent):  # type: ignore[no-untyped-def]
         """Start a search: the first trial is `start`; `spent` evaluations have been made before."""
         a: cython.Py_ssize_t
