@@ -358,8 +358,8 @@ class Inner:
     def scalar_derivatives(self, t, Q, df, prss, REML, room, curvature):  # type: ignore[no-untyped-def]
         """First derivative, and the second one, exact, where this factor is alone and has one effect.
 
-        With ψ = t², K_j = E_j² and Y_j = Z_j'V⁻¹[X R_X⁻¹, e] everything is a number for each level; `room` is a workspace
-        of m + m² numbers.
+        With ψ = t², K_j = E_j² and Y_j = Z_j'V⁻¹[X R_X⁻¹, e] everything is a number for each level; `room` is a
+        workspace of m + m² numbers.
         """
         m: cython.Py_ssize_t = self.m
         P: cython.Py_ssize_t = m - 1

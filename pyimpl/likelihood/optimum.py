@@ -263,9 +263,7 @@ def _searched(
     """Where one search ends."""
     initial = objective.search(start, units, budget, work, near)
     x, gradient, information, trace = work.found()
-    return Point(
-        x, work.value + objective.constant, gradient, information, work.code, trace, initial, objective.prss
-    )
+    return Point(x, work.value + objective.constant, gradient, information, work.code, trace, initial, objective.prss)
 
 
 def _has_pivot_below(limit: float, point: Point, pivots: Sequence[bool]) -> bool:
@@ -607,7 +605,8 @@ def outcome(
     theta = _with_positive_diagonals(blocks.factors, point.x * units)
     values, sizes, bounds = theta.tolist(), units.tolist(), blocks.lower.tolist()
     flips = [
-        (-1.0 if value * x < 0.0 else 1.0) / unit for value, x, unit in zip(values, point.x.tolist(), sizes, strict=True)
+        (-1.0 if value * x < 0.0 else 1.0) / unit
+        for value, x, unit in zip(values, point.x.tolist(), sizes, strict=True)
     ]
     turned = np.array([flips])
     zero = tuple([i for i, value in enumerate(values) if value == 0.0 and bounds[i] == 0.0])

@@ -232,8 +232,8 @@ def _numbering(
 ) -> tuple[np.ndarray, np.ndarray, tuple[tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray], ...]]:
     """Lower bounds of θ, and where each factor's θ stand in its template, for terms of so many effects.
 
-    The second are :attr:`Reduced.elements`. θ is numbered term by term, each template's columns down (lme4's order). For each factor (its terms are `members`):
-    first effect of each term, and :class:`Factor`'s rows, cols and theta.
+    The second are :attr:`Reduced.elements`. θ is numbered term by term, each template's columns down (lme4's order).
+    For each factor (its terms are `members`): first effect of each term, and :class:`Factor`'s rows, cols and theta.
     """
     theta_start = [0]
     for size in sizes:

@@ -86,7 +86,7 @@ def by_level(parts, order: cython.Py_ssize_t[::1]):  # type: ignore[no-untyped-d
     out_array = np.empty((N, width))
     out: cython.double[:, ::1] = out_array
     for one in parts:
-        part: cython.double[:, :] = one
+        part: cython.const[cython.double][:, :] = one
         for i in range(N):
             for k in range(part.shape[1]):
                 out[i, at + k] = part[order[i], k]
@@ -97,21 +97,20 @@ def by_level(parts, order: cython.Py_ssize_t[::1]):  # type: ignore[no-untyped-d
 def nodes_by_level(codes, levels, order: cython.Py_ssize_t[::1]):  # type: ignore[no-untyped-def]
     """The nodes of each row, numbered factor by factor, the rows in this order: ndarray of int, shape (N, factors)."""
     i: cython.Py_ssize_t
-    f: cython.Py_ssize_t = 0
+    f: cython.Py_ssize_t
     first: cython.Py_ssize_t = 0
     N: cython.Py_ssize_t = order.shape[0]
     out_array = np.empty((N, len(codes)), dtype=np.intp)
     out: cython.Py_ssize_t[:, ::1] = out_array
-    for one in codes:
-        code: cython.Py_ssize_t[::1] = one
+    for f in range(len(codes)):
+        code: cython.Py_ssize_t[::1] = codes[f]
         for i in range(N):
             out[i, f] = first + code[order[i]]
         first += levels[f]
-        f += 1
     return out_array
 
 
-def root_mean_squares(Z: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
+def root_mean_squares(Z: cython.const[cython.double][:, ::1]):  # type: ignore[no-untyped-def]
     """Root mean square of each column, 1 for one of zeros: ndarray, shape (p,)."""
     N: cython.Py_ssize_t = Z.shape[0]
     p: cython.Py_ssize_t = Z.shape[1]
@@ -119,7 +118,7 @@ def root_mean_squares(Z: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
     out_array = np.ones(p)
     out: cython.double[::1] = out_array
     for k in range(p if N else 0):
-        x: cython.p_double = cython.address(Z[0, k])
+        x: cython.p_double = cython.cast(cython.p_double, cython.address(Z[0, k]))
         square: cython.double = _dot(x, x, N, p, p)
         if square > 0.0:
             out[k] = sqrt(square / N)
@@ -128,7 +127,7 @@ def root_mean_squares(Z: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
 
 def constant_column(X):  # type: ignore[no-untyped-def]
     """Position and value of the first column (N, P) that is constant and not 0, or (−1, 0)."""
-    view: cython.double[:, :] = X
+    view: cython.const[cython.double][:, :] = X
     i: cython.Py_ssize_t
     k: cython.Py_ssize_t
     for k in range(view.shape[1] if view.shape[0] else 0):
