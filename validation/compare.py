@@ -49,6 +49,7 @@ __all__ = [
     "compare_fits",
     "compare_model",
     "describe_side",
+    "is_refusal",
     "judge_pair",
     "spoken",
 ]
@@ -503,7 +504,7 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Pr
             fit = function(model.formula, model.load("live"), **{**own, **model.arguments, **options})
     except Exception as error:
         who, why = f"{module or 'the candidate'} ({name})", f"{type(error).__name__}: {error}"
-        if _is_refusal(error):
+        if is_refusal(error):
             raise NotSupportedError(
                 f"{who} does not support what this model needs, which {reference.side.label} did fit: {why}"
             ) from error
@@ -518,11 +519,13 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Pr
     return Fitted(fit, Side(_python_label(module) if module else name, kind, provenance))
 
 
-def _is_refusal(error: BaseException) -> bool:
-    """Whether an error says that something is not there (in Python's way, or in pyimpl's), not that it went wrong."""
-    from pyimpl.errors import FormulaError
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error says that something is not there (in Python's way, or in ours), not that it went wrong.
 
-    return isinstance(error, NotImplementedError | FormulaError)
+    By the names of its classes: a candidate's error may come from another process, by name.
+    """
+    refusals = {"NotImplementedError", "FormulaError", "NotSupportedError"}
+    return any(kind.__name__ in refusals for kind in type(error).__mro__)
 
 
 def _python_label(module: str) -> str:

@@ -303,8 +303,7 @@ def _unseen_levels(fit: Any, data: pd.DataFrame | None) -> pd.DataFrame | None:
     """Some complete rows of the data, each grouping factor at a level that no row has."""
     if data is None or not data.index.is_unique or not data.columns.is_unique:
         return None
-    words = set(re.findall(r"[^\W\d][\w.]*", str(fit.formula)))
-    columns = [column for column in data.columns if str(column) in words]
+    columns = columns_of(str(fit.formula), data)
     newdata = data[columns].dropna().iloc[:_MOST_NEW_ROWS].copy()
     groups = {part for name in fit.getME("flist").columns for part in str(name).split(":")}
     if newdata.empty or not groups <= {str(column) for column in columns}:
@@ -314,6 +313,12 @@ def _unseen_levels(fit: Any, data: pd.DataFrame | None) -> pd.DataFrame | None:
         number = pd.api.types.is_numeric_dtype(column.dtype)
         newdata[group] = column.max() + 1 if number else pd.Categorical([UNSEEN] * len(newdata))
     return newdata
+
+
+def columns_of(formula: str, data: pd.DataFrame) -> list[Any]:
+    """The columns of the data that a formula names, in backquotes or without."""
+    words = {first or second for first, second in re.findall(r"`([^`]+)`|([^\W\d][\w.]*)", formula)}
+    return [column for column in data.columns if str(column) in words]
 
 
 def _quietly(function: Callable[[], Any], default: Any) -> Any:

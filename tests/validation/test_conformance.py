@@ -17,8 +17,9 @@ from validation.conformance.candidate import SHIPPED, Candidate, CandidateError,
 from validation.conformance.cases import all_cases, available, choose
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
 from validation.conformance.output import as_data, as_json, as_junit, line
-from validation.conformance.run import Status, judge_case, overall_status
+from validation.conformance.run import Result, Status, judge_case, overall_status
 from validation.conformance.table import abridged, digits_markdown, markdown, read_runs
+from validation.quantities import columns_of
 from validation.references.choose import choose_source, reference_of
 from validation.suite import FEATURES
 from validation.verdict import Verdict
@@ -160,13 +161,45 @@ def test_what_is_not_claimed_is_said_and_not_passed():
 
 
 def test_a_claimed_feature_that_raises_is_a_failure():
+    def breaks(formula, data, REML=True):
+        raise ArithmeticError("no slopes")
+
+    result = judge(breaks)
+    assert result.status is Status.RAISED
+    assert result.error == "ArithmeticError: no slopes"
+    assert overall_status([result]) is Verdict.DISAGREES
+
+
+@pytest.mark.parametrize("name", ["NotImplementedError", "FormulaError"])
+def test_what_a_candidate_says_it_does_not_have_is_not_supported(name):
     def refuses(formula, data, REML=True):
-        raise NotImplementedError("no slopes")
+        raise type(name, (Exception,), {})("ns() is not there")
 
     result = judge(refuses)
-    assert result.status is Status.RAISED
-    assert result.error == "NotImplementedError: no slopes"
-    assert overall_status([result]) is Verdict.DISAGREES
+    assert result.status is Status.NOT_SUPPORTED
+    assert not result.status.failed
+    assert overall_status([result]) is Verdict.INCONCLUSIVE
+
+
+def test_failing_alike_is_noticed_whatever_the_error_quotes():
+    def result(error, status=Status.RAISED):
+        return Result(case_of("weights-ml"), status, error=error)
+
+    alike = [result(f"KeyError: {name!r}") for name in ("school", "Subject", "class")]
+    assert overall_status(alike) is Verdict.INCONCLUSIVE
+    others = [result("KeyError: 'school'"), result("TypeError: 3"), result("ValueError: x")]
+    assert overall_status(others) is Verdict.DISAGREES
+    assert overall_status([*alike[:2], result("", Status.AGREES)]) is Verdict.DISAGREES
+
+
+def test_what_has_missing_values_says_so():
+    for case in all_cases():
+        try:
+            data = case.load("recorded")
+        except LookupError:
+            continue
+        gaps = data[columns_of(case.formula, data)].isna().any(axis=None)
+        assert ("missing" in case.needs) == bool(gaps), case.name
 
 
 def test_warnings_of_the_candidate_are_fields_of_the_result():

@@ -543,7 +543,13 @@ def _limit(evidence: Evidence) -> float:
 
 
 def _singular(evidence: Evidence) -> bool:
-    return any(value == 1.0 for value in evidence.pair("singular"))
+    """Whether either side is on the boundary; what they say of it decides only where θ is not known."""
+    pieces = evidence.reference_pieces
+    known = [theta.to_numpy() for side in ("reference",) if (theta := evidence.theta(side)) is not None]
+    known += [theta for theta in (evidence.candidate_theta(),) if theta is not None]
+    if pieces is None or len(known) < 2:
+        return any(value == 1.0 for value in evidence.pair("singular"))
+    return any(bool(pieces.on_boundary(theta).any()) for theta in known if theta.size == pieces.n_theta)
 
 
 def _errors(evidence: Evidence) -> ComponentErrors | None:

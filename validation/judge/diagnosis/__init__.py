@@ -19,6 +19,9 @@ __all__ = ["Finding", "close", "diagnose", "unknown_cause"]
 
 EvidenceT = TypeVar("EvidenceT")
 
+#: Numbers below are 0: data may be in any unit, so nothing larger is.
+_TINY = 1e-300
+
 #: Strength from which a finding explains weaker ones, and below which it needs no such explanation.
 _CERTAIN, _WEAK = 0.9, 0.5
 
@@ -41,7 +44,7 @@ class Finding:
 
 def close(value: float, target: float, relative: float = 1e-5) -> bool:
     """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
-    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), 1e-12)
+    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), _TINY)
 
 
 def diagnose(

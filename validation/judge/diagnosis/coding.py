@@ -56,12 +56,12 @@ def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
 def coding(evidence: Evidence) -> Finding | None:
     """Row 3: another reference level or contrast, a centred or rescaled predictor, columns in another order."""
     left, given = evidence.reference_pieces, evidence.candidate_pieces
-    if left is None or {"fixef"} & {*evidence.left.problems, *evidence.right.problems}:
+    if left is None or not left.coef_names or {"fixef"} & {*evidence.left.problems, *evidence.right.problems}:
         return None
     beta_left = np.asarray(evidence.reference.fixef(), dtype=float)
     beta_right = np.asarray(evidence.candidate.fixef(), dtype=float)
     se = np.array([r["reference"] for r in records(evidence.rows("se")) if r["has_reference"]])
-    unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), 1e-12)
+    unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), 1e-300)
     found: tuple[float, Pieces, np.ndarray] | None = None
     for pieces in [given] if given is not None else _named(evidence, left):
         A = basis(left, pieces)

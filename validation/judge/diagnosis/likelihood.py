@@ -1,7 +1,6 @@
 """Detectors for two likelihood fits: rows 1 to 8 and 10 to 12 of AGREEMENT.md's table of faults."""
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -23,7 +22,7 @@ from validation.judge.diagnosis.reproduced import reproduced
 from validation.judge.digits import digits
 from validation.judge.estimates import implied_numbers
 from validation.judge.evidence import Evidence
-from validation.quantities import records
+from validation.quantities import columns_of, records
 from validation.verdict import Cause
 
 __all__ = [
@@ -215,7 +214,8 @@ def scale_of_components(evidence: Evidence) -> Finding | None:
             if not close(r["candidate"], r["reference"], 1e-3)
         ]
         # A 0 or a 1 is its own square; the residual's row is judged with the others.
-        telling = [(r, c) for r, c in failed if abs(r) > 1e-8 and abs(abs(r) - 1) > 1e-6]
+        unit = {"sd": sigma, "sigma": sigma, "theta": 1.0}.get(quantity, sigma**2)
+        telling = [(r, c) for r, c in failed if abs(r) > 1e-8 * unit and abs(abs(r) - 1) > 1e-6]
         if not telling:
             continue
         for name, description, transform in _TRANSFORMS:
@@ -242,7 +242,8 @@ def _own_components(evidence: Evidence) -> Finding | None:
         for quantity in ("sd", "variance")
     }
     keys = [key for key in rows["sd"] if key in rows["variance"] and abs(rows["sd"][key] - 1) > 1e-6]
-    keys = [key for key in keys if rows["sd"][key] > 1e-8 and math.isfinite(rows["variance"][key])]
+    unit = evidence.value("reference", "sigma")
+    keys = [key for key in keys if rows["sd"][key] > 1e-8 * unit and math.isfinite(rows["variance"][key])]
     if len(keys) < 2 or not all(close(rows["sd"][key], rows["variance"][key], 1e-9) for key in keys):
         return None
     reference = {
@@ -345,8 +346,7 @@ def _with_missing(evidence: Evidence, labels: set[str]) -> str:
     if evidence.data is None:
         return ""
     data = evidence.data[[str(label) in labels for label in evidence.data.index]]
-    words = set(re.findall(r"[^\W\d][\w.]*", str(getattr(evidence.reference, "formula", ""))))
-    columns = [column for column in data.columns if str(column) in words]
+    columns = columns_of(str(getattr(evidence.reference, "formula", "")), data)
     missing = int(data[columns].isna().any(axis=1).sum()) if columns else 0
     return f", {missing} of them with a missing value in a variable of the formula" if missing else ""
 
@@ -431,9 +431,11 @@ def boundary(evidence: Evidence) -> Finding | None:
     pieces, known = evidence.reference_pieces, evidence.known_theta
     said = math.isfinite(singular[1])
     if not said and pieces is not None and known is not None and _implied(evidence, known):
-        singular = (singular[0], float((known[pieces.diagonal] < tolerances.SINGULAR).any()))
+        singular = (singular[0], float(pieces.on_boundary(known).any()))
     if not all(map(math.isfinite, singular)) or singular[0] == singular[1]:
         return None
+    if evidence.objective_agrees is not True and (known is None or not _implied(evidence, known)):
+        return None  # the data or the criterion may be others: where θ̂ lies proves nothing then
     side = "candidate" if singular[1] == 1.0 else "reference"
     other = "reference" if side == "candidate" else "candidate"
     theta = evidence.theta(side)
@@ -442,7 +444,7 @@ def boundary(evidence: Evidence) -> Finding | None:
         theta = pd.Series(known, own.index)
     zeros = ""
     if theta is not None and pieces is not None and len(theta) == pieces.diagonal.size:
-        names = [name for name, value in theta.items() if abs(value) < tolerances.SINGULAR]
+        names = list(theta.index[pieces.on_boundary(theta.to_numpy())])
         zeros = f" ({', '.join(map(str, names))} is 0)" if names else ""
     improvement = _improvement(evidence)
     words = (
@@ -795,7 +797,7 @@ def permuted_labels(evidence: Evidence) -> Finding | None:
         left, right = rows["reference"].to_numpy(), rows["candidate"].to_numpy()
         if len(left) < 2 or not (np.isfinite(left).all() and np.isfinite(right).all()):
             continue
-        size = np.maximum(np.abs(left), 1e-12)
+        size = np.maximum(np.abs(left), 1e-9 * float(np.max(np.abs(left))))
         wrong = np.abs(left - right) > 1e-4 * size
         if wrong.sum() < 2 or not np.allclose(np.sort(left), np.sort(right), rtol=1e-6, atol=0):
             continue
@@ -1276,7 +1278,10 @@ def unshrunken(evidence: Evidence) -> Finding | None:
     if solution is not None and len(fits) == solution.marginal.size:
         marginal = np.abs(fits["candidate"].to_numpy() - solution.marginal).max()
         conditional = np.abs(fits["candidate"].to_numpy() - fits["reference"].to_numpy()).max()
-        if marginal < 1e-4 * sigma < conditional:
+        own = None if evidence.known_theta is None else evidence.solve(evidence.known_theta)
+        # At the candidate's own θ̂ its fitted values may be right: where a variance is 0, both are one.
+        follows = own is not None and np.abs(fits["candidate"].to_numpy() - own.fitted).max() < 1e-4 * sigma
+        if marginal < 1e-4 * sigma < conditional and not follows:
             cause = Cause(
                 11,
                 "marginal-fitted",
