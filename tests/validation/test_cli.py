@@ -15,7 +15,7 @@ from bridge import doctor
 from tests.validation import comparisons as made
 from validation import campaign, cli
 from validation.campaign import Work, could_not_compare
-from validation.errors import NoRError
+from validation.errors import NoRError, UnknownCaseError
 from validation.files import write_atomically
 from validation.references import choose
 from validation.references.choose import Source, choose_source
@@ -271,14 +271,27 @@ def test_help(run, command):
 def test_cases_lists_them_all(run):
     code, out, _ = run("cases")
     assert code == 0
-    for name in ("M1-ml", "M2-reml", "M3-bayes", "tutorial"):
+    for name in ("M1-ml", "M2-reml", "M3-bayes"):
         assert name in out
 
 
 def test_choose_by_name():
-    assert [w.name for w in campaign.choose(["M1-ml", "Tutorial"])] == ["M1-ml", "tutorial"]
-    assert [w.name for w in campaign.choose(["tutorial"])] == ["tutorial"]
+    assert [w.name for w in campaign.choose(["M1-ml"])] == ["M1-ml"]
+    assert len(campaign.choose([])) == 9
+
+
+def test_what_is_added_is_known_by_its_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(campaign, "_added", [])
+    added = campaign.Work(
+        "mine", "Mine", "y ~ x", "likelihood", lambda **options: made.likelihood(), lambda folder: folder
+    )
+    campaign.add(added)
+    campaign.add(added)  # twice is once
+    assert [w.name for w in campaign.choose(["M1-ml", "Mine"])] == ["M1-ml", "mine"]
     assert len(campaign.choose([])) == 10
+    assert campaign.record_works(["mine"], directory=tmp_path) == [tmp_path]
+    with pytest.raises(UnknownCaseError, match="mine"):
+        campaign.choose(["yours"])
 
 
 def test_write_atomically_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def mlmparity(*arguments, cwd, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "validation", *arguments],
+        [sys.executable, "-m", "examples.tutorial" if "tutorial" in arguments else "validation", *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
@@ -97,7 +97,7 @@ def test_recorded_references_serve_where_r_is_hidden(tmp_path):
 
 @pytest.mark.r
 def test_recorded_tutorial_is_what_live_r_gives():
-    from validation import tutorial
+    from examples.tutorial import sections_1_2 as tutorial
 
     recorded, side = tutorial.recorded_reference()
     live, live_side = tutorial.live_reference()
