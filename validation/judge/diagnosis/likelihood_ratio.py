@@ -11,8 +11,8 @@ from scipy.stats import f as f_distribution
 
 from validation import tolerances
 from validation.judge.diagnosis import Finding, diagnose
+from validation.judge.diagnosis.criterion import other_optimum
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
-from validation.judge.diagnosis.likelihood import other_optimum
 from validation.judge.evidence import Evidence
 from validation.judge.likelihood_ratio import AnovaEvidence
 from validation.verdict import Cause

@@ -1,0 +1,317 @@
+"""Row 10: what is computed from a right fit in another way: constants, counts, standard errors, tests."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student_t
+
+from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis.model import columns_differ, implied_by, same_model
+from validation.judge.estimates import implied_numbers
+from validation.judge.evidence import Evidence
+from validation.quantities import records
+from validation.verdict import Cause
+
+__all__ = ["constants", "degrees_of_freedom", "standard_error_scale", "tests_of_coefficients"]
+
+
+def constants(evidence: Evidence) -> Finding | None:
+    """Row 10: the objective or the log-likelihood differs by a constant."""
+    logLik = evidence.pair("logLik")
+    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    points = evidence.same_theta
+    offset = math.nan
+    where, proved = "", True
+    if len(points) >= 3 and points["reference"].notna().any():
+        shift = (points["candidate"] - points["reference"]).to_numpy()
+        size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
+        if np.isfinite(shift).all() and np.ptp(shift) <= 1e-9 * size and abs(shift.mean()) > 1e-6 * size:
+            offset = float(shift.mean())
+            where = f"the objectives differ by {offset:.6f} at all {len(points)} θ"
+    if math.isnan(offset) and evidence.objective_agrees and all(map(math.isfinite, logLik)):
+        change = -2.0 * (logLik[1] - logLik[0])
+        improvement = evidence.improvement or 0.0
+        if abs(change + improvement) > 1e-4:
+            offset = change + improvement
+            where = f"the objectives are the same function, but -2 log-likelihood differs by {offset:.6f}"
+    pieces, theta = evidence.reference_pieces, evidence.known_theta
+    if math.isnan(offset) and not len(points) and theta is not None and same_model(evidence):
+        # Nothing to call: what is reported against what the candidate's own θ implies.
+        solution = evidence.solve(theta)
+        if solution is not None and implied_by(evidence, theta):
+            change = -2.0 * logLik[1] - solution.objective
+            if math.isfinite(change) and abs(change) > max(1e-3, 1e-7 * abs(solution.objective)):
+                offset = change
+                where = f"-2 log-likelihood differs by {offset:.6f} from what the candidate's own θ implies"
+            proved = False  # one number alone: only a constant that is known explains it
+    if math.isnan(offset):
+        return None
+    sigma = evidence.value("reference", "sigma")
+    log2pi = math.log(2 * math.pi)
+    known = {
+        "N log(2π)": N * log2pi,
+        "(N − p) log(2π)": (N - p) * log2pi,
+        "p log(2π)": p * log2pi,
+        "N": N,
+        "N − p": N - p,
+        "N (1 + log(2π))": N * (1 + log2pi),
+        "(N − p)(1 + log(2π))": (N - p) * (1 + log2pi),
+        "half the -2 log-likelihood (a log-likelihood without its factor 2)": abs(logLik[0]),
+    }
+    if pieces is not None and pieces.weights is not None:
+        known["Σ log w, the logs of the prior weights"] = float(np.log(pieces.weights).sum())
+    if pieces is not None and pieces.X.shape[1]:
+        sign, logdet = np.linalg.slogdet(pieces.X.T @ pieces.X)
+        if sign > 0:
+            known["log|X'X|"] = float(logdet)
+    if sigma > 0:
+        known["2N log σ"] = 2 * N * math.log(sigma)
+    names = [name for name, value in known.items() if close(abs(offset), abs(value), 1e-6)]
+    if not names and not proved:
+        return None
+    cause = Cause(
+        10,
+        "constant-offset",
+        "The log-likelihood lacks (or has besides) a constant" + (f": {names[0]}" if names else ""),
+        where + (f", which is {'−' if offset < 0 else ''}{names[0]} = {known[names[0]]:.6f}" if names else ""),
+        "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
+        "programs; estimates are not affected.",
+        {"offset": offset, "N": N},
+    )
+    return Finding(cause, 0.98 if names else 0.9)
+
+
+def degrees_of_freedom(evidence: Evidence) -> Finding | None:
+    """Row 10: parameters counted otherwise (σ not among them, θ's elements not all), or another N in BIC."""
+    npar, logLik = evidence.pair("npar"), evidence.pair("logLik")
+    aic, bic = evidence.pair("AIC"), evidence.pair("BIC")
+    N = evidence.value("reference", "nobs")
+    nobs = evidence.pair("nobs")
+    if evidence.candidate_theta() is None or columns_differ(evidence) or nobs[0] != nobs[1]:
+        return None
+    implied = (aic[1] + 2 * logLik[1]) / 2
+    counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
+    if math.isfinite(counted) and abs(counted - npar[0]) > 1e-6 and abs(counted - round(counted)) < 1e-6:
+        missing = npar[0] - counted
+        words = " (σ is not counted)" if missing == 1 else ""
+        cause = Cause(
+            10,
+            "parameter-count",
+            f"The candidate counts {counted:.0f} parameters, the reference {npar[0]:.0f}{words}",
+            f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × "
+            f"{npar[0]:.0f}: fixed effects, "
+            "elements of θ, and σ",
+            "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
+            {"reference": npar[0], "candidate": counted},
+        )
+        return Finding(cause, 0.93)
+    residual = evidence.pair("df_residual")
+    fixed = float(len(evidence.rows("fixef")))
+    if all(map(math.isfinite, residual)) and residual[0] != residual[1]:
+        words = {N - fixed: "N − p, less the fixed effects alone", N - npar[0] + 1: "without σ"}.get(residual[1], "")
+        cause = Cause(
+            10,
+            "residual-df",
+            "The residual degrees of freedom are counted otherwise" + (f": {words}" if words else ""),
+            f"the candidate has {residual[1]:.0f}, the reference {residual[0]:.0f}: N = {N:.0f} less "
+            f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
+            "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
+            "on it.",
+            {"reference": residual[0], "candidate": residual[1]},
+        )
+        return Finding(cause, 0.85)
+    weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
+    if math.isfinite(weight) and math.isfinite(N) and not close(weight, math.log(N), 1e-5):
+        effective = math.exp(min(weight, 50.0))
+        cause = Cause(
+            10,
+            "bic-sample-size",
+            "BIC uses another number of observations",
+            f"BIC's penalty per parameter is {weight:.6f} = log({effective:.6g}); R uses log({N:.0f}), the rows used",
+            "Use log(N) with N the number of rows used, as R's BIC does.",
+            {"candidate_n": effective, "reference_n": N},
+        )
+        return Finding(cause, 0.9)
+    return None
+
+
+def standard_error_scale(evidence: Evidence) -> Finding | None:
+    """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
+    rows = evidence.compared("se")
+    if rows.empty or columns_differ(evidence):
+        return None
+    ratio = (rows["candidate"] / rows["reference"]).to_numpy()
+    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    sigma = evidence.value("reference", "sigma")
+    sigma_agrees = close(evidence.value("candidate", "sigma"), sigma, 1e-5)
+    if (
+        np.isfinite(ratio).all()
+        and np.ptp(ratio) < 1e-5 * abs(ratio.mean())
+        and abs(ratio.mean() - 1) > 1e-5
+        and sigma_agrees
+    ):
+        factor = float(ratio.mean())
+        names = [name for name, value in _known_factors(N, p, sigma).items() if close(factor, value, 1e-5)]
+        cause = Cause(
+            10,
+            "standard-error-scale",
+            "All standard errors are off by one factor" + (f", {names[0]}" if names else ""),
+            f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
+            "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
+            {"factor": factor},
+        )
+        if names or abs(factor - 1) >= 0.01:
+            return Finding(cause, 0.94)
+    terms = evidence.compared("t")
+    beta = {r["term"]: r["candidate"] for r in records(evidence.compared("fixef"))}
+    se = {r["term"]: r["candidate"] for r in records(rows)}
+    both = records(evidence.compared("fixef")), records(rows)
+    near = [{r["term"] for r in found if close(r["candidate"], r["reference"], 1e-4)} for found in both]
+    agreed = near[0] & near[1]
+    off = [
+        r["term"]
+        for r in records(terms)
+        if r["term"] in beta
+        and math.isfinite(r["candidate"])
+        and se.get(r["term"], math.nan) > 0
+        and r["term"] in agreed  # otherwise t may be right and the estimate wrong
+        and not close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
+    ]
+    if off:
+        t_of = {r["term"]: r["candidate"] for r in records(terms)}
+        cause = Cause(
+            10,
+            "test-statistic",
+            "The test statistic is not the estimate over its standard error",
+            f"for {', '.join(map(str, off[:5]))} the candidate's t is not its own estimate divided by its own standard "
+            f"error: {t_of[off[0]]:.6g}, where {beta[off[0]]:.6g} / {se[off[0]]:.6g} is "
+            f"{beta[off[0]] / se[off[0]]:.6g}",
+            "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
+            {},
+        )
+        return Finding(cause, 0.9)
+    return _loose(evidence, ratio)
+
+
+def _known_factors(N: float, p: float, sigma: float) -> dict[str, float]:
+    return {
+        "√(N/(N − p)): residual degrees of freedom in place of N": math.sqrt(N / (N - p)),
+        "√((N − p)/N): N in place of residual degrees of freedom": math.sqrt((N - p) / N),
+        "1/σ: σ was left out": 1 / sigma,
+        "σ: σ was put in twice": sigma,
+    }
+
+
+def _follow(evidence: Evidence, off: float) -> bool:
+    """Whether the candidate's standard errors are those that its own θ implies, to a hundredth of what they are off."""
+    theta = evidence.known_theta
+    solution = evidence.solve(theta) if theta is not None else None
+    if solution is None:
+        return False
+    implied = {key[2]: value for key, value in implied_numbers(solution).items() if key[0] == "se"}
+    rows = records(evidence.compared("se"))
+    known = [(float(r["candidate"]), implied[r["term"]]) for r in rows if r["term"] in implied]
+    return bool(known) and all(close(value, target, max(1e-8, off / 100)) for value, target in known)
+
+
+def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
+    """Standard errors alone are a little off: another computation of them."""
+    off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
+    if not 1e-6 < off < 0.05 or evidence.objective_agrees is False:
+        return None
+    if evidence.known_theta is None:
+        return None  # a θ that is a little off would show alike
+    fixed = evidence.compared("fixef")
+    se = evidence.compared("se")["reference"].to_numpy()
+    away = np.abs(fixed["candidate"].to_numpy() - fixed["reference"].to_numpy())
+    if away.size != se.size or (away > 1e-3 * se).any() or (away > 1e-2 * off * se).any():
+        return None  # the estimates moved too: then the standard errors follow them
+    if _follow(evidence, off):
+        return None  # it is θ that is a little off
+    cause = Cause(
+        10,
+        "standard-errors-loose",
+        "The standard errors come from another computation: from a numerical Hessian, or from all parameters' "
+        "information at once",
+        f"the coefficients agree within {float(np.max(away / se)):.1g} standard errors, the standard errors differ by "
+        f"factors from {ratio.min():.7g} to {ratio.max():.7g}",
+        "lme4's standard errors are the roots of σ̂²(X'V⁻¹X)⁻¹, in closed form; derivatives taken numerically keep four "
+        "digits or so. Conclusions do not change, digits do.",
+        {"largest": off},
+    )
+    return Finding(cause, 0.9)
+
+
+_TESTS_REMEDY = (
+    "lme4 prints no p-values on purpose. Say which ones are wanted: Satterthwaite's or Kenward and Roger's degrees of "
+    "freedom (lmerTest, pbkrtest) for small samples; the normal distribution (z) is too generous when there are few "
+    "groups."
+)
+
+
+def tests_of_coefficients(evidence: Evidence) -> Finding | None:
+    """Row 10: p-values by another distribution (z, residual df), or one-sided."""
+    tests = evidence.compared("p")
+    if tests.empty:
+        return None
+    ours = {r["term"]: r for r in records(tests)}
+    t = {r["term"]: float(r["candidate"]) for r in records(evidence.compared("t"))}
+    df = {r["term"]: (float(r["reference"]), float(r["candidate"])) for r in records(evidence.compared("df"))}
+    N, rank = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    npar = evidence.value("reference", "npar")
+    groups = evidence.rows("ngrps")["reference"].to_numpy(dtype=float)
+    smallest = float(groups.min()) if groups.size else math.nan
+    hypotheses: list[tuple[str, str, Callable[[str], float]]] = [
+        ("z", "the normal distribution (z tests)", lambda term: math.inf),
+        ("residual-df", f"t with N − p = {N - rank:.0f} degrees of freedom", lambda term: N - rank),
+        ("residual-df", f"t with N − npar = {N - npar:.0f} degrees of freedom", lambda term: N - npar),
+        ("groups-df", f"t with groups − 1 = {smallest - 1:.0f} degrees of freedom", lambda term: smallest - 1),
+        ("groups-df", f"t with groups − p = {smallest - rank:.0f} degrees of freedom", lambda term: smallest - rank),
+    ]
+    reference_t = {r["term"]: float(r["reference"]) for r in records(evidence.compared("t"))}
+    # Where t itself differs, another p follows from it.
+    terms = [term for term in ours if term in t and close(t[term], reference_t[term], 1e-3)]
+    off = [term for term in terms if not _same_p(ours[term]["candidate"], ours[term]["reference"], 1e-4)]
+    if not off:
+        return None
+
+    def tail(term: str, freedom: float) -> float:
+        return float(2 * (norm.sf(abs(t[term])) if math.isinf(freedom) else student_t.sf(abs(t[term]), freedom)))
+
+    reference_df = {term: df[term][0] for term in terms if term in df}
+    for name, words, freedom in hypotheses:
+        if all(freedom(term) > 0 and _same_p(ours[term]["candidate"], tail(term, freedom(term)), 1e-6) for term in off):
+            found = (name, words)
+            break
+    else:
+        if reference_df and all(
+            _same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, 1e-4) for term in off
+        ):
+            found = ("one-sided", "one tail of the distribution only")
+        elif any(term in df and not close(df[term][1], df[term][0], 1e-4) for term in off):
+            term = next(term for term in off if term in df and not close(df[term][1], df[term][0], 1e-4))
+            found = ("other-df", f"{df[term][1]:.6g} degrees of freedom (the reference has {df[term][0]:.6g})")
+        else:
+            return None
+    term = off[0]
+    cause = Cause(
+        10,
+        f"p-values-{found[0]}",
+        f"The candidate's p-values are by {found[1]}",
+        f"for {term}: reference p = {ours[term]['reference']:.6g}"
+        + (f" (df {df[term][0]:.6g})" if term in df else "")
+        + f", candidate p = {ours[term]['candidate']:.6g}, at t = {t[term]:.6g}; so for {len(off)} of {len(terms)} "
+        "coefficients",
+        _TESTS_REMEDY,
+        {"reference": float(ours[term]["reference"]), "candidate": float(ours[term]["candidate"])},
+    )
+    return Finding(cause, 0.95)
+
+
+def _same_p(p: float, q: float, limit: float) -> bool:
+    if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
+        return False
+    logs = [math.log(max(value, 1e-300)) for value in (p, q)]
+    return abs(logs[0] - logs[1]) <= limit * max(1.0, abs(logs[1]))
