@@ -35,7 +35,7 @@ from validation.references.reference import Fitted, Reference
 from validation.verdict import Cause, Verdict
 
 if TYPE_CHECKING:
-    from validation.judge.posteriors import PosteriorEvidence
+    from validation.judge.posterior_evidence import PosteriorEvidence
 
 __all__ = [
     "About",
@@ -343,7 +343,7 @@ def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison
 
 
 def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
-    from validation.judge.estimates import judge_likelihood
+    from validation.judge.likelihood import judge_likelihood
 
     evidence = Evidence(reference.fit, candidate.fit, about.reml, about.data)
     checks, rows = judge_likelihood(evidence, about.seed, about.progress)
@@ -371,7 +371,8 @@ def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comp
 
 
 def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
-    from validation.judge.posteriors import PosteriorEvidence, judge_posteriors, main_parameters
+    from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters
+    from validation.judge.posteriors import judge_posteriors
 
     evidence = PosteriorEvidence(reference.fit, candidate.fit, about.truth, about.density)
     checks, rows = judge_posteriors(evidence, about.seed, about.progress)

@@ -8,8 +8,8 @@ import numpy as np
 from validation.judge.diagnosis import Finding, close
 from validation.judge.diagnosis.model import another_model, least_objective, small_enough
 from validation.judge.diagnosis.reproduced import reproduced
-from validation.judge.estimates import implied_numbers
 from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
 from validation.quantities import records
 from validation.verdict import Cause
 

@@ -6,8 +6,8 @@ from validation.algebra import solve
 from validation.judge.diagnosis import Finding, close
 from validation.judge.diagnosis.model import least_objective, small_enough
 from validation.judge.diagnosis.reproduced import reproduced
-from validation.judge.estimates import implied_numbers
 from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
 from validation.verdict import Cause
 
 __all__ = ["lost_numbers", "lost_weights", "malformed_values"]

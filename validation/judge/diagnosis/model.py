@@ -9,8 +9,8 @@ import scipy.optimize
 
 from validation.algebra import Pieces
 from validation.judge.diagnosis import close
-from validation.judge.estimates import implied_numbers
 from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
 from validation.quantities import records
 
 __all__ = [

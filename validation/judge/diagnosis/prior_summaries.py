@@ -5,7 +5,7 @@ from typing import Any
 
 from validation import tolerances
 from validation.judge.diagnosis import Finding
-from validation.judge.posteriors import PosteriorEvidence
+from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.verdict import Cause
 
 __all__ = ["has_scales", "improper_hs_plus", "printed_priors", "read_prior_summary"]

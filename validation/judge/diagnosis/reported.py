@@ -9,8 +9,8 @@ from scipy.stats import t as student_t
 
 from validation.judge.diagnosis import Finding, close
 from validation.judge.diagnosis.model import columns_differ, implied_by, same_model
-from validation.judge.estimates import implied_numbers
 from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
 from validation.quantities import records
 from validation.verdict import Cause
 
