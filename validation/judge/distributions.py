@@ -17,11 +17,7 @@ from validation.quantities import (
 )
 from validation.verdict import Verdict
 
-__all__ = ["MOST_DRAWS", "distributions"]
-
-
-#: Most draws a side that the ECDF test looks at: beyond them it sees shifts of 0.05 sd, and only gets slower.
-MOST_DRAWS = 2000
+__all__ = ["distributions"]
 
 
 def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:

@@ -10,7 +10,6 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from validation import tolerances
-from validation.judge.distributions import MOST_DRAWS
 from validation.judge.quantiles import QuantileSide, quantile_side
 from validation.quantities import (
     KEYS,
@@ -25,11 +24,7 @@ from validation.quantities import (
     summary_quantities,
 )
 
-__all__ = ["POWER", "PosteriorEvidence", "error_and_limit", "main_parameters", "mcse_freedom", "thinned", "z_limit"]
-
-
-#: Power at which "the smallest detectable shift" is detected.
-POWER = 0.8
+__all__ = ["PosteriorEvidence", "error_and_limit", "main_parameters", "mcse_freedom", "thinned", "z_limit"]
 
 
 @dataclass
@@ -137,7 +132,7 @@ def thinned(draws: np.ndarray, summary: pd.Series) -> np.ndarray:
     """Draws (chains x draws) thinned to the smaller of bulk and tail ESS, at most 2000 of them."""
     total = draws.size
     ess = float(np.nanmin([summary["ess_bulk"], summary["ess_tail"], total]))
-    wanted = max(2.0, min(ess, total, MOST_DRAWS))
+    wanted = max(2.0, min(ess, total, tolerances.MOST_DRAWS))
     step = max(1, math.ceil(total / wanted))
     return draws[:, ::step].ravel()
 

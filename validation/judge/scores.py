@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from validation import tolerances
 from validation.checks import Check
-from validation.judge.posterior_evidence import POWER, PosteriorEvidence, error_and_limit, z_limit
+from validation.judge.posterior_evidence import PosteriorEvidence, error_and_limit, z_limit
 from validation.judge.quantiles import QuantileSide, quantile_side, quantile_z
 from validation.judge.rows import Row, check_of, counts, describe, judge_number, missing_row
 from validation.quantities import (
@@ -107,7 +107,7 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     }
     rows: list[Row] = []
     shifts: dict[str, float] = {}
-    power = float(ndtri(POWER))
+    power = float(ndtri(tolerances.POWER))
     for record in records(both[both["quantity"].isin(["post-mean", "post-sd"])]):
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
         sd = sd_of.get(tuple(record[key] for key in KEYS[1:]), math.nan)
@@ -139,8 +139,8 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
         hardest = max(shifts, key=lambda name: shifts[name])
         evidence.detectable = shifts[hardest]
         summary += (
-            f"; smallest shift of a main parameter's mean that gate 3 would have detected (power {POWER:.0%}): "
-            f"{evidence.detectable:.2f} posterior sds ({hardest})"
+            "; smallest shift of a main parameter's mean that gate 3 would have detected (power "
+            f"{tolerances.POWER:.0%}): {evidence.detectable:.2f} posterior sds ({hardest})"
         )
         if evidence.detectable > tolerances.SHIFT_FINE:
             summary += ": a weak comparison, more draws would sharpen it"

@@ -14,6 +14,7 @@ from validation.algebra import Pieces
 from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["basis", "coding"]
@@ -95,7 +96,7 @@ def coding(evidence: Evidence) -> Finding | None:
         first.remedy,
         {"distance_in_se": distance},
     )
-    return Finding(cause, 0.99 if distance < _SAME_MODEL else 0.7)
+    return Finding(cause, Strength.SAME_NUMBERS if distance < _SAME_MODEL else Strength.LOOSE_MATCH)
 
 
 def _named(evidence: Evidence, left: Pieces) -> list[Pieces]:

@@ -11,6 +11,7 @@ from validation.judge.diagnosis.reproduced import reproduced
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["other_criterion", "other_optimum", "standard_errors_of_other_criterion"]
@@ -36,7 +37,7 @@ def other_criterion(evidence: Evidence) -> Finding | None:
         }
     # Standard errors alone may be of the other criterion where the fit is not.
     if proof is not None and proof.proves and proof.quantities != {"se"}:
-        strength = 1.0
+        strength = Strength.RECOMPUTED
         given = evidence.value("candidate", "logLik")
         evidence_text = (
             f"{proof.matched} of the {proof.total} numbers that tell the two criteria apart are those of the {other} "
@@ -46,7 +47,7 @@ def other_criterion(evidence: Evidence) -> Finding | None:
             + f"reference {evidence.value('reference', 'logLik'):.6f})"
         )
     elif says_other:
-        strength = 0.9
+        strength = Strength.CERTAIN
         evidence_text = f"the candidate's isREML() says {other}, and {wanted} was asked for"
     else:
         return None
@@ -118,4 +119,4 @@ def standard_errors_of_other_criterion(evidence: Evidence) -> Finding | None:
         f"Take vcov(β̂) from the same fit as β̂: σ̂²(X'V⁻¹X)⁻¹ at the θ̂ and σ̂ of {wanted}.",
         {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
     )
-    return Finding(cause, 0.96)
+    return Finding(cause, Strength.ANOTHER_INPUT)

@@ -15,6 +15,7 @@ from validation.judge.posterior_evidence import PosteriorEvidence, main_paramete
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
 from validation.quantities import MAIN_EXCLUDED, groups_of, posterior_summary, split_parameter
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = [
@@ -77,7 +78,7 @@ def scale_of_draws(evidence: PosteriorEvidence) -> Finding | None:
                     "the root of a posterior mean is not the mean of the roots.",
                     {"reference": float(centre), "candidate": float(row["q50_c"])},
                 )
-                return Finding(cause, 0.97)
+                return Finding(cause, Strength.ANOTHER_MODEL)
     return None
 
 
@@ -164,7 +165,7 @@ def reported_numbers(evidence: PosteriorEvidence) -> Finding | None:
         "are posterior medians, se is the MAD_SD. Draws agree: only the summary is another one.",
         {"reported": float(len(explained))},
     )
-    return Finding(cause, 0.94)
+    return Finding(cause, Strength.OWN_RULE)
 
 
 def other_reference_level(evidence: PosteriorEvidence) -> Finding | None:
@@ -204,7 +205,7 @@ def other_reference_level(evidence: PosteriorEvidence) -> Finding | None:
         "differences from another group.",
         {"expected": -step, "candidate": right[ours]},
     )
-    return Finding(cause, 0.96 if near else 0.6)
+    return Finding(cause, Strength.ANOTHER_INPUT if near else Strength.PARTIAL)
 
 
 def correlation_lost(evidence: PosteriorEvidence) -> Finding | None:
@@ -234,7 +235,7 @@ def correlation_lost(evidence: PosteriorEvidence) -> Finding | None:
             "where it has none, compare with ||.",
             {f"{side}_components": float(count[side]) for side in count},
         )
-        return Finding(cause, 0.97)
+        return Finding(cause, Strength.ANOTHER_MODEL)
     return None
 
 
@@ -270,7 +271,7 @@ def rows_used(evidence: PosteriorEvidence) -> Finding | None:
         "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit).",
         {"reference_rows": counts[0], "candidate_rows": counts[1]},
     )
-    return Finding(cause, 0.98)
+    return Finding(cause, Strength.LISTED)
 
 
 def permuted_draws(evidence: PosteriorEvidence) -> Finding | None:
@@ -303,7 +304,7 @@ def permuted_draws(evidence: PosteriorEvidence) -> Finding | None:
         "adjacent and levels have the factor's order.",
         {"misplaced": float(off.sum())},
     )
-    return Finding(cause, 0.96)
+    return Finding(cause, Strength.ANOTHER_INPUT)
 
 
 def shifted_intercept(evidence: PosteriorEvidence) -> Finding | None:
@@ -331,7 +332,7 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Finding | None:
         "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
         {"shift": shift},
     )
-    return Finding(cause, 0.6)
+    return Finding(cause, Strength.PARTIAL)
 
 
 def copied_draws(evidence: PosteriorEvidence) -> Finding | None:
@@ -355,7 +356,7 @@ def copied_draws(evidence: PosteriorEvidence) -> Finding | None:
         "look better than they are.",
         {"share": share},
     )
-    return Finding(cause, 0.97)
+    return Finding(cause, Strength.ANOTHER_MODEL)
 
 
 def torn_apart(evidence: PosteriorEvidence) -> Finding | None:
@@ -378,7 +379,7 @@ def torn_apart(evidence: PosteriorEvidence) -> Finding | None:
         "shuffled or thinned each by itself keep their own distributions, and give wrong predictions and differences.",
         {"differing": float(len(wrong)), "lost": float(len(lost))},
     )
-    return Finding(cause, 0.8)
+    return Finding(cause, Strength.EQUAL_OPTIMA)
 
 
 def single_precision(evidence: PosteriorEvidence) -> Finding | None:
@@ -406,7 +407,7 @@ def single_precision(evidence: PosteriorEvidence) -> Finding | None:
             "point otherwise.",
             {"share_float32": own},
         )
-        return Finding(cause, 0.97)
+        return Finding(cause, Strength.ANOTHER_MODEL)
     cause = Cause(
         12,
         "single-precision",
@@ -415,7 +416,7 @@ def single_precision(evidence: PosteriorEvidence) -> Finding | None:
         "Use 64-bit floats: log densities of several thousand keep three digits after the point otherwise.",
         {"share_float32": own},
     )
-    return Finding(cause, 0.7)
+    return Finding(cause, Strength.LOOSE_MATCH)
 
 
 def lost_parameters(evidence: PosteriorEvidence) -> Finding | None:
@@ -436,4 +437,4 @@ def lost_parameters(evidence: PosteriorEvidence) -> Finding | None:
         "included.",
         {"missing": float(len(lost))},
     )
-    return Finding(cause, 0.8)
+    return Finding(cause, Strength.EQUAL_OPTIMA)

@@ -13,6 +13,7 @@ from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.model import same_model
 from validation.judge.evidence import Evidence
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["predictions", "unshrunken"]
@@ -45,7 +46,7 @@ def predictions(evidence: Evidence) -> Finding | None:
             "predict(re.form = ~0) is Xβ: what is expected of a new group. Leave the random effects out.",
             {"difference": gap(marginal)},
         )
-        return Finding(cause, 0.97)
+        return Finding(cause, Strength.ANOTHER_MODEL)
     marginal_agrees = not marginal.empty and gap(marginal) <= 1e-4 * sigma
     if gap(new) > 1e-4 * sigma and marginal_agrees and set(new["level"]) <= conditional.keys():
         words = "not Xβ"
@@ -70,7 +71,7 @@ def predictions(evidence: Evidence) -> Finding | None:
             {"difference": gap(new)},
         )
         known = gap(new, population) if set(new["level"]) <= population.keys() else math.inf
-        return Finding(cause, 0.96 if known > 0 else 0.9)
+        return Finding(cause, Strength.ANOTHER_INPUT if known > 0 else Strength.CERTAIN)
     return None
 
 
@@ -102,7 +103,7 @@ def unshrunken(evidence: Evidence) -> Finding | None:
                 "σ_a²/(σ_a² + σ²/n_j) for a random intercept.",
                 {"candidate": candidate[key], "reference": reference[key], "unpooled": unpooled[key]},
             )
-            return Finding(cause, 1.0)
+            return Finding(cause, Strength.RECOMPUTED)
         fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
         keys = list(candidate)
         shifted = [key for key in keys if abs(candidate[key] - reference[key] - fixed.get(key[1], 0.0)) < 1e-4 * sigma]
@@ -115,7 +116,7 @@ def unshrunken(evidence: Evidence) -> Finding | None:
                 "ranef() are deviations from the fixed effects; coef() is their sum.",
                 {},
             )
-            return Finding(cause, 1.0)
+            return Finding(cause, Strength.RECOMPUTED)
     solution = evidence.solve(theta.to_numpy())
     fits = evidence.compared("fitted")
     if solution is not None and len(fits) == solution.marginal.size:
@@ -133,7 +134,7 @@ def unshrunken(evidence: Evidence) -> Finding | None:
                 "fitted() of lme4 is conditional: Xβ + Zb. Marginal predictions are predict(re_form = NA).",
                 {"marginal_difference": float(marginal), "conditional_difference": float(conditional)},
             )
-            return Finding(cause, 0.99)
+            return Finding(cause, Strength.SAME_NUMBERS)
     return None
 
 

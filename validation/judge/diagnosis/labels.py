@@ -7,6 +7,7 @@ import numpy as np
 from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["permuted_labels", "permuted_modes"]
@@ -41,7 +42,7 @@ def permuted_modes(evidence: Evidence) -> Finding | None:
                 "appear in the data and not as numbers.",
                 {"misplaced": float(wrong.sum()), "levels": float(len(left))},
             )
-            return Finding(cause, 0.99)
+            return Finding(cause, Strength.SAME_NUMBERS)
         for (other_group, other_term), (other_left, _, other_levels) in columns.items():
             if (other_group, other_term) == (group, term) or other_levels != levels:
                 continue
@@ -56,7 +57,7 @@ def permuted_modes(evidence: Evidence) -> Finding | None:
                     "adjacent.",
                     {"levels": float(len(left))},
                 )
-                return Finding(cause, 0.99)
+                return Finding(cause, Strength.SAME_NUMBERS)
     return None
 
 
@@ -92,7 +93,7 @@ def permuted_labels(evidence: Evidence) -> Finding | None:
             remedy,
             {"misplaced": float(wrong.sum())},
         )
-        return Finding(cause, 0.97)
+        return Finding(cause, Strength.ANOTHER_MODEL)
     return None
 
 

@@ -8,6 +8,7 @@ from validation.judge.diagnosis.model import least_objective, small_enough
 from validation.judge.diagnosis.reproduced import reproduced
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["lost_numbers", "lost_weights", "malformed_values"]
@@ -49,7 +50,7 @@ def lost_weights(evidence: Evidence) -> Finding | None:
         "should refuse them, not ignore them.",
         {"objective": objective},
     )
-    return Finding(cause, 0.99)
+    return Finding(cause, Strength.SAME_NUMBERS)
 
 
 def lost_numbers(evidence: Evidence) -> Finding | None:
@@ -67,7 +68,17 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
                 "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
                 {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
             )
-            return Finding(cause, 0.96)
+            return Finding(cause, Strength.ANOTHER_INPUT)
+        if extra and not lost:
+            cause = Cause(
+                12,
+                "extra-column",
+                f"The candidate has the column{'s' if len(extra) > 1 else ''} {', '.join(extra)} of X besides",
+                f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
+                "Check how the candidate reads the formula; R drops columns that others give, and names them.",
+                {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
+            )
+            return Finding(cause, Strength.ANOTHER_INPUT)
     elif (found := _dropped_columns(evidence)) is not None:
         return found
     joined = evidence.joined
@@ -89,7 +100,7 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
         "is never passed over.",
         {"missing": float(len(missing))},
     )
-    return Finding(cause, 0.5)
+    return Finding(cause, Strength.SEEN)
 
 
 def _dropped_columns(evidence: Evidence) -> Finding | None:
@@ -121,7 +132,7 @@ def _dropped_columns(evidence: Evidence) -> Finding | None:
         "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
         {"matched": float(proof.matched), "compared": float(proof.total), "digits": proof.digits},
     )
-    return Finding(cause, 0.96)
+    return Finding(cause, Strength.ANOTHER_INPUT)
 
 
 def malformed_values(evidence: Evidence) -> Finding | None:
@@ -140,4 +151,4 @@ def malformed_values(evidence: Evidence) -> Finding | None:
         "agrees.",
         {"parts": float(len(wrong))},
     )
-    return Finding(cause, 0.97)
+    return Finding(cause, Strength.ANOTHER_MODEL)

@@ -10,6 +10,7 @@ from validation.judge.diagnosis import Finding, close
 from validation.judge.diagnosis.model import implied_by, same_model
 from validation.judge.evidence import Evidence
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["boundary", "optimizer"]
@@ -57,7 +58,7 @@ def boundary(evidence: Evidence) -> Finding | None:
         "restart from inside when it ends there; compare the objective at both θ.",
         {"improvement": math.nan if improvement is None else improvement},
     )
-    return Finding(cause, 0.97 if wrong else 0.8)
+    return Finding(cause, Strength.ANOTHER_MODEL if wrong else Strength.EQUAL_OPTIMA)
 
 
 def optimizer(evidence: Evidence) -> Finding | None:
@@ -97,7 +98,10 @@ def optimizer(evidence: Evidence) -> Finding | None:
     consistent = implied_by(evidence, theta_right)
     if not consistent and evidence.objective_agrees is not True:
         return None  # the data, the columns or the criterion may be others: θ alone proves nothing
-    strength = 0.96 if consistent and significant else 0.75 if consistent else 0.6 if significant else 0.3
+    if consistent:
+        strength = Strength.ANOTHER_INPUT if significant else Strength.SMALL
+    else:
+        strength = Strength.PARTIAL if significant else Strength.HINT
     about = "the candidate" if side == "candidate" else "R here (as users call it; tight lme4 does not)"
     cause = Cause(
         5,

@@ -9,6 +9,7 @@ from validation.judge.diagnosis.model import same_model
 from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["cancellation", "single_precision"]
@@ -45,10 +46,10 @@ def single_precision(evidence: Evidence) -> Finding | None:
         words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
         if share <= 0.5:
             words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
-        strength = 0.99
+        strength = Strength.SAME_NUMBERS
     elif 1e-9 < relative < 1e-5 and relative > _cancelled(evidence):
         words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
-        strength = 0.55
+        strength = Strength.PLACE
     else:
         return None
     median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))
@@ -138,7 +139,7 @@ def cancellation(evidence: Evidence) -> Finding | None:
         "itself, and should sum squared residuals rather than take y'y apart.",
         {"loss": loss, "share": share, "excess": excess},
     )
-    return Finding(cause, 0.93)
+    return Finding(cause, Strength.COUNTS)
 
 
 def _percent(share: float) -> str:

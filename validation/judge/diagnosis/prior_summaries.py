@@ -6,6 +6,7 @@ from typing import Any
 from validation import tolerances
 from validation.judge.diagnosis import Finding
 from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["has_scales", "improper_hs_plus", "printed_priors", "read_prior_summary"]
@@ -73,7 +74,7 @@ def printed_priors(evidence: PosteriorEvidence) -> Finding | None:
         "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
         {"blocks": float(len(differing))},
     )
-    return Finding(cause, 0.97)
+    return Finding(cause, Strength.ANOTHER_MODEL)
 
 
 def improper_hs_plus(evidence: PosteriorEvidence) -> Finding | None:
@@ -93,4 +94,4 @@ def improper_hs_plus(evidence: PosteriorEvidence) -> Finding | None:
         "Compare the log densities (gate 1), which is exact; draws of R's hs_plus say nothing. hs() is proper.",
         {"rhat": largest},
     )
-    return Finding(cause, 0.95)
+    return Finding(cause, Strength.RULE)

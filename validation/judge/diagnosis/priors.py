@@ -13,6 +13,7 @@ from validation.judge.diagnosis.density import Block, Explanation
 from validation.judge.diagnosis.prior_summaries import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.quantities import MAIN_EXCLUDED
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["blocks_of", "has_single_density", "priors"]
@@ -76,7 +77,7 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
             lambda points: _at(evidence.candidate, points),
         )
         if explained is not None:
-            return Finding(_explained_cause(explained, evidence), 0.98)
+            return Finding(_explained_cause(explained, evidence), Strength.LISTED)
     moved: dict[int, list[tuple[float, float]]] = {}
     for i, label in enumerate(evidence.point_labels):
         match = re.fullmatch(r"coordinate (\d+) (up|down)", label)
@@ -90,10 +91,10 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
     largest = float(np.max(np.abs(gap[finite])))
     if "coefficient-scales" in [b.name for b in involved]:
         # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
-        return Finding(_scales_cause(largest), 0.85)
+        return Finding(_scales_cause(largest), Strength.SAID_OF_COUNTS)
     if len(involved) > 1:
         # Nothing that is known explains it: where it shows is all that is known.
-        return Finding(_where_only(involved, largest), 0.55)
+        return Finding(_where_only(involved, largest), Strength.PLACE)
     if not involved:
         return Finding(
             Cause(
@@ -106,7 +107,7 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
             ),
             0.6,
         )
-    return Finding(_prior_cause(involved, sensitive, largest), 0.9)
+    return Finding(_prior_cause(involved, sensitive, largest), Strength.CERTAIN)
 
 
 def _at(fit: Any, points: np.ndarray) -> np.ndarray:

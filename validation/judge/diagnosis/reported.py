@@ -12,6 +12,7 @@ from validation.judge.diagnosis.model import columns_differ, implied_by, same_mo
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["constants", "degrees_of_freedom", "standard_error_scale", "tests_of_coefficients"]
@@ -80,7 +81,7 @@ def constants(evidence: Evidence) -> Finding | None:
         "programs; estimates are not affected.",
         {"offset": offset, "N": N},
     )
-    return Finding(cause, 0.98 if names else 0.9)
+    return Finding(cause, Strength.LISTED if names else Strength.CERTAIN)
 
 
 def degrees_of_freedom(evidence: Evidence) -> Finding | None:
@@ -106,7 +107,7 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
             {"reference": npar[0], "candidate": counted},
         )
-        return Finding(cause, 0.93)
+        return Finding(cause, Strength.COUNTS)
     residual = evidence.pair("df_residual")
     fixed = float(len(evidence.rows("fixef")))
     if all(map(math.isfinite, residual)) and residual[0] != residual[1]:
@@ -121,7 +122,7 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
             "on it.",
             {"reference": residual[0], "candidate": residual[1]},
         )
-        return Finding(cause, 0.85)
+        return Finding(cause, Strength.SAID_OF_COUNTS)
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
     if math.isfinite(weight) and math.isfinite(N) and not close(weight, math.log(N), 1e-5):
         effective = math.exp(min(weight, 50.0))
@@ -133,7 +134,7 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
             "Use log(N) with N the number of rows used, as R's BIC does.",
             {"candidate_n": effective, "reference_n": N},
         )
-        return Finding(cause, 0.9)
+        return Finding(cause, Strength.CERTAIN)
     return None
 
 
@@ -163,7 +164,7 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
             {"factor": factor},
         )
         if names or abs(factor - 1) >= 0.01:
-            return Finding(cause, 0.94)
+            return Finding(cause, Strength.OWN_RULE)
     terms = evidence.compared("t")
     beta = {r["term"]: r["candidate"] for r in records(evidence.compared("fixef"))}
     se = {r["term"]: r["candidate"] for r in records(rows)}
@@ -191,7 +192,7 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
             "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
             {},
         )
-        return Finding(cause, 0.9)
+        return Finding(cause, Strength.CERTAIN)
     return _loose(evidence, ratio)
 
 
@@ -241,7 +242,7 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
         "digits or so. Conclusions do not change, digits do.",
         {"largest": off},
     )
-    return Finding(cause, 0.9)
+    return Finding(cause, Strength.CERTAIN)
 
 
 _TESTS_REMEDY = (
@@ -307,7 +308,7 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
         _TESTS_REMEDY,
         {"reference": float(ours[term]["reference"]), "candidate": float(ours[term]["candidate"])},
     )
-    return Finding(cause, 0.95)
+    return Finding(cause, Strength.RULE)
 
 
 def _same_p(p: float, q: float, limit: float) -> bool:

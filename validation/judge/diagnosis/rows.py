@@ -11,6 +11,7 @@ from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import levels_of
 from validation.judge.evidence import Evidence
 from validation.quantities import columns_of
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["data_values", "rows_used"]
@@ -66,7 +67,7 @@ def rows_used(evidence: Evidence) -> Finding | None:
         "values reach the other side as missing.",
         {"reference_rows": nobs[0], "candidate_rows": nobs[1]},
     )
-    return Finding(cause, 0.98)
+    return Finding(cause, Strength.LISTED)
 
 
 def _row_labels(evidence: Evidence, side: str) -> set[str]:
@@ -137,7 +138,7 @@ def data_values(evidence: Evidence) -> Finding | None:
         "recoded value, or a transformed variable is found there fastest.",
         {"parts": float(len(parts))},
     )
-    return Finding(cause, 0.96)
+    return Finding(cause, Strength.ANOTHER_INPUT)
 
 
 def _entries_off(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from validation.judge.diagnosis import Finding, close
 from validation.judge.evidence import Evidence
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["scale_of_components"]
@@ -62,7 +63,7 @@ def scale_of_components(evidence: Evidence) -> Finding | None:
                     "Σ = σ²TT', where T is made of θ.",
                     {"reference": r, "candidate": c, "expected": transform(r, sigma), "sigma": sigma},
                 )
-                return Finding(cause, 0.95)
+                return Finding(cause, Strength.RULE)
     return _own_components(evidence)
 
 
@@ -94,4 +95,4 @@ def _own_components(evidence: Evidence) -> Finding | None:
         "An SD is the root of the variance: report both on the scale of the response.",
         {"candidate": value, "sd": sd, "variance": variance},
     )
-    return Finding(cause, 0.94)
+    return Finding(cause, Strength.OWN_RULE)

@@ -7,6 +7,7 @@ from validation.judge.diagnosis.model import levels_of, terms_of
 from validation.judge.diagnosis.names import other_names
 from validation.judge.diagnosis.rows import rows_used
 from validation.judge.evidence import Evidence
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["model_structure", "order_of_theta"]
@@ -78,7 +79,7 @@ def model_structure(evidence: Evidence) -> Finding | None:
         "(1 | a/b) is (1 | a) + (1 | a:b), and levels of b that repeat within a mean nothing without a.",
         {f"{side}_theta": float(thetas[side]) for side in thetas},
     )
-    return Finding(cause, 0.97)
+    return Finding(cause, Strength.ANOTHER_MODEL)
 
 
 def order_of_theta(evidence: Evidence) -> Finding | None:
@@ -98,7 +99,7 @@ def order_of_theta(evidence: Evidence) -> Finding | None:
         "column; a start value or a profile given by position goes wrong otherwise.",
         {},
     )
-    return Finding(cause, 0.6)
+    return Finding(cause, Strength.PARTIAL)
 
 
 def _only_recoded(
