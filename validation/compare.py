@@ -427,15 +427,15 @@ def _causes(
         from validation.judge.diagnosis import likelihood
 
         detectors: Sequence[Any] = likelihood.DETECTORS
-        of_validity: Sequence[Any] = ()
+        of_inconclusive: Sequence[Any] = likelihood.OF_INCONCLUSIVE
     else:
         from validation.judge.diagnosis import posterior
 
-        detectors, of_validity = posterior.DETECTORS, posterior.VALIDITY_DETECTORS
+        detectors = [*posterior.DETECTORS, *posterior.OF_INCONCLUSIVE]
+        of_inconclusive = posterior.OF_INCONCLUSIVE
     if not failed:
-        # Nothing is known to differ in an inconclusive comparison; but why draws are not valid may be known.
-        return diagnose(evidence, of_validity)
-    return diagnose(evidence, [*detectors, *of_validity], lambda: unknown_cause(checks, rows))
+        return diagnose(evidence, of_inconclusive)
+    return diagnose(evidence, detectors, lambda: unknown_cause(checks, rows))
 
 
 def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:

@@ -192,6 +192,15 @@ def test_failing_alike_is_noticed_whatever_the_error_quotes():
     assert overall_status([*alike[:2], result("", Status.AGREES)]) is Verdict.DISAGREES
 
 
+def test_who_drops_no_rows_can_say_so():
+    assert "missing" in candidate_of(plain, "ml reml").can
+    assert candidate_of(plain, "ml reml no-missing").can == {"ml", "reml"}
+    assert candidate_of(plain, "no-missing").can == set(FEATURES) - {"bayes", "missing"}
+    assert judge(plain, "M1-ml", can="ml no-missing").status is Status.NOT_CLAIMED
+    with pytest.raises(CandidateError, match="did you mean 'missing'"):
+        candidate_of(plain, "no-mising")
+
+
 def test_what_has_missing_values_says_so():
     for case in all_cases():
         try:
@@ -281,7 +290,7 @@ def test_candidates_are_loaded_by_name(tmp_path, monkeypatch):
     (tmp_path / "theirs.py").write_text("CAN = 'ml slopes'\nMISSING = ['condsd']\ndef fit(f, d, REML=True): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     found = load_candidate("theirs")
-    assert (found.can, found.missing) == ({"ml", "slopes"}, {"condsd"})
+    assert (found.can, found.missing) == ({"ml", "slopes", "missing"}, {"condsd"})
     assert load_candidate("theirs:fit", can="reml").can == {"reml"}
     assert load_candidate("pyimpl:lmer").can == set(FEATURES) - {"bayes"}
     for target, message in [
@@ -378,7 +387,7 @@ def test_a_known_exception_is_allowed_for(tmp_path):
     result, problems = known(tmp_path, text, refuses)
     assert (result.status, problems) == (Status.KNOWN, [])
     other, _ = known(tmp_path, text.replace("NotImpl", "Impl"), refuses)
-    assert other.status is Status.RAISED
+    assert other.status is Status.NOT_SUPPORTED
 
 
 @pytest.mark.parametrize(

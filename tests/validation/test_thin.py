@@ -107,6 +107,32 @@ def test_no_thin_candidate_gets_a_wrong_cause(base, thin):
     assert not wrong
 
 
+@pytest.mark.parametrize("thin", ["", "logLik alone", "plain mapping", "without design"])
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda value, rows: value + rows / 2 * math.log(2 * math.pi), "constant-offset"),
+        (lambda value, rows: -value, "log-likelihood-scale"),
+        (lambda value, rows: value / rows, "log-likelihood-scale"),
+    ],
+)
+def test_a_log_likelihood_of_another_kind_is_named_whatever_else_is_answered(change, cause, thin):
+    base = likelihood_base("slopes", 1)
+    rows = base.fit.nobs()
+    wrong = replace(base.fit, scalars={**base.fit.scalars, "logLik": change(base.fit.logLik(), rows)})
+    made = compare_thinly(base, wrong, thin) if thin else compare_fits(base.fit, wrong, data=base.data, REML=base.reml)
+    assert not made.agrees
+    assert [found.name for found in made.causes] == [cause]
+
+
+def test_a_log_likelihood_that_nothing_explains_gets_no_wrong_name():
+    base = likelihood_base("slopes", 1)
+    wrong = replace(base.fit, scalars={**base.fit.scalars, "logLik": base.fit.logLik() + 3.3})
+    made = compare_fits(base.fit, wrong, data=base.data, REML=base.reml)
+    assert [found.name for found in made.causes] == ["another-log-likelihood"]
+    assert not compare_thinly(base, wrong, "logLik alone").causes
+
+
 def test_a_detector_that_goes_wrong_says_so():
     def detector(evidence: object) -> None:
         raise ZeroDivisionError("by nought")

@@ -11,19 +11,7 @@ __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
 
 #: From its documentation ("What the formula accepts"); ``(x || g)`` is refused there.
 CAN = frozenset(
-    {
-        "ml",
-        "reml",
-        "missing",
-        "slopes",
-        "nested",
-        "crossed",
-        "categorical",
-        "interaction",
-        "singular",
-        "weights",
-        "offset",
-    }
+    {"ml", "reml", "slopes", "nested", "crossed", "categorical", "interaction", "singular", "weights", "offset"}
 )
 #: No objective of θ, no conditional variances, no design.
 MISSING = frozenset({"objective", "design", "condsd"})

@@ -13,18 +13,7 @@ __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
 #: From its README: crossed and nested intercepts, slopes (correlated and ``||``), weights; ``fit`` takes an offset.
 CAN = frozenset(
     {
-        *(
-            "ml",
-            "reml",
-            "missing",
-            "slopes",
-            "independent",
-            "nested",
-            "crossed",
-            "categorical",
-            "interaction",
-            "singular",
-        ),
+        *("ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"),
         *("weights", "offset"),
     }
 )

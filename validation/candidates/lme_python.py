@@ -12,18 +12,7 @@ __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
 #: From its documentation; weights by ``lmer_weighted``.
 CAN = frozenset(
     {
-        *(
-            "ml",
-            "reml",
-            "missing",
-            "slopes",
-            "independent",
-            "nested",
-            "crossed",
-            "categorical",
-            "interaction",
-            "singular",
-        ),
+        *("ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"),
         *("weights", "offset"),
     }
 )

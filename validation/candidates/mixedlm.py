@@ -14,18 +14,7 @@ __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
 #: From its documentation ("Coming from R").
 CAN = frozenset(
     {
-        *(
-            "ml",
-            "reml",
-            "missing",
-            "slopes",
-            "independent",
-            "nested",
-            "crossed",
-            "categorical",
-            "interaction",
-            "singular",
-        ),
+        *("ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"),
         *("weights", "offset", "contrasts"),
     }
 )

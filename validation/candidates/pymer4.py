@@ -10,18 +10,7 @@ __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
 #: From its documentation: whatever lme4's formulas can; REML and ML; weights; its contrasts by ``set_contrasts``.
 CAN = frozenset(
     {
-        *(
-            "ml",
-            "reml",
-            "missing",
-            "slopes",
-            "independent",
-            "nested",
-            "crossed",
-            "categorical",
-            "interaction",
-            "singular",
-        ),
+        *("ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"),
         "contrasts",
     }
 )

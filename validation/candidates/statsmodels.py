@@ -11,7 +11,7 @@ __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
 
 #: From the documentation of ``MixedLM``; crossed factors only as one group of everything, which is not meant for more
 #: than a few levels.
-CAN = frozenset({"ml", "missing", "reml", "slopes", "categorical", "interaction", "singular"})
+CAN = frozenset({"ml", "reml", "slopes", "categorical", "interaction", "singular"})
 #: No objective of θ; AIC and BIC only of ML fits; the design is patsy's.
 MISSING = frozenset({"objective", "design", "npar", "df_residual", "AIC", "BIC"})
 DISTRIBUTIONS = ("statsmodels",)

@@ -318,7 +318,8 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
             checks.append(_again(check, rows, f"not offered: {', '.join(sorted(touched))}"))
         else:
             notes.append(f"{check.title} was not judged: the candidate does not offer {', '.join(sorted(touched))}.")
-    causes = comparison.causes if any(check.verdict.failed for check in checks) else ()
+    open_ = any(check.verdict.failed or check.verdict is Verdict.INCONCLUSIVE for check in checks)
+    causes = comparison.causes if open_ else ()
     if not any(verdict is Verdict.MISSING for verdict in kept["verdict"]):
         # What is declared is no cause.
         causes = tuple(cause for cause in causes if cause.name != "missing-numbers")

@@ -23,7 +23,7 @@ from validation.judge.diagnosis.scale import scale_of_components
 from validation.judge.diagnosis.structure import model_structure, order_of_theta
 from validation.judge.evidence import Evidence
 
-__all__ = ["DETECTORS"]
+__all__ = ["DETECTORS", "OF_INCONCLUSIVE"]
 
 
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
@@ -57,3 +57,6 @@ DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     malformed_values,
     lost_numbers,
 )
+
+#: Of a comparison in which nothing is known to differ: what may still be known of it.
+OF_INCONCLUSIVE: tuple[Callable[[Evidence], Finding | None], ...] = (constants,)

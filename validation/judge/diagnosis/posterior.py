@@ -20,7 +20,7 @@ from validation.judge.diagnosis.prior_summaries import improper_hs_plus, printed
 from validation.judge.diagnosis.priors import priors
 from validation.judge.posterior_evidence import PosteriorEvidence
 
-__all__ = ["DETECTORS", "VALIDITY_DETECTORS"]
+__all__ = ["DETECTORS", "OF_INCONCLUSIVE"]
 
 
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
@@ -41,4 +41,4 @@ DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (
 )
 
 #: Detectors that say why draws are not valid, for a comparison that is inconclusive.
-VALIDITY_DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (improper_hs_plus,)
+OF_INCONCLUSIVE: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (improper_hs_plus,)

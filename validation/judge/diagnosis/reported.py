@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from validation.judge.diagnosis import Finding, close
-from validation.judge.diagnosis.model import columns_differ, implied_by, same_model
+from validation.judge.diagnosis.model import another_model, columns_differ, implied_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import records
@@ -18,39 +19,135 @@ from validation.verdict import Cause
 __all__ = ["constants", "degrees_of_freedom", "standard_error_scale", "tests_of_coefficients"]
 
 
+@dataclass(frozen=True)
+class _Offset:
+    """By how much the candidate's −2 log-likelihood is off, and what that is known from.
+
+    Attributes
+    ----------
+    size : float
+    expected : float
+        The log-likelihood that it should report; not a number where all of its objective is off.
+    where : str
+    proof : {"function", "own", "number"}
+        The objective is off at every θ; or what is reported is not the objective's at the candidate's own θ̂; or one
+        number alone is off, and only a known constant or scale explains it.
+    """
+
+    size: float
+    expected: float
+    where: str
+    proof: str
+
+
 def constants(evidence: Evidence) -> Finding | None:
-    """Row 10: the objective or the log-likelihood differs by a constant."""
-    logLik = evidence.pair("logLik")
-    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
-    points = evidence.same_theta
-    offset = math.nan
-    where, proved = "", True
+    """Row 10: the objective or the log-likelihood differs by a constant, or is reported on another scale."""
+    found = _offset(evidence)
+    if found is None:
+        return None
+    N = evidence.value("reference", "nobs")
+    if (scale := _other_scale(evidence.value("candidate", "logLik"), found.expected, N)) is not None:
+        words, value = scale
+        cause = Cause(
+            10,
+            "log-likelihood-scale",
+            f"What the candidate reports as log-likelihood is {words}",
+            f"{found.where}; {words} would be {value:.6f}, which is what it reports",
+            "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it.",
+            {"expected": found.expected, "reported": value},
+        )
+        return Finding(cause, Strength.LISTED)
+    names = [(name, size) for name, size in _constants(evidence).items() if close(abs(found.size), abs(size), 1e-6)]
+    if names:
+        name, size = names[0]
+        title = f"The log-likelihood lacks (or has besides) a constant: {name}"
+        where = f"{found.where}, which is {'−' if found.size < 0 else ''}{name} = {size:.6f}"
+    elif found.proof == "function":
+        title, where = "The log-likelihood lacks (or has besides) a constant", found.where
+    elif found.proof == "own":
+        title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
+        cause = Cause(
+            10,
+            "another-log-likelihood",
+            title,
+            f"{found.where}; no constant and no scale that is known explains it",
+            "Report −½ of the objective's value at θ̂; a log-likelihood given the random effects is another quantity.",
+            {"offset": found.size},
+        )
+        return Finding(cause, Strength.CERTAIN)
+    else:
+        return None
+    cause = Cause(
+        10,
+        "constant-offset",
+        title,
+        where,
+        "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
+        "programs; estimates are not affected.",
+        {"offset": found.size, "N": N},
+    )
+    return Finding(cause, Strength.LISTED if names else Strength.CERTAIN)
+
+
+def _offset(evidence: Evidence) -> _Offset | None:
+    """What is off: the objective at every θ; or the reported log-likelihood against the objective, or against θ."""
+    logLik, points = evidence.pair("logLik"), evidence.same_theta
     if len(points) >= 3 and points["reference"].notna().any():
         shift = (points["candidate"] - points["reference"]).to_numpy()
         size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
         if np.isfinite(shift).all() and np.ptp(shift) <= 1e-9 * size and abs(shift.mean()) > 1e-6 * size:
-            offset = float(shift.mean())
-            where = f"the objectives differ by {offset:.6f} at all {len(points)} θ"
-    if math.isnan(offset) and evidence.objective_agrees and all(map(math.isfinite, logLik)):
-        change = -2.0 * (logLik[1] - logLik[0])
-        improvement = evidence.improvement or 0.0
-        if abs(change + improvement) > 1e-4:
-            offset = change + improvement
-            where = f"the objectives are the same function, but -2 log-likelihood differs by {offset:.6f}"
-    pieces, theta = evidence.reference_pieces, evidence.known_theta
-    if math.isnan(offset) and not len(points) and theta is not None and same_model(evidence):
-        # Nothing to call: what is reported against what the candidate's own θ implies.
-        solution = evidence.solve(theta)
-        if solution is not None and implied_by(evidence, theta):
-            change = -2.0 * logLik[1] - solution.objective
-            if math.isfinite(change) and abs(change) > max(1e-3, 1e-7 * abs(solution.objective)):
-                offset = change
-                where = f"-2 log-likelihood differs by {offset:.6f} from what the candidate's own θ implies"
-            proved = False  # one number alone: only a constant that is known explains it
-    if math.isnan(offset):
+            off = float(shift.mean())
+            return _Offset(off, math.nan, f"the objectives differ by {off:.6f} at all {len(points)} θ", "function")
+    if not all(map(math.isfinite, logLik)):
         return None
-    sigma = evidence.value("reference", "sigma")
-    log2pi = math.log(2 * math.pi)
+    if evidence.objective_agrees:
+        expected = logLik[0] + (evidence.improvement or 0.0) / 2.0
+        off = -2.0 * (logLik[1] - expected)
+        where = f"the objectives are the same function, but -2 log-likelihood differs by {off:.6f}"
+        return _Offset(off, expected, where, "own") if abs(off) > 1e-4 else None
+    if len(points) or another_model(evidence):
+        return None
+    theta = evidence.known_theta
+    solution = None if theta is None else evidence.solve(theta)
+    if theta is not None and solution is not None and implied_by(evidence, theta):
+        expected, words = -solution.objective / 2.0, "from what the candidate's own θ implies"
+    elif theta is None and _nothing_else_differs(evidence):
+        expected, words = logLik[0], "from the reference's, and nothing else that both sides give differs"
+    else:
+        return None
+    off = -2.0 * (logLik[1] - expected)
+    if abs(off) <= max(1e-3, 1e-7 * abs(expected)):
+        return None
+    return _Offset(off, expected, f"-2 log-likelihood differs by {off:.6f} {words}", "number")
+
+
+def _nothing_else_differs(evidence: Evidence) -> bool:
+    """Whether the estimates that a candidate without θ gives are the reference's."""
+    compared = records(evidence.compared("fixef", "se", "vcov", "sigma", "variance", "sd", "ranef", "nobs", "npar"))
+    return all(close(r["candidate"], r["reference"], 1e-4) for r in compared)
+
+
+def _other_scale(reported: float, expected: float, rows: float) -> tuple[str, float] | None:
+    """The scale on which a log-likelihood is reported, and its value there; None where it is none that is known."""
+    if not math.isfinite(expected) or expected == 0.0:
+        return None
+    for words, value in (
+        ("its negative", -expected),
+        ("−2 times it, the deviance", -2.0 * expected),
+        ("twice it", 2.0 * expected),
+        ("half of it", expected / 2.0),
+        ("its mean over the rows", expected / rows),
+        ("its logarithm to the base 10", expected / math.log(10.0)),
+    ):
+        if close(reported, value, 1e-6):
+            return words, value
+    return None
+
+
+def _constants(evidence: Evidence) -> dict[str, float]:
+    """Constants of the normal density that programs leave out, or put in."""
+    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    pieces, sigma, log2pi = evidence.reference_pieces, evidence.value("reference", "sigma"), math.log(2 * math.pi)
     known = {
         "N log(2π)": N * log2pi,
         "(N − p) log(2π)": (N - p) * log2pi,
@@ -59,7 +156,6 @@ def constants(evidence: Evidence) -> Finding | None:
         "N − p": N - p,
         "N (1 + log(2π))": N * (1 + log2pi),
         "(N − p)(1 + log(2π))": (N - p) * (1 + log2pi),
-        "half the -2 log-likelihood (a log-likelihood without its factor 2)": abs(logLik[0]),
     }
     if pieces is not None and pieces.weights is not None:
         known["Σ log w, the logs of the prior weights"] = float(np.log(pieces.weights).sum())
@@ -69,19 +165,7 @@ def constants(evidence: Evidence) -> Finding | None:
             known["log|X'X|"] = float(logdet)
     if sigma > 0:
         known["2N log σ"] = 2 * N * math.log(sigma)
-    names = [name for name, value in known.items() if close(abs(offset), abs(value), 1e-6)]
-    if not names and not proved:
-        return None
-    cause = Cause(
-        10,
-        "constant-offset",
-        "The log-likelihood lacks (or has besides) a constant" + (f": {names[0]}" if names else ""),
-        where + (f", which is {'−' if offset < 0 else ''}{names[0]} = {known[names[0]]:.6f}" if names else ""),
-        "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
-        "programs; estimates are not affected.",
-        {"offset": offset, "N": N},
-    )
-    return Finding(cause, Strength.LISTED if names else Strength.CERTAIN)
+    return known
 
 
 def degrees_of_freedom(evidence: Evidence) -> Finding | None:
@@ -92,7 +176,8 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
     nobs = evidence.pair("nobs")
     if evidence.candidate_theta() is None or columns_differ(evidence) or nobs[0] != nobs[1]:
         return None
-    implied = (aic[1] + 2 * logLik[1]) / 2
+    # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
+    implied = math.nan if close(aic[1], aic[0], 1e-9) else (aic[1] + 2 * logLik[1]) / 2
     counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
     if math.isfinite(counted) and abs(counted - npar[0]) > 1e-6 and abs(counted - round(counted)) < 1e-6:
         missing = npar[0] - counted
@@ -124,7 +209,8 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
         )
         return Finding(cause, Strength.SAID_OF_COUNTS)
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
-    if math.isfinite(weight) and math.isfinite(N) and not close(weight, math.log(N), 1e-5):
+    right = close(bic[1], bic[0], 1e-9) or close(weight, math.log(N), 1e-5)
+    if math.isfinite(weight) and math.isfinite(N) and not right:
         effective = math.exp(min(weight, 50.0))
         cause = Cause(
             10,
