@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from validation import tolerances
+from validation.contract import LinearMixedFit
 from validation.quantities import numbered
 
 __all__ = ["Pieces", "Solution", "Term", "by_row", "pieces_of", "semidefinite_factor", "solve"]
@@ -220,7 +221,7 @@ def numbered_effects(pieces: Pieces) -> list[list[str]]:
     return [[next(names[term.group]) for _ in term.effects] for term in pieces.terms]
 
 
-def pieces_of(fit: Any) -> Pieces:
+def pieces_of(fit: LinearMixedFit) -> Pieces:
     """Collect y, X, Z and the terms of a fit from ``getME``.
 
     Raises
@@ -259,7 +260,7 @@ def pieces_of(fit: Any) -> Pieces:
     return pieces
 
 
-def by_row(fit: Any, name: str, usual: float, rows: int) -> np.ndarray | None:
+def by_row(fit: LinearMixedFit, name: str, usual: float, rows: int) -> np.ndarray | None:
     """Prior weights or offset; None where the fit has none, or does not say."""
     try:
         values = np.asarray(fit.getME(name), dtype=float).ravel()

@@ -13,6 +13,7 @@ import pandas as pd
 from validation.comparison import Comparison
 from validation.conformance.answer import OFFERS, Answer
 from validation.conformance.run import without_missing
+from validation.contract import LinearMixedFit
 from validation.faults.bases import Base
 
 __all__ = ["CAREFUL", "THIN", "answer_of", "compare_thinly"]
@@ -60,7 +61,7 @@ def compare_thinly(base: Base, wrong: Any, thin: str) -> Comparison:
     return comparison
 
 
-def answer_of(fit: Any, keys: tuple[str, ...]) -> dict[str, Any]:
+def answer_of(fit: LinearMixedFit, keys: tuple[str, ...]) -> dict[str, Any]:
     """Some quantities of a fit as the plain mapping of ``docs/conformance.md``."""
     read: Mapping[str, Callable[[], Any]] = {
         "fixef": fit.fixef,
@@ -79,7 +80,7 @@ def answer_of(fit: Any, keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: read[key]() for key in keys}
 
 
-def _sds(fit: Any) -> dict[str, pd.DataFrame]:
+def _sds(fit: LinearMixedFit) -> dict[str, pd.DataFrame]:
     modes, arrays = fit.ranef(), fit.ranef_condVar()
     return {
         group: pd.DataFrame(

@@ -1,13 +1,13 @@
 """Gate 1: the same log density, up to a constant."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from validation import tolerances
 from validation.checks import Check
+from validation.contract import BayesianFit
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
 from validation.verdict import Verdict
@@ -16,7 +16,9 @@ from validation.wellformed import number, numbers, whole
 __all__ = ["density_points", "same_density"]
 
 
-def density_points(reference: Any, candidate: Any, seed: int, n: int = 20) -> tuple[np.ndarray, list[str]]:
+def density_points(
+    reference: BayesianFit, candidate: BayesianFit | None, seed: int, n: int = 20
+) -> tuple[np.ndarray, list[str]]:
     """Where two log densities are compared: draws of both sides, points further out, and single coordinates moved.
 
     Parameters
@@ -38,6 +40,8 @@ def density_points(reference: Any, candidate: Any, seed: int, n: int = 20) -> tu
         return points, [f"recorded {i + 1}" for i in range(len(points))]
     draws, labels = [], []
     for side, fit in (("reference", reference), ("candidate", candidate)):
+        if fit is None:
+            continue
         try:
             points = np.atleast_2d(np.asarray(fit.unconstrained_draws(n, seed), dtype=float))
         except Exception:  # one side's draws are enough to compare at; log_prob itself is what is compared
@@ -70,7 +74,7 @@ def density_points(reference: Any, candidate: Any, seed: int, n: int = 20) -> tu
     return points, ["centre", *labels]
 
 
-def _densities(fit: Any, points: np.ndarray) -> np.ndarray:
+def _densities(fit: BayesianFit, points: np.ndarray) -> np.ndarray:
     given = fit.log_prob(points)
     if np.shape(given) == (len(points),):
         return numbers(given, "log_prob()")

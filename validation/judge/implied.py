@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from validation.algebra import Solution
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row
 from validation.verdict import Verdict
@@ -66,7 +67,7 @@ def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Ro
     return accepted
 
 
-def implied_numbers(solution: Any) -> dict[tuple[Any, ...], float]:
+def implied_numbers(solution: Solution) -> dict[tuple[Any, ...], float]:
     """Every number that follows from θ by the judge's own algebra.
 
     Parameters

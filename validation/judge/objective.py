@@ -1,13 +1,13 @@
 """Tiers 2 and 3: the objective at the same θ, and at the optimum that each side reports."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from validation import tolerances
 from validation.checks import Check
+from validation.contract import LinearMixedFit
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row
 from validation.quantities import records
@@ -126,7 +126,7 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
     return check_of("tier-2", rows, summary, tolerances.SAME_THETA.reason), rows
 
 
-def _lower(fit: Any, n: int) -> np.ndarray:
+def _lower(fit: LinearMixedFit, n: int) -> np.ndarray:
     try:
         return np.asarray(fit.getME("lower"), dtype=float) == 0.0
     except Exception:  # without bounds nothing may be taken below zero

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from validation import tolerances
+from validation.contract import BayesianFit
 from validation.judge.quantiles import QuantileSide, quantile_side
 from validation.quantities import (
     KEYS,
@@ -48,8 +49,8 @@ class PosteriorEvidence:
         What gate 5 found: two parameters, their rank correlation on either side, and whether these agree.
     """
 
-    reference: Any
-    candidate: Any
+    reference: BayesianFit
+    candidate: BayesianFit
     truth: pd.DataFrame | None = None
     density: bool = True
     names: dict[str, list[str]] = field(default_factory=dict)

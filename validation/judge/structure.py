@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from validation import tolerances
 from validation.checks import Check
+from validation.contract import LinearMixedFit
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, judge_number, missing_row, row
 from validation.quantities import records
@@ -61,7 +62,11 @@ def _exact(record: dict[str, Any], evidence: Evidence) -> Row:
 
 
 def _labels(
-    quantity: str, reference: Any, candidate: Any, read: Callable[[Any], list[str]], group: str | None = None
+    quantity: str,
+    reference: LinearMixedFit,
+    candidate: LinearMixedFit,
+    read: Callable[[Any], list[str]],
+    group: str | None = None,
 ) -> list[Row]:
     """One row for a list of labels: how many, and whether each stands where it should."""
     sides: list[list[str] | None] = []
@@ -113,7 +118,7 @@ def _preview(labels: set[str], most: int = 5) -> str:
     return shown + (f" and {len(labels) - most} more" if len(labels) > most else "")
 
 
-def _levels(reference: Any, candidate: Any) -> list[Row]:
+def _levels(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:
     rows: list[Row] = []
     groups: list[str] = []
     frames = []
@@ -167,14 +172,14 @@ def _levels(reference: Any, candidate: Any) -> list[Row]:
     return rows
 
 
-def _get(fit: Any, name: str) -> tuple[Any, str]:
+def _get(fit: LinearMixedFit, name: str) -> tuple[Any, str]:
     try:
         return fit.getME(name), ""
     except Exception as error:  # the caller writes a missing row with this reason
         return None, f"{type(error).__name__}: {error}"
 
 
-def _response(reference: Any, candidate: Any) -> list[Row]:
+def _response(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:
     left, why_left = _get(reference, "y")
     right, why_right = _get(candidate, "y")
     if left is None or right is None:
@@ -220,7 +225,7 @@ def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: Any) -> 
     )
 
 
-def _fixed_design(reference: Any, candidate: Any) -> list[Row]:
+def _fixed_design(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:
     left, why_left = _get(reference, "X")
     right, why_right = _get(candidate, "X")
     if left is None or right is None:
@@ -243,7 +248,7 @@ def _fixed_design(reference: Any, candidate: Any) -> list[Row]:
     return rows
 
 
-def _random_design(reference: Any, candidate: Any) -> list[Row]:
+def _random_design(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:
     left, why_left = _get(reference, "Z")
     right, why_right = _get(candidate, "Z")
     if left is None or right is None:

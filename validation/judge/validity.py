@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from validation import tolerances
 from validation.checks import Check
+from validation.contract import BayesianFit
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Row, check_of, missing_row, row
 from validation.verdict import Verdict
@@ -37,7 +37,7 @@ def left_open(check: Check, rows: list[Row]) -> tuple[Check, list[Row]]:
     return check_of(check.id, judged, f"the draws are not valid (gate 2); {check.summary}", check.rule), judged
 
 
-def _divergences(fit: Any) -> float:
+def _divergences(fit: BayesianFit) -> float:
     """Divergent transitions, wherever a fit reports them; 0 of a sampler that is not Hamiltonian."""
     if hasattr(fit, "divergences"):
         return float(fit.divergences)

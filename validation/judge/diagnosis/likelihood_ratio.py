@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
 from validation import tolerances
+from validation.contract import LinearMixedFit
 from validation.judge.diagnosis import Finding, diagnose
 from validation.judge.diagnosis.criterion import other_optimum
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
@@ -55,7 +55,7 @@ class _Counts:
     nobs: float
 
 
-def _counts(fit: Any) -> _Counts:
+def _counts(fit: LinearMixedFit) -> _Counts:
     lower = np.asarray(fit.getME("lower"), dtype=float)
     modes = fit.ranef()
     return _Counts(

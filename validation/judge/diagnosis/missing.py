@@ -137,7 +137,7 @@ def _dropped_columns(evidence: Evidence) -> Finding | None:
 
 def malformed_values(evidence: Evidence) -> Finding | None:
     """What the candidate hands over is not what the contract asks for."""
-    wrong = evidence.candidate.malformed
+    wrong = evidence.wrong_of("candidate")
     if not wrong:
         return None
     texts = list(dict.fromkeys(wrong.values()))

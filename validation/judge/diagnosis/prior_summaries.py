@@ -1,9 +1,9 @@
 """Detectors that read both sides' printed priors: another family or figure, and the horseshoe-plus that cannot mix."""
 
 import re
-from typing import Any
 
 from validation import tolerances
+from validation.contract import BayesianFit
 from validation.judge.diagnosis import Finding
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.tolerances import Strength
@@ -39,7 +39,7 @@ def _family(prior: str) -> str:
     return prior.partition("(")[0]
 
 
-def _printed(fit: Any) -> dict[str, str]:
+def _printed(fit: BayesianFit) -> dict[str, str]:
     """The priors that a fit prints; empty where it prints none, as a third party's need not."""
     try:
         return read_prior_summary(str(fit.prior_summary()))
@@ -47,7 +47,7 @@ def _printed(fit: Any) -> dict[str, str]:
         return {}
 
 
-def has_scales(fit: Any) -> bool:
+def has_scales(fit: BayesianFit) -> bool:
     """Whether a fit prints a coefficient prior that has scales (or factors) of its own in the unconstrained vector."""
     priors = _printed(fit)
     return bool({_family(prior) for prior in priors.values()} & {"laplace", "lasso", "hs", "hs_plus", "product_normal"})

@@ -2,12 +2,12 @@
 
 import math
 import re
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from validation import tolerances
+from validation.contract import BayesianFit
 from validation.judge.diagnosis import Finding, density
 from validation.judge.diagnosis.density import Block, Explanation
 from validation.judge.diagnosis.prior_summaries import has_scales
@@ -110,7 +110,7 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
     return Finding(_prior_cause(involved, sensitive, largest), Strength.CERTAIN)
 
 
-def _at(fit: Any, points: np.ndarray) -> np.ndarray:
+def _at(fit: BayesianFit, points: np.ndarray) -> np.ndarray:
     """A candidate's log density; not a number where it cannot be had."""
     try:
         values = np.asarray(fit.log_prob(points), dtype=float)

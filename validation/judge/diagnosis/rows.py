@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
+from validation.contract import LinearMixedFit
 from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import levels_of
@@ -153,6 +153,6 @@ def _off_words(name: str, left: np.ndarray, right: np.ndarray, off: np.ndarray, 
     return f"{name} differs in {int(off.sum())} of {off.size} rows, e.g.{row} {shown[0]} against {shown[1]}"
 
 
-def _memberships(fit: Any) -> dict[str, np.ndarray]:
+def _memberships(fit: LinearMixedFit) -> dict[str, np.ndarray]:
     frame = fit.getME("flist")
     return {str(name): frame[name].astype(str).to_numpy() for name in frame.columns}
