@@ -28,7 +28,7 @@ fi
 
 # ---- a fit Python: the one named, then PATH, then pyenv; on apt systems with what Debian leaves out of it --------------
 fits() { "$1" -c 'import sys, ctypes, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; }
-# Debian and Ubuntu have ensurepip in pythonX.Y-venv, and Python.h, for rpy2 and the kernels, in pythonX.Y-dev.
+# Debian and Ubuntu have ensurepip in pythonX.Y-venv, and Python.h, for rpy2 and the compiled modules, in pythonX.Y-dev.
 has_pip_maker() { command -v uv >/dev/null 2>&1 || "$1" -c 'import ensurepip' >/dev/null 2>&1; }
 has_headers() {
     "$1" -c 'import os, sysconfig as s; raise SystemExit(not os.path.exists(s.get_path("include") + "/Python.h"))' \
@@ -208,15 +208,6 @@ compiled_modules() {
         die "they could not be compiled; the lines above say why"
 }
 
-# Machine code for pyimpl's kernels, anew where their sources changed. A failure is none: the first fit would do it.
-kernels() {
-    compiled_modules
-    missing=$("$VENV/bin/python" -c 'from pyimpl.precompile import missing; print(len(missing()))' 2>/dev/null) || missing=0
-    [ "$missing" = 0 ] ||
-        step "compiling pyimpl's kernels (some minutes, once)" "$VENV/bin/python" -m pyimpl.precompile ||
-        say "going on: they are compiled when they are first called"
-}
-
 without_rpy2() {
     say "rpy2 could not be built, so R can not be asked: mlmparity compares with recorded references of R."
     say "  what it said is in $VENV/rpy2-build.log; install what is missing there and run this again"
@@ -231,11 +222,11 @@ if [ -x "$VENV/bin/mlmparity" ] && [ -f "$stamp" ]; then
     case $have in
         # A set-up with more extras serves one with fewer.
         "$wanted" | "$inputs R=$r_version extras=dev${extras:+,$extras}")
-            kernels
+            compiled_modules
             exit 0 ;;
         "$wanted without rpy2: $(builder)" | "$inputs R=$r_version extras=dev${extras:+,$extras} without rpy2: $(builder)")
             without_rpy2
-            kernels
+            compiled_modules
             exit 0 ;;
     esac
 fi
@@ -279,5 +270,5 @@ step "compiling Python's modules" env -u PYTHONDONTWRITEBYTECODE \
 printf '%s' "$wanted$built" >"$stamp"
 rm -f "$unfinished"
 half_made=
-kernels
+compiled_modules
 say "done"

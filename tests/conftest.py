@@ -15,9 +15,6 @@ import pytest
 
 from r_scripts.dialect import PACKAGES, Dialect
 
-# here and in processes that tests start: kernels say if Python gives them what machine code does not take
-os.environ.setdefault("MLMPARITY_STRICT_KERNELS", "1")
-
 REQUIRE_R = os.environ.get("MLMPARITY_REQUIRE_R", "") not in ("", "0")
 
 
@@ -85,9 +82,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     # the workers of pytest-xdist start after this, and use what is left
     if not hasattr(session.config, "workerinput"):
         _refuse_stale_modules()
-        from pyimpl.precompile import drop_stale_kernels
-
-        drop_stale_kernels()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

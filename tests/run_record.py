@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 #: Python packages whose versions decide results.
-PACKAGES = ("numpy", "scipy", "pandas", "numba", "pymc", "arviz-stats", "nutpie", "xarray", "rpy2-rinterface")
+PACKAGES = ("numpy", "scipy", "pandas", "pymc", "arviz-stats", "nutpie", "xarray", "rpy2-rinterface")
 #: R packages likewise.
 R_PACKAGES = ("lme4", "rstanarm", "rstan", "loo", "Matrix", "lmerTest", "pbkrtest")
 JUNIT = Path("test-debian.xml")

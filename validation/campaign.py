@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Work",
     "add",
+    "added",
     "choose",
     "could_not_compare",
     "pictures",
@@ -73,6 +74,11 @@ _added: list[Work] = []
 def add(work: Work) -> None:
     """Let ``mlmparity validate`` and ``record`` know one more comparison, by its name."""
     _added[:] = [*(other for other in _added if other.name != work.name), work]
+
+
+def added() -> tuple[Work, ...]:
+    """What was added to the built-in cases."""
+    return tuple(_added)
 
 
 def choose(names: Sequence[str]) -> list[Work]:

@@ -540,7 +540,7 @@ def _python_label(module: str) -> str:
 
 def _python_versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "python_platform": platform.platform()}
-    for package in ("numpy", "scipy", "pandas", "numba"):
+    for package in ("numpy", "scipy", "pandas"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -1,8 +1,8 @@
 """Sections 3 to 5 of the tutorial run by rstanarm, and the diff with the same sections in Python.
 
 ``r_scripts/tutorial_sections_3_5.R`` takes the tutorial's steps in R; :mod:`examples.tutorial.sections_3_5` takes them
-in Python. Both label what they find alike: a model, a parameter and a statistic. Two samplers never give the same draws,
-so each number is judged by the Monte Carlo error of the difference.
+in Python. Both label what they find alike: a model, a parameter and a statistic. Two samplers never give the same
+draws, so each number is judged by the Monte Carlo error of the difference.
 """
 
 import json

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from pyimpl.compiled import kernel
 from pyimpl.errors import DataError, ModelError
+from pyimpl.linalg.columns import centred_squares
 from r_scripts.dialect import Dialect
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "STAN_LMER_CHECKS",
     "Action",
     "CheckControl",
-    "centred_squares",
     "check_effects",
     "check_levels",
     "check_scale",
@@ -220,33 +219,13 @@ def check_scale(X: np.ndarray, control: CheckControl, indicators: Sequence[bool]
     ModelError
         Where that is asked for.
     """
-    rows, columns = X.shape
+    rows = X.shape[0]
     if control.scale_x == "ignore" or rows < 2 or (indicators is not None and all(indicators)):
         return None
-    squares = np.empty(columns)
-    centred_squares(X, squares)
+    squares = centred_squares(np.ascontiguousarray(X, dtype=np.float64))
     counted = [square / (rows - 1) for square in squares.tolist() if square != -1.0]
     logs = [0.5 * math.log(variance) if variance > 0 else -math.inf for variance in counted]
     limit = math.log(1000.0)
     if logs and (max(map(abs, logs)) > limit or max(logs) - min(logs) > limit):
         return _found(control.scale_x, control.scale_note)[0]
     return None
-
-
-@kernel("f2 f1")
-def centred_squares(X, squares):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Put the sum of squares about the mean of each column in `squares`, −1 for a column of only 0 and 1."""
-    N = X.shape[0]
-    for c in range(X.shape[1]):
-        total, indicator = 0.0, True
-        for i in range(N):
-            x = X[i, c]
-            total += x
-            indicator = indicator and (x == 0.0 or x == 1.0)
-        if indicator:
-            squares[c] = -1.0
-            continue
-        mean, square = total / N, 0.0
-        for i in range(N):
-            square += (X[i, c] - mean) ** 2
-        squares[c] = square

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pyimpl.compiled import kernel
 from pyimpl.design.checks import (
     LMER_CHECKS,
     CheckControl,
@@ -42,7 +41,7 @@ from pyimpl.formula.terms import Terms, expand_terms
 from pyimpl.frame.column_types import Basis
 from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, as_factor
 from pyimpl.frame.functions import Evaluator
-from pyimpl.frame.model_frame import ModelFrame, VectorLike, model_frame
+from pyimpl.frame.model_frame import ModelFrame, Subset, VectorLike, model_frame
 from pyimpl.linalg.dqrdc2 import independent_columns
 from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
 from pyimpl.records import record
@@ -61,7 +60,6 @@ __all__ = [
     "frame_of",
     "model_matrix",
     "random_columns",
-    "used_combinations",
 ]
 
 
@@ -369,8 +367,7 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     width = len(right.levels)
     first, second = left.codes.astype(np.int64), right.codes.astype(np.int64)  # pandas' small integers would overflow
     if len(left.levels) * width <= 4 * len(first) + 1024:
-        codes = np.empty(len(first), dtype=np.int64)
-        used = used_combinations(first, second, len(left.levels), width, codes)
+        codes, used = _used_combinations(first, second, len(left.levels), width)
     else:
         missing = (first < 0) | (second < 0)
         combined = first * width + second
@@ -391,30 +388,19 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     return Factor(codes.astype(np.intp, copy=False), tuple(labels), complete=True)
 
 
-@kernel("i1 i1 i i i1")
-def used_combinations(first, second, height, width, codes):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Return the combinations ``first * width + second`` that occur, ascending, and put each row's in `codes`.
+def _used_combinations(first: np.ndarray, second: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's code among the combinations ``first * width + second`` that occur, and these, ascending.
 
     Codes are −1 where one of the two is missing.
     """
-    place = np.full(height * width, -1, dtype=np.int64)
-    count = 0
-    for i in range(first.shape[0]):
-        if first[i] >= 0 and second[i] >= 0:
-            at = first[i] * width + second[i]
-            count += place[at] < 0
-            place[at] = 0
-    used = np.empty(count, dtype=np.int64)
-    count = 0
-    for at in range(height * width):
-        if place[at] == 0:
-            used[count] = at
-            place[at] = count
-            count += 1
-    for i in range(first.shape[0]):
-        missing = first[i] < 0 or second[i] < 0
-        codes[i] = -1 if missing else place[first[i] * width + second[i]]
-    return used
+    nowhere = height * width
+    combined = np.where((first < 0) | (second < 0), nowhere, first * width + second)
+    occurs = np.zeros(nowhere + 1, dtype=np.bool_)
+    occurs[combined] = True
+    used = np.flatnonzero(occurs[:-1])
+    place = np.full(nowhere + 1, -1, dtype=np.intp)
+    place[used] = np.arange(used.size)
+    return place[combined], used
 
 
 def _grouping_factor(bar: Bar, frame: ModelFrame, names: Sequence[str]) -> Factor:
@@ -472,7 +458,7 @@ def build_design(
     *,
     weights: VectorLike | None = None,
     offset: VectorLike | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
     contrasts: Contrasts | None = None,
     checks: CheckControl = LMER_CHECKS,
@@ -488,8 +474,9 @@ def build_design(
         Categoricals are factors (ordered ones too), strings and booleans R's character vectors and logicals.
     weights, offset : str, array or Series, optional
         Name of a column, or a number for each row of the data (a Series must have the data's index).
-    subset : str or array of bool, optional
-        Rows to use: a condition in R's words, ``"x > 0"``, or a mask.
+    subset : str, array of bool or of int, optional
+        Rows to use: a condition in R's words, ``"x > 0"``, a mask, or numbers of rows as R counts them, from 1
+        (``"1:50"``).
     na_action : str
         ``"na.omit"``, ``"na.exclude"`` (the same rows; results are padded) or ``"na.fail"``.
     contrasts : mapping, optional
@@ -517,7 +504,7 @@ def build_design(
     """
     words = Dialect.of(dialect)
     read = read_formula(formula, words)
-    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=words)
     return design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
 
 
@@ -527,8 +514,9 @@ def frame_of(
     *,
     weights: VectorLike | None = None,
     offset: VectorLike | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
+    dialect: Dialect = _NEWEST,
 ) -> ModelFrame:
     """R's ``model.frame`` of a mixed model's formula: its variables for the rows used; see :func:`build_design`."""
     if na_action == "na.pass":
@@ -538,7 +526,9 @@ def frame_of(
         )
     source = Data(data)
     variables = variables_of(read, source)
-    return model_frame(variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    return model_frame(
+        variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=dialect
+    )
 
 
 def design_of(
@@ -763,8 +753,9 @@ def model_matrix(
     data: pd.DataFrame,
     *,
     contrasts: Contrasts | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
+    dialect: Dialect | Mapping[str, str] | str | None = None,
 ) -> pd.DataFrame:
     """R's ``model.matrix(formula, model.frame(formula, data, subset, na.action), contrasts)``.
 
@@ -773,7 +764,7 @@ def model_matrix(
     formula : str
         One- or two-sided, without random-effects terms.
     data : pandas.DataFrame
-    contrasts, subset, na_action
+    contrasts, subset, na_action, dialect
         As for :func:`build_design`.
 
     Returns
@@ -788,6 +779,8 @@ def model_matrix(
     """
     source = Data(data)
     terms = expand_terms(parse(formula), source.names)
-    frame = model_frame(terms.variables, source, subset=subset, na_action=na_action, drop_unused=False)
+    frame = model_frame(
+        terms.variables, source, subset=subset, na_action=na_action, drop_unused=False, dialect=Dialect.of(dialect)
+    )
     plan = plan_columns(terms, frame, contrasts)
     return pd.DataFrame(plan.build(frame), index=frame.index, columns=pd.Index(plan.names, dtype=object))

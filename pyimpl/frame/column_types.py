@@ -22,8 +22,11 @@ __all__ = [
     "Basis",
     "Column",
     "Factor",
+    "FactorContrasts",
     "Logical",
     "Numeric",
+    "PolynomialCoefs",
+    "Spline",
     "as_factor",
     "category_labels",
     "datetime_labels",
@@ -54,8 +57,34 @@ def integers(values: np.ndarray) -> "Numeric":
 
 
 @dataclass(frozen=True, slots=True)
+class Spline:
+    """Basis of splines.
+
+    Attributes
+    ----------
+    degree : int
+        Of the polynomials; 3 for natural splines.
+    knots : ndarray, shape (k,)
+        Inner knots.
+    boundary : ndarray, shape (2,)
+        Boundary knots, sorted.
+    intercept : bool
+        Whether the basis spans the constant.
+    """
+
+    degree: int
+    knots: np.ndarray
+    boundary: np.ndarray
+    intercept: bool
+
+
+#: Of an orthogonal polynomial in one variable: (alpha, norm2).
+PolynomialCoefs = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
 class Basis:
-    """What ``poly`` and ``scale`` leave with a value: R's attributes, which arithmetic keeps.
+    """What ``poly``, ``scale``, ``bs`` and ``ns`` leave with a value: R's attributes, which arithmetic keeps.
 
     R's ``makepredictcall`` reads them from the variables of a model frame, for new data.
 
@@ -64,15 +93,18 @@ class Basis:
     center, scale : ndarray, shape (k,), or None
         ``scaled:center`` and ``scaled:scale``.
     coefs : tuple of (alpha, norm2), or None
-        ``coefs`` of an orthogonal polynomial.
-    poly : bool
-        Whether the value has the class ``poly``.
+        ``coefs`` of orthogonal polynomials, a pair for each variable.
+    spline : Spline, or None
+        ``degree``, ``knots``, ``Boundary.knots`` and ``intercept`` of splines.
+    maker : str
+        The value's class, where it has one: ``"poly"``, ``"bs"``, ``"ns"``.
     """
 
     center: np.ndarray | None = None
     scale: np.ndarray | None = None
-    coefs: tuple[np.ndarray, np.ndarray] | None = None
-    poly: bool = False
+    coefs: tuple[PolynomialCoefs, ...] | None = None
+    spline: Spline | None = None
+    maker: str = ""
 
     def under(self, first: "Basis") -> "Basis":
         """Attributes of a result of two operands of one size: those of the first, and what only this one has."""
@@ -80,11 +112,12 @@ class Basis:
             self.center if first.center is None else first.center,
             self.scale if first.scale is None else first.scale,
             self.coefs if first.coefs is None else first.coefs,
-            self.poly or first.poly,
+            self.spline if first.spline is None else first.spline,
+            first.maker or self.maker,
         )
 
 
-#: Of values that neither made.
+#: Of values that none of them made.
 NO_BASIS = Basis()
 
 
@@ -154,6 +187,25 @@ class Logical:
 
 
 @dataclass(frozen=True, slots=True)
+class FactorContrasts:
+    """Contrasts that a factor carries (R's attribute ``contrasts``).
+
+    Attributes
+    ----------
+    function : str
+        One of R's functions for contrasts; empty where there is a matrix.
+    matrix : tuple of tuple of float, or None
+        A row for each level.
+    suffixes : tuple of str
+        The matrix' column names.
+    """
+
+    function: str
+    matrix: tuple[tuple[float, ...], ...] | None = None
+    suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Factor:
     """A factor, an ordered factor, or strings.
 
@@ -169,6 +221,8 @@ class Factor:
         Whether R has a character vector here: unused values are never levels.
     complete : bool
         Whether every level is known to be used.
+    contrasts : FactorContrasts, or None
+        Those that ``C()`` gave it.
     """
 
     codes: np.ndarray
@@ -176,13 +230,14 @@ class Factor:
     ordered: bool = False
     text: bool = False
     complete: bool = field(default=False, compare=False)
+    contrasts: FactorContrasts | None = None
 
     def __len__(self) -> int:
         return int(self.codes.shape[0])
 
     def take(self, rows: np.ndarray) -> "Factor":
         """Take the rows at these positions; unused levels stay."""
-        return Factor(self.codes.take(rows), self.levels, self.ordered, self.text)
+        return Factor(self.codes.take(rows), self.levels, self.ordered, self.text, contrasts=self.contrasts)
 
     def any_missing(self) -> bool:
         """Whether some row is missing."""
@@ -203,12 +258,15 @@ class Factor:
         return seen[:-1]
 
     def drop_unused(self) -> "Factor":
-        """Without the levels that no row has (``droplevels``); the order of the others stays."""
+        """Without the levels that no row has (``droplevels``); the order of the others stays.
+
+        Contrasts are kept where no level is dropped, as R keeps them.
+        """
         if self.complete:
             return self
         used = self.used()
         if np.count_nonzero(used) == used.size:
-            return Factor(self.codes, self.levels, self.ordered, self.text, True)
+            return Factor(self.codes, self.levels, self.ordered, self.text, True, self.contrasts)
         position = np.full(len(used) + 1, -1, dtype=self.codes.dtype)
         position[:-1][used] = np.arange(np.count_nonzero(used))
         levels = tuple(level for level, use in zip(self.levels, used.tolist(), strict=True) if use)

@@ -15,7 +15,7 @@ from pyimpl.inference.estimates import Estimates, infer
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import carriers
 from pyimpl.likelihood.optimum import OptSummary, optimize
-from pyimpl.likelihood.reduce import Blocks
+from pyimpl.likelihood.reduce import Reduced
 from pyimpl.likelihood.refit import Minimum, Refits
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.records import changed
@@ -60,7 +60,7 @@ class AtOptimum(Protocol):
     Attributes
     ----------
     design : Design
-    reduced : Blocks
+    reduced : Reduced
         The design's cross-products.
     objective : Objective
         The criterion.
@@ -95,7 +95,7 @@ class AtOptimum(Protocol):
         """y, X, the random-effects terms and all labels."""
 
     @property
-    def reduced(self) -> Blocks:
+    def reduced(self) -> Reduced:
         """Cross-products."""
 
     @property
@@ -134,7 +134,7 @@ class SearchedModel:
     Parameters
     ----------
     design : Design
-    reduced : Blocks
+    reduced : Reduced
     objective : Objective
     optsum : OptSummary
     refitter : Refitter, optional
@@ -144,7 +144,7 @@ class SearchedModel:
     def __init__(
         self,
         design: Design,
-        reduced: Blocks,
+        reduced: Reduced,
         objective: Objective,
         optsum: OptSummary,
         refitter: "Refitter | None" = None,
@@ -197,7 +197,7 @@ class RefittedModel:
         return with_response(self.refitter.design, self.y)
 
     @cached_property
-    def reduced(self) -> Blocks:
+    def reduced(self) -> Reduced:
         """Cross-products with the new response."""
         return self.refitter.refits.responses.blocks(self.y)
 
@@ -220,11 +220,11 @@ class Refitter:
     Parameters
     ----------
     design : Design
-    reduced : Blocks
+    reduced : Reduced
     objective : Objective
     """
 
-    def __init__(self, design: Design, reduced: Blocks, objective: Objective) -> None:
+    def __init__(self, design: Design, reduced: Reduced, objective: Objective) -> None:
         self.design, self.reduced, self.objective = design, reduced, objective
 
     @cached_property
@@ -241,7 +241,7 @@ class Refitter:
         """
         design, reduced = self.design, self.reduced
         few = _FEW_DEGREES_OF_FREEDOM * (reduced.n_theta + 1) > design.N - design.P
-        return few or bool(carriers(design, reduced.basis))
+        return few or bool(carriers(design, reduced.fixed.basis))
 
     def refit(self, y: np.ndarray, start: np.ndarray, control: LmerControl) -> AtOptimum:
         """Fit the model to another response.
@@ -260,7 +260,10 @@ class Refitter:
         ModelError
             The criterion cannot be computed from any start.
         """
-        minimum = None if self.several_minima else self.refits.minimum(y, start, control.max_evaluations)
+        minimum = None
+        if not self.several_minima:
+            with threads_for(self.design, skip_tiny=True):
+                minimum = self.refits.minimum(y, start, control.max_evaluations)
         if minimum is not None and minimum.code != 2 and not minimum.largest > _NEARLY_EXACT_FIT:
             return RefittedModel(self, minimum, y, control.max_evaluations)
         if not np.isfinite(y).all():
@@ -308,7 +311,7 @@ class Refitter:
 
 def find_optimum(
     design: Design,
-    reduced: Blocks,
+    reduced: Reduced,
     REML: bool,
     control: LmerControl,
     start: Theta | None = None,
@@ -319,7 +322,7 @@ def find_optimum(
     Parameters
     ----------
     design : Design
-    reduced : Blocks
+    reduced : Reduced
         The design's cross-products.
     REML : bool
     control : LmerControl

@@ -6,7 +6,7 @@ import numpy as np
 
 from pyimpl.inference.at_optimum import AtOptimum, least_pivot
 from pyimpl.inference.control import LmerControl
-from pyimpl.likelihood.trust_region import eigen
+from pyimpl.likelihood.trust_region import symmetric_eigenvalues
 from r_scripts.dialect import Dialect
 
 __all__ = ["SINGULAR", "convergence_messages", "singular_messages"]
@@ -36,7 +36,7 @@ def convergence_messages(model: AtOptimum, control: LmerControl, dialect: Dialec
     tuple of str
         Empty where there is nothing to say.
     """
-    return (*_perfect_fit(model), *_check_convergence(model, control, dialect))
+    return (*_perfect_fit(model), *_unbounded(model), *_check_convergence(model, control, dialect))
 
 
 def singular_messages(model: AtOptimum, control: LmerControl) -> tuple[str, ...]:
@@ -70,6 +70,19 @@ def _perfect_fit(model: AtOptimum) -> tuple[str, ...]:
     return (
         f"essentially perfect fit: sigma = {sigma:.2g} is rounding error of {design.response!r}, so variances, "
         "standard errors and random effects mean nothing; is the response computed from the predictors?",
+    )
+
+
+def _unbounded(model: AtOptimum) -> tuple[str, ...]:
+    """Say so where the criterion has no lowest value (an optimizer that does not notice stops anywhere on the way)."""
+    reduced = model.refitter.reduced
+    columns = reduced.P + sum(factor.J * factor.p for factor in reduced.factors)
+    if columns < reduced.N or not model.optsum.unbounded:
+        return ()
+    return (
+        f"the criterion has no lowest value: the random effects fit the {reduced.N} rows exactly, and as their "
+        "variances grow it falls without end. This is a local minimum, of several perhaps; take random effects out of "
+        "the formula",
     )
 
 
@@ -137,8 +150,7 @@ def _extreme_eigenvalues(matrix: np.ndarray) -> tuple[float, float]:
         middle, radius = 0.5 * (a + d), math.hypot(0.5 * (a - d), b)
         return middle - radius, middle + radius
     if matrix.shape[0] <= _TINY:
-        found = np.empty(matrix.shape[0])
-        eigen(matrix, found, np.empty_like(matrix))
-        return min(found.tolist()), max(found.tolist())
+        found = symmetric_eigenvalues(matrix)
+        return min(found), max(found)
     values = np.linalg.eigvalsh(matrix)
     return float(values[0]), float(values[-1])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pyimpl.design.design import Design
 from pyimpl.likelihood.objective import Solution
-from pyimpl.likelihood.reduce import Blocks
+from pyimpl.likelihood.reduce import Reduced
 
 __all__ = ["Estimates", "infer", "ranef_long"]
 
@@ -37,9 +37,9 @@ class Estimates:
     u : tuple of ndarray
         Spherical conditional modes of each term, shape (J, p); b = Tu.
     factor_of_term : tuple of (int, int)
-        Grouping factor (in ``Blocks.factors``) of each term, and its first effect there.
+        Grouping factor (in ``Reduced.factors``) of each term, and its first effect there.
     cond_var : tuple of ndarray
-        Conditional variances of the modes of each *factor* of ``Blocks.factors``, shape (J, p, p), σ² included.
+        Conditional variances of the modes of each *factor* of ``Reduced.factors``, shape (J, p, p), σ² included.
     fitted : ndarray, shape (N,)
         Conditional fitted values Xβ̂ + Zb + offset.
     log_det_L2, log_det_RX2, prss : float
@@ -69,13 +69,13 @@ class Estimates:
         return value + self.log_det_RX2 if REML else value
 
 
-def infer(design: Design, blocks: Blocks, solution: Solution, REML: bool) -> Estimates:
+def infer(design: Design, blocks: Reduced, solution: Solution, REML: bool) -> Estimates:
     """Estimates from the solution at θ̂.
 
     Parameters
     ----------
     design : Design
-    blocks : Blocks
+    blocks : Reduced
     solution : Solution
     REML : bool
         Whether σ̂² divides by n − p.

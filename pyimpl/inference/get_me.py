@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyimpl.design.design import Design, RandomTerm
     from pyimpl.inference.at_optimum import AtOptimum, Theta
     from pyimpl.inference.estimates import Estimates
-    from pyimpl.likelihood.reduce import Blocks
+    from pyimpl.likelihood.reduce import Reduced
 
 __all__ = ["get_me", "piece_names", "unique_names"]
 
@@ -66,7 +66,7 @@ class _Model:
     """What the pieces are made of."""
 
     design: "Design"
-    reduced: "Blocks"
+    reduced: "Reduced"
     estimates: "Estimates"
     REML: bool
     value: float

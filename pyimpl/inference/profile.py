@@ -31,7 +31,7 @@ from pyimpl.inference.estimates import Estimates
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import CHEAP, natural_units, operations, optimize
 from pyimpl.likelihood.parameters import Parameters
-from pyimpl.likelihood.reduce import Blocks, reduce_design
+from pyimpl.likelihood.reduce import Reduced, reduce_design
 from pyimpl.likelihood.trust_region import ABSENT, EXACT, minimise
 from pyimpl.linalg.forecast import Forecast
 from r_scripts.dialect import Dialect
@@ -211,7 +211,7 @@ class Profiler:
     Parameters
     ----------
     design : Design
-    blocks : Blocks
+    blocks : Reduced
     estimates : Estimates
         At the ML optimum.
     deviance : float
@@ -220,7 +220,9 @@ class Profiler:
         Whose names the parameters have.
     """
 
-    def __init__(self, design: Design, blocks: Blocks, estimates: Estimates, deviance: float, dialect: Dialect) -> None:
+    def __init__(
+        self, design: Design, blocks: Reduced, estimates: Estimates, deviance: float, dialect: Dialect
+    ) -> None:
         self.design = design
         self.estimates = estimates
         self.deviance = deviance

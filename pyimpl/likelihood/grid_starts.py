@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cython
 import numpy as np
+from cython.cimports.libc.math import isfinite
 
-from pyimpl.compiled import kernel
 from pyimpl.likelihood.reduce import Factor
 
 __all__ = ["Valleys", "deviations", "find_valleys", "lowest", "near"]
@@ -58,19 +59,25 @@ def _lattice(diagonal: tuple[bool, ...], axis: int | None) -> _Lattice:
     return _Lattice(points, values.size, d, 16 * _EPS * (points**2).max(axis=1), float(values[2] / values[1]))
 
 
-@kernel("f1 f1 i i i1")
-def lowest(values, rounding, size, axes, places):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def lowest(  # type: ignore[no-untyped-def]
+    values: cython.double[::1], rounding: cython.double[::1], size: cython.Py_ssize_t, axes: cython.Py_ssize_t,
+    places: cython.Py_ssize_t[::1],
+):  # fmt: skip
     """Put the places of a lattice's local minima in `places`, the lowest first, and return how many these are.
 
     Places are in C order, with `size` values along each of the `axes`; as many count as there is room for. At a minimum
     the value is finite and no neighbour's is lower, `rounding` added to each; the upper edges have none.
     """
-    count = 0
+    count: cython.Py_ssize_t = 0
+    i: cython.Py_ssize_t
+    k: cython.Py_ssize_t
+    at: cython.Py_ssize_t
+    axis: cython.Py_ssize_t
     for i in range(rounding.shape[0]):
-        here = values[i] + rounding[i]
-        found = np.isfinite(here)
-        stride = 1
-        for _ in range(axes):
+        here: cython.double = values[i] + rounding[i]
+        found: cython.bint = isfinite(here)
+        stride: cython.Py_ssize_t = 1
+        for axis in range(axes):
             at = (i // stride) % size
             found = found and at < size - 1 and not here > values[i + stride] + rounding[i + stride]
             found = found and (at == 0 or not here > values[i - stride] + rounding[i - stride])
@@ -110,6 +117,7 @@ class Valleys:
     ratio: float
 
 
+@cython.wraparound(True)
 def find_valleys(
     scan: Callable[[np.ndarray], np.ndarray], work: float, units: np.ndarray, pivots: list[bool], start: np.ndarray
 ) -> Valleys | None:
@@ -144,7 +152,7 @@ def find_valleys(
     np.multiply(lattice.points, units, out=theta[:-1])
     theta[-1] = start
     values = scan(theta)
-    places = np.empty(_SCANNED, dtype=np.int64)
+    places = np.empty(_SCANNED, dtype=np.intp)
     places = places[: lowest(values, lattice.rounding, lattice.size, lattice.axes, places)]
     best = float(values[places[0]]) if places.size else math.inf
     return Valleys(lattice.points.take(places, axis=0), best, float(values[-1]), lattice.ratio)

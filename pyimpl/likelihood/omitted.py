@@ -130,7 +130,7 @@ def omitted_starts(
     list of ndarray, shape (n_theta,)
         Empty where there are no such means to carry.
     """
-    found = carriers(design, objective.blocks.basis)
+    found = carriers(design, objective.blocks.fixed.basis)
     if not found:
         return []
     extra = _range(np.hstack([carrier.outside for carrier in found]))

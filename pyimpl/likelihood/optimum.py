@@ -10,21 +10,21 @@ descending direction there (the KKT conditions for TT' positive semidefinite).
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError, PyimplWarning
+from pyimpl.likelihood.edges import boundary_starts, drop_pivot, fits_rows_exactly, shortened
 from pyimpl.likelihood.grid_starts import deviations, find_valleys, near
-from pyimpl.likelihood.large_searches import LARGE
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import omitted_starts, spread_starts
-from pyimpl.likelihood.reduce import Blocks, Factor
-from pyimpl.likelihood.trust_region import Workspace, workspace
+from pyimpl.likelihood.reduce import Factor, Reduced
+from pyimpl.likelihood.trust_region import TrustRegion
 from pyimpl.linalg.memory import in_words, memory
-from pyimpl.records import record
+from pyimpl.records import changed, record
 
 __all__ = [
     "CHEAP",
@@ -32,23 +32,32 @@ __all__ = [
     "OptSummary",
     "Point",
     "default_start",
+    "derivative_operations",
     "natural_units",
     "operations",
     "optimize",
     "outcome",
+    "search_from",
 ]
 
 _EPS = float(np.finfo(float).eps)
+_NOTHING = 1e-8  # ... and below this, whose square is lost beside 1, they are 0 whatever rounding says of the value
 SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
 CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
-_LINEAR = 30.0  # operations of an evaluation for each level of a factor that is nested in the other
 _SPREAD = 8  # starts of all sizes besides, where evaluations are cheap
 _DEAR_STARTS = 2  # starts at most, the lowest, where variances may carry means and an evaluation takes more than that
+_LARGE = 50  # parameters from which their number may fill the memory
+_STEP = 10.0  # operations of an eigendecomposition, for each parameter's cube
 _MATRICES = 12  # of second derivatives, in a search and its reports
 _EVALUATIONS = 30  # of a usual search, besides one for each parameter
 _SPEED = 1e9  # operations a second of compiled loops
 _LONG = 120.0  # seconds that deserve a warning
+_FAR = 1e3  # standard deviation, in natural units, from which coordinates are taken relative to it
+_NEXT_TO = (-3e-7, -1e-7, -3e-8, 0.0, 3e-8, 1e-7, 3e-7)  # relative distances at which the criterion is the same
+_DIP = 10.0  # spreads of the noise that a search may have found the bottom of
+_EXACT = 1e5  # standard deviation, in natural units, of effects that fit the rows exactly or nearly so
+_FEW_DEGREES = 10  # residual degrees of freedom for each variance, below which the criterion may have several minima
 _EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
 _MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
@@ -84,6 +93,9 @@ class OptSummary:
         Natural unit of each θ, for differences.
     trace : ndarray, shape (steps, 3), optional
         See :attr:`log`.
+    unbounded : bool
+        Whether the criterion falls without end as variances grow, since the random effects fit all rows exactly: then
+        this is a local minimum.
     """
 
     initial: np.ndarray
@@ -101,6 +113,7 @@ class OptSummary:
     objective: Objective | None = field(default=None, repr=False, compare=False)
     steps: np.ndarray | None = field(default=None, repr=False, compare=False)
     trace: np.ndarray | None = field(default=None, repr=False, compare=False)
+    unbounded: bool = False
 
     @cached_property
     def hessian(self) -> np.ndarray:
@@ -132,12 +145,12 @@ class OptSummary:
         return self.return_code == 0
 
 
-def default_start(blocks: Blocks) -> np.ndarray:
+def default_start(blocks: Reduced) -> np.ndarray:
     """lme4's start: every template the identity matrix."""
     return (blocks.lower == 0.0).astype(float)
 
 
-def natural_units(blocks: Blocks) -> np.ndarray:
+def natural_units(blocks: Reduced) -> np.ndarray:
     """Natural unit of each θ: the inverse root mean square of the effect's column."""
     units = [0.0] * blocks.n_theta
     for factor in blocks.factors:
@@ -147,16 +160,23 @@ def natural_units(blocks: Blocks) -> np.ndarray:
     return np.array(units)
 
 
-def operations(blocks: Blocks) -> float:
-    """Floating-point operations of one evaluation of the criterion of these blocks, roughly."""
+def operations(blocks: Reduced) -> float:
+    """Floating-point operations of one evaluation of the criterion, roughly."""
     first = blocks.factors[0]
-    total = first.J * first.p**2 * (first.p + blocks.P + 1.0)
-    if blocks.cross is not None:
-        return blocks.cross.symbolic.flops
-    if blocks.others is not None:
-        touched = (blocks.others.indptr[1:] - blocks.others.indptr[:-1]).astype(float)
-        total += float(touched.dot(touched)) * first.p + float(blocks.others.q) ** 3
+    total = float(len(blocks.inner.R)) * first.p**2 * (first.p + blocks.P + 1.0)
+    if blocks.outer is not None:
+        touched = np.diff(blocks.inner.indptr).astype(float)
+        total += float(touched @ touched) * first.p + 3.0 * float(blocks.outer.pattern.flops)
     return total
+
+
+def derivative_operations(blocks: Reduced) -> float:
+    """Floating-point operations of one evaluation with its derivatives, and of a step of the search, roughly."""
+    first, n = blocks.factors[0], blocks.n_theta
+    total = 2.0 * operations(blocks) + len(blocks.inner.R) * first.p * n * (n + blocks.P + 1.0)
+    if blocks.outer is not None:
+        total += n * float(blocks.outer.pattern.size)
+    return total + _STEP * float(n) ** 3
 
 
 def _with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
@@ -170,27 +190,6 @@ def _with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np
                 if c in turned:
                     values[i] = -values[i]
     return np.array(values) + 0.0  # no negative zeros
-
-
-def _drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
-    """θ with the pivot k of T at 0, column k rotated into the later ones, so that TT' changes by T_kk alone."""
-    T = factor.template(theta)
-    term = max(i for i, start in enumerate(factor.effect_start) if start <= k)
-    stop = factor.effect_start[term + 1] if term + 1 < len(factor.effect_start) else factor.p
-    v = T[k + 1 : stop, k].copy()
-    T[k:, k] = 0.0
-    for i in range(k + 1, stop):  # rank-one update of the trailing triangle by Givens rotations
-        at = i - k - 1
-        r = math.hypot(T[i, i], v[at])
-        if r == 0.0:
-            continue
-        cos, sin = T[i, i] / r, v[at] / r
-        column = T[i:stop, i].copy()
-        T[i:stop, i] = cos * column + sin * v[at:]
-        v[at:] = cos * v[at:] - sin * column
-    out = theta.copy()
-    out[factor.theta] = T[factor.rows, factor.cols]
-    return out
 
 
 @dataclass
@@ -224,19 +223,61 @@ class Point:
 
 
 def _search(
-    objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: Workspace, near: bool = True
+    objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: TrustRegion, near: bool = True
 ) -> Point:
-    """Minimise from `start` (scaled), which may be near the minimum."""
+    """Minimise from `start` (scaled), which may be near the minimum.
+
+    Where standard deviations have become so large that their differences' squares drown the others' in rounding, the
+    search goes on in coordinates relative to them.
+    """
+    point = _searched(objective, start, units, budget, work, near)
+    if math.isfinite(point.value) and max(map(abs, point.x.tolist()), default=0.0) > _FAR:
+        larger = np.maximum(1.0, _row_deviations(objective.blocks.factors, point.x * units))
+        again = _searched(objective, point.x / larger, units * larger, budget, work, True)
+        if again.value <= point.value:
+            point = replace(
+                again,
+                x=again.x * larger,
+                gradient=again.gradient / larger,
+                information=again.information / np.outer(larger, larger),
+                initial=point.initial,
+            )
+    return point
+
+
+def _row_deviations(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
+    """Standard deviation, in natural units, of the effect that each θ belongs to: shape (n_theta,)."""
+    out = np.zeros(theta.size)
+    for factor in factors:
+        out[factor.theta] = (np.sqrt((factor.template(theta) ** 2).sum(axis=1)) * factor.scale)[factor.rows]
+    return out
+
+
+def _searched(
+    objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: TrustRegion, near: bool
+) -> Point:
+    """Where one search ends."""
     initial = objective.search(start, units, budget, work, near)
-    x, g, B, _, _, floats, ints, log, _ = work
-    code, logged = int(ints[4]), int(ints[6])
-    value = float(floats[0]) + objective.constant
-    return Point(x.copy(), value, g.copy(), B.copy(), code, log[:logged].copy(), initial, objective.prss)
+    return Point(
+        np.array(work.x),
+        work.value + objective.constant,
+        np.array(work.gradient),
+        np.array(work.matrix),
+        work.code,
+        np.array(work.accepted[: work.steps]),
+        initial,
+        objective.prss,
+    )
 
 
 def _has_pivot_below(limit: float, point: Point, pivots: Sequence[bool]) -> bool:
     """Whether some template has a diagonal element smaller than this, in natural units."""
     return any([pivot and abs(x) < limit for x, pivot in zip(point.x.tolist(), pivots, strict=True)])  # noqa: C419
+
+
+def _is_far(point: Point) -> bool:
+    """Whether random effects fit the rows exactly, or nearly so."""
+    return max(map(abs, point.x.tolist()), default=0.0) > _EXACT
 
 
 def _rounding(point: Point) -> float:
@@ -251,29 +292,87 @@ def _better(point: Point, best: Point) -> bool:
 
 
 def _settle_on_boundary(
-    objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: Workspace, point: Point
+    objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: TrustRegion, point: Point
 ) -> Point:
     """Put nearly zero pivots exactly at 0 where the criterion agrees."""
     blocks = objective.blocks
     for _ in range(3):
         if not _has_pivot_below(SNAP, point, pivots):
             return point
-        changed = False
+        moved = False
         theta = _with_positive_diagonals(blocks.factors, point.x * units)
         for factor in blocks.factors:
             for k in range(factor.p):
                 pivot = float(factor.template(theta)[k, k]) * float(factor.scale[k])
                 if not 0.0 < pivot < SNAP:
                     continue
-                trial = _search(objective, _drop_pivot(factor, theta, k) / units, units, budget, work)
+                trial = _search(objective, drop_pivot(factor, theta, k) / units, units, budget, work)
                 still = factor.template(trial.x * units)[k, k] == 0.0
-                if still and trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value)):
+                no_higher = trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value))
+                if still and (no_higher or pivot < _NOTHING):
                     trial.initial, trial.trace = point.initial, point.trace
                     point = trial
                     theta = _with_positive_diagonals(blocks.factors, point.x * units)
-                    changed = True
-        if not changed:
+                    moved = True
+        if not moved:
             break
+    return point
+
+
+def _pull_back(objective: Objective, units: np.ndarray, budget: int, work: TrustRegion, point: Point) -> Point:
+    """End at standard deviations of the usual size where larger ones are no better but for rounding errors.
+
+    So it is where random effects are confounded with fixed ones: the criterion is flat there, and at very large values
+    it is noise, in which a search finds dips.
+    """
+    theta = shortened(objective.blocks.factors, point.x * units, _FAR)
+    if theta is None:
+        return point
+    trial = _search(objective, theta / units, units, budget, work)
+    if not trial.value <= point.value + _DIP * _measured_noise(objective, point.x * units):
+        return point
+    trial.initial, trial.trace = point.initial, point.trace
+    return trial
+
+
+def _measured_noise(objective: Objective, theta: np.ndarray) -> float:
+    """Spread of the criterion where θ differs by so little that all of it is rounding errors."""
+    values = [objective(theta * (1.0 + step)) for step in _NEXT_TO]
+    return max(values) - min(values) if all(map(math.isfinite, values)) else math.inf
+
+
+def search_from(
+    objective: Objective,
+    start: np.ndarray,
+    units: np.ndarray,
+    pivots: Sequence[bool],
+    budget: int,
+    work: TrustRegion,
+) -> Point:
+    """Search from one start, said to be near the minimum, and put what is nearly 0 exactly there.
+
+    Exact Newton steps from a start near the boundary may end there though another minimum inside is lower: it is
+    looked for, too.
+
+    Parameters
+    ----------
+    objective : Objective
+    start, units : ndarray, shape (n_theta,)
+        θ, and the natural unit of each.
+    pivots : sequence of bool
+        Which θ are diagonal elements.
+    budget : int
+        Evaluations of the criterion.
+    work : TrustRegion
+    """
+    point = _search(objective, start / units, units, budget, work)
+    if _has_pivot_below(SNAP, point, pivots):
+        point = _settle_on_boundary(objective, units, pivots, budget, work, point)
+        if objective.exact_hessian:
+            other = _search(objective, np.ones(start.size), units, budget, work)
+            if other.value < point.value - 256 * _EPS * max(1.0, abs(point.value)):
+                other.initial = point.initial
+                point = _settle_on_boundary(objective, units, pivots, budget, work, other)
     return point
 
 
@@ -285,16 +384,17 @@ def _warn_if_long(objective: Objective) -> None:
     blocks = objective.blocks
     n = blocks.n_theta
     what = f"the random-effects terms have {n} variances and correlations"
-    if n > LARGE and 8 * _MATRICES * float(n) ** 2 > memory():
+    if n > _LARGE and 8 * _MATRICES * float(n) ** 2 > memory():
         raise ModelError(
             f"{what}; their second derivatives need {in_words(8 * _MATRICES * float(n) ** 2)} of memory, and the "
             f"machine has {in_words(memory())} for a fit. Take effects out of a term, or write (x || g)"
         )
-    seconds = (_EVALUATIONS + n) * objective.cost / _SPEED
-    if seconds > _LONG and blocks.cross is None and blocks.others is None:
+    cost = derivative_operations(blocks)
+    seconds = (_EVALUATIONS + n) * cost / _SPEED
+    if seconds > _LONG and blocks.outer is None:
         warnings.warn(
             f"this fit may take about {max(1.0, seconds / 60):.0f} minutes: {what}, and each of some "
-            f"{_EVALUATIONS + n} evaluations takes {objective.cost:.1g} operations",
+            f"{_EVALUATIONS + n} evaluations takes {cost:.1g} operations",
             PyimplWarning,
             stacklevel=2,
         )
@@ -332,11 +432,11 @@ def optimize(
     _warn_if_long(objective)
     units = natural_units(blocks)
     pivots: list[bool] = (blocks.lower == 0.0).tolist()
-    work = workspace(n)
+    work = TrustRegion(n)
     chosen = starts is None
     queue = [default_start(blocks)] if starts is None else [np.array(start, dtype=float) for start in starts]
     best: tuple[Point, np.ndarray] | None = None
-    dear = operations(blocks)
+    dear, cost = operations(blocks), derivative_operations(blocks)
     valleys = find_valleys(objective.scan, dear, units, pivots, queue[0]) if chosen and n else None
     # where the criterion is flat, lme4's start is as good as any
     if (
@@ -346,12 +446,13 @@ def optimize(
         and not valleys.at_start <= valleys.lowest + 1e-9 * max(1.0, abs(valleys.lowest))
     ):
         queue = list(valleys.points * units)
+    unbounded = chosen and fits_rows_exactly(objective, units)
     informed: list[np.ndarray] = []  # starts that are said to be near a minimum
     if chosen and design is not None:
         informed = omitted_starts(design, objective, lambda wider: optimize(wider).final)
-        if len(informed) > _DEAR_STARTS and objective.cost > CHEAP:
+        if len(informed) > _DEAR_STARTS and cost > CHEAP:
             informed = sorted(informed, key=objective)[:_DEAR_STARTS]
-        elif informed and objective.cost <= _FREE:
+        elif informed and cost <= _FREE:
             largest = max((max(np.abs(one) / units) for one in informed), default=1.0)
             informed += spread_starts(design, units, largest, _SPREAD)
     at = 0
@@ -360,15 +461,20 @@ def optimize(
         start = queue[at] if at < len(queue) else informed[at - len(queue)]
         point = _search(objective, start / units, units, max_evaluations, work, near_one)
         point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, point)
+        point = _pull_back(objective, units, max_evaluations, work, point)
         if chosen and n == 1 and valleys is None and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
             other = _search(objective, np.zeros(1), units, max_evaluations, work)
             point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, other)
         coordinates = point.x.tolist()
-        if best is None or _better(point, best[0]):
+        if best is None or (_better(point, best[0]) and not (unbounded and _is_far(point) and not _is_far(best[0]))):
             best = (point, start)
         if on_step is not None:
             on_step(objective.evaluations + objective.gradients, best[0].value)
         at += 1
+        if chosen and at == 1 and n > 1 and cost <= CHEAP:
+            informed += boundary_starts(objective, point.x * units, point.value, units, max_evaluations)
+            if cost <= _FREE and design is not None and not informed and _FEW_DEGREES * (n + 1) > objective.df:
+                informed += spread_starts(design, units, 1.0, _SPREAD)
         if chosen and at == 1 and n > 1:
             # another valley shows, if anywhere, from far: from natural units, or from small variances; a scan has
             # looked there already
@@ -377,8 +483,7 @@ def optimize(
             edge = (far and valleys is None) or point.code != 0 or _has_pivot_below(_EDGE, point, pivots)
             free = _FREE if objective.exact_hessian and valleys is None else 0.0
             limit = CHEAP if edge else free
-            # where factors are nested only the scan's evaluations are dear
-            if limit and (_LINEAR * blocks.factors[0].J if objective.linear else dear) <= limit:
+            if limit and dear <= limit:
                 scaled = start * units
                 queue.append(scaled if far else 0.1 * scaled)
             if valleys is not None and len(valleys.points):
@@ -390,7 +495,7 @@ def optimize(
     point, start = best
     if not math.isfinite(point.value):
         raise FloatingPointError("it is infinite or not a number at every start")
-    return outcome(
+    found = outcome(
         objective,
         point,
         start,
@@ -399,6 +504,7 @@ def optimize(
         objective.evaluations + objective.gradients,
         objective.gradients,
     )
+    return changed(found, unbounded=True) if unbounded else found
 
 
 def outcome(

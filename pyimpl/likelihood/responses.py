@@ -1,194 +1,188 @@
-"""Another response for a model that is reduced already: only what holds y in its blocks is computed anew.
+"""Another response for a model that is reduced already: only what holds y is computed anew.
 
 The refits of ``refit``, ``bootMer`` and simulation studies spend most of their time here if everything is done again.
-All that has a row for each observation is held in the order of the eliminated factor's levels, and its columns one
-after the other, so that a pass reads memory from front to end.
+All that has a row for each observation is held in the order of the inner factor's levels, and its columns one after the
+other, so that a pass reads memory from front to end.
 """
 
-from typing import TYPE_CHECKING, Any
-
+import cython
 import numpy as np
+from cython.cimports.libc.math import sqrt
 
-from pyimpl.compiled import kernel
-from pyimpl.design.design import Design
-from pyimpl.likelihood.reduce import Blocks, centred_intercept, level_bases
-from pyimpl.linalg.dense import dot
+from pyimpl.likelihood.reduce import centred_intercept
+from pyimpl.likelihood.rows import qr_by_level
 from pyimpl.records import changed
 
-if TYPE_CHECKING:
-    from pyimpl.likelihood.crossproducts import Cross
-
-__all__ = ["Responses", "least_squares", "new_response", "project_rows", "within_part"]
+__all__ = ["Projections", "Responses"]
 
 #: A projection that leaves less of a vector's square than this is done again: it cost a digit of orthogonality.
-_LITTLE = 1e-2
+_LITTLE = cython.declare(cython.double, 1e-2)
 
 
-@kernel
-def _total(v):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Sum likewise."""
-    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-    i, stop = 0, v.shape[0]
-    while i + 4 <= stop:
-        s0 += v[i]
-        s1 += v[i + 1]
-        s2 += v[i + 2]
-        s3 += v[i + 3]
-        i += 4
-    while i < stop:
-        s0 += v[i]
+@cython.cfunc
+@cython.exceptval(check=False)
+def _dot(a: cython.p_double, b: cython.p_double, n: cython.Py_ssize_t) -> cython.double:
+    """Σ a_i b_i, in eight sums so that no addition waits for the one before it."""
+    i: cython.Py_ssize_t = 0
+    s0: cython.double = 0.0
+    s1: cython.double = 0.0
+    s2: cython.double = 0.0
+    s3: cython.double = 0.0
+    s4: cython.double = 0.0
+    s5: cython.double = 0.0
+    s6: cython.double = 0.0
+    s7: cython.double = 0.0
+    while i + 8 <= n:
+        s0 += a[i] * b[i]
+        s1 += a[i + 1] * b[i + 1]
+        s2 += a[i + 2] * b[i + 2]
+        s3 += a[i + 3] * b[i + 3]
+        s4 += a[i + 4] * b[i + 4]
+        s5 += a[i + 5] * b[i + 5]
+        s6 += a[i + 6] * b[i + 6]
+        s7 += a[i + 7] * b[i + 7]
+        i += 8
+    while i < n:
+        s0 += a[i] * b[i]
         i += 1
-    return (s0 + s1) + (s2 + s3)
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
 
 
-@kernel
-def project_rows(basis, v, coefficients):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Take from v its projection on orthonormal rows, again where little is left; returns the square of the rest.
-
-    `coefficients` receives those of the projection.
-    """
-    K, N = basis.shape
-    coefficients[:] = 0.0
-    after = dot(v, v, 0, N)
-    for _ in range(2 if K else 0):
-        before = after
+@cython.cfunc
+@cython.exceptval(check=False)
+def _project(basis: cython.double[:, ::1], v: cython.double[::1], coefficients: cython.double[::1]) -> cython.double:
+    """Take from v its projection on orthonormal rows, again where little is left; returns the square of the rest."""
+    K: cython.Py_ssize_t = basis.shape[0]
+    N: cython.Py_ssize_t = v.shape[0]
+    k: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    turn: cython.int
+    c: cython.double
+    x: cython.p_double = cython.address(v[0])
+    for k in range(K):
+        coefficients[k] = 0.0
+    after: cython.double = _dot(x, x, N)
+    for turn in range(2 if K else 0):
+        before: cython.double = after
         for k in range(K):
-            row = basis[k]
-            coefficient = dot(row, v, 0, N)
-            coefficients[k] += coefficient
+            row: cython.p_double = cython.address(basis[k, 0])
+            c = _dot(row, x, N)
+            coefficients[k] += c
             for i in range(N):
-                v[i] -= coefficient * row[i]
-        after = dot(v, v, 0, N)
+                x[i] -= c * row[i]
+        after = _dot(x, x, N)
         if after > _LITTLE * before:
             break
     return after
 
 
-@kernel("f1 i1 f1 f1 b f2 f1 f1")
-def least_squares(y, order, offset, root, centre, basis, residual, coefficients):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Put the residual of √w(y − offset) in `residual` (by level); returns the mean that was taken off, Σy² and its Σ².
+class Projections:
+    """The bases on which a response is projected; made by :class:`Responses`."""
 
-    `offset` and `root` (√w) are empty where there are none.
-    """
-    N = order.shape[0]
-    for i in range(N):
-        residual[i] = y[order[i]]
-    total = dot(residual, residual, 0, N)
-    if offset.shape[0]:
-        for i in range(N):
-            residual[i] -= offset[i]
-    mean = 0.0
-    if centre:
-        mean = _total(residual) / N
-        for i in range(N):
-            residual[i] -= mean
-    if root.shape[0]:
-        for i in range(N):
-            residual[i] *= root[i]
-    return mean, total, project_rows(basis, residual, coefficients)
+    def __init__(self, order, offset, root, centre, basis, levels, outer) -> None:  # type: ignore[no-untyped-def]
+        self.order, self.offset, self.root, self.centre, self.basis = order, offset, root, centre, basis
+        self.starts, self.Q, self.within_basis, self.triangle = levels
+        self.column, self.Z, self.width, self.indptr, self.columns, self.values = outer
+        self.N, self.P, self.p, self.J = order.size, basis.shape[0], self.Q.shape[0], self.starts.shape[0] - 1
+        self.residual, self.rest = np.empty(self.N), np.empty(self.N)
+        self.part, self.coefficients = np.empty(max(self.P, 1)), np.empty(self.P)
 
+    def put(self, y: cython.double[::1], C, within_root, within, within_dense):  # type: ignore[no-untyped-def]
+        """Put what holds y in the last columns (or rows) of these arrays; returns the residual, by level."""
+        i: cython.Py_ssize_t
+        levels: cython.double[:, :, ::1] = C
+        before: cython.double = self._least_squares(y)
+        for i in range(self.N):
+            self.rest[i] = self.residual[i]
+        self._levels(before, levels)
+        self._within(within_root, within)
+        if self.width.shape[0]:
+            self._outer(levels, within_dense)
+        return self.residual
 
-@kernel
-def within_part(within_basis, rest, within_root, within):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Fill the response's column of ``within_root``, and that of ``within``, from what no random effect explains."""
-    P = within_basis.shape[0]
-    part = np.empty(P)
-    square = project_rows(within_basis, rest, part)
-    within_root[P, P] = np.sqrt(square)
-    for k in range(P):
-        within_root[k, P] = part[k]
-        square += part[k] * part[k]
-        total = 0.0
-        for a in range(k + 1):
-            total += within_root[a, k] * part[a]
-        within[k, P] = total
-        within[P, k] = total
-    within[P, P] = square
+    def _least_squares(self, y):  # type: ignore[no-untyped-def]
+        """The residual of √w(y − offset), by level; returns its square."""
+        i: cython.Py_ssize_t
+        v: cython.double[::1] = self.residual
+        for i in range(self.N):
+            v[i] = y[self.order[i]]
+        self.square = _dot(cython.address(v[0]), cython.address(v[0]), self.N)
+        if self.offset.shape[0]:
+            for i in range(self.N):
+                v[i] -= self.offset[i]
+        self.mean = 0.0
+        if self.centre:
+            for i in range(self.N):
+                self.mean += v[i]
+            self.mean /= self.N
+            for i in range(self.N):
+                v[i] -= self.mean
+        if self.root.shape[0]:
+            for i in range(self.N):
+                v[i] *= self.root[i]
+        return _project(self.basis, v, self.coefficients)
 
+    def _levels(self, before, C):  # type: ignore[no-untyped-def]
+        """Take from the rest, of the square `before`, its projection on the levels' bases; C's last column gets Q'y."""
+        j: cython.Py_ssize_t
+        c: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        turn: cython.int
+        total: cython.double
+        v: cython.p_double = cython.address(self.rest[0])
+        for j in range(self.J):
+            for c in range(self.p):
+                C[j, c, self.P] = 0.0
+        for turn in range(2 if self.J else 0):
+            for j in range(self.J):
+                s: cython.Py_ssize_t = self.starts[j]
+                n: cython.Py_ssize_t = self.starts[j + 1] - s
+                for c in range(self.p):
+                    row: cython.p_double = cython.address(self.Q[c, 0]) + s
+                    total = _dot(row, v + s, n)
+                    C[j, c, self.P] += total
+                    for i in range(n):
+                        v[s + i] -= total * row[i]
+            if _dot(v, v, self.N) > _LITTLE * before:
+                break
 
-@kernel
-def _level_part(Q, starts, rest, before, C):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Take from `rest`, of the square `before`, its projection on the levels' bases; C's last column gets Q'rest."""
-    p, N = Q.shape
-    P = C.shape[2] - 1
-    for j in range(C.shape[0]):
-        for c in range(p):
-            C[j, c, P] = 0.0
-    for _ in range(2):
-        for j in range(starts.shape[0] - 1):
-            s, e = starts[j], starts[j + 1]
-            for c in range(p):
-                row = Q[c]
-                total = dot(row, rest, s, e)
-                C[j, c, P] += total
-                for i in range(s, e):
-                    rest[i] -= total * row[i]
-        if dot(rest, rest, 0, N) > _LITTLE * before:
-            break
+    def _within(self, within_root, within):  # type: ignore[no-untyped-def]
+        """The response's column of both, from what no level explains."""
+        P: cython.Py_ssize_t = self.P
+        a: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        total: cython.double
+        square: cython.double = _project(self.within_basis, self.rest, self.part)
+        within_root[P, P] = sqrt(square)
+        for k in range(P):
+            within_root[k, P] = self.part[k]
+            square += self.part[k] * self.part[k]
+            total = 0.0
+            for a in range(k + 1):
+                total += self.triangle[a, k] * self.part[a]
+            within[k, P] = within[P, k] = total
+        within[P, P] = square
 
-
-@kernel
-def _others_column(touched, width, Z, residual, indptr, columns, values, C, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Last column of Z'(I − QQ')D for the other factors."""
-    P = out.shape[1] - 1
-    out[:, P] = 0.0
-    for i in range(residual.shape[0]):
-        at = 0
-        for f in range(width.shape[0]):
-            for k in range(width[f]):
-                out[touched[i, f] + k, P] += Z[i, at + k] * residual[i]
-            at += width[f]
-    for j in range(indptr.shape[0] - 1):
-        for i in range(indptr[j], indptr[j + 1]):
-            for c in range(values.shape[1]):
-                out[columns[i], P] -= values[i, c] * C[j, c, P]
-
-
-@kernel
-def new_response(y, rows, levels, others):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Compute what holds the response.
-
-    Parameters
-    ----------
-    y : ndarray, shape (N,)
-    rows, levels, others : tuple
-        :attr:`Responses.rows`, :attr:`Responses.levels`, :attr:`Responses.others`.
-
-    Returns
-    -------
-    C, within, within_root, within_dense
-        As of :class:`~pyimpl.likelihood.reduce.Blocks`; the last of the other factors.
-    residual : ndarray, shape (N,)
-        By level.
-    coefficients : ndarray, shape (P,)
-        Of the least-squares fit, in the basis.
-    mean : float
-        What was taken off the response before.
-    square : float
-        Σy².
-    """
-    order, offset, root, centre, basis = rows
-    starts, Q, within_basis, old_C, old_within, triangle = levels
-    touched, width, Z, indptr, columns, values, old_dense = others
-    residual, coefficients = np.empty(order.shape[0]), np.empty(basis.shape[0])
-    mean, square, left = least_squares(y, order, offset, root, centre, basis, residual, coefficients)
-    C, within, within_root, dense = old_C.copy(), old_within.copy(), triangle.copy(), old_dense.copy()
-    rest = residual.copy()
-    _level_part(Q, starts, rest, left, C)
-    within_part(within_basis, rest, within_root, within)
-    if width.shape[0] > 0:
-        _others_column(touched, width, Z, residual, indptr, columns, values, C, dense)
-    return C, within, within_root, dense, residual, coefficients, mean, square
-
-
-@kernel("f1 (i1 f1 f1 b f2) (i1 f2 f2 f3 f2 f2) (i2 i1 f2 i1 i1 f2 f2)")
-def _to_python(y, rows, levels, others):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Do what ``new_response`` does, for Python.
-
-    A kernel that others have inside must not return arrays to Python: loaded from the cache after them, numba mistakes
-    their copy's environment for its own, and fails ("descr is NULL").
-    """
-    return new_response(y, rows, levels, others)
+    def _outer(self, C, within_dense):  # type: ignore[no-untyped-def]
+        """Last row of [X, y]'(I − QQ')Z_o."""
+        P: cython.Py_ssize_t = self.P
+        i: cython.Py_ssize_t
+        f: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        j: cython.Py_ssize_t
+        at: cython.Py_ssize_t
+        for i in range(within_dense.shape[1]):
+            within_dense[P, i] = 0.0
+        for i in range(self.N):
+            at = 0
+            for f in range(self.width.shape[0]):
+                for k in range(self.width[f]):
+                    within_dense[P, self.column[i, f] + k] += self.Z[i, at + k] * self.residual[i]
+                at += self.width[f]
+        for j in range(self.J):
+            for i in range(self.indptr[j], self.indptr[j + 1]):
+                for k in range(self.p):
+                    within_dense[P, self.columns[i]] -= self.values[i, k] * C[j, k, P]
 
 
 class Responses:
@@ -197,104 +191,85 @@ class Responses:
     Parameters
     ----------
     design : Design
-    blocks : Blocks
+    blocks : Reduced
         Of that design.
 
     Attributes
     ----------
-    rows : tuple
-        What :func:`least_squares` needs: the order of the rows (by level of the eliminated factor, if there is one),
-        their offsets and √w (empty where there are none), whether the mean is taken off, the basis of X (P, N).
-    levels : tuple
-        Where each level starts, the levels' bases (p, N), a basis (P, N) of what they leave of X's, and the old ``C``,
-        ``within`` and ``within_root``. None where the cross-products are sparse.
-    others : tuple
-        Of the other factors: the columns that each row touches (N, factors), effects a level, model matrix (N, effects
-        of all), and the old ``indptr``, ``columns``, ``values`` and ``within_dense``.
+    projections : Projections
     """
 
-    def __init__(self, design: Design, blocks: Blocks) -> None:
+    def __init__(self, design, blocks) -> None:  # type: ignore[no-untyped-def]
         self._blocks = blocks
         self._intercept, self._constant = centred_intercept(design.X)
-        N, P = design.N, blocks.P
+        inner, outer, fixed, N, P = blocks.inner, blocks.outer, blocks.fixed, design.N, blocks.P
         root = np.empty(0) if design.weights is None else np.sqrt(design.weights)
         offset = np.empty(0) if design.offset is None else np.asarray(design.offset, dtype=float)
-        order = np.arange(N) if blocks.cross is not None else blocks.order
-        self.rows: tuple[Any, ...] = (
-            order,
+        order = np.asarray(inner.order)
+        J, p = inner.R.shape[:2]
+        basis = fixed.basis[order]
+        rest, Q = basis, np.zeros((N, p))
+        if J:
+            terms = blocks.factors[0].terms
+            Z = np.hstack([design.terms[i].columns for i in terms])[order].astype(float)
+            if root.size:
+                Z *= root[order][:, None]
+            C = np.zeros((J, p, P))
+            qr_by_level(
+                np.ascontiguousarray(Z), np.array(basis, order="C"), inner.starts, np.zeros((J, p, p)), C, Q, True
+            )
+            count = np.diff(inner.starts)
+            for c in range(p):  # (I − QQ') times the basis
+                rest = rest - Q[:, c : c + 1] * np.repeat(C[:, c, :], count, axis=0)
+        triangle, within_basis = np.zeros((P, P)), np.zeros((P, N))
+        if P:
+            left, triangle = np.linalg.qr(rest)
+            within_basis = np.ascontiguousarray(left.T)
+        none = np.zeros((0, 0))
+        parts = np.zeros((0, 0), dtype=np.intp), none, np.zeros(0, dtype=np.intp)
+        if outer is not None:
+            parts = outer.column, outer.Z, outer.width
+        self.projections = Projections(
+            order.astype(np.intp),
             offset[order] if offset.size else offset,
             root[order] if root.size else root,
             self._intercept >= 0,
-            np.ascontiguousarray(blocks.basis[order].T),
+            np.ascontiguousarray(basis.T),
+            (inner.starts, np.ascontiguousarray(Q.T), within_basis, np.ascontiguousarray(triangle)),
+            (*parts, inner.indptr, inner.columns, inner.values),
         )
-        self.levels: tuple[np.ndarray, ...] | None = None
-        if blocks.cross is not None:
-            columns = [np.hstack([design.terms[i].columns for i in f.terms]) for f in blocks.factors]
-            self._columns = [Z * root[:, None] for Z in columns] if root.size else columns
-            return
-        Q, rest = level_bases(design, blocks)
-        triangle, within_basis = np.zeros((P + 1, P + 1)), np.zeros((P, N))
-        if P:
-            basis, triangle[:P, :P] = np.linalg.qr(rest)
-            within_basis = np.ascontiguousarray(basis.T)
-        self.levels = (
-            blocks.starts, np.ascontiguousarray(Q.T), within_basis, blocks.C, blocks.within, triangle
-        )  # fmt: skip
-        touched, width, Z = np.empty((0, 0), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 0))
-        indptr = columns_ = np.empty(0, dtype=np.int64)
-        values, dense = np.empty((0, 0)), np.empty((0, 0))
-        if blocks.others is not None:
-            others, factors = blocks.others, blocks.factors[1:]
-            width, indptr, columns_, values = others.p, others.indptr, others.columns, others.values
-            dense = others.within_dense
-            starts = zip(factors, others.first_column.tolist(), strict=False)
-            touched = np.column_stack([start + f.codes[order] * f.p for f, start in starts])
-            Z = np.hstack([design.terms[i].columns[order] for f in factors for i in f.terms])
-            if root.size:
-                Z *= root[order][:, None]
-        self.others = touched, width, Z, indptr, columns_, values, dense
 
-    def blocks(self, y: np.ndarray) -> Blocks:
-        """Blocks of the design with the response y, shape (N,)."""
+    def copies(self):  # type: ignore[no-untyped-def]
+        """Return the reduced design with arrays of its own for what holds the response."""
         old = self._blocks
-        if old.cross is not None:
-            return self._sparse_blocks(y, old.cross)
-        C, within, within_root, dense, by_level, coefficients, mean, _ = _to_python(
-            y, self.rows, self.levels, self.others
-        )
-        others = None if old.others is None else changed(old.others, within_dense=dense)
-        residual = np.empty_like(by_level)
-        residual[old.order] = by_level
+        root = np.array(old.fixed.within_root)
+        if old.P:
+            root[: old.P, : old.P] = np.asarray(self.projections.triangle)
+        outer = old.outer
         return changed(
             old,
-            C=C,
-            within=within,
-            within_root=within_root,
-            others=others,
-            beta_ols=self._coefficients(coefficients, mean),
-            residual=residual,
+            inner=changed(old.inner, C=old.inner.C.copy()),
+            outer=None if outer is None else changed(outer, within_dense=outer.within_dense.copy()),
+            fixed=changed(old.fixed, within=old.fixed.within.copy(), within_root=root),
         )
 
-    def _coefficients(self, in_basis: np.ndarray, mean: float) -> np.ndarray:
-        """Least-squares coefficients of X's columns."""
-        beta: np.ndarray = self._blocks.coef_from_basis @ in_basis
-        if self._intercept >= 0:
-            beta[self._intercept] += mean / self._constant
-        return beta
+    def put(self, y, blocks):  # type: ignore[no-untyped-def]
+        """Put a response, shape (N,), in what :meth:`copies` returned; returns Σy²."""
+        dense = None if blocks.outer is None else blocks.outer.within_dense
+        y = np.require(y, float, ("C", "W"))
+        self.projections.put(y, blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense)
+        return self.projections.square
 
-    def _sparse_blocks(self, y: np.ndarray, cross: "Cross") -> Blocks:
-        """Blocks with sparse cross-products: only their last column changes."""
-        old = self._blocks
-        P = old.P
-        residual, coefficients = np.empty(old.N), np.empty(P)
-        mean, _, square = least_squares(y, *self.rows, residual, coefficients)
-        dense, total = cross.dense.copy(), cross.total.copy()
-        for f, (factor, Z) in enumerate(zip(old.factors, self._columns, strict=True)):
-            for a in range(factor.p):
-                column = np.bincount(factor.codes, Z[:, a] * residual, minlength=factor.J)
-                dense[cross.first_column[f] + a : cross.first_column[f + 1] : factor.p, P] = column
-        total[:P, P] = total[P, :P] = old.basis.T @ residual
-        total[P, P] = square
-        cross = changed(cross, dense=dense, total=total)
-        beta = self._coefficients(coefficients, mean)
-        return changed(old, cross=cross, within=total, beta_ols=beta, residual=residual)
+    def blocks(self, y):  # type: ignore[no-untyped-def]
+        """The reduced design with the response y, shape (N,)."""
+        blocks, projections = self.copies(), self.projections
+        dense = None if blocks.outer is None else blocks.outer.within_dense
+        by_level = projections.put(
+            np.require(y, float, ("C", "W")), blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense
+        )
+        residual = np.empty(blocks.N)
+        residual[np.asarray(projections.order)] = by_level
+        beta = blocks.fixed.coef_from_basis @ np.asarray(projections.coefficients)
+        if self._intercept >= 0:
+            beta[self._intercept] += projections.mean / self._constant
+        return changed(blocks, fixed=changed(blocks.fixed, beta_ols=beta, residual=residual))

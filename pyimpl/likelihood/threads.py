@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import wraps
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pyimpl.design.design import Design
 from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
@@ -11,9 +11,10 @@ from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
 __all__ = ["sized_threads", "threads_for"]
 
 _MANY_EFFECTS = 4000  # random effects besides the eliminated factor's from which several BLAS threads pay
-_FEW_EFFECTS = 200  # of them for which BLAS starts no threads
+_FEW_EFFECTS = 23  # of them up to which no BLAS is called
 _NARROW = 6  # columns of X for which it starts none up to FEW_ROWS rows
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -32,12 +33,12 @@ def threads_for(design: Design, skip_tiny: bool = False) -> AbstractContextManag
     return one_blas_thread(dense < _MANY_EFFECTS and not (skip_tiny and tiny))
 
 
-def sized_threads(function: Callable[[Design], _T]) -> Callable[[Design], _T]:
+def sized_threads(function: Callable[Concatenate[Design, _P], _T]) -> Callable[Concatenate[Design, _P], _T]:
     """Decorate a function of a design, so that BLAS has as many threads in it as the model's size deserves."""
 
     @wraps(function)
-    def limited(design: Design) -> _T:
+    def limited(design: Design, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         with threads_for(design, skip_tiny=True):
-            return function(design)
+            return function(design, *args, **kwargs)
 
     return limited

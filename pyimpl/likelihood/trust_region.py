@@ -1,8 +1,7 @@
-"""A trust-region Newton method that asks for its evaluations, so that compiled and other functions share it.
+"""A trust-region Newton method that asks for its evaluations.
 
-The caller owns the loop: it evaluates the function at :attr:`trial`, hands value, gradient and a symmetric matrix of
-second derivatives to :func:`absorb`, and goes on until that says that the search is over. Both functions are compiled
-and work on arrays made by :func:`workspace`.
+The caller owns the loop: it evaluates the function at :attr:`TrustRegion.trial`, hands value, gradient and a symmetric
+matrix of second derivatives to :meth:`TrustRegion.absorb`, and goes on until that says that the search is over.
 
 The matrix may be exact, an approximation, or absent, when symmetric rank-one updates alone carry it (Nocedal & Wright
 2006, sections 4.3 and 6.2). What such updates add to an approximation is kept from step to step, as what an
@@ -13,82 +12,56 @@ The last step is one that no value would tell from none: it is taken without ano
 
 from collections.abc import Callable
 
+import cython
 import numpy as np
+from cython.cimports.libc.math import fabs, isfinite, sqrt
 
-from pyimpl.compiled import kernel
-
-__all__ = [
-    "ABSENT",
-    "APPROXIMATE",
-    "EXACT",
-    "absorb",
-    "begin",
-    "cholesky_solve",
-    "compiled_workspace",
-    "eigen",
-    "lowest_eigenvalue",
-    "minimise",
-    "trust_region_step",
-    "workspace",
-]
+__all__ = ["ABSENT", "APPROXIMATE", "EXACT", "TrustRegion", "minimise", "symmetric_eigenvalues", "trust_region_step"]
 
 EXACT, APPROXIMATE, ABSENT = 0, 1, 2
+CONVERGED, SPENT, STUCK = 0, 1, 2  # how a search ended
 
-_EPS = float(np.finfo(float).eps)
-_NOISE = 64 * _EPS  # rounding of a value, relative
-#: A search is over where no step, relative to the point, is longer and no gradient larger than this: with an exact
-#: matrix, with one that updates have corrected, and with updates alone. A step leaves its square, or about a hundredth.
-_LAST = ((1e-7, 1e-6), (1e-8, 1e-6), (1e-11, 1e-9))
-_DOUBTED = 100.0  # times the noise: a decrease that a matrix without its updates must not predict where a search ends
-_MOST_DOUBTS = 16
-# places in the integer workspace
-_PHASE, _POLISHED, _ESCAPES, _CANDIDATE, _CODE, _COUNT, _LOGGED, _STARTED, _DOUBTS = range(9)
-# places in the float workspace
-_F, _RADIUS, _PREDICTED = range(3)
-_FIRST, _ORDINARY, _POLISHING, _ESCAPING = range(4)
-_LOG = 400  # accepted steps that are remembered
-
-#: x, gradient, matrix, trial point, direction of escape, floats, integers, log of accepted steps, what the updates have
-#: added to the matrix.
-Workspace = tuple[
-    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray
-]
-
-#: The same in a kernel's signature.
-WORK = "(f1 f1 f2 f1 f1 f1 i1 f2 f2)"
+_NOISE = cython.declare(cython.double, 64 * 2.220446049250313e-16)  # rounding of a value, relative
+_DOUBTED = cython.declare(cython.double, 100.0)  # noises that a matrix without its updates must not promise at the end
+_MOST_DOUBTS = cython.declare(cython.int, 16)
+_MOST_ESCAPES = cython.declare(cython.int, 4)  # from saddles
+_ESCAPE_TRIALS = cython.declare(cython.int, 6)  # points along the curvature, on both sides, at three distances
+_MOST_POLISHING = cython.declare(cython.int, 6)
+_LOG = cython.declare(cython.int, 400)  # accepted steps that are remembered
+_JACOBI = cython.declare(cython.int, 24)  # parameters up to which rotations take no longer than a call of LAPACK
+_FIRST = cython.declare(cython.int, 0)
+_ORDINARY = cython.declare(cython.int, 1)
+_POLISHING = cython.declare(cython.int, 2)
+_ESCAPING = cython.declare(cython.int, 3)
 
 
-def workspace(n: int) -> Workspace:
-    """Arrays for a search over n coordinates: see :data:`Workspace`."""
-    return (
-        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(9, dtype=np.int64),
-        np.zeros((_LOG, 3)), np.zeros((n, n)),
-    )  # fmt: skip
+@cython.cfunc
+def _longest_last_step(kind: cython.int) -> cython.double:
+    """Step, relative to the point, up to which a search is over; a step leaves its square, or about a hundredth."""
+    return 1e-7 if kind == 0 else 1e-8 if kind == 1 else 1e-11
 
 
-@kernel
-def compiled_workspace(n):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Do what :func:`workspace` does, for searches that are compiled as a whole."""
-    return (
-        np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros(n), np.zeros(3), np.zeros(9, dtype=np.int64),
-        np.empty((_LOG, 3)), np.zeros((n, n)),
-    )  # fmt: skip
+@cython.cfunc
+def _largest_last_gradient(kind: cython.int) -> cython.double:
+    return 1e-9 if kind == 2 else 1e-6
 
 
-@kernel
-def cholesky_solve(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Solve Bs = −g; False where B is not (numerically) positive definite."""
-    n = g.shape[0]
-    L = np.empty((n, n))
+def cholesky_solve(B, g, L, s):  # type: ignore[no-untyped-def]
+    """Solve Bs = −g; False where B is not (numerically) positive definite. L is a workspace."""
+    n: cython.Py_ssize_t = g.shape[0]
+    a: cython.Py_ssize_t
+    b: cython.Py_ssize_t
+    c: cython.Py_ssize_t
+    total: cython.double
     for a in range(n):
         for b in range(a + 1):
             total = B[a, b]
             for c in range(b):
                 total -= L[a, c] * L[b, c]
             if a == b:
-                if not total > 1e-14 * abs(B[a, a]):
+                if not total > 1e-14 * fabs(B[a, a]):
                     return False
-                L[a, a] = np.sqrt(total)
+                L[a, a] = sqrt(total)
             else:
                 L[a, b] = total / L[b, b]
     for a in range(n):
@@ -104,17 +77,30 @@ def cholesky_solve(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover 
     return True
 
 
-@kernel("f2 f1 f2")
-def eigen(B, values, V):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Eigenvalues and eigenvectors (columns) of a small symmetric matrix by Jacobi rotations."""
-    n = B.shape[0]
-    A = B.copy()
-    V[:] = 0.0
+def eigen(B, A, values, V):  # type: ignore[no-untyped-def]
+    """Eigenvalues and eigenvectors (columns) of a symmetric matrix: by Jacobi rotations if it is small."""
+    n: cython.Py_ssize_t = B.shape[0]
+    a: cython.Py_ssize_t
+    b: cython.Py_ssize_t
+    k: cython.Py_ssize_t
+    sweep: cython.int
+    off: cython.double
+    size: cython.double
+    x: cython.double
+    left: cython.double
+    right: cython.double
+    if n > _JACOBI:
+        matrix = np.asarray(B)
+        w, v = np.linalg.eigh(0.5 * (matrix + matrix.T))
+        np.asarray(values)[:] = w
+        np.asarray(V)[:] = v
+        return 0
     for a in range(n):
-        V[a, a] = 1.0
-    for _ in range(60):
-        off = 0.0
-        size = 0.0
+        for b in range(n):
+            A[a, b] = B[a, b]
+            V[a, b] = 1.0 if a == b else 0.0
+    for sweep in range(60):
+        off, size = 0.0, 0.0
         for a in range(n):
             size += A[a, a] * A[a, a]
             for b in range(a):
@@ -126,10 +112,10 @@ def eigen(B, values, V):  # type: ignore[no-untyped-def] # pragma: no cover - co
                 x = A[a, b]
                 if x == 0.0:
                     continue
-                tau = (A[a, a] - A[b, b]) / (2.0 * x)
-                t = (1.0 if tau >= 0 else -1.0) / (abs(tau) + np.sqrt(1.0 + tau * tau))
-                c = 1.0 / np.sqrt(1.0 + t * t)
-                s = t * c
+                tau: cython.double = (A[a, a] - A[b, b]) / (2.0 * x)
+                t: cython.double = (1.0 if tau >= 0 else -1.0) / (fabs(tau) + sqrt(1.0 + tau * tau))
+                c: cython.double = 1.0 / sqrt(1.0 + t * t)
+                s: cython.double = t * c
                 for k in range(n):
                     left, right = A[k, b], A[k, a]
                     A[k, b] = c * left - s * right
@@ -143,300 +129,354 @@ def eigen(B, values, V):  # type: ignore[no-untyped-def] # pragma: no cover - co
                     V[k, a] = s * left + c * right
     for a in range(n):
         values[a] = A[a, a]
+    return 0
 
 
-@kernel
-def lowest_eigenvalue(B, direction):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Return the lowest eigenvalue of a symmetric matrix, and put its eigenvector in `direction`."""
-    n = B.shape[0]
-    values, V = np.empty(n), np.empty((n, n))
-    eigen(B, values, V)
-    k = 0
-    for a in range(1, n):
-        if values[a] < values[k]:
-            k = a
-    for a in range(n):
-        direction[a] = V[a, k]
-    return values[k]
+class TrustRegion:
+    """A search over n coordinates.
 
+    Parameters
+    ----------
+    n : int
 
-@kernel
-def trust_region_step(B, g, radius, s):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Put the minimiser of g's + s'Bs/2 within the radius in `s` (Moré & Sorensen 1983)."""
-    n = g.shape[0]
-    if cholesky_solve(B, g, s):
-        square = 0.0
-        for a in range(n):
-            square += s[a] * s[a]
-        if square <= radius * radius:
-            return
-    values, V = np.empty(n), np.empty((n, n))
-    eigen(B, values, V)
-    low = 0
-    for a in range(1, n):
-        if values[a] < values[low]:
-            low = a
-    lowest = values[low]
-    c = np.zeros(n)
-    for a in range(n):
-        for k in range(n):
-            c[k] += V[a, k] * g[a]
-    z = np.zeros(n)
-    # Newton's method on 1/|s(shift)| - 1/radius, from the right of the pole
-    floor = max(0.0, -lowest)
-    shift = floor + max(1e-12 * max(1.0, abs(lowest)), abs(c[low]) / radius * 1e-3)
-    bound = floor
-    length = 0.0
-    for _ in range(60):
-        square, slope = 0.0, 0.0
-        for k in range(n):
-            gap = values[k] + shift
-            z[k] = -c[k] / gap
-            square += z[k] * z[k]
-            slope += z[k] * z[k] / gap
-        length = np.sqrt(square)
-        if length > radius:
-            bound = shift
-        if abs(length - radius) <= 1e-3 * radius or (length < radius and shift - floor <= 1e-10 * max(1.0, floor)):
-            break
-        if slope <= 0.0:
-            break
-        moved = shift + (length / radius - 1.0) * length * length / slope
-        shift = moved if moved > bound else 0.5 * (shift + bound)
-    if length < 0.9 * radius and lowest < 0:  # the hard case: go on along the lowest eigenvector
-        rest = np.sqrt(max(radius * radius - length * length, 0.0))
-        z[low] += rest if c[low] <= 0 else -rest
-    elif length > radius:
-        for k in range(n):
-            z[k] *= radius / length
-    for a in range(n):
-        total = 0.0
-        for k in range(n):
-            total += V[a, k] * z[k]
-        s[a] = total
-
-
-@kernel
-def _rank_one(B, added, s, y):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Symmetric rank-one update, in place: Bs = y afterwards, and `added` has it too."""
-    n = s.shape[0]
-    rest = np.empty(n)
-    bottom, size_rest, size_s = 0.0, 0.0, 0.0
-    for a in range(n):
-        total = y[a]
-        for b in range(n):
-            total -= B[a, b] * s[b]
-        rest[a] = total
-        bottom += total * s[a]
-        size_rest += total * total
-        size_s += s[a] * s[a]
-    if abs(bottom) > 1e-8 * np.sqrt(size_rest * size_s):
-        for a in range(n):
-            for b in range(n):
-                update = rest[a] * rest[b] / bottom
-                B[a, b] += update
-                added[a, b] += update
-
-
-@kernel
-def _renew(work, H_new, kind, step, change):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Take the matrix of an accepted point, with what updates have added, and update it by the step that led there."""
-    _, _, B, _, _, _, _, _, added = work
-    if kind != ABSENT:
-        B[:] = H_new + added
-    if kind != EXACT:
-        _rank_one(B, added, step, change)
-
-
-@kernel(f"{WORK} f1")
-def begin(work, start):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Start a search: the first trial is `start`."""
-    _, g, _, trial, _, floats, ints, _, added = work
-    g[:] = 0.0
-    added[:] = 0.0
-    trial[:] = start
-    floats[_F] = np.inf
-    floats[_RADIUS] = 1.0
-    ints[:] = 0
-
-
-@kernel
-def _decrease(B, g, s):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Decrease that the quadratic model predicts for the step s."""
-    n = s.shape[0]
-    predicted = 0.0
-    for a in range(n):
-        inner = 0.0
-        for b in range(n):
-            inner += B[a, b] * s[b]
-        predicted -= s[a] * (g[a] + 0.5 * inner)
-    return predicted
-
-
-@kernel
-def _propose(work, kind):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Choose the next trial from the present point; True when there is nothing left to try."""
-    x, g, B, trial, direction, floats, ints, _, added = work
-    n = x.shape[0]
-    s = np.empty(n)
-    trust_region_step(B, g, floats[_RADIUS], s)
-    predicted = _decrease(B, g, s)
-    noise = _NOISE * max(1.0, abs(floats[_F]))
-    if predicted < noise and kind == APPROXIMATE:
-        # what updates have added from farther away, along a ridge, may hide that there is more to gain
-        plain, other = B - added, np.empty(n)
-        trust_region_step(plain, g, 1.0, other)
-        gain = _decrease(plain, g, other)
-        if gain >= _DOUBTED * noise:
-            if ints[_DOUBTS] == _MOST_DOUBTS:
-                ints[_CODE] = 2
-                return True
-            ints[_DOUBTS] += 1
-            floats[_RADIUS] = 1.0
-            B[:] = plain
-            added[:] = 0.0
-            s[:] = other
-            predicted = gain
-    floats[_PREDICTED] = predicted
-    for a in range(n):
-        trial[a] = x[a] + s[a]
-    if predicted >= noise:
-        ints[_PHASE] = _ORDINARY
-        return False
-    if ints[_ESCAPES] < 4:
-        size = 1.0
-        for a in range(n):
-            for b in range(n):
-                size = max(size, abs(B[a, b]))
-        if lowest_eigenvalue(B, direction) < -1e-7 * size:
-            # a saddle, such as T_kk = 0 where a positive variance is better: leave along the curvature
-            ints[_ESCAPES] += 1
-            ints[_CANDIDATE] = 0
-            ints[_PHASE] = _ESCAPING
-            for a in range(n):
-                trial[a] = x[a] + 0.3 * direction[a]
-            return False
-    # the objective's last digit says no more; the gradient does
-    ints[_PHASE] = _POLISHING
-    worst, longest, size = 0.0, 0.0, 0.0
-    for a in range(n):
-        worst = max(worst, abs(g[a]))
-        longest = max(longest, abs(s[a]))
-        size = max(size, abs(x[a]))
-    shortest, flattest = _LAST[kind]
-    if longest <= shortest * size and worst <= flattest:
-        x[:] = trial
-        return True
-    return ints[_POLISHED] > 6
-
-
-@kernel
-def _accept(work, f, g_new):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    x, g, _, trial, _, floats, ints, log, _ = work
-    x[:] = trial
-    g[:] = g_new
-    floats[_F] = f
-    at = ints[_LOGGED]
-    if at < log.shape[0]:
-        log[at, 0] = ints[_COUNT]
-        log[at, 1] = f
-        worst = 0.0
-        for a in range(g.shape[0]):
-            worst = max(worst, abs(g[a]))
-        log[at, 2] = worst
-        ints[_LOGGED] = at + 1
-
-
-@kernel(f"{WORK} f f1 f2 i i")
-def absorb(work, f_new, g_new, H_new, kind, budget):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Take the evaluation at the trial point; True when the search is over.
-
-    `kind` says what H_new is: EXACT, APPROXIMATE or ABSENT (used at the first point all the same).
-    The point is then in the workspace's x, value in its floats[0]; ints[4] is 0 (converged), 1 (budget spent) or 2
-    (no further progress), ints[5] counts the evaluations.
+    Attributes
+    ----------
+    x, gradient : ndarray, shape (n,)
+        The best point so far.
+    matrix : ndarray, shape (n, n)
+        Second derivatives there, or what stands for them.
+    value : float
+    trial : ndarray, shape (n,)
+        Where the function is wanted next.
+    code : int
+        0 converged, 1 budget spent, 2 no further progress.
+    evaluations : int
+    accepted : ndarray, shape (400, 3)
+        Of the first `steps` accepted steps: evaluations so far, value, largest element of the gradient.
     """
-    x, g, B, trial, direction, floats, ints, _, added = work
-    n = x.shape[0]
-    ints[_COUNT] += 1
-    if ints[_COUNT] >= budget:
-        if f_new < floats[_F] or ints[_STARTED] == 0:
-            _accept(work, f_new, g_new)
-            B[:] = H_new
-        ints[_CODE] = 1
-        return True
-    f = floats[_F]
-    finite = np.isfinite(f_new)
-    for a in range(n):
-        finite = finite and np.isfinite(g_new[a])
-    noise = _NOISE * max(1.0, abs(f)) if np.isfinite(f) else 0.0
-    phase = ints[_PHASE]
-    if phase == _FIRST:
-        if not finite:
+
+    def __init__(self, n: cython.Py_ssize_t) -> None:
+        self.n = n
+        self.x, self.gradient, self.trial = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.matrix, self._added = np.zeros((n, n)), np.zeros((n, n))
+        self.accepted = np.zeros((_LOG, 3))
+        self._direction, self._values, self._step = np.zeros(n), np.zeros(n), np.zeros(n)
+        self._other, self._change = np.zeros(n), np.zeros(n)
+        self._vectors, self._square = np.zeros((n, n)), np.zeros((n, n))
+
+    def begin(self, start, kind, budget, spent):  # type: ignore[no-untyped-def]
+        """Start a search: the first trial is `start`; `spent` evaluations have been made before."""
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        for a in range(self.n):
+            self.gradient[a] = 0.0
+            self.trial[a] = start[a]
+            for b in range(self.n):
+                self._added[a, b] = 0.0
+        self.kind, self._budget = kind, budget
+        self.value, self.radius, self._predicted = np.inf, 1.0, 0.0
+        self.code, self.steps, self.evaluations = CONVERGED, 0, spent
+        self._phase = _FIRST
+        self._polished = self._escapes = self._candidate = self._doubts = 0
+        self._started = False
+
+    def _accept(self, value, gradient):  # type: ignore[no-untyped-def]
+        a: cython.Py_ssize_t
+        worst: cython.double = 0.0
+        for a in range(self.n):
+            self.x[a] = self.trial[a]
+            self.gradient[a] = gradient[a]
+            worst = max(worst, fabs(gradient[a]))
+        self.value = value
+        if self.steps < _LOG:
+            self.accepted[self.steps, 0] = self.evaluations
+            self.accepted[self.steps, 1] = value
+            self.accepted[self.steps, 2] = worst
+            self.steps += 1
+
+    def _rank_one(self, s, y):  # type: ignore[no-untyped-def]
+        """Symmetric rank-one update: matrix·s = y afterwards."""
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        total: cython.double
+        bottom: cython.double = 0.0
+        size_rest: cython.double = 0.0
+        size_s: cython.double = 0.0
+        rest: cython.double[::1] = self._other
+        for a in range(self.n):
+            total = y[a]
+            for b in range(self.n):
+                total -= self.matrix[a, b] * s[b]
+            rest[a] = total
+            bottom += total * s[a]
+            size_rest += total * total
+            size_s += s[a] * s[a]
+        if fabs(bottom) > 1e-8 * sqrt(size_rest * size_s):
+            for a in range(self.n):
+                for b in range(self.n):
+                    total = rest[a] * rest[b] / bottom
+                    self.matrix[a, b] += total
+                    self._added[a, b] += total
+
+    def _renew(self, matrix):  # type: ignore[no-untyped-def]
+        """Take an accepted point's matrix, with what updates have added, and update it by the step that led there."""
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        if self.kind != 2:
+            for a in range(self.n):
+                for b in range(self.n):
+                    self.matrix[a, b] = matrix[a, b] + self._added[a, b]
+        if self.kind != 0:
+            self._rank_one(self._step, self._change)
+
+    def _decrease(self, B, s):  # type: ignore[no-untyped-def]
+        """Decrease that the quadratic model predicts for the step s."""
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        inner: cython.double
+        predicted: cython.double = 0.0
+        for a in range(self.n):
+            inner = 0.0
+            for b in range(self.n):
+                inner += B[a, b] * s[b]
+            predicted -= s[a] * (self.gradient[a] + 0.5 * inner)
+        return predicted
+
+    def _minimise_model(self, B, radius, s):  # type: ignore[no-untyped-def]
+        """Put the minimiser of g's + s'Bs/2 within the radius in `s` (Moré & Sorensen 1983)."""
+        n: cython.Py_ssize_t = self.n
+        g: cython.double[::1] = self.gradient
+        values: cython.double[::1] = self._values
+        V: cython.double[:, ::1] = self._vectors
+        a: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        low: cython.Py_ssize_t = 0
+        turn: cython.int
+        square: cython.double = 0.0
+        slope: cython.double
+        total: cython.double
+        if cholesky_solve(B, g, self._square, s):
             for a in range(n):
-                trial[a] *= 0.5
-            return False
-        ints[_STARTED] = 1
-        _accept(work, f_new, g_new)
-        B[:] = H_new
-        return _propose(work, kind)
-    if phase == _ESCAPING:
-        if finite and f_new < f - noise:
-            _accept(work, f_new, g_new)
-            if kind != ABSENT:
-                B[:] = H_new
-                added[:] = 0.0
-            floats[_RADIUS] = 1.0
-            return _propose(work, kind)
-        ints[_CANDIDATE] += 1
-        k = ints[_CANDIDATE]
-        if k < 6:
-            size = (0.3 if k < 2 else 0.03 if k < 4 else 0.003) * (1.0 if k % 2 == 0 else -1.0)
+                square += s[a] * s[a]
+            if square <= radius * radius:
+                return 0
+        eigen(B, self._square, values, V)
+        for a in range(1, n):
+            if values[a] < values[low]:
+                low = a
+        lowest: cython.double = values[low]
+        c: cython.double[::1] = self._change
+        z: cython.double[::1] = self._other
+        for k in range(n):
+            c[k] = 0.0
+            z[k] = 0.0
             for a in range(n):
-                trial[a] = x[a] + size * direction[a]
-            return False
-        ints[_ESCAPES] = 4
-        return _propose(work, kind)
-    step, change = np.empty(n), np.empty(n)
-    square, before, after = 0.0, 0.0, 0.0
-    for a in range(n):
-        step[a] = trial[a] - x[a]
-        change[a] = g_new[a] - g[a]
-        square += step[a] * step[a]
-        before += g[a] * g[a]
-        after += g_new[a] * g_new[a]
-    if phase == _POLISHING:
-        if not (finite and after < 0.25 * before):
-            return True
-        ints[_POLISHED] += 1
-        _accept(work, min(f, f_new), g_new)
-        _renew(work, H_new, kind, step, change)
-        return _propose(work, kind)
-    length = np.sqrt(square)
-    ratio = -1.0
-    if finite:
-        actual = f - f_new
-        if abs(actual) < 1e3 * noise:  # trapezoid: more digits than the difference of two values
-            actual = 0.0
-            for a in range(n):
-                actual -= 0.5 * (g[a] + g_new[a]) * step[a]
-        ratio = actual / floats[_PREDICTED]
-    if ratio < 0.25:
-        floats[_RADIUS] = 0.25 * length
-    elif ratio > 0.75 and length > 0.8 * floats[_RADIUS]:
-        floats[_RADIUS] *= 4.0
-    if ratio > 1e-4:
-        _accept(work, f_new, g_new)
-        _renew(work, H_new, kind, step, change)
-    else:
-        if finite and kind != EXACT:
-            _rank_one(B, added, step, change)
-        size = 1.0
+                c[k] += V[a, k] * g[a]
+        # Newton's method on 1/|s(shift)| - 1/radius, from the right of the pole
+        floor: cython.double = max(0.0, -lowest)
+        shift: cython.double = floor + max(1e-12 * max(1.0, fabs(lowest)), fabs(c[low]) / radius * 1e-3)
+        bound: cython.double = floor
+        length: cython.double = 0.0
+        for turn in range(60):
+            square, slope = 0.0, 0.0
+            for k in range(n):
+                z[k] = -c[k] / (values[k] + shift)
+                square += z[k] * z[k]
+                slope += z[k] * z[k] / (values[k] + shift)
+            length = sqrt(square)
+            if length > radius:
+                bound = shift
+            if fabs(length - radius) <= 1e-3 * radius or (length < radius and shift - floor <= 1e-10 * max(1.0, floor)):
+                break
+            if slope <= 0.0:
+                break
+            moved: cython.double = shift + (length / radius - 1.0) * length * length / slope
+            shift = moved if moved > bound else 0.5 * (shift + bound)
+        if length < 0.9 * radius and lowest < 0:  # the hard case: go on along the lowest eigenvector
+            total = sqrt(max(radius * radius - length * length, 0.0))
+            z[low] += total if c[low] <= 0 else -total
+        elif length > radius:
+            for k in range(n):
+                z[k] *= radius / length
         for a in range(n):
-            size = max(size, abs(x[a]))
-        if floats[_RADIUS] < 1e-12 * size:
-            ints[_CODE] = 2
+            total = 0.0
+            for k in range(n):
+                total += V[a, k] * z[k]
+            s[a] = total
+        return 0
+
+    def _propose(self):  # type: ignore[no-untyped-def]
+        """Choose the next trial from the present point; True when there is nothing left to try."""
+        n: cython.Py_ssize_t = self.n
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        s: cython.double[::1] = self._step
+        self._minimise_model(self.matrix, self.radius, s)
+        predicted: cython.double = self._decrease(self.matrix, s)
+        noise: cython.double = _NOISE * max(1.0, fabs(self.value))
+        if predicted < noise and self.kind == 1:
+            # what updates have added from farther away, along a ridge, may hide that there is more to gain
+            plain: cython.double[:, ::1] = np.asarray(self.matrix) - np.asarray(self._added)
+            other: cython.double[::1] = np.empty(n)
+            self._minimise_model(plain, 1.0, other)
+            gain: cython.double = self._decrease(plain, other)
+            if gain >= _DOUBTED * noise:
+                if self._doubts == _MOST_DOUBTS:
+                    self.code = STUCK
+                    return True
+                self._doubts += 1
+                self.radius, predicted = 1.0, gain
+                for a in range(n):
+                    s[a] = other[a]
+                    for b in range(n):
+                        self.matrix[a, b] = plain[a, b]
+                        self._added[a, b] = 0.0
+        self._predicted = predicted
+        for a in range(n):
+            self.trial[a] = self.x[a] + s[a]
+        if predicted >= noise:
+            self._phase = _ORDINARY
+            return False
+        if self._escapes < _MOST_ESCAPES and self._escape():
+            return False
+        # the objective's last digit says no more; the gradient does
+        self._phase = _POLISHING
+        worst: cython.double = 0.0
+        longest: cython.double = 0.0
+        size: cython.double = 0.0
+        for a in range(n):
+            worst = max(worst, fabs(self.gradient[a]))
+            longest = max(longest, fabs(s[a]))
+            size = max(size, fabs(self.x[a]))
+        if longest <= _longest_last_step(self.kind) * size and worst <= _largest_last_gradient(self.kind):
+            for a in range(n):
+                self.x[a] = self.trial[a]
             return True
-    return _propose(work, kind)
+        return self._polished > _MOST_POLISHING
+
+    def _escape(self):  # type: ignore[no-untyped-def]
+        """Leave a saddle, such as T_kk = 0 where a positive variance is better; False: there is none."""
+        n: cython.Py_ssize_t = self.n
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        low: cython.Py_ssize_t = 0
+        size: cython.double = 1.0
+        for a in range(n):
+            for b in range(n):
+                size = max(size, fabs(self.matrix[a, b]))
+        eigen(self.matrix, self._square, self._values, self._vectors)
+        for a in range(1, n):
+            if self._values[a] < self._values[low]:
+                low = a
+        if not self._values[low] < -1e-7 * size:
+            return False
+        self._escapes += 1
+        self._candidate = 0
+        self._phase = _ESCAPING
+        for a in range(n):
+            self._direction[a] = self._vectors[a, low]
+            self.trial[a] = self.x[a] + 0.3 * self._direction[a]
+        return True
+
+    def _after_escape(self, value, gradient, matrix, finite):  # type: ignore[no-untyped-def]
+        """Take the evaluation at a point beside a saddle."""
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        if finite and value < self.value - _NOISE * max(1.0, fabs(self.value)):
+            self._accept(value, gradient)
+            if self.kind != 2:
+                for a in range(self.n):
+                    for b in range(self.n):
+                        self.matrix[a, b] = matrix[a, b]
+                        self._added[a, b] = 0.0
+            self.radius = 1.0
+            return self._propose()
+        self._candidate += 1
+        k: cython.int = self._candidate
+        if k < _ESCAPE_TRIALS:
+            size: cython.double = (0.3 if k < 2 else 0.03 if k < 4 else 0.003) * (1.0 if k % 2 == 0 else -1.0)
+            for a in range(self.n):
+                self.trial[a] = self.x[a] + size * self._direction[a]
+            return False
+        self._escapes = _MOST_ESCAPES
+        return self._propose()
+
+    def absorb(self, value, gradient, matrix):  # type: ignore[no-untyped-def]
+        """Take the evaluation at the trial point; True when the search is over.
+
+        An absent matrix is used at the first point all the same.
+        """
+        n: cython.Py_ssize_t = self.n
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        self.evaluations += 1
+        if self.evaluations >= self._budget:
+            if value < self.value or not self._started:
+                self._accept(value, gradient)
+                for a in range(n):
+                    for b in range(n):
+                        self.matrix[a, b] = matrix[a, b]
+            self.code = SPENT
+            return True
+        finite: cython.bint = isfinite(value)
+        for a in range(n):
+            finite = finite and isfinite(gradient[a])
+        if self._phase == _FIRST:
+            if not finite:
+                for a in range(n):
+                    self.trial[a] *= 0.5
+                return False
+            self._started = True
+            self._accept(value, gradient)
+            for a in range(n):
+                for b in range(n):
+                    self.matrix[a, b] = matrix[a, b]
+            return self._propose()
+        if self._phase == _ESCAPING:
+            return self._after_escape(value, gradient, matrix, finite)
+        square: cython.double = 0.0
+        before: cython.double = 0.0
+        after: cython.double = 0.0
+        for a in range(n):
+            self._step[a] = self.trial[a] - self.x[a]
+            self._change[a] = gradient[a] - self.gradient[a]
+            square += self._step[a] * self._step[a]
+            before += self.gradient[a] * self.gradient[a]
+            after += gradient[a] * gradient[a]
+        if self._phase == _POLISHING:
+            if not (finite and after < 0.25 * before):
+                return True
+            self._polished += 1
+            self._accept(min(self.value, value), gradient)
+            self._renew(matrix)
+            return self._propose()
+        noise: cython.double = _NOISE * max(1.0, fabs(self.value)) if isfinite(self.value) else 0.0
+        length: cython.double = sqrt(square)
+        ratio: cython.double = -1.0
+        if finite:
+            actual: cython.double = self.value - value
+            if fabs(actual) < 1e3 * noise:  # trapezoid: more digits than the difference of two values
+                actual = 0.0
+                for a in range(n):
+                    actual -= 0.5 * (self.gradient[a] + gradient[a]) * self._step[a]
+            ratio = actual / self._predicted
+        if ratio < 0.25:
+            self.radius = 0.25 * length
+        elif ratio > 0.75 and length > 0.8 * self.radius:
+            self.radius *= 4.0
+        if ratio > 1e-4:
+            self._accept(value, gradient)
+            self._renew(matrix)
+        else:
+            if finite and self.kind != 0:
+                self._rank_one(self._step, self._change)
+            size: cython.double = 1.0
+            for a in range(n):
+                size = max(size, fabs(self.x[a]))
+            if self.radius < 1e-12 * size:
+                self.code = STUCK
+                return True
+        return self._propose()
 
 
 def minimise(
@@ -459,8 +499,34 @@ def minimise(
     code : int
         0 converged, 1 budget spent, 2 no further progress.
     """
-    work = workspace(start.size)
-    begin(work, start)
-    while not absorb(work, *function(work[3]), kind, budget):
-        pass
-    return work[0].copy(), float(work[5][0]), int(work[6][_CODE])
+    search: TrustRegion = TrustRegion(start.size)
+    search.begin(np.ascontiguousarray(start, dtype=float), kind, budget, 0)
+    done: cython.bint = False
+    while not done:
+        value, gradient, matrix = function(np.array(search.trial))
+        done = search.absorb(value, np.ascontiguousarray(gradient, float), np.ascontiguousarray(matrix, float))
+    return np.array(search.x), search.value, search.code
+
+
+def trust_region_step(B: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray:
+    """Return the minimiser of g's + s'Bs/2 within the radius, shape (n,).
+
+    Parameters
+    ----------
+    B : symmetric ndarray, shape (n, n)
+    g : ndarray, shape (n,)
+    radius : float
+    """
+    search: TrustRegion = TrustRegion(g.size)
+    search.gradient = np.array(g, dtype=float)
+    out = np.empty(g.size)
+    search._minimise_model(np.ascontiguousarray(B, dtype=float), radius, out)
+    return out
+
+
+def symmetric_eigenvalues(B: np.ndarray) -> list[float]:
+    """Eigenvalues of a symmetric matrix, in no order; of a small one without LAPACK, whose call is long."""
+    n: cython.Py_ssize_t = B.shape[0]
+    values = np.empty(n)
+    eigen(np.ascontiguousarray(B, dtype=float), np.empty((n, n)), values, np.empty((n, n)))
+    return values.tolist()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyimpl.compiled import kernel
+from pyimpl.linalg.columns import end_products
 from pyimpl.linalg.heard import LONG, heard
 
-__all__ = ["PivotedQR", "dqrdc2", "end_products", "full_column_rank", "independent_columns"]
+__all__ = ["PivotedQR", "dqrdc2", "full_column_rank", "independent_columns"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,13 @@ class PivotedQR:
         out[: matrix.shape[0]] = matrix
         # As R's dqrqy, only the first `rank` reflections take part.
         for vector in reversed(self.reflectors[: self.rank]):
+            out -= np.outer(vector, (vector @ out) / _half_norm(vector))
+        return out
+
+    def multiply_qt(self, matrix: np.ndarray) -> np.ndarray:
+        """``qr.qty``: Q' @ matrix, of shape (n, k)."""
+        out = np.array(matrix, dtype=np.float64)
+        for vector in self.reflectors[: self.rank]:
             out -= np.outer(vector, (vector @ out) / _half_norm(vector))
         return out
 
@@ -107,18 +114,6 @@ def dqrdc2(x: np.ndarray, tol: float = 1e-7) -> PivotedQR:
             a[step + 1 :, step] = 0.0
         reflectors.append(vector * (1.0 / np.sqrt(vector[step]) if length != 0 else 1.0))
     return PivotedQR(np.triu(a[:last]), reflectors, min(k, n), pivot)
-
-
-@kernel("f2")
-def end_products(x):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Products of the first and the last column of x: of the first with itself, with the last, of the last."""
-    last = x.shape[1] - 1
-    a, b, c = 0.0, 0.0, 0.0
-    for i in range(x.shape[0]):
-        a += x[i, 0] * x[i, 0]
-        b += x[i, 0] * x[i, last]
-        c += x[i, last] * x[i, last]
-    return a, b, c
 
 
 def full_column_rank(x: np.ndarray) -> bool:

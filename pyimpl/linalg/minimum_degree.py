@@ -7,275 +7,356 @@ what they share with the newest. Random graphs, such as those of crossed factors
 touches everything; the elimination stops there, and the core is left to dense algebra.
 """
 
+import cython
 import numpy as np
-
-from pyimpl.compiled import kernel
 
 __all__ = ["minimum_degree"]
 
 
-@kernel
-def _unlink(i, degree, head, after, before):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    if before[i] >= 0:
-        after[before[i]] = after[i]
-    else:
-        head[degree[i]] = after[i]
-    if after[i] >= 0:
-        before[after[i]] = before[i]
-
-
-@kernel
-def _link(i, degree, head, after, before):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    d = degree[i]
-    before[i] = -1
-    after[i] = head[d]
-    if head[d] >= 0:
-        before[head[d]] = i
-    head[d] = i
-
-
-@kernel("i1 i1 f")
-def minimum_degree(indptr, indices, core):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def minimum_degree(
+    indptr: cython.Py_ssize_t[::1], indices: cython.Py_ssize_t[::1], core: cython.double
+) -> tuple[np.ndarray, int]:
     """Order the nodes of a symmetric graph.
 
     Parameters
     ----------
-    indptr, indices : ndarray of int64
+    indptr, indices : ndarray of int, shapes (n + 1,) and (edges, twice,)
         Neighbours of each node, without itself, symmetric.
     core : float
         The elimination stops where the smallest degree is at least this share of the nodes that are left.
 
     Returns
     -------
-    order : ndarray of int64, shape (n,)
+    order : ndarray of int, shape (n,)
         The nodes as they are to be eliminated; the core's last.
     size : int
         Nodes in the core.
     """
-    n = indptr.shape[0] - 1
-    lists = indices.copy()  # node i: its elements, then its neighbours
-    start = indptr[:-1].copy()
-    n_elements = np.zeros(n, dtype=np.int64)
-    n_nodes = np.diff(indptr)
-    weight = np.ones(n, dtype=np.int64)  # nodes merged into this one; 0: gone
-    element_start = np.zeros(n, dtype=np.int64)
-    element_size = np.full(n, -1, dtype=np.int64)  # -1: no (living) element
-    buffer = np.empty(max(16, 2 * indices.shape[0]), dtype=np.int64)
-    used = 0
-    created = np.empty(n, dtype=np.int64)
-    n_created = 0
-    merged_next = np.full(n, -1, dtype=np.int64)  # chains of merged nodes
-    merged_last = np.arange(n)
-    degree = n_nodes.copy()
-    head = np.full(n + 1, -1, dtype=np.int64)
-    after, before = np.full(n, -1, dtype=np.int64), np.full(n, -1, dtype=np.int64)
-    for i in range(n):
-        _link(i, degree, head, after, before)
-    mark = np.full(n, -1, dtype=np.int64)
-    outside, stamp = np.zeros(n, dtype=np.int64), np.full(n, -1, dtype=np.int64)
-    order = np.empty(n, dtype=np.int64)
-    placed = 0
-    left = n
-    lowest = 0
-    hash_head = np.full(n, -1, dtype=np.int64)
-    hash_next = np.full(n, -1, dtype=np.int64)
-    hash_of = np.zeros(n, dtype=np.int64)
-    seen = np.full(n, -1, dtype=np.int64)
-    seen_stamp = 0
-    turn = 0
-    while left > 0:
-        while head[lowest] < 0:
-            lowest += 1
-        p = head[lowest]
-        if lowest >= core * (left - weight[p]):
+    graph: QuotientGraph = QuotientGraph(indptr, indices)
+    i: cython.Py_ssize_t
+    while graph.left > 0:
+        i = graph.next_node()
+        if graph.lowest >= core * (graph.left - graph.weight[i]):
             break
-        _unlink(p, degree, head, after, before)
-        need = n_nodes[p]
-        for a in range(start[p], start[p] + n_elements[p]):
-            need += max(element_size[lists[a]], 0)
-        if used + need > buffer.shape[0]:  # close the gaps that absorbed elements left
-            used = 0
-            alive = 0
-            for c in range(n_created):
-                e = created[c]
-                if element_size[e] >= 0:
-                    begin = element_start[e]
-                    for a in range(element_size[e]):
-                        buffer[used + a] = buffer[begin + a]
-                    element_start[e] = used
-                    used += element_size[e]
-                    created[alive] = e
-                    alive += 1
-            n_created = alive
-            if used + need > buffer.shape[0]:
-                bigger = np.empty(2 * (used + need), dtype=np.int64)
-                bigger[:used] = buffer[:used]
-                buffer = bigger
-        # the new element: all nodes that p touches
-        begin = used
-        mark[p] = turn
-        total = 0
-        for a in range(start[p], start[p] + n_elements[p]):
-            e = lists[a]
-            if element_size[e] < 0:
-                continue
-            for b in range(element_start[e], element_start[e] + element_size[e]):
-                i = buffer[b]
-                if weight[i] > 0 and mark[i] != turn:
-                    mark[i] = turn
-                    buffer[used] = i
-                    used += 1
-                    total += weight[i]
-            element_size[e] = -1
-        for a in range(start[p] + n_elements[p], start[p] + n_elements[p] + n_nodes[p]):
-            i = lists[a]
-            if weight[i] > 0 and mark[i] != turn:
-                mark[i] = turn
-                buffer[used] = i
-                used += 1
-                total += weight[i]
-        i = p
+        graph.eliminate(i)
+    size: cython.Py_ssize_t = graph.n - graph.placed
+    for i in range(graph.n):
+        if graph.weight[i] > 0:
+            graph.put(i)
+    return np.asarray(graph.order), size
+
+
+@cython.cclass
+class QuotientGraph:
+    """The graph as it is after some eliminations: nodes that are left, and elements, the eliminated ones.
+
+    Attributes
+    ----------
+    lists, start, n_elements, n_nodes : ndarray of int
+        From `start[i]` on, `lists` has the elements of node i, then its neighbours.
+    weight : ndarray of int, shape (n,)
+        Nodes merged into this one, itself included; 0: gone.
+    merged_next, merged_last : ndarray of int, shape (n,)
+        Chains of merged nodes.
+    buffer, used, element_start, element_size
+        The elements' nodes; a size of −1 is that of no element, or of one that was absorbed.
+    created, n_created
+        The elements, in the order of their nodes in the buffer.
+    degree, head, after, before : ndarray of int
+        Nodes of each (approximate) degree, as linked lists; no node has less than the `lowest`.
+    mark, stamp, outside, turn
+        Nodes of the newest element are marked with the present turn; so are elements whose nodes outside it were
+        counted.
+    hash_head, hash_next, hash_of, seen, seen_stamp
+        Nodes that may have the same elements and neighbours.
+    order, placed, left
+        The nodes eliminated, how many, and how many are left.
+    """
+
+    def __init__(self, indptr: cython.Py_ssize_t[::1], indices: cython.Py_ssize_t[::1]) -> None:
+        n: cython.Py_ssize_t = indptr.shape[0] - 1
+        i: cython.Py_ssize_t
+        self.n = self.left = n
+        self.placed = self.turn = self.lowest = self.used = self.n_created = self.seen_stamp = 0
+        degree = np.diff(indptr)
+        self.lists = np.array(indices)
+        self.start = np.array(indptr[:n])
+        self.n_elements, self.n_nodes = np.zeros(n, dtype=np.intp), degree.copy()
+        self.weight = np.ones(n, dtype=np.intp)
+        self.merged_next, self.merged_last = np.full(n, -1, dtype=np.intp), np.arange(n, dtype=np.intp)
+        self.buffer = np.empty(max(16, 2 * indices.shape[0]), dtype=np.intp)
+        self.created, self.element_start = np.empty(n, dtype=np.intp), np.zeros(n, dtype=np.intp)
+        self.element_size = np.full(n, -1, dtype=np.intp)
+        self.degree, self.head = degree, np.full(n + 1, -1, dtype=np.intp)
+        self.after, self.before = np.full(n, -1, dtype=np.intp), np.full(n, -1, dtype=np.intp)
+        self.mark, self.stamp = np.full(n, -1, dtype=np.intp), np.full(n, -1, dtype=np.intp)
+        self.outside = np.zeros(n, dtype=np.intp)
+        self.hash_head, self.hash_next = np.full(n, -1, dtype=np.intp), np.full(n, -1, dtype=np.intp)
+        self.hash_of, self.seen = np.zeros(n, dtype=np.intp), np.full(n, -1, dtype=np.intp)
+        self.order = np.empty(n, dtype=np.intp)
+        for i in range(n):
+            self.link(i)
+
+    def link(self, i: cython.Py_ssize_t):
+        """Put a node among those of its degree."""
+        d: cython.Py_ssize_t = self.degree[i]
+        self.before[i] = -1
+        self.after[i] = self.head[d]
+        if self.head[d] >= 0:
+            self.before[self.head[d]] = i
+        self.head[d] = i
+
+    def unlink(self, i: cython.Py_ssize_t):
+        """Take a node out of those of its degree."""
+        if self.before[i] >= 0:
+            self.after[self.before[i]] = self.after[i]
+        else:
+            self.head[self.degree[i]] = self.after[i]
+        if self.after[i] >= 0:
+            self.before[self.after[i]] = self.before[i]
+
+    def next_node(self):
+        """A node of the lowest degree."""
+        while self.head[self.lowest] < 0:
+            self.lowest += 1
+        return self.head[self.lowest]
+
+    def put(self, i: cython.Py_ssize_t):
+        """Put a node, and those merged into it, into the order."""
         while i >= 0:
-            order[placed] = i
-            placed += 1
-            i = merged_next[i]
-        left -= weight[p]
-        weight[p] = 0
-        element_start[p] = begin
-        element_size[p] = used - begin
-        created[n_created] = p
-        n_created += 1
-        # what other elements have outside the new one
-        for b in range(begin, used):
-            i = buffer[b]
-            for a in range(start[i], start[i] + n_elements[i]):
-                e = lists[a]
-                if element_size[e] < 0:
+            self.order[self.placed] = i
+            self.placed += 1
+            i = self.merged_next[i]
+
+    def eliminate(self, p: cython.Py_ssize_t):
+        """Make an element of a node."""
+        b: cython.Py_ssize_t
+        a: cython.Py_ssize_t
+        need: cython.Py_ssize_t = self.n_nodes[p]
+        self.unlink(p)
+        for a in range(self.start[p], self.start[p] + self.n_elements[p]):
+            need += max(self.element_size[self.lists[a]], 0)
+        self.make_room(need)
+        begin: cython.Py_ssize_t = self.used
+        total: cython.Py_ssize_t = self.join(p)
+        self.put(p)
+        self.left -= self.weight[p]
+        self.weight[p] = 0
+        self.element_start[p] = begin
+        self.element_size[p] = self.used - begin
+        self.created[self.n_created] = p
+        self.n_created += 1
+        self.measure(begin)
+        for b in range(begin, self.used):
+            self.unlink(self.buffer[b])
+            self.update(self.buffer[b], p, total)
+        self.absorb(p, begin)
+        self.merge(begin)
+        self.finish(p, begin)
+        self.turn += 1
+        return 0
+
+    def make_room(self, need: cython.Py_ssize_t):
+        """Have room for so many nodes at the buffer's end: close the gaps that absorbed elements left, or grow."""
+        c: cython.Py_ssize_t
+        e: cython.Py_ssize_t
+        a: cython.Py_ssize_t
+        begin: cython.Py_ssize_t
+        alive: cython.Py_ssize_t = 0
+        if self.used + need <= self.buffer.shape[0]:
+            return 0
+        self.used = 0
+        for c in range(self.n_created):
+            e = self.created[c]
+            if self.element_size[e] >= 0:
+                begin = self.element_start[e]
+                for a in range(self.element_size[e]):
+                    self.buffer[self.used + a] = self.buffer[begin + a]
+                self.element_start[e] = self.used
+                self.used += self.element_size[e]
+                self.created[alive] = e
+                alive += 1
+        self.n_created = alive
+        if self.used + need > self.buffer.shape[0]:
+            bigger = np.empty(2 * (self.used + need), dtype=np.intp)
+            bigger[: self.used] = np.asarray(self.buffer)[: self.used]
+            self.buffer = bigger
+        return 0
+
+    def join(self, p: cython.Py_ssize_t):
+        """Put all nodes that p touches at the buffer's end, and absorb its elements; how many nodes, all told."""
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        e: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        total: cython.Py_ssize_t = 0
+        nodes: cython.Py_ssize_t = self.start[p] + self.n_elements[p]
+        self.mark[p] = self.turn
+        for a in range(self.start[p], nodes):
+            e = self.lists[a]
+            if self.element_size[e] < 0:
+                continue
+            for b in range(self.element_start[e], self.element_start[e] + self.element_size[e]):
+                i = self.buffer[b]
+                if self.weight[i] > 0 and self.mark[i] != self.turn:
+                    self.mark[i] = self.turn
+                    self.buffer[self.used] = i
+                    self.used += 1
+                    total += self.weight[i]
+            self.element_size[e] = -1
+        for a in range(nodes, nodes + self.n_nodes[p]):
+            i = self.lists[a]
+            if self.weight[i] > 0 and self.mark[i] != self.turn:
+                self.mark[i] = self.turn
+                self.buffer[self.used] = i
+                self.used += 1
+                total += self.weight[i]
+        return total
+
+    def measure(self, begin: cython.Py_ssize_t):
+        """Count what other elements have outside the newest."""
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        c: cython.Py_ssize_t
+        e: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        size: cython.Py_ssize_t
+        for b in range(begin, self.used):
+            i = self.buffer[b]
+            for a in range(self.start[i], self.start[i] + self.n_elements[i]):
+                e = self.lists[a]
+                if self.element_size[e] < 0:
                     continue
-                if stamp[e] != turn:
-                    stamp[e] = turn
+                if self.stamp[e] != self.turn:
+                    self.stamp[e] = self.turn
                     size = 0
-                    for c in range(element_start[e], element_start[e] + element_size[e]):
-                        size += weight[buffer[c]]
-                    outside[e] = size
-                outside[e] -= weight[i]
-        for b in range(begin, used):
-            i = buffer[b]
-            _unlink(i, degree, head, after, before)
-            s = start[i]
-            bound = 0
-            h = 0
-            kept = 0
-            for a in range(s, s + n_elements[i]):
-                e = lists[a]
-                if element_size[e] < 0:
-                    continue
-                if outside[e] <= 0:
-                    continue  # within the new element: absorbed below
-                bound += outside[e]
-                h += e
-                lists[s + kept] = e
-                kept += 1
-            first_node = s + n_elements[i]
-            last_node = first_node + n_nodes[i]
-            # room for the new element: at least one neighbour or element of i has gone (p, or an element of p)
-            nodes = 0
-            write = s + kept + 1
-            held = -1  # the node that the new element's place may overwrite
-            for a in range(first_node, last_node):
-                k = lists[a]
-                if weight[k] > 0 and mark[k] != turn:
-                    if write > a:
-                        held = k
-                    else:
-                        lists[write] = k
-                        write += 1
-                    nodes += 1
-                    bound += weight[k]
-                    h += k
-            if held >= 0:
-                lists[write] = held
-            lists[s + kept] = p
-            n_elements[i] = kept + 1
-            n_nodes[i] = nodes
-            if kept == 0 and nodes == 0:
-                hash_of[i] = -1  # touches nothing else: eliminated together with p
-            else:
-                hash_of[i] = (h + p) % n
-            degree[i] = min(degree[i] + total - weight[i], bound + total - weight[i])
-        # absorb elements that lie within the new one
-        for b in range(begin, used):
-            i = buffer[b]
-            for a in range(start[i], start[i] + n_elements[i]):
-                e = lists[a]
-                if e != p and element_size[e] >= 0 and stamp[e] == turn and outside[e] <= 0:
-                    element_size[e] = -1
-        # merge nodes that cannot be told apart
-        for b in range(begin, used):
-            i = buffer[b]
-            if hash_of[i] >= 0:
-                hash_next[i] = hash_head[hash_of[i]]
-                hash_head[hash_of[i]] = i
-        for b in range(begin, used):
-            h = hash_of[buffer[b]]
-            if h < 0:
+                    for c in range(self.element_start[e], self.element_start[e] + self.element_size[e]):
+                        size += self.weight[self.buffer[c]]
+                    self.outside[e] = size
+                self.outside[e] -= self.weight[i]
+
+    def update(self, i: cython.Py_ssize_t, p: cython.Py_ssize_t, total: cython.Py_ssize_t):
+        """The lists, the degree and the hash of a node of the newest element p, which has so many nodes."""
+        a: cython.Py_ssize_t
+        e: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        s: cython.Py_ssize_t = self.start[i]
+        first_node: cython.Py_ssize_t = s + self.n_elements[i]
+        bound: cython.Py_ssize_t = 0
+        code: cython.Py_ssize_t = 0
+        kept: cython.Py_ssize_t = 0
+        nodes: cython.Py_ssize_t = 0
+        for a in range(s, first_node):
+            e = self.lists[a]
+            # those that lie within the newest element are absorbed
+            if self.element_size[e] < 0 or self.outside[e] <= 0:
                 continue
-            i = hash_head[h]
-            hash_head[h] = -1
-            while i >= 0:
-                if weight[i] > 0 and hash_next[i] >= 0:
-                    seen_stamp += 1
-                    size = n_elements[i] + n_nodes[i]
-                    for a in range(start[i], start[i] + size):
-                        seen[lists[a]] = seen_stamp
-                    k = hash_next[i]
-                    while k >= 0:
-                        if weight[k] > 0 and n_elements[k] == n_elements[i] and n_nodes[k] == n_nodes[i]:
-                            same = True
-                            for a in range(start[k], start[k] + size):
-                                if seen[lists[a]] != seen_stamp:
-                                    same = False
-                                    break
-                            if same:
-                                weight[i] += weight[k]
-                                degree[i] -= weight[k]
-                                weight[k] = 0
-                                merged_next[merged_last[i]] = k
-                                merged_last[i] = merged_last[k]
-                        k = hash_next[k]
-                i = hash_next[i]
-        kept = begin
-        for b in range(begin, used):
-            i = buffer[b]
-            if weight[i] == 0:
-                continue
-            if hash_of[i] < 0:
-                k = i
-                while k >= 0:
-                    order[placed] = k
-                    placed += 1
-                    k = merged_next[k]
-                left -= weight[i]
-                weight[i] = 0
-                continue
-            buffer[kept] = i
+            bound += self.outside[e]
+            code += e
+            self.lists[s + kept] = e
             kept += 1
-        used = kept
-        element_size[p] = used - begin
-        if used == begin:
-            element_size[p] = -1
-        for b in range(begin, used):
-            i = buffer[b]
-            degree[i] = max(0, min(degree[i], left - weight[i]))
-            _link(i, degree, head, after, before)
-            lowest = min(lowest, degree[i])
-        turn += 1
-    size = n - placed
-    for i in range(n):
-        if weight[i] > 0:
-            k = i
-            while k >= 0:
-                order[placed] = k
-                placed += 1
-                k = merged_next[k]
-    return order, size
+        # there is room for the newest element: at least one neighbour or element of i has gone (p, or one of p's)
+        write: cython.Py_ssize_t = s + kept + 1
+        held: cython.Py_ssize_t = -1  # the node that the newest element's place may overwrite
+        for a in range(first_node, first_node + self.n_nodes[i]):
+            k = self.lists[a]
+            if self.weight[k] > 0 and self.mark[k] != self.turn:
+                if write > a:
+                    held = k
+                else:
+                    self.lists[write] = k
+                    write += 1
+                nodes += 1
+                bound += self.weight[k]
+                code += k
+        if held >= 0:
+            self.lists[write] = held
+        self.lists[s + kept] = p
+        self.n_elements[i] = kept + 1
+        self.n_nodes[i] = nodes
+        # a node that touches nothing else is eliminated together with p
+        self.hash_of[i] = -1 if kept == 0 and nodes == 0 else (code + p) % self.n
+        self.degree[i] = min(self.degree[i], bound) + total - self.weight[i]
+
+    def absorb(self, p: cython.Py_ssize_t, begin: cython.Py_ssize_t):
+        """Drop elements that lie within the newest."""
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        e: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        for b in range(begin, self.used):
+            i = self.buffer[b]
+            for a in range(self.start[i], self.start[i] + self.n_elements[i]):
+                e = self.lists[a]
+                if e != p and self.element_size[e] >= 0 and self.stamp[e] == self.turn and self.outside[e] <= 0:
+                    self.element_size[e] = -1
+
+    def merge(self, begin: cython.Py_ssize_t):
+        """Merge nodes of the newest element that have the same elements and neighbours."""
+        b: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        code: cython.Py_ssize_t
+        for b in range(begin, self.used):
+            i = self.buffer[b]
+            if self.hash_of[i] >= 0:
+                self.hash_next[i] = self.hash_head[self.hash_of[i]]
+                self.hash_head[self.hash_of[i]] = i
+        for b in range(begin, self.used):
+            code = self.hash_of[self.buffer[b]]
+            if code < 0:
+                continue
+            i = self.hash_head[code]
+            self.hash_head[code] = -1
+            while i >= 0:
+                if self.weight[i] > 0 and self.hash_next[i] >= 0:
+                    self.merge_same(i)
+                i = self.hash_next[i]
+
+    def merge_same(self, i: cython.Py_ssize_t):
+        """Merge into a node those behind it, of the same hash, that cannot be told apart from it."""
+        a: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        size: cython.Py_ssize_t = self.n_elements[i] + self.n_nodes[i]
+        same: cython.bint
+        self.seen_stamp += 1
+        for a in range(self.start[i], self.start[i] + size):
+            self.seen[self.lists[a]] = self.seen_stamp
+        k = self.hash_next[i]
+        while k >= 0:
+            if self.weight[k] > 0 and self.n_elements[k] == self.n_elements[i] and self.n_nodes[k] == self.n_nodes[i]:
+                same = True
+                for a in range(self.start[k], self.start[k] + size):
+                    if self.seen[self.lists[a]] != self.seen_stamp:
+                        same = False
+                        break
+                if same:
+                    self.weight[i] += self.weight[k]
+                    self.degree[i] -= self.weight[k]
+                    self.weight[k] = 0
+                    self.merged_next[self.merged_last[i]] = k
+                    self.merged_last[i] = self.merged_last[k]
+            k = self.hash_next[k]
+
+    def finish(self, p: cython.Py_ssize_t, begin: cython.Py_ssize_t):
+        """Leave in the newest element only nodes that are left, and put them among those of their new degrees."""
+        b: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        kept: cython.Py_ssize_t = begin
+        for b in range(begin, self.used):
+            i = self.buffer[b]
+            if self.weight[i] == 0:
+                continue
+            if self.hash_of[i] < 0:
+                self.put(i)
+                self.left -= self.weight[i]
+                self.weight[i] = 0
+                continue
+            self.buffer[kept] = i
+            kept += 1
+        self.used = kept
+        self.element_size[p] = kept - begin if kept > begin else -1
+        for b in range(begin, kept):
+            i = self.buffer[b]
+            self.degree[i] = max(0, min(self.degree[i], self.left - self.weight[i]))
+            self.link(i)
+            self.lowest = min(self.lowest, self.degree[i])

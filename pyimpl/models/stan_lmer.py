@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,7 @@ from pyimpl.posterior.sampler import SamplerResult, sample_collapsed, sample_pri
 from pyimpl.posterior.specification import FLAT, Specification, specify
 from pyimpl.posterior.text import PrintedText, print_text, prior_text, summary_text
 from pyimpl.progress import progress_bar, with_bar
+from r_scripts.arguments import StanArguments, check_r_arguments
 from r_scripts.dialect import Dialect
 from r_scripts.printed import printed_html
 
@@ -1006,6 +1007,7 @@ def stan_lmer(
     data_name: str | None = None,
     progress: bool = False,
     dialect: Dialect | Mapping[str, str] | str | None = None,
+    **r_arguments: Unpack[StanArguments],
 ) -> StanLmerFit:
     """Fit a Bayesian linear mixed model as ``rstanarm::stan_lmer`` does.
 
@@ -1045,6 +1047,10 @@ def stan_lmer(
     dialect : Dialect, mapping or str, optional
         The R whose texts and numbers the fit's verbs give (``loo``, ``print``, ...): a stack (``"debian-12"``) or
         versions (``"rstanarm 2.21.3, loo 2.5.1"``). The newest where not given. The posterior does not depend on it.
+    **r_arguments
+        Arguments of R's that have no meaning here (``cores``, ``refresh``, ``algorithm="sampling"``, ...): accepted, so
+        that a call carried over from R runs. A value that asks for something that is not here is refused, with why
+        (``algorithm="meanfield"``, ``thin=2``).
 
     Returns
     -------
@@ -1066,6 +1072,8 @@ def stan_lmer(
     >>> print(fit.summary(pars=["(Intercept)", "sigma"], probs=[0.025, 0.975], digits=2))  # doctest: +SKIP
     """
     call = dict(locals())
+    del call["r_arguments"]
+    check_r_arguments("stan_lmer", r_arguments, call, ModelError)
     spoken = _dialect(dialect)
     from pyimpl.design.checks import STAN_LMER_CHECKS
     from pyimpl.design.design import build_design

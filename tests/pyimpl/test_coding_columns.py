@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl.design.checks import centred_squares
 from pyimpl.design.design import build_design
-from pyimpl.design.model_matrix import contrast_matrix
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_factor, read_column
+from pyimpl.frame.contrasts import contrast_matrix
 from pyimpl.likelihood.reduce import centred_intercept
-from pyimpl.linalg.dqrdc2 import dqrdc2, end_products, full_column_rank, independent_columns
+from pyimpl.linalg.columns import centred_squares, end_products
+from pyimpl.linalg.dqrdc2 import dqrdc2, full_column_rank, independent_columns
 from tests.pyimpl.model_oracle import ask_r
 
 
@@ -187,11 +187,13 @@ def test_what_the_checks_need_of_columns():
     rng = np.random.default_rng(4)
     X = np.column_stack([np.ones(70), 1e6 + rng.normal(size=70), np.arange(70) % 2, np.full(70, 3.0)])
     X[69, 2] = 2.0
-    squares = np.empty(4)
-    centred_squares(X, squares)
+    X.flags.writeable = False  # as a user's matrix may be
+    squares = centred_squares(X)
     assert squares[0] == -1.0
     np.testing.assert_allclose(squares[1:], ((X - X.mean(axis=0)) ** 2).sum(axis=0)[1:], rtol=1e-12, atol=1e-20)
     np.testing.assert_allclose(end_products(X), (70.0, 210.0, 630.0))
+    with pytest.raises(ValueError, match="not C-contiguous"):  # else it would read other numbers
+        centred_squares(np.asfortranarray(X))
     assert centred_intercept(X) == (0, 1.0)
     assert centred_intercept(np.ascontiguousarray(X[:, 1:])) == (2, 3.0)
     assert centred_intercept(np.ascontiguousarray(X[:, 1:3])) == (-1, 0.0)

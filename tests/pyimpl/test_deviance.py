@@ -9,12 +9,13 @@ import pytest
 
 from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import ModelError
-from pyimpl.likelihood import objective as deviance_module
-from pyimpl.likelihood import reduce as blocks_module
+from pyimpl.likelihood import reduce as reduce_module
+from pyimpl.likelihood import structure as structure_module
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import default_start
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.responses import Responses
+from pyimpl.likelihood.rows import gram_schmidt
 
 
 def make_design(rng, n=24, levels=(5, 4), effects=(2, 1), P=2, weights=False, y=None, X=None, same_group=False):
@@ -111,7 +112,7 @@ def test_value_against_multi_precision(case, REML):
     for scale, zeros in ((1.0, 0), (1e-6, 0), (1e4, 0), (1.0, 1), (1.0, 9)):
         theta = random_theta(rng, blocks.lower, scale, zeros)
         # crossed factors with huge variances cancel as 1e-16 * theta^2
-        tolerance = 1e-12 if scale < 100 else 1e-11 if blocks.others is None else 1e-7
+        tolerance = 1e-12 if scale < 100 else 1e-11 if blocks.outer is None else 1e-7
         assert objective(theta) == pytest.approx(float(exact(design, theta, REML)), rel=tolerance)
         assert objective.value_and_gradient(theta)[0] == pytest.approx(objective(theta), rel=1e-13)
 
@@ -145,7 +146,7 @@ def test_the_triangle_of_dependent_columns(rank):
         D += 1e-17 * rng.normal(size=D.shape) * rng.integers(0, 2, 4)
         D = np.column_stack([D, rng.normal(size=40)])
         Q, R = D.copy(), np.zeros((D.shape[1], D.shape[1]))
-        blocks_module.gram_schmidt.jit(Q, R)
+        gram_schmidt(Q, R)
         np.testing.assert_allclose(R.T @ R, D.T @ D, rtol=0, atol=1e-13 * np.square(D).sum())
         np.testing.assert_allclose(Q @ R, D, rtol=0, atol=1e-14 * np.linalg.norm(D))
 
@@ -169,7 +170,7 @@ def test_columns_of_x_within_the_span_of_z(weights):
             theta = random_theta(rng, blocks.lower)
             assert Objective(blocks, REML)(theta) == pytest.approx(exact_fast(design, theta, REML), rel=1e-12)
         again = Responses(design, blocks).blocks(design.y)
-        np.testing.assert_allclose(again.within, blocks.within, atol=1e-9)
+        np.testing.assert_allclose(again.fixed.within, blocks.fixed.within, atol=1e-9)
 
 
 @pytest.mark.parametrize(("levels", "effects"), [((6,), (1,)), ((6,), (2,)), ((6, 4), (2, 1))])
@@ -255,8 +256,8 @@ def test_the_rows_are_not_needed_after_the_reduction():
         pd.DataFrame(),
     )
     few, lots = reduce_design(design), reduce_design(many)
-    assert few.R.shape == lots.R.shape
-    assert few.others.values.shape == lots.others.values.shape
+    assert few.inner.R.shape == lots.inner.R.shape
+    assert few.inner.values.shape == lots.inner.values.shape
     theta = random_theta(rng, few.lower)
     assert Objective(lots, True)(theta) == pytest.approx(float(exact_fast(many, theta, True)), rel=1e-11)
 
@@ -282,71 +283,74 @@ def exact_fast(design, theta, REML):
 
 
 def test_what_does_not_fit_the_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(blocks_module, "DENSE", 3)
-    monkeypatch.setattr(blocks_module, "memory", lambda: 100)
+    monkeypatch.setattr(structure_module, "memory", lambda: 100)
     with pytest.raises(ModelError, match=r"g0 and g1 \(10 random effects\) need .* GB of memory, and the machine has"):
         reduce_design(make_design(np.random.default_rng(1), levels=(6, 4), effects=(1, 1)))
 
 
-def test_the_sparse_factor_is_taken_where_it_is_cheaper(monkeypatch):
-    """Levels that meet a few neighbours: sparse. All with all: dense, unless only the sparse one fits."""
-    monkeypatch.setattr(blocks_module, "DENSE", 100)
-    n = 2000
-    codes = np.arange(n) % 400
-    chain = RandomTerm("a", ("(Intercept)",), tuple(map(str, range(400))), codes, np.ones((n, 1)))
-    other = RandomTerm("b", ("(Intercept)",), tuple(map(str, range(300))), codes * 3 // 4, np.ones((n, 1)))
+def _crossed(codes, levels, y):
+    n = len(y)
+    terms = tuple(
+        RandomTerm(name, ("(Intercept)",), tuple(map(str, range(J))), code, np.ones((n, 1)))
+        for name, code, J in zip("abc", codes, levels, strict=False)
+    )
+    names = ("(Intercept)",)
+    return Design("y", "y", pd.RangeIndex(n), y, np.ones((n, 1)), names, terms, None, None, pd.DataFrame())
+
+
+def test_the_schur_complement_is_factored_by_its_structure():
+    """Components by themselves; levels that meet a few neighbours in an order; all with all: dense."""
     rng = np.random.default_rng(1)
-    X, y = np.ones((n, 1)), rng.normal(size=n)
-    design = Design("y", "y", pd.RangeIndex(n), y, X, ("(Intercept)",), (chain, other), None, None, pd.DataFrame())
-    assert reduce_design(design).cross is not None
-    mixed = make_design(rng, n=20000, levels=(400, 300), effects=(1, 1))
-    assert reduce_design(mixed).cross is None
-    monkeypatch.setattr(blocks_module, "memory", lambda: 8 * 4 * 300**2 - 1)
-    assert reduce_design(mixed).cross is not None
-    monkeypatch.setattr(blocks_module, "memory", lambda: 1000)
-    with pytest.raises(ModelError, match="GB of memory"):
-        reduce_design(mixed)
+    n = 4000
+    y = rng.normal(size=n)
+    inner = np.arange(n) // 2
+    nested = reduce_design(_crossed([inner, inner // 20], [2000, 100], y))
+    assert nested.outer.pattern.supernodes == nested.outer.pattern.size == 100
+    near = np.arange(n) * 900 // n + rng.integers(0, 2, n)
+    chain = reduce_design(_crossed([np.arange(n) // 4, near], [1000, 902], y))
+    assert chain.outer.pattern.size < 902 * 40
+    mixed = reduce_design(_crossed([rng.integers(0, 400, n), rng.integers(0, 120, n)], [400, 120], y))
+    assert mixed.outer.pattern.dense
+    assert len(mixed.inner.R) == 400
 
 
-@pytest.fixture
-def sparse_only(monkeypatch):
-    monkeypatch.setattr(blocks_module, "DENSE", -1)
-    monkeypatch.setattr(blocks_module, "_SLOW", -1e12)
+def test_a_level_that_meets_hundreds_does_not_join_them():
+    """Long tails: eliminating the largest factor first would fill everything."""
+    rng = np.random.default_rng(1)
+    share = (np.arange(700) + 1.0) ** -1.5
+    first, second = (rng.choice(700, 6000, p=share / share.sum()) for _ in range(2))
+    design = _crossed([first, second], [700, 700], rng.normal(size=6000))
+    joint, blocks = reduce_design(design, "joint"), reduce_design(design, "blocks")
+    assert joint.outer.pattern.flops < 0.2 * blocks.outer.pattern.flops
+    theta = np.array([0.7, 0.4])
+    assert Objective(joint, True)(theta) == pytest.approx(Objective(blocks, True)(theta), rel=1e-12)
 
 
 SEVERAL = [case for case in CASES if "crossed" in case or "factors" in case or "another" in case]
 
 
-@pytest.mark.parametrize("REML", [False, True], ids=["ML", "REML"])
+@pytest.mark.parametrize("structure", ["ordered", "joint"])
 @pytest.mark.parametrize("case", SEVERAL)
-def test_sparse_factor_against_multi_precision(case, REML, sparse_only):
+def test_other_structures_against_multi_precision(case, structure):
     rng = np.random.default_rng(len(case))
     design = make_design(rng, n=20, **CASES[case])
-    blocks = reduce_design(design)
-    assert blocks.cross is not None
-    objective = Objective(blocks, REML)
+    blocks = reduce_design(design, structure)
+    objective = Objective(blocks, True)
     for scale, zeros in ((1.0, 0), (1e-6, 0), (1.0, 1), (1.0, 9)):
         theta = random_theta(rng, blocks.lower, scale, zeros)
-        assert objective(theta) == pytest.approx(float(exact(design, theta, REML)), rel=1e-12)
+        assert objective(theta) == pytest.approx(float(exact(design, theta, True)), rel=1e-12)
 
 
+@pytest.mark.parametrize("structure", ["ordered", "joint"])
 @pytest.mark.parametrize("case", SEVERAL)
-def test_sparse_and_dense_are_one_function(case, monkeypatch):
+def test_all_structures_are_one_function(case, structure):
     rng = np.random.default_rng(len(case))
     design = make_design(rng, n=40, **CASES[case])
-    dense = Objective(reduce_design(design), True)
-    monkeypatch.setattr(blocks_module, "DENSE", -1)
-    monkeypatch.setattr(blocks_module, "_SLOW", -1e12)
-    sparse = Objective(reduce_design(design), True)
+    dense, sparse = (Objective(reduce_design(design, name), True) for name in ("blocks", structure))
     for zeros in (0, 1):
         theta = random_theta(rng, dense.blocks.lower, 1.0, zeros)
-        if dense.blocks.others is not None:
-            for one, two in zip(sparse.value_gradient_hessian(theta), dense.value_gradient_hessian(theta), strict=True):
-                # where a template is singular the sparse curvature is that of a neighbour
-                np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-9 if not zeros else 1e-3)
-        np.testing.assert_allclose(
-            sparse.value_and_gradient(theta)[1], dense.value_and_gradient(theta)[1], rtol=1e-9, atol=1e-10
-        )
+        for one, two in zip(sparse.value_gradient_hessian(theta), dense.value_gradient_hessian(theta), strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-9)
         one, two = sparse.solve(theta), dense.solve(theta)
         np.testing.assert_allclose(one.beta, two.beta, atol=1e-11)
         np.testing.assert_allclose(one.unscaled_vcov, two.unscaled_vcov, atol=1e-11)
@@ -356,7 +360,7 @@ def test_sparse_and_dense_are_one_function(case, monkeypatch):
 
 
 @pytest.mark.parametrize("REML", [False, True], ids=["ML", "REML"])
-@pytest.mark.parametrize("case", [case for case in CASES if case not in SEVERAL])
+@pytest.mark.parametrize("case", ["one intercept"])
 def test_hessian_of_one_factor_against_differences_of_the_gradient(case, REML):
     rng = np.random.default_rng(len(case))
     design = make_design(rng, **CASES[case])
@@ -373,13 +377,12 @@ def test_hessian_of_one_factor_against_differences_of_the_gradient(case, REML):
         np.testing.assert_allclose(hessian, differences, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("case", ["crossed", "crossed slopes, weights", "three factors"])
-def test_average_information_against_dense_matrices(case, compiled, monkeypatch):
-    monkeypatch.setattr(deviance_module, "COMPILED", 200 if compiled else -1)
+@pytest.mark.parametrize("structure", ["blocks", "joint"])
+@pytest.mark.parametrize("case", ["crossed", "crossed slopes, weights", "three factors", "three effects"])
+def test_average_information_against_dense_matrices(case, structure):
     rng = np.random.default_rng(7)
     design = make_design(rng, **CASES[case])
-    objective = Objective(reduce_design(design), True)
+    objective = Objective(reduce_design(design, structure), True)
     for zeros in (0, 1, 9):
         theta = random_theta(rng, objective.blocks.lower, 1.0, zeros)
         _, gradient, hessian = objective.value_gradient_hessian(theta)
@@ -431,11 +434,11 @@ def test_lapack_and_our_own_qr_reduce_a_design_alike(case, monkeypatch):
     rng = np.random.default_rng(len(case))
     design = make_design(rng, n=40, **CASES[case])
     ours = reduce_design(design)
-    monkeypatch.setattr(blocks_module, "NARROW", -1)
+    monkeypatch.setattr(reduce_module, "NARROW", -1)
     lapacks = reduce_design(design)
-    assert ours.log_det_X == pytest.approx(lapacks.log_det_X, abs=1e-10)
-    np.testing.assert_allclose(ours.beta_ols, lapacks.beta_ols, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(ours.residual, lapacks.residual, atol=1e-12)
+    assert ours.fixed.log_det_X == pytest.approx(lapacks.fixed.log_det_X, abs=1e-10)
+    np.testing.assert_allclose(ours.fixed.beta_ols, lapacks.fixed.beta_ols, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(ours.fixed.residual, lapacks.fixed.residual, atol=1e-12)
     theta = random_theta(rng, ours.lower)
     for REML in (False, True):
         one, two = Objective(ours, REML).solve(theta), Objective(lapacks, REML).solve(theta)
@@ -459,7 +462,7 @@ def test_a_scan_is_many_evaluations(effects, balanced):
         design = replace(design, terms=tuple(terms))
     objective = Objective(reduce_design(design), True)
     if balanced:
-        R = objective.blocks.R
+        R = objective.blocks.inner.R
         assert (R[0] == R).all()
     values = [random_theta(rng, objective.blocks.lower) for _ in range(3)]
     points = np.array([np.where(np.arange(a.size) < a.size - 1, a, b) for a in values for b in values])

@@ -11,7 +11,7 @@ import pytest
 
 from pyimpl import lmer, stan_lmer
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.linalg import forecast, heard, lapack
+from pyimpl.linalg import forecast, heard
 from pyimpl.linalg.forecast import Forecast, foretold, in_time, refuse_too_large
 
 
@@ -21,70 +21,6 @@ class _Stop(BaseException):
 
 def _raise(*_):
     raise _Stop
-
-
-def matrices(n=60, m=40):
-    rng = np.random.default_rng(1)
-    B = rng.normal(size=(n, n))
-    return B @ B.T + n * np.eye(n), rng.normal(size=(n, m))
-
-
-def answers():
-    A, X = matrices()
-    L = A.copy()
-    assert lapack.factorise(L)
-    inverse = L.copy()
-    lapack.invert(inverse)
-    triangle = np.tril(L)
-    assert not lapack.factorise(-A)
-    return (
-        triangle, np.tril(inverse), lapack.forward(triangle, X), lapack.backward(triangle, X),
-        lapack.symmetric_times(np.tril(A), X), A, X,
-    )  # fmt: skip
-
-
-def test_calls_by_address_give_what_scipy_gives(monkeypatch):
-    short = answers()
-    monkeypatch.setattr(lapack, "LONG", 0.0)
-    for one, other in zip(short, answers(), strict=True):
-        np.testing.assert_allclose(other, one, rtol=0, atol=1e-12)
-    L, inverse, forward, backward, product, A, X = short
-    np.testing.assert_allclose(L @ L.T, A, atol=1e-10)
-    np.testing.assert_allclose((inverse + np.tril(inverse, -1).T) @ A, np.eye(len(A)), atol=1e-10)
-    np.testing.assert_allclose(L @ forward, X, atol=1e-10)
-    np.testing.assert_allclose(L.T @ backward, X, atol=1e-10)
-    np.testing.assert_allclose(product, A @ X, rtol=1e-10)
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
-@pytest.mark.parametrize("name", ["factorise", "invert", "symmetric_times", "forward"])
-def test_a_long_call_lets_go_of_the_interpreter(name, monkeypatch):
-    monkeypatch.setattr(lapack, "LONG", 0.0)
-    A, X = matrices(1500, 1500)
-    lapack.factorise(np.eye(3))
-    ticks = []
-    call = {
-        "factorise": lambda: lapack.factorise(A),
-        "invert": lambda: lapack.invert(A),
-        "symmetric_times": lambda: lapack.symmetric_times(A, X),
-        "forward": lambda: lapack.forward(A, X),
-    }[name]
-    done = threading.Event()
-
-    def count():
-        while not done.is_set():
-            ticks.append(time.perf_counter())
-            time.sleep(0.002)
-
-    counting = threading.Thread(target=count)
-    counting.start()
-    begun = time.perf_counter()
-    call()
-    spent = time.perf_counter() - begun
-    done.set()
-    counting.join()
-    gaps = np.diff([tick for tick in ticks if begun < tick < begun + spent])
-    assert spent < 0.05 or gaps.max(initial=0.0) < 0.7 * spent
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")

@@ -6,9 +6,9 @@ import pytest
 
 from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import ConvergenceWarning, PyimplError, PyimplWarning
-from pyimpl.likelihood import reduce as blocks_module
+from pyimpl.likelihood import structure as structure_module
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import Point, _better, _drop_pivot, natural_units, optimize
+from pyimpl.likelihood.optimum import Point, _better, drop_pivot, natural_units, optimize
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.trust_region import trust_region_step
 from pyimpl.models.lmer import LmerControl, lmer
@@ -111,7 +111,7 @@ def test_rotating_a_pivot_away_keeps_the_covariance_of_the_rest():
     design = simulated(rng)
     factor = reduce_design(design).factors[0]
     theta = np.array([0.0, 0.7, 0.4])
-    out = _drop_pivot(factor, theta, 0)
+    out = drop_pivot(factor, theta, 0)
     T, S = factor.template(theta), factor.template(out)
     np.testing.assert_allclose(S @ S.T, T @ T.T, atol=1e-15)
     assert out[0] == out[1] == 0
@@ -125,8 +125,7 @@ def test_trust_region_step_is_the_constrained_minimum():
         B = B + B.T + rng.choice([-1, 0, 3]) * np.eye(n)
         g = rng.normal(size=n)
         radius = float(rng.uniform(0.1, 2))
-        s = np.empty(n)
-        trust_region_step.jit(B, g, radius, s)
+        s = trust_region_step(B, g, radius)
         assert np.linalg.norm(s) <= radius * (1 + 2e-3)
         model = g @ s + 0.5 * s @ B @ s
         points = rng.normal(size=(4000, n))
@@ -239,9 +238,8 @@ def test_a_fit_of_minutes_is_announced_once(monkeypatch):
     g, h = rng.integers(0, 30, 300), rng.integers(0, 20, 300)
     data = pd.DataFrame({"y": rng.normal(size=300) + rng.normal(size=30)[g] + rng.normal(size=20)[h], "g": g, "h": h})
     data = data.astype({"g": "str", "h": "str"})
-    monkeypatch.setattr(blocks_module, "DENSE", 5)
     lmer("y ~ 1 + (1 | g) + (1 | h)", data)  # quiet: it takes no minutes
-    monkeypatch.setattr(blocks_module, "_SPEED", 10.0)
+    monkeypatch.setattr(structure_module, "_SPEED", 10.0)
     with pytest.warns(PyimplWarning, match="may take about .* minutes") as said:
         lmer("y ~ 1 + (1 | g) + (1 | h)", data)
     assert len(said) == 1

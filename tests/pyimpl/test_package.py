@@ -1,12 +1,9 @@
 """What ``import pyimpl`` offers, and what it costs."""
 
-import os
 import subprocess
 import sys
 
 import pytest
-
-from pyimpl.precompile import drop_stale_kernels
 
 
 def _python(code):
@@ -15,11 +12,36 @@ def _python(code):
     return done.stdout.strip()
 
 
-def test_import_is_light():
-    heavy = "('pymc', 'arviz', 'xarray', 'matplotlib', 'numba', 'rpy2', 'bridge', 'validation')"
-    assert _python(f"import sys, pyimpl; print([m for m in {heavy} if m in sys.modules])") == "[]"
-    heavy = "('pymc', 'arviz', 'xarray', 'matplotlib', 'scipy.stats', 'rpy2', 'bridge', 'validation')"
-    assert _python(f"import sys; from pyimpl import lmer; print([m for m in {heavy} if m in sys.modules])") == "[]"
+HEAVY = ("arviz", "arviz_base", "bridge", "llvmlite", "matplotlib", "numba", "pymc", "pytensor", "rpy2", "scipy.stats",
+         "validation", "xarray")  # fmt: skip
+FITS = """
+import numpy as np, pandas as pd
+from pyimpl import lmer
+g, h = np.divmod(np.arange(72), 8)
+rng = np.random.default_rng(5)
+data = pd.DataFrame({"y": rng.normal(size=72), "x": rng.normal(size=72), "g": g, "h": h, "k": h // 2}
+).astype({"g": str, "h": str, "k": str})
+for formula in ("y ~ x + (1 | g)", "y ~ x + (x | g)", "y ~ x + (1 | g) + (1 | h)", "y ~ x + (1 | g:k) + (1 | g)"):
+    fit = lmer(formula, data)
+    str(fit.summary()), fit.ranef(), fit.refit(data["y"] + data["x"]), fit.predict(data)
+"""
+
+
+@pytest.mark.parametrize("program", ["import pyimpl", "from pyimpl import lmer", FITS])
+def test_importing_and_fitting_load_nothing_heavy(program):
+    assert _python(f"{program}\nimport sys; print([m for m in {HEAVY} if m in sys.modules])") == "[]"
+
+
+def test_a_fit_of_few_effects_and_its_summary_need_no_scipy():
+    program = FITS.replace(", fit.predict(data)", "")
+    assert "predict" not in program
+    assert _python(f"{program}\nimport sys; print([m for m in sys.modules if m.partition('.')[0] == 'scipy'])") == "[]"
+
+
+def test_what_is_heavy_would_be_seen():
+    assert (
+        _python(f"import scipy.stats\nimport sys; print([m for m in {HEAVY} if m in sys.modules])") == "['scipy.stats']"
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,18 +76,3 @@ def test_a_fit_meets_the_contract(r_frames):
     assert fit.ranef_condVar()["Subject"].dims == ("level", "effect", "effect2")
     assert fit.formula == "Reaction ~ Days + (Days | Subject)"
     assert fit.ngrps().to_dict() == {"Subject": 18}
-
-
-def test_cached_kernels_older_than_a_source_with_kernels_are_dropped(tmp_path):
-    cache = tmp_path / "likelihood" / "__pycache__"
-    cache.mkdir(parents=True)
-    names = {"old.nbi": 10, "old.1.nbc": 10, "new.nbi": 30, "module.pyc": 10}
-    for name, when in names.items():
-        (cache / name).touch()
-        os.utime(cache / name, (when, when))
-    for name, text, when in (("kernels.py", "@kernel", 20), ("plain.py", "x = 1", 40)):
-        (tmp_path / name).write_text(text)
-        os.utime(tmp_path / name, (when, when))
-    assert drop_stale_kernels(tmp_path) == 2
-    assert sorted(path.name for path in cache.iterdir()) == ["module.pyc", "new.nbi"]
-    assert drop_stale_kernels(tmp_path) == 0

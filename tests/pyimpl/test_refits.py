@@ -1,8 +1,6 @@
 """Refits: each is the fit of the new response, whatever the design; their engines' criteria are the ordinary one."""
 
 import pickle
-import subprocess
-import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,15 +11,11 @@ import pytest
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, SingularFitWarning
 from pyimpl.inference.at_optimum import RefittedModel, Refitter, warm_start
-from pyimpl.likelihood import nested, strata
-from pyimpl.likelihood import reduce as blocks_module
-from pyimpl.likelihood.block_structure import find_strata
-from pyimpl.likelihood.objective import Objective, _SeveralFactors
-from pyimpl.likelihood.optimum import natural_units, optimize
+from pyimpl.likelihood.objective import Objective
+from pyimpl.likelihood.optimum import optimize
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.refit import Refits
 from pyimpl.likelihood.responses import Responses
-from pyimpl.likelihood.trust_region import workspace
 from pyimpl.models.lmer import LmerControl, fit_design, lmer
 from tests.pyimpl.test_deviance import make_design
 
@@ -56,22 +50,22 @@ def _outcome(fit):
     return (*fit.warnings, *fit.messages)
 
 
-# engine that takes the refits, terms' effects, columns of X, weights
+# terms' effects, columns of X, weights
 _KINDS = {
-    "one factor": ("strata", [1], 2, False),
-    "one factor, weights, offset": ("strata", [1], 1, True),
-    "one factor, wide": ("strata", [1], 9, True),
-    "one factor, no X": ("strata", [1], 0, False),
-    "slopes": ("one factor", [2], 2, True),
-    "three effects": ("one factor", [3], 1, False),
-    "crossed, balanced": ("strata", [1, 1], 2, False),
-    "crossed, balanced, replicated": ("strata", [1, 1, 1], 3, False),
-    "nested, balanced": ("strata", [1, 1], 2, False),
-    "nested": ("nested", [1, 1], 2, True),
-    "nested, outer first": ("nested", [1, 1], 9, False),
-    "crossed": ("several", [1, 1], 2, True),
-    "crossed slopes": ("several", [2, 1], 1, False),
-    "crossed, sparse": (None, [1, 1], 2, False),
+    "one factor": ([1], 2, False),
+    "one factor, weights, offset": ([1], 1, True),
+    "one factor, wide": ([1], 9, True),
+    "one factor, no X": ([1], 0, False),
+    "slopes": ([2], 2, True),
+    "three effects": ([3], 1, False),
+    "crossed, balanced": ([1, 1], 2, False),
+    "crossed, balanced, replicated": ([1, 1, 1], 3, False),
+    "nested, balanced": ([1, 1], 2, False),
+    "nested": ([1, 1], 2, True),
+    "nested, outer first": ([1, 1], 9, False),
+    "crossed": ([1, 1], 2, True),
+    "crossed slopes": ([2, 1], 1, False),
+    "crossed, sparse": ([1, 1], 2, False),
 }
 
 
@@ -79,19 +73,13 @@ _KINDS = {
 @pytest.mark.parametrize("REML", [False, True])
 @pytest.mark.parametrize("kind", _KINDS)
 def test_a_refit_is_the_fit_of_the_new_response(kind, REML, monkeypatch):
-    engine, effects, P, weights = _KINDS[kind]
-    # the compiled refits are to be met, also where a model lacks its effects' means and would be fitted anew
+    effects, P, weights = _KINDS[kind]
+    # also where a model lacks its effects' means and would be fitted anew
     monkeypatch.setattr(Refitter, "several_minima", False)
-    if engine is None:
-        monkeypatch.setattr(blocks_module, "DENSE", -1)
-        monkeypatch.setattr(blocks_module, "_SLOW", -1e12)
     rng = np.random.default_rng(len(kind))
     codes = _codes(rng, kind)[: len(effects)]
     design = _design(rng, codes, effects, P, weights)
     fit = fit_design(design, REML)
-    taken = fit.model.refitter.refits
-    names = {"strata": taken._strata, "nested": taken._outer, "one factor": taken._matrix, "several": taken._matrix}
-    assert [name for name, data in names.items() if data is not None and name == engine] == [engine] * bool(engine)
     Z = np.hstack([np.eye(term.J)[term.codes] * term.columns[:, :1] for term in design.terms])
     singular = 0
     for sd in ((1.0, 1.0, 1.0), (0.0, 0.5, 0.3), None, (5.0, 0.0, 2.0)):
@@ -102,7 +90,7 @@ def test_a_refit_is_the_fit_of_the_new_response(kind, REML, monkeypatch):
             y += sum(s * rng.normal(size=t.J)[t.codes] for s, t in zip(sd, design.terms, strict=False))
         y += 1e3 * bool(P)
         again = fit.refit(y)
-        assert (not isinstance(again.model, RefittedModel)) == (engine is None)
+        assert isinstance(again.model, RefittedModel)
         same_start = fit_design(replace(design, y=y), REML, start=warm_start(fit.model))
         fresh = fit_design(replace(design, y=y), REML)
         assert again.model.value == pytest.approx(same_start.model.value, rel=1e-10, abs=1e-9)
@@ -118,82 +106,6 @@ def test_a_refit_is_the_fit_of_the_new_response(kind, REML, monkeypatch):
     assert singular  # the boundary was met
 
 
-@pytest.mark.parametrize("REML", [False, True])
-@pytest.mark.parametrize("kind", ["crossed, balanced", "crossed, balanced, replicated", "nested, balanced"])
-def test_the_criterion_of_strata_is_the_ordinary_one(kind, REML):
-    rng = np.random.default_rng(3)
-    codes = _codes(rng, kind)
-    design = _design(rng, codes, P=2)
-    blocks = reduce_design(design)
-    found = find_strata(design, blocks)
-    U, N = found.directions, design.N
-    np.testing.assert_allclose(U @ U.T, np.eye(len(U)), atol=1e-12)
-    assert found.counts.sum() == len(U)
-    theta = np.array([0.7, 1.9, 0.2][: len(codes)])
-    V = np.eye(N)
-    for value, term in zip(theta, design.terms, strict=True):
-        Z = np.eye(term.J)[term.codes]
-        V += value**2 * Z @ Z.T
-    V = V[np.ix_(blocks.order, blocks.order)]
-    d = 1.0 + theta**2 @ found.variances
-    np.testing.assert_allclose(V @ U.T, U.T * d[found.rows], atol=1e-11)
-    along = U @ blocks.residual[blocks.order]
-    rows, squares = np.column_stack([found.X, np.zeros(len(d))]), np.zeros(len(d))
-    rows[found.rows[found.alone], -1] = along[found.alone]
-    np.add.at(squares, found.rows[~found.alone], along[~found.alone] ** 2)
-    rest = blocks.residual[blocks.order] - U.T @ along
-    D = np.column_stack([blocks.basis[blocks.order] - U.T @ (U @ blocks.basis[blocks.order]), rest])
-    root = np.linalg.qr(D, mode="r")
-    data = found.variances, found.counts, rows, squares, D.T @ D, root
-    _check_derivatives(lambda *a: strata.criterion.jit(a[0], data, *a[1:]), Objective(blocks, REML), theta)
-
-
-def _check_derivatives(criterion, objective, theta):
-    """Value, r², gradient and exact Hessian against the ordinary engine's."""
-    parts, gradient, hessian = np.zeros(3), np.zeros(theta.size), np.zeros((theta.size, theta.size))
-    value = criterion(theta, float(objective.df), objective.REML, parts, gradient, hessian)
-    assert value + objective.constant == pytest.approx(objective(theta), rel=1e-12)
-    assert parts[2] == pytest.approx(objective.prss, rel=1e-11)
-    np.testing.assert_allclose(gradient, objective.value_and_gradient(theta)[1], rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(hessian, objective.hessian(theta, np.full(theta.size, 1e-5)), rtol=1e-6, atol=1e-5)
-
-
-@pytest.mark.parametrize("REML", [False, True])
-@pytest.mark.parametrize("kind", ["nested", "nested, outer first"])
-def test_the_criterion_of_nested_factors_is_the_ordinary_one(kind, REML):
-    rng = np.random.default_rng(5)
-    design = _design(rng, _codes(rng, kind), P=3, weights=True)
-    blocks = reduce_design(design)
-    data = nested.nested_data(blocks)
-    inner = int(blocks.factors[0].theta[0])
-    assert inner == (kind == "nested, outer first")
-    for theta in ([0.7, 1.9], [1.9, 0.0], [0.0, 0.3]):
-        objective = Objective(blocks, REML)
-        objective._engine = _SeveralFactors(blocks, blocks.others)
-        _check_derivatives(lambda *a: nested.criterion(a[0], inner, data, *a[1:]), objective, np.array(theta))
-
-
-def test_strata_are_found_where_there_are_any():
-    rng = np.random.default_rng(2)
-    for kind, wanted in (
-        ("crossed, balanced", True),
-        ("nested, balanced", True),
-        ("nested", False),
-        ("crossed", False),
-    ):
-        design = _design(rng, _codes(rng, kind))
-        assert (find_strata(design, reduce_design(design)) is not None) == wanted
-    balanced = _design(rng, _codes(rng, "crossed, balanced"))
-    weighted = replace(balanced, weights=rng.uniform(0.5, 2.0, 48))
-    assert find_strata(weighted, reduce_design(weighted)) is None
-    slopes = _design(rng, _codes(rng, "crossed, balanced"), [2, 1])
-    assert find_strata(slopes, reduce_design(slopes)) is None
-    # two levels of different weight, each twice: still balanced within the factor's levels
-    once = replace(balanced, weights=np.where(balanced.terms[0].codes < 3, 0.5, 2.0))
-    found = find_strata(once, reduce_design(once))
-    assert found is None or found.counts.sum() == len(found.directions)
-
-
 def test_a_refit_says_as_much_of_its_search_as_a_fit():
     rng = np.random.default_rng(8)
     design = _design(rng, _codes(rng, "nested"))
@@ -205,7 +117,7 @@ def test_a_refit_says_as_much_of_its_search_as_a_fit():
     assert summary.return_code == other.return_code == 0
     assert summary.evaluations == summary.gradients >= 2
     np.testing.assert_allclose(summary.hessian, other.hessian, rtol=1e-5)
-    np.testing.assert_allclose(summary.information, summary.hessian, rtol=1e-5)  # exact where the factors are nested
+    np.testing.assert_allclose(summary.information, summary.hessian, rtol=0.2, atol=0.2)  # corrected by its steps
     assert summary.prss == pytest.approx(other.prss)
     assert summary.initial_objective == pytest.approx(objective(warm_start(fit.model)), rel=1e-11)
     counts, values, _ = np.array(summary.log).T
@@ -217,7 +129,7 @@ def test_a_refit_says_as_much_of_its_search_as_a_fit():
 @pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")
 @pytest.mark.parametrize("seed", [64, 334, 598])
 def test_a_minimum_on_the_boundary_is_no_trap(seed):
-    """Newton's method alone ends on the boundary here, though the criterion is lower elsewhere."""
+    """Exact Newton steps alone end on the boundary here, though the criterion is lower elsewhere."""
     rng = np.random.default_rng(seed)
     inner = np.concatenate([np.arange(12), rng.integers(0, 12, 18)])
     outer = np.concatenate([np.arange(4), rng.integers(0, 4, 8)])
@@ -228,12 +140,6 @@ def test_a_minimum_on_the_boundary_is_no_trap(seed):
     y += 10 * rng.normal(size=4)[outer[inner]] * design.terms[1].columns[:, 0]
     fit = fit_design(design)
     again = fit.refit(y)
-    blocks, units, work = again.model.reduced, natural_units(again.model.reduced), workspace(2)
-    data = nested.nested_data(blocks)
-    place, df = int(blocks.factors[0].theta[0]), float(again.model.objective.df)
-    nested.search(warm_start(fit.model) / units, units, 5000, work, place, data, df, True, np.zeros(3))
-    assert np.abs(work[0]).min() < 1e-9
-    assert work[5][0] + again.model.objective.constant > again.model.value + 1e-2
     assert again.model.value <= fit_design(replace(design, y=y)).model.value + 1e-9
 
 
@@ -342,9 +248,10 @@ def test_projections_that_leave_little_are_done_again():
     responses = Responses(design, reduce_design(design))
     y = design.X @ [1e8, 1e8, -1e8] + 1e4 * rng.normal(size=12)[design.terms[0].codes] + rng.normal(size=48)
     blocks, fresh = responses.blocks(y), reduce_design(replace(design, y=y))
-    np.testing.assert_allclose(blocks.basis.T @ blocks.residual, 0, atol=1e-10 * np.linalg.norm(blocks.residual))
-    assert blocks.within[-1, -1] == pytest.approx(fresh.within[-1, -1], rel=1e-6)
-    np.testing.assert_allclose(blocks.C[..., -1], fresh.C[..., -1], atol=1e-5)
+    rest = blocks.fixed.residual
+    np.testing.assert_allclose(blocks.fixed.basis.T @ rest, 0, atol=1e-10 * np.linalg.norm(rest))
+    assert blocks.fixed.within[-1, -1] == pytest.approx(fresh.fixed.within[-1, -1], rel=1e-6)
+    np.testing.assert_allclose(blocks.inner.C[..., -1], fresh.inner.C[..., -1], atol=1e-5)
 
 
 def test_what_takes_no_compiled_search_is_fitted_as_ever(monkeypatch):
@@ -360,23 +267,6 @@ def test_what_takes_no_compiled_search_is_fitted_as_ever(monkeypatch):
     assert not isinstance(slow.model, RefittedModel)
     assert slow.model.refitter.refits is fit.model.refitter.refits
     assert fast.logLik() == pytest.approx(slow.logLik(), rel=1e-12)
-
-
-def test_kernels_from_the_cache_work_whatever_is_asked_first():
-    code = """
-import numpy as np, pandas as pd
-from pyimpl.models.lmer import lmer
-rng = np.random.default_rng(1)
-g = np.arange(60) % 10
-data = pd.DataFrame({"y": rng.normal(size=60) + rng.normal(size=10)[g], "x": rng.normal(size=60), "g": g.astype(str)})
-fit = lmer("y ~ x + (1 | g)", data)
-print(*fit.refit(fit.getME("y")).fixef(), *fit.fixef())
-"""
-    for _ in range(2):  # the second process loads what the first may have compiled
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        again, fixef = np.array(done.stdout.split(), dtype=float).reshape(2, 2)
-        np.testing.assert_allclose(again, fixef, rtol=1e-6)
 
 
 @pytest.mark.r
@@ -416,7 +306,7 @@ def test_a_search_that_stuck_is_done_from_all_starts(monkeypatch):
     y = fit.simulate(1, seed=5).iloc[:, 0].to_numpy()
     usual = fit.refit(y)
     assert isinstance(usual.model, RefittedModel)
-    stuck = replace(usual.model.minimum, code=2)
+    stuck = replace(usual.model.minimum, point=replace(usual.model.minimum.point, code=2))
     monkeypatch.setattr(Refits, "minimum", lambda *_: stuck)
     again = fit.refit(y)
     assert not isinstance(again.model, RefittedModel)

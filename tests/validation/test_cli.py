@@ -81,6 +81,13 @@ def test_files_are_written_where_asked(run, tmp_path):
     assert "deep/folder/report.html" in out
 
 
+def test_the_report_says_how_to_repeat_it(run, tmp_path):
+    run("validate", "-o", "a folder", works=[work(made.likelihood())])
+    assert (
+        "<code>mlmparity validate -o &#39;a folder&#39;</code>" in (tmp_path / "a folder" / "report.html").read_text()
+    )
+
+
 def test_default_folder(run, tmp_path):
     run("validate", works=[work(made.likelihood())])
     assert (tmp_path / "mlmparity-report" / "report.html").exists()
@@ -252,13 +259,16 @@ def test_version(run):
     assert out.startswith("mlmparity ")
 
 
-@pytest.mark.parametrize(("missing", "words"), [([], "are compiled."), (["posterior"], "-m pyimpl.precompile")])
-def test_doctor_says_whether_the_kernels_are_compiled(run, monkeypatch, missing, words):
+@pytest.mark.parametrize(
+    ("found", "status", "last"),
+    [([], 0, "pyimpl's compiled modules are whole."), (["one is damaged", "another is stale"], 2, "another is stale")],
+)
+def test_doctor_says_whether_the_compiled_modules_are_whole(run, monkeypatch, found, status, last):
     monkeypatch.setattr("bridge.doctor.examine", doctor.Diagnosis)
-    monkeypatch.setattr("pyimpl.precompile.missing", lambda: missing)
+    monkeypatch.setattr("pyimpl.extensions.problems", lambda: found)
     code, out, _ = run("doctor")
-    assert code == 0
-    assert words in out.splitlines()[-1]
+    assert code == status
+    assert out.splitlines()[-max(1, len(found)) :] == (found or [last])
 
 
 @pytest.mark.parametrize("command", [[], ["validate"], ["compare"], ["doctor"], ["record"], ["cases"]])
@@ -271,8 +281,59 @@ def test_help(run, command):
 def test_cases_lists_them_all(run):
     code, out, _ = run("cases")
     assert code == 0
-    for name in ("M1-ml", "M2-reml", "M3-bayes"):
-        assert name in out
+    assert max(map(len, out.splitlines()[:-2])) <= 100
+    for name in ("M1 ", "sleepstudy ", "crossed-three "):
+        assert sum(line.startswith(name) for line in out.splitlines()) == 1
+    names = run("cases", "-q")[1].splitlines()
+    assert {"M1-ml", "M3-bayes", "crossed-three-reml"} <= set(names)
+    assert len(names) == len(set(names)) > 70
+    assert run("cases", "-q", "sleepstudy-ml", "M1-ml")[1].split() == ["sleepstudy-ml", "M1-ml"]
+    listed = json.loads(run("cases", "--json", "-")[1])
+    assert [one["name"] for one in listed] == names
+    assert next(one for one in listed if one["name"] == "Dyestuff-ml")["references"] == ["certified", "recorded"]
+
+
+def test_an_unknown_case_is_answered_in_few_words(run):
+    code, _, err = run("compare", "slepstudy")
+    assert code == 2
+    assert "did you mean 'sleepstudy'" in err
+    assert "`mlmparity cases` lists" in err
+    assert len(err) < 200
+
+
+def test_names_of_cases_are_completed(run, monkeypatch):
+    monkeypatch.setenv("_MLMPARITY_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "mlmparity compare Dyestuff2")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    _, out, _ = run()
+    assert out.split() == ["Dyestuff2-ml", "Dyestuff2-reml"]
+
+
+def test_json_alone_is_on_standard_output_where_it_is_asked_for(run, tmp_path):
+    works = [work(made.likelihood("a")), work(made.disagreeing("b"))]
+    code, out, err = run("validate", "--json", "-", works=works)
+    assert code == 1
+    assert [one["title"] for one in json.loads(out)["comparisons"]] == ["a", "b"]
+    assert "[1/2] a" in err
+    code, _, err = run("validate", "-q", "--json", "-", works=works)
+    assert (code, err) == (1, "")
+    code, out, _ = run("validate", "--json", "deep/all.json", works=works)
+    assert code == 1
+    assert "disagree" in out
+    assert (tmp_path / "deep" / "all.json").read_text() == (tmp_path / "mlmparity-report" / "report.json").read_text()
+
+
+def test_doctor_for_programs_and_in_one_line(run, monkeypatch):
+    broken = doctor.Diagnosis((doctor.Finding("R", "error", "not found anywhere", "apt-get install r-base"),))
+    monkeypatch.setattr("bridge.doctor.examine", lambda: broken)
+    monkeypatch.setattr("pyimpl.precompile.missing", list)
+    code, out, _ = run("doctor", "--json", "-")
+    assert code == 4
+    found = json.loads(out)
+    assert found["R can be used"] is False
+    assert found["findings"][0]["fix"] == "apt-get install r-base"
+    code, out, err = run("doctor", "-q")
+    assert (code, out.splitlines(), err) == (4, ["R cannot be used: see mlmparity doctor."], "")
 
 
 def test_choose_by_name():

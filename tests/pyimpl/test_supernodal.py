@@ -1,11 +1,11 @@
-"""The sparse factor, its solves and its selected inverse against dense ones; the order against what it must beat."""
+"""The factor by supernodes, its solves and its selected inverse against dense ones; the order's fill."""
 
 import numpy as np
 import pytest
 from scipy import sparse
 
 from pyimpl.linalg.minimum_degree import minimum_degree
-from pyimpl.linalg.sparse_cholesky import Factor, analyse
+from pyimpl.linalg.supernodal import Factor, analyse, blocks
 
 
 def graph(pattern):
@@ -30,49 +30,65 @@ def fill(pattern, order):
     return total
 
 
-@pytest.mark.parametrize(("width", "density"), [(1, 0.01), (1, 0.05), (2, 0.03), (3, 0.2)])
+def panels(pattern, A):
+    """Where the elements of a matrix in the factor's order are: their places in the panels, rows and columns."""
+    first, panel, row_ptr, rows = (np.asarray(x) for x in (pattern.first, pattern.panel, pattern.row_ptr, pattern.rows))
+    places, r, c = [], [], []
+    for s in range(pattern.supernodes):
+        cols = np.arange(first[s], first[s + 1])
+        every = np.concatenate([cols, rows[row_ptr[s] : row_ptr[s + 1]]])
+        i, k = np.meshgrid(np.arange(every.size), np.arange(cols.size), indexing="ij")
+        keep = every[i] >= cols[k]
+        places.append((panel[s] + k * every.size + i)[keep])
+        r.append(every[i][keep])
+        c.append(cols[k][keep])
+    return np.concatenate(places), np.concatenate(r), np.concatenate(c)
+
+
+@pytest.mark.parametrize(("width", "density"), [(1, 0.01), (1, 0.05), (2, 0.03), (3, 0.2), (8, 0.5)])
 def test_factor_solves_and_inverse(width, density):
+    """From many small panels to wide ones that are split."""
     rng = np.random.default_rng(width)
     pattern = bipartite(rng, 60, 40, density)
-    widths = np.where(np.arange(100) < 60, width, 1).astype(np.int64)
-    node = np.repeat(np.arange(100), widths)
+    widths = np.where(np.arange(100) < 60, width, 1).astype(np.intp)
+    indptr, indices = graph(pattern)
+    order, core = minimum_degree(indptr, indices, 0.7)
+    symbolic = analyse(indptr, indices, widths, np.asarray(order), core)
+    node = np.repeat(np.asarray(symbolic.order), widths[np.asarray(symbolic.order)])
     q = node.size
     A = (pattern.toarray() | np.eye(100, dtype=bool))[np.ix_(node, node)] * rng.normal(size=(q, q))
-    A = np.tril(A) + np.tril(A, -1).T + 30 * np.eye(q)
-    symbolic = analyse(*graph(pattern), widths)
+    A = np.tril(A) + np.tril(A, -1).T + 60 * np.eye(q)
     factor = Factor(symbolic)
-    rows, cols = np.nonzero(np.tril(A))
-    where = factor.locate(rows, cols)
+    where, rows, cols = panels(symbolic, A)
     assert len(set(where.tolist())) == where.size
-    factor.values[where] = A[rows, cols]
+    kept = np.zeros((q, q), dtype=bool)
+    kept[rows, cols] = True
+    assert not np.tril(A)[~kept].any()  # the pattern has every element
+    np.asarray(factor.values)[where] = A[rows, cols]
     assert factor.factorise()
     assert factor.log_det() == pytest.approx(np.linalg.slogdet(A)[1], rel=1e-13)
     X = rng.normal(size=(q, 3))
-    np.testing.assert_allclose(factor.backward(factor.forward(X)), np.linalg.solve(A, X), atol=1e-14)
-    half = factor.forward(X)
-    np.testing.assert_allclose(half.T @ half, X.T @ np.linalg.solve(A, X), atol=1e-13)
+    np.testing.assert_allclose(factor.solve(X), np.linalg.solve(A, X), atol=1e-14)
     factor.invert()
-    np.testing.assert_allclose(factor.inverse[where], np.linalg.inv(A)[rows, cols], atol=1e-15)
+    np.testing.assert_allclose(np.asarray(factor.inverse)[where], np.linalg.inv(A)[rows, cols], atol=1e-15)
 
 
 @pytest.mark.parametrize("density", [0.02, 0.5])
 def test_what_is_not_positive_definite_is_said(density):
     rng = np.random.default_rng(1)
-    pattern = bipartite(rng, 30, 20, density)
-    factor = Factor(analyse(*graph(pattern), np.ones(50, dtype=np.int64)))
-    rows, cols = np.nonzero(np.tril(pattern.toarray()))
-    factor.values[factor.locate(rows, cols)] = 1.0
-    every = np.arange(50)
-    factor.values[factor.locate(every, every)] = 0.1
+    indptr, indices = graph(bipartite(rng, 30, 20, density))
+    order, core = minimum_degree(indptr, indices, 0.7)
+    factor = Factor(analyse(indptr, indices, np.ones(50, dtype=np.intp), np.asarray(order), core))
+    where, rows, cols = panels(factor.pattern, None)
+    np.asarray(factor.values)[where] = np.where(rows == cols, 0.1, 1.0)
     assert not factor.factorise()
 
 
-def test_the_counted_elements_are_those_of_the_factor():
-    pattern = bipartite(np.random.default_rng(2), 80, 60, 0.02)
-    symbolic = analyse(*graph(pattern), np.ones(140, dtype=np.int64))
-    core = symbolic.order.size - symbolic.core
-    assert int(symbolic.counts.sum()) + core * (core - 1) // 2 >= fill(pattern, symbolic.order)
-    assert Factor(symbolic).rows.size == symbolic.counts.sum()
+def test_blocks_are_factored_by_themselves():
+    pattern = blocks(np.array([0, 1, 0, 2, 1]), np.array([1, 2, 1, 1, 2], dtype=np.intp))
+    assert pattern.supernodes == 3
+    assert pattern.size == 2**2 + 4**2 + 1
+    np.testing.assert_array_equal(pattern.columns, [0, 2, 1, 6, 4])
 
 
 def test_the_order_is_a_permutation_with_little_fill():

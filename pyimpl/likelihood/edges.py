@@ -1,0 +1,131 @@
+"""The edges of the parameters' space: singular covariance matrices, and variances without limit.
+
+A criterion that has its minimum inside may have a lower one on the boundary, and the other way round, where a factor
+has few levels. Far away it may be flat, where random effects are confounded with fixed ones, or fall without end, where
+they fit the rows exactly.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyimpl.likelihood.objective import Objective
+from pyimpl.likelihood.reduce import Factor
+from pyimpl.likelihood.trust_region import APPROXIMATE, minimise
+
+__all__ = ["boundary_starts", "drop_pivot", "fits_rows_exactly", "shortened"]
+
+_NEAR = 10.0  # twice the log-likelihood that a minimum on the boundary may lie below the point from which it is reached
+_LARGE = (1e4, 1e6)  # standard deviations, in natural units, between which r² falls where rows are fitted exactly
+_FALL = 1e-2  # ratio of r² at these, which is 1e-4 then, and 1 otherwise
+
+
+def drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
+    """θ with the pivot k of T at 0, column k rotated into the later ones, so that TT' changes by T_kk alone."""
+    T = factor.template(theta)
+    term = max(i for i, start in enumerate(factor.effect_start) if start <= k)
+    stop = factor.effect_start[term + 1] if term + 1 < len(factor.effect_start) else factor.p
+    v = T[k + 1 : stop, k].copy()
+    T[k:, k] = 0.0
+    for i in range(k + 1, stop):  # rank-one update of the trailing triangle by Givens rotations
+        at = i - k - 1
+        r = math.hypot(T[i, i], v[at])
+        if r == 0.0:
+            continue
+        cos, sin = T[i, i] / r, v[at] / r
+        column = T[i:stop, i].copy()
+        T[i:stop, i] = cos * column + sin * v[at:]
+        v[at:] = cos * v[at:] - sin * column
+    out = theta.copy()
+    out[factor.theta] = T[factor.rows, factor.cols]
+    return out
+
+
+def boundary_starts(
+    objective: Objective, theta: np.ndarray, value: float, units: np.ndarray, budget: int
+) -> list[np.ndarray]:
+    """θ at minima on the boundary that are lower than a minimum inside.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : ndarray, shape (n_theta,)
+        A minimum.
+    value : float
+        The criterion there.
+    units : ndarray, shape (n_theta,)
+        Natural unit of each θ.
+    budget : int
+        Evaluations for each of them.
+
+    Returns
+    -------
+    list of ndarray, shape (n_theta,)
+    """
+    out = []
+    for factor in objective.blocks.factors:
+        T = factor.template(theta)
+        for k in range(factor.p):
+            if T[k, k] == 0.0:
+                continue
+            without = drop_pivot(factor, theta, k)
+            if not objective(without) < value + _NEAR:
+                continue
+            pivot = int(factor.theta[(factor.rows == k) & (factor.cols == k)][0])
+            free = np.delete(np.arange(theta.size), pivot)
+            found, lowest = _restricted_minimum(objective, without, free, units, budget)
+            if lowest < value:
+                out.append(found)
+    return out
+
+
+def _restricted_minimum(
+    objective: Objective, theta: np.ndarray, free: np.ndarray, units: np.ndarray, budget: int
+) -> tuple[np.ndarray, float]:
+    """Minimise over the free θ alone; returns θ and the criterion."""
+
+    def restricted(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        point = theta.copy()
+        point[free] = x * units[free]
+        value, gradient, hessian = objective.value_gradient_hessian(point)
+        scale = units[free]
+        return value, gradient[free] * scale, hessian[np.ix_(free, free)] * np.outer(scale, scale)
+
+    x, value, _ = minimise(restricted, theta[free] / units[free], budget, APPROXIMATE)
+    found = theta.copy()
+    found[free] = x * units[free]
+    return found, value
+
+
+def shortened(factors: Sequence[Factor], theta: np.ndarray, most: float) -> np.ndarray | None:
+    """θ with the templates of terms whose standard deviations are above `most`, in natural units, scaled to 1.
+
+    None where there is no such term.
+    """
+    out = theta.copy()
+    for factor in factors:
+        size = np.sqrt((factor.template(theta) ** 2).sum(axis=1)) * factor.scale
+        stops = (*factor.effect_start[1:], factor.p)
+        for start, stop in zip(factor.effect_start, stops, strict=True):
+            largest = float(size[start:stop].max())
+            if largest > most:
+                own = factor.theta[(factor.rows >= start) & (factor.rows < stop)]
+                out[own] = theta[own] / largest
+    return None if np.array_equal(out, theta) else out
+
+
+def fits_rows_exactly(objective: Objective, units: np.ndarray) -> bool:
+    """Whether the random effects fit all rows exactly: then the criterion falls without end as variances grow.
+
+    So it is where r², at variances without limit, is 0; it falls as their inverse then.
+    """
+    blocks = objective.blocks
+    if blocks.P + sum(factor.J * factor.p for factor in blocks.factors) < blocks.N:
+        return False
+    squares = []
+    for size in _LARGE:
+        if not math.isfinite(objective((blocks.lower == 0.0) * units * size)):
+            return False
+        squares.append(objective.prss)
+    return squares[1] < _FALL * squares[0]

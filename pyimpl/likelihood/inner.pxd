@@ -1,0 +1,25 @@
+cimport cython
+
+cdef class Inner:
+    cdef readonly Py_ssize_t J, p, m, q
+    cdef readonly double[:, :, ::1] R, C
+    cdef readonly Py_ssize_t[::1] indptr, columns
+    cdef readonly double[:, ::1] values
+    cdef readonly bint contiguous
+    cdef readonly Py_ssize_t[::1] base, pair_ptr
+    cdef readonly int[::1] pair_row
+    cdef readonly double pairs
+    cdef double[::1] _E, _D, _U, _work
+    cdef double *E
+    cdef double *D
+    cdef double *U
+
+    cdef double eliminate(self, double* T, double* S, double* Sx, double* S2) noexcept
+
+    cdef void _scatter(self, Py_ssize_t j, double* S2) noexcept
+    cdef double _quadratic(self, Py_ssize_t j, double* N) noexcept
+    cdef double residual_square(self, double* v) noexcept
+    cdef void effects(self, Py_ssize_t j, double* lz, double* Q, Py_ssize_t first, double* V) noexcept
+    cdef void level_trace(self, Py_ssize_t j, double* N, double* K, bint own) noexcept
+    cdef int back(self, double* T, double* lz, double* Q, double* N, double weight, bint REML, bint curved, Py_ssize_t n, Py_ssize_t* rows, Py_ssize_t* cols, double* W, double* K, double* info, double* M, double* h) except -1
+    cdef double scalar_derivatives(self, double t, double* Q, double df, double prss, bint REML, double* curvature) noexcept

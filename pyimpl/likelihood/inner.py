@@ -1,0 +1,615 @@
+"""The inner grouping factor, the one with most random effects, eliminated level by level.
+
+Of level j let R_j be the triangular factor of its columns Z_j, and C_j = Q_j'[X, y], V_j = Q_j'Z_o what these are for
+the dense columns and for the outer factors' columns: see :mod:`pyimpl.likelihood.reduce`. With L_j the Cholesky factor
+of I + R_jTT'R_j', the block of eq. 18 (Bates et al. 2015) seen from the rows' side,
+
+    E_j = L_j⁻¹R_j,    D_j = L_j⁻¹C_j,    U_j = L_j⁻¹V_j,
+
+and V₁ = I + ZTT'Z' of this factor alone has log|V₁| = Σ log|L_j|², [X, y]'V₁⁻¹[X, y] = within + Σ D_j'D_j, and so
+on: sums of positive parts, in which nothing cancels. On the way back Z_j'V⁻¹[X, y] = E_j'(D_j − U_jΛA⁻¹Λ'S_x), and
+what the gradient and the average information need is summed level by level.
+"""
+
+import cython
+import numpy as np
+from cython.cimports.cpython.exc import PyErr_CheckSignals
+from cython.cimports.libc.math import NAN, log, sqrt
+
+__all__ = ["Inner", "conditional_variances", "subtract_products"]
+
+_LISTENS = cython.declare(cython.double, 2e8)  # operations after which a signal, such as that of Ctrl-C, is looked for
+
+
+class Inner:
+    """The levels of the inner factor.
+
+    Parameters
+    ----------
+    R : ndarray, shape (J, p, p)
+    C : ndarray, shape (J, p, P + 1)
+    indptr, columns : ndarray of int
+        The outer columns, in the Schur complement's order and ascending, that the rows of each level touch.
+    values : ndarray, shape (nnz, p)
+        V_j' of those columns.
+    pattern : Pattern or None
+        Of the Schur complement; None where there are no outer factors.
+    """
+
+    def __init__(self, R, C, indptr, columns, values, pattern) -> None:  # type: ignore[no-untyped-def]
+        self.R, self.C = R, C
+        self.J, self.p, self.m = C.shape
+        self.indptr, self.columns, self.values = indptr, columns, values
+        self._E, self._D = np.zeros(max(R.size, 1)), np.zeros(max(C.size, 1))
+        self._U = np.zeros(max(values.size, 1))
+        self._work = np.zeros(3 * self.p * self.p + (3 * self.p + 2) * (self.m + 1))
+        self.E, self.D = cython.address(self._E[0]), cython.address(self._D[0])
+        self.U = cython.address(self._U[0])
+        touched = np.diff(indptr).astype(float)
+        self.pairs = float(touched @ touched)
+        self.q = 0 if pattern is None else pattern.q
+        self.contiguous = True
+        self.base, self.pair_ptr = np.zeros(1, dtype=np.intp), np.zeros(1, dtype=np.intp)
+        self.pair_row = np.zeros(1, dtype=np.intc)
+        if pattern is not None:
+            self._find_places(pattern)
+
+    @cython.wraparound(True)
+    def _find_places(self, pattern) -> None:  # type: ignore[no-untyped-def]
+        """Where the element of a pair of columns is stored: at ``base[column]`` plus a number for the row.
+
+        That number is the row's own where the rows of each panel follow each other, as in a dense matrix or one of
+        dense blocks; else it is kept for each pair of columns that meet in a level.
+        """
+        first, row_ptr, rows = (np.asarray(x) for x in (pattern.first, pattern.row_ptr, pattern.rows))
+        high = np.diff(first) + np.diff(row_ptr)
+        super_of = np.repeat(np.arange(pattern.supernodes), np.diff(first))
+        within = np.arange(pattern.q) - first[super_of]
+        self.base = np.asarray(pattern.panel)[super_of] + within * high[super_of]
+        last = np.where(np.diff(row_ptr) > 0, rows[np.maximum(row_ptr[1:] - 1, 0)] + 1, first[1:])
+        self.contiguous = bool(np.all(last - first[:-1] == high))
+        if self.contiguous:
+            self.base = self.base - first[super_of]
+            return
+        count = np.diff(np.asarray(self.indptr))
+        ends = np.zeros(self.J + 1, dtype=np.intp)
+        np.cumsum(count * (count + 1) // 2, out=ends[1:])
+        self.pair_ptr = ends
+        self.pair_row = np.empty(max(int(ends[-1]), 1), dtype=np.intc)
+        _fill_pairs(self, first.astype(np.intp), row_ptr, rows, super_of.astype(np.intp))
+
+    def eliminate(self, T, S, Sx, S2):  # type: ignore[no-untyped-def]
+        """E_j and D_j, added to S (m, m; lower) and, if there is an S2, U_j and what it adds; Sx gets U_j'D_j.
+
+        T (p, p) is the template of Λ. Returned is log|V₁|.
+        """
+        p: cython.Py_ssize_t = self.p
+        m: cython.Py_ssize_t = self.m
+        j: cython.Py_ssize_t
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        c: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        x: cython.double
+        y: cython.double
+        total: cython.double
+        product: cython.double = 1.0
+        log_det: cython.double = 0.0
+        determinant: cython.double = 1.0
+        before: cython.double = NAN
+        inverse: cython.double = 1.0
+        L: cython.p_double = cython.address(self._work[0])
+        R: cython.p_double = cython.address(self.R[0, 0, 0])
+        C: cython.p_double = cython.address(self.C[0, 0, 0])
+        E: cython.p_double = self.E
+        D: cython.p_double = self.D
+        for j in range(self.J):
+            if p == 1:
+                x = R[0]
+                if x != before:
+                    y = x * T[0]
+                    determinant = 1.0 + y * y
+                    inverse = 1.0 / sqrt(determinant)
+                    before = x
+                E[0] = x * inverse
+                for c in range(m):
+                    x = C[c] * inverse
+                    D[c] = x
+                    for b in range(c + 1):
+                        S[c * m + b] += x * D[b]
+            else:
+                determinant = _level_factor(p, R, T, L)
+                _solve_level(p, p, L, R, E)
+                _solve_level(p, m, L, C, D)
+                for a in range(p):
+                    for c in range(m):
+                        x = D[a * m + c]
+                        for b in range(c + 1):
+                            S[c * m + b] += x * D[a * m + b]
+            product *= determinant
+            if product > 1e200:
+                log_det += log(product)
+                product = 1.0
+            if S2 != cython.NULL:
+                U: cython.p_double = self.U + self.indptr[j] * p
+                V: cython.p_double = cython.address(self.values[0, 0]) + self.indptr[j] * p
+                for i in range(self.indptr[j + 1] - self.indptr[j]):
+                    if p == 1:
+                        U[i] = V[i] * inverse
+                    else:
+                        _solve_vector(p, L, V + i * p, U + i * p)
+                self._scatter(j, S2)
+            R += p * p
+            E += p * p
+            C += p * m
+            D += p * m
+        if self.q:
+            D = self.D
+            for j in range(self.J):
+                for i in range(self.indptr[j], self.indptr[j + 1]):
+                    for c in range(m):
+                        total = 0.0
+                        for a in range(p):
+                            total += self.U[i * p + a] * D[a * m + c]
+                        Sx[c * self.q + self.columns[i]] += total
+                D += p * m
+        return log_det + log(product)
+
+    def _scatter(self, j, S2):  # type: ignore[no-untyped-def]
+        """S2 += U_j'U_j (lower)."""
+        p: cython.Py_ssize_t = self.p
+        begin: cython.Py_ssize_t = self.indptr[j]
+        count: cython.Py_ssize_t = self.indptr[j + 1] - begin
+        if count == 0:
+            return
+        column: cython.pointer(cython.Py_ssize_t) = cython.address(self.columns[begin])
+        U: cython.p_double = self.U + begin * p
+        i: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        a: cython.Py_ssize_t
+        x: cython.double
+        y: cython.double
+        into: cython.p_double
+        if not self.contiguous:
+            row: cython.p_int = cython.address(self.pair_row[self.pair_ptr[j]])
+            for i in range(count):
+                into = S2 + self.base[column[i]]
+                for k in range(i, count):
+                    x = 0.0
+                    for a in range(p):
+                        x += U[i * p + a] * U[k * p + a]
+                    into[row[0]] += x
+                    row += 1
+            return
+        for i in range(count):
+            into = S2 + self.base[column[i]]
+            if p == 1:
+                x = U[i]
+                for k in range(i, count):
+                    into[column[k]] += x * U[k]
+            elif p == 2:
+                x, y = U[2 * i], U[2 * i + 1]
+                for k in range(i, count):
+                    into[column[k]] += x * U[2 * k] + y * U[2 * k + 1]
+            else:
+                for k in range(i, count):
+                    x = 0.0
+                    for a in range(p):
+                        x += U[i * p + a] * U[k * p + a]
+                    into[column[k]] += x
+
+    def residual_square(self, v):  # type: ignore[no-untyped-def]
+        """Σ|D_j v|²."""
+        i: cython.Py_ssize_t
+        c: cython.Py_ssize_t
+        total: cython.double
+        square: cython.double = 0.0
+        for i in range(self.J * self.p):
+            total = 0.0
+            for c in range(self.m):
+                total += self.D[i * self.m + c] * v[c]
+            square += total * total
+        return square
+
+    def effects(self, j, lz, Q, first, V):  # type: ignore[no-untyped-def]
+        """V (p, m) = Z_j'V⁻¹[X R_X⁻¹, y − Xβ̂], from the column `first` on; lz = ΛA⁻¹Λ'S_x."""
+        p: cython.Py_ssize_t = self.p
+        m: cython.Py_ssize_t = self.m
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        c: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        x: cython.double
+        total: cython.double
+        G: cython.p_double = cython.address(self._work[3 * p * p])
+        H: cython.p_double = G + p * m
+        D: cython.p_double = self.D + j * p * m
+        E: cython.p_double = self.E + j * p * p
+        for i in range(p * m):
+            G[i] = D[i]
+        for i in range(self.indptr[j], self.indptr[j + 1]):
+            for a in range(p):
+                x = self.U[i * p + a]
+                for c in range(m):
+                    G[a * m + c] -= x * lz[c * self.q + self.columns[i]]
+        for a in range(p):
+            for c in range(first, m):
+                total = 0.0
+                for b in range(c + 1):
+                    total += G[a * m + b] * Q[b * m + c]
+                H[a * m + c] = total
+        for a in range(p):
+            for c in range(first, m):
+                total = 0.0
+                for b in range(p):
+                    total += E[b * p + a] * H[b * m + c]
+                V[a * m + c] = total
+
+    def level_trace(self, j, N, K, own):  # type: ignore[no-untyped-def]
+        """K (p, p; lower) += E_j'(I − U_jNU_j')E_j, without the I unless `own`."""
+        p: cython.Py_ssize_t = self.p
+        begin: cython.Py_ssize_t = self.indptr[j]
+        count: cython.Py_ssize_t = self.indptr[j + 1] - begin
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        c: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        x: cython.double
+        total: cython.double
+        E: cython.p_double = self.E + j * p * p
+        if p == 1:
+            total = 0.0
+            if count:
+                total = self._quadratic(j, N)
+            K[0] += E[0] * E[0] * ((1.0 if own else 0.0) - total)
+            return
+        for a in range(p if own else 0):
+            for c in range(a + 1):
+                total = 0.0
+                for b in range(p):
+                    total += E[b * p + a] * E[b * p + c]
+                K[a * p + c] += total
+        if count == 0:
+            return
+        column: cython.pointer(cython.Py_ssize_t) = cython.address(self.columns[begin])
+        U: cython.p_double = self.U + begin * p
+        M: cython.p_double = cython.address(self._work[0])  # U_jNU_j'
+        y: cython.p_double = M + p * p
+        for a in range(p * p):
+            M[a] = 0.0
+        row: cython.p_int = cython.address(self.pair_row[0])
+        if not self.contiguous:
+            row = cython.address(self.pair_row[self.pair_ptr[j]])
+        for i in range(count):
+            from_: cython.p_double = N + self.base[column[i]]
+            for a in range(p):
+                y[a] = 0.0
+            if self.contiguous:
+                x = 0.5 * from_[column[i]]
+                for a in range(p):
+                    y[a] = x * U[i * p + a]
+                for k in range(i + 1, count):
+                    x = from_[column[k]]
+                    for a in range(p):
+                        y[a] += x * U[k * p + a]
+            else:
+                x = 0.5 * from_[row[0]]
+                for a in range(p):
+                    y[a] = x * U[i * p + a]
+                for k in range(i + 1, count):
+                    x = from_[row[k - i]]
+                    for a in range(p):
+                        y[a] += x * U[k * p + a]
+                row += count - i
+            for a in range(p):
+                for b in range(p):
+                    M[a * p + b] += U[i * p + a] * y[b]
+        for a in range(p):
+            for c in range(a + 1):
+                total = 0.0
+                for b in range(p):
+                    for k in range(p):
+                        total += E[b * p + a] * (M[b * p + k] + M[k * p + b]) * E[k * p + c]
+                K[a * p + c] -= total
+
+    def _quadratic(self, j, N):  # type: ignore[no-untyped-def]
+        """U_jNU_j' where the level has one effect."""
+        begin: cython.Py_ssize_t = self.indptr[j]
+        count: cython.Py_ssize_t = self.indptr[j + 1] - begin
+        column: cython.pointer(cython.Py_ssize_t) = cython.address(self.columns[begin])
+        U: cython.p_double = self.U + begin
+        i: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        s0: cython.double
+        s1: cython.double
+        square: cython.double = 0.0
+        row: cython.p_int
+        if self.contiguous:
+            for i in range(count):
+                x: cython.p_double = N + self.base[column[i]]
+                s0, s1 = 0.5 * x[column[i]] * U[i], 0.0
+                k = i + 1
+                while k + 2 <= count:  # two sums, so that no addition waits for the one before it
+                    s0 += x[column[k]] * U[k]
+                    s1 += x[column[k + 1]] * U[k + 1]
+                    k += 2
+                if k < count:
+                    s0 += x[column[k]] * U[k]
+                square += U[i] * (s0 + s1)
+        else:
+            row = cython.address(self.pair_row[self.pair_ptr[j]])
+            for i in range(count):
+                z: cython.p_double = N + self.base[column[i]]
+                s0 = 0.5 * z[row[0]] * U[i]
+                for k in range(i + 1, count):
+                    s0 += z[row[k - i]] * U[k]
+                row += count - i
+                square += U[i] * s0
+        return 2.0 * square
+
+    def back(self, T, lz, Q, N, weight, REML, curved, n, rows, cols, W, K, info, M, h):  # type: ignore[no-untyped-def]
+        """Sum over the levels, on the way back from the solution of the outer factors.
+
+        W (p, p; lower) = Σ weight·e_je_j' + [REML] x_jx_j' of Z_j'V⁻¹[X R_X⁻¹, e] = [x_j, e_j]; K (p, p; lower) =
+        Σ Z_j'V⁻¹Z_j. If `curved`, for the n elements (rows, cols) of T with s_k = ψ'_k e_j: info (n, n; lower) =
+        Σ s_k'E_j'E_js_l, M (n, m) = Σ s_k'[x_j, e_j], h (n columns of q) = Σ U_j'E_js_k.
+        """
+        p: cython.Py_ssize_t = self.p
+        m: cython.Py_ssize_t = self.m
+        P: cython.Py_ssize_t = m - 1
+        j: cython.Py_ssize_t
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        c: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        x: cython.double
+        total: cython.double
+        spent: cython.double = 0.0
+        first: cython.Py_ssize_t = 0 if REML or curved else P
+        room: cython.double[::1] = np.zeros(p * m + 2 * n * p + p)
+        V: cython.p_double = cython.address(room[0])
+        s: cython.p_double = V + p * m
+        z: cython.p_double = s + n * p
+        u: cython.p_double = z + n * p
+        each: cython.double = p * m * (p + m) + (n * (p * p + m + n * p) if curved else 0) + 1
+        for j in range(self.J):
+            self.effects(j, lz, Q, first, V)
+            for a in range(p):
+                for b in range(a + 1):
+                    total = weight * V[a * m + P] * V[b * m + P]
+                    if REML:
+                        for c in range(P):
+                            total += V[a * m + c] * V[b * m + c]
+                    W[a * p + b] += total
+            self.level_trace(j, N, K, True)
+            spent += each + (self.indptr[j + 1] - self.indptr[j]) ** 2
+            if spent > _LISTENS:
+                PyErr_CheckSignals()
+                spent = 0.0
+            if not curved:
+                continue
+            E: cython.p_double = self.E + j * p * p
+            for c in range(p):  # (T'e)_c
+                u[c] = 0.0
+                for b in range(c, p):
+                    u[c] += T[b * p + c] * V[b * m + P]
+            for k in range(n):
+                for a in range(p):
+                    s[k * p + a] = 0.0
+                s[k * p + rows[k]] = u[cols[k]]
+                x = V[rows[k] * m + P]
+                for b in range(cols[k], p):
+                    s[k * p + b] += T[b * p + cols[k]] * x
+                for a in range(p):
+                    total = 0.0
+                    for b in range(p):
+                        total += E[a * p + b] * s[k * p + b]
+                    z[k * p + a] = total
+                    for c in range(m):
+                        M[k * m + c] += s[k * p + a] * V[a * m + c]
+                for i in range(k + 1):
+                    total = 0.0
+                    for a in range(p):
+                        total += z[k * p + a] * z[i * p + a]
+                    info[k * n + i] += total
+            for i in range(self.indptr[j], self.indptr[j + 1]):
+                for k in range(n):
+                    total = 0.0
+                    for a in range(p):
+                        total += self.U[i * p + a] * z[k * p + a]
+                    h[k * self.q + self.columns[i]] += total
+        return 0
+
+    def scalar_derivatives(self, t, Q, df, prss, REML, curvature):  # type: ignore[no-untyped-def]
+        """First derivative, and the second one, exact, where this factor is alone and has one effect.
+
+        With ψ = t², K_j = E_j² and Y_j = Z_j'V⁻¹[X R_X⁻¹, e] everything is a number for each level.
+        """
+        m: cython.Py_ssize_t = self.m
+        P: cython.Py_ssize_t = m - 1
+        j: cython.Py_ssize_t
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        c: cython.Py_ssize_t
+        K: cython.double
+        W: cython.double
+        total: cython.double
+        g: cython.double = 0.0
+        h: cython.double = 0.0
+        weight: cython.double = df / prss
+        D: cython.p_double = self.D
+        room: cython.double[::1] = np.zeros(m + m * m)
+        y: cython.p_double = cython.address(room[0])
+        M: cython.p_double = y + m
+        first: cython.Py_ssize_t = 0 if REML else P
+        for j in range(self.J):
+            K = self.E[j] * self.E[j]
+            for c in range(m):
+                total = 0.0
+                for b in range(c + 1):
+                    total += D[b] * Q[b * m + c]
+                y[c] = total * self.E[j]
+            W = weight * y[P] * y[P]
+            if REML:
+                for c in range(P):
+                    W += y[c] * y[c]
+            g += K - W
+            h += K * (2.0 * W - K)
+            for a in range(first, m):
+                for b in range(a + 1):
+                    M[a * m + b] += y[a] * y[b]
+            D += m
+        total = M[P * m + P] * M[P * m + P] * df / (prss * prss)
+        for c in range(P):
+            total += 2.0 * weight * M[P * m + c] * M[P * m + c]
+        if REML:
+            for a in range(P):
+                for b in range(a):
+                    total += 2.0 * M[a * m + b] * M[a * m + b]
+                total += M[a * m + a] * M[a * m + a]
+        curvature[0] = 4.0 * t * t * (h - total) + 2.0 * g
+        return 2.0 * g * t
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _level_factor(p: cython.Py_ssize_t, R: cython.p_double, T: cython.p_double, L: cython.p_double) -> cython.double:
+    """L (p, p) of LL' = I + RTT'R'; returns its squared determinant."""
+    a: cython.Py_ssize_t
+    b: cython.Py_ssize_t
+    c: cython.Py_ssize_t
+    total: cython.double
+    determinant: cython.double = 1.0
+    W: cython.p_double = L + p * p
+    for a in range(p):
+        for b in range(p):
+            total = 0.0
+            for c in range(max(a, b), p):
+                total += R[a * p + c] * T[c * p + b]
+            W[a * p + b] = total
+    for a in range(p):
+        for b in range(a + 1):
+            total = 1.0 if a == b else 0.0
+            for c in range(p):
+                total += W[a * p + c] * W[b * p + c]
+            for c in range(b):
+                total -= L[a * p + c] * L[b * p + c]
+            if a == b:
+                L[a * p + a] = sqrt(total)
+                determinant *= total
+            else:
+                L[a * p + b] = total / L[b * p + b]
+    return determinant
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _solve_level(
+    p: cython.Py_ssize_t, m: cython.Py_ssize_t, L: cython.p_double, X: cython.p_double, out: cython.p_double
+) -> cython.void:
+    """Out = L⁻¹X, both (p, m)."""
+    a: cython.Py_ssize_t
+    b: cython.Py_ssize_t
+    c: cython.Py_ssize_t
+    x: cython.double
+    for a in range(p):
+        for c in range(m):
+            out[a * m + c] = X[a * m + c]
+        for b in range(a):
+            x = L[a * p + b]
+            for c in range(m):
+                out[a * m + c] -= x * out[b * m + c]
+        x = 1.0 / L[a * p + a]
+        for c in range(m):
+            out[a * m + c] *= x
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _solve_vector(p: cython.Py_ssize_t, L: cython.p_double, x: cython.p_double, out: cython.p_double) -> cython.void:
+    """Out = L⁻¹x."""
+    a: cython.Py_ssize_t
+    b: cython.Py_ssize_t
+    total: cython.double
+    for a in range(p):
+        total = x[a]
+        for b in range(a):
+            total -= L[a * p + b] * out[b]
+        out[a] = total / L[a * p + a]
+
+
+def _fill_pairs(  # type: ignore[no-untyped-def]
+    inner: Inner, first: cython.Py_ssize_t[::1], row_ptr: cython.Py_ssize_t[::1], rows: cython.Py_ssize_t[::1],
+    super_of: cython.Py_ssize_t[::1],
+):  # fmt: skip
+    """Where the row of each pair stands in the panel of its column: both ascend, so a search goes on."""
+    j: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    k: cython.Py_ssize_t
+    at: cython.Py_ssize_t = 0
+    row: cython.Py_ssize_t
+    low: cython.Py_ssize_t
+    high: cython.Py_ssize_t
+    middle: cython.Py_ssize_t
+    for j in range(inner.J):
+        for i in range(inner.indptr[j], inner.indptr[j + 1]):
+            s: cython.Py_ssize_t = super_of[inner.columns[i]]
+            low = row_ptr[s]
+            for k in range(i, inner.indptr[j + 1]):
+                row = inner.columns[k]
+                if row < first[s + 1]:
+                    inner.pair_row[at] = row - first[s]
+                else:
+                    high = row_ptr[s + 1]
+                    while low < high:
+                        middle = (low + high) // 2
+                        if rows[middle] < row:
+                            low = middle + 1
+                        else:
+                            high = middle
+                    inner.pair_row[at] = first[s + 1] - first[s] + low - row_ptr[s]
+                at += 1
+
+
+def subtract_products(inner: Inner, within: cython.double[::1]):  # type: ignore[no-untyped-def]
+    """Take Σ V_j'V_j from `within`: what Q spans of the outer factors' cross-products."""
+    j: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    count: cython.Py_ssize_t = inner.values.shape[0] * inner.p
+    values: cython.p_double = cython.address(inner.values[0, 0])
+    for i in range(within.shape[0]):
+        within[i] = -within[i]
+    for i in range(count):
+        inner.U[i] = values[i]
+    for j in range(inner.J):
+        inner._scatter(j, cython.address(within[0]))
+    for i in range(within.shape[0]):
+        within[i] = -within[i]
+
+
+def conditional_variances(inner: Inner, T, N: cython.double[::1], cond: cython.double[:, :, ::1]):  # type: ignore[no-untyped-def]
+    """Add to each level's conditional variance what the outer factors' uncertainty adds: K(U_jNU_j')K', K = TT'E_j'."""
+    p: cython.Py_ssize_t = inner.p
+    j: cython.Py_ssize_t
+    a: cython.Py_ssize_t
+    b: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    e: cython.double
+    TT: cython.double[:, ::1] = np.ascontiguousarray(T @ T.T)
+    room: cython.double[::1] = np.zeros(p * p)
+    M: cython.p_double = cython.address(room[0])  # −E_j'U_jNU_j'E_j
+    for j in range(inner.J):
+        for a in range(p * p):
+            M[a] = 0.0
+        inner.level_trace(j, cython.address(N[0]), M, False)
+        for a in range(p):
+            for b in range(a):
+                M[b * p + a] = M[a * p + b]
+        for a in range(p):
+            for b in range(p):
+                e = 0.0
+                for i in range(p * p):
+                    e -= TT[a, i // p] * M[i] * TT[b, i % p]
+                cond[j, a, b] += e

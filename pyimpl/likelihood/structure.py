@@ -1,0 +1,116 @@
+"""How the Schur complement of the outer factors is factored: by its structure, which the data have.
+
+Levels that no row and no inner level brings together are in different components, and their blocks are factored by
+themselves: schools, within which teachers and classes are nested, are such components. A component whose levels meet in
+few combinations is factored in a fill-reducing order; one in which nearly everything fills up is dense. Where even that
+is dear, eliminating the inner factor first may be wrong, since a level that meets hundreds of others joins all of them:
+then no factor is inner, and the order decides among all levels.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pyimpl.errors import ModelError, PyimplWarning
+from pyimpl.likelihood.rows import cliques_to_graph, components
+from pyimpl.linalg.memory import in_words, memory
+from pyimpl.linalg.minimum_degree import minimum_degree
+from pyimpl.linalg.supernodal import analyse, blocks
+
+__all__ = ["choose_pattern"]
+
+_CORE = 0.7  # share of the nodes left that each must touch to be called dense
+_CHEAP = 2e6  # operations of a factor for which no better order is looked for: a millisecond
+_DEAR = 3e7  # ... from which it is also tried without an inner factor
+_SCATTERED = 8.0  # operations that an element of a sparse factor costs besides its own: they are not next to each other
+_MOST_PAIRS = 1e9  # of columns that meet in a level, for which the graph of the outer levels is made
+_EVALUATIONS = 15  # of the criterion in a usual fit of crossed factors
+_SPEED = 1.5e10  # dense operations a second and core
+_LONG = 120.0  # seconds that deserve a warning
+
+
+def _price(pattern: Any) -> float:
+    """Operations of a factorisation, and the time that its scattered elements take, in the same unit."""
+    return float(pattern.flops) + _SCATTERED * float(pattern.rows.shape[0] + pattern.size) * (pattern.supernodes > 1)
+
+
+def _ordered(indptr: np.ndarray, nodes: np.ndarray, width: np.ndarray) -> Any:
+    """Pattern in a fill-reducing order, of nodes that touch each other in cliques."""
+    graph = cliques_to_graph(indptr, nodes, width.size)
+    order, core = minimum_degree(graph[0], graph[1], _CORE)
+    return analyse(graph[0], graph[1], width, np.asarray(order, dtype=np.intp), int(core))
+
+
+def choose_pattern(
+    touched: tuple[np.ndarray, np.ndarray],
+    width: np.ndarray,
+    everything: tuple[np.ndarray, np.ndarray],
+    every_width: np.ndarray,
+    names: Sequence[str],
+    structure: str = "best",
+) -> tuple[Any, bool]:
+    """Choose the pattern of the outer factors' Schur complement, and whether there is an inner factor at all.
+
+    Parameters
+    ----------
+    touched : tuple of ndarray
+        The outer nodes of each inner level: ``(indptr, nodes)``.
+    width : ndarray of int, shape (outer nodes,)
+        Columns of each.
+    everything : tuple of ndarray
+        All nodes of each row, the inner factor's included, likewise.
+    every_width : ndarray of int
+    names : sequence of str
+        Grouping factors, for messages.
+    structure : {"best", "blocks", "ordered", "joint"}
+        What is chosen: the cheapest; dense blocks; a fill-reducing order; no inner factor.
+
+    Returns
+    -------
+    Pattern, bool
+
+    Raises
+    ------
+    ModelError
+        If no factor fits the memory.
+    """
+    label = components(*touched, width.size)
+    best, inner = blocks(label, width), True
+    count = np.diff(touched[0]).astype(float)
+    pairs = float(count @ count) * float(width.max()) ** 2
+    price = _price(best) + pairs
+    fits = 8 * 4.0 * best.size <= memory()
+    if structure == "ordered" or (structure == "best" and _price(best) > _CHEAP and pairs < _MOST_PAIRS):
+        other = _ordered(*touched, width)
+        if structure == "ordered" or not fits or _price(other) + pairs < 0.5 * price:
+            best, price = other, _price(other) + pairs
+            fits = 8 * 4.0 * best.size <= memory()
+    if structure == "joint" or (structure == "best" and (price > _DEAR or not fits)):
+        other = _ordered(*everything, every_width)
+        if structure == "joint" or not fits or _price(other) < 0.5 * price:
+            best, inner = other, False
+    size = 8 * 4.0 * best.size  # the cross-products, the Schur complement and its factor, its inverse
+    if size > memory():
+        raise ModelError(
+            f"the crossed grouping factors {' and '.join(names)} ({int(every_width.sum())} random effects) need "
+            f"{in_words(size)} of memory, and the machine has {in_words(memory())} for a fit: their "
+            f"levels meet in so many combinations that the Cholesky factor has {best.size:.3g} elements. "
+            "Leave out a term, or take fewer levels"
+        )
+    _warn_if_long(3.0 * best.flops + pairs)
+    return best, inner
+
+
+def _warn_if_long(operations: float) -> None:
+    """Say before it starts that a fit will take minutes, and why: an evaluation has so many dense operations."""
+    seconds = _EVALUATIONS * operations / (_SPEED * (os.cpu_count() or 1))
+    if seconds > _LONG:
+        warnings.warn(
+            f"this fit may take about {seconds / 60:.0f} minutes: the levels of the crossed grouping factors meet in "
+            f"so many combinations that each of some {_EVALUATIONS} evaluations takes {operations:.1g} operations",
+            PyimplWarning,
+            stacklevel=2,
+        )
