@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, PyimplWarning
+from pyimpl.linalg.columns import square_sum
 from pyimpl.text.values import format_integer, format_number, unique_numbers
 
 __all__ = [
@@ -30,8 +31,9 @@ __all__ = [
     "as_factor",
     "category_labels",
     "datetime_labels",
+    "few_enough",
     "integers",
-    "square_sum",
+    "occurring",
 ]
 
 
@@ -40,12 +42,8 @@ INT_MAX = 2147483647.0
 _CHUNK = 65_536
 
 
-def square_sum(values: np.ndarray) -> float:
-    """Sum of squares: if it is finite, so are all values, for certain and in one pass; it may overflow otherwise."""
-    return float(np.vdot(values, values))  # gives no warning of overflow
-
-
 def _finite(values: np.ndarray) -> bool:
+    # of infinite values, and of very large ones
     return math.isfinite(square_sum(values))
 
 
@@ -297,6 +295,8 @@ def category_labels(name: str, categories: pd.Index) -> tuple[str, ...]:
     values = categories.to_numpy(dtype=object).tolist()
     if isinstance(categories.dtype, pd.StringDtype) or set(map(type, values)) == {str}:
         return tuple(values)  # distinct already
+    if categories.dtype.kind in "iu":
+        return tuple(map(str, values))
     if categories.dtype.kind == "M":
         labels = datetime_labels(categories.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6)
     else:
@@ -322,6 +322,28 @@ _LABELS: dict[str, Callable[[np.ndarray], list[str]]] = {
 }
 
 
+def few_enough(size: int, rows: int) -> bool:
+    """Whether :func:`occurring`, which has a place for each of so many numbers, takes less than to hash the rows'."""
+    return size <= 4 * rows + 1024
+
+
+def occurring(numbers: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's code among the numbers that occur, and these numbers, ascending.
+
+    Parameters
+    ----------
+    numbers : ndarray of int, shape (N,)
+        From 0 to ``size``; ``size`` itself stands for a missing one, whose code is −1.
+    size : int
+    """
+    occurs = np.zeros(size + 1, dtype=np.bool_)
+    occurs[numbers] = True
+    used = np.flatnonzero(occurs[:-1])
+    place = np.full(size + 1, -1, dtype=np.intp)
+    place[used] = np.arange(used.size)
+    return place[numbers], used
+
+
 def as_factor(column: Column) -> Factor:
     """R's ``factor(x)``: unused levels dropped, numbers sorted numerically and labelled by ``as.character``.
 
@@ -341,6 +363,12 @@ def as_factor(column: Column) -> Factor:
         if values.shape[1] != 1:
             raise DataError("A matrix (poly(), scale() of several columns) cannot be a factor.")
         values = values[:, 0]
+    if column.kind == "integer" and values.size and not column.any_missing():
+        lowest = float(values.min())
+        span = int(float(values.max()) - lowest) + 1
+        if few_enough(span, values.size):
+            codes, numbers = occurring((values - lowest).astype(np.intp), span)
+            return Factor(codes, tuple(map(str, (numbers + int(lowest)).tolist())), complete=True)
     codes, uniques = pd.factorize(values, sort=True, use_na_sentinel=True)
     labels = _LABELS[column.kind](uniques)
     codes = codes.astype(np.intp, copy=False)

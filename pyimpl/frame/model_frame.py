@@ -11,9 +11,10 @@ import pandas as pd
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.formula.parse import Name, Node, all_names, parse, variable_label
 from pyimpl.frame.bases import remembered_basis
-from pyimpl.frame.column_types import Basis, square_sum
+from pyimpl.frame.column_types import Basis
 from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, column_values
 from pyimpl.frame.functions import Evaluator
+from pyimpl.linalg.columns import square_sum
 from pyimpl.records import record
 from r_scripts.dialect import Dialect
 from r_scripts.grammar import NA_ACTIONS

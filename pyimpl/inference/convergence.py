@@ -75,12 +75,10 @@ def _perfect_fit(model: AtOptimum) -> tuple[str, ...]:
 
 def _unbounded(model: AtOptimum) -> tuple[str, ...]:
     """Say so where the criterion has no lowest value (an optimizer that does not notice stops anywhere on the way)."""
-    reduced = model.refitter.reduced
-    columns = reduced.P + sum(factor.J * factor.p for factor in reduced.factors)
-    if columns < reduced.N or not model.optsum.unbounded:
+    if not model.unbounded:
         return ()
     return (
-        f"the criterion has no lowest value: the random effects fit the {reduced.N} rows exactly, and as their "
+        f"the criterion has no lowest value: the random effects fit the {model.design.N} rows exactly, and as their "
         "variances grow it falls without end. This is a local minimum, of several perhaps; take random effects out of "
         "the formula",
     )

@@ -1,6 +1,7 @@
 """The same model with other prior weights (``refit(m, newweights = )``)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -59,4 +60,4 @@ def reweighted(
         return fitted, None
     every = np.ones(whole or 0)
     every[source.used_rows(design)] = numbers
-    return fitted, Source(source.data, {**source.arguments, "weights": every})
+    return fitted, replace(source, arguments={**source.arguments, "weights": every})

@@ -278,10 +278,10 @@ class Engine:
                 outer.sandwich()
                 N = outer.factor.Z
         if p:
-            rows: cython.pointer(cython.Py_ssize_t) = cython.address(self.rows[0])
-            cols: cython.pointer(cython.Py_ssize_t) = cython.address(self.cols[0])
             # of the inner factor's elements, which are the first `own`, the information's rows are `own` long
-            inner.back(T, lz, Q, N, weight, self.REML, curved, own, rows, cols, W, K, info, M, h)
+            inner.n, inner.rows, inner.cols = own, cython.address(self.rows[0]), cython.address(self.cols[0])
+            inner.W, inner.K, inner.info, inner.M, inner.h = W, K, info, M, h
+            inner.back(T, lz, Q, N, weight, self.REML, curved)
             if curved and own < n:
                 for a in range(own - 1, -1, -1):
                     for b in range(own - 1, -1, -1):

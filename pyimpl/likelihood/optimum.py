@@ -17,7 +17,7 @@ import numpy as np
 
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.likelihood.edges import boundary_starts, drop_pivot, fits_rows_exactly, shortened
+from pyimpl.likelihood.edges import boundary_starts, drop_pivot, falls_without_end, shortened
 from pyimpl.likelihood.grid_starts import deviations, find_valleys, near
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import omitted_starts, spread_starts
@@ -94,8 +94,8 @@ class OptSummary:
     trace : ndarray, shape (steps, 3), optional
         See :attr:`log`.
     unbounded : bool
-        Whether the criterion falls without end as variances grow, since the random effects fit all rows exactly: then
-        this is a local minimum.
+        Whether the criterion falls without end as variances grow, since the random effects fit all of few rows exactly:
+        then this is a local minimum.
     """
 
     initial: np.ndarray
@@ -446,7 +446,8 @@ def optimize(
         and not valleys.at_start <= valleys.lowest + 1e-9 * max(1.0, abs(valleys.lowest))
     ):
         queue = list(valleys.points * units)
-    unbounded = chosen and fits_rows_exactly(objective, units)
+    few = _FEW_DEGREES * (n + 1) > objective.df
+    endless = chosen and few and falls_without_end(objective, units)
     informed: list[np.ndarray] = []  # starts that are said to be near a minimum
     if chosen and design is not None:
         informed = omitted_starts(design, objective, lambda wider: optimize(wider).final)
@@ -466,23 +467,23 @@ def optimize(
             other = _search(objective, np.zeros(1), units, max_evaluations, work)
             point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, other)
         coordinates = point.x.tolist()
-        if best is None or (_better(point, best[0]) and not (unbounded and _is_far(point) and not _is_far(best[0]))):
+        if best is None or (_better(point, best[0]) and not (endless and _is_far(point) and not _is_far(best[0]))):
             best = (point, start)
         if on_step is not None:
             on_step(objective.evaluations + objective.gradients, best[0].value)
         at += 1
         if chosen and at == 1 and n > 1 and cost <= CHEAP:
             informed += boundary_starts(objective, point.x * units, point.value, units, max_evaluations)
-            if cost <= _FREE and design is not None and not informed and _FEW_DEGREES * (n + 1) > objective.df:
+            if cost <= _FREE and design is not None and not informed and few:
                 informed += spread_starts(design, units, 1.0, _SPREAD)
         if chosen and at == 1 and n > 1:
             # another valley shows, if anywhere, from far: from natural units, or from small variances; a scan has
             # looked there already
             sizes = units.tolist()
             far = any([pivot and not 0.5 <= unit <= 2 for unit, pivot in zip(sizes, pivots, strict=True)])  # noqa: C419
-            edge = (far and valleys is None) or point.code != 0 or _has_pivot_below(_EDGE, point, pivots)
-            free = _FREE if objective.exact_hessian and valleys is None else 0.0
-            limit = CHEAP if edge else free
+            limit = CHEAP if point.code != 0 or _has_pivot_below(_EDGE, point, pivots) else 0.0
+            if far and valleys is None:
+                limit = max(limit, _FREE)
             if limit and dear <= limit:
                 scaled = start * units
                 queue.append(scaled if far else 0.1 * scaled)
@@ -504,7 +505,7 @@ def optimize(
         objective.evaluations + objective.gradients,
         objective.gradients,
     )
-    return changed(found, unbounded=True) if unbounded else found
+    return changed(found, unbounded=True) if endless else found
 
 
 def outcome(

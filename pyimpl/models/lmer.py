@@ -125,7 +125,7 @@ def lmer(
         "contrasts": contrasts,
     }
     arguments |= {"control": control, "data_name": data_name, "dialect": dialect}
-    fit = LmerFit(optimum, call, Source(data, arguments), control)
+    fit = LmerFit(optimum, call, Source(data, arguments, lmer), control)
     fit.give_warnings()
     return fit
 

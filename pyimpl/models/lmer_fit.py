@@ -59,15 +59,14 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         **changes
             Arguments of :func:`lmer`, ``data`` and ``REML`` included.
         """
-        from pyimpl.models.lmer import lmer
-
         if self.source is None:
             raise ModelError("this fit was made from a design, not from a data frame: call lmer instead of update")
         arguments = {**self.source.arguments, **changes}
         data = arguments.pop("data", self.source.data)
         REML = arguments.pop("REML", self.model.REML)
         text = self.formula if formula is None else update_formula(self._explicit_formula(), formula)
-        return lmer(text, data, REML, **arguments)
+        fit: LmerFit = self.source.call(text, data, REML, **arguments)
+        return fit
 
     def vcov(self, full: bool = False) -> pd.DataFrame:
         """Covariance matrix of the fixed effects; `full`: of the errors of random and fixed effects, given θ."""

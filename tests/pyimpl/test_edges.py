@@ -63,15 +63,19 @@ def test_a_flat_ridge_is_not_walked_along():
         assert max(far.final) < 1e3
 
 
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.SingularFitWarning")
 def test_a_criterion_without_a_lowest_value_is_said_to_be_such():
     rng = np.random.default_rng(3)
-    a, b = np.repeat(np.arange(4), 3), np.tile(np.arange(3), 4)
-    data = pd.DataFrame({"y": rng.normal(size=12), "x": rng.normal(size=12), "a": a.astype(str), "b": b.astype(str)})
+    columns = {name: rng.normal(size=12) for name in ("y", "x", "u", "v", "w", "z")}
+    data = pd.DataFrame({**columns, "g": pd.Categorical(np.repeat(np.arange(4), 3))})
+    # 4 covariates and 8 random effects for 12 rows, which they fit exactly
     with pytest.warns(ConvergenceWarning, match="no lowest value: the random effects fit the 12 rows exactly"):
-        fit = lmer("y ~ 1 + (x | a) + (x | b)", data, REML=False)
+        fit = lmer("y ~ x + u + v + w + (z | g)", data, REML=False)
     assert np.isfinite(fit.deviance())
     assert max(fit.getME("theta")) < 1e5
+    far = [fit.devfun([size, 0.0, size]) for size in (1e2, 1e4, 1e6)]
+    assert far[0] > far[1] > far[2]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        lmer("y ~ 1 + (1 | a) + (1 | b)", data, REML=False)
+        lmer("y ~ x + u + (z | g)", data, REML=False)
     assert not any("no lowest value" in str(one.message) for one in caught)

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 import pyimpl
+from pyimpl.inference.comparison_arrows import comparison_arrows
 
 DATA = Path(__file__).parent / "data"
 FRAMES = json.loads(gzip.decompress((DATA / "after.json.gz").read_bytes()))["frames"]
@@ -64,9 +65,14 @@ def fit_of(name, i):
         return pyimpl.lmer(case["formula"], data_of(case), REML=case.get("REML", True), **given)
 
 
+def arrows(means, **options):
+    found = comparison_arrows(means, **options)
+    return pd.DataFrame({"lcmpl": found.left, "rcmpl": found.right})
+
+
 def evaluated(name, i, j):
     case = CASES[name]["cases"][i]
-    known = {"fit": fit_of(name, i), "frame": data_of(case), "np": np, "pd": pd, "pyimpl": pyimpl}
+    known = {"fit": fit_of(name, i), "frame": data_of(case), "np": np, "pd": pd, "pyimpl": pyimpl, "arrows": arrows}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return eval(case["calls"][j]["py"], known)
