@@ -10,6 +10,7 @@ Rows without a note of their own were measured: one R script on R 4.2.2, 4.5.0 a
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 __all__ = ["CHANGES", "PACKAGES", "STACKS", "Change", "Dialect", "at_least", "changes_between"]
 
@@ -274,6 +275,7 @@ def _key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
+@lru_cache(maxsize=256)
 def at_least(version: str, wanted: str) -> bool:
     """R's ``packageVersion(p) >= wanted``: versions compared number by number, ``-`` as ``.``."""
     return _key(version) >= _key(wanted)

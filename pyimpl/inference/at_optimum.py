@@ -359,7 +359,12 @@ def find_optimum(
     sizes = zip(optsum.final.tolist(), optsum.steps.tolist(), strict=True)
     if any(abs(x) > _NEARLY_EXACT_FIT * unit for x, unit in sizes):
         # it may not be solvable there, or not to any digit: better said now than when the first verb is called
-        _refuse_rounding_errors(design, model.estimates)
+        try:
+            _refuse_rounding_errors(design, model.estimates)
+        except ModelError:
+            if optsum.local is None:
+                raise
+            return SearchedModel(design, reduced, objective, optsum.local, refitter)
     return model
 
 

@@ -78,9 +78,9 @@ def _unbounded(model: AtOptimum) -> tuple[str, ...]:
     if not model.unbounded:
         return ()
     return (
-        f"the criterion has no lowest value: the random effects fit the {model.design.N} rows exactly, and as their "
-        "variances grow it falls without end. This is a local minimum, of several perhaps; take random effects out of "
-        "the formula",
+        "the criterion has no lowest value that can be computed: as their variances grow, the random effects fit the "
+        f"{model.design.N} rows exactly or nearly so, and it falls on. This is a local minimum, of several perhaps; "
+        "take random effects out of the formula",
     )
 
 

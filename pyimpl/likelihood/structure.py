@@ -10,6 +10,7 @@ then no factor is inner, and the order decides among all levels.
 import os
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from pyimpl.linalg.supernodal import analyse, blocks
 
 __all__ = ["choose_pattern"]
 
+_TINY = 23  # columns up to which a dense factor takes less than to look at the structure
 _CORE = 0.7  # share of the nodes left that each must touch to be called dense
 _CHEAP = 2e6  # operations of a factor for which no better order is looked for: a millisecond
 _DEAR = 3e7  # ... from which it is also tried without an inner factor
@@ -44,6 +46,12 @@ def _ordered(indptr: np.ndarray, nodes: np.ndarray, width: np.ndarray) -> Any:
     graph = cliques_to_graph(indptr, nodes, width.size)
     order, core = minimum_degree(graph[0], graph[1], _CORE)
     return analyse(graph[0], graph[1], width, np.asarray(order, dtype=np.intp), int(core))
+
+
+@lru_cache(maxsize=64)
+def _one_panel(width: tuple[int, ...]) -> Any:
+    """The dense pattern of nodes of these widths."""
+    return blocks(np.zeros(len(width), dtype=np.intp), np.array(width, dtype=np.intp))
 
 
 def _fills_up(indptr: np.ndarray, nodes: np.ndarray, count: int) -> bool:
@@ -91,6 +99,8 @@ def choose_pattern(
     ModelError
         If no factor fits the memory.
     """
+    if structure == "best" and int(width.sum()) <= _TINY:
+        return _one_panel(tuple(width.tolist())), True
     label = components(*touched, width.size)
     best, inner = blocks(label, width), True
     count = np.diff(touched[0]).astype(float)

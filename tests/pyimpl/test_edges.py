@@ -69,7 +69,7 @@ def test_a_criterion_without_a_lowest_value_is_said_to_be_such():
     columns = {name: rng.normal(size=12) for name in ("y", "x", "u", "v", "w", "z")}
     data = pd.DataFrame({**columns, "g": pd.Categorical(np.repeat(np.arange(4), 3))})
     # 4 covariates and 8 random effects for 12 rows, which they fit exactly
-    with pytest.warns(ConvergenceWarning, match="no lowest value: the random effects fit the 12 rows exactly"):
+    with pytest.warns(ConvergenceWarning, match="no lowest value .*random effects fit the 12 rows exactly"):
         fit = lmer("y ~ x + u + v + w + (z | g)", data, REML=False)
     assert np.isfinite(fit.deviance())
     assert max(fit.getME("theta")) < 1e5
