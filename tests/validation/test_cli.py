@@ -287,7 +287,7 @@ def test_cases_lists_them_all(run):
     names = run("cases", "-q")[1].splitlines()
     assert {"M1-ml", "M3-bayes", "crossed-three-reml"} <= set(names)
     assert len(names) == len(set(names)) > 70
-    assert run("cases", "-q", "sleepstudy-ml", "M1-ml")[1].split() == ["sleepstudy-ml", "M1-ml"]
+    assert run("cases", "-q", "sleepstudy-ml", "M1-ml")[1].split() == ["M1-ml", "sleepstudy-ml"]
     listed = json.loads(run("cases", "--json", "-")[1])
     assert [one["name"] for one in listed] == names
     assert next(one for one in listed if one["name"] == "Dyestuff-ml")["references"] == ["certified", "recorded"]

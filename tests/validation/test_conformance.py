@@ -291,7 +291,7 @@ def test_candidates_are_loaded_by_name(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     found = load_candidate("theirs")
     assert (found.can, found.missing) == ({"ml", "slopes", "missing"}, {"condsd"})
-    assert load_candidate("theirs:fit", can="reml").can == {"reml"}
+    assert load_candidate("theirs:fit", can="reml").can == {"reml", "missing"}
     assert load_candidate("pyimpl:lmer").can == set(FEATURES) - {"bayes"}
     for target, message in [
         ("theirs:fitt", "did you mean fit"),
