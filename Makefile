@@ -15,7 +15,7 @@ setup: ## R with its packages, a fit Python, the virtual environment: what is mi
 	@sh setup.sh
 
 validate: setup ## fit the tutorial's models in R and in Python, compare, report (CASES="M1 M3" for some of them)
-	@$(VENV)/bin/mlmparity validate $(CASES) $(ARGS)
+	@$(VENV)/bin/python -m examples.tutorial validate $(CASES) $(ARGS)
 
 setup-dev:
 	@sh setup.sh dev
@@ -44,7 +44,7 @@ bench: setup-dev ## speed and memory beside R and other libraries, one run
 	$(VENV)/bin/python -m benchmarks $(ARGS)
 
 record: setup ## write the references anew from live R (about an hour)
-	@$(VENV)/bin/mlmparity record $(CASES) $(ARGS)
+	@$(VENV)/bin/python -m examples.tutorial record $(CASES) $(ARGS)
 
 doctor: setup ## what of R and rpy2 is there, what is missing, and the command that mends it
 	@$(VENV)/bin/mlmparity doctor

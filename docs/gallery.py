@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from examples.tutorial.sections_1_2 import load_gcsemv, prepare
 from pyimpl import lmer, stan_lmer
 from pyimpl.plots import plot_coefficients
 from validation.references.datasets import load_dataset
-from validation.tutorial import load_gcsemv, prepare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pyimpl
     import validation
     from bridge import lme4, mlmRev, rstanarm
-    from mlmparity import tutorial
     from pyimpl import *  # noqa: F403
     from pyimpl.plots import plot_coefficients
     from validation import *  # noqa: F403
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     __version__: str
     __all__ = ["Migration", "__version__", "dataset_names", "lme4", "load_dataset", "migrate", "mlmRev", "read_data"]
-    __all__ += ["certified", "certified_fit", "plot_coefficients", "rstanarm", "sbc", "translate", "tutorial"]
+    __all__ += ["certified", "certified_fit", "plot_coefficients", "rstanarm", "sbc", "translate"]
     __all__ += pyimpl.__all__
     __all__ += validation.__all__
 
@@ -44,11 +43,10 @@ _HOMES = {
     "plot_coefficients": "pyimpl.plots",
     "sbc": "validation.calibration",
 }
-#: Modules that are names of their own: R's packages, the certified values, the tutorial.
+#: Modules that are names of their own: R's packages, the certified values.
 _MODULES = {
     **{name: f"bridge.{name}" for name in ("lme4", "mlmRev", "rstanarm")},
     "certified": "validation.references.certified",
-    "tutorial": "mlmparity.tutorial",
 }
 
 

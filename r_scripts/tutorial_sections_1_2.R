@@ -1,6 +1,6 @@
 # Sections 1 and 2 of "Multilevel Models with rstanarm" (Lee, Sim, Ji & Rabe-Hesketh, 2018), step by step as printed
 # there. Returns every number that the sections compute, labelled, and every text that they print. The Python side is
-# validation/tutorial.py; the same labels on both sides.
+# examples/tutorial; the same labels on both sides.
 
 tutorial_sections_1_2 <- function() {
   found <- tutorial_collector()

@@ -1,7 +1,7 @@
 # Sections 3 to 5 of "Multilevel Models with rstanarm" (Lee, Sim, Ji & Rabe-Hesketh, 2018), step by step as printed there,
 # with the priors that rstanarm had by default in 2018. Returns every number of the posteriors, labelled, with the
-# effective sample size it comes from, and every text that is printed. The Python side is validation/tutorial_bayes.py
-# and validation/tutorial_sections.py; the same labels on both sides.
+# effective sample size it comes from, and every text that is printed. The Python side is examples/tutorial;
+# the same labels on both sides.
 
 tutorial_sections_3_5 <- function(chains = 4L, iter = 2000L, seed = 349L, cores = 1L) {
   found <- tutorial_draws_collector()

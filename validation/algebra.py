@@ -17,6 +17,8 @@ import scipy.linalg
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
+from validation import tolerances
+from validation.contract import LinearMixedFit
 from validation.quantities import numbered
 
 __all__ = ["Pieces", "Solution", "Term", "by_row", "pieces_of", "semidefinite_factor", "solve"]
@@ -111,6 +113,27 @@ class Pieces:
         return np.asarray(weighted.sum(axis=0)).ravel()
 
     @cached_property
+    def theta_scale(self) -> np.ndarray:
+        """What an element of θ must be for its effect to move the response by about σ: 1 over the column's rms in Z.
+
+        θ itself depends on a predictor's unit (metres, kilometres); divided by this it does not.
+        """
+        scale: list[float] = []
+        start = 0
+        rows = max(self.Z.shape[0], 1)
+        for term in self.terms:
+            block = self.squares[start : start + term.J * term.p].reshape(term.J, term.p)
+            start += term.J * term.p
+            rms = np.sqrt(block.sum(axis=0) / rows)
+            unit = np.where(rms > 0.0, 1.0 / np.where(rms > 0.0, rms, 1.0), 1.0)
+            scale += [float(unit[i]) for j in range(term.p) for i in range(j, term.p)]
+        return np.array(scale)
+
+    def on_boundary(self, theta: np.ndarray) -> np.ndarray:
+        """Which elements of θ are diagonal and (nearly) 0, in units that no predictor's unit changes."""
+        return self.diagonal & (np.abs(theta) < tolerances.SINGULAR * self.theta_scale)
+
+    @cached_property
     def diagonal(self) -> np.ndarray:
         """Which elements of θ are diagonal in T (bounded below by 0)."""
         marks: list[bool] = []
@@ -198,7 +221,7 @@ def numbered_effects(pieces: Pieces) -> list[list[str]]:
     return [[next(names[term.group]) for _ in term.effects] for term in pieces.terms]
 
 
-def pieces_of(fit: Any) -> Pieces:
+def pieces_of(fit: LinearMixedFit) -> Pieces:
     """Collect y, X, Z and the terms of a fit from ``getME``.
 
     Raises
@@ -237,7 +260,7 @@ def pieces_of(fit: Any) -> Pieces:
     return pieces
 
 
-def by_row(fit: Any, name: str, usual: float, rows: int) -> np.ndarray | None:
+def by_row(fit: LinearMixedFit, name: str, usual: float, rows: int) -> np.ndarray | None:
     """Prior weights or offset; None where the fit has none, or does not say."""
     try:
         values = np.asarray(fit.getME(name), dtype=float).ravel()

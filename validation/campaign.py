@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Work",
+    "add",
+    "added",
     "choose",
     "could_not_compare",
     "pictures",
@@ -50,6 +52,10 @@ class Work:
     kind : {"likelihood", "bayes"}
     compare : callable
         ``compare(against=, seed=, progress=)`` makes the Comparison.
+    record : callable, optional
+        ``record(folder)`` writes what live R gives to a folder (its own where None), and returns the file's path.
+    pictures : callable, optional
+        ``pictures(against)`` draws further pictures for the report.
     """
 
     name: str
@@ -57,31 +63,45 @@ class Work:
     formula: str
     kind: str
     compare: Callable[..., Comparison]
+    record: "Callable[[Path | None], Path] | None" = None
+    pictures: "Callable[[str], list[Plot]] | None" = None
+
+
+#: What others add to the built-in cases (:func:`add`), in their order.
+_added: list[Work] = []
+
+
+def add(work: Work) -> None:
+    """Let ``mlmparity validate`` and ``record`` know one more comparison, by its name."""
+    _added[:] = [*(other for other in _added if other.name != work.name), work]
+
+
+def added() -> tuple[Work, ...]:
+    """What was added to the built-in cases."""
+    return tuple(_added)
 
 
 def choose(names: Sequence[str]) -> list[Work]:
-    """Return the built-in cases with these names, the tutorial among them; all where none is named.
+    """Return the built-in cases with these names, and those that were added; all where none is named.
 
     Raises
     ------
     ValueError
         A name that no case has.
     """
-    from validation import cases, tutorial
+    from validation import cases
 
-    wanted = list(names)
-    own = [name for name in wanted if name.lower() == tutorial.NAME]
-    others = [name for name in wanted if name not in own]
+    wanted = [name.lower() for name in names]
+    own = [work for work in _added if work.name in wanted]
+    others = [name for name in names if name.lower() not in {work.name for work in own}]
     found: list[Work] = []
-    if own or not wanted:
-        found.append(Work(tutorial.NAME, tutorial.TITLE, tutorial.FORMULA, "likelihood", tutorial.compare_tutorial))
     if others or not wanted:
         try:
             chosen = cases.select(others or None)
         except UnknownCaseError as error:
-            raise UnknownCaseError(f"{error}, {tutorial.NAME}") from None
-        found = [*(_work(case) for case in chosen), *found]
-    return found
+            raise UnknownCaseError(", ".join([str(error), *(work.name for work in _added)])) from None
+        found = [_work(case) for case in chosen]
+    return [*found, *(own if wanted else _added)]
 
 
 def _work(case: Case) -> Work:
@@ -204,7 +224,7 @@ def record_works(
     progress: Any = None,
     check_only: bool = False,
 ) -> list[Path]:
-    """Record what live R gives for the cases with these names, the tutorial among them; all where none is named.
+    """Record what live R gives for the cases with these names, those that were added too; all where none is named.
 
     Parameters
     ----------
@@ -227,34 +247,32 @@ def record_works(
     ValueError
         A name that no case has.
     """
-    from validation import tutorial
     from validation.recording.record import record
     from validation.references.store import DIRECTORY
 
     # The cases of conformance are recorded where they are asked for by their full names.
     suite = [case for case in all_cases() if case.name in names]
     rest = [name for name in names if name not in {case.name for case in suite}]
-    chosen = [work.name for work in choose(rest)] if rest or not suite else []
+    chosen = choose(rest) if rest or not suite else []
     if check_only:
         return []
     folder = Path(directory) if directory is not None else DIRECTORY
-    others: list[Any] = [*suite, *(name for name in chosen if name != tutorial.NAME)]
-    written = list(record(others, directory=folder, progress=progress, quick=quick)) if others else []
-    if tutorial.NAME in chosen:
-        folder.mkdir(parents=True, exist_ok=True)
-        written.append(tutorial.record(folder))
+    plain: list[Any] = [*suite, *(work.name for work in chosen if work.record is None)]
+    written = list(record(plain, directory=folder, progress=progress, quick=quick)) if plain else []
+    for work in chosen:
+        if work.record is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            written.append(work.record(Path(directory) if directory is not None else None))
     return written
 
 
 def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[str, list[Plot]]":
-    """Further pictures for the report: the tutorial's own; none where what draws them is not installed."""
-    from validation import tutorial
-
-    if has("plotnine", "matplotlib") and any(
-        comparison.title == tutorial.TITLE and len(comparison.table) for comparison in comparisons
-    ):
-        return {tutorial.TITLE: tutorial.pictures(against)}
-    return {}
+    """Further pictures for the report, of comparisons that were added; none where what draws is not installed."""
+    made = {comparison.title for comparison in comparisons if len(comparison.table)}
+    wanted = [work for work in _added if work.pictures is not None and work.title in made]
+    if not wanted or not has("plotnine", "matplotlib"):
+        return {}
+    return {work.title: work.pictures(against) for work in wanted if work.pictures is not None}
 
 
 def could_not_compare(title: str, formula: str, kind: str, error: BaseException, against: str = "live") -> Comparison:

@@ -35,7 +35,7 @@ def complete_case(incomplete: str) -> list[tuple[str, str]]:
 
 def _described() -> list[dict[str, str]]:
     """Name, title, formula, kind and references of every case."""
-    from validation import tutorial
+    from validation.campaign import added
     from validation.conformance.cases import all_cases, available
     from validation.references.choose import Source
 
@@ -50,8 +50,8 @@ def _described() -> list[dict[str, str]]:
         }
         for case in all_cases()
     ]
-    own = {"name": tutorial.NAME, "title": tutorial.TITLE, "formula": tutorial.FORMULA, "kind": "likelihood"}
-    return [*found, {**own, "references": "recorded"}]
+    own = [{"name": work.name, "title": work.title, "formula": work.formula, "kind": work.kind} for work in added()]
+    return [*found, *({**one, "references": "recorded"} for one in own)]
 
 
 def _cases(
@@ -84,11 +84,11 @@ def _cases(
 
 
 def _chosen(names: Sequence[str]) -> set[str]:
-    from validation import tutorial
+    from validation.campaign import added
     from validation.conformance.cases import choose
 
-    own = {tutorial.NAME} & {name.casefold() for name in names}
-    rest = [name for name in names if name.casefold() != tutorial.NAME]
+    own = {work.name for work in added()} & {name.casefold() for name in names}
+    rest = [name for name in names if name.casefold() not in own]
     return own | {case.name for case in choose(rest)} if rest else own
 
 

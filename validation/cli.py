@@ -504,7 +504,7 @@ def _options(
 
 
 #: What a comparison needs in the end: imported while R starts.
-_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.estimates", "xarray", "validation.report.files",
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "xarray", "validation.report.files",
                  "matplotlib.backends.backend_svg")  # fmt: skip
 
 

@@ -35,7 +35,7 @@ from validation.references.reference import Fitted, Reference
 from validation.verdict import Cause, Verdict
 
 if TYPE_CHECKING:
-    from validation.judge.posteriors import PosteriorEvidence
+    from validation.judge.posterior_evidence import PosteriorEvidence
 
 __all__ = [
     "About",
@@ -49,6 +49,7 @@ __all__ = [
     "compare_fits",
     "compare_model",
     "describe_side",
+    "is_refusal",
     "judge_pair",
     "spoken",
 ]
@@ -342,7 +343,7 @@ def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison
 
 
 def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
-    from validation.judge.estimates import judge_likelihood
+    from validation.judge.likelihood import judge_likelihood
 
     evidence = Evidence(reference.fit, candidate.fit, about.reml, about.data)
     checks, rows = judge_likelihood(evidence, about.seed, about.progress)
@@ -370,7 +371,8 @@ def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comp
 
 
 def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
-    from validation.judge.posteriors import PosteriorEvidence, judge_posteriors, main_parameters
+    from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters
+    from validation.judge.posteriors import judge_posteriors
 
     evidence = PosteriorEvidence(reference.fit, candidate.fit, about.truth, about.density)
     checks, rows = judge_posteriors(evidence, about.seed, about.progress)
@@ -425,15 +427,15 @@ def _causes(
         from validation.judge.diagnosis import likelihood
 
         detectors: Sequence[Any] = likelihood.DETECTORS
-        of_validity: Sequence[Any] = ()
+        of_inconclusive: Sequence[Any] = likelihood.OF_INCONCLUSIVE
     else:
         from validation.judge.diagnosis import posterior
 
-        detectors, of_validity = posterior.DETECTORS, posterior.VALIDITY_DETECTORS
+        detectors = [*posterior.DETECTORS, *posterior.OF_INCONCLUSIVE]
+        of_inconclusive = posterior.OF_INCONCLUSIVE
     if not failed:
-        # Nothing is known to differ in an inconclusive comparison; but why draws are not valid may be known.
-        return diagnose(evidence, of_validity)
-    return diagnose(evidence, [*detectors, *of_validity], lambda: unknown_cause(checks, rows))
+        return diagnose(evidence, of_inconclusive)
+    return diagnose(evidence, detectors, lambda: unknown_cause(checks, rows))
 
 
 def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:
@@ -503,7 +505,7 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Pr
             fit = function(model.formula, model.load("live"), **{**own, **model.arguments, **options})
     except Exception as error:
         who, why = f"{module or 'the candidate'} ({name})", f"{type(error).__name__}: {error}"
-        if _is_refusal(error):
+        if is_refusal(error):
             raise NotSupportedError(
                 f"{who} does not support what this model needs, which {reference.side.label} did fit: {why}"
             ) from error
@@ -518,11 +520,13 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Pr
     return Fitted(fit, Side(_python_label(module) if module else name, kind, provenance))
 
 
-def _is_refusal(error: BaseException) -> bool:
-    """Whether an error says that something is not there (in Python's way, or in pyimpl's), not that it went wrong."""
-    from pyimpl.errors import FormulaError
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error says that something is not there (in Python's way, or in ours), not that it went wrong.
 
-    return isinstance(error, NotImplementedError | FormulaError)
+    By the names of its classes: a candidate's error may come from another process, by name.
+    """
+    refusals = {"NotImplementedError", "FormulaError", "NotSupportedError"}
+    return any(kind.__name__ in refusals for kind in type(error).__mro__)
 
 
 def _python_label(module: str) -> str:

@@ -149,7 +149,7 @@ class _CaseItem(_Item):
         from validation.verdict import Verdict
 
         result = _judge(self.config).result(self.case)
-        if result.status in (Status.NOT_CLAIMED, Status.NO_REFERENCE):
+        if result.status in (Status.NOT_CLAIMED, Status.NOT_SUPPORTED, Status.NO_REFERENCE):
             pytest.skip(f"{result.status}: {result.reason}")
         self.user_properties.extend(properties(result, self.check))
         if self.check == "fit":
@@ -309,6 +309,8 @@ def _own(
     request.node.user_properties.extend(properties(result))
     if result.status is Status.RAISED:
         pytest.fail(f"{candidate.name} raised {result.error}", pytrace=False)
+    if result.status is Status.NOT_SUPPORTED:
+        pytest.skip(f"{result.status}: {result.error}")
     if result.comparison is None:
         pytest.fail(f"{result.status}: {result.reason}", pytrace=False)
     return result.comparison, result

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.contract import BayesianFit, LinearMixedFit
 from validation.wellformed import MalformedError, numbers
 
 __all__ = [
@@ -114,7 +115,7 @@ def _label(value: Any) -> str | None:
     return None if value is None or (not isinstance(value, str) and pd.isna(value)) else str(value)
 
 
-def likelihood_quantities(fit: Any, reml: bool | None = None) -> Extraction:
+def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extraction:
     """Every number of a likelihood fit that R users read, by label.
 
     Parameters
@@ -228,7 +229,7 @@ def likelihood_quantities(fit: Any, reml: bool | None = None) -> Extraction:
     return rows.extraction()
 
 
-def inference_quantities(fit: Any) -> Extraction:
+def inference_quantities(fit: LinearMixedFit) -> Extraction:
     """Degrees of freedom and p-values of the coefficients, where a fit gives them.
 
     From columns ``df`` and ``Pr(>|t|)`` (or ``Pr(>|z|)``, ``p``) of ``coef_table()``, as lmerTest prints them, or from
@@ -243,9 +244,8 @@ def inference_quantities(fit: Any) -> Extraction:
 
     def table_of_tests() -> pd.DataFrame:
         table = fit.coef_table()
-        if any(_is_p(name) for name in table.columns) or not callable(getattr(fit, "satterthwaite", None)):
-            return table
-        return fit.satterthwaite()
+        tests = getattr(fit, "satterthwaite", None)
+        return table if any(_is_p(name) for name in table.columns) or not callable(tests) else tests()
 
     table = _quietly(table_of_tests, None)
     if not isinstance(table, pd.DataFrame):
@@ -270,7 +270,7 @@ UNSEEN = "mlmparity-unseen-level"
 _MOST_NEW_ROWS = 25
 
 
-def prediction_quantities(fit: Any, data: pd.DataFrame | None = None) -> Extraction:
+def prediction_quantities(fit: LinearMixedFit, data: pd.DataFrame | None = None) -> Extraction:
     """Predictions: of the fixed effects alone, and for levels that the data do not have.
 
     Parameters
@@ -285,26 +285,26 @@ def prediction_quantities(fit: Any, data: pd.DataFrame | None = None) -> Extract
         Quantities ``predict-marginal`` (``re_form="~0"``) and ``predict-new`` (``allow_new_levels=True``), by row.
     """
     rows = _Rows()
-    if not callable(getattr(fit, "predict", None)):
+    predict = getattr(fit, "predict", None)
+    if not callable(predict):
         return rows.extraction()
 
     def add(quantity: str, values: pd.Series, r: _Rows) -> None:
         for label, value in zip(values.index, values.to_numpy(dtype=float), strict=True):
             r.add(quantity, value, level=str(label))
 
-    rows.attempt(["predict-marginal"], lambda r: add("predict-marginal", fit.predict(None, re_form="~0"), r))
+    rows.attempt(["predict-marginal"], lambda r: add("predict-marginal", predict(None, re_form="~0"), r))
     newdata = _quietly(lambda: _unseen_levels(fit, data), None)
     if newdata is not None:
-        rows.attempt(["predict-new"], lambda r: add("predict-new", fit.predict(newdata, allow_new_levels=True), r))
+        rows.attempt(["predict-new"], lambda r: add("predict-new", predict(newdata, allow_new_levels=True), r))
     return rows.extraction()
 
 
-def _unseen_levels(fit: Any, data: pd.DataFrame | None) -> pd.DataFrame | None:
+def _unseen_levels(fit: LinearMixedFit, data: pd.DataFrame | None) -> pd.DataFrame | None:
     """Some complete rows of the data, each grouping factor at a level that no row has."""
     if data is None or not data.index.is_unique or not data.columns.is_unique:
         return None
-    words = set(re.findall(r"[^\W\d][\w.]*", str(fit.formula)))
-    columns = [column for column in data.columns if str(column) in words]
+    columns = columns_of(str(fit.formula), data)
     newdata = data[columns].dropna().iloc[:_MOST_NEW_ROWS].copy()
     groups = {part for name in fit.getME("flist").columns for part in str(name).split(":")}
     if newdata.empty or not groups <= {str(column) for column in columns}:
@@ -314,6 +314,12 @@ def _unseen_levels(fit: Any, data: pd.DataFrame | None) -> pd.DataFrame | None:
         number = pd.api.types.is_numeric_dtype(column.dtype)
         newdata[group] = column.max() + 1 if number else pd.Categorical([UNSEEN] * len(newdata))
     return newdata
+
+
+def columns_of(formula: str, data: pd.DataFrame) -> list[Any]:
+    """The columns of the data that a formula names, in backquotes or without."""
+    words = {first or second for first, second in re.findall(r"`([^`]+)`|([^\W\d][\w.]*)", formula)}
+    return [column for column in data.columns if str(column) in words]
 
 
 def _quietly(function: Callable[[], Any], default: Any) -> Any:
@@ -410,7 +416,7 @@ def split_parameter(name: str, groups: Iterable[str] = ()) -> tuple[str | None, 
     return None, name, None, None
 
 
-def draws_of(fit: Any) -> tuple[list[str], np.ndarray]:
+def draws_of(fit: BayesianFit) -> tuple[list[str], np.ndarray]:
     """Names and draws of every parameter, R's column names, from ``fit.posterior`` (or ``as_matrix`` and ``chains``).
 
     Returns
@@ -424,7 +430,7 @@ def draws_of(fit: Any) -> tuple[list[str], np.ndarray]:
     names: list[str] = []
     blocks: list[np.ndarray] = []
     for variable in dataset.data_vars:
-        array = dataset[variable]
+        array = dataset[str(variable)]
         rest = [dim for dim in array.dims if dim not in ("chain", "draw")]
         ordered = array.transpose("chain", "draw", *rest).to_numpy()
         values = numbers(ordered, f"draws of {str(variable)!r}", ndim=ordered.ndim)
@@ -491,7 +497,7 @@ def _quantile_name(probability: float) -> str:
     return f"q{100 * probability:g}"
 
 
-def posterior_quantities(fit: Any) -> tuple[Extraction, pd.DataFrame]:
+def posterior_quantities(fit: BayesianFit) -> tuple[Extraction, pd.DataFrame]:
     """Posterior summaries of a fit as a long table, and the diagnostics beside it.
 
     A fit that holds summaries in place of draws (a recorded posterior, quadrature) gives them as

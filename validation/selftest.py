@@ -20,6 +20,7 @@ from scipy.stats import binomtest
 from validation.faults import FAULTS, Fault
 from validation.faults.bases import (
     ANOVA_BASES,
+    HARD_BASES,
     LIKELIHOOD_BASES,
     POSTERIOR_BASES,
     Base,
@@ -28,6 +29,7 @@ from validation.faults.bases import (
     posterior_base,
     traits_of,
 )
+from validation.faults.thin import CAREFUL, THIN, compare_thinly
 from validation.tolerances import FALSE_ALARM_RATE
 from validation.verdict import Verdict
 
@@ -45,6 +47,9 @@ _KINDS = {"likelihood": "likelihood fits", "posterior": "posteriors", "anova": "
 
 #: Level of the test whether there are more false alarms than stated.
 _ALPHA = 0.01
+
+#: Base models whose faults are also planted through every thin candidate: one term and several, one effect and two.
+_THIN_BASES = ("slopes", "intercept", "categorical", "crossed")
 
 _MISSED, _MISNAMED = "not caught", "misnamed"
 
@@ -71,6 +76,10 @@ class Outcome:
         Of the sizes.
     error : str
         What went wrong with the planting itself.
+    thin : str
+        What alone the candidate answered; all where it is empty.
+    careful : bool
+        Whether silence about the cause is right, too: the candidate answers little, or the model is hard.
     """
 
     row: int
@@ -84,6 +93,8 @@ class Outcome:
     smallest: float | None = None
     unit: str = ""
     error: str = ""
+    thin: str = ""
+    careful: bool = False
 
     @property
     def named(self) -> bool:
@@ -93,6 +104,9 @@ class Outcome:
     @property
     def trouble(self) -> str:
         """What is wrong, in a word; empty where nothing is."""
+        if self.careful:
+            wrong = bool(self.causes) and self.causes[0] not in CAREFUL | {self.expected}
+            return self.error or (f"a wrong cause, {self.causes[0]}" if self.caught and wrong else "")
         return self.error or ("" if self.named else _MISNAMED if self.caught else _MISSED)
 
 
@@ -142,7 +156,11 @@ class SelfTest:
     problems: tuple[str, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        found = [f"{o.fault} in {o.base} ({o.kind}): {o.trouble}" for o in self.outcomes if o.trouble]
+        found = [
+            f"{o.fault} in {o.base} ({f'answering {o.thin}' if o.thin else o.kind}): {o.trouble}"
+            for o in self.outcomes
+            if o.trouble
+        ]
         if not self.outcomes:
             found.append("no fault was planted")
         for kind, rate in STATED_RATES.items():
@@ -207,7 +225,7 @@ class SelfTest:
             ("smallest size caught", "left"),
         ):
             table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
-        for fault, outcomes in _by_fault(self.outcomes):
+        for fault, outcomes in _by_fault([o for o in self.outcomes if not o.careful]):
             caught, named = sum(o.caught for o in outcomes), sum(o.named for o in outcomes)
             smallest = [o.smallest for o in outcomes if o.smallest is not None]
             size = f"{min(smallest):.2g} {outcomes[0].unit}" if smallest else ""
@@ -229,13 +247,24 @@ class SelfTest:
 
     def summary(self) -> str:
         """The verdict in a few lines."""
-        planted, caught = len(self.outcomes), sum(o.caught for o in self.outcomes)
-        named = sum(o.named for o in self.outcomes)
-        faults = len({(o.kind, o.fault) for o in self.outcomes})
+        plain = [o for o in self.outcomes if not o.careful]
+        planted, caught = len(plain), sum(o.caught for o in plain)
+        named = sum(o.named for o in plain)
+        faults = len({(o.kind, o.fault) for o in plain})
         lines = [
             f"{faults} faults planted {planted} times: {caught} caught, {named} named rightly (cause ranked first); "
-            f"rows of the table: {', '.join(map(str, sorted({o.row for o in self.outcomes})))}."
+            f"rows of the table: {', '.join(map(str, sorted({o.row for o in plain})))}."
         ]
+        for words, careful in (
+            ("through thin candidates", [o for o in self.outcomes if o.thin]),
+            ("into hard models", [o for o in self.outcomes if o.careful and not o.thin]),
+        ):
+            if careful:
+                lines.append(
+                    f"{len(careful)} planted {words}: {sum(o.caught for o in careful)} seen, "
+                    f"{sum(o.named for o in careful)} named rightly, {sum(bool(o.trouble) for o in careful)} wrongly; "
+                    "of the others it is said what differs."
+                )
         for kind, rate in STATED_RATES.items():
             alarms, runs = self.alarms(kind)
             if runs:
@@ -269,7 +298,7 @@ def _base(kind: str, name: str, seed: int, draws: int) -> Base:
     return likelihood_base(name, seed) if kind == "likelihood" else posterior_base(name, seed, draws)
 
 
-def plant(fault: Fault, base: Base, search: bool = False) -> Outcome:
+def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Outcome:
     """Plant one fault and let the judge look.
 
     Parameters
@@ -278,13 +307,19 @@ def plant(fault: Fault, base: Base, search: bool = False) -> Outcome:
     base : Base
     search : bool
         Look for the smallest size that is still caught, by bisection on its logarithm.
+    thin : str
+        Of ``validation.faults.thin.THIN``: what alone the candidate answers; all where it is empty.
     """
     from validation import compare_anova_fits, compare_fits
 
     size = fault.sized.planted if fault.sized else 0.0
     unit = fault.sized.unit if fault.sized else ""
 
+    careful = bool(thin) or base.name in HARD_BASES
+
     def judged(amount: float) -> Any:
+        if thin:
+            return compare_thinly(base, fault.plant(base, amount), thin)
         if fault.kind == "anova":
             return compare_anova_fits(base.fit, fault.plant(base, amount), data=base.data)
         return compare_fits(base.fit, fault.plant(base, amount), data=base.data)
@@ -297,7 +332,7 @@ def plant(fault: Fault, base: Base, search: bool = False) -> Outcome:
     except Exception as error:  # a fault that cannot be planted is a defect of the self-test, and is shown as one
         return Outcome(
             fault.number, fault.kind, fault.name, base.name, fault.expected, False, (), size or None, None, unit,
-            f"{type(error).__name__}: {error}",
+            f"{type(error).__name__}: {error}", thin, careful,
         )  # fmt: skip
     return Outcome(
         row=fault.number,
@@ -310,6 +345,8 @@ def plant(fault: Fault, base: Base, search: bool = False) -> Outcome:
         size=size if fault.sized else None,
         smallest=smallest,
         unit=unit,
+        thin=thin,
+        careful=careful,
     )
 
 
@@ -412,12 +449,14 @@ class _Task:
     fault: int = -1  # position in its list; −1 is a clean run
     search: bool = False
     change: str = ""
+    thin: str = ""
 
 
 def _work(task: _Task) -> Outcome | CleanRun:
     if task.fault < 0:
         return clean_run(task.kind, task.base, task.change, task.seed, task.draws)
-    return plant(FAULTS[task.kind][task.fault], _base(task.kind, task.base, task.seed, task.draws), task.search)
+    base = _base(task.kind, task.base, task.seed, task.draws)
+    return plant(FAULTS[task.kind][task.fault], base, task.search, task.thin)
 
 
 def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
@@ -439,6 +478,7 @@ def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
                 _Task(kind, name, seed, draws, position, search=not quick and place == 0)
                 for place, name in enumerate(chosen)
             ]
+    tasks += _careful_tasks(seed, draws, quick)
     posteriors, tests = (max(1, round(share * clean)) if clean > 2 else 0 for share in (0.3, 0.1))
     names = list(LIKELIHOOD_BASES)
     for i in range(clean - posteriors - tests):
@@ -454,6 +494,33 @@ def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
         _Task("anova", names[i % len(names)], seed + 9000 + i, draws, change="rows in another order")
         for i in range(tests)
     ]
+    return tasks
+
+
+def _careful_tasks(seed: int, draws: int, quick: bool) -> list[_Task]:
+    """Faults through thin candidates, and into hard models: whole and, in turn, through one thin candidate."""
+    faults = list(enumerate(FAULTS["likelihood"]))
+    thins = list(THIN)
+    if quick:
+        return [
+            _Task("likelihood", _THIN_BASES[0], seed, draws, position, thin=thins[place % len(thins)])
+            for place, (position, fault) in enumerate(faults[:: len(faults) // len(thins)])
+            if fault.applies(LIKELIHOOD_BASES[_THIN_BASES[0]][2])
+        ]
+    tasks = [
+        _Task("likelihood", name, seed, draws, position, thin=thin)
+        for name in _THIN_BASES
+        for position, fault in faults
+        if fault.applies(LIKELIHOOD_BASES[name][2])
+        for thin in thins
+    ]
+    for name, (_, _, traits, _, _) in HARD_BASES.items():
+        for position, fault in faults:
+            if fault.applies(traits):
+                tasks += [
+                    _Task("likelihood", name, seed, draws, position, thin=thin)
+                    for thin in ("", thins[position % len(thins)])
+                ]
     return tasks
 
 

@@ -33,6 +33,7 @@ FEATURES: dict[str, str] = {
     "singular": "a variance whose estimate is 0",
     "weights": "prior weights",
     "offset": "an offset",
+    "missing": "rows with a missing value in a variable of the formula, which R drops",
     "contrasts": "other contrasts than R's default (contr.sum), and ordered factors",
     "bayes": "posteriors of rstanarm's model, under its default priors",
 }
@@ -152,17 +153,21 @@ def _with_written(data: pd.DataFrame) -> pd.DataFrame:
 
 
 _MODELS = (
-    _tutorial("M1", "Tutorial, varying intercept", "course ~ 1 + (1 | school)", gcsemv, ""),
-    _tutorial("M2", "Tutorial, with a predictor", "course ~ 1 + female + (1 | school)", gcsemv, "categorical"),
+    _tutorial("M1", "Tutorial, varying intercept", "course ~ 1 + (1 | school)", gcsemv, "missing"),
+    _tutorial("M2", "Tutorial, with a predictor", "course ~ 1 + female + (1 | school)", gcsemv, "categorical missing"),
     _tutorial(
-        "M3", "Tutorial, varying slope", "course ~ 1 + female + (1 + female | school)", gcsemv, "categorical slopes"
+        "M3",
+        "Tutorial, varying slope",
+        "course ~ 1 + female + (1 + female | school)",
+        gcsemv,
+        "categorical slopes missing",
     ),
     _tutorial(
         "written",
         "Gcsemv with a continuous slope",
         "course ~ written + (written | school)",
         _of("Gcsemv", "mlmRev", _with_written),
-        "slopes",
+        "slopes missing",
     ),
     _published("sleepstudy", "sleepstudy", "lme4", "Reaction ~ Days + (Days | Subject)", "slopes"),
     _published("sleepstudy-independent", "sleepstudy", "lme4", "Reaction ~ Days + (Days || Subject)", "independent"),

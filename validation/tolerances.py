@@ -30,7 +30,9 @@ __all__ = [
     "MIGRATED_DRAWS",
     "MIGRATED_EXCESS",
     "MIGRATED_VALUE",
+    "MOST_DRAWS",
     "OPTIMUM",
+    "POWER",
     "P_VALUE",
     "REPORTED",
     "REPORTED_DF",
@@ -47,6 +49,7 @@ __all__ = [
     "TITLES",
     "VALIDITY",
     "Z_SCORE",
+    "Strength",
     "Tolerance",
     "Validity",
     "design_limit",
@@ -213,9 +216,15 @@ FALSE_ALARM_RATE = 0.01
 #: quantiles is 1 to 2.5 times a normal's, a t's with 60 degrees of freedom 1.9 times.
 MCSE_DEGREES_OF_FREEDOM = 60
 
+#: Most draws a side that the ECDF test looks at: beyond them it sees shifts of 0.05 sd, and only gets slower.
+MOST_DRAWS = 2000
+
+#: Power at which "the smallest detectable shift" is detected.
+POWER = 0.8
+
 Z_SCORE = Tolerance(
     "gate-3",
-    math.nan,  # depends on the number of tests: judge.posteriors.z_limit
+    math.nan,  # depends on the number of tests: judge.posterior_evidence.z_limit
     "z (Monte Carlo standard errors of the difference)",
     "z = (a − b)/√(mcse_a² + mcse_b²) is standard normal for two right samplers, but for the mcse's own error of some "
     "9%, hence Student's t with 60 degrees of freedom; the limit is Bonferroni's t⁻¹(1 − α/(2K)), so that all K tests "
@@ -408,6 +417,55 @@ class Reproduced:
 
 
 REPRODUCED = Reproduced()
+
+
+class Strength:
+    """How strong a detector's evidence is: the order in which causes are named, strongest first.
+
+    The order is that of explanation. What was computed anew and gives the candidate's numbers needs no other cause;
+    another model has other values, other values have another optimum, and an optimum has numbers that some rule may
+    meet by chance: so each comes before what would follow from it. The figures only place one before another.
+    """
+
+    #: The fault was computed anew from the reference's y, X and Z, and gives the candidate's numbers.
+    RECOMPUTED = 1.0
+    #: All numbers are there, to the digit: at other labels, in another basis, in 32 bits, without the weights.
+    SAME_NUMBERS = 0.99
+    #: A test differs because one of its fits does: the cause found in that fit comes before what the test shows.
+    OF_ONE_FIT = 0.985
+    #: Rows, names or a known constant: listed or met exactly, nothing is estimated.
+    LISTED = 0.98
+    #: Other terms, levels or columns, or a component at 0: everything that is estimated differs with them.
+    ANOTHER_MODEL = 0.97
+    #: Other values in the same rows and columns, or another θ from which all numbers follow.
+    ANOTHER_INPUT = 0.96
+    #: One rule gives every differing number of a quantity from the reference's.
+    RULE = 0.95
+    #: A rule joins two of the candidate's own numbers, whatever the reference's are.
+    OWN_RULE = 0.94
+    #: A rule gives a count, or the digits that are left; few numbers bear it out.
+    COUNTS = 0.93
+    #: Numbers are equal but for their signs.
+    SIGNS = 0.92
+    #: From here on a finding explains weaker ones. It is what the candidate says of itself, or what only one
+    #: computation leaves, without a number that was computed anew.
+    CERTAIN = 0.9
+    #: A count differs that no estimate depends on, or two causes would leave the same.
+    SAID_OF_COUNTS = 0.85
+    #: The two optima cannot be told apart, or numbers are merely absent.
+    EQUAL_OPTIMA = 0.8
+    #: All follows, but the difference costs no digit that is judged.
+    SMALL = 0.75
+    #: The shape is that of the fault, the numbers meet it only roughly.
+    LOOSE_MATCH = 0.7
+    #: The fault explains a part of what differs.
+    PARTIAL = 0.6
+    #: Where it differs is known, and not why.
+    PLACE = 0.55
+    #: Below, nothing is explained: what differs is said first.
+    SEEN = 0.5
+    #: A trace.
+    HINT = 0.3
 
 
 def objective_noise(objective: float, nobs: int) -> float:

@@ -15,7 +15,7 @@ from bridge import doctor
 from tests.validation import comparisons as made
 from validation import campaign, cli
 from validation.campaign import Work, could_not_compare
-from validation.errors import NoRError
+from validation.errors import NoRError, UnknownCaseError
 from validation.files import write_atomically
 from validation.references import choose
 from validation.references.choose import Source, choose_source
@@ -282,12 +282,12 @@ def test_cases_lists_them_all(run):
     code, out, _ = run("cases")
     assert code == 0
     assert max(map(len, out.splitlines()[:-2])) <= 100
-    for name in ("M1 ", "sleepstudy ", "crossed-three ", "tutorial "):
+    for name in ("M1 ", "sleepstudy ", "crossed-three "):
         assert sum(line.startswith(name) for line in out.splitlines()) == 1
     names = run("cases", "-q")[1].splitlines()
-    assert {"M1-ml", "M3-bayes", "crossed-three-reml", "tutorial"} <= set(names)
+    assert {"M1-ml", "M3-bayes", "crossed-three-reml"} <= set(names)
     assert len(names) == len(set(names)) > 70
-    assert run("cases", "-q", "sleepstudy-ml", "tutorial")[1].split() == ["sleepstudy-ml", "tutorial"]
+    assert run("cases", "-q", "sleepstudy-ml", "M1-ml")[1].split() == ["M1-ml", "sleepstudy-ml"]
     listed = json.loads(run("cases", "--json", "-")[1])
     assert [one["name"] for one in listed] == names
     assert next(one for one in listed if one["name"] == "Dyestuff-ml")["references"] == ["certified", "recorded"]
@@ -337,9 +337,22 @@ def test_doctor_for_programs_and_in_one_line(run, monkeypatch):
 
 
 def test_choose_by_name():
-    assert [w.name for w in campaign.choose(["M1-ml", "Tutorial"])] == ["M1-ml", "tutorial"]
-    assert [w.name for w in campaign.choose(["tutorial"])] == ["tutorial"]
+    assert [w.name for w in campaign.choose(["M1-ml"])] == ["M1-ml"]
+    assert len(campaign.choose([])) == 9
+
+
+def test_what_is_added_is_known_by_its_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(campaign, "_added", [])
+    added = campaign.Work(
+        "mine", "Mine", "y ~ x", "likelihood", lambda **options: made.likelihood(), lambda folder: folder
+    )
+    campaign.add(added)
+    campaign.add(added)  # twice is once
+    assert [w.name for w in campaign.choose(["M1-ml", "Mine"])] == ["M1-ml", "mine"]
     assert len(campaign.choose([])) == 10
+    assert campaign.record_works(["mine"], directory=tmp_path) == [tmp_path]
+    with pytest.raises(UnknownCaseError, match="mine"):
+        campaign.choose(["yours"])
 
 
 def test_write_atomically_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -17,8 +17,9 @@ from validation.conformance.candidate import SHIPPED, Candidate, CandidateError,
 from validation.conformance.cases import all_cases, available, choose
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
 from validation.conformance.output import as_data, as_json, as_junit, line
-from validation.conformance.run import Status, judge_case, overall_status
+from validation.conformance.run import Result, Status, judge_case, overall_status
 from validation.conformance.table import abridged, digits_markdown, markdown, read_runs
+from validation.quantities import columns_of
 from validation.references.choose import choose_source, reference_of
 from validation.suite import FEATURES
 from validation.verdict import Verdict
@@ -160,13 +161,54 @@ def test_what_is_not_claimed_is_said_and_not_passed():
 
 
 def test_a_claimed_feature_that_raises_is_a_failure():
+    def breaks(formula, data, REML=True):
+        raise ArithmeticError("no slopes")
+
+    result = judge(breaks)
+    assert result.status is Status.RAISED
+    assert result.error == "ArithmeticError: no slopes"
+    assert overall_status([result]) is Verdict.DISAGREES
+
+
+@pytest.mark.parametrize("name", ["NotImplementedError", "FormulaError"])
+def test_what_a_candidate_says_it_does_not_have_is_not_supported(name):
     def refuses(formula, data, REML=True):
-        raise NotImplementedError("no slopes")
+        raise type(name, (Exception,), {})("ns() is not there")
 
     result = judge(refuses)
-    assert result.status is Status.RAISED
-    assert result.error == "NotImplementedError: no slopes"
-    assert overall_status([result]) is Verdict.DISAGREES
+    assert result.status is Status.NOT_SUPPORTED
+    assert not result.status.failed
+    assert overall_status([result]) is Verdict.INCONCLUSIVE
+
+
+def test_failing_alike_is_noticed_whatever_the_error_quotes():
+    def result(error, status=Status.RAISED):
+        return Result(case_of("weights-ml"), status, error=error)
+
+    alike = [result(f"KeyError: {name!r}") for name in ("school", "Subject", "class")]
+    assert overall_status(alike) is Verdict.INCONCLUSIVE
+    others = [result("KeyError: 'school'"), result("TypeError: 3"), result("ValueError: x")]
+    assert overall_status(others) is Verdict.DISAGREES
+    assert overall_status([*alike[:2], result("", Status.AGREES)]) is Verdict.DISAGREES
+
+
+def test_who_drops_no_rows_can_say_so():
+    assert "missing" in candidate_of(plain, "ml reml").can
+    assert candidate_of(plain, "ml reml no-missing").can == {"ml", "reml"}
+    assert candidate_of(plain, "no-missing").can == set(FEATURES) - {"bayes", "missing"}
+    assert judge(plain, "M1-ml", can="ml no-missing").status is Status.NOT_CLAIMED
+    with pytest.raises(CandidateError, match="did you mean 'missing'"):
+        candidate_of(plain, "no-mising")
+
+
+def test_what_has_missing_values_says_so():
+    for case in all_cases():
+        try:
+            data = case.load("recorded")
+        except LookupError:
+            continue
+        gaps = data[columns_of(case.formula, data)].isna().any(axis=None)
+        assert ("missing" in case.needs) == bool(gaps), case.name
 
 
 def test_warnings_of_the_candidate_are_fields_of_the_result():
@@ -248,8 +290,8 @@ def test_candidates_are_loaded_by_name(tmp_path, monkeypatch):
     (tmp_path / "theirs.py").write_text("CAN = 'ml slopes'\nMISSING = ['condsd']\ndef fit(f, d, REML=True): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     found = load_candidate("theirs")
-    assert (found.can, found.missing) == ({"ml", "slopes"}, {"condsd"})
-    assert load_candidate("theirs:fit", can="reml").can == {"reml"}
+    assert (found.can, found.missing) == ({"ml", "slopes", "missing"}, {"condsd"})
+    assert load_candidate("theirs:fit", can="reml").can == {"reml", "missing"}
     assert load_candidate("pyimpl:lmer").can == set(FEATURES) - {"bayes"}
     for target, message in [
         ("theirs:fitt", "did you mean fit"),
@@ -345,7 +387,7 @@ def test_a_known_exception_is_allowed_for(tmp_path):
     result, problems = known(tmp_path, text, refuses)
     assert (result.status, problems) == (Status.KNOWN, [])
     other, _ = known(tmp_path, text.replace("NotImpl", "Impl"), refuses)
-    assert other.status is Status.RAISED
+    assert other.status is Status.NOT_SUPPORTED
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,10 @@ import pandas as pd
 import pytest
 
 from validation import Verdict, compare_draws, compare_fits
-from validation.judge.diagnosis.posterior import blocks_of
-from validation.judge.posteriors import (
-    _error_and_limit,
-    density_points,
-    main_parameters,
-    mcse_freedom,
-    repeated_draws,
-    z_limit,
-)
+from validation.judge.density import density_points
+from validation.judge.diagnosis.priors import blocks_of
+from validation.judge.posterior_evidence import error_and_limit, main_parameters, mcse_freedom, z_limit
+from validation.judge.validity import repeated_draws
 from validation.quantities import posterior_summary
 
 
@@ -393,7 +388,7 @@ def test_the_sd_of_a_heavy_tailed_parameter_raises_no_false_alarms() -> None:
             "candidate": summary["sd"], "error_reference": 0.0, "error_candidate": summary["mcse_sd"],
         }  # fmt: skip
         freedoms = [{}, {("post-sd", None, "x", None, None): mcse_freedom(draws[0], summary["ess_bulk"])[1]}]
-        error, limit = _error_and_limit(record, z_limit(1), 1, freedoms)
+        error, limit = error_and_limit(record, z_limit(1), 1, freedoms)
         alarms += abs(summary["sd"] - exact) > limit * error
         plain += abs(summary["sd"] - exact) > z_limit(1) * summary["mcse_sd"]
     assert alarms <= 15

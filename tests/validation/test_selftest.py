@@ -36,6 +36,15 @@ def test_passes_only_if_all_is_caught_and_named():
     assert not SelfTest((), (), 1).ok
 
 
+def test_of_a_thin_answer_silence_is_right_and_a_wrong_cause_is_not():
+    thin = {"thin": "fixef", "careful": True}
+    assert SelfTest((outcome(), outcome(caught=False, causes=(), **thin)), (), 1).ok
+    assert SelfTest((outcome(), outcome(causes=("unknown",), **thin)), (), 1).ok
+    wrong = SelfTest((outcome(), outcome(causes=("y", "x"), **thin)), (), 1)
+    assert wrong.problems == ("f in b (answering fixef): a wrong cause, y",)
+    assert "1 planted through thin candidates: 1 seen, 0 named rightly, 1 wrongly" in wrong.summary()
+
+
 def test_false_alarms_beyond_the_stated_rate_fail():
     assert SelfTest((outcome(),), clean(3, 60), 1).ok  # 1.2 expected
     assert not SelfTest((outcome(),), clean(7, 60), 1).ok

@@ -1,34 +1,29 @@
 """A thin candidate's cause is the planted fault, or none; and a detector that goes wrong is never silent."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 
+from validation.algebra import pieces_of
 from validation.compare import compare_fits
-from validation.conformance.answer import OFFERS, Answer
-from validation.conformance.run import without_missing
 from validation.errors import DetectorWarning
 from validation.faults import FAULTS
-from validation.faults.bases import likelihood_base
-from validation.faults.thin import THIN, answer_of
+from validation.faults.bases import HARD_BASES, likelihood_base
+from validation.faults.thin import CAREFUL, THIN, compare_thinly
 from validation.judge.diagnosis import diagnose
 
-#: What is also right to say: that names or numbers are not there, where nothing more can be known.
-ALSO = {"unknown", "missing-numbers", "other-names", "rows"}
 LIKELIHOOD = {fault.name: fault for fault in FAULTS["likelihood"]}
 
 
-def causes_of(fault: str, base_name: str, thin: str) -> tuple[str, list[Any]]:
+def causes_of(fault: str, base_name: str, thin: str = "") -> tuple[str, list[Any]]:
     base, planted = likelihood_base(base_name, 1), LIKELIHOOD[fault]
     wrong = planted.plant(base, planted.sized.planted if planted.sized else 0.0)
-    keys = THIN[thin]
-    missing = frozenset(OFFERS) - frozenset(keys)
-    answer = Answer(answer_of(wrong, keys), base.formula, base.data, base.reml, missing)
-    answer.align(base.fit)
-    made = compare_fits(base.fit, answer, data=base.data, REML=base.reml)
-    comparison, _ = without_missing(made, missing)
-    return planted.expected, list(comparison.causes) if comparison.verdict.failed else []
+    made = compare_thinly(base, wrong, thin) if thin else compare_fits(base.fit, wrong, data=base.data, REML=base.reml)
+    return planted.expected, list(made.causes) if made.verdict.failed else []
 
 
 @pytest.mark.parametrize(
@@ -50,7 +45,47 @@ def causes_of(fault: str, base_name: str, thin: str) -> tuple[str, list[Any]]:
 def test_the_right_cause_or_none(fault, thin, named):
     expected, causes = causes_of(fault, "slopes", thin)
     assert causes
-    assert (causes[0].name == expected) if named else (causes[0].name in ALSO), causes[0]
+    assert (causes[0].name == expected) if named else (causes[0].name in CAREFUL), causes[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "base"),
+    [
+        ("a variance put to 0", "no fixed effects"),  # its fitted values are the marginal ones, and rightly
+        ("one value recoded", "nanoseconds"),  # an outlier of 10 s takes the variance to the boundary
+        ("variances as SDs", "nanoseconds"),
+        ("covariances for correlations", "wild scales, slopes"),  # θ of the slope is 2e-5: the predictor is in 1e4
+        ("an unseen level gets the first one's effect", "names with spaces"),
+        ("other criterion", "hertz"),
+    ],
+)
+def test_causes_in_hard_models_are_right(fault, base):
+    expected, causes = causes_of(fault, base)
+    assert causes
+    assert causes[0].name == expected
+
+
+@pytest.mark.parametrize("base", list(HARD_BASES))
+def test_hard_models_agree_with_themselves(base):
+    made = likelihood_base(base, 1)
+    assert not compare_fits(made.fit, made.fit, data=made.data, REML=made.reml).verdict.failed
+    assert not compare_thinly(made, made.fit, "plain mapping").verdict.failed
+
+
+def test_the_boundary_does_not_hang_on_a_predictors_unit():
+    fit = likelihood_base("slopes", 1).fit
+    pieces = pieces_of(fit)
+    theta = fit.theta.to_numpy()
+    assert not pieces.on_boundary(theta).any()
+    for unit in (1e-6, 1e6):
+        scale = np.array([1.0, unit])
+        columns = np.tile(scale, pieces.Z.shape[1] // 2)
+        other = replace(pieces, Z=sp.csc_array(pieces.Z @ sp.diags_array(columns)))
+        same = theta / np.array([1.0, unit, unit])
+        assert not other.on_boundary(same).any()
+        np.testing.assert_allclose(same / other.theta_scale, theta / pieces.theta_scale, rtol=1e-12)
+    theta = np.array([*theta[:2], 1e-9])
+    assert pieces.on_boundary(theta).tolist() == [False, False, True]
 
 
 def test_a_cause_says_to_how_many_digits_it_was_reproduced():
@@ -67,9 +102,35 @@ def test_no_thin_candidate_gets_a_wrong_cause(base, thin):
     for name, fault in LIKELIHOOD.items():
         if fault.applies(likelihood_base(base, 1).traits):
             expected, causes = causes_of(name, base, thin)
-            if causes and causes[0].name not in ALSO | {expected}:
+            if causes and causes[0].name not in CAREFUL | {expected}:
                 wrong.append((name, expected, causes[0].name))
     assert not wrong
+
+
+@pytest.mark.parametrize("thin", ["", "logLik alone", "plain mapping", "without design"])
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda value, rows: value + rows / 2 * math.log(2 * math.pi), "constant-offset"),
+        (lambda value, rows: -value, "log-likelihood-scale"),
+        (lambda value, rows: value / rows, "log-likelihood-scale"),
+    ],
+)
+def test_a_log_likelihood_of_another_kind_is_named_whatever_else_is_answered(change, cause, thin):
+    base = likelihood_base("slopes", 1)
+    rows = base.fit.nobs()
+    wrong = replace(base.fit, scalars={**base.fit.scalars, "logLik": change(base.fit.logLik(), rows)})
+    made = compare_thinly(base, wrong, thin) if thin else compare_fits(base.fit, wrong, data=base.data, REML=base.reml)
+    assert not made.agrees
+    assert [found.name for found in made.causes] == [cause]
+
+
+def test_a_log_likelihood_that_nothing_explains_gets_no_wrong_name():
+    base = likelihood_base("slopes", 1)
+    wrong = replace(base.fit, scalars={**base.fit.scalars, "logLik": base.fit.logLik() + 3.3})
+    made = compare_fits(base.fit, wrong, data=base.data, REML=base.reml)
+    assert [found.name for found in made.causes] == ["another-log-likelihood"]
+    assert not compare_thinly(base, wrong, "logLik alone").causes
 
 
 def test_a_detector_that_goes_wrong_says_so():

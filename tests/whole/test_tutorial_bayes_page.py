@@ -1,7 +1,7 @@
 """docs/tutorial-bayes.md cannot drift: its code is run, and its outputs are what the code prints.
 
 Draws are the same again only on the same kind of machine; so labels must be the page's to the word, and numbers may
-differ as two runs of 4000 draws do. How right they are is judged in tests/validation/test_tutorial_bayes.py.
+differ as two runs of 4000 draws do. How right they are is judged in tests/examples/test_sections_3_5.py.
 
 ``pytest tests/whole/test_tutorial_bayes_page.py --force-regen`` rewrites outputs and pictures, and fails, so that the
 changes are looked at.

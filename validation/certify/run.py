@@ -67,7 +67,7 @@ def certify_case(case: Case) -> Certificate:
     from validation.certify.exact import exact_sums
     from validation.certify.recompute import recompute
     from validation.certify.values import certified_values, objective_at
-    from validation.judge.estimates import theta_points
+    from validation.judge.objective import theta_points
 
     data = data_of(case)
     design = build_design(case.formula, data)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from validation.algebra import semidefinite_factor
 from validation.draws import DrawsAlone
-from validation.quantities import records
+from validation.quantities import columns_of, records
 from validation.wellformed import MalformedError, flag, label, labelled, labelled_columns, number, numbers, whole
 
 __all__ = ["OFFERS", "POSTERIOR_OFFERS", "Answer", "AnswerError", "NotOfferedError", "as_fit", "as_posterior"]
@@ -531,6 +531,5 @@ def _by_level(given: Any, name: str) -> dict[str, pd.DataFrame]:
 
 def _complete(formula: str, data: pd.DataFrame) -> pd.DataFrame:
     """The rows without a missing value in a column that the formula names."""
-    words = {first or second for first, second in re.findall(r"`([^`]+)`|([^\W\d][\w.]*)", formula)}
-    columns = [name for name in data.columns if str(name) in words]
+    columns = columns_of(formula, data)
     return data.dropna(subset=columns) if columns else data

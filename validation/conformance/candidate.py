@@ -28,6 +28,10 @@ SHIPPED = {
 }
 
 
+#: What a candidate claims unless it denies it (``no-missing``): R drops rows with missing values without being asked.
+ASSUMED = frozenset({"missing"})
+
+
 class CandidateError(ValueError):
     """The candidate cannot be loaded, or claims what is no feature."""
 
@@ -157,11 +161,23 @@ def _made(
     missing: str | Iterable[str] | None,
 ) -> Candidate:
     default_can = frozenset(FEATURES) - {"bayes"} if fit is not None else frozenset(FEATURES) - {"ml", "reml"}
-    claimed = frozenset(words(can)) if can is not None else _declared(home, module, "CAN", default_can)
+    said = frozenset(words(can)) if can is not None else _declared(home, module, "CAN", default_can)
+    claimed = _claimed(said, default_can)
     gaps = frozenset(words(missing)) if missing is not None else _declared(home, module, "MISSING", frozenset())
     _check(claimed, FEATURES, "--can", "feature")
     _check(gaps, {**dict.fromkeys(OFFERS, ""), **POSTERIOR_OFFERS}, "--missing", "quantity")
     return Candidate(name, fit, sample, claimed, gaps, _versions(module))
+
+
+def _claimed(said: frozenset[str], usual: frozenset[str]) -> frozenset[str]:
+    """Features that a claim stands for: what it names and what it need not name, less what it denies (``no-missing``).
+
+    A claim that only denies is of everything else.
+    """
+    denied = frozenset(word.removeprefix("no-") for word in said if word.startswith("no-"))
+    named = frozenset(word for word in said if not word.startswith("no-"))
+    _check(denied, FEATURES, "--can no-", "feature")
+    return ((named or (usual if denied else named)) | ASSUMED) - denied
 
 
 def checked_claims(can: object, missing: object) -> tuple[frozenset[str], frozenset[str]]:

@@ -104,7 +104,7 @@ def _extra() -> tuple[Case, ...]:
          "categorical", {}),
         ("unused-levels", "Levels that do not occur", "y ~ method_unused + (1 | class_unused)", "categorical", {}),
         ("missing-values", "Missing values in every kind of column", "y_na ~ x_na + method_na + (1 | class_na)",
-         "categorical", {}),
+         "categorical missing", {}),
         ("number-groups", "A grouping factor of whole numbers", "y ~ x + (1 | number)", "", {}),
         ("implied-intercept", "(x | g), whose intercept is implied", "y ~ x + (x | class)", "slopes", {}),
         ("explicit-intercept", "(1 + x | g), an intercept and a slope, correlated", "y ~ x + (1 + x | class)",
@@ -145,7 +145,7 @@ def _extra() -> tuple[Case, ...]:
 @cache
 def all_cases() -> tuple[Case, ...]:
     """Every case of conformance: the standard suite, the extra models, the tutorial's posteriors."""
-    features = {"M1": "", "M2": "categorical", "M3": "categorical slopes"}
+    features = {"M1": "missing", "M2": "missing categorical", "M3": "missing categorical slopes"}
     posteriors = tuple(
         replace(case, needs=frozenset(["bayes", *features[case.name.partition("-")[0]].split()]))
         for case in BUILT_IN

@@ -1,6 +1,7 @@
 """Judge a candidate case by case: fit, compare with the reference, allow for what is declared, say why it fails."""
 
 import logging
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ import pandas as pd
 
 from validation.cases import Case
 from validation.checks import Check, Side
-from validation.compare import About, judge_pair
+from validation.compare import About, is_refusal, judge_pair
 from validation.comparison import Comparison
 from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
@@ -34,6 +35,10 @@ __all__ = ["Result", "Status", "judge_case", "overall_status", "run"]
 ALIKE = 3
 
 
+#: What the same error says of one model and of another: names in quotes, numbers.
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[-+]?\d[\d.eE+-]*")
+
+
 class Status(StrEnum):
     """How one case ended."""
 
@@ -42,6 +47,7 @@ class Status(StrEnum):
     DISAGREES = "disagrees"
     MALFORMED = "malformed"  # handed over what is no such number, table or label
     RAISED = "raised"  # claims the case's features, and could not fit it: a failure
+    NOT_SUPPORTED = "not supported"  # says of itself that it does not have what the case needs: nothing was compared
     INCONCLUSIVE = "inconclusive"
     NO_REFERENCE = "no reference"  # nothing to compare with
     NOT_RUN = "not run"  # the candidate had failed alike in each of the first cases
@@ -95,10 +101,13 @@ class Result:
 def overall_status(results: Sequence[Result]) -> Verdict:
     """The verdict on a run: a failure beats what is inconclusive beats agreement; nothing judged is inconclusive."""
     judged = [result.status for result in results if result.status is not Status.NOT_CLAIMED]
+    if _failed_alike(results) is not None:
+        return Verdict.INCONCLUSIVE  # it fitted nothing at all: nothing was compared
     failures = {status for status in judged if status.failed}
     if failures:
         return Verdict.MALFORMED if failures == {Status.MALFORMED} else Verdict.DISAGREES
-    if not judged or any(status in (Status.INCONCLUSIVE, Status.NO_REFERENCE, Status.NOT_RUN) for status in judged):
+    open_ = (Status.INCONCLUSIVE, Status.NOT_SUPPORTED, Status.NO_REFERENCE, Status.NOT_RUN)
+    if not judged or any(status in open_ for status in judged):
         return Verdict.INCONCLUSIVE
     return Verdict.AGREES
 
@@ -150,12 +159,16 @@ def run(
 
 
 def _failed_alike(results: Sequence[Result]) -> str | None:
-    """What the candidate raised in each of the first cases that it was given; None where it got further."""
+    """What the candidate raised in each of the first cases that it was given; None where it got further.
+
+    Errors are alike that differ by what they quote, and by numbers: ``KeyError: 'school'``, ``KeyError: 'Subject'``.
+    """
     tried = [result for result in results if result.status not in (Status.NOT_CLAIMED, Status.NO_REFERENCE)]
     first = tried[:ALIKE]
-    if len(first) < ALIKE or any(result.status is not Status.RAISED for result in first):
+    if len(first) < ALIKE or any(r.status not in (Status.RAISED, Status.NOT_SUPPORTED) for r in first):
         return None
-    return first[0].error if len({result.error for result in first}) == 1 else None
+    alike = {_VARYING.sub("…", result.error) for result in first}
+    return first[0].error if len(alike) == 1 else None
 
 
 def judge_case(
@@ -244,7 +257,7 @@ def _raised(
     words = cell(" ".join(str(error).split()))  # its own text: no escape code of it reaches a terminal
     text = f"{kind}: {shorten(words, 2000)}"
     known = tuple(d.number for d in deviations if d.covers_case(case.name) and d.covers_error(kind))
-    status = Status.KNOWN if known else Status.RAISED
+    status = Status.KNOWN if known else Status.NOT_SUPPORTED if is_refusal(error) else Status.RAISED
     nothing = pd.DataFrame(columns=["check", "quantity", "scaled"])
     seen = Seen(case.name, nothing, kind)
     return Result(case, status, text, None, text, said, seconds, known=known, seen=seen)
@@ -305,7 +318,8 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
             checks.append(_again(check, rows, f"not offered: {', '.join(sorted(touched))}"))
         else:
             notes.append(f"{check.title} was not judged: the candidate does not offer {', '.join(sorted(touched))}.")
-    causes = comparison.causes if any(check.verdict.failed for check in checks) else ()
+    open_ = any(check.verdict.failed or check.verdict is Verdict.INCONCLUSIVE for check in checks)
+    causes = comparison.causes if open_ else ()
     if not any(verdict is Verdict.MISSING for verdict in kept["verdict"]):
         # What is declared is no cause.
         causes = tuple(cause for cause in causes if cause.name != "missing-numbers")

@@ -4,7 +4,7 @@ Each base is another kind of model, so that a fault is not caught in one model o
 values, unequal groups and level labels whose order is not the alphabet's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -17,6 +17,7 @@ from validation.references.recorded import RecordedLmerFit
 
 __all__ = [
     "ANOVA_BASES",
+    "HARD_BASES",
     "LIKELIHOOD_BASES",
     "POSTERIOR_BASES",
     "Base",
@@ -66,6 +67,62 @@ LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
         frozenset({"weighted", "one term", "one effect", "predictor"}),
     ),
 }
+
+
+_SPACED = {"score": "test score", "ses": "home status", "school": "the school"}
+
+
+def _spaced(data: pd.DataFrame) -> pd.DataFrame:
+    named = data.rename(columns=_SPACED)
+    levels = named["the school"].cat.rename_categories(lambda level: f"St. {level}: upper")
+    return named.assign(**{"the school": levels})
+
+
+_ONE = frozenset({"one term", "one effect"})
+
+#: Models in which much is degenerate, redundant or oddly scaled: name -> formula, criterion, traits, the base whose
+#: data they have, and what is done to these. Of a fault in them the judge names the right cause or none.
+HARD_BASES: dict[str, tuple[str, bool, frozenset[str], str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
+    "no fixed effects": (
+        "score ~ 0 + (1 | school)", True, _ONE | {"no fixed effects"}, "intercept",
+        lambda data: data.assign(score=data["score"] - 50.0),
+    ),
+    "no fixed effects, slopes": (
+        "score ~ 0 + (ses | school)", False, frozenset({"one term", "two effects", "no fixed effects"}), "slopes",
+        lambda data: data.assign(score=data["score"] - 50.0),
+    ),
+    "an effect in two terms": (
+        "score ~ ses + (1 | school) + (ses | school)", True,
+        frozenset({"several terms", "two effects", "shared effect"}), "slopes", lambda data: data,
+    ),
+    "independent terms": (
+        "score ~ ses + (1 | school) + (0 + ses | school)", False, frozenset({"several terms", "predictor"}), "slopes",
+        lambda data: data,
+    ),
+    "aliased": (
+        "score ~ late + ses + twice + (1 | school)", True, _ONE, "intercept",
+        lambda data: data.assign(twice=2.0 * data["ses"]),
+    ),
+    "wild scales": (
+        "score ~ people + micro + (1 | school)", False, _ONE, "intercept",
+        lambda data: data.assign(people=1e7 * data["ses"], micro=1e-6 * data["late"]),
+    ),
+    "wild scales, slopes": (
+        "score ~ people + (people | school)", True, frozenset({"one term", "two effects"}), "slopes",
+        lambda data: data.assign(people=1e4 * data["ses"]),
+    ),
+    "names with spaces": (
+        "`test score` ~ `home status` + (1 | `the school`)", True, _ONE, "intercept", _spaced,
+    ),
+    "hertz": (
+        "score ~ ses + (1 | school)", True, _ONE | {"predictor"}, "intercept",
+        lambda data: data.assign(score=2.4e9 + 1e7 * data["score"]),
+    ),
+    "nanoseconds": (
+        "score ~ ses + (1 | school)", False, _ONE | {"predictor"}, "intercept",
+        lambda data: data.assign(score=1e-9 * data["score"]),
+    ),
+}  # fmt: skip
 
 POSTERIOR_BASES: dict[str, tuple[str, frozenset[str]]] = {
     "intercept": ("score ~ ses + (1 | school)", frozenset({"one effect", "predictor"})),
@@ -143,6 +200,10 @@ class Base:
     fit: Any
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 1
+
+    def column(self, name: str) -> str:
+        """The name that a variable of :func:`simulate` has in these data."""
+        return name if name in self.data else _SPACED[name]
 
     def refit(
         self,
@@ -238,8 +299,12 @@ def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11)
 @lru_cache(maxsize=16)
 def likelihood_base(name: str, seed: int = 1) -> Base:
     """A right likelihood fit."""
-    formula, reml, traits = LIKELIHOOD_BASES[name]
-    data = simulate(seed, name)
+    if name in HARD_BASES:
+        formula, reml, traits, of, change = HARD_BASES[name]
+        data = change(simulate(seed, of))
+    else:
+        formula, reml, traits = LIKELIHOOD_BASES[name]
+        data = simulate(seed, name)
     options = {"weights": data["w"]} if "weighted" in traits else {}
     return Base(name, formula, data, reml, traits, fit_lmer(formula, data, reml, **options), options, seed)
 

@@ -408,7 +408,7 @@ def _of_correlations(value: Callable[[dict[str, Any]], float]) -> Callable[[Reco
 def lost_column(base: Base) -> RecordedLmerFit:
     """A variable is gone from the fixed effects."""
     fixed, bar, random = base.formula.partition("(")
-    variable = "ses + " if "ses + " in fixed else "arm + "
+    variable = next(f"{name} + " for name in ("ses", "arm", "people", "`home status`") if f"{name} + " in fixed)
     if "offset" in base.formula:
         return base.refit(base.formula.replace(variable, ""), data=_used(base))
     return base.refit(fixed.replace(variable, "1 + ") + bar + random, data=_used(base))
@@ -480,14 +480,16 @@ def dropped_rows(base: Base, size: float) -> RecordedLmerFit:
 def filled_in(base: Base) -> RecordedLmerFit:
     """Missing values are replaced by the mean in place of their rows being dropped."""
     data = base.data.copy()
-    for name in ("score", "ses"):
+    for name in map(base.column, ("score", "ses")):
         data[name] = data[name].fillna(data[name].mean())
     return base.refit(data=data)
 
 
 def missing_as_level(base: Base) -> RecordedLmerFit:
     """A missing school is a school called ``nan``."""
-    return base.refit(data=base.data.assign(school=base.data["school"].astype(object).fillna("nan").astype("category")))
+    school = base.column("school")
+    filled = base.data[school].astype(object).fillna("nan").astype("category")
+    return base.refit(data=base.data.assign(**{school: filled}))
 
 
 def missing_as_integer(base: Base) -> RecordedLmerFit:
@@ -499,8 +501,9 @@ def moved_pupil(base: Base) -> RecordedLmerFit:
     """One row belongs to another school."""
     data = base.data.copy()
     row = base.fit.y.index[3]
-    levels = [level for level in data["school"].cat.categories if level != data.loc[row, "school"]]
-    data.loc[row, "school"] = levels[0]
+    school = base.column("school")
+    levels = [level for level in data[school].cat.categories if level != data.loc[row, school]]
+    data.loc[row, school] = levels[0]
     return base.refit(data=data)
 
 
@@ -508,14 +511,15 @@ def recoded_value(base: Base, size: float) -> RecordedLmerFit:
     """One pupil's score is another one."""
     data = base.data.copy()
     row = base.fit.y.index[10]
-    data.loc[row, "score"] += size
+    data.loc[row, base.column("score")] += size
     return base.refit(data=data)
 
 
 def other_response(base: Base) -> RecordedLmerFit:
     """The response is centred and divided by its sd."""
-    score = _used(base)["score"]
-    return base.refit(data=base.data.assign(score=(base.data["score"] - score.mean()) / score.std()))
+    name = base.column("score")
+    score = _used(base)[name]
+    return base.refit(data=base.data.assign(**{name: (base.data[name] - score.mean()) / score.std()}))
 
 
 def off_boundary(base: Base, size: float) -> RecordedLmerFit:
@@ -818,7 +822,7 @@ LIKELIHOOD_FAULTS: tuple[Fault, ...] = (
         "fixed intercept lost",
         "intercept-lost",
         _formula(lambda f: f.replace("~ ", "~ 0 + ")),
-        without=_traits("categorical", "singular"),
+        without=_traits("categorical", "singular", "no fixed effects"),
     ),
     Fault(
         7,
@@ -875,7 +879,7 @@ LIKELIHOOD_FAULTS: tuple[Fault, ...] = (
     Fault(10, "z tests for Satterthwaite's", "p-values-z", _frozen(z_tests), without=_SINGULAR),
     Fault(10, "residual df for Satterthwaite's", "p-values-residual-df", _frozen(residual_tests), without=_SINGULAR),
     Fault(10, "one-sided p-values", "p-values-one-sided", _frozen(one_sided_tests)),
-    Fault(11, "unshrunken BLUPs", "unshrunken", _frozen(unshrunken), without=_SINGULAR),
+    Fault(11, "unshrunken BLUPs", "unshrunken", _frozen(unshrunken), without=_traits("singular", "shared effect")),
     Fault(11, "coef for ranef", "coef-for-ranef", _frozen(coef_for_ranef)),
     Fault(11, "marginal fitted values", "marginal-fitted", _frozen(marginal_fitted), without=_SINGULAR),
     Fault(
@@ -894,10 +898,10 @@ LIKELIHOOD_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(12, "single precision", "single-precision", _frozen(single_precision)),
     Fault(12, "response not centred", "cancellation", _frozen(by_crossproducts), needs=_traits("far")),
-    Fault(12, "a lost column", "lost-column", _from(lost_column)),
+    Fault(12, "a lost column", "lost-column", _from(lost_column), without=_traits("no fixed effects")),
     Fault(12, "a lost level", "missing-numbers", _frozen(lost_level)),
     Fault(12, "covariances not given", "missing-numbers", _frozen(lost_covariances)),
-    Fault(12, "a standard error of NaN", "missing-numbers", _frozen(not_a_number)),
+    Fault(12, "a standard error of NaN", "missing-numbers", _frozen(not_a_number), without=_traits("no fixed effects")),
     Fault(
         12, "weights ignored", "lost-weights", lambda base, size: base.refit(weights=None), needs=_traits("weighted")
     ),

@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["THIN", "answer_of"]
+from validation.comparison import Comparison
+from validation.conformance.answer import OFFERS, Answer
+from validation.conformance.run import without_missing
+from validation.contract import LinearMixedFit
+from validation.faults.bases import Base
+
+__all__ = ["CAREFUL", "THIN", "answer_of", "compare_thinly"]
+
+#: What may be said of any fault whatever a candidate answers, for it names nothing but what is seen: that the cause is
+#: not known, that numbers are not there, that rows or names are others.
+CAREFUL = frozenset({"unknown", "missing-numbers", "other-names", "rows"})
 
 _COMPONENTS = ("sigma", "VarCorr")
 
@@ -30,7 +40,28 @@ THIN: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def answer_of(fit: Any, keys: tuple[str, ...]) -> dict[str, Any]:
+def compare_thinly(base: Base, wrong: Any, thin: str) -> Comparison:
+    """Judge a wrong fit of which a thin candidate answers its few quantities, and declares the others missing.
+
+    Parameters
+    ----------
+    base : Base
+        The right fit and its data.
+    wrong : fit
+    thin : str
+        One of :data:`THIN`.
+    """
+    from validation import compare_fits
+
+    keys = THIN[thin]
+    missing = frozenset(OFFERS) - frozenset(keys)
+    answer = Answer(answer_of(wrong, keys), base.formula, base.data, base.reml, missing)
+    answer.align(base.fit)
+    comparison, _ = without_missing(compare_fits(base.fit, answer, data=base.data, REML=base.reml), missing)
+    return comparison
+
+
+def answer_of(fit: LinearMixedFit, keys: tuple[str, ...]) -> dict[str, Any]:
     """Some quantities of a fit as the plain mapping of ``docs/conformance.md``."""
     read: Mapping[str, Callable[[], Any]] = {
         "fixef": fit.fixef,
@@ -49,7 +80,7 @@ def answer_of(fit: Any, keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: read[key]() for key in keys}
 
 
-def _sds(fit: Any) -> dict[str, pd.DataFrame]:
+def _sds(fit: LinearMixedFit) -> dict[str, pd.DataFrame]:
     modes, arrays = fit.ranef(), fit.ranef_condVar()
     return {
         group: pd.DataFrame(

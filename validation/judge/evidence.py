@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.algebra import Pieces, Solution, pieces_of, semidefinite_factor, solve
+from validation.contract import LinearMixedFit
 from validation.judge.noise import measured_noise
 from validation.quantities import (
     Extraction,
@@ -24,7 +25,7 @@ from validation.wellformed import PART_OF, CheckedFit
 __all__ = ["Evidence"]
 
 
-def _row_order(reference: Any, candidate: Any) -> np.ndarray | None:
+def _row_order(reference: LinearMixedFit, candidate: LinearMixedFit) -> np.ndarray | None:
     """Positions of the candidate's rows in the reference's order, where the same rows stand in another order."""
     try:
         left, right = reference.fitted().index, candidate.fitted().index
@@ -39,7 +40,7 @@ def _row_order(reference: Any, candidate: Any) -> np.ndarray | None:
 class _Reordered:
     """A fit with its rows in another order: rows are compared by their labels, like everything else."""
 
-    def __init__(self, fit: Any, order: np.ndarray) -> None:
+    def __init__(self, fit: LinearMixedFit, order: np.ndarray) -> None:
         self._fit, self._order = fit, order
 
     def __getattr__(self, name: str) -> Any:
@@ -59,7 +60,7 @@ class _Reordered:
         return sp.csc_array(value)[self._order] if sp.issparse(value) else np.asarray(value)[self._order]
 
 
-def _no_fixed_effects(fit: Any) -> bool:
+def _no_fixed_effects(fit: LinearMixedFit) -> bool:
     try:
         return len(fit.fixef()) == 0
     except Exception:  # told where the coefficients are compared
@@ -94,8 +95,8 @@ class Evidence:
         Whether tier 4 found the objective to be flat between the two θ̂.
     """
 
-    reference: Any
-    candidate: Any
+    reference: LinearMixedFit
+    candidate: LinearMixedFit
     reml: bool
     data: pd.DataFrame | None = None
     left: Extraction = field(init=False)
@@ -161,8 +162,12 @@ class Evidence:
     def malformed(self, quantity: str) -> dict[str, str]:
         """Side -> what is wrong with what it handed over for a quantity; empty where both are well formed."""
         part = PART_OF.get(quantity, quantity)
-        sides = (("reference", self.reference), ("candidate", self.candidate))
-        return {side: fit.malformed[part] for side, fit in sides if part in fit.malformed}
+        return {side: wrong[part] for side in ("reference", "candidate") if part in (wrong := self.wrong_of(side))}
+
+    def wrong_of(self, side: str) -> Mapping[str, str]:
+        """Part -> what is wrong with it, of what a side handed over (:class:`validation.wellformed.CheckedFit`)."""
+        found: Mapping[str, str] = getattr(self.reference if side == "reference" else self.candidate, "malformed", {})
+        return found
 
     def theta(self, side: str) -> pd.Series | None:
         """θ̂ of a side, in its own order."""
@@ -188,7 +193,7 @@ class Evidence:
         positions = names.get_indexer(order)
         return lambda theta: float(fit.devfun(np.asarray(theta, dtype=float)[positions]))
 
-    def _pieces(self, fit: Any) -> Pieces | None:
+    def _pieces(self, fit: LinearMixedFit) -> Pieces | None:
         try:
             return pieces_of(fit)
         except Exception:  # what is missing is tier 1's to report

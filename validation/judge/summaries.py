@@ -15,6 +15,7 @@ import pandas as pd
 
 from validation import tolerances
 from validation.checks import Check
+from validation.contract import BayesianFit
 from validation.judge.rows import Row, check_of, counts, judge_number
 from validation.quantities import records
 
@@ -154,7 +155,7 @@ def _posterior_sd(quantity: str, vectors: tuple[np.ndarray, ...]) -> float:
     return spread if math.isfinite(spread) else 0.0
 
 
-def reported(fit: Any, draws: Draws) -> dict[Key, tuple[float, tuple[np.ndarray, ...]]]:
+def reported(fit: BayesianFit, draws: Draws) -> dict[Key, tuple[float, tuple[np.ndarray, ...]]]:
     """What a fit reports, and for each number the draws that R's rule takes it from.
 
     A verb that the fit does not have, and a number of which there are no draws, are left out: gates 3 to 5 say what is

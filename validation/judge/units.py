@@ -14,9 +14,6 @@ from validation.algebra import Pieces
 
 __all__ = ["ComponentErrors", "component_errors", "theta_covariance"]
 
-#: A diagonal element of θ below this is on the boundary: ``isSingular``'s own tolerance.
-BOUNDARY = 1e-4
-
 
 @dataclass(frozen=True)
 class ComponentErrors:
@@ -42,11 +39,14 @@ class ComponentErrors:
     source: str
 
 
-def theta_covariance(devfun: Callable[[np.ndarray], float], theta: np.ndarray) -> np.ndarray | None:
+def theta_covariance(
+    devfun: Callable[[np.ndarray], float], theta: np.ndarray, scale: np.ndarray | None = None
+) -> np.ndarray | None:
     """Asymptotic covariance of θ: twice the inverse of the profiled deviance's Hessian at θ.
 
     Each step is chosen so that the deviance rises by about a tenth (a third of a standard error): far above its
-    rounding error, near enough for the parabola. A few per cent of error is fine for a unit.
+    rounding error, near enough for the parabola. A few per cent of error is fine for a unit. ``scale`` is the size of
+    elements whose effects move the response by about σ (``Pieces.theta_scale``); 1 where not given.
 
     Returns
     -------
@@ -57,7 +57,8 @@ def theta_covariance(devfun: Callable[[np.ndarray], float], theta: np.ndarray) -
     centre = devfun(theta)
     steps = np.empty(k)
     for i in range(k):
-        step = 0.05 * max(abs(theta[i]), 0.1)
+        unit = 1.0 if scale is None else scale[i]
+        step = 0.05 * max(abs(theta[i]), 0.1 * unit)
         for _ in range(20):
             direction = np.zeros(k)
             direction[i] = step
@@ -65,7 +66,7 @@ def theta_covariance(devfun: Callable[[np.ndarray], float], theta: np.ndarray) -
             if 0.02 <= rise <= 0.5:
                 break
             step *= math.sqrt(0.1 / rise) if rise > 1e-9 else 8.0
-            step = min(step, 1e6)
+            step = min(step, 1e6 * unit)
         steps[i] = step
     hessian = np.empty((k, k))
     forward = np.empty((k, k))
@@ -123,8 +124,10 @@ def component_errors(
     N, P = pieces.X.shape
     df = max(N - P if reml else N, 1)
     sigma_error = sigma / math.sqrt(2 * df)
-    interior = bool((theta[pieces.diagonal] > BOUNDARY).all())
-    covariance = theta_covariance(devfun, theta) if devfun is not None and interior and len(theta) <= 21 else None
+    interior = not pieces.on_boundary(theta).any()
+    covariance = None
+    if devfun is not None and interior and len(theta) <= 21:
+        covariance = theta_covariance(devfun, theta, pieces.theta_scale)
     if covariance is None:
         closed_covariance, closed_sd = _closed_form(pieces, theta, sigma)
         return ComponentErrors({}, sigma_error, closed_covariance, closed_sd, {}, "closed form")
@@ -135,8 +138,9 @@ def component_errors(
     names, keys = _component_keys(pieces)
     values = np.append(theta, math.log(sigma))
     jacobian = np.empty((len(keys), len(values)))
+    scale = np.append(pieces.theta_scale, 1.0)
     for column in range(len(values)):
-        step = 1e-6 * max(1.0, abs(values[column]))
+        step = 1e-6 * max(scale[column], abs(values[column]))
         up, down = values.copy(), values.copy()
         up[column] += step
         down[column] -= step

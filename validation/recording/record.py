@@ -13,8 +13,9 @@ import pandas as pd
 from validation.algebra import pieces_of
 from validation.cases import Case, select
 from validation.files import write_atomically
-from validation.judge.estimates import theta_points
-from validation.judge.posteriors import density_points, main_parameters, thinned
+from validation.judge.density import density_points
+from validation.judge.objective import theta_points
+from validation.judge.posterior_evidence import main_parameters, thinned
 from validation.quantities import data_hash, draws_of, posterior_summary
 from validation.references.provenance import provenance
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit

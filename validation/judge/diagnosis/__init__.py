@@ -13,14 +13,15 @@ from typing import Any, TypeVar
 from validation.checks import Check
 from validation.errors import DetectorWarning
 from validation.judge.rows import describe
+from validation.tolerances import Strength
 from validation.verdict import Cause, Verdict
 
 __all__ = ["Finding", "close", "diagnose", "unknown_cause"]
 
 EvidenceT = TypeVar("EvidenceT")
 
-#: Strength from which a finding explains weaker ones, and below which it needs no such explanation.
-_CERTAIN, _WEAK = 0.9, 0.5
+#: Numbers below are 0: data may be in any unit, so nothing larger is.
+_TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,7 @@ class Finding:
     ----------
     cause : Cause
     strength : float
-        From 0 to 1. 1: the fault was computed anew and gives the candidate's numbers; 0.5: a count or a label differs
-        as it would; less: a coincidence is possible. Findings of one strength keep the detectors' order.
+        One of :class:`validation.tolerances.Strength`. Findings of one strength keep the detectors' order.
     """
 
     cause: Cause
@@ -41,7 +41,7 @@ class Finding:
 
 def close(value: float, target: float, relative: float = 1e-5) -> bool:
     """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
-    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), 1e-12)
+    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), _TINY)
 
 
 def diagnose(
@@ -77,11 +77,11 @@ def diagnose(
         if finding is not None:
             findings.append(finding)
     findings.sort(key=lambda finding: -finding.strength)
-    if findings and findings[0].strength >= _CERTAIN:
+    if findings and findings[0].strength >= Strength.CERTAIN:
         # What a weak detector saw is then a consequence (a coefficient of another name is also a missing one).
-        findings = [finding for finding in findings if finding.strength >= _WEAK]
+        findings = [finding for finding in findings if finding.strength >= Strength.SEEN]
     causes = tuple(finding.cause for finding in findings)
-    if unknown is not None and (not findings or findings[0].strength < _WEAK):
+    if unknown is not None and (not findings or findings[0].strength < Strength.SEEN):
         return (unknown(), *causes)
     return causes
 

@@ -14,6 +14,7 @@ from validation.algebra import Pieces
 from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["basis", "coding"]
@@ -56,12 +57,12 @@ def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
 def coding(evidence: Evidence) -> Finding | None:
     """Row 3: another reference level or contrast, a centred or rescaled predictor, columns in another order."""
     left, given = evidence.reference_pieces, evidence.candidate_pieces
-    if left is None or {"fixef"} & {*evidence.left.problems, *evidence.right.problems}:
+    if left is None or not left.coef_names or {"fixef"} & {*evidence.left.problems, *evidence.right.problems}:
         return None
     beta_left = np.asarray(evidence.reference.fixef(), dtype=float)
     beta_right = np.asarray(evidence.candidate.fixef(), dtype=float)
     se = np.array([r["reference"] for r in records(evidence.rows("se")) if r["has_reference"]])
-    unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), 1e-12)
+    unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), 1e-300)
     found: tuple[float, Pieces, np.ndarray] | None = None
     for pieces in [given] if given is not None else _named(evidence, left):
         A = basis(left, pieces)
@@ -95,7 +96,7 @@ def coding(evidence: Evidence) -> Finding | None:
         first.remedy,
         {"distance_in_se": distance},
     )
-    return Finding(cause, 0.99 if distance < _SAME_MODEL else 0.7)
+    return Finding(cause, Strength.SAME_NUMBERS if distance < _SAME_MODEL else Strength.LOOSE_MATCH)
 
 
 def _named(evidence: Evidence, left: Pieces) -> list[Pieces]:

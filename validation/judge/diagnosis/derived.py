@@ -9,6 +9,7 @@ import numpy as np
 from validation.judge.diagnosis import Finding, close
 from validation.judge.evidence import Evidence
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["correlations", "residual_variance", "scale_of_modes", "signs"]
@@ -45,7 +46,7 @@ def residual_variance(evidence: Evidence) -> Finding | None:
             "σ̂² is r²/N by maximum likelihood and r²/(N − p) by REML, with r² the penalised residual sum of squares.",
             {"factor": factor},
         )
-        return Finding(cause, 0.95)
+        return Finding(cause, Strength.RULE)
     return None
 
 
@@ -77,7 +78,7 @@ def signs(evidence: Evidence) -> Finding | None:
             remedy,
             {"flipped": float(off.sum())},
         )
-        return Finding(cause, 0.92)
+        return Finding(cause, Strength.SIGNS)
     return None
 
 
@@ -142,7 +143,7 @@ def scale_of_modes(evidence: Evidence) -> Finding | None:
                 "so are the conditional sds.",
                 {"reference": ours, "candidate": theirs, "sigma": sigma},
             )
-            return Finding(cause, 0.93)
+            return Finding(cause, Strength.COUNTS)
     return None
 
 
@@ -167,7 +168,7 @@ def correlations(evidence: Evidence) -> Finding | None:
             "A correlation is the covariance over the product of both SDs, and lies between −1 and 1.",
             {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
         )
-        return Finding(cause, 0.95)
+        return Finding(cause, Strength.RULE)
     theta = records(evidence.compared("theta"))
     if (
         all(r["candidate"] == 0.0 for r in off)
@@ -183,5 +184,5 @@ def correlations(evidence: Evidence) -> Finding | None:
             "Compute Σ = σ²TT' from θ, its elements off the diagonal included.",
             {"reference": float(first["reference"])},
         )
-        return Finding(cause, 0.95)
+        return Finding(cause, Strength.RULE)
     return None

@@ -3,18 +3,19 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
 from validation import tolerances
+from validation.contract import LinearMixedFit
 from validation.judge.diagnosis import Finding, diagnose
+from validation.judge.diagnosis.criterion import other_optimum
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
-from validation.judge.diagnosis.likelihood import other_optimum
 from validation.judge.evidence import Evidence
 from validation.judge.likelihood_ratio import AnovaEvidence
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = [
@@ -54,7 +55,7 @@ class _Counts:
     nobs: float
 
 
-def _counts(fit: Any) -> _Counts:
+def _counts(fit: LinearMixedFit) -> _Counts:
     lower = np.asarray(fit.getME("lower"), dtype=float)
     modes = fit.ranef()
     return _Counts(
@@ -103,7 +104,7 @@ def rows_of_models(evidence: AnovaEvidence) -> Finding | None:
         "drops rows from that one only. Drop them beforehand, from all models alike.",
         {"fewest": float(min(used)), "most": float(max(used))},
     )
-    return Finding(cause, 0.99)
+    return Finding(cause, Strength.SAME_NUMBERS)
 
 
 # ---------------------------------------------------------------------------------------------------- criterion
@@ -155,7 +156,7 @@ def not_refitted(evidence: AnovaEvidence) -> Finding | None:
         remedy,
         {"reference": right[-1], "candidate": other[-1]},
     )
-    return Finding(cause, 1.0)
+    return Finding(cause, Strength.RECOMPUTED)
 
 
 def _differs(evidence: AnovaEvidence) -> bool:
@@ -223,7 +224,7 @@ def degrees_of_freedom(evidence: AnovaEvidence) -> Finding | None:
         "variance and every covariance of random effects is one: adding a random slope with its correlation adds 2.",
         {"reference": ours, "candidate": theirs},
     )
-    return Finding(cause, 0.97 if words else 0.9)
+    return Finding(cause, Strength.ANOTHER_MODEL if words else Strength.CERTAIN)
 
 
 def _covariances(c: _Counts) -> int:
@@ -266,7 +267,7 @@ def statistic(evidence: AnovaEvidence) -> Finding | None:
         "models by their number of parameters first.",
         {"reference": ours, "candidate": theirs},
     )
-    return Finding(cause, 0.98)
+    return Finding(cause, Strength.LISTED)
 
 
 # ---------------------------------------------------------------------------------------------------- p-value
@@ -332,7 +333,7 @@ def tail(evidence: AnovaEvidence) -> Finding | None:
         remedy,
         {"reference": found["Pr(>Chisq)"][0], "candidate": found["Pr(>Chisq)"][1]},
     )
-    return Finding(cause, 0.96)
+    return Finding(cause, Strength.ANOTHER_INPUT)
 
 
 # ---------------------------------------------------------------------------------------------------- AIC, BIC
@@ -364,7 +365,7 @@ def information_criteria(evidence: AnovaEvidence) -> Finding | None:
             "freedom of a likelihood-ratio test depend on it.",
             {"reference": float(npar[-1]), "candidate": float(counted[-1])},
         )
-        return Finding(cause, 0.93)
+        return Finding(cause, Strength.COUNTS)
     weight = (evidence.column("candidate", "BIC") + 2.0 * loglik) / npar
     N = float(evidence.compared_fits[0].nobs())
     if np.isfinite(weight).all() and np.ptp(weight) < 1e-5 and not _same(float(weight[0]), math.log(N), 1e-5):
@@ -377,7 +378,7 @@ def information_criteria(evidence: AnovaEvidence) -> Finding | None:
             "Use log(N) with N the number of rows used, as R's BIC does.",
             {"candidate_n": math.exp(min(float(weight[0]), 50.0)), "reference_n": N},
         )
-        return Finding(cause, 0.9)
+        return Finding(cause, Strength.CERTAIN)
     return None
 
 
@@ -402,7 +403,7 @@ def constant(evidence: AnovaEvidence) -> Finding | None:
         "programs.",
         {"offset": offset},
     )
-    return Finding(cause, 0.92)
+    return Finding(cause, Strength.SIGNS)
 
 
 def one_fit(evidence: AnovaEvidence) -> Finding | None:
@@ -415,7 +416,7 @@ def one_fit(evidence: AnovaEvidence) -> Finding | None:
         if causes:
             found = replace(causes[0], title=f"{name}: {causes[0].title}")
             # The tests follow from the fits: what is wrong with a fit comes before what is wrong with a test.
-            return Finding(found, 0.985)
+            return Finding(found, Strength.OF_ONE_FIT)
         cause = Cause(
             5,
             "lrt-fit",
@@ -424,7 +425,7 @@ def one_fit(evidence: AnovaEvidence) -> Finding | None:
             "Compare the fits of that model first (validation.compare).",
             {"reference": left, "candidate": right},
         )
-        return Finding(cause, 0.6)
+        return Finding(cause, Strength.PARTIAL)
     return None
 
 
@@ -448,7 +449,7 @@ def missing_columns(evidence: AnovaEvidence) -> Finding | None:
         "(columns=).",
         {"missing": float(len(lost))},
     )
-    return Finding(cause, 0.5)
+    return Finding(cause, Strength.SEEN)
 
 
 #: In the order in which findings of one strength are named.

@@ -9,6 +9,7 @@ import pandas as pd
 from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["other_names"]
@@ -50,7 +51,7 @@ def other_names(evidence: Evidence) -> Finding | None:
         "each level as it is written in the data. What stands under another name counts as missing.",
         {"renamed": float(total), "agreeing": float(agreeing)},
     )
-    return Finding(cause, 0.98)
+    return Finding(cause, Strength.LISTED)
 
 
 def _renamed(rows: pd.DataFrame, column: str) -> tuple[list[tuple[str, str]], int]:

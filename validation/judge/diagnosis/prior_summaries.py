@@ -1,11 +1,12 @@
 """Detectors that read both sides' printed priors: another family or figure, and the horseshoe-plus that cannot mix."""
 
 import re
-from typing import Any
 
 from validation import tolerances
+from validation.contract import BayesianFit
 from validation.judge.diagnosis import Finding
-from validation.judge.posteriors import PosteriorEvidence
+from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.tolerances import Strength
 from validation.verdict import Cause
 
 __all__ = ["has_scales", "improper_hs_plus", "printed_priors", "read_prior_summary"]
@@ -38,7 +39,7 @@ def _family(prior: str) -> str:
     return prior.partition("(")[0]
 
 
-def _printed(fit: Any) -> dict[str, str]:
+def _printed(fit: BayesianFit) -> dict[str, str]:
     """The priors that a fit prints; empty where it prints none, as a third party's need not."""
     try:
         return read_prior_summary(str(fit.prior_summary()))
@@ -46,7 +47,7 @@ def _printed(fit: Any) -> dict[str, str]:
         return {}
 
 
-def has_scales(fit: Any) -> bool:
+def has_scales(fit: BayesianFit) -> bool:
     """Whether a fit prints a coefficient prior that has scales (or factors) of its own in the unconstrained vector."""
     priors = _printed(fit)
     return bool({_family(prior) for prior in priors.values()} & {"laplace", "lasso", "hs", "hs_plus", "product_normal"})
@@ -73,7 +74,7 @@ def printed_priors(evidence: PosteriorEvidence) -> Finding | None:
         "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
         {"blocks": float(len(differing))},
     )
-    return Finding(cause, 0.97)
+    return Finding(cause, Strength.ANOTHER_MODEL)
 
 
 def improper_hs_plus(evidence: PosteriorEvidence) -> Finding | None:
@@ -93,4 +94,4 @@ def improper_hs_plus(evidence: PosteriorEvidence) -> Finding | None:
         "Compare the log densities (gate 1), which is exact; draws of R's hs_plus say nothing. hs() is proper.",
         {"rhat": largest},
     )
-    return Finding(cause, 0.95)
+    return Finding(cause, Strength.RULE)

@@ -51,7 +51,7 @@ def reproduced(
     ----------
     evidence : Evidence
     expected : mapping
-        (quantity, group, term, term2, level) -> number, as of :func:`validation.judge.estimates.implied_numbers`.
+        (quantity, group, term, term2, level) -> number, as of :func:`validation.judge.implied.implied_numbers`.
     quantities : iterable of str
         Which of them are looked at.
     """

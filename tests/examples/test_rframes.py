@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from examples.tutorial.rframes import r_str, r_summary
 from r_scripts.dialect import STACKS, Dialect
 from tests.pyimpl.dialect_records import RECORDS, dialect_of_record
 from tests.pyimpl.dialect_records import frame as recorded_frame
-from validation.rframes import r_str, r_summary
 
 
 def frames():

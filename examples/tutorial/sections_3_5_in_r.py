@@ -1,8 +1,8 @@
 """Sections 3 to 5 of the tutorial run by rstanarm, and the diff with the same sections in Python.
 
-``r_scripts/tutorial_sections_3_5.R`` takes the tutorial's steps in R; :mod:`validation.tutorial_bayes` takes them in
-Python. Both label what they find alike: a model, a parameter and a statistic. Two samplers never give the same draws,
-so each number is judged by the Monte Carlo error of the difference.
+``r_scripts/tutorial_sections_3_5.R`` takes the tutorial's steps in R; :mod:`examples.tutorial.sections_3_5` takes them
+in Python. Both label what they find alike: a model, a parameter and a statistic. Two samplers never give the same
+draws, so each number is judged by the Monte Carlo error of the difference.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.tutorial_bayes import STATISTICS, drawn, monte_carlo_sd
+from examples.tutorial.sections_3_5 import STATISTICS, drawn, monte_carlo_sd
 
 __all__ = ["RSections", "compare_sections", "live_reference", "record", "recorded_reference"]
 
@@ -84,10 +84,10 @@ def recorded_reference(folder: Any = None) -> RSections:
     LookupError
         Nothing is recorded.
     """
-    file = (folder or resources.files("validation.references") / "data") / "tutorial_sections_3_5.json"
+    file = (folder or resources.files("examples.tutorial") / "data") / "tutorial_sections_3_5.json"
     if not file.is_file():
         raise LookupError(
-            "the tutorial's sections 3 to 5 are not recorded; validation.tutorial_sections.record does it"
+            "the tutorial's sections 3 to 5 are not recorded; examples.tutorial.sections_3_5_in_r.record does it"
         )
     stored = json.loads(file.read_text(encoding="utf-8"))
     return RSections.of_reply(stored["sections"], stored["label"], stored["provenance"])
@@ -121,7 +121,7 @@ def compare_sections(fits: Mapping[str, Any], reference: RSections) -> pd.DataFr
     Parameters
     ----------
     fits : mapping of str to BayesianFit
-        As :func:`validation.tutorial_bayes.fit_models` returns them.
+        As :func:`examples.tutorial.sections_3_5.fit_models` returns them.
     reference : RSections
 
     Returns

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from validation import tutorial, tutorial_bayes
+from examples.tutorial import sections_1_2 as tutorial
+from examples.tutorial import sections_3_5 as tutorial_bayes
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,8 @@ def test_pictures_show_every_school_by_rank_and_the_difference(fits):
 
 
 def test_import_is_light():
-    code = "import sys, validation.tutorial_bayes; print([m for m in ('rpy2', 'pymc', 'plotnine') if m in sys.modules])"
+    heavy = "[m for m in ('rpy2', 'pymc', 'plotnine') if m in sys.modules]"
+    code = f"import sys, examples.tutorial.sections_3_5; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 
-from validation import tutorial, tutorial_bayes, tutorial_sections
-from validation.tutorial_sections import RSections, compare_sections, recorded_reference
+from examples.tutorial import sections_1_2 as tutorial
+from examples.tutorial import sections_3_5 as tutorial_bayes
+from examples.tutorial import sections_3_5_in_r as tutorial_sections
+from examples.tutorial.sections_3_5_in_r import RSections, compare_sections, recorded_reference
 
 
 @pytest.fixture(scope="module")

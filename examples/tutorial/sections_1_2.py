@@ -10,17 +10,18 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata, resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from examples.tutorial.rframes import r_str, r_summary
 from r_scripts.dialect import Dialect
 from validation.checks import TABLE_COLUMNS, Check, Side
 from validation.comparison import Comparison
 from validation.dialects import dialect_of
 from validation.references.choose import Source, choose_source
-from validation.rframes import r_str, r_summary
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -498,7 +499,7 @@ def printed_numbers() -> pd.DataFrame:
 
     ``printed`` is the text as printed: its decimals say how precisely.
     """
-    file = resources.files("validation.references") / "data" / "tutorial_printed.csv"
+    file = resources.files("examples.tutorial") / "data" / "tutorial_printed.csv"
     with file.open(encoding="utf-8") as text:
         return pd.read_csv(text, dtype=str, keep_default_na=False)
 
@@ -523,16 +524,16 @@ def recorded_reference(folder: Any = None) -> tuple[Tutorial, Side]:
     LookupError
         Nothing is recorded.
     """
-    file = (folder or resources.files("validation.references") / "data") / "tutorial_sections_1_2.json"
+    file = (folder or resources.files("examples.tutorial") / "data") / "tutorial_sections_1_2.json"
     if not file.is_file():
-        raise LookupError("the tutorial's sections are not recorded; run `mlmparity record tutorial` where there is R")
+        raise LookupError("the tutorial's sections are not recorded; run `make record CASES=tutorial` where there is R")
     stored = json.loads(file.read_text(encoding="utf-8"))
     side = Side(stored["label"], "recorded-r", stored["provenance"])
     return Tutorial.from_columns(stored["tutorial"]), side
 
 
-def record(folder: Any) -> Any:
-    """Write down what live R gives for the sections; returns the file's path."""
+def record(folder: Path | None = None) -> Path:
+    """Write down what live R gives for the sections, here or in another folder; returns the file's path."""
     from validation.files import write_atomically
 
     made, side = live_reference()
@@ -541,7 +542,7 @@ def record(folder: Any) -> Any:
         "provenance": dict(side.provenance),
         "tutorial": made.to_columns(),
     }
-    path = folder / "tutorial_sections_1_2.json"
+    path = (folder or Path(__file__).parent / "data") / "tutorial_sections_1_2.json"
     write_atomically(path, json.dumps(stored, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
     return path
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from validation.tutorial import FORMULAS
+from examples.tutorial.sections_1_2 import FORMULAS
 
 if TYPE_CHECKING:
     from plotnine import ggplot
@@ -58,7 +58,7 @@ def fit_models(
     Parameters
     ----------
     GCSE : pandas.DataFrame
-        As :func:`validation.tutorial.prepare` makes it.
+        As :func:`examples.tutorial.sections_1_2.prepare` makes it.
     engine : {"pyimpl", "rstanarm"}
     seed : int
     models : sequence of str
@@ -212,7 +212,7 @@ def printed_numbers() -> pd.DataFrame:
         Columns model, parameter, statistic, printed (the text: its decimals say how precisely), n_eff (of the
         tutorial's run; empty where it prints none) and where.
     """
-    file = resources.files("validation.references") / "data" / "tutorial_bayes_printed.csv"
+    file = resources.files("examples.tutorial") / "data" / "tutorial_bayes_printed.csv"
     with file.open(encoding="utf-8") as text:
         return pd.read_csv(text, dtype=str, keep_default_na=False)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from validation import tutorial
+from examples.tutorial import sections_1_2 as tutorial
+from examples.tutorial.sections_1_2 import Tutorial
 from validation.comparison import Side
-from validation.tutorial import Tutorial
 from validation.verdict import Verdict
 
 R, PYTHON = Side("lme4 on R, live", "live-r"), Side("pyimpl", "python")
@@ -221,5 +221,5 @@ def test_recorded_and_read_back(tmp_path, reference):
 
 
 def test_nothing_recorded_is_said(tmp_path):
-    with pytest.raises(LookupError, match="mlmparity record tutorial"):
+    with pytest.raises(LookupError, match="make record CASES=tutorial"):
         tutorial.recorded_reference(tmp_path)

@@ -1,0 +1,1 @@
+"""Worked examples; the repository has them, the package does not need them."""

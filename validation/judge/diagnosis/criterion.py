@@ -1,0 +1,122 @@
+"""Row 1 of AGREEMENT.md's table of faults: REML for ML, or the other way round."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis.model import another_model, least_objective, small_enough
+from validation.judge.diagnosis.reproduced import reproduced
+from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
+from validation.quantities import records
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = ["other_criterion", "other_optimum", "standard_errors_of_other_criterion"]
+
+
+def other_criterion(evidence: Evidence) -> Finding | None:
+    """Row 1: REML asked for and ML fitted, or the other way round."""
+    flag = evidence.value("candidate", "criterion")
+    says_other = math.isfinite(flag) and bool(flag) != evidence.reml
+    wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
+    figures: dict[str, float] = {}
+    solution = other_optimum(evidence)
+    proof = None
+    if solution is not None:
+        expected = implied_numbers(solution)
+        expected["logLik", None, None, None, None] = -solution.objective / 2
+        proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))
+        figures = {
+            "matched": float(proof.matched),
+            "compared": float(proof.total),
+            "digits": proof.digits,
+            "other_logLik": -solution.objective / 2,
+        }
+    # Standard errors alone may be of the other criterion where the fit is not.
+    if proof is not None and proof.proves and proof.quantities != {"se"}:
+        strength = Strength.RECOMPUTED
+        given = evidence.value("candidate", "logLik")
+        evidence_text = (
+            f"{proof.matched} of the {proof.total} numbers that tell the two criteria apart are those of the {other} "
+            f"fit to {proof.digits:.0f} digits or more, computed here from the reference's own y, X and Z "
+            f"(log-likelihood {-solution.objective / 2:.6f}, "
+            + (f"candidate {given:.6f}, " if math.isfinite(given) else "")
+            + f"reference {evidence.value('reference', 'logLik'):.6f})"
+        )
+    elif says_other:
+        strength = Strength.CERTAIN
+        evidence_text = f"the candidate's isREML() says {other}, and {wanted} was asked for"
+    else:
+        return None
+    cause = Cause(
+        1,
+        "reml-vs-ml",
+        f"The candidate was fitted by {other}, the reference by {wanted}",
+        evidence_text,
+        f"Ask the candidate for {wanted} (in R: REML = {'TRUE' if evidence.reml else 'FALSE'}). If you did, it ignores "
+        "the argument: variance components of REML and ML differ by about one part in the number of groups.",
+        figures,
+    )
+    return Finding(cause, strength)
+
+
+def other_optimum(evidence: Evidence) -> Any:
+    """The reference's model at the optimum of the other criterion, by the judge's algebra; None where it is too large.
+
+    Parameters
+    ----------
+    evidence : Evidence
+
+    Returns
+    -------
+    Solution or None
+    """
+    pieces = evidence.reference_pieces
+    theta = evidence.theta("reference")
+    if pieces is None or theta is None or another_model(evidence):
+        return None
+    if not small_enough(pieces):
+        return None
+
+    def at(point: np.ndarray) -> Any:
+        return evidence.solve(point, not evidence.reml)
+
+    start = theta.to_numpy()
+    if (first := at(start)) is None:
+        return None
+    candidate = evidence.known_theta
+    beside = None if candidate is None else at(candidate)
+    if candidate is not None and beside is not None and beside.objective < first.objective:
+        start = candidate  # if it was fitted by the other criterion, it is its optimum
+    return least_objective(at, start, pieces.diagonal)
+
+
+def standard_errors_of_other_criterion(evidence: Evidence) -> Finding | None:
+    """Row 1: the standard errors alone are those of the other criterion's fit."""
+    rows = records(evidence.compared("se"))
+    off = [r for r in rows if not close(r["candidate"], r["reference"], 1e-5)]
+    sigma = evidence.pair("sigma")
+    if not off or not close(sigma[1], sigma[0], 1e-6):
+        return None
+    solution = other_optimum(evidence)
+    if solution is None:
+        return None
+    expected = {key[2]: value for key, value in implied_numbers(solution).items() if key[0] == "se"}
+    if not all(close(r["candidate"], expected.get(r["term"], math.nan), 1e-5) for r in rows):
+        return None
+    wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
+    first = off[0]
+    cause = Cause(
+        1,
+        "standard-errors-other-criterion",
+        f"The standard errors are those of the {other} fit; the rest is the {wanted} fit that was asked for",
+        f"all {len(rows)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
+        f"{first['term']}: {first['candidate']:.8g}, where {wanted} gives {first['reference']:.8g} and {other} "
+        f"{expected[first['term']]:.8g}",
+        f"Take vcov(β̂) from the same fit as β̂: σ̂²(X'V⁻¹X)⁻¹ at the θ̂ and σ̂ of {wanted}.",
+        {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
+    )
+    return Finding(cause, Strength.ANOTHER_INPUT)

@@ -1,0 +1,440 @@
+"""Rows 2, 3, 4, 7, 8 and 12, told from the draws."""
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.judge.diagnosis import Finding
+from validation.judge.diagnosis.priors import has_single_density
+from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
+from validation.judge.summaries import RULES, Draws, by_rules, reported
+from validation.judge.validity import repeated_draws
+from validation.quantities import MAIN_EXCLUDED, groups_of, posterior_summary, split_parameter
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = [
+    "copied_draws",
+    "correlation_lost",
+    "lost_parameters",
+    "other_reference_level",
+    "permuted_draws",
+    "reported_numbers",
+    "rows_used",
+    "scale_of_draws",
+    "shifted_intercept",
+    "single_precision",
+    "torn_apart",
+]
+
+
+def _quantiles(evidence: PosteriorEvidence) -> pd.DataFrame | None:
+    if len(evidence.summaries) < 2:
+        return None
+    left, right = evidence.summaries["reference"], evidence.summaries["candidate"]
+    return left.add_suffix("_r").join(right.add_suffix("_c"), how="inner")
+
+
+def _within(row: pd.Series, statistic: str, value: float, error: float, limit: float) -> bool:
+    return abs(row[f"{statistic}_c"] - value) <= limit * math.hypot(error, row[f"mcse_{statistic}_c"])
+
+
+#: Cause, words, and the draws of a variance (or σ) as a function of the reference's draws x and σ.
+_DRAW_MAPS: tuple[tuple[str, str, Callable[[np.ndarray, np.ndarray], np.ndarray]], ...] = (
+    ("square-root", "square roots of the reference's", lambda x, s: np.sqrt(x)),
+    ("squared", "squares of the reference's", lambda x, s: x**2),
+    ("relative-variance", "the reference's divided by σ²", lambda x, s: x / s**2),
+    ("sd-over-sigma", "the roots of the reference's divided by σ", lambda x, s: np.sqrt(x) / s),
+    ("times-variance", "the reference's times σ²", lambda x, s: x * s**2),
+)
+
+
+def scale_of_draws(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 2: SDs where variances are expected, or the other way round, or relative to σ."""
+    both = _quantiles(evidence)
+    if both is None:
+        return None
+    limit = z_limit(len(both) * 3)
+    for name, row in both.iterrows():
+        label = str(name)
+        diagonal = label.startswith("Sigma[") and len(set(label[6:-1].partition(":")[2].split(","))) == 1
+        centre = row["q50_r"]
+        if not (label == "sigma" or diagonal) or centre <= 0 or _within(row, "q50", centre, row["mcse_q50_r"], limit):
+            continue
+        for kind, words, expected in _mapped_quantiles(evidence, label, row):
+            if all(value > 0 and _within(row, q, value, error, limit) for q, (value, error) in expected.items()):
+                cause = Cause(
+                    2,
+                    f"scale-{kind}",
+                    f"The candidate's draws of {label} are the {words.removeprefix('the ')}",
+                    f"medians {centre:.5g} and {row['q50_c']:.5g}, where {expected['q50'][0]:.5g} is expected if they "
+                    "are; so are the 2.5% and 97.5% quantiles within Monte Carlo error",
+                    "rstanarm's Sigma[...] are variances and covariances on the response's scale, its sigma is an sd; "
+                    "the root of a posterior mean is not the mean of the roots.",
+                    {"reference": float(centre), "candidate": float(row["q50_c"])},
+                )
+                return Finding(cause, Strength.ANOTHER_MODEL)
+    return None
+
+
+def _mapped_quantiles(
+    evidence: PosteriorEvidence, label: str, row: pd.Series
+) -> list[tuple[str, str, dict[str, tuple[float, float]]]]:
+    """Quantiles, with their Monte Carlo errors, that each fault would give."""
+    found = []
+    names = evidence.names.get("reference", [])
+    if "reference" in evidence.draws and label in names and "sigma" in names:
+        draws = evidence.draws["reference"]
+        x, sigma = draws[names.index(label)], draws[names.index("sigma")]
+        if (x > 0).all():
+            for kind, words, change in _DRAW_MAPS:
+                if label == "sigma" and kind not in ("squared", "square-root"):
+                    continue
+                mapped = posterior_summary([label], change(x, sigma)[None]).iloc[0]
+                found.append((kind, words, {q: (mapped[q], mapped[f"mcse_{q}"]) for q in ("q2.5", "q50", "q97.5")}))
+        return found
+    slopes: dict[str, Callable[[float], float]] = {
+        "square-root": lambda x: 0.5 / math.sqrt(x),
+        "squared": lambda x: 2 * x,
+    }
+    for kind, words, change in _DRAW_MAPS[:2]:  # quantiles follow a monotone map exactly, summaries are enough
+        expected = {}
+        for q in ("q2.5", "q50", "q97.5"):
+            value = max(float(row[f"{q}_r"]), 1e-300)
+            expected[q] = (float(change(np.array(value), np.array(1.0))), slopes[kind](value) * row[f"mcse_{q}_r"])
+        found.append((kind, words, expected))
+    return found
+
+
+_REPORTED_WORDS = {
+    "fixef": "coefficients",
+    "se": "standard errors",
+    "sigma": "sigma()",
+    "ranef": "random effects",
+    "reported-variance": "variances of VarCorr",
+    "reported-sd": "standard deviations of VarCorr",
+    "reported-covariance": "covariances of VarCorr",
+    "reported-correlation": "correlations of VarCorr",
+    "residual-sd": "residual standard deviation of VarCorr",
+    "residual-variance": "residual variance of VarCorr",
+}
+
+
+def reported_numbers(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 2: the draws are right, but what is reported of them is another summary than R's (median sd, mean, ...)."""
+    if "candidate" not in evidence.draws:
+        return None
+    draws = Draws(evidence.names["candidate"], evidence.draws["candidate"])
+    found = reported(evidence.candidate, draws)
+
+    def same(value: float, target: float) -> bool:
+        return abs(value - target) <= 1e-7 * max(abs(target), 1e-12)
+
+    explained: list[tuple[str, str, str, str]] = []
+    for quantity in RULES:
+        own = {key: pair for key, pair in found.items() if key[0] == quantity}
+        off = {key: pair for key, pair in own.items() if not same(pair[0], by_rules(key, pair[1]))}
+        if not off:
+            continue
+        for rule, (words, _) in RULES[quantity].items():
+            if all(same(value, by_rules(key, vectors, rule)) for key, (value, vectors) in off.items()):
+                key, (value, vectors) = next(iter(off.items()))
+                where = " ".join(part for part in key[1:] if part)
+                text = (
+                    f"for all {len(off)} {_REPORTED_WORDS[quantity]} that differ; e.g. {where or quantity}: "
+                    f"{value:.6g}, where R's rule ({RULES[quantity]['R'][0]}) gives {by_rules(key, vectors):.6g} "
+                    "of the same draws"
+                )
+                explained.append((quantity, rule, words, text))
+                break
+    if not explained:
+        return None
+    quantity, rule, words, _ = explained[0]
+    cause = Cause(
+        2,
+        f"summary-{quantity.removeprefix('reported-')}-{rule}",
+        f"The {_REPORTED_WORDS[quantity]} that the candidate reports are {words}",
+        "; ".join(text for *_, text in explained[:3]),
+        "rstanarm's VarCorr has the posterior mean of the covariance matrix: its SDs are roots of mean variances, "
+        "neither means nor medians of SDs, and its correlations are those of the mean matrix. fixef, ranef and sigma "
+        "are posterior medians, se is the MAD_SD. Draws agree: only the summary is another one.",
+        {"reported": float(len(explained))},
+    )
+    return Finding(cause, Strength.OWN_RULE)
+
+
+def other_reference_level(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 3: coefficients of other levels of a factor, because another level is its reference."""
+    if len(evidence.summaries) < 2:
+        return None
+    left, right = (
+        {str(name): float(value) for name, value in evidence.summaries[side]["mean"].items()}
+        for side in ("reference", "candidate")
+    )
+    lost = [name for name in main_parameters(list(left)) if name not in right and not name.startswith("Sigma[")]
+    extra = [name for name in main_parameters(list(right)) if name not in left and not name.startswith("Sigma[")]
+    if len(lost) != 1 or len(extra) != 1:
+        return None  # of a factor both sides have all levels but one; interactions have more, and are not told here
+    theirs, ours = lost[0], extra[0]  # the level that the candidate's coefficients start from, and R's
+    stem = "".join(a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(theirs, ours, strict=False)))
+    if not stem or "(Intercept)" in (theirs, ours) or "(Intercept)" not in left:
+        return None
+    step = left[theirs]
+    spread = float(evidence.summaries["reference"]["sd"].loc[theirs])
+    checks = [(ours, -step)] if "(Intercept)" not in right else [
+        (ours, -step), ("(Intercept)", left["(Intercept)"] + step)
+    ]  # fmt: skip
+    near = all(abs(right[name] - value) <= spread for name, value in checks)
+    cause = Cause(
+        3,
+        "coding-reference-level",
+        f"The candidate's coefficients start from another level of the factor {stem}: {ours} in place of {theirs}",
+        "; ".join(
+            f"{name} has the posterior mean {right[name]:.5g}, where {value:.5g} is expected if "
+            f"{theirs.removeprefix(stem)!r} is its reference level"
+            for name, value in checks
+        )
+        + f" (posterior sd {spread:.3g}; R's {theirs} is {step:.5g})",
+        "R takes the first level of a factor as reference, in the order of its levels (in pandas: of the categories), "
+        "not in the order of the alphabet. Set the order on both sides; the model is the same, its coefficients are "
+        "differences from another group.",
+        {"expected": -step, "candidate": right[ours]},
+    )
+    return Finding(cause, Strength.ANOTHER_INPUT if near else Strength.PARTIAL)
+
+
+def correlation_lost(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 7: random effects of one group without their correlations."""
+    if len(evidence.summaries) < 2:
+        return None
+    pairs = {side: _covariance_names(summary.index) for side, summary in evidence.summaries.items()}
+    for group, (single, double) in pairs["reference"].items():
+        theirs_single, theirs_double = pairs["candidate"].get(group, (0, 0))
+        if double and not theirs_double and theirs_single >= 2:
+            lacking, other = "candidate", "reference"
+        elif not double and theirs_double and single >= 2:
+            lacking, other = "reference", "candidate"
+        else:
+            continue
+        count = {side: sum(pairs[side].get(group, (0, 0))) for side in pairs}
+        p = pairs[other][group][0]
+        cause = Cause(
+            7,
+            "correlation-lost",
+            f"The {lacking} fits the random effects of {group} as independent: their correlation is missing",
+            f"(... | {group}) has {p} random effects for each level, so {count[other]} variances and covariances in "
+            f"the {other}; the {lacking} has {count[lacking]}: the variances, and no covariance",
+            f"In R (1 + x | {group}) lets levels that start higher also rise faster (or slower), and estimates that "
+            f"correlation; (1 + x || {group}) says that there is none. Without it slopes and intercepts are shrunken "
+            "otherwise, and predictions and standard errors differ. Ask the program for correlated random effects; "
+            "where it has none, compare with ||.",
+            {f"{side}_components": float(count[side]) for side in count},
+        )
+        return Finding(cause, Strength.ANOTHER_MODEL)
+    return None
+
+
+def _covariance_names(names: Iterable[Any]) -> dict[str, tuple[int, int]]:
+    """Variances and covariances among the parameters, by grouping factor."""
+    found: dict[str, list[int]] = {}
+    names = [str(name) for name in names]
+    groups = groups_of(names)
+    for name in names:
+        group, first, second, _ = split_parameter(name, groups)
+        if name.startswith("Sigma[") and group is not None:
+            found.setdefault(group, [0, 0])[first != second] += 1
+    return {group: (single, double) for group, (single, double) in found.items()}
+
+
+def rows_used(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 4: another number of rows or levels; a missing value that became a level."""
+    try:
+        counts = (float(evidence.reference.nobs()), float(evidence.candidate.nobs()))
+    except Exception:  # draws alone have no rows
+        counts = (math.nan, math.nan)
+    names = {side: set(map(str, summary.index)) for side, summary in evidence.summaries.items()}
+    extra = [n for n in names.get("candidate", set()) - names.get("reference", set()) if n.startswith("b[")]
+    odd = [n for n in extra if re.search(r":(nan|NaN|NA|None|<NA>|-2147483648)\]$", n)]
+    if (counts[0] == counts[1] and not odd) or (not odd and not all(map(math.isfinite, counts))):
+        return None
+    cause = Cause(
+        4,
+        "missing-as-level" if odd else "rows",
+        "A missing value became a level" if odd else "The two sides do not use the same rows",
+        f"rows used: reference {counts[0]:.0f}, candidate {counts[1]:.0f}"
+        + (f"; the candidate has {', '.join(sorted(odd)[:3])}" if odd else ""),
+        "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit).",
+        {"reference_rows": counts[0], "candidate_rows": counts[1]},
+    )
+    return Finding(cause, Strength.LISTED)
+
+
+def permuted_draws(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 8: draws of the random effects at the wrong levels: the means agree as a set, not by label."""
+    both = _quantiles(evidence)
+    if both is None:
+        return None
+    rows = both[[str(name).startswith("b[") and "_NEW_" not in str(name) for name in both.index]]
+    if len(rows) < 4:
+        return None
+    left, right = rows["mean_r"].to_numpy(), rows["mean_c"].to_numpy()
+    error = np.hypot(rows["mcse_mean_r"].to_numpy(), rows["mcse_mean_c"].to_numpy())
+    limit = z_limit(len(rows))
+    off = np.abs(right - left) > limit * error
+    if off.sum() < 2:
+        return None
+    order_left, order_right = np.argsort(left), np.argsort(right)
+    sorted_error = np.hypot(error[order_left], error[order_right])
+    matched = np.abs(left[order_left] - right[order_right]) <= limit * sorted_error
+    if matched.mean() < 0.99 or np.mean(~off) > 0.95:
+        return None
+    cause = Cause(
+        8,
+        "permuted-levels",
+        "The random effects are right but stand at the wrong levels",
+        f"{int(off.sum())} of {len(rows)} posterior means differ by label; sorted, "
+        f"{matched.mean():.0%} agree within Monte "
+        "Carlo error",
+        "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
+        "adjacent and levels have the factor's order.",
+        {"misplaced": float(off.sum())},
+    )
+    return Finding(cause, Strength.ANOTHER_INPUT)
+
+
+def shifted_intercept(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 9: only the intercept differs: reported at centred predictors."""
+    both = _quantiles(evidence)
+    if both is None or "(Intercept)" not in both.index:
+        return None
+    main = both[[not str(n).startswith("b[") and str(n) not in MAIN_EXCLUDED for n in both.index]]
+    if len(main) < 3:
+        return None
+    difference = (main["mean_c"] - main["mean_r"]).to_numpy(dtype=float)
+    error = np.hypot(main["mcse_mean_r"].to_numpy(dtype=float), main["mcse_mean_c"].to_numpy(dtype=float))
+    z = np.abs(difference) / error
+    place = [str(name) for name in main.index].index("(Intercept)")
+    if list(np.flatnonzero(z > z_limit(len(main)))) != [place]:
+        return None
+    shift = float(difference[place])
+    cause = Cause(
+        9,
+        "intercept-shifted",
+        "Only the intercept differs: reported at centred predictors?",
+        f"its posterior mean is {shift:+.4g} from the reference's (z = {z[place]:.1f}); every "
+        "other main parameter "
+        "agrees",
+        "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
+        {"shift": shift},
+    )
+    return Finding(cause, Strength.PARTIAL)
+
+
+def copied_draws(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 12: chains, or parts of them, that stand in the draws more than once."""
+    draws = evidence.draws.get("candidate")
+    if draws is None:
+        return None
+    share = repeated_draws(draws)
+    if share == 0.0:
+        return None
+    chains = range(draws.shape[1])
+    same = [(a + 1, b + 1) for a in chains for b in chains if a < b and np.array_equal(draws[:, a], draws[:, b])]
+    cause = Cause(
+        12,
+        "copied-draws",
+        "The candidate's draws hold copies: "
+        + (f"chain {same[0][1]} is chain {same[0][0]}" if same else "parts of the chains come more than once"),
+        f"{share:.1%} of its draws stand elsewhere once more, with the draw that follows them"
+        + (f"; equal throughout are the chains {', '.join(f'{a} and {b}' for a, b in same[:6])}" if same else ""),
+        "Chains need seeds of their own, and each is to be read once: copies make R-hat, ESS and Monte Carlo errors "
+        "look better than they are.",
+        {"share": share},
+    )
+    return Finding(cause, Strength.ANOTHER_MODEL)
+
+
+def torn_apart(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 8: every parameter's own draws are right, and they do not belong together."""
+    wrong = [found for found in evidence.dependence if not found[-1]]
+    if not wrong:
+        return None
+    # Parameters that hang together in the reference and are independent in the candidate.
+    lost = [found for found in wrong if abs(found[3]) < 0.25 * abs(found[2])]
+    if len(lost) < max(1, len(wrong) // 2):
+        return None
+    first, second, left, right, _ = max(lost, key=lambda found: abs(found[2]))
+    cause = Cause(
+        8,
+        "torn-apart",
+        "The candidate's draws of different parameters do not belong together",
+        f"{len(wrong)} of {len(evidence.dependence)} rank correlations differ, {len(lost)} of them (nearly) lost: of "
+        f"{first} and {second} it is {left:.2f} in the reference and {right:.2f} in the candidate",
+        "Keep the draws of all parameters in one order, iteration by iteration and chain by chain: parameters sorted, "
+        "shuffled or thinned each by itself keep their own distributions, and give wrong predictions and differences.",
+        {"differing": float(len(wrong)), "lost": float(len(lost))},
+    )
+    return Finding(cause, Strength.EQUAL_OPTIMA)
+
+
+def single_precision(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 12: draws that went through 32-bit floats."""
+    if "candidate" not in evidence.draws:
+        return None
+
+    def share(draws: np.ndarray) -> float:
+        with np.errstate(over="ignore"):
+            return float(np.mean(draws == draws.astype(np.float32)))
+
+    own = share(evidence.draws["candidate"])
+    other = share(evidence.draws["reference"]) if "reference" in evidence.draws else 0.0
+    in_density = len(evidence.densities) > 2 and has_single_density(evidence.densities)
+    if (own < 0.99 or other > 0.5) and not in_density:
+        return None
+    if in_density:
+        cause = Cause(
+            12,
+            "single-precision",
+            "The candidate computes its log density in single precision",
+            "all its log densities are exactly representable in 32 bits; "
+            + (f"so are {own:.0%} of its draws" if own > 0.99 else "its draws are not"),
+            "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
+            "point otherwise.",
+            {"share_float32": own},
+        )
+        return Finding(cause, Strength.ANOTHER_MODEL)
+    cause = Cause(
+        12,
+        "single-precision",
+        "The candidate's draws are stored in single precision",
+        f"{own:.0%} of them are exactly representable in 32 bits (the reference's: {other:.0%})",
+        "Use 64-bit floats: log densities of several thousand keep three digits after the point otherwise.",
+        {"share_float32": own},
+    )
+    return Finding(cause, Strength.LOOSE_MATCH)
+
+
+def lost_parameters(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 12: parameters that the candidate does not give."""
+    if len(evidence.summaries) < 2:
+        return None
+    lost = [
+        str(name) for name in evidence.summaries["reference"].index if name not in evidence.summaries["candidate"].index
+    ]
+    if not lost:
+        return None
+    cause = Cause(
+        12,
+        "missing-parameters",
+        f"The candidate lacks {len(lost)} parameter{'s' if len(lost) > 1 else ''}",
+        "missing: " + ", ".join(lost[:6]) + (f" and {len(lost) - 6} more" if len(lost) > 6 else ""),
+        "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
+        "included.",
+        {"missing": float(len(lost))},
+    )
+    return Finding(cause, Strength.EQUAL_OPTIMA)

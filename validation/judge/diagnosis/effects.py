@@ -1,0 +1,185 @@
+"""Row 11: predictions, and BLUPs that are not shrunken."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from validation.algebra import Pieces, Term
+from validation.judge.diagnosis import Finding
+from validation.judge.diagnosis.model import same_model
+from validation.judge.evidence import Evidence
+from validation.quantities import records
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = ["predictions", "unshrunken"]
+
+
+def predictions(evidence: Evidence) -> Finding | None:
+    """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
+    sigma = evidence.value("reference", "sigma")
+    marginal, new = evidence.compared("predict-marginal"), evidence.compared("predict-new")
+    fits = evidence.rows("fitted")
+
+    def gap(rows: pd.DataFrame, other: dict[str, float] | None = None) -> float:
+        if rows.empty:
+            return 0.0
+        target = rows["reference"].to_numpy() if other is None else np.array([other[row] for row in rows["level"]])
+        return float(np.max(np.abs(rows["candidate"].to_numpy() - target)))
+
+    conditional = dict(zip(fits["level"], fits["reference"], strict=True))
+    population = dict(zip(marginal["level"], marginal["reference"], strict=True))
+    if not same_model(evidence):
+        return None  # another model predicts otherwise
+    comparable = gap(marginal) > 1e-4 * sigma and set(marginal["level"]) <= conditional.keys()
+    if comparable and gap(marginal, conditional) < 1e-4 * sigma:
+        cause = Cause(
+            11,
+            "conditional-for-marginal",
+            "Predictions for the population contain the random effects",
+            f"asked for the fixed effects alone (re.form = ~0) the candidate gives the conditional predictions, up "
+            f"to {gap(marginal):.4g} from the marginal ones",
+            "predict(re.form = ~0) is Xβ: what is expected of a new group. Leave the random effects out.",
+            {"difference": gap(marginal)},
+        )
+        return Finding(cause, Strength.ANOTHER_MODEL)
+    marginal_agrees = not marginal.empty and gap(marginal) <= 1e-4 * sigma
+    if gap(new) > 1e-4 * sigma and marginal_agrees and set(new["level"]) <= conditional.keys():
+        words = "not Xβ"
+        if gap(new, conditional) < 1e-4 * sigma:
+            words = "those of the rows' old levels"
+        else:
+            modes = evidence.rows("ranef")
+            shift = new["candidate"].to_numpy() - new["reference"].to_numpy()
+            if np.ptp(shift) < 1e-6 * sigma:
+                words = f"all off by {shift.mean():.5g}"
+                same = modes[np.abs(modes["reference"] - shift.mean()) < 1e-6 * sigma]
+                if len(same):
+                    words += f", the random effect of level {same['level'].iloc[0]}"
+        cause = Cause(
+            11,
+            "new-levels",
+            "Predictions for levels that the data do not have are wrong",
+            f"for {len(new)} rows with unseen levels the candidate's predictions are {words}; they differ from the "
+            f"reference's by up to {gap(new):.4g}",
+            "A level that was not in the data has the random effect 0, its expectation: with allow.new.levels = TRUE "
+            "lme4 predicts from the fixed effects (and from the levels that are known).",
+            {"difference": gap(new)},
+        )
+        known = gap(new, population) if set(new["level"]) <= population.keys() else math.inf
+        return Finding(cause, Strength.ANOTHER_INPUT if known > 0 else Strength.CERTAIN)
+    return None
+
+
+def unshrunken(evidence: Evidence) -> Finding | None:
+    """Row 11: BLUPs without shrinkage, coefficients in their place, or marginal in place of conditional predictions."""
+    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
+    if pieces is None or theta is None:
+        return None
+    rows = evidence.compared("ranef")
+    sigma = evidence.value("reference", "sigma")
+    if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < 1e-4 * sigma).all():
+        reference = {(r["group"], r["term"], r["level"]): r["reference"] for r in records(rows)}
+        candidate = {(r["group"], r["term"], r["level"]): r["candidate"] for r in records(rows)}
+        for unpooled in _unpooled(evidence, pieces, reference):
+            keys = [key for key in candidate if key in unpooled]
+            matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < 1e-4 * sigma]
+            telling = [key for key in keys if abs(reference[key] - unpooled[key]) > 1e-3 * sigma]
+            if len(telling) < 2 or len(matched) < 0.8 * len(keys):
+                continue
+            key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
+            cause = Cause(
+                11,
+                "unshrunken",
+                "The random effects are not shrunken: each level was estimated from its own rows alone",
+                f"{len(matched)} of {len(keys)} values equal the level's own least-squares estimate; for {key[2]} the "
+                f"candidate has {candidate[key]:.6g}, the BLUP is {reference[key]:.6g}: a ratio of "
+                f"{candidate[key] / reference[key] if reference[key] else math.inf:.4g}, one over the shrinkage factor",
+                "Conditional modes are the level's own estimate times the shrinkage factor, "
+                "σ_a²/(σ_a² + σ²/n_j) for a random intercept.",
+                {"candidate": candidate[key], "reference": reference[key], "unpooled": unpooled[key]},
+            )
+            return Finding(cause, Strength.RECOMPUTED)
+        fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
+        keys = list(candidate)
+        shifted = [key for key in keys if abs(candidate[key] - reference[key] - fixed.get(key[1], 0.0)) < 1e-4 * sigma]
+        if len(shifted) >= 0.8 * len(keys) and any(abs(fixed.get(key[1], 0.0)) > 1e-3 * sigma for key in keys):
+            cause = Cause(
+                11,
+                "coef-for-ranef",
+                "ranef() holds coefficients: fixed effect plus random effect",
+                f"{len(shifted)} of {len(keys)} values are the reference's conditional mode plus its fixed effect",
+                "ranef() are deviations from the fixed effects; coef() is their sum.",
+                {},
+            )
+            return Finding(cause, Strength.RECOMPUTED)
+    solution = evidence.solve(theta.to_numpy())
+    fits = evidence.compared("fitted")
+    if solution is not None and len(fits) == solution.marginal.size:
+        marginal = np.abs(fits["candidate"].to_numpy() - solution.marginal).max()
+        conditional = np.abs(fits["candidate"].to_numpy() - fits["reference"].to_numpy()).max()
+        own = None if evidence.known_theta is None else evidence.solve(evidence.known_theta)
+        # At the candidate's own θ̂ its fitted values may be right: where a variance is 0, both are one.
+        follows = own is not None and np.abs(fits["candidate"].to_numpy() - own.fitted).max() < 1e-4 * sigma
+        if marginal < 1e-4 * sigma < conditional and not follows:
+            cause = Cause(
+                11,
+                "marginal-fitted",
+                "Fitted values leave the random effects out",
+                f"they are Xβ to {marginal:.2g}, and up to {conditional:.4g} from the conditional ones",
+                "fitted() of lme4 is conditional: Xβ + Zb. Marginal predictions are predict(re_form = NA).",
+                {"marginal_difference": float(marginal), "conditional_difference": float(conditional)},
+            )
+            return Finding(cause, Strength.SAME_NUMBERS)
+    return None
+
+
+def _unpooled(
+    evidence: Evidence, pieces: Pieces, modes: dict[tuple[str, str, str], float]
+) -> Iterator[dict[tuple[str, str, str], float]]:
+    """Least-squares estimates of each level's effects from its own rows, term by term.
+
+    Given the fixed effects; with several terms, both with the other terms' conditional modes taken off first
+    and without.
+    """
+    beta = np.asarray(evidence.reference.fixef(), dtype=float)
+    if beta.size != pieces.X.shape[1]:
+        return
+    marginal = pieces.y - pieces.X @ beta - (0.0 if pieces.offset is None else pieces.offset)
+    Z = pieces.Z.tocsc()
+    root = np.ones(marginal.size) if pieces.weights is None else np.sqrt(pieces.weights)
+    b = np.array(
+        [
+            modes.get((term.group, effect, level), math.nan)
+            for term in pieces.terms
+            for level in term.levels
+            for effect in term.effects
+        ]
+    )
+    start = 0
+    for term in pieces.terms:
+        columns = slice(start, start + term.J * term.p)
+        start += term.J * term.p
+        others = b.copy()
+        others[columns] = 0.0
+        residuals = [marginal] if len(pieces.terms) == 1 else [marginal - Z @ others, marginal]
+        for residual in residuals:
+            yield _by_level(term, sp.csc_array(sp.diags_array(root) @ Z[:, columns]), root * residual)
+
+
+def _by_level(term: Term, Z: Any, residual: np.ndarray) -> dict[tuple[str, str, str], float]:
+    values: dict[tuple[str, str, str], float] = {}
+    for i, level in enumerate(term.levels):
+        block = Z[:, i * term.p : (i + 1) * term.p]
+        used = np.unique(block.indices)
+        columns = block.toarray()[used]
+        if np.linalg.matrix_rank(columns) < term.p:
+            continue
+        estimate = np.linalg.lstsq(columns, residual[used], rcond=None)[0]
+        for effect, value in zip(term.effects, estimate, strict=True):
+            values[term.group, effect, level] = float(value)
+    return values

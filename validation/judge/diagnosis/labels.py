@@ -1,0 +1,120 @@
+"""Row 8: right numbers under wrong labels."""
+
+from typing import Any
+
+import numpy as np
+
+from validation.judge.diagnosis import Finding
+from validation.judge.evidence import Evidence
+from validation.quantities import records
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = ["permuted_labels", "permuted_modes"]
+
+
+def permuted_modes(evidence: Evidence) -> Finding | None:
+    """Row 8: BLUPs given to the wrong levels, or to the wrong effects."""
+    rows = evidence.compared("ranef")
+    if rows.empty:
+        return None
+    columns: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, list[str]]] = {}
+    for (group, term), part in rows.groupby(["group", "term"], sort=False):
+        columns[str(group), str(term)] = (
+            part["reference"].to_numpy(),
+            part["candidate"].to_numpy(),
+            part["level"].tolist(),
+        )
+    for (group, term), (left, right, levels) in columns.items():
+        size = float(np.std(left)) or 1.0
+        wrong = np.abs(right - left) > 1e-3 * size
+        if not wrong.any() or not np.isfinite(right).all() or len(left) < 3:
+            continue
+        if np.allclose(np.sort(left), np.sort(right), rtol=0, atol=1e-4 * size):
+            order = _order_words(left, right, levels, size)
+            cause = Cause(
+                8,
+                "permuted-levels",
+                f"The BLUPs of {group} are right but stand at the wrong levels",
+                f"the {len(left)} values of {term} are the same on both sides as a set, {int(wrong.sum())} of them at "
+                f"another level{order}",
+                "Label each conditional mode with its own level; R orders levels as the factor does, not as they "
+                "appear in the data and not as numbers.",
+                {"misplaced": float(wrong.sum()), "levels": float(len(left))},
+            )
+            return Finding(cause, Strength.SAME_NUMBERS)
+        for (other_group, other_term), (other_left, _, other_levels) in columns.items():
+            if (other_group, other_term) == (group, term) or other_levels != levels:
+                continue
+            if np.allclose(right, other_left, rtol=0, atol=1e-4 * (float(np.std(other_left)) or 1.0)):
+                cause = Cause(
+                    8,
+                    "permuted-effects",
+                    f"The BLUPs of {other_term} stand under {term}",
+                    f"all {len(left)} values that the candidate gives for {group} {term} are the reference's for "
+                    f"{other_group} {other_term}",
+                    "Label each column of conditional modes with its own effect; in Z the effects of a level are "
+                    "adjacent.",
+                    {"levels": float(len(left))},
+                )
+                return Finding(cause, Strength.SAME_NUMBERS)
+    return None
+
+
+def permuted_labels(evidence: Evidence) -> Finding | None:
+    """Row 8: coefficients, or variance components, that are right as a set and stand under the wrong names."""
+    for quantity, words, remedy in (
+        ("fixef", "coefficients", "Take each coefficient's name from the column of X that it belongs to."),
+        ("sd", "standard deviations of the random effects", "Take each variance's term and effect from the same place "
+         "as its value: lme4 sorts terms by their number of levels, most first, whatever the formula's order."),
+        ("theta", "elements of θ", "lme4 sorts terms by their number of levels, most first, and takes each term's "
+         "lower triangle column by column."),
+    ):  # fmt: skip
+        rows = evidence.compared(quantity)
+        if quantity == "sd":
+            rows = rows[rows["group"] != "Residual"]
+        left, right = rows["reference"].to_numpy(), rows["candidate"].to_numpy()
+        if len(left) < 2 or not (np.isfinite(left).all() and np.isfinite(right).all()):
+            continue
+        size = np.maximum(np.abs(left), 1e-9 * float(np.max(np.abs(left))))
+        wrong = np.abs(left - right) > 1e-4 * size
+        if wrong.sum() < 2 or not np.allclose(np.sort(left), np.sort(right), rtol=1e-6, atol=0):
+            continue
+        names = [_place(record) for record in records(rows)]
+        moved = "; ".join(
+            f"{names[i]} holds the value of {names[int(np.argmin(np.abs(left - right[i])))]}"
+            for i in np.flatnonzero(wrong)[:3]
+        )
+        cause = Cause(
+            8,
+            "permuted-terms",
+            f"The {words} are right but stand under the wrong names",
+            f"as a set the {len(left)} values are the same, {int(wrong.sum())} stand elsewhere: {moved}",
+            remedy,
+            {"misplaced": float(wrong.sum())},
+        )
+        return Finding(cause, Strength.ANOTHER_MODEL)
+    return None
+
+
+def _place(record: dict[str, Any]) -> str:
+    return " ".join(str(record[key]) for key in ("group", "term") if record[key] is not None)
+
+
+def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str], size: float) -> str:
+    def same(a: np.ndarray, b: np.ndarray) -> bool:
+        return bool(np.allclose(a, b, rtol=0, atol=1e-4 * size))
+
+    if same(left[::-1], right):
+        return " (in reverse order)"
+    for shift in (1, -1):
+        if same(np.roll(left, shift), right):
+            return f" (moved by one place {'down' if shift == 1 else 'up'})"
+    for name, key in (("as text", str), ("as numbers", lambda label: float(label))):
+        try:
+            order = sorted(range(len(levels)), key=lambda i: key(levels[i]))
+        except ValueError:
+            continue
+        if same(left[order], right):
+            return f" (in the order of the levels sorted {name})"
+    return ""

@@ -1,0 +1,154 @@
+"""Row 12: weights, columns and numbers that are lost."""
+
+from dataclasses import replace
+
+from validation.algebra import solve
+from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis.model import least_objective, small_enough
+from validation.judge.diagnosis.reproduced import reproduced
+from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = ["lost_numbers", "lost_weights", "malformed_values"]
+
+
+def lost_weights(evidence: Evidence) -> Finding | None:
+    """Row 12: prior weights, or an offset, that the candidate left out."""
+    pieces, theta = evidence.reference_pieces, evidence.known_theta
+    if pieces is None or theta is None or (pieces.weights is None and pieces.offset is None):
+        return None
+    if evidence.solve(theta) is None:
+        return None
+    lost = []
+    for names in (("weights",), ("offset",), ("weights", "offset")):
+        if any(getattr(pieces, name) is None for name in names):
+            continue
+        without = solve(
+            replace(
+                pieces,
+                weights=None if "weights" in names else pieces.weights,
+                offset=None if "offset" in names else pieces.offset,
+            ),
+            theta,
+            evidence.reml,
+        )
+        if close(-2.0 * evidence.value("candidate", "logLik"), without.objective, 1e-9):
+            lost.append((names, without.objective))
+    if not lost:
+        return None
+    names, objective = lost[0]
+    words = " and the ".join({"weights": "prior weights", "offset": "offset"}[name] for name in names)
+    cause = Cause(
+        12,
+        f"lost-{names[0]}",
+        f"The candidate left the {words} out",
+        f"without the {words} the objective at the candidate's θ is {objective:.8g}, which is what it reports; with "
+        f"them it is {evidence.solve(theta).objective:.8g}",  # type: ignore[union-attr]
+        "Pass weights and offset on to the candidate, row by row for the rows used; a program that cannot take them "
+        "should refuse them, not ignore them.",
+        {"objective": objective},
+    )
+    return Finding(cause, Strength.SAME_NUMBERS)
+
+
+def lost_numbers(evidence: Evidence) -> Finding | None:
+    """Row 12: a column or a quantity that is silently missing."""
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    if left is not None and right is not None:
+        lost = [name for name in left.coef_names if name not in right.coef_names]
+        extra = [name for name in right.coef_names if name not in left.coef_names]
+        if lost and not extra:
+            cause = Cause(
+                12,
+                "lost-column",
+                f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
+                f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
+                "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
+                {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
+            )
+            return Finding(cause, Strength.ANOTHER_INPUT)
+        if extra and not lost:
+            cause = Cause(
+                12,
+                "extra-column",
+                f"The candidate has the column{'s' if len(extra) > 1 else ''} {', '.join(extra)} of X besides",
+                f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
+                "Check how the candidate reads the formula; R drops columns that others give, and names them.",
+                {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
+            )
+            return Finding(cause, Strength.ANOTHER_INPUT)
+    elif (found := _dropped_columns(evidence)) is not None:
+        return found
+    joined = evidence.joined
+    # A NaN where the reference has a number is as missing as a row that is not there.
+    none = ~joined["has_candidate"] | (joined["candidate"].isna() & joined["reference"].notna())
+    missing = joined[joined["has_reference"] & none]
+    if missing.empty:
+        return None
+    by_quantity = missing["quantity"].value_counts()
+    problems = "; ".join(f"{name}: {why}" for name, why in evidence.right.problems.items() if name in by_quantity.index)
+    cause = Cause(
+        12,
+        "missing-numbers",
+        "The candidate does not give all numbers",
+        "missing: "
+        + ", ".join(f"{name} ({count})" for name, count in by_quantity.items())
+        + (f". {problems}" if problems else ""),
+        "Give every quantity that R gives, under R's labels: what is missing cannot be compared, and "
+        "is never passed over.",
+        {"missing": float(len(missing))},
+    )
+    return Finding(cause, Strength.SEEN)
+
+
+def _dropped_columns(evidence: Evidence) -> Finding | None:
+    """Columns whose coefficients are not given, where the model without them gives the candidate's numbers."""
+    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
+    names = evidence.rows("fixef")
+    lost = [str(name) for name in names.loc[~names["has_candidate"], "term"]]
+    if pieces is None or theta is None or not lost or not names["has_candidate"].any() or not evidence.referee_holds:
+        return None
+    if not names["has_reference"].all() or not small_enough(pieces):
+        return None
+    kept = [j for j, name in enumerate(pieces.coef_names) if name not in lost]
+    without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
+    solution = least_objective(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), pieces.diagonal)
+    expected = implied_numbers(solution)
+    expected["logLik", None, None, None, None] = -solution.objective / 2
+    proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))
+    if not proof.proves:
+        return None
+    intercept = lost == ["(Intercept)"]
+    cause = Cause(
+        7 if intercept else 12,
+        "intercept-lost" if intercept else "lost-column",
+        "The candidate has no intercept among its fixed effects"
+        if intercept
+        else f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
+        f"without {', '.join(lost)} the model, computed here from the reference's own y, X and Z, gives "
+        f"{proof.matched} of the {proof.total} numbers that tell to {proof.digits:.0f} digits or more",
+        "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
+        {"matched": float(proof.matched), "compared": float(proof.total), "digits": proof.digits},
+    )
+    return Finding(cause, Strength.ANOTHER_INPUT)
+
+
+def malformed_values(evidence: Evidence) -> Finding | None:
+    """What the candidate hands over is not what the contract asks for."""
+    wrong = evidence.wrong_of("candidate")
+    if not wrong:
+        return None
+    texts = list(dict.fromkeys(wrong.values()))
+    more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+    cause = Cause(
+        12,
+        "malformed-values",
+        f"What the candidate hands over is malformed: {texts[0]}{more}",
+        "; ".join(texts[:10]),
+        "Return real numbers of the right shape under R's labels; a malformed value is never converted into one that "
+        "agrees.",
+        {"parts": float(len(wrong))},
+    )
+    return Finding(cause, Strength.ANOTHER_MODEL)

@@ -1,0 +1,127 @@
+"""Whether two fits are of one model, and what follows from a θ: what the detectors of likelihood fits share."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+
+from validation.algebra import Pieces
+from validation.judge.diagnosis import close
+from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
+from validation.quantities import records
+
+__all__ = [
+    "another_model",
+    "columns_differ",
+    "implied_by",
+    "least_objective",
+    "levels_of",
+    "same_model",
+    "small_enough",
+    "terms_of",
+]
+
+
+#: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
+_MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
+
+
+def same_model(evidence: Evidence) -> bool:
+    """Whether both sides have the same rows, columns and θ: otherwise numbers of one θ mean nothing for the other."""
+    return evidence.known_theta is not None and not another_model(evidence)
+
+
+def another_model(evidence: Evidence) -> bool:
+    """Whether what the candidate gives contradicts that it fitted the same model to the same rows."""
+    nobs = evidence.pair("nobs")
+    if math.isfinite(nobs[1]) and nobs[0] != nobs[1]:
+        return True
+    theta = evidence.theta("candidate")
+    if theta is not None and evidence.candidate_theta() is None:
+        return True
+    return columns_differ(evidence) or not evidence.rows("variance")["has_reference"].all()
+
+
+def columns_differ(evidence: Evidence) -> bool:
+    """Whether the two sides have other columns of X, as far as X or the coefficients' names say."""
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    if left is None or right is None:
+        names = evidence.rows("fixef")
+        if not names["has_candidate"].any():
+            return False  # it gives none: nothing is known of them
+        return bool((names["has_reference"] != names["has_candidate"]).any())
+    return left.coef_names != right.coef_names
+
+
+def small_enough(pieces: Pieces) -> bool:
+    """Whether another optimum is computed by the judge's algebra."""
+    return pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
+
+
+def least_objective(at: Callable[[np.ndarray], Any], start: np.ndarray, diagonal: np.ndarray) -> Any:
+    """The solution at the least objective, from a start that has one."""
+
+    def objective(point: np.ndarray) -> float:
+        found = at(point)
+        return found.objective if found is not None else math.inf
+
+    bounds = [(0.0, None) if bounded else (None, None) for bounded in diagonal]
+    found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14})
+    return at(found.x)
+
+
+def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
+    """The levels of a side's grouping factors; of its BLUPs where it does not give its factors."""
+    fit = evidence.reference if side == "reference" else evidence.candidate
+    try:
+        flist = fit.getME("flist")
+        return {str(name): [str(level) for level in flist[name].cat.categories] for name in flist.columns}
+    except Exception:  # a fit without its factors may still have its BLUPs
+        try:
+            return {str(group): [str(level) for level in frame.index] for group, frame in fit.ranef().items()}
+        except Exception:
+            return {}
+
+
+def implied_by(evidence: Evidence, theta: np.ndarray) -> bool:
+    """Whether the candidate's numbers follow from a θ by the judge's own algebra, from the reference's y, X and Z."""
+    solution = evidence.solve(theta)
+    if solution is None:
+        return False
+    expected = implied_numbers(solution)
+    checked = 0
+    for record in records(evidence.compared("fixef", "se", "sigma", "variance", "sd", "ranef")):
+        value = expected.get(tuple(record[name] for name in ("quantity", "group", "term", "term2", "level")))
+        if value is None:
+            continue
+        checked += 1
+        if not close(record["candidate"], value, 1e-5) and abs(record["candidate"] - value) > 1e-7 * solution.sigma:
+            return False
+    return checked > 0
+
+
+def terms_of(evidence: Evidence, side: str) -> list[tuple[str, int, tuple[str, ...]]]:
+    """(grouping factor, levels, effects) of each term; from VarCorr where a fit has no pieces."""
+    pieces: Pieces | None = evidence.reference_pieces if side == "reference" else evidence.candidate_pieces
+    if pieces is not None:
+        return [(term.group, term.J, term.effects) for term in pieces.terms]
+    fit = evidence.reference if side == "reference" else evidence.candidate
+    try:
+        components = fit.VarCorr()
+    except Exception:
+        return []
+    try:
+        ngrps = dict(fit.ngrps())
+    except Exception:  # without it, levels are taken to be the other side's: what is not said does not differ
+        other = evidence.reference_pieces if side == "candidate" else evidence.candidate_pieces
+        ngrps = {term.group: term.J for term in other.terms} if other is not None else {}
+    terms: dict[str, list[str]] = {}
+    for row in components.itertuples(index=False):
+        if str(row.grp) != "Residual" and (not isinstance(row.var2, str)):
+            terms.setdefault(str(row.grp), []).append(str(row.var1))
+    # R calls a factor's second term g.1.
+    factors = {name: name if name in ngrps else name.rpartition(".")[0] for name in terms}
+    return [(factors[name], int(ngrps.get(factors[name], 0)), tuple(effects)) for name, effects in terms.items()]

@@ -1,0 +1,159 @@
+"""Rows 5 and 6: an optimizer that stopped early or elsewhere, and the boundary."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from validation import tolerances
+from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis.model import implied_by, same_model
+from validation.judge.evidence import Evidence
+from validation.quantities import records
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = ["boundary", "optimizer"]
+
+
+def boundary(evidence: Evidence) -> Finding | None:
+    """Row 6: one side is on the boundary (a variance of 0), the other is not."""
+    if not same_model(evidence):
+        return None
+    singular = evidence.pair("singular")
+    pieces, known = evidence.reference_pieces, evidence.known_theta
+    said = math.isfinite(singular[1])
+    if not said and pieces is not None and known is not None and implied_by(evidence, known):
+        singular = (singular[0], float(pieces.on_boundary(known).any()))
+    if not all(map(math.isfinite, singular)) or singular[0] == singular[1]:
+        return None
+    if evidence.objective_agrees is not True and (known is None or not implied_by(evidence, known)):
+        return None  # the data or the criterion may be others: where θ̂ lies proves nothing then
+    side = "candidate" if singular[1] == 1.0 else "reference"
+    other = "reference" if side == "candidate" else "candidate"
+    theta = evidence.theta(side)
+    own = evidence.theta("reference")
+    if theta is None and known is not None and own is not None and len(own) == len(known):
+        theta = pd.Series(known, own.index)
+    zeros = ""
+    if theta is not None and pieces is not None and len(theta) == pieces.diagonal.size:
+        names = list(theta.index[pieces.on_boundary(theta.to_numpy())])
+        zeros = f" ({', '.join(map(str, names))} is 0)" if names else ""
+    improvement = _improvement(evidence)
+    words = (
+        ""
+        if improvement is None
+        else (
+            f"; the objective at the candidate's θ is {'lower' if improvement > 0 else 'higher'} by "
+            f"{abs(improvement):.3g}"
+        )
+    )
+    wrong = improvement is None or abs(improvement) > tolerances.OPTIMUM.limit
+    cause = Cause(
+        6,
+        "boundary",
+        f"The {side} puts a variance component on the boundary (0), the {other} does not",
+        f"{'isSingular() is true of' if said else 'the variances are singular for'} the {side} only{zeros}{words}",
+        "Treat 0 as a boundary that the optimizer can reach and leave again (lme4 bounds θ's diagonal below by 0), and "
+        "restart from inside when it ends there; compare the objective at both θ.",
+        {"improvement": math.nan if improvement is None else improvement},
+    )
+    return Finding(cause, Strength.ANOTHER_MODEL if wrong else Strength.EQUAL_OPTIMA)
+
+
+def optimizer(evidence: Evidence) -> Finding | None:
+    """Row 5: an optimizer stopped early, or at another optimum."""
+    improvement = _improvement(evidence)
+    if not same_model(evidence) or improvement is None or evidence.objective_agrees is False:
+        return None
+    if not math.isfinite(improvement) or abs(improvement) <= max(4.0 * evidence.noise, 1e-12):
+        return None
+    theta_left, theta_right = evidence.theta("reference"), evidence.known_theta
+    if theta_left is None or theta_right is None:
+        return None
+    side = "candidate" if improvement < 0 else "reference"
+    worse, better = (
+        (theta_right, theta_left.to_numpy()) if side == "candidate" else (theta_left.to_numpy(), theta_right)
+    )
+    if abs(improvement) <= tolerances.OPTIMUM.limit and all(
+        close(r["candidate"], r["reference"], 1e-6) for r in records(evidence.compared("sigma", "sd", "se"))
+    ):
+        return None  # it cost no digit that is judged
+    path = _along(evidence, worse, better)
+    barrier = path is not None and max(path[1:-1], default=path[0]) > path[0] + max(4.0 * evidence.noise, 1e-9)
+    if barrier:
+        other = "reference" if side == "candidate" else "candidate"
+        minimum = "minimum" if _is_minimum(evidence, worse) else "optimum"
+        name = "another-optimum"
+        title = f"The {side} ended at another, worse {minimum}; the {other}'s θ gives {abs(improvement):.3g} lower"
+        how = f"and rises by {max(path) - path[0]:.3g} on the way from one to the other" if path is not None else ""
+        if minimum == "minimum":
+            how += "; at every θ near by it is higher"
+    else:
+        name, title = "stopped-early", f"The {side}'s optimizer stopped before the optimum"
+        how = "and falls all the way from one to the other" if path is not None else ""
+    distance = float(np.max(np.abs(worse - better)))
+    significant = abs(improvement) > tolerances.OPTIMUM.limit
+    # What the candidate reports must be what its θ implies: otherwise the optimizer explains only a part.
+    consistent = implied_by(evidence, theta_right)
+    if not consistent and evidence.objective_agrees is not True:
+        return None  # the data, the columns or the criterion may be others: θ alone proves nothing
+    if consistent:
+        strength = Strength.ANOTHER_INPUT if significant else Strength.SMALL
+    else:
+        strength = Strength.PARTIAL if significant else Strength.HINT
+    about = "the candidate" if side == "candidate" else "R here (as users call it; tight lme4 does not)"
+    cause = Cause(
+        5,
+        name,
+        title,
+        f"the same objective is higher at the {side}'s θ by {abs(improvement):.3g} {how}; the θ differ by up to "
+        f"{distance:.2g}" + ("; all numbers of the candidate follow from its θ" if consistent else ""),
+        f"Tighten the stopping tolerances of {about}, or start it from the other side's θ; derivative-free optimizers "
+        "that stop on a change of 1e-8 leave variance components with 4 or 5 right digits.",
+        {"excess": abs(improvement), "theta_distance": distance},
+    )
+    return Finding(cause, strength)
+
+
+def _improvement(evidence: Evidence) -> float | None:
+    """By how much the candidate's θ̂ is the better one; by the judge's own algebra where it gives no θ̂ itself."""
+    if evidence.improvement is not None:
+        return evidence.improvement
+    thetas = evidence.theta("reference"), evidence.known_theta
+    if thetas[0] is None or thetas[1] is None:
+        return None
+    ours, theirs = evidence.solve(thetas[0].to_numpy()), evidence.solve(thetas[1])
+    return None if ours is None or theirs is None else ours.objective - theirs.objective
+
+
+def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float] | None:
+    for side in ("reference", "candidate"):
+        devfun = evidence.devfun(side)
+        if devfun is None or (side == "candidate" and evidence.objective_agrees is not True):
+            continue
+        try:
+            return [devfun(start + fraction * (end - start)) for fraction in np.linspace(0.0, 1.0, 9)]
+        except Exception:  # a recorded objective knows its recorded points only
+            continue
+    own = [evidence.solve(start + fraction * (end - start)) for fraction in np.linspace(0.0, 1.0, 9)]
+    return None if any(found is None for found in own) else [found.objective for found in own if found is not None]
+
+
+def _is_minimum(evidence: Evidence, theta: np.ndarray) -> bool:
+    """Whether the objective is higher at every neighbour of θ (a hundredth away, one coordinate at a time)."""
+    pieces = evidence.reference_pieces
+    solution = evidence.solve(theta)
+    if pieces is None or solution is None:
+        return False
+    least = solution.objective - max(4.0 * evidence.noise, 1e-9)
+    for i, diagonal in enumerate(pieces.diagonal):
+        for sign in (-1.0, 1.0):
+            near = theta.copy()
+            near[i] += sign * 0.01 * max(abs(theta[i]), 0.01)
+            if diagonal and near[i] < 0.0:
+                continue
+            beside = evidence.solve(near)
+            if beside is None or beside.objective < least:
+                return False
+    return True

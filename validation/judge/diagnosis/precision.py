@@ -1,0 +1,146 @@
+"""Row 12: digits that are lost."""
+
+import math
+
+import numpy as np
+
+from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis.model import same_model
+from validation.judge.digits import digits
+from validation.judge.evidence import Evidence
+from validation.quantities import records
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = ["cancellation", "single_precision"]
+
+
+def single_precision(evidence: Evidence) -> Finding | None:
+    """Row 12: numbers that went through 32-bit floats."""
+    rows = evidence.compared("fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef")
+    values = rows["candidate"].to_numpy()
+    reference = rows["reference"].to_numpy()
+    telling = np.isfinite(values) & (values != np.round(values))
+    telling_reference = np.isfinite(reference) & (reference != np.round(reference))
+    if telling.sum() < 5:
+        return None
+    with np.errstate(over="ignore"):
+        exact = values[telling] == values[telling].astype(np.float32)
+        also = reference[telling_reference] == reference[telling_reference].astype(np.float32)
+    by_quantity = rows.loc[telling, "quantity"].to_numpy()
+    whole = [q for q in dict.fromkeys(by_quantity) if exact[by_quantity == q].all() and (by_quantity == q).sum() >= 2]
+    share = float(exact.mean())
+    points = evidence.same_theta
+    relative = math.nan
+    if len(points) and (points["candidate"] / points["reference"]).notna().any():
+        with np.errstate(all="ignore"):
+            relative = float(np.nanmedian(np.abs(points["candidate"] / points["reference"] - 1)))
+    if also.mean() > 0.5:
+        return None  # both sides are: then it is no difference between them
+    pieces = evidence.reference_pieces
+    sigma = evidence.value("reference", "sigma")
+    coarse = 0.0 if pieces is None else float(np.spacing(np.abs(pieces.y).max()))
+    if coarse > 1e-9 * sigma and (np.remainder(values[telling][exact], coarse) == 0).all():
+        return None  # differences of numbers as large as the response: few digits are left, in double precision
+    if share > 0.5 or whole:
+        words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
+        if share <= 0.5:
+            words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
+        strength = Strength.SAME_NUMBERS
+    elif 1e-9 < relative < 1e-5 and relative > _cancelled(evidence):
+        words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
+        strength = Strength.PLACE
+    else:
+        return None
+    median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))
+    cause = Cause(
+        12,
+        "single-precision",
+        "The candidate computes, or stores, in single precision",
+        f"{words}; the digits of agreement stop at {median:.1f} (median)",
+        "Use 64-bit floats throughout: the sums of squares behind a deviance lose half their digits otherwise.",
+        {"share_float32": share, "median_digits": median},
+    )
+    return Finding(cause, strength)
+
+
+def _cancelled(evidence: Evidence) -> float:
+    """The relative error that double precision leaves in a sum of squares of a response far from 0 for its spread."""
+    pieces, sigma = evidence.reference_pieces, evidence.value("reference", "sigma")
+    if pieces is None or not sigma > 0:
+        return 0.0
+    return float(np.finfo(float).eps * (np.abs(pieces.y).max() / sigma) ** 2)
+
+
+#: Sum of squares of a response over that about its mean from which it is far from 0: centring gains two digits of it.
+_FAR = 100.0
+
+#: An objective with an error of this size misleads a search by up to so many times as much, and no more.
+_SHOWS = 100.0
+
+
+def cancellation(evidence: Evidence) -> Finding | None:
+    """Row 12: digits lost because the response is large for its spread, and was not centred before it was squared.
+
+    What is lost by squaring the response, or by subtracting fitted values of its size, is known beforehand. The
+    candidate's residual sum of squares must be off what its own θ implies by no more than that, and its θ no worse than
+    an objective with such an error explains.
+    """
+    pieces, theta = evidence.reference_pieces, evidence.known_theta
+    own = None if theta is None else evidence.solve(theta)
+    best = None if own is None else evidence.solve(evidence.theta("reference").to_numpy())  # type: ignore[union-attr]
+    if pieces is None or own is None or best is None or not same_model(evidence):
+        return None
+    N = pieces.y.size
+    df = N - pieces.X.shape[1] if evidence.reml else N
+    squares = own.sigma**2 * df
+    epsilon = float(np.finfo(float).eps)
+    weights = np.ones(N) if pieces.weights is None else pieces.weights
+    total = float(weights @ pieces.y**2)
+    if total < _FAR * float(weights @ (pieces.y - np.average(pieces.y, weights=weights)) ** 2):
+        return None
+    # What is lost, as a share of the residual sum of squares: where y'y itself is summed, and where y − Xβ̂ − Zb is.
+    by_squares = epsilon * total / squares
+    by_differences = 2.0 * epsilon * math.sqrt(N * total / squares)
+    reported = evidence.value("candidate", "sigma") ** 2 * df
+    share = abs(reported / squares - 1.0) if math.isfinite(reported) else math.inf
+    excess = own.objective - best.objective
+    off = -2.0 * evidence.value("candidate", "logLik") - own.objective
+    if all(close(r["candidate"], r["reference"], 1e-5) for r in records(evidence.compared("sigma", "variance"))):
+        return None
+    if evidence.value("candidate", "criterion") == float(not evidence.reml):
+        return None  # it says itself that its criterion is the other one: that comes first
+    # Lost digits show in the numbers at the candidate's own θ; an optimizer that stopped early leaves right ones there.
+    seen = max(df * share, abs(off) if math.isfinite(off) else 0.0)
+    if excess > _SHOWS * seen:
+        return None
+    # A sum of squares that is off by no more than its residuals' rounding was not taken from y'y.
+    direct = share <= 30.0 * by_differences
+    loss, how = (by_differences, "the residuals") if direct else (by_squares, "the sum of squares of the response")
+    noise = N * math.log1p(30.0 * loss)  # of the objective, N log r² and more
+    # Beside a minimum the parameters are off by the root of the objective's noise: what is small is explained so.
+    if 4.0 * math.sqrt(noise) <= 1e-5 or share > 30.0 * loss or excess > noise + 1e-9:
+        return None
+    size, spread = float(np.abs(pieces.y).max()), evidence.value("reference", "sigma")
+    left = max(0.0, -math.log10(loss))
+    cause = Cause(
+        12,
+        "cancellation",
+        "Digits are lost to the size of the response: it is far from 0 for its spread, and was not centred",
+        f"the response goes up to {size:.4g} and its residual sd is {spread:.4g}: of the 16 digits of double "
+        f"precision {left:.0f} are left in {how} (y'y is {total:.3g}, of which {epsilon * total:.2g} is rounding; the "
+        f"residual sum of squares is {squares:.4g}). The candidate's residual sum of squares is {_percent(share)} off "
+        f"what its own θ implies, its objective {excess:.2g} above the least"
+        + (f", its -2 log-likelihood {off:+.2g} off" if math.isfinite(off) else "")
+        + ": no more than that loss. With the response centred first, the judge's own algebra gives the reference's "
+        "log-likelihood to 9 digits",
+        "Subtract a round number near its mean from the response (years since 2000, not the year; points above 500) "
+        "before fitting, and add it to the intercept afterwards: nothing else changes. A program should centre by "
+        "itself, and should sum squared residuals rather than take y'y apart.",
+        {"loss": loss, "share": share, "excess": excess},
+    )
+    return Finding(cause, Strength.COUNTS)
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.2g}%" if math.isfinite(share) else "wholly"

@@ -1,0 +1,317 @@
+"""Row 9: another prior, told from the log densities."""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+
+from validation import tolerances
+from validation.contract import BayesianFit
+from validation.judge.diagnosis import Finding, density
+from validation.judge.diagnosis.density import Block, Explanation
+from validation.judge.diagnosis.prior_summaries import has_scales
+from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.quantities import MAIN_EXCLUDED
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = ["blocks_of", "has_single_density", "priors"]
+
+
+def blocks_of(names: list[str], size: int, scales: bool = False) -> list[Block] | None:
+    """The parts of rstanarm's unconstrained vector, from its column names; None where they do not account for it."""
+    found = density.blocks_of(names, size, MAIN_EXCLUDED, scales)
+    return None if found is None else found[0]
+
+
+_PRIOR_REMEDY = {
+    "intercept": (
+        "rstanarm 2.21 puts Normal(mean(y), 2.5 sd(y)) on the intercept at centred predictors; before July 2020 it was "
+        "Normal(0, 10 sd(y))."
+    ),
+    "coefficients": (
+        "rstanarm's default for coefficient k is Normal(0, 2.5 sd(y)/sd(x_k)) with ddof = 1 for every column, 0/1 "
+        "columns too; it does not scale with σ."
+    ),
+    "sigma": "rstanarm's default for σ is Exponential with rate 1/sd(y) (ddof = 1): rate, not scale.",
+    "scale": "decov: τ ~ Gamma(shape, 1) and sd = scale · τ · σ; the random effects' prior scales with σ.",
+    "correlations": (
+        "decov's regularization η is an LKJ shape: ρ ~ Beta(η + (p − 2)/2, η + (p − 2)/2) for two effects."
+    ),
+    "simplex": "decov's concentration δ: shares of variance ~ Dirichlet(δ).",
+    "random-effects": ("The standardised random effects are Normal(0, 1), one padded level for each term among them."),
+    "directions": (
+        "For three or more effects the directions are normal vectors, and the previous row's sd multiplies them."
+    ),
+}
+
+
+def priors(evidence: PosteriorEvidence) -> Finding | None:
+    """Row 9: which coordinates the densities disagree about, and with them which prior or scale."""
+    densities = evidence.densities
+    if len(densities) < 3 or not len(evidence.points):
+        return None
+    with np.errstate(invalid="ignore"):
+        gap = (densities["candidate"] - densities["reference"]).to_numpy()
+    finite = np.isfinite(gap)
+    if not finite.any():
+        return None
+    origin = int(np.argmax(finite))
+    gap = gap - gap[origin]
+    size = np.maximum(1.0, np.abs(densities["reference"].to_numpy() - densities["reference"].to_numpy()[origin]))
+    with np.errstate(invalid="ignore"):
+        if not (finite & (np.abs(gap) > tolerances.DENSITY.limit * size)).any():
+            return None
+    if has_single_density(densities):
+        return None  # the difference is rounding: single_precision names it
+    names = list(evidence.summaries.get("reference", evidence.summaries.get("candidate", pd.DataFrame())).index)
+    found = density.blocks_of(names, evidence.points.shape[1], MAIN_EXCLUDED, has_scales(evidence.reference))
+    blocks = None if found is None else found[0]
+    if found is not None:
+        explained = density.explain(
+            *found,
+            evidence.points,
+            densities["reference"].to_numpy(),
+            densities["candidate"].to_numpy(),
+            lambda points: _at(evidence.candidate, points),
+        )
+        if explained is not None:
+            return Finding(_explained_cause(explained, evidence), Strength.LISTED)
+    moved: dict[int, list[tuple[float, float]]] = {}
+    for i, label in enumerate(evidence.point_labels):
+        match = re.fullmatch(r"coordinate (\d+) (up|down)", label)
+        if match and finite[i]:
+            k = int(match.group(1)) - 1
+            moved.setdefault(k, []).append((evidence.points[i, k] - evidence.points[origin, k], gap[i]))
+    if not moved or blocks is None:
+        return _regressed(evidence, gap, finite, blocks)
+    sensitive = {k: values for k, values in moved.items() if max(abs(g) for _, g in values) > 1e-7}
+    involved = [b for b in blocks if any(b.start <= k < b.stop for k in sensitive)]
+    largest = float(np.max(np.abs(gap[finite])))
+    if "coefficient-scales" in [b.name for b in involved]:
+        # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
+        return Finding(_scales_cause(largest), Strength.SAID_OF_COUNTS)
+    if len(involved) > 1:
+        # Nothing that is known explains it: where it shows is all that is known.
+        return Finding(_where_only(involved, largest), Strength.PLACE)
+    if not involved:
+        return Finding(
+            Cause(
+                9,
+                "density",
+                "The log densities differ, though not along any single coordinate",
+                f"the largest difference is {largest:.3g}",
+                "The parts of the model interact otherwise than in rstanarm: look at what multiplies what.",
+                {"largest": largest},
+            ),
+            0.6,
+        )
+    return Finding(_prior_cause(involved, sensitive, largest), Strength.CERTAIN)
+
+
+def _at(fit: BayesianFit, points: np.ndarray) -> np.ndarray:
+    """A candidate's log density; not a number where it cannot be had."""
+    try:
+        values = np.asarray(fit.log_prob(points), dtype=float)
+        return values if values.shape == (len(points),) else np.full(len(points), np.nan)
+    except Exception:  # a recorded density knows its recorded points only
+        return np.full(len(points), np.nan)
+
+
+def has_single_density(densities: pd.DataFrame) -> bool:
+    """Whether the candidate's log densities, and not the reference's, are 32-bit numbers."""
+    finite = densities[np.isfinite(densities).all(axis=1)]
+    if len(finite) < 3:
+        return False
+    share = [
+        float(np.mean(finite[side].to_numpy() == finite[side].to_numpy().astype(np.float32)))
+        for side in ("reference", "candidate")
+    ]
+    return share[1] > 0.99 and share[0] < 0.5
+
+
+def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
+    """Name a difference of log densities that was taken apart."""
+    parts, maps = set(found.columns), found.maps
+    figures = dict(maps)
+    nobs = float(evidence.candidate.nobs()) if callable(getattr(evidence.candidate, "nobs", None)) else math.nan
+    ddof = math.sqrt((nobs - 1) / nobs) if nobs > 1 else math.nan
+    factors = {name: value for name, value in maps.items() if name.startswith(("coefficient", "sigma", "scale"))}
+    coefficients = [value for name, value in factors.items() if name.startswith("coefficient")]
+    sigma = factors.get("sigma")
+    taus = [value for name, value in factors.items() if name.startswith("scale")]
+    shown = [f"{name} is {value:.8g} times the reference's" for name, value in _scale_words(factors)]
+    shown += [_sum_words(terms) for terms in found.columns.values()]
+    text = "the log densities differ by exactly this, to rounding, at all points: " + "; ".join(filter(None, shown))
+    # A prior that scales with σ has −K log σ in its normalising constant: no prior of σ.
+    normaliser = "coefficients-sigma" in parts and _largest_term(found.columns.get("sigma", {})) == "log a"
+    remedies = []
+    involved = []
+    for key, present in (
+        ("intercept", "intercept" in parts and not any(name.startswith("centre") for name in maps)),
+        ("coefficients", bool(coefficients) or bool({"coefficients", "coefficients-sigma"} & parts)),
+        ("sigma", sigma is not None or ("sigma" in parts and not normaliser)),
+        ("scale", bool(taus) or "scale" in parts),
+        ("correlations", "correlations" in parts),
+        ("simplex", "simplex" in parts),
+        ("random-effects", bool({"random-effects", "random-effects-sigma"} & parts)),
+        ("directions", "directions" in parts),
+    ):
+        if present:
+            involved.append(key)
+            remedies.append(_PRIOR_REMEDY[key])
+    scaled = [*coefficients, *([sigma] if sigma is not None else [])]
+    if "tau-sigma" in maps:
+        name, title = (
+            "prior-random-effects",
+            "The random effects' prior does not scale with σ: τ stands in place of τ times σ",
+        )
+        remedies = [_PRIOR_REMEDY["scale"]]
+        text += "; the candidate's random effects have the sd τ where the reference's have τ σ"
+    elif any(key.startswith("centre") for key in maps) or "centring" in parts:
+        name, title = "prior-not-centred", "The intercept's prior stands at uncentred predictors"
+        remedies = [
+            "rstanarm centres the predictors: its intercept prior is for the expected response at average predictors, "
+            "and the reported intercept is computed back."
+        ]
+    elif scaled and not taus and all(abs(value - ddof) < 1e-7 for value in scaled):
+        name, title = "prior-ddof", "The default scales use sd with ddof = 0 (divided by N in place of N − 1)"
+        remedies = ["R's sd() divides by N − 1: take ddof = 1 (numpy's and scipy's default is 0)."]
+    elif involved == ["intercept"]:
+        name, title = "prior-intercept", "Another prior on the intercept"
+        square = found.columns["intercept"].get("γ²", 0.0)
+        linear = found.columns["intercept"].get("γ", 0.0)
+        figures |= {"precision_difference": -2 * square}
+        text += (
+            f"; the candidate's prior precision is the reference's {-2 * square:+.6g}, precision times mean "
+            f"{linear:+.6g}"
+        )
+    elif involved == ["sigma"]:
+        name, title = "prior-sigma", "Another prior on σ" + _sigma_words(found, sigma, evidence)
+    elif involved == ["coefficients"]:
+        depends = "coefficients-sigma" in parts
+        name = "prior-coefficients"
+        title = (
+            "The coefficients' prior depends on σ" if depends else "Another prior (or autoscale) on the coefficients"
+        )
+    elif set(involved) <= {"scale", "correlations", "simplex", "directions"}:
+        name = "prior-covariance"
+        words = {
+            "scale": "decov's scale or shape",
+            "correlations": "decov's regularization (the LKJ shape)",
+            "simplex": "decov's concentration",
+            "directions": "the directions of correlations",
+        }
+        title = "Another prior of the covariance matrix: " + ", ".join(words[key] for key in involved)
+    elif set(involved) <= {"random-effects", "scale", "sigma"} and "random-effects" in involved:
+        name, title = "prior-random-effects", "The random effects are on another scale: τ times σ?"
+    else:
+        name, title = "prior-several", "Several priors differ: " + ", ".join(involved)
+    return Cause(9, name, title, text, " ".join(remedies) or "Compare prior_summary() of both sides.", figures)
+
+
+def _scale_words(factors: dict[str, float]) -> list[tuple[str, float]]:
+    words = {"sigma": "the scale of σ's prior"}
+    return [
+        (words.get(name, f"the prior scale of {name}" if name.startswith("coef") else f"the τ {name}"), value)
+        for name, value in factors.items()
+    ]
+
+
+def _largest_term(terms: dict[str, float]) -> str:
+    return max(terms, key=lambda name: abs(terms[name]), default="")
+
+
+def _sum_words(terms: dict[str, float]) -> str:
+    size = max((abs(value) for value in terms.values()), default=0.0)
+    return " ".join(f"{value:+.6g} {name}" for name, value in terms.items() if abs(value) > 1e-7 * size)
+
+
+def _sigma_words(found: Explanation, factor: float | None, evidence: PosteriorEvidence) -> str:
+    terms = found.columns.get("sigma", {})
+    if factor is None:
+        if abs(terms.get("a²", 0.0)) > 1e-7:
+            return ": of another family (on the variance in place of the sd?)"
+        if abs(abs(terms.get("log a", 0.0)) - 1) < 1e-6 and abs(terms.get("a", 0.0)) < 1e-6:
+            return ": the Jacobian of log σ is counted otherwise"
+        return ""
+    sd = _response_sd(evidence)
+    if sd is not None and abs(math.log(factor) + 2 * math.log(sd)) < 1e-6:
+        return ": a rate was taken for a scale"
+    return ": on another scale"
+
+
+def _response_sd(evidence: PosteriorEvidence) -> float | None:
+    for fit in (evidence.reference, evidence.candidate):
+        try:
+            observed = fit.posterior["observed_data"].dataset
+            values = np.asarray(next(iter(observed.data_vars.values())), dtype=float)
+            return float(values.std(ddof=1))
+        except Exception:  # draws alone have no response
+            continue
+    return None
+
+
+def _scales_cause(largest: float) -> Cause:
+    return Cause(
+        9,
+        "prior-coefficients",
+        "Another prior of the coefficients' scales",
+        f"the log densities differ (largest {largest:.3g}) where the scales of the coefficients' prior move",
+        "laplace, lasso, hs, hs_plus and product_normal have scales (or factors) of their own after z_beta; their "
+        "hyperparameters must be the same on both sides (df, global_df, global_scale, slab_df, slab_scale).",
+        {"largest": largest},
+    )
+
+
+def _where_only(involved: list[Block], largest: float) -> Cause:
+    return Cause(
+        9,
+        "density",
+        "The log densities differ in " + ", ".join(b.words for b in involved),
+        f"moving one coordinate at a time changes the log-density difference (largest {largest:.3g}) for these parts; "
+        "no other scale or prior of a known kind explains it",
+        "Compare prior_summary() of both sides, then the likelihood: with prior_PD = TRUE the priors can be compared "
+        "alone.",
+        {"largest": largest},
+    )
+
+
+def _prior_cause(involved: list[Block], sensitive: dict[int, list[tuple[float, float]]], largest: float) -> Cause:
+    """One part of the model alone: a prior of another family."""
+    block = involved[0]
+    moved = max(abs(g) for k, values in sensitive.items() if block.start <= k < block.stop for _, g in values)
+    names = {
+        "intercept": ("prior-intercept", "Another prior on the intercept, of another family"),
+        "sigma": ("prior-sigma", "Another prior on σ, of another family"),
+        "coefficients": ("prior-coefficients", "Another prior on the coefficients, of another family"),
+        "random-effects": ("prior-random-effects", "The standardised random effects are not normal"),
+    }
+    name, title = names.get(block.name, ("prior-covariance", f"Another prior of the covariance matrix: {block.words}"))
+    return Cause(
+        9,
+        name,
+        title,
+        f"moving one coordinate at a time changes the log-density difference only for {block.words}, by up to "
+        f"{moved:.3g}; not as a normal, exponential, gamma or beta prior with other parameters would",
+        _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides."),
+        {"largest": largest, "coordinates": float(len(sensitive))},
+    )
+
+
+def _regressed(evidence: PosteriorEvidence, gap: np.ndarray, finite: np.ndarray, blocks: list[Block] | None) -> Finding:
+    """Without single-coordinate probes: the densities differ, that much is certain."""
+    largest = float(np.max(np.abs(gap[finite])))
+    return Finding(
+        Cause(
+            9,
+            "density",
+            "The log densities differ: another prior, scale or parametrisation",
+            f"the largest difference of log-density differences is {largest:.3g} at {int(finite.sum())} points",
+            "Compare prior_summary() of both sides, prior by prior; against live R the coordinates "
+            "that matter are named.",
+            {"largest": largest},
+        ),
+        0.7,
+    )

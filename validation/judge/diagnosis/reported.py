@@ -1,0 +1,404 @@
+"""Row 10: what is computed from a right fit in another way: constants, counts, standard errors, tests."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student_t
+
+from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis.model import another_model, columns_differ, implied_by
+from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
+from validation.quantities import records
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = ["constants", "degrees_of_freedom", "standard_error_scale", "tests_of_coefficients"]
+
+
+@dataclass(frozen=True)
+class _Offset:
+    """By how much the candidate's −2 log-likelihood is off, and what that is known from.
+
+    Attributes
+    ----------
+    size : float
+    expected : float
+        The log-likelihood that it should report; not a number where all of its objective is off.
+    where : str
+    proof : {"function", "own", "number"}
+        The objective is off at every θ; or what is reported is not the objective's at the candidate's own θ̂; or one
+        number alone is off, and only a known constant or scale explains it.
+    """
+
+    size: float
+    expected: float
+    where: str
+    proof: str
+
+
+def constants(evidence: Evidence) -> Finding | None:
+    """Row 10: the objective or the log-likelihood differs by a constant, or is reported on another scale."""
+    found = _offset(evidence)
+    if found is None:
+        return None
+    N = evidence.value("reference", "nobs")
+    if (scale := _other_scale(evidence.value("candidate", "logLik"), found.expected, N)) is not None:
+        words, value = scale
+        cause = Cause(
+            10,
+            "log-likelihood-scale",
+            f"What the candidate reports as log-likelihood is {words}",
+            f"{found.where}; {words} would be {value:.6f}, which is what it reports",
+            "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it.",
+            {"expected": found.expected, "reported": value},
+        )
+        return Finding(cause, Strength.LISTED)
+    names = [(name, size) for name, size in _constants(evidence).items() if close(abs(found.size), abs(size), 1e-6)]
+    if names:
+        name, size = names[0]
+        title = f"The log-likelihood lacks (or has besides) a constant: {name}"
+        where = f"{found.where}, which is {'−' if found.size < 0 else ''}{name} = {size:.6f}"
+    elif found.proof == "function":
+        title, where = "The log-likelihood lacks (or has besides) a constant", found.where
+    elif found.proof == "own":
+        title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
+        cause = Cause(
+            10,
+            "another-log-likelihood",
+            title,
+            f"{found.where}; no constant and no scale that is known explains it",
+            "Report −½ of the objective's value at θ̂; a log-likelihood given the random effects is another quantity.",
+            {"offset": found.size},
+        )
+        return Finding(cause, Strength.CERTAIN)
+    else:
+        return None
+    cause = Cause(
+        10,
+        "constant-offset",
+        title,
+        where,
+        "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
+        "programs; estimates are not affected.",
+        {"offset": found.size, "N": N},
+    )
+    return Finding(cause, Strength.LISTED if names else Strength.CERTAIN)
+
+
+def _offset(evidence: Evidence) -> _Offset | None:
+    """What is off: the objective at every θ; or the reported log-likelihood against the objective, or against θ."""
+    logLik, points = evidence.pair("logLik"), evidence.same_theta
+    if len(points) >= 3 and points["reference"].notna().any():
+        shift = (points["candidate"] - points["reference"]).to_numpy()
+        size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
+        if np.isfinite(shift).all() and np.ptp(shift) <= 1e-9 * size and abs(shift.mean()) > 1e-6 * size:
+            off = float(shift.mean())
+            return _Offset(off, math.nan, f"the objectives differ by {off:.6f} at all {len(points)} θ", "function")
+    if not all(map(math.isfinite, logLik)):
+        return None
+    if evidence.objective_agrees:
+        expected = logLik[0] + (evidence.improvement or 0.0) / 2.0
+        off = -2.0 * (logLik[1] - expected)
+        where = f"the objectives are the same function, but -2 log-likelihood differs by {off:.6f}"
+        return _Offset(off, expected, where, "own") if abs(off) > 1e-4 else None
+    if len(points) or another_model(evidence):
+        return None
+    theta = evidence.known_theta
+    solution = None if theta is None else evidence.solve(theta)
+    if theta is not None and solution is not None and implied_by(evidence, theta):
+        expected, words = -solution.objective / 2.0, "from what the candidate's own θ implies"
+    elif theta is None and _nothing_else_differs(evidence):
+        expected, words = logLik[0], "from the reference's, and nothing else that both sides give differs"
+    else:
+        return None
+    off = -2.0 * (logLik[1] - expected)
+    if abs(off) <= max(1e-3, 1e-7 * abs(expected)):
+        return None
+    return _Offset(off, expected, f"-2 log-likelihood differs by {off:.6f} {words}", "number")
+
+
+def _nothing_else_differs(evidence: Evidence) -> bool:
+    """Whether the estimates that a candidate without θ gives are the reference's."""
+    compared = records(evidence.compared("fixef", "se", "vcov", "sigma", "variance", "sd", "ranef", "nobs", "npar"))
+    return all(close(r["candidate"], r["reference"], 1e-4) for r in compared)
+
+
+def _other_scale(reported: float, expected: float, rows: float) -> tuple[str, float] | None:
+    """The scale on which a log-likelihood is reported, and its value there; None where it is none that is known."""
+    if not math.isfinite(expected) or expected == 0.0:
+        return None
+    for words, value in (
+        ("its negative", -expected),
+        ("−2 times it, the deviance", -2.0 * expected),
+        ("twice it", 2.0 * expected),
+        ("half of it", expected / 2.0),
+        ("its mean over the rows", expected / rows),
+        ("its logarithm to the base 10", expected / math.log(10.0)),
+    ):
+        if close(reported, value, 1e-6):
+            return words, value
+    return None
+
+
+def _constants(evidence: Evidence) -> dict[str, float]:
+    """Constants of the normal density that programs leave out, or put in."""
+    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    pieces, sigma, log2pi = evidence.reference_pieces, evidence.value("reference", "sigma"), math.log(2 * math.pi)
+    known = {
+        "N log(2π)": N * log2pi,
+        "(N − p) log(2π)": (N - p) * log2pi,
+        "p log(2π)": p * log2pi,
+        "N": N,
+        "N − p": N - p,
+        "N (1 + log(2π))": N * (1 + log2pi),
+        "(N − p)(1 + log(2π))": (N - p) * (1 + log2pi),
+    }
+    if pieces is not None and pieces.weights is not None:
+        known["Σ log w, the logs of the prior weights"] = float(np.log(pieces.weights).sum())
+    if pieces is not None and pieces.X.shape[1]:
+        sign, logdet = np.linalg.slogdet(pieces.X.T @ pieces.X)
+        if sign > 0:
+            known["log|X'X|"] = float(logdet)
+    if sigma > 0:
+        known["2N log σ"] = 2 * N * math.log(sigma)
+    return known
+
+
+def degrees_of_freedom(evidence: Evidence) -> Finding | None:
+    """Row 10: parameters counted otherwise (σ not among them, θ's elements not all), or another N in BIC."""
+    npar, logLik = evidence.pair("npar"), evidence.pair("logLik")
+    aic, bic = evidence.pair("AIC"), evidence.pair("BIC")
+    N = evidence.value("reference", "nobs")
+    nobs = evidence.pair("nobs")
+    if evidence.candidate_theta() is None or columns_differ(evidence) or nobs[0] != nobs[1]:
+        return None
+    # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
+    implied = math.nan if close(aic[1], aic[0], 1e-9) else (aic[1] + 2 * logLik[1]) / 2
+    counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
+    if math.isfinite(counted) and abs(counted - npar[0]) > 1e-6 and abs(counted - round(counted)) < 1e-6:
+        missing = npar[0] - counted
+        words = " (σ is not counted)" if missing == 1 else ""
+        cause = Cause(
+            10,
+            "parameter-count",
+            f"The candidate counts {counted:.0f} parameters, the reference {npar[0]:.0f}{words}",
+            f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × "
+            f"{npar[0]:.0f}: fixed effects, "
+            "elements of θ, and σ",
+            "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
+            {"reference": npar[0], "candidate": counted},
+        )
+        return Finding(cause, Strength.COUNTS)
+    residual = evidence.pair("df_residual")
+    fixed = float(len(evidence.rows("fixef")))
+    if all(map(math.isfinite, residual)) and residual[0] != residual[1]:
+        words = {N - fixed: "N − p, less the fixed effects alone", N - npar[0] + 1: "without σ"}.get(residual[1], "")
+        cause = Cause(
+            10,
+            "residual-df",
+            "The residual degrees of freedom are counted otherwise" + (f": {words}" if words else ""),
+            f"the candidate has {residual[1]:.0f}, the reference {residual[0]:.0f}: N = {N:.0f} less "
+            f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
+            "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
+            "on it.",
+            {"reference": residual[0], "candidate": residual[1]},
+        )
+        return Finding(cause, Strength.SAID_OF_COUNTS)
+    weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
+    right = close(bic[1], bic[0], 1e-9) or close(weight, math.log(N), 1e-5)
+    if math.isfinite(weight) and math.isfinite(N) and not right:
+        effective = math.exp(min(weight, 50.0))
+        cause = Cause(
+            10,
+            "bic-sample-size",
+            "BIC uses another number of observations",
+            f"BIC's penalty per parameter is {weight:.6f} = log({effective:.6g}); R uses log({N:.0f}), the rows used",
+            "Use log(N) with N the number of rows used, as R's BIC does.",
+            {"candidate_n": effective, "reference_n": N},
+        )
+        return Finding(cause, Strength.CERTAIN)
+    return None
+
+
+def standard_error_scale(evidence: Evidence) -> Finding | None:
+    """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
+    rows = evidence.compared("se")
+    if rows.empty or columns_differ(evidence):
+        return None
+    ratio = (rows["candidate"] / rows["reference"]).to_numpy()
+    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    sigma = evidence.value("reference", "sigma")
+    sigma_agrees = close(evidence.value("candidate", "sigma"), sigma, 1e-5)
+    if (
+        np.isfinite(ratio).all()
+        and np.ptp(ratio) < 1e-5 * abs(ratio.mean())
+        and abs(ratio.mean() - 1) > 1e-5
+        and sigma_agrees
+    ):
+        factor = float(ratio.mean())
+        names = [name for name, value in _known_factors(N, p, sigma).items() if close(factor, value, 1e-5)]
+        cause = Cause(
+            10,
+            "standard-error-scale",
+            "All standard errors are off by one factor" + (f", {names[0]}" if names else ""),
+            f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
+            "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
+            {"factor": factor},
+        )
+        if names or abs(factor - 1) >= 0.01:
+            return Finding(cause, Strength.OWN_RULE)
+    terms = evidence.compared("t")
+    beta = {r["term"]: r["candidate"] for r in records(evidence.compared("fixef"))}
+    se = {r["term"]: r["candidate"] for r in records(rows)}
+    both = records(evidence.compared("fixef")), records(rows)
+    near = [{r["term"] for r in found if close(r["candidate"], r["reference"], 1e-4)} for found in both]
+    agreed = near[0] & near[1]
+    off = [
+        r["term"]
+        for r in records(terms)
+        if r["term"] in beta
+        and math.isfinite(r["candidate"])
+        and se.get(r["term"], math.nan) > 0
+        and r["term"] in agreed  # otherwise t may be right and the estimate wrong
+        and not close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
+    ]
+    if off:
+        t_of = {r["term"]: r["candidate"] for r in records(terms)}
+        cause = Cause(
+            10,
+            "test-statistic",
+            "The test statistic is not the estimate over its standard error",
+            f"for {', '.join(map(str, off[:5]))} the candidate's t is not its own estimate divided by its own standard "
+            f"error: {t_of[off[0]]:.6g}, where {beta[off[0]]:.6g} / {se[off[0]]:.6g} is "
+            f"{beta[off[0]] / se[off[0]]:.6g}",
+            "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
+            {},
+        )
+        return Finding(cause, Strength.CERTAIN)
+    return _loose(evidence, ratio)
+
+
+def _known_factors(N: float, p: float, sigma: float) -> dict[str, float]:
+    return {
+        "√(N/(N − p)): residual degrees of freedom in place of N": math.sqrt(N / (N - p)),
+        "√((N − p)/N): N in place of residual degrees of freedom": math.sqrt((N - p) / N),
+        "1/σ: σ was left out": 1 / sigma,
+        "σ: σ was put in twice": sigma,
+    }
+
+
+def _follow(evidence: Evidence, off: float) -> bool:
+    """Whether the candidate's standard errors are those that its own θ implies, to a hundredth of what they are off."""
+    theta = evidence.known_theta
+    solution = evidence.solve(theta) if theta is not None else None
+    if solution is None:
+        return False
+    implied = {key[2]: value for key, value in implied_numbers(solution).items() if key[0] == "se"}
+    rows = records(evidence.compared("se"))
+    known = [(float(r["candidate"]), implied[r["term"]]) for r in rows if r["term"] in implied]
+    return bool(known) and all(close(value, target, max(1e-8, off / 100)) for value, target in known)
+
+
+def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
+    """Standard errors alone are a little off: another computation of them."""
+    off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
+    if not 1e-6 < off < 0.05 or evidence.objective_agrees is False:
+        return None
+    if evidence.known_theta is None:
+        return None  # a θ that is a little off would show alike
+    fixed = evidence.compared("fixef")
+    se = evidence.compared("se")["reference"].to_numpy()
+    away = np.abs(fixed["candidate"].to_numpy() - fixed["reference"].to_numpy())
+    if away.size != se.size or (away > 1e-3 * se).any() or (away > 1e-2 * off * se).any():
+        return None  # the estimates moved too: then the standard errors follow them
+    if _follow(evidence, off):
+        return None  # it is θ that is a little off
+    cause = Cause(
+        10,
+        "standard-errors-loose",
+        "The standard errors come from another computation: from a numerical Hessian, or from all parameters' "
+        "information at once",
+        f"the coefficients agree within {float(np.max(away / se)):.1g} standard errors, the standard errors differ by "
+        f"factors from {ratio.min():.7g} to {ratio.max():.7g}",
+        "lme4's standard errors are the roots of σ̂²(X'V⁻¹X)⁻¹, in closed form; derivatives taken numerically keep four "
+        "digits or so. Conclusions do not change, digits do.",
+        {"largest": off},
+    )
+    return Finding(cause, Strength.CERTAIN)
+
+
+_TESTS_REMEDY = (
+    "lme4 prints no p-values on purpose. Say which ones are wanted: Satterthwaite's or Kenward and Roger's degrees of "
+    "freedom (lmerTest, pbkrtest) for small samples; the normal distribution (z) is too generous when there are few "
+    "groups."
+)
+
+
+def tests_of_coefficients(evidence: Evidence) -> Finding | None:
+    """Row 10: p-values by another distribution (z, residual df), or one-sided."""
+    tests = evidence.compared("p")
+    if tests.empty:
+        return None
+    ours = {r["term"]: r for r in records(tests)}
+    t = {r["term"]: float(r["candidate"]) for r in records(evidence.compared("t"))}
+    df = {r["term"]: (float(r["reference"]), float(r["candidate"])) for r in records(evidence.compared("df"))}
+    N, rank = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    npar = evidence.value("reference", "npar")
+    groups = evidence.rows("ngrps")["reference"].to_numpy(dtype=float)
+    smallest = float(groups.min()) if groups.size else math.nan
+    hypotheses: list[tuple[str, str, Callable[[str], float]]] = [
+        ("z", "the normal distribution (z tests)", lambda term: math.inf),
+        ("residual-df", f"t with N − p = {N - rank:.0f} degrees of freedom", lambda term: N - rank),
+        ("residual-df", f"t with N − npar = {N - npar:.0f} degrees of freedom", lambda term: N - npar),
+        ("groups-df", f"t with groups − 1 = {smallest - 1:.0f} degrees of freedom", lambda term: smallest - 1),
+        ("groups-df", f"t with groups − p = {smallest - rank:.0f} degrees of freedom", lambda term: smallest - rank),
+    ]
+    reference_t = {r["term"]: float(r["reference"]) for r in records(evidence.compared("t"))}
+    # Where t itself differs, another p follows from it.
+    terms = [term for term in ours if term in t and close(t[term], reference_t[term], 1e-3)]
+    off = [term for term in terms if not _same_p(ours[term]["candidate"], ours[term]["reference"], 1e-4)]
+    if not off:
+        return None
+
+    def tail(term: str, freedom: float) -> float:
+        return float(2 * (norm.sf(abs(t[term])) if math.isinf(freedom) else student_t.sf(abs(t[term]), freedom)))
+
+    reference_df = {term: df[term][0] for term in terms if term in df}
+    for name, words, freedom in hypotheses:
+        if all(freedom(term) > 0 and _same_p(ours[term]["candidate"], tail(term, freedom(term)), 1e-6) for term in off):
+            found = (name, words)
+            break
+    else:
+        if reference_df and all(
+            _same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, 1e-4) for term in off
+        ):
+            found = ("one-sided", "one tail of the distribution only")
+        elif any(term in df and not close(df[term][1], df[term][0], 1e-4) for term in off):
+            term = next(term for term in off if term in df and not close(df[term][1], df[term][0], 1e-4))
+            found = ("other-df", f"{df[term][1]:.6g} degrees of freedom (the reference has {df[term][0]:.6g})")
+        else:
+            return None
+    term = off[0]
+    cause = Cause(
+        10,
+        f"p-values-{found[0]}",
+        f"The candidate's p-values are by {found[1]}",
+        f"for {term}: reference p = {ours[term]['reference']:.6g}"
+        + (f" (df {df[term][0]:.6g})" if term in df else "")
+        + f", candidate p = {ours[term]['candidate']:.6g}, at t = {t[term]:.6g}; so for {len(off)} of {len(terms)} "
+        "coefficients",
+        _TESTS_REMEDY,
+        {"reference": float(ours[term]["reference"]), "candidate": float(ours[term]["candidate"])},
+    )
+    return Finding(cause, Strength.RULE)
+
+
+def _same_p(p: float, q: float, limit: float) -> bool:
+    if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
+        return False
+    logs = [math.log(max(value, 1e-300)) for value in (p, q)]
+    return abs(logs[0] - logs[1]) <= limit * max(1.0, abs(logs[1]))

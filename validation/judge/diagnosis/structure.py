@@ -1,0 +1,138 @@
+"""Rows 7 and 8: other random-effects terms, and the order of θ."""
+
+from validation.algebra import Pieces
+from validation.judge.diagnosis import Finding
+from validation.judge.diagnosis.coding import basis
+from validation.judge.diagnosis.model import levels_of, terms_of
+from validation.judge.diagnosis.names import other_names
+from validation.judge.diagnosis.rows import rows_used
+from validation.judge.evidence import Evidence
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = ["model_structure", "order_of_theta"]
+
+
+def model_structure(evidence: Evidence) -> Finding | None:
+    """Row 7: crossed against nested, || against |, an implied intercept lost."""
+    terms = {side: terms_of(evidence, side) for side in ("reference", "candidate")}
+    if not terms["reference"] or not terms["candidate"]:
+        return None
+    thetas = {side: sum(len(e) * (len(e) + 1) // 2 for _, _, e in terms[side]) for side in terms}
+    columns = {side: sum(count * len(effects) for _, count, effects in terms[side]) for side in terms}
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    fixed_lost = (
+        left is not None
+        and right is not None
+        and ("(Intercept)" in left.coef_names) != ("(Intercept)" in right.coef_names)
+        and left.X.shape[1] != right.X.shape[1]
+    )
+    if sorted(terms["reference"]) == sorted(terms["candidate"]) and not fixed_lost:
+        return None  # another order at most, which order_of_theta looks at
+    counts = (
+        f"{thetas['reference']} θ and {columns['reference']} columns of Z in the reference, {thetas['candidate']} and "
+        f"{columns['candidate']} in the candidate"
+    )
+    shown = "; ".join(
+        f"{side}: "
+        + ", ".join(f"({' + '.join(effects)} | {group}, {count} levels)" for group, count, effects in terms[side])
+        for side in ("reference", "candidate")
+    )
+    if _only_recoded(left, right, terms) or (thetas["reference"] == thetas["candidate"] and other_names(evidence)):
+        return None
+    effects = {side: sorted((group, e) for group, _, es in terms[side] for e in es) for side in terms}
+    groups = {side: {group: count for group, count, _ in terms[side]} for side in terms}
+    if fixed_lost and terms["reference"] == terms["candidate"]:
+        lost = "candidate" if left is not None and "(Intercept)" in left.coef_names else "reference"
+        name, title = "intercept-lost", f"The {lost} has no intercept among its fixed effects"
+    elif (
+        [e for e in effects["reference"] if e not in effects["candidate"]]
+        and all(e[1] == "(Intercept)" for e in effects["reference"] if e not in effects["candidate"])
+        and groups["reference"].keys() == groups["candidate"].keys()
+    ):
+        name, title = "random-intercept-lost", "A random-effects term lost its implied intercept"
+    elif effects["reference"] == effects["candidate"] and thetas["reference"] != thetas["candidate"]:
+        independent = "candidate" if thetas["candidate"] < thetas["reference"] else "reference"
+        name, title = (
+            "correlation-lost",
+            f"The {independent} keeps random effects independent (||), the other correlates them (|)",
+        )
+    elif groups["reference"] != groups["candidate"] and (unused := _unused_levels(evidence)):
+        name, title = "unused-levels", f"The candidate keeps levels that do not occur in the data: {unused}"
+    elif groups["reference"] != groups["candidate"]:
+        name, title = "crossed-vs-nested", "The grouping factors differ: crossed against nested, or other levels"
+        if (
+            groups["reference"].keys() == groups["candidate"].keys()
+            and evidence.pair("nobs")[0] != evidence.pair("nobs")[1]
+        ):
+            return None  # other rows have other levels: row 4 explains it
+        if groups["reference"].keys() == groups["candidate"].keys() and _odd_levels(evidence):
+            return None
+    else:
+        name, title = "random-terms", "The two sides do not have the same random-effects terms"
+    cause = Cause(
+        7,
+        name,
+        title,
+        f"{counts}. {shown}",
+        "Write the random part as lme4 reads it: (x | g) has an intercept and a correlation, (x || g) no correlation, "
+        "(1 | a/b) is (1 | a) + (1 | a:b), and levels of b that repeat within a mean nothing without a.",
+        {f"{side}_theta": float(thetas[side]) for side in thetas},
+    )
+    return Finding(cause, Strength.ANOTHER_MODEL)
+
+
+def order_of_theta(evidence: Evidence) -> Finding | None:
+    """Row 8: θ's elements in another order than lme4's."""
+    theta = {side: evidence.theta(side) for side in ("reference", "candidate")}
+    left, right = theta["reference"], theta["candidate"]
+    if left is None or right is None or sorted(left.index) != sorted(right.index) or left.index.equals(right.index):
+        return None
+    if evidence.value("candidate", "theta-names") != evidence.value("reference", "theta-names"):
+        return None  # another number of them
+    cause = Cause(
+        8,
+        "theta-order",
+        "The elements of θ stand in another order",
+        f"lme4: {', '.join(map(str, left.index))}; the candidate: {', '.join(map(str, right.index))}",
+        "lme4 sorts terms by their number of levels, most first, and takes each term's lower triangle column by "
+        "column; a start value or a profile given by position goes wrong otherwise.",
+        {},
+    )
+    return Finding(cause, Strength.PARTIAL)
+
+
+def _only_recoded(
+    left: Pieces | None, right: Pieces | None, terms: dict[str, list[tuple[str, int, tuple[str, ...]]]]
+) -> bool:
+    """Whether the terms differ by the names of recoded columns only: row 3 explains that."""
+    if left is None or right is None or basis(left, right) is None:
+        return False
+    shapes = {side: [(group, count, len(effects)) for group, count, effects in found] for side, found in terms.items()}
+    if shapes["reference"] != shapes["candidate"]:
+        return False
+    pairs = zip(terms["reference"], terms["candidate"], strict=True)
+    return all(
+        a == b or (a in left.coef_names and b in right.coef_names)
+        for (_, _, ours), (_, _, theirs) in pairs
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def _unused_levels(evidence: Evidence) -> str:
+    """Levels that only the candidate has and no row of the data; the empty string where there are others as well."""
+    found: list[str] = []
+    theirs = levels_of(evidence, "candidate")
+    for group, ours in levels_of(evidence, "reference").items():
+        extra = set(theirs.get(group, ours)) - set(ours)
+        if set(ours) - set(theirs.get(group, ours)) or evidence.data is None or group not in evidence.data:
+            return ""
+        if extra & set(evidence.data[group].dropna().astype(str)):
+            return ""
+        found += [f"{label!r} of {group}" for label in sorted(extra)]
+    return ", ".join(found[:5])
+
+
+def _odd_levels(evidence: Evidence) -> bool:
+    finding = rows_used(evidence)
+    return finding is not None

@@ -1,0 +1,133 @@
+"""Gate 5: whole distributions, and their dependence."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from validation import tolerances
+from validation.checks import Check
+from validation.judge.dependence import correlation, p_value, pairs
+from validation.judge.ecdf import ecdf_difference
+from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters
+from validation.judge.rows import Row, check_of, describe, row
+from validation.quantities import (
+    split_parameter,
+)
+from validation.verdict import Verdict
+
+__all__ = ["distributions"]
+
+
+def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
+    """Gate 5: two-sample ECDF-difference test of every parameter that has draws on both sides, and of dependences."""
+    left, right = evidence.independent("reference"), evidence.independent("candidate")
+    names = [name for name in left if name in right]
+    together = _pairs(evidence)
+    limit = tolerances.FALSE_ALARM_RATE / max(len(names) + len(together), 1)
+    rows: list[Row] = []
+    for position, name in enumerate(names):
+        group, term, term2, level = split_parameter(name, evidence.groups)
+        a, b = left[name], right[name]
+        keys: dict[str, Any] = {"group": group, "term": term, "term2": term2, "level": level}
+        try:
+            found = ecdf_difference(a, b, seed=position)
+        except ValueError as error:
+            rows.append(
+                row("gate-5", "ecdf", float(a.size), float(b.size), Verdict.INCONCLUSIVE, reason=str(error), **keys)
+            )
+            continue
+        distance = float(np.max(np.abs(found.difference), initial=0.0))
+        agrees = found.p_value >= limit
+        judged = row(
+            "gate-5",
+            "ecdf",
+            0.0,
+            distance,
+            Verdict.AGREES if agrees else Verdict.DISAGREES,
+            scaled=found.p_value,
+            unit=tolerances.ECDF.unit,
+            tolerance=limit,
+            reason=f"largest ECDF difference {distance:.3f} of {a.size} and {b.size} draws. {tolerances.ECDF.reason}",
+            **keys,
+        )
+        judged["digits"] = math.nan
+        rows.append(judged)
+    rows.extend(_dependences(evidence, together, limit))
+    summary = "no draws to compare"
+    if rows:
+        judged_rows = [r for r in rows if math.isfinite(r["scaled"])]
+        if judged_rows:
+            smallest = min(judged_rows, key=lambda r: r["scaled"])
+            failed = sum(r["verdict"].failed for r in rows)
+            summary = (
+                f"{len(names)} parameters{f' and {len(together)} pairs' if together else ''}"
+                f"{f', {failed} failed' if failed else ''}; smallest p-value "
+                f"{smallest['scaled']:.2g} ({describe(smallest)}), limit {limit:.2g} for a false-alarm rate of "
+                f"{tolerances.FALSE_ALARM_RATE:g} over all"
+            )
+        across = _rhat_across(evidence)
+        if across is not None:
+            summary += f"; R-hat across the two sides {across[0]:.4f} ({across[1]}), an addition only"
+    return check_of("gate-5", rows, summary, tolerances.ECDF.reason), rows
+
+
+def _pairs(evidence: PosteriorEvidence) -> list[tuple[str, str]]:
+    """Pairs whose dependence can be compared: none where a side keeps no draws that belong together."""
+    if len(evidence.draws) < 2:
+        return []
+    names = [name for name in evidence.names["reference"] if name in set(evidence.names["candidate"])]
+    return pairs(main_parameters(names), names, evidence.groups)
+
+
+def _dependences(evidence: PosteriorEvidence, together: Sequence[tuple[str, str]], limit: float) -> list[Row]:
+    rows: list[Row] = []
+    evidence.dependence = []
+    positions = {side: {name: i for i, name in enumerate(evidence.names[side])} for side in evidence.draws}
+    for first, second in together:
+        left, right = (
+            correlation(*(evidence.draws[side][positions[side][name]] for name in (first, second)))
+            for side in ("reference", "candidate")
+        )
+        p = p_value(left, right, tolerances.MCSE_DEGREES_OF_FREEDOM)
+        agrees = p >= limit
+        evidence.dependence.append((first, second, left[0], right[0], agrees))
+        judged = row(
+            "gate-5",
+            "dependence",
+            left[0],
+            right[0],
+            Verdict.AGREES if agrees else Verdict.DISAGREES,
+            scaled=p,
+            unit=tolerances.DEPENDENCE.unit,
+            tolerance=limit,
+            reason=tolerances.DEPENDENCE.reason,
+            term=first,
+            term2=second,
+        )
+        judged["digits"] = math.nan
+        rows.append(judged)
+    return rows
+
+
+def _rhat_across(evidence: PosteriorEvidence) -> tuple[float, str] | None:
+    """Largest R-hat of main parameters when the chains of both sides are taken for chains of one sampler."""
+    if len(evidence.draws) < 2:
+        return None
+    from arviz_stats.base import array_stats
+
+    names = [name for name in main_parameters(evidence.names["reference"]) if name in evidence.names["candidate"]]
+    if not names:
+        return None
+    length = min(evidence.draws[side].shape[2] for side in ("reference", "candidate"))
+    parts = [
+        evidence.draws[side][[evidence.names[side].index(name) for name in names]][:, :, :length]
+        for side in ("reference", "candidate")
+    ]
+    with np.errstate(all="ignore"):
+        rhats = np.asarray(array_stats.rhat(np.concatenate(parts, axis=1)), dtype=float)
+    if np.isnan(rhats).all():
+        return None
+    worst = int(np.nanargmax(rhats))
+    return float(rhats[worst]), names[worst]

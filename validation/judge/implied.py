@@ -1,0 +1,107 @@
+"""What follows from a θ: every number by the judge's own algebra, and what is accepted for it."""
+
+import math
+from typing import Any
+
+from validation.algebra import Solution
+from validation.judge.evidence import Evidence
+from validation.judge.rows import Row
+from validation.verdict import Verdict
+
+__all__ = ["accept_implied", "implied_by", "implied_numbers"]
+
+
+def implied_by(evidence: Evidence) -> tuple[Verdict, str, Any, Any] | None:
+    """What numbers are that differ and yet follow from the candidate's θ̂, and the solutions that they follow from.
+
+    BETTER where its objective is lower; INCONCLUSIVE where the data do not tell the two θ̂ apart, and the reference's
+    number follows from its own θ̂ (the second solution) as well; otherwise None.
+    """
+    improvement, theta = evidence.improvement, evidence.candidate_theta()
+    if improvement is None or theta is None:
+        return None
+    if improvement > 4.0 * evidence.noise:
+        verdict, reason = (
+            Verdict.BETTER,
+            f"follows from a better optimum than the reference's (objective lower by {improvement:.3g}): the value "
+            "that the candidate's θ implies",
+        )
+    elif evidence.undetermined:
+        verdict, reason = (
+            Verdict.INCONCLUSIVE,
+            f"the data do not determine it: from one θ to the other the objective varies by {evidence.variation:.2g}, "
+            "which is rounding. The value is that which the candidate's θ implies",
+        )
+    else:
+        return None
+    solution, own = evidence.solve(theta), None
+    if verdict is Verdict.INCONCLUSIVE:
+        reference = evidence.theta("reference")
+        own = None if reference is None else evidence.solve(reference.to_numpy())
+        if own is None:
+            return None
+    return None if solution is None else (verdict, reason, solution, own)
+
+
+def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
+    """Judge anew what failed and is no more than what another θ̂, as good or better, implies by the judge's algebra."""
+    if not any(r["verdict"] is Verdict.DISAGREES for r in rows):
+        return rows
+    found = implied_by(evidence)
+    if found is None:
+        return rows
+    verdict, reason, solution, own = found
+    expected, expected_reference = implied_numbers(solution), {} if own is None else implied_numbers(own)
+    accepted = []
+    for r in rows:
+        key = tuple(r[key] for key in ("quantity", "group", "term", "term2", "level"))
+        value, reference = expected.get(key), expected_reference.get(key, r["reference"])
+        if r["quantity"] == "theta":
+            value = r["candidate"]
+        if r["verdict"] is Verdict.DISAGREES and value is not None and math.isfinite(r["difference"]):
+            distance = max(abs(r["candidate"] - value), abs(r["reference"] - reference))
+            scale = abs(r["difference"]) / r["scaled"] if r["scaled"] > 0 and math.isfinite(r["scaled"]) else math.nan
+            if distance <= limit * scale:
+                r = {**r, "verdict": verdict, "reason": reason}
+        accepted.append(r)
+    return accepted
+
+
+def implied_numbers(solution: Solution) -> dict[tuple[Any, ...], float]:
+    """Every number that follows from θ by the judge's own algebra.
+
+    Parameters
+    ----------
+    solution : Solution
+
+    Returns
+    -------
+    dict
+        (quantity, group, term, term2, level) -> number, as in the rows of a comparison.
+    """
+    values: dict[tuple[Any, ...], float] = {}
+    names = solution.pieces.coef_names
+    se = solution.se
+    for i, name in enumerate(names):
+        values["fixef", None, name, None, None] = float(solution.beta[i])
+        values["se", None, name, None, None] = float(se[i])
+        values["t", None, name, None, None] = float(solution.beta[i] / se[i])
+        for j in range(i + 1):
+            values["vcov", None, name, names[j], None] = float(solution.vcov[i, j])
+    values["sigma", None, None, None, None] = solution.sigma
+    values["sd", "Residual", None, None, None] = solution.sigma
+    values["variance", "Residual", None, None, None] = solution.sigma**2
+    covariances = solution.covariances()
+    for (term, first, second), value in covariances.items():
+        if first == second:
+            values["variance", term, first, None, None] = value
+            values["sd", term, first, None, None] = math.sqrt(value)
+        else:
+            product = covariances[term, first, first] * covariances[term, second, second]
+            values["covariance", term, first, second, None] = value
+            values["cor", term, first, second, None] = value / math.sqrt(product) if product > 0 else math.nan
+    for (group, effect, level), value in solution.ranef().items():
+        values["ranef", group, effect, None, level] = value
+    for (group, effect, level), value in solution.conditional_sds().items():
+        values["condsd", group, effect, None, level] = value
+    return values

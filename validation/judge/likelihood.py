@@ -1,0 +1,72 @@
+"""Likelihood fits, judged in five tiers (AGREEMENT.md): structure, objective, optimum, estimates, BLUPs."""
+
+import math
+from collections.abc import Callable
+
+from validation import tolerances
+from validation.checks import Check
+from validation.judge.estimates import estimates
+from validation.judge.evidence import Evidence
+from validation.judge.modes import conditional_modes
+from validation.judge.objective import optimum, same_theta
+from validation.judge.rows import Row, check_of
+from validation.judge.structure import structure
+from validation.options import Progress
+from validation.verdict import Verdict
+
+__all__ = ["judge_likelihood"]
+
+
+def judge_likelihood(
+    evidence: Evidence, seed: int = 20180101, progress: Progress | None = None
+) -> tuple[list[Check], list[Row]]:
+    """Judge two likelihood fits by tiers 1 to 5.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Filled on the way with what the diagnosis needs.
+    seed : int
+        Of the random θ of tier 2.
+    progress : callable, optional
+        Called with a message and a fraction.
+
+    Returns
+    -------
+    checks : list of Check
+    rows : list of dict
+        Rows of the comparison's table.
+    """
+    checks: list[Check] = []
+    rows: list[Row] = []
+    tiers: list[Callable[[Evidence], tuple[Check, list[Row]]]] = [
+        structure,
+        lambda e: same_theta(e, seed),
+        optimum,
+        estimates,
+        conditional_modes,
+    ]
+    for number, tier in enumerate(tiers):
+        if progress is not None:
+            progress(f"tier {number + 1}: {tolerances.TITLES[f'tier-{number + 1}']}", number / len(tiers))
+        check, judged = _name_malformed(*tier(evidence), evidence)
+        checks.append(check)
+        rows.extend(judged)
+    return checks, rows
+
+
+def _name_malformed(check: Check, rows: list[Row], evidence: Evidence) -> tuple[Check, list[Row]]:
+    """Tell what a side handed over malformed from what it lacks: both fail, and each under its own name."""
+    judged: list[Row] = []
+    said: dict[str, None] = {}  # texts in their order
+    for r in rows:
+        wrong = evidence.malformed(r["quantity"]) if r["verdict"] is Verdict.MISSING else {}
+        wrong = {side: text for side, text in wrong.items() if math.isnan(r[side])}
+        if wrong:
+            text = "; ".join(f"malformed ({side}): {text}" for side, text in wrong.items())
+            said[text] = None
+            r = {**r, "verdict": Verdict.MALFORMED, "reason": text}
+        judged.append(r)
+    if not said:
+        return check, rows
+    return check_of(check.id, judged, f"{'; '.join(said)}. {check.summary}", check.rule), judged

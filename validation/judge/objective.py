@@ -1,0 +1,196 @@
+"""Tiers 2 and 3: the objective at the same θ, and at the optimum that each side reports."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from validation import tolerances
+from validation.checks import Check
+from validation.contract import LinearMixedFit
+from validation.judge.evidence import Evidence
+from validation.judge.rows import Row, check_of, counts, judge_number, missing_row
+from validation.quantities import records
+from validation.verdict import Verdict
+
+__all__ = ["optimum", "same_theta", "theta_points"]
+
+
+def theta_points(
+    optimum: np.ndarray, other: np.ndarray | None, diagonal: np.ndarray, seed: int, n_random: int = 6
+) -> list[tuple[str, np.ndarray]]:
+    """Where tier 2 compares the objectives: both optima, lme4's start, the boundary, and random feasible θ.
+
+    Parameters
+    ----------
+    optimum, other : ndarray
+        θ̂ of either side.
+    diagonal : ndarray of bool
+        Diagonal elements of θ, bounded below by 0.
+    seed : int
+    n_random : int
+        Number of random points: diagonal elements log-normal about the optimum (about 1 where it is 0), the others
+        normal.
+    """
+    points = [("reference optimum", optimum)]
+    if other is not None:
+        points.append(("candidate optimum", other))
+    points.append(("start", diagonal.astype(float)))
+    points.append(("boundary, all 0", np.zeros_like(optimum)))
+    for i in np.flatnonzero(diagonal)[:6]:
+        point = optimum.copy()
+        point[i] = 0.0
+        points.append((f"boundary, element {i + 1}", point))
+    rng = np.random.default_rng(seed)
+    size = np.where(np.abs(optimum) > 1e-3, np.abs(optimum), 1.0)
+    for i in range(n_random):
+        factor = np.where(diagonal, np.exp(rng.normal(size=optimum.size)), rng.normal(size=optimum.size))
+        points.append((f"random {i + 1}", size * factor))
+    return points
+
+
+def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Row]]:
+    """Tier 2: the objective of both sides at the same θ, and each side's optimum as its own function gives it."""
+    rows: list[Row] = []
+    theta = evidence.theta("reference")
+    left, right = evidence.devfun("reference"), evidence.devfun("candidate")
+    if theta is None or left is None or right is None:
+        sides = [name for name, fun in (("reference", left), ("candidate", right)) if fun is None]
+        why = f"no objective that can be called at the reference's θ: {', '.join(sides) or 'no θ'}"
+        rows.append(missing_row("tier-2", "objective", left is not None, right is not None, why=why))
+        return check_of("tier-2", rows, why, tolerances.SAME_THETA.reason), rows
+    recorded = evidence.reference.theta_points() if hasattr(evidence.reference, "theta_points") else None
+    if recorded is not None:
+        points = [(str(name), np.asarray(point, dtype=float)) for name, point in recorded]
+    else:
+        pieces = evidence.reference_pieces
+        diagonal = pieces.diagonal if pieces is not None else _lower(evidence.reference, len(theta))
+        points = theta_points(theta.to_numpy(), evidence.candidate_theta(), diagonal, seed)
+    nobs = evidence.value("reference", "nobs")
+    values = []
+    for name, point in points:
+        pair = []
+        problem = ""
+        for side, function in (("reference", left), ("candidate", right)):
+            try:
+                pair.append(function(point))
+            except Exception as error:
+                pair.append(math.nan)
+                problem += f"{side}: {type(error).__name__}: {error} "
+        values.append((name, *pair))
+        size = max(abs(pair[0]), nobs if math.isfinite(nobs) else 1.0)
+        shown = "θ = (" + ", ".join(f"{value:.6g}" for value in point) + ")"
+        if problem:
+            rows.append(
+                missing_row(
+                    "tier-2",
+                    "objective",
+                    math.isfinite(pair[0]),
+                    math.isfinite(pair[1]),
+                    pair[0],
+                    pair[1],
+                    problem,
+                    level=name,
+                )
+            )
+        else:
+            judged = judge_number("tier-2", "objective", pair[0], pair[1], size, tolerances.SAME_THETA, level=name)
+            judged["reason"] = f"at {shown}. {judged['reason']}"
+            rows.append(judged)
+    evidence.same_theta = pd.DataFrame(values, columns=["point", "reference", "candidate"])
+    evidence.objective_agrees = bool(rows) and not any(r["verdict"].failed for r in rows)
+
+    for side, fit_theta, function in (
+        ("reference", theta.to_numpy(), left),
+        ("candidate", evidence.candidate_theta(), right),
+    ):
+        reported = -2.0 * evidence.value(side, "logLik")
+        if fit_theta is None or math.isnan(reported):
+            continue
+        try:
+            at_optimum = function(fit_theta)
+        except Exception:  # a side that fails at its own θ̂ failed above already
+            continue
+        size = max(abs(reported), nobs if math.isfinite(nobs) else 1.0)
+        judged = judge_number("tier-2", "own-optimum", at_optimum, reported, size, tolerances.CONSISTENT, level=side)
+        judged["reason"] = f"the {side}'s objective at its own θ, and what it reports. {judged['reason']}"
+        rows.append(judged)
+    compared = [r for r in rows if r["quantity"] == "objective"]
+    largest = max((r["scaled"] for r in compared if math.isfinite(r["scaled"])), default=math.nan)
+    summary = (
+        f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {tolerances.SAME_THETA.limit:g})"
+    )
+    own = [r for r in rows if r["quantity"] == "own-optimum" and r["verdict"].failed]
+    if own:
+        summary += f"; the {own[0]['level']} does not report its own optimum"
+    return check_of("tier-2", rows, summary, tolerances.SAME_THETA.reason), rows
+
+
+def _lower(fit: LinearMixedFit, n: int) -> np.ndarray:
+    try:
+        return np.asarray(fit.getME("lower"), dtype=float) == 0.0
+    except Exception:  # without bounds nothing may be taken below zero
+        return np.ones(n, dtype=bool)
+
+
+#: How a quantity of the optimum changes with the objective.
+_DIRECTION = {"logLik": -2.0, "deviance": 1.0, "REMLcrit": 1.0, "AIC": 1.0, "BIC": 1.0}
+
+
+def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
+    """Tier 3: logLik, deviance, REML criterion, AIC, BIC; one-sided."""
+    rows: list[Row] = []
+    wanted = [name for name in _DIRECTION if name != "REMLcrit" or evidence.reml]
+    for quantity in wanted:
+        found = records(evidence.rows(quantity))
+        if not found:
+            rows.append(missing_row("tier-3", quantity, False, False, why=evidence.problem(quantity)))
+            continue
+        record = found[0]
+        if not (record["has_reference"] and record["has_candidate"]):
+            rows.append(
+                missing_row(
+                    "tier-3",
+                    quantity,
+                    record["has_reference"],
+                    record["has_candidate"],
+                    record["reference"],
+                    record["candidate"],
+                    evidence.problem(quantity),
+                )
+            )
+            continue
+        judged = judge_number("tier-3", quantity, record["reference"], record["candidate"], 1.0, tolerances.OPTIMUM)
+        factor = _DIRECTION[quantity]
+        change = factor * (record["candidate"] - record["reference"])  # of -2 log-likelihood; negative is better
+        judged["scaled"] = abs(change)
+        if judged["verdict"] in (Verdict.AGREES, Verdict.DISAGREES) and math.isfinite(change):
+            judged["verdict"], judged["reason"] = _one_sided(change, evidence.improvement)
+        rows.append(judged)
+    improvement = evidence.improvement
+    summary = counts(rows)
+    if any(r["verdict"] is Verdict.BETTER for r in rows) and improvement is not None:
+        summary = f"a better optimum than the reference's: lower by {improvement:.3g}"
+    return check_of("tier-3", rows, summary, tolerances.OPTIMUM.reason), rows
+
+
+def _one_sided(change: float, improvement: float | None) -> tuple[Verdict, str]:
+    if abs(change) <= tolerances.OPTIMUM.limit:
+        return Verdict.AGREES, tolerances.OPTIMUM.reason
+    if change > 0:
+        return (
+            Verdict.DISAGREES,
+            f"above the reference by {change:.3g} in -2 log-likelihood. {tolerances.OPTIMUM.reason}",
+        )
+    if improvement is None:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"lower than the reference by {-change:.3g}, but no trusted objective to say whether the θ found is better",
+        )
+    if abs(-change - improvement) <= tolerances.OPTIMUM.limit:
+        return Verdict.BETTER, f"a better optimum: the objective is lower by {improvement:.3g} at the candidate's θ"
+    return (
+        Verdict.DISAGREES,
+        f"lower than the reference by {-change:.6g}, but at the candidate's θ the objective is lower by only "
+        f"{improvement:.3g}: the reported number is not that of its θ (constants missing, another criterion?)",
+    )

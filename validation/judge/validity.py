@@ -1,0 +1,157 @@
+"""Gate 2: samplers that have converged, and draws that were drawn."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from validation import tolerances
+from validation.checks import Check
+from validation.contract import BayesianFit
+from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.judge.rows import Row, check_of, missing_row, row
+from validation.verdict import Verdict
+
+__all__ = ["invalid_sides", "left_open", "repeated_draws", "validity"]
+
+
+def invalid_sides(validity_rows: Sequence[Row]) -> set[str]:
+    """Sides that gate 2 found not valid, or without draws."""
+    return {
+        side
+        for r in validity_rows
+        if r["verdict"] is not Verdict.AGREES
+        for side in ("reference", "candidate")
+        if side in str(r["level"])
+    }
+
+
+def left_open(check: Check, rows: list[Row]) -> tuple[Check, list[Row]]:
+    """What invalid draws can still say: that a number is missing; nothing about agreement or disagreement."""
+    judged = [
+        {**r, "verdict": Verdict.INCONCLUSIVE, "reason": "the draws are not valid (gate 2)"}
+        if r["verdict"] in (Verdict.AGREES, Verdict.DISAGREES)
+        else r
+        for r in rows
+    ]
+    return check_of(check.id, judged, f"the draws are not valid (gate 2); {check.summary}", check.rule), judged
+
+
+def _divergences(fit: BayesianFit) -> float:
+    """Divergent transitions, wherever a fit reports them; 0 of a sampler that is not Hamiltonian."""
+    if hasattr(fit, "divergences"):
+        return float(fit.divergences)
+    try:
+        return float(fit.posterior["sample_stats"]["diverging"].sum())
+    except Exception:  # no such variable: perhaps among the fit's own diagnostics
+        diagnostics = getattr(fit, "diagnostics", None)
+        return float(diagnostics.get("divergences", 0)) if isinstance(diagnostics, Mapping) else 0.0
+
+
+def repeated_draws(draws: np.ndarray) -> float:
+    """Share of the draws that stand elsewhere once more, with the draw that follows them: a part that was copied.
+
+    A sampler that rejects repeats a draw at once; that it comes back later, or in another chain, does not happen by
+    chance. Draws of few digits, which do meet by chance, are not judged.
+
+    Parameters
+    ----------
+    draws : ndarray, shape (parameters, chains, draws)
+    """
+    moving = [i for i in range(len(draws)) if np.unique(draws[i]).size > 0.2 * draws[i].size][:8]
+    if not moving:
+        return 0.0
+    pairs = []
+    for chain in range(draws.shape[1]):
+        own = draws[moving, chain].T
+        own = own[np.concatenate([[True], (own[1:] != own[:-1]).any(axis=1)])]
+        pairs.append(np.hstack([own[:-1], own[1:]]))
+    every = np.ascontiguousarray(np.vstack(pairs))
+    if len(every) < 2:
+        return 0.0
+    _, count = np.unique(every, axis=0, return_counts=True)
+    return float(1.0 - len(count) / len(every))
+
+
+def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
+    """Gate 2: R-hat, bulk and tail ESS of every parameter, and divergences, on both sides."""
+    rows: list[Row] = []
+    texts = []
+    worst: dict[str, dict[str, tuple[float, str | None]]] = {}
+    for side, fit in (("reference", evidence.reference), ("candidate", evidence.candidate)):
+        if side not in evidence.summaries:
+            continue
+        summary = evidence.summaries[side]
+        exact = bool((summary["mcse_mean"] == 0).all() and summary["ess_bulk"].isna().all())
+        if exact:  # quadrature, certified: no Monte Carlo, nothing to converge
+            continue
+        worst[side] = {"divergences": (_divergences(fit), None)}
+        for quantity, column, largest in (
+            ("rhat", "rhat", True),
+            ("ess-bulk", "ess_bulk", False),
+            ("ess-tail", "ess_tail", False),
+        ):
+            numbers = summary[column].to_numpy(dtype=float)
+            if np.isnan(numbers).any():  # a chain that does not move has no R-hat
+                worst[side][quantity] = (math.nan, str(summary.index[int(np.argmax(np.isnan(numbers)))]))
+            else:
+                place = int(np.argmax(numbers) if largest else np.argmin(numbers))
+                worst[side][quantity] = (float(numbers[place]), str(summary.index[place]))
+        found = worst[side]
+        texts.append(
+            f"{side}: largest R-hat {found['rhat'][0]:.4f}, smallest bulk ESS {found['ess-bulk'][0]:.0f}, tail ESS "
+            f"{found['ess-tail'][0]:.0f}, {found['divergences'][0]:.0f} divergences"
+        )
+    limits: dict[str, tuple[float, str, Callable[[float], bool]]] = {
+        "rhat": (tolerances.VALIDITY.rhat, "largest R-hat", lambda value: value < tolerances.VALIDITY.rhat),
+        "ess-bulk": (tolerances.VALIDITY.ess, "smallest bulk ESS", lambda value: value >= tolerances.VALIDITY.ess),
+        "ess-tail": (tolerances.VALIDITY.ess, "smallest tail ESS", lambda value: value >= tolerances.VALIDITY.ess),
+        "divergences": (
+            float(tolerances.VALIDITY.divergences),
+            "divergent transitions",
+            lambda value: value <= tolerances.VALIDITY.divergences,
+        ),
+    }
+    for quantity, (limit, unit, holds) in limits.items():
+        values = {side: found[quantity] for side, found in worst.items()}
+        failed = [side for side, (value, _) in values.items() if not holds(value)]
+        blamed = failed or list(values)
+        rows.append(
+            row(
+                "gate-2",
+                quantity,
+                values.get("reference", (math.nan, None))[0],
+                values.get("candidate", (math.nan, None))[0],
+                Verdict.INCONCLUSIVE if failed else Verdict.AGREES,
+                term=values[blamed[0]][1] if blamed else None,
+                level=" and ".join(failed) if failed else None,
+                unit=unit,
+                tolerance=limit,
+                reason=(f"the {' and the '.join(failed)} misses it. " if failed else "") + tolerances.VALIDITY.reason,
+            )
+        )
+    copied = {side: repeated_draws(draws) for side, draws in evidence.draws.items()}
+    if copied:
+        failed = [side for side, share in copied.items() if share > 0.0]
+        rows.append(
+            row(
+                "gate-2",
+                "repeated-draws",
+                copied.get("reference", math.nan),
+                copied.get("candidate", math.nan),
+                Verdict.DISAGREES if failed else Verdict.AGREES,
+                level=" and ".join(failed) if failed else None,
+                unit="share of draws that were copied",
+                tolerance=0.0,
+                reason=f"{max(copied.values()):.1%} of the draws of the {' and the '.join(failed)} are copies of others"
+                if failed
+                else "a draw of a continuous distribution comes again only at once, where a move is rejected",
+            )
+        )
+        texts += [f"{copied[side]:.1%} of the {side}'s draws are copies of others" for side in failed]
+    for side, problem in evidence.problems.items():
+        rows.append(missing_row("gate-2", "draws", side != "reference", side != "candidate", why=problem, level=side))
+        texts.append(f"the {side} has no usable draws: {problem}")
+    return check_of(
+        "gate-2", rows, "; ".join(texts) or "no Monte Carlo on either side", tolerances.VALIDITY.reason
+    ), rows
