@@ -15,7 +15,7 @@ variables, after which a huge mean of y or of a covariate costs no digits.
 
 import math
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,8 @@ class InnerPart:
         The outer columns that each level touches, ascending in the Schur complement's order.
     values : ndarray, shape (nnz, p)
         Z_o'Q_j of those columns.
+    pairs : float
+        Pairs of outer columns that meet in a level, summed over the levels.
     """
 
     order: np.ndarray
@@ -116,12 +118,7 @@ class InnerPart:
     indptr: np.ndarray
     columns: np.ndarray
     values: np.ndarray
-
-    @cached_property
-    def pairs(self) -> float:
-        """Pairs of outer columns that meet in a level, summed over the levels."""
-        count = np.diff(self.indptr).astype(float)
-        return float(count @ count)
+    pairs: float = 0.0
 
 
 @record
@@ -418,7 +415,7 @@ def _parts(
     none = np.empty(0, dtype=np.intp)
     if len(Zs) == 1:
         R, C, rest, _ = _inner_qr(Ds, by_level(Zs[:1], order), starts, False)
-        inner = InnerPart(order, starts, R, C, np.zeros(J[0] + 1, dtype=np.intp), none, np.zeros((0, R.shape[1])))
+        inner = InnerPart(order, starts, R, C, np.zeros(J[0] + 1, dtype=np.intp), none, np.zeros((0, R.shape[1])), 0.0)
         return inner, None, triangle_of(rest)
     p = np.array([Z.shape[1] for Z in Zs], dtype=np.intp)
     nodes = nodes_by_level(codes[1:], J[1:], order)
@@ -436,11 +433,11 @@ def _parts(
         outer = _outer_part(pattern, node_factor, p, column, by_level(Zs, order), Ds)
         inner = InnerPart(
             order, np.zeros(1, dtype=np.intp), np.zeros((0, p[0], p[0])), np.zeros((0, p[0], m)),
-            np.zeros(1, dtype=np.intp), none, np.zeros((0, p[0])),
+            np.zeros(1, dtype=np.intp), none, np.zeros((0, p[0])), 0.0,
         )  # fmt: skip
         return inner, outer, triangle_of(Ds)
     R, C, rest, Q = _inner_qr(Ds.copy(), by_level(Zs[:1], order), starts, True)
-    indptr, columns = sorted_columns(touched[0], touched[1], pattern.columns, width)
+    indptr, columns, pairs = sorted_columns(touched[0], touched[1], pattern.columns, width)
     values = np.zeros((columns.size, p[0]))
     column = pattern.columns[nodes]
     Z = by_level(Zs[1:], order)
@@ -448,7 +445,7 @@ def _parts(
     outer = changed(outer, within_dense=np.zeros((m, pattern.q)))
     level_products(starts, Q, Ds, C, column, Z, outer.width, indptr, columns, values, outer.within_dense)
     subtract_products(Inner(R, C, indptr, columns, values, pattern), outer.within)
-    return InnerPart(order, starts, R, C, indptr, columns, values), outer, triangle_of(rest)
+    return InnerPart(order, starts, R, C, indptr, columns, values, pairs), outer, triangle_of(rest)
 
 
 def _inner_qr(

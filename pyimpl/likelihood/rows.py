@@ -424,12 +424,16 @@ def sorted_columns(  # type: ignore[no-untyped-def]
     indptr: cython.Py_ssize_t[::1], nodes: cython.Py_ssize_t[::1], column: cython.Py_ssize_t[::1],
     width: cython.Py_ssize_t[::1],
 ):  # fmt: skip
-    """The columns that each level touches, ascending: ``(indptr, columns)``; `column` is the first one of each node."""
+    """The columns that each level touches, ascending, and how many pairs meet in a level: ``(indptr, columns, pairs)``.
+
+    `column` is the first one of each node.
+    """
     j: cython.Py_ssize_t
     i: cython.Py_ssize_t
     k: cython.Py_ssize_t
     used: cython.Py_ssize_t = 0
     total: cython.Py_ssize_t = 0
+    pairs: cython.double = 0.0
     for i in range(nodes.shape[0]):
         total += width[nodes[i]]
     out_array = np.empty(total, dtype=np.intp)
@@ -443,6 +447,7 @@ def sorted_columns(  # type: ignore[no-untyped-def]
                 out[used] = column[nodes[i]] + k
                 used += 1
         ptr[j + 1] = used
+        pairs += cython.cast(cython.double, used - begin) * (used - begin)
         if used - begin > 32:
             out_array[begin:used].sort()
             continue
@@ -453,7 +458,7 @@ def sorted_columns(  # type: ignore[no-untyped-def]
                 out[k] = out[k - 1]
                 k -= 1
             out[k] = moved
-    return ptr_array, out_array
+    return ptr_array, out_array, pairs
 
 
 def level_products(  # type: ignore[no-untyped-def]

@@ -157,12 +157,13 @@ class TrustRegion:
 
     def __init__(self, n: cython.Py_ssize_t) -> None:
         self.n = n
-        room: cython.double[:, ::1] = np.zeros((4 * n + 8, n))
+        room: cython.double[:, ::1] = np.zeros((5 * n + 9, n))
         self.matrix, self._added = room[:n], room[n : 2 * n]
         self._vectors, self._square = room[2 * n : 3 * n], room[3 * n : 4 * n]
         self.x, self.gradient, self.trial = room[4 * n], room[4 * n + 1], room[4 * n + 2]
         self._direction, self._values, self._step = room[4 * n + 3], room[4 * n + 4], room[4 * n + 5]
-        self._other, self._change = room[4 * n + 6], room[4 * n + 7]
+        self._other, self._change, self._plain_step = room[4 * n + 6], room[4 * n + 7], room[4 * n + 8]
+        self._plain = room[4 * n + 9 :]
         self.accepted = np.empty((_LOG, 3))
 
     def found(self):  # type: ignore[no-untyped-def]
@@ -337,8 +338,11 @@ class TrustRegion:
         noise: cython.double = _NOISE * max(1.0, fabs(self.value))
         if predicted < noise and self.kind == 1:
             # what updates have added from farther away, along a ridge, may hide that there is more to gain
-            plain: cython.double[:, ::1] = np.asarray(self.matrix) - np.asarray(self._added)
-            other: cython.double[::1] = np.empty(n)
+            plain: cython.double[:, ::1] = self._plain
+            other: cython.double[::1] = self._plain_step
+            for a in range(n):
+                for b in range(n):
+                    plain[a, b] = self.matrix[a, b] - self._added[a, b]
             self._minimise_model(plain, 1.0, other)
             gain: cython.double = self._decrease(plain, other)
             if gain >= _DOUBTED * noise:
