@@ -584,7 +584,8 @@ class _Notes:
     """What R would say and warn about on the way; warned at once, and kept for the fit."""
 
     def __init__(self, warnings: list[str]) -> None:
-        self.warnings, self.messages = warnings, list[str]()
+        self.warnings = warnings
+        self.messages: list[str] = []
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)

@@ -93,6 +93,8 @@ class MatrixPlan:
         DataError
             A factor of the frame has a level that the plan does not know.
         """
+        if not self.pieces and self.intercept:
+            return np.ones((frame.rows, 1))
         refuse_too_large(
             2.0 * frame.rows * len(self.names),
             f"the {frame.rows} rows and {len(self.names)} columns of the model matrix",

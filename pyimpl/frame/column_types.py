@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, PyimplWarning
-from pyimpl.linalg.columns import square_sum
+from pyimpl.linalg.columns import levels_used, some_negative, square_sum
 from pyimpl.text.values import format_integer, format_number, unique_numbers
 
 __all__ = [
@@ -240,7 +240,13 @@ class Factor:
 
     def any_missing(self) -> bool:
         """Whether some row is missing."""
+        if self._plain():
+            return some_negative(self.codes)
         return self.codes.size > 0 and int(self.codes.min()) < 0
+
+    def _plain(self) -> bool:
+        """Whether the codes are such as compiled loops take."""
+        return self.codes.dtype == np.intp and self.codes.flags.c_contiguous
 
     def missing(self) -> np.ndarray:
         """Mask of missing rows, shape (N,)."""
@@ -248,6 +254,8 @@ class Factor:
 
     def used(self) -> np.ndarray:
         """Mask of the levels that some row has, shape (levels,)."""
+        if self._plain():
+            return levels_used(self.codes, len(self.levels))
         seen = np.zeros(len(self.levels) + 1, dtype=bool)  # the last is where code -1 goes
         # In most data every level turns up early: then the other rows need not be looked at.
         for start in range(0, len(self.codes), _CHUNK):

@@ -41,16 +41,21 @@ class Inner:
         self.R, self.C = R, C
         self.J, self.p, self.m = C.shape
         self.indptr, self.columns, self.values = indptr, columns, values
-        self._E, self._D = np.zeros(max(R.size, 1)), np.zeros(max(C.size, 1))
-        self._U = np.zeros(max(values.size, 1))
-        self._work = np.zeros(3 * self.p * self.p + (3 * self.p + 2) * (self.m + 1))
+        size: cython.Py_ssize_t = self.J * self.p * self.p + 1
+        width: cython.Py_ssize_t = self.J * self.p * self.m + 1
+        touched: cython.Py_ssize_t = self.values.shape[0] * self.p + 1
+        work: cython.Py_ssize_t = 3 * self.p * self.p + (3 * self.p + 2) * (self.m + 1)
+        room: cython.double[::1] = np.zeros(size + width + touched + work)
+        self._E, self._D = room[:size], room[size : size + width]
+        self._U = room[size + width : size + width + touched]
+        self._work = room[size + width + touched :]
         self.E, self.D = cython.address(self._E[0]), cython.address(self._D[0])
         self.U = cython.address(self._U[0])
         self.pairs = 0.0
         j: cython.Py_ssize_t
         for j in range(self.J):
-            touched: cython.double = self.indptr[j + 1] - self.indptr[j]
-            self.pairs += touched * touched
+            count: cython.double = self.indptr[j + 1] - self.indptr[j]
+            self.pairs += count * count
         self.q = 0 if pattern is None else pattern.q
         self.contiguous = True
         self.pair_row = _NO_PAIRS

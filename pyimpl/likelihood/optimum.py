@@ -209,7 +209,7 @@ class Point:
     code : int
         ``OptSummary.return_code``.
     trace : ndarray, shape (steps, 3)
-        The values without the criterion's constant.
+        As of :attr:`OptSummary.trace`.
     initial : float
         The criterion at the start.
     prss : float
@@ -262,7 +262,7 @@ def _searched(
 ) -> Point:
     """Where one search ends."""
     initial = objective.search(start, units, budget, work, near)
-    x, gradient, information, trace = work.found()
+    x, gradient, information, trace = work.found(objective.constant)
     return Point(x, work.value + objective.constant, gradient, information, work.code, trace, initial, objective.prss)
 
 
@@ -610,7 +610,6 @@ def outcome(
     ]
     turned = np.array([flips])
     zero = tuple([i for i, value in enumerate(values) if value == 0.0 and bounds[i] == 0.0])
-    point.trace[:, 1] += objective.constant
     return OptSummary(
         initial=start,
         final=theta,
@@ -627,4 +626,6 @@ def outcome(
         objective=objective,
         steps=units,
         trace=point.trace,
+        unbounded=False,
+        local=None,
     )

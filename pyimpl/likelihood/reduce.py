@@ -41,7 +41,7 @@ from pyimpl.likelihood.rows import (
 )
 from pyimpl.likelihood.structure import choose_pattern
 from pyimpl.likelihood.threads import sized_threads
-from pyimpl.records import changed, record
+from pyimpl.records import record
 
 __all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "reduce_design"]
 
@@ -422,15 +422,14 @@ def _parts(
     touched = touched_nodes(starts, nodes, sum(J[1:]))
     width = np.repeat(p[1:], J[1:])
 
-    def everything() -> tuple[np.ndarray, np.ndarray]:
-        every = np.column_stack([codes[0][order], nodes + J[0]])
-        return np.arange(0, every.size + 1, every.shape[1], dtype=np.intp), np.ascontiguousarray(every).ravel()
+    def everything() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        every = nodes_by_level(codes, J, order)
+        return np.arange(0, every.size + 1, every.shape[1], dtype=np.intp), every.ravel(), np.repeat(p, J)
 
-    pattern, has_inner = choose_pattern(touched, width, everything, np.repeat(p, J), names, structure)
+    pattern, has_inner = choose_pattern(touched, width, everything, names, structure)
     if not has_inner:
-        node_factor = np.repeat(np.arange(len(J)), J)
         column = pattern.columns[nodes_by_level(codes, J, order)]
-        outer = _outer_part(pattern, node_factor, p, column, by_level(Zs, order), Ds)
+        outer = _outer_part(pattern, J, p, column, by_level(Zs, order), Ds, m)
         inner = InnerPart(
             order, np.zeros(1, dtype=np.intp), np.zeros((0, p[0], p[0])), np.zeros((0, p[0], m)),
             np.zeros(1, dtype=np.intp), none, np.zeros((0, p[0])), 0.0,
@@ -441,8 +440,7 @@ def _parts(
     values = np.zeros((columns.size, p[0]))
     column = pattern.columns[nodes]
     Z = by_level(Zs[1:], order)
-    outer = _outer_part(pattern, np.repeat(np.arange(len(J) - 1), J[1:]), p[1:], column, Z, None)
-    outer = changed(outer, within_dense=np.zeros((m, pattern.q)))
+    outer = _outer_part(pattern, J[1:], p[1:], column, Z, None, m)
     level_products(starts, Q, Ds, C, column, Z, outer.width, indptr, columns, values, outer.within_dense)
     subtract_products(Inner(R, C, indptr, columns, values, pattern), outer.within)
     return InnerPart(order, starts, R, C, indptr, columns, values, pairs), outer, triangle_of(rest)
@@ -460,22 +458,26 @@ def _inner_qr(
 
 
 def _outer_part(
-    pattern: Any, node_factor: np.ndarray, width: np.ndarray, column: np.ndarray, Z: np.ndarray, D: np.ndarray | None
+    pattern: Any,
+    J: list[int],
+    width: np.ndarray,
+    column: np.ndarray,
+    Z: np.ndarray,
+    D: np.ndarray | None,
+    m: int,
 ) -> OuterPart:
-    """The outer part of Z_o'Z_o, and of Z_o'D if D is given; `node_factor` by node, not by place."""
+    """The outer part of Z_o'Z_o, and of Z_o'D (of m columns) if D is given."""
     within = np.zeros(max(pattern.size, 1))
     add_row_products(pattern, column, Z, width, pattern.super_of, within)
-    if D is None:
-        dense = np.zeros((0, pattern.q))
-    else:
-        dense = np.zeros((D.shape[1], pattern.q))
+    dense = np.zeros((m, pattern.q))
+    if D is not None:
         at = 0
         for f, wide in enumerate(width.tolist()):
             for k in range(wide):
                 for c in range(D.shape[1]):
                     dense[c] += np.bincount(column[:, f] + k, Z[:, at + k] * D[:, c], minlength=pattern.q)
             at += wide
-    by_place = node_factor[np.asarray(pattern.order)].astype(np.intp)
+    by_place = np.repeat(np.arange(len(J)), J).take(pattern.order)
     return OuterPart(pattern, within, dense, by_place, width, column, Z)
 
 

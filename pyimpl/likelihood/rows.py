@@ -86,11 +86,12 @@ def by_level(parts, order: cython.Py_ssize_t[::1]):  # type: ignore[no-untyped-d
     out_array = np.empty((N, width))
     out: cython.double[:, ::1] = out_array
     for one in parts:
-        part: cython.const[cython.double][:, :] = one
-        for i in range(N):
-            for k in range(part.shape[1]):
+        part: cython.const[cython.double][:, ::1] = one
+        wide: cython.Py_ssize_t = part.shape[1]
+        for k in range(wide):
+            for i in range(N):
                 out[i, at + k] = part[order[i], k]
-        at += part.shape[1]
+        at += wide
     return out_array
 
 

@@ -69,8 +69,7 @@ def _fills_up(indptr: np.ndarray, nodes: np.ndarray, count: int) -> bool:
 def choose_pattern(
     touched: tuple[np.ndarray, np.ndarray],
     width: np.ndarray,
-    everything: Callable[[], tuple[np.ndarray, np.ndarray]],
-    every_width: np.ndarray,
+    everything: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]],
     names: Sequence[str],
     structure: str = "best",
 ) -> tuple[Any, bool]:
@@ -83,8 +82,8 @@ def choose_pattern(
     width : ndarray of int, shape (outer nodes,)
         Columns of each.
     everything : callable
-        Returns all nodes of each row, the inner factor's included, likewise; few models need them.
-    every_width : ndarray of int
+        Returns all nodes of each row, the inner factor's included, likewise, and the columns of each;
+        few models need them.
     names : sequence of str
         Grouping factors, for messages.
     structure : {"best", "blocks", "ordered", "joint"}
@@ -117,13 +116,13 @@ def choose_pattern(
             best, price = other, _price(other) + pairs
             fits = 8 * 4.0 * best.size <= memory()
     if structure == "joint" or (structure == "best" and (price > dear or not fits)):
-        other = _ordered(*everything(), every_width)
+        other = _ordered(*everything())
         if structure == "joint" or not fits or _price(other) < 0.5 * price:
             best, inner = other, False
     size = 8 * 4.0 * best.size  # the cross-products, the Schur complement and its factor, its inverse
     if size > memory():
         raise ModelError(
-            f"the crossed grouping factors {' and '.join(names)} ({int(every_width.sum())} random effects) need "
+            f"the crossed grouping factors {' and '.join(names)} ({int(everything()[2].sum())} random effects) need "
             f"{in_words(size)} of memory, and the machine has {in_words(memory())} for a fit: their "
             f"levels meet in so many combinations that the Cholesky factor has {best.size:.3g} elements. "
             "Leave out a term, or take fewer levels"

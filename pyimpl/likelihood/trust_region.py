@@ -166,8 +166,8 @@ class TrustRegion:
         self._plain = room[4 * n + 9 :]
         self.accepted = np.empty((_LOG, 3))
 
-    def found(self):  # type: ignore[no-untyped-def]
-        """Copies of :attr:`x`, :attr:`gradient`, :attr:`matrix` and the accepted steps: ndarrays."""
+    def found(self, constant: cython.double):  # type: ignore[no-untyped-def]
+        """Copies of :attr:`x`, :attr:`gradient`, :attr:`matrix` and the accepted steps, a constant added to values."""
         n: cython.Py_ssize_t = self.n
         a: cython.Py_ssize_t
         b: cython.Py_ssize_t
@@ -184,6 +184,7 @@ class TrustRegion:
         for a in range(self.steps):
             for b in range(3):
                 trace[a, b] = self.accepted[a, b]
+            trace[a, 1] += constant
         return x_array, gradient_array, matrix_array, trace_array
 
     def begin(self, start, kind, budget, spent):  # type: ignore[no-untyped-def]

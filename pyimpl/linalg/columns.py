@@ -3,7 +3,7 @@
 import cython
 import numpy as np
 
-__all__ = ["centred_squares", "end_products", "square_sum"]
+__all__ = ["centred_squares", "end_products", "levels_used", "some_negative", "square_sum"]
 
 
 def centred_squares(X: cython.const[cython.double][:, ::1]) -> np.ndarray:
@@ -83,3 +83,41 @@ def square_sum(values: np.ndarray) -> float:
     for i in range(n - n % 4, n):
         a += x[i] * x[i]
     return (a + b) + (c + d)
+
+
+def some_negative(codes: cython.const[cython.Py_ssize_t][::1]) -> bool:
+    """Whether some code is negative.
+
+    Parameters
+    ----------
+    codes : ndarray of intp, shape (N,)
+    """
+    i: cython.Py_ssize_t
+    found: cython.bint = False
+    for i in range(codes.shape[0]):
+        if codes[i] < 0:
+            found = True
+            break
+    return found
+
+
+def levels_used(codes: cython.const[cython.Py_ssize_t][::1], levels: cython.Py_ssize_t) -> np.ndarray:
+    """Mask of the levels that some row has, shape (levels,); it ends where all have turned up.
+
+    Parameters
+    ----------
+    codes : ndarray of intp, shape (N,)
+        Negative where missing.
+    levels : int
+    """
+    seen = np.zeros(levels, dtype=np.bool_)
+    mask: cython.uchar[::1] = seen.view(np.uint8)
+    i: cython.Py_ssize_t
+    count: cython.Py_ssize_t = 0
+    for i in range(codes.shape[0]):
+        if 0 <= codes[i] < levels and not mask[codes[i]]:
+            mask[codes[i]] = 1
+            count += 1
+            if count == levels:
+                break
+    return seen

@@ -10,8 +10,9 @@ from pyimpl.design.design import build_design
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_factor, read_column
 from pyimpl.frame.contrasts import contrast_matrix
-from pyimpl.likelihood.rows import constant_column
-from pyimpl.linalg.columns import centred_squares, end_products, square_sum
+from pyimpl.frame.column_types import category_labels
+from pyimpl.likelihood.rows import by_level, constant_column, nodes_by_level, root_mean_squares, sort_by_level
+from pyimpl.linalg.columns import centred_squares, end_products, levels_used, some_negative, square_sum
 from pyimpl.linalg.dqrdc2 import dqrdc2, full_column_rank, independent_columns
 from tests.pyimpl.model_oracle import ask_r
 
@@ -219,3 +220,40 @@ def test_what_the_checks_need_of_columns():
     assert constant_column(np.ascontiguousarray(X[:, 1:])) == (2, 3.0)
     assert constant_column(np.ascontiguousarray(X[:, 1:3])) == (-1, 0.0)
     assert constant_column(np.zeros((5, 1))) == (-1, 0.0)
+    np.testing.assert_allclose(root_mean_squares(X), np.sqrt((X**2).mean(axis=0)), rtol=1e-14)
+    np.testing.assert_array_equal(root_mean_squares(np.zeros((5, 2))), [1.0, 1.0])
+
+
+def test_what_the_checks_need_of_codes():
+    codes = np.array([2, 0, 2, -1, 4], dtype=np.intp)
+    codes.flags.writeable = False
+    assert some_negative(codes)
+    assert not some_negative(codes[:3])
+    assert not some_negative(codes[:0])
+    np.testing.assert_array_equal(levels_used(codes, 6), [True, False, True, False, True, False])
+    np.testing.assert_array_equal(levels_used(codes[:2], 3), [True, False, True])
+    small = Factor(codes.astype(np.int8), tuple("abcdef"))  # pandas' own codes, whose type no compiled loop takes
+    plain = Factor(codes, tuple("abcdef"))
+    assert small.any_missing() is plain.any_missing() is True
+    np.testing.assert_array_equal(small.used(), plain.used())
+    assert small.drop_unused().levels == plain.drop_unused().levels == ("a", "c", "e")
+
+
+def test_rows_level_by_level():
+    rng = np.random.default_rng(3)
+    g, h = rng.integers(0, 4, 30), rng.integers(0, 3, 30)
+    X, z = rng.normal(size=(30, 3)), rng.normal(size=(30, 1))
+    X.flags.writeable = False
+    order, starts = sort_by_level(g, 5)
+    np.testing.assert_array_equal(order, np.argsort(g, kind="stable"))
+    np.testing.assert_array_equal(np.diff(starts), np.bincount(g, minlength=5))
+    np.testing.assert_array_equal(by_level([X, z], order), np.hstack([X, z])[order])
+    np.testing.assert_array_equal(nodes_by_level([g, h], [4, 3], order), np.column_stack([g, h + 4])[order])
+
+
+def test_labels_of_categories_are_those_of_the_index_that_is_there():
+    for names in (["a", "b"], ["c", "d"], ["a", "b"]):  # an index that is gone may have lent another its identity
+        for _ in range(2):
+            assert category_labels("g", pd.Index(names)) == tuple(names)
+        index = pd.Index(names)
+        assert category_labels("g", index) is category_labels("g", index)

@@ -20,10 +20,17 @@ class Pair:
         return 2 * self.one
 
 
+@record
+class Known:
+    one: int
+    two: int = 2
+
+
 def test_a_record_is_made_of_names_of_places_and_of_defaults():
     for pair in (Pair(one=1, other=[2]), Pair(1, [2]), Pair(1, other=[2])):
         assert (pair.one, pair.other) == (1, [2])
     assert Pair(1).other == []
+    assert Known(one=1) == Known(1) == Known(1, 2) == Known(one=1, two=2)
     assert Pair(1).other is not Pair(1).other
     assert dataclasses.asdict(pickle.loads(pickle.dumps(Pair(3, [4])))) == {"one": 3, "other": [4]}
     assert list(inspect.signature(Pair).parameters) == ["one", "other"]
