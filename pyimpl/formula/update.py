@@ -30,7 +30,7 @@ def write_out_dot(formula: str, fixed: Terms) -> str:
         return formula
     pieces = [*fixed.labels, *(deparse(fixed.variables[i]) for i in fixed.offsets)]
     pieces = pieces if fixed.intercept else ["0", *pieces]
-    bars = [f"({bar.label})" for bar in find_bars(tree.args[-1])]
+    bars = [bar.text for bar in find_bars(tree.args[-1])]
     return f"{deparse(tree.args[0])} ~ {' + '.join([*(pieces or ['1']), *bars])}"
 
 

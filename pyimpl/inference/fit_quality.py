@@ -156,7 +156,7 @@ def _null_model(fit: LikelihoodFit) -> LikelihoodFit:
     """The model of the random effects alone, and an intercept (``insight::null_model``)."""
     tree = parse(fit.design.formula)
     assert isinstance(tree, Call)
-    terms = " + ".join(f"({deparse(bar.effects)} | {deparse(bar.group)})" for bar in find_bars(tree.args[1]))
+    terms = " + ".join(bar.text for bar in find_bars(tree.args[1]))
     offsets = [] if fit.design.recipe is None else fit.design.recipe.fixed.offsets
     assert fit.design.recipe is not None
     texts = [deparse(fit.design.recipe.fixed.variables[position]) for position in offsets]

@@ -20,7 +20,7 @@ def full_formula(formula: str, dialect: Dialect) -> str:
     """The model's formula, fixed terms first, each bar in parentheses; since lmerTest 3.2 the former as written."""
     from pyimpl.design.accessors import fixed_formula
 
-    bars = " + ".join(f"({bar.label})" for bar in find_bars(_right(formula), dialect))
+    bars = " + ".join(bar.text for bar in find_bars(_right(formula), dialect))
     if dialect.has("ranova_keeps_one"):
         return deparse(parse(f"{fixed_formula(formula)} + {bars}"))
     return update_formula(formula, f". ~ {deparse(_right(fixed_formula(formula)))} + {bars}")
