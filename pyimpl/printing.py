@@ -216,7 +216,7 @@ def _correlation_cells(covariance: np.ndarray, kind: str, p: int, head: str, pla
         return _lower_cells((covariance if head == "Cov" else _correlation(covariance))[:p, :p], places)
     correlation = _correlation(covariance)
     value = correlation[min(1, len(correlation) - 1), 0]
-    text = format_num(r_round(np.array([value]), places), nsmall=places, na="NaN")[0]
+    text = format_num(r_round(np.array([value]), places), nsmall=places, na="NA")[0]
     return np.full((1, 1), f"{text} ({kind})", dtype=object)
 
 

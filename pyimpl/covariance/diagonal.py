@@ -44,6 +44,10 @@ class Diagonal(Covariance):
         sd = np.sqrt(np.diag(covariance))
         return sd[:1] if self.hom else sd
 
+    def parameters(self, z: np.ndarray) -> np.ndarray:
+        """The coordinates without their signs."""
+        return np.abs(z)
+
     @property
     def n_par(self) -> int:
         """A standard deviation for each effect, or one."""

@@ -49,7 +49,7 @@ class Structure:
     covariances: tuple[Covariance, ...]
 
     @cached_property
-    def _slices(self) -> tuple[list[slice], list[slice]]:
+    def _places(self) -> tuple[list[slice], list[slice]]:
         """Of each term: its parameters, and its elements."""
         pars = np.cumsum([0, *(one.n_par for one in self.covariances)]).tolist()
         elements = np.cumsum([0, *(len(one.places) for one in self.covariances)]).tolist()
@@ -59,9 +59,14 @@ class Structure:
         )
 
     @property
-    def parameters_of_terms(self) -> list[slice]:
+    def named(self) -> tuple[Covariance, ...]:
+        """Those that are not unstructured."""
+        return tuple(one for one in self.covariances if not isinstance(one, Unstructured))
+
+    @property
+    def slices(self) -> list[slice]:
         """Where each term's parameters stand."""
-        return self._slices[0]
+        return self._places[0]
 
     @property
     def n_par(self) -> int:
@@ -106,7 +111,7 @@ class Structure:
 
     def _by_term(self, values: np.ndarray, what: str) -> np.ndarray:
         return np.concatenate(
-            [getattr(one, what)(values[at]) for one, at in zip(self.covariances, self._slices[0], strict=True)]
+            [getattr(one, what)(values[at]) for one, at in zip(self.covariances, self._places[0], strict=True)]
         )
 
     def elements(self, par: np.ndarray) -> np.ndarray:
@@ -127,7 +132,7 @@ class Structure:
 
     def slopes(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First and second derivative of each parameter by its coordinate."""
-        pairs = [one.slopes(z[at]) for one, at in zip(self.covariances, self._slices[0], strict=True)]
+        pairs = [one.slopes(z[at]) for one, at in zip(self.covariances, self._places[0], strict=True)]
         return np.concatenate([first for first, _ in pairs]), np.concatenate([second for _, second in pairs])
 
     def from_theta(self, theta: np.ndarray) -> np.ndarray:
@@ -141,7 +146,7 @@ class Structure:
 
     def distance(self, par: np.ndarray) -> float:
         """From the nearest boundary."""
-        return min(one.distance(par[at]) for one, at in zip(self.covariances, self._slices[0], strict=True))
+        return min(one.distance(par[at]) for one, at in zip(self.covariances, self._places[0], strict=True))
 
     def inside(self, par: np.ndarray, margin: float) -> np.ndarray:
         """The parameters, correlations at most as near to their bounds as a share of the way between them."""
@@ -153,7 +158,7 @@ class Structure:
     def element_values(self, z: np.ndarray) -> np.ndarray:
         """Elements of the templates at the search's coordinates, shape (n_elements,)."""
         return np.concatenate(
-            [one.expand(z[at]).elements for one, at in zip(self.covariances, self._slices[0], strict=True)]
+            [one.expand(z[at]).elements for one, at in zip(self.covariances, self._places[0], strict=True)]
         )
 
     def chain(
@@ -162,7 +167,7 @@ class Structure:
         """Derivatives by the search's coordinates, from those by the templates' elements: J'g, J'HJ + Σ g_k ∂²T_k."""
         J = np.zeros((self.n_elements, self.n_par))
         curvature = np.zeros((self.n_par, self.n_par))
-        for one, par, at in zip(self.covariances, *self._slices, strict=True):
+        for one, par, at in zip(self.covariances, *self._places, strict=True):
             expansion = one.expand(z[par])
             J[at, par] = expansion.jacobian
             if hessian is not None:

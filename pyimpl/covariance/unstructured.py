@@ -43,6 +43,11 @@ class Unstructured(Covariance):
         T = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
         return np.array([T[row, col] for row, col in self.places])
 
+    def parameters(self, z: np.ndarray) -> np.ndarray:
+        """The coordinates, the signs of columns such that no diagonal element is negative."""
+        signs = {col: -1.0 if x < 0 else 1.0 for x, (row, col) in zip(z, self.places, strict=True) if row == col}
+        return np.array([x * signs[col] for x, (_, col) in zip(z, self.places, strict=True)]) + 0.0
+
     @property
     def n_par(self) -> int:
         """As many as the triangle has elements."""

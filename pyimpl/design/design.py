@@ -653,7 +653,8 @@ def _check_terms(terms: Sequence[RandomTerm], frame: ModelFrame, checks: CheckCo
     """``checkNlevels``, ``checkZdims``, and the weights."""
     found = check_levels(list({term.group: term.J for term in terms}.items()), frame.rows, checks)
     check_weights(frame.weights, checks)
-    found += check_effects([(term.label, term.J * term.p) for term in terms], frame.rows, checks)
+    if all(term.structured is None for term in terms):  # lme4 does not check this where a covariance is structured
+        found += check_effects([(term.label, term.J * term.p) for term in terms], frame.rows, checks)
     for text in found:
         notes.warn(text)
 

@@ -52,8 +52,7 @@ class Variances:
 
 def check_singularity(fit: LikelihoodFit, tolerance: float = _SINGULAR) -> bool:
     """``performance::check_singularity(m)``: whether a relative standard deviation in θ is below `tolerance`."""
-    theta, lower = fit.getME("theta").to_numpy(), fit.getME("lower").to_numpy()
-    return bool((np.abs(theta[lower == 0]) < tolerance).any())
+    return bool(fit.isSingular(tolerance))
 
 
 def variances(fit: LikelihoodFit, tolerance: float = _SINGULAR) -> Variances:

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from pyimpl.design.design import Design
+from pyimpl.errors import ModelError
 from pyimpl.formula.bars import find_bars
 from pyimpl.formula.parse import Call, Node, deparse, parse
 from pyimpl.formula.terms import expand_terms
@@ -40,6 +41,10 @@ def reduced_formulas(formula: str, dialect: Dialect, reduce_terms: bool = True) 
     """
     out: dict[str, str] = {}
     for bar in find_bars(_right(formula), dialect):
+        if bar.structure != "us":
+            raise ModelError(
+                f"ranova knows no smaller model of {bar.text}: leave the term out by update() and compare by anova()"
+            )
         label = bar.label
         terms = expand_terms(Call("~", (bar.effects,)))
         scope = [

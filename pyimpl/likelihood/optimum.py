@@ -467,6 +467,8 @@ def optimize(
         queue = list(valleys.points * units)
     unbounded = chosen and fits_rows_exactly(objective, units)
     informed: list[np.ndarray] = []  # starts that are said to be near a minimum
+    if design is not None and design.structure is not None:
+        design = None  # what carries a mean there is an unstructured covariance matrix
     if chosen and design is not None:
         informed = omitted_starts(design, objective, lambda wider: optimize(wider).final)
         if len(informed) > _DEAR_STARTS and cost > CHEAP:

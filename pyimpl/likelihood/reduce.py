@@ -373,9 +373,9 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
     members = _grouped(terms)
     covariances = tuple(term.covariance for term in terms)
     lower, places = _numbering(covariances, members)
-    structure = None if all(one.linear for one in covariances) else design.structure
-    if structure is not None:
-        lower = structure.lower
+    structured = None if all(one.linear for one in covariances) else design.structure
+    if structured is not None:
+        lower = structured.lower
     root = np.empty(0) if design.weights is None else np.sqrt(design.weights)
     fixed = _fixed_part(design, root)
     D = np.empty((design.N, design.P + 1))
@@ -387,7 +387,9 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
     for k, (group, (effect_start, rows, cols, theta)) in enumerate(zip(members, places, strict=True)):
         scale = np.sqrt(np.einsum("ij,ij->j", Zs[k], Zs[k]) / max(design.N, 1))
         scale[~(scale > 0)] = 1.0
-        factors.append(Factor(group, codes[k], J[k], Zs[k].shape[1], effect_start, rows, cols, theta, scale, structure))
+        factors.append(
+            Factor(group, codes[k], J[k], Zs[k].shape[1], effect_start, rows, cols, theta, scale, structured)
+        )
     names = [terms[group[0]].group for group in members]
     inner, outer, within_root = _parts(D, Zs, codes, J, names, structure)
     return Reduced(
@@ -396,7 +398,7 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
         factors=tuple(factors),
         n_theta=lower.size,
         lower=lower,
-        structure=structure,
+        structure=structured,
         inner=inner,
         outer=outer,
         fixed=FixedPart(
