@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -17,7 +18,15 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).parent / "pyimpl"))
-from build_record import MEMORYVIEWS, VARIANT_FLAGS, compiled_modules, digest, record_name, source_digest
+from build_record import (
+    MEMORYVIEWS,
+    VARIANT_FLAGS,
+    compiled_modules,
+    declarations,
+    digest,
+    record_name,
+    source_digest,
+)
 
 # sqrt sets no errno, so it is one instruction; no sum is contracted to a fused one, so every processor gives the same
 # numbers
@@ -41,8 +50,14 @@ DIRECTIVES = {
 }
 ROOT = Path(__file__).parent.resolve()
 MODULES = [*compiled_modules(ROOT / "pyimpl"), MEMORYVIEWS]
-#: Where no loop is worth a second variant.
-PLAIN = ("pyimpl.processor", MEMORYVIEWS)
+#: Where no loop is worth a second variant: lists of integers, sums that memory bounds, calls of the BLAS (measured).
+PLAIN = (
+    "pyimpl.linalg.blas",
+    "pyimpl.linalg.columns",
+    "pyimpl.linalg.minimum_degree",
+    "pyimpl.processor",
+    MEMORYVIEWS,
+)
 GENERATED = Path("build") / "cython"
 
 
@@ -107,6 +122,8 @@ class BuildModules(build_ext):
         for name in (name for module in stale for name in self._names(module)):
             self._built(name).unlink(missing_ok=True)
         self._translate(stale)
+        # the longest first, so that no core waits for the last one
+        self.extensions.sort(key=lambda extension: -_size(extension.sources[0]))
         kept.unlink(missing_ok=True)
         if self.inplace:
             for name in (name for module in MODULES for name in self._names(module)):
@@ -120,6 +137,7 @@ class BuildModules(build_ext):
         if self.inplace:
             folders.append(ROOT)
         for folder in folders:
+            _drop_others(folder, {name for entry in record.values() for name in entry["files"]})
             for entry in record.values():
                 for name, facts in entry["files"].items():
                     if digest((folder / name).read_bytes()) != facts["digest"]:
@@ -149,7 +167,13 @@ class BuildModules(build_ext):
                 files[Path(self.get_ext_filename(name)).as_posix()] = {"size": len(code), "digest": digest(code)}
             else:
                 files[Path(self.get_ext_filename(name)).as_posix()] = None
-        return {"sources": source_digest(ROOT / "pyimpl", module), "recipe": digest(recipe.encode()), "files": files}
+        declared = declarations(ROOT / "pyimpl", module)
+        return {
+            "sources": source_digest(ROOT / "pyimpl", module, declared),
+            "declarations": declared,
+            "recipe": digest(recipe.encode()),
+            "files": files,
+        }
 
     @staticmethod
     def _recorded(path: Path) -> dict[str, object]:
@@ -183,6 +207,17 @@ class BuildModules(build_ext):
             for variant in variants():
                 (GENERATED / variant / c_file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(every / c_file, GENERATED / variant / c_file)
+
+
+def _size(path: str) -> int:
+    return Path(path).stat().st_size if Path(path).is_file() else 0
+
+
+def _drop_others(folder: Path, names: set[str]) -> None:
+    """Delete what an earlier build made for this Python, and this one does not."""
+    for path in (folder / "pyimpl").rglob(f"*{EXTENSION_SUFFIXES[0]}"):
+        if path.relative_to(folder).as_posix() not in names:
+            path.unlink()
 
 
 def _module_of(name: str) -> str:

@@ -14,7 +14,9 @@ from benchmarks.programs import PROGRAMS, installed
 
 #: Programs that are measured call by call in turns, ours first: those whose calls are short.
 TURNS = ("pyimpl", "glmm", "mixedlm")
-PARTS = ("startup", "likelihood", "refit", "growth", "bayes")
+#: Programs that take minutes on the shapes of real work: measured there only if they are asked for.
+SLOW = ("statsmodels",)
+PARTS = ("startup", "likelihood", "shapes", "refit", "growth", "bayes")
 
 
 def main(
@@ -40,6 +42,7 @@ def main(
         )
     try:
         likelihood_models, bayes_models = select(model, "likelihood"), select(model, "bayes")
+        shapes = select(model, "shapes")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     small = [one for one in likelihood_models if "bayes" in one.kinds]
@@ -65,6 +68,10 @@ def main(
             if small and len(here) > 1:
                 say("calls in turns")
                 sections.append("## The same, warm, call by call in turns\n\n" + _text(turns.measure(small, here)))
+        if "shapes" in chosen and shapes:
+            fast = [one for one in programs if program or one.name not in SLOW]
+            table = likelihood.measure(shapes, fast, rounds, say=say)
+            sections.append("## lmer, ML, shapes of real work (seconds, medians)\n\n" + _text(table))
         if "refit" in chosen and small:
             sections.append("## refit in a loop (seconds a call)\n\n" + _text(refit.measure(small)))
         if "growth" in chosen:

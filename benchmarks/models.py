@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmarks.shapes import SHAPES
+
 __all__ = ["MODELS", "Model", "select"]
 
 
@@ -35,7 +37,7 @@ class Model:
     load : callable
         Gives the data.
     kinds : frozenset of str
-        Where it is measured: ``"likelihood"``, ``"bayes"``.
+        Where it is measured: ``"likelihood"``, ``"bayes"``, ``"shapes"``.
     """
 
     name: str
@@ -64,6 +66,7 @@ MODELS = (
         _of("Oxboys", "mlmRev"),
         _BAYES,
     ),
+    *(Model(name, formula, load, frozenset({"shapes"})) for name, (formula, load) in SHAPES.items()),
 )
 
 

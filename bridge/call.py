@@ -83,6 +83,11 @@ def describe(
     wanted = set(names) if parsed.dot else set(parsed.names)
     described: dict[str, Any] = {"formula": parsed.text, "data_name": name, "na_action": na_action}
     extra: dict[str, pd.Series] = {}
+    chosen = None if subset is None else _chosen_rows(subset, names, len(data))
+    if chosen is not None:
+        described["subset"] = chosen.described
+        wanted |= set(chosen.columns)
+        subset = None
     for role, value in (("weights", weights), ("offset", offset), ("subset", subset)):
         if value is None:
             continue
@@ -99,15 +104,18 @@ def describe(
             described[role] = symbol
         if role == "subset":
             if not pd.api.types.is_bool_dtype(column.dtype):
-                raise DataError("subset says for each row whether to use it: an array, Series or column of booleans")
+                raise DataError(
+                    "subset says for each row whether to use it (an array, Series or column of booleans), or numbers "
+                    "rows from 1, as R does (integers)"
+                )
         elif not pd.api.types.is_numeric_dtype(column.dtype):
             raise DataError(f"{role} must be numeric, not {column.dtype}")
     if contrasts is not None:
         described["contrasts"] = _contrasts(contrasts, names)
     if check_response:
         _check_response(parsed, data, names)
-    rows = None if subset is None else _subset_rows(subset, data, names)
-    _check_finite(data, names, wanted, rows)
+    if chosen is None:  # which rows a condition leaves, R finds out
+        _check_finite(data, names, wanted, None if subset is None else _subset_rows(subset, data, names))
     frame = frame_to_r(data, wanted)
     for symbol, column in extra.items():
         sent = frame_to_r(column.to_frame(symbol))
@@ -115,6 +123,30 @@ def describe(
         frame["columns"].extend(sent["columns"])
     described["frame"] = frame
     return ModelCall(parsed, described, data.index)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A subset that is not a truth value for each row: plain data for R, and the columns that it names."""
+
+    described: dict[str, Any]
+    columns: tuple[str, ...] = ()
+
+
+def _chosen_rows(subset: Vector, names: list[str], count: int) -> _Rows | None:
+    """A condition or row numbers, checked; None for a mask or the name of a column."""
+    if isinstance(subset, str):
+        if subset in names:
+            return None
+        parsed = parse(f"~ I({subset})", require_response=False)
+        check_columns(parsed, names)
+        return _Rows({"condition": subset}, parsed.names)
+    numbers = np.asarray(subset)
+    if numbers.dtype.kind not in "iu":
+        return None
+    if numbers.ndim != 1 or not numbers.size or (numbers == 0).any() or int(np.abs(numbers).max()) > count:
+        raise DataError(f"subset: R counts the rows of the data from 1 to {count}; add 1 to positions from 0")
+    return _Rows({"rows": numbers.tolist()})
 
 
 def _vector(role: str, value: Any, data: pd.DataFrame) -> pd.Series:

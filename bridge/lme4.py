@@ -137,8 +137,9 @@ def lmer(
         Starting value of θ.
     weights, offset : str, array-like or Series, optional
         A column's name, or one number for each row.
-    subset : str, array-like or Series of bool, optional
-        The rows to use.
+    subset : str, array-like or Series of bool or int, optional
+        The rows to use: the name of a column of truth values, a condition (``"x > 0"``), truth values, or numbers of
+        rows as R counts them, from 1.
     na_action : str
         ``"na.omit"``, ``"na.exclude"``, ``"na.fail"`` or ``"na.pass"``.
     contrasts : mapping, optional

@@ -5,7 +5,8 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ from bridge.priors import (
 )
 from bridge.replies import Printed, frame, labels, series, terms, varcorr
 from bridge.session import Handle, Reply, default
+from r_scripts.arguments import RstanarmArguments, check_r_arguments
 from r_scripts.printed import printed_html
 
 if TYPE_CHECKING:
@@ -147,6 +149,7 @@ def stan_lmer(
     progress: Callable[[str], object] | None = None,
     timeout: float | None = None,
     unconstrained: bool = True,
+    **r_arguments: Unpack[RstanarmArguments],
 ) -> "StanFit":
     """Sample a Gaussian multilevel model with R's ``rstanarm::stan_lmer``.
 
@@ -173,6 +176,9 @@ def stan_lmer(
     unconstrained : bool
         Whether to keep some draws on the unconstrained scale (for :meth:`StanFit.unconstrained_draws`); Stan then
         writes them to temporary files.
+    **r_arguments
+        Arguments of R's without a meaning from Python (``refresh=0``, ``algorithm="sampling"``): accepted; a value that
+        asks for something else is refused, with why.
 
     Returns
     -------
@@ -182,6 +188,8 @@ def stan_lmer(
     ------
     FormulaError, DataError, RError, RPackageError, RNotFoundError, RTimeoutError, RCrashError
     """
+    if r_arguments:
+        check_r_arguments("rstanarm.stan_lmer", r_arguments, signature(stan_lmer).parameters, DataError)
     call = describe(
         formula, data, weights=weights, offset=offset, subset=subset, na_action=na_action, contrasts=contrasts,
         data_name=data_name, require_response=not prior_PD, check_response=not prior_PD,

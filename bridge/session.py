@@ -337,6 +337,21 @@ class Session:
         with self._turn:
             return dict(self._running().information)
 
+    def start_ahead(self, packages: Sequence[str] = ()) -> None:
+        """Start R and load packages while Python does something else; what goes wrong, the first call says.
+
+        Parameters
+        ----------
+        packages : sequence of str
+            Loaded where they are there.
+        """
+
+        def start() -> None:
+            with contextlib.suppress(BridgeError, OSError):
+                self.call("load_ahead", packages=list(packages))
+
+        threading.Thread(target=start, name="bridge-start", daemon=True).start()
+
     def close(self) -> None:
         """End R. Handles to its objects become unusable; a later call is an error."""
         self._closed = True

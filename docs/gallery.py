@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyimpl import lmer, stan_lmer
+from pyimpl.plots import plot_coefficients
+from validation.references.datasets import load_dataset
 from validation.tutorial import load_gcsemv, prepare
 
 if TYPE_CHECKING:
@@ -35,19 +37,45 @@ PICTURES: dict[str, Callable[[Any, Any, Any], "Figure"]] = {
 }
 
 
-def draw(folder: Path) -> list[Path]:
-    """Write every picture into a folder, and return their paths."""
+#: Picture -> how it is drawn from fits of other data: of scores (e), reaction times (s) and cakes (c).
+RESULTS: dict[str, Callable[[Any, Any, Any], "Figure"]] = {
+    "predictions": lambda e, s, c: e.plot_predictions(["standLRT", "sex"], ddf="Satterthwaite"),
+    "emmeans": lambda e, s, c: c.plot_emmeans("~ temperature", comparisons=True),
+    "trajectories": lambda e, s, c: s.plot_trajectories("Days"),
+    "coefficients": lambda e, s, c: plot_coefficients(
+        {
+            "both": e,
+            "no interaction": e.update(". ~ . - standLRT:sex"),
+            "no slopes": e.update(". ~ standLRT * sex + (1 | school)"),
+        }
+    ),
+}
+
+
+def _fits() -> tuple[Any, Any, Any]:
+    return (
+        lmer("normexam ~ standLRT * sex + (standLRT | school)", load_dataset("Exam")),
+        lmer("Reaction ~ Days + (Days | Subject)", load_dataset("sleepstudy")),
+        lmer("angle ~ recipe + temperature + (1 | recipe:replicate)", load_dataset("cake")),
+    )
+
+
+def _write(figure: "Figure", path: Path) -> Path:
+    """Write a picture with a palette: few colours are in them, and the files a third of the size."""
     from PIL import Image
 
+    figure.savefig(path, dpi=64)
+    Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    return path
+
+
+def draw(folder: Path) -> list[Path]:
+    """Write every picture into a folder, and return their paths."""
+    fits = _fits()
+    written = [_write(picture(*fits), folder / f"plot-{name}.png") for name, picture in RESULTS.items()]
     data = prepare(load_gcsemv("recorded"))[1]
     formula = "course ~ 1 + female + (1 + female | school)"
     m, b = lmer(formula, data, REML=False), stan_lmer(formula, data, seed=349)
     profile = m.profile()
-    written = []
-    for name, picture in PICTURES.items():
-        path = folder / f"plot-{name}.png"
-        picture(m, b, profile).savefig(path, dpi=64)
-        # few colours are in them: a palette makes the files a third of the size
-        Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
-        written.append(path)
+    written += [_write(picture(m, b, profile), folder / f"plot-{name}.png") for name, picture in PICTURES.items()]
     return written

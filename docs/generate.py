@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from r_scripts.arguments import R_ARGUMENTS
 from validation import tolerances
 from validation.certify import posterior_scores, scores
 from validation.references import certified
@@ -135,6 +136,14 @@ def outcome(run: dict[str, int] | None) -> str:
     return "; ".join(words)
 
 
+def r_arguments_table() -> str:
+    """R's arguments that have no meaning here, as a Markdown table."""
+    lines = ["| function | argument | accepted | why |", "|---|---|---|---|"]
+    for function, arguments in R_ARGUMENTS.items():
+        lines += [f"| `{function}` | `{name}` | {one.expected} | {one.why} |" for name, one in arguments.items()]
+    return "\n".join(lines)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "tolerances": tolerance_table,
     "proofs": proof_table,
@@ -144,6 +153,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "conformance": conformance_table,
     "peer-digits": peer_digits,
     "compatibility": compatibility_table,
+    "r-arguments": r_arguments_table,
 }
 
 

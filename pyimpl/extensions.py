@@ -36,6 +36,7 @@ class _File(TypedDict):
 
 class _Entry(TypedDict):
     sources: str
+    declarations: list[str]
     files: dict[str, _File]
 
 
@@ -59,7 +60,11 @@ def _record(package: Path) -> dict[str, _Entry]:
         record: dict[str, _Entry] = json.loads(path.read_text(encoding="utf-8"))
         # what is read below is there
         for entry in record.values():
-            _ = entry["sources"], [(file["size"], file["digest"]) for file in entry["files"].values()]
+            _ = (
+                entry["sources"],
+                [*entry["declarations"]],
+                [(file["size"], file["digest"]) for file in entry["files"].values()],
+            )
     except FileNotFoundError:
         python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
         raise _error(package, f"they were not built for this {python} ({path} is not there)") from None
@@ -71,7 +76,7 @@ def _record(package: Path) -> dict[str, _Entry]:
 def _checked(package: Path, module: str, entry: _Entry, file: str) -> Path:
     """Path of a module's file, which is what was built from the source that is there."""
     try:
-        present = source_digest(package, module)
+        present = source_digest(package, module, entry["declarations"])
     except OSError as error:
         raise _error(package, f"the source of {module} cannot be read ({error})") from None
     if present != entry["sources"]:

@@ -7,8 +7,9 @@ The same words are written here, so that the texts are equal; which optimizer re
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -432,6 +433,32 @@ class VarCorrTable(pd.DataFrame):
     @property
     def _constructor(self) -> type[pd.DataFrame]:
         return pd.DataFrame
+
+    def __getitem__(self, key: Any) -> Any:
+        """A column; or, by the name of a grouping factor, what R's ``VarCorr(m)[["g"]]`` is: its covariance matrix.
+
+        R's attributes ``stddev`` and ``correlation`` are :meth:`stddev` and :meth:`correlation`.
+        """
+        if isinstance(key, str) and key not in self.columns and key in self._pieces[0]:
+            return self._matrix(key, np.asarray)
+        return super().__getitem__(key)
+
+    def _matrix(self, group: str, change: Callable[[np.ndarray], np.ndarray]) -> pd.DataFrame:
+        groups, effects, covariances = self._pieces[:3]
+        if group not in groups:
+            raise DataError(f"VarCorr has no {group!r}; its grouping factors are {', '.join(groups)}")
+        place = list(groups).index(group)
+        names = list(effects[place])
+        return pd.DataFrame(change(np.array(covariances[place])), index=names, columns=names)
+
+    def correlation(self, group: str) -> pd.DataFrame:
+        """``attr(VarCorr(m)[[group]], "correlation")``: effect x effect; 0/0 is missing."""
+        return self._matrix(group, _correlation)
+
+    def stddev(self, group: str) -> pd.Series:
+        """``attr(VarCorr(m)[[group]], "stddev")``, by effect."""
+        matrix = self._matrix(group, np.asarray)
+        return pd.Series(np.sqrt(np.diag(matrix)), index=matrix.index)
 
     def to_text(self, comp: str | Sequence[str] = ("Std.Dev.",), digits: int = 5) -> str:
         """Write what R's ``print(VarCorr(m), comp, digits)`` does, the last newline left out."""

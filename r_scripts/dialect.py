@@ -10,6 +10,7 @@ Rows without a note of their own were measured: one R script on R 4.2.2, 4.5.0 a
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 __all__ = ["CHANGES", "PACKAGES", "STACKS", "Change", "Dialect", "at_least", "changes_between"]
 
@@ -125,6 +126,15 @@ CHANGES: Mapping[str, Change] = {
         "lme4 NEWS 2.0-1",
         ("weights",),
     ),
+    "profile_keeps_fixef": Change(
+        "lme4",
+        "2.0-1",
+        "profile of a variance parameter repeats the estimates of the fixed effects in every row; before, each row had "
+        "those of its own variance parameters (zeta, intervals and the variance parameters are not concerned)",
+        "lme4, commit b5898e3c of 2025-11-24: the deviance function copies the predictor at each call, and profile "
+        "reads the coefficients of the first; measured on 1.1-31, 1.1-37 and 2.1-0",
+        ("profile",),
+    ),
     "getme_par": Change("lme4", "2.0-1", "getME knows 'par', 'npar' and 'devarg'", "lme4 NEWS 2.0-1", ("getME",)),
     "refit_reml_mended": Change(
         "lme4",
@@ -204,6 +214,35 @@ CHANGES: Mapping[str, Change] = {
         "R NEWS 4.3.0; measured on 4.2.2 and 4.5.0",
         ("summary",),
     ),
+    "contrasts_by_level": Change(
+        "R",
+        "4.3.0",
+        "C() keeps the names of levels where it is given a function, C(f, contr.treatment)b where it was "
+        "C(f, contr.treatment)2, and takes strings and truth values for factors",
+        "R NEWS 4.3.0; measured on 4.2.2 and 4.6.2",
+        ("C", "model.matrix"),
+    ),
+    "inner_knots_moved": Change(
+        "R",
+        "4.3.0",
+        "bs() and ns() move automatic inner knots that coincide with a boundary knot inside, with a warning",
+        "R NEWS 4.3.0",
+        ("bs", "ns", "model.matrix"),
+    ),
+    "numbers_end_in_digits": Change(
+        "R",
+        "4.4.1",
+        "read.csv, type.convert and as.numeric take '1e' as text, where it was the number 1",
+        "R NEWS 4.4.1 (R_strtod requires digits in an exponent); measured on 4.2.2, 4.5.0 and 4.6.2",
+        ("read.csv", "type.convert"),
+    ),
+    "poly_needs_order": Change(
+        "R",
+        "4.6.0",
+        "poly() refuses a factor without an order of its levels, where it took their codes",
+        "R NEWS 4.6.0; measured on 4.2.2, 4.5.0 and 4.6.2",
+        ("poly", "lmer"),
+    ),
     "nas_without_apostrophe": Change(
         "R", "4.6.0", "summary(data.frame) prints NAs for NA's", "R NEWS 4.6.0", ("summary.data.frame",)
     ),
@@ -236,6 +275,7 @@ def _key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
+@lru_cache(maxsize=256)
 def at_least(version: str, wanted: str) -> bool:
     """R's ``packageVersion(p) >= wanted``: versions compared number by number, ``-`` as ``.``."""
     return _key(version) >= _key(wanted)

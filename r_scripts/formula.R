@@ -91,6 +91,7 @@ argument_kinds <- function(name, known, labels, refuse) {
   short <- setdiff(positional, labels)
   for (i in which(nzchar(labels) & is.na(found))) {
     full <- short[startsWith(short, labels[i])]
+    if (!length(full) && isTRUE(known$labelled) && identical(plain_symbol(labels[i]), labels[i])) next
     if (length(full) != 1L) refuse(name, "() may not have an argument '", labels[i], "' in a formula")
     found[i] <- match(full, all_names)
   }
@@ -101,7 +102,7 @@ argument_kinds <- function(name, known, labels, refuse) {
   filled <- utils::head(open, length(free))
   found[filled] <- free[seq_along(filled)]
   kinds <- all_kinds[found]
-  kinds[setdiff(open, filled)] <- known$rest
+  kinds[is.na(found)] <- known$rest
   kinds
 }
 

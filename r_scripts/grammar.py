@@ -7,8 +7,7 @@ with the arguments, by name and kind, that it may have; everything else is refus
 * ``bridge/formula.py``, which checks a formula before R sees it,
 * ``r_scripts/formula.R``, which checks R's own parse tree of it, and the options of R's verbs, against the same list
   (:func:`as_data`), and is sufficient by itself,
-* ``pyimpl/frame/functions.py``, which evaluates what stands here in Python, `ONLY_R` apart, and matches the arguments
-  of a call by it.
+* ``pyimpl/frame/functions.py``, which evaluates what stands here in Python, and matches the arguments of a call by it.
 
 It also has the characters that take the place of those that R would parse in a column's name (:func:`inert`).
 """
@@ -29,7 +28,6 @@ __all__ = [
     "LITERAL_FUNCTIONS",
     "LITERAL_OPERATORS",
     "NA_ACTIONS",
-    "ONLY_R",
     "OPERATORS",
     "OPTIMIZERS",
     "PRIORS",
@@ -91,12 +89,15 @@ class Function:
         Kind of any further arguments without name; None where there are none.
     named : tuple of Argument
         May be given by name only.
+    labelled : bool
+        Whether further arguments may have plain names of their own, as the columns of ``cbind(a = x, b = z)``.
     """
 
     name: str
     positional: tuple[Argument, ...]
     rest: Kind | None = None
     named: tuple[Argument, ...] = ()
+    labelled: bool = False
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
@@ -130,6 +131,8 @@ class Function:
             if label is None:
                 continue
             fits = [by_name[label]] if label in by_name else [a for a in short if label and a.name.startswith(label)]
+            if not fits and self.labelled and _PLAIN.fullmatch(label) and label not in RESERVED:
+                continue
             if len(fits) != 1:
                 names = ", ".join(by_name) or "none with a name"
                 raise ValueError(f"{self.name}() may not have an argument {label!r} in a formula; it has {names}")
@@ -139,14 +142,14 @@ class Function:
         if not labels:
             raise ValueError(f"{self.name}() has no argument")
         free = [argument for argument in self.positional if argument not in named.values()]
-        unnamed = len(labels) - len(named)
+        unnamed = labels.count(None)
         if unnamed > len(free) and self.rest is None:
             raise ValueError(
                 f"{self.name}() has at most {len(self.positional)} arguments in a formula "
                 f"({', '.join(argument.name for argument in self.positional)}); this one has {len(labels)}"
             )
         by_place = iter([*free[:unnamed], *[None] * (unnamed - len(free))])
-        return tuple(named[place] if place in named else next(by_place) for place in range(len(labels)))
+        return tuple(named.get(place) if label is not None else next(by_place) for place, label in enumerate(labels))
 
     def matched(self, labels: Sequence[str | None]) -> tuple[Kind, ...]:
         """The kind of each argument of a call; see :meth:`match`."""
@@ -159,13 +162,16 @@ def _arguments(text: str) -> tuple[Argument, ...]:
     return tuple(Argument(name, Kind(kind or "value")) for name, _, kind in pairs)
 
 
-def _function(name: str, positional: str, rest: Kind | None = None, named: str = "") -> Function:
-    return Function(name, _arguments(positional), rest, _arguments(named))
+def _function(
+    name: str, positional: str, rest: Kind | None = None, named: str = "", *, labelled: bool = False
+) -> Function:
+    return Function(name, _arguments(positional), rest, _arguments(named), labelled)
 
 
 _OF_X = """
 abs acos as.character as.double as.factor as.integer as.logical as.numeric asin atan ceiling cos cosh droplevels exp
-expm1 floor I is.na log10 log1p log2 rev sign sin sinh sqrt tan tanh trunc
+expm1 floor I is.na log10 log1p log2 rev sign sin sinh sqrt tan tanh tolower toupper trunc
+cummax cummin cumprod cumsum
 """.split()  # noqa: SIM905 - one word a name reads best
 
 #: Name → the function: all that a formula may call.
@@ -176,12 +182,13 @@ FUNCTIONS: Mapping[str, Function] = {
         _function("ave", "x", Kind.VALUE, "FUN:summary"),
         _function("bs", "x df:numbers knots degree:numbers intercept:literal Boundary.knots"),
         _function("c", "", Kind.VALUE),
-        _function("C", "object contr:contrast how.many:numbers"),
-        _function("cbind", "", Kind.VALUE),
+        _function("C", "object contr:contrast how.many:numbers", None, "base:numbers"),
+        _function("cbind", "", Kind.VALUE, "deparse.level:numbers", labelled=True),
         _function(
             "cut", "x breaks labels:literal include.lowest:literal right:literal dig.lab:numbers ordered_result:literal"
         ),
         _function("dummy", "f levelsToKeep:literal"),
+        _function("endsWith", "x suffix"),
         _function("factor", "x levels labels exclude:literal ordered:literal"),
         _function("ifelse", "test yes no"),
         _function("interaction", "", Kind.VALUE, "drop:literal sep:literal lex.order:literal"),
@@ -194,6 +201,8 @@ FUNCTIONS: Mapping[str, Function] = {
         _function("ns", "x df:numbers knots intercept:literal Boundary.knots"),
         _function("offset", "object"),
         _function("ordered", "x levels labels"),
+        _function("paste", "", Kind.VALUE, "sep:literal collapse:literal"),
+        _function("paste0", "", Kind.VALUE, "collapse:literal"),
         _function("poly", "x degree", Kind.VALUE, "raw:literal simple:literal"),  # R looks for it among its ...
         _function("quantile", "x probs na.rm:literal names:literal type:numbers"),
         _function("rank", "x na.last:literal ties.method:literal"),
@@ -203,12 +212,13 @@ FUNCTIONS: Mapping[str, Function] = {
         _function("sd", "x na.rm:literal"),
         _function("seq", "from to by length.out"),
         _function("signif", "x digits"),
+        _function("startsWith", "x prefix"),
+        _function("substr", "x start stop"),
+        _function("substring", "text first last"),
         _function("var", "x", None, "na.rm:literal"),
+        _function("xor", "x y"),
     )
 }
-
-#: Functions of the list that only R evaluates: ``pyimpl`` refuses them, and says so.
-ONLY_R = frozenset({"bs", "C", "cbind", "logb", "nchar", "ns", "rev", "signif"})
 
 #: Covariance structures around a random-effects term: lme4 has them since 2.0-1.
 STRUCTURES: Mapping[str, Function] = {
@@ -340,6 +350,7 @@ class _FunctionData(TypedDict):
     rest: str
     named: list[str]
     named_kinds: list[str]
+    labelled: bool
 
 
 def _described(function: Function) -> _FunctionData:
@@ -349,6 +360,7 @@ def _described(function: Function) -> _FunctionData:
         "rest": "" if function.rest is None else str(function.rest),
         "named": [argument.name for argument in function.named],
         "named_kinds": [str(argument.kind) for argument in function.named],
+        "labelled": function.labelled,
     }
 
 

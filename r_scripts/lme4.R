@@ -6,6 +6,10 @@ model_call <- function(verb, described, extra = list()) {
   home <- call_home(described$package, described$verbs, described$data_name, model_frame_in(described$frame))
   formula <- as_checked_formula(described$formula, columns, home)
   args <- list(formula = formula_language(formula), data = as.name(described$data_name))
+  if (is.list(described$subset)) {
+    args$subset <- chosen_rows(described$subset, columns)
+    described$subset <- NULL
+  }
   for (name in c("weights", "offset", "subset")) {
     if (!is.null(described[[name]])) args[[name]] <- as.name(inert(one_of(described[[name]], columns, name)))
   }
@@ -14,6 +18,18 @@ model_call <- function(verb, described, extra = list()) {
   }
   if (!is.null(described$contrasts)) args$contrasts <- contrasts_in(described$contrasts)
   list(call = as.call(c(list(as.name(verb)), args, extra)), home = home)
+}
+
+# A condition on the rows, checked as a formula is, or numbers of rows.
+chosen_rows <- function(described, columns) {
+  if (!is.null(described$rows)) {
+    return(as.integer(plain_numbers(unlist(described$rows), "subset")))
+  }
+  tree <- as_checked_formula(paste0("~ I(", described$condition, ")"), columns, new.env(parent = formula_home))[[2L]]
+  if (!is.call(tree) || !identical(tree[[1L]], quote(I))) {
+    bridge_stop("bridge_formula_error", "subset is not one condition: '", described$condition, "'")
+  }
+  tree[[2L]]
 }
 
 # The call holds the formula as plain language, as it does when a user types it.

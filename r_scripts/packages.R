@@ -22,6 +22,15 @@ need <- function(package, needed = NULL) {
   invisible(TRUE)
 }
 
+# Loads what is there, so that the first call that needs it finds it loaded; need() says what is missing.
+load_ahead <- function(packages) {
+  for (package in packages) {
+    package_name(package)
+    try(suppressPackageStartupMessages(loadNamespace(package)), silent = TRUE)
+  }
+  scalar(TRUE)
+}
+
 # An argument that a release brought: an older one would take it without a word and do nothing with it.
 need_newer <- function(what, package, release) {
   found <- as.character(utils::packageDescription(package, fields = "Version"))

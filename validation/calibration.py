@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.extras import need
+from validation.errors import InputError
 from validation.judge.ranks import rank_band, rank_ecdf
-from validation.owndata import InputError
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ import pandas as pd
 
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
-from validation.anova import compare_anova
 from validation.cases import Case
 from validation.checks import Check, Side
 from validation.compare import compare, spoken
@@ -174,6 +173,8 @@ def run_own(
             ),
         )
     if len(formulas) > 1 and not bayes:
+        from validation.anova import compare_anova
+
         step(
             f"anova: {'; '.join(formulas)}",
             "anova",

@@ -17,6 +17,11 @@ from validation.references.store import load_data
 __all__ = ["BUILT_IN", "Case", "UnknownCaseError", "gcsemv", "select"]
 
 
+#: So many names stand in a message; of more, the command that lists them.
+_MOST_NAMES = 12
+_LISTED = "`mlmparity cases` lists the {}."
+
+
 @dataclass(frozen=True)
 class Case:
     """A model to be fitted by both sides.
@@ -168,6 +173,7 @@ def select(names: Iterable[str] | None = None, cases: Iterable[Case] = BUILT_IN)
             stems = list(dict.fromkeys(part for case in available for part in case.name.split("-")))
             close = difflib.get_close_matches(name, [*known, *stems], n=3, cutoff=0.5)
             hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-            raise UnknownCaseError(f"there is no case {name!r}{hint} There are: {', '.join(known)}")
+            rest = f"There are: {', '.join(known)}" if len(known) <= _MOST_NAMES else _LISTED.format(len(known))
+            raise UnknownCaseError(f"there is no case {name!r}{hint or '.'} {rest}")
         chosen += [case for case in found if case not in chosen]
     return tuple(chosen)

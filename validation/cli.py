@@ -5,11 +5,16 @@ is not there; 130 interrupted.
 """
 
 import contextlib
+import contextvars
+import dataclasses
 import datetime as dt
 import functools
+import importlib
 import os
 import platform
+import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -22,6 +27,8 @@ from rich.text import Text
 
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
+from validation.cases_command import complete_case
+from validation.cases_command import register as register_cases
 from validation.exit_codes import BAD_INPUT, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
 from validation.migrate.command import register as register_migrate
 from validation.sbc_command import register as register_sbc
@@ -37,10 +44,13 @@ app = typer.Typer(
     name="mlmparity",
     help="Multilevel models that agree with R's lme4 and rstanarm, and the proof of it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+#: The arguments of the command that runs, for the report: it says how to repeat it.
+_GIVEN: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("arguments", default=())
 
 
 class AgainstOption(StrEnum):
@@ -53,7 +63,10 @@ class AgainstOption(StrEnum):
 
 
 Cases = Annotated[
-    list[str] | None, typer.Argument(help="Names of cases (see `mlmparity cases`); all when none is given.")
+    list[str] | None,
+    typer.Argument(
+        help="Names of cases (see `mlmparity cases`); all when none is given.", autocompletion=complete_case
+    ),
 ]
 AgainstArg = Annotated[
     AgainstOption,
@@ -67,15 +80,61 @@ Seed = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and report.json.", metavar="DIR")]
 AllRows = Annotated[bool, typer.Option("--all", help="Print every row of the tables.")]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--json", help="Write everything as JSON to this file ('-': print it, and nothing else).", metavar="FILE"
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Open up what agrees, too: checks, notes, parameters.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What a command prints of its comparisons.
+
+    Attributes
+    ----------
+    all_rows : bool
+        Every row of the tables.
+    verbose : bool
+        What agrees is opened up, too: checks, notes, parameters.
+    quiet : bool
+        The verdict only, and no progress.
+    json_file : Path, optional
+        Where everything goes as JSON; ``-``: to standard output, with nothing else.
+    """
+
+    all_rows: bool
+    verbose: bool
+    quiet: bool
+    json_file: Path | None
+
+    @property
+    def only_json(self) -> bool:
+        """Whether nothing but JSON is printed."""
+        return str(self.json_file) == "-"
+
+    @property
+    def silent(self) -> bool:
+        """Whether comparisons are not printed."""
+        return self.quiet or self.only_json
+
+    @property
+    def brief(self) -> bool:
+        """Whether a comparison that agrees is a line."""
+        return not (self.verbose or self.all_rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line (``sys.argv`` when no arguments are given) and exit with its code."""
     _make_output_safe()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _GIVEN.set(tuple(given))
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="mlmparity")
+        app(args=given, prog_name="mlmparity")
     except KeyboardInterrupt:
         sys.exit(_interrupted())
     except BrokenPipeError:
@@ -113,11 +172,14 @@ def validate(
     bayes: Annotated[bool, typer.Option("--bayes/--no-bayes", help="Also the Bayesian cases (rstanarm).")] = True,
     seed: Seed = None,
     output: Output = Path("mlmparity-report"),
+    verbose: Verbose = False,
     all_rows: AllRows = False,
+    json_file: JsonFile = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
     """Fit the cases with R and in Python, diff them, and write the report."""
+    _start_r(against.value, bayes)
     from validation.campaign import choose
     from validation.references.choose import choose_source
 
@@ -130,14 +192,19 @@ def validate(
             )
         chosen = kept
     _can_write(output)
-    return _run_cases(chosen, choose_source(against.value), seed, output, all_rows=all_rows, quiet=quiet)
+    _import_ahead()
+    shown = Shown(all_rows, verbose, quiet, json_file)
+    return _run_cases(chosen, choose_source(against.value), seed, output, shown)
 
 
 @app.command()
 @_guarded
 def compare(
     cases: Annotated[
-        list[str] | None, typer.Argument(help="Names of cases of the suite, in place of your own data and formula.")
+        list[str] | None,
+        typer.Argument(
+            help="Names of cases of the suite, in place of your own data and formula.", autocompletion=complete_case
+        ),
     ] = None,
     data: Annotated[
         Path | None,
@@ -195,16 +262,13 @@ def compare(
     against: AgainstArg = AgainstOption.auto,
     seed: Seed = None,
     output: Output = Path("mlmparity-report"),
+    verbose: Verbose = False,
     all_rows: AllRows = False,
+    json_file: JsonFile = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
     """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
-    from validation.campaign import run_own, suite_works
-    from validation.reading.files import read_file
-    from validation.reading.text import TextOptions
-    from validation.references.choose import choose_source
-
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
         raise _usage("name cases of the suite, or give --data and --formula of your own; not both")
@@ -213,16 +277,24 @@ def compare(
             "a case of the suite has its own criterion and data (`mlmparity cases` lists them): --ml, --bayes, "
             "--factor, --strings-as-factors and --dialect go with --data and --formula"
         )
-    if cases:
-        reference = choose_source(against.value)
-        works = suite_works(cases, reference)
-        _can_write(output)
-        return _run_cases(works, reference, seed, output, all_rows=all_rows, quiet=quiet)
-    if data is None or not formulas:
+    if not cases and (data is None or not formulas):
         lacking = " and ".join(
             name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
         )
         raise _usage(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
+    _start_r(against.value, bayes)
+    from validation.campaign import run_own, suite_works
+    from validation.reading.files import read_file
+    from validation.reading.text import TextOptions
+    from validation.references.choose import choose_source
+
+    if cases:
+        _import_ahead()
+        reference = choose_source(against.value)
+        works = suite_works(cases, reference)
+        _can_write(output)
+        return _run_cases(works, reference, seed, output, Shown(all_rows, verbose, quiet, json_file))
+    assert data is not None
     try:
         spoken = None if dialect is None else Dialect.of(dialect)
     except ValueError as error:
@@ -241,6 +313,7 @@ def compare(
         shown = "standard input" if str(data) == "-" else str(data)
         _errors().print(Text(f"Read {cell(shown)}: {cell(str(reading))}"), soft_wrap=True)
     _can_write(output)
+    _import_ahead()
     reference = choose_source(against.value)
     _say_reference(reference, quiet)
     return _run(
@@ -250,8 +323,7 @@ def compare(
         len(formulas) + (len(formulas) > 1 and not bayes),
         reference,
         output,
-        all_rows=all_rows,
-        quiet=quiet,
+        Shown(all_rows, verbose, quiet, json_file),
     )
 
 
@@ -259,7 +331,8 @@ def compare(
 @_guarded
 def conformance(
     cases: Annotated[
-        list[str] | None, typer.Argument(help="Names of cases; all that it claims when none is given.")
+        list[str] | None,
+        typer.Argument(help="Names of cases; all that it claims when none is given.", autocompletion=complete_case),
     ] = None,
     candidate: Annotated[
         str,
@@ -273,7 +346,7 @@ def conformance(
     missing: Annotated[str | None, typer.Option(help="Quantities that it does not offer: condsd,design,...")] = None,
     deviations: Annotated[Path | None, typer.Option(help="TOML file of known deviations.", metavar="FILE")] = None,
     junit: Annotated[Path | None, typer.Option(help="JUnit XML.", metavar="FILE")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="All figures as JSON.", metavar="FILE")] = None,
+    json_file: JsonFile = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the report.", metavar="DIR")] = None,
     features: Annotated[bool, typer.Option("--features", help="List features, quantities and adapters.")] = False,
     table: Annotated[
@@ -287,6 +360,8 @@ def conformance(
     debug: Debug = False,
 ) -> int:
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
+    if candidate:
+        _start_r(reference, bayes=False)
     from validation.conformance import door
 
     if features or table:
@@ -303,17 +378,31 @@ def conformance(
 
 @app.command()
 @_guarded
-def doctor(debug: Debug = False) -> int:
+def doctor(json_file: JsonFile = None, quiet: Quiet = False, debug: Debug = False) -> int:
     """Show R, its packages and versions, what does not fit, and the command that mends it."""
+    import json
+
     from bridge.doctor import examine
     from pyimpl.extensions import problems
+    from validation.files import write_or_print
 
-    with _errors().status("Looking at R ...", spinner="line") if _errors().is_terminal else contextlib.nullcontext():
+    live = _errors().is_terminal and not quiet
+    with _errors().status("Looking at R ...", spinner="line") if live else contextlib.nullcontext():
         diagnosis = examine()
-    _output().print(Text(str(diagnosis)), soft_wrap=True)
     damage = problems()
-    for sentence in damage or ["pyimpl's compiled modules are whole."]:
-        _output().print(Text(sentence), soft_wrap=True)
+    if json_file is not None:
+        found = {
+            "R can be used": diagnosis.ok,
+            "versions": dict(diagnosis.versions),
+            "findings": [dataclasses.asdict(finding) for finding in diagnosis.findings],
+            "python": damage,
+        }
+        write_or_print(json_file, json.dumps(found, ensure_ascii=False, indent=1))
+    if str(json_file) != "-":
+        said = "R can be used." if diagnosis.ok else "R cannot be used: see mlmparity doctor."
+        _output().print(Text(said if quiet else str(diagnosis)), soft_wrap=True)
+        for sentence in damage or ([] if quiet else ["pyimpl's compiled modules are whole."]):
+            _output().print(Text(sentence), soft_wrap=True)
     if damage:
         return BAD_INPUT
     return OK if diagnosis.ok else NO_R
@@ -351,7 +440,10 @@ def record(
 @_guarded
 def certify(
     cases: Annotated[
-        list[str] | None, typer.Argument(help="Names of cases of the suite; all but the largest when none is given.")
+        list[str] | None,
+        typer.Argument(
+            help="Names of cases of the suite; all but the largest when none is given.", autocompletion=complete_case
+        ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Recompute the stored values by another program.")] = False,
     digits: Annotated[
@@ -375,30 +467,6 @@ def certify(
 
 @app.command()
 @_guarded
-def cases(debug: Debug = False) -> int:
-    """List the cases."""
-    from rich import box
-    from rich.table import Table
-
-    from validation.campaign import choose
-    from validation.conformance.cases import all_cases
-    from validation.references import certified
-
-    shown = {*certified.available(), *(case.name for case in choose([]))}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-    for heading in ("name", "what it compares", "formula"):
-        table.add_column(heading, overflow="fold")
-    for case in choose([]):
-        table.add_row(Text(case.name), Text(case.title), Text(case.formula))
-    _output().print(table)
-    _output().print("\nmlmparity compare and mlmparity conformance know more cases.", soft_wrap=True)
-    _output().print("With certified values: " + ", ".join(certified.available()), soft_wrap=True)
-    _output().print("Others: " + ", ".join(case.name for case in all_cases() if case.name not in shown), soft_wrap=True)
-    return OK
-
-
-@app.command()
-@_guarded
 def selftest(
     quick: Annotated[bool, typer.Option("--quick", help="One fault of each row, few clean comparisons.")] = False,
     clean: Annotated[
@@ -408,9 +476,7 @@ def selftest(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; one a core when not given.")
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write everything to this file ('-': print it).", metavar="FILE")
-    ] = None,
+    json_file: JsonFile = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
@@ -437,20 +503,41 @@ def _options(
     pass
 
 
-def _run_cases(
-    works: "Sequence[Work]", reference: "Source", seed: int | None, output: Path, *, all_rows: bool, quiet: bool
-) -> int:
+#: What a comparison needs in the end: imported while R starts.
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.estimates", "xarray", "validation.report.files",
+                 "matplotlib.backends.backend_svg")  # fmt: skip
+
+
+def _start_r(against: str, bayes: bool) -> None:
+    """Let R start and load its packages while Python imports its own, where live R may be asked."""
+    if {"auto", "live"} & set(against.split("+")):
+        from bridge.session import default
+
+        default().start_ahead(["lme4", *(["rstanarm"] if bayes else [])])
+
+
+def _import_ahead() -> None:
+    """Import what is needed later in a thread: what follows waits for R. What fails there fails again where needed."""
+
+    def load() -> None:
+        for name in _NEEDED_LATER:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+    threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
+
+
+def _run_cases(works: "Sequence[Work]", reference: "Source", seed: int | None, output: Path, shown: Shown) -> int:
     """Compare cases, one after the other."""
     from validation.campaign import run
 
-    _say_reference(reference, quiet)
+    _say_reference(reference, shown.quiet)
     return _run(
         lambda track, show: run(works, reference, seed=seed, track=track, finished=show),
         len(works),
         reference,
         output,
-        all_rows=all_rows,
-        quiet=quiet,
+        shown,
     )
 
 
@@ -459,37 +546,47 @@ def _run(
     total: int,
     reference: "Source",
     output: Path,
-    *,
-    all_rows: bool,
-    quiet: bool,
+    shown: Shown,
 ) -> int:
     """Do the work with progress, print each comparison as it comes, write the report, give the exit code."""
     from validation.campaign import pictures
+    from validation.files import write_or_print
     from validation.progress import tracker
     from validation.report.files import write_report
-    from validation.report.text import renderable, verdict_lines
+    from validation.report.json import dumps
+    from validation.report.text import one_line, renderable
     from validation.report.wording import headline, overall, source_line
 
     out = _output()
     reason, against = reference.reason, reference.against
     began = time.monotonic()
-    console = _errors()
 
     def show(comparison: "Comparison") -> None:
-        if not quiet:
-            out.print(renderable(comparison, all_rows=all_rows, width=out.width))
+        if not shown.silent:
+            out.print(
+                renderable(comparison, all_rows=shown.all_rows, brief=shown.brief, width=out.width),
+                soft_wrap=shown.brief and comparison.agrees,
+            )
 
-    with tracker(total, quiet=quiet, console=console) as track:
+    with tracker(total, quiet=shown.quiet, console=_errors()) as track:
         comparisons = work(track, show)
     seconds = time.monotonic() - began
     now = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     generated = f"{now}, in {seconds:.0f} s on {platform.system()} {platform.machine()}"
     page, data = write_report(
-        output, comparisons, reason=reason, generated=generated, extra_plots=pictures(comparisons, against)
+        output,
+        comparisons,
+        reason=reason,
+        generated=generated,
+        extra_plots=pictures(comparisons, against),
+        command=_command_line(),
     )
-    if not quiet:
-        if len(comparisons) > 1:
-            out.print(verdict_lines(comparisons))
+    if shown.json_file is not None:
+        write_or_print(shown.json_file, dumps(comparisons, reason=reason))
+    if not shown.silent:
+        if len(comparisons) > 1 and not shown.brief:
+            for comparison in comparisons:
+                out.print(one_line(comparison), soft_wrap=True)
         out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
         if not has("matplotlib", "plotnine"):
             out.print(
@@ -498,8 +595,14 @@ def _run(
             )  # fmt: skip
         out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)
     verdict = overall(comparison.verdict for comparison in comparisons)
-    out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
+    if not shown.only_json:
+        out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
     return exit_code(verdict)
+
+
+def _command_line() -> str:
+    """The command as it was given, for a shell."""
+    return shlex.join(["mlmparity", *_GIVEN.get()])
 
 
 def _say_reference(reference: "Source", quiet: bool) -> None:
@@ -522,7 +625,7 @@ def _can_write(folder: Path) -> None:
 
 
 def _usage(text: str) -> Exception:
-    from validation.owndata import InputError
+    from validation.errors import InputError
 
     return InputError(text)
 
@@ -584,5 +687,6 @@ def _make_output_safe() -> None:
             stream.reconfigure(errors="mlmparity-spell")  # type: ignore[union-attr]
 
 
+register_cases(app, _guarded)
 register_sbc(app, _guarded)
 register_migrate(app, _guarded)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,9 @@ from validation.options import DEFAULT_SEED, Against, Progress, silent
 from validation.references.choose import Model, Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
 from validation.verdict import Cause, Verdict
+
+if TYPE_CHECKING:
+    from validation.judge.posteriors import PosteriorEvidence
 
 __all__ = [
     "About",
@@ -339,12 +342,11 @@ def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison
 
 
 def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
-    from validation.judge.diagnosis.likelihood import DETECTORS
     from validation.judge.estimates import judge_likelihood
 
     evidence = Evidence(reference.fit, candidate.fit, about.reml, about.data)
     checks, rows = judge_likelihood(evidence, about.seed, about.progress)
-    causes = _causes(checks, rows, evidence, DETECTORS)
+    causes = _causes(checks, rows, evidence)
     if (version := version_cause(rows, reference.side, candidate.side, (reference.fit, candidate.fit))) is not None:
         causes = (version, *(cause for cause in causes if cause.name != "unknown"))
     notes = []
@@ -368,12 +370,11 @@ def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comp
 
 
 def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
-    from validation.judge.diagnosis.posterior import DETECTORS, VALIDITY_DETECTORS
     from validation.judge.posteriors import PosteriorEvidence, judge_posteriors, main_parameters
 
     evidence = PosteriorEvidence(reference.fit, candidate.fit, about.truth, about.density)
     checks, rows = judge_posteriors(evidence, about.seed, about.progress)
-    causes = _causes(checks, rows, evidence, DETECTORS, VALIDITY_DETECTORS)
+    causes = _causes(checks, rows, evidence)
     notes = [f"The {side} gave no usable draws: {why}" for side, why in evidence.problems.items()]
     if evidence.detectable > 0.1:
         notes.append(
@@ -414,16 +415,24 @@ def _comparison(
 
 
 def _causes(
-    checks: Sequence[Check],
-    rows: Sequence[dict[str, Any]],
-    evidence: Any,
-    detectors: Sequence[Any],
-    of_validity: Sequence[Any] = (),
+    checks: Sequence[Check], rows: Sequence[dict[str, Any]], evidence: "Evidence | PosteriorEvidence"
 ) -> tuple[Cause, ...]:
-    if not any(check.verdict.failed for check in checks):
+    """Why the sides differ; the detectors are loaded where something does."""
+    failed = any(check.verdict.failed for check in checks)
+    if not failed and not any(check.verdict is Verdict.INCONCLUSIVE for check in checks):
+        return ()
+    if isinstance(evidence, Evidence):
+        from validation.judge.diagnosis import likelihood
+
+        detectors: Sequence[Any] = likelihood.DETECTORS
+        of_validity: Sequence[Any] = ()
+    else:
+        from validation.judge.diagnosis import posterior
+
+        detectors, of_validity = posterior.DETECTORS, posterior.VALIDITY_DETECTORS
+    if not failed:
         # Nothing is known to differ in an inconclusive comparison; but why draws are not valid may be known.
-        inconclusive = any(check.verdict is Verdict.INCONCLUSIVE for check in checks)
-        return diagnose(evidence, of_validity) if inconclusive else ()
+        return diagnose(evidence, of_validity)
     return diagnose(evidence, [*detectors, *of_validity], lambda: unknown_cause(checks, rows))
 
 

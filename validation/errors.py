@@ -2,6 +2,7 @@
 
 __all__ = [
     "DetectorWarning",
+    "InputError",
     "NoRError",
     "NoReferenceError",
     "NotSupportedError",
@@ -37,3 +38,7 @@ class SourceError(ValueError):
 
 class UnknownCaseError(ValueError):
     """A case was asked for by a name that none has."""
+
+
+class InputError(ValueError):
+    """A file, a column or an option does not fit; the text says what was found, what was expected, and the fix."""

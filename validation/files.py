@@ -7,7 +7,7 @@ import re
 import tempfile
 from pathlib import Path
 
-__all__ = ["FileError", "plain_name", "write_atomically"]
+__all__ = ["FileError", "plain_name", "write_atomically", "write_or_print"]
 
 #: Longest file name that every common file system takes, the ending and ``.part`` included.
 _LONGEST = 200
@@ -104,3 +104,19 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def write_or_print(target: Path, text: str) -> None:
+    """Write text to a file, with its folder; print it where the target is ``-``.
+
+    Parameters
+    ----------
+    target : Path
+    text : str
+        Without a line break at its end.
+    """
+    if str(target) == "-":
+        print(text)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, text + "\n")

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-__all__ = ["InputError", "as_factors", "parse_factor", "understood"]
+from validation.errors import InputError
 
-
-class InputError(ValueError):
-    """A file, a column or an option does not fit; the text says what was found, what was expected, and the fix."""
+__all__ = ["as_factors", "parse_factor", "understood"]
 
 
 def understood(data: pd.DataFrame) -> str:

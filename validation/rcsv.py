@@ -14,12 +14,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from r_scripts.dialect import Dialect
+
 __all__ = ["RTableError", "convert", "read_r_cells", "read_r_table"]
 
+_NEWEST = Dialect.of(None)
 _TRUE, _FALSE = frozenset({"T", "TRUE"}), frozenset({"F", "FALSE"})
 _SPACE = " \t\n\v\f\r"
 _WHOLE = re.compile(r"[+-]?\d+")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d*)?")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(?P<exponent>[eE][+-]?(?P<digits>\d*))?")
 _HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?\d+)?")
 _WORDS = {"nan": np.nan, "inf": np.inf, "infinity": np.inf}
 _LARGEST = 2**31 - 1
@@ -29,7 +32,7 @@ class RTableError(ValueError):
     """The text is no table: the text says which line, what was found, what was expected."""
 
 
-def read_r_table(text: str, separator: str = ",") -> pd.DataFrame:
+def read_r_table(text: str, separator: str = ",", dialect: Dialect = _NEWEST) -> pd.DataFrame:
     """Read a table with a line of column names.
 
     Parameters
@@ -37,6 +40,8 @@ def read_r_table(text: str, separator: str = ",") -> pd.DataFrame:
     text : str
         The file's text.
     separator : str
+    dialect : Dialect
+        Whose R reads it (``1e`` is a number until R 4.4.0); the newest where not given.
 
     Returns
     -------
@@ -50,7 +55,7 @@ def read_r_table(text: str, separator: str = ",") -> pd.DataFrame:
     """
     names, columns = read_r_cells(text, separator)
     rows = len(columns[0]) if columns else 0
-    data = pd.DataFrame({j: convert(cells) for j, cells in enumerate(columns)}, index=range(rows))
+    data = pd.DataFrame({j: convert(cells, dialect) for j, cells in enumerate(columns)}, index=range(rows))
     return data.set_axis(names, axis=1)
 
 
@@ -87,8 +92,8 @@ def read_r_cells(text: str, separator: str = ",") -> tuple[list[str], list[tuple
     return names, parts[row_names:]
 
 
-def convert(cells: Sequence[str]) -> "pd.Series":
-    """A column of text by the rules of ``type.convert(as.is = TRUE)``."""
+def convert(cells: Sequence[str], dialect: Dialect = _NEWEST) -> "pd.Series":
+    """A column of text by the rules of ``type.convert(as.is = TRUE)``, in the dialect's R."""
     missing = np.array([cell == "NA" or not cell.strip(_SPACE) for cell in cells], dtype=bool)
     given = [cell for cell, absent in zip(cells, missing, strict=True) if not absent]
     if all(cell in _TRUE or cell in _FALSE for cell in given):
@@ -101,7 +106,8 @@ def convert(cells: Sequence[str]) -> "pd.Series":
         values = np.full(len(cells), np.nan)
         values[~missing] = whole
         return pd.Series(values)
-    numbers = [_double(cell) for cell in given]
+    bare_exponents = not dialect.has("numbers_end_in_digits")
+    numbers = [_double(cell, bare_exponents) for cell in given]
     if all(value is not None for value in numbers):
         values = np.full(len(cells), np.nan)
         values[~missing] = numbers
@@ -117,7 +123,7 @@ def _integer(cell: str) -> int | None:
     return found if abs(found) <= _LARGEST else None
 
 
-def _double(cell: str) -> float | None:
+def _double(cell: str, bare_exponents: bool) -> float | None:
     text = cell.strip(_SPACE)
     bare = text.lstrip("+-")
     if len(text) - len(bare) <= 1 and bare.lower() in _WORDS:
@@ -125,6 +131,7 @@ def _double(cell: str) -> float | None:
         return -value if text[0] == "-" else value
     if _HEX.fullmatch(text):
         return float.fromhex(text)
-    if _NUMBER.fullmatch(text):
-        return float(text if text[-1] not in "eE+-" else text.rstrip("+-").rstrip("eE"))
-    return None
+    number = _NUMBER.fullmatch(text)
+    if number and number["exponent"] and not number["digits"]:  # "1e", "1e+"
+        return float(text[: number.start("exponent")]) if bare_exponents else None
+    return float(text) if number else None

@@ -1,11 +1,14 @@
 """The command ``mlmparity sbc``: calibrate the sampler of ``pyimpl.stan_lmer`` on simulated data."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from validation.report.json import plain
 
 __all__ = ["register"]
 
@@ -26,13 +29,20 @@ def _sbc(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of ranks and plots; a campaign goes on there.")
     ] = Path("mlmparity-sbc"),
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", help="Write everything as JSON to this file ('-': print it, and nothing else).", metavar="FILE"
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> int:
     """Calibrate the sampler by simulation: are true values ranked uniformly among its draws."""
     from validation.calibration import MODELS, sbc
+    from validation.errors import InputError
     from validation.exit_codes import exit_code
-    from validation.owndata import InputError
+    from validation.files import write_or_print
     from validation.progress import tracker
     from validation.verdict import Verdict
 
@@ -42,7 +52,8 @@ def _sbc(
         raise InputError(f"no model called {', '.join(unknown)}; there are {', '.join(known)}")
     chosen = [known[name] for name in models] if models else list(MODELS)
     console = Console(highlight=False, emoji=False)
-    verdicts = []
+    only_json = str(json_file) == "-"
+    verdicts, figures = [], []
     with tracker(len(chosen), quiet=quiet) as follow:
         for model in chosen:
             follow.start(model.title)
@@ -57,10 +68,28 @@ def _sbc(
             result.plot().savefig(output / f"sbc-{model.name}.png", dpi=110)
             follow.finish()
             verdicts.append(result.verdict)
-            _print(console, model, result, quiet)
+            figures.append(_figures(model, result))
+            if not only_json:
+                _print(console, model, result, quiet)
     worst = next((v for v in (Verdict.DISAGREES, Verdict.INCONCLUSIVE) if v in verdicts), Verdict.AGREES)
-    console.print(f"Calibration: {worst.value}.", style="bold")
+    if json_file is not None:
+        write_or_print(json_file, json.dumps({"verdict": worst.value, "models": figures}, ensure_ascii=False, indent=1))
+    if not only_json:
+        console.print(f"Calibration: {worst.value}.", style="bold")
     return exit_code(worst)
+
+
+def _figures(model: Any, result: Any) -> dict[str, Any]:
+    """What is printed of a model's calibration, and the table of all quantities, for programs."""
+    return {
+        "name": model.name,
+        "formula": model.formula,
+        "verdict": result.verdict.value,
+        "data sets": len(result.ranks),
+        "smallest p": plain(result.smallest_p),
+        "fits with a warning": plain(result.warned),
+        "quantities": plain(result.table().reset_index().to_dict("records")),
+    }
 
 
 def _print(console: Console, model: Any, result: Any, quiet: bool) -> None:

@@ -528,6 +528,7 @@ def command(
     """Run the command ``mlmparity selftest``: print the table and the verdict; the exit code is 1 where it failed."""
     from rich.text import Text
 
+    from validation.files import write_or_print
     from validation.progress import tracker
 
     # Starting processes takes longer than the quick suite itself.
@@ -538,12 +539,9 @@ def command(
         track.finish()
     if json_file is not None:
         text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        write_or_print(json_file, text)
         if str(json_file) == "-":
-            output.print(text, markup=False, highlight=False, soft_wrap=True)
             return 0 if found.ok else 1
-        from validation.files import write_atomically
-
-        write_atomically(json_file, text + "\n")
     if not quiet:
         output.print(found.table())
     output.print(Text(f"{found.summary()} ({found.seconds:.0f} s)"), soft_wrap=True)

@@ -48,6 +48,19 @@ def _one_part(fixed_only: bool, random_only: bool) -> None:
         raise DataError("can't specify 'only fixed' and 'only random' terms: set one of fixed_only and random_only")
 
 
+def _spread(terms: "list[tuple[np.ndarray, np.ndarray]]", levels: list[int]) -> "sparse.csc_array":
+    """Z of new data, from each term's codes and columns: levels that are not among the fit's have no entry."""
+    from scipy import sparse
+
+    from pyimpl.design.design import random_columns
+
+    parts = []
+    for (codes, columns), count in zip(terms, levels, strict=True):
+        known = (codes >= 0) & (codes < count)
+        parts.append(random_columns(np.where(known, codes, 0), np.where(known[:, None], columns, 0.0), count))
+    return sparse.csc_array(sparse.hstack(parts, format="csc"))
+
+
 class Family:
     """``family(m)``: what ``lmer`` and ``stan_lmer`` fit is Gaussian with the identity link.
 
@@ -144,26 +157,49 @@ class ModelAccessors:
         inside = design.recipe is not None and bool(design.recipe.fixed.offsets)
         return None if inside or design.offset is None else design.offset.copy()
 
-    def model_matrix(self, type: str = "fixed") -> "pd.DataFrame | sparse.csc_array | dict[str, pd.DataFrame]":  # noqa: A002
-        """``model.matrix(m, type)``.
+    def model_matrix(
+        self,
+        type: str = "fixed",  # noqa: A002
+        newdata: pd.DataFrame | None = None,
+    ) -> "pd.DataFrame | sparse.csc_array | dict[str, pd.DataFrame]":
+        """``model.matrix(m, type)``, also of new data.
 
         Parameters
         ----------
         type : {"fixed", "random", "randomListRaw"}
             X as a DataFrame, Z (rows x random effects, sparse), or the model matrix of each random-effects term before
             it is spread over the levels, by the term's label.
+        newdata : data frame of any kind, optional
+            Rows to code as the model's own: its levels, contrasts, and what ``poly``, ``scale``, ``bs`` and ``ns``
+            remember. Default: the rows the model was fitted to. The response is not needed; missing values are missing
+            in the result; a level that the fit does not know has no entry in Z.
+
+        Raises
+        ------
+        DataError
+            Another `type`; a column is missing; a factor has levels that the fit does not know.
         """
         design = self.design
-        if type == "fixed":
-            return pd.DataFrame(design.X.copy(), index=design.index, columns=list(design.coef_names))
-        if type == "random":
-            return design.Z.copy()
+        if type not in ("fixed", "random", "randomListRaw"):
+            raise DataError(f"model_matrix: type must be 'fixed', 'random' or 'randomListRaw', not {type!r}")
+        fixed = type == "fixed"
+        if newdata is None:
+            X: np.ndarray | None = design.X
+            index, terms = design.index, [(term.codes, term.columns) for term in design.terms]
+        else:
+            rows = design.encode(newdata, fixed=fixed, random=not fixed)
+            X, index, terms = rows.X, rows.index, [(term.codes, term.columns) for term in rows.terms]
+        if fixed:
+            assert X is not None
+            return pd.DataFrame(X.copy(), index=index, columns=list(design.coef_names))
         if type == "randomListRaw":
             return {
-                term.label: pd.DataFrame(term.columns.copy(), index=design.index, columns=list(term.effects))
-                for term in design.terms
+                term.label: pd.DataFrame(columns.copy(), index=index, columns=list(term.effects))
+                for term, (_, columns) in zip(design.terms, terms, strict=True)
             }
-        raise DataError(f"model_matrix: type must be 'fixed', 'random' or 'randomListRaw', not {type!r}")
+        if newdata is None:
+            return design.Z.copy()
+        return _spread(terms, [term.J for term in design.terms])
 
     def weights(self) -> pd.Series:
         """``weights(m)``: the prior weights of the rows used (ones where none were given); the data's index."""

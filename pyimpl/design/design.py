@@ -6,7 +6,7 @@ Everything downstream (blocks, likelihood, posterior) sees the data only through
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -41,10 +41,10 @@ from pyimpl.errors import (
 from pyimpl.formula.bars import Bar
 from pyimpl.formula.parse import Call, Name, Node, all_names, deparse, parse
 from pyimpl.formula.terms import Terms, expand_terms
-from pyimpl.frame.column_types import Basis
+from pyimpl.frame.column_types import Basis, few_enough, occurring
 from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, as_factor
 from pyimpl.frame.functions import Evaluator
-from pyimpl.frame.model_frame import ModelFrame, VectorLike, model_frame
+from pyimpl.frame.model_frame import ModelFrame, Subset, VectorLike, model_frame
 from pyimpl.linalg.dqrdc2 import independent_columns
 from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
 from pyimpl.records import record
@@ -323,12 +323,13 @@ class Design:
                     continue
                 groups = [Name(name) for name in all_names(bar.group)]
                 frame = _new_frame([*effects.variables, *groups], data, recipe)
-                factor = _grouping_factor(bar, frame, all_names(bar.group))
+                lookup = _as_factors(frame)
+                factor = _grouping_factor(bar, frame, all_names(bar.group), lookup)
                 known = {level: i for i, level in enumerate(term.levels)}
                 new = tuple(level for level in factor.levels if level not in known)
                 place = {**known, **{level: term.J + i for i, level in enumerate(new)}}
                 lut = np.array([*(place[level] for level in factor.levels), -1], dtype=np.intp)
-                codes, columns = lut[factor.codes], plan.build(_effects_frame(all_names(bar.group), frame))
+                codes, columns = lut[factor.codes], plan.build(_effects_frame(all_names(bar.group), frame, lookup))
                 columns[codes < 0] = 0.0  # lme4's Z has no entry in a row without a level
                 terms.append(EncodedTerm(term.group, term.effects, term.levels, codes, columns, new))
         return EncodedRows(data.index, X, offset, tuple(terms))
@@ -390,11 +391,12 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     """lme4's ``%i%``: used combinations only, ordered by the first factor's levels, then the second's."""
     width = len(right.levels)
     first, second = left.codes.astype(np.int64), right.codes.astype(np.int64)  # pandas' small integers would overflow
-    if len(left.levels) * width <= 4 * len(first) + 1024:
-        codes, used = _used_combinations(first, second, len(left.levels), width)
+    size = len(left.levels) * width
+    missing = (first < 0) | (second < 0)
+    combined = first * width + second
+    if few_enough(size, len(first)):
+        codes, used = occurring(np.where(missing, size, combined), size)
     else:
-        missing = (first < 0) | (second < 0)
-        combined = first * width + second
         codes, used = pd.factorize(np.where(missing, np.nan, combined) if missing.any() else combined, sort=True)
         used = np.asarray(used, dtype=np.intp)
     labels = [f"{left.levels[value // width]}:{right.levels[value % width]}" for value in used.tolist()]
@@ -412,26 +414,16 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     return Factor(codes.astype(np.intp, copy=False), tuple(labels), complete=True)
 
 
-def _used_combinations(first: np.ndarray, second: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each row's code among the combinations ``first * width + second`` that occur, and these, ascending.
-
-    Codes are −1 where one of the two is missing.
-    """
-    nowhere = height * width
-    combined = np.where((first < 0) | (second < 0), nowhere, first * width + second)
-    occurs = np.zeros(nowhere + 1, dtype=np.bool_)
-    occurs[combined] = True
-    used = np.flatnonzero(occurs[:-1])
-    place = np.full(nowhere + 1, -1, dtype=np.intp)
-    place[used] = np.arange(used.size)
-    return place[combined], used
+_AsFactor = Callable[[str], Factor]
 
 
-def _grouping_factor(bar: Bar, frame: ModelFrame, names: Sequence[str]) -> Factor:
+def _as_factors(frame: ModelFrame) -> _AsFactor:
+    """Variables of the frame as factors, by name, each made once for all terms: numbers take time to label."""
+    return cache(lambda name: as_factor(frame.columns[Name(name)]))
+
+
+def _grouping_factor(bar: Bar, frame: ModelFrame, names: Sequence[str], lookup: _AsFactor) -> Factor:
     """Evaluate the grouping factor of a bar as ``mkBlist`` does: its names are factors of the model frame."""
-
-    def lookup(name: str) -> Factor:
-        return as_factor(frame.columns[Name(name)])
 
     def evaluate(node: Node) -> Factor:
         if isinstance(node, Call) and node.fn == "(":
@@ -466,12 +458,10 @@ def _grouping_factor(bar: Bar, frame: ModelFrame, names: Sequence[str]) -> Facto
     return factor.drop_unused()
 
 
-def _effects_frame(group_names: Sequence[str], frame: ModelFrame) -> ModelFrame:
+def _effects_frame(group_names: Sequence[str], frame: ModelFrame, lookup: _AsFactor) -> ModelFrame:
     """Make the frame for a bar's left-hand side: variables of its group are factors (lme4's ``factorize``)."""
     changed: dict[Node, Column] = {
-        Name(name): as_factor(frame.columns[Name(name)])
-        for name in group_names
-        if not isinstance(frame.columns[Name(name)], Factor)
+        Name(name): lookup(name) for name in group_names if not isinstance(frame.columns[Name(name)], Factor)
     }
     return replace(frame, columns={**frame.columns, **changed}) if changed else frame
 
@@ -482,7 +472,7 @@ def build_design(
     *,
     weights: VectorLike | None = None,
     offset: VectorLike | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
     contrasts: Contrasts | None = None,
     checks: CheckControl = LMER_CHECKS,
@@ -498,8 +488,9 @@ def build_design(
         Categoricals are factors (ordered ones too), strings and booleans R's character vectors and logicals.
     weights, offset : str, array or Series, optional
         Name of a column, or a number for each row of the data (a Series must have the data's index).
-    subset : str or array of bool, optional
-        Rows to use: a condition in R's words, ``"x > 0"``, or a mask.
+    subset : str, array of bool or of int, optional
+        Rows to use: a condition in R's words, ``"x > 0"``, a mask, or numbers of rows as R counts them, from 1
+        (``"1:50"``).
     na_action : str
         ``"na.omit"``, ``"na.exclude"`` (the same rows; results are padded) or ``"na.fail"``.
     contrasts : mapping, optional
@@ -527,7 +518,7 @@ def build_design(
     """
     words = Dialect.of(dialect)
     read = read_formula(formula, words)
-    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=words)
     return design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
 
 
@@ -537,8 +528,9 @@ def frame_of(
     *,
     weights: VectorLike | None = None,
     offset: VectorLike | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
+    dialect: Dialect = _NEWEST,
 ) -> ModelFrame:
     """R's ``model.frame`` of a mixed model's formula: its variables for the rows used; see :func:`build_design`."""
     if na_action == "na.pass":
@@ -548,7 +540,9 @@ def frame_of(
         )
     source = Data(data)
     variables = variables_of(read, source)
-    return model_frame(variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    return model_frame(
+        variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=dialect
+    )
 
 
 def design_of(
@@ -633,8 +627,9 @@ def _random_terms(read: ReadFormula, frame: ModelFrame) -> tuple[tuple[RandomTer
     names = _plain_names(frame)
     terms: list[RandomTerm] = []
     plans: list[tuple[Bar, Terms, MatrixPlan]] = []
+    lookup = _as_factors(frame)
     for bar in read.bars:
-        term, plan = _random_term(bar, frame, names)
+        term, plan = _random_term(bar, frame, names, lookup)
         terms.append(term)
         plans.append((bar.bar, *plan))
     counts = [term.J for term in terms]
@@ -750,11 +745,13 @@ def _random_kinds(
     return kinds, groups
 
 
-def _random_term(read: ReadBar, frame: ModelFrame, names: Sequence[str]) -> tuple[RandomTerm, tuple[Terms, MatrixPlan]]:
+def _random_term(
+    read: ReadBar, frame: ModelFrame, names: Sequence[str], lookup: _AsFactor
+) -> tuple[RandomTerm, tuple[Terms, MatrixPlan]]:
     """One bar's part of ``mkReTrms`` (lme4's ``mkBlist``); its model matrix has default contrasts, as in lme4."""
-    factor = _grouping_factor(read.bar, frame, read.group_names)
+    factor = _grouping_factor(read.bar, frame, read.group_names, lookup)
     terms = expand_terms(read.effects, names) if read.terms is None else read.terms
-    local = _effects_frame(read.group_names, frame)
+    local = _effects_frame(read.group_names, frame, lookup)
     try:
         plan = plan_columns(terms, local)
     except PyimplError as error:
@@ -776,8 +773,9 @@ def model_matrix(
     data: pd.DataFrame,
     *,
     contrasts: Contrasts | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
+    dialect: Dialect | Mapping[str, str] | str | None = None,
 ) -> pd.DataFrame:
     """R's ``model.matrix(formula, model.frame(formula, data, subset, na.action), contrasts)``.
 
@@ -786,7 +784,7 @@ def model_matrix(
     formula : str
         One- or two-sided, without random-effects terms.
     data : pandas.DataFrame
-    contrasts, subset, na_action
+    contrasts, subset, na_action, dialect
         As for :func:`build_design`.
 
     Returns
@@ -801,6 +799,8 @@ def model_matrix(
     """
     source = Data(data)
     terms = expand_terms(parse(formula), source.names)
-    frame = model_frame(terms.variables, source, subset=subset, na_action=na_action, drop_unused=False)
+    frame = model_frame(
+        terms.variables, source, subset=subset, na_action=na_action, drop_unused=False, dialect=Dialect.of(dialect)
+    )
     plan = plan_columns(terms, frame, contrasts)
     return pd.DataFrame(plan.build(frame), index=frame.index, columns=pd.Index(plan.names, dtype=object))

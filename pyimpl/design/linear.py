@@ -12,7 +12,8 @@ from pyimpl.errors import DataError, FormulaError, PyimplWarning
 from pyimpl.formula.parse import Call, Name, Node, all_names, deparse, fold, parse, walk
 from pyimpl.formula.terms import Terms, expand_terms
 from pyimpl.frame.columns import Column, Data, Factor, Logical
-from pyimpl.frame.model_frame import ModelFrame, VectorLike, model_frame
+from pyimpl.frame.model_frame import ModelFrame, Subset, VectorLike, model_frame
+from r_scripts.dialect import Dialect
 
 __all__ = ["LinearDesign", "build_linear_design", "expand_dot"]
 
@@ -141,9 +142,10 @@ def build_linear_design(
     *,
     weights: VectorLike | None = None,
     offset: VectorLike | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
     contrasts: Contrasts | None = None,
+    dialect: Dialect | None = None,
 ) -> LinearDesign:
     """Build the model frame and model matrix of ``lm(formula, data, ...)``; arguments as :func:`pyimpl.lm`.
 
@@ -160,7 +162,15 @@ def build_linear_design(
         raise DataError("na_action 'na.pass' is not supported: lm refuses missing values. Use 'na.omit'.")
     source = Data(data)
     terms = expand_terms(tree, source.names)
-    frame = model_frame(terms.variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    frame = model_frame(
+        terms.variables,
+        source,
+        weights=weights,
+        offset=offset,
+        subset=subset,
+        na_action=na_action,
+        dialect=dialect,
+    )
     for name in contrasts or ():
         if name not in terms.names:
             text = f"variable '{name}' is absent, its contrast will be ignored"

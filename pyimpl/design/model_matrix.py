@@ -1,31 +1,29 @@
 """R's ``model.matrix``: contrasts, and which columns a term has, in R's order and with R's names."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pyimpl.errors import DataError, FormulaError, ModelError
+from pyimpl.errors import DataError, FormulaError
 from pyimpl.formula.parse import Node, deparse
 from pyimpl.formula.terms import FULL, Terms
+from pyimpl.frame.column_types import FactorContrasts
 from pyimpl.frame.columns import Factor, Logical, Numeric
+from pyimpl.frame.contrasts import Coding, contrast_matrix, contrasts_coding, numbered
 from pyimpl.frame.model_frame import ModelFrame
-from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.linalg.forecast import refuse_too_large
 
 __all__ = [
-    "Coding",
     "Contrasts",
     "Kind",
     "MatrixPlan",
     "Piece",
     "column_kind",
     "column_names",
-    "contrast_matrix",
     "plan_columns",
 ]
 
@@ -35,130 +33,6 @@ Contrasts = Mapping[str, "str | np.ndarray | pd.DataFrame | Sequence[Sequence[fl
 
 _NAME = 16.0  # numbers of eight bytes that a column's name takes
 _REMEMBERED = 100  # levels of a factor up to which a plan, with its tables of contrasts, is kept for the next fit
-
-
-@dataclass(frozen=True, slots=True)
-class Coding:
-    """How one factor turns into columns.
-
-    Attributes
-    ----------
-    levels : tuple of str
-    contrasts : ndarray, shape (levels, k)
-    suffixes : tuple of str
-        Column names of the contrast matrix, or ``1``, ``2``, ... where it has none.
-    """
-
-    levels: tuple[str, ...]
-    contrasts: np.ndarray
-    suffixes: tuple[str, ...]
-
-
-def _treatment(levels: Sequence[str], base: int) -> Coding:
-    keep = [i for i in range(len(levels)) if i != base]
-    return Coding(tuple(levels), np.eye(len(levels))[:, keep], tuple(levels[i] for i in keep))
-
-
-def _numbered(count: int) -> tuple[str, ...]:
-    return tuple(str(i + 1) for i in range(count))
-
-
-def _sum(levels: Sequence[str]) -> Coding:
-    n = len(levels)
-    return Coding(tuple(levels), np.vstack([np.eye(n - 1), -np.ones(n - 1)]), _numbered(n - 1))
-
-
-def _helmert(levels: Sequence[str]) -> Coding:
-    n = len(levels)
-    matrix = np.zeros((n, n - 1))
-    for j in range(n - 1):
-        matrix[: j + 1, j] = -1.0
-        matrix[j + 1, j] = j + 1.0
-    return Coding(tuple(levels), matrix, _numbered(n - 1))
-
-
-# Measured against live R: agreement is 1e-13 up to 13 levels, 1e-9 at 24 (where R's QR starts to pivot), 2e-7 at 39,
-# and none from 40 on.
-_MOST_POLYNOMIAL_LEVELS = 39
-
-
-def _poly(levels: Sequence[str]) -> Coding:
-    n = len(levels)
-    if n > _MOST_POLYNOMIAL_LEVELS:
-        raise ModelError(
-            f"Orthogonal polynomials cannot be represented accurately enough for {n - 1} degrees of freedom: from "
-            f"{_MOST_POLYNOMIAL_LEVELS + 1} levels on, R's own contr.poly is rounding noise. Make the ordered factor "
-            f"unordered, or give other contrasts."
-        )
-    scores = np.arange(1.0, n + 1) - (n + 1) / 2
-    qr = dqrdc2(np.stack([scores**k for k in range(n)], axis=1))
-    raw = qr.multiply_q(np.diag(np.diag(qr.R)))
-    matrix = raw / np.sqrt((raw**2).sum(axis=0))
-    names = [".L", ".Q", ".C"][: n - 1] + [f"^{k}" for k in range(4, n)]
-    return Coding(tuple(levels), matrix[:, 1:], tuple(names))
-
-
-_CONTRASTS: dict[str, Callable[[Sequence[str]], Coding]] = {
-    "contr.treatment": lambda levels: _treatment(levels, 0),
-    "contr.SAS": lambda levels: _treatment(levels, len(levels) - 1),
-    "contr.sum": _sum,
-    "contr.helmert": _helmert,
-    "contr.poly": _poly,
-}
-
-
-def contrast_matrix(kind: Any, levels: Sequence[str], name: str) -> Coding:
-    """Contrasts of a factor with these levels.
-
-    Parameters
-    ----------
-    kind : str, array or DataFrame
-        ``"contr.treatment"``, ``"contr.sum"``, ``"contr.helmert"``, ``"contr.poly"``, ``"contr.SAS"``
-        (with or without ``contr.``), or a numeric matrix with a row for each level; the column names of
-        a DataFrame become suffixes.
-    levels : sequence of str
-    name : str
-        The variable, for messages.
-
-    Raises
-    ------
-    ModelError
-        Fewer than two levels.
-    DataError
-        An unknown name; a matrix of the wrong shape.
-    """
-    if len(levels) < 2:
-        found = f"only {levels[0]!r}" if levels else "no level"
-        raise ModelError(
-            f"Contrasts can be applied only to factors with 2 or more levels: {name} has {found} in the rows used. "
-            "Leave it out of the formula."
-        )
-    refuse_too_large(
-        3.0 * len(levels) ** 2,
-        f"the contrasts of {name}, which has {len(levels)} levels,",
-        f"Make it a grouping factor, (1 | {name}), or numbers.",
-    )
-    if isinstance(kind, str):
-        full = kind if kind.startswith("contr.") else f"contr.{kind}"
-        if full not in _CONTRASTS:
-            known = ", ".join(_CONTRASTS)
-            raise DataError(f"Unknown contrasts {kind!r} for {name}. There are {known}, or give a matrix.")
-        return _CONTRASTS[full](levels)
-    names = [str(column) for column in kind.columns] if isinstance(kind, pd.DataFrame) else None
-    try:
-        matrix = np.asarray(kind, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"The contrasts of {name} must be a name or a matrix of numbers.") from error
-    if matrix.ndim == 1:
-        matrix = matrix[:, None]
-    if matrix.ndim != 2 or matrix.shape[0] != len(levels):
-        raise DataError(
-            f"Wrong number of contrast matrix rows for {name}: the matrix has shape {matrix.shape}, the factor "
-            f"{len(levels)} levels ({', '.join(levels[:8])}{', ...' if len(levels) > 8 else ''})."
-        )
-    if not np.isfinite(matrix).all():
-        raise DataError(f"The contrasts of {name} have missing or infinite values.")
-    return Coding(tuple(levels), matrix, tuple(names) if names else _numbered(matrix.shape[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +199,9 @@ def _plan(terms: Terms, kinds: "tuple[Kind, ...]", contrasts: Contrasts) -> Matr
         if i == terms.response and given is None:
             continue
         if kind.levels is not None:
+            if given is None and kind.contrasts is not None:
+                codings[i] = contrasts_coding(kind.contrasts, kind.levels, terms.names[i])
+                continue
             default = "contr.poly" if kind.ordered else "contr.treatment"
             codings[i] = contrast_matrix(default if given is None else given, kind.levels, terms.names[i])
         elif given is not None:
@@ -377,11 +254,14 @@ class Kind:
     ordered : bool
     suffixes : tuple of str
         Of the columns of numbers: one without a name, or a matrix's.
+    contrasts : FactorContrasts, or None
+        Those that ``C()`` gave the factor.
     """
 
     levels: tuple[str, ...] | None
     ordered: bool = False
     suffixes: tuple[str, ...] = ()
+    contrasts: FactorContrasts | None = None
 
 
 _NUMBERS, _TRUTH = Kind(None, suffixes=("",)), Kind(("FALSE", "TRUE"))
@@ -415,11 +295,11 @@ def column_kind(node: Node, frame: ModelFrame) -> Kind:
             "Write it the same way everywhere in the formula."
         )
     if isinstance(column, Factor):
-        return Kind(column.levels, column.ordered)
+        return Kind(column.levels, column.ordered, contrasts=column.contrasts)
     if isinstance(column, Logical):
         return _TRUTH
     width = column.array.shape[1] if column.array.ndim == 2 else 1
-    return _NUMBERS if width == 1 else Kind(None, suffixes=column.names or _numbered(width))
+    return _NUMBERS if width == 1 else Kind(None, suffixes=column.names or numbered(width))
 
 
 def _piece(node: Node, kind: Kind, coding: Coding | None, full: bool) -> Piece:

@@ -1,4 +1,4 @@
-"""What ``poly`` and ``scale`` remember for new data: R's ``makepredictcall``, with all that it forgets.
+"""What ``poly``, ``scale``, ``bs`` and ``ns`` remember for new data: R's ``makepredictcall``, with all that it forgets.
 
 R remembers the basis of a call that is itself a variable of the model: ``poly(x, 2)``, ``scale(x)``. One inside another
 call, as in ``log(scale(x) + 5)``, is evaluated anew on new data. And it reads the basis from attributes of the value,
@@ -11,13 +11,13 @@ import numpy as np
 
 from pyimpl.errors import DataError, FormulaError
 from pyimpl.formula.parse import Call, Node, Num, deparse
-from pyimpl.frame.column_types import NO_BASIS, Basis, Column, Numeric
+from pyimpl.frame.column_types import NO_BASIS, Basis, Column, Numeric, PolynomialCoefs
 from pyimpl.frame.summaries import mean
 from pyimpl.linalg.dqrdc2 import dqrdc2
 
 __all__ = [
-    "check_polynomial",
     "column_mean",
+    "exponents",
     "kept_attributes",
     "poly_at",
     "poly_fit",
@@ -32,10 +32,13 @@ def remembered_basis(node: Node, column: Column) -> Basis | None:
     basis = column.basis if isinstance(column, Numeric) else NO_BASIS
     if not isinstance(node, Call) or basis is NO_BASIS:
         return None
+    # the method is that of the value's class, and knows calls of its own function alone: scale(poly(x, 2)) is not
+    # remembered
     if node.fn == "poly":
         return None if basis.coefs is None else Basis(coefs=basis.coefs)
-    # a value of class poly has the method of poly, which knows no scale(): scale(poly(x, 2)) is not remembered
-    if node.fn != "scale" or basis.poly or (basis.center is None and basis.scale is None):
+    if node.fn in ("bs", "ns"):
+        return Basis(spline=basis.spline, maker=node.fn) if basis.maker == node.fn else None
+    if node.fn != "scale" or basis.maker or (basis.center is None and basis.scale is None):
         return None
     return Basis(basis.center, basis.scale)
 
@@ -78,22 +81,6 @@ def scale_call(node: Call, basis: Basis) -> Call:
     return Call(node.fn, tuple(args), tuple(names), node.place)
 
 
-def check_polynomial(node: Node, x: np.ndarray) -> None:
-    """Refuse new data of ``poly(m, k)``, where m is a matrix such as ``scale(x)``: R remembers no basis of it.
-
-    Raises
-    ------
-    DataError
-        A matrix.
-    """
-    if x.ndim == 2:
-        raise DataError(
-            f"{deparse(node)} cannot be evaluated on new data: wrong number of columns in new data. R takes the value "
-            "of scale() for a matrix, of which it does not remember the polynomials. Make it a column beforehand, or "
-            "write poly() of the column itself, which is the same model."
-        )
-
-
 def column_mean(values: np.ndarray) -> float:
     """R's ``colMeans(na.rm = TRUE)``: summed and divided in long double."""
     known = values[~np.isnan(values)].astype(np.longdouble)
@@ -120,11 +107,24 @@ def poly_fit(x: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray, np.nda
     return z[:, 1:] / np.sqrt(norm2[1:]), alpha[:degree], np.concatenate([[1.0], norm2])
 
 
-def poly_at(x: np.ndarray, degree: int, alpha: np.ndarray, norm2: np.ndarray) -> np.ndarray:
+def poly_at(x: np.ndarray, degree: int, coefs: PolynomialCoefs) -> np.ndarray:
     """Orthogonal polynomials of another fit at new values, shape (len(x), degree)."""
+    alpha, norm2 = coefs
     z = np.ones((len(x), degree + 1))
     z[:, 1] = x - alpha[0]
     for i in range(2, degree + 1):
         z[:, i] = (x - alpha[i - 1]) * z[:, i - 1] - (norm2[i] / norm2[i - 1]) * z[:, i - 2]
     scaled: np.ndarray = z[:, 1:] / np.sqrt(norm2[2:])
     return scaled
+
+
+def exponents(variables: int, degree: int) -> np.ndarray:
+    """Exponents of the terms of a polynomial in several variables, up to a total degree; the first varies fastest.
+
+    Shape (terms, variables), without the constant.
+    """
+    grid = np.stack(np.meshgrid(*[np.arange(degree + 1)] * variables, indexing="ij"), axis=-1)
+    flat = grid.transpose(*range(variables)[::-1], variables).reshape(-1, variables)
+    total = flat.sum(axis=1)
+    kept: np.ndarray = flat[(total > 0) & (total <= degree)]
+    return kept

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError, PyimplWarning
+from pyimpl.linalg.columns import square_sum
 from pyimpl.text.values import format_integer, format_number, unique_numbers
 
 __all__ = [
@@ -22,13 +23,17 @@ __all__ = [
     "Basis",
     "Column",
     "Factor",
+    "FactorContrasts",
     "Logical",
     "Numeric",
+    "PolynomialCoefs",
+    "Spline",
     "as_factor",
     "category_labels",
     "datetime_labels",
+    "few_enough",
     "integers",
-    "square_sum",
+    "occurring",
 ]
 
 
@@ -37,12 +42,8 @@ INT_MAX = 2147483647.0
 _CHUNK = 65_536
 
 
-def square_sum(values: np.ndarray) -> float:
-    """Sum of squares: if it is finite, so are all values, for certain and in one pass; it may overflow otherwise."""
-    return float(np.vdot(values, values))  # gives no warning of overflow
-
-
 def _finite(values: np.ndarray) -> bool:
+    # of infinite values, and of very large ones
     return math.isfinite(square_sum(values))
 
 
@@ -54,8 +55,34 @@ def integers(values: np.ndarray) -> "Numeric":
 
 
 @dataclass(frozen=True, slots=True)
+class Spline:
+    """Basis of splines.
+
+    Attributes
+    ----------
+    degree : int
+        Of the polynomials; 3 for natural splines.
+    knots : ndarray, shape (k,)
+        Inner knots.
+    boundary : ndarray, shape (2,)
+        Boundary knots, sorted.
+    intercept : bool
+        Whether the basis spans the constant.
+    """
+
+    degree: int
+    knots: np.ndarray
+    boundary: np.ndarray
+    intercept: bool
+
+
+#: Of an orthogonal polynomial in one variable: (alpha, norm2).
+PolynomialCoefs = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
 class Basis:
-    """What ``poly`` and ``scale`` leave with a value: R's attributes, which arithmetic keeps.
+    """What ``poly``, ``scale``, ``bs`` and ``ns`` leave with a value: R's attributes, which arithmetic keeps.
 
     R's ``makepredictcall`` reads them from the variables of a model frame, for new data.
 
@@ -64,15 +91,18 @@ class Basis:
     center, scale : ndarray, shape (k,), or None
         ``scaled:center`` and ``scaled:scale``.
     coefs : tuple of (alpha, norm2), or None
-        ``coefs`` of an orthogonal polynomial.
-    poly : bool
-        Whether the value has the class ``poly``.
+        ``coefs`` of orthogonal polynomials, a pair for each variable.
+    spline : Spline, or None
+        ``degree``, ``knots``, ``Boundary.knots`` and ``intercept`` of splines.
+    maker : str
+        The value's class, where it has one: ``"poly"``, ``"bs"``, ``"ns"``.
     """
 
     center: np.ndarray | None = None
     scale: np.ndarray | None = None
-    coefs: tuple[np.ndarray, np.ndarray] | None = None
-    poly: bool = False
+    coefs: tuple[PolynomialCoefs, ...] | None = None
+    spline: Spline | None = None
+    maker: str = ""
 
     def under(self, first: "Basis") -> "Basis":
         """Attributes of a result of two operands of one size: those of the first, and what only this one has."""
@@ -80,11 +110,12 @@ class Basis:
             self.center if first.center is None else first.center,
             self.scale if first.scale is None else first.scale,
             self.coefs if first.coefs is None else first.coefs,
-            self.poly or first.poly,
+            self.spline if first.spline is None else first.spline,
+            first.maker or self.maker,
         )
 
 
-#: Of values that neither made.
+#: Of values that none of them made.
 NO_BASIS = Basis()
 
 
@@ -154,6 +185,25 @@ class Logical:
 
 
 @dataclass(frozen=True, slots=True)
+class FactorContrasts:
+    """Contrasts that a factor carries (R's attribute ``contrasts``).
+
+    Attributes
+    ----------
+    function : str
+        One of R's functions for contrasts; empty where there is a matrix.
+    matrix : tuple of tuple of float, or None
+        A row for each level.
+    suffixes : tuple of str
+        The matrix' column names.
+    """
+
+    function: str
+    matrix: tuple[tuple[float, ...], ...] | None = None
+    suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Factor:
     """A factor, an ordered factor, or strings.
 
@@ -169,6 +219,8 @@ class Factor:
         Whether R has a character vector here: unused values are never levels.
     complete : bool
         Whether every level is known to be used.
+    contrasts : FactorContrasts, or None
+        Those that ``C()`` gave it.
     """
 
     codes: np.ndarray
@@ -176,13 +228,14 @@ class Factor:
     ordered: bool = False
     text: bool = False
     complete: bool = field(default=False, compare=False)
+    contrasts: FactorContrasts | None = None
 
     def __len__(self) -> int:
         return int(self.codes.shape[0])
 
     def take(self, rows: np.ndarray) -> "Factor":
         """Take the rows at these positions; unused levels stay."""
-        return Factor(self.codes.take(rows), self.levels, self.ordered, self.text)
+        return Factor(self.codes.take(rows), self.levels, self.ordered, self.text, contrasts=self.contrasts)
 
     def any_missing(self) -> bool:
         """Whether some row is missing."""
@@ -203,12 +256,15 @@ class Factor:
         return seen[:-1]
 
     def drop_unused(self) -> "Factor":
-        """Without the levels that no row has (``droplevels``); the order of the others stays."""
+        """Without the levels that no row has (``droplevels``); the order of the others stays.
+
+        Contrasts are kept where no level is dropped, as R keeps them.
+        """
         if self.complete:
             return self
         used = self.used()
         if np.count_nonzero(used) == used.size:
-            return Factor(self.codes, self.levels, self.ordered, self.text, True)
+            return Factor(self.codes, self.levels, self.ordered, self.text, True, self.contrasts)
         position = np.full(len(used) + 1, -1, dtype=self.codes.dtype)
         position[:-1][used] = np.arange(np.count_nonzero(used))
         levels = tuple(level for level, use in zip(self.levels, used.tolist(), strict=True) if use)
@@ -239,6 +295,8 @@ def category_labels(name: str, categories: pd.Index) -> tuple[str, ...]:
     values = categories.to_numpy(dtype=object).tolist()
     if isinstance(categories.dtype, pd.StringDtype) or set(map(type, values)) == {str}:
         return tuple(values)  # distinct already
+    if categories.dtype.kind in "iu":
+        return tuple(map(str, values))
     if categories.dtype.kind == "M":
         labels = datetime_labels(categories.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6)
     else:
@@ -264,6 +322,28 @@ _LABELS: dict[str, Callable[[np.ndarray], list[str]]] = {
 }
 
 
+def few_enough(size: int, rows: int) -> bool:
+    """Whether :func:`occurring`, which has a place for each of so many numbers, takes less than to hash the rows'."""
+    return size <= 4 * rows + 1024
+
+
+def occurring(numbers: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's code among the numbers that occur, and these numbers, ascending.
+
+    Parameters
+    ----------
+    numbers : ndarray of int, shape (N,)
+        From 0 to ``size``; ``size`` itself stands for a missing one, whose code is −1.
+    size : int
+    """
+    occurs = np.zeros(size + 1, dtype=np.bool_)
+    occurs[numbers] = True
+    used = np.flatnonzero(occurs[:-1])
+    place = np.full(size + 1, -1, dtype=np.intp)
+    place[used] = np.arange(used.size)
+    return place[numbers], used
+
+
 def as_factor(column: Column) -> Factor:
     """R's ``factor(x)``: unused levels dropped, numbers sorted numerically and labelled by ``as.character``.
 
@@ -283,6 +363,12 @@ def as_factor(column: Column) -> Factor:
         if values.shape[1] != 1:
             raise DataError("A matrix (poly(), scale() of several columns) cannot be a factor.")
         values = values[:, 0]
+    if column.kind == "integer" and values.size and not column.any_missing():
+        lowest = float(values.min())
+        span = int(float(values.max()) - lowest) + 1
+        if few_enough(span, values.size):
+            codes, numbers = occurring((values - lowest).astype(np.intp), span)
+            return Factor(codes, tuple(map(str, (numbers + int(lowest)).tolist())), complete=True)
     codes, uniques = pd.factorize(values, sort=True, use_na_sentinel=True)
     labels = _LABELS[column.kind](uniques)
     codes = codes.astype(np.intp, copy=False)

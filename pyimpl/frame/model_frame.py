@@ -11,18 +11,23 @@ import pandas as pd
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.formula.parse import Name, Node, all_names, parse, variable_label
 from pyimpl.frame.bases import remembered_basis
-from pyimpl.frame.column_types import Basis, square_sum
+from pyimpl.frame.column_types import Basis
 from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, column_values
 from pyimpl.frame.functions import Evaluator
+from pyimpl.linalg.columns import square_sum
 from pyimpl.records import record
+from r_scripts.dialect import Dialect
 from r_scripts.grammar import NA_ACTIONS
 
-__all__ = ["ModelFrame", "VectorLike", "model_frame"]
+__all__ = ["ModelFrame", "Subset", "VectorLike", "model_frame"]
 
 _LARGEST = 1e140  # sums of squares of larger values overflow
 
-#: Weights, an offset or a subset: one value a row of the data, or the name of a column.
+#: Weights or an offset: one value a row of the data, or the name of a column.
 VectorLike = str | Sequence[float] | np.ndarray | pd.Series
+
+#: Rows: a condition or row numbers as R writes them, a mask, or numbers of rows counted from 1.
+Subset = str | Sequence[bool] | Sequence[int] | np.ndarray | pd.Series
 
 
 @record
@@ -60,7 +65,7 @@ class ModelFrame:
     weights: np.ndarray | None = None
     offset: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
-    #: variable -> what poly and scale remember, for new data
+    #: variable -> what poly, scale, bs and ns remember, for new data
     bases: Mapping[Node, Basis] = field(default_factory=dict)
     #: what keeps later changes of the data away, where the columns are views of them
     source: Data | None = field(default=None, repr=False, compare=False)
@@ -110,23 +115,52 @@ def _vector(value: VectorLike, what: str, data: Data, evaluator: Evaluator) -> n
     return numbers
 
 
-def _subset_mask(subset: VectorLike, data: Data, evaluator: Evaluator) -> np.ndarray:
+def _subset_rows(subset: Subset, data: Data, evaluator: Evaluator) -> np.ndarray:
+    """Positions in the data of the rows of a subset, in its order."""
     if isinstance(subset, str):
-        column = evaluator.variable(parse(subset))
+        column = evaluator.value(parse(subset))
+        if isinstance(column, Numeric) and column.array.ndim == 1:
+            return _numbered_rows(column.array, data)
         if not isinstance(column, Logical):
-            raise DataError(f"subset must be logical; {subset!r} is not. Write a condition such as 'x > 0'.")
-        return column.array == 1
-    if isinstance(subset, pd.Series):
+            raise DataError(
+                f"subset must be logical, or numbers of rows; {subset!r} is not. Write a condition such as 'x > 0' or "
+                "rows such as '1:50'."
+            )
+        if len(column) != data.rows:
+            raise DataError(f"subset {subset!r} has {len(column)} values, the data {data.rows} rows.")
+        return np.flatnonzero(column.array == 1)
+    if isinstance(subset, pd.Series) and subset.dtype.kind not in "iu":
         if not subset.index.equals(data.index):
             raise DataError("The index of the Series given as subset differs from the data's. Give it as an array.")
         subset = subset.fillna(False).to_numpy()
     mask = np.asarray(subset)
+    if mask.ndim == 1 and mask.dtype.kind in "iu":
+        return _numbered_rows(mask.astype(np.float64), data)
     if mask.dtype != bool or mask.shape != (data.rows,):
         raise DataError(
-            f"subset must be one True or False for each of the {data.rows} rows of the data, or a condition as a "
-            f"string; found {mask.dtype} of shape {mask.shape}."
+            f"subset must be one True or False for each of the {data.rows} rows of the data, numbers of rows counted "
+            f"from 1, or a condition as a string; found {mask.dtype} of shape {mask.shape}."
         )
-    return mask
+    return np.flatnonzero(mask)
+
+
+def _numbered_rows(numbers: np.ndarray, data: Data) -> np.ndarray:
+    """Positions of rows that are counted from 1, as R does; negative numbers leave rows out."""
+    whole = np.rint(numbers)
+    if not len(whole) or (whole != numbers).any() or (whole == 0).any() or np.abs(whole).max() > data.rows:
+        raise DataError(
+            "subset must be logical, or numbers of rows, counted from 1 to "
+            f"{data.rows} as in R; found {', '.join(f'{number:g}' for number in numbers[:6])}"
+            f"{', ...' if len(numbers) > 6 else ''}. For positions from 0 add 1, or write a condition such as 'x > 0'."
+        )
+    if (whole < 0).all():
+        kept = np.ones(data.rows, dtype=bool)
+        kept[(-whole).astype(np.intp) - 1] = False
+        return np.flatnonzero(kept)
+    if (whole < 0).any():
+        raise DataError("subset: numbers of rows to keep and, negative, of rows to leave out cannot be mixed.")
+    rows: np.ndarray = whole.astype(np.intp) - 1
+    return rows
 
 
 def _check_infinite(node: Node, column: Column) -> None:
@@ -158,10 +192,11 @@ def model_frame(
     *,
     weights: VectorLike | None = None,
     offset: VectorLike | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
     drop_unused: bool = True,
     bases: Mapping[Node, Basis] | None = None,
+    dialect: Dialect | None = None,
 ) -> ModelFrame:
     """Evaluate variables on data as R's ``model.frame(formula, data, subset, weights, na.action, offset)``.
 
@@ -175,14 +210,18 @@ def model_frame(
     data : pandas.DataFrame
     weights, offset : str, array or Series, optional
         Name of a column, or one number for each row of the data; a Series must have the data's index.
-    subset : str or array of bool, optional
-        Rows to use: a condition in R's words (``"x > 0 & g != 'a'"``) or a mask; missing counts as False.
+    subset : str, array of bool or of int, optional
+        Rows to use: a condition in R's words (``"x > 0 & g != 'a'"``) or a mask, in which missing counts as False; or
+        numbers of rows as R counts them, from 1, negative ones left out (``"-(1:5)"``, ``[1, 3, 4]``).
     na_action : str
         ``"na.omit"`` or ``"na.exclude"`` (the same rows), ``"na.fail"``, ``"na.pass"`` (for new data).
     drop_unused : bool
         ``drop.unused.levels``.
     bases : mapping, optional
-        What ``poly`` and ``scale`` remembered (:attr:`ModelFrame.bases`) of the frame they were first evaluated on.
+        What ``poly``, ``scale``, ``bs`` and ``ns`` remembered (:attr:`ModelFrame.bases`) of the frame they were first
+        evaluated on.
+    dialect : Dialect, optional
+        Which R is meant; the newest by default.
 
     Raises
     ------
@@ -198,7 +237,7 @@ def model_frame(
     source = data if isinstance(data, Data) else Data(data)
     if source.rows == 0:
         raise ModelError("0 (non-NA) cases: the data have no rows.")
-    evaluator = Evaluator(source.column, source.__contains__, source.rows)
+    evaluator = Evaluator(source.column, source.__contains__, source.rows, dialect)
     remembered = bases or {}
     columns: dict[Node, Column] = {}
     kept_bases: dict[Node, Basis] = {}
@@ -215,12 +254,11 @@ def model_frame(
         raise DataError("weights must not be negative (lme4: all(weights >= 0) is not TRUE).")
 
     missing = None if na_action == "na.pass" else _missing_rows(columns, (weight_values, offset_values))
-    keep = None if missing is None else ~missing
-    if subset is not None:
-        mask = _subset_mask(subset, source, evaluator)
-        keep = mask if keep is None else keep & mask
-        missing = None if missing is None else missing & mask
-    omitted = np.empty(0, dtype=np.intp) if missing is None else np.flatnonzero(missing)
+    chosen = None if subset is None else _subset_rows(subset, source, evaluator)
+    omitted = np.empty(0, dtype=np.intp)
+    if missing is not None:
+        omitted = np.flatnonzero(missing) if chosen is None else chosen[missing[chosen]]
+        chosen = np.flatnonzero(~missing) if chosen is None else chosen[~missing[chosen]]
     if len(omitted) and na_action == "na.fail":
         names = [variable_label(node) for node, column in columns.items() if column.missing()[omitted].any()]
         raise ModelError(
@@ -230,8 +268,8 @@ def model_frame(
     kept = None
     index = source.index
     rows = source.rows
-    if keep is not None and not keep.all():
-        kept = np.flatnonzero(keep)
+    if chosen is not None and not (len(chosen) == rows and np.array_equal(chosen, np.arange(rows))):
+        kept = chosen
         rows = len(kept)
         columns = {node: column.take(kept) for node, column in columns.items()}
         index = index.take(kept)
@@ -242,7 +280,9 @@ def model_frame(
     for node, column in columns.items():
         if isinstance(column, Factor):
             if drop_unused or column.text:
-                columns[node] = column.drop_unused()
+                columns[node] = dropped = column.drop_unused()
+                if dropped.contrasts != column.contrasts:
+                    evaluator.note("contrasts dropped from factor", node)
         elif na_action != "na.pass":
             _check_infinite(node, column)
     for what, extra in (("weights", weight_values), ("offset", offset_values)):

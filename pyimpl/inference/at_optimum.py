@@ -79,6 +79,8 @@ class AtOptimum(Protocol):
         ``OptSummary.return_code``.
     least_pivot : float
         Smallest diagonal element of Λ's templates, +inf where there is none.
+    unbounded : bool
+        Whether the criterion falls without end, so that this is a local minimum.
     refitter : Refitter
         The model without its response.
     """
@@ -89,6 +91,7 @@ class AtOptimum(Protocol):
     square: float
     return_code: int
     least_pivot: float
+    unbounded: bool
 
     @property
     def design(self) -> Design:
@@ -152,7 +155,7 @@ class SearchedModel:
         self.design, self.reduced, self.objective, self.optsum = design, reduced, objective, optsum
         self.REML, self.value, self.return_code = objective.REML, optsum.final_objective, optsum.return_code
         self.prss, self.square = optsum.prss, float(design.y @ design.y)
-        self.least_pivot = least_pivot(optsum.final, reduced)
+        self.least_pivot, self.unbounded = least_pivot(optsum.final, reduced), optsum.unbounded
         if refitter is not None:
             self.refitter = refitter
 
@@ -186,6 +189,7 @@ class RefittedModel:
         self.refitter, self.minimum, self.y, self._budget = refitter, minimum, y, budget
         self.REML, self.value, self.return_code = refitter.objective.REML, minimum.value, minimum.code
         self.prss, self.square, self.least_pivot = minimum.prss, minimum.square, minimum.least_pivot
+        self.unbounded = False  # of few rows a search is made, not a refit
 
     def derivatives(self) -> tuple[list[float], np.ndarray]:
         """Gradient and Hessian, or the search's approximation of it, in θ but for the signs of T's columns."""
@@ -355,7 +359,12 @@ def find_optimum(
     sizes = zip(optsum.final.tolist(), optsum.steps.tolist(), strict=True)
     if any(abs(x) > _NEARLY_EXACT_FIT * unit for x, unit in sizes):
         # it may not be solvable there, or not to any digit: better said now than when the first verb is called
-        _refuse_rounding_errors(design, model.estimates)
+        try:
+            _refuse_rounding_errors(design, model.estimates)
+        except ModelError:
+            if optsum.local is None:
+                raise
+            return SearchedModel(design, reduced, objective, optsum.local, refitter)
     return model
 
 

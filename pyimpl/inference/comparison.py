@@ -10,6 +10,7 @@ import pandas as pd
 from pyimpl.design.design import Design
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.formula.parse import deparse_lines, parse
+from pyimpl.formula.terms import expand_terms
 from pyimpl.inference.estimates import Estimates
 from pyimpl.inference.ranova import full_formula, linear_model_loglik, lrt_table, reduced_formulas
 from pyimpl.inference.source import Source
@@ -18,6 +19,7 @@ from r_scripts.dialect import Dialect
 
 __all__ = [
     "ComparedFit",
+    "deletion_scope",
     "deviance_name",
     "likelihood_ratio_tests",
     "random_effects_tests",
@@ -173,8 +175,56 @@ def sequential_anova(design: Design, estimates: Estimates) -> AnovaTable:
     return table
 
 
-def single_term_deletions(fit: ComparedFit, updated: Callable[[str], ComparedFit], test: str, k: float) -> AnovaTable:
-    """``drop1(m, test, k)``: the model without each term that no other term contains, by maximum likelihood.
+def deletion_scope(design: Design, scope: str | Sequence[str] | None, *, marginal: bool = False) -> list[str]:
+    """Labels of the terms that ``drop1`` takes away.
+
+    Parameters
+    ----------
+    design : Design
+    scope : str or sequence of str, optional
+        A formula, ``"~ x + z"``, or labels; default each term that no other contains.
+    marginal : bool
+        Whether terms that another contains are refused.
+
+    Raises
+    ------
+    DataError
+        A term that the model does not have.
+    ModelError
+        The fit was made from a design without its formula.
+    """
+    if design.recipe is None:
+        raise ModelError("this fit was made from a design without its formula: drop1 cannot take terms away")
+    terms = design.recipe.fixed.terms
+    free = [
+        t.label for t in terms if not any(set(t.variables) < set(other.variables) for other in terms if other is not t)
+    ]
+    if scope is None:
+        return free
+    if isinstance(scope, str):
+        wanted = [term.label for term in expand_terms(parse(scope if "~" in scope else f"~ {scope}")).terms]
+    else:
+        wanted = list(scope)
+    known = free if marginal else [term.label for term in terms]
+    # a:b and b:a are one term
+    by_parts = {frozenset(label.split(":")): label for label in known}
+    found = [by_parts.get(frozenset(label.split(":")), "") for label in wanted]
+    if "" in found:
+        what = "may be dropped without another that contains it" if marginal else "is a term of the model"
+        raise DataError(
+            f"drop1: scope names {wanted[found.index('')]!r}, which is none that {what}; there are {', '.join(known)}"
+        )
+    return found
+
+
+def single_term_deletions(
+    fit: ComparedFit,
+    updated: Callable[[str], ComparedFit],
+    test: str,
+    k: float,
+    scope: str | Sequence[str] | None = None,
+) -> AnovaTable:
+    """``drop1(m, scope, test, k)``: the model without each of some terms, by maximum likelihood.
 
     Parameters
     ----------
@@ -184,23 +234,20 @@ def single_term_deletions(fit: ComparedFit, updated: Callable[[str], ComparedFit
     test : {"none", "Chisq"}
     k : float
         Penalty for each parameter in the AIC.
+    scope : str or sequence of str, optional
+        See :func:`deletion_scope`.
 
     Raises
     ------
     DataError
-        Another test.
+        Another test, or a term that the model does not have.
     ModelError
         The fit was made from a design, or a smaller model uses other rows.
     """
     if test not in ("none", "Chisq"):
         raise DataError(f"test must be 'none' or 'Chisq', not {test!r}")
-    if fit.design.recipe is None:
-        raise ModelError("this fit was made from a design without its formula: drop1 cannot take terms away")
-    terms = fit.design.recipe.fixed.terms
-    scope = [
-        t.label for t in terms if not any(set(t.variables) < set(other.variables) for other in terms if other is not t)
-    ]
-    fits = [fit.refitML(), *(updated(f". ~ . - {label}").refitML() for label in scope)]
+    labels = deletion_scope(fit.design, scope)
+    fits = [fit.refitML(), *(updated(f". ~ . - {label}").refitML() for label in labels)]
     if len({one.nobs() for one in fits}) > 1:
         raise ModelError("number of rows in use has changed: remove missing values?")
     npar = np.array([one.npar for one in fits], dtype=float)
@@ -213,7 +260,7 @@ def single_term_deletions(fit: ComparedFit, updated: Callable[[str], ComparedFit
         lrt = lrt - lrt[0]
         lrt[0] = np.nan
         columns |= {"LRT": lrt, "Pr(Chi)": _chisq_tail(lrt, df)}
-    table = AnovaTable(columns, index=["<none>", *scope] if scope else ["1"])  # R numbers a single row
+    table = AnovaTable(columns, index=["<none>", *labels] if labels else ["1"])  # R numbers a single row
     table.heading = ("Single term deletions", "\nModel:", *deparse_lines(parse(fit.formula)))
     return table
 

@@ -10,7 +10,7 @@ from pyimpl.inference.at_optimum import AtOptimum, find_optimum
 from pyimpl.inference.control import LmerControl
 from pyimpl.inference.estimates import Estimates
 from pyimpl.inference.profile import STEPS, Profiler, percent_labels, variance_parameters
-from pyimpl.likelihood.parameters import Parameters, asked_names
+from pyimpl.likelihood.parameters import ParameterChoice, Parameters, asked_names
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.linalg.forecast import Forecast
 from pyimpl.progress import with_bar
@@ -76,7 +76,7 @@ def parameter_values(estimates: Estimates, parameters: Parameters) -> dict[str, 
     return dict(zip(parameters.names(), values.tolist(), strict=True))
 
 
-def chosen_statistics(names: Sequence[str], wanted: str | Sequence[str] | None) -> list[str]:
+def chosen_statistics(names: Sequence[str], wanted: ParameterChoice) -> list[str]:
     """Return the statistics of a bootstrap that are meant, in their order.
 
     Raises
@@ -86,7 +86,7 @@ def chosen_statistics(names: Sequence[str], wanted: str | Sequence[str] | None) 
     """
     if wanted is None:
         return list(names)
-    asked = asked_names(wanted)
+    asked = asked_names(wanted, names)
     unknown = [name for name in asked if name not in names]
     if unknown:
         raise DataError(f"there is no parameter {unknown[0]!r}; FUN gives {', '.join(names)}")

@@ -1,12 +1,13 @@
 """``LmerControl``: the options of a fit (``lme4::lmerControl``)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import InitVar, dataclass
 
 import numpy as np
 
 from pyimpl.design.checks import ACTIONS, Action, CheckControl
 from pyimpl.errors import DataError
+from r_scripts.arguments import check_r_arguments
 
 __all__ = ["LmerControl"]
 
@@ -33,11 +34,14 @@ class LmerControl:
     check_nlev_gtr_1, check_nobs_vs_nlev, check_nobs_vs_nRE, check_scaleX : {"stop", "warning", "message", "ignore"}
         What to do about a grouping factor with one level, one with as many levels as rows, a term with as many random
         effects as rows, and predictors on very different scales; a message is a warning here.
+    optimizer, optCtrl, calc_derivs
+        R's, accepted without effect: there is one optimizer here, with exact derivatives, and every fit is as good as
+        the best of R's. ``optCtrl`` may be any mapping, ``calc_derivs`` true or false.
 
     Raises
     ------
     DataError
-        An action that there is not.
+        An action that there is not; a value that R does not take either.
     """
 
     max_evaluations: int = 5000
@@ -51,9 +55,15 @@ class LmerControl:
     check_nobs_vs_nlev: Action = "stop"
     check_nobs_vs_nRE: Action = "stop"
     check_scaleX: Action = "warning"
+    optimizer: InitVar[str | Sequence[str] | None] = None
+    optCtrl: InitVar[Mapping[str, object] | None] = None
+    calc_derivs: InitVar[bool | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, optimizer: object, optCtrl: object, calc_derivs: object) -> None:
         """Refuse unknown actions."""
+        check_r_arguments(
+            "LmerControl", {"optimizer": optimizer, "optCtrl": optCtrl, "calc_derivs": calc_derivs}, (), DataError
+        )
         for name in ("check_nlev_gtr_1", "check_nobs_vs_nlev", "check_nobs_vs_nRE", "check_scaleX"):
             if getattr(self, name) not in ACTIONS:
                 raise DataError(f"LmerControl: {name} is one of {', '.join(ACTIONS)}, not {getattr(self, name)!r}")

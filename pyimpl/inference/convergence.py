@@ -75,14 +75,12 @@ def _perfect_fit(model: AtOptimum) -> tuple[str, ...]:
 
 def _unbounded(model: AtOptimum) -> tuple[str, ...]:
     """Say so where the criterion has no lowest value (an optimizer that does not notice stops anywhere on the way)."""
-    reduced = model.refitter.reduced
-    columns = reduced.P + sum(factor.J * factor.p for factor in reduced.factors)
-    if columns < reduced.N or not model.optsum.unbounded:
+    if not model.unbounded:
         return ()
     return (
-        f"the criterion has no lowest value: the random effects fit the {reduced.N} rows exactly, and as their "
-        "variances grow it falls without end. This is a local minimum, of several perhaps; take random effects out of "
-        "the formula",
+        "the criterion has no lowest value that can be computed: as their variances grow, the random effects fit the "
+        f"{model.design.N} rows exactly or nearly so, and it falls on. This is a local minimum, of several perhaps; "
+        "take random effects out of the formula",
     )
 
 

@@ -1,6 +1,6 @@
 """Estimated marginal means, contrasts and trends: linear functions of coefficients over a grid (``emmGrid``)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -113,6 +113,8 @@ class EmmGrid:
         The variables of each term of the model.
     trend : str or None
         Variable of which these are slopes.
+    nesting : dict
+        Factor -> the factors that it is nested in.
     """
 
     basis: Basis
@@ -134,6 +136,7 @@ class EmmGrid:
     trend: str | None = None
     pair_by: tuple[str, ...] | None = None
     notes: tuple[str, ...] = field(default=())
+    nesting: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     # -- tables --------------------------------------------------------------------------------------------------------
 
@@ -402,9 +405,14 @@ class EmmGrid:
             self._check_variables(wanted, "simple")
             groups = tuple(variable for variable in self.levels if variable not in wanted)
         self._check_variables(groups, "by")
-        if interaction:
-            return self._interaction(method if interaction is True else interaction, groups, adjust, options)
-        return self._contrast(method, groups, adjust, name, True, options)
+        if not interaction:
+            return self._contrast(method, groups, adjust, name, True, options)
+        methods = method if interaction is True else interaction
+        if self.nesting:
+            return self._nested_contrast(
+                groups, adjust, "contrast", lambda part, within: part._interaction(methods, within, adjust, options)
+            )
+        return self._interaction(methods, groups, adjust, options)
 
     def _shown_levels(self, by: tuple[str, ...], enhance: bool) -> tuple[list[str], list[str]]:
         """Labels of the rows as they are, and as contrasts show them."""
@@ -427,6 +435,12 @@ class EmmGrid:
         enhance: bool,
         options: Mapping[str, Any],
     ) -> "EmmGrid":
+        if self.nesting:
+            if not isinstance(method, str):
+                raise DataError("contrast: of nested factors only families of contrasts by their names are there")
+            return self._nested_contrast(
+                by, adjust, name, lambda part, within: part._contrast(method, within, adjust, name, enhance, options)
+            )
         raw, shown = self._shown_levels(by, enhance)
         groups = self._groups(by)
         if len({len(rows) for rows in groups}) > 1:
@@ -439,7 +453,9 @@ class EmmGrid:
         ]
         family = families[0]
         if not family.names:
-            raise DataError(f"contrast: {method!r} needs at least two estimates to compare; there is {len(groups[0])}")
+            raise NothingToCompareError(
+                f"contrast: {method!r} needs at least two estimates to compare; there is {len(groups[0])}"
+            )
         labels = [label for one in families for label in one.names]
         # strings, as in R, where there is but one group: other variables' tables are then in alphabetical order
         grid: dict[str, Any] = {name: pd.Categorical(labels, categories=list(dict.fromkeys(labels))) if by else labels}
@@ -469,6 +485,76 @@ class EmmGrid:
             family_size=float(len(groups[0]) if family.size is None else family.size),
             by=by,
             pair_by=by if kind == "pairs" else None,
+        )
+
+    def _nested_contrast(
+        self,
+        by: tuple[str, ...],
+        adjust: str | None,
+        name: str,
+        compare: "Callable[[EmmGrid, tuple[str, ...]], EmmGrid]",
+    ) -> "EmmGrid":
+        """Contrasts within each combination of `by` variables, which may have different numbers of rows."""
+        for variable in by:
+            by = tuple(dict.fromkeys([*by, *self.nesting.get(variable, ())]))
+        crossed = replace(self, nesting={})
+        groups = crossed._groups(by)
+        if len(groups) == 1:
+            return compare(crossed, by)
+        parts = [crossed._rows(rows)._compared(by, name, compare) for rows in groups]
+        known = next((part for part in parts if part.kind != "nothing"), parts[0])
+        frame = pd.concat([part.grid for part in parts], ignore_index=True)
+        frame = frame[[*by, *(column for column in frame.columns if column not in by)]].astype(str)
+        kind = "contrast" if known.kind == "nothing" else known.kind
+        return replace(
+            known,
+            grid=frame,
+            levels={column: list(dict.fromkeys(frame[column])) for column in frame.columns},
+            linfct=np.vstack([part.linfct for part in parts]),
+            offset=None if self.offset is None else np.concatenate([_offset(part) for part in parts]),
+            kind=kind,
+            adjust=known.adjust if adjust is None else adjust,
+            family_size=float(len(frame)),
+            by=by,
+            averaged_some=bool(self.averaged_over),
+            pair_by=by if kind == "pairs" else None,
+            nesting={
+                variable: tuple(one for one in self.nesting[variable] if one in by)
+                for variable in by
+                if variable in self.nesting
+            },
+        )
+
+    def _rows(self, rows: np.ndarray) -> "EmmGrid":
+        """These rows alone, of factors with their levels there."""
+        frame = self.grid.iloc[rows].reset_index(drop=True)
+        return replace(
+            self,
+            grid=frame,
+            levels={name: list(dict.fromkeys(frame[name])) for name in self.levels if name in frame},
+            linfct=self.linfct[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            offset=None if self.offset is None else self.offset[rows],
+        )
+
+    def _compared(
+        self, by: tuple[str, ...], name: str, compare: "Callable[[EmmGrid, tuple[str, ...]], EmmGrid]"
+    ) -> "EmmGrid":
+        """Contrasts of one group; ``(nothing)``, which cannot be estimated, where there is nothing to compare."""
+        try:
+            return compare(self, by)
+        except NothingToCompareError:
+            pass
+        grid = {name: ["(nothing)"], **{variable: [self.grid[variable].iloc[0]] for variable in by}}
+        return replace(
+            self,
+            grid=pd.DataFrame(grid),
+            linfct=np.full((1, self.linfct.shape[1]), np.nan),
+            weights=None,
+            offset=None if self.offset is None else np.zeros(1),
+            estimate="estimate",
+            kind="nothing",
+            infer=(False, True),
         )
 
     def _interaction(
@@ -524,6 +610,15 @@ def joint_messages(notes: Sequence[int]) -> tuple[str, ...]:
 def joint_note(note: int) -> str:
     """How a table writes a joint test's note."""
     return _NOTES[note]
+
+
+class NothingToCompareError(DataError):
+    """A group of rows has none to compare."""
+
+
+def _offset(grid: EmmGrid) -> np.ndarray:
+    assert grid.offset is not None
+    return grid.offset
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.formula.parse import Name, Node, all_names, parse
 from pyimpl.frame.columns import Data
 from pyimpl.frame.model_frame import model_frame
 from pyimpl.inference.contract import Fit
 from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, Level, joint_messages, joint_note
+from pyimpl.inference.nested_means import nested_means, nesting_note, only_there
 from pyimpl.inference.reference_grid import (
     OFFSET,
     CovReduce,
@@ -104,13 +105,12 @@ def emmeans(
     ------
     DataError
         A variable that is not a predictor, a level that is not there, an unknown method.
-    ModelError
-        Factors are nested in others, and a mean over them is asked for.
 
     Warns
     -----
     PyimplWarning
-        The variables interact with others, which are averaged over.
+        The variables interact with others, which are averaged over; factors are nested in others: means of a nested
+        factor are shown within these, and it is averaged over where it occurs.
     """
     contrasts, wanted, within = _specification(specs, by)
     grid = reference_grid(fit, GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit))
@@ -171,15 +171,29 @@ def marginal_means(
         if name not in known or name == OFFSET:
             there = ", ".join(variable for variable in grid.levels if variable != OFFSET) or "none"
             raise DataError(f"emmeans: no variable named {name!r} in the reference grid; there are: {there}")
-    if nesting:
-        nests = find_nests(fit, grid)
-        if nests:
-            text = ", ".join(f"{name} %in% {_joined(within)}" for name, within in nests.items())
-            raise ModelError(
-                f"emmeans: a nesting structure was detected in the fitted model: {text}. Means over nested factors are "
-                "not there yet; nesting=False takes them as crossed (R: nesting = NULL), and then combinations that "
-                "the data lack have means, too."
-            )
+    nests = find_nests(fit, grid) if nesting else {}
+    if nests:
+        if not quiet:
+            warnings.warn(nesting_note(nests), PyimplWarning, stacklevel=4)
+
+        def averaged(part: EmmGrid, kept: tuple[str, ...], within: tuple[str, ...], silent: bool) -> EmmGrid:
+            return _averages(part, kept, within, weights, quiet or silent, stacklevel=7)
+
+        return nested_means(grid, specs, by, nests, averaged)
+    return _averages(grid, specs, by, weights, quiet)
+
+
+def _averages(
+    grid: EmmGrid,
+    specs: tuple[str, ...],
+    by: tuple[str, ...],
+    weights: str | Sequence[float],
+    quiet: bool,
+    stacklevel: int = 5,
+) -> EmmGrid:
+    """Average a grid in which all combinations of levels are rows, the first variable fastest."""
+    facs = tuple(dict.fromkeys([*specs, *by]))
+    known: dict[str, list[Level]] = {**grid.levels, "1": ["overall"]} if "1" in facs else dict(grid.levels)
     names = list(grid.levels)
     averaged = [name for name in names if name not in facs and len(grid.levels[name]) > 1]
     levels = {name: known[name] for name in facs}
@@ -199,7 +213,8 @@ def marginal_means(
         rows.append(own @ grid.linfct[cell])
         offsets.append(0.0 if grid.offset is None else float(own @ grid.offset[cell]))
     if not quiet and _interacts({*facs, *([grid.trend] if grid.trend else [])}, grid):
-        warnings.warn("NOTE: Results may be misleading due to involvement in interactions", PyimplWarning, stacklevel=4)
+        text = "NOTE: Results may be misleading due to involvement in interactions"
+        warnings.warn(text, PyimplWarning, stacklevel=stacklevel)
     return replace(
         grid,
         grid=expand_grid(levels),
@@ -214,10 +229,6 @@ def marginal_means(
         by=tuple(by),
         averaged_over=tuple(dict.fromkeys([*grid.averaged_over, *averaged])),
     )
-
-
-def _joined(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"({'*'.join(names)})"
 
 
 def _shares(
@@ -390,21 +401,23 @@ def joint_tests(
     facs = [name for name in grid.levels if name not in groups and name != OFFSET and len(grid.levels[name]) >= 1]
     if not facs:
         raise DataError("joint_tests: there are no factors to test")
-    if nesting:
-        marginal_means(fit, grid, tuple(facs[:1]), groups, weights, True, True)  # refuses nested factors
+    nests = find_nests(fit, grid) if nesting else {}
+    tested_together = (*grid.term_variables, *(frozenset([name, *within]) for name, within in nests.items()))
     parts: list[tuple[int, pd.DataFrame, list[np.ndarray | None]]] = []
     for these in _subsets(facs):
-        if not any(set(these) <= variables for variables in grid.term_variables):
+        nesters = [parent for name in these for parent in nests.get(name, ())]
+        if not set(nesters) <= set(these) or not any(set(these) <= variables for variables in tested_together):
             continue
-        means = marginal_means(fit, grid, these, groups, weights, False, True)
+        means = marginal_means(fit, grid, these, groups, weights, nesting, True)
         if all(len(means.levels[name]) < 2 for name in these):
             continue
-        contrasts = means.contrast("consec", interaction=True, by=list(groups))
+        contrasts = means.contrast("consec", interaction=True, by=list(dict.fromkeys([*groups, *nesters])))
         parts.append((len(these), *_tests_of(contrasts, groups, ":".join(these))))
     order = sorted(range(len(parts)), key=lambda i: parts[i][0])
     tables = [parts[i][1] for i in order]
     if showconf:
-        found = _confounded(fit, grid, groups, [part[2] for part in parts], weights)
+        there = only_there(grid, tuple(nests), nests) if nests else grid
+        found = _confounded(fit, there, groups, [part[2] for part in parts], weights)
         tables += [] if found is None else [found]
     table = pd.concat(tables, ignore_index=True)
     if not show0df:

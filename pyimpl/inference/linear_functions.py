@@ -92,7 +92,8 @@ class Basis:
     def estimable(self, L: np.ndarray) -> np.ndarray:
         """Which rows of L, shape (rows, K), can be estimated (``estimability::is.estble``)."""
         if self.unestimable is None:
-            return np.ones(len(L), dtype=bool)
+            known: np.ndarray = ~np.isnan(L).any(axis=1)
+            return known
         size = (L**2).sum(axis=1)
         off = ((L @ self.unestimable) ** 2).sum(axis=1)
         there: np.ndarray = off < _TOLERANCE * np.where(size < _TOLERANCE, 1.0, size)
@@ -131,7 +132,9 @@ class Basis:
         """Test that all rows of L are 0, by F (emmeans' ``test(joint = TRUE)``)."""
         zero = (L == 0).all(axis=1)
         note = 2 if zero.any() else 0
-        L = L[~zero]
+        missing = np.isnan(L).any(axis=1)
+        note |= 2 if missing.any() else 0
+        L = L[~(zero | missing)]
         if self.unestimable is not None and not self.estimable(L).all():
             L = self._estimable_part(L)
             note |= 2

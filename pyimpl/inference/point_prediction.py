@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.design.design import Design
+from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError
+from pyimpl.frame.columns import as_pandas
 from pyimpl.inference.estimates import Estimates
+from r_scripts.grammar import NA_ACTIONS
 
-__all__ = ["predict_newdata", "predict_rows", "refuse_new_levels", "residual_values"]
+__all__ = ["predict_newdata", "predict_rows", "refuse_new_levels", "residual_values", "rows_for_prediction"]
 
 _LONGEST = 60  # characters of level names that an error shows
 
@@ -96,6 +99,45 @@ def predict_newdata(
         codes = np.where((new_term.codes < 0) | (new_term.codes >= b.shape[0]), b.shape[0], new_term.codes)
         values = values + np.einsum("ij,ij->i", new_term.columns[:, keep], padded[codes][:, keep])
     return pd.Series(values, index=rows.index)
+
+
+def rows_for_prediction(
+    design: Design, newdata: pd.DataFrame | None, re_form: ReForm, random_only: bool, na_action: str
+) -> pd.DataFrame | None:
+    """Rows of new data to predict for (``predict(m, newdata, na.action)``).
+
+    Parameters
+    ----------
+    design : Design
+    newdata : data frame of any kind, or None
+        None: the rows used, of which none is missing.
+    re_form, random_only
+        Which variables are needed.
+    na_action : {"na.exclude", "na.omit", "na.fail"}
+        Rows with missing values stay, are left out, or are refused.
+
+    Raises
+    ------
+    DataError
+        Another action; missing values with ``na.fail``.
+    """
+    if na_action not in NA_ACTIONS:
+        raise DataError(f"na_action is one of {', '.join(NA_ACTIONS)}, not {na_action!r}")
+    if newdata is None or na_action in ("na.pass", "na.exclude"):
+        return newdata
+    wanted = wanted_effects(design, re_form)
+    rows = design.encode(newdata, fixed=not random_only, random=[bool(keep) for keep in wanted])
+    missing = np.isnan(rows.offset)
+    if rows.X is not None:
+        missing |= np.isnan(rows.X).any(axis=1)
+    for term in rows.terms:  # a level that is missing is one that is not known: for allow_new_levels to say
+        missing |= np.isnan(term.columns).any(axis=1)
+    if missing.any() and na_action == "na.fail":
+        raise DataError(
+            f"newdata has missing values in {int(missing.sum())} rows, first in row {rows.index[missing][0]!r}, and "
+            "na_action is 'na.fail'"
+        )
+    return as_pandas(newdata).iloc[np.flatnonzero(~missing)]
 
 
 def refuse_new_levels(

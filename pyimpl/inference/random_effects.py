@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
+    "ConditionalModes",
     "coefficients_by_level",
     "conditional_modes",
     "conditional_variances",
@@ -23,6 +24,20 @@ __all__ = [
     "varcorr_names",
     "varcorr_table",
 ]
+
+
+class ConditionalModes(dict[str, pd.DataFrame]):
+    """Conditional modes with their variances: a dict of grouping factor -> DataFrame, level x effect.
+
+    Attributes
+    ----------
+    postVar : dict
+        Grouping factor -> DataArray (level, effect, effect2); missing between terms of the same factor.
+    """
+
+    def __init__(self, modes: dict[str, pd.DataFrame], postVar: "dict[str, xr.DataArray]"):
+        super().__init__(modes)
+        self.postVar = postVar
 
 
 def terms_by_factor(design: Design) -> dict[str, list[int]]:

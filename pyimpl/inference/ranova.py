@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy.special import chdtrc
 
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError
@@ -99,6 +98,8 @@ def lrt_table(rows: dict[str, tuple[float, int]]) -> pd.DataFrame:
     rows : dict of (float, int)
         Log-likelihood and number of parameters, by label; the first is the whole model.
     """
+    from scipy.special import chdtrc
+
     loglik = np.array([value for value, _ in rows.values()])
     npar = np.array([df for _, df in rows.values()])
     lrt = 2 * (loglik[0] - loglik)

@@ -1,6 +1,6 @@
 """New responses from a fitted model, for the rows used or for new ones (``lme4:::.simulateFun``)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,11 @@ from pyimpl.inference.estimates import Estimates
 from pyimpl.inference.point_prediction import refuse_new_levels
 from pyimpl.likelihood.reduce import Reduced
 
-__all__ = ["SimulationRows", "draw_response", "new_parameters", "rows_to_simulate", "simulate_rows"]
+__all__ = ["ClusterRand", "SimulationRows", "draw_response", "new_parameters", "rows_to_simulate", "simulate_rows"]
+
+
+#: Draws random effects before they are scaled: from a generator and a shape.
+ClusterRand = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,12 @@ def new_parameters(
 
 
 def simulate_rows(
-    rows: SimulationRows, estimates: Estimates, wanted: Sequence[Sequence[int]], nsim: int, rng: np.random.Generator
+    rows: SimulationRows,
+    estimates: Estimates,
+    wanted: Sequence[Sequence[int]],
+    nsim: int,
+    rng: np.random.Generator,
+    cluster_rand: ClusterRand | None = None,
 ) -> np.ndarray:
     """Draw responses, shape (rows, nsim).
 
@@ -146,6 +155,13 @@ def simulate_rows(
         drawn, one vector for each level, known or not.
     nsim : int
     rng : Generator
+    cluster_rand : callable, optional
+        Draws random effects before they are scaled; default the standard normal distribution.
+
+    Raises
+    ------
+    DataError
+        `cluster_rand` gives another shape, or what is no finite number.
     """
     N = len(rows.index)
     values = np.zeros((N, nsim))
@@ -160,12 +176,23 @@ def simulate_rows(
             values += np.einsum("ij,ij->i", term.columns[:, keep], padded[codes][:, keep])[:, None]
         if len(set(keep)) < p:
             levels = known + len(term.new_levels)
-            new = rng.standard_normal((nsim, levels, p)) @ T.T * estimates.sigma
+            new = _standard_effects(cluster_rand, rng, (nsim, levels, p)) @ T.T * estimates.sigma
             new[..., keep] = 0.0
             # a missing level (code -1) has columns of zeros
             values += np.einsum("ij,sij->is", term.columns, new[:, term.codes])
     values += estimates.sigma * rng.standard_normal((nsim, N)).T
     return values
+
+
+def _standard_effects(draw: ClusterRand | None, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    if draw is None:
+        return rng.standard_normal(shape)
+    numbers = np.asarray(draw(rng, shape), dtype=float)
+    if numbers.shape != shape or not np.isfinite(numbers).all():
+        raise DataError(
+            f"cluster_rand must give finite numbers in the shape it is asked for, {shape}; found {numbers.shape}"
+        )
+    return numbers
 
 
 def draw_response(

@@ -1,5 +1,6 @@
 """Where a fit comes from: the data frame and the arguments of its call, and which of the rows are used."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +24,13 @@ class Source:
         As the user gave it: of pandas or another library.
     arguments : dict
         The other arguments by name.
+    call : callable
+        The function that was called: formula, data, REML and the other arguments to a fit.
     """
 
     data: pd.DataFrame
     arguments: dict[str, Any]
+    call: Callable[..., Any]
 
     @property
     def frame(self) -> pd.DataFrame:

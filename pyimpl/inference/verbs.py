@@ -8,6 +8,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from pyimpl.inference.contract import Fit, LikelihoodFit
     from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary
+    from pyimpl.inference.ls_means import LeastSquaresMeans
     from pyimpl.inference.marginaleffects_adapter import MixedModel
 
 __all__ = ["AfterTheFit", "AfterTheLikelihoodFit"]
@@ -156,6 +157,62 @@ class AfterTheLikelihoodFit(AfterTheFit):
                 f"marginaleffects is not there ({error}): pip install 'mlmparity[marginaleffects]'"
             ) from error
         return MixedModel(self, **options)
+
+    def ls_means(
+        self: "LikelihoodFit",
+        which: str | Sequence[str] | None = None,
+        level: float = 0.95,
+        ddf: str = "Satterthwaite",
+        pairwise: bool = False,
+    ) -> "LeastSquaresMeans":
+        """``lmerTest::ls_means(m, which, level, ddf, pairwise)``; see :func:`pyimpl.inference.ls_means.ls_means`."""
+        from pyimpl.inference.ls_means import ls_means
+
+        return ls_means(self, which, level, ddf, pairwise)
+
+    def difflsmeans(
+        self: "LikelihoodFit",
+        which: str | Sequence[str] | None = None,
+        level: float = 0.95,
+        ddf: str = "Satterthwaite",
+    ) -> "LeastSquaresMeans":
+        """``lmerTest::difflsmeans(m, which, level, ddf)``: differences of all pairs of least-squares means."""
+        from pyimpl.inference.ls_means import ls_means
+
+        return ls_means(self, which, level, ddf, pairwise=True)
+
+    def get_df(self: "LikelihoodFit", type: str = "residual") -> pd.Series | float:  # noqa: A002
+        """``insight::get_df(m, type)``: degrees of freedom.
+
+        Parameters
+        ----------
+        type : {"residual", "normal", "model", "satterthwaite", "kenward"}
+            The rows used less the model's parameters; infinite; the number of parameters; or those of each
+            coefficient's t test, by Satterthwaite's or by Kenward and Roger's method.
+
+        Returns
+        -------
+        float, or a Series by coefficient
+
+        Raises
+        ------
+        DataError
+            Another type.
+        """
+        from pyimpl.errors import DataError
+
+        if type == "residual":
+            return float(self.df_residual())
+        if type == "normal":
+            return float("inf")
+        if type == "model":
+            return float(self.nobs() - self.df_residual())
+        if type not in ("satterthwaite", "kenward"):
+            raise DataError(
+                f"get_df: type is 'residual', 'normal', 'model', 'satterthwaite' or 'kenward', not {type!r}"
+            )
+        table = self.satterthwaite() if type == "satterthwaite" else self.kenward_roger()
+        return table["df"].copy()
 
     def joint_tests(self: "LikelihoodFit", by: str | Sequence[str] | None = None, **options: Any) -> "EmmSummary":
         """``joint_tests(m, by, ...)``; see :func:`pyimpl.inference.emmeans.joint_tests`."""

@@ -14,11 +14,10 @@ from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import Factor
 from pyimpl.likelihood.trust_region import APPROXIMATE, minimise
 
-__all__ = ["boundary_starts", "drop_pivot", "fits_rows_exactly", "shortened"]
+__all__ = ["boundary_starts", "drop_pivot", "falls_without_end", "shortened"]
 
 _NEAR = 10.0  # twice the log-likelihood that a minimum on the boundary may lie below the point from which it is reached
-_LARGE = (1e4, 1e6)  # standard deviations, in natural units, between which r² falls where rows are fitted exactly
-_FALL = 1e-2  # ratio of r² at these, which is 1e-4 then, and 1 otherwise
+_LARGE = (1e4, 1e6)  # standard deviations, in natural units, between which a criterion without a lowest value falls
 
 
 def drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
@@ -115,17 +114,12 @@ def shortened(factors: Sequence[Factor], theta: np.ndarray, most: float) -> np.n
     return None if np.array_equal(out, theta) else out
 
 
-def fits_rows_exactly(objective: Objective, units: np.ndarray) -> bool:
-    """Whether the random effects fit all rows exactly: then the criterion falls without end as variances grow.
+def falls_without_end(objective: Objective, units: np.ndarray) -> bool:
+    """Whether the criterion falls without end as all variances grow: the random effects fit all rows exactly.
 
-    So it is where r², at variances without limit, is 0; it falls as their inverse then.
+    Then n log r² falls by 2n log c where the standard deviations grow by a factor c, and log|V| grows by less: by 2
+    log c for each of the effects that can be told apart, of which there are fewer than rows.
     """
-    blocks = objective.blocks
-    if blocks.P + sum(factor.J * factor.p for factor in blocks.factors) < blocks.N:
-        return False
-    squares = []
-    for size in _LARGE:
-        if not math.isfinite(objective((blocks.lower == 0.0) * units * size)):
-            return False
-        squares.append(objective.prss)
-    return squares[1] < _FALL * squares[0]
+    lower = (objective.blocks.lower == 0.0) * units
+    near, far = (objective(lower * size) for size in _LARGE)
+    return far < near - math.log(_LARGE[1] / _LARGE[0])

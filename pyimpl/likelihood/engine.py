@@ -78,23 +78,28 @@ class Engine:
         self.closed_form = self.q == 0 and self.p == 1
         n, m, q = self.n, self.m, self.q
         self.place, self.rows, self.cols = (
-            np.concatenate([one[k] for one in factors]).astype(np.intp) for k in (4, 2, 3)
+            (factors[0][k] if len(factors) == 1 else np.concatenate([one[k] for one in factors])) for k in (4, 2, 3)
         )
-        self.begin = np.cumsum([0, *(len(one[4]) for one in factors)]).astype(np.intp)
-        self.size = np.array([one[0] for one in factors], dtype=np.intp)
-        self.levels = np.array([one[1] for one in factors], dtype=np.intp)
-        self.template = np.cumsum([0, *(one[0] ** 2 for one in factors)]).astype(np.intp)
-        self.theta, self.gradient = np.full(n, np.nan), np.full(n, np.nan)
-        self.hessian, self.information = np.full((n, n), np.nan), np.full((n, n), np.nan)
+        begin, template, total, at, widest = [0], [0], 0, 0, 1
+        for one in factors:
+            at, total, widest = at + len(one[4]), total + one[0] ** 2, max(widest, one[0])
+            begin.append(at)
+            template.append(total)
+        self.begin, self.template = np.array(begin, dtype=np.intp), np.array(template, dtype=np.intp)
+        self.size, self.levels = np.array([one[:2] for one in factors], dtype=np.intp).T.copy()
+        self.theta, self.gradient = np.zeros(n), np.zeros(n)
+        self.hessian, self.information = np.zeros((n, n)), np.zeros((n, n))
         self.to_basis = np.zeros((m, m))
         self._S, self._L = np.zeros((m, m)), np.zeros((m, m))
-        total = int(np.asarray(self.template)[self.factors])
-        widest = int(np.asarray(self.size).max())
-        self._T, self._KT = np.zeros(total), np.zeros(total)
-        self._work = np.zeros(3 * widest * widest)
-        self._lz = np.zeros(2 * m * q + 1)
-        self._own_gradient, self._own_information = np.zeros(n), np.zeros((n, n))
-        self._images = np.zeros(0)
+        room: cython.double[::1] = np.zeros(2 * total + 3 * widest * widest + 2 * m * q + 1 + n)
+        self._T, self._KT = room[:total], room[total : 2 * total]
+        self._work = room[2 * total : 2 * total + 3 * widest * widest]
+        self._lz, self._own_gradient = (
+            room[room.shape[0] - n - 2 * m * q - 1 : room.shape[0] - n],
+            room[room.shape[0] - n :],
+        )
+        self._own_information = np.zeros((n, n))
+        self._images = room[:0]
 
     def criterion(self, theta, order=0):  # type: ignore[no-untyped-def]
         """Evaluate at θ: the value, its gradient too (order 1), and second derivatives (order 2)."""
@@ -278,10 +283,10 @@ class Engine:
                 outer.sandwich()
                 N = outer.factor.Z
         if p:
-            rows: cython.pointer(cython.Py_ssize_t) = cython.address(self.rows[0])
-            cols: cython.pointer(cython.Py_ssize_t) = cython.address(self.cols[0])
             # of the inner factor's elements, which are the first `own`, the information's rows are `own` long
-            inner.back(T, lz, Q, N, weight, self.REML, curved, own, rows, cols, W, K, info, M, h)
+            inner.n, inner.rows, inner.cols = own, cython.address(self.rows[0]), cython.address(self.cols[0])
+            inner.W, inner.K, inner.info, inner.M, inner.h = W, K, info, M, h
+            inner.back(T, lz, Q, N, weight, self.REML, curved)
             if curved and own < n:
                 for a in range(own - 1, -1, -1):
                     for b in range(own - 1, -1, -1):

@@ -13,6 +13,14 @@ cdef class Inner:
     cdef double *E
     cdef double *D
     cdef double *U
+    cdef Py_ssize_t n
+    cdef Py_ssize_t *rows
+    cdef Py_ssize_t *cols
+    cdef double *W
+    cdef double *K
+    cdef double *info
+    cdef double *M
+    cdef double *h
 
     cdef double eliminate(self, double* T, double* S, double* Sx, double* S2) noexcept
 
@@ -21,5 +29,5 @@ cdef class Inner:
     cdef double residual_square(self, double* v) noexcept
     cdef void effects(self, Py_ssize_t j, double* lz, double* Q, Py_ssize_t first, double* V) noexcept
     cdef void level_trace(self, Py_ssize_t j, double* N, double* K, bint own) noexcept
-    cdef int back(self, double* T, double* lz, double* Q, double* N, double weight, bint REML, bint curved, Py_ssize_t n, Py_ssize_t* rows, Py_ssize_t* cols, double* W, double* K, double* info, double* M, double* h) except -1
+    cdef int back(self, double* T, double* lz, double* Q, double* N, double weight, bint REML, bint curved) except -1
     cdef double scalar_derivatives(self, double t, double* Q, double df, double prss, bint REML, double* curvature) noexcept

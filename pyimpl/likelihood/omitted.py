@@ -19,6 +19,7 @@ from functools import partial
 import numpy as np
 
 from pyimpl.design.design import Design, RandomTerm
+from pyimpl.errors import ModelError
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import reduce_design
 
@@ -145,8 +146,11 @@ def omitted_starts(
         assign=(),
     )
     wider = Objective(reduce_design(full), objective.REML)
-    theta = minimise(wider)
-    solution = wider.solve(theta)
+    try:
+        theta = minimise(wider)
+        solution = wider.solve(theta)
+    except (ModelError, ArithmeticError):  # with the means the criterion has no minimum that can be computed
+        return []
     sigma = np.sqrt(solution.prss / wider.df)
     mean = extra @ (solution.beta[P:] / sigma)
     out = []

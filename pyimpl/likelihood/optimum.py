@@ -17,8 +17,8 @@ import numpy as np
 
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.likelihood.edges import boundary_starts, drop_pivot, fits_rows_exactly, shortened
-from pyimpl.likelihood.grid_starts import deviations, find_valleys, near
+from pyimpl.likelihood.edges import boundary_starts, drop_pivot, falls_without_end, shortened
+from pyimpl.likelihood.grid_starts import Valleys, deviations, find_valleys, near
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import omitted_starts, spread_starts
 from pyimpl.likelihood.reduce import Factor, Reduced
@@ -95,8 +95,10 @@ class OptSummary:
     trace : ndarray, shape (steps, 3), optional
         See :attr:`log`.
     unbounded : bool
-        Whether the criterion falls without end as variances grow, since the random effects fit all rows exactly: then
+        Whether the criterion falls on as variances grow, since the random effects fit all of few rows exactly: then
         this is a local minimum.
+    local : OptSummary, optional
+        The best minimum at usual variances, where the lowest is at ones that leave the criterion few digits.
     """
 
     initial: np.ndarray
@@ -115,6 +117,7 @@ class OptSummary:
     steps: np.ndarray | None = field(default=None, repr=False, compare=False)
     trace: np.ndarray | None = field(default=None, repr=False, compare=False)
     unbounded: bool = False
+    local: "OptSummary | None" = field(default=None, repr=False, compare=False)
 
     @cached_property
     def hessian(self) -> np.ndarray:
@@ -340,6 +343,8 @@ def _pull_back(objective: Objective, units: np.ndarray, budget: int, work: Trust
     So it is where random effects are confounded with fixed ones: the criterion is flat there, and at very large values
     it is noise, in which a search finds dips.
     """
+    if max(map(abs, point.x.tolist()), default=0.0) <= _FAR / len(point.x):
+        return point
     theta = shortened(objective.blocks.factors, point.x * units, _FAR)
     if theta is None:
         return point
@@ -444,88 +449,158 @@ def optimize(
     -------
     OptSummary
     """
-    blocks = objective.blocks
-    n = blocks.n_theta
     _warn_if_long(objective)
-    units = natural_units(blocks)
-    if blocks.structure is not None:
-        return _optimize_structured(objective, starts, units, max_evaluations, on_step)
-    pivots: list[bool] = (blocks.lower == 0.0).tolist()
-    work = TrustRegion(n)
-    chosen = starts is None
-    queue = [default_start(blocks)] if starts is None else [np.array(start, dtype=float) for start in starts]
-    best: tuple[Point, np.ndarray] | None = None
-    dear, cost = operations(blocks), derivative_operations(blocks)
-    valleys = find_valleys(objective.scan, dear, units, pivots, queue[0]) if chosen and n else None
-    # where the criterion is flat, lme4's start is as good as any
-    if (
-        valleys is not None
-        and n == 1
-        and len(valleys.points)
-        and not valleys.at_start <= valleys.lowest + 1e-9 * max(1.0, abs(valleys.lowest))
-    ):
-        queue = list(valleys.points * units)
-    unbounded = chosen and fits_rows_exactly(objective, units)
-    informed: list[np.ndarray] = []  # starts that are said to be near a minimum
+    if objective.blocks.structure is not None:
+        return _optimize_structured(objective, starts, natural_units(objective.blocks), max_evaluations, on_step)
     if design is not None and design.structure is not None:
         design = None  # what carries a mean there is an unstructured covariance matrix
-    if chosen and design is not None:
-        informed = omitted_starts(design, objective, lambda wider: optimize(wider).final)
-        if len(informed) > _DEAR_STARTS and cost > CHEAP:
-            informed = sorted(informed, key=objective)[:_DEAR_STARTS]
-        elif informed and cost <= _FREE:
-            largest = max((max(np.abs(one) / units) for one in informed), default=1.0)
-            informed += spread_starts(design, units, largest, _SPREAD)
-    at = 0
-    while at < len(queue) + len(informed):
-        near_one = not chosen or at >= len(queue)
-        start = queue[at] if at < len(queue) else informed[at - len(queue)]
-        point = _search(objective, start / units, units, max_evaluations, work, near_one)
-        point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, point)
-        point = _pull_back(objective, units, max_evaluations, work, point)
-        if chosen and n == 1 and valleys is None and point.x[0] != 0.0 and objective(np.zeros(1)) < point.value:
-            other = _search(objective, np.zeros(1), units, max_evaluations, work)
-            point = _settle_on_boundary(objective, units, pivots, max_evaluations, work, other)
-        coordinates = point.x.tolist()
-        if best is None or (_better(point, best[0]) and not (unbounded and _is_far(point) and not _is_far(best[0]))):
+    plan = _Plan.of(objective, design) if starts is None else _Plan.given(objective, starts)
+    work = TrustRegion(objective.blocks.n_theta)
+    best: tuple[Point, np.ndarray] | None = None
+    inside: tuple[Point, np.ndarray] | None = None  # the best that is not far
+    while plan.starts or plan.near:
+        near_one = not plan.starts
+        start = plan.near.pop(0) if near_one else plan.starts.pop(0)
+        point = _search(objective, start / plan.units, plan.units, max_evaluations, work, near_one or not plan.chosen)
+        point = _settle_on_boundary(objective, plan.units, plan.pivots, max_evaluations, work, point)
+        point = _pull_back(objective, plan.units, max_evaluations, work, point)
+        if plan.chosen and plan.single and plan.valleys is None:
+            point = _or_from_zero(objective, plan.units, plan.pivots, max_evaluations, work, point)
+        if best is None or _better(point, best[0]):
             best = (point, start)
+        if not _is_far(point) and (inside is None or _better(point, inside[0])):
+            inside = (point, start)
         if on_step is not None:
             on_step(objective.evaluations + objective.gradients, best[0].value)
-        at += 1
-        if chosen and at == 1 and n > 1 and cost <= CHEAP:
-            informed += boundary_starts(objective, point.x * units, point.value, units, max_evaluations)
-            if cost <= _FREE and design is not None and not informed and _FEW_DEGREES * (n + 1) > objective.df:
-                informed += spread_starts(design, units, 1.0, _SPREAD)
-        if chosen and at == 1 and n > 1:
-            # another valley shows, if anywhere, from far: from natural units, or from small variances; a scan has
-            # looked there already
-            sizes = units.tolist()
-            far = any([pivot and not 0.5 <= unit <= 2 for unit, pivot in zip(sizes, pivots, strict=True)])  # noqa: C419
-            edge = (far and valleys is None) or point.code != 0 or _has_pivot_below(_EDGE, point, pivots)
-            free = _FREE if objective.exact_hessian and valleys is None else 0.0
-            limit = CHEAP if edge else free
-            if limit and dear <= limit:
-                scaled = start * units
-                queue.append(scaled if far else 0.1 * scaled)
-            if valleys is not None and len(valleys.points):
-                here = deviations(blocks.factors, [x * unit for x, unit in zip(coordinates, sizes, strict=True)])
-                queue.extend(
-                    place * units for place in valleys.points if not near(place.tolist(), here, pivots, valleys.ratio)
-                )
+        plan.extend(objective, design, point, start, max_evaluations)
     assert best is not None
-    point, start = best
-    if not math.isfinite(point.value):
+    if not math.isfinite(best[0].value):
         raise FloatingPointError("it is infinite or not a number at every start")
-    found = outcome(
-        objective,
-        point,
-        start,
-        units,
-        max_evaluations,
-        objective.evaluations + objective.gradients,
-        objective.gradients,
-    )
-    return changed(found, unbounded=True) if unbounded else found
+    count, gradients = objective.evaluations + objective.gradients, objective.gradients
+    local = None
+    if inside is not None and (plan.endless or _is_far(best[0])):
+        local = changed(outcome(objective, *inside, plan.units, max_evaluations, count, gradients), unbounded=True)
+    if local is not None and plan.endless:
+        return local
+    return changed(outcome(objective, *best, plan.units, max_evaluations, count, gradients), local=local)
+
+
+def _or_from_zero(
+    objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: TrustRegion, point: Point
+) -> Point:
+    """Of one θ that no scan has looked at: the minimum near 0 where that is lower than this one."""
+    if point.x[0] == 0.0 or not objective(np.zeros(1)) < point.value:
+        return point
+    other = _search(objective, np.zeros(1), units, budget, work)
+    return _settle_on_boundary(objective, units, pivots, budget, work, other)
+
+
+@dataclass
+class _Plan:
+    """Where searches begin.
+
+    Attributes
+    ----------
+    units : ndarray, shape (n_theta,)
+        Natural unit of each θ.
+    pivots : list of bool
+        Which θ are diagonal elements.
+    starts : list of ndarray
+        θ still to start from.
+    near : list of ndarray
+        θ that are said to be near a minimum, after those.
+    chosen : bool
+        Whether they are ours: then what the first search finds may add some.
+    valleys : Valleys or None
+        What a scan has found.
+    few : bool
+        Whether there are few rows for the parameters.
+    endless : bool
+        Whether the criterion falls without end.
+    """
+
+    units: np.ndarray
+    pivots: list[bool]
+    starts: list[np.ndarray]
+    near: list[np.ndarray] = field(default_factory=list)
+    chosen: bool = False
+    valleys: Valleys | None = None
+    few: bool = False
+    endless: bool = False
+    _extended: bool = False
+
+    @classmethod
+    def given(cls, objective: Objective, starts: Sequence[np.ndarray]) -> "_Plan":
+        """The caller's starts alone."""
+        blocks = objective.blocks
+        return cls(
+            natural_units(blocks),
+            (blocks.lower == 0.0).tolist(),
+            [np.array(start, dtype=float) for start in starts],
+        )
+
+    @classmethod
+    def of(cls, objective: Objective, design: Design | None) -> "_Plan":
+        """lme4's start or a scan's, and those near minima at which covariance matrices carry means."""
+        blocks, n = objective.blocks, objective.blocks.n_theta
+        plan = cls.given(objective, [default_start(blocks)])
+        plan.chosen, plan.few = True, _FEW_DEGREES * (n + 1) > objective.df
+        if n:
+            plan.valleys = find_valleys(objective.scan, operations(blocks), plan.units, plan.pivots, plan.starts[0])
+        # where the criterion is flat, lme4's start is as good as any
+        if (
+            plan.valleys is not None
+            and n == 1
+            and len(plan.valleys.points)
+            and not plan.valleys.at_start <= plan.valleys.lowest + 1e-9 * max(1.0, abs(plan.valleys.lowest))
+        ):
+            plan.starts = list(plan.valleys.points * plan.units)
+        plan.endless = plan.few and falls_without_end(objective, plan.units)
+        if design is not None:
+            plan.near = omitted_starts(design, objective, lambda wider: optimize(wider).final)
+            cost = derivative_operations(blocks)
+            if len(plan.near) > _DEAR_STARTS and cost > CHEAP:
+                plan.near = sorted(plan.near, key=objective)[:_DEAR_STARTS]
+            elif plan.near and cost <= _FREE:
+                largest = max((max(np.abs(one) / plan.units) for one in plan.near), default=1.0)
+                plan.near += spread_starts(design, plan.units, largest, _SPREAD)
+        return plan
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one θ."""
+        return len(self.pivots) == 1
+
+    def extend(self, objective: Objective, design: Design | None, point: Point, start: np.ndarray, budget: int) -> None:
+        """Add what the first minimum suggests: others on the boundary, and starts from far."""
+        if self._extended or not self.chosen or self.single:
+            return
+        self._extended = True
+        cost, informed = derivative_operations(objective.blocks), bool(self.near)
+        correlated = any(factor.theta.size > factor.p for factor in objective.blocks.factors)
+        if cost <= CHEAP and (correlated or self.valleys is None):  # a scan looks at variances near 0
+            on_boundary = boundary_starts(objective, point.x * self.units, point.value, self.units, budget)
+            self.near += on_boundary
+            if cost <= _FREE and design is not None and self.few and not informed and not on_boundary:
+                self.near += spread_starts(design, self.units, 1.0, _SPREAD)
+        # another valley shows, if anywhere, from far: from natural units, or from small variances; a scan has looked
+        # there already
+        sizes = self.units.tolist()
+        far = any([pivot and not 0.5 <= unit <= 2 for unit, pivot in zip(sizes, self.pivots, strict=True)])  # noqa: C419
+        limit = CHEAP if point.code != 0 or _has_pivot_below(_EDGE, point, self.pivots) else 0.0
+        if far and self.valleys is None:
+            limit = max(limit, _FREE)
+        if limit and operations(objective.blocks) <= limit:
+            scaled = start * self.units
+            self.starts.append(scaled if far else 0.1 * scaled)
+        if self.valleys is not None and len(self.valleys.points):
+            theta = [x * unit for x, unit in zip(point.x.tolist(), sizes, strict=True)]
+            here = deviations(objective.blocks.factors, theta)
+            self.starts.extend(
+                place * self.units
+                for place in self.valleys.points
+                if not near(place.tolist(), here, self.pivots, self.valleys.ratio)
+            )
 
 
 def _optimize_structured(

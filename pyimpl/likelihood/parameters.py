@@ -9,13 +9,19 @@ then, within each term, standard deviations first (``sd, sd, cor``). The same na
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from pyimpl.covariance.base import Covariance
 from pyimpl.covariance.unstructured import Unstructured
 from pyimpl.errors import DataError
 from r_scripts.dialect import Dialect
 
-__all__ = ["Parameter", "Parameters", "asked_names"]
+__all__ = ["Parameter", "ParameterChoice", "Parameters", "asked_names"]
+
+#: Which parameters are meant: names, or places as R counts them, from 1.
+ParameterChoice = str | int | Sequence[str] | Sequence[int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +144,14 @@ class Parameters:
             out[position] = name
         return tuple(out)
 
-    def choose(self, wanted: "str | Sequence[str] | None") -> list[str]:
+    def choose(self, wanted: ParameterChoice) -> list[str]:
         """Say which parameters are meant (``get.which``), by the names of ``signames = TRUE``.
 
         Parameters
         ----------
-        wanted : str, sequence of str or None
-            Names of either kind, ``"theta_"`` (the variance parameters), ``"beta_"`` (the coefficients); None: all.
+        wanted : str, int, sequence of them, or None
+            Names of either kind, ``"theta_"`` (the variance parameters), ``"beta_"`` (the coefficients); or places as R
+            counts them, from 1, negative ones left out; None: all.
 
         Returns
         -------
@@ -161,7 +168,7 @@ class Parameters:
             return list(names)
         groups = {"theta_": names[: self.n_variance], "beta_": names[self.n_variance :]}
         chosen: set[str] = set()
-        for name in asked_names(wanted):
+        for name in asked_names(wanted, names):
             if name in groups:
                 chosen.update(groups[name])
             elif name in names:
@@ -176,16 +183,35 @@ class Parameters:
         return [name for name in names if name in chosen]
 
 
-def asked_names(wanted: "str | Sequence[str]") -> list[str]:
+def asked_names(wanted: str | int | Sequence[str] | Sequence[int], known: Sequence[str]) -> list[str]:
     """The names that an argument `parm` asks for.
+
+    Parameters
+    ----------
+    wanted : str, int, or sequence of them
+        Names; or places among `known` as R counts them, from 1, negative ones left out.
+    known : sequence of str
 
     Raises
     ------
     DataError
-        It is no name and no list of names.
+        It is no name and no place, and no list of them.
     """
-    asked = [wanted] if isinstance(wanted, str) or not isinstance(wanted, Iterable) else list(wanted)
+    asked: list[Any] = [wanted] if isinstance(wanted, str) or not isinstance(wanted, Iterable) else list(wanted)
+    numbers = [int(one) for one in asked if isinstance(one, (int, np.integer)) and not isinstance(one, bool)]
+    if asked and len(numbers) == len(asked):
+        negative = [one < 0 for one in numbers]
+        if any(one == 0 or abs(one) > len(known) for one in numbers) or (any(negative) and not all(negative)):
+            raise DataError(
+                f"parm counts parameters from 1 to {len(known)}, as R does (or leaves out, all negative); found "
+                f"{numbers[0] if len(numbers) == 1 else numbers}. They are {', '.join(known)}"
+            )
+        if negative[0]:
+            return [name for i, name in enumerate(known) if -(i + 1) not in numbers]
+        return [known[one - 1] for one in numbers]
     for one in asked:
         if not isinstance(one, str):
-            raise DataError(f"parm takes names of parameters, found {one!r}: write ['x'] or 'beta_', not a position")
+            raise DataError(
+                f"parm takes names of parameters, or places counted from 1; found {one!r}: write ['x'], 'beta_' or [2]"
+            )
     return asked

@@ -422,7 +422,7 @@ def _parts(
     order, starts = sort_by_level(codes[0], J[0])
     none = np.empty(0, dtype=np.intp)
     if len(Zs) == 1:
-        R, C, rest, _ = _inner_qr(D[order], Zs[0][order], starts, False)
+        R, C, rest, _ = _inner_qr(D.take(order, axis=0), Zs[0].take(order, axis=0), starts, False)
         inner = InnerPart(order, starts, R, C, np.zeros(J[0] + 1, dtype=np.intp), none, np.zeros((0, R.shape[1])))
         return inner, None, triangle_of(rest)
     p = np.array([Z.shape[1] for Z in Zs], dtype=np.intp)
@@ -437,19 +437,19 @@ def _parts(
         node_factor = np.repeat(np.arange(len(J)), J)
         start = np.concatenate([[0], np.cumsum(J)])[:-1]
         column = pattern.columns[np.stack([code[order] for code in codes], axis=1) + start]
-        Z = np.hstack([Z[order] for Z in Zs])
-        outer = _outer_part(pattern, node_factor, p, np.ascontiguousarray(column), Z, D[order])
+        Z = np.hstack([Z.take(order, axis=0) for Z in Zs])
+        outer = _outer_part(pattern, node_factor, p, np.ascontiguousarray(column), Z, D.take(order, axis=0))
         inner = InnerPart(
             order, np.zeros(1, dtype=np.intp), np.zeros((0, p[0], p[0])), np.zeros((0, p[0], m)),
             np.zeros(1, dtype=np.intp), none, np.zeros((0, p[0])),
         )  # fmt: skip
         return inner, outer, triangle_of(D.copy())
-    Ds = D[order]
-    R, C, rest, Q = _inner_qr(Ds.copy(), Zs[0][order], starts, True)
+    Ds = D.take(order, axis=0)
+    R, C, rest, Q = _inner_qr(Ds.copy(), Zs[0].take(order, axis=0), starts, True)
     indptr, columns = sorted_columns(touched[0], touched[1], pattern.columns, width)
     values = np.zeros((columns.size, p[0]))
     column = np.ascontiguousarray(pattern.columns[nodes])
-    Z = np.hstack([Z[order] for Z in Zs[1:]])
+    Z = np.hstack([Z.take(order, axis=0) for Z in Zs[1:]])
     outer = _outer_part(pattern, np.repeat(np.arange(len(J) - 1), J[1:]), p[1:], column, Z, None)
     outer = changed(outer, within_dense=np.zeros((m, pattern.q)))
     level_products(starts, Q, Ds, C, column, Z, outer.width, indptr, columns, values, outer.within_dense)

@@ -10,6 +10,7 @@ then no factor is inner, and the order decides among all levels.
 import os
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,12 @@ from pyimpl.linalg.supernodal import analyse, blocks
 
 __all__ = ["choose_pattern"]
 
+_TINY = 23  # columns up to which a dense factor takes less than to look at the structure
 _CORE = 0.7  # share of the nodes left that each must touch to be called dense
 _CHEAP = 2e6  # operations of a factor for which no better order is looked for: a millisecond
 _DEAR = 3e7  # ... from which it is also tried without an inner factor
+_DEAR_IF_FULL = 1e9  # ... and from which it is where nearly all outer levels meet, so that little can be gained
+_LOOKED_AT = 12  # nodes by which it is guessed whether all meet
 _SCATTERED = 8.0  # operations that an element of a sparse factor costs besides its own: they are not next to each other
 _MOST_PAIRS = 1e9  # of columns that meet in a level, for which the graph of the outer levels is made
 _EVALUATIONS = 15  # of the criterion in a usual fit of crossed factors
@@ -42,6 +46,24 @@ def _ordered(indptr: np.ndarray, nodes: np.ndarray, width: np.ndarray) -> Any:
     graph = cliques_to_graph(indptr, nodes, width.size)
     order, core = minimum_degree(graph[0], graph[1], _CORE)
     return analyse(graph[0], graph[1], width, np.asarray(order, dtype=np.intp), int(core))
+
+
+@lru_cache(maxsize=64)
+def _one_panel(width: tuple[int, ...]) -> Any:
+    """The dense pattern of nodes of these widths."""
+    return blocks(np.zeros(len(width), dtype=np.intp), np.array(width, dtype=np.intp))
+
+
+def _fills_up(indptr: np.ndarray, nodes: np.ndarray, count: int) -> bool:
+    """Whether nearly all nodes touch each other in cliques, by a few of them: no order makes less of that."""
+    degrees = []
+    for node in range(0, count, max(1, count // _LOOKED_AT)):
+        cliques = np.searchsorted(indptr, np.flatnonzero(nodes == node), side="right") - 1
+        met = np.zeros(count, dtype=bool)
+        for clique in cliques.tolist():
+            met[nodes[indptr[clique] : indptr[clique + 1]]] = True
+        degrees.append(np.count_nonzero(met))
+    return float(np.mean(degrees)) > _CORE * count
 
 
 def choose_pattern(
@@ -77,18 +99,24 @@ def choose_pattern(
     ModelError
         If no factor fits the memory.
     """
+    if structure == "best" and int(width.sum()) <= _TINY:
+        return _one_panel(tuple(width.tolist())), True
     label = components(*touched, width.size)
     best, inner = blocks(label, width), True
     count = np.diff(touched[0]).astype(float)
     pairs = float(count @ count) * float(width.max()) ** 2
     price = _price(best) + pairs
     fits = 8 * 4.0 * best.size <= memory()
-    if structure == "ordered" or (structure == "best" and _price(best) > _CHEAP and pairs < _MOST_PAIRS):
+    dear = _DEAR
+    looked_at = structure == "best" and _price(best) > _CHEAP and pairs < _MOST_PAIRS
+    if looked_at and fits and _fills_up(*touched, width.size):
+        looked_at, dear = False, _DEAR_IF_FULL
+    if structure == "ordered" or looked_at:
         other = _ordered(*touched, width)
         if structure == "ordered" or not fits or _price(other) + pairs < 0.5 * price:
             best, price = other, _price(other) + pairs
             fits = 8 * 4.0 * best.size <= memory()
-    if structure == "joint" or (structure == "best" and (price > _DEAR or not fits)):
+    if structure == "joint" or (structure == "best" and (price > dear or not fits)):
         other = _ordered(*everything, every_width)
         if structure == "joint" or not fits or _price(other) < 0.5 * price:
             best, inner = other, False

@@ -44,6 +44,13 @@ class PivotedQR:
             out -= np.outer(vector, (vector @ out) / _half_norm(vector))
         return out
 
+    def multiply_qt(self, matrix: np.ndarray) -> np.ndarray:
+        """``qr.qty``: Q' @ matrix, of shape (n, k)."""
+        out = np.array(matrix, dtype=np.float64)
+        for vector in self.reflectors[: self.rank]:
+            out -= np.outer(vector, (vector @ out) / _half_norm(vector))
+        return out
+
 
 def _half_norm(vector: np.ndarray) -> float:
     half = float(vector @ vector) / 2

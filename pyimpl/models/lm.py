@@ -49,8 +49,8 @@ def lm(
     data : DataFrame of pandas or polars, pyarrow Table, or another that narwhals reads
     weights, offset : str, array or Series, optional
         Name of a column, or a number for each row of the data. Rows of weight 0 have no part in the fit.
-    subset : str or array of bool, optional
-        Rows to use: a condition in R's words, or a mask.
+    subset : str, array of bool or of int, optional
+        Rows to use: a condition in R's words, a mask, or numbers of rows as R counts them, from 1 (``"1:50"``).
     na_action : {"na.omit", "na.exclude", "na.fail"}
     contrasts : mapping, optional
         Variable -> name (``"contr.sum"``) or matrix.
@@ -94,6 +94,7 @@ def lm(
         subset=subset,
         na_action=na_action,
         contrasts=contrasts,
+        dialect=spoken,
     )
     call = call_text(
         "lm",

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -10,15 +11,16 @@ from pyimpl.design.checks import scale_note
 from pyimpl.design.design import Design, design_of, frame_of
 from pyimpl.design.model_matrix import Contrasts
 from pyimpl.design.reading import read_formula
-from pyimpl.errors import DataError
+from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.parse import deparse, parse
-from pyimpl.frame.model_frame import VectorLike
+from pyimpl.frame.model_frame import Subset, VectorLike
 from pyimpl.inference.at_optimum import Theta, find_optimum
 from pyimpl.inference.control import LmerControl
 from pyimpl.inference.source import Source
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.models.lmer_fit import LmerFit
 from pyimpl.printing import CallText
+from r_scripts.arguments import LmerArguments, check_r_arguments
 from r_scripts.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -36,11 +38,12 @@ def lmer(
     start: Theta | None = None,
     weights: VectorLike | None = None,
     offset: VectorLike | None = None,
-    subset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
     contrasts: Contrasts | None = None,
     data_name: str | None = None,
     dialect: Dialect | Mapping[str, str] | str | None = None,
+    **r_arguments: Unpack[LmerArguments],
 ) -> LmerFit:
     """Fit a linear mixed model, as ``lme4::lmer``.
 
@@ -58,8 +61,8 @@ def lmer(
         θ to start from, in lme4's order.
     weights, offset : str, array or Series, optional
         Name of a column, or a number for each row of the data.
-    subset : str or array of bool, optional
-        Rows to use: a condition in R's words, or a mask.
+    subset : str, array of bool or of int, optional
+        Rows to use: a condition in R's words, a mask, or numbers of rows as R counts them, from 1 (``"1:50"``).
     na_action : {"na.omit", "na.exclude", "na.fail"}
         What to do with rows that have missing values.
     contrasts : mapping, optional
@@ -70,6 +73,8 @@ def lmer(
         Whose words the fit has: a version of lme4 (``"1.1-31"``), a tested stack (``"debian-12"``) or packages with
         their versions (``"lme4 1.1-37, R 4.5.0"``). It decides what is printed, named and warned, never an estimate.
         The newest where not given; fits made from this one have its dialect.
+    **r_arguments
+        Arguments of R's that have no meaning here (``verbose``): accepted, so that a call carried over from R runs.
 
     Returns
     -------
@@ -92,12 +97,14 @@ def lmer(
     >>> fit = lmer("course ~ 1 + female + (1 + female | school)", gcse, REML=False)  # doctest: +SKIP
     >>> print(fit.summary())  # doctest: +SKIP
     """
+    if r_arguments:
+        check_r_arguments("lmer", r_arguments, signature(lmer).parameters, ModelError)
     control = _checked_arguments(REML, control)
     words = _dialect(dialect)
     checks = replace(control.checks, scale_note=scale_note(words))
 
     read = read_formula(formula, words)
-    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action)
+    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=words)
     design = design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
     reduced = reduce_design(design)
     optimum = find_optimum(design, reduced, REML, control, start)
@@ -118,7 +125,7 @@ def lmer(
         "contrasts": contrasts,
     }
     arguments |= {"control": control, "data_name": data_name, "dialect": dialect}
-    fit = LmerFit(optimum, call, Source(data, arguments), control)
+    fit = LmerFit(optimum, call, Source(data, arguments, lmer), control)
     fit.give_warnings()
     return fit
 

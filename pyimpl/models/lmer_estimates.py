@@ -20,18 +20,23 @@ from pyimpl.inference.estimates import ranef_long
 from pyimpl.inference.get_me import get_me, piece_names
 from pyimpl.inference.point_prediction import residual_values
 from pyimpl.inference.random_effects import (
+    ConditionalModes,
     coefficients_by_level,
     conditional_modes,
     conditional_variances,
     principal_components,
     varcorr_table,
 )
+from pyimpl.inference.reweighting import reweighted
 from pyimpl.inference.source import Source, row_series
 from pyimpl.printing import CallText, VarCorrTable
+from pyimpl.records import changed
 from r_scripts.dialect import CHANGES, Dialect
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from pyimpl.inference.simulation import ClusterRand
 
 
 __all__ = ["LmerEstimates"]
@@ -182,9 +187,32 @@ class LmerEstimates(ModelAccessors):
         """``as.data.frame(VarCorr(m))``: grp, var1, var2, vcov, sdcor; ``.to_text()`` is what R prints."""
         return varcorr_table(self.design, self.model.estimates, self.dialect)
 
-    def ranef(self) -> dict[str, pd.DataFrame]:
-        """Conditional modes: grouping factor -> DataFrame, level x effect (all terms of a factor side by side)."""
-        return conditional_modes(self.design, self.model.estimates)
+    def ranef(self, condVar: bool = False, whichel: str | Sequence[str] | None = None) -> dict[str, pd.DataFrame]:
+        """Conditional modes: grouping factor -> DataFrame, level x effect (all terms of a factor side by side).
+
+        Parameters
+        ----------
+        condVar : bool
+            Whether the conditional variances are wanted, too (R's attribute ``postVar``): the result's ``postVar``,
+            what :meth:`ranef_condVar` gives.
+        whichel : str or sequence of str, optional
+            Grouping factors wanted; default all.
+
+        Raises
+        ------
+        DataError
+            A grouping factor that the model does not have.
+        """
+        modes = conditional_modes(self.design, self.model.estimates)
+        wanted = list(modes) if whichel is None else [whichel] if isinstance(whichel, str) else list(whichel)
+        unknown = [name for name in wanted if name not in modes]
+        if unknown:
+            raise DataError(f"ranef: there is no grouping factor {unknown[0]!r}; there are {', '.join(modes)}")
+        modes = {name: frame for name, frame in modes.items() if name in wanted}
+        if not condVar:
+            return modes
+        variances = self.ranef_condVar()
+        return ConditionalModes(modes, {name: variances[name] for name in modes})
 
     def ranef_frame(self) -> pd.DataFrame:
         """``as.data.frame(ranef(m))``: every conditional mode with its conditional standard deviation, in long form.
@@ -304,6 +332,7 @@ class LmerEstimates(ModelAccessors):
         newdata: pd.DataFrame | None = None,
         allow_new_levels: bool = False,
         newparams: Mapping[str, Sequence[float] | np.ndarray | pd.Series | float] | None = None,
+        cluster_rand: "ClusterRand | None" = None,
     ) -> pd.DataFrame:
         """``simulate(m, nsim, seed, re.form, newdata, newparams)``: new responses from the fitted model.
 
@@ -323,6 +352,10 @@ class LmerEstimates(ModelAccessors):
             its own; where `re_form` conditions on a term, they are 0, as in :meth:`predict`.
         newparams : mapping, optional
             ``"beta"``, ``"theta"``, ``"sigma"``: parameters to take instead of the estimates (for a power analysis).
+        cluster_rand : callable, optional
+            Draws the random effects before they are scaled (lme4's ``cluster.rand``, since 2.0-1): from a generator of
+            NumPy's and a shape, numbers of mean 0 and variance 1. Default the standard normal distribution;
+            ``lambda rng, shape: rng.standard_t(5, shape) / (5 / 3) ** 0.5`` has heavier tails.
 
         Returns
         -------
@@ -346,7 +379,7 @@ class LmerEstimates(ModelAccessors):
             self.design, self.model.reduced, self.model.estimates, newparams, conditional=any(wanted)
         )
         rows = rows_to_simulate(self.design, newdata, allow_new_levels)
-        values = simulate_rows(rows, estimates, wanted, nsim, np.random.default_rng(seed))
+        values = simulate_rows(rows, estimates, wanted, nsim, np.random.default_rng(seed), cluster_rand)
         names = [f"sim_{s + 1}" for s in range(nsim)]
         if newdata is not None:
             return pd.DataFrame(values, index=rows.index, columns=names)
@@ -381,14 +414,20 @@ class LmerEstimates(ModelAccessors):
 
     # -- other fits ------------------------------------------------------------------------------
 
-    def refit(self, newresp: Sequence[float] | np.ndarray | pd.Series | pd.DataFrame) -> Self:
-        """Fit the same model to another response, started from this fit's θ.
+    def refit(
+        self,
+        newresp: Sequence[float] | np.ndarray | pd.Series | pd.DataFrame | None = None,
+        newweights: Sequence[float] | np.ndarray | pd.Series | None = None,
+    ) -> Self:
+        """Fit the same model to another response or with other weights, started from this fit's θ.
 
         Parameters
         ----------
-        newresp : array-like
+        newresp : array-like, optional
             A number for each row used, or for each row of the data; a data frame of one column is one (R's list of
-            one, which ``simulate`` gives).
+            one, which ``simulate`` gives). Default: the present response.
+        newweights : array-like, optional
+            Prior weights (lme4's since 1.1-34), likewise. Default: the present ones.
 
         Raises
         ------
@@ -402,9 +441,17 @@ class LmerEstimates(ModelAccessors):
         SingularFitWarning, ConvergenceWarning
             As ``lmer``.
         """
-        fit = self.refitted(newresp)
+        fit = self if newweights is None else self._reweighted(newweights)
+        if newresp is not None or newweights is None:
+            fit = fit.refitted(self.model.refitter.response(newresp) if newresp is not None else self.design.y)
         fit.give_warnings()
         return fit
+
+    def _reweighted(self, newweights: Sequence[float] | np.ndarray | pd.Series) -> Self:
+        """Fit with other prior weights, without warnings."""
+        model, source = reweighted(self.model, newweights, self.source, self._warm_start, self.control)
+        call = changed(self.call, weights=str(getattr(newweights, "name", None) or "newweights"))
+        return type(self)(model, call, source, self.control)
 
     def refitted(self, newresp: Sequence[float] | np.ndarray | pd.Series | pd.DataFrame) -> Self:
         """:meth:`refit` without warnings: they are the new fit's ``messages`` and ``warnings``."""

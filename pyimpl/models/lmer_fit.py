@@ -1,6 +1,6 @@
 """The fit that ``lmer`` returns: R's verbs, each a call of the function in ``inference`` that does it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +10,18 @@ import pandas as pd
 from pyimpl.design.checks import SCALE_NOTES
 from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError, ModelError
+from pyimpl.formula.parse import deparse_lines, parse
 from pyimpl.formula.update import update_formula
 from pyimpl.inference.at_optimum import SearchedModel, Theta, as_numbers, checked_theta
 from pyimpl.inference.comparison import (
+    deletion_scope,
     deviance_name,
     likelihood_ratio_tests,
     random_effects_tests,
     sequential_anova,
     single_term_deletions,
 )
-from pyimpl.inference.point_prediction import predict_newdata, predict_rows, residual_values
+from pyimpl.inference.point_prediction import predict_newdata, predict_rows, residual_values, rows_for_prediction
 from pyimpl.inference.verbs import AfterTheLikelihoodFit
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.models.lmer_estimates import LmerEstimates
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from pyimpl.inference.prediction import Interval
     from pyimpl.inference.satterthwaite import Satterthwaite
     from pyimpl.inference.small_sample import SmallSample
-    from pyimpl.likelihood.parameters import Parameters
+    from pyimpl.likelihood.parameters import ParameterChoice, Parameters
 
 __all__ = ["LmerFit"]
 
@@ -57,15 +59,14 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         **changes
             Arguments of :func:`lmer`, ``data`` and ``REML`` included.
         """
-        from pyimpl.models.lmer import lmer
-
         if self.source is None:
             raise ModelError("this fit was made from a design, not from a data frame: call lmer instead of update")
         arguments = {**self.source.arguments, **changes}
         data = arguments.pop("data", self.source.data)
         REML = arguments.pop("REML", self.model.REML)
         text = self.formula if formula is None else update_formula(self._explicit_formula(), formula)
-        return lmer(text, data, REML, **arguments)
+        fit: LmerFit = self.source.call(text, data, REML, **arguments)
+        return fit
 
     def vcov(self, full: bool = False) -> pd.DataFrame:
         """Covariance matrix of the fixed effects; `full`: of the errors of random and fixed effects, given θ."""
@@ -85,6 +86,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         *,
         se_fit: bool = False,
         interval: "Interval | None" = None,
+        na_action: str = "na.pass",
+        newparams: Mapping[str, Any] | None = None,
         **uncertainty: Any,
     ) -> Any:
         """``predict(m, newdata, re.form, allow.new.levels, random.only, se.fit)``.
@@ -103,32 +106,46 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             Whether standard errors are wanted (lme4's, given θ).
         interval : {"confidence", "prediction"}, optional
             Of the mean, or of a new observation.
+        na_action : {"na.pass", "na.exclude", "na.omit", "na.fail"}
+            Rows of `newdata` with missing values: missing in the result, left out of it, or refused.
+        newparams : mapping, optional
+            ``"beta"``, ``"theta"``, ``"sigma"``: parameters to take instead of the estimates; random effects stay as
+            they were estimated.
         **uncertainty
             ``level`` (0.95), ``ddf``, ``weights``: see :class:`pyimpl.inference.prediction.Uncertainty`.
 
         Returns
         -------
         Series or DataFrame
-            With the index of `newdata`; missing where a predictor is missing. With `se_fit` or `interval` a frame of
-            ``fit``, ``se.fit`` and, of an interval, ``lwr`` and ``upr``.
+            With the index of `newdata`; missing where a predictor is missing (see `na_action`). With `se_fit` or
+            `interval` a frame of ``fit``, ``se.fit`` and, of an interval, ``lwr`` and ``upr``.
 
         Raises
         ------
         DataError
             A column is missing, or a level is new and `allow_new_levels` is False.
         """
+        if na_action != "na.pass":
+            newdata = rows_for_prediction(self.design, newdata, re_form, random_only, na_action)
         if se_fit or interval is not None or uncertainty:
             from pyimpl.inference.prediction import Uncertainty, predict_with_errors
+
+            if newparams:
+                raise DataError("predict: standard errors are those of the estimates: leave newparams out")
 
             asked_for = Uncertainty(interval, **uncertainty)
             return predict_with_errors(self, newdata, re_form, allow_new_levels, random_only, asked_for)
         design, estimates = self.design, self.model.estimates
         wanted = wanted_effects(design, re_form)
+        if newparams:
+            from pyimpl.inference.simulation import new_parameters
+
+            estimates = new_parameters(design, self.model.reduced, estimates, newparams, conditional=any(wanted))
         if newdata is not None:
             return predict_newdata(
                 design, estimates, newdata, wanted, allow_new_levels=allow_new_levels, random_only=random_only
             )
-        if re_form is None and not random_only:
+        if re_form is None and not random_only and not newparams:
             return self.fitted()
         return self._by_row(predict_rows(design, estimates, wanted, random_only))
 
@@ -139,7 +156,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         *others: "LmerFit",
         refit: bool = True,
         model_names: Sequence[str] | None = None,
-        type: str | None = None,  # noqa: A002
+        type: str | int | None = None,  # noqa: A002
         ddf: str | None = None,
     ) -> AnovaTable:
         """``anova(m, ...)``: likelihood-ratio tests between models, or sequential sums of squares of one.
@@ -155,13 +172,15 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             Row names in the order given; R takes the variables' names, the default here is ``MODEL1``, ...
         type, ddf : str, optional
             Of one model, either of them asks for lmerTest's table of F tests: hypotheses of type ``"III"`` (the
-            default), ``"II"`` or ``"I"``, degrees of freedom by ``"Satterthwaite"`` (the default) or
-            ``"Kenward-Roger"`` (REML fits only, as in lmerTest).
+            default), ``"II"`` or ``"I"`` (or 3, 2, 1), degrees of freedom by ``"Satterthwaite"`` (the default) or
+            ``"Kenward-Roger"`` (REML fits only, as in lmerTest). ``ddf="lme4"`` is lme4's table, without tests.
         """
+        if ddf == "lme4":
+            type = ddf = None  # noqa: A001
         if type is not None or ddf is not None:
             if others:
                 raise DataError("anova: type and ddf belong to the F tests of one model; compare models without them")
-            kind, method = type or "III", ddf or "Satterthwaite"
+            kind, method = str(type or "III"), ddf or "Satterthwaite"
             tests = AnovaTable(self._small_sample.f_table(kind, method))
             tests.heading = (f"Type {_ROMAN.get(kind, kind)} Analysis of Variance Table with {method}'s method",)
             return tests
@@ -172,16 +191,40 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
                 raise DataError(f"anova compares fits of lmer; {other!r:.60} is none")
         return likelihood_ratio_tests([self, *others], refit, model_names)
 
-    def drop1(self, test: str = "none", k: float = 2.0) -> AnovaTable:
-        """``drop1(m, test, k)``: the model without each term that no other term contains, by maximum likelihood.
+    def drop1(
+        self,
+        test: str = "none",
+        k: float = 2.0,
+        scope: str | Sequence[str] | None = None,
+        ddf: str | None = None,
+    ) -> AnovaTable:
+        """``drop1(m, scope, test, k)``: the model without each of some terms, by maximum likelihood.
 
         Parameters
         ----------
         test : {"none", "Chisq"}
         k : float
             Penalty for each parameter in the AIC.
+        scope : str or sequence of str, optional
+            Terms to take away: a formula, ``"~ x + z"``, or their labels. Default: each that no other term contains.
+        ddf : {"Satterthwaite", "Kenward-Roger"}, optional
+            lmerTest's ``drop1(m, ddf)`` instead: F tests of this fit, without another.
+
+        Raises
+        ------
+        DataError
+            A term that the model does not have; with `ddf` one that another contains.
         """
-        return single_term_deletions(self, self.update, test, k)
+        if ddf is None or ddf == "lme4":
+            return single_term_deletions(self, self.update, test, k, scope)
+        labels = deletion_scope(self.design, scope, marginal=True)
+        tests = AnovaTable(self._small_sample.f_table("II", ddf).loc[labels])
+        tests.heading = (
+            f"Single term deletions using {ddf}'s method:",
+            "\nModel:",
+            *deparse_lines(parse(self.formula)),
+        )
+        return tests
 
     def ranova(self, reduce_terms: bool = True) -> AnovaTable:
         """``lmerTest::ranova(m, reduce.terms)`` (``rand``): likelihood-ratio tests of the random-effects terms.
@@ -204,7 +247,11 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
     rand = ranova
 
     def allFit(
-        self, optimizers: Sequence[str] | None = None, start: Theta | None = None, max_evaluations: int = 20_000
+        self,
+        optimizers: Sequence[str] | None = None,
+        start: Theta | None = None,
+        max_evaluations: int = 20_000,
+        start_from_mle: bool = False,
     ) -> "AllFit":
         """``allFit(m)``: fit the same model by several optimizers, to see whether they find the same optimum.
 
@@ -216,6 +263,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             θ that each starts from; default lme4's start.
         max_evaluations : int
             Of each.
+        start_from_mle : bool
+            Start each where this fit has ended, lme4's default; a start of its own asks more of an optimizer.
 
         Returns
         -------
@@ -228,6 +277,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         from pyimpl.linalg.forecast import Forecast, foretold
 
         ours, design, reduced = "trust-region Newton", self.design, self.model.reduced
+        if start_from_mle and start is None:
+            start = self.getME("theta")
         first = default_start(reduced) if start is None else checked_theta(start, reduced.n_theta)
 
         def one(name: str) -> LmerFit:
@@ -252,7 +303,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
     def confint(
         self,
-        parm: str | Sequence[str] | None = None,
+        parm: "ParameterChoice" = None,
         level: float = 0.95,
         method: str = "profile",
         *,
@@ -263,6 +314,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         n_jobs: int = 1,
         progress: bool = False,
         signames: bool = True,
+        oldNames: bool | None = None,
     ) -> pd.DataFrame:
         """``confint(m, parm, level, method)``: confidence intervals.
 
@@ -271,10 +323,11 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
         Parameters
         ----------
-        parm : str or sequence of str, optional
+        parm : str, int or sequence of them, optional
             ``.sig01``, ... (standard deviations and correlations of each term; lme4 2.0 changed their order: see
             :mod:`pyimpl.likelihood.parameters`), ``.sigma``, coefficient names; or what they are, in the words of
             ``signames=False``. ``"theta_"``: all standard deviations and correlations, ``"beta_"``: the coefficients.
+            Numbers are places as R counts them, from 1 (``parm=[2, 3]`` is R's ``2:3``; negative ones are left out).
         level : float
         method : {"profile", "Wald", "boot"}
             R's default is the first. Wald intervals are missing for ``.sig01``, ..., ``.sigma``, as in R.
@@ -287,6 +340,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         signames : bool
             False: rows are named by what they are, ``sd_(Intercept)|g``, ``cor_x.(Intercept)|g``, ``sigma`` (lme4's
             ``oldNames = FALSE``, since 1.1-38 ``signames = FALSE``).
+        oldNames : bool, optional
+            The older name of `signames`.
 
         Returns
         -------
@@ -300,6 +355,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         if not 0 < level < 1:
             raise DataError(f"confint: level must be between 0 and 1, not {level}")
         parameters = self._parameters
+        signames = signames if oldNames is None else oldNames
         rename = {} if signames else dict(zip(parameters.names(), parameters.names(signames=False), strict=True))
         if method == "boot":
             from pyimpl.inference.bootstrap import boot_intervals
@@ -325,7 +381,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
     def profile(
         self,
-        which: str | Sequence[str] | None = None,
+        which: "ParameterChoice" = None,
         alphamax: float = 0.01,
         maxpts: int = 100,
         delta_cutoff: float = 0.125,
@@ -339,7 +395,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
         Parameters
         ----------
-        which : str or sequence of str, optional
+        which : str, int or sequence of them, optional
             Which parameters, as in :meth:`confint`; default all.
         alphamax : float
             Profiles go on until ``.zeta`` is beyond ``sqrt(qchisq(1 - alphamax, npar))``.

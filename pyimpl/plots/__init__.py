@@ -23,6 +23,7 @@ from pyimpl.plots.posterior import (
     rhat_plot,
     trace,
 )
+from pyimpl.plots.results import plot_coefficients, plot_emmeans, plot_predictions, plot_trajectories
 
 __all__ = [
     "PLOTS",
@@ -31,6 +32,10 @@ __all__ = [
     "difference",
     "ess_plot",
     "intervals",
+    "plot_coefficients",
+    "plot_emmeans",
+    "plot_predictions",
+    "plot_trajectories",
     "posterior_vs_prior_plot",
     "profile_density",
     "profile_zeta",

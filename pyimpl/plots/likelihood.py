@@ -20,6 +20,7 @@ from pyimpl.plots.canvas import (
     new_figure,
     titled,
 )
+from pyimpl.plots.results import ResultPlots
 from pyimpl.plots.smooth import lowess
 
 if TYPE_CHECKING:
@@ -405,7 +406,7 @@ def profile_density(profile: pd.DataFrame, upper: float = 0.999) -> "Figure":
     return figure
 
 
-class LmerPlots:
+class LmerPlots(ResultPlots):
     """Plots of a fit (a base class of ``LmerFit``)."""
 
     def plot(self, type: str = "pearson", scaled: bool = False) -> "Figure":  # noqa: A002

@@ -24,6 +24,7 @@ from pyimpl.plots.canvas import (
     new_figure,
     titled,
 )
+from pyimpl.plots.results import ResultPlots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -644,7 +645,7 @@ PLOTS: dict[str, _Plot] = {
 }
 
 
-class StanLmerPlots:
+class StanLmerPlots(ResultPlots):
     """Plots of a posterior (a base class of ``StanLmerFit``)."""
 
     def plot(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,6 +202,28 @@ def test_threads_take_turns(r):
     for thread in threads:
         thread.join()
     assert answers == {number: number for number in range(6)}
+
+
+def test_started_ahead_it_is_there_with_its_packages():
+    with Session() as session:
+        session.start_ahead(["lme4", "no.such.package"])
+        deadline = time.monotonic() + 120
+        while session.pid is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        pid = session.pid
+        assert pid is not None
+        assert session.information["R"]
+        assert session.pid == pid  # one R, not two
+        maps = Path(f"/proc/{pid}/maps")
+        assert not maps.exists() or "libs/lme4.so" in maps.read_text()
+
+
+def test_what_goes_wrong_ahead_is_said_by_the_first_call(monkeypatch):
+    monkeypatch.setattr(sessions, "_BOOTSTRAP", "raise SystemExit(3)")
+    with Session() as session:
+        session.start_ahead(["lme4"])
+        with pytest.raises(BridgeError):
+            session.call("r_information")
 
 
 def test_a_closed_session_says_so():

@@ -41,7 +41,13 @@ writeLines(colnames(as.matrix(C$stanfit)), file.path(args[3], "C_names"))
 keep("epred_C", posterior_epred(C, newdata = new))
 set.seed(11)
 keep("exponentials", matrix(rexp(300 * nrow(data), rate = 1), nrow = 300))
-keep("compare", quiet(loo_compare(list(A = loo_A, B = loo_B))))
+# since loo 2.10.0 a data frame, with columns of text
+compared <- as.data.frame(unclass(quiet(loo_compare(list(A = loo_A, B = loo_B)))))
+for (column in names(compared)) {
+  file <- file.path(args[3], paste0("compare_", column))
+  writeLines(if (is.numeric(compared[[column]])) sprintf("%.17g", compared[[column]]) else compared[[column]], file)
+}
+writeLines(names(compared), file.path(args[3], "compare_columns"))
 keep("epred", posterior_epred(A, newdata = new))
 keep("epred_NA", posterior_epred(A, newdata = new, re.form = NA))
 keep("epred_0", posterior_epred(A, newdata = new, re.form = ~0))

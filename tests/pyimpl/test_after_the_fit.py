@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import pyimpl
-from pyimpl.errors import DataError, ModelError
+from pyimpl.errors import DataError, PyimplWarning
 
 DATA = Path(__file__).parent / "data"
 CASES = json.loads((DATA / "after_cases.json").read_text())["cases"]
@@ -167,13 +167,17 @@ def test_bad_arguments_are_named(call, text):
         call(_fit(0))
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_nested_factors_are_refused_in_rs_words():
+def test_a_nesting_structure_is_said_in_rs_words():
     frame = _frame(RECORD, "study")
     frame["inner"] = pd.Categorical(frame["a"].astype(str) + (frame["u"] > 3).map({True: "+", False: "-"}))
-    fit = pyimpl.lmer("y ~ a / inner + (1 | g)", frame)
-    with pytest.raises(ModelError, match="inner %in% a"):
-        fit.emmeans("~ a")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = pyimpl.lmer("y ~ a / inner + (1 | g)", frame)
+    with pytest.warns(PyimplWarning, match="nesting structure was detected in the fitted model:\n    inner %in% a"):
+        means = fit.emmeans("~ inner")
+    assert sorted(means.frame["a"].astype(str)) == ["high", "high", "low", "low", "mid", "mid"]
+    with pytest.raises(DataError, match="by their names"):
+        means.contrast({"c": [1, -1, 0, 0, 0, 0]})
 
 
 @pytest.mark.r

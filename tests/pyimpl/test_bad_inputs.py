@@ -14,7 +14,9 @@ from pyimpl.design.checks import STAN_LMER_CHECKS
 from pyimpl.design.design import build_design
 from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError, PyimplWarning
 from pyimpl.likelihood.optimum import natural_units
+from pyimpl.models.lm import lm
 from pyimpl.models.lmer import LmerFit, lmer
+from r_scripts.dialect import Dialect
 from tests.pyimpl.bad_inputs import bad_arguments, bad_formula, bad_frame, picker
 from tests.pyimpl.model_oracle import RCrashError, ask_r
 
@@ -151,7 +153,7 @@ def judge(fit: LmerFit | None, said: str, answer: dict[str, Any]) -> str:
     return "both fit"
 
 
-def differential(seed: int, count: int) -> list[str]:
+def differential(seed: int, count: int, dialect: Dialect) -> list[str]:
     """Outcomes of so many random cases; an outcome that is not agreement is an error with the case."""
     pick = picker(np.random.default_rng([4711, seed]))
     frames = [bad_frame(pick) for _ in range(count // 4)]
@@ -162,7 +164,7 @@ def differential(seed: int, count: int) -> list[str]:
     asked = [{"kind": "fit", "frame": p, "formula": text or " ", **_plain(a)} for p, text, a in cases]
     outcomes, wrong = [], []
     for (place, text, arguments), answer in zip(cases, ask(frames, asked), strict=True):
-        verdict = judge(*outcome(text, frames[place], arguments), answer)
+        verdict = judge(*outcome(text, frames[place], {**arguments, "dialect": dialect}), answer)
         outcomes.append(verdict)
         if verdict not in ("both fit", "both refuse", "documented"):
             wrong.append((verdict, text, arguments, frames[place].iloc[:2].to_dict("list")))
@@ -171,8 +173,8 @@ def differential(seed: int, count: int) -> list[str]:
 
 
 @pytest.mark.r
-def test_r_s_yes_and_no_are_ours():
-    outcomes = differential(1, 200)
+def test_r_s_yes_and_no_are_ours(live_dialect):
+    outcomes = differential(1, 200, live_dialect)
     assert outcomes.count("both fit") > 0.15 * len(outcomes)
     assert outcomes.count("both refuse") > 0.15 * len(outcomes)
     assert outcomes.count("documented") < 0.15 * len(outcomes)
@@ -181,8 +183,8 @@ def test_r_s_yes_and_no_are_ours():
 @pytest.mark.r
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10, 20))
-def test_r_s_yes_and_no_are_ours_campaign(seed):
-    differential(seed, 600)
+def test_r_s_yes_and_no_are_ours_campaign(seed, live_dialect):
+    differential(seed, 600, live_dialect)
 
 
 def test_the_judgement_can_fail():
@@ -219,13 +221,22 @@ def test_what_fuzzing_found(change, formula, arguments, error, said):
         lmer(formula, frame, **arguments)
 
 
-def test_poly_of_a_factor_takes_its_codes():
+def test_poly_of_a_factor_takes_its_codes_or_is_refused():
+    """Codes of an ordered factor in every R, of another until R 4.6 (``r_scripts.dialect``)."""
     rng = np.random.default_rng(3)
     codes = rng.integers(0, 4, 60)
     frame = pd.DataFrame({"y": rng.normal(size=60), "g": list("abcde") * 12, "k": codes + 1})
     frame["f"] = pd.Categorical.from_codes(codes, list("dcba"))
-    ours = build_design("y ~ poly(f, 2) + (1 | g)", frame).X
-    assert np.array_equal(ours, build_design("y ~ poly(k, 2) + (1 | g)", frame).X)
+    wanted = build_design("y ~ poly(k, 2) + (1 | g)", frame).X
+    assert np.array_equal(wanted, build_design("y ~ poly(f, 2) + (1 | g)", frame, dialect="R 4.5.0").X)
+    ordered = frame.assign(f=frame["f"].cat.as_ordered())
+    assert np.array_equal(wanted, build_design("y ~ poly(f, 2) + (1 | g)", ordered).X)
+    for call in ("poly(f, 2)", "poly(f, 2, raw = TRUE)", "I(2 * poly(f, 2))"):
+        with pytest.raises(DataError, match=r"poly\(f, 2.* f is a factor whose levels have no order .*4\.6\.0"):
+            build_design(f"y ~ {call} + (1 | g)", frame)
+    with pytest.raises(DataError, match="no order"):
+        lm("y ~ poly(f, 2)", frame)
+    assert lm("y ~ poly(f, 2)", frame, dialect="R 4.5.0").nobs() == 60
 
 
 def small() -> pd.DataFrame:
@@ -247,7 +258,7 @@ def small() -> pd.DataFrame:
         (lambda d, f: lmer(f, d).refit(["a"] * 40), DataError, "newresp must be numbers"),
         (lambda d, f: lmer(f, d).simulate(1.5), DataError, "whole number, at least 1, not 1.5"),
         (lambda d, f: lmer(f, d).anova(3), DataError, "3 is none"),
-        (lambda d, f: lmer("y ~ C(f) + (1 | g)", d), FormulaError, "contrasts=.* factor"),
+        (lambda d, f: lmer("y ~ C(f, 'cat') + (1 | g)", d), FormulaError, "contr is one of contr.treatment"),
         (lambda d, f: lmer("y ~ mean(x, 2) + (1 | g)", d), FormulaError, "mean.. has at most 1 arguments"),
         (lambda d, f: lmer("y ~ cut(x, quantile(x, 2)) + (1 | g)", d), FormulaError, "probs"),
         (lambda d, f: lmer("y ~ cut(x, seq(1, 2, by = -1)) + (1 | g)", d), FormulaError, "wrong sign"),

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pyimpl.design.design import model_matrix
-from pyimpl.design.model_matrix import contrast_matrix
 from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError
+from pyimpl.frame.contrasts import contrast_matrix
 from tests.pyimpl.model_oracle import ask_r, same
 from tests.pyimpl.random_models import random_formula, random_frame
 
@@ -439,7 +439,7 @@ def test_polynomial_contrasts_of_many_levels_are_orthonormal():
         ("y ~ log(f)", {}, FormulaError, "numbers are needed, but f is a factor"),
         ("y ~ I(s + 1)", {}, FormulaError, "but s is strings"),
         ("y ~ poly(x, 12)", {}, DataError, "less than number of unique points"),
-        ("y ~ poly(x, k)", {}, FormulaError, "several variables"),
+        ("y ~ poly(x, k, 2)", {}, FormulaError, "the same length"),
         ("y ~ relevel(f, 'zz')", {}, FormulaError, "must be an existing level"),
         ("y ~ relevel(s, 'a')", {}, FormulaError, "only for"),
         ("y ~ factor(k, levels = c(1, 1))", {}, FormulaError, "listed twice"),

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from pyimpl.design.design import build_design
-from pyimpl.design.model_matrix import contrast_matrix
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_factor, read_column
+from pyimpl.frame.contrasts import contrast_matrix
 from pyimpl.likelihood.reduce import centred_intercept
-from pyimpl.linalg.columns import centred_squares, end_products
+from pyimpl.linalg.columns import centred_squares, end_products, square_sum
 from pyimpl.linalg.dqrdc2 import dqrdc2, full_column_rank, independent_columns
 from tests.pyimpl.model_oracle import ask_r
 
@@ -107,6 +107,23 @@ def test_numbers_that_agree_to_15_digits_are_one_level_as_in_r():
         assert as_factor(Numeric(np.array([0.3, 0.1 + 0.2]))).levels == ("0.3",)
 
 
+@pytest.mark.parametrize("span", [3, 4000, 10**9])  # a place for each number, and hashed
+@pytest.mark.parametrize("gaps", [False, True])
+def test_whole_numbers_are_levels_in_their_order(span, gaps):
+    rng = np.random.default_rng(span)
+    values = pd.array(rng.integers(-span, span, size=900), dtype="Int64")
+    values[:2] = [100_000 % span, -span]
+    if gaps:
+        values[::7] = pd.NA
+    factor = as_factor(read_column("g", values))
+    present = sorted(set(values.dropna().tolist()))
+    assert factor.levels == tuple(map(str, present))
+    assert [None if code < 0 else present[code] for code in factor.codes.tolist()] == [
+        None if value is pd.NA else value for value in values.tolist()
+    ]
+    assert factor.drop_unused().levels == factor.levels
+
+
 def test_datetimes_have_labels():
     days = read_column("v", pd.Series(pd.to_datetime(["2020-01-02", "2019-05-01"])))
     assert as_factor(days).levels == ("2019-05-01", "2020-01-02")
@@ -188,6 +205,10 @@ def test_what_the_checks_need_of_columns():
     X = np.column_stack([np.ones(70), 1e6 + rng.normal(size=70), np.arange(70) % 2, np.full(70, 3.0)])
     X[69, 2] = 2.0
     X.flags.writeable = False  # as a user's matrix may be
+    for rows in range(9):
+        np.testing.assert_allclose(square_sum(X[:rows, 1]), (X[:rows, 1] ** 2).sum(), rtol=1e-14)
+    assert square_sum(np.array([0.0, np.inf, 1.0])) == np.inf
+    assert np.isnan(square_sum(np.full(3, np.nan)))
     squares = centred_squares(X)
     assert squares[0] == -1.0
     np.testing.assert_allclose(squares[1:], ((X - X.mean(axis=0)) ** 2).sum(axis=0)[1:], rtol=1e-12, atol=1e-20)

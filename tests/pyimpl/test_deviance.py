@@ -284,8 +284,8 @@ def exact_fast(design, theta, REML):
 
 def test_what_does_not_fit_the_memory_is_refused(monkeypatch):
     monkeypatch.setattr(structure_module, "memory", lambda: 100)
-    with pytest.raises(ModelError, match=r"g0 and g1 \(10 random effects\) need .* GB of memory, and the machine has"):
-        reduce_design(make_design(np.random.default_rng(1), levels=(6, 4), effects=(1, 1)))
+    with pytest.raises(ModelError, match=r"g0 and g1 \(100 random effects\) need .* GB of memory, and the machine has"):
+        reduce_design(make_design(np.random.default_rng(1), levels=(60, 40), effects=(1, 1)))
 
 
 def _crossed(codes, levels, y):

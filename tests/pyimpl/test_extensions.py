@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pyimpl
-from pyimpl.build_record import compiled_modules, record_name
+from pyimpl.build_record import compiled_modules, declarations, record_name
 from pyimpl.extensions import CompiledModulesError, problems
 
 PACKAGE = Path(pyimpl.__file__).parent
@@ -94,10 +94,28 @@ def test_a_source_that_changed_is_told(package):
     assert "pyimpl.linalg.cholesky was compiled from another source" in done.stderr
 
 
-def test_a_declaration_that_changed_makes_every_module_stale(package):
-    declaration = package / "linalg" / "cholesky.pxd"
+def test_a_declaration_that_changed_makes_those_modules_stale_that_it_is_compiled_into(package):
+    declaration = package / "linalg" / "lanes.pxd"
     declaration.write_text(declaration.read_text() + "\n# changed\n")
-    assert len(problems(package)) == sum(len(e["files"]) for m, e in RECORD.items())
+    stale = {sentence.split(": ")[1].split()[0] for sentence in problems(package)}
+    # conditional cimports elimination, whose declarations cimport lanes
+    assert {"pyimpl.linalg.lanes", "pyimpl.linalg.cholesky", "pyimpl.posterior.conditional"} <= stale
+    assert stale.isdisjoint({"pyimpl.linalg.columns", "pyimpl.likelihood.engine"})
+
+
+def test_what_a_module_is_compiled_with_is_found_however_it_is_written(tmp_path):
+    (tmp_path / "pyimpl" / "a").mkdir(parents=True)
+    sources = {
+        "a/one.py": "from cython.cimports.pyimpl.a.two import (\n    f,\n    g,\n)\nfrom pyimpl.a import seven\n",
+        "a/one.pxd": "from pyimpl.a cimport three, four as other\n",
+        "a/two.pxd": "cimport pyimpl.a.five\n",
+        "a/five.pxd": "from pyimpl.a.one cimport h\n",
+        **dict.fromkeys(("a/three.pxd", "a/four.pxd", "a/six.pxd", "a/seven.pxd"), ""),
+    }
+    for name, text in sources.items():
+        (tmp_path / "pyimpl" / name).write_text(text)
+    found = declarations(tmp_path / "pyimpl", "pyimpl.a.one")
+    assert found == [f"pyimpl.a.{name}" for name in ("five", "four", "one", "three", "two")]
 
 
 def test_a_module_that_was_never_built_does_not_run_as_python(package):

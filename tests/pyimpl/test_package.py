@@ -32,6 +32,12 @@ def test_importing_and_fitting_load_nothing_heavy(program):
     assert _python(f"{program}\nimport sys; print([m for m in {HEAVY} if m in sys.modules])") == "[]"
 
 
+def test_a_fit_of_few_effects_and_its_summary_need_no_scipy():
+    program = FITS.replace(", fit.predict(data)", "")
+    assert "predict" not in program
+    assert _python(f"{program}\nimport sys; print([m for m in sys.modules if m.partition('.')[0] == 'scipy'])") == "[]"
+
+
 def test_what_is_heavy_would_be_seen():
     assert (
         _python(f"import scipy.stats\nimport sys; print([m for m in {HEAVY} if m in sys.modules])") == "['scipy.stats']"

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 import pyimpl
+from pyimpl.inference.comparison_arrows import comparison_arrows
 
 DATA = Path(__file__).parent / "data"
 FRAMES = json.loads(gzip.decompress((DATA / "after.json.gz").read_bytes()))["frames"]
@@ -48,20 +49,30 @@ def frame_of(name):
     return pd.DataFrame(columns)
 
 
+def data_of(case):
+    frame = frame_of(case["frame"])
+    return eval(case["derive"]["py"], {"frame": frame, "np": np, "pd": pd}) if "derive" in case else frame
+
+
 @cache
 def fit_of(name, i):
     case = CASES[name]["cases"][i]
-    given = {key: case[key] for key in ("weights", "offset") if key in case}
+    given = {key: case[key] for key in ("weights", "offset", "dialect") if key in case}
     if "na.action" in case:
         given["na_action"] = case["na.action"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pyimpl.lmer(case["formula"], frame_of(case["frame"]), REML=case.get("REML", True), **given)
+        return pyimpl.lmer(case["formula"], data_of(case), REML=case.get("REML", True), **given)
+
+
+def arrows(means, **options):
+    found = comparison_arrows(means, **options)
+    return pd.DataFrame({"lcmpl": found.left, "rcmpl": found.right})
 
 
 def evaluated(name, i, j):
     case = CASES[name]["cases"][i]
-    known = {"fit": fit_of(name, i), "frame": frame_of(case["frame"]), "np": np, "pd": pd, "pyimpl": pyimpl}
+    known = {"fit": fit_of(name, i), "frame": data_of(case), "np": np, "pd": pd, "pyimpl": pyimpl, "arrows": arrows}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return eval(case["calls"][j]["py"], known)

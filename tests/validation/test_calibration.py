@@ -13,7 +13,7 @@ from pyimpl.design.design import Design, build_design
 from pyimpl.models.stan_lmer import StanLmerFit, normal, stan_lmer_design
 from validation.calibration import MODELS, Calibration, Model, _one, priors_of, sbc
 from validation.cli import app
-from validation.owndata import InputError
+from validation.errors import InputError
 from validation.verdict import Verdict
 
 MODEL = Model("tiny", "tiny", "y ~ 1 + (1 | g)", 24, {"g": 6}, 0)

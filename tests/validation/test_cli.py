@@ -81,6 +81,13 @@ def test_files_are_written_where_asked(run, tmp_path):
     assert "deep/folder/report.html" in out
 
 
+def test_the_report_says_how_to_repeat_it(run, tmp_path):
+    run("validate", "-o", "a folder", works=[work(made.likelihood())])
+    assert (
+        "<code>mlmparity validate -o &#39;a folder&#39;</code>" in (tmp_path / "a folder" / "report.html").read_text()
+    )
+
+
 def test_default_folder(run, tmp_path):
     run("validate", works=[work(made.likelihood())])
     assert (tmp_path / "mlmparity-report" / "report.html").exists()
@@ -91,6 +98,22 @@ def test_quiet_says_the_verdict_only(run):
     assert code == 1
     assert len(out.splitlines()) == 1
     assert err == ""
+
+
+def test_a_line_for_what_agrees_and_more_for_what_does_not(run):
+    works = [work(made.likelihood("good")), work(made.disagreeing("bad")), work(made.likelihood("fine"))]
+    lines = run("validate", works=works)[1].splitlines()
+    good, bad, fine = (next(i for i, line in enumerate(lines) if name in line) for name in ("good", "bad", "fine"))
+    assert bad == good + 1
+    assert fine > bad + 5
+    assert lines[good].startswith("agrees  good  ")
+    opened = "\n".join(lines[bad:fine])
+    assert "Likely cause" in opened
+    assert "disagrees" in opened
+    assert not any("agrees" in line.split() for line in lines[bad:fine])
+    full = run("validate", "-v", works=works)[1]
+    assert "good: agrees\n" in full
+    assert any("agrees" in line.split()[-1:] and "fixef" in line for line in full.splitlines())
 
 
 def test_all_rows_on_request(run):
@@ -116,7 +139,7 @@ def test_a_case_that_fails_is_reported_and_the_others_go_on(run, tmp_path):
     code, out, _ = run("validate", works=works)
     assert code == 3
     assert "RCrashError: R ended (signal 9)" in out
-    assert "b: agrees" in out
+    assert "agrees  b  " in out
     stored = json.loads((tmp_path / "mlmparity-report" / "report.json").read_text())
     assert [c["verdict"] for c in stored["comparisons"]] == ["inconclusive", "agrees"]
 
@@ -258,8 +281,59 @@ def test_help(run, command):
 def test_cases_lists_them_all(run):
     code, out, _ = run("cases")
     assert code == 0
-    for name in ("M1-ml", "M2-reml", "M3-bayes", "tutorial"):
-        assert name in out
+    assert max(map(len, out.splitlines()[:-2])) <= 100
+    for name in ("M1 ", "sleepstudy ", "crossed-three ", "tutorial "):
+        assert sum(line.startswith(name) for line in out.splitlines()) == 1
+    names = run("cases", "-q")[1].splitlines()
+    assert {"M1-ml", "M3-bayes", "crossed-three-reml", "tutorial"} <= set(names)
+    assert len(names) == len(set(names)) > 70
+    assert run("cases", "-q", "sleepstudy-ml", "tutorial")[1].split() == ["sleepstudy-ml", "tutorial"]
+    listed = json.loads(run("cases", "--json", "-")[1])
+    assert [one["name"] for one in listed] == names
+    assert next(one for one in listed if one["name"] == "Dyestuff-ml")["references"] == ["certified", "recorded"]
+
+
+def test_an_unknown_case_is_answered_in_few_words(run):
+    code, _, err = run("compare", "slepstudy")
+    assert code == 2
+    assert "did you mean 'sleepstudy'" in err
+    assert "`mlmparity cases` lists" in err
+    assert len(err) < 200
+
+
+def test_names_of_cases_are_completed(run, monkeypatch):
+    monkeypatch.setenv("_MLMPARITY_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "mlmparity compare Dyestuff2")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    _, out, _ = run()
+    assert out.split() == ["Dyestuff2-ml", "Dyestuff2-reml"]
+
+
+def test_json_alone_is_on_standard_output_where_it_is_asked_for(run, tmp_path):
+    works = [work(made.likelihood("a")), work(made.disagreeing("b"))]
+    code, out, err = run("validate", "--json", "-", works=works)
+    assert code == 1
+    assert [one["title"] for one in json.loads(out)["comparisons"]] == ["a", "b"]
+    assert "[1/2] a" in err
+    code, _, err = run("validate", "-q", "--json", "-", works=works)
+    assert (code, err) == (1, "")
+    code, out, _ = run("validate", "--json", "deep/all.json", works=works)
+    assert code == 1
+    assert "disagree" in out
+    assert (tmp_path / "deep" / "all.json").read_text() == (tmp_path / "mlmparity-report" / "report.json").read_text()
+
+
+def test_doctor_for_programs_and_in_one_line(run, monkeypatch):
+    broken = doctor.Diagnosis((doctor.Finding("R", "error", "not found anywhere", "apt-get install r-base"),))
+    monkeypatch.setattr("bridge.doctor.examine", lambda: broken)
+    monkeypatch.setattr("pyimpl.precompile.missing", list)
+    code, out, _ = run("doctor", "--json", "-")
+    assert code == 4
+    found = json.loads(out)
+    assert found["R can be used"] is False
+    assert found["findings"][0]["fix"] == "apt-get install r-base"
+    code, out, err = run("doctor", "-q")
+    assert (code, out.splitlines(), err) == (4, ["R cannot be used: see mlmparity doctor."], "")
 
 
 def test_choose_by_name():
@@ -410,5 +484,5 @@ def test_several_formulas_are_compared_by_their_tests(run, tmp_path):
     code, out, err = run("compare", "-d", "sleep.csv", "--factor", "Subject", "--ml", "--against", "certified",
                          *(part for model in models for part in ("-f", model)), reference=None)  # fmt: skip
     assert code == 0, out + err
-    assert "Likelihood-ratio tests" in out
+    assert "agrees  anova: Reaction" in out
     assert "[3/3] anova: " in err

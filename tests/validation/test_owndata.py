@@ -3,7 +3,8 @@ import gzip
 import pandas as pd
 import pytest
 
-from validation.owndata import InputError, as_factors, parse_factor
+from validation.errors import InputError
+from validation.owndata import as_factors, parse_factor
 from validation.reading import read_file
 
 

@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from validation.owndata import InputError, understood
+from r_scripts.dialect import Dialect
+from validation.errors import InputError
+from validation.owndata import understood
 from validation.rcsv import RTableError, read_r_table
 from validation.reading import read_file
 
 
-def column(*cells):
-    return read_r_table("\n".join(["x,y", *(f"{cell},1" for cell in cells)]))["x"]
+def column(*cells, dialect=None):
+    return read_r_table("\n".join(["x,y", *(f"{cell},1" for cell in cells)]), dialect=Dialect.of(dialect))["x"]
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,12 @@ def test_a_column_is_what_r_makes_of_it(cells, dtype, values):
     found = column(*cells)
     assert str(found.dtype) == dtype
     assert [None if pd.isna(value) else value for value in found.tolist()] == values
+
+
+def test_an_exponent_has_digits_since_r_4_4_1():
+    assert column("1e", "2E+", dialect="R 4.4.0").tolist() == [1.0, 2.0]
+    assert column("1e", "2E+", dialect="R 4.4.1").tolist() == ["1e", "2E+"]
+    assert column("1e", "2").tolist() == ["1e", "2"]
 
 
 def test_the_case_of_the_bug_report(tmp_path):
@@ -93,7 +101,7 @@ def as_r(value):
 
 
 @pytest.mark.r
-def test_a_hundred_files_as_live_r_reads_them(tmp_path):
+def test_a_hundred_files_as_live_r_reads_them(tmp_path, live_dialect):
     rng = random.Random(11)
     for k in range(100):
         pools = [POOLS[k % len(POOLS)], rng.choice(POOLS), rng.choice(POOLS)]
@@ -106,7 +114,7 @@ def test_a_hundred_files_as_live_r_reads_them(tmp_path):
     seen = 0
     for line in told.splitlines():
         file, name, kind, cells = line.split("\t")
-        found = read_r_table((tmp_path / file).read_text())[name]
+        found = read_r_table((tmp_path / file).read_text(), dialect=live_dialect)[name]
         own = kinds[str(found.dtype)]
         assert own == kind or (kind == "integer" and own == "numeric" and found.isna().any()), (file, name)
         assert [as_r(value) for value in found.tolist()] == cells.split("\x1f"), (file, name)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from mlmparity import read_data
-from validation.owndata import InputError
+from validation.errors import InputError
 from validation.reading import read_file
 from validation.reading.text import TextOptions
 

@@ -48,6 +48,13 @@ def visit(browser, tmp_path):
     assert troubles == []
 
 
+def unfold(page):
+    """Open what is folded because all agrees, as a reader does."""
+    for summary in page.locator("details.agreement:not([open]) > summary").all():
+        summary.click()
+    return page
+
+
 def column(page, section, number):
     return page.locator(f"#{section} table.numbers tbody tr > :nth-child({number})").all_inner_texts()
 
@@ -58,12 +65,38 @@ def test_verdict_is_the_first_thing_read(visit):
     assert page.title().startswith("R and Python disagree")
     assert page.locator(".source").inner_text() == "Compared against live R: lme4 1.1-31 on R 4.2.2."
     assert page.locator("#comparison-2 .title .badge").inner_text() == "✗ disagrees"
-    page.get_by_role("link", name="M2, REML for ML").click()
+    page.locator("#overview").get_by_role("link", name="M2, REML for ML").click()
     assert page.url.endswith("#comparison-2")
 
 
+def test_what_agrees_is_folded_and_what_does_not_is_open(visit):
+    page = visit([made.likelihood("M1, ML"), made.disagreeing(), made.bayes()])
+    shown = {number: page.locator(f"#comparison-{number} .agreement") for number in (1, 2, 3)}
+    assert [shown[n].get_attribute("open") is not None for n in (1, 2, 3)] == [False, True, True]  # 3: inconclusive
+    assert not page.locator("#comparison-1 .checks").is_visible()
+    assert page.locator("#comparison-1 table.result").is_visible()
+    summary = shown[1].locator("> summary")
+    assert "all" in summary.inner_text()
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#comparison-1 .checks").is_visible()
+    page.keyboard.press("Enter")
+    assert not page.locator("#comparison-1 .checks").is_visible()
+
+
+def test_on_paper_nothing_stays_folded(visit):
+    page = visit([made.likelihood("M1, ML")])
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#comparison-1 .checks").is_visible()
+    assert page.locator("#comparison-1 .provenance dl").first.is_visible()
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert not page.locator("#comparison-1 .checks").is_visible()
+
+
 def test_sorting_by_click_and_by_keyboard(visit):
-    page = visit([made.likelihood("M1, ML", levels=40)])
+    page = unfold(visit([made.likelihood("M1, ML", levels=40)]))
     heading = page.locator('#comparison-1 th[data-key="reference"]')
     assert heading.get_attribute("aria-sort") == "none"
     heading.get_by_role("button").click()
@@ -114,7 +147,7 @@ def test_numbers_are_shown_as_in_the_static_rows(visit):
 
 
 def test_five_thousand_levels_stay_usable(visit):
-    page = visit([made.likelihood("large", levels=5000)])
+    page = unfold(visit([made.likelihood("large", levels=5000)]))
     assert page.locator("tbody tr").count() < 40
     assert "of 5,008 rows" in page.locator(".status").inner_text()
     page.locator(".next").click()
@@ -124,7 +157,7 @@ def test_five_thousand_levels_stay_usable(visit):
 
 
 def test_hostile_labels_are_inert(visit):
-    page = visit([made.hostile()])
+    page = unfold(visit([made.hostile()]))
     assert page.evaluate("window.hacked") is None
     assert page.locator("h1").is_visible()  # no style of theirs hides the page
     assert page.locator("img").count() == 0
@@ -140,14 +173,14 @@ def test_hostile_labels_are_inert(visit):
 
 @pytest.mark.parametrize("width", [360, 768, 1600])
 def test_nothing_sticks_out(visit, width):
-    page = visit([made.likelihood(), made.hostile(), made.bayes()], viewport={"width": width, "height": 800})
+    page = unfold(visit([made.likelihood(), made.hostile(), made.bayes()], viewport={"width": width, "height": 800}))
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_readable_in_light_and_dark(visit, scheme):
     """Contrast of at least 4.5 : 1 (WCAG 2.2, 1.4.3) for every kind of text on the page."""
-    page = visit([made.disagreeing(), made.bayes()], color_scheme=scheme)
+    page = unfold(visit([made.disagreeing(), made.bayes()], color_scheme=scheme))
     poor = page.evaluate(
         """() => {
         const rgb = (text) => text.match(/[\\d.]+/g).map(Number);

@@ -2,6 +2,7 @@ import dataclasses
 import html.parser
 import re
 
+import pandas as pd
 import pytest
 
 from tests.validation import comparisons as made
@@ -62,11 +63,14 @@ def test_order_verdict_cause_checks_notes_table():
             "R and Python disagree",
             "Overview",
             "Likely cause: REML estimates",
+            "Result",
+            "Parameter",
+            "Printed summaries side by side. 1 line differs",
+            "Agreement",
             "Checks",
             "Notes",
             "Pictures",
             "Tolerance",
-            "Printed summaries side by side. 1 line differs",
             "Where the numbers come from",
         )
     ]
@@ -157,9 +161,58 @@ def test_same_input_same_page(source):
     assert render_page(everything()) == source
 
 
+def test_estimates_stand_first_and_once():
+    comparison = made.bayes()
+    first = comparison.table[comparison.table["quantity"] == "post-mean"]
+    against_truth = first.assign(check="truth-candidate", reference=-1.0)
+    table = pd.concat([comparison.table, against_truth], ignore_index=True)
+    page = Page(render_page([dataclasses.replace(comparison, table=table)]))
+    shown = page.words[page.words.index("Posterior means and standard deviations") : page.words.index("Agreement")]
+    assert shown.count("(Intercept)") == shown.count("femaleF") == 1
+    assert " -1 " not in shown
+    likelihood = made.likelihood()
+    residual = likelihood.table.iloc[[6]].assign(group="Residual", term="")
+    table = pd.concat([likelihood.table, residual], ignore_index=True)
+    words = Page(render_page([dataclasses.replace(likelihood, table=table)])).words
+    assert "Residual standard deviation" in Page(render_page([likelihood])).words
+    assert "Residual standard deviation" not in words  # it stands among the standard deviations
+
+
+def test_reasons_of_tolerances_stand_once_and_remarks_where_something_is_wrong():
+    agreeing = Page(render_page([made.likelihood()]))
+    assert agreeing.words.count("a derivative-free optimizer carries no more") == 1
+    assert agreeing.words.index("Why these tolerances") < agreeing.words.index("a derivative-free optimizer")
+    assert "Remark" not in agreeing.words
+    failing = Page(render_page([made.disagreeing()]))
+    assert "off by 0.17 standard errors" in failing.words
+    assert failing.words.count("a derivative-free optimizer carries no more") == 1
+
+
+def test_the_foot_names_the_data_once():
+    def with_data(title, letter):
+        made_ = made.likelihood(title)
+        provenance = {**made_.reference.provenance, "data": letter * 64}
+        return dataclasses.replace(made_, reference=dataclasses.replace(made_.reference, provenance=provenance))
+
+    same = Page(render_page([with_data("A", "a"), with_data("B", "a")], command="mlmparity validate")).words
+    foot = same[same.index("Data (SHA-256)") :]
+    assert foot.startswith("Data (SHA-256) aaaaaaaaaaaaaaaa To repeat it mlmparity validate")
+    other = Page(render_page([with_data("A", "a"), with_data("B", "b"), with_data("C", "b")])).words
+    assert "aaaaaaaaaaaaaaaa (A), bbbbbbbbbbbbbbbb (B; C)" in other
+
+
+@pytest.mark.slow
+def test_the_page_of_the_main_job_is_under_a_megabyte(tmp_path):
+    from validation import cli
+
+    with pytest.raises(SystemExit):
+        cli.main(["validate", "--against", "recorded", "-q", "-o", str(tmp_path)])
+    assert 300_000 < (tmp_path / "report.html").stat().st_size < 1_000_000
+
+
 def test_large_tables_stay_small():
     source = render_page([made.likelihood(levels=5000)])
-    assert len(source) < 1_500_000
+    assert len(source) < 400_000
     assert source.count("<tr") < 100
 
 

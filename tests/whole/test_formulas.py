@@ -9,12 +9,12 @@ import pytest
 import bridge.formula
 from bridge import stats
 from pyimpl.design.design import model_matrix
-from pyimpl.design.model_matrix import contrast_matrix
-from pyimpl.errors import FormulaError, PyimplError
+from pyimpl.errors import PyimplError
 from pyimpl.frame import summaries
+from pyimpl.frame.contrasts import contrast_matrix
 from pyimpl.frame.functions import ALLOWED_FUNCTIONS
 from r_scripts import grammar
-from r_scripts.grammar import FUNCTIONS, ONLY_R, Kind
+from r_scripts.grammar import FUNCTIONS, Kind
 
 rng = np.random.default_rng(3)
 DATA = pd.DataFrame(
@@ -41,10 +41,6 @@ def test_what_the_list_has_is_evaluated_or_said_to_need_r(name):
     needed = {"ifelse": "x > 0, 1, 2", "seq": "0, 1", "cut": "x, 3", "relevel": "f, 'b'"}
     inner = f"{name}({needed.get(name, values_of(name)[0])})"
     formula = f"y ~ I(k + sum(rank({inner})))" if name in ("quantile", "seq", "c") else f"y ~ {inner}"
-    if name in ONLY_R:
-        with pytest.raises(FormulaError, match="needs R"):
-            model_matrix(formula, DATA)
-        return
     told = ""
     try:
         model_matrix(formula, DATA)
@@ -63,7 +59,7 @@ def test_what_is_refused_names_what_is_allowed():
 
 
 def test_both_sides_read_the_one_list():
-    assert set(ALLOWED_FUNCTIONS) == set(FUNCTIONS) - ONLY_R
+    assert set(ALLOWED_FUNCTIONS) == set(FUNCTIONS)
     assert set(FUNCTIONS) == bridge.formula.FUNCTIONS
     assert set(grammar.SUMMARIES) == set(summaries.SUMMARIES) == bridge.formula.SUMMARIES
     for name in grammar.CONTRASTS:

@@ -205,7 +205,7 @@ def with_reference(source: Source, names: Sequence[str]) -> tuple[Case, ...]:
         )
     if names and not kept:
         raise NoReferenceError(
-            f"there is no {source.name} reference of {', '.join(case.name for case in lacking)}; there are: "
-            f"{', '.join(sorted(there))}"
+            f"there is no {source.name} reference of {', '.join(case.name for case in lacking)}; "
+            f"`mlmparity cases` lists what there is ({len(there)} cases have one)"
         )
     return kept

@@ -12,7 +12,7 @@ from validation.conformance.deviations import problems_of, read_deviations
 from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
 from validation.conformance.output import as_comparison, as_json, as_junit
 from validation.conformance.run import Result, Status, overall_status, run
-from validation.files import write_atomically
+from validation.files import write_or_print
 from validation.options import DEFAULT_SEED
 from validation.references.choose import Source, choose_source
 from validation.verdict import Verdict
@@ -109,7 +109,7 @@ def claimed_cases(candidate: Candidate, source: Source) -> frozenset[str]:
 
 
 def write(outcome: Outcome, junit: Path | None, data: Path | None, report: Path | None) -> list[Path]:
-    """Write what was asked for; each file is whole or not there."""
+    """Write what was asked for (``-``: print it); each file is whole or not there."""
     from validation.report.files import write_report
 
     written = []
@@ -118,9 +118,8 @@ def write(outcome: Outcome, junit: Path | None, data: Path | None, report: Path 
         (data, lambda: as_json(outcome.candidate, outcome.results, outcome.source.name, outcome.problems)),
     ):
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, make())
-            written.append(path)
+            write_or_print(path, make().rstrip("\n"))
+            written += [] if str(path) == "-" else [path]
     if report is not None:
         judged = [result for result in outcome.results if result.status is not Status.NOT_CLAIMED]
         written += write_report(report, [as_comparison(result, outcome.candidate) for result in judged])

@@ -22,6 +22,8 @@ from validation.verdict import Verdict
 
 __all__ = ["features", "judge", "table"]
 
+_MOST_NAMES = 6
+
 
 def features() -> str:
     """Features, quantities and adapters, as text."""
@@ -75,6 +77,8 @@ def judge(
         if not quiet and result.status not in (Status.NOT_CLAIMED, Status.NOT_RUN):
             out.print(Text(line(result), style=styles.get(result.status, "")), soft_wrap=True)
 
+    if str(data) == "-":
+        out = err  # standard output is for the JSON alone
     claimed = sum(not candidate.unclaimed(case.needs) for case in chosen)
     with tracker(claimed, quiet=quiet, console=err) as track:
         outcome = conformance(
@@ -88,7 +92,8 @@ def judge(
         )
     unclaimed = [result.case.name for result in outcome.results if result.status is Status.NOT_CLAIMED]
     if unclaimed and not quiet:
-        out.print(Text(f"Not claimed: {', '.join(unclaimed)}"), soft_wrap=True)
+        some = ", ".join(unclaimed[:_MOST_NAMES]) + ("" if len(unclaimed) <= _MOST_NAMES else ", ...")
+        out.print(Text(f"Not claimed: {len(unclaimed)} of {len(outcome.results)} cases ({some})"), soft_wrap=True)
     stuck = [result for result in outcome.results if result.status is Status.NOT_RUN]
     if stuck:
         why = cell(stuck[0].reason)

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import rankdata
-from scipy.stats import t as student_t
+from scipy.special import ndtri, stdtr
 
 from validation.quantities import split_parameter
 
@@ -60,6 +58,7 @@ def correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
         Not a number where a parameter does not vary.
     """
     from arviz_stats.base import array_stats
+    from scipy.stats import rankdata
 
     scores = []
     for draws in (first, second):
@@ -77,4 +76,4 @@ def p_value(left: tuple[float, float], right: tuple[float, float], freedom: floa
     difference, error = left[0] - right[0], math.hypot(left[1], right[1])
     if math.isnan(difference) or error == 0.0:
         return 1.0 if math.isnan(left[0]) and math.isnan(right[0]) else float(difference == 0.0)
-    return float(2.0 * student_t.sf(abs(difference) / error, freedom))
+    return float(2.0 * stdtr(freedom, -abs(difference) / error))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from validation import tolerances
 from validation.checks import Check
@@ -137,7 +137,7 @@ def table_of_fits(fits: Sequence[Any]) -> pd.DataFrame:
     npar = np.array([float(fit.npar) for fit in fits])
     chisq, df = 2.0 * np.maximum(0.0, np.diff(loglik)), np.diff(npar)
     with np.errstate(invalid="ignore"):
-        p = np.where(df > 0, chi2.sf(chisq, df), math.nan)
+        p = np.where(df > 0, chdtrc(df, chisq), math.nan)
     return pd.DataFrame(
         {
             "npar": npar,
@@ -366,6 +366,8 @@ def _p_value(evidence: AnovaEvidence, i: int, better: bool) -> Row:
         return judged  # missing on one side or both, or no probability
     chisq, df = (float(evidence.column("reference", name)[i]) for name in ("Chisq", "Df"))
     logs = [math.log(max(p, 1e-300)) for p in (left, right)]
+    from scipy.stats import chi2  # seconds to import, and only p-values need its logarithms
+
     # Beside 0 a chi-square of one degree of freedom has no bounded density: what chi-square's own limit leaves open.
     with np.errstate(all="ignore"):
         edge = [float(chi2.logsf(max(0.0, chisq + sign * tolerances.CHI_SQUARE.limit), df)) for sign in (-1, 1)]

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
-from scipy.stats import t as student_t
+from scipy.special import ndtri, stdtrit
 
 from validation import tolerances
 from validation.checks import Check
@@ -169,7 +168,7 @@ def z_limit(
     freedom: float = tolerances.MCSE_DEGREES_OF_FREEDOM,
 ) -> float:
     """Bonferroni's limit for |z|, t⁻¹(1 − α/(2K)) (``tolerances.Z_SCORE`` has the reason)."""
-    return float(student_t.isf(alpha / (2 * max(tests, 1)), min(freedom, tolerances.MCSE_DEGREES_OF_FREEDOM)))
+    return float(-stdtrit(min(freedom, tolerances.MCSE_DEGREES_OF_FREEDOM), alpha / (2 * max(tests, 1))))
 
 
 def mcse_freedom(draws: np.ndarray, ess: float) -> tuple[float, float]:
@@ -646,7 +645,7 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     }
     rows: list[Row] = []
     shifts: dict[str, float] = {}
-    power = float(norm.ppf(_POWER))
+    power = float(ndtri(_POWER))
     for record in records(both[both["quantity"].isin(["post-mean", "post-sd"])]):
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
         sd = sd_of.get(tuple(record[key] for key in KEYS[1:]), math.nan)

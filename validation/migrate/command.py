@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from validation.owndata import InputError
+from validation.errors import InputError
 
 __all__ = ["register"]
 

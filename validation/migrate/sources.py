@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from validation.owndata import InputError
+from validation.errors import InputError
 
 __all__ = ["Source", "read_source"]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from validation.owndata import InputError, as_factors, understood
+from validation.errors import InputError
+from validation.owndata import as_factors, understood
 from validation.reading.formats import BINARY, kind_of, read_binary
 from validation.reading.text import TextOptions, read_text
 

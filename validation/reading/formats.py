@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.extras import need
-from validation.owndata import InputError
+from validation.errors import InputError
 from validation.reading.text import text_column
 
 if TYPE_CHECKING:

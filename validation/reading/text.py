@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from validation.owndata import InputError
+from validation.errors import InputError
 from validation.rcsv import RTableError, convert, read_r_cells
 
 __all__ = ["SEPARATORS", "TextOptions", "decode", "read_text", "text_column"]

@@ -20,6 +20,7 @@ def write_report(
     reason: str | None = None,
     generated: str | None = None,
     extra_plots: Mapping[str, Sequence[Plot]] | None = None,
+    command: str | None = None,
 ) -> tuple[Path, Path]:
     """Write ``report.html`` and ``report.json``; each is whole or not there.
 
@@ -28,7 +29,7 @@ def write_report(
     directory : path
         Made where it does not exist.
     comparisons : sequence of Comparison
-    reason, generated, extra_plots
+    reason, generated, extra_plots, command
         As in :func:`validation.report.html.render_page`.
 
     Returns
@@ -36,7 +37,7 @@ def write_report(
     tuple of Path
         The page and the JSON file.
     """
-    page = render_page(comparisons, reason=reason, generated=generated, extra_plots=extra_plots)
+    page = render_page(comparisons, reason=reason, generated=generated, extra_plots=extra_plots, command=command)
     data = dumps(comparisons, reason=reason)
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,14 +1,18 @@
 """The report as one self-contained HTML page: no request leaves it, scripts and styles are inline.
 
-Everything that comes from data is escaped by jinja2 (autoescape is on for every template); what goes into inline JSON
-is escaped for its place inside ``<script>``. The page works without JavaScript, which only adds sorting and filtering.
+Everything that comes from data is escaped by jinja2 (autoescape is on for every template); all rows of the tables are
+in the page as compressed JSON, the first ones as HTML. The page works without JavaScript, which only adds the others,
+sorting and filtering.
 """
 
 import base64
 import hashlib
 import json
+import math
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,8 +22,10 @@ from markupsafe import Markup
 
 from validation.checks import Side
 from validation.comparison import Comparison
+from validation.report.glossary import GLOSSARY, term_of
 from validation.report.json import package_version, plain
 from validation.report.plots import Plot, plots
+from validation.report.result import result_of
 from validation.report.wording import (
     VERDICT_SYMBOLS,
     VERDICT_WORDS,
@@ -46,6 +52,12 @@ __all__ = ["render_page", "view"]
 #: So many rows stand in the page's HTML; the script shows the others (they are in the page as JSON).
 STATIC_ROWS = 25
 
+_MOST_IN_FOOT = 24
+_HASH = 16  # letters of a hash that are shown
+_FEW_LIMITS = 3
+_GOOD = (Verdict.AGREES, Verdict.BETTER)
+_MOST_LINES = 60  # of a printed summary that stands open
+
 
 def render_page(
     comparisons: Sequence[Comparison],
@@ -53,6 +65,7 @@ def render_page(
     reason: str | None = None,
     generated: str | None = None,
     extra_plots: Mapping[str, Sequence[Plot]] | None = None,
+    command: str | None = None,
 ) -> str:
     """Return the comparisons as one HTML page.
 
@@ -66,6 +79,8 @@ def render_page(
         When and how the page was made, for its foot.
     extra_plots : mapping of str to sequence of Plot, optional
         Further pictures by title of the comparison.
+    command : str, optional
+        The command that repeats the run, for the page's foot.
     """
     extra = extra_plots or {}
     verdict = overall(comparison.verdict for comparison in comparisons)
@@ -80,6 +95,9 @@ def render_page(
             views=[view(c, number, extra.get(c.title, ())) for number, c in enumerate(comparisons, start=1)],
             version=package_version(),
             generated=generated,
+            command=command,
+            glossary=GLOSSARY,
+            foot=_foot(comparisons),
             policy=_policy(),
         )
     )
@@ -104,12 +122,15 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "formula": cell(comparison.formula),
         "kind": _KINDS.get(comparison.kind, comparison.kind),
         "verdict": _badge(comparison.verdict),
+        "result": result_of(comparison),
+        "agreement": _agreement(comparison, len(table), len(failed)),
         "names": side_names(comparison),
         "reference": cell(comparison.reference.label),
         "candidate": cell(comparison.candidate.label),
         "checks": [
             {
                 "id": cell(c.id),
+                "term": term_of(c.id),
                 "title": cell(c.title),
                 "summary": cell(c.summary),
                 "rule": cell(c.rule),
@@ -128,7 +149,9 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "counts": [(_badge(v), n) for v, n in counts(table).items()],
         "quantities": list(dict.fromkeys(quantity_words(q) for q in ordered["quantity"])),
         "static_rows": rows[:STATIC_ROWS],
-        "data": _inline_json(_packed(ordered)),
+        "remarks": any(row["remark"] for row in rows),
+        "reasons": _reasons(rows),
+        "data": _deflated(_packed(ordered)),
         "plots": [
             {"name": p.name, "title": p.title, "alt": p.alt, "svg": _placed(p, f"p{number}-{i}")}
             for i, p in enumerate([*extra, *plots(comparison)])
@@ -136,6 +159,47 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "printed": _printed(comparison),
         "provenance": [(name, _provenance(side)) for name, side in _sides(comparison)],
     }
+
+
+def _agreement(comparison: Comparison, numbers: int, failed: int) -> str:
+    """One line on the checks: what stands in place of them where they are folded."""
+    checks = len(comparison.checks)
+    agreed = sum(not check.verdict.failed and check.verdict is not Verdict.INCONCLUSIVE for check in comparison.checks)
+    words = f"{agreed} of {checks} checks agree" if agreed < checks else f"all {checks} checks agree"
+    if checks == 0:
+        words = "no check was made"
+    elif checks == 1:
+        words = "the check agrees" if agreed else "the check does not agree"
+    compared = f"{numbers:,} number{'s' * (numbers != 1)} compared"
+    return f"{words}; {compared}" + (f", {failed:,} of them outside their tolerance" if failed else "")
+
+
+def _foot(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
+    """Versions, machine and hashes of the data: what somebody needs who wants the same numbers."""
+    kept: dict[str, dict[str, None]] = {"Versions": {}, "Machine": {}}
+    hashes: dict[str, dict[str, None]] = {}
+    machine = {"platform", "system", "machine", "blas", "BLAS", "LAPACK", "os"}
+    for comparison in comparisons:
+        for side in (comparison.reference, comparison.candidate):
+            for key, value in _provenance(side):
+                last = key.rpartition(".")[2]
+                if last in machine:
+                    kept["Machine"].setdefault(f"{last} {value}")
+                elif last in ("data", "sha256") and len(value) >= _HASH:
+                    hashes.setdefault(value[:_HASH], {}).setdefault(cell(comparison.title))
+                elif key.startswith("packages.") or last in ("R", "mlmparity", "python", "numpy", "scipy", "pandas"):
+                    kept["Versions"].setdefault(f"{last} {value}")
+    # where all comparisons have the same data, their names say nothing
+    kept["Data (SHA-256)"] = {
+        f"{found} ({'; '.join(titles)})" if len(hashes) > 1 else found: None for found, titles in hashes.items()
+    }
+    found = []
+    for name, values in kept.items():
+        if values:
+            shown = list(values)[:_MOST_IN_FOOT]
+            more = len(values) - len(shown)
+            found.append((name, ", ".join(shown) + (f" and {more} more" if more else "")))
+    return found
 
 
 @cache
@@ -183,50 +247,80 @@ def _row(row: Row) -> dict[str, Any]:
         "check": row.check,
         "quantity": quantity_words(row.quantity),
         "place": row.place,
-        "reference": format_number(row.reference),
-        "candidate": format_number(row.candidate),
+        "reference": format_number(row.reference, _digits_shown(row)),
+        "candidate": format_number(row.candidate, _digits_shown(row)),
         "difference": format_number(row.difference, 2),
         "digits": "" if pd.isna(row.digits) else f"{row.digits:.1f}" if np.isfinite(row.digits) else "Inf",
         "scaled": format_number(row.scaled, 2),
         "tolerance": tolerance_text(row.tolerance, row.unit),
         "reason": row.reason,
+        # why it agrees is the tolerance's reason, which stands once below the table
+        "remark": "" if row.verdict in _GOOD else row.reason,
     }
+
+
+def _digits_shown(row: Row) -> int:
+    """Two digits more than both sides have alike, within reason: what is beyond says nothing."""
+    return 8 if pd.isna(row.digits) else int(min(8, max(5, math.ceil(row.digits) + 2)))
+
+
+def _reasons(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Tolerances with what they are for and why they are what they are, each once."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for row in rows:
+        if row["verdict"]["name"] in _GOOD and row["reason"]:
+            found.setdefault((row["reason"], row["tolerance"]), {}).setdefault(row["quantity"])
+    kept: dict[str, tuple[list[str], dict[str, None]]] = {}
+    for (reason, tolerance), quantities in found.items():
+        limits, words = kept.setdefault(reason, ([], {}))
+        limits += [tolerance] if tolerance and tolerance not in limits else []
+        words.update(quantities)
+    return [(", ".join(words), _some(limits), reason) for reason, (limits, words) in kept.items()]
+
+
+def _some(limits: list[str]) -> str:
+    """A few tolerances, or the range of many that are made from the numbers themselves."""
+    return ", ".join(limits) if len(limits) <= _FEW_LIMITS else f"{limits[0]} and {len(limits) - 1} more"
 
 
 def _packed(table: pd.DataFrame) -> dict[str, Any]:
     """Return the table for the page's script: repeated texts once, numbers as precisely as they are shown."""
     packed: dict[str, Any] = {"n": len(table)}
     rows = rows_of(table)
+    shown = [_row(row) for row in rows]
     texts = {
         "check": list(table["check"]),
         "quantity": [quantity_words(quantity) for quantity in table["quantity"]],
         "place": [row.place for row in rows],
-        "reason": list(table["reason"]),
+        "remark": [one["remark"] for one in shown],
         "limit": [tolerance_text(row.tolerance, row.unit) for row in rows],
         "verdict": [str(verdict) for verdict in table["verdict"]],
     }
     for name, values in texts.items():
         codes, uniques = pd.factorize(np.array(values, dtype=object))
-        packed[name] = codes.tolist()
+        packed[name] = _runs(codes.tolist())
         packed[f"{name}_texts"] = [str(text) for text in uniques]
-    for name, digits in (
-        ("reference", 12),
-        ("candidate", 12),
-        ("difference", 4),
-        ("digits", 4),
-        ("scaled", 4),
-        ("tolerance", 4),
-    ):
-        packed[name] = [plain(float(f"{value:.{digits}g}")) for value in table[name].tolist()]
+    # numbers as the text that is shown: the script sorts by them and formats nothing
+    for one in shown:
+        if one["candidate"] == one["reference"] != "":
+            one["candidate"] = "="
+    for name in ("reference", "candidate", "difference", "digits", "scaled"):
+        packed[name] = " ".join(one[name] for one in shown)
+    packed["tolerance"] = _runs([plain(float(f"{value:.4g}")) for value in table["tolerance"].tolist()])
     packed["words"] = {str(verdict): [VERDICT_SYMBOLS[verdict], VERDICT_WORDS[verdict]] for verdict in Verdict}
     return packed
 
 
-def _inline_json(data: Any) -> Markup:
-    """JSON that is safe inside ``<script>``: no character in it can end the element or start a comment."""
-    text = json.dumps(data, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
-    escaped = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return Markup(escaped)
+def _runs(values: list[Any]) -> list[Any]:
+    """Values, and pairs of a value and how often it follows itself."""
+    counted = [(value, len(list(run))) for value, run in groupby(values)]
+    return [value if count == 1 else [value, count] for value, count in counted]
+
+
+def _deflated(data: Any) -> str:
+    """JSON for ``<script>``, compressed and in base64: a third of the size, and no character that could end it."""
+    text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode("utf-8", "surrogatepass"), 9)).decode("ascii")
 
 
 def _placed(plot: Plot, prefix: str) -> Markup:
@@ -285,6 +379,7 @@ def _printed(comparison: Comparison) -> dict[str, Any] | None:
         remark = f"{count} {'line differs' if count == 1 else 'lines differ'} (marked ≠)."
     return {
         "same": not any(differs),
+        "open": length <= _MOST_LINES,
         "remark": remark,
         "sides": [
             (

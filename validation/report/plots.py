@@ -4,8 +4,6 @@ Figures are made with matplotlib's object interface (no pyplot, hence no global 
 searched, read out and printed sharply. Labels that come from data are never read as mathematics or mark-up.
 """
 
-import io
-import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ import pandas as pd
 
 from pyimpl.extras import has
 from validation.comparison import Comparison
+from validation.report import svg
 from validation.report.wording import (
     cell,
     checked_table,
@@ -50,7 +49,7 @@ _CSS = {
 
 _MOST_PARAMETERS = 12
 _MOST_CELLS = 40
-_RASTER_ABOVE = 1500  # so many points are drawn as an embedded picture: thousands of SVG nodes make a page slow
+_RASTER_ABOVE = 400  # so many points are drawn as an embedded picture: thousands of SVG nodes make a page slow
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             ax.locator_params(axis="x", nbins=6)
             ax.set_title(shorten(label, 70), loc="left", fontsize=8.5, pad=3)
             ax.spines["left"].set_visible(False)
-        svg = _svg(figure, comparison, "estimates")
+        picture = _svg(figure, comparison, "estimates")
     what = "posterior means with central 95% intervals" if comparison.kind == "bayes" else "estimates ± 1.96 SE"
     described = "; ".join(
         f"{label}: {names[0]} {_interval_words(sides[0])}, {names[1]} {_interval_words(sides[1])}"
@@ -123,7 +122,7 @@ def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     )
     more = f" ({len(left_out)} more parameters are in the table)" if left_out else ""
     title = f"Estimates side by side: {what}{more}"
-    return Plot("estimates", title, f"{title}. {described}.", svg)
+    return Plot("estimates", title, f"{title}. {described}.", picture)
 
 
 def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -181,10 +180,10 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             )
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
-        svg = _svg(figure, comparison, "blups")
+        picture = _svg(figure, comparison, "blups")
     what = "Conditional modes (BLUPs)" if quantity == "ranef" else "Posterior means of the random effects"
     title = f"{what}, {names[1]} against {names[0]}: on the dashed line they are equal"
-    return Plot("blups", title, f"{title}. {'; '.join(described)}.", svg)
+    return Plot("blups", title, f"{title}. {'; '.join(described)}.", picture)
 
 
 def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -214,9 +213,9 @@ def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         for ax in axes[len(pairs) :]:
             ax.set_visible(False)
         axes[0].legend(fontsize=7.5, frameon=False, loc="upper right")
-        svg = _svg(figure, comparison, "posterior")
+        picture = _svg(figure, comparison, "posterior")
     title = f"Posterior draws: {names[0]} filled with a solid line, {names[1]} dashed"
-    return Plot("posterior", title, f"{title}. {'; '.join(described)}.", svg)
+    return Plot("posterior", title, f"{title}. {'; '.join(described)}.", picture)
 
 
 def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -251,20 +250,20 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         axes[0].set_xlim(0, 1)
         figure.supxlabel("rank among all draws", fontsize=8)
         figure.supylabel(f"ECDF, {names[1]} - {names[0]}", fontsize=8)
-        svg = _svg(figure, comparison, "ecdf")
+        picture = _svg(figure, comparison, "ecdf")
     title = "Differences of the empirical distribution functions, with simultaneous 95% bands for equal distributions"
-    return Plot("ecdf", title, f"{title}. {'; '.join(described)}.", svg)
+    return Plot("ecdf", title, f"{title}. {'; '.join(described)}.", picture)
 
 
 def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """All z-scores of a posterior comparison, sorted, against the half-normal quantiles that chance would give."""
-    from scipy.stats import halfnorm
+    from scipy.special import ndtri
 
     rows = [row for row in rows_of(table) if row.check == "gate-3" and np.isfinite(row.scaled)]
     if not rows:
         return None
     z = np.sort([abs(row.scaled) for row in rows])
-    expected = halfnorm.ppf((np.arange(z.size) + 0.5) / z.size)
+    expected = ndtri(0.5 + 0.5 * (np.arange(z.size) + 0.5) / z.size)
     limit = max(row.tolerance for row in rows)
     with style():
         figure = _figure(height=2.9)
@@ -289,11 +288,11 @@ def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         ax.set_ylim(0, top)
         ax.set_xlabel("|z| expected by chance", fontsize=8)
         ax.set_ylabel("|z| found", fontsize=8)
-        svg = _svg(figure, comparison, "scores")
+        picture = _svg(figure, comparison, "scores")
     title = "z-scores of all posterior summaries: on the dashed line they are what chance gives"
     mean_square = float((z**2).mean()) ** 0.5
     alt = f"{title}. {z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {mean_square:.2f}."
-    return Plot("scores", title, alt, svg)
+    return Plot("scores", title, alt, picture)
 
 
 def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -327,7 +326,16 @@ def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             digits = found[name]
             for x, value in enumerate((min(digits), float(np.median(digits)), max(digits))):
                 strength = min(max(value / 15.0, 0.03), 1.0)
-                ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=_REFERENCE, alpha=0.55 * strength))
+                ax.add_patch(
+                    Rectangle(
+                        (x - 0.48, y - 0.46),
+                        0.96,
+                        0.92,
+                        facecolor=_REFERENCE,
+                        alpha=round(0.55 * strength, 2),
+                        clip_on=False,
+                    )
+                )
                 bad = x == 0 and name in failed
                 text, weight = (f"{value:.1f} ✗", "bold") if bad else (f"{value:.1f}", "normal")
                 ax.text(x, y, text, ha="center", va="center", fontsize=8, color=INK, weight=weight)
@@ -340,11 +348,11 @@ def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         ax.tick_params(length=0)
         for spine in ax.spines.values():
             spine.set_visible(False)
-        svg = _svg(figure, comparison, "digits")
+        picture = _svg(figure, comparison, "digits")
     more = f" ({len(left_out)} more quantities are in the table)" if left_out else ""
     title = f"Digits of agreement, with how many numbers there are (✗: some are outside their tolerance){more}"
     described = "; ".join(f"{name}: from {min(found[name]):.1f} to {max(found[name]):.1f}" for name in shown)
-    return Plot("digits", title, f"{title}. {described}.", svg)
+    return Plot("digits", title, f"{title}. {described}.", picture)
 
 
 def _intervals(table: pd.DataFrame) -> list[tuple[str, list[tuple[float, float, float]]]]:
@@ -445,7 +453,7 @@ def _svg(figure: "Figure", comparison: Comparison, name: str) -> str:
 
 
 def inline_svg(figure: "Figure", salt: str) -> str:
-    """Return the figure as one ``<svg>`` element for a page: no prolog, no metadata, the page's colours and type.
+    """Return the figure as one ``<svg>`` element for a page: see :func:`validation.report.svg.inline_svg`.
 
     Parameters
     ----------
@@ -454,20 +462,4 @@ def inline_svg(figure: "Figure", salt: str) -> str:
     salt : str
         Makes the ids of the file reproducible.
     """
-    import matplotlib as mpl
-
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": salt}):
-        figure.savefig(buffer, format="svg", dpi=144, transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: found.group(0) if found.group(1) in used else "", svg)
-    for colour, variable in _CSS.items():
-        svg = svg.replace(colour, variable)
-    svg = re.sub(r"'?DejaVu Sans'?", "var(--plot-font, sans-serif)", svg)
-    opening = svg[: svg.index(">")]
-    sized = re.sub(r' (width|height)="[^"]*"', "", opening)
-    return sized + svg[len(opening) :]
+    return svg.inline_svg(figure, salt, _CSS)

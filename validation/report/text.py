@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from validation.checks import Check
 from validation.comparison import Comparison
 from validation.report.wording import (
     VERDICT_WORDS,
@@ -30,7 +31,7 @@ from validation.verdict import Verdict
 if TYPE_CHECKING:
     from rich import box as rich_box
 
-__all__ = ["MOST_FAILURES", "render_text", "renderable", "verdict_text"]
+__all__ = ["MOST_FAILURES", "one_line", "render_text", "renderable", "verdict_text"]
 
 #: Colours beside the words, for terminals that have them.
 _STYLES = {
@@ -75,12 +76,34 @@ def render_text(comparison: Comparison, *, all_rows: bool = False, width: int = 
 
 
 def renderable(
-    comparison: Comparison, *, all_rows: bool = False, width: int = 100, box: "rich_box.Box | None" = None
+    comparison: Comparison,
+    *,
+    all_rows: bool = False,
+    brief: bool = False,
+    width: int = 100,
+    box: "rich_box.Box | None" = None,
 ) -> RenderableType:
-    """Return the comparison as a rich renderable: verdict, checks, causes, notes, table."""
+    """Return the comparison as a rich renderable: verdict, checks, causes, notes, table.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    all_rows : bool
+        Show every row of the table.
+    brief : bool
+        What agrees is a line; of what does not, the checks and the rows that agree are counted.
+    width : int
+        Columns to fill at most.
+    box : rich.box.Box, optional
+        How the table is drawn.
+    """
+    if brief and comparison.agrees:
+        return one_line(comparison)
     table = checked_table(comparison)
     parts: list[RenderableType] = [_heading(comparison)]
-    parts.extend(_check_lines(comparison))
+    parts.extend(_check_lines([check for check in comparison.checks if not (brief and _passed(check.verdict))]))
+    if brief and (agreeing := sum(_passed(check.verdict) for check in comparison.checks)):
+        parts.append(Text(f"  {agreeing} other {'check agrees' if agreeing == 1 else 'checks agree'}."))
     if not comparison.checks:
         parts.append(Text("  No check was made, so nothing is concluded.", style=_STYLES[Verdict.INCONCLUSIVE]))
     for cause in comparison.causes:
@@ -93,7 +116,7 @@ def renderable(
         body.append(cell(cause.remedy))
         parts.append(Padding(body, (0, 0, 0, 2)))
     parts.extend(Padding(Text(f"Note: {cell(note)}"), (0, 0, 0, 2)) for note in comparison.notes)
-    shown, remark = _choose_rows(table, all_rows)
+    shown, remark = _choose_rows(table, all_rows, 0 if brief else MOST_MAIN)
     if len(shown):
         parts.append(
             _list(shown, side_names(comparison), width)
@@ -108,8 +131,28 @@ def renderable(
     )
     if remark:
         parts.append(Padding(Text(remark), (0, 0, 0, 2)))
-    parts.append(Text(""))
+    if not brief:
+        parts.append(Text(""))
     return Group(*parts)
+
+
+def one_line(comparison: Comparison) -> Text:
+    """Verdict, title and how much stands behind it, in a line."""
+    table = checked_table(comparison)
+    line = verdict_text(comparison.verdict)
+    line.append(f"  {cell(comparison.title)}", style="bold")
+    details = [f"{len(table):,} numbers, {len(comparison.checks)} checks"]
+    digits = main_rows(table)["digits"].dropna()
+    if comparison.kind != "bayes" and len(digits):  # the digits of posteriors tell of the number of draws
+        details.append(f"at least {_digits(float(digits.min()))} digits")
+    better = sum(check.verdict is Verdict.BETTER for check in comparison.checks)
+    details += [f"{better} better than the reference"] if better else []
+    details += [f"notes: {len(comparison.notes)}"] if comparison.notes else []
+    return line.append(f"  {'; '.join(details)}", style="dim")
+
+
+def _passed(verdict: Verdict) -> bool:
+    return verdict in (Verdict.AGREES, Verdict.BETTER)
 
 
 def _heading(comparison: Comparison) -> Text:
@@ -123,17 +166,17 @@ def _heading(comparison: Comparison) -> Text:
     return heading
 
 
-def _check_lines(comparison: Comparison) -> list[RenderableType]:
+def _check_lines(checks: Sequence[Check]) -> list[RenderableType]:
     grid = Table.grid(padding=(0, 2), pad_edge=False)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for check in comparison.checks:
+    for check in checks:
         words = Text(f"{cell(check.title)}: {cell(check.summary)}")
         grid.add_row(verdict_text(check.verdict), words)
-    return [Padding(grid, (0, 0, 0, 2))] if comparison.checks else []
+    return [Padding(grid, (0, 0, 0, 2))] if checks else []
 
 
-def _choose_rows(table: pd.DataFrame, all_rows: bool) -> tuple[pd.DataFrame, str]:
+def _choose_rows(table: pd.DataFrame, all_rows: bool, most_main: int) -> tuple[pd.DataFrame, str]:
     """Return the rows to show, and a remark on those that are not."""
     if all_rows or not len(table):
         return table, ""
@@ -141,7 +184,7 @@ def _choose_rows(table: pd.DataFrame, all_rows: bool) -> tuple[pd.DataFrame, str
     main = main_rows(table)
     # A number that several checks judge (z-score, size, truth) is shown once.
     main = main.drop_duplicates(["quantity", "group", "term", "term2"])
-    main = main.loc[main.index.difference(failed.index)].head(MOST_MAIN)
+    main = main.loc[main.index.difference(failed.index)].head(most_main)
     shown = pd.concat([failed.head(MOST_FAILURES), main])
     remarks = []
     if len(failed) > MOST_FAILURES:
@@ -199,19 +242,3 @@ def _list(rows: pd.DataFrame, names: tuple[str, str], width: int) -> RenderableT
 
 def _digits(value: float) -> str:
     return "" if pd.isna(value) else format_number(value, 3) if abs(value) == float("inf") else f"{value:.1f}"
-
-
-def verdict_lines(comparisons: Sequence[Comparison]) -> Table:
-    """One line for each comparison: title, kind, verdict; for the end of a run."""
-    from rich import box as boxes
-
-    table = Table(box=boxes.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-    table.add_column("comparison", overflow="fold")
-    table.add_column("numbers", justify="right", no_wrap=True)
-    table.add_column("failed", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for comparison in comparisons:
-        rows = checked_table(comparison)
-        failed = sum(verdict.failed for verdict in rows["verdict"])
-        table.add_row(Text(cell(comparison.title)), f"{len(rows):,}", f"{failed:,}", verdict_text(comparison.verdict))
-    return table

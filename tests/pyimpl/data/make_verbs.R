@@ -22,6 +22,7 @@ table_of <- function(v) {
 }
 results <- lapply(cases$cases, function(case) {
   frame <- frames[[case$frame]]
+  if (!is.null(case$derive)) eval(parse(text = case$derive$r))
   given <- list(as.formula(case$formula), data = quote(frame), REML = !identical(case$REML, FALSE), control = quote(tight))
   for (name in c("weights", "offset", "na.action")) if (!is.null(case[[name]])) given[[name]] <- as.name(case[[name]])
   m <- suppressMessages(suppressWarnings(do.call(lmer, given)))

@@ -3,18 +3,7 @@
   const severity = { disagrees: 0, missing: 1, inconclusive: 2, better: 3, agrees: 4 };
   const collator = new Intl.Collator("en", { numeric: true });
   const numeric = new Set(["reference", "candidate", "difference", "digits", "scaled", "tolerance"]);
-  const toNumber = (value) => (value === null ? NaN : Number(value));
-
-  // As the Python side writes numbers: few digits, no trailing zeros, whole numbers in full.
-  const show = (value, digits) => {
-    const number = toNumber(value);
-    if (Number.isNaN(number)) return "";
-    if (!Number.isFinite(number)) return number > 0 ? "Inf" : "-Inf";
-    if (Number.isInteger(number) && Math.abs(number) < 1e12) return String(number);
-    const size = Math.floor(Math.log10(Math.abs(Number(number.toPrecision(digits)))));
-    if (size < -4 || size >= digits) return number.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e");
-    return number.toPrecision(digits).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
-  };
+  const toNumber = (shown) => (shown === "" || shown === null ? NaN : Number(String(shown).replace(/Inf$/, "Infinity")));
 
   const element = (tag, className, text) => {
     const made = document.createElement(tag);
@@ -23,9 +12,20 @@
     return made;
   };
 
-  const start = (box) => {
-    const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
-    const body = box.querySelector("tbody");
+  // The rows are deflated JSON in base64; a browser that cannot read it shows the first rows.
+  const read = async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    const text = new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+    return JSON.parse(await text);
+  };
+
+  const start = async (box) => {
+    const data = await read(box.querySelector('script[type="text/plain"]').textContent.trim());
+    const unpacked = (runs) => runs.flatMap((run) => (Array.isArray(run) ? Array(run[1]).fill(run[0]) : [run]));
+    for (const name of ["check", "quantity", "place", "remark", "limit", "verdict", "tolerance"]) data[name] = unpacked(data[name]);
+    for (const name of ["reference", "candidate", "difference", "digits", "scaled"]) data[name] = data[name].split(" ");
+    data.candidate = data.candidate.map((value, i) => (value === "=" ? data.reference[i] : value));
+    const body = box.querySelector("tbody"), remarks = box.querySelector('[data-key="remark"]');
     const status = box.querySelector(".status");
     const search = box.querySelector('input[type="search"]');
     const byVerdict = box.querySelector(".by-verdict");
@@ -35,7 +35,7 @@
     const next = box.querySelector(".next");
     const everything = Array.from({ length: data.n }, (_, index) => index);
     const key = {};
-    for (const name of ["check", "quantity", "place", "reason", "limit", "verdict"]) key[name] = (i) => data[`${name}_texts`][data[name][i]];
+    for (const name of ["check", "quantity", "place", "remark", "limit", "verdict"]) key[name] = (i) => data[`${name}_texts`][data[name][i]];
     const text = everything.map((i) => `${key.quantity(i)} ${key.place(i)} ${data.words[key.verdict(i)][1]}`.toLowerCase());
     let sortKey = null, ascending = true, page = 0, chosen = everything;
 
@@ -67,14 +67,11 @@
       first.append(badge);
       const place = element("th", "place", key.place(i));
       place.scope = "row";
-      const reason = element("td", "reason", key.reason(i));
-      reason.title = key.reason(i);
-      const digits = toNumber(data.digits[i]);
+      const number = (name) => element("td", "number", data[name][i]);
       tr.append(first, element("td", "check", key.check(i)), element("td", "quantity", key.quantity(i)), place,
-        element("td", "number", show(data.reference[i], 8)), element("td", "number", show(data.candidate[i], 8)),
-        element("td", "number", show(data.difference[i], 2)),
-        element("td", "number", Number.isNaN(digits) ? "" : Number.isFinite(digits) ? digits.toFixed(1) : show(digits, 2)),
-        element("td", "number", show(data.scaled[i], 2)), element("td", "number", key.limit(i)), reason);
+        number("reference"), number("candidate"), number("difference"), number("digits"), number("scaled"),
+        element("td", "number", key.limit(i)));
+      if (remarks) tr.append(element("td", "reason", key.remark(i)));
       return tr;
     };
     const draw = () => {
@@ -117,4 +114,12 @@
     draw();
   };
   document.querySelectorAll(".rows[data-table]").forEach(start);
+
+  // On paper nothing can be unfolded; summaries of several pages stay folded.
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = Array.from(document.querySelectorAll("details:not([open]):not(.long)"));
+    for (const one of folded) one.open = true;
+  });
+  window.addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
 })();

@@ -1,0 +1,81 @@
+"""Minima on the boundary and inside it, ridges without an end, and criteria without a lowest value."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyimpl import lmer
+from pyimpl.errors import ConvergenceWarning
+from pyimpl.likelihood import optimum
+from pyimpl.likelihood.optimum import optimize
+from tests.pyimpl.golden_designs import design
+
+
+def few_levels(seed):
+    rng = np.random.default_rng(seed)
+    g = np.repeat(np.arange(5), 6)
+    x = rng.normal(size=g.size)
+    y = rng.normal(size=g.size) + rng.normal(size=5)[g] + rng.normal(size=5)[g] * x
+    return pd.DataFrame({"y": y, "x": x, "g": pd.Categorical(g)})
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_start_leads_below_the_minimum():
+    for seed in range(20):
+        fit = lmer("y ~ x + (x | g)", few_levels(seed), REML=False)
+        rng = np.random.default_rng(seed)
+        for _ in range(8):
+            start = rng.normal(size=3) * 10.0 ** rng.uniform(-1, 1)
+            assert optimize(fit.model.objective, [start]).final_objective > fit.model.value - 1e-6, seed
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_a_minimum_inside_and_one_on_the_boundary_the_lower_is_found(monkeypatch):
+    formula, data, options = design(1039)  # 36 rows: 122.54 inside, 122.44 on the boundary
+    fit = lmer(formula, data, **options)
+    assert fit.isSingular()
+    monkeypatch.setattr(optimum, "boundary_starts", lambda *_: [])
+    monkeypatch.setattr(optimum, "spread_starts", lambda *_: [])
+    inside = lmer(formula, data, **options)
+    assert not inside.isSingular()
+    assert fit.model.value < inside.model.value - 0.1
+
+
+def confounded(seed):
+    rng = np.random.default_rng(seed)
+    f, g = rng.integers(0, 4, 120), rng.integers(0, 15, 120)
+    y = 3.0 * f + rng.normal(size=15)[g] + rng.normal(size=120)
+    return pd.DataFrame({"y": y, "f": pd.Categorical(f), "g": pd.Categorical(g)})
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_flat_ridge_is_not_walked_along():
+    for seed in range(5):
+        data = confounded(seed)
+        # the REML criterion does not depend on the variance of effects that the fixed ones take up
+        fit = lmer("y ~ 0 + f + (1 | f) + (1 | g)", data)
+        plain = lmer("y ~ 0 + f + (1 | g)", data)
+        assert fit.REMLcrit() == pytest.approx(plain.REMLcrit(), abs=1e-7)
+        assert max(fit.getME("theta")) < 1e3
+        far = optimize(fit.model.objective, [np.array([fit.getME("theta").iloc[0], 5e6])])
+        assert max(far.final) < 1e3
+
+
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.SingularFitWarning")
+def test_a_criterion_without_a_lowest_value_is_said_to_be_such():
+    rng = np.random.default_rng(3)
+    columns = {name: rng.normal(size=12) for name in ("y", "x", "u", "v", "w", "z")}
+    data = pd.DataFrame({**columns, "g": pd.Categorical(np.repeat(np.arange(4), 3))})
+    # 4 covariates and 8 random effects for 12 rows, which they fit exactly
+    with pytest.warns(ConvergenceWarning, match="no lowest value .*random effects fit the 12 rows exactly"):
+        fit = lmer("y ~ x + u + v + w + (z | g)", data, REML=False)
+    assert np.isfinite(fit.deviance())
+    assert max(fit.getME("theta")) < 1e5
+    far = [fit.devfun([size, 0.0, size]) for size in (1e2, 1e4, 1e6)]
+    assert far[0] > far[1] > far[2]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        lmer("y ~ x + u + (z | g)", data, REML=False)
+    assert not any("no lowest value" in str(one.message) for one in caught)
