@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from pyimpl.covariance.base import Covariance
+from pyimpl.covariance.structures import Structure
 from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.inner import Inner, subtract_products
@@ -64,6 +66,8 @@ class Factor:
         ``T[rows[k], cols[k]] = θ[theta[k]]``.
     scale : ndarray, shape (p,)
         Root mean square of each column of the model matrix: the natural unit of θ is its inverse.
+    structure : Structure or None
+        Where the templates' elements are not θ themselves but follow from it: then ``theta`` has their places.
     """
 
     terms: tuple[int, ...]
@@ -75,11 +79,13 @@ class Factor:
     cols: np.ndarray
     theta: np.ndarray
     scale: np.ndarray
+    structure: Structure | None
 
     def template(self, theta: np.ndarray) -> np.ndarray:
         """T, shape (p, p), lower triangular: this factor's diagonal block of Λ (Bates et al. 2015, eq. 4 and 9)."""
         T = np.zeros((self.p, self.p))
-        T[self.rows, self.cols] = theta[self.theta]
+        elements = theta if self.structure is None else self.structure.elements(theta)
+        T[self.rows, self.cols] = elements[self.theta]
         return T
 
 
@@ -186,8 +192,11 @@ class Reduced:
     factors : tuple of Factor
         The inner factor first, if there is one.
     n_theta : int
+        Parameters of the search: θ, or with structured covariances lme4's ``par``.
     lower : ndarray, shape (n_theta,)
         Lower bounds of θ: 0 for the diagonal of a template, else −inf.
+    structure : Structure or None
+        Covariance structures, where the templates' elements are not θ themselves.
     inner : InnerPart
         Without levels where the Schur complement has all factors.
     outer : OuterPart or None
@@ -201,6 +210,7 @@ class Reduced:
     factors: tuple[Factor, ...]
     n_theta: int
     lower: np.ndarray
+    structure: Structure | None
     inner: InnerPart
     outer: OuterPart | None
     fixed: FixedPart
@@ -214,31 +224,29 @@ class Reduced:
 
 @lru_cache(maxsize=64)
 def _numbering(
-    sizes: tuple[int, ...], members: tuple[tuple[int, ...], ...]
+    covariances: tuple[Covariance, ...], members: tuple[tuple[int, ...], ...]
 ) -> tuple[np.ndarray, tuple[tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray], ...]]:
-    """Lower bounds of θ, and where each factor's θ stand in its template, for terms of so many effects.
+    """Lower bounds of the templates' elements, and where each factor's stand in its template.
 
-    θ is numbered term by term, each template's columns down (lme4's order). For each factor (its terms are `members`):
-    first effect of each term, and :class:`Factor`'s rows, cols and theta.
+    They are numbered term by term, each template's columns down (lme4's order). For each factor (its terms are
+    `members`): first effect of each term, and :class:`Factor`'s rows, cols and theta.
     """
     theta_start = [0]
-    for size in sizes:
-        theta_start.append(theta_start[-1] + size * (size + 1) // 2)
+    for covariance in covariances:
+        theta_start.append(theta_start[-1] + len(covariance.places))
     lower = np.full(theta_start[-1], -np.inf)
     places = []
     for group in members:
         rows, cols, index, starts, p = [], [], [], [], 0
         for i in group:
             starts.append(p)
-            at = theta_start[i]
-            for c in range(sizes[i]):
-                lower[at] = 0.0
-                for r in range(c, sizes[i]):
-                    rows.append(p + r)
-                    cols.append(p + c)
-                    index.append(at)
-                    at += 1
-            p += sizes[i]
+            for at, (r, c) in enumerate(covariances[i].places, theta_start[i]):
+                if r == c:
+                    lower[at] = 0.0
+                rows.append(p + r)
+                cols.append(p + c)
+                index.append(at)
+            p += covariances[i].p
         place = tuple(starts), np.array(rows, np.int64), np.array(cols, np.int64), np.array(index, np.int64)
         places.append(place)
     return lower, tuple(places)
@@ -363,7 +371,11 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
         raise ModelError("the model has no random-effects term, such as (1 | group)")
     terms = design.terms
     members = _grouped(terms)
-    lower, places = _numbering(tuple(term.p for term in terms), members)
+    covariances = tuple(term.covariance for term in terms)
+    lower, places = _numbering(covariances, members)
+    structured = None if all(one.linear for one in covariances) else design.structure
+    if structured is not None:
+        lower = structured.lower
     root = np.empty(0) if design.weights is None else np.sqrt(design.weights)
     fixed = _fixed_part(design, root)
     D = np.empty((design.N, design.P + 1))
@@ -375,7 +387,9 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
     for k, (group, (effect_start, rows, cols, theta)) in enumerate(zip(members, places, strict=True)):
         scale = np.sqrt(np.einsum("ij,ij->j", Zs[k], Zs[k]) / max(design.N, 1))
         scale[~(scale > 0)] = 1.0
-        factors.append(Factor(group, codes[k], J[k], Zs[k].shape[1], effect_start, rows, cols, theta, scale))
+        factors.append(
+            Factor(group, codes[k], J[k], Zs[k].shape[1], effect_start, rows, cols, theta, scale, structured)
+        )
     names = [terms[group[0]].group for group in members]
     inner, outer, within_root = _parts(D, Zs, codes, J, names, structure)
     return Reduced(
@@ -384,6 +398,7 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
         factors=tuple(factors),
         n_theta=lower.size,
         lower=lower,
+        structure=structured,
         inner=inner,
         outer=outer,
         fixed=FixedPart(
@@ -478,6 +493,7 @@ def _outer_part(
 def make_engine(reduced: Reduced, df: float, REML: bool) -> Any:
     """The engine that evaluates the criterion of a reduced model."""
     from pyimpl.likelihood.engine import Engine
+    from pyimpl.likelihood.structured import StructuredEngine
 
     part, fixed = reduced.inner, reduced.fixed
     outer = None
@@ -487,4 +503,5 @@ def make_engine(reduced: Reduced, df: float, REML: bool) -> Any:
         part.R, part.C, part.indptr, part.columns, part.values, None if reduced.outer is None else reduced.outer.pattern
     )
     factors = [(f.p, f.J, f.rows, f.cols, f.theta) for f in reduced.factors]
-    return Engine(inner, outer, fixed.within, fixed.within_root, factors, float(df), bool(REML))
+    engine = Engine(inner, outer, fixed.within, fixed.within_root, factors, float(df), bool(REML))
+    return engine if reduced.structure is None else StructuredEngine(engine, reduced.structure)
