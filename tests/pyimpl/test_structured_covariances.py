@@ -62,7 +62,7 @@ def test_derivatives_are_those_of_the_elements(name, p, hom):
         ahead, behind = covariance.expand(z + h * unit), covariance.expand(z - h * unit)
         assert found.jacobian[:, k] == pytest.approx((ahead.elements - behind.elements) / (2 * h), abs=1e-8)
         assert found.second[:, :, k] == pytest.approx((ahead.jacobian - behind.jacobian) / (2 * h), abs=1e-8)
-        first, second = covariance.slopes(z)
+        first, _ = covariance.slopes(z)
         step = (covariance.parameters(z + h * unit) - covariance.parameters(z - h * unit)) / (2 * h)
         if not covariance.linear and not (covariance.hom and k == 0):
             assert step[k] == pytest.approx(first[k], abs=1e-8)
