@@ -19,8 +19,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from pyimpl.design.design import Design
 from pyimpl.covariance.structures import Structure
+from pyimpl.design.design import Design
 from pyimpl.errors import ModelError
 from pyimpl.inference.estimates import Estimates
 

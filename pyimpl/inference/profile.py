@@ -366,7 +366,7 @@ class Profiler:
         return np.concatenate([self._variances(full[:-1], t, order), [sigma], beta])
 
     def _variances(self, z: np.ndarray, t: int = -1, order: Sequence[int] | None = None) -> np.ndarray:
-        """Standard deviations and correlations at coordinates in absolute units, term t with its effects in an order."""
+        """Standard deviations and correlations at absolute coordinates, term t with its effects in an order."""
         structure = self._structure
         parts = [
             _described(one, z[at], order if k == t else None)
@@ -375,7 +375,7 @@ class Profiler:
         return np.concatenate(parts)
 
     def _absolute(self, t: int, order: Sequence[int]) -> np.ndarray:
-        """Coordinates in absolute units: Cholesky factors of the covariance matrices, term t's effects in this order."""
+        """Coordinates in absolute units (Cholesky factors of the covariances), term t's effects in this order."""
         sigma, structure = self.estimates.sigma, self._structure
         z = structure.coordinates(self.estimates.theta) * sigma**structure.powers
         if list(order) != sorted(order):

@@ -60,8 +60,8 @@ class SmallSample:
         """
         if self._design.structure is not None:
             raise ModelError(
-                "Kenward-Roger's method is for covariance matrices that are linear in their parameters, which structured "
-                "ones (diag, cs, ar1) are not taken for here: take Satterthwaite's method"
+                "Kenward-Roger's method is for covariance matrices that are linear in their parameters, which "
+                "structured ones (diag, cs, ar1) are not taken for here: take Satterthwaite's method"
             )
         if not self._REML:
             raise ModelError(

@@ -199,7 +199,7 @@ def stan_lmer(
     )
     if design.structure is not None:
         raise ModelError(
-            f"stan_lmer has no prior for structured covariances ({', '.join(one.name for one in design.structure.named)})"
+            f"stan_lmer has no prior for structured covariances ({', '.join(o.name for o in design.structure.named)})"
             ": decov is one of unstructured matrices. Write (x | g); lmer fits diag(), cs() and ar1()."
         )
     fit = stan_lmer_design(
