@@ -18,7 +18,7 @@ __all__ = ["Valleys", "deviations", "find_valleys", "lowest", "near"]
 
 _EPS = float(np.finfo(float).eps)
 _SCAN = 1e5  # floating-point operations of all points of a scan
-_OVERHEAD = 1500.0  # such operations take as long as what each evaluation takes whatever its size
+_OVERHEAD = 400.0  # such operations take as long as what each evaluation takes whatever its size
 _SCANNED = 4  # valleys that a scan may add
 #: Values of each standard deviation (in natural units) in a scan, the finest first, and for one θ.
 _AXES = (2.0 ** np.arange(-5, 12), 2.0 ** np.arange(-5, 12, 2), 2.0 ** np.arange(-4, 9, 3), 2.0 ** np.arange(-4, 5, 4))

@@ -235,8 +235,8 @@ def test_a_predictor_in_any_unit(formula, size):
 
 def test_a_fit_of_minutes_is_announced_once(monkeypatch):
     rng = np.random.default_rng(12)
-    g, h = rng.integers(0, 30, 300), rng.integers(0, 20, 300)
-    data = pd.DataFrame({"y": rng.normal(size=300) + rng.normal(size=30)[g] + rng.normal(size=20)[h], "g": g, "h": h})
+    g, h = rng.integers(0, 40, 300), rng.integers(0, 30, 300)
+    data = pd.DataFrame({"y": rng.normal(size=300) + rng.normal(size=40)[g] + rng.normal(size=30)[h], "g": g, "h": h})
     data = data.astype({"g": "str", "h": "str"})
     lmer("y ~ 1 + (1 | g) + (1 | h)", data)  # quiet: it takes no minutes
     monkeypatch.setattr(structure_module, "_SPEED", 10.0)
