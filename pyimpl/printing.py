@@ -135,6 +135,7 @@ def format_varcorr(
     digits: int = 5,
     comp: str | Sequence[str] = ("Std.Dev.",),
     dialect: Dialect | None = None,
+    shown: Sequence[tuple[int, str]] | None = None,
 ) -> str:
     """``formatVC`` printed: variances, standard deviations and correlations of all terms and of the residual.
 
@@ -153,6 +154,9 @@ def format_varcorr(
         ``"Variance"`` and ``"Std.Dev."``: the columns, in this order (since lme4 2.0-1 variances first).
     dialect : Dialect, optional
         Whose text; the newest where not given.
+    shown : sequence of (int, str), optional
+        Of structured covariances: rows of each term, and ``"matrix"`` of its correlations, ``"none"`` or the
+        structure's name beside the one that it has.
 
     Returns
     -------
@@ -168,39 +172,53 @@ def format_varcorr(
     if not wanted or any(one not in _COMPONENTS for one in wanted):
         raise DataError(f"comp has {' and '.join(map(repr, _COMPONENTS))}, or one of them, not {comp!r}")
     newer = dialect.has("format_vc")
-    sds = np.concatenate([*(np.sqrt(np.diag(c)) for c in covariances), [sigma]])
+    lines = [(len(names), "matrix") for names in effects] if shown is None else shown
+    sds = np.concatenate([*(np.sqrt(np.diag(c))[:n] for c, (n, _) in zip(covariances, lines, strict=True)), [sigma]])
     numbers = {"Variance": format_num(sds**2, digits), "Std.Dev.": format_num(sds, digits)}
-    shown = [one for one in _COMPONENTS if one in wanted] if newer else wanted
+    columns = [one for one in _COMPONENTS if one in wanted] if newer else wanted
     head = "Cov" if not newer and dialect.has("cov_for_variances") and "Std.Dev." not in wanted else "Corr"
     places = max(2, digits - 2)
     most = _MOST_EFFECTS if newer else max((len(e) for e in effects), default=1)
     rows: list[list[str]] = []
     matrices: list[np.ndarray] = []
     start = 0
-    for group, names, covariance in zip(groups, effects, covariances, strict=True):
-        p = min(len(names), most)
-        rows += [[group if i == 0 else "", names[i], *(numbers[one][start + i] for one in shown)] for i in range(p)]
-        matrix = _lower_cells((covariance if head == "Cov" else _correlation(covariance))[:p, :p], places)
-        if len(names) > most:
-            rows.append(["", "...", *("..." for _ in shown)])
-            matrix = np.vstack([matrix, np.full((1, p), "...", dtype=object)])
+    for group, names, covariance, (count, kind) in zip(groups, effects, covariances, lines, strict=True):
+        p = min(count, most)
+        rows += [[group if i == 0 else "", names[i], *(numbers[one][start + i] for one in columns)] for i in range(p)]
+        matrix = _correlation_cells(covariance, kind, p, head, places)
+        if count > most:
+            rows.append(["", "...", *("..." for _ in columns)])
+            if kind == "matrix":
+                matrix = np.vstack([matrix, np.full((1, p), "...", dtype=object)])
         matrices.append(matrix)
-        start += len(names)
-    rows.append(["Residual", "", *(numbers[one][-1] for one in shown)])
-    heads = ["Groups", "Name", *shown]
+        start += count
+    rows.append(["Residual", "", *(numbers[one][-1] for one in columns)])
+    heads = ["Groups", "Name", *columns]
     widest = max((matrix.shape[1] for matrix in matrices), default=1)
-    if widest > 1:
+    if widest > 1 or any(matrix.size and matrix[0, 0] for matrix in matrices):
         # reformulas keeps the last column of each matrix, which is empty, and so a blank at the end of each line
         width = widest if newer else widest - 1
         beside = np.full((len(rows), width), "", dtype=object)
         row = 0
-        for matrix in matrices:
+        for matrix, (count, _) in zip(matrices, lines, strict=True):
             kept = min(width, matrix.shape[1])
             beside[row : row + matrix.shape[0], :kept] = matrix[:, :kept]
-            row += matrix.shape[0]
+            row += min(count, most) + (count > most)
         heads += [head, *[""] * (width - 1)]
         rows = [[*cells, *more] for cells, more in zip(rows, beside.tolist(), strict=True)]
     return print_matrix(np.array(rows, dtype=object), [""] * len(rows), heads, right=False)
+
+
+def _correlation_cells(covariance: np.ndarray, kind: str, p: int, head: str, places: int) -> np.ndarray:
+    """Correlations beside the first p effects of a term: below the diagonal, none, or the one that there is."""
+    if kind == "none":
+        return np.full((1, 1), "", dtype=object)
+    if kind == "matrix":
+        return _lower_cells((covariance if head == "Cov" else _correlation(covariance))[:p, :p], places)
+    correlation = _correlation(covariance)
+    value = correlation[min(1, len(correlation) - 1), 0]
+    text = format_num(r_round(np.array([value]), places), nsmall=places, na="NA")[0]
+    return np.full((1, 1), f"{text} ({kind})", dtype=object)
 
 
 def _lower_cells(matrix: np.ndarray, places: int) -> np.ndarray:
@@ -408,7 +426,9 @@ class VarCorrTable(pd.DataFrame):
     """``as.data.frame(VarCorr(m))`` whose :meth:`to_text` is what R prints for ``VarCorr(m)``."""
 
     _metadata = ["_pieces"]  # noqa: RUF012 - pandas' own protocol
-    _pieces: tuple[Sequence[str], Sequence[Sequence[str]], Sequence[np.ndarray], float, Dialect]
+    _pieces: tuple[
+        Sequence[str], Sequence[Sequence[str]], Sequence[np.ndarray], float, Dialect, Sequence[tuple[int, str]]
+    ]
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
@@ -442,8 +462,8 @@ class VarCorrTable(pd.DataFrame):
 
     def to_text(self, comp: str | Sequence[str] = ("Std.Dev.",), digits: int = 5) -> str:
         """Write what R's ``print(VarCorr(m), comp, digits)`` does, the last newline left out."""
-        groups, effects, covariances, sigma, dialect = self._pieces
-        return format_varcorr(groups, effects, covariances, sigma, digits, comp, dialect)
+        groups, effects, covariances, sigma, dialect, shown = self._pieces
+        return format_varcorr(groups, effects, covariances, sigma, digits, comp, dialect, shown)
 
     def _repr_html_(self) -> str:
         return printed_html(self.to_text())

@@ -34,7 +34,7 @@ def fixed_formula(formula: str) -> str:
 def random_formula(formula: str, dialect: Dialect | None = None) -> str:
     """``formula(m, random.only = TRUE)``: the response and the random-effects terms, ``/`` expanded."""
     response, right = _sides(formula)
-    return f"{deparse(response)} ~ {' + '.join(f'({bar.label})' for bar in find_bars(right, dialect))}"
+    return f"{deparse(response)} ~ {' + '.join(bar.text for bar in find_bars(right, dialect))}"
 
 
 def _sides(formula: str) -> tuple[Any, Any]:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pyimpl.covariance.base import Covariance
+from pyimpl.covariance.structures import Structure, covariance_of
+from pyimpl.covariance.unstructured import Unstructured
 from pyimpl.design.checks import (
     LMER_CHECKS,
     CheckControl,
@@ -84,6 +87,8 @@ class RandomTerm:
         Model matrix of the left-hand side. ``Z_ij = columns[i]`` at level ``codes[i]``; effects fastest in q.
     label : str
         The term as lme4 shows it: ``1 + female | school``.
+    structured : Covariance or None
+        Its covariance structure, where it is not ``us``.
     """
 
     group: str
@@ -92,6 +97,12 @@ class RandomTerm:
     codes: np.ndarray
     columns: np.ndarray
     label: str = ""
+    structured: Covariance | None = None
+
+    @property
+    def covariance(self) -> Covariance:
+        """Its covariance structure."""
+        return Unstructured(self.p) if self.structured is None else self.structured
 
     @property
     def p(self) -> int:
@@ -106,11 +117,12 @@ class RandomTerm:
     @property
     def theta_names(self) -> tuple[str, ...]:
         """Names of the term's part of θ, column-major lower triangle (lme4's ``tnames``)."""
-        return tuple(
-            f"{self.group}.{self.effects[i]}" + (f".{self.effects[j]}" if i != j else "")
-            for j in range(self.p)
-            for i in range(j, self.p)
-        )
+        return tuple(f"{self.group}.{name}" for name in self.covariance.theta_names(self.effects))
+
+    @property
+    def par_names(self) -> tuple[str, ...]:
+        """Names of the term's parameters, which are θ unless its covariances are structured (``getParNames``)."""
+        return tuple(f"{self.group}.{name}" for name in self.covariance.par_names(self.effects))
 
 
 @record
@@ -230,6 +242,18 @@ class Design:
     def theta_names(self) -> tuple[str, ...]:
         """Names of θ, ``names(getME(m, "theta"))``: ``school.(Intercept)``, ``school.femaleF.(Intercept)``, ..."""
         return tuple(name for term in self.terms for name in term.theta_names)
+
+    @property
+    def par_names(self) -> tuple[str, ...]:
+        """Names of the parameters that a search is over, ``names(getME(m, "par"))``."""
+        return tuple(name for term in self.terms for name in term.par_names)
+
+    @cached_property
+    def structure(self) -> Structure | None:
+        """The terms' covariance structures; None where all are unstructured."""
+        if all(term.structured is None for term in self.terms):
+            return None
+        return Structure(tuple(term.covariance for term in self.terms))
 
     @property
     def unique_groups(self) -> tuple[str, ...]:
@@ -626,7 +650,8 @@ def _check_terms(terms: Sequence[RandomTerm], frame: ModelFrame, checks: CheckCo
     """``checkNlevels``, ``checkZdims``, and the weights."""
     found = check_levels(list({term.group: term.J for term in terms}.items()), frame.rows, checks)
     check_weights(frame.weights, checks)
-    found += check_effects([(term.label, term.J * term.p) for term in terms], frame.rows, checks)
+    if all(term.structured is None for term in terms):  # lme4 does not check this where a covariance is structured
+        found += check_effects([(term.label, term.J * term.p) for term in terms], frame.rows, checks)
     for text in found:
         notes.warn(text)
 
@@ -739,7 +764,9 @@ def _random_term(
         )
     columns = plan.build(local)
     codes = factor.codes.astype(np.intp, copy=False)
-    term = RandomTerm(read.group, plan.names, factor.levels, codes, columns, read.label)
+    bar = read.bar
+    structured = None if bar.structure == "us" else covariance_of(bar.structure, len(plan.names), bar.hom)
+    term = RandomTerm(read.group, plan.names, factor.levels, codes, columns, read.label, structured)
     return term, (terms, plan)
 
 

@@ -7,7 +7,7 @@ own, whose terms are the grouping factors: ``f*g`` is f, g and ``f:g``. Before, 
 from dataclasses import dataclass
 
 from pyimpl.errors import FormulaError, ModelError
-from pyimpl.formula.parse import Call, Name, Node, Num, deparse, fold, parse, variable_label, walk
+from pyimpl.formula.parse import Call, Const, Name, Node, Num, deparse, fold, parse, variable_label, walk
 from pyimpl.formula.terms import expand_terms
 from pyimpl.text.values import is_syntactic
 from r_scripts.dialect import CHANGES, Dialect
@@ -26,10 +26,16 @@ class Bar:
         Left of the bar.
     group : Node
         Right of the bar: a name, or an interaction such as ``b:a``.
+    structure : str
+        Covariance structure: ``us`` where none is named.
+    hom : bool or None
+        Its argument ``hom``; None where it is not given.
     """
 
     effects: Node
     group: Node
+    structure: str = "us"
+    hom: bool | None = None
 
     @property
     def group_name(self) -> str:
@@ -40,6 +46,14 @@ class Bar:
     def label(self) -> str:
         """The term as lme4 shows it: ``1 + x | g``."""
         return f"{deparse(self.effects)} | {deparse(self.group)}"
+
+    @property
+    def text(self) -> str:
+        """The term as a formula has it: ``(1 + x | g)``, or ``cs(1 + x | g, hom = TRUE)``."""
+        if self.structure == "us":
+            return f"({self.label})"
+        hom = "" if self.hom is None else f", hom = {str(self.hom).upper()}"
+        return f"{self.structure}({self.label}{hom})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,22 @@ def _is_bar(node: Node) -> bool:
 
 def _is_structure(node: Node) -> bool:
     """Whether it is a random-effects term with a covariance structure, ``us(x | g)``."""
-    return isinstance(node, Call) and node.fn in _STRUCTURES and bool(node.args) and _is_bar(node.args[0])
+    return isinstance(node, Call) and node.fn in _STRUCTURES and bool(node.args) and _is_bar(_bare(node.args[0]))
+
+
+def _bare(node: Node) -> Node:
+    """Without parentheses around it."""
+    while isinstance(node, Call) and node.fn == "(" and len(node.args) == 1:
+        node = node.args[0]
+    return node
+
+
+def _hom(term: Call) -> bool | None:
+    """The argument ``hom`` of a covariance structure."""
+    for name, arg in zip(term.names, term.args, strict=False):
+        if name == "hom":
+            return isinstance(arg, Const) and arg.name == "TRUE"
+    return None
 
 
 def _rebuilt(node: Node, args: tuple[Node, ...]) -> Node:
@@ -184,7 +213,12 @@ def find_bars(node: Node, dialect: Dialect | None = None) -> tuple[Bar, ...]:
         part = waiting.pop()
         if not isinstance(part, Call):
             continue
-        if _is_bar(part):
+        if _is_structure(part):
+            bar = _bare(part.args[0])
+            assert isinstance(bar, Call)
+            effects, group = bar.args
+            found += [Bar(effects, factor, part.fn, _hom(part)) for factor in read(group)]
+        elif _is_bar(part):
             effects, group = part.args
             found += [Bar(effects, factor) for factor in read(group)]
         else:
@@ -255,20 +289,31 @@ def _refuse_hidden_bars(node: Node, dialect: Dialect) -> None:
 
 
 def _check_structure(term: Call, dialect: Dialect) -> None:
-    """Refuse what is not an unstructured covariance, or a dialect that has none with a name."""
-    bar = deparse(term.args[0])
+    """Refuse a covariance structure in a dialect that has none, and what lme4 would not understand or pass over."""
     change = CHANGES["structured_covariances"]
     if not dialect.has("structured_covariances"):
         raise FormulaError(
             f"{deparse(term)}: covariance structures (us, diag, cs, ar1) exist since lme4 {change.since}; this dialect "
             f"is lme4 {dialect.versions['lme4']}. us(x | g) is (x | g); diag(x | g) is (x || g) for numeric x."
         )
-    if term.fn != "us" or len(term.args) > 1:
-        hint = "diag(x | g) is (x || g) for numeric x" if term.fn == "diag" else "(x | g) leaves all covariances free"
+    bar = _bare(term.args[0])
+    assert isinstance(bar, Call)
+    if bar.fn == "||":
+        effects, group = map(deparse, bar.args)
         raise FormulaError(
-            f"{deparse(term)}: of the covariance structures of lme4 >= {change.since} pyimpl fits the unstructured one "
-            f"only, us({bar}), which is ({bar}). {hint}."
+            f"{deparse(term)}: '||' inside {term.fn}() would make a term of one effect of each, to which no structure "
+            f"applies. Write diag({effects} | {group}), or ({effects} || {group})."
         )
+    try:
+        STRUCTURES[term.fn].match(term.names or [None] * len(term.args))
+    except ValueError as error:
+        raise FormulaError(
+            f"{deparse(term)}: {error}. lme4 would pass over it; write {term.fn}({deparse(bar)}, hom = TRUE) for one "
+            "standard deviation of all effects."
+        ) from error
+    for name, arg in zip(term.names, term.args, strict=False):
+        if name == "hom" and not (isinstance(arg, Const) and arg.name in ("TRUE", "FALSE")):
+            raise FormulaError(f"{deparse(term)}: hom is TRUE or FALSE, not {deparse(arg)}.")
 
 
 def split_formula(formula: Node, dialect: Dialect | None = None) -> MixedFormula:
@@ -284,7 +329,7 @@ def split_formula(formula: Node, dialect: Dialect | None = None) -> MixedFormula
     ------
     FormulaError
         Not a two-sided formula; a bar inside a function; a grouping factor that cannot be read; a covariance structure
-        other than ``us``.
+        in a dialect that has none.
     ModelError
         No random-effects term.
     """

@@ -4,6 +4,7 @@ from pyimpl.errors import FormulaError
 from pyimpl.formula.bars import find_bars
 from pyimpl.formula.parse import Call, Const, Name, Node, Num, all_names, deparse, parse
 from pyimpl.formula.terms import Terms, expand_terms
+from r_scripts.grammar import STRUCTURES
 
 __all__ = ["update_formula", "write_out_dot"]
 
@@ -30,7 +31,7 @@ def write_out_dot(formula: str, fixed: Terms) -> str:
         return formula
     pieces = [*fixed.labels, *(deparse(fixed.variables[i]) for i in fixed.offsets)]
     pieces = pieces if fixed.intercept else ["0", *pieces]
-    bars = [f"({bar.label})" for bar in find_bars(tree.args[-1])]
+    bars = [bar.text for bar in find_bars(tree.args[-1])]
     return f"{deparse(tree.args[0])} ~ {' + '.join([*(pieces or ['1']), *bars])}"
 
 
@@ -68,7 +69,7 @@ def update_formula(old: str, new: str) -> str:
     bars: dict[str, None] = {}
     for sign, part in _summands(right, 1):
         if find_bars(part):
-            label = deparse(part if isinstance(part, Call) and part.fn == "(" else Call("(", (part,)))
+            label = _bar_text(part)
             if sign > 0:
                 bars.setdefault(label)
                 first_degree.append(label)
@@ -89,7 +90,7 @@ def update_formula(old: str, new: str) -> str:
     names_before = 0
     for sign, part in _summands(right, 1):
         if find_bars(part):
-            label = deparse(part if isinstance(part, Call) and part.fn == "(" else Call("(", (part,)))
+            label = _bar_text(part)
             if sign > 0 and label in bars and label not in ordered:
                 ordered.append(label)
         else:
@@ -104,6 +105,13 @@ def update_formula(old: str, new: str) -> str:
         pieces.append("-1")
     rhs = " + ".join(pieces).replace("+ -1", "- 1") if pieces else "1"
     return f"{deparse(left)} ~ {rhs}"
+
+
+def _bar_text(part: Node) -> str:
+    """A random-effects term, in parentheses unless it has a covariance structure around it."""
+    inner = part.args[0] if isinstance(part, Call) and part.fn == "(" else part
+    structured = isinstance(inner, Call) and inner.fn in STRUCTURES
+    return deparse(inner) if structured else deparse(Call("(", (inner,)))
 
 
 def _replace_dot(node: Node, by: Node, wrap: bool) -> Node:

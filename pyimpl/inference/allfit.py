@@ -47,7 +47,8 @@ def minimise(objective: Objective, name: str, start: np.ndarray, max_evaluations
     from scipy.optimize import minimize
 
     method, gradient, options = OPTIMIZERS[name]
-    lower = objective.blocks.lower
+    lower, structure = objective.blocks.lower, objective.blocks.structure
+    upper = np.full(lower.size, np.inf) if structure is None else structure.upper
     before = objective.evaluations + objective.gradients
     limits = {"maxfun": max_evaluations, "maxiter": max_evaluations} if name in ("L-BFGS-B", "TNC") else {}
     if name == "TNC":
@@ -61,10 +62,13 @@ def minimise(objective: Objective, name: str, start: np.ndarray, max_evaluations
         start,
         method=method,
         jac=gradient or None,
-        bounds=[(low if np.isfinite(low) else None, None) for low in lower],
+        bounds=[
+            (low if np.isfinite(low) else None, high if np.isfinite(high) else None)
+            for low, high in zip(lower, upper, strict=True)
+        ],
         options={**options, **limits},
     )
-    theta = np.maximum(np.asarray(result.x, dtype=float), np.where(np.isfinite(lower), lower, -np.inf))
+    theta = np.clip(np.asarray(result.x, dtype=float), lower, upper)
     spent = objective.evaluations + objective.gradients - before
     value, slope, information = objective.value_gradient_hessian(theta)
     return OptSummary(

@@ -155,7 +155,7 @@ class SearchedModel:
         self.design, self.reduced, self.objective, self.optsum = design, reduced, objective, optsum
         self.REML, self.value, self.return_code = objective.REML, optsum.final_objective, optsum.return_code
         self.prss, self.square = optsum.prss, float(design.y @ design.y)
-        self.least_pivot, self.unbounded = least_pivot(optsum.final, reduced.lower), optsum.unbounded
+        self.least_pivot, self.unbounded = least_pivot(optsum.final, reduced), optsum.unbounded
         if refitter is not None:
             self.refitter = refitter
 
@@ -384,22 +384,29 @@ def _refuse_rounding_errors(design: Design, estimates: Estimates) -> None:
         )
 
 
-def least_pivot(theta: np.ndarray, lower: np.ndarray) -> float:
+def least_pivot(theta: np.ndarray, reduced: Reduced) -> float:
     """Smallest diagonal element of Λ's templates, +inf where there is none.
+
+    With structured covariances: the smallest distance of a parameter from its bounds.
 
     Parameters
     ----------
-    theta, lower : ndarray, shape (n_theta,)
-        θ and its lower bounds, which are 0 on the diagonals.
+    theta : ndarray, shape (n_theta,)
+    reduced : Reduced
+        Its lower bounds are 0 on the diagonals.
     """
-    return min((x for x, bound in zip(theta.tolist(), lower.tolist(), strict=True) if bound == 0), default=math.inf)
+    if reduced.structure is not None:
+        return reduced.structure.distance(theta)
+    bounds = reduced.lower.tolist()
+    return min((x for x, bound in zip(theta.tolist(), bounds, strict=True) if bound == 0), default=math.inf)
 
 
 def warm_start(model: AtOptimum) -> np.ndarray:
     """θ̂, moved away from the boundary so that another search can leave it, shape (n_theta,)."""
     theta = model.optsum.final.copy()
     theta[(model.reduced.lower == 0) & (theta < _OFF_BOUNDARY)] = _OFF_BOUNDARY
-    return theta
+    structure = model.reduced.structure
+    return theta if structure is None else structure.inside(theta, _OFF_BOUNDARY)
 
 
 def as_numbers(values: object, what: str) -> np.ndarray:

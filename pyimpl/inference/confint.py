@@ -9,7 +9,7 @@ from pyimpl.errors import DataError
 from pyimpl.inference.at_optimum import AtOptimum, find_optimum
 from pyimpl.inference.control import LmerControl
 from pyimpl.inference.estimates import Estimates
-from pyimpl.inference.profile import STEPS, Profiler, percent_labels, sdcor
+from pyimpl.inference.profile import STEPS, Profiler, percent_labels, variance_parameters
 from pyimpl.likelihood.parameters import ParameterChoice, Parameters, asked_names
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.linalg.forecast import Forecast
@@ -71,7 +71,8 @@ def profiler_of(model: AtOptimum, start: np.ndarray, control: LmerControl, diale
 
 def parameter_values(estimates: Estimates, parameters: Parameters) -> dict[str, float]:
     """Standard deviations, correlations, σ̂ and coefficients: what ``confint(m, method = "boot")`` bootstraps."""
-    values = np.concatenate([sdcor(estimates.covariances), [estimates.sigma], estimates.beta])[list(parameters.order)]
+    variances = variance_parameters(estimates, parameters.covariances)
+    values = np.concatenate([variances, [estimates.sigma], estimates.beta])[list(parameters.order)]
     return dict(zip(parameters.names(), values.tolist(), strict=True))
 
 

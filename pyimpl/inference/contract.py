@@ -32,6 +32,9 @@ class Fit(Protocol):
     def sigma(self) -> float:
         """Residual standard deviation."""
 
+    def isSingular(self, tol: float = 1e-4) -> bool:
+        """Whether a variance or a correlation is at its bound, to within `tol`."""
+
     def VarCorr(self) -> pd.DataFrame:
         """``as.data.frame(VarCorr(m))``."""
 

@@ -51,7 +51,7 @@ def singular_messages(model: AtOptimum, control: LmerControl) -> tuple[str, ...]
     if not model.least_pivot < tol:
         return ()
     optsum = model.optsum
-    least = math.inf if optsum.steps is None else least_pivot(optsum.final / optsum.steps, model.reduced.lower)
+    least = math.inf if optsum.steps is None else least_pivot(optsum.final / optsum.steps, model.reduced)
     if optsum.steps is None or least < tol:
         return (SINGULAR,)
     return (

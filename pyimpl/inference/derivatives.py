@@ -19,6 +19,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from pyimpl.covariance.structures import Structure
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError
 from pyimpl.inference.estimates import Estimates
@@ -120,6 +121,9 @@ class CovarianceDerivatives:
     pieces : tuple of (int, int, int)
         Term, row and column of each γ but the last.
     templates : tuple of ndarray
+    structure : Structure or None
+        Covariance structures, where not all are unstructured.
+    theta : ndarray, shape (n_theta,)
     sigma : float
     Phi : ndarray, shape (P, P)
         vcov(β̂).
@@ -141,6 +145,8 @@ class CovarianceDerivatives:
 
     pieces: tuple[tuple[int, int, int], ...]
     templates: tuple[np.ndarray, ...]
+    structure: Structure | None
+    theta: np.ndarray
     sigma: float
     Phi: np.ndarray
     PX: np.ndarray
@@ -180,6 +186,8 @@ class CovarianceDerivatives:
 
     def _chain(self) -> tuple[np.ndarray, np.ndarray]:
         """∂γ_r/∂φ_k and ∂²γ_r/∂φ_k∂φ_l for φ = (θ, σ): γ = σ²TT' and σ²."""
+        if self.structure is not None:
+            return self._structured_chain(self.structure)
         m, sigma = len(self.pieces) + 1, self.sigma
         theta = self.pieces  # T has an element wherever TT' has one, in the same order
         k = len(theta) + 1
@@ -197,6 +205,35 @@ class CovarianceDerivatives:
                 for b, (tb, rb, cb) in enumerate(theta):
                     if tb == t and ca == cb:
                         second[a, b, r] = sigma**2 * ((ra == i) * (rb == j) + (ra == j) * (rb == i))
+        first[-1, -1], second[-1, -1, -1] = 2 * sigma, 2.0
+        return first, second
+
+    def _structured_chain(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+        """The same by the coordinates of covariance structures, in which T is smooth; df at an optimum are the same."""
+        sigma, z = self.sigma, structure.coordinates(self.theta)
+        k, m = structure.n_par + 1, len(self.pieces) + 1
+        first, second = np.zeros((k, m)), np.zeros((k, k, m))
+        r = 0
+        for covariance, T, at in zip(structure.covariances, self.templates, structure.slices, strict=True):
+            p, own = covariance.p, np.arange(at.start, at.stop)
+            rows, cols = (np.array(x) for x in zip(*covariance.places, strict=True))
+            expansion = covariance.expand(z[at])
+            by_one = np.zeros((own.size, p, p))
+            by_one[:, rows, cols] = expansion.jacobian.T
+            by_two = np.zeros((own.size, own.size, p, p))
+            by_two[:, :, rows, cols] = np.moveaxis(expansion.second, 0, 2)
+            slope = np.einsum("kab,cb->kac", by_one, T)
+            slope = slope + np.swapaxes(slope, 1, 2)
+            curvature = np.einsum("klab,cb->klac", by_two, T) + np.einsum("kab,lcb->klac", by_one, by_one)
+            curvature = curvature + np.swapaxes(curvature, 2, 3)
+            j, i = np.triu_indices(p)
+            here = slice(r, r + i.size)
+            value = (T @ T.T)[i, j]
+            first[own, here], first[-1, here] = sigma**2 * slope[:, i, j], 2 * sigma * value
+            second[own[:, None], own[None, :], here] = sigma**2 * curvature[:, :, i, j]
+            second[own, -1, here] = second[-1, own, here] = 2 * sigma * slope[:, i, j]
+            second[-1, -1, here] = 2 * value
+            r += i.size
         first[-1, -1], second[-1, -1, -1] = 2 * sigma, 2.0
         return first, second
 
@@ -275,6 +312,8 @@ def covariance_derivatives(design: Design, estimates: Estimates) -> CovarianceDe
     return CovarianceDerivatives(
         pieces=pieces,
         templates=estimates.templates,
+        structure=design.structure,
+        theta=estimates.theta,
         sigma=sigma,
         Phi=estimates.vcov,
         PX=first_order[:, :P, :P],

@@ -52,8 +52,7 @@ class Variances:
 
 def check_singularity(fit: LikelihoodFit, tolerance: float = _SINGULAR) -> bool:
     """``performance::check_singularity(m)``: whether a relative standard deviation in θ is below `tolerance`."""
-    theta, lower = fit.getME("theta").to_numpy(), fit.getME("lower").to_numpy()
-    return bool((np.abs(theta[lower == 0]) < tolerance).any())
+    return bool(fit.isSingular(tolerance))
 
 
 def variances(fit: LikelihoodFit, tolerance: float = _SINGULAR) -> Variances:
@@ -156,7 +155,7 @@ def _null_model(fit: LikelihoodFit) -> LikelihoodFit:
     """The model of the random effects alone, and an intercept (``insight::null_model``)."""
     tree = parse(fit.design.formula)
     assert isinstance(tree, Call)
-    terms = " + ".join(f"({deparse(bar.effects)} | {deparse(bar.group)})" for bar in find_bars(tree.args[1]))
+    terms = " + ".join(bar.text for bar in find_bars(tree.args[1]))
     offsets = [] if fit.design.recipe is None else fit.design.recipe.fixed.offsets
     assert fit.design.recipe is not None
     texts = [deparse(fit.design.recipe.fixed.variables[position]) for position in offsets]

@@ -82,6 +82,9 @@ class _Model:
     def by_theta(self, values: np.ndarray) -> pd.Series:
         return pd.Series(values.copy(), index=list(self.design.theta_names))
 
+    def by_parameter(self, values: np.ndarray) -> pd.Series:
+        return pd.Series(values.copy(), index=list(self.design.par_names))
+
     def by_row(self, values: np.ndarray) -> pd.Series:
         return pd.Series(values.copy(), index=self.design.index)
 
@@ -157,11 +160,11 @@ def _theta_index(model: _Model) -> np.ndarray:
     """``Lind``: for each nonzero of Λᵀ, by columns, the element of θ that it is; counted from 1 as in R."""
     pieces, start = [], 1
     for term in model.terms:
-        p = term.p
-        # Λ's template has θ by columns of its lower triangle; column j of Λᵀ is row j of Λ
-        first = start + np.cumsum([0, *range(p, 1, -1)])
-        pieces.append(np.tile([first[i] + j - i for j in range(p) for i in range(j + 1)], term.J))
-        start += _triangle(term)
+        covariance = term.covariance
+        # Λ's template has θ by columns; column j of Λᵀ is row j of Λ
+        by_row = sorted(zip(covariance.places, covariance.theta_index, strict=True))
+        pieces.append(np.tile([start + index for _, index in by_row], term.J))
+        start += 1 + max(covariance.theta_index)
     return np.concatenate(pieces) if pieces else np.empty(0, dtype=int)
 
 
@@ -204,7 +207,13 @@ def _deviance_components(model: _Model) -> dict[str, dict[str, float]]:
 
 
 def _theta(model: _Model) -> pd.Series:
-    return model.by_theta(model.estimates.theta)
+    structure = model.reduced.structure
+    par = model.estimates.theta
+    return model.by_theta(par if structure is None else structure.theta(par))
+
+
+def _par(model: _Model) -> pd.Series:
+    return model.by_parameter(model.estimates.theta)
 
 
 def _beta(model: _Model) -> pd.Series:
@@ -216,6 +225,10 @@ def _rows(model: _Model) -> int:
 
 
 def _count_theta(model: _Model) -> int:
+    return len(model.design.theta_names)
+
+
+def _count_parameters(model: _Model) -> int:
     return model.reduced.n_theta
 
 
@@ -270,10 +283,10 @@ _PIECES: dict[str, Callable[[_Model], Any]] = {
     "cnms": lambda m: m.by_term([list(term.effects) for term in m.terms]),
     "devcomp": _deviance_components,
     "offset": lambda m: _prior(m.design.offset, m, 0.0),
-    "lower": lambda m: m.by_theta(m.reduced.lower),
+    "lower": lambda m: m.by_parameter(m.reduced.lower),
     "devfun": lambda m: m.devfun,
     "weights": lambda m: _prior(m.design.weights, m, 1.0),
-    "par": _theta,
-    "npar": _count_theta,
-    "devarg": _theta,
+    "par": _par,
+    "npar": _count_parameters,
+    "devarg": _par,
 }

@@ -20,29 +20,34 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pyimpl.covariance.base import Covariance
+from pyimpl.covariance.structures import Structure
+from pyimpl.covariance.unstructured import Unstructured
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.inference.estimates import Estimates
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import CHEAP, natural_units, operations, optimize
 from pyimpl.likelihood.parameters import Parameters
-from pyimpl.likelihood.reduce import Reduced, reduce_design
+from pyimpl.likelihood.reduce import Reduced, make_engine, reduce_design
 from pyimpl.likelihood.trust_region import ABSENT, EXACT, minimise
 from pyimpl.linalg.forecast import Forecast
 from r_scripts.dialect import Dialect
 
-__all__ = ["STEPS", "Profiler", "parameters_of", "percent_labels", "sdcor"]
+__all__ = ["STEPS", "Profiler", "parameters_of", "percent_labels", "sdcor", "variance_parameters"]
 
 #: Fits of a walk to the ends of an interval, roughly: four steps each way, and some over.
 STEPS = 10
 
 _EPS = float(np.finfo(float).eps)
 _BUDGET = 5000  # evaluations for one point of a profile
+_OFF_BOUNDARY = 0.05  # standard deviation, or share of the way between a correlation's bounds, at a start
 _MAXMULT = 10.0  # a step grows at most so much (lme4's maxmult)
 _Evaluate = Callable[[float, "np.ndarray | None"], "_Point"]
 
@@ -73,7 +78,39 @@ def sdcor(covariances: Sequence[np.ndarray]) -> np.ndarray:
 
 def parameters_of(design: Design, dialect: Dialect) -> Parameters:
     """Return what a version of lme4 calls the parameters of a model."""
-    return Parameters([(term.group, term.effects) for term in design.terms], design.coef_names, dialect)
+    covariances = None if design.structure is None else design.structure.covariances
+    return Parameters([(term.group, term.effects) for term in design.terms], design.coef_names, dialect, covariances)
+
+
+def variance_parameters(estimates: Estimates, covariances: Sequence[Covariance] | None) -> np.ndarray:
+    """Standard deviations and correlations of all terms, in the order of :attr:`Parameters.by_columns`.
+
+    Parameters
+    ----------
+    estimates : Estimates
+    covariances : sequence of Covariance or None
+        Structures of the terms; None where all are unstructured.
+    """
+    if covariances is None:
+        return sdcor(estimates.covariances)
+    structure = Structure(tuple(covariances))
+    z = structure.coordinates(estimates.theta) * estimates.sigma**structure.powers
+    return np.concatenate([_described(one, z[at]) for one, at in zip(covariances, structure.slices, strict=True)])
+
+
+def _described(covariance: Covariance, z: np.ndarray, order: Sequence[int] | None = None) -> np.ndarray:
+    """Standard deviations and correlations of a term at its coordinates in absolute units.
+
+    `order`: in which its effects stand there, if it is unstructured.
+    """
+    if not isinstance(covariance, Unstructured):
+        return covariance.parameters(z)
+    A = _triangle(z, covariance.p)
+    matrix = A @ A.T
+    if order is not None:
+        back = np.argsort(order)
+        matrix = matrix[np.ix_(back, back)]
+    return sdcor([matrix])
 
 
 def percent_labels(tails: Sequence[float]) -> list[str]:
@@ -94,7 +131,13 @@ class _Point:
 
 
 class _ScaledDeviance(Objective):
-    """The ML deviance at any θ and σ, with its gradient."""
+    """The ML deviance at any θ and σ, with its gradient; of structured covariances, θ are the search's coordinates."""
+
+    @cached_property
+    def engine(self) -> Any:
+        """What evaluates."""
+        engine = make_engine(self.blocks, self._df, self.REML)
+        return engine if self.blocks.structure is None else engine.in_coordinates()
 
     def at(self, theta: np.ndarray, sigma: float) -> tuple[float, np.ndarray, float]:
         """Value, derivative by θ, and r²/σ²."""
@@ -107,7 +150,7 @@ class _ScaledDeviance(Objective):
             self.engine.df = scaled
             gradient = self.value_and_gradient(theta)[1]
         finally:
-            self.engine.df = n
+            self.engine.df = float(n)
         deviance = float(parts["log_det"]) + scaled + n * math.log(2 * math.pi * sigma**2) - self.blocks.log_weights
         return deviance, gradient, scaled
 
@@ -152,19 +195,22 @@ class _Held:
     ----------
     objective : _ScaledDeviance
         Of the design with the effects in question first in their term.
-    kind : {"sd", "cor", "sigma"}
+    kind : {"sd", "cor", "own", "sigma"}
+        ``"own"``: a parameter of a structured covariance, which has a coordinate of its own.
     at : int
-        Position in θ of the term's first element (``"sd"``, ``"cor"``).
+        Position in θ of the term's first element (``"sd"``, ``"cor"``), or of the coordinate (``"own"``).
     p : int
         Effects of that term.
     """
 
     def __init__(self, objective: _ScaledDeviance, kind: str, at: int, p: int) -> None:
         self.objective = objective
+        structure = objective.blocks.structure
+        self.powers = np.ones(objective.blocks.n_theta) if structure is None else structure.powers
         self.kind = kind
         self.n = objective.blocks.n_theta
         self.first, self.below, self.second = at, at + 1, at + p  # A₁₁, A₂₁, A₂₂
-        dropped = {"sd": self.first, "cor": self.below, "sigma": self.n}[kind]
+        dropped = {"sd": self.first, "own": self.first, "cor": self.below, "sigma": self.n}[kind]
         self.keep = np.delete(np.arange(self.n + 1), dropped)
         self.x = 0.0
 
@@ -180,7 +226,7 @@ class _Held:
         """Return (A, log σ) of the free parameters and the held one."""
         full = np.zeros(self.n + 1)
         full[self.keep] = free
-        if self.kind == "sd":
+        if self.kind in ("sd", "own"):
             full[self.first] = self.x
         elif self.kind == "sigma":
             full[self.n] = math.log(self.x)
@@ -196,9 +242,11 @@ class _Held:
         if not np.isfinite(full).all() or abs(full[self.n]) > 300:
             return math.inf, np.full(free.size, np.nan)
         sigma = math.exp(full[self.n])
-        theta = full[: self.n] / sigma
+        scale = sigma**self.powers
+        theta = full[: self.n] / scale
         value, slope, scaled = self.objective.at(theta, sigma)
-        gradient = np.append(slope / sigma, 2 * self.objective.blocks.N - 2 * scaled - float(slope @ theta))
+        by_sigma = 2 * self.objective.blocks.N - 2 * scaled - float((self.powers * slope) @ theta)
+        gradient = np.append(slope / scale, by_sigma)
         if self.kind == "cor":
             gradient[self.second] = gradient[self.below] * full[self.below] + gradient[self.second] * full[self.second]
             gradient[self.first] *= full[self.first]
@@ -230,21 +278,30 @@ class Profiler:
         # by columns of each term's lower triangle, whatever the order in which the version gives them
         self.names = self.parameters.names_by_columns()
         self.n_variance = blocks.n_theta + 1
-        self.optimum = np.concatenate([sdcor(estimates.covariances), [estimates.sigma], estimates.beta])
+        variances = variance_parameters(estimates, self.parameters.covariances)
+        self.optimum = np.concatenate([variances, [estimates.sigma], estimates.beta])
         self._blocks = blocks
-        self._rows: dict[str, tuple[int, int, int]] = {}
+        self._structure = design.structure or Structure(tuple(term.covariance for term in design.terms))
+        # term of each parameter, its position there, and the effects that it is of, the later first
+        self._rows: dict[str, tuple[int, int, int, int]] = {}
         names = iter(self.names)
         for t, term in enumerate(design.terms):
-            for j in range(term.p):
-                for i in range(j, term.p):
-                    self._rows[next(names)] = (t, i, j)
+            if isinstance(term.covariance, Unstructured):
+                places = term.covariance.places
+            else:
+                places = tuple((k, k) for k in range(term.covariance.n_par))
+            for k, (i, j) in enumerate(places):
+                self._rows[next(names)] = (t, k, i, j)
 
     # -- the function ------------------------------------------------------------------------------
 
     def bounds(self, name: str) -> tuple[float, float]:
         """Return the smallest and largest value that a parameter can have."""
         if name in self._rows:
-            _, i, j = self._rows[name]
+            t, k, i, j = self._rows[name]
+            covariance = self.design.terms[t].covariance
+            if not isinstance(covariance, Unstructured):
+                return float(covariance.lower[k]), float(covariance.upper[k])
             return (0.0, math.inf) if i == j else (-1.0, 1.0)
         return (0.0 if name == ".sigma" else -math.inf), math.inf
 
@@ -264,9 +321,10 @@ class Profiler:
         position = self.names.index(name)
         if position >= self.n_variance:
             return self._coefficient(name, position - self.n_variance), self.estimates.theta
-        t, i, j = self._rows.get(name, (0, 0, 0))
-        kind = "sigma" if name not in self._rows else "sd" if i == j else "cor"
-        order = list(dict.fromkeys([j, i, *range(self.design.terms[t].p)]))
+        t, k, i, j = self._rows.get(name, (0, 0, 0, 0))
+        own = not isinstance(self.design.terms[t].covariance, Unstructured)
+        kind = "sigma" if name not in self._rows else "own" if own else "sd" if i == j else "cor"
+        order = list(range(self.design.terms[t].p)) if own else self._order(t, i, j)
         if kind == "sigma" or order == sorted(order):
             design, blocks, order = self.design, self._blocks, sorted(order)
         else:
@@ -279,17 +337,17 @@ class Profiler:
             )
             design = replace(self.design, terms=tuple(terms))
             blocks = reduce_design(design)
-        at = sum(term.p * (term.p + 1) // 2 for term in design.terms[:t])
+        at = self._structure.slices[t].start + (k if kind == "own" else 0)
         held = _Held(_ScaledDeviance(blocks, False), kind, at, design.terms[t].p)
-        units = np.append(natural_units(blocks) * self.estimates.sigma, 1.0)
+        units = np.append((natural_units(blocks) * self.estimates.sigma) ** held.powers, 1.0)
         if kind == "cor":
             units[[held.first, held.second]] = 1.0
-        full = np.append(_absolute(self.estimates, t, order), math.log(self.estimates.sigma))
+        full = np.append(self._absolute(t, order), math.log(self.estimates.sigma))
         cheap = operations(blocks) <= CHEAP
 
         def evaluate(x: float, start: np.ndarray | None) -> _Point:
             assert start is not None
-            held.x = x
+            held.x = self._coordinate(t, k, x) if kind == "own" else x
             search = _Inner(held, units[held.keep], cheap)
             at_minimum, value, code = minimise(search, start / search.units, _BUDGET, search.kind)
             if code == 1:
@@ -304,18 +362,40 @@ class Profiler:
     def _describe(self, held: _Held, t: int, order: Sequence[int], full: np.ndarray) -> np.ndarray:
         """Return all parameters, lme4's, at (A, log σ) of the design whose term t has its effects in this order."""
         sigma = math.exp(full[-1])
-        covariances = []
-        at = 0
-        for k, term in enumerate(self.design.terms):
-            A = _triangle(full[at:], term.p)
-            at += term.p * (term.p + 1) // 2
-            covariance = A @ A.T
-            if k == t:
-                back = np.argsort(order)
-                covariance = covariance[np.ix_(back, back)]
-            covariances.append(covariance)
-        beta = held.objective.solve(full[:-1] / sigma).beta
-        return np.concatenate([sdcor(covariances), [sigma], beta])
+        beta = held.objective.solve(full[:-1] / sigma**held.powers).beta
+        return np.concatenate([self._variances(full[:-1], t, order), [sigma], beta])
+
+    def _variances(self, z: np.ndarray, t: int = -1, order: Sequence[int] | None = None) -> np.ndarray:
+        """Standard deviations and correlations at absolute coordinates, term t with its effects in an order."""
+        structure = self._structure
+        parts = [
+            _described(one, z[at], order if k == t else None)
+            for k, (one, at) in enumerate(zip(structure.covariances, structure.slices, strict=True))
+        ]
+        return np.concatenate(parts)
+
+    def _absolute(self, t: int, order: Sequence[int]) -> np.ndarray:
+        """Coordinates in absolute units (Cholesky factors of the covariances), term t's effects in this order."""
+        sigma, structure = self.estimates.sigma, self._structure
+        z = structure.coordinates(self.estimates.theta) * sigma**structure.powers
+        if list(order) != sorted(order):
+            A = sigma * self.estimates.templates[t]
+            A = np.linalg.qr(A[list(order)].T, mode="r").T
+            A = A * np.where(np.diag(A) < 0, -1.0, 1.0)
+            columns, rows = np.triu_indices(len(A))
+            z[structure.slices[t]] = A[rows, columns]
+        return z
+
+    def _order(self, t: int, i: int, j: int) -> list[int]:
+        """The effects of a term, those in question first."""
+        return list(dict.fromkeys([j, i, *range(self.design.terms[t].p)]))
+
+    def _coordinate(self, t: int, k: int, x: float) -> float:
+        """Coordinate of a structured term's parameter k, in absolute units."""
+        covariance = self.design.terms[t].covariance
+        par = covariance.start
+        par[k] = x
+        return float(covariance.coordinates(par)[k])
 
     def _coefficient(self, name: str, j: int) -> _Evaluate:
         design = self.design
@@ -330,7 +410,7 @@ class Profiler:
 
         def evaluate(x: float, start: np.ndarray | None) -> _Point:
             objective = Objective(reduce_design(replace(without, offset=offset + design.X[:, j] * x)), False)
-            starts = None if start is None else [_off_boundary(start, objective.blocks.lower)]
+            starts = None if start is None else [_off_boundary(start, objective.blocks)]
             summary = optimize(objective, starts, _BUDGET)
             if summary.return_code == 1:
                 warnings.warn(f"profile of {name} at {x:g}: {summary.message}", PyimplWarning, stacklevel=2)
@@ -338,14 +418,10 @@ class Profiler:
             def describe() -> np.ndarray:
                 solution = objective.solve(summary.final)
                 sigma2 = solution.prss / design.N
-                covariances = []
-                at = 0
-                for term in design.terms:
-                    T = _triangle(summary.final[at:], term.p)
-                    at += term.p * (term.p + 1) // 2
-                    covariances.append(sigma2 * (T @ T.T))
+                structure = self._structure
+                z = structure.coordinates(summary.final) * math.sqrt(sigma2) ** structure.powers
                 beta = np.insert(solution.beta, j, x)
-                return np.concatenate([sdcor(covariances), [math.sqrt(sigma2)], beta])
+                return np.concatenate([self._variances(z), [math.sqrt(sigma2)], beta])
 
             return _Point(x, self._zeta(name, x, summary.final_objective), summary.final, describe)
 
@@ -432,10 +508,16 @@ class Profiler:
         """Return the natural unit of a parameter."""
         if name not in self._rows:
             return self.estimates.sigma
-        t, i, j = self._rows[name]
+        t, k, i, j = self._rows[name]
+        squares = np.mean(self.design.terms[t].columns ** 2, axis=0)
+        covariance = self.design.terms[t].covariance
+        if not isinstance(covariance, Unstructured):
+            if covariance.powers[k] == 0:
+                return 1.0
+            return self.estimates.sigma * float(covariance.units(np.sqrt(np.where(squares > 0, squares, 1.0)))[k])
         if i != j:
             return 1.0
-        root_mean_square = math.sqrt(float(np.mean(self.design.terms[t].columns[:, i] ** 2))) or 1.0
+        root_mean_square = math.sqrt(float(squares[i])) or 1.0
         return self.estimates.sigma / root_mean_square
 
     def _first_step(self, name: str, center: float, delta: float) -> float:
@@ -532,19 +614,7 @@ def _triangle(values: np.ndarray, p: int) -> np.ndarray:
     return out
 
 
-def _absolute(estimates: Estimates, t: int, order: Sequence[int]) -> np.ndarray:
-    """Return the Cholesky factors of the terms' covariance matrices, flat, the effects of term t in this order."""
-    parts = [np.empty(0)]
-    for k, T in enumerate(estimates.templates):
-        A = estimates.sigma * T
-        if k == t and list(order) != sorted(order):
-            A = np.linalg.qr(A[list(order)].T, mode="r").T
-            A = A * np.where(np.diag(A) < 0, -1.0, 1.0)
-        columns, rows = np.triu_indices(len(T))
-        parts.append(A[rows, columns])
-    return np.concatenate(parts)
-
-
-def _off_boundary(theta: np.ndarray, lower: np.ndarray) -> np.ndarray:
+def _off_boundary(theta: np.ndarray, blocks: Reduced) -> np.ndarray:
     """Return θ moved off the boundary, so that the search can leave it."""
-    return np.where((lower == 0) & (theta < 0.05), 0.05, theta)
+    moved = np.where((blocks.lower == 0) & (theta < _OFF_BOUNDARY), _OFF_BOUNDARY, theta)
+    return moved if blocks.structure is None else blocks.structure.inside(moved, _OFF_BOUNDARY)

@@ -96,7 +96,9 @@ def varcorr_table(design: Design, estimates: Estimates, dialect: Dialect) -> Var
                     rows.append((group, names[j], names[i], value, float(np.float64(value) / sd[i] / sd[j])))
     rows.append(("Residual", None, None, sigma**2, sigma))
     table = VarCorrTable(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
-    table._pieces = (groups, effects, covariances, sigma, dialect)
+    # one row and one correlation of what is the same for all effects (reformulas' formatVC)
+    shown = tuple((term.covariance.rows_printed, term.covariance.printed) for term in design.terms)
+    table._pieces = (groups, effects, covariances, sigma, dialect, shown)
     return table
 
 

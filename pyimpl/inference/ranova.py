@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.design.design import Design
+from pyimpl.errors import ModelError
 from pyimpl.formula.bars import find_bars
 from pyimpl.formula.parse import Call, Node, deparse, parse
 from pyimpl.formula.terms import expand_terms
@@ -19,7 +20,7 @@ def full_formula(formula: str, dialect: Dialect) -> str:
     """The model's formula, fixed terms first, each bar in parentheses; since lmerTest 3.2 the former as written."""
     from pyimpl.design.accessors import fixed_formula
 
-    bars = " + ".join(f"({bar.label})" for bar in find_bars(_right(formula), dialect))
+    bars = " + ".join(bar.text for bar in find_bars(_right(formula), dialect))
     if dialect.has("ranova_keeps_one"):
         return deparse(parse(f"{fixed_formula(formula)} + {bars}"))
     return update_formula(formula, f". ~ {deparse(_right(fixed_formula(formula)))} + {bars}")
@@ -39,6 +40,10 @@ def reduced_formulas(formula: str, dialect: Dialect, reduce_terms: bool = True) 
     """
     out: dict[str, str] = {}
     for bar in find_bars(_right(formula), dialect):
+        if bar.structure != "us":
+            raise ModelError(
+                f"ranova knows no smaller model of {bar.text}: leave the term out by update() and compare by anova()"
+            )
         label = bar.label
         terms = expand_terms(Call("~", (bar.effects,)))
         scope = [

@@ -80,7 +80,7 @@ def new_parameters(
     blocks : Reduced
     estimates : Estimates
     newparams : mapping, optional
-        ``beta``, ``theta``, ``sigma``.
+        ``beta``, ``theta`` (or ``par``, where covariances are structured), ``sigma``.
     conditional : bool
         Whether estimated random effects are kept: they belong to the θ they were estimated with.
 
@@ -91,13 +91,21 @@ def new_parameters(
     """
     if not newparams:
         return estimates
-    unknown = set(newparams) - {"beta", "theta", "sigma"}
+    unknown = set(newparams) - {"beta", "theta", "par", "sigma"}
     if unknown:
-        raise DataError(f"newparams has {sorted(unknown)[0]!r}; there are beta, theta and sigma")
-    if conditional and "theta" in newparams:
+        raise DataError(f"newparams has {sorted(unknown)[0]!r}; there are beta, theta, par and sigma")
+    if "theta" in newparams and "par" in newparams:
+        raise DataError("newparams has both theta and par: give one of them")
+    if conditional and ("theta" in newparams or "par" in newparams):
         raise DataError("newparams: another theta has no estimated random effects; simulate with re_form='~0'")
     changes: dict[str, Any] = {}
-    for name, names in (("beta", design.coef_names), ("theta", design.theta_names), ("sigma", ("sigma",))):
+    known = {
+        "beta": design.coef_names,
+        "theta": design.theta_names,
+        "par": design.par_names,
+        "sigma": ("sigma",),
+    }
+    for name, names in known.items():
         if name not in newparams:
             continue
         value = newparams[name]
@@ -113,6 +121,10 @@ def new_parameters(
         changes["sigma"] = float(changes["sigma"][0])
         if changes["sigma"] < 0:
             raise DataError(f"newparams: sigma must not be negative, but is {changes['sigma']}")
+    if "par" in changes:
+        changes["theta"] = changes.pop("par")
+    elif "theta" in changes and blocks.structure is not None:
+        changes["theta"] = blocks.structure.from_theta(changes["theta"])
     if "theta" in changes:
         templates: list[np.ndarray] = [np.empty(0)] * len(design.terms)
         for factor in blocks.factors:

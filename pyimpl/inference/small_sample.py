@@ -56,8 +56,13 @@ class SmallSample:
         Raises
         ------
         ModelError
-            If the fit is not a REML fit.
+            If the fit is not a REML fit, or covariances are structured.
         """
+        if self._design.structure is not None:
+            raise ModelError(
+                "Kenward-Roger's method is for covariance matrices that are linear in their parameters, which "
+                "structured ones (diag, cs, ar1) are not taken for here: take Satterthwaite's method"
+            )
         if not self._REML:
             raise ModelError(
                 "Kenward-Roger's method is only available for REML model fits: fit with REML=True, or take "

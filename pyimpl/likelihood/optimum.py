@@ -22,6 +22,7 @@ from pyimpl.likelihood.grid_starts import Valleys, deviations, find_valleys, nea
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import omitted_starts, spread_starts
 from pyimpl.likelihood.reduce import Factor, Reduced
+from pyimpl.likelihood.structured import StructuredMinimum, lowest, starting_points
 from pyimpl.likelihood.trust_region import TrustRegion
 from pyimpl.linalg.memory import in_words, memory
 from pyimpl.records import changed, record
@@ -152,17 +153,31 @@ class OptSummary:
 
 def default_start(blocks: Reduced) -> np.ndarray:
     """lme4's start: every template the identity matrix."""
+    if blocks.structure is not None:
+        return blocks.structure.start.copy()
     return (blocks.lower == 0.0).astype(float)
 
 
 def natural_units(blocks: Reduced) -> np.ndarray:
     """Natural unit of each θ: the inverse root mean square of the effect's column."""
+    if blocks.structure is not None:
+        return blocks.structure.units(_scales(blocks))
     units = [0.0] * blocks.n_theta
     for factor in blocks.factors:
         scale = factor.scale.tolist()
         for row, i in zip(factor.rows.tolist(), factor.theta.tolist(), strict=True):
             units[i] = 1.0 / scale[row]
     return np.array(units)
+
+
+def _scales(blocks: Reduced) -> list[np.ndarray]:
+    """Root mean squares of the columns of each term."""
+    out = {}
+    for factor in blocks.factors:
+        stops = (*factor.effect_start[1:], factor.p)
+        for i, start, stop in zip(factor.terms, factor.effect_start, stops, strict=True):
+            out[i] = factor.scale[start:stop]
+    return [out[i] for i in range(len(out))]
 
 
 def operations(blocks: Reduced) -> float:
@@ -363,6 +378,8 @@ def search_from(
         Evaluations of the criterion.
     work : TrustRegion
     """
+    if objective.blocks.structure is not None:
+        return _structured_point(objective, lowest(objective, [start], units, budget), units)
     point = _search(objective, start / units, units, budget, work)
     if _has_pivot_below(SNAP, point, pivots):
         point = _settle_on_boundary(objective, units, pivots, budget, work, point)
@@ -426,6 +443,10 @@ def optimize(
     OptSummary
     """
     _warn_if_long(objective)
+    if objective.blocks.structure is not None:
+        return _optimize_structured(objective, starts, natural_units(objective.blocks), max_evaluations, on_step)
+    if design is not None and design.structure is not None:
+        design = None  # what carries a mean there is an unstructured covariance matrix
     plan = _Plan.of(objective, design) if starts is None else _Plan.given(objective, starts)
     work = TrustRegion(objective.blocks.n_theta)
     best: tuple[Point, np.ndarray] | None = None
@@ -577,6 +598,41 @@ class _Plan:
             )
 
 
+def _optimize_structured(
+    objective: Objective,
+    starts: Sequence[np.ndarray] | None,
+    units: np.ndarray,
+    budget: int,
+    on_step: Callable[[int, float], None] | None,
+) -> OptSummary:
+    """:func:`optimize` for a model with covariance structures."""
+    structure = objective.blocks.structure
+    assert structure is not None
+    places = starting_points(structure, units) if starts is None else [np.array(one, dtype=float) for one in starts]
+    if starts is None and derivative_operations(objective.blocks) > CHEAP:
+        # lme4's, and the lowest of the others
+        places = [places[0], min(places[1:], key=objective)] if len(places) > 1 else places
+    found = lowest(objective, places, units, budget, on_step)
+    point = _structured_point(objective, found, units)
+    evaluations = objective.evaluations + objective.gradients
+    return outcome(objective, point, found.start, units, budget, evaluations, objective.gradients)
+
+
+def _structured_point(objective: Objective, found: StructuredMinimum, units: np.ndarray) -> Point:
+    """A minimum over the parameters of covariance structures, with its derivatives, which are not there on a bound."""
+    _, gradient, information = objective.value_gradient_hessian(found.par)
+    return Point(
+        found.par / units,
+        found.value,
+        gradient * units,
+        information * np.outer(units, units),
+        found.code,
+        found.trace + np.array([0.0, objective.constant, 0.0]),
+        found.initial,
+        objective.prss,
+    )
+
+
 def outcome(
     objective: Objective,
     point: Point,
@@ -602,7 +658,9 @@ def outcome(
         As of :class:`OptSummary`.
     """
     blocks = objective.blocks
-    theta = _with_positive_diagonals(blocks.factors, point.x * units)
+    theta = point.x * units
+    if blocks.structure is None:
+        theta = _with_positive_diagonals(blocks.factors, theta)
     values, sizes, bounds = theta.tolist(), units.tolist(), blocks.lower.tolist()
     flips = [
         (-1.0 if value * x < 0.0 else 1.0) / unit

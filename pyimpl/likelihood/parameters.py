@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from pyimpl.covariance.base import Covariance
+from pyimpl.covariance.unstructured import Unstructured
 from pyimpl.errors import DataError
 from r_scripts.dialect import Dialect
 
@@ -32,9 +34,9 @@ class Parameter:
     group : str
         Grouping factor of a standard deviation or correlation.
     term : str
-        Effect, or coefficient.
+        Effect, or coefficient; ``*`` for all effects of a term, ``rho`` for their one correlation.
     term2 : str
-        Second effect of a correlation.
+        Second effect of a correlation of two.
     """
 
     quantity: str
@@ -42,10 +44,19 @@ class Parameter:
     term: str = ""
     term2: str = ""
 
+    @property
+    def spelled(self) -> str:
+        """Name of a standard deviation or correlation that says what it is."""
+        if self.quantity == "sd":
+            return f"sd_{self.term}|{self.group}"
+        return f"cor_{f'{self.term2}.' if self.term2 else ''}{self.term}|{self.group}"
+
     def __str__(self) -> str:
         match self.quantity:
             case "sd":
                 return f"standard deviation of {self.term} by {self.group}"
+            case "correlation" if not self.term2:
+                return f"correlation {self.term} of the effects by {self.group}"
             case "correlation":
                 return f"correlation of {self.term} and {self.term2} by {self.group}"
             case "sigma":
@@ -61,6 +72,8 @@ class Parameters:
     ----------
     terms : sequence of (str, sequence of str)
         Grouping factor and effects of each random-effects term, in lme4's order.
+    covariances : sequence of Covariance, optional
+        Their covariance structures, where not all are unstructured.
     coefficients : sequence of str
         Names of the fixed effects.
     dialect : Dialect
@@ -69,20 +82,26 @@ class Parameters:
     terms: Sequence[tuple[str, Sequence[str]]]
     coefficients: Sequence[str]
     dialect: Dialect
+    covariances: Sequence[Covariance] | None = None
 
     @property
     def n_variance(self) -> int:
         """Number of standard deviations and correlations, the residual's included."""
-        return 1 + sum(len(effects) * (len(effects) + 1) // 2 for _, effects in self.terms)
+        return 1 + sum(map(len, self._of_terms))
+
+    @cached_property
+    def _of_terms(self) -> tuple[tuple[Parameter, ...], ...]:
+        """Standard deviations and correlations of each term, the lower triangle by columns."""
+        structures = [Unstructured(len(effects)) for _, effects in self.terms]
+        return tuple(
+            tuple(Parameter(one.quantity, group, one.term, one.term2) for one in covariance.meanings(tuple(effects)))
+            for (group, effects), covariance in zip(self.terms, self.covariances or structures, strict=True)
+        )
 
     @cached_property
     def by_columns(self) -> tuple[Parameter, ...]:
         """All parameters, the lower triangle of each term by columns: θ's order, in which pyimpl computes."""
-        found = []
-        for group, effects in self.terms:
-            for j, first in enumerate(effects):
-                found.append(Parameter("sd", group, first))
-                found += [Parameter("correlation", group, first, second) for second in effects[j + 1 :]]
+        found = [parameter for term in self._of_terms for parameter in term]
         return (*found, Parameter("sigma"), *(Parameter("fixef", term=name) for name in self.coefficients))
 
     @cached_property
@@ -92,8 +111,8 @@ class Parameters:
             return tuple(range(len(self.by_columns)))
         out: list[int] = []
         start = 0
-        for _, effects in self.terms:
-            here = range(start, start + len(effects) * (len(effects) + 1) // 2)
+        for term in self._of_terms:
+            here = range(start, start + len(term))
             out += sorted(here, key=lambda i: self.by_columns[i].quantity != "sd")
             start = here.stop
         return (*out, *range(start, len(self.by_columns)))
@@ -115,10 +134,7 @@ class Parameters:
         count = self.n_variance - 1
         if signames:
             return (*(f".sig{i + 1:02d}" for i in range(count)), ".sigma", *self.coefficients)
-        spelled = [
-            f"sd_{one.term}|{one.group}" if one.quantity == "sd" else f"cor_{one.term2}.{one.term}|{one.group}"
-            for one in self.meanings[:count]
-        ]
+        spelled = [one.spelled for one in self.meanings[:count]]
         return (*spelled, "sigma", *self.coefficients)
 
     def names_by_columns(self) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from pyimpl.covariance.base import Covariance
+from pyimpl.covariance.structures import Structure
 from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.engine import Engine
@@ -69,6 +71,8 @@ class Factor:
         ``T[rows[k], cols[k]] = θ[theta[k]]``.
     scale : ndarray, shape (p,)
         Root mean square of each column of the model matrix: the natural unit of θ is its inverse.
+    structure : Structure or None
+        Where the templates' elements are not θ themselves but follow from it: then ``theta`` has their places.
     """
 
     terms: tuple[int, ...]
@@ -80,11 +84,13 @@ class Factor:
     cols: np.ndarray
     theta: np.ndarray
     scale: np.ndarray
+    structure: Structure | None
 
     def template(self, theta: np.ndarray) -> np.ndarray:
         """T, shape (p, p), lower triangular: this factor's diagonal block of Λ (Bates et al. 2015, eq. 4 and 9)."""
         T = np.zeros((self.p, self.p))
-        T[self.rows, self.cols] = theta[self.theta]
+        elements = theta if self.structure is None else self.structure.elements(theta)
+        T[self.rows, self.cols] = elements[self.theta]
         return T
 
 
@@ -194,10 +200,13 @@ class Reduced:
     factors : tuple of Factor
         The inner factor first, if there is one.
     n_theta : int
+        Parameters of the search: θ, or with structured covariances lme4's ``par``.
     lower : ndarray, shape (n_theta,)
         Lower bounds of θ: 0 for the diagonal of a template, else −inf.
-    elements : ndarray of int, shape (3, n_theta)
+    elements : ndarray of int, shape (3, elements)
         Of each element of the templates, factor by factor: the position of its θ, its row, its column.
+    structure : Structure or None
+        Covariance structures, where the templates' elements are not θ themselves.
     inner : InnerPart
         Without levels where the Schur complement has all factors.
     outer : OuterPart or None
@@ -212,6 +221,7 @@ class Reduced:
     n_theta: int
     lower: np.ndarray
     elements: np.ndarray
+    structure: Structure | None
     inner: InnerPart
     outer: OuterPart | None
     fixed: FixedPart
@@ -225,31 +235,30 @@ class Reduced:
 
 @lru_cache(maxsize=64)
 def _numbering(
-    sizes: tuple[int, ...], members: tuple[tuple[int, ...], ...]
+    covariances: tuple[Covariance, ...], members: tuple[tuple[int, ...], ...]
 ) -> tuple[np.ndarray, np.ndarray, tuple[tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray], ...]]:
-    """Lower bounds of θ, and where each factor's θ stand in its template, for terms of so many effects.
+    """Lower bounds of the templates' elements, and where each factor's stand in its template.
 
-    The second are :attr:`Reduced.elements`. θ is numbered term by term, each template's columns down (lme4's order).
-    For each factor (its terms are `members`): first effect of each term, and :class:`Factor`'s rows, cols and theta.
+    The second are :attr:`Reduced.elements`. They are numbered term by term, each template's columns down (lme4's
+    order). For each factor (its terms are `members`): first effect of each term, and :class:`Factor`'s rows, cols and
+    theta.
     """
     theta_start = [0]
-    for size in sizes:
-        theta_start.append(theta_start[-1] + size * (size + 1) // 2)
+    for covariance in covariances:
+        theta_start.append(theta_start[-1] + len(covariance.places))
     lower = np.full(theta_start[-1], -np.inf)
     places = []
     for group in members:
         rows, cols, index, starts, p = [], [], [], [], 0
         for i in group:
             starts.append(p)
-            at = theta_start[i]
-            for c in range(sizes[i]):
-                lower[at] = 0.0
-                for r in range(c, sizes[i]):
-                    rows.append(p + r)
-                    cols.append(p + c)
-                    index.append(at)
-                    at += 1
-            p += sizes[i]
+            for at, (r, c) in enumerate(covariances[i].places, theta_start[i]):
+                if r == c:
+                    lower[at] = 0.0
+                rows.append(p + r)
+                cols.append(p + c)
+                index.append(at)
+            p += covariances[i].p
         place = tuple(starts), np.array(rows, np.int64), np.array(cols, np.int64), np.array(index, np.int64)
         places.append(place)
     elements = np.array([[i for _, *one in places for i in one[k]] for k in (2, 0, 1)], dtype=np.intp)
@@ -366,7 +375,11 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
         raise ModelError("the model has no random-effects term, such as (1 | group)")
     terms = design.terms
     members = _grouped(terms)
-    lower, elements, places = _numbering(tuple(term.p for term in terms), members)
+    covariances = tuple([term.covariance for term in terms])
+    lower, elements, places = _numbering(covariances, members)
+    structured = None if all([one.linear for one in covariances]) else design.structure  # noqa: C419
+    if structured is not None:
+        lower = structured.lower
     root = np.empty(0) if design.weights is None else np.sqrt(design.weights)
     fixed = _fixed_part(design, root)
     Zs = [_effects(terms, group, root) for group in members]
@@ -375,7 +388,9 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
     factors = []
     for k, (group, (effect_start, rows, cols, theta)) in enumerate(zip(members, places, strict=True)):
         scale = root_mean_squares(Zs[k])
-        factors.append(Factor(group, codes[k], J[k], Zs[k].shape[1], effect_start, rows, cols, theta, scale))
+        factors.append(
+            Factor(group, codes[k], J[k], Zs[k].shape[1], effect_start, rows, cols, theta, scale, structured)
+        )
     names = [terms[group[0]].group for group in members]
     inner, outer, within_root = _parts((fixed.basis, fixed.residual[:, None]), Zs, codes, J, names, structure)
     return Reduced(
@@ -385,6 +400,7 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
         n_theta=lower.size,
         lower=lower,
         elements=elements,
+        structure=structured,
         inner=inner,
         outer=outer,
         fixed=FixedPart(
@@ -483,6 +499,8 @@ def _outer_part(
 
 def make_engine(reduced: Reduced, df: float, REML: bool) -> Any:
     """The engine that evaluates the criterion of a reduced model."""
+    from pyimpl.likelihood.structured import StructuredEngine
+
     part, fixed = reduced.inner, reduced.fixed
     outer = None
     if (o := reduced.outer) is not None:
@@ -491,4 +509,5 @@ def make_engine(reduced: Reduced, df: float, REML: bool) -> Any:
         part.R, part.C, part.indptr, part.columns, part.values, None if reduced.outer is None else reduced.outer.pattern
     )
     factors = [(f.p, f.J, len(f.theta)) for f in reduced.factors]
-    return Engine(inner, outer, fixed.within, fixed.within_root, reduced.elements, factors, df, REML)
+    engine = Engine(inner, outer, fixed.within, fixed.within_root, reduced.elements, factors, df, REML)
+    return engine if reduced.structure is None else StructuredEngine(engine, reduced.structure)

@@ -139,6 +139,11 @@ class Refits:
             count = objective.gradients - before
         if not math.isfinite(point.value):
             return None
+        structure = self.blocks.structure
+        if structure is not None:
+            theta = point.x * self._units
+            sizes = np.abs(point.x[structure.powers > 0])
+            return Minimum(point, start, count, square, structure.distance(theta), float(sizes.max(initial=0.0)))
         x = [abs(one) for one in point.x.tolist()]
         pivots = [one * unit for one, unit, pivot in zip(x, self.units, self._pivots, strict=True) if pivot]
         return Minimum(point, start, count, square, min(pivots, default=math.inf), max(x))

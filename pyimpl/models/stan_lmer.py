@@ -197,6 +197,11 @@ def stan_lmer(
         checks=STAN_LMER_CHECKS,
         dialect=spoken,
     )
+    if design.structure is not None:
+        raise ModelError(
+            f"stan_lmer has no prior for structured covariances ({', '.join(o.name for o in design.structure.named)})"
+            ": decov is one of unstructured matrices. Write (x | g); lmer fits diag(), cs() and ar1()."
+        )
     fit = stan_lmer_design(
         design,
         prior=prior,

@@ -144,7 +144,7 @@ def differences(seed: int, kept: dict[str, Any], **further: Any) -> list[str]:
     same = not lower and not _flat(kept)
     for (value, _), (before, _) in zip(now["refits"], kept["refits"], strict=True) if same else ():
         if isinstance(value, str) or isinstance(before, str):
-            if value != before:
+            if value != before and not isinstance(before, str):  # what was refused may be fitted now
                 out.append(f"a refit gave {value} where it gave {before}")
         elif not value <= before + MINIMUM * max(abs(before), 1.0):
             out.append(f"a refit's minimum {value!r} is above {before!r}")

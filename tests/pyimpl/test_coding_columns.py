@@ -8,9 +8,9 @@ import pytest
 
 from pyimpl.design.design import build_design
 from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.frame.column_types import category_labels
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_factor, read_column
 from pyimpl.frame.contrasts import contrast_matrix
-from pyimpl.frame.column_types import category_labels
 from pyimpl.likelihood.rows import by_level, constant_column, nodes_by_level, root_mean_squares, sort_by_level
 from pyimpl.linalg.columns import centred_squares, end_products, levels_used, some_negative, square_sum
 from pyimpl.linalg.dqrdc2 import dqrdc2, full_column_rank, independent_columns

@@ -52,12 +52,6 @@ def test_the_unstructured_covariance_is_the_plain_bar(frame):
     assert written.logLik() == plain.logLik()
 
 
-@pytest.mark.parametrize("structure", ["diag", "cs", "ar1"])
-def test_a_structure_that_is_not_fitted_says_which_is(frame, structure):
-    with pytest.raises(FormulaError, match=r"lme4 >= 2\.0-1.*us\(x \| g\)"):
-        lmer(f"y ~ x + {structure}(x | g)", frame)
-
-
 def test_two_stars_are_a_power(frame):
     assert deparse(parse("y ~ I(x**2) + (f + g)**2")) == "y ~ I(x^2) + (f + g)^2"
     assert lmer("y ~ I(x**2) + (1 | g)", frame).logLik() == lmer("y ~ I(x^2) + (1 | g)", frame).logLik()

@@ -270,7 +270,7 @@ def test_refusals_of_the_f_table():
     with pytest.raises(DataError, match="type must be"):
         fit.anova(type="IV")
     with pytest.raises(DataError, match="ddf must be"):
-        fit.anova(ddf="lme4")
+        fit.anova(ddf="Wald")
     with pytest.raises(DataError, match="one model"):
         fit.anova(fit, type="II")
 
