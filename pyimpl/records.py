@@ -24,13 +24,18 @@ def record(cls: type[T]) -> type[T]:
     careful = made.__init__
     names = tuple(field.name for field in dataclasses.fields(made))
     known, count = frozenset(names), len(names)
+    defaults = {
+        field.name: field.default for field in dataclasses.fields(made) if field.default is not dataclasses.MISSING
+    }
 
     def initialise(self: Any, *values: Any, **fields: Any) -> None:
         if not values and len(fields) == count and known.issuperset(fields):
             self.__dict__.update(fields)
         elif not fields and len(values) == count:
             self.__dict__.update(zip(names, values, strict=True))
-        else:  # defaults, or an error
+        elif not values and known.issuperset(fields) and len(every := {**defaults, **fields}) == count:
+            self.__dict__.update(every)
+        else:  # positions and names mixed, defaults that are made anew, or an error
             careful(self, *values, **fields)
 
     made.__init__ = update_wrapper(initialise, careful)

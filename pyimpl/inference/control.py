@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class LmerControl:
             if getattr(self, name) not in ACTIONS:
                 raise DataError(f"LmerControl: {name} is one of {', '.join(ACTIONS)}, not {getattr(self, name)!r}")
 
-    @property
+    @cached_property
     def checks(self) -> CheckControl:
         """What is refused or warned about before the fit."""
         return CheckControl(

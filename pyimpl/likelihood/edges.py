@@ -6,7 +6,7 @@ they fit the rows exactly.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -20,25 +20,33 @@ _NEAR = 10.0  # twice the log-likelihood that a minimum on the boundary may lie 
 _LARGE = (1e4, 1e6)  # standard deviations, in natural units, between which a criterion without a lowest value falls
 
 
+def _elements(factor: Factor) -> Iterator[tuple[int, int, int]]:
+    """Row, column and θ's position of each element of a factor's template."""
+    return zip(factor.rows.tolist(), factor.cols.tolist(), factor.theta.tolist(), strict=True)
+
+
 def drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
     """θ with the pivot k of T at 0, column k rotated into the later ones, so that TT' changes by T_kk alone."""
-    T = factor.template(theta)
-    term = max(i for i, start in enumerate(factor.effect_start) if start <= k)
-    stop = factor.effect_start[term + 1] if term + 1 < len(factor.effect_start) else factor.p
-    v = T[k + 1 : stop, k].copy()
-    T[k:, k] = 0.0
-    for i in range(k + 1, stop):  # rank-one update of the trailing triangle by Givens rotations
-        at = i - k - 1
-        r = math.hypot(T[i, i], v[at])
+    # in Python's floats: a template has a handful of elements, and an array's takes a hundred times as long
+    values: list[float] = theta.tolist()
+    place = {(row, column): i for row, column, i in _elements(factor)}
+    v: dict[int, float] = {}  # column k below the pivot
+    for (row, column), i in place.items():
+        if column == k:
+            v[row], values[i] = values[i], 0.0
+    for i in range(k + 1, factor.p):  # rank-one update of the trailing triangle by Givens rotations
+        if i not in v:
+            continue
+        pivot = values[place[i, i]]
+        r = math.hypot(pivot, v[i])
         if r == 0.0:
             continue
-        cos, sin = T[i, i] / r, v[at] / r
-        column = T[i:stop, i].copy()
-        T[i:stop, i] = cos * column + sin * v[at:]
-        v[at:] = cos * v[at:] - sin * column
-    out = theta.copy()
-    out[factor.theta] = T[factor.rows, factor.cols]
-    return out
+        cos, sin = pivot / r, v[i] / r
+        for row in range(i, factor.p):
+            if (row, i) in place:
+                at = place[row, i]
+                values[at], v[row] = cos * values[at] + sin * v[row], cos * v[row] - sin * values[at]
+    return np.array(values)
 
 
 def boundary_starts(
@@ -64,14 +72,12 @@ def boundary_starts(
     """
     out = []
     for factor in objective.blocks.factors:
-        T = factor.template(theta)
-        for k in range(factor.p):
-            if T[k, k] == 0.0:
+        for k, column, pivot in _elements(factor):
+            if k != column or theta[pivot] == 0.0:
                 continue
             without = drop_pivot(factor, theta, k)
             if not objective(without) < value + _NEAR:
                 continue
-            pivot = int(factor.theta[(factor.rows == k) & (factor.cols == k)][0])
             free = np.delete(np.arange(theta.size), pivot)
             found, lowest = _restricted_minimum(objective, without, free, units, budget)
             if lowest < value:

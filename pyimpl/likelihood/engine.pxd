@@ -16,11 +16,11 @@ cdef class Engine:
     cdef readonly double value, log_det, log_det_RX, prss
     cdef readonly double[:, ::1] to_basis
     cdef readonly Py_ssize_t[::1] place, rows, cols, begin, size, levels, template
-    cdef double[::1] _T, _KT, _work, _lz, _own_gradient, _images
-    cdef double[:, ::1] _S, _L, _own_information
+    cdef double[::1] _T, _KT, _work, _lz, _own_gradient, _images, _search, _sums
+    cdef double[:, ::1] _S, _L, _own_information, _scaled_hessian
 
-    cdef double evaluate(self, double[::1] theta, int order) except? -1.25
-    cdef void _fill_templates(self, double[::1] theta) noexcept
+    cdef double evaluate(self, const double[::1] theta, int order) except? -1.25
+    cdef void _fill_templates(self, const double[::1] theta) noexcept
     cdef bint _profile(self) noexcept
     cdef int _derivatives(self, bint curved) except -1
     cdef int _information(self, double* info, double* M, double* h) except -1

@@ -49,9 +49,10 @@ class Engine:
     outer : Outer or None
     within, within_root : ndarray, shape (P + 1, P + 1)
         [X, y]'(I − QQ')[X, y], Q spanning the inner factor's columns, and its triangular factor.
+    elements : ndarray of int, shape (3, n_theta)
+        Of each element of the templates, factor by factor: the position of its θ, its row, its column.
     factors : sequence
-        Of each grouping factor, the inner one first, ``(p, J, rows, cols, theta)``: its template is (p, p), with
-        ``θ[theta[k]]`` at ``(rows[k], cols[k])``.
+        Of each grouping factor, the inner one first, ``(p, J, k)``: its template is (p, p), k of it elements.
     df : float
         n, or n − p.
     REML : bool
@@ -67,44 +68,55 @@ class Engine:
         Q with [X, y]Q = [X R_X⁻¹, y − Xβ̂] in the basis; its last column is (−γ, 1).
     """
 
-    def __init__(self, inner, outer, within, within_root, factors, df, REML) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, inner, outer, within, within_root, elements, factors, df, REML) -> None:  # type: ignore[no-untyped-def]
         self.inner, self.outer = inner, outer
         self.within, self.within_root = within, within_root
         self.df, self.REML = df, REML
         self.m, self.p = within.shape[0], self.inner.p if self.inner.J else 0
         self.q = 0 if outer is None else self.outer.q
         self.factors = len(factors)
-        self.n = sum(len(one[4]) for one in factors)
+        self.place, self.rows, self.cols = elements[0], elements[1], elements[2]
+        self.n = elements.shape[1]
         self.closed_form = self.q == 0 and self.p == 1
-        n, m, q = self.n, self.m, self.q
-        self.place, self.rows, self.cols = (
-            (factors[0][k] if len(factors) == 1 else np.concatenate([one[k] for one in factors])) for k in (4, 2, 3)
-        )
-        begin, template, total, at, widest = [0], [0], 0, 0, 1
-        for one in factors:
-            at, total, widest = at + len(one[4]), total + one[0] ** 2, max(widest, one[0])
-            begin.append(at)
-            template.append(total)
-        self.begin, self.template = np.array(begin, dtype=np.intp), np.array(template, dtype=np.intp)
-        self.size, self.levels = np.array([one[:2] for one in factors], dtype=np.intp).T.copy()
-        self.theta, self.gradient = np.zeros(n), np.zeros(n)
-        self.hessian, self.information = np.zeros((n, n)), np.zeros((n, n))
-        self.to_basis = np.zeros((m, m))
-        self._S, self._L = np.zeros((m, m)), np.zeros((m, m))
-        room: cython.double[::1] = np.zeros(2 * total + 3 * widest * widest + 2 * m * q + 1 + n)
-        self._T, self._KT = room[:total], room[total : 2 * total]
-        self._work = room[2 * total : 2 * total + 3 * widest * widest]
-        self._lz, self._own_gradient = (
-            room[room.shape[0] - n - 2 * m * q - 1 : room.shape[0] - n],
-            room[room.shape[0] - n :],
-        )
-        self._own_information = np.zeros((n, n))
+        n: cython.Py_ssize_t = self.n
+        m: cython.Py_ssize_t = self.m
+        q: cython.Py_ssize_t = self.q
+        count: cython.Py_ssize_t = len(factors)
+        f: cython.Py_ssize_t
+        size: cython.Py_ssize_t
+        levels: cython.Py_ssize_t
+        length: cython.Py_ssize_t
+        total: cython.Py_ssize_t = 0
+        widest: cython.Py_ssize_t = 1
+        table: cython.Py_ssize_t[:, ::1] = np.zeros((4, count + 1), dtype=np.intp)
+        self.begin, self.template, self.size, self.levels = table[0], table[1], table[2], table[3]
+        for f in range(count):
+            size, levels, length = factors[f]
+            total, widest = total + size * size, max(widest, size)
+            self.size[f], self.levels[f] = size, levels
+            self.begin[f + 1], self.template[f + 1] = self.begin[f] + length, total
+        # one array each of vectors, of matrices of θ and of [X, y]: to make an array takes as long as an evaluation
+        squares: cython.double[:, ::1] = np.zeros((4 * n, n))
+        self.hessian, self.information = squares[:n], squares[n : 2 * n]
+        self._own_information, self._scaled_hessian = squares[2 * n : 3 * n], squares[3 * n :]
+        squares = np.zeros((3 * m, m))
+        self.to_basis, self._S, self._L = squares[:m], squares[m : 2 * m], squares[2 * m :]
+        work: cython.Py_ssize_t = 3 * widest * widest
+        shares: cython.Py_ssize_t = 2 * m * q + 1
+        sums: cython.Py_ssize_t = n * m + 2 * self.p * self.p + m * m + m
+        room: cython.double[::1] = np.zeros(7 * n + 2 * total + work + shares + sums)
+        self.theta, self.gradient, self._own_gradient = room[:n], room[n : 2 * n], room[2 * n : 3 * n]
+        self._search = room[3 * n : 7 * n]
+        at: cython.Py_ssize_t = 7 * n
+        self._T, self._KT = room[at : at + total], room[at + total : at + 2 * total]
+        at += 2 * total
+        self._work, self._lz = room[at : at + work], room[at + work : at + work + shares]
+        self._sums = room[at + work + shares :]
         self._images = room[:0]
 
     def criterion(self, theta, order=0):  # type: ignore[no-untyped-def]
         """Evaluate at θ: the value, its gradient too (order 1), and second derivatives (order 2)."""
-        view: cython.double[::1] = np.require(theta, float, ("C", "W"))  # a caller's may be read-only
-        return self.evaluate(view, order)
+        return self.evaluate(np.ascontiguousarray(theta, float), order)
 
     def scan(self, points: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
         """Values at many θ, shape (k, n_theta)."""
@@ -252,19 +264,20 @@ class Engine:
         curvature: cython.double = 0.0
         if self.closed_form:
             self.gradient[0] = inner.scalar_derivatives(
-                T[0], Q, self.df, self.prss, self.REML, cython.address(curvature)
+                T[0], Q, self.df, self.prss, self.REML, cython.address(self._sums[0]), cython.address(curvature)
             )
             self.hessian[0, 0] = self.information[0, 0] = curvature
             return 0
         info: cython.p_double = cython.address(self._own_information[0, 0])
-        room: cython.double[::1] = np.zeros(n * m + 2 * p * p + 1)
-        M: cython.p_double = cython.address(room[0])
+        M: cython.p_double = cython.address(self._sums[0])
         W: cython.p_double = M + n * m
         K: cython.p_double = W + p * p
         h: cython.p_double = cython.NULL
+        for i in range(n * m + 2 * p * p):
+            M[i] = 0.0
         if curved:
-            if self._images.shape[0] < 2 * n * q + 1:
-                self._images = np.zeros(2 * n * q + 1)
+            if self._images.shape[0] < 3 * n * q + 1:
+                self._images = np.zeros(3 * n * q + 1)
             h = cython.address(self._images[0])
             for i in range(2 * n * q):
                 h[i] = 0.0
@@ -407,8 +420,7 @@ class Engine:
                     f - (1 if self.p else 0), self.begin[f + 1] - k, cython.address(self.rows[k]),
                     cython.address(self.cols[k]), s + k * q,
                 )  # fmt: skip
-            S2s_array: cython.double[::1] = np.empty((n - own) * q)
-            S2s: cython.p_double = cython.address(S2s_array[0])
+            S2s: cython.p_double = h + 2 * n * q
             outer.symmetric(s + own * q, n - own, S2s)
             for k in range(n):
                 for g in range(k + 1):
@@ -468,11 +480,11 @@ class Engine:
         n: cython.Py_ssize_t = self.n
         k: cython.Py_ssize_t
         count: cython.int = 1
-        theta: cython.double[::1] = np.empty(n)
-        ahead: cython.double[::1] = np.empty(n)
-        scaled: cython.double[::1] = np.empty(n)
-        g: cython.double[::1] = np.empty(n)
-        H: cython.double[:, ::1] = np.empty((n, n))
+        theta: cython.double[::1] = self._search[:n]
+        ahead: cython.double[::1] = self._search[n : 2 * n]
+        scaled: cython.double[::1] = self._search[2 * n : 3 * n]
+        g: cython.double[::1] = self._search[3 * n :]
+        H: cython.double[:, ::1] = self._scaled_hessian
         for k in range(n):
             theta[k] = start[k] * units[k]
         initial: cython.double = self.evaluate(theta, 2)

@@ -18,7 +18,6 @@ __all__ = ["Valleys", "deviations", "find_valleys", "lowest", "near"]
 
 _EPS = float(np.finfo(float).eps)
 _SCAN = 1e5  # floating-point operations of all points of a scan
-_OVERHEAD = 400.0  # such operations take as long as what each evaluation takes whatever its size
 _SCANNED = 4  # valleys that a scan may add
 #: Values of each standard deviation (in natural units) in a scan, the finest first, and for one θ.
 _AXES = (2.0 ** np.arange(-5, 12), 2.0 ** np.arange(-5, 12, 2), 2.0 ** np.arange(-4, 9, 3), 2.0 ** np.arange(-4, 5, 4))
@@ -140,7 +139,6 @@ def find_valleys(
     start : ndarray, shape (n_theta,)
         θ at which the criterion is wanted too.
     """
-    work += _OVERHEAD
     if len(pivots) == 1:
         axis = None
         if work * _AXIS.size > 10.0 * _SCAN:

@@ -30,4 +30,4 @@ cdef class Inner:
     cdef void effects(self, Py_ssize_t j, double* lz, double* Q, Py_ssize_t first, double* V) noexcept
     cdef void level_trace(self, Py_ssize_t j, double* N, double* K, bint own) noexcept
     cdef int back(self, double* T, double* lz, double* Q, double* N, double weight, bint REML, bint curved) except -1
-    cdef double scalar_derivatives(self, double t, double* Q, double df, double prss, bint REML, double* curvature) noexcept
+    cdef double scalar_derivatives(self, double t, double* Q, double df, double prss, bint REML, double* room, double* curvature) noexcept

@@ -265,7 +265,7 @@ class Objective:
             return out
         pattern, inverse = blocks.outer.pattern, np.asarray(engine.outer.factor.inverse)
         first, row_ptr = np.asarray(pattern.first), np.asarray(pattern.row_ptr)
-        super_of = np.repeat(np.arange(pattern.supernodes), np.diff(first))
+        super_of = np.asarray(pattern.super_of)
         high = np.diff(first) + np.diff(row_ptr)
         columns, at = pattern.columns, 0
         for factor in blocks.outer_factors:

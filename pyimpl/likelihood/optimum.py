@@ -59,6 +59,8 @@ _NEXT_TO = (-3e-7, -1e-7, -3e-8, 0.0, 3e-8, 1e-7, 3e-7)  # relative distances at
 _DIP = 10.0  # spreads of the noise that a search may have found the bottom of
 _EXACT = 1e5  # standard deviation, in natural units, of effects that fit the rows exactly or nearly so
 _FEW_DEGREES = 10  # residual degrees of freedom for each variance, below which the criterion may have several minima
+_OVERHEAD = 1500.0  # operations that take as long as what an evaluation takes whatever its size; of few rows more of
+# them are worth it
 _EDGE = 0.05  # pivots below this (in the same units) are near enough to the boundary for it to matter
 _MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
@@ -183,8 +185,7 @@ def operations(blocks: Reduced) -> float:
     first = blocks.factors[0]
     total = float(len(blocks.inner.R)) * first.p**2 * (first.p + blocks.P + 1.0)
     if blocks.outer is not None:
-        touched = np.diff(blocks.inner.indptr).astype(float)
-        total += float(touched @ touched) * first.p + 3.0 * float(blocks.outer.pattern.flops)
+        total += blocks.inner.pairs * first.p + 3.0 * float(blocks.outer.pattern.flops)
     return total
 
 
@@ -276,16 +277,8 @@ def _searched(
 ) -> Point:
     """Where one search ends."""
     initial = objective.search(start, units, budget, work, near)
-    return Point(
-        np.array(work.x),
-        work.value + objective.constant,
-        np.array(work.gradient),
-        np.array(work.matrix),
-        work.code,
-        np.array(work.accepted[: work.steps]),
-        initial,
-        objective.prss,
-    )
+    x, gradient, information, trace = work.found()
+    return Point(x, work.value + objective.constant, gradient, information, work.code, trace, initial, objective.prss)
 
 
 def _has_pivot_below(limit: float, point: Point, pivots: Sequence[bool]) -> bool:
@@ -482,7 +475,8 @@ def optimize(
         local = changed(outcome(objective, *inside, plan.units, max_evaluations, count, gradients), unbounded=True)
     if local is not None and plan.endless:
         return local
-    return changed(outcome(objective, *best, plan.units, max_evaluations, count, gradients), local=local)
+    summary = outcome(objective, *best, plan.units, max_evaluations, count, gradients)
+    return summary if local is None else changed(summary, local=local)
 
 
 def _or_from_zero(
@@ -546,7 +540,8 @@ class _Plan:
         plan = cls.given(objective, [default_start(blocks)])
         plan.chosen, plan.few = True, _FEW_DEGREES * (n + 1) > objective.df
         if n:
-            plan.valleys = find_valleys(objective.scan, operations(blocks), plan.units, plan.pivots, plan.starts[0])
+            work = operations(blocks) + (0.0 if plan.few else _OVERHEAD)
+            plan.valleys = find_valleys(objective.scan, work, plan.units, plan.pivots, plan.starts[0])
         # where the criterion is flat, lme4's start is as good as any
         if (
             plan.valleys is not None
@@ -663,12 +658,16 @@ def outcome(
         As of :class:`OptSummary`.
     """
     blocks = objective.blocks
-    pivots = (blocks.lower == 0.0).tolist()
     theta = point.x * units
     if blocks.structure is None:
         theta = _with_positive_diagonals(blocks.factors, theta)
-    flips = np.where(theta * point.x < 0, -1.0, 1.0) / units
-    zero = tuple(i for i, value in enumerate(theta.tolist()) if pivots[i] and value == 0.0)
+    values, sizes, bounds = theta.tolist(), units.tolist(), blocks.lower.tolist()
+    flips = [
+        (-1.0 if value * x < 0.0 else 1.0) / unit
+        for value, x, unit in zip(values, point.x.tolist(), sizes, strict=True)
+    ]
+    turned = np.array([flips])
+    zero = tuple([i for i, value in enumerate(values) if value == 0.0 and bounds[i] == 0.0])
     point.trace[:, 1] += objective.constant
     return OptSummary(
         initial=start,
@@ -679,8 +678,8 @@ def outcome(
         gradients=gradients,
         return_code=point.code,
         message=_MESSAGES[point.code].format(budget=budget),
-        gradient=point.gradient * flips,
-        information=point.information * (flips[:, None] * flips),
+        gradient=point.gradient * turned[0],
+        information=point.information * (turned.T * turned),
         prss=point.prss,
         boundary=zero,
         objective=objective,

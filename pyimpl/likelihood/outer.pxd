@@ -9,7 +9,7 @@ cdef class Outer:
     cdef readonly double[:, ::1] within_dense, Sx, V
     cdef readonly Py_ssize_t[::1] node_factor, width, template, levels, level_ptr
     cdef readonly bint scalar
-    cdef double[::1] _scale, _work
+    cdef double[::1] _scale, _work, _sizes
     cdef double* _T
 
     cdef void set_template(self, double* T) noexcept

@@ -41,18 +41,28 @@ class Outer:
         self.pattern, self.within, self.within_dense = pattern, within, within_dense
         self.q, self.m, self.factors = pattern.q, within_dense.shape[0], width.size
         self.node_factor, self.width = node_factor, width
-        start = np.zeros(width.size + 1, dtype=np.intp)
-        np.cumsum(width * width, out=start[1:])
-        self.template = start
-        self.levels = np.bincount(node_factor, minlength=width.size).astype(np.intp)
-        self.level_ptr = np.concatenate([[0], np.cumsum(self.levels)]).astype(np.intp)
-        self.scalar = bool(np.all(width == 1))
+        f: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        widest: cython.Py_ssize_t = 0
+        table: cython.Py_ssize_t[:, ::1] = np.zeros((3, self.factors + 1), dtype=np.intp)
+        self.template, self.levels, self.level_ptr = table[0], table[1, : self.factors], table[2]
+        self.scalar = True
+        for i in range(self.node_factor.shape[0]):
+            self.levels[self.node_factor[i]] += 1
+        for f in range(self.factors):
+            self.template[f + 1] = self.template[f] + self.width[f] * self.width[f]
+            self.level_ptr[f + 1] = self.level_ptr[f] + self.levels[f]
+            self.scalar = self.scalar and self.width[f] == 1
+            widest = max(widest, self.width[f])
         self.factor = Factor(pattern)
-        self.S2 = np.zeros(max(pattern.size, 1))
-        self.Sx, self.V = np.zeros((self.m, self.q)), np.zeros((self.m, self.q))
-        self._scale = np.zeros(max(self.q, 1))
-        widest = int(width.max())
-        self._work = np.zeros(3 * widest * widest + widest)
+        square: cython.double[:, ::1] = np.zeros((2 * self.m, self.q))
+        self.Sx, self.V = square[: self.m], square[self.m :]
+        size: cython.Py_ssize_t = max(pattern.size, 1)
+        work: cython.Py_ssize_t = 3 * widest * widest + widest
+        room: cython.double[::1] = np.zeros(size + self.q + 1 + work + self.template[self.factors])
+        self.S2, self._scale = room[:size], room[size : size + self.q + 1]
+        self._work = room[size + self.q + 1 :]
+        self._sizes = room[size + self.q + 1 + work :]
 
     def set_template(self, T):  # type: ignore[no-untyped-def]
         """Take the templates of Λ, one after the other, each by rows; they are not copied."""
@@ -208,9 +218,9 @@ class Outer:
         c: cython.Py_ssize_t
         s: cython.Py_ssize_t
         total: cython.double
-        size: cython.double[::1] = np.zeros(self.template[self.factors])
+        size: cython.double[::1] = self._sizes
         for n in range(self.template[self.factors]):
-            KT[n] = 0.0
+            KT[n] = size[n] = 0.0
         for n in range(p.nodes):
             f = self.node_factor[n]
             wide: cython.Py_ssize_t = self.width[f]

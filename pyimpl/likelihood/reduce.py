@@ -24,14 +24,19 @@ from pyimpl.covariance.base import Covariance
 from pyimpl.covariance.structures import Structure
 from pyimpl.design.design import Design, RandomTerm
 from pyimpl.errors import ModelError
+from pyimpl.likelihood.engine import Engine
 from pyimpl.likelihood.inner import Inner, subtract_products
 from pyimpl.likelihood.outer import Outer
 from pyimpl.likelihood.rows import (
     add_row_products,
+    by_level,
+    constant_column,
     gram_schmidt,
     level_products,
+    nodes_by_level,
     orthonormal_basis,
     qr_by_level,
+    root_mean_squares,
     sort_by_level,
     sorted_columns,
     touched_nodes,
@@ -40,7 +45,7 @@ from pyimpl.likelihood.structure import choose_pattern
 from pyimpl.likelihood.threads import sized_threads
 from pyimpl.records import changed, record
 
-__all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "centred_intercept", "reduce_design"]
+__all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "reduce_design"]
 
 NARROW = 6  # columns of a narrow [X, y], for which a call of LAPACK takes longer than the work
 _NOT_FULL_RANK = "the fixed-effects model matrix does not have full column rank; drop the redundant columns"
@@ -108,6 +113,8 @@ class InnerPart:
         The outer columns that each level touches, ascending in the Schur complement's order.
     values : ndarray, shape (nnz, p)
         Z_o'Q_j of those columns.
+    pairs : float
+        Pairs of outer columns that meet in a level, summed over the levels.
     """
 
     order: np.ndarray
@@ -117,6 +124,7 @@ class InnerPart:
     indptr: np.ndarray
     columns: np.ndarray
     values: np.ndarray
+    pairs: float = 0.0
 
 
 @record
@@ -197,6 +205,8 @@ class Reduced:
         Lower bounds of θ: 0 for the diagonal of a template, else −inf.
     structure : Structure or None
         Covariance structures, where the templates' elements are not θ themselves.
+    elements : ndarray of int, shape (3, n_theta)
+        Of each element of the templates, factor by factor: the position of its θ, its row, its column.
     inner : InnerPart
         Without levels where the Schur complement has all factors.
     outer : OuterPart or None
@@ -211,6 +221,7 @@ class Reduced:
     n_theta: int
     lower: np.ndarray
     structure: Structure | None
+    elements: np.ndarray
     inner: InnerPart
     outer: OuterPart | None
     fixed: FixedPart
@@ -225,11 +236,12 @@ class Reduced:
 @lru_cache(maxsize=64)
 def _numbering(
     covariances: tuple[Covariance, ...], members: tuple[tuple[int, ...], ...]
-) -> tuple[np.ndarray, tuple[tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray], ...]]:
+) -> tuple[np.ndarray, np.ndarray, tuple[tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray], ...]]:
     """Lower bounds of the templates' elements, and where each factor's stand in its template.
 
-    They are numbered term by term, each template's columns down (lme4's order). For each factor (its terms are
-    `members`): first effect of each term, and :class:`Factor`'s rows, cols and theta.
+    The second are :attr:`Reduced.elements`. They are numbered term by term, each template's columns down (lme4's
+    order). For each factor (its terms are `members`): first effect of each term, and :class:`Factor`'s rows, cols and
+    theta.
     """
     theta_start = [0]
     for covariance in covariances:
@@ -249,7 +261,8 @@ def _numbering(
             p += covariances[i].p
         place = tuple(starts), np.array(rows, np.int64), np.array(cols, np.int64), np.array(index, np.int64)
         places.append(place)
-    return lower, tuple(places)
+    elements = np.array([[i for _, *one in places for i in one[k]] for k in (2, 0, 1)], dtype=np.intp)
+    return lower, elements, tuple(places)
 
 
 def _grouped(terms: Sequence[RandomTerm]) -> tuple[tuple[int, ...], ...]:
@@ -273,15 +286,6 @@ def _effects(terms: Sequence[RandomTerm], group: Sequence[int], root: np.ndarray
     Z = terms[group[0]].columns if len(group) == 1 else np.hstack([terms[i].columns for i in group])
     Z = np.ascontiguousarray(Z, dtype=float)
     return Z * root[:, None] if root.size else Z
-
-
-def centred_intercept(X: np.ndarray) -> tuple[int, float]:
-    """Position and value of X's first constant column that is not 0, or (−1, 0)."""
-    for k in range(X.shape[1] if len(X) else 0):
-        value = X[0, k]
-        if value != 0.0 and (X[:, k] == value).all():
-            return k, float(value)
-    return -1, 0.0
 
 
 def _wide_basis(
@@ -321,7 +325,7 @@ def _fixed_part(design: Design, root: np.ndarray) -> FixedPart:
     N, P = design.X.shape
     X = np.array(design.X, dtype=float, order="C")
     y = np.array(design.y, dtype=float) if design.offset is None else np.asarray(design.y - design.offset, dtype=float)
-    intercept, _ = centred_intercept(design.X)
+    intercept, _ = constant_column(X)
     if P < NARROW and P < N:
         inverse, beta, R = np.empty((P, P)), np.empty(P), np.empty((P, P))
         orthonormal_basis(X, y, root, intercept, inverse, beta, R)
@@ -371,27 +375,24 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
         raise ModelError("the model has no random-effects term, such as (1 | group)")
     terms = design.terms
     members = _grouped(terms)
-    covariances = tuple(term.covariance for term in terms)
-    lower, places = _numbering(covariances, members)
-    structured = None if all(one.linear for one in covariances) else design.structure
+    covariances = tuple([term.covariance for term in terms])
+    lower, elements, places = _numbering(covariances, members)
+    structured = None if all([one.linear for one in covariances]) else design.structure  # noqa: C419
     if structured is not None:
         lower = structured.lower
     root = np.empty(0) if design.weights is None else np.sqrt(design.weights)
     fixed = _fixed_part(design, root)
-    D = np.empty((design.N, design.P + 1))
-    D[:, :-1], D[:, -1] = fixed.basis, fixed.residual
     Zs = [_effects(terms, group, root) for group in members]
     codes = [np.array(terms[group[0]].codes, dtype=np.intp) for group in members]  # a caller's may be read-only
     J = [terms[group[0]].J for group in members]
     factors = []
     for k, (group, (effect_start, rows, cols, theta)) in enumerate(zip(members, places, strict=True)):
-        scale = np.sqrt(np.einsum("ij,ij->j", Zs[k], Zs[k]) / max(design.N, 1))
-        scale[~(scale > 0)] = 1.0
+        scale = root_mean_squares(Zs[k])
         factors.append(
             Factor(group, codes[k], J[k], Zs[k].shape[1], effect_start, rows, cols, theta, scale, structured)
         )
     names = [terms[group[0]].group for group in members]
-    inner, outer, within_root = _parts(D, Zs, codes, J, names, structure)
+    inner, outer, within_root = _parts((fixed.basis, fixed.residual[:, None]), Zs, codes, J, names, structure)
     return Reduced(
         N=design.N,
         P=design.P,
@@ -399,6 +400,7 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
         n_theta=lower.size,
         lower=lower,
         structure=structured,
+        elements=elements,
         inner=inner,
         outer=outer,
         fixed=FixedPart(
@@ -415,46 +417,51 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
 
 
 def _parts(
-    D: np.ndarray, Zs: list[np.ndarray], codes: list[np.ndarray], J: list[int], names: list[str], structure: str
+    D: tuple[np.ndarray, np.ndarray],
+    Zs: list[np.ndarray],
+    codes: list[np.ndarray],
+    J: list[int],
+    names: list[str],
+    structure: str,
 ) -> tuple[InnerPart, OuterPart | None, np.ndarray]:
     """The inner and the outer part, and the triangular factor of what the inner factor leaves of D."""
-    m = D.shape[1]
     order, starts = sort_by_level(codes[0], J[0])
+    Ds = by_level(D, order)
+    m = Ds.shape[1]
     none = np.empty(0, dtype=np.intp)
     if len(Zs) == 1:
-        R, C, rest, _ = _inner_qr(D.take(order, axis=0), Zs[0].take(order, axis=0), starts, False)
-        inner = InnerPart(order, starts, R, C, np.zeros(J[0] + 1, dtype=np.intp), none, np.zeros((0, R.shape[1])))
+        R, C, rest, _ = _inner_qr(Ds, by_level(Zs[:1], order), starts, False)
+        inner = InnerPart(order, starts, R, C, np.zeros(J[0] + 1, dtype=np.intp), none, np.zeros((0, R.shape[1])), 0.0)
         return inner, None, triangle_of(rest)
     p = np.array([Z.shape[1] for Z in Zs], dtype=np.intp)
-    first = np.concatenate([[0], np.cumsum(J[1:])]).astype(np.intp)
-    nodes = np.stack([code[order] for code in codes[1:]], axis=1) + first[:-1]
-    touched = touched_nodes(starts, np.ascontiguousarray(nodes), int(first[-1]))
+    nodes = nodes_by_level(codes[1:], J[1:], order)
+    touched = touched_nodes(starts, nodes, sum(J[1:]))
     width = np.repeat(p[1:], J[1:])
-    every = np.column_stack([codes[0][order], nodes + J[0]])
-    everything = np.arange(0, every.size + 1, every.shape[1], dtype=np.intp), np.ascontiguousarray(every).ravel()
+
+    def everything() -> tuple[np.ndarray, np.ndarray]:
+        every = np.column_stack([codes[0][order], nodes + J[0]])
+        return np.arange(0, every.size + 1, every.shape[1], dtype=np.intp), np.ascontiguousarray(every).ravel()
+
     pattern, has_inner = choose_pattern(touched, width, everything, np.repeat(p, J), names, structure)
     if not has_inner:
         node_factor = np.repeat(np.arange(len(J)), J)
-        start = np.concatenate([[0], np.cumsum(J)])[:-1]
-        column = pattern.columns[np.stack([code[order] for code in codes], axis=1) + start]
-        Z = np.hstack([Z.take(order, axis=0) for Z in Zs])
-        outer = _outer_part(pattern, node_factor, p, np.ascontiguousarray(column), Z, D.take(order, axis=0))
+        column = pattern.columns[nodes_by_level(codes, J, order)]
+        outer = _outer_part(pattern, node_factor, p, column, by_level(Zs, order), Ds)
         inner = InnerPart(
             order, np.zeros(1, dtype=np.intp), np.zeros((0, p[0], p[0])), np.zeros((0, p[0], m)),
-            np.zeros(1, dtype=np.intp), none, np.zeros((0, p[0])),
+            np.zeros(1, dtype=np.intp), none, np.zeros((0, p[0])), 0.0,
         )  # fmt: skip
-        return inner, outer, triangle_of(D.copy())
-    Ds = D.take(order, axis=0)
-    R, C, rest, Q = _inner_qr(Ds.copy(), Zs[0].take(order, axis=0), starts, True)
-    indptr, columns = sorted_columns(touched[0], touched[1], pattern.columns, width)
+        return inner, outer, triangle_of(Ds)
+    R, C, rest, Q = _inner_qr(Ds.copy(), by_level(Zs[:1], order), starts, True)
+    indptr, columns, pairs = sorted_columns(touched[0], touched[1], pattern.columns, width)
     values = np.zeros((columns.size, p[0]))
-    column = np.ascontiguousarray(pattern.columns[nodes])
-    Z = np.hstack([Z.take(order, axis=0) for Z in Zs[1:]])
+    column = pattern.columns[nodes]
+    Z = by_level(Zs[1:], order)
     outer = _outer_part(pattern, np.repeat(np.arange(len(J) - 1), J[1:]), p[1:], column, Z, None)
     outer = changed(outer, within_dense=np.zeros((m, pattern.q)))
     level_products(starts, Q, Ds, C, column, Z, outer.width, indptr, columns, values, outer.within_dense)
     subtract_products(Inner(R, C, indptr, columns, values, pattern), outer.within)
-    return InnerPart(order, starts, R, C, indptr, columns, values), outer, triangle_of(rest)
+    return InnerPart(order, starts, R, C, indptr, columns, values, pairs), outer, triangle_of(rest)
 
 
 def _inner_qr(
@@ -472,10 +479,8 @@ def _outer_part(
     pattern: Any, node_factor: np.ndarray, width: np.ndarray, column: np.ndarray, Z: np.ndarray, D: np.ndarray | None
 ) -> OuterPart:
     """The outer part of Z_o'Z_o, and of Z_o'D if D is given; `node_factor` by node, not by place."""
-    first = np.asarray(pattern.first)
     within = np.zeros(max(pattern.size, 1))
-    super_of = np.repeat(np.arange(pattern.supernodes), np.diff(first)).astype(np.intp)
-    add_row_products(pattern, column, Z, width, super_of, within)
+    add_row_products(pattern, column, Z, width, pattern.super_of, within)
     if D is None:
         dense = np.zeros((0, pattern.q))
     else:
@@ -492,7 +497,6 @@ def _outer_part(
 
 def make_engine(reduced: Reduced, df: float, REML: bool) -> Any:
     """The engine that evaluates the criterion of a reduced model."""
-    from pyimpl.likelihood.engine import Engine
     from pyimpl.likelihood.structured import StructuredEngine
 
     part, fixed = reduced.inner, reduced.fixed
@@ -502,6 +506,6 @@ def make_engine(reduced: Reduced, df: float, REML: bool) -> Any:
     inner = Inner(
         part.R, part.C, part.indptr, part.columns, part.values, None if reduced.outer is None else reduced.outer.pattern
     )
-    factors = [(f.p, f.J, f.rows, f.cols, f.theta) for f in reduced.factors]
-    engine = Engine(inner, outer, fixed.within, fixed.within_root, factors, float(df), bool(REML))
+    factors = [(f.p, f.J, len(f.theta)) for f in reduced.factors]
+    engine = Engine(inner, outer, fixed.within, fixed.within_root, reduced.elements, factors, df, REML)
     return engine if reduced.structure is None else StructuredEngine(engine, reduced.structure)

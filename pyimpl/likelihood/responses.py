@@ -9,8 +9,7 @@ import cython
 import numpy as np
 from cython.cimports.libc.math import sqrt
 
-from pyimpl.likelihood.reduce import centred_intercept
-from pyimpl.likelihood.rows import qr_by_level
+from pyimpl.likelihood.rows import constant_column, qr_by_level
 from pyimpl.records import changed
 
 __all__ = ["Projections", "Responses"]
@@ -201,7 +200,7 @@ class Responses:
 
     def __init__(self, design, blocks) -> None:  # type: ignore[no-untyped-def]
         self._blocks = blocks
-        self._intercept, self._constant = centred_intercept(design.X)
+        self._intercept, self._constant = constant_column(np.array(design.X, dtype=float))
         inner, outer, fixed, N, P = blocks.inner, blocks.outer, blocks.fixed, design.N, blocks.P
         root = np.empty(0) if design.weights is None else np.sqrt(design.weights)
         offset = np.empty(0) if design.offset is None else np.asarray(design.offset, dtype=float)

@@ -10,12 +10,16 @@ from cython.cimports.pyimpl.linalg.supernodal import Pattern
 
 __all__ = [
     "add_row_products",
+    "by_level",
     "cliques_to_graph",
     "components",
+    "constant_column",
     "gram_schmidt",
     "level_products",
+    "nodes_by_level",
     "orthonormal_basis",
     "qr_by_level",
+    "root_mean_squares",
     "sort_by_level",
     "sorted_columns",
     "touched_nodes",
@@ -39,6 +43,105 @@ def sort_by_level(codes: cython.Py_ssize_t[::1], levels: cython.Py_ssize_t):  # 
     return order_array, starts_array
 
 
+@cython.cfunc
+@cython.exceptval(check=False)
+def _dot(
+    a: cython.p_double, b: cython.p_double, n: cython.Py_ssize_t, step_a: cython.Py_ssize_t, step_b: cython.Py_ssize_t
+) -> cython.double:  # fmt: skip
+    """Σ a_i b_i of elements so far apart, in four sums so that no addition waits for the one before it."""
+    i: cython.Py_ssize_t = 0
+    s0: cython.double = 0.0
+    s1: cython.double = 0.0
+    s2: cython.double = 0.0
+    s3: cython.double = 0.0
+    while i + 4 <= n:
+        s0 += a[i * step_a] * b[i * step_b]
+        s1 += a[(i + 1) * step_a] * b[(i + 1) * step_b]
+        s2 += a[(i + 2) * step_a] * b[(i + 2) * step_b]
+        s3 += a[(i + 3) * step_a] * b[(i + 3) * step_b]
+        i += 4
+    while i < n:
+        s0 += a[i * step_a] * b[i * step_b]
+        i += 1
+    return (s0 + s1) + (s2 + s3)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _sum(a: cython.p_double, n: cython.Py_ssize_t, step: cython.Py_ssize_t) -> cython.double:
+    """Σ a_i, likewise."""
+    one: cython.double = 1.0
+    return _dot(a, cython.address(one), n, step, 0)
+
+
+def by_level(parts, order: cython.Py_ssize_t[::1]):  # type: ignore[no-untyped-def]
+    """The columns of arrays (N, k) side by side, their rows in this order: ndarray, shape (N, Σ k)."""
+    i: cython.Py_ssize_t
+    k: cython.Py_ssize_t
+    at: cython.Py_ssize_t = 0
+    N: cython.Py_ssize_t = order.shape[0]
+    width: cython.Py_ssize_t = 0
+    for one in parts:
+        width += one.shape[1]
+    out_array = np.empty((N, width))
+    out: cython.double[:, ::1] = out_array
+    for one in parts:
+        part: cython.const[cython.double][:, :] = one
+        for i in range(N):
+            for k in range(part.shape[1]):
+                out[i, at + k] = part[order[i], k]
+        at += part.shape[1]
+    return out_array
+
+
+def nodes_by_level(codes, levels, order: cython.Py_ssize_t[::1]):  # type: ignore[no-untyped-def]
+    """The nodes of each row, numbered factor by factor, the rows in this order: ndarray of int, shape (N, factors)."""
+    i: cython.Py_ssize_t
+    f: cython.Py_ssize_t
+    first: cython.Py_ssize_t = 0
+    N: cython.Py_ssize_t = order.shape[0]
+    out_array = np.empty((N, len(codes)), dtype=np.intp)
+    out: cython.Py_ssize_t[:, ::1] = out_array
+    for f in range(len(codes)):
+        code: cython.Py_ssize_t[::1] = codes[f]
+        for i in range(N):
+            out[i, f] = first + code[order[i]]
+        first += levels[f]
+    return out_array
+
+
+def root_mean_squares(Z: cython.const[cython.double][:, ::1]):  # type: ignore[no-untyped-def]
+    """Root mean square of each column, 1 for one of zeros: ndarray, shape (p,)."""
+    N: cython.Py_ssize_t = Z.shape[0]
+    p: cython.Py_ssize_t = Z.shape[1]
+    k: cython.Py_ssize_t
+    out_array = np.ones(p)
+    out: cython.double[::1] = out_array
+    for k in range(p if N else 0):
+        x: cython.p_double = cython.cast(cython.p_double, cython.address(Z[0, k]))
+        square: cython.double = _dot(x, x, N, p, p)
+        if square > 0.0:
+            out[k] = sqrt(square / N)
+    return out_array
+
+
+def constant_column(X):  # type: ignore[no-untyped-def]
+    """Position and value of the first column (N, P) that is constant and not 0, or (−1, 0)."""
+    view: cython.const[cython.double][:, :] = X
+    i: cython.Py_ssize_t
+    k: cython.Py_ssize_t
+    for k in range(view.shape[1] if view.shape[0] else 0):
+        value: cython.double = view[0, k]
+        constant: cython.bint = value != 0.0
+        for i in range(view.shape[0]):
+            constant = constant and view[i, k] == value
+            if not constant:
+                break
+        if constant:
+            return k, value
+    return -1, 0.0
+
+
 def gram_schmidt(X: cython.double[:, ::1], R: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
     """X becomes Q of X = QR: classical Gram-Schmidt, twice for each column, which is enough (Giraud et al. 2005).
 
@@ -52,37 +155,34 @@ def gram_schmidt(X: cython.double[:, ::1], R: cython.double[:, ::1]):  # type: i
     c: cython.Py_ssize_t
     k: cython.Py_ssize_t
     turn: cython.int
-    x: cython.double
+    factor: cython.double
     total: cython.double
+    if N == 0 or P == 0:
+        return
     part: cython.double[::1] = np.empty(P)
+    first: cython.p_double = cython.address(X[0, 0])
     for c in range(P):
+        x: cython.p_double = first + c
         before: cython.double = 0.0
         square: cython.double = 0.0
         if c == 0:  # nothing to be orthogonal to
-            for i in range(N):
-                square += X[i, c] * X[i, c]
+            square = _dot(x, x, N, P, P)
         for turn in range(2 if c else 0):
             for k in range(c):
-                part[k] = 0.0
-            for i in range(N):
-                x = X[i, c]
-                for k in range(c):
-                    part[k] += X[i, k] * x
-            before, square = square, 0.0
+                part[k] = _dot(first + k, x, N, P, P)
+                R[k, c] += part[k]
             for i in range(N):
                 total = X[i, c]
                 for k in range(c):
                     total -= X[i, k] * part[k]
                 X[i, c] = total
-                square += total * total
-            for k in range(c):
-                R[k, c] += part[k]
+            before, square = square, _dot(x, x, N, P, P)
         if c and not square > 0.25 * before:
             square = 0.0
         R[c, c] = sqrt(square)
-        x = 1.0 / R[c, c] if square > 0.0 else 0.0
+        factor = 1.0 / R[c, c] if square > 0.0 else 0.0
         for i in range(N):
-            X[i, c] *= x
+            X[i, c] *= factor
 
 
 def orthonormal_basis(  # type: ignore[no-untyped-def]
@@ -108,17 +208,12 @@ def orthonormal_basis(  # type: ignore[no-untyped-def]
     part: cython.double[::1] = np.zeros(P)
     if intercept >= 0:
         constant = X[0, intercept]
-        for i in range(N):
-            mean += y[i]
-        mean /= N
+        mean = _sum(cython.address(y[0]), N, 1) / N
         for i in range(N):
             y[i] -= mean
         for c in range(P):
             if c != intercept:
-                total = 0.0
-                for i in range(N):
-                    total += X[i, c]
-                shift[c] = total / N
+                shift[c] = _sum(cython.address(X[0, c]), N, P) / N
                 for i in range(N):
                     X[i, c] -= shift[c]
     if root.shape[0]:
@@ -132,10 +227,7 @@ def orthonormal_basis(  # type: ignore[no-untyped-def]
     gram_schmidt(X, R)
     for turn in range(2):  # twice, so that the rest is orthogonal to rounding
         for c in range(P):
-            part[c] = 0.0
-        for i in range(N):
-            for c in range(P):
-                part[c] += X[i, c] * y[i]
+            part[c] = _dot(cython.address(X[0, c]), cython.address(y[0]), N, P, 1)
         for i in range(N):
             total = y[i]
             for c in range(P):
@@ -332,12 +424,16 @@ def sorted_columns(  # type: ignore[no-untyped-def]
     indptr: cython.Py_ssize_t[::1], nodes: cython.Py_ssize_t[::1], column: cython.Py_ssize_t[::1],
     width: cython.Py_ssize_t[::1],
 ):  # fmt: skip
-    """The columns that each level touches, ascending: ``(indptr, columns)``; `column` is the first one of each node."""
+    """The columns that each level touches, ascending, and how many pairs meet in a level: ``(indptr, columns, pairs)``.
+
+    `column` is the first one of each node.
+    """
     j: cython.Py_ssize_t
     i: cython.Py_ssize_t
     k: cython.Py_ssize_t
     used: cython.Py_ssize_t = 0
     total: cython.Py_ssize_t = 0
+    pairs: cython.double = 0.0
     for i in range(nodes.shape[0]):
         total += width[nodes[i]]
     out_array = np.empty(total, dtype=np.intp)
@@ -351,6 +447,7 @@ def sorted_columns(  # type: ignore[no-untyped-def]
                 out[used] = column[nodes[i]] + k
                 used += 1
         ptr[j + 1] = used
+        pairs += cython.cast(cython.double, used - begin) * (used - begin)
         if used - begin > 32:
             out_array[begin:used].sort()
             continue
@@ -361,7 +458,7 @@ def sorted_columns(  # type: ignore[no-untyped-def]
                 out[k] = out[k - 1]
                 k -= 1
             out[k] = moved
-    return ptr_array, out_array
+    return ptr_array, out_array, pairs
 
 
 def level_products(  # type: ignore[no-untyped-def]

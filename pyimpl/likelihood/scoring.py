@@ -22,7 +22,6 @@ def scoring_step(engine: Engine, theta: cython.double[::1], first: cython.bint, 
 
     False where the information or a template is singular. TT' stays positive definite: see the factors above.
     """
-    n: cython.Py_ssize_t = engine.n
     f: cython.Py_ssize_t
     k: cython.Py_ssize_t
     a: cython.Py_ssize_t
@@ -31,19 +30,20 @@ def scoring_step(engine: Engine, theta: cython.double[::1], first: cython.bint, 
     r: cython.Py_ssize_t
     total: cython.double
     gradient: cython.double[::1] = engine.gradient
-    step: cython.double[::1] = np.zeros(n)
-    if not first and not cholesky_solve(engine.information, gradient, np.empty((n, n)), step):
+    step: cython.double[::1] = out  # a factor's part is read before its new θ is written
+    # between evaluations the engine's own information is a workspace
+    if not first and not cholesky_solve(engine.information, gradient, engine._own_information, step):
         return False
     most: cython.double = _EM_FACTOR if first else _SCORING_FACTOR
     for f in range(engine.factors):
         p: cython.Py_ssize_t = engine.size[f]
-        room = np.zeros((5, p, p))
+        room: cython.double[:, :, ::1] = np.zeros((6, p, p))
         T: cython.double[:, ::1] = room[0]
         X: cython.double[:, ::1] = room[1]
         M: cython.double[:, ::1] = room[2]
         V: cython.double[:, ::1] = room[3]
         L: cython.double[:, ::1] = room[4]
-        values: cython.double[::1] = np.empty(p)
+        values: cython.double[::1] = room[5, 0]
         for k in range(engine.begin[f], engine.begin[f + 1]):
             T[engine.rows[k], engine.cols[k]] = theta[engine.place[k]]
             X[engine.rows[k], engine.cols[k]] = 0.5 * gradient[engine.place[k]] if first else step[engine.place[k]]

@@ -9,7 +9,7 @@ then no factor is inner, and the order decides among all levels.
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -69,7 +69,7 @@ def _fills_up(indptr: np.ndarray, nodes: np.ndarray, count: int) -> bool:
 def choose_pattern(
     touched: tuple[np.ndarray, np.ndarray],
     width: np.ndarray,
-    everything: tuple[np.ndarray, np.ndarray],
+    everything: Callable[[], tuple[np.ndarray, np.ndarray]],
     every_width: np.ndarray,
     names: Sequence[str],
     structure: str = "best",
@@ -82,8 +82,8 @@ def choose_pattern(
         The outer nodes of each inner level: ``(indptr, nodes)``.
     width : ndarray of int, shape (outer nodes,)
         Columns of each.
-    everything : tuple of ndarray
-        All nodes of each row, the inner factor's included, likewise.
+    everything : callable
+        Returns all nodes of each row, the inner factor's included, likewise; few models need them.
     every_width : ndarray of int
     names : sequence of str
         Grouping factors, for messages.
@@ -117,7 +117,7 @@ def choose_pattern(
             best, price = other, _price(other) + pairs
             fits = 8 * 4.0 * best.size <= memory()
     if structure == "joint" or (structure == "best" and (price > dear or not fits)):
-        other = _ordered(*everything, every_width)
+        other = _ordered(*everything(), every_width)
         if structure == "joint" or not fits or _price(other) < 0.5 * price:
             best, inner = other, False
     size = 8 * 4.0 * best.size  # the cross-products, the Schur complement and its factor, its inverse

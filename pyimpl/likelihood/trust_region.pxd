@@ -8,8 +8,8 @@ cdef class TrustRegion:
     cdef readonly double value, radius
     cdef readonly int code, evaluations, steps
     cdef readonly int kind
-    cdef double[:, ::1] _added, _vectors, _square
-    cdef double[::1] _direction, _values, _step, _other, _change
+    cdef double[:, ::1] _added, _vectors, _square, _plain
+    cdef double[::1] _direction, _values, _step, _other, _change, _plain_step
     cdef double _predicted
     cdef int _phase, _polished, _escapes, _candidate, _doubts, _budget
     cdef bint _started

@@ -157,12 +157,34 @@ class TrustRegion:
 
     def __init__(self, n: cython.Py_ssize_t) -> None:
         self.n = n
-        self.x, self.gradient, self.trial = np.zeros(n), np.zeros(n), np.zeros(n)
-        self.matrix, self._added = np.zeros((n, n)), np.zeros((n, n))
-        self.accepted = np.zeros((_LOG, 3))
-        self._direction, self._values, self._step = np.zeros(n), np.zeros(n), np.zeros(n)
-        self._other, self._change = np.zeros(n), np.zeros(n)
-        self._vectors, self._square = np.zeros((n, n)), np.zeros((n, n))
+        room: cython.double[:, ::1] = np.zeros((5 * n + 9, n))
+        self.matrix, self._added = room[:n], room[n : 2 * n]
+        self._vectors, self._square = room[2 * n : 3 * n], room[3 * n : 4 * n]
+        self.x, self.gradient, self.trial = room[4 * n], room[4 * n + 1], room[4 * n + 2]
+        self._direction, self._values, self._step = room[4 * n + 3], room[4 * n + 4], room[4 * n + 5]
+        self._other, self._change, self._plain_step = room[4 * n + 6], room[4 * n + 7], room[4 * n + 8]
+        self._plain = room[4 * n + 9 :]
+        self.accepted = np.empty((_LOG, 3))
+
+    def found(self):  # type: ignore[no-untyped-def]
+        """Copies of :attr:`x`, :attr:`gradient`, :attr:`matrix` and the accepted steps: ndarrays."""
+        n: cython.Py_ssize_t = self.n
+        a: cython.Py_ssize_t
+        b: cython.Py_ssize_t
+        x_array, gradient_array, matrix_array = np.empty(n), np.empty(n), np.empty((n, n))
+        trace_array = np.empty((self.steps, 3))
+        x: cython.double[::1] = x_array
+        gradient: cython.double[::1] = gradient_array
+        matrix: cython.double[:, ::1] = matrix_array
+        trace: cython.double[:, ::1] = trace_array
+        for a in range(n):
+            x[a], gradient[a] = self.x[a], self.gradient[a]
+            for b in range(n):
+                matrix[a, b] = self.matrix[a, b]
+        for a in range(self.steps):
+            for b in range(3):
+                trace[a, b] = self.accepted[a, b]
+        return x_array, gradient_array, matrix_array, trace_array
 
     def begin(self, start, kind, budget, spent):  # type: ignore[no-untyped-def]
         """Start a search: the first trial is `start`; `spent` evaluations have been made before."""
@@ -316,8 +338,11 @@ class TrustRegion:
         noise: cython.double = _NOISE * max(1.0, fabs(self.value))
         if predicted < noise and self.kind == 1:
             # what updates have added from farther away, along a ridge, may hide that there is more to gain
-            plain: cython.double[:, ::1] = np.asarray(self.matrix) - np.asarray(self._added)
-            other: cython.double[::1] = np.empty(n)
+            plain: cython.double[:, ::1] = self._plain
+            other: cython.double[::1] = self._plain_step
+            for a in range(n):
+                for b in range(n):
+                    plain[a, b] = self.matrix[a, b] - self._added[a, b]
             self._minimise_model(plain, 1.0, other)
             gain: cython.double = self._decrease(plain, other)
             if gain >= _DOUBTED * noise:

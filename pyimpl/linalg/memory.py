@@ -1,6 +1,7 @@
 """How much memory there is, to refuse what would not fit before it starts."""
 
 import os
+from functools import cache
 
 __all__ = ["in_words", "memory"]
 
@@ -8,6 +9,7 @@ _UNKNOWN = 16 * 2**30  # where the system does not say
 _SHARE = 0.8  # of it may be used by one fit
 
 
+@cache
 def memory() -> int:
     """Bytes that a fit may use: most of the machine's memory."""
     try:

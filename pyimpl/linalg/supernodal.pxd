@@ -9,6 +9,10 @@ cdef class Pattern:
     cdef readonly Py_ssize_t[::1] super_node, first, panel, node_row_ptr, node_rows, row_ptr, rows
     # supernodes that change each, and which of their rows are its columns
     cdef readonly Py_ssize_t[::1] source_ptr, source, source_begin, source_end
+    # by column: its supernode, and where its elements are
+    cdef readonly Py_ssize_t[::1] super_of, base
+    cdef readonly bint contiguous
+    cdef readonly object columns
 
 cdef class Factor:
     cdef readonly Pattern pattern

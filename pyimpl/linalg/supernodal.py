@@ -48,15 +48,16 @@ class Pattern:
         The matrix's node at each place of the factor.
     node_first : ndarray of int, shape (nodes + 1,)
         First column of each node, by place.
+    columns : ndarray of int, shape (nodes,)
+        First column in the factor of each node of the matrix.
+    super_of : ndarray of int, shape (q,)
+        The supernode of each column.
+    base : ndarray of int, shape (q,)
+        The elements of each column are stored at its base plus a number for the row.
+    contiguous : bool
+        Whether that number is the row's own, as in a dense matrix or one of dense blocks: the rows of each panel follow
+        each other. Else it is the row's place in the panel.
     """
-
-    @property
-    @cython.wraparound(True)
-    def columns(self):  # type: ignore[no-untyped-def]
-        """First column in the factor of each node of the matrix: ndarray of int, shape (nodes,)."""
-        out = np.empty(self.nodes, dtype=np.intp)
-        out[np.asarray(self.order)] = np.asarray(self.node_first)[:-1]
-        return out
 
     @property
     def dense(self):  # type: ignore[no-untyped-def]
@@ -67,7 +68,7 @@ class Pattern:
         names = (
             "q", "nodes", "supernodes", "size", "widest", "tallest", "flops", "order", "node_first", "node_super",
             "super_node", "first", "panel", "node_row_ptr", "node_rows", "row_ptr", "rows", "source_ptr", "source",
-            "source_begin", "source_end",
+            "source_begin", "source_end", "super_of", "base", "contiguous", "columns",
         )  # fmt: skip
         values = [getattr(self, name) for name in names]
         return _restored, (tuple(x if isinstance(x, (int, float)) else np.asarray(x) for x in values),)
@@ -79,7 +80,8 @@ def _restored(values):  # type: ignore[no-untyped-def]
     (
         out.q, out.nodes, out.supernodes, out.size, out.widest, out.tallest, out.flops, out.order, out.node_first,
         out.node_super, out.super_node, out.first, out.panel, out.node_row_ptr, out.node_rows, out.row_ptr, out.rows,
-        out.source_ptr, out.source, out.source_begin, out.source_end,
+        out.source_ptr, out.source, out.source_begin, out.source_end, out.super_of, out.base, out.contiguous,
+        out.columns,
     ) = values  # fmt: skip
     return out
 
@@ -146,7 +148,36 @@ def _made(order, width, super_node, node_row_ptr, node_rows):  # type: ignore[no
             c = count[t]
             count[t] += 1
             out.source[c], out.source_begin[c], out.source_end[c] = s, run - begin, i - begin
+    _find_places(out)
     return out
+
+
+@cython.cfunc
+def _find_places(pattern: Pattern) -> cython.int:
+    """Where the columns' elements are stored."""
+    s: cython.Py_ssize_t
+    c: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    columns = np.empty(pattern.nodes, dtype=np.intp)
+    first_column: cython.Py_ssize_t[::1] = columns
+    for i in range(pattern.nodes):
+        first_column[pattern.order[i]] = pattern.node_first[i]
+    pattern.columns = columns
+    pattern.super_of, pattern.base = np.empty(pattern.q, dtype=np.intp), np.empty(pattern.q, dtype=np.intp)
+    pattern.contiguous = True
+    for s in range(pattern.supernodes):
+        c = pattern.first[s]
+        for i in range(pattern.row_ptr[s], pattern.row_ptr[s + 1]):
+            if pattern.rows[i] != pattern.first[s + 1] + i - pattern.row_ptr[s]:
+                pattern.contiguous = False
+                break
+    for s in range(pattern.supernodes):
+        nr: cython.Py_ssize_t = pattern.first[s + 1] - pattern.first[s] + pattern.row_ptr[s + 1] - pattern.row_ptr[s]
+        for c in range(pattern.first[s], pattern.first[s + 1]):
+            i = c - pattern.first[s]
+            pattern.super_of[c] = s
+            pattern.base[c] = pattern.panel[s] + i * nr - (pattern.first[s] if pattern.contiguous else 0)
+    return 0
 
 
 @cython.cfunc
@@ -501,13 +532,17 @@ class Factor:
 
     def __init__(self, pattern: Pattern) -> None:
         self.pattern = pattern
-        size = max(pattern.size, 1)
-        self.values, self.inverse = np.zeros(size), np.zeros(size)
+        size: cython.Py_ssize_t = max(pattern.size, 1)
+        wide: cython.Py_ssize_t
+        tall: cython.Py_ssize_t
+        work: cython.Py_ssize_t
+        wide, tall = max(pattern.widest, 1), pattern.tallest
+        work = 2 * (tall + wide) * wide + wide * wide
+        room: cython.double[::1] = np.zeros(2 * size + work + tall * tall + 1)
+        self.values, self.inverse = room[:size], room[size : 2 * size]
+        self._work, self._square = room[2 * size : 2 * size + work], room[2 * size + work :]
         self.L, self.Z = cython.address(self.values[0]), cython.address(self.inverse[0])
         self._at = np.zeros(max(pattern.q, 1), dtype=np.intp)
-        wide, tall = max(pattern.widest, 1), pattern.tallest
-        self._work = np.zeros(2 * (tall + wide) * wide + wide * wide)
-        self._square = np.zeros(tall * tall + 1)
         if pattern.widest >= _BLAS or tall >= _BLAS:
             python_blas.load()
 

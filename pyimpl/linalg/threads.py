@@ -6,7 +6,7 @@ more than the work, and on a busy machine a hundred times more.
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -43,12 +43,16 @@ def blas_is_loaded() -> None:
         _limit(limited)
 
 
-@contextmanager
-def one_blas_thread(wanted: bool = True) -> Iterator[None]:
+def one_blas_thread(wanted: bool = True) -> AbstractContextManager[None]:
     """Limit BLAS to one thread inside the block, unless not `wanted`; the former number is put back afterwards."""
-    if not wanted:
-        yield
-        return
+    return _one_thread() if wanted else _AS_IT_IS
+
+
+_AS_IT_IS = nullcontext()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
     # by the libraries' own controllers: threadpoolctl's context manager takes as long as a small fit
     limited: list[tuple[Any, int]] = []
     _limit(limited)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 
+_USUAL = LmerControl()
+
 
 def lmer(
     formula: str,
@@ -101,7 +103,10 @@ def lmer(
         check_r_arguments("lmer", r_arguments, signature(lmer).parameters, ModelError)
     control = _checked_arguments(REML, control)
     words = _dialect(dialect)
-    checks = replace(control.checks, scale_note=scale_note(words))
+    checks = control.checks
+    note = scale_note(words)
+    if note != checks.scale_note:
+        checks = replace(checks, scale_note=note)
 
     read = read_formula(formula, words)
     frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=words)
@@ -172,7 +177,7 @@ def _checked_arguments(REML: object, control: object) -> LmerControl:
             f"control is None or LmerControl(...), not {control!r}: lme4's optimizers and their options are not there "
             "(fit.allFit() compares optimizers)."
         )
-    return control or LmerControl()
+    return control or _USUAL
 
 
 def _dialect(which: Dialect | Mapping[str, str] | str | None) -> Dialect:

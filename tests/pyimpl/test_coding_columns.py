@@ -10,7 +10,7 @@ from pyimpl.design.design import build_design
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_factor, read_column
 from pyimpl.frame.contrasts import contrast_matrix
-from pyimpl.likelihood.reduce import centred_intercept
+from pyimpl.likelihood.rows import constant_column
 from pyimpl.linalg.columns import centred_squares, end_products, square_sum
 from pyimpl.linalg.dqrdc2 import dqrdc2, full_column_rank, independent_columns
 from tests.pyimpl.model_oracle import ask_r
@@ -215,7 +215,7 @@ def test_what_the_checks_need_of_columns():
     np.testing.assert_allclose(end_products(X), (70.0, 210.0, 630.0))
     with pytest.raises(ValueError, match="not C-contiguous"):  # else it would read other numbers
         centred_squares(np.asfortranarray(X))
-    assert centred_intercept(X) == (0, 1.0)
-    assert centred_intercept(np.ascontiguousarray(X[:, 1:])) == (2, 3.0)
-    assert centred_intercept(np.ascontiguousarray(X[:, 1:3])) == (-1, 0.0)
-    assert centred_intercept(np.zeros((5, 1))) == (-1, 0.0)
+    assert constant_column(X) == (0, 1.0)
+    assert constant_column(np.ascontiguousarray(X[:, 1:])) == (2, 3.0)
+    assert constant_column(np.ascontiguousarray(X[:, 1:3])) == (-1, 0.0)
+    assert constant_column(np.zeros((5, 1))) == (-1, 0.0)
