@@ -203,10 +203,10 @@ class Reduced:
         Parameters of the search: θ, or with structured covariances lme4's ``par``.
     lower : ndarray, shape (n_theta,)
         Lower bounds of θ: 0 for the diagonal of a template, else −inf.
-    elements : ndarray of int, shape (3, elements)
-        Of each element of the templates, factor by factor: the position of its θ, its row, its column.
     structure : Structure or None
         Covariance structures, where the templates' elements are not θ themselves.
+    elements : ndarray of int, shape (3, elements)
+        Of each element of the templates, factor by factor: the position of its θ, its row, its column.
     inner : InnerPart
         Without levels where the Schur complement has all factors.
     outer : OuterPart or None
@@ -220,8 +220,8 @@ class Reduced:
     factors: tuple[Factor, ...]
     n_theta: int
     lower: np.ndarray
-    elements: np.ndarray
     structure: Structure | None
+    elements: np.ndarray
     inner: InnerPart
     outer: OuterPart | None
     fixed: FixedPart
@@ -399,8 +399,8 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
         factors=tuple(factors),
         n_theta=lower.size,
         lower=lower,
-        elements=elements,
         structure=structured,
+        elements=elements,
         inner=inner,
         outer=outer,
         fixed=FixedPart(
