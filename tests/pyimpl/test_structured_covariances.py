@@ -165,7 +165,8 @@ def test_verbs_after_the_fit(ar1):
     assert refit.REMLcrit() == pytest.approx(fresh.REMLcrit(), abs=1e-6)
     by_par = ar1.simulate(1, seed=2, newparams={"par": [0.5, 0.2]})
     T = refit_theta(ar1, [0.5, 0.2])
-    assert by_par.equals(ar1.simulate(1, seed=2, newparams={"theta": T}))
+    # equal but for the rounding of par found from theta
+    pd.testing.assert_frame_equal(by_par, ar1.simulate(1, seed=2, newparams={"theta": T}), rtol=1e-12)
     assert not by_par.equals(ar1.simulate(1, seed=2))
     assert ar1.predict(ar1.design.frame).to_numpy() == pytest.approx(ar1.fitted().to_numpy())
     assert ar1.update(". ~ . - Days").formula == "Reaction ~ ar1(0 + third | Subject)"
