@@ -61,6 +61,9 @@ local({
       c("coefficients", "sigma", "r.squared", "adj.r.squared", "df", "fstatistic"), names(x))], depth))
     if (inherits(x, "logLik")) x <- as.numeric(x)
     if (inherits(x, c("psis_loo", "waic", "loo"))) x <- x$estimates
+    # means and contrasts: their table; from draws it is named, since no two samplers have the same draws
+    if (inherits(x, "emmGrid")) x <- tryCatch(as.data.frame(summary(x)), error = function(e) x)
+    if (inherits(x, "summary_emm")) x <- structure(as.data.frame(x), row.names = seq_len(nrow(x)))
     if (inherits(x, "table")) x <- structure(unclass(x), class = NULL)
     if (is.function(x) || is.environment(x) || is.language(x)) {
       return(object_of(type = quoted("other"), class = texts_of(class(x)), text = shown(x)))

@@ -132,6 +132,74 @@ def test_what_has_no_counterpart_is_said(r, why):
         translate(r)
 
 
+@pytest.mark.parametrize("value", ["meanfield", "fullrank"])
+def test_an_argument_that_asks_for_another_posterior_is_refused(value):
+    with pytest.raises(ValueError, match=f"algorithm = '{value}', but expected is 'sampling'"):
+        translate(f"stan_lmer(y ~ x + (1 | g), data = d, algorithm = '{value}')")
+    assert "algorithm" not in translate("stan_lmer(y ~ x + (1 | g), data = d, algorithm = 'sampling')")
+
+
+def text_alone(tmp_path, code):
+    path = tmp_path / "a.R"
+    path.write_text(code, encoding="utf-8")
+    return migrate(path, tmp_path / "out", run=False)
+
+
+def test_arguments_without_effect_are_named_above_the_call(tmp_path):
+    done = text_alone(tmp_path, "m <- stan_lmer(y ~ 1 + (1 | g), d, refresh = 0, cores = 4)\n")
+    assert "# without effect here: refresh = 0 (progress=True" in done.script
+    assert "cores = 4" in done.script
+    assert not done.missing
+
+
+@pytest.mark.parametrize(
+    ("r", "python"),
+    [
+        ("pairs(emmeans(m, ~ a | b), adjust = 'holm')", 'm.emmeans("~ a | b").pairs(adjust="holm")'),
+        ("emmeans(m, 'a') |> contrast('trt.vs.ctrl', ref = 1)", 'm.emmeans("a").contrast("trt.vs.ctrl", ref=1)'),
+        ("e <- emmeans(m, pairwise ~ a)\ne$contrasts", "print(e.contrasts)"),
+        ("confint(emtrends(m, ~ a, var = 'x'), level = 0.9)", 'm.emtrends("~ a", var="x").confint(level=0.9)'),
+        ("emm_options(lmer.df = 'satterthwaite')\njoint_tests(m)", 'joint_tests(m, ddf="satterthwaite")'),
+        ("loo_compare(loo(m), loo(m))", 'loo_compare({"model1": m.loo(), "model2": m.loo()})'),
+        ("anova(m, type = 'II')", 'm.anova(type="II", ddf="Satterthwaite")'),
+        ("f <- y ~ a\nlmer(update(f, . ~ . + (1 | g)), d)", 'lmer(update_formula(f, ". ~ . + (1 | g)"), d)'),
+    ],
+)
+def test_what_is_asked_of_means_and_comparisons(tmp_path, r, python):
+    done = text_alone(tmp_path, f"library(lmerTest)\nm <- lmer(y ~ a * b + (1 | g), d)\n{r}\n")
+    assert python in done.script
+    assert not done.missing
+
+
+def test_pairs_of_data_are_left_out(tmp_path):
+    done = text_alone(tmp_path, "pairs(d)\n")
+    assert [line for line, _, _ in done.missing] == [1]
+
+
+def test_a_sourced_file_stands_in_its_place_with_its_own_lines(tmp_path):
+    (tmp_path / "helpers.R").write_text("# one\nfit <- function(d) lmer(y ~ 1 + (1 | g), data = d)\nplot(1)\n")
+    (tmp_path / "broken.R").write_text("x <- (\n")
+    done = text_alone(
+        tmp_path, "library(lme4)\nsource('helpers.R')  # ours\nsource('broken.R')\nm <- fit(d)\nplot(2)\n"
+    )
+    assert "# helpers.R, line 2: fit <-" in done.script
+    assert "# a.R, line 4: m <- fit(d)" in done.script
+    assert [(line, text) for line, text, _ in done.missing] == [
+        (3, "helpers.R: plot(1)"),
+        (3, "source('broken.R')"),
+        (5, "plot(2)"),
+    ]
+
+
+def test_python_that_does_not_parse_is_named_by_its_line(tmp_path):
+    from validation.migrate.replay import replay
+
+    path = tmp_path / "a.py"
+    path.write_text("x = 1\nf(a=1, a=2)\n")
+    found = replay(path, [])
+    assert (found.line, found.error) == (2, "SyntaxError: keyword argument repeated: a")
+
+
 HOSTILE = [
     'x <- lmer(`y"); import os; os.system("touch pwned") #` ~ 1 + (1 | g), d)',
     "f <- paste(\"y ~ {__import__('os').system('touch pwned')}\", \"+ (1 | g)\"); lmer(f, d)",

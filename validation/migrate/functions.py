@@ -5,16 +5,18 @@ from collections.abc import Callable
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import (
     LABELLED,
-    PRIORS,
     Code,
     Maker,
     Scope,
     Translator,
+    element_of,
     matched,
+    nested,
     plus_one,
     python_name,
     quoted,
 )
+from validation.migrate.watched import PRIORS
 
 __all__ = ["FUNCTIONS", "is_translated"]
 
@@ -45,6 +47,12 @@ def _only(t: Translator, node: Node, scope: Scope) -> Code:
     return t.expression(values[0], scope)
 
 
+def _common(parts: list[Code]) -> str:
+    """What all the elements of a list are."""
+    whole, kinds = {nested(part) for part in parts}, {part.kind for part in parts}
+    return whole.pop() if len(whole) == 1 else kinds.pop() if len(kinds) == 1 else "any"
+
+
 @_maker("c")
 def _combine(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(argument.value, scope) for argument in node.args if argument.value is not None]
@@ -58,20 +66,17 @@ def _combine(t: Translator, node: Node, scope: Scope) -> Code:
             t.needs("pd")
             return Code(f"pd.Series([{listed}], index={names!r})", "series")
         inside = ", ".join(f"{quoted(str(n))}: {p.text}" for n, p in zip(names, parts, strict=True))
-        return Code("{" + inside + "}", "dict", True, parts[0].kind if len(kinds) == 1 else "any")
+        return Code("{" + inside + "}", "dict", True, _common(parts))
     if kinds == {"number"}:
         return Code(f"[{listed}]", "vector", True, "number")
-    return Code(
-        f"[{listed}]", "strings" if kinds == {"string"} else "list", True, parts[0].kind if len(kinds) == 1 else "any"
-    )
+    return Code(f"[{listed}]", "strings" if kinds == {"string"} else "list", True, _common(parts))
 
 
 @_maker("list")
 def _list(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(argument.value, scope) for argument in node.args if argument.value is not None]
     names = [argument.name for argument in node.args]
-    kinds = {part.kind for part in parts}
-    element = kinds.pop() if len(kinds) == 1 else "any"
+    element = _common(parts)
     if names and all(names):
         inside = ", ".join(f"{quoted(str(n))}: {p.text}" for n, p in zip(names, parts, strict=True))
         return Code("{" + inside + "}", "dict", True, element)
@@ -141,6 +146,8 @@ def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
         single = all(not text.partition(": ")[2].startswith(("[", "range", "np.")) for text in inside)
         return Code("pd.DataFrame({" + ", ".join(inside) + "}" + (", index=[0]" if single else "") + ")", "data")
     made = _only(t, node, scope)
+    if made.kind == "fit" and made.element == "stan_lmer":
+        return Code(f"{made.inside()}.as_matrix()", "frame")
     if made.kind in ("table", "frame", "data"):
         return Code(made.text, "frame" if made.kind != "data" else "data", made.atom)
     raise t.refuse(node, "as.data.frame() of something that is no table")
@@ -352,26 +359,31 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
         while body.kind == "block" and len(body.parts) == 1:
             body = body.parts[0]
         inner = t.parameters(
-            function, scope, {function.args[0].name or "x": Code(variable, element)} if element != "any" else None
+            function, scope, {function.args[0].name or "x": element_of(variable, element)} if element != "any" else None
         )
         made = t.expression(body, inner)
     else:
         call = Node(
             "call", function.text, [function], [Argument(None, Node("name", "x")), *more], function.start, function.end
         )
-        made = t.expression(call, Scope({"x": Code("x", element)}, scope))
+        made = t.expression(call, Scope({"x": element_of("x", element)}, scope))
     kept = node.text in ("lapply", "map", "Map")
     if over.kind in ("dict", "frames"):
         text = "{" + f"name: {made.text} for name, {variable} in {over.inside()}.items()" + "}"
-        if not kept and made.kind == "series":  # sapply() makes a matrix of it, a column for each element
+        table = made.kind == "series" or (made.kind == "dict" and made.element == "number")
+        if not kept and table:  # sapply() makes a matrix of it, a column for each element
             t.needs("pd")
             return Code(f"pd.DataFrame({text})", "frame")
-        return Code(text, "dict", True, made.kind)
+        return Code(text, "dict", True, nested(made))
     listed = f"[{made.text} for {variable} in {over.text}]"
     named = node.text == "sapply" and over.kind == "strings"
+    text = "{" + f"{variable}: {made.text} for {variable} in {over.text}" + "}"
     if named and made.kind in ("number", "fit"):
-        return Code("{" + f"{variable}: {made.text} for {variable} in {over.text}" + "}", "dict", True, made.kind)
-    return Code(listed, "list" if kept or made.kind != "number" else "vector", True, made.kind)
+        return Code(text, "dict", True, nested(made))
+    if named and made.kind == "series":
+        t.needs("pd")
+        return Code(f"pd.DataFrame({text})", "frame")
+    return Code(listed, "list" if kept or made.kind != "number" else "vector", True, nested(made))
 
 
 @_maker("pchisq", "pnorm", "pt", "qnorm", "qt", "pf")
@@ -585,6 +597,17 @@ def _factor(t: Translator, node: Node, scope: Scope) -> Code:
         if made.kind == "string":
             return made
     raise t.refuse(node, "the data are kept as R had them after this step")
+
+
+@_maker("update", "update.formula")
+def _updated(t: Translator, node: Node, scope: Scope) -> Code:
+    """``update(formula, . ~ . + x)``; of a fit it is a verb."""
+    values = _values(node)
+    parts = [t.expression(value, scope) for value in values]
+    if len(parts) != 2 or len(node.args) != 2 or any(part.kind not in ("formula", "string") for part in parts):
+        raise t.refuse(node, "update() of something that is neither a fit nor a formula")
+    t.needs("update_formula")
+    return Code(f"update_formula({parts[0].text}, {parts[1].text})", "formula")
 
 
 @_maker("stack")

@@ -54,6 +54,8 @@ class Compared:
     rows : list of Row
     what : str
         ``model`` or ``value``.
+    file : str
+        The file of the line, where it is not the script's own.
     """
 
     statement: int
@@ -65,6 +67,7 @@ class Compared:
     why: str = ""
     rows: list[Row] = field(default_factory=list)
     what: str = "value"
+    file: str = ""
 
 
 def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared]:
@@ -103,7 +106,7 @@ def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared
         place = script.sites[site]
         k = taken.get(site, 0)
         taken[site] = k + 1
-        one = Compared(statement, place.node.line, site, place.name, k, "agrees")
+        one = Compared(statement, place.node.line, site, place.name, k, "agrees", file=carried[statement].file)
         found.append(one)
         ours = replayed.seen.get(site, [])
         if event["event"] == "error":
@@ -123,6 +126,11 @@ def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared
         of = event.get("of")
         if place.name in VERBS and VERBS[place.name].random:
             one.verdict, one.why = "not compared", "random numbers: R's and Python's streams differ"
+        elif place.name == "loo_compare" or (".HPD" in str(value.get("names", ""))):
+            one.verdict, one.why = (
+                "not compared",
+                "computed from draws, and no posterior standard deviation to judge it by",
+            )
         elif of is not None and int(of) in stan:
             _posterior_value(one, from_r(value), ours[k], stan[int(of)])
         else:

@@ -103,7 +103,12 @@ def replay(script: Path, spans: list[dict[str, int]]) -> Replayed:
     for span in spans:
         place = (span["line"], span["column"], span["end_line"], span["end_column"])
         places.setdefault(place, []).append(span["site"])
-    tree = ast.parse(text, str(script))
+    try:
+        tree = ast.parse(text, str(script))
+        compile(text, str(script), "exec")  # finds what the grammar allows and the compiler does not
+    except SyntaxError as error:
+        found.error, found.line = f"SyntaxError: {error.msg}", error.lineno or 0
+        return found
     _Marks(places).visit(tree)
     ast.fix_missing_locations(tree)
 

@@ -18,7 +18,7 @@ from validation.migrate.rcode import Node, RSyntaxError, parse
 from validation.migrate.replay import Replayed, read_replayed
 from validation.migrate.report import html_report, text_report
 from validation.migrate.script import Script, write_script
-from validation.migrate.sources import Source, read_source
+from validation.migrate.sources import Source, read_source, with_sourced
 from validation.migrate.tests_file import write_tests
 from validation.migrate.watch import Watched, watch
 
@@ -119,8 +119,8 @@ def migrate(
         There is no R and ``run`` is true.
     """
     say = progress or (lambda text: None)
-    source = read_source(path)
-    statements = parse(source.code)
+    source = with_sourced(read_source(path))
+    statements = source.statements()
     folder = Path(output) if output is not None else Path(f"{source.path.stem}-python")
     _can_write(folder)
     watched: Watched | None = None
@@ -261,11 +261,11 @@ def _can_write(folder: Path) -> None:
 def _missing(source: Source, script: Script) -> list[tuple[int, str, str]]:
     omitted = [(line, source.lines[line - 1].strip(), why) for line, why in source.omitted]
     left = [
-        (piece.line, piece.text, piece.why)
+        (piece.line, f"{piece.file}: {piece.text}" if piece.file else piece.text, piece.why)
         for piece in script.pieces
         if piece.status == "left" or (piece.status == "carried" and piece.why)
     ]
-    return sorted([*omitted, *left], key=lambda one: one[0])
+    return sorted([*omitted, *left], key=lambda one: one[0]) if omitted else left
 
 
 def translate(code: str) -> str:

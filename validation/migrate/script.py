@@ -10,9 +10,21 @@ import pandas as pd
 from validation.migrate.functions import FUNCTIONS, is_translated
 from validation.migrate.instrument import Site, sites
 from validation.migrate.layout import Span, as_comment, block_of, head_of, indented, one_line, without_marks, wrapped
+from validation.migrate.means import MEANS
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.sources import Source
-from validation.migrate.translate import CLOSE, OPEN, Code, Scope, Translator, Untranslatable, python_name
+from validation.migrate.translate import (
+    CLOSE,
+    OPEN,
+    Code,
+    Refused,
+    Scope,
+    Translator,
+    Untranslatable,
+    element_of,
+    nested,
+    python_name,
+)
 from validation.migrate.values import r_frame, r_literal
 from validation.migrate.watch import Watched
 from validation.migrate.watched import FITS, PLOTS, UNSUPPORTED, VERBS, words
@@ -52,6 +64,10 @@ class Piece:
         in Python), ``left`` (not carried over).
     why : str
         Of what was left, and of what was carried over with less than everything.
+    note : str
+        Arguments that were left out because they change nothing in Python.
+    file : str
+        Where it is not the script's: of a file that the script reads by ``source()``.
     code : list of str
         Python's lines, with the marks of :mod:`validation.migrate.translate`.
     """
@@ -62,6 +78,8 @@ class Piece:
     status: str
     why: str = ""
     code: list[str] = field(default_factory=list)
+    note: str = ""
+    file: str = ""
 
 
 @dataclass
@@ -125,7 +143,12 @@ class _Writer:
             for n in s.walk()
         )
         self.translator = Translator(
-            source.code, self.places, self.seen, self.frame_variable, tests or (loaded and not watched), FUNCTIONS
+            source.code,
+            self.places,
+            self.seen,
+            self.frame_variable,
+            tests or (loaded and not watched),
+            {**FUNCTIONS, **MEANS},
         )
         if watched is None:
             self.translator.assumed = set()
@@ -140,6 +163,7 @@ class _Writer:
             one = found.setdefault(int(event["site"]), {"frames": [], "formulas": [], "columns": [], "of_fit": True})
             if event["event"] == "fit":
                 fit = event["fit"]
+                one["algorithm"] = fit.get("algorithm")
                 if "frame" in fit:
                     one["frames"].append(int(fit["frame"]))
                     one["columns"] = self._frame(int(fit["frame"])).get("names", [])
@@ -222,7 +246,11 @@ class _Writer:
         found = []
         for k, node in enumerate(self.statements):
             self.statement, self.prelude = k, []
+            self.translator.noted = []
             piece = self._piece(k, node)
+            piece.note = "; ".join(dict.fromkeys(self.translator.noted)) if piece.status == "carried" else ""
+            if piece.status in ("data", "left"):
+                self._forget(k)
             piece.code = [*self.prelude, *piece.code] if piece.status == "carried" else []
             found.append(piece)
             self._learn(k)
@@ -230,7 +258,7 @@ class _Writer:
 
     def _piece(self, k: int, node: Node) -> Piece:
         text = self.source.code[node.start : node.end]
-        piece = Piece(k, node.line, text, "carried")
+        piece = Piece(k, node.line, text, "carried", file=self.source.file(node.start))
         if self.watched is not None and not any(
             e["event"] == "statement" and int(e["statement"]) == k for e in self.events
         ):
@@ -258,8 +286,16 @@ class _Writer:
         if name in _QUIET:
             piece.status = "setup"
             if name == "source":
-                piece.status, piece.why = "left", "source(): the models of another file are not watched"
+                piece.status, piece.why = (
+                    "left",
+                    "source() of a file that is not beside the script, or not by its name: its models are not watched",
+                )
             return piece
+        if name == "emm_options" and len(node.args) == 1 and node.args[0].name == "lmer.df":
+            method = node.args[0].value
+            if method is not None and method.kind == "string":
+                self.translator.ddf, piece.status = method.text, "setup"
+                return piece
         if k not in self.unrolled:
             names, fits, frames = dict(self.top.names), dict(self.fits), dict(self.names)
             try:
@@ -290,7 +326,7 @@ class _Writer:
                 piece.why = str(reason)
             piece.status = "left"
             return piece
-        kept = [event for event in here if event["event"] == "variable"]
+        kept = [event for event in here if event["event"] == "variable"] or self._is_data(node)
         plots = any(n.kind == "call" and n.text in PLOTS for n in node.walk())
         if kept and not unsupported and not plots:
             piece.status, piece.why = "data", "what it made is kept as R had it"
@@ -307,13 +343,34 @@ class _Writer:
         piece.status = "left"
         return piece
 
+    def _is_data(self, node: Node) -> bool:
+        """Whether a statement prepares a data frame: R's is kept, though this step may have left it as it was."""
+        target = node.parts[0] if node.kind == "assign" else node
+        while target.kind in ("index", "dollar", "call") and node.kind == "assign":
+            inner = target.args[0].value if target.kind == "call" and target.args else target.parts[0]
+            if inner is None or inner is target:
+                break
+            target = inner
+        return node.kind == "assign" and any(
+            event["event"] == "variable" and event["name"] == target.text and event.get("frame")
+            for event in self.events
+        )
+
     def _unsaid(self, node: Node) -> list[str]:
         """Calls in a statement that nothing stands for, though its models are carried over."""
         own = {s.parts[0].text for s in self.statements if s.kind == "assign" and s.parts[1].kind == "function"}
         out = []
         for call in node.walk():
             name = call.text if call.kind == "call" else ""
-            if not name or name in FITS or name in VERBS or name in _WRANGLING or name in own or is_translated(name):
+            if (
+                not name
+                or name in FITS
+                or name in VERBS
+                or name in MEANS
+                or name in _WRANGLING
+                or name in own
+                or is_translated(name)
+            ):
                 continue
             if name in UNSUPPORTED:
                 out.append(f"{name}(): {UNSUPPORTED[name]}")
@@ -331,6 +388,12 @@ class _Writer:
                 return True
         return False
 
+    def _forget(self, k: int) -> None:
+        """What R's statement changed and Python's script did not: a name's value of before must not stand for it."""
+        for event in self.events:
+            if event["event"] == "variable" and int(event["statement"]) == k:
+                self.top.names.pop(event["name"], None)
+
     def _learn(self, k: int) -> None:
         """Which variable holds which fit, from what R was seen to have after the statement."""
         for event in self.events:
@@ -343,12 +406,18 @@ class _Writer:
             if value.get("type") == "fit":
                 self.fits.setdefault(int(value["fit"]), known.text)
             elif value.get("type") == "list":
-                keys = value.get("names")
-                for i, item in enumerate(value["items"]):
-                    if item.get("type") != "fit":
-                        continue
-                    key = repr(keys[i]) if keys and keys[i] and known.kind == "dict" else str(i)
-                    self.fits.setdefault(int(item["fit"]), f"{known.text}[{key}]")
+                self._learn_items(known, value)
+
+    def _learn_items(self, known: Code, value: Mapping[str, Any]) -> None:
+        """The fits in a list, and in the lists in it."""
+        keys = value.get("names")
+        for i, item in enumerate(value["items"]):
+            key = repr(keys[i]) if keys and keys[i] and known.kind == "dict" else str(i)
+            inner = element_of(f"{known.text}[{key}]", known.element)
+            if item.get("type") == "fit":
+                self.fits.setdefault(int(item["fit"]), inner.text)
+            elif item.get("type") == "list" and inner.kind in ("dict", "list"):
+                self._learn_items(inner, item)
 
     # ---------------------------------------------------------------------------------- statements, as they stand
 
@@ -432,6 +501,12 @@ class _Writer:
         if target.kind == "call" and target.text in ("names", "colnames") and len(target.args) == 1:
             owner = target.args[0].value
             frame = scope.find(owner.text) if owner is not None and owner.kind == "name" else None
+            if frame is not None and frame.kind in ("vector", "series") and target.text == "names":
+                self.translator.needs("np")
+                self.translator.needs("pd")
+                labels = self.translator.expression(value, scope).text
+                named = Code(f"pd.Series(np.asarray({frame.text}), index=list({labels}))", "series")
+                return self._bind(owner.text, named, scope)  # type: ignore[union-attr]
             if frame is not None and frame.kind == "frame":
                 return [f"{frame.text}.columns = {self.translator.expression(value, scope).text}"]
         if target.kind in ("index", "dollar") and target.parts[0].kind == "name":
@@ -468,7 +543,7 @@ class _Writer:
         while where is not None and owner not in where.names:
             where = where.outer
         if where is not None:
-            where.names[owner] = Code(thing.text, kind, True, made.kind)
+            where.names[owner] = Code(thing.text, kind, True, nested(made))
         return [f"{thing.text}[{place}] = {made.text}"]
 
     def _define(self, name: str, node: Node, scope: Scope) -> list[str]:
@@ -524,7 +599,7 @@ class _Writer:
             text, element = f"[{over.text}]", "string"
         elif over.kind not in ("range", "strings", "list", "vector"):
             raise self.translator.refuse(node.parts[0], "a loop over something that is no list")
-        scope.names[node.text] = Code(python_name(node.text), element)
+        scope.names[node.text] = element_of(python_name(node.text), element)
         body = self.lines(node.parts[1], scope)
         return [f"for {python_name(node.text)} in {text}:", *indented(block_of(body))]
 
@@ -601,6 +676,8 @@ class _Writer:
             self.seen[site] = forced
             try:
                 return self.translator.expression(place.node, self.top).text
+            except Refused:
+                raise
             except Untranslatable:  # an argument that only a function's inside knows: R's own record is left
                 pass
             finally:
@@ -655,6 +732,11 @@ class _Writer:
         return []
 
 
+def file_name(name: str) -> str:
+    """A file's name as it can stand in a comment and a docstring, which it must not end."""
+    return re.sub(r"[^\w .()+/-]", "_", name)
+
+
 def write_script(
     source: Source,
     statements: list[Node],
@@ -684,7 +766,7 @@ def write_script(
     pieces = writer.pieces()
     body: list[str] = []
     starts: dict[int, int] = {}
-    name = re.sub(r"[^\w .()+-]", "_", source.path.name)  # a file name must not end the docstring
+    name = file_name(source.path.name)
     for piece in pieces:
         if piece.status == "setup":
             continue
@@ -692,9 +774,13 @@ def write_script(
         if body and body[-1] != "":
             body.append("")
         stepwise = any(line.lstrip().startswith("# line ") for line in piece.code)  # each step has its own comment
-        body += as_comment(f"{name}, line {piece.line}:{mark} {piece.text}", first_only=stepwise)
+        body += as_comment(
+            f"{file_name(piece.file) or name}, line {piece.line}:{mark} {piece.text}", first_only=stepwise
+        )
         if piece.status == "carried" and piece.why:
             body += as_comment(f"not carried over here: {piece.why}")
+        if piece.note:
+            body += as_comment(f"without effect here: {piece.note}")
         starts[piece.statement] = len(body)
         for line in piece.code:
             body += wrapped(line)

@@ -1,12 +1,13 @@
 """An R script, or the R chunks of an Rmd or qmd file, as code that keeps the file's line numbers."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from validation.errors import InputError
+from validation.migrate.rcode import Node, RSyntaxError, parse
 
-__all__ = ["Source", "read_source"]
+__all__ = ["Source", "read_source", "with_sourced"]
 
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?:\{(?P<head>[^}]*)\})?[ \t]*$")
 _MORE = 64 * 1024 * 1024
@@ -25,12 +26,95 @@ class Source:
         The file's own lines.
     omitted : tuple of (int, str)
         Line and reason of the chunks that are not carried over.
+    origins : tuple of (str, int)
+        File and line of each line of the code, where other files stand in it (:func:`with_sourced`).
     """
 
     path: Path
     code: str
     lines: tuple[str, ...]
     omitted: tuple[tuple[int, str], ...] = ()
+    origins: tuple[tuple[str, int], ...] = ()
+
+    def statements(self) -> list[Node]:
+        """The code's statements, each part with the line of the file that it stands in.
+
+        Raises
+        ------
+        RSyntaxError
+        """
+        found = parse(self.code)
+        if self.origins:
+            for statement in found:
+                for node in statement.walk():
+                    node.line = self.origins[node.line - 1][1]
+        return found
+
+    def file(self, start: int) -> str:
+        """The file that a place of the code is from; empty where it is the script itself."""
+        if not self.origins:
+            return ""
+        name = self.origins[self.code.count("\n", 0, start)][0]
+        return "" if name == self.path.name else name
+
+
+def with_sourced(source: Source, depth: int = 5) -> Source:
+    """The script with the files that it reads by ``source("helpers.R")``, each in the place of its call.
+
+    Only calls at the top, on lines of their own, of files beside the script (or below), by a name that is written out;
+    any other stays as it is.
+
+    Parameters
+    ----------
+    source : Source
+    depth : int
+        How deep files may read files.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    RSyntaxError
+        The script is no R code.
+    """
+    lines = source.code.split("\n")
+    origins = list(source.origins or ((source.path.name, k + 1) for k in range(len(lines))))
+    changed = False
+    for node in reversed(parse(source.code)):
+        inner = _sourced(source, node, depth)
+        first, last = source.code.count("\n", 0, node.start), source.code.count("\n", 0, node.end)
+        rest = re.sub(r"#.*", "", "\n".join(lines[first : last + 1]).replace(source.code[node.start : node.end], "", 1))
+        if inner is None or rest.strip(" \t;"):
+            continue
+        code = inner.code.split("\n")
+        lines[first : last + 1] = code
+        origins[first : last + 1] = inner.origins
+        changed = True
+    return replace(source, code="\n".join(lines), origins=tuple(origins)) if changed else source
+
+
+def _sourced(source: Source, node: Node, depth: int) -> Source | None:
+    """The file of a ``source()``, where it can stand in the call's place."""
+    if node.kind != "call" or node.text != "source" or not depth or not node.args:
+        return None
+    value = next((one.value for one in node.args if one.name in (None, "file")), None)
+    if value is None or value.kind != "string":
+        return None
+    home = source.path.resolve().parent
+    path = (home / value.text).resolve()
+    if not path.is_relative_to(home) or path.suffix.lower() not in (".r", ".txt"):
+        return None
+    try:
+        inner = read_source(path)
+        # names of files within it are relative to the script's folder, where R runs
+        inner = with_sourced(replace(inner, path=home / path.name), depth - 1)
+    except (InputError, RSyntaxError, OSError):  # R says what is wrong with it
+        return None
+    name = path.relative_to(home).as_posix()
+    origins = inner.origins or tuple((name, k + 1) for k in range(inner.code.count("\n") + 1))
+    return replace(inner, origins=origins)
 
 
 def read_source(path: str | Path) -> Source:

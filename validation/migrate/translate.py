@@ -11,22 +11,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pyimpl
+from r_scripts.arguments import R_ARGUMENTS
 from validation.migrate.instrument import Site
 from validation.migrate.rcode import Argument, Node
-from validation.migrate.watched import FITS, UNSUPPORTED, VERBS, words
+from validation.migrate.watched import FITS, NO_MEANING, PRIOR_FORMALS, PRIORS, UNSUPPORTED, VERBS
 
 __all__ = [
     "CLOSE",
     "LABELLED",
     "OPEN",
-    "PRIORS",
     "Code",
     "Maker",
+    "Refused",
     "Scope",
     "Translator",
     "Untranslatable",
+    "element_of",
+    "in_order",
     "matched",
     "minus_one",
+    "nested",
     "plus_one",
     "python_name",
     "quoted",
@@ -50,25 +54,27 @@ _TAKEN = {
     "abs",
     "round",
 }
-PRIORS = words(
-    """
-    normal student_t cauchy hs hs_plus laplace lasso product_normal exponential decov lkj R2
-    """
-)
-_PRIOR_FORMALS = {
-    "normal": ("location", "scale", "autoscale"),
-    "student_t": ("df", "location", "scale", "autoscale"),
-    "cauchy": ("location", "scale", "autoscale"),
-    "exponential": ("rate", "autoscale"),
-    "decov": ("regularization", "concentration", "shape", "scale"),
-    "laplace": ("location", "scale", "autoscale"),
-}
 # kinds whose values are pandas objects with labels, so that R's [ ] is .iloc, .loc
 LABELLED = {"series", "frame", "table", "data"}
 
 
+def nested(one: "Code") -> str:
+    """The kind of an element, with what it holds itself: ``dict<fit<lm``."""
+    return one.kind + (f"<{one.element}" if one.element != "any" else "")
+
+
+def element_of(text: str, kind: str) -> "Code":
+    """An element of a list: the opposite of :func:`nested`."""
+    own, _, inner = kind.partition("<")
+    return Code(text, own, True, inner or "any")
+
+
 class Untranslatable(Exception):  # noqa: N818 - not an error of the program: what R said has no counterpart here
     """An R expression that is not carried over, and why."""
+
+
+class Refused(Untranslatable):
+    """An expression that asks for something that is not here, in whatever words."""
 
 
 #: What a kept summary has under R's name, and of which kind it is.
@@ -173,6 +179,8 @@ class Translator:
         self.frame_variable = frame_variable
         self.lmer_test = lmer_test
         self.functions = functions or {}
+        self.noted: list[str] = []  # arguments that change nothing in Python
+        self.ddf = ""  # emm_options(lmer.df = )
         self.seed = "1"  # the last set.seed() of the script, for posteriors without a seed of their own
         self.assumed: set[str] | None = None  # where nothing was run: names that are taken for data
         self.used: set[str] = set()  # names of mlmparity that the script imports
@@ -299,6 +307,16 @@ class Translator:
             return f"np.array({one.text})"
         return one.inside()
 
+    def _if(self, node: Node, scope: Scope) -> Code:
+        """``if (a) b else c`` as a value."""
+        if len(node.parts) != 3:
+            raise self.refuse(node, "a value that is there only if a condition holds")
+        parts = [one.parts[0] if one.kind == "block" and len(one.parts) == 1 else one for one in node.parts]
+        condition, yes, no = (self.expression(one, scope) for one in parts)
+        kind = yes.kind if yes.kind == no.kind else "any"
+        element = yes.element if yes.element == no.element else "any"
+        return Code(f"{yes.inside()} if {condition.text} else {no.inside()}", kind, False, element)
+
     def _pipe(self, node: Node, scope: Scope) -> Code:
         left, right = node.parts
         if right.kind != "call":
@@ -324,6 +342,10 @@ class Translator:
             if special is not None:
                 return special
         thing = self.expression(owner, scope)
+        if thing.kind == "emmpair" and name.text in ("emmeans", "emtrends", "contrasts"):
+            return Code(f"{thing.inside()}.{'contrasts' if name.text == 'contrasts' else 'emmeans'}", "emmeans")
+        if thing.kind == "loo" and name.text in ("estimates", "pointwise"):
+            return Code(f"{thing.inside()}.{name.text}", "frame")
         if thing.kind == "summary" and name.text in _OF_SUMMARY:
             return Code(f"{thing.inside()}.{name.text.replace('.', '_')}", _OF_SUMMARY[name.text])
         if node.text != "$":
@@ -354,7 +376,7 @@ class Translator:
         if thing.kind in ("frame", "table", "data"):
             return Code(f"{thing.inside()}[{key}]", "series")
         if thing.kind == "dict":
-            return Code(f"{thing.inside()}[{key}]", thing.element)
+            return element_of(f"{thing.inside()}[{key}]", thing.element)
         raise self.refuse(node, f"an element of something that is not known to have elements ({thing.kind})")
 
     def _index(self, node: Node, scope: Scope) -> Code:
@@ -367,11 +389,11 @@ class Translator:
             if key.kind == "string":
                 return self._element(thing, key.text, node)
             if thing.kind in ("list", "vector", "strings"):
-                return Code(f"{thing.inside()}[{minus_one(key)}]", thing.element)
+                return element_of(f"{thing.inside()}[{minus_one(key)}]", thing.element)
             if thing.kind == "numbered":
-                return Code(f"{thing.inside()}[{key.text}]", thing.element)
+                return element_of(f"{thing.inside()}[{key.text}]", thing.element)
             if thing.kind == "dict":
-                return Code(f"list({thing.text}.values())[{minus_one(key)}]", thing.element)
+                return element_of(f"list({thing.text}.values())[{minus_one(key)}]", thing.element)
             if thing.kind == "frames":
                 return Code(f"list({thing.text}.values())[{minus_one(key)}]", "frame")
             if thing.kind == "series":
@@ -460,7 +482,10 @@ class Translator:
             if name in ("...", ""):
                 raise self.refuse(node, "a function with '...'")
             known = (kinds or {}).get(name)
-            inner.names[name] = Code(python_name(name), known.kind if known else self._guess(name, node.parts[0]))
+            own = python_name(name)
+            inner.names[name] = (
+                Code(own, known.kind, True, known.element) if known else Code(own, self._guess(name, node.parts[0]))
+            )
         return inner
 
     def _guess(self, name: str, body: Node) -> str:
@@ -522,7 +547,7 @@ class Translator:
     def _prior(self, node: Node, scope: Scope) -> Code:
         given = []
         for k, argument in enumerate(node.args):
-            formals = _PRIOR_FORMALS.get(node.text, ())
+            formals = PRIOR_FORMALS.get(node.text, ())
             name = argument.name or (formals[k] if k < len(formals) else None)
             if argument.value is None or name is None:
                 raise self.refuse(node, "an argument of the prior that is not known")
@@ -544,8 +569,9 @@ class Translator:
             if name in ("formula", "data") or value is None:
                 continue
             ours = known.rename.get(name, name.replace(".", "_"))
-            if ours is None or name in ("control", "start"):
-                continue  # the optimum does not depend on them
+            if ours is None or (known.python == "lmer" and name in ("control", "start")):
+                self._without(node, known.python, name, value, seen)
+                continue
             if name == "subset":
                 given.append(f"subset={quoted(self.source(value))}")
             elif name in ("weights", "offset"):
@@ -560,7 +586,18 @@ class Translator:
             given.append(f"seed={self.seed}")
         if "contrasts" not in arguments and seen.get("contrasts"):
             given.append(f"contrasts={seen['contrasts']!r}")
-        return Code(f"{self.imported(known.python)}({', '.join(given)})", "fit")
+        return Code(f"{self.imported(known.python)}({', '.join(given)})", "fit", True, known.python)
+
+    def _without(self, node: Node, function: str, name: str, value: Node, seen: Mapping[str, object]) -> None:
+        """Leave out an argument that has no meaning in Python; refuse a value of it that asks for another result."""
+        rule = R_ARGUMENTS.get(function, {}).get(name)
+        recorded = seen.get(name)
+        plain: object = recorded if isinstance(recorded, str) else value.text if value.kind == "string" else None
+        if rule is not None and plain is not None and not rule.accepts(plain):
+            raise Refused(f"{node.text}(): {name} = {plain!r}, but expected is {rule.expected}: {rule.why}")
+        self.noted.append(
+            f"{name} = {self.source(value)} ({rule.why if rule else NO_MEANING.get(name, 'no meaning here')})"
+        )
 
     def _formula(
         self, node: Node, arguments: Mapping[str, "Node | None"], seen: Mapping[str, object], scope: Scope
@@ -647,18 +684,31 @@ class Translator:
         if node.text in ("anova", "AIC", "BIC", "loo_compare"):
             return self._several(node, fit, scope)
         rest = matched(node.args[1:], verb.positions)
-        given = []
-        for name, value in rest.items():
+        given: list[str] = []
+        for name, value in in_order(rest, verb.positions):
             ours = verb.rename.get(name, name.replace(".", "_"))
-            if ours is None or value is None:
+            if value is None:
+                continue
+            if ours is None:
+                self.noted.append(f"{name} = {self.source(value)} ({NO_MEANING.get(name, 'no meaning here')})")
                 continue
             if value.kind == "constant" and value.text == "NA" and ours == "re_form":
                 given.append("re_form='~0'")
                 continue
-            given.append(f"{ours}={self.expression(value, scope).text}")
-        if node.text == "summary" and self._tests(fit):
-            given.append("ddf='Satterthwaite'")
+            text = self.expression(value, scope).text
+            leading = name in ("specs", "formula") and not given
+            given.append(text if leading else f"{ours}={text}")
+        if node.text == "summary" and self._tests(fit) and "ddf" not in rest:
+            given.append('ddf="Satterthwaite"')
+        if verb.gives == "emmeans" and self.ddf and not any(one.startswith("ddf=") for one in given):
+            given.append(f"ddf={quoted(self.ddf)}")
+        if node.text == "coef" and fit.element == "lm":
+            return Code(f"{fit.inside()}.coef()", "series")
         kind = {"table": "table", "intervals": "frame", "draws": "frame"}.get(verb.gives, verb.gives)
+        if (
+            kind == "emmeans" and given and re.match(r'"[^~]*[^~\s][^~]*~', given[0])
+        ):  # pairwise ~ a: means and contrasts
+            kind = "emmpair"
         return Code(f"{fit.inside()}.{verb.method}({', '.join(given)})", kind)
 
     def _tests(self, fit: Code) -> bool:
@@ -681,9 +731,11 @@ class Translator:
         if node.text == "anova":
             others = [one.text for one in fits[1:]]
             if others:
-                rest.append(f"model_names={names!r}".replace("[", "(").replace("]", ")"))
+                rest.append(f"model_names=({', '.join(quoted(one) for one in names)})")
             elif self._tests(fit):
-                rest.append("type='III', ddf='Satterthwaite'")
+                for default in ('type="III"', 'ddf="Satterthwaite"'):
+                    if not any(one.startswith(default.partition("=")[0] + "=") for one in rest):
+                        rest.append(default)
             return Code(f"{fit.inside()}.anova({', '.join([*others, *rest])})", "frame")
         if len(fits) == 1:
             return Code(f"{fit.inside()}.{node.text}()", "number")
@@ -723,6 +775,11 @@ def _as_slice(text: str) -> str:
         str(int(last) - 1) if last.isdigit() else last.removesuffix(" + 1") if last.endswith(" + 1") else f"{last} - 1"
     )
     return f"{start}:{end}"
+
+
+def in_order(given: "Mapping[str, Node | None]", formals: tuple[str, ...]) -> "list[tuple[str, Node | None]]":
+    """Arguments in the order of the formals; others after them, as they were given."""
+    return sorted(given.items(), key=lambda item: formals.index(item[0]) if item[0] in formals else len(formals))
 
 
 def matched(arguments: list[Argument], positions: tuple[str, ...]) -> "dict[str, Node | None]":

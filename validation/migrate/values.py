@@ -181,6 +181,10 @@ def _summary_parts(value: Any) -> dict[str, Any] | None:
             parts |= {"r.squared": value.r_squared, "adj.r.squared": value.adj_r_squared}
             parts |= {"df": value.df, "fstatistic": value.fstatistic}
         return parts
+    if hasattr(value, "emmeans") and hasattr(value, "contrasts"):
+        return {value.label: value.emmeans, "contrasts": value.contrasts}
+    if isinstance(getattr(value, "frame", None), pd.DataFrame) and hasattr(value, "estimate"):  # means, contrasts
+        return {"": value.frame}
     table, text = getattr(value, "table", None), getattr(value, "text", None)
     if isinstance(table, pd.DataFrame) and text is not None:
         return {"": table}
@@ -225,6 +229,21 @@ def _column(column: Mapping[str, Any]) -> Any:
     return pd.Series(values, dtype="str").to_numpy(dtype=object)
 
 
+def _matrix_literal(value: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A small matrix as a DataFrame, with its row and column names."""
+    rows = value["dim"][0]
+    values = _plain(value)
+    if not 0 < len(values) <= 200:
+        return None
+    codes = [repr(one) if math.isfinite(one) else f"float('{one}')" for one in values]
+    listed = ", ".join("[" + ", ".join(codes[i::rows]) + "]" for i in range(rows))
+    names = value.get("dimnames") or [None, None]
+    labels = "".join(
+        f", {axis}={list(one)!r}" for axis, one in zip(("index", "columns"), names, strict=True) if one is not None
+    )
+    return f"pd.DataFrame([{listed}]{labels})", "frame"
+
+
 def r_literal(value: Mapping[str, Any]) -> tuple[str, str] | None:
     """A small value of R as Python code, and the kind of it; None where it is not small or not plain.
 
@@ -249,6 +268,8 @@ def r_literal(value: Mapping[str, Any]) -> tuple[str, str] | None:
         if names and all(names):
             return "{" + ", ".join(f"{n!r}: {c}" for n, c in zip(names, codes, strict=True)) + "}", "dict"
         return "[" + ", ".join(codes) + "]", "list"
+    if kind in ("double", "integer") and len(value.get("dim") or []) == 2:
+        return _matrix_literal(value)
     if kind not in ("double", "integer", "logical", "character", "factor") or value.get("dim"):
         return None
     values = _plain(value)

@@ -7,7 +7,20 @@ One table, read by the instrumentation (what is watched), by the translation (wh
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["FITS", "PLOTS", "UNSUPPORTED", "VERBS", "Fit", "Verb", "is_watched", "words"]
+__all__ = [
+    "FITS",
+    "NO_MEANING",
+    "OF_MEANS",
+    "PLOTS",
+    "PRIORS",
+    "PRIOR_FORMALS",
+    "UNSUPPORTED",
+    "VERBS",
+    "Fit",
+    "Verb",
+    "is_watched",
+    "words",
+]
 
 
 def words(text: str) -> frozenset[str]:
@@ -130,7 +143,7 @@ UNSUPPORTED: dict[str, str] = {
 PLOTS = words(
     """
     plot ggplot qplot xyplot dotplot hist boxplot barplot qqnorm qqline qqmath abline lines points legend
-    curve par dev.off png pdf ggsave plot_model pairs mcmc_areas mcmc_trace mcmc_intervals pp_check stan_trace
+    curve par dev.off png pdf ggsave plot_model mcmc_areas mcmc_trace mcmc_intervals pp_check stan_trace
     launch_shinystan interaction.plot matplot
     """
 )
@@ -163,7 +176,7 @@ VERBS: dict[str, Verb] = {
         "confint",
         "frame",
         ("parm", "level", "method"),
-        {"oldNames": None, "quiet": None, "nsim": "nsim", "boot.type": "boot_type"},
+        {"quiet": None, "nsim": "nsim", "boot.type": "boot_type"},
     ),
     "anova": Verb("anova", "frame", (), {"model.names": "model_names"}),
     "drop1": Verb("drop1", "frame", ("scope",), {}),
@@ -196,11 +209,40 @@ VERBS: dict[str, Verb] = {
     ),
     "glance": Verb("glance", "frame"),
     "emmeans": Verb("emmeans", "emmeans", ("specs",), {"lmer.df": "ddf"}),
+    "emtrends": Verb("emtrends", "emmeans", ("specs", "var"), {"lmer.df": "ddf"}),
     "simulate": Verb("simulate", "frame", ("nsim", "seed"), {"re.form": "re_form", "use.u": "use_u"}, random=True),
     "bootMer": Verb("bootMer", "other", ("FUN", "nsim", "seed"), {"use.u": "use_u"}, random=True),
 }
 
 
+#: Arguments that change nothing in Python, and why.
+NO_MEANING = {
+    "control": "there is one optimizer; the optimum does not depend on it",
+    "start": "the optimum does not depend on where the search begins",
+    "max_treedepth": "it tunes Stan's sampler; the collapsed sampler has no such setting",
+    "sparse": "the design of the random effects is always sparse here",
+    "condVar": "condVar=True of ranef() gives the conditional variances here",
+    "quiet": "nothing is printed while it runs",
+    "type": "posterior intervals are central ones, as in rstanarm",
+    "cores": "all chains are drawn together, on one core",
+}
+PRIORS = words(
+    """
+    normal student_t cauchy hs hs_plus laplace lasso product_normal exponential decov lkj R2
+    """
+)
+PRIOR_FORMALS = {
+    "normal": ("location", "scale", "autoscale"),
+    "student_t": ("df", "location", "scale", "autoscale"),
+    "cauchy": ("location", "scale", "autoscale"),
+    "exponential": ("rate", "autoscale"),
+    "decov": ("regularization", "concentration", "shape", "scale"),
+    "laplace": ("location", "scale", "autoscale"),
+}
+#: Verbs of what emmeans and loo give (:mod:`validation.migrate.means`).
+OF_MEANS = words("pairs contrast test joint_tests loo_compare")
+
+
 def is_watched(name: str) -> bool:
     """Whether a call of that name is watched when the script runs."""
-    return name != "print" and (name in FITS or name in VERBS or name in UNSUPPORTED)
+    return name != "print" and (name in FITS or name in VERBS or name in UNSUPPORTED or name in OF_MEANS)

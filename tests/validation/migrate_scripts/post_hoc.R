@@ -1,0 +1,42 @@
+# Three-level achievement model, lmerTest + emmeans
+library(lmerTest)
+library(emmeans)
+emm_options(lmer.df = "satterthwaite")
+set.seed(42)
+dat <- expand.grid(pupil = 1:8, class = factor(1:3), school = factor(1:12))
+dat$method <- factor(c("lecture", "group", "online")[(as.integer(dat$school) %% 3) + 1], levels = c("lecture", "group", "online"))
+dat$sex <- factor(sample(c("f", "m"), nrow(dat), TRUE))
+dat$pre <- rnorm(nrow(dat), 50, 10)
+u <- rnorm(12, 0, 3)
+v <- rnorm(36, 0, 2)
+dat$post <- 20 + 0.6 * dat$pre + 2 * (dat$method == "group") + u[dat$school] +
+  v[as.integer(interaction(dat$school, dat$class))] + rnorm(nrow(dat), 0, 5)
+dat$pre_c <- as.numeric(scale(dat$pre, scale = FALSE))
+
+m0 <- lmer(post ~ 1 + (1 | school/class), data = dat)
+vc <- as.data.frame(VarCorr(m0))
+icc <- vc$vcov / sum(vc$vcov)
+names(icc) <- vc$grp
+round(icc, 3)
+m1 <- lmer(post ~ method * sex + pre_c + (1 | school/class), data = dat)
+summary(m1)
+anova(m1)
+anova(m1, type = "II", ddf = "Kenward-Roger")
+ranova(m1)
+
+emm <- emmeans(m1, ~ method | sex)
+emm
+pairs(emm)
+contrast(emm, "trt.vs.ctrl", ref = "lecture")
+em2 <- emmeans(m1, pairwise ~ method, adjust = "bonferroni")
+em2$contrasts
+summary(em2$emmeans)
+confint(pairs(emmeans(m1, "sex")))
+as.data.frame(pairs(emmeans(m1, ~ method), adjust = "holm"))
+joint_tests(m1)
+contrast(emmeans(m1, ~method), list(others = c(-1, 0.5, 0.5)))
+emtrends(m1, ~ sex, var = "pre_c")
+plot(emm)
+m2 <- update(m1, . ~ . - method:sex, REML = FALSE)
+anova(m2, update(m1, REML = FALSE))
+test(emmeans(m2, "method"), null = 50)
