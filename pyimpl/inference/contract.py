@@ -32,9 +32,6 @@ class Fit(Protocol):
     def sigma(self) -> float:
         """Residual standard deviation."""
 
-    def isSingular(self, tol: float = 1e-4) -> bool:
-        """Whether a variance or a correlation is at its bound, to within `tol`."""
-
     def VarCorr(self) -> pd.DataFrame:
         """``as.data.frame(VarCorr(m))``."""
 
@@ -55,6 +52,9 @@ class Fit(Protocol):
 @runtime_checkable
 class LikelihoodFit(Fit, Protocol):
     """What ``lmer`` returns."""
+
+    def isSingular(self, tol: float = 1e-4) -> bool:
+        """Whether a variance or a correlation is at its bound, to within `tol`."""
 
     def isREML(self) -> bool:
         """Whether the REML criterion was optimised."""
