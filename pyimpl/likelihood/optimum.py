@@ -336,7 +336,8 @@ def _pull_back(objective: Objective, units: np.ndarray, budget: int, work: Trust
     So it is where random effects are confounded with fixed ones: the criterion is flat there, and at very large values
     it is noise, in which a search finds dips.
     """
-    if max(map(abs, point.x.tolist()), default=0.0) <= _FAR / len(point.x):
+    # no standard deviation is larger than the largest element times their number
+    if max(map(abs, point.x.tolist()), default=0.0) * len(point.x) <= _FAR:
         return point
     theta = shortened(objective.blocks.factors, point.x * units, _FAR)
     if theta is None:

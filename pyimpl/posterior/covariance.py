@@ -13,7 +13,7 @@ the model that R fits, and is reproduced here, in this one place.
 """
 
 import numpy as np
-from scipy.special import betaln, gammaln
+from scipy.special import gammaln
 
 __all__ = ["ball_exponents", "ball_log_constant", "build_T", "row_slices", "split_T"]
 
@@ -36,11 +36,6 @@ def ball_exponents(p: int, regularization: float) -> np.ndarray:
 def ball_log_constant(j: int, b: float) -> float:
     """Log normaliser of (1 − |x|²)^(b − 1) on the unit ball of dimension j."""
     return float(gammaln(0.5 * j + b) - 0.5 * j * np.log(np.pi) - gammaln(b))
-
-
-def beta_log_density(rho: np.ndarray, a: float, b: float) -> np.ndarray:
-    """Log density of Beta(a, b)."""
-    return (a - 1) * np.log(rho) + (b - 1) * np.log1p(-rho) - betaln(a, b)
 
 
 def build_T(size: np.ndarray, pi: np.ndarray, x: np.ndarray) -> np.ndarray:
