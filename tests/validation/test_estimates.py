@@ -173,6 +173,27 @@ def test_a_better_optimum_is_reported_and_never_failed(ml_fit):
     assert any("better" in note for note in comparison.notes)
 
 
+@pytest.mark.parametrize("pivots", [[0], [-1], slice(None)])
+def test_a_better_optimum_may_leave_the_boundary_or_reach_it(ml_fit, pivots):
+    """A derivative-free search may end on the boundary where the minimum is inside: what isSingular() says follows."""
+    theta = ml_fit.theta.to_numpy().copy()
+    theta[np.flatnonzero(ml_fit.lower.to_numpy() == 0.0)[pivots]] = 0.0
+    stuck = at_theta(ml_fit, theta)
+    assert stuck.isSingular()
+    assert not ml_fit.isSingular()
+    comparison = compare_fits(stuck, ml_fit)
+    assert comparison.agrees, comparison
+    row = rows(comparison, quantity="singular").iloc[0]
+    assert row["verdict"] is Verdict.BETTER
+    assert "follows from a better optimum" in row["reason"]
+    assert not compare_fits(ml_fit, stuck).agrees
+
+    untrue = replace(ml_fit)
+    object.__setattr__(untrue, "isSingular", lambda tol=1e-4: True)  # what its own θ belies
+    comparison = compare_fits(at_theta(ml_fit, ml_fit.theta.to_numpy() * 1.02), untrue)
+    assert rows(comparison, quantity="singular")["verdict"].tolist() == [Verdict.DISAGREES]
+
+
 def test_a_worse_optimum_fails(ml_fit):
     stopped = at_theta(ml_fit, ml_fit.theta.to_numpy() * 1.02)
     assert verdicts(compare_fits(ml_fit, stopped))["tier-3"] is Verdict.DISAGREES
