@@ -8,6 +8,7 @@ import pytest
 
 from validation import Verdict, compare_fits
 from validation.faults import at_theta
+from validation.faults.bases import likelihood_base
 from validation.judge.rows import check_of, judge_number
 from validation.tolerances import ESTIMATE
 
@@ -171,6 +172,11 @@ def test_a_better_optimum_is_reported_and_never_failed(ml_fit):
     assert verdicts(comparison)["tier-3"] is Verdict.BETTER
     assert verdicts(comparison)["tier-4"] is Verdict.BETTER
     assert any("better" in note for note in comparison.notes)
+
+
+def test_a_better_optimum_of_an_effect_in_two_terms_is_no_failure():
+    right = likelihood_base("an effect in two terms").fit
+    assert compare_fits(at_theta(right, right.theta.to_numpy() * 1.02), right).agrees
 
 
 @pytest.mark.parametrize("pivots", [[0], [-1], slice(None)])
