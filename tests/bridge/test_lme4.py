@@ -99,6 +99,8 @@ def test_the_tutorials_printed_numbers(gcse):
 
 def test_it_meets_the_contract(m3, gcse):
     assert isinstance(m3, LinearMixedFit)
+    assert m3.getReCovs().reset_index().iloc[0].tolist() == ["school", "us", False, 2]
+    assert list(m3.getME("lower").index) == list(m3.getME("theta").index)
     n, p, q = 1725, 2, 146
     assert m3.formula == M3
     assert m3.warnings == ()
