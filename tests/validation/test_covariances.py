@@ -19,6 +19,7 @@ from validation.faults.bases import Base
 from validation.faults.thin import compare_thinly
 from validation.intervals import judge_intervals, tidy_intervals
 from validation.references.recorded import RecordedLmerFit
+from validation.verdict import Verdict
 
 RECORD = json.loads(gzip.decompress((Path(__file__).parents[1] / "pyimpl/data/structured.json.gz").read_bytes()))
 KINDS = [(name, hom) for name in STRUCTURES for hom in ((False, True) if name != "us" else (False,))]
@@ -199,3 +200,55 @@ def test_intervals_of_structured_fits_are_joined_by_what_they_are(fits):
     ]
     rows = judge_intervals(tidy, tidy.assign(lower=tidy["lower"] + [0.0, 0.1, 0.0, 0.0, 0.0]))
     assert [row["quantity"] for row in rows if row["verdict"].failed] == ["correlation"]
+
+
+@pytest.fixture(scope="module")
+def visits():
+    """One observation of each effect a level: the residual variance is not told from the effects' own."""
+    rng = np.random.default_rng(11)
+    shared = np.repeat(rng.normal(0, 5, 30), 4)
+    return pd.DataFrame(
+        {
+            "y": shared + rng.normal(0, 4, 120),
+            "visit": pd.Categorical(np.tile(list("abcd"), 30)),
+            "who": pd.Categorical(np.repeat(np.arange(30), 4).astype(str)),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("term", "start"),
+    [("cs(0 + visit | who, hom = TRUE)", [0.5, 0.2]), ("diag(0 + visit | who)", [3.0, 3.0, 3.0, 3.0])],
+)
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")
+def test_what_one_observation_of_each_effect_leaves_open_is_inconclusive(visits, term, start):
+    first, second = (pyimpl.lmer(f"y ~ 1 + {term}", visits, start=one) for one in (None, start))
+    assert abs(second.sigma() / first.sigma() - 1.0) > 0.01  # else this tests nothing
+    comparison = compare_fits(first, second)
+    assert comparison.verdict is Verdict.INCONCLUSIVE, comparison
+    sigma = second.sigma()
+    second.sigma = lambda: 1.001 * sigma
+    assert compare_fits(first, second).verdict is Verdict.DISAGREES
+
+
+class _Nowhere:
+    """A fit whose objective has no value where a correlation is 1, as lme4 2.1-0's of cs()."""
+
+    def __init__(self, fit, off=0.0):
+        self._fit, self._off = fit, off
+
+    def __getattr__(self, name):
+        return getattr(self._fit, name)
+
+    def devfun(self, theta):
+        value = self._fit.devfun(theta)
+        return math.nan if self._off == 0.0 and np.asarray(theta)[0] == 0.0 else value + self._off
+
+
+def test_where_the_reference_has_no_value_the_judge_has_one(fits):
+    right = fits["cs", False]
+    assert compare_fits(_Nowhere(right), right).agrees
+    comparison = compare_fits(_Nowhere(right), _Nowhere(right, 1e-3))
+    row = comparison.table.query("quantity == 'objective' and reference.isna()").iloc[0]
+    assert row["verdict"] is Verdict.DISAGREES
+    assert "judge's own algebra gives" in row["reason"]
