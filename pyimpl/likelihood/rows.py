@@ -6,7 +6,7 @@ All functions fill arrays that are given to them, unless they say otherwise.
 import cython
 import numpy as np
 from cython.cimports.libc.math import sqrt
-from cython.cimports.pyimpl.linalg.supernodal import Pattern
+from cython.cimports.pyimpl.linalg.pattern import Pattern
 
 __all__ = [
     "add_row_products",
