@@ -7,6 +7,7 @@ cdef class Inner:
     cdef readonly Py_ssize_t[::1] indptr, columns
     cdef readonly double[:, ::1] values
     cdef readonly bint contiguous
+    cdef bint REML
     cdef readonly Py_ssize_t[::1] base, pair_ptr
     cdef readonly int[::1] pair_row
     cdef readonly double pairs

@@ -274,9 +274,10 @@ class Inner:
         Σ Z_j'V⁻¹Z_j. If `curved`, for the n elements (rows, cols) of T with s_k = ψ'_k e_j: info (n, n; lower) =
         Σ s_k'E_j'E_js_l, M (n, m) = Σ s_k'[x_j, e_j], h (n columns of q) = Σ U_j'E_js_k.
         """
+        self.REML = REML
         if self.p == 2:  # a constant, as in `eliminate`: 15.6 -> 12.2 ms for 100 000 levels
-            return _sum_back(self, 2, T, lz, Q, N, weight, REML, curved)
-        return _sum_back(self, self.p, T, lz, Q, N, weight, REML, curved)
+            return _sum_back(self, 2, T, lz, Q, N, weight, curved)
+        return _sum_back(self, self.p, T, lz, Q, N, weight, curved)
 
     def scalar_derivatives(self, t, Q, df, prss, REML, room, curvature):  # type: ignore[no-untyped-def]
         """First derivative, and the second one, exact, where this factor is alone and has one effect.
@@ -453,9 +454,10 @@ def _level_trace(
 @cython.exceptval(-1)
 def _sum_back(
     inner: Inner, p: cython.Py_ssize_t, T: cython.p_double, lz: cython.p_double, Q: cython.p_double, N: cython.p_double,
-    weight: cython.double, REML: cython.bint, curved: cython.bint,
+    weight: cython.double, curved: cython.bint,
 ) -> cython.int:  # fmt: skip
     """See :meth:`Inner.back`; p is a constant where it is said so."""
+    REML: cython.bint = inner.REML
     n: cython.Py_ssize_t = inner.n
     rows: cython.pointer(cython.Py_ssize_t) = inner.rows
     cols: cython.pointer(cython.Py_ssize_t) = inner.cols

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pyimpl.design.design import Design, RandomTerm
+from pyimpl.design.design import Design
+from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.reduce import Reduced, reduce_design
 from pyimpl.likelihood.rows import qr_by_level, sort_by_level
