@@ -33,6 +33,6 @@ def test_beginning_again_forgets_the_draws_and_keeps_the_posterior() -> None:
 
 
 def test_steps_that_lead_nowhere_are_noticed() -> None:
-    """A posterior a hundred thousand times narrower than what it was standardised by, and subchains far outside of it."""
+    """A posterior a hundred thousand times narrower than what it was standardised by, subchains far from it."""
     with np.errstate(over="ignore", invalid="ignore"):
         assert subchains(gradient_scale=1e10).stuck
