@@ -119,7 +119,7 @@ def r2(fit: LikelihoodFit, by_group: bool = False, tolerance: float = _SINGULAR)
         return pd.DataFrame({"R2_conditional": [conditional], "R2_marginal": [parts.fixed / total]})
     _note_slopes(fit, "Explained variance by levels is not accurate")
     null = variances(_null_model(fit), tolerance)
-    groups = list(dict.fromkeys(name for name in parts.intercepts.index if name in null.intercepts.index))
+    groups = [name for name in _groups_as_written(fit) if name in parts.intercepts and name in null.intercepts]
     explained = [1 - parts.intercepts[name] / null.intercepts[name] for name in groups]
     return pd.DataFrame({"Level": ["Level 1", *groups], "R2": [1 - parts.residual / null.residual, *explained]})
 
@@ -149,6 +149,13 @@ def icc(fit: LikelihoodFit, by_group: bool = False, tolerance: float = _SINGULAR
 def _note_slopes(fit: LikelihoodFit, text: str) -> None:
     if any(term.effects != ("(Intercept)",) for term in fit.design.terms):
         warnings.warn(f"The model has random slopes. {text}.", PyimplWarning, stacklevel=3)
+
+
+def _groups_as_written(fit: LikelihoodFit) -> list[str]:
+    """Grouping factors in the formula's order, which is ``insight::find_random``'s."""
+    tree = parse(fit.design.formula)
+    assert isinstance(tree, Call)
+    return list(dict.fromkeys(deparse(bar.group) for bar in find_bars(tree.args[1])))
 
 
 def _null_model(fit: LikelihoodFit) -> LikelihoodFit:

@@ -48,6 +48,12 @@ class AfterTheFit:
 
         return emtrends(self, specs, var, **options)
 
+    def joint_tests(self: "Fit", by: str | Sequence[str] | None = None, **options: Any) -> "EmmSummary":
+        """``joint_tests(m, by, ...)``; see :func:`pyimpl.inference.emmeans.joint_tests`."""
+        from pyimpl.inference.emmeans import joint_tests
+
+        return joint_tests(self, by, **options)
+
     def ref_grid(self: "Fit", **options: Any) -> "EmmGrid":
         """``ref_grid(m, at, cov.reduce, ...)``; see :func:`pyimpl.inference.emmeans.ref_grid`."""
         from pyimpl.inference.emmeans import ref_grid
@@ -213,9 +219,3 @@ class AfterTheLikelihoodFit(AfterTheFit):
             )
         table = self.satterthwaite() if type == "satterthwaite" else self.kenward_roger()
         return table["df"].copy()
-
-    def joint_tests(self: "LikelihoodFit", by: str | Sequence[str] | None = None, **options: Any) -> "EmmSummary":
-        """``joint_tests(m, by, ...)``; see :func:`pyimpl.inference.emmeans.joint_tests`."""
-        from pyimpl.inference.emmeans import joint_tests
-
-        return joint_tests(self, by, **options)
