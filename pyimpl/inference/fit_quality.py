@@ -21,6 +21,7 @@ __all__ = [
     "check_outliers",
     "check_singularity",
     "icc",
+    "model_performance",
     "r2",
     "variances",
 ]
@@ -185,6 +186,36 @@ def AICc(fit: LikelihoodFit, REML: bool | None = None) -> float:
     n = fit.nobs()
     k = n - fit.df_residual()
     return float(-2 * fit.logLik(REML) + 2 * k * (n / (n - k - 1)))
+
+
+def model_performance(fit: LikelihoodFit) -> pd.DataFrame:
+    """``performance::model_performance(m)``: criteria, R², ICC and the size of residuals in one row.
+
+    Parameters
+    ----------
+    fit : LmerFit
+
+    Returns
+    -------
+    DataFrame
+        ``AIC``, ``AICc``, ``BIC`` of the likelihood that was optimised, ``R2_conditional``, ``R2_marginal``, ``ICC``
+        (adjusted), ``RMSE`` (root of the mean squared residual), ``Sigma``.
+    """
+    explained, shares = r2(fit), icc(fit)
+    n = fit.nobs()
+    k = n - fit.df_residual()
+    return pd.DataFrame(
+        {
+            "AIC": [-2 * fit.logLik() + 2 * k],
+            "AICc": [AICc(fit)],
+            "BIC": [-2 * fit.logLik() + np.log(n) * k],
+            "R2_conditional": explained["R2_conditional"],
+            "R2_marginal": explained["R2_marginal"],
+            "ICC": shares["ICC_adjusted"],
+            "RMSE": [float(np.sqrt(np.mean(fit.residuals().dropna() ** 2)))],
+            "Sigma": [fit.sigma()],
+        }
+    )
 
 
 def check_collinearity(fit: LikelihoodFit, ci: float = 0.95) -> pd.DataFrame:

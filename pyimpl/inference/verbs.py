@@ -119,6 +119,12 @@ class AfterTheLikelihoodFit(AfterTheFit):
 
         return icc(self, by_group, **options)
 
+    def model_performance(self: "LikelihoodFit") -> pd.DataFrame:
+        """``performance::model_performance(m)``; see :func:`pyimpl.inference.fit_quality.model_performance`."""
+        from pyimpl.inference.fit_quality import model_performance
+
+        return model_performance(self)
+
     def AICc(self: "LikelihoodFit", REML: bool | None = None) -> float:
         """``MuMIn::AICc(m)``; see :func:`pyimpl.inference.fit_quality.AICc`."""
         from pyimpl.inference.fit_quality import AICc
