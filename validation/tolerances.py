@@ -42,9 +42,11 @@ __all__ = [
     "REPORTED_SE",
     "REPORTED_STATISTIC",
     "SAME_QUANTILE",
+    "SAME_STRUCTURE",
     "SAME_THETA",
     "SHIFT_FAILS",
     "SHIFT_FINE",
+    "SINGULAR",
     "SIZE",
     "TITLES",
     "VALIDITY",
@@ -381,6 +383,10 @@ VALIDITY = Validity()
 
 #: A diagonal element of θ below this is on its boundary: lme4's own limit of ``isSingular``.
 SINGULAR = 1e-4
+
+#: Share of its largest variance by which a covariance matrix may miss a structure and still have it: variances and
+#: covariances are reported to six digits at least, and a structure that is another misses it in the first or second.
+SAME_STRUCTURE = 1e-5
 
 
 @dataclass(frozen=True)

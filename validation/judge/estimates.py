@@ -72,8 +72,9 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
             return errors.sigma, "standard errors"
         if quantity == "variance" and r["term"] is None:
             return 2.0 * math.sqrt(reference) * errors.sigma if reference >= 0 else math.nan, "standard errors"
-        if quantity == "theta":
-            return errors.theta.get(r["term"], math.nan), "standard errors"
+        if quantity in ("theta", "par"):
+            known = errors.theta if quantity == "theta" else errors.par
+            return known.get(r["term"], math.nan), "standard errors"
         if quantity in ("variance", "covariance"):
             reverse = (r["group"], r["term2"], r["term"])
             return errors.covariance.get(key, errors.covariance.get(reverse, math.nan)), "standard errors"
@@ -83,6 +84,9 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
         return errors.cor.get(key, errors.cor.get(reverse, math.nan)), "standard errors"
 
     on_boundary = singular or (errors is not None and errors.source == "closed form")
+    pieces = evidence.reference_pieces
+    diagonal = [term.name for term in pieces.terms if term.structure.name == "diag"] if pieces is not None else []
+    fixed = {(name, quantity) for name in diagonal for quantity in ("covariance", "cor")}  # at 0, by the structure
     required = ("sigma", "variance", "sd", "theta")
     present = set(evidence.joined["quantity"])
     rows.extend(
@@ -91,7 +95,9 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
         if quantity not in present
     )
     for record in records(
-        evidence.rows("fixef", "se", "t", "vcov", "theta", "sigma", "variance", "covariance", "sd", "cor", "singular")
+        evidence.rows(
+            "fixef", "se", "t", "vcov", "theta", "par", "sigma", "variance", "covariance", "sd", "cor", "singular"
+        )
     ):
         quantity = record["quantity"]
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
@@ -115,7 +121,10 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
                 judge_number("tier-4", quantity, record["reference"], record["candidate"], 1.0, tolerances.EXACT)
             )
             continue
-        if quantity in ("theta", "cor") and on_boundary:
+        if quantity in ("covariance", "cor") and (record["group"], quantity) in fixed and record["reference"] == 0.0:
+            rows.append(judge_number("tier-4", quantity, 0.0, record["candidate"], 1.0, tolerances.EXACT, **keys))
+            continue
+        if quantity in ("theta", "par", "cor") and on_boundary:
             # The covariance matrix and the objective say it all on the boundary (Σ does not determine θ's sign there,
             # and a correlation of a variance near 0 is noise): shown, judged by the variances and covariances.
             rows.append(_shown_only(quantity, record, keys))
@@ -196,4 +205,4 @@ def _undetermined(evidence: Evidence, rows: list[Row]) -> bool:
     return variation is not None and variation <= min(tolerances.OPTIMUM.limit, expected)
 
 
-_COMPONENTS = frozenset({"theta", "sigma", "variance", "covariance", "sd", "cor"})
+_COMPONENTS = frozenset({"theta", "par", "sigma", "variance", "covariance", "sd", "cor"})

@@ -91,7 +91,7 @@ def other_optimum(evidence: Evidence) -> Any:
     beside = None if candidate is None else at(candidate)
     if candidate is not None and beside is not None and beside.objective < first.objective:
         start = candidate  # if it was fitted by the other criterion, it is its optimum
-    return least_objective(at, start, pieces.diagonal)
+    return least_objective(at, start, pieces.bounds)
 
 
 def standard_errors_of_other_criterion(evidence: Evidence) -> Finding | None:

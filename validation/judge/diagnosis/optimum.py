@@ -36,7 +36,7 @@ def boundary(evidence: Evidence) -> Finding | None:
     if theta is None and known is not None and own is not None and len(own) == len(known):
         theta = pd.Series(known, own.index)
     zeros = ""
-    if theta is not None and pieces is not None and len(theta) == pieces.diagonal.size:
+    if theta is not None and pieces is not None and len(theta) == pieces.n_theta:
         names = list(theta.index[pieces.on_boundary(theta.to_numpy())])
         zeros = f" ({', '.join(map(str, names))} is 0)" if names else ""
     improvement = _improvement(evidence)
@@ -147,11 +147,11 @@ def _is_minimum(evidence: Evidence, theta: np.ndarray) -> bool:
     if pieces is None or solution is None:
         return False
     least = solution.objective - max(4.0 * evidence.noise, 1e-9)
-    for i, diagonal in enumerate(pieces.diagonal):
+    for i in range(len(theta)):
         for sign in (-1.0, 1.0):
             near = theta.copy()
             near[i] += sign * 0.01 * max(abs(theta[i]), 0.01)
-            if diagonal and near[i] < 0.0:
+            if not pieces.inside(near):
                 continue
             beside = evidence.solve(near)
             if beside is None or beside.objective < least:
