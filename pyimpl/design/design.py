@@ -38,7 +38,7 @@ from pyimpl.errors import (
     PyimplWarning,
     RankDeficientWarning,
 )
-from pyimpl.formula.bars import Bar
+from pyimpl.formula.bars import Bar, newer_reading
 from pyimpl.formula.parse import Call, Name, Node, all_names, deparse, parse
 from pyimpl.formula.terms import Terms, expand_terms
 from pyimpl.frame.column_types import Basis, few_enough, occurring
@@ -454,7 +454,7 @@ def _grouping_factor(bar: Bar, frame: ModelFrame, names: Sequence[str], lookup: 
     except FormulaError as error:
         raise ModelError(
             f"Invalid grouping factor specification, {bar.group_name}: {error} Right of the bar write a column's name, "
-            "an interaction a:b, or nested factors a/b."
+            f"an interaction a:b, or nested factors a/b. {newer_reading(bar.group)}".rstrip()
         ) from error
     return factor.drop_unused()
 
