@@ -178,9 +178,14 @@ class ModelCalls:
             if value.kind == "constant" and value.text == "NA" and ours == "re_form":
                 given.append("re_form='~0'")
                 continue
+            if node.text == "bootMer" and name == "FUN" and value.kind == "name" and value.text in VERBS:
+                given.append(f"lambda fit: fit.{VERBS[value.text].method}()")
+                continue
             text = self.t.expression(value, scope).text
             leading = name in ("specs", "formula") and not given
             given.append(text if leading else f"{ours}={text}")
+        if node.text == "drop1" and self._tests(fit) and "ddf" not in rest:  # lmerTest's own, whatever `test` says
+            given = [one for one in given if not one.startswith("test=")] + ['ddf="Satterthwaite"']
         if node.text == "summary" and self._tests(fit) and "ddf" not in rest:
             given.append('ddf="Satterthwaite"')
         if verb.gives == "emmeans" and self.t.ddf and not any(one.startswith("ddf=") for one in given):

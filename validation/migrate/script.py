@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from validation.migrate.code import Code, Scope, Untranslatable, element_of, python_name
-from validation.migrate.functions import FUNCTIONS, is_translated
+from validation.migrate.functions import is_translated
 from validation.migrate.instrument import Site, sites
 from validation.migrate.layout import Span, as_comment, head_of, one_line, without_marks, wrapped
 from validation.migrate.means import MEANS
@@ -18,6 +18,7 @@ from validation.migrate.rcode import Node
 from validation.migrate.seen import Seen, holds_fits
 from validation.migrate.sources import Source
 from validation.migrate.statements import Statements
+from validation.migrate.summaries import SUMMARIES
 from validation.migrate.translate import Translator
 from validation.migrate.unrolled import Unrolled
 from validation.migrate.values import r_frame, r_literal
@@ -146,7 +147,7 @@ class _Writer:
         source: Source,
         statements: list[Node],
         watched: Watched | None,
-        unrolled: set[int],
+        unrolled: Mapping[int, str],
         left: Mapping[int, str],
     ):
         self.source, self.statements, self.watched = source, statements, watched
@@ -176,7 +177,7 @@ class _Writer:
             self.seen.sites,
             self.frame_variable,
             tests or (loaded and not watched),
-            {**FUNCTIONS, **MEANS},
+            {**SUMMARIES, **MEANS},
         )
         if watched is None:
             self.translator.assumed = set()
@@ -198,6 +199,7 @@ class _Writer:
             name, k = f"{base}_{k}", k + 1
         self.names[key] = name
         self.translator.needs("read")
+        self.translator.columns[name] = list(stored.get("names", []))
         coded = ", ".join(f"{one} by {how if isinstance(how, str) else 'a matrix'}" for one, how in given.items())
         self.prelude.append(f'{name} = read("{name}")' + (f"  # contrasts in its attrs: {coded}" if given else ""))
         return name
@@ -274,6 +276,8 @@ class _Writer:
             except Untranslatable as reason:
                 piece.why = str(reason)
                 self._restore(names, fits, frames)
+        else:
+            piece.why = self.as_was_seen[k]
         return self._as_seen(k, node, piece)
 
     def _restore(self, names: dict[str, Code], fits: dict[int, str], frames: dict[tuple[int, str], str]) -> None:
@@ -475,7 +479,7 @@ def write_script(
     statements: list[Node],
     watched: Watched | None,
     *,
-    unrolled: set[int] | None = None,
+    unrolled: Mapping[int, str] | None = None,
     left: Mapping[int, str] | None = None,
 ) -> Script:
     """The Python script that does what the script of R does.
@@ -486,8 +490,8 @@ def write_script(
     statements : list of Node
     watched : Watched or None
         What R was seen to do; None where the text is all there is (``--no-run``).
-    unrolled : set of int, optional
-        Statements to write as they were seen, not as they stand.
+    unrolled : mapping of int to str, optional
+        Statements to write as they were seen, not as they stand, and why.
     left : mapping of int to str, optional
         Statements to leave out, and why.
 
@@ -495,7 +499,7 @@ def write_script(
     -------
     Script
     """
-    writer = _Writer(source, statements, watched, unrolled or set(), left or {})
+    writer = _Writer(source, statements, watched, unrolled or {}, left or {})
     pieces = writer.pieces()
     body: list[str] = []
     starts: dict[int, int] = {}
