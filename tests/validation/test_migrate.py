@@ -366,13 +366,17 @@ d$half <- factor(ifelse(d$Days > 3, "b", "a"))
 d$third <- factor(d$Days %% 3)
 contrasts(d$third) <- contr.helmert(3)
 d$Reaction[5] <- NA
-unused <- tapply(d$Reaction, d$half, mean)
+tapply(d$Reaction, d$half, mean)
+mean(d$Reaction)
+mean(d$Reaction, na.rm = TRUE)
+quantile(d$Reaction, 0.3, na.rm = TRUE, type = 6)
+unused <- rank(d$Days)
 fit_to <- function(rows) lmer(Reaction ~ half + third + (half | Subject), d[rows, ], na.action = na.exclude)
 m <- fit_to(1:144)
 length(residuals(m))
 out <- c(1, 2)
 for (k in 1:2) {
-  part <- fit_to(seq_len(100 + 10 * k))
+  part <- fit_to(c(seq_len(100), 101:(100 + 10 * k)))
   out[k] <- sigma(part)
 }
 out
@@ -390,10 +394,11 @@ def test_what_is_not_computed_in_python_is_said(tmp_path):
     assert not done.disagreements, str(done)
     assert [one.verdict for one in done.compared if one.what == "model"] == ["agrees"] * 3
     # a value that the data's preparation does not need; what a loop made besides its models; what waits for a person
-    assert [(line, why.split(":")[0]) for line, _, why in done.missing if line != 17] == [
-        (8, "no model and no later value depends on it"),
-        (13, "out"),
-        (18, "it waits for a person at the screen, and was not run"),
+    assert [(line, why.split(":")[0]) for line, _, why in done.missing if line != 21] == [
+        (11, "quantile(d$Reaction, 0.3, na.rm = TRUE, type = 6)"),
+        (12, "no model and no later value depends on it"),
+        (17, "out"),
+        (22, "it waits for a person at the screen, and was not run"),
     ]
     assert "contrasts in its attrs: half by contr.sum, third by a matrix" in done.script
     assert "[after quit()] plot(m)" in done.script

@@ -25,6 +25,7 @@ __all__ = [
     "plus_one",
     "python_name",
     "quoted",
+    "unmarked",
 ]
 
 #: Around the Python text of a watched call: OPEN, the site's number, a semicolon, the text, CLOSE.
@@ -134,6 +135,11 @@ def quoted(text: str) -> str:
         escaped.get(one) or (one if one.isprintable() else one.encode("unicode_escape").decode("ascii")) for one in text
     )
     return '"' + "".join(inside) + '"'
+
+
+def unmarked(text: str) -> str:
+    """A text without the marks of watched calls: where it stands a second time, only the first is watched."""
+    return re.sub(rf"{OPEN}\d+;|{CLOSE}", "", text)
 
 
 def minus_one(code: Code) -> str:

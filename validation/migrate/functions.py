@@ -1,5 +1,6 @@
 """R's functions, other than those of fits, one by one: what stands for each in Python."""
 
+import keyword
 import re
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from validation.migrate.code import (
     plus_one,
     python_name,
     quoted,
+    unmarked,
 )
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Maker, Translator
@@ -196,6 +198,8 @@ def _itself(t: Translator, node: Node, scope: Scope) -> Code:
 def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
     if node.text == "data.frame" and node.args and all(argument.name is None for argument in node.args):
         return _columns(t, node, scope)
+    if node.text == "data.frame" and node.args and node.args[0].name is None:
+        return _with_columns(t, node, scope)
     if node.text == "data.frame":
         t.needs("pd")
         inside, kinds = [], []
@@ -218,6 +222,24 @@ def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, "as.data.frame() of something that is no table")
 
 
+def _with_columns(t: Translator, node: Node, scope: Scope) -> Code:
+    """``data.frame(d, a = 1)``: a table with more columns."""
+    frame = t.expression(node.args[0].value, scope) if node.args[0].value is not None else None
+    columns = [(one.name, one.value) for one in node.args[1:] if one.name not in ("stringsAsFactors", "check.names")]
+    if (
+        frame is None
+        or frame.kind not in ("frame", "data")
+        or any(name is None or value is None for name, value in columns)
+    ):
+        raise t.refuse(node, "data.frame() of unnamed columns")
+    texts = {str(name): t.expression(value, scope).text for name, value in columns if value is not None}
+    if all(name.isidentifier() and not keyword.iskeyword(name) for name in texts):
+        listed = ", ".join(f"{name}={text}" for name, text in texts.items())
+    else:
+        listed = "**{" + ", ".join(f"{quoted(name)}: {text}" for name, text in texts.items()) + "}"
+    return Code(f"{frame.inside()}.assign({listed})", "frame")
+
+
 def _columns(t: Translator, node: Node, scope: Scope) -> Code:
     """``data.frame(a, b)``: columns that are called as the variables are."""
     parts = []
@@ -229,8 +251,9 @@ def _columns(t: Translator, node: Node, scope: Scope) -> Code:
             parts.append(f"{made.inside()}.rename({quoted(value.text)})")
         else:
             raise t.refuse(node, "data.frame() of things that are no columns")
-    if len(parts) == 1:
-        return Code(parts[0], "frame")
+    if len(parts) == 1:  # R makes names of the columns' names: t.value
+        t.needs("re")
+        return Code(f'{parts[0]}.rename(columns=lambda name: re.sub(r"[^\\w.]", ".", str(name)))', "frame")
     t.needs("pd")
     return Code(f"pd.concat([{', '.join(parts)}], axis=1)", "frame")
 
@@ -246,8 +269,9 @@ def _reduction(python: str) -> Maker:
         if len(parts) != 1:
             raise t.refuse(node, f"{node.text}() of several things")
         made = parts[0]
-        if made.kind == "series":  # pandas leaves out what is missing
-            return Code(f"{made.inside()}.{python}()", "number")
+        if made.kind == "series":
+            kept = "skipna=False" if t.has_missing(made) and not skips else ""
+            return Code(f"{made.inside()}.{python}({kept})", "number")
         if made.kind in ("vector", "range", "any", "frame", "number"):
             t.needs("np")
             extra = ", ddof=1" if python in ("std", "var") else ""
@@ -501,8 +525,8 @@ def _distribution(t: Translator, node: Node, scope: Scope) -> Code:
 def _correlation(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
     t.needs("np")
-    text = made.inside()
-    return Code(f"{text} / np.sqrt(np.outer(np.diag({made.text}), np.diag({made.text})))", "frame", False)
+    again = unmarked(made.text)
+    return Code(f"{made.inside()} / np.sqrt(np.outer(np.diag({again}), np.diag({again})))", "frame", False)
 
 
 @maker("diag", takes="x")
@@ -511,8 +535,10 @@ def _diagonal(t: Translator, node: Node, scope: Scope) -> Code:
     if made.kind != "frame":
         raise t.refuse(node, "diag() of something that is no matrix")
     t.needs("np")
+    if not made.atom:
+        return Code(f"np.diag({made.text})", "vector", True, "number")
     t.needs("pd")
-    return Code(f"pd.Series(np.diag({made.text}), index={made.inside()}.index)", "series")
+    return Code(f"pd.Series(np.diag({made.text}), index={unmarked(made.inside())}.index)", "series")
 
 
 @maker("cat", "message", takes="sep")
@@ -606,9 +632,9 @@ def _shares(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(made.text.replace(".value_counts()", ".value_counts(normalize=True)"), "series")
 
 
-@maker("quantile", takes=None)
+@maker("quantile", takes="x probs na.rm", unneeded="names")
 def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
-    named = matched(node.args, ("x", "probs", "na.rm"))
+    named = matched([a for a in node.args if a.name != "names"], ("x", "probs", "na.rm"))
     if named.get("x") is None:
         raise t.refuse(node, "quantile() without values")
     made = t.expression(named["x"], scope)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from validation.migrate.code import CLOSE, OPEN
+from validation.migrate.code import CLOSE, OPEN, unmarked
 from validation.migrate.translate import Translator
 
 __all__ = ["Span", "as_comment", "block_of", "head_of", "indented", "one_line", "shown", "without_marks", "wrapped"]
@@ -34,7 +34,9 @@ def head_of(name: str, t: Translator) -> list[str]:
         "",
     ]
     standard = [("reduce", "from functools import reduce"), ("read", "from pathlib import Path")]
-    if modules & {"reduce", "read"}:
+    if "re" in modules:
+        lines.append("import re")
+    if modules & {"re", "reduce", "read"}:
         lines += [*(text for module, text in standard if module in modules), ""]
     if "np" in modules:
         lines.append("import numpy as np")
@@ -94,7 +96,7 @@ def indented(lines: list[str]) -> list[str]:
 
 def wrapped(line: str) -> list[str]:
     """A call that is too long for a line, with an argument on each."""
-    bare = re.sub(rf"{OPEN}\d+;|{CLOSE}", "", line)
+    bare = unmarked(line)
     if len(bare) <= WIDTH or line.lstrip().startswith("#"):
         return [line]
     opening = bare.find("(")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from validation.migrate.code import Code, Scope, Untranslatable, element_of, python_name
+from validation.migrate.code import Code, Scope, Untranslatable, element_of, python_name, quoted
 from validation.migrate.functions import is_translated
 from validation.migrate.instrument import Site, sites
 from validation.migrate.layout import Span, as_comment, head_of, one_line, without_marks, wrapped
@@ -156,6 +156,8 @@ class _Writer:
         self.seen = Seen(watched, self.places)
         self.provenance = Provenance(statements, self.seen)
         self.names: dict[tuple[int, str], str] = {}  # frame and its contrasts -> Python's variable
+        self.made: dict[int, str] = {}  # frame -> Python's variable, where Python's script makes it
+        self.attached: list[str] = []
         self.prelude: list[str] = []
         self.top = Scope(recorded=self._recorded)
         self.statement = 0
@@ -181,12 +183,14 @@ class _Writer:
         )
         if watched is None:
             self.translator.assumed = set()
-        self.stated = Statements(self.translator, statements, self.places)
+        self.stated = Statements(self.translator, statements, self.places, self.provenance.of_models)
         self.unroller = Unrolled(self.translator, self.seen, self.top, self.fits)
 
     def frame_variable(self, number: int, contrasts: Mapping[str, Any] | None = None) -> str:
         """The variable that holds a frame; the line that reads it comes before the statement that first needs it."""
         given = self.seen.usual_contrasts(number) if contrasts is None else contrasts
+        if number in self.made and not given:
+            return self.made[number]
         key = number, json.dumps(given, sort_keys=True)
         if key in self.names:
             return self.names[key]
@@ -200,6 +204,11 @@ class _Writer:
         self.names[key] = name
         self.translator.needs("read")
         self.translator.columns[name] = list(stored.get("names", []))
+        self.translator.incomplete[name] = {
+            one
+            for one, column in zip(stored.get("names", []), stored.get("columns", []), strict=True)
+            if any(value is None or value == "NaN" for value in column.get("values", []))
+        }
         coded = ", ".join(f"{one} by {how if isinstance(how, str) else 'a matrix'}" for one, how in given.items())
         self.prelude.append(f'{name} = read("{name}")' + (f"  # contrasts in its attrs: {coded}" if given else ""))
         return name
@@ -211,7 +220,7 @@ class _Writer:
             if event["event"] == "variable" and event["name"] == name and int(event["statement"]) < self.statement:
                 latest = event
         if latest is None:
-            return None
+            return self._attached(name)
         if latest.get("frame"):
             return Code(self.frame_variable(int(latest["frame"])), "data")
         value = latest.get("value", {"type": "other"})
@@ -229,6 +238,14 @@ class _Writer:
         element = {"strings": "string", "vector": "number"}.get(kind, "any")
         self.top.names[name] = Code(variable, kind, True, element)
         return self.top.names[name]
+
+    def _attached(self, name: str) -> Code | None:
+        """A column of what ``attach()`` was given last."""
+        for owner in reversed(self.attached):
+            frame = self._recorded(owner)
+            if frame is not None and frame.kind == "data" and name in self.translator.columns.get(frame.text, []):
+                return Code(f"{frame.text}[{quoted(name)}]", "series")
+        return None
 
     # ------------------------------------------------------------------------------------------- statements
 
@@ -311,6 +328,10 @@ class _Writer:
         first = node.args[0].value if node.kind == "call" and node.args else None
         if name == "set.seed" and first is not None and first.kind == "number":
             self.translator.seed = first.text.rstrip("L")
+        if name == "attach" and first is not None and first.kind == "name":
+            self.attached.append(first.text)
+        if name == "detach" and first is not None and first.text in self.attached:
+            self.attached.remove(first.text)
         if name == "source":
             piece.status, piece.why = (
                 "left",
@@ -452,6 +473,8 @@ class _Writer:
             known = self.top.names.get(name)
             if known is None:
                 continue
+            if event.get("frame") and name in self.stated.bound and known.kind in ("data", "frame"):
+                self.made[int(event["frame"])] = known.text
             if value.get("type") == "fit":
                 self.fits.setdefault(int(value["fit"]), known.text)
             elif value.get("type") == "list":

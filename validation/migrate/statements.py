@@ -21,6 +21,8 @@ class Statements:
     statements : list of Node
         All of the script.
     places : list of Site
+    of_models : set of int
+        Statements that compute from models: a column that one adds to data is computed in Python, too.
 
     Attributes
     ----------
@@ -30,8 +32,9 @@ class Statements:
         R's names that it gives values to at the top, and Python's variables for them.
     """
 
-    def __init__(self, translator: Translator, statements: list[Node], places: list[Site]) -> None:
+    def __init__(self, translator: Translator, statements: list[Node], places: list[Site], of_models: set[int]) -> None:
         self.translator, self.statements, self.places = translator, statements, places
+        self.of_models = of_models
         self.dropped: list[str] = []
         self.bound: dict[str, str] = {}
         self.statement = 0
@@ -171,6 +174,11 @@ class Statements:
         thing = scope.find(owner)
         if thing is not None and thing.kind == "frame":
             return self._assign_cells(thing, target, value, scope)
+        computed = self.statement in self.of_models and scope.outer is None
+        if thing is not None and thing.kind == "data" and target.kind == "dollar" and computed:
+            lines = self._assign_cells(thing, target, value, scope)  # a column that a model gave
+            scope.names[owner] = thing
+            return lines
         if thing is None or thing.kind not in ("dict", "numbered", "vector", "list"):
             raise self.translator.refuse(target, "the data are kept as R had them after this step")
         made = self.translator.expression(value, scope)

@@ -43,7 +43,11 @@ def _by_group(t: Translator, node: Node, scope: Scope) -> Code:
     x, g = t.expression(values, scope), t.expression(groups, scope)
     if x.kind != "series" or g.kind != "series":
         raise t.refuse(node, "tapply() of something other than a column by a column")
-    return Code(f"{x.inside()}.groupby({g.text}, observed=False).{method}()", "series")
+    groups_of = f"{x.inside()}.groupby({g.text}, observed=False)"
+    skips = given.get("na.rm") is not None
+    if t.has_missing(x) and not skips and method != "size":
+        return Code(f"{groups_of}.agg(lambda x: x.{method}(skipna=False))", "series")
+    return Code(f"{groups_of}.{method}()", "series")
 
 
 def _terms(node: Node) -> "list[str] | None":

@@ -82,6 +82,7 @@ class Translator:
         self.seed = "1"  # the last set.seed() of the script, for posteriors without a seed of their own
         self.assumed: set[str] | None = None  # where nothing was run: names that are taken for data
         self.columns: dict[str, list[str]] = {}  # of each variable that holds data
+        self.incomplete: dict[str, set[str]] = {}  # which of them have missing values
         self.used: set[str] = set()  # names of mlmparity that the script imports
         self.modules: set[str] = set()
         self.calls = ModelCalls(self)
@@ -102,6 +103,11 @@ class Translator:
         """Note that the script needs a name of mlmparity."""
         self.used.add(name)
         return name
+
+    def has_missing(self, column: Code) -> bool:
+        """Whether a column of the data is known to have missing values, which pandas leaves out and R does not."""
+        found = re.fullmatch(r'(\w+)\["(.*)"\]', column.text)
+        return found is not None and found[2] in self.incomplete.get(found[1], set())
 
     def among_columns(self, frame: Code, expression: Node, scope: Scope) -> Scope:
         """The scope of an expression in which the names of a frame's columns are its columns."""
