@@ -10,6 +10,7 @@ from validation.judge.implied import accept_implied
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
 from validation.judge.units import ComponentErrors, component_errors
 from validation.quantities import records
+from validation.tolerances import Match
 from validation.verdict import Verdict
 
 __all__ = ["either_on_boundary", "estimate_limit", "estimates"]
@@ -167,7 +168,7 @@ def _tests(evidence: Evidence) -> list[Row]:
                 judge_number("tier-4", "df", left, right, left, tolerances.DEGREES_OF_FREEDOM, term=record["term"])
             )
         else:
-            logs = [math.log(max(p, 1e-300)) if 0.0 <= p <= 1.0 else math.nan for p in (left, right)]
+            logs = [math.log(max(p, Match.ZERO)) if 0.0 <= p <= 1.0 else math.nan for p in (left, right)]
             scale = max(1.0, abs(logs[0]))
             judged = judge_number("tier-4", "p", logs[0], logs[1], scale, tolerances.P_VALUE, term=record["term"])
             shown = row("tier-4", "p", left, right, judged["verdict"])

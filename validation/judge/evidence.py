@@ -20,7 +20,7 @@ from validation.quantities import (
     likelihood_quantities,
     prediction_quantities,
 )
-from validation.tolerances import objective_noise
+from validation.tolerances import Match, objective_noise
 from validation.wellformed import PART_OF, CheckedFit
 
 __all__ = ["Evidence"]
@@ -236,7 +236,7 @@ class Evidence:
         except Exception:  # a singular X, ...: then there is no third opinion
             return False
         objective = -2.0 * self.value("reference", "logLik")
-        return bool(abs(own - objective) <= 1e-9 * max(abs(objective), self.reference_pieces.y.size))
+        return bool(abs(own - objective) <= Match.COMPUTED * max(abs(objective), self.reference_pieces.y.size))
 
     def solve(self, theta: np.ndarray, reml: bool | None = None, freed: bool = False) -> Solution | None:
         """The judge's own solution at θ (the reference's order), where its algebra is known to hold.

@@ -12,6 +12,7 @@ from validation.contract import LinearMixedFit
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row
 from validation.quantities import records
+from validation.tolerances import Match
 from validation.verdict import Verdict
 
 __all__ = ["optimum", "same_theta", "theta_points"]
@@ -49,7 +50,7 @@ def theta_points(
         point[i] = 0.0
         points.append((f"boundary, element {i + 1}", point))
     rng = np.random.default_rng(seed)
-    size = np.where(np.abs(optimum) > 1e-3, np.abs(optimum), 1.0)
+    size = np.where(np.abs(optimum) > Match.ROUGH, np.abs(optimum), 1.0)
     for i in range(n_random):
         factor = np.where(diagonal, np.exp(rng.normal(size=optimum.size)), rng.normal(size=optimum.size))
         point = size * factor

@@ -8,7 +8,7 @@ from validation.judge.diagnosis.model import least_objective, small_enough
 from validation.judge.diagnosis.reproduced import reproduced
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["lost_numbers", "lost_weights", "malformed_values"]
@@ -34,7 +34,7 @@ def lost_weights(evidence: Evidence) -> Finding | None:
             theta,
             evidence.reml,
         )
-        if close(-2.0 * evidence.value("candidate", "logLik"), without.objective, 1e-9):
+        if close(-2.0 * evidence.value("candidate", "logLik"), without.objective, Match.COMPUTED):
             lost.append((names, without.objective))
     if not lost:
         return None

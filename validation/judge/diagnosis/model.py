@@ -13,6 +13,7 @@ from validation.judge.diagnosis import close
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import records
+from validation.tolerances import Match
 
 __all__ = [
     "another_model",
@@ -105,7 +106,10 @@ def implied_by(evidence: Evidence, theta: np.ndarray) -> bool:
         if value is None:
             continue
         checked += 1
-        if not close(record["candidate"], value, 1e-5) and abs(record["candidate"] - value) > 1e-7 * solution.sigma:
+        if (
+            not close(record["candidate"], value, Match.ESTIMATED)
+            and abs(record["candidate"] - value) > Match.SUMMED * solution.sigma
+        ):
             return False
     return checked > 0
 
