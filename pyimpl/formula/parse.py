@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from pyimpl.errors import FormulaError
 from pyimpl.text.values import format_number, quote_name, quote_string
+from r_scripts.escapes import visible
 
 __all__ = [
     "MOST_NESTED",
@@ -201,7 +202,8 @@ def _fail(text: str, place: int, problem: str, fix: str) -> FormulaError:
     start = text.rfind("\n", 0, place) + 1
     end = text.find("\n", place)
     line = text[start : end if end >= 0 else len(text)]
-    return FormulaError(f"{problem}\n  {line}\n  {' ' * (place - start)}^\n{fix}")
+    blanks = " " * len(visible(line[: place - start]))
+    return FormulaError(f"{problem}\n  {visible(line)}\n  {blanks}^\n{fix}")
 
 
 def _unescape(text: str) -> str:

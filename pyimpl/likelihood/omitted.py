@@ -204,8 +204,8 @@ def spread_starts(design: Design, units: np.ndarray, largest: float, count: int)
     for _ in range(count):
         theta = np.zeros(units.size)
         for i, term in enumerate(design.terms):
-            d = 10.0 ** rng.uniform(-1, top, term.p) * rng.normal(size=term.p)
-            T = np.tril(rng.normal(size=(term.p, term.p))) * 10.0 ** rng.uniform(-1, 1)
+            d = 10.0 ** rng.uniform(-2, top, term.p) * rng.normal(size=term.p)
+            T = np.tril(rng.normal(size=(term.p, term.p)), -1) * 10.0 ** rng.uniform(-1, 1)
             theta = _put(theta, _first_theta(design, i), _with_direction(T, d))
         out.append(theta * units)
     return out
