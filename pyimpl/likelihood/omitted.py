@@ -14,7 +14,6 @@ into X, the sum is minimised over a from many places, and each of its minima is 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -153,15 +152,20 @@ def omitted_starts(
         return []
     sigma = np.sqrt(solution.prss / wider.df)
     mean = extra @ (solution.beta[P:] / sigma)
-    out = []
+    try:
+        return _carried(design, found, theta, mean)
+    except np.linalg.LinAlgError:  # covariances so large that nothing can be told of the means
+        return []
+
+
+def _carried(design: Design, found: list[_Carrier], theta: np.ndarray, mean: np.ndarray) -> list[np.ndarray]:
+    """θ with the mean (N,) in the carriers' covariance matrices, each carrier the first once."""
+    out: list[np.ndarray] = []
     for first in range(len(found)):
         starts = [(theta, mean)]
         for carrier in found[first:] + found[:first]:
-            if len(starts) > 1:
-                ways = partial(_ways, design, carrier, theta, most=1)
-            else:
-                ways = partial(_ways, design, carrier, theta, most=_STARTS)
-            starts = [way for start, rest in starts for way in ways(start, rest)]
+            most = 1 if len(starts) > 1 else _STARTS
+            starts = [way for start, rest in starts for way in _ways(design, carrier, theta, start, rest, most)]
         out += [start for start, _ in starts]
     return out
 

@@ -155,7 +155,7 @@ class OptSummary:
 
 def _has_few_levels(blocks: Reduced) -> bool:
     """Whether some covariance matrix has few levels for its parameters."""
-    return any(factor.J < _FEW_LEVELS * factor.theta.size for factor in blocks.factors)
+    return any(_FEW_LEVELS * factor.theta.size > factor.J for factor in blocks.factors)
 
 
 def default_start(blocks: Reduced) -> np.ndarray:
