@@ -186,8 +186,11 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u\{?([0-9a-fA-F]{1,4})\}?|U\{?([0-9a-fA-F]{1,8})\}?|(.))", re.DOTALL)
-_SIMPLE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_ESCAPE = re.compile(
+    r"\\(?:x([0-9a-fA-F]{1,2})|u\{?([0-9a-fA-F]{1,4})\}?|U\{?([0-9a-fA-F]{1,8})\}?|([0-7]{1,3})|(.))", re.DOTALL
+)
+_SIMPLE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_PLAIN_ESCAPES = frozenset("ntrabfv\\\"'` \n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +210,18 @@ def _fail(text: str, place: int, problem: str, fix: str) -> FormulaError:
 
 
 def _unescape(text: str) -> str:
+    """What R makes of the text between quotes or backticks."""
+
     def one(match: re.Match[str]) -> str:
-        code = match[1] or match[2] or match[3]
-        return chr(int(code, 16)) if code else _SIMPLE_ESCAPES.get(match[4], match[4])
+        sixteen, eight, plain = match[1] or match[2] or match[3], match[4], match[5]
+        if plain:
+            if plain not in _PLAIN_ESCAPES:
+                raise FormulaError(f"R knows no escape {match[0]!r} (in {text!r}). A backslash is written twice: \\\\.")
+            return _SIMPLE_ESCAPES.get(plain, plain)
+        code = int(sixteen, 16) if sixteen else int(eight, 8)
+        if not 0 < code <= (0x10FFFF if sixteen else 0xFF) or 0xD800 <= code <= 0xDFFF:
+            raise FormulaError(f"{match[0]!r} is no character that R can hold (in {text!r}). Rename the column.")
+        return chr(code)
 
     return _ESCAPE.sub(one, text)
 

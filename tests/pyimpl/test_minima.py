@@ -121,7 +121,7 @@ def test_large_units_of_a_predictor_make_no_boundary(scale):
 
 
 def few_levels(seed):
-    """One level with most rows, the others with two, and an outlier: the criterion of their covariance has two minima."""
+    """One level with most rows, the others with two, and an outlier: the criterion has two minima."""
     rng = np.random.default_rng(seed)
     g = np.r_[np.zeros(120, int), np.repeat(np.arange(1, 8), 2)]
     x = rng.exponential(size=g.size) ** 2

@@ -15,7 +15,8 @@ from rich.text import Text
 from bridge import lme4
 from bridge.errors import BridgeError
 from pyimpl import lmer
-from pyimpl.errors import PyimplError, PyimplWarning
+from pyimpl.errors import FormulaError, PyimplError, PyimplWarning
+from pyimpl.formula.parse import Name, Str, parse
 from pyimpl.text.numbers import print_matrix, print_vector
 from pyimpl.text.values import quote_name, quote_string
 from r_scripts.escapes import encode_string, visible
@@ -25,9 +26,11 @@ from validation.errors import InputError
 RED, TITLE, CLEAR = "y\x1b[31mred", "g\x1b]0;title\x07", "x\x1b[2J"
 #: Text, and what R prints for it in a matrix, as a name in a call, and as a string (R 4.2.2, ``LANG=C.UTF-8``).
 IN_R = (
-    ("a\\b", "a\\\\b", "`a\\\\b`", '"a\\\\b"'), ('a"b', 'a"b', '`a"b`', '"a\\"b"'), ("a`b", "a`b", "`a\\`b`", '"a`b"'),
+    ("a\\b", "a\\\\b", "`a\\\\b`", '"a\\\\b"'),
+    ('a"b', 'a"b', '`a"b`', '"a\\"b"'), ("a`b", "a`b", "`a\\`b`", '"a`b"'),
     ("t\tb", "t\\tb", "`t\\tb`", '"t\\tb"'), ("n\nb", "n\\nb", "`n\\nb`", '"n\\nb"'),
-    ("\x1b[3m", "\\033[3m", "`\\033[3m`", '"\\033[3m"'), ("\x07\b\f\v", "\\a\\b\\f\\v", "`\\a\\b\\f\\v`", '"\\a\\b\\f\\v"'),
+    ("\x1b[3m", "\\033[3m", "`\\033[3m`", '"\\033[3m"'),
+    ("\x07\b\f\v", "\\a\\b\\f\\v", "`\\a\\b\\f\\v`", '"\\a\\b\\f\\v"'),
     ("\x7f", "\\177", "`\\177`", '"\\177"'), ("\x80x", "\\u0080x", "`\\u0080x`", '"\\u0080x"'),
     ("\u2028s", "\\u2028s", "`\\u2028s`", '"\\u2028s"'), ("\u0378", "\\u0378", "`\\u0378`", '"\\u0378"'),
     ("\u00a0n", "\u00a0n", "`\u00a0n`", '"\u00a0n"'), ("\u200bz", "\u200bz", "`\u200bz`", '"\u200bz"'),
@@ -39,8 +42,16 @@ def test_texts_are_written_as_r_writes_them(text, cell, name, string):
     assert encode_string(text) == cell
     assert quote_name(text) == name
     assert quote_string(text) == string
+    assert parse(name) == Name(text)
+    assert parse(string) == Str(text)
     assert print_matrix([[1.0]], [text], ["x"]).splitlines()[1] == f"{cell} 1"
     assert print_vector([1.0], names=[text]).split("\n")[0].strip() == cell.strip()
+
+
+@pytest.mark.parametrize("text", [r"`\0`", r"`\U{ffffffff}`", r"`\ud800`", r"'\q'", r"`\400`"])
+def test_escapes_that_r_refuses_are_refused(text):
+    with pytest.raises(FormulaError, match=r"R knows no escape|no character that R can hold"):
+        parse(text)
 
 
 def test_what_a_terminal_obeys_is_visible():
@@ -74,8 +85,9 @@ def test_a_summary_holds_none_and_is_r_s():
     assert "\x1b" not in ours
     assert "\r" not in ours
     assert "\x1b" not in theirs
-    numbers = [line.split()[-3:] for line in ours.splitlines() if "\\033" in line or "agree" in line]
-    assert numbers == [line.split()[-3:] for line in theirs.splitlines() if "\\033" in line or "agree" in line]
+    for text in (ours, theirs):
+        (row,) = [line for line in text.splitlines() if line.startswith("fq\\r\\nR and Python agree")]
+        assert len(row.split()) == 7
 
 
 def test_the_console_lets_none_through_whatever_holds_it():
