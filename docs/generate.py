@@ -1,5 +1,6 @@
 """Write the generated parts of the pages in this folder anew: ``python docs/generate.py`` (``--check`` only compares).
 
+``--record FILE ...`` first takes what ``make test-debian`` wrote down into the table of compatibility.md.
 ``--images`` also draws the pictures of plots.md, index.md and first-model.md anew (they differ between machines in
 their fonts: look at them).
 
@@ -12,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from r_scripts.arguments import R_ARGUMENTS
 from validation import tolerances
@@ -119,22 +121,34 @@ def compatibility_table() -> str:
             f"{kept['system']}, {kept['machine']}; {kept['processor']}",
             f"{kept['python']}: {python}",
             r_here,
-            outcome(kept["runs"].get("validate")),
-            outcome(kept["runs"].get("test")),
+            outcome(kept["runs"], "validate"),
+            outcome(kept["runs"], "test"),
             f"{kept['date']}, {kept['commit']}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def outcome(run: dict[str, int] | None) -> str:
-    """What came of a command, in words."""
-    if run is None:
+def outcome(runs: dict[str, dict[str, Any]], command: str) -> str:
+    """What came of a command, in words; the first of a run sets up what is missing."""
+    if command not in runs:
         return "not run"
-    words = [f"exit {run['exit']}, {run['seconds']} s with set-up"]
+    run = runs[command]
+    words = [f"exit {run['exit']}, {run['seconds']} s{' with set-up' if command == next(iter(runs)) else ''}"]
     if "passed" in run:
         words.append(f"{run['passed']} passed, {run['failed']} failed, {run['skipped']} skipped")
+    words += [f"`{name}`" for name in run.get("failures", ())]
     return "; ".join(words)
+
+
+def keep_records(files: list[Path]) -> None:
+    """Take records of runs into ``docs/compatibility``, each in the place of an earlier one of its name."""
+    for file in files:
+        kept = json.loads(file.read_text("utf-8"))
+        missing = {"name", "commit", "date", "system", "python packages", "R", "runs"} - kept.keys()
+        if missing:
+            raise SystemExit(f"{file} is no record of tests/debian.sh: it lacks {', '.join(sorted(missing))}")
+        (HERE / "compatibility" / f"{kept['name']}.json").write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
 
 
 def r_arguments_table() -> str:
@@ -213,6 +227,8 @@ if __name__ == "__main__":
 
         for image in [*gallery.draw(HERE / "images"), *pictures.draw(HERE / "images")]:
             print(f"wrote images/{image.name}")
+    if "--record" in sys.argv:
+        keep_records([Path(name) for name in sys.argv[sys.argv.index("--record") + 1 :]])
     outdated = stale()
     if "--check" in sys.argv:
         sys.exit("\n".join(f"{page.name} is stale: run python docs/generate.py" for page in outdated) or 0)

@@ -66,7 +66,7 @@ check_call <- function(tree, columns, kind, term, refuse) {
     if (!has_structures()) {
       refuse(
         "covariance structures such as ", name, "() are there since lme4 2.0-1; this R has lme4 ",
-        as.character(utils::packageVersion("lme4")), if (name == "diag") " (for numbers x, diag(x | g) is (x || g))"
+        utils::packageDescription("lme4", fields = "Version"), if (name == "diag") " (for numbers x, diag(x | g) is (x || g))"
       )
     }
   }

@@ -72,6 +72,20 @@ check_control <- function(name, value) {
   )
 }
 
+# Evaluates a call of a fit; what an older lme4 refuses to read as a grouping factor is told with the release that can.
+fitted_call <- function(call, home) {
+  tryCatch(eval(call, home), error = function(e) {
+    text <- conditionMessage(e)
+    has <- as.character(utils::packageDescription("lme4", fields = "Version"))
+    formula_of_factors <- grepl("^Invalid grouping factor specification, .*([*+^]|%in%)", text)
+    if (!formula_of_factors || utils::compareVersion(has, "1.1-36") >= 0) stop(e)
+    bridge_stop(
+      "bridge_formula_error", text, ": formulas of grouping factors, such as (1 | f*g) for ",
+      "(1 | f) + (1 | g) + (1 | f:g), are there since lme4 1.1-36; this R has lme4 ", has
+    )
+  })
+}
+
 lmer_extra <- function(described) {
   extra <- list()
   if (!isTRUE(described$REML)) extra$REML <- FALSE
@@ -87,7 +101,7 @@ lme4_lmer <- function(described) {
   built <- model_call("lmer", described, lmer_extra(described))
   # gcFirst costs more than a small fit
   seconds <- system.time(gcFirst = FALSE, {
-    fit <- eval(built$call, built$home)
+    fit <- fitted_call(built$call, built$home)
     if (isTRUE(described$restart)) fit <- restarted(fit, built)
   })
   y <- stats::model.response(stats::model.frame(fit))
@@ -131,7 +145,7 @@ lme4_lFormula <- function(described) {
   described$package <- "lme4"
   described$verbs <- c("lFormula", "lmerControl")
   built <- model_call("lFormula", described, lmer_extra(described))
-  pieces <- eval(built$call, built$home)
+  pieces <- fitted_call(built$call, built$home)
   re <- pieces$reTrms
   fr <- pieces$fr
   names(re$theta) <- theta_names(re$cnms)

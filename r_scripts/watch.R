@@ -138,8 +138,10 @@ local({
     watch$fits[[length(watch$fits) + 1L]] <- x
     length(watch$fits)
   }
+  # data.table changes its tables in place, and what was kept of them with it
+  own_copy <- function(x) if (inherits(x, "data.table")) data.table::copy(x) else x
   frame_number <- function(data, name) {
-    data <- as.data.frame(data)
+    data <- as.data.frame(own_copy(data))
     for (i in seq_along(watch$frames)) if (identical(watch$frames[[i]], data)) return(i)
     if (nrow(data) * max(1, ncol(data)) > 2e7) return(0L)
     i <- length(watch$frames) + 1L
@@ -157,7 +159,9 @@ local({
   column_of <- function(x) {
     if (inherits(x, "haven_labelled")) x <- if (is.numeric(x)) as.numeric(unclass(x)) else as.character(x)
     if (inherits(x, "difftime") || inherits(x, "AsIs")) x <- as.vector(unclass(x))
-    value_of(x, depth = 9L)
+    text <- value_of(x, depth = 9L)
+    own <- if (is.factor(x)) attr(x, "contrasts", exact = TRUE)
+    if (is.null(own)) text else sub("\\}$", paste0(",\"contrasts\":", value_of(own, depth = 9L), "}"), text)
   }
   same_seed <- function(seed, code) {
     now <- if (exists(".Random.seed", globalenv(), inherits = FALSE)) get(".Random.seed", globalenv()) else NULL
@@ -342,6 +346,15 @@ local({
     write_event(event = quoted("statement"), statement = as.character(k))
     invisible()
   }
+  # what a statement showed
+  write_shown <- function(x) tryCatch(
+    if (is.data.frame(x) || is.list(x) || is.atomic(x)) {
+      text <- value_of(x)
+      if (nchar(text) < 1e6) write_event(
+        event = quoted("shown"), statement = as.character(watch$statement), value = text)
+    },
+    error = function(e) NULL
+  )
   # what the last statement made: data frames that a model may need, and small values
   watch$known <- list()
   note_variables <- function() {
@@ -349,7 +362,7 @@ local({
       if (is.function(globalenv()[[name]])) next
       x <- tryCatch(get(name, globalenv()), error = function(e) NULL)
       if (identical(x, watch$known[[name]])) next
-      watch$known[[name]] <- x
+      watch$known[[name]] <- own_copy(x)
       if (is.data.frame(x)) {
         number <- tryCatch(frame_number(x, name), error = function(e) 0L)
         write_event(event = quoted("variable"), statement = as.character(watch$statement), name = quoted(name),
@@ -360,6 +373,22 @@ local({
           event = quoted("variable"), statement = as.character(watch$statement), name = quoted(name), value = text)
       }
     }
+  }
+  # quit() ends the script as its last line does
+  owner$quit <- owner$q <- function(save = "no", status = 0, runLast = FALSE) {
+    finish(NULL, quit = TRUE)
+    base::quit("no", status, FALSE)
+  }
+  finish <- function(failed, quit = FALSE) {
+    tryCatch(note_variables(), error = function(e) NULL)
+    loaded <- intersect(loadedNamespaces(), c("lme4", "lmerTest", "rstanarm", "mlmRev", "emmeans", "nlme", "brms"))
+    write_event(
+      event = quoted("end"), statement = as.character(watch$statement), quit = if (quit) "true" else "false",
+      error = if (is.null(failed)) NULL else quoted(conditionMessage(failed)),
+      contrasts = texts_of(getOption("contrasts")),
+      packages = array_of(quoted(vapply(loaded, function(one) paste(one, utils::packageVersion(one)), "")))
+    )
+    close(watch$log)
   }
   attach(owner, name = "mlmparity:watch", warn.conflicts = FALSE)
 
@@ -373,22 +402,17 @@ local({
     failed <- tryCatch(
       {
         shown_value <- withVisible(eval(statements[[i]], globalenv()))
-        if (shown_value$visible) print(shown_value$value)
+        if (shown_value$visible) {
+          print(shown_value$value)
+          write_shown(shown_value$value)
+        }
         NULL
       },
       error = function(e) e
     )
     if (!is.null(failed)) break
   }
-  tryCatch(note_variables(), error = function(e) NULL)
-  loaded <- intersect(loadedNamespaces(), c("lme4", "lmerTest", "rstanarm", "mlmRev", "emmeans", "nlme", "brms"))
-  write_event(
-    event = quoted("end"), statement = as.character(watch$statement),
-    error = if (is.null(failed)) NULL else quoted(conditionMessage(failed)),
-    contrasts = texts_of(getOption("contrasts")),
-    packages = array_of(quoted(vapply(loaded, function(one) paste(one, utils::packageVersion(one)), "")))
-  )
-  close(watch$log)
+  finish(failed)
   if (!is.null(failed)) {
     message("Error: ", conditionMessage(failed))
     quit(save = "no", status = 1L)

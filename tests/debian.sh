@@ -6,8 +6,8 @@
 #   make test-debian SUITE=here        no other system: a clone of HEAD on this one
 #
 # Variables: ROOT, where the system is made (2 to 5 GB; removed at the end unless KEEP=yes); RUN, other commands than
-# "validate test"; LOGS, where what they said is kept (default debian-runs/SUITE). Each run leaves a record there, and
-# docs/compatibility.md is made from the records that are copied to docs/compatibility/.
+# "validate test"; LOGS, where what they said is kept (default debian-runs/SUITE). Each run leaves a record there, which
+# `python docs/generate.py --record FILE` puts into docs/compatibility.md.
 #
 # Needs Debian or Ubuntu, root and debootstrap. Packages come from where this machine has its own.
 # Exit codes: 0 all commands succeeded, 1 one failed, 2 the system could not be made, 130 interrupted.
@@ -107,7 +107,7 @@ for command in $commands; do
 done
 # shellcheck disable=SC2086  # several words
 if inside .venv/bin/python tests/run_record.py "$suite" $told >"$logs/$suite.json"; then
-    say "$suite: record in $logs/$suite.json"
+    say "$suite: record in $logs/$suite.json (for docs/compatibility.md: python docs/generate.py --record $logs/$suite.json)"
 else
     say "$suite: no record, for there is no environment that could make one"
     rm -f "$logs/$suite.json"

@@ -1,7 +1,7 @@
 """Write down what ran on what: ``python tests/run_record.py NAME COMMAND=EXIT:SECONDS ...`` prints a record as JSON.
 
-Where ``make test`` was among the commands, its counts are read from ``test-debian.xml`` in the current folder.
-docs/compatibility.md is made from such records (docs/compatibility/*.json).
+Where ``make test`` was among the commands, its counts and the names of what failed are read from ``test-debian.xml``
+in the current folder. ``python docs/generate.py --record FILE`` puts a record into docs/compatibility.md.
 """
 
 import datetime
@@ -34,6 +34,16 @@ def counts_of(junit: Path) -> dict[str, int]:
     total = {key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")}
     failed = total["failures"] + total["errors"]
     return {"passed": total["tests"] - failed - total["skipped"], "failed": failed, "skipped": total["skipped"]}
+
+
+def failures_of(junit: Path) -> list[str]:
+    """Names of the tests that failed, as ``file.py::test``."""
+    names = []
+    for case in ET.parse(junit).getroot().iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            module = [part for part in case.get("classname", "").split(".") if not part[:1].isupper()]
+            names.append(f"{'/'.join(module)}.py::{case.get('name', '')}")
+    return sorted(names)
 
 
 def processor() -> str:
@@ -88,11 +98,12 @@ def commit() -> str:
 
 def record(name: str, told: Sequence[str]) -> dict[str, Any]:
     """The record of a run."""
-    runs: dict[str, dict[str, int]] = {}
+    runs: dict[str, dict[str, Any]] = {}
     for command, _, rest in (word.partition("=") for word in told):
         runs[command] = run_of(rest)
     if "test" in runs and JUNIT.exists():
         runs["test"].update(counts_of(JUNIT))
+        runs["test"]["failures"] = failures_of(JUNIT)
     return {
         "name": name,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -13,7 +13,16 @@ from pyimpl.text.values import is_syntactic
 from r_scripts.dialect import CHANGES, Dialect
 from r_scripts.grammar import STRUCTURES
 
-__all__ = ["Bar", "MixedFormula", "expand_double_bars", "find_bars", "remove_bars", "replace_bars", "split_formula"]
+__all__ = [
+    "Bar",
+    "MixedFormula",
+    "expand_double_bars",
+    "find_bars",
+    "newer_reading",
+    "remove_bars",
+    "replace_bars",
+    "split_formula",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +199,18 @@ def _factors_of_terms(group: Node) -> list[Node]:
             f"The grouping factor {deparse(group)} cannot be read: lme4 takes its terms apart at ':', which leaves "
             f"{labels[0]!r}. Make the factor a column beforehand."
         ) from error
+
+
+def newer_reading(group: Node) -> str:
+    """What lme4 since 1.1-36 makes of a grouping factor that earlier ones refuse: a sentence; empty where the same."""
+    try:
+        factors, before = _factors_of_terms(group), _nested_factors(group)
+    except FormulaError:
+        return ""
+    if factors == before:
+        return ""
+    terms = " + ".join(f"(1 | {deparse(factor)})" for factor in factors)
+    return f"lme4 reads (1 | {deparse(group)}) as {terms} since version {CHANGES['reformulas'].since}."
 
 
 def find_bars(node: Node, dialect: Dialect | None = None) -> tuple[Bar, ...]:

@@ -1,7 +1,8 @@
 """The data of a model as named columns, whatever kind of frame they come in."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from pyimpl.frame.column_types import (
     INT_MAX,
     Column,
     Factor,
+    FactorContrasts,
     Logical,
     Numeric,
     as_factor,
     category_labels,
     integers,
 )
+from pyimpl.frame.contrasts import numbered
 from pyimpl.text.values import sorted_text
 
 __all__ = [
@@ -116,7 +119,8 @@ class Data:
         if frame is not None and name in frame.columns:
             position = frame.columns.get_loc(name)
             if isinstance(position, int):
-                return self._kept(name, frame, position)
+                column = self._kept(name, frame, position)
+                return column if not frame.attrs else _with_contrasts(name, column, frame.attrs.get("contrasts"))
         # A column whose name is not a string, e.g. the number 1, is `1` in a formula.
         known = self.names()
         same = known.count(name)
@@ -125,8 +129,8 @@ class Data:
         if same > 1:
             raise DataError(f"The data have {same} columns named {name!r}. Rename all but one.")
         if frame is None:
-            column: Column = self._foreign.read(name, known.index(name))
-            return column
+            read: Column = self._foreign.read(name, known.index(name))
+            return read
         return self._kept(name, frame, known.index(name))
 
     def _kept(self, name: str, frame: pd.DataFrame, position: int) -> Column:
@@ -145,6 +149,27 @@ class Data:
         else:
             values = self._foreign.objects(self._foreign.names.index(name))
         return values
+
+
+def _with_contrasts(name: str, column: Column, given: object) -> Column:
+    """The factor with the contrasts that ``data.attrs["contrasts"]`` gives it: R's ``contrasts(data$f) <- ...``."""
+    if not isinstance(given, Mapping) or name not in given:
+        return column
+    if not isinstance(column, Factor):
+        raise DataError(f"data.attrs['contrasts'] has contrasts for {name!r}, which is not a factor; leave them out.")
+    wanted = given[name]
+    if isinstance(wanted, str):
+        return replace(column, contrasts=FactorContrasts(wanted))
+    matrix = pd.DataFrame(wanted)  # a mapping's keys are the columns' names
+    named = isinstance(wanted, Mapping | pd.DataFrame)
+    suffixes = tuple(str(one) for one in matrix.columns) if named else numbered(matrix.shape[1])
+    if matrix.shape[0] != len(column.levels):
+        raise DataError(
+            f"data.attrs['contrasts'] has {matrix.shape[0]} rows for {name!r}; expected one for each of its "
+            f"{len(column.levels)} levels ({', '.join(column.levels[:8])})."
+        )
+    rows = tuple(tuple(float(value) for value in row) for row in matrix.to_numpy())
+    return replace(column, contrasts=FactorContrasts("", rows, suffixes))
 
 
 def _needs_pyarrow(frame: Any) -> None:

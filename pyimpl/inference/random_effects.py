@@ -75,31 +75,12 @@ def varcorr_names(groups: Sequence[str]) -> tuple[str, ...]:
 
 
 def varcorr_table(design: Design, estimates: Estimates, dialect: Dialect) -> VarCorrTable:
-    """``as.data.frame(VarCorr(m))``: grp, var1, var2, vcov, sdcor.
-
-    Returns
-    -------
-    VarCorrTable
-        Variances, then covariances by columns of the lower triangle, term by term; the residual variance last.
-    """
+    """``as.data.frame(VarCorr(m))``: grp, var1, var2, vcov, sdcor."""
     groups = varcorr_names([term.group for term in design.terms])
     effects = tuple(term.effects for term in design.terms)
-    covariances, sigma = estimates.covariances, estimates.sigma
-    rows: list[tuple[str, str | None, str | None, float, float]] = []
-    for group, names, covariance in zip(groups, effects, covariances, strict=True):
-        sd = np.sqrt(np.diag(covariance))
-        rows += [(group, name, None, float(covariance[i, i]), float(sd[i])) for i, name in enumerate(names)]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            for j in range(len(names)):
-                for i in range(j + 1, len(names)):
-                    value = float(covariance[i, j])
-                    rows.append((group, names[j], names[i], value, float(np.float64(value) / sd[i] / sd[j])))
-    rows.append(("Residual", None, None, sigma**2, sigma))
-    table = VarCorrTable(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
     # one row and one correlation of what is the same for all effects (reformulas' formatVC)
     shown = tuple((term.covariance.rows_printed, term.covariance.printed) for term in design.terms)
-    table._pieces = (groups, effects, covariances, sigma, dialect, shown)
-    return table
+    return VarCorrTable.of(groups, effects, estimates.covariances, estimates.sigma, dialect, shown)
 
 
 def conditional_modes(design: Design, estimates: Estimates) -> dict[str, pd.DataFrame]:

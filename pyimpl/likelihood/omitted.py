@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyimpl.design.design import Design, RandomTerm
+from pyimpl.design.design import Design
+from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import reduce_design

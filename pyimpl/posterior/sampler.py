@@ -17,9 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
-from scipy.special import gammaincc, gammaln
+from scipy.special import gammaincc
 
 from pyimpl.errors import ConvergenceWarning
 from pyimpl.extras import has
@@ -29,15 +28,15 @@ from pyimpl.posterior.collapsed import LOG_TAU_MAX, CollapsedDensity
 from pyimpl.posterior.conflict import find_modes, is_easy, refuse_if_coarse, stands_at, unexplored
 from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import assess, pareto_k
-from pyimpl.posterior.hmc import Strands
+from pyimpl.posterior.hmc import Subchains
+from pyimpl.posterior.proposal import Proposal, efficiency_of, fitted, normalised, split, update, with_tails
 
 __all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
 
-_DF = 5.0  # of the proposal: heavier tails than any posterior with a few groups has
 _MOST = 8_000_000  # numbers in a batch of proposals: memory
 _GRADIENT = 4.0  # a gradient costs about as much as so many evaluations
 _ADAPTATION = 12_000  # gradients before the first draw of Hamiltonian Monte Carlo
-_STRANDS = 32  # of Hamiltonian Monte Carlo, for each chain
+_SUBCHAINS = 32  # of Hamiltonian Monte Carlo, for each chain
 _BEYOND = 1e-9  # prior mass beyond the log density's domain from which a posterior might be cut off there
 _LONG = 1e11  # multiplications (a minute or two) above which draws that are nearly independent are not thinned
 _MOST_GRADIENTS = 1_500_000  # of Hamiltonian Monte Carlo: what is not good by then is not going to be
@@ -106,7 +105,7 @@ class _Counted:
                 tick(min(start + self._at_once, len(u)))
         return out
 
-    def weighted(self, proposal: "_Proposal", rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    def weighted(self, proposal: "Proposal", rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Points of a proposal and their log importance weights."""
         u = proposal.draw(rng, n)
         return u, self(u) - proposal.log_density(u)
@@ -182,182 +181,6 @@ def _curvature(f: _Counted, mode: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return inverse / np.outer(root, root)
 
 
-def _factors(covariances: np.ndarray) -> np.ndarray:
-    """Lower Cholesky factors, of the correlations: one coordinate may be a billion times narrower than another."""
-    sd = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
-    correlations = covariances / (sd[..., :, None] * sd[..., None, :])
-    return sd[..., :, None] * np.linalg.cholesky(correlations + 1e-10 * np.eye(sd.shape[-1]))
-
-
-@dataclass(frozen=True)
-class _Proposal:
-    """A mixture of multivariate t distributions.
-
-    Attributes
-    ----------
-    shares : ndarray, shape (K,)
-    means : ndarray, shape (K, d)
-    factors : ndarray, shape (K, d, d)
-        Lower Cholesky factors of the scale matrices.
-    """
-
-    shares: np.ndarray
-    means: np.ndarray
-    factors: np.ndarray
-
-    @classmethod
-    def of(cls, mean: np.ndarray, covariance: np.ndarray) -> "_Proposal":
-        """One t."""
-        return cls.mixture(np.ones(1), mean[None], covariance[None])
-
-    @classmethod
-    def mixture(cls, shares: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> "_Proposal":
-        return cls(shares, means, _factors(covariances))
-
-    @property
-    def mean(self) -> np.ndarray:
-        """Mean of the mixture."""
-        return self.shares @ self.means
-
-    @property
-    def factor(self) -> np.ndarray:
-        """Cholesky factor of the mixture's scale."""
-        scatter = self.means - self.mean
-        scale = np.einsum("k,kij,klj->il", self.shares, self.factors, self.factors)
-        return _factors(scale + np.einsum("k,ki,kj->ij", self.shares, scatter, scatter))
-
-    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """``n`` points, shape (n, d)."""
-        d = self.means.shape[1]
-        z = rng.standard_normal((n, d)) / np.sqrt(rng.chisquare(_DF, n) / _DF)[:, None]
-        component = rng.choice(self.shares.size, size=n, p=self.shares)
-        out = np.empty((n, d))
-        for k in range(self.shares.size):
-            mine = component == k
-            out[mine] = self.means[k] + z[mine] @ self.factors[k].T
-        return out
-
-    def by_component(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log share plus log density of each component, and squared Mahalanobis distances, shapes (K, n)."""
-        d = self.means.shape[1]
-        constant = gammaln(0.5 * (_DF + d)) - gammaln(0.5 * _DF) - 0.5 * d * np.log(_DF * np.pi)
-        distance = np.empty((self.shares.size, len(u)))
-        for k in range(self.shares.size):
-            z = solve_triangular(self.factors[k], (u - self.means[k]).T, lower=True)
-            distance[k] = np.einsum("ij,ij->j", z, z)
-        log_scale = np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(axis=1)
-        offset = np.log(self.shares) + constant - log_scale
-        return offset[:, None] - 0.5 * (_DF + d) * np.log1p(distance / _DF), distance
-
-    def log_density(self, u: np.ndarray) -> np.ndarray:
-        """Log density, shape (n,)."""
-        parts, _ = self.by_component(u)
-        return parts[0] if len(parts) == 1 else np.logaddexp.reduce(parts, axis=0)
-
-
-def _normalised(log_weights: np.ndarray) -> np.ndarray:
-    weights = np.exp(log_weights - log_weights.max())
-    return weights / weights.sum()
-
-
-def _efficiency(log_weights: np.ndarray) -> float:
-    """Relative effective sample size of importance sampling, 1 / (n Σ w²)."""
-    weights = _normalised(log_weights)
-    return float(1.0 / (weights.size * np.sum(weights**2)))
-
-
-def _tempered(log_weights: np.ndarray, least: int) -> np.ndarray:
-    """Flatten log weights until the effective sample size is `least` (Koblents & Míguez 2015, Stat. Comput. 25).
-
-    Of fewer points than coordinates no covariance matrix can be estimated: that of one point is 0.
-    """
-    finite = np.isfinite(log_weights)
-    least = min(least, int(finite.sum()) // 2)
-    if log_weights.size * _efficiency(log_weights) >= least:
-        return log_weights
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        power = 0.5 * (low + high)
-        tried = np.where(finite, power * np.where(finite, log_weights, 0.0), -np.inf)
-        low, high = (power, high) if tried.size * _efficiency(tried) >= least else (low, power)
-    return np.where(finite, low * np.where(finite, log_weights, 0.0), -np.inf)
-
-
-def _refit(u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
-    """Fit a t with the weighted moments; the largest weights are cut at √n times the mean (Ionides 2008)."""
-    weights = _normalised(_tempered(log_weights, 4 * u.shape[1]))
-    weights = np.minimum(weights, 1 / np.sqrt(weights.size))
-    weights /= weights.sum()
-    mean = weights @ u
-    centred = u - mean
-    covariance = (centred * weights[:, None]).T @ centred
-    # too few effective points: shrink towards the diagonal
-    effective = 1.0 / np.sum(weights**2)
-    keep = effective / (effective + 2 * mean.size)
-    covariance = keep * covariance + (1 - keep) * np.diag(np.diag(covariance))
-    return _Proposal.of(mean, covariance)
-
-
-def _with_tails(proposal: _Proposal, axes: list[int]) -> _Proposal:
-    """Add a component for each log τ that reaches down: where a variance may be 0 the posterior falls only as τ."""
-    share, sd = min(0.04, 0.2 / len(axes)), 1.5
-    count = len(axes)
-    mean, factor = proposal.mean, proposal.factor
-    means, covariances = np.repeat(mean[None], count, axis=0), np.repeat((factor @ factor.T)[None], count, axis=0)
-    for k, axis in enumerate(axes):
-        means[k, axis] -= sd
-        covariances[k, axis, axis] += sd**2
-    return _Proposal(
-        np.concatenate([(1 - share * count) * proposal.shares, np.full(count, share)]),
-        np.concatenate([proposal.means, means]),
-        np.concatenate([proposal.factors, _factors(covariances)]),
-    )
-
-
-def _split(proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray, K: int, rng: np.random.Generator) -> _Proposal:
-    """Begin a mixture: components at weighted points, and the whole t kept as one of them."""
-    single = _refit(u, log_weights)
-    weights = np.minimum(_normalised(log_weights), 1 / np.sqrt(len(u)))
-    chosen = rng.choice(len(u), size=K, p=weights / weights.sum())
-    covariance = single.factors[0] @ single.factors[0].T
-    means = np.concatenate([single.means, single.means + 0.8 * (u[chosen] - single.means)])
-    covariances = np.concatenate([1.3 * covariance[None], np.repeat(0.5 * covariance[None], K, axis=0)])
-    return _Proposal.mixture(np.full(K + 1, 1 / (K + 1)), means, covariances)
-
-
-def _update(proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
-    """One step of population Monte Carlo for mixtures of t (Cappé et al. 2008, Statistics and Computing 18, sec. 4).
-
-    The first component stays wide (the global moments), so that no tail is forgotten; each other one is shrunk towards
-    the global covariance by as much as its effective sample is small.
-    """
-    d = u.shape[1]
-    weights = np.minimum(_normalised(log_weights), 1 / np.sqrt(len(u)))
-    weights /= weights.sum()
-    effective = 1 / np.sum(weights**2)
-    parts, distance = proposal.by_component(u)
-    membership = weights * np.exp(parts - np.logaddexp.reduce(parts, axis=0))
-    robust = membership * (_DF + d) / (_DF + distance)
-    shares = membership.sum(axis=1)
-    single = _refit(u, log_weights)
-    covariance = single.factors[0] @ single.factors[0].T
-    means, covariances = proposal.means.copy(), np.empty((shares.size, d, d))
-    for k in range(shares.size):
-        total = robust[k].sum()
-        if k == 0 or not total > 0:
-            means[k], covariances[k] = single.means[0], 1.3 * covariance
-            continue
-        means[k] = robust[k] @ u / total
-        centred = u - means[k]
-        own = (centred * robust[k][:, None]).T @ centred / max(shares[k], 1e-12)
-        count = effective * shares[k]
-        keep = count / (count + 2 * d)
-        covariances[k] = keep * own + (1 - keep) * 0.5 * covariance
-    shares = np.maximum(shares, 0.02)
-    shares[0] = max(shares[0], 0.15)
-    return _Proposal.mixture(shares / shares.sum(), means, covariances)
-
-
 def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]:
     """Smallest bulk and tail ESS and largest R-hat over the coordinates and the log density."""
     x = np.concatenate([np.moveaxis(u, 2, 0), log_density[None]])
@@ -370,36 +193,36 @@ def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]
 
 
 def _populate(
-    f: _Counted, proposal: _Proposal, efficiency: float, axes: list[int], rng: np.random.Generator
-) -> tuple[_Proposal, float]:
+    f: _Counted, proposal: Proposal, efficiency: float, axes: list[int], rng: np.random.Generator
+) -> tuple[Proposal, float]:
     """Replace a single t that does not fit well by a mixture, as long as that helps."""
     d = proposal.means.shape[1]
     n = 1000 + 150 * d
-    u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n)
+    u, log_weights = f.weighted(with_tails(proposal, axes), rng, n)
     best, best_efficiency = proposal, efficiency
-    current = _split(proposal, u, log_weights, 6, rng)
+    current = split(proposal, u, log_weights, 6, rng)
     for _ in range(8):
-        u, log_weights = f.weighted(_with_tails(current, axes), rng, n)
-        last, now = best_efficiency, _efficiency(log_weights)
+        u, log_weights = f.weighted(with_tails(current, axes), rng, n)
+        last, now = best_efficiency, efficiency_of(log_weights)
         if now > best_efficiency:
             best, best_efficiency = current, now
         if now > 0.8 or (now > 0.3 and now < 1.02 * last and _ > 3):
             break
-        current = _update(current, u, log_weights)
+        current = update(current, u, log_weights)
     return best, best_efficiency
 
 
 def _better(
-    f: _Counted, proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray, axes: list[int], rng: np.random.Generator
-) -> _Proposal:
+    f: _Counted, proposal: Proposal, u: np.ndarray, log_weights: np.ndarray, axes: list[int], rng: np.random.Generator
+) -> Proposal:
     """Choose between a single t and a mixture, both fitted to weighted points, by a new batch."""
     d = u.shape[1]
-    several = proposal if proposal.shares.size > 1 else _split(proposal, u, log_weights, 6, rng)
-    candidates = [_refit(u, log_weights), _update(several, u, log_weights)]
+    several = proposal if proposal.shares.size > 1 else split(proposal, u, log_weights, 6, rng)
+    candidates = [fitted(u, log_weights), update(several, u, log_weights)]
     scores = []
     for candidate in candidates:
-        _, batch_weights = f.weighted(_with_tails(candidate, axes), rng, 2000 + 250 * d)
-        scores.append(_efficiency(batch_weights))
+        _, batch_weights = f.weighted(with_tails(candidate, axes), rng, 2000 + 250 * d)
+        scores.append(efficiency_of(batch_weights))
     return candidates[int(np.argmax(scores))]
 
 
@@ -456,11 +279,11 @@ def sample_collapsed(
     efficiency = 0.0
     axes = where_to.tails
     for _ in range(6):
-        u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n_pilot)
+        u, log_weights = f.weighted(with_tails(proposal, axes), rng, n_pilot)
         if not np.isfinite(log_weights).any():
             raise unexplored(density)
-        last, efficiency = efficiency, _efficiency(log_weights)
-        proposal = _refit(u, log_weights) if proposal.shares.size == 1 else _update(proposal, u, log_weights)
+        last, efficiency = efficiency, efficiency_of(log_weights)
+        proposal = fitted(u, log_weights) if proposal.shares.size == 1 else update(proposal, u, log_weights)
         if efficiency > 0.5 and efficiency < 1.15 * last:
             break
     if efficiency < 0.55 and _metropolis_pays(_transitions(efficiency), chains * draws, d):
@@ -480,7 +303,7 @@ def sample_collapsed(
         length = draws * thin
         total = chains * (warm + length)
         say(f"sampling, {thin} transitions a draw", 0.2)
-        mixture = _with_tails(proposal, axes)
+        mixture = with_tails(proposal, axes)
         proposals = np.stack([mixture.draw(r, warm + length) for r in rngs])
         value = f(
             proposals.reshape(-1, d),
@@ -491,7 +314,7 @@ def sample_collapsed(
         accepted = 0
         for c, r in enumerate(rngs):
             # each chain starts at one of its own first proposals, chosen by weight
-            first = int(r.choice(warm, p=_normalised(weights[c, :warm])))
+            first = int(r.choice(warm, p=normalised(weights[c, :warm])))
             kept, moves = independence_chain(weights[c, warm:], np.log(r.uniform(size=length)), weights[c, first], thin)
             accepted += moves
             where = np.where(kept < 0, first, warm + kept)
@@ -554,7 +377,7 @@ def _forecast(where_to: SamplerCoordinates, draws: int) -> None:
     Forecast("sampling", least, "evaluations of the log density, at least", "Take a smaller iter", each)
 
 
-def _first_proposal(f: _Counted) -> _Proposal:
+def _first_proposal(f: _Counted) -> Proposal:
     """A t at the mode; a mixture where priors and data disagree, and several modes have mass."""
     where_to = f.density
     assert isinstance(where_to, SamplerCoordinates)
@@ -562,20 +385,20 @@ def _first_proposal(f: _Counted) -> _Proposal:
         mode, covariance = find_mode(f, where_to.start())
         _, slope = f.gradient(mode[None])
         if stands_at(slope[0], covariance):
-            return _Proposal.of(mode, covariance * 1.2)
+            return Proposal.of(mode, covariance * 1.2)
     modes = find_modes(where_to, f.gradient, f)
     if not modes:
         mode, covariance = find_mode(f, where_to.start())
-        return _Proposal.of(mode, covariance * 1.2)
+        return Proposal.of(mode, covariance * 1.2)
     if len(modes) == 1:
-        return _Proposal.of(modes[0].location, modes[0].covariance * 1.2)
+        return Proposal.of(modes[0].location, modes[0].covariance * 1.2)
     mass = np.exp([mode.log_mass - modes[0].log_mass for mode in modes])
     shares = np.maximum(mass / mass.sum(), 0.05)
     at, covariances = np.array([mode.location for mode in modes]), np.array([mode.covariance for mode in modes])
     scatter = at - shares @ at / shares.sum()
     whole = np.einsum("k,kij->ij", shares, covariances) + np.einsum("k,ki,kj->ij", shares, scatter, scatter)
     # the first component of a mixture stays wide
-    return _Proposal.mixture(
+    return Proposal.mixture(
         np.concatenate([[0.15], 0.85 * shares / shares.sum()]),
         np.concatenate([[shares @ at / shares.sum()], at]),
         np.concatenate([whole[None], 1.2 * covariances]),
@@ -614,7 +437,7 @@ def _rhat_limit(draws: int) -> float:
 
 def _hamiltonian(
     f: _Counted,
-    proposal: _Proposal,
+    proposal: Proposal,
     axes: list[int],
     chains: int,
     draws: int,
@@ -625,29 +448,29 @@ def _hamiltonian(
     say: Callable[[str, float], None],
     messages: tuple[str, ...],
 ) -> SamplerResult:
-    """Strands of Hamiltonian Monte Carlo, started by importance, run on until the draws are good."""
+    """Subchains of Hamiltonian Monte Carlo, started by importance, run on until the draws are good."""
     density = f.density
     assert isinstance(density, SamplerCoordinates)
     say("Hamiltonian Monte Carlo: adaptation", 0.3)
     # streams of their own: how many numbers the chains have used so far is nobody's business
     rngs = [np.random.default_rng([*seed.generate_state(4), 1]) for seed in seeds[1:]]
-    strands = int(np.clip(draws // 25, 1, _STRANDS))
+    subchains = int(np.clip(draws // 25, 1, _SUBCHAINS))
 
     def points(r: np.random.Generator, n: int) -> np.ndarray:
-        u, log_weights = f.weighted(_with_tails(proposal, axes), r, 40 * n)
-        weights = np.minimum(_normalised(log_weights), 1 / np.sqrt(len(u)))
+        u, log_weights = f.weighted(with_tails(proposal, axes), r, 40 * n)
+        weights = np.minimum(normalised(log_weights), 1 / np.sqrt(len(u)))
         return u[r.choice(len(u), size=n, p=weights / weights.sum())]
 
-    hmc = Strands(
-        f.gradient, proposal.mean, proposal.factor, points(rng, 64), [points(r, strands) for r in rngs], rng, rngs
+    hmc = Subchains(
+        f.gradient, proposal.mean, proposal.factor, points(rng, 64), [points(r, subchains) for r in rngs], rng, rngs
     )
     if hmc.stuck:
         raise unexplored(density.density)
-    per_strand, thin, again, before = -(-draws // strands), 2, 0, 0.0
+    per_subchain, thin, again, before = -(-draws // subchains), 2, 0, 0.0
     begun = f.evaluations
     while True:
         say(f"Hamiltonian Monte Carlo, {thin} transitions a draw", 0.5)
-        hmc.run(per_strand * thin - hmc.transitions)
+        hmc.run(per_subchain * thin - hmc.transitions)
         if hmc.divergences and again < _AGAIN:
             # as one would give Stan a larger adapt_delta
             again += 1
@@ -722,7 +545,7 @@ class _ZeroDensityError(ValueError):
 
 def _nuts(
     f: _Counted,
-    proposal: _Proposal,
+    proposal: Proposal,
     chains: int,
     draws: int,
     seed: np.random.SeedSequence,

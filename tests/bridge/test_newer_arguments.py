@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bridge import lme4
-from bridge.errors import BridgeError, DataError
+from bridge.errors import BridgeError, DataError, FormulaError
 from r_scripts.dialect import CHANGES
 
 pytestmark = pytest.mark.r
@@ -54,6 +54,32 @@ def test_what_this_lme4_lacks_is_refused_with_the_release_that_has_it(change, fi
         return
     told = subprocess.run(["Rscript", "--vanilla", "-"], input=IN_R, capture_output=True, text=True, check=True)
     np.testing.assert_allclose(CALLS[change](fit, sleepstudy), json.loads(told.stdout)[change], rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("term", "change", "told"),
+    [
+        ("(1 | Subject * half)", "reformulas", "Subject [*] half"),
+        ("cs(0 + half | Subject)", "structured_covariances", "cs"),
+    ],
+)
+def test_terms_that_this_lme4_lacks_are_refused_with_the_release_that_has_them(
+    term, change, told, sleepstudy, live_dialect
+):
+    data = sleepstudy.assign(half=np.where(sleepstudy["Days"] > 4, "late", "early"))
+    formula = f"Reaction ~ Days + {term}"
+    if live_dialect.has(change):
+        assert np.isfinite(lme4.lmer(formula, data).REMLcrit())
+        return
+    release = f"are there since lme4 {CHANGES[change].since}; this R has lme4 {live_dialect.versions['lme4']}"
+    with pytest.raises(FormulaError, match=f"{told}.* {release}"):
+        lme4.lmer(formula, data)
+
+
+def test_a_grouping_factor_that_no_lme4_reads_is_refused_as_by_r(sleepstudy):
+    with pytest.raises(BridgeError) as refused:
+        lme4.lmer("Reaction ~ Days + (1 | Days - Days)", sleepstudy)
+    assert "since lme4" not in str(refused.value)
 
 
 def test_weights_of_another_number_of_rows_are_refused(fit, sleepstudy):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl import lmer
 from pyimpl.design.design import model_matrix
 from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError
 from pyimpl.frame.contrasts import contrast_matrix
@@ -464,3 +465,35 @@ def test_bad_input_is_refused_by_name(formula, kwargs, error, message):
         frame["h"] = frame["h"].astype(str)
     with pytest.raises(error, match=message):
         model_matrix(formula, frame, **kwargs)
+
+
+def test_a_factor_carries_its_contrasts_in_the_attrs_of_the_data():
+    frame = hand_made()
+    levels = len(frame["f"].cat.categories)
+    asked = model_matrix("y ~ f", frame, contrasts={"f": "contr.sum"})
+    frame.attrs["contrasts"] = {"f": "contr.sum"}
+    assert model_matrix("y ~ f", frame).equals(asked)
+    columns = {f"k{k}": [float(i == k) for i in range(levels)] for k in range(1, levels)}
+    frame.attrs["contrasts"] = {"f": columns}
+    assert list(model_matrix("y ~ f", frame).columns) == ["(Intercept)", *(f"f{name}" for name in columns)]
+    # R's argument `contrasts` does not reach the random effects; what a factor carries does
+    frame = pd.concat([hand_made().assign(y=hand_made()["y"] + np.arange(12.0) % 5 + shift) for shift in range(6)])
+    frame["s"] = np.repeat(list("abcdef"), 12)
+    frame.attrs["contrasts"] = {"h": "contr.sum"}
+    fit = lmer("y ~ h + (h | s)", frame.reset_index(drop=True))
+    assert list(fit.ranef()["s"].columns) == ["(Intercept)", "h1"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"x": "contr.sum"}, "'x', which is not a factor"),
+        ({"h": [[1.0]]}, "1 rows for 'h'; expected one for each of its 2 levels"),
+        ({"h": "contr.none"}, "Unknown contrasts"),
+    ],
+)
+def test_contrasts_in_the_attrs_that_do_not_fit_are_named(given, message):
+    frame = hand_made()
+    frame.attrs["contrasts"] = given
+    with pytest.raises(DataError, match=message):
+        model_matrix("y ~ x + h", frame)

@@ -47,6 +47,15 @@ def test_grouping_factors_are_those_of_the_version(frame, formula, old, new):
         assert list(lmer(formula, frame, dialect="1.1-31").getME("flist").columns) == old
 
 
+def test_a_product_of_factors_in_an_older_dialect_says_since_when_it_has_a_meaning(frame):
+    with pytest.raises(ModelError) as told:
+        lmer("y ~ x + (1 | f*g)", frame, dialect="1.1-35")
+    assert "reads (1 | f * g) as (1 | f) + (1 | g) + (1 | f:g) since version 1.1-36" in str(told.value)
+    with pytest.raises(PyimplError) as told:  # nothing that another version would take
+        lmer("y ~ x + (1 | log(f))", frame, dialect="1.1-35")
+    assert "since version" not in str(told.value)
+
+
 def test_the_unstructured_covariance_is_the_plain_bar(frame):
     plain, written = lmer("y ~ x + (x | g)", frame), lmer("y ~ x + us(x | g)", frame)
     assert written.logLik() == plain.logLik()

@@ -8,6 +8,7 @@ import pytest
 
 from validation import Verdict, compare_fits
 from validation.faults import at_theta
+from validation.faults.bases import likelihood_base
 from validation.judge.rows import check_of, judge_number
 from validation.tolerances import ESTIMATE
 
@@ -171,6 +172,32 @@ def test_a_better_optimum_is_reported_and_never_failed(ml_fit):
     assert verdicts(comparison)["tier-3"] is Verdict.BETTER
     assert verdicts(comparison)["tier-4"] is Verdict.BETTER
     assert any("better" in note for note in comparison.notes)
+
+
+def test_a_better_optimum_of_an_effect_in_two_terms_is_no_failure():
+    right = likelihood_base("an effect in two terms").fit
+    assert compare_fits(at_theta(right, right.theta.to_numpy() * 1.02), right).agrees
+
+
+@pytest.mark.parametrize("pivots", [[0], [-1], slice(None)])
+def test_a_better_optimum_may_leave_the_boundary_or_reach_it(ml_fit, pivots):
+    """A derivative-free search may end on the boundary where the minimum is inside: what isSingular() says follows."""
+    theta = ml_fit.theta.to_numpy().copy()
+    theta[np.flatnonzero(ml_fit.lower.to_numpy() == 0.0)[pivots]] = 0.0
+    stuck = at_theta(ml_fit, theta)
+    assert stuck.isSingular()
+    assert not ml_fit.isSingular()
+    comparison = compare_fits(stuck, ml_fit)
+    assert comparison.agrees, comparison
+    row = rows(comparison, quantity="singular").iloc[0]
+    assert row["verdict"] is Verdict.BETTER
+    assert "follows from a better optimum" in row["reason"]
+    assert not compare_fits(ml_fit, stuck).agrees
+
+    untrue = replace(ml_fit)
+    object.__setattr__(untrue, "isSingular", lambda tol=1e-4: True)  # what its own θ belies
+    comparison = compare_fits(at_theta(ml_fit, ml_fit.theta.to_numpy() * 1.02), untrue)
+    assert rows(comparison, quantity="singular")["verdict"].tolist() == [Verdict.DISAGREES]
 
 
 def test_a_worse_optimum_fails(ml_fit):

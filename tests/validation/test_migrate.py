@@ -196,7 +196,7 @@ def test_python_that_does_not_parse_is_named_by_its_line(tmp_path):
 
     path = tmp_path / "a.py"
     path.write_text("x = 1\nf(a=1, a=2)\n")
-    found = replay(path, [])
+    found = replay(path, {"spans": []})
     assert (found.line, found.error) == (2, "SyntaxError: keyword argument repeated: a")
 
 
@@ -299,6 +299,48 @@ def test_a_script_is_carried_over_and_proved(tmp_path):
     assert subprocess.run(command, capture_output=True, check=False).returncode == 1
 
 
+NOT_PLAIN = """library(lme4)
+options(contrasts = c("contr.sum", "contr.poly"))
+d <- subset(sleepstudy, Days < 8)
+d$half <- factor(ifelse(d$Days > 3, "b", "a"))
+d$third <- factor(d$Days %% 3)
+contrasts(d$third) <- contr.helmert(3)
+d$Reaction[5] <- NA
+unused <- tapply(d$Reaction, d$half, mean)
+fit_to <- function(rows) lmer(Reaction ~ half + third + (half | Subject), d[rows, ], na.action = na.exclude)
+m <- fit_to(1:144)
+length(residuals(m))
+out <- c(1, 2)
+for (k in 1:2) {
+  part <- fit_to(seq_len(100 + 10 * k))
+  out[k] <- sigma(part)
+}
+out
+launch_shinystan(m)
+quit(save = "no")
+plot(m)
+"""
+
+
+@pytest.mark.r
+def test_what_is_not_computed_in_python_is_said(tmp_path):
+    path = tmp_path / "a.R"
+    path.write_text(NOT_PLAIN)
+    done = migrate(path, tmp_path / "out")
+    assert not done.disagreements, str(done)
+    assert [one.verdict for one in done.compared if one.what == "model"] == ["agrees"] * 3
+    # a value that the data's preparation does not need; what a loop made besides its models; what waits for a person
+    assert [(line, why.split(":")[0]) for line, _, why in done.missing if line != 17] == [
+        (8, "no model and no later value depends on it"),
+        (13, "out"),
+        (18, "it waits for a person at the screen, and was not run"),
+    ]
+    assert "contrasts in its attrs: half by contr.sum, third by a matrix" in done.script
+    assert "[after quit()] plot(m)" in done.script
+    assert "out = np.array([" in done.script.replace("\n", " ")
+    assert "# as R had it" in done.script
+
+
 @pytest.mark.r
 @pytest.mark.skipif(not sandbox.status().landlock, reason="this kernel has no Landlock")
 def test_a_script_cannot_write_outside_its_scratch_folder(tmp_path):
@@ -319,34 +361,53 @@ def test_a_script_cannot_write_outside_its_scratch_folder(tmp_path):
 
 @pytest.mark.r
 def test_a_wrong_translation_is_noticed(tmp_path, monkeypatch):
-    from validation.migrate import watched
+    from validation.migrate import functions, watched
 
     monkeypatch.setitem(watched.VERBS, "AIC", watched.Verb("BIC", "number"))
     path = tmp_path / "a.R"
-    path.write_text("m <- lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)\nlogLik(m)\nsigma(m)\n")
+    path.write_text(
+        "m <- lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)\nlogLik(m)\nsigma(m)\n"
+        "all <- sum(lme4::fixef(m)^2)\nmean(range(c(1, 5)))\nsum(c(2, 4)) + 1\n"
+    )
     monkeypatch.setitem(watched.VERBS, "sigma", watched.Verb("df_residual", "number"))
+    # what no watched call gives is noticed too: a variable, and what a statement shows
+    monkeypatch.setitem(functions.FUNCTIONS, "sum", functions.FUNCTIONS["var"])
     done = migrate(path, tmp_path / "out")
-    assert [one.name for one in done.disagreements] == ["sigma"]
+    assert [(one.line, one.name) for one in done.disagreements] == [(3, "sigma"), (4, "all"), (6, "what it shows")]
     assert done.exit_code == 1
 
 
-@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "agrees"), (0.05, "agrees"), (0.5, "disagrees")])
-def test_a_posterior_that_is_another_is_noticed(shift, verdict):
-    """R's mean 2, sd 1, 1000 effective draws: half an sd away is 11 Monte Carlo standard errors."""
-    statements = parse("m <- stan_lmer(y ~ 1 + (1 | g), d)")
-    place = sites(statements)[0]
-    number = {"type": "double", "values": [2.0]}
-    columns = [{**number, "values": [value]} for value in (2.0, 1.0, 1000.0)]
-    draws = {"type": "frame", "names": ["mean", "sd", "n_eff"], "rows": ["x"], "columns": columns}
+def posterior_verdict(draws: dict, ours: dict[str, float]) -> str:
+    """The verdict on one posterior of one parameter, x."""
+    place = sites(parse("m <- stan_lmer(y ~ 1 + (1 | g), d)"))[0]
     fit = {"classes": ["stanreg"], "draws": draws}
     events = [
         {"event": "fit", "site": 0, "statement": 0, "number": 1, "fit": fit},
         {"event": "value", "site": 0, "statement": 0, "value": {"type": "fit", "fit": 1}},
     ]
     script = Script("", [Span(0, 1, 0, 1, 1)], [Piece(0, 1, "", "carried")], {}, {}, [place])
-    ours = [("draws · x · mean", 2.0 + shift), ("draws · x · sd", 1.0), ("draws · x · n_eff", 1000.0)]
-    (one,) = judge(script, Watched(events=events), Replayed({0: [Labelled(ours)]}))
-    assert one.verdict == verdict
+    labelled = Labelled([(f"draws · x · {name}", value) for name, value in ours.items()])
+    (one,) = judge(script, Watched(events=events), Replayed({0: [labelled]}))
+    return one.verdict
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "agrees"), (0.05, "agrees"), (0.5, "disagrees")])
+def test_a_posterior_that_is_another_is_noticed(shift, verdict):
+    """R's mean 2, sd 1, 1000 effective draws: half an sd away is 11 Monte Carlo standard errors."""
+    columns = [{"type": "double", "values": [value]} for value in (2.0, 1.0, 1000.0)]
+    draws = {"type": "frame", "names": ["mean", "sd", "n_eff"], "rows": ["x"], "columns": columns}
+    assert posterior_verdict(draws, {"mean": 2.0 + shift, "sd": 1.0, "n_eff": 1000.0}) == verdict
+
+
+def test_a_quantile_that_is_another_s_is_noticed():
+    """Heavy tails: the standard deviations are far apart and say nothing, the quantiles of 1000 draws do."""
+    names = [f"{100 * p:g}%" for p in (0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975)]
+    quantiles = [0.1, 0.2, 0.8, 1.5, 3.0, 11.0, 20.0]
+    columns = [{"type": "double", "values": [value]} for value in (3.0, 5.0, *quantiles, 1000.0)]
+    draws = {"type": "frame", "names": ["mean", "sd", *names, "n_eff"], "rows": ["x"], "columns": columns}
+    ours = {"mean": 3.5, "sd": 15.0, "n_eff": 1000.0, **dict(zip(names, quantiles, strict=True))}
+    assert posterior_verdict(draws, ours) == "agrees"
+    assert posterior_verdict(draws, ours | {"75%": 4.5}) == "disagrees"
 
 
 @pytest.mark.r

@@ -11,7 +11,7 @@ import pandas as pd
 from validation.algebra import pieces_of, solve
 from validation.faults.bases import Base
 from validation.faults.fault import Fault, Sized
-from validation.quantities import records
+from validation.quantities import numbered, records
 from validation.references.recorded import RecordedLmerFit
 
 __all__ = ["LIKELIHOOD_FAULTS", "at_theta", "loose_standard_errors", "polished"]
@@ -55,10 +55,13 @@ def at_theta(fit: RecordedLmerFit, theta: np.ndarray, reml: bool | None = None) 
     names = list(pieces.coef_names)
     ranef = solution.ranef()
     sds = solution.conditional_sds()
+    # An effect that two terms of a group have is two columns of one name.
+    effects = {group: numbered(map(str, frame.columns)) for group, frame in fit.modes.items()}
     modes = {
         group: pd.DataFrame(
-            {effect: [ranef[group, effect, str(level)] for level in frame.index] for effect in frame.columns},
+            [[ranef[group, effect, str(level)] for effect in effects[group]] for level in frame.index],
             index=frame.index,
+            columns=frame.columns,
         )
         for group, frame in fit.modes.items()
     }
@@ -66,7 +69,7 @@ def at_theta(fit: RecordedLmerFit, theta: np.ndarray, reml: bool | None = None) 
     for group, frame in fit.modes.items():
         array = np.array(fit.mode_variances[group], dtype=float)
         for i, level in enumerate(frame.index):
-            for j, effect in enumerate(frame.columns):
+            for j, effect in enumerate(effects[group]):
                 array[i, j, j] = sds[group, effect, str(level)] ** 2
         variances[group] = array
     return replace(

@@ -3,6 +3,9 @@
 import math
 from typing import Any
 
+import numpy as np
+
+from validation import tolerances
 from validation.algebra import Solution
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row
@@ -100,6 +103,9 @@ def implied_numbers(solution: Solution) -> dict[tuple[Any, ...], float]:
             product = covariances[term, first, first] * covariances[term, second, second]
             values["covariance", term, first, second, None] = value
             values["cor", term, first, second, None] = value / math.sqrt(product) if product > 0 else math.nan
+    # R's isSingular() looks at θ as it is, in the predictors' own units.
+    singular = bool((np.abs(solution.theta[solution.pieces.diagonal]) < tolerances.SINGULAR).any())
+    values["singular", None, None, None, None] = float(singular)
     for (group, effect, level), value in solution.ranef().items():
         values["ranef", group, effect, None, level] = value
     for (group, effect, level), value in solution.conditional_sds().items():

@@ -2,13 +2,10 @@
 
 from collections.abc import Callable
 
-from validation.migrate.rcode import Argument, Node
-from validation.migrate.translate import (
+from validation.migrate.code import (
     LABELLED,
     Code,
-    Maker,
     Scope,
-    Translator,
     element_of,
     matched,
     nested,
@@ -16,6 +13,8 @@ from validation.migrate.translate import (
     python_name,
     quoted,
 )
+from validation.migrate.rcode import Argument, Node
+from validation.migrate.translate import Maker, Translator
 from validation.migrate.watched import PRIORS
 
 __all__ = ["FUNCTIONS", "is_translated"]

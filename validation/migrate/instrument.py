@@ -1,13 +1,13 @@
 """The script with a mark around each watched call: ``.mlmparity(3, lmer(...))``.
 
 R evaluates the call in the place where it stands, with its own text, once, and the mark sees its value. Nothing of the
-script changes but that.
+script changes but that; what waits for a person at the screen is not run.
 """
 
 from dataclasses import dataclass
 
 from validation.migrate.rcode import Node
-from validation.migrate.watched import is_watched
+from validation.migrate.watched import INTERACTIVE, is_watched
 
 __all__ = ["Site", "instrument", "sites"]
 
@@ -119,7 +119,8 @@ def instrument(code: str, statements: list[Node], places: list[Site]) -> str:
         inserts.append((place.node.start, 1, -width, f".mlmparity({place.number}L, "))
         inserts.append((place.node.end, 0, width, ")"))
     for k, statement in enumerate(statements):
-        inserts.append((statement.start, 1, -(len(code) + 1), f".mlmparity_at({k}L); "))
+        skipped = "if (FALSE) " if statement.kind == "call" and statement.text in INTERACTIVE else ""
+        inserts.append((statement.start, 1, -(len(code) + 1), f".mlmparity_at({k}L); {skipped}"))
     parts, at = [], 0
     for start, _, _, text in sorted(inserts, key=lambda one: one[:3]):
         parts += [code[at:start], text]

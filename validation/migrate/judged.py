@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from validation.migrate.replay import Replayed
+from validation.migrate.provenance import is_random
+from validation.migrate.replay import PROBABILITIES, Replayed
 from validation.migrate.script import Script
+from validation.migrate.seen import holds_fits
+from validation.migrate.statements import SHOWN
 from validation.migrate.values import Labelled, from_r
 from validation.migrate.watch import Watched
 from validation.migrate.watched import VERBS
@@ -53,7 +56,7 @@ class Compared:
     why : str
     rows : list of Row
     what : str
-        ``model`` or ``value``.
+        ``model``, ``value`` of a watched call, ``shown`` by a statement, or ``variable`` after it.
     file : str
         The file of the line, where it is not the script's own.
     """
@@ -68,6 +71,11 @@ class Compared:
     rows: list[Row] = field(default_factory=list)
     what: str = "value"
     file: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name in the report: a function's with ``()``."""
+        return f"{self.name}()" if self.what in ("model", "value") else self.name
 
 
 def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared]:
@@ -98,6 +106,8 @@ def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared
             if "stanreg" in event["fit"]["classes"]:
                 stan[int(event["number"])] = event["fit"]
     for event in watched.events:
+        if event["event"] in ("shown", "variable"):
+            found += _of_statement(script, carried, event, watched, replayed, max(slack.values(), default=0.0))
         if event["event"] not in ("value", "error"):
             continue
         site, statement = int(event["site"]), int(event["statement"])
@@ -124,7 +134,7 @@ def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared
             slack[int(value["fit"])] = _model(one, fits[int(value["fit"])], ours[k], posteriors)
             continue
         of = event.get("of")
-        if place.name in VERBS and VERBS[place.name].random:
+        if is_random(place.node):
             one.verdict, one.why = "not compared", "random numbers: R's and Python's streams differ"
         elif place.name == "loo_compare" or (".HPD" in str(value.get("names", ""))):
             one.verdict, one.why = (
@@ -137,6 +147,72 @@ def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared
             excess = slack.get(int(of), 0.0) if of is not None else max(slack.values(), default=0.0)
             _value(one, from_r(value), ours[k], excess)
     return found
+
+
+def _kept_of(script: Script, event: Mapping[str, Any]) -> tuple[int, str] | None:
+    """The number under which a statement's value, or a variable's, was kept; and the name in the report."""
+    statement = int(event["statement"])
+    if event["event"] == "shown":
+        marked = any(span.site == SHOWN + statement for span in script.spans)
+        return (SHOWN + statement, "what it shows") if marked else None
+    for one in script.kept:
+        if one.statement == statement and one.name == event["name"]:
+            return one.site, one.name
+    return None
+
+
+def _r_value(watched_frames: Mapping[int, Mapping[str, Any]], event: Mapping[str, Any]) -> Labelled:
+    if event.get("frame"):
+        stored = watched_frames.get(int(event["frame"]))
+        return from_r({"type": "frame", **stored}) if stored else Labelled(other="data.frame")
+    return from_r(event["value"])
+
+
+def _of_statement(
+    script: Script,
+    carried: Mapping[int, Any],
+    event: Mapping[str, Any],
+    watched: Watched,
+    replayed: Replayed,
+    excess: float,
+) -> list[Compared]:
+    """What a statement showed, or a variable after it: as a watched call's value; of draws, only if it agrees."""
+    statement = int(event["statement"])
+    kept = _kept_of(script, event)
+    if statement not in carried or kept is None:
+        return []
+    site, name = kept
+    piece = carried[statement]
+    ours = replayed.seen.get(site, [])
+    r = _r_value(watched.frames, event)
+    if holds_fits(event.get("value", {})) or not ours or not (r.numbers or r.texts):
+        return []
+    one = Compared(statement, piece.line, site, name, 0, "agrees", what=event["event"], file=piece.file)
+    _value(one, r, ours[-1], excess)
+    if statement in script.of_draws and one.verdict == "disagrees":
+        one.verdict, one.why, one.rows = "not compared", "computed from draws", []
+    return [one]
+
+
+def other_shape(script: Script, watched: Watched, replayed: Replayed) -> tuple[int, str] | None:
+    """The first statement that shows, or leaves in a variable, something of another shape than R's; and why not.
+
+    Parameters
+    ----------
+    script : Script
+    watched : Watched
+    replayed : Replayed
+    """
+    carried = {piece.statement for piece in script.pieces if piece.status == "carried"}
+    for event in watched.events:
+        kept = _kept_of(script, event) if event["event"] in ("shown", "variable") else None
+        if kept is None or int(event["statement"]) not in carried or holds_fits(event.get("value", {})):
+            continue
+        ours, r = replayed.seen.get(kept[0], []), _r_value(watched.frames, event)
+        if ours and r.numbers and _pairs(r, ours[-1]) is None:
+            what = f"{kept[1]}: R has {len(r.numbers)} numbers, its Python {len(ours[-1].numbers)}"
+            return int(event["statement"]), what
+    return None
 
 
 def _pairs(r: Labelled, python: Labelled) -> "list[tuple[str, float, float]] | None":
@@ -252,10 +328,10 @@ def _draw_table(fit: Mapping[str, Any]) -> dict[tuple[str, str], float]:
 
 
 def _posterior(one: Compared, fit: Mapping[str, Any], theirs: Mapping[str, float], posteriors: int) -> None:
-    """Means and sds by their Monte Carlo errors (gate 3), all of a script's posteriors together at one rate."""
+    """Means and quantiles by their Monte Carlo errors (gate 3), all of a script's posteriors together at one rate."""
     table = _draw_table(fit)
     parameters = [parameter for parameter, column in table if column == "mean"]
-    tests = max(1, 2 * len(parameters) * max(1, posteriors))
+    tests = max(1, (1 + len(PROBABILITIES) - 2) * len(parameters) * max(1, posteriors))
     z = float(stats.t.isf(FALSE_ALARM_RATE / tests / 2.0, MCSE_DEGREES_OF_FREEDOM))
     for parameter in parameters:
         sd, size = table[parameter, "sd"], table.get((parameter, "n_eff"), math.nan)
@@ -263,13 +339,33 @@ def _posterior(one: Compared, fit: Mapping[str, Any], theirs: Mapping[str, float
         ours = theirs.get(f"draws · {parameter} · n_eff", math.nan)
         ours = 1000.0 if not math.isfinite(ours) else max(ours, 4.0)
         error = sd * math.sqrt(1.0 / size + 1.0 / ours)
-        for column, scale in (("mean", 1.0), ("sd", 1.0)):
-            a, b = table[parameter, column], theirs.get(f"draws · {parameter} · {column}", math.nan)
-            limit = z * error * scale
-            one.rows.append(Row(f"{parameter} · {column}", a, b, limit, _close(a, b, limit)))
+        other = theirs.get(f"draws · {parameter} · sd", math.nan)
+        a, b = table[parameter, "mean"], theirs.get(f"draws · {parameter} · mean", math.nan)
+        # of a heavy tail one side's sd can be far too small: the larger one is the error's
+        limit = z * error * max(1.0, other / sd if sd > 0 and math.isfinite(other) else 1.0)
+        one.rows.append(Row(f"{parameter} · mean", a, b, limit, _close(a, b, limit)))
+        r = {p: table[parameter, f"{100 * p:g}%"] for p in PROBABILITIES if (parameter, f"{100 * p:g}%") in table}
+        python = {p: theirs.get(f"draws · {parameter} · {100 * p:g}%", math.nan) for p in r}
+        for p, limit in _quantile_limits(r, python, z * math.sqrt(1.0 / size + 1.0 / ours)).items():
+            label = f"{parameter} · {100 * p:g}%"
+            one.rows.append(Row(label, r[p], python[p], limit, _close(r[p], python[p], limit)))
     if not all(row.agrees for row in one.rows):
         one.verdict = "disagrees"
     one.why = one.why or f"within {z:.1f} Monte Carlo standard errors" if one.verdict == "agrees" else one.why
+
+
+def _quantile_limits(r: Mapping[float, float], python: Mapping[float, float], share: float) -> dict[float, float]:
+    """How far quantiles may lie apart: the error of a probability, √(p(1−p)/n), times the slope of the quantiles there.
+
+    The slope is between the neighbours, of both sides' quantiles. A quantile's error needs no moments, so that it holds
+    for heavy tails too, where that of a standard deviation does not exist.
+    """
+    known = sorted(r)
+    limits = {}
+    for before, p, after in zip(known, known[1:], known[2:], strict=False):
+        slope = max(one[after] - one[before] for one in (r, python)) / (after - before)
+        limits[p] = share * math.sqrt(p * (1.0 - p)) * slope
+    return limits
 
 
 def _posterior_value(one: Compared, r: Labelled, python: Labelled, fit: Mapping[str, Any]) -> None:

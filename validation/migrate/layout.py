@@ -4,7 +4,8 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from validation.migrate.translate import CLOSE, OPEN, Translator
+from validation.migrate.code import CLOSE, OPEN
+from validation.migrate.translate import Translator
 
 __all__ = ["Span", "as_comment", "block_of", "head_of", "indented", "one_line", "without_marks", "wrapped"]
 

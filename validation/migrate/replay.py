@@ -11,6 +11,7 @@ import json
 import sys
 import traceback
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,14 +85,30 @@ class _Marks(ast.NodeTransformer):
         return node
 
 
-def replay(script: Path, spans: list[dict[str, int]]) -> Replayed:
+def _with_kept(tree: ast.Module, kept: list[dict[str, Any]]) -> None:
+    """After the statement that ends at its line, each variable is kept."""
+    for one in sorted(kept, key=lambda one: -one["line"]):
+        before = [k for k, node in enumerate(tree.body) if (node.end_lineno or 0) <= one["line"]]
+        if not before:
+            continue
+        node = tree.body[before[-1]]
+        made = ast.Expr(
+            ast.Call(
+                ast.Name("__seen", ast.Load()), [ast.Constant(one["site"]), ast.Name(one["variable"], ast.Load())], []
+            )
+        )
+        tree.body.insert(before[-1] + 1, ast.copy_location(made, node))
+
+
+def replay(script: Path, migration: Mapping[str, Any]) -> Replayed:
     """Run a script that ``mlmparity migrate`` wrote.
 
     Parameters
     ----------
     script : Path
-    spans : list of dict
-        ``site line column end_line end_column`` of the calls whose values are kept.
+    migration : mapping
+        ``spans``: ``site line column end_line end_column`` of the calls whose values are kept; ``kept``: ``site
+        variable line`` of variables.
 
     Returns
     -------
@@ -100,7 +117,7 @@ def replay(script: Path, spans: list[dict[str, int]]) -> Replayed:
     found = Replayed()
     text = script.read_text(encoding="utf-8")
     places: dict[tuple[int, int, int, int], list[int]] = {}
-    for span in spans:
+    for span in migration["spans"]:
         place = (span["line"], span["column"], span["end_line"], span["end_column"])
         places.setdefault(place, []).append(span["site"])
     try:
@@ -110,6 +127,7 @@ def replay(script: Path, spans: list[dict[str, int]]) -> Replayed:
         found.error, found.line = f"SyntaxError: {error.msg}", error.lineno or 0
         return found
     _Marks(places).visit(tree)
+    _with_kept(tree, migration.get("kept", []))
     ast.fix_missing_locations(tree)
 
     def seen(site: int, value: Any) -> Any:
@@ -159,7 +177,7 @@ def read_replayed(path: Path) -> Replayed:
 def main() -> None:
     """``python -m validation.migrate.replay SCRIPT MIGRATION.json OUT``: in a process of its own."""
     script, migration, out = (Path(argument) for argument in sys.argv[1:4])
-    found = replay(script, json.loads(migration.read_text(encoding="utf-8"))["spans"])
+    found = replay(script, json.loads(migration.read_text(encoding="utf-8")))
     out.write_text(json.dumps(_plain(found)), encoding="utf-8")
 
 

@@ -41,7 +41,7 @@ def text_report(migration: "Migration") -> str:
     if migration.watched and migration.watched.not_copied:
         lines.append(f"Too large to be copied for the script: {', '.join(migration.watched.not_copied)}")
     for one in migration.disagreements:
-        lines.append(f"  {one.file + ', ' if one.file else ''}line {one.line}: {one.name}(): {one.why or 'differs'}")
+        lines.append(f"  {one.file + ', ' if one.file else ''}line {one.line}: {one.title}: {one.why or 'differs'}")
         worst = sorted(
             (row for row in one.rows if not row.agrees), key=lambda row: -_excess(row.r, row.python, row.limit)
         )

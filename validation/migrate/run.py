@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from validation.files import FileError, write_atomically
-from validation.migrate.judged import Compared, judge
+from validation.migrate.judged import Compared, judge, other_shape
 from validation.migrate.layout import without_marks
 from validation.migrate.rcode import Node, RSyntaxError, parse
 from validation.migrate.replay import Replayed, read_replayed
 from validation.migrate.report import html_report, text_report
 from validation.migrate.script import Script, write_script
 from validation.migrate.sources import Source, read_source, with_sourced
+from validation.migrate.statements import SHOWN
 from validation.migrate.tests_file import write_tests
 from validation.migrate.watch import Watched, watch
 
@@ -185,12 +186,12 @@ def _failing(script: Script, watched: Watched, replayed: Replayed) -> tuple[int,
         if before:
             return max(before)[1], f"its Python failed: {replayed.error}"
         return None
-    for span in sorted({span.site for span in script.spans}):
+    for span in sorted({span.site for span in script.spans if span.site < SHOWN}):
         statement = script.sites[span].statement
         theirs = sum(1 for e in watched.events if e["event"] == "value" and int(e["site"]) == span)
         if theirs != len(replayed.seen.get(span, [])) and watched.error is None:
             return statement, f"its Python ran {len(replayed.seen.get(span, []))} times, R {theirs} times"
-    return None
+    return other_shape(script, watched, replayed)
 
 
 def _save(script: Script, source: Source, folder: Path) -> None:
@@ -200,6 +201,7 @@ def _save(script: Script, source: Source, folder: Path) -> None:
         "source": source.path.name,
         "script": name,
         "spans": [asdict(span) for span in script.spans],
+        "kept": [asdict(one) for one in script.kept],
     }
     write_atomically(folder / "migration.json", json.dumps(migration, indent=1) + "\n")
     if script.frames:
@@ -215,7 +217,7 @@ def _save(script: Script, source: Source, folder: Path) -> None:
 
 
 def _script_name(source: Source) -> str:
-    from validation.migrate.translate import python_name
+    from validation.migrate.code import python_name
 
     return python_name(source.path.stem) + ".py"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from validation.files import write_atomically
+from validation.migrate.code import python_name
 from validation.migrate.judged import Compared
 from validation.migrate.replay import replay
 from validation.migrate.script import Script
@@ -64,7 +65,7 @@ class Held:
         RuntimeError
             The script failed.
         """
-        found = replay(self.folder / self.migration["script"], self.migration["spans"])
+        found = replay(self.folder / self.migration["script"], self.migration)
         if found.error is not None:
             raise RuntimeError(f"{self.migration['script']}, line {found.line}: {found.error}")
         out: dict[str, dict[str, list[float]]] = {}
@@ -115,7 +116,7 @@ def write_tests(folder: Path, source: Path, compared: list[Compared], script: Sc
             or len({row.label for row in rows}) != len(rows)
         ):
             continue
-        name = f"line_{one.line}_{one.name.replace('.', '_')}"
+        name = f"line_{one.line}_{python_name(one.name)}"
         name += f"_{one.occurrence + 1}" if one.occurrence or name in migration["held"] else ""
         if name in migration["held"]:
             name += f"_site_{one.site}"

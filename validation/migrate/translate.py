@@ -1,81 +1,33 @@
 """R expressions as Python expressions.
 
-What can't be said is refused (:class:`Untranslatable`) with the reason; the caller then writes what R was seen to do in
-its place. Each watched call keeps a mark around its Python text (:data:`OPEN`, :data:`CLOSE`), from which the place of
-its counterpart in the finished script is read.
+What can't be said is refused (:class:`validation.migrate.code.Untranslatable`) with the reason; the caller then writes
+what R was seen to do in its place. Each watched call keeps a mark around its Python text (``OPEN``, ``CLOSE`` of
+:mod:`validation.migrate.code`), from which the place of its counterpart in the finished script is read.
 """
 
-import keyword
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from typing import Protocol
 
-import pyimpl
-from r_scripts.arguments import R_ARGUMENTS
+from validation.migrate.code import (
+    CLOSE,
+    OPEN,
+    Code,
+    Scope,
+    Untranslatable,
+    as_slice,
+    element_of,
+    minus_one,
+    plus_one,
+    python_name,
+    quoted,
+)
 from validation.migrate.instrument import Site
+from validation.migrate.model_calls import ModelCalls
 from validation.migrate.rcode import Argument, Node
-from validation.migrate.watched import FITS, NO_MEANING, PRIOR_FORMALS, PRIORS, UNSUPPORTED, VERBS
+from validation.migrate.watched import FITS, PRIORS, UNSUPPORTED, VERBS
 
-__all__ = [
-    "CLOSE",
-    "LABELLED",
-    "OPEN",
-    "Code",
-    "Maker",
-    "Refused",
-    "Scope",
-    "Translator",
-    "Untranslatable",
-    "element_of",
-    "in_order",
-    "matched",
-    "minus_one",
-    "nested",
-    "plus_one",
-    "python_name",
-    "quoted",
-]
-
-#: Around the Python text of a watched call: OPEN, the site's number, a semicolon, the text, CLOSE.
-OPEN, CLOSE = "\ue000", "\ue001"
-_TAKEN = {
-    *keyword.kwlist,
-    *FITS,
-    "np",
-    "pd",
-    "print",
-    "list",
-    "dict",
-    "range",
-    "len",
-    "sum",
-    "min",
-    "max",
-    "abs",
-    "round",
-}
-# kinds whose values are pandas objects with labels, so that R's [ ] is .iloc, .loc
-LABELLED = {"series", "frame", "table", "data"}
-
-
-def nested(one: "Code") -> str:
-    """The kind of an element, with what it holds itself: ``dict<fit<lm``."""
-    return one.kind + (f"<{one.element}" if one.element != "any" else "")
-
-
-def element_of(text: str, kind: str) -> "Code":
-    """An element of a list: the opposite of :func:`nested`."""
-    own, _, inner = kind.partition("<")
-    return Code(text, own, True, inner or "any")
-
-
-class Untranslatable(Exception):  # noqa: N818 - not an error of the program: what R said has no counterpart here
-    """An R expression that is not carried over, and why."""
-
-
-class Refused(Untranslatable):
-    """An expression that asks for something that is not here, in whatever words."""
-
+__all__ = ["Maker", "Translator"]
 
 #: What a kept summary has under R's name, and of which kind it is.
 _OF_SUMMARY = {
@@ -86,64 +38,6 @@ _OF_SUMMARY = {
     "adj.r.squared": "number",
     "fstatistic": "series",
 }
-
-
-@dataclass(frozen=True)
-class Code:
-    """Python text and what its value is.
-
-    Attributes
-    ----------
-    text : str
-    kind : str
-        ``fit number string vector strings series frame frames table data list dict formula none any function``.
-    atom : bool
-        Whether it needs no parentheses inside a larger expression.
-    element : str
-        Of a list or dict, the kind of its elements.
-    """
-
-    text: str
-    kind: str = "any"
-    atom: bool = True
-    element: str = "any"
-
-    def inside(self) -> str:
-        """The text, in parentheses where it needs them."""
-        return self.text if self.atom else f"({self.text})"
-
-
-@dataclass
-class Scope:
-    """Names and what they are; ``outer`` is where a name is looked for next.
-
-    ``recorded`` is asked for names that no translated statement has made: it returns what the name was in R.
-    """
-
-    names: dict[str, Code] = field(default_factory=dict)
-    outer: "Scope | None" = None
-    recorded: Callable[[str], Code | None] | None = None
-
-    def find(self, name: str) -> Code | None:
-        """What a name stands for."""
-        if name in self.names:
-            return self.names[name]
-        if self.outer is not None:
-            return self.outer.find(name)
-        return self.recorded(name) if self.recorded is not None else None
-
-
-def python_name(name: str) -> str:
-    """R's name as a name in Python: ``m.1`` is ``m_1``.
-
-    Parameters
-    ----------
-    name : str
-    """
-    text = re.sub(r"\W", "_", name.strip("."), flags=re.ASCII) or "x"
-    if text[0].isdigit():
-        text = "x" + text
-    return text + "_" if text in _TAKEN else text
 
 
 class Translator:
@@ -169,7 +63,7 @@ class Translator:
         code: str,
         places: list[Site],
         seen: Mapping[int, Mapping[str, object]],
-        frame_variable: Callable[[int], str],
+        frame_variable: "FrameVariable",
         lmer_test: bool = False,
         functions: "Mapping[str, Maker] | None" = None,
     ) -> None:
@@ -185,6 +79,7 @@ class Translator:
         self.assumed: set[str] | None = None  # where nothing was run: names that are taken for data
         self.used: set[str] = set()  # names of mlmparity that the script imports
         self.modules: set[str] = set()
+        self.calls = ModelCalls(self)
 
     # -------------------------------------------------------------------------------------------- helpers
 
@@ -419,7 +314,7 @@ class Translator:
             elif made.kind == "number":
                 parts.append((minus_one(made), "iloc"))
             elif made.kind == "range":
-                parts.append((_as_slice(made.text), "iloc"))
+                parts.append((as_slice(made.text), "iloc"))
             elif made.kind in ("series", "vector"):
                 parts.append((made.text, "loc"))
             else:
@@ -455,7 +350,7 @@ class Translator:
         if made.kind == "number":
             return Code(f"{text}{at}[{minus_one(made)}]", "number" if thing.kind == "series" else thing.element)
         if made.kind == "range":
-            return Code(f"{text}{at}[{_as_slice(made.text)}]", thing.kind, True, thing.element)
+            return Code(f"{text}{at}[{as_slice(made.text)}]", thing.kind, True, thing.element)
         if made.kind == "vector":
             return Code(f"{text}{at}[{made.text}]", thing.kind)
         raise self.refuse(node, "indices of a kind that is not carried over")
@@ -520,10 +415,10 @@ class Translator:
         if name in UNSUPPORTED:
             raise self.refuse(node, UNSUPPORTED[name])
         if name in FITS:
-            return self._fit(node, scope)
+            return self.calls.fit(node, scope)
         if name in PRIORS and not scope.find(name):
-            return self._prior(node, scope)
-        made = self._verb(node, scope) if name in VERBS else None
+            return self.calls.prior(node, scope)
+        made = self.calls.verb(node, scope) if name in VERBS else None
         if made is None:
             made = self.functions[name](self, node, scope) if name in self.functions else None
         if made is not None:
@@ -544,255 +439,12 @@ class Translator:
         text = self.expression(argument.value, scope).text
         return f"{python_name(argument.name)}={text}" if argument.name else text
 
-    def _prior(self, node: Node, scope: Scope) -> Code:
-        given = []
-        for k, argument in enumerate(node.args):
-            formals = PRIOR_FORMALS.get(node.text, ())
-            name = argument.name or (formals[k] if k < len(formals) else None)
-            if argument.value is None or name is None:
-                raise self.refuse(node, "an argument of the prior that is not known")
-            given.append(f"{name}={self.expression(argument.value, scope).text}")
-        return Code(f"{self.imported(node.text)}({', '.join(given)})", "any")
 
-    def _fit(self, node: Node, scope: Scope) -> Code:
-        known = FITS[node.text]
-        if known.python not in pyimpl.__all__:
-            raise self.refuse(node, f"{node.text}() has no counterpart in mlmparity")
-        place = self.by_place.get((node.start, node.end, node.kind))
-        seen = self.seen.get(place.number, {}) if place else {}
-        arguments = matched(node.args, known.positions)
-        data, columns = self._data_of(node, arguments, seen, scope)
-        given = [self._formula(node, arguments, seen, scope)]
-        if data:
-            given.append(data)
-        for name, value in arguments.items():
-            if name in ("formula", "data") or value is None:
-                continue
-            ours = known.rename.get(name, name.replace(".", "_"))
-            if ours is None or (known.python == "lmer" and name in ("control", "start")):
-                self._without(node, known.python, name, value, seen)
-                continue
-            if name == "subset":
-                given.append(f"subset={quoted(self.source(value))}")
-            elif name in ("weights", "offset"):
-                given.append(f"{name}={self._weights(name, value, data, columns, seen, scope)}")
-            elif name == "contrasts":
-                given.append(f"contrasts={self.expression(value, scope).text}")
-            elif value.kind == "name" and value.text.startswith("na."):
-                given.append(f"{ours}={quoted(value.text)}")
-            else:
-                given.append(f"{ours}={self.expression(value, scope).text}")
-        if known.python == "stan_lmer" and "seed" not in arguments:
-            given.append(f"seed={self.seed}")
-        if "contrasts" not in arguments and seen.get("contrasts"):
-            given.append(f"contrasts={seen['contrasts']!r}")
-        return Code(f"{self.imported(known.python)}({', '.join(given)})", "fit", True, known.python)
+class FrameVariable(Protocol):
+    """The variable that holds a frame with these contrasts."""
 
-    def _without(self, node: Node, function: str, name: str, value: Node, seen: Mapping[str, object]) -> None:
-        """Leave out an argument that has no meaning in Python; refuse a value of it that asks for another result."""
-        rule = R_ARGUMENTS.get(function, {}).get(name)
-        recorded = seen.get(name)
-        plain: object = recorded if isinstance(recorded, str) else value.text if value.kind == "string" else None
-        if rule is not None and plain is not None and not rule.accepts(plain):
-            raise Refused(f"{node.text}(): {name} = {plain!r}, but expected is {rule.expected}: {rule.why}")
-        self.noted.append(
-            f"{name} = {self.source(value)} ({rule.why if rule else NO_MEANING.get(name, 'no meaning here')})"
-        )
-
-    def _formula(
-        self, node: Node, arguments: Mapping[str, "Node | None"], seen: Mapping[str, object], scope: Scope
-    ) -> str:
-        value = arguments.get("formula")
-        forced = seen.get("forced")
-        if forced:
-            return quoted(str(forced))
-        if value is None:
-            raise self.refuse(node, "a model without a formula")
-        try:
-            made = self.expression(value, scope)
-            if made.kind in ("formula", "string", "any"):
-                return made.text
-            raise self.refuse(value, "not known to be a formula")
-        except Untranslatable:
-            formulas = seen.get("formulas", [])
-            if isinstance(formulas, list) and len(set(formulas)) == 1:
-                return quoted(str(formulas[0]))
-            raise
-
-    def _data_of(
-        self, node: Node, arguments: Mapping[str, "Node | None"], seen: Mapping[str, object], scope: Scope
-    ) -> tuple[str, list[str]]:
-        value = arguments.get("data")
-        if value is not None and value.kind == "name" and not seen.get("forced"):
-            found = scope.names.get(value.text) if scope.outer is not None else None
-            if found is not None and found.kind in ("data", "any"):
-                return found.text, []
-        frames = seen.get("frames", [])
-        if isinstance(frames, list) and len(set(frames)) == 1:
-            return self.frame_variable(frames[0]), list(seen.get("columns", []))  # type: ignore[call-overload]
-        if isinstance(frames, list) and len(set(frames)) > 1:
-            if value is not None:
-                made = self.expression(value, scope)
-                if made.kind == "data":
-                    return made.text, []
-            raise self.refuse(node, "the model is fitted to several data sets here")
-        if value is not None:  # nothing was run: the text is all there is
-            made = self.expression(value, scope)
-            return made.text, []
-        raise self.refuse(node, "the data of the model are not known")
-
-    def _weights(
-        self, name: str, value: Node, data: str, columns: list[str], seen: Mapping[str, object], scope: Scope
-    ) -> str:
-        """Weights or an offset: a column's name, the same expression, or the numbers that R had."""
-        try:
-            return self._column(value, data, columns, scope)
-        except Untranslatable:
-            vectors = seen.get("vectors", {})
-            kept = vectors.get(name) if isinstance(vectors, dict) else None
-            if kept is None:
-                raise
-            self.needs("read")
-            return f'read("{kept}")["{name}"].to_numpy()'
-
-    def _column(self, value: Node, data: str, columns: list[str], scope: Scope) -> str:
-        if value.kind == "name" and (value.text in columns or scope.find(value.text) is None):
-            return quoted(value.text)
-        inner = Scope({one: Code(f"{data}[{quoted(one)}]", "series") for one in columns}, scope)
-        return self.expression(value, inner).text
-
-    # ----------------------------------------------------------------------------------------------- verbs
-
-    def _verb(self, node: Node, scope: Scope) -> Code | None:
-        """A call of one of our fits' methods; None where its first argument is no fit."""
-        verb = VERBS[node.text]
-        if not node.args or node.args[0].value is None:
-            return None
-        first = node.args[0].value
-        if node.text == "coef" and first.kind == "call" and first.text == "summary" and first.args[0].value is not None:
-            fit = self.expression(first.args[0].value, scope)
-            if fit.kind == "fit":
-                table = "satterthwaite()" if self._tests(fit) else "coef_table()"
-                return Code(f"{fit.inside()}.{table}", "frame")
-        fit = self.expression(first, scope)
-        if node.text == "coef" and fit.kind == "summary":
-            return Code(f"{fit.inside()}.coefficients", "frame")
-        if fit.kind != "fit":
-            return None
-        if node.text == "print":
-            return None
-        if node.text in ("anova", "AIC", "BIC", "loo_compare"):
-            return self._several(node, fit, scope)
-        rest = matched(node.args[1:], verb.positions)
-        given: list[str] = []
-        for name, value in in_order(rest, verb.positions):
-            ours = verb.rename.get(name, name.replace(".", "_"))
-            if value is None:
-                continue
-            if ours is None:
-                self.noted.append(f"{name} = {self.source(value)} ({NO_MEANING.get(name, 'no meaning here')})")
-                continue
-            if value.kind == "constant" and value.text == "NA" and ours == "re_form":
-                given.append("re_form='~0'")
-                continue
-            text = self.expression(value, scope).text
-            leading = name in ("specs", "formula") and not given
-            given.append(text if leading else f"{ours}={text}")
-        if node.text == "summary" and self._tests(fit) and "ddf" not in rest:
-            given.append('ddf="Satterthwaite"')
-        if verb.gives == "emmeans" and self.ddf and not any(one.startswith("ddf=") for one in given):
-            given.append(f"ddf={quoted(self.ddf)}")
-        if node.text == "coef" and fit.element == "lm":
-            return Code(f"{fit.inside()}.coef()", "series")
-        kind = {"table": "table", "intervals": "frame", "draws": "frame"}.get(verb.gives, verb.gives)
-        if (
-            kind == "emmeans" and given and re.match(r'"[^~]*[^~\s][^~]*~', given[0])
-        ):  # pairwise ~ a: means and contrasts
-            kind = "emmpair"
-        return Code(f"{fit.inside()}.{verb.method}({', '.join(given)})", kind)
-
-    def _tests(self, fit: Code) -> bool:
-        return self.lmer_test
-
-    def _several(self, node: Node, fit: Code, scope: Scope) -> Code:
-        fits, names, rest = [], [], []
-        for argument in node.args:
-            if argument.value is None:
-                continue
-            if argument.name is None:
-                made = self.expression(argument.value, scope)
-                if made.kind != "fit":
-                    raise self.refuse(node, "a comparison with something that is no fit")
-                fits.append(made)
-                names.append(self.source(argument.value))
-            else:
-                value = self.expression(argument.value, scope)
-                rest.append(f"{argument.name.replace('.', '_')}={value.text}")
-        if node.text == "anova":
-            others = [one.text for one in fits[1:]]
-            if others:
-                rest.append(f"model_names=({', '.join(quoted(one) for one in names)})")
-            elif self._tests(fit):
-                for default in ('type="III"', 'ddf="Satterthwaite"'):
-                    if not any(one.startswith(default.partition("=")[0] + "=") for one in rest):
-                        rest.append(default)
-            return Code(f"{fit.inside()}.anova({', '.join([*others, *rest])})", "frame")
-        if len(fits) == 1:
-            return Code(f"{fit.inside()}.{node.text}()", "number")
-        self.needs("pd")
-        listed = ", ".join(one.text for one in fits)
-        labels = "{" + f"'df': [m.npar for m in ({listed})], '{node.text}': [m.{node.text}() for m in ({listed})]" + "}"
-        return Code(f"pd.DataFrame({labels}, index={names!r})", "frame")
+    def __call__(self, number: int, contrasts: Mapping[str, object] | None = None) -> str: ...
 
 
 #: What makes the Python of one function of R.
 Maker = Callable[[Translator, Node, Scope], Code]
-
-
-# ------------------------------------------------------------------------------------------------ text
-
-
-def quoted(text: str) -> str:
-    """R's text as a string of Python's."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def minus_one(code: Code) -> str:
-    """R's index, from 1, as Python's, from 0."""
-    return str(int(code.text) - 1) if code.text.isdigit() else f"{code.inside()} - 1"
-
-
-def plus_one(code: Code) -> str:
-    """The end of a range that R includes."""
-    return str(int(code.text) + 1) if code.text.isdigit() else f"{code.inside()} + 1"
-
-
-def _as_slice(text: str) -> str:
-    """``range(a, b)`` over R's 1-based indices as a slice of Python's."""
-    first, _, last = text.removeprefix("range(").removesuffix(")").partition(", ")
-    start = str(int(first) - 1) if first.isdigit() else f"{first} - 1"
-    end = (
-        str(int(last) - 1) if last.isdigit() else last.removesuffix(" + 1") if last.endswith(" + 1") else f"{last} - 1"
-    )
-    return f"{start}:{end}"
-
-
-def in_order(given: "Mapping[str, Node | None]", formals: tuple[str, ...]) -> "list[tuple[str, Node | None]]":
-    """Arguments in the order of the formals; others after them, as they were given."""
-    return sorted(given.items(), key=lambda item: formals.index(item[0]) if item[0] in formals else len(formals))
-
-
-def matched(arguments: list[Argument], positions: tuple[str, ...]) -> "dict[str, Node | None]":
-    """Arguments by the formals they go to, as R matches them: by name, by a name's beginning, then by place."""
-    found: dict[str, Node | None] = {}
-    for argument in arguments:
-        if argument.name is not None:
-            full = [one for one in positions if one.startswith(argument.name)]
-            found[full[0] if len(full) == 1 else argument.name] = argument.value
-    waiting = [one for one in positions if one not in found]
-    for argument in arguments:
-        if argument.name is None and argument.value is not None:
-            if not waiting:
-                raise Untranslatable("more arguments than are known")
-            found[waiting.pop(0)] = argument.value
-    return found

@@ -48,6 +48,8 @@ class Watched:
         "lme4 1.1-31", ...
     r : str
         R's version.
+    quit : bool
+        Whether ``quit()`` ended the script.
     not_copied : tuple of str
         What lies beside the script and was too large to be copied for it.
     """
@@ -60,6 +62,7 @@ class Watched:
     packages: tuple[str, ...] = ()
     contrasts: tuple[str, ...] = ("contr.treatment", "contr.poly")
     r: str = ""
+    quit: bool = False
     not_copied: tuple[str, ...] = ()
 
 
@@ -257,6 +260,7 @@ def _read(seen: Path) -> Watched:
             found.r = event["R"]
         if event["event"] == "end":
             found.error = event.get("error")
+            found.quit = bool(event.get("quit"))
             found.packages = tuple(event["packages"])
             found.contrasts = tuple(event["contrasts"])
     return found

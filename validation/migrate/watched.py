@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "FITS",
+    "INTERACTIVE",
     "NO_MEANING",
     "OF_MEANS",
     "PLOTS",
@@ -144,9 +145,11 @@ PLOTS = words(
     """
     plot ggplot qplot xyplot dotplot hist boxplot barplot qqnorm qqline qqmath abline lines points legend
     curve par dev.off png pdf ggsave plot_model mcmc_areas mcmc_trace mcmc_intervals pp_check stan_trace
-    launch_shinystan interaction.plot matplot
+    interaction.plot matplot
     """
 )
+#: What waits for somebody at the screen: it is not run.
+INTERACTIVE = words("launch_shinystan launch_shinystan_demo View fix edit browser runApp")
 _RE = {"re.form": "re_form", "allow.new.levels": "allow_new_levels", "random.only": "random_only", "newdata": "newdata"}
 VERBS: dict[str, Verb] = {
     "summary": Verb("summary", "summary", ("pars",)),

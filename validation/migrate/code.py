@@ -1,0 +1,172 @@
+"""What the translation makes: Python text with its value's kind, the names in a scope; R's matching of arguments."""
+
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from validation.migrate.rcode import Argument, Node
+from validation.migrate.watched import FITS
+
+__all__ = [
+    "CLOSE",
+    "LABELLED",
+    "OPEN",
+    "Code",
+    "Refused",
+    "Scope",
+    "Untranslatable",
+    "as_slice",
+    "element_of",
+    "in_order",
+    "matched",
+    "minus_one",
+    "nested",
+    "plus_one",
+    "python_name",
+    "quoted",
+]
+
+#: Around the Python text of a watched call: OPEN, the site's number, a semicolon, the text, CLOSE.
+OPEN, CLOSE = "\ue000", "\ue001"
+_TAKEN = {
+    *keyword.kwlist,
+    *FITS,
+    "np",
+    "pd",
+    "print",
+    "list",
+    "dict",
+    "range",
+    "len",
+    "sum",
+    "min",
+    "max",
+    "abs",
+    "round",
+}
+# kinds whose values are pandas objects with labels, so that R's [ ] is .iloc, .loc
+LABELLED = {"series", "frame", "table", "data"}
+
+
+def nested(one: "Code") -> str:
+    """The kind of an element, with what it holds itself: ``dict<fit<lm``."""
+    return one.kind + (f"<{one.element}" if one.element != "any" else "")
+
+
+def element_of(text: str, kind: str) -> "Code":
+    """An element of a list: the opposite of :func:`nested`."""
+    own, _, inner = kind.partition("<")
+    return Code(text, own, True, inner or "any")
+
+
+class Untranslatable(Exception):  # noqa: N818 - not an error of the program: what R said has no counterpart here
+    """An R expression that is not carried over, and why."""
+
+
+class Refused(Untranslatable):
+    """An expression that asks for something that is not here, in whatever words."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """Python text and what its value is.
+
+    Attributes
+    ----------
+    text : str
+    kind : str
+        ``fit number string vector strings series frame frames table data list dict formula none any function``.
+    atom : bool
+        Whether it needs no parentheses inside a larger expression.
+    element : str
+        Of a list or dict, the kind of its elements.
+    """
+
+    text: str
+    kind: str = "any"
+    atom: bool = True
+    element: str = "any"
+
+    def inside(self) -> str:
+        """The text, in parentheses where it needs them."""
+        return self.text if self.atom else f"({self.text})"
+
+
+@dataclass
+class Scope:
+    """Names and what they are; ``outer`` is where a name is looked for next.
+
+    ``recorded`` is asked for names that no translated statement has made: it returns what the name was in R.
+    """
+
+    names: dict[str, Code] = field(default_factory=dict)
+    outer: "Scope | None" = None
+    recorded: Callable[[str], Code | None] | None = None
+
+    def find(self, name: str) -> Code | None:
+        """What a name stands for."""
+        if name in self.names:
+            return self.names[name]
+        if self.outer is not None:
+            return self.outer.find(name)
+        return self.recorded(name) if self.recorded is not None else None
+
+
+def python_name(name: str) -> str:
+    """R's name as a name in Python: ``m.1`` is ``m_1``.
+
+    Parameters
+    ----------
+    name : str
+    """
+    text = re.sub(r"\W", "_", name.strip("."), flags=re.ASCII) or "x"
+    if text[0].isdigit():
+        text = "x" + text
+    return text + "_" if text in _TAKEN else text
+
+
+def quoted(text: str) -> str:
+    """R's text as a string of Python's."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def minus_one(code: Code) -> str:
+    """R's index, from 1, as Python's, from 0."""
+    return str(int(code.text) - 1) if code.text.isdigit() else f"{code.inside()} - 1"
+
+
+def plus_one(code: Code) -> str:
+    """The end of a range that R includes."""
+    return str(int(code.text) + 1) if code.text.isdigit() else f"{code.inside()} + 1"
+
+
+def as_slice(text: str) -> str:
+    """``range(a, b)`` over R's 1-based indices as a slice of Python's."""
+    first, _, last = text.removeprefix("range(").removesuffix(")").partition(", ")
+    start = str(int(first) - 1) if first.isdigit() else f"{first} - 1"
+    end = (
+        str(int(last) - 1) if last.isdigit() else last.removesuffix(" + 1") if last.endswith(" + 1") else f"{last} - 1"
+    )
+    return f"{start}:{end}"
+
+
+def in_order(given: "Mapping[str, Node | None]", formals: tuple[str, ...]) -> "list[tuple[str, Node | None]]":
+    """Arguments in the order of the formals; others after them, as they were given."""
+    return sorted(given.items(), key=lambda item: formals.index(item[0]) if item[0] in formals else len(formals))
+
+
+def matched(arguments: list[Argument], positions: tuple[str, ...]) -> "dict[str, Node | None]":
+    """Arguments by the formals they go to, as R matches them: by name, by a name's beginning, then by place."""
+    found: dict[str, Node | None] = {}
+    for argument in arguments:
+        if argument.name is not None:
+            full = [one for one in positions if one.startswith(argument.name)]
+            found[full[0] if len(full) == 1 else argument.name] = argument.value
+    waiting = [one for one in positions if one not in found]
+    for argument in arguments:
+        if argument.name is None and argument.value is not None:
+            if not waiting:
+                raise Untranslatable("more arguments than are known")
+            found[waiting.pop(0)] = argument.value
+    return found

@@ -1,0 +1,237 @@
+"""Statements of R as statements of Python: assignments, loops, branches, functions."""
+
+from validation.migrate.code import CLOSE, OPEN, Code, Scope, Untranslatable, element_of, nested, python_name
+from validation.migrate.instrument import Site
+from validation.migrate.layout import as_comment, block_of, indented
+from validation.migrate.rcode import Node
+from validation.migrate.translate import Translator
+
+__all__ = ["SHOWN", "Statements"]
+
+#: What the k-th statement shows is marked by ``SHOWN + k``, where it is no watched call.
+SHOWN = 1_000_000
+
+
+class Statements:
+    """Translates statements as they stand.
+
+    Parameters
+    ----------
+    translator : Translator
+    statements : list of Node
+        All of the script.
+    places : list of Site
+
+    Attributes
+    ----------
+    dropped : list of str
+        What the present statement does without.
+    bound : dict of str to str
+        R's names that it gives values to at the top, and Python's variables for them.
+    """
+
+    def __init__(self, translator: Translator, statements: list[Node], places: list[Site]) -> None:
+        self.translator, self.statements, self.places = translator, statements, places
+        self.dropped: list[str] = []
+        self.bound: dict[str, str] = {}
+        self.statement = 0
+
+    def begin(self, statement: int) -> None:
+        """Begin a statement."""
+        self.statement, self.dropped, self.bound = statement, [], {}
+
+    def lines(self, node: Node, scope: Scope, top: bool = False) -> list[str]:
+        """Python's lines for one statement.
+
+        Raises
+        ------
+        Untranslatable
+        """
+        if node.kind == "block":
+            return [line for part in node.parts for line in self._inner(part, scope)]
+        if node.kind == "assign":
+            return self._assign(node, scope)
+        if node.kind == "for":
+            return self._for(node, scope)
+        if node.kind in ("if", "while"):
+            return self._branch(node, scope)
+        if node.kind == "word":
+            return [{"next": "continue"}.get(node.text, node.text)]
+        if node.kind == "call" and node.text == "return" and scope.outer is not None:
+            value = node.args[0].value if node.args else None
+            return ["return" if value is None else f"return {self.translator.expression(value, scope).text}"]
+        if node.kind == "call" and node.text == "suppressWarnings" and len(node.args) == 1 and node.args[0].value:
+            return self.lines(node.args[0].value, scope, top)
+        made = self.translator.expression(node, scope)
+        if made.kind == "function":
+            raise self.translator.refuse(node, "a function that is not used")
+        if top and made.kind != "none" and not made.text.lstrip(OPEN + "0123456789;").startswith("print("):
+            watched = made.text.startswith(OPEN) and made.text.endswith(CLOSE) and made.text.count(CLOSE) == 1
+            plain = watched or made.kind == "fit"
+            text = made.text if plain else f"{OPEN}{SHOWN + self.statement};{made.text}{CLOSE}"
+            return [f"print({text})"]
+        return [made.text]
+
+    def _inner(self, node: Node, scope: Scope) -> list[str]:
+        """A statement inside a loop or a function; what only draws or shows is left out by name, the rest kept."""
+        first_only = node.kind in ("for", "if", "while")
+        comment = as_comment(f"line {node.line}: " + self.translator.code[node.start : node.end], first_only=first_only)
+        try:
+            return [*comment, *self.lines(node, scope)]
+        except Untranslatable as reason:
+            inside = [place for place in self.places if node.start <= place.node.start and place.node.end <= node.end]
+            if node.kind != "call" or inside:
+                raise
+            self.dropped.append(f"line {node.line}: {reason}")
+            comment[0] = comment[0].replace(": ", ": [NOT CARRIED OVER] ", 1)
+            return comment
+
+    def _assign(self, node: Node, scope: Scope) -> list[str]:
+        target, value = node.parts
+        if target.kind in ("name", "string"):
+            if value.kind == "function":
+                return self._define(target.text, value, scope)
+            if value.kind == "assign":
+                first = self._assign(value, scope)
+                return [*first, *self._bind(target.text, self.translator.expression(value.parts[0], scope), scope)]
+            if value.kind == "if" and len(value.parts) == 3:
+                a, b, c = (
+                    self.translator.expression(
+                        part.parts[0] if part.kind == "block" and len(part.parts) == 1 else part, scope
+                    )
+                    for part in value.parts
+                )
+                return self._bind(
+                    target.text, Code(f"{b.text} if {a.text} else {c.text}", b.kind, False, b.element), scope
+                )
+            if value.kind == "call" and value.text in ("list", "c") and not value.args:
+                return self._bind(target.text, Code("{}", "dict"), scope)
+            if value.kind == "constant" and value.text == "NULL":
+                return self._bind(target.text, Code("{}", "dict"), scope)
+            if value.kind == "call" and value.text == "vector" and value.args and value.args[0].value.text == "list":  # type: ignore[union-attr]
+                return self._bind(target.text, Code("{}", "dict"), scope)
+            if (
+                value.kind == "call"
+                and value.text in ("numeric", "double")
+                and len(value.args) == 1
+                and value.args[0].value
+            ):
+                self.translator.needs("np")
+                length = self.translator.expression(value.args[0].value, scope)
+                return self._bind(target.text, Code(f"np.zeros({length.text})", "vector", True, "number"), scope)
+            return self._bind(target.text, self.translator.expression(value, scope), scope)
+        if target.kind == "call" and target.text in ("names", "colnames") and len(target.args) == 1:
+            owner = target.args[0].value
+            frame = scope.find(owner.text) if owner is not None and owner.kind == "name" else None
+            if frame is not None and frame.kind in ("vector", "series") and target.text == "names":
+                self.translator.needs("np")
+                self.translator.needs("pd")
+                labels = self.translator.expression(value, scope).text
+                named = Code(f"pd.Series(np.asarray({frame.text}), index=list({labels}))", "series")
+                return self._bind(owner.text, named, scope)  # type: ignore[union-attr]
+            if frame is not None and frame.kind == "frame":
+                return [f"{frame.text}.columns = {self.translator.expression(value, scope).text}"]
+        if target.kind in ("index", "dollar") and target.parts[0].kind == "name":
+            return self._assign_part(target, value, scope)
+        raise self.translator.refuse(node, "an assignment of this kind")
+
+    def _bind(self, name: str, made: Code, scope: Scope) -> list[str]:
+        if made.kind == "data":
+            raise Untranslatable("the data are kept as R had them after this step")
+        variable = python_name(name)
+        scope.names[name] = Code(variable, made.kind, True, made.element)
+        if scope.outer is None:
+            self.bound[name] = variable
+        if variable == made.text:
+            return []
+        return [f"{variable} = {made.text}"]
+
+    def _assign_part(self, target: Node, value: Node, scope: Scope) -> list[str]:
+        owner = target.parts[0].text
+        thing = scope.find(owner)
+        if thing is None or thing.kind not in ("dict", "numbered", "vector", "list"):
+            raise self.translator.refuse(target, "the data are kept as R had them after this step")
+        made = self.translator.expression(value, scope)
+        if target.kind == "dollar":
+            key = Code(repr(target.parts[1].text), "string")
+        elif len(target.args) == 1 and target.args[0].value is not None:
+            key = self.translator.expression(target.args[0].value, scope)
+        else:
+            raise self.translator.refuse(target, "an assignment of this kind")
+        kind, place = thing.kind, key.text
+        if thing.kind in ("dict", "numbered"):
+            kind = "dict" if key.kind == "string" else "numbered"
+        elif key.kind == "number":
+            place = str(int(key.text) - 1) if key.text.isdigit() else f"{key.inside()} - 1"
+        where: Scope | None = scope
+        while where is not None and owner not in where.names:
+            where = where.outer
+        if where is not None:
+            where.names[owner] = Code(thing.text, kind, True, nested(made))
+            if where.outer is None:
+                self.bound[owner] = thing.text
+        return [f"{thing.text}[{place}] = {made.text}"]
+
+    def _define(self, name: str, node: Node, scope: Scope) -> list[str]:
+        body = node.parts[0]
+        calls = [n for s in self.statements for n in s.walk() if n.kind == "call" and n.text == name]
+        kinds: dict[str, Code] = {}
+        for call in calls:  # what its arguments are where it is called
+            waiting = [one.name or "" for one in node.args]
+            for argument in call.args:
+                formal = argument.name or (waiting[0] if waiting else "")
+                if formal in waiting:
+                    waiting.remove(formal)
+                if argument.value is not None and argument.value.kind == "string":
+                    kinds.setdefault(formal, Code("", "string"))
+                elif argument.value is not None and argument.value.kind == "number":
+                    kinds.setdefault(formal, Code("", "number"))
+        inner = self.translator.parameters(node, scope, kinds)
+        given = []
+        for one in node.args:
+            default = "" if one.value is None else f"={self.translator.expression(one.value, scope).text}"
+            given.append(f"{python_name(one.name or '')}{default}")
+        steps = body.parts if body.kind == "block" else [body]
+        lines: list[str] = []
+        kind = "any"
+        for k, step in enumerate(steps):
+            if (
+                k < len(steps) - 1
+                or step.kind in ("for", "while", "if", "assign")
+                or (step.kind == "call" and step.text == "return")
+            ):
+                lines += self._inner(step, inner) if body.kind == "block" else self.lines(step, inner)
+                if step.kind == "call" and step.text == "return" and step.args and step.args[0].value is not None:
+                    kind = self.translator.expression(step.args[0].value, inner).kind
+            else:
+                made = self.translator.expression(step, inner)
+                kind = made.kind
+                comment = (
+                    as_comment(f"line {step.line}: " + self.translator.code[step.start : step.end])
+                    if body.kind == "block"
+                    else []
+                )
+                lines += [*comment, f"return {made.text}"]
+        scope.names[name] = Code(python_name(name), "function", True, kind)
+        return [f"def {python_name(name)}({', '.join(given)}):", *indented(lines)]
+
+    def _for(self, node: Node, scope: Scope) -> list[str]:
+        over = self.translator.expression(node.parts[0], scope)
+        element = {"range": "number", "strings": "string", "frames": "frame"}.get(over.kind, over.element)
+        text = over.text
+        if over.kind in ("dict", "frames"):
+            text = f"{over.inside()}.values()"
+        elif over.kind == "string":
+            text, element = f"[{over.text}]", "string"
+        elif over.kind not in ("range", "strings", "list", "vector"):
+            raise self.translator.refuse(node.parts[0], "a loop over something that is no list")
+        scope.names[node.text] = element_of(python_name(node.text), element)
+        body = self.lines(node.parts[1], scope)
+        return [f"for {python_name(node.text)} in {text}:", *indented(block_of(body))]
+
+    def _branch(self, node: Node, scope: Scope) -> list[str]:
+        condition = self.translator.expression(node.parts[0], scope)
+        lines = [f"{node.kind} {condition.text}:", *indented(block_of(self.lines(node.parts[1], scope)))]
+        if len(node.parts) == 3:
+            lines += ["else:", *indented(block_of(self.lines(node.parts[2], scope)))]
+        return lines

@@ -1,0 +1,149 @@
+"""What R was seen to do in a statement, where the statement's own words have no counterpart."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from validation.migrate.code import CLOSE, OPEN, Code, Refused, Scope, Untranslatable, python_name
+from validation.migrate.rcode import Argument, Node
+from validation.migrate.seen import Seen
+from validation.migrate.translate import Translator
+from validation.migrate.watched import FITS, UNSUPPORTED, VERBS
+
+__all__ = ["Unrolled"]
+
+
+class Unrolled:
+    """Writes models, and what was asked of them, one by one, each with the data it had.
+
+    Parameters
+    ----------
+    translator : Translator
+    seen : Seen
+    top : Scope
+    fits : dict of int to str
+        Fit -> Python's expression for it; those that are written are added.
+    """
+
+    def __init__(self, translator: Translator, seen: Seen, top: Scope, fits: dict[int, str]) -> None:
+        self.translator, self.seen, self.top, self.fits = translator, seen, top, fits
+
+    def lines(self, k: int, node: Node, here: list[dict[str, Any]]) -> tuple[list[str], str]:
+        """Python's lines for the events of a statement, and what they leave out."""
+        target = node.parts[0].text if node.kind == "assign" and node.parts[0].kind == "name" else ""
+        base = python_name(target) if target else "m"
+        number = sum(event["event"] == "fit" for event in here)
+        lines: list[str] = []
+        omitted: list[str] = []
+        count = 0
+        for event in here:
+            if event["event"] == "fit":
+                count += 1
+                variable = base if number == 1 and target else f"{base}_{len(self.fits) + 1}"
+                try:
+                    text = self._seen_fit(event)
+                except Untranslatable as reason:
+                    omitted.append(str(reason))
+                    continue
+                lines.append(f"{variable} = {text}")
+                self.fits[int(event["number"])] = variable
+            elif event["event"] == "value" and event.get("of") and event["value"]["type"] != "fit":
+                fit = self.fits.get(int(event["of"]))
+                place = self.seen.places[int(event["site"])]
+                if fit is None or place.name not in VERBS or place.node.kind != "call" or place.name == "print":
+                    continue
+                call = Node(
+                    "call",
+                    place.name,
+                    place.node.parts,
+                    [Argument(None, Node("name", "\0fit")), *place.node.args[1:]],
+                    place.node.start,
+                    place.node.end,
+                    place.node.line,
+                )
+                try:
+                    made = self.translator.expression(call, Scope({"\0fit": Code(fit, "fit")}, self.top))
+                except Untranslatable as reason:
+                    omitted.append(str(reason))
+                    continue
+                lines.append(f"print({made.text})")
+        if target:
+            lines += self._gather(k, target, base, number)
+        return lines, "; ".join(dict.fromkeys(omitted))
+
+    def _seen_fit(self, event: Mapping[str, Any]) -> str:
+        """A model as R was seen to fit it, whatever the script's words for it were."""
+        site, fit = int(event["site"]), event["fit"]
+        place = self.seen.places[site]
+        fun = fit["fun"].split("::")[-1]
+        if fun == "stan_glmer" and "stanreg" in fit["classes"] and place.name == "stan_lmer":
+            fun = "stan_lmer"
+        if fun not in FITS:
+            raise Untranslatable(f"{fun}(): {UNSUPPORTED.get(fun, 'no counterpart in mlmparity')}")
+        if "frame" not in fit:
+            raise Untranslatable(f"{fun}(): the data of this model are not known")
+        forced = {
+            **self.seen.sites.get(site, {}),
+            "forced": fit["formula"],
+            "frames": [int(fit["frame"])],
+            "columns": self.seen.frame(int(fit["frame"])).get("names", []),
+            "contrasts": self.seen.contrasts(fit),
+        }
+        if place.node.kind == "call" and place.node.text in FITS:
+            before = self.seen.sites.get(site)
+            self.seen.sites[site] = forced
+            try:
+                return self.translator.expression(place.node, self.top).text
+            except Refused:
+                raise
+            except Untranslatable:  # an argument that only a function's inside knows: R's own record is left
+                pass
+            finally:
+                if before is not None:
+                    self.seen.sites[site] = before
+        known = {"formula", "data", "REML", "control", "start", "verbose", "", "na.action"}
+        more = [name for name in fit.get("given") or [] if name not in known]
+        extra = ""
+        for name in ("weights", "offset", "subset"):
+            given = fit.get(name)
+            kept = f"{name}_{event['number']}"
+            if given and name != "subset" and given["code"] not in forced["columns"] and kept in self.seen.vectors:
+                self.translator.needs("read")
+                extra += f', {name}=read("{kept}")["{name}"].to_numpy()'
+                more = [one for one in more if one != name]
+            elif given and given["code"] in forced["columns"] and name != "subset":
+                extra += f', {name}="{given["code"]}"'
+                more = [one for one in more if one != name]
+            elif given and name == "subset":
+                extra += f", subset={given['code']!r}"
+                more = [one for one in more if one != name]
+        if more:
+            raise Untranslatable(f"{fun}(): the argument {more[0]} of a model that was made by {place.name}()")
+        formula = '"' + fit["formula"].replace("\\", "\\\\").replace('"', '\\"') + '"'
+        reml = ", REML=False" if fit.get("REML") is False else ""
+        data = self.translator.frame_variable(int(fit["frame"]), self.seen.contrasts(fit))
+        if "exclude" in fit.get("na_action", {}).get("values", []):
+            extra += ', na_action="na.exclude"'
+        return f"{OPEN}{site};{self.translator.imported(FITS[fun].python)}({formula}, {data}{reml}{extra}){CLOSE}"
+
+    def _gather(self, k: int, target: str, base: str, number: int) -> list[str]:
+        """The list that R's statement made of its fits."""
+        for event in self.seen.events:
+            if event["event"] == "variable" and int(event["statement"]) == k and event["name"] == target:
+                value = event.get("value", {})
+                if value.get("type") == "fit" and int(value["fit"]) in self.fits:
+                    held = self.fits[int(value["fit"])]
+                    self.top.names[target] = Code(base, "fit")
+                    return [f"{base} = {held}"] if held != base else []
+                items = value.get("items", []) if value.get("type") == "list" else []
+                held_all = [self.fits.get(int(item["fit"])) if item.get("type") == "fit" else None for item in items]
+                if items and all(held_all):
+                    names = value.get("names")
+                    if names and all(names):
+                        inside = ", ".join(f"{n!r}: {h}" for n, h in zip(names, held_all, strict=True))
+                        self.top.names[target] = Code(base, "dict", True, "fit")
+                        return [f"{base} = {{{inside}}}"]
+                    self.top.names[target] = Code(base, "list", True, "fit")
+                    return [f"{base} = [{', '.join(str(h) for h in held_all)}]"]
+        if number == 1 and base in self.fits.values():
+            self.top.names[target] = Code(base, "fit")
+        return []
