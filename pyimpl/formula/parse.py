@@ -427,7 +427,6 @@ class _Parser:
         return call
 
 
-@lru_cache(maxsize=512)
 def parse(text: str) -> Node:
     """Parse an R expression, usually a formula.
 
@@ -450,6 +449,11 @@ def parse(text: str) -> Node:
         raise FormulaError(f"A formula must be a string such as 'y ~ x + (1 | g)', not {type(text).__name__}.")
     if not text.strip():
         raise FormulaError("The formula is empty. Write one such as 'y ~ x + (1 | g)'.")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: str) -> Node:
     return _Parser(text).parse()
 
 
