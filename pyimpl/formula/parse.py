@@ -449,6 +449,8 @@ def parse(text: str) -> Node:
         raise FormulaError(f"A formula must be a string such as 'y ~ x + (1 | g)', not {type(text).__name__}.")
     if not text.strip():
         raise FormulaError("The formula is empty. Write one such as 'y ~ x + (1 | g)'.")
+    if "\0" in text:
+        raise FormulaError(f"The formula {text!r} holds a NUL character, which R cannot hold. Rename the column.")
     return _parsed(text)
 
 
