@@ -28,6 +28,7 @@ class Printed(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> "Printed":
+        """Make one of R's text."""
         return super().__new__(cls, visible(text))
 
     def __repr__(self) -> str:
