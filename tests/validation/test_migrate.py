@@ -90,6 +90,12 @@ def test_code_that_r_refuses_is_refused_with_its_line(code, line):
     assert caught.value.line == line
 
 
+def test_code_within_the_text_is_named():
+    source = read_source(SCRIPTS / "language_scores.qmd")
+    (line,) = [line for line, why in source.omitted if "within the text" in why]
+    assert "`r round(fixef(m44)" in source.lines[line - 1]
+
+
 def test_every_watched_call_is_marked_and_nothing_else_changes():
     code = "m <- update(lmer(y ~ x + (1 | g), d), . ~ .)\nlevels(x) <- c(1)\nd |> lmer(formula = f)\nquote(lmer(a))\n"
     statements = parse(code)
@@ -192,6 +198,7 @@ def test_what_is_asked_of_means_and_comparisons(tmp_path, r, python):
         ("fit <- function(o, ...) lmer(as.formula(paste(o, '~ (1 | g)')), d, ...)\nfit('y')", "def fit(o):"),
         ("fits <- list(m, m)\nnames(fits) <- c('a', 'b')", 'fits = dict(zip(["a", "b"], fits))'),
         ("b <- bootMer(m, fixef, nsim = 9)", "m.bootMer(lambda fit: fit.fixef(), nsim=9)"),
+        ("invisible(lapply(list(m), function(f) print(fixef(f))))", "\n[print(f.fixef()) for f in [m]]"),
         ("print(m, digits = 3)", "# without effect here: digits = 3 (of print(): how it is printed)\nprint(m)"),
     ],
 )
