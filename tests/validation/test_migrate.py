@@ -226,6 +226,12 @@ def test_an_argument_that_is_not_read_is_named(tmp_path, r, argument):
     assert f"the argument {argument} of" in why
 
 
+def test_attached_data_that_nobody_made_are_taken_for_data(tmp_path):
+    done = text_alone(tmp_path, "attach(mtcars)\nm <- lmer(mpg ~ wt + (1 | cyl))\nsigma(m)\ndetach(mtcars)\n")
+    assert "R stopped" not in done.script
+    assert [line for line, _, _ in done.missing] == [2, 3]
+
+
 def test_pairs_of_data_are_left_out(tmp_path):
     done = text_alone(tmp_path, "pairs(d)\n")
     assert [line for line, _, _ in done.missing] == [1]
@@ -262,6 +268,11 @@ HOSTILE = [
     'results <- list(); results[["a\\"]; import os #"]] <- lmer(y ~ 1 + (1 | g), d)',
     "lmer(y ~ 1 + (1 | g), d)\r\nimport os",
     "lmer(y ~ 1 + (1 | g), d) # \ue0000;import os\ue001",
+    'f <- function(`x); import os; os.system("touch pwned") #`) lmer(y ~ 1 + (1 | g), d)\nf(1)',
+    'aggregate(`y"]; import os; #` ~ g, d, mean)\nexpand.grid(`a"], names=[__import__("os")] #` = 1:2, b = 1:2)',
+    "for (`i in [__import__('os')]:\n  x #` in 1:2) lmer(y ~ 1 + (1 | g), d)",
+    "print(lmer(y ~ 1 + (1 | g), d), digits = `3\nimport os`)\nreformulate('a', response = 'y\"; import os #')",
+    "data.frame(d, `x=__import__('os')` = 1)\nlmer(y ~ 1 + (1 | g), d, control = `x\nimport os`)",
 ]
 
 
