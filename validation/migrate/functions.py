@@ -789,8 +789,7 @@ def _updated(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(value, scope) for value in values]
     if len(parts) != 2 or len(node.args) != 2 or any(part.kind not in ("formula", "string") for part in parts):
         raise t.refuse(node, "update() of something that is neither a fit nor a formula")
-    t.needs("update_formula")
-    return Code(f"update_formula({parts[0].text}, {parts[1].text})", "formula")
+    return Code(f"{t.imported('update_formula')}({parts[0].text}, {parts[1].text})", "formula")
 
 
 @maker("stack")
