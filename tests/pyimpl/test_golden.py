@@ -58,3 +58,11 @@ def test_the_net_catches(kept, name, change, said):
     assert any(text.startswith(said) for text in differences(seed, changed, dialect="debian-12"))
     changed = {"refused": "ModelError", "said": ""}
     assert differences(seed, changed, dialect="debian-12") == ["ModelError became fitted"]
+
+
+def test_exact_fits_must_still_be_called_so(kept):
+    exact = [seed for seed in range(SEEDS) if "is rounding error of" in str(kept[str(seed)].get("warnings"))]
+    assert len(exact) > 3
+    assert differences(exact[0], kept[str(exact[0])], dialect="debian-12") == []
+    other = {**kept["1"], "warnings": kept[str(exact[0])]["warnings"]}
+    assert differences(1, other, dialect="debian-12") == ["is no longer said to be fitted exactly"]
