@@ -253,7 +253,7 @@ local({
       ngrps = numbers_of(lme4::ngrps(fit)), ranef = numbers_of(lapply(lme4::ranef(fit, condVar = FALSE), as.data.frame)),
       messages = numbers_of(as.character(unlist(fit@optinfo$conv$lme4$messages)))
     )) else if (stan) parts <- c(parts, list(
-      algorithm = quoted(fit$algorithm), draws = numbers_of(draws_of(fit))
+      algorithm = quoted(fit$algorithm), count = as.character(nrow(as.matrix(fit))), draws = numbers_of(draws_of(fit))
     )) else if (inherits(fit, "lm")) parts <- c(parts, list(
       fixef = numbers_of(stats::coef(fit)), coefficients = numbers_of(stats::coef(summary(fit))),
       sigma = numbers_of(if (inherits(fit, "glm")) NA_real_ else summary(fit)$sigma),

@@ -339,6 +339,7 @@ def _posterior(one: Compared, fit: Mapping[str, Any], theirs: Mapping[str, float
     """Means and quantiles by their Monte Carlo errors (gate 3), all of a script's posteriors together at one rate."""
     table = _draw_table(fit)
     parameters = [parameter for parameter, column in table if column == "mean"]
+    count = float(fit.get("count", math.inf))
     tests = max(1, (1 + len(PROBABILITIES) - 2) * len(parameters) * max(1, posteriors))
     z = float(stats.t.isf(FALSE_ALARM_RATE / tests / 2.0, MCSE_DEGREES_OF_FREEDOM))
     for parameter in parameters:
@@ -354,7 +355,9 @@ def _posterior(one: Compared, fit: Mapping[str, Any], theirs: Mapping[str, float
         one.rows.append(Row(f"{parameter} · mean", a, b, limit, _close(a, b, limit)))
         r = {p: table[parameter, f"{100 * p:g}%"] for p in PROBABILITIES if (parameter, f"{100 * p:g}%") in table}
         python = {p: theirs.get(f"draws · {parameter} · {100 * p:g}%", math.nan) for p in r}
-        for p, limit in _quantile_limits(r, python, z * math.sqrt(1.0 / size + 1.0 / ours)).items():
+        # antithetic draws can know a mean better than as many independent ones; a quantile they do not
+        share = z * math.sqrt(1.0 / min(size, count) + 1.0 / min(ours, count))
+        for p, limit in _quantile_limits(r, python, share).items():
             label = f"{parameter} · {100 * p:g}%"
             one.rows.append(Row(label, r[p], python[p], limit, _close(r[p], python[p], limit)))
     if not all(row.agrees for row in one.rows):
@@ -365,13 +368,16 @@ def _posterior(one: Compared, fit: Mapping[str, Any], theirs: Mapping[str, float
 def _quantile_limits(r: Mapping[float, float], python: Mapping[float, float], share: float) -> dict[float, float]:
     """How far quantiles may lie apart: the error of a probability, √(p(1−p)/n), times the slope of the quantiles there.
 
-    The slope is between the neighbours, of both sides' quantiles. A quantile's error needs no moments, so that it holds
-    for heavy tails too, where that of a standard deviation does not exist.
+    The slope is the steeper one of those to the neighbours, of both sides' quantiles: across both it would be too flat,
+    since quantiles rise faster the farther out they are. A quantile's error needs no moments, so that it holds for
+    heavy tails too, where that of a standard deviation does not exist.
     """
     known = sorted(r)
     limits = {}
     for before, p, after in zip(known, known[1:], known[2:], strict=False):
-        slope = max(one[after] - one[before] for one in (r, python)) / (after - before)
+        slope = max(
+            max((one[p] - one[before]) / (p - before), (one[after] - one[p]) / (after - p)) for one in (r, python)
+        )
         limits[p] = share * math.sqrt(p * (1.0 - p)) * slope
     return limits
 
