@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import checked_level
 from pyimpl.design.linear import LinearDesign, build_linear_design
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.formula.parse import deparse, parse
@@ -305,8 +306,7 @@ class LmFit:
             Names of coefficients; default all.
         level : float
         """
-        if not 0 < level < 1:
-            raise DataError(f"confint: level must be between 0 and 1, not {level}")
+        checked_level(level, "confint: level")
         names = list(self._design.coef_names)
         wanted = names if parm is None else [parm] if isinstance(parm, str) else list(parm)
         unknown = [name for name in wanted if name not in names]
@@ -414,8 +414,7 @@ class LmFit:
         """
         if interval not in (None, "none", "confidence", "prediction"):
             raise DataError(f"predict: interval must be 'confidence' or 'prediction', not {interval!r}")
-        if not 0 < level < 1:
-            raise DataError(f"predict: level must be between 0 and 1, not {level}")
+        checked_level(level, "predict: level")
         design, solution = self._design, self._solution
         if newdata is None:
             X, values = design.X, design.y - solution.residuals

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import generator
 from pyimpl.design.accessors import ModelAccessors
 from pyimpl.design.design import Design
 from pyimpl.design.re_form import ReForm, wanted_effects
@@ -421,7 +422,7 @@ class LmerEstimates(ModelAccessors):
             self.design, self.model.reduced, self.model.estimates, newparams, conditional=any(wanted)
         )
         rows = rows_to_simulate(self.design, newdata, allow_new_levels)
-        values = simulate_rows(rows, estimates, wanted, nsim, np.random.default_rng(seed), cluster_rand)
+        values = simulate_rows(rows, estimates, wanted, nsim, generator(seed), cluster_rand)
         names = [f"sim_{s + 1}" for s in range(nsim)]
         if newdata is not None:
             return pd.DataFrame(values, index=rows.index, columns=names)

@@ -90,6 +90,12 @@ def test_code_that_r_refuses_is_refused_with_its_line(code, line):
     assert caught.value.line == line
 
 
+def test_code_within_the_text_is_named():
+    source = read_source(SCRIPTS / "language_scores.qmd")
+    (line,) = [line for line, why in source.omitted if "within the text" in why]
+    assert "`r round(fixef(m44)" in source.lines[line - 1]
+
+
 def test_every_watched_call_is_marked_and_nothing_else_changes():
     code = "m <- update(lmer(y ~ x + (1 | g), d), . ~ .)\nlevels(x) <- c(1)\nd |> lmer(formula = f)\nquote(lmer(a))\n"
     statements = parse(code)
@@ -192,6 +198,7 @@ def test_what_is_asked_of_means_and_comparisons(tmp_path, r, python):
         ("fit <- function(o, ...) lmer(as.formula(paste(o, '~ (1 | g)')), d, ...)\nfit('y')", "def fit(o):"),
         ("fits <- list(m, m)\nnames(fits) <- c('a', 'b')", 'fits = dict(zip(["a", "b"], fits))'),
         ("b <- bootMer(m, fixef, nsim = 9)", "m.bootMer(lambda fit: fit.fixef(), nsim=9)"),
+        ("invisible(lapply(list(m), function(f) print(fixef(f))))", "\n[print(f.fixef()) for f in [m]]"),
         ("print(m, digits = 3)", "# without effect here: digits = 3 (of print(): how it is printed)\nprint(m)"),
     ],
 )
@@ -217,6 +224,12 @@ def test_an_argument_that_is_not_read_is_named(tmp_path, r, argument):
     ((line, _, why),) = done.missing
     assert line == 3
     assert f"the argument {argument} of" in why
+
+
+def test_attached_data_that_nobody_made_are_taken_for_data(tmp_path):
+    done = text_alone(tmp_path, "attach(mtcars)\nm <- lmer(mpg ~ wt + (1 | cyl))\nsigma(m)\ndetach(mtcars)\n")
+    assert "R stopped" not in done.script
+    assert [line for line, _, _ in done.missing] == [2, 3]
 
 
 def test_pairs_of_data_are_left_out(tmp_path):
@@ -255,6 +268,11 @@ HOSTILE = [
     'results <- list(); results[["a\\"]; import os #"]] <- lmer(y ~ 1 + (1 | g), d)',
     "lmer(y ~ 1 + (1 | g), d)\r\nimport os",
     "lmer(y ~ 1 + (1 | g), d) # \ue0000;import os\ue001",
+    'f <- function(`x); import os; os.system("touch pwned") #`) lmer(y ~ 1 + (1 | g), d)\nf(1)',
+    'aggregate(`y"]; import os; #` ~ g, d, mean)\nexpand.grid(`a"], names=[__import__("os")] #` = 1:2, b = 1:2)',
+    "for (`i in [__import__('os')]:\n  x #` in 1:2) lmer(y ~ 1 + (1 | g), d)",
+    "print(lmer(y ~ 1 + (1 | g), d), digits = `3\nimport os`)\nreformulate('a', response = 'y\"; import os #')",
+    "data.frame(d, `x=__import__('os')` = 1)\nlmer(y ~ 1 + (1 | g), d, control = `x\nimport os`)",
 ]
 
 

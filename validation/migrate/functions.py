@@ -77,7 +77,39 @@ def only(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "a call without arguments")
     if len(values) > 1 and node.text != "print":
         raise t.refuse(node, f"{node.text}() with more arguments than one")
-    return t.expression(values[0], scope)
+    made = t.expression(values[0], scope)
+    return numbers(t, made) if node.text in _OF_NUMBERS else made
+
+
+#: Functions of R's that take a vector with names, which a loop can have filled by names.
+_OF_NUMBERS = {
+    "sqrt",
+    "exp",
+    "log",
+    "abs",
+    "log10",
+    "log2",
+    "floor",
+    "ceiling",
+    "cumsum",
+    "which.min",
+    "which.max",
+    "range",
+    "diff",
+    "rev",
+    "sort",
+    "any",
+    "all",
+    "unlist",
+}
+
+
+def numbers(t: Translator, made: Code) -> Code:
+    """Numbers under names, one by one, as a vector with names."""
+    if made.kind != "dict" or made.element != "number":
+        return made
+    t.needs("pd")
+    return Code(f"pd.Series({made.text})", "series")
 
 
 def _common(parts: list[Code]) -> str:
@@ -262,7 +294,7 @@ def _reduction(python: str) -> Maker:
     def make(t: Translator, node: Node, scope: Scope) -> Code:
         skips = any(a.name == "na.rm" and a.value is not None and a.value.text in ("TRUE", "T") for a in node.args)
         values = [a.value for a in node.args if a.value is not None and a.name in (None, "x")]
-        parts = [t.expression(value, scope) for value in values]
+        parts = [numbers(t, t.expression(value, scope)) for value in values]
         if len(parts) > 1 and all(part.kind == "number" for part in parts) and python in ("min", "max", "sum"):
             listed = ", ".join(part.text for part in parts)
             return Code(f"sum([{listed}])" if python == "sum" else f"{python}({listed})", "number")
@@ -313,7 +345,7 @@ for _r in ("sqrt", "exp", "log", "abs", "log10", "log2", "log1p", "floor", "ceil
 @maker("round", "signif", takes="x digits")
 def _round(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
-    made = t.expression(values[0], scope)
+    made = numbers(t, t.expression(values[0], scope))
     digits = t.expression(values[1], scope).text if len(values) > 1 else "0"
     if node.text == "signif" or made.kind not in ("number", "series", "frame", "vector", "any"):
         raise t.refuse(node, f"{node.text}() is not carried over")
@@ -757,8 +789,7 @@ def _updated(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(value, scope) for value in values]
     if len(parts) != 2 or len(node.args) != 2 or any(part.kind not in ("formula", "string") for part in parts):
         raise t.refuse(node, "update() of something that is neither a fit nor a formula")
-    t.needs("update_formula")
-    return Code(f"update_formula({parts[0].text}, {parts[1].text})", "formula")
+    return Code(f"{t.imported('update_formula')}({parts[0].text}, {parts[1].text})", "formula")
 
 
 @maker("stack")

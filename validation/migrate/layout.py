@@ -46,8 +46,6 @@ def head_of(name: str, t: Translator) -> list[str]:
         lines.append("from scipy import stats")
     if used:
         lines += [*([""] if lines[-1] != "" else []), f"from mlmparity import {', '.join(used)}"]
-    if "update_formula" in modules:
-        lines.append("from pyimpl.formula.update import update_formula")
     if "read" in modules:
         lines += [
             "",

@@ -25,7 +25,8 @@ def _headline(migration: "Migration") -> str:
     if migration.disagreements:
         return f"{len(migration.disagreements)} of {len(compared)} values differ from R's"
     words = f"All {agree} values that R gave are given by Python" if compared else "R gave no value to compare"
-    return words + (f"; {len(migration.missing)} statements were not carried over" if migration.missing else "")
+    left = len(migration.missing)
+    return words + (f"; {left} statement{'s were' if left > 1 else ' was'} not carried over" if left else "")
 
 
 def text_report(migration: "Migration") -> str:

@@ -241,6 +241,8 @@ class _Writer:
 
     def _attached(self, name: str) -> Code | None:
         """A column of what ``attach()`` was given last."""
+        if name in self.attached:  # what is attached is itself no column of it
+            return None
         for owner in reversed(self.attached):
             frame = self._recorded(owner)
             if frame is not None and frame.kind == "data" and name in self.translator.columns.get(frame.text, []):

@@ -66,6 +66,8 @@ class Statements:
             return ["return" if value is None else f"return {self.translator.expression(value, scope).text}"]
         if node.kind == "call" and node.text == "suppressWarnings" and len(node.args) == 1 and node.args[0].value:
             return self.lines(node.args[0].value, scope, top)
+        if node.kind == "call" and node.text == "invisible" and len(node.args) == 1 and node.args[0].value:
+            return self.lines(node.args[0].value, scope)
         made = self.translator.expression(node, scope)
         if made.kind == "function":
             raise self.translator.refuse(node, "a function that is not used")
