@@ -1,11 +1,28 @@
-"""What mkdocs does besides: tables with R's bar in code, and roles of docstrings, read as they are meant."""
+"""What mkdocs does besides: tables with R's bar in code, roles and types of docstrings, read as they are meant."""
 
 import html
 import re
 from typing import Any
 
+import griffe
+from griffe._internal.docstrings import numpy as numpydoc
+
 _CODE = re.compile(r"`([^`]*)`")
 _ROLE = re.compile(r":(?:func|meth|class|data|attr|mod|exc|ref):<code>~?([^<]*)</code>")
+
+
+_read_as_code = numpydoc.parse_docstring_annotation
+
+
+def _type_as_written(annotation: str, docstring: griffe.Docstring, **options: Any) -> str | griffe.Expr:
+    """A docstring's type, which is words: as Python's code "array-like" would be a difference, a choice a set.
+
+    A name alone is read as code, so that it becomes a link.
+    """
+    return _read_as_code(annotation, docstring, **options) if annotation.isidentifier() else annotation
+
+
+numpydoc.parse_docstring_annotation = _type_as_written
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

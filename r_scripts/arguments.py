@@ -105,6 +105,11 @@ R_ARGUMENTS: dict[str, dict[str, RArgument]] = {
     "LmerControl": {
         "optimizer": RArgument(_names, "the name of an optimizer, or None", _ONE_OPTIMIZER),
         "optCtrl": RArgument(_mapping, "a mapping, or None", _ONE_OPTIMIZER),
+        "autoscale": RArgument(
+            lambda value: value is None or isinstance(value, bool),
+            "True, False or None",
+            "the search does not depend on the columns' scales; True leaves out the warning about them",
+        ),
         "calc_derivs": RArgument(
             lambda value: value is None or isinstance(value, bool), "True, False or None", _ONE_OPTIMIZER
         ),

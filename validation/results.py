@@ -346,10 +346,47 @@ def _reversed(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
     return None
 
 
+def _swapped(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
+    """The reference's estimates are all there, under other labels."""
+    limit = REPORTED_SE.limit
+    one, other = np.asarray(ours["estimate"], dtype=float), np.asarray(theirs["estimate"], dtype=float)
+    if not _wrong(ours, theirs, "estimate", limit) or not _same(np.sort(one), np.sort(other), limit):
+        return None
+    where = np.flatnonzero(np.abs(other - one) > limit * np.abs(one))
+    return Cause(
+        4,
+        "levels-swapped",
+        "Numbers stand under other levels",
+        f"the candidate's {len(where)} estimates that differ are the reference's of other rows",
+        "Compare the order of the levels: the reference's is that of its factors.",
+    )
+
+
+def _single(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
+    """All but one estimate agree."""
+    limit = REPORTED_SE.limit
+    one, other = np.asarray(ours["estimate"], dtype=float), np.asarray(theirs["estimate"], dtype=float)
+    unit = np.asarray(ours["se"], dtype=float) if "se" in ours else np.abs(one)
+    off = np.flatnonzero(np.abs(other - one) > limit * unit)
+    if len(one) < 3 or len(off) != 1 or _wrong(ours, theirs, "se", limit):
+        return None
+    row = int(off[0])
+    return Cause(
+        4,
+        "one-row",
+        "One row alone differs",
+        f"row {row + 1} of {len(one)}: {one[row]:.6g} there, {other[row]:.6g} here; every other estimate agrees",
+        "Look at what is special to this row: an empty cell, a level's weight.",
+        {"row": row + 1},
+    )
+
+
 _FINDERS: tuple[Callable[[pd.DataFrame, pd.DataFrame], Cause | None], ...] = (
     _variances,
     _scaled_errors,
     _quantiles,
     _adjustments,
     _reversed,
+    _swapped,
+    _single,
 )

@@ -23,10 +23,12 @@ from validation.faults.bases import (
     HARD_BASES,
     LIKELIHOOD_BASES,
     POSTERIOR_BASES,
+    RESULTS_BASES,
     Base,
     anova_base,
     likelihood_base,
     posterior_base,
+    results_base,
     traits_of,
 )
 from validation.faults.thin import CAREFUL, THIN, compare_thinly
@@ -41,9 +43,14 @@ __all__ = ["STATED_RATES", "CleanRun", "Outcome", "SelfTest", "clean_run", "plan
 
 #: Probability that a comparison of two right fits fails: likelihood fits and the tests between them are deterministic,
 #: so never; of posteriors gates 3 and 5 may each fail with the stated rate.
-STATED_RATES = {"likelihood": 0.0, "posterior": 2 * FALSE_ALARM_RATE, "anova": 0.0}
+STATED_RATES = {"likelihood": 0.0, "posterior": 2 * FALSE_ALARM_RATE, "anova": 0.0, "results": 0.0}
 
-_KINDS = {"likelihood": "likelihood fits", "posterior": "posteriors", "anova": "likelihood-ratio tests"}
+_KINDS = {
+    "likelihood": "likelihood fits",
+    "posterior": "posteriors",
+    "anova": "likelihood-ratio tests",
+    "results": "means and predictions",
+}
 
 #: Level of the test whether there are more false alarms than stated.
 _ALPHA = 0.01
@@ -63,7 +70,7 @@ class Outcome:
     row : int
         Of AGREEMENT.md's table.
     kind, fault, base : str
-        Likelihood, posterior or anova; name of the fault; name of the base model.
+        Likelihood, posterior, anova or results; name of the fault; name of the base model.
     expected : str
         Name of the cause that should come first.
     caught : bool
@@ -117,7 +124,7 @@ class CleanRun:
     Attributes
     ----------
     kind, base, change : str
-        Likelihood, posterior or anova; base model; in what the two fits differ.
+        Likelihood, posterior, anova or results; base model; in what the two fits differ.
     seed : int
     verdict : str
     failed : tuple of str
@@ -295,6 +302,8 @@ def _by_fault(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]
 def _base(kind: str, name: str, seed: int, draws: int) -> Base:
     if kind == "anova":
         return anova_base(name, seed)
+    if kind == "results":
+        return results_base(name, seed)
     return likelihood_base(name, seed) if kind == "likelihood" else posterior_base(name, seed, draws)
 
 
@@ -310,7 +319,7 @@ def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Out
     thin : str
         Of ``validation.faults.thin.THIN``: what alone the candidate answers; all where it is empty.
     """
-    from validation import compare_anova_fits, compare_fits
+    from validation import compare_anova_fits, compare_emmeans, compare_fits
 
     size = fault.sized.planted if fault.sized else 0.0
     unit = fault.sized.unit if fault.sized else ""
@@ -322,6 +331,8 @@ def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Out
             return compare_thinly(base, fault.plant(base, amount), thin)
         if fault.kind == "anova":
             return compare_anova_fits(base.fit, fault.plant(base, amount), data=base.data)
+        if fault.kind == "results":
+            return compare_emmeans(base.fit, fault.plant(base, amount))
         return compare_fits(base.fit, fault.plant(base, amount), data=base.data)
 
     try:
@@ -373,9 +384,15 @@ _LIKELIHOOD_CHANGES = ("another start", "another optimizer", "another program", 
 
 def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -> CleanRun:
     """Compare two right fits (or tests) of data of their own."""
-    from validation import compare_anova_fits, compare_fits
+    from validation import compare_anova_fits, compare_emmeans, compare_fits
 
-    if kind == "anova":
+    if kind == "results":
+        import pyimpl
+
+        base = results_base.__wrapped__(name, seed)
+        again = pyimpl.lmer(base.formula, base.data.sample(frac=1.0, random_state=seed), start=[0.3])
+        comparison = compare_emmeans(base.fit, RESULTS_BASES[name][0](again))
+    elif kind == "anova":
         base = anova_base.__wrapped__(name, seed)
         order = np.random.default_rng([seed, 5]).permutation(len(base.data))
         others = [fit.update(data=base.data.iloc[order]) for fit in base.fit]
@@ -479,9 +496,9 @@ def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
                 for place, name in enumerate(chosen)
             ]
     tasks += _careful_tasks(seed, draws, quick)
-    posteriors, tests = (max(1, round(share * clean)) if clean > 2 else 0 for share in (0.3, 0.1))
+    posteriors, tests, tables = (max(1, round(share * clean)) if clean > 2 else 0 for share in (0.3, 0.1, 0.1))
     names = list(LIKELIHOOD_BASES)
-    for i in range(clean - posteriors - tests):
+    for i in range(clean - posteriors - tests - tables):
         change = _LIKELIHOOD_CHANGES[(i // len(names) + i) % len(_LIKELIHOOD_CHANGES)]
         tasks.append(_Task("likelihood", names[i % len(names)], seed + 1000 + i, draws, change=change))
     names = list(POSTERIOR_BASES)
@@ -493,6 +510,11 @@ def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
     tasks += [
         _Task("anova", names[i % len(names)], seed + 9000 + i, draws, change="rows in another order")
         for i in range(tests)
+    ]
+    names = list(RESULTS_BASES)
+    tasks += [
+        _Task("results", names[i % len(names)], seed + 12000 + i, draws, change="rows in another order, another start")
+        for i in range(tables)
     ]
     return tasks
 

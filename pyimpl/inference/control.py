@@ -35,6 +35,9 @@ class LmerControl:
     check_nlev_gtr_1, check_nobs_vs_nlev, check_nobs_vs_nRE, check_scaleX : {"stop", "warning", "message", "ignore"}
         What to do about a grouping factor with one level, one with as many levels as rows, a term with as many random
         effects as rows, and predictors on very different scales; a message is a warning here.
+    autoscale
+        R's (since lme4 1.1-38), which fits with predictors in units of their standard deviations: here the search does
+        not depend on their scales; True leaves out the warning about them (``check_scaleX="ignore"``).
     optimizer, optCtrl, calc_derivs
         R's, accepted without effect: there is one optimizer here, with exact derivatives, and every fit is as good as
         the best of R's. ``optCtrl`` may be any mapping, ``calc_derivs`` true or false.
@@ -59,12 +62,14 @@ class LmerControl:
     optimizer: InitVar[str | Sequence[str] | None] = None
     optCtrl: InitVar[Mapping[str, object] | None] = None
     calc_derivs: InitVar[bool | None] = None
+    autoscale: InitVar[bool | None] = None
 
-    def __post_init__(self, optimizer: object, optCtrl: object, calc_derivs: object) -> None:
+    def __post_init__(self, optimizer: object, optCtrl: object, calc_derivs: object, autoscale: object) -> None:
         """Refuse unknown actions."""
-        check_r_arguments(
-            "LmerControl", {"optimizer": optimizer, "optCtrl": optCtrl, "calc_derivs": calc_derivs}, (), DataError
-        )
+        given = {"optimizer": optimizer, "optCtrl": optCtrl, "calc_derivs": calc_derivs, "autoscale": autoscale}
+        check_r_arguments("LmerControl", given, (), DataError)
+        if autoscale:
+            object.__setattr__(self, "check_scaleX", "ignore")
         for name in ("check_nlev_gtr_1", "check_nobs_vs_nlev", "check_nobs_vs_nRE", "check_scaleX"):
             if getattr(self, name) not in ACTIONS:
                 raise DataError(f"LmerControl: {name} is one of {', '.join(ACTIONS)}, not {getattr(self, name)!r}")

@@ -1,6 +1,7 @@
 """Calls carried over from R run: arguments without a meaning here are accepted, or explained."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,17 @@ def test_the_documentation_has_every_one() -> None:
     for function, arguments in R_ARGUMENTS.items():
         for name in arguments:
             assert re.search(rf"\| `{function}` \| `{name}` \|", page), (function, name)
+
+
+def test_autoscale_leaves_out_the_warning_about_scales_and_changes_no_number() -> None:
+    sleep = load_dataset("sleepstudy")
+    sleep["D"], sleep["E"] = sleep["Days"] * 1e7, sleep["Days"] ** 2 * 1e-3
+    formula = "Reaction ~ D + E + (1 | Subject)"
+    with pytest.warns(UserWarning, match="very different scales"):
+        plain = lmer(formula, sleep)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scaled = lmer(formula, sleep, control=LmerControl(autoscale=True))
+    assert scaled.fixef().tolist() == plain.fixef().tolist()
+    with pytest.raises(PyimplError, match="autoscale"):
+        LmerControl(autoscale="yes")  # type: ignore[arg-type]

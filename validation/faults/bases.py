@@ -20,10 +20,12 @@ __all__ = [
     "HARD_BASES",
     "LIKELIHOOD_BASES",
     "POSTERIOR_BASES",
+    "RESULTS_BASES",
     "Base",
     "anova_base",
     "likelihood_base",
     "posterior_base",
+    "results_base",
     "simulate",
     "traits_of",
 ]
@@ -165,12 +167,25 @@ ANOVA_BASES: dict[str, tuple[tuple[str, ...], bool, str, frozenset[str]]] = {
 }
 
 
+#: Name of a table of what is reported after a fit -> how it is made of the fit, and its traits.
+RESULTS_BASES: dict[str, tuple[Callable[[Any], pd.DataFrame], frozenset[str]]] = {
+    "means": (lambda fit: fit.emmeans("arm").frame, frozenset({"means", "intervals", "df", "three rows"})),
+    "contrasts": (lambda fit: fit.emmeans("arm").pairs().frame, frozenset({"tests", "three rows"})),
+    "trends": (lambda fit: fit.emtrends("~ stage", "ses").frame, frozenset({"means", "intervals", "df"})),
+    "predictions": (
+        lambda fit: fit.predictions({"ses": [0.0, 1.5], "arm": None}),
+        frozenset({"means", "intervals", "three rows"}),
+    ),
+}
+
+
 def traits_of(kind: str) -> dict[str, frozenset[str]]:
-    """The bases of a kind of comparison (``"likelihood"``, ``"posterior"``, ``"anova"``) and their traits."""
+    """The bases of a kind of comparison (a key of ``FAULTS``) and their traits."""
     bases: dict[str, Any] = {
         "likelihood": LIKELIHOOD_BASES,
         "posterior": POSTERIOR_BASES,
         "anova": ANOVA_BASES,
+        "results": RESULTS_BASES,
     }
     return {name: entry[-1] for name, entry in bases[kind].items()}
 
@@ -185,10 +200,10 @@ class Base:
     data : pandas.DataFrame
     reml : bool
     traits : frozenset of str
-    fit : RecordedLmerFit, PlantedPosterior, or tuple of LmerFit
-        The last for likelihood-ratio tests: the models, fewest parameters first.
+    fit : RecordedLmerFit, PlantedPosterior, tuple of LmerFit, or DataFrame
+        For likelihood-ratio tests the models, fewest parameters first; for what is reported after a fit the table.
     options : mapping
-        Weights.
+        Weights; of a table the residual standard deviation, ``sigma``.
     seed : int
     """
 
@@ -330,3 +345,15 @@ def anova_base(name: str, seed: int = 1) -> Base:
         warnings.simplefilter("ignore")  # a model with a random slope of no variance says so
         fits = tuple(pyimpl.lmer(formula, data, REML=reml) for formula in formulas)
     return Base(name, "; ".join(formulas), data, reml, traits, fits, {}, seed)
+
+
+@lru_cache(maxsize=8)
+def results_base(name: str, seed: int = 1) -> Base:
+    """A right table of what is reported after a fit, of data so small that t's quantiles are not the normal's."""
+    import pyimpl
+
+    make, traits = RESULTS_BASES[name]
+    data = simulate(seed, "categorical", schools=7, size=6)
+    formula = "score ~ arm + ses * stage + (1 | school)"
+    fit = pyimpl.lmer(formula, data)
+    return Base(name, formula, data, True, traits, make(fit), {"sigma": fit.sigma()}, seed)

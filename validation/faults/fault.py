@@ -40,7 +40,7 @@ class Fault:
         ``Cause.name`` that must come first.
     plant : callable
         ``plant(base, size)`` -> wrong fit; ``size`` means nothing where ``sized`` is None.
-    kind : {"likelihood", "posterior", "anova"}
+    kind : {"likelihood", "posterior", "anova", "results"}
     needs, without : frozenset of str
         Traits that a base model must, and must not, have for the fault to be one.
     sized : Sized, optional
@@ -50,7 +50,7 @@ class Fault:
     name: str
     expected: str
     plant: Callable[[Any, float], Any]
-    kind: Literal["likelihood", "posterior", "anova"] = "likelihood"
+    kind: Literal["likelihood", "posterior", "anova", "results"] = "likelihood"
     needs: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     sized: Sized | None = None

@@ -100,7 +100,7 @@ def choose_source(
             "as in certified+recorded"
         )
     if not {"auto", "live"} & set(parts):
-        return Source(parts, "they were asked for" if "recorded" in parts else None, asked)
+        return Source(parts, "recorded ones were asked for" if "recorded" in parts else None, asked)
     diagnosis = (examine or examine_r)()
     there = diagnosis is None or bool(diagnosis.ok)
     if "live" in parts:
