@@ -98,15 +98,16 @@ class Pieces:
     def between(self, start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
         """θ on the way from one to another: of free covariances TT' is on the straight line between theirs.
 
-        V is linear in TT': where the data can't tell two θ apart, they can't tell those between apart either. Mixtures
-        of structured matrices have not their structure: there the parameters are on the straight line.
+        V is linear in TT': where the data can't tell two θ apart, they can't tell those between apart either. Where a
+        mixture has not the structure of its parts (ar1), the parameters are on the straight line.
         """
         values: list[np.ndarray] = []
         for term, first, last in zip(self.terms, self.by_term(start), self.by_term(end), strict=True):
-            if not term.structure.free:
-                values.append((1.0 - share) * first + share * last)
-                continue
             T, U = (term.structure.template(part, term.p) for part in (first, last))
+            if not term.structure.free:
+                mixture = term.structure.parameters((1.0 - share) * T @ T.T + share * U @ U.T)
+                values.append((1.0 - share) * first + share * last if mixture is None else mixture)
+                continue
             # [√(1−s)T₁, √sT₂] times its transpose is the mixture; QR gives its Cholesky factor, definite or not
             stacked = np.hstack([np.sqrt(1.0 - share) * T, np.sqrt(share) * U])
             factor = np.linalg.qr(stacked.T, mode="r").T
