@@ -55,6 +55,7 @@ PLAIN = (
     "pyimpl.linalg.blas",
     "pyimpl.linalg.columns",
     "pyimpl.linalg.minimum_degree",
+    "pyimpl.linalg.pattern",
     "pyimpl.processor",
     MEMORYVIEWS,
 )

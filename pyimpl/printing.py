@@ -422,13 +422,44 @@ def print_fit(summary: LmerSummary) -> str:
     return out[:-1]
 
 
+_VARCORR = ("grp", "var1", "var2", "vcov", "sdcor")
+
+
 class VarCorrTable(pd.DataFrame):
-    """``as.data.frame(VarCorr(m))`` whose :meth:`to_text` is what R prints for ``VarCorr(m)``."""
+    """``as.data.frame(VarCorr(m))``; ``str()`` is what R prints for ``VarCorr(m)``, ``to_string()`` shows the frame."""
 
     _metadata = ["_pieces"]  # noqa: RUF012 - pandas' own protocol
     _pieces: tuple[
-        Sequence[str], Sequence[Sequence[str]], Sequence[np.ndarray], float, Dialect, Sequence[tuple[int, str]]
+        Sequence[str], Sequence[Sequence[str]], Sequence[np.ndarray], float, Dialect, Sequence[tuple[int, str]] | None
     ]
+
+    @classmethod
+    def of(
+        cls,
+        groups: Sequence[str],
+        effects: Sequence[Sequence[str]],
+        covariances: Sequence[np.ndarray],
+        sigma: float,
+        dialect: Dialect,
+        shown: Sequence[tuple[int, str]] | None = None,
+    ) -> "VarCorrTable":
+        """Variances, then covariances by columns of the lower triangle, term by term; the residual variance last.
+
+        Parameters as of :func:`format_varcorr`.
+        """
+        rows: list[tuple[str, str | None, str | None, float, float]] = []
+        for group, names, covariance in zip(groups, effects, covariances, strict=True):
+            sd = np.sqrt(np.diag(covariance))
+            rows += [(group, name, None, float(covariance[i, i]), float(sd[i])) for i, name in enumerate(names)]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                for j in range(len(names)):
+                    for i in range(j + 1, len(names)):
+                        value = float(covariance[i, j])
+                        rows.append((group, names[j], names[i], value, float(np.float64(value) / sd[i] / sd[j])))
+        rows.append(("Residual", None, None, sigma**2, sigma))
+        table = cls(rows, columns=list(_VARCORR))
+        table._pieces = (groups, effects, covariances, sigma, dialect, shown)
+        return table
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
@@ -465,8 +496,14 @@ class VarCorrTable(pd.DataFrame):
         groups, effects, covariances, sigma, dialect, shown = self._pieces
         return format_varcorr(groups, effects, covariances, sigma, digits, comp, dialect, shown)
 
+    def __str__(self) -> str:
+        # with a column of the user's own it is a table like any other
+        return self.to_text() if tuple(self.columns) == _VARCORR else self.to_string()
+
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
-        return printed_html(self.to_text())
+        return printed_html(str(self))
 
 
 class AnovaTable(pd.DataFrame):

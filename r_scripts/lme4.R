@@ -367,7 +367,14 @@ lme4_devfun <- function(fit) {
   call <- fit@call
   call$devFunOnly <- TRUE
   call$start <- NULL
-  keep(eval(call, environment(stats::formula(fit))))
+  anew <- function() eval(call, environment(stats::formula(fit)))
+  devfun <- anew()
+  keep(function(theta) {
+    value <- devfun(theta)
+    # lme4's keeps what it computed: after NaN (cs() with a correlation of 1, 2.1-0) it gives NaN for ever
+    if (!is.finite(value)) devfun <<- anew()
+    value
+  })
 }
 
 # theta: a row for each point, of the model's theta or of what its optimizer moves.

@@ -7,7 +7,7 @@ Mächler, Bolker & Walker (2015), J. Stat. Softw. 67(1).
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -95,24 +95,24 @@ class Pieces:
         parts = zip(self.terms, self.by_term(theta), strict=True)
         return np.concatenate([term.structure.theta(part, term.p) for term, part in parts])
 
-    def between(self, start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
-        """θ on the way from one to another: of free covariances TT' is on the straight line between theirs.
+    @cached_property
+    def freed(self) -> "Pieces":
+        """The same with all covariances free."""
+        return replace(self, terms=tuple(replace(term, structure=FREE) for term in self.terms))
 
-        V is linear in TT': where the data can't tell two θ apart, they can't tell those between apart either. Where a
-        mixture has not the structure of its parts (ar1), the parameters are on the straight line.
+    def between(self, start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
+        """θ of :attr:`freed` whose relative covariance matrices TT' lie on the straight line between those of two θ.
+
+        V is linear in them: where the data can't tell two θ apart, they can't tell those between apart either. (Not all
+        structures hold mixtures of their matrices.)
         """
         values: list[np.ndarray] = []
-        for term, first, last in zip(self.terms, self.by_term(start), self.by_term(end), strict=True):
-            T, U = (term.structure.template(part, term.p) for part in (first, last))
-            if not term.structure.free:
-                mixture = term.structure.parameters((1.0 - share) * T @ T.T + share * U @ U.T)
-                values.append((1.0 - share) * first + share * last if mixture is None else mixture)
-                continue
+        for first, last in zip(self.templates(start), self.templates(end), strict=True):
             # [√(1−s)T₁, √sT₂] times its transpose is the mixture; QR gives its Cholesky factor, definite or not
-            stacked = np.hstack([np.sqrt(1.0 - share) * T, np.sqrt(share) * U])
+            stacked = np.hstack([np.sqrt(1.0 - share) * first, np.sqrt(share) * last])
             factor = np.linalg.qr(stacked.T, mode="r").T
             factor = factor * np.where(np.diag(factor) < 0.0, -1.0, 1.0)
-            values.append(np.array([factor[place] for place in term.structure.places(term.p)]))
+            values.append(np.array([factor[place] for place in FREE.places(len(factor))]))
         return np.concatenate(values)
 
     @cached_property

@@ -81,13 +81,13 @@ def parse_factor(text: str) -> tuple[str, list[str] | None]:
     return name, levels
 
 
-def as_factors(data: pd.DataFrame, factors: Sequence[str] = (), strings: bool = False) -> pd.DataFrame:
+def as_factors(data: pd.DataFrame, factors: str | Sequence[str] = (), strings: bool = False) -> pd.DataFrame:
     """Return a copy of the data with columns turned into factors.
 
     Parameters
     ----------
     data : pandas.DataFrame
-    factors : sequence of str
+    factors : str or sequence of str
         Each ``COL`` (levels sorted, numbers as numbers, as R's ``factor()``) or ``COL=lev1,lev2`` (in that order).
     strings : bool
         Turn every column of text into a factor, as R's ``stringsAsFactors = TRUE``.
@@ -95,16 +95,21 @@ def as_factors(data: pd.DataFrame, factors: Sequence[str] = (), strings: bool = 
     Raises
     ------
     InputError
-        A column that is not there, or a value that is none of the levels given.
+        No names of columns, a column that is not there, or a value that is none of the levels given.
     """
     data = data.copy()
-    for text in factors:
+    if not isinstance(factors, (str, Sequence)):
+        raise InputError(
+            f"factors names columns, such as ['school', 'sex=M,F'], not {factors!r}; "
+            "for every column of text give strings_as_factors=True"
+        )
+    for text in (factors,) if isinstance(factors, str) else factors:
         name, levels = parse_factor(text)
         if name not in data.columns:
             near = difflib.get_close_matches(name, [str(column) for column in data.columns], n=3)
             hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."
             raise InputError(
-                f"--factor names the column {name!r}, which the data do not have{hint} "
+                f"a factor is to be the column {name!r}, which the data do not have{hint} "
                 f"They have: {', '.join(map(str, data.columns))}"
             )
         data[name] = _factor(data[name], name, levels)

@@ -15,7 +15,7 @@ from scipy.stats import qmc, studentized_range
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.text.numbers import as_character
 
-__all__ = ["Adjusted", "Family", "adjusted_critical_values", "adjusted_p_values", "p_adjust"]
+__all__ = ["Adjusted", "Family", "adjusted_critical_values", "adjusted_p_values", "cross_method", "p_adjust"]
 
 _P_ADJUST = ("holm", "hochberg", "hommel", "bonferroni", "BH", "BY", "fdr", "none")
 _METHODS = ("sidak", "tukey", "scheffe", "dunnettx", "mvt", *_P_ADJUST)
@@ -125,6 +125,20 @@ def _method(adjust: str, known: Sequence[str]) -> str | None:
         return name
     fits = [one for one in known if one.startswith(name)]
     return fits[0] if len(fits) == 1 else None
+
+
+def cross_method(method: str) -> str:
+    """Name of a method of adjustment across groups, from its beginning (``cross.adjust``).
+
+    Raises
+    ------
+    DataError
+        The method is unknown.
+    """
+    name = _method(method, ("sidak", *_P_ADJUST))
+    if name is None:
+        raise DataError(f"cross_adjust is one of sidak, {', '.join(_P_ADJUST)}, not {method!r}")
+    return name
 
 
 def _changed(old: str, reason: str) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "ComparedFit",
     "deletion_scope",
     "deviance_name",
+    "information_criteria",
     "likelihood_ratio_tests",
     "random_effects_tests",
     "sequential_anova",
@@ -82,6 +83,43 @@ def deviance_name(dialect: Dialect) -> str:
     return "-2*log(L)" if dialect.has("minus_two_log_lik") else "deviance"
 
 
+def information_criteria(
+    fits: Sequence[ComparedFit], name: str, values: Sequence[float], model_names: Sequence[str] | None
+) -> pd.DataFrame:
+    """``AIC(m1, m2, ...)``: model x (``df``, number of parameters; the criterion).
+
+    Parameters
+    ----------
+    fits : sequence of fits of ``lmer``
+    name : {"AIC", "BIC"}
+    values : sequence of float
+        The criterion of each.
+    model_names : sequence of str, optional
+        Default ``MODEL1``, ...
+
+    Raises
+    ------
+    ModelError
+        There are too many or too few names.
+
+    Warns
+    -----
+    PyimplWarning
+        The models use different numbers of rows.
+    """
+    if len({fit.nobs() for fit in fits}) > 1:
+        warnings.warn("models are not all fitted to the same number of observations", PyimplWarning, stacklevel=3)
+    table = {"df": [fit.npar for fit in fits], name: list(values)}
+    return pd.DataFrame(table, index=_model_names(model_names, len(fits)))
+
+
+def _model_names(names: Sequence[str] | None, count: int) -> list[str]:
+    found = [f"MODEL{i + 1}" for i in range(count)] if names is None else list(names)
+    if len(found) != count:
+        raise ModelError("model names vector and model list have different lengths")
+    return found
+
+
 def likelihood_ratio_tests(
     fits: Sequence[ComparedFit], refit: bool, model_names: Sequence[str] | None, stacklevel: int = 2
 ) -> AnovaTable:
@@ -111,9 +149,7 @@ def likelihood_ratio_tests(
     first = fits[0]
     if len({fit.nobs() for fit in fits}) > 1:
         raise ModelError("models were not all fitted to the same size of dataset")
-    names = list(model_names) if model_names is not None else [f"MODEL{i + 1}" for i in range(len(fits))]
-    if len(names) != len(fits):
-        raise ModelError("model names vector and model list have different lengths")
+    names = _model_names(model_names, len(fits))
     for other in fits[1:]:
         _refuse_other_data(first, other)
     if refit:

@@ -11,7 +11,7 @@ S = Σ⁻¹ for maximum likelihood and S = P for REML. No difference quotient is
 groups that share no level of any grouping factor: Σ is block-diagonal over them and everything above is a sum.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,7 +75,6 @@ def row_groups(design: Design, templates: tuple[np.ndarray, ...]) -> Iterator[Ro
     """
     terms = design.terms
     base = np.concatenate([[0], np.cumsum([term.J for term in terms])]).astype(np.intp)
-    column = np.concatenate([[0], np.cumsum([term.J * term.p for term in terms])]).astype(np.intp)
     own = base[0] + terms[0].codes
     ends = np.concatenate([base[t] + term.codes for t, term in enumerate(terms)])
     starts = np.tile(own, len(terms))
@@ -91,25 +90,46 @@ def row_groups(design: Design, templates: tuple[np.ndarray, ...]) -> Iterator[Ro
     group = ((np.cumsum(size) - size) // _GROUP)[component]
     root = None if design.weights is None else np.sqrt(design.weights)
     Z = sparse.csr_array(design.Z if root is None else sparse.diags_array(root) @ design.Z)
-    row_group = group[own]
-    for g in np.unique(group):
-        rows = np.flatnonzero(row_group == g)
-        columns: list[np.ndarray] = []
-        first: list[np.ndarray] = []
-        at = 0
-        diagonal = []
-        for t, term in enumerate(terms):
-            levels = np.flatnonzero(group[base[t] : base[t + 1]] == g)
-            columns.append((column[t] + levels[:, None] * term.p + np.arange(term.p)).ravel())
-            first.append(at + np.arange(levels.size) * term.p)
-            at += levels.size * term.p
-            diagonal.append(sparse.kron(sparse.eye_array(levels.size), templates[t], format="csc"))
-        part = sparse.csr_array(Z[rows][:, np.concatenate(columns)])
-        Lambda = sparse.csc_array(sparse.block_diag(diagonal, format="csc"))
+    # rows and columns of a group side by side, so that each is a slice
+    of_column = np.concatenate([np.repeat(group[base[t] : base[t + 1]], term.p) for t, term in enumerate(terms)])
+    columns, row_group = np.argsort(of_column, kind="stable"), group[own]
+    rows = np.argsort(row_group, kind="stable")
+    Z = sparse.csr_array(sparse.csr_array(Z[rows])[:, columns])
+    numbers = np.unique(group)
+    row_ends = np.searchsorted(row_group[rows], [*numbers, numbers[-1] + 1])
+    column_ends = np.searchsorted(of_column[columns], [*numbers, numbers[-1] + 1])
+    in_term = [
+        np.searchsorted(np.sort(group[base[t] : base[t + 1]]), [*numbers, numbers[-1] + 1]) for t in range(len(terms))
+    ]
+    for k in range(numbers.size):
+        levels = [int(ends[k + 1] - ends[k]) for ends in in_term]
+        widths = [count * term.p for count, term in zip(levels, terms, strict=True)]
+        stops = np.cumsum(widths)
+        parts = [slice(stop - width, stop) for stop, width in zip(stops, widths, strict=True)]
+        first = tuple(
+            part.start + np.arange(count) * term.p for part, count, term in zip(parts, levels, terms, strict=True)
+        )
+        part = _slice(Z, row_ends[k], row_ends[k + 1], column_ends[k], column_ends[k + 1])
         M = np.asarray((part.T @ part).todense())
-        A = np.eye(at) + (Lambda.T @ (Lambda.T @ M).T).T
-        half = np.linalg.solve(np.linalg.cholesky(0.5 * (A + A.T)), Lambda.T.toarray())
-        yield RowGroup(rows, part, M, half.T @ half, tuple(first))
+        A = np.eye(len(M)) + _times_blocks(_times_blocks(M, parts, templates).T, parts, templates)
+        half = np.linalg.solve(np.linalg.cholesky(0.5 * (A + A.T)), np.eye(len(M)))
+        half = _times_blocks(half, parts, [T.T for T in templates])
+        yield RowGroup(rows[row_ends[k] : row_ends[k + 1]], part, M, half.T @ half, first)
+
+
+def _slice(Z: sparse.csr_array, top: int, bottom: int, left: int, right: int) -> sparse.csr_array:
+    """Z[top:bottom, left:right], of rows that have nothing elsewhere."""
+    begin, end = Z.indptr[top], Z.indptr[bottom]
+    parts = Z.data[begin:end], Z.indices[begin:end] - left, Z.indptr[top : bottom + 1] - begin
+    return sparse.csr_array(parts, shape=(bottom - top, right - left))
+
+
+def _times_blocks(X: np.ndarray, parts: Sequence[slice], templates: Sequence[np.ndarray]) -> np.ndarray:
+    """XΛ, each level's columns of X (n, q) times its term's template."""
+    out = np.empty_like(X)
+    for part, T in zip(parts, templates, strict=True):
+        out[:, part] = (X[:, part].reshape(-1, len(T)) @ T).reshape(len(X), -1)
+    return out
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,22 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.errors import DataError
-from pyimpl.inference.adjustments import Family, adjusted_critical_values, adjusted_p_values
+from pyimpl.inference.adjustments import Family, adjusted_critical_values, adjusted_p_values, cross_method
 from pyimpl.inference.contrast_families import FAMILIES, Method, contrast_family
-from pyimpl.inference.emm_text import summary_text
+from pyimpl.inference.emm_combine import EmmList, bound_together, cross_adjusted, effect_sizes
+from pyimpl.inference.emm_text import Level, label_of, summary_text
 from pyimpl.inference.intervals import hpd_interval
 from pyimpl.inference.linear_functions import Basis
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.text.numbers import as_character, zapsmall
 from r_scripts.printed import printed_html
 
-__all__ = ["EmmGrid", "EmmPair", "EmmSummary", "label_of", "paste_levels"]
+__all__ = ["EmmGrid", "EmmPair", "EmmSummary", "paste_levels"]
 
 _OPERATORS = "-+/*"  # in a level's label they would be read as part of a contrast
 _DEPENDENT = "d: df1 reduced due to linear dependence"
 _UNESTIMABLE = "e: df1 reduced due to non-estimability"
 _NOTES = ("", " d", "   e", " d e")
-
-#: A level of a variable of the grid: of a factor, a logical or a covariate.
-Level = str | float | bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +54,6 @@ class EmmSummary:
 
     def _repr_html_(self) -> str:
         return printed_html(str(self))
-
-
-def label_of(value: Level) -> str:
-    """``as.character`` of a level."""
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value)).upper()
-    return value if isinstance(value, str) else as_character(float(value))
 
 
 def paste_levels(grid: pd.DataFrame, names: Sequence[str]) -> list[str]:
@@ -153,9 +144,13 @@ class EmmGrid:
     def __len__(self) -> int:
         return len(self.grid)
 
-    def confint(self, level: float | None = None, adjust: str | None = None) -> EmmSummary:
+    def confint(
+        self, level: float | None = None, adjust: str | None = None, *, frequentist: bool = False
+    ) -> EmmSummary:
         """``confint(e, level, adjust)``: estimates with confidence intervals (of a posterior: HPD intervals)."""
-        return self.summary(infer=(True, False), level=0.95 if level is None else level, adjust=adjust)
+        return self.summary(
+            infer=(True, False), level=0.95 if level is None else level, adjust=adjust, frequentist=frequentist
+        )
 
     def test(
         self,
@@ -166,6 +161,8 @@ class EmmGrid:
         delta: float = 0.0,
         adjust: str | None = None,
         by: str | Sequence[str] | None = None,
+        cross_adjust: str = "none",
+        frequentist: bool = False,
     ) -> EmmSummary:
         """``test(e, null, joint, side, delta, adjust)``: estimates with tests, or one F test of all being 0.
 
@@ -181,12 +178,16 @@ class EmmGrid:
         adjust : str, optional
         by : str or sequence of str, optional
             Variables whose combinations are families of their own; default those of this object.
+        cross_adjust, frequentist
+            See :meth:`summary`.
         """
         if joint:
             if null != 0:
                 raise DataError("test: joint tests are of all linear functions being 0: subtract `null` beforehand")
             return self._joint(self.by if by is None else _names(by))
-        return self.summary(infer=(False, True), null=null, side=side, delta=delta, adjust=adjust, by=by)
+        return self.summary(
+            (False, True), None, adjust, by, null, side, delta, cross_adjust=cross_adjust, frequentist=frequentist
+        )
 
     def summary(
         self,
@@ -197,8 +198,11 @@ class EmmGrid:
         null: float = 0.0,
         side: str | int = 0,
         delta: float = 0.0,
+        *,
+        cross_adjust: str = "none",
+        frequentist: bool = False,
     ) -> EmmSummary:
-        """``summary(e, infer, level, adjust, by, null, side, delta)``.
+        """``summary(e, infer, level, adjust, by, null, side, delta, cross.adjust, frequentist)``.
 
         Parameters
         ----------
@@ -212,6 +216,11 @@ class EmmGrid:
         by : str or sequence of str, optional
         null, side, delta
             See :meth:`test`.
+        cross_adjust : str
+            Adjustment of p values across the groups of the `by` variables, after `adjust` within each: ``"sidak"``,
+            ``"bonferroni"``, ``"holm"``, ...
+        frequentist : bool
+            Of a posterior: z tests and intervals of its means and standard deviations, in place of HPD intervals.
 
         Returns
         -------
@@ -227,7 +236,7 @@ class EmmGrid:
         level = self.level if level is None else level
         if not 0 < level < 1:
             raise DataError(f"level must be between 0 and 1, not {level!r}")
-        if self.basis.draws is not None:
+        if self.basis.draws is not None and not frequentist:
             return self._posterior_summary(level, shown_by)
         wanted = self.infer if infer is None else (infer, infer) if isinstance(infer, bool) else infer
         tail = _side(side)
@@ -251,12 +260,18 @@ class EmmGrid:
             if null != 0:
                 table["null"] = np.full(value.shape, null)
             distance = abs(value - null) - delta if tail == 0 and delta else value - null + tail * delta
-            ratio = distance / se
+            with np.errstate(invalid="ignore", divide="ignore"):
+                ratio = distance / se
             table["z.ratio" if normal else "t.ratio"] = ratio
             p_tail = tail if tail else (-1 if delta else 0)
             p = adjusted_p_values(ratio, df, method, family, p_tail)
             table["p.value"] = p.numbers
             messages += [] if p.message is None else [p.message]
+            if cross_method(cross_adjust) != "none" and len(family.groups) > 1:
+                if family.size is None:
+                    raise DataError("cross_adjust: the groups of the `by` variables have different numbers of rows")
+                table["p.value"], said = cross_adjusted(p.numbers, family.groups, cross_adjust)
+                messages.append(said)
             if delta:
                 what = {-1: "nonsuperiority", 0: "equivalence", 1: "noninferiority"}[tail]
                 messages.append(f"Statistics are tests of {what} with a threshold of {as_character(delta, 5)}")
@@ -329,8 +344,6 @@ class EmmGrid:
                 raise DataError(f"{what}: there is no variable {name!r}; there are {', '.join(self.grid.columns)}")
 
     def _joint(self, by: tuple[str, ...]) -> EmmSummary:
-        if self.basis.draws is not None:
-            raise DataError("joint tests are of fits of lmer; a posterior has draws(), of which any event can be asked")
         self._check_variables(by, "by")
         tests = [self.basis.joint_test(self.linfct[rows]) for rows in self._groups(by)]
         first = [int(rows[0]) for rows in self._groups(by)]
@@ -348,6 +361,42 @@ class EmmGrid:
         return EmmSummary(pd.DataFrame(table), "F.ratio", (), messages)
 
     # -- comparisons ---------------------------------------------------------------------------------------------------
+
+    def rbind(self, *others: "EmmGrid", adjust: str = "bonferroni") -> "EmmGrid":
+        """``rbind(e, ..., adjust)``: these rows and those of others of the same fit, as one family of tests.
+
+        Parameters
+        ----------
+        *others : EmmGrid
+        adjust : str
+            Adjustment for all tests together.
+
+        Raises
+        ------
+        DataError
+            A table of another fit.
+        """
+        return bound_together([self, *others], adjust)
+
+    def eff_size(self, sigma: float, edf: float, method: str = "pairwise") -> "EmmGrid":
+        """``eff_size(e, sigma, edf, method)``: contrasts in units of a standard deviation (Cohen's d), with intervals.
+
+        Parameters
+        ----------
+        sigma : float
+            The standard deviation that differences are measured by: ``fit.sigma()``, or that of all the variation,
+            ``fit.VarCorr()["vcov"].sum() ** 0.5`` of a model of intercepts.
+        edf : float
+            Its degrees of freedom, such as ``fit.df_residual()``: how well it is known.
+        method : str
+            Of the contrasts.
+
+        Raises
+        ------
+        DataError
+            A number that is not positive; a posterior.
+        """
+        return effect_sizes(self, sigma, edf, method)
 
     def pairs(
         self,
@@ -370,7 +419,7 @@ class EmmGrid:
         name: str = "contrast",
         **options: Any,
     ) -> "EmmGrid":
-        """``contrast(e, method, interaction, by, adjust, simple)``.
+        """``contrast(e, method, interaction, by, adjust, simple)``; for ``simple = "each"`` :meth:`simple_contrasts`.
 
         Parameters
         ----------
@@ -401,6 +450,8 @@ class EmmGrid:
         """
         groups = self.by if by is None else _names(by)
         if simple is not None:
+            if simple == "each" and "each" not in self.levels:
+                raise DataError('contrast: simple="each" gives a table for each variable: call simple_contrasts()')
             wanted = _names(simple)
             self._check_variables(wanted, "simple")
             groups = tuple(variable for variable in self.levels if variable not in wanted)
@@ -413,6 +464,28 @@ class EmmGrid:
                 groups, adjust, "contrast", lambda part, within: part._interaction(methods, within, adjust, options)
             )
         return self._interaction(methods, groups, adjust, options)
+
+    def simple_contrasts(self, method: Method = "eff", *, adjust: str | None = None, **options: Any) -> EmmList:
+        """``contrast(e, method, simple = "each")``: each variable's levels compared within combinations of the others.
+
+        ``bind()`` of the result is R's ``combine = TRUE``: all of them as one family of tests.
+
+        Parameters
+        ----------
+        method, adjust, **options
+            As of :meth:`contrast`.
+
+        Returns
+        -------
+        EmmList
+            ``"simple contrasts for a"`` -> EmmGrid.
+        """
+        return EmmList(
+            {
+                f"simple contrasts for {variable}": self.contrast(method, adjust=adjust, simple=variable, **options)
+                for variable in self.levels
+            }
+        )
 
     def _shown_levels(self, by: tuple[str, ...], enhance: bool) -> tuple[list[str], list[str]]:
         """Labels of the rows as they are, and as contrasts show them."""
@@ -504,7 +577,8 @@ class EmmGrid:
         parts = [crossed._rows(rows)._compared(by, name, compare) for rows in groups]
         known = next((part for part in parts if part.kind != "nothing"), parts[0])
         frame = pd.concat([part.grid for part in parts], ignore_index=True)
-        frame = frame[[*by, *(column for column in frame.columns if column not in by)]].astype(str)
+        frame = frame[[*by, *(column for column in frame.columns if column not in by)]]
+        frame = pd.DataFrame({column: [label_of(value) for value in frame[column]] for column in frame.columns})
         kind = "contrast" if known.kind == "nothing" else known.kind
         return replace(
             known,

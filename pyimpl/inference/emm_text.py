@@ -3,11 +3,21 @@
 import numpy as np
 import pandas as pd
 
-from pyimpl.text.numbers import display_width, format_chr, format_num, print_matrix, r_round, zapsmall
+from pyimpl.text.numbers import as_character, display_width, format_chr, format_num, print_matrix, r_round, zapsmall
 
-__all__ = ["summary_text"]
+__all__ = ["Level", "label_of", "summary_text"]
+
+#: A level of a variable of the grid: of a factor, a logical or a covariate.
+Level = str | float | bool
 
 _STATISTICS = ("t.ratio", "z.ratio", "F.ratio", "T.square")
+
+
+def label_of(value: Level) -> str:
+    """``as.character`` of a level."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).upper()
+    return value if isinstance(value, str) else as_character(float(value))
 
 
 def _digits_of_row(values: np.ndarray) -> float:

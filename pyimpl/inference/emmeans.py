@@ -13,7 +13,8 @@ from pyimpl.formula.parse import Name, Node, all_names, parse
 from pyimpl.frame.columns import Data
 from pyimpl.frame.model_frame import model_frame
 from pyimpl.inference.contract import Fit
-from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, Level, joint_messages, joint_note
+from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, joint_messages, joint_note
+from pyimpl.inference.emm_text import Level
 from pyimpl.inference.nested_means import nested_means, nesting_note, only_there
 from pyimpl.inference.reference_grid import (
     OFFSET,
@@ -378,7 +379,8 @@ def joint_tests(
 
     Parameters
     ----------
-    fit : LmerFit
+    fit : LmerFit or StanLmerFit
+        Of a posterior the tests are of its means and covariance matrix, with infinite degrees of freedom, as in R.
     by : str or sequence of str, optional
         Variables within whose combinations terms are tested.
     show0df : bool
@@ -396,8 +398,6 @@ def joint_tests(
     """
     groups = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     grid = reference_grid(fit, GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit))
-    if grid.basis.draws is not None:
-        raise DataError("joint_tests: of fits of lmer; of a posterior take emmeans(...).contrast(...).draws()")
     facs = [name for name in grid.levels if name not in groups and name != OFFSET and len(grid.levels[name]) >= 1]
     if not facs:
         raise DataError("joint_tests: there are no factors to test")

@@ -21,6 +21,7 @@ __all__ = [
     "check_outliers",
     "check_singularity",
     "icc",
+    "model_performance",
     "r2",
     "variances",
 ]
@@ -119,7 +120,7 @@ def r2(fit: LikelihoodFit, by_group: bool = False, tolerance: float = _SINGULAR)
         return pd.DataFrame({"R2_conditional": [conditional], "R2_marginal": [parts.fixed / total]})
     _note_slopes(fit, "Explained variance by levels is not accurate")
     null = variances(_null_model(fit), tolerance)
-    groups = list(dict.fromkeys(name for name in parts.intercepts.index if name in null.intercepts.index))
+    groups = [name for name in _groups_as_written(fit) if name in parts.intercepts and name in null.intercepts]
     explained = [1 - parts.intercepts[name] / null.intercepts[name] for name in groups]
     return pd.DataFrame({"Level": ["Level 1", *groups], "R2": [1 - parts.residual / null.residual, *explained]})
 
@@ -151,6 +152,13 @@ def _note_slopes(fit: LikelihoodFit, text: str) -> None:
         warnings.warn(f"The model has random slopes. {text}.", PyimplWarning, stacklevel=3)
 
 
+def _groups_as_written(fit: LikelihoodFit) -> list[str]:
+    """Grouping factors in the formula's order, which is ``insight::find_random``'s."""
+    tree = parse(fit.design.formula)
+    assert isinstance(tree, Call)
+    return list(dict.fromkeys(deparse(bar.group) for bar in find_bars(tree.args[1])))
+
+
 def _null_model(fit: LikelihoodFit) -> LikelihoodFit:
     """The model of the random effects alone, and an intercept (``insight::null_model``)."""
     tree = parse(fit.design.formula)
@@ -178,6 +186,36 @@ def AICc(fit: LikelihoodFit, REML: bool | None = None) -> float:
     n = fit.nobs()
     k = n - fit.df_residual()
     return float(-2 * fit.logLik(REML) + 2 * k * (n / (n - k - 1)))
+
+
+def model_performance(fit: LikelihoodFit) -> pd.DataFrame:
+    """``performance::model_performance(m)``: criteria, R², ICC and the size of residuals in one row.
+
+    Parameters
+    ----------
+    fit : LmerFit
+
+    Returns
+    -------
+    DataFrame
+        ``AIC``, ``AICc``, ``BIC`` of the likelihood that was optimised, ``R2_conditional``, ``R2_marginal``, ``ICC``
+        (adjusted), ``RMSE`` (root of the mean squared residual), ``Sigma``.
+    """
+    explained, shares = r2(fit), icc(fit)
+    n = fit.nobs()
+    k = n - fit.df_residual()
+    return pd.DataFrame(
+        {
+            "AIC": [-2 * fit.logLik() + 2 * k],
+            "AICc": [AICc(fit)],
+            "BIC": [-2 * fit.logLik() + np.log(n) * k],
+            "R2_conditional": explained["R2_conditional"],
+            "R2_marginal": explained["R2_marginal"],
+            "ICC": shares["ICC_adjusted"],
+            "RMSE": [float(np.sqrt(np.mean(fit.residuals().dropna() ** 2)))],
+            "Sigma": [fit.sigma()],
+        }
+    )
 
 
 def check_collinearity(fit: LikelihoodFit, ci: float = 0.95) -> pd.DataFrame:

@@ -19,7 +19,8 @@ from r_scripts.dialect import CHANGES, Dialect
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from pyimpl.design.design import Design, RandomTerm
+    from pyimpl.design.design import Design
+    from pyimpl.design.random_term import RandomTerm
     from pyimpl.inference.at_optimum import AtOptimum, Theta
     from pyimpl.inference.estimates import Estimates
     from pyimpl.likelihood.reduce import Reduced

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyimpl.design.design import Design, RandomTerm, build_design
+from pyimpl.design.design import Design, build_design
+from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import DataError, PyimplError
 from pyimpl.inference.at_optimum import AtOptimum, find_optimum
 from pyimpl.inference.control import LmerControl

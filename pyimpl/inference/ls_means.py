@@ -14,7 +14,8 @@ from scipy.special import stdtr, stdtrit
 from pyimpl.errors import DataError
 from pyimpl.frame.columns import Data, Factor, Logical
 from pyimpl.inference.contract import LikelihoodFit
-from pyimpl.inference.emm_grid import EmmGrid, label_of
+from pyimpl.inference.emm_grid import EmmGrid
+from pyimpl.inference.emm_text import label_of
 from pyimpl.inference.reference_grid import GridOptions, predictors_of, reference_grid
 from pyimpl.text.numbers import format_num, print_coefmat, r_round
 from r_scripts.printed import printed_html

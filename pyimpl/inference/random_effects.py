@@ -89,15 +89,10 @@ def varcorr_names(groups: Sequence[str]) -> tuple[str, ...]:
 
 
 def varcorr_table(design: Design, estimates: Estimates, dialect: Dialect) -> VarCorrTable:
-    """``as.data.frame(VarCorr(m))``: grp, var1, var2, vcov, sdcor.
-
-    Returns
-    -------
-    VarCorrTable
-        Variances, then covariances by columns of the lower triangle, term by term; the residual variance last.
-    """
+    """``as.data.frame(VarCorr(m))``: grp, var1, var2, vcov, sdcor."""
     groups = varcorr_names([term.group for term in design.terms])
     effects = tuple(term.effects for term in design.terms)
+<<<<<<< HEAD
     covariances, sigma = estimates.covariances, estimates.sigma
     rows: list[tuple[str, str | None, str | None, float, float]] = []
     for group, names, covariance, term in zip(groups, effects, covariances, design.terms, strict=True):
@@ -112,10 +107,11 @@ def varcorr_table(design: Design, estimates: Estimates, dialect: Dialect) -> Var
                     rows.append((group, names[j], names[i], value, cor))
     rows.append(("Residual", None, None, sigma**2, sigma))
     table = VarCorrTable(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
+=======
+>>>>>>> main
     # one row and one correlation of what is the same for all effects (reformulas' formatVC)
     shown = tuple((term.covariance.rows_printed, term.covariance.printed) for term in design.terms)
-    table._pieces = (groups, effects, covariances, sigma, dialect, shown)
-    return table
+    return VarCorrTable.of(groups, effects, estimates.covariances, estimates.sigma, dialect, shown)
 
 
 def conditional_modes(design: Design, estimates: Estimates) -> dict[str, pd.DataFrame]:

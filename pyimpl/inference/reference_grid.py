@@ -1,5 +1,6 @@
 """The reference grid of a model: combinations of factors' levels, covariates at their mean (``emmeans::ref_grid``)."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -14,7 +15,8 @@ from pyimpl.formula.parse import Call, Name, Node, all_names, parse
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric
 from pyimpl.frame.model_frame import ModelFrame, model_frame
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
-from pyimpl.inference.emm_grid import EmmGrid, Level, label_of, paste_levels
+from pyimpl.inference.emm_grid import EmmGrid, paste_levels
+from pyimpl.inference.emm_text import Level, label_of
 from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.linear_functions import Basis, null_space
 from pyimpl.inference.tidying import used_positions
@@ -311,7 +313,14 @@ def basis_of(fit: Fit, options: GridOptions, known: Predictors) -> Basis:
         if not number > 0:
             raise DataError(f"ddf: degrees of freedom must be positive, not {options.ddf!r}")
         return Basis(beta, vcov, unestimable, lambda _: number, "user-specified", None, fit.sigma())
-    return Basis(beta, vcov, unestimable, df, method, None, fit.sigma())
+    if method == "asymptotic":
+        return Basis(beta, vcov, unestimable, df, method, None, fit.sigma())
+
+    def of_a_difference(row: np.ndarray) -> float:
+        # a difference of what is alike by the model has no variance, so that nothing tells its degrees of freedom
+        return df(row) if row.any() else math.nan
+
+    return Basis(beta, vcov, unestimable, of_a_difference, method, None, fit.sigma())
 
 
 def _infinite(_: np.ndarray) -> float:

@@ -48,6 +48,12 @@ class AfterTheFit:
 
         return emtrends(self, specs, var, **options)
 
+    def joint_tests(self: "Fit", by: str | Sequence[str] | None = None, **options: Any) -> "EmmSummary":
+        """``joint_tests(m, by, ...)``; see :func:`pyimpl.inference.emmeans.joint_tests`."""
+        from pyimpl.inference.emmeans import joint_tests
+
+        return joint_tests(self, by, **options)
+
     def ref_grid(self: "Fit", **options: Any) -> "EmmGrid":
         """``ref_grid(m, at, cov.reduce, ...)``; see :func:`pyimpl.inference.emmeans.ref_grid`."""
         from pyimpl.inference.emmeans import ref_grid
@@ -112,6 +118,12 @@ class AfterTheLikelihoodFit(AfterTheFit):
         from pyimpl.inference.fit_quality import icc
 
         return icc(self, by_group, **options)
+
+    def model_performance(self: "LikelihoodFit") -> pd.DataFrame:
+        """``performance::model_performance(m)``; see :func:`pyimpl.inference.fit_quality.model_performance`."""
+        from pyimpl.inference.fit_quality import model_performance
+
+        return model_performance(self)
 
     def AICc(self: "LikelihoodFit", REML: bool | None = None) -> float:
         """``MuMIn::AICc(m)``; see :func:`pyimpl.inference.fit_quality.AICc`."""
@@ -213,9 +225,3 @@ class AfterTheLikelihoodFit(AfterTheFit):
             )
         table = self.satterthwaite() if type == "satterthwaite" else self.kenward_roger()
         return table["df"].copy()
-
-    def joint_tests(self: "LikelihoodFit", by: str | Sequence[str] | None = None, **options: Any) -> "EmmSummary":
-        """``joint_tests(m, by, ...)``; see :func:`pyimpl.inference.emmeans.joint_tests`."""
-        from pyimpl.inference.emmeans import joint_tests
-
-        return joint_tests(self, by, **options)

@@ -118,6 +118,20 @@ class Engine:
         """Evaluate at θ: the value, its gradient too (order 1), and second derivatives (order 2)."""
         return self.evaluate(np.ascontiguousarray(theta, float), order)
 
+    def gradient_at_sigma(self, theta, sigma):  # type: ignore[no-untyped-def]
+        """Evaluate log|V| + r²/σ² at θ with its gradient, σ held: returns r²/σ², NaN where it cannot be computed.
+
+        The gradient is that of log|V| + m log r² with m = r²/σ².
+        """
+        if not isfinite(self.evaluate(np.ascontiguousarray(theta, float), 0)):
+            return NAN
+        df: cython.double = self.df
+        self.df = self.prss / (sigma * sigma)
+        self._derivatives(False)
+        scaled: cython.double = self.df
+        self.df = df
+        return scaled
+
     def scan(self, points: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
         """Values at many θ, shape (k, n_theta)."""
         out = np.empty(points.shape[0])

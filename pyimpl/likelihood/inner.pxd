@@ -1,4 +1,5 @@
 cimport cython
+from pyimpl.likelihood.wide_levels cimport WideLevels
 
 cdef class Inner:
     cdef readonly Py_ssize_t J, p, m, q
@@ -6,9 +7,11 @@ cdef class Inner:
     cdef readonly Py_ssize_t[::1] indptr, columns
     cdef readonly double[:, ::1] values
     cdef readonly bint contiguous
+    cdef bint REML
     cdef readonly Py_ssize_t[::1] base, pair_ptr
     cdef readonly int[::1] pair_row
     cdef readonly double pairs
+    cdef readonly WideLevels wide
     cdef double[::1] _E, _D, _U, _work
     cdef double *E
     cdef double *D
@@ -28,6 +31,7 @@ cdef class Inner:
     cdef double _quadratic(self, Py_ssize_t j, double* N) noexcept
     cdef double residual_square(self, double* v) noexcept
     cdef void effects(self, Py_ssize_t j, double* lz, double* Q, Py_ssize_t first, double* V) noexcept
-    cdef void level_trace(self, Py_ssize_t j, double* N, double* K, bint own) noexcept
+    cdef void forget_products(self) noexcept
+    cdef int level_trace(self, Py_ssize_t j, double* N, double* K, bint own) except -1
     cdef int back(self, double* T, double* lz, double* Q, double* N, double weight, bint REML, bint curved) except -1
     cdef double scalar_derivatives(self, double t, double* Q, double df, double prss, bint REML, double* room, double* curvature) noexcept

@@ -18,7 +18,8 @@ from functools import partial
 
 import numpy as np
 
-from pyimpl.design.design import Design, RandomTerm
+from pyimpl.design.design import Design
+from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import reduce_design

@@ -1,5 +1,6 @@
 cimport cython
-from pyimpl.linalg.supernodal cimport Factor, Pattern
+from pyimpl.linalg.pattern cimport Pattern
+from pyimpl.linalg.supernodal cimport Factor
 
 cdef class Outer:
     cdef readonly Py_ssize_t q, m, factors

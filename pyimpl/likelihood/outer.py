@@ -6,7 +6,7 @@ block of eq. 18, Bates et al. 2015). Then with N = ΛA⁻¹Λ'
     V⁻¹ = V₁⁻¹ − V₁⁻¹Z_o N Z_o'V₁⁻¹,
 
 and of A⁻¹ the elements on the pattern of A are all that is needed. Columns are in the order of the factor
-(:class:`pyimpl.linalg.supernodal.Pattern`), whose nodes are the levels; a node's columns are its effects, and Λ is
+(:class:`pyimpl.linalg.pattern.Pattern`), whose nodes are the levels; a node's columns are its effects, and Λ is
 block-diagonal with the template T_f of the node's grouping factor.
 """
 
@@ -135,6 +135,9 @@ class Outer:
         k: cython.Py_ssize_t
         c: cython.Py_ssize_t
         total: cython.double
+        if pf == 1 and pg == 1:
+            Y[0] = Tf[0] * X[0] * Tg[0]
+            return
         for i in range(pf):  # half = X T_g, or X T_g'
             for k in range(pg):
                 total = 0.0

@@ -22,7 +22,8 @@ import numpy as np
 
 from pyimpl.covariance.base import Covariance
 from pyimpl.covariance.structures import Structure
-from pyimpl.design.design import Design, RandomTerm
+from pyimpl.design.design import Design
+from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.engine import Engine
 from pyimpl.likelihood.inner import Inner, subtract_products
@@ -457,8 +458,9 @@ def _parts(
     column = pattern.columns[nodes]
     Z = by_level(Zs[1:], order)
     outer = _outer_part(pattern, J[1:], p[1:], column, Z, None, m)
-    level_products(starts, Q, Ds, C, column, Z, outer.width, indptr, columns, values, outer.within_dense)
-    subtract_products(Inner(R, C, indptr, columns, values, pattern), outer.within)
+    levels = Inner(R, C, indptr, columns, values, pattern)
+    level_products(levels, starts, Q, Ds, column, Z, outer.width, outer.within_dense)
+    subtract_products(levels, outer.within)
     return InnerPart(order, starts, R, C, indptr, columns, values, pairs), outer, triangle_of(rest)
 
 

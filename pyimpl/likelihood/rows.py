@@ -6,7 +6,8 @@ All functions fill arrays that are given to them, unless they say otherwise.
 import cython
 import numpy as np
 from cython.cimports.libc.math import sqrt
-from cython.cimports.pyimpl.linalg.supernodal import Pattern
+from cython.cimports.pyimpl.likelihood.inner import Inner
+from cython.cimports.pyimpl.linalg.pattern import Pattern
 
 __all__ = [
     "add_row_products",
@@ -463,12 +464,11 @@ def sorted_columns(  # type: ignore[no-untyped-def]
 
 
 def level_products(  # type: ignore[no-untyped-def]
-    starts: cython.Py_ssize_t[::1], Q: cython.double[:, ::1], D: cython.double[:, ::1], C: cython.double[:, :, ::1],
+    inner: Inner, starts: cython.Py_ssize_t[::1], Q: cython.double[:, ::1], D: cython.double[:, ::1],
     column: cython.Py_ssize_t[:, ::1], Z: cython.double[:, ::1], width: cython.Py_ssize_t[::1],
-    indptr: cython.Py_ssize_t[::1], columns: cython.Py_ssize_t[::1], values: cython.double[:, ::1],
     within_dense: cython.double[:, ::1],
 ):  # fmt: skip
-    """V_j' = Z_o'Q_j in `values`, and Z_o'(I − QQ')D in `within_dense` (m, q); both hold zeros.
+    """V_j' = Z_o'Q_j in the inner factor's `values`, and Z_o'(I − QQ')D in `within_dense` (m, q); both hold zeros.
 
     `column` (N, factors) holds the first column that a row touches of each outer factor, `Z` (N, Σ width) its values.
     """
@@ -483,6 +483,10 @@ def level_products(  # type: ignore[no-untyped-def]
     at: cython.Py_ssize_t
     z: cython.double
     position: cython.Py_ssize_t[::1] = np.empty(within_dense.shape[1], dtype=np.intp)
+    C: cython.double[:, :, ::1] = inner.C
+    indptr: cython.Py_ssize_t[::1] = inner.indptr
+    columns: cython.Py_ssize_t[::1] = inner.columns
+    values: cython.double[:, ::1] = inner.values
     for j in range(starts.shape[0] - 1):
         for a in range(indptr[j], indptr[j + 1]):
             position[columns[a]] = a

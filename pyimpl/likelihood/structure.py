@@ -19,7 +19,7 @@ from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.likelihood.rows import cliques_to_graph, components
 from pyimpl.linalg.memory import in_words, memory
 from pyimpl.linalg.minimum_degree import minimum_degree
-from pyimpl.linalg.supernodal import analyse, blocks
+from pyimpl.linalg.pattern import analyse, blocks
 
 __all__ = ["choose_pattern"]
 
@@ -29,6 +29,7 @@ _CHEAP = 2e6  # operations of a factor for which no better order is looked for: 
 _DEAR = 3e7  # ... from which it is also tried without an inner factor
 _DEAR_IF_FULL = 1e9  # ... and from which it is where nearly all outer levels meet, so that little can be gained
 _LOOKED_AT = 12  # nodes by which it is guessed whether all meet
+_WORTH_IT = 0.8  # of the price, below which another order is taken
 _SCATTERED = 8.0  # operations that an element of a sparse factor costs besides its own: they are not next to each other
 _MOST_PAIRS = 1e9  # of columns that meet in a level, for which the graph of the outer levels is made
 _EVALUATIONS = 15  # of the criterion in a usual fit of crossed factors
@@ -112,12 +113,12 @@ def choose_pattern(
         looked_at, dear = False, _DEAR_IF_FULL
     if structure == "ordered" or looked_at:
         other = _ordered(*touched, width)
-        if structure == "ordered" or not fits or _price(other) + pairs < 0.5 * price:
+        if structure == "ordered" or not fits or _price(other) + pairs < _WORTH_IT * price:
             best, price = other, _price(other) + pairs
             fits = 8 * 4.0 * best.size <= memory()
     if structure == "joint" or (structure == "best" and (price > dear or not fits)):
         other = _ordered(*everything())
-        if structure == "joint" or not fits or _price(other) < 0.5 * price:
+        if structure == "joint" or not fits or _price(other) < _WORTH_IT * price:
             best, inner = other, False
     size = 8 * 4.0 * best.size  # the cross-products, the Schur complement and its factor, its inverse
     if size > memory():

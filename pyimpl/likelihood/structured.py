@@ -65,6 +65,12 @@ class StructuredEngine:
         """The same engine as a function of the search's coordinates."""
         return StructuredEngine(self._engine, self.structure, True)
 
+    def gradient_at_sigma(self, theta: np.ndarray, sigma: float) -> float:
+        """See :meth:`pyimpl.likelihood.engine.Engine.gradient_at_sigma`; of an engine of coordinates."""
+        scaled = float(self._engine.gradient_at_sigma(self.structure.element_values(theta), sigma))
+        self.gradient = self.structure.chain(theta, np.array(self._engine.gradient), None)[0]
+        return scaled
+
     def criterion(self, theta: np.ndarray, order: int = 0) -> float:
         """Value; its gradient too (order 1), and second derivatives (order 2). +inf outside the bounds."""
         structure = self.structure

@@ -43,6 +43,7 @@ def _longest_last_step(kind: cython.int) -> cython.double:
 
 @cython.cfunc
 def _largest_last_gradient(kind: cython.int) -> cython.double:
+    """Gradient, relative to the curvature where that is above 1: of much data it is thousands."""
     return 1e-9 if kind == 2 else 1e-6
 
 
@@ -370,11 +371,13 @@ class TrustRegion:
         worst: cython.double = 0.0
         longest: cython.double = 0.0
         size: cython.double = 0.0
+        steepest: cython.double = 1.0
         for a in range(n):
             worst = max(worst, fabs(self.gradient[a]))
             longest = max(longest, fabs(s[a]))
             size = max(size, fabs(self.x[a]))
-        if longest <= _longest_last_step(self.kind) * size and worst <= _largest_last_gradient(self.kind):
+            steepest = max(steepest, self.matrix[a, a])
+        if longest <= _longest_last_step(self.kind) * size and worst <= _largest_last_gradient(self.kind) * steepest:
             for a in range(n):
                 self.x[a] = self.trial[a]
             return True

@@ -55,8 +55,8 @@ def lmer(
         In lme4's language: ``"course ~ 1 + female + (1 + female | school)"``.
     data : DataFrame of pandas or polars, pyarrow Table, or another that narwhals reads
         Categorical columns are factors, with their categories' order; results have pandas' index, or 0, 1, ...
-        ``data.attrs["contrasts"]``, a mapping like ``contrasts``, is what R's ``contrasts(data$f) <- contr.sum`` gives a
-        factor: it holds in the random effects too, which R's argument ``contrasts`` leaves as they are.
+        ``data.attrs["contrasts"]``, a mapping like ``contrasts``, is what R's ``contrasts(data$f) <- contr.sum`` gives
+        a factor: it holds in the random effects too, which R's argument ``contrasts`` leaves as they are.
     REML : bool
         Restricted maximum likelihood (R's default), or maximum likelihood.
     control : LmerControl, optional

@@ -4,7 +4,7 @@ import math
 import warnings as _warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from pyimpl.design.design import Design
 from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import ConvergenceWarning, DataError, PyimplWarning, SingularFitWarning
 from pyimpl.inference.at_optimum import AtOptimum, Theta, criterion_at, find_optimum, warm_start
+from pyimpl.inference.comparison import information_criteria
 from pyimpl.inference.control import LmerControl
 from pyimpl.inference.convergence import SINGULAR, convergence_messages, singular_messages
 from pyimpl.inference.estimates import ranef_long
@@ -290,13 +291,42 @@ class LmerEstimates(ModelAccessors):
         """-2 restricted log-likelihood, at the estimates of either criterion."""
         return self._criterion(True)
 
-    def AIC(self) -> float:
-        """``AIC(m)``: from the criterion that was optimised."""
-        return -2.0 * self.logLik() + 2.0 * self.npar
+    @overload
+    def AIC(self) -> float: ...
 
-    def BIC(self) -> float:
-        """``BIC(m)``: from the criterion that was optimised."""
-        return -2.0 * self.logLik() + math.log(self.nobs()) * self.npar
+    @overload
+    def AIC(
+        self, other: "LmerEstimates", /, *others: "LmerEstimates", model_names: Sequence[str] | None = None
+    ) -> pd.DataFrame: ...
+
+    def AIC(self, *others: "LmerEstimates", model_names: Sequence[str] | None = None) -> float | pd.DataFrame:
+        """``AIC(m)``: from the criterion that was optimised; ``AIC(m, ...)``: a row for each model, ``df`` and ``AIC``.
+
+        Parameters
+        ----------
+        *others : LmerFit
+        model_names : sequence of str, optional
+            Rows' names in the order given; R takes the variables' names, the default here is ``MODEL1``, ...
+        """
+        if not others:
+            return -2.0 * self.logLik() + 2.0 * self.npar
+        fits = [self, *others]
+        return information_criteria(fits, "AIC", [fit.AIC() for fit in fits], model_names)
+
+    @overload
+    def BIC(self) -> float: ...
+
+    @overload
+    def BIC(
+        self, other: "LmerEstimates", /, *others: "LmerEstimates", model_names: Sequence[str] | None = None
+    ) -> pd.DataFrame: ...
+
+    def BIC(self, *others: "LmerEstimates", model_names: Sequence[str] | None = None) -> float | pd.DataFrame:
+        """``BIC(m)``, ``BIC(m, ...)``; see :meth:`AIC`."""
+        if not others:
+            return -2.0 * self.logLik() + math.log(self.nobs()) * self.npar
+        fits = [self, *others]
+        return information_criteria(fits, "BIC", [fit.BIC() for fit in fits], model_names)
 
     def extractAIC(self, scale: float = 0.0, k: float = 2.0) -> tuple[int, float]:
         """``extractAIC(m, scale, k)``: number of parameters and -2 logLik + k times it, of the ML fit.

@@ -22,6 +22,7 @@ from pyimpl.posterior.predictions import interval
 from pyimpl.posterior.sampler import SamplerResult
 from pyimpl.posterior.specification import Specification
 from pyimpl.posterior.text import PrintedText, print_text, prior_text, summary_text
+from pyimpl.printing import VarCorrTable
 from r_scripts.dialect import Dialect
 from r_scripts.printed import printed_html
 
@@ -339,31 +340,23 @@ class StanEstimates(ModelAccessors):
             out[group] = frame
         return out
 
-    def VarCorr(self) -> pd.DataFrame:
+    def VarCorr(self) -> VarCorrTable:
         """``as.data.frame(VarCorr(m))``: posterior means of the covariances, their roots and correlations.
 
         As in rstanarm: ``sdcor`` of a variance is the root of its mean, of a covariance the correlation of the mean
         matrix; ``Residual`` is the mean of sigma and its square.
         """
         mean, at = self.draws.Sigma.mean(axis=0), 0
-        rows: list[tuple[str, str | None, str | None, float, float]] = []
-        for term, group in zip(self.design.terms, term_labels(self.design.terms), strict=True):
-            p = term.p
-            S = np.zeros((p, p))
-            column, row = np.triu_indices(p)
+        covariances = []
+        for term in self.design.terms:
+            S = np.zeros((term.p, term.p))
+            column, row = np.triu_indices(term.p)
             S[row, column] = S[column, row] = mean[at : at + column.size]
             at += column.size
-            sd = np.sqrt(np.diag(S))
-            rows += [(group, term.effects[k], None, S[k, k], sd[k]) for k in range(p)]
-            # as.data.frame.VarCorr.merMod: the lower triangle, column by column
-            rows += [
-                (group, term.effects[j], term.effects[k], S[k, j], S[k, j] / (sd[k] * sd[j]))
-                for j in range(p)
-                for k in range(j + 1, p)
-            ]
-        s = float(self.draws.sigma.mean())
-        rows.append(("Residual", None, None, s * s, s))
-        return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
+            covariances.append(S)
+        effects = [term.effects for term in self.design.terms]
+        labels = term_labels(self.design.terms)
+        return VarCorrTable.of(labels, effects, covariances, float(self.draws.sigma.mean()), self.dialect)
 
     def posterior_interval(
         self, prob: float = 0.9, pars: Sequence[str] | None = None, regex_pars: Sequence[str] | str | None = None

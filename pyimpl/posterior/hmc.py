@@ -1,12 +1,12 @@
-"""Hamiltonian Monte Carlo in many strands at once, where independence Metropolis is not efficient.
+"""Hamiltonian Monte Carlo in many subchains at once, where independence Metropolis is not efficient.
 
-One gradient for a hundred points costs little more than for one: so each chain is run as many short strands side by
-side, started at points drawn by importance weights, and a chain's draws are its strands laid end to end. What differs
-between strands that have not mixed shows within the chain as slow autocorrelation, and so in its ESS and R-hat: strands
+One gradient for a hundred points costs little more than for one: so each chain is run as many short subchains side by
+side, started at points drawn by importance weights, and a chain's draws are its subchains laid end to end. What differs
+between subchains that have not mixed shows within the chain as slow autocorrelation, and so in its ESS and R-hat: they
 hide nothing (Margossian et al. 2024, Bayesian Analysis, on many short chains).
 
 Leapfrog steps in coordinates standardised by the approximate posterior; the number of steps is drawn anew for each
-transition (Mackenzie 1989: no periodic orbits), in the same way for all strands and without regard to where they are.
+transition (Mackenzie 1989: no periodic orbits), in the same way for all subchains and without regard to where they are.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Strands"]
+__all__ = ["Subchains"]
 
 _TARGET = 0.8  # acceptance that the step size is tuned to (Betancourt, Byrne & Girolami 2014)
 _DIVERGENT = 1000.0  # error of the energy, as in Stan
-_ADAPT = 64  # strands of the adaptation
+_ADAPT = 64  # subchains of the adaptation
 _LEAPS = 64  # most leapfrog steps of a transition
 
 Gradient = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -51,7 +51,7 @@ class _State:
 def _transition(
     f: _Standardised, state: _State, momentum: np.ndarray, log_uniform: np.ndarray, step: float, leaps: int
 ) -> tuple[_State, np.ndarray, np.ndarray]:
-    """One transition of all strands: the new state, acceptance probabilities and energy errors."""
+    """One transition of all subchains: the new state, acceptance probabilities and energy errors."""
     x, p, slope = state.x.copy(), momentum + 0.5 * step * state.slope, state.slope
     for k in range(leaps):
         x += step * p
@@ -82,7 +82,7 @@ def _adapt(
     length: float,
     rounds: int,
 ) -> tuple[_Standardised, float]:
-    """Tune the step size (Robbins & Monro), and standardise by what the strands have seen."""
+    """Tune the step size (Robbins & Monro), and standardise by what the subchains have seen."""
     d = mean.size
     f, step = _Standardised(gradient, mean, factor), 1.2 / d**0.25
     u = start
@@ -107,8 +107,8 @@ def _adapt(
     return f, step
 
 
-class Strands:
-    """Chains made of strands that can be run on for as long as is needed.
+class Subchains:
+    """Chains made of subchains that can be run on for as long as is needed.
 
     Parameters
     ----------
@@ -118,15 +118,15 @@ class Strands:
     factor : ndarray, shape (dim, dim)
         Of an approximate posterior: lower Cholesky factor of its covariance.
     adapt_start : ndarray, shape (points, dim)
-        Where the strands of the adaptation start; of positive density.
-    starts : list of ndarray, each (strands, dim)
-        Where the strands of each chain start.
+        Where the subchains of the adaptation start; of positive density.
+    starts : list of ndarray, each (subchains, dim)
+        Where the subchains of each chain start.
     adapt_rng, rngs
         Random streams of the adaptation (and of the lengths of trajectories) and of each chain.
     length : float
         Mean length of a trajectory in standard deviations; π/2 forgets its start in a normal posterior.
     warm : int
-        Transitions of each strand before the first that is kept.
+        Transitions of each subchain before the first that is kept.
     rounds : int
         Of adaptation: the last tunes the step size only.
 
@@ -154,7 +154,7 @@ class Strands:
     ) -> None:
         self._f, self._step = _adapt(gradient, mean, factor, adapt_start[:_ADAPT], adapt_rng, length, rounds)
         self._adapt_rng, self._rngs, self._length = adapt_rng, rngs, length
-        self.chains, self.strands, self.dim = len(starts), len(starts[0]), mean.size
+        self.chains, self.subchains, self.dim = len(starts), len(starts[0]), mean.size
         x = self._f.x(np.concatenate(starts))
         self._state = _State(x, *self._f(x))
         self._x: list[np.ndarray] = []
@@ -164,10 +164,10 @@ class Strands:
             self._next()
 
     def _next(self) -> tuple[np.ndarray, np.ndarray]:
-        # as many steps for every strand: the adaptation's stream decides how many
+        # as many steps for every subchain: the adaptation's stream decides how many
         leaps = _leaps(self._length, self._step, self._adapt_rng.uniform())
-        momentum = np.concatenate([r.standard_normal((self.strands, self.dim)) for r in self._rngs])
-        log_uniform = np.log(np.concatenate([r.uniform(size=self.strands) for r in self._rngs]))
+        momentum = np.concatenate([r.standard_normal((self.subchains, self.dim)) for r in self._rngs])
+        log_uniform = np.log(np.concatenate([r.uniform(size=self.subchains) for r in self._rngs]))
         self._state, probability, error = _transition(self._f, self._state, momentum, log_uniform, self._step, leaps)
         return probability, error
 
@@ -192,7 +192,7 @@ class Strands:
             self._next()
 
     def run(self, transitions: int) -> None:
-        """Run every strand on."""
+        """Run every subchain on."""
         for _ in range(transitions):
             probability, error = self._next()
             self._accepted += float(probability.mean())
@@ -202,7 +202,7 @@ class Strands:
 
     @property
     def transitions(self) -> int:
-        """Transitions of each strand so far, the warm-up left out."""
+        """Transitions of each subchain so far, the warm-up left out."""
         return len(self._x)
 
     @property
@@ -211,9 +211,9 @@ class Strands:
         return self._accepted / max(len(self._x), 1)
 
     def draws(self, draws: int, thin: int) -> tuple[np.ndarray, np.ndarray]:
-        """Every thin-th state, strand after strand: coordinates (chains, draws, dim), log density (chains, draws)."""
+        """Every thin-th state by subchain: coordinates (chains, draws, dim), log density (chains, draws)."""
         x, value = np.stack(self._x[thin - 1 :: thin]), np.stack(self._value[thin - 1 :: thin])
-        shape = (len(x), self.chains, self.strands)
+        shape = (len(x), self.chains, self.subchains)
         u = self._f.u(x.reshape(-1, self.dim)).reshape(*shape, self.dim)
         u = np.moveaxis(u, 0, 2).reshape(self.chains, -1, self.dim)[:, :draws]
         value = np.moveaxis(value.reshape(shape), 0, 2).reshape(self.chains, -1)[:, :draws]

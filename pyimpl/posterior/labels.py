@@ -2,7 +2,7 @@
 
 from itertools import permutations
 
-from pyimpl.design.design import RandomTerm
+from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import DataError
 
 __all__ = ["Sigma_labels", "b_labels", "is_new_level", "level_label", "refuse_ambiguous_names", "term_labels"]

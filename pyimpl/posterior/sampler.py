@@ -17,9 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
-from scipy.special import gammaincc, gammaln
+from scipy.special import gammaincc
 
 from pyimpl.errors import ConvergenceWarning
 from pyimpl.extras import has
@@ -29,15 +28,15 @@ from pyimpl.posterior.collapsed import LOG_TAU_MAX, CollapsedDensity
 from pyimpl.posterior.conflict import find_modes, is_easy, refuse_if_coarse, stands_at, unexplored
 from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import assess, pareto_k
-from pyimpl.posterior.hmc import Strands
+from pyimpl.posterior.hmc import Subchains
+from pyimpl.posterior.proposal import Proposal, efficiency_of, fitted, normalised, split, update, with_tails
 
 __all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
 
-_DF = 5.0  # of the proposal: heavier tails than any posterior with a few groups has
 _MOST = 8_000_000  # numbers in a batch of proposals: memory
 _GRADIENT = 4.0  # a gradient costs about as much as so many evaluations
 _ADAPTATION = 12_000  # gradients before the first draw of Hamiltonian Monte Carlo
-_STRANDS = 32  # of Hamiltonian Monte Carlo, for each chain
+_SUBCHAINS = 32  # of Hamiltonian Monte Carlo, for each chain
 _BEYOND = 1e-9  # prior mass beyond the log density's domain from which a posterior might be cut off there
 _LONG = 1e11  # multiplications (a minute or two) above which draws that are nearly independent are not thinned
 _MOST_GRADIENTS = 1_500_000  # of Hamiltonian Monte Carlo: what is not good by then is not going to be
@@ -106,7 +105,7 @@ class _Counted:
                 tick(min(start + self._at_once, len(u)))
         return out
 
-    def weighted(self, proposal: "_Proposal", rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    def weighted(self, proposal: "Proposal", rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Points of a proposal and their log importance weights."""
         u = proposal.draw(rng, n)
         return u, self(u) - proposal.log_density(u)
@@ -182,182 +181,6 @@ def _curvature(f: _Counted, mode: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return inverse / np.outer(root, root)
 
 
-def _factors(covariances: np.ndarray) -> np.ndarray:
-    """Lower Cholesky factors, of the correlations: one coordinate may be a billion times narrower than another."""
-    sd = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
-    correlations = covariances / (sd[..., :, None] * sd[..., None, :])
-    return sd[..., :, None] * np.linalg.cholesky(correlations + 1e-10 * np.eye(sd.shape[-1]))
-
-
-@dataclass(frozen=True)
-class _Proposal:
-    """A mixture of multivariate t distributions.
-
-    Attributes
-    ----------
-    shares : ndarray, shape (K,)
-    means : ndarray, shape (K, d)
-    factors : ndarray, shape (K, d, d)
-        Lower Cholesky factors of the scale matrices.
-    """
-
-    shares: np.ndarray
-    means: np.ndarray
-    factors: np.ndarray
-
-    @classmethod
-    def of(cls, mean: np.ndarray, covariance: np.ndarray) -> "_Proposal":
-        """One t."""
-        return cls.mixture(np.ones(1), mean[None], covariance[None])
-
-    @classmethod
-    def mixture(cls, shares: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> "_Proposal":
-        return cls(shares, means, _factors(covariances))
-
-    @property
-    def mean(self) -> np.ndarray:
-        """Mean of the mixture."""
-        return self.shares @ self.means
-
-    @property
-    def factor(self) -> np.ndarray:
-        """Cholesky factor of the mixture's scale."""
-        scatter = self.means - self.mean
-        scale = np.einsum("k,kij,klj->il", self.shares, self.factors, self.factors)
-        return _factors(scale + np.einsum("k,ki,kj->ij", self.shares, scatter, scatter))
-
-    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """``n`` points, shape (n, d)."""
-        d = self.means.shape[1]
-        z = rng.standard_normal((n, d)) / np.sqrt(rng.chisquare(_DF, n) / _DF)[:, None]
-        component = rng.choice(self.shares.size, size=n, p=self.shares)
-        out = np.empty((n, d))
-        for k in range(self.shares.size):
-            mine = component == k
-            out[mine] = self.means[k] + z[mine] @ self.factors[k].T
-        return out
-
-    def by_component(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log share plus log density of each component, and squared Mahalanobis distances, shapes (K, n)."""
-        d = self.means.shape[1]
-        constant = gammaln(0.5 * (_DF + d)) - gammaln(0.5 * _DF) - 0.5 * d * np.log(_DF * np.pi)
-        distance = np.empty((self.shares.size, len(u)))
-        for k in range(self.shares.size):
-            z = solve_triangular(self.factors[k], (u - self.means[k]).T, lower=True)
-            distance[k] = np.einsum("ij,ij->j", z, z)
-        log_scale = np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(axis=1)
-        offset = np.log(self.shares) + constant - log_scale
-        return offset[:, None] - 0.5 * (_DF + d) * np.log1p(distance / _DF), distance
-
-    def log_density(self, u: np.ndarray) -> np.ndarray:
-        """Log density, shape (n,)."""
-        parts, _ = self.by_component(u)
-        return parts[0] if len(parts) == 1 else np.logaddexp.reduce(parts, axis=0)
-
-
-def _normalised(log_weights: np.ndarray) -> np.ndarray:
-    weights = np.exp(log_weights - log_weights.max())
-    return weights / weights.sum()
-
-
-def _efficiency(log_weights: np.ndarray) -> float:
-    """Relative effective sample size of importance sampling, 1 / (n Σ w²)."""
-    weights = _normalised(log_weights)
-    return float(1.0 / (weights.size * np.sum(weights**2)))
-
-
-def _tempered(log_weights: np.ndarray, least: int) -> np.ndarray:
-    """Flatten log weights until the effective sample size is `least` (Koblents & Míguez 2015, Stat. Comput. 25).
-
-    Of fewer points than coordinates no covariance matrix can be estimated: that of one point is 0.
-    """
-    finite = np.isfinite(log_weights)
-    least = min(least, int(finite.sum()) // 2)
-    if log_weights.size * _efficiency(log_weights) >= least:
-        return log_weights
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        power = 0.5 * (low + high)
-        tried = np.where(finite, power * np.where(finite, log_weights, 0.0), -np.inf)
-        low, high = (power, high) if tried.size * _efficiency(tried) >= least else (low, power)
-    return np.where(finite, low * np.where(finite, log_weights, 0.0), -np.inf)
-
-
-def _refit(u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
-    """Fit a t with the weighted moments; the largest weights are cut at √n times the mean (Ionides 2008)."""
-    weights = _normalised(_tempered(log_weights, 4 * u.shape[1]))
-    weights = np.minimum(weights, 1 / np.sqrt(weights.size))
-    weights /= weights.sum()
-    mean = weights @ u
-    centred = u - mean
-    covariance = (centred * weights[:, None]).T @ centred
-    # too few effective points: shrink towards the diagonal
-    effective = 1.0 / np.sum(weights**2)
-    keep = effective / (effective + 2 * mean.size)
-    covariance = keep * covariance + (1 - keep) * np.diag(np.diag(covariance))
-    return _Proposal.of(mean, covariance)
-
-
-def _with_tails(proposal: _Proposal, axes: list[int]) -> _Proposal:
-    """Add a component for each log τ that reaches down: where a variance may be 0 the posterior falls only as τ."""
-    share, sd = min(0.04, 0.2 / len(axes)), 1.5
-    count = len(axes)
-    mean, factor = proposal.mean, proposal.factor
-    means, covariances = np.repeat(mean[None], count, axis=0), np.repeat((factor @ factor.T)[None], count, axis=0)
-    for k, axis in enumerate(axes):
-        means[k, axis] -= sd
-        covariances[k, axis, axis] += sd**2
-    return _Proposal(
-        np.concatenate([(1 - share * count) * proposal.shares, np.full(count, share)]),
-        np.concatenate([proposal.means, means]),
-        np.concatenate([proposal.factors, _factors(covariances)]),
-    )
-
-
-def _split(proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray, K: int, rng: np.random.Generator) -> _Proposal:
-    """Begin a mixture: components at weighted points, and the whole t kept as one of them."""
-    single = _refit(u, log_weights)
-    weights = np.minimum(_normalised(log_weights), 1 / np.sqrt(len(u)))
-    chosen = rng.choice(len(u), size=K, p=weights / weights.sum())
-    covariance = single.factors[0] @ single.factors[0].T
-    means = np.concatenate([single.means, single.means + 0.8 * (u[chosen] - single.means)])
-    covariances = np.concatenate([1.3 * covariance[None], np.repeat(0.5 * covariance[None], K, axis=0)])
-    return _Proposal.mixture(np.full(K + 1, 1 / (K + 1)), means, covariances)
-
-
-def _update(proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray) -> _Proposal:
-    """One step of population Monte Carlo for mixtures of t (Cappé et al. 2008, Statistics and Computing 18, sec. 4).
-
-    The first component stays wide (the global moments), so that no tail is forgotten; each other one is shrunk towards
-    the global covariance by as much as its effective sample is small.
-    """
-    d = u.shape[1]
-    weights = np.minimum(_normalised(log_weights), 1 / np.sqrt(len(u)))
-    weights /= weights.sum()
-    effective = 1 / np.sum(weights**2)
-    parts, distance = proposal.by_component(u)
-    membership = weights * np.exp(parts - np.logaddexp.reduce(parts, axis=0))
-    robust = membership * (_DF + d) / (_DF + distance)
-    shares = membership.sum(axis=1)
-    single = _refit(u, log_weights)
-    covariance = single.factors[0] @ single.factors[0].T
-    means, covariances = proposal.means.copy(), np.empty((shares.size, d, d))
-    for k in range(shares.size):
-        total = robust[k].sum()
-        if k == 0 or not total > 0:
-            means[k], covariances[k] = single.means[0], 1.3 * covariance
-            continue
-        means[k] = robust[k] @ u / total
-        centred = u - means[k]
-        own = (centred * robust[k][:, None]).T @ centred / max(shares[k], 1e-12)
-        count = effective * shares[k]
-        keep = count / (count + 2 * d)
-        covariances[k] = keep * own + (1 - keep) * 0.5 * covariance
-    shares = np.maximum(shares, 0.02)
-    shares[0] = max(shares[0], 0.15)
-    return _Proposal.mixture(shares / shares.sum(), means, covariances)
-
-
 def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]:
     """Smallest bulk and tail ESS and largest R-hat over the coordinates and the log density."""
     x = np.concatenate([np.moveaxis(u, 2, 0), log_density[None]])
@@ -370,36 +193,36 @@ def _worst(u: np.ndarray, log_density: np.ndarray) -> tuple[float, float, float]
 
 
 def _populate(
-    f: _Counted, proposal: _Proposal, efficiency: float, axes: list[int], rng: np.random.Generator
-) -> tuple[_Proposal, float]:
+    f: _Counted, proposal: Proposal, efficiency: float, axes: list[int], rng: np.random.Generator
+) -> tuple[Proposal, float]:
     """Replace a single t that does not fit well by a mixture, as long as that helps."""
     d = proposal.means.shape[1]
     n = 1000 + 150 * d
-    u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n)
+    u, log_weights = f.weighted(with_tails(proposal, axes), rng, n)
     best, best_efficiency = proposal, efficiency
-    current = _split(proposal, u, log_weights, 6, rng)
+    current = split(proposal, u, log_weights, 6, rng)
     for _ in range(8):
-        u, log_weights = f.weighted(_with_tails(current, axes), rng, n)
-        last, now = best_efficiency, _efficiency(log_weights)
+        u, log_weights = f.weighted(with_tails(current, axes), rng, n)
+        last, now = best_efficiency, efficiency_of(log_weights)
         if now > best_efficiency:
             best, best_efficiency = current, now
         if now > 0.8 or (now > 0.3 and now < 1.02 * last and _ > 3):
             break
-        current = _update(current, u, log_weights)
+        current = update(current, u, log_weights)
     return best, best_efficiency
 
 
 def _better(
-    f: _Counted, proposal: _Proposal, u: np.ndarray, log_weights: np.ndarray, axes: list[int], rng: np.random.Generator
-) -> _Proposal:
+    f: _Counted, proposal: Proposal, u: np.ndarray, log_weights: np.ndarray, axes: list[int], rng: np.random.Generator
+) -> Proposal:
     """Choose between a single t and a mixture, both fitted to weighted points, by a new batch."""
     d = u.shape[1]
-    several = proposal if proposal.shares.size > 1 else _split(proposal, u, log_weights, 6, rng)
-    candidates = [_refit(u, log_weights), _update(several, u, log_weights)]
+    several = proposal if proposal.shares.size > 1 else split(proposal, u, log_weights, 6, rng)
+    candidates = [fitted(u, log_weights), update(several, u, log_weights)]
     scores = []
     for candidate in candidates:
-        _, batch_weights = f.weighted(_with_tails(candidate, axes), rng, 2000 + 250 * d)
-        scores.append(_efficiency(batch_weights))
+        _, batch_weights = f.weighted(with_tails(candidate, axes), rng, 2000 + 250 * d)
+        scores.append(efficiency_of(batch_weights))
     return candidates[int(np.argmax(scores))]
 
 
@@ -439,106 +262,177 @@ def sample_collapsed(
         Fewer than 400 effective draws or R-hat of 1.01 and more, whatever was tried.
     """
     where_to = SamplerCoordinates(density)
-    f = _Counted(where_to)
     say = progress or (lambda what, share: None)
     say("finding the mode", 0.0)
-    d = density.dim
     if any(gammaincc(shape, math.exp(LOG_TAU_MAX)) > _BEYOND for shape in density.spec.shape):
         raise unexplored(density)  # the log density ends where this prior has its mass
-    rng = np.random.default_rng(seeds[0])
-    _forecast(where_to, chains * draws)
-    proposal = _first_proposal(f)
-    if density.spec.weights is not None:
-        refuse_if_coarse(density, f, proposal.mean)
-    # thousands of crossed effects: seconds count more than the last third of the ESS
-    costly = chains * draws * density.multiplications > _LONG
-    n_pilot, warm = (150 + 75 * d, 50) if costly else (400 + 100 * d, 200)
-    efficiency = 0.0
-    axes = where_to.tails
-    for _ in range(6):
-        u, log_weights = f.weighted(_with_tails(proposal, axes), rng, n_pilot)
-        if not np.isfinite(log_weights).any():
-            raise unexplored(density)
-        last, efficiency = efficiency, _efficiency(log_weights)
-        proposal = _refit(u, log_weights) if proposal.shares.size == 1 else _update(proposal, u, log_weights)
-        if efficiency > 0.5 and efficiency < 1.15 * last:
-            break
-    if efficiency < 0.55 and _metropolis_pays(_transitions(efficiency), chains * draws, d):
-        proposal, efficiency = _populate(f, proposal, efficiency, axes, rng)
-    messages: list[str] = []
-    rngs = [np.random.default_rng(seed) for seed in seeds[1:]]
-    max_thin = int(np.clip(_MOST / (d * chains * draws), 16, max_thin))
-    thin = _transitions(efficiency)
-    if costly and efficiency > 0.5:
-        thin = 1
-    best: SamplerResult | None = None
-    # an ESS is itself an estimate, and a noisy one of few draws
-    wanted = (target - 2 / np.sqrt(chains * draws)) * chains * draws
-    # a longer batch than max_thin asks for would take minutes, and find nothing
-    while thin <= 4 * max_thin and _metropolis_pays(thin, chains * draws, d):
-        thin = min(thin, max_thin)
-        length = draws * thin
-        total = chains * (warm + length)
-        say(f"sampling, {thin} transitions a draw", 0.2)
-        mixture = _with_tails(proposal, axes)
-        proposals = np.stack([mixture.draw(r, warm + length) for r in rngs])
-        value = f(
-            proposals.reshape(-1, d),
-            lambda done, total=total: say(f"sampling, {done} of {total} evaluations", 0.2 + 0.5 * done / total),  # type: ignore[misc]
-        ).reshape(chains, -1)
-        weights = value - mixture.log_density(proposals.reshape(-1, d)).reshape(chains, -1)
-        kept_u, kept_f = np.empty((chains, draws, d)), np.empty((chains, draws))
-        accepted = 0
-        for c, r in enumerate(rngs):
-            # each chain starts at one of its own first proposals, chosen by weight
-            first = int(r.choice(warm, p=_normalised(weights[c, :warm])))
-            kept, moves = independence_chain(weights[c, warm:], np.log(r.uniform(size=length)), weights[c, first], thin)
-            accepted += moves
-            where = np.where(kept < 0, first, warm + kept)
-            kept_u[c], kept_f[c] = proposals[c, where], value[c, where]
-        bulk, tail, rhat = _worst(kept_u, kept_f)
-        result = SamplerResult(
-            u=where_to.to_density(kept_u.reshape(-1, d)).reshape(kept_u.shape),
-            log_density=kept_f,
-            method="independence Metropolis",
-            acceptance=accepted / (chains * length),
-            khat=pareto_k(weights.ravel()),
-            thin=thin,
-            evaluations=f.evaluations,
-            divergences=0,
-            min_ess_bulk=bulk,
-            min_ess_tail=tail,
-            max_rhat=rhat,
-            messages=tuple(messages),
-        )
-        short = min(bulk, tail) / wanted
-        enough = short >= 1 or chains * draws < 100 or (costly and _good_enough(result))
-        if enough and result.khat < 0.7:
-            return result
-        if best is None or min(bulk, tail) > min(best.min_ess_bulk, best.min_ess_tail):
-            best = result
-        if thin >= max_thin:
-            break
-        # refit on the longest batch so far, and start again with more transitions a draw
-        proposal = _better(f, proposal, proposals.reshape(-1, d), weights.ravel(), axes, rng)
-        thin = min(max_thin, int(np.ceil(thin * np.clip(1.3 / max(short, 0.05), 1.5, 4.0))))
-        messages.append(f"refitted and thinned by {thin}: smallest ESS was {min(bulk, tail):.0f}")
-    if best is not None and _good_enough(best) and best.khat < 0.7:
+    kept = chains * draws
+    run = _Run(
+        _Counted(where_to),
+        where_to,
+        chains,
+        draws,
+        seeds,
+        # an ESS is itself an estimate, and a noisy one of few draws
+        wanted=(target - 2 / np.sqrt(kept)) * kept,
+        max_thin=int(np.clip(_MOST / (density.dim * kept), 16, max_thin)),
+        costly=kept * density.multiplications > _LONG,
+        say=say,
+    )
+    _forecast(where_to, kept)
+    proposal, efficiency = _adapted(run)
+    best, proposal = _metropolis(run, proposal, efficiency)
+    if best is not None and best.khat < 0.7 and (run.is_enough(best) or _good_enough(best)):
         return best
     if best is not None:
-        messages.append(f"independence Metropolis was poor (k-hat {best.khat:.2f}, ESS {best.min_ess_bulk:.0f}): HMC")
+        run.messages.append(
+            f"independence Metropolis was poor (k-hat {best.khat:.2f}, ESS {best.min_ess_bulk:.0f}): HMC"
+        )
     else:
-        messages.append(f"the proposal's efficiency was {efficiency:.2f}: Hamiltonian Monte Carlo")
-    result = _hamiltonian(f, proposal, axes, chains, draws, wanted, max_thin, rng, seeds, say, tuple(messages))
+        run.messages.append(f"the proposal's efficiency was {efficiency:.2f}: Hamiltonian Monte Carlo")
+    result = _hamiltonian(run, proposal)
     if not _good_enough(result) and not has("nutpie"):
-        messages.append("NUTS was not tried: mlmparity[bayes] brings it")
-        result = replace(result, messages=tuple(messages))
+        run.messages.append("NUTS was not tried: mlmparity[bayes] brings it")
+        result = replace(result, messages=tuple(run.messages))
     elif not _good_enough(result):
-        messages.append(f"Hamiltonian Monte Carlo was poor (ESS {result.min_ess_bulk:.0f}): NUTS")
+        run.messages.append(f"Hamiltonian Monte Carlo was poor (ESS {result.min_ess_bulk:.0f}): NUTS")
         say("NUTS on the collapsed density", 0.5)
-        result = max(result, _nuts(f, proposal, chains, draws, seeds[0], tuple(messages)), key=_quality)
+        result = max(result, _nuts(run, proposal), key=_quality)
     _warn_if_poor(result)
     return result
+
+
+@dataclass
+class _Run:
+    """A call of the sampler: what is asked for, and what was tried.
+
+    Attributes
+    ----------
+    f : _Counted
+    where_to : SamplerCoordinates
+    chains, draws : int
+    seeds : list of SeedSequence
+        One for the adaptation, one for each chain.
+    wanted : float
+        Smallest bulk and tail ESS of all draws that is enough.
+    max_thin : int
+        Transitions for each draw at most.
+    costly : bool
+        Whether seconds count more than the last third of the ESS: thousands of crossed effects.
+    say : callable
+    rng : Generator
+        Of the adaptation.
+    messages : list of str
+    """
+
+    f: _Counted
+    where_to: SamplerCoordinates
+    chains: int
+    draws: int
+    seeds: list[np.random.SeedSequence]
+    wanted: float = 0.0
+    max_thin: int = 256
+    costly: bool = False
+    say: Callable[[str, float], None] = lambda what, share: None
+    messages: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seeds[0])
+
+    @property
+    def kept(self) -> int:
+        """Draws of all chains."""
+        return self.chains * self.draws
+
+    def is_enough(self, result: SamplerResult) -> bool:
+        """Whether independence Metropolis may end with this."""
+        ess = min(result.min_ess_bulk, result.min_ess_tail)
+        return ess / self.wanted >= 1 or self.kept < 100 or (self.costly and _good_enough(result))
+
+
+def _adapted(run: _Run) -> tuple[Proposal, float]:
+    """A proposal fitted by importance sampling, and its efficiency."""
+    f, rng, d = run.f, run.rng, run.where_to.dim
+    proposal = _first_proposal(f)
+    density = run.where_to.density
+    if density.spec.weights is not None:
+        refuse_if_coarse(density, f, proposal.mean)
+    n_pilot = 150 + 75 * d if run.costly else 400 + 100 * d
+    efficiency, axes = 0.0, run.where_to.tails
+    for _ in range(6):
+        u, log_weights = f.weighted(with_tails(proposal, axes), rng, n_pilot)
+        if not np.isfinite(log_weights).any():
+            raise unexplored(density)
+        last, efficiency = efficiency, efficiency_of(log_weights)
+        proposal = fitted(u, log_weights) if proposal.shares.size == 1 else update(proposal, u, log_weights)
+        if efficiency > 0.5 and efficiency < 1.15 * last:
+            break
+    if efficiency < 0.55 and _metropolis_pays(_transitions(efficiency), run.kept, d):
+        proposal, efficiency = _populate(f, proposal, efficiency, axes, rng)
+    return proposal, efficiency
+
+
+def _metropolis(run: _Run, proposal: Proposal, efficiency: float) -> tuple[SamplerResult | None, Proposal]:
+    """Independence Metropolis, thinned and refitted until the draws are good: the best batch, and the last proposal."""
+    rngs = [np.random.default_rng(seed) for seed in run.seeds[1:]]
+    thin = 1 if run.costly and efficiency > 0.5 else _transitions(efficiency)
+    best: SamplerResult | None = None
+    # a longer batch than max_thin asks for would take minutes, and find nothing
+    while thin <= 4 * run.max_thin and _metropolis_pays(thin, run.kept, run.where_to.dim):
+        thin = min(thin, run.max_thin)
+        result, proposals, weights = _batch(run, with_tails(proposal, run.where_to.tails), thin, rngs)
+        if run.is_enough(result) and result.khat < 0.7:
+            return result, proposal
+        ess = min(result.min_ess_bulk, result.min_ess_tail)
+        if best is None or ess > min(best.min_ess_bulk, best.min_ess_tail):
+            best = result
+        if thin >= run.max_thin:
+            break
+        # refit on the longest batch so far, and start again with more transitions a draw
+        proposal = _better(run.f, proposal, proposals, weights, run.where_to.tails, run.rng)
+        thin = min(run.max_thin, int(np.ceil(thin * np.clip(1.3 / max(ess / run.wanted, 0.05), 1.5, 4.0))))
+        run.messages.append(f"refitted and thinned by {thin}: smallest ESS was {ess:.0f}")
+    return best, proposal
+
+
+def _batch(
+    run: _Run, mixture: Proposal, thin: int, rngs: list[np.random.Generator]
+) -> tuple[SamplerResult, np.ndarray, np.ndarray]:
+    """One run of all chains, `thin` transitions a draw; its proposals (n, d) and their log weights (n,)."""
+    f, say, chains, draws, d = run.f, run.say, run.chains, run.draws, run.where_to.dim
+    warm, length = 50 if run.costly else 200, draws * thin
+    total = chains * (warm + length)
+    say(f"sampling, {thin} transitions a draw", 0.2)
+    proposals = np.stack([mixture.draw(r, warm + length) for r in rngs])
+    flat = proposals.reshape(-1, d)
+    value = f(flat, lambda done: say(f"sampling, {done} of {total} evaluations", 0.2 + 0.5 * done / total))
+    log_weights = value - mixture.log_density(flat)
+    value, weights = value.reshape(chains, -1), log_weights.reshape(chains, -1)
+    kept_u, kept_f = np.empty((chains, draws, d)), np.empty((chains, draws))
+    accepted = 0
+    for c, r in enumerate(rngs):
+        # each chain starts at one of its own first proposals, chosen by weight
+        first = int(r.choice(warm, p=normalised(weights[c, :warm])))
+        kept, moves = independence_chain(weights[c, warm:], np.log(r.uniform(size=length)), weights[c, first], thin)
+        accepted += moves
+        where = np.where(kept < 0, first, warm + kept)
+        kept_u[c], kept_f[c] = proposals[c, where], value[c, where]
+    bulk, tail, rhat = _worst(kept_u, kept_f)
+    result = SamplerResult(
+        u=run.where_to.to_density(kept_u.reshape(-1, d)).reshape(kept_u.shape),
+        log_density=kept_f,
+        method="independence Metropolis",
+        acceptance=accepted / (chains * length),
+        khat=pareto_k(weights.ravel()),
+        thin=thin,
+        evaluations=f.evaluations,
+        divergences=0,
+        min_ess_bulk=bulk,
+        min_ess_tail=tail,
+        max_rhat=rhat,
+        messages=tuple(run.messages),
+    )
+    return result, flat, log_weights
 
 
 def _forecast(where_to: SamplerCoordinates, draws: int) -> None:
@@ -554,7 +448,7 @@ def _forecast(where_to: SamplerCoordinates, draws: int) -> None:
     Forecast("sampling", least, "evaluations of the log density, at least", "Take a smaller iter", each)
 
 
-def _first_proposal(f: _Counted) -> _Proposal:
+def _first_proposal(f: _Counted) -> Proposal:
     """A t at the mode; a mixture where priors and data disagree, and several modes have mass."""
     where_to = f.density
     assert isinstance(where_to, SamplerCoordinates)
@@ -562,20 +456,20 @@ def _first_proposal(f: _Counted) -> _Proposal:
         mode, covariance = find_mode(f, where_to.start())
         _, slope = f.gradient(mode[None])
         if stands_at(slope[0], covariance):
-            return _Proposal.of(mode, covariance * 1.2)
+            return Proposal.of(mode, covariance * 1.2)
     modes = find_modes(where_to, f.gradient, f)
     if not modes:
         mode, covariance = find_mode(f, where_to.start())
-        return _Proposal.of(mode, covariance * 1.2)
+        return Proposal.of(mode, covariance * 1.2)
     if len(modes) == 1:
-        return _Proposal.of(modes[0].location, modes[0].covariance * 1.2)
+        return Proposal.of(modes[0].location, modes[0].covariance * 1.2)
     mass = np.exp([mode.log_mass - modes[0].log_mass for mode in modes])
     shares = np.maximum(mass / mass.sum(), 0.05)
     at, covariances = np.array([mode.location for mode in modes]), np.array([mode.covariance for mode in modes])
     scatter = at - shares @ at / shares.sum()
     whole = np.einsum("k,kij->ij", shares, covariances) + np.einsum("k,ki,kj->ij", shares, scatter, scatter)
     # the first component of a mixture stays wide
-    return _Proposal.mixture(
+    return Proposal.mixture(
         np.concatenate([[0.15], 0.85 * shares / shares.sum()]),
         np.concatenate([[shares @ at / shares.sum()], at]),
         np.concatenate([whole[None], 1.2 * covariances]),
@@ -612,67 +506,54 @@ def _rhat_limit(draws: int) -> float:
     return max(1.01, 1 + 5 / draws)
 
 
-def _hamiltonian(
-    f: _Counted,
-    proposal: _Proposal,
-    axes: list[int],
-    chains: int,
-    draws: int,
-    wanted: float,
-    max_thin: int,
-    rng: np.random.Generator,
-    seeds: list[np.random.SeedSequence],
-    say: Callable[[str, float], None],
-    messages: tuple[str, ...],
-) -> SamplerResult:
-    """Strands of Hamiltonian Monte Carlo, started by importance, run on until the draws are good."""
-    density = f.density
-    assert isinstance(density, SamplerCoordinates)
-    say("Hamiltonian Monte Carlo: adaptation", 0.3)
+def _hamiltonian(run: _Run, proposal: Proposal) -> SamplerResult:
+    """Subchains of Hamiltonian Monte Carlo, started by importance, run on until the draws are good."""
+    f, density, rng, draws, messages = run.f, run.where_to, run.rng, run.draws, run.messages
+    run.say("Hamiltonian Monte Carlo: adaptation", 0.3)
     # streams of their own: how many numbers the chains have used so far is nobody's business
-    rngs = [np.random.default_rng([*seed.generate_state(4), 1]) for seed in seeds[1:]]
-    strands = int(np.clip(draws // 25, 1, _STRANDS))
+    rngs = [np.random.default_rng([*seed.generate_state(4), 1]) for seed in run.seeds[1:]]
+    subchains = int(np.clip(draws // 25, 1, _SUBCHAINS))
 
     def points(r: np.random.Generator, n: int) -> np.ndarray:
-        u, log_weights = f.weighted(_with_tails(proposal, axes), r, 40 * n)
-        weights = np.minimum(_normalised(log_weights), 1 / np.sqrt(len(u)))
+        u, log_weights = f.weighted(with_tails(proposal, density.tails), r, 40 * n)
+        weights = np.minimum(normalised(log_weights), 1 / np.sqrt(len(u)))
         return u[r.choice(len(u), size=n, p=weights / weights.sum())]
 
-    hmc = Strands(
-        f.gradient, proposal.mean, proposal.factor, points(rng, 64), [points(r, strands) for r in rngs], rng, rngs
+    hmc = Subchains(
+        f.gradient, proposal.mean, proposal.factor, points(rng, 64), [points(r, subchains) for r in rngs], rng, rngs
     )
     if hmc.stuck:
         raise unexplored(density.density)
-    per_strand, thin, again, before = -(-draws // strands), 2, 0, 0.0
+    per_subchain, thin, again, before = -(-draws // subchains), 2, 0, 0.0
     begun = f.evaluations
     while True:
-        say(f"Hamiltonian Monte Carlo, {thin} transitions a draw", 0.5)
-        hmc.run(per_strand * thin - hmc.transitions)
+        run.say(f"Hamiltonian Monte Carlo, {thin} transitions a draw", 0.5)
+        hmc.run(per_subchain * thin - hmc.transitions)
         if hmc.divergences and again < _AGAIN:
             # as one would give Stan a larger adapt_delta
             again += 1
-            messages = (*messages, f"{hmc.divergences} transitions diverged: began again with shorter steps")
+            messages.append(f"{hmc.divergences} transitions diverged: began again with shorter steps")
             hmc.begin_again(0.6)
             continue
         u, value = hmc.draws(draws, thin)
         bulk, tail, rhat = _worst(u, value)
-        short = min(bulk, tail) / wanted
-        if short >= 1 or chains * draws < 100 or 2 * thin > max_thin:
+        short = min(bulk, tail) / run.wanted
+        if short >= 1 or run.kept < 100 or 2 * thin > run.max_thin:
             break
         if short < min(0.2, 1.2 * before):
             # many more transitions, and no better: they do not go where they should
             again += 1
             if again > _AGAIN:  # R-hat says below whether what there is can be of use; the warning tells of the ESS
-                messages = (*messages, "more transitions did not help")
+                messages.append("more transitions did not help")
                 break
-            messages = (*messages, "more transitions did not help: standardised anew")
+            messages.append("more transitions did not help: standardised anew")
             hmc.begin_again(1.0)
             before = 0.0
             continue
         before = short
-        longer = min(max_thin, int(np.ceil(thin * np.clip(1.2 / max(short, 0.05), 1.5, 4.0))))
+        longer = min(run.max_thin, int(np.ceil(thin * np.clip(1.2 / max(short, 0.05), 1.5, 4.0))))
         if (f.evaluations - begun) * longer > _MOST_GRADIENTS * thin:
-            messages = (*messages, f"stopped after {f.evaluations - begun} gradients")
+            messages.append(f"stopped after {f.evaluations - begun} gradients")
             break
         thin = longer
     if rhat > _HOPELESS:
@@ -689,7 +570,7 @@ def _hamiltonian(
         min_ess_bulk=bulk,
         min_ess_tail=tail,
         max_rhat=rhat,
-        messages=messages,
+        messages=tuple(messages),
     )
 
 
@@ -720,20 +601,12 @@ class _ZeroDensityError(ValueError):
     is_recoverable = True
 
 
-def _nuts(
-    f: _Counted,
-    proposal: _Proposal,
-    chains: int,
-    draws: int,
-    seed: np.random.SeedSequence,
-    messages: tuple[str, ...],
-) -> SamplerResult:
+def _nuts(run: _Run, proposal: Proposal) -> SamplerResult:
     """NUTS (nutpie) on the collapsed density, in the proposal's standardised coordinates."""
     import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
-    density = f.density
-    assert isinstance(density, SamplerCoordinates)
+    f, density = run.f, run.where_to
     d = density.dim
     factor = proposal.factor
 
@@ -760,12 +633,12 @@ def _nuts(
     )
     trace = nutpie.sample(
         model,
-        draws=draws,
+        draws=run.draws,
         tune=500,
-        chains=chains,
+        chains=run.chains,
         cores=1,
         maxdepth=_DEPTH,
-        seed=int(seed.generate_state(1)[0]),
+        seed=int(run.seeds[0].generate_state(1)[0]),
         progress_bar=False,
         save_warmup=False,
     )
@@ -785,7 +658,7 @@ def _nuts(
         min_ess_bulk=bulk,
         min_ess_tail=tail,
         max_rhat=rhat,
-        messages=messages,
+        messages=tuple(run.messages),
     )
 
 

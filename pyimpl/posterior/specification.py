@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from pyimpl.design.design import Design, RandomTerm
+from pyimpl.design.design import Design
+from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import DataError, ModelError, RankDeficientWarning
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.posterior.priors import Decov, Lkj, Prior

@@ -396,6 +396,18 @@ def test_verbs_of_lme4(sleepstudy):
     assert fit.rePCA()["Subject"].shape == (2,)
 
 
+def test_an_objective_without_a_value_has_one_elsewhere_again(sleepstudy, live_dialect):
+    """lme4 2.1-0's own function gives NaN for ever once it gave NaN."""
+    if not live_dialect.has("structured_covariances"):
+        pytest.skip("lme4 has no cs() before 2.0")
+    data = sleepstudy.assign(part=pd.cut(sleepstudy["Days"], 3, labels=["early", "middle", "late"]))
+    fit = lme4.lmer("Reaction ~ Days + cs(0 + part | Subject)", data)
+    par = fit.getME("par").to_numpy()
+    before = fit.devfun(par)
+    assert np.isnan(fit.devfun([*par[:-1], 1.0]))
+    assert fit.devfun(par) == before
+
+
 def test_what_was_read_outlives_r(sleepstudy):
     with Session() as session, use(session):
         fit = lme4.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy)

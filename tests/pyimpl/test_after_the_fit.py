@@ -139,6 +139,20 @@ def test_posterior_means_are_linear_functions_of_the_draws():
     tidied = fit.tidy(effects=["fixed", "ran_vals"], conf_int=True)
     assert list(tidied.columns) == ["term", "estimate", "std.error", "conf.low", "conf.high", "level", "group"]
     assert fit.glance()["pss"].item() == len(low)
+    # frequentist = TRUE and joint tests take the draws' means and covariance matrix, without degrees of freedom
+    own = draws.to_numpy()
+    L = np.array([[0, -1, 0, 0], [0, 0, -1, 0]])
+    value, V = L @ own.mean(axis=0), L @ np.cov(own.T) @ L.T
+    z = means.contrasts.summary(frequentist=True).frame
+    np.testing.assert_allclose(z["z.ratio"].iloc[:2], value / np.sqrt(np.diag(V)), rtol=1e-9)
+    assert z["df"].tolist() == [np.inf] * 3
+    F = value @ np.linalg.solve(V, value) / 2
+    joint = means.contrasts.test(joint=True).frame
+    assert joint[["df1", "df2", "F.ratio"]].iloc[0].tolist() == [2, np.inf, pytest.approx(F, abs=5.1e-4)]
+    tests = fit.joint_tests().frame.set_index("model term")
+    assert tests.loc["a", "F.ratio"] == pytest.approx(F, abs=5.1e-4)
+    with pytest.raises(DataError, match="divide draws"):
+        means.emmeans.eff_size(1.0, 20)
 
 
 def test_slopes_with_an_offset():
@@ -198,3 +212,75 @@ def test_the_record_is_rs(r_versions):
             if "mvt" in one["r"] or "consec" in one["r"]:
                 continue  # integrated with random points
             assert one.get("text") == other.get("text"), one["r"]
+
+
+def test_families_that_do_not_fit_are_refused():
+    data = _frame(RECORD, "study")
+    fit, other = (pyimpl.lmer(formula, data) for formula in ("y ~ a + (1 | g)", "y ~ a + x + (1 | g)"))
+    means = fit.emmeans("a")
+    with pytest.raises(DataError, match="different fits"):
+        means.rbind(other.emmeans("a"))
+    with pytest.raises(DataError, match="simple_contrasts"):
+        means.contrast("pairwise", simple="each")
+    with pytest.raises(DataError, match="cross_adjust is one of sidak"):
+        means.test(cross_adjust="tukey")
+    with pytest.raises(DataError, match="must be positive, not 0"):
+        means.eff_size(0, 10)
+
+
+def test_effect_sizes_are_the_delta_method_for_means_of_any_sign():
+    data = _frame(RECORD, "study")
+    fit = pyimpl.lmer("y ~ a + (1 | g)", data.assign(y=data["y"] - data["y"].mean()))
+    means = fit.emmeans("a", ddf=12)
+    value, V, sigma, edf = means.frame["emmean"].to_numpy(), means.vcov(), 1.7, 30.0
+    assert (value < 0).any()
+    assert (value > 0).any()
+
+    def of(m, log_sigma):
+        return np.array([m[0] - m[1], m[0] - m[2], m[1] - m[2]]) / np.exp(log_sigma)
+
+    at = np.append(value, np.log(sigma))
+    step = 1e-6 * np.eye(4)
+    J = np.array([(of(*np.split(at + h, [3])) - of(*np.split(at - h, [3]))) / 2e-6 for h in step]).T
+    whole = np.zeros((4, 4))
+    whole[:3, :3], whole[3, 3] = V, 1 / (2 * edf)
+    found = means.eff_size(sigma, edf).frame
+    np.testing.assert_allclose(found["effect.size"], of(value, np.log(sigma)), rtol=1e-12)
+    np.testing.assert_allclose(found["SE"], np.sqrt(np.diag(J @ whole @ J.T)), rtol=1e-7)
+
+
+def test_differences_of_what_the_model_makes_alike_are_0_and_have_no_test():
+    fit = pyimpl.lmer("y ~ x + x:b + (1 | g)", _frame(RECORD, "study"))
+    for method in ("kenward-roger", "satterthwaite"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pairs = fit.emmeans("~ b | x", at={"x": [0, 1]}, ddf=method).pairs()
+        table = pairs.frame
+        assert table.loc[0, ["estimate", "SE"]].tolist() == [0, 0]
+        assert table.loc[0, ["df", "t.ratio", "p.value"]].isna().all()
+        assert 0 < table.loc[1, "p.value"] < 1
+        assert "x = 0:" in str(pairs)
+
+
+def test_criteria_of_several_models_and_what_variances_print_as():
+    data = _frame(RECORD, "study")
+    one, two = (pyimpl.lmer(formula, data) for formula in ("y ~ a + (1 | g)", "y ~ a + x + (x | g)"))
+    assert one.AIC(two).to_dict("list") == {"df": [5, 8], "AIC": [one.AIC(), two.AIC()]}
+    assert list(one.BIC(two, model_names=["one", "two"]).index) == ["one", "two"]
+    with pytest.raises(ValueError, match="different lengths"):
+        one.AIC(two, model_names=["one"])
+    with pytest.warns(PyimplWarning, match="same number of observations"):
+        one.AIC(pyimpl.lmer("y ~ a + (1 | g)", data.iloc[:90]))
+    table = two.VarCorr()
+    assert str(table) == repr(table) == table.to_text()
+    table["share"] = table["vcov"] / table["vcov"].sum()
+    assert "share" in str(table)  # a column of the user's own is shown
+
+
+def test_levels_of_r2_are_in_the_formulas_order():
+    fit = pyimpl.lmer("y ~ a + x + (1 | h) + (1 | g)", _frame(RECORD, "study"))
+    assert fit.r2(by_group=True)["Level"].tolist() == [
+        "Level 1",
+        "h",
+        "g",
+    ]  # performance; VarCorr has g, of more levels, first

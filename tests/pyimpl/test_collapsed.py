@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl.design.design import RandomTerm
+from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ModelError
 from pyimpl.models.stan_lmer import stan_lmer
 from pyimpl.posterior.collapsed import CollapsedDensity, CoordinateValues

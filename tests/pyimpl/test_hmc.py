@@ -1,11 +1,11 @@
-"""Strands of Hamiltonian Monte Carlo on densities that are known."""
+"""Subchains of Hamiltonian Monte Carlo on densities that are known."""
 
 import numpy as np
 
-from pyimpl.posterior.hmc import Strands
+from pyimpl.posterior.hmc import Subchains
 
 
-def strands(gradient_scale: float = 1.0) -> Strands:
+def subchains(gradient_scale: float = 1.0) -> Subchains:
     """A normal posterior with correlation 0.9, standardised by the identity."""
     precision = np.linalg.inv(np.array([[1.0, 0.9], [0.9, 1.0]])) * gradient_scale
     rng = np.random.default_rng(3)
@@ -16,11 +16,11 @@ def strands(gradient_scale: float = 1.0) -> Strands:
 
     start = rng.standard_normal((64, 2))
     rngs = [np.random.default_rng(k) for k in (1, 2)]
-    return Strands(gradient, np.zeros(2), np.eye(2), start, [start[:20], start[20:40]], rng, rngs)
+    return Subchains(gradient, np.zeros(2), np.eye(2), start, [start[:20], start[20:40]], rng, rngs)
 
 
 def test_beginning_again_forgets_the_draws_and_keeps_the_posterior() -> None:
-    hmc = strands()
+    hmc = subchains()
     assert not hmc.stuck
     hmc.run(10)
     hmc.begin_again(0.6)
@@ -33,6 +33,6 @@ def test_beginning_again_forgets_the_draws_and_keeps_the_posterior() -> None:
 
 
 def test_steps_that_lead_nowhere_are_noticed() -> None:
-    """A posterior a hundred thousand times narrower than what it was standardised by, and strands far outside of it."""
+    """A posterior a hundred thousand times narrower than what it was standardised by, subchains far from it."""
     with np.errstate(over="ignore", invalid="ignore"):
-        assert strands(gradient_scale=1e10).stuck
+        assert subchains(gradient_scale=1e10).stuck

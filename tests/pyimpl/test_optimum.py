@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl.design.design import Design, RandomTerm
+from pyimpl.design.design import Design
+from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ConvergenceWarning, PyimplError, PyimplWarning
 from pyimpl.likelihood import structure as structure_module
 from pyimpl.likelihood.objective import Objective

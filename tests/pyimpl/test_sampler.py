@@ -13,6 +13,7 @@ from pyimpl.posterior import sampler
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import ess_bulk
+from pyimpl.posterior.proposal import Proposal
 from pyimpl.posterior.quadrature import QuadratureResult, integrate
 from pyimpl.posterior.sampler import find_mode, sample_collapsed
 from tests.pyimpl.posterior_cases import design_of, recorded, specification_of
@@ -153,9 +154,9 @@ def test_hamiltonian_draws_agree_with_quadrature(monkeypatch: pytest.MonkeyPatch
     assert abs(sigma.std() / row["sd"] - 1) < 4 / np.sqrt(2 * n)
 
 
-def test_strands_that_do_not_mix_are_seen() -> None:
-    """Two far modes, strands in both: the draws of a chain say so themselves."""
-    from pyimpl.posterior.hmc import Strands
+def test_subchains_that_do_not_mix_are_seen() -> None:
+    """Two far modes, subchains in both: the draws of a chain say so themselves."""
+    from pyimpl.posterior.hmc import Subchains
 
     def two_modes(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         nearest = np.where(u > 0, 15.0, -15.0)
@@ -164,9 +165,9 @@ def test_strands_that_do_not_mix_are_seen() -> None:
     rng = np.random.default_rng(1)
     rngs = [np.random.default_rng(k) for k in range(4)]
     starts = [np.where(np.arange(8)[:, None] % 2, 15.0, -15.0) for _ in range(4)]
-    strands = Strands(two_modes, np.zeros(1), np.eye(1), starts[0], starts, rng, rngs, rounds=1)
-    strands.run(30)
-    u, value = strands.draws(240, 1)
+    subchains = Subchains(two_modes, np.zeros(1), np.eye(1), starts[0], starts, rng, rngs, rounds=1)
+    subchains.run(30)
+    u, value = subchains.draws(240, 1)
     assert u.shape == (4, 240, 1)
     assert sampler._worst(u, value)[0] < 100
 
@@ -174,14 +175,9 @@ def test_strands_that_do_not_mix_are_seen() -> None:
 def test_nuts_on_the_collapsed_density_agrees_with_quadrature() -> None:
     density = CollapsedDensity(specification_of("M2"))
     mode, covariance = find_mode(density, density.start())
-    result = sampler._nuts(
-        sampler._Counted(SamplerCoordinates(density)),
-        sampler._Proposal.of(mode, covariance),
-        4,
-        500,
-        np.random.SeedSequence(3),
-        (),
-    )
+    where_to = SamplerCoordinates(density)
+    run = sampler._Run(sampler._Counted(where_to), where_to, 4, 500, [np.random.SeedSequence(3)])
+    result = sampler._nuts(run, Proposal.of(mode, covariance))
     assert result.max_rhat < 1.02
     sigma = density.values(result.u.reshape(-1, 2)).sigma
     row = truth("M2").table.loc["sigma"]

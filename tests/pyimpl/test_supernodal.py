@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 
 from pyimpl.linalg.minimum_degree import minimum_degree
-from pyimpl.linalg.supernodal import Factor, analyse, blocks
+from pyimpl.linalg.pattern import analyse, blocks
+from pyimpl.linalg.supernodal import Factor
 
 
 def graph(pattern):

@@ -19,6 +19,7 @@ from validation.faults.bases import Base
 from validation.faults.thin import compare_thinly
 from validation.intervals import judge_intervals, tidy_intervals
 from validation.references.recorded import RecordedLmerFit
+from validation.verdict import Verdict
 
 RECORD = json.loads(gzip.decompress((Path(__file__).parents[1] / "pyimpl/data/structured.json.gz").read_bytes()))
 KINDS = [(name, hom) for name in STRUCTURES for hom in ((False, True) if name != "us" else (False,))]
@@ -212,7 +213,7 @@ def test_a_structured_model_that_the_data_do_not_determine_is_undetermined():
     total = np.array([[1.3, 0.4, 0.4], [0.4, 1.3, 0.4], [0.4, 0.4, 1.3]])
     cs = Structure("cs", True)
     ends = [cs.parameters(total / s2 - np.eye(3)) for s2 in (0.3, 0.8)]
-    values = [solve(pieces, pieces.between(*ends, share), True).objective for share in np.linspace(0, 1, 5)]
+    values = [solve(pieces.freed, pieces.between(*ends, share), True).objective for share in np.linspace(0, 1, 5)]
     assert np.ptp(values) < 1e-9
 
 
@@ -223,3 +224,55 @@ def test_independent_effects_have_the_correlation_0_also_without_a_variance(slee
     table = fit.VarCorr()
     assert (table["vcov"] == 0.0).any()
     assert (table.loc[table["var2"].notna(), "sdcor"] == 0.0).all()
+
+
+@pytest.fixture(scope="module")
+def visits():
+    """One observation of each effect a level: the residual variance is not told from the effects' own."""
+    rng = np.random.default_rng(11)
+    shared = np.repeat(rng.normal(0, 5, 30), 4)
+    return pd.DataFrame(
+        {
+            "y": shared + rng.normal(0, 4, 120),
+            "visit": pd.Categorical(np.tile(list("abcd"), 30)),
+            "who": pd.Categorical(np.repeat(np.arange(30), 4).astype(str)),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("term", "start"),
+    [("cs(0 + visit | who, hom = TRUE)", [0.5, 0.2]), ("diag(0 + visit | who)", [3.0, 3.0, 3.0, 3.0])],
+)
+@pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")
+def test_what_one_observation_of_each_effect_leaves_open_is_inconclusive(visits, term, start):
+    first, second = (pyimpl.lmer(f"y ~ 1 + {term}", visits, start=one) for one in (None, start))
+    assert abs(second.sigma() / first.sigma() - 1.0) > 0.01  # else this tests nothing
+    comparison = compare_fits(first, second)
+    assert comparison.verdict is Verdict.INCONCLUSIVE, comparison
+    sigma = second.sigma()
+    second.sigma = lambda: 1.001 * sigma
+    assert compare_fits(first, second).verdict is Verdict.DISAGREES
+
+
+class _Nowhere:
+    """A fit whose objective has no value where a correlation is 1, as lme4 2.1-0's of cs()."""
+
+    def __init__(self, fit, off=0.0):
+        self._fit, self._off = fit, off
+
+    def __getattr__(self, name):
+        return getattr(self._fit, name)
+
+    def devfun(self, theta):
+        value = self._fit.devfun(theta)
+        return math.nan if self._off == 0.0 and np.asarray(theta)[0] == 0.0 else value + self._off
+
+
+def test_where_the_reference_has_no_value_the_judge_has_one(fits):
+    right = fits["cs", False]
+    assert compare_fits(_Nowhere(right), right).agrees
+    comparison = compare_fits(_Nowhere(right), _Nowhere(right, 1e-3))
+    row = comparison.table.query("quantity == 'objective' and reference.isna()").iloc[0]
+    assert row["verdict"] is Verdict.DISAGREES
+    assert "judge's own algebra gives" in row["reason"]

@@ -238,12 +238,16 @@ class Evidence:
         objective = -2.0 * self.value("reference", "logLik")
         return bool(abs(own - objective) <= Match.COMPUTED * max(abs(objective), self.reference_pieces.y.size))
 
-    def solve(self, theta: np.ndarray, reml: bool | None = None) -> Solution | None:
-        """The judge's own solution at θ (the reference's order), where its algebra is known to hold."""
-        if not self.referee_holds or self.reference_pieces is None:
+    def solve(self, theta: np.ndarray, reml: bool | None = None, freed: bool = False) -> Solution | None:
+        """The judge's own solution at θ (the reference's order), where its algebra is known to hold.
+
+        ``freed``: θ is of the model whose covariances are all free.
+        """
+        pieces = self.reference_pieces
+        if not self.referee_holds or pieces is None:
             return None
         try:
-            return solve(self.reference_pieces, theta, self.reml if reml is None else reml)
+            return solve(pieces.freed if freed else pieces, theta, self.reml if reml is None else reml)
         except Exception:
             return None
 
@@ -311,9 +315,11 @@ class Evidence:
             if devfun is None:
                 continue
             try:
-                return devfun(theta_reference.to_numpy()), devfun(theta_candidate)
+                both = devfun(theta_reference.to_numpy()), devfun(theta_candidate)
             except Exception:  # a recorded reference knows its objective at recorded points only
                 continue
+            if np.isfinite(both).all():  # lme4 2.1-0 has none where the correlation of cs() is 1
+                return both
         own = [self.solve(theta) for theta in (theta_reference.to_numpy(), theta_candidate)]
         return None if own[0] is None or own[1] is None else (own[0].objective, own[1].objective)
 
@@ -329,7 +335,8 @@ class Evidence:
         start, end, pieces = self.theta("reference"), self.candidate_theta(), self.reference_pieces
         if start is None or end is None or pieces is None:
             return None
-        way = (self.solve(pieces.between(start.to_numpy(), end, share)) for share in np.linspace(0.0, 1.0, 9))
+        points = (pieces.between(start.to_numpy(), end, share) for share in np.linspace(0.0, 1.0, 9))
+        way = [self.solve(point, freed=True) for point in points]
         values = [solution.objective if solution is not None else np.nan for solution in way]
         return float(np.ptp(values)) if np.isfinite(values).all() else None
 

@@ -106,6 +106,8 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
             )
         else:
             judged = judge_number("tier-2", "objective", pair[0], pair[1], size, tolerances.SAME_THETA, level=name)
+            if math.isnan(pair[0]) and math.isfinite(pair[1]):
+                judged["verdict"], judged["reason"] = _without_reference(evidence, point, pair[1])
             judged["reason"] = f"at {shown}. {judged['reason']}"
             rows.append(judged)
     evidence.same_theta = pd.DataFrame(values, columns=["point", "reference", "candidate"])
@@ -142,6 +144,20 @@ def _bounds(fit: LinearMixedFit, n: int) -> list[tuple[float, float]]:
         return [(float(low), math.inf) for low in fit.getME("lower")]
     except Exception:  # without bounds nothing may be taken below zero
         return [(0.0, math.inf)] * n
+
+
+def _without_reference(evidence: Evidence, point: np.ndarray, candidate: float) -> tuple[Verdict, str]:
+    """What the candidate's objective is at a θ where the reference has none: judged by the judge's own algebra.
+
+    lme4 2.1-0 divides 0 by 0 where the correlation of ``cs()`` is 1.
+    """
+    own = evidence.solve(point)
+    if own is None or not math.isfinite(own.objective):
+        return Verdict.INCONCLUSIVE, "the reference has no value there (NaN), nor has the judge's own algebra"
+    size = max(abs(own.objective), own.fitted.size)
+    agrees = abs(candidate - own.objective) <= tolerances.CONSISTENT.limit * size
+    told = f"the reference has no value there (NaN); the judge's own algebra gives {own.objective:.10g}"
+    return Verdict.AGREES if agrees else Verdict.DISAGREES, told
 
 
 #: How a quantity of the optimum changes with the objective.

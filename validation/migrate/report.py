@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
+from validation.migrate.layout import shown
+
 if TYPE_CHECKING:
     from validation.migrate.run import Migration
     from validation.migrate.script import Script
@@ -50,7 +52,7 @@ def text_report(migration: "Migration") -> str:
         lines.append("Not carried over:")
         lines += [f"  line {line}: {_short(text)}\n      {why}" for line, text, why in migration.missing]
     lines.append(f"Script, data, tests, report: {migration.folder}")
-    return "\n".join(lines)
+    return shown("\n".join(lines))
 
 
 def _excess(a: float, b: float, limit: float) -> float:

@@ -53,7 +53,7 @@ class Reading:
 def read_data(
     path: str | Path,
     *,
-    factors: Sequence[str] = (),
+    factors: str | Sequence[str] = (),
     strings_as_factors: bool = False,
     encoding: str | None = None,
     separator: str | None = None,
@@ -74,7 +74,7 @@ def read_data(
     path : str or Path
         A ``.csv``, ``.tsv``, ``.txt`` (each also ``.gz``, ``.bz2``, ``.xz``), ``.dta``, ``.sav``, ``.xlsx``,
         ``.feather``, ``.parquet`` or ``.rds`` file; ``"-"``: what comes on standard input.
-    factors : sequence of str
+    factors : str or sequence of str
         Columns to take as factors: ``"school"`` (levels sorted), or ``"sex=M,F"`` with its levels in order.
     strings_as_factors : bool
         Take every column of text as a factor.
@@ -120,7 +120,7 @@ def read_file(
     *,
     text: TextOptions | None = None,
     sheet: str | int | None = None,
-    factors: Sequence[str] = (),
+    factors: str | Sequence[str] = (),
     strings_as_factors: bool = False,
 ) -> Reading:
     """Do what :func:`read_data` does, and return how the file was understood with the data.
