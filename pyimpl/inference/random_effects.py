@@ -92,23 +92,6 @@ def varcorr_table(design: Design, estimates: Estimates, dialect: Dialect) -> Var
     """``as.data.frame(VarCorr(m))``: grp, var1, var2, vcov, sdcor."""
     groups = varcorr_names([term.group for term in design.terms])
     effects = tuple(term.effects for term in design.terms)
-<<<<<<< HEAD
-    covariances, sigma = estimates.covariances, estimates.sigma
-    rows: list[tuple[str, str | None, str | None, float, float]] = []
-    for group, names, covariance, term in zip(groups, effects, covariances, design.terms, strict=True):
-        independent = term.covariance.name == "diag"  # whose correlations are 0, as R's are, also with a variance of 0
-        sd = np.sqrt(np.diag(covariance))
-        rows += [(group, name, None, float(covariance[i, i]), float(sd[i])) for i, name in enumerate(names)]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            for j in range(len(names)):
-                for i in range(j + 1, len(names)):
-                    value = float(covariance[i, j])
-                    cor = 0.0 if independent else float(np.float64(value) / sd[i] / sd[j])
-                    rows.append((group, names[j], names[i], value, cor))
-    rows.append(("Residual", None, None, sigma**2, sigma))
-    table = VarCorrTable(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
-=======
->>>>>>> main
     # one row and one correlation of what is the same for all effects (reformulas' formatVC)
     shown = tuple((term.covariance.rows_printed, term.covariance.printed) for term in design.terms)
     return VarCorrTable.of(groups, effects, estimates.covariances, estimates.sigma, dialect, shown)
