@@ -335,6 +335,8 @@ class LmerFit(RFit):
             return series(self._x["theta"])
         if name == "lower":
             return series(self._x["lower"])
+        if name == "par" and self._x.get("par") is not None:  # of one parameter, too, with its name
+            return series(self._x["par"])
         if name in ("beta", "fixef"):
             return self.fixef()
         if name == "cnms":

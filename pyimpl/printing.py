@@ -450,14 +450,17 @@ class VarCorrTable(pd.DataFrame):
         Parameters as of :func:`format_varcorr`.
         """
         rows: list[tuple[str, str | None, str | None, float, float]] = []
-        for group, names, covariance in zip(groups, effects, covariances, strict=True):
+        for number, (group, names, covariance) in enumerate(zip(groups, effects, covariances, strict=True)):
+            # of diag() they are 0, as R's are, also with a variance of 0
+            independent = shown is not None and shown[number][1] == "none"
             sd = np.sqrt(np.diag(covariance))
             rows += [(group, name, None, float(covariance[i, i]), float(sd[i])) for i, name in enumerate(names)]
             with np.errstate(invalid="ignore", divide="ignore"):
                 for j in range(len(names)):
                     for i in range(j + 1, len(names)):
                         value = float(covariance[i, j])
-                        rows.append((group, names[j], names[i], value, float(np.float64(value) / sd[i] / sd[j])))
+                        cor = 0.0 if independent else float(np.float64(value) / sd[i] / sd[j])
+                        rows.append((group, names[j], names[i], value, cor))
         rows.append(("Residual", None, None, sigma**2, sigma))
         table = cls(rows, columns=list(_VARCORR))
         table._pieces = (groups, effects, covariances, sigma, dialect, shown)

@@ -126,6 +126,9 @@ lower_out <- function(fit) {
   list(values = as.double(lme4::getME(fit, "lower")), names = names(moved_parameters(fit)))
 }
 
+# getME(fit, "par"), there since 2.0.
+par_out <- function(fit) if (utils::packageVersion("lme4") >= "2.0.1") vector_out(moved_parameters(fit))
+
 # The covariance structure of each term: all are us before lme4 2.0.
 structures_out <- function(fit) {
   cnms <- lme4::getME(fit, "cnms")
@@ -270,7 +273,8 @@ lme4_shown <- function(fit) {
     positions = positions_of(row.names(fr)),
     fitted = list(values = as.double(fitted), positions = positions_of(names(fitted))),
     residuals = list(values = as.double(residuals), positions = positions_of(names(residuals))),
-    theta = vector_out(lme4::getME(fit, "theta")), lower = lower_out(fit), reCovs = structures_out(fit),
+    theta = vector_out(lme4::getME(fit, "theta")), par = par_out(fit), lower = lower_out(fit),
+    reCovs = structures_out(fit),
     cnms = cnms_out(lme4::getME(fit, "cnms")), optinfo = optinfo_out(fit),
     summary = scalar(printed_restored(summarized)), print = scalar(printed(print(fit)))
   )

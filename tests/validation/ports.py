@@ -277,16 +277,18 @@ def _names(*names: str) -> frozenset[str]:
 
 _CODED = _names("coding-centred", "coding-scaled", "data-values", "coding", "coding-other-values")
 _DATA = _names("data-values", "other-rows", "rows")
-_SCALE = _names("scale-relative", "scale-sd", "scale-variance", "scale-squared")
-_MODEL = _names("random-terms", "random-intercept-lost", "correlation-lost", "crossed-vs-nested", "covariance-structure")
+_SCALE = _names("scale-relative", "scale-squared", "scale-square-root")
+_MODEL = _names(
+    "random-terms", "random-intercept-lost", "correlation-lost", "crossed-vs-nested", "covariance-structure"
+)
 
 PORTS: tuple[Port, ...] = (
     Port("the other criterion", "intercept", model(reml=lambda reml: not reml), _names("reml-vs-ml")),
     Port("the other criterion, slopes", "slopes", model(reml=lambda reml: not reml), _names("reml-vs-ml")),
     Port("the other criterion, crossed", "crossed", model(reml=lambda reml: not reml), _names("reml-vs-ml")),
-    Port("sigma squared", "slopes", _scaled("sigma", lambda base: base.fit.sigma()), _SCALE | _names("residual-variance")),
+    Port("sigma squared", "slopes", _scaled("sigma", lambda base: base.fit.sigma()), _SCALE),
     Port("variances over N - 1", "intercept", _components(lambda v, s: v * 1.01, residual=True), NONE),
-    Port("sds for variances", "crossed", _components(lambda v, s: np.sqrt(v)), _SCALE | _names("scale-sd")),
+    Port("sds for variances", "crossed", _components(lambda v, s: np.sqrt(v)), _SCALE),
     Port("variances relative to sigma", "crossed", _components(lambda v, s: v / s**2), _SCALE),
     Port("precisions for variances", "slopes", _components(lambda v, s: 1 / v), NONE),
     Port("log sds for variances", "intercept", _components(lambda v, s: abs(np.log(v) / 2)), NONE),
@@ -302,23 +304,26 @@ PORTS: tuple[Port, ...] = (
         model(data=lambda d: d.assign(arm=d["arm"].cat.reorder_categories(list(d["arm"].cat.categories[::-1])))),
         _names("coding-reference-level"),
     ),
-    Port("a factor taken as numbers", "categorical", model(data=lambda d: d.assign(arm=d["arm"].cat.codes.astype(float))),
+    Port("a factor taken as numbers", "categorical",
+         model(data=lambda d: d.assign(arm=d["arm"].cat.codes.astype(float))),
          _names("lost-column", "other-names", "model-differs")),
-    Port("BLUPs under sorted labels", "intercept", _modes(_sorted_labels), _names("permuted-modes", "permuted-labels")),
+    Port("BLUPs under sorted labels", "intercept", _modes(_sorted_labels), _names("permuted-levels")),
     Port("BLUPs under sorted labels, slopes", "slopes", _modes(_sorted_labels),
-         _names("permuted-modes", "permuted-labels")),
+         _names("permuted-levels")),
     Port("BLUPs sum to 0", "categorical", _modes(lambda f, b, g: f - f.mean() + 0.3), NONE),
     Port("BLUPs over sigma", "crossed", _modes(lambda f, b, g: f / b.fit.sigma()), _names("modes-relative")),
     Port("BLUPs halved", "intercept", _modes(lambda f, b, g: f / 2), NONE),
-    Port("BLUPs of the fixed slope added", "slopes", _modes(lambda f, b, g: f + [0.0, b.fit.fixef()["ses"]]),
+    Port("BLUPs of the fixed slope added", "slopes", _modes(lambda f, b, g: f.add(np.array([0.0,
+         b.fit.fixef()["ses"]]))),
          _names("coef-for-ranef")),
     Port("sigma of N - p", "categorical", _scaled("sigma", lambda b: np.sqrt(b.fit.nobs() / (b.fit.nobs() - 5))),
-         _names("residual-variance", "residual-df")),
+         _names("sigma-divisor")),
     Port("sigma of the residuals", "slopes", _scaled(
-        "sigma", lambda b: b.fit.residuals().to_numpy().std() / b.fit.sigma()), _names("residual-variance")),
+        "sigma", lambda b: b.fit.residuals().to_numpy().std() / b.fit.sigma()), _names("sigma-divisor")),
     Port("sigma of N - p - q", "intercept", _scaled("sigma", lambda b: np.sqrt(
-        (b.fit.nobs() - 2) / (b.fit.nobs() - 2 - 18))), _names("residual-variance", "residual-df")),
-    Port("weights inverted", "weighted", model(weights=_weights(lambda w: 1 / w)), _names("data-values", "lost-weights")),
+        (b.fit.nobs() - 2) / (b.fit.nobs() - 2 - 18))), _names("sigma-divisor")),
+    Port("weights inverted", "weighted", model(weights=_weights(lambda w: 1 / w)),
+         _names("data-values", "lost-weights")),
     Port("roots of the weights", "weighted", model(weights=_weights(np.sqrt)), _names("data-values", "lost-weights")),
     Port("weights of mean 1", "weighted", model(weights=_weights(lambda w: w / w.mean())), _names("constant-offset")),
     Port("weights left out", "weighted", model(weights=None), _names("lost-weights")),
@@ -354,13 +359,17 @@ PORTS: tuple[Port, ...] = (
     Port("OLS", "crossed", _from_ols("both"), NONE),
     Port("coefficients of OLS", "intercept", _from_ols("fixef"), NONE),
     Port("robust standard errors", "intercept", answers(_sandwich), NONE),
-    Port("standard errors of a rough Hessian", "slopes", answers(_noisy), _names("standard-error-scale", "standard-errors")),
+    Port("standard errors of a rough Hessian", "slopes", answers(_noisy), _names("standard-errors-loose")),
     Port("standard errors squared", "slopes", answers(
-        lambda g, b: g.update(se=g["se"] ** 2) if "se" in g else None), _names("standard-error-scale", "standard-errors-squared")),
-    Port("half widths for standard errors", "crossed", _scaled("se", lambda b: 1.959964), _names("standard-error-scale")),
+        lambda g, b: g.update(se=g["se"] ** 2) if "se" in g else None),
+         _names("standard-error-scale", "standard-errors-squared")),
+    Port("half widths for standard errors", "crossed", _scaled("se", lambda b: 1.959964),
+         _names("standard-error-scale")),
     Port("a group lost", "intercept", model(data=_first_school_lost), _names("rows", "crossed-vs-nested")),
-    Port("rows without a group kept as one", "crossed", model(data=_missing_group_kept), _names("rows", "missing-rows")),
-    Port("two levels merged", "slopes", model(data=_two_levels_merged), _names("crossed-vs-nested", "rows", "merged-levels")),
+    Port("rows without a group kept as one", "crossed", model(data=_missing_group_kept),
+         _names("rows", "missing-as-level")),
+    Port("two levels merged", "slopes", model(data=_two_levels_merged),
+         _names("crossed-vs-nested", "rows", "merged-levels")),
     Port("a row twice", "intercept", model(data=_row_twice), _names("rows")),
     Port("missing response filled by its mean", "categorical",
          model(data=lambda d: d.assign(score=d["score"].fillna(d["score"].mean()))), _names("rows", "missing-rows")),
@@ -376,17 +385,20 @@ PORTS: tuple[Port, ...] = (
     Port("one factor forgotten", "crossed", model(formula="score ~ ses + (1 | school)"), _MODEL),
     Port("crossed taken as nested", "crossed", model(formula="score ~ ses + (1 | school/rater)"), _MODEL),
     Port("nested, the outer factor alone", "nested", model(formula="score ~ arm + (1 | school)"), _MODEL),
-    Port("a predictor besides", "intercept", model(formula="score ~ ses + late + (1 | school)"), _names("extra-column")),
+    Port("a predictor besides", "intercept", model(formula="score ~ ses + late + (1 | school)"),
+         _names("extra-column")),
     Port("a predictor lost", "categorical", model(formula="score ~ arm + (1 | school)"), _names("lost-column")),
     Port("no intercept", "intercept", model(formula="score ~ 0 + ses + (1 | school)"), _names("intercept-lost")),
     Port("correlations of coefficients for vcov", "slopes", answers(
-        lambda g, b: g.update(vcov=g["vcov"] / np.outer(*(2 * [np.sqrt(np.diag(g["vcov"]))]))) if "vcov" in g else None),
+        lambda g,
+         b: g.update(vcov=g["vcov"] / np.outer(*(2 * [np.sqrt(np.diag(g["vcov"]))]))) if "vcov" in g else None),
          NONE, (ALL,)),
     Port("vcov of OLS", "intercept", answers(lambda g, b: g.update(vcov=pd.DataFrame(
         np.linalg.inv(b.fit.X.to_numpy().T @ b.fit.X.to_numpy()) * b.fit.sigma() ** 2, *g["vcov"].axes))
         if "vcov" in g else None), NONE, (ALL,)),
     Port("residuals with the other sign", "slopes", answers(
-        lambda g, b: g.update(residuals=-g["residuals"]) if "residuals" in g else None), _names("sign-flipped"), (MANY, ALL)),
+        lambda g, b: g.update(residuals=-g["residuals"]) if "residuals" in g else None),
+         _names("sign-flipped"), (MANY, ALL)),
     Port("residuals over sigma", "crossed", answers(
         lambda g, b: g.update(residuals=g["residuals"] / g["sigma"]) if "residuals" in g else None), NONE, (MANY, ALL)),
     Port("fitted values of the fixed effects", "slopes", answers(

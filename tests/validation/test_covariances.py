@@ -202,6 +202,30 @@ def test_intervals_of_structured_fits_are_joined_by_what_they_are(fits):
     assert [row["quantity"] for row in rows if row["verdict"].failed] == ["correlation"]
 
 
+def test_a_structured_model_that_the_data_do_not_determine_is_undetermined():
+    """One row a cell: the residual variance and that of each cell are told apart by the correlation alone."""
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame([(g, t) for g in range(12) for t in range(3)], columns=["g", "t"])
+    data["y"] = rng.normal(size=12)[data["g"]] + rng.normal(size=len(data))
+    data = data.assign(g=pd.Categorical(data["g"].astype(str)), t=pd.Categorical(data["t"].astype(str)))
+    free = pyimpl.LmerControl(check_nobs_vs_nRE="ignore")
+    pieces = pieces_of(pyimpl.lmer("y ~ 1 + cs(0 + t | g, hom = TRUE)", data, control=free))
+    total = np.array([[1.3, 0.4, 0.4], [0.4, 1.3, 0.4], [0.4, 0.4, 1.3]])
+    cs = Structure("cs", True)
+    ends = [cs.parameters(total / s2 - np.eye(3)) for s2 in (0.3, 0.8)]
+    values = [solve(pieces.freed, pieces.between(*ends, share), True).objective for share in np.linspace(0, 1, 5)]
+    assert np.ptp(values) < 1e-9
+
+
+def test_independent_effects_have_the_correlation_0_also_without_a_variance(sleep):
+    rng = np.random.default_rng(1)
+    noise = sleep.assign(y=rng.normal(size=len(sleep)), z=rng.normal(size=len(sleep)))
+    fit = pyimpl.lmer("y ~ 1 + diag(1 + Days + z | Subject)", noise)
+    table = fit.VarCorr()
+    assert (table["vcov"] == 0.0).any()
+    assert (table.loc[table["var2"].notna(), "sdcor"] == 0.0).all()
+
+
 @pytest.fixture(scope="module")
 def visits():
     """One observation of each effect a level: the residual variance is not told from the effects' own."""

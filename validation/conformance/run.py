@@ -320,8 +320,8 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
             notes.append(f"{check.title} was not judged: the candidate does not offer {', '.join(sorted(touched))}.")
     open_ = any(check.verdict.failed or check.verdict is Verdict.INCONCLUSIVE for check in checks)
     causes = comparison.causes if open_ else ()
-    if not any(verdict is Verdict.MISSING for verdict in kept["verdict"]):
-        # What is declared is no cause.
+    if not _lacking(kept).any():
+        # What is declared is no cause, and what the reference lacks is not missing in the candidate.
         causes = tuple(cause for cause in causes if cause.name != "missing-numbers")
     causes = tuple(_of_what_is_left(cause, kept) if cause.name == "missing-numbers" else cause for cause in causes)
     if any(check.verdict.failed for check in checks) and not causes:
@@ -333,9 +333,15 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
     )
 
 
+def _lacking(table: pd.DataFrame) -> np.ndarray:
+    """Which rows the candidate lacks."""
+    missing = np.array([verdict in (Verdict.MISSING, Verdict.DISAGREES) for verdict in table["verdict"]], dtype=bool)
+    return missing & table["candidate"].isna().to_numpy()
+
+
 def _of_what_is_left(cause: Cause, kept: pd.DataFrame) -> Cause:
     """The cause that numbers are missing, of those that are offered."""
-    lacking = kept.loc[[verdict is Verdict.MISSING for verdict in kept["verdict"]], "quantity"].value_counts()
+    lacking = kept.loc[_lacking(kept), "quantity"].value_counts()
     return replace(cause, evidence="missing: " + ", ".join(f"{name} ({count})" for name, count in lacking.items()))
 
 

@@ -102,7 +102,7 @@ HARD_BASES: dict[str, tuple[str, bool, frozenset[str], str, Callable[[pd.DataFra
         lambda data: data,
     ),
     "aliased": (
-        "score ~ late + ses + twice + (1 | school)", True, _ONE, "intercept",
+        "score ~ late + ses + twice + (1 | school)", True, _ONE | {"aliased"}, "intercept",
         lambda data: data.assign(twice=2.0 * data["ses"]),
     ),
     "wild scales": (

@@ -901,7 +901,8 @@ LIKELIHOOD_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(12, "single precision", "single-precision", _frozen(single_precision)),
     Fault(12, "response not centred", "cancellation", _frozen(by_crossproducts), needs=_traits("far")),
-    Fault(12, "a lost column", "lost-column", _from(lost_column), without=_traits("no fixed effects")),
+    # without a column that another is twice of, that other one stands for it: nothing is lost
+    Fault(12, "a lost column", "lost-column", _from(lost_column), without=_traits("no fixed effects", "aliased")),
     Fault(12, "a lost level", "missing-numbers", _frozen(lost_level)),
     Fault(12, "covariances not given", "missing-numbers", _frozen(lost_covariances)),
     Fault(12, "a standard error of NaN", "missing-numbers", _frozen(not_a_number), without=_traits("no fixed effects")),

@@ -79,7 +79,7 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
                 {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
             )
             return Finding(cause, Strength.ANOTHER_INPUT)
-    elif (found := _dropped_columns(evidence)) is not None:
+    elif (found := _dropped_columns(evidence) or _extra_coefficients(evidence)) is not None:
         return found
     joined = evidence.joined
     # A NaN where the reference has a number is as missing as a row that is not there.
@@ -101,6 +101,23 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
         {"missing": float(len(missing))},
     )
     return Finding(cause, Strength.SEEN)
+
+
+def _extra_coefficients(evidence: Evidence) -> Finding | None:
+    """Coefficients that the reference has not, of a candidate that gives all of the reference's besides."""
+    names = evidence.rows("fixef")
+    extra = [str(name) for name in names.loc[~names["has_reference"], "term"]]
+    if not extra or not names["has_reference"].any() or not names["has_candidate"].all():
+        return None
+    cause = Cause(
+        12,
+        "extra-column",
+        f"The candidate has the coefficient{'s' if len(extra) > 1 else ''} {', '.join(extra)} besides",
+        f"it gives {len(names)} coefficients, the reference {int(names['has_reference'].sum())}, all of which it has",
+        "Check how the candidate reads the formula: a column more changes every other estimate.",
+        {"reference": float(names["has_reference"].sum()), "candidate": float(len(names))},
+    )
+    return Finding(cause, Strength.ANOTHER_INPUT)
 
 
 def _dropped_columns(evidence: Evidence) -> Finding | None:

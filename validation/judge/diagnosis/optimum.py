@@ -80,6 +80,7 @@ def optimizer(evidence: Evidence) -> Finding | None:
     ):
         return None  # it cost no digit that is judged
     path = _along(evidence, worse, better)
+    other_reasons = ""
     barrier = path is not None and max(path[1:-1], default=path[0]) > path[0] + max(
         4.0 * evidence.noise, Match.COMPUTED
     )
@@ -92,8 +93,9 @@ def optimizer(evidence: Evidence) -> Finding | None:
         if minimum == "minimum":
             how += "; at every θ near by it is higher"
     else:
-        name, title = "stopped-early", f"The {side}'s optimizer stopped before the optimum"
+        name, title = "stopped-early", f"The {side} stopped before the optimum"
         how = "and falls all the way from one to the other" if path is not None else ""
+        other_reasons = " What an optimizer that works ends there for is another criterion: a prior, a penalty."
     distance = float(np.max(np.abs(worse - better)))
     significant = abs(improvement) > tolerances.OPTIMUM.limit
     # What the candidate reports must be what its θ implies: otherwise the optimizer explains only a part.
@@ -112,7 +114,7 @@ def optimizer(evidence: Evidence) -> Finding | None:
         f"the same objective is higher at the {side}'s θ by {abs(improvement):.3g} {how}; the θ differ by up to "
         f"{distance:.2g}" + ("; all numbers of the candidate follow from its θ" if consistent else ""),
         f"Tighten the stopping tolerances of {about}, or start it from the other side's θ; derivative-free optimizers "
-        "that stop on a change of 1e-8 leave variance components with 4 or 5 right digits.",
+        f"that stop on a change of 1e-8 leave variance components with 4 or 5 right digits.{other_reasons}",
         {"excess": abs(improvement), "theta_distance": distance},
     )
     return Finding(cause, strength)
