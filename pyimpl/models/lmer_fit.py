@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 import numpy as np
 import pandas as pd
@@ -68,8 +68,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         data = arguments.pop("data", self.source.data)
         REML = arguments.pop("REML", self.model.REML)
         text = self.formula if formula is None else update_formula(self._explicit_formula(), formula)
-        fit: LmerFit = self.source.call(text, data, REML, **arguments)
-        return fit
+        return cast("LmerFit", self.source.call(text, data, REML, **arguments))
 
     def vcov(self, full: bool = False) -> pd.DataFrame:
         """Covariance matrix of the fixed effects; `full`: of the errors of random and fixed effects, given θ."""
@@ -82,59 +81,31 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
     @overload
     def predict(
-        self,
-        newdata: pd.DataFrame | None = None,
-        re_form: ReForm = None,
-        allow_new_levels: bool = False,
-        random_only: bool = False,
-        *,
-        se_fit: Literal[False] = False,
-        interval: None = None,
-        na_action: str = "na.pass",
-        newparams: "NewParameters | None" = None,
-    ) -> pd.Series: ...
+        self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
+        random_only: bool = False, *, se_fit: Literal[False] = False, interval: None = None,
+        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
+    ) -> pd.Series: ...  # fmt: skip
     @overload
     def predict(
-        self,
-        newdata: pd.DataFrame | None = None,
-        re_form: ReForm = None,
-        allow_new_levels: bool = False,
-        random_only: bool = False,
-        *,
-        se_fit: Literal[True],
-        interval: "Interval | None" = None,
-        na_action: str = "na.pass",
-        newparams: "NewParameters | None" = None,
+        self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
+        random_only: bool = False, *, se_fit: Literal[True], interval: "Interval | None" = None,
+        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
         **uncertainty: "Unpack[UncertaintyArguments]",
-    ) -> pd.DataFrame: ...
+    ) -> pd.DataFrame: ...  # fmt: skip
     @overload
     def predict(
-        self,
-        newdata: pd.DataFrame | None = None,
-        re_form: ReForm = None,
-        allow_new_levels: bool = False,
-        random_only: bool = False,
-        *,
-        se_fit: bool = False,
-        interval: "Interval",
-        na_action: str = "na.pass",
-        newparams: "NewParameters | None" = None,
+        self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
+        random_only: bool = False, *, se_fit: bool = False, interval: "Interval",
+        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
         **uncertainty: "Unpack[UncertaintyArguments]",
-    ) -> pd.DataFrame: ...
+    ) -> pd.DataFrame: ...  # fmt: skip
     @overload
     def predict(
-        self,
-        newdata: pd.DataFrame | None = None,
-        re_form: ReForm = None,
-        allow_new_levels: bool = False,
-        random_only: bool = False,
-        *,
-        se_fit: bool = False,
-        interval: "Interval | None" = None,
-        na_action: str = "na.pass",
-        newparams: "NewParameters | None" = None,
+        self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
+        random_only: bool = False, *, se_fit: bool = False, interval: "Interval | None" = None,
+        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
         **uncertainty: "Unpack[UncertaintyArguments]",
-    ) -> pd.Series | pd.DataFrame: ...
+    ) -> pd.Series | pd.DataFrame: ...  # fmt: skip
     def predict(
         self,
         newdata: pd.DataFrame | None = None,

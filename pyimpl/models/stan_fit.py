@@ -1,7 +1,7 @@
 """The fit that ``stan_lmer`` returns."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -47,8 +47,7 @@ class StanLmerFit(StanPredictions, StanLmerPlots, AfterTheFit):
         arguments: dict[str, Any] = {**self.source.arguments, **changes}
         if formula is not None:
             arguments["formula"] = update_formula(self._explicit_formula(), formula)
-        fit: StanLmerFit = self.source.call(**arguments)
-        return fit
+        return cast("StanLmerFit", self.source.call(**arguments))
 
     def kfold(
         self, K: int = 10, folds: "Folds | None" = None, seed: int | None = None, progress: bool = False
