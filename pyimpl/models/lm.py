@@ -185,7 +185,7 @@ class LmFit:
     _solution: _Solution
     _call: list[str]
     _data: pd.DataFrame
-    _arguments: dict[str, Any] = field(default_factory=dict)
+    _arguments: dict[str, object] = field(default_factory=dict)
     dialect: Dialect = field(default_factory=Dialect)
 
     # -- sizes and criteria ------------------------------------------------------------------------
