@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from r_scripts.escapes import VisibleText
+
 __all__ = [
     "BridgeError",
     "DataError",
@@ -17,7 +19,7 @@ __all__ = [
 ]
 
 
-class BridgeError(Exception):
+class BridgeError(VisibleText):
     """Base class of every error that ``bridge`` raises on purpose."""
 
 
@@ -93,5 +95,5 @@ class DataError(BridgeError, ValueError):
     """A column, level or value of the data does not fit (missing column, infinite value, constant response, ...)."""
 
 
-class RWarning(UserWarning):
+class RWarning(VisibleText, UserWarning):
     """A warning that R gave; the text is R's."""

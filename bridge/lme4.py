@@ -192,6 +192,19 @@ class LmerFit(RFit):
         """``as.data.frame(VarCorr(m))``."""
         return varcorr(self._x["VarCorr"])
 
+    def getReCovs(self) -> pd.DataFrame:
+        """Covariance structure of each random-effects term: ``getReCovs(m)``, there since lme4 2.0.
+
+        Returns
+        -------
+        DataFrame
+            Term, as ``getME("cnms")`` names it, x ``structure`` (``us``, ``diag``, ``cs``, ``ar1``; before lme4 2.0
+            all are ``us``), ``hom`` (whether all its effects have one standard deviation) and ``nc`` (its effects).
+        """
+        x = self._x["reCovs"]
+        columns = {"structure": list(x["structure"]), "hom": np.array(x["hom"], bool), "nc": np.array(x["nc"], int)}
+        return pd.DataFrame(columns, index=[str(name) for name in x["term"]])
+
     def ranef_condVar(self) -> "dict[str, xr.DataArray]":
         """``attr(ranef(m, condVar = TRUE)[[g]], "postVar")`` as (level, effect, effect2)."""
         import xarray as xr
@@ -326,7 +339,7 @@ class LmerFit(RFit):
         if name == "theta":
             return series(self._x["theta"])
         if name == "lower":
-            return pd.Series(np.array(self._x["lower"]), index=labels(self._x["theta"]["names"]))
+            return series(self._x["lower"])
         if name in ("beta", "fixef"):
             return self.fixef()
         if name == "cnms":

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bridge.frames import TEXT
+from r_scripts.escapes import visible
 from r_scripts.printed import printed_html
 
 if TYPE_CHECKING:
@@ -84,9 +85,16 @@ class TermEffects(TypedDict):
 
 
 class Printed(str):
-    """Text as R prints it; shows itself as it is, in the console and in a notebook."""
+    """Text as R prints it; shows itself as it is, in the console and in a notebook.
+
+    R's ``cat`` leaves control characters in names as they are; here they are written out.
+    """
 
     __slots__ = ()
+
+    def __new__(cls, text: str) -> "Printed":
+        """Make one of R's text."""
+        return super().__new__(cls, visible(text))
 
     def __repr__(self) -> str:
         return str(self)

@@ -35,6 +35,7 @@ from bridge.priors import (
 from bridge.replies import Printed, frame, labels, series, terms, varcorr
 from bridge.session import Handle, Reply, default
 from r_scripts.arguments import RstanarmArguments, check_r_arguments
+from r_scripts.escapes import visible
 from r_scripts.printed import printed_html
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class StanSummary:
     text: str
 
     def __str__(self) -> str:
-        return self.text
+        return visible(self.text)
 
     __repr__ = __str__
 
@@ -77,7 +78,7 @@ class PriorSummary:
     text: str
 
     def __str__(self) -> str:
-        return self.text
+        return visible(self.text)
 
     __repr__ = __str__
 
@@ -94,7 +95,7 @@ class Loo:
     text: str
 
     def __str__(self) -> str:
-        return self.text
+        return visible(self.text)
 
     __repr__ = __str__
 

@@ -28,6 +28,7 @@ import numpy as np
 
 from bridge import sandbox
 from r_scripts import grammar
+from r_scripts.escapes import visible
 
 __all__ = ["main"]
 
@@ -196,7 +197,7 @@ class _Worker:
         return ri
 
     def _write(self, text: str) -> None:
-        text = grammar.restored(text)
+        text = visible(grammar.restored(text))
         self.output.append(text)
         with self.state:
             current = self.current

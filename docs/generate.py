@@ -133,8 +133,12 @@ def outcome(runs: dict[str, dict[str, Any]], command: str) -> str:
     """What came of a command, in words; the first of a run sets up what is missing."""
     if command not in runs:
         return "not run"
-    run = runs[command]
-    words = [f"exit {run['exit']}, {run['seconds']} s{' with set-up' if command == next(iter(runs)) else ''}"]
+    run, first = runs[command], next(iter(runs))
+    words = [f"exit {run['exit']}, {run['seconds']} s"]
+    if first == command:
+        words[0] += " with set-up"
+    elif first.startswith("setup"):
+        words[0] += f" after {runs[first]['seconds']} s of set-up"
     if "passed" in run:
         words.append(f"{run['passed']} passed, {run['failed']} failed, {run['skipped']} skipped")
     words += [f"`{name}`" for name in run.get("failures", ())]

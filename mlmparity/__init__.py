@@ -10,6 +10,13 @@ Everything is loaded when it is first used. The models in Python (``lmer``, ``st
 ``validation``'s: what is public there is public here, under the same name.
 """
 
+import sys
+
+# `python -m mlmparity` has the current folder first on its path, and whatever lies there would run as a module. To be
+# done before anything is imported; a copy of mlmparity that lies there itself, or a named PYTHONPATH, stays.
+if sys.argv[:1] == ["-m"] and __name__ in sys.orig_argv and not __file__.startswith(sys.path[0]):
+    del sys.path[0]
+
 from typing import TYPE_CHECKING
 
 from mlmparity.rooms import ShadowedPackageError, load

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         RankDeficientWarning,
         SingularFitWarning,
     )
+    from pyimpl.formula.update import update_formula
     from pyimpl.inference.emmeans import emmeans, emtrends, joint_tests, ref_grid
     from pyimpl.inference.prediction_grid import predictions
     from pyimpl.inference.prediction_simulation import boot_predictions, predict_interval
@@ -87,6 +88,7 @@ __all__ = [
     "stan_lmer",
     "student_t",
     "tidy",
+    "update_formula",
 ]
 
 extensions.install()
@@ -96,6 +98,7 @@ _MODULES = {
     **dict.fromkeys(("LmFit", "lm"), "pyimpl.models.lm"),
     **dict.fromkeys(("LmListFit", "lmList"), "pyimpl.models.lm_list"),
     "model_matrix": "pyimpl.design.design",
+    "update_formula": "pyimpl.formula.update",
     **dict.fromkeys(("emmeans", "emtrends", "joint_tests", "ref_grid"), "pyimpl.inference.emmeans"),
     "regression_table": "pyimpl.inference.regression_table",
     "predictions": "pyimpl.inference.prediction_grid",

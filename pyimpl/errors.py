@@ -1,5 +1,7 @@
 """Errors and warnings of ``pyimpl``: each names what was found, what was expected, and the fix."""
 
+from r_scripts.escapes import VisibleText
+
 __all__ = [
     "ConvergenceWarning",
     "DataError",
@@ -12,7 +14,7 @@ __all__ = [
 ]
 
 
-class PyimplError(ValueError):
+class PyimplError(VisibleText, ValueError):
     """Base class of every error that ``pyimpl`` raises on purpose."""
 
 
@@ -28,7 +30,7 @@ class ModelError(PyimplError):
     """The model cannot be fitted to these data; R refuses it too (more random effects than observations, ...)."""
 
 
-class PyimplWarning(UserWarning):
+class PyimplWarning(VisibleText, UserWarning):
     """Base class of every warning of ``pyimpl``."""
 
 

@@ -27,6 +27,7 @@ from pyimpl.text.numbers import (
     zapsmall,
 )
 from r_scripts.dialect import Dialect
+from r_scripts.escapes import visible
 from r_scripts.printed import printed_html
 
 __all__ = [
@@ -241,7 +242,8 @@ def _correlation(covariance: np.ndarray) -> np.ndarray:
 
 
 def _groups_line(nobs: int, ngrps: pd.Series) -> str:
-    levels = "; ".join(f"{name}, {count}" for name, count in ngrps.items())
+    # R's cat() sends control characters to the terminal as they are; here they are written out
+    levels = visible("; ".join(f"{name}, {count}" for name, count in ngrps.items()))
     return cat_fill([f"Number of obs: {nobs}, groups: ", levels])
 
 

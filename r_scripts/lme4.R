@@ -121,6 +121,23 @@ moved_parameters <- function(fit) {
   lme4::getME(fit, if (utils::packageVersion("lme4") >= "2.0.1") "par" else "theta")
 }
 
+# Their lower bounds; lme4 before 2.0 gives these no names.
+lower_out <- function(fit) {
+  list(values = as.double(lme4::getME(fit, "lower")), names = names(moved_parameters(fit)))
+}
+
+# The covariance structure of each term: all are us before lme4 2.0.
+structures_out <- function(fit) {
+  cnms <- lme4::getME(fit, "cnms")
+  known <- if (utils::packageVersion("lme4") >= "2.0.1") lme4::getReCovs(fit)
+  kind <- function(i) if (is.null(known)) "us" else sub("^Covariance[.]", "", class(known[[i]])[1L])
+  one_sd <- function(i) !is.null(known) && "hom" %in% methods::slotNames(known[[i]]) && isTRUE(known[[i]]@hom)
+  list(
+    term = names(cnms), structure = vapply(seq_along(cnms), kind, ""), hom = vapply(seq_along(cnms), one_sd, NA),
+    nc = unname(lengths(cnms))
+  )
+}
+
 # The fit, optimised again from its own optimum with a small trust region, while that lowers the objective.
 restarted <- function(fit, built, times = 5L) {
   objective <- function(m) m@devcomp$cmp[[if (lme4::isREML(m)) "REML" else "dev"]]
@@ -253,7 +270,7 @@ lme4_shown <- function(fit) {
     positions = positions_of(row.names(fr)),
     fitted = list(values = as.double(fitted), positions = positions_of(names(fitted))),
     residuals = list(values = as.double(residuals), positions = positions_of(names(residuals))),
-    theta = vector_out(lme4::getME(fit, "theta")), lower = as.double(lme4::getME(fit, "lower")),
+    theta = vector_out(lme4::getME(fit, "theta")), lower = lower_out(fit), reCovs = structures_out(fit),
     cnms = cnms_out(lme4::getME(fit, "cnms")), optinfo = optinfo_out(fit),
     summary = scalar(printed_restored(summarized)), print = scalar(printed(print(fit)))
   )
@@ -346,7 +363,14 @@ lme4_devfun <- function(fit) {
   call <- fit@call
   call$devFunOnly <- TRUE
   call$start <- NULL
-  keep(eval(call, environment(stats::formula(fit))))
+  anew <- function() eval(call, environment(stats::formula(fit)))
+  devfun <- anew()
+  keep(function(theta) {
+    value <- devfun(theta)
+    # lme4's keeps what it computed: after NaN (cs() with a correlation of 1, 2.1-0) it gives NaN for ever
+    if (!is.finite(value)) devfun <<- anew()
+    value
+  })
 }
 
 # theta: a row for each point, of the model's theta or of what its optimizer moves.

@@ -7,7 +7,7 @@ Mächler, Bolker & Walker (2015), J. Stat. Softw. 67(1).
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,11 +17,11 @@ import scipy.linalg
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-from validation import tolerances
 from validation.contract import LinearMixedFit
+from validation.covariances import FREE, Structure, parameters_of, structures_of
 from validation.quantities import numbered
 
-__all__ = ["Pieces", "Solution", "Term", "by_row", "pieces_of", "semidefinite_factor", "solve"]
+__all__ = ["Pieces", "Solution", "Term", "by_row", "pieces_of", "solve"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Term:
     group: str
     effects: tuple[str, ...]
     levels: tuple[str, ...]
+    structure: Structure = FREE
 
     @property
     def p(self) -> int:
@@ -46,14 +47,16 @@ class Term:
     @property
     def n_theta(self) -> int:
         """Number of its covariance parameters."""
-        return self.p * (self.p + 1) // 2
+        return self.structure.n_par(self.p)
 
 
 @dataclass(frozen=True)
 class Pieces:
     """y, X, Z and the terms of a fit, as ``getME`` gives them; prior weights and offset where it has them.
 
-    ``weights`` and ``offset`` are None where all are 1 and 0.
+    ``weights`` and ``offset`` are None where all are 1 and 0. "θ" is here what the objective takes: where a term's
+    covariances are structured, lme4's ``par`` (:mod:`validation.covariances`); otherwise θ itself. ``element_names``
+    are those of lme4's θ, where that is another.
     """
 
     y: np.ndarray
@@ -62,6 +65,7 @@ class Pieces:
     coef_names: tuple[str, ...]
     terms: tuple[Term, ...]
     theta_names: tuple[str, ...]
+    element_names: tuple[str, ...] = ()
     weights: np.ndarray | None = None
     offset: np.ndarray | None = None
 
@@ -70,40 +74,66 @@ class Pieces:
         """Length of θ."""
         return sum(term.n_theta for term in self.terms)
 
+    @property
+    def structured(self) -> bool:
+        """Whether a term's covariances are not free."""
+        return any(not term.structure.free for term in self.terms)
+
+    def by_term(self, theta: np.ndarray) -> list[np.ndarray]:
+        """Each term's part of θ."""
+        ends = np.cumsum([term.n_theta for term in self.terms])
+        return np.split(np.asarray(theta, dtype=float), ends[:-1]) if self.terms else []
+
     def templates(self, theta: np.ndarray) -> list[np.ndarray]:
-        """The relative covariance factor T of each term (lower triangular), filled column by column from θ."""
-        factors = []
-        start = 0
-        for term in self.terms:
-            T = np.zeros((term.p, term.p))
-            for column in range(term.p):
-                length = term.p - column
-                T[column:, column] = theta[start : start + length]
-                start += length
-            factors.append(T)
-        return factors
+        """The relative covariance factor T of each term (lower triangular)."""
+        return [
+            term.structure.template(part, term.p) for term, part in zip(self.terms, self.by_term(theta), strict=True)
+        ]
+
+    def elements(self, theta: np.ndarray) -> np.ndarray:
+        """lme4's ``getME("theta")``: the different elements of the templates."""
+        parts = zip(self.terms, self.by_term(theta), strict=True)
+        return np.concatenate([term.structure.theta(part, term.p) for term, part in parts])
+
+    @cached_property
+    def freed(self) -> "Pieces":
+        """The same with all covariances free."""
+        return replace(self, terms=tuple(replace(term, structure=FREE) for term in self.terms))
 
     def between(self, start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
-        """θ whose relative covariance matrices TT' lie on the straight line between those of two θ.
+        """θ of :attr:`freed` whose relative covariance matrices TT' lie on the straight line between those of two θ.
 
-        V is linear in them: where the data can't tell two θ apart, they can't tell those between apart either.
+        V is linear in them: where the data can't tell two θ apart, they can't tell those between apart either. (Not all
+        structures hold mixtures of their matrices.)
         """
-        values: list[float] = []
+        values: list[np.ndarray] = []
         for first, last in zip(self.templates(start), self.templates(end), strict=True):
             # [√(1−s)T₁, √sT₂] times its transpose is the mixture; QR gives its Cholesky factor, definite or not
             stacked = np.hstack([np.sqrt(1.0 - share) * first, np.sqrt(share) * last])
             factor = np.linalg.qr(stacked.T, mode="r").T
             factor = factor * np.where(np.diag(factor) < 0.0, -1.0, 1.0)
-            values.extend(factor[i, j] for j in range(len(factor)) for i in range(j, len(factor)))
-        return np.array(values)
+            values.append(np.array([factor[place] for place in FREE.places(len(factor))]))
+        return np.concatenate(values)
+
+    @cached_property
+    def _pattern(self) -> tuple[np.ndarray, np.ndarray]:
+        """Λ's row numbers, column by column, and where each column begins."""
+        indices, lengths, start = [np.empty(0, dtype=int)], [np.empty(0, dtype=int)], 0
+        for term in self.terms:
+            rows = np.concatenate([np.arange(column, term.p) for column in range(term.p)])
+            indices.append((start + term.p * np.arange(term.J)[:, None] + rows).ravel())
+            lengths.append(np.tile(np.arange(term.p, 0, -1), term.J))
+            start += term.J * term.p
+        return np.concatenate(indices), np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
 
     def Lambda(self, theta: np.ndarray) -> sp.csc_array:
         """Λ(θ): block diagonal, a copy of each term's T per level."""
-        blocks = [
-            sp.kron(sp.eye_array(term.J), sp.csc_array(T), format="csc")
-            for term, T in zip(self.terms, self.templates(theta), strict=True)
-        ]
-        return sp.csc_array(sp.block_diag(blocks, format="csc"))
+        values = [np.empty(0)]
+        for term, T in zip(self.terms, self.templates(theta), strict=True):
+            values.append(np.tile(np.concatenate([T[column:, column] for column in range(term.p)]), term.J))
+        indices, starts = self._pattern
+        q = len(starts) - 1
+        return sp.csc_array((np.concatenate(values), indices, starts), shape=(q, q))
 
     @cached_property
     def squares(self) -> np.ndarray:
@@ -113,34 +143,49 @@ class Pieces:
         return np.asarray(weighted.sum(axis=0)).ravel()
 
     @cached_property
-    def theta_scale(self) -> np.ndarray:
-        """What an element of θ must be for its effect to move the response by about σ: 1 over the column's rms in Z.
-
-        θ itself depends on a predictor's unit (metres, kilometres); divided by this it does not.
-        """
-        scale: list[float] = []
+    def units(self) -> list[np.ndarray]:
+        """For each term's effects: 1 over the root mean square of the effect's columns in Z."""
+        found = []
         start = 0
         rows = max(self.Z.shape[0], 1)
         for term in self.terms:
             block = self.squares[start : start + term.J * term.p].reshape(term.J, term.p)
             start += term.J * term.p
             rms = np.sqrt(block.sum(axis=0) / rows)
-            unit = np.where(rms > 0.0, 1.0 / np.where(rms > 0.0, rms, 1.0), 1.0)
-            scale += [float(unit[i]) for j in range(term.p) for i in range(j, term.p)]
-        return np.array(scale)
+            found.append(np.where(rms > 0.0, 1.0 / np.where(rms > 0.0, rms, 1.0), 1.0))
+        return found
+
+    @cached_property
+    def theta_scale(self) -> np.ndarray:
+        """What an element of θ must be for its effect to move the response by about σ: 1 over the column's rms in Z.
+
+        θ itself depends on a predictor's unit (metres, kilometres); divided by this it does not.
+        """
+        pairs = zip(self.terms, self.units, strict=True)
+        return np.concatenate([term.structure.units(unit) for term, unit in pairs])
 
     def on_boundary(self, theta: np.ndarray) -> np.ndarray:
-        """Which elements of θ are diagonal and (nearly) 0, in units that no predictor's unit changes."""
-        return self.diagonal & (np.abs(theta) < tolerances.SINGULAR * self.theta_scale)
+        """Which elements of θ are (nearly) at a bound, in units that no predictor's unit changes."""
+        return np.concatenate(
+            [
+                term.structure.on_boundary(part, unit)
+                for term, part, unit in zip(self.terms, self.by_term(theta), self.units, strict=True)
+            ]
+        )
+
+    @cached_property
+    def bounds(self) -> list[tuple[float, float]]:
+        """Lower and upper bound of each element of θ."""
+        return [pair for term in self.terms for pair in term.structure.bounds(term.p)]
+
+    def inside(self, theta: np.ndarray) -> bool:
+        """Whether θ is within its bounds."""
+        return all(low <= value <= high for value, (low, high) in zip(theta, self.bounds, strict=True))
 
     @cached_property
     def diagonal(self) -> np.ndarray:
-        """Which elements of θ are diagonal in T (bounded below by 0)."""
-        marks: list[bool] = []
-        for term in self.terms:
-            for column in range(term.p):
-                marks.extend([True] + [False] * (term.p - column - 1))
-        return np.array(marks, dtype=bool)
+        """Which elements of θ are bounded below by 0: diagonal ones of T, standard deviations."""
+        return np.array([low == 0.0 for low, _ in self.bounds], dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -238,11 +283,13 @@ def pieces_of(fit: LinearMixedFit) -> Pieces:
     groups = list(dict.fromkeys(str(group) for group in fit.VarCorr()["grp"] if str(group) != "Residual"))
     if len(groups) == len(names):
         names = groups
-    for name, effects in zip(names, cnms.values(), strict=True):
+    structures = structures_of(fit) or [FREE] * len(names)
+    for name, effects, structure in zip(names, cnms.values(), structures, strict=True):
         group = _factor_of(name, [str(column) for column in flist.columns])
         levels = tuple(str(level) for level in flist[group].cat.categories)
-        terms.append(Term(name, group, tuple(str(effect) for effect in effects), levels))
-    theta = fit.getME("theta")
+        terms.append(Term(name, group, tuple(str(effect) for effect in effects), levels, structure))
+    theta = parameters_of(fit)
+    structured = any(not structure.free for structure in structures)
     pieces = Pieces(
         y=np.asarray(fit.getME("y"), dtype=float),
         X=X.to_numpy(dtype=float),
@@ -250,6 +297,7 @@ def pieces_of(fit: LinearMixedFit) -> Pieces:
         coef_names=tuple(str(name) for name in X.columns),
         terms=tuple(terms),
         theta_names=tuple(str(name) for name in theta.index),
+        element_names=tuple(str(name) for name in fit.getME("theta").index) if structured else (),
         weights=by_row(fit, "weights", 1.0, X.shape[0]),
         offset=by_row(fit, "offset", 0.0, X.shape[0]),
     )
@@ -367,16 +415,3 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
         pieces=pieces,
         theta=np.asarray(theta, dtype=float),
     )
-
-
-def semidefinite_factor(matrix: np.ndarray) -> np.ndarray:
-    """Lower Cholesky factor of a positive semidefinite matrix; a column whose pivot is 0 is 0."""
-    n = matrix.shape[0]
-    factor = np.zeros((n, n))
-    for j in range(n):
-        pivot = matrix[j, j] - factor[j, :j] @ factor[j, :j]
-        if pivot <= 1e-14 * max(matrix[j, j], 0.0) or not math.isfinite(pivot):
-            continue
-        factor[j, j] = math.sqrt(pivot)
-        factor[j + 1 :, j] = (matrix[j + 1 :, j] - factor[j + 1 :, :j] @ factor[j, :j]) / factor[j, j]
-    return factor

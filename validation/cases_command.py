@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from validation.console import VisibleConsole
 
 __all__ = ["complete_case", "register"]
 
@@ -108,7 +109,7 @@ def _show(found: Sequence[dict[str, str]]) -> None:
         marked = [ending + "*" * ("certified" in fits[ending]["references"]) for ending in _ENDINGS if ending in fits]
         what = Text.assemble(_without_criterion(first["title"]), "\n", (first["formula"], "dim"))
         table.add_row(Text(stem), Text(" ".join(marked)), what)
-    console = Console(highlight=False, emoji=False)
+    console = VisibleConsole()
     console.print(table)
     console.print(
         "\nA case is a model and a fit, as sleepstudy-reml; a model's name alone is all of its fits. *: its certified "

@@ -29,6 +29,7 @@ from pyimpl.extras import has
 from r_scripts.dialect import Dialect
 from validation.cases_command import complete_case
 from validation.cases_command import register as register_cases
+from validation.console import VisibleConsole
 from validation.exit_codes import BAD_INPUT, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
 from validation.migrate.command import register as register_migrate
 from validation.sbc_command import register as register_sbc
@@ -667,7 +668,7 @@ def _errors() -> Console:
 def _console(file: Any) -> Console:
     """Return a console; where nobody's terminal says how wide it is (a log, a pipe), 100 columns."""
     known = file.isatty() or os.environ.get("COLUMNS")
-    return Console(file=file, width=None if known else 100, highlight=False, emoji=False)
+    return VisibleConsole(file=file, width=None if known else 100)
 
 
 def _make_output_safe() -> None:

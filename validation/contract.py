@@ -22,7 +22,7 @@ import pandas as pd
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["BayesianFit", "LinearMixedFit", "MultilevelFit"]
+__all__ = ["BayesianFit", "LinearMixedFit", "MultilevelFit", "StructuredFit"]
 
 
 @runtime_checkable
@@ -167,6 +167,21 @@ class LinearMixedFit(MultilevelFit, Protocol):
     @property
     def optinfo(self) -> Mapping[str, Any]:
         """How the optimizer ended: at least ``optimizer``, ``feval``, ``conv``, ``message``, ``gradient``."""
+        ...
+
+
+@runtime_checkable
+class StructuredFit(LinearMixedFit, Protocol):
+    """A fit that knows lme4 2.0's covariance structures; without them all covariances are free (``us``).
+
+    With a structured term ``devfun`` takes ``getME("par")`` in place of θ, and ``lower`` are its bounds.
+    """
+
+    def getReCovs(self) -> pd.DataFrame:
+        """Covariance structure of each term, in ``cnms``' order: columns ``structure``, ``hom``, ``nc``.
+
+        ``us``, ``diag``, ``cs`` or ``ar1``; whether all its effects have one standard deviation; their number.
+        """
         ...
 
 

@@ -1,5 +1,7 @@
 """The errors of the judge that a user meets, and that the command turns into exit codes."""
 
+from r_scripts.escapes import VisibleText
+
 __all__ = [
     "DetectorWarning",
     "InputError",
@@ -12,19 +14,19 @@ __all__ = [
 ]
 
 
-class NoReferenceError(LookupError):
+class NoReferenceError(VisibleText, LookupError):
     """There is nothing to compare with: no R, and no recorded reference of this model and these data."""
 
 
-class NoRError(RuntimeError):
+class NoRError(VisibleText, RuntimeError):
     """Live R was asked for and is not there, or not complete."""
 
 
-class DetectorWarning(RuntimeWarning):
+class DetectorWarning(VisibleText, RuntimeWarning):
     """A detector of a cause went wrong: a fault of ours, which leaves the verdict as it is (and fails our tests)."""
 
 
-class SideError(RuntimeError):
+class SideError(VisibleText, RuntimeError):
     """One side could not fit the model, which the other side did fit, or was not asked to."""
 
 
@@ -32,13 +34,13 @@ class NotSupportedError(SideError):
     """One side says of itself that it does not have what the model needs: nothing was compared, nothing disagrees."""
 
 
-class SourceError(ValueError):
+class SourceError(VisibleText, ValueError):
     """References were asked for from where none come."""
 
 
-class UnknownCaseError(ValueError):
+class UnknownCaseError(VisibleText, ValueError):
     """A case was asked for by a name that none has."""
 
 
-class InputError(ValueError):
+class InputError(VisibleText, ValueError):
     """A file, a column or an option does not fit; the text says what was found, what was expected, and the fix."""

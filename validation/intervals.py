@@ -11,10 +11,12 @@ from typing import Any
 
 import pandas as pd
 
+from pyimpl.covariance.structures import covariance_of
 from pyimpl.likelihood.parameters import Parameter, Parameters
 from r_scripts.dialect import Dialect
 from validation.checks import Check, Side
 from validation.comparison import Comparison
+from validation.covariances import structures_of
 from validation.dialects import dialect_of
 from validation.judge.rows import Row, judge_number, missing_row, table_of
 from validation.references.live import live_dialect
@@ -76,7 +78,12 @@ def tidy_intervals(table: pd.DataFrame, fit: Any, dialect: Dialect | None = None
                 "known here; give dialect= (such as '1.1-37'), or names as of confint(signames = FALSE)"
             )
         spoken = Dialect.of(None)
-    parameters = Parameters(_terms(fit), [str(name) for name in fit.fixef().index], spoken)
+    effects_of, structures = _terms(fit), structures_of(fit)
+    covariances = None
+    if structures is not None:
+        pairs = zip(effects_of, structures, strict=True)
+        covariances = [covariance_of(one.name, len(effects), one.hom) for (_, effects), one in pairs]
+    parameters = Parameters(effects_of, [str(name) for name in fit.fixef().index], spoken, covariances)
     known: dict[str, Parameter] = {}
     for signames in (False, True):
         known.update(zip(parameters.names(signames), parameters.meanings, strict=True))
@@ -89,7 +96,8 @@ def tidy_intervals(table: pd.DataFrame, fit: Any, dialect: Dialect | None = None
     rows = []
     for name, (lower, upper) in zip(names, table.iloc[:, :2].to_numpy(dtype=float), strict=True):
         one = known[name]
-        terms = sorted([one.term, one.term2]) if one.quantity == "correlation" else [one.term, one.term2]
+        two = one.quantity == "correlation" and bool(one.term2)
+        terms = sorted([one.term, one.term2]) if two else [one.term, one.term2]
         rows.append((one.quantity, one.group, *terms, lower, upper))
     found = pd.DataFrame(rows, columns=[*KEYS, "lower", "upper"])
     if found.duplicated(KEYS).any():

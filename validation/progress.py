@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from validation.console import VisibleConsole
 from validation.report.wording import shorten
 
 __all__ = ["Reporter", "Tracker", "chain_fraction", "tracker"]
@@ -204,7 +205,7 @@ def tracker(total: int, *, quiet: bool = False, console: Console | None = None) 
         Show nothing.
     console : rich.console.Console, optional
     """
-    console = console or Console(stderr=True)
+    console = console or VisibleConsole(stderr=True)
     made: Tracker
     if quiet:
         made = _Quiet(total)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from validation.contract import BayesianFit, LinearMixedFit
+from validation.covariances import structures_of
 from validation.wellformed import MalformedError, numbers
 
 __all__ = [
@@ -173,6 +174,10 @@ def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extr
         for name, value in fit.getME("theta").items():
             r.add("theta", value, term=str(name))
 
+    def par(r: _Rows) -> None:
+        for name, value in fit.getME("par").items():
+            r.add("par", value, term=str(name))
+
     def varcorr(r: _Rows) -> None:
         for row in fit.VarCorr().itertuples(index=False):
             group, first, second = _label(row.grp), _label(row.var1), _label(row.var2)
@@ -191,6 +196,8 @@ def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extr
     rows.attempt(["se", "t"], coef_table)
     rows.attempt(["vcov"], vcov)
     rows.attempt(["theta"], theta)
+    if any(not structure.free for structure in _quietly(lambda: structures_of(fit), None) or ()):
+        rows.attempt(["par"], par)
     rows.attempt(["variance", "covariance", "sd", "cor"], varcorr)
 
     def ranef(r: _Rows) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from validation.console import VisibleConsole
 from validation.report.json import plain
 
 __all__ = ["register"]
@@ -51,7 +52,7 @@ def _sbc(
     if unknown:
         raise InputError(f"no model called {', '.join(unknown)}; there are {', '.join(known)}")
     chosen = [known[name] for name in models] if models else list(MODELS)
-    console = Console(highlight=False, emoji=False)
+    console = VisibleConsole()
     only_json = str(json_file) == "-"
     verdicts, figures = [], []
     with tracker(len(chosen), quiet=quiet) as follow:

@@ -42,13 +42,16 @@ __all__ = [
     "REPORTED_SE",
     "REPORTED_STATISTIC",
     "SAME_QUANTILE",
+    "SAME_STRUCTURE",
     "SAME_THETA",
     "SHIFT_FAILS",
     "SHIFT_FINE",
+    "SINGULAR",
     "SIZE",
     "TITLES",
     "VALIDITY",
     "Z_SCORE",
+    "Match",
     "Strength",
     "Tolerance",
     "Validity",
@@ -253,9 +256,10 @@ MIGRATED_EXCESS = Tolerance(
 MIGRATED_VALUE = Tolerance(
     "migrate",
     1e-3,
-    "relative to the value, or to a tenth of the largest in its column",
+    "relative to the value, or to a tenth of the largest in its column (BLUPs: to the largest)",
     "What a script computes from a fit (coefficients, BLUPs, intervals, tests) follows the estimates, which tier 3 and "
-    "R's early stop leave undetermined by 1e-3 standard errors; a summary prints three to four digits of them.",
+    "R's early stop leave undetermined by 1e-3 standard errors; a summary prints three to four digits of them. A BLUP "
+    "near zero is known no better than one that is far from it: all move with θ by a share of the component's scale.",
 )
 
 _AFTER = (
@@ -382,6 +386,10 @@ VALIDITY = Validity()
 #: A diagonal element of θ below this is on its boundary: lme4's own limit of ``isSingular``.
 SINGULAR = 1e-4
 
+#: Share of its largest variance by which a covariance matrix may miss a structure and still have it: variances and
+#: covariances are reported to six digits at least, and a structure that is another misses it in the first or second.
+SAME_STRUCTURE = 1e-5
+
 
 @dataclass(frozen=True)
 class Reproduced:
@@ -417,6 +425,39 @@ class Reproduced:
 
 
 REPRODUCED = Reproduced()
+
+
+class Match:
+    """How near a number must be to another for a detector to take it for that one, as a share of its size.
+
+    A detector tells a supposed cause from what it would leave by these alone; none is a verdict's limit. Each is as
+    narrow as what lies between the two numbers allows, so that a chance meeting is as rare as it can be.
+    """
+
+    #: Below it a number is 0: data may be in any unit, so nothing larger is.
+    ZERO = 1e-300
+    #: Entries of X and Z: data, equal but for the last digits.
+    ENTRY = 1e-12
+    #: Entries of a matrix that takes one X to another, found by least squares.
+    MAPPED_ENTRY = 1e-10
+    #: One formula computed twice from the same data, here and by a side: sums over N rows in another order.
+    COMPUTED = 1e-9
+    #: Such numbers after one more step (a factor's columns rounded into contrasts, a root).
+    CHAINED = 1e-8
+    #: Numbers that were summed or fitted from many that are right to twelve digits (densities, coefficients of them).
+    SUMMED = 1e-7
+    #: A rule applied to a reported number gives another reported number: what a candidate prints of them is six digits.
+    RULE = 1e-6
+    #: Estimates of two optimizers: tier 4's own limit.
+    ESTIMATED = 1e-5
+    #: What follows from estimates that stopped early: four digits are left of BLUPs, fitted values, p-values.
+    FOLLOWS = 1e-4
+    #: Estimates of an optimizer that stops on a change of the criterion of 1e-6: a thousandth of a standard error.
+    ROUGH = 1e-3
+    #: What a reader sees without being told: a hundredth.
+    VISIBLE = 1e-2
+    #: Standard errors of one fit by two methods (a Hessian, the expected information): within a twentieth.
+    ANOTHER_WAY = 0.05
 
 
 class Strength:

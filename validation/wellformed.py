@@ -474,7 +474,7 @@ class CheckedFit:
 
     def _piece(self, name: str, value: Any) -> Any:
         what = f"getME({name!r})"
-        if name in ("theta", "beta", "lower"):
+        if name in ("theta", "par", "beta", "lower"):
             return labelled(value, what, finite=self._strict and name != "lower", unique=False)
         if name == "X":
             found = labelled_columns(value, what, self._strict, unique=False)

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from pyimpl.errors import FormulaError
 from pyimpl.text.values import format_number, quote_name, quote_string
+from r_scripts.escapes import visible
 
 __all__ = [
     "MOST_NESTED",
@@ -185,8 +186,11 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u\{?([0-9a-fA-F]{1,4})\}?|U\{?([0-9a-fA-F]{1,8})\}?|(.))", re.DOTALL)
-_SIMPLE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_ESCAPE = re.compile(
+    r"\\(?:x([0-9a-fA-F]{1,2})|u\{?([0-9a-fA-F]{1,4})\}?|U\{?([0-9a-fA-F]{1,8})\}?|([0-7]{1,3})|(.))", re.DOTALL
+)
+_SIMPLE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_PLAIN_ESCAPES = frozenset("ntrabfv\\\"'` \n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +205,23 @@ def _fail(text: str, place: int, problem: str, fix: str) -> FormulaError:
     start = text.rfind("\n", 0, place) + 1
     end = text.find("\n", place)
     line = text[start : end if end >= 0 else len(text)]
-    return FormulaError(f"{problem}\n  {line}\n  {' ' * (place - start)}^\n{fix}")
+    blanks = " " * len(visible(line[: place - start]))
+    return FormulaError(f"{problem}\n  {visible(line)}\n  {blanks}^\n{fix}")
 
 
 def _unescape(text: str) -> str:
+    """What R makes of the text between quotes or backticks."""
+
     def one(match: re.Match[str]) -> str:
-        code = match[1] or match[2] or match[3]
-        return chr(int(code, 16)) if code else _SIMPLE_ESCAPES.get(match[4], match[4])
+        sixteen, eight, plain = match[1] or match[2] or match[3], match[4], match[5]
+        if plain:
+            if plain not in _PLAIN_ESCAPES:
+                raise FormulaError(f"R knows no escape {match[0]!r} (in {text!r}). A backslash is written twice: \\\\.")
+            return _SIMPLE_ESCAPES.get(plain, plain)
+        code = int(sixteen, 16) if sixteen else int(eight, 8)
+        if not 0 < code <= (0x10FFFF if sixteen else 0xFF) or 0xD800 <= code <= 0xDFFF:
+            raise FormulaError(f"{match[0]!r} is no character that R can hold (in {text!r}). Rename the column.")
+        return chr(code)
 
     return _ESCAPE.sub(one, text)
 
@@ -413,7 +427,6 @@ class _Parser:
         return call
 
 
-@lru_cache(maxsize=512)
 def parse(text: str) -> Node:
     """Parse an R expression, usually a formula.
 
@@ -436,6 +449,13 @@ def parse(text: str) -> Node:
         raise FormulaError(f"A formula must be a string such as 'y ~ x + (1 | g)', not {type(text).__name__}.")
     if not text.strip():
         raise FormulaError("The formula is empty. Write one such as 'y ~ x + (1 | g)'.")
+    if "\0" in text:
+        raise FormulaError(f"The formula {text!r} holds a NUL character, which R cannot hold. Rename the column.")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: str) -> Node:
     return _Parser(text).parse()
 
 

@@ -17,6 +17,7 @@ from pyimpl.likelihood.omitted import carriers
 from pyimpl.likelihood.optimum import OptSummary, optimize
 from pyimpl.likelihood.reduce import Reduced
 from pyimpl.likelihood.refit import Minimum, Refits
+from pyimpl.likelihood.stopped import last_computable
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.records import changed
 
@@ -359,12 +360,25 @@ def find_optimum(
     sizes = zip(optsum.final.tolist(), optsum.steps.tolist(), strict=True)
     if any(abs(x) > _NEARLY_EXACT_FIT * unit for x, unit in sizes):
         # it may not be solvable there, or not to any digit: better said now than when the first verb is called
+        def solved(summary: OptSummary) -> SearchedModel:
+            one = SearchedModel(design, reduced, objective, summary, refitter)
+            _refuse_rounding_errors(design, one.estimates)
+            return one
+
+        def computable(summary: OptSummary) -> bool:
+            try:
+                solved(summary)
+            except ModelError:
+                return False
+            return True
+
         try:
-            _refuse_rounding_errors(design, model.estimates)
+            return solved(optsum)
         except ModelError:
-            if optsum.local is None:
+            other = optsum.local or last_computable(objective, computable)
+            if other is None:
                 raise
-            return SearchedModel(design, reduced, objective, optsum.local, refitter)
+            return SearchedModel(design, reduced, objective, other, refitter)
     return model
 
 

@@ -77,10 +77,13 @@ def _unbounded(model: AtOptimum) -> tuple[str, ...]:
     """Say so where the criterion has no lowest value (an optimizer that does not notice stops anywhere on the way)."""
     if not model.unbounded:
         return ()
+    if model.optsum.converged:
+        here = "This is a local minimum, of several perhaps"
+    else:
+        here = "The search was stopped on the way, before rounding errors took all digits: another one stops elsewhere"
     return (
         "the criterion has no lowest value that can be computed: as their variances grow, the random effects fit the "
-        f"{model.design.N} rows exactly or nearly so, and it falls on. This is a local minimum, of several perhaps; "
-        "take random effects out of the formula",
+        f"{model.design.N} rows exactly or nearly so, and it falls on. {here}; take random effects out of the formula",
     )
 
 

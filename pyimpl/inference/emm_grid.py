@@ -7,6 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import checked_level
 from pyimpl.errors import DataError
 from pyimpl.inference.adjustments import Family, adjusted_critical_values, adjusted_p_values, cross_method
 from pyimpl.inference.contrast_families import FAMILIES, ContrastOptions, Method, contrast_family
@@ -234,8 +235,7 @@ class EmmGrid:
         shown_by = self.by if by is None else _names(by)
         self._check_variables(shown_by, "by")
         level = self.level if level is None else level
-        if not 0 < level < 1:
-            raise DataError(f"level must be between 0 and 1, not {level!r}")
+        checked_level(level)
         if self.basis.draws is not None and not frequentist:
             return self._posterior_summary(level, shown_by)
         wanted = self.infer if infer is None else (infer, infer) if isinstance(infer, bool) else infer

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
+from pyimpl.arguments import checked_level
 from pyimpl.errors import DataError
 from pyimpl.frame.columns import Data, Factor, Logical
 from pyimpl.inference.contract import LikelihoodFit
@@ -97,8 +98,7 @@ def ls_means(
     """
     if ddf not in _METHODS:
         raise DataError(f"ddf is one of {', '.join(_METHODS)}, not {ddf!r}")
-    if not 0 < level < 1:
-        raise DataError(f"level must be between 0 and 1, not {level!r}")
+    checked_level(level)
     known = predictors_of(fit)
     columns = Data(known.data)
     categorical = {

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import ndtri, stdtrit
 
+from pyimpl.arguments import checked_level
 from pyimpl.design.design import Design, EncodedTerm, random_columns
 from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError
@@ -67,8 +68,7 @@ class Uncertainty:
         """Refuse what is not there."""
         if self.interval not in (None, "confidence", "prediction"):
             raise DataError(f"interval is 'confidence' or 'prediction', not {self.interval!r}")
-        if not 0 < self.level < 1:
-            raise DataError(f"level must be between 0 and 1, not {self.level!r}")
+        checked_level(self.level)
         if isinstance(self.ddf, str):
             if self.ddf not in ("Satterthwaite", "Kenward-Roger"):
                 raise DataError(f"ddf is 'Satterthwaite', 'Kenward-Roger' or a number, not {self.ddf!r}")

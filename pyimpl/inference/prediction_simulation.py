@@ -5,6 +5,7 @@ from typing import Any, Literal, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import checked_level, generator
 from pyimpl.design.re_form import ReForm
 from pyimpl.errors import DataError
 from pyimpl.inference.bootstrap import RefitArguments
@@ -86,12 +87,11 @@ def predict_interval(
         raise DataError(f"which is 'full', 'fixed' or 'random', not {which!r}")
     if stat not in ("median", "mean"):
         raise DataError(f"stat is 'median' or 'mean', not {stat!r}")
-    if not 0 < level < 1:
-        raise DataError(f"level must be between 0 and 1, not {level!r}")
+    checked_level(level)
     if nsim < 2:
         raise DataError(f"nsim: at least two draws are needed, not {nsim!r}")
     design = fit.design
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     if newdata is None:
         index, offset = design.index, 0.0 if design.offset is None else design.offset
         X: np.ndarray | None = design.X
@@ -182,8 +182,7 @@ def boot_predictions(
     DataFrame
         ``fit`` (of the model itself), ``lwr``, ``upr``: a confidence interval that counts the error of θ̂, too.
     """
-    if not 0 < level < 1:
-        raise DataError(f"level must be between 0 and 1, not {level!r}")
+    checked_level(level)
     means = fit.predict(newdata, re_form, allow_new_levels)
     keep = use_u if use_u is not None else not (re_form is False or str(re_form) in ("~0", "~ 0", "NA", "nan"))
 

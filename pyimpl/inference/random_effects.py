@@ -19,6 +19,7 @@ __all__ = [
     "coefficients_by_level",
     "conditional_modes",
     "conditional_variances",
+    "covariance_structures",
     "principal_components",
     "terms_by_factor",
     "varcorr_names",
@@ -46,6 +47,19 @@ def terms_by_factor(design: Design) -> dict[str, list[int]]:
     for i, term in enumerate(design.terms):
         members.setdefault(term.group, []).append(i)
     return members
+
+
+def covariance_structures(design: Design) -> pd.DataFrame:
+    """The terms' covariance structures: structure, hom, nc (``lme4::getReCovs``)."""
+    covariances = [term.covariance for term in design.terms]
+    return pd.DataFrame(
+        {
+            "structure": [one.name for one in covariances],
+            "hom": [one.hom for one in covariances],
+            "nc": [one.p for one in covariances],
+        },
+        index=[term.group for term in design.terms],
+    )
 
 
 def varcorr_names(groups: Sequence[str]) -> tuple[str, ...]:

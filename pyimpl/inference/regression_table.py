@@ -10,6 +10,7 @@ from typing import Literal
 import pandas as pd
 from scipy.special import ndtr
 
+from pyimpl.arguments import checked_level
 from pyimpl.errors import DataError
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
 
@@ -230,8 +231,7 @@ def regression_table(
         raise DataError("regression_table: there are no models")
     if below not in ("se", "ci", "statistic", "none"):
         raise DataError(f"below is 'se', 'ci', 'statistic' or 'none', not {below!r}")
-    if not 0 < level < 1:
-        raise DataError(f"level must be between 0 and 1, not {level!r}")
+    checked_level(level)
     called = dict(labels or {})
     columns = [_column(fit, below, digits, level, ddf, stars) for fit in named.values()]
     parts = []

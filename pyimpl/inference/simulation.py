@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import generator
 from pyimpl.design.design import Design, EncodedTerm
 from pyimpl.design.re_form import wanted_effects
 from pyimpl.errors import DataError
@@ -221,7 +222,7 @@ def draw_response(
     semiparametric : bool
         Add resampled residuals to the fitted values.
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     if semiparametric:
         residuals = design.y - estimates.fitted
         return estimates.fitted + rng.choice(residuals, size=residuals.size)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
+from pyimpl.arguments import checked_level
 from pyimpl.errors import DataError
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
 from pyimpl.inference.intervals import hpd_interval
@@ -129,8 +130,7 @@ def _chosen(effects: str | Sequence[str] | None, default: tuple[str, ...], known
 
 
 def _level(level: float) -> float:
-    if not 0 < level < 1:
-        raise DataError(f"conf_level must be between 0 and 1, not {level!r}")
+    checked_level(level, "conf_level")
     return level
 
 

@@ -65,7 +65,7 @@ class Inner:
         self.wide = None
         if pattern is not None:
             self.base, self.contiguous = pattern.base, pattern.contiguous
-            self.wide = wide_levels(np.asarray(self.indptr), np.asarray(self.columns), self.p, pattern)
+            self.wide = wide_levels(indptr, columns, self.p, pattern)
             if not self.contiguous:
                 self._find_pairs(pattern)
 

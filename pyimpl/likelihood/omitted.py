@@ -14,7 +14,6 @@ into X, the sum is minimised over a from many places, and each of its minima is 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -154,15 +153,20 @@ def omitted_starts(
         return []
     sigma = np.sqrt(solution.prss / wider.df)
     mean = extra @ (solution.beta[P:] / sigma)
-    out = []
+    try:
+        return _carried(design, found, theta, mean)
+    except np.linalg.LinAlgError:  # covariances so large that nothing can be told of the means
+        return []
+
+
+def _carried(design: Design, found: list[_Carrier], theta: np.ndarray, mean: np.ndarray) -> list[np.ndarray]:
+    """θ with the mean (N,) in the carriers' covariance matrices, each carrier the first once."""
+    out: list[np.ndarray] = []
     for first in range(len(found)):
         starts = [(theta, mean)]
         for carrier in found[first:] + found[:first]:
-            if len(starts) > 1:
-                ways = partial(_ways, design, carrier, theta, most=1)
-            else:
-                ways = partial(_ways, design, carrier, theta, most=_STARTS)
-            starts = [way for start, rest in starts for way in ways(start, rest)]
+            most = 1 if len(starts) > 1 else _STARTS
+            starts = [way for start, rest in starts for way in _ways(design, carrier, theta, start, rest, most)]
         out += [start for start, _ in starts]
     return out
 
@@ -205,8 +209,8 @@ def spread_starts(design: Design, units: np.ndarray, largest: float, count: int)
     for _ in range(count):
         theta = np.zeros(units.size)
         for i, term in enumerate(design.terms):
-            d = 10.0 ** rng.uniform(-1, top, term.p) * rng.normal(size=term.p)
-            T = np.tril(rng.normal(size=(term.p, term.p))) * 10.0 ** rng.uniform(-1, 1)
+            d = 10.0 ** rng.uniform(-2, top, term.p) * rng.normal(size=term.p)
+            T = np.tril(rng.normal(size=(term.p, term.p)), -1) * 10.0 ** rng.uniform(-1, 1)
             theta = _put(theta, _first_theta(design, i), _with_direction(T, d))
         out.append(theta * units)
     return out

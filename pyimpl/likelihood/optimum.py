@@ -46,7 +46,9 @@ _NOTHING = 1e-8  # ... and below this, whose square is lost beside 1, they are 0
 SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
 CHEAP = 3e6  # floating-point operations of an evaluation up to which a second start is tried where it may matter
 _FREE = 3e5  # ... and up to which it is tried anyway
-_SPREAD = 8  # starts of all sizes besides, where evaluations are cheap
+_SPREAD = 12  # starts of all sizes besides, where evaluations are cheap
+_SIZES = 50.0  # a third of the largest standard deviation, in natural units, that these begin with
+_FEW_LEVELS = 5  # levels for each parameter of a covariance matrix, below which the criterion may have several minima
 _DEAR_STARTS = 2  # starts at most, the lowest, where variances may carry means and an evaluation takes more than that
 _LARGE = 50  # parameters from which their number may fill the memory
 _STEP = 10.0  # operations of an eigendecomposition, for each parameter's cube
@@ -149,6 +151,11 @@ class OptSummary:
     def converged(self) -> bool:
         """Whether the optimizer ended at a minimum."""
         return self.return_code == 0
+
+
+def _has_few_levels(blocks: Reduced) -> bool:
+    """Whether some covariance matrix has few levels for its parameters."""
+    return any(_FEW_LEVELS * factor.theta.size > factor.J for factor in blocks.factors)
 
 
 def default_start(blocks: Reduced) -> np.ndarray:
@@ -574,11 +581,11 @@ class _Plan:
         self._extended = True
         cost, informed = derivative_operations(objective.blocks), bool(self.near)
         correlated = any(factor.theta.size > factor.p for factor in objective.blocks.factors)
-        if cost <= CHEAP and (correlated or self.valleys is None):  # a scan looks at variances near 0
-            on_boundary = boundary_starts(objective, point.x * self.units, point.value, self.units, budget)
-            self.near += on_boundary
-            if cost <= _FREE and design is not None and self.few and not informed and not on_boundary:
-                self.near += spread_starts(design, self.units, 1.0, _SPREAD)
+        several = self.few or _has_few_levels(objective.blocks)
+        if cost <= CHEAP and (correlated or self.valleys is None or several):  # a scan looks at variances near 0
+            self.near += boundary_starts(objective, point.x * self.units, point.value, self.units, budget)
+        if cost <= _FREE and design is not None and not informed and several:
+            self.near += spread_starts(design, self.units, _SIZES, _SPREAD)
         # another valley shows, if anywhere, from far: from natural units, or from small variances; a scan has looked
         # there already
         sizes = self.units.tolist()

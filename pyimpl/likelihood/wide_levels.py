@@ -33,10 +33,10 @@ def wide_levels(indptr: np.ndarray, columns: np.ndarray, p: int, pattern: Patter
     pattern : Pattern
         Of the Schur complement.
     """
-    first = np.asarray(pattern.first)
-    ends = first[1:] + np.diff(np.asarray(pattern.row_ptr))  # of each panel's rows, if they follow each other
-    one = pattern.contiguous and bool(np.all(ends == pattern.q))
-    if not one or pattern.q < _FEWEST:
+    if pattern.q < _FEWEST or not pattern.contiguous:
+        return None
+    ends = np.asarray(pattern.first)[1:] + np.diff(np.asarray(pattern.row_ptr))  # of each panel's rows
+    if not np.all(ends == pattern.q):
         return None
     levels = np.flatnonzero(np.diff(indptr) >= _SHARE * pattern.q)
     return WideLevels(indptr, columns, levels, p, pattern) if levels.size else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import checked_level
 from pyimpl.design.linear import LinearDesign, build_linear_design
 from pyimpl.design.model_matrix import Contrasts
 from pyimpl.errors import DataError, ModelError, PyimplWarning
@@ -81,7 +82,7 @@ def lm(
         spoken = Dialect.of(dialect)
     except ValueError as error:
         raise DataError(str(error)) from None
-    arguments = {
+    arguments: dict[str, object] = {
         "weights": weights,
         "offset": offset,
         "subset": subset,
@@ -309,8 +310,7 @@ class LmFit:
             Names of coefficients; default all.
         level : float
         """
-        if not 0 < level < 1:
-            raise DataError(f"confint: level must be between 0 and 1, not {level}")
+        checked_level(level, "confint: level")
         names = list(self._design.coef_names)
         wanted = names if parm is None else [parm] if isinstance(parm, str) else list(parm)
         unknown = [name for name in wanted if name not in names]
@@ -454,8 +454,7 @@ class LmFit:
         """
         if interval not in (None, "none", "confidence", "prediction"):
             raise DataError(f"predict: interval must be 'confidence' or 'prediction', not {interval!r}")
-        if not 0 < level < 1:
-            raise DataError(f"predict: level must be between 0 and 1, not {level}")
+        checked_level(level, "predict: level")
         design, solution = self._design, self._solution
         if newdata is None:
             X, values = design.X, design.y - solution.residuals

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypedDict, overload
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import generator
 from pyimpl.design.accessors import ModelAccessors
 from pyimpl.design.design import Design
 from pyimpl.design.re_form import ReForm, wanted_effects
@@ -25,6 +26,7 @@ from pyimpl.inference.random_effects import (
     coefficients_by_level,
     conditional_modes,
     conditional_variances,
+    covariance_structures,
     principal_components,
     varcorr_table,
 )
@@ -133,7 +135,7 @@ class LmerEstimates(ModelAccessors):
         ``summary`` is the whole :class:`~pyimpl.likelihood.optimum.OptSummary`.
         """
         optimum = self.model.optsum
-        names = list(self.design.theta_names)
+        names = list(self.design.par_names)
         return {
             "optimizer": self._optimizer,
             "feval": optimum.evaluations,
@@ -205,6 +207,17 @@ class LmerEstimates(ModelAccessors):
     def VarCorr(self) -> VarCorrTable:
         """``as.data.frame(VarCorr(m))``: grp, var1, var2, vcov, sdcor; ``.to_text()`` is what R prints."""
         return varcorr_table(self.design, self.model.estimates, self.dialect)
+
+    def getReCovs(self) -> pd.DataFrame:
+        """Covariance structure of each random-effects term: ``getReCovs(m)``, there since lme4 2.0.
+
+        Returns
+        -------
+        DataFrame
+            Term, as ``getME("cnms")`` names it, x ``structure`` (``us``, ``diag``, ``cs``, ``ar1``), ``hom`` (whether
+            all its effects have one standard deviation) and ``nc`` (the number of its effects).
+        """
+        return covariance_structures(self.design)
 
     def ranef(self, condVar: bool = False, whichel: str | Sequence[str] | None = None) -> dict[str, pd.DataFrame]:
         """Conditional modes: grouping factor -> DataFrame, level x effect (all terms of a factor side by side).
@@ -427,7 +440,7 @@ class LmerEstimates(ModelAccessors):
             self.design, self.model.reduced, self.model.estimates, newparams, conditional=any(wanted)
         )
         rows = rows_to_simulate(self.design, newdata, allow_new_levels)
-        values = simulate_rows(rows, estimates, wanted, nsim, np.random.default_rng(seed), cluster_rand)
+        values = simulate_rows(rows, estimates, wanted, nsim, generator(seed), cluster_rand)
         names = [f"sim_{s + 1}" for s in range(nsim)]
         if newdata is not None:
             return pd.DataFrame(values, index=rows.index, columns=names)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import checked_level
 from pyimpl.design.checks import SCALE_NOTES
 from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError, ModelError
@@ -381,8 +382,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
         if method not in ("profile", "Wald", "boot"):
             raise DataError(f"confint: method must be 'profile', 'Wald' or 'boot', not {method!r}")
-        if not 0 < level < 1:
-            raise DataError(f"confint: level must be between 0 and 1, not {level}")
+        checked_level(level, "confint: level")
         parameters = self._parameters
         signames = signames if oldNames is None else oldNames
         rename = {} if signames else dict(zip(parameters.names(), parameters.names(signames=False), strict=True))
@@ -647,8 +647,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         ModelError
             Kenward-Roger's method for a fit by maximum likelihood.
         """
-        if not 0 < level < 1:
-            raise DataError(f"contest: level must be between 0 and 1, not {level}")
+        checked_level(level, "contest: level")
         rows = np.atleast_2d(as_numbers(L, "L"))
         tests = self._small_sample
         if joint:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import generator
 from pyimpl.design.accessors import ModelAccessors
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError
@@ -493,7 +494,7 @@ class StanEstimates(ModelAccessors):
 
     def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
         """``n`` of the posterior draws on the unconstrained scale, chosen at random, shape (n, num_upars)."""
-        rng = np.random.default_rng(seed)
+        rng = generator(seed)
         rows = rng.choice(self.draws.n, size=n, replace=n > self.draws.n)
         return self.draws.unconstrained(np.sort(rows))
 

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import generator
 from pyimpl.design.re_form import ReForm
 from pyimpl.errors import ModelError
 from pyimpl.models.stan_estimates import StanEstimates, percent
@@ -24,7 +25,7 @@ class StanPredictions(StanEstimates):
             return np.arange(self.draws.n)
         if draws > self.draws.n:
             raise ModelError(f"'draws' should be <= posterior sample size ({self.draws.n}), but is {draws}.")
-        return np.sort(np.random.default_rng(seed).choice(self.draws.n, size=draws, replace=False))
+        return np.sort(generator(seed).choice(self.draws.n, size=draws, replace=False))
 
     @cached_property
     def _rows_used(self) -> PredictionRows:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import checked_level
 from pyimpl.errors import DataError
 from pyimpl.plots.canvas import (
     ACCENT,
@@ -72,8 +73,7 @@ def caterpillar(
     effects : sequence of str, optional
         Which effects; default all, a panel each.
     """
-    if not 0 < level < 1:
-        raise DataError(f"level must be between 0 and 1, not {level}")
+    checked_level(level)
     group = _one_group(fit, group)
     modes, variances = fit.ranef()[group], fit.ranef_condVar()[group].to_numpy()
     names = list(modes.columns) if effects is None else [effects] if isinstance(effects, str) else list(effects)

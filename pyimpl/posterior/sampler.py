@@ -262,22 +262,103 @@ def sample_collapsed(
         Fewer than 400 effective draws or R-hat of 1.01 and more, whatever was tried.
     """
     where_to = SamplerCoordinates(density)
-    f = _Counted(where_to)
     say = progress or (lambda what, share: None)
     say("finding the mode", 0.0)
-    d = density.dim
     if any(gammaincc(shape, math.exp(LOG_TAU_MAX)) > _BEYOND for shape in density.spec.shape):
         raise unexplored(density)  # the log density ends where this prior has its mass
-    rng = np.random.default_rng(seeds[0])
-    _forecast(where_to, chains * draws)
+    kept = chains * draws
+    run = _Run(
+        _Counted(where_to),
+        where_to,
+        chains,
+        draws,
+        seeds,
+        # an ESS is itself an estimate, and a noisy one of few draws
+        wanted=(target - 2 / np.sqrt(kept)) * kept,
+        max_thin=int(np.clip(_MOST / (density.dim * kept), 16, max_thin)),
+        costly=kept * density.multiplications > _LONG,
+        say=say,
+    )
+    _forecast(where_to, kept)
+    proposal, efficiency = _adapted(run)
+    best, proposal = _metropolis(run, proposal, efficiency)
+    if best is not None and best.khat < 0.7 and (run.is_enough(best) or _good_enough(best)):
+        return best
+    if best is not None:
+        run.messages.append(
+            f"independence Metropolis was poor (k-hat {best.khat:.2f}, ESS {best.min_ess_bulk:.0f}): HMC"
+        )
+    else:
+        run.messages.append(f"the proposal's efficiency was {efficiency:.2f}: Hamiltonian Monte Carlo")
+    result = _hamiltonian(run, proposal)
+    if not _good_enough(result) and not has("nutpie"):
+        run.messages.append("NUTS was not tried: mlmparity[bayes] brings it")
+        result = replace(result, messages=tuple(run.messages))
+    elif not _good_enough(result):
+        run.messages.append(f"Hamiltonian Monte Carlo was poor (ESS {result.min_ess_bulk:.0f}): NUTS")
+        say("NUTS on the collapsed density", 0.5)
+        result = max(result, _nuts(run, proposal), key=_quality)
+    _warn_if_poor(result)
+    return result
+
+
+@dataclass
+class _Run:
+    """A call of the sampler: what is asked for, and what was tried.
+
+    Attributes
+    ----------
+    f : _Counted
+    where_to : SamplerCoordinates
+    chains, draws : int
+    seeds : list of SeedSequence
+        One for the adaptation, one for each chain.
+    wanted : float
+        Smallest bulk and tail ESS of all draws that is enough.
+    max_thin : int
+        Transitions for each draw at most.
+    costly : bool
+        Whether seconds count more than the last third of the ESS: thousands of crossed effects.
+    say : callable
+    rng : Generator
+        Of the adaptation.
+    messages : list of str
+    """
+
+    f: _Counted
+    where_to: SamplerCoordinates
+    chains: int
+    draws: int
+    seeds: list[np.random.SeedSequence]
+    wanted: float = 0.0
+    max_thin: int = 256
+    costly: bool = False
+    say: Callable[[str, float], None] = lambda what, share: None
+    messages: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seeds[0])
+
+    @property
+    def kept(self) -> int:
+        """Draws of all chains."""
+        return self.chains * self.draws
+
+    def is_enough(self, result: SamplerResult) -> bool:
+        """Whether independence Metropolis may end with this."""
+        ess = min(result.min_ess_bulk, result.min_ess_tail)
+        return ess / self.wanted >= 1 or self.kept < 100 or (self.costly and _good_enough(result))
+
+
+def _adapted(run: _Run) -> tuple[Proposal, float]:
+    """A proposal fitted by importance sampling, and its efficiency."""
+    f, rng, d = run.f, run.rng, run.where_to.dim
     proposal = _first_proposal(f)
+    density = run.where_to.density
     if density.spec.weights is not None:
         refuse_if_coarse(density, f, proposal.mean)
-    # thousands of crossed effects: seconds count more than the last third of the ESS
-    costly = chains * draws * density.multiplications > _LONG
-    n_pilot, warm = (150 + 75 * d, 50) if costly else (400 + 100 * d, 200)
-    efficiency = 0.0
-    axes = where_to.tails
+    n_pilot = 150 + 75 * d if run.costly else 400 + 100 * d
+    efficiency, axes = 0.0, run.where_to.tails
     for _ in range(6):
         u, log_weights = f.weighted(with_tails(proposal, axes), rng, n_pilot)
         if not np.isfinite(log_weights).any():
@@ -286,82 +367,72 @@ def sample_collapsed(
         proposal = fitted(u, log_weights) if proposal.shares.size == 1 else update(proposal, u, log_weights)
         if efficiency > 0.5 and efficiency < 1.15 * last:
             break
-    if efficiency < 0.55 and _metropolis_pays(_transitions(efficiency), chains * draws, d):
+    if efficiency < 0.55 and _metropolis_pays(_transitions(efficiency), run.kept, d):
         proposal, efficiency = _populate(f, proposal, efficiency, axes, rng)
-    messages: list[str] = []
-    rngs = [np.random.default_rng(seed) for seed in seeds[1:]]
-    max_thin = int(np.clip(_MOST / (d * chains * draws), 16, max_thin))
-    thin = _transitions(efficiency)
-    if costly and efficiency > 0.5:
-        thin = 1
+    return proposal, efficiency
+
+
+def _metropolis(run: _Run, proposal: Proposal, efficiency: float) -> tuple[SamplerResult | None, Proposal]:
+    """Independence Metropolis, thinned and refitted until the draws are good: the best batch, and the last proposal."""
+    rngs = [np.random.default_rng(seed) for seed in run.seeds[1:]]
+    thin = 1 if run.costly and efficiency > 0.5 else _transitions(efficiency)
     best: SamplerResult | None = None
-    # an ESS is itself an estimate, and a noisy one of few draws
-    wanted = (target - 2 / np.sqrt(chains * draws)) * chains * draws
     # a longer batch than max_thin asks for would take minutes, and find nothing
-    while thin <= 4 * max_thin and _metropolis_pays(thin, chains * draws, d):
-        thin = min(thin, max_thin)
-        length = draws * thin
-        total = chains * (warm + length)
-        say(f"sampling, {thin} transitions a draw", 0.2)
-        mixture = with_tails(proposal, axes)
-        proposals = np.stack([mixture.draw(r, warm + length) for r in rngs])
-        value = f(
-            proposals.reshape(-1, d),
-            lambda done, total=total: say(f"sampling, {done} of {total} evaluations", 0.2 + 0.5 * done / total),  # type: ignore[misc]
-        ).reshape(chains, -1)
-        weights = value - mixture.log_density(proposals.reshape(-1, d)).reshape(chains, -1)
-        kept_u, kept_f = np.empty((chains, draws, d)), np.empty((chains, draws))
-        accepted = 0
-        for c, r in enumerate(rngs):
-            # each chain starts at one of its own first proposals, chosen by weight
-            first = int(r.choice(warm, p=normalised(weights[c, :warm])))
-            kept, moves = independence_chain(weights[c, warm:], np.log(r.uniform(size=length)), weights[c, first], thin)
-            accepted += moves
-            where = np.where(kept < 0, first, warm + kept)
-            kept_u[c], kept_f[c] = proposals[c, where], value[c, where]
-        bulk, tail, rhat = _worst(kept_u, kept_f)
-        result = SamplerResult(
-            u=where_to.to_density(kept_u.reshape(-1, d)).reshape(kept_u.shape),
-            log_density=kept_f,
-            method="independence Metropolis",
-            acceptance=accepted / (chains * length),
-            khat=pareto_k(weights.ravel()),
-            thin=thin,
-            evaluations=f.evaluations,
-            divergences=0,
-            min_ess_bulk=bulk,
-            min_ess_tail=tail,
-            max_rhat=rhat,
-            messages=tuple(messages),
-        )
-        short = min(bulk, tail) / wanted
-        enough = short >= 1 or chains * draws < 100 or (costly and _good_enough(result))
-        if enough and result.khat < 0.7:
-            return result
-        if best is None or min(bulk, tail) > min(best.min_ess_bulk, best.min_ess_tail):
+    while thin <= 4 * run.max_thin and _metropolis_pays(thin, run.kept, run.where_to.dim):
+        thin = min(thin, run.max_thin)
+        result, proposals, weights = _batch(run, with_tails(proposal, run.where_to.tails), thin, rngs)
+        if run.is_enough(result) and result.khat < 0.7:
+            return result, proposal
+        ess = min(result.min_ess_bulk, result.min_ess_tail)
+        if best is None or ess > min(best.min_ess_bulk, best.min_ess_tail):
             best = result
-        if thin >= max_thin:
+        if thin >= run.max_thin:
             break
         # refit on the longest batch so far, and start again with more transitions a draw
-        proposal = _better(f, proposal, proposals.reshape(-1, d), weights.ravel(), axes, rng)
-        thin = min(max_thin, int(np.ceil(thin * np.clip(1.3 / max(short, 0.05), 1.5, 4.0))))
-        messages.append(f"refitted and thinned by {thin}: smallest ESS was {min(bulk, tail):.0f}")
-    if best is not None and _good_enough(best) and best.khat < 0.7:
-        return best
-    if best is not None:
-        messages.append(f"independence Metropolis was poor (k-hat {best.khat:.2f}, ESS {best.min_ess_bulk:.0f}): HMC")
-    else:
-        messages.append(f"the proposal's efficiency was {efficiency:.2f}: Hamiltonian Monte Carlo")
-    result = _hamiltonian(f, proposal, axes, chains, draws, wanted, max_thin, rng, seeds, say, tuple(messages))
-    if not _good_enough(result) and not has("nutpie"):
-        messages.append("NUTS was not tried: mlmparity[bayes] brings it")
-        result = replace(result, messages=tuple(messages))
-    elif not _good_enough(result):
-        messages.append(f"Hamiltonian Monte Carlo was poor (ESS {result.min_ess_bulk:.0f}): NUTS")
-        say("NUTS on the collapsed density", 0.5)
-        result = max(result, _nuts(f, proposal, chains, draws, seeds[0], tuple(messages)), key=_quality)
-    _warn_if_poor(result)
-    return result
+        proposal = _better(run.f, proposal, proposals, weights, run.where_to.tails, run.rng)
+        thin = min(run.max_thin, int(np.ceil(thin * np.clip(1.3 / max(ess / run.wanted, 0.05), 1.5, 4.0))))
+        run.messages.append(f"refitted and thinned by {thin}: smallest ESS was {ess:.0f}")
+    return best, proposal
+
+
+def _batch(
+    run: _Run, mixture: Proposal, thin: int, rngs: list[np.random.Generator]
+) -> tuple[SamplerResult, np.ndarray, np.ndarray]:
+    """One run of all chains, `thin` transitions a draw; its proposals (n, d) and their log weights (n,)."""
+    f, say, chains, draws, d = run.f, run.say, run.chains, run.draws, run.where_to.dim
+    warm, length = 50 if run.costly else 200, draws * thin
+    total = chains * (warm + length)
+    say(f"sampling, {thin} transitions a draw", 0.2)
+    proposals = np.stack([mixture.draw(r, warm + length) for r in rngs])
+    flat = proposals.reshape(-1, d)
+    value = f(flat, lambda done: say(f"sampling, {done} of {total} evaluations", 0.2 + 0.5 * done / total))
+    log_weights = value - mixture.log_density(flat)
+    value, weights = value.reshape(chains, -1), log_weights.reshape(chains, -1)
+    kept_u, kept_f = np.empty((chains, draws, d)), np.empty((chains, draws))
+    accepted = 0
+    for c, r in enumerate(rngs):
+        # each chain starts at one of its own first proposals, chosen by weight
+        first = int(r.choice(warm, p=normalised(weights[c, :warm])))
+        kept, moves = independence_chain(weights[c, warm:], np.log(r.uniform(size=length)), weights[c, first], thin)
+        accepted += moves
+        where = np.where(kept < 0, first, warm + kept)
+        kept_u[c], kept_f[c] = proposals[c, where], value[c, where]
+    bulk, tail, rhat = _worst(kept_u, kept_f)
+    result = SamplerResult(
+        u=run.where_to.to_density(kept_u.reshape(-1, d)).reshape(kept_u.shape),
+        log_density=kept_f,
+        method="independence Metropolis",
+        acceptance=accepted / (chains * length),
+        khat=pareto_k(weights.ravel()),
+        thin=thin,
+        evaluations=f.evaluations,
+        divergences=0,
+        min_ess_bulk=bulk,
+        min_ess_tail=tail,
+        max_rhat=rhat,
+        messages=tuple(run.messages),
+    )
+    return result, flat, log_weights
 
 
 def _forecast(where_to: SamplerCoordinates, draws: int) -> None:
@@ -435,29 +506,16 @@ def _rhat_limit(draws: int) -> float:
     return max(1.01, 1 + 5 / draws)
 
 
-def _hamiltonian(
-    f: _Counted,
-    proposal: Proposal,
-    axes: list[int],
-    chains: int,
-    draws: int,
-    wanted: float,
-    max_thin: int,
-    rng: np.random.Generator,
-    seeds: list[np.random.SeedSequence],
-    say: Callable[[str, float], None],
-    messages: tuple[str, ...],
-) -> SamplerResult:
+def _hamiltonian(run: _Run, proposal: Proposal) -> SamplerResult:
     """Subchains of Hamiltonian Monte Carlo, started by importance, run on until the draws are good."""
-    density = f.density
-    assert isinstance(density, SamplerCoordinates)
-    say("Hamiltonian Monte Carlo: adaptation", 0.3)
+    f, density, rng, draws, messages = run.f, run.where_to, run.rng, run.draws, run.messages
+    run.say("Hamiltonian Monte Carlo: adaptation", 0.3)
     # streams of their own: how many numbers the chains have used so far is nobody's business
-    rngs = [np.random.default_rng([*seed.generate_state(4), 1]) for seed in seeds[1:]]
+    rngs = [np.random.default_rng([*seed.generate_state(4), 1]) for seed in run.seeds[1:]]
     subchains = int(np.clip(draws // 25, 1, _SUBCHAINS))
 
     def points(r: np.random.Generator, n: int) -> np.ndarray:
-        u, log_weights = f.weighted(with_tails(proposal, axes), r, 40 * n)
+        u, log_weights = f.weighted(with_tails(proposal, density.tails), r, 40 * n)
         weights = np.minimum(normalised(log_weights), 1 / np.sqrt(len(u)))
         return u[r.choice(len(u), size=n, p=weights / weights.sum())]
 
@@ -469,33 +527,33 @@ def _hamiltonian(
     per_subchain, thin, again, before = -(-draws // subchains), 2, 0, 0.0
     begun = f.evaluations
     while True:
-        say(f"Hamiltonian Monte Carlo, {thin} transitions a draw", 0.5)
+        run.say(f"Hamiltonian Monte Carlo, {thin} transitions a draw", 0.5)
         hmc.run(per_subchain * thin - hmc.transitions)
         if hmc.divergences and again < _AGAIN:
             # as one would give Stan a larger adapt_delta
             again += 1
-            messages = (*messages, f"{hmc.divergences} transitions diverged: began again with shorter steps")
+            messages.append(f"{hmc.divergences} transitions diverged: began again with shorter steps")
             hmc.begin_again(0.6)
             continue
         u, value = hmc.draws(draws, thin)
         bulk, tail, rhat = _worst(u, value)
-        short = min(bulk, tail) / wanted
-        if short >= 1 or chains * draws < 100 or 2 * thin > max_thin:
+        short = min(bulk, tail) / run.wanted
+        if short >= 1 or run.kept < 100 or 2 * thin > run.max_thin:
             break
         if short < min(0.2, 1.2 * before):
             # many more transitions, and no better: they do not go where they should
             again += 1
             if again > _AGAIN:  # R-hat says below whether what there is can be of use; the warning tells of the ESS
-                messages = (*messages, "more transitions did not help")
+                messages.append("more transitions did not help")
                 break
-            messages = (*messages, "more transitions did not help: standardised anew")
+            messages.append("more transitions did not help: standardised anew")
             hmc.begin_again(1.0)
             before = 0.0
             continue
         before = short
-        longer = min(max_thin, int(np.ceil(thin * np.clip(1.2 / max(short, 0.05), 1.5, 4.0))))
+        longer = min(run.max_thin, int(np.ceil(thin * np.clip(1.2 / max(short, 0.05), 1.5, 4.0))))
         if (f.evaluations - begun) * longer > _MOST_GRADIENTS * thin:
-            messages = (*messages, f"stopped after {f.evaluations - begun} gradients")
+            messages.append(f"stopped after {f.evaluations - begun} gradients")
             break
         thin = longer
     if rhat > _HOPELESS:
@@ -512,7 +570,7 @@ def _hamiltonian(
         min_ess_bulk=bulk,
         min_ess_tail=tail,
         max_rhat=rhat,
-        messages=messages,
+        messages=tuple(messages),
     )
 
 
@@ -543,20 +601,12 @@ class _ZeroDensityError(ValueError):
     is_recoverable = True
 
 
-def _nuts(
-    f: _Counted,
-    proposal: Proposal,
-    chains: int,
-    draws: int,
-    seed: np.random.SeedSequence,
-    messages: tuple[str, ...],
-) -> SamplerResult:
+def _nuts(run: _Run, proposal: Proposal) -> SamplerResult:
     """NUTS (nutpie) on the collapsed density, in the proposal's standardised coordinates."""
     import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
-    density = f.density
-    assert isinstance(density, SamplerCoordinates)
+    f, density = run.f, run.where_to
     d = density.dim
     factor = proposal.factor
 
@@ -583,12 +633,12 @@ def _nuts(
     )
     trace = nutpie.sample(
         model,
-        draws=draws,
+        draws=run.draws,
         tune=500,
-        chains=chains,
+        chains=run.chains,
         cores=1,
         maxdepth=_DEPTH,
-        seed=int(seed.generate_state(1)[0]),
+        seed=int(run.seeds[0].generate_state(1)[0]),
         progress_bar=False,
         save_warmup=False,
     )
@@ -608,7 +658,7 @@ def _nuts(
         min_ess_bulk=bulk,
         min_ess_tail=tail,
         max_rhat=rhat,
-        messages=messages,
+        messages=tuple(run.messages),
     )
 
 

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pyimpl.text.values import quote_string
+from r_scripts.escapes import encode_string
+
 __all__ = [
     "as_character",
     "display_width",
@@ -389,8 +392,12 @@ def print_vector(
         return "numeric(0)"
     values = np.asarray(x)
     textual = values.dtype.kind in "OUST"
-    cells = [f'"{v}"' if quote else str(v) for v in values] if textual else format_num(values, digits)
+    if textual:
+        cells = [quote_string(str(v)) if quote else encode_string(str(v)) for v in values]
+    else:
+        cells = format_num(values, digits)
     if names is not None:
+        names = [encode_string(name) for name in names]
         common = max(max(map(display_width, cells)), max(map(display_width, names)))
         per_line = max(1, width // (common + gap))
         lines = []
@@ -444,7 +451,8 @@ def print_matrix(
         body = [format_num(matrix[:, j], digits, na=na) for j in range(matrix.shape[1])]
         right = True
     else:
-        body = [[str(v) for v in matrix[:, j]] for j in range(len(col_names))]
+        body = [[encode_string(str(v)) for v in matrix[:, j]] for j in range(len(col_names))]
+    row_names, col_names = [[encode_string(name) for name in names] for names in (row_names, col_names)]
     label_width = max(map(display_width, row_names), default=4)  # without rows R leaves room for an index
     pad = _rjust if right else _ljust
     columns = []

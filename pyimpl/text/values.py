@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from r_scripts.escapes import encode_string
+
 __all__ = [
     "format_integer",
     "format_number",
@@ -40,8 +42,6 @@ _RESERVED = frozenset(
 )
 # A letter, or a dot that no digit follows; then letters, digits, dots, underscores (R's `make.names`).
 _SYNTACTIC = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*\Z")
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0", "\a": "\\a", "\b": "\\b"}
-_ESCAPES |= {"\f": "\\f", "\v": "\\v"}
 
 
 def format_number(value: float) -> str:
@@ -92,12 +92,12 @@ def quote_name(name: str) -> str:
     """Write a symbol as ``deparse`` does inside a call: backticks where it is not syntactic."""
     if is_syntactic(name):
         return name
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+    return f"`{encode_string(name, '`')}`"
 
 
 def quote_string(text: str) -> str:
     """Write a string constant as ``deparse`` does: in double quotes, escaped."""
-    return '"' + "".join(_ESCAPES.get(char, char) for char in text) + '"'
+    return f'"{encode_string(text, chr(34))}"'
 
 
 def sorted_text(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:

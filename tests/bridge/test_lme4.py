@@ -99,6 +99,8 @@ def test_the_tutorials_printed_numbers(gcse):
 
 def test_it_meets_the_contract(m3, gcse):
     assert isinstance(m3, LinearMixedFit)
+    assert m3.getReCovs().reset_index().iloc[0].tolist() == ["school", "us", False, 2]
+    assert list(m3.getME("lower").index) == list(m3.getME("theta").index)
     n, p, q = 1725, 2, 146
     assert m3.formula == M3
     assert m3.warnings == ()
@@ -392,6 +394,18 @@ def test_verbs_of_lme4(sleepstudy):
     assert boot.shape == (3, 2)
     assert boot.attrs["observed"]["Days"] == fit.fixef()["Days"]
     assert fit.rePCA()["Subject"].shape == (2,)
+
+
+def test_an_objective_without_a_value_has_one_elsewhere_again(sleepstudy, live_dialect):
+    """lme4 2.1-0's own function gives NaN for ever once it gave NaN."""
+    if not live_dialect.has("structured_covariances"):
+        pytest.skip("lme4 has no cs() before 2.0")
+    data = sleepstudy.assign(part=pd.cut(sleepstudy["Days"], 3, labels=["early", "middle", "late"]))
+    fit = lme4.lmer("Reaction ~ Days + cs(0 + part | Subject)", data)
+    par = fit.getME("par").to_numpy()
+    before = fit.devfun(par)
+    assert np.isnan(fit.devfun([*par[:-1], 1.0]))
+    assert fit.devfun(par) == before
 
 
 def test_what_was_read_outlives_r(sleepstudy):

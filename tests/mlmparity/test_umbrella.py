@@ -46,7 +46,7 @@ def test_a_star_import_gives_them_all() -> None:
 def test_type_checkers_see_the_names_that_are_there(tmp_path: Path) -> None:
     """What mypy takes for public is what is public: names of pyimpl, validation and bridge keep their types."""
     tree = ast.parse(Path(mlmparity.__file__).read_text(encoding="utf-8"))
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    (block,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     named = {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names} - {"*"}
     stars = {node.module for node in block.body if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"}
     assert stars == {"pyimpl", "validation"}
@@ -110,6 +110,19 @@ def test_the_command_says_what_is_in_its_way_without_a_traceback(tmp_path: Path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("Error: mlmparity has a package named 'bridge'")
+
+
+def test_nothing_is_imported_from_the_current_folder(tmp_path: Path) -> None:
+    for name in ("typing", "json", "typer", "rich", "numpy", "pandas", "yaml", "r_scripts", "bridge", "validation"):
+        (tmp_path / f"{name}.py").write_text("print('canary')\nraise SystemExit(7)\n", encoding="utf-8")
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mlmparity", "cases"], cwd=tmp_path, capture_output=True, text=True, timeout=120, env=env
+    )
+    if "No module named mlmparity" in done.stderr:
+        pytest.skip("mlmparity is not installed in this environment")
+    assert done.returncode == 0, done.stderr
+    assert "canary" not in done.stdout
 
 
 def test_the_command_says_that_nothing_was_compiled_without_a_traceback(tmp_path: Path) -> None:

@@ -120,6 +120,44 @@ def test_large_units_of_a_predictor_make_no_boundary(scale):
     assert scaled.REMLcrit() == pytest.approx(plain.REMLcrit() + 2 * np.log(scale), abs=1e-6)
 
 
+def few_levels(seed):
+    """One level with most rows, the others with two, and an outlier: the criterion has two minima."""
+    rng = np.random.default_rng(seed)
+    g = np.r_[np.zeros(120, int), np.repeat(np.arange(1, 8), 2)]
+    x = rng.exponential(size=g.size) ** 2
+    y = rng.normal(size=g.size) + 30 * rng.normal(size=8)[g] + 10 * rng.normal(size=8)[g] * x
+    y[rng.integers(g.size)] += 300
+    return pd.DataFrame({"y": y, "x": x, "g": pd.Categorical(g.astype(str))})
+
+
+def test_few_levels_of_a_covariance_matrix(monkeypatch):
+    missed = 0
+    for seed in (*range(10), 55, 278):
+        fit = lmer("y ~ x + (x | g)", few_levels(seed))
+        assert above(fit, np.random.default_rng(seed), 12) <= 0, seed
+        with monkeypatch.context() as patch:
+            patch.setattr("pyimpl.likelihood.optimum._SPREAD", 0)
+            value = lmer("y ~ x + (x | g)", few_levels(seed)).model.optsum.final_objective
+            missed += value > fit.model.optsum.final_objective + 1e-3
+    assert missed > 0  # else there was nothing to miss
+
+
+@pytest.mark.parametrize("seed", [1, 8, 19])
+def test_a_criterion_that_falls_until_no_digit_is_left_is_fitted_and_said_so(seed):
+    """R's optimizer stops on the way, somewhere; so does ours, where the model can still be solved."""
+    rng = np.random.default_rng(seed)
+    n = 15
+    data = pd.DataFrame({"x": rng.exponential(size=n) ** 2, "f": rng.choice(list("abc"), n)})
+    data["g"], data["h"] = rng.integers(0, 5, n), rng.integers(0, 3, n)
+    slopes = rng.normal(size=5)[data["g"]] + rng.normal(size=5)[data["g"]] * 1e3 * data["x"]
+    data["y"] = 1e6 * slopes + 1e-3 * rng.normal(size=n)
+    with pytest.warns(PyimplWarning, match="no lowest value that can be computed"):
+        fit = lmer("y ~ f + (x || g) + (1 | g:h)", data, REML=False)
+    residual = data["y"] - fit.fitted()
+    penalised = float(residual @ residual) + sum(float((u**2).sum()) for u in fit.model.estimates.u)
+    assert penalised <= 1.01 * fit.model.prss + 1e-10 * float(data["y"] @ data["y"])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_ten_thousand_designs_none_above_their_restarts():

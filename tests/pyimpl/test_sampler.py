@@ -175,14 +175,9 @@ def test_subchains_that_do_not_mix_are_seen() -> None:
 def test_nuts_on_the_collapsed_density_agrees_with_quadrature() -> None:
     density = CollapsedDensity(specification_of("M2"))
     mode, covariance = find_mode(density, density.start())
-    result = sampler._nuts(
-        sampler._Counted(SamplerCoordinates(density)),
-        Proposal.of(mode, covariance),
-        4,
-        500,
-        np.random.SeedSequence(3),
-        (),
-    )
+    where_to = SamplerCoordinates(density)
+    run = sampler._Run(sampler._Counted(where_to), where_to, 4, 500, [np.random.SeedSequence(3)])
+    result = sampler._nuts(run, Proposal.of(mode, covariance))
     assert result.max_rhat < 1.02
     sigma = density.values(result.u.reshape(-1, 2)).sigma
     row = truth("M2").table.loc["sigma"]

@@ -9,9 +9,10 @@ import pytest
 
 from bridge import sandbox
 from validation.cli import main
+from validation.migrate.code import quoted
 from validation.migrate.instrument import instrument, sites
 from validation.migrate.judged import judge
-from validation.migrate.layout import Span
+from validation.migrate.layout import Span, as_comment, shown
 from validation.migrate.rcode import RSyntaxError, parse
 from validation.migrate.replay import Replayed
 from validation.migrate.run import migrate, translate
@@ -87,6 +88,12 @@ def test_code_that_r_refuses_is_refused_with_its_line(code, line):
     with pytest.raises(RSyntaxError) as caught:
         parse(code)
     assert caught.value.line == line
+
+
+def test_code_within_the_text_is_named():
+    source = read_source(SCRIPTS / "language_scores.qmd")
+    (line,) = [line for line, why in source.omitted if "within the text" in why]
+    assert "`r round(fixef(m44)" in source.lines[line - 1]
 
 
 def test_every_watched_call_is_marked_and_nothing_else_changes():
@@ -171,6 +178,60 @@ def test_what_is_asked_of_means_and_comparisons(tmp_path, r, python):
     assert not done.missing
 
 
+@pytest.mark.parametrize(
+    ("r", "python"),
+    [
+        ("which(is.na(d$x))", 'np.flatnonzero(d["x"].isna()) + 1'),
+        ("tapply(d$y, d$g, sd)", 'd["y"].groupby(d["g"], observed=False).std()'),
+        ("xtabs(~ g + h, data = d)", 'pd.crosstab(d["g"], d["h"], dropna=False)'),
+        (
+            "re <- ranef(m)$g\nre[order(-re[, 1]), ][1:3, ]",
+            're.iloc[np.argsort(-re.iloc[:, 0].to_numpy(), kind="stable"), :]',
+        ),
+        ('attr(VarCorr(m)$g, "stddev")', 'm.VarCorr().stddev("g")'),
+        ('VarCorr(m)$g["x", "x"]', 'm.VarCorr()["g"].loc["x", "x"]'),
+        ("s <- sigma(m)\ncat(sprintf('s = %.2f\\n', s))", 'print("s = %.2f" % (s,))'),
+        ('cat("a", "b\\n", sep = "")', 'print("a", "b", sep="")'),
+        ("r <- tryCatch(lmer(y ~ 1 + (1 | q), d), error = function(e) NULL)", "except Exception:\n    r = None"),
+        ('f <- reformulate(c("a", "(1 | g)"), "y")', 'f = "y ~ " + " + ".join(["a", "(1 | g)"])'),
+        ("for (k in 1:2) {\n  p <- subset(d, x != k)\n  lmer(y ~ 1 + (1 | g), p)\n}", 'p = d[d["x"] != k]'),
+        ("fit <- function(o, ...) lmer(as.formula(paste(o, '~ (1 | g)')), d, ...)\nfit('y')", "def fit(o):"),
+        ("fits <- list(m, m)\nnames(fits) <- c('a', 'b')", 'fits = dict(zip(["a", "b"], fits))'),
+        ("b <- bootMer(m, fixef, nsim = 9)", "m.bootMer(lambda fit: fit.fixef(), nsim=9)"),
+        ("invisible(lapply(list(m), function(f) print(fixef(f))))", "\n[print(f.fixef()) for f in [m]]"),
+        ("print(m, digits = 3)", "# without effect here: digits = 3 (of print(): how it is printed)\nprint(m)"),
+    ],
+)
+def test_words_around_models(tmp_path, r, python):
+    done = text_alone(tmp_path, f"library(lme4)\nm <- lmer(y ~ x + (x | g), d)\n{r}\n")
+    assert python in done.script
+    assert not done.missing
+
+
+@pytest.mark.parametrize(
+    ("r", "argument"),
+    [
+        ("mean(d$y, trim = 0.1)", "trim"),
+        ("tapply(d$y, d$g, mean, trim = 0.1)", "trim"),
+        ("unlist(list(1, 2), use.names = FALSE)", "use.names"),
+        ("round(fixef(m), dig = 2, extra = 1)", "extra"),
+        ("log(d$y, base = 2)", "base"),
+        ("table(d$g, useNA = 'always')", "useNA"),
+    ],
+)
+def test_an_argument_that_is_not_read_is_named(tmp_path, r, argument):
+    done = text_alone(tmp_path, f"library(lme4)\nm <- lmer(y ~ x + (x | g), d)\n{r}\n")
+    ((line, _, why),) = done.missing
+    assert line == 3
+    assert f"the argument {argument} of" in why
+
+
+def test_attached_data_that_nobody_made_are_taken_for_data(tmp_path):
+    done = text_alone(tmp_path, "attach(mtcars)\nm <- lmer(mpg ~ wt + (1 | cyl))\nsigma(m)\ndetach(mtcars)\n")
+    assert "R stopped" not in done.script
+    assert [line for line, _, _ in done.missing] == [2, 3]
+
+
 def test_pairs_of_data_are_left_out(tmp_path):
     done = text_alone(tmp_path, "pairs(d)\n")
     assert [line for line, _, _ in done.missing] == [1]
@@ -207,7 +268,24 @@ HOSTILE = [
     'results <- list(); results[["a\\"]; import os #"]] <- lmer(y ~ 1 + (1 | g), d)',
     "lmer(y ~ 1 + (1 | g), d)\r\nimport os",
     "lmer(y ~ 1 + (1 | g), d) # \ue0000;import os\ue001",
+    'f <- function(`x); import os; os.system("touch pwned") #`) lmer(y ~ 1 + (1 | g), d)\nf(1)',
+    'aggregate(`y"]; import os; #` ~ g, d, mean)\nexpand.grid(`a"], names=[__import__("os")] #` = 1:2, b = 1:2)',
+    "for (`i in [__import__('os')]:\n  x #` in 1:2) lmer(y ~ 1 + (1 | g), d)",
+    "print(lmer(y ~ 1 + (1 | g), d), digits = `3\nimport os`)\nreformulate('a', response = 'y\"; import os #')",
+    "data.frame(d, `x=__import__('os')` = 1)\nlmer(y ~ 1 + (1 | g), d, control = `x\nimport os`)",
 ]
+
+
+@pytest.mark.parametrize(
+    "text", ['a"b\\', "a\rimport os\n", "\x0c\x1b]0;x\x07", "\u2028\x85\ue0000;\ue001", "\U0001f600é"]
+)
+def test_a_text_of_any_characters_is_a_string_and_a_comment(text):
+    """What R was seen to have (levels, names, messages) can hold characters that end a line of Python."""
+    import ast
+
+    assert ast.literal_eval(quoted(text)) == text
+    assert not ast.parse("\n".join(as_comment(text))).body
+    assert "\x1b" not in shown(text)
 
 
 def test_a_hostile_file_name_never_becomes_python_code(tmp_path):
@@ -306,13 +384,17 @@ d$half <- factor(ifelse(d$Days > 3, "b", "a"))
 d$third <- factor(d$Days %% 3)
 contrasts(d$third) <- contr.helmert(3)
 d$Reaction[5] <- NA
-unused <- tapply(d$Reaction, d$half, mean)
+tapply(d$Reaction, d$half, mean)
+mean(d$Reaction)
+mean(d$Reaction, na.rm = TRUE)
+quantile(d$Reaction, 0.3, na.rm = TRUE, type = 6)
+unused <- rank(d$Days)
 fit_to <- function(rows) lmer(Reaction ~ half + third + (half | Subject), d[rows, ], na.action = na.exclude)
 m <- fit_to(1:144)
 length(residuals(m))
 out <- c(1, 2)
 for (k in 1:2) {
-  part <- fit_to(seq_len(100 + 10 * k))
+  part <- fit_to(c(seq_len(100), 101:(100 + 10 * k)))
   out[k] <- sigma(part)
 }
 out
@@ -330,10 +412,11 @@ def test_what_is_not_computed_in_python_is_said(tmp_path):
     assert not done.disagreements, str(done)
     assert [one.verdict for one in done.compared if one.what == "model"] == ["agrees"] * 3
     # a value that the data's preparation does not need; what a loop made besides its models; what waits for a person
-    assert [(line, why.split(":")[0]) for line, _, why in done.missing if line != 17] == [
-        (8, "no model and no later value depends on it"),
-        (13, "out"),
-        (18, "it waits for a person at the screen, and was not run"),
+    assert [(line, why.split(":")[0]) for line, _, why in done.missing if line != 21] == [
+        (11, "quantile(d$Reaction, 0.3, na.rm = TRUE, type = 6)"),
+        (12, "no model and no later value depends on it"),
+        (17, "out"),
+        (22, "it waits for a person at the screen, and was not run"),
     ]
     assert "contrasts in its attrs: half by contr.sum, third by a matrix" in done.script
     assert "[after quit()] plot(m)" in done.script

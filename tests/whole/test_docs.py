@@ -82,6 +82,8 @@ def test_a_record_of_a_run_names_what_failed(generate: ModuleType, tmp_path: Pat
     )
     assert generate.outcome(runs, "validate") == "exit 0, 50 s"
     assert generate.outcome(runs, "lint") == "not run"
+    apart = {"setup-dev": {"exit": 0, "seconds": 90}, **runs}
+    assert generate.outcome(apart, "validate") == "exit 0, 50 s after 90 s of set-up"
 
 
 def test_what_is_no_record_is_not_taken(generate: ModuleType, tmp_path: Path) -> None:

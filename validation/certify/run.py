@@ -1,6 +1,7 @@
 """Certifying the cases of the suite: prove, enclose, check, write."""
 
 import datetime as dt
+import math
 import platform
 import warnings
 from collections.abc import Callable, Iterable
@@ -88,10 +89,10 @@ def certify_case(case: Case) -> Certificate:
             text, radius = decimal(value, DIGITS_OF_THETA if quantity == "theta" else DIGITS)
             rows.append((quantity, group, term, term2, level, text, radius))
         optimum = np.array([float(value.mid()) for value in enclosure.theta()])
-        diagonal = fit.getME("lower").to_numpy() == 0.0
+        bounds = [(float(low), math.inf) for low in fit.getME("lower")]
         points = tuple(
             (name, tuple(map(float, theta)), *decimal(objective_at(enclosure, balls, case.REML, theta)))
-            for name, theta in theta_points(optimum, None, diagonal, seed=20180101)
+            for name, theta in theta_points(optimum, None, bounds, seed=20180101)
         )
     proof = {
         "method": METHOD,

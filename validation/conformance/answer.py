@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.algebra import semidefinite_factor
+from validation.covariances import semidefinite_factor
 from validation.draws import DrawsAlone
 from validation.quantities import columns_of, records
 from validation.wellformed import MalformedError, flag, label, labelled, labelled_columns, number, numbers, whole

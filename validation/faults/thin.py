@@ -16,7 +16,7 @@ from validation.conformance.run import without_missing
 from validation.contract import LinearMixedFit
 from validation.faults.bases import Base
 
-__all__ = ["CAREFUL", "THIN", "answer_of", "compare_thinly"]
+__all__ = ["CAREFUL", "THIN", "answer_of", "compare_answers", "compare_thinly"]
 
 #: What may be said of any fault whatever a candidate answers, for it names nothing but what is seen: that the cause is
 #: not known, that numbers are not there, that rows or names are others.
@@ -51,11 +51,15 @@ def compare_thinly(base: Base, wrong: Any, thin: str) -> Comparison:
     thin : str
         One of :data:`THIN`.
     """
+    return compare_answers(base, answer_of(wrong, THIN[thin]))
+
+
+def compare_answers(base: Base, given: Mapping[str, Any]) -> Comparison:
+    """Judge the plain mapping that a third party answers of a base's model; what is not in it is declared missing."""
     from validation import compare_fits
 
-    keys = THIN[thin]
-    missing = frozenset(OFFERS) - frozenset(keys)
-    answer = Answer(answer_of(wrong, keys), base.formula, base.data, base.reml, missing)
+    missing = frozenset(OFFERS) - frozenset(given)
+    answer = Answer(dict(given), base.formula, base.data, base.reml, missing)
     answer.align(base.fit)
     comparison, _ = without_missing(compare_fits(base.fit, answer, data=base.data, REML=base.reml), missing)
     return comparison

@@ -10,6 +10,7 @@ from validation.judge.implied import accept_implied
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
 from validation.judge.units import ComponentErrors, component_errors
 from validation.quantities import records
+from validation.tolerances import Match
 from validation.verdict import Verdict
 
 __all__ = ["either_on_boundary", "estimate_limit", "estimates"]
@@ -72,8 +73,9 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
             return errors.sigma, "standard errors"
         if quantity == "variance" and r["term"] is None:
             return 2.0 * math.sqrt(reference) * errors.sigma if reference >= 0 else math.nan, "standard errors"
-        if quantity == "theta":
-            return errors.theta.get(r["term"], math.nan), "standard errors"
+        if quantity in ("theta", "par"):
+            known = errors.theta if quantity == "theta" else errors.par
+            return known.get(r["term"], math.nan), "standard errors"
         if quantity in ("variance", "covariance"):
             reverse = (r["group"], r["term2"], r["term"])
             return errors.covariance.get(key, errors.covariance.get(reverse, math.nan)), "standard errors"
@@ -83,6 +85,9 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
         return errors.cor.get(key, errors.cor.get(reverse, math.nan)), "standard errors"
 
     on_boundary = singular or (errors is not None and errors.source == "closed form")
+    pieces = evidence.reference_pieces
+    diagonal = [term.name for term in pieces.terms if term.structure.name == "diag"] if pieces is not None else []
+    fixed = {(name, quantity) for name in diagonal for quantity in ("covariance", "cor")}  # at 0, by the structure
     required = ("sigma", "variance", "sd", "theta")
     present = set(evidence.joined["quantity"])
     rows.extend(
@@ -91,7 +96,9 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
         if quantity not in present
     )
     for record in records(
-        evidence.rows("fixef", "se", "t", "vcov", "theta", "sigma", "variance", "covariance", "sd", "cor", "singular")
+        evidence.rows(
+            "fixef", "se", "t", "vcov", "theta", "par", "sigma", "variance", "covariance", "sd", "cor", "singular"
+        )
     ):
         quantity = record["quantity"]
         keys = {key: record[key] for key in ("group", "term", "term2", "level")}
@@ -115,7 +122,10 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
                 judge_number("tier-4", quantity, record["reference"], record["candidate"], 1.0, tolerances.EXACT)
             )
             continue
-        if quantity in ("theta", "cor") and on_boundary:
+        if quantity in ("covariance", "cor") and (record["group"], quantity) in fixed and record["reference"] == 0.0:
+            rows.append(judge_number("tier-4", quantity, 0.0, record["candidate"], 1.0, tolerances.EXACT, **keys))
+            continue
+        if quantity in ("theta", "par", "cor") and on_boundary:
             # The covariance matrix and the objective say it all on the boundary (Σ does not determine θ's sign there,
             # and a correlation of a variance near 0 is noise): shown, judged by the variances and covariances.
             rows.append(_shown_only(quantity, record, keys))
@@ -158,7 +168,7 @@ def _tests(evidence: Evidence) -> list[Row]:
                 judge_number("tier-4", "df", left, right, left, tolerances.DEGREES_OF_FREEDOM, term=record["term"])
             )
         else:
-            logs = [math.log(max(p, 1e-300)) if 0.0 <= p <= 1.0 else math.nan for p in (left, right)]
+            logs = [math.log(max(p, Match.ZERO)) if 0.0 <= p <= 1.0 else math.nan for p in (left, right)]
             scale = max(1.0, abs(logs[0]))
             judged = judge_number("tier-4", "p", logs[0], logs[1], scale, tolerances.P_VALUE, term=record["term"])
             shown = row("tier-4", "p", left, right, judged["verdict"])
@@ -196,4 +206,4 @@ def _undetermined(evidence: Evidence, rows: list[Row]) -> bool:
     return variation is not None and variation <= min(tolerances.OPTIMUM.limit, expected)
 
 
-_COMPONENTS = frozenset({"theta", "sigma", "variance", "covariance", "sd", "cor"})
+_COMPONENTS = frozenset({"theta", "par", "sigma", "variance", "covariance", "sd", "cor"})

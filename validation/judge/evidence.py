@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from validation.algebra import Pieces, Solution, pieces_of, semidefinite_factor, solve
+from validation.algebra import Pieces, Solution, pieces_of, solve
 from validation.contract import LinearMixedFit
+from validation.covariances import Structure, parameters_of, structures_of
 from validation.judge.noise import measured_noise
 from validation.quantities import (
     Extraction,
@@ -19,7 +20,7 @@ from validation.quantities import (
     likelihood_quantities,
     prediction_quantities,
 )
-from validation.tolerances import objective_noise
+from validation.tolerances import Match, objective_noise
 from validation.wellformed import PART_OF, CheckedFit
 
 __all__ = ["Evidence"]
@@ -170,19 +171,34 @@ class Evidence:
         return found
 
     def theta(self, side: str) -> pd.Series | None:
-        """θ̂ of a side, in its own order."""
+        """θ̂ of a side, in its own order: what its objective takes (``par``, where its covariances are structured)."""
         fit = self.reference if side == "reference" else self.candidate
         try:
-            theta = fit.getME("theta")
+            theta = parameters_of(fit)
             return pd.Series(np.asarray(theta, dtype=float), index=[str(name) for name in theta.index])
         except Exception:  # tier 1 reports that θ is not to be had
             return None
+
+    def structures(self, side: str) -> list[Structure] | None:
+        """The covariance structures of a side's terms; None where it does not say."""
+        try:
+            return structures_of(self.reference if side == "reference" else self.candidate)
+        except Exception:  # malformed: tier 1 reports it
+            return None
+
+    @cached_property
+    def other_structures(self) -> bool:
+        """Whether the sides say that they have other covariance structures: the same θ means something else then."""
+        left, right = self.structures("reference"), self.structures("candidate")
+        return left is not None and right is not None and left != right
 
     def devfun(self, side: str) -> Callable[[np.ndarray], float] | None:
         """A side's objective as a function of θ in the *reference's* order; None where there is none."""
         fit = self.reference if side == "reference" else self.candidate
         reference_theta = self.theta("reference")
         own = self.theta(side)
+        if side == "candidate" and self.other_structures:
+            return None
         if not callable(getattr(fit, "devfun", None)) or reference_theta is None or own is None:
             return None
         if sorted(own.index) != sorted(reference_theta.index):
@@ -220,21 +236,27 @@ class Evidence:
         except Exception:  # a singular X, ...: then there is no third opinion
             return False
         objective = -2.0 * self.value("reference", "logLik")
-        return bool(abs(own - objective) <= 1e-9 * max(abs(objective), self.reference_pieces.y.size))
+        return bool(abs(own - objective) <= Match.COMPUTED * max(abs(objective), self.reference_pieces.y.size))
 
-    def solve(self, theta: np.ndarray, reml: bool | None = None) -> Solution | None:
-        """The judge's own solution at θ (the reference's order), where its algebra is known to hold."""
-        if not self.referee_holds or self.reference_pieces is None:
+    def solve(self, theta: np.ndarray, reml: bool | None = None, freed: bool = False) -> Solution | None:
+        """The judge's own solution at θ (the reference's order), where its algebra is known to hold.
+
+        ``freed``: θ is of the model whose covariances are all free.
+        """
+        pieces = self.reference_pieces
+        if not self.referee_holds or pieces is None:
             return None
         try:
-            return solve(self.reference_pieces, theta, self.reml if reml is None else reml)
+            return solve(pieces.freed if freed else pieces, theta, self.reml if reml is None else reml)
         except Exception:
             return None
 
     def candidate_theta(self) -> np.ndarray | None:
         """The candidate's θ̂ in the reference's order."""
         own, reference = self.theta("candidate"), self.theta("reference")
-        if own is None or reference is None or sorted(own.index) != sorted(reference.index):
+        if own is None or reference is None or self.other_structures:
+            return None
+        if sorted(own.index) != sorted(reference.index):
             return None
         if not own.index.is_unique:
             return own.to_numpy()
@@ -247,7 +269,7 @@ class Evidence:
         For the diagnosis alone: what a side does not give is missing, whatever follows from the rest.
         """
         given, pieces = self.candidate_theta(), self.reference_pieces
-        if given is not None or pieces is None or self.right.table.empty:
+        if given is not None or pieces is None or self.right.table.empty or self.other_structures:
             return given
         sigma = self.value("candidate", "sigma")
         rows = self.compared("variance", "covariance")
@@ -266,11 +288,14 @@ class Evidence:
                         else [(term.name, *pair) for pair in ((first, second), (second, first))]
                     )
                     found = [values[key] for key in keys if key in values]
-                    matrix[i, j] = matrix[j, i] = found[0] if found else np.nan
+                    absent = 0.0 if i != j and term.structure.name == "diag" else np.nan
+                    matrix[i, j] = matrix[j, i] = found[0] if found else absent
             if not (np.isfinite(matrix).all() and sigma > 0 and (np.diag(matrix) >= 0).all()):
                 return None
-            factor = semidefinite_factor(matrix / sigma**2)
-            theta += [float(factor[i, j]) for j in range(term.p) for i in range(j, term.p)]
+            parameters = term.structure.parameters(matrix / sigma**2)
+            if parameters is None:
+                return None
+            theta += parameters.tolist()
         return np.array(theta)
 
     @cached_property
@@ -290,9 +315,11 @@ class Evidence:
             if devfun is None:
                 continue
             try:
-                return devfun(theta_reference.to_numpy()), devfun(theta_candidate)
+                both = devfun(theta_reference.to_numpy()), devfun(theta_candidate)
             except Exception:  # a recorded reference knows its objective at recorded points only
                 continue
+            if np.isfinite(both).all():  # lme4 2.1-0 has none where the correlation of cs() is 1
+                return both
         own = [self.solve(theta) for theta in (theta_reference.to_numpy(), theta_candidate)]
         return None if own[0] is None or own[1] is None else (own[0].objective, own[1].objective)
 
@@ -308,7 +335,8 @@ class Evidence:
         start, end, pieces = self.theta("reference"), self.candidate_theta(), self.reference_pieces
         if start is None or end is None or pieces is None:
             return None
-        way = (self.solve(pieces.between(start.to_numpy(), end, share)) for share in np.linspace(0.0, 1.0, 9))
+        points = (pieces.between(start.to_numpy(), end, share) for share in np.linspace(0.0, 1.0, 9))
+        way = [self.solve(point, freed=True) for point in points]
         values = [solution.objective if solution is not None else np.nan for solution in way]
         return float(np.ptp(values)) if np.isfinite(values).all() else None
 

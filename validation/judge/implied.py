@@ -59,7 +59,7 @@ def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Ro
     for r in rows:
         key = tuple(r[key] for key in ("quantity", "group", "term", "term2", "level"))
         value, reference = expected.get(key), expected_reference.get(key, r["reference"])
-        if r["quantity"] == "theta":
+        if r["quantity"] in ("theta", "par"):
             value = r["candidate"]
         if r["verdict"] is Verdict.DISAGREES and value is not None and math.isfinite(r["difference"]):
             distance = max(abs(r["candidate"] - value), abs(r["reference"] - reference))
@@ -103,8 +103,10 @@ def implied_numbers(solution: Solution) -> dict[tuple[Any, ...], float]:
             product = covariances[term, first, first] * covariances[term, second, second]
             values["covariance", term, first, second, None] = value
             values["cor", term, first, second, None] = value / math.sqrt(product) if product > 0 else math.nan
-    # R's isSingular() looks at θ as it is, in the predictors' own units.
-    singular = bool((np.abs(solution.theta[solution.pieces.diagonal]) < tolerances.SINGULAR).any())
+    # R's isSingular() looks at the parameters as they are, in the predictors' own units.
+    low, high = np.array(solution.pieces.bounds).reshape(-1, 2).T
+    distance = np.minimum(np.abs(solution.theta - low), np.abs(high - solution.theta))
+    singular = bool((distance < tolerances.SINGULAR).any())
     values["singular", None, None, None, None] = float(singular)
     for (group, effect, level), value in solution.ranef().items():
         values["ranef", group, effect, None, level] = value

@@ -14,6 +14,7 @@ from validation import tolerances
 from validation.checks import Check
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
+from validation.tolerances import Match
 from validation.verdict import Verdict
 
 __all__ = ["COLUMNS", "AnovaEvidence", "judge_anova", "refitted", "table_of_fits", "tidy_table"]
@@ -365,7 +366,7 @@ def _p_value(evidence: AnovaEvidence, i: int, better: bool) -> Row:
     if not (0.0 <= left <= 1.0 and 0.0 <= right <= 1.0):
         return judged  # missing on one side or both, or no probability
     chisq, df = (float(evidence.column("reference", name)[i]) for name in ("Chisq", "Df"))
-    logs = [math.log(max(p, 1e-300)) for p in (left, right)]
+    logs = [math.log(max(p, Match.ZERO)) for p in (left, right)]
     from scipy.stats import chi2  # seconds to import, and only p-values need its logarithms
 
     # Beside 0 a chi-square of one degree of freedom has no bounded density: what chi-square's own limit leaves open.

@@ -15,6 +15,7 @@ from validation.judge.evidence import Evidence
 from validation.judge.implied import accept_implied, implied_by
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row
 from validation.quantities import records
+from validation.tolerances import Match
 from validation.verdict import Verdict
 
 __all__ = ["conditional_modes"]
@@ -62,7 +63,7 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         own = fallback.get(key, math.nan)
         tolerance = tolerances.CONDITIONAL_MODE if quantity == "ranef" else tolerances.CONDITIONAL_SD
         unit = tolerance.unit
-        if math.isfinite(own) and scale < 1e-3 * own:
+        if math.isfinite(own) and scale < Match.ROUGH * own:
             # On the boundary the conditional sd goes to 0 with the variance; the level's own mean is the measure then.
             scale, unit = own, "standard errors of the level's own estimate"
         elif quantity == "ranef" and math.isfinite(undetermined.get(key, math.nan)):
@@ -76,7 +77,7 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
     rows = accept_implied(evidence, rows, limit)
     units = {
         key: own
-        if math.isfinite(own) and sds.get(key, 0.0) < 1e-3 * own
+        if math.isfinite(own) and sds.get(key, 0.0) < Match.ROUGH * own
         else math.hypot(sds.get(key, math.nan), undetermined.get(key, 0.0))
         for key, own in {**dict.fromkeys(sds, math.nan), **fallback}.items()
     }

@@ -1,6 +1,7 @@
 """Tiers 2 and 3: the objective at the same θ, and at the optimum that each side reports."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,18 @@ from validation.contract import LinearMixedFit
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row
 from validation.quantities import records
+from validation.tolerances import Match
 from validation.verdict import Verdict
 
 __all__ = ["optimum", "same_theta", "theta_points"]
 
 
 def theta_points(
-    optimum: np.ndarray, other: np.ndarray | None, diagonal: np.ndarray, seed: int, n_random: int = 6
+    optimum: np.ndarray,
+    other: np.ndarray | None,
+    bounds: Sequence[tuple[float, float]],
+    seed: int,
+    n_random: int = 6,
 ) -> list[tuple[str, np.ndarray]]:
     """Where tier 2 compares the objectives: both optima, lme4's start, the boundary, and random feasible θ.
 
@@ -25,13 +31,15 @@ def theta_points(
     ----------
     optimum, other : ndarray
         θ̂ of either side.
-    diagonal : ndarray of bool
-        Diagonal elements of θ, bounded below by 0.
+    bounds : sequence of (float, float)
+        Lower and upper bound of each element of θ.
     seed : int
     n_random : int
-        Number of random points: diagonal elements log-normal about the optimum (about 1 where it is 0), the others
-        normal.
+        Number of random points: what is bounded below by 0 log-normal about the optimum (about 1 where it is 0), what
+        has two bounds (a correlation) uniform, the others normal.
     """
+    low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
+    diagonal, between = low == 0.0, np.isfinite(low) & np.isfinite(high)
     points = [("reference optimum", optimum)]
     if other is not None:
         points.append(("candidate optimum", other))
@@ -42,10 +50,13 @@ def theta_points(
         point[i] = 0.0
         points.append((f"boundary, element {i + 1}", point))
     rng = np.random.default_rng(seed)
-    size = np.where(np.abs(optimum) > 1e-3, np.abs(optimum), 1.0)
+    size = np.where(np.abs(optimum) > Match.ROUGH, np.abs(optimum), 1.0)
     for i in range(n_random):
         factor = np.where(diagonal, np.exp(rng.normal(size=optimum.size)), rng.normal(size=optimum.size))
-        points.append((f"random {i + 1}", size * factor))
+        point = size * factor
+        if between.any():
+            point[between] = rng.uniform(low[between], high[between])
+        points.append((f"random {i + 1}", point))
     return points
 
 
@@ -64,8 +75,8 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
         points = [(str(name), np.asarray(point, dtype=float)) for name, point in recorded]
     else:
         pieces = evidence.reference_pieces
-        diagonal = pieces.diagonal if pieces is not None else _lower(evidence.reference, len(theta))
-        points = theta_points(theta.to_numpy(), evidence.candidate_theta(), diagonal, seed)
+        bounds = pieces.bounds if pieces is not None else _bounds(evidence.reference, len(theta))
+        points = theta_points(theta.to_numpy(), evidence.candidate_theta(), bounds, seed)
     nobs = evidence.value("reference", "nobs")
     values = []
     for name, point in points:
@@ -95,6 +106,8 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
             )
         else:
             judged = judge_number("tier-2", "objective", pair[0], pair[1], size, tolerances.SAME_THETA, level=name)
+            if math.isnan(pair[0]) and math.isfinite(pair[1]):
+                judged["verdict"], judged["reason"] = _without_reference(evidence, point, pair[1])
             judged["reason"] = f"at {shown}. {judged['reason']}"
             rows.append(judged)
     evidence.same_theta = pd.DataFrame(values, columns=["point", "reference", "candidate"])
@@ -126,11 +139,25 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
     return check_of("tier-2", rows, summary, tolerances.SAME_THETA.reason), rows
 
 
-def _lower(fit: LinearMixedFit, n: int) -> np.ndarray:
+def _bounds(fit: LinearMixedFit, n: int) -> list[tuple[float, float]]:
     try:
-        return np.asarray(fit.getME("lower"), dtype=float) == 0.0
+        return [(float(low), math.inf) for low in fit.getME("lower")]
     except Exception:  # without bounds nothing may be taken below zero
-        return np.ones(n, dtype=bool)
+        return [(0.0, math.inf)] * n
+
+
+def _without_reference(evidence: Evidence, point: np.ndarray, candidate: float) -> tuple[Verdict, str]:
+    """What the candidate's objective is at a θ where the reference has none: judged by the judge's own algebra.
+
+    lme4 2.1-0 divides 0 by 0 where the correlation of ``cs()`` is 1.
+    """
+    own = evidence.solve(point)
+    if own is None or not math.isfinite(own.objective):
+        return Verdict.INCONCLUSIVE, "the reference has no value there (NaN), nor has the judge's own algebra"
+    size = max(abs(own.objective), own.fitted.size)
+    agrees = abs(candidate - own.objective) <= tolerances.CONSISTENT.limit * size
+    told = f"the reference has no value there (NaN); the judge's own algebra gives {own.objective:.10g}"
+    return Verdict.AGREES if agrees else Verdict.DISAGREES, told
 
 
 #: How a quantity of the optimum changes with the objective.

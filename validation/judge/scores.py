@@ -21,6 +21,7 @@ from validation.quantities import (
     split_parameter,
     summary_quantities,
 )
+from validation.tolerances import Match
 from validation.verdict import Verdict
 
 __all__ = ["against_truth", "quantile_scores", "sizes", "z_scores"]
@@ -55,7 +56,7 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
         error, row_limit = error_and_limit(record, limit, tests, freedoms)
         z = scores.get((record["quantity"], *keys.values()))
         if z is not None:  # the row shows the quantiles; their unit is what makes the difference this z
-            error = abs(record["candidate"] - record["reference"]) / max(abs(z), 1e-9) or error
+            error = abs(record["candidate"] - record["reference"]) / max(abs(z), Match.COMPUTED) or error
         rows.append(
             judge_number(
                 "gate-3",
@@ -171,7 +172,7 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
         error, row_limit = error_and_limit(record, limit, len(joined), freedoms)
         z = scores.get((record["quantity"], *keys.values()))
         if z is not None:
-            error = abs(record["candidate"] - record["reference"]) / max(abs(z), 1e-9) or error
+            error = abs(record["candidate"] - record["reference"]) / max(abs(z), Match.COMPUTED) or error
         rows.append(
             judge_number(
                 identifier,

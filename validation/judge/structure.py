@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from validation import tolerances
 from validation.checks import Check
 from validation.contract import LinearMixedFit
+from validation.covariances import structures_of
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, check_of, judge_number, missing_row, row
 from validation.quantities import records
@@ -29,6 +30,8 @@ def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
     reference, candidate = evidence.reference, evidence.candidate
     rows.extend(_labels("fixef-names", reference, candidate, lambda fit: list(map(str, fit.fixef().index))))
     rows.extend(_labels("theta-names", reference, candidate, lambda fit: list(map(str, fit.getME("theta").index))))
+    if any(not structure.free for side in ("reference", "candidate") for structure in evidence.structures(side) or ()):
+        rows.extend(_labels("structures", reference, candidate, _structures))
     rows.extend(_labels("rows-used", reference, candidate, lambda fit: list(map(str, fit.fitted().index))))
     rows.extend(_levels(reference, candidate))
     rows.extend(_response(reference, candidate))
@@ -111,6 +114,14 @@ def _labels(
             reason=reason,
         )
     ]
+
+
+def _structures(fit: LinearMixedFit) -> list[str]:
+    """What a fit says of its terms' covariances: ``Subject: ar1``."""
+    known = structures_of(fit)
+    if known is None:
+        raise ValueError("it does not say which covariance structures its terms have (getReCovs)")
+    return [f"{name}: {structure}" for name, structure in zip(fit.getME("cnms"), known, strict=True)]
 
 
 def _preview(labels: set[str], most: int = 5) -> str:

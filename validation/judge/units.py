@@ -6,7 +6,7 @@ from the curvature of the profiled deviance, or from a closed form where there i
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class ComponentErrors:
     ----------
     theta : dict of str to float
         By name of θ; empty on the boundary, where θ has no normal approximation.
+    par : dict of str to float
+        By name of ``par``, where a term's covariances are structured.
     sigma : float
         Of the residual sd.
     covariance, sd, cor : dict
@@ -37,6 +39,7 @@ class ComponentErrors:
     sd: dict[tuple[str, str], float]
     cor: dict[tuple[str, str, str], float]
     source: str
+    par: dict[str, float] = field(default_factory=dict)
 
 
 def theta_covariance(
@@ -146,16 +149,18 @@ def component_errors(
         down[column] -= step
         jacobian[:, column] = (_components(pieces, up) - _components(pieces, down)) / (2 * step)
     errors = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", jacobian, joint, jacobian), 0.0))
-    result: dict[str, dict] = {"covariance": {}, "sd": {}, "cor": {}}
+    result: dict[str, dict] = {"covariance": {}, "sd": {}, "cor": {}, "theta": {}}
     for kind, key, error in zip(names, keys, errors, strict=True):
         result[kind][key] = float(error)
+    own = {name: float(error) for name, error in zip(pieces.theta_names, np.sqrt(np.diag(covariance)), strict=True)}
     return ComponentErrors(
-        {name: float(error) for name, error in zip(pieces.theta_names, np.sqrt(np.diag(covariance)), strict=True)},
+        {key[0]: error for key, error in result["theta"].items()} if pieces.structured else own,
         sigma_error,
         result["covariance"],
         result["sd"],
         result["cor"],
         "curvature",
+        own if pieces.structured else {},
     )
 
 
@@ -174,6 +179,8 @@ def _component_keys(pieces: Pieces) -> tuple[list[str], list[tuple[str, ...]]]:
             for j in range(i + 1, term.p):
                 kinds.append("cor")
                 keys.append((term.name, term.effects[i], term.effects[j]))
+    kinds.extend("theta" for _ in pieces.element_names)
+    keys.extend((name,) for name in pieces.element_names)
     return kinds, keys
 
 
@@ -186,6 +193,8 @@ def _components(pieces: Pieces, values: np.ndarray) -> np.ndarray:
         out.extend(Sigma[i, j] for i in range(term.p) for j in range(i, term.p))
         out.extend(sds)
         out.extend(Sigma[i, j] / (sds[i] * sds[j]) for i in range(term.p) for j in range(i + 1, term.p))
+    if pieces.element_names:
+        out.extend(pieces.elements(theta))
     return np.array(out)
 
 

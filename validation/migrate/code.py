@@ -25,6 +25,7 @@ __all__ = [
     "plus_one",
     "python_name",
     "quoted",
+    "unmarked",
 ]
 
 #: Around the Python text of a watched call: OPEN, the site's number, a semicolon, the text, CLOSE.
@@ -76,7 +77,8 @@ class Code:
     ----------
     text : str
     kind : str
-        ``fit number string vector strings series frame frames table data list dict formula none any function``.
+        ``fit number string vector positions strings series frame frames table data list dict formula none any
+        function``; ``positions`` are R's, from 1.
     atom : bool
         Whether it needs no parentheses inside a larger expression.
     element : str
@@ -127,12 +129,23 @@ def python_name(name: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """R's text as a string of Python's."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    """R's text as a string of Python's; what is no printable character is escaped, so that it can end no line."""
+    escaped = {"\\": "\\\\", '"': '\\"'}
+    inside = (
+        escaped.get(one) or (one if one.isprintable() else one.encode("unicode_escape").decode("ascii")) for one in text
+    )
+    return '"' + "".join(inside) + '"'
+
+
+def unmarked(text: str) -> str:
+    """A text without the marks of watched calls: where it stands a second time, only the first is watched."""
+    return re.sub(rf"{OPEN}\d+;|{CLOSE}", "", text)
 
 
 def minus_one(code: Code) -> str:
     """R's index, from 1, as Python's, from 0."""
+    if code.kind == "positions" and code.text.endswith(" + 1"):
+        return code.text.removesuffix(" + 1")
     return str(int(code.text) - 1) if code.text.isdigit() else f"{code.inside()} - 1"
 
 

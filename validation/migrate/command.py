@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from validation.console import VisibleConsole
 from validation.errors import InputError
 
 __all__ = ["register"]
@@ -42,7 +42,7 @@ def _migrate(
     from validation.migrate.run import migrate
     from validation.migrate.sources import read_source
 
-    console = Console(highlight=False, emoji=False)
+    console = VisibleConsole()
     read_source(script)
     if run and not yes and not _agreed(script):
         console.print("Nothing was run. --no-run translates the text alone.")

@@ -1,5 +1,7 @@
 """R's functions, other than those of fits, one by one: what stands for each in Python."""
 
+import keyword
+import re
 from collections.abc import Callable
 
 from validation.migrate.code import (
@@ -12,12 +14,13 @@ from validation.migrate.code import (
     plus_one,
     python_name,
     quoted,
+    unmarked,
 )
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Maker, Translator
 from validation.migrate.watched import PRIORS
 
-__all__ = ["FUNCTIONS", "is_translated"]
+__all__ = ["FUNCTIONS", "is_translated", "maker", "only", "values_of"]
 
 FUNCTIONS: dict[str, Maker] = {}
 
@@ -27,23 +30,86 @@ def is_translated(name: str) -> bool:
     return name in FUNCTIONS or name in PRIORS
 
 
-def _maker(*names: str) -> Callable[[Maker], Maker]:
+def maker(*names: str, takes: str | None = "", unneeded: str = "") -> Callable[[Maker], Maker]:
+    """Let a function make the Python of R's functions of these names.
+
+    Parameters
+    ----------
+    *names : str
+    takes : str or None
+        The arguments, by R's names, that it reads; a call with another is refused, by the argument's name. None where
+        any name is allowed (``c(a = 1)``).
+    unneeded : str
+        Arguments that change nothing in Python, or only how a value is printed: they are noted.
+    """
+
     def keep(function: Maker) -> Maker:
-        FUNCTIONS.update(dict.fromkeys(names, function))
+        def checked(t: Translator, node: Node, scope: Scope) -> Code:
+            if takes is not None:
+                _check_arguments(t, node, takes.split(), unneeded.split())
+            return function(t, node, scope)
+
+        FUNCTIONS.update(dict.fromkeys(names, checked))
         return function
 
     return keep
 
 
-def _values(node: Node) -> list[Node]:
+def _check_arguments(t: Translator, node: Node, takes: list[str], unneeded: list[str]) -> None:
+    for argument in node.args:
+        name = argument.name
+        if name is None or argument.value is None or any(one.startswith(name) for one in takes):
+            continue
+        if not any(one.startswith(name) for one in unneeded):
+            raise t.refuse(node, f"the argument {name} of {node.text}() is not carried over")
+        t.noted.append(f"{name} = {t.source(argument.value)} (of {node.text}(): how it is printed)")
+
+
+def values_of(node: Node) -> list[Node]:
+    """The arguments without names."""
     return [argument.value for argument in node.args if argument.value is not None and argument.name is None]
 
 
-def _only(t: Translator, node: Node, scope: Scope) -> Code:
-    values = _values(node)
+def only(t: Translator, node: Node, scope: Scope) -> Code:
+    """The one argument that a function is of, by place or by name."""
+    values = values_of(node) or [a.value for a in node.args if a.value is not None]
     if not values:
         raise t.refuse(node, "a call without arguments")
-    return t.expression(values[0], scope)
+    if len(values) > 1 and node.text != "print":
+        raise t.refuse(node, f"{node.text}() with more arguments than one")
+    made = t.expression(values[0], scope)
+    return numbers(t, made) if node.text in _OF_NUMBERS else made
+
+
+#: Functions of R's that take a vector with names, which a loop can have filled by names.
+_OF_NUMBERS = {
+    "sqrt",
+    "exp",
+    "log",
+    "abs",
+    "log10",
+    "log2",
+    "floor",
+    "ceiling",
+    "cumsum",
+    "which.min",
+    "which.max",
+    "range",
+    "diff",
+    "rev",
+    "sort",
+    "any",
+    "all",
+    "unlist",
+}
+
+
+def numbers(t: Translator, made: Code) -> Code:
+    """Numbers under names, one by one, as a vector with names."""
+    if made.kind != "dict" or made.element != "number":
+        return made
+    t.needs("pd")
+    return Code(f"pd.Series({made.text})", "series")
 
 
 def _common(parts: list[Code]) -> str:
@@ -52,12 +118,18 @@ def _common(parts: list[Code]) -> str:
     return whole.pop() if len(whole) == 1 else kinds.pop() if len(kinds) == 1 else "any"
 
 
-@_maker("c")
+@maker("c", takes=None)
 def _combine(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(argument.value, scope) for argument in node.args if argument.value is not None]
     kinds = {part.kind for part in parts}
     names = [argument.name for argument in node.args]
     listed = ", ".join(part.text for part in parts)
+    if kinds <= {"strings", "string"} and "strings" in kinds and not any(names):
+        spread = ", ".join(part.text if part.kind == "string" else f"*{part.inside()}" for part in parts)
+        return Code(f"[{spread}]", "strings", True, "string")
+    if kinds <= {"vector", "number", "range"} and kinds - {"number"} and not any(names):
+        spread = ", ".join(part.text if part.kind == "number" else f"*{part.inside()}" for part in parts)
+        return Code(f"[{spread}]", "vector", True, "number")
     if kinds - {"number", "string", "formula", "fit"}:
         raise t.refuse(node, "c() of things that are not single values")
     if all(names) and names:
@@ -71,7 +143,7 @@ def _combine(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"[{listed}]", "strings" if kinds == {"string"} else "list", True, _common(parts))
 
 
-@_maker("list")
+@maker("list", takes=None)
 def _list(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(argument.value, scope) for argument in node.args if argument.value is not None]
     names = [argument.name for argument in node.args]
@@ -82,13 +154,15 @@ def _list(t: Translator, node: Node, scope: Scope) -> Code:
     return Code("[" + ", ".join(part.text for part in parts) + "]", "list", True, element)
 
 
-@_maker("paste", "paste0")
+@maker("paste", "paste0", takes="sep collapse")
 def _paste(t: Translator, node: Node, scope: Scope) -> Code:
     between = "" if node.text == "paste0" else " "
     parts = []
     for argument in node.args:
         if argument.name == "sep" and argument.value is not None and argument.value.kind == "string":
             between = argument.value.text
+        elif argument.name == "collapse" and argument.value is not None:
+            return _collapsed(t, node, scope, argument.value)
         elif argument.name is not None or argument.value is None:
             raise t.refuse(node, "paste() with collapse")
         else:
@@ -112,39 +186,67 @@ def _paste(t: Translator, node: Node, scope: Scope) -> Code:
     return Code('f"' + between.join(inside) + '"', "string")
 
 
-@_maker("as.formula", "formula")
+def _collapsed(t: Translator, node: Node, scope: Scope, collapse: Node) -> Code:
+    """``paste(x, collapse = " + ")``."""
+    values = values_of(node)
+    between = t.expression(collapse, scope)
+    made = t.expression(values[0], scope) if len(values) == 1 else None
+    if made is None or made.kind not in ("strings", "vector", "range", "list") or between.kind != "string":
+        raise t.refuse(node, "paste() with collapse of several vectors")
+    joined = made.text if made.kind == "strings" else f"str(part) for part in {made.text}"
+    return Code(f"{between.text}.join({joined})", "string")
+
+
+@maker("as.formula", "formula", takes="object x")
 def _as_formula(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if made.kind == "fit":
         return Code(f"{made.inside()}.formula", "formula")
     return Code(made.text, "formula", made.atom)
 
 
-@_maker("print", "invisible", "suppressWarnings", "suppressMessages", "force", "identity", "I")
+_PRINTED = "digits correlation corr signif.stars comp row.names show.resids quote max right"
+
+
+@maker(
+    "print",
+    "invisible",
+    "suppressWarnings",
+    "suppressMessages",
+    "force",
+    "identity",
+    "I",
+    takes="x expr",
+    unneeded=_PRINTED,
+)
 def _itself(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if node.text == "print":
         return Code(f"print({made.text})", made.kind, True, made.element)
     return made
 
 
-@_maker("as.data.frame", "data.frame")
+@maker("as.data.frame", "data.frame", takes=None)
 def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
     if node.text == "data.frame" and node.args and all(argument.name is None for argument in node.args):
         return _columns(t, node, scope)
+    if node.text == "data.frame" and node.args and node.args[0].name is None:
+        return _with_columns(t, node, scope)
     if node.text == "data.frame":
         t.needs("pd")
-        inside = []
+        inside, kinds = [], []
         for argument in node.args:
             if argument.name in ("stringsAsFactors", "check.names", "row.names"):
                 continue
             if argument.name is None or argument.value is None:
                 raise t.refuse(node, "data.frame() of unnamed columns")
             made = t.expression(argument.value, scope)
-            inside.append(f"{quoted(argument.name)}: {made.text}")
-        single = all(not text.partition(": ")[2].startswith(("[", "range", "np.")) for text in inside)
-        return Code("pd.DataFrame({" + ", ".join(inside) + "}" + (", index=[0]" if single else "") + ")", "data")
-    made = _only(t, node, scope)
+            kinds.append(made.kind)
+            text = f"list({made.inside()}.values())" if made.kind == "dict" else made.text
+            inside.append(f"{quoted(argument.name)}: {text}")
+        single = set(kinds) <= {"number", "string"}
+        return Code("pd.DataFrame({" + ", ".join(inside) + "}" + (", index=[0]" if single else "") + ")", "frame")
+    made = only(t, node, scope)
     if made.kind == "fit" and made.element == "stan_lmer":
         return Code(f"{made.inside()}.as_matrix()", "frame")
     if made.kind in ("table", "frame", "data"):
@@ -152,10 +254,28 @@ def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, "as.data.frame() of something that is no table")
 
 
+def _with_columns(t: Translator, node: Node, scope: Scope) -> Code:
+    """``data.frame(d, a = 1)``: a table with more columns."""
+    frame = t.expression(node.args[0].value, scope) if node.args[0].value is not None else None
+    columns = [(one.name, one.value) for one in node.args[1:] if one.name not in ("stringsAsFactors", "check.names")]
+    if (
+        frame is None
+        or frame.kind not in ("frame", "data")
+        or any(name is None or value is None for name, value in columns)
+    ):
+        raise t.refuse(node, "data.frame() of unnamed columns")
+    texts = {str(name): t.expression(value, scope).text for name, value in columns if value is not None}
+    if all(name.isidentifier() and not keyword.iskeyword(name) for name in texts):
+        listed = ", ".join(f"{name}={text}" for name, text in texts.items())
+    else:
+        listed = "**{" + ", ".join(f"{quoted(name)}: {text}" for name, text in texts.items()) + "}"
+    return Code(f"{frame.inside()}.assign({listed})", "frame")
+
+
 def _columns(t: Translator, node: Node, scope: Scope) -> Code:
     """``data.frame(a, b)``: columns that are called as the variables are."""
     parts = []
-    for value in _values(node):
+    for value in values_of(node):
         made = t.expression(value, scope)
         if made.kind == "frame":
             parts.append(made.text)
@@ -163,21 +283,31 @@ def _columns(t: Translator, node: Node, scope: Scope) -> Code:
             parts.append(f"{made.inside()}.rename({quoted(value.text)})")
         else:
             raise t.refuse(node, "data.frame() of things that are no columns")
-    if len(parts) == 1:
-        return Code(parts[0], "frame")
+    if len(parts) == 1:  # R makes names of the columns' names: t.value
+        t.needs("re")
+        return Code(f'{parts[0]}.rename(columns=lambda name: re.sub(r"[^\\w.]", ".", str(name)))', "frame")
     t.needs("pd")
     return Code(f"pd.concat([{', '.join(parts)}], axis=1)", "frame")
 
 
 def _reduction(python: str) -> Maker:
     def make(t: Translator, node: Node, scope: Scope) -> Code:
-        made = _only(t, node, scope)
-        if made.kind in ("series",):
-            return Code(f"{made.inside()}.{python}()", "number")
-        if made.kind in ("vector", "range", "any", "frame"):
+        skips = any(a.name == "na.rm" and a.value is not None and a.value.text in ("TRUE", "T") for a in node.args)
+        values = [a.value for a in node.args if a.value is not None and a.name in (None, "x")]
+        parts = [numbers(t, t.expression(value, scope)) for value in values]
+        if len(parts) > 1 and all(part.kind == "number" for part in parts) and python in ("min", "max", "sum"):
+            listed = ", ".join(part.text for part in parts)
+            return Code(f"sum([{listed}])" if python == "sum" else f"{python}({listed})", "number")
+        if len(parts) != 1:
+            raise t.refuse(node, f"{node.text}() of several things")
+        made = parts[0]
+        if made.kind == "series":
+            kept = "skipna=False" if t.has_missing(made) and not skips else ""
+            return Code(f"{made.inside()}.{python}({kept})", "number")
+        if made.kind in ("vector", "range", "any", "frame", "number"):
             t.needs("np")
             extra = ", ddof=1" if python in ("std", "var") else ""
-            return Code(f"np.{python}({made.text}{extra})", "number")
+            return Code(f"np.{'nan' if skips else ''}{python}({made.text}{extra})", "number")
         raise t.refuse(node, f"{node.text}() of something that is no vector")
 
     return make
@@ -192,12 +322,14 @@ for _r, _python in (
     ("min", "min"),
     ("max", "max"),
 ):
-    FUNCTIONS[_r] = _reduction(_python)
+    maker(_r, takes="x na.rm")(_reduction(_python))
 
 
 def _elementwise(python: str) -> Maker:
     def make(t: Translator, node: Node, scope: Scope) -> Code:
-        made = _only(t, node, scope)
+        if len(node.args) != 1:
+            raise t.refuse(node, f"{node.text}() with more than its numbers")
+        made = only(t, node, scope)
         if made.kind == "string":
             raise t.refuse(node, "numbers expected")
         t.needs("np")
@@ -206,14 +338,14 @@ def _elementwise(python: str) -> Maker:
     return make
 
 
-for _r, _python in (("sqrt", "sqrt"), ("exp", "exp"), ("log", "log"), ("abs", "abs"), ("log10", "log10")):
-    FUNCTIONS[_r] = _elementwise(_python)
+for _r in ("sqrt", "exp", "log", "abs", "log10", "log2", "log1p", "floor", "ceil", "cumsum"):
+    maker({"ceil": "ceiling"}.get(_r, _r), takes="x")(_elementwise(_r))
 
 
-@_maker("round", "signif")
+@maker("round", "signif", takes="x digits")
 def _round(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
-    made = t.expression(values[0], scope)
+    made = numbers(t, t.expression(values[0], scope))
     digits = t.expression(values[1], scope).text if len(values) > 1 else "0"
     if node.text == "signif" or made.kind not in ("number", "series", "frame", "vector", "any"):
         raise t.refuse(node, f"{node.text}() is not carried over")
@@ -223,17 +355,17 @@ def _round(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"np.round({made.text}, {digits})", made.kind)
 
 
-@_maker("length", "nrow", "ncol", "NROW")
+@maker("length", "nrow", "ncol", "NROW", takes="x")
 def _length(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if node.text == "ncol":
         return Code(f"{made.inside()}.shape[1]", "number")
     return Code(f"len({made.text})", "number")
 
 
-@_maker("names", "rownames", "colnames", "row.names")
+@maker("names", "rownames", "colnames", "row.names", takes="x")
 def _names(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if made.kind in ("dict", "frames"):
         return Code(f"list({made.text})", "strings", True, "string")
     part = (
@@ -244,23 +376,23 @@ def _names(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, "names of something without names")
 
 
-@_maker("levels")
+@maker("levels", takes="x")
 def _levels(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if made.kind != "series":
         raise t.refuse(node, "levels of something that is no factor")
     return Code(f"list({made.inside()}.cat.categories)", "strings", True, "string")
 
 
-@_maker("unique")
+@maker("unique", takes="x")
 def _unique(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if made.kind != "series":
         raise t.refuse(node, "unique() of something that is no column")
     return Code(f"list({made.inside()}.unique())", "strings", True, "string")
 
 
-@_maker("head", "tail")
+@maker("head", "tail", takes="x n")
 def _head(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
     made = t.expression(values[0], scope)
@@ -270,9 +402,9 @@ def _head(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, f"{node.text}() of something that is no table")
 
 
-@_maker("as.numeric", "as.vector", "unname", "as.double", "as.character", "unlist", "drop", "as.matrix")
+@maker("as.numeric", "as.vector", "unname", "as.double", "as.character", "unlist", "drop", "as.matrix", takes="x")
 def _as_plain(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if node.text == "as.character" and made.kind in ("string", "formula"):
         return made
     if made.kind == "number":
@@ -288,7 +420,7 @@ def _as_plain(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, f"{node.text}() is not carried over here")
 
 
-@_maker("seq_along", "seq_len", "seq")
+@maker("seq_along", "seq_len", "seq", takes="from to by length.out along.with")
 def _sequence(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
     made = [t.expression(value, scope) for value in values]
@@ -307,7 +439,7 @@ def _sequence(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, "a sequence of this kind")
 
 
-@_maker("split")
+@maker("split", takes="x f")
 def _split(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
     data, by = (t.expression(value, scope) for value in values[:2])
@@ -316,12 +448,26 @@ def _split(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"dict(list({data.inside()}.groupby({by.text}, observed=True)))", "dict", True, "data")
 
 
-@_maker("subset")
+@maker("subset", takes=None)
 def _subset(t: Translator, node: Node, scope: Scope) -> Code:
-    raise t.refuse(node, "the data are kept as R had them after this step")
+    """``subset(d, condition)`` in a loop or a function; elsewhere the data that came of it are kept."""
+    given = matched(node.args, ("x", "subset"))
+    data, condition = given.get("x"), given.get("subset")
+    frame = t.expression(data, scope) if data is not None else None
+    if frame is None or condition is None or len(given) != 2 or frame.kind != "data":
+        raise t.refuse(node, "the data are kept as R had them after this step")
+    return Code(f"{frame.text}[{t.expression(condition, t.among_columns(frame, condition, scope)).text}]", "data")
 
 
-@_maker("lapply", "sapply", "vapply", "Map", "map", "map_dbl", "map_dfr")
+@maker("droplevels", takes="x")
+def _without_levels(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind != "data":
+        raise t.refuse(node, "the data are kept as R had them after this step")
+    return made  # lmer leaves out levels that no row has, as R's does
+
+
+@maker("lapply", "sapply", "vapply", "Map", "map", "map_dbl", "map_dfr", takes=None)
 def _apply(t: Translator, node: Node, scope: Scope) -> Code:
     values = [
         argument.value
@@ -385,7 +531,7 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(listed, "list" if kept or made.kind != "number" else "vector", True, nested(made))
 
 
-@_maker("pchisq", "pnorm", "pt", "qnorm", "qt", "pf")
+@maker("pchisq", "pnorm", "pt", "qnorm", "qt", "pf", takes=None)
 def _distribution(t: Translator, node: Node, scope: Scope) -> Code:
     formals = {
         "pchisq": ("q", "df"),
@@ -407,37 +553,77 @@ def _distribution(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"stats.{family}.{verb}({', '.join(values)})", "number")
 
 
-@_maker("cov2cor")
+@maker("cov2cor", takes="V")
 def _correlation(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     t.needs("np")
-    text = made.inside()
-    return Code(f"{text} / np.sqrt(np.outer(np.diag({made.text}), np.diag({made.text})))", "frame", False)
+    again = unmarked(made.text)
+    return Code(f"{made.inside()} / np.sqrt(np.outer(np.diag({again}), np.diag({again})))", "frame", False)
 
 
-@_maker("diag")
+@maker("diag", takes="x")
 def _diagonal(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if made.kind != "frame":
         raise t.refuse(node, "diag() of something that is no matrix")
     t.needs("np")
+    if not made.atom:
+        return Code(f"np.diag({made.text})", "vector", True, "number")
     t.needs("pd")
-    return Code(f"pd.Series(np.diag({made.text}), index={made.inside()}.index)", "series")
+    return Code(f"pd.Series(np.diag({made.text}), index={unmarked(made.inside())}.index)", "series")
 
 
-@_maker("cat", "message")
+@maker("cat", "message", takes="sep")
 def _cat(t: Translator, node: Node, scope: Scope) -> Code:
-    parts = [t.expression(value, scope).text for value in _values(node)]
-    return Code(f"print({', '.join(parts)})", "none")
+    """``cat(...)``: what it writes ends a line only where it says so, as ``print`` does by itself."""
+    values = values_of(node)
+    between = next((a.value for a in node.args if a.name == "sep"), None)
+    parts = [t.expression(value, scope) for value in values]
+    if any(part.kind not in ("string", "number", "any", "formula") for part in parts):
+        parts = [Code(f"*{part.inside()}", part.kind) if part.kind in ("vector", "strings") else part for part in parts]
+    texts = [part.text for part in parts]
+    ends = node.text == "message"
+    if values and values[-1].kind == "string" and values[-1].text.endswith("\n"):
+        ends = True
+        last = values[-1].text[:-1]
+        texts[-1:] = [quoted(last)] if last else []
+    elif values and values[-1].kind == "call" and values[-1].text in ("sprintf", "paste", "paste0") and ends is False:
+        ends, texts[-1] = _without_last_newline(texts[-1])
+    more = [] if ends else ['end=""']
+    if between is not None:
+        if between.kind != "string":
+            raise t.refuse(node, "cat() with separators of several kinds")
+        if between.text == "\n":
+            more = ['sep="\\n"', *more]
+        elif between.text != " ":
+            more = [f"sep={quoted(between.text)}", *more]
+    elif node.text == "message":
+        more = ['sep=""'] if len(texts) > 1 else []
+    return Code(f"print({', '.join([*texts, *more])})", "none")
 
 
-@_maker("do.call")
+def _without_last_newline(text: str) -> tuple[bool, str]:
+    """A text, given as Python code, without the newline that it ends with; and whether it had one."""
+    found = re.fullmatch(r'(f?")((?:[^"\\]|\\.)*)\\n(".*)', text, flags=re.DOTALL)
+    return (True, found[1] + found[2] + found[3]) if found else (False, text)
+
+
+@maker("do.call", takes="what args")
 def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
     if len(values) == 2 and values[0].text == "anova" and values[1].text != "list":
         fits = t.expression(values[1], scope)
         if fits.kind == "list" and fits.element == "fit":
             return Code(f"{fits.inside()}[0].anova(*{fits.inside()}[1:])", "frame")
+    if len(values) == 2 and values[0].text == "rbind" and values[1].text != "list":
+        rows = t.expression(values[1], scope)
+        t.needs("pd")
+        if rows.kind == "dict" and rows.element.startswith("frame"):
+            return Code(f"pd.concat({rows.text}).droplevel(1)", "frame")
+        if rows.kind == "list" and rows.element.startswith("frame"):
+            return Code(f"pd.concat({rows.text}, ignore_index=True)", "frame")
+        if rows.kind in ("dict", "list") and rows.element == "series":
+            return Code(f"pd.DataFrame({rows.text}){'.T' if rows.kind == 'dict' else ''}", "frame")
     if len(values) != 2 or values[0].kind not in ("name", "string", "namespace") or values[1].text != "list":
         raise t.refuse(node, "do.call() of this kind")
     function = Node("name", values[0].text, start=values[0].start, end=values[0].end, line=values[0].line)
@@ -446,50 +632,41 @@ def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
     )
 
 
-@_maker("dim")
+@maker("dim", takes="x")
 def _dim(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if made.kind not in ("frame", "data"):
         raise t.refuse(node, "dim() of something that is no table")
     return Code(f"{made.inside()}.shape", "list", True, "number")
 
 
-@_maker("t")
+@maker("t", takes="x")
 def _transposed(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if made.kind != "frame":
         raise t.refuse(node, "t() of something that is no matrix")
     return Code(f"{made.inside()}.T", "frame")
 
 
-@_maker("str")
+@maker("str", takes="object")
 def _structure(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if made.kind != "data":
         raise t.refuse(node, "str() of something that is no data frame")
     return Code(f"{made.inside()}.info()", "none")
 
 
-@_maker("table")
-def _table(t: Translator, node: Node, scope: Scope) -> Code:
-    values = _values(node)
-    made = t.expression(values[0], scope) if len(values) == 1 == len(node.args) else None
-    if made is None or made.kind != "series":
-        raise t.refuse(node, "table() of this kind")
-    return Code(f"{made.inside()}.value_counts().sort_index()", "series")
-
-
-@_maker("prop.table")
+@maker("prop.table", takes="x")
 def _shares(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if not made.text.endswith(".value_counts().sort_index()"):
         raise t.refuse(node, "prop.table() of something other than table()")
     return Code(made.text.replace(".value_counts()", ".value_counts(normalize=True)"), "series")
 
 
-@_maker("quantile")
+@maker("quantile", takes="x probs na.rm", unneeded="names")
 def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
-    named = matched(node.args, ("x", "probs", "na.rm"))
+    named = matched([a for a in node.args if a.name != "names"], ("x", "probs", "na.rm"))
     if named.get("x") is None:
         raise t.refuse(node, "quantile() without values")
     made = t.expression(named["x"], scope)  # type: ignore[arg-type]
@@ -500,7 +677,7 @@ def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"{made.inside()}.quantile({text})", "series")
 
 
-@_maker("apply")
+@maker("apply", takes=None)
 def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
     """``apply(X, 2, FUN)``: a number, or some, for each column."""
     named = matched(node.args, ("X", "MARGIN", "FUN"))
@@ -520,26 +697,26 @@ def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, "apply() of this kind")
 
 
-@_maker("which.min", "which.max")
+@maker("which.min", "which.max", takes="x")
 def _which(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     t.needs("np")
     return Code(f"int(np.arg{node.text[6:]}({made.text})) + 1", "number", False)
 
 
-@_maker("is.null")
+@maker("is.null", takes="x")
 def _is_null(t: Translator, node: Node, scope: Scope) -> Code:
-    return Code(f"{_only(t, node, scope).inside()} is None", "number", False)
+    return Code(f"{only(t, node, scope).inside()} is None", "number", False)
 
 
-@_maker("tryCatch", "try")
+@maker("tryCatch", "try", takes="expr", unneeded="silent")
 def _guarded(t: Translator, node: Node, scope: Scope) -> Code:
-    return t.expression(_values(node)[0], scope)
+    return t.expression(values_of(node)[0], scope)
 
 
-@_maker("cor")
+@maker("cor", takes="x y")
 def _correlated(t: Translator, node: Node, scope: Scope) -> Code:
-    values = _values(node)
+    values = values_of(node)
     if len(values) != 2 or len(node.args) != 2:
         raise t.refuse(node, "cor() of this kind")
     a, b = (t.expression(value, scope).text for value in values)
@@ -547,24 +724,36 @@ def _correlated(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"np.corrcoef({a}, {b})[0, 1]", "number")
 
 
-@_maker("attr")
+@maker("attr", takes="x which exact")
 def _attribute(t: Translator, node: Node, scope: Scope) -> Code:
-    values = _values(node)
-    owner = values[0]
-    if owner.kind == "call" and owner.text == "VarCorr" and len(values) == 2 and values[1].text == "sc":
-        return Code(f"{t.expression(owner.args[0].value, scope).inside()}.sigma()", "number")  # type: ignore[arg-type]
+    """``attr(VarCorr(m)$g, "stddev")`` and its like."""
+    values = [a.value for a in node.args if a.value is not None]
+    owner, what = values[0], values[1].text if len(values) > 1 else ""
+    if owner.kind == "call" and owner.args and owner.args[0].value is not None:
+        inner = t.expression(owner.args[0].value, scope)
+        if inner.kind == "fit" and (owner.text, what) == ("VarCorr", "sc"):
+            return Code(f"{inner.inside()}.sigma()", "number")
+        if inner.kind == "fit" and (owner.text, what) == ("logLik", "df"):
+            return Code(f"{inner.inside()}.npar", "number")
+    if owner.kind in ("dollar", "index") and what in ("stddev", "correlation"):
+        table = t.expression(owner.parts[0], scope)
+        key = t.expression(owner, scope)
+        found = re.search(r'\[("(?:[^"\\]|\\.)*")\]$', key.text)
+        if table.kind == "table" and key.kind == "frame" and found:
+            kind = "series" if what == "stddev" else "frame"
+            return Code(f"{table.inside()}.{what}({found[1]})", kind)
     raise t.refuse(node, "attr() is R's inside")
 
 
-@_maker("get")
+@maker("get")
 def _by_name(t: Translator, node: Node, scope: Scope) -> Code:
-    values = _values(node)
+    values = values_of(node)
     if not values or values[0].kind != "string":
         raise t.refuse(node, "get() of a name that is computed")
     return t.expression(Node("name", values[0].text, start=values[0].start, end=values[0].end), scope)
 
 
-@_maker("rep")
+@maker("rep", takes="x times each")
 def _repeated(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
     if len(values) != 2 or node.args[1].name in ("each", "length.out"):
@@ -576,39 +765,33 @@ def _repeated(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"[{made.text}] * {times.inside()}", kind, False, made.kind)
 
 
-@_maker("rbind", "cbind")
-def _bound(t: Translator, node: Node, scope: Scope) -> Code:
-    raise t.refuse(node, f"{node.text}() is not carried over")
-
-
-@_maker("is.na")
+@maker("is.na", takes="x")
 def _missing(t: Translator, node: Node, scope: Scope) -> Code:
-    made = _only(t, node, scope)
+    made = only(t, node, scope)
     if made.kind != "series":
         raise t.refuse(node, "is.na() of something that is no column")
     return Code(f"{made.inside()}.isna()", "series")
 
 
-@_maker("factor", "as.factor")
+@maker("factor", "as.factor", takes=None)
 def _factor(t: Translator, node: Node, scope: Scope) -> Code:
     if len(node.args) == 1:
-        made = _only(t, node, scope)
+        made = only(t, node, scope)
         if made.kind == "string":
             return made
     raise t.refuse(node, "the data are kept as R had them after this step")
 
 
-@_maker("update", "update.formula")
+@maker("update", "update.formula", takes=None)
 def _updated(t: Translator, node: Node, scope: Scope) -> Code:
     """``update(formula, . ~ . + x)``; of a fit it is a verb."""
-    values = _values(node)
+    values = values_of(node)
     parts = [t.expression(value, scope) for value in values]
     if len(parts) != 2 or len(node.args) != 2 or any(part.kind not in ("formula", "string") for part in parts):
         raise t.refuse(node, "update() of something that is neither a fit nor a formula")
-    t.needs("update_formula")
-    return Code(f"update_formula({parts[0].text}, {parts[1].text})", "formula")
+    return Code(f"{t.imported('update_formula')}({parts[0].text}, {parts[1].text})", "formula")
 
 
-@_maker("stack")
+@maker("stack")
 def _unknown(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, "not carried over")

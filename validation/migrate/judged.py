@@ -97,6 +97,7 @@ def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared
     taken: dict[int, int] = {}
     found: list[Compared] = []
     slack: dict[int, float] = {}
+    differs: dict[int, int] = {}  # fit -> the line of the model that differs
     stan: dict[int, Mapping[str, Any]] = {}
     fits: dict[int, Mapping[str, Any]] = {}
     posteriors = sum("stanreg" in e["fit"]["classes"] for e in watched.events if e["event"] == "fit")
@@ -132,6 +133,8 @@ def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared
         if value["type"] == "fit" and int(value["fit"]) in fits:
             one.what = "model"
             slack[int(value["fit"])] = _model(one, fits[int(value["fit"])], ours[k], posteriors)
+            if one.verdict == "disagrees":
+                differs.setdefault(int(value["fit"]), one.line)
             continue
         of = event.get("of")
         if is_random(place.node):
@@ -145,7 +148,9 @@ def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared
             _posterior_value(one, from_r(value), ours[k], stan[int(of)])
         else:
             excess = slack.get(int(of), 0.0) if of is not None else max(slack.values(), default=0.0)
-            _value(one, from_r(value), ours[k], excess)
+            _value(one, from_r(value), ours[k], excess, modes=place.name == "ranef")
+            if one.verdict == "disagrees" and of is not None and int(of) in differs:
+                one.why = f"its model differs (line {differs[int(of)]})"
     return found
 
 
@@ -188,7 +193,8 @@ def _of_statement(
     if holds_fits(event.get("value", {})) or not ours or not (r.numbers or r.texts):
         return []
     one = Compared(statement, piece.line, site, name, 0, "agrees", what=event["event"], file=piece.file)
-    _value(one, r, ours[-1], excess)
+    modes = any(place.statement == statement and place.name == "ranef" for place in script.sites)
+    _value(one, r, ours[-1], excess, modes=modes)
     if statement in script.of_draws and one.verdict == "disagrees":
         one.verdict, one.why, one.rows = "not compared", "computed from draws", []
     return [one]
@@ -226,7 +232,8 @@ def _pairs(r: Labelled, python: Labelled) -> "list[tuple[str, float, float]] | N
     return None
 
 
-def _value(one: Compared, r: Labelled, python: Labelled, excess: float) -> None:
+def _value(one: Compared, r: Labelled, python: Labelled, excess: float, *, modes: bool = False) -> None:
+    """Compare numbers, each by the tolerance of its column; ``modes``: whether they are conditional modes (BLUPs)."""
     if r.other and not r.numbers:
         one.verdict, one.why = "not compared", f"R's value is of class {r.other}: it holds no plain numbers"
         return
@@ -252,7 +259,8 @@ def _value(one: Compared, r: Labelled, python: Labelled, excess: float) -> None:
             # p is about exp(-t²/2): a relative change of t moves log p by twice that share of it
             limit = 2.0 * share * a * max(1.0, abs(math.log(a))) if a > 0 else 1e-300
         else:
-            limit = share * max(abs(a), 0.1 * largest.get(column, 0.0)) if math.isfinite(a) else 0.0
+            scale = 1.0 if modes else 0.1
+            limit = share * max(abs(a), scale * largest.get(column, 0.0)) if math.isfinite(a) else 0.0
         one.rows.append(Row(label, a, b, limit, _close(a, b, limit)))
     if not all(row.agrees for row in one.rows):
         one.verdict = "disagrees"

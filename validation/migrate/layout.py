@@ -4,10 +4,10 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from validation.migrate.code import CLOSE, OPEN
+from validation.migrate.code import CLOSE, OPEN, unmarked
 from validation.migrate.translate import Translator
 
-__all__ = ["Span", "as_comment", "block_of", "head_of", "indented", "one_line", "without_marks", "wrapped"]
+__all__ = ["Span", "as_comment", "block_of", "head_of", "indented", "one_line", "shown", "without_marks", "wrapped"]
 
 WIDTH = 100
 
@@ -33,8 +33,11 @@ def head_of(name: str, t: Translator) -> list[str]:
         '"""',
         "",
     ]
-    if "read" in modules:
-        lines += ["from pathlib import Path", ""]
+    standard = [("reduce", "from functools import reduce"), ("read", "from pathlib import Path")]
+    if "re" in modules:
+        lines.append("import re")
+    if modules & {"re", "reduce", "read"}:
+        lines += [*(text for module, text in standard if module in modules), ""]
     if "np" in modules:
         lines.append("import numpy as np")
     if modules & {"pd", "read"}:
@@ -43,8 +46,6 @@ def head_of(name: str, t: Translator) -> list[str]:
         lines.append("from scipy import stats")
     if used:
         lines += [*([""] if lines[-1] != "" else []), f"from mlmparity import {', '.join(used)}"]
-    if "update_formula" in modules:
-        lines.append("from pyimpl.formula.update import update_formula")
     if "read" in modules:
         lines += [
             "",
@@ -57,7 +58,7 @@ def head_of(name: str, t: Translator) -> list[str]:
             "",
         ]
     if t.assumed:
-        lines += [f"# Nothing was run: load these data first: {', '.join(sorted(t.assumed))}", ""]
+        lines += ["", f"# Nothing was run: load these data first: {', '.join(sorted(t.assumed))}", ""]
     return [*lines, ""]
 
 
@@ -66,8 +67,14 @@ def one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+def shown(text: str) -> str:
+    """A text with no character that a terminal or Python's reader obeys, but for ends of lines."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]", "?", text)
+
+
 def as_comment(text: str, first_only: bool = False) -> list[str]:
     """A text as a comment."""
+    text = shown(text)
     lines = [line.rstrip() for line in text.replace(OPEN, "").replace(CLOSE, "").split("\n")]
     if first_only and len(lines) > 1:
         lines = [lines[0] + " …"]
@@ -87,7 +94,7 @@ def indented(lines: list[str]) -> list[str]:
 
 def wrapped(line: str) -> list[str]:
     """A call that is too long for a line, with an argument on each."""
-    bare = re.sub(rf"{OPEN}\d+;|{CLOSE}", "", line)
+    bare = unmarked(line)
     if len(bare) <= WIDTH or line.lstrip().startswith("#"):
         return [line]
     opening = bare.find("(")
@@ -110,6 +117,8 @@ def wrapped(line: str) -> list[str]:
                 if re.sub(CLOSE, "", line[i + 1 :]).strip():
                     return [line]
                 parts.append(line[at:i])
+                if len(parts) == 1 and len(bare) <= 1.5 * WIDTH:
+                    return [line]
                 return [line[: start + 1], *(f"{indent}    {part.strip()}," for part in parts), indent + line[i:]]
             depth -= 1
         elif char == "," and depth == 0:

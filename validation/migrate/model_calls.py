@@ -157,6 +157,8 @@ class ModelCalls:
             if fit.kind == "fit":
                 table = "satterthwaite()" if self._tests(fit) else "coef_table()"
                 return Code(f"{fit.inside()}.{table}", "frame")
+        if node.text == "model.matrix" and first.kind == "call" and first.text == "terms" and len(first.args) == 1:
+            return self._coded_anew(node, first, scope)
         fit = self.t.expression(first, scope)
         if node.text == "coef" and fit.kind == "summary":
             return Code(f"{fit.inside()}.coefficients", "frame")
@@ -176,11 +178,16 @@ class ModelCalls:
                 self.t.noted.append(f"{name} = {self.t.source(value)} ({NO_MEANING.get(name, 'no meaning here')})")
                 continue
             if value.kind == "constant" and value.text == "NA" and ours == "re_form":
-                given.append("re_form='~0'")
+                given.append('re_form="~0"')
+                continue
+            if node.text == "bootMer" and name == "FUN" and value.kind == "name" and value.text in VERBS:
+                given.append(f"lambda fit: fit.{VERBS[value.text].method}()")
                 continue
             text = self.t.expression(value, scope).text
             leading = name in ("specs", "formula") and not given
             given.append(text if leading else f"{ours}={text}")
+        if node.text == "drop1" and self._tests(fit) and "ddf" not in rest:  # lmerTest's own, whatever `test` says
+            given = [one for one in given if not one.startswith("test=")] + ['ddf="Satterthwaite"']
         if node.text == "summary" and self._tests(fit) and "ddf" not in rest:
             given.append('ddf="Satterthwaite"')
         if verb.gives == "emmeans" and self.t.ddf and not any(one.startswith("ddf=") for one in given):
@@ -193,6 +200,14 @@ class ModelCalls:
         ):  # pairwise ~ a: means and contrasts
             kind = "emmpair"
         return Code(f"{fit.inside()}.{verb.method}({', '.join(given)})", kind)
+
+    def _coded_anew(self, node: Node, terms: Node, scope: Scope) -> Code:
+        """``model.matrix(terms(m), newdata)``."""
+        owner, new = terms.args[0].value, node.args[1].value if len(node.args) == 2 else None
+        fit = self.t.expression(owner, scope) if owner is not None else None
+        if fit is None or fit.kind != "fit" or new is None:
+            raise self.t.refuse(node, "model.matrix() of this kind")
+        return Code(f"{fit.inside()}.model_matrix(newdata={self.t.expression(new, scope).text})", "frame")
 
     def _tests(self, fit: Code) -> bool:
         return self.t.lmer_test

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
+from validation.migrate.layout import shown
+
 if TYPE_CHECKING:
     from validation.migrate.run import Migration
     from validation.migrate.script import Script
@@ -23,7 +25,8 @@ def _headline(migration: "Migration") -> str:
     if migration.disagreements:
         return f"{len(migration.disagreements)} of {len(compared)} values differ from R's"
     words = f"All {agree} values that R gave are given by Python" if compared else "R gave no value to compare"
-    return words + (f"; {len(migration.missing)} statements were not carried over" if migration.missing else "")
+    left = len(migration.missing)
+    return words + (f"; {left} statement{'s were' if left > 1 else ' was'} not carried over" if left else "")
 
 
 def text_report(migration: "Migration") -> str:
@@ -50,7 +53,7 @@ def text_report(migration: "Migration") -> str:
         lines.append("Not carried over:")
         lines += [f"  line {line}: {_short(text)}\n      {why}" for line, text, why in migration.missing]
     lines.append(f"Script, data, tests, report: {migration.folder}")
-    return "\n".join(lines)
+    return shown("\n".join(lines))
 
 
 def _excess(a: float, b: float, limit: float) -> float:

@@ -157,7 +157,7 @@ def _written(
     source: Source, statements: list[Node], watched: Watched | None, folder: Path, say: Callable[[str], None]
 ) -> tuple[Script, Replayed | None]:
     """The script, written until it runs: a statement whose Python fails is written as R was seen to do it, or left."""
-    unrolled: set[int] = set()
+    unrolled: dict[int, str] = {}
     left: dict[int, str] = {}
     while True:
         say("writing the Python script")
@@ -172,7 +172,7 @@ def _written(
             return script, replayed
         statement, why = failing
         if statement not in unrolled:
-            unrolled.add(statement)
+            unrolled[statement] = why
         elif statement not in left:
             left[statement] = why
         else:

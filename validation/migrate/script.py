@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from validation.migrate.code import Code, Scope, Untranslatable, element_of, python_name
-from validation.migrate.functions import FUNCTIONS, is_translated
+from validation.migrate.code import Code, Scope, Untranslatable, element_of, python_name, quoted
+from validation.migrate.functions import is_translated
 from validation.migrate.instrument import Site, sites
 from validation.migrate.layout import Span, as_comment, head_of, one_line, without_marks, wrapped
 from validation.migrate.means import MEANS
@@ -18,6 +18,7 @@ from validation.migrate.rcode import Node
 from validation.migrate.seen import Seen, holds_fits
 from validation.migrate.sources import Source
 from validation.migrate.statements import Statements
+from validation.migrate.summaries import SUMMARIES
 from validation.migrate.translate import Translator
 from validation.migrate.unrolled import Unrolled
 from validation.migrate.values import r_frame, r_literal
@@ -146,7 +147,7 @@ class _Writer:
         source: Source,
         statements: list[Node],
         watched: Watched | None,
-        unrolled: set[int],
+        unrolled: Mapping[int, str],
         left: Mapping[int, str],
     ):
         self.source, self.statements, self.watched = source, statements, watched
@@ -155,6 +156,8 @@ class _Writer:
         self.seen = Seen(watched, self.places)
         self.provenance = Provenance(statements, self.seen)
         self.names: dict[tuple[int, str], str] = {}  # frame and its contrasts -> Python's variable
+        self.made: dict[int, str] = {}  # frame -> Python's variable, where Python's script makes it
+        self.attached: list[str] = []
         self.prelude: list[str] = []
         self.top = Scope(recorded=self._recorded)
         self.statement = 0
@@ -176,16 +179,18 @@ class _Writer:
             self.seen.sites,
             self.frame_variable,
             tests or (loaded and not watched),
-            {**FUNCTIONS, **MEANS},
+            {**SUMMARIES, **MEANS},
         )
         if watched is None:
             self.translator.assumed = set()
-        self.stated = Statements(self.translator, statements, self.places)
+        self.stated = Statements(self.translator, statements, self.places, self.provenance.of_models)
         self.unroller = Unrolled(self.translator, self.seen, self.top, self.fits)
 
     def frame_variable(self, number: int, contrasts: Mapping[str, Any] | None = None) -> str:
         """The variable that holds a frame; the line that reads it comes before the statement that first needs it."""
         given = self.seen.usual_contrasts(number) if contrasts is None else contrasts
+        if number in self.made and not given:
+            return self.made[number]
         key = number, json.dumps(given, sort_keys=True)
         if key in self.names:
             return self.names[key]
@@ -198,6 +203,12 @@ class _Writer:
             name, k = f"{base}_{k}", k + 1
         self.names[key] = name
         self.translator.needs("read")
+        self.translator.columns[name] = list(stored.get("names", []))
+        self.translator.incomplete[name] = {
+            one
+            for one, column in zip(stored.get("names", []), stored.get("columns", []), strict=True)
+            if any(value is None or value == "NaN" for value in column.get("values", []))
+        }
         coded = ", ".join(f"{one} by {how if isinstance(how, str) else 'a matrix'}" for one, how in given.items())
         self.prelude.append(f'{name} = read("{name}")' + (f"  # contrasts in its attrs: {coded}" if given else ""))
         return name
@@ -209,7 +220,7 @@ class _Writer:
             if event["event"] == "variable" and event["name"] == name and int(event["statement"]) < self.statement:
                 latest = event
         if latest is None:
-            return None
+            return self._attached(name)
         if latest.get("frame"):
             return Code(self.frame_variable(int(latest["frame"])), "data")
         value = latest.get("value", {"type": "other"})
@@ -227,6 +238,16 @@ class _Writer:
         element = {"strings": "string", "vector": "number"}.get(kind, "any")
         self.top.names[name] = Code(variable, kind, True, element)
         return self.top.names[name]
+
+    def _attached(self, name: str) -> Code | None:
+        """A column of what ``attach()`` was given last."""
+        if name in self.attached:  # what is attached is itself no column of it
+            return None
+        for owner in reversed(self.attached):
+            frame = self._recorded(owner)
+            if frame is not None and frame.kind == "data" and name in self.translator.columns.get(frame.text, []):
+                return Code(f"{frame.text}[{quoted(name)}]", "series")
+        return None
 
     # ------------------------------------------------------------------------------------------- statements
 
@@ -274,6 +295,8 @@ class _Writer:
             except Untranslatable as reason:
                 piece.why = str(reason)
                 self._restore(names, fits, frames)
+        else:
+            piece.why = self.as_was_seen[k]
         return self._as_seen(k, node, piece)
 
     def _restore(self, names: dict[str, Code], fits: dict[int, str], frames: dict[tuple[int, str], str]) -> None:
@@ -307,6 +330,10 @@ class _Writer:
         first = node.args[0].value if node.kind == "call" and node.args else None
         if name == "set.seed" and first is not None and first.kind == "number":
             self.translator.seed = first.text.rstrip("L")
+        if name == "attach" and first is not None and first.kind == "name":
+            self.attached.append(first.text)
+        if name == "detach" and first is not None and first.text in self.attached:
+            self.attached.remove(first.text)
         if name == "source":
             piece.status, piece.why = (
                 "left",
@@ -448,6 +475,8 @@ class _Writer:
             known = self.top.names.get(name)
             if known is None:
                 continue
+            if event.get("frame") and name in self.stated.bound and known.kind in ("data", "frame"):
+                self.made[int(event["frame"])] = known.text
             if value.get("type") == "fit":
                 self.fits.setdefault(int(value["fit"]), known.text)
             elif value.get("type") == "list":
@@ -475,7 +504,7 @@ def write_script(
     statements: list[Node],
     watched: Watched | None,
     *,
-    unrolled: set[int] | None = None,
+    unrolled: Mapping[int, str] | None = None,
     left: Mapping[int, str] | None = None,
 ) -> Script:
     """The Python script that does what the script of R does.
@@ -486,8 +515,8 @@ def write_script(
     statements : list of Node
     watched : Watched or None
         What R was seen to do; None where the text is all there is (``--no-run``).
-    unrolled : set of int, optional
-        Statements to write as they were seen, not as they stand.
+    unrolled : mapping of int to str, optional
+        Statements to write as they were seen, not as they stand, and why.
     left : mapping of int to str, optional
         Statements to leave out, and why.
 
@@ -495,7 +524,7 @@ def write_script(
     -------
     Script
     """
-    writer = _Writer(source, statements, watched, unrolled or set(), left or {})
+    writer = _Writer(source, statements, watched, unrolled or {}, left or {})
     pieces = writer.pieces()
     body: list[str] = []
     starts: dict[int, int] = {}

@@ -183,4 +183,6 @@ def _chunks(lines: tuple[str, ...]) -> tuple[list[str], list[tuple[int, str]]]:
                 reading = False
             elif engine and not reading:
                 omitted.append((number, f"a chunk of {engine[0]}, not R"))
+        elif re.search(r"`r\s[^`]+`", line):
+            omitted.append((number, "R code within the text, `r ...`: chunks alone are read"))
     return code, omitted

@@ -1,6 +1,6 @@
 """Statements of R as statements of Python: assignments, loops, branches, functions."""
 
-from validation.migrate.code import CLOSE, OPEN, Code, Scope, Untranslatable, element_of, nested, python_name
+from validation.migrate.code import CLOSE, OPEN, Code, Scope, Untranslatable, element_of, nested, python_name, quoted
 from validation.migrate.instrument import Site
 from validation.migrate.layout import as_comment, block_of, indented
 from validation.migrate.rcode import Node
@@ -21,6 +21,8 @@ class Statements:
     statements : list of Node
         All of the script.
     places : list of Site
+    of_models : set of int
+        Statements that compute from models: a column that one adds to data is computed in Python, too.
 
     Attributes
     ----------
@@ -30,11 +32,13 @@ class Statements:
         R's names that it gives values to at the top, and Python's variables for them.
     """
 
-    def __init__(self, translator: Translator, statements: list[Node], places: list[Site]) -> None:
+    def __init__(self, translator: Translator, statements: list[Node], places: list[Site], of_models: set[int]) -> None:
         self.translator, self.statements, self.places = translator, statements, places
+        self.of_models = of_models
         self.dropped: list[str] = []
         self.bound: dict[str, str] = {}
         self.statement = 0
+        self.depth = 0  # inside how many loops and functions: there data are made anew each time
 
     def begin(self, statement: int) -> None:
         """Begin a statement."""
@@ -62,6 +66,8 @@ class Statements:
             return ["return" if value is None else f"return {self.translator.expression(value, scope).text}"]
         if node.kind == "call" and node.text == "suppressWarnings" and len(node.args) == 1 and node.args[0].value:
             return self.lines(node.args[0].value, scope, top)
+        if node.kind == "call" and node.text == "invisible" and len(node.args) == 1 and node.args[0].value:
+            return self.lines(node.args[0].value, scope)
         made = self.translator.expression(node, scope)
         if made.kind == "function":
             raise self.translator.refuse(node, "a function that is not used")
@@ -104,6 +110,12 @@ class Statements:
                 return self._bind(
                     target.text, Code(f"{b.text} if {a.text} else {c.text}", b.kind, False, b.element), scope
                 )
+            if (
+                value.kind == "call"
+                and value.text in ("tryCatch", "try")
+                and any(a.name == "error" for a in value.args)
+            ):
+                return self._guarded(target.text, value, scope)
             if value.kind == "call" and value.text in ("list", "c") and not value.args:
                 return self._bind(target.text, Code("{}", "dict"), scope)
             if value.kind == "constant" and value.text == "NULL":
@@ -121,22 +133,35 @@ class Statements:
                 return self._bind(target.text, Code(f"np.zeros({length.text})", "vector", True, "number"), scope)
             return self._bind(target.text, self.translator.expression(value, scope), scope)
         if target.kind == "call" and target.text in ("names", "colnames") and len(target.args) == 1:
-            owner = target.args[0].value
-            frame = scope.find(owner.text) if owner is not None and owner.kind == "name" else None
-            if frame is not None and frame.kind in ("vector", "series") and target.text == "names":
-                self.translator.needs("np")
-                self.translator.needs("pd")
-                labels = self.translator.expression(value, scope).text
-                named = Code(f"pd.Series(np.asarray({frame.text}), index=list({labels}))", "series")
-                return self._bind(owner.text, named, scope)  # type: ignore[union-attr]
-            if frame is not None and frame.kind == "frame":
-                return [f"{frame.text}.columns = {self.translator.expression(value, scope).text}"]
+            lines = self._name_parts(target, value, scope)
+            if lines is not None:
+                return lines
         if target.kind in ("index", "dollar") and target.parts[0].kind == "name":
             return self._assign_part(target, value, scope)
         raise self.translator.refuse(node, "an assignment of this kind")
 
+    def _name_parts(self, target: Node, value: Node, scope: Scope) -> list[str] | None:
+        """``names(x) <- ...``; None where there is nothing like it for what ``x`` is."""
+        owner = target.args[0].value
+        thing = scope.find(owner.text) if owner is not None and owner.kind == "name" else None
+        if owner is None or thing is None:
+            return None
+        if thing.kind == "frame":
+            return [f"{thing.text}.columns = {self.translator.expression(value, scope).text}"]
+        if target.text == "names" and thing.kind in ("vector", "series"):
+            self.translator.needs("np")
+            self.translator.needs("pd")
+            labels = self.translator.expression(value, scope).text
+            named = f"pd.Series(np.asarray({thing.text}), index=list({labels}))"
+            return self._bind(owner.text, Code(named, "series"), scope)
+        if target.text == "names" and thing.kind == "list":
+            labels = self.translator.expression(value, scope).text
+            named = f"dict(zip({labels}, {thing.text}))"
+            return self._bind(owner.text, Code(named, "dict", True, thing.element), scope)
+        return None
+
     def _bind(self, name: str, made: Code, scope: Scope) -> list[str]:
-        if made.kind == "data":
+        if made.kind == "data" and not self.depth:
             raise Untranslatable("the data are kept as R had them after this step")
         variable = python_name(name)
         scope.names[name] = Code(variable, made.kind, True, made.element)
@@ -149,6 +174,13 @@ class Statements:
     def _assign_part(self, target: Node, value: Node, scope: Scope) -> list[str]:
         owner = target.parts[0].text
         thing = scope.find(owner)
+        if thing is not None and thing.kind == "frame":
+            return self._assign_cells(thing, target, value, scope)
+        computed = self.statement in self.of_models and scope.outer is None
+        if thing is not None and thing.kind == "data" and target.kind == "dollar" and computed:
+            lines = self._assign_cells(thing, target, value, scope)  # a column that a model gave
+            scope.names[owner] = thing
+            return lines
         if thing is None or thing.kind not in ("dict", "numbered", "vector", "list"):
             raise self.translator.refuse(target, "the data are kept as R had them after this step")
         made = self.translator.expression(value, scope)
@@ -172,6 +204,43 @@ class Statements:
                 self.bound[owner] = thing.text
         return [f"{thing.text}[{place}] = {made.text}"]
 
+    def _assign_cells(self, thing: Code, target: Node, value: Node, scope: Scope) -> list[str]:
+        """``d$x <- ...`` and ``d[rows, "x"] <- ...`` of a table that Python made."""
+        made = self.translator.expression(value, scope)
+        if scope.outer is None:
+            self.bound[target.parts[0].text] = thing.text
+        if target.kind == "dollar":
+            return [f"{thing.text}[{quoted(target.parts[1].text)}] = {made.text}"]
+        keys = [argument.value for argument in target.args]
+        if target.text == "[" and len(keys) == 2 and keys[0] is not None and keys[1] is not None:
+            rows, column = (self.translator.expression(key, scope) for key in keys if key is not None)
+            if rows.kind in ("series", "vector") and column.kind == "string":
+                return [f"{thing.text}.loc[{rows.text}, {column.text}] = {made.text}"]
+        if target.text == "[[" and len(keys) == 1 and keys[0] is not None and keys[0].kind == "string":
+            return [f"{thing.text}[{quoted(keys[0].text)}] = {made.text}"]
+        raise self.translator.refuse(target, "an assignment of this kind")
+
+    def _guarded(self, name: str, call: Node, scope: Scope) -> list[str]:
+        """``x <- tryCatch(a, error = function(e) b)``; a handler of one expression that leaves the error alone."""
+        tried = next((a.value for a in call.args if a.name in (None, "expr")), None)
+        handler = next((a.value for a in call.args if a.name == "error"), None)
+        others = [a.name for a in call.args if a.name not in (None, "expr", "error", "silent")]
+        if tried is None or handler is None or handler.kind != "function" or len(handler.args) > 1 or others:
+            raise self.translator.refuse(call, f"{call.text}() of this kind")
+        error = handler.args[0].name if handler.args else ""
+        body = handler.parts[0]
+        if any(one.kind == "name" and one.text == error for one in body.walk()):
+            raise self.translator.refuse(call, "a handler that asks what the error was")
+        made = self.translator.expression(tried, scope)
+        other = self.translator.expression(
+            body.parts[0] if body.kind == "block" and len(body.parts) == 1 else body, scope
+        )
+        variable = python_name(name)
+        lines = self._bind(name, made, scope)
+        if lines != [f"{variable} = {made.text}"]:
+            raise self.translator.refuse(call, f"{call.text}() of this kind")
+        return ["try:", *indented(lines), "except Exception:", f"    {variable} = {other.text}"]
+
     def _define(self, name: str, node: Node, scope: Scope) -> list[str]:
         body = node.parts[0]
         calls = [n for s in self.statements for n in s.walk() if n.kind == "call" and n.text == name]
@@ -186,12 +255,34 @@ class Statements:
                     kinds.setdefault(formal, Code("", "string"))
                 elif argument.value is not None and argument.value.kind == "number":
                     kinds.setdefault(formal, Code("", "number"))
-        inner = self.translator.parameters(node, scope, kinds)
+        dots = any(
+            argument.name is not None and argument.name not in [one.name for one in node.args]
+            for call in calls
+            for argument in call.args
+        )
+        defaults = {
+            one.name or "": self.translator.expression(one.value, scope) for one in node.args if one.value is not None
+        }
+        for formal, code in defaults.items():
+            kinds.setdefault(formal, Code("", code.kind, True, code.element))
+        inner = self.translator.parameters(node, scope, kinds, dots=dots)
         given = []
         for one in node.args:
-            default = "" if one.value is None else f"={self.translator.expression(one.value, scope).text}"
+            if one.name == "...":
+                continue
+            default = f"={defaults[one.name].text}" if one.name in defaults else ""
             given.append(f"{python_name(one.name or '')}{default}")
         steps = body.parts if body.kind == "block" else [body]
+        self.depth += 1
+        try:
+            lines, kind = self._body(steps, body.kind == "block", inner)
+        finally:
+            self.depth -= 1
+        scope.names[name] = Code(python_name(name), "function", True, kind)
+        return [f"def {python_name(name)}({', '.join(given)}):", *indented(lines)]
+
+    def _body(self, steps: list[Node], block: bool, inner: Scope) -> tuple[list[str], str]:
+        """The lines of a function, and the kind of what it returns."""
         lines: list[str] = []
         kind = "any"
         for k, step in enumerate(steps):
@@ -200,20 +291,17 @@ class Statements:
                 or step.kind in ("for", "while", "if", "assign")
                 or (step.kind == "call" and step.text == "return")
             ):
-                lines += self._inner(step, inner) if body.kind == "block" else self.lines(step, inner)
+                lines += self._inner(step, inner) if block else self.lines(step, inner)
                 if step.kind == "call" and step.text == "return" and step.args and step.args[0].value is not None:
                     kind = self.translator.expression(step.args[0].value, inner).kind
             else:
                 made = self.translator.expression(step, inner)
                 kind = made.kind
                 comment = (
-                    as_comment(f"line {step.line}: " + self.translator.code[step.start : step.end])
-                    if body.kind == "block"
-                    else []
+                    as_comment(f"line {step.line}: " + self.translator.code[step.start : step.end]) if block else []
                 )
                 lines += [*comment, f"return {made.text}"]
-        scope.names[name] = Code(python_name(name), "function", True, kind)
-        return [f"def {python_name(name)}({', '.join(given)}):", *indented(lines)]
+        return lines, kind
 
     def _for(self, node: Node, scope: Scope) -> list[str]:
         over = self.translator.expression(node.parts[0], scope)
@@ -226,7 +314,11 @@ class Statements:
         elif over.kind not in ("range", "strings", "list", "vector"):
             raise self.translator.refuse(node.parts[0], "a loop over something that is no list")
         scope.names[node.text] = element_of(python_name(node.text), element)
-        body = self.lines(node.parts[1], scope)
+        self.depth += 1
+        try:
+            body = self.lines(node.parts[1], scope)
+        finally:
+            self.depth -= 1
         return [f"for {python_name(node.text)} in {text}:", *indented(block_of(body))]
 
     def _branch(self, node: Node, scope: Scope) -> list[str]:

@@ -40,6 +40,10 @@ _OF_SUMMARY = {
 }
 
 
+#: The columns of as.data.frame(VarCorr(m)).
+_OF_TABLE = {"grp", "var1", "var2", "vcov", "sdcor"}
+
+
 class Translator:
     """Translates expressions, given what the watched run saw at each site.
 
@@ -77,6 +81,8 @@ class Translator:
         self.ddf = ""  # emm_options(lmer.df = )
         self.seed = "1"  # the last set.seed() of the script, for posteriors without a seed of their own
         self.assumed: set[str] | None = None  # where nothing was run: names that are taken for data
+        self.columns: dict[str, list[str]] = {}  # of each variable that holds data
+        self.incomplete: dict[str, set[str]] = {}  # which of them have missing values
         self.used: set[str] = set()  # names of mlmparity that the script imports
         self.modules: set[str] = set()
         self.calls = ModelCalls(self)
@@ -97,6 +103,18 @@ class Translator:
         """Note that the script needs a name of mlmparity."""
         self.used.add(name)
         return name
+
+    def has_missing(self, column: Code) -> bool:
+        """Whether a column of the data is known to have missing values, which pandas leaves out and R does not."""
+        found = re.fullmatch(r'(\w+)\["(.*)"\]', column.text)
+        return found is not None and found[2] in self.incomplete.get(found[1], set())
+
+    def among_columns(self, frame: Code, expression: Node, scope: Scope) -> Scope:
+        """The scope of an expression in which the names of a frame's columns are its columns."""
+        columns = self.columns.get(frame.text, [])
+        if not columns and self.assumed is not None:  # nothing was run: what is no variable is taken for a column
+            columns = [one.text for one in expression.walk() if one.kind == "name" and one.text not in scope.names]
+        return Scope({name: Code(f"{frame.inside()}[{quoted(name)}]", "series") for name in columns}, scope)
 
     def needs(self, module: str) -> None:
         """Note that the script needs a module."""
@@ -174,6 +192,8 @@ class Translator:
         if op in ("|>", "%>%"):
             return self._pipe(node, scope)
         left, right = (self.expression(part, scope) for part in node.parts)
+        if op == "%*%" and {left.kind, right.kind} <= {"frame", "vector", "series"}:
+            return Code(f"{left.inside()} @ {right.inside()}", "frame" if left.kind == right.kind else "series", False)
         if op == ":":
             return Code(f"range({left.text}, {plus_one(right)})", "range")
         if op == "%in%":
@@ -268,6 +288,8 @@ class Translator:
     def _element(self, thing: Code, key: str, node: Node) -> Code:
         if thing.kind == "frames":
             return Code(f"{thing.inside()}[{key}]", "frame")
+        if thing.kind == "table" and key.strip('"') not in _OF_TABLE:  # VarCorr(m)$g: a matrix
+            return Code(f"{thing.inside()}[{key}]", "frame")
         if thing.kind in ("frame", "table", "data"):
             return Code(f"{thing.inside()}[{key}]", "series")
         if thing.kind == "dict":
@@ -315,6 +337,8 @@ class Translator:
                 parts.append((minus_one(made), "iloc"))
             elif made.kind == "range":
                 parts.append((as_slice(made.text), "iloc"))
+            elif made.kind == "positions":
+                parts.append((minus_one(made), "iloc"))
             elif made.kind in ("series", "vector"):
                 parts.append((made.text, "loc"))
             else:
@@ -337,7 +361,12 @@ class Translator:
             if made.kind in ("string", "strings"):
                 listed = made.text if made.kind == "strings" else f"[{made.text}]"
                 return Code(f"{text}[{listed}]", thing.kind)
+            if thing.kind == "frame" and made.kind == "number":  # of a matrix: R counts down the columns
+                return Code(f'{text}.to_numpy().ravel(order="F")[{minus_one(made)}]', "number")
             raise self.refuse(node, "columns by number")
+        if made.kind == "positions":
+            where = ".iloc" if thing.kind == "series" else ""
+            return Code(f"{text}{where}[{minus_one(made)}]", thing.kind, True, thing.element)
         if made.kind == "string":
             return Code(f"{text}[{made.text}]", "number")
         if made.kind in ("strings", "series"):
@@ -369,11 +398,19 @@ class Translator:
         names = ", ".join(python_name(one.name or "x") for one in node.args)
         return Code(f"lambda {names}: {made.text}", "function", False, made.kind)
 
-    def parameters(self, node: Node, scope: Scope, kinds: Mapping[str, Code] | None = None) -> Scope:
-        """The scope inside a function: each parameter is what its uses and the run say it is."""
+    def parameters(
+        self, node: Node, scope: Scope, kinds: Mapping[str, Code] | None = None, *, dots: bool = True
+    ) -> Scope:
+        """The scope inside a function: each parameter is what its uses and the run say it is.
+
+        ``dots``: whether its ``...`` may hold something; where no call gives more, there is nothing to pass on.
+        """
         inner = Scope({}, scope)
         for one in node.args:
             name = one.name or ""
+            if name == "..." and not dots:
+                inner.names["..."] = Code("", "nothing")
+                continue
             if name in ("...", ""):
                 raise self.refuse(node, "a function with '...'")
             known = (kinds or {}).get(name)
@@ -412,6 +449,11 @@ class Translator:
 
     def _call(self, node: Node, scope: Scope) -> Code:
         name = node.text
+        dots = scope.find("...")
+        if dots is not None and dots.kind == "nothing":
+            given = [a for a in node.args if a.value is None or (a.value.kind, a.value.text) != ("name", "...")]
+            if len(given) < len(node.args):
+                node = Node(node.kind, node.text, node.parts, given, node.start, node.end, node.line)
         if name in UNSUPPORTED:
             raise self.refuse(node, UNSUPPORTED[name])
         if name in FITS:
@@ -425,8 +467,8 @@ class Translator:
             return made
         own = scope.find(name) if name else None
         if own is not None and own.kind == "function":
-            given = [self._given(argument, scope) for argument in node.args]
-            return Code(f"{own.text}({', '.join(given)})", own.element)
+            passed = [self._given(argument, scope) for argument in node.args]
+            return Code(f"{own.text}({', '.join(passed)})", own.element)
         raise self.refuse(node, f"{name or 'this call'} has no counterpart in mlmparity")
 
     def expression_of_call(self, node: Node, scope: Scope) -> Code:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from validation.migrate.code import CLOSE, OPEN, Code, Refused, Scope, Untranslatable, python_name
+from validation.migrate.code import CLOSE, OPEN, Code, Refused, Scope, Untranslatable, python_name, quoted
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.seen import Seen
 from validation.migrate.translate import Translator
@@ -118,7 +118,7 @@ class Unrolled:
                 more = [one for one in more if one != name]
         if more:
             raise Untranslatable(f"{fun}(): the argument {more[0]} of a model that was made by {place.name}()")
-        formula = '"' + fit["formula"].replace("\\", "\\\\").replace('"', '\\"') + '"'
+        formula = quoted(fit["formula"])
         reml = ", REML=False" if fit.get("REML") is False else ""
         data = self.translator.frame_variable(int(fit["frame"]), self.seen.contrasts(fit))
         if "exclude" in fit.get("na_action", {}).get("values", []):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from validation.algebra import pieces_of
 from validation.cases import Case, select
+from validation.covariances import parameters_of
 from validation.files import write_atomically
 from validation.judge.density import density_points
 from validation.judge.objective import theta_points
@@ -122,10 +123,8 @@ def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, An
     say(f"{case.name}: lme4")
     default = lme4.lmer(case.formula, data, REML=case.REML, **case.options)
     tight = lme4.lmer(case.formula, data, REML=case.REML, control="tight", **case.options)
-    theta = tight.getME("theta").to_numpy(dtype=float)
-    points = theta_points(
-        theta, default.getME("theta").to_numpy(dtype=float), pieces_of(tight).diagonal, SEED, n_random=12
-    )
+    theta, other = (parameters_of(fit).to_numpy(dtype=float) for fit in (tight, default))
+    points = theta_points(theta, other, pieces_of(tight).bounds, SEED, n_random=12)
     names = {"reference optimum": "tight optimum", "candidate optimum": "default optimum"}
     fit = RecordedLmerFit.of(tight, [(names.get(name, name), point) for name, point in points])
     plain = DefaultFit(default.coef_table(), default.VarCorr(), float(default.logLik()), str(default.summary()))

@@ -14,6 +14,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.algebra import by_row
+from validation.covariances import structures_of
 
 __all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit"]
 
@@ -41,6 +42,8 @@ class RecordedLmerFit:
     components : pandas.DataFrame
         ``VarCorr()``.
     theta, lower : pandas.Series
+    par, structures : pandas.Series and pandas.DataFrame, optional
+        ``getME("par")`` and ``getReCovs()``, where a term's covariances are structured; ``lower`` are then par's.
     modes : mapping of str to pandas.DataFrame
         ``ranef()``.
     mode_variances : mapping of str to ndarray, shape (level, effect, effect)
@@ -90,6 +93,8 @@ class RecordedLmerFit:
     objective: Callable[[np.ndarray], float] | None = None
     weights: np.ndarray | None = None
     offset: np.ndarray | None = None
+    par: pd.Series | None = None
+    structures: pd.DataFrame | None = None
     tests: pd.DataFrame | None = None
     predictor: Callable[..., pd.Series] | None = None
 
@@ -123,6 +128,7 @@ class RecordedLmerFit:
             }
             if reml:
                 scalars["REMLcrit"] = fit.REMLcrit()
+        structured = any(not structure.free for structure in structures_of(fit) or ())
         modes = {str(group): frame.copy() for group, frame in fit.ranef().items()}
         rows = int(scalars["nobs"])
         return cls(
@@ -135,6 +141,8 @@ class RecordedLmerFit:
             components=fit.VarCorr(),
             theta=fit.getME("theta"),
             lower=fit.getME("lower"),
+            par=fit.getME("par") if structured else None,
+            structures=fit.getReCovs() if structured else None,
             modes=modes,
             mode_variances={str(group): np.asarray(array) for group, array in fit.ranef_condVar().items()},
             effects={str(name): list(effects) for name, effects in fit.getME("cnms").items()},
@@ -170,6 +178,13 @@ class RecordedLmerFit:
     def VarCorr(self) -> pd.DataFrame:
         """``as.data.frame(VarCorr(m))``."""
         return self.components.copy()
+
+    def getReCovs(self) -> pd.DataFrame:
+        """Covariance structures of the terms: free, where none were recorded."""
+        if self.structures is not None:
+            return self.structures.copy()
+        sizes = [len(effects) for effects in self.effects.values()]
+        return pd.DataFrame({"structure": "us", "hom": False, "nc": sizes}, index=list(self.effects))
 
     def ranef(self) -> dict[str, pd.DataFrame]:
         """Conditional modes."""
@@ -271,13 +286,17 @@ class RecordedLmerFit:
         return self.reml
 
     def isSingular(self, tol: float = 1e-4) -> bool:
-        """Whether a diagonal element of Λ's template is below ``tol``."""
-        return bool((self.theta.to_numpy(dtype=float)[self.lower.to_numpy(dtype=float) == 0.0] < tol).any())
+        """Whether a parameter is nearer than ``tol`` to a bound: a diagonal element of Λ's template, a correlation."""
+        if self.par is None:
+            return bool((self.theta.to_numpy(dtype=float)[self.lower.to_numpy(dtype=float) == 0.0] < tol).any())
+        par, lower = self.par.to_numpy(dtype=float), self.lower.to_numpy(dtype=float)
+        return bool((par - lower < tol).any() or (1.0 - par[(lower < 0.0) & np.isfinite(lower)] < tol).any())
 
     def getME(self, name: str) -> Any:
         """The recorded pieces."""
         pieces: dict[str, Any] = {
             "theta": self.theta,
+            "par": self.theta if self.par is None else self.par,
             "lower": self.lower,
             "beta": self.fixef(),
             "X": self.X,

@@ -273,6 +273,9 @@ def _lmer_to_json(fit: RecordedLmerFit) -> dict[str, Any]:
         )
         start += len(fit.factors[group].cat.categories) * p
         terms.append({"name": name, "group": group, "effects": list(effects), "columns": _plain(columns)})
+        if fit.structures is not None:
+            structure, hom = fit.structures.iloc[len(terms) - 1][["structure", "hom"]]
+            terms[-1] |= {"structure": str(structure), "hom": bool(hom)}
     stored = {
         "scalars": _plain(fit.scalars),
         "groups": _series(fit.groups),
@@ -281,6 +284,7 @@ def _lmer_to_json(fit: RecordedLmerFit) -> dict[str, Any]:
         "components": _components(fit.components),
         "theta": _series(fit.theta),
         "lower": _series(fit.lower),
+        **({} if fit.par is None else {"par": _series(fit.par)}),
         "modes": {group: _frame(frame) for group, frame in fit.modes.items()},
         "mode_variances": {group: _plain(array) for group, array in fit.mode_variances.items()},
         "factors": {
@@ -321,6 +325,15 @@ def _random_design(terms: list[Any], factors: Mapping[str, Any], N: int) -> sp.c
     return sp.csc_array(sp.hstack(blocks, format="csc"))
 
 
+def _structures(terms: list[Any]) -> pd.DataFrame | None:
+    """The terms' covariance structures; None where all are free."""
+    if not any("structure" in term for term in terms):
+        return None
+    columns = {name: [term[name] for term in terms] for name in ("structure", "hom")}
+    sizes = [len(term["effects"]) for term in terms]
+    return pd.DataFrame({**columns, "nc": sizes}, index=[term["name"] for term in terms])
+
+
 def _lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedLmerFit:
     X = _to_frame(stored["X"])
     factors = pd.DataFrame(
@@ -340,6 +353,8 @@ def _lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Rec
         components=_to_components(stored["components"]),
         theta=_to_series(stored["theta"]),
         lower=_to_series(stored["lower"]),
+        par=_to_series(stored["par"]) if "par" in stored else None,
+        structures=_structures(stored["terms"]),
         modes={group: _to_frame(frame) for group, frame in stored["modes"].items()},
         mode_variances={group: _array(array) for group, array in stored["mode_variances"].items()},
         effects={term["name"]: list(term["effects"]) for term in stored["terms"]},

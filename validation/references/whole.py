@@ -54,15 +54,20 @@ def check_recorded_lmer(fit: RecordedLmerFit) -> None:
     _check_random(fit)
     _demand(bool(fit.points), "no points at which the objective is known")
     for name, theta, value in fit.points:
-        _demand(len(theta) == len(fit.theta), f"the point {name!r} has {len(theta)} elements of theta")
+        _demand(len(theta) == len(fit.lower), f"the point {name!r} has {len(theta)} elements of theta")
         _finite([*theta, value], f"the point {name!r}")
 
 
 def _check_random(fit: RecordedLmerFit) -> None:
     effects = [len(names) for names in fit.effects.values()]
     _demand(bool(effects) and min(effects) > 0, "no random terms")
-    _demand(sum(p * (p + 1) // 2 for p in effects) == len(fit.theta), "theta does not have the terms' length")
-    _same(fit.theta.index, fit.lower.index, "theta and its bounds")
+    if fit.structures is None or fit.par is None:
+        _demand(sum(p * (p + 1) // 2 for p in effects) == len(fit.theta), "theta does not have the terms' length")
+        _same(fit.theta.index, fit.lower.index, "theta and its bounds")
+    else:
+        _demand(list(fit.structures["nc"]) == effects, "covariance structures do not fit the terms")
+        _finite(fit.par, "par")
+        _same(fit.par.index, fit.lower.index, "par and its bounds")
     _demand(fit.Z.shape[1] > 0, "Z is empty")
     parts = {"groups": fit.groups.index, "modes": fit.modes, "mode_variances": fit.mode_variances}
     for what, groups in parts.items():

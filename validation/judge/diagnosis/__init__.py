@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from validation.checks import Check
 from validation.errors import DetectorWarning
 from validation.judge.rows import describe
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
 __all__ = ["Finding", "close", "diagnose", "unknown_cause"]
@@ -21,7 +21,7 @@ __all__ = ["Finding", "close", "diagnose", "unknown_cause"]
 EvidenceT = TypeVar("EvidenceT")
 
 #: Numbers below are 0: data may be in any unit, so nothing larger is.
-_TINY = 1e-300
+_TINY = Match.ZERO
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Finding:
     strength: float
 
 
-def close(value: float, target: float, relative: float = 1e-5) -> bool:
+def close(value: float, target: float, relative: float = Match.ESTIMATED) -> bool:
     """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
     return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), _TINY)
 

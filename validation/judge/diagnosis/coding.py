@@ -14,7 +14,7 @@ from validation.algebra import Pieces
 from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["basis", "coding"]
@@ -30,7 +30,7 @@ class _Kind:
 
 
 #: Coefficients that are no further apart, in standard errors, once mapped into one basis are those of one model.
-_SAME_MODEL = 1e-2
+_SAME_MODEL = Match.VISIBLE
 
 _SAME_LEVELS = (
     "Give both sides the same factor levels in the same order (the first level is R's reference) and the same "
@@ -43,15 +43,17 @@ def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
     if left.X.shape != right.X.shape or left.X.shape[1] == 0:
         return None
     scale = np.abs(left.X).max(axis=0)
-    if left.coef_names == right.coef_names and np.allclose(left.X, right.X, rtol=1e-12, atol=1e-12 * scale.max()):
+    if left.coef_names == right.coef_names and np.allclose(
+        left.X, right.X, rtol=Match.ENTRY, atol=Match.ENTRY * scale.max()
+    ):
         return None
     A, *_ = np.linalg.lstsq(left.X, right.X, rcond=None)
-    residual = np.abs(left.X @ A - right.X).max() / max(float(np.abs(right.X).max()), 1e-300)
-    if residual > 1e-8 or np.linalg.matrix_rank(A) < len(A):
+    residual = np.abs(left.X @ A - right.X).max() / max(float(np.abs(right.X).max()), Match.ZERO)
+    if residual > Match.CHAINED or np.linalg.matrix_rank(A) < len(A):
         return None
     # Entries that are rounding noise would join columns that have nothing to do with each other.
-    size = np.abs(right.X).max(axis=0) / np.maximum(scale[:, None], 1e-300)
-    return np.where(np.abs(A) < 1e-9 * size, 0.0, A)
+    size = np.abs(right.X).max(axis=0) / np.maximum(scale[:, None], Match.ZERO)
+    return np.where(np.abs(A) < Match.COMPUTED * size, 0.0, A)
 
 
 def coding(evidence: Evidence) -> Finding | None:
@@ -62,7 +64,7 @@ def coding(evidence: Evidence) -> Finding | None:
     beta_left = np.asarray(evidence.reference.fixef(), dtype=float)
     beta_right = np.asarray(evidence.candidate.fixef(), dtype=float)
     se = np.array([r["reference"] for r in records(evidence.rows("se")) if r["has_reference"]])
-    unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), 1e-300)
+    unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), Match.ZERO)
     found: tuple[float, Pieces, np.ndarray] | None = None
     for pieces in [given] if given is not None else _named(evidence, left):
         A = basis(left, pieces)
@@ -134,7 +136,7 @@ def _named(evidence: Evidence, left: Pieces) -> list[Pieces]:
 
 
 def _kinds(left: Pieces, right: Pieces, A: np.ndarray) -> list[_Kind]:
-    if np.allclose(A, np.eye(len(A)), atol=1e-10):
+    if np.allclose(A, np.eye(len(A)), atol=Match.MAPPED_ENTRY):
         return [
             _Kind(
                 "coding-names",
@@ -143,7 +145,7 @@ def _kinds(left: Pieces, right: Pieces, A: np.ndarray) -> list[_Kind]:
             )
         ]
     order = [right.coef_names.index(name) if name in right.coef_names else -1 for name in left.coef_names]
-    if sorted(order) == list(range(len(A))) and np.allclose(A[:, order], np.eye(len(A)), atol=1e-10):
+    if sorted(order) == list(range(len(A))) and np.allclose(A[:, order], np.eye(len(A)), atol=Match.MAPPED_ENTRY):
         return [
             _Kind(
                 "coding-order",
@@ -168,7 +170,9 @@ def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[i
         and np.ptp(right.X[:, j]) != 0
         and not (
             right.coef_names[j] in left.coef_names
-            and np.allclose(left.X[:, left.coef_names.index(right.coef_names[j])], right.X[:, j], rtol=1e-12, atol=0)
+            and np.allclose(
+                left.X[:, left.coef_names.index(right.coef_names[j])], right.X[:, j], rtol=Match.ENTRY, atol=0
+            )
         )
     ]
     found: list[tuple[set[int], set[int]]] = []
@@ -220,9 +224,9 @@ def _rescaled(before: np.ndarray, after: np.ndarray, label: str) -> _Kind:
     slope, constant = np.polyfit(before, after, 1)
     centre, mean = -constant / slope, float(before.mean())
     sds = [float(before.std(ddof=ddof)) for ddof in (1, 0)]
-    shifted = abs(constant) > 1e-9 * float(np.abs(after).max())
-    where = f"at its mean {mean:.6g}" if abs(centre - mean) <= 1e-6 * sds[0] else f"at {centre:.6g}"
-    if shifted and abs(slope - 1) <= 1e-9:
+    shifted = abs(constant) > Match.COMPUTED * float(np.abs(after).max())
+    where = f"at its mean {mean:.6g}" if abs(centre - mean) <= Match.RULE * sds[0] else f"at {centre:.6g}"
+    if shifted and abs(slope - 1) <= Match.COMPUTED:
         return _Kind(
             "coding-centred",
             f"The candidate centres the predictor {label} {where}",
@@ -230,7 +234,7 @@ def _rescaled(before: np.ndarray, after: np.ndarray, label: str) -> _Kind:
             "the centre.",
         )
     for sd, ddof in zip(sds, (1, 0), strict=True):
-        if abs(slope * sd - 1) <= 1e-9:
+        if abs(slope * sd - 1) <= Match.COMPUTED:
             return _Kind(
                 "coding-scaled",
                 f"The candidate standardises the predictor {label} (divides by its sd, ddof = {ddof})",
@@ -253,7 +257,7 @@ def _contrasts(columns: np.ndarray) -> str | None:
 
     def same(wanted: np.ndarray) -> bool:
         ordered = wanted[np.lexsort(wanted.T[::-1])]
-        return bool(np.allclose(rows, ordered, atol=1e-8))
+        return bool(np.allclose(rows, ordered, atol=Match.CHAINED))
 
     helmert = np.zeros((m + 1, m))
     for k in range(m):
@@ -267,8 +271,10 @@ def _contrasts(columns: np.ndarray) -> str | None:
         return "sum"
     if same(helmert):
         return "helmert"
-    if np.allclose(rows.T @ rows, np.eye(m), atol=1e-8) and np.allclose(rows.sum(axis=0), 0.0, atol=1e-8):
+    if np.allclose(rows.T @ rows, np.eye(m), atol=Match.CHAINED) and np.allclose(
+        rows.sum(axis=0), 0.0, atol=Match.CHAINED
+    ):
         return "polynomial"
-    if m == 1 and math.isclose(abs(float(rows[0, 0] - rows[1, 0])), 1.0, abs_tol=1e-8):
+    if m == 1 and math.isclose(abs(float(rows[0, 0] - rows[1, 0])), 1.0, abs_tol=Match.CHAINED):
         return "sum"  # ±1/2: deviation coding
     return None

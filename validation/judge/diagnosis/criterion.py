@@ -11,7 +11,7 @@ from validation.judge.diagnosis.reproduced import reproduced
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import records
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["other_criterion", "other_optimum", "standard_errors_of_other_criterion"]
@@ -91,21 +91,21 @@ def other_optimum(evidence: Evidence) -> Any:
     beside = None if candidate is None else at(candidate)
     if candidate is not None and beside is not None and beside.objective < first.objective:
         start = candidate  # if it was fitted by the other criterion, it is its optimum
-    return least_objective(at, start, pieces.diagonal)
+    return least_objective(at, start, pieces.bounds)
 
 
 def standard_errors_of_other_criterion(evidence: Evidence) -> Finding | None:
     """Row 1: the standard errors alone are those of the other criterion's fit."""
     rows = records(evidence.compared("se"))
-    off = [r for r in rows if not close(r["candidate"], r["reference"], 1e-5)]
+    off = [r for r in rows if not close(r["candidate"], r["reference"], Match.ESTIMATED)]
     sigma = evidence.pair("sigma")
-    if not off or not close(sigma[1], sigma[0], 1e-6):
+    if not off or not close(sigma[1], sigma[0], Match.RULE):
         return None
     solution = other_optimum(evidence)
     if solution is None:
         return None
     expected = {key[2]: value for key, value in implied_numbers(solution).items() if key[0] == "se"}
-    if not all(close(r["candidate"], expected.get(r["term"], math.nan), 1e-5) for r in rows):
+    if not all(close(r["candidate"], expected.get(r["term"], math.nan), Match.ESTIMATED) for r in rows):
         return None
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     first = off[0]

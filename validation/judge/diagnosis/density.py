@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
+from validation.tolerances import Match
 
 __all__ = ["Block", "Explanation", "blocks_of", "explain"]
 
@@ -179,7 +180,7 @@ def _project(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nda
     """Coefficients and residual of a least-squares fit with columns of very different size."""
     size = np.linalg.norm(design, axis=0)
     q, r = np.linalg.qr(design / size)
-    keep = np.abs(np.diag(r)) > 1e-12
+    keep = np.abs(np.diag(r)) > Match.ENTRY
     if not keep.all():
         coefficients = np.linalg.lstsq(design / size, target, rcond=1e-13)[0]
     else:
@@ -293,12 +294,12 @@ def _mapped(
             continue
         maps: dict[str, float] = {}
         for name, value in zip(names, phi, strict=True):
-            if abs(value) > 1e-7:
+            if abs(value) > Match.SUMMED:
                 maps[name] = math.exp(-value)
         if kappa:
             maps["tau-sigma"] = kappa
         if centre is not None:
-            maps |= {f"centre {k + 1}": float(v) for k, v in enumerate(centre) if abs(v) > 1e-7}
+            maps |= {f"centre {k + 1}": float(v) for k, v in enumerate(centre) if abs(v) > Match.SUMMED}
         return Explanation(linear[0], maps, linear[1])
     return None
 

@@ -9,7 +9,7 @@ import numpy as np
 from validation.judge.diagnosis import Finding, close
 from validation.judge.evidence import Evidence
 from validation.quantities import records
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["correlations", "residual_variance", "scale_of_modes", "signs"]
@@ -30,9 +30,9 @@ def residual_variance(evidence: Evidence) -> Finding | None:
         ("N in place of N − p", math.sqrt((N - p) / N)),
         ("N − p in place of N", math.sqrt(N / (N - p))),
     ):
-        if not close(factor, target, 1e-7):
+        if not close(factor, target, Match.SUMMED):
             continue
-        same = all(close(r["candidate"], r["reference"], 1e-4) for r in records(evidence.compared("theta")))
+        same = all(close(r["candidate"], r["reference"], Match.FOLLOWS) for r in records(evidence.compared("theta")))
         if not same:
             return None  # another θ, and σ with it
         se = evidence.compared("se")
@@ -65,8 +65,8 @@ def signs(evidence: Evidence) -> Finding | None:
         size = float(np.std(left)) or float(np.max(np.abs(left)))
         if not size > 0:
             continue
-        off = np.abs(left - right) > 1e-4 * size
-        if not off.any() or (np.abs(np.abs(left) - np.abs(right)) > 1e-4 * size).any():
+        off = np.abs(left - right) > Match.FOLLOWS * size
+        if not off.any() or (np.abs(np.abs(left) - np.abs(right)) > Match.FOLLOWS * size).any():
             continue
         first = records(rows[off])[0]
         cause = Cause(
@@ -117,14 +117,14 @@ def scale_of_modes(evidence: Evidence) -> Finding | None:
             size = float(np.max(np.abs(left), initial=0.0))
             if len(left) < 3 or not size > 0 or not np.isfinite(right).all():
                 continue
-            if (np.abs(left - right) <= 1e-4 * size).all():
+            if (np.abs(left - right) <= Match.FOLLOWS * size).all():
                 continue
             rules = (
                 _condsd_rules(sigma) if quantity == "condsd" else _mode_rules(sigma, sds.get((group, term), math.nan))
             )
             for name, text, rule in rules:
                 expected = rule(left)
-                if (np.abs(right - expected) <= 1e-4 * float(np.max(np.abs(expected)))).all():
+                if (np.abs(right - expected) <= Match.FOLLOWS * float(np.max(np.abs(expected)))).all():
                     i = int(np.argmax(np.abs(left)))
                     where = f"{group} {part['level'].iloc[i]} {term}"
                     found.append((name, text, where, float(left[i]), float(right[i])))
@@ -150,7 +150,7 @@ def scale_of_modes(evidence: Evidence) -> Finding | None:
 def correlations(evidence: Evidence) -> Finding | None:
     """Rows 2 and 7: covariances reported as correlations, or correlations reported as 0 though they were estimated."""
     rows = records(evidence.compared("cor"))
-    off = [r for r in rows if not close(r["candidate"], r["reference"], 1e-3)]
+    off = [r for r in rows if not close(r["candidate"], r["reference"], Match.ROUGH)]
     if not off:
         return None
     covariance = {
@@ -173,7 +173,7 @@ def correlations(evidence: Evidence) -> Finding | None:
     if (
         all(r["candidate"] == 0.0 for r in off)
         and theta
-        and all(close(r["candidate"], r["reference"], 1e-3) for r in theta)
+        and all(close(r["candidate"], r["reference"], Match.ROUGH) for r in theta)
     ):
         cause = Cause(
             7,

@@ -15,7 +15,7 @@ from validation.judge.posterior_evidence import PosteriorEvidence, main_paramete
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
 from validation.quantities import MAIN_EXCLUDED, groups_of, posterior_summary, split_parameter
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = [
@@ -105,7 +105,7 @@ def _mapped_quantiles(
     for kind, words, change in _DRAW_MAPS[:2]:  # quantiles follow a monotone map exactly, summaries are enough
         expected = {}
         for q in ("q2.5", "q50", "q97.5"):
-            value = max(float(row[f"{q}_r"]), 1e-300)
+            value = max(float(row[f"{q}_r"]), Match.ZERO)
             expected[q] = (float(change(np.array(value), np.array(1.0))), slopes[kind](value) * row[f"mcse_{q}_r"])
         found.append((kind, words, expected))
     return found
@@ -133,7 +133,7 @@ def reported_numbers(evidence: PosteriorEvidence) -> Finding | None:
     found = reported(evidence.candidate, draws)
 
     def same(value: float, target: float) -> bool:
-        return abs(value - target) <= 1e-7 * max(abs(target), 1e-12)
+        return abs(value - target) <= Match.SUMMED * max(abs(target), Match.ENTRY)
 
     explained: list[tuple[str, str, str, str]] = []
     for quantity in RULES:

@@ -13,7 +13,7 @@ from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.model import same_model
 from validation.judge.evidence import Evidence
 from validation.quantities import records
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["predictions", "unshrunken"]
@@ -35,8 +35,8 @@ def predictions(evidence: Evidence) -> Finding | None:
     population = dict(zip(marginal["level"], marginal["reference"], strict=True))
     if not same_model(evidence):
         return None  # another model predicts otherwise
-    comparable = gap(marginal) > 1e-4 * sigma and set(marginal["level"]) <= conditional.keys()
-    if comparable and gap(marginal, conditional) < 1e-4 * sigma:
+    comparable = gap(marginal) > Match.FOLLOWS * sigma and set(marginal["level"]) <= conditional.keys()
+    if comparable and gap(marginal, conditional) < Match.FOLLOWS * sigma:
         cause = Cause(
             11,
             "conditional-for-marginal",
@@ -47,17 +47,17 @@ def predictions(evidence: Evidence) -> Finding | None:
             {"difference": gap(marginal)},
         )
         return Finding(cause, Strength.ANOTHER_MODEL)
-    marginal_agrees = not marginal.empty and gap(marginal) <= 1e-4 * sigma
-    if gap(new) > 1e-4 * sigma and marginal_agrees and set(new["level"]) <= conditional.keys():
+    marginal_agrees = not marginal.empty and gap(marginal) <= Match.FOLLOWS * sigma
+    if gap(new) > Match.FOLLOWS * sigma and marginal_agrees and set(new["level"]) <= conditional.keys():
         words = "not Xβ"
-        if gap(new, conditional) < 1e-4 * sigma:
+        if gap(new, conditional) < Match.FOLLOWS * sigma:
             words = "those of the rows' old levels"
         else:
             modes = evidence.rows("ranef")
             shift = new["candidate"].to_numpy() - new["reference"].to_numpy()
-            if np.ptp(shift) < 1e-6 * sigma:
+            if np.ptp(shift) < Match.RULE * sigma:
                 words = f"all off by {shift.mean():.5g}"
-                same = modes[np.abs(modes["reference"] - shift.mean()) < 1e-6 * sigma]
+                same = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
                 if len(same):
                     words += f", the random effect of level {same['level'].iloc[0]}"
         cause = Cause(
@@ -82,13 +82,13 @@ def unshrunken(evidence: Evidence) -> Finding | None:
         return None
     rows = evidence.compared("ranef")
     sigma = evidence.value("reference", "sigma")
-    if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < 1e-4 * sigma).all():
+    if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < Match.FOLLOWS * sigma).all():
         reference = {(r["group"], r["term"], r["level"]): r["reference"] for r in records(rows)}
         candidate = {(r["group"], r["term"], r["level"]): r["candidate"] for r in records(rows)}
         for unpooled in _unpooled(evidence, pieces, reference):
             keys = [key for key in candidate if key in unpooled]
-            matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < 1e-4 * sigma]
-            telling = [key for key in keys if abs(reference[key] - unpooled[key]) > 1e-3 * sigma]
+            matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < Match.FOLLOWS * sigma]
+            telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
             if len(telling) < 2 or len(matched) < 0.8 * len(keys):
                 continue
             key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
@@ -106,8 +106,10 @@ def unshrunken(evidence: Evidence) -> Finding | None:
             return Finding(cause, Strength.RECOMPUTED)
         fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
         keys = list(candidate)
-        shifted = [key for key in keys if abs(candidate[key] - reference[key] - fixed.get(key[1], 0.0)) < 1e-4 * sigma]
-        if len(shifted) >= 0.8 * len(keys) and any(abs(fixed.get(key[1], 0.0)) > 1e-3 * sigma for key in keys):
+        shifted = [
+            key for key in keys if abs(candidate[key] - reference[key] - fixed.get(key[1], 0.0)) < Match.FOLLOWS * sigma
+        ]
+        if len(shifted) >= 0.8 * len(keys) and any(abs(fixed.get(key[1], 0.0)) > Match.ROUGH * sigma for key in keys):
             cause = Cause(
                 11,
                 "coef-for-ranef",
@@ -124,8 +126,8 @@ def unshrunken(evidence: Evidence) -> Finding | None:
         conditional = np.abs(fits["candidate"].to_numpy() - fits["reference"].to_numpy()).max()
         own = None if evidence.known_theta is None else evidence.solve(evidence.known_theta)
         # At the candidate's own θ̂ its fitted values may be right: where a variance is 0, both are one.
-        follows = own is not None and np.abs(fits["candidate"].to_numpy() - own.fitted).max() < 1e-4 * sigma
-        if marginal < 1e-4 * sigma < conditional and not follows:
+        follows = own is not None and np.abs(fits["candidate"].to_numpy() - own.fitted).max() < Match.FOLLOWS * sigma
+        if marginal < Match.FOLLOWS * sigma < conditional and not follows:
             cause = Cause(
                 11,
                 "marginal-fitted",

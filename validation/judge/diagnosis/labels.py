@@ -7,7 +7,7 @@ import numpy as np
 from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["permuted_labels", "permuted_modes"]
@@ -27,10 +27,10 @@ def permuted_modes(evidence: Evidence) -> Finding | None:
         )
     for (group, term), (left, right, levels) in columns.items():
         size = float(np.std(left)) or 1.0
-        wrong = np.abs(right - left) > 1e-3 * size
+        wrong = np.abs(right - left) > Match.ROUGH * size
         if not wrong.any() or not np.isfinite(right).all() or len(left) < 3:
             continue
-        if np.allclose(np.sort(left), np.sort(right), rtol=0, atol=1e-4 * size):
+        if np.allclose(np.sort(left), np.sort(right), rtol=0, atol=Match.FOLLOWS * size):
             order = _order_words(left, right, levels, size)
             cause = Cause(
                 8,
@@ -46,7 +46,7 @@ def permuted_modes(evidence: Evidence) -> Finding | None:
         for (other_group, other_term), (other_left, _, other_levels) in columns.items():
             if (other_group, other_term) == (group, term) or other_levels != levels:
                 continue
-            if np.allclose(right, other_left, rtol=0, atol=1e-4 * (float(np.std(other_left)) or 1.0)):
+            if np.allclose(right, other_left, rtol=0, atol=Match.FOLLOWS * (float(np.std(other_left)) or 1.0)):
                 cause = Cause(
                     8,
                     "permuted-effects",
@@ -76,9 +76,9 @@ def permuted_labels(evidence: Evidence) -> Finding | None:
         left, right = rows["reference"].to_numpy(), rows["candidate"].to_numpy()
         if len(left) < 2 or not (np.isfinite(left).all() and np.isfinite(right).all()):
             continue
-        size = np.maximum(np.abs(left), 1e-9 * float(np.max(np.abs(left))))
-        wrong = np.abs(left - right) > 1e-4 * size
-        if wrong.sum() < 2 or not np.allclose(np.sort(left), np.sort(right), rtol=1e-6, atol=0):
+        size = np.maximum(np.abs(left), Match.COMPUTED * float(np.max(np.abs(left))))
+        wrong = np.abs(left - right) > Match.FOLLOWS * size
+        if wrong.sum() < 2 or not np.allclose(np.sort(left), np.sort(right), rtol=Match.RULE, atol=0):
             continue
         names = [_place(record) for record in records(rows)]
         moved = "; ".join(
@@ -103,7 +103,7 @@ def _place(record: dict[str, Any]) -> str:
 
 def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str], size: float) -> str:
     def same(a: np.ndarray, b: np.ndarray) -> bool:
-        return bool(np.allclose(a, b, rtol=0, atol=1e-4 * size))
+        return bool(np.allclose(a, b, rtol=0, atol=Match.FOLLOWS * size))
 
     if same(left[::-1], right):
         return " (in reverse order)"

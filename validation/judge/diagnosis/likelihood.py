@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.coding import coding
+from validation.judge.diagnosis.covariance import covariance_structure
 from validation.judge.diagnosis.criterion import other_criterion, standard_errors_of_other_criterion
 from validation.judge.diagnosis.derived import correlations, residual_variance, scale_of_modes, signs
 from validation.judge.diagnosis.effects import predictions, unshrunken
@@ -38,6 +39,7 @@ DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     boundary,
     optimizer,
     model_structure,
+    covariance_structure,
     order_of_theta,
     permuted_modes,
     permuted_labels,

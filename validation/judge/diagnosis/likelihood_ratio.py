@@ -15,7 +15,7 @@ from validation.judge.diagnosis.criterion import other_optimum
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
 from validation.judge.evidence import Evidence
 from validation.judge.likelihood_ratio import AnovaEvidence
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = [
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 
-def _same(value: float, target: float, limit: float = 1e-6) -> bool:
+def _same(value: float, target: float, limit: float = Match.RULE) -> bool:
     return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= limit * max(1.0, abs(target))
 
 
 def _same_p(p: float, q: float) -> bool:
     if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
         return False
-    logs = [math.log(max(value, 1e-300)) for value in (p, q)]
-    return abs(logs[0] - logs[1]) <= 1e-4 * max(1.0, abs(logs[1]))
+    logs = [math.log(max(value, Match.ZERO)) for value in (p, q)]
+    return abs(logs[0] - logs[1]) <= Match.FOLLOWS * max(1.0, abs(logs[1]))
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,13 @@ def not_refitted(evidence: AnovaEvidence) -> Finding | None:
         return None
     reported = evidence.column("candidate", "logLik")
     by_loglik = all(
-        _same(value, target, 1e-5) and not _same(value, wrong, 1e-6)
+        _same(value, target, Match.ESTIMATED) and not _same(value, wrong, Match.RULE)
         for value, target, wrong in zip(reported, other, right, strict=True)
     )
     expected = 2.0 * np.maximum(0.0, np.diff(other))
     statistics = [found["Chisq"][1] for _, found in _tests(evidence)]
     by_statistic = bool(statistics) and all(
-        _same(abs(value), abs(2.0 * step), 1e-4) and not _same(abs(value), own, 1e-3)
+        _same(abs(value), abs(2.0 * step), Match.FOLLOWS) and not _same(abs(value), own, Match.ROUGH)
         for value, step, own in zip(statistics, np.diff(other), 2.0 * np.abs(np.diff(right)), strict=True)
     )
     if not (by_loglik or by_statistic):
@@ -162,8 +162,8 @@ def not_refitted(evidence: AnovaEvidence) -> Finding | None:
 def _differs(evidence: AnovaEvidence) -> bool:
     left, right = evidence.column("reference", "logLik"), evidence.column("candidate", "logLik")
     if np.isfinite(right).all():
-        return bool((np.abs(left - right) > 1e-6 * np.maximum(1.0, np.abs(left))).any())
-    return any(not _same(found["Chisq"][1], found["Chisq"][0], 1e-5) for _, found in _tests(evidence))
+        return bool((np.abs(left - right) > Match.RULE * np.maximum(1.0, np.abs(left))).any())
+    return any(not _same(found["Chisq"][1], found["Chisq"][0], Match.ESTIMATED) for _, found in _tests(evidence))
 
 
 def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
@@ -233,7 +233,7 @@ def _covariances(c: _Counts) -> int:
 
 def _off(ours: float, theirs: float) -> bool:
     """Whether a number that the candidate gives is not the reference's."""
-    return math.isfinite(theirs) and math.isfinite(ours) and abs(theirs - ours) > 1e-9
+    return math.isfinite(theirs) and math.isfinite(ours) and abs(theirs - ours) > Match.COMPUTED
 
 
 # ---------------------------------------------------------------------------------------------------- statistic
@@ -242,9 +242,11 @@ def _off(ours: float, theirs: float) -> bool:
 def statistic(evidence: AnovaEvidence) -> Finding | None:
     """Row 10: the statistic is not twice the difference of the log-likelihoods."""
     wrong = [
-        (i, *found["Chisq"]) for i, found in _tests(evidence) if not _same(found["Chisq"][1], found["Chisq"][0], 1e-5)
+        (i, *found["Chisq"])
+        for i, found in _tests(evidence)
+        if not _same(found["Chisq"][1], found["Chisq"][0], Match.ESTIMATED)
     ]
-    wrong = [(i, ours, theirs) for i, ours, theirs in wrong if math.isfinite(theirs) and abs(ours) > 1e-4]
+    wrong = [(i, ours, theirs) for i, ours, theirs in wrong if math.isfinite(theirs) and abs(ours) > Match.FOLLOWS]
     if not wrong:
         return None
     known = (
@@ -253,7 +255,9 @@ def statistic(evidence: AnovaEvidence) -> Finding | None:
         ("sign", "negative, and without its factor 2", -0.5),
         ("twice", "twice R's: the deviance is −2 log-likelihood already", 2.0),
     )
-    matched = [entry for entry in known if all(_same(theirs, entry[2] * ours, 1e-5) for _, ours, theirs in wrong)]
+    matched = [
+        entry for entry in known if all(_same(theirs, entry[2] * ours, Match.ESTIMATED) for _, ours, theirs in wrong)
+    ]
     if not matched:
         return None
     name, words, _ = matched[0]
@@ -278,7 +282,7 @@ def tail(evidence: AnovaEvidence) -> Finding | None:
     wrong = [
         (i, found)
         for i, found in _tests(evidence)
-        if _same(found["Chisq"][1], found["Chisq"][0], 1e-5)
+        if _same(found["Chisq"][1], found["Chisq"][0], Match.ESTIMATED)
         and not _off(*found["Df"])
         and math.isfinite(found["Pr(>Chisq)"][1])
         and not _same_p(found["Pr(>Chisq)"][1], found["Pr(>Chisq)"][0])
@@ -347,7 +351,7 @@ def information_criteria(evidence: AnovaEvidence) -> Finding | None:
     counted = (evidence.column("candidate", "AIC") + 2.0 * loglik) / 2.0
     given = evidence.column("candidate", "npar")
     counted = np.where(np.isfinite(counted), counted, given)
-    whole = np.isfinite(counted).all() and bool((np.abs(counted - np.round(counted)) < 1e-5).all())
+    whole = np.isfinite(counted).all() and bool((np.abs(counted - np.round(counted)) < Match.ESTIMATED).all())
     if whole and (np.abs(counted - npar) > 0.5).any():
         missing = npar - np.round(counted)
         words = " (σ is not counted)" if (missing == 1).all() else ""
@@ -368,7 +372,11 @@ def information_criteria(evidence: AnovaEvidence) -> Finding | None:
         return Finding(cause, Strength.COUNTS)
     weight = (evidence.column("candidate", "BIC") + 2.0 * loglik) / npar
     N = float(evidence.compared_fits[0].nobs())
-    if np.isfinite(weight).all() and np.ptp(weight) < 1e-5 and not _same(float(weight[0]), math.log(N), 1e-5):
+    if (
+        np.isfinite(weight).all()
+        and np.ptp(weight) < Match.ESTIMATED
+        and not _same(float(weight[0]), math.log(N), Match.ESTIMATED)
+    ):
         cause = Cause(
             10,
             "bic-sample-size",
@@ -388,12 +396,12 @@ def information_criteria(evidence: AnovaEvidence) -> Finding | None:
 def constant(evidence: AnovaEvidence) -> Finding | None:
     """Row 10: all log-likelihoods are off by one constant, which no test sees."""
     shift = evidence.column("candidate", "logLik") - evidence.column("reference", "logLik")
-    if not np.isfinite(shift).all() or np.ptp(shift) > 1e-6 or abs(shift[0]) <= tolerances.OPTIMUM.limit:
+    if not np.isfinite(shift).all() or np.ptp(shift) > Match.RULE or abs(shift[0]) <= tolerances.OPTIMUM.limit:
         return None
     N = float(evidence.compared_fits[0].nobs())
     known = {"N log(2π)": N * math.log(2 * math.pi), "N": N, "N (1 + log(2π))": N * (1 + math.log(2 * math.pi))}
     offset = -2.0 * float(shift[0])
-    named = next((name for name, value in known.items() if _same(abs(offset), value, 1e-6)), "")
+    named = next((name for name, value in known.items() if _same(abs(offset), value, Match.RULE)), "")
     cause = Cause(
         10,
         "constant-offset",
@@ -410,7 +418,7 @@ def one_fit(evidence: AnovaEvidence) -> Finding | None:
     """One of the models was fitted otherwise: what the comparison of its two fits finds."""
     for name, pair in zip(evidence.names, evidence.pairs, strict=False):
         left, right = pair.pair("logLik")
-        if _same(right, left, 1e-9) or abs(right - left) <= tolerances.OPTIMUM.limit:
+        if _same(right, left, Match.COMPUTED) or abs(right - left) <= tolerances.OPTIMUM.limit:
             continue
         causes = diagnose(pair, FIT_DETECTORS)
         if causes:

@@ -8,7 +8,7 @@ from validation.judge.diagnosis.model import least_objective, small_enough
 from validation.judge.diagnosis.reproduced import reproduced
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["lost_numbers", "lost_weights", "malformed_values"]
@@ -34,7 +34,7 @@ def lost_weights(evidence: Evidence) -> Finding | None:
             theta,
             evidence.reml,
         )
-        if close(-2.0 * evidence.value("candidate", "logLik"), without.objective, 1e-9):
+        if close(-2.0 * evidence.value("candidate", "logLik"), without.objective, Match.COMPUTED):
             lost.append((names, without.objective))
     if not lost:
         return None
@@ -114,7 +114,7 @@ def _dropped_columns(evidence: Evidence) -> Finding | None:
         return None
     kept = [j for j, name in enumerate(pieces.coef_names) if name not in lost]
     without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
-    solution = least_objective(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), pieces.diagonal)
+    solution = least_objective(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), pieces.bounds)
     expected = implied_numbers(solution)
     expected["logLik", None, None, None, None] = -solution.objective / 2
     proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))

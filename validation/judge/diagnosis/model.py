@@ -1,21 +1,24 @@
 """Whether two fits are of one model, and what follows from a θ: what the detectors of likelihood fits share."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.optimize
 
 from validation.algebra import Pieces
+from validation.covariances import FREE
 from validation.judge.diagnosis import close
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import records
+from validation.tolerances import Match
 
 __all__ = [
     "another_model",
     "columns_differ",
+    "count_of_theta",
     "implied_by",
     "least_objective",
     "levels_of",
@@ -40,9 +43,15 @@ def another_model(evidence: Evidence) -> bool:
     if math.isfinite(nobs[1]) and nobs[0] != nobs[1]:
         return True
     theta = evidence.theta("candidate")
-    if theta is not None and evidence.candidate_theta() is None:
+    silent = evidence.structures("reference") is not None and evidence.structures("candidate") is None
+    if theta is not None and evidence.candidate_theta() is None and not (silent and _structured(evidence)):
         return True
     return columns_differ(evidence) or not evidence.rows("variance")["has_reference"].all()
+
+
+def _structured(evidence: Evidence) -> bool:
+    """Whether the reference's covariances are structured: its θ then has other elements than that of free ones."""
+    return evidence.reference_pieces is not None and evidence.reference_pieces.structured
 
 
 def columns_differ(evidence: Evidence) -> bool:
@@ -61,14 +70,13 @@ def small_enough(pieces: Pieces) -> bool:
     return pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
 
 
-def least_objective(at: Callable[[np.ndarray], Any], start: np.ndarray, diagonal: np.ndarray) -> Any:
+def least_objective(at: Callable[[np.ndarray], Any], start: np.ndarray, bounds: Sequence[tuple[float, float]]) -> Any:
     """The solution at the least objective, from a start that has one."""
 
     def objective(point: np.ndarray) -> float:
         found = at(point)
         return found.objective if found is not None else math.inf
 
-    bounds = [(0.0, None) if bounded else (None, None) for bounded in diagonal]
     found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14})
     return at(found.x)
 
@@ -98,9 +106,18 @@ def implied_by(evidence: Evidence, theta: np.ndarray) -> bool:
         if value is None:
             continue
         checked += 1
-        if not close(record["candidate"], value, 1e-5) and abs(record["candidate"] - value) > 1e-7 * solution.sigma:
+        if (
+            not close(record["candidate"], value, Match.ESTIMATED)
+            and abs(record["candidate"] - value) > Match.SUMMED * solution.sigma
+        ):
             return False
     return checked > 0
+
+
+def count_of_theta(evidence: Evidence, side: str, terms: Sequence[tuple[str, int, tuple[str, ...]]]) -> int:
+    """Number of covariance parameters of a side's terms; of free covariances, where it does not say more."""
+    structures = evidence.structures(side) or [FREE] * len(terms)
+    return sum(structure.n_par(len(term[2])) for structure, term in zip(structures, terms, strict=False))
 
 
 def terms_of(evidence: Evidence, side: str) -> list[tuple[str, int, tuple[str, ...]]]:

@@ -9,13 +9,13 @@ import pandas as pd
 from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["other_names"]
 
 #: Numbers that agree so well, relatively, are taken for one number under two names.
-_SAME = 1e-4
+_SAME = Match.FOLLOWS
 
 #: The places where names stand: what they name, the column of the joined table, and the quantities that carry a value
 #: under each of them. A name's numbers are found again by the other columns.

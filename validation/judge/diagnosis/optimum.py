@@ -10,7 +10,7 @@ from validation.judge.diagnosis import Finding, close
 from validation.judge.diagnosis.model import implied_by, same_model
 from validation.judge.evidence import Evidence
 from validation.quantities import records
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["boundary", "optimizer"]
@@ -36,7 +36,7 @@ def boundary(evidence: Evidence) -> Finding | None:
     if theta is None and known is not None and own is not None and len(own) == len(known):
         theta = pd.Series(known, own.index)
     zeros = ""
-    if theta is not None and pieces is not None and len(theta) == pieces.diagonal.size:
+    if theta is not None and pieces is not None and len(theta) == pieces.n_theta:
         names = list(theta.index[pieces.on_boundary(theta.to_numpy())])
         zeros = f" ({', '.join(map(str, names))} is 0)" if names else ""
     improvement = _improvement(evidence)
@@ -66,7 +66,7 @@ def optimizer(evidence: Evidence) -> Finding | None:
     improvement = _improvement(evidence)
     if not same_model(evidence) or improvement is None or evidence.objective_agrees is False:
         return None
-    if not math.isfinite(improvement) or abs(improvement) <= max(4.0 * evidence.noise, 1e-12):
+    if not math.isfinite(improvement) or abs(improvement) <= max(4.0 * evidence.noise, Match.ENTRY):
         return None
     theta_left, theta_right = evidence.theta("reference"), evidence.known_theta
     if theta_left is None or theta_right is None:
@@ -76,11 +76,13 @@ def optimizer(evidence: Evidence) -> Finding | None:
         (theta_right, theta_left.to_numpy()) if side == "candidate" else (theta_left.to_numpy(), theta_right)
     )
     if abs(improvement) <= tolerances.OPTIMUM.limit and all(
-        close(r["candidate"], r["reference"], 1e-6) for r in records(evidence.compared("sigma", "sd", "se"))
+        close(r["candidate"], r["reference"], Match.RULE) for r in records(evidence.compared("sigma", "sd", "se"))
     ):
         return None  # it cost no digit that is judged
     path = _along(evidence, worse, better)
-    barrier = path is not None and max(path[1:-1], default=path[0]) > path[0] + max(4.0 * evidence.noise, 1e-9)
+    barrier = path is not None and max(path[1:-1], default=path[0]) > path[0] + max(
+        4.0 * evidence.noise, Match.COMPUTED
+    )
     if barrier:
         other = "reference" if side == "candidate" else "candidate"
         minimum = "minimum" if _is_minimum(evidence, worse) else "optimum"
@@ -146,12 +148,12 @@ def _is_minimum(evidence: Evidence, theta: np.ndarray) -> bool:
     solution = evidence.solve(theta)
     if pieces is None or solution is None:
         return False
-    least = solution.objective - max(4.0 * evidence.noise, 1e-9)
-    for i, diagonal in enumerate(pieces.diagonal):
+    least = solution.objective - max(4.0 * evidence.noise, Match.COMPUTED)
+    for i in range(len(theta)):
         for sign in (-1.0, 1.0):
             near = theta.copy()
-            near[i] += sign * 0.01 * max(abs(theta[i]), 0.01)
-            if diagonal and near[i] < 0.0:
+            near[i] += sign * Match.VISIBLE * max(abs(theta[i]), Match.VISIBLE)
+            if not pieces.inside(near):
                 continue
             beside = evidence.solve(near)
             if beside is None or beside.objective < least:

@@ -9,7 +9,7 @@ from validation.judge.diagnosis.model import same_model
 from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
 from validation.quantities import records
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["cancellation", "single_precision"]
@@ -40,14 +40,14 @@ def single_precision(evidence: Evidence) -> Finding | None:
     pieces = evidence.reference_pieces
     sigma = evidence.value("reference", "sigma")
     coarse = 0.0 if pieces is None else float(np.spacing(np.abs(pieces.y).max()))
-    if coarse > 1e-9 * sigma and (np.remainder(values[telling][exact], coarse) == 0).all():
+    if coarse > Match.COMPUTED * sigma and (np.remainder(values[telling][exact], coarse) == 0).all():
         return None  # differences of numbers as large as the response: few digits are left, in double precision
     if share > 0.5 or whole:
         words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
         if share <= 0.5:
             words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
         strength = Strength.SAME_NUMBERS
-    elif 1e-9 < relative < 1e-5 and relative > _cancelled(evidence):
+    elif Match.COMPUTED < relative < Match.ESTIMATED and relative > _cancelled(evidence):
         words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
         strength = Strength.PLACE
     else:
@@ -106,7 +106,9 @@ def cancellation(evidence: Evidence) -> Finding | None:
     share = abs(reported / squares - 1.0) if math.isfinite(reported) else math.inf
     excess = own.objective - best.objective
     off = -2.0 * evidence.value("candidate", "logLik") - own.objective
-    if all(close(r["candidate"], r["reference"], 1e-5) for r in records(evidence.compared("sigma", "variance"))):
+    if all(
+        close(r["candidate"], r["reference"], Match.ESTIMATED) for r in records(evidence.compared("sigma", "variance"))
+    ):
         return None
     if evidence.value("candidate", "criterion") == float(not evidence.reml):
         return None  # it says itself that its criterion is the other one: that comes first
@@ -119,7 +121,7 @@ def cancellation(evidence: Evidence) -> Finding | None:
     loss, how = (by_differences, "the residuals") if direct else (by_squares, "the sum of squares of the response")
     noise = N * math.log1p(30.0 * loss)  # of the objective, N log r² and more
     # Beside a minimum the parameters are off by the root of the objective's noise: what is small is explained so.
-    if 4.0 * math.sqrt(noise) <= 1e-5 or share > 30.0 * loss or excess > noise + 1e-9:
+    if 4.0 * math.sqrt(noise) <= Match.ESTIMATED or share > 30.0 * loss or excess > noise + Match.COMPUTED:
         return None
     size, spread = float(np.abs(pieces.y).max()), evidence.value("reference", "sigma")
     left = max(0.0, -math.log10(loss))

@@ -13,7 +13,7 @@ from validation.judge.diagnosis.density import Block, Explanation
 from validation.judge.diagnosis.prior_summaries import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.quantities import MAIN_EXCLUDED
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["blocks_of", "has_single_density", "priors"]
@@ -86,7 +86,7 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
             moved.setdefault(k, []).append((evidence.points[i, k] - evidence.points[origin, k], gap[i]))
     if not moved or blocks is None:
         return _regressed(evidence, gap, finite, blocks)
-    sensitive = {k: values for k, values in moved.items() if max(abs(g) for _, g in values) > 1e-7}
+    sensitive = {k: values for k, values in moved.items() if max(abs(g) for _, g in values) > Match.SUMMED}
     involved = [b for b in blocks if any(b.start <= k < b.stop for k in sensitive)]
     largest = float(np.max(np.abs(gap[finite])))
     if "coefficient-scales" in [b.name for b in involved]:
@@ -175,7 +175,7 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
             "rstanarm centres the predictors: its intercept prior is for the expected response at average predictors, "
             "and the reported intercept is computed back."
         ]
-    elif scaled and not taus and all(abs(value - ddof) < 1e-7 for value in scaled):
+    elif scaled and not taus and all(abs(value - ddof) < Match.SUMMED for value in scaled):
         name, title = "prior-ddof", "The default scales use sd with ddof = 0 (divided by N in place of N − 1)"
         remedies = ["R's sd() divides by N − 1: take ddof = 1 (numpy's and scipy's default is 0)."]
     elif involved == ["intercept"]:
@@ -225,19 +225,19 @@ def _largest_term(terms: dict[str, float]) -> str:
 
 def _sum_words(terms: dict[str, float]) -> str:
     size = max((abs(value) for value in terms.values()), default=0.0)
-    return " ".join(f"{value:+.6g} {name}" for name, value in terms.items() if abs(value) > 1e-7 * size)
+    return " ".join(f"{value:+.6g} {name}" for name, value in terms.items() if abs(value) > Match.SUMMED * size)
 
 
 def _sigma_words(found: Explanation, factor: float | None, evidence: PosteriorEvidence) -> str:
     terms = found.columns.get("sigma", {})
     if factor is None:
-        if abs(terms.get("a²", 0.0)) > 1e-7:
+        if abs(terms.get("a²", 0.0)) > Match.SUMMED:
             return ": of another family (on the variance in place of the sd?)"
-        if abs(abs(terms.get("log a", 0.0)) - 1) < 1e-6 and abs(terms.get("a", 0.0)) < 1e-6:
+        if abs(abs(terms.get("log a", 0.0)) - 1) < Match.RULE and abs(terms.get("a", 0.0)) < Match.RULE:
             return ": the Jacobian of log σ is counted otherwise"
         return ""
     sd = _response_sd(evidence)
-    if sd is not None and abs(math.log(factor) + 2 * math.log(sd)) < 1e-6:
+    if sd is not None and abs(math.log(factor) + 2 * math.log(sd)) < Match.RULE:
         return ": a rate was taken for a scale"
     return ": on another scale"
 

@@ -13,7 +13,7 @@ from validation.judge.diagnosis.model import another_model, columns_differ, impl
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import records
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["constants", "degrees_of_freedom", "standard_error_scale", "tests_of_coefficients"]
@@ -57,7 +57,9 @@ def constants(evidence: Evidence) -> Finding | None:
             {"expected": found.expected, "reported": value},
         )
         return Finding(cause, Strength.LISTED)
-    names = [(name, size) for name, size in _constants(evidence).items() if close(abs(found.size), abs(size), 1e-6)]
+    names = [
+        (name, size) for name, size in _constants(evidence).items() if close(abs(found.size), abs(size), Match.RULE)
+    ]
     if names:
         name, size = names[0]
         title = f"The log-likelihood lacks (or has besides) a constant: {name}"
@@ -95,7 +97,11 @@ def _offset(evidence: Evidence) -> _Offset | None:
     if len(points) >= 3 and points["reference"].notna().any():
         shift = (points["candidate"] - points["reference"]).to_numpy()
         size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
-        if np.isfinite(shift).all() and np.ptp(shift) <= 1e-9 * size and abs(shift.mean()) > 1e-6 * size:
+        if (
+            np.isfinite(shift).all()
+            and np.ptp(shift) <= Match.COMPUTED * size
+            and abs(shift.mean()) > Match.RULE * size
+        ):
             off = float(shift.mean())
             return _Offset(off, math.nan, f"the objectives differ by {off:.6f} at all {len(points)} θ", "function")
     if not all(map(math.isfinite, logLik)):
@@ -104,7 +110,7 @@ def _offset(evidence: Evidence) -> _Offset | None:
         expected = logLik[0] + (evidence.improvement or 0.0) / 2.0
         off = -2.0 * (logLik[1] - expected)
         where = f"the objectives are the same function, but -2 log-likelihood differs by {off:.6f}"
-        return _Offset(off, expected, where, "own") if abs(off) > 1e-4 else None
+        return _Offset(off, expected, where, "own") if abs(off) > Match.FOLLOWS else None
     if len(points) or another_model(evidence):
         return None
     theta = evidence.known_theta
@@ -116,7 +122,7 @@ def _offset(evidence: Evidence) -> _Offset | None:
     else:
         return None
     off = -2.0 * (logLik[1] - expected)
-    if abs(off) <= max(1e-3, 1e-7 * abs(expected)):
+    if abs(off) <= max(Match.ROUGH, Match.SUMMED * abs(expected)):
         return None
     return _Offset(off, expected, f"-2 log-likelihood differs by {off:.6f} {words}", "number")
 
@@ -124,7 +130,7 @@ def _offset(evidence: Evidence) -> _Offset | None:
 def _nothing_else_differs(evidence: Evidence) -> bool:
     """Whether the estimates that a candidate without θ gives are the reference's."""
     compared = records(evidence.compared("fixef", "se", "vcov", "sigma", "variance", "sd", "ranef", "nobs", "npar"))
-    return all(close(r["candidate"], r["reference"], 1e-4) for r in compared)
+    return all(close(r["candidate"], r["reference"], Match.FOLLOWS) for r in compared)
 
 
 def _other_scale(reported: float, expected: float, rows: float) -> tuple[str, float] | None:
@@ -139,7 +145,7 @@ def _other_scale(reported: float, expected: float, rows: float) -> tuple[str, fl
         ("its mean over the rows", expected / rows),
         ("its logarithm to the base 10", expected / math.log(10.0)),
     ):
-        if close(reported, value, 1e-6):
+        if close(reported, value, Match.RULE):
             return words, value
     return None
 
@@ -177,9 +183,9 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
     if evidence.candidate_theta() is None or columns_differ(evidence) or nobs[0] != nobs[1]:
         return None
     # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
-    implied = math.nan if close(aic[1], aic[0], 1e-9) else (aic[1] + 2 * logLik[1]) / 2
+    implied = math.nan if close(aic[1], aic[0], Match.COMPUTED) else (aic[1] + 2 * logLik[1]) / 2
     counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
-    if math.isfinite(counted) and abs(counted - npar[0]) > 1e-6 and abs(counted - round(counted)) < 1e-6:
+    if math.isfinite(counted) and abs(counted - npar[0]) > Match.RULE and abs(counted - round(counted)) < Match.RULE:
         missing = npar[0] - counted
         words = " (σ is not counted)" if missing == 1 else ""
         cause = Cause(
@@ -209,7 +215,7 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
         )
         return Finding(cause, Strength.SAID_OF_COUNTS)
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
-    right = close(bic[1], bic[0], 1e-9) or close(weight, math.log(N), 1e-5)
+    right = close(bic[1], bic[0], Match.COMPUTED) or close(weight, math.log(N), Match.ESTIMATED)
     if math.isfinite(weight) and math.isfinite(N) and not right:
         effective = math.exp(min(weight, 50.0))
         cause = Cause(
@@ -232,15 +238,15 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
     ratio = (rows["candidate"] / rows["reference"]).to_numpy()
     N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
     sigma = evidence.value("reference", "sigma")
-    sigma_agrees = close(evidence.value("candidate", "sigma"), sigma, 1e-5)
+    sigma_agrees = close(evidence.value("candidate", "sigma"), sigma, Match.ESTIMATED)
     if (
         np.isfinite(ratio).all()
-        and np.ptp(ratio) < 1e-5 * abs(ratio.mean())
-        and abs(ratio.mean() - 1) > 1e-5
+        and np.ptp(ratio) < Match.ESTIMATED * abs(ratio.mean())
+        and abs(ratio.mean() - 1) > Match.ESTIMATED
         and sigma_agrees
     ):
         factor = float(ratio.mean())
-        names = [name for name, value in _known_factors(N, p, sigma).items() if close(factor, value, 1e-5)]
+        names = [name for name, value in _known_factors(N, p, sigma).items() if close(factor, value, Match.ESTIMATED)]
         cause = Cause(
             10,
             "standard-error-scale",
@@ -249,13 +255,13 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
             "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
             {"factor": factor},
         )
-        if names or abs(factor - 1) >= 0.01:
+        if names or abs(factor - 1) >= Match.VISIBLE:
             return Finding(cause, Strength.OWN_RULE)
     terms = evidence.compared("t")
     beta = {r["term"]: r["candidate"] for r in records(evidence.compared("fixef"))}
     se = {r["term"]: r["candidate"] for r in records(rows)}
     both = records(evidence.compared("fixef")), records(rows)
-    near = [{r["term"] for r in found if close(r["candidate"], r["reference"], 1e-4)} for found in both]
+    near = [{r["term"] for r in found if close(r["candidate"], r["reference"], Match.FOLLOWS)} for found in both]
     agreed = near[0] & near[1]
     off = [
         r["term"]
@@ -264,7 +270,7 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
         and math.isfinite(r["candidate"])
         and se.get(r["term"], math.nan) > 0
         and r["term"] in agreed  # otherwise t may be right and the estimate wrong
-        and not close(r["candidate"], beta[r["term"]] / se[r["term"]], 1e-6)
+        and not close(r["candidate"], beta[r["term"]] / se[r["term"]], Match.RULE)
     ]
     if off:
         t_of = {r["term"]: r["candidate"] for r in records(terms)}
@@ -300,20 +306,20 @@ def _follow(evidence: Evidence, off: float) -> bool:
     implied = {key[2]: value for key, value in implied_numbers(solution).items() if key[0] == "se"}
     rows = records(evidence.compared("se"))
     known = [(float(r["candidate"]), implied[r["term"]]) for r in rows if r["term"] in implied]
-    return bool(known) and all(close(value, target, max(1e-8, off / 100)) for value, target in known)
+    return bool(known) and all(close(value, target, max(Match.CHAINED, off / 100)) for value, target in known)
 
 
 def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
     """Standard errors alone are a little off: another computation of them."""
     off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
-    if not 1e-6 < off < 0.05 or evidence.objective_agrees is False:
+    if not Match.RULE < off < Match.ANOTHER_WAY or evidence.objective_agrees is False:
         return None
     if evidence.known_theta is None:
         return None  # a θ that is a little off would show alike
     fixed = evidence.compared("fixef")
     se = evidence.compared("se")["reference"].to_numpy()
     away = np.abs(fixed["candidate"].to_numpy() - fixed["reference"].to_numpy())
-    if away.size != se.size or (away > 1e-3 * se).any() or (away > 1e-2 * off * se).any():
+    if away.size != se.size or (away > Match.ROUGH * se).any() or (away > Match.VISIBLE * off * se).any():
         return None  # the estimates moved too: then the standard errors follow them
     if _follow(evidence, off):
         return None  # it is θ that is a little off
@@ -359,8 +365,8 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
     ]
     reference_t = {r["term"]: float(r["reference"]) for r in records(evidence.compared("t"))}
     # Where t itself differs, another p follows from it.
-    terms = [term for term in ours if term in t and close(t[term], reference_t[term], 1e-3)]
-    off = [term for term in terms if not _same_p(ours[term]["candidate"], ours[term]["reference"], 1e-4)]
+    terms = [term for term in ours if term in t and close(t[term], reference_t[term], Match.ROUGH)]
+    off = [term for term in terms if not _same_p(ours[term]["candidate"], ours[term]["reference"], Match.FOLLOWS)]
     if not off:
         return None
 
@@ -369,16 +375,19 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
 
     reference_df = {term: df[term][0] for term in terms if term in df}
     for name, words, freedom in hypotheses:
-        if all(freedom(term) > 0 and _same_p(ours[term]["candidate"], tail(term, freedom(term)), 1e-6) for term in off):
+        if all(
+            freedom(term) > 0 and _same_p(ours[term]["candidate"], tail(term, freedom(term)), Match.RULE)
+            for term in off
+        ):
             found = (name, words)
             break
     else:
         if reference_df and all(
-            _same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, 1e-4) for term in off
+            _same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, Match.FOLLOWS) for term in off
         ):
             found = ("one-sided", "one tail of the distribution only")
-        elif any(term in df and not close(df[term][1], df[term][0], 1e-4) for term in off):
-            term = next(term for term in off if term in df and not close(df[term][1], df[term][0], 1e-4))
+        elif any(term in df and not close(df[term][1], df[term][0], Match.FOLLOWS) for term in off):
+            term = next(term for term in off if term in df and not close(df[term][1], df[term][0], Match.FOLLOWS))
             found = ("other-df", f"{df[term][1]:.6g} degrees of freedom (the reference has {df[term][0]:.6g})")
         else:
             return None
@@ -400,5 +409,5 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
 def _same_p(p: float, q: float, limit: float) -> bool:
     if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
         return False
-    logs = [math.log(max(value, 1e-300)) for value in (p, q)]
+    logs = [math.log(max(value, Match.ZERO)) for value in (p, q)]
     return abs(logs[0] - logs[1]) <= limit * max(1.0, abs(logs[1]))

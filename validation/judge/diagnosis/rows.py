@@ -11,7 +11,7 @@ from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import levels_of
 from validation.judge.evidence import Evidence
 from validation.quantities import columns_of
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["data_values", "rows_used"]
@@ -112,7 +112,7 @@ def data_values(evidence: Evidence) -> Finding | None:
     off = _entries_off(left.y, right.y)
     if off.any():
         slope, constant = np.polyfit(left.y, right.y, 1)
-        if np.allclose(slope * left.y + constant, right.y, rtol=0, atol=1e-9 * float(np.abs(right.y).max())):
+        if np.allclose(slope * left.y + constant, right.y, rtol=0, atol=Match.COMPUTED * float(np.abs(right.y).max())):
             name, title = "response-scaled", "The candidate's response is centred or rescaled"
             parts.append(f"its y is {slope:.6g} times the reference's {constant:+.6g}")
         else:
@@ -143,7 +143,7 @@ def data_values(evidence: Evidence) -> Finding | None:
 
 def _entries_off(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     # Half of single precision: smaller differences are another storage, not other values.
-    return ~(np.abs(left - right) <= 1e-6 * max(float(np.nanmax(np.abs(left), initial=0.0)), 1e-300))
+    return ~(np.abs(left - right) <= Match.RULE * max(float(np.nanmax(np.abs(left), initial=0.0)), Match.ZERO))
 
 
 def _off_words(name: str, left: np.ndarray, right: np.ndarray, off: np.ndarray, labels: list[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from validation.judge.diagnosis import Finding, close
 from validation.judge.evidence import Evidence
 from validation.quantities import records
-from validation.tolerances import Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["scale_of_components"]
@@ -43,15 +43,15 @@ def scale_of_components(evidence: Evidence) -> Finding | None:
         failed = [
             (float(r["reference"]), float(r["candidate"]))
             for r in records(rows)
-            if not close(r["candidate"], r["reference"], 1e-3)
+            if not close(r["candidate"], r["reference"], Match.ROUGH)
         ]
         # A 0 or a 1 is its own square; the residual's row is judged with the others.
         unit = {"sd": sigma, "sigma": sigma, "theta": 1.0}.get(quantity, sigma**2)
-        telling = [(r, c) for r, c in failed if abs(r) > 1e-8 * unit and abs(abs(r) - 1) > 1e-6]
+        telling = [(r, c) for r, c in failed if abs(r) > Match.CHAINED * unit and abs(abs(r) - 1) > Match.RULE]
         if not telling:
             continue
         for name, description, transform in _TRANSFORMS:
-            if all(close(c, transform(r, sigma), 1e-4) for r, c in telling):
+            if all(close(c, transform(r, sigma), Match.FOLLOWS) for r, c in telling):
                 r, c = telling[0]
                 cause = Cause(
                     2,
@@ -73,10 +73,10 @@ def _own_components(evidence: Evidence) -> Finding | None:
         quantity: {(r["group"], r["term"]): float(r["candidate"]) for r in records(evidence.compared(quantity))}
         for quantity in ("sd", "variance")
     }
-    keys = [key for key in rows["sd"] if key in rows["variance"] and abs(rows["sd"][key] - 1) > 1e-6]
+    keys = [key for key in rows["sd"] if key in rows["variance"] and abs(rows["sd"][key] - 1) > Match.RULE]
     unit = evidence.value("reference", "sigma")
-    keys = [key for key in keys if rows["sd"][key] > 1e-8 * unit and math.isfinite(rows["variance"][key])]
-    if len(keys) < 2 or not all(close(rows["sd"][key], rows["variance"][key], 1e-9) for key in keys):
+    keys = [key for key in keys if rows["sd"][key] > Match.CHAINED * unit and math.isfinite(rows["variance"][key])]
+    if len(keys) < 2 or not all(close(rows["sd"][key], rows["variance"][key], Match.COMPUTED) for key in keys):
         return None
     reference = {
         (r["group"], r["term"]): (float(r["reference"]), float(v["reference"]))

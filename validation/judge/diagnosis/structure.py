@@ -3,7 +3,7 @@
 from validation.algebra import Pieces
 from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.coding import basis
-from validation.judge.diagnosis.model import levels_of, terms_of
+from validation.judge.diagnosis.model import count_of_theta, levels_of, terms_of
 from validation.judge.diagnosis.names import other_names
 from validation.judge.diagnosis.rows import rows_used
 from validation.judge.evidence import Evidence
@@ -18,7 +18,7 @@ def model_structure(evidence: Evidence) -> Finding | None:
     terms = {side: terms_of(evidence, side) for side in ("reference", "candidate")}
     if not terms["reference"] or not terms["candidate"]:
         return None
-    thetas = {side: sum(len(e) * (len(e) + 1) // 2 for _, _, e in terms[side]) for side in terms}
+    thetas = {side: count_of_theta(evidence, side, terms[side]) for side in terms}
     columns = {side: sum(count * len(effects) for _, count, effects in terms[side]) for side in terms}
     left, right = evidence.reference_pieces, evidence.candidate_pieces
     fixed_lost = (

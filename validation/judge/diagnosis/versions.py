@@ -14,6 +14,7 @@ from r_scripts.dialect import CHANGES, Dialect, changes_between
 from validation.checks import Side
 from validation.contract import LinearMixedFit
 from validation.dialects import dialect_of
+from validation.tolerances import Match
 from validation.verdict import Cause, Verdict
 
 __all__ = ["dialect_of_side", "version_cause"]
@@ -93,7 +94,7 @@ def _only_parentheses(failed: Sequence[Mapping[str, Any]]) -> bool:
         side = left if math.isnan(row["candidate"]) else right
         side[key(row)] = row["candidate" if side is right else "reference"]
     return bool(left) and left.keys() == right.keys() and all(
-        abs(left[name] - right[name]) <= 1e-5 * max(abs(left[name]), 1e-8) for name in left
+        abs(left[name] - right[name]) <= Match.ESTIMATED * max(abs(left[name]), Match.CHAINED) for name in left
     )  # fmt: skip
 
 

@@ -1,0 +1,399 @@
+"""Other people's ports of lmer, as data: each is a way of being wrong that no list of the judge names.
+
+A port is a base model and a function that makes its answers: a mapping as in docs/conformance.md. ``true`` are the
+causes that may be named for it; every other name is a wrong one.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.algebra import pieces_of, solve
+from validation.faults.bases import Base
+from validation.faults.thin import answer_of
+
+__all__ = ["PORTS", "Port"]
+
+Answers = dict[str, Any]
+
+#: How much ports answer, from 3 quantities to all that a mapping may have.
+FEW = ("fixef", "se", "nobs")
+ESTIMATES = ("fixef", "se", "sigma", "VarCorr", "nobs")
+USUAL = ("fixef", "se", "sigma", "VarCorr", "ranef", "logLik", "nobs")
+MANY = (*USUAL, "vcov", "condsd", "fitted", "residuals")
+ALL = (*MANY, "theta")
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port.
+
+    Attributes
+    ----------
+    name, base : str
+    make : callable
+        ``make(base, keys)`` -> answers.
+    true : frozenset of str
+        Causes that are right.
+    keys : tuple of tuples
+        What it answers, one run for each.
+    """
+
+    name: str
+    base: str
+    make: Callable[[Base, tuple[str, ...]], Answers]
+    true: frozenset[str]
+    keys: tuple[tuple[str, ...], ...] = (FEW, USUAL, ALL)
+
+
+def _quiet(base: Base, **changes: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return base.refit(**changes)
+
+
+def model(formula: str | None = None, reml: Callable[[bool], bool] | None = None, data: Any = None, **options: Any):
+    """Another model, other data or options, fitted rightly."""
+
+    def make(base: Base, keys: tuple[str, ...]) -> Answers:
+        changed = {} if formula is None else {"formula": formula}
+        if reml is not None:
+            changed["reml"] = reml(base.reml)
+        if data is not None:
+            changed["data"] = data(base.data.copy())
+        given = {name: value(base) if callable(value) else value for name, value in options.items()}
+        return answer_of(_quiet(base, **changed, **given), keys)
+
+    return make
+
+
+def answers(change: Callable[[Answers, Base], None]):
+    """The right fit, its answers changed."""
+
+    def make(base: Base, keys: tuple[str, ...]) -> Answers:
+        given = answer_of(base.fit, tuple(dict.fromkeys((*keys, "sigma", "nobs"))))
+        given = {key: value.copy() if hasattr(value, "copy") else value for key, value in given.items()}
+        change(given, base)
+        return {key: given[key] for key in keys}
+
+    return make
+
+
+def at_theta(theta: Callable[[np.ndarray, Base], np.ndarray]):
+    """All numbers of another θ, as an optimizer leaves them that ends there."""
+
+    def make(base: Base, keys: tuple[str, ...]) -> Answers:
+        from validation.faults.likelihood import at_theta as moved
+
+        return answer_of(moved(base.fit, theta(base.fit.theta.to_numpy(), base)), keys)
+
+    return make
+
+
+def _scaled(key: str, factor: Callable[[Base], float]):
+    def change(given: Answers, base: Base) -> None:
+        if key in given:
+            given[key] = given[key] * factor(base)
+
+    return answers(change)
+
+
+def _components(rule: Callable[[float, float], float], off: bool = True, residual: bool = False):
+    """VarCorr's variances (and covariances) by a rule of value and sigma."""
+
+    def change(given: Answers, base: Base) -> None:
+        if "VarCorr" not in given:
+            return
+        table, sigma = given["VarCorr"].copy(), given["sigma"]
+        for i, row in table.iterrows():
+            if (row["grp"] == "Residual" and not residual) or (isinstance(row["var2"], str) and not off):
+                continue
+            table.loc[i, "vcov"] = rule(row["vcov"], sigma)
+        single = table["var2"].isna()
+        table.loc[single, "sdcor"] = np.sqrt(np.abs(table.loc[single, "vcov"]))
+        given["VarCorr"] = table
+
+    return answers(change)
+
+
+def _correlation(rule: Callable[[float], float]):
+    def change(given: Answers, base: Base) -> None:
+        if "VarCorr" in given:
+            table = given["VarCorr"].copy()
+            both = table["var2"].notna()
+            table.loc[both, ["vcov", "sdcor"]] = table.loc[both, ["vcov", "sdcor"]].map(rule)
+            given["VarCorr"] = table
+
+    return answers(change)
+
+
+def _modes(rule: Callable[[pd.DataFrame, Base, str], pd.DataFrame]):
+    def change(given: Answers, base: Base) -> None:
+        if "ranef" in given:
+            given["ranef"] = {group: rule(frame, base, group) for group, frame in given["ranef"].items()}
+
+    return answers(change)
+
+
+def _ols(base: Base) -> tuple[np.ndarray, np.ndarray, float]:
+    pieces = pieces_of(base.fit)
+    beta, *_ = np.linalg.lstsq(pieces.X, pieces.y, rcond=None)
+    residual = pieces.y - pieces.X @ beta
+    sigma2 = residual @ residual / (len(residual) - len(beta))
+    return beta, np.sqrt(np.diag(np.linalg.inv(pieces.X.T @ pieces.X)) * sigma2), float(np.sqrt(sigma2))
+
+
+def _from_ols(what: str):
+    def change(given: Answers, base: Base) -> None:
+        beta, se, _ = _ols(base)
+        if what in ("fixef", "both"):
+            given["fixef"] = pd.Series(beta, given["fixef"].index)
+        if what in ("se", "both") and "se" in given:
+            given["se"] = pd.Series(se, given["se"].index)
+
+    return answers(change)
+
+
+def _sandwich(given: Answers, base: Base) -> None:
+    if "se" not in given:
+        return
+    pieces = pieces_of(base.fit)
+    solution = solve(pieces, base.fit.theta.to_numpy(), base.reml)
+    V = (pieces.Z @ pieces.Lambda(solution.theta)).toarray()
+    W = np.linalg.inv(np.eye(len(pieces.y)) + V @ V.T)
+    bread = np.linalg.inv(pieces.X.T @ W @ pieces.X)
+    residual = pieces.y - pieces.X @ solution.beta
+    codes = base.fit.factors.iloc[:, 0].cat.codes.to_numpy()
+    scores = [pieces.X[codes == j].T @ (W @ residual)[codes == j] for j in np.unique(codes)]
+    meat = sum(np.outer(one, one) for one in scores)
+    given["se"] = pd.Series(np.sqrt(np.diag(bread @ meat @ bread)), given["se"].index)
+
+
+def _float32(given: Answers, base: Base) -> None:
+    for key, value in given.items():
+        if isinstance(value, float):
+            given[key] = float(np.float32(value))
+        elif isinstance(value, pd.Series):
+            given[key] = value.astype(np.float32).astype(float)
+        elif isinstance(value, dict):
+            given[key] = {name: frame.astype(np.float32).astype(float) for name, frame in value.items()}
+
+
+def _printed(given: Answers, base: Base) -> None:
+    """As its summary prints them."""
+    for key, value in given.items():
+        if isinstance(value, float):
+            given[key] = round(value, 3)
+        elif isinstance(value, pd.Series | pd.DataFrame):
+            numeric = value.select_dtypes("number") if isinstance(value, pd.DataFrame) else value
+            rounded = numeric.round(3)
+            given[key] = value.assign(**rounded) if isinstance(value, pd.DataFrame) and key == "VarCorr" else rounded
+        elif isinstance(value, dict):
+            given[key] = {name: frame.round(3) for name, frame in value.items()}
+
+
+def _loglik(rule: Callable[[float, Base], float]):
+    def change(given: Answers, base: Base) -> None:
+        if "logLik" in given:
+            given["logLik"] = rule(given["logLik"], base)
+
+    return answers(change)
+
+
+def _conditional(value: float, base: Base) -> float:
+    n, sigma = base.fit.nobs(), base.fit.sigma()
+    residual = base.fit.residuals().to_numpy()
+    return float(-n / 2 * np.log(2 * np.pi * sigma**2) - residual @ residual / (2 * sigma**2))
+
+
+def _sorted_labels(frame: pd.DataFrame, base: Base, group: str) -> pd.DataFrame:
+    return pd.DataFrame(frame.to_numpy(), sorted(frame.index), frame.columns)
+
+
+def _group_centred(data: pd.DataFrame) -> pd.DataFrame:
+    return data.assign(ses=data["ses"] - data.groupby("school", observed=True)["ses"].transform("mean"))
+
+
+def _first_school_lost(data: pd.DataFrame) -> pd.DataFrame:
+    data = data[data["school"] != data["school"].cat.categories[0]].copy()
+    return data.assign(school=data["school"].cat.remove_unused_categories())
+
+
+def _missing_group_kept(data: pd.DataFrame) -> pd.DataFrame:
+    return data.assign(school=data["school"].cat.add_categories("nan").fillna("nan"))
+
+
+def _two_levels_merged(data: pd.DataFrame) -> pd.DataFrame:
+    first, second = data["school"].cat.categories[:2]
+    return data.assign(school=data["school"].replace(second, first).astype("category"))
+
+
+def _row_twice(data: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([data, data.iloc[[30]].set_axis([10_000])])
+
+
+def _winsorised(data: pd.DataFrame) -> pd.DataFrame:
+    low, high = data["score"].quantile([0.02, 0.98])
+    return data.assign(score=data["score"].clip(low, high))
+
+
+def _noisy(given: Answers, base: Base) -> None:
+    if "se" in given:
+        rng = np.random.default_rng(5)
+        given["se"] = given["se"] * (1.0 + 0.01 * rng.normal(size=len(given["se"])))
+
+
+def _prior(theta: np.ndarray, base: Base) -> np.ndarray:
+    """The mode under a gamma(2.5, 0) prior of each standard deviation, as blme's default has it."""
+    import scipy.optimize
+
+    pieces = pieces_of(base.fit)
+    diagonal = pieces.diagonal
+
+    def objective(point: np.ndarray) -> float:
+        return solve(pieces, point, base.reml).objective - 3.0 * float(np.log(np.abs(point[diagonal])).sum())
+
+    return scipy.optimize.minimize(objective, theta, method="L-BFGS-B").x
+
+
+def _weights(rule: Callable[[np.ndarray], np.ndarray]):
+    def weights(base: Base) -> pd.Series:
+        w = base.options["weights"]
+        return pd.Series(rule(w.to_numpy()), w.index)
+
+    return weights
+
+
+NONE: frozenset[str] = frozenset()
+
+
+def _names(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+_CODED = _names("coding-centred", "coding-scaled", "data-values", "coding", "coding-other-values")
+_DATA = _names("data-values", "other-rows", "rows")
+_SCALE = _names("scale-relative", "scale-sd", "scale-variance", "scale-squared")
+_MODEL = _names("random-terms", "random-intercept-lost", "correlation-lost", "crossed-vs-nested", "covariance-structure")
+
+PORTS: tuple[Port, ...] = (
+    Port("the other criterion", "intercept", model(reml=lambda reml: not reml), _names("reml-vs-ml")),
+    Port("the other criterion, slopes", "slopes", model(reml=lambda reml: not reml), _names("reml-vs-ml")),
+    Port("the other criterion, crossed", "crossed", model(reml=lambda reml: not reml), _names("reml-vs-ml")),
+    Port("sigma squared", "slopes", _scaled("sigma", lambda base: base.fit.sigma()), _SCALE | _names("residual-variance")),
+    Port("variances over N - 1", "intercept", _components(lambda v, s: v * 1.01, residual=True), NONE),
+    Port("sds for variances", "crossed", _components(lambda v, s: np.sqrt(v)), _SCALE | _names("scale-sd")),
+    Port("variances relative to sigma", "crossed", _components(lambda v, s: v / s**2), _SCALE),
+    Port("precisions for variances", "slopes", _components(lambda v, s: 1 / v), NONE),
+    Port("log sds for variances", "intercept", _components(lambda v, s: abs(np.log(v) / 2)), NONE),
+    Port("sum contrasts", "categorical", model(contrasts={"arm": "contr.sum"}), _names("coding-sum")),
+    Port("predictor centred", "intercept", model(data=lambda d: d.assign(ses=d["ses"] - d["ses"].mean())), _CODED),
+    Port(
+        "predictor standardised by N", "slopes",
+        model(data=lambda d: d.assign(ses=(d["ses"] - d["ses"].mean()) / d["ses"].std(ddof=0))), _CODED,
+    ),
+    Port("predictor centred by group", "intercept", model(data=_group_centred), _DATA),
+    Port(
+        "last level is the reference", "categorical",
+        model(data=lambda d: d.assign(arm=d["arm"].cat.reorder_categories(list(d["arm"].cat.categories[::-1])))),
+        _names("coding-reference-level"),
+    ),
+    Port("a factor taken as numbers", "categorical", model(data=lambda d: d.assign(arm=d["arm"].cat.codes.astype(float))),
+         _names("lost-column", "other-names", "model-differs")),
+    Port("BLUPs under sorted labels", "intercept", _modes(_sorted_labels), _names("permuted-modes", "permuted-labels")),
+    Port("BLUPs under sorted labels, slopes", "slopes", _modes(_sorted_labels),
+         _names("permuted-modes", "permuted-labels")),
+    Port("BLUPs sum to 0", "categorical", _modes(lambda f, b, g: f - f.mean() + 0.3), NONE),
+    Port("BLUPs over sigma", "crossed", _modes(lambda f, b, g: f / b.fit.sigma()), _names("modes-relative")),
+    Port("BLUPs halved", "intercept", _modes(lambda f, b, g: f / 2), NONE),
+    Port("BLUPs of the fixed slope added", "slopes", _modes(lambda f, b, g: f + [0.0, b.fit.fixef()["ses"]]),
+         _names("coef-for-ranef")),
+    Port("sigma of N - p", "categorical", _scaled("sigma", lambda b: np.sqrt(b.fit.nobs() / (b.fit.nobs() - 5))),
+         _names("residual-variance", "residual-df")),
+    Port("sigma of the residuals", "slopes", _scaled(
+        "sigma", lambda b: b.fit.residuals().to_numpy().std() / b.fit.sigma()), _names("residual-variance")),
+    Port("sigma of N - p - q", "intercept", _scaled("sigma", lambda b: np.sqrt(
+        (b.fit.nobs() - 2) / (b.fit.nobs() - 2 - 18))), _names("residual-variance", "residual-df")),
+    Port("weights inverted", "weighted", model(weights=_weights(lambda w: 1 / w)), _names("data-values", "lost-weights")),
+    Port("roots of the weights", "weighted", model(weights=_weights(np.sqrt)), _names("data-values", "lost-weights")),
+    Port("weights of mean 1", "weighted", model(weights=_weights(lambda w: w / w.mean())), _names("constant-offset")),
+    Port("weights left out", "weighted", model(weights=None), _names("lost-weights")),
+    Port("offset forgotten", "weighted", model(formula="score ~ ses + (1 | school)"), _names("lost-offset")),
+    Port("offset with the other sign", "weighted",
+         model(data=lambda d: d.assign(handicap=-d["handicap"])), _names("data-values", "lost-offset")),
+    Port("offset as a predictor", "weighted", model(formula="score ~ ses + handicap + (1 | school)"),
+         _names("extra-column", "lost-offset")),
+    Port("correlation with the other sign", "slopes", _correlation(lambda v: -v), _names("sign-flipped")),
+    Port("correlation reported as 0", "slopes", _correlation(lambda v: 0.0), _names("correlation-not-reported")),
+    Port("without correlation", "slopes", model(formula="score ~ ses + (ses || school)"), _MODEL),
+    Port("without random slope", "slopes", model(formula="score ~ ses + (1 | school)"), _MODEL),
+    Port("without random intercept", "slopes", model(formula="score ~ ses + (0 + ses | school)"), _MODEL),
+    Port("logLik without 2 pi", "crossed", _loglik(lambda v, b: v + (b.fit.nobs() - 2) / 2 * np.log(2 * np.pi)),
+         _names("constant-offset")),
+    Port("logLik without log|X'X|", "intercept", _loglik(lambda v, b: v + np.linalg.slogdet(
+        b.fit.X.to_numpy().T @ b.fit.X.to_numpy())[1] / 2), _names("constant-offset")),
+    Port("logLik is the deviance", "slopes", _loglik(lambda v, b: -2 * v), _names("log-likelihood-scale")),
+    Port("logLik given the random effects", "intercept", _loglik(_conditional), _names("another-log-likelihood")),
+    Port("logLik of the other criterion alone", "slopes", _loglik(
+        lambda v, b: solve(pieces_of(b.fit), b.fit.theta.to_numpy(), True).objective / -2),
+         _names("another-log-likelihood", "reml-vs-ml")),
+    Port("stopped at 1 % of theta", "slopes", at_theta(lambda t, b: t * 1.01), _names("stopped-early")),
+    Port("stopped at 20 % of theta", "crossed", at_theta(lambda t, b: t * 1.2), _names("stopped-early")),
+    Port("stopped at the start", "slopes", at_theta(lambda t, b: np.array([1.0, 0.0, 1.0])), _names("stopped-early")),
+    Port("a floor below the variances", "singular", at_theta(lambda t, b: np.maximum(t, 0.05)),
+         _names("boundary", "stopped-early")),
+    Port("a variance put to 0", "crossed", at_theta(lambda t, b: t * [0.0, 1.0]), _names("boundary", "stopped-early")),
+    Port("a prior on the sds", "slopes", at_theta(_prior), _names("stopped-early", "boundary")),
+    Port("single precision", "crossed", answers(_float32), _names("single-precision")),
+    Port("as printed", "slopes", answers(_printed), NONE),
+    Port("standard errors of OLS", "categorical", _from_ols("se"), NONE),
+    Port("OLS", "crossed", _from_ols("both"), NONE),
+    Port("coefficients of OLS", "intercept", _from_ols("fixef"), NONE),
+    Port("robust standard errors", "intercept", answers(_sandwich), NONE),
+    Port("standard errors of a rough Hessian", "slopes", answers(_noisy), _names("standard-error-scale", "standard-errors")),
+    Port("standard errors squared", "slopes", answers(
+        lambda g, b: g.update(se=g["se"] ** 2) if "se" in g else None), _names("standard-error-scale", "standard-errors-squared")),
+    Port("half widths for standard errors", "crossed", _scaled("se", lambda b: 1.959964), _names("standard-error-scale")),
+    Port("a group lost", "intercept", model(data=_first_school_lost), _names("rows", "crossed-vs-nested")),
+    Port("rows without a group kept as one", "crossed", model(data=_missing_group_kept), _names("rows", "missing-rows")),
+    Port("two levels merged", "slopes", model(data=_two_levels_merged), _names("crossed-vs-nested", "rows", "merged-levels")),
+    Port("a row twice", "intercept", model(data=_row_twice), _names("rows")),
+    Port("missing response filled by its mean", "categorical",
+         model(data=lambda d: d.assign(score=d["score"].fillna(d["score"].mean()))), _names("rows", "missing-rows")),
+    Port("missing predictor filled by 0", "slopes", model(data=lambda d: d.assign(ses=d["ses"].fillna(0.0))),
+         _names("rows", "missing-rows")),
+    Port("response winsorised", "intercept", model(data=_winsorised), _DATA),
+    Port("response times 10", "slopes", model(data=lambda d: d.assign(score=10 * d["score"])), _DATA),
+    Port("response centred", "crossed", model(data=lambda d: d.assign(score=d["score"] - d["score"].mean())), _DATA),
+    Port("response standardised", "intercept", model(
+        data=lambda d: d.assign(score=(d["score"] - d["score"].mean()) / d["score"].std())), _DATA),
+    Port("log of the response", "slopes", model(
+        data=lambda d: d.assign(score=np.log(d["score"] - d["score"].min() + 1))), _DATA),
+    Port("one factor forgotten", "crossed", model(formula="score ~ ses + (1 | school)"), _MODEL),
+    Port("crossed taken as nested", "crossed", model(formula="score ~ ses + (1 | school/rater)"), _MODEL),
+    Port("nested, the outer factor alone", "nested", model(formula="score ~ arm + (1 | school)"), _MODEL),
+    Port("a predictor besides", "intercept", model(formula="score ~ ses + late + (1 | school)"), _names("extra-column")),
+    Port("a predictor lost", "categorical", model(formula="score ~ arm + (1 | school)"), _names("lost-column")),
+    Port("no intercept", "intercept", model(formula="score ~ 0 + ses + (1 | school)"), _names("intercept-lost")),
+    Port("correlations of coefficients for vcov", "slopes", answers(
+        lambda g, b: g.update(vcov=g["vcov"] / np.outer(*(2 * [np.sqrt(np.diag(g["vcov"]))]))) if "vcov" in g else None),
+         NONE, (ALL,)),
+    Port("vcov of OLS", "intercept", answers(lambda g, b: g.update(vcov=pd.DataFrame(
+        np.linalg.inv(b.fit.X.to_numpy().T @ b.fit.X.to_numpy()) * b.fit.sigma() ** 2, *g["vcov"].axes))
+        if "vcov" in g else None), NONE, (ALL,)),
+    Port("residuals with the other sign", "slopes", answers(
+        lambda g, b: g.update(residuals=-g["residuals"]) if "residuals" in g else None), _names("sign-flipped"), (MANY, ALL)),
+    Port("residuals over sigma", "crossed", answers(
+        lambda g, b: g.update(residuals=g["residuals"] / g["sigma"]) if "residuals" in g else None), NONE, (MANY, ALL)),
+    Port("fitted values of the fixed effects", "slopes", answers(
+        lambda g, b: g.update(fitted=pd.Series(b.fit.X.to_numpy() @ b.fit.fixef().to_numpy(), b.fit.fits.index))
+        if "fitted" in g else None), _names("marginal-fitted"), (MANY, ALL)),
+    Port("conditional variances for sds", "crossed", answers(
+        lambda g, b: g.update(condsd={k: f**2 for k, f in g["condsd"].items()}) if "condsd" in g else None),
+         _names("condsd-squared"), (MANY, ALL)),
+    Port("nobs counts all rows", "intercept", answers(lambda g, b: g.update(nobs=len(b.data))), _names("rows")),
+)  # fmt: skip

@@ -1,0 +1,121 @@
+"""Row 7: random effects whose covariances have another structure: diag for us, cs for ar1, one variance for several."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from validation.algebra import Pieces, Solution, Term, solve
+from validation.covariances import STRUCTURES, Structure
+from validation.judge.diagnosis import Finding
+from validation.judge.diagnosis.model import another_model, implied_by, least_objective, small_enough
+from validation.judge.diagnosis.reproduced import Reproduction, reproduced
+from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
+from validation.tolerances import Strength
+from validation.verdict import Cause
+
+__all__ = ["covariance_structure"]
+
+_QUANTITIES = ("fixef", "se", "sigma", "variance", "covariance", "sd", "cor", "ranef", "logLik")
+
+
+def covariance_structure(evidence: Evidence) -> Finding | None:
+    """Row 7: the sides say that they have other covariance structures, or another gives the candidate's numbers."""
+    pieces = evidence.reference_pieces
+    if evidence.other_structures:
+        shown = [
+            ", ".join(
+                f"{name}: {structure}" for name, structure in zip(_names(evidence, side), structures, strict=True)
+            )
+            for side in ("reference", "candidate")
+            if (structures := evidence.structures(side)) is not None
+        ]
+        return _finding(f"the reference has {shown[0]}; the candidate {shown[1]}", Strength.ANOTHER_MODEL)
+    known = evidence.known_theta
+    if pieces is None or not evidence.referee_holds or not small_enough(pieces):
+        return None
+    said = evidence.structures("candidate") is not None and pieces.structured
+    if another_model(evidence) or said:
+        return None  # of one that says it has the reference's structures no other is looked for
+    implied = known is not None and implied_by(evidence, known)
+    for place, term, structure in _others(pieces):
+        if implied and known is not None and not _has(term, structure, pieces.by_term(known)[place]):
+            continue  # all its numbers follow from its θ, which has another structure than this
+        if not implied and term.structure.free and structure != Structure("diag"):
+            continue  # what people lose is the correlation; nothing else is looked for without a sign of it
+        solution = _optimum(pieces, evidence, term, structure)
+        proof = _proof(evidence, solution)
+        if proof is None:
+            continue
+        if term.structure.free and structure == Structure("diag"):
+            return _finding(_reproduced(proof, term, structure), Strength.RECOMPUTED, lost=True)
+        return _finding(_reproduced(proof, term, structure), Strength.RECOMPUTED)
+    return None
+
+
+def _names(evidence: Evidence, side: str) -> list[str]:
+    fit = evidence.reference if side == "reference" else evidence.candidate
+    return [str(name) for name in fit.getME("cnms")]
+
+
+def _others(pieces: Pieces) -> Iterator[tuple[int, Term, Structure]]:
+    """Structures that a term may have been given instead.
+
+    One for which lme4 has another name (``cs`` and ``ar1`` of two effects are one) comes once.
+    """
+    for place, term in enumerate(pieces.terms):
+        if term.p == 1:
+            continue
+        for name in STRUCTURES:
+            for hom in (False, True) if name != "us" else (False,):
+                other = Structure(name, hom)
+                same = other == term.structure or (term.p == 2 and {name, term.structure.name} == {"cs", "ar1"})
+                if not same or hom != term.structure.hom:
+                    yield place, term, other
+
+
+def _has(term: Term, structure: Structure, theta: np.ndarray) -> bool:
+    T = term.structure.template(theta, term.p)
+    return structure.parameters(T @ T.T) is not None
+
+
+def _optimum(pieces: Pieces, evidence: Evidence, term: Term, structure: Structure) -> Solution | None:
+    terms = tuple(replace(one, structure=structure) if one is term else one for one in pieces.terms)
+    other = replace(pieces, terms=terms)
+    start = np.array([float(low == 0.0) for low, _ in other.bounds])
+    solution: Solution | None = least_objective(lambda point: solve(other, point, evidence.reml), start, other.bounds)
+    return solution
+
+
+def _proof(evidence: Evidence, solution: Solution | None) -> Reproduction | None:
+    if solution is None:
+        return None
+    expected = implied_numbers(solution)
+    expected["logLik", None, None, None, None] = -solution.objective / 2
+    proof = reproduced(evidence, expected, _QUANTITIES)
+    return proof if proof.proves else None
+
+
+def _reproduced(proof: Reproduction, term: Term, structure: Structure) -> str:
+    return (
+        f"{proof.matched} of the {proof.total} numbers that tell are those of the model with {structure} covariances "
+        f"of {term.name} (the reference: {term.structure}) to {proof.digits:.0f} digits or more, computed here from "
+        "the reference's own y, X and Z"
+    )
+
+
+def _finding(text: str, strength: float, lost: bool = False) -> Finding:
+    cause = Cause(
+        7,
+        "correlation-lost" if lost else "covariance-structure",
+        "The candidate keeps random effects independent (||), the reference correlates them (|)"
+        if lost
+        else "The random effects' covariances have another structure",
+        text,
+        "(x | g) and us(x | g) have free covariances, diag(x | g) none, cs(x | g) one correlation of any two effects, "
+        "ar1(x | g) one that falls with their distance; cs and diag have a standard deviation for each effect unless "
+        "hom = TRUE, ar1 one for all unless hom = FALSE.",
+        {},
+    )
+    return Finding(cause, strength)

@@ -1,0 +1,416 @@
+"""R's words for what is asked of data: tables, groups, orders, conditions; and for text and control."""
+
+import re
+
+from validation.migrate.code import Code, Scope, element_of, matched, python_name, quoted
+from validation.migrate.functions import FUNCTIONS, maker, only, values_of
+from validation.migrate.rcode import Node
+from validation.migrate.translate import Translator
+
+__all__ = ["SUMMARIES"]
+
+#: R's functions that make one number of many, and pandas' names for them.
+_ONE_NUMBER = {
+    "mean": "mean",
+    "sd": "std",
+    "var": "var",
+    "median": "median",
+    "min": "min",
+    "max": "max",
+    "sum": "sum",
+    "length": "size",
+}
+
+
+def _one_number(t: Translator, node: Node, given: "dict[str, Node | None]") -> str:
+    """The name in pandas of the function that groups are summed up by."""
+    function = given.get("FUN")
+    if function is None or function.text not in _ONE_NUMBER or function.kind not in ("name", "string"):
+        raise t.refuse(node, f"{node.text}() by a function other than {', '.join(_ONE_NUMBER)}")
+    others = set(given) - {"X", "INDEX", "FUN", "x", "data", "na.rm", "formula"}
+    if others:
+        raise t.refuse(node, f"the argument {min(others)} of {node.text}() is not carried over")
+    return _ONE_NUMBER[function.text]
+
+
+@maker("tapply", takes=None)
+def _by_group(t: Translator, node: Node, scope: Scope) -> Code:
+    given = matched(node.args, ("X", "INDEX", "FUN"))
+    values, groups = (given.get(key) for key in ("X", "INDEX"))
+    method = _one_number(t, node, given)
+    if values is None or groups is None:
+        raise t.refuse(node, "tapply() without groups")
+    x, g = t.expression(values, scope), t.expression(groups, scope)
+    if x.kind != "series" or g.kind != "series":
+        raise t.refuse(node, "tapply() of something other than a column by a column")
+    groups_of = f"{x.inside()}.groupby({g.text}, observed=False)"
+    skips = given.get("na.rm") is not None
+    if t.has_missing(x) and not skips and method != "size":
+        return Code(f"{groups_of}.agg(lambda x: x.{method}(skipna=False))", "series")
+    return Code(f"{groups_of}.{method}()", "series")
+
+
+def _terms(node: Node) -> "list[str] | None":
+    """The names in ``a + b``, or in ``cbind(a, b)``."""
+    if node.kind == "name":
+        return [node.text]
+    if node.kind == "binary" and node.text == "+":
+        left, right = (_terms(part) for part in node.parts)
+        return [*left, *right] if left and right else None
+    if node.kind == "call" and node.text == "cbind":
+        inside = [_terms(value) for value in values_of(node)]
+        return [name for one in inside if one for name in one] if all(inside) else None
+    return None
+
+
+@maker("aggregate", takes=None)
+def _aggregate(t: Translator, node: Node, scope: Scope) -> Code:
+    """``aggregate(y ~ a + b, data, FUN)``: R counts the first group fastest, pandas the last."""
+    given = matched(node.args, ("x", "data", "FUN"))
+    formula = given.pop("formula", None) or given.get("x")
+    data = given.get("data")
+    if formula is None or formula.kind != "binary" or formula.text != "~" or data is None:
+        raise t.refuse(node, "aggregate() without a formula")
+    method = _one_number(t, node, given)
+    left, right = (_terms(part) for part in formula.parts)
+    frame = t.expression(data, scope)
+    if not left or not right or "." in (*left, *right) or frame.kind not in ("data", "frame"):
+        raise t.refuse(node, "aggregate() of this kind")
+    groups = ", ".join(quoted(one) for one in reversed(right))
+    columns = ", ".join(quoted(one) for one in [*right, *left])
+    y = "[" + ", ".join(quoted(one) for one in left) + "]"
+    used = f"{frame.inside()}.dropna(subset=[{columns}])"
+    text = f"{used}.groupby([{groups}], observed=True)[{y}].{method}().reset_index()"
+    return Code(f"{text}[[{columns}]]" if len(right) > 1 else text, "frame")
+
+
+def _counts(t: Translator, columns: list[str]) -> Code:
+    if len(columns) == 1:
+        return Code(f"{columns[0]}.value_counts().sort_index()", "series")
+    t.needs("pd")
+    return Code(f"pd.crosstab({columns[0]}, {columns[1]}, dropna=False)", "frame")
+
+
+@maker("table", takes="")
+def _table(t: Translator, node: Node, scope: Scope) -> Code:
+    made = [t.expression(value, scope) for value in values_of(node)]
+    if not 1 <= len(made) <= 2 or any(one.kind != "series" for one in made):
+        raise t.refuse(node, "table() of something other than one or two columns")
+    return _counts(t, [one.inside() for one in made])
+
+
+@maker("xtabs", takes="formula data")
+def _xtabs(t: Translator, node: Node, scope: Scope) -> Code:
+    given = matched(node.args, ("formula", "data"))
+    formula, data = given.get("formula"), given.get("data")
+    names = _terms(formula.parts[0]) if formula is not None and formula.kind == "unary" else None
+    frame = t.expression(data, scope) if data is not None else None
+    if not names or len(names) > 2 or frame is None or frame.kind != "data":
+        raise t.refuse(node, "xtabs() of this kind")
+    return _counts(t, [f"{frame.inside()}[{quoted(name)}]" for name in names])
+
+
+@maker("with", takes="data expr")
+def _with(t: Translator, node: Node, scope: Scope) -> Code:
+    given = matched(node.args, ("data", "expr"))
+    data, expression = given.get("data"), given.get("expr")
+    frame = t.expression(data, scope) if data is not None else None
+    if frame is None or expression is None or frame.kind not in ("data", "frame"):
+        raise t.refuse(node, "with() of something that is no data frame")
+    return t.expression(expression, t.among_columns(frame, expression, scope))
+
+
+@maker("which", takes="x")
+def _which(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    t.needs("np")
+    return Code(f"np.flatnonzero({made.text}) + 1", "positions", False)
+
+
+@maker("order", takes="decreasing")
+def _order(t: Translator, node: Node, scope: Scope) -> Code:
+    values = values_of(node)
+    falling = any(a.name and a.value is not None and a.value.text in ("TRUE", "T") for a in node.args)
+    if len(values) != 1:
+        raise t.refuse(node, "order() by several keys")
+    minus = values[0].kind == "unary" and values[0].text == "-"
+    made = t.expression(values[0].parts[0] if minus else values[0], scope)
+    if made.kind not in ("series", "vector"):
+        raise t.refuse(node, "order() of something that is no vector")
+    t.needs("np")
+    sign = "-" if minus != falling else ""
+    return Code(
+        f'np.argsort({sign}{made.inside()}.to_numpy(), kind="stable") + 1'
+        if made.kind == "series"
+        else f'np.argsort({sign}np.asarray({made.text}), kind="stable") + 1',
+        "positions",
+        False,
+    )
+
+
+@maker("complete.cases", takes="")
+def _complete(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind not in ("data", "frame"):
+        raise t.refuse(node, "complete.cases() of something that is no data frame")
+    return Code(f"{made.inside()}.notna().all(axis=1)", "series")
+
+
+@maker("range", takes="x na.rm")
+def _range(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind not in ("series", "vector", "range"):
+        raise t.refuse(node, "range() of something that is no vector")
+    t.needs("np")
+    return Code(f"np.array([np.min({made.text}), np.max({made.text})])", "vector", True, "number")
+
+
+@maker("colMeans", "rowMeans", "colSums", "rowSums", takes="x")
+def _margins(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind not in ("frame", "data"):
+        raise t.refuse(node, f"{node.text}() of something that is no matrix")
+    axis = "axis=1" if node.text.startswith("row") else ""
+    return Code(f"{made.inside()}.{node.text[3:-1].lower()}({axis})", "series")
+
+
+@maker("weighted.mean", takes="x w")
+def _weighted(t: Translator, node: Node, scope: Scope) -> Code:
+    given = matched(node.args, ("x", "w"))
+    x, w = (t.expression(value, scope).text for key in ("x", "w") if (value := given.get(key)) is not None)
+    t.needs("np")
+    return Code(f"np.average({x}, weights={w})", "number")
+
+
+@maker("diff", "rev", takes="x")
+def _along(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind not in ("series", "vector", "strings", "list", "range"):
+        raise t.refuse(node, f"{node.text}() of something that is no vector")
+    if node.text == "rev":
+        return Code(f"{made.inside()}{'.iloc' if made.kind == 'series' else ''}[::-1]", made.kind, True, made.element)
+    t.needs("np")
+    return Code(f"np.diff({made.text})", "vector", True, "number")
+
+
+@maker("sort", takes="x decreasing")
+def _sorted(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    falling = any(a.name == "decreasing" and a.value is not None and a.value.text in ("TRUE", "T") for a in node.args)
+    if made.kind == "series":
+        return Code(f"{made.inside()}.sort_values({'ascending=False' if falling else ''})", "series")
+    if made.kind not in ("vector", "strings"):
+        raise t.refuse(node, "sort() of something that is no vector")
+    return Code(f"sorted({made.text}{', reverse=True' if falling else ''})", made.kind, True, made.element)
+
+
+@maker("any", "all", takes="na.rm")
+def _any(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    t.needs("np")
+    return Code(f"bool(np.{node.text}({made.text}))", "number")
+
+
+@maker("ifelse", takes="test yes no")
+def _ifelse(t: Translator, node: Node, scope: Scope) -> Code:
+    given = matched(node.args, ("test", "yes", "no"))
+    parts = [t.expression(value, scope) for key in ("test", "yes", "no") if (value := given.get(key)) is not None]
+    if len(parts) != 3:
+        raise t.refuse(node, "ifelse() without its three parts")
+    test, yes, no = parts
+    if test.kind == "number":
+        return Code(f"{yes.inside()} if {test.text} else {no.inside()}", yes.kind, False)
+    t.needs("np")
+    return Code(f"np.where({test.text}, {yes.text}, {no.text})", "vector", True, yes.kind)
+
+
+@maker("nlevels", takes="x")
+def _how_many_levels(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind != "series":
+        raise t.refuse(node, "nlevels() of something that is no column")
+    return Code(f"len({made.inside()}.cat.categories)", "number")
+
+
+@maker("expand.grid", takes=None)
+def _grid(t: Translator, node: Node, scope: Scope) -> Code:
+    """Every combination; R's first variable runs fastest, pandas' last."""
+    parts = []
+    for argument in node.args:
+        if argument.name in ("stringsAsFactors", "KEEP.OUT.ATTRS"):
+            continue
+        if argument.name is None or argument.value is None:
+            raise t.refuse(node, "expand.grid() of something without a name")
+        made = t.expression(argument.value, scope)
+        if made.kind not in ("vector", "strings", "range", "number", "string", "series"):
+            raise t.refuse(node, "expand.grid() of something that is no vector")
+        parts.append((argument.name, f"[{made.text}]" if made.kind in ("number", "string") else made.text))
+    t.needs("pd")
+    if len(parts) == 1:
+        return Code("pd.DataFrame({" + f"{quoted(parts[0][0])}: {parts[0][1]}" + "})", "frame")
+    listed = ", ".join(text for _, text in reversed(parts))
+    names = ", ".join(quoted(name) for name, _ in reversed(parts))
+    columns = ", ".join(quoted(name) for name, _ in parts)
+    product = f"pd.MultiIndex.from_product([{listed}], names=[{names}])"
+    return Code(f"{product}.to_frame(index=False)[[{columns}]]", "frame")
+
+
+@maker("rbind", "cbind", takes=None)
+def _bound(t: Translator, node: Node, scope: Scope) -> Code:
+    parts = []
+    for argument in node.args:
+        if argument.name in ("stringsAsFactors", "make.row.names", "deparse.level"):
+            continue
+        if argument.value is None:
+            raise t.refuse(node, "an argument without a value")
+        made = t.expression(argument.value, scope)
+        name = argument.name or (argument.value.text if argument.value.kind == "name" else None)
+        if made.kind == "frame":
+            parts.append(made.text)
+        elif made.kind == "series" and name and node.text == "cbind":
+            parts.append(f"{made.inside()}.rename({quoted(name)})")
+        elif made.kind == "series" and name:
+            parts.append(f"{made.inside()}.to_frame({quoted(name)}).T")
+        else:
+            raise t.refuse(node, f"{node.text}() of things that are neither tables nor vectors with names")
+    t.needs("pd")
+    return Code(f"pd.concat([{', '.join(parts)}]{', axis=1' if node.text == 'cbind' else ''})", "frame")
+
+
+# ------------------------------------------------------------------------------------------- text and control
+
+
+@maker("sprintf", takes="fmt")
+def _formatted(t: Translator, node: Node, scope: Scope) -> Code:
+    values = [a.value for a in node.args if a.value is not None]
+    if not values or values[0].kind != "string" or re.search(r"%\d+\$|%[^%]*\*", values[0].text):
+        raise t.refuse(node, "sprintf() with a format that is computed")
+    parts = [t.expression(value, scope) for value in values[1:]]
+    if any(part.kind not in ("number", "string", "any") for part in parts):
+        raise t.refuse(node, "sprintf() over several values")
+    if not parts:
+        return Code(quoted(values[0].text.replace("%%", "%")), "string")
+    listed = ", ".join(part.text for part in parts)
+    return Code(f"{quoted(values[0].text)} % ({listed}{',' if len(parts) == 1 else ''})", "string", False)
+
+
+@maker("reformulate", takes="termlabels response")
+def _reformulated(t: Translator, node: Node, scope: Scope) -> Code:
+    given = matched(node.args, ("termlabels", "response"))
+    terms, response = given.get("termlabels"), given.get("response")
+    made = t.expression(terms, scope) if terms is not None else None
+    if made is None or made.kind not in ("strings", "string"):
+        raise t.refuse(node, "reformulate() of something that is no text")
+    joined = made.text if made.kind == "string" else f'" + ".join({made.text})'
+    if response is None or response.kind == "string":
+        return Code(f"{quoted((response.text if response else '') + ' ~ ')} + {joined}", "formula", False)
+    return Code(f'{t.expression(response, scope).inside()} + " ~ " + {joined}', "formula", False)
+
+
+@maker("switch", takes=None)
+def _switch(t: Translator, node: Node, scope: Scope) -> Code:
+    """``switch(x, a = 1, b = , c = 2, 3)``: the cases as conditions, so that only one is computed."""
+    first, *cases = node.args
+    if first.value is None or not cases or any(one.name is None for one in cases[:-1]):
+        raise t.refuse(node, "switch() by number")
+    of = t.expression(first.value, scope)
+    if of.kind not in ("string", "any"):
+        raise t.refuse(node, "switch() by number")
+    made: list[tuple[list[str], Code]] = []
+    labels: list[str] = []
+    default = Code("None", "none")
+    for one in cases:
+        if one.name is None and one.value is not None:
+            default = t.expression(one.value, scope)
+        elif one.name is not None:
+            labels.append(one.name)
+            if one.value is not None:
+                made.append((labels, t.expression(one.value, scope)))
+                labels = []
+    parts = [
+        f"{code.inside()} if {of.inside()} "
+        + (f"== {quoted(names[0])}" if len(names) == 1 else f"in ({', '.join(quoted(name) for name in names)})")
+        for names, code in made
+    ]
+    kinds = {code.kind for _, code in made}
+    return Code(" else ".join([*parts, default.inside()]), kinds.pop() if len(kinds) == 1 else "any", False)
+
+
+@maker("Reduce", takes="f x")
+def _reduced(t: Translator, node: Node, scope: Scope) -> Code:
+    given = matched(node.args, ("f", "x"))
+    function, over = given.get("f"), given.get("x")
+    made = t.expression(over, scope) if over is not None else None
+    if function is None or function.kind != "function" or len(function.args) != 2 or made is None:
+        raise t.refuse(node, "Reduce() of this kind")
+    if made.kind not in ("list", "dict", "vector"):
+        raise t.refuse(node, "Reduce() over something that is no list")
+    element = made.element if made.element != "any" else "any"
+    names = [one.name or "x" for one in function.args]
+    inner = Scope({name: element_of(python_name(name), element) for name in names}, scope)
+    body = function.parts[0]
+    while body.kind == "block" and len(body.parts) == 1:
+        body = body.parts[0]
+    result = t.expression(body, inner)
+    t.needs("reduce")
+    listed = f"{made.inside()}.values()" if made.kind == "dict" else made.text
+    arguments = ", ".join(python_name(name) for name in names)
+    return Code(f"reduce(lambda {arguments}: {result.text}, {listed})", result.kind, True, result.element)
+
+
+@maker("getElement", takes="object name")
+def _element(t: Translator, node: Node, scope: Scope) -> Code:
+    values = [a.value for a in node.args if a.value is not None]
+    if len(values) != 2:
+        raise t.refuse(node, "getElement() without a name")
+    index = Node("index", "[[", [values[0]], [type(node.args[0])(None, values[1])], node.start, node.end, node.line)
+    return t.expression(index, scope)
+
+
+@maker("inherits", takes="x what")
+def _inherits(t: Translator, node: Node, scope: Scope) -> Code:
+    values = [a.value for a in node.args if a.value is not None]
+    if len(values) != 2 or values[1].text not in ("try-error", "error"):
+        raise t.refuse(node, "a class of R's")
+    return Code(f"isinstance({t.expression(values[0], scope).text}, Exception)", "number")
+
+
+@maker("stopifnot", takes="")
+def _asserted(t: Translator, node: Node, scope: Scope) -> Code:
+    conditions = [t.expression(value, scope) for value in values_of(node)]
+    t.needs("np")
+    texts = [one.text if one.kind == "number" else f"np.all({one.text})" for one in conditions]
+    return Code(f"assert {' and '.join(texts)}", "none")
+
+
+@maker("stop", takes="call.")
+def _stopped(t: Translator, node: Node, scope: Scope) -> Code:
+    parts = [t.expression(value, scope) for value in values_of(node)]
+    if len(parts) == 1 and parts[0].kind == "string":
+        return Code(f"raise RuntimeError({parts[0].text})", "none")
+    raise t.refuse(node, "stop() with a text that is computed")
+
+
+@maker("model.response", takes="data")
+def _response(t: Translator, node: Node, scope: Scope) -> Code:
+    """``model.response(model.frame(m))``."""
+    inner = values_of(node)[0] if values_of(node) else None
+    if inner is None or inner.kind != "call" or inner.text != "model.frame" or len(inner.args) != 1:
+        raise t.refuse(node, "model.response() of something other than model.frame(m)")
+    fit = only(t, inner, scope)
+    if fit.kind != "fit":
+        raise t.refuse(node, "model.frame() of something that is no fit")
+    return Code(f'{fit.inside()}.getME("y")', "series")
+
+
+@maker("crossprod", "tcrossprod", takes="x y")
+def _product(t: Translator, node: Node, scope: Scope) -> Code:
+    parts = [t.expression(a.value, scope) for a in node.args if a.value is not None]
+    if not 1 <= len(parts) <= 2 or any(one.kind != "frame" for one in parts):
+        raise t.refuse(node, f"{node.text}() of things that are no matrices")
+    left, right = parts[0].inside(), parts[-1].inside()
+    return Code(f"{left}.T @ {right}" if node.text == "crossprod" else f"{left} @ {right}.T", "frame", False)
+
+
+#: All makers, once this module is loaded.
+SUMMARIES = FUNCTIONS
