@@ -14,10 +14,14 @@ from bridge.frames import column_names, frame_to_r
 from bridge.session import Reply
 from r_scripts.grammar import NA_ACTIONS, inert
 
-__all__ = ["ModelCall", "describe", "emit", "explain"]
+__all__ = ["Contrasts", "ModelCall", "Vector", "describe", "emit", "explain"]
 
 
+#: A column's name, or a value for each row.
 Vector = str | pd.Series | np.ndarray | Sequence[float]
+
+#: Column -> the name of R's contrasts, or a matrix.
+Contrasts = Mapping[str, "str | np.ndarray | pd.DataFrame | Sequence[Sequence[float]]"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def describe(
     offset: Vector | None = None,
     subset: Vector | None = None,
     na_action: str = "na.omit",
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Contrasts | None = None,
     data_name: str | None = None,
     check_response: bool = True,
     require_response: bool = True,

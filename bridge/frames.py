@@ -21,7 +21,7 @@ beyond 2⁵³, names and strings with a NUL character or Byzantine musical symbo
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -89,7 +89,15 @@ def _r_name(name: str) -> str:
     return name
 
 
-def frame_to_r(data: pd.DataFrame, columns: Iterable[str] | None = None) -> dict[str, Any]:
+class SentFrame(TypedDict):
+    """A data frame as plain data."""
+
+    nrow: int
+    names: list[str]
+    columns: list[dict[str, object]]
+
+
+def frame_to_r(data: pd.DataFrame, columns: Iterable[str] | None = None) -> SentFrame:
     """Describe a data frame as plain data for ``frame_in`` of ``r_scripts/frames.R``.
 
     Parameters
@@ -118,7 +126,7 @@ def _refuse(name: str, series: pd.Series, found: str, fix: str) -> DataError:
     return DataError(f"column {name!r} (dtype {series.dtype}) {found}; {fix}")
 
 
-def column_to_r(series: pd.Series, name: str) -> dict[str, Any]:
+def column_to_r(series: pd.Series, name: str) -> dict[str, object]:
     """Describe one column; see :func:`frame_to_r`."""
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bridge.call import ModelCall, Vector, describe, emit, explain
+from bridge.call import Contrasts, ModelCall, Vector, describe, emit, explain
 from bridge.errors import DataError, RError, RWarning
 from bridge.fit import RFit
 from bridge.formula import parse, r_symbol
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["LFormula", "LmerFit", "lFormula", "lmer", "lmerControl"]
 
+#: What an argument of ``lmerControl`` may be: plain, or a mapping of plain values (``optCtrl``).
+ControlValue = bool | int | float | str | Mapping[str, bool | int | float | str]
+
+#: ``"tight"``, or what :func:`lmerControl` returns.
+Control = str | Mapping[str, ControlValue]
 
 #: Arguments of ``lme4::lmerControl``, R's dots written as ``_``.
 _CONTROL = {
@@ -34,7 +39,7 @@ _CONTROL = {
 }  # fmt: skip
 
 
-def lmerControl(**options: Any) -> dict[str, Any]:
+def lmerControl(**options: ControlValue | None) -> dict[str, ControlValue]:
     """Describe ``lme4::lmerControl(...)``.
 
     Parameters
@@ -53,7 +58,7 @@ def lmerControl(**options: Any) -> dict[str, Any]:
     DataError
         An argument that ``lmerControl`` does not have, or a value that is not plain.
     """
-    described = {}
+    described: dict[str, ControlValue] = {}
     for name, value in options.items():
         if name not in _CONTROL:
             raise DataError(f"lmerControl has no argument {name!r}; it has {', '.join(sorted(_CONTROL))}")
@@ -75,7 +80,7 @@ def lmerControl(**options: Any) -> dict[str, Any]:
 #: optimizer settings found (rounding: an objective of 14 000 has a spacing of 2e-12), θ repeatable to 2e-7, where
 #: default lme4 leaves up to 3e-8 in the objective and 1e-4 in θ. A derivative-free optimizer carries no more: the
 #: objective is flat to rounding there. Derivatives are not computed: they would change nothing but the time taken.
-TIGHT: dict[str, Any] = lmerControl(
+TIGHT: dict[str, ControlValue] = lmerControl(
     optimizer="bobyqa", calc_derivs=False, optCtrl={"rhobeg": 0.2, "rhoend": 1e-11, "maxfun": 1_000_000}
 )
 
@@ -84,7 +89,7 @@ def _describe_lmer(
     formula: str,
     data: pd.DataFrame,
     REML: bool,
-    control: str | Mapping[str, Any] | None,
+    control: Control | None,
     start: Sequence[float] | np.ndarray | pd.Series | None,
     **options: Any,
 ) -> ModelCall:
@@ -111,13 +116,13 @@ def lmer(
     formula: str,
     data: pd.DataFrame,
     REML: bool = True,
-    control: str | Mapping[str, Any] | None = None,
+    control: Control | None = None,
     start: Sequence[float] | np.ndarray | pd.Series | None = None,
     weights: Vector | None = None,
     offset: Vector | None = None,
     subset: Vector | None = None,
     na_action: str = "na.omit",
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Contrasts | None = None,
     data_name: str | None = None,
     timeout: float | None = None,
 ) -> "LmerFit":
@@ -297,7 +302,7 @@ class LmerFit(RFit):
         return float(result[0]) if values.ndim == 1 else np.asarray(result)
 
     @property
-    def optinfo(self) -> dict[str, Any]:
+    def optinfo(self) -> dict[str, object]:
         """How the optimizer ended (``m@optinfo``).
 
         ``optimizer``, ``feval``, ``conv`` (its return code), ``message``, ``lme4_codes`` and ``lme4_messages``
@@ -674,12 +679,12 @@ def lFormula(
     formula: str,
     data: pd.DataFrame,
     REML: bool = True,
-    control: str | Mapping[str, Any] | None = None,
+    control: Control | None = None,
     weights: Vector | None = None,
     offset: Vector | None = None,
     subset: Vector | None = None,
     na_action: str = "na.omit",
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Contrasts | None = None,
 ) -> LFormula:
     """``lme4::lFormula``: the design of a model without the fit. Parameters as in :func:`lmer`.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -29,12 +28,12 @@ class Prior:
     """
 
     dist: str
-    args: dict[str, Any] = field(default_factory=dict)
+    args: dict[str, bool | float | np.ndarray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"{self.dist}({', '.join(f'{name}={value!r}' for name, value in self.args.items())})"
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> dict[str, object]:
         """Return the prior as plain data for R."""
         return {"dist": self.dist, "args": dict(self.args)}
 
@@ -43,8 +42,8 @@ class Prior:
 DEFAULT = Prior("default")
 
 
-def _prior(dist: str, positive: Sequence[str] = (), **args: Any) -> Prior:
-    plain: dict[str, Any] = {}
+def _prior(dist: str, positive: Sequence[str] = (), **args: Numbers | bool | None) -> Prior:
+    plain: dict[str, bool | float | np.ndarray] = {}
     for name, value in args.items():
         if value is None:
             continue

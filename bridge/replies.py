@@ -3,8 +3,8 @@
 ``r_scripts/handles.R`` and its neighbours describe R's objects in plain pieces; here they become what users get.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,73 @@ from r_scripts.printed import printed_html
 
 if TYPE_CHECKING:
     import scipy.sparse
+    from numpy.typing import ArrayLike, DTypeLike
 
 __all__ = ["Printed", "factors", "frame", "labels", "series", "sparse", "table", "term_names", "terms", "varcorr"]
+
+
+class NamedVector(TypedDict):
+    """A vector with names."""
+
+    values: "ArrayLike"
+    names: Sequence[str]
+
+
+class NamedMatrix(TypedDict):
+    """A matrix with dimnames."""
+
+    values: "ArrayLike"
+    rows: Sequence[str]
+    columns: Sequence[str]
+
+
+class SparseMatrix(TypedDict):
+    """A ``dgCMatrix``."""
+
+    shape: Sequence[int]
+    values: "ArrayLike"
+    indices: np.ndarray
+    pointers: np.ndarray
+
+
+class FactorCodes(TypedDict):
+    """A factor: codes from 1, and levels."""
+
+    codes: "ArrayLike"
+    levels: Sequence[str]
+
+
+class Factors(TypedDict):
+    """Grouping factors, and their names."""
+
+    groups: Sequence[str]
+    factors: Sequence[FactorCodes]
+
+
+class Table(TypedDict):
+    """A data frame, and what R prints of it."""
+
+    names: Sequence[str]
+    columns: Sequence[np.ndarray | Sequence[str]]
+    rows: Sequence[str]
+    text: str
+
+
+class VarianceComponents(TypedDict):
+    """``as.data.frame(VarCorr(m))``."""
+
+    grp: Sequence[str]
+    var1: Sequence[str | None]
+    var2: Sequence[str | None]
+    vcov: "ArrayLike"
+    sdcor: "ArrayLike"
+
+
+class TermEffects(TypedDict):
+    """``cnms``: each term's grouping factor and effects."""
+
+    groups: Sequence[str]
+    effects: Sequence[Sequence[str]]
 
 
 class Printed(str):
@@ -43,12 +108,12 @@ def labels(names: Sequence[str]) -> pd.Index:
     return pd.Index(list(names), dtype=TEXT)
 
 
-def series(vector: Mapping[str, Any], dtype: Any = np.float64) -> pd.Series:
+def series(vector: "NamedVector", dtype: "DTypeLike" = np.float64) -> pd.Series:
     """Return a named vector."""
     return pd.Series(np.array(vector["values"], dtype=dtype), index=labels(vector["names"]))
 
 
-def frame(matrix: Mapping[str, Any], index: pd.Index | None = None) -> pd.DataFrame:
+def frame(matrix: "NamedMatrix", index: pd.Index | None = None) -> pd.DataFrame:
     """Return a matrix with its dimnames, or with the rows' labels given."""
     values = np.asarray(matrix["values"], dtype=np.float64)
     rows = labels(matrix["rows"]) if index is None else index
@@ -58,7 +123,7 @@ def frame(matrix: Mapping[str, Any], index: pd.Index | None = None) -> pd.DataFr
     return pd.DataFrame(values.reshape(len(rows), len(columns)).copy(), index=rows, columns=columns)
 
 
-def sparse(described: Mapping[str, Any]) -> "scipy.sparse.csc_array":
+def sparse(described: "SparseMatrix") -> "scipy.sparse.csc_array":
     """Return a ``dgCMatrix``."""
     from scipy.sparse import csc_array
 
@@ -69,7 +134,7 @@ def sparse(described: Mapping[str, Any]) -> "scipy.sparse.csc_array":
     )
 
 
-def factors(described: Mapping[str, Any], index: pd.Index) -> pd.DataFrame:
+def factors(described: "Factors", index: pd.Index) -> pd.DataFrame:
     """Return the grouping factors, rows used × factors."""
     columns = {
         group: pd.Categorical.from_codes(np.asarray(f["codes"], dtype=np.intp) - 1, categories=labels(f["levels"]))
@@ -78,7 +143,7 @@ def factors(described: Mapping[str, Any], index: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(columns, index=index)
 
 
-def table(described: Mapping[str, Any]) -> pd.DataFrame:
+def table(described: "Table") -> pd.DataFrame:
     """Return a data frame of R's; ``attrs["text"]`` is what R prints of it."""
     columns = {
         name: np.array(values, dtype=np.float64) if isinstance(values, np.ndarray) else pd.array(values, dtype=TEXT)
@@ -100,7 +165,7 @@ def term_names(groups: Sequence[str]) -> list[str]:
     return names
 
 
-def varcorr(described: Mapping[str, Any]) -> pd.DataFrame:
+def varcorr(described: "VarianceComponents") -> pd.DataFrame:
     """Return ``as.data.frame(VarCorr(m))``."""
     return pd.DataFrame(
         {
@@ -113,6 +178,6 @@ def varcorr(described: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def terms(cnms: Mapping[str, Any]) -> dict[str, list[str]]:
+def terms(cnms: "TermEffects") -> dict[str, list[str]]:
     """Return ``cnms``: term → effects, in R's order."""
     return dict(zip(term_names(cnms["groups"]), map(list, cnms["effects"]), strict=True))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import pandas as pd
 
-from bridge.call import ModelCall, Vector, describe, emit, explain
+from bridge.call import Contrasts, ModelCall, Vector, describe, emit, explain
 from bridge.errors import DataError, RError
 from bridge.fit import RFit
 from bridge.frames import column_names, frame_to_r, labels_to_index
@@ -74,7 +74,7 @@ class StanSummary:
 class PriorSummary:
     """``prior_summary(m)``: R's text (``str()``) and its values."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     text: str
 
     def __str__(self) -> str:
@@ -137,7 +137,7 @@ def stan_lmer(
     offset: Vector | None = None,
     subset: Vector | None = None,
     na_action: str = "na.omit",
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Contrasts | None = None,
     seed: int | None = None,
     chains: int = 4,
     iter: int = 2000,  # noqa: A002 - R's name
@@ -268,7 +268,7 @@ class StanFit(RFit):
         return float(self._x["elapsed"].sum())
 
     @property
-    def control(self) -> dict[str, Any]:
+    def control(self) -> dict[str, object]:
         """The sampler's settings and the packages' versions."""
         return {"seed": self.seed, **self._x["control"]}
 
@@ -426,7 +426,7 @@ class StanFit(RFit):
             )
         return points
 
-    def log_prob(self, upars: np.ndarray) -> Any:
+    def log_prob(self, upars: np.ndarray) -> float | np.ndarray:
         """``rstan::log_prob(adjust_transform = TRUE)`` at unconstrained points.
 
         Parameters

@@ -332,7 +332,7 @@ class Session:
         return process.popen.pid
 
     @property
-    def information(self) -> dict[str, Any]:
+    def information(self) -> dict[str, object]:
         """R's version, platform, BLAS and locale (starts R)."""
         with self._turn:
             return dict(self._running().information)
@@ -412,7 +412,7 @@ class Session:
         timeout: float | None = None,
         progress: Callable[[str], object] | None = None,
         follow: bool = False,
-        **args: Any,
+        **args: object,
     ) -> Reply:
         """Call a function that ``r_scripts/*.R`` defines.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridge.call import Vector, describe, emit, explain
+from bridge.call import Contrasts, Vector, describe, emit, explain
 from bridge.errors import RError
 from bridge.frames import frame_to_r, labels_to_index
 from bridge.replies import Printed, frame, series
@@ -67,7 +67,7 @@ def lm(
     offset: Vector | None = None,
     subset: Vector | None = None,
     na_action: str = "na.omit",
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Contrasts | None = None,
     data_name: str | None = None,
 ) -> Lm:
     """Fit a linear model with R's ``lm``. Parameters as in :func:`bridge.lme4.lmer`.
@@ -100,7 +100,7 @@ def lm(
 def model_matrix(
     formula: str,
     data: pd.DataFrame,
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Contrasts | None = None,
     na_action: str = "na.omit",
 ) -> pd.DataFrame:
     """R's ``model.matrix``: rows used × columns, with the data's index.

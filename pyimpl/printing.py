@@ -470,7 +470,7 @@ class VarCorrTable(pd.DataFrame):
     def _constructor(self) -> type[pd.DataFrame]:
         return pd.DataFrame
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: object) -> Any:
         """A column; or, by the name of a grouping factor, what R's ``VarCorr(m)[["g"]]`` is: its covariance matrix.
 
         R's attributes ``stddev`` and ``correlation`` are :meth:`stddev` and :meth:`correlation`.

@@ -42,7 +42,7 @@ def record(cls: type[T]) -> type[T]:
     return cast(type[T], made)
 
 
-def changed(instance: T, **fields: Any) -> T:
+def changed(instance: T, **fields: object) -> T:
     """Copy a frozen dataclass with other values of some fields: ``dataclasses.replace`` without its overhead.
 
     Nothing that was computed when first asked for is taken over but what stands among the fields.

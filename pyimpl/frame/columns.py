@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ from pyimpl.frame.column_types import (
 )
 from pyimpl.frame.contrasts import numbered
 from pyimpl.text.values import sorted_text
+
+if TYPE_CHECKING:
+    from pandas.api.extensions import ExtensionArray
 
 __all__ = [
     "INT_MAX",
@@ -70,7 +73,7 @@ class Data:
         Not a data frame, or a lazy one; names that are not strings or occur twice (on use).
     """
 
-    def __init__(self, frame: Any):
+    def __init__(self, frame: object):
         self._cache: dict[str, Column] = {}
         # Long columns that were read, as pandas gave them: by copy-on-write nothing done to the data later shows in
         # them. Short ones are copied.
@@ -142,10 +145,10 @@ class Data:
         self._series.append(series)
         return read_column(name, series)
 
-    def objects(self, name: str) -> list[Any]:
+    def objects(self, name: str) -> list[object]:
         """Give the values of a column as Python objects, whatever they are."""
         if self._frame is not None:
-            values: list[Any] = self._frame[name].tolist()
+            values: list[object] = self._frame[name].tolist()
         else:
             values = self._foreign.objects(self._foreign.names.index(name))
         return values
@@ -210,7 +213,7 @@ def _text(values: Any) -> Factor:
     return Factor(codes, levels, text=True)
 
 
-def read_column(name: str, values: Any, *, copy: bool = False) -> Column:
+def read_column(name: str, values: "pd.Series | np.ndarray | ExtensionArray", *, copy: bool = False) -> Column:
     """Turn a pandas column into what R would make of it.
 
     Categoricals are factors (their categories' order kept), strings are character vectors, booleans are logicals,
@@ -252,9 +255,11 @@ def read_column(name: str, values: Any, *, copy: bool = False) -> Column:
     elif isinstance(dtype, pd.DatetimeTZDtype):
         return _datetimes(pd.Series(values).dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
     elif isinstance(dtype, pd.BooleanDtype):
-        return Logical(values.to_numpy(dtype=np.float64, na_value=np.nan, copy=copy))
+        nullable: Any = values
+        return Logical(nullable.to_numpy(dtype=np.float64, na_value=np.nan, copy=copy))
     elif getattr(dtype, "kind", "") in ("i", "u", "f") and pd.api.types.is_numeric_dtype(dtype):
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan, copy=copy)
+        nullable = values
+        numbers = nullable.to_numpy(dtype=np.float64, na_value=np.nan, copy=copy)
         return Numeric(numbers) if dtype.kind == "f" else integers(numbers)
     elif isinstance(dtype, pd.ArrowDtype):
         need("files", f"column {name!r}, an Arrow column", "pyarrow")
@@ -296,7 +301,7 @@ def _objects(name: str, series: pd.Series) -> Column:
     )
 
 
-def column_values(column: Column) -> Any:
+def column_values(column: Column) -> pd.Categorical | pd.DatetimeIndex | np.ndarray:
     """Give a column as what pandas would hold: factors as categoricals, a matrix's first column alone."""
     if isinstance(column, Factor):
         return pd.Categorical.from_codes(
@@ -313,7 +318,7 @@ def column_values(column: Column) -> Any:
     return values.astype(np.int64) if column.kind == "integer" and not column.any_missing() else values
 
 
-def as_pandas(frame: Any) -> pd.DataFrame:
+def as_pandas(frame: object) -> pd.DataFrame:
     """Turn a frame of any kind into pandas, with the columns that a model would see; a pandas frame is returned itself.
 
     Strings and factors stay what they are (``str``, categorical), integers and booleans with gaps become ``Int64`` and

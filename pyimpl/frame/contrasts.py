@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,7 +86,7 @@ CONTRASTS: dict[str, Callable[[Sequence[str]], Coding]] = {
 }
 
 
-def contrast_matrix(kind: Any, levels: Sequence[str], name: str, *, base: int | None = None) -> Coding:
+def contrast_matrix(kind: object, levels: Sequence[str], name: str, *, base: int | None = None) -> Coding:
     """Contrasts of a factor with these levels.
 
     Parameters

@@ -4,7 +4,7 @@ A column of such a frame becomes an Arrow array and from there what R would have
 but the labels of categories. Null and NaN are both missing, as R's NA and NaN are to a model.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 from pyimpl.errors import DataError
 from pyimpl.frame.column_types import Column, Factor, Logical, Numeric, category_labels, integers
 from pyimpl.text.values import sorted_text
+
+if TYPE_CHECKING:
+    import narwhals as nw
 
 __all__ = ["ForeignFrame", "open_frame", "read_arrow"]
 
@@ -29,7 +32,7 @@ class ForeignFrame:
     rows : int
     """
 
-    def __init__(self, table: Any, names: list[str], rows: int):
+    def __init__(self, table: "pa.Table | nw.DataFrame", names: list[str], rows: int):
         self._table = table
         self.names = names
         self.rows = rows
@@ -37,7 +40,7 @@ class ForeignFrame:
     def _column(self, position: int) -> Any:
         return self._table.column(position) if isinstance(self._table, pa.Table) else self._table[self.names[position]]
 
-    def objects(self, position: int) -> list[Any]:
+    def objects(self, position: int) -> list[object]:
         """Give the values of a column as Python objects."""
         column = self._column(position)
         return list(column.to_pylist() if isinstance(column, pa.ChunkedArray) else column.to_list())
@@ -70,7 +73,7 @@ class ForeignFrame:
         return read
 
 
-def open_frame(frame: Any) -> Any:
+def open_frame(frame: object) -> pd.DataFrame | ForeignFrame:
     """Make a frame of any kind readable: a pandas frame as it is, another as a :class:`ForeignFrame`.
 
     Raises

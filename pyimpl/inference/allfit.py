@@ -4,9 +4,9 @@ Ours, and SciPy's: with the exact gradient where they take one, within θ's boun
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,15 @@ from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import OptSummary, natural_units
 from pyimpl.text.numbers import as_character, format_num, print_data_frame, print_matrix, print_vector, r_signif
 
+if TYPE_CHECKING:
+    from pyimpl.models.lmer_fit import LmerFit
+
 __all__ = ["OPTIMIZERS", "AllFit", "AllFitSummary", "minimise"]
 
+Result = TypeVar("Result")
+
 #: Name -> SciPy's method and options. Tolerances are near machine precision: the optimum is wanted, not a quick answer.
-OPTIMIZERS: dict[str, tuple[str, bool, dict[str, Any]]] = {
+OPTIMIZERS: dict[str, tuple[str, bool, dict[str, float]]] = {
     "L-BFGS-B": ("L-BFGS-B", True, {"ftol": 1e-15, "gtol": 1e-9, "maxls": 50}),
     "SLSQP": ("SLSQP", True, {"ftol": 1e-14}),
     "TNC": ("TNC", True, {"ftol": 1e-15, "gtol": 1e-9, "xtol": 0}),
@@ -144,25 +149,31 @@ def _backticked(name: str) -> str:
     return name if name.replace(".", "").replace("_", "").isalnum() else f"`{name}`"
 
 
-class AllFit(Mapping[str, Any]):
+class AllFit(Mapping[str, "LmerFit | Exception"]):
     """``allFit(m)``: a fit for each optimizer, by its name; an exception where one failed.
 
     ``str()`` is what R prints: how far the log-likelihoods lie apart. :meth:`summary` has the tables.
     """
 
-    def __init__(self, fits: dict[str, Any], seconds: dict[str, float], original: Any, data_name: str | None) -> None:
+    def __init__(
+        self,
+        fits: "dict[str, LmerFit | Exception]",
+        seconds: dict[str, float],
+        original: "LmerFit",
+        data_name: str | None,
+    ) -> None:
         self._fits, self._seconds, self._original, self._data_name = fits, seconds, original, data_name
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> "LmerFit | Exception":
         return self._fits[name]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self._fits)
 
     def __len__(self) -> int:
         return len(self._fits)
 
-    def _usable(self) -> dict[str, Any]:
+    def _usable(self) -> "dict[str, LmerFit]":
         return {name: fit for name, fit in self._fits.items() if not isinstance(fit, Exception)}
 
     @property
@@ -242,11 +253,11 @@ def _cut(text: str, width: int = 80) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def timed(run: Callable[[], Any]) -> tuple[Any, float]:
+def timed(run: Callable[[], Result]) -> tuple[Result | Exception, float]:
     """What `run` gives, or the exception it raises, and the seconds it took."""
     began = time.perf_counter()
     try:
-        value: Any = run()
+        value: Result | Exception = run()
     except Exception as failure:  # as in R: an optimizer that fails is shown as failed
         value = failure
     return value, time.perf_counter() - began

@@ -4,7 +4,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,40 @@ from pyimpl.inference.profile import percent_labels
 from pyimpl.linalg.forecast import Forecast, foretold
 from pyimpl.progress import with_bar
 
-__all__ = ["boot_intervals", "bootstrap"]
+__all__ = ["Draw", "RefitArguments", "Refitted", "Statistic", "boot_intervals", "bootstrap"]
+
+#: What a statistic of a fit may be: numbers, always as many, by name or not.
+Statistic = float | Sequence[float] | np.ndarray | pd.Series | Mapping[str, float]
+
+
+class RefitArguments(TypedDict, total=False):
+    """Arguments of ``LmerFit.bootMer`` that say how it refits."""
+
+    seed: int | np.random.SeedSequence | None
+    type: str
+    n_jobs: int
+    progress: bool
+
+
+class Refitted(Protocol):
+    """What a replicate is: a fit that says how it went."""
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Texts of the fit's messages."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Texts of the fit's warnings."""
+
+
+Model = TypeVar("Model", bound=Refitted)
 
 #: One replicate: what ``draw`` gives for its random numbers is the refitted model.
-_Draw = Callable[[np.random.SeedSequence], Any]
+Draw = Callable[[np.random.SeedSequence], Model]
 
 
-def _statistic(value: Any) -> tuple[list[str] | None, np.ndarray]:
+def _statistic(value: object) -> tuple[list[str] | None, np.ndarray]:
     """Return the names, where there are any, and the numbers of a statistic."""
     names: list[str] | None = None
     if isinstance(value, pd.Series):
@@ -37,7 +64,7 @@ def _statistic(value: Any) -> tuple[list[str] | None, np.ndarray]:
 
 
 def _replicates(
-    draw: _Draw, statistic: Callable[[Any], Any], seeds: Sequence[np.random.SeedSequence], size: int
+    draw: Draw[Model], statistic: Callable[[Model], Statistic], seeds: Sequence[np.random.SeedSequence], size: int
 ) -> list[tuple[np.ndarray, tuple[str, ...], str | None]]:
     """Return the statistic, the refit's messages and the error, if any, of each seed."""
     out: list[tuple[np.ndarray, tuple[str, ...], str | None]] = []
@@ -59,9 +86,9 @@ def _replicates(
 
 
 def bootstrap(
-    fit: Any,
-    draw: _Draw,
-    statistic: Callable[[Any], Any],
+    fit: Model,
+    draw: Draw[Model],
+    statistic: Callable[[Model], Statistic],
     nsim: int,
     seed: int | np.random.SeedSequence | None,
     n_jobs: int,

@@ -1,14 +1,24 @@
 """What the verbs after the fit ask of a fit: the public verbs of ``lmer``'s and ``stan_lmer``'s fits."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, Unpack, overload, runtime_checkable
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
+    import xarray as xr
+    from scipy import sparse
+
     from pyimpl.design.design import Design
+    from pyimpl.design.re_form import ReForm
+    from pyimpl.inference.bootstrap import Statistic
     from pyimpl.inference.kenward_roger import KenwardRoger
     from pyimpl.inference.satterthwaite import Satterthwaite
+    from pyimpl.models.changes import LmerChanges
+    from pyimpl.models.lmer_fit import LmerFit
+    from pyimpl.models.stan_estimates import StanLmerSummary
+    from pyimpl.posterior.loo import Loo
 
 __all__ = ["Fit", "LikelihoodFit", "PosteriorFit"]
 
@@ -81,7 +91,7 @@ class LikelihoodFit(Fit, Protocol):
     def logLik(self, REML: bool | None = None) -> float:
         """Log-likelihood, restricted for a REML fit."""
 
-    def update(self, formula: str | None = None, **changes: Any) -> Any:
+    def update(self, formula: str | None = None, **changes: "Unpack[LmerChanges]") -> "LmerFit":
         """Fit again with another formula, or other arguments."""
 
     def REMLcrit(self) -> float:
@@ -117,23 +127,31 @@ class LikelihoodFit(Fit, Protocol):
     def predict(
         self,
         newdata: pd.DataFrame | None = None,
-        re_form: Any = None,
+        re_form: "ReForm" = None,
         allow_new_levels: bool = False,
         random_only: bool = False,
-    ) -> Any:
+    ) -> pd.Series:
         """Predictions."""
 
-    def getME(self, name: str | Sequence[str]) -> Any:
+    @overload
+    def getME(self, name: Literal["theta"]) -> pd.Series: ...
+    @overload
+    def getME(self, name: Literal["Lambda"]) -> "sparse.csc_array": ...
+    @overload
+    def getME(self, name: Literal["Tlist"]) -> dict[str, np.ndarray]: ...
+    @overload
+    def getME(self, name: Literal["devcomp"]) -> dict[str, dict[str, float]]: ...
+    def getME(self, name: str) -> object:
         """Return a piece of the model."""
 
-    def ranef_condVar(self) -> dict[str, Any]:
+    def ranef_condVar(self) -> "dict[str, xr.DataArray]":
         """Conditional variances of the modes."""
 
     def bootMer(
         self,
-        FUN: Any = None,
+        FUN: "Callable[[LmerFit], Statistic] | None" = None,
         nsim: int = 100,
-        seed: Any = None,
+        seed: int | np.random.SeedSequence | None = None,
         use_u: bool = False,
         type: str = "parametric",  # noqa: A002
         n_jobs: int = 1,
@@ -161,7 +179,7 @@ class PosteriorFit(Fit, Protocol):
         regex_pars: Sequence[str] | str | None = None,
         probs: Sequence[float] = (0.1, 0.5, 0.9),
         digits: int = 1,
-    ) -> Any:
+    ) -> "StanLmerSummary":
         """``summary(m)``; its ``table`` holds the numbers."""
 
     def posterior_interval(
@@ -169,5 +187,5 @@ class PosteriorFit(Fit, Protocol):
     ) -> pd.DataFrame:
         """Central posterior intervals."""
 
-    def loo(self) -> Any:
+    def loo(self) -> "Loo":
         """Approximate leave-one-out cross-validation."""

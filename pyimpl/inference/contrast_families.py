@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from pyimpl.errors import DataError
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.text.numbers import r_round
 
-__all__ = ["FAMILIES", "ContrastFamily", "contrast_family"]
+__all__ = ["FAMILIES", "ContrastFamily", "ContrastOptions", "contrast_family"]
 
 
 @dataclass(frozen=True)
@@ -183,11 +183,35 @@ FAMILIES: dict[str, Callable[..., ContrastFamily]] = {
     "poly": _polynomial,
 }
 
+
+class ContrastOptions(TypedDict, total=False):
+    """What families of contrasts may be asked for besides, each by those that take it.
+
+    Attributes
+    ----------
+    ref : str, int or sequence of them
+        The level compared with: a label, or a number from 1.
+    reverse : bool
+        Differences the other way round.
+    wts : sequence of float
+        Weights of the levels' mean.
+    max_degree : int
+        Of polynomials.
+    """
+
+    ref: str | int | Sequence[str] | Sequence[int]
+    reverse: bool
+    wts: Sequence[float] | np.ndarray | None
+    max_degree: int | None
+
+
 #: A family's name, or contrasts by name (of one alone, or of each level).
 Method = str | Mapping[str, Sequence[float]] | Sequence[Sequence[float]] | np.ndarray | pd.DataFrame
 
 
-def contrast_family(method: Method, levels: Sequence[str], raw: Sequence[str], **options: Any) -> ContrastFamily:
+def contrast_family(
+    method: Method, levels: Sequence[str], raw: Sequence[str], **options: Unpack[ContrastOptions]
+) -> ContrastFamily:
     """Contrasts of these levels.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from pyimpl.arguments import checked_level
 from pyimpl.errors import DataError
 from pyimpl.inference.adjustments import Family, adjusted_critical_values, adjusted_p_values, cross_method
-from pyimpl.inference.contrast_families import FAMILIES, Method, contrast_family
+from pyimpl.inference.contrast_families import FAMILIES, ContrastOptions, Method, contrast_family
 from pyimpl.inference.emm_combine import EmmList, bound_together, cross_adjusted, effect_sizes
 from pyimpl.inference.emm_text import Level, label_of, summary_text
 from pyimpl.inference.intervals import hpd_interval
@@ -417,7 +417,7 @@ class EmmGrid:
         adjust: str | None = None,
         simple: str | Sequence[str] | None = None,
         name: str = "contrast",
-        **options: Any,
+        **options: Unpack[ContrastOptions],
     ) -> "EmmGrid":
         """``contrast(e, method, interaction, by, adjust, simple)``; for ``simple = "each"`` :meth:`simple_contrasts`.
 
@@ -465,7 +465,9 @@ class EmmGrid:
             )
         return self._interaction(methods, groups, adjust, options)
 
-    def simple_contrasts(self, method: Method = "eff", *, adjust: str | None = None, **options: Any) -> EmmList:
+    def simple_contrasts(
+        self, method: Method = "eff", *, adjust: str | None = None, **options: Unpack[ContrastOptions]
+    ) -> EmmList:
         """``contrast(e, method, simple = "each")``: each variable's levels compared within combinations of the others.
 
         ``bind()`` of the result is R's ``combine = TRUE``: all of them as one family of tests.
@@ -506,7 +508,7 @@ class EmmGrid:
         adjust: str | None,
         name: str,
         enhance: bool,
-        options: Mapping[str, Any],
+        options: ContrastOptions,
     ) -> "EmmGrid":
         if self.nesting:
             if not isinstance(method, str):
@@ -632,7 +634,7 @@ class EmmGrid:
         )
 
     def _interaction(
-        self, methods: Any, by: tuple[str, ...], adjust: str | None, options: Mapping[str, Any]
+        self, methods: Any, by: tuple[str, ...], adjust: str | None, options: ContrastOptions
     ) -> "EmmGrid":
         own = [variable for variable in self.levels if variable not in by]
         chosen: dict[str, Any]

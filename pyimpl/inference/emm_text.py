@@ -1,14 +1,25 @@
 """What R prints of emmeans' tables (``print.summary_emm``)."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
 from pyimpl.text.numbers import as_character, display_width, format_chr, format_num, print_matrix, r_round, zapsmall
 
-__all__ = ["Level", "label_of", "summary_text"]
+__all__ = ["At", "Level", "Over", "Values", "label_of", "summary_text"]
 
 #: A level of a variable of the grid: of a factor, a logical or a covariate.
 Level = str | float | bool
+
+#: Levels of a factor, or values of a covariate: one or several.
+Values = Level | Sequence[Level] | Sequence[str] | Sequence[float] | np.ndarray | pd.Series
+
+#: The values that variables of a grid take, by their names.
+At = Mapping[str, Values]
+
+#: Predictors to vary: their names, or their values by their names (None: chosen from the data).
+Over = str | Sequence[str] | Mapping[str, Values | None]
 
 _STATISTICS = ("t.ratio", "z.ratio", "F.ratio", "T.square")
 

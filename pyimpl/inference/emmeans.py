@@ -1,9 +1,9 @@
 """Estimated marginal means, trends, and joint tests of a fit's terms, as R's emmeans has them."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,9 @@ from pyimpl.formula.parse import Name, Node, all_names, parse
 from pyimpl.frame.columns import Data
 from pyimpl.frame.model_frame import model_frame
 from pyimpl.inference.contract import Fit
+from pyimpl.inference.contrast_families import ContrastOptions
 from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, joint_messages, joint_note
-from pyimpl.inference.emm_text import Level
+from pyimpl.inference.emm_text import At, Level
 from pyimpl.inference.nested_means import nested_means, nesting_note, only_there
 from pyimpl.inference.reference_grid import (
     OFFSET,
@@ -26,14 +27,58 @@ from pyimpl.inference.reference_grid import (
     reference_grid,
 )
 
-__all__ = ["emmeans", "emtrends", "joint_tests", "ref_grid"]
+__all__ = [
+    "GridArguments",
+    "JointTestsArguments",
+    "MeansArguments",
+    "TrendsArguments",
+    "emmeans",
+    "emtrends",
+    "joint_tests",
+    "ref_grid",
+]
 
 _STEP = 0.001  # emtrends' delta.var, in ranges of the covariate
 
 
+class GridArguments(TypedDict, total=False):
+    """Arguments of :func:`ref_grid` after the fit."""
+
+    at: At | None
+    cov_reduce: CovReduce
+    cov_keep: Sequence[str]
+    ddf: str | float | None
+    ddf_limit: int
+
+
+class JointTestsArguments(GridArguments, total=False):
+    """Arguments of :func:`joint_tests` after `by`."""
+
+    weights: str | Sequence[float]
+    nesting: bool
+    show0df: bool
+    showconf: bool
+
+
+class MeansArguments(GridArguments, ContrastOptions, total=False):
+    """Arguments of :func:`emmeans` after `specs`."""
+
+    by: str | Sequence[str] | None
+    adjust: str | None
+    weights: str | Sequence[float]
+    nesting: bool
+    level: float
+
+
+class TrendsArguments(MeansArguments, total=False):
+    """Arguments of :func:`emtrends` after `var`."""
+
+    delta_var: float | None
+
+
 def ref_grid(
     fit: Fit,
-    at: Mapping[str, Any] | None = None,
+    at: At | None = None,
     cov_reduce: CovReduce = True,
     cov_keep: Sequence[str] = (),
     ddf: str | float | None = None,
@@ -50,7 +95,7 @@ def emmeans(
     fit: Fit,
     specs: str | Sequence[str],
     by: str | Sequence[str] | None = None,
-    at: Mapping[str, Any] | None = None,
+    at: At | None = None,
     adjust: str | None = None,
     ddf: str | float | None = None,
     *,
@@ -60,7 +105,7 @@ def emmeans(
     nesting: bool = True,
     level: float = 0.95,
     ddf_limit: int = 3000,
-    **options: Any,
+    **options: Unpack[ContrastOptions],
 ) -> EmmGrid | EmmPair:
     """``emmeans::emmeans(m, specs, by, at, adjust, lmer.df)``: estimated marginal means.
 
@@ -273,7 +318,7 @@ def emtrends(
     specs: str | Sequence[str],
     var: str,
     by: str | Sequence[str] | None = None,
-    at: Mapping[str, Any] | None = None,
+    at: At | None = None,
     adjust: str | None = None,
     ddf: str | float | None = None,
     *,
@@ -284,7 +329,7 @@ def emtrends(
     nesting: bool = True,
     level: float = 0.95,
     ddf_limit: int = 3000,
-    **options: Any,
+    **options: Unpack[ContrastOptions],
 ) -> EmmGrid | EmmPair:
     """``emmeans::emtrends(m, specs, var)``: slopes of a covariate, at or within levels of other variables.
 
@@ -364,7 +409,7 @@ def _mean_and_interval(values: np.ndarray) -> np.ndarray:
 def joint_tests(
     fit: Fit,
     by: str | Sequence[str] | None = None,
-    at: Mapping[str, Any] | None = None,
+    at: At | None = None,
     ddf: str | float | None = None,
     *,
     weights: str | Sequence[float] = "equal",

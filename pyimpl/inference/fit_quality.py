@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from pyimpl.inference.contract import LikelihoodFit
 
 __all__ = [
     "AICc",
+    "QualityArguments",
     "Variances",
     "check_collinearity",
     "check_heteroscedasticity",
@@ -27,6 +29,12 @@ __all__ = [
 ]
 
 _SINGULAR = 1e-5  # performance's tolerance: θ of a standard deviation that counts as 0
+
+
+class QualityArguments(TypedDict, total=False):
+    """Arguments of :func:`r2` and :func:`icc` after `by_group`."""
+
+    tolerance: float
 
 
 @dataclass(frozen=True)

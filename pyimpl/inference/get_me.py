@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,27 @@ if TYPE_CHECKING:
     from pyimpl.inference.estimates import Estimates
     from pyimpl.likelihood.reduce import Reduced
 
-__all__ = ["get_me", "piece_names", "unique_names"]
+__all__ = [
+    "ArrayPiece",
+    "CountPiece",
+    "FramePiece",
+    "SeriesPiece",
+    "SparsePiece",
+    "get_me",
+    "piece_names",
+    "unique_names",
+]
+
+#: The pieces' names by what they are; the others are one of a kind.
+SeriesPiece = Literal[
+    "y", "mu", "Tp", "fixef", "beta", "theta", "p_i", "l_i", "q_i", "m_i", "offset", "lower", "weights", "par", "devarg"
+]
+FramePiece = Literal["X", "RX", "flist"]
+SparsePiece = Literal["Z", "Zt", "Lambda", "Lambdat", "A"]
+ArrayPiece = Literal["u", "b", "Gp", "Lind"]
+CountPiece = Literal["REML", "n_rtrms", "n_rfacs", "N", "n", "p", "q", "k", "m", "npar"]
+
+Piece = TypeVar("Piece")
 
 _NEWER = ("par", "npar", "devarg")  # since lme4 2.0-1
 
@@ -36,7 +56,7 @@ def piece_names(dialect: Dialect) -> tuple[str, ...]:
     return tuple(name for name in _PIECES if newer or name not in _NEWER)
 
 
-def get_me(model: "AtOptimum", name: str, dialect: Dialect) -> Any:
+def get_me(model: "AtOptimum", name: str, dialect: Dialect) -> object:
     """Return a piece of a model at its optimum; see :meth:`pyimpl.LmerFit.getME`.
 
     Parameters
@@ -89,7 +109,7 @@ class _Model:
     def by_row(self, values: np.ndarray) -> pd.Series:
         return pd.Series(values.copy(), index=self.design.index)
 
-    def by_term(self, values: Sequence[Any]) -> dict[str, Any]:
+    def by_term(self, values: Sequence[Piece]) -> dict[str, Piece]:
         """Values by the terms' grouping factors, repeated names numbered."""
         return dict(zip(unique_names([term.group for term in self.terms]), values, strict=True))
 
@@ -243,7 +263,7 @@ def _prior(values: np.ndarray | None, model: _Model, otherwise: float) -> pd.Ser
 
 
 #: Name -> the piece, in the order in which R's error lists them.
-_PIECES: dict[str, Callable[[_Model], Any]] = {
+_PIECES: dict[str, Callable[[_Model], object]] = {
     "X": lambda m: pd.DataFrame(m.design.X.copy(), index=m.design.index, columns=list(m.design.coef_names)),
     "Z": lambda m: m.design.Z.copy(),
     "Zt": lambda m: m.design.Z.T.tocsc(),

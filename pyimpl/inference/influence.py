@@ -6,7 +6,7 @@ where a factor loses a level is the design made anew.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -30,6 +30,9 @@ from pyimpl.progress import with_bar
 from r_scripts.dialect import Dialect
 
 __all__ = ["Influence", "Refit", "WithoutRows", "deletion_units", "influence", "variance_names", "variances"]
+
+#: A label of what is left out: of a row, or a level.
+Unit = Hashable
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,11 +68,11 @@ class Influence:
     var_cov_comps: pd.Series
     var_cov_comps_deleted: pd.DataFrame
     vcov: pd.DataFrame
-    vcov_deleted: dict[Any, pd.DataFrame]
+    vcov_deleted: dict[Unit, pd.DataFrame]
     groups: str
     converged: pd.Series
     function_evals: pd.Series
-    errors: dict[Any, str]
+    errors: dict[Unit, str]
 
     @property
     def deleted(self) -> pd.Index:
@@ -132,7 +135,7 @@ def variances(sigma: float, covariances: Sequence[np.ndarray]) -> np.ndarray:
 
 def deletion_units(
     data: pd.DataFrame, index: pd.Index, groups: str | Sequence[str] | None, used: np.ndarray
-) -> tuple[str, dict[Any, np.ndarray]]:
+) -> tuple[str, dict[Unit, np.ndarray]]:
     """The units to delete: name and, by label, the positions *among the rows used* of their rows.
 
     Parameters
@@ -147,7 +150,7 @@ def deletion_units(
     """
     eligible = np.flatnonzero(used > -2)
     if groups is None:
-        labels: list[Any] = list(index[eligible])
+        labels: list[Unit] = list(index[eligible])
         if len(set(labels)) < len(labels):
             labels = list(range(len(labels)))
         return "case", {label: used[[row]][used[[row]] >= 0] for label, row in zip(labels, eligible, strict=True)}
@@ -261,7 +264,9 @@ class WithoutRows:
             if design is None:
                 mask = np.zeros(len(self.source.data), dtype=bool)
                 mask[np.delete(self.source.used_rows(whole), rows)] = True
-                arguments = {k: v for k, v in self.source.arguments.items() if k not in ("control", "data_name")}
+                arguments: dict[str, Any] = {
+                    k: v for k, v in self.source.arguments.items() if k not in ("control", "data_name")
+                }
                 arguments |= {"subset": mask, "checks": self.control.checks}
                 design = build_design(whole.call_formula, self.source.data, **arguments)
             start = self.start if design.theta_names == whole.theta_names else None
@@ -299,7 +304,7 @@ def _delete_each(
     refit: Callable[[np.ndarray], Refit],
     whole: Refit,
     name: str,
-    units: dict[Any, np.ndarray],
+    units: dict[Unit, np.ndarray],
     n_jobs: int,
     progress: bool,
 ) -> Influence:
@@ -335,7 +340,7 @@ def _delete_each(
         for batch in foretold(with_bar("influence", batches, sizes, shown=progress), sizes, forecast)
         for result in batch
     ]
-    results: dict[Any, Refit | str] = dict(zip(todo, found, strict=True))
+    results: dict[Unit, Refit | str] = dict(zip(todo, found, strict=True))
     beta, vcov, components, _, _ = whole
     nothing: Refit = (beta, vcov, components, True, 0)
     fixed, comps, covs, converged, evals, errors = [], [], {}, [], [], {}

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pyimpl.design.model_matrix import Contrasts
 from pyimpl.formula.parse import Call, Name, Node, Str, deparse_lines, parse
 from pyimpl.text.numbers import (
     as_character,
@@ -27,7 +27,7 @@ _DIGITS = 4  # max(3, getOption("digits") - 3)
 _FEW = 5  # residual degrees of freedom up to which R prints the residuals themselves
 
 
-def call_text(function: str, formula: Node, arguments: Mapping[str, Any]) -> list[str]:
+def call_text(function: str, formula: Node, arguments: Mapping[str, str | Contrasts | None]) -> list[str]:
     """Write a call as R deparses it, in lines.
 
     Parameters

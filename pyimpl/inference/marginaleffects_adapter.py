@@ -8,13 +8,14 @@ effects that ``re_form`` conditions on are taken as known.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 import polars as pl
 from marginaleffects.classes.model import ModelAbstract, ModelVault
 
+from pyimpl.design.re_form import ReForm
 from pyimpl.errors import DataError
 from pyimpl.formula.parse import all_names
 from pyimpl.frame.columns import Data, Factor
@@ -22,7 +23,15 @@ from pyimpl.inference.contract import LikelihoodFit
 from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.tidying import used_positions
 
-__all__ = ["MixedModel"]
+__all__ = ["MixedModel", "MixedModelArguments"]
+
+
+class MixedModelArguments(TypedDict, total=False):
+    """Arguments of :class:`MixedModel` after the fit."""
+
+    re_form: ReForm
+    vcov: str | pd.DataFrame
+    beta: Mapping[str, float] | pd.Series | None
 
 
 class MixedModel(ModelAbstract):
@@ -46,7 +55,7 @@ class MixedModel(ModelAbstract):
     def __init__(
         self,
         fit: LikelihoodFit,
-        re_form: Any = "~0",
+        re_form: ReForm = "~0",
         vcov: str | pd.DataFrame = "model",
         beta: Mapping[str, float] | pd.Series | None = None,
     ) -> None:
@@ -91,7 +100,7 @@ class MixedModel(ModelAbstract):
         )
         super().__init__(fit, vault)
 
-    def get_vcov(self, vcov: Any = True) -> np.ndarray | None:
+    def get_vcov(self, vcov: bool | np.ndarray | None = True) -> np.ndarray | None:
         """Return the covariance matrix of the coefficients; None where none is wanted."""
         if vcov is False or vcov is None:
             return None
@@ -108,7 +117,7 @@ class MixedModel(ModelAbstract):
         known = self._fit.predict(data, re_form=self._re_form, allow_new_levels=True).to_numpy()
         return np.column_stack([rows.X, known - rows.X @ self._fit.fixef().to_numpy()])
 
-    def get_predict(self, params: np.ndarray, newdata: Any) -> pl.DataFrame:
+    def get_predict(self, params: np.ndarray, newdata: np.ndarray | pl.DataFrame) -> pl.DataFrame:
         """Predict from these coefficients."""
         exog = newdata if isinstance(newdata, np.ndarray) else self.get_exog(newdata)
         values = exog[:, :-1] @ np.asarray(params) + exog[:, -1]

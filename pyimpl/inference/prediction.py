@@ -6,9 +6,9 @@ Where will a *new observation* be? A prediction interval: the residual variance 
 effects that are not conditioned on, those of levels that the fit does not know above all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from scipy.special import ndtri, stdtrit
 
 from pyimpl.arguments import checked_level
 from pyimpl.design.design import Design, EncodedTerm, random_columns
-from pyimpl.design.re_form import wanted_effects
+from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError
 from pyimpl.formula.parse import all_names
 from pyimpl.frame.columns import as_pandas
@@ -25,11 +25,22 @@ from pyimpl.inference.contract import LikelihoodFit
 from pyimpl.inference.joint_covariance import JointCovariance
 from pyimpl.inference.kenward_roger import KenwardRoger
 
-__all__ = ["Interval", "Uncertainty", "predict_with_errors"]
+__all__ = ["Interval", "Uncertainty", "UncertaintyArguments", "predict_with_errors"]
 
 Interval = Literal["confidence", "prediction"]
 
+#: Prior weights: one, or one for each row.
+Weights = float | Sequence[float] | np.ndarray | pd.Series
+
 _NEW_LEVEL = "(a level that is not in the data)"
+
+
+class UncertaintyArguments(TypedDict, total=False):
+    """Arguments of :class:`Uncertainty` after `interval`."""
+
+    level: float
+    ddf: str | float | None
+    weights: Weights | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +62,7 @@ class Uncertainty:
     interval: Interval | None = None
     level: float = 0.95
     ddf: str | float | None = None
-    weights: Any = None
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is not there."""
@@ -100,7 +111,7 @@ class _Part:
 def predict_with_errors(
     fit: LikelihoodFit,
     newdata: pd.DataFrame | None = None,
-    re_form: Any = None,
+    re_form: ReForm = None,
     allow_new_levels: bool = False,
     random_only: bool = False,
     wanted: Uncertainty | None = None,

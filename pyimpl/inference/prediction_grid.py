@@ -1,26 +1,38 @@
 """Predictions over a grid of the predictors (``ggeffects::ggpredict``)."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
+from pyimpl.design.re_form import ReForm
 from pyimpl.errors import DataError
 from pyimpl.frame.columns import Data, Factor, Logical
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
+from pyimpl.inference.emm_text import At, Level, Over, Values
 from pyimpl.inference.prediction import Uncertainty, predict_with_errors
 from pyimpl.inference.reference_grid import Predictors, expand_grid, predictors_of
 
-__all__ = ["prediction_grid", "predictions"]
+__all__ = ["PredictionsArguments", "prediction_grid", "predictions"]
 
 _DISTINCT = 10  # values of a covariate up to which each is in the grid
 _POINTS = 25  # equally spaced values otherwise
 
 
-def prediction_grid(
-    fit: Fit, over: str | Sequence[str] | Mapping[str, Any], at: Mapping[str, Any] | None = None
-) -> pd.DataFrame:
+class PredictionsArguments(TypedDict, total=False):
+    """Arguments of :func:`predictions` after `over`."""
+
+    at: At | None
+    re_form: ReForm
+    interval: str
+    level: float
+    ddf: str | float | None
+    allow_new_levels: bool
+    seed: int | None
+
+
+def prediction_grid(fit: Fit, over: Over, at: At | None = None) -> pd.DataFrame:
     """Return every combination of the levels of some predictors, the others at a typical value.
 
     Parameters
@@ -45,13 +57,13 @@ def prediction_grid(
     """
     known = predictors_of(fit)
     names = [over] if isinstance(over, str) else over
-    wanted: dict[str, Any] = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
+    wanted: dict[str, Values | None] = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
     fixed = dict(at or {})
     groups = [name for term in fit.design.terms for name in term.group.split(":")]
     for name in [*wanted, *fixed]:
         if name not in known.names and name not in groups:
             raise DataError(f"{name!r} is not a predictor of the model; there are {', '.join(known.names)}")
-    levels: dict[str, list[Any]] = {}
+    levels: dict[str, list[Level]] = {}
     for name, values in wanted.items():
         levels[name] = _values(known, name, values)
     for name in [*known.names, *fixed]:
@@ -68,7 +80,7 @@ def prediction_grid(
     return grid
 
 
-def _values(known: Predictors, name: str, given: Any) -> list[Any]:
+def _values(known: Predictors, name: str, given: Values | None) -> list[Level]:
     column = Data(known.data).column(name)
     if given is not None:
         values = [given] if isinstance(given, (str, bool, int, float, np.number)) else list(given)
@@ -89,7 +101,7 @@ def _values(known: Predictors, name: str, given: Any) -> list[Any]:
     return [float(value) for value in values_]
 
 
-def _typical(known: Predictors, name: str, weights: np.ndarray | None) -> Any:
+def _typical(known: Predictors, name: str, weights: np.ndarray | None) -> Level:
     column = Data(known.data).column(name)
     if isinstance(column, Factor):
         return column.levels[0]
@@ -100,10 +112,10 @@ def _typical(known: Predictors, name: str, weights: np.ndarray | None) -> Any:
 
 def predictions(
     fit: Fit,
-    over: str | Sequence[str] | Mapping[str, Any],
-    at: Mapping[str, Any] | None = None,
+    over: Over,
+    at: At | None = None,
     *,
-    re_form: Any = "~0",
+    re_form: ReForm = "~0",
     interval: str = "confidence",
     level: float = 0.95,
     ddf: str | float | None = None,
@@ -150,7 +162,7 @@ def predictions(
 
 
 def _posterior(
-    fit: Any, grid: pd.DataFrame, re_form: Any, interval: str, level: float, seed: int | None
+    fit: Any, grid: pd.DataFrame, re_form: ReForm, interval: str, level: float, seed: int | None
 ) -> tuple[np.ndarray, ...]:
     if interval not in ("confidence", "prediction"):
         raise DataError(f"interval is 'confidence' or 'prediction', not {interval!r}")

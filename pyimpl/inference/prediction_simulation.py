@@ -1,17 +1,40 @@
 """Intervals of predictions by simulation: merTools' ``predictInterval``, and the parametric bootstrap."""
 
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.arguments import checked_level, generator
+from pyimpl.design.re_form import ReForm
 from pyimpl.errors import DataError
+from pyimpl.inference.bootstrap import RefitArguments
 from pyimpl.inference.contract import LikelihoodFit
 
-__all__ = ["boot_predictions", "predict_interval"]
+__all__ = ["BootPredictionsArguments", "PredictIntervalArguments", "boot_predictions", "predict_interval"]
 
 _CHUNK = 2**22  # numbers drawn at a time: 32 MB
+
+
+class PredictIntervalArguments(TypedDict, total=False):
+    """Arguments of :func:`predict_interval` after `newdata`."""
+
+    which: Literal["full", "fixed", "random"]
+    level: float
+    nsim: int
+    stat: Literal["median", "mean"]
+    include_resid_var: bool
+    seed: int | np.random.SeedSequence | None
+
+
+class BootPredictionsArguments(RefitArguments, total=False):
+    """Arguments of :func:`boot_predictions` after `newdata`."""
+
+    re_form: ReForm
+    allow_new_levels: bool
+    level: float
+    nsim: int
+    use_u: bool | None
 
 
 def predict_interval(
@@ -130,13 +153,13 @@ def _draw_term(
 def boot_predictions(
     fit: LikelihoodFit,
     newdata: pd.DataFrame | None = None,
-    re_form: Any = None,
+    re_form: ReForm = None,
     *,
     allow_new_levels: bool = False,
     level: float = 0.95,
     nsim: int = 500,
     use_u: bool | None = None,
-    **options: Any,
+    **options: Unpack[RefitArguments],
 ) -> pd.DataFrame:
     """Bootstrap predictions: ``bootMer(m, function(m) predict(m, newdata, re.form), ...)`` and percentiles.
 

@@ -16,7 +16,7 @@ from pyimpl.frame.columns import Data, Factor, Logical, Numeric
 from pyimpl.frame.model_frame import ModelFrame, model_frame
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
 from pyimpl.inference.emm_grid import EmmGrid, paste_levels
-from pyimpl.inference.emm_text import Level, label_of
+from pyimpl.inference.emm_text import At, Level, Values, label_of
 from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.linear_functions import Basis, null_space
 from pyimpl.inference.tidying import used_positions
@@ -29,8 +29,11 @@ _OPERATORS = frozenset({"~", "+", "-", "*", "/", ":", "(", "|"})
 _KEPT = 2  # emm_options("cov.keep"): covariates with no more distinct values are like factors
 _LARGEST = 10_000  # emm_options("rg.limit")
 
+#: What a covariate is reduced to: one value or several.
+Reduction = float | Sequence[float] | np.ndarray
+
 #: How covariates are reduced: one function for all, or one each; False keeps every value.
-CovReduce = Callable[[np.ndarray], Any] | Mapping[str, Callable[[np.ndarray], Any]] | bool
+CovReduce = Callable[[np.ndarray], Reduction] | Mapping[str, Callable[[np.ndarray], Reduction]] | bool
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class GridOptions:
         Rows up to which degrees of freedom are computed.
     """
 
-    at: Mapping[str, Any] | None = None
+    at: At | None = None
     cov_reduce: CovReduce = True
     cov_keep: tuple[str, ...] = ()
     ddf: str | float | None = None
@@ -159,7 +162,7 @@ def expand_grid(levels: Mapping[str, Sequence[Level]], ordered: Mapping[str, boo
     return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
 
 
-def _given(at: Any) -> list[Level]:
+def _given(at: Values) -> list[Level]:
     values = [at] if isinstance(at, (str, bool, int, float, np.number)) else list(at)
     return [
         value if isinstance(value, str) else bool(value) if isinstance(value, (bool, np.bool_)) else float(value)

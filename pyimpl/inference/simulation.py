@@ -15,11 +15,22 @@ from pyimpl.inference.estimates import Estimates
 from pyimpl.inference.point_prediction import refuse_new_levels
 from pyimpl.likelihood.reduce import Reduced
 
-__all__ = ["ClusterRand", "SimulationRows", "draw_response", "new_parameters", "rows_to_simulate", "simulate_rows"]
+__all__ = [
+    "ClusterRand",
+    "NewParameters",
+    "SimulationRows",
+    "draw_response",
+    "new_parameters",
+    "rows_to_simulate",
+    "simulate_rows",
+]
 
 
 #: Draws random effects before they are scaled: from a generator and a shape.
 ClusterRand = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+#: Parameters to take instead of the estimates: ``beta``, ``theta`` (or ``par``), ``sigma``.
+NewParameters = Mapping[str, Sequence[float] | np.ndarray | pd.Series | float]
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ def rows_to_simulate(design: Design, newdata: pd.DataFrame | None, allow_new_lev
 
 
 def new_parameters(
-    design: Design, blocks: Reduced, estimates: Estimates, newparams: Mapping[str, Any] | None, conditional: bool
+    design: Design, blocks: Reduced, estimates: Estimates, newparams: NewParameters | None, conditional: bool
 ) -> Estimates:
     """The estimates with some parameters replaced (lme4's ``setParams``).
 

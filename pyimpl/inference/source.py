@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,8 +28,8 @@ class Source:
     """
 
     data: pd.DataFrame
-    arguments: dict[str, Any]
-    call: Callable[..., Any]
+    arguments: dict[str, object]
+    call: Callable[..., object]
 
     @property
     def frame(self) -> pd.DataFrame:

@@ -4,7 +4,7 @@ Columns have broom.mixed's names (``std.error``, ``conf.low``); what a row lacks
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from pyimpl.errors import DataError
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
 from pyimpl.inference.intervals import hpd_interval
 
-__all__ = ["augment", "glance", "tidy"]
+__all__ = ["BootIntervalArguments", "TidyArguments", "augment", "glance", "tidy"]
 
 _EFFECTS = ("fixed", "ran_pars", "ran_vals", "ran_coefs")
 _POSTERIOR_EFFECTS = ("fixed", "auxiliary", "ran_pars", "ran_vals")
@@ -29,6 +29,23 @@ _NAMES = {
 _AUXILIARY = ("sigma", "mean_PPD")
 
 
+class BootIntervalArguments(TypedDict, total=False):
+    """Arguments of ``LmerFit.confint`` for ``method="boot"``."""
+
+    nsim: int
+    boot_type: str
+    seed: int | np.random.SeedSequence | None
+    n_jobs: int
+    progress: bool
+
+
+class TidyArguments(BootIntervalArguments, total=False):
+    """Arguments of :func:`tidy` after `conf_method`."""
+
+    ddf: str | None
+    scales: str
+
+
 def tidy(
     fit: Fit,
     effects: str | Sequence[str] | None = None,
@@ -37,7 +54,7 @@ def tidy(
     conf_method: str | None = None,
     ddf: str | None = None,
     scales: str = "sdcor",
-    **options: Any,
+    **options: Unpack[BootIntervalArguments],
 ) -> pd.DataFrame:
     """``broom.mixed::tidy(m)``: a row for each coefficient, variance parameter or random effect.
 
@@ -100,7 +117,7 @@ def tidy(
     return table[[name for name in order if name in table.columns]]
 
 
-_Interval = tuple[float, str, dict[str, Any]] | None
+_Interval = tuple[float, str, BootIntervalArguments] | None
 
 
 def _chosen(effects: str | Sequence[str] | None, default: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
@@ -330,7 +347,7 @@ def glance(fit: Fit, looic: bool = False) -> pd.DataFrame:
             "sigma": fit.sigma(),
         }
         if looic:
-            estimates = fit.loo().estimates
+            estimates: Any = fit.loo().estimates
             row |= {name: float(estimates.loc[name, "Estimate"]) for name in ("looic", "elpd_loo", "p_loo")}
         return pd.DataFrame([row])
     assert isinstance(fit, LikelihoodFit)

@@ -1,15 +1,21 @@
 """The verbs after the fit as methods: each calls the function of its name, which is imported when it is asked for."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Unpack
 
 import pandas as pd
 
 if TYPE_CHECKING:
     from pyimpl.inference.contract import Fit, LikelihoodFit
     from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary
+    from pyimpl.inference.emm_text import Over
+    from pyimpl.inference.emmeans import GridArguments, JointTestsArguments, MeansArguments, TrendsArguments
+    from pyimpl.inference.fit_quality import QualityArguments
     from pyimpl.inference.ls_means import LeastSquaresMeans
-    from pyimpl.inference.marginaleffects_adapter import MixedModel
+    from pyimpl.inference.marginaleffects_adapter import MixedModel, MixedModelArguments
+    from pyimpl.inference.prediction_grid import PredictionsArguments
+    from pyimpl.inference.prediction_simulation import BootPredictionsArguments, PredictIntervalArguments
+    from pyimpl.inference.tidying import TidyArguments
 
 __all__ = ["AfterTheFit", "AfterTheLikelihoodFit"]
 
@@ -23,7 +29,7 @@ class AfterTheFit:
         conf_int: bool = False,
         conf_level: float | None = None,
         conf_method: str | None = None,
-        **options: Any,
+        **options: "Unpack[TidyArguments]",
     ) -> pd.DataFrame:
         """``broom.mixed::tidy(m)``; see :func:`pyimpl.inference.tidying.tidy`."""
         from pyimpl.inference.tidying import tidy
@@ -36,31 +42,35 @@ class AfterTheFit:
 
         return glance(self, looic)
 
-    def emmeans(self: "Fit", specs: str | Sequence[str], **options: Any) -> "EmmGrid | EmmPair":
+    def emmeans(self: "Fit", specs: str | Sequence[str], **options: "Unpack[MeansArguments]") -> "EmmGrid | EmmPair":
         """``emmeans(m, specs, by, at, adjust, ...)``; see :func:`pyimpl.inference.emmeans.emmeans`."""
         from pyimpl.inference.emmeans import emmeans
 
         return emmeans(self, specs, **options)
 
-    def emtrends(self: "Fit", specs: str | Sequence[str], var: str, **options: Any) -> "EmmGrid | EmmPair":
+    def emtrends(
+        self: "Fit", specs: str | Sequence[str], var: str, **options: "Unpack[TrendsArguments]"
+    ) -> "EmmGrid | EmmPair":
         """``emtrends(m, specs, var, ...)``; see :func:`pyimpl.inference.emmeans.emtrends`."""
         from pyimpl.inference.emmeans import emtrends
 
         return emtrends(self, specs, var, **options)
 
-    def joint_tests(self: "Fit", by: str | Sequence[str] | None = None, **options: Any) -> "EmmSummary":
+    def joint_tests(
+        self: "Fit", by: str | Sequence[str] | None = None, **options: "Unpack[JointTestsArguments]"
+    ) -> "EmmSummary":
         """``joint_tests(m, by, ...)``; see :func:`pyimpl.inference.emmeans.joint_tests`."""
         from pyimpl.inference.emmeans import joint_tests
 
         return joint_tests(self, by, **options)
 
-    def ref_grid(self: "Fit", **options: Any) -> "EmmGrid":
+    def ref_grid(self: "Fit", **options: "Unpack[GridArguments]") -> "EmmGrid":
         """``ref_grid(m, at, cov.reduce, ...)``; see :func:`pyimpl.inference.emmeans.ref_grid`."""
         from pyimpl.inference.emmeans import ref_grid
 
         return ref_grid(self, **options)
 
-    def predictions(self: "Fit", over: str | Sequence[str] | Mapping[str, Any], **options: Any) -> pd.DataFrame:
+    def predictions(self: "Fit", over: "Over", **options: "Unpack[PredictionsArguments]") -> pd.DataFrame:
         """``ggpredict(m, terms, condition)``; see :func:`pyimpl.inference.prediction_grid.predictions`."""
         from pyimpl.inference.prediction_grid import predictions
 
@@ -70,13 +80,17 @@ class AfterTheFit:
 class AfterTheLikelihoodFit(AfterTheFit):
     """Verbs of ``lmer``'s fits."""
 
-    def predict_interval(self: "LikelihoodFit", newdata: pd.DataFrame | None = None, **options: Any) -> pd.DataFrame:
+    def predict_interval(
+        self: "LikelihoodFit", newdata: pd.DataFrame | None = None, **options: "Unpack[PredictIntervalArguments]"
+    ) -> pd.DataFrame:
         """``predictInterval(m, ...)``; see :func:`pyimpl.inference.prediction_simulation.predict_interval`."""
         from pyimpl.inference.prediction_simulation import predict_interval
 
         return predict_interval(self, newdata, **options)
 
-    def boot_predictions(self: "LikelihoodFit", newdata: pd.DataFrame | None = None, **options: Any) -> pd.DataFrame:
+    def boot_predictions(
+        self: "LikelihoodFit", newdata: pd.DataFrame | None = None, **options: "Unpack[BootPredictionsArguments]"
+    ) -> pd.DataFrame:
         """Bootstrap intervals; see :func:`pyimpl.inference.prediction_simulation.boot_predictions`."""
         from pyimpl.inference.prediction_simulation import boot_predictions
 
@@ -107,13 +121,13 @@ class AfterTheLikelihoodFit(AfterTheFit):
 
         return maketables_stat(self, key)
 
-    def r2(self: "LikelihoodFit", by_group: bool = False, **options: Any) -> pd.DataFrame:
+    def r2(self: "LikelihoodFit", by_group: bool = False, **options: "Unpack[QualityArguments]") -> pd.DataFrame:
         """``performance::r2(m)``: Nakagawa's R²; see :func:`pyimpl.inference.fit_quality.r2`."""
         from pyimpl.inference.fit_quality import r2
 
         return r2(self, by_group, **options)
 
-    def icc(self: "LikelihoodFit", by_group: bool = False, **options: Any) -> pd.DataFrame:
+    def icc(self: "LikelihoodFit", by_group: bool = False, **options: "Unpack[QualityArguments]") -> pd.DataFrame:
         """``performance::icc(m)``: intraclass correlation; see :func:`pyimpl.inference.fit_quality.icc`."""
         from pyimpl.inference.fit_quality import icc
 
@@ -155,7 +169,7 @@ class AfterTheLikelihoodFit(AfterTheFit):
 
         return check_outliers(self, threshold)
 
-    def marginaleffects(self: "LikelihoodFit", **options: Any) -> "MixedModel":
+    def marginaleffects(self: "LikelihoodFit", **options: "Unpack[MixedModelArguments]") -> "MixedModel":
         """Return the fit as a model of the package marginaleffects (``pip install mlmparity[marginaleffects]``).
 
         See :class:`pyimpl.inference.marginaleffects_adapter.MixedModel`.

@@ -4,24 +4,28 @@ import math
 import warnings as _warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.arguments import checked_level
 from pyimpl.design.linear import LinearDesign, build_linear_design
+from pyimpl.design.model_matrix import Contrasts
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.formula.parse import deparse, parse
 from pyimpl.formula.update import update_formula
 from pyimpl.frame.columns import Data
-from pyimpl.frame.model_frame import model_frame
+from pyimpl.frame.model_frame import Subset, VectorLike, model_frame
 from pyimpl.inference.lm_text import LmSummary, call_text, print_lm
 from pyimpl.inference.profile import percent_labels
 from pyimpl.linalg.dqrdc2 import independent_columns
 from pyimpl.printing import AnovaTable
 from r_scripts.dialect import Dialect
 from r_scripts.printed import printed_html
+
+if TYPE_CHECKING:
+    from pyimpl.models.changes import LmChanges
 
 __all__ = ["LmFit", "lm"]
 
@@ -33,11 +37,11 @@ def lm(
     formula: str,
     data: pd.DataFrame,
     *,
-    weights: Any = None,
-    offset: Any = None,
-    subset: Any = None,
+    weights: VectorLike | None = None,
+    offset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Contrasts | None = None,
     data_name: str | None = None,
     dialect: Dialect | Mapping[str, str] | str | None = None,
 ) -> "LmFit":
@@ -78,7 +82,7 @@ def lm(
         spoken = Dialect.of(dialect)
     except ValueError as error:
         raise DataError(str(error)) from None
-    arguments = {
+    arguments: dict[str, object] = {
         "weights": weights,
         "offset": offset,
         "subset": subset,
@@ -112,7 +116,7 @@ def lm(
     return LmFit(design, _least_squares(design), call, data, arguments, spoken)
 
 
-def _argument_text(value: Any, name: str) -> str | None:
+def _argument_text(value: object, name: str) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
@@ -181,8 +185,8 @@ class LmFit:
     _design: LinearDesign
     _solution: _Solution
     _call: list[str]
-    _data: Any
-    _arguments: dict[str, Any] = field(default_factory=dict)
+    _data: pd.DataFrame
+    _arguments: dict[str, object] = field(default_factory=dict)
     dialect: Dialect = field(default_factory=Dialect)
 
     # -- sizes and criteria ------------------------------------------------------------------------
@@ -374,10 +378,38 @@ class LmFit:
         """Variables of the model for the rows used."""
         return self._design.frame.to_pandas()
 
-    def getData(self) -> Any:
+    def getData(self) -> pd.DataFrame:
         """Return the data that the model was fitted to."""
         return self._data
 
+    @overload
+    def predict(
+        self,
+        newdata: pd.DataFrame | None = None,
+        *,
+        se_fit: Literal[False] = False,
+        interval: Literal["none"] | None = None,
+        level: float = 0.95,
+    ) -> pd.Series: ...
+    @overload
+    def predict(
+        self,
+        newdata: pd.DataFrame | None = None,
+        *,
+        se_fit: Literal[True],
+        interval: str | None = None,
+        level: float = 0.95,
+    ) -> pd.DataFrame: ...
+    @overload
+    def predict(
+        self,
+        newdata: pd.DataFrame | None = None,
+        *,
+        se_fit: bool = False,
+        interval: Literal["confidence", "prediction"],
+        level: float = 0.95,
+    ) -> pd.DataFrame: ...
+    @overload
     def predict(
         self,
         newdata: pd.DataFrame | None = None,
@@ -385,7 +417,15 @@ class LmFit:
         se_fit: bool = False,
         interval: str | None = None,
         level: float = 0.95,
-    ) -> Any:
+    ) -> pd.Series | pd.DataFrame: ...
+    def predict(
+        self,
+        newdata: pd.DataFrame | None = None,
+        *,
+        se_fit: bool = False,
+        interval: str | None = None,
+        level: float = 0.95,
+    ) -> pd.Series | pd.DataFrame:
         """``predict(m, newdata, se.fit, interval, level)``.
 
         Parameters
@@ -483,9 +523,9 @@ class LmFit:
 
     # -- tests and text ----------------------------------------------------------------------------
 
-    def update(self, formula: str | None = None, **changes: Any) -> "LmFit":
+    def update(self, formula: str | None = None, **changes: "Unpack[LmChanges]") -> "LmFit":
         """``update(m, formula, ...)``: the same call with some arguments changed; ``". ~ . - x"``."""
-        arguments = {**self._arguments, **changes}
+        arguments: dict[str, Any] = {**self._arguments, **changes}
         data = arguments.pop("data", self._data)
         text = self.formula if formula is None else update_formula(self.formula, formula)
         return lm(text, data, **arguments)

@@ -3,14 +3,14 @@
 import math
 import warnings as _warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.design.linear import read_linear_formula
+from pyimpl.design.model_matrix import Contrasts
 from pyimpl.errors import FormulaError, ModelError, PyimplError, PyimplWarning
 from pyimpl.formula.parse import Call, deparse, walk
 from pyimpl.frame.columns import Data, as_factor, as_pandas
@@ -30,7 +30,7 @@ def lmList(
     weights: str | None = None,
     offset: str | None = None,
     na_action: str = "na.omit",
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Contrasts | None = None,
     data_name: str | None = None,
 ) -> "LmListFit":
     """Fit a linear model in each group, as ``lme4::lmList``.
@@ -133,7 +133,7 @@ class LmListFit(Mapping[str, LmFit | None]):
     def __getitem__(self, level: str) -> LmFit | None:
         return self.fits[level]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self.fits)
 
     def __len__(self) -> int:

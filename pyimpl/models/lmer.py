@@ -190,7 +190,7 @@ def _dialect(which: Dialect | Mapping[str, str] | str | None) -> Dialect:
         raise DataError(str(error)) from None
 
 
-def _argument_text(value: Any, name: str) -> str | None:
+def _argument_text(value: object, name: str) -> str | None:
     """How R's call would show an argument: a column's name or condition as written, an array by its name."""
     if value is None:
         return None

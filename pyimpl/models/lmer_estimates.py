@@ -2,9 +2,9 @@
 
 import math
 import warnings as _warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Literal, Self, TypedDict, overload
 
 import numpy as np
 import pandas as pd
@@ -38,13 +38,31 @@ from r_scripts.dialect import CHANGES, Dialect
 
 if TYPE_CHECKING:
     import xarray as xr
+    from scipy import sparse
 
-    from pyimpl.inference.simulation import ClusterRand
+    from pyimpl.inference.get_me import ArrayPiece, CountPiece, FramePiece, SeriesPiece, SparsePiece
+    from pyimpl.inference.simulation import ClusterRand, NewParameters
+    from pyimpl.likelihood.optimum import OptSummary
 
-
-__all__ = ["LmerEstimates"]
+__all__ = ["LmerEstimates", "OptInfo"]
 
 _OPTIMIZER = "trust-region Newton, analytic gradient"
+
+
+class OptInfo(TypedDict):
+    """How the optimizer ended: R's ``m@optinfo``, and what it has not (``boundary``, ``summary``)."""
+
+    optimizer: str
+    feval: int
+    conv: int
+    message: str
+    gradient: pd.Series
+    Hessian: pd.DataFrame
+    val: pd.Series
+    fval: float
+    boundary: tuple[str, ...]
+    warnings: tuple[str, ...]
+    summary: "OptSummary"
 
 
 class LmerEstimates(ModelAccessors):
@@ -111,7 +129,7 @@ class LmerEstimates(ModelAccessors):
         return (*singular_messages(self.model, self.control), *self._convergence)
 
     @property
-    def optinfo(self) -> dict[str, Any]:
+    def optinfo(self) -> OptInfo:
         """How the optimizer ended: ``optimizer``, ``feval``, ``conv``, ``message``, ``gradient``, ``Hessian``, ...
 
         ``summary`` is the whole :class:`~pyimpl.likelihood.optimum.OptSummary`.
@@ -374,7 +392,7 @@ class LmerEstimates(ModelAccessors):
         use_u: bool | None = None,
         newdata: pd.DataFrame | None = None,
         allow_new_levels: bool = False,
-        newparams: Mapping[str, Sequence[float] | np.ndarray | pd.Series | float] | None = None,
+        newparams: "NewParameters | None" = None,
         cluster_rand: "ClusterRand | None" = None,
     ) -> pd.DataFrame:
         """``simulate(m, nsim, seed, re.form, newdata, newparams)``: new responses from the fitted model.
@@ -523,7 +541,37 @@ class LmerEstimates(ModelAccessors):
 
     # -- pieces ----------------------------------------------------------------------------------
 
-    def getME(self, name: str | Sequence[str]) -> Any:
+    @overload
+    def getME(self, name: "SeriesPiece") -> pd.Series: ...
+    @overload
+    def getME(self, name: "FramePiece") -> pd.DataFrame: ...
+    @overload
+    def getME(self, name: "SparsePiece") -> "sparse.csc_array": ...
+    @overload
+    def getME(self, name: "ArrayPiece") -> np.ndarray: ...
+    @overload
+    def getME(self, name: "CountPiece") -> int: ...
+    @overload
+    def getME(self, name: Literal["sigma"]) -> float: ...
+    @overload
+    def getME(self, name: Literal["is_REML"]) -> bool: ...
+    @overload
+    def getME(self, name: Literal["Ztlist"]) -> "dict[str, sparse.csc_array]": ...
+    @overload
+    def getME(self, name: Literal["mmList"]) -> dict[str, pd.DataFrame]: ...
+    @overload
+    def getME(self, name: Literal["Tlist", "ST"]) -> dict[str, np.ndarray]: ...
+    @overload
+    def getME(self, name: Literal["cnms"]) -> dict[str, list[str]]: ...
+    @overload
+    def getME(self, name: Literal["devcomp"]) -> dict[str, dict[str, float]]: ...
+    @overload
+    def getME(self, name: Literal["devfun"]) -> "Callable[[Theta], float]": ...
+    @overload
+    def getME(self, name: Literal["ALL"] | list[str] | tuple[str, ...]) -> dict[str, object]: ...
+    @overload
+    def getME(self, name: str | Sequence[str]) -> object: ...
+    def getME(self, name: str | Sequence[str]) -> object:
         """Return a piece of the model, ``getME(m, name)``; see the contract for shapes.
 
         Parameters

@@ -1,8 +1,8 @@
 """The fit that ``lmer`` returns: R's verbs, each a call of the function in ``inference`` that does it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 import numpy as np
 import pandas as pd
@@ -32,12 +32,15 @@ from pyimpl.progress import with_bar
 
 if TYPE_CHECKING:
     from pyimpl.inference.allfit import AllFit
+    from pyimpl.inference.bootstrap import Statistic
     from pyimpl.inference.influence import Influence
     from pyimpl.inference.kenward_roger import KenwardRoger
-    from pyimpl.inference.prediction import Interval
+    from pyimpl.inference.prediction import Interval, UncertaintyArguments
     from pyimpl.inference.satterthwaite import Satterthwaite
+    from pyimpl.inference.simulation import NewParameters
     from pyimpl.inference.small_sample import SmallSample
     from pyimpl.likelihood.parameters import ParameterChoice, Parameters
+    from pyimpl.models.changes import LmerChanges
 
 __all__ = ["LmerFit"]
 
@@ -50,7 +53,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
     Made by :func:`lmer`. Everything returned is a copy; nothing changes the fit.
     """
 
-    def update(self, formula: str | None = None, **changes: Any) -> "LmerFit":
+    def update(self, formula: str | None = None, **changes: "Unpack[LmerChanges]") -> "LmerFit":
         """``update(m, formula, ...)``: the same call with some arguments changed.
 
         Parameters
@@ -62,12 +65,11 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         """
         if self.source is None:
             raise ModelError("this fit was made from a design, not from a data frame: call lmer instead of update")
-        arguments = {**self.source.arguments, **changes}
+        arguments: dict[str, Any] = {**self.source.arguments, **changes}
         data = arguments.pop("data", self.source.data)
         REML = arguments.pop("REML", self.model.REML)
         text = self.formula if formula is None else update_formula(self._explicit_formula(), formula)
-        fit: LmerFit = self.source.call(text, data, REML, **arguments)
-        return fit
+        return cast("LmerFit", self.source.call(text, data, REML, **arguments))
 
     def vcov(self, full: bool = False) -> pd.DataFrame:
         """Covariance matrix of the fixed effects; `full`: of the errors of random and fixed effects, given θ."""
@@ -78,6 +80,33 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         names = list(self.design.coef_names)
         return pd.DataFrame(self.model.estimates.vcov.copy(), index=names, columns=names)
 
+    @overload
+    def predict(
+        self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
+        random_only: bool = False, *, se_fit: Literal[False] = False, interval: None = None,
+        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
+    ) -> pd.Series: ...  # fmt: skip
+    @overload
+    def predict(
+        self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
+        random_only: bool = False, *, se_fit: Literal[True], interval: "Interval | None" = None,
+        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
+        **uncertainty: "Unpack[UncertaintyArguments]",
+    ) -> pd.DataFrame: ...  # fmt: skip
+    @overload
+    def predict(
+        self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
+        random_only: bool = False, *, se_fit: bool = False, interval: "Interval",
+        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
+        **uncertainty: "Unpack[UncertaintyArguments]",
+    ) -> pd.DataFrame: ...  # fmt: skip
+    @overload
+    def predict(
+        self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
+        random_only: bool = False, *, se_fit: bool = False, interval: "Interval | None" = None,
+        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
+        **uncertainty: "Unpack[UncertaintyArguments]",
+    ) -> pd.Series | pd.DataFrame: ...  # fmt: skip
     def predict(
         self,
         newdata: pd.DataFrame | None = None,
@@ -88,9 +117,9 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         se_fit: bool = False,
         interval: "Interval | None" = None,
         na_action: str = "na.pass",
-        newparams: Mapping[str, Any] | None = None,
-        **uncertainty: Any,
-    ) -> Any:
+        newparams: "NewParameters | None" = None,
+        **uncertainty: "Unpack[UncertaintyArguments]",
+    ) -> pd.Series | pd.DataFrame:
         """``predict(m, newdata, re.form, allow.new.levels, random.only, se.fit)``.
 
         Parameters
@@ -310,7 +339,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         *,
         nsim: int = 500,
         boot_type: str = "perc",
-        FUN: Callable[["LmerFit"], Any] | None = None,
+        FUN: "Callable[[LmerFit], Statistic] | None" = None,
         seed: int | np.random.SeedSequence | None = None,
         n_jobs: int = 1,
         progress: bool = False,
@@ -444,7 +473,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
     def bootMer(
         self,
-        FUN: Callable[["LmerFit"], Any] | None = None,
+        FUN: "Callable[[LmerFit], Statistic] | None" = None,
         nsim: int = 100,
         seed: int | np.random.SeedSequence | None = None,
         use_u: bool = False,

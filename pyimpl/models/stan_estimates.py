@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from pyimpl.posterior.quadrature import QuadratureResult
-__all__ = ["StanEstimates", "StanLmerSummary", "percent"]
+    from pyimpl.posterior.quadrature import QuadratureArguments, QuadratureResult
+
+__all__ = ["Diagnostics", "StanEstimates", "StanLmerSummary", "percent"]
 
 _MAD = 1.4826
 
@@ -45,6 +46,21 @@ def _mad(values: np.ndarray) -> np.ndarray:
 def percent(q: float) -> str:
     """A quantile's name as R writes it: ``2.5%``."""
     return f"{100 * q:.7g}%"
+
+
+class Diagnostics(TypedDict):
+    """How the sampling went; see :attr:`StanEstimates.diagnostics`."""
+
+    method: str
+    khat: float
+    acceptance: float
+    thin: int
+    evaluations: int
+    divergences: int
+    min_ess_bulk: float
+    min_ess_tail: float
+    max_rhat: float
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +165,7 @@ class StanEstimates(ModelAccessors):
         return {term.group: term.J for term in self.design.terms}
 
     @cached_property
-    def diagnostics(self) -> dict[str, Any]:
+    def diagnostics(self) -> Diagnostics:
         """How the sampling went.
 
         ``method``, ``khat``, ``acceptance``, ``thin``, ``evaluations``, ``divergences``, ``min_ess_bulk``,
@@ -495,7 +511,7 @@ class StanEstimates(ModelAccessors):
 
         return build_pymc_model(self.spec)
 
-    def quadrature(self, **options: Any) -> "QuadratureResult":
+    def quadrature(self, **options: "Unpack[QuadratureArguments]") -> "QuadratureResult":
         """Posterior means, sds, quantiles and log evidence by quadrature: no Monte Carlo error.
 
         See :func:`pyimpl.posterior.quadrature.integrate` for the options.
@@ -504,6 +520,6 @@ class StanEstimates(ModelAccessors):
 
         return integrate(self.collapsed, **options)
 
-    def log_evidence(self, **options: Any) -> float:
+    def log_evidence(self, **options: "Unpack[QuadratureArguments]") -> float:
         """Log marginal likelihood, by quadrature."""
         return self.quadrature(**options).log_evidence

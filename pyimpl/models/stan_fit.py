@@ -1,7 +1,7 @@
 """The fit that ``stan_lmer`` returns."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,8 @@ from pyimpl.progress import with_bar
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyimpl.posterior.leave_out import Kfold
+    from pyimpl.models.changes import StanLmerChanges
+    from pyimpl.posterior.leave_out import Folds, Kfold
 
 
 __all__ = ["StanLmerFit"]
@@ -29,7 +30,7 @@ class StanLmerFit(StanPredictions, StanLmerPlots, AfterTheFit):
     Meets ``validation.contract.BayesianFit``. Everything returned is a copy.
     """
 
-    def update(self, formula: str | None = None, **changes: Any) -> "StanLmerFit":
+    def update(self, formula: str | None = None, **changes: "Unpack[StanLmerChanges]") -> "StanLmerFit":
         """``update(m, formula, ...)``: the same call of :func:`stan_lmer` with some arguments changed.
 
         Parameters
@@ -43,13 +44,14 @@ class StanLmerFit(StanPredictions, StanLmerPlots, AfterTheFit):
             raise ModelError(
                 "This fit was made from a design, not from a data frame: call stan_lmer instead of update."
             )
-        arguments = {**self.source.arguments, **changes}
+        arguments: dict[str, Any] = {**self.source.arguments, **changes}
         if formula is not None:
             arguments["formula"] = update_formula(self._explicit_formula(), formula)
-        fit: StanLmerFit = self.source.call(**arguments)
-        return fit
+        return cast("StanLmerFit", self.source.call(**arguments))
 
-    def kfold(self, K: int = 10, folds: Any = None, seed: int | None = None, progress: bool = False) -> "Kfold":
+    def kfold(
+        self, K: int = 10, folds: "Folds | None" = None, seed: int | None = None, progress: bool = False
+    ) -> "Kfold":
         """``kfold(m, K, folds)``: exact K-fold cross-validation: the model fitted again without each fold.
 
         Levels that only occur in the fold left out are predicted as new ones.
@@ -87,7 +89,7 @@ class StanLmerFit(StanPredictions, StanLmerPlots, AfterTheFit):
             offset = self.design.offset[out] if argument and self.design.offset is not None else None
             return self.update(subset=mask).log_lik(data.iloc[used[out]], offset).to_numpy()
 
-        def shown(names: Sequence[int]) -> Any:
+        def shown(names: Sequence[int]) -> Iterable[int]:
             return with_bar("kfold", names, [1] * len(names), shown=progress)
 
         return kfold(without, self.log_lik(), chosen, shown, self.dialect, self._seconds)

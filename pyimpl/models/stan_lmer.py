@@ -10,13 +10,15 @@ import time
 import warnings as warnings_module
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.design.design import Design
+from pyimpl.design.model_matrix import Contrasts
 from pyimpl.errors import DataError, ModelError
+from pyimpl.frame.model_frame import Subset, VectorLike
 from pyimpl.inference.source import Source
 from pyimpl.linalg.forecast import refuse_too_large
 from pyimpl.linalg.threads import one_blas_thread
@@ -96,11 +98,11 @@ def stan_lmer(
     formula: str,
     data: pd.DataFrame,
     *,
-    weights: Any = None,
-    offset: Any = None,
-    subset: Any = None,
+    weights: VectorLike | None = None,
+    offset: VectorLike | None = None,
+    subset: Subset | None = None,
     na_action: str = "na.omit",
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Contrasts | None = None,
     prior: Prior | None = _DEFAULT_COEF,
     prior_intercept: Prior | None = _DEFAULT_INTERCEPT,
     prior_aux: Prior | None = _DEFAULT_AUX,

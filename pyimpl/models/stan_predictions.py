@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.arguments import generator
+from pyimpl.design.re_form import ReForm
 from pyimpl.errors import ModelError
 from pyimpl.models.stan_estimates import StanEstimates, percent
 from pyimpl.posterior.loo import Loo, Waic, bootstrap_R2, loo, loo_means, waic
-from pyimpl.posterior.predictions import PredictionRows, interval, linear_predictor, prediction_rows, response
+from pyimpl.posterior.predictions import Offset, PredictionRows, interval, linear_predictor, prediction_rows, response
 
 __all__ = ["StanPredictions"]
 
@@ -41,8 +41,8 @@ class StanPredictions(StanEstimates):
         self,
         newdata: pd.DataFrame | None = None,
         draws: int | None = None,
-        re_form: Any = None,
-        offset: Any = None,
+        re_form: ReForm = None,
+        offset: Offset | None = None,
         seed: int | None = None,
     ) -> pd.DataFrame:
         """``posterior_linpred(m, newdata, draws, re.form, offset)``: the linear predictor, draws x rows.
@@ -79,8 +79,8 @@ class StanPredictions(StanEstimates):
         self,
         newdata: pd.DataFrame | None = None,
         draws: int | None = None,
-        re_form: Any = None,
-        offset: Any = None,
+        re_form: ReForm = None,
+        offset: Offset | None = None,
         seed: int | None = None,
     ) -> pd.DataFrame:
         """Draw the expected response: :meth:`posterior_linpred`, in a Gaussian model."""
@@ -90,10 +90,10 @@ class StanPredictions(StanEstimates):
         self,
         newdata: pd.DataFrame | None = None,
         draws: int | None = None,
-        re_form: Any = None,
+        re_form: ReForm = None,
         fun: Callable[[np.ndarray], np.ndarray] | None = None,
         seed: int | None = None,
-        offset: Any = None,
+        offset: Offset | None = None,
     ) -> pd.DataFrame:
         """``posterior_predict(m, newdata, draws, re.form, fun, seed, offset)``: predicted responses, draws x rows.
 
@@ -113,10 +113,10 @@ class StanPredictions(StanEstimates):
         prob: float = 0.9,
         newdata: pd.DataFrame | None = None,
         draws: int | None = None,
-        re_form: Any = None,
+        re_form: ReForm = None,
         fun: Callable[[np.ndarray], np.ndarray] | None = None,
         seed: int | None = None,
-        offset: Any = None,
+        offset: Offset | None = None,
     ) -> pd.DataFrame:
         """``predictive_interval(m, prob, newdata, ...)``: central intervals of :meth:`posterior_predict`.
 
@@ -133,9 +133,9 @@ class StanPredictions(StanEstimates):
         self,
         newdata: pd.DataFrame | None = None,
         draws: int | None = None,
-        re_form: Any = None,
+        re_form: ReForm = None,
         seed: int | None = None,
-        offset: Any = None,
+        offset: Offset | None = None,
     ) -> pd.DataFrame:
         """``predictive_error(m, newdata, ...)``: observed minus predicted, draws x rows.
 
@@ -207,14 +207,14 @@ class StanPredictions(StanEstimates):
         """``residuals(m)``: the response minus :meth:`fitted`; the data's index."""
         return pd.Series(self.design.y, index=self.design.index) - self.fitted()
 
-    def predict(self, *arguments: Any, **options: Any) -> pd.Series:
+    def predict(self, *arguments: object, **options: object) -> pd.Series:
         """``predict(m)`` is refused, as by rstanarm: take :meth:`posterior_predict`."""
         raise ModelError(
             "'predict' is not available for models fit with stan_lmer. Please use the 'posterior_predict' function "
             "instead."
         )
 
-    def confint(self, *arguments: Any, **options: Any) -> pd.DataFrame:
+    def confint(self, *arguments: object, **options: object) -> pd.DataFrame:
         """``confint(m)`` is refused, as by rstanarm: take :meth:`posterior_interval`."""
         raise ModelError(
             "For models fit using MCMC or a variational approximation please use posterior_interval() to obtain "
@@ -222,7 +222,7 @@ class StanPredictions(StanEstimates):
         )
 
     # ------------------------------------------------------------------ predictive accuracy
-    def log_lik(self, newdata: pd.DataFrame | None = None, offset: Any = None) -> pd.DataFrame:
+    def log_lik(self, newdata: pd.DataFrame | None = None, offset: Offset | None = None) -> pd.DataFrame:
         """``log_lik(m, newdata, offset)``: pointwise log likelihood, draws x rows.
 
         Parameters

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pyimpl.inference.contract import LikelihoodFit
+
 __all__ = [
     "LmerPlots",
     "caterpillar",
@@ -41,7 +43,7 @@ __all__ = [
 ]
 
 
-def _one_group(fit: Any, group: str | None) -> str:
+def _one_group(fit: "LikelihoodFit", group: str | None) -> str:
     names = list(fit.ranef())
     if group is None:
         return names[0]
@@ -51,7 +53,11 @@ def _one_group(fit: Any, group: str | None) -> str:
 
 
 def caterpillar(
-    fit: Any, group: str | None = None, level: float = 0.95, order: str | None = None, effects: Any = None
+    fit: "LikelihoodFit",
+    group: str | None = None,
+    level: float = 0.95,
+    order: str | None = None,
+    effects: str | Sequence[str] | None = None,
 ) -> "Figure":
     """Conditional modes with intervals from their conditional variances, as ``lattice::dotplot(ranef(m))``.
 
@@ -97,12 +103,12 @@ def _normal_quantile(share: float) -> float:
     return float(ndtri(share))
 
 
-def _unit(fit: Any, effect: str) -> str:
+def _unit(fit: "LikelihoodFit", effect: str) -> str:
     response = label(fit.design.response, 24)
     return f"in {response}" if effect == "(Intercept)" else f"in {response} per unit of {label(effect, 16)}"
 
 
-def no_pooling(fit: Any, group: str | None = None) -> pd.DataFrame:
+def no_pooling(fit: "LikelihoodFit", group: str | None = None) -> pd.DataFrame:
     """Least-squares estimates of each level by itself, in the units of ``coef(m)``.
 
     What the other parts of the model explain (fixed effects that do not vary over the group, other random-effects
@@ -147,7 +153,7 @@ def no_pooling(fit: Any, group: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(out + add, index=modes[group].index, columns=effects)
 
 
-def shrinkage(fit: Any, group: str | None = None, effects: Sequence[str] | None = None) -> "Figure":
+def shrinkage(fit: "LikelihoodFit", group: str | None = None, effects: Sequence[str] | None = None) -> "Figure":
     """How the model pulls each level's own estimate towards the average: an arrow for each level.
 
     With two effects in their plane; with one, against the number of rows of each level. See :func:`no_pooling`.
@@ -216,7 +222,7 @@ def _used(values: pd.Series) -> np.ndarray:
     return values.dropna().to_numpy()
 
 
-def _against_fitted(fit: Any, values: np.ndarray, title: str, ylabel: str, zero: bool) -> "Figure":
+def _against_fitted(fit: "LikelihoodFit", values: np.ndarray, title: str, ylabel: str, zero: bool) -> "Figure":
     fitted = _used(fit.fitted())
     figure, (ax,) = new_figure(1, 1, 6.2, 4.2)
     many = values.size > 3000
@@ -235,7 +241,7 @@ def _against_fitted(fit: Any, values: np.ndarray, title: str, ylabel: str, zero:
     return figure
 
 
-def residuals_fitted(fit: Any, type: str = "pearson", scaled: bool = False) -> "Figure":  # noqa: A002
+def residuals_fitted(fit: "LikelihoodFit", type: str = "pearson", scaled: bool = False) -> "Figure":  # noqa: A002
     """Residuals against fitted values with a smoother, as ``plot(m)`` (R adds none).
 
     Parameters
@@ -249,7 +255,7 @@ def residuals_fitted(fit: Any, type: str = "pearson", scaled: bool = False) -> "
     return _against_fitted(fit, _used(fit.residuals(type, scaled)), "Residuals against fitted values", kind, True)
 
 
-def scale_location(fit: Any) -> "Figure":
+def scale_location(fit: "LikelihoodFit") -> "Figure":
     """Root of the absolute scaled Pearson residuals against fitted values, to see whether their spread changes."""
     values = np.sqrt(np.abs(_used(fit.residuals("pearson", scaled=True))))
     return _against_fitted(fit, values, "Scale-location", r"$\sqrt{|}$scaled residual$|$", False)
@@ -275,7 +281,7 @@ def _qq_panel(ax: "Axes", values: np.ndarray, title: str) -> None:
     ax.set_xlabel("standard normal quantile")
 
 
-def qq(fit: Any) -> "Figure":
+def qq(fit: "LikelihoodFit") -> "Figure":
     """Normal quantiles of the scaled residuals and of the conditional modes of every effect, a panel each.
 
     The line goes through the quartiles (R's ``qqline``), the band holds 95% of each order statistic.
@@ -409,25 +415,31 @@ def profile_density(profile: pd.DataFrame, upper: float = 0.999) -> "Figure":
 class LmerPlots(ResultPlots):
     """Plots of a fit (a base class of ``LmerFit``)."""
 
-    def plot(self, type: str = "pearson", scaled: bool = False) -> "Figure":  # noqa: A002
+    def plot(self: "LikelihoodFit", type: str = "pearson", scaled: bool = False) -> "Figure":  # noqa: A002
         """``plot(m)``: residuals against fitted values; see :func:`pyimpl.plots.residuals_fitted`."""
         return residuals_fitted(self, type, scaled)
 
     def plot_ranef(
-        self, group: str | None = None, level: float = 0.95, order: str | None = None, effects: Any = None
+        self: "LikelihoodFit",
+        group: str | None = None,
+        level: float = 0.95,
+        order: str | None = None,
+        effects: str | Sequence[str] | None = None,
     ) -> "Figure":
         """``lattice::dotplot(ranef(m))``: conditional modes with intervals; see :func:`pyimpl.plots.caterpillar`."""
         return caterpillar(self, group, level, order, effects)
 
-    def plot_shrinkage(self, group: str | None = None, effects: Sequence[str] | None = None) -> "Figure":
+    def plot_shrinkage(
+        self: "LikelihoodFit", group: str | None = None, effects: Sequence[str] | None = None
+    ) -> "Figure":
         """Each level's own estimate and the conditional one; see :func:`pyimpl.plots.shrinkage`."""
         return shrinkage(self, group, effects)
 
-    def plot_qq(self) -> "Figure":
+    def plot_qq(self: "LikelihoodFit") -> "Figure":
         """Normal quantiles of residuals and random effects; see :func:`pyimpl.plots.qq`."""
         return qq(self)
 
-    def plot_scale_location(self) -> "Figure":
+    def plot_scale_location(self: "LikelihoodFit") -> "Figure":
         """Spread of the residuals against fitted values; see :func:`pyimpl.plots.scale_location`."""
         return scale_location(self)
 

@@ -4,7 +4,7 @@ Traces, ranks, autocorrelations and pairs are ArviZ's; the others are drawn here
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pyimpl.models.stan_fit import StanLmerFit
+
 __all__ = [
     "PLOTS",
     "PP_CHECKS",
@@ -50,7 +52,7 @@ _MOST_PANELS = 12
 # -- parameters ----------------------------------------------------------------------------------------------------
 
 
-def _default_pars(fit: Any, pars: Any, regex_pars: Any) -> pd.DataFrame:
+def _default_pars(fit: "StanLmerFit", pars: Any, regex_pars: Any) -> pd.DataFrame:
     """The draws asked for; by default all but the random effects, which may be thousands."""
     if pars is None and regex_pars is None:
         every = fit.as_matrix()
@@ -321,7 +323,7 @@ def ess_plot(n_eff: pd.Series, draws: int) -> "Figure":
 # -- groups --------------------------------------------------------------------------------------------------------
 
 
-def level_draws(fit: Any, group: str | None, effect: str, total: bool) -> tuple[str, pd.DataFrame]:
+def level_draws(fit: "StanLmerFit", group: str | None, effect: str, total: bool) -> tuple[str, pd.DataFrame]:
     """The group's name, and draws of one effect of its levels (with the coefficient added if `total`)."""
     groups = list(fit.ranef())
     group = groups[0] if group is None else group
@@ -345,7 +347,7 @@ def level_draws(fit: Any, group: str | None, effect: str, total: bool) -> tuple[
 
 
 def ranef_plot(
-    fit: Any, group: str | None = None, effect: str = "(Intercept)", prob: float = 0.95, total: bool = False
+    fit: "StanLmerFit", group: str | None = None, effect: str = "(Intercept)", prob: float = 0.95, total: bool = False
 ) -> "Figure":
     """Posterior medians and intervals of every level's effect, by rank.
 
@@ -463,10 +465,10 @@ _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "mad": lambda x: float(1.4826 * np.median(np.abs(x - np.median(x)))),
 }
 
-_Stat = str | Callable[[np.ndarray], float]
+Stat = str | Callable[[np.ndarray], float]
 
 
-def _statistic(stat: _Stat) -> tuple[str, Callable[[np.ndarray], float]]:
+def _statistic(stat: Stat) -> tuple[str, Callable[[np.ndarray], float]]:
     if callable(stat):
         return getattr(stat, "__name__", "statistic"), stat
     if stat not in _STATISTICS:
@@ -474,13 +476,13 @@ def _statistic(stat: _Stat) -> tuple[str, Callable[[np.ndarray], float]]:
     return stat, _STATISTICS[stat]
 
 
-def _check_dens(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Stat]) -> "Figure":
+def _check_dens(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[Stat]) -> "Figure":
     from pyimpl.posterior.pp_check import density_overlay
 
     return density_overlay(y, yrep, name=name)
 
 
-def _check_ecdf(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Stat]) -> "Figure":
+def _check_ecdf(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[Stat]) -> "Figure":
     figure, (ax,) = new_figure(1, 1, 6.4, 3.8)
     for i, row in enumerate(yrep):
         ax.ecdf(row, color="#7da7cc", linewidth=0.6, alpha=0.6, label="predicted" if i == 0 else None)
@@ -492,7 +494,7 @@ def _check_ecdf(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Sta
     return figure
 
 
-def _check_hist(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Stat]) -> "Figure":
+def _check_hist(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[Stat]) -> "Figure":
     rows, columns = grid_of(len(yrep) + 1)
     figure, axes = new_figure(rows, columns, 2.6 * columns, 1.8 * rows + 0.4)
     bins = np.linspace(min(y.min(), yrep.min()), max(y.max(), yrep.max()), 31).tolist()
@@ -506,7 +508,7 @@ def _check_hist(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Sta
     return figure
 
 
-def _check_box(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Stat]) -> "Figure":
+def _check_box(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[Stat]) -> "Figure":
     figure, (ax,) = new_figure(1, 1, 6.4, 3.8)
     boxes = ax.boxplot([y, *yrep], widths=0.7, patch_artist=True, flierprops={"markersize": 2})
     for i, box in enumerate(boxes["boxes"]):
@@ -519,7 +521,7 @@ def _check_box(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Stat
     return figure
 
 
-def _check_stat(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Stat]) -> "Figure":
+def _check_stat(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[Stat]) -> "Figure":
     what, function = _statistic(stats[0])
     values, observed = np.array([function(row) for row in yrep]), function(y)
     figure, (ax,) = new_figure(1, 1, 6.2, 3.6)
@@ -534,7 +536,7 @@ def _check_stat(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Sta
     return figure
 
 
-def _check_stat_2d(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Stat]) -> "Figure":
+def _check_stat_2d(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[Stat]) -> "Figure":
     first, second = (list(stats) if len(stats) > 1 else ["mean", "sd"])[:2]
     (name1, f1), (name2, f2) = _statistic(first), _statistic(second)
     figure, (ax,) = new_figure(1, 1, 5.6, 4.4)
@@ -548,7 +550,7 @@ def _check_stat_2d(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_
     return figure
 
 
-def _check_scatter(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Stat]) -> "Figure":
+def _check_scatter(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[Stat]) -> "Figure":
     figure, (ax,) = new_figure(1, 1, 5.4, 4.6)
     mean = yrep.mean(axis=0)
     ax.scatter(mean, y, s=8, color=BLUE, alpha=max(0.05, min(0.6, 1500 / y.size)), linewidths=0)
@@ -561,7 +563,7 @@ def _check_scatter(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_
     return figure
 
 
-def _check_error(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Stat]) -> "Figure":
+def _check_error(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[Stat]) -> "Figure":
     figure, (ax,) = new_figure(1, 1, 5.8, 4.2)
     ax.scatter(y - yrep.mean(axis=0), y, s=8, color=BLUE, alpha=max(0.05, min(0.6, 1500 / y.size)), linewidths=0)
     ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
@@ -571,7 +573,7 @@ def _check_error(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_St
     return figure
 
 
-def _check_intervals(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[_Stat]) -> "Figure":
+def _check_intervals(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence[Stat]) -> "Figure":
     order = np.argsort(np.median(yrep, axis=0), kind="stable")
     low2, low, middle, high, high2 = np.quantile(yrep[:, order], [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
     figure, (ax,) = new_figure(1, 1, 7.0, 4.0)
@@ -588,7 +590,7 @@ def _check_intervals(y: np.ndarray, yrep: np.ndarray, name: str, stats: Sequence
     return figure
 
 
-_Check = Callable[[np.ndarray, np.ndarray, str, Sequence[_Stat]], "Figure"]
+_Check = Callable[[np.ndarray, np.ndarray, str, Sequence[Stat]], "Figure"]
 
 #: Name (bayesplot's, without ``ppc_``) -> the function and how many predicted data sets it takes (None: all).
 PP_CHECKS: dict[str, tuple[_Check, int | None]] = {
@@ -605,7 +607,11 @@ PP_CHECKS: dict[str, tuple[_Check, int | None]] = {
 
 
 def predictive_check(
-    fit: Any, plotfun: str = "dens_overlay", nreps: int | None = None, seed: int | None = None, stat: Any = "mean"
+    fit: "StanLmerFit",
+    plotfun: str = "dens_overlay",
+    nreps: int | None = None,
+    seed: int | None = None,
+    stat: Stat | list[Stat] | tuple[Stat, Stat] = "mean",
 ) -> "Figure":
     """``pp_check(m, plotfun, nreps, seed)``: the data beside data predicted by the model.
 
@@ -626,7 +632,7 @@ def predictive_check(
     function, usual = PP_CHECKS[name]
     wanted = usual if nreps is None else nreps
     predicted = fit.posterior_predict(draws=None if wanted is None else min(wanted, fit.draws.n), seed=seed).to_numpy()
-    stats = list(stat) if isinstance(stat, list | tuple) else [stat]
+    stats: list[Stat] = list(stat) if isinstance(stat, list | tuple) else [stat]
     return function(fit.design.y, predicted, fit.design.response, stats)
 
 
@@ -674,7 +680,7 @@ class StanLmerPlots(ResultPlots):
         matplotlib.figure.Figure
         """
         name = plotfun.removeprefix("mcmc_")
-        fit: Any = self
+        fit = cast("StanLmerFit", self)
         if name in ("rhat", "ess", "neff"):
             table = fit.summary(pars=pars, regex_pars=regex_pars).table
             return rhat_plot(table["Rhat"]) if name == "rhat" else ess_plot(table["n_eff"], fit.draws.n)
@@ -691,16 +697,25 @@ class StanLmerPlots(ResultPlots):
         return self.plot("pairs", pars, regex_pars)
 
     def plot_ranef(
-        self, group: str | None = None, effect: str = "(Intercept)", prob: float = 0.95, total: bool = False
+        self,
+        group: str | None = None,
+        effect: str = "(Intercept)",
+        prob: float = 0.95,
+        total: bool = False,
     ) -> "Figure":
         """Every level's effect by rank, with posterior intervals; `total` adds the coefficient (the tutorial's α_j)."""
-        return ranef_plot(self, group, effect, prob, total)
+        return ranef_plot(cast("StanLmerFit", self), group, effect, prob, total)
 
     def plot_difference(
-        self, first: str, second: str, group: str | None = None, effect: str = "(Intercept)", bins: int = 50
+        self,
+        first: str,
+        second: str,
+        group: str | None = None,
+        effect: str = "(Intercept)",
+        bins: int = 50,
     ) -> "Figure":
         """Histogram of the difference of two levels' effects, `first` minus `second`, with P(first > second)."""
-        fit: Any = self
+        fit = cast("StanLmerFit", self)
         name, draws = level_draws(fit, group, effect, False)
         for level in (first, second):
             if level not in draws.columns:
@@ -710,7 +725,11 @@ class StanLmerPlots(ResultPlots):
         return difference(draws[first] - draws[second], str(first), str(second), bins, unit)
 
     def pp_check(
-        self, plotfun: str = "dens_overlay", nreps: int | None = None, seed: int | None = None, stat: Any = "mean"
+        self,
+        plotfun: str = "dens_overlay",
+        nreps: int | None = None,
+        seed: int | None = None,
+        stat: Stat | list[Stat] | tuple[Stat, Stat] = "mean",
     ) -> "Figure":
         """``pp_check(m, plotfun, nreps, seed)``: the data beside data predicted by the model.
 
@@ -733,4 +752,4 @@ class StanLmerPlots(ResultPlots):
         """
         if not isinstance(plotfun, str):
             raise ModelError(f"pp_check: plotfun must be a name such as 'dens_overlay', not {plotfun!r}")
-        return predictive_check(self, plotfun, nreps, seed, stat)
+        return predictive_check(cast("StanLmerFit", self), plotfun, nreps, seed, stat)

@@ -1,7 +1,7 @@
 """Plots of results: predictions, estimated marginal means, trajectories by group, coefficients of several models."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,48 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pyimpl.design.re_form import ReForm
     from pyimpl.inference.contract import Fit
     from pyimpl.inference.emm_grid import EmmGrid
+    from pyimpl.inference.emm_text import At, Level, Over
+    from pyimpl.inference.emmeans import MeansArguments
+    from pyimpl.inference.reference_grid import Predictors
+    from pyimpl.inference.tidying import TidyArguments
+
+    class PlotPredictionsArguments(TypedDict, total=False):
+        """Arguments of :func:`plot_predictions` after `at`."""
+
+        interval: str
+        level: float
+        ddf: str | float | None
+        re_form: ReForm
+        data: bool
+        seed: int | None
+
+    class PlotMeansArguments(MeansArguments, total=False):
+        """Arguments of a fit's ``plot_emmeans`` after `comparisons`."""
+
+        alpha: float
+
+    class TrajectoriesArguments(TypedDict, total=False):
+        """Arguments of :func:`plot_trajectories` after `group`."""
+
+        levels: Sequence[Level] | None
+        kind: str | None
+        data: bool
+
+    class CoefficientsArguments(TidyArguments, total=False):
+        """Arguments of :func:`~pyimpl.inference.tidying.tidy` that :func:`plot_coefficients` hands on."""
+
+        conf_method: str | None
+
+    class PlotCoefficientsArguments(CoefficientsArguments, total=False):
+        """Arguments of :func:`plot_coefficients` after `coefficients`."""
+
+        level: float
+        intercept: bool
+        labels: Mapping[str, str] | None
+
 
 __all__ = ["ResultPlots", "plot_coefficients", "plot_emmeans", "plot_predictions", "plot_trajectories"]
 
@@ -29,13 +69,13 @@ _FAINT = 400  # rows up to which points are drawn at their full strength
 
 def plot_predictions(
     fit: "Fit",
-    over: str | Sequence[str] | Mapping[str, Any],
-    at: Mapping[str, Any] | None = None,
+    over: "Over",
+    at: "At | None" = None,
     *,
     interval: str = "confidence",
     level: float = 0.95,
     ddf: str | float | None = None,
-    re_form: Any = "~0",
+    re_form: "ReForm" = "~0",
     data: bool = True,
     seed: int | None = None,
 ) -> "Figure":
@@ -110,7 +150,7 @@ def plot_predictions(
     return figure
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, (float, np.floating)) else label(value, 20)
 
 
@@ -317,7 +357,7 @@ def plot_trajectories(
     fit: "Fit",
     x: str,
     group: str | None = None,
-    levels: Sequence[Any] | None = None,
+    levels: "Sequence[Level] | None" = None,
     kind: str | None = None,
     data: bool = True,
 ) -> "Figure":
@@ -431,7 +471,7 @@ def plot_trajectories(
 
 def _trajectory(
     fit: "Fit",
-    known: Any,
+    known: "Predictors",
     used: pd.DataFrame,
     x: str,
     rows: np.ndarray,
@@ -469,7 +509,7 @@ def plot_coefficients(
     level: float = 0.95,
     intercept: bool = False,
     labels: Mapping[str, str] | None = None,
-    **options: Any,
+    **options: "Unpack[CoefficientsArguments]",
 ) -> "Figure":
     """Coefficients of one or several models with their intervals, side by side.
 
@@ -545,12 +585,14 @@ class ResultPlots:
     """Plots of what a fit says (a base class of both fits)."""
 
     def plot_predictions(
-        self: "Fit", over: str | Sequence[str] | Mapping[str, Any], at: Mapping[str, Any] | None = None, **options: Any
+        self: "Fit", over: "Over", at: "At | None" = None, **options: "Unpack[PlotPredictionsArguments]"
     ) -> "Figure":
         """Predictions over up to three predictors; see :func:`pyimpl.plots.plot_predictions`."""
         return plot_predictions(self, over, at, **options)
 
-    def plot_emmeans(self: "Fit", specs: str | Sequence[str], comparisons: bool = False, **options: Any) -> "Figure":
+    def plot_emmeans(
+        self: "Fit", specs: str | Sequence[str], comparisons: bool = False, **options: "Unpack[PlotMeansArguments]"
+    ) -> "Figure":
         """``plot(emmeans(m, specs), comparisons)``; see :func:`pyimpl.plots.plot_emmeans`.
 
         Parameters
@@ -564,14 +606,19 @@ class ResultPlots:
         from pyimpl.inference.emm_grid import EmmPair
         from pyimpl.inference.emmeans import emmeans
 
-        own = {name: options.pop(name) for name in ("alpha", "adjust", "level") if name in options}
-        means = emmeans(self, specs, **options)
+        rest: dict[str, Any] = dict(options)
+        own = {name: rest.pop(name) for name in ("alpha", "adjust", "level") if name in rest}
+        means = emmeans(self, specs, **rest)
         return plot_emmeans(means.emmeans if isinstance(means, EmmPair) else means, comparisons, **own)
 
-    def plot_trajectories(self: "Fit", x: str, group: str | None = None, **options: Any) -> "Figure":
+    def plot_trajectories(
+        self: "Fit", x: str, group: str | None = None, **options: "Unpack[TrajectoriesArguments]"
+    ) -> "Figure":
         """Fitted lines of each level of a grouping factor; see :func:`pyimpl.plots.plot_trajectories`."""
         return plot_trajectories(self, x, group, **options)
 
-    def plot_coefficients(self: "Fit", coefficients: Sequence[str] | None = None, **options: Any) -> "Figure":
+    def plot_coefficients(
+        self: "Fit", coefficients: Sequence[str] | None = None, **options: "Unpack[PlotCoefficientsArguments]"
+    ) -> "Figure":
         """Coefficients with intervals; see :func:`pyimpl.plots.plot_coefficients`, also for several models."""
         return plot_coefficients(self, coefficients, **options)

@@ -1,8 +1,7 @@
 """Predictions of what was left out: PSIS expectations (``loo::E_loo``) and K-fold cross-validation (``kfold``)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,10 @@ from pyimpl.posterior.loo import estimates_text, psis, relative_eff, summed
 from r_scripts.dialect import Dialect
 from r_scripts.printed import printed_html
 
-__all__ = ["Kfold", "expectation", "folds_of", "kfold"]
+__all__ = ["Folds", "Kfold", "expectation", "folds_of", "kfold"]
+
+#: The fold of each row, from 1 on.
+Folds = Sequence[int] | np.ndarray | pd.Series
 
 
 def expectation(
@@ -111,7 +113,7 @@ class Kfold:
     __repr__ = __str__
 
 
-def folds_of(K: int, folds: Any, index: pd.Index, seed: int | None) -> np.ndarray:
+def folds_of(K: int, folds: Folds | None, index: pd.Index, seed: int | None) -> np.ndarray:
     """Fold of each row, from 1: those given, or K of (nearly) equal size at random (``kfold_split_random``).
 
     Raises
@@ -137,7 +139,7 @@ def kfold(
     fit_without: Callable[[np.ndarray], np.ndarray],
     log_lik: pd.DataFrame,
     folds: np.ndarray,
-    progress: Callable[[Sequence[int]], Sequence[int]],
+    progress: Callable[[Sequence[int]], Iterable[int]],
     dialect: Dialect,
     seconds: float,
 ) -> Kfold:

@@ -27,6 +27,8 @@ from r_scripts.printed import printed_html
 if TYPE_CHECKING:
     from arviz_stats import ELPDDataLOO
 
+    from pyimpl.models.stan_fit import StanLmerFit
+
 __all__ = [
     "Loo",
     "LooCompareTable",
@@ -432,7 +434,7 @@ def waic(log_lik: pd.DataFrame, dialect: Dialect = _NEWEST) -> Waic:
     return Waic(summed(pointwise), pointwise, (values.shape[0], values.shape[1]), dialect)
 
 
-def loo_compare(models: Mapping[str, Any]) -> LooCompareTable:
+def loo_compare(models: "Mapping[str, Loo | StanLmerFit]") -> LooCompareTable:
     """``loo_compare(list(a = loo(m1), b = loo(m2)))``, the best model first, with ArviZ's stacking weights.
 
     Parameters

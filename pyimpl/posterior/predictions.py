@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.design.design import Design
-from pyimpl.design.re_form import wanted_effects
+from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.parse import all_names
 from pyimpl.frame.columns import Data, Factor
@@ -16,7 +15,10 @@ from pyimpl.frame.model_frame import model_frame
 from pyimpl.linalg.forecast import refuse_too_large
 from pyimpl.posterior.draws import PosteriorDraws
 
-__all__ = ["PredictionRows", "interval", "linear_predictor", "prediction_rows", "response"]
+__all__ = ["Offset", "PredictionRows", "interval", "linear_predictor", "prediction_rows", "response"]
+
+#: An offset of the linear predictor: one number, or one for each row.
+Offset = float | Sequence[float] | np.ndarray | pd.Series
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class PredictionRows:
 
 
 def prediction_rows(
-    design: Design, newdata: pd.DataFrame | None = None, re_form: Any = None, offset: Any = None
+    design: Design, newdata: pd.DataFrame | None = None, re_form: ReForm = None, offset: Offset | None = None
 ) -> PredictionRows:
     """Encode the rows to predict (``rstanarm:::pp_data``).
 
@@ -92,7 +94,7 @@ def prediction_rows(
     return PredictionRows(rows.index, rows.X, given, tuple(encoded))
 
 
-def _offset(offset: Any, rows: int) -> np.ndarray:
+def _offset(offset: Offset, rows: int) -> np.ndarray:
     values = np.asarray(offset, dtype=np.float64)
     if values.shape not in ((), (rows,)):
         raise DataError(f"offset has shape {values.shape}; expected one number for each of the {rows} rows.")

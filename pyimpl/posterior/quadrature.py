@@ -12,6 +12,7 @@ the fine one's. What both grids leave out is not in it: the points below the cut
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -27,10 +28,19 @@ from pyimpl.posterior.labels import Sigma_labels
 from pyimpl.posterior.sampler import find_mode
 from pyimpl.posterior.specification import FLAT, NORMAL, STUDENT_T
 
-__all__ = ["QuadratureResult", "integrate"]
+__all__ = ["QuadratureArguments", "QuadratureResult", "integrate"]
 
 _PROBS = (0.025, 0.5, 0.975)
 _NEGLIGIBLE = 1e-13  # weights, relative to the largest, that cannot be seen in the result
+
+
+class QuadratureArguments(TypedDict, total=False):
+    """Arguments of :func:`integrate` after the density."""
+
+    step: float | None
+    drop: float
+    max_points: int
+    quantiles: bool
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ and is tested against live R.
 import math
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -419,7 +418,7 @@ def print_vector(
 
 
 def print_matrix(
-    cells: Sequence[Sequence[Any]] | np.ndarray,
+    cells: Sequence[Sequence[object]] | np.ndarray,
     row_names: Sequence[str],
     col_names: Sequence[str],
     digits: int = 7,
