@@ -382,7 +382,7 @@ lme4_objective <- function(fit, devfun, theta) {
   theta <- as.matrix(theta)
   moved <- length(moved_parameters(fit))
   if (ncol(theta) != moved) {
-    own <- if (moved == length(lme4::getME(fit, "theta"))) "theta" else "par, from which theta follows"
+    own <- if (moved == length(lme4::getME(fit, "theta"))) "theta" else "par, from which theta follows,"
     bridge_stop(
       "bridge_data_error", "theta has ", ncol(theta), " elements; the model's ", own, " has ", moved, " elements"
     )
