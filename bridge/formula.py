@@ -299,7 +299,12 @@ class _Reader:
                 raise self.fail(f"{shown}: R would call it; it may be one of {', '.join(sorted(SUMMARIES))}")
             self.columns.pop(start, None)
             self.called[alone.text] = None
-        elif kind is Kind.CONTRAST and alone is not None and alone.kind in ("name", "string"):
+        elif (
+            kind is Kind.CONTRAST
+            and alone is not None
+            and alone.kind in ("name", "string")
+            and alone.text not in CONSTANTS
+        ):
             bare = alone.kind == "name"
             known = CONTRASTS.union(grammar.SHORT_CONTRASTS if bare else ())
             if alone.value not in known or "\\" in alone.text:

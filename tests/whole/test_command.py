@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 def mlmparity(*arguments, cwd, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "examples.tutorial" if "tutorial" in arguments else "validation", *arguments],
+        [sys.executable, "-m", "examples.tutorial" if "tutorial" in arguments else "mlmparity", *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
