@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl.errors import DataError, ModelError, PyimplWarning, SingularFitWarning
+from pyimpl.errors import ConvergenceWarning, DataError, ModelError, PyimplWarning, SingularFitWarning
 from pyimpl.models.lmer import LmerControl, lmer
 
 MODELS = {
