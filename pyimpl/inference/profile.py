@@ -155,8 +155,8 @@ class _Inner:
     """The search over the free parameters (all but the one that is held).
 
     Where evaluations are cheap, differences of the gradient are the Hessian at each step, else at the profile's first
-    point only: the next ones begin with it, and updates do the rest (three levels, 90 000 rows: 4300 -> 1200 gradients
-    for a whole profile).
+    point only: the next ones begin with it, and updates do the rest (three levels, 90 000 rows: with one evaluation
+    for value and gradient, a whole profile 19.8 -> 5.0 s).
     """
 
     def __init__(self, function: "_Held", units: np.ndarray, cheap: bool) -> None:
