@@ -108,12 +108,6 @@ class Objective:
         self.evaluations += 1
         return float(self.engine.criterion(theta)) + self._constant
 
-    def _evaluate(self, theta: np.ndarray) -> tuple[float, dict[str, float]]:
-        """Value at θ, and log|L|² and r² there."""
-        engine = self.engine
-        value = float(engine.criterion(theta)) + self._constant
-        return value, {"log_det": engine.log_det, "prss": engine.prss}
-
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Evaluate the objective and its gradient at θ.
 

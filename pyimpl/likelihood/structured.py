@@ -52,15 +52,6 @@ class StructuredEngine:
     def __getattr__(self, name: str) -> Any:  # log_det, prss, to_basis, inner, outer, ...: the engine's
         return getattr(self._engine, name)
 
-    @property
-    def df(self) -> float:
-        """The engine's n, or n − p."""
-        return float(self._engine.df)
-
-    @df.setter
-    def df(self, value: float) -> None:
-        self._engine.df = value
-
     def in_coordinates(self) -> "StructuredEngine":
         """The same engine as a function of the search's coordinates."""
         return StructuredEngine(self._engine, self.structure, True)
