@@ -5,7 +5,6 @@ factors.
 """
 
 import math
-import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import pandas as pd
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.linalg.columns import levels_used, some_negative, square_sum
 from pyimpl.text.values import format_integer, format_number, unique_numbers
+from r_scripts.caller import warn
 
 __all__ = [
     "INT_MAX",
@@ -401,11 +401,10 @@ def as_factor(column: Column) -> Factor:
     # Numbers that agree to 15 digits have one label and so are one level, as in R.
     distinct, where = unique_numbers(labels)
     if len(distinct) < len(labels):
-        warnings.warn(
+        warn(
             f"{len(labels)} different numbers make {len(distinct)} levels, because R labels numbers by 15 significant "
             "digits. If they are identifiers, make them strings.",
             PyimplWarning,
-            stacklevel=2,
         )
         codes = np.where(codes >= 0, where[codes], -1)
     return Factor(codes, tuple(distinct))

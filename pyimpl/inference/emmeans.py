@@ -1,6 +1,5 @@
 """Estimated marginal means, trends, and joint tests of a fit's terms, as R's emmeans has them."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
@@ -8,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES, Share
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.formula.parse import Name, Node, all_names, parse
 from pyimpl.frame.columns import Data
@@ -26,6 +26,7 @@ from pyimpl.inference.reference_grid import (
     predictors_of,
     reference_grid,
 )
+from r_scripts.caller import warn
 
 __all__ = [
     "GridArguments",
@@ -67,7 +68,7 @@ class MeansArguments(GridArguments, ContrastOptions, total=False):
     adjust: str | None
     weights: str | Sequence[float]
     nesting: bool
-    level: float
+    level: Share
 
 
 class TrendsArguments(MeansArguments, total=False):
@@ -76,6 +77,7 @@ class TrendsArguments(MeansArguments, total=False):
     delta_var: float | None
 
 
+@SIGNATURES.checked
 def ref_grid(
     fit: Fit,
     at: At | None = None,
@@ -91,6 +93,7 @@ def ref_grid(
     return reference_grid(fit, GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit))
 
 
+@SIGNATURES.checked
 def emmeans(
     fit: Fit,
     specs: str | Sequence[str],
@@ -103,7 +106,7 @@ def emmeans(
     cov_reduce: CovReduce = True,
     cov_keep: Sequence[str] = (),
     nesting: bool = True,
-    level: float = 0.95,
+    level: Share = 0.95,
     ddf_limit: int = 3000,
     **options: Unpack[ContrastOptions],
 ) -> EmmGrid | EmmPair:
@@ -220,10 +223,10 @@ def marginal_means(
     nests = find_nests(fit, grid) if nesting else {}
     if nests:
         if not quiet:
-            warnings.warn(nesting_note(nests), PyimplWarning, stacklevel=4)
+            warn(nesting_note(nests), PyimplWarning)
 
         def averaged(part: EmmGrid, kept: tuple[str, ...], within: tuple[str, ...], silent: bool) -> EmmGrid:
-            return _averages(part, kept, within, weights, quiet or silent, stacklevel=7)
+            return _averages(part, kept, within, weights, quiet or silent)
 
         return nested_means(grid, specs, by, nests, averaged)
     return _averages(grid, specs, by, weights, quiet)
@@ -235,7 +238,6 @@ def _averages(
     by: tuple[str, ...],
     weights: str | Sequence[float],
     quiet: bool,
-    stacklevel: int = 5,
 ) -> EmmGrid:
     """Average a grid in which all combinations of levels are rows, the first variable fastest."""
     facs = tuple(dict.fromkeys([*specs, *by]))
@@ -260,7 +262,7 @@ def _averages(
         offsets.append(0.0 if grid.offset is None else float(own @ grid.offset[cell]))
     if not quiet and _interacts({*facs, *([grid.trend] if grid.trend else [])}, grid):
         text = "NOTE: Results may be misleading due to involvement in interactions"
-        warnings.warn(text, PyimplWarning, stacklevel=stacklevel)
+        warn(text, PyimplWarning)
     return replace(
         grid,
         grid=expand_grid(levels),
@@ -313,6 +315,7 @@ def _shares(
     return by_cells
 
 
+@SIGNATURES.checked
 def emtrends(
     fit: Fit,
     specs: str | Sequence[str],
@@ -327,7 +330,7 @@ def emtrends(
     cov_reduce: CovReduce = True,
     cov_keep: Sequence[str] = (),
     nesting: bool = True,
-    level: float = 0.95,
+    level: Share = 0.95,
     ddf_limit: int = 3000,
     **options: Unpack[ContrastOptions],
 ) -> EmmGrid | EmmPair:
@@ -406,6 +409,7 @@ def _mean_and_interval(values: np.ndarray) -> np.ndarray:
     return ends
 
 
+@SIGNATURES.checked
 def joint_tests(
     fit: Fit,
     by: str | Sequence[str] | None = None,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import checked_level
+from pyimpl.arguments import SIGNATURES, Count, Jobs, Seeds, Share, as_numbers
 from pyimpl.design.checks import SCALE_NOTES
 from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.parse import deparse_lines, parse
 from pyimpl.formula.update import update_formula
-from pyimpl.inference.at_optimum import SearchedModel, Theta, as_numbers, checked_theta
+from pyimpl.inference.at_optimum import SearchedModel, Theta, checked_theta
 from pyimpl.inference.comparison import (
     deletion_scope,
     deviance_name,
@@ -23,7 +23,9 @@ from pyimpl.inference.comparison import (
     single_term_deletions,
 )
 from pyimpl.inference.point_prediction import predict_newdata, predict_rows, residual_values, rows_for_prediction
+from pyimpl.inference.simulation import NewParameters
 from pyimpl.inference.verbs import AfterTheLikelihoodFit
+from pyimpl.likelihood.parameters import ParameterChoice
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.models.lmer_estimates import LmerEstimates
 from pyimpl.plots.likelihood import LmerPlots
@@ -37,9 +39,8 @@ if TYPE_CHECKING:
     from pyimpl.inference.kenward_roger import KenwardRoger
     from pyimpl.inference.prediction import Interval, UncertaintyArguments
     from pyimpl.inference.satterthwaite import Satterthwaite
-    from pyimpl.inference.simulation import NewParameters
     from pyimpl.inference.small_sample import SmallSample
-    from pyimpl.likelihood.parameters import ParameterChoice, Parameters
+    from pyimpl.likelihood.parameters import Parameters
     from pyimpl.models.changes import LmerChanges
 
 __all__ = ["LmerFit"]
@@ -47,6 +48,7 @@ __all__ = ["LmerFit"]
 _ROMAN = {"1": "I", "2": "II", "3": "III"}
 
 
+@SIGNATURES.verbs
 class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
     """A fitted linear mixed model (``lmerMod``), with R's verbs; see ``validation.contract.LinearMixedFit``.
 
@@ -280,7 +282,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         self,
         optimizers: Sequence[str] | None = None,
         start: Theta | None = None,
-        max_evaluations: int = 20_000,
+        max_evaluations: Count = 20_000,
         start_from_mle: bool = False,
     ) -> "AllFit":
         """``allFit(m)``: fit the same model by several optimizers, to see whether they find the same optimum.
@@ -334,14 +336,14 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
     def confint(
         self,
         parm: "ParameterChoice" = None,
-        level: float = 0.95,
+        level: Share = 0.95,
         method: str = "profile",
         *,
-        nsim: int = 500,
+        nsim: Count = 500,
         boot_type: str = "perc",
         FUN: "Callable[[LmerFit], Statistic] | None" = None,
-        seed: int | np.random.SeedSequence | None = None,
-        n_jobs: int = 1,
+        seed: Seeds | None = None,
+        n_jobs: Jobs = 1,
         progress: bool = False,
         signames: bool = True,
         oldNames: bool | None = None,
@@ -382,7 +384,6 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
         if method not in ("profile", "Wald", "boot"):
             raise DataError(f"confint: method must be 'profile', 'Wald' or 'boot', not {method!r}")
-        checked_level(level, "confint: level")
         parameters = self._parameters
         signames = signames if oldNames is None else oldNames
         rename = {} if signames else dict(zip(parameters.names(), parameters.names(signames=False), strict=True))
@@ -412,7 +413,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         self,
         which: "ParameterChoice" = None,
         alphamax: float = 0.01,
-        maxpts: int = 100,
+        maxpts: Count = 100,
         delta_cutoff: float = 0.125,
         progress: bool = False,
         signames: bool = True,
@@ -454,8 +455,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         """
         from pyimpl.inference.confint import profiler_of
 
-        if not 0 < alphamax < 1 or not delta_cutoff > 0 or maxpts < 3:
-            raise DataError("profile needs 0 < alphamax < 1, delta_cutoff > 0 and maxpts of at least 3")
+        if not 0 < alphamax < 1 or not 0 < delta_cutoff <= 1 or maxpts < 3:
+            raise DataError("profile needs 0 < alphamax < 1, 0 < delta_cutoff <= 1 and maxpts of at least 3")
         chosen = self._parameters.choose(which)
         profiler = profiler_of(self.model, self._warm_start, self.control, self.dialect)
         with threads_for(self.design):
@@ -474,11 +475,11 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
     def bootMer(
         self,
         FUN: "Callable[[LmerFit], Statistic] | None" = None,
-        nsim: int = 100,
-        seed: int | np.random.SeedSequence | None = None,
+        nsim: Count = 100,
+        seed: Seeds | None = None,
         use_u: bool = False,
         type: str = "parametric",  # noqa: A002
-        n_jobs: int = 1,
+        n_jobs: Jobs = 1,
         progress: bool = False,
     ) -> pd.DataFrame:
         """``bootMer(m, FUN, nsim, seed, use.u, type)``: a statistic of refits to simulated responses.
@@ -606,7 +607,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             other = small if large is self else self
             L = restriction_matrix(large.design.X, other.design.X)
         else:
-            large, L = self, full_rank_rows(np.atleast_2d(np.asarray(small, dtype=float)), self.design.P)
+            large, L = self, full_rank_rows(np.atleast_2d(as_numbers(small, "KRmodcomp: small")), self.design.P)
         return large.with_criterion(REML=True)._small_sample.modcomp(L, np.asarray(betaH, dtype=float))
 
     def contest(
@@ -615,7 +616,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         rhs: float | Sequence[float] | np.ndarray = 0.0,
         joint: bool = True,
         confint: bool = True,
-        level: float = 0.95,
+        level: Share = 0.95,
         ddf: str = "Satterthwaite",
     ) -> pd.DataFrame:
         """``lmerTest::contest(m, L, rhs, joint, ...)``: tests of the contrasts Lβ = rhs.
@@ -647,7 +648,6 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         ModelError
             Kenward-Roger's method for a fit by maximum likelihood.
         """
-        checked_level(level, "contest: level")
         rows = np.atleast_2d(as_numbers(L, "L"))
         tests = self._small_sample
         if joint:
@@ -662,7 +662,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         self,
         groups: str | Sequence[str] | None = None,
         *,
-        n_jobs: int = 1,
+        n_jobs: Jobs = 1,
         progress: bool = False,
     ) -> "Influence":
         """``influence(m, groups)``: the model fitted again without each group, or each row of the data.
