@@ -102,7 +102,9 @@ def _is_frame(value: object) -> bool:
     """A data frame of any library: two dimensions with columns; whoever reads it says what it lacks."""
     if len(getattr(value, "shape", (0, 0))) != 2:
         return False
-    return any(hasattr(type(value), name) for name in ("columns", "column_names", "__arrow_c_stream__", "__dataframe__"))
+    return any(
+        hasattr(type(value), name) for name in ("columns", "column_names", "__arrow_c_stream__", "__dataframe__")
+    )
 
 
 _SCALARS: dict[object, Kind] = {
@@ -158,7 +160,8 @@ def _sequence(item: object, kind: Kind) -> Kind:
         return kind is ANYTHING or all(map(test, typing.cast("Iterable[object]", value)))
 
     plural = _PLURAL.get(item) if isinstance(item, type) else None
-    return Kind(holds, (f"a sequence of {plural}" if plural else "a sequence",), "a string" in kind.words)
+    each = f" of {plural}" if plural else f" (each {' or '.join(kind.words)})" if kind.words else ""
+    return Kind(holds, ("a sequence" + each,), "a string" in kind.words)
 
 
 def _tuple(kinds: Sequence[Kind]) -> Kind:

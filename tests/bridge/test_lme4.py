@@ -251,7 +251,7 @@ def test_weights_offset_subset_by_name_array_and_series(sleepstudy):
     for bad, said in (
         ({"weights": "nope"}, "names no column"),
         ({"weights": np.ones(3)}, "3 values"),
-        ({"weights": ["a"] * 180}, "numeric"),
+        ({"weights": ["a"] * 180}, "weights must be a string, a sequence of numbers"),
         ({"subset": np.ones(180)}, "booleans"),
         ({"offset": pd.Series(np.ones(180), index=np.arange(180) + 1)}, "index"),
         ({"weights": np.ones((180, 2))}, "2 dimensions"),

@@ -71,7 +71,7 @@ def test_options_are_checked():
         pyimpl.regression_table([])
     with pytest.raises(DataError, match="below must be"):
         pyimpl.regression_table([_fit()], below="p")
-    with pytest.raises(DataError, match="takes fits of lmer"):
+    with pytest.raises(DataError, match="models must be"):
         pyimpl.regression_table([1])
 
 
