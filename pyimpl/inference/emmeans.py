@@ -11,7 +11,7 @@ import pandas as pd
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.formula.parse import Name, Node, all_names, parse
 from pyimpl.frame.columns import Data
-from pyimpl.frame.model_frame import model_frame
+from pyimpl.frame.model_frame import NEW_DATA, model_frame
 from pyimpl.inference.contract import Fit
 from pyimpl.inference.contrast_families import ContrastOptions
 from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, joint_messages, joint_note
@@ -395,7 +395,7 @@ def _without_offset(grid: EmmGrid) -> EmmGrid:
 
 
 def _evaluated(node: Node, grid: pd.DataFrame) -> np.ndarray:
-    frame = model_frame([node], Data(grid), na_action="na.pass")
+    frame = model_frame([node], Data(grid), NEW_DATA)
     values: np.ndarray = np.asarray(frame.columns[node].array, dtype=float)  # type: ignore[union-attr]
     return values
 
