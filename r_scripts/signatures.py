@@ -10,8 +10,11 @@ The libraries that check annotations (beartype, typeguard, pydantic) were looked
 an ``int`` is asked for, an array where a sequence is, and polars' frames, or convert ``"1"`` to 1 without a word.
 """
 
+import ast
 import builtins
 import difflib
+import functools
+import importlib
 import inspect
 import math
 import numbers
@@ -21,7 +24,6 @@ import typing
 from collections.abc import Callable, Collection, Iterable, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import wraps
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -34,6 +36,8 @@ C = TypeVar("C", bound=type)
 #: Kinds of NumPy's that a sequence of these may have; "O" is looked into.
 _DTYPES = {float: "biuf", int: "iu", bool: "b", str: "UT"}
 _PLURAL = {float: "numbers", int: "whole numbers", bool: "truth values", str: "strings"}
+#: Packages whose modules are imported to read an annotation.
+_OURS = frozenset({"bridge", "pyimpl", "r_scripts", "validation"})
 #: How an argument's values are shown at most.
 _SHOWN = 60
 
@@ -256,14 +260,29 @@ def kind_of(annotation: object) -> Kind:
 
 
 class _Names(dict[str, Any]):
-    """Names of annotations: a module's, and anything at all for one that only type checkers import."""
+    """Names of a module's annotations, what only type checkers import too; anything at all for what is not ours."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__({**vars(builtins), **vars(typing), **vars(sys.modules[module])})
+        self.module = module
 
     def __missing__(self, name: str) -> Any:
-        return Any
+        home = _type_checkers_imports(self.module).get(name)
+        return Any if home is None else getattr(importlib.import_module(home), name, Any)
 
-    @classmethod
-    def of(cls, module: Mapping[str, Any]) -> "_Names":
-        return cls({**vars(builtins), **vars(typing), **module})
+
+@functools.cache
+def _type_checkers_imports(module: str) -> dict[str, str]:
+    """What a module imports from our packages under ``if TYPE_CHECKING``: name -> module."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    guarded = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    imports = [line for node in guarded for line in node.body if isinstance(line, ast.ImportFrom)]
+    return {
+        alias.asname or alias.name: line.module
+        for line in imports
+        if line.module is not None and line.module.partition(".")[0] in _OURS
+        for alias in line.names
+    }
 
 
 def _resolved(annotation: object, names: _Names) -> Any:
@@ -271,7 +290,7 @@ def _resolved(annotation: object, names: _Names) -> Any:
     if isinstance(annotation, typing.ForwardRef):
         home = annotation.__forward_module__
         if home is not None:
-            names = _Names.of(vars(sys.modules[home] if isinstance(home, str) else home))
+            names = _Names(home if isinstance(home, str) else home.__name__)
         annotation = annotation.__forward_arg__
     if isinstance(annotation, str):
         try:
@@ -345,61 +364,87 @@ class Signatures:
         return decorated
 
     def _checking(self, function: F, called: str, left: frozenset[str], closed: bool = False) -> F:
-        plan: list[_Plan] = []  # made when the function is first called: what it names is there by then
+        plans: list[_Plan] = []  # made when the function is first called: what it names is there by then
 
-        @wraps(function)
+        @functools.wraps(function)
         def checking(*arguments: Any, **options: Any) -> Any:
-            if not plan:
-                plan.append(_plan_of(function, left))
-            expected = plan[0]
-            for name, value in (*zip(expected.places, arguments, strict=False), *options.items()):
-                kind = expected.kinds.get(name, ANYTHING)
+            if not plans:
+                plans.append(_Plan(function, left, closed))
+            plan = plans[0]
+            for name, value in (*zip(plan.places, arguments, strict=False), *options.items()):
+                kind = plan.kind(name)
+                if kind is None:
+                    raise TypeError(_unknown(called, name, plan.names()))
                 if not kind.holds(value):
                     raise self.error(f"{called}: {name} must be {_listed(kind.words)}, not {shown(value)}")
                 if kind.names and _is_array(value):
-                    arguments, options = _handed_on(expected.places, arguments, options, name)
-            for value in arguments[len(expected.places) :]:
-                if not expected.rest.holds(value):
-                    raise self.error(f"{called} takes {_listed(expected.rest.words)}, not {shown(value)}")
-            if (closed or expected.closed) and not expected.kinds.keys() >= options.keys():
-                raise TypeError(_unknown(called, [name for name in options if name not in expected.kinds], expected))
+                    arguments, options = _handed_on(plan.places, arguments, options, name)
+            for value in arguments[len(plan.places) :]:
+                kind = plan.rest()
+                if not kind.holds(value):
+                    raise self.error(f"{called} takes {_listed(kind.words)}, not {shown(value)}")
             return function(*arguments, **options)
 
         return typing.cast("F", checking)
 
 
-@dataclass(frozen=True)
 class _Plan:
-    """What is asked of each argument, which have a place, what is asked of further ones, and whether that is all."""
+    """What a function asks of its arguments; each annotation is read when an argument is first given for it.
 
-    places: Sequence[str]
-    kinds: Mapping[str, Kind]
-    rest: Kind
-    closed: bool
+    Parameters
+    ----------
+    function : callable
+    left : frozenset of str
+        Arguments of which nothing is asked.
+    closed : bool
+        Whether an option that the signature does not have is refused here; else by Python.
+    """
 
+    def __init__(self, function: Callable[..., Any], left: frozenset[str], closed: bool) -> None:
+        self.parameters = inspect.signature(function).parameters
+        self.places = [p.name for p in self.parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
+        self._module, self._closed = function.__module__, closed
+        self._kinds: dict[str, Kind] = dict.fromkeys({*left, "self"}, ANYTHING)
 
-def _plan_of(function: Callable[..., Any], left: frozenset[str]) -> _Plan:
-    parameters = inspect.signature(function).parameters
-    names = _Names.of(function.__globals__)
-    kinds: dict[str, Kind] = {}
-    rest, closed = ANYTHING, False
-    for name, parameter in parameters.items():
-        if name in left or name == "self" or parameter.annotation is parameter.empty:
-            kinds[name] = ANYTHING
-            continue
-        annotation = _resolved(parameter.annotation, names)
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            rest = kind_of(annotation)
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            options = (*typing.get_args(annotation), None)[0]
-            if isinstance(options, type) and typing.is_typeddict(options):
-                home = _Names.of(vars(sys.modules[options.__module__]))
-                kinds |= {key: kind_of(_resolved(hint, home)) for key, hint in options.__annotations__.items()}
-                closed = True
+    def kind(self, name: str) -> Kind | None:
+        """What is asked of an argument; None where there is none of that name."""
+        found = self._kinds.get(name)
+        if found is not None:
+            return found
+        parameter = self.parameters.get(name)
+        if parameter is not None and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            self._kinds[name] = self._read(parameter)
         else:
-            kinds[name] = kind_of(annotation)
-    places = [p.name for p in parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
-    return _Plan(places, kinds, rest, closed)
+            options = self._options()
+            if options is None:
+                return None if self._closed else ANYTHING
+            if name not in options.__annotations__:
+                return None
+            self._kinds[name] = kind_of(_resolved(options.__annotations__[name], _Names(options.__module__)))
+        return self._kinds[name]
+
+    def rest(self) -> Kind:
+        """What is asked of arguments that have no name."""
+        parameter = next((p for p in self.parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+        return ANYTHING if parameter is None else self._read(parameter)
+
+    def names(self) -> list[str]:
+        """Every argument that may be given by its name."""
+        options = self._options()
+        return [*self.parameters, *({} if options is None else options.__annotations__)]
+
+    def _read(self, parameter: inspect.Parameter) -> Kind:
+        if parameter.annotation is parameter.empty:
+            return ANYTHING
+        return kind_of(_resolved(parameter.annotation, _Names(self._module)))
+
+    def _options(self) -> type | None:
+        """The ``TypedDict`` of further options, where there is one."""
+        for parameter in self.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD and parameter.name not in self._kinds:
+                options = (*typing.get_args(_resolved(parameter.annotation, _Names(self._module))), None)[0]
+                return options if isinstance(options, type) and typing.is_typeddict(options) else None
+        return None
 
 
 def _handed_on(
@@ -412,8 +457,8 @@ def _handed_on(
     return (*arguments[:place], list(arguments[place]), *arguments[place + 1 :]), options
 
 
-def _unknown(called: str, names: Sequence[str], expected: _Plan) -> str:
+def _unknown(called: str, name: str, known: Sequence[str]) -> str:
     """What Python says of an argument that there is not, with the one that may have been meant."""
-    close = difflib.get_close_matches(names[0].replace(".", "_"), expected.kinds, n=1)
+    close = difflib.get_close_matches(name.replace(".", "_"), known, n=1)
     hint = f". Did you mean {close[0]!r}?" if close else ""
-    return f"{called}() got an unexpected keyword argument {names[0]!r}{hint}"
+    return f"{called}() got an unexpected keyword argument {name!r}{hint}"

@@ -15,7 +15,7 @@ from pyimpl.linalg.forecast import Forecast, foretold
 from pyimpl.progress import with_bar
 from r_scripts.caller import warn
 
-__all__ = ["Draw", "RefitArguments", "Refitted", "Statistic", "boot_intervals", "bootstrap"]
+__all__ = ["Draw", "IntervalArguments", "RefitArguments", "Refitted", "Statistic", "boot_intervals", "bootstrap"]
 
 #: What a statistic of a fit may be: numbers, always as many, by name or not.
 Statistic = float | Sequence[float] | np.ndarray | pd.Series | Mapping[str, float]
@@ -28,6 +28,16 @@ class RefitArguments(TypedDict, total=False):
     type: str
     n_jobs: Jobs
     progress: bool
+
+
+class IntervalArguments(TypedDict, total=False):
+    """Arguments of ``LmerFit.confint`` for ``method="boot"``."""
+
+    nsim: Count
+    boot_type: str
+    FUN: Callable[[Any], Statistic] | None
+    seed: Seeds | None
+    n_jobs: Jobs
 
 
 class Refitted(Protocol):
