@@ -46,7 +46,7 @@ def frame() -> pd.DataFrame:
 def test_grouping_factors_are_those_of_the_version(frame, formula, old, new):
     assert list(lmer(formula, frame).getME("flist").columns) == new
     if old is None:
-        with pytest.raises((ModelError, FormulaError), match="Invalid grouping factor|since lme4 2|before 1.1-36"):
+        with pytest.raises((ModelError, FormulaError), match=r"Invalid grouping factor|since lme4 2|before 1\.1-36"):
             lmer(formula, frame, dialect="1.1-31")
     else:
         assert list(lmer(formula, frame, dialect="1.1-31").getME("flist").columns) == old
