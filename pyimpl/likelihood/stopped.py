@@ -5,7 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import OptSummary, default_start, optimize
+from pyimpl.likelihood.optimum import optimize
+from pyimpl.likelihood.optsummary import OptSummary
+from pyimpl.likelihood.starts import default_start
 from pyimpl.records import changed
 
 __all__ = ["last_computable"]

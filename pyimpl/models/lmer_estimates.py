@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from pyimpl.inference.get_me import ArrayPiece, CountPiece, FramePiece, SeriesPiece, SparsePiece
     from pyimpl.inference.simulation import ClusterRand, NewParameters
-    from pyimpl.likelihood.optimum import OptSummary
+    from pyimpl.likelihood.optsummary import OptSummary
 
 __all__ = ["LmerEstimates", "OptInfo"]
 
@@ -132,7 +132,7 @@ class LmerEstimates(ModelAccessors):
     def optinfo(self) -> OptInfo:
         """How the optimizer ended: ``optimizer``, ``feval``, ``conv``, ``message``, ``gradient``, ``Hessian``, ...
 
-        ``summary`` is the whole :class:`~pyimpl.likelihood.optimum.OptSummary`.
+        ``summary`` is the whole :class:`~pyimpl.likelihood.optsummary.OptSummary`.
         """
         optimum = self.model.optsum
         names = list(self.design.par_names)

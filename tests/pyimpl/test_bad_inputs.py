@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyimpl.design.checks import STAN_LMER_CHECKS
 from pyimpl.design.design import build_design
 from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError, PyimplWarning
-from pyimpl.likelihood.optimum import natural_units
+from pyimpl.likelihood.starts import natural_units
 from pyimpl.models.lm import lm
 from pyimpl.models.lmer import LmerFit, lmer
 from r_scripts.dialect import Dialect

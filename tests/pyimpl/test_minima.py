@@ -137,7 +137,7 @@ def test_few_levels_of_a_covariance_matrix(monkeypatch):
         fit = lmer("y ~ x + (x | g)", few_levels(seed))
         assert above(fit, np.random.default_rng(seed), 12) <= 0, seed
         with monkeypatch.context() as patch:
-            patch.setattr("pyimpl.likelihood.optimum._SPREAD", 0)
+            patch.setattr("pyimpl.likelihood.starts._SPREAD", 0)
             value = lmer("y ~ x + (x | g)", few_levels(seed)).model.optsum.final_objective
             missed += value > fit.model.optsum.final_objective + 1e-3
     assert missed > 0  # else there was nothing to miss
