@@ -61,6 +61,7 @@ local({
       c("coefficients", "sigma", "r.squared", "adj.r.squared", "df", "fstatistic"), names(x))], depth))
     if (inherits(x, "logLik")) x <- as.numeric(x)
     if (inherits(x, c("psis_loo", "waic", "loo"))) x <- x$estimates
+    if (inherits(x, "boot")) x <- x[c("t0", "t")]
     # means and contrasts: their table; from draws it is named, since no two samplers have the same draws
     if (inherits(x, "emmGrid")) x <- tryCatch(as.data.frame(summary(x)), error = function(e) x)
     if (inherits(x, "summary_emm")) x <- structure(as.data.frame(x), row.names = seq_len(nrow(x)))
@@ -279,11 +280,18 @@ local({
 
   # ---------------------------------------------------------------------------------------------- watching
   owner <- new.env()
-  owner$.mlmparity <- function(site, value) {
+  watch$drawing <- NULL
+  # `drawing`: the call draws random numbers; of what it calls only these sites are watched, its own arguments, not what
+  # a function does that is given to it
+  owner$.mlmparity <- function(site, value, drawing = NULL) {
+    if (!is.null(watch$drawing) && !(site %in% watch$drawing)) return(value)
     caller <- parent.frame()
     seed <- if (exists(".Random.seed", globalenv(), inherits = FALSE)) get(".Random.seed", globalenv()) else NULL
     heard <- character()
     began <- proc.time()[["elapsed"]]
+    outer <- watch$drawing
+    on.exit(watch$drawing <- outer)
+    if (!is.null(drawing)) watch$drawing <- drawing
     result <- tryCatch(
       withCallingHandlers(withVisible(value),
         warning = function(w) heard <<- c(heard, paste0("warning: ", conditionMessage(w))),
@@ -295,6 +303,7 @@ local({
         stop(e)
       }
     )
+    watch$drawing <- outer
     tryCatch(
       {
         new <- FALSE

@@ -27,7 +27,6 @@ __all__ = [
     "LARGEST_ESTIMATE_LIMIT",
     "LIKELIHOOD_RATIO_P",
     "MCSE_DEGREES_OF_FREEDOM",
-    "MIGRATED_DRAWS",
     "MIGRATED_EXCESS",
     "MIGRATED_VALUE",
     "MOST_DRAWS",
@@ -234,14 +233,6 @@ Z_SCORE = Tolerance(
     "together raise a false alarm with probability α at most. Where tails are heavy the mcse is known less well: its "
     "degrees of freedom follow from the kurtosis, and sds are scored with the larger of the two. Quantiles are scored "
     "by the share of draws below a common point, which needs no density.",
-)
-
-MIGRATED_DRAWS = Tolerance(
-    "migrate",
-    4.0,
-    "Monte Carlo standard errors of the difference",
-    "What a script reports of a posterior (means, quantiles, intervals) carries both sides' Monte Carlo errors. Of two "
-    "right samplers one number in 16 000 differs by more than four of them, and a script reports some hundreds.",
 )
 
 MIGRATED_EXCESS = Tolerance(

@@ -17,7 +17,7 @@ from validation.migrate.provenance import Provenance, root_name, targets, uses
 from validation.migrate.rcode import Node
 from validation.migrate.seen import Seen, holds_fits
 from validation.migrate.sources import Source
-from validation.migrate.statements import Statements
+from validation.migrate.statements import SHOWN, Statements
 from validation.migrate.summaries import SUMMARIES
 from validation.migrate.translate import Translator
 from validation.migrate.unrolled import Unrolled
@@ -137,6 +137,14 @@ class Script:
     assumed: list[str] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     of_draws: set[int] = field(default_factory=set)
+
+    @property
+    def drawn(self) -> list[int]:
+        """The sites, with those of what is shown and of variables, whose values are computed from draws."""
+        of = {one.number: one.statement for one in self.sites} | {one.site: one.statement for one in self.kept}
+        shown = {span.site: span.site - SHOWN for span in self.spans if SHOWN <= span.site < VARIABLES}
+        marked = {span.site for span in self.spans} | {one.site for one in self.kept}
+        return sorted(site for site, k in (of | shown).items() if k in self.of_draws and site in marked)
 
 
 class _Writer:

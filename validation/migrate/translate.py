@@ -259,6 +259,11 @@ class Translator:
         thing = self.expression(owner, scope)
         if thing.kind == "emmpair" and name.text in ("emmeans", "emtrends", "contrasts"):
             return Code(f"{thing.inside()}.{'contrasts' if name.text == 'contrasts' else 'emmeans'}", "emmeans")
+        if thing.kind == "boot" and name.text == "t0":
+            self.needs("pd")
+            return Code(f'pd.Series({thing.inside()}.attrs["observed"])', "series")
+        if thing.kind == "boot" and name.text == "t":
+            return self._matrix_of(thing)
         if thing.kind == "loo" and name.text in ("estimates", "pointwise"):
             return Code(f"{thing.inside()}.{name.text}", "frame")
         if thing.kind == "summary" and name.text in _OF_SUMMARY:
@@ -266,6 +271,11 @@ class Translator:
         if node.text != "$":
             raise self.refuse(node, "slots are R's inside")
         return self._element(thing, quoted(name.text), node)
+
+    def _matrix_of(self, thing: Code) -> Code:
+        """The numbers of a table, by their places alone."""
+        self.needs("pd")
+        return Code(f"pd.DataFrame({thing.inside()}.to_numpy())", "frame")
 
     def _of_summary(self, owner: Node, name: str, scope: Scope) -> Code | None:
         """``summary(m)$coefficients`` and its like: what our fits give by a method of their own."""

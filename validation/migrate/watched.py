@@ -214,7 +214,7 @@ VERBS: dict[str, Verb] = {
     "emmeans": Verb("emmeans", "emmeans", ("specs",), {"lmer.df": "ddf"}),
     "emtrends": Verb("emtrends", "emmeans", ("specs", "var"), {"lmer.df": "ddf"}),
     "simulate": Verb("simulate", "frame", ("nsim", "seed"), {"re.form": "re_form", "use.u": "use_u"}, random=True),
-    "bootMer": Verb("bootMer", "other", ("FUN", "nsim", "seed"), {"use.u": "use_u"}, random=True),
+    "bootMer": Verb("bootMer", "boot", ("FUN", "nsim", "seed"), {"use.u": "use_u"}, random=True),
 }
 
 
