@@ -62,6 +62,14 @@ local({
     if (inherits(x, "logLik")) x <- as.numeric(x)
     if (inherits(x, c("psis_loo", "waic", "loo"))) x <- x$estimates
     if (inherits(x, "boot")) x <- x[c("t0", "t")]
+    if (inherits(x, "thpr")) x <- as.data.frame(stats::confint(x))  # its points are wherever its steps end
+    if (inherits(x, c("r2_nakagawa", "icc")) && !is.data.frame(x)) {
+      x <- unlist(unclass(x))
+      x <- x[names(x) != "ICC_conditional"]
+      names(x) <- sub("\\..*", "", names(x))
+    }
+    if (inherits(x, "check_outliers")) x <- as.data.frame(x)
+    if (inherits(x, "KRmodcomp")) x <- x$test
     # means and contrasts: their table; from draws it is named, since no two samplers have the same draws
     if (inherits(x, "emmGrid")) x <- tryCatch(as.data.frame(summary(x)), error = function(e) x)
     if (inherits(x, "summary_emm")) x <- structure(as.data.frame(x), row.names = seq_len(nrow(x)))
@@ -148,6 +156,8 @@ local({
     i <- length(watch$frames) + 1L
     watch$frames[[i]] <- data
     kept <- data[!vapply(data, function(one) is.list(one) || (is.matrix(one) && !is.numeric(one)), NA)]
+    # scale() makes a matrix of one column
+    kept[] <- lapply(kept, function(one) if (is.matrix(one) && ncol(one) == 1L) as.vector(one) else one)
     matrices <- vapply(kept, is.matrix, NA)
     columns <- vapply(kept[!matrices], function(one) column_of(one), "")
     writeLines(object_of(

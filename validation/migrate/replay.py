@@ -160,7 +160,8 @@ def repeat(script: Path, migration: Mapping[str, Any], limits: Limits) -> list[d
         return any(first <= a and b <= last for a, b in lines) or any(first <= end <= last for end in ends)
 
     whole = ast.parse(script.read_text(encoding="utf-8"), str(script))
-    tree = shifted(_with_marks(sliced(whole, wanted), migration))
+    only = {key: [one for one in migration.get(key, []) if one["site"] in drawn] for key in ("spans", "kept")}
+    tree = shifted(_with_marks(sliced(whole, wanted), {**migration, **only}))
     found: list[dict[int, list[Labelled]]] = []
 
     def once(k: int) -> bool:
