@@ -62,10 +62,10 @@ local({
     if (inherits(x, "logLik")) x <- as.numeric(x)
     if (inherits(x, c("psis_loo", "waic", "loo"))) x <- x$estimates
     if (inherits(x, "boot")) x <- x[c("t0", "t")]
-    if (inherits(x, "thpr")) x <- as.data.frame(stats::confint(x))  # its points are wherever its steps end
-    if (inherits(x, c("r2_nakagawa", "icc")) && !is.data.frame(x)) {
+    if (inherits(x, "thpr")) x <- structure(x[setdiff(names(x), ".focal")], class = "data.frame", forward = NULL, backward = NULL)
+    if (inherits(x, c("r2_nakagawa", "icc")) && length(dim(x[[1L]])) == 0L && length(x[[1L]]) == 1L) {
       x <- unlist(unclass(x))
-      x <- x[names(x) != "ICC_conditional"]
+      x <- x[names(x) != "ICC_conditional"]  # ICC_unadjusted, by the name that it had
       names(x) <- sub("\\..*", "", names(x))
     }
     if (inherits(x, "check_outliers")) x <- as.data.frame(x)
@@ -269,7 +269,7 @@ local({
       fixef = numbers_of(stats::coef(fit)), coefficients = numbers_of(stats::coef(summary(fit))),
       sigma = numbers_of(if (inherits(fit, "glm")) NA_real_ else summary(fit)$sigma),
       logLik = numbers_of(as.numeric(stats::logLik(fit))), nobs = numbers_of(stats::nobs(fit))
-    )) else parts <- c(parts, list(coefficients = numbers_of(stats::coef(fit))))
+    )) else parts <- c(parts, list(coef = numbers_of(stats::coef(fit))))
     do.call(object_of, parts)
   }
   # the posterior in numbers: mean, sd, Monte Carlo standard error, quantiles of each parameter

@@ -247,7 +247,8 @@ MIGRATED_EXCESS = Tolerance(
 MIGRATED_VALUE = Tolerance(
     "migrate",
     1e-3,
-    "relative to the value, or to a tenth of the largest in its column (BLUPs: to the largest)",
+    "relative to the value, or to a tenth of the largest in its column (BLUPs: to the largest; intervals: a quarter of "
+    "their width)",
     "What a script computes from a fit (coefficients, BLUPs, intervals, tests) follows the estimates, which tier 3 and "
     "R's early stop leave undetermined by 1e-3 standard errors; a summary prints three to four digits of them. A BLUP "
     "near zero is known no better than one that is far from it: all move with θ by a share of the component's scale.",

@@ -90,10 +90,13 @@ def test_code_that_r_refuses_is_refused_with_its_line(code, line):
     assert caught.value.line == line
 
 
-def test_code_within_the_text_is_named():
+def test_code_within_the_text_is_read_as_a_statement(tmp_path):
     source = read_source(SCRIPTS / "language_scores.qmd")
-    (line,) = [line for line, why in source.omitted if "within the text" in why]
-    assert "`r round(fixef(m44)" in source.lines[line - 1]
+    (line,) = [k for k, line in enumerate(source.lines) if "`r round(fixef(m44)" in line]
+    assert source.code.split("\n")[line].startswith("round(fixef(m44)")
+    path = tmp_path / "a.Rmd"
+    path.write_text("```{r}\nx <- 1\n```\nIt is `r x + 1`, not `r x * 2` or `r )(`.\n")
+    assert read_source(path).code.split("\n")[3] == "x + 1; x * 2"
 
 
 def test_every_watched_call_is_marked_and_nothing_else_changes():

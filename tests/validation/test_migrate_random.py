@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from validation.migrate.compared import Compared, paired
+from validation.migrate.compared import Compared, compare_values, paired
 from validation.migrate.instrument import instrument, sites
 from validation.migrate.judged import judge, unproved
 from validation.migrate.random_values import Drawn, judge_drawn
@@ -135,6 +135,15 @@ def test_a_vector_without_names_goes_by_its_order():
     assert [(a, b) for _, a, b in paired(r, other)] == [(1.0, 2.0), (2.0, 1.0)]
     named = from_r({"type": "double", "values": [1.0, 2.0], "names": ["1", "2"]})
     assert [(a, b) for _, a, b in paired(named, other)] == [(1.0, 1.0), (2.0, 2.0)]
+
+
+@pytest.mark.parametrize(("upper", "verdict"), [(-0.0212, "agrees"), (-0.0220, "disagrees")])
+def test_an_interval_s_end_near_zero_is_known_as_well_as_the_others(upper, verdict):
+    r = Labelled([("a · lower", -0.521), ("a · upper", -0.0211), ("b · lower", -0.4), ("b · upper", 0.01)])
+    ours = Labelled([*r.numbers[:1], ("a · upper", upper), *r.numbers[2:]])
+    one = Compared(0, 1, 0, "x", 0, "agrees")
+    compare_values(one, r, ours, 1e-3, modes=False, least=0.0)
+    assert one.verdict == verdict
 
 
 def carried(event, seen):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from validation.migrate.code import Code, Scope, element_of, nested, python_name
+from validation.migrate.code import Code, Scope, element_of, nested, python_name, unmarked
 from validation.migrate.functions import maker
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator, is_several
@@ -25,18 +25,18 @@ class _Over:
 
 def _gone_through(t: Translator, node: Node, made: Code) -> _Over:
     """How Python goes through something of R's."""
-    text = made.inside()
+    text, again = made.inside(), unmarked(made.inside())
     if made.kind in ("dict", "frames"):
-        return _Over(f"{text}.values()", "frame" if made.kind == "frames" else made.element, text)
+        return _Over(f"{text}.values()", "frame" if made.kind == "frames" else made.element, again)
     if made.kind == "table":  # VarCorr(m): a matrix for each factor
-        groups = f"{text}.grp.drop_duplicates().drop(index={text}.index[-1])"
+        groups = f"{again}.grp.drop_duplicates()[:-1]"
         return _Over(f"({text}[group] for group in {groups})", "frame", groups)
     if made.kind in ("frame", "data"):
-        return _Over(f"({text}[name] for name in {text})", "series<column", text)
+        return _Over(f"({text}[name] for name in {text})", "series<column", again)
     if made.kind == "series":
-        return _Over(text, "number", f"{text}.index" if made.element != "column" else "")
+        return _Over(text, "number", f"{again}.index" if made.element != "column" else "")
     if made.kind == "strings":
-        return _Over(made.text, "string", made.text)
+        return _Over(made.text, "string", unmarked(made.text))
     if made.kind in ("list", "vector", "range"):
         return _Over(made.text, "number" if made.kind == "range" else made.element, "")
     raise t.refuse(node, "an apply over something that is no list")
@@ -89,6 +89,10 @@ def _variable(function: Node, k: int, taken: "set[str]") -> str:
 
 def _loop(t: Translator, node: Node, over: list[Code], function: Node, more: list[Argument], scope: Scope) -> Code:
     """A comprehension over one thing, or several side by side."""
+    if len(over) == 1 and over[0].kind in ("frame", "data") and over[0].atom:  # its columns, under their names
+        column = Code(f"{over[0].text}[name]", "series", True, "column")
+        made = _body_of(t, function, [("", column)], more, scope)
+        return Code("{" + f"name: {made.text} for name in {over[0].text}" + "}", "dict", True, nested(made))
     ways = [_gone_through(t, node, one) for one in over]
     taken = {"name"} if over[0].kind in ("dict", "frames") else set()
     values: list[tuple[str, Code]] = []

@@ -131,11 +131,41 @@ def compare_values(one: Compared, r: Labelled, python: Labelled, share: float, *
     for label, a, _ in pairs:
         if math.isfinite(a):
             largest[column_of(label)] = max(largest.get(column_of(label), 0.0), abs(a))
+    errors = _errors_of_intervals(r)
     for label, a, b in pairs:
-        limit = max(limit_of_value(label, a, largest, share, modes=modes), least if math.isfinite(a) else 0.0)
+        limit = limit_of_value(label, a, largest, share, modes=modes)
+        if math.isfinite(a):
+            limit = max(limit, least, share * errors.get(label, 0.0))
         one.rows.append(Row(label, a, b, limit, close(a, b, limit)))
     if not all(row.agrees for row in one.rows):
         one.verdict = "disagrees"
+
+
+#: What the ends of an interval are called.
+_ENDS = (
+    ("lower", "upper"),
+    ("lo", "hi"),
+    ("lwr", "upr"),
+    ("low", "high"),
+    ("conf.low", "conf.high"),
+    ("lower.CL", "upper.CL"),
+    ("asymp.LCL", "asymp.UCL"),
+    ("2.5 %", "97.5 %"),
+    ("5 %", "95 %"),
+)
+
+
+def _errors_of_intervals(value: Labelled) -> dict[str, float]:
+    """Of each end of an interval a quarter of its width, about a standard error: an end near 0 is known no better."""
+    numbers = dict(value.numbers)
+    found = {}
+    for label, lower in value.numbers:
+        row, between, column = label.rpartition(" · ")
+        for one, other in _ENDS:
+            upper = numbers.get(f"{row}{between}{other}", math.nan) if column == one else math.nan
+            if math.isfinite(lower) and math.isfinite(upper):
+                found[label] = found[f"{row}{between}{other}"] = abs(upper - lower) / 4.0
+    return found
 
 
 def _compare_texts(one: Compared, r: Labelled, python: Labelled) -> None:

@@ -260,7 +260,7 @@ def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
             kinds.append(made.kind)
             text = f"list({made.inside()}.values())" if made.kind == "dict" else made.text
             inside.append(f"{quoted(argument.name)}: {text}")
-        single = set(kinds) <= {"number", "string"}
+        single = set(kinds) <= {"number", "string", "any"}
         return Code("pd.DataFrame({" + ", ".join(inside) + "}" + (", index=[0]" if single else "") + ")", "frame")
     effects = _effects(t, node, scope)
     if effects is not None:
@@ -604,7 +604,7 @@ def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("dim", takes="x")
 def _dim(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
-    if made.kind not in ("frame", "data"):
+    if made.kind not in ("frame", "data", "sparse"):
         raise t.refuse(node, "dim() of something that is no table")
     return Code(f"{made.inside()}.shape", "list", True, "number")
 
@@ -689,10 +689,23 @@ def _attribute(t: Translator, node: Node, scope: Scope) -> Code:
             return Code(f"{inner.inside()}.sigma()", "number")
         if inner.kind == "fit" and (owner.text, what) == ("logLik", "df"):
             return Code(f"{inner.inside()}.npar", "number")
+    if owner.kind == "call" and (owner.text, what) == ("terms", "term.labels") and owner.args[0].value is not None:
+        fit = t.expression(owner.args[0].value, scope)
+        if fit.kind == "fit":
+            return Code(f"[term.label for term in {fit.inside()}.terms().terms]", "strings", True, "string")
     if owner.kind == "name" and what == "sc":
         table = t.expression(owner, scope)
         if table.kind == "table":
             return Code(f"{table.inside()}.sdcor.iloc[-1]", "number")
+    if owner.kind in ("dollar", "index") and what == "postVar":
+        effects = owner.parts[0]
+        asked = effects.args[0].value if effects.kind == "call" and effects.text == "ranef" and effects.args else None
+        modes_of = t.expression(asked, scope) if asked is not None else None
+        if modes_of is not None and modes_of.kind == "fit":
+            made = t.expression(owner, scope)
+            level = re.search(r"\[([^\[\]]+)\]$", unmarked(made.text))
+            if level:
+                return Code(f"{modes_of.inside()}.ranef_condVar()[{level[1]}]", "variances")
     if owner.kind in ("dollar", "index") and what in ("stddev", "correlation"):
         table = t.expression(owner.parts[0], scope)
         key = t.expression(owner, scope)

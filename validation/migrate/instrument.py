@@ -14,6 +14,10 @@ __all__ = ["Site", "instrument", "own_sites", "sites"]
 _QUOTED = {"quote", "bquote", "substitute", "expression", "library", "require", "function", "~", "rm"}
 
 
+#: purrr's functions, to which a formula is a function.
+PURRR = {"map", "map_dbl", "map_chr", "map_int", "map_lgl", "map_dfr", "map2", "map2_dbl", "imap", "imap_chr", "walk"}
+
+
 @dataclass(frozen=True)
 class Site:
     """A place in the script where a watched call stands.
@@ -52,6 +56,16 @@ def sites(statements: list[Node]) -> list[Site]:
     """
     found: list[Site] = []
 
+    # purrr's ~ f(.x) is a function, no formula
+    lambdas = {
+        (argument.value.start, argument.value.end)
+        for statement in statements
+        for call in statement.walk()
+        if call.kind == "call" and call.text in PURRR
+        for argument in call.args
+        if argument.value is not None and argument.value.kind == "unary" and argument.value.text == "~"
+    }
+
     def look(node: Node, statement: int, mark: bool) -> None:
         name = _called(node) if mark else ""
         if name:
@@ -64,7 +78,7 @@ def sites(statements: list[Node]) -> list[Site]:
             return
         if (node.kind == "call" and node.text in _QUOTED) or (node.kind == "binary" and node.text == "~"):
             mark = False
-        if node.kind == "unary" and node.text == "~":
+        if node.kind == "unary" and node.text == "~" and (node.start, node.end) not in lambdas:
             mark = False
         if piped:  # the call on the right gets its first argument from the pipe: only the whole can be marked
             left, right = node.parts

@@ -242,7 +242,7 @@ def _model(one: Compared, fit: Mapping[str, Any], python: Labelled, posteriors: 
         _posterior(one, fit, theirs, posteriors)
         return 0.0
     excess = 0.0
-    names = ("fixef", "theta", "sigma", "logLik", "nobs", "ngrps", "components", "ranef")
+    names = ("fixef", "theta", "sigma", "logLik", "nobs", "ngrps", "components", "ranef", "coef")
     r = {name: from_r(fit[name], name) for name in names if isinstance(fit.get(name), Mapping)}
     if "logLik" in r and "logLik" in theirs:
         a, b = r["logLik"].numbers[0][1], theirs["logLik"]

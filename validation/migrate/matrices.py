@@ -11,8 +11,8 @@ __all__: list[str] = []
 @maker("t", takes="x")
 def _transposed(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
-    if made.kind == "frame":
-        return Code(f"{made.inside()}.T", "frame")
+    if made.kind in ("frame", "sparse"):
+        return Code(f"{made.inside()}.T", made.kind)
     if made.kind in ("series", "vector"):  # in a product a vector is a row or a column, as is needed
         return made
     raise t.refuse(node, "t() of something that is no matrix")
@@ -45,6 +45,9 @@ def _matrix(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
     if made.kind in ("frame", "table"):
         return Code(made.text, "frame", made.atom)
+    if made.kind == "sparse":
+        t.needs("pd")
+        return Code(f"pd.DataFrame({made.inside()}.toarray())", "frame")
     raise t.refuse(node, "as.matrix() of something that is no table")
 
 

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["ModelCalls"]
 
 
+def _with_contrasts(given: list[str]) -> list[str]:
+    """``contr = "poly"`` as the left side of the formula of the means."""
+    asked = next((one for one in given if one.startswith("contr=")), None)
+    if asked is None or not given or not re.fullmatch(r'contr="\w[\w.]*"', asked):
+        return given
+    specs = given[0].removeprefix("specs=").strip('"')
+    if not re.fullmatch(r'"[^"~]*~?[^"~]*"', given[0].removeprefix("specs=")) or specs.strip().find("~") > 0:
+        return given
+    method = asked.removeprefix('contr="').rstrip('"')
+    return [f'"{method} ~ {specs.strip().lstrip("~").strip()}"', *(one for one in given[1:] if one is not asked)]
+
+
 class ModelCalls:
     """Translates the calls that :mod:`validation.migrate.watched` has tables of.
 
@@ -200,10 +212,18 @@ class ModelCalls:
             given = [one for one in given if not one.startswith("test=")] + ['ddf="Satterthwaite"']
         if node.text == "summary" and self._tests(fit) and "ddf" not in rest:
             given.append('ddf="Satterthwaite"')
+        if verb.gives == "emmeans":
+            given = _with_contrasts(given)
         if verb.gives == "emmeans" and self.t.ddf and not any(one.startswith("ddf=") for one in given):
             given.append(f"ddf={quoted(self.t.ddf)}")
         if node.text == "coef" and fit.element in ("lm", "lmList"):
             return Code(f"{fit.inside()}.coef()", "series" if fit.element == "lm" else "frame")
+        if node.text == "getME" and given:
+            what = given[0].removeprefix("name=").strip('"')
+            kind = {"X": "frame", "y": "series", "theta": "series", "beta": "series"}.get(
+                what, "sparse" if what in ("Z", "Zt", "Lambda", "Lambdat") else "any"
+            )
+            return Code(f"{fit.inside()}.getME({', '.join(given)})", kind)
         if node.text == "contest1D":
             given += ["joint=False", *([] if "confint" in rest else ["confint=False"])]
         if verb.gives == "profile":

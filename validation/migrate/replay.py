@@ -61,6 +61,8 @@ def describe_fit(fit: Any) -> dict[str, Any]:
     if hasattr(fit, "ndraws"):
         table = fit.summary(probs=list(PROBABILITIES), pars=list(fit.as_matrix().columns)).table
         return {"draws": table}
+    if not hasattr(fit, "fixef") and isinstance(fit.coef(), pd.DataFrame):  # lmList
+        return {"coef": fit.coef()}
     out: dict[str, Any] = {"nobs": float(fit.nobs()), "sigma": float(fit.sigma()), "logLik": float(fit.logLik())}
     if hasattr(fit, "fixef"):
         out["fixef"], out["coefficients"] = fit.fixef(), fit.coef_table()

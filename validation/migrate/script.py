@@ -300,6 +300,8 @@ class _Writer:
                 return piece
             except Untranslatable as reason:
                 piece.why = str(reason)
+                if node.kind == "assign" and node.parts[1].kind == "function":
+                    self.translator.untranslated[root_name(node.parts[0])] = piece.why
                 self._restore(names, fits, frames)
         else:
             piece.why = self.as_was_seen[k]
@@ -340,6 +342,8 @@ class _Writer:
             self.attached.append(first.text)
         if name == "detach" and first is not None and first.text in self.attached:
             self.attached.remove(first.text)
+        if name == "" and node.kind == "call" and self.translator.source(node).startswith("knitr::opts_"):
+            piece.status = "setup"
         if name == "source":
             piece.status, piece.why = (
                 "left",

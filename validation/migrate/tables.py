@@ -116,11 +116,11 @@ def _shares(t: Translator, node: Node, scope: Scope) -> Code:
     if made.kind == "series":
         if made.text.endswith(".value_counts().sort_index()"):
             return Code(made.text.replace(".value_counts()", ".value_counts(normalize=True)"), "series")
-        return Code(f"{made.inside()} / {made.inside()}.sum()", "series", False)
+        return Code(f"{made.inside()} / {unmarked(made.inside())}.sum()", "series", False)
     if made.kind != "frame" or margin not in ("", "1", "2"):
         raise t.refuse(node, "prop.table() of something other than a table")
     total = {"": ".to_numpy().sum()", "1": ".sum(axis=1), axis=0", "2": ".sum()"}[margin]
-    return Code(f"{made.inside()}.div({made.inside()}{total})", "frame")
+    return Code(f"{made.inside()}.div({unmarked(made.inside())}{total})", "frame")
 
 
 @maker("cbind", takes=None)
@@ -153,7 +153,7 @@ def _side_by_side(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "cbind() of columns without names")
     t.needs("np")
     inside = ", ".join(f"{quoted(str(name))}: {_column(one)}" for name, one in made)
-    index = f", index={first.inside()}.index" if first.kind == "series" and first.element != "column" else ""
+    index = f", index={unmarked(first.inside())}.index" if first.kind == "series" and first.element != "column" else ""
     return Code("pd.DataFrame({" + inside + "}" + index + ")", "frame")
 
 

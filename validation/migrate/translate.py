@@ -84,6 +84,7 @@ class Translator:
         self.assumed: set[str] | None = None  # where nothing was run: names that are taken for data
         self.columns: dict[str, list[str]] = {}  # of each variable that holds data
         self.incomplete: dict[str, set[str]] = {}  # which of them have missing values
+        self.untranslated: dict[str, str] = {}  # the script's own functions that have no Python, and why
         self.hoisted: list[str] = []  # what is to stand before the present statement: functions of several statements
         self.define: Callable[[Node, Scope, Mapping[str, Code]], tuple[str, str]] | None = None
         self.used: set[str] = set()  # names of mlmparity that the script imports
@@ -201,6 +202,8 @@ class Translator:
         if op in ("|>", "%>%"):
             return self._pipe(node, scope)
         left, right = (self._numbers(self.expression(part, scope)) for part in node.parts)
+        if op == "%*%" and {left.kind, right.kind} == {"sparse"}:
+            return Code(f"{left.inside()} @ {right.inside()}", "sparse", False)
         if op == "%*%" and "frame" not in (left.kind, right.kind) and {left.kind, right.kind} <= {"vector", "series"}:
             return Code(f"{left.inside()} @ {right.inside()}", "number", False)
         if op == "%*%" and {left.kind, right.kind} <= {"frame", "vector", "series"}:
@@ -226,7 +229,7 @@ class Translator:
             return Code(f"{frame.inside()}.{method}({vector.text}, axis=0)", "frame")
         sides = [self._arithmetic(one) for one in (left, right)]
         kind = "number"
-        for wanted in ("vector", "series", "frame", "any"):
+        for wanted in ("any", "vector", "series", "frame"):
             if wanted in (left.kind, right.kind) or (wanted == "vector" and "range" in (left.kind, right.kind)):
                 kind = wanted
         return Code(f"{sides[0]} {known.get(op, op)} {sides[1]}", kind, False)
@@ -334,7 +337,16 @@ class Translator:
 
     def _index(self, node: Node, scope: Scope) -> Code:
         thing = self.expression(node.parts[0], scope)
-        keys = [argument.value for argument in node.args]
+        keys = [argument.value for argument in node.args if argument.name not in ("drop", "exact")]
+        if (
+            thing.kind == "variances"
+            and len(keys) == 3
+            and keys[2] is None
+            and keys[0] is not None
+            and keys[1] is not None
+        ):
+            first, second = (minus_one(self.expression(key, scope)) for key in keys[:2] if key is not None)
+            return Code(f"{thing.inside()}[:, {first}, {second}].to_numpy()", "vector", True, "number")
         if node.text == "[[":
             if len(keys) != 1 or keys[0] is None:
                 raise self.refuse(node, "an element by two indices")
@@ -382,7 +394,7 @@ class Translator:
         ways = {way for _, way in parts if way}
         if len(ways) == 2:  # a row by name and a column by number, or the other way round
             (row, row_way), (column, column_way) = parts
-            first, second = (key for key in keys if key is not None)
+            first = next(key for key in keys if key is not None)
             one_row = self.expression(first, scope).kind in ("number", "string")
             kind = {2: "number", 1: "series", 0: thing.kind}[single]
             columns = column if one_row else f":, {column}"
@@ -519,6 +531,8 @@ class Translator:
         if own is not None and own.kind == "function":
             passed = [self._given(argument, scope) for argument in node.args]
             return element_of(f"{own.text}({', '.join(passed)})", own.element)
+        if name in self.untranslated:
+            raise Untranslatable(f"{name}(): {self.untranslated[name]}")
         raise self.refuse(node, f"{name or 'this call'} has no counterpart in mlmparity")
 
     def expression_of_call(self, node: Node, scope: Scope) -> Code:

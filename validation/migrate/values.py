@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.interpolate import CubicSpline
 
 __all__ = ["Labelled", "from_python", "from_r", "r_frame", "r_literal"]
 
@@ -111,6 +110,8 @@ def _labels(value: Mapping[str, Any], length: int) -> list[str]:
             out.append(_join(*parts))
         return out
     names = value.get("names")
+    if dims and len(dims) == 1 and value.get("dimnames"):  # a table of one factor
+        names = value["dimnames"][0]
     if names:
         return [name or str(k + 1) for k, name in enumerate(names)]
     return [""] if length == 1 else [str(k + 1) for k in range(length)]
@@ -148,8 +149,8 @@ def _python_into(found: Labelled, value: Any, label: str) -> None:
     if summary is not None:
         for name, part in summary.items():
             _python_into(found, part, _join(label, name))
-    elif isinstance(value, pd.DataFrame) and {".zeta", ".par", ".focal"} <= set(value.columns):
-        _python_into(found, _intervals_of(value), label)
+    elif hasattr(value, "toarray"):  # sparse
+        _python_into(found, pd.DataFrame(value.toarray()), label)
     elif isinstance(value, pd.DataFrame) and "observed" in value.attrs:  # a bootstrap
         _python_into(found, value.attrs["observed"], _join(label, "t0"))
         _python_into(found, pd.DataFrame(value.to_numpy()), _join(label, "t"))
@@ -174,19 +175,6 @@ def _python_into(found: Labelled, value: Any, label: str) -> None:
         _one(found, label, value)
     else:
         found.other = type(value).__name__
-
-
-def _intervals_of(profile: pd.DataFrame) -> pd.DataFrame:
-    """The 95 % intervals of a profile: where its ζ is ±1.96. A profile's points lie wherever its steps end."""
-    rows = {}
-    for name, part in profile.groupby(".par", sort=False):
-        part = part.sort_values(".zeta")
-        zeta, focal = part[".zeta"].to_numpy(), part[".focal"].to_numpy()
-        kept = np.r_[True, np.diff(zeta) > 1e-8]
-        inside = CubicSpline(zeta[kept], focal[kept]) if kept.sum() > 3 else None
-        ends = (-1.959963984540054, 1.959963984540054)
-        rows[name] = [float(inside(z)) if inside is not None and zeta[0] <= z <= zeta[-1] else math.nan for z in ends]
-    return pd.DataFrame(rows, index=["2.5 %", "97.5 %"]).T
 
 
 def _r_rows(index: pd.Index) -> list[Any]:
