@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from validation.migrate.code import Code, Scope, element_of, nested, python_name, unmarked
+from validation.migrate.code import Code, Scope, element_of, nested, python_name, quoted, unmarked
 from validation.migrate.functions import maker
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator, is_several
@@ -61,7 +61,9 @@ def _body_of(t: Translator, function: Node, values: list[tuple[str, Code]], more
                 body = body.parts[0]
             if body.kind == "call" and body.text == "return" and body.args and body.args[0].value is not None:
                 body = body.args[0].value
-            return t.expression(body, t.parameters(function, scope, kinds))
+            inner = t.parameters(function, scope, kinds)
+            inner.names.update(kinds)
+            return t.expression(body, inner)
         if t.define is None:
             raise t.refuse(function, "a function of several statements")
         name, kind = t.define(
@@ -89,10 +91,15 @@ def _variable(function: Node, k: int, taken: "set[str]") -> str:
 
 def _loop(t: Translator, node: Node, over: list[Code], function: Node, more: list[Argument], scope: Scope) -> Code:
     """A comprehension over one thing, or several side by side."""
-    if len(over) == 1 and over[0].kind in ("frame", "data") and over[0].atom:  # its columns, under their names
-        column = Code(f"{over[0].text}[name]", "series", True, "column")
-        made = _body_of(t, function, [("", column)], more, scope)
-        return Code("{" + f"name: {made.text} for name in {over[0].text}" + "}", "dict", True, nested(made))
+    if len(over) == 1 and over[0].kind in ("frame", "data", "table") and over[0].atom:
+        # columns under their names; of VarCorr(m) each factor's matrix. A watched call is watched where it comes first
+        of_factors = over[0].kind == "table"
+        variable = "group" if of_factors else "name"
+        kind = Code("", "frame") if of_factors else Code("", "series", True, "column")
+        part = Code(f"{unmarked(over[0].text)}[{variable}]", kind.kind, True, kind.element)
+        made = _body_of(t, function, [("", part)], more, scope)
+        through = f"{over[0].text}{'.grp.drop_duplicates()[:-1]' if of_factors else ''}"
+        return Code("{" + f"{variable}: {made.text} for {variable} in {through}" + "}", "dict", True, nested(made))
     ways = [_gone_through(t, node, one) for one in over]
     taken = {"name"} if over[0].kind in ("dict", "frames") else set()
     values: list[tuple[str, Code]] = []
@@ -144,17 +151,19 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
     named = {a.name: a.value for a in node.args if a.value is not None and a.name in own}
     over = named.get("X") or named.get(".x") or (unnamed.pop(0) if unnamed else None)
     function = named.get("FUN") or named.get(".f") or (unnamed.pop(0) if unnamed else None)
-    if (
-        over is None
-        or function is None
-        or any(a.name in ("simplify", "USE.NAMES") for a in node.args)
-        or named.get(".id")
-    ):
+    if over is None or function is None or any(a.name in ("simplify", "USE.NAMES") for a in node.args):
         raise t.refuse(node, "an apply of this kind")
     if node.text == "vapply" and "FUN.VALUE" not in named:
         unnamed = unnamed[1:]
     more = [a for a in node.args if a.name not in own and (a.name is not None or any(a.value is v for v in unnamed))]
     made = _loop(t, node, [t.expression(over, scope)], function, more, scope)
+    label = named.get(".id")
+    if label is not None:
+        if made.kind != "dict" or not made.element.startswith("frame") or label.kind != "string":
+            raise t.refuse(node, "an apply of this kind")
+        t.needs("pd")
+        bound = f"pd.concat({made.text}, names=[{quoted(label.text)}]).reset_index(level=0).reset_index(drop=True)"
+        return Code(bound, "frame")
     return _simplified(t, node, made)
 
 

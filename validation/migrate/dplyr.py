@@ -79,7 +79,7 @@ def _mutate(t: Translator, node: Node, scope: Scope) -> Code:
         if one.value is not None and one.name is not None:
             value = t.expression(one.value, inner)
             inner.names[one.name] = Code(f"d[{quoted(one.name)}]", "series", True, "column")
-            parts.append((one.name, value.text))
+            parts.append((one.name, t.by_place(value)))
     if all(name.isidentifier() for name, _ in parts):
         inside = ", ".join(f"{name}=lambda d: {text}" for name, text in parts)
     else:

@@ -148,6 +148,8 @@ def _combine(t: Translator, node: Node, scope: Scope) -> Code:
 def _list(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(argument.value, scope) for argument in node.args if argument.value is not None]
     names = [argument.name for argument in node.args]
+    if {part.kind for part in parts} == {"string", "strings"}:  # in R a text is a vector of one
+        parts = [part if part.kind == "strings" else Code(f"[{part.text}]", "strings") for part in parts]
     element = _common(parts)
     if names and all(names):
         inside = ", ".join(f"{quoted(str(n))}: {p.text}" for n, p in zip(names, parts, strict=True))
@@ -180,7 +182,9 @@ def _paste(t: Translator, node: Node, scope: Scope) -> Code:
         listed = ", ".join(piece.text for piece in pieces)
         return Code(f"{quoted(between)}.join(str(part) for part in [{listed}])", "string")
     inside = [
-        quoted(part.text)[1:-1].replace("{", "{{").replace("}", "}}") if is_text else "{" + piece.text + "}"
+        quoted(part.text)[1:-1].replace("{", "{{").replace("}", "}}")
+        if is_text
+        else "{" + piece.text + (":.15g}" if piece.kind == "number" and part.kind == "call" else "}")
         for part, piece, is_text in zip(parts, pieces, whole, strict=True)
     ]
     between = quoted(between)[1:-1].replace("{", "{{").replace("}", "}}")
@@ -195,8 +199,13 @@ def _pasted_each(t: Translator, node: Node, pieces: list[Code], between: str) ->
     variables = {k: "abcdefgh"[i] for i, k in enumerate(several[:8])}
     if len(several) > len(variables):
         raise t.refuse(node, "paste() over several values")
-    texts = [f"str({variables[k]})" if k in variables else f"str({p.text})" for k, p in enumerate(pieces)]
-    joined = f"{quoted(between)}.join([{', '.join(texts)}])" if len(texts) > 1 else texts[0]
+    if any('"' in p.text[1:-1] or "{" in p.text or "\\" in p.text for k, p in enumerate(pieces) if k not in variables):
+        texts = [f"str({variables[k]})" if k in variables else f"str({p.text})" for k, p in enumerate(pieces)]
+        joined = f"{quoted(between)}.join([{', '.join(texts)}])"
+    else:
+        literal = [p.text[1:-1] if p.text.startswith('"') else "{" + p.text + "}" for p in pieces]
+        inside = ["{" + variables[k] + "}" if k in variables else one for k, one in enumerate(literal)]
+        joined = 'f"' + quoted(between)[1:-1].replace("{", "{{").replace("}", "}}").join(inside) + '"'
     names = ", ".join(variables.values())
     over = pieces[several[0]].text if len(several) == 1 else f"zip({', '.join(pieces[k].text for k in several)})"
     return Code(f"[{joined} for {names} in {over}]", "strings", True, "string")
@@ -244,6 +253,9 @@ def _itself(t: Translator, node: Node, scope: Scope) -> Code:
 
 @maker("as.data.frame", "data.frame", takes=None)
 def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
+    if node.text == "data.frame" and not node.args:
+        t.needs("pd")
+        return Code("pd.DataFrame()", "frame")
     if node.text == "data.frame" and node.args and all(argument.name is None for argument in node.args):
         return _columns(t, node, scope)
     if node.text == "data.frame" and node.args and node.args[0].name is None:

@@ -117,6 +117,8 @@ def wrapped(line: str) -> list[str]:
                 if re.sub(CLOSE, "", line[i + 1 :]).strip():
                     return [line]
                 parts.append(line[at:i])
+                if _is_comprehension(line[start + 1 : i]):
+                    parts = [line[start + 1 : i]]
                 if len(parts) == 1 and len(bare) <= 1.5 * WIDTH:
                     return [line]
                 comma = "," if len(parts) > 1 else ""  # one part can be a comprehension
@@ -126,6 +128,19 @@ def wrapped(line: str) -> list[str]:
             parts.append(line[at:i])
             at = i + 1
     return [line]
+
+
+def _is_comprehension(inside: str) -> bool:
+    """Whether what stands between brackets is ``x for x in y``."""
+    depth = 0
+    for one in re.finditer(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[(\[{]|[)\]}]|\sfor\s", inside):
+        if one[0] in "([{":
+            depth += 1
+        elif one[0] in ")]}":
+            depth -= 1
+        elif depth == 0 and one[0].strip() == "for":
+            return True
+    return False
 
 
 def without_marks(text: str) -> tuple[str, list[Span]]:

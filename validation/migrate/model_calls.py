@@ -55,7 +55,7 @@ class ModelCalls:
         known = FITS[node.text]
         if known.python not in pyimpl.__all__:
             raise self.t.refuse(node, f"{node.text}() has no counterpart in mlmparity")
-        place = self.t.by_place.get((node.start, node.end, node.kind))
+        place = self.t.site_at.get((node.start, node.end, node.kind))
         seen = self.t.seen.get(place.number, {}) if place else {}
         arguments = matched(node.args, known.positions)
         data, columns = self._data_of(node, arguments, seen, scope)
@@ -205,7 +205,7 @@ class ModelCalls:
             text = self.t.expression(value, scope).text
             leading = name in ("specs", "formula") and not given
             given.append(text if leading else f"{ours}={text}")
-        place = self.t.by_place.get((node.start, node.end, node.kind))
+        place = self.t.site_at.get((node.start, node.end, node.kind))
         if place is not None and place.draws and "seed" not in rest and scope.outer is None:
             given.append(f"seed={self.t.next_seed()}")
         if node.text == "drop1" and self._tests(fit) and "ddf" not in rest:  # lmerTest's own, whatever `test` says

@@ -204,7 +204,7 @@ def _run(tree: ast.Module, script: Path, found: Replayed, shift: int = 0) -> Non
             return value
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            is_fit = all(callable(getattr(value, verb, None)) for verb in ("nobs", "sigma", "summary"))
+            is_fit = all(callable(getattr(value, verb, None)) for verb in ("nobs", "sigma", "coef"))
             found.seen.setdefault(site, []).append(from_python(describe_fit(value) if is_fit else value))
         return value
 

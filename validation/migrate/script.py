@@ -375,7 +375,7 @@ class _Writer:
             except Untranslatable as refused:
                 code, why = [], str(refused)
             if code:
-                piece.code = [*code, *self._held(k)]
+                piece.code = [*code, *(line for line in self._held(k) if line not in code)]
                 more = [*([why] if why else []), *self._unsaid(node), *self._lost(k, node, reason)]
                 piece.why = "; ".join(dict.fromkeys(more))
                 return piece
@@ -422,6 +422,8 @@ class _Writer:
         lines = []
         for event in self.seen.at(k, "variable"):
             value, name = event.get("value", {}), event["name"]
+            if value.get("type") == "list" and holds_fits(value):
+                lines += self.unroller.gathered(name, value)
             if value.get("type") != "fit":
                 continue
             held = self.fits.get(int(value["fit"]))

@@ -259,7 +259,7 @@ class Statements:
         if scope.outer is None:
             self.bound[target.parts[0].text] = thing.text
         if target.kind == "dollar":
-            return [f"{thing.text}[{quoted(target.parts[1].text)}] = {made.text}"]
+            return [f"{thing.text}[{quoted(target.parts[1].text)}] = {self.translator.by_place(made)}"]
         keys = [argument.value for argument in target.args]
         if target.text == "[" and len(keys) == 2 and keys[0] is not None and keys[1] is not None:
             rows, column = (self.translator.expression(key, scope) for key in keys if key is not None)

@@ -21,6 +21,7 @@ from validation.migrate.code import (
     plus_one,
     python_name,
     quoted,
+    unmarked,
 )
 from validation.migrate.instrument import Site
 from validation.migrate.model_calls import ModelCalls
@@ -72,7 +73,7 @@ class Translator:
         functions: "Mapping[str, Maker] | None" = None,
     ) -> None:
         self.code = code
-        self.by_place = {(place.node.start, place.node.end, place.node.kind): place for place in places}
+        self.site_at = {(place.node.start, place.node.end, place.node.kind): place for place in places}
         self.seen = seen
         self.frame_variable = frame_variable
         self.lmer_test = lmer_test
@@ -140,7 +141,7 @@ class Translator:
         Untranslatable
         """
         made: Code = getattr(self, f"_{node.kind}", self._other)(node, scope)
-        place = self.by_place.get((node.start, node.end, node.kind))
+        place = self.site_at.get((node.start, node.end, node.kind))
         if place is None:
             return made
         marked = f"{OPEN}{place.number};{made.text}{CLOSE}"
@@ -235,7 +236,9 @@ class Translator:
         return Code(f"{sides[0]} {known.get(op, op)} {sides[1]}", kind, False)
 
     def _numbers(self, one: Code) -> Code:
-        """Numbers under names, one by one, as a vector with names."""
+        """Numbers under names, one by one, as a vector with names; data as the table that they are."""
+        if one.kind == "data":
+            return Code(one.text, "frame", one.atom)
         if one.kind != "dict" or one.element != "number":
             return one
         self.needs("pd")
@@ -296,6 +299,14 @@ class Translator:
         if node.text != "$":
             raise self.refuse(node, "slots are R's inside")
         return self._element(thing, quoted(name.text), node)
+
+    def by_place(self, one: Code) -> str:
+        """What becomes a column, in its order: R does not look at its names. What a fit gives has the data's rows."""
+        own = re.search(r"\.(fitted|residuals|predict)\([^()]*\)$", unmarked(one.text))
+        if one.kind != "series" or one.element == "column" or own:
+            return one.text
+        self.needs("np")
+        return f"np.asarray({one.text})"
 
     def _matrix_of(self, thing: Code) -> Code:
         """The numbers of a table, by their places alone."""
@@ -486,7 +497,7 @@ class Translator:
             if node.kind == "call" and node.args and node.args[0].value is not None:
                 first = node.args[0].value
                 if first.kind == "name" and first.text == name and node.text in VERBS:
-                    place = self.by_place.get((node.start, node.end, node.kind))
+                    place = self.site_at.get((node.start, node.end, node.kind))
                     seen = self.seen.get(place.number, {}) if place else {}
                     if seen.get("of_fit", True):
                         return "fit"
