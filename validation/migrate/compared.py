@@ -94,6 +94,11 @@ def paired(r: Labelled, python: Labelled) -> "list[tuple[str, float, float]] | N
     same = len(r.numbers) == len(python.numbers)
     if several and set(labels) <= set(theirs) and not (r.unnamed and same):
         return [(label, value, theirs[label]) for label, value in r.numbers]
+    if not same and python.numbers:  # what Python gives besides R's columns is left
+        columns = {column_of(label) for label in labels}
+        mine = [(label, value) for label, value in python.numbers if column_of(label) in columns]
+        if "" not in columns and len(mine) == len(r.numbers):
+            return [(label, value, other) for (label, value), (_, other) in zip(r.numbers, mine, strict=True)]
     if same:
         return [(label, value, other) for (label, value), (_, other) in zip(r.numbers, python.numbers, strict=True)]
     return None

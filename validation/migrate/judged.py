@@ -14,6 +14,7 @@ from validation.migrate.seen import holds_fits
 from validation.migrate.statements import SHOWN
 from validation.migrate.values import Labelled, from_r
 from validation.migrate.watch import Watched
+from validation.migrate.watched import VERBS
 from validation.tolerances import (
     FALSE_ALARM_RATE,
     LARGEST_ESTIMATE_LIMIT,
@@ -98,6 +99,11 @@ class _Judge:
             self._fit(one, int(value["fit"]), ours[k])
             return one
         of = int(event["of"]) if event.get("of") is not None else None
+        verb = VERBS.get(place.name)
+        if verb is not None and verb.gives == "text":
+            printed = [line for line in event.get("printed") or [] if line is not None]
+            compare_values(one, _lines(printed), _lines([text for _, text in ours[k].texts]), 0.0, modes=False, least=0)
+            return one
         if statement in self.script.of_draws:
             self._wait(one, from_r(value), ours[k], of)
             return one
@@ -193,6 +199,12 @@ def _least(fit: Mapping[str, Any]) -> float:
     numbers = [fit[name]["values"][0] for name in ("sigma", "nobs") if fit.get(name, {}).get("values")]
     known = [float(one) for one in numbers if isinstance(one, int | float)]
     return SINGULAR**2 * known[0] * known[1] if len(known) == 2 else 0.0
+
+
+def _lines(texts: list[str]) -> Labelled:
+    """A printed text, line by line, without the blanks at their ends."""
+    lines = [line.rstrip() for text in texts for line in text.split("\n")]
+    return Labelled(texts=[("", line) for line in lines if line])
 
 
 def _kept_of(script: Script, event: Mapping[str, Any]) -> tuple[int, str] | None:

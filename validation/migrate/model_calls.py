@@ -224,6 +224,8 @@ class ModelCalls:
                 what, "sparse" if what in ("Z", "Zt", "Lambda", "Lambdat") else "any"
             )
             return Code(f"{fit.inside()}.getME({', '.join(given)})", kind)
+        if node.text == "prior_summary" and first.kind == "name" and first.text != "m":
+            given.append(f"model_name={quoted(first.text)}")
         if node.text == "contest1D":
             given += ["joint=False", *([] if "confint" in rest else ["confint=False"])]
         if verb.gives == "profile":

@@ -233,7 +233,9 @@ class Translator:
         for wanted in ("any", "vector", "series", "frame"):
             if wanted in (left.kind, right.kind) or (wanted == "vector" and "range" in (left.kind, right.kind)):
                 kind = wanted
-        return Code(f"{sides[0]} {known.get(op, op)} {sides[1]}", kind, False)
+        of_columns = kind == "series" and all(one.element == "column" for one in (left, right) if one.kind == "series")
+        element = "column" if of_columns else "any"
+        return Code(f"{sides[0]} {known.get(op, op)} {sides[1]}", kind, False, element)
 
     def _numbers(self, one: Code) -> Code:
         """Numbers under names, one by one, as a vector with names; data as the table that they are."""

@@ -186,7 +186,7 @@ VERBS: dict[str, Verb] = {
     "ranova": Verb("ranova", "frame", ("reduce.terms",), {"reduce.terms": "reduce_terms"}),
     "rand": Verb("ranova", "frame"),
     "rePCA": Verb("rePCA", "any"),
-    "update": Verb("update", "fit", ("formula",)),
+    "update": Verb("update", "fit", ("formula",), {"formula.": "formula"}),
     "refit": Verb("refit", "fit", ("newresp",)),
     "refitML": Verb("refitML", "fit"),
     "hatvalues": Verb("hatvalues", "series"),
