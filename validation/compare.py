@@ -360,8 +360,8 @@ def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comp
         )
     if lacking := sum(row["verdict"] is Verdict.INCONCLUSIVE and math.isnan(row["reference"]) for row in rows):
         notes.append(
-            f"The reference has no value (NaN) of {lacking} numbers: the candidate's are those that its θ implies by the "
-            "judge's own algebra."
+            f"The reference has no value (NaN) of {lacking} numbers: the candidate's are those that its θ implies by "
+            "the judge's own algebra."
         )
     if evidence.undetermined and any(row["verdict"] is Verdict.INCONCLUSIVE for row in rows):
         notes.append(
