@@ -14,7 +14,7 @@ from bridge.frames import column_names, frame_to_r
 from bridge.session import Reply
 from r_scripts.grammar import NA_ACTIONS, inert
 
-__all__ = ["Contrasts", "ModelCall", "Vector", "describe", "emit", "explain"]
+__all__ = ["Contrasts", "ModelArguments", "ModelCall", "Vector", "describe", "emit", "explain"]
 
 
 #: A column's name, or a value for each row.
@@ -22,6 +22,18 @@ Vector = str | pd.Series | np.ndarray | Sequence[float]
 
 #: Column -> the name of R's contrasts, or a matrix.
 Contrasts = Mapping[str, "str | np.ndarray | pd.DataFrame | Sequence[Sequence[float]]"]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelArguments:
+    """The arguments that R's fitting functions share; see :func:`bridge.lme4.lmer`."""
+
+    weights: Vector | None = None
+    offset: Vector | None = None
+    subset: Vector | None = None
+    na_action: str = "na.omit"
+    contrasts: Contrasts | None = None
+    data_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,32 +63,26 @@ def emit(reply: Reply, stacklevel: int = 3) -> None:
 def describe(
     formula: str,
     data: pd.DataFrame,
+    arguments: ModelArguments,
     *,
-    weights: Vector | None = None,
-    offset: Vector | None = None,
-    subset: Vector | None = None,
-    na_action: str = "na.omit",
-    contrasts: Contrasts | None = None,
-    data_name: str | None = None,
-    check_response: bool = True,
-    require_response: bool = True,
+    needs_response: bool = True,
 ) -> ModelCall:
     """Check a model call and describe it as plain data.
 
     Parameters
     ----------
-    formula, data, weights, offset, subset, na_action, contrasts, data_name
+    formula, data
         See :func:`bridge.lme4.lmer`.
-    check_response : bool
-        Whether the response must be numeric.
-    require_response : bool
-        Whether the formula needs a left-hand side.
+    arguments : ModelArguments
+    needs_response : bool
+        Whether the formula needs a left-hand side, numeric.
 
     Raises
     ------
     FormulaError, DataError
     """
-    parsed = parse(formula, require_response=require_response)
+    subset, na_action, data_name = arguments.subset, arguments.na_action, arguments.data_name
+    parsed = parse(formula, require_response=needs_response)
     names = column_names(data)
     check_columns(parsed, names)
     if data.shape[0] == 0:
@@ -92,7 +98,7 @@ def describe(
         described["subset"] = chosen.described
         wanted |= set(chosen.columns)
         subset = None
-    for role, value in (("weights", weights), ("offset", offset), ("subset", subset)):
+    for role, value in (("weights", arguments.weights), ("offset", arguments.offset), ("subset", subset)):
         if value is None:
             continue
         if isinstance(value, str):
@@ -114,9 +120,9 @@ def describe(
                 )
         elif not pd.api.types.is_numeric_dtype(column.dtype):
             raise DataError(f"{role} must be numeric, not {column.dtype}")
-    if contrasts is not None:
-        described["contrasts"] = _contrasts(contrasts, names)
-    if check_response:
+    if arguments.contrasts is not None:
+        described["contrasts"] = _contrasts(arguments.contrasts, names)
+    if needs_response:
         _check_response(parsed, data, names)
     if chosen is None:  # which rows a condition leaves, R finds out
         _check_finite(data, names, wanted, None if subset is None else _subset_rows(subset, data, names))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridge.call import Contrasts, ModelCall, Vector, describe, emit, explain
+from bridge.call import Contrasts, ModelArguments, ModelCall, Vector, describe, emit, explain
 from bridge.errors import DataError, RError, RWarning
 from bridge.fit import RFit
 from bridge.formula import parse, r_symbol
@@ -91,7 +91,7 @@ def _describe_lmer(
     start: Sequence[float] | np.ndarray | pd.Series | None,
     **options: Any,
 ) -> ModelCall:
-    call = describe(formula, data, **options)
+    call = describe(formula, data, ModelArguments(**options))
     if not isinstance(REML, (bool, np.bool_)):
         raise DataError(f"REML is True or False, not {REML!r}")
     call.described["REML"] = bool(REML)

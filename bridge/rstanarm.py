@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import pandas as pd
 
-from bridge.call import Contrasts, ModelCall, Vector, describe, emit, explain
+from bridge.call import Contrasts, ModelArguments, ModelCall, Vector, describe, emit, explain
 from bridge.errors import DataError, RError
 from bridge.fit import RFit
 from bridge.frames import column_names, frame_to_r, labels_to_index
@@ -191,10 +191,8 @@ def stan_lmer(
     """
     if r_arguments:
         check_r_arguments("rstanarm.stan_lmer", r_arguments, signature(stan_lmer).parameters, DataError)
-    call = describe(
-        formula, data, weights=weights, offset=offset, subset=subset, na_action=na_action, contrasts=contrasts,
-        data_name=data_name, require_response=not prior_PD, check_response=not prior_PD,
-    )  # fmt: skip
+    arguments = ModelArguments(weights, offset, subset, na_action, contrasts, data_name)
+    call = describe(formula, data, arguments, needs_response=not prior_PD)
     chains, iterations, thin = _count("chains", chains, 1), _count("iter", iter, 2), _count("thin", thin, 1)
     warmup = None if warmup is None else _count("warmup", warmup, 0)
     if warmup is not None and warmup >= iterations:

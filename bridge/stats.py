@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridge.call import Contrasts, Vector, describe, emit, explain
+from bridge.call import Contrasts, ModelArguments, Vector, describe, emit, explain
 from bridge.errors import RError
 from bridge.frames import frame_to_r, labels_to_index
 from bridge.replies import Printed, frame, series
@@ -76,10 +76,7 @@ def lm(
     ------
     FormulaError, DataError, RError
     """
-    call = describe(
-        formula, data, weights=weights, offset=offset, subset=subset, na_action=na_action, contrasts=contrasts,
-        data_name=data_name,
-    )  # fmt: skip
+    call = describe(formula, data, ModelArguments(weights, offset, subset, na_action, contrasts, data_name))
     try:
         reply = default().call("stats_lm", described=call.described)
     except RError as error:
@@ -117,9 +114,7 @@ def model_matrix(
     ------
     FormulaError, DataError, RError
     """
-    call = describe(
-        formula, data, contrasts=contrasts, na_action=na_action, check_response=False, require_response=False
-    )
+    call = describe(formula, data, ModelArguments(contrasts=contrasts, na_action=na_action), needs_response=False)
     try:
         reply = default().call("stats_model_matrix", described=call.described)
     except RError as error:

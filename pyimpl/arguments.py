@@ -1,12 +1,14 @@
 """Arguments that many verbs have, checked: one error of ours for what is none."""
 
 import numbers
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from pyimpl.errors import DataError
 
-__all__ = ["checked_level", "generator"]
+__all__ = ["checked_level", "generator", "refuse_unknown"]
 
 
 def checked_level(level: object, name: str = "level") -> float:
@@ -47,3 +49,15 @@ def generator(seed: object) -> np.random.Generator:
         return np.random.default_rng(seed)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise DataError(f"seed is a whole number that is not negative, such as 1, not {seed!r}") from error
+
+
+def refuse_unknown(what: str, given: Mapping[str, object], arguments: type[Any]) -> None:
+    """Refuse a keyword that is none of a ``TypedDict``'s, in Python's words.
+
+    Raises
+    ------
+    TypeError
+    """
+    for name in given:
+        if name not in arguments.__optional_keys__:
+            raise TypeError(f"{what}() got an unexpected keyword argument {name!r}")

@@ -18,6 +18,7 @@ from pyimpl.errors import DataError
 from pyimpl.formula.parse import deparse_lines, parse
 from pyimpl.records import record
 from pyimpl.text.numbers import (
+    CoefmatColumns,
     format_num,
     print_coefmat,
     print_matrix,
@@ -536,11 +537,8 @@ class AnovaTable(pd.DataFrame):
             self.to_numpy(dtype=float),
             [str(name) for name in self.index],
             heads,
-            digits=5,
-            cs_ind=(),
-            tst_ind=tests,
-            zap_ind=zap,
-            has_pvalue=has_p,
+            5,
+            CoefmatColumns(cs=(), tst=tests, zap=zap, has_pvalue=has_p),
             na="",
             absent=getattr(self, "absent", None),
         )

@@ -112,8 +112,7 @@ def compare_anova(
         columns=columns,
         data=frame,
         title=title,
-        reference_side=left[-1].side,
-        candidate_side=right[-1].side,
+        sides=(left[-1].side, right[-1].side),
     )
 
 
@@ -126,8 +125,7 @@ def compare_anova_fits(
     columns: Sequence[str] | None = None,
     data: pd.DataFrame | None = None,
     title: str | None = None,
-    reference_side: Side | None = None,
-    candidate_side: Side | None = None,
+    sides: tuple[Side | None, Side | None] = (None, None),
 ) -> Comparison:
     """Judge whether two sides' likelihood-ratio tests of the same models agree.
 
@@ -147,8 +145,8 @@ def compare_anova_fits(
     data : pandas.DataFrame, optional
         Of both: helps to name a cause.
     title : str, optional
-    reference_side, candidate_side : Side, optional
-        What the report calls the sides.
+    sides : pair of Side, optional
+        What the report calls the reference and the candidate.
 
     Returns
     -------
@@ -211,8 +209,8 @@ def compare_anova_fits(
         title=title or f"anova: {formula}",
         formula=formula,
         kind="anova",
-        reference=reference_side or describe_side(reference[0]),
-        candidate=candidate_side or (Side("candidate", "third-party") if alone else describe_side(theirs[0])),
+        reference=sides[0] or describe_side(reference[0]),
+        candidate=sides[1] or (Side("candidate", "third-party") if alone else describe_side(theirs[0])),
         checks=tuple(checks),
         table=table_of(rows),
         causes=causes,

@@ -158,10 +158,10 @@ class Calibration:
         return figure
 
 
-def _fit(design: "Design", seed: int, **options: Any) -> "StanLmerFit":
-    from pyimpl.models.stan_lmer import stan_lmer_design
+def _fit(design: "Design", seed: int, *, chains: int, iter: int, **priors: Any) -> "StanLmerFit":  # noqa: A002
+    from pyimpl.models.stan_lmer import Priors, Sampling, stan_lmer_design
 
-    return stan_lmer_design(design, seed=seed, **options)
+    return stan_lmer_design(design, Priors(**priors), Sampling(chains=chains, iter=iter, seed=seed))
 
 
 def _log_likelihood(rss: np.ndarray, sigma: np.ndarray, n: int) -> np.ndarray:
@@ -173,12 +173,12 @@ def _one(
 ) -> tuple[int, dict[str, int], bool]:
     """Simulate a data set, fit it, rank the true values: (number, ranks, whether the sampler warned)."""
     from pyimpl.errors import ConvergenceWarning
-    from pyimpl.models.stan_lmer import stan_lmer_design
+    from pyimpl.models.stan_lmer import Priors, Sampling, stan_lmer_design
 
     streams = np.random.SeedSequence([seed, number]).spawn(3)
     prior_seed, fit_seed = (int(s.generate_state(1)[0]) for s in streams[:2])
     rng = np.random.default_rng(streams[2])
-    truth = stan_lmer_design(design, prior_PD=True, chains=1, iter=2, seed=prior_seed, **priors)
+    truth = stan_lmer_design(design, Priors(prior_PD=True, **priors), Sampling(chains=1, iter=2, seed=prior_seed))
     eta = truth.posterior_linpred().to_numpy()[0]
     sigma = truth.draws.sigma[0]
     error = sigma * rng.standard_normal(eta.size)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -149,13 +149,16 @@ def run(
     return made
 
 
+#: How one's own model is fitted: by which criterion, or as a posterior.
+Fit = Literal["REML", "ML", "bayes"]
+
+
 def run_own(
     formulas: Sequence[str],
     data: pd.DataFrame,
     source: Source,
+    fit: Fit = "REML",
     *,
-    reml: bool = True,
-    bayes: bool = False,
     seed: int | None = None,
     dialect: Dialect | None = None,
     track: Tracker,
@@ -168,6 +171,7 @@ def run_own(
     Where one side fits the model and the other cannot, that is a disagreement, and no error. Several likelihood fits
     are also compared by their likelihood-ratio tests.
     """
+    bayes, reml = fit == "bayes", fit != "ML"
     options: dict[str, Any] = {} if seed is None else {"seed": seed}
     if dialect is not None:
         options["candidate_options"] = spoken(bayes, dialect)

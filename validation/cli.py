@@ -35,7 +35,7 @@ from validation.migrate.command import register as register_migrate
 from validation.sbc_command import register as register_sbc
 
 if TYPE_CHECKING:
-    from validation.campaign import Work
+    from validation.campaign import Fit, Work
     from validation.comparison import Comparison
     from validation.references.choose import Source
 
@@ -317,9 +317,10 @@ def compare(
     _import_ahead()
     reference = choose_source(against.value)
     _say_reference(reference, quiet)
+    fit: Fit = "bayes" if bayes else "REML" if reml else "ML"
     return _run(
         lambda track, show: run_own(
-            formulas, frame, reference, reml=reml, bayes=bayes, seed=seed, dialect=spoken, track=track, finished=show
+            formulas, frame, reference, fit, seed=seed, dialect=spoken, track=track, finished=show
         ),
         len(formulas) + (len(formulas) > 1 and not bayes),
         reference,
@@ -370,11 +371,16 @@ def conformance(
         return OK
     return exit_code(
         door.judge(
-            candidate, reference, cases or [], can, missing, deviations, junit, json_file, output, seed, quiet,
-            time_limit,
-            out=_output(), err=_errors(),
+            door.candidate_named(candidate, can, missing, time_limit),
+            reference,
+            cases or [],
+            door.Files(deviations, junit, json_file, output),
+            seed=seed,
+            quiet=quiet,
+            out=_output(),
+            err=_errors(),
         )
-    )  # fmt: skip
+    )
 
 
 @app.command()

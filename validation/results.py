@@ -7,7 +7,7 @@ A cause is named only where undoing it gives the reference's numbers.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -202,7 +202,9 @@ def _judge_row(
             rows[check].append(missing_row(check, quantity, True, False, value, level=label))
         elif value == found and math.isinf(value):  # infinite degrees of freedom are normal quantiles
             rows[check].append(
-                judge_number(check, quantity, 1.0, 1.0, 1.0, tolerance, reason="infinite on both sides", level=label)
+                judge_number(
+                    check, quantity, 1.0, 1.0, 1.0, replace(tolerance, reason="infinite on both sides"), level=label
+                )
             )
         else:
             rows[check].append(judge_number(check, quantity, value, found, scale, tolerance, level=label))

@@ -5,7 +5,7 @@ optimum leaves undetermined, or a stated rate of false alarms.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,6 +82,10 @@ class Tolerance:
     limit: float
     unit: str
     reason: str
+
+    def at(self, limit: float, unit: str | None = None) -> "Tolerance":
+        """The same with another limit, such as one for several tests, or in other units."""
+        return replace(self, limit=limit, unit=self.unit if unit is None else unit)
 
 
 TITLES = {

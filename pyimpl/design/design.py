@@ -43,7 +43,7 @@ from pyimpl.formula.terms import Terms, expand_terms
 from pyimpl.frame.column_types import Basis, few_enough, occurring
 from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, as_factor
 from pyimpl.frame.functions import Evaluator
-from pyimpl.frame.model_frame import ModelFrame, Subset, VectorLike, model_frame
+from pyimpl.frame.model_frame import NEW_DATA, FrameArguments, ModelFrame, Subset, model_frame
 from pyimpl.linalg.dqrdc2 import independent_columns
 from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
 from pyimpl.records import record
@@ -280,7 +280,7 @@ class Design:
 def _new_frame(variables: Sequence[Node], data: Data, recipe: _Recipe) -> ModelFrame:
     if data.rows == 0:
         raise DataError("newdata has no rows.")
-    return model_frame(variables, data, na_action="na.pass", drop_unused=False, bases=recipe.bases)
+    return model_frame(variables, data, NEW_DATA, drop_unused=False, bases=recipe.bases)
 
 
 def _make_unique(names: Sequence[str]) -> tuple[str, ...]:
@@ -412,11 +412,8 @@ def _effects_frame(group_names: Sequence[str], frame: ModelFrame, lookup: _AsFac
 def build_design(
     formula: str,
     data: pd.DataFrame,
+    arguments: FrameArguments = FrameArguments(),  # noqa: B008 (frozen)
     *,
-    weights: VectorLike | None = None,
-    offset: VectorLike | None = None,
-    subset: Subset | None = None,
-    na_action: str = "na.omit",
     contrasts: Contrasts | None = None,
     checks: CheckControl = LMER_CHECKS,
     dialect: Dialect | Mapping[str, str] | str | None = None,
@@ -429,13 +426,8 @@ def build_design(
         In R's language: ``"course ~ 1 + female + (1 + female | school)"``.
     data : DataFrame of pandas or polars, pyarrow Table, or another that narwhals reads
         Categoricals are factors (ordered ones too), strings and booleans R's character vectors and logicals.
-    weights, offset : str, array or Series, optional
-        Name of a column, or a number for each row of the data (a Series must have the data's index).
-    subset : str, array of bool or of int, optional
-        Rows to use: a condition in R's words, ``"x > 0"``, a mask, or numbers of rows as R counts them, from 1
-        (``"1:50"``).
-    na_action : str
-        ``"na.omit"``, ``"na.exclude"`` (the same rows; results are padded) or ``"na.fail"``.
+    arguments : FrameArguments
+        Weights, offset, subset and what is done with missing values.
     contrasts : mapping, optional
         Variable -> name (``"contr.sum"``) or matrix; applies to the fixed effects only, as in lme4.
     checks : CheckControl
@@ -461,31 +453,26 @@ def build_design(
     """
     words = Dialect.of(dialect)
     read = read_formula(formula, words)
-    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=words)
+    frame = frame_of(read, data, arguments, dialect=words)
     return design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
 
 
 def frame_of(
     read: ReadFormula,
     data: pd.DataFrame,
+    arguments: FrameArguments,
     *,
-    weights: VectorLike | None = None,
-    offset: VectorLike | None = None,
-    subset: Subset | None = None,
-    na_action: str = "na.omit",
     dialect: Dialect = _NEWEST,
 ) -> ModelFrame:
     """R's ``model.frame`` of a mixed model's formula: its variables for the rows used; see :func:`build_design`."""
-    if na_action == "na.pass":
+    if arguments.na_action == "na.pass":
         raise DataError(
             "na_action 'na.pass' is not supported: lme4 refuses missing values in y, X and Z. "
             "Use 'na.omit' or 'na.exclude'."
         )
     source = Data(data)
     variables = variables_of(read, source)
-    return model_frame(
-        variables, source, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=dialect
-    )
+    return model_frame(variables, source, arguments, dialect=dialect)
 
 
 def design_of(
@@ -728,8 +715,10 @@ def model_matrix(
     formula : str
         One- or two-sided, without random-effects terms.
     data : pandas.DataFrame
-    contrasts, subset, na_action, dialect
+    contrasts, dialect
         As for :func:`build_design`.
+    subset, na_action
+        As for :class:`~pyimpl.frame.model_frame.FrameArguments`.
 
     Returns
     -------
@@ -743,8 +732,7 @@ def model_matrix(
     """
     source = Data(data)
     terms = expand_terms(parse(formula), source.names)
-    frame = model_frame(
-        terms.variables, source, subset=subset, na_action=na_action, drop_unused=False, dialect=Dialect.of(dialect)
-    )
+    arguments = FrameArguments(subset=subset, na_action=na_action)
+    frame = model_frame(terms.variables, source, arguments, drop_unused=False, dialect=Dialect.of(dialect))
     plan = plan_columns(terms, frame, contrasts)
     return pd.DataFrame(plan.build(frame), index=frame.index, columns=pd.Index(plan.names, dtype=object))

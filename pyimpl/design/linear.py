@@ -12,7 +12,7 @@ from pyimpl.errors import DataError, FormulaError, PyimplWarning
 from pyimpl.formula.parse import Call, Name, Node, all_names, deparse, fold, parse, walk
 from pyimpl.formula.terms import Terms, expand_terms
 from pyimpl.frame.columns import Column, Data, Factor, Logical
-from pyimpl.frame.model_frame import ModelFrame, Subset, VectorLike, model_frame
+from pyimpl.frame.model_frame import NEW_DATA, FrameArguments, ModelFrame, model_frame
 from r_scripts.dialect import Dialect
 
 __all__ = ["LinearDesign", "build_linear_design", "expand_dot"]
@@ -71,7 +71,7 @@ class LinearDesign:
         if data.rows == 0:
             raise DataError("newdata has no rows.")
         wanted = [v for i, v in enumerate(self.terms.variables) if i != self.terms.response]
-        frame = model_frame(wanted, data, na_action="na.pass", drop_unused=False, bases=self.frame.bases)
+        frame = model_frame(wanted, data, NEW_DATA, drop_unused=False, bases=self.frame.bases)
         offset = np.zeros(data.rows)
         for position in self.terms.offsets:
             offset = offset + _vector(self.terms.variables[position], frame)
@@ -139,11 +139,8 @@ def read_linear_formula(formula: str) -> Call:
 def build_linear_design(
     formula: str,
     data: pd.DataFrame,
+    arguments: FrameArguments,
     *,
-    weights: VectorLike | None = None,
-    offset: VectorLike | None = None,
-    subset: Subset | None = None,
-    na_action: str = "na.omit",
     contrasts: Contrasts | None = None,
     dialect: Dialect | None = None,
 ) -> LinearDesign:
@@ -158,19 +155,11 @@ def build_linear_design(
         raise FormulaError(
             f"lm fits no random effects, and {formula!r} has a bar. Use lmer, or lmList for a fit in each group."
         )
-    if na_action == "na.pass":
+    if arguments.na_action == "na.pass":
         raise DataError("na_action 'na.pass' is not supported: lm refuses missing values. Use 'na.omit'.")
     source = Data(data)
     terms = expand_terms(tree, source.names)
-    frame = model_frame(
-        terms.variables,
-        source,
-        weights=weights,
-        offset=offset,
-        subset=subset,
-        na_action=na_action,
-        dialect=dialect,
-    )
+    frame = model_frame(terms.variables, source, arguments, dialect=dialect)
     for name in contrasts or ():
         if name not in terms.names:
             text = f"variable '{name}' is absent, its contrast will be ignored"
@@ -193,5 +182,5 @@ def build_linear_design(
         offset=None if total is None else np.array(total),
         index=source.index,
         kept=np.arange(source.rows) if frame.kept is None else frame.kept,
-        na_action=na_action,
+        na_action=arguments.na_action,
     )

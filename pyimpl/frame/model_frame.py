@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from pyimpl.records import record
 from r_scripts.dialect import Dialect
 from r_scripts.grammar import NA_ACTIONS
 
-__all__ = ["ModelFrame", "Subset", "VectorLike", "model_frame"]
+__all__ = ["NEW_DATA", "FrameArguments", "ModelFrame", "Subset", "VectorLike", "model_frame"]
 
 _LARGEST = 1e140  # sums of squares of larger values overflow
 
@@ -28,6 +28,34 @@ VectorLike = str | Sequence[float] | np.ndarray | pd.Series
 
 #: Rows: a condition or row numbers as R writes them, a mask, or numbers of rows counted from 1.
 Subset = str | Sequence[bool] | Sequence[int] | np.ndarray | pd.Series
+
+
+@dataclass(frozen=True, eq=False)
+class FrameArguments:
+    """The arguments of R's ``model.frame`` that every fitting function hands on to it.
+
+    Attributes
+    ----------
+    weights, offset : str, array or Series, optional
+        Name of a column, or one number for each row of the data; a Series must have the data's index.
+    subset : str, array of bool or of int, optional
+        Rows to use: a condition in R's words (``"x > 0 & g != 'a'"``) or a mask, in which missing counts as False; or
+        numbers of rows as R counts them, from 1, negative ones left out (``"-(1:5)"``, ``[1, 3, 4]``).
+    na_action : str
+        ``"na.omit"`` or ``"na.exclude"`` (the same rows; results are padded), ``"na.fail"``, ``"na.pass"`` (for new
+        data).
+    """
+
+    weights: VectorLike | None = None
+    offset: VectorLike | None = None
+    subset: Subset | None = None
+    na_action: str = "na.omit"
+
+
+#: All rows without missing values.
+_COMPLETE = FrameArguments()
+#: New data: all rows, those with missing values too.
+NEW_DATA = FrameArguments(na_action="na.pass")
 
 
 @record
@@ -189,11 +217,8 @@ def _check_infinite(node: Node, column: Column) -> None:
 def model_frame(
     variables: Sequence[Node],
     data: pd.DataFrame | Data,
+    arguments: FrameArguments = _COMPLETE,
     *,
-    weights: VectorLike | None = None,
-    offset: VectorLike | None = None,
-    subset: Subset | None = None,
-    na_action: str = "na.omit",
     drop_unused: bool = True,
     bases: Mapping[Node, Basis] | None = None,
     dialect: Dialect | None = None,
@@ -208,13 +233,8 @@ def model_frame(
     variables : sequence of Node
         :attr:`pyimpl.formula.terms.Terms.variables`.
     data : pandas.DataFrame
-    weights, offset : str, array or Series, optional
-        Name of a column, or one number for each row of the data; a Series must have the data's index.
-    subset : str, array of bool or of int, optional
-        Rows to use: a condition in R's words (``"x > 0 & g != 'a'"``) or a mask, in which missing counts as False; or
-        numbers of rows as R counts them, from 1, negative ones left out (``"-(1:5)"``, ``[1, 3, 4]``).
-    na_action : str
-        ``"na.omit"`` or ``"na.exclude"`` (the same rows), ``"na.fail"``, ``"na.pass"`` (for new data).
+    arguments : FrameArguments
+        Weights, offset, subset and what is done with missing values.
     drop_unused : bool
         ``drop.unused.levels``.
     bases : mapping, optional
@@ -232,6 +252,7 @@ def model_frame(
     ModelError
         Missing values with ``na.fail``; no row left.
     """
+    weights, offset, subset, na_action = arguments.weights, arguments.offset, arguments.subset, arguments.na_action
     if na_action not in NA_ACTIONS:
         raise DataError(f"na_action {na_action!r} is unknown; there are 'na.omit', 'na.exclude' and 'na.fail'.")
     source = data if isinstance(data, Data) else Data(data)

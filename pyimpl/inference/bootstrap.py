@@ -14,7 +14,7 @@ from pyimpl.inference.profile import percent_labels
 from pyimpl.linalg.forecast import Forecast, foretold
 from pyimpl.progress import with_bar
 
-__all__ = ["Draw", "RefitArguments", "Refitted", "Statistic", "boot_intervals", "bootstrap"]
+__all__ = ["Draw", "IntervalArguments", "RefitArguments", "Refitted", "Statistic", "boot_intervals", "bootstrap"]
 
 #: What a statistic of a fit may be: numbers, always as many, by name or not.
 Statistic = float | Sequence[float] | np.ndarray | pd.Series | Mapping[str, float]
@@ -27,6 +27,16 @@ class RefitArguments(TypedDict, total=False):
     type: str
     n_jobs: int
     progress: bool
+
+
+class IntervalArguments(TypedDict, total=False):
+    """Arguments of ``LmerFit.confint`` for ``method="boot"``."""
+
+    nsim: int
+    boot_type: str
+    FUN: Callable[[Any], Statistic] | None
+    seed: int | np.random.SeedSequence | None
+    n_jobs: int
 
 
 class Refitted(Protocol):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -69,6 +69,37 @@ def _numeric_labels(values: pd.Series) -> bool:
         return bool(np.isfinite([float(label_of(value)) for value in values]).all())
     except ValueError:
         return False
+
+
+class HypothesisOptions(TypedDict, total=False):
+    """How estimates are tested.
+
+    Attributes
+    ----------
+    side : {0, -1, 1} or {"two-sided", "<", ">"}
+    delta : float
+        Threshold of a test of equivalence (`side` 0), noninferiority (1) or nonsuperiority (−1).
+    cross_adjust : str
+        Adjustment of p values across the groups of the `by` variables, after that within each: ``"sidak"``,
+        ``"bonferroni"``, ``"holm"``, ...
+    frequentist : bool
+        Of a posterior: z tests and intervals of its means and standard deviations, in place of HPD intervals.
+    """
+
+    side: str | int
+    delta: float
+    cross_adjust: str
+    frequentist: bool
+
+
+@dataclass(frozen=True)
+class _Tests:
+    """:class:`HypothesisOptions` with their defaults."""
+
+    side: str | int = 0
+    delta: float = 0.0
+    cross_adjust: str = "none"
+    frequentist: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,12 +189,9 @@ class EmmGrid:
         null: float = 0.0,
         *,
         joint: bool = False,
-        side: str | int = 0,
-        delta: float = 0.0,
         adjust: str | None = None,
         by: str | Sequence[str] | None = None,
-        cross_adjust: str = "none",
-        frequentist: bool = False,
+        **options: Unpack[HypothesisOptions],
     ) -> EmmSummary:
         """``test(e, null, joint, side, delta, adjust)``: estimates with tests, or one F test of all being 0.
 
@@ -173,22 +201,17 @@ class EmmGrid:
             Value tested.
         joint : bool
             One F test of the rows of each group of `by` variables.
-        side : {0, -1, 1} or {"two-sided", "<", ">"}
-        delta : float
-            Threshold of a test of equivalence (`side` 0), noninferiority (1) or nonsuperiority (−1).
         adjust : str, optional
         by : str or sequence of str, optional
             Variables whose combinations are families of their own; default those of this object.
-        cross_adjust, frequentist
-            See :meth:`summary`.
+        **options
+            Of :class:`HypothesisOptions`: ``side``, ``delta``, ``cross_adjust``, ``frequentist``.
         """
         if joint:
             if null != 0:
                 raise DataError("test: joint tests are of all linear functions being 0: subtract `null` beforehand")
             return self._joint(self.by if by is None else _names(by))
-        return self.summary(
-            (False, True), None, adjust, by, null, side, delta, cross_adjust=cross_adjust, frequentist=frequentist
-        )
+        return self.summary((False, True), None, adjust, by, null, **options)
 
     def summary(
         self,
@@ -197,11 +220,7 @@ class EmmGrid:
         adjust: str | None = None,
         by: str | Sequence[str] | None = None,
         null: float = 0.0,
-        side: str | int = 0,
-        delta: float = 0.0,
-        *,
-        cross_adjust: str = "none",
-        frequentist: bool = False,
+        **options: Unpack[HypothesisOptions],
     ) -> EmmSummary:
         """``summary(e, infer, level, adjust, by, null, side, delta, cross.adjust, frequentist)``.
 
@@ -215,13 +234,10 @@ class EmmGrid:
             Adjustment for several tests; default this object's own. See
             :func:`~pyimpl.inference.adjustments.adjusted_p_values`.
         by : str or sequence of str, optional
-        null, side, delta
-            See :meth:`test`.
-        cross_adjust : str
-            Adjustment of p values across the groups of the `by` variables, after `adjust` within each: ``"sidak"``,
-            ``"bonferroni"``, ``"holm"``, ...
-        frequentist : bool
-            Of a posterior: z tests and intervals of its means and standard deviations, in place of HPD intervals.
+        null : float
+            Value tested.
+        **options
+            Of :class:`HypothesisOptions`: ``side``, ``delta``, ``cross_adjust``, ``frequentist``.
 
         Returns
         -------
@@ -232,6 +248,8 @@ class EmmGrid:
         DataError
             An unknown method of adjustment, side or variable, or a level that is not between 0 and 1.
         """
+        asked = _Tests(**options)
+        side, delta, cross_adjust, frequentist = asked.side, asked.delta, asked.cross_adjust, asked.frequentist
         shown_by = self.by if by is None else _names(by)
         self._check_variables(shown_by, "by")
         level = self.level if level is None else level

@@ -2,16 +2,17 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import refuse_unknown
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.formula.parse import Name, Node, all_names, parse
 from pyimpl.frame.columns import Data
-from pyimpl.frame.model_frame import model_frame
+from pyimpl.frame.model_frame import NEW_DATA, model_frame
 from pyimpl.inference.contract import Fit
 from pyimpl.inference.contrast_families import ContrastOptions
 from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, joint_messages, joint_note
@@ -51,6 +52,30 @@ class GridArguments(TypedDict, total=False):
     ddf_limit: int
 
 
+class AveragingArguments(TypedDict, total=False):
+    """The rarer arguments of :func:`emmeans` and its kin: of the grid, and of how it is averaged over.
+
+    R hands them on to ``ref_grid`` and ``emmeans`` likewise, by its ``...``.
+    """
+
+    weights: str | Sequence[float]
+    cov_reduce: CovReduce
+    cov_keep: Sequence[str]
+    nesting: bool
+    ddf_limit: int
+
+
+class MeansOptions(AveragingArguments, ContrastOptions, total=False):
+    """Arguments of :func:`emmeans` after `level`."""
+
+
+class TrendsOptions(MeansOptions, total=False):
+    """Arguments of :func:`emtrends` after `ddf`."""
+
+    delta_var: float | None
+    level: float
+
+
 class JointTestsArguments(GridArguments, total=False):
     """Arguments of :func:`joint_tests` after `by`."""
 
@@ -60,13 +85,11 @@ class JointTestsArguments(GridArguments, total=False):
     showconf: bool
 
 
-class MeansArguments(GridArguments, ContrastOptions, total=False):
+class MeansArguments(GridArguments, MeansOptions, total=False):
     """Arguments of :func:`emmeans` after `specs`."""
 
     by: str | Sequence[str] | None
     adjust: str | None
-    weights: str | Sequence[float]
-    nesting: bool
     level: float
 
 
@@ -74,6 +97,32 @@ class TrendsArguments(MeansArguments, total=False):
     """Arguments of :func:`emtrends` after `var`."""
 
     delta_var: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Averaging:
+    """:class:`AveragingArguments` with their defaults."""
+
+    weights: str | Sequence[float] = "equal"
+    cov_reduce: CovReduce = True
+    cov_keep: Sequence[str] = ()
+    nesting: bool = True
+    ddf_limit: int = 3000
+
+    @classmethod
+    def taken_from(cls, options: dict[str, Any], what: str, contrasts: str | None = None) -> "_Averaging":
+        """Take the arguments out of `options`; what is left is for `contrasts`, and refused where there are none."""
+        own = cls(**{one.name: options.pop(one.name) for one in fields(cls) if one.name in options})
+        refuse_unknown(what, options, ContrastOptions)
+        if options and contrasts is None:
+            raise DataError(
+                f"{what}: {', '.join(options)} is an option of contrasts, and these specs ask for none. Write "
+                "'pairwise ~ a', or give it to .contrast()."
+            )
+        return own
+
+    def grid(self, at: At | None, ddf: str | float | None) -> GridOptions:
+        return GridOptions(at, self.cov_reduce, tuple(self.cov_keep), ddf, self.ddf_limit)
 
 
 def ref_grid(
@@ -99,13 +148,8 @@ def emmeans(
     adjust: str | None = None,
     ddf: str | float | None = None,
     *,
-    weights: str | Sequence[float] = "equal",
-    cov_reduce: CovReduce = True,
-    cov_keep: Sequence[str] = (),
-    nesting: bool = True,
     level: float = 0.95,
-    ddf_limit: int = 3000,
-    **options: Unpack[ContrastOptions],
+    **options: Unpack[MeansOptions],
 ) -> EmmGrid | EmmPair:
     """``emmeans::emmeans(m, specs, by, at, adjust, lmer.df)``: estimated marginal means.
 
@@ -125,21 +169,22 @@ def emmeans(
     ddf : {"kenward-roger", "satterthwaite", "asymptotic"} or float, optional
         Degrees of freedom (R's ``lmer.df``, or ``df``), any case; default Kenward and Roger's, with their adjusted
         standard errors.
-    weights : {"equal", "proportional", "outer", "cells", "flat"} or sequence of float
-        How the variables averaged over are weighted.
-    cov_reduce : callable, mapping of callables, or bool
-        A covariate's value in the grid, from its values in the data; default their mean. Covariates with two distinct
-        values have both. False: every value.
-    cov_keep : sequence of str
-        Covariates that keep every value.
-    nesting : bool
-        Whether nesting is looked for; False takes all factors as crossed (R's ``nesting = NULL``).
     level : float
         Of the confidence intervals.
-    ddf_limit : int
-        Rows up to which degrees of freedom are computed; beyond they are infinite, with a warning.
     **options
-        Of the contrasts, such as ``ref`` (see :meth:`EmmGrid.contrast`).
+        weights : {"equal", "proportional", "outer", "cells", "flat"} or sequence of float
+            How the variables averaged over are weighted.
+        cov_reduce : callable, mapping of callables, or bool
+            A covariate's value in the grid, from its values in the data; default their mean. Covariates with two
+            distinct values have both. False: every value.
+        cov_keep : sequence of str
+            Covariates that keep every value.
+        nesting : bool
+            Whether nesting is looked for; False takes all factors as crossed (R's ``nesting = NULL``).
+        ddf_limit : int
+            Rows up to which degrees of freedom are computed (3000); beyond they are infinite, with a warning.
+        ref, reverse, wts, max_degree
+            Of the contrasts (see :meth:`EmmGrid.contrast`).
 
     Returns
     -------
@@ -159,12 +204,14 @@ def emmeans(
         factor are shown within these, and it is averaged over where it occurs.
     """
     contrasts, wanted, within = _specification(specs, by)
-    grid = reference_grid(fit, GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit))
-    means = marginal_means(fit, grid, wanted, within, weights, nesting)
+    rest: dict[str, Any] = dict(options)
+    over = _Averaging.taken_from(rest, "emmeans", contrasts)
+    grid = reference_grid(fit, over.grid(at, ddf))
+    means = marginal_means(fit, grid, wanted, within, over.weights, over.nesting)
     means = replace(means, level=level, adjust=adjust if adjust is not None and contrasts is None else "none")
     if contrasts is None:
         return means
-    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **options))
+    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **rest))
 
 
 def _specification(
@@ -321,15 +368,7 @@ def emtrends(
     at: At | None = None,
     adjust: str | None = None,
     ddf: str | float | None = None,
-    *,
-    delta_var: float | None = None,
-    weights: str | Sequence[float] = "equal",
-    cov_reduce: CovReduce = True,
-    cov_keep: Sequence[str] = (),
-    nesting: bool = True,
-    level: float = 0.95,
-    ddf_limit: int = 3000,
-    **options: Unpack[ContrastOptions],
+    **options: Unpack[TrendsOptions],
 ) -> EmmGrid | EmmPair:
     """``emmeans::emtrends(m, specs, var)``: slopes of a covariate, at or within levels of other variables.
 
@@ -337,10 +376,11 @@ def emtrends(
     ----------
     var : str
         A covariate, or a function of one: ``"log(x)"``.
-    delta_var : float, optional
-        Step of the difference quotient; default a thousandth of the covariate's range.
-    fit, specs, by, at, adjust, ddf, weights, cov_reduce, cov_keep, nesting, level, ddf_limit, **options
+    fit, specs, by, at, adjust, ddf
         As of :func:`emmeans`.
+    **options
+        ``delta_var``: step of the difference quotient, default a thousandth of the covariate's range; others as of
+        :func:`emmeans`.
 
     Returns
     -------
@@ -348,6 +388,9 @@ def emtrends(
         Estimates are called ``x.trend``.
     """
     contrasts, wanted, within = _specification(specs, by)
+    rest: dict[str, Any] = dict(options)
+    delta_var, level = rest.pop("delta_var", None), rest.pop("level", 0.95)
+    over = _Averaging.taken_from(rest, "emtrends", contrasts)
     node = parse(var)
     inside = list(dict.fromkeys(all_names(node)))
     known = predictors_of(fit)
@@ -362,7 +405,7 @@ def emtrends(
     step = _STEP * float(numbers.max() - numbers.min()) if delta_var is None else float(delta_var)
     if step == 0:
         raise DataError("emtrends: delta_var must not be 0")
-    grid_options = GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit)
+    grid_options = over.grid(at, ddf)
     low = reference_grid(fit, grid_options)
     high = reference_grid(fit, grid_options, (name, step))
     width: np.ndarray | float = step
@@ -373,11 +416,11 @@ def emtrends(
     slopes = replace(low, linfct=linfct, offset=None, levels=levels, estimate=f"{var}.trend", trend=name)
     if OFFSET in levels:
         slopes = _without_offset(slopes)
-    means = marginal_means(fit, slopes, wanted, within, weights, nesting)
+    means = marginal_means(fit, slopes, wanted, within, over.weights, over.nesting)
     means = replace(means, level=level, adjust=adjust if adjust is not None and contrasts is None else "none")
     if contrasts is None:
         return means
-    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **options), "emtrends")
+    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **rest), "emtrends")
 
 
 def _without_offset(grid: EmmGrid) -> EmmGrid:
@@ -395,7 +438,7 @@ def _without_offset(grid: EmmGrid) -> EmmGrid:
 
 
 def _evaluated(node: Node, grid: pd.DataFrame) -> np.ndarray:
-    frame = model_frame([node], Data(grid), na_action="na.pass")
+    frame = model_frame([node], Data(grid), NEW_DATA)
     values: np.ndarray = np.asarray(frame.columns[node].array, dtype=float)  # type: ignore[union-attr]
     return values
 
@@ -412,13 +455,9 @@ def joint_tests(
     at: At | None = None,
     ddf: str | float | None = None,
     *,
-    weights: str | Sequence[float] = "equal",
-    cov_reduce: CovReduce = _mean_and_interval,
-    cov_keep: Sequence[str] = (),
-    nesting: bool = True,
     show0df: bool = False,
     showconf: bool = True,
-    ddf_limit: int = 3000,
+    **options: Unpack[AveragingArguments],
 ) -> EmmSummary:
     """``emmeans::joint_tests(m, by)``: an F test of each term's contrasts of marginal means (like type III tests).
 
@@ -432,8 +471,8 @@ def joint_tests(
         Whether terms of which nothing can be tested are shown.
     showconf : bool
         Whether what is confounded with other terms is shown (rank-deficient models).
-    at, ddf, weights, cov_reduce, cov_keep, nesting, ddf_limit
-        As of :func:`emmeans`, but covariates are a unit below and above their mean.
+    at, ddf, **options
+        As of :func:`emmeans`, without those of contrasts; but covariates are a unit below and above their mean.
 
     Returns
     -------
@@ -442,18 +481,19 @@ def joint_tests(
         of freedom two, as in R.
     """
     groups = () if by is None else (by,) if isinstance(by, str) else tuple(by)
-    grid = reference_grid(fit, GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit))
+    over = _Averaging.taken_from({"cov_reduce": _mean_and_interval, **options}, "joint_tests")
+    grid = reference_grid(fit, over.grid(at, ddf))
     facs = [name for name in grid.levels if name not in groups and name != OFFSET and len(grid.levels[name]) >= 1]
     if not facs:
         raise DataError("joint_tests: there are no factors to test")
-    nests = find_nests(fit, grid) if nesting else {}
+    nests = find_nests(fit, grid) if over.nesting else {}
     tested_together = (*grid.term_variables, *(frozenset([name, *within]) for name, within in nests.items()))
     parts: list[tuple[int, pd.DataFrame, list[np.ndarray | None]]] = []
     for these in _subsets(facs):
         nesters = [parent for name in these for parent in nests.get(name, ())]
         if not set(nesters) <= set(these) or not any(set(these) <= variables for variables in tested_together):
             continue
-        means = marginal_means(fit, grid, these, groups, weights, nesting, True)
+        means = marginal_means(fit, grid, these, groups, over.weights, over.nesting, True)
         if all(len(means.levels[name]) < 2 for name in these):
             continue
         contrasts = means.contrast("consec", interaction=True, by=list(dict.fromkeys([*groups, *nesters])))
@@ -462,7 +502,7 @@ def joint_tests(
     tables = [parts[i][1] for i in order]
     if showconf:
         there = only_there(grid, tuple(nests), nests) if nests else grid
-        found = _confounded(fit, there, groups, [part[2] for part in parts], weights)
+        found = _confounded(fit, there, groups, [part[2] for part in parts], over.weights)
         tables += [] if found is None else [found]
     table = pd.concat(tables, ignore_index=True)
     if not show0df:

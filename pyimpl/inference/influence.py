@@ -17,6 +17,7 @@ import pandas as pd
 from pyimpl.design.design import Design, build_design
 from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import DataError, PyimplError
+from pyimpl.frame.model_frame import FrameArguments
 from pyimpl.inference.at_optimum import AtOptimum, find_optimum
 from pyimpl.inference.control import LmerControl
 from pyimpl.inference.convergence import convergence_messages
@@ -264,11 +265,15 @@ class WithoutRows:
             if design is None:
                 mask = np.zeros(len(self.source.data), dtype=bool)
                 mask[np.delete(self.source.used_rows(whole), rows)] = True
-                arguments: dict[str, Any] = {
-                    k: v for k, v in self.source.arguments.items() if k not in ("control", "data_name")
-                }
-                arguments |= {"subset": mask, "checks": self.control.checks}
-                design = build_design(whole.call_formula, self.source.data, **arguments)
+                given: dict[str, Any] = dict(self.source.arguments)
+                design = build_design(
+                    whole.call_formula,
+                    self.source.data,
+                    FrameArguments(given.get("weights"), given.get("offset"), mask, given.get("na_action", "na.omit")),
+                    contrasts=given.get("contrasts"),
+                    checks=self.control.checks,
+                    dialect=given.get("dialect"),
+                )
             start = self.start if design.theta_names == whole.theta_names else None
             with threads_for(design):
                 reduced = reduce_design(design)

@@ -18,7 +18,7 @@ from pyimpl.inference.contract import LikelihoodFit
 from pyimpl.inference.emm_grid import EmmGrid
 from pyimpl.inference.emm_text import label_of
 from pyimpl.inference.reference_grid import GridOptions, predictors_of, reference_grid
-from pyimpl.text.numbers import format_num, print_coefmat, r_round
+from pyimpl.text.numbers import CoefmatColumns, format_num, print_coefmat, r_round
 from r_scripts.printed import printed_html
 
 __all__ = ["LeastSquaresMeans", "ls_means"]
@@ -45,9 +45,7 @@ class LeastSquaresMeans(pd.DataFrame):
             values,
             [str(name) for name in self.index],
             [str(name) for name in self.columns],
-            cs_ind=(0, 1, 4, 5),
-            tst_ind=(3,),
-            has_pvalue=True,
+            columns=CoefmatColumns(cs=(0, 1, 4, 5), tst=(3,), has_pvalue=True),
         )
         level = format_num([100 * self.level], 2)[0]
         return (

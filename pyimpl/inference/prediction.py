@@ -24,8 +24,9 @@ from pyimpl.frame.columns import as_pandas
 from pyimpl.inference.contract import LikelihoodFit
 from pyimpl.inference.joint_covariance import JointCovariance
 from pyimpl.inference.kenward_roger import KenwardRoger
+from pyimpl.inference.simulation import NewParameters
 
-__all__ = ["Interval", "Uncertainty", "UncertaintyArguments", "predict_with_errors"]
+__all__ = ["Interval", "PredictArguments", "Uncertainty", "predict_with_errors"]
 
 Interval = Literal["confidence", "prediction"]
 
@@ -35,9 +36,11 @@ Weights = float | Sequence[float] | np.ndarray | pd.Series
 _NEW_LEVEL = "(a level that is not in the data)"
 
 
-class UncertaintyArguments(TypedDict, total=False):
-    """Arguments of :class:`Uncertainty` after `interval`."""
+class PredictArguments(TypedDict, total=False):
+    """The rarer arguments of ``predict``: of its rows and parameters, and of :class:`Uncertainty`."""
 
+    na_action: str
+    newparams: NewParameters | None
     level: float
     ddf: str | float | None
     weights: Weights | None

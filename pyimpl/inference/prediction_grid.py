@@ -28,7 +28,6 @@ class PredictionsArguments(TypedDict, total=False):
     interval: str
     level: float
     ddf: str | float | None
-    allow_new_levels: bool
     seed: int | None
 
 
@@ -119,7 +118,6 @@ def predictions(
     interval: str = "confidence",
     level: float = 0.95,
     ddf: str | float | None = None,
-    allow_new_levels: bool = True,
     seed: int | None = None,
 ) -> pd.DataFrame:
     """Predictions with intervals over a grid, as ``ggeffects::ggpredict(m, terms, condition)``.
@@ -130,12 +128,11 @@ def predictions(
     over, at
         See :func:`prediction_grid`: ``"x"``, ``["x", "a"]``, ``{"x": [0, 1, 2], "a": None}``.
     re_form : optional
-        Random effects conditioned on, of levels named in `over` or `at`; default none.
+        Random effects conditioned on, of levels named in `over` or `at`; default none. Those of new levels are 0.
     interval : {"confidence", "prediction"}
     level : float
     ddf : str or float, optional
         See :class:`~pyimpl.inference.prediction.Uncertainty`; ggeffects takes ``fit.df_residual()``.
-    allow_new_levels : bool
     seed : int, optional
         Of a posterior's predictive draws (``stan_lmer``, ``interval="prediction"``).
 
@@ -156,7 +153,7 @@ def predictions(
         return grid.assign(**dict(zip(names, _posterior(fit, grid, re_form, interval, level, seed), strict=True)))
     assert isinstance(fit, LikelihoodFit)
     wanted = Uncertainty(interval, level, ddf)  # type: ignore[arg-type] # checked there
-    table = predict_with_errors(fit, grid, re_form, allow_new_levels, False, wanted)
+    table = predict_with_errors(fit, grid, re_form, True, False, wanted)
     columns = [table[column].to_numpy() for column in ("fit", "se.fit", "lwr", "upr")]
     return grid.assign(**dict(zip(names, columns, strict=True)))
 

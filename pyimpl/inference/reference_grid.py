@@ -13,7 +13,7 @@ from pyimpl.design.accessors import fixed_formula
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.formula.parse import Call, Name, Node, all_names, parse
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric
-from pyimpl.frame.model_frame import ModelFrame, model_frame
+from pyimpl.frame.model_frame import NEW_DATA, ModelFrame, model_frame
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
 from pyimpl.inference.emm_grid import EmmGrid, paste_levels
 from pyimpl.inference.emm_text import At, Level, Values, label_of
@@ -110,7 +110,7 @@ def predictors_of(fit: Fit) -> Predictors:
     data = every.iloc[used_positions(every.index, fit)]
     known = {str(column) for column in data.columns}
     names = tuple(dict.fromkeys(name for node in nodes for name in all_names(node) if name in known and name != "pi"))
-    frame = model_frame(nodes, Data(data), na_action="na.pass", bases=recipe.bases) if nodes else None
+    frame = model_frame(nodes, Data(data), NEW_DATA, bases=recipe.bases) if nodes else None
     columns = Data(data)
     factors = {name for name in names if _is_factor(columns.column(name))}
     made_factors: set[str] = set()
@@ -133,7 +133,7 @@ def predictors_of(fit: Fit) -> Predictors:
     return Predictors(
         data,
         names,
-        frame if frame is not None else model_frame([], Data(data), na_action="na.pass"),
+        frame if frame is not None else model_frame([], Data(data), NEW_DATA),
         frozenset(made_factors),
         frozenset(made_covariates),
         offset if offset is not None and np.any(offset != 0) else None,
@@ -265,7 +265,7 @@ def model_rows(fit: Fit, grid: pd.DataFrame) -> np.ndarray:
         if i != recipe.fixed.response and node in recipe.fixed_plan.variables
     ]
     source = grid if grid.shape[1] else pd.DataFrame({".": np.zeros(len(grid))})
-    frame = model_frame(wanted, Data(source), na_action="na.pass", drop_unused=False, bases=recipe.bases)
+    frame = model_frame(wanted, Data(source), NEW_DATA, drop_unused=False, bases=recipe.bases)
     X: np.ndarray = recipe.fixed_plan.build(replace(frame, rows=len(grid)))
     return X
 

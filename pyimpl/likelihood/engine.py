@@ -47,8 +47,9 @@ class Engine:
     ----------
     inner : Inner
     outer : Outer or None
-    within, within_root : ndarray, shape (P + 1, P + 1)
-        [X, y]'(I − QQ')[X, y], Q spanning the inner factor's columns, and its triangular factor.
+    fixed : FixedPart
+        ``within`` and ``within_root``, each (P + 1, P + 1): [X, y]'(I − QQ')[X, y], Q spanning the inner factor's
+        columns, and its triangular factor.
     elements : ndarray of int, shape (3, n_theta)
         Of each element of the templates, factor by factor: the position of its θ, its row, its column.
     factors : sequence
@@ -68,11 +69,11 @@ class Engine:
         Q with [X, y]Q = [X R_X⁻¹, y − Xβ̂] in the basis; its last column is (−γ, 1).
     """
 
-    def __init__(self, inner, outer, within, within_root, elements, factors, df, REML) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, inner, outer, fixed, elements, factors, df, REML) -> None:  # type: ignore[no-untyped-def]
         self.inner, self.outer = inner, outer
-        self.within, self.within_root = within, within_root
+        self.within, self.within_root = fixed.within, fixed.within_root
         self.df, self.REML = df, REML
-        self.m, self.p = within.shape[0], self.inner.p if self.inner.J else 0
+        self.m, self.p = self.within.shape[0], self.inner.p if self.inner.J else 0
         self.q = 0 if outer is None else self.outer.q
         self.factors = len(factors)
         self.place, self.rows, self.cols = elements[0], elements[1], elements[2]

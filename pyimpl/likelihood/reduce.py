@@ -511,5 +511,5 @@ def make_engine(reduced: Reduced, df: float, REML: bool) -> Any:
         part.R, part.C, part.indptr, part.columns, part.values, None if reduced.outer is None else reduced.outer.pattern
     )
     factors = [(f.p, f.J, len(f.theta)) for f in reduced.factors]
-    engine = Engine(inner, outer, fixed.within, fixed.within_root, reduced.elements, factors, df, REML)
+    engine = Engine(inner, outer, fixed, reduced.elements, factors, df, REML)
     return engine if reduced.structure is None else StructuredEngine(engine, reduced.structure)

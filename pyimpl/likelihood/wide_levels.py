@@ -10,6 +10,7 @@ import cython
 import numpy as np
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.pyimpl.linalg import blas
+from cython.cimports.pyimpl.linalg.blas import Matrix, matrix
 from cython.cimports.pyimpl.linalg.pattern import Pattern
 
 from pyimpl.linalg import blas as python_blas
@@ -101,7 +102,11 @@ class WideLevels:
             c: cython.Py_ssize_t = p.first[s]
             high: cython.Py_ssize_t = self.q - c
             into: cython.p_double = S2 + p.panel[s]
-            blas.gemm(False, True, high, p.first[s + 1] - c, height, 1.0, B + c, self.q, B + c, self.q, 1.0, into, high)
+            wide: cython.Py_ssize_t = p.first[s + 1] - c
+            blas.gemm(
+                False, True, 1.0, matrix(B + c, high, height, self.q), matrix(B + c, wide, height, self.q), 1.0,
+                matrix(into, high, wide, high),
+            )  # fmt: skip
         return 0
 
     def trace(self, j, U, N, M):  # type: ignore[no-untyped-def]
@@ -144,10 +149,11 @@ class WideLevels:
             d: cython.Py_ssize_t = p.first[s + 1]
             high: cython.Py_ssize_t = q - c
             panel: cython.p_double = N + p.panel[s]
-            blas.symm(d - c, height, 1.0, panel, high, B + c, q, 1.0, G + c, q)
+            own, its = matrix(B + c, d - c, height, q), matrix(G + c, d - c, height, q)
+            blas.symm(1.0, matrix(panel, d - c, d - c, high), own, 1.0, its)
             if d < q:
-                below: cython.p_double = panel + d - c
-                blas.gemm(False, False, q - d, height, d - c, 1.0, below, high, B + c, q, 1.0, G + d, q)
-                blas.gemm(True, False, d - c, height, q - d, 1.0, below, high, B + d, q, 1.0, G + c, q)
+                below: Matrix = matrix(panel + d - c, q - d, d - c, high)
+                blas.gemm(False, False, 1.0, below, own, 1.0, matrix(G + d, q - d, height, q))
+                blas.gemm(True, False, 1.0, below, matrix(B + d, q - d, height, q), 1.0, its)
         self.batch = batch
         return 0

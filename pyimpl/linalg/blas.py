@@ -19,7 +19,7 @@ _loaded: bool = False
 
 def load() -> None:
     """Look up the functions' addresses, unless that is done."""
-    global _loaded, _dgemm, _dsyrk, _dsymm, _dtrsm, _dpotrf, _dpotri
+    global _loaded, _dgemm, _dsymm, _dtrsm, _dpotrf, _dpotri
     if _loaded:
         return
     from scipy.linalg import cython_blas, cython_lapack
@@ -29,8 +29,6 @@ def load() -> None:
 
     one = address(cython_blas, "dgemm")
     _dgemm = cython.cast(gemm_t, PyCapsule_GetPointer(one, PyCapsule_GetName(one)))
-    one = address(cython_blas, "dsyrk")
-    _dsyrk = cython.cast(syrk_t, PyCapsule_GetPointer(one, PyCapsule_GetName(one)))
     one = address(cython_blas, "dsymm")
     _dsymm = cython.cast(symm_t, PyCapsule_GetPointer(one, PyCapsule_GetName(one)))
     one = address(cython_blas, "dtrsm")
@@ -43,47 +41,47 @@ def load() -> None:
     _loaded = True
 
 
-def gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def]
+def matrix(at, rows, cols, stride):  # type: ignore[no-untyped-def]
+    """The matrix (rows, cols) whose columns begin `stride` apart from ``at`` on."""
+    made: Matrix
+    made.at, made.rows, made.cols, made.stride = at, rows, cols, stride
+    return made
+
+
+def gemm(ta, tb, alpha, a, b, beta, c):  # type: ignore[no-untyped-def]
     """C = αAB + βC, of A and B each transposed if it is said so."""
     one: cython.char = 84 if ta else 78
     other: cython.char = 84 if tb else 78
+    inner: cython.int = a.rows if ta else a.cols
     _dgemm(
-        cython.address(one), cython.address(other), cython.address(m), cython.address(n), cython.address(k),
-        cython.address(alpha), a, cython.address(lda), b, cython.address(ldb), cython.address(beta), c,
-        cython.address(ldc),
+        cython.address(one), cython.address(other), cython.address(c.rows), cython.address(c.cols),
+        cython.address(inner), cython.address(alpha), a.at, cython.address(a.stride), b.at, cython.address(b.stride),
+        cython.address(beta), c.at, cython.address(c.stride),
     )  # fmt: skip
 
 
-def syrk(transposed, n, k, alpha, a, lda, beta, c, ldc):  # type: ignore[no-untyped-def]
-    """C = αAA' + βC (or A'A), lower triangle."""
-    lower: cython.char = 76
-    how: cython.char = 84 if transposed else 78
-    _dsyrk(
-        cython.address(lower), cython.address(how), cython.address(n), cython.address(k), cython.address(alpha), a,
-        cython.address(lda), cython.address(beta), c, cython.address(ldc),
-    )  # fmt: skip
-
-
-def symm(m, n, alpha, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def]
-    """C = αAB + βC with A symmetric (m, m), B (m, n)."""
+def symm(alpha, a, b, beta, c):  # type: ignore[no-untyped-def]
+    """C = αAB + βC with A symmetric."""
     left: cython.char = 76
     lower: cython.char = 76
     _dsymm(
-        cython.address(left), cython.address(lower), cython.address(m), cython.address(n), cython.address(alpha), a,
-        cython.address(lda), b, cython.address(ldb), cython.address(beta), c, cython.address(ldc),
+        cython.address(left), cython.address(lower), cython.address(c.rows), cython.address(c.cols),
+        cython.address(alpha), a.at, cython.address(a.stride), b.at, cython.address(b.stride), cython.address(beta),
+        c.at, cython.address(c.stride),
     )  # fmt: skip
 
 
-def trsm(right, transposed, m, n, a, lda, b, ldb):  # type: ignore[no-untyped-def]
-    """B (m, n) = L⁻¹B, or BL⁻¹ if `right`; of L' if `transposed`."""
+def trsm(right, transposed, factor, b):  # type: ignore[no-untyped-def]
+    """B = L⁻¹B, or BL⁻¹ if `right`; of L' if `transposed`."""
     side: cython.char = 82 if right else 76
     lower: cython.char = 76
     how: cython.char = 84 if transposed else 78
     plain: cython.char = 78
     one: cython.double = 1.0
     _dtrsm(
-        cython.address(side), cython.address(lower), cython.address(how), cython.address(plain), cython.address(m),
-        cython.address(n), cython.address(one), a, cython.address(lda), b, cython.address(ldb),
+        cython.address(side), cython.address(lower), cython.address(how), cython.address(plain),
+        cython.address(b.rows), cython.address(b.cols), cython.address(one), factor.at, cython.address(factor.stride),
+        b.at, cython.address(b.stride),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.libc.math import log, sqrt
 from cython.cimports.pyimpl.linalg import blas
+from cython.cimports.pyimpl.linalg.blas import Matrix, matrix
 from cython.cimports.pyimpl.linalg.pattern import Pattern, super_of
 
 from pyimpl.linalg import blas as python_blas
@@ -107,7 +108,10 @@ def _update(
     k: cython.Py_ssize_t
     x: cython.double
     if height >= _BLAS and nc * wide >= _BLAS:
-        blas.gemm(False, True, height, wide, nc, 1.0, L, nr, L, nr, 0.0, W, height)
+        blas.gemm(
+            False, True, 1.0, matrix(L, height, nc, nr), matrix(L, wide, nc, nr), 0.0,
+            matrix(W, height, wide, height),
+        )  # fmt: skip
         return
     for c in range(wide):
         x = L[c]
@@ -189,7 +193,7 @@ class Factor:
                 if not blas.potrf(nc, X, nr):
                     return False
                 if nb:
-                    blas.trsm(True, True, nb, nc, X, nr, X + nc, nr)
+                    blas.trsm(True, True, matrix(X, nc, nc, nr), matrix(X + nc, nb, nc, nr))
         return True
 
     def log_det(self) -> cython.double:
@@ -236,10 +240,11 @@ class Factor:
                             for i in range(nb):
                                 x[rows[i]] -= value * L[j * nr + nc + i]
                 continue
-            blas.trsm(False, False, nc, m, L, nr, X + c0, q)
+            blas.trsm(False, False, matrix(L, nc, nc, nr), matrix(X + c0, nc, m, q))
             if nb:
                 for c in range(m):
-                    blas.gemm(False, False, nb, 1, nc, 1.0, L + nc, nr, X + c * q + c0, q, 0.0, W, nb)
+                    below: Matrix = matrix(L + nc, nb, nc, nr)
+                    blas.gemm(False, False, 1.0, below, matrix(X + c * q + c0, nc, 1, q), 0.0, matrix(W, nb, 1, nb))
                     for i in range(nb):
                         X[c * q + rows[i]] -= W[i]
 
@@ -274,8 +279,9 @@ class Factor:
                 for c in range(m):
                     for i in range(nb):
                         W[i] = X[c * q + rows[i]]
-                    blas.gemm(True, False, nc, 1, nb, -1.0, L + nc, nr, W, nb, 1.0, X + c * q + c0, q)
-            blas.trsm(False, True, nc, m, L, nr, X + c0, q)
+                    below: Matrix = matrix(L + nc, nb, nc, nr)
+                    blas.gemm(True, False, -1.0, below, matrix(W, nb, 1, nb), 1.0, matrix(X + c * q + c0, nc, 1, q))
+            blas.trsm(False, True, matrix(L, nc, nc, nr), matrix(X + c0, nc, m, q))
 
     def invert(self) -> cython.int:
         """Put A⁻¹ on the factor's pattern in `inverse`."""
@@ -319,12 +325,12 @@ class Factor:
                     for i in range(nb):
                         Y[j * nb + i] *= x
             else:
-                blas.trsm(True, False, nb, nc, L, nr, Y, nb)
+                blas.trsm(True, False, matrix(L, nc, nc, nr), matrix(Y, nb, nc, nb))
             if nb < _BLAS or nc < 4:
                 for j in range(nc):
                     _minus_symmetric(G, nb, Y + j * nb, Z + j * nr + nc)
             else:
-                blas.symm(nb, nc, -1.0, G, nb, Y, nb, 0.0, Z + nc, nr)
+                blas.symm(-1.0, matrix(G, nb, nb, nb), matrix(Y, nb, nc, nb), 0.0, matrix(Z + nc, nb, nc, nr))
             if nc < _BLAS:
                 for j in range(nc):
                     for k in range(j, nc):
@@ -333,7 +339,9 @@ class Factor:
                             x += Y[k * nb + i] * Z[j * nr + nc + i]
                         Z[j * nr + k] -= x
             else:
-                blas.gemm(True, False, nc, nc, nb, -1.0, Y, nb, Z + nc, nr, 1.0, Z, nr)
+                blas.gemm(
+                    True, False, -1.0, matrix(Y, nb, nc, nb), matrix(Z + nc, nb, nc, nr), 1.0, matrix(Z, nc, nc, nr)
+                )
         return 0
 
     def _gather(self, s, G, at):  # type: ignore[no-untyped-def]

@@ -16,7 +16,7 @@ from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.formula.parse import deparse, parse
 from pyimpl.formula.update import update_formula
 from pyimpl.frame.columns import Data
-from pyimpl.frame.model_frame import Subset, VectorLike, model_frame
+from pyimpl.frame.model_frame import FrameArguments, Subset, VectorLike, model_frame
 from pyimpl.inference.lm_text import LmSummary, call_text, print_lm
 from pyimpl.inference.profile import percent_labels
 from pyimpl.linalg.dqrdc2 import independent_columns
@@ -94,10 +94,7 @@ def lm(
     design = build_linear_design(
         formula,
         data,
-        weights=weights,
-        offset=offset,
-        subset=subset,
-        na_action=na_action,
+        FrameArguments(weights, offset, subset, na_action),
         contrasts=contrasts,
         dialect=spoken,
     )
@@ -491,7 +488,7 @@ class LmFit:
                 "predict: the offset of the fit is an array, which new data have no values for. Give lm the name of a "
                 "column, or write offset(x) in the formula."
             )
-        offset = model_frame((), data, offset=given, na_action="na.pass").offset
+        offset = model_frame((), data, FrameArguments(offset=given, na_action="na.pass")).offset
         assert offset is not None
         return offset
 

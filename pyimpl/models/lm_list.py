@@ -14,7 +14,7 @@ from pyimpl.design.model_matrix import Contrasts
 from pyimpl.errors import FormulaError, ModelError, PyimplError, PyimplWarning
 from pyimpl.formula.parse import Call, deparse, walk
 from pyimpl.frame.columns import Data, as_factor, as_pandas
-from pyimpl.frame.model_frame import model_frame
+from pyimpl.frame.model_frame import NEW_DATA, model_frame
 from pyimpl.inference.lm_text import call_text
 from pyimpl.models.lm import LmFit, lm
 from pyimpl.text.numbers import format_num, print_data_frame
@@ -71,7 +71,7 @@ def lmList(
             f"lmList takes one grouping variable, not {deparse(group)!r}. Write interaction(a, b) for two."
         )
     source = Data(data)
-    frame = model_frame([group], source, na_action="na.pass", drop_unused=True)
+    frame = model_frame([group], source, NEW_DATA, drop_unused=True)
     factor = as_factor(frame.columns[group]).drop_unused()
     rows = as_pandas(data)
     text = deparse(Call("~", (tree.args[0], model)))

@@ -13,7 +13,7 @@ from pyimpl.design.model_matrix import Contrasts
 from pyimpl.design.reading import read_formula
 from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.parse import deparse, parse
-from pyimpl.frame.model_frame import Subset, VectorLike
+from pyimpl.frame.model_frame import FrameArguments, Subset, VectorLike
 from pyimpl.inference.at_optimum import Theta, find_optimum
 from pyimpl.inference.control import LmerControl
 from pyimpl.inference.source import Source
@@ -111,7 +111,7 @@ def lmer(
         checks = replace(checks, scale_note=note)
 
     read = read_formula(formula, words)
-    frame = frame_of(read, data, weights=weights, offset=offset, subset=subset, na_action=na_action, dialect=words)
+    frame = frame_of(read, data, FrameArguments(weights, offset, subset, na_action), dialect=words)
     design = design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
     reduced = reduce_design(design)
     optimum = find_optimum(design, reduced, REML, control, start)

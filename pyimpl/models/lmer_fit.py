@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import checked_level
+from pyimpl.arguments import checked_level, refuse_unknown
 from pyimpl.design.checks import SCALE_NOTES
 from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError, ModelError
@@ -32,12 +32,11 @@ from pyimpl.progress import with_bar
 
 if TYPE_CHECKING:
     from pyimpl.inference.allfit import AllFit
-    from pyimpl.inference.bootstrap import Statistic
+    from pyimpl.inference.bootstrap import IntervalArguments, Statistic
     from pyimpl.inference.influence import Influence
     from pyimpl.inference.kenward_roger import KenwardRoger
-    from pyimpl.inference.prediction import Interval, UncertaintyArguments
+    from pyimpl.inference.prediction import Interval, PredictArguments
     from pyimpl.inference.satterthwaite import Satterthwaite
-    from pyimpl.inference.simulation import NewParameters
     from pyimpl.inference.small_sample import SmallSample
     from pyimpl.likelihood.parameters import ParameterChoice, Parameters
     from pyimpl.models.changes import LmerChanges
@@ -84,28 +83,25 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
     def predict(
         self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
         random_only: bool = False, *, se_fit: Literal[False] = False, interval: None = None,
-        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
+        **rest: "Unpack[PredictArguments]",
     ) -> pd.Series: ...  # fmt: skip
     @overload
     def predict(
         self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
         random_only: bool = False, *, se_fit: Literal[True], interval: "Interval | None" = None,
-        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
-        **uncertainty: "Unpack[UncertaintyArguments]",
+        **rest: "Unpack[PredictArguments]",
     ) -> pd.DataFrame: ...  # fmt: skip
     @overload
     def predict(
         self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
         random_only: bool = False, *, se_fit: bool = False, interval: "Interval",
-        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
-        **uncertainty: "Unpack[UncertaintyArguments]",
+        **rest: "Unpack[PredictArguments]",
     ) -> pd.DataFrame: ...  # fmt: skip
     @overload
     def predict(
         self, newdata: pd.DataFrame | None = None, re_form: ReForm = None, allow_new_levels: bool = False,
         random_only: bool = False, *, se_fit: bool = False, interval: "Interval | None" = None,
-        na_action: str = "na.pass", newparams: "NewParameters | None" = None,
-        **uncertainty: "Unpack[UncertaintyArguments]",
+        **rest: "Unpack[PredictArguments]",
     ) -> pd.Series | pd.DataFrame: ...  # fmt: skip
     def predict(
         self,
@@ -116,9 +112,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         *,
         se_fit: bool = False,
         interval: "Interval | None" = None,
-        na_action: str = "na.pass",
-        newparams: "NewParameters | None" = None,
-        **uncertainty: "Unpack[UncertaintyArguments]",
+        **rest: "Unpack[PredictArguments]",
     ) -> pd.Series | pd.DataFrame:
         """``predict(m, newdata, re.form, allow.new.levels, random.only, se.fit)``.
 
@@ -136,18 +130,19 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             Whether standard errors are wanted (lme4's, given θ).
         interval : {"confidence", "prediction"}, optional
             Of the mean, or of a new observation.
-        na_action : {"na.pass", "na.exclude", "na.omit", "na.fail"}
-            Rows of `newdata` with missing values: missing in the result, left out of it, or refused.
-        newparams : mapping, optional
-            ``"beta"``, ``"theta"``, ``"sigma"``: parameters to take instead of the estimates; random effects stay as
-            they were estimated.
-        **uncertainty
-            ``level`` (0.95), ``ddf``, ``weights``: see :class:`pyimpl.inference.prediction.Uncertainty`.
+        **rest
+            na_action : {"na.pass", "na.exclude", "na.omit", "na.fail"}
+                Rows of `newdata` with missing values: missing in the result, left out of it, or refused.
+            newparams : mapping, optional
+                ``"beta"``, ``"theta"``, ``"sigma"``: parameters to take instead of the estimates; random effects stay
+                as they were estimated.
+            level, ddf, weights
+                Of the interval: see :class:`pyimpl.inference.prediction.Uncertainty`.
 
         Returns
         -------
         Series or DataFrame
-            With the index of `newdata`; missing where a predictor is missing (see `na_action`). With `se_fit` or
+            With the index of `newdata`; missing where a predictor is missing (see ``na_action``). With `se_fit` or
             `interval` a frame of ``fit``, ``se.fit`` and, of an interval, ``lwr`` and ``upr``.
 
         Raises
@@ -155,6 +150,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         DataError
             A column is missing, or a level is new and `allow_new_levels` is False.
         """
+        uncertainty: dict[str, Any] = dict(rest)
+        na_action, newparams = uncertainty.pop("na_action", "na.pass"), uncertainty.pop("newparams", None)
         if na_action != "na.pass":
             newdata = rows_for_prediction(self.design, newdata, re_form, random_only, na_action)
         if se_fit or interval is not None or uncertainty:
@@ -337,14 +334,10 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         level: float = 0.95,
         method: str = "profile",
         *,
-        nsim: int = 500,
-        boot_type: str = "perc",
-        FUN: "Callable[[LmerFit], Statistic] | None" = None,
-        seed: int | np.random.SeedSequence | None = None,
-        n_jobs: int = 1,
         progress: bool = False,
         signames: bool = True,
         oldNames: bool | None = None,
+        **boot: "Unpack[IntervalArguments]",
     ) -> pd.DataFrame:
         """``confint(m, parm, level, method)``: confidence intervals.
 
@@ -361,10 +354,6 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         level : float
         method : {"profile", "Wald", "boot"}
             R's default is the first. Wald intervals are missing for ``.sig01``, ..., ``.sigma``, as in R.
-        nsim, FUN, seed, n_jobs
-            For ``"boot"``: see :meth:`bootMer`; with FUN, `parm` chooses among its names.
-        boot_type : {"perc", "basic", "norm"}
-            For ``"boot"``.
         progress : bool
             Show a bar.
         signames : bool
@@ -372,28 +361,34 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             ``oldNames = FALSE``, since 1.1-38 ``signames = FALSE``).
         oldNames : bool, optional
             The older name of `signames`.
+        **boot
+            For ``"boot"``: ``nsim`` (500), ``FUN``, ``seed`` and ``n_jobs`` as of :meth:`bootMer` (with FUN, `parm`
+            chooses among its names); ``boot_type``: ``"perc"``, ``"basic"`` or ``"norm"``.
 
         Returns
         -------
         DataFrame
             Parameter x ``2.5 %``, ``97.5 %``, in the order of the fit's dialect.
         """
+        from pyimpl.inference.bootstrap import IntervalArguments, boot_intervals
         from pyimpl.inference.confint import chosen_statistics, profile_intervals, profiler_of, wald_intervals
 
         if method not in ("profile", "Wald", "boot"):
             raise DataError(f"confint: method must be 'profile', 'Wald' or 'boot', not {method!r}")
+        refuse_unknown("confint", boot, IntervalArguments)
         checked_level(level, "confint: level")
         parameters = self._parameters
         signames = signames if oldNames is None else oldNames
         rename = {} if signames else dict(zip(parameters.names(), parameters.names(signames=False), strict=True))
         if method == "boot":
-            from pyimpl.inference.bootstrap import boot_intervals
-
+            FUN, boot_type = boot.get("FUN"), boot.get("boot_type", "perc")
             chosen = None if FUN is not None else parameters.choose(parm)
-            boot = self.bootMer(FUN, nsim, seed, n_jobs=n_jobs, progress=progress)
+            drawn = self.bootMer(
+                FUN, boot.get("nsim", 500), boot.get("seed"), n_jobs=boot.get("n_jobs", 1), progress=progress
+            )
             if chosen is None:
-                chosen = chosen_statistics(list(boot.columns), parm)
-            intervals = boot_intervals(boot[chosen] if parm is not None else boot, level, boot_type)
+                chosen = chosen_statistics(list(drawn.columns), parm)
+            intervals = boot_intervals(drawn[chosen] if parm is not None else drawn, level, boot_type)
             return intervals if FUN is not None else intervals.rename(index=rename)
         chosen = parameters.choose(parm)
         if method == "Wald":

@@ -87,6 +87,30 @@ class StanLmerSummary:
         return printed_html(self.text)
 
 
+@dataclass(frozen=True, eq=False)
+class SamplingRecord:
+    """How draws came about.
+
+    Attributes
+    ----------
+    result : SamplerResult or None
+        Of the collapsed sampler.
+    density : CollapsedDensity or None
+        What it sampled.
+    seed : int or None
+    seconds : float
+        From the reduced data to the last draw.
+    divergences : int
+        Of NUTS on the full model.
+    """
+
+    result: SamplerResult | None = None
+    density: CollapsedDensity | None = None
+    seed: int | None = None
+    seconds: float = 0.0
+    divergences: int = 0
+
+
 class StanEstimates(ModelAccessors):
     """A posterior of a Gaussian multilevel model: its draws and what they say of the parameters.
 
@@ -100,6 +124,8 @@ class StanEstimates(ModelAccessors):
         How the collapsed sampler went (None after ``sampler="nuts"``).
     seed : int or None
         As given.
+    sampling : SamplingRecord
+        How the draws came about.
     dialect : Dialect
         The versions of R, lme4, rstanarm and loo whose texts and numbers the verbs give.
     source : Source or None
@@ -110,27 +136,22 @@ class StanEstimates(ModelAccessors):
         self,
         spec: Specification,
         draws: PosteriorDraws,
+        sampling: SamplingRecord,
         *,
-        sampler_result: SamplerResult | None,
-        density: CollapsedDensity | None,
-        seed: int | None,
-        seconds: float,
         warnings: tuple[str, ...] = (),
         data_name: str | None = None,
-        divergences: int = 0,
         dialect: Dialect | None = None,
     ) -> None:
         self.spec = spec
         self.design: Design = spec.design
         self.draws = draws
-        self.sampler_result = sampler_result
-        self.seed = seed
+        self.sampler_result = sampling.result
+        self.seed = sampling.seed
+        self.sampling = sampling
         self.data_name = data_name
         self.dialect = Dialect.of(dialect)
-        self._density = density
-        self._seconds = seconds
+        self._density = sampling.density
         self._warnings = warnings
-        self._divergences = divergences
         self.source: Source | None = None
 
     # ------------------------------------------------------------------ what it is
@@ -182,11 +203,11 @@ class StanEstimates(ModelAccessors):
             "acceptance": r.acceptance if r else np.nan,
             "thin": r.thin if r else 1,
             "evaluations": r.evaluations if r else 0,
-            "divergences": r.divergences if r else self._divergences,
+            "divergences": r.divergences if r else self.sampling.divergences,
             "min_ess_bulk": float(np.min(ess_bulk(x))),
             "min_ess_tail": float(np.min(ess_tail(x))),
             "max_rhat": float(np.max(rhat_rank(x))),
-            "seconds": self._seconds,
+            "seconds": self.sampling.seconds,
         }
 
     @property
@@ -448,11 +469,9 @@ class StanEstimates(ModelAccessors):
         auxiliary = pd.DataFrame({"Median": np.median(sigma, axis=0), "MAD_SD": _mad(sigma)}, index=["sigma"])
         return PrintedText(
             print_text(
+                (coefficients, auxiliary, self.VarCorr()),
                 formula=self.formula,
                 nobs=self.nobs(),
-                coefficients=coefficients,
-                auxiliary=auxiliary,
-                var_corr=self.VarCorr(),
                 ngrps=self._levels,
                 digits=digits,
                 detail=detail,

@@ -92,7 +92,7 @@ class StanLmerFit(StanPredictions, StanLmerPlots, AfterTheFit):
         def shown(names: Sequence[int]) -> Iterable[int]:
             return with_bar("kfold", names, [1] * len(names), shown=progress)
 
-        return kfold(without, self.log_lik(), chosen, shown, self.dialect, self._seconds)
+        return kfold(without, self.log_lik(), chosen, shown, self.dialect, self.sampling.seconds)
 
     def posterior_vs_prior(
         self,

@@ -10,6 +10,7 @@ import time
 import warnings as warnings_module
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Unpack
 
 import numpy as np
@@ -18,19 +19,21 @@ import pandas as pd
 from pyimpl.design.design import Design
 from pyimpl.design.model_matrix import Contrasts
 from pyimpl.errors import DataError, ModelError
-from pyimpl.frame.model_frame import Subset, VectorLike
+from pyimpl.frame.model_frame import FrameArguments, Subset, VectorLike
 from pyimpl.inference.source import Source
 from pyimpl.linalg.forecast import refuse_too_large
 from pyimpl.linalg.threads import one_blas_thread
+from pyimpl.models.stan_estimates import SamplingRecord
 from pyimpl.models.stan_fit import StanLmerFit
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.conflict import unexplored
-from pyimpl.posterior.draws import complete, from_unconstrained
+from pyimpl.posterior.draws import PosteriorDraws, complete, from_unconstrained
 from pyimpl.posterior.labels import refuse_ambiguous_names
 from pyimpl.posterior.loo import loo_compare
 from pyimpl.posterior.priors import (
     Decov,
     Prior,
+    Priors,
     cauchy,
     decov,
     default_prior_coef,
@@ -45,13 +48,15 @@ from pyimpl.posterior.priors import (
     product_normal,
     student_t,
 )
-from pyimpl.posterior.sampler import SamplerResult, sample_collapsed, sample_prior
+from pyimpl.posterior.sampler import sample_collapsed, sample_prior
 from pyimpl.posterior.specification import FLAT, Specification, specify
 from pyimpl.progress import progress_bar
 from r_scripts.arguments import StanArguments, check_r_arguments
 from r_scripts.dialect import Dialect
 
 __all__ = [
+    "Priors",
+    "Sampling",
     "StanLmerFit",
     "cauchy",
     "decov",
@@ -75,6 +80,8 @@ _DEFAULT_INTERCEPT = default_prior_intercept()
 _DEFAULT_AUX = exponential(autoscale=True)
 _DEFAULT_COVARIANCE = decov()
 
+Report = Callable[[str, float], None]
+
 
 def _dialect(which: Dialect | Mapping[str, str] | str | None) -> Dialect:
     """Return the dialect that is meant; one that is not understood is refused as any argument is."""
@@ -85,7 +92,7 @@ def _dialect(which: Dialect | Mapping[str, str] | str | None) -> Dialect:
 
 
 @contextmanager
-def _reporting(progress: bool) -> Iterator[Callable[[str, float], None] | None]:
+def _reporting(progress: bool) -> Iterator[Report | None]:
     """Show what is being done, on the terminal or in the notebook."""
     if not progress:
         yield None
@@ -191,10 +198,7 @@ def stan_lmer(
     design = build_design(
         formula,
         data,
-        weights=weights,
-        offset=offset,
-        subset=subset,
-        na_action=na_action,
+        FrameArguments(weights, offset, subset, na_action),
         contrasts=contrasts,
         checks=STAN_LMER_CHECKS,
         dialect=spoken,
@@ -206,117 +210,150 @@ def stan_lmer(
         )
     fit = stan_lmer_design(
         design,
-        prior=prior,
-        prior_intercept=prior_intercept,
-        prior_aux=prior_aux,
-        prior_covariance=prior_covariance,
-        prior_PD=prior_PD,
-        QR=QR,
-        chains=chains,
-        iter=iter,
-        warmup=warmup,
-        seed=seed,
-        sampler=sampler,
+        Priors(prior, prior_intercept, prior_aux, prior_covariance, prior_PD, QR),
+        Sampling(chains, iter, warmup, seed, sampler, progress),
         data_name=data_name,
-        progress=progress,
         dialect=spoken,
     )
     fit.source = Source(data, call, stan_lmer)
     return fit
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """The arguments of ``stan_lmer`` that say how it samples.
+
+    Attributes
+    ----------
+    chains, iter, warmup : int
+        ``iter - warmup`` draws a chain are kept; ``warmup`` is ``iter // 2`` unless given.
+    seed : int, optional
+    sampler : {"collapsed", "nuts"}
+    progress : bool
+    """
+
+    chains: int = 4
+    iter: int = 2000
+    warmup: int | None = None
+    seed: int | None = None
+    sampler: str = "collapsed"
+    progress: bool = False
+
+    def checked(self) -> tuple[int, int]:
+        """Draws of each chain that are kept, and iterations before them.
+
+        Raises
+        ------
+        ModelError
+            A count that is none; an unknown sampler.
+        """
+        warmup = self.iter // 2 if self.warmup is None and isinstance(self.iter, int | np.integer) else self.warmup
+        for name, value, least in (("chains", self.chains, 1), ("iter", self.iter, 1), ("warmup", warmup, 0)):
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+                raise ModelError(f"{name} should be an integer of {least} or more, but is {value!r}.")
+        assert warmup is not None
+        if warmup >= self.iter:
+            raise ModelError(
+                f"iter ({self.iter}) should be more than warmup ({warmup}): iter - warmup draws a chain are kept."
+            )
+        if self.sampler not in ("collapsed", "nuts"):
+            raise ModelError(f"sampler should be 'collapsed' or 'nuts', but is {self.sampler!r}.")
+        return int(self.iter - warmup), int(warmup)
+
+
 def stan_lmer_design(
     design: Design,
+    priors: Priors = Priors(),  # noqa: B008 (frozen)
+    sampling: Sampling = Sampling(),
     *,
-    prior: Prior | None = _DEFAULT_COEF,
-    prior_intercept: Prior | None = _DEFAULT_INTERCEPT,
-    prior_aux: Prior | None = _DEFAULT_AUX,
-    prior_covariance: Decov = _DEFAULT_COVARIANCE,
-    prior_PD: bool = False,
-    QR: bool = False,
-    chains: int = 4,
-    iter: int = 2000,  # noqa: A002
-    warmup: int | None = None,
-    seed: int | None = None,
-    sampler: str = "collapsed",
     data_name: str | None = None,
-    progress: bool = False,
     dialect: Dialect | Mapping[str, str] | str | None = None,
 ) -> StanLmerFit:
-    """:func:`stan_lmer` for a design that is there already (the arguments are the same)."""
+    """:func:`stan_lmer` for a design that is there already.
+
+    Parameters
+    ----------
+    design : Design
+    priors : Priors
+    sampling : Sampling
+    data_name, dialect
+        As of :func:`stan_lmer`.
+
+    Returns
+    -------
+    StanLmerFit
+
+    Raises
+    ------
+    ModelError
+        What cannot be fitted, with the reason and the remedy.
+    """
     spoken = _dialect(dialect)
-    warmup = iter // 2 if warmup is None else warmup
-    for name, value, least in (("chains", chains, 1), ("iter", iter, 1), ("warmup", warmup, 0)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-            raise ModelError(f"{name} should be an integer of {least} or more, but is {value!r}.")
-    if warmup >= iter:
-        raise ModelError(f"iter ({iter}) should be more than warmup ({warmup}): iter - warmup draws a chain are kept.")
-    if sampler not in ("collapsed", "nuts"):
-        raise ModelError(f"sampler should be 'collapsed' or 'nuts', but is {sampler!r}.")
+    kept, warmup = sampling.checked()
     if not design.terms:
         raise ModelError("No random effects terms specified in formula: stan_lmer needs one, such as (1 | group).")
     refuse_ambiguous_names(design.terms)
-    seeds = np.random.SeedSequence(seed).spawn(chains + 1)
     with warnings_module.catch_warnings(record=True) as caught:
         warnings_module.simplefilter("always")
-        spec = specify(
-            design,
-            prior=prior,
-            prior_intercept=prior_intercept,
-            prior_aux=prior_aux,
-            prior_covariance=prior_covariance,
-            prior_PD=prior_PD,
-            QR=QR,
-        )
-        if prior_PD:
+        spec = specify(design, priors)
+        if priors.prior_PD:
             _refuse_improper(spec)
         effects = sum(term.p * (term.J + 1) for term in spec.terms)
+        draws = sampling.chains * kept
         refuse_too_large(
-            float(chains) * (iter - warmup) * (spec.K + 2 * effects),
-            f"{chains * (iter - warmup)} draws of {effects} random effects",
-            "Take a smaller iter",
+            float(draws) * (spec.K + 2 * effects), f"{draws} draws of {effects} random effects", "Take a smaller iter"
         )
-        density: CollapsedDensity | None = None
-        result: SamplerResult | None = None
-        divergences = 0
-        with _reporting(progress) as report, one_blas_thread():
-            if sampler == "nuts":
-                from pyimpl.posterior.pymc_model import sample_full
-
-                began = time.perf_counter()
-                points, divergences = sample_full(
-                    spec, chains=chains, draws=iter - warmup, tune=max(warmup, 1), seed=seeds[0], progress=progress
-                )
-                draws = from_unconstrained(spec, points, chains, seeds[1])
-            else:
-                density = CollapsedDensity(spec)
-                if not prior_PD:
-                    density.read_rows()
-                began = time.perf_counter()  # from here on nothing depends on the number of rows
-                draw = sample_prior if prior_PD else sample_collapsed
-                options = {} if prior_PD else {"progress": report}
-                try:
-                    result = draw(density, chains=chains, draws=iter - warmup, seeds=seeds, **options)
-                except np.linalg.LinAlgError as error:
-                    raise unexplored(density) from error
-                rngs = [np.random.default_rng(child.spawn(1)[0]) for child in seeds[1:]]
-                draws = complete(density, result.u, rngs, report)
-            seconds = time.perf_counter() - began
+        with _reporting(sampling.progress) as report, one_blas_thread():
+            sample = _sample_full if sampling.sampler == "nuts" else _sample_collapsed
+            found, record = sample(spec, sampling, kept, warmup, report)
     fit = StanLmerFit(
         spec,
-        draws,
-        sampler_result=result,
-        density=density,
-        seed=seed,
-        seconds=seconds,
+        found,
+        record,
         warnings=(*design.warnings, *(str(w.message) for w in caught)),
         data_name=data_name,
-        divergences=divergences,
         dialect=spoken,
     )
     for w in caught:
         warnings_module.warn(w.message, w.category, stacklevel=2)
     return fit
+
+
+def _sample_collapsed(
+    spec: Specification, sampling: Sampling, kept: int, warmup: int, report: Report | None
+) -> tuple[PosteriorDraws, SamplingRecord]:
+    """Draws of the collapsed density, and with them of coefficients and random effects, exactly."""
+    seeds = np.random.SeedSequence(sampling.seed).spawn(sampling.chains + 1)
+    density = CollapsedDensity(spec)
+    if not spec.prior_PD:
+        density.read_rows()
+    began = time.perf_counter()  # from here on nothing depends on the number of rows
+    try:
+        if spec.prior_PD:
+            result = sample_prior(density, chains=sampling.chains, draws=kept, seeds=seeds)
+        else:
+            result = sample_collapsed(density, chains=sampling.chains, draws=kept, seeds=seeds, progress=report)
+    except np.linalg.LinAlgError as error:
+        raise unexplored(density) from error
+    rngs = [np.random.default_rng(child.spawn(1)[0]) for child in seeds[1:]]
+    draws = complete(density, result.u, rngs, report)
+    return draws, SamplingRecord(result, density, sampling.seed, time.perf_counter() - began)
+
+
+def _sample_full(
+    spec: Specification, sampling: Sampling, kept: int, warmup: int, report: Report | None
+) -> tuple[PosteriorDraws, SamplingRecord]:
+    """Draws of the full model by PyMC and nutpie, which show their own progress."""
+    from pyimpl.posterior.pymc_model import sample_full
+
+    chains, seeds = sampling.chains, np.random.SeedSequence(sampling.seed).spawn(sampling.chains + 1)
+    began = time.perf_counter()
+    points, divergences = sample_full(
+        spec, chains=chains, draws=kept, tune=max(warmup, 1), seed=seeds[0], progress=sampling.progress
+    )
+    draws = from_unconstrained(spec, points, chains, seeds[1])
+    seconds = time.perf_counter() - began
+    return draws, SamplingRecord(None, None, sampling.seed, seconds, divergences)
 
 
 def _refuse_improper(spec: Specification) -> None:

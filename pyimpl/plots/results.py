@@ -21,15 +21,19 @@ if TYPE_CHECKING:
     from pyimpl.inference.reference_grid import Predictors
     from pyimpl.inference.tidying import TidyArguments
 
-    class PlotPredictionsArguments(TypedDict, total=False):
+    class PredictedArguments(TypedDict, total=False):
+        """The rarer arguments of :func:`~pyimpl.inference.prediction_grid.predictions`."""
+
+        ddf: str | float | None
+        re_form: ReForm
+        seed: int | None
+
+    class PlotPredictionsArguments(PredictedArguments, total=False):
         """Arguments of :func:`plot_predictions` after `at`."""
 
         interval: str
         level: float
-        ddf: str | float | None
-        re_form: ReForm
         data: bool
-        seed: int | None
 
     class PlotMeansArguments(MeansArguments, total=False):
         """Arguments of a fit's ``plot_emmeans`` after `comparisons`."""
@@ -74,10 +78,8 @@ def plot_predictions(
     *,
     interval: str = "confidence",
     level: float = 0.95,
-    ddf: str | float | None = None,
-    re_form: "ReForm" = "~0",
     data: bool = True,
-    seed: int | None = None,
+    **options: "Unpack[PredictedArguments]",
 ) -> "Figure":
     """Predictions over one to three predictors with their intervals (``plot(ggpredict(m, terms))``).
 
@@ -88,10 +90,12 @@ def plot_predictions(
         The predictor of the horizontal axis; of the colours; of the panels. A mapping has their values. A covariate
         is a curve on the axis; elsewhere it has its values, or, of more than five, its mean and a standard deviation
         below and above.
-    at, interval, level, ddf, re_form, seed
+    at, interval, level
         As of :func:`~pyimpl.inference.prediction_grid.predictions`.
     data : bool
         Whether the observations are drawn behind.
+    **options
+        ``ddf``, ``re_form``, ``seed``, as of ``predictions``.
 
     Raises
     ------
@@ -109,7 +113,7 @@ def plot_predictions(
     for i, name in enumerate(names):
         if wanted[name] is None and name in known and _is_covariate(known[name]):
             wanted[name] = _curve(known[name]) if i == 0 else _three(known[name])
-    table = predictions(fit, wanted, at, re_form=re_form, interval=interval, level=level, ddf=ddf, seed=seed)
+    table = predictions(fit, wanted, at, interval=interval, level=level, **options)
     panels = _groups(table, names[2]) if len(names) == 3 else [("", table)]
     rows, columns = grid_of(len(panels), 2 if len(panels) in (2, 4) else 3)
     figure, axes = new_figure(rows, columns, 1.8 + 3.6 * columns, 0.9 + 3.2 * rows)

@@ -424,9 +424,8 @@ class CollapsedDensity:
             out = values.log_prior
             if not self.spec.prior_PD:
                 out = out + log_likelihood(
-                    self.statistics, self.stacked(values.Lambda), values.sigma, values.precision,
-                    self.prior_location, values.fixed - self.fixed_centre,
-                )  # fmt: skip
+                    self.statistics, self.stacked(values.Lambda), values.sigma, values.precision, self.known(values)
+                )
                 constant, n = self.spec.likelihood_constant
                 proper = values.precision > 0
                 log_D = np.where(proper, np.log(np.where(proper, values.precision, 1.0)), np.log(2 * np.pi))
@@ -438,6 +437,13 @@ class CollapsedDensity:
     def fixed_centre(self) -> np.ndarray:
         """ĉ of the coefficients that are coordinates, shape (H,)."""
         return self.centre[self.sampled]
+
+    def known(self, values: CoordinateValues) -> np.ndarray:
+        """Prior means of the integrated coefficients, then the others' values, less the centre, shape (n, P)."""
+        n, g = values.sigma.size, self.integrated.size
+        out = np.empty((n, g + self.sampled.size))
+        out[:, :g], out[:, g:] = self.prior_location, values.fixed - self.fixed_centre
+        return out
 
     # ------------------------------------------------------------------ exact draws
     def conditional_draws(
@@ -486,7 +492,7 @@ class CollapsedDensity:
                 effects[:] = np.einsum("nkl,njl->njk", T, effects)
             return ConditionalDraws(coef, matrix, b, np.zeros(n), z_square)
         data, rest = self.reduced, self.reduced.rest
-        Lambda, fixed = self.stacked(values.Lambda), values.fixed - self.fixed_centre
+        Lambda, known = self.stacked(values.Lambda), self.known(values)
         rest_at = np.empty(rest.R.shape[0], dtype=np.int64)
         for i, term in enumerate(spec.terms):
             if i != data.first:
@@ -496,8 +502,8 @@ class CollapsedDensity:
         for start in range(0, n, self.at_once):
             rows = slice(start, start + self.at_once)
             deviation[rows], rss[rows], z_square[rows] = draw(
-                self.statistics, Lambda[rows], values.sigma[rows], values.precision[rows], self.prior_location,
-                fixed[rows], e[rows], matrix[rows], places,
+                self.statistics, Lambda[rows], values.sigma[rows], values.precision[rows], known[rows], e[rows],
+                matrix[rows], places,
             )  # fmt: skip
             if tick is not None:
                 tick(min(start + self.at_once, n))

@@ -248,8 +248,7 @@ def draw(
     Lambda: cython.double[:, :, :, ::1],
     sigma: cython.double[::1],
     D: cython.double[:, ::1],
-    dm: cython.double[::1],
-    fixed: cython.double[:, ::1],
+    known: cython.double[:, ::1],
     noise: cython.double[:, ::1],
     b: cython.double[:, ::1],
     places: tuple[np.ndarray, np.ndarray],
@@ -260,7 +259,7 @@ def draw(
 
     Parameters
     ----------
-    data, Lambda, sigma, D, dm, fixed
+    data, Lambda, sigma, D, known
         As of :func:`pyimpl.posterior.elimination.log_likelihood`.
     noise : ndarray, shape (n, g)
         Standard normals, for the coefficients.
@@ -291,7 +290,7 @@ def draw(
     component: cython.Py_ssize_t
     i: cython.Py_ssize_t
     for i in range(n):
-        load(work, Lambda, sigma, D, dm, fixed, i)
+        load(work, Lambda, sigma, D, known, i)
         if i == 0 or memcmp(cython.address(Lambda[i, 0, 0, 0]), cython.address(Lambda[i - 1, 0, 0, 0]), size) != 0:
             eliminate(data, work, work.Lambda)
             _factor_first(data, work, at)

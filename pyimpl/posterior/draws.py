@@ -9,7 +9,7 @@ import pandas as pd
 
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.covariance import row_slices
-from pyimpl.posterior.full import FullDensity
+from pyimpl.posterior.full import Beyond, FullDensity
 from pyimpl.posterior.labels import Sigma_labels, b_labels
 from pyimpl.posterior.specification import FLAT, NORMAL, Specification
 
@@ -97,11 +97,11 @@ class PosteriorDraws:
                 width = term.p * (term.J + 1)
                 b.append(self.b[rows, at : at + width].reshape(-1, term.J + 1, term.p))
                 at += width
+        scales = None if self.scales is None else self.scales[rows]
+        beyond = Beyond(self.zeta_total[rows], self.z_T_norm[rows], self.z_T_unused[rows], scales)
         return self.full.unconstrain(
-            self.gamma[rows], self.z_beta[rows], b, self.sigma[rows], [T[rows] for T in self.T],
-            self.zeta_total[rows], self.z_T_norm[rows], self.z_T_unused[rows],
-            None if self.scales is None else self.scales[rows],
-        )  # fmt: skip
+            self.gamma[rows], self.z_beta[rows], b, self.sigma[rows], [T[rows] for T in self.T], beyond
+        )
 
     @cached_property
     def log_posterior(self) -> np.ndarray:

@@ -33,10 +33,9 @@ cdef class Work:
     cdef double *scratch                 # (largest², at least what a level needs)
     cdef double *coefficients            # (m, m): factor of the coefficients' precision
     cdef double *c                       # (m,): their conditional mean less the centre
-    cdef double *sigma                   # σ; then D (m,), dm (m,), fixed (m,)
+    cdef double *sigma                   # σ; then D (m,), known (m,)
     cdef double *D
-    cdef double *dm
-    cdef double *fixed
+    cdef double *known                   # (m − 1,): prior means of the g integrated coefficients, the others' values
     cdef double *d_Lambda                # (terms, pmax, pmax)
     cdef double *d_D                     # (m,)
     cdef double *d_fixed                 # (m,)
@@ -49,5 +48,5 @@ cdef number factor_level(number *Lambda, Py_ssize_t stride, const double *S, Py_
 cdef number eliminate(Statistics data, Work work, number *Lambda) noexcept nogil
 cdef number solve_coefficients(Statistics data, Work work, number *Lambda, Py_ssize_t g) noexcept nogil
 cdef void inverse_of_small(number *L, Py_ssize_t p, number *out) noexcept nogil
-cdef void load(Work work, double[:, :, :, ::1] Lambda, double[::1] sigma, double[:, ::1] D, double[::1] dm, double[:, ::1] fixed, Py_ssize_t start)
+cdef void load(Work work, double[:, :, :, ::1] Lambda, double[::1] sigma, double[:, ::1] D, double[:, ::1] known, Py_ssize_t start)
 cdef Py_ssize_t lanes_for(Statistics data) noexcept

@@ -25,7 +25,7 @@ from cython.cimports.pyimpl.linalg.lanes import (
     zero,
 )
 
-__all__ = ["Statistics", "Work", "log_likelihood", "marginal", "reduce"]
+__all__ = ["Statistics", "Work", "log_likelihood", "reduce"]
 
 # columns of a component from which LAPACK factors it, a point at a time: there it is as fast as four side by side
 _ALONE_FROM = cython.declare(cython.Py_ssize_t, 128)
@@ -84,7 +84,7 @@ class Work:
             [
                 square, level, level, data.different * level, slopes * data.different * level,
                 slopes * data.different * level, data.packed, G, slopes * G, q, slopes * q, slopes * q,
-                max(slopes * data.largest * data.largest, 0) + of_level + data.largest, m * m, m, 1, m, m, m,
+                max(slopes * data.largest * data.largest, 0) + of_level + data.largest, m * m, m, 1, m, m,
                 square, m, m, 1, 3 * m * m,
             ]
         )  # fmt: skip
@@ -99,9 +99,9 @@ class Work:
         self.A, self.A_inverse, self.Y = base + at[7], base + at[8], base + at[9]
         self.X, self.N, self.scratch = base + at[10], base + at[11], base + at[12]
         self.coefficients, self.c, self.sigma = base + at[13], base + at[14], base + at[15]
-        self.D, self.dm, self.fixed = base + at[16], base + at[17], base + at[18]
-        self.d_Lambda, self.d_D, self.d_fixed = base + at[19], base + at[20], base + at[21]
-        self.d_sigma, self.full = base + at[22], base + at[23]
+        self.D, self.known = base + at[16], base + at[17]
+        self.d_Lambda, self.d_D, self.d_fixed = base + at[18], base + at[19], base + at[20]
+        self.d_sigma, self.full = base + at[21], base + at[22]
 
 
 # -- the first term ----------------------------------------------------------------------------------------------------
@@ -494,8 +494,7 @@ def solve_coefficients(data: Statistics, work: Work, Lambda: cython.pointer[numb
     Q = numbers(work.Q, Lambda)
     return _coefficients(
         Q, m, g,
-        numbers(work.sigma, Lambda), numbers(work.D, Lambda),
-        numbers(work.dm, Lambda), numbers(work.fixed, Lambda),
+        numbers(work.sigma, Lambda), numbers(work.D, Lambda), numbers(work.known, Lambda),
         numbers(work.coefficients, Lambda), numbers(work.c, Lambda),
     )  # fmt: skip
 
@@ -509,8 +508,7 @@ def _coefficients(
     g: cython.Py_ssize_t,
     sigma: cython.pointer[number],
     D: cython.pointer[number],
-    dm: cython.pointer[number],
-    fixed: cython.pointer[number],
+    known: cython.pointer[number],
     A: cython.pointer[number],
     c: cython.pointer[number],
 ) -> number:
@@ -541,8 +539,8 @@ def _coefficients(
                 A[a * g + b] = s / A[b * g + b]
         s = Q[m * (m - 1) // 2 + a]
         for k in range(g, m - 1):
-            s -= Q[k * (k + 1) // 2 + a] * fixed[k - g]
-        s = s * inv_s2 + D[a] * dm[a]
+            s -= Q[k * (k + 1) // 2 + a] * known[k]
+        s = s * inv_s2 + D[a] * known[a]
         for k in range(a):
             s -= A[a * g + k] * c[k]
         c[a] = s / A[a * g + a]
@@ -551,7 +549,7 @@ def _coefficients(
             c[a] -= A[b * g + a] * c[b]
         c[a] /= A[a * g + a]
     for a in range(g, m - 1):
-        c[a] = fixed[a - g]
+        c[a] = known[a]
     c[m - 1] = zero(Q) - one
     quad = zero(Q)
     at = 0
@@ -564,7 +562,7 @@ def _coefficients(
         at += 1
     quad *= inv_s2
     for a in range(g):
-        s = c[a] - dm[a]
+        s = c[a] - known[a]
         quad += D[a] * s * s
     return logdet + quad
 
@@ -578,8 +576,7 @@ def load(
     Lambda: cython.double[:, :, :, ::1],
     sigma: cython.double[::1],
     D: cython.double[:, ::1],
-    dm: cython.double[::1],
-    fixed: cython.double[:, ::1],
+    known: cython.double[:, ::1],
     start: cython.Py_ssize_t,
 ) -> cython.void:
     """Put the points from ``start`` on side by side; the last one again where there are too few."""
@@ -597,9 +594,8 @@ def load(
         work.sigma[lane] = sigma[i]
         for k in range(D.shape[1]):
             work.D[k * width + lane] = D[i, k]
-            work.dm[k * width + lane] = dm[k]
-        for k in range(fixed.shape[1]):
-            work.fixed[k * width + lane] = fixed[i, k]
+        for k in range(known.shape[1]):
+            work.known[k * width + lane] = known[i, k]
 
 
 @cython.cfunc
@@ -614,8 +610,7 @@ def log_likelihood(
     Lambda: cython.double[:, :, :, ::1],
     sigma: cython.double[::1],
     D: cython.double[:, ::1],
-    dm: cython.double[::1],
-    fixed: cython.double[:, ::1],
+    known: cython.double[:, ::1],
 ) -> np.ndarray:
     """−½ log|V| − ½ log|A| − ½ min over c of w'Qw/σ² + (c − d)'D(c − d), at n points.
 
@@ -626,10 +621,8 @@ def log_likelihood(
     sigma : ndarray, shape (n,)
     D : ndarray, shape (n, g)
         Prior precisions of the integrated coefficients.
-    dm : ndarray, shape (g,)
-        d: prior means less the centre.
-    fixed : ndarray, shape (n, H)
-        The other coefficients less the centre.
+    known : ndarray, shape (n, m − 1)
+        d, the prior means of the g integrated coefficients, then the values of the H others; less the centre.
 
     Returns
     -------
@@ -647,7 +640,7 @@ def log_likelihood(
     several: lanes
     g: cython.Py_ssize_t = D.shape[1]
     for start in range(0, n, width):
-        load(work, Lambda, sigma, D, dm, fixed, start)
+        load(work, Lambda, sigma, D, known, start)
         if width == 1:
             value = eliminate(data, work, work.Lambda)
             work.Lambda[0] = value + solve_coefficients(data, work, work.Lambda, g)
@@ -678,39 +671,3 @@ def reduce(data: Statistics, Lambda: cython.double[:, :, :, ::1]) -> tuple:
             into[i, k] = work.Q[k]
         PyErr_CheckSignals()
     return logdet, Q
-
-
-def marginal(
-    Q: cython.double[:, ::1],
-    logdet: cython.double[::1],
-    sigma: cython.double[::1],
-    D: cython.double[:, ::1],
-    dm: cython.double[::1],
-    fixed: cython.double[:, ::1],
-) -> np.ndarray:
-    """What :func:`log_likelihood` gives, from log|V| and packed Q."""
-    n: cython.Py_ssize_t = D.shape[0]
-    g: cython.Py_ssize_t = D.shape[1]
-    m: cython.Py_ssize_t = g + fixed.shape[1] + 1
-    result = np.empty(n)
-    out: cython.double[::1] = result
-    space: cython.double[::1] = np.zeros(g * g + m + 3 * m + 1)
-    A: cython.p_double = cython.address(space[0])
-    i: cython.Py_ssize_t
-    k: cython.Py_ssize_t
-    value: cython.double
-    row = A + g * g + m
-    for i in range(n):
-        for k in range(g):
-            row[k] = D[i, k]
-            row[m + k] = dm[k]
-        for k in range(fixed.shape[1]):
-            row[2 * m + k] = fixed[i, k]
-        value = -0.5 * (
-            logdet[i]
-            + _coefficients(
-                cython.address(Q[i, 0]), m, g, cython.address(sigma[i]), row, row + m, row + 2 * m, A, A + g * g
-            )
-        )
-        out[i] = value if value == value else -INFINITY
-    return result

@@ -86,7 +86,7 @@ def _differentiate_coefficients(
     A_inverse: cython.pointer[number] = G + m * m  # (g, g)
     c: cython.pointer[number] = numbers(work.c, Lambda)  # −w: (ĉ, fixed, −1)
     D: cython.pointer[number] = numbers(work.d_D, Lambda)
-    dm: cython.pointer[number] = numbers(work.dm, Lambda)
+    known: cython.pointer[number] = numbers(work.known, Lambda)
     fixed: cython.pointer[number] = numbers(work.d_fixed, Lambda)
     slope: cython.pointer[number] = numbers(work.d_sigma, Lambda)
     sigma: number = numbers(work.sigma, Lambda)[0]
@@ -96,7 +96,7 @@ def _differentiate_coefficients(
     s: number
     inverse_of_small(numbers(work.coefficients, Lambda), g, A_inverse)
     for a in range(g):
-        s = c[a] - dm[a]
+        s = c[a] - known[a]
         D[a] = zero(Lambda) - half * (A_inverse[a * g + a] + s * s)
     for a in range(m):
         for b in range(a + 1):
@@ -450,14 +450,13 @@ def log_likelihood_gradient(
     Lambda: cython.double[:, :, :, ::1],
     sigma: cython.double[::1],
     D: cython.double[:, ::1],
-    dm: cython.double[::1],
-    fixed: cython.double[:, ::1],
+    known: cython.double[:, ::1],
 ) -> tuple:
     """What :func:`pyimpl.posterior.elimination.log_likelihood` gives, and its derivatives.
 
     Parameters
     ----------
-    data, Lambda, sigma, D, dm, fixed
+    data, Lambda, sigma, D, known
         See there.
 
     Returns
@@ -471,7 +470,7 @@ def log_likelihood_gradient(
     """
     n: cython.Py_ssize_t = Lambda.shape[0]
     g: cython.Py_ssize_t = D.shape[1]
-    H: cython.Py_ssize_t = fixed.shape[1]
+    H: cython.Py_ssize_t = known.shape[1] - g
     size: cython.Py_ssize_t = Lambda.shape[1] * Lambda.shape[2] * Lambda.shape[3]
     width: cython.Py_ssize_t = lanes_for(data)
     work: Work = Work(data, width, True)
@@ -490,7 +489,7 @@ def log_likelihood_gradient(
     at: cython.pointer[lanes] = numbers(work.Lambda, cython.cast(cython.pointer[lanes], work.Lambda))
     kept: cython.double[::1] = np.empty(width)
     for start in range(0, n, width):
-        load(work, Lambda, sigma, D, dm, fixed, start)
+        load(work, Lambda, sigma, D, known, start)
         if width == 1:
             value = eliminate(data, work, work.Lambda)
             kept[0] = value + solve_coefficients(data, work, work.Lambda, g)

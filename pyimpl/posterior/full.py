@@ -60,6 +60,30 @@ def _log_sigmoid(u: np.ndarray) -> np.ndarray:
     return -np.logaddexp(0.0, -u)
 
 
+@dataclass(frozen=True, eq=False)
+class Beyond:
+    """What Stan's unconstrained vector holds beyond the parameters: it does not change the model.
+
+    Drawn from its priors (the scales aside, which are the coefficient prior's own).
+
+    Attributes
+    ----------
+    zeta_total : ndarray, shape (points, terms with p > 1)
+        Sums of ζ.
+    z_T_norm : ndarray, shape (points, rows k >= 3 of all terms)
+        Length of each z_T.
+    z_T_unused : ndarray, shape (points, unused z_T)
+    scales : ndarray, shape (points, ·), or None
+        Logs of the coefficient prior's scales, needed where it has any (``product_normal`` has all its factors among
+        the coefficients).
+    """
+
+    zeta_total: np.ndarray
+    z_T_norm: np.ndarray
+    z_T_unused: np.ndarray
+    scales: np.ndarray | None
+
+
 @dataclass(frozen=True)
 class FullDensity:
     """The full posterior density of a :class:`~pyimpl.posterior.specification.Specification`.
@@ -317,15 +341,9 @@ class FullDensity:
         b: list[np.ndarray] | None,
         sigma: np.ndarray,
         T: list[np.ndarray],
-        zeta_total: np.ndarray | None = None,
-        z_T_norm: np.ndarray | None = None,
-        z_T_unused: np.ndarray | None = None,
-        scales: np.ndarray | None = None,
+        beyond: "Beyond | None" = None,
     ) -> np.ndarray:
         """Unconstrained points of parameter values.
-
-        The unconstrained vector holds more than the parameters: the sum of ζ, the length of each z_T and the unused
-        z_T do not change the model. They are drawn from their priors, or set to typical values.
 
         Parameters
         ----------
@@ -337,12 +355,8 @@ class FullDensity:
             None leaves their standardised values at 0.
         sigma : ndarray, shape (points,)
         T : list of ndarray, each (points, p, p)
-        zeta_total : ndarray, shape (points, terms with p > 1), optional
-        z_T_norm : ndarray, shape (points, rows k >= 3 of all terms), optional
-        z_T_unused : ndarray, shape (points, unused z_T), optional
-        scales : ndarray, shape (points, ·), optional
-            Logs of the coefficient prior's scales, needed where it has any (``product_normal`` has all its factors in
-            `z_beta`).
+        beyond : Beyond, optional
+            What the vector holds beyond the parameters; typical values unless given.
 
         Returns
         -------
@@ -353,9 +367,9 @@ class FullDensity:
         out = np.zeros((n, self.num_upars))
         out[:, at["gamma"]], out[:, at["z_beta"]] = gamma, z_beta
         if self.scales.stop > self.scales.start:
-            if scales is None:
+            if beyond is None or beyond.scales is None:
                 raise ModelError("The coefficient prior has scales of its own: give `scales`.")
-            out[:, self.scales] = scales
+            out[:, self.scales] = beyond.scales
         aux = spec.aux
         a = sigma if aux.dist == FLAT else sigma / aux.scale[0]
         if aux.dist in (NORMAL, STUDENT_T):
@@ -373,7 +387,7 @@ class FullDensity:
             tau[:, i] = np.log(size / (spec.scale[i] * sigma))
             if p == 1:
                 continue
-            total = spec.concentration[i].sum() if zeta_total is None else zeta_total[:, several]
+            total = spec.concentration[i].sum() if beyond is None else beyond.zeta_total[:, several]
             zeta[:, at_zeta : at_zeta + p] = np.log(pi) + np.reshape(np.log(total), (-1, 1))
             at_zeta, several = at_zeta + p, several + 1
             for j, rows in enumerate(row_slices(p), start=1):
@@ -383,10 +397,10 @@ class FullDensity:
                 else:
                     square = np.sum(xj * xj, axis=1)
                     rho[:, at_rho] = np.log(square) - np.log1p(-square)
-                    length = np.sqrt(j) if z_T_norm is None else z_T_norm[:, row]
+                    length = np.sqrt(j) if beyond is None else beyond.z_T_norm[:, row]
                     z_T[:, at_z : at_z + j] = xj * np.reshape(length / np.sqrt(square), (-1, 1))
                     at_z, row = at_z + j, row + 1
                 at_rho += 1
-        if z_T_unused is not None and z_T_unused.size:
-            z_T[:, at_z:] = z_T_unused
+        if beyond is not None and beyond.z_T_unused.size:
+            z_T[:, at_z:] = beyond.z_T_unused
         return out

@@ -160,9 +160,8 @@ def _likelihood(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The density without its log prior, and its derivatives in Λ, σ, D and the fixed coefficients."""
     value, d_Lambda, d_sigma, d_D, d_fixed = log_likelihood_gradient(
-        density.statistics, density.stacked(values.Lambda), values.sigma, values.precision, density.prior_location,
-        values.fixed - density.fixed_centre,
-    )  # fmt: skip
+        density.statistics, density.stacked(values.Lambda), values.sigma, values.precision, density.known(values)
+    )
     constant, power = density.spec.likelihood_constant
     proper = values.precision > 0
     safe = np.where(proper, values.precision, 1.0)

@@ -20,6 +20,9 @@ _TARGET = 0.8  # acceptance that the step size is tuned to (Betancourt, Byrne & 
 _DIVERGENT = 1000.0  # error of the energy, as in Stan
 _ADAPT = 64  # subchains of the adaptation
 _LEAPS = 64  # most leapfrog steps of a transition
+#: Mean length of a trajectory in standard deviations; π/2 forgets its start in a normal posterior.
+_LENGTH = 1.6
+_WARM = 15  # transitions of each subchain before the first that is kept
 
 Gradient = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -69,8 +72,8 @@ def _transition(
     return new, np.exp(np.minimum(-error, 0.0)), error
 
 
-def _leaps(length: float, step: float, uniform: float) -> int:
-    return int(np.clip(round(length * (0.6 + 0.8 * uniform) / step), 1, _LEAPS))
+def _leaps(step: float, uniform: float) -> int:
+    return int(np.clip(round(_LENGTH * (0.6 + 0.8 * uniform) / step), 1, _LEAPS))
 
 
 def _adapt(
@@ -79,7 +82,6 @@ def _adapt(
     factor: np.ndarray,
     start: np.ndarray,
     rng: np.random.Generator,
-    length: float,
     rounds: int,
 ) -> tuple[_Standardised, float]:
     """Tune the step size (Robbins & Monro), and standardise by what the subchains have seen."""
@@ -90,7 +92,7 @@ def _adapt(
         state = _State(f.x(u), *f(f.x(u)))
         seen = []
         for k in range(20):
-            leaps = _leaps(length, step, rng.uniform())
+            leaps = _leaps(step, rng.uniform())
             momentum = rng.standard_normal(state.x.shape)
             state, probability, _ = _transition(f, state, momentum, np.log(rng.uniform(size=len(u))), step, leaps)
             step = float(np.clip(step * np.exp((probability.mean() - _TARGET) / (1 + 0.15 * k)), 1e-4, 1.9))
@@ -121,12 +123,8 @@ class Subchains:
         Where the subchains of the adaptation start; of positive density.
     starts : list of ndarray, each (subchains, dim)
         Where the subchains of each chain start.
-    adapt_rng, rngs
-        Random streams of the adaptation (and of the lengths of trajectories) and of each chain.
-    length : float
-        Mean length of a trajectory in standard deviations; π/2 forgets its start in a normal posterior.
-    warm : int
-        Transitions of each subchain before the first that is kept.
+    rngs : list of Generator
+        Random streams of the adaptation (and of the lengths of trajectories), then of each chain.
     rounds : int
         Of adaptation: the last tunes the step size only.
 
@@ -145,27 +143,24 @@ class Subchains:
         factor: np.ndarray,
         adapt_start: np.ndarray,
         starts: list[np.ndarray],
-        adapt_rng: np.random.Generator,
         rngs: list[np.random.Generator],
         *,
-        length: float = 1.6,
-        warm: int = 15,
         rounds: int = 2,
     ) -> None:
-        self._f, self._step = _adapt(gradient, mean, factor, adapt_start[:_ADAPT], adapt_rng, length, rounds)
-        self._adapt_rng, self._rngs, self._length = adapt_rng, rngs, length
+        self._f, self._step = _adapt(gradient, mean, factor, adapt_start[:_ADAPT], rngs[0], rounds)
+        self._adapt_rng, self._rngs = rngs[0], rngs[1:]
         self.chains, self.subchains, self.dim = len(starts), len(starts[0]), mean.size
         x = self._f.x(np.concatenate(starts))
         self._state = _State(x, *self._f(x))
         self._x: list[np.ndarray] = []
         self._value: list[np.ndarray] = []
-        self._accepted, self.divergences, self._warm = 0.0, 0, warm
-        for _ in range(warm):
+        self._accepted, self.divergences = 0.0, 0
+        for _ in range(_WARM):
             self._next()
 
     def _next(self) -> tuple[np.ndarray, np.ndarray]:
         # as many steps for every subchain: the adaptation's stream decides how many
-        leaps = _leaps(self._length, self._step, self._adapt_rng.uniform())
+        leaps = _leaps(self._step, self._adapt_rng.uniform())
         momentum = np.concatenate([r.standard_normal((self.subchains, self.dim)) for r in self._rngs])
         log_uniform = np.log(np.concatenate([r.uniform(size=self.subchains) for r in self._rngs]))
         self._state, probability, error = _transition(self._f, self._state, momentum, log_uniform, self._step, leaps)
@@ -188,7 +183,7 @@ class Subchains:
         self._state = _State(x, *self._f(x))
         self._x, self._value = [], []
         self._accepted, self.divergences = 0.0, 0
-        for _ in range(self._warm):
+        for _ in range(_WARM):
             self._next()
 
     def run(self, transitions: int) -> None:

@@ -11,7 +11,7 @@ from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.parse import all_names
 from pyimpl.frame.columns import Data, Factor
-from pyimpl.frame.model_frame import model_frame
+from pyimpl.frame.model_frame import NEW_DATA, model_frame
 from pyimpl.linalg.forecast import refuse_too_large
 from pyimpl.posterior.draws import PosteriorDraws
 
@@ -170,7 +170,7 @@ def response(design: Design, newdata: pd.DataFrame | None = None) -> np.ndarray:
     if recipe is None or recipe.fixed.response < 0:
         raise ModelError("This design was not made by build_design and cannot encode new data.")
     node = recipe.fixed.variables[recipe.fixed.response]
-    frame = model_frame([node], newdata, na_action="na.pass", drop_unused=False, bases=recipe.bases)
+    frame = model_frame([node], newdata, NEW_DATA, drop_unused=False, bases=recipe.bases)
     column = frame.columns[node]
     if isinstance(column, Factor):
         raise DataError(f"The response {design.response!r} of newdata is not numeric.")

@@ -9,7 +9,7 @@ Everything here follows rstanarm 2.21.3: a prior that the user writes down is *n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = [
     "Decov",
     "Lkj",
     "Prior",
+    "Priors",
     "cauchy",
     "decov",
     "default_prior_coef",
@@ -203,6 +204,29 @@ def default_prior_coef() -> Prior:
 def default_prior_intercept() -> Prior:
     """``default_prior_intercept(gaussian())``: ``normal(mean(y), 2.5, autoscale = TRUE)``."""
     return Prior("normal", None, 2.5, None, autoscale=True, default=True)
+
+
+@dataclass(frozen=True)
+class Priors:
+    """The arguments of ``stan_lmer`` that say what is believed before the data.
+
+    Attributes
+    ----------
+    prior, prior_intercept, prior_aux : Prior or None
+        Of the slopes, of the intercept at centred predictors, and of sigma; None is flat.
+    prior_covariance : Decov
+    prior_PD : bool
+        Draw from the prior predictive distribution: the likelihood is left out.
+    QR : bool
+        Give the prior to the slopes of the orthogonalised predictors.
+    """
+
+    prior: Prior | None = field(default_factory=default_prior_coef)
+    prior_intercept: Prior | None = field(default_factory=default_prior_intercept)
+    prior_aux: Prior | None = field(default_factory=lambda: exponential(autoscale=True))
+    prior_covariance: Decov = field(default_factory=decov)
+    prior_PD: bool = False
+    QR: bool = False
 
 
 def _one(value: float, name: str) -> float:

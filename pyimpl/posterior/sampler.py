@@ -520,7 +520,7 @@ def _hamiltonian(run: _Run, proposal: Proposal) -> SamplerResult:
         return u[r.choice(len(u), size=n, p=weights / weights.sum())]
 
     hmc = Subchains(
-        f.gradient, proposal.mean, proposal.factor, points(rng, 64), [points(r, subchains) for r in rngs], rng, rngs
+        f.gradient, proposal.mean, proposal.factor, points(rng, 64), [points(r, subchains) for r in rngs], [rng, *rngs]
     )
     if hmc.stuck:
         raise unexplored(density.density)

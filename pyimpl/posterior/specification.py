@@ -15,7 +15,7 @@ from pyimpl.design.design import Design
 from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import DataError, ModelError, RankDeficientWarning
 from pyimpl.linalg.dqrdc2 import dqrdc2
-from pyimpl.posterior.priors import Decov, Lkj, Prior
+from pyimpl.posterior.priors import Decov, Lkj, Prior, Priors
 
 __all__ = [
     "EXPONENTIAL",
@@ -232,28 +232,13 @@ def _sd(values: np.ndarray) -> float:
     return float(np.std(values, ddof=1))
 
 
-def specify(
-    design: Design,
-    *,
-    prior: Prior | None,
-    prior_intercept: Prior | None,
-    prior_aux: Prior | None,
-    prior_covariance: Decov,
-    prior_PD: bool = False,
-    QR: bool = False,
-) -> Specification:
+def specify(design: Design, priors: Priors) -> Specification:
     """Resolve a design and its priors to numbers.
 
     Parameters
     ----------
     design : Design
-    prior, prior_intercept, prior_aux : Prior or None
-        Priors of the slopes, of the intercept at centred predictors, and of sigma; None is flat.
-    prior_covariance : Decov
-    prior_PD : bool
-        Draw from the prior predictive distribution: the likelihood is left out.
-    QR : bool
-        Give the prior to the slopes of the orthogonalised predictors.
+    priors : Priors
 
     Returns
     -------
@@ -271,7 +256,7 @@ def specify(
         raise DataError(f"The model needs 2 or more complete rows, but has {design.N}.")
     if not np.isfinite(y).all():
         raise DataError(f"The response {design.response!r} has infinite or missing values.")
-    if np.ptp(y) == 0 and not prior_PD:
+    if np.ptp(y) == 0 and not priors.prior_PD:
         raise DataError(f"The response {design.response!r} is constant ({y[0]:g}): there is nothing to fit.")
     has_intercept = bool(design.coef_names) and "(Intercept" in design.coef_names[0]
     X = np.asarray(design.X, dtype=np.float64)
@@ -295,17 +280,17 @@ def specify(
     _refuse_duplicates(design)
 
     K = x.shape[1]
-    coef = _resolve(prior, K, 2.5, _COEF, "prior")
+    coef = _resolve(priors.prior, K, 2.5, _COEF, "prior")
     _refuse_impossible(coef, K)
-    intercept = _resolve(prior_intercept, 1, 2.5, ("normal", "t"), "prior_intercept")
-    if prior_intercept is not None and prior_intercept.default:
+    intercept = _resolve(priors.prior_intercept, 1, 2.5, ("normal", "t"), "prior_intercept")
+    if priors.prior_intercept is not None and priors.prior_intercept.default:
         intercept = replace(intercept, mean=np.array([y.mean()]))
-    if prior_aux is None and prior_PD:
+    if priors.prior_aux is None and priors.prior_PD:
         raise ModelError("'prior_aux' cannot be None if 'prior_PD' is True.")
-    aux = _resolve(prior_aux, 1, 1.0, ("normal", "t", "exponential"), "prior_aux")
+    aux = _resolve(priors.prior_aux, 1, 1.0, ("normal", "t", "exponential"), "prior_aux")
 
     s_y = _sd(y)
-    if coef.dist != FLAT and coef.autoscale and QR:
+    if coef.dist != FLAT and coef.autoscale and priors.QR:
         coef = replace(coef, scale=s_y * coef.scale)
     elif coef.dist != FLAT and coef.autoscale:
         # 0/1 columns are scaled by their sd too (since rstanarm 2.19.3), a constant column by 1
@@ -319,7 +304,7 @@ def specify(
     intercept = replace(intercept, scale=np.minimum(intercept.scale, _MAX))
 
     R_inv: np.ndarray | None = None
-    if QR:
+    if priors.QR:
         x, R_inv = _orthogonalise(x, coef.autoscale)
         xbar = xbar @ R_inv
 
@@ -332,11 +317,11 @@ def specify(
             weights = None
     offset = design.offset
     response = y - offset if offset is not None else y
-    if not prior_PD:
+    if not priors.prior_PD:
         _refuse_exact_fit(
             design.response, response, np.column_stack([np.ones((y.size, int(has_intercept))), x]), weights
         )
-    shape, scale, regularization, concentration = _resolve_decov(prior_covariance, design.terms)
+    shape, scale, regularization, concentration = _resolve_decov(priors.prior_covariance, design.terms)
     return Specification(
         design=design,
         has_intercept=has_intercept,
@@ -351,8 +336,8 @@ def specify(
         scale=scale,
         regularization=regularization,
         concentration=concentration,
-        decov=prior_covariance,
-        prior_PD=bool(prior_PD),
+        decov=priors.prior_covariance,
+        prior_PD=bool(priors.prior_PD),
         R_inv=R_inv,
     )
 

@@ -108,18 +108,17 @@ def _head(formula: str, nobs: int) -> str:
 
 
 def print_text(
+    tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
     *,
     formula: str,
     nobs: int,
-    coefficients: pd.DataFrame,
-    auxiliary: pd.DataFrame,
-    var_corr: pd.DataFrame,
     ngrps: Mapping[str, int],
     digits: int = 1,
     detail: bool = True,
     dialect: Dialect,
 ) -> str:
-    """``print(fit)``: medians and MAD_SDs (columns of ``coefficients`` and ``auxiliary``)."""
+    """``print(fit)``; `tables`: medians and MAD_SDs of coefficients and of auxiliary parameters, and the VarCorr."""
+    coefficients, auxiliary, var_corr = tables
     text = _head(formula, nobs) if detail else ""
     text += _printfr(coefficients, digits) + "\n"
     text += "\nAuxiliary parameter(s):\n" + _printfr(auxiliary, digits) + "\n"

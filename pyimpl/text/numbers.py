@@ -9,6 +9,7 @@ and is tested against live R.
 import math
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from pyimpl.text.values import quote_string
 from r_scripts.escapes import encode_string
 
 __all__ = [
+    "CoefmatColumns",
     "as_character",
     "display_width",
     "formatC",
@@ -505,20 +507,33 @@ def print_data_frame(frame: pd.DataFrame, digits: int = 7, row_names: bool = Tru
     return print_matrix(cells, labels, [str(c) for c in frame.columns], width=width)
 
 
+@dataclass(frozen=True)
+class CoefmatColumns:
+    """Which columns of a table are what, from 0 (``cs.ind``, ``tst.ind``, ``zap.ind``, ``has.Pvalue``).
+
+    Attributes
+    ----------
+    cs, tst, zap : sequence of int, optional
+        Coefficients and standard errors; test statistics; those to ``zapsmall``. Defaults: all columns but the test
+        statistic (and the p-value); the one after them; none.
+    has_pvalue : bool, optional
+        Whether the last column holds p-values; default by its name.
+    """
+
+    cs: Sequence[int] | None = None
+    tst: Sequence[int] | None = None
+    zap: Sequence[int] = ()
+    has_pvalue: bool | None = None
+
+
 def print_coefmat(
     table: np.ndarray,
     row_names: Sequence[str],
     col_names: Sequence[str],
     digits: int = 5,
-    signif_stars: bool = True,
-    dig_tst: int | None = None,
-    cs_ind: Sequence[int] | None = None,
-    tst_ind: Sequence[int] | None = None,
-    zap_ind: Sequence[int] = (),
-    has_pvalue: bool | None = None,
-    eps_pvalue: float = 2.220446049250313e-16,
+    columns: CoefmatColumns = CoefmatColumns(),
+    *,
     na: str = "NA",
-    width: int = 80,
     absent: np.ndarray | None = None,
 ) -> str:
     """``stats::printCoefmat``: coefficients and standard errors to common digits, test statistics to fewer, p-values.
@@ -529,17 +544,7 @@ def print_coefmat(
     row_names, col_names : sequence of str
     digits : int
         Significant digits of the smallest coefficient or standard error.
-    signif_stars : bool
-        Whether stars (and their legend) follow the p-values.
-    dig_tst : int, optional
-        Decimals of the test statistics; ``max(1, min(5, digits - 1))``.
-    cs_ind, tst_ind, zap_ind : sequence of int, optional
-        0-based columns of coefficients and standard errors, of test statistics, and of columns to ``zapsmall``.
-        Defaults: all columns but the test statistic (and the p-value); the one after them; none.
-    has_pvalue : bool, optional
-        Whether the last column holds p-values; default by its name.
-    eps_pvalue : float
-        p-values below are shown as ``< eps``.
+    columns : CoefmatColumns
     na : str
         How a missing value is written.
     absent : ndarray of bool, shape (rows, columns), optional
@@ -551,15 +556,16 @@ def print_coefmat(
     """
     xm = np.array(table, dtype=float, copy=True)
     rows, nc = xm.shape
+    has_pvalue = columns.has_pvalue
     if has_pvalue is None:
         has_pvalue = nc >= 4 and col_names[-1][:3] in ("Pr(", "p-v")
-    k = nc - has_pvalue - (1 if tst_ind is None else len(tst_ind))
-    cs_ind = list(range(k)) if cs_ind is None else list(cs_ind)
-    tst_ind = [k] if tst_ind is None else list(tst_ind)
-    dig_tst = max(1, min(5, digits - 1)) if dig_tst is None else dig_tst
+    k = nc - has_pvalue - (1 if columns.tst is None else len(columns.tst))
+    cs_ind = list(range(k)) if columns.cs is None else list(columns.cs)
+    tst_ind = [k] if columns.tst is None else list(columns.tst)
+    dig_tst = max(1, min(5, digits - 1))  # decimals of the test statistics
     missing = np.isnan(xm)
     cells = np.full(xm.shape, "", dtype=object)
-    for j in zap_ind:
+    for j in columns.zap:
         xm[:, j] = zapsmall(xm[:, j], digits)
     if cs_ind:
         coef_se = xm[:, cs_ind]
@@ -597,10 +603,10 @@ def print_coefmat(
         p = xm[:, -1]
         known = ~missing[:, -1]
         if known.any():
-            cells[known, -1] = format_pval(p[known], digits=dig_tst, eps=eps_pvalue)
-            if signif_stars and bool((p[known] < 0.1).any()):
+            cells[known, -1] = format_pval(p[known], digits=dig_tst)
+            if bool((p[known] < 0.1).any()):
                 stars = np.array(format_chr(symnum_pvalue(p), "left"), dtype=object).reshape(-1, 1)
                 cells = np.hstack([cells, stars])
                 heads.append("")
                 legend = "\n---\nSignif. codes:  0 ‘***’ 0.001 ‘**’ 0.01 ‘*’ 0.05 ‘.’ 0.1 ‘ ’ 1"
-    return print_matrix(cells, row_names, heads, width=width) + legend
+    return print_matrix(cells, row_names, heads) + legend

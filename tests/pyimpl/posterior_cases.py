@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,11 @@ import pandas as pd
 
 from pyimpl.design.design import Design
 from pyimpl.design.random_term import RandomTerm
+from pyimpl.models.stan_lmer import Sampling, StanLmerFit, stan_lmer_design
 from pyimpl.posterior.priors import (
+    Priors,
     cauchy,
     decov,
-    default_prior_coef,
-    default_prior_intercept,
-    exponential,
     hs,
     hs_plus,
     laplace,
@@ -118,12 +118,11 @@ def design_of(record: dict[str, Any]) -> Design:
 
 
 def specification_of(name: str, **priors: Any) -> Specification:
-    arguments: dict[str, Any] = {
-        "prior": default_prior_coef(),
-        "prior_intercept": default_prior_intercept(),
-        "prior_aux": exponential(autoscale=True),
-        "prior_covariance": decov(),
-        **PRIORS.get(name, {}),
-        **priors,
-    }
-    return specify(design_of(recorded()["cases"][name]), **arguments)
+    return specify(design_of(recorded()["cases"][name]), Priors(**{**PRIORS.get(name, {}), **priors}))
+
+
+def sampled(design: Design, **arguments: Any) -> StanLmerFit:
+    """``stan_lmer_design`` with the fields of :class:`Priors` and :class:`Sampling` as keywords."""
+    names = {field.name for field in fields(Sampling)}
+    sampling = Sampling(**{name: arguments.pop(name) for name in names & set(arguments)})
+    return stan_lmer_design(design, Priors(**arguments), sampling)

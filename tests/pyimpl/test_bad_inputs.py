@@ -18,6 +18,7 @@ from pyimpl.models.lm import lm
 from pyimpl.models.lmer import LmerFit, lmer
 from r_scripts.dialect import Dialect
 from tests.pyimpl.bad_inputs import bad_arguments, bad_formula, bad_frame, picker
+from tests.pyimpl.designs import design_from
 from tests.pyimpl.model_oracle import RCrashError, ask_r
 
 #: What we refuse and R accepts, on purpose (docs/agreement.md): R's fit is then no fit.
@@ -71,7 +72,7 @@ def test_lmer_fits_or_refuses(data):
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_stan_lmer_s_design_is_built_or_refused(data):
-    from pyimpl.posterior.priors import decov, default_prior_coef, default_prior_intercept, exponential
+    from pyimpl.posterior.priors import Priors
     from pyimpl.posterior.specification import specify
 
     def pick(options):
@@ -84,14 +85,8 @@ def test_stan_lmer_s_design_is_built_or_refused(data):
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", PyimplWarning)
         try:
-            design = build_design(bad_formula(pick), frame, checks=STAN_LMER_CHECKS, **arguments)
-            specify(
-                design,
-                prior=default_prior_coef(),
-                prior_intercept=default_prior_intercept(),
-                prior_aux=exponential(autoscale=True),
-                prior_covariance=decov(),
-            )
+            design = design_from(bad_formula(pick), frame, checks=STAN_LMER_CHECKS, **arguments)
+            specify(design, Priors())
         except PyimplError:
             pass
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, ModelError, PyimplWarning
+from pyimpl.models.stan_estimates import SamplingRecord
 from pyimpl.models.stan_lmer import StanLmerFit, loo_compare, stan_lmer
 from pyimpl.posterior import loo as loo_module
 from pyimpl.posterior.draws import PosteriorDraws
@@ -81,7 +82,7 @@ def with_r_draws(fit: StanLmerFit, matrix: pd.DataFrame) -> StanLmerFit:
         beta=coef[:, first:], z_beta=coef[:, first:], b=matrix.filter(regex=r"^b\[").to_numpy(),
         sigma=matrix["sigma"].to_numpy(), T=[], mean_PPD=None, zeta_total=none, z_T_norm=none, z_T_unused=none,
     )  # fmt: skip
-    return StanLmerFit(spec, draws, sampler_result=None, density=None, seed=11, seconds=0.0, dialect=fit.dialect)
+    return StanLmerFit(spec, draws, SamplingRecord(seed=11), dialect=fit.dialect)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ import pytest
 from pyimpl.design.checks import STAN_LMER_CHECKS
 from pyimpl.design.design import Design, build_design
 from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError, PyimplWarning, RankDeficientWarning
+from pyimpl.frame.model_frame import FrameArguments
+from tests.pyimpl.designs import design_from
 from tests.pyimpl.model_oracle import ask_r, same
 from tests.pyimpl.random_models import random_frame, random_mixed_formula
 
@@ -161,7 +163,7 @@ def build(case: dict, frames: list[pd.DataFrame]) -> Design:
     extra = {key: case[key] for key in ("weights", "offset", "subset", "contrasts", "dialect") if key in case}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return build_design(case["formula"], frames[case["frame"]], **extra)
+        return design_from(case["formula"], frames[case["frame"]], **extra)
 
 
 def compare_with_r(case, answer, frames, numbers) -> str:
@@ -298,7 +300,7 @@ def small() -> pd.DataFrame:
 )
 def test_what_lme4_refuses_is_refused(small, formula, change, kwargs, error, message):
     with pytest.raises(error, match=message):
-        build_design(formula, small.assign(**change), **kwargs)
+        design_from(formula, small.assign(**change), **kwargs)
 
 
 def test_not_a_data_frame():
@@ -351,7 +353,7 @@ def test_stan_lmer_has_checks_of_its_own(small):
 
 def test_the_data_are_not_held(small):
     data = small.copy()
-    design = build_design("y ~ x + (1 | g)", data, weights="w", offset="z")
+    design = build_design("y ~ x + (1 | g)", data, FrameArguments(weights="w", offset="z"))
     kept = (design.y.copy(), design.X.copy(), design.weights.copy(), design.offset.copy())
     for name in ("y", "x", "w", "z"):
         data.loc[:, name] = 99.0
@@ -387,7 +389,7 @@ def test_no_rows():
 def test_index_and_omitted_rows(small):
     data = small.copy()
     data.loc[[103, 110], "x"] = np.nan
-    design = build_design("y ~ x + (1 | g)", data, na_action="na.exclude")
+    design = build_design("y ~ x + (1 | g)", data, FrameArguments(na_action="na.exclude"))
     assert list(design.omitted) == [3, 10]
     assert 103 not in design.index
     assert design.N == 38
@@ -395,9 +397,11 @@ def test_index_and_omitted_rows(small):
 
 
 def test_weights_are_an_array_a_series_or_a_column(small):
-    by_name = build_design("y ~ x + (1 | g)", small, weights="w").weights
+    by_name = build_design("y ~ x + (1 | g)", small, FrameArguments(weights="w")).weights
     for given in (small["w"], small["w"].to_numpy(), small["w"].tolist()):
-        np.testing.assert_array_equal(build_design("y ~ x + (1 | g)", small, weights=given).weights, by_name)
+        np.testing.assert_array_equal(
+            build_design("y ~ x + (1 | g)", small, FrameArguments(weights=given)).weights, by_name
+        )
 
 
 def test_names_of_terms_with_one_group(small):

@@ -16,7 +16,7 @@ def subchains(gradient_scale: float = 1.0) -> Subchains:
 
     start = rng.standard_normal((64, 2))
     rngs = [np.random.default_rng(k) for k in (1, 2)]
-    return Subchains(gradient, np.zeros(2), np.eye(2), start, [start[:20], start[20:40]], rng, rngs)
+    return Subchains(gradient, np.zeros(2), np.eye(2), start, [start[:20], start[20:40]], [rng, *rngs])
 
 
 def test_beginning_again_forgets_the_draws_and_keeps_the_posterior() -> None:

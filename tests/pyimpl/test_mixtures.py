@@ -9,15 +9,14 @@ import pytest
 from scipy import stats
 
 from pyimpl.design.design import Design
-from pyimpl.models.stan_lmer import stan_lmer_design
 from pyimpl.posterior import mixtures
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.draws import complete
-from pyimpl.posterior.elimination import marginal
+from pyimpl.posterior.elimination import log_likelihood
 from pyimpl.posterior.full import FullDensity
 from pyimpl.posterior.mixtures import NormalMixture
 from pyimpl.posterior.priors import Prior, exponential, hs, hs_plus, laplace, lasso, normal, product_normal
-from tests.pyimpl.posterior_cases import design_of, recorded, specification_of
+from tests.pyimpl.posterior_cases import design_of, recorded, sampled, specification_of
 
 NAMES = ["laplace", "lasso", "hs_default", "hs", "hs_plus", "product"]
 
@@ -141,20 +140,18 @@ def test_laplace_integrates_to_laplace() -> None:
 @pytest.mark.parametrize("shrunk", [1e-3, 1e-6, 1e-9, 1e-11])
 def test_coefficients_shrunk_to_their_mean_keep_the_digits(shrunk: float) -> None:
     """As a scale goes to 0 the density goes to that of the model with the coefficient fixed at its prior mean."""
-    rng = np.random.default_rng(2)
-    X = np.column_stack([np.ones(40), rng.standard_normal((40, 2))])
-    r = 5.0 + X @ [1.0, 2.0, -3.0] + rng.standard_normal(40)
-    W = np.column_stack([X, r])
-    row, column = np.tril_indices(4)
+    density = CollapsedDensity(specification_of("two_one"))
+    X, count = density.spec.X1, len(density.spec.y)
+    r = density.spec.y - X @ density.centre
     d = np.array([0.1, -2.0, 3.0])
     D = np.array([0.01, 1 / shrunk**2, 4 / shrunk**2])
-    Q = (W.T @ W)[row, column][None]
-    got = marginal(Q, np.zeros(1), np.array([1.3]), D[None], d, np.empty((1, 0)))[0]
+    none = np.zeros((1, 2, 2, 2))  # random effects of variance 0
+    got = log_likelihood(density.statistics, none, np.array([1.3]), D[None], d[None])[0]
     # by the covariance matrix of the response, which has no large numbers
-    V = 1.3**2 * np.eye(40) + X @ np.diag(1 / D) @ X.T
+    V = 1.3**2 * np.eye(count) + X @ np.diag(1 / D) @ X.T
     residual = r - X @ d
     dense = -0.5 * (np.linalg.slogdet(V)[1] + residual @ np.linalg.solve(V, residual))
-    assert got + 0.5 * np.log(D).sum() - 40 * np.log(1.3) == pytest.approx(dense, rel=1e-10)
+    assert got + 0.5 * np.log(D).sum() - count * np.log(1.3) == pytest.approx(dense, rel=1e-10)
 
 
 def test_scales_too_small_to_matter_do_not_change_the_density() -> None:
@@ -182,7 +179,7 @@ def test_scales_too_small_to_matter_do_not_change_the_density() -> None:
 def test_slopes_that_the_data_say_nothing_of_keep_their_prior() -> None:
     """A response of 1e8 and a slab of 2.5: the slope's posterior is its prior."""
     case = design_of(recorded()["cases"]["two_one"])
-    wide = stan_lmer_design(replace(case, y=1e8 * case.y), prior=laplace(0, 2.0), seed=3)
+    wide = sampled(replace(case, y=1e8 * case.y), prior=laplace(0, 2.0), seed=3)
     assert wide.draws.beta[:, 0].std() == pytest.approx(2.0 * np.sqrt(2), rel=0.1)
 
 
@@ -206,7 +203,7 @@ def test_coordinates_of_the_scales_are_named() -> None:
 )
 def test_draws_agree_with_quadrature(name: str, prior: Prior) -> None:
     design = small_design() if name == "product_small" else design_of(recorded()["cases"][name])
-    fit = stan_lmer_design(design, prior=prior, seed=349)
+    fit = sampled(design, prior=prior, seed=349)
     truth = fit.quadrature(quantiles=False)
     parameters = list(truth.table.index)
     x = fit.as_matrix(pars=parameters).to_numpy()
@@ -241,12 +238,12 @@ def test_simulation_based_calibration(prior: Prior) -> None:
     )  # fmt: skip
     priors = {"prior": prior, "prior_intercept": normal(0, 2), "prior_aux": exponential(1)}
     simulations, ranks = 150, []
-    truth = stan_lmer_design(design, seed=1, prior_PD=True, chains=1, iter=2 * simulations, **priors)
+    truth = sampled(design, seed=1, prior_PD=True, chains=1, iter=2 * simulations, **priors)
     y = truth.posterior_predict(seed=2).to_numpy()
     true = truth.as_matrix()
     main = [c for c in true.columns if not c.startswith("b[")] + ["b[(Intercept) g:1]"]
     for k in range(simulations):
-        posterior = stan_lmer_design(replace(design, y=y[k]), seed=k, iter=200, chains=2, **priors)
+        posterior = sampled(replace(design, y=y[k]), seed=k, iter=200, chains=2, **priors)
         ranks.append((posterior.as_matrix(pars=main) < true.loc[k, main]).sum().to_numpy())
     counts = np.apply_along_axis(lambda r: np.histogram(r, bins=10, range=(0, 201))[0], 0, np.array(ranks))
     statistic = ((counts - simulations / 10) ** 2 / (simulations / 10)).sum(axis=0)

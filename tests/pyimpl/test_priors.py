@@ -8,6 +8,7 @@ import pytest
 from pyimpl.errors import DataError, ModelError, RankDeficientWarning
 from pyimpl.posterior import priors
 from pyimpl.posterior.priors import (
+    Priors,
     cauchy,
     decov,
     exponential,
@@ -169,13 +170,7 @@ def test_constant_response_is_refused() -> None:
     record = dict(recorded()["cases"]["two_one"])
     record["y"] = [4.0] * len(record["y"])
     with pytest.raises(DataError, match="constant"):
-        specify(
-            design_of(record),
-            prior=normal(),
-            prior_intercept=normal(),
-            prior_aux=exponential(),
-            prior_covariance=decov(),
-        )
+        specify(design_of(record), Priors(normal(), normal(), exponential()))
 
 
 def test_constant_columns_are_dropped_as_in_rstanarm() -> None:
@@ -183,8 +178,7 @@ def test_constant_columns_are_dropped_as_in_rstanarm() -> None:
     X = np.array(record["X"], dtype=float)
     X[:, 3] = 5.0
     record["X"] = X.tolist()
-    arguments = {"prior_intercept": normal(), "prior_aux": exponential(), "prior_covariance": decov()}
     with pytest.warns(RankDeficientWarning, match="Dropped empty interaction levels: x1"):
-        spec = specify(design_of(record), prior=normal(), **arguments)
+        spec = specify(design_of(record), Priors(normal(), normal(), exponential()))
     assert spec.design.coef_names == ("fa", "fb", "fc")
     assert spec.K == 3

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, PyimplWarning
+from pyimpl.models.stan_estimates import SamplingRecord
 from pyimpl.models.stan_lmer import StanLmerFit, loo_compare, stan_lmer
 from pyimpl.posterior import loo as loo_module
 from pyimpl.posterior.draws import PosteriorDraws
@@ -60,9 +61,7 @@ def fit_with_r_draws(stack: str) -> StanLmerFit:
         b=draws.filter(regex=r"^b\[").to_numpy(), sigma=draws["sigma"].to_numpy(), T=[cholesky_factors(draws)],
         mean_PPD=draws["mean_PPD"].to_numpy(), zeta_total=none, z_T_norm=none, z_T_unused=none,
     )  # fmt: skip
-    return StanLmerFit(
-        spec, taken, sampler_result=None, density=None, seed=7, seconds=0.0, dialect=Dialect.of(STACKS[stack])
-    )
+    return StanLmerFit(spec, taken, SamplingRecord(seed=7), dialect=Dialect.of(STACKS[stack]))
 
 
 def cholesky_factors(draws: pd.DataFrame) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from pyimpl.errors import ConvergenceWarning
-from pyimpl.models.stan_lmer import StanLmerFit, stan_lmer_design
+from pyimpl.models.stan_lmer import StanLmerFit
 from pyimpl.posterior import sampler
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.coordinates import SamplerCoordinates
@@ -16,12 +16,12 @@ from pyimpl.posterior.diagnostics import ess_bulk
 from pyimpl.posterior.proposal import Proposal
 from pyimpl.posterior.quadrature import QuadratureResult, integrate
 from pyimpl.posterior.sampler import find_mode, sample_collapsed
-from tests.pyimpl.posterior_cases import design_of, recorded, specification_of
+from tests.pyimpl.posterior_cases import design_of, recorded, sampled, specification_of
 
 
 @cache
 def fit(name: str, seed: int = 349, **options: Any) -> StanLmerFit:
-    return stan_lmer_design(design_of(recorded()["cases"][name]), seed=seed, **options)
+    return sampled(design_of(recorded()["cases"][name]), seed=seed, **options)
 
 
 @cache
@@ -165,7 +165,7 @@ def test_subchains_that_do_not_mix_are_seen() -> None:
     rng = np.random.default_rng(1)
     rngs = [np.random.default_rng(k) for k in range(4)]
     starts = [np.where(np.arange(8)[:, None] % 2, 15.0, -15.0) for _ in range(4)]
-    subchains = Subchains(two_modes, np.zeros(1), np.eye(1), starts[0], starts, rng, rngs, rounds=1)
+    subchains = Subchains(two_modes, np.zeros(1), np.eye(1), starts[0], starts, [rng, *rngs], rounds=1)
     subchains.run(30)
     u, value = subchains.draws(240, 1)
     assert u.shape == (4, 240, 1)
@@ -240,12 +240,12 @@ def test_simulation_based_calibration() -> None:
 
     priors = {"prior": normal(0, 2), "prior_intercept": normal(0, 2), "prior_aux": exponential(1)}
     simulations, ranks = 200, []
-    prior = stan_lmer_design(design, seed=1, prior_PD=True, chains=1, iter=2 * simulations, **priors)
+    prior = sampled(design, seed=1, prior_PD=True, chains=1, iter=2 * simulations, **priors)
     y = prior.posterior_predict(seed=2).to_numpy()
     true = prior.as_matrix()
     main = [c for c in true.columns if not c.startswith("b[")] + ["b[(Intercept) g:1]"]
     for k in range(simulations):
-        posterior = stan_lmer_design(replace(design, y=y[k]), seed=k, iter=200, chains=2, **priors)
+        posterior = sampled(replace(design, y=y[k]), seed=k, iter=200, chains=2, **priors)
         ranks.append((posterior.as_matrix(pars=main) < true.loc[k, main]).sum().to_numpy())
     counts = np.apply_along_axis(lambda r: np.histogram(r, bins=10, range=(0, 201))[0], 0, np.array(ranks))
     statistic = ((counts - simulations / 10) ** 2 / (simulations / 10)).sum(axis=0)

@@ -11,20 +11,20 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, ModelError
-from pyimpl.models.stan_lmer import StanLmerFit, stan_lmer, stan_lmer_design
+from pyimpl.models.stan_estimates import SamplingRecord
+from pyimpl.models.stan_lmer import StanLmerFit, stan_lmer
 from pyimpl.posterior.draws import PosteriorDraws
 from pyimpl.posterior.priors import (
+    Priors,
     cauchy,
     decov,
-    default_prior_coef,
-    default_prior_intercept,
     exponential,
     normal,
     student_t,
 )
 from pyimpl.posterior.specification import specify
 from r_scripts.dialect import Dialect
-from tests.pyimpl.posterior_cases import DATA, design_of, recorded
+from tests.pyimpl.posterior_cases import DATA, design_of, recorded, sampled
 from validation.contract import BayesianFit
 
 #: Which R printed.json.gz was made with.
@@ -57,14 +57,7 @@ def printed() -> dict[str, Any]:
 def fit_of_R_draws(name: str) -> StanLmerFit:
     """A fit that holds the very draws from which R printed."""
     record = printed()[name]
-    arguments = {
-        "prior": default_prior_coef(),
-        "prior_intercept": default_prior_intercept(),
-        "prior_aux": exponential(autoscale=True),
-        "prior_covariance": decov(),
-        **PRINTED_PRIORS[name],
-    }
-    spec = specify(design_of(record), **arguments)
+    spec = specify(design_of(record), Priors(**PRINTED_PRIORS[name]))
     matrix = pd.DataFrame(np.array(record["draws"], dtype=float), columns=record["names"])
     coef = matrix[list(spec.design.coef_names)].to_numpy()
     beta = coef[:, int(spec.has_intercept) :]
@@ -94,7 +87,7 @@ def fit_of_R_draws(name: str) -> StanLmerFit:
         rss=None,
     )
     draws.__dict__["log_posterior"] = matrix["log-posterior"].to_numpy()
-    return StanLmerFit(spec, draws, sampler_result=None, density=None, seed=1, seconds=0.0, dialect=RECORDED)
+    return StanLmerFit(spec, draws, SamplingRecord(seed=1), dialect=RECORDED)
 
 
 ALL = list(PRINTED_PRIORS)
@@ -165,7 +158,7 @@ def test_numbers_are_rs(name: str) -> None:
 
 # ---------------------------------------------------------------------- the door
 def gcse_fit(name: str = "M3", **options: Any) -> StanLmerFit:
-    return stan_lmer_design(design_of(recorded()["cases"][name]), **{"seed": 349, **options})
+    return sampled(design_of(recorded()["cases"][name]), **{"seed": 349, **options})
 
 
 @cache
@@ -187,7 +180,7 @@ def test_formula_and_data_frame_give_the_same_fit() -> None:
         }
     )
     one = stan_lmer("y ~ x1 + x2 + (1 + x1 | g) + (1 | h)", data, seed=3, iter=200)
-    other = stan_lmer_design(design_of(record), seed=3, iter=200)
+    other = sampled(design_of(record), seed=3, iter=200)
     assert isinstance(one, BayesianFit)
     assert one.formula == record["formula"]
     pd.testing.assert_frame_equal(one.stanfit_matrix(), other.stanfit_matrix(), rtol=1e-9)
@@ -214,7 +207,7 @@ def test_columns_are_rstanarms() -> None:
 
 
 def test_log_posterior_column_is_the_full_density_at_the_draw() -> None:
-    for fit in (m3(), stan_lmer_design(design_of(recorded()["cases"]["four_three"]), iter=60, chains=2, seed=1)):
+    for fit in (m3(), sampled(design_of(recorded()["cases"]["four_three"]), iter=60, chains=2, seed=1)):
         points = fit.draws.unconstrained(slice(None))
         assert np.allclose(fit.log_prob(points), fit.draws.log_posterior, rtol=1e-10)
         constrained = fit.draws.full.constrain(points)
@@ -297,7 +290,7 @@ def test_bad_arguments_are_refused() -> None:
         gcse_fit(sampler="gibbs")
     design = design_of(recorded()["cases"]["M1"])
     with pytest.raises(ModelError, match="No random effects terms"):
-        stan_lmer_design(replace(design, terms=()))
+        sampled(replace(design, terms=()))
 
 
 def test_diagnostics_say_how_it_went() -> None:

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pyimpl.design.design import Design, build_design
-from pyimpl.models.stan_lmer import StanLmerFit, normal, stan_lmer_design
+from pyimpl.models.stan_lmer import StanLmerFit, normal
+from tests.pyimpl.posterior_cases import sampled
 from validation.calibration import MODELS, Calibration, Model, _one, priors_of, sbc
 from validation.cli import app
 from validation.errors import InputError
@@ -22,14 +23,14 @@ FEW = {"draws": 20, "seed": 3}
 
 def too_sure_of_sigma(design: Design, seed: int, **options: Any) -> StanLmerFit:
     """A planted fault: sigma a tenth too large."""
-    fit = stan_lmer_design(design, seed=seed, **options)
+    fit = sampled(design, seed=seed, **options)
     fit.draws = replace(fit.draws, sigma=1.15 * fit.draws.sigma)
     return fit
 
 
 def shrunken_too_little(design: Design, seed: int, **options: Any) -> StanLmerFit:
     """A planted fault in the random effects alone."""
-    fit = stan_lmer_design(design, seed=seed, **options)
+    fit = sampled(design, seed=seed, **options)
     fit.draws = replace(fit.draws, b=1.6 * fit.draws.b)
     return fit
 
@@ -127,7 +128,7 @@ def test_few_draws_of_a_hard_posterior_are_warned_of_and_not_refused():
     (model,) = (model for model in MODELS if model.name == "three")
 
     def fit(design, seed, **options):
-        return stan_lmer_design(design, seed=seed, **options)
+        return sampled(design, seed=seed, **options)
 
     _, ranks, warned = _one(build_design(model.formula, model.data()), priors_of(), 1, 32, 100, fit)
     assert warned

@@ -12,6 +12,7 @@ from flint import arb, ctx
 from typer.testing import CliRunner
 
 from pyimpl.design.design import build_design
+from pyimpl.frame.model_frame import FrameArguments
 from pyimpl.models.lmer import fit_design
 from validation.cases import Case
 from validation.certify.command import chosen
@@ -152,7 +153,7 @@ def test_sums_are_exact_with_weights_and_offset_too():
     data = slopes_data()
     rng = np.random.default_rng(8)
     weights, offset = rng.uniform(0.5, 2, len(data)), rng.normal(size=len(data))
-    design = build_design("y ~ x + (1 | g) + (0 + x | g)", data, weights=weights, offset=offset)
+    design = build_design("y ~ x + (1 | g) + (0 + x | g)", data, FrameArguments(weights, offset))
     sums = exact_sums(design)
     y = [Fraction(float(a)) - Fraction(float(b)) for a, b in zip(design.y, offset, strict=True)]
     w = [Fraction(float(value)) for value in weights]
@@ -168,7 +169,7 @@ def test_sums_are_exact_with_weights_and_offset_too():
 
 @pytest.mark.parametrize("reml", [True, False])
 def test_gradient_and_hessian_are_those_of_the_criterion(reml):
-    design = build_design("y ~ x + (x | g)", slopes_data(), weights=np.linspace(0.5, 2, 30))
+    design = build_design("y ~ x + (x | g)", slopes_data(), FrameArguments(weights=np.linspace(0.5, 2, 30)))
     fit = fit_design(design, reml)
     sums = exact_sums(design)
     with ctx.workprec(400):

@@ -190,21 +190,18 @@ def evaluate(
                 L2[j, k] += (D * H).trace()
         if keep:
             solutions.append((columns, Sigma, G, M.inv()))
-    return _profiled(balls, REML, log_det, S, L1, S1, L2, S2, tuple(solutions))
+    return _profiled(balls, REML, (log_det, L1, L2), (S, S1, S2), tuple(solutions))
 
 
 def _profiled(
     balls: Balls,
     REML: bool,
-    log_det: Any,
-    S: Any,
-    L1: Sequence[Any],
-    S1: Sequence[Any],
-    L2: Mapping[tuple[int, int], Any],
-    S2: Mapping[tuple[int, int], Any],
+    log_dets: tuple[Any, Sequence[Any], Mapping[tuple[int, int], Any]],
+    products: tuple[Any, Sequence[Any], Mapping[tuple[int, int], Any]],
     solutions: tuple[Any, ...],
 ) -> Evaluation:
-    """Profile β and σ² out."""
+    """Profile β and σ² out of log|V| and [X, y]'V⁻¹[X, y], each with its first and second derivatives."""
+    (log_det, L1, L2), (S, S1, S2) = log_dets, products
     p, m = balls.p, len(L1)
 
     def XX(matrix: Any) -> Any:

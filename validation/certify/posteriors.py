@@ -135,17 +135,10 @@ class Estimates:
 def default_density(design: Design) -> "CollapsedDensity":
     """The collapsed posterior of a design under rstanarm's default priors, in double precision."""
     from pyimpl.posterior.collapsed import CollapsedDensity
-    from pyimpl.posterior.priors import decov, default_prior_coef, default_prior_intercept, exponential
+    from pyimpl.posterior.priors import Priors
     from pyimpl.posterior.specification import specify
 
-    spec = specify(
-        design,
-        prior=default_prior_coef(),
-        prior_intercept=default_prior_intercept(),
-        prior_aux=exponential(autoscale=True),
-        prior_covariance=decov(),
-    )
-    return CollapsedDensity(spec)
+    return CollapsedDensity(specify(design, Priors()))
 
 
 def estimate(design: Design) -> Estimates | None:

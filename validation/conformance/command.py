@@ -9,7 +9,6 @@ from typing import Any
 from validation.conformance.candidate import Candidate
 from validation.conformance.cases import all_cases, available, with_reference
 from validation.conformance.deviations import problems_of, read_deviations
-from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
 from validation.conformance.output import as_comparison, as_json, as_junit
 from validation.conformance.run import Result, Status, overall_status, run
 from validation.files import write_or_print
@@ -53,44 +52,37 @@ class Outcome:
 
 
 def conformance(
-    target: str | Candidate,
+    candidate: Candidate,
     *,
     source: str | Source = "auto",
     names: Sequence[str] = (),
-    can: str | None = None,
-    missing: str | None = None,
     deviations: Path | None = None,
     seed: int = DEFAULT_SEED,
     track: Any = None,
     finished: Callable[[Result], None] = lambda result: None,
-    limit: float = TIME_LIMIT,
 ) -> Outcome:
     """Judge a candidate.
 
     Parameters
     ----------
-    target : str or Candidate
-        As of :func:`validation.conformance.candidate.load_candidate`; imported and called in its own process.
+    candidate : Candidate
+        As of :func:`validation.conformance.isolated.isolated_candidate`: called in its own process.
     source : str or Source
         As of :func:`validation.references.choose.choose_source`; "auto" takes certified values first.
     names : sequence of str
         Cases; all that the source has where none is given.
-    can, missing : str, optional
     deviations : path, optional
         The third party's file of known deviations.
     seed : int
     track : validation.progress.Tracker, optional
     finished : callable
         Called with each result.
-    limit : float
-        Seconds that one fit may take.
 
     Raises
     ------
     validation.conformance.candidate.CandidateError, validation.conformance.deviations.DeviationError
     validation.errors.UnknownCaseError, validation.errors.NoReferenceError, validation.errors.NoRError
     """
-    candidate = isolated_candidate(target, can, missing, limit=limit) if isinstance(target, str) else target
     known = read_deviations(deviations) if deviations is not None else ()
     settled = choose_source(source, certified_first=True)
     chosen = with_reference(settled, names)

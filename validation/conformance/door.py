@@ -1,13 +1,14 @@
 """The command line's side of conformance: what is printed while it runs and when it is done."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
-from validation.conformance.candidate import SHIPPED, CandidateError
+from validation.conformance.candidate import SHIPPED, Candidate, CandidateError
 from validation.conformance.cases import with_reference
 from validation.conformance.command import conformance, write
 from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
@@ -20,9 +21,19 @@ from validation.report.wording import cell
 from validation.suite import FEATURES
 from validation.verdict import Verdict
 
-__all__ = ["features", "judge", "table"]
+__all__ = ["Files", "candidate_named", "features", "judge", "table"]
 
 _MOST_NAMES = 6
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is read besides the candidate, and where the outcome is written (``-``: printed)."""
+
+    deviations: Path | None = None
+    junit: Path | None = None
+    data: Path | None = None
+    report: Path | None = None
 
 
 def features() -> str:
@@ -42,24 +53,14 @@ def table(paths: Sequence[Path]) -> str:
     return markdown(read_runs(paths))
 
 
-def judge(
-    target: str,
-    source: str,
-    names: Sequence[str],
-    can: str | None,
-    missing: str | None,
-    deviations: Path | None,
-    junit: Path | None,
-    data: Path | None,
-    report: Path | None,
-    seed: int | None,
-    quiet: bool,
-    limit: float | None = None,
-    *,
-    out: Console,
-    err: Console,
-) -> Verdict:
-    """Judge a candidate, print a line for each case, write what was asked for, and return the verdict."""
+def candidate_named(target: str, can: str | None, missing: str | None, limit: float | None) -> Candidate:
+    """The candidate that a command line names, with what it says it can do.
+
+    Raises
+    ------
+    CandidateError
+        None is named, or it cannot be imported.
+    """
     if not target:
         raise CandidateError(
             "no candidate was named; write --candidate package.module:function, or one that ships: "
@@ -67,7 +68,21 @@ def judge(
         )
     # The folder where the command is run is on the path of the candidate's process, as `python -m` has it: not on ours.
     # Its faults come before R is started.
-    candidate = isolated_candidate(target, can, missing, folders=[Path.cwd()], limit=limit or TIME_LIMIT)
+    return isolated_candidate(target, can, missing, folders=[Path.cwd()], limit=limit or TIME_LIMIT)
+
+
+def judge(
+    candidate: Candidate,
+    source: str,
+    names: Sequence[str],
+    files: Files,
+    *,
+    seed: int | None,
+    quiet: bool,
+    out: Console,
+    err: Console,
+) -> Verdict:
+    """Judge a candidate, print a line for each case, write what was asked for, and return the verdict."""
     settled = choose_source(source, certified_first=True)
     chosen = with_reference(settled, names)
     styles = {Status.AGREES: "green", Status.KNOWN: "green", Status.DISAGREES: "red"}
@@ -77,7 +92,7 @@ def judge(
         if not quiet and result.status not in (Status.NOT_CLAIMED, Status.NOT_RUN):
             out.print(Text(line(result), style=styles.get(result.status, "")), soft_wrap=True)
 
-    if str(data) == "-":
+    if str(files.data) == "-":
         out = err  # standard output is for the JSON alone
     claimed = sum(not candidate.unclaimed(case.needs) for case in chosen)
     with tracker(claimed, quiet=quiet, console=err) as track:
@@ -85,7 +100,7 @@ def judge(
             candidate,
             source=settled,
             names=names,
-            deviations=deviations,
+            deviations=files.deviations,
             seed=DEFAULT_SEED if seed is None else seed,
             track=track,
             finished=show,
@@ -110,7 +125,7 @@ def judge(
         )
     for problem in outcome.problems:
         out.print(Text(f"Known deviations: {problem}", style="red"), soft_wrap=True)
-    for path in write(outcome, junit, data, report):
+    for path in write(outcome, files.junit, files.data, files.report):
         if not quiet:
             out.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
     out.print(Text(f"{outcome.headline} ({outcome.seconds:.0f} s)."), style="bold", soft_wrap=True)

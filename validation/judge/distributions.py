@@ -11,7 +11,7 @@ from validation.checks import Check
 from validation.judge.dependence import correlation, p_value, pairs
 from validation.judge.ecdf import ecdf_difference
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters
-from validation.judge.rows import Row, check_of, describe, row
+from validation.judge.rows import Measure, Row, check_of, describe, row
 from validation.quantities import (
     split_parameter,
 )
@@ -46,9 +46,7 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
             0.0,
             distance,
             Verdict.AGREES if agrees else Verdict.DISAGREES,
-            scaled=found.p_value,
-            unit=tolerances.ECDF.unit,
-            tolerance=limit,
+            measured=Measure(scaled=found.p_value, unit=tolerances.ECDF.unit, limit=limit),
             reason=f"largest ECDF difference {distance:.3f} of {a.size} and {b.size} draws. {tolerances.ECDF.reason}",
             **keys,
         )
@@ -99,9 +97,7 @@ def _dependences(evidence: PosteriorEvidence, together: Sequence[tuple[str, str]
             left[0],
             right[0],
             Verdict.AGREES if agrees else Verdict.DISAGREES,
-            scaled=p,
-            unit=tolerances.DEPENDENCE.unit,
-            tolerance=limit,
+            measured=Measure(scaled=p, unit=tolerances.DEPENDENCE.unit, limit=limit),
             reason=tolerances.DEPENDENCE.reason,
             term=first,
             term2=second,

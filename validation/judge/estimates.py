@@ -7,7 +7,7 @@ from validation import tolerances
 from validation.checks import Check
 from validation.judge.evidence import Evidence
 from validation.judge.implied import accept_implied
-from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
+from validation.judge.rows import Measure, Row, check_of, counts, judge_number, missing_row, row
 from validation.judge.units import ComponentErrors, component_errors
 from validation.quantities import records
 from validation.tolerances import Match
@@ -138,9 +138,7 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
                 record["reference"],
                 record["candidate"],
                 scale,
-                tolerances.ESTIMATE,
-                limit,
-                unit,
+                tolerances.ESTIMATE.at(limit, unit),
                 **keys,
             )
         )
@@ -186,7 +184,7 @@ def _shown_only(quantity: str, record: dict[str, Any], keys: dict[str, Any]) -> 
         left,
         right,
         Verdict.AGREES,
-        unit="not judged",
+        measured=Measure(unit="not judged"),
         reason="on the boundary the fit is judged by Σ and the objective; this number is shown only",
         **keys,
     )

@@ -13,7 +13,7 @@ from scipy.special import chdtrc
 from validation import tolerances
 from validation.checks import Check
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
+from validation.judge.rows import Measure, Row, check_of, counts, judge_number, missing_row, row
 from validation.tolerances import Match
 from validation.verdict import Verdict
 
@@ -262,8 +262,7 @@ def _models(evidence: AnovaEvidence) -> list[Row]:
                 float("reference" not in evidence.refusals),
                 float("candidate" not in evidence.refusals),
                 Verdict.AGREES if both else Verdict.DISAGREES,
-                unit="exact",
-                tolerance=0.0,
+                measured=Measure(unit="exact", limit=0.0),
                 reason=f"both sides refuse to compare the models. {reason}" if both else f"one side refuses: {reason}",
             )
         ]

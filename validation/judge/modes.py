@@ -62,17 +62,15 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         scale = sds.get(key, math.nan)
         own = fallback.get(key, math.nan)
         tolerance = tolerances.CONDITIONAL_MODE if quantity == "ranef" else tolerances.CONDITIONAL_SD
-        unit = tolerance.unit
+        tolerance = tolerance.at(limit)
         if math.isfinite(own) and scale < Match.ROUGH * own:
             # On the boundary the conditional sd goes to 0 with the variance; the level's own mean is the measure then.
-            scale, unit = own, "standard errors of the level's own estimate"
+            scale, tolerance = own, tolerance.at(limit, "standard errors of the level's own estimate")
         elif math.isfinite(undetermined.get(key, math.nan)):
             # Beside the boundary it is small, and θ's own error is what moves the BLUP and its conditional sd.
             scale = math.hypot(scale, undetermined[key])
         rows.append(
-            judge_number(
-                "tier-5", quantity, record["reference"], record["candidate"], scale, tolerance, limit, unit, **keys
-            )
+            judge_number("tier-5", quantity, record["reference"], record["candidate"], scale, tolerance, **keys)
         )
     rows = accept_implied(evidence, rows, limit)
     units = {
@@ -152,9 +150,7 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
                 float(left[worst]),
                 float(right[worst]),
                 float(scale[worst]),
-                tolerances.BULK,
-                limit,
-                unit,
+                tolerances.BULK.at(limit, unit),
                 group=group,
                 term=term,
                 level=part["level"].iloc[worst],

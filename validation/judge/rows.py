@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,26 @@ from validation.judge.digits import digits
 from validation.tolerances import TITLES, Tolerance
 from validation.verdict import Verdict
 
-__all__ = ["check_of", "judge_number", "missing_row", "row", "table_of"]
+__all__ = ["Measure", "Place", "check_of", "judge_number", "missing_row", "row", "table_of"]
 
 Row = dict[str, Any]
+
+
+class Place(TypedDict, total=False):
+    """Which of the numbers of a quantity a row holds."""
+
+    group: str | None
+    term: str | None
+    term2: str | None
+    level: str | None
+
+
+class Measure(NamedTuple):
+    """A difference in the unit it is judged by, and the largest that agrees."""
+
+    scaled: float = math.nan
+    unit: str = ""
+    limit: float = math.nan
 
 
 def row(
@@ -23,15 +40,9 @@ def row(
     reference: float,
     candidate: float,
     verdict: Verdict,
-    *,
-    group: str | None = None,
-    term: str | None = None,
-    term2: str | None = None,
-    level: str | None = None,
-    scaled: float = math.nan,
-    unit: str = "",
-    tolerance: float = math.nan,
     reason: str = "",
+    measured: Measure = Measure(),  # noqa: B008 (a tuple)
+    **place: Unpack[Place],
 ) -> Row:
     """A row of :data:`validation.comparison.TABLE_COLUMNS`."""
     with np.errstate(invalid="ignore"):
@@ -39,17 +50,17 @@ def row(
     return {
         "check": check,
         "quantity": quantity,
-        "group": group,
-        "term": term,
-        "term2": term2,
-        "level": level,
+        "group": place.get("group"),
+        "term": place.get("term"),
+        "term2": place.get("term2"),
+        "level": place.get("level"),
         "reference": float(reference),
         "candidate": float(candidate),
         "difference": difference,
         "digits": digits(float(candidate), float(reference)),
-        "scaled": float(scaled),
-        "unit": unit,
-        "tolerance": float(tolerance),
+        "scaled": float(measured.scaled),
+        "unit": measured.unit,
+        "tolerance": float(measured.limit),
         "verdict": verdict,
         "reason": reason,
     }
@@ -63,7 +74,7 @@ def missing_row(
     reference: float = math.nan,
     candidate: float = math.nan,
     why: str = "",
-    **keys: Any,
+    **place: Unpack[Place],
 ) -> Row:
     """A row that one side (or both) lacks: a failure, not a gap."""
     side = (
@@ -72,7 +83,7 @@ def missing_row(
         else ("the candidate lacks" if has_reference else "the reference lacks")
     )
     reason = f"{side} this number" + (f": {why}" if why else "")
-    return row(check, quantity, reference, candidate, Verdict.MISSING, reason=reason, **keys)
+    return row(check, quantity, reference, candidate, Verdict.MISSING, reason, **place)
 
 
 def judge_number(
@@ -82,19 +93,14 @@ def judge_number(
     candidate: float,
     scale: float,
     tolerance: Tolerance,
-    limit: float | None = None,
-    unit: str | None = None,
-    reason: str | None = None,
-    **keys: Any,
+    **place: Unpack[Place],
 ) -> Row:
     """Judge one pair of numbers in units of ``scale``.
 
     A scale that is 0, negative, infinite or missing lets nothing pass: the row is inconclusive where the numbers are
     the same to 12 digits, and disagrees where they are not.
     """
-    limit = tolerance.limit if limit is None else limit
-    unit = tolerance.unit if unit is None else unit
-    reason = tolerance.reason if reason is None else reason
+    limit, unit, reason = tolerance.limit, tolerance.unit, tolerance.reason
     both_missing = math.isnan(reference) and math.isnan(candidate)
     scaled = math.nan
     if both_missing:
@@ -115,18 +121,7 @@ def judge_number(
         verdict = Verdict.AGREES if scaled <= limit else Verdict.DISAGREES
         if verdict is Verdict.DISAGREES:
             reason = f"differs by {scaled:.3g} {unit}, allowed {limit:.3g}. {reason}"
-    return row(
-        check,
-        quantity,
-        reference,
-        candidate,
-        verdict,
-        scaled=scaled,
-        unit=unit,
-        tolerance=limit,
-        reason=reason,
-        **keys,
-    )
+    return row(check, quantity, reference, candidate, verdict, reason, Measure(scaled, unit, limit), **place)
 
 
 def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> Check:

@@ -64,9 +64,7 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 record["reference"],
                 record["candidate"],
                 error,
-                tolerances.Z_SCORE,
-                row_limit,
-                "Monte Carlo standard errors of the difference",
+                tolerances.Z_SCORE.at(row_limit, "Monte Carlo standard errors of the difference"),
                 **keys,
             )
         )
@@ -180,9 +178,7 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
                 record["reference"],
                 record["candidate"],
                 error,
-                tolerances.Z_SCORE,
-                row_limit,
-                "Monte Carlo standard errors",
+                tolerances.Z_SCORE.at(row_limit, "Monte Carlo standard errors"),
                 **keys,
             )
         )

@@ -12,7 +12,7 @@ from validation.checks import Check
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row, check_of, judge_number, missing_row, row
+from validation.judge.rows import Measure, Row, check_of, judge_number, missing_row, row
 from validation.quantities import records
 from validation.verdict import Verdict
 
@@ -108,9 +108,7 @@ def _labels(
             len(right),
             verdict,
             group=group,
-            scaled=len(wrong),
-            unit="labels out of place",
-            tolerance=0.0,
+            measured=Measure(scaled=len(wrong), unit="labels out of place", limit=0.0),
             reason=reason,
         )
     ]
@@ -174,9 +172,7 @@ def _levels(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:
                         len(codes[1]),
                         Verdict.DISAGREES if wrong else Verdict.AGREES,
                         group=group,
-                        scaled=wrong,
-                        unit="rows in another level",
-                        tolerance=0.0,
+                        measured=Measure(scaled=wrong, unit="rows in another level", limit=0.0),
                         reason=f"{wrong} rows belong to another level" if wrong else tolerances.EXACT.reason,
                     )
                 )
@@ -208,7 +204,7 @@ def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: Any) -> 
             left.size,
             right.size,
             Verdict.DISAGREES,
-            unit="entries",
+            measured=Measure(unit="entries"),
             reason=f"the reference's has {left.size} entries, the candidate's {right.size}",
             **keys,
         )
@@ -226,9 +222,7 @@ def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: Any) -> 
         float(left[worst]) if left.size else 0.0,
         float(right[worst]) if right.size else 0.0,
         Verdict.AGREES if agrees else Verdict.DISAGREES,
-        scaled=largest,
-        unit=tolerances.DESIGN.unit,
-        tolerance=limit,
+        measured=Measure(scaled=largest, unit=tolerances.DESIGN.unit, limit=limit),
         reason=tolerances.DESIGN.reason
         if agrees
         else f"{int(np.sum(difference > limit * scale))} of {left.size} entries differ",
@@ -274,7 +268,7 @@ def _random_design(reference: LinearMixedFit, candidate: LinearMixedFit) -> list
                 left.shape[1],
                 right.shape[1],
                 Verdict.DISAGREES,
-                unit="columns",
+                measured=Measure(unit="columns"),
                 reason=f"the reference's Z is {left.shape[0]} x {left.shape[1]}, "
                 f"the candidate's {right.shape[0]} x {right.shape[1]}",
             )
@@ -292,9 +286,7 @@ def _random_design(reference: LinearMixedFit, candidate: LinearMixedFit) -> list
             left.sum(),
             right.sum(),
             Verdict.AGREES if agrees else Verdict.DISAGREES,
-            scaled=worst,
-            unit=tolerances.DESIGN.unit,
-            tolerance=limit,
+            measured=Measure(scaled=worst, unit=tolerances.DESIGN.unit, limit=limit),
             reason=tolerances.DESIGN.reason
             if agrees
             else f"{wrong} entries differ (values shown: sums of all entries)",

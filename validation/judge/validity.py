@@ -9,7 +9,7 @@ from validation import tolerances
 from validation.checks import Check
 from validation.contract import BayesianFit
 from validation.judge.posterior_evidence import PosteriorEvidence
-from validation.judge.rows import Row, check_of, missing_row, row
+from validation.judge.rows import Measure, Row, check_of, missing_row, row
 from validation.verdict import Verdict
 
 __all__ = ["invalid_sides", "left_open", "repeated_draws", "validity"]
@@ -125,8 +125,7 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 Verdict.INCONCLUSIVE if failed else Verdict.AGREES,
                 term=values[blamed[0]][1] if blamed else None,
                 level=" and ".join(failed) if failed else None,
-                unit=unit,
-                tolerance=limit,
+                measured=Measure(unit=unit, limit=limit),
                 reason=(f"the {' and the '.join(failed)} misses it. " if failed else "") + tolerances.VALIDITY.reason,
             )
         )
@@ -141,8 +140,7 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 copied.get("candidate", math.nan),
                 Verdict.DISAGREES if failed else Verdict.AGREES,
                 level=" and ".join(failed) if failed else None,
-                unit="share of draws that were copied",
-                tolerance=0.0,
+                measured=Measure(unit="share of draws that were copied", limit=0.0),
                 reason=f"{max(copied.values()):.1%} of the draws of the {' and the '.join(failed)} are copies of others"
                 if failed
                 else "a draw of a continuous distribution comes again only at once, where a move is rejected",
