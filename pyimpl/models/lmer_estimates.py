@@ -35,9 +35,9 @@ from pyimpl.inference.source import Source, row_series
 from pyimpl.printing import CallText, VarCorrTable
 from pyimpl.records import changed
 from r_scripts.dialect import CHANGES, Dialect
+from r_scripts.variances import ConditionalVariances
 
 if TYPE_CHECKING:
-    import xarray as xr
     from scipy import sparse
 
     from pyimpl.inference.get_me import ArrayPiece, CountPiece, FramePiece, SeriesPiece, SparsePiece
@@ -244,7 +244,7 @@ class LmerEstimates(ModelAccessors):
         if not condVar:
             return modes
         variances = self.ranef_condVar()
-        return ConditionalModes(modes, {name: variances[name] for name in modes})
+        return ConditionalModes(modes, ConditionalVariances({name: variances.blocks[name] for name in modes}))
 
     def ranef_frame(self) -> pd.DataFrame:
         """``as.data.frame(ranef(m))``: every conditional mode with its conditional standard deviation, in long form.
@@ -255,9 +255,9 @@ class LmerEstimates(ModelAccessors):
             ``grpvar``, ``term`` and ``grp`` (categoricals; the levels of `grp` in the order of their modes of the
             factor's first effect, as for a dotplot), ``condval``, ``condsd``; factor by factor, effect by effect.
         """
-        return ranef_long(self.ranef(), {name: array.to_numpy() for name, array in self.ranef_condVar().items()})
+        return ranef_long(self.ranef(), {name: block.variances for name, block in self.ranef_condVar().blocks.items()})
 
-    def ranef_condVar(self) -> "dict[str, xr.DataArray]":
+    def ranef_condVar(self) -> ConditionalVariances:
         """Conditional variances of the modes: grouping factor -> DataArray (level, effect, effect2).
 
         Missing between terms of the same factor (R gives none).
