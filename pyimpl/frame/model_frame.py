@@ -1,6 +1,5 @@
 """R's ``model.frame``: the variables of a model, evaluated on the data, for the rows used."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, column_
 from pyimpl.frame.functions import Evaluator
 from pyimpl.linalg.columns import square_sum
 from pyimpl.records import record
+from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 from r_scripts.grammar import NA_ACTIONS
 
@@ -300,7 +300,7 @@ def model_frame(
         if extra is not None and np.isinf(extra).any():
             raise DataError(f"{what} has infinite values. Replace them or leave the rows out.")
     for text, where in evaluator.notes:
-        warnings.warn(f"{text} in {where}", PyimplWarning, stacklevel=3)
+        warn(f"{text} in {where}", PyimplWarning)
     notes = tuple(text for text, _ in evaluator.notes)
     return ModelFrame(
         tuple(columns),

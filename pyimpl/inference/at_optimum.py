@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import as_numbers
 from pyimpl.design.design import Design
 from pyimpl.errors import DataError, ModelError
 from pyimpl.inference.control import LmerControl
@@ -28,7 +29,6 @@ __all__ = [
     "Refitter",
     "SearchedModel",
     "Theta",
-    "as_numbers",
     "checked_theta",
     "criterion_at",
     "find_optimum",
@@ -422,14 +422,6 @@ def warm_start(model: AtOptimum) -> np.ndarray:
     theta[(model.reduced.lower == 0) & (theta < _OFF_BOUNDARY)] = _OFF_BOUNDARY
     structure = model.reduced.structure
     return theta if structure is None else structure.inside(theta, _OFF_BOUNDARY)
-
-
-def as_numbers(values: object, what: str) -> np.ndarray:
-    """Return an array of float; what is no numbers is refused by the name `what`."""
-    try:
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be numbers, not {values!r:.60}.") from error
 
 
 def checked_theta(theta: Theta, n: int) -> np.ndarray:

@@ -8,7 +8,6 @@ descending direction there (the KKT conditions for TT' positive semidefinite).
 """
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -34,6 +33,7 @@ from pyimpl.likelihood.structured import StructuredMinimum, lowest, starting_poi
 from pyimpl.likelihood.trust_region import TrustRegion
 from pyimpl.linalg.memory import in_words, memory
 from pyimpl.records import changed
+from r_scripts.caller import warn
 
 __all__ = ["optimize", "search_from"]
 
@@ -166,11 +166,10 @@ def _warn_if_long(objective: Objective) -> None:
     cost = derivative_operations(blocks)
     seconds = (_EVALUATIONS + n) * cost / _SPEED
     if seconds > _LONG and blocks.outer is None:
-        warnings.warn(
+        warn(
             f"this fit may take about {max(1.0, seconds / 60):.0f} minutes: {what}, and each of some "
             f"{_EVALUATIONS + n} evaluations takes {cost:.1g} operations",
             PyimplWarning,
-            stacklevel=2,
         )
 
 

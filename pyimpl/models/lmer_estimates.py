@@ -1,7 +1,6 @@
 """Estimates, criteria, predictions and refits of the fit that ``lmer`` returns (the base class of ``LmerFit``)."""
 
 import math
-import warnings as _warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, overload
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypedDict, overload
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import generator
+from pyimpl.arguments import SIGNATURES, Count, Seeds, generator
 from pyimpl.design.accessors import ModelAccessors
 from pyimpl.design.design import Design
 from pyimpl.design.re_form import ReForm, wanted_effects
@@ -31,9 +30,11 @@ from pyimpl.inference.random_effects import (
     varcorr_table,
 )
 from pyimpl.inference.reweighting import reweighted
+from pyimpl.inference.simulation import ClusterRand, NewParameters
 from pyimpl.inference.source import Source, row_series
 from pyimpl.printing import CallText, VarCorrTable
 from pyimpl.records import changed
+from r_scripts.caller import warn
 from r_scripts.dialect import CHANGES, Dialect
 from r_scripts.variances import ConditionalVariances
 
@@ -65,6 +66,7 @@ class OptInfo(TypedDict):
     summary: "OptSummary"
 
 
+@SIGNATURES.verbs
 class LmerEstimates(ModelAccessors):
     """A model at the minimum of its criterion, and what R says of it without further fits or tests.
 
@@ -173,19 +175,13 @@ class LmerEstimates(ModelAccessors):
         """
         return self.model.least_pivot < tol
 
-    def give_warnings(self, stacklevel: int = 2) -> None:
-        """Warn of what :attr:`warnings` and :attr:`messages` say of convergence and singularity.
-
-        Parameters
-        ----------
-        stacklevel : int
-            Of the warnings, as seen from the caller.
-        """
+    def give_warnings(self) -> None:
+        """Warn of what :attr:`warnings` and :attr:`messages` say of convergence and singularity."""
         for text in singular_messages(self.model, self.control):
             kind = SingularFitWarning if text == SINGULAR else ConvergenceWarning
-            _warnings.warn(text, kind, stacklevel=stacklevel + 1)
+            warn(text, kind)
         for text in self._convergence:
-            _warnings.warn(text, ConvergenceWarning, stacklevel=stacklevel + 1)
+            warn(text, ConvergenceWarning)
 
     # -- estimates -------------------------------------------------------------------------------
 
@@ -297,11 +293,10 @@ class LmerEstimates(ModelAccessors):
     def deviance(self, REML: bool | None = None) -> float:
         """-2 log-likelihood; for a REML fit the REML criterion, with R's warning, unless ``REML=False``."""
         if REML is None and self.model.REML:
-            _warnings.warn(
+            warn(
                 "deviance() is deprecated for REML fits; use REMLcrit for the REML criterion or "
                 "deviance(REML=False) for deviance calculated at the REML fit",
                 PyimplWarning,
-                stacklevel=2,
             )
             return self._criterion(True)
         return self._criterion(bool(REML))
@@ -386,8 +381,8 @@ class LmerEstimates(ModelAccessors):
 
     def simulate(
         self,
-        nsim: int = 1,
-        seed: int | np.random.SeedSequence | None = None,
+        nsim: Count = 1,
+        seed: Seeds | None = None,
         re_form: ReForm = "~0",
         use_u: bool | None = None,
         newdata: pd.DataFrame | None = None,
@@ -431,8 +426,6 @@ class LmerEstimates(ModelAccessors):
         """
         from pyimpl.inference.simulation import new_parameters, rows_to_simulate, simulate_rows
 
-        if not isinstance(nsim, (int, np.integer)) or nsim < 1:
-            raise DataError(f"nsim must be a whole number, at least 1, not {nsim!r}")
         if use_u is not None:
             re_form = None if use_u else "~0"
         wanted = wanted_effects(self.design, re_form)
@@ -536,7 +529,7 @@ class LmerEstimates(ModelAccessors):
         start = None if model.refitter.several_minima else self._warm_start
         other = find_optimum(model.design, model.reduced, REML, self.control, start)
         fit = type(self)(other, self.call, self.source, self.control)
-        fit.give_warnings(stacklevel=3)
+        fit.give_warnings()
         return fit
 
     # -- pieces ----------------------------------------------------------------------------------

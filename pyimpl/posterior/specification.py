@@ -4,7 +4,6 @@ What ``rstanarm:::stan_glm.fit`` does before it calls Stan: centre the predictor
 their arguments. The full density, the collapsed density and the PyMC model all start from a :class:`Specification`.
 """
 
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,6 +15,7 @@ from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import DataError, ModelError, RankDeficientWarning
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.posterior.priors import Decov, Lkj, Prior, Priors
+from r_scripts.caller import warn
 
 __all__ = [
     "EXPONENTIAL",
@@ -244,7 +244,7 @@ def _centred(design: Design, has_intercept: bool) -> tuple[Design, np.ndarray, n
         return design, x, xbar
     names = np.array(design.coef_names[1:] if has_intercept else design.coef_names, dtype=object)
     dropped = tuple(str(name) for name in names[empty])
-    warnings.warn(f"Dropped empty interaction levels: {', '.join(dropped)}", RankDeficientWarning, stacklevel=4)
+    warn(f"Dropped empty interaction levels: {', '.join(dropped)}", RankDeficientWarning)
     keep = np.concatenate([np.ones(int(has_intercept), dtype=bool), ~empty])
     design = replace(
         design,
