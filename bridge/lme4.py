@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,7 @@ from bridge.replies import Printed, factors, frame, labels, series, sparse, tabl
 from bridge.session import Handle, Reply, default
 from r_scripts.caller import warn
 from r_scripts.dialect import CHANGES
-
-if TYPE_CHECKING:
-    import xarray as xr
+from r_scripts.variances import Block, ConditionalVariances
 
 __all__ = ["LFormula", "LmerFit", "lFormula", "lmer", "lmerControl"]
 
@@ -207,19 +205,12 @@ class LmerFit(RFit):
         columns = {"structure": list(x["structure"]), "hom": np.array(x["hom"], bool), "nc": np.array(x["nc"], int)}
         return pd.DataFrame(columns, index=[str(name) for name in x["term"]])
 
-    def ranef_condVar(self) -> "dict[str, xr.DataArray]":
+    def ranef_condVar(self) -> ConditionalVariances:
         """``attr(ranef(m, condVar = TRUE)[[g]], "postVar")`` as (level, effect, effect2)."""
-        import xarray as xr
-
         described = self._ask("lme4_condVar")
-        return {
-            group: xr.DataArray(
-                np.array(item["values"]),
-                dims=("level", "effect", "effect2"),
-                coords={"level": item["levels"], "effect": item["effects"], "effect2": item["effects"]},
-            )
-            for group, item in described.items()
-        }
+        return ConditionalVariances(
+            {group: Block(item["values"], item["levels"], item["effects"]) for group, item in described.items()}
+        )
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """``coef(m)``: grouping factor → level × coefficient."""

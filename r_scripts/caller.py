@@ -1,12 +1,13 @@
 """Warnings that point at the user's line, however deep inside the packages they are given."""
 
-import sys
+import os
 import warnings
+from pathlib import Path
 
 __all__ = ["warn"]
 
-#: Packages whose own lines are not the user's.
-_OURS = frozenset({"bridge", "pyimpl", "r_scripts"})
+#: Where lines are that are not the user's.
+_OURS = tuple(f"{Path(__file__).parents[1] / name}{os.sep}" for name in ("bridge", "pyimpl", "r_scripts"))
 
 
 def warn(text: str | Warning, category: type[Warning] | None = None) -> None:
@@ -18,7 +19,4 @@ def warn(text: str | Warning, category: type[Warning] | None = None) -> None:
     category : type of Warning, optional
         Not needed where `text` is a warning.
     """
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, category, stacklevel=level)
+    warnings.warn(text, category, skip_file_prefixes=_OURS)

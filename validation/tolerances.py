@@ -27,7 +27,6 @@ __all__ = [
     "LARGEST_ESTIMATE_LIMIT",
     "LIKELIHOOD_RATIO_P",
     "MCSE_DEGREES_OF_FREEDOM",
-    "MIGRATED_DRAWS",
     "MIGRATED_EXCESS",
     "MIGRATED_VALUE",
     "MOST_DRAWS",
@@ -41,6 +40,7 @@ __all__ = [
     "REPORTED_P",
     "REPORTED_SE",
     "REPORTED_STATISTIC",
+    "ROUNDINGS",
     "SAME_QUANTILE",
     "SAME_STRUCTURE",
     "SAME_THETA",
@@ -153,6 +153,10 @@ OPTIMUM = Tolerance(
     "objective says so at the candidate's θ.",
 )
 
+#: A difference of two values of an objective may be rounding up to so many of its rounding error's standard deviation:
+#: beyond it, one in 16 000 of normal errors.
+ROUNDINGS = 4.0
+
 ESTIMATE = Tolerance(
     "tier-4",
     1e-5,
@@ -240,14 +244,6 @@ Z_SCORE = Tolerance(
     "by the share of draws below a common point, which needs no density.",
 )
 
-MIGRATED_DRAWS = Tolerance(
-    "migrate",
-    4.0,
-    "Monte Carlo standard errors of the difference",
-    "What a script reports of a posterior (means, quantiles, intervals) carries both sides' Monte Carlo errors. Of two "
-    "right samplers one number in 16 000 differs by more than four of them, and a script reports some hundreds.",
-)
-
 MIGRATED_EXCESS = Tolerance(
     "migrate",
     1e-4,
@@ -260,7 +256,8 @@ MIGRATED_EXCESS = Tolerance(
 MIGRATED_VALUE = Tolerance(
     "migrate",
     1e-3,
-    "relative to the value, or to a tenth of the largest in its column (BLUPs: to the largest)",
+    "relative to the value, or to a tenth of the largest in its column (BLUPs: to the largest; intervals: a quarter of "
+    "their width)",
     "What a script computes from a fit (coefficients, BLUPs, intervals, tests) follows the estimates, which tier 3 and "
     "R's early stop leave undetermined by 1e-3 standard errors; a summary prints three to four digits of them. A BLUP "
     "near zero is known no better than one that is far from it: all move with θ by a share of the component's scale.",
@@ -520,7 +517,7 @@ def objective_noise(objective: float, nobs: int) -> float:
 
 def optimum_limit(noise: float) -> float:
     """Tier 4 and 5's limit in standard errors: 4√ν, from 1e-5 to 1e-3 (:data:`ESTIMATE` has the reason)."""
-    return min(max(ESTIMATE.limit, 4.0 * math.sqrt(noise)), LARGEST_ESTIMATE_LIMIT)
+    return min(max(ESTIMATE.limit, ROUNDINGS * math.sqrt(noise)), LARGEST_ESTIMATE_LIMIT)
 
 
 def design_limit(rows: int) -> float:

@@ -14,7 +14,8 @@ import pandas as pd
 from pyimpl.arguments import SIGNATURES
 from pyimpl.errors import DataError
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import OptSummary, natural_units
+from pyimpl.likelihood.optsummary import OptSummary
+from pyimpl.likelihood.starts import natural_units
 from pyimpl.text.numbers import as_character, format_num, print_data_frame, print_matrix, print_vector, r_signif
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from pyimpl.inference.control import LmerControl
 from pyimpl.inference.estimates import Estimates, infer
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import carriers
-from pyimpl.likelihood.optimum import OptSummary, optimize
+from pyimpl.likelihood.optimum import optimize
+from pyimpl.likelihood.optsummary import OptSummary
 from pyimpl.likelihood.reduce import Reduced
 from pyimpl.likelihood.refit import Minimum, Refits
 from pyimpl.likelihood.stopped import last_computable

@@ -145,7 +145,7 @@ def _draw_term(
     means = np.zeros((len(used), model.p))
     means[known] = fit.ranef()[model.group].iloc[used[known], own].to_numpy()
     variances = np.zeros((len(used), model.p, model.p))  # a missing level's effect is 0
-    variances[known] = fit.ranef_condVar()[model.group].to_numpy()[used[known], own, own]
+    variances[known] = fit.ranef_condVar().blocks[model.group].variances[used[known], own, own]
     variances[used >= model.J] = fit.sigma() ** 2 * (T @ T.T)
     return _normal(rng, means, variances, nsim), places
 

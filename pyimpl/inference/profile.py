@@ -31,10 +31,12 @@ from pyimpl.covariance.unstructured import Unstructured
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.inference.estimates import Estimates
+from pyimpl.likelihood.cost import operations
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import natural_units, operations, optimize
+from pyimpl.likelihood.optimum import optimize
 from pyimpl.likelihood.parameters import Parameters
 from pyimpl.likelihood.reduce import Reduced, make_engine, reduce_design
+from pyimpl.likelihood.starts import natural_units
 from pyimpl.likelihood.trust_region import ABSENT, EXACT, minimise
 from pyimpl.linalg.forecast import Forecast
 from r_scripts.caller import warn

@@ -302,7 +302,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         """
         from pyimpl.inference.allfit import AllFit, chosen, minimise, timed
         from pyimpl.likelihood.objective import Objective
-        from pyimpl.likelihood.optimum import default_start, optimize
+        from pyimpl.likelihood.optimum import optimize
+        from pyimpl.likelihood.starts import default_start
         from pyimpl.linalg.forecast import Forecast, foretold
 
         ours, design, reduced = "trust-region Newton", self.design, self.model.reduced

@@ -113,8 +113,8 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
             )
         else:
             judged = judge_number("tier-2", "objective", pair[0], pair[1], size, tolerances.SAME_THETA, level=name)
-            if math.isnan(pair[0]) and math.isfinite(pair[1]):
-                judged["verdict"], judged["reason"] = _without_reference(evidence, point, pair[1])
+            if judged["verdict"] is Verdict.DISAGREES and math.isfinite(pair[1]):
+                judged["verdict"], judged["reason"] = _third_opinion(evidence, point, pair, judged)
             judged["reason"] = f"at {shown}. {judged['reason']}"
             rows.append(judged)
     evidence.same_theta = pd.DataFrame(values, columns=["point", "reference", "candidate"])
@@ -153,17 +153,23 @@ def _bounds(fit: LinearMixedFit, n: int) -> list[tuple[float, float]]:
         return [(0.0, math.inf)] * n
 
 
-def _without_reference(evidence: Evidence, point: np.ndarray, candidate: float) -> tuple[Verdict, str]:
-    """What the candidate's objective is at a θ where the reference has none: judged by the judge's own algebra.
+def _third_opinion(evidence: Evidence, point: np.ndarray, pair: list[float], judged: Row) -> tuple[Verdict, str]:
+    """What the candidate's objective is where the reference's is none or rounding: judged by the judge's own algebra.
 
-    lme4 2.1-0 divides 0 by 0 where the correlation of ``cs()`` is 1.
+    lme4 2.1-0 divides 0 by 0 where the correlation of ``cs()`` is 1, and keeps few digits where σ runs to 0.
     """
+    if math.isnan(pair[0]):
+        why = "the reference has no value there (NaN)"
+    elif lost := evidence.lost_at(point, abs(pair[1] - pair[0])):
+        why = f"the reference's objective has lost its digits there: its rounding error, measured, is {lost:.2g}"
+    else:
+        return judged["verdict"], judged["reason"]
     own = evidence.solve(point)
     if own is None or not math.isfinite(own.objective):
-        return Verdict.INCONCLUSIVE, "the reference has no value there (NaN), nor has the judge's own algebra"
+        return Verdict.INCONCLUSIVE, f"{why}, and the judge's own algebra has none"
     size = max(abs(own.objective), own.fitted.size)
-    agrees = abs(candidate - own.objective) <= tolerances.CONSISTENT.limit * size
-    told = f"the reference has no value there (NaN); the judge's own algebra gives {own.objective:.10g}"
+    agrees = abs(pair[1] - own.objective) <= tolerances.CONSISTENT.limit * size
+    told = f"{why}; the judge's own algebra gives {own.objective:.10g}"
     return Verdict.AGREES if agrees else Verdict.DISAGREES, told
 
 
