@@ -35,8 +35,8 @@ def test_every_kind_of_column_there_and_back():
             "truth": [True, False, True],
             "maybe": pd.array([True, None, False], dtype="boolean"),
             "text": pd.array(["b", None, "a"], dtype=TEXT),
-            "factor": pd.Categorical(["u", "v", None], categories=["v", "u", "unused"]),
-            "ordered": pd.Categorical(["lo", "hi", "lo"], categories=["lo", "hi"], ordered=True),
+            "factor": pd.Categorical(["u", "v", None], categories=pd.Index(["v", "u", "unused"], dtype=TEXT)),
+            "ordered": pd.Categorical(["lo", "hi", "lo"], categories=pd.Index(["lo", "hi"], dtype=TEXT), ordered=True),
             "naive": pd.to_datetime(["2020-01-01 12:30:00.25", None, "1969-12-31"], format="ISO8601").astype(
                 "datetime64[us]"
             ),
