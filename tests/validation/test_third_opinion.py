@@ -12,7 +12,7 @@ from pyimpl import lmer
 from validation import compare_fits
 from validation.algebra import pieces_of, solve
 from validation.conformance.cases import choose
-from validation.faults.likelihood import at_theta, residual_tests
+from validation.faults.changed_numbers import at_theta, residual_tests
 from validation.judge.satterthwaite import degrees_of_freedom
 from validation.references.recorded import RecordedLmerFit
 from validation.verdict import Verdict
