@@ -12,7 +12,9 @@ from pyimpl import lmer
 from validation import compare_fits
 from validation.algebra import pieces_of, solve
 from validation.conformance.cases import choose
-from validation.faults.likelihood import at_theta, residual_tests
+from validation.faults.bases import likelihood_base
+from validation.faults.changed_numbers import at_theta, residual_tests
+from validation.faults.thin import answer_of, compare_answers
 from validation.judge.satterthwaite import degrees_of_freedom
 from validation.references.recorded import RecordedLmerFit
 from validation.verdict import Verdict
@@ -140,3 +142,27 @@ def test_a_number_that_the_reference_lacks_is_judged_by_own_algebra(sleep):
     wrong.loc[wrong["var1"] == "Days", ["vcov", "sdcor"]] *= 1.01
     assert compare_fits(without(right, "Days"), replace(right, components=wrong)).verdict is Verdict.DISAGREES
     assert compare_fits(right, without(right, "Days")).verdict is Verdict.DISAGREES
+
+
+@pytest.mark.parametrize("wrong", [np.square, np.log, lambda theta: 8.0 * theta], ids=["squared", "log", "times sigma"])
+@pytest.mark.parametrize("name", ["slopes", "crossed", "singular"])
+def test_a_wrong_theta_is_seen_of_who_offers_no_objective(name, wrong):
+    base = likelihood_base(name)
+    given = answer_of(base.fit, ("fixef", "se", "sigma", "VarCorr", "theta", "nobs"))
+    assert compare_answers(base, given).agrees
+    theta = given["theta"] if name != "singular" else given["theta"] + 0.2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        assert not compare_answers(base, {**given, "theta": wrong(theta)}).agrees
+
+
+def test_on_the_boundary_theta_and_correlations_belong_to_the_covariance_matrix():
+    base = likelihood_base("slopes")
+    right = at_theta(base.fit, base.fit.theta.to_numpy() * [1.0, 1.0, 0.0])
+    assert compare_fits(right, right).agrees
+    off = base.fit.theta.to_numpy() * [1.0, -1.0, 0.0]
+    assert compare_fits(right, replace(right, theta=pd.Series(off, right.theta.index))).verdict is Verdict.DISAGREES
+    components = right.components.copy()
+    components.loc[components["var2"].notna(), "sdcor"] *= -1.0
+    comparison = compare_fits(right, replace(right, components=components))
+    assert verdicts(comparison, "cor") == {Verdict.DISAGREES}
+    assert verdicts(comparison, "covariance", "variance") == {Verdict.AGREES}

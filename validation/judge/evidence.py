@@ -252,6 +252,11 @@ class Evidence:
         except Exception:
             return None
 
+    def own_objective(self, theta: np.ndarray) -> float:
+        """The judge's own objective; NaN where its algebra is not known to hold."""
+        solution = self.solve(theta)
+        return float("nan") if solution is None else solution.objective
+
     def candidate_theta(self) -> np.ndarray | None:
         """The candidate's θ̂ in the reference's order."""
         own, reference = self.theta("candidate"), self.theta("reference")
