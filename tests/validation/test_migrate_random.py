@@ -1,5 +1,7 @@
 """Random values of a migrated script: judged by Python's own spread; nothing passes for want of a comparison."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -180,3 +182,11 @@ NUMBER = {"type": "double", "values": [2.0]}
 )
 def test_no_number_compared_is_never_all_carried_over(event, seen, verdicts, code):
     assert carried(event, seen) == (verdicts, code)
+
+
+def test_a_script_that_fails_is_one_reason_not_one_for_each_value():
+    why = "NameError: x"
+    compared = [Compared(k, k + 1, k, "sigma", 0, "disagrees", why) for k in range(40)]
+    text = str(Migration(Path("a.R"), Path("out"), "", compared, [], None, Watched(), [], why))
+    assert text.count(why) == 1
+    assert "line 1, line 2, line 3 and 37 more" in text

@@ -45,7 +45,14 @@ def text_report(migration: "Migration") -> str:
             lines.append("  (it may write in its scratch folder only; --write-anywhere lifts that)")
     if migration.watched and migration.watched.not_copied:
         lines.append(f"Too large to be copied for the script: {', '.join(migration.watched.not_copied)}")
+    failed = [one for one in migration.disagreements if one.why and one.why == migration.failed]
+    if failed:  # one reason, not one for each value
+        places = ", ".join(dict.fromkeys(f"{one.file + ', ' if one.file else ''}line {one.line}" for one in failed[:3]))
+        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+        lines.append(f"  The Python script failed: {migration.failed}\n      without a value: {places}{more}")
     for one in migration.disagreements:
+        if one in failed:
+            continue
         lines.append(f"  {one.file + ', ' if one.file else ''}line {one.line}: {one.title}: {one.why or 'differs'}")
         worst = sorted(
             (row for row in one.rows if not row.agrees), key=lambda row: -_excess(row.r, row.python, row.limit)

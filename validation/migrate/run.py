@@ -51,6 +51,8 @@ class Migration:
         What ended the script of R before its end.
     unproved : list of (int, str, str)
         Line, name and reason of what was carried over and could not be compared.
+    failed : str or None
+        What ended the Python script.
     """
 
     source: Path
@@ -61,6 +63,7 @@ class Migration:
     error: str | None = None
     watched: Watched | None = None
     unproved: list[tuple[int, str, str]] = field(default_factory=list)
+    failed: str | None = None
 
     @property
     def report(self) -> Path:
@@ -153,6 +156,7 @@ def migrate(
         watched.error if watched else None,
         watched,
         unproved(script, watched, compared) if watched is not None else [],
+        replayed.error if replayed is not None else None,
     )
     if watched is not None:
         write_tests(folder, source.path, compared, script)
