@@ -505,7 +505,10 @@ def test_scripts_of_the_usual_kind(path, tmp_path):
     copied = place / path.name
     copied.write_bytes(path.read_bytes())
     done = migrate(copied, tmp_path / "out")
+    if done.error is not None and "there is no package" in done.error:
+        pytest.skip(done.error)
     assert not done.disagreements, str(done)
+    assert not done.unproved, str(done)
     assert done.compared
     environment = {"PATH": "/nowhere", "PYTHONPATH": str(Path.cwd()), "HOME": str(tmp_path)}
     script = next(done.folder.glob("[a-z]*.py"), None)

@@ -412,6 +412,11 @@ def _length(t: Translator, node: Node, scope: Scope) -> Code:
 
 @maker("names", "rownames", "colnames", "row.names", takes="x")
 def _names(t: Translator, node: Node, scope: Scope) -> Code:
+    inner = values_of(node)[0] if values_of(node) else None
+    if inner is not None and inner.kind == "call" and inner.text in ("which.min", "which.max") and node.text == "names":
+        of = numbers(t, only(t, inner, scope))
+        if of.kind == "series":
+            return Code(f"{of.inside()}.idx{inner.text[6:]}()", "string")
     made = only(t, node, scope)
     if made.kind in ("dict", "frames"):
         return Code(f"list({made.text})", "strings", True, "string")
@@ -667,6 +672,7 @@ def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
 
 @maker("which.min", "which.max", takes="x")
 def _which(t: Translator, node: Node, scope: Scope) -> Code:
+    """The place of the least or largest; ``names(which.min(x))`` is its name."""
     made = only(t, node, scope)
     t.needs("np")
     return Code(f"int(np.arg{node.text[6:]}({made.text})) + 1", "number", False)
