@@ -57,7 +57,18 @@ def script_of(tmp_path, code):
             "as.data.frame(VarCorr(m)) %>% mutate(p = vcov / sum(vcov))",
             '.assign(p=lambda d: d["vcov"] / d["vcov"].sum())',
         ),
+        ("aggregate(y ~ g, d, function(v) sum(v^2))", '[["y"]].agg(lambda v: np.sum(v ** 2)).reset_index()'),
+        ("tapply(d$y, d$g, mean, na.rm = TRUE)", '.groupby(d["g"], observed=False).mean()'),
+        ("outer(fixef(m), c(-1, 1))", "pd.DataFrame(np.outer(m.fixef(), [-1, 1]), index=m.fixef().index)"),
+        ("predict(m, transform(head(coef(m)$g, 2), a = 'B'))", '.head(2).assign(a="B")'),
+        ("unlist(lapply(list(a = m), sigma))", '{name: x.sigma() for name, x in {"a": m}.items()}'),
+        (
+            "x <- c(1, 2)\ny <- c(3, 4)\ndata.frame(x, y, z = sqrt(x))",
+            'pd.DataFrame({"x": x, "y": y, "z": np.sqrt(x)})',
+        ),
+        ("rank(-fixef(m))", "(-m.fixef()).rank()"),
         # text
+        ("sprintf('%s: %.2f', c('a', 'b'), c(1, 2))", '["%s: %.2f" % (a, b) for a, b in zip(["a", "b"], [1, 2])]'),
         ("fixef(m)[grepl('^x', names(fixef(m)))]", 'bool(re.search("^x", one))'),
         ("gsub('[[:digit:]]+', '', c('a1', 'b2'))", 're.sub("[0-9]+", "", one)'),
         ("paste0('M', 1:3)", '[f"M{a}" for a in range(1, 4)]'),
