@@ -274,7 +274,7 @@ def _columns(t: Translator, node: Node, scope: Scope) -> Code:
             raise t.refuse(node, "data.frame() of things that are no columns")
     if len(parts) == 1:  # R makes names of the columns' names: t.value
         t.needs("re")
-        return Code(f'{parts[0]}.rename(columns=lambda name: re.sub(r"[^\\w.]", ".", str(name)))', "frame")
+        return Code(f'{parts[0]}.rename(columns=lambda name: regex.sub(r"[^\\w.]", ".", str(name)))', "frame")
     t.needs("pd")
     return Code(f"pd.concat([{', '.join(parts)}], axis=1)", "frame")
 

@@ -22,7 +22,7 @@ def pattern_of(t: Translator, node: Node, given: "dict[str, Node | None]", scope
     t.needs("re")
     if value.kind != "string":
         made = t.expression(value, scope)
-        return f"re.escape({made.text})" if fixed is not None and fixed.text in ("TRUE", "T") else made.text
+        return f"regex.escape({made.text})" if fixed is not None and fixed.text in ("TRUE", "T") else made.text
     if fixed is not None and fixed.text in ("TRUE", "T"):
         return quoted(re.escape(value.text))
     text = value.text
@@ -52,7 +52,7 @@ def _found(t: Translator, node: Node, scope: Scope) -> Code:
         if given.get("x") is None:
             raise t.refuse(node, "a search in nothing")
         made = t.expression(given["x"], scope)  # type: ignore[arg-type]
-        test = f"re.search({pattern_of(t, node, given, scope)}, one)"
+        test = f"regex.search({pattern_of(t, node, given, scope)}, one)"
         value = given.get("value")
         if node.text == "grep" and value is not None and value.text in ("TRUE", "T"):
             return Code(
@@ -80,8 +80,8 @@ def _replaced(t: Translator, node: Node, scope: Scope) -> Code:
     count = ", count=1" if node.text == "sub" else ""
     pattern, over = pattern_of(t, node, given, scope), _several(made)
     if over is None:
-        return Code(f"re.sub({pattern}, {by}, {made.text}{count})", "string")
-    return Code(f"[re.sub({pattern}, {by}, one{count}) for one in {over}]", "strings", True, "string")
+        return Code(f"regex.sub({pattern}, {by}, {made.text}{count})", "string")
+    return Code(f"[regex.sub({pattern}, {by}, one{count}) for one in {over}]", "strings", True, "string")
 
 
 @maker("toupper", "tolower", "nchar", "trimws", takes="x")
