@@ -129,8 +129,8 @@ def test_what_is_not_said_in_python_is_named(tmp_path, r, why):
     "line",
     [
         'top = m.ranef()["id"].rename_axis("a.b()").reset_index().rename(columns={"(I)": "e"}).head(5).tail(1)',
-        "y = (a.b().c() - d.e().f()) / some_function_of(one.two().three().four(), five.six().seven()) - eight.nine().ten()",
-        'x = {name: pd.DataFrame({"a": name, "b": m, "cccc": 1}, index=[0]) for name, m, n in zip(one, two, three)}',
+        "y = (a.b().c() - d.e().f()) / some_function_of(one.two().three().four(), five.six().seven()) - n.ten()",
+        'x = {name: pd.DataFrame({"a": name, "b": m}, index=[0]) for name, m, n in zip(one, two, three)}',
         'print(pd.DataFrame({"effect": list(first.values()), "low": pd.Series(b), "up": pd.Series(c) - 2 * fourth}))',
         'forms = {"one": "y ~ 1 + (1 | g)", "two, for": "y ~ x + (1 | g)", "three": "y ~ x * z + (x | g)"}',
         '[f"a for {b}, {c}" for b, c in zip(a_very_long_name_of_a_list_of_texts, another_name_of_a_list_of_texts)]',
