@@ -193,6 +193,7 @@ def test_a_script_that_fails_is_one_reason_not_one_for_each_value():
 
 
 @pytest.mark.r
+@pytest.mark.slow
 def test_a_loop_without_end_is_stopped_and_not_run_in_python(tmp_path):
     path = tmp_path / "a.R"
     path.write_text(
@@ -225,6 +226,7 @@ sigma(m)
 
 
 @pytest.mark.r
+@pytest.mark.slow
 def test_a_script_that_closes_hides_and_removes_is_seen_to_its_end(tmp_path):
     path = tmp_path / "a.R"
     path.write_text(HOSTILE)
