@@ -378,16 +378,20 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
     factor = splu(A, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     logdet = float(np.log(np.abs(factor.U.diagonal())).sum())
 
-    def project(M: np.ndarray) -> np.ndarray:
-        """V⁻¹M with V = I + ZΛΛ'Z' (Woodbury)."""
-        return M - ZL @ factor.solve(np.asarray(ZL.T @ M))
+    def augmented(M: np.ndarray) -> np.ndarray:
+        """What is left of [M; 0] outside the columns of [ZΛ; I]: products of it are M'V⁻¹M, V = I + ZΛΛ'Z'.
 
-    XtVX = X.T @ project(X) if P else np.empty((0, 0))
+        A sum of squares, where X'X less what ZΛ takes of it would leave no digits at a large θ.
+        """
+        U = factor.solve(np.asarray(ZL.T @ M))
+        return np.concatenate([M - ZL @ U, -U])
+
     if P:
-        cholesky = scipy.linalg.cho_factor(XtVX)
-        beta = scipy.linalg.cho_solve(cholesky, project(X).T @ y)
+        columns = augmented(X)
+        cholesky = scipy.linalg.cho_factor(columns.T @ columns)
+        beta = scipy.linalg.cho_solve(cholesky, columns.T @ augmented(y))
         # One step of refinement: a huge offset of y costs digits otherwise.
-        beta = beta + scipy.linalg.cho_solve(cholesky, project(X).T @ (y - X @ beta))
+        beta = beta + scipy.linalg.cho_solve(cholesky, columns.T @ augmented(y - X @ beta))
         logdet_X = 2.0 * float(np.log(np.diag(cholesky[0])).sum())
         unscaled = scipy.linalg.cho_solve(cholesky, np.eye(P))
     else:

@@ -511,7 +511,7 @@ def _options(
 
 
 #: What a comparison needs in the end: imported while R starts.
-_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "xarray", "validation.report.files",
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "validation.report.files",
                  "matplotlib.backends.backend_svg")  # fmt: skip
 
 
@@ -681,11 +681,11 @@ def _make_output_safe() -> None:
     """Where the terminal's encoding lacks a letter, spell it instead of failing."""
     import codecs
 
-    from validation.report.wording import ascii_fallback
-
     def spell(error: UnicodeError) -> tuple[str, int]:
         if not isinstance(error, UnicodeEncodeError):
             raise error
+        from validation.report.wording import ascii_fallback  # not before R was started
+
         return ascii_fallback(error.object[error.start : error.end]), error.end
 
     codecs.register_error("mlmparity-spell", spell)

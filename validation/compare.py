@@ -5,6 +5,7 @@ The road is short: :func:`compare` states the model and its reference, :func:`co
 """
 
 import inspect
+import math
 import platform
 import re
 import time
@@ -356,6 +357,11 @@ def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comp
         notes.append(
             f"The candidate's optimum is better than the reference's: its objective is lower by "
             f"{evidence.improvement:.2g}."
+        )
+    if lacking := sum(row["verdict"] is Verdict.INCONCLUSIVE and math.isnan(row["reference"]) for row in rows):
+        notes.append(
+            f"The reference has no value (NaN) of {lacking} numbers: the candidate's are those that its θ implies by "
+            "the judge's own algebra."
         )
     if evidence.undetermined and any(row["verdict"] is Verdict.INCONCLUSIVE for row in rows):
         notes.append(

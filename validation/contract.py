@@ -93,7 +93,7 @@ class LinearMixedFit(MultilevelFit, Protocol):
         """``coef(summary(m))``: index coefficient; columns ``Estimate``, ``Std. Error``, ``t value``."""
         ...
 
-    def ranef_condVar(self) -> "dict[str, xr.DataArray]":
+    def ranef_condVar(self) -> "Mapping[str, xr.DataArray]":
         """Conditional variances of the random effects, ``attr(ranef(m, condVar = TRUE)[[g]], "postVar")``.
 
         Grouping factor -> DataArray with dims ``(level, effect, effect2)`` and the labels of ``ranef()``. Where one

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from r_scripts.variances import ConditionalVariances
 from validation.contract import BayesianFit, LinearMixedFit
 from validation.covariances import structures_of
-from validation.wellformed import MalformedError, numbers
+from validation.wellformed import MalformedError, numbers, variances_of
 
 __all__ = [
     "KEYS",
@@ -203,7 +204,7 @@ def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extr
     def ranef(r: _Rows) -> None:
         effects = fit.ranef()
         try:
-            sds = _conditional_sds(fit.ranef_condVar())
+            sds = _conditional_sds(variances_of(fit.ranef_condVar()))
         except Exception as error:
             sds = {}
             r.problems["condsd"] = f"{type(error).__name__}: {error}"
@@ -352,17 +353,14 @@ def numbered(effects: Iterable[str]) -> list[str]:
     return names
 
 
-def _conditional_sds(variances: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
+def _conditional_sds(variances: ConditionalVariances) -> dict[tuple[str, str, str], float]:
     sds: dict[tuple[str, str, str], float] = {}
-    for group, array in variances.items():
-        values = np.asarray(array, dtype=float)
-        levels = [str(level) for level in array.coords["level"].to_numpy()]
-        effects = numbered(str(effect) for effect in array.coords["effect"].to_numpy())
-        for i, level in enumerate(levels):
-            for j, effect in enumerate(effects):
+    for group, block in variances.blocks.items():
+        for i, level in enumerate(block.levels):
+            for j, effect in enumerate(numbered(block.effects)):
                 # A variance of zero comes out of a Cholesky as ± rounding; a truly negative one must stay visible.
-                variance = values[i, j, j]
-                sds[(str(group), effect, level)] = float(np.sign(variance) * np.sqrt(abs(variance)))
+                variance = block.variances[i, j, j]
+                sds[(group, effect, level)] = float(np.sign(variance) * np.sqrt(abs(variance)))
     return sds
 
 

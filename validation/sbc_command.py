@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from validation.console import VisibleConsole
-from validation.report.json import plain
 
 __all__ = ["register"]
 
@@ -82,6 +81,8 @@ def _sbc(
 
 def _figures(model: Any, result: Any) -> dict[str, Any]:
     """What is printed of a model's calibration, and the table of all quantities, for programs."""
+    from validation.report.json import plain
+
     return {
         "name": model.name,
         "formula": model.formula,

@@ -40,6 +40,7 @@ __all__ = [
     "REPORTED_P",
     "REPORTED_SE",
     "REPORTED_STATISTIC",
+    "ROUNDINGS",
     "SAME_QUANTILE",
     "SAME_STRUCTURE",
     "SAME_THETA",
@@ -151,6 +152,10 @@ OPTIMUM = Tolerance(
     "moves estimates by √e standard errors, so 1e-6 is 0.001 SE at most). Lower is a better optimum, if the agreed "
     "objective says so at the candidate's θ.",
 )
+
+#: A difference of two values of an objective may be rounding up to so many of its rounding error's standard deviation:
+#: beyond it, one in 16 000 of normal errors.
+ROUNDINGS = 4.0
 
 ESTIMATE = Tolerance(
     "tier-4",
@@ -512,7 +517,7 @@ def objective_noise(objective: float, nobs: int) -> float:
 
 def optimum_limit(noise: float) -> float:
     """Tier 4 and 5's limit in standard errors: 4√ν, from 1e-5 to 1e-3 (:data:`ESTIMATE` has the reason)."""
-    return min(max(ESTIMATE.limit, 4.0 * math.sqrt(noise)), LARGEST_ESTIMATE_LIMIT)
+    return min(max(ESTIMATE.limit, ROUNDINGS * math.sqrt(noise)), LARGEST_ESTIMATE_LIMIT)
 
 
 def design_limit(rows: int) -> float:

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from r_scripts.variances import Block, ConditionalVariances
+
 __all__ = [
     "PART_OF",
     "CheckedFit",
@@ -24,6 +26,7 @@ __all__ = [
     "labelled_columns",
     "number",
     "numbers",
+    "variances_of",
     "whole",
 ]
 
@@ -439,9 +442,9 @@ class CheckedFit:
 
         return self._once("ranef", lambda: _by_group(self._fit.ranef(), "ranef()", one))
 
-    def ranef_condVar(self) -> dict[str, Any]:
+    def ranef_condVar(self) -> ConditionalVariances:
         """Conditional variances, level x effect x effect."""
-        return self._once("ranef_condVar", lambda: _by_group(self._fit.ranef_condVar(), "ranef_condVar()", _variances))
+        return self._once("ranef_condVar", lambda: variances_of(self._fit.ranef_condVar()))
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """``fixef`` plus ``ranef`` for each level."""
@@ -506,21 +509,36 @@ def _sequence(value: Any, what: str) -> Sequence[Any]:
     return list(value)
 
 
-def _variances(block: Any, what: str) -> Any:
-    import xarray as xr
+def variances_of(found: object) -> ConditionalVariances:
+    """Read what ``ranef_condVar()`` gave; xarray is not imported where the numbers come without it.
 
-    if not isinstance(block, xr.DataArray):
-        raise MalformedError(f"{what} is {_kind(block)}; expected a DataArray (level, effect, effect2)")
-    absent = {"level", "effect"} - {str(name) for name in block.coords}
-    values = numbers(block.to_numpy(), what, ndim=3)
-    if absent:
-        raise MalformedError(f"{what} has no labels of {', '.join(sorted(absent))}")
-    levels = _labels(block.coords["level"].to_numpy().tolist(), what, unique=True)
-    effects = _labels(block.coords["effect"].to_numpy().tolist(), what, unique=False)
+    Raises
+    ------
+    MalformedError
+        It is no mapping from grouping factor to DataArray (level, effect, effect2).
+    """
+    blocks = found.blocks if isinstance(found, ConditionalVariances) else found
+    return ConditionalVariances(_by_group(blocks, "ranef_condVar()", _variances))
+
+
+def _variances(block: Any, what: str) -> Block:
+    found = block if isinstance(block, Block) else _block(block, what)
+    values = numbers(found.variances, what, ndim=3)
+    levels, effects = _labels(found.levels, what, unique=True), _labels(found.effects, what, unique=False)
     if values.shape != (len(levels), len(effects), len(effects)):
         raise MalformedError(f"{what} has the shape {values.shape}; expected (level, effect, effect)")
-    coords = {"level": levels, "effect": effects, "effect2": effects}
-    return xr.DataArray(values, dims=("level", "effect", "effect2"), coords=coords)
+    return Block(values, levels, effects)
+
+
+def _block(array: Any, what: str) -> Block:
+    import xarray as xr
+
+    if not isinstance(array, xr.DataArray):
+        raise MalformedError(f"{what} is {_kind(array)}; expected a DataArray (level, effect, effect2)")
+    absent = {"level", "effect"} - {str(name) for name in array.coords}
+    if absent:
+        raise MalformedError(f"{what} has no labels of {', '.join(sorted(absent))}")
+    return Block(array.to_numpy(), *(array.coords[name].to_numpy().tolist() for name in ("level", "effect")))
 
 
 def _components(value: Any, strict: bool) -> pd.DataFrame:

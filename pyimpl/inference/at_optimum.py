@@ -1,20 +1,22 @@
 """A model at the minimum of its criterion: what a fit is made of, whether a search or a refit has found it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import as_numbers
 from pyimpl.design.design import Design
 from pyimpl.errors import DataError, ModelError
 from pyimpl.inference.control import LmerControl
 from pyimpl.inference.estimates import Estimates, infer
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import carriers
-from pyimpl.likelihood.optimum import OptSummary, optimize
+from pyimpl.likelihood.optimum import optimize
+from pyimpl.likelihood.optsummary import OptSummary
 from pyimpl.likelihood.reduce import Reduced
 from pyimpl.likelihood.refit import Minimum, Refits
 from pyimpl.likelihood.stopped import last_computable
@@ -27,7 +29,6 @@ __all__ = [
     "Refitter",
     "SearchedModel",
     "Theta",
-    "as_numbers",
     "checked_theta",
     "criterion_at",
     "find_optimum",
@@ -291,8 +292,18 @@ class Refitter:
             raise failure
         return min(found, key=lambda one: one.value)
 
-    def response(self, newresp: Sequence[float] | np.ndarray | pd.Series | pd.DataFrame) -> np.ndarray:
+    def response(
+        self,
+        newresp: Sequence[float] | np.ndarray | pd.Series | pd.DataFrame,
+        used: Callable[[np.ndarray], np.ndarray] = lambda values: values,
+    ) -> np.ndarray:
         """Return another response: a number for each row used, from those or from one for each row of the data.
+
+        Parameters
+        ----------
+        newresp : array-like
+        used : callable, optional
+            Takes the rows used out of all rows of the data.
 
         Raises
         ------
@@ -309,6 +320,7 @@ class Refitter:
         design = self.design
         if y.size != design.N and design.omitted.size and y.size == design.N + design.omitted.size:
             y = np.delete(y, design.omitted)
+        y = used(y)
         if y.size != design.N:
             raise DataError(f"newresp has {y.size} values; the model uses {design.N} rows")
         return y
@@ -421,14 +433,6 @@ def warm_start(model: AtOptimum) -> np.ndarray:
     theta[(model.reduced.lower == 0) & (theta < _OFF_BOUNDARY)] = _OFF_BOUNDARY
     structure = model.reduced.structure
     return theta if structure is None else structure.inside(theta, _OFF_BOUNDARY)
-
-
-def as_numbers(values: object, what: str) -> np.ndarray:
-    """Return an array of float; what is no numbers is refused by the name `what`."""
-    try:
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be numbers, not {values!r:.60}.") from error
 
 
 def checked_theta(theta: Theta, n: int) -> np.ndarray:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, Unpack, overload, runtime_c
 import numpy as np
 import pandas as pd
 
+from r_scripts.variances import ConditionalVariances
+
 if TYPE_CHECKING:
-    import xarray as xr
     from scipy import sparse
 
     from pyimpl.design.design import Design
@@ -144,7 +145,7 @@ class LikelihoodFit(Fit, Protocol):
     def getME(self, name: str) -> object:
         """Return a piece of the model."""
 
-    def ranef_condVar(self) -> "dict[str, xr.DataArray]":
+    def ranef_condVar(self) -> ConditionalVariances:
         """Conditional variances of the modes."""
 
     def bootMer(

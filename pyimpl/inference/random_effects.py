@@ -1,7 +1,6 @@
 """What R says of the random effects: ``VarCorr``, ``ranef``, its conditional variances, ``coef``, ``rePCA``."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,9 +9,7 @@ from pyimpl.design.design import Design
 from pyimpl.inference.estimates import Estimates
 from pyimpl.printing import VarCorrTable
 from r_scripts.dialect import Dialect
-
-if TYPE_CHECKING:
-    import xarray as xr
+from r_scripts.variances import Block, ConditionalVariances
 
 __all__ = [
     "ConditionalModes",
@@ -32,11 +29,11 @@ class ConditionalModes(dict[str, pd.DataFrame]):
 
     Attributes
     ----------
-    postVar : dict
+    postVar : mapping
         Grouping factor -> DataArray (level, effect, effect2); missing between terms of the same factor.
     """
 
-    def __init__(self, modes: dict[str, pd.DataFrame], postVar: "dict[str, xr.DataArray]"):
+    def __init__(self, modes: dict[str, pd.DataFrame], postVar: ConditionalVariances):
         super().__init__(modes)
         self.postVar = postVar
 
@@ -107,13 +104,11 @@ def conditional_modes(design: Design, estimates: Estimates) -> dict[str, pd.Data
     return out
 
 
-def conditional_variances(design: Design, estimates: Estimates) -> "dict[str, xr.DataArray]":
+def conditional_variances(design: Design, estimates: Estimates) -> ConditionalVariances:
     """Conditional variances of the modes: grouping factor -> DataArray (level, effect, effect2).
 
     Missing between terms of the same factor (R gives none).
     """
-    import xarray as xr
-
     terms, out = design.terms, {}
     for group, members in terms_by_factor(design).items():
         effects = [name for i in members for name in terms[i].effects]
@@ -124,12 +119,8 @@ def conditional_variances(design: Design, estimates: Estimates) -> "dict[str, xr
             p = terms[i].p
             values[:, at : at + p, at : at + p] = estimates.cond_var[f][:, start : start + p, start : start + p]
             at += p
-        out[group] = xr.DataArray(
-            values,
-            dims=("level", "effect", "effect2"),
-            coords={"level": list(terms[members[0]].levels), "effect": effects, "effect2": effects},
-        )
-    return out
+        out[group] = Block(values, list(terms[members[0]].levels), effects)
+    return ConditionalVariances(out)
 
 
 def coefficients_by_level(fixed: pd.Series, modes: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -161,3 +161,30 @@ def test_importing_the_package_loads_nothing():
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_command_starts_r_before_anything_heavy_is_imported(tmp_path):
+    """R takes longest: it starts first, and Python imports beside it."""
+    code = (
+        "import sys\n"
+        "import bridge.session as session\n"
+        "def seen(self, packages):\n"
+        "    print(sorted({'numpy', 'pandas', 'scipy', 'xarray', 'jinja2'} & set(sys.modules)))\n"
+        "    raise SystemExit(9)\n"
+        "session.Session.start_ahead = seen\n"
+        "from mlmparity.command import main\n"
+        "main(['compare', '--formula', 'y ~ 1 + (1 | g)', '--data', 'y.csv', '--output', sys.argv[1]])\n"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path)]
+    found = subprocess.run(arguments, check=False, timeout=60, capture_output=True, text=True)
+    assert (found.returncode, found.stdout.strip()) == (9, "[]"), found.stderr
+
+
+def test_judging_likelihood_fits_imports_no_xarray():
+    code = (
+        "import sys, validation\n"
+        "from validation.conformance.cases import choose\n"
+        "print(choose(['sleepstudy-reml'])[0].compare(against='recorded').verdict, 'xarray' in sys.modules)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    assert found.stdout.strip() == "agrees False"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from r_scripts.variances import Block, ConditionalVariances
 from validation.covariances import semidefinite_factor
 from validation.draws import DrawsAlone
 from validation.quantities import columns_of, records
@@ -309,18 +310,15 @@ class Answer:
         """Conditional modes."""
         return _by_level(self._take("ranef"), "ranef")
 
-    def ranef_condVar(self) -> dict[str, Any]:
+    def ranef_condVar(self) -> ConditionalVariances:
         """Conditional variances; between effects missing."""
-        import xarray as xr
-
         result = {}
         for group, frame in _by_level(self._take("condsd"), "condsd").items():
             values = np.full((len(frame), frame.shape[1], frame.shape[1]), np.nan)
             for j in range(frame.shape[1]):
                 values[:, j, j] = np.sign(frame.iloc[:, j]) * frame.iloc[:, j] ** 2
-            coords = {"level": list(frame.index), "effect": list(frame.columns), "effect2": list(frame.columns)}
-            result[group] = xr.DataArray(values, dims=("level", "effect", "effect2"), coords=coords)
-        return result
+            result[group] = Block(values, list(frame.index), list(frame.columns))
+        return ConditionalVariances(result)
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """``fixef`` plus ``ranef`` for each level."""

@@ -1,10 +1,12 @@
 """Tier 4: estimates in units of their standard errors."""
 
+import contextlib
 import math
 from typing import Any
 
 from validation import tolerances
 from validation.checks import Check
+from validation.judge.boundary import correlation_apart, theta_apart
 from validation.judge.evidence import Evidence
 from validation.judge.implied import accept_implied
 from validation.judge.rows import Measure, Row, check_of, counts, judge_number, missing_row, row
@@ -37,12 +39,21 @@ def _errors(evidence: Evidence) -> ComponentErrors | None:
     sigma = evidence.value("reference", "sigma")
     if pieces is None or theta is None or not (math.isfinite(sigma) and sigma > 0):
         return None
-    # The candidate's objective is the quicker one, and tier 2 says whether it is the same function.
-    devfun = evidence.devfun("candidate") if evidence.objective_agrees else None
-    try:
-        return component_errors(pieces, theta.to_numpy(), sigma, evidence.reml, devfun)
-    except Exception:  # a candidate's function that fails beside its optimum
-        return component_errors(pieces, theta.to_numpy(), sigma, evidence.reml, None)
+    # The candidate's objective is the quickest, and tier 2 says whether it is the same function; a recorded reference's
+    # is known at recorded points only, and the judge's own is the slowest.
+    functions = (
+        evidence.devfun("candidate") if evidence.objective_agrees else None,
+        evidence.devfun("reference"),
+        evidence.own_objective,
+    )
+    inside = not pieces.on_boundary(theta.to_numpy()).any()
+    for devfun in functions if inside else ():
+        with contextlib.suppress(Exception):  # a function that fails beside its optimum: the next one
+            if devfun is not None:
+                found = component_errors(pieces, theta.to_numpy(), sigma, evidence.reml, devfun)
+                if found.source == "curvature":
+                    return found
+    return component_errors(pieces, theta.to_numpy(), sigma, evidence.reml, None)
 
 
 def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
@@ -85,6 +96,7 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
         return errors.cor.get(key, errors.cor.get(reverse, math.nan)), "standard errors"
 
     on_boundary = singular or (errors is not None and errors.source == "closed form")
+    of_theta = theta_apart(evidence, errors, limit) if on_boundary else ""
     pieces = evidence.reference_pieces
     diagonal = [term.name for term in pieces.terms if term.structure.name == "diag"] if pieces is not None else []
     fixed = {(name, quantity) for name in diagonal for quantity in ("covariance", "cor")}  # at 0, by the structure
@@ -126,9 +138,10 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
             rows.append(judge_number("tier-4", quantity, 0.0, record["candidate"], 1.0, tolerances.EXACT, **keys))
             continue
         if quantity in ("theta", "par", "cor") and on_boundary:
-            # The covariance matrix and the objective say it all on the boundary (Σ does not determine θ's sign there,
-            # and a correlation of a variance near 0 is noise): shown, judged by the variances and covariances.
-            rows.append(_shown_only(quantity, record, keys))
+            place = (keys["group"], keys["term"], keys["term2"])
+            correlation = quantity == "cor"
+            apart = correlation_apart(evidence, errors, place, record["candidate"], limit) if correlation else of_theta
+            rows.append(_by_covariance(quantity, record, keys, apart))
             continue
         scale, unit = scale_of(record)
         rows.append(
@@ -174,10 +187,13 @@ def _tests(evidence: Evidence) -> list[Row]:
     return rows
 
 
-def _shown_only(quantity: str, record: dict[str, Any], keys: dict[str, Any]) -> Row:
+def _by_covariance(quantity: str, record: dict[str, Any], keys: dict[str, Any], apart: str) -> Row:
+    """A number that has no unit on the boundary: whether it belongs to Σ, which is judged."""
     left, right = record["reference"], record["candidate"]
     if quantity == "theta" and math.isnan(left) != math.isnan(right):
         return judge_number("tier-4", quantity, left, right, 1.0, tolerances.ESTIMATE, **keys)
+    if apart:
+        return row("tier-4", quantity, left, right, Verdict.DISAGREES, apart, Measure(unit="of Σ"), **keys)
     return row(
         "tier-4",
         quantity,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from validation import tolerances
 from validation.algebra import Pieces, Solution, pieces_of, solve
 from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
@@ -251,6 +252,11 @@ class Evidence:
         except Exception:
             return None
 
+    def own_objective(self, theta: np.ndarray) -> float:
+        """The judge's own objective; NaN where its algebra is not known to hold."""
+        solution = self.solve(theta)
+        return float("nan") if solution is None else solution.objective
+
     def candidate_theta(self) -> np.ndarray | None:
         """The candidate's θ̂ in the reference's order."""
         own, reference = self.theta("candidate"), self.theta("reference")
@@ -302,14 +308,16 @@ class Evidence:
     def both_optima(self) -> tuple[float, float] | None:
         """One objective at the reference's θ̂ and at the candidate's; None where none is trusted.
 
-        The reference's own function where it can be called, or the candidate's where tier 2 found it to be the same;
-        otherwise the judge's own algebra, where it gives the reference's log-likelihood at the reference's θ̂.
+        The reference's own function where it can be called and has its digits at both, or the candidate's where tier 2
+        found it to be the same; otherwise the judge's own algebra, where it gives the reference's log-likelihood at the
+        reference's θ̂.
         """
         theta_reference, theta_candidate = self.theta("reference"), self.candidate_theta()
         if theta_reference is None or theta_candidate is None:
             return None
         for side in ("reference", "candidate"):
-            if side == "candidate" and self.objective_agrees is not True:
+            trusted = not self.lost_at(theta_candidate) if side == "reference" else self.objective_agrees is True
+            if not trusted:
                 continue
             devfun = self.devfun(side)
             if devfun is None:
@@ -358,6 +366,21 @@ class Evidence:
         except Exception:  # a recorded reference knows its objective at recorded points only
             return least
         return max(least, measured) if np.isfinite(measured) else least
+
+    def lost_at(self, theta: np.ndarray, difference: float = tolerances.OPTIMUM.limit) -> float:
+        """Rounding error of the reference's objective at a θ, where it could make such a difference; otherwise 0.
+
+        At a θ far out R's sums lose their digits (σ runs to 0, standard deviations to infinity): what it says there
+        is no measure of a candidate.
+        """
+        devfun = self.devfun("reference")
+        if devfun is None:
+            return 0.0
+        try:
+            measured = measured_noise(devfun, theta)
+        except Exception:  # a recorded reference knows its objective at recorded points only
+            return 0.0
+        return measured if difference <= tolerances.ROUNDINGS * measured else 0.0
 
     @property
     def notes(self) -> Mapping[str, str]:

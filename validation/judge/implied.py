@@ -9,6 +9,7 @@ from validation import tolerances
 from validation.algebra import Solution
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row
+from validation.judge.satterthwaite import accept_tests
 from validation.verdict import Verdict
 
 __all__ = ["accept_implied", "implied_by", "implied_numbers"]
@@ -23,7 +24,7 @@ def implied_by(evidence: Evidence) -> tuple[Verdict, str, Any, Any] | None:
     improvement, theta = evidence.improvement, evidence.candidate_theta()
     if improvement is None or theta is None:
         return None
-    if improvement > 4.0 * evidence.noise:
+    if improvement > tolerances.ROUNDINGS * evidence.noise:
         verdict, reason = (
             Verdict.BETTER,
             f"follows from a better optimum than the reference's (objective lower by {improvement:.3g}): the value "
@@ -46,10 +47,34 @@ def implied_by(evidence: Evidence) -> tuple[Verdict, str, Any, Any] | None:
     return None if solution is None else (verdict, reason, solution, own)
 
 
+def _without_reference(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
+    """Judge by the judge's own algebra what the reference has no value of, at an optimum as good as the reference's.
+
+    lme4 2.1-0 gives NaN for variances of ``cs()`` and ``ar1()`` where a standard deviation is 0.
+    """
+    lacking = [r for r in rows if r["verdict"] is Verdict.DISAGREES and math.isnan(r["reference"])]
+    improvement, theta = evidence.improvement, evidence.candidate_theta()
+    if not lacking or theta is None or improvement is None or improvement < -tolerances.OPTIMUM.limit:
+        return rows
+    if (solution := evidence.solve(theta)) is None:
+        return rows
+    expected = implied_numbers(solution)
+    judged = []
+    for r in rows:
+        value = expected.get(tuple(r[key] for key in ("quantity", "group", "term", "term2", "level")))
+        lacks = value is not None and math.isfinite(value) and any(r is one for one in lacking)
+        if lacks and value is not None and abs(r["candidate"] - value) <= limit * abs(value):
+            own = f"the judge's own algebra gives {value:.8g} at the candidate's θ"
+            r = {**r, "verdict": Verdict.INCONCLUSIVE, "reason": f"the reference has no value (NaN); {own}"}
+        judged.append(r)
+    return judged
+
+
 def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
     """Judge anew what failed and is no more than what another θ̂, as good or better, implies by the judge's algebra."""
     if not any(r["verdict"] is Verdict.DISAGREES for r in rows):
         return rows
+    rows = _without_reference(evidence, rows, limit)
     found = implied_by(evidence)
     if found is None:
         return rows
@@ -67,7 +92,7 @@ def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Ro
             if distance <= limit * scale:
                 r = {**r, "verdict": verdict, "reason": reason}
         accepted.append(r)
-    return accepted
+    return accept_tests(evidence, accepted, verdict, reason, solution)
 
 
 def implied_numbers(solution: Solution) -> dict[tuple[Any, ...], float]:

@@ -66,8 +66,8 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         if math.isfinite(own) and scale < Match.ROUGH * own:
             # On the boundary the conditional sd goes to 0 with the variance; the level's own mean is the measure then.
             scale, tolerance = own, tolerance.at(limit, "standard errors of the level's own estimate")
-        elif quantity == "ranef" and math.isfinite(undetermined.get(key, math.nan)):
-            # Beside the boundary it is small, and θ's own error is what moves the BLUP.
+        elif math.isfinite(undetermined.get(key, math.nan)):
+            # Beside the boundary it is small, and θ's own error is what moves the BLUP and its conditional sd.
             scale = math.hypot(scale, undetermined[key])
         rows.append(
             judge_number("tier-5", quantity, record["reference"], record["candidate"], scale, tolerance, **keys)

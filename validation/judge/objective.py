@@ -24,6 +24,7 @@ def theta_points(
     bounds: Sequence[tuple[float, float]],
     seed: int,
     n_random: int = 6,
+    scale: np.ndarray | None = None,
 ) -> list[tuple[str, np.ndarray]]:
     """Where tier 2 compares the objectives: both optima, lme4's start, the boundary, and random feasible θ.
 
@@ -35,22 +36,27 @@ def theta_points(
         Lower and upper bound of each element of θ.
     seed : int
     n_random : int
-        Number of random points: what is bounded below by 0 log-normal about the optimum (about 1 where it is 0), what
-        has two bounds (a correlation) uniform, the others normal.
+        Number of random points: what is bounded below by 0 log-normal about the optimum (about its unit where it is
+        0), what has two bounds (a correlation) uniform, the others normal.
+    scale : ndarray, optional
+        Unit of each element of θ, in which lme4's start is 1: that of its predictors
+        (:attr:`validation.algebra.Pieces.theta_scale`). At θ = 1 itself a predictor in Hz, whose θ̂ is 1e-4, leaves
+        both sides no digits to agree in. Default: 1.
     """
+    unit = np.ones(len(optimum)) if scale is None else scale
     low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
     diagonal, between = low == 0.0, np.isfinite(low) & np.isfinite(high)
     points = [("reference optimum", optimum)]
     if other is not None:
         points.append(("candidate optimum", other))
-    points.append(("start", diagonal.astype(float)))
+    points.append(("start", np.where(diagonal, unit, 0.0)))
     points.append(("boundary, all 0", np.zeros_like(optimum)))
     for i in np.flatnonzero(diagonal)[:6]:
         point = optimum.copy()
         point[i] = 0.0
         points.append((f"boundary, element {i + 1}", point))
     rng = np.random.default_rng(seed)
-    size = np.where(np.abs(optimum) > Match.ROUGH, np.abs(optimum), 1.0)
+    size = np.where(np.abs(optimum) > Match.ROUGH * unit, np.abs(optimum), unit)
     for i in range(n_random):
         factor = np.where(diagonal, np.exp(rng.normal(size=optimum.size)), rng.normal(size=optimum.size))
         point = size * factor
@@ -76,7 +82,8 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
     else:
         pieces = evidence.reference_pieces
         bounds = pieces.bounds if pieces is not None else _bounds(evidence.reference, len(theta))
-        points = theta_points(theta.to_numpy(), evidence.candidate_theta(), bounds, seed)
+        scale = pieces.theta_scale if pieces is not None else None
+        points = theta_points(theta.to_numpy(), evidence.candidate_theta(), bounds, seed, scale=scale)
     nobs = evidence.value("reference", "nobs")
     values = []
     for name, point in points:
@@ -106,8 +113,8 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
             )
         else:
             judged = judge_number("tier-2", "objective", pair[0], pair[1], size, tolerances.SAME_THETA, level=name)
-            if math.isnan(pair[0]) and math.isfinite(pair[1]):
-                judged["verdict"], judged["reason"] = _without_reference(evidence, point, pair[1])
+            if judged["verdict"] is Verdict.DISAGREES and math.isfinite(pair[1]):
+                judged["verdict"], judged["reason"] = _third_opinion(evidence, point, pair, judged)
             judged["reason"] = f"at {shown}. {judged['reason']}"
             rows.append(judged)
     evidence.same_theta = pd.DataFrame(values, columns=["point", "reference", "candidate"])
@@ -146,17 +153,23 @@ def _bounds(fit: LinearMixedFit, n: int) -> list[tuple[float, float]]:
         return [(0.0, math.inf)] * n
 
 
-def _without_reference(evidence: Evidence, point: np.ndarray, candidate: float) -> tuple[Verdict, str]:
-    """What the candidate's objective is at a θ where the reference has none: judged by the judge's own algebra.
+def _third_opinion(evidence: Evidence, point: np.ndarray, pair: list[float], judged: Row) -> tuple[Verdict, str]:
+    """What the candidate's objective is where the reference's is none or rounding: judged by the judge's own algebra.
 
-    lme4 2.1-0 divides 0 by 0 where the correlation of ``cs()`` is 1.
+    lme4 2.1-0 divides 0 by 0 where the correlation of ``cs()`` is 1, and keeps few digits where σ runs to 0.
     """
+    if math.isnan(pair[0]):
+        why = "the reference has no value there (NaN)"
+    elif lost := evidence.lost_at(point, abs(pair[1] - pair[0])):
+        why = f"the reference's objective has lost its digits there: its rounding error, measured, is {lost:.2g}"
+    else:
+        return judged["verdict"], judged["reason"]
     own = evidence.solve(point)
     if own is None or not math.isfinite(own.objective):
-        return Verdict.INCONCLUSIVE, "the reference has no value there (NaN), nor has the judge's own algebra"
+        return Verdict.INCONCLUSIVE, f"{why}, and the judge's own algebra has none"
     size = max(abs(own.objective), own.fitted.size)
-    agrees = abs(candidate - own.objective) <= tolerances.CONSISTENT.limit * size
-    told = f"the reference has no value there (NaN); the judge's own algebra gives {own.objective:.10g}"
+    agrees = abs(pair[1] - own.objective) <= tolerances.CONSISTENT.limit * size
+    told = f"{why}; the judge's own algebra gives {own.objective:.10g}"
     return Verdict.AGREES if agrees else Verdict.DISAGREES, told
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from r_scripts.variances import Block, ConditionalVariances
 from validation.algebra import by_row
 from validation.covariances import structures_of
 
@@ -190,22 +191,15 @@ class RecordedLmerFit:
         """Conditional modes."""
         return {group: frame.copy() for group, frame in self.modes.items()}
 
-    def ranef_condVar(self) -> dict[str, Any]:
+    def ranef_condVar(self) -> ConditionalVariances:
         """Conditional variances: group -> DataArray (level, effect, effect2)."""
-        import xarray as xr
-
-        return {
-            group: xr.DataArray(
-                np.array(array),
-                dims=("level", "effect", "effect2"),
-                coords={
-                    "level": [str(level) for level in self.modes[group].index],
-                    "effect": list(self.modes[group].columns),
-                    "effect2": list(self.modes[group].columns),
-                },
-            )
-            for group, array in self.mode_variances.items()
-        }
+        return ConditionalVariances(
+            {
+                group: Block(array, [str(level) for level in modes.index], list(modes.columns))
+                for group, array in self.mode_variances.items()
+                for modes in (self.modes[group],)
+            }
+        )
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """``fixef`` plus ``ranef`` for each level."""
