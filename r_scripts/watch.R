@@ -134,8 +134,20 @@ local({
   }
 
   write_event <- function(...) {
-    writeLines(object_of(...), watch$log, useBytes = TRUE)
-    flush(watch$log)
+    line <- object_of(...)
+    written <- tryCatch(
+      {
+        writeLines(line, watch$log, useBytes = TRUE)
+        flush(watch$log)
+        TRUE
+      },
+      error = function(e) FALSE
+    )
+    if (!written) {  # closeAllConnections()
+      watch$log <- file(file.path(folder, "events.jsonl"), open = "a", encoding = "UTF-8")
+      writeLines(line, watch$log, useBytes = TRUE)
+      flush(watch$log)
+    }
   }
 
   # ---------------------------------------------------------------------------------------- fits and data
@@ -407,7 +419,7 @@ local({
       contrasts = texts_of(getOption("contrasts")),
       packages = array_of(quoted(vapply(loaded, function(one) paste(one, utils::packageVersion(one)), "")))
     )
-    close(watch$log)
+    try(close(watch$log), silent = TRUE)
   }
   attach(owner, name = "mlmparity:watch", warn.conflicts = FALSE)
 

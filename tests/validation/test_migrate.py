@@ -391,7 +391,7 @@ tapply(d$Reaction, d$half, mean)
 mean(d$Reaction)
 mean(d$Reaction, na.rm = TRUE)
 quantile(d$Reaction, 0.3, na.rm = TRUE, type = 6)
-unused <- rank(d$Days)
+unused <- mad(d$Days)
 fit_to <- function(rows) lmer(Reaction ~ half + third + (half | Subject), d[rows, ], na.action = na.exclude)
 m <- fit_to(1:144)
 length(residuals(m))
@@ -505,7 +505,10 @@ def test_scripts_of_the_usual_kind(path, tmp_path):
     copied = place / path.name
     copied.write_bytes(path.read_bytes())
     done = migrate(copied, tmp_path / "out")
+    if done.error is not None and "there is no package" in done.error:
+        pytest.skip(done.error)
     assert not done.disagreements, str(done)
+    assert not done.unproved, str(done)
     assert done.compared
     environment = {"PATH": "/nowhere", "PYTHONPATH": str(Path.cwd()), "HOME": str(tmp_path)}
     script = next(done.folder.glob("[a-z]*.py"), None)

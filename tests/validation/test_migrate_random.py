@@ -1,5 +1,7 @@
 """Random values of a migrated script: judged by Python's own spread; nothing passes for want of a comparison."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from validation.migrate.random_values import Drawn, judge_drawn
 from validation.migrate.rcode import parse
 from validation.migrate.repeats import Limits
 from validation.migrate.replay import Replayed, repeat, replay
-from validation.migrate.run import Migration
+from validation.migrate.run import Migration, migrate
 from validation.migrate.script import Piece, Script, Span
 from validation.migrate.values import Labelled, from_r
 from validation.migrate.watch import Watched
@@ -180,3 +182,57 @@ NUMBER = {"type": "double", "values": [2.0]}
 )
 def test_no_number_compared_is_never_all_carried_over(event, seen, verdicts, code):
     assert carried(event, seen) == (verdicts, code)
+
+
+def test_a_script_that_fails_is_one_reason_not_one_for_each_value():
+    why = "NameError: x"
+    compared = [Compared(k, k + 1, k, "sigma", 0, "disagrees", why) for k in range(40)]
+    text = str(Migration(Path("a.R"), Path("out"), "", compared, [], None, Watched(), [], why))
+    assert text.count(why) == 1
+    assert "line 1, line 2, line 3 and 37 more" in text
+
+
+@pytest.mark.r
+@pytest.mark.slow
+def test_a_loop_without_end_is_stopped_and_not_run_in_python(tmp_path):
+    path = tmp_path / "a.R"
+    path.write_text(
+        "m <- lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)\nsigma(m)\nwhile (TRUE) {}\n" + 3 * "sigma(m)\n"
+    )
+    done = migrate(path, tmp_path / "out", timeout=6.0)
+    assert [one.verdict for one in done.compared] == ["agrees", "agrees"]
+    assert "while True" not in done.script
+    assert [line for line, _, _ in done.missing] == [3, 4, 5, 6]
+    assert "from line 4 on, 3 statements" in str(done)
+
+
+HOSTILE = """lmer <- function(formula, data) lme4::lmer(formula, data = data, REML = FALSE)
+fun <- function() { library(lme4); fixef(lme4:::lmer(Yield ~ 1 + (1 | Batch), Dyestuff)) }
+fun()
+m <- lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)
+set.seed(1)
+rm(.Random.seed)
+cat('{"event": "value", "site": 0, "statement": 0, "value": {"type": "double", "values": [1]}}\\n')
+for (i in 1:20000) cat("line of output number", i, "\\n")
+closeAllConnections()
+sigma(m)
+rm(list = ls(all.names = TRUE))
+attach(NULL, name = "mlmparity:watch")
+m <- lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)
+sigma(m)
+quit("no")
+sigma(m)
+"""
+
+
+@pytest.mark.r
+@pytest.mark.slow
+def test_a_script_that_closes_hides_and_removes_is_seen_to_its_end(tmp_path):
+    path = tmp_path / "a.R"
+    path.write_text(HOSTILE)
+    done = migrate(path, tmp_path / "out")
+    assert done.error is None
+    assert not done.disagreements, str(done)
+    assert [one.line for one in done.compared if one.name == "sigma"] == [10, 14]
+    assert "REML=False" in done.script  # the script's own lmer
+    assert done.script.rstrip().endswith("[after quit()] sigma(m)")

@@ -47,7 +47,7 @@ def script_of(tmp_path, code):
         # dplyr
         (
             "coef(m)$g %>% rownames_to_column('who') %>% filter(x > 0) %>% arrange(desc(x)) %>% slice(1:3)",
-            '.sort_values("x", ascending=False, kind="stable").reset_index(drop=True).head(3)',
+            '    .sort_values("x", ascending=False, kind="stable")\n    .reset_index(drop=True)\n    .head(3)\n)',
         ),
         (
             "as.data.frame(VarCorr(m)) %>% group_by(grp) %>% summarise(total = sum(vcov), n = n())",
@@ -57,9 +57,23 @@ def script_of(tmp_path, code):
             "as.data.frame(VarCorr(m)) %>% mutate(p = vcov / sum(vcov))",
             '.assign(p=lambda d: d["vcov"] / d["vcov"].sum())',
         ),
+        (
+            "aggregate(y ~ g, d, function(v) sum(v^2))",
+            '[["y"]]\n    .agg(lambda v: np.sum(v ** 2))\n    .reset_index()',
+        ),
+        ("tapply(d$y, d$g, mean, na.rm = TRUE)", '.groupby(d["g"], observed=False).mean()'),
+        ("outer(fixef(m), c(-1, 1))", "pd.DataFrame(np.outer(m.fixef(), [-1, 1]), index=m.fixef().index)"),
+        ("predict(m, transform(head(coef(m)$g, 2), a = 'B'))", '.head(2).assign(a="B")'),
+        ("unlist(lapply(list(a = m), sigma))", '{name: x.sigma() for name, x in {"a": m}.items()}'),
+        (
+            "x <- c(1, 2)\ny <- c(3, 4)\ndata.frame(x, y, z = sqrt(x))",
+            'pd.DataFrame({"x": x, "y": y, "z": np.sqrt(x)})',
+        ),
+        ("rank(-fixef(m))", "(-m.fixef()).rank()"),
         # text
-        ("fixef(m)[grepl('^x', names(fixef(m)))]", 'bool(re.search("^x", one))'),
-        ("gsub('[[:digit:]]+', '', c('a1', 'b2'))", 're.sub("[0-9]+", "", one)'),
+        ("sprintf('%s: %.2f', c('a', 'b'), c(1, 2))", '["%s: %.2f" % (a, b) for a, b in zip(["a", "b"], [1, 2])]'),
+        ("fixef(m)[grepl('^x', names(fixef(m)))]", 'bool(regex.search("^x", one))'),
+        ("gsub('[[:digit:]]+', '', c('a1', 'b2'))", 'regex.sub("[0-9]+", "", one)'),
         ("paste0('M', 1:3)", '[f"M{a}" for a in range(1, 4)]'),
         ("format.pval(0.00123, digits = 3)", 'format(0.00123, ".3g")'),
         ("quantile(c(1, 2, 3), c(.1, .9))", "np.quantile([1, 2, 3], [.1, .9])"),
@@ -114,7 +128,9 @@ def test_what_is_not_said_in_python_is_named(tmp_path, r, why):
 @pytest.mark.parametrize(
     "line",
     [
-        'x = {name: pd.DataFrame({"a": name, "b": m, "cccc": 1}, index=[0]) for name, m, n in zip(one, two, three)}',
+        'top = m.ranef()["id"].rename_axis("a.b()").reset_index().rename(columns={"(I)": "e"}).head(5).tail(1)',
+        "y = (a.b().c() - d.e().f()) / some_function_of(one.two().three().four(), five.six().seven()) - n.ten()",
+        'x = {name: pd.DataFrame({"a": name, "b": m}, index=[0]) for name, m, n in zip(one, two, three)}',
         'print(pd.DataFrame({"effect": list(first.values()), "low": pd.Series(b), "up": pd.Series(c) - 2 * fourth}))',
         'forms = {"one": "y ~ 1 + (1 | g)", "two, for": "y ~ x + (1 | g)", "three": "y ~ x * z + (x | g)"}',
         '[f"a for {b}, {c}" for b, c in zip(a_very_long_name_of_a_list_of_texts, another_name_of_a_list_of_texts)]',

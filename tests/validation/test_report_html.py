@@ -178,6 +178,17 @@ def test_estimates_stand_first_and_once():
     assert "Residual standard deviation" not in words  # it stands among the standard deviations
 
 
+def test_a_line_more_on_one_side_marks_that_line_alone():
+    texts = {"reference": "a\nb\nc\nd\n", "candidate": "a\nb2\nnew\nc\nd\n"}
+    one = dataclasses.replace(made.likelihood(), printed=texts)
+    words = Page(render_page([one])).words
+    assert "2 lines differ (marked ≠)." in words
+    assert (
+        "Character for character the same."
+        in Page(render_page([dataclasses.replace(one, printed=dict.fromkeys(texts, "a\nb"))])).words
+    )
+
+
 def test_reasons_of_tolerances_stand_once_and_remarks_where_something_is_wrong():
     agreeing = Page(render_page([made.likelihood()]))
     assert agreeing.words.count("a derivative-free optimizer carries no more") == 1

@@ -45,6 +45,15 @@ _TAKEN = {
     "max",
     "abs",
     "round",
+    "stats",
+    "regex",
+    "reduce",
+    "read",
+    "Path",
+    "DATA",
+    "zip",
+    "str",
+    "format",
 }
 # kinds whose values are pandas objects with labels, so that R's [ ] is .iloc, .loc
 LABELLED = {"series", "frame", "table", "data"}

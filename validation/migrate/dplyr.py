@@ -87,6 +87,21 @@ def _mutate(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"{made.inside()}.assign({inside})", _kind(made))
 
 
+@maker("transform", takes=None)
+def _transform(t: Translator, node: Node, scope: Scope) -> Code:
+    """R's own: all columns are computed from those that were there."""
+    made, rest = _plain(t, node, scope)
+    if not rest or any(one.name is None or one.value is None or not one.name.isidentifier() for one in rest):
+        raise t.refuse(node, "transform() of this kind")
+    inner = _Masked(t, made, scope, "d")
+    values = [(one.name, t.expression(one.value, inner)) for one in rest if one.value is not None]
+    plain = ("number", "string")
+    parts = [f"{name}={v.text}" if v.kind in plain else f"{name}=lambda d: {t.by_place(v)}" for name, v in values]
+    if sum(v.kind not in plain for _, v in values) > 1:
+        raise t.refuse(node, "transform() of several columns that are computed")
+    return Code(f"{made.inside()}.assign({', '.join(parts)})", _kind(made))
+
+
 @maker("group_by", takes=None)
 def _group_by(t: Translator, node: Node, scope: Scope) -> Code:
     made, rest = _plain(t, node, scope)

@@ -14,7 +14,7 @@ from validation.migrate.code import (
     quoted,
     unmarked,
 )
-from validation.migrate.rcode import Node
+from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Maker, Translator
 
 __all__ = ["FUNCTIONS", "maker", "only", "values_of"]
@@ -157,71 +157,6 @@ def _list(t: Translator, node: Node, scope: Scope) -> Code:
     return Code("[" + ", ".join(part.text for part in parts) + "]", "list", True, element)
 
 
-@maker("paste", "paste0", takes="sep collapse")
-def _paste(t: Translator, node: Node, scope: Scope) -> Code:
-    between = "" if node.text == "paste0" else " "
-    parts = []
-    for argument in node.args:
-        if argument.name == "sep" and argument.value is not None and argument.value.kind == "string":
-            between = argument.value.text
-        elif argument.name == "collapse" and argument.value is not None:
-            return _collapsed(t, node, scope, argument.value)
-        elif argument.name is not None or argument.value is None:
-            raise t.refuse(node, "paste() with collapse")
-        else:
-            parts.append(argument.value)
-    pieces = [t.expression(part, scope) for part in parts]
-    if any(piece.kind not in ("string", "number", "any", "formula") for piece in pieces):
-        return _pasted_each(t, node, pieces, between)
-    whole = [part.kind == "string" for part in parts]
-    if any(
-        "{" in p.text or '"' in p.text or "'" in p.text or "\\" in p.text
-        for p, w in zip(pieces, whole, strict=True)
-        if not w
-    ):
-        listed = ", ".join(piece.text for piece in pieces)
-        return Code(f"{quoted(between)}.join(str(part) for part in [{listed}])", "string")
-    inside = [
-        quoted(part.text)[1:-1].replace("{", "{{").replace("}", "}}")
-        if is_text
-        else "{" + piece.text + (":.15g}" if piece.kind == "number" and part.kind == "call" else "}")
-        for part, piece, is_text in zip(parts, pieces, whole, strict=True)
-    ]
-    between = quoted(between)[1:-1].replace("{", "{{").replace("}", "}}")
-    return Code('f"' + between.join(inside) + '"', "string")
-
-
-def _pasted_each(t: Translator, node: Node, pieces: list[Code], between: str) -> Code:
-    """``paste0("M", 1:4)``: as many texts as the vectors are long."""
-    several = [k for k, piece in enumerate(pieces) if piece.kind in ("strings", "vector", "range", "series", "list")]
-    if any(k not in several and piece.kind not in ("string", "number", "any") for k, piece in enumerate(pieces)):
-        raise t.refuse(node, "paste() over several values")
-    variables = {k: "abcdefgh"[i] for i, k in enumerate(several[:8])}
-    if len(several) > len(variables):
-        raise t.refuse(node, "paste() over several values")
-    if any('"' in p.text[1:-1] or "{" in p.text or "\\" in p.text for k, p in enumerate(pieces) if k not in variables):
-        texts = [f"str({variables[k]})" if k in variables else f"str({p.text})" for k, p in enumerate(pieces)]
-        joined = f"{quoted(between)}.join([{', '.join(texts)}])"
-    else:
-        literal = [p.text[1:-1] if p.text.startswith('"') else "{" + p.text + "}" for p in pieces]
-        inside = ["{" + variables[k] + "}" if k in variables else one for k, one in enumerate(literal)]
-        joined = 'f"' + quoted(between)[1:-1].replace("{", "{{").replace("}", "}}").join(inside) + '"'
-    names = ", ".join(variables.values())
-    over = pieces[several[0]].text if len(several) == 1 else f"zip({', '.join(pieces[k].text for k in several)})"
-    return Code(f"[{joined} for {names} in {over}]", "strings", True, "string")
-
-
-def _collapsed(t: Translator, node: Node, scope: Scope, collapse: Node) -> Code:
-    """``paste(x, collapse = " + ")``."""
-    values = values_of(node)
-    between = t.expression(collapse, scope)
-    made = t.expression(values[0], scope) if len(values) == 1 else None
-    if made is None or made.kind not in ("strings", "vector", "range", "list") or between.kind != "string":
-        raise t.refuse(node, "paste() with collapse of several vectors")
-    joined = made.text if made.kind == "strings" else f"str(part) for part in {made.text}"
-    return Code(f"{between.text}.join({joined})", "string")
-
-
 @maker("as.formula", "formula", takes="object x")
 def _as_formula(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
@@ -258,6 +193,16 @@ def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
         return Code("pd.DataFrame()", "frame")
     if node.text == "data.frame" and node.args and all(argument.name is None for argument in node.args):
         return _columns(t, node, scope)
+    vectors = node.text == "data.frame" and node.args and node.args[0].name is None
+    if vectors and node.args[0].value is not None and node.args[0].value.kind == "name":
+        found = scope.find(node.args[0].value.text)
+        vectors = found is not None and found.kind in ("vector", "strings", "list")
+        if vectors:  # data.frame(a, b, c = 1): columns that are called as the variables are
+            named = [
+                Argument(a.name or (a.value.text if a.value and a.value.kind == "name" else None), a.value)
+                for a in node.args
+            ]
+            node = Node(node.kind, node.text, node.parts, named, node.start, node.end, node.line)
     if node.text == "data.frame" and node.args and node.args[0].name is None:
         return _with_columns(t, node, scope)
     if node.text == "data.frame":
@@ -329,7 +274,7 @@ def _columns(t: Translator, node: Node, scope: Scope) -> Code:
             raise t.refuse(node, "data.frame() of things that are no columns")
     if len(parts) == 1:  # R makes names of the columns' names: t.value
         t.needs("re")
-        return Code(f'{parts[0]}.rename(columns=lambda name: re.sub(r"[^\\w.]", ".", str(name)))', "frame")
+        return Code(f'{parts[0]}.rename(columns=lambda name: regex.sub(r"[^\\w.]", ".", str(name)))', "frame")
     t.needs("pd")
     return Code(f"pd.concat([{', '.join(parts)}], axis=1)", "frame")
 
@@ -348,6 +293,8 @@ def _reduction(python: str) -> Maker:
         if made.kind == "series":
             kept = "skipna=False" if t.has_missing(made) and not skips else ""
             return Code(f"{made.inside()}.{python}({kept})", "number")
+        if made.kind == "variances" and python in ("mean", "min", "max", "sum"):
+            return Code(f"{made.inside()}.to_numpy().{python}()", "number")
         if made.kind in ("vector", "range", "any", "frame", "number"):
             t.needs("np")
             extra = ", ddof=1" if python in ("std", "var") else ""
@@ -412,6 +359,11 @@ def _length(t: Translator, node: Node, scope: Scope) -> Code:
 
 @maker("names", "rownames", "colnames", "row.names", takes="x")
 def _names(t: Translator, node: Node, scope: Scope) -> Code:
+    inner = values_of(node)[0] if values_of(node) else None
+    if inner is not None and inner.kind == "call" and inner.text in ("which.min", "which.max") and node.text == "names":
+        of = numbers(t, only(t, inner, scope))
+        if of.kind == "series":
+            return Code(f"{of.inside()}.idx{inner.text[6:]}()", "string")
     made = only(t, node, scope)
     if made.kind in ("dict", "frames"):
         return Code(f"list({made.text})", "strings", True, "string")
@@ -478,7 +430,7 @@ def _as_plain(t: Translator, node: Node, scope: Scope) -> Code:
     if node.text in ("as.numeric", "as.vector", "drop") and made.kind == "frame":
         t.needs("np")
         return Code(f"np.asarray({made.text}).ravel(order='F')", "vector")
-    if node.text == "unlist" and made.kind in ("list", "vector", "dict"):
+    if node.text == "unlist" and made.kind in ("list", "vector", "dict", "series", "strings"):
         return made
     raise t.refuse(node, f"{node.text}() is not carried over here")
 
@@ -667,9 +619,18 @@ def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
 
 @maker("which.min", "which.max", takes="x")
 def _which(t: Translator, node: Node, scope: Scope) -> Code:
+    """The place of the least or largest; ``names(which.min(x))`` is its name."""
     made = only(t, node, scope)
     t.needs("np")
     return Code(f"int(np.arg{node.text[6:]}({made.text})) + 1", "number", False)
+
+
+@maker("deparse", takes="expr", unneeded="width.cutoff")
+def _deparsed(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind != "formula":
+        raise t.refuse(node, "deparse() of something that is no formula")
+    return Code(made.text, "string", made.atom)
 
 
 @maker("conditionMessage", takes="c")

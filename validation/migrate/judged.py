@@ -175,7 +175,9 @@ def unproved(script: Script, watched: Watched, compared: list[Compared]) -> list
     watched : Watched
     compared : list of Compared
     """
-    found = [(one.line, one.title, one.why) for one in compared if one.verdict == "not compared" and one.why]
+    stopped = "R stopped here"  # within try(): R has no value there
+    left = [one for one in compared if one.verdict == "not compared" and not one.why.startswith(stopped)]
+    found = [(one.line, one.title, one.why) for one in left]
     seen = {one.statement for one in compared}
     for piece in script.pieces:
         if piece.status != "carried" or piece.statement in seen or not piece.code:

@@ -35,7 +35,7 @@ def head_of(name: str, t: Translator) -> list[str]:
     ]
     standard = [("reduce", "from functools import reduce"), ("read", "from pathlib import Path")]
     if "re" in modules:
-        lines.append("import re")
+        lines.append("import re as regex")  # R's scripts often have a variable re
     if modules & {"re", "reduce", "read"}:
         lines += [*(text for module, text in standard if module in modules), ""]
     if "np" in modules:
@@ -97,6 +97,9 @@ def wrapped(line: str) -> list[str]:
     bare = unmarked(line)
     if len(bare) <= WIDTH or line.lstrip().startswith("#"):
         return [line]
+    chain = _chained(line)
+    if chain is not None:
+        return chain
     found = re.search(r"[(\[{]", line)
     if found is None or not line.rstrip(CLOSE).endswith((")", "]", "}")):
         return [line]
@@ -130,11 +133,59 @@ def wrapped(line: str) -> list[str]:
     return [line]
 
 
+_TOKEN = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[(\[{]|[)\]}]|\.\w+\(|\sfor\s")
+
+
+def _chained(line: str) -> list[str] | None:
+    """``x = a.b().c().d()`` with a call on each line; None where it is no such chain."""
+    found = re.match(r"(\s*)(\w+ = |print\()", line)
+    if found is None or (found[2] == "print(" and not line.endswith(")")):
+        return None
+    inside = line[found.end() : -1] if found[2] == "print(" else line[found.end() :]
+    depth, at, parts = 0, 0, []
+    for one in _TOKEN.finditer(inside):
+        if one[0].startswith("."):
+            if depth == 0 and one.start() > at:
+                parts.append(inside[at : one.start()])
+                at = one.start()
+            depth += 1
+        elif one[0] in "([{":
+            depth += 1
+        elif one[0] in ")]}":
+            depth -= 1
+            if depth < 0:
+                return None
+    parts.append(inside[at:])
+    shapes = [unmarked(_outside(part)) for part in parts]
+    plain = re.fullmatch(r"\w*(\.\w+|\(\)|\[\])*", shapes[0])
+    if len(parts) < 4 or not plain or not all(re.fullmatch(r"\.\w+\(\)(\.\w+|\[\])*", one) for one in shapes[1:]):
+        return None
+    indent = found[1]
+    opening = found[2] if found[2] == "print(" else f"{found[2]}("
+    return [f"{indent}{opening}", *(f"{indent}    {part}" for part in parts), f"{indent})"]
+
+
+def _outside(text: str) -> str:
+    """A text without what stands within its brackets."""
+    depth, at, out = 0, 0, []
+    for one in _TOKEN.finditer(text):
+        if depth == 0:
+            out.append(text[at : one.start()])
+        if one[0].startswith(".") or one[0] in "([{":
+            out += [one[0]] if depth == 0 else []
+            depth += 1
+        elif one[0] in ")]}":
+            depth -= 1
+            out += [one[0]] if depth == 0 else []
+        at = one.end()
+    return "".join([*out, text[at:]] if depth == 0 else out)
+
+
 def _is_comprehension(inside: str) -> bool:
     """Whether what stands between brackets is ``x for x in y``."""
     depth = 0
-    for one in re.finditer(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[(\[{]|[)\]}]|\sfor\s", inside):
-        if one[0] in "([{":
+    for one in _TOKEN.finditer(inside):
+        if one[0] in "([{" or one[0].startswith("."):
             depth += 1
         elif one[0] in ")]}":
             depth -= 1

@@ -68,6 +68,19 @@ def _diagonal(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"pd.Series(np.diag({made.text}), index={unmarked(made.inside())}.index)", "series")
 
 
+@maker("outer", takes="X Y")
+def _outer(t: Translator, node: Node, scope: Scope) -> Code:
+    made = [t.expression(value, scope) for value in values_of(node)]
+    if len(made) != 2 or any(one.kind not in ("vector", "series", "range") for one in made):
+        raise t.refuse(node, "outer() of things that are no vectors, or by a function of its own")
+    t.needs("np")
+    t.needs("pd")
+    a, b = made
+    labels = f", index={unmarked(a.inside())}.index" if a.kind == "series" and a.element != "column" else ""
+    labels += f", columns={unmarked(b.inside())}.index" if b.kind == "series" and b.element != "column" else ""
+    return Code(f"pd.DataFrame(np.outer({a.text}, {b.text}){labels})", "frame")
+
+
 @maker("cor", "cov", takes="x y use")
 def _correlated(t: Translator, node: Node, scope: Scope) -> Code:
     values = values_of(node)

@@ -45,7 +45,14 @@ def text_report(migration: "Migration") -> str:
             lines.append("  (it may write in its scratch folder only; --write-anywhere lifts that)")
     if migration.watched and migration.watched.not_copied:
         lines.append(f"Too large to be copied for the script: {', '.join(migration.watched.not_copied)}")
+    failed = [one for one in migration.disagreements if one.why and one.why == migration.failed]
+    if failed:  # one reason, not one for each value
+        places = ", ".join(dict.fromkeys(f"{one.file + ', ' if one.file else ''}line {one.line}" for one in failed[:3]))
+        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+        lines.append(f"  The Python script failed: {migration.failed}\n      without a value: {places}{more}")
     for one in migration.disagreements:
+        if one in failed:
+            continue
         lines.append(f"  {one.file + ', ' if one.file else ''}line {one.line}: {one.title}: {one.why or 'differs'}")
         worst = sorted(
             (row for row in one.rows if not row.agrees), key=lambda row: -_excess(row.r, row.python, row.limit)
@@ -53,12 +60,29 @@ def text_report(migration: "Migration") -> str:
         lines += [f"      {row.label}: R {row.r:.6g}, Python {row.python:.6g}" for row in worst[:3]]
     if migration.missing:
         lines.append("Not carried over:")
-        lines += [f"  line {line}: {_short(text)}\n      {why}" for line, text, why in migration.missing]
+        lines += _grouped(migration.missing)
     if migration.unproved:
         lines.append("Carried over, and not compared:")
         lines += [f"  line {line}: {name}: {why}" for line, name, why in migration.unproved]
     lines.append(f"Script, data, tests, report: {migration.folder}")
     return shown("\n".join(lines))
+
+
+def _grouped(missing: list[tuple[int, str, str]]) -> list[str]:
+    """What was left out; statements that follow each other and have one reason, the end of R's run, as one."""
+    lines: list[str] = []
+    k = 0
+    while k < len(missing):
+        line, text, why = missing[k]
+        last = k
+        while why.startswith("R did not get here") and last + 1 < len(missing) and missing[last + 1][2] == why:
+            last += 1
+        if last - k >= 2:
+            lines.append(f"  from line {line} on, {last - k + 1} statements: {_short(text)} …\n      {why}")
+        else:
+            lines += [f"  line {a}: {_short(b)}\n      {c}" for a, b, c in missing[k : last + 1]]
+        k = last + 1
+    return lines
 
 
 def _excess(a: float, b: float, limit: float) -> float:

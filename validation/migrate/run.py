@@ -17,6 +17,7 @@ from validation.migrate.instrument import own_sites
 from validation.migrate.judged import judge, other_shape, unproved
 from validation.migrate.layout import without_marks
 from validation.migrate.rcode import Node, RSyntaxError, parse
+from validation.migrate.repeats import Limits
 from validation.migrate.replay import Replayed, read_repeated, read_replayed
 from validation.migrate.report import html_report, text_report
 from validation.migrate.script import Script, write_script
@@ -51,6 +52,8 @@ class Migration:
         What ended the script of R before its end.
     unproved : list of (int, str, str)
         Line, name and reason of what was carried over and could not be compared.
+    failed : str or None
+        What ended the Python script.
     """
 
     source: Path
@@ -61,6 +64,7 @@ class Migration:
     error: str | None = None
     watched: Watched | None = None
     unproved: list[tuple[int, str, str]] = field(default_factory=list)
+    failed: str | None = None
 
     @property
     def report(self) -> Path:
@@ -142,7 +146,7 @@ def migrate(
                 write_anywhere=write_anywhere,
                 progress=lambda where: say(f"R: {where}"),
             )
-    script, replayed = _written(source, statements, watched, folder, say)
+    script, replayed = _written(source, statements, watched, folder, say, timeout)
     compared = judge(script, watched, replayed) if watched is not None and replayed is not None else []
     migration = Migration(
         source.path,
@@ -153,6 +157,7 @@ def migrate(
         watched.error if watched else None,
         watched,
         unproved(script, watched, compared) if watched is not None else [],
+        replayed.error if replayed is not None else None,
     )
     if watched is not None:
         write_tests(folder, source.path, compared, script)
@@ -161,7 +166,12 @@ def migrate(
 
 
 def _written(
-    source: Source, statements: list[Node], watched: Watched | None, folder: Path, say: Callable[[str], None]
+    source: Source,
+    statements: list[Node],
+    watched: Watched | None,
+    folder: Path,
+    say: Callable[[str], None],
+    timeout: float,
 ) -> tuple[Script, Replayed | None]:
     """The script, written until it runs: a statement whose Python fails is written as R was seen to do it, or left."""
     unrolled: dict[int, str] = {}
@@ -173,7 +183,7 @@ def _written(
         if watched is None:
             return script, None
         say("running the Python script")
-        replayed = _replayed(folder, source)
+        replayed = _replayed(folder, source, timeout)
         failing = _failing(script, watched, replayed)
         if failing is None or len(unrolled) + len(left) >= _ROUNDS * 4 or failing[0] in left:
             break
@@ -181,7 +191,7 @@ def _written(
         (left if statement in unrolled else unrolled)[statement] = why
     if script.drawn and replayed.error is None:
         say("computing what is random with other seeds")
-        replayed.again = _repeated(folder, source)
+        replayed.again = _repeated(folder, source, timeout)
     return script, replayed
 
 
@@ -231,35 +241,40 @@ def _script_name(source: Source) -> str:
     return python_name(source.path.stem) + ".py"
 
 
-def _replayed(folder: Path, source: Source) -> Replayed:
+def _replayed(folder: Path, source: Source, timeout: float) -> Replayed:
     """Run the written script in a process of its own, as it will be run."""
     with _scratch() as scratch:
         out = scratch / "values.json"
-        said = _run_apart(folder, source, scratch, out)
+        said = _run_apart(folder, source, scratch, out, timeout)
         return read_replayed(out) if out.exists() else Replayed(error=said)
 
 
-def _repeated(folder: Path, source: Source) -> list[dict[int, list[Labelled]]]:
+def _repeated(folder: Path, source: Source, timeout: float) -> list[dict[int, list[Labelled]]]:
     """Run the random part of the written script, with other seeds, in a process of its own."""
     with _scratch() as scratch:
         out = scratch / "values.json"
-        _run_apart(folder, source, scratch, out, "again")
+        _run_apart(folder, source, scratch, out, max(timeout, 2.0 * Limits().seconds), "again")
         return read_repeated(out) if out.exists() else []
 
 
-def _run_apart(folder: Path, source: Source, scratch: Path, out: Path, *more: str) -> str:
+def _run_apart(folder: Path, source: Source, scratch: Path, out: Path, seconds: float, *more: str) -> str:
     command = [sys.executable, "-P", "-m", "validation.migrate.replay"]
     command += [str((folder / name).resolve()) for name in (_script_name(source), "migration.json")]
     home = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join([home, *([os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else [])])
-    done = subprocess.run(
-        [*command, str(out), *more],
-        cwd=scratch,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths},
-        check=False,
-    )
+    seconds = max(seconds, 60.0)
+    try:
+        done = subprocess.run(
+            [*command, str(out), *more],
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+            check=False,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        return f"stopped after {seconds:.0f} seconds (--timeout)"
     return (done.stderr.strip().splitlines() or ["the script ended without a word"])[-1]
 
 

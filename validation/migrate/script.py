@@ -318,6 +318,10 @@ class _Writer:
             return ""
         if not self.seen.at(k, "statement"):
             return "R did not get here: " + (self.watched.error or "it ended before")
+        if not self.watched.ended and not any(
+            int(event["statement"]) > k for event in self.seen.events if event["event"] == "statement"
+        ):
+            return f"R did not get to its end: {self.watched.error or 'R ended'}"
         stopped = self.seen.at(k, "error")
         if stopped and self.watched.error and not any(self.seen.at(later, "statement") for later in [k + 1]):
             return f"R stopped here: {stopped[0]['message']}"

@@ -11,6 +11,8 @@ from validation.migrate.translate import Translator, is_several
 
 __all__ = ["SHOWN", "Statements"]
 
+#: What prepares R itself, within functions and loops.
+_OF_R_ALONE = {"library", "require", "requireNamespace", "suppressPackageStartupMessages", "set.seed", "gc", "flush"}
 #: What the k-th statement shows is marked by ``SHOWN + k``, where it is no watched call.
 SHOWN = 1_000_000
 
@@ -105,6 +107,8 @@ class Statements:
             return ["while True:", *indented(block_of(self.lines(node.parts[0], scope)))]
         if node.kind == "word":
             return [{"next": "continue"}.get(node.text, node.text)]
+        if node.kind == "call" and node.text in _OF_R_ALONE:
+            return []
         if node.kind == "call" and node.text == "return" and scope.outer is not None:
             value = node.args[0].value if node.args else None
             return ["return" if value is None else f"return {self.translator.expression(value, scope).text}"]

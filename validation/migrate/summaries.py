@@ -22,22 +22,25 @@ _ONE_NUMBER = {
 }
 
 
-def _one_number(t: Translator, node: Node, given: "dict[str, Node | None]") -> str:
-    """The name in pandas of the function that groups are summed up by."""
+def _one_number(t: Translator, node: Node, given: "dict[str, Node | None]", scope: Scope) -> str:
+    """The call in pandas that sums a group up."""
     function = given.get("FUN")
+    if function is not None and function.kind == "function" and len(function.args) == 1:
+        made = t.expression(function, Scope({}, scope))
+        return f"agg({made.text})"
     if function is None or function.text not in _ONE_NUMBER or function.kind not in ("name", "string"):
         raise t.refuse(node, f"{node.text}() by a function other than {', '.join(_ONE_NUMBER)}")
     others = set(given) - {"X", "INDEX", "FUN", "x", "data", "na.rm", "formula"}
     if others:
         raise t.refuse(node, f"the argument {min(others)} of {node.text}() is not carried over")
-    return _ONE_NUMBER[function.text]
+    return f"{_ONE_NUMBER[function.text]}()"
 
 
 @maker("tapply", takes=None)
 def _by_group(t: Translator, node: Node, scope: Scope) -> Code:
     given = matched(node.args, ("X", "INDEX", "FUN"))
     values, groups = (given.get(key) for key in ("X", "INDEX"))
-    method = _one_number(t, node, given)
+    method = _one_number(t, node, given, scope)
     if values is None or groups is None:
         raise t.refuse(node, "tapply() without groups")
     x = t.expression(values, scope)
@@ -48,9 +51,11 @@ def _by_group(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "tapply() of something other than a column by a column")
     groups_of = f"{x.inside()}.groupby({g.text}, observed=False)"
     skips = given.get("na.rm") is not None
-    if t.has_missing(x) and not skips and method != "size":
-        return Code(f"{groups_of}.agg(lambda x: x.{method}(skipna=False))", "series")
-    return Code(f"{groups_of}.{method}()", "series")
+    if t.has_missing(x) and method.startswith("agg("):
+        raise t.refuse(node, "tapply() by a function, of a column with missing values")
+    if t.has_missing(x) and not skips and method != "size()":
+        return Code(f"{groups_of}.agg(lambda x: x.{method[:-1]}skipna=False))", "series")
+    return Code(f"{groups_of}.{method}", "series")
 
 
 def _by_two(t: Translator, node: Node, x: Code, groups: Node, method: str, scope: Scope, *, skips: bool) -> Code:
@@ -59,7 +64,7 @@ def _by_two(t: Translator, node: Node, x: Code, groups: Node, method: str, scope
     if len(by) != 2 or any(one.kind != "series" for one in by) or (t.has_missing(x) and not skips):
         raise t.refuse(node, "tapply() of this kind")
     grouped = f"{x.inside()}.groupby([{by[0].text}, {by[1].text}], observed=False)"
-    return Code(f"{grouped}.{method}().unstack()", "frame")
+    return Code(f"{grouped}.{method}.unstack()", "frame")
 
 
 def _terms(node: Node) -> "list[str] | None":
@@ -83,7 +88,7 @@ def _aggregate(t: Translator, node: Node, scope: Scope) -> Code:
     data = given.get("data")
     if formula is None or formula.kind != "binary" or formula.text != "~" or data is None:
         raise t.refuse(node, "aggregate() without a formula")
-    method = _one_number(t, node, given)
+    method = _one_number(t, node, given, scope)
     left, right = (_terms(part) for part in formula.parts)
     frame = t.expression(data, scope)
     if not left or not right or "." in (*left, *right) or frame.kind not in ("data", "frame"):
@@ -92,7 +97,7 @@ def _aggregate(t: Translator, node: Node, scope: Scope) -> Code:
     columns = ", ".join(quoted(one) for one in [*right, *left])
     y = "[" + ", ".join(quoted(one) for one in left) + "]"
     used = f"{frame.inside()}.dropna(subset=[{columns}])"
-    text = f"{used}.groupby([{groups}], observed=True)[{y}].{method}().reset_index()"
+    text = f"{used}.groupby([{groups}], observed=True)[{y}].{method}.reset_index()"
     return Code(f"{text}[[{columns}]]" if len(right) > 1 else text, "frame")
 
 
@@ -194,6 +199,17 @@ def _weighted(t: Translator, node: Node, scope: Scope) -> Code:
     x, w = (t.expression(value, scope).text for key in ("x", "w") if (value := given.get(key)) is not None)
     t.needs("np")
     return Code(f"np.average({x}, weights={w})", "number")
+
+
+@maker("rank", takes="x")
+def _ranks(t: Translator, node: Node, scope: Scope) -> Code:
+    made = numbers(t, only(t, node, scope))
+    if made.kind == "series":
+        return Code(f"{made.inside()}.rank()", "series", True, made.element)
+    if made.kind not in ("vector", "range"):
+        raise t.refuse(node, "rank() of something that is no vector")
+    t.needs("stats")
+    return Code(f"stats.rankdata({made.text})", "vector", True, "number")
 
 
 @maker("diff", "rev", takes="x")
@@ -298,6 +314,14 @@ def _formatted(t: Translator, node: Node, scope: Scope) -> Code:
     if not values or values[0].kind != "string" or re.search(r"%\d+\$|%[^%]*\*", values[0].text):
         raise t.refuse(node, "sprintf() with a format that is computed")
     parts = [t.expression(value, scope) for value in values[1:]]
+    several = [part for part in parts if part.kind in ("series", "vector", "strings", "list", "range")]
+    if several and all(part in several or part.kind in ("number", "string", "any") for part in parts):
+        names = {id(part): "abcdefgh"[k] for k, part in enumerate(several[:8])}
+        inside = ", ".join(names.get(id(part), part.text) for part in parts)
+        listed = ", ".join(names.values())
+        over = several[0].text if len(several) == 1 else f"zip({', '.join(part.text for part in several)})"
+        made = f"{quoted(values[0].text)} % ({inside}{',' if len(parts) == 1 else ''})"
+        return Code(f"[{made} for {listed} in {over}]", "strings", True, "string")
     if any(part.kind not in ("number", "string", "any") for part in parts):
         raise t.refuse(node, "sprintf() over several values")
     if not parts:

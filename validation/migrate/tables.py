@@ -90,6 +90,19 @@ def _missing(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"pd.isna({made.text})", made.kind)
 
 
+@maker("all.equal", takes="target current tolerance check.attributes")
+def _all_equal(t: Translator, node: Node, scope: Scope) -> Code:
+    """R's default tolerance is 1.5e-8, relative."""
+    given = matched(node.args, ("target", "current", "tolerance"))
+    sides = [t.expression(value, scope) for key in ("target", "current") if (value := given.get(key)) is not None]
+    if len(sides) != 2 or any(one.kind not in ("number", "any", "vector", "series", "frame") for one in sides):
+        raise t.refuse(node, "all.equal() of things that are no numbers")
+    asked = given.get("tolerance")
+    rtol = t.expression(asked, scope).text if asked is not None else "1.5e-8"
+    t.needs("np")
+    return Code(f"np.allclose({sides[1].text}, {sides[0].text}, rtol={rtol}, atol=0)", "number")
+
+
 @maker("scale", takes="x center scale")
 def _scaled(t: Translator, node: Node, scope: Scope) -> Code:
     """A vector, centred and divided by its standard deviation."""

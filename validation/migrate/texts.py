@@ -22,7 +22,7 @@ def pattern_of(t: Translator, node: Node, given: "dict[str, Node | None]", scope
     t.needs("re")
     if value.kind != "string":
         made = t.expression(value, scope)
-        return f"re.escape({made.text})" if fixed is not None and fixed.text in ("TRUE", "T") else made.text
+        return f"regex.escape({made.text})" if fixed is not None and fixed.text in ("TRUE", "T") else made.text
     if fixed is not None and fixed.text in ("TRUE", "T"):
         return quoted(re.escape(value.text))
     text = value.text
@@ -52,7 +52,7 @@ def _found(t: Translator, node: Node, scope: Scope) -> Code:
         if given.get("x") is None:
             raise t.refuse(node, "a search in nothing")
         made = t.expression(given["x"], scope)  # type: ignore[arg-type]
-        test = f"re.search({pattern_of(t, node, given, scope)}, one)"
+        test = f"regex.search({pattern_of(t, node, given, scope)}, one)"
         value = given.get("value")
         if node.text == "grep" and value is not None and value.text in ("TRUE", "T"):
             return Code(
@@ -80,8 +80,8 @@ def _replaced(t: Translator, node: Node, scope: Scope) -> Code:
     count = ", count=1" if node.text == "sub" else ""
     pattern, over = pattern_of(t, node, given, scope), _several(made)
     if over is None:
-        return Code(f"re.sub({pattern}, {by}, {made.text}{count})", "string")
-    return Code(f"[re.sub({pattern}, {by}, one{count}) for one in {over}]", "strings", True, "string")
+        return Code(f"regex.sub({pattern}, {by}, {made.text}{count})", "string")
+    return Code(f"[regex.sub({pattern}, {by}, one{count}) for one in {over}]", "strings", True, "string")
 
 
 @maker("toupper", "tolower", "nchar", "trimws", takes="x")
@@ -119,3 +119,68 @@ def _shown(t: Translator, node: Node, scope: Scope) -> Code:
     if made.kind in ("series", "vector", "list"):
         return Code(f'[f"{{one:{code}}}" for one in {made.text}]', "strings", True, "string")
     return Code(f"format({made.text}, {quoted(code)})", "string")
+
+
+@maker("paste", "paste0", takes="sep collapse")
+def _paste(t: Translator, node: Node, scope: Scope) -> Code:
+    between = "" if node.text == "paste0" else " "
+    parts = []
+    for argument in node.args:
+        if argument.name == "sep" and argument.value is not None and argument.value.kind == "string":
+            between = argument.value.text
+        elif argument.name == "collapse" and argument.value is not None:
+            return _collapsed(t, node, scope, argument.value)
+        elif argument.name is not None or argument.value is None:
+            raise t.refuse(node, "paste() with collapse")
+        else:
+            parts.append(argument.value)
+    pieces = [t.expression(part, scope) for part in parts]
+    if any(piece.kind not in ("string", "number", "any", "formula") for piece in pieces):
+        return _pasted_each(t, node, pieces, between)
+    whole = [part.kind == "string" for part in parts]
+    if any(
+        "{" in p.text or '"' in p.text or "'" in p.text or "\\" in p.text
+        for p, w in zip(pieces, whole, strict=True)
+        if not w
+    ):
+        listed = ", ".join(piece.text for piece in pieces)
+        return Code(f"{quoted(between)}.join(str(part) for part in [{listed}])", "string")
+    inside = [
+        quoted(part.text)[1:-1].replace("{", "{{").replace("}", "}}")
+        if is_text
+        else "{" + piece.text + (":.15g}" if piece.kind == "number" and part.kind == "call" else "}")
+        for part, piece, is_text in zip(parts, pieces, whole, strict=True)
+    ]
+    between = quoted(between)[1:-1].replace("{", "{{").replace("}", "}}")
+    return Code('f"' + between.join(inside) + '"', "string")
+
+
+def _pasted_each(t: Translator, node: Node, pieces: list[Code], between: str) -> Code:
+    """``paste0("M", 1:4)``: as many texts as the vectors are long."""
+    several = [k for k, piece in enumerate(pieces) if piece.kind in ("strings", "vector", "range", "series", "list")]
+    if any(k not in several and piece.kind not in ("string", "number", "any") for k, piece in enumerate(pieces)):
+        raise t.refuse(node, "paste() over several values")
+    variables = {k: "abcdefgh"[i] for i, k in enumerate(several[:8])}
+    if len(several) > len(variables):
+        raise t.refuse(node, "paste() over several values")
+    if any('"' in p.text[1:-1] or "{" in p.text or "\\" in p.text for k, p in enumerate(pieces) if k not in variables):
+        texts = [f"str({variables[k]})" if k in variables else f"str({p.text})" for k, p in enumerate(pieces)]
+        joined = f"{quoted(between)}.join([{', '.join(texts)}])"
+    else:
+        literal = [p.text[1:-1] if p.text.startswith('"') else "{" + p.text + "}" for p in pieces]
+        inside = ["{" + variables[k] + "}" if k in variables else one for k, one in enumerate(literal)]
+        joined = 'f"' + quoted(between)[1:-1].replace("{", "{{").replace("}", "}}").join(inside) + '"'
+    names = ", ".join(variables.values())
+    over = pieces[several[0]].text if len(several) == 1 else f"zip({', '.join(pieces[k].text for k in several)})"
+    return Code(f"[{joined} for {names} in {over}]", "strings", True, "string")
+
+
+def _collapsed(t: Translator, node: Node, scope: Scope, collapse: Node) -> Code:
+    """``paste(x, collapse = " + ")``."""
+    values = values_of(node)
+    between = t.expression(collapse, scope)
+    made = t.expression(values[0], scope) if len(values) == 1 else None
+    if made is None or made.kind not in ("strings", "vector", "range", "list") or between.kind != "string":
+        raise t.refuse(node, "paste() with collapse of several vectors")
+    joined = made.text if made.kind == "strings" else f"str(part) for part in {made.text}"
+    return Code(f"{between.text}.join({joined})", "string")

@@ -173,6 +173,8 @@ def _python_into(found: Labelled, value: Any, label: str) -> None:
             _python_into(found, part, _join(label, k + 1 if len(items) > 1 else ""))
     elif isinstance(value, str | bool | int | float | np.generic):
         _one(found, label, value)
+    elif type(value).__name__ == "PrintedText":  # R prints it, and so do we
+        found.texts.append((label, str(value)))
     else:
         found.other = type(value).__name__
 

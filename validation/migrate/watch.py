@@ -48,6 +48,8 @@ class Watched:
         "lme4 1.1-31", ...
     r : str
         R's version.
+    ended : bool
+        Whether R came to an end of its own: the script's, an error, ``quit()``.
     quit : bool
         Whether ``quit()`` ended the script.
     not_copied : tuple of str
@@ -63,6 +65,7 @@ class Watched:
     contrasts: tuple[str, ...] = ("contr.treatment", "contr.poly")
     r: str = ""
     quit: bool = False
+    ended: bool = True
     not_copied: tuple[str, ...] = ()
 
 
@@ -249,7 +252,7 @@ def _where(log: Path, statements: list[Node]) -> str:
 
 
 def _read(seen: Path) -> Watched:
-    found = Watched(events=_lines(seen / "events.jsonl"))
+    found = Watched(events=_lines(seen / "events.jsonl"), ended=False)
     for path in seen.glob("frame-*.json"):
         try:
             found.frames[int(path.stem.split("-")[1])] = json.loads(path.read_text(encoding="utf-8"))
@@ -259,6 +262,7 @@ def _read(seen: Path) -> Watched:
         if event["event"] == "start":
             found.r = event["R"]
         if event["event"] == "end":
+            found.ended = True
             found.error = event.get("error")
             found.quit = bool(event.get("quit"))
             found.packages = tuple(event["packages"])

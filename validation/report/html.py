@@ -11,6 +11,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -371,15 +372,26 @@ def _provenance(side: Side) -> list[tuple[str, str]]:
     return [(cell(key), cell(value)) for key, value in found]
 
 
+def _side_by_side(reference: list[str], candidate: list[str]) -> tuple[tuple[list[str], list[str]], list[bool]]:
+    """Both texts' lines, blank where the other has more, so that the same lines stand beside each other."""
+    left: list[str] = []
+    right: list[str] = []
+    differs: list[bool] = []
+    for tag, a, b, c, d in SequenceMatcher(None, reference, candidate, autojunk=False).get_opcodes():
+        rows = max(b - a, d - c)
+        left += [*reference[a:b], *[""] * (rows - (b - a))]
+        right += [*candidate[c:d], *[""] * (rows - (d - c))]
+        differs += [tag != "equal"] * rows
+    return (left, right), differs
+
+
 def _printed(comparison: Comparison) -> dict[str, Any] | None:
     """Both printed summaries line by line, with a mark on lines that differ."""
     if not comparison.printed:
         return None
     sides = [str(comparison.printed.get(side, "")).rstrip("\n").split("\n") for side in ("reference", "candidate")]
-    length = max(len(lines) for lines in sides)
-    padded = [lines + [None] * (length - len(lines)) for lines in sides]
-    differs = [a != b for a, b in zip(*padded, strict=True)]
-    count = sum(differs)
+    padded, differs = _side_by_side(*sides)
+    length, count = len(differs), sum(differs)
     if not count:
         remark = "Character for character the same."
     elif comparison.kind == "bayes":
@@ -394,11 +406,7 @@ def _printed(comparison: Comparison) -> dict[str, Any] | None:
         "sides": [
             (
                 name,
-                [
-                    (cell(line.expandtabs()), flag)
-                    for line, flag in zip(lines, differs, strict=True)
-                    if line is not None
-                ],
+                [(cell(line.expandtabs()), flag) for line, flag in zip(lines, differs, strict=True)],
             )
             for name, lines in zip(side_names(comparison), padded, strict=True)
         ],
