@@ -1,6 +1,5 @@
 """What the doors share: a model call as plain data, and R's conditions as Python's."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,25 @@ from bridge.errors import BridgeError, DataError, RError, RWarning
 from bridge.formula import CONTRASTS, Formula, check_columns, parse, r_symbol
 from bridge.frames import column_names, frame_to_r
 from bridge.session import Reply
+from r_scripts.caller import warn
 from r_scripts.grammar import NA_ACTIONS, inert
+from r_scripts.signatures import Signatures, shown
 
-__all__ = ["Contrasts", "ModelArguments", "ModelCall", "Vector", "describe", "emit", "explain"]
+__all__ = [
+    "SIGNATURES",
+    "Contrasts",
+    "ModelArguments",
+    "ModelCall",
+    "Vector",
+    "as_numbers",
+    "describe",
+    "emit",
+    "explain",
+]
 
+
+#: Arguments held against a function's annotations, with an error of ours.
+SIGNATURES = Signatures(DataError)
 
 #: A column's name, or a value for each row.
 Vector = str | pd.Series | np.ndarray | Sequence[float]
@@ -54,10 +68,18 @@ class ModelCall:
     index: pd.Index
 
 
-def emit(reply: Reply, stacklevel: int = 3) -> None:
+def as_numbers(values: object, what: str) -> np.ndarray:
+    """Return an array of float; what is no numbers is refused by the name `what`."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be numbers, not {shown(values)}") from error
+
+
+def emit(reply: Reply) -> None:
     """Pass R's warnings on as :class:`~bridge.errors.RWarning`."""
     for text in reply.warnings:
-        warnings.warn(text, RWarning, stacklevel=stacklevel)
+        warn(text, RWarning)
 
 
 def describe(

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from bridge.call import SIGNATURES
 from bridge.frames import r_to_frame
 from bridge.session import default
 
@@ -23,6 +24,7 @@ def names(package: str) -> list[str]:
     return list(default().call("dataset_names", package=package).value)
 
 
+@SIGNATURES.checked
 def load(name: str, package: str = "mlmRev") -> pd.DataFrame:
     """Return a data set of an R package; factors keep their levels in R's order.
 
@@ -50,6 +52,7 @@ def load(name: str, package: str = "mlmRev") -> pd.DataFrame:
     return frame
 
 
+@SIGNATURES.checked
 def read_rds(path: str) -> pd.DataFrame:
     """Return the data frame in a file of R's ``saveRDS``.
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridge.call import emit
+from bridge.call import SIGNATURES, emit
 from bridge.frames import labels_to_index
 from bridge.replies import frame, series
 from bridge.session import Handle, Reply
@@ -14,6 +14,7 @@ from r_scripts.printed import printed_html
 __all__ = ["RFit"]
 
 
+@SIGNATURES.verbs
 class RFit:
     """A fit that lives in R.
 
@@ -106,7 +107,7 @@ class RFit:
 
     def _call(self, function: str, args: dict[str, Any]) -> Any:
         reply = self._handle.session.call(function, fit=self._handle, **args)
-        emit(reply, stacklevel=5)  # R's warnings point at the line that called the verb
+        emit(reply)
         return reply.value
 
     def _ask_once(self, function: str, **args: Any) -> Any:

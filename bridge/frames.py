@@ -20,6 +20,8 @@ beyond 2⁵³, names and strings with a NUL character or Byzantine musical symbo
 """
 
 import datetime as dt
+import decimal
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
@@ -129,6 +131,9 @@ def _refuse(name: str, series: pd.Series, found: str, fix: str) -> DataError:
 def column_to_r(series: pd.Series, name: str) -> dict[str, object]:
     """Describe one column; see :func:`frame_to_r`."""
     dtype = series.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        series = _from_arrow(series)
+        dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return _categorical(series, name)
     if isinstance(dtype, pd.SparseDtype):
@@ -160,6 +165,22 @@ def column_to_r(series: pd.Series, name: str) -> dict[str, object]:
     raise _refuse(name, series, "has no counterpart in R", "convert it to numbers, strings or a category")
 
 
+def _from_arrow(series: pd.Series) -> pd.Series:
+    """The column as pandas itself has it, where Arrow's types are others: dates, times, categories, decimals."""
+    import pyarrow as pa
+
+    arrow = series.dtype.pyarrow_dtype  # type: ignore[union-attr]
+    if pa.types.is_dictionary(arrow):
+        return series.astype("category")
+    if pa.types.is_timestamp(arrow):
+        return series.astype("datetime64[us]" if arrow.tz is None else pd.DatetimeTZDtype("us", arrow.tz))
+    if pa.types.is_date(arrow):
+        return series.astype(object)
+    if pa.types.is_decimal(arrow):
+        return series.astype("float64[pyarrow]")
+    return series
+
+
 def _integers(series: pd.Series, name: str) -> dict[str, Any]:
     missing = series.isna().to_numpy()
     if missing.any():
@@ -172,12 +193,12 @@ def _integers(series: pd.Series, name: str) -> dict[str, Any]:
         integers = values.astype(np.int32)
         integers[missing] = _NA_INT
         return {"kind": "integer", "values": integers}
-    if low < -_EXACT or high > _EXACT:
+    doubles = values.astype(np.float64)
+    if (low < -_EXACT or high > _EXACT) and any(map(operator.ne, doubles.tolist(), values.tolist())):
         raise _refuse(
             name, series, f"holds integers beyond 2^53 (from {low} to {high}), which R cannot hold exactly",
             "convert it to strings or a category if it identifies, or to float if it measures",
         )  # fmt: skip
-    doubles = values.astype(np.float64)
     doubles[missing] = np.nan
     return {"kind": "double", "values": doubles}
 
@@ -222,8 +243,12 @@ def _categorical(series: pd.Series, name: str) -> dict[str, Any]:
     elif all(issubclass(kind, (int, np.integer)) for kind in kinds):
         labels = [str(int(item)) for item in categories]
     elif all(issubclass(kind, (float, np.floating)) for kind in kinds):
-        labels = np.asarray(categories, dtype=np.float64)  # R writes the numbers
-    elif all(issubclass(kind, (pd.Timestamp, dt.date)) for kind in kinds):
+        labels = np.asarray(categories, dtype=np.float64)  # R writes the numbers, with 15 digits
+        if len({f"{label:.15g}" for label in labels}) != len(labels):
+            raise _refuse(name, series, "has categories that R would write alike", "give them distinct strings")
+    elif all(issubclass(kind, pd.Timestamp) for kind in kinds):
+        labels = _time_labels(pd.DatetimeIndex(categories))
+    elif all(issubclass(kind, (dt.date, pd.Interval)) for kind in kinds):
         labels = [str(item) for item in categories]
     else:
         described = ", ".join(sorted(kind.__name__ for kind in kinds))
@@ -239,6 +264,12 @@ def _categorical(series: pd.Series, name: str) -> dict[str, Any]:
         "levels": labels,
         "ordered": bool(series.cat.ordered),
     }
+
+
+def _time_labels(times: pd.DatetimeIndex) -> list[str]:
+    """Write times of their own zone as R does: the time of day only where one has it."""
+    local = times.tz_localize(None)
+    return list(local.strftime("%Y-%m-%d" if (local == local.normalize()).all() else "%Y-%m-%d %H:%M:%S"))
 
 
 def _datetimes(series: pd.Series) -> dict[str, Any]:
@@ -267,8 +298,10 @@ def _objects(series: pd.Series, name: str) -> dict[str, Any]:
         if max(map(abs, numbers)) > 2**63 - 1:
             raise _refuse(name, series, "holds integers beyond 2^63", "convert it to strings or floats")
         return _integers(pd.Series(numbers, dtype="Int64", index=series.index).mask(missing), name)
-    if all(issubclass(kind, (float, np.floating)) for kind in kinds):
-        return column_to_r(series.astype(np.float64), name)
+    if all(issubclass(kind, (float, np.floating, int, np.integer, decimal.Decimal)) for kind in kinds) and not (
+        kinds & {bool, np.bool_}
+    ):
+        return column_to_r(series.where(~missing, np.nan).astype(np.float64), name)
     if kinds == {dt.date}:
         days = np.array(
             [np.nan if gone else (item - dt.date(1970, 1, 1)).days for item, gone in zip(series, missing, strict=True)],

@@ -1,20 +1,20 @@
 """``lme4``, live: ``lmer`` and all that R shows of its fits."""
 
 import secrets
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bridge.call import Contrasts, ModelArguments, ModelCall, Vector, describe, emit, explain
+from bridge.call import SIGNATURES, Contrasts, ModelArguments, ModelCall, Vector, as_numbers, describe, emit, explain
 from bridge.errors import DataError, RError, RWarning
 from bridge.fit import RFit
 from bridge.formula import parse, r_symbol
 from bridge.frames import frame_to_r, labels_to_index
 from bridge.replies import Printed, factors, frame, labels, series, sparse, table, terms, varcorr
 from bridge.session import Handle, Reply, default
+from r_scripts.caller import warn
 from r_scripts.dialect import CHANGES
 from r_scripts.variances import Block, ConditionalVariances
 
@@ -110,6 +110,7 @@ def _describe_lmer(
     return call
 
 
+@SIGNATURES.leaving("formula", "data")
 def lmer(
     formula: str,
     data: pd.DataFrame,
@@ -173,6 +174,7 @@ def lmer(
     return LmerFit(reply, session.keep(reply.value["handle"]), call.index)
 
 
+@SIGNATURES.verbs
 class LmerFit(RFit):
     """A fit of ``lme4::lmer``; meets ``validation.contract.LinearMixedFit``."""
 
@@ -369,7 +371,7 @@ class LmerFit(RFit):
     def _again(self, function: str, **args: Any) -> "LmerFit":
         session = self._handle.session
         reply = session.call(function, fit=self._handle, **args)
-        emit(reply, stacklevel=4)
+        emit(reply)
         return LmerFit(reply, session.keep(reply.value["handle"]), self._index)
 
     def refit(
@@ -398,7 +400,7 @@ class LmerFit(RFit):
 
     def _values_of_rows(self, what: str, values: Sequence[float] | np.ndarray | pd.Series) -> np.ndarray:
         """A number for each row used, of as many or of one for each row of the data."""
-        numbers = np.asarray(values, dtype=np.float64)
+        numbers = as_numbers(values, what)
         if numbers.shape == (len(self._index),):
             numbers = numbers[np.asarray(self._x["positions"]) - 1]
         if numbers.shape != (self.nobs(),):
@@ -426,7 +428,7 @@ class LmerFit(RFit):
         DataError
             Another number of rows than the model uses.
         """
-        values = np.asarray(responses, dtype=np.float64)
+        values = as_numbers(responses, "responses")
         if values.ndim != 2 or len(values) != self.nobs():
             raise DataError(
                 f"responses have shape {values.shape}; one column a refit and {self.nobs()} rows are needed"
@@ -621,7 +623,7 @@ class LmerFit(RFit):
     def summary(self) -> Printed:
         """R's own ``summary(m)``, as printed, with the warnings that R gives for it."""
         for text in self._x["summary_warnings"]:
-            warnings.warn(text, RWarning, stacklevel=2)
+            warn(text, RWarning)
         return Printed(self._x["summary"])
 
 
@@ -666,6 +668,7 @@ class LFormula:
         self.warnings, self.messages = reply.warnings, reply.messages
 
 
+@SIGNATURES.leaving("formula", "data")
 def lFormula(
     formula: str,
     data: pd.DataFrame,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bridge.call import SIGNATURES
 from bridge.errors import DataError
 
 __all__ = [
@@ -62,11 +63,13 @@ def _prior(dist: str, positive: Sequence[str] = (), **args: Numbers | bool | Non
     return Prior(dist, plain)
 
 
+@SIGNATURES.checked
 def normal(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
     """``normal(location, scale, autoscale)``."""
     return _prior("normal", ("scale",), location=location, scale=scale, autoscale=autoscale)
 
 
+@SIGNATURES.checked
 def student_t(
     df: Numbers = 1.0, location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False
 ) -> Prior:
@@ -74,11 +77,13 @@ def student_t(
     return _prior("student_t", ("df", "scale"), df=df, location=location, scale=scale, autoscale=autoscale)
 
 
+@SIGNATURES.checked
 def cauchy(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
     """``cauchy(location, scale, autoscale)``."""
     return _prior("cauchy", ("scale",), location=location, scale=scale, autoscale=autoscale)
 
 
+@SIGNATURES.checked
 def hs(
     df: Numbers = 1.0, global_df: float = 1.0, global_scale: float = 0.01, slab_df: float = 4.0, slab_scale: float = 2.5
 ) -> Prior:
@@ -89,6 +94,7 @@ def hs(
     )
 
 
+@SIGNATURES.checked
 def hs_plus(
     df1: Numbers = 1.0, df2: Numbers = 1.0, global_df: float = 1.0, global_scale: float = 0.01, slab_df: float = 4.0,
     slab_scale: float = 2.5,
@@ -101,26 +107,31 @@ def hs_plus(
     )  # fmt: skip
 
 
+@SIGNATURES.checked
 def laplace(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
     """``laplace(location, scale, autoscale)``."""
     return _prior("laplace", ("scale",), location=location, scale=scale, autoscale=autoscale)
 
 
+@SIGNATURES.checked
 def lasso(df: Numbers = 1.0, location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
     """``lasso(df, location, scale, autoscale)``."""
     return _prior("lasso", ("df", "scale"), df=df, location=location, scale=scale, autoscale=autoscale)
 
 
+@SIGNATURES.checked
 def product_normal(df: Numbers = 2.0, location: Numbers = 0.0, scale: Numbers = 1.0) -> Prior:
     """``product_normal(df, location, scale)``."""
     return _prior("product_normal", ("df", "scale"), df=df, location=location, scale=scale)
 
 
+@SIGNATURES.checked
 def exponential(rate: float = 1.0, autoscale: bool = False) -> Prior:
     """``exponential(rate, autoscale)``."""
     return _prior("exponential", ("rate",), rate=rate, autoscale=autoscale)
 
 
+@SIGNATURES.checked
 def decov(
     regularization: Numbers = 1.0, concentration: Numbers = 1.0, shape: Numbers = 1.0, scale: Numbers = 1.0
 ) -> Prior:
@@ -131,6 +142,7 @@ def decov(
     )  # fmt: skip
 
 
+@SIGNATURES.checked
 def lkj(regularization: Numbers = 1.0, scale: Numbers = 10.0, df: Numbers = 1.0, autoscale: bool = True) -> Prior:
     """``lkj(regularization, scale, df, autoscale)``; ``stan_lmer`` itself refuses it."""
     return _prior(

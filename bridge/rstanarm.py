@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import pandas as pd
 
-from bridge.call import Contrasts, ModelArguments, ModelCall, Vector, describe, emit, explain
+from bridge.call import SIGNATURES, Contrasts, ModelArguments, ModelCall, Vector, describe, emit, explain
 from bridge.errors import DataError, RError
 from bridge.fit import RFit
 from bridge.frames import column_names, frame_to_r, labels_to_index
@@ -124,6 +124,7 @@ def _check_prior(argument: str, prior: object, allowed: set[str], nullable: bool
     return prior.described()
 
 
+@SIGNATURES.leaving("formula", "data", "prior", "prior_intercept", "prior_aux", "prior_covariance", "r_arguments")
 def stan_lmer(
     formula: str,
     data: pd.DataFrame,
@@ -243,6 +244,7 @@ def stan_lmer(
     return StanFit(reply, session.keep(reply.value["handle"]), call, seed)
 
 
+@SIGNATURES.verbs
 class StanFit(RFit):
     """A fit of ``rstanarm::stan_lmer``; meets ``validation.contract.BayesianFit``.
 
@@ -492,7 +494,7 @@ class StanFit(RFit):
             "stan_rows", fit=self._handle, what=what, newdata=sent, seed=self.seed if seed is None else seed,
             draws=draws, re_form_na=re_form is not None,
         )  # fmt: skip
-        emit(reply, stacklevel=4)
+        emit(reply)
         index = self._index if newdata is None else newdata.index
         rows = np.asarray(reply.value["rows"])
         used = labels_to_index(rows, index) if len(rows) else self.data_index

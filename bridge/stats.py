@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridge.call import Contrasts, ModelArguments, Vector, describe, emit, explain
+from bridge.call import SIGNATURES, Contrasts, ModelArguments, Vector, describe, emit, explain
 from bridge.errors import RError
 from bridge.frames import frame_to_r, labels_to_index
 from bridge.replies import Printed, frame, series
@@ -60,6 +60,7 @@ class Lm:
         return Printed(self.text)
 
 
+@SIGNATURES.leaving("formula", "data")
 def lm(
     formula: str,
     data: pd.DataFrame,
@@ -94,6 +95,7 @@ def lm(
     )  # fmt: skip
 
 
+@SIGNATURES.leaving("formula", "data")
 def model_matrix(
     formula: str,
     data: pd.DataFrame,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES
 from pyimpl.errors import DataError
 from pyimpl.formula.parse import deparse_lines, parse
 from pyimpl.records import record
@@ -290,6 +291,7 @@ class CallText:
         return out
 
 
+@SIGNATURES.verbs
 @dataclass(frozen=True)
 class LmerSummary:
     """``summary(m)`` of a linear mixed model; ``str()`` is exactly the text that R prints.
@@ -428,6 +430,7 @@ def print_fit(summary: LmerSummary) -> str:
 _VARCORR = ("grp", "var1", "var2", "vcov", "sdcor")
 
 
+@SIGNATURES.verbs
 class VarCorrTable(pd.DataFrame):
     """``as.data.frame(VarCorr(m))``; ``str()`` is what R prints for ``VarCorr(m)``, ``to_string()`` shows the frame."""
 

@@ -150,7 +150,7 @@ restarted <- function(fit, built, times = 5L) {
     call$control$optCtrl$rhobeg <- 2e-3
     again <- suppressMessages(suppressWarnings(eval(call, built$home)))
     gain <- objective(fit) - objective(again)
-    if (gain <= 0) break
+    if (!isTRUE(gain > 0)) break
     again@call <- fit@call
     again@optinfo$feval <- again@optinfo$feval + fit@optinfo$feval
     fit <- again
@@ -253,17 +253,39 @@ lme4_extract <- function(fit) {
   c(shown, list(summary_warnings = unique(later)))
 }
 
+# vcov(m), or, where it stops (the matrix is not positive definite in double precision), what it says it returns then:
+# one of missing values.
+vcov_or_missing <- function(fit) {
+  tryCatch(as.matrix(stats::vcov(fit)), error = function(e) {
+    warning("vcov() fails: ", conditionMessage(e), call. = FALSE)
+    names <- names(lme4::fixef(fit))
+    matrix(NA_real_, length(names), length(names), dimnames = list(names, names))
+  })
+}
+
+# What R would print, or, where it stops (summary() and print() ask for vcov()), why not.
+printed_or_why <- function(text) {
+  tryCatch(text, error = function(e) paste0("R prints nothing of this fit: ", conditionMessage(e)))
+}
+
+# coef(summary(m)), with missing standard errors where there is no summary.
+coefficients_of <- function(fit, summarized) {
+  if (!is.null(summarized)) return(stats::coef(summarized))
+  estimates <- lme4::fixef(fit)
+  cbind(Estimate = estimates, `Std. Error` = NA_real_ * estimates, `t value` = NA_real_ * estimates)
+}
+
 lme4_shown <- function(fit) {
   fr <- stats::model.frame(fit)
   reml <- lme4::isREML(fit)
   ll <- stats::logLik(fit)
-  summarized <- summary(fit)
+  summarized <- tryCatch(summary(fit), error = function(e) NULL)
   fitted <- stats::fitted(fit)
   residuals <- stats::residuals(fit)
   list(
     formula = scalar(one_line(stats::formula(fit))),
-    fixef = vector_out(lme4::fixef(fit)), vcov = matrix_out(as.matrix(stats::vcov(fit))),
-    coef_table = matrix_out(stats::coef(summarized)),
+    fixef = vector_out(lme4::fixef(fit)), vcov = matrix_out(vcov_or_missing(fit)),
+    coef_table = matrix_out(coefficients_of(fit, summarized)),
     VarCorr = varcorr_out(fit), ranef = group_frames_out(lme4::ranef(fit, condVar = FALSE)),
     sigma = scalar(stats::sigma(fit)), logLik = scalar(as.double(ll)), npar = scalar(as.integer(attr(ll, "df"))),
     AIC = scalar(stats::AIC(fit)), BIC = scalar(stats::BIC(fit)), df_residual = scalar(as.integer(stats::df.residual(fit))),
@@ -276,7 +298,8 @@ lme4_shown <- function(fit) {
     theta = vector_out(lme4::getME(fit, "theta")), par = par_out(fit), lower = lower_out(fit),
     reCovs = structures_out(fit),
     cnms = cnms_out(lme4::getME(fit, "cnms")), optinfo = optinfo_out(fit),
-    summary = scalar(printed_restored(summarized)), print = scalar(printed(print(fit)))
+    summary = scalar(printed_or_why(if (is.null(summarized)) printed(print(summary(fit))) else printed_restored(summarized))),
+    print = scalar(printed_or_why(printed(print(fit))))
   )
 }
 

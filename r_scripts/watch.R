@@ -61,6 +61,15 @@ local({
       c("coefficients", "sigma", "r.squared", "adj.r.squared", "df", "fstatistic"), names(x))], depth))
     if (inherits(x, "logLik")) x <- as.numeric(x)
     if (inherits(x, c("psis_loo", "waic", "loo"))) x <- x$estimates
+    if (inherits(x, "boot")) x <- x[c("t0", "t")]
+    if (inherits(x, "thpr")) x <- structure(x[setdiff(names(x), ".focal")], class = "data.frame", forward = NULL, backward = NULL)
+    if (inherits(x, c("r2_nakagawa", "icc")) && length(dim(x[[1L]])) == 0L && length(x[[1L]]) == 1L) {
+      x <- unlist(unclass(x))
+      x <- x[names(x) != "ICC_conditional"]  # ICC_unadjusted, by the name that it had
+      names(x) <- sub("\\..*", "", names(x))
+    }
+    if (inherits(x, "check_outliers")) x <- as.data.frame(x)
+    if (inherits(x, "KRmodcomp")) x <- x$test
     # means and contrasts: their table; from draws it is named, since no two samplers have the same draws
     if (inherits(x, "emmGrid")) x <- tryCatch(as.data.frame(summary(x)), error = function(e) x)
     if (inherits(x, "summary_emm")) x <- structure(as.data.frame(x), row.names = seq_len(nrow(x)))
@@ -147,6 +156,8 @@ local({
     i <- length(watch$frames) + 1L
     watch$frames[[i]] <- data
     kept <- data[!vapply(data, function(one) is.list(one) || (is.matrix(one) && !is.numeric(one)), NA)]
+    # scale() makes a matrix of one column
+    kept[] <- lapply(kept, function(one) if (is.matrix(one) && ncol(one) == 1L) as.vector(one) else one)
     matrices <- vapply(kept, is.matrix, NA)
     columns <- vapply(kept[!matrices], function(one) column_of(one), "")
     writeLines(object_of(
@@ -258,7 +269,7 @@ local({
       fixef = numbers_of(stats::coef(fit)), coefficients = numbers_of(stats::coef(summary(fit))),
       sigma = numbers_of(if (inherits(fit, "glm")) NA_real_ else summary(fit)$sigma),
       logLik = numbers_of(as.numeric(stats::logLik(fit))), nobs = numbers_of(stats::nobs(fit))
-    )) else parts <- c(parts, list(coefficients = numbers_of(stats::coef(fit))))
+    )) else parts <- c(parts, list(coef = numbers_of(stats::coef(fit))))
     do.call(object_of, parts)
   }
   # the posterior in numbers: mean, sd, Monte Carlo standard error, quantiles of each parameter
@@ -279,11 +290,18 @@ local({
 
   # ---------------------------------------------------------------------------------------------- watching
   owner <- new.env()
-  owner$.mlmparity <- function(site, value) {
+  watch$drawing <- NULL
+  # `drawing`: the call draws random numbers; of what it calls only these sites are watched, its own arguments, not what
+  # a function does that is given to it
+  owner$.mlmparity <- function(site, value, drawing = NULL) {
+    if (!is.null(watch$drawing) && !(site %in% watch$drawing)) return(value)
     caller <- parent.frame()
     seed <- if (exists(".Random.seed", globalenv(), inherits = FALSE)) get(".Random.seed", globalenv()) else NULL
     heard <- character()
     began <- proc.time()[["elapsed"]]
+    outer <- watch$drawing
+    on.exit(watch$drawing <- outer)
+    if (!is.null(drawing)) watch$drawing <- drawing
     result <- tryCatch(
       withCallingHandlers(withVisible(value),
         warning = function(w) heard <<- c(heard, paste0("warning: ", conditionMessage(w))),
@@ -295,6 +313,7 @@ local({
         stop(e)
       }
     )
+    watch$drawing <- outer
     tryCatch(
       {
         new <- FALSE

@@ -511,7 +511,8 @@ def _options(
 
 
 #: What a comparison needs in the end: imported while R starts.
-_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "validation.report.files")
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "validation.report.files",
+                 "matplotlib.backends.backend_svg")  # fmt: skip
 
 
 def _start_r(against: str, bayes: bool) -> None:
@@ -555,7 +556,7 @@ def _run(
     shown: Shown,
 ) -> int:
     """Do the work with progress, print each comparison as it comes, write the report, give the exit code."""
-    from validation.campaign import added, pictures
+    from validation.campaign import pictures
     from validation.files import write_or_print
     from validation.progress import tracker
     from validation.report.files import write_report
@@ -594,9 +595,9 @@ def _run(
             for comparison in comparisons:
                 out.print(one_line(comparison), soft_wrap=True)
         out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
-        if any(work.pictures for work in added()) and not has("matplotlib", "plotnine"):
+        if not has("matplotlib", "plotnine"):
             out.print(
-                "The tutorial's own pictures need: python -m pip install 'mlmparity[report]'",
+                "The report has no pictures; they need: python -m pip install 'mlmparity[report]'",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
         out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)

@@ -27,7 +27,6 @@ __all__ = [
     "LARGEST_ESTIMATE_LIMIT",
     "LIKELIHOOD_RATIO_P",
     "MCSE_DEGREES_OF_FREEDOM",
-    "MIGRATED_DRAWS",
     "MIGRATED_EXCESS",
     "MIGRATED_VALUE",
     "MOST_DRAWS",
@@ -245,14 +244,6 @@ Z_SCORE = Tolerance(
     "by the share of draws below a common point, which needs no density.",
 )
 
-MIGRATED_DRAWS = Tolerance(
-    "migrate",
-    4.0,
-    "Monte Carlo standard errors of the difference",
-    "What a script reports of a posterior (means, quantiles, intervals) carries both sides' Monte Carlo errors. Of two "
-    "right samplers one number in 16 000 differs by more than four of them, and a script reports some hundreds.",
-)
-
 MIGRATED_EXCESS = Tolerance(
     "migrate",
     1e-4,
@@ -265,7 +256,8 @@ MIGRATED_EXCESS = Tolerance(
 MIGRATED_VALUE = Tolerance(
     "migrate",
     1e-3,
-    "relative to the value, or to a tenth of the largest in its column (BLUPs: to the largest)",
+    "relative to the value, or to a tenth of the largest in its column (BLUPs: to the largest; intervals: a quarter of "
+    "their width)",
     "What a script computes from a fit (coefficients, BLUPs, intervals, tests) follows the estimates, which tier 3 and "
     "R's early stop leave undetermined by 1e-3 standard errors; a summary prints three to four digits of them. A BLUP "
     "near zero is known no better than one that is far from it: all move with θ by a share of the component's scale.",

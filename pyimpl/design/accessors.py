@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES
 from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.bars import find_bars, remove_bars, replace_bars
 from pyimpl.formula.parse import Call, Num, all_names, deparse, parse
@@ -79,6 +80,7 @@ class Family:
     __repr__ = __str__
 
 
+@SIGNATURES.verbs
 class ModelAccessors:
     """Verbs of a fit that only need its design (a base class of both fits)."""
 

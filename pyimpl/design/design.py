@@ -3,7 +3,6 @@
 Everything downstream (blocks, likelihood, posterior) sees the data only through :class:`Design`.
 """
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES, dialect_of
 from pyimpl.covariance.structures import Structure, covariance_of
 from pyimpl.design.checks import (
     LMER_CHECKS,
@@ -47,6 +47,7 @@ from pyimpl.frame.model_frame import NEW_DATA, FrameArguments, ModelFrame, Subse
 from pyimpl.linalg.dqrdc2 import independent_columns
 from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
 from pyimpl.records import record
+from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -451,7 +452,7 @@ def build_design(
     PyimplWarning
         Predictors on very different scales; NaNs from ``log`` of negative numbers.
     """
-    words = Dialect.of(dialect)
+    words = dialect_of(dialect)
     read = read_formula(formula, words)
     frame = frame_of(read, data, arguments, dialect=words)
     return design_of(read, frame, contrasts=contrasts, checks=checks, dialect=words)
@@ -542,12 +543,12 @@ class _Notes:
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
-        warnings.warn(text, PyimplWarning, stacklevel=4)  # whoever asks for the design
+        warn(text, PyimplWarning)  # whoever asks for the design
 
     def dropped(self, names: Sequence[str]) -> None:
         """Columns of X that are linearly dependent."""
         self.messages.append(rank_message(len(names)))
-        warnings.warn(f"{self.messages[-1]} ({', '.join(names)})", RankDeficientWarning, stacklevel=4)
+        warn(f"{self.messages[-1]} ({', '.join(names)})", RankDeficientWarning)
 
 
 _Plans = tuple[tuple[Bar, Terms, MatrixPlan], ...]
@@ -699,6 +700,7 @@ def _random_term(
     return term, (terms, plan)
 
 
+@SIGNATURES.leaving("formula", "data")
 def model_matrix(
     formula: str,
     data: pd.DataFrame,
@@ -733,6 +735,6 @@ def model_matrix(
     source = Data(data)
     terms = expand_terms(parse(formula), source.names)
     arguments = FrameArguments(subset=subset, na_action=na_action)
-    frame = model_frame(terms.variables, source, arguments, drop_unused=False, dialect=Dialect.of(dialect))
+    frame = model_frame(terms.variables, source, arguments, drop_unused=False, dialect=dialect_of(dialect))
     plan = plan_columns(terms, frame, contrasts)
     return pd.DataFrame(plan.build(frame), index=frame.index, columns=pd.Index(plan.names, dtype=object))

@@ -1,6 +1,5 @@
 """The design of a linear model without random effects: y, X, weights and offset, as ``stats::lm`` makes them."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from pyimpl.formula.parse import Call, Name, Node, all_names, deparse, fold, par
 from pyimpl.formula.terms import Terms, expand_terms
 from pyimpl.frame.columns import Column, Data, Factor, Logical
 from pyimpl.frame.model_frame import NEW_DATA, FrameArguments, ModelFrame, model_frame
+from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 
 __all__ = ["LinearDesign", "build_linear_design", "expand_dot"]
@@ -163,7 +163,7 @@ def build_linear_design(
     for name in contrasts or ():
         if name not in terms.names:
             text = f"variable '{name}' is absent, its contrast will be ignored"
-            warnings.warn(text, PyimplWarning, stacklevel=3)
+            warn(text, PyimplWarning)
     y = np.array(_vector(terms.variables[terms.response], frame))
     plan = plan_columns(terms, frame, contrasts)
     total = frame.offset

@@ -104,6 +104,11 @@ def _is_structure(node: Node) -> bool:
     return isinstance(node, Call) and node.fn in _STRUCTURES and bool(node.args) and _is_bar(_bare(node.args[0]))
 
 
+def _is_split_structure(node: Node) -> bool:
+    """Whether it is what became of ``us(x || g)``: ``us((1 | g) + (0 + x | g))``."""
+    return isinstance(node, Call) and node.fn == "us" and bool(node.args) and any(map(_is_bar, walk(node.args[0])))
+
+
 def _bare(node: Node) -> Node:
     """Without parentheses around it."""
     while isinstance(node, Call) and node.fn == "(" and len(node.args) == 1:
@@ -179,6 +184,12 @@ def _slash_terms(group: Node) -> list[Node]:
 def _nested_factors(group: Node) -> list[Node]:
     """Grouping factors of lme4 until 1.1-35 (``findbars``): ``a/b/c`` is taken apart, nothing else."""
     factors = _slash_terms(group)
+    if len(factors) > 1 and isinstance(factors[0], Call):
+        outer = deparse(factors[0])
+        raise FormulaError(
+            f"The grouping factor {deparse(group)} cannot be evaluated by lme4 before {CHANGES['reformulas'].since}: "
+            f"what others are nested in has to be a column there. Make {outer} one, or write the terms one by one."
+        )
     # lme4's makeInteraction: innermost first, each new factor before what it is nested in: s:(h:g), h:g, g.
     nested = [factors[0]]
     for factor in factors[1:]:
@@ -280,7 +291,7 @@ def replace_bars(node: Node) -> Node:
     def change(part: Node, args: tuple[Node, ...]) -> Node:
         if _is_bar(part):
             return Call("+", args)
-        if _is_structure(part):
+        if _is_structure(part) or _is_split_structure(part):
             return Call("(", args[:1])
         return _rebuilt(part, args)
 
@@ -305,6 +316,9 @@ def _refuse_hidden_bars(node: Node, dialect: Dialect) -> None:
             _check_structure(part, dialect)
             waiting.append((part.args[0], inside))
             continue
+        if _is_split_structure(part):
+            waiting.append((part.args[0], inside))
+            continue
         inner = inside if part.fn in _TRANSPARENT else (inside or part)
         waiting.extend((arg, inner) for arg in part.args)
 
@@ -319,7 +333,7 @@ def _check_structure(term: Call, dialect: Dialect) -> None:
         )
     bar = _bare(term.args[0])
     assert isinstance(bar, Call)
-    if bar.fn == "||":
+    if bar.fn == "||" and term.fn != "us":  # us(x || g) is (x || g)
         effects, group = map(deparse, bar.args)
         raise FormulaError(
             f"{deparse(term)}: '||' inside {term.fn}() would make a term of one effect of each, to which no structure "

@@ -5,9 +5,8 @@ factors.
 """
 
 import math
-import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ import pandas as pd
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.linalg.columns import levels_used, some_negative, square_sum
 from pyimpl.text.values import format_integer, format_number, unique_numbers
+from r_scripts.caller import warn
 
 __all__ = [
     "INT_MAX",
@@ -39,6 +39,7 @@ __all__ = [
 
 
 #: Largest integer of R.
+_EXACT = 2**53
 INT_MAX = 2147483647.0
 _CHUNK = 65_536
 
@@ -46,6 +47,32 @@ _CHUNK = 65_536
 def _finite(values: np.ndarray) -> bool:
     # of infinite values, and of very large ones
     return math.isfinite(square_sum(values))
+
+
+def refuse_merged(name: str, whole: Iterable[int], doubles: np.ndarray) -> None:
+    """Refuse whole numbers of which different ones are one number as a double, which is what R and a model have.
+
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    whole : iterable of int
+        As they are; missing ones are whatever they are.
+    doubles : ndarray of float
+        The same, where they are there.
+
+    Raises
+    ------
+    DataError
+    """
+    if doubles.size and float(np.nanmax(np.abs(doubles), initial=0.0)) > _EXACT:
+        there = ~np.isnan(doubles)
+        different = {number for number, known in zip(whole, there, strict=True) if known}
+        if len(np.unique(doubles[there])) < len(different):
+            raise DataError(
+                f"Column {name!r} holds whole numbers beyond 2^53 that differ by less than a double can tell, which is "
+                "all that R and a model have. Turn it into strings if it identifies, or scale it first."
+            )
 
 
 def integers(values: np.ndarray) -> "Numeric":
@@ -324,11 +351,15 @@ def _category_labels(name: str, categories: pd.Index) -> tuple[str, ...]:
     if categories.dtype.kind in "iu":
         return tuple(map(str, values))
     if categories.dtype.kind == "M":
-        labels = datetime_labels(categories.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6)
+        local = pd.DatetimeIndex(categories).tz_localize(None)  # R writes times as their zone has them
+        labels = datetime_labels(local.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6)
     else:
         labels = [_label_of(value) for value in values]
     if len(set(labels)) != len(labels):
-        raise DataError(f"Column {name!r} has categories with the same text, e.g. 1 and '1'. Rename one of them.")
+        text = next(label for label in labels if labels.count(label) > 1)
+        raise DataError(
+            f"Column {name!r} has several categories that R would write as {text!r}. Rename all but one of them."
+        )
     return tuple(labels)
 
 
@@ -401,11 +432,10 @@ def as_factor(column: Column) -> Factor:
     # Numbers that agree to 15 digits have one label and so are one level, as in R.
     distinct, where = unique_numbers(labels)
     if len(distinct) < len(labels):
-        warnings.warn(
+        warn(
             f"{len(labels)} different numbers make {len(distinct)} levels, because R labels numbers by 15 significant "
             "digits. If they are identifiers, make them strings.",
             PyimplWarning,
-            stacklevel=2,
         )
         codes = np.where(codes >= 0, where[codes], -1)
     return Factor(codes, tuple(distinct))

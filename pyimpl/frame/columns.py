@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from pyimpl.frame.column_types import (
     as_factor,
     category_labels,
     integers,
+    refuse_merged,
 )
 from pyimpl.frame.contrasts import numbered
 from pyimpl.text.values import sorted_text
@@ -238,7 +240,10 @@ def read_column(name: str, values: "pd.Series | np.ndarray | ExtensionArray", *,
         if kind == "f":
             return Numeric(np.array(values, dtype=np.float64, copy=copy or None))
         if kind in "iu":
-            return integers(np.asarray(values).astype(np.float64))
+            doubles = np.asarray(values).astype(np.float64)
+            if dtype.itemsize == 8:
+                refuse_merged(name, np.asarray(values), doubles)
+            return integers(doubles)
         if kind == "b":
             return Logical(np.asarray(values).astype(np.float64))
         if kind == "M":
@@ -260,7 +265,10 @@ def read_column(name: str, values: "pd.Series | np.ndarray | ExtensionArray", *,
     elif getattr(dtype, "kind", "") in ("i", "u", "f") and pd.api.types.is_numeric_dtype(dtype):
         nullable = values
         numbers = nullable.to_numpy(dtype=np.float64, na_value=np.nan, copy=copy)
-        return Numeric(numbers) if dtype.kind == "f" else integers(numbers)
+        if dtype.kind == "f":
+            return Numeric(numbers)
+        refuse_merged(name, nullable, numbers)
+        return integers(numbers)
     elif isinstance(dtype, pd.ArrowDtype):
         need("files", f"column {name!r}, an Arrow column", "pyarrow")
         import pyarrow as pa
@@ -280,14 +288,22 @@ def _datetimes(values: np.ndarray) -> Numeric:
     return Numeric(np.where(np.isnat(values), np.nan, seconds), kind="datetime")
 
 
+def _all_numbers(series: pd.Series) -> bool:
+    """Whether they are floats, whole numbers and decimals, in any mixture."""
+    kinds = (float, int, np.floating, np.integer, Decimal)
+    return all(isinstance(value, kinds) and not isinstance(value, bool) for value in series[series.notna()])
+
+
 def _objects(name: str, series: pd.Series) -> Column:
     kind = pd.api.types.infer_dtype(series, skipna=True)
     if kind in ("string", "empty"):
         return _text(series.to_numpy())
     if kind == "boolean":
         return Logical(series.astype("boolean").to_numpy(dtype=np.float64, na_value=np.nan))
-    if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
+    if kind in ("integer", "floating", "mixed-integer-float", "decimal") or _all_numbers(series):
         values = pd.to_numeric(series.where(series.notna(), np.nan)).to_numpy(dtype=np.float64, na_value=np.nan)
+        if kind == "integer":
+            refuse_merged(name, series.tolist(), values)
         return integers(values) if kind == "integer" else Numeric(values)
     if kind == "date":
         days = pd.to_datetime(series).to_numpy().astype("datetime64[D]")

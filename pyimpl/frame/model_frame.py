@@ -1,6 +1,5 @@
 """R's ``model.frame``: the variables of a model, evaluated on the data, for the rows used."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, column_
 from pyimpl.frame.functions import Evaluator
 from pyimpl.linalg.columns import square_sum
 from pyimpl.records import record
+from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 from r_scripts.grammar import NA_ACTIONS
 
@@ -259,16 +259,7 @@ def model_frame(
     if source.rows == 0:
         raise ModelError("0 (non-NA) cases: the data have no rows.")
     evaluator = Evaluator(source.column, source.__contains__, source.rows, dialect)
-    remembered = bases or {}
-    columns: dict[Node, Column] = {}
-    kept_bases: dict[Node, Basis] = {}
-    for node in variables:
-        if node in columns:
-            continue
-        column = columns[node] = evaluator.variable(node, remembered.get(node))
-        basis = remembered_basis(node, column)
-        if basis is not None:
-            kept_bases[node] = basis
+    columns, kept_bases = _evaluated(variables, evaluator, bases or {})
     weight_values = None if weights is None else _vector(weights, "weights", source, evaluator)
     offset_values = None if offset is None else _vector(offset, "offset", source, evaluator)
     if weight_values is not None and np.any(weight_values < 0):
@@ -299,18 +290,17 @@ def model_frame(
     if rows == 0:
         raise ModelError(_no_rows(source, columns, omitted, subset is not None))
     for node, column in columns.items():
-        if isinstance(column, Factor):
-            if drop_unused or column.text:
-                columns[node] = dropped = column.drop_unused()
-                if dropped.contrasts != column.contrasts:
-                    evaluator.note("contrasts dropped from factor", node)
-        elif na_action != "na.pass":
+        if isinstance(column, Factor) and (drop_unused or column.text):
+            columns[node] = dropped = column.drop_unused()
+            if dropped.contrasts != column.contrasts:
+                evaluator.note("contrasts dropped from factor", node)
+        elif not isinstance(column, Factor) and na_action != "na.pass":
             _check_infinite(node, column)
     for what, extra in (("weights", weight_values), ("offset", offset_values)):
         if extra is not None and np.isinf(extra).any():
             raise DataError(f"{what} has infinite values. Replace them or leave the rows out.")
     for text, where in evaluator.notes:
-        warnings.warn(f"{text} in {where}", PyimplWarning, stacklevel=3)
+        warn(f"{text} in {where}", PyimplWarning)
     notes = tuple(text for text, _ in evaluator.notes)
     return ModelFrame(
         tuple(columns),
@@ -326,6 +316,20 @@ def model_frame(
         source if kept is None else None,
         na_action,
     )
+
+
+def _evaluated(
+    variables: Sequence[Node], evaluator: Evaluator, remembered: Mapping[Node, Basis]
+) -> tuple[dict[Node, Column], dict[Node, Basis]]:
+    """Each variable's column, and what ``poly``, ``scale`` and splines are to remember of it."""
+    columns: dict[Node, Column] = {}
+    bases: dict[Node, Basis] = {}
+    for node in dict.fromkeys(variables):
+        column = columns[node] = evaluator.variable(node, remembered.get(node))
+        basis = remembered_basis(node, column)
+        if basis is not None:
+            bases[node] = basis
+    return columns, bases
 
 
 def _missing_rows(columns: Mapping[Node, Column], extras: Sequence[np.ndarray | None]) -> np.ndarray | None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pyimpl.errors import DataError
-from pyimpl.frame.column_types import Column, Factor, Logical, Numeric, category_labels, integers
+from pyimpl.frame.column_types import Column, Factor, Logical, Numeric, category_labels, integers, refuse_merged
 from pyimpl.text.values import sorted_text
 
 if TYPE_CHECKING:
@@ -139,6 +139,9 @@ def read_arrow(name: str, column: "pa.Array | pa.ChunkedArray") -> Column:
     if pa.types.is_floating(kind):
         return Numeric(_numbers(column))
     if pa.types.is_integer(kind):
+        if kind.bit_width == 64:
+            there = column.drop_null()  # NumPy has no integers with gaps
+            refuse_merged(name, there.to_numpy(zero_copy_only=False), _numbers(there))
         return integers(_numbers(column))
     if pa.types.is_boolean(kind):
         return Logical(_numbers(column.cast(pa.uint8())))

@@ -3,7 +3,6 @@
 The rules, and the words that say which was taken, are those of R's emmeans (``summary.emmGrid``).
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +13,17 @@ from scipy.stats import qmc, studentized_range
 
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.text.numbers import as_character
+from r_scripts.caller import warn
 
-__all__ = ["Adjusted", "Family", "adjusted_critical_values", "adjusted_p_values", "cross_method", "p_adjust"]
+__all__ = [
+    "Adjusted",
+    "Family",
+    "adjusted_critical_values",
+    "adjusted_p_values",
+    "checked_method",
+    "cross_method",
+    "p_adjust",
+]
 
 _P_ADJUST = ("holm", "hochberg", "hommel", "bonferroni", "BH", "BY", "fdr", "none")
 _METHODS = ("sidak", "tukey", "scheffe", "dunnettx", "mvt", *_P_ADJUST)
@@ -127,6 +135,19 @@ def _method(adjust: str, known: Sequence[str]) -> str | None:
     return fits[0] if len(fits) == 1 else None
 
 
+def checked_method(method: str) -> str:
+    """A method of adjustment as it was given, exact or its beginning.
+
+    Raises
+    ------
+    DataError
+        The method is unknown.
+    """
+    if _method(method, _METHODS) is None:
+        raise DataError(f"adjust is one of {', '.join(_METHODS)}, not {method!r}")
+    return method
+
+
 def cross_method(method: str) -> str:
     """Name of a method of adjustment across groups, from its beginning (``cross.adjust``).
 
@@ -142,9 +163,7 @@ def cross_method(method: str) -> str:
 
 
 def _changed(old: str, reason: str) -> str:
-    warnings.warn(
-        f'Note: adjust = "{old}" was changed to "sidak" because "{old}" is {reason}', PyimplWarning, stacklevel=6
-    )
+    warn(f'Note: adjust = "{old}" was changed to "sidak" because "{old}" is {reason}', PyimplWarning)
     return "sidak"
 
 
@@ -194,11 +213,10 @@ def adjusted_p_values(t: np.ndarray, df: np.ndarray, adjust: str, family: Family
     DataError
         The method is unknown.
     """
-    scheffe = _method(adjust, _METHODS) == "scheffe"
-    method = _method("none" if family.tests == 1 and not scheffe else adjust, _METHODS)
-    if method is None:
-        raise DataError(f"adjust is one of {', '.join(_METHODS)}, not {adjust!r}")
-    method = _checked(method, family, side)
+    scheffe = _method(checked_method(adjust), _METHODS) == "scheffe"
+    method = _checked(
+        _method("none" if family.tests == 1 and not scheffe else adjust, _METHODS) or "none", family, side
+    )
     ragged = family.size is None or method == "mvt" or method in _P_ADJUST
     df = np.where(np.isnan(df), np.inf, df)
     plain = 2 * _t_tail(np.abs(t), df) if side == 0 else _t_tail(side * t, df)
@@ -234,7 +252,7 @@ def adjusted_critical_values(level: float, df: np.ndarray, adjust: str, family: 
 
     Methods that have no intervals (Holm's and its kin) are replaced by Bonferroni's, as in R.
     """
-    scheffe = _method(adjust, _METHODS) == "scheffe"
+    scheffe = _method(checked_method(adjust), _METHODS) == "scheffe"
     method = _method("none" if family.tests == 1 and not scheffe else adjust, _FOR_INTERVALS) or "bonferroni"
     method = _checked(method, family, side)
     message = None

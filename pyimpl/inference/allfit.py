@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES
 from pyimpl.errors import DataError
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import OptSummary, natural_units
+from pyimpl.likelihood.optsummary import OptSummary
+from pyimpl.likelihood.starts import natural_units
 from pyimpl.text.numbers import as_character, format_num, print_data_frame, print_matrix, print_vector, r_signif
 
 if TYPE_CHECKING:
@@ -149,6 +151,7 @@ def _backticked(name: str) -> str:
     return name if name.replace(".", "").replace("_", "").isalnum() else f"`{name}`"
 
 
+@SIGNATURES.verbs
 class AllFit(Mapping[str, "LmerFit | Exception"]):
     """``allFit(m)``: a fit for each optimizer, by its name; an exception where one failed.
 

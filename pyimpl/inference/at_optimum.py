@@ -8,13 +8,15 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import as_numbers
 from pyimpl.design.design import Design
 from pyimpl.errors import DataError, ModelError
 from pyimpl.inference.control import LmerControl
 from pyimpl.inference.estimates import Estimates, infer
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.omitted import carriers
-from pyimpl.likelihood.optimum import OptSummary, optimize
+from pyimpl.likelihood.optimum import optimize
+from pyimpl.likelihood.optsummary import OptSummary
 from pyimpl.likelihood.reduce import Reduced
 from pyimpl.likelihood.refit import Minimum, Refits
 from pyimpl.likelihood.stopped import last_computable
@@ -27,7 +29,6 @@ __all__ = [
     "Refitter",
     "SearchedModel",
     "Theta",
-    "as_numbers",
     "checked_theta",
     "criterion_at",
     "find_optimum",
@@ -421,14 +422,6 @@ def warm_start(model: AtOptimum) -> np.ndarray:
     theta[(model.reduced.lower == 0) & (theta < _OFF_BOUNDARY)] = _OFF_BOUNDARY
     structure = model.reduced.structure
     return theta if structure is None else structure.inside(theta, _OFF_BOUNDARY)
-
-
-def as_numbers(values: object, what: str) -> np.ndarray:
-    """Return an array of float; what is no numbers is refused by the name `what`."""
-    try:
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be numbers, not {values!r:.60}.") from error
 
 
 def checked_theta(theta: Theta, n: int) -> np.ndarray:

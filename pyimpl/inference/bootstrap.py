@@ -1,7 +1,6 @@
 """The bootstrap of a fitted model (``bootMer``), and intervals from it (``confint.bootMer``, ``boot::boot.ci``)."""
 
 import math
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypedDict, TypeVar
@@ -9,10 +8,12 @@ from typing import Any, Protocol, TypedDict, TypeVar
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import Count, Jobs, Seeds, Share
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.inference.profile import percent_labels
 from pyimpl.linalg.forecast import Forecast, foretold
 from pyimpl.progress import with_bar
+from r_scripts.caller import warn
 
 __all__ = ["Draw", "IntervalArguments", "RefitArguments", "Refitted", "Statistic", "boot_intervals", "bootstrap"]
 
@@ -23,20 +24,20 @@ Statistic = float | Sequence[float] | np.ndarray | pd.Series | Mapping[str, floa
 class RefitArguments(TypedDict, total=False):
     """Arguments of ``LmerFit.bootMer`` that say how it refits."""
 
-    seed: int | np.random.SeedSequence | None
+    seed: Seeds | None
     type: str
-    n_jobs: int
+    n_jobs: Jobs
     progress: bool
 
 
 class IntervalArguments(TypedDict, total=False):
     """Arguments of ``LmerFit.confint`` for ``method="boot"``."""
 
-    nsim: int
+    nsim: Count
     boot_type: str
     FUN: Callable[[Any], Statistic] | None
-    seed: int | np.random.SeedSequence | None
-    n_jobs: int
+    seed: Seeds | None
+    n_jobs: Jobs
 
 
 class Refitted(Protocol):
@@ -99,9 +100,9 @@ def bootstrap(
     fit: Model,
     draw: Draw[Model],
     statistic: Callable[[Model], Statistic],
-    nsim: int,
-    seed: int | np.random.SeedSequence | None,
-    n_jobs: int,
+    nsim: Count,
+    seed: Seeds | None,
+    n_jobs: Jobs,
     progress: bool,
 ) -> pd.DataFrame:
     """Compute a statistic of refits to new responses.
@@ -124,8 +125,6 @@ def bootstrap(
     DataFrame
         See ``LmerFit.bootMer``.
     """
-    if nsim < 1:
-        raise DataError(f"nsim must be at least 1, not {nsim}")
     names, observed = _statistic(statistic(fit))
     if names is not None and len(set(names)) < len(names):
         raise DataError(f"FUN's names are not distinct: {', '.join(names)}")
@@ -161,11 +160,7 @@ def bootstrap(
     table.attrs["seed"] = root.entropy
     if errors:
         text, _ = errors.most_common(1)[0]
-        warnings.warn(
-            f"some bootstrap runs failed ({errors.total()}/{nsim}), the most often with {text}",
-            PyimplWarning,
-            stacklevel=3,
-        )
+        warn(f"some bootstrap runs failed ({errors.total()}/{nsim}), the most often with {text}", PyimplWarning)
     return table
 
 
@@ -186,7 +181,7 @@ def _order_statistic(values: np.ndarray, alpha: float) -> float:
     return float(ordered[k - 1] + share * (ordered[k] - ordered[k - 1]))
 
 
-def boot_intervals(table: pd.DataFrame, level: float = 0.95, boot_type: str = "perc") -> pd.DataFrame:
+def boot_intervals(table: pd.DataFrame, level: Share = 0.95, boot_type: str = "perc") -> pd.DataFrame:
     """``confint(bootMer(...), level, type)``: intervals of each statistic.
 
     Parameters
@@ -234,5 +229,5 @@ def boot_intervals(table: pd.DataFrame, level: float = 0.95, boot_type: str = "p
         ends = [_order_statistic(values, tail) for tail in tails]
         rows.append((ends[0], ends[1]) if boot_type == "perc" else (2 * observed - ends[1], 2 * observed - ends[0]))
     if few:
-        warnings.warn("extreme order statistics used as endpoints", PyimplWarning, stacklevel=3)
+        warn("extreme order statistics used as endpoints", PyimplWarning)
     return pd.DataFrame(rows, index=list(table.columns), columns=percent_labels(tails), dtype=float)

@@ -1,6 +1,5 @@
 """Comparing models: ``anova`` of several fits or of one, ``drop1``, ``ranova``."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from pyimpl.inference.estimates import Estimates
 from pyimpl.inference.ranova import full_formula, linear_model_loglik, lrt_table, reduced_formulas
 from pyimpl.inference.source import Source
 from pyimpl.printing import AnovaTable, CallText
+from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 
 __all__ = [
@@ -108,7 +108,7 @@ def information_criteria(
         The models use different numbers of rows.
     """
     if len({fit.nobs() for fit in fits}) > 1:
-        warnings.warn("models are not all fitted to the same number of observations", PyimplWarning, stacklevel=3)
+        warn("models are not all fitted to the same number of observations", PyimplWarning)
     table = {"df": [fit.npar for fit in fits], name: list(values)}
     return pd.DataFrame(table, index=_model_names(model_names, len(fits)))
 
@@ -120,9 +120,7 @@ def _model_names(names: Sequence[str] | None, count: int) -> list[str]:
     return found
 
 
-def likelihood_ratio_tests(
-    fits: Sequence[ComparedFit], refit: bool, model_names: Sequence[str] | None, stacklevel: int = 2
-) -> AnovaTable:
+def likelihood_ratio_tests(fits: Sequence[ComparedFit], refit: bool, model_names: Sequence[str] | None) -> AnovaTable:
     """``anova(m1, m2, ...)``: each model against the one with fewer parameters before it.
 
     Parameters
@@ -133,8 +131,6 @@ def likelihood_ratio_tests(
         Refit by maximum likelihood first.
     model_names : sequence of str, optional
         Default ``MODEL1``, ...
-    stacklevel : int
-        Of the warning, as seen from here.
 
     Raises
     ------
@@ -155,7 +151,7 @@ def likelihood_ratio_tests(
     if refit:
         fits = [fit.refitML() for fit in fits]
     elif len({fit.isREML() for fit in fits}) > 1:
-        warnings.warn("some models fit with REML = TRUE, some not", PyimplWarning, stacklevel=stacklevel + 1)
+        warn("some models fit with REML = TRUE, some not", PyimplWarning)
     order = sorted(range(len(fits)), key=lambda i: fits[i].npar)
     fits, names = [fits[i] for i in order], [names[i] for i in order]
     npar = np.array([fit.npar for fit in fits])

@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import as_numbers
 from pyimpl.errors import DataError
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.text.numbers import r_round
@@ -236,11 +237,11 @@ def contrast_family(
             raise DataError(f"contrast: method is one of {', '.join(FAMILIES)}, or coefficients; not {method!r}")
         return FAMILIES[method](levels, raw, **options)
     if isinstance(method, pd.DataFrame):
-        named = {str(name): method[name].to_numpy(dtype=float) for name in method.columns}
+        named = {str(name): as_numbers(method[name], f"contrast: coefficients of {name!r}") for name in method.columns}
     elif isinstance(method, Mapping):
-        named = {str(name): np.asarray(row, dtype=float) for name, row in method.items()}
+        named = {str(name): as_numbers(row, f"contrast: coefficients of {name!r}") for name, row in method.items()}
     else:
-        rows = np.atleast_2d(np.asarray(method, dtype=float))
+        rows = np.atleast_2d(as_numbers(method, "contrast: coefficients"))
         named = {_written(row): row for row in rows}
     k = len(levels)
     for name, row in named.items():

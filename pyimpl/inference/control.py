@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from pyimpl.arguments import SIGNATURES, Count
 from pyimpl.design.checks import ACTIONS, Action, CheckControl
 from pyimpl.errors import DataError
 from r_scripts.arguments import check_r_arguments
@@ -13,6 +14,7 @@ from r_scripts.arguments import check_r_arguments
 __all__ = ["LmerControl"]
 
 
+@SIGNATURES.fields("LmerControl")
 @dataclass(frozen=True)
 class LmerControl:
     """How to optimise, and what to refuse (``lmerControl``).
@@ -48,7 +50,7 @@ class LmerControl:
         An action that there is not; a value that R does not take either.
     """
 
-    max_evaluations: int = 5000
+    max_evaluations: Count = 5000
     starts: tuple[Sequence[float] | np.ndarray, ...] = ()
     singular_tol: float = 1e-4
     hessian_tol: float = 1e-6

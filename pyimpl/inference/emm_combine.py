@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES
 from pyimpl.errors import DataError
 from pyimpl.inference.adjustments import cross_method, p_adjust
 from pyimpl.inference.emm_text import label_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["EmmList", "bound_together", "cross_adjusted", "effect_sizes", "inherited_basis"]
 
 
+@SIGNATURES.verbs
 class EmmList(dict[str, "EmmGrid"]):
     """Several tables by name (``emm_list``); ``str()`` is what R prints."""
 

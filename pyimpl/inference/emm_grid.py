@@ -7,9 +7,15 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import checked_level
+from pyimpl.arguments import SIGNATURES, Share
 from pyimpl.errors import DataError
-from pyimpl.inference.adjustments import Family, adjusted_critical_values, adjusted_p_values, cross_method
+from pyimpl.inference.adjustments import (
+    Family,
+    adjusted_critical_values,
+    adjusted_p_values,
+    checked_method,
+    cross_method,
+)
 from pyimpl.inference.contrast_families import FAMILIES, ContrastOptions, Method, contrast_family
 from pyimpl.inference.emm_combine import EmmList, bound_together, cross_adjusted, effect_sizes
 from pyimpl.inference.emm_text import Level, label_of, summary_text
@@ -102,6 +108,7 @@ class _Tests:
     frequentist: bool = False
 
 
+@SIGNATURES.verbs
 @dataclass(frozen=True, eq=False)
 class EmmGrid:
     """Linear functions of the coefficients, one for each row of a grid of the predictors' levels.
@@ -149,7 +156,7 @@ class EmmGrid:
     estimate: str = "prediction"
     kind: str = "prediction"
     infer: tuple[bool, bool] = (False, False)
-    level: float = 0.95
+    level: Share = 0.95
     adjust: str = "none"
     family_size: float = 1.0
     by: tuple[str, ...] = ()
@@ -160,6 +167,10 @@ class EmmGrid:
     pair_by: tuple[str, ...] | None = None
     notes: tuple[str, ...] = field(default=())
     nesting: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a method of adjustment that there is not, before anything is shown."""
+        checked_method(self.adjust)
 
     # -- tables --------------------------------------------------------------------------------------------------------
 
@@ -177,7 +188,7 @@ class EmmGrid:
         return len(self.grid)
 
     def confint(
-        self, level: float | None = None, adjust: str | None = None, *, frequentist: bool = False
+        self, level: Share | None = None, adjust: str | None = None, *, frequentist: bool = False
     ) -> EmmSummary:
         """``confint(e, level, adjust)``: estimates with confidence intervals (of a posterior: HPD intervals)."""
         return self.summary(
@@ -216,7 +227,7 @@ class EmmGrid:
     def summary(
         self,
         infer: bool | tuple[bool, bool] | None = None,
-        level: float | None = None,
+        level: Share | None = None,
         adjust: str | None = None,
         by: str | Sequence[str] | None = None,
         null: float = 0.0,
@@ -253,10 +264,9 @@ class EmmGrid:
         shown_by = self.by if by is None else _names(by)
         self._check_variables(shown_by, "by")
         level = self.level if level is None else level
-        checked_level(level)
         if self.basis.draws is not None and not frequentist:
             return self._posterior_summary(level, shown_by)
-        wanted = self.infer if infer is None else (infer, infer) if isinstance(infer, bool) else infer
+        wanted = self.infer if infer is None else infer if isinstance(infer, tuple | list) else (infer, infer)
         tail = _side(side)
         value, se, df = self.basis.estimates(self.linfct, self.offset)
         normal = bool((np.isnan(df) | np.isinf(df)).all())
@@ -680,6 +690,7 @@ class EmmGrid:
         return replace(current, by=by, adjust="none" if adjust is None else adjust, pair_by=None)
 
 
+@SIGNATURES.verbs
 @dataclass(frozen=True, eq=False)
 class EmmPair:
     """``emmeans(m, pairwise ~ a)``: the means and their contrasts."""

@@ -1,6 +1,5 @@
 """Estimated marginal means, trends, and joint tests of a fit's terms, as R's emmeans has them."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict, Unpack
@@ -8,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import refuse_unknown
+from pyimpl.arguments import SIGNATURES, Share
 from pyimpl.errors import DataError, PyimplWarning
 from pyimpl.formula.parse import Name, Node, all_names, parse
 from pyimpl.frame.columns import Data
@@ -27,6 +26,7 @@ from pyimpl.inference.reference_grid import (
     predictors_of,
     reference_grid,
 )
+from r_scripts.caller import warn
 
 __all__ = [
     "GridArguments",
@@ -73,7 +73,7 @@ class TrendsOptions(MeansOptions, total=False):
     """Arguments of :func:`emtrends` after `ddf`."""
 
     delta_var: float | None
-    level: float
+    level: Share
 
 
 class JointTestsArguments(GridArguments, total=False):
@@ -90,7 +90,7 @@ class MeansArguments(GridArguments, MeansOptions, total=False):
 
     by: str | Sequence[str] | None
     adjust: str | None
-    level: float
+    level: Share
 
 
 class TrendsArguments(MeansArguments, total=False):
@@ -113,7 +113,6 @@ class _Averaging:
     def taken_from(cls, options: dict[str, Any], what: str, contrasts: str | None = None) -> "_Averaging":
         """Take the arguments out of `options`; what is left is for `contrasts`, and refused where there are none."""
         own = cls(**{one.name: options.pop(one.name) for one in fields(cls) if one.name in options})
-        refuse_unknown(what, options, ContrastOptions)
         if options and contrasts is None:
             raise DataError(
                 f"{what}: {', '.join(options)} is an option of contrasts, and these specs ask for none. Write "
@@ -125,6 +124,7 @@ class _Averaging:
         return GridOptions(at, self.cov_reduce, tuple(self.cov_keep), ddf, self.ddf_limit)
 
 
+@SIGNATURES.checked
 def ref_grid(
     fit: Fit,
     at: At | None = None,
@@ -140,6 +140,7 @@ def ref_grid(
     return reference_grid(fit, GridOptions(at, cov_reduce, tuple(cov_keep), ddf, ddf_limit))
 
 
+@SIGNATURES.checked
 def emmeans(
     fit: Fit,
     specs: str | Sequence[str],
@@ -148,7 +149,7 @@ def emmeans(
     adjust: str | None = None,
     ddf: str | float | None = None,
     *,
-    level: float = 0.95,
+    level: Share = 0.95,
     **options: Unpack[MeansOptions],
 ) -> EmmGrid | EmmPair:
     """``emmeans::emmeans(m, specs, by, at, adjust, lmer.df)``: estimated marginal means.
@@ -267,10 +268,10 @@ def marginal_means(
     nests = find_nests(fit, grid) if nesting else {}
     if nests:
         if not quiet:
-            warnings.warn(nesting_note(nests), PyimplWarning, stacklevel=4)
+            warn(nesting_note(nests), PyimplWarning)
 
         def averaged(part: EmmGrid, kept: tuple[str, ...], within: tuple[str, ...], silent: bool) -> EmmGrid:
-            return _averages(part, kept, within, weights, quiet or silent, stacklevel=7)
+            return _averages(part, kept, within, weights, quiet or silent)
 
         return nested_means(grid, specs, by, nests, averaged)
     return _averages(grid, specs, by, weights, quiet)
@@ -282,7 +283,6 @@ def _averages(
     by: tuple[str, ...],
     weights: str | Sequence[float],
     quiet: bool,
-    stacklevel: int = 5,
 ) -> EmmGrid:
     """Average a grid in which all combinations of levels are rows, the first variable fastest."""
     facs = tuple(dict.fromkeys([*specs, *by]))
@@ -307,7 +307,7 @@ def _averages(
         offsets.append(0.0 if grid.offset is None else float(own @ grid.offset[cell]))
     if not quiet and _interacts({*facs, *([grid.trend] if grid.trend else [])}, grid):
         text = "NOTE: Results may be misleading due to involvement in interactions"
-        warnings.warn(text, PyimplWarning, stacklevel=stacklevel)
+        warn(text, PyimplWarning)
     return replace(
         grid,
         grid=expand_grid(levels),
@@ -360,6 +360,7 @@ def _shares(
     return by_cells
 
 
+@SIGNATURES.checked
 def emtrends(
     fit: Fit,
     specs: str | Sequence[str],
@@ -449,6 +450,7 @@ def _mean_and_interval(values: np.ndarray) -> np.ndarray:
     return ends
 
 
+@SIGNATURES.checked
 def joint_tests(
     fit: Fit,
     by: str | Sequence[str] | None = None,

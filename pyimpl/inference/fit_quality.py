@@ -9,10 +9,12 @@ import pandas as pd
 from scipy.special import chdtrc, expit, logit, ndtri
 from scipy.stats import f as f_distribution
 
+from pyimpl.arguments import SIGNATURES, Share
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.formula.bars import find_bars
 from pyimpl.formula.parse import Call, deparse, parse
 from pyimpl.inference.contract import LikelihoodFit
+from r_scripts.caller import warn
 
 __all__ = [
     "AICc",
@@ -59,6 +61,7 @@ class Variances:
     intercepts: pd.Series
 
 
+@SIGNATURES.checked
 def check_singularity(fit: LikelihoodFit, tolerance: float = _SINGULAR) -> bool:
     """``performance::check_singularity(m)``: whether a relative standard deviation in θ is below `tolerance`."""
     return bool(fit.isSingular(tolerance))
@@ -89,16 +92,16 @@ def variances(fit: LikelihoodFit, tolerance: float = _SINGULAR) -> Variances:
         if term.effects[0] == "(Intercept)":
             intercepts[name] = float(covariance[0, 0])
     if check_singularity(fit, tolerance):
-        warnings.warn(
+        warn(
             "Some variance components equal zero: the variance of the random effects is not computed. Take the term "
             "out, or lower `tolerance`",
             PyimplWarning,
-            stacklevel=3,
         )
         random = np.nan
     return Variances(float(np.var(linear, ddof=1)), random, fit.sigma() ** 2, pd.Series(intercepts, dtype=float))
 
 
+@SIGNATURES.checked
 def r2(fit: LikelihoodFit, by_group: bool = False, tolerance: float = _SINGULAR) -> pd.DataFrame:
     """``performance::r2(m, by_group)``: Nakagawa's R², of the fixed effects and of the whole model.
 
@@ -133,6 +136,7 @@ def r2(fit: LikelihoodFit, by_group: bool = False, tolerance: float = _SINGULAR)
     return pd.DataFrame({"Level": ["Level 1", *groups], "R2": [1 - parts.residual / null.residual, *explained]})
 
 
+@SIGNATURES.checked
 def icc(fit: LikelihoodFit, by_group: bool = False, tolerance: float = _SINGULAR) -> pd.DataFrame:
     """``performance::icc(m, by_group)``: the intraclass correlation.
 
@@ -157,7 +161,7 @@ def icc(fit: LikelihoodFit, by_group: bool = False, tolerance: float = _SINGULAR
 
 def _note_slopes(fit: LikelihoodFit, text: str) -> None:
     if any(term.effects != ("(Intercept)",) for term in fit.design.terms):
-        warnings.warn(f"The model has random slopes. {text}.", PyimplWarning, stacklevel=3)
+        warn(f"The model has random slopes. {text}.", PyimplWarning)
 
 
 def _groups_as_written(fit: LikelihoodFit) -> list[str]:
@@ -181,6 +185,7 @@ def _null_model(fit: LikelihoodFit) -> LikelihoodFit:
         return fit.update(formula)
 
 
+@SIGNATURES.checked
 def AICc(fit: LikelihoodFit, REML: bool | None = None) -> float:
     """AIC with the correction for small samples (Hurvich & Tsai 1989): −2 log L + 2 k n/(n − k − 1).
 
@@ -196,6 +201,7 @@ def AICc(fit: LikelihoodFit, REML: bool | None = None) -> float:
     return float(-2 * fit.logLik(REML) + 2 * k * (n / (n - k - 1)))
 
 
+@SIGNATURES.checked
 def model_performance(fit: LikelihoodFit) -> pd.DataFrame:
     """``performance::model_performance(m)``: criteria, R², ICC and the size of residuals in one row.
 
@@ -226,7 +232,8 @@ def model_performance(fit: LikelihoodFit) -> pd.DataFrame:
     )
 
 
-def check_collinearity(fit: LikelihoodFit, ci: float = 0.95) -> pd.DataFrame:
+@SIGNATURES.checked
+def check_collinearity(fit: LikelihoodFit, ci: Share = 0.95) -> pd.DataFrame:
     """``performance::check_collinearity(m)``: the variance inflation factor of each term.
 
     Parameters
@@ -281,6 +288,7 @@ def check_collinearity(fit: LikelihoodFit, ci: float = 0.95) -> pd.DataFrame:
     )
 
 
+@SIGNATURES.checked
 def check_heteroscedasticity(fit: LikelihoodFit) -> float:
     """``performance::check_heteroscedasticity(m)``: p value of Breusch and Pagan's test against the fitted values."""
     r = fit.residuals("pearson").dropna().to_numpy()
@@ -291,6 +299,7 @@ def check_heteroscedasticity(fit: LikelihoodFit) -> float:
     return float(chdtrc(1, explained / 2))
 
 
+@SIGNATURES.checked
 def check_outliers(fit: LikelihoodFit, threshold: float | None = None) -> pd.DataFrame:
     """``performance::check_outliers(m)``: rows with a large Cook's distance.
 

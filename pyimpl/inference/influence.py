@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES
 from pyimpl.design.design import Design, build_design
 from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import DataError, PyimplError
@@ -36,6 +37,7 @@ __all__ = ["Influence", "Refit", "WithoutRows", "deletion_units", "influence", "
 Unit = Hashable
 
 
+@SIGNATURES.verbs
 @dataclass(frozen=True, repr=False)
 class Influence:
     """``influence(m, groups)``: what the fit would be without each unit.
@@ -156,6 +158,8 @@ def deletion_units(
             labels = list(range(len(labels)))
         return "case", {label: used[[row]][used[[row]] >= 0] for label, row in zip(labels, eligible, strict=True)}
     columns = [groups] if isinstance(groups, str) else list(groups)
+    if not columns:
+        raise DataError("influence: groups names no column; leave it out to leave out each row in turn")
     missing = [name for name in columns if name not in data.columns]
     if missing:
         known = ", ".join(map(str, list(data.columns)[:20]))

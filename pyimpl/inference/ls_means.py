@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from pyimpl.arguments import checked_level
+from pyimpl.arguments import SIGNATURES, Share
 from pyimpl.errors import DataError
 from pyimpl.frame.columns import Data, Factor, Logical
 from pyimpl.inference.contract import LikelihoodFit
@@ -30,7 +30,7 @@ class LeastSquaresMeans(pd.DataFrame):
     """Means or differences: Estimate, Std. Error, df, t value, lower, upper, Pr(>|t|); ``str()`` is what R prints."""
 
     _metadata = ["level", "ddf"]  # noqa: RUF012 - pandas' own protocol
-    level: float
+    level: Share
     ddf: str
 
     @property
@@ -62,10 +62,11 @@ class LeastSquaresMeans(pd.DataFrame):
         return printed_html(self.to_text())
 
 
+@SIGNATURES.checked
 def ls_means(
     fit: LikelihoodFit,
     which: str | Sequence[str] | None = None,
-    level: float = 0.95,
+    level: Share = 0.95,
     ddf: str = "Satterthwaite",
     pairwise: bool = False,
 ) -> LeastSquaresMeans:
@@ -96,7 +97,6 @@ def ls_means(
     """
     if ddf not in _METHODS:
         raise DataError(f"ddf is one of {', '.join(_METHODS)}, not {ddf!r}")
-    checked_level(level)
     known = predictors_of(fit)
     columns = Data(known.data)
     categorical = {

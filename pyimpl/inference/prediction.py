@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import ndtri, stdtrit
 
-from pyimpl.arguments import checked_level
+from pyimpl.arguments import SIGNATURES, Share
 from pyimpl.design.design import Design, EncodedTerm, random_columns
 from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError
@@ -41,11 +41,12 @@ class PredictArguments(TypedDict, total=False):
 
     na_action: str
     newparams: NewParameters | None
-    level: float
+    level: Share
     ddf: str | float | None
     weights: Weights | None
 
 
+@SIGNATURES.fields("predict")
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
     """What is wanted besides predictions.
@@ -63,15 +64,12 @@ class Uncertainty:
     """
 
     interval: Interval | None = None
-    level: float = 0.95
+    level: Share = 0.95
     ddf: str | float | None = None
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is not there."""
-        if self.interval not in (None, "confidence", "prediction"):
-            raise DataError(f"interval is 'confidence' or 'prediction', not {self.interval!r}")
-        checked_level(self.level)
         if isinstance(self.ddf, str):
             if self.ddf not in ("Satterthwaite", "Kenward-Roger"):
                 raise DataError(f"ddf is 'Satterthwaite', 'Kenward-Roger' or a number, not {self.ddf!r}")

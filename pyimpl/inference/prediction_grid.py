@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES, Seed, Share
 from pyimpl.design.re_form import ReForm
 from pyimpl.errors import DataError
 from pyimpl.frame.columns import Data, Factor, Logical
@@ -26,11 +27,12 @@ class PredictionsArguments(TypedDict, total=False):
     at: At | None
     re_form: ReForm
     interval: str
-    level: float
+    level: Share
     ddf: str | float | None
-    seed: int | None
+    seed: Seed | None
 
 
+@SIGNATURES.checked
 def prediction_grid(fit: Fit, over: Over, at: At | None = None) -> pd.DataFrame:
     """Return every combination of the levels of some predictors, the others at a typical value.
 
@@ -109,6 +111,7 @@ def _typical(known: Predictors, name: str, weights: np.ndarray | None) -> Level:
     return float(np.average(np.asarray(column.array, dtype=float), weights=weights))
 
 
+@SIGNATURES.checked
 def predictions(
     fit: Fit,
     over: Over,
@@ -116,9 +119,9 @@ def predictions(
     *,
     re_form: ReForm = "~0",
     interval: str = "confidence",
-    level: float = 0.95,
+    level: Share = 0.95,
     ddf: str | float | None = None,
-    seed: int | None = None,
+    seed: Seed | None = None,
 ) -> pd.DataFrame:
     """Predictions with intervals over a grid, as ``ggeffects::ggpredict(m, terms, condition)``.
 
@@ -159,7 +162,7 @@ def predictions(
 
 
 def _posterior(
-    fit: Any, grid: pd.DataFrame, re_form: ReForm, interval: str, level: float, seed: int | None
+    fit: Any, grid: pd.DataFrame, re_form: ReForm, interval: str, level: Share, seed: Seed | None
 ) -> tuple[np.ndarray, ...]:
     if interval not in ("confidence", "prediction"):
         raise DataError(f"interval is 'confidence' or 'prediction', not {interval!r}")

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import checked_level, generator
+from pyimpl.arguments import SIGNATURES, Count, Seeds, Share, generator
 from pyimpl.design.re_form import ReForm
 from pyimpl.errors import DataError
 from pyimpl.inference.bootstrap import RefitArguments
@@ -20,11 +20,11 @@ class PredictIntervalArguments(TypedDict, total=False):
     """Arguments of :func:`predict_interval` after `newdata`."""
 
     which: Literal["full", "fixed", "random"]
-    level: float
-    nsim: int
+    level: Share
+    nsim: Count
     stat: Literal["median", "mean"]
     include_resid_var: bool
-    seed: int | np.random.SeedSequence | None
+    seed: Seeds | None
 
 
 class BootPredictionsArguments(RefitArguments, total=False):
@@ -32,20 +32,21 @@ class BootPredictionsArguments(RefitArguments, total=False):
 
     re_form: ReForm
     allow_new_levels: bool
-    level: float
-    nsim: int
+    level: Share
+    nsim: Count
     use_u: bool | None
 
 
+@SIGNATURES.checked
 def predict_interval(
     fit: LikelihoodFit,
     newdata: pd.DataFrame | None = None,
     which: Literal["full", "fixed", "random"] = "full",
-    level: float = 0.8,
-    nsim: int = 1000,
+    level: Share = 0.8,
+    nsim: Count = 1000,
     stat: Literal["median", "mean"] = "median",
     include_resid_var: bool = True,
-    seed: int | np.random.SeedSequence | None = None,
+    seed: Seeds | None = None,
 ) -> pd.DataFrame:
     """``merTools::predictInterval(m, newdata, which, level, n.sims, stat, include.resid.var)``.
 
@@ -87,7 +88,6 @@ def predict_interval(
         raise DataError(f"which is 'full', 'fixed' or 'random', not {which!r}")
     if stat not in ("median", "mean"):
         raise DataError(f"stat is 'median' or 'mean', not {stat!r}")
-    checked_level(level)
     if nsim < 2:
         raise DataError(f"nsim: at least two draws are needed, not {nsim!r}")
     design = fit.design
@@ -132,7 +132,7 @@ def _normal(rng: np.random.Generator, mean: np.ndarray, covariance: np.ndarray, 
 
 
 def _draw_term(
-    fit: LikelihoodFit, k: int, term: Any, nsim: int, rng: np.random.Generator
+    fit: LikelihoodFit, k: int, term: Any, nsim: Count, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one term's random effects for the levels that occur, shape (nsim, levels, p), and say each row's place."""
     model = fit.design.terms[k]
@@ -150,14 +150,15 @@ def _draw_term(
     return _normal(rng, means, variances, nsim), places
 
 
+@SIGNATURES.checked
 def boot_predictions(
     fit: LikelihoodFit,
     newdata: pd.DataFrame | None = None,
     re_form: ReForm = None,
     *,
     allow_new_levels: bool = False,
-    level: float = 0.95,
-    nsim: int = 500,
+    level: Share = 0.95,
+    nsim: Count = 500,
     use_u: bool | None = None,
     **options: Unpack[RefitArguments],
 ) -> pd.DataFrame:
@@ -182,7 +183,6 @@ def boot_predictions(
     DataFrame
         ``fit`` (of the model itself), ``lwr``, ``upr``: a confidence interval that counts the error of θ̂, too.
     """
-    checked_level(level)
     means = fit.predict(newdata, re_form, allow_new_levels)
     keep = use_u if use_u is not None else not (re_form is False or str(re_form) in ("~0", "~ 0", "NA", "nan"))
 

@@ -17,7 +17,6 @@ search as for the fit itself. lme4 searches over standard deviations and correla
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -32,12 +31,15 @@ from pyimpl.covariance.unstructured import Unstructured
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.inference.estimates import Estimates
+from pyimpl.likelihood.cost import operations
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import natural_units, operations, optimize
+from pyimpl.likelihood.optimum import optimize
 from pyimpl.likelihood.parameters import Parameters
 from pyimpl.likelihood.reduce import Reduced, make_engine, reduce_design
+from pyimpl.likelihood.starts import natural_units
 from pyimpl.likelihood.trust_region import ABSENT, EXACT, minimise
 from pyimpl.linalg.forecast import Forecast
+from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 
 __all__ = ["STEPS", "Profiler", "parameters_of", "percent_labels", "sdcor", "variance_parameters"]
@@ -353,7 +355,7 @@ class Profiler:
             at_minimum, value, code = minimise(search, start / search.units, _BUDGET, search.kind)
             if code == 1:
                 message = f"stopped after {_BUDGET} evaluations"
-                warnings.warn(f"profile of {name} at {x:g}: {message}", PyimplWarning, stacklevel=2)
+                warn(f"profile of {name} at {x:g}: {message}", PyimplWarning)
             free = at_minimum * search.units
             zeta = self._zeta(name, x, value)
             return _Point(x, zeta, free, partial(self._describe, held, t, order, held.expand(free)))
@@ -414,7 +416,7 @@ class Profiler:
             starts = None if start is None else [_off_boundary(start, objective.blocks)]
             summary = optimize(objective, starts, _BUDGET)
             if summary.return_code == 1:
-                warnings.warn(f"profile of {name} at {x:g}: {summary.message}", PyimplWarning, stacklevel=2)
+                warn(f"profile of {name} at {x:g}: {summary.message}", PyimplWarning)
 
             def describe() -> np.ndarray:
                 solution = objective.solve(summary.final)
@@ -457,11 +459,7 @@ class Profiler:
         """
         center = float(self.optimum[self.names.index(name)])
         if not math.isfinite(center):
-            warnings.warn(
-                f"{name} is not defined: one of the two effects has the variance 0; it is not profiled",
-                PyimplWarning,
-                stacklevel=3,
-            )
+            warn(f"{name} is not defined: one of the two effects has the variance 0; it is not profiled", PyimplWarning)
             return [], None
         function, free = self._function(name)
 
@@ -501,7 +499,7 @@ class Profiler:
                 target = min(bound, target) if outward else max(bound, target)
                 side.append(evaluate(target, last.free))
         if not monotonic:
-            warnings.warn(f"non-monotonic profile for {name}", PyimplWarning, stacklevel=3)
+            warn(f"non-monotonic profile for {name}", PyimplWarning)
         points = {point.x: point for point in (*below, *above)}
         return sorted(points.values(), key=lambda point: point.x), evaluate
 

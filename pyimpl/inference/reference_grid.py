@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import as_numbers
 from pyimpl.design.accessors import fixed_formula
 from pyimpl.errors import DataError, ModelError, PyimplWarning
 from pyimpl.formula.parse import Call, Name, Node, all_names, parse
@@ -21,6 +22,7 @@ from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.linear_functions import Basis, null_space
 from pyimpl.inference.tidying import used_positions
 from pyimpl.text.numbers import r_round
+from r_scripts.caller import warn
 
 __all__ = ["GridOptions", "Predictors", "expand_grid", "find_nests", "predictors_of", "reference_grid"]
 
@@ -178,7 +180,8 @@ def _reduced(reduce: CovReduce, name: str, values: np.ndarray) -> list[Level]:
         function = reduce
     if not callable(function):
         raise DataError(f"cov_reduce is a function of a covariate's values, or one for each; not {function!r}")
-    return [float(value) for value in np.atleast_1d(np.asarray(function(values), dtype=float))]
+    reduced = as_numbers(function(values), f"what cov_reduce makes of {name}")
+    return [float(value) for value in np.atleast_1d(reduced)]
 
 
 def _levels(known: Predictors, options: GridOptions) -> tuple[dict[str, list[Level]], list[str], list[str]]:
@@ -293,13 +296,10 @@ def basis_of(fit: Fit, options: GridOptions, known: Predictors) -> Basis:
     if method not in ("kenward-roger", "satterthwaite", "asymptotic"):
         raise DataError(f"ddf is 'kenward-roger', 'satterthwaite', 'asymptotic' or a number, not {options.ddf!r}")
     if method != "asymptotic" and fit.nobs() > options.ddf_limit:
-        import warnings
-
-        warnings.warn(
+        warn(
             f"Degrees of freedom are asymptotic because the number of rows exceeds {options.ddf_limit}, as in emmeans; "
             f"for {method}'s give ddf_limit={fit.nobs()}",
             PyimplWarning,
-            stacklevel=5,
         )
         method = "asymptotic"
     df: Callable[[np.ndarray], float] = _infinite

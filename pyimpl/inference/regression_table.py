@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 from scipy.special import ndtr
 
-from pyimpl.arguments import checked_level
+from pyimpl.arguments import SIGNATURES, Digits, Share
 from pyimpl.errors import DataError
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
 
@@ -22,6 +22,7 @@ _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 _MINUS = "\N{MINUS SIGN}"
 
 
+@SIGNATURES.verbs
 @dataclass(frozen=True, eq=False)
 class RegressionTable:
     """A table of models: rows of cells, in parts.
@@ -185,12 +186,13 @@ def _latex(text: str) -> str:
     return "".join(_LATEX.get(mark, mark) for mark in text)
 
 
+@SIGNATURES.checked
 def regression_table(
     models: Sequence[Fit] | Mapping[str, Fit],
     *,
     below: Below = "se",
-    digits: int = 3,
-    level: float = 0.95,
+    digits: Digits = 3,
+    level: Share = 0.95,
     ddf: str | None = None,
     stars: bool = False,
     labels: Mapping[str, str] | None = None,
@@ -231,7 +233,6 @@ def regression_table(
         raise DataError("regression_table: there are no models")
     if below not in ("se", "ci", "statistic", "none"):
         raise DataError(f"below is 'se', 'ci', 'statistic' or 'none', not {below!r}")
-    checked_level(level)
     called = dict(labels or {})
     columns = [_column(fit, below, digits, level, ddf, stars) for fit in named.values()]
     parts = []
@@ -265,7 +266,7 @@ def _number(value: float, digits: int) -> str:
 
 
 def _column(
-    fit: Fit, below: Below, digits: int, level: float, ddf: str | None, stars: bool
+    fit: Fit, below: Below, digits: Digits, level: Share, ddf: str | None, stars: bool
 ) -> dict[str, dict[str, str]]:
     """One model's cells by part and row."""
     if isinstance(fit, PosteriorFit):

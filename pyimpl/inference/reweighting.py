@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import as_numbers
 from pyimpl.errors import DataError
 from pyimpl.frame.columns import Data
 from pyimpl.inference.at_optimum import AtOptimum, find_optimum
@@ -43,7 +44,7 @@ def reweighted(
         Another number of weights, or some that are not positive and finite.
     """
     design = model.design
-    numbers = np.asarray(weights, dtype=np.float64)
+    numbers = as_numbers(weights, "newweights")
     whole = None if source is None else Data(source.data).rows
     if source is not None and numbers.shape == (whole,) and whole != design.N:
         numbers = numbers[source.used_rows(design)]

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import generator
+from pyimpl.arguments import SIGNATURES, as_numbers, generator
 from pyimpl.design.design import Design, EncodedTerm
 from pyimpl.design.re_form import wanted_effects
 from pyimpl.errors import DataError
 from pyimpl.inference.estimates import Estimates
 from pyimpl.inference.point_prediction import refuse_new_levels
 from pyimpl.likelihood.reduce import Reduced
+from pyimpl.linalg.forecast import refuse_too_large
 
 __all__ = [
     "ClusterRand",
@@ -81,6 +82,7 @@ def rows_to_simulate(design: Design, newdata: pd.DataFrame | None, allow_new_lev
     return rows
 
 
+@SIGNATURES.checked
 def new_parameters(
     design: Design, blocks: Reduced, estimates: Estimates, newparams: NewParameters | None, conditional: bool
 ) -> Estimates:
@@ -176,6 +178,8 @@ def simulate_rows(
         `cluster_rand` gives another shape, or what is no finite number.
     """
     N = len(rows.index)
+    largest = max([N, *(b.size for b in estimates.b)])
+    refuse_too_large(3.0 * nsim * largest, f"{nsim} simulations of {N} rows", "Ask for fewer at a time")
     values = np.zeros((N, nsim))
     values += (rows.X @ estimates.beta)[:, None] if estimates.beta.size else 0.0
     if rows.offset is not None:
@@ -199,7 +203,7 @@ def simulate_rows(
 def _standard_effects(draw: ClusterRand | None, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     if draw is None:
         return rng.standard_normal(shape)
-    numbers = np.asarray(draw(rng, shape), dtype=float)
+    numbers = as_numbers(draw(rng, shape), "what cluster_rand gives")
     if numbers.shape != shape or not np.isfinite(numbers).all():
         raise DataError(
             f"cluster_rand must give finite numbers in the shape it is asked for, {shape}; found {numbers.shape}"

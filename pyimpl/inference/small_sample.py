@@ -1,6 +1,5 @@
 """Small-sample tests of the fixed effects: t tests of coefficients, F tests of terms and of smaller models."""
 
-import warnings
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +13,7 @@ from pyimpl.inference.estimates import Estimates
 from pyimpl.inference.hypotheses import term_hypotheses
 from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.satterthwaite import Satterthwaite
+from r_scripts.caller import warn
 
 __all__ = ["SmallSample", "full_rank_rows", "restriction_matrix"]
 
@@ -46,7 +46,7 @@ class SmallSample:
         """Satterthwaite's method, for either criterion."""
         method = Satterthwaite.of(self._estimates.beta, self._derivatives, self._REML)
         for text in method.warnings:
-            warnings.warn(text, ConvergenceWarning, stacklevel=2)
+            warn(text, ConvergenceWarning)
         return method
 
     @cached_property

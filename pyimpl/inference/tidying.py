@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
-from pyimpl.arguments import checked_level
+from pyimpl.arguments import SIGNATURES, Count, Jobs, Seeds, Share
 from pyimpl.errors import DataError
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
 from pyimpl.inference.intervals import hpd_interval
@@ -32,10 +32,10 @@ _AUXILIARY = ("sigma", "mean_PPD")
 class BootIntervalArguments(TypedDict, total=False):
     """Arguments of ``LmerFit.confint`` for ``method="boot"``."""
 
-    nsim: int
+    nsim: Count
     boot_type: str
-    seed: int | np.random.SeedSequence | None
-    n_jobs: int
+    seed: Seeds | None
+    n_jobs: Jobs
     progress: bool
 
 
@@ -46,11 +46,12 @@ class TidyArguments(BootIntervalArguments, total=False):
     scales: str
 
 
+@SIGNATURES.checked
 def tidy(
     fit: Fit,
     effects: str | Sequence[str] | None = None,
     conf_int: bool = False,
-    conf_level: float | None = None,
+    conf_level: Share | None = None,
     conf_method: str | None = None,
     ddf: str | None = None,
     scales: str = "sdcor",
@@ -96,7 +97,7 @@ def tidy(
         return _tidy_posterior(fit, effects, conf_int, conf_level, conf_method)
     assert isinstance(fit, LikelihoodFit)
     wanted = _chosen(effects, ("fixed", "ran_pars"), _EFFECTS)
-    level = _level(0.95 if conf_level is None else conf_level)
+    level = 0.95 if conf_level is None else conf_level
     method = "Wald" if conf_method is None else conf_method
     if method not in ("Wald", "profile", "boot"):
         raise DataError(f"tidy: conf_method must be 'Wald', 'profile' or 'boot', not {conf_method!r}")
@@ -127,11 +128,6 @@ def _chosen(effects: str | Sequence[str] | None, default: tuple[str, ...], known
         found = ", ".join(map(repr, unknown)) or "none"
         raise DataError(f"tidy: effects are some of {', '.join(known)}; found {found}")
     return wanted
-
-
-def _level(level: float) -> float:
-    checked_level(level, "conf_level")
-    return level
 
 
 def _bound(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -259,11 +255,11 @@ def _tidy_posterior(
     fit: PosteriorFit,
     effects: str | Sequence[str] | None,
     conf_int: bool,
-    conf_level: float | None,
+    conf_level: Share | None,
     conf_method: str | None,
 ) -> pd.DataFrame:
     wanted = _chosen(effects, ("fixed",), _POSTERIOR_EFFECTS)
-    prob = _level(0.9 if conf_level is None else conf_level)
+    prob = 0.9 if conf_level is None else conf_level
     method = "quantile" if conf_method is None else conf_method
     if method not in ("quantile", "HPDinterval"):
         raise DataError(f"tidy: conf_method must be 'quantile' or 'HPDinterval', not {conf_method!r}")
@@ -324,6 +320,7 @@ def _varying(fit: PosteriorFit, prob: float | None) -> pd.DataFrame:
 # -- one row, and one for each row of the data -------------------------------------------------------------------------
 
 
+@SIGNATURES.checked
 def glance(fit: Fit, looic: bool = False) -> pd.DataFrame:
     """``broom.mixed::glance(m)``: a fit in one row.
 
@@ -366,6 +363,7 @@ def glance(fit: Fit, looic: bool = False) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
+@SIGNATURES.checked
 def augment(fit: LikelihoodFit, data: pd.DataFrame | None = None, newdata: pd.DataFrame | None = None) -> pd.DataFrame:
     """``broom.mixed::augment(m, data, newdata)``: the data with fitted values, residuals, leverages, Cook's distances.
 

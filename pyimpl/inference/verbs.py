@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Unpack
 
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES, Share
+
 if TYPE_CHECKING:
     from pyimpl.inference.contract import Fit, LikelihoodFit
     from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["AfterTheFit", "AfterTheLikelihoodFit"]
 
 
+@SIGNATURES.verbs
 class AfterTheFit:
     """Verbs that both fits have."""
 
@@ -27,7 +30,7 @@ class AfterTheFit:
         self: "Fit",
         effects: str | Sequence[str] | None = None,
         conf_int: bool = False,
-        conf_level: float | None = None,
+        conf_level: Share | None = None,
         conf_method: str | None = None,
         **options: "Unpack[TidyArguments]",
     ) -> pd.DataFrame:
@@ -77,6 +80,7 @@ class AfterTheFit:
         return predictions(self, over, **options)
 
 
+@SIGNATURES.verbs
 class AfterTheLikelihoodFit(AfterTheFit):
     """Verbs of ``lmer``'s fits."""
 
@@ -151,7 +155,7 @@ class AfterTheLikelihoodFit(AfterTheFit):
 
         return check_singularity(self, tolerance)
 
-    def check_collinearity(self: "LikelihoodFit", ci: float = 0.95) -> pd.DataFrame:
+    def check_collinearity(self: "LikelihoodFit", ci: Share = 0.95) -> pd.DataFrame:
         """``performance::check_collinearity(m)``; see :func:`pyimpl.inference.fit_quality.check_collinearity`."""
         from pyimpl.inference.fit_quality import check_collinearity
 
@@ -187,7 +191,7 @@ class AfterTheLikelihoodFit(AfterTheFit):
     def ls_means(
         self: "LikelihoodFit",
         which: str | Sequence[str] | None = None,
-        level: float = 0.95,
+        level: Share = 0.95,
         ddf: str = "Satterthwaite",
         pairwise: bool = False,
     ) -> "LeastSquaresMeans":
@@ -199,7 +203,7 @@ class AfterTheLikelihoodFit(AfterTheFit):
     def difflsmeans(
         self: "LikelihoodFit",
         which: str | Sequence[str] | None = None,
-        level: float = 0.95,
+        level: Share = 0.95,
         ddf: str = "Satterthwaite",
     ) -> "LeastSquaresMeans":
         """``lmerTest::difflsmeans(m, which, level, ddf)``: differences of all pairs of least-squares means."""

@@ -14,11 +14,11 @@ from cython.cimports.libc.math import isfinite
 
 from pyimpl.likelihood.reduce import Factor
 
-__all__ = ["Valleys", "deviations", "find_valleys", "lowest", "near"]
+__all__ = ["GridMinima", "deviations", "grid_minima", "lowest", "near"]
 
 _EPS = float(np.finfo(float).eps)
 _SCAN = 1e5  # floating-point operations of all points of a scan
-_SCANNED = 4  # valleys that a scan may add
+_SCANNED = 4  # minima that a scan may add
 #: Values of each standard deviation (in natural units) in a scan, the finest first, and for one θ.
 _AXES = (2.0 ** np.arange(-5, 12), 2.0 ** np.arange(-5, 12, 2), 2.0 ** np.arange(-4, 9, 3), 2.0 ** np.arange(-4, 5, 4))
 _AXIS = np.concatenate([[0.0], 2.0 ** np.arange(-6, 21)])
@@ -36,7 +36,7 @@ class _Lattice:
     size, axes : int
         How many values each standard deviation has, and how many of these there are.
     rounding : ndarray, shape (k,)
-        What keeps rounding from making valleys of its own where the criterion is flat: it grows with the variances'
+        What keeps rounding from making minima of its own where the criterion is flat: it grows with the variances'
         square.
     ratio : float
         Of neighbours.
@@ -98,7 +98,7 @@ def lowest(  # type: ignore[no-untyped-def]
 
 
 @dataclass(frozen=True, slots=True)
-class Valleys:
+class GridMinima:
     """What a scan found.
 
     Attributes
@@ -118,12 +118,12 @@ class Valleys:
 
 
 @cython.wraparound(True)
-def find_valleys(
+def grid_minima(
     scan: Callable[[np.ndarray], np.ndarray], work: float, units: np.ndarray, pivots: list[bool], start: np.ndarray
-) -> Valleys | None:
-    """Return where the criterion is lower than all around on a lattice of standard deviations; None where that is dear.
+) -> GridMinima | None:
+    """Return where the criterion is lower than all around on a lattice of standard deviations; None if costly.
 
-    A lattice's upper edge is no valley: there the criterion may fall for ever, as it does where random effects fit the
+    A lattice's upper edge is no minimum: there the criterion may fall for ever, as it does where random effects fit the
     rows exactly.
 
     Parameters
@@ -155,7 +155,7 @@ def find_valleys(
     places = np.empty(_SCANNED, dtype=np.intp)
     places = places[: lowest(values, lattice.rounding, lattice.size, lattice.axes, places)]
     best = float(values[places[0]]) if places.size else math.inf
-    return Valleys(lattice.points.take(places, axis=0), best, float(values[-1]), lattice.ratio)
+    return GridMinima(lattice.points.take(places, axis=0), best, float(values[-1]), lattice.ratio)
 
 
 def deviations(factors: Sequence[Factor], theta: Sequence[float]) -> list[float]:

@@ -11,10 +11,13 @@ from threading import Lock
 import numpy as np
 
 from pyimpl.design.design import Design
+from pyimpl.likelihood.local_search import Point
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import OptSummary, Point, natural_units, outcome, search_from
+from pyimpl.likelihood.optimum import search_from
+from pyimpl.likelihood.optsummary import OptSummary, outcome
 from pyimpl.likelihood.reduce import Reduced
 from pyimpl.likelihood.responses import Responses
+from pyimpl.likelihood.starts import natural_units
 from pyimpl.likelihood.trust_region import TrustRegion
 
 __all__ = ["Minimum", "Refits"]

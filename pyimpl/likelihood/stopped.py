@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import OptSummary, default_start, optimize
+from pyimpl.likelihood.optimum import optimize
+from pyimpl.likelihood.optsummary import OptSummary
+from pyimpl.likelihood.starts import default_start
 from pyimpl.records import changed
 
 __all__ = ["last_computable"]
@@ -26,7 +30,7 @@ def last_computable(objective: Objective, computable: Callable[[OptSummary], boo
     Returns
     -------
     OptSummary or None
-        Marked as unbounded and not converged; None where the shortest search has gone too far.
+        Marked as unbounded and not converged; None where the model cannot be solved at the start either.
     """
     start = default_start(objective.blocks)
     good, bad = 0, _MOST + 1  # evaluations
@@ -41,6 +45,9 @@ def last_computable(objective: Objective, computable: Callable[[OptSummary], boo
                 break
         else:
             beyond, bad = summary, budget
+    if found is None and beyond is not None:  # the shortest search has gone too far: on the way there, then
+        at_start = _moved(objective, beyond, start)
+        found = at_start if computable(at_start) else None
     if found is None:
         return None
     if beyond is not None:
@@ -55,11 +62,15 @@ def _farthest(
     low, high, best = 0.0, 1.0, found
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        theta = found.final + middle * (beyond.final - found.final)
-        value, gradient, information = objective.value_gradient_hessian(theta)
-        there = changed(found, final=theta, final_objective=value, gradient=gradient, information=information)
-        if value < found.final_objective and computable(there):
+        there = _moved(objective, found, found.final + middle * (beyond.final - found.final))
+        if there.final_objective < found.final_objective and computable(there):
             low, best = middle, there
         else:
             high = middle
     return best
+
+
+def _moved(objective: Objective, summary: OptSummary, theta: np.ndarray) -> OptSummary:
+    """The summary of a search as if it had ended at θ."""
+    value, gradient, information = objective.value_gradient_hessian(theta)
+    return changed(summary, final=theta, final_objective=value, gradient=gradient, information=information)

@@ -8,7 +8,6 @@ then no factor is inner, and the order decides among all levels.
 """
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -20,6 +19,7 @@ from pyimpl.likelihood.rows import cliques_to_graph, components
 from pyimpl.linalg.memory import in_words, memory
 from pyimpl.linalg.minimum_degree import minimum_degree
 from pyimpl.linalg.pattern import analyse, blocks
+from r_scripts.caller import warn
 
 __all__ = ["choose_pattern"]
 
@@ -136,9 +136,8 @@ def _warn_if_long(operations: float) -> None:
     """Say before it starts that a fit will take minutes, and why: an evaluation has so many dense operations."""
     seconds = _EVALUATIONS * operations / (_SPEED * (os.cpu_count() or 1))
     if seconds > _LONG:
-        warnings.warn(
+        warn(
             f"this fit may take about {seconds / 60:.0f} minutes: the levels of the crossed grouping factors meet in "
             f"so many combinations that each of some {_EVALUATIONS} evaluations takes {operations:.1g} operations",
             PyimplWarning,
-            stacklevel=2,
         )

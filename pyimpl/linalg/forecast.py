@@ -1,12 +1,12 @@
 """What will take minutes, or more memory than there is, says so or is refused before it starts."""
 
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.linalg.memory import in_words, memory
+from r_scripts.caller import warn
 
 __all__ = ["Forecast", "foretold", "in_time", "refuse_too_large"]
 
@@ -55,10 +55,9 @@ class Forecast:
         if left > LONG and not self.said:
             self.said = True
             more, advice = " more" if self.finished else "", f". {self.advice}" if self.advice else ""
-            warnings.warn(
+            warn(
                 f"{self.work} may take about {in_time(left)}{more}: {self.total} {self.piece} of {each:.2g} s{advice}",
                 PyimplWarning,
-                stacklevel=4,
             )
 
     def done(self, count: int = 1) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import pandas as pd
 
+from pyimpl.arguments import Count, Seed
 from pyimpl.design.model_matrix import Contrasts
 from pyimpl.frame.model_frame import Subset, VectorLike
 from r_scripts.arguments import LmerArguments, StanArguments
@@ -48,9 +49,9 @@ class StanLmerChanges(LmChanges, StanArguments, total=False):
     prior_covariance: "Decov"
     prior_PD: bool
     QR: bool
-    chains: int
-    iter: int
+    chains: Count
+    iter: Count
     warmup: int | None
-    seed: int | None
+    seed: Seed | None
     sampler: str
     progress: bool

@@ -1,7 +1,6 @@
 """``lm``: linear models by (weighted) least squares, as ``stats::lm`` fits them."""
 
 import math
-import warnings as _warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import checked_level
+from pyimpl.arguments import SIGNATURES, Share
 from pyimpl.design.linear import LinearDesign, build_linear_design
 from pyimpl.design.model_matrix import Contrasts
 from pyimpl.errors import DataError, ModelError, PyimplWarning
@@ -21,6 +20,7 @@ from pyimpl.inference.lm_text import LmSummary, call_text, print_lm
 from pyimpl.inference.profile import percent_labels
 from pyimpl.linalg.dqrdc2 import independent_columns
 from pyimpl.printing import AnovaTable
+from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 from r_scripts.printed import printed_html
 
@@ -33,6 +33,7 @@ _NOT_ESTIMABLE = 1e-7  # share of a row outside the row space of X from which it
 _PERFECT_SUMMARY, _PERFECT_ANOVA = 1e-30, 1e-10  # R's own bounds, summary.lm and anova.lm
 
 
+@SIGNATURES.leaving("formula", "data", "offset", "weights")
 def lm(
     formula: str,
     data: pd.DataFrame,
@@ -175,6 +176,7 @@ def _f_tail(f: float, numdf: float, dendf: float) -> float:
     return float(betainc(dendf / 2, numdf / 2, 1 / (1 + f * numdf / dendf)))
 
 
+@SIGNATURES.verbs
 @dataclass(frozen=True, repr=False, eq=False)
 class LmFit:
     """A fitted linear model, with R's verbs. Made by :func:`lm`."""
@@ -298,7 +300,7 @@ class LmFit:
             index=pd.Index([self._design.coef_names[k] for k in self._solution.kept], dtype=object),
         )
 
-    def confint(self, parm: str | Sequence[str] | None = None, level: float = 0.95) -> pd.DataFrame:
+    def confint(self, parm: str | Sequence[str] | None = None, level: Share = 0.95) -> pd.DataFrame:
         """``confint(m, parm, level)``: intervals by the t distribution.
 
         Parameters
@@ -307,7 +309,6 @@ class LmFit:
             Names of coefficients; default all.
         level : float
         """
-        checked_level(level, "confint: level")
         names = list(self._design.coef_names)
         wanted = names if parm is None else [parm] if isinstance(parm, str) else list(parm)
         unknown = [name for name in wanted if name not in names]
@@ -386,7 +387,7 @@ class LmFit:
         *,
         se_fit: Literal[False] = False,
         interval: Literal["none"] | None = None,
-        level: float = 0.95,
+        level: Share = 0.95,
     ) -> pd.Series: ...
     @overload
     def predict(
@@ -395,7 +396,7 @@ class LmFit:
         *,
         se_fit: Literal[True],
         interval: str | None = None,
-        level: float = 0.95,
+        level: Share = 0.95,
     ) -> pd.DataFrame: ...
     @overload
     def predict(
@@ -404,7 +405,7 @@ class LmFit:
         *,
         se_fit: bool = False,
         interval: Literal["confidence", "prediction"],
-        level: float = 0.95,
+        level: Share = 0.95,
     ) -> pd.DataFrame: ...
     @overload
     def predict(
@@ -413,7 +414,7 @@ class LmFit:
         *,
         se_fit: bool = False,
         interval: str | None = None,
-        level: float = 0.95,
+        level: Share = 0.95,
     ) -> pd.Series | pd.DataFrame: ...
     def predict(
         self,
@@ -421,7 +422,7 @@ class LmFit:
         *,
         se_fit: bool = False,
         interval: str | None = None,
-        level: float = 0.95,
+        level: Share = 0.95,
     ) -> pd.Series | pd.DataFrame:
         """``predict(m, newdata, se.fit, interval, level)``.
 
@@ -451,7 +452,6 @@ class LmFit:
         """
         if interval not in (None, "none", "confidence", "prediction"):
             raise DataError(f"predict: interval must be 'confidence' or 'prediction', not {interval!r}")
-        checked_level(level, "predict: level")
         design, solution = self._design, self._solution
         if newdata is None:
             X, values = design.X, design.y - solution.residuals
@@ -502,11 +502,10 @@ class LmFit:
         outside = np.linalg.norm(rows - rows @ basis.T @ basis, axis=1)
         doubtful = int(np.sum(outside > _NOT_ESTIMABLE * np.linalg.norm(rows, axis=1)))
         if doubtful:
-            _warnings.warn(
+            warn(
                 f"prediction from rank-deficient fit: {doubtful} row(s) of newdata have doubtful predictions, which "
                 "depend on coefficients that are not defined",
                 PyimplWarning,
-                stacklevel=3,
             )
 
     def _warn_of_prediction(self, current: bool) -> None:
@@ -516,7 +515,7 @@ class LmFit:
             text = "Assuming constant prediction variance even though model fit is weighted"
         else:
             return
-        _warnings.warn(text, PyimplWarning, stacklevel=3)
+        warn(text, PyimplWarning)
 
     # -- tests and text ----------------------------------------------------------------------------
 
@@ -551,7 +550,7 @@ class LmFit:
         weights = 1.0 if design.weights is None else design.weights
         if rss < _PERFECT_ANOVA * float(np.sum(weights * (design.y - solution.residuals) ** 2)):
             text = "ANOVA F-tests on an essentially perfect fit are unreliable"
-            _warnings.warn(text, PyimplWarning, stacklevel=3)
+            warn(text, PyimplWarning)
         assign = np.array([design.plan.assign[k] for k in solution.kept], dtype=int)
         scale = rss / df if df else math.nan
         rows = []
@@ -578,7 +577,7 @@ class LmFit:
         if df and len(fitted) > 1:
             spread = float(np.mean(fitted)) ** 2 + float(np.var(fitted, ddof=1))
             if self.rank and self.deviance() / df < spread * _PERFECT_SUMMARY:
-                _warnings.warn("essentially perfect fit: summary may be unreliable", PyimplWarning, stacklevel=2)
+                warn("essentially perfect fit: summary may be unreliable", PyimplWarning)
         f = self.fstatistic
         return LmSummary(
             call=self._call,

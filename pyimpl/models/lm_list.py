@@ -1,7 +1,6 @@
 """``lmList``: a linear model in each group, as ``lme4::lmList`` fits them (no pooling)."""
 
 import math
-import warnings as _warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES
 from pyimpl.design.linear import read_linear_formula
 from pyimpl.design.model_matrix import Contrasts
 from pyimpl.errors import FormulaError, ModelError, PyimplError, PyimplWarning
@@ -18,11 +18,13 @@ from pyimpl.frame.model_frame import NEW_DATA, model_frame
 from pyimpl.inference.lm_text import call_text
 from pyimpl.models.lm import LmFit, lm
 from pyimpl.text.numbers import format_num, print_data_frame
+from r_scripts.caller import warn
 from r_scripts.printed import printed_html
 
 __all__ = ["LmListFit", "lmList"]
 
 
+@SIGNATURES.leaving("formula", "data", "offset", "weights")
 def lmList(
     formula: str,
     data: pd.DataFrame,
@@ -98,7 +100,7 @@ def lmList(
     if failed and len(failed) == len(fits):
         raise ModelError(f"lmList: no group can be fitted: {failed[0]}")
     if failed:
-        _warnings.warn(_failures(failed), PyimplWarning, stacklevel=2)
+        warn(_failures(failed), PyimplWarning)
     arguments = {"data": name, "weights": weights, "offset": offset}
     return LmListFit(fits, call_text("lmList", tree, arguments), deparse(tree))
 
@@ -114,6 +116,7 @@ def _failures(texts: list[str]) -> str:
     return f"{len(texts)} times caught the same error in lm: {texts[0]}"
 
 
+@SIGNATURES.verbs
 @dataclass(frozen=True, repr=False, eq=False)
 class LmListFit(Mapping[str, LmFit | None]):
     """Linear models by group. Made by :func:`lmList`.

@@ -5,8 +5,7 @@ from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
-
+from pyimpl.arguments import SIGNATURES, dialect_of
 from pyimpl.design.checks import scale_note
 from pyimpl.design.design import Design, design_of, frame_of
 from pyimpl.design.model_matrix import Contrasts
@@ -31,6 +30,7 @@ __all__ = ["LmerControl", "LmerFit", "fit_design", "lmer"]
 _USUAL = LmerControl()
 
 
+@SIGNATURES.leaving("formula", "data", "control", "contrasts", "offset", "weights", "r_arguments")
 def lmer(
     formula: str,
     data: "pd.DataFrame",
@@ -103,8 +103,8 @@ def lmer(
     """
     if r_arguments:
         check_r_arguments("lmer", r_arguments, signature(lmer).parameters, ModelError)
-    control = _checked_arguments(REML, control)
-    words = _dialect(dialect)
+    control = _checked_control(control)
+    words = dialect_of(dialect)
     checks = control.checks
     note = scale_note(words)
     if note != checks.scale_note:
@@ -137,6 +137,7 @@ def lmer(
     return fit
 
 
+@SIGNATURES.leaving("control")
 def fit_design(
     design: Design,
     REML: bool = True,
@@ -162,7 +163,7 @@ def fit_design(
     LmerFit
         One that cannot be updated: it has no data.
     """
-    control = _checked_arguments(REML, control)
+    control = _checked_control(control)
     reduced = reduce_design(design)
     optimum = find_optimum(design, reduced, REML, control, start)
     fit = LmerFit(optimum, call or CallText(design.formula), None, control)
@@ -170,24 +171,14 @@ def fit_design(
     return fit
 
 
-def _checked_arguments(REML: object, control: object) -> LmerControl:
-    """Refuse what Python would silently take as true or false, and options that are another package's."""
-    if not isinstance(REML, (bool, np.bool_)) and not (isinstance(REML, (int, np.integer)) and REML in (0, 1)):
-        raise DataError(f"REML is True (restricted maximum likelihood) or False (maximum likelihood), not {REML!r}.")
+def _checked_control(control: object) -> LmerControl:
+    """Refuse options that are another package's."""
     if control is not None and not isinstance(control, LmerControl):
         raise DataError(
             f"control is None or LmerControl(...), not {control!r}: lme4's optimizers and their options are not there "
             "(fit.allFit() compares optimizers)."
         )
     return control or _USUAL
-
-
-def _dialect(which: Dialect | Mapping[str, str] | str | None) -> Dialect:
-    """Return the dialect that is meant; one that is not understood is refused as an argument is."""
-    try:
-        return Dialect.of(which)
-    except ValueError as error:
-        raise DataError(str(error)) from None
 
 
 def _argument_text(value: object, name: str) -> str | None:

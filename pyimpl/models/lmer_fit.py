@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import checked_level, refuse_unknown
+from pyimpl.arguments import SIGNATURES, Count, Jobs, Seeds, Share, as_numbers
 from pyimpl.design.checks import SCALE_NOTES
 from pyimpl.design.re_form import ReForm, wanted_effects
 from pyimpl.errors import DataError, ModelError
 from pyimpl.formula.parse import deparse_lines, parse
 from pyimpl.formula.update import update_formula
-from pyimpl.inference.at_optimum import SearchedModel, Theta, as_numbers, checked_theta
+from pyimpl.inference.at_optimum import SearchedModel, Theta, checked_theta
 from pyimpl.inference.comparison import (
     deletion_scope,
     deviance_name,
@@ -24,6 +24,7 @@ from pyimpl.inference.comparison import (
 )
 from pyimpl.inference.point_prediction import predict_newdata, predict_rows, residual_values, rows_for_prediction
 from pyimpl.inference.verbs import AfterTheLikelihoodFit
+from pyimpl.likelihood.parameters import ParameterChoice
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.models.lmer_estimates import LmerEstimates
 from pyimpl.plots.likelihood import LmerPlots
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from pyimpl.inference.prediction import Interval, PredictArguments
     from pyimpl.inference.satterthwaite import Satterthwaite
     from pyimpl.inference.small_sample import SmallSample
-    from pyimpl.likelihood.parameters import ParameterChoice, Parameters
+    from pyimpl.likelihood.parameters import Parameters
     from pyimpl.models.changes import LmerChanges
 
 __all__ = ["LmerFit"]
@@ -46,6 +47,7 @@ __all__ = ["LmerFit"]
 _ROMAN = {"1": "I", "2": "II", "3": "III"}
 
 
+@SIGNATURES.verbs
 class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
     """A fitted linear mixed model (``lmerMod``), with R's verbs; see ``validation.contract.LinearMixedFit``.
 
@@ -277,7 +279,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         self,
         optimizers: Sequence[str] | None = None,
         start: Theta | None = None,
-        max_evaluations: int = 20_000,
+        max_evaluations: Count = 20_000,
         start_from_mle: bool = False,
     ) -> "AllFit":
         """``allFit(m)``: fit the same model by several optimizers, to see whether they find the same optimum.
@@ -300,7 +302,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         """
         from pyimpl.inference.allfit import AllFit, chosen, minimise, timed
         from pyimpl.likelihood.objective import Objective
-        from pyimpl.likelihood.optimum import default_start, optimize
+        from pyimpl.likelihood.optimum import optimize
+        from pyimpl.likelihood.starts import default_start
         from pyimpl.linalg.forecast import Forecast, foretold
 
         ours, design, reduced = "trust-region Newton", self.design, self.model.reduced
@@ -331,7 +334,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
     def confint(
         self,
         parm: "ParameterChoice" = None,
-        level: float = 0.95,
+        level: Share = 0.95,
         method: str = "profile",
         *,
         progress: bool = False,
@@ -370,13 +373,11 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         DataFrame
             Parameter x ``2.5 %``, ``97.5 %``, in the order of the fit's dialect.
         """
-        from pyimpl.inference.bootstrap import IntervalArguments, boot_intervals
+        from pyimpl.inference.bootstrap import boot_intervals
         from pyimpl.inference.confint import chosen_statistics, profile_intervals, profiler_of, wald_intervals
 
         if method not in ("profile", "Wald", "boot"):
             raise DataError(f"confint: method must be 'profile', 'Wald' or 'boot', not {method!r}")
-        refuse_unknown("confint", boot, IntervalArguments)
-        checked_level(level, "confint: level")
         parameters = self._parameters
         signames = signames if oldNames is None else oldNames
         rename = {} if signames else dict(zip(parameters.names(), parameters.names(signames=False), strict=True))
@@ -407,7 +408,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         self,
         which: "ParameterChoice" = None,
         alphamax: float = 0.01,
-        maxpts: int = 100,
+        maxpts: Count = 100,
         delta_cutoff: float = 0.125,
         progress: bool = False,
         signames: bool = True,
@@ -449,8 +450,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         """
         from pyimpl.inference.confint import profiler_of
 
-        if not 0 < alphamax < 1 or not delta_cutoff > 0 or maxpts < 3:
-            raise DataError("profile needs 0 < alphamax < 1, delta_cutoff > 0 and maxpts of at least 3")
+        if not 0 < alphamax < 1 or not 0 < delta_cutoff <= 1 or maxpts < 3:
+            raise DataError("profile needs 0 < alphamax < 1, 0 < delta_cutoff <= 1 and maxpts of at least 3")
         chosen = self._parameters.choose(which)
         profiler = profiler_of(self.model, self._warm_start, self.control, self.dialect)
         with threads_for(self.design):
@@ -469,11 +470,11 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
     def bootMer(
         self,
         FUN: "Callable[[LmerFit], Statistic] | None" = None,
-        nsim: int = 100,
-        seed: int | np.random.SeedSequence | None = None,
+        nsim: Count = 100,
+        seed: Seeds | None = None,
         use_u: bool = False,
         type: str = "parametric",  # noqa: A002
-        n_jobs: int = 1,
+        n_jobs: Jobs = 1,
         progress: bool = False,
     ) -> pd.DataFrame:
         """``bootMer(m, FUN, nsim, seed, use.u, type)``: a statistic of refits to simulated responses.
@@ -601,7 +602,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             other = small if large is self else self
             L = restriction_matrix(large.design.X, other.design.X)
         else:
-            large, L = self, full_rank_rows(np.atleast_2d(np.asarray(small, dtype=float)), self.design.P)
+            large, L = self, full_rank_rows(np.atleast_2d(as_numbers(small, "KRmodcomp: small")), self.design.P)
         return large.with_criterion(REML=True)._small_sample.modcomp(L, np.asarray(betaH, dtype=float))
 
     def contest(
@@ -610,7 +611,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         rhs: float | Sequence[float] | np.ndarray = 0.0,
         joint: bool = True,
         confint: bool = True,
-        level: float = 0.95,
+        level: Share = 0.95,
         ddf: str = "Satterthwaite",
     ) -> pd.DataFrame:
         """``lmerTest::contest(m, L, rhs, joint, ...)``: tests of the contrasts Lβ = rhs.
@@ -642,7 +643,6 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         ModelError
             Kenward-Roger's method for a fit by maximum likelihood.
         """
-        checked_level(level, "contest: level")
         rows = np.atleast_2d(as_numbers(L, "L"))
         tests = self._small_sample
         if joint:
@@ -657,7 +657,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         self,
         groups: str | Sequence[str] | None = None,
         *,
-        n_jobs: int = 1,
+        n_jobs: Jobs = 1,
         progress: bool = False,
     ) -> "Influence":
         """``influence(m, groups)``: the model fitted again without each group, or each row of the data.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import generator
+from pyimpl.arguments import SIGNATURES, Count, Digits, Probs, Seed, Share, generator
 from pyimpl.design.accessors import ModelAccessors
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError
@@ -111,6 +111,7 @@ class SamplingRecord:
     divergences: int = 0
 
 
+@SIGNATURES.verbs
 class StanEstimates(ModelAccessors):
     """A posterior of a Gaussian multilevel model: its draws and what they say of the parameters.
 
@@ -291,7 +292,10 @@ class StanEstimates(ModelAccessors):
         found = list(pars or [])
         if regex_pars is not None:
             expressions = [regex_pars] if isinstance(regex_pars, str) else list(regex_pars)
-            matches = [name for e in expressions for name in self.draws.labels if re.search(e, name)]
+            try:
+                matches = [name for e in expressions for name in self.draws.labels if re.search(e, name)]
+            except re.error as error:
+                raise ModelError(f"regex_pars: {error.pattern!r} is no regular expression: {error}") from None
             if not matches:
                 raise ModelError(f"No matches for 'regex_pars': {', '.join(expressions)}.")
             found += matches
@@ -397,7 +401,7 @@ class StanEstimates(ModelAccessors):
         return VarCorrTable.of(labels, effects, covariances, float(self.draws.sigma.mean()), self.dialect)
 
     def posterior_interval(
-        self, prob: float = 0.9, pars: Sequence[str] | None = None, regex_pars: Sequence[str] | str | None = None
+        self, prob: Share = 0.9, pars: Sequence[str] | None = None, regex_pars: Sequence[str] | str | None = None
     ) -> pd.DataFrame:
         """Central posterior intervals: index parameter; columns ``5%`` and ``95%`` (for ``prob=0.9``)."""
         matrix = self.as_matrix(pars, regex_pars)
@@ -409,8 +413,8 @@ class StanEstimates(ModelAccessors):
         self,
         pars: Sequence[str] | None = None,
         regex_pars: Sequence[str] | str | None = None,
-        probs: Sequence[float] = (0.1, 0.5, 0.9),
-        digits: int = 1,
+        probs: Probs = (0.1, 0.5, 0.9),
+        digits: Digits = 1,
     ) -> StanLmerSummary:
         """``summary(m, pars, regex_pars, probs, digits)``.
 
@@ -435,6 +439,10 @@ class StanEstimates(ModelAccessors):
                 "b": [n for n in names if n.startswith("b[")],
                 "varying": [n for n in names if n.startswith("b[")],
             }
+            unknown = [par for par in wanted if par not in special and par not in names]
+            if unknown or not wanted:
+                what = f"no parameter {unknown[0]!r}" if unknown else "no parameter in an empty pars"
+                raise ModelError(f"summary: there is {what}. The fit has: {', '.join(names[:8])}, ...")
             keep = {name for par in wanted for name in special.get(par, [par])}
             columns = [k for k, name in enumerate(names) if name in keep]
         else:
@@ -462,7 +470,7 @@ class StanEstimates(ModelAccessors):
         pieces |= {"n_eff": np.round(n_eff), "Rhat": stan_rhat(x)}
         return pd.DataFrame(pieces, index=[self.draws.labels[k] for k in columns])
 
-    def print(self, digits: int = 1, detail: bool = True) -> PrintedText:
+    def print(self, digits: Digits = 1, detail: bool = True) -> PrintedText:
         """``print(m, digits, detail)``: medians and MAD_SDs."""
         coefficients = pd.DataFrame({"Median": self.fixef(), "MAD_SD": _mad(self.draws.coef)})
         sigma = self.draws.sigma[:, None]
@@ -484,7 +492,7 @@ class StanEstimates(ModelAccessors):
 
     __repr__ = __str__
 
-    def prior_summary(self, digits: int = 2, model_name: str = "m") -> PrintedText:
+    def prior_summary(self, digits: Digits = 2, model_name: str = "m") -> PrintedText:
         """``prior_summary(m, digits)``; R prints the name of the variable, here ``model_name``."""
         return PrintedText(prior_text(self.spec, digits=digits, model_name=model_name))
 
@@ -511,7 +519,7 @@ class StanEstimates(ModelAccessors):
         """
         return self._full.log_prob(upars)
 
-    def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
+    def unconstrained_draws(self, n: Count, seed: Seed) -> np.ndarray:
         """``n`` of the posterior draws on the unconstrained scale, chosen at random, shape (n, num_upars)."""
         rng = generator(seed)
         rows = rng.choice(self.draws.n, size=n, replace=n > self.draws.n)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES, Seed, Share
 from pyimpl.errors import ModelError
 from pyimpl.formula.update import update_formula
 from pyimpl.inference.verbs import AfterTheFit
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["StanLmerFit"]
 
 
+@SIGNATURES.verbs
 class StanLmerFit(StanPredictions, StanLmerPlots, AfterTheFit):
     """A posterior of a Gaussian multilevel model: what :func:`stan_lmer` returns.
 
@@ -50,7 +52,7 @@ class StanLmerFit(StanPredictions, StanLmerPlots, AfterTheFit):
         return cast("StanLmerFit", self.source.call(**arguments))
 
     def kfold(
-        self, K: int = 10, folds: "Folds | None" = None, seed: int | None = None, progress: bool = False
+        self, K: int = 10, folds: "Folds | None" = None, seed: Seed | None = None, progress: bool = False
     ) -> "Kfold":
         """``kfold(m, K, folds)``: exact K-fold cross-validation: the model fitted again without each fold.
 
@@ -98,7 +100,7 @@ class StanLmerFit(StanPredictions, StanLmerPlots, AfterTheFit):
         self,
         pars: Sequence[str] | None = None,
         regex_pars: Sequence[str] | str | None = None,
-        prob: float = 0.9,
+        prob: Share = 0.9,
         prior: "StanLmerFit | None" = None,
     ) -> pd.DataFrame:
         """What ``posterior_vs_prior(m, pars, regex_pars, prob)`` plots: medians and intervals of prior and posterior.
@@ -143,7 +145,7 @@ class StanLmerFit(StanPredictions, StanLmerPlots, AfterTheFit):
         self,
         pars: Sequence[str] | None = None,
         regex_pars: Sequence[str] | str | None = None,
-        prob: float = 0.9,
+        prob: Share = 0.9,
         group_by_parameter: bool = False,
         prior: "StanLmerFit | None" = None,
     ) -> "Figure":

@@ -16,9 +16,10 @@ from typing import Unpack
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES, Count, Seed, dialect_of
 from pyimpl.design.design import Design
 from pyimpl.design.model_matrix import Contrasts
-from pyimpl.errors import DataError, ModelError
+from pyimpl.errors import ModelError
 from pyimpl.frame.model_frame import FrameArguments, Subset, VectorLike
 from pyimpl.inference.source import Source
 from pyimpl.linalg.forecast import refuse_too_large
@@ -52,6 +53,7 @@ from pyimpl.posterior.sampler import sample_collapsed, sample_prior
 from pyimpl.posterior.specification import FLAT, Specification, specify
 from pyimpl.progress import progress_bar
 from r_scripts.arguments import StanArguments, check_r_arguments
+from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 
 __all__ = [
@@ -83,14 +85,6 @@ _DEFAULT_COVARIANCE = decov()
 Report = Callable[[str, float], None]
 
 
-def _dialect(which: Dialect | Mapping[str, str] | str | None) -> Dialect:
-    """Return the dialect that is meant; one that is not understood is refused as any argument is."""
-    try:
-        return Dialect.of(which)
-    except ValueError as error:
-        raise DataError(str(error)) from None
-
-
 @contextmanager
 def _reporting(progress: bool) -> Iterator[Report | None]:
     """Show what is being done, on the terminal or in the notebook."""
@@ -101,6 +95,18 @@ def _reporting(progress: bool) -> Iterator[Report | None]:
         yield bar.say
 
 
+@SIGNATURES.leaving(
+    "formula",
+    "data",
+    "contrasts",
+    "offset",
+    "weights",
+    "prior",
+    "prior_intercept",
+    "prior_aux",
+    "prior_covariance",
+    "r_arguments",
+)
 def stan_lmer(
     formula: str,
     data: pd.DataFrame,
@@ -116,10 +122,10 @@ def stan_lmer(
     prior_covariance: Decov = _DEFAULT_COVARIANCE,
     prior_PD: bool = False,
     QR: bool = False,
-    chains: int = 4,
-    iter: int = 2000,  # noqa: A002
+    chains: Count = 4,
+    iter: Count = 2000,  # noqa: A002
     warmup: int | None = None,
-    seed: int | None = None,
+    seed: Seed | None = None,
     sampler: str = "collapsed",
     data_name: str | None = None,
     progress: bool = False,
@@ -191,7 +197,7 @@ def stan_lmer(
     call = dict(locals())
     del call["r_arguments"]
     check_r_arguments("stan_lmer", r_arguments, call, ModelError)
-    spoken = _dialect(dialect)
+    spoken = dialect_of(dialect)
     from pyimpl.design.checks import STAN_LMER_CHECKS
     from pyimpl.design.design import build_design
 
@@ -288,7 +294,7 @@ def stan_lmer_design(
     ModelError
         What cannot be fitted, with the reason and the remedy.
     """
-    spoken = _dialect(dialect)
+    spoken = dialect_of(dialect)
     kept, warmup = sampling.checked()
     if not design.terms:
         raise ModelError("No random effects terms specified in formula: stan_lmer needs one, such as (1 | group).")
@@ -315,7 +321,7 @@ def stan_lmer_design(
         dialect=spoken,
     )
     for w in caught:
-        warnings_module.warn(w.message, w.category, stacklevel=2)
+        warn(w.message, w.category)
     return fit
 
 

@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import generator
+from pyimpl.arguments import SIGNATURES, Count, Probs, Seed, Share, as_numbers, generator
 from pyimpl.design.re_form import ReForm
-from pyimpl.errors import ModelError
+from pyimpl.errors import DataError, ModelError
 from pyimpl.models.stan_estimates import StanEstimates, percent
 from pyimpl.posterior.loo import Loo, Waic, bootstrap_R2, loo, loo_means, waic
 from pyimpl.posterior.predictions import Offset, PredictionRows, interval, linear_predictor, prediction_rows, response
@@ -16,6 +16,7 @@ from pyimpl.posterior.predictions import Offset, PredictionRows, interval, linea
 __all__ = ["StanPredictions"]
 
 
+@SIGNATURES.verbs
 class StanPredictions(StanEstimates):
     """A posterior with predictions for rows and new data, ``loo``, ``waic`` and R²."""
 
@@ -40,10 +41,10 @@ class StanPredictions(StanEstimates):
     def posterior_linpred(
         self,
         newdata: pd.DataFrame | None = None,
-        draws: int | None = None,
+        draws: Count | None = None,
         re_form: ReForm = None,
         offset: Offset | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
     ) -> pd.DataFrame:
         """``posterior_linpred(m, newdata, draws, re.form, offset)``: the linear predictor, draws x rows.
 
@@ -78,10 +79,10 @@ class StanPredictions(StanEstimates):
     def posterior_epred(
         self,
         newdata: pd.DataFrame | None = None,
-        draws: int | None = None,
+        draws: Count | None = None,
         re_form: ReForm = None,
         offset: Offset | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
     ) -> pd.DataFrame:
         """Draw the expected response: :meth:`posterior_linpred`, in a Gaussian model."""
         return self.posterior_linpred(newdata, draws, re_form, offset, seed)
@@ -89,10 +90,10 @@ class StanPredictions(StanEstimates):
     def posterior_predict(
         self,
         newdata: pd.DataFrame | None = None,
-        draws: int | None = None,
+        draws: Count | None = None,
         re_form: ReForm = None,
         fun: Callable[[np.ndarray], np.ndarray] | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
         offset: Offset | None = None,
     ) -> pd.DataFrame:
         """``posterior_predict(m, newdata, draws, re.form, fun, seed, offset)``: predicted responses, draws x rows.
@@ -106,16 +107,20 @@ class StanPredictions(StanEstimates):
         eta = linear_predictor(self.draws, chosen, rows)
         noise = np.random.default_rng(None if seed is None else [seed, 1]).standard_normal(eta.shape)
         values = eta + self.draws.sigma[chosen, None] * noise
-        return pd.DataFrame(values if fun is None else fun(values), columns=rows.index)
+        if fun is not None:
+            values = as_numbers(fun(values), "what fun returns")
+            if values.shape != eta.shape:
+                raise DataError(f"fun returns an array of shape {values.shape}; it was given one of {eta.shape}")
+        return pd.DataFrame(values, columns=rows.index)
 
     def predictive_interval(
         self,
-        prob: float = 0.9,
+        prob: Share = 0.9,
         newdata: pd.DataFrame | None = None,
-        draws: int | None = None,
+        draws: Count | None = None,
         re_form: ReForm = None,
         fun: Callable[[np.ndarray], np.ndarray] | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
         offset: Offset | None = None,
     ) -> pd.DataFrame:
         """``predictive_interval(m, prob, newdata, ...)``: central intervals of :meth:`posterior_predict`.
@@ -132,9 +137,9 @@ class StanPredictions(StanEstimates):
     def predictive_error(
         self,
         newdata: pd.DataFrame | None = None,
-        draws: int | None = None,
+        draws: Count | None = None,
         re_form: ReForm = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
         offset: Offset | None = None,
     ) -> pd.DataFrame:
         """``predictive_error(m, newdata, ...)``: observed minus predicted, draws x rows.
@@ -148,7 +153,7 @@ class StanPredictions(StanEstimates):
     def loo_linpred(
         self,
         type: str = "mean",  # noqa: A002
-        probs: Sequence[float] = (0.5,),
+        probs: Probs = (0.5,),
     ) -> pd.Series | pd.DataFrame:
         """``loo_linpred(m, type, probs)``: the linear predictor of each row, from the other rows (PSIS).
 
@@ -168,13 +173,13 @@ class StanPredictions(StanEstimates):
     def loo_predict(
         self,
         type: str = "mean",  # noqa: A002
-        probs: Sequence[float] = (0.5,),
-        seed: int | None = None,
+        probs: Probs = (0.5,),
+        seed: Seed | None = None,
     ) -> pd.Series | pd.DataFrame:
         """``loo_predict(m, type, probs)``: as :meth:`loo_linpred`, of predicted responses."""
         return self._left_out(self.posterior_predict(seed=seed).to_numpy(), type, probs)
 
-    def loo_predictive_interval(self, prob: float = 0.9, seed: int | None = None) -> pd.DataFrame:
+    def loo_predictive_interval(self, prob: Share = 0.9, seed: Seed | None = None) -> pd.DataFrame:
         """``loo_predictive_interval(m, prob)``: central intervals of each row's prediction from the other rows."""
         if not 0 < prob < 1:
             raise ModelError(f"prob should be a number between 0 and 1, but is {prob!r}.")
@@ -279,7 +284,7 @@ class StanPredictions(StanEstimates):
         fit = self._eta(rows).var(axis=1, ddof=1)
         return pd.Series(fit / (fit + self.draws.sigma**2))
 
-    def loo_R2(self, seed: int | None = None) -> pd.Series:
+    def loo_R2(self, seed: Seed | None = None) -> pd.Series:
         """``loo_R2(m)``: R² of leave-one-out predictions, draws of a Bayesian bootstrap.
 
         `seed` defaults to the fit's, as in rstanarm.

@@ -56,7 +56,9 @@ def new_figure(rows: int, columns: int, width: float, height: float) -> "tuple[F
 
 
 def grid_of(count: int, most: int = 3) -> tuple[int, int]:
-    """Rows and columns for so many panels."""
+    """Rows and columns for so many panels; one at least."""
+    if count < 1:
+        raise DataError("nothing was chosen to draw")
     columns = min(count, most)
     return -(-count // columns), columns
 

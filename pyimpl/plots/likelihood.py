@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyimpl.arguments import checked_level
+from pyimpl.arguments import SIGNATURES, Share
 from pyimpl.errors import DataError
 from pyimpl.plots.canvas import (
     ACCENT,
@@ -52,10 +52,11 @@ def _one_group(fit: "LikelihoodFit", group: str | None) -> str:
     return group
 
 
+@SIGNATURES.checked
 def caterpillar(
     fit: "LikelihoodFit",
     group: str | None = None,
-    level: float = 0.95,
+    level: Share = 0.95,
     order: str | None = None,
     effects: str | Sequence[str] | None = None,
 ) -> "Figure":
@@ -73,10 +74,11 @@ def caterpillar(
     effects : sequence of str, optional
         Which effects; default all, a panel each.
     """
-    checked_level(level)
     group = _one_group(fit, group)
     modes, variances = fit.ranef()[group], fit.ranef_condVar()[group].to_numpy()
     names = list(modes.columns) if effects is None else [effects] if isinstance(effects, str) else list(effects)
+    if not names:
+        raise DataError("effects is empty: nothing was chosen to draw")
     unknown = [name for name in [*names, order] if name not in [*modes.columns, None, "level"]]
     if unknown:
         raise DataError(f"{group} has no effect {unknown[0]!r}; it has {', '.join(map(str, modes.columns))}")
@@ -153,7 +155,7 @@ def no_pooling(fit: "LikelihoodFit", group: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(out + add, index=modes[group].index, columns=effects)
 
 
-def shrinkage(fit: "LikelihoodFit", group: str | None = None, effects: Sequence[str] | None = None) -> "Figure":
+def shrinkage(fit: "LikelihoodFit", group: str | None = None, effects: str | Sequence[str] | None = None) -> "Figure":
     """How the model pulls each level's own estimate towards the average: an arrow for each level.
 
     With two effects in their plane; with one, against the number of rows of each level. See :func:`no_pooling`.
@@ -412,6 +414,7 @@ def profile_density(profile: pd.DataFrame, upper: float = 0.999) -> "Figure":
     return figure
 
 
+@SIGNATURES.verbs
 class LmerPlots(ResultPlots):
     """Plots of a fit (a base class of ``LmerFit``)."""
 
@@ -422,7 +425,7 @@ class LmerPlots(ResultPlots):
     def plot_ranef(
         self: "LikelihoodFit",
         group: str | None = None,
-        level: float = 0.95,
+        level: Share = 0.95,
         order: str | None = None,
         effects: str | Sequence[str] | None = None,
     ) -> "Figure":
@@ -430,7 +433,7 @@ class LmerPlots(ResultPlots):
         return caterpillar(self, group, level, order, effects)
 
     def plot_shrinkage(
-        self: "LikelihoodFit", group: str | None = None, effects: Sequence[str] | None = None
+        self: "LikelihoodFit", group: str | None = None, effects: str | Sequence[str] | None = None
     ) -> "Figure":
         """Each level's own estimate and the conditional one; see :func:`pyimpl.plots.shrinkage`."""
         return shrinkage(self, group, effects)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES, Count, Seed, Share
 from pyimpl.errors import DataError, ModelError
 from pyimpl.extras import need
 from pyimpl.plots.canvas import (
@@ -60,7 +61,7 @@ def _default_pars(fit: "StanLmerFit", pars: Any, regex_pars: Any) -> pd.DataFram
     return fit.as_matrix(pars, regex_pars)
 
 
-def intervals(draws: pd.DataFrame, prob: float = 0.5, prob_outer: float = 0.9) -> "Figure":
+def intervals(draws: pd.DataFrame, prob: Share = 0.5, prob_outer: Share = 0.9) -> "Figure":
     """Medians with inner and outer central intervals (``bayesplot::mcmc_intervals``).
 
     Parameters
@@ -205,7 +206,7 @@ def _arviz(kind: str, draws: pd.DataFrame, chains: int, title: str, **options: A
     return figure
 
 
-def trace(draws: pd.DataFrame, chains: int) -> "Figure":
+def trace(draws: pd.DataFrame, chains: Count) -> "Figure":
     """The draws of each chain in their order (``mcmc_trace``), by ArviZ.
 
     Parameters
@@ -305,7 +306,7 @@ def rhat_plot(rhat: pd.Series) -> "Figure":
     return figure
 
 
-def ess_plot(n_eff: pd.Series, draws: int) -> "Figure":
+def ess_plot(n_eff: pd.Series, draws: Count) -> "Figure":
     """Effective sample size of each parameter over the number of draws (``mcmc_neff``): 0.5 and 0.1 are marked.
 
     Parameters
@@ -347,7 +348,7 @@ def level_draws(fit: "StanLmerFit", group: str | None, effect: str, total: bool)
 
 
 def ranef_plot(
-    fit: "StanLmerFit", group: str | None = None, effect: str = "(Intercept)", prob: float = 0.95, total: bool = False
+    fit: "StanLmerFit", group: str | None = None, effect: str = "(Intercept)", prob: Share = 0.95, total: bool = False
 ) -> "Figure":
     """Posterior medians and intervals of every level's effect, by rank.
 
@@ -377,7 +378,7 @@ def ranef_plot(
     return figure
 
 
-def difference(draws: pd.Series, first: str, second: str, bins: int = 50, unit: str = "") -> "Figure":
+def difference(draws: pd.Series, first: str, second: str, bins: Count = 50, unit: str = "") -> "Figure":
     """Histogram of a difference's draws, with its mean, its 95% interval and the probability that it is positive.
 
     Parameters
@@ -609,8 +610,8 @@ PP_CHECKS: dict[str, tuple[_Check, int | None]] = {
 def predictive_check(
     fit: "StanLmerFit",
     plotfun: str = "dens_overlay",
-    nreps: int | None = None,
-    seed: int | None = None,
+    nreps: Count | None = None,
+    seed: Seed | None = None,
     stat: Stat | list[Stat] | tuple[Stat, Stat] = "mean",
 ) -> "Figure":
     """``pp_check(m, plotfun, nreps, seed)``: the data beside data predicted by the model.
@@ -651,6 +652,7 @@ PLOTS: dict[str, _Plot] = {
 }
 
 
+@SIGNATURES.verbs
 class StanLmerPlots(ResultPlots):
     """Plots of a posterior (a base class of ``StanLmerFit``)."""
 
@@ -659,8 +661,8 @@ class StanLmerPlots(ResultPlots):
         plotfun: str = "intervals",
         pars: Sequence[str] | None = None,
         regex_pars: Sequence[str] | str | None = None,
-        prob: float = 0.5,
-        prob_outer: float = 0.9,
+        prob: Share = 0.5,
+        prob_outer: Share = 0.9,
     ) -> "Figure":
         """``plot(m, plotfun, pars, regex_pars)``.
 
@@ -700,7 +702,7 @@ class StanLmerPlots(ResultPlots):
         self,
         group: str | None = None,
         effect: str = "(Intercept)",
-        prob: float = 0.95,
+        prob: Share = 0.95,
         total: bool = False,
     ) -> "Figure":
         """Every level's effect by rank, with posterior intervals; `total` adds the coefficient (the tutorial's α_j)."""
@@ -712,7 +714,7 @@ class StanLmerPlots(ResultPlots):
         second: str,
         group: str | None = None,
         effect: str = "(Intercept)",
-        bins: int = 50,
+        bins: Count = 50,
     ) -> "Figure":
         """Histogram of the difference of two levels' effects, `first` minus `second`, with P(first > second)."""
         fit = cast("StanLmerFit", self)
@@ -727,8 +729,8 @@ class StanLmerPlots(ResultPlots):
     def pp_check(
         self,
         plotfun: str = "dens_overlay",
-        nreps: int | None = None,
-        seed: int | None = None,
+        nreps: Count | None = None,
+        seed: Seed | None = None,
         stat: Stat | list[Stat] | tuple[Stat, Stat] = "mean",
     ) -> "Figure":
         """``pp_check(m, plotfun, nreps, seed)``: the data beside data predicted by the model.

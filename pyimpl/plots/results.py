@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
+from pyimpl.arguments import SIGNATURES, Seed, Share
 from pyimpl.errors import DataError
+from pyimpl.inference.emm_text import At, Over
 from pyimpl.plots.canvas import ACCENT, BLUE, DARK, GREY, grid_of, label, new_figure, titled
+from r_scripts.caller import warn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from pyimpl.design.re_form import ReForm
     from pyimpl.inference.contract import Fit
     from pyimpl.inference.emm_grid import EmmGrid
-    from pyimpl.inference.emm_text import At, Level, Over
+    from pyimpl.inference.emm_text import Level
     from pyimpl.inference.emmeans import MeansArguments
     from pyimpl.inference.reference_grid import Predictors
     from pyimpl.inference.tidying import TidyArguments
@@ -26,13 +29,13 @@ if TYPE_CHECKING:
 
         ddf: str | float | None
         re_form: ReForm
-        seed: int | None
+        seed: Seed | None
 
     class PlotPredictionsArguments(PredictedArguments, total=False):
         """Arguments of :func:`plot_predictions` after `at`."""
 
         interval: str
-        level: float
+        level: Share
         data: bool
 
     class PlotMeansArguments(MeansArguments, total=False):
@@ -55,7 +58,7 @@ if TYPE_CHECKING:
     class PlotCoefficientsArguments(CoefficientsArguments, total=False):
         """Arguments of :func:`plot_coefficients` after `coefficients`."""
 
-        level: float
+        level: Share
         intercept: bool
         labels: Mapping[str, str] | None
 
@@ -71,13 +74,14 @@ _PANELS = 24  # levels that have a panel each
 _FAINT = 400  # rows up to which points are drawn at their full strength
 
 
+@SIGNATURES.checked
 def plot_predictions(
     fit: "Fit",
     over: "Over",
     at: "At | None" = None,
     *,
     interval: str = "confidence",
-    level: float = 0.95,
+    level: Share = 0.95,
     data: bool = True,
     **options: "Unpack[PredictedArguments]",
 ) -> "Figure":
@@ -269,8 +273,9 @@ def _share(axes: "Sequence[Axes]") -> None:
         ax.set_ylim(low, high)
 
 
+@SIGNATURES.checked
 def plot_emmeans(
-    means: "EmmGrid", comparisons: bool = False, alpha: float = 0.05, adjust: str = "tukey", level: float | None = None
+    means: "EmmGrid", comparisons: bool = False, alpha: float = 0.05, adjust: str = "tukey", level: Share | None = None
 ) -> "Figure":
     """Estimated marginal means with intervals, and comparison arrows (``plot(e, comparisons = TRUE)``).
 
@@ -309,12 +314,10 @@ def plot_emmeans(
 
         arrows = comparison_arrows(means, alpha, adjust)
         if arrows.discrepancies:
-            import warnings
-
             from pyimpl.errors import PyimplWarning
 
             text = f"comparison arrows say something else than the tests of {', '.join(arrows.discrepancies)}"
-            warnings.warn(text, PyimplWarning, stacklevel=2)
+            warn(text, PyimplWarning)
     names = [name for name in means.grid.columns if name not in means.by]
     groups = means._groups(means.by)
     rows, columns = grid_of(len(groups), 2 if len(groups) in (2, 4) else 3)
@@ -357,6 +360,7 @@ def _draw_arrows(ax: "Axes", start: np.ndarray, ends: np.ndarray, at: np.ndarray
             )
 
 
+@SIGNATURES.checked
 def plot_trajectories(
     fit: "Fit",
     x: str,
@@ -506,11 +510,12 @@ def _trajectory(
     return points, fit.predict(newdata, re_form=form).to_numpy()  # type: ignore[attr-defined]
 
 
+@SIGNATURES.checked
 def plot_coefficients(
     models: "Fit | Sequence[Fit] | Mapping[str, Fit]",
     coefficients: Sequence[str] | None = None,
     *,
-    level: float = 0.95,
+    level: Share = 0.95,
     intercept: bool = False,
     labels: Mapping[str, str] | None = None,
     **options: "Unpack[CoefficientsArguments]",
@@ -585,6 +590,7 @@ def plot_coefficients(
     return figure
 
 
+@SIGNATURES.verbs
 class ResultPlots:
     """Plots of what a fit says (a base class of both fits)."""
 

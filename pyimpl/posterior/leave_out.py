@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
+from pyimpl.arguments import as_numbers
 from pyimpl.errors import DataError, ModelError
 from pyimpl.linalg.forecast import Forecast
 from pyimpl.posterior.loo import estimates_text, psis, relative_eff, summed
@@ -126,10 +127,11 @@ def folds_of(K: int, folds: Folds | None, index: pd.Index, seed: int | None) -> 
         if not 2 <= K <= n:
             raise DataError(f"kfold: K must be between 2 and the number of observations ({n}), not {K}")
         return np.random.default_rng(seed).permutation(np.arange(n) % K) + 1
-    values = np.asarray(folds.reindex(index) if isinstance(folds, pd.Series) and index.is_unique else folds)
-    if values.shape != (n,) or not np.isfinite(values.astype(float)).all():
-        raise DataError(f"kfold: folds must be one number for each of the {n} rows used")
-    values = values.astype(int)
+    given = folds.reindex(index) if isinstance(folds, pd.Series) and index.is_unique else folds
+    numbers = as_numbers(given, "kfold: folds")
+    if numbers.shape != (n,) or not (np.isfinite(numbers) & (numbers == np.rint(numbers))).all():
+        raise DataError(f"kfold: folds must be one whole number for each of the {n} rows used")
+    values = numbers.astype(int)
     if set(values) != set(range(1, values.max() + 1)) or values.max() < 2:
         raise DataError("kfold: folds must be numbered 1, 2, ... without gaps, two at least")
     return values

@@ -7,7 +7,6 @@ are loo's. Source: Vehtari, Gelman & Gabry (2017, Statistics and Computing 27, 1
 
 import inspect
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +17,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp, ndtr, ndtri
 
+from pyimpl.arguments import SIGNATURES
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.posterior.diagnostics import ess_mean, ess_mean_split
 from pyimpl.text.numbers import format_num, print_matrix, r_round
+from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 from r_scripts.printed import printed_html
 
@@ -114,6 +115,7 @@ class Waic(_Estimates):
     __repr__ = __str__
 
 
+@SIGNATURES.verbs
 @dataclass(frozen=True, repr=False)
 class Loo(_Estimates):
     """``loo(m)``: ``elpd_loo``, ``p_loo``, ``looic``.
@@ -338,11 +340,10 @@ def loo(log_lik: pd.DataFrame, chains: int, dialect: Dialect = _NEWEST, r_eff: b
     pointwise = pd.DataFrame({"elpd_loo": elpd, "p_loo": p, "looic": -2 * elpd}, index=log_lik.columns)
     bad = int((k > K_THRESHOLD).sum())
     if bad:
-        warnings.warn(
+        warn(
             f"Found {bad} observation(s) with a pareto_k > {K_THRESHOLD}: their elpd is unreliable "
             "(exact cross-validation of them means to refit the model without each).",
             PyimplWarning,
-            stacklevel=3,
         )
     index = pointwise.index
     # relative to the density, so that tiny ones do not vanish
@@ -430,10 +431,11 @@ def waic(log_lik: pd.DataFrame, dialect: Dialect = _NEWEST) -> Waic:
     pointwise = pd.DataFrame({"elpd_waic": elpd, "p_waic": p, "waic": -2 * elpd}, index=log_lik.columns)
     note = _waic_note(p)
     if note:
-        warnings.warn(note, PyimplWarning, stacklevel=3)
+        warn(note, PyimplWarning)
     return Waic(summed(pointwise), pointwise, (values.shape[0], values.shape[1]), dialect)
 
 
+@SIGNATURES.checked
 def loo_compare(models: "Mapping[str, Loo | StanLmerFit]") -> LooCompareTable:
     """``loo_compare(list(a = loo(m1), b = loo(m2)))``, the best model first, with ArviZ's stacking weights.
 

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from pyimpl.errors import ModelError
+from r_scripts.signatures import Signatures
 
 __all__ = [
     "Decov",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 Numbers: TypeAlias = float | Sequence[float] | np.ndarray
+
+_SIGNATURES = Signatures(ModelError)  # what rstanarm refuses of a prior is a model that cannot be
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def _positive(value: Numbers | None, name: str) -> None:
         raise ModelError(f"{name} should be positive, but is {value!r}.")
 
 
+@_SIGNATURES.checked
 def normal(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
     """Specify a normal prior; half-normal where it stands for a positive parameter.
 
@@ -128,6 +132,7 @@ def normal(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: boo
     return Prior("normal", location, scale, None, bool(autoscale))
 
 
+@_SIGNATURES.checked
 def student_t(
     df: Numbers = 1.0, location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False
 ) -> Prior:
@@ -147,6 +152,7 @@ def student_t(
     return Prior("t", location, scale, df, bool(autoscale))
 
 
+@_SIGNATURES.checked
 def cauchy(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
     """Cauchy prior: ``student_t(df=1)``.
 
@@ -157,6 +163,7 @@ def cauchy(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: boo
     return student_t(1.0, location, scale, autoscale)
 
 
+@_SIGNATURES.checked
 def exponential(rate: float = 1.0, autoscale: bool = False) -> Prior:
     """Exponential prior of the auxiliary parameter (sigma); autoscaling divides the rate by sd(y).
 
@@ -170,6 +177,7 @@ def exponential(rate: float = 1.0, autoscale: bool = False) -> Prior:
     return Prior("exponential", None, 1.0 / float(np.asarray(rate).reshape(-1)[0]), None, bool(autoscale))
 
 
+@_SIGNATURES.checked
 def decov(
     regularization: Numbers = 1.0, concentration: Numbers = 1.0, shape: Numbers = 1.0, scale: Numbers = 1.0
 ) -> Decov:
@@ -243,6 +251,7 @@ def _positive_finite(value: Numbers, name: str) -> None:
         raise ModelError(f"{name} should be finite, but is {value!r}.")
 
 
+@_SIGNATURES.checked
 def laplace(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
     """Laplace (double exponential) prior of the coefficients.
 
@@ -257,6 +266,7 @@ def laplace(location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bo
     return Prior("laplace", location, scale, None, bool(autoscale))
 
 
+@_SIGNATURES.checked
 def lasso(df: Numbers = 1.0, location: Numbers = 0.0, scale: Numbers | None = None, autoscale: bool = False) -> Prior:
     """Laplace prior of the coefficients whose common scale is estimated: the Bayesian lasso.
 
@@ -273,6 +283,7 @@ def lasso(df: Numbers = 1.0, location: Numbers = 0.0, scale: Numbers | None = No
     return Prior("lasso", location, scale, df, bool(autoscale))
 
 
+@_SIGNATURES.checked
 def hs(
     df: Numbers = 1.0, global_df: float = 1.0, global_scale: float = 0.01, slab_df: float = 4.0, slab_scale: float = 2.5
 ) -> Prior:
@@ -298,6 +309,7 @@ def hs(
     )  # fmt: skip
 
 
+@_SIGNATURES.checked
 def hs_plus(
     df1: Numbers = 1.0,
     df2: Numbers = 1.0,
@@ -327,6 +339,7 @@ def hs_plus(
     )  # fmt: skip
 
 
+@_SIGNATURES.checked
 def product_normal(df: Numbers = 2, location: Numbers = 0.0, scale: Numbers = 1.0) -> Prior:
     """Prior of a coefficient as a product of `df` independent normals, each with standard deviation `scale`.
 
@@ -347,6 +360,7 @@ def product_normal(df: Numbers = 2, location: Numbers = 0.0, scale: Numbers = 1.
     return Prior("product_normal", location, scale, df, False)
 
 
+@_SIGNATURES.checked
 def lkj(regularization: Numbers = 1.0, scale: Numbers = 10.0, df: Numbers = 1.0, autoscale: bool = True) -> Lkj:
     """Prior of covariance matrices in ``stan_mvmer`` and ``stan_jm``; ``stan_lmer`` cannot use it, in R or here.
 

@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import ndtr, sici
 
+from pyimpl.arguments import SIGNATURES, Count, Positive
 from pyimpl.errors import ModelError
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.conflict import is_easy, only_mode, refuse_if_coarse, stands_at
@@ -37,9 +38,9 @@ _NEGLIGIBLE = 1e-13  # weights, relative to the largest, that cannot be seen in 
 class QuadratureArguments(TypedDict, total=False):
     """Arguments of :func:`integrate` after the density."""
 
-    step: float | None
-    drop: float
-    max_points: int
+    step: Positive | None
+    drop: Positive
+    max_points: Count
     quantiles: bool
 
 
@@ -145,12 +146,13 @@ class _Standardised:
 _STEPS = {1: 0.2, 2: 0.25, 3: 0.5, 4: 0.6, 5: 0.85}
 
 
+@SIGNATURES.checked
 def integrate(
     density: CollapsedDensity,
     *,
-    step: float | None = None,
-    drop: float = 25.0,
-    max_points: int = 3_000_000,
+    step: Positive | None = None,
+    drop: Positive = 25.0,
+    max_points: Count = 3_000_000,
     quantiles: bool = True,
 ) -> QuadratureResult:
     """Integrate the collapsed posterior.

@@ -12,7 +12,6 @@ Each chain has its own random stream, its own start and its own proposals, so R-
 
 import math
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -30,6 +29,7 @@ from pyimpl.posterior.coordinates import SamplerCoordinates
 from pyimpl.posterior.diagnostics import assess, pareto_k
 from pyimpl.posterior.hmc import Subchains
 from pyimpl.posterior.proposal import Proposal, efficiency_of, fitted, normalised, split, update, with_tails
+from r_scripts.caller import warn
 
 __all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
 
@@ -588,10 +588,9 @@ def _warn_if_poor(result: SamplerResult) -> None:
     if result.divergences:
         problems.append(f"{result.divergences} transitions diverged")
     if problems:
-        warnings.warn(
+        warn(
             f"The sampler has not converged: {'; '.join(problems)}. Run more iterations, or give stronger priors.",
             ConvergenceWarning,
-            stacklevel=3,
         )
 
 

@@ -4,7 +4,6 @@ What ``rstanarm:::stan_glm.fit`` does before it calls Stan: centre the predictor
 their arguments. The full density, the collapsed density and the PyMC model all start from a :class:`Specification`.
 """
 
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,6 +15,7 @@ from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import DataError, ModelError, RankDeficientWarning
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.posterior.priors import Decov, Lkj, Prior, Priors
+from r_scripts.caller import warn
 
 __all__ = [
     "EXPONENTIAL",
@@ -232,6 +232,57 @@ def _sd(values: np.ndarray) -> float:
     return float(np.std(values, ddof=1))
 
 
+def _centred(design: Design, has_intercept: bool) -> tuple[Design, np.ndarray, np.ndarray]:
+    """The predictors less their means, and the means; constant ones are dropped, of the design too, as in rstanarm."""
+    X = np.asarray(design.X, dtype=np.float64)
+    x = X[:, 1:] if has_intercept else X
+    xbar = x.mean(axis=0) if has_intercept else np.zeros(x.shape[1])
+    x = x - xbar
+    # rstanarm:::drop_empty_levels, after centring: constant columns other than a column of ones
+    empty = (np.ptp(x, axis=0) == 0) & ~(x == 1).all(axis=0) if x.size else np.zeros(x.shape[1], dtype=bool)
+    if not empty.any():
+        return design, x, xbar
+    names = np.array(design.coef_names[1:] if has_intercept else design.coef_names, dtype=object)
+    dropped = tuple(str(name) for name in names[empty])
+    warn(f"Dropped empty interaction levels: {', '.join(dropped)}", RankDeficientWarning)
+    keep = np.concatenate([np.ones(int(has_intercept), dtype=bool), ~empty])
+    design = replace(
+        design,
+        X=np.ascontiguousarray(X[:, keep]),
+        coef_names=tuple(n for n, k in zip(design.coef_names, keep, strict=True) if k),
+        dropped_coefs=(*design.dropped_coefs, *dropped),
+    )
+    return design, x[:, ~empty], xbar[~empty]
+
+
+def _scaled(priors: Priors, x: np.ndarray, y: np.ndarray) -> tuple[ResolvedPrior, ResolvedPrior, ResolvedPrior]:
+    """The priors of the slopes, the intercept and sigma, autoscaled by the data where they are to be."""
+    K = x.shape[1]
+    coef = _resolve(priors.prior, K, 2.5, _COEF, "prior")
+    _refuse_impossible(coef, K)
+    intercept = _resolve(priors.prior_intercept, 1, 2.5, ("normal", "t"), "prior_intercept")
+    if priors.prior_intercept is not None and priors.prior_intercept.default:
+        intercept = replace(intercept, mean=np.array([y.mean()]))
+    if priors.prior_aux is None and priors.prior_PD:
+        raise ModelError("'prior_aux' cannot be None if 'prior_PD' is True.")
+    aux = _resolve(priors.prior_aux, 1, 1.0, ("normal", "t", "exponential"), "prior_aux")
+
+    s_y = _sd(y)
+    if coef.dist != FLAT and coef.autoscale and priors.QR:
+        coef = replace(coef, scale=s_y * coef.scale)
+    elif coef.dist != FLAT and coef.autoscale:
+        # 0/1 columns are scaled by their sd too (since rstanarm 2.19.3), a constant column by 1
+        s_x = np.array([_sd(x[:, k]) if np.unique(x[:, k]).size > 1 else 1.0 for k in range(K)])
+        coef = replace(coef, scale=np.maximum(_MIN_SCALE, s_y * coef.scale / s_x))
+    if intercept.dist != FLAT and intercept.autoscale:
+        intercept = replace(intercept, scale=s_y * intercept.scale)
+    if aux.dist != FLAT and aux.autoscale:
+        aux = replace(aux, scale=s_y * aux.scale)
+    coef = replace(coef, scale=np.minimum(coef.scale, _MAX))
+    intercept = replace(intercept, scale=np.minimum(intercept.scale, _MAX))
+    return coef, intercept, aux
+
+
 def specify(design: Design, priors: Priors) -> Specification:
     """Resolve a design and its priors to numbers.
 
@@ -259,50 +310,10 @@ def specify(design: Design, priors: Priors) -> Specification:
     if np.ptp(y) == 0 and not priors.prior_PD:
         raise DataError(f"The response {design.response!r} is constant ({y[0]:g}): there is nothing to fit.")
     has_intercept = bool(design.coef_names) and "(Intercept" in design.coef_names[0]
-    X = np.asarray(design.X, dtype=np.float64)
-    x = X[:, 1:] if has_intercept else X
-    xbar = x.mean(axis=0) if has_intercept else np.zeros(x.shape[1])
-    x = x - xbar
-    # rstanarm:::drop_empty_levels, after centring: constant columns other than a column of ones
-    empty = (np.ptp(x, axis=0) == 0) & ~(x == 1).all(axis=0) if x.size else np.zeros(x.shape[1], dtype=bool)
-    if empty.any():
-        names = np.array(design.coef_names[1:] if has_intercept else design.coef_names, dtype=object)
-        dropped = tuple(str(name) for name in names[empty])
-        warnings.warn(f"Dropped empty interaction levels: {', '.join(dropped)}", RankDeficientWarning, stacklevel=3)
-        keep = np.concatenate([np.ones(int(has_intercept), dtype=bool), ~empty])
-        design = replace(
-            design,
-            X=np.ascontiguousarray(X[:, keep]),
-            coef_names=tuple(n for n, k in zip(design.coef_names, keep, strict=True) if k),
-            dropped_coefs=(*design.dropped_coefs, *dropped),
-        )
-        x, xbar = x[:, ~empty], xbar[~empty]
+    design, x, xbar = _centred(design, has_intercept)
     _refuse_duplicates(design)
 
-    K = x.shape[1]
-    coef = _resolve(priors.prior, K, 2.5, _COEF, "prior")
-    _refuse_impossible(coef, K)
-    intercept = _resolve(priors.prior_intercept, 1, 2.5, ("normal", "t"), "prior_intercept")
-    if priors.prior_intercept is not None and priors.prior_intercept.default:
-        intercept = replace(intercept, mean=np.array([y.mean()]))
-    if priors.prior_aux is None and priors.prior_PD:
-        raise ModelError("'prior_aux' cannot be None if 'prior_PD' is True.")
-    aux = _resolve(priors.prior_aux, 1, 1.0, ("normal", "t", "exponential"), "prior_aux")
-
-    s_y = _sd(y)
-    if coef.dist != FLAT and coef.autoscale and priors.QR:
-        coef = replace(coef, scale=s_y * coef.scale)
-    elif coef.dist != FLAT and coef.autoscale:
-        # 0/1 columns are scaled by their sd too (since rstanarm 2.19.3), a constant column by 1
-        s_x = np.array([_sd(x[:, k]) if np.unique(x[:, k]).size > 1 else 1.0 for k in range(K)])
-        coef = replace(coef, scale=np.maximum(_MIN_SCALE, s_y * coef.scale / s_x))
-    if intercept.dist != FLAT and intercept.autoscale:
-        intercept = replace(intercept, scale=s_y * intercept.scale)
-    if aux.dist != FLAT and aux.autoscale:
-        aux = replace(aux, scale=s_y * aux.scale)
-    coef = replace(coef, scale=np.minimum(coef.scale, _MAX))
-    intercept = replace(intercept, scale=np.minimum(intercept.scale, _MAX))
-
+    coef, intercept, aux = _scaled(priors, x, y)
     R_inv: np.ndarray | None = None
     if priors.QR:
         x, R_inv = _orthogonalise(x, coef.autoscale)

@@ -1,10 +1,12 @@
 """Data frames to R and back, against live R."""
 
 import datetime as dt
+import decimal
 import re
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from bridge.errors import DataError
 from bridge.frames import TEXT, frame_to_r, labels_to_index, r_to_frame
 from bridge.session import default
+from pyimpl.frame.columns import read_column
 
 
 def echo(frame: pd.DataFrame) -> pd.DataFrame:
@@ -85,6 +88,39 @@ def test_large_integers_become_doubles_and_too_large_ones_are_refused():
     assert echo(pd.DataFrame({"x": [-(2**31), 0]}))["x"].tolist() == [-(2.0**31), 0.0]
     with pytest.raises(DataError, match=r"'x' .*2\^53"):
         frame_to_r(pd.DataFrame({"x": [2**53 + 1]}))
+    assert echo(pd.DataFrame({"x": [3 * 2**60, 0]}))["x"].tolist() == [3 * 2.0**60, 0.0]  # exact as a double
+
+
+@pytest.mark.r
+def test_numbers_of_several_types_in_one_column_are_doubles():
+    frame = pd.DataFrame(
+        {
+            "mixed": pd.Series([1, 2.5, None, decimal.Decimal("0.5")], dtype=object),
+            "decimals": pd.Series([decimal.Decimal("1.25")] * 4, dtype=object),
+        }
+    )
+    got = echo(frame)
+    assert got["mixed"].isna().tolist() == [False, False, True, False]
+    assert got["mixed"].dropna().tolist() == [1.0, 2.5, 0.5]
+    assert got["decimals"].tolist() == [1.25] * 4
+
+
+@pytest.mark.r
+def test_arrows_types_are_what_pandas_own_would_be():
+    days = pd.Series(pd.date_range("2020", periods=3, tz="Asia/Tokyo"))
+    arrow = {
+        "numbers": pd.Series([1.5, None, 2], dtype="double[pyarrow]"),
+        "decimals": pd.Series([decimal.Decimal("1.25")] * 3, dtype=pd.ArrowDtype(pa.decimal128(10, 2))),
+        "levels": pd.Series(list("bab")).astype(pd.ArrowDtype(pa.dictionary(pa.int8(), pa.string()))),
+        "times": days.astype(pd.ArrowDtype(pa.timestamp("us", "Asia/Tokyo"))),
+        "dates": days.dt.tz_localize(None).astype("date32[pyarrow]"),
+    }
+    got = echo(pd.DataFrame(arrow))
+    assert got["numbers"].isna().tolist() == [False, True, False]
+    assert got["decimals"].tolist() == [1.25] * 3
+    assert got["levels"].astype(str).tolist() == list("bab")
+    assert (got["times"] == days).all()
+    assert got["dates"].tolist() == days.dt.date.tolist()
 
 
 @pytest.mark.r
@@ -94,9 +130,17 @@ def test_categories_that_are_not_strings():
             "ints": pd.Categorical([100000, 2, 2], categories=[100000, 2]),
             "bools": pd.Categorical([True, False, True]),
             "floats": pd.Categorical([1.5, 2.0, 1.5]),
+            "days": pd.Categorical(
+                pd.to_datetime(["2020-01-01", "2020-02-01", "2020-02-01"]).tz_localize("Asia/Tokyo")
+            ),
+            "times": pd.Categorical(pd.to_datetime(["2020-01-01 10:00", "2020-02-01 00:00", "2020-02-01 00:00"])),
+            "intervals": pd.cut([1, 2, 3], 2),
         }
     )
     got = echo(frame)
+    for name in ("days", "times", "intervals"):  # pyimpl and the bridge give a level one name
+        assert list(got[name].cat.categories) == list(read_column(name, frame[name]).levels)
+    assert list(got["days"].cat.categories) == ["2020-01-01", "2020-02-01"]
     assert list(got["ints"].cat.categories) == ["100000", "2"]
     assert list(got["bools"].cat.categories) == ["FALSE", "TRUE"]
     assert list(got["floats"].cat.categories) == ["1.5", "2"]
@@ -124,6 +168,7 @@ REFUSED = {
     "dicts": pd.Series([{}, {}], dtype=object),
     "arrays": pd.Series([np.ones(2), np.ones(2)], dtype=object),
     "mixed_categories": pd.Series(pd.Categorical([1, "a"])),
+    "same_numbers": pd.Series(pd.Categorical([0.1 + 0.2, 0.3])),
     "same_categories": pd.Series(pd.Categorical([dt.date(2020, 1, 1), "2020-01-01"])),
     "nul": pd.Series(["a\0b", "c"]),
 }

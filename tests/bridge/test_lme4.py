@@ -251,7 +251,7 @@ def test_weights_offset_subset_by_name_array_and_series(sleepstudy):
     for bad, said in (
         ({"weights": "nope"}, "names no column"),
         ({"weights": np.ones(3)}, "3 values"),
-        ({"weights": ["a"] * 180}, "numeric"),
+        ({"weights": ["a"] * 180}, "weights must be a string, a sequence of numbers"),
         ({"subset": np.ones(180)}, "booleans"),
         ({"offset": pd.Series(np.ones(180), index=np.arange(180) + 1)}, "index"),
         ({"weights": np.ones((180, 2))}, "2 dimensions"),
@@ -528,3 +528,17 @@ def test_refit_where_rows_were_dropped():
     full.loc[response.index] = response
     assert again.deviance() == fit.refit(full).deviance() != fit.deviance()
     assert again.seconds["elapsed"] >= 0
+
+
+@pytest.mark.r
+def test_a_fit_whose_vcov_fails_in_r_is_still_a_fit():
+    """R's vcov() stops where sigma^2 underflows, and takes summary() and print() with it."""
+    frame = pd.DataFrame({"x": np.tile([0.0, 1.0, 3.0], 20), "g": np.repeat(np.arange(12), 5)})
+    frame["y"] = (np.random.default_rng(1).normal(size=60) + np.arange(60) % 12) * 1e-200
+    fit = lme4.lmer("y ~ x + (1 | g)", frame)
+    assert fit.vcov().isna().all(axis=None)
+    assert fit.vcov().index.tolist() == ["(Intercept)", "x"]
+    assert fit.coef_table()["Estimate"].tolist() == fit.fixef().tolist()
+    assert fit.coef_table()["Std. Error"].isna().all()
+    with pytest.warns(RWarning, match="not a positive definite matrix"):
+        assert "R prints nothing of this fit" in fit.summary()

@@ -250,7 +250,7 @@ def test_what_rstan_printed_is_in_the_error(sleepstudy):
         ({"iter": 10, "warmup": 10}, "leaves no draws"),
         ({"seed": 2**31}, "seed="),
         ({"adapt_delta": 1.5}, "adapt_delta"),
-        ({"thin": 1.5}, "thin=1.5"),
+        ({"thin": 1.5}, "thin must be a whole number, not 1.5"),
     ],
 )
 def test_bad_options(sleepstudy, options, said):
@@ -261,7 +261,7 @@ def test_bad_options(sleepstudy, options, said):
 def test_bad_prior_arguments():
     with pytest.raises(DataError, match="must be positive"):
         rstanarm.normal(0, -1)
-    with pytest.raises(DataError, match="expected a number"):
+    with pytest.raises(DataError, match="location must be a number or a sequence of numbers"):
         rstanarm.normal("0; quit()")
     with pytest.raises(DataError, match="finite"):
         rstanarm.exponential(np.inf)

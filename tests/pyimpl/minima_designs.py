@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import natural_units, optimize
+from pyimpl.likelihood.optimum import optimize
+from pyimpl.likelihood.starts import natural_units
 
 
 def _codes(rng, n, levels):

@@ -2,6 +2,8 @@
 
 import re
 import warnings
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from pyimpl.design.checks import STAN_LMER_CHECKS
 from pyimpl.design.design import build_design
 from pyimpl.errors import DataError, FormulaError, ModelError, PyimplError, PyimplWarning
-from pyimpl.likelihood.optimum import natural_units
+from pyimpl.likelihood.starts import natural_units
 from pyimpl.models.lm import lm
 from pyimpl.models.lmer import LmerFit, lmer
 from r_scripts.dialect import Dialect
@@ -53,42 +55,57 @@ def outcome(formula: str, frame: pd.DataFrame, arguments: dict[str, Any]) -> tup
             return None, str(error)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_lmer_fits_or_refuses(data):
-    def pick(options):
-        return data.draw(st.sampled_from(options))
+def of_bad_inputs(examples: int, check: Callable[[str, pd.DataFrame, dict[str, Any]], bool]) -> Counter[bool]:
+    """How many of the bad inputs pass a check, and how many do not: a program that refuses all is none that passes."""
+    found: Counter[bool] = Counter()
 
-    frame = bad_frame(picker(np.random.default_rng(pick(range(2000)))))
-    fit, said = outcome(bad_formula(pick), frame, bad_arguments(pick, len(frame)))
-    if fit is None:
-        assert len(said) > 10
-    else:
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def run(data):
+        def pick(options):
+            return data.draw(st.sampled_from(options))
+
+        frame = bad_frame(picker(np.random.default_rng(pick(range(2000)))))
+        found[check(bad_formula(pick), frame, bad_arguments(pick, len(frame)))] += 1
+
+    run()
+    return found
+
+
+def test_lmer_fits_or_refuses():
+    def fitted(formula, frame, arguments):
+        fit, said = outcome(formula, frame, arguments)
+        if fit is None:
+            assert len(said) > 10
+            return False
         assert np.isfinite(fit.fixef()).all()
         assert fit.sigma() >= 0
         str(fit.summary())
+        return True
+
+    found = of_bad_inputs(200, fitted)
+    assert min(found[True], found[False]) > 20, found
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_stan_lmer_s_design_is_built_or_refused(data):
+def test_stan_lmer_s_design_is_built_or_refused():
     from pyimpl.posterior.priors import Priors
     from pyimpl.posterior.specification import specify
 
-    def pick(options):
-        return data.draw(st.sampled_from(options))
+    def built(formula, frame, arguments):
+        arguments.pop("REML")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.simplefilter("ignore", PyimplWarning)
+            try:
+                spec = specify(design_from(formula, frame, checks=STAN_LMER_CHECKS, **arguments), Priors())
+            except PyimplError:
+                return False
+        assert np.isfinite(spec.x).all()
+        assert spec.y.shape == (spec.design.N,)
+        return True
 
-    frame = bad_frame(picker(np.random.default_rng(pick(range(2000)))))
-    arguments = bad_arguments(pick, len(frame))
-    arguments.pop("REML")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", PyimplWarning)
-        try:
-            design = design_from(bad_formula(pick), frame, checks=STAN_LMER_CHECKS, **arguments)
-            specify(design, Priors())
-        except PyimplError:
-            pass
+    found = of_bad_inputs(100, built)
+    assert min(found[True], found[False]) > 10, found
 
 
 def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -245,14 +262,14 @@ def small() -> pd.DataFrame:
     ("call", "error", "said"),
     [
         (lambda d, f: lmer(d, f), FormulaError, "must be a string .* not DataFrame"),
-        (lambda d, f: lmer(f, d, "yes"), DataError, "REML is True .* not 'yes'"),
-        (lambda d, f: lmer(f, d, REML=None), DataError, "REML is True .* not None"),
+        (lambda d, f: lmer(f, d, "yes"), DataError, "REML must be True or False, not 'yes'"),
+        (lambda d, f: lmer(f, d, REML=None), DataError, "REML must be True or False, not None"),
         (lambda d, f: lmer(f, d, control={"optimizer": "bobyqa"}), DataError, "control is None or LmerControl"),
         (lambda d, f: lmer(f, d, contrasts="contr.sum"), DataError, "contrasts is a mapping .* not 'contr.sum'"),
-        (lambda d, f: lmer(f, d, start="a"), DataError, "theta must be numbers, not 'a'"),
-        (lambda d, f: lmer(f, d).refit(["a"] * 40), DataError, "newresp must be numbers"),
-        (lambda d, f: lmer(f, d).simulate(1.5), DataError, "whole number, at least 1, not 1.5"),
-        (lambda d, f: lmer(f, d).anova(3), DataError, "3 is none"),
+        (lambda d, f: lmer(f, d, start="a"), DataError, "start must be a sequence of numbers, .* not 'a'"),
+        (lambda d, f: lmer(f, d).refit(["a"] * 40), DataError, "newresp must be a sequence of numbers, .* not a list"),
+        (lambda d, f: lmer(f, d).simulate(1.5), DataError, "nsim must be a whole number, at least 1, not 1.5"),
+        (lambda d, f: lmer(f, d).anova(3), DataError, "anova takes a LmerFit, not 3"),
         (lambda d, f: lmer("y ~ C(f, 'cat') + (1 | g)", d), FormulaError, "contr is one of contr.treatment"),
         (lambda d, f: lmer("y ~ mean(x, 2) + (1 | g)", d), FormulaError, "mean.. has at most 1 arguments"),
         (lambda d, f: lmer("y ~ cut(x, quantile(x, 2)) + (1 | g)", d), FormulaError, "probs"),

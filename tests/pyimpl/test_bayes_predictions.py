@@ -255,7 +255,7 @@ def test_bad_new_data_are_refused(own: StanLmerFit) -> None:
         own.posterior_epred(new, re_form="~ (f | g)")
     with pytest.raises(DataError, match="y"):
         own.predictive_error(new.drop(columns="y"))
-    with pytest.raises(ModelError, match="prob should be"):
+    with pytest.raises(DataError, match="prob must be a number between 0 and 1"):
         own.predictive_interval(1.2, new)
 
 

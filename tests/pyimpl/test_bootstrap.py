@@ -104,7 +104,7 @@ def test_bad_statistics(fit):
         fit.bootMer(lambda m: "none", nsim=2)
     with pytest.raises(DataError, match="not distinct"):
         fit.bootMer(lambda m: pd.Series([1.0, 2.0], index=["a", "a"]), nsim=2)
-    with pytest.raises(DataError, match="nsim must be at least 1"):
+    with pytest.raises(DataError, match="nsim must be a whole number, at least 1"):
         fit.bootMer(nsim=0)
     with pytest.raises(DataError, match="boot_type"):
         fit.confint(method="boot", nsim=2, boot_type="bca")

@@ -100,7 +100,7 @@ def test_an_interaction_without_a_complete_row_leaves_no_rows(frame, h):
 
 @pytest.mark.parametrize(
     ("parm", "said"),
-    [(7, "counts parameters from 1 to 4"), (3.5, "parm takes names"), (["x", 2], "parm takes names"), ([0], "counts")],
+    [(7, "counts parameters from 1 to 4"), (3.5, "parm must be"), (["x", 2], "parm must be"), ([0], "counts")],
 )
 @pytest.mark.parametrize("method", ["Wald", "profile", "boot"])
 def test_parm_takes_names_or_counts_as_r_does(frame, parm, said, method):

@@ -86,7 +86,7 @@ def test_rows_keep_their_names_and_bad_contrasts_are_refused():
         (([[0, 1]], 0, True, True, 0.9, "lme4"), "ddf must be"),
         (([[0, 1], [1, 0]], [1, 2], False), "one number"),
         (([[0, 0]],), "no row other than zeros"),
-        ((["a", "b"],), "L must be numbers"),
+        ((["a", "b"],), "L must be a sequence"),
     ]:
         with pytest.raises(DataError, match=words):
             fit.contest(*arguments)

@@ -13,10 +13,10 @@ from pyimpl.errors import ModelError
 from pyimpl.likelihood import reduce as reduce_module
 from pyimpl.likelihood import structure as structure_module
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import default_start
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.responses import Responses
 from pyimpl.likelihood.rows import gram_schmidt
+from pyimpl.likelihood.starts import default_start
 
 
 def make_design(rng, n=24, levels=(5, 4), effects=(2, 1), P=2, weights=False, y=None, X=None, same_group=False):

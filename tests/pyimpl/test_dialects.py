@@ -14,7 +14,7 @@ import pytest
 from pyimpl.errors import ConvergenceWarning, DataError
 from pyimpl.inference.at_optimum import SearchedModel
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import OptSummary
+from pyimpl.likelihood.optsummary import OptSummary
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.models.lmer import LmerControl, LmerFit, lmer
 from r_scripts.dialect import STACKS, Dialect

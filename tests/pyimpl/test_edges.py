@@ -8,7 +8,7 @@ import pytest
 
 from pyimpl import lmer
 from pyimpl.errors import ConvergenceWarning
-from pyimpl.likelihood import optimum
+from pyimpl.likelihood import starts
 from pyimpl.likelihood.optimum import optimize
 from tests.pyimpl.golden_designs import design
 
@@ -36,8 +36,8 @@ def test_of_a_minimum_inside_and_one_on_the_boundary_the_lower_is_found(monkeypa
     formula, data, options = design(1039)  # 36 rows: 122.54 inside, 122.44 on the boundary
     fit = lmer(formula, data, **options)
     assert fit.isSingular()
-    monkeypatch.setattr(optimum, "boundary_starts", lambda *_: [])
-    monkeypatch.setattr(optimum, "spread_starts", lambda *_: [])
+    monkeypatch.setattr(starts, "boundary_starts", lambda *_: [])
+    monkeypatch.setattr(starts, "spread_starts", lambda *_: [])
     inside = lmer(formula, data, **options)
     assert not inside.isSingular()
     assert fit.model.value < inside.model.value - 0.1

@@ -9,6 +9,7 @@ from pyimpl.errors import ConvergenceWarning, PyimplError, PyimplWarning
 from pyimpl.likelihood.omitted import omitted_starts
 from pyimpl.likelihood.optimum import optimize
 from tests.pyimpl.minima_designs import left_out, lowest_of_restarts, unlike_sizes
+from tests.pyimpl.random_fits import model
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyimpl.errors.PyimplWarning")
 
@@ -136,7 +137,7 @@ def test_few_levels_of_a_covariance_matrix(monkeypatch):
         fit = lmer("y ~ x + (x | g)", few_levels(seed))
         assert above(fit, np.random.default_rng(seed), 12) <= 0, seed
         with monkeypatch.context() as patch:
-            patch.setattr("pyimpl.likelihood.optimum._SPREAD", 0)
+            patch.setattr("pyimpl.likelihood.starts._SPREAD", 0)
             value = lmer("y ~ x + (x | g)", few_levels(seed)).model.optsum.final_objective
             missed += value > fit.model.optsum.final_objective + 1e-3
     assert missed > 0  # else there was nothing to miss
@@ -156,6 +157,17 @@ def test_a_criterion_that_falls_until_no_digit_is_left_is_fitted_and_said_so(see
     residual = data["y"] - fit.fitted()
     penalised = float(residual @ residual) + sum(float((u**2).sum()) for u in fit.model.estimates.u)
     assert penalised <= 1.01 * fit.model.prss + 1e-10 * float(data["y"] @ data["y"])
+
+
+@pytest.mark.parametrize("seed", [50750, 50858, 51405])
+def test_a_first_step_that_goes_too_far_is_no_refusal(seed):
+    """The shortest search ends where no digit is left; lme4 stops somewhere before, and so do we, saying so."""
+    _, (formula, data, options) = model(seed)
+    with pytest.warns(PyimplWarning, match="no lowest value that can be computed"):
+        fit = lmer(formula, data, **options)
+    left = fit.design.y - fit.fitted().to_numpy()
+    penalised = float(left @ left) + sum(float((u**2).sum()) for u in fit.model.estimates.u)
+    assert penalised <= 1.01 * fit.model.prss + 1e-10 * float(fit.design.y @ fit.design.y)
 
 
 @pytest.mark.slow

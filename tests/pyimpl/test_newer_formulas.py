@@ -36,12 +36,17 @@ def frame() -> pd.DataFrame:
         ("y ~ x + (1 | h*f*g)", None, ["h:f:g", "h:g", "f:g", "h:f", "g", "h", "f"]),
         ("y ~ x + (x || f*g)", None, ["f:g", "g", "f"]),
         ("y ~ x + us(x | g)", None, ["g"]),
+        ("y ~ x + us(x || g)", None, ["g"]),
+        ("y ~ x + (1 | h/g)", ["g:h", "h"], ["g:h", "h"]),
+        ("y ~ x + (1 | h:f/g)", None, ["g:f:h", "f:h"]),
+        ("y ~ x + (1 | (h)/g)", None, ["g:h", "h"]),
+        ("y ~ x + (1 | g/h:f)", ["h:f:g", "g"], ["f:h:g", "g"]),
     ],
 )
 def test_grouping_factors_are_those_of_the_version(frame, formula, old, new):
     assert list(lmer(formula, frame).getME("flist").columns) == new
     if old is None:
-        with pytest.raises((ModelError, FormulaError), match=r"Invalid grouping factor|since lme4 2\.0-1"):
+        with pytest.raises((ModelError, FormulaError), match=r"Invalid grouping factor|since lme4 2|before 1\.1-36"):
             lmer(formula, frame, dialect="1.1-31")
     else:
         assert list(lmer(formula, frame, dialect="1.1-31").getME("flist").columns) == old
@@ -54,6 +59,14 @@ def test_a_product_of_factors_in_an_older_dialect_says_since_when_it_has_a_meani
     with pytest.raises(PyimplError) as told:  # nothing that another version would take
         lmer("y ~ x + (1 | log(f))", frame, dialect="1.1-35")
     assert "since version" not in str(told.value)
+
+
+def test_the_unstructured_covariance_of_a_double_bar_is_the_double_bar(frame):
+    plain, written = lmer("y ~ x + (x || g)", frame), lmer("y ~ x + us(x || g)", frame)
+    assert written.formula == "y ~ x + us((1 | g) + (0 + x | g))"  # as lme4 2.1-0 shows it
+    assert written.REMLcrit() == plain.REMLcrit()
+    assert written.update(". ~ . + f").REMLcrit() == plain.update(". ~ . + f").REMLcrit()
+    np.testing.assert_array_equal(written.predict(frame, re_form="~ (x || g)"), plain.fitted())
 
 
 def test_the_unstructured_covariance_is_the_plain_bar(frame):

@@ -8,9 +8,12 @@ from pyimpl.design.design import Design
 from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ConvergenceWarning, PyimplError, PyimplWarning
 from pyimpl.likelihood import structure as structure_module
+from pyimpl.likelihood.edges import drop_pivot
+from pyimpl.likelihood.local_search import Point, better
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optimum import Point, _better, drop_pivot, natural_units, optimize
+from pyimpl.likelihood.optimum import optimize
 from pyimpl.likelihood.reduce import reduce_design
+from pyimpl.likelihood.starts import natural_units
 from pyimpl.likelihood.trust_region import trust_region_step
 from pyimpl.models.lmer import LmerControl, lmer
 
@@ -254,9 +257,9 @@ def test_a_minimum_among_rounding_errors_gives_way_to_one_that_is_certain():
         return Point(np.array(x), value, empty, empty, 0, np.empty((0, 3)), value, 1.0)
 
     lost, found = point([2.3, 2.7e7], 46.04), point([2.3, 2.4e3], 51.226)
-    assert _better(found, lost)
-    assert not _better(lost, found)
+    assert better(found, lost)
+    assert not better(lost, found)
     lower = point([2.3, 1.0], 30.0)
-    assert _better(lower, found)
-    assert not _better(found, lower)
-    assert not _better(point([2.3, 1.0], 51.3), point([2.3, 1.5], 51.226))  # as certain, and higher
+    assert better(lower, found)
+    assert not better(found, lower)
+    assert not better(point([2.3, 1.0], 51.3), point([2.3, 1.5], 51.226))  # as certain, and higher

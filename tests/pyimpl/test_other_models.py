@@ -100,5 +100,5 @@ def test_checks_can_be_set_as_in_lme4(rscript, tmp_path):
             data,
             control=LmerControl(check_nobs_vs_nlev="ignore", check_nobs_vs_nRE="ignore", check_scaleX="stop"),
         )
-    with pytest.raises(DataError, match="check_scaleX is one of stop"):
+    with pytest.raises(DataError, match="check_scaleX must be 'stop'"):
         LmerControl(check_scaleX="no")  # type: ignore[arg-type]

@@ -166,14 +166,14 @@ def test_the_bootstrap_widens_by_the_error_of_theta():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda fit: fit.predict(interval="credible"), "interval is 'confidence' or 'prediction'"),
-        (lambda fit: fit.predict(se_fit=True, level=95), "level must be between 0 and 1"),
+        (lambda fit: fit.predict(interval="credible"), "interval must be 'confidence', 'prediction' or None"),
+        (lambda fit: fit.predict(se_fit=True, level=95), "level must be a number between 0 and 1"),
         (lambda fit: fit.predict(interval="prediction", weights=[1, 2]), "weights: 160 positive numbers"),
         (lambda fit: fit.predict(interval="confidence", ddf="between"), "ddf is"),
         (lambda fit: fit.predict(_data().assign(g="new"), se_fit=True), "new levels detected"),
         (lambda fit: fit.predictions("nothing"), "'nothing' is not a predictor"),
         (lambda fit: fit.predictions({"a": ["s"]}), "'s' is not a level of a"),
-        (lambda fit: fit.predict_interval(which="most"), "which is"),
+        (lambda fit: fit.predict_interval(which="most"), "which must be 'full', 'fixed' or 'random'"),
     ],
 )
 def test_bad_arguments_are_named(call, text):

@@ -322,7 +322,7 @@ def test_bad_input(slopes):
         slopes.profile("z")
     with pytest.raises(DataError, match="'profile', 'Wald' or 'boot'"):
         slopes.confint(method="wald")
-    with pytest.raises(DataError, match="level must be between 0 and 1"):
+    with pytest.raises(DataError, match="level must be a number between 0 and 1"):
         slopes.confint(level=95)
     with pytest.raises(DataError, match="alphamax"):
         slopes.profile(alphamax=0)

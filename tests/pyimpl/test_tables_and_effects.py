@@ -69,9 +69,9 @@ def test_a_word_document_has_every_cell(tmp_path):
 def test_options_are_checked():
     with pytest.raises(DataError, match="there are no models"):
         pyimpl.regression_table([])
-    with pytest.raises(DataError, match="below is"):
+    with pytest.raises(DataError, match="below must be"):
         pyimpl.regression_table([_fit()], below="p")
-    with pytest.raises(DataError, match="takes fits of lmer"):
+    with pytest.raises(DataError, match="models must be"):
         pyimpl.regression_table([1])
 
 

@@ -90,10 +90,13 @@ def test_code_that_r_refuses_is_refused_with_its_line(code, line):
     assert caught.value.line == line
 
 
-def test_code_within_the_text_is_named():
+def test_code_within_the_text_is_read_as_a_statement(tmp_path):
     source = read_source(SCRIPTS / "language_scores.qmd")
-    (line,) = [line for line, why in source.omitted if "within the text" in why]
-    assert "`r round(fixef(m44)" in source.lines[line - 1]
+    (line,) = [k for k, line in enumerate(source.lines) if "`r round(fixef(m44)" in line]
+    assert source.code.split("\n")[line].startswith("round(fixef(m44)")
+    path = tmp_path / "a.Rmd"
+    path.write_text("```{r}\nx <- 1\n```\nIt is `r x + 1`, not `r x * 2` or `r )(`.\n")
+    assert read_source(path).code.split("\n")[3] == "x + 1; x * 2"
 
 
 def test_every_watched_call_is_marked_and_nothing_else_changes():
@@ -197,7 +200,7 @@ def test_what_is_asked_of_means_and_comparisons(tmp_path, r, python):
         ("for (k in 1:2) {\n  p <- subset(d, x != k)\n  lmer(y ~ 1 + (1 | g), p)\n}", 'p = d[d["x"] != k]'),
         ("fit <- function(o, ...) lmer(as.formula(paste(o, '~ (1 | g)')), d, ...)\nfit('y')", "def fit(o):"),
         ("fits <- list(m, m)\nnames(fits) <- c('a', 'b')", 'fits = dict(zip(["a", "b"], fits))'),
-        ("b <- bootMer(m, fixef, nsim = 9)", "m.bootMer(lambda fit: fit.fixef(), nsim=9)"),
+        ("b <- bootMer(m, fixef, nsim = 9)", "m.bootMer(lambda fit: fit.fixef(), nsim=9, seed=1)"),
         ("invisible(lapply(list(m), function(f) print(fixef(f))))", "\n[print(f.fixef()) for f in [m]]"),
         ("print(m, digits = 3)", "# without effect here: digits = 3 (of print(): how it is printed)\nprint(m)"),
     ],
@@ -444,7 +447,7 @@ def test_a_script_cannot_write_outside_its_scratch_folder(tmp_path):
 
 @pytest.mark.r
 def test_a_wrong_translation_is_noticed(tmp_path, monkeypatch):
-    from validation.migrate import functions, watched
+    from validation.migrate import watched, words
 
     monkeypatch.setitem(watched.VERBS, "AIC", watched.Verb("BIC", "number"))
     path = tmp_path / "a.R"
@@ -454,7 +457,7 @@ def test_a_wrong_translation_is_noticed(tmp_path, monkeypatch):
     )
     monkeypatch.setitem(watched.VERBS, "sigma", watched.Verb("df_residual", "number"))
     # what no watched call gives is noticed too: a variable, and what a statement shows
-    monkeypatch.setitem(functions.FUNCTIONS, "sum", functions.FUNCTIONS["var"])
+    monkeypatch.setitem(words.WORDS, "sum", words.WORDS["var"])
     done = migrate(path, tmp_path / "out")
     assert [(one.line, one.name) for one in done.disagreements] == [(3, "sigma"), (4, "all"), (6, "what it shows")]
     assert done.exit_code == 1

@@ -145,7 +145,8 @@ def test_distributions_that_differ_leave_the_band():
 
 def test_pictures_follow_the_page_colours():
     for plot in plots(made.bayes()):
-        assert "#" not in re.sub(r"var\(--\w+, #\w+\)", "", plot.svg)
+        assert "#2b6cb0" not in plot.svg.replace("var(--reference, #2b6cb0)", "")
+        assert "<metadata" not in plot.svg
         assert plot.svg.startswith("<svg")
 
 
@@ -246,3 +247,14 @@ def test_notebook_display_is_the_fragment():
     comparison = made.likelihood()
     assert comparison._repr_html_() == render_fragment(comparison)
     assert comparison.to_html() == render_page([comparison])
+
+
+def test_of_many_comparisons_those_that_do_not_agree_are_drawn():
+    def drawn(comparisons):
+        return [element for element, _ in Page(render_page(comparisons)).elements].count("figure")
+
+    one, other = drawn([made.likelihood()]), drawn([made.disagreeing()])
+    assert one
+    assert other
+    assert drawn([made.likelihood(f"model {k}") for k in range(12)]) == 12 * one
+    assert drawn([*(made.likelihood(f"model {k}") for k in range(12)), made.disagreeing()]) == other

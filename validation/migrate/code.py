@@ -52,7 +52,7 @@ LABELLED = {"series", "frame", "table", "data"}
 
 def nested(one: "Code") -> str:
     """The kind of an element, with what it holds itself: ``dict<fit<lm``."""
-    return one.kind + (f"<{one.element}" if one.element != "any" else "")
+    return one.kind + (f"<{one.element}" if one.element not in ("any", "column") else "")
 
 
 def element_of(text: str, kind: str) -> "Code":
@@ -82,7 +82,8 @@ class Code:
     atom : bool
         Whether it needs no parentheses inside a larger expression.
     element : str
-        Of a list or dict, the kind of its elements.
+        Of a list or dict, the kind of its elements; ``column`` of a series that is a data frame's column, which in R is
+        a vector without names.
     """
 
     text: str

@@ -8,26 +8,18 @@ from validation.migrate.code import (
     LABELLED,
     Code,
     Scope,
-    element_of,
     matched,
     nested,
     plus_one,
-    python_name,
     quoted,
     unmarked,
 )
-from validation.migrate.rcode import Argument, Node
+from validation.migrate.rcode import Node
 from validation.migrate.translate import Maker, Translator
-from validation.migrate.watched import PRIORS
 
-__all__ = ["FUNCTIONS", "is_translated", "maker", "only", "values_of"]
+__all__ = ["FUNCTIONS", "maker", "only", "values_of"]
 
 FUNCTIONS: dict[str, Maker] = {}
-
-
-def is_translated(name: str) -> bool:
-    """Whether a function of R's, other than those of fits, has Python that stands for it."""
-    return name in FUNCTIONS or name in PRIORS
 
 
 def maker(*names: str, takes: str | None = "", unneeded: str = "") -> Callable[[Maker], Maker]:
@@ -118,16 +110,25 @@ def _common(parts: list[Code]) -> str:
     return whole.pop() if len(whole) == 1 else kinds.pop() if len(kinds) == 1 else "any"
 
 
+def _label(value: Node | None) -> str | None:
+    """The name that an element keeps in ``c(x["a"], b)``."""
+    if value is None or value.kind != "index" or value.text != "[" or len(value.args) != 1:
+        return None
+    key = value.args[0].value
+    return key.text if key is not None and key.kind == "string" else None
+
+
 @maker("c", takes=None)
 def _combine(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(argument.value, scope) for argument in node.args if argument.value is not None]
+    names = [argument.name or _label(argument.value) for argument in node.args]
+    parts = [Code(part.text, "number", part.atom) if part.kind == "any" else part for part in parts]
     kinds = {part.kind for part in parts}
-    names = [argument.name for argument in node.args]
     listed = ", ".join(part.text for part in parts)
     if kinds <= {"strings", "string"} and "strings" in kinds and not any(names):
         spread = ", ".join(part.text if part.kind == "string" else f"*{part.inside()}" for part in parts)
         return Code(f"[{spread}]", "strings", True, "string")
-    if kinds <= {"vector", "number", "range"} and kinds - {"number"} and not any(names):
+    if kinds <= {"vector", "number", "range", "series"} and kinds - {"number"} and not any(names):
         spread = ", ".join(part.text if part.kind == "number" else f"*{part.inside()}" for part in parts)
         return Code(f"[{spread}]", "vector", True, "number")
     if kinds - {"number", "string", "formula", "fit"}:
@@ -147,6 +148,8 @@ def _combine(t: Translator, node: Node, scope: Scope) -> Code:
 def _list(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(argument.value, scope) for argument in node.args if argument.value is not None]
     names = [argument.name for argument in node.args]
+    if {part.kind for part in parts} == {"string", "strings"}:  # in R a text is a vector of one
+        parts = [part if part.kind == "strings" else Code(f"[{part.text}]", "strings") for part in parts]
     element = _common(parts)
     if names and all(names):
         inside = ", ".join(f"{quoted(str(n))}: {p.text}" for n, p in zip(names, parts, strict=True))
@@ -169,7 +172,7 @@ def _paste(t: Translator, node: Node, scope: Scope) -> Code:
             parts.append(argument.value)
     pieces = [t.expression(part, scope) for part in parts]
     if any(piece.kind not in ("string", "number", "any", "formula") for piece in pieces):
-        raise t.refuse(node, "paste() over several values")
+        return _pasted_each(t, node, pieces, between)
     whole = [part.kind == "string" for part in parts]
     if any(
         "{" in p.text or '"' in p.text or "'" in p.text or "\\" in p.text
@@ -179,11 +182,33 @@ def _paste(t: Translator, node: Node, scope: Scope) -> Code:
         listed = ", ".join(piece.text for piece in pieces)
         return Code(f"{quoted(between)}.join(str(part) for part in [{listed}])", "string")
     inside = [
-        quoted(part.text)[1:-1].replace("{", "{{").replace("}", "}}") if is_text else "{" + piece.text + "}"
+        quoted(part.text)[1:-1].replace("{", "{{").replace("}", "}}")
+        if is_text
+        else "{" + piece.text + (":.15g}" if piece.kind == "number" and part.kind == "call" else "}")
         for part, piece, is_text in zip(parts, pieces, whole, strict=True)
     ]
     between = quoted(between)[1:-1].replace("{", "{{").replace("}", "}}")
     return Code('f"' + between.join(inside) + '"', "string")
+
+
+def _pasted_each(t: Translator, node: Node, pieces: list[Code], between: str) -> Code:
+    """``paste0("M", 1:4)``: as many texts as the vectors are long."""
+    several = [k for k, piece in enumerate(pieces) if piece.kind in ("strings", "vector", "range", "series", "list")]
+    if any(k not in several and piece.kind not in ("string", "number", "any") for k, piece in enumerate(pieces)):
+        raise t.refuse(node, "paste() over several values")
+    variables = {k: "abcdefgh"[i] for i, k in enumerate(several[:8])}
+    if len(several) > len(variables):
+        raise t.refuse(node, "paste() over several values")
+    if any('"' in p.text[1:-1] or "{" in p.text or "\\" in p.text for k, p in enumerate(pieces) if k not in variables):
+        texts = [f"str({variables[k]})" if k in variables else f"str({p.text})" for k, p in enumerate(pieces)]
+        joined = f"{quoted(between)}.join([{', '.join(texts)}])"
+    else:
+        literal = [p.text[1:-1] if p.text.startswith('"') else "{" + p.text + "}" for p in pieces]
+        inside = ["{" + variables[k] + "}" if k in variables else one for k, one in enumerate(literal)]
+        joined = 'f"' + quoted(between)[1:-1].replace("{", "{{").replace("}", "}}").join(inside) + '"'
+    names = ", ".join(variables.values())
+    over = pieces[several[0]].text if len(several) == 1 else f"zip({', '.join(pieces[k].text for k in several)})"
+    return Code(f"[{joined} for {names} in {over}]", "strings", True, "string")
 
 
 def _collapsed(t: Translator, node: Node, scope: Scope, collapse: Node) -> Code:
@@ -228,6 +253,9 @@ def _itself(t: Translator, node: Node, scope: Scope) -> Code:
 
 @maker("as.data.frame", "data.frame", takes=None)
 def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
+    if node.text == "data.frame" and not node.args:
+        t.needs("pd")
+        return Code("pd.DataFrame()", "frame")
     if node.text == "data.frame" and node.args and all(argument.name is None for argument in node.args):
         return _columns(t, node, scope)
     if node.text == "data.frame" and node.args and node.args[0].name is None:
@@ -244,14 +272,30 @@ def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
             kinds.append(made.kind)
             text = f"list({made.inside()}.values())" if made.kind == "dict" else made.text
             inside.append(f"{quoted(argument.name)}: {text}")
-        single = set(kinds) <= {"number", "string"}
+        single = set(kinds) <= {"number", "string", "any"}
         return Code("pd.DataFrame({" + ", ".join(inside) + "}" + (", index=[0]" if single else "") + ")", "frame")
+    effects = _effects(t, node, scope)
+    if effects is not None:
+        return effects
     made = only(t, node, scope)
     if made.kind == "fit" and made.element == "stan_lmer":
         return Code(f"{made.inside()}.as_matrix()", "frame")
     if made.kind in ("table", "frame", "data"):
         return Code(made.text, "frame" if made.kind != "data" else "data", made.atom)
     raise t.refuse(node, "as.data.frame() of something that is no table")
+
+
+def _effects(t: Translator, node: Node, scope: Scope) -> Code | None:
+    """``as.data.frame(ranef(m))``: one row for each level and effect."""
+    first = node.args[0].value if len(node.args) == 1 else None
+    if first is None or first.kind != "call" or first.text not in ("ranef", "random.effects") or not first.args:
+        return None
+    given = matched(first.args, ("object", "condVar"))
+    owner = given.pop("object", None)
+    fit = t.expression(owner, scope) if owner is not None else None
+    if fit is None or fit.kind != "fit" or not set(given) <= {"condVar"}:
+        return None
+    return Code(f"{fit.inside()}.ranef_frame()", "frame")
 
 
 def _with_columns(t: Translator, node: Node, scope: Scope) -> Code:
@@ -347,6 +391,9 @@ def _round(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
     made = numbers(t, t.expression(values[0], scope))
     digits = t.expression(values[1], scope).text if len(values) > 1 else "0"
+    if node.text == "signif" and made.kind in ("number", "any"):
+        given = digits if len(values) > 1 else "6"
+        return Code(f'float(f"{{{made.text}:.{given}g}}")', "number") if given.isdigit() else made
     if node.text == "signif" or made.kind not in ("number", "series", "frame", "vector", "any"):
         raise t.refuse(node, f"{node.text}() is not carried over")
     if made.kind in ("series", "frame"):
@@ -387,6 +434,8 @@ def _levels(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("unique", takes="x")
 def _unique(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
+    if made.kind in ("strings", "vector", "list"):
+        return Code(f"list(dict.fromkeys({made.text}))", made.kind, True, made.element)
     if made.kind != "series":
         raise t.refuse(node, "unique() of something that is no column")
     return Code(f"list({made.inside()}.unique())", "strings", True, "string")
@@ -398,20 +447,34 @@ def _head(t: Translator, node: Node, scope: Scope) -> Code:
     made = t.expression(values[0], scope)
     count = t.expression(values[1], scope).text if len(values) > 1 else "6"
     if made.kind in LABELLED:
-        return Code(f"{made.inside()}.{node.text}({count})", made.kind)
+        return Code(f"{made.inside()}.{node.text}({count})", made.kind, True, made.element)
+    if made.kind in ("strings", "vector", "list") and count.isdigit():
+        part = f"[:{count}]" if node.text == "head" else f"[-{count}:]"
+        return Code(f"{made.inside()}{part}", made.kind, True, made.element)
     raise t.refuse(node, f"{node.text}() of something that is no table")
 
 
-@maker("as.numeric", "as.vector", "unname", "as.double", "as.character", "unlist", "drop", "as.matrix", takes="x")
+@maker("as.numeric", "as.vector", "unname", "as.double", "as.integer", "as.character", "unlist", "drop", takes="x")
 def _as_plain(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
     if node.text == "as.character" and made.kind in ("string", "formula"):
         return made
-    if made.kind == "number":
+    if made.kind in ("number", "any") and node.text != "as.character":
         return made
-    if node.text in ("as.numeric", "as.vector", "unname", "drop") and made.kind in ("series", "vector"):
+    if node.text == "as.character" and made.kind in ("series", "vector", "strings"):
+        listed = f"list({made.inside()}.astype(str))" if made.kind == "series" else f"[str(one) for one in {made.text}]"
+        return Code(made.text if made.kind == "strings" else listed, "strings", True, "string")
+    if node.text == "as.character" and made.kind in ("number", "any"):
+        return Code(f"str({made.text})", "string")
+    if node.text == "unname" and made.kind == "dict":
+        return Code(f"list({made.inside()}.values())", "list", True, made.element)
+    if node.text == "unname" and made.kind in ("list", "strings"):
+        return made
+    if node.text in ("as.numeric", "as.double", "as.vector", "unname", "drop") and made.kind in ("series", "vector"):
         t.needs("np")
         return Code(f"np.asarray({made.text})", "vector")
+    if node.text in ("as.numeric", "as.vector") and made.kind == "dict" and made.element == "number":
+        return Code(f"list({made.inside()}.values())", "vector", True, "number")
     if node.text in ("as.numeric", "as.vector", "drop") and made.kind == "frame":
         t.needs("np")
         return Code(f"np.asarray({made.text}).ravel(order='F')", "vector")
@@ -439,96 +502,12 @@ def _sequence(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, "a sequence of this kind")
 
 
-@maker("split", takes="x f")
-def _split(t: Translator, node: Node, scope: Scope) -> Code:
-    values = [argument.value for argument in node.args if argument.value is not None]
-    data, by = (t.expression(value, scope) for value in values[:2])
-    if data.kind != "data" or by.kind != "series":
-        raise t.refuse(node, "split() of this kind")
-    return Code(f"dict(list({data.inside()}.groupby({by.text}, observed=True)))", "dict", True, "data")
-
-
-@maker("subset", takes=None)
-def _subset(t: Translator, node: Node, scope: Scope) -> Code:
-    """``subset(d, condition)`` in a loop or a function; elsewhere the data that came of it are kept."""
-    given = matched(node.args, ("x", "subset"))
-    data, condition = given.get("x"), given.get("subset")
-    frame = t.expression(data, scope) if data is not None else None
-    if frame is None or condition is None or len(given) != 2 or frame.kind != "data":
-        raise t.refuse(node, "the data are kept as R had them after this step")
-    return Code(f"{frame.text}[{t.expression(condition, t.among_columns(frame, condition, scope)).text}]", "data")
-
-
 @maker("droplevels", takes="x")
 def _without_levels(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
     if made.kind != "data":
         raise t.refuse(node, "the data are kept as R had them after this step")
     return made  # lmer leaves out levels that no row has, as R's does
-
-
-@maker("lapply", "sapply", "vapply", "Map", "map", "map_dbl", "map_dfr", takes=None)
-def _apply(t: Translator, node: Node, scope: Scope) -> Code:
-    values = [
-        argument.value
-        for argument in node.args
-        if argument.value is not None and argument.name in (None, "X", "FUN", "f")
-    ]
-    if node.text == "Map":
-        if len(values) != 2:
-            raise t.refuse(node, "Map() over several lists")
-        values.reverse()
-    if len(values) < 2 or any(argument.name in ("simplify", "USE.NAMES") for argument in node.args):
-        raise t.refuse(node, "an apply of this kind")
-    over, function = t.expression(values[0], scope), values[1]
-    more = [
-        a
-        for a in node.args
-        if a.value is not None and not any(a.value is v for v in values[:2]) and a.name != "FUN.VALUE"
-    ]
-    if node.text == "vapply":
-        more = [a for a in more if a.name is not None]
-    element = (
-        over.element
-        if over.kind in ("list", "dict", "vector", "strings")
-        else "number"
-        if over.kind == "range"
-        else "any"
-    )
-    if over.kind not in ("list", "dict", "vector", "strings", "range", "frames"):
-        raise t.refuse(node, "an apply over something that is no list")
-    variable = "x"
-    if function.kind == "function" and len(function.args) == 1:
-        variable = python_name(function.args[0].name or "x")
-        body = function.parts[0]
-        while body.kind == "block" and len(body.parts) == 1:
-            body = body.parts[0]
-        inner = t.parameters(
-            function, scope, {function.args[0].name or "x": element_of(variable, element)} if element != "any" else None
-        )
-        made = t.expression(body, inner)
-    else:
-        call = Node(
-            "call", function.text, [function], [Argument(None, Node("name", "x")), *more], function.start, function.end
-        )
-        made = t.expression(call, Scope({"x": element_of("x", element)}, scope))
-    kept = node.text in ("lapply", "map", "Map")
-    if over.kind in ("dict", "frames"):
-        text = "{" + f"name: {made.text} for name, {variable} in {over.inside()}.items()" + "}"
-        table = made.kind == "series" or (made.kind == "dict" and made.element == "number")
-        if not kept and table:  # sapply() makes a matrix of it, a column for each element
-            t.needs("pd")
-            return Code(f"pd.DataFrame({text})", "frame")
-        return Code(text, "dict", True, nested(made))
-    listed = f"[{made.text} for {variable} in {over.text}]"
-    named = node.text == "sapply" and over.kind == "strings"
-    text = "{" + f"{variable}: {made.text} for {variable} in {over.text}" + "}"
-    if named and made.kind in ("number", "fit"):
-        return Code(text, "dict", True, nested(made))
-    if named and made.kind == "series":
-        t.needs("pd")
-        return Code(f"pd.DataFrame({text})", "frame")
-    return Code(listed, "list" if kept or made.kind != "number" else "vector", True, nested(made))
 
 
 @maker("pchisq", "pnorm", "pt", "qnorm", "qt", "pf", takes=None)
@@ -559,18 +538,6 @@ def _correlation(t: Translator, node: Node, scope: Scope) -> Code:
     t.needs("np")
     again = unmarked(made.text)
     return Code(f"{made.inside()} / np.sqrt(np.outer(np.diag({again}), np.diag({again})))", "frame", False)
-
-
-@maker("diag", takes="x")
-def _diagonal(t: Translator, node: Node, scope: Scope) -> Code:
-    made = only(t, node, scope)
-    if made.kind != "frame":
-        raise t.refuse(node, "diag() of something that is no matrix")
-    t.needs("np")
-    if not made.atom:
-        return Code(f"np.diag({made.text})", "vector", True, "number")
-    t.needs("pd")
-    return Code(f"pd.Series(np.diag({made.text}), index={unmarked(made.inside())}.index)", "series")
 
 
 @maker("cat", "message", takes="sep")
@@ -608,13 +575,27 @@ def _without_last_newline(text: str) -> tuple[bool, str]:
     return (True, found[1] + found[2] + found[3]) if found else (False, text)
 
 
+def _anova_of(t: Translator, node: Node, given: Node, scope: Scope) -> Code:
+    """``do.call(anova, fits)``, and ``do.call(anova, c(fits, list(model.names = x)))``."""
+    names = ""
+    if given.kind == "call" and given.text == "c" and len(given.args) == 2:
+        fits_node, more = (argument.value for argument in given.args)
+        asked = more.args if more is not None and more.kind == "call" and more.text == "list" else []
+        if fits_node is None or len(asked) != 1 or asked[0].name != "model.names" or asked[0].value is None:
+            raise t.refuse(node, "do.call() of this kind")
+        given, names = fits_node, f", model_names={t.expression(asked[0].value, scope).text}"
+    fits = t.expression(given, scope)
+    if fits.kind not in ("list", "dict") or not fits.element.startswith("fit"):
+        raise t.refuse(node, "do.call() of this kind")
+    text = fits.inside() if fits.kind == "list" else f"list({fits.inside()}.values())"
+    return Code(f"{text}[0].anova(*{unmarked(text)}[1:]{names})", "frame")
+
+
 @maker("do.call", takes="what args")
 def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
     if len(values) == 2 and values[0].text == "anova" and values[1].text != "list":
-        fits = t.expression(values[1], scope)
-        if fits.kind == "list" and fits.element == "fit":
-            return Code(f"{fits.inside()}[0].anova(*{fits.inside()}[1:])", "frame")
+        return _anova_of(t, node, values[1], scope)
     if len(values) == 2 and values[0].text == "rbind" and values[1].text != "list":
         rows = t.expression(values[1], scope)
         t.needs("pd")
@@ -622,7 +603,7 @@ def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
             return Code(f"pd.concat({rows.text}).droplevel(1)", "frame")
         if rows.kind == "list" and rows.element.startswith("frame"):
             return Code(f"pd.concat({rows.text}, ignore_index=True)", "frame")
-        if rows.kind in ("dict", "list") and rows.element == "series":
+        if rows.kind in ("dict", "list") and rows.element in ("series", "dict<number"):
             return Code(f"pd.DataFrame({rows.text}){'.T' if rows.kind == 'dict' else ''}", "frame")
     if len(values) != 2 or values[0].kind not in ("name", "string", "namespace") or values[1].text != "list":
         raise t.refuse(node, "do.call() of this kind")
@@ -635,17 +616,9 @@ def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("dim", takes="x")
 def _dim(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
-    if made.kind not in ("frame", "data"):
+    if made.kind not in ("frame", "data", "sparse"):
         raise t.refuse(node, "dim() of something that is no table")
     return Code(f"{made.inside()}.shape", "list", True, "number")
-
-
-@maker("t", takes="x")
-def _transposed(t: Translator, node: Node, scope: Scope) -> Code:
-    made = only(t, node, scope)
-    if made.kind != "frame":
-        raise t.refuse(node, "t() of something that is no matrix")
-    return Code(f"{made.inside()}.T", "frame")
 
 
 @maker("str", takes="object")
@@ -656,14 +629,6 @@ def _structure(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"{made.inside()}.info()", "none")
 
 
-@maker("prop.table", takes="x")
-def _shares(t: Translator, node: Node, scope: Scope) -> Code:
-    made = only(t, node, scope)
-    if not made.text.endswith(".value_counts().sort_index()"):
-        raise t.refuse(node, "prop.table() of something other than table()")
-    return Code(made.text.replace(".value_counts()", ".value_counts(normalize=True)"), "series")
-
-
 @maker("quantile", takes="x probs na.rm", unneeded="names")
 def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
     named = matched([a for a in node.args if a.name != "names"], ("x", "probs", "na.rm"))
@@ -672,6 +637,9 @@ def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
     made = t.expression(named["x"], scope)  # type: ignore[arg-type]
     probs = named.get("probs")
     text = t.expression(probs, scope).text if probs is not None else "[0, 0.25, 0.5, 0.75, 1]"
+    if made.kind in ("vector", "frame", "draws") or (made.kind == "series" and made.element == "column"):
+        t.needs("np")
+        return Code(f"np.quantile({made.text}, {text})", "vector", True, "number")
     if made.kind != "series":
         raise t.refuse(node, "quantile() of something that is no column")
     return Code(f"{made.inside()}.quantile({text})", "series")
@@ -704,6 +672,14 @@ def _which(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"int(np.arg{node.text[6:]}({made.text})) + 1", "number", False)
 
 
+@maker("conditionMessage", takes="c")
+def _said(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind != "condition":
+        raise t.refuse(node, "conditionMessage() of something that is no error")
+    return Code(f"str({made.text})", "string")
+
+
 @maker("is.null", takes="x")
 def _is_null(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"{only(t, node, scope).inside()} is None", "number", False)
@@ -712,16 +688,6 @@ def _is_null(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("tryCatch", "try", takes="expr", unneeded="silent")
 def _guarded(t: Translator, node: Node, scope: Scope) -> Code:
     return t.expression(values_of(node)[0], scope)
-
-
-@maker("cor", takes="x y")
-def _correlated(t: Translator, node: Node, scope: Scope) -> Code:
-    values = values_of(node)
-    if len(values) != 2 or len(node.args) != 2:
-        raise t.refuse(node, "cor() of this kind")
-    a, b = (t.expression(value, scope).text for value in values)
-    t.needs("np")
-    return Code(f"np.corrcoef({a}, {b})[0, 1]", "number")
 
 
 @maker("attr", takes="x which exact")
@@ -735,6 +701,23 @@ def _attribute(t: Translator, node: Node, scope: Scope) -> Code:
             return Code(f"{inner.inside()}.sigma()", "number")
         if inner.kind == "fit" and (owner.text, what) == ("logLik", "df"):
             return Code(f"{inner.inside()}.npar", "number")
+    if owner.kind == "call" and (owner.text, what) == ("terms", "term.labels") and owner.args[0].value is not None:
+        fit = t.expression(owner.args[0].value, scope)
+        if fit.kind == "fit":
+            return Code(f"[term.label for term in {fit.inside()}.terms().terms]", "strings", True, "string")
+    if owner.kind == "name" and what == "sc":
+        table = t.expression(owner, scope)
+        if table.kind == "table":
+            return Code(f"{table.inside()}.sdcor.iloc[-1]", "number")
+    if owner.kind in ("dollar", "index") and what == "postVar":
+        effects = owner.parts[0]
+        asked = effects.args[0].value if effects.kind == "call" and effects.text == "ranef" and effects.args else None
+        modes_of = t.expression(asked, scope) if asked is not None else None
+        if modes_of is not None and modes_of.kind == "fit":
+            made = t.expression(owner, scope)
+            level = re.search(r"\[([^\[\]]+)\]$", unmarked(made.text))
+            if level:
+                return Code(f"{modes_of.inside()}.ranef_condVar()[{level[1]}]", "variances")
     if owner.kind in ("dollar", "index") and what in ("stddev", "correlation"):
         table = t.expression(owner.parts[0], scope)
         key = t.expression(owner, scope)
@@ -763,14 +746,6 @@ def _repeated(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "rep() of this kind")
     kind = "strings" if made.kind == "string" else "vector"
     return Code(f"[{made.text}] * {times.inside()}", kind, False, made.kind)
-
-
-@maker("is.na", takes="x")
-def _missing(t: Translator, node: Node, scope: Scope) -> Code:
-    made = only(t, node, scope)
-    if made.kind != "series":
-        raise t.refuse(node, "is.na() of something that is no column")
-    return Code(f"{made.inside()}.isna()", "series")
 
 
 @maker("factor", "as.factor", takes=None)

@@ -7,11 +7,15 @@ script changes but that; what waits for a person at the screen is not run.
 from dataclasses import dataclass
 
 from validation.migrate.rcode import Node
-from validation.migrate.watched import INTERACTIVE, is_watched
+from validation.migrate.watched import INTERACTIVE, VERBS, is_watched
 
-__all__ = ["Site", "instrument", "sites"]
+__all__ = ["Site", "instrument", "own_sites", "sites"]
 
 _QUOTED = {"quote", "bquote", "substitute", "expression", "library", "require", "function", "~", "rm"}
+
+
+#: purrr's functions, to which a formula is a function.
+PURRR = {"map", "map_dbl", "map_chr", "map_int", "map_lgl", "map_dfr", "map2", "map2_dbl", "imap", "imap_chr", "walk"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,13 @@ class Site:
     node: Node
     statement: int
 
+    @property
+    def draws(self) -> bool:
+        """Whether it draws random numbers of a fit: a simulation, a bootstrap, in whatever verb."""
+        verb = VERBS.get(self.name)
+        boots = any(one.value is not None and one.value.text == "boot" for one in self.node.args)
+        return verb is not None and (verb.random or boots)
+
 
 def sites(statements: list[Node]) -> list[Site]:
     """All places where watched calls stand, in the text's order.
@@ -44,6 +55,16 @@ def sites(statements: list[Node]) -> list[Site]:
         The script (:func:`validation.migrate.rcode.parse`).
     """
     found: list[Site] = []
+
+    # purrr's ~ f(.x) is a function, no formula
+    lambdas = {
+        (argument.value.start, argument.value.end)
+        for statement in statements
+        for call in statement.walk()
+        if call.kind == "call" and call.text in PURRR
+        for argument in call.args
+        if argument.value is not None and argument.value.kind == "unary" and argument.value.text == "~"
+    }
 
     def look(node: Node, statement: int, mark: bool) -> None:
         name = _called(node) if mark else ""
@@ -57,7 +78,7 @@ def sites(statements: list[Node]) -> list[Site]:
             return
         if (node.kind == "call" and node.text in _QUOTED) or (node.kind == "binary" and node.text == "~"):
             mark = False
-        if node.kind == "unary" and node.text == "~":
+        if node.kind == "unary" and node.text == "~" and (node.start, node.end) not in lambdas:
             mark = False
         if piped:  # the call on the right gets its first argument from the pipe: only the whole can be marked
             left, right = node.parts
@@ -98,6 +119,19 @@ def _called(node: Node) -> str:
     return ""
 
 
+def own_sites(outer: Site, places: list[Site]) -> list[int]:
+    """The sites in a call's own arguments, not those in functions that it is given."""
+    functions = [(one.start, one.end) for one in outer.node.walk() if one.kind == "function"]
+    return [
+        place.number
+        for place in places
+        if place is not outer
+        and outer.node.start <= place.node.start
+        and place.node.end <= outer.node.end
+        and not any(start <= place.node.start and place.node.end <= end for start, end in functions)
+    ]
+
+
 def instrument(code: str, statements: list[Node], places: list[Site]) -> str:
     """The code with its marks.
 
@@ -116,7 +150,9 @@ def instrument(code: str, statements: list[Node], places: list[Site]) -> str:
     inserts: list[tuple[int, int, int, str]] = []
     for place in places:
         width = place.node.end - place.node.start
-        inserts.append((place.node.start, 1, -width, f".mlmparity({place.number}L, "))
+        own = ", ".join(f"{one}L" for one in own_sites(place, places)) or "0L"
+        drawing = f"drawing = c({own}), " if place.draws else ""
+        inserts.append((place.node.start, 1, -width, f".mlmparity({place.number}L, {drawing}"))
         inserts.append((place.node.end, 0, width, ")"))
     for k, statement in enumerate(statements):
         skipped = "if (FALSE) " if statement.kind == "call" and statement.text in INTERACTIVE else ""

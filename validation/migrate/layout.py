@@ -93,15 +93,15 @@ def indented(lines: list[str]) -> list[str]:
 
 
 def wrapped(line: str) -> list[str]:
-    """A call that is too long for a line, with an argument on each."""
+    """A call, a list or a dict that is too long for a line, with an argument on each."""
     bare = unmarked(line)
     if len(bare) <= WIDTH or line.lstrip().startswith("#"):
         return [line]
-    opening = bare.find("(")
-    if opening < 0 or not line.rstrip(CLOSE).endswith(")"):
+    found = re.search(r"[(\[{]", line)
+    if found is None or not line.rstrip(CLOSE).endswith((")", "]", "}")):
         return [line]
     indent = " " * (len(line) - len(line.lstrip()))
-    start = line.find("(")
+    start = found.start()
     parts, depth, quote, at = [], 0, "", start + 1
     for i in range(start + 1, len(line)):
         char = line[i]
@@ -117,14 +117,30 @@ def wrapped(line: str) -> list[str]:
                 if re.sub(CLOSE, "", line[i + 1 :]).strip():
                     return [line]
                 parts.append(line[at:i])
+                if _is_comprehension(line[start + 1 : i]):
+                    parts = [line[start + 1 : i]]
                 if len(parts) == 1 and len(bare) <= 1.5 * WIDTH:
                     return [line]
-                return [line[: start + 1], *(f"{indent}    {part.strip()}," for part in parts), indent + line[i:]]
+                comma = "," if len(parts) > 1 else ""  # one part can be a comprehension
+                return [line[: start + 1], *(f"{indent}    {part.strip()}{comma}" for part in parts), indent + line[i:]]
             depth -= 1
         elif char == "," and depth == 0:
             parts.append(line[at:i])
             at = i + 1
     return [line]
+
+
+def _is_comprehension(inside: str) -> bool:
+    """Whether what stands between brackets is ``x for x in y``."""
+    depth = 0
+    for one in re.finditer(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[(\[{]|[)\]}]|\sfor\s", inside):
+        if one[0] in "([{":
+            depth += 1
+        elif one[0] in ")]}":
+            depth -= 1
+        elif depth == 0 and one[0].strip() == "for":
+            return True
+    return False
 
 
 def without_marks(text: str) -> tuple[str, list[Span]]:

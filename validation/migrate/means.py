@@ -26,6 +26,8 @@ def _of_grid(before: "Maker | None") -> Maker:
     def make(t: Translator, node: Node, scope: Scope) -> Code:
         first = node.args[0].value if node.args else None
         grid = t.expression(first, scope) if first is not None else None
+        if grid is not None and grid.kind == "profile" and node.text == "confint":
+            return _of_profile(t, node, grid, scope)
         if grid is None or grid.kind not in ("emmeans", "emmpair"):
             if before is not None:
                 return before(t, node, scope)
@@ -36,12 +38,26 @@ def _of_grid(before: "Maker | None") -> Maker:
         for name, value in in_order(matched(node.args[1:], _FORMALS[node.text]), _FORMALS[node.text]):
             if value is None:
                 continue
+            if name == "type" and value.text in ("response", "link"):
+                t.noted.append(f'type = "{value.text}" (the response is as it is in the model)')
+                continue
             text = "[]" if value.text == "NULL" and name == "by" else t.expression(value, scope).text
             leading = name == _FORMALS[node.text][0] and not given
             given.append(text if leading else f"{_RENAMED.get(name, name.replace('.', '_'))}={text}")
         return Code(f"{grid.inside()}.{node.text}({', '.join(given)})", _GIVES[node.text])
 
     return make
+
+
+def _of_profile(t: Translator, node: Node, profile: Code, scope: Scope) -> Code:
+    """``confint(profile(m, which))``: the profile's intervals, of the fit itself."""
+    owner, _, which = profile.element.partition("\0")
+    given = [which] if which else []
+    for name, value in matched(node.args[1:], ("parm", "level")).items():
+        if value is not None and name != "level":
+            raise t.refuse(node, "a part of a profile")
+        given += [f"level={t.expression(value, scope).text}"] if value is not None else []
+    return Code(f"{owner}.confint({', '.join(given)})", "frame")
 
 
 def _table(before: Maker) -> Maker:

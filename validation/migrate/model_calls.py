@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["ModelCalls"]
 
 
+def _with_contrasts(given: list[str]) -> list[str]:
+    """``contr = "poly"`` as the left side of the formula of the means."""
+    asked = next((one for one in given if one.startswith("contr=")), None)
+    if asked is None or not given or not re.fullmatch(r'contr="\w[\w.]*"', asked):
+        return given
+    specs = given[0].removeprefix("specs=").strip('"')
+    if not re.fullmatch(r'"[^"~]*~?[^"~]*"', given[0].removeprefix("specs=")) or specs.strip().find("~") > 0:
+        return given
+    method = asked.removeprefix('contr="').rstrip('"')
+    return [f'"{method} ~ {specs.strip().lstrip("~").strip()}"', *(one for one in given[1:] if one is not asked)]
+
+
 class ModelCalls:
     """Translates the calls that :mod:`validation.migrate.watched` has tables of.
 
@@ -43,7 +55,7 @@ class ModelCalls:
         known = FITS[node.text]
         if known.python not in pyimpl.__all__:
             raise self.t.refuse(node, f"{node.text}() has no counterpart in mlmparity")
-        place = self.t.by_place.get((node.start, node.end, node.kind))
+        place = self.t.site_at.get((node.start, node.end, node.kind))
         seen = self.t.seen.get(place.number, {}) if place else {}
         arguments = matched(node.args, known.positions)
         data, columns = self._data_of(node, arguments, seen, scope)
@@ -58,7 +70,7 @@ class ModelCalls:
                 self._without(node, known.python, name, value, seen)
                 continue
             if name == "subset":
-                given.append(f"subset={quoted(self.t.source(value))}")
+                given.append(f"subset={self._subset(value, data, columns, scope)}")
             elif name in ("weights", "offset"):
                 given.append(f"{name}={self._weights(name, value, data, columns, seen, scope)}")
             elif name == "contrasts":
@@ -126,6 +138,14 @@ class ModelCalls:
             return made.text, []
         raise self.t.refuse(node, "the data of the model are not known")
 
+    def _subset(self, value: Node, data: str, columns: list[str], scope: Scope) -> str:
+        """Rows: R's words for them where they are about columns, else what they are."""
+        names = [one.text for one in value.walk() if one.kind == "name"]
+        if not columns or all(name in columns for name in names):
+            return quoted(self.t.source(value))
+        known = {one: Code(f"{data}[{quoted(one)}]", "series", True, "column") for one in columns}
+        return self.t.expression(value, Scope(known, scope)).text
+
     def _weights(
         self, name: str, value: Node, data: str, columns: list[str], seen: Mapping[str, object], scope: Scope
     ) -> str:
@@ -155,8 +175,7 @@ class ModelCalls:
         if node.text == "coef" and first.kind == "call" and first.text == "summary" and first.args[0].value is not None:
             fit = self.t.expression(first.args[0].value, scope)
             if fit.kind == "fit":
-                table = "satterthwaite()" if self._tests(fit) else "coef_table()"
-                return Code(f"{fit.inside()}.{table}", "frame")
+                return Code(f"{fit.inside()}.{self.table_of(fit)}", "frame")
         if node.text == "model.matrix" and first.kind == "call" and first.text == "terms" and len(first.args) == 1:
             return self._coded_anew(node, first, scope)
         fit = self.t.expression(first, scope)
@@ -186,14 +205,33 @@ class ModelCalls:
             text = self.t.expression(value, scope).text
             leading = name in ("specs", "formula") and not given
             given.append(text if leading else f"{ours}={text}")
+        place = self.t.site_at.get((node.start, node.end, node.kind))
+        if place is not None and place.draws and "seed" not in rest and scope.outer is None:
+            given.append(f"seed={self.t.next_seed()}")
         if node.text == "drop1" and self._tests(fit) and "ddf" not in rest:  # lmerTest's own, whatever `test` says
             given = [one for one in given if not one.startswith("test=")] + ['ddf="Satterthwaite"']
         if node.text == "summary" and self._tests(fit) and "ddf" not in rest:
             given.append('ddf="Satterthwaite"')
+        if verb.gives == "emmeans":
+            given = _with_contrasts(given)
         if verb.gives == "emmeans" and self.t.ddf and not any(one.startswith("ddf=") for one in given):
             given.append(f"ddf={quoted(self.t.ddf)}")
-        if node.text == "coef" and fit.element == "lm":
-            return Code(f"{fit.inside()}.coef()", "series")
+        if node.text == "coef" and fit.element in ("lm", "lmList"):
+            return Code(f"{fit.inside()}.coef()", "series" if fit.element == "lm" else "frame")
+        if node.text == "getME" and given:
+            what = given[0].removeprefix("name=").strip('"')
+            kind = {"X": "frame", "y": "series", "theta": "series", "beta": "series"}.get(
+                what, "sparse" if what in ("Z", "Zt", "Lambda", "Lambdat") else "any"
+            )
+            return Code(f"{fit.inside()}.getME({', '.join(given)})", kind)
+        if node.text == "prior_summary" and first.kind == "name" and first.text != "m":
+            given.append(f"model_name={quoted(first.text)}")
+        if node.text == "contest1D":
+            given += ["joint=False", *([] if "confint" in rest else ["confint=False"])]
+        if verb.gives == "profile":
+            own = ", ".join(one for one in given if one.startswith("which="))
+            which = own.removeprefix("which=")
+            return Code(f"{fit.inside()}.profile({', '.join(given)})", "profile", True, f"{fit.inside()}\0{which}")
         kind = {"table": "table", "intervals": "frame", "draws": "frame"}.get(verb.gives, verb.gives)
         if (
             kind == "emmeans" and given and re.match(r'"[^~]*[^~\s][^~]*~', given[0])
@@ -208,6 +246,10 @@ class ModelCalls:
         if fit is None or fit.kind != "fit" or new is None:
             raise self.t.refuse(node, "model.matrix() of this kind")
         return Code(f"{fit.inside()}.model_matrix(newdata={self.t.expression(new, scope).text})", "frame")
+
+    def table_of(self, fit: Code) -> str:
+        """The call that gives ``coef(summary(m))``."""
+        return "satterthwaite()" if self._tests(fit) else "coef_table()"
 
     def _tests(self, fit: Code) -> bool:
         return self.t.lmer_test

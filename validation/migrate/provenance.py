@@ -5,9 +5,9 @@ By the names in the text: a name that is given a value computed from a model car
 
 from validation.migrate.rcode import Node
 from validation.migrate.seen import Seen
-from validation.migrate.watched import FITS, UNSUPPORTED, VERBS
+from validation.migrate.watched import FITS, UNSUPPORTED
 
-__all__ = ["Provenance", "is_random", "root_name", "targets", "uses"]
+__all__ = ["Provenance", "root_name", "targets", "uses"]
 
 #: What changes its first argument where it stands.
 _IN_PLACE = {"setkey", "setorder", "setnames", "setDT", "setattr", "set", "setDF"}
@@ -53,13 +53,6 @@ def uses(node: Node) -> set[str]:
     return found
 
 
-def is_random(call: Node) -> bool:
-    """Whether what a fit is asked for is drawn: a simulation, a bootstrap, in whatever verb."""
-    verb = VERBS.get(call.text)
-    boots = any(one.value is not None and one.value.text == "boot" for one in call.args)
-    return verb is not None and (verb.random or boots)
-
-
 class Provenance:
     """Statements by where their values come from.
 
@@ -77,6 +70,7 @@ class Provenance:
     """
 
     def __init__(self, statements: list[Node], seen: Seen) -> None:
+        drawing = {place.statement for place in seen.places if place.draws}
         self.statements = statements
         self.of_models: set[int] = set()
         self.of_draws: set[int] = set()
@@ -90,8 +84,9 @@ class Provenance:
                 e["event"] == "fit" or e.get("of") is not None for e in events
             )
             random = any("stanreg" in e["fit"]["classes"] for e in events if e["event"] == "fit") or any(
-                one.kind == "call" and (one.text == "stan_lmer" or is_random(one)) for one in node.walk()
+                one.kind == "call" and one.text == "stan_lmer" for one in node.walk()
             )
+            random = random or k in drawing
             for flag, names, found in ((fitted, modelled, self.of_models), (random, drawn, self.of_draws)):
                 if flag or used & names:
                     found.add(k)

@@ -26,7 +26,9 @@ def _headline(migration: "Migration") -> str:
         return f"{len(migration.disagreements)} of {len(compared)} values differ from R's"
     words = f"All {agree} values that R gave are given by Python" if compared else "R gave no value to compare"
     left = len(migration.missing)
-    return words + (f"; {left} statement{'s were' if left > 1 else ' was'} not carried over" if left else "")
+    words += f"; {left} statement{'s were' if left > 1 else ' was'} not carried over" if left else ""
+    unproved = len(migration.unproved)
+    return words + (f"; {unproved} value{'s' if unproved > 1 else ''} could not be compared" if unproved else "")
 
 
 def text_report(migration: "Migration") -> str:
@@ -52,6 +54,9 @@ def text_report(migration: "Migration") -> str:
     if migration.missing:
         lines.append("Not carried over:")
         lines += [f"  line {line}: {_short(text)}\n      {why}" for line, text, why in migration.missing]
+    if migration.unproved:
+        lines.append("Carried over, and not compared:")
+        lines += [f"  line {line}: {name}: {why}" for line, name, why in migration.unproved]
     lines.append(f"Script, data, tests, report: {migration.folder}")
     return shown("\n".join(lines))
 

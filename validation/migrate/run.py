@@ -12,15 +12,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from validation.files import FileError, write_atomically
-from validation.migrate.judged import Compared, judge, other_shape
+from validation.migrate.compared import Compared
+from validation.migrate.instrument import own_sites
+from validation.migrate.judged import judge, other_shape, unproved
 from validation.migrate.layout import without_marks
 from validation.migrate.rcode import Node, RSyntaxError, parse
-from validation.migrate.replay import Replayed, read_replayed
+from validation.migrate.replay import Replayed, read_repeated, read_replayed
 from validation.migrate.report import html_report, text_report
 from validation.migrate.script import Script, write_script
 from validation.migrate.sources import Source, read_source, with_sourced
 from validation.migrate.statements import SHOWN
 from validation.migrate.tests_file import write_tests
+from validation.migrate.values import Labelled
 from validation.migrate.watch import Watched, watch
 
 __all__ = ["Migration", "migrate", "translate"]
@@ -46,6 +49,8 @@ class Migration:
         Line, R's text and reason of each statement that was not carried over, wholly or in part.
     error : str or None
         What ended the script of R before its end.
+    unproved : list of (int, str, str)
+        Line, name and reason of what was carried over and could not be compared.
     """
 
     source: Path
@@ -55,6 +60,7 @@ class Migration:
     missing: list[tuple[int, str, str]] = field(default_factory=list)
     error: str | None = None
     watched: Watched | None = None
+    unproved: list[tuple[int, str, str]] = field(default_factory=list)
 
     @property
     def report(self) -> Path:
@@ -71,7 +77,7 @@ class Migration:
         """0: all carried over and agrees. 1: something disagrees. 3: something was left out."""
         if self.disagreements:
             return 1
-        return 3 if self.missing or self.error or self.watched is None else 0
+        return 3 if self.missing or self.unproved or self.error or self.watched is None else 0
 
     def __str__(self) -> str:
         return text_report(self)
@@ -146,6 +152,7 @@ def migrate(
         _missing(source, script),
         watched.error if watched else None,
         watched,
+        unproved(script, watched, compared) if watched is not None else [],
     )
     if watched is not None:
         write_tests(folder, source.path, compared, script)
@@ -168,15 +175,14 @@ def _written(
         say("running the Python script")
         replayed = _replayed(folder, source)
         failing = _failing(script, watched, replayed)
-        if failing is None or len(unrolled) + len(left) >= _ROUNDS * 4:
-            return script, replayed
+        if failing is None or len(unrolled) + len(left) >= _ROUNDS * 4 or failing[0] in left:
+            break
         statement, why = failing
-        if statement not in unrolled:
-            unrolled[statement] = why
-        elif statement not in left:
-            left[statement] = why
-        else:
-            return script, replayed
+        (left if statement in unrolled else unrolled)[statement] = why
+    if script.drawn and replayed.error is None:
+        say("computing what is random with other seeds")
+        replayed.again = _repeated(folder, source)
+    return script, replayed
 
 
 def _failing(script: Script, watched: Watched, replayed: Replayed) -> tuple[int, str] | None:
@@ -202,6 +208,8 @@ def _save(script: Script, source: Source, folder: Path) -> None:
         "script": name,
         "spans": [asdict(span) for span in script.spans],
         "kept": [asdict(one) for one in script.kept],
+        "drawing": {str(one.number): own_sites(one, script.sites) for one in script.sites if one.draws},
+        "drawn": script.drawn,
     }
     write_atomically(folder / "migration.json", json.dumps(migration, indent=1) + "\n")
     if script.frames:
@@ -226,21 +234,32 @@ def _replayed(folder: Path, source: Source) -> Replayed:
     """Run the written script in a process of its own, as it will be run."""
     with _scratch() as scratch:
         out = scratch / "values.json"
-        command = [sys.executable, "-P", "-m", "validation.migrate.replay"]
-        command += [str((folder / name).resolve()) for name in (_script_name(source), "migration.json")]
-        home = str(Path(__file__).resolve().parents[2])
-        paths = os.pathsep.join([home, *([os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else [])])
-        done = subprocess.run(
-            [*command, str(out)],
-            cwd=scratch,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": paths},
-            check=False,
-        )
-        if not out.exists():
-            return Replayed(error=(done.stderr.strip().splitlines() or ["the script ended without a word"])[-1])
-        return read_replayed(out)
+        said = _run_apart(folder, source, scratch, out)
+        return read_replayed(out) if out.exists() else Replayed(error=said)
+
+
+def _repeated(folder: Path, source: Source) -> list[dict[int, list[Labelled]]]:
+    """Run the random part of the written script, with other seeds, in a process of its own."""
+    with _scratch() as scratch:
+        out = scratch / "values.json"
+        _run_apart(folder, source, scratch, out, "again")
+        return read_repeated(out) if out.exists() else []
+
+
+def _run_apart(folder: Path, source: Source, scratch: Path, out: Path, *more: str) -> str:
+    command = [sys.executable, "-P", "-m", "validation.migrate.replay"]
+    command += [str((folder / name).resolve()) for name in (_script_name(source), "migration.json")]
+    home = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join([home, *([os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else [])])
+    done = subprocess.run(
+        [*command, str(out), *more],
+        cwd=scratch,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+        check=False,
+    )
+    return (done.stderr.strip().splitlines() or ["the script ended without a word"])[-1]
 
 
 @contextlib.contextmanager

@@ -9,21 +9,19 @@ from typing import Any
 import pandas as pd
 
 from validation.migrate.code import Code, Scope, Untranslatable, element_of, python_name, quoted
-from validation.migrate.functions import is_translated
 from validation.migrate.instrument import Site, sites
 from validation.migrate.layout import Span, as_comment, head_of, one_line, without_marks, wrapped
-from validation.migrate.means import MEANS
 from validation.migrate.provenance import Provenance, root_name, targets, uses
 from validation.migrate.rcode import Node
 from validation.migrate.seen import Seen, holds_fits
 from validation.migrate.sources import Source
-from validation.migrate.statements import Statements
-from validation.migrate.summaries import SUMMARIES
+from validation.migrate.statements import SHOWN, Statements
 from validation.migrate.translate import Translator
 from validation.migrate.unrolled import Unrolled
 from validation.migrate.values import r_frame, r_literal
 from validation.migrate.watch import Watched
-from validation.migrate.watched import FITS, INTERACTIVE, PLOTS, UNSUPPORTED, VERBS, words
+from validation.migrate.watched import FITS, INTERACTIVE, PLOTS, PRIORS, UNSUPPORTED, VERBS, words
+from validation.migrate.words import WORDS
 
 __all__ = ["Kept", "Piece", "Script", "Span", "without_marks", "write_script"]
 
@@ -138,6 +136,14 @@ class Script:
     kept: list[Kept] = field(default_factory=list)
     of_draws: set[int] = field(default_factory=set)
 
+    @property
+    def drawn(self) -> list[int]:
+        """The sites, with those of what is shown and of variables, whose values are computed from draws."""
+        of = {one.number: one.statement for one in self.sites} | {one.site: one.statement for one in self.kept}
+        shown = {span.site: span.site - SHOWN for span in self.spans if SHOWN <= span.site < VARIABLES}
+        marked = {span.site for span in self.spans} | {one.site for one in self.kept}
+        return sorted(site for site, k in (of | shown).items() if k in self.of_draws and site in marked)
+
 
 class _Writer:
     """Writes the statements in order; knows what R had at each."""
@@ -179,7 +185,7 @@ class _Writer:
             self.seen.sites,
             self.frame_variable,
             tests or (loaded and not watched),
-            {**SUMMARIES, **MEANS},
+            WORDS,
         )
         if watched is None:
             self.translator.assumed = set()
@@ -294,6 +300,8 @@ class _Writer:
                 return piece
             except Untranslatable as reason:
                 piece.why = str(reason)
+                if node.kind == "assign" and node.parts[1].kind == "function":
+                    self.translator.untranslated[root_name(node.parts[0])] = piece.why
                 self._restore(names, fits, frames)
         else:
             piece.why = self.as_was_seen[k]
@@ -329,11 +337,13 @@ class _Writer:
         name = node.text if node.kind == "call" else ""
         first = node.args[0].value if node.kind == "call" and node.args else None
         if name == "set.seed" and first is not None and first.kind == "number":
-            self.translator.seed = first.text.rstrip("L")
+            self.translator.seed, self.translator.drawn_since = first.text.rstrip("L"), 0
         if name == "attach" and first is not None and first.kind == "name":
             self.attached.append(first.text)
         if name == "detach" and first is not None and first.text in self.attached:
             self.attached.remove(first.text)
+        if name == "" and node.kind == "call" and self.translator.source(node).startswith("knitr::opts_"):
+            piece.status = "setup"
         if name == "source":
             piece.status, piece.why = (
                 "left",
@@ -365,7 +375,7 @@ class _Writer:
             except Untranslatable as refused:
                 code, why = [], str(refused)
             if code:
-                piece.code = code
+                piece.code = [*code, *(line for line in self._held(k) if line not in code)]
                 more = [*([why] if why else []), *self._unsaid(node), *self._lost(k, node, reason)]
                 piece.why = "; ".join(dict.fromkeys(more))
                 return piece
@@ -407,6 +417,26 @@ class _Writer:
             return [f"what it shows ({reason or 'no counterpart in mlmparity'})"]
         return []
 
+    def _held(self, k: int) -> list[str]:
+        """Lines that give R's variables the fits that they hold after a statement that was written as it was seen."""
+        lines = []
+        for event in self.seen.at(k, "variable"):
+            value, name = event.get("value", {}), event["name"]
+            if value.get("type") == "list" and holds_fits(value):
+                lines += self.unroller.gathered(name, value)
+            if value.get("type") != "fit":
+                continue
+            held = self.fits.get(int(value["fit"]))
+            if held is None:
+                self.top.names.pop(name, None)
+                continue
+            variable = python_name(name)
+            if held != variable:
+                lines.append(f"{variable} = {held}")
+                self.fits[int(value["fit"])] = variable
+            self.top.names[name] = Code(variable, "fit")
+        return lines
+
     def _unneeded(self, pieces: list[Piece]) -> None:
         """What was kept as R had it, and is used by nothing that was carried over, was not carried over."""
         if self.watched is None:
@@ -441,10 +471,10 @@ class _Writer:
                 not name
                 or name in FITS
                 or name in VERBS
-                or name in MEANS
+                or name in PRIORS
+                or name in WORDS
                 or name in _WRANGLING
                 or name in own
-                or is_translated(name)
             ):
                 continue
             if name in UNSUPPORTED:
@@ -477,6 +507,7 @@ class _Writer:
                 continue
             if event.get("frame") and name in self.stated.bound and known.kind in ("data", "frame"):
                 self.made[int(event["frame"])] = known.text
+                self.translator.columns[known.text] = list(self.seen.frame(int(event["frame"])).get("names", []))
             if value.get("type") == "fit":
                 self.fits.setdefault(int(value["fit"]), known.text)
             elif value.get("type") == "list":

@@ -183,6 +183,15 @@ def _chunks(lines: tuple[str, ...]) -> tuple[list[str], list[tuple[int, str]]]:
                 reading = False
             elif engine and not reading:
                 omitted.append((number, f"a chunk of {engine[0]}, not R"))
+        elif inline := [one for one in re.findall(r"`r\s+([^`]+)`", line) if _is_code(one)]:
+            code[number - 1] = "; ".join(inline)  # what the text shows of it is a value like any other
         elif re.search(r"`r\s[^`]+`", line):
-            omitted.append((number, "R code within the text, `r ...`: chunks alone are read"))
+            omitted.append((number, "R code within the text, `r ...`, that is no R code"))
     return code, omitted
+
+
+def _is_code(text: str) -> bool:
+    try:
+        return bool(parse(text))
+    except RSyntaxError:
+        return False

@@ -1,10 +1,13 @@
 """Statements of R as statements of Python: assignments, loops, branches, functions."""
 
+import functools
+from collections.abc import Callable, Mapping
+
 from validation.migrate.code import CLOSE, OPEN, Code, Scope, Untranslatable, element_of, nested, python_name, quoted
 from validation.migrate.instrument import Site
 from validation.migrate.layout import as_comment, block_of, indented
 from validation.migrate.rcode import Node
-from validation.migrate.translate import Translator
+from validation.migrate.translate import Translator, is_several
 
 __all__ = ["SHOWN", "Statements"]
 
@@ -34,6 +37,7 @@ class Statements:
 
     def __init__(self, translator: Translator, statements: list[Node], places: list[Site], of_models: set[int]) -> None:
         self.translator, self.statements, self.places = translator, statements, places
+        translator.define = self.define_before
         self.of_models = of_models
         self.dropped: list[str] = []
         self.bound: dict[str, str] = {}
@@ -45,12 +49,50 @@ class Statements:
         self.statement, self.dropped, self.bound = statement, [], {}
 
     def lines(self, node: Node, scope: Scope, top: bool = False) -> list[str]:
-        """Python's lines for one statement.
+        """Python's lines for one statement, with the functions before it that it needs.
 
         Raises
         ------
         Untranslatable
         """
+        return self._with_hoisted(lambda: self._lines(node, scope, top))
+
+    def _with_hoisted(self, write: "Callable[[], list[str]]") -> list[str]:
+        outer, self.translator.hoisted = self.translator.hoisted, []
+        try:
+            made = write()
+            return [*self.translator.hoisted, *made]
+        finally:
+            self.translator.hoisted = outer
+
+    def define_before(self, node: Node, scope: Scope, kinds: "Mapping[str, Code]") -> tuple[str, str]:
+        """A function without a name, of several statements: defined before the statement; its name, and what it gives.
+
+        Parameters
+        ----------
+        node : Node
+            ``function(x) {...}``.
+        scope : Scope
+        kinds : mapping of str to Code
+            What its parameters are, as far as that is known.
+        """
+        parameters = [python_name(one.name or "x") for one in node.args]
+        name = "_".join(["for", *parameters])
+        inner = self.translator.parameters(node, scope, kinds)
+        defaults = [self.translator.expression(one.value, scope).text if one.value else "" for one in node.args]
+        given = [f"{one}={default}" if default else one for one, default in zip(parameters, defaults, strict=True)]
+        body = node.parts[0]
+        self.depth += 1
+        try:
+            lines, kind = self._body(body.parts if body.kind == "block" else [body], body.kind == "block", inner)
+        finally:
+            self.depth -= 1
+        made = [f"def {name}({', '.join(given)}):", *indented(lines), ""]
+        if made not in [self.translator.hoisted[k : k + len(made)] for k in range(len(self.translator.hoisted))]:
+            self.translator.hoisted += made
+        return name, kind
+
+    def _lines(self, node: Node, scope: Scope, top: bool = False) -> list[str]:
         if node.kind == "block":
             return [line for part in node.parts for line in self._inner(part, scope)]
         if node.kind == "assign":
@@ -59,6 +101,8 @@ class Statements:
             return self._for(node, scope)
         if node.kind in ("if", "while"):
             return self._branch(node, scope)
+        if node.kind == "repeat":
+            return ["while True:", *indented(block_of(self.lines(node.parts[0], scope)))]
         if node.kind == "word":
             return [{"next": "continue"}.get(node.text, node.text)]
         if node.kind == "call" and node.text == "return" and scope.outer is not None:
@@ -154,6 +198,10 @@ class Statements:
             labels = self.translator.expression(value, scope).text
             named = f"pd.Series(np.asarray({thing.text}), index=list({labels}))"
             return self._bind(owner.text, Code(named, "series"), scope)
+        if target.text == "names" and thing.kind in ("dict", "numbered"):
+            labels = self.translator.expression(value, scope).text
+            named = f"dict(zip({labels}, {thing.text}.values()))"
+            return self._bind(owner.text, Code(named, "dict", True, thing.element), scope)
         if target.text == "names" and thing.kind == "list":
             labels = self.translator.expression(value, scope).text
             named = f"dict(zip({labels}, {thing.text}))"
@@ -161,7 +209,8 @@ class Statements:
         return None
 
     def _bind(self, name: str, made: Code, scope: Scope) -> list[str]:
-        if made.kind == "data" and not self.depth:
+        computed = self.statement in self.of_models
+        if made.kind == "data" and not self.depth and not computed:
             raise Untranslatable("the data are kept as R had them after this step")
         variable = python_name(name)
         scope.names[name] = Code(variable, made.kind, True, made.element)
@@ -210,7 +259,7 @@ class Statements:
         if scope.outer is None:
             self.bound[target.parts[0].text] = thing.text
         if target.kind == "dollar":
-            return [f"{thing.text}[{quoted(target.parts[1].text)}] = {made.text}"]
+            return [f"{thing.text}[{quoted(target.parts[1].text)}] = {self.translator.by_place(made)}"]
         keys = [argument.value for argument in target.args]
         if target.text == "[" and len(keys) == 2 and keys[0] is not None and keys[1] is not None:
             rows, column = (self.translator.expression(key, scope) for key in keys if key is not None)
@@ -229,17 +278,23 @@ class Statements:
             raise self.translator.refuse(call, f"{call.text}() of this kind")
         error = handler.args[0].name if handler.args else ""
         body = handler.parts[0]
-        if any(one.kind == "name" and one.text == error for one in body.walk()):
-            raise self.translator.refuse(call, "a handler that asks what the error was")
+        steps = body.parts if body.kind == "block" else [body]
+        if not steps:
+            raise self.translator.refuse(call, f"{call.text}() of this kind")
+        asked = any(one.kind == "name" and one.text == error for one in body.walk())
+        inner = Scope({error or "": Code(python_name(error or "e"), "condition")}, scope)
         made = self.translator.expression(tried, scope)
-        other = self.translator.expression(
-            body.parts[0] if body.kind == "block" and len(body.parts) == 1 else body, scope
-        )
+        before = [line for step in steps[:-1] for line in self._inner(step, inner)]
+        last = steps[-1].args[0].value if steps[-1].kind == "call" and steps[-1].text == "return" else steps[-1]
+        if last is None:
+            raise self.translator.refuse(call, f"{call.text}() of this kind")
+        other = self.translator.expression(last, inner)
         variable = python_name(name)
+        caught = f"except Exception as {python_name(error or 'e')}:" if asked else "except Exception:"
         lines = self._bind(name, made, scope)
         if lines != [f"{variable} = {made.text}"]:
             raise self.translator.refuse(call, f"{call.text}() of this kind")
-        return ["try:", *indented(lines), "except Exception:", f"    {variable} = {other.text}"]
+        return ["try:", *indented(lines), caught, *indented(before), f"    {variable} = {other.text}"]
 
     def _define(self, name: str, node: Node, scope: Scope) -> list[str]:
         body = node.parts[0]
@@ -284,24 +339,40 @@ class Statements:
     def _body(self, steps: list[Node], block: bool, inner: Scope) -> tuple[list[str], str]:
         """The lines of a function, and the kind of what it returns."""
         lines: list[str] = []
-        kind = "any"
+        given: list[Code] = []
         for k, step in enumerate(steps):
-            if (
-                k < len(steps) - 1
-                or step.kind in ("for", "while", "if", "assign")
-                or (step.kind == "call" and step.text == "return")
-            ):
+            returned = step.args[0].value if step.kind == "call" and step.text == "return" and step.args else None
+            last = k == len(steps) - 1 and step.kind not in ("for", "while", "assign")
+            last = last and not (step.kind == "if" and len(step.parts) < 3)
+            if returned is None and not last:
                 lines += self._inner(step, inner) if block else self.lines(step, inner)
-                if step.kind == "call" and step.text == "return" and step.args and step.args[0].value is not None:
-                    kind = self.translator.expression(step.args[0].value, inner).kind
-            else:
-                made = self.translator.expression(step, inner)
-                kind = made.kind
-                comment = (
-                    as_comment(f"line {step.line}: " + self.translator.code[step.start : step.end]) if block else []
-                )
-                lines += [*comment, f"return {made.text}"]
-        return lines, kind
+                if step.kind == "assign" and k == len(steps) - 1:  # its value is what the function gives
+                    made = self.translator.expression(step.parts[0], inner)
+                    given, lines = [made], [*lines, f"return {made.text}"]
+                continue
+            value = returned if returned is not None else step
+            if value.kind == "if" and any(is_several(part) for part in value.parts[1:]):
+                lines += self._inner_returns(value, inner, given)
+                continue
+            text = self.translator.code[step.start : step.end]
+            lines += as_comment(f"line {step.line}: {text}") if block else []
+            lines += self._with_hoisted(functools.partial(self._return, value, inner, given))
+        kinds = {nested(one) for one in given}
+        return lines, kinds.pop() if len(kinds) == 1 else "any"
+
+    def _return(self, value: Node, inner: Scope, given: list[Code]) -> list[str]:
+        given.append(self.translator.expression(value, inner))
+        return [f"return {given[-1].text}"]
+
+    def _inner_returns(self, node: Node, inner: Scope, given: list[Code]) -> list[str]:
+        """``if (a) {...} else {...}`` at a function's end: each branch returns what its last statement gives."""
+        condition = self.translator.expression(node.parts[0], inner)
+        lines = [f"if {condition.text}:"]
+        for k, part in enumerate(node.parts[1:]):
+            body, kind = self._body(part.parts if part.kind == "block" else [part], part.kind == "block", inner)
+            given.append(element_of("", kind))
+            lines += [*(["else:"] if k else []), *indented(block_of(body))]
+        return lines
 
     def _for(self, node: Node, scope: Scope) -> list[str]:
         over = self.translator.expression(node.parts[0], scope)

@@ -3,11 +3,11 @@
 import re
 
 from validation.migrate.code import Code, Scope, element_of, matched, python_name, quoted
-from validation.migrate.functions import FUNCTIONS, maker, only, values_of
+from validation.migrate.functions import maker, numbers, only, values_of
 from validation.migrate.rcode import Node
 from validation.migrate.translate import Translator
 
-__all__ = ["SUMMARIES"]
+__all__: list[str] = []
 
 #: R's functions that make one number of many, and pandas' names for them.
 _ONE_NUMBER = {
@@ -40,7 +40,10 @@ def _by_group(t: Translator, node: Node, scope: Scope) -> Code:
     method = _one_number(t, node, given)
     if values is None or groups is None:
         raise t.refuse(node, "tapply() without groups")
-    x, g = t.expression(values, scope), t.expression(groups, scope)
+    x = t.expression(values, scope)
+    if x.kind == "series" and groups.kind == "call" and groups.text == "list" and len(groups.args) == 2:
+        return _by_two(t, node, x, groups, method, scope, skips=given.get("na.rm") is not None)
+    g = t.expression(groups, scope)
     if x.kind != "series" or g.kind != "series":
         raise t.refuse(node, "tapply() of something other than a column by a column")
     groups_of = f"{x.inside()}.groupby({g.text}, observed=False)"
@@ -48,6 +51,15 @@ def _by_group(t: Translator, node: Node, scope: Scope) -> Code:
     if t.has_missing(x) and not skips and method != "size":
         return Code(f"{groups_of}.agg(lambda x: x.{method}(skipna=False))", "series")
     return Code(f"{groups_of}.{method}()", "series")
+
+
+def _by_two(t: Translator, node: Node, x: Code, groups: Node, method: str, scope: Scope, *, skips: bool) -> Code:
+    """``tapply(x, list(a, b), f)``: a table, a row for each level of the first."""
+    by = [t.expression(value, scope) for value in values_of(groups)]
+    if len(by) != 2 or any(one.kind != "series" for one in by) or (t.has_missing(x) and not skips):
+        raise t.refuse(node, "tapply() of this kind")
+    grouped = f"{x.inside()}.groupby([{by[0].text}, {by[1].text}], observed=False)"
+    return Code(f"{grouped}.{method}().unstack()", "frame")
 
 
 def _terms(node: Node) -> "list[str] | None":
@@ -135,6 +147,8 @@ def _order(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "order() by several keys")
     minus = values[0].kind == "unary" and values[0].text == "-"
     made = t.expression(values[0].parts[0] if minus else values[0], scope)
+    if made.kind == "dict" and made.element == "number":
+        made = Code(f"list({made.inside()}.values())", "vector")
     if made.kind not in ("series", "vector"):
         raise t.refuse(node, "order() of something that is no vector")
     t.needs("np")
@@ -195,7 +209,7 @@ def _along(t: Translator, node: Node, scope: Scope) -> Code:
 
 @maker("sort", takes="x decreasing")
 def _sorted(t: Translator, node: Node, scope: Scope) -> Code:
-    made = only(t, node, scope)
+    made = only(t, node, scope) if len(node.args) == 1 else numbers(t, t.expression(values_of(node)[0], scope))
     falling = any(a.name == "decreasing" and a.value is not None and a.value.text in ("TRUE", "T") for a in node.args)
     if made.kind == "series":
         return Code(f"{made.inside()}.sort_values({'ascending=False' if falling else ''})", "series")
@@ -255,7 +269,7 @@ def _grid(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"{product}.to_frame(index=False)[[{columns}]]", "frame")
 
 
-@maker("rbind", "cbind", takes=None)
+@maker("rbind", takes=None)
 def _bound(t: Translator, node: Node, scope: Scope) -> Code:
     parts = []
     for argument in node.args:
@@ -267,14 +281,12 @@ def _bound(t: Translator, node: Node, scope: Scope) -> Code:
         name = argument.name or (argument.value.text if argument.value.kind == "name" else None)
         if made.kind == "frame":
             parts.append(made.text)
-        elif made.kind == "series" and name and node.text == "cbind":
-            parts.append(f"{made.inside()}.rename({quoted(name)})")
         elif made.kind == "series" and name:
             parts.append(f"{made.inside()}.to_frame({quoted(name)}).T")
         else:
-            raise t.refuse(node, f"{node.text}() of things that are neither tables nor vectors with names")
+            raise t.refuse(node, "rbind() of things that are neither tables nor vectors with names")
     t.needs("pd")
-    return Code(f"pd.concat([{', '.join(parts)}]{', axis=1' if node.text == 'cbind' else ''})", "frame")
+    return Code(f"pd.concat([{', '.join(parts)}])", "frame")
 
 
 # ------------------------------------------------------------------------------------------- text and control
@@ -410,7 +422,3 @@ def _product(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, f"{node.text}() of things that are no matrices")
     left, right = parts[0].inside(), parts[-1].inside()
     return Code(f"{left}.T @ {right}" if node.text == "crossprod" else f"{left} @ {right}.T", "frame", False)
-
-
-#: All makers, once this module is loaded.
-SUMMARIES = FUNCTIONS

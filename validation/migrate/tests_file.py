@@ -8,7 +8,7 @@ import pandas as pd
 
 from validation.files import write_atomically
 from validation.migrate.code import python_name
-from validation.migrate.judged import Compared
+from validation.migrate.compared import Compared
 from validation.migrate.replay import replay
 from validation.migrate.script import Script
 
@@ -109,12 +109,7 @@ def write_tests(folder: Path, source: Path, compared: list[Compared], script: Sc
         old.unlink()
     for one in compared:
         rows = [row for row in one.rows if not math.isinf(row.r)]
-        if (
-            one.verdict != "agrees"
-            or one.why.startswith("draws:")
-            or not rows
-            or len({row.label for row in rows}) != len(rows)
-        ):
+        if one.verdict != "agrees" or one.summed or not rows or len({row.label for row in rows}) != len(rows):
             continue
         name = f"line_{one.line}_{python_name(one.name)}"
         name += f"_{one.occurrence + 1}" if one.occurrence or name in migration["held"] else ""

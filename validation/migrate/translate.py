@@ -21,13 +21,14 @@ from validation.migrate.code import (
     plus_one,
     python_name,
     quoted,
+    unmarked,
 )
 from validation.migrate.instrument import Site
 from validation.migrate.model_calls import ModelCalls
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.watched import FITS, PRIORS, UNSUPPORTED, VERBS
 
-__all__ = ["Maker", "Translator"]
+__all__ = ["Maker", "Translator", "is_several"]
 
 #: What a kept summary has under R's name, and of which kind it is.
 _OF_SUMMARY = {
@@ -72,17 +73,21 @@ class Translator:
         functions: "Mapping[str, Maker] | None" = None,
     ) -> None:
         self.code = code
-        self.by_place = {(place.node.start, place.node.end, place.node.kind): place for place in places}
+        self.site_at = {(place.node.start, place.node.end, place.node.kind): place for place in places}
         self.seen = seen
         self.frame_variable = frame_variable
         self.lmer_test = lmer_test
         self.functions = functions or {}
         self.noted: list[str] = []  # arguments that change nothing in Python
         self.ddf = ""  # emm_options(lmer.df = )
-        self.seed = "1"  # the last set.seed() of the script, for posteriors without a seed of their own
+        self.seed = "1"  # the last set.seed() of the script, for what draws without a seed of its own
+        self.drawn_since = 0  # how often since then: each time other numbers, as in R
         self.assumed: set[str] | None = None  # where nothing was run: names that are taken for data
         self.columns: dict[str, list[str]] = {}  # of each variable that holds data
         self.incomplete: dict[str, set[str]] = {}  # which of them have missing values
+        self.untranslated: dict[str, str] = {}  # the script's own functions that have no Python, and why
+        self.hoisted: list[str] = []  # what is to stand before the present statement: functions of several statements
+        self.define: Callable[[Node, Scope, Mapping[str, Code]], tuple[str, str]] | None = None
         self.used: set[str] = set()  # names of mlmparity that the script imports
         self.modules: set[str] = set()
         self.calls = ModelCalls(self)
@@ -104,6 +109,11 @@ class Translator:
         self.used.add(name)
         return name
 
+    def next_seed(self) -> str:
+        """A seed for what R draws from the stream that ``set.seed`` began."""
+        self.drawn_since += 1
+        return str(int(float(self.seed)) + self.drawn_since - 1)
+
     def has_missing(self, column: Code) -> bool:
         """Whether a column of the data is known to have missing values, which pandas leaves out and R does not."""
         found = re.fullmatch(r'(\w+)\["(.*)"\]', column.text)
@@ -114,7 +124,8 @@ class Translator:
         columns = self.columns.get(frame.text, [])
         if not columns and self.assumed is not None:  # nothing was run: what is no variable is taken for a column
             columns = [one.text for one in expression.walk() if one.kind == "name" and one.text not in scope.names]
-        return Scope({name: Code(f"{frame.inside()}[{quoted(name)}]", "series") for name in columns}, scope)
+        known = {name: Code(f"{frame.inside()}[{quoted(name)}]", "series", True, "column") for name in columns}
+        return Scope(known, scope)
 
     def needs(self, module: str) -> None:
         """Note that the script needs a module."""
@@ -130,7 +141,7 @@ class Translator:
         Untranslatable
         """
         made: Code = getattr(self, f"_{node.kind}", self._other)(node, scope)
-        place = self.by_place.get((node.start, node.end, node.kind))
+        place = self.site_at.get((node.start, node.end, node.kind))
         if place is None:
             return made
         marked = f"{OPEN}{place.number};{made.text}{CLOSE}"
@@ -191,30 +202,49 @@ class Translator:
             return Code(quoted(self.source(node)), "formula")
         if op in ("|>", "%>%"):
             return self._pipe(node, scope)
-        left, right = (self.expression(part, scope) for part in node.parts)
+        left, right = (self._numbers(self.expression(part, scope)) for part in node.parts)
+        if op == "%*%" and {left.kind, right.kind} == {"sparse"}:
+            return Code(f"{left.inside()} @ {right.inside()}", "sparse", False)
+        if op == "%*%" and "frame" not in (left.kind, right.kind) and {left.kind, right.kind} <= {"vector", "series"}:
+            return Code(f"{left.inside()} @ {right.inside()}", "number", False)
         if op == "%*%" and {left.kind, right.kind} <= {"frame", "vector", "series"}:
             return Code(f"{left.inside()} @ {right.inside()}", "frame" if left.kind == right.kind else "series", False)
         if op == ":":
             return Code(f"range({left.text}, {plus_one(right)})", "range")
         if op == "%in%":
-            if left.kind in ("series", "vector"):
+            if left.kind == "series":
                 return Code(f"{left.inside()}.isin({right.text})", "series")
+            if left.kind in ("vector", "strings", "list"):
+                self.needs("np")
+                return Code(f"np.isin({left.text}, {right.text})", "vector")
             return Code(f"{left.inside()} in {right.inside()}", "number", False)
         known = {"^": "**", "**": "**", "&&": "and", "||": "or", "%%": "%", "%/%": "//"}
         shared = {"+", "-", "*", "/", "<", ">", "<=", ">=", "==", "!=", "&", "|"}
         if op not in known and op not in shared:
             raise self.refuse(node, f"the operator {op} is not carried over")
         rowwise = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
-        if op in rowwise and {left.kind, right.kind} == {"frame", "vector"}:  # R recycles a vector down the columns
+        if op in rowwise and {left.kind, right.kind} in ({"frame", "vector"}, {"frame", "series"}):
+            # R recycles a vector down the columns
             frame, vector = (left, right) if left.kind == "frame" else (right, left)
             method = rowwise[op] if frame is left else "r" + rowwise[op]
             return Code(f"{frame.inside()}.{method}({vector.text}, axis=0)", "frame")
         sides = [self._arithmetic(one) for one in (left, right)]
         kind = "number"
-        for wanted in ("vector", "series", "frame", "any"):
+        for wanted in ("any", "vector", "series", "frame"):
             if wanted in (left.kind, right.kind) or (wanted == "vector" and "range" in (left.kind, right.kind)):
                 kind = wanted
-        return Code(f"{sides[0]} {known.get(op, op)} {sides[1]}", kind, False)
+        of_columns = kind == "series" and all(one.element == "column" for one in (left, right) if one.kind == "series")
+        element = "column" if of_columns else "any"
+        return Code(f"{sides[0]} {known.get(op, op)} {sides[1]}", kind, False, element)
+
+    def _numbers(self, one: Code) -> Code:
+        """Numbers under names, one by one, as a vector with names; data as the table that they are."""
+        if one.kind == "data":
+            return Code(one.text, "frame", one.atom)
+        if one.kind != "dict" or one.element != "number":
+            return one
+        self.needs("pd")
+        return Code(f"pd.Series({one.text})", "series")
 
     def _arithmetic(self, one: Code) -> str:
         if one.kind in ("strings", "vector", "range") and one.text.startswith(("[", "range")):
@@ -259,6 +289,11 @@ class Translator:
         thing = self.expression(owner, scope)
         if thing.kind == "emmpair" and name.text in ("emmeans", "emtrends", "contrasts"):
             return Code(f"{thing.inside()}.{'contrasts' if name.text == 'contrasts' else 'emmeans'}", "emmeans")
+        if thing.kind == "boot" and name.text == "t0":
+            self.needs("pd")
+            return Code(f'pd.Series({thing.inside()}.attrs["observed"])', "series")
+        if thing.kind == "boot" and name.text == "t":
+            return self._matrix_of(thing)
         if thing.kind == "loo" and name.text in ("estimates", "pointwise"):
             return Code(f"{thing.inside()}.{name.text}", "frame")
         if thing.kind == "summary" and name.text in _OF_SUMMARY:
@@ -266,6 +301,19 @@ class Translator:
         if node.text != "$":
             raise self.refuse(node, "slots are R's inside")
         return self._element(thing, quoted(name.text), node)
+
+    def by_place(self, one: Code) -> str:
+        """What becomes a column, in its order: R does not look at its names. What a fit gives has the data's rows."""
+        own = re.search(r"\.(fitted|residuals|predict)\([^()]*\)$", unmarked(one.text))
+        if one.kind != "series" or one.element == "column" or own:
+            return one.text
+        self.needs("np")
+        return f"np.asarray({one.text})"
+
+    def _matrix_of(self, thing: Code) -> Code:
+        """The numbers of a table, by their places alone."""
+        self.needs("pd")
+        return Code(f"pd.DataFrame({thing.inside()}.to_numpy())", "frame")
 
     def _of_summary(self, owner: Node, name: str, scope: Scope) -> Code | None:
         """``summary(m)$coefficients`` and its like: what our fits give by a method of their own."""
@@ -283,6 +331,8 @@ class Translator:
         if fit.kind != "fit" or name not in known:
             return None
         method, kind = known[name]
+        if name == "coefficients" and fit.element not in ("lm", "lmList", "stan_lmer"):
+            method = self.calls.table_of(fit)
         return Code(f"{fit.inside()}.{method}", kind)
 
     def _element(self, thing: Code, key: str, node: Node) -> Code:
@@ -291,19 +341,30 @@ class Translator:
         if thing.kind == "table" and key.strip('"') not in _OF_TABLE:  # VarCorr(m)$g: a matrix
             return Code(f"{thing.inside()}[{key}]", "frame")
         if thing.kind in ("frame", "table", "data"):
-            return Code(f"{thing.inside()}[{key}]", "series")
+            return Code(f"{thing.inside()}[{key}]", "series", True, "column")
         if thing.kind == "dict":
             return element_of(f"{thing.inside()}[{key}]", thing.element)
+        if thing.kind == "series":
+            return Code(f"{thing.inside()}[{key}]", "any" if thing.element == "column" else "number")
         raise self.refuse(node, f"an element of something that is not known to have elements ({thing.kind})")
 
     def _index(self, node: Node, scope: Scope) -> Code:
         thing = self.expression(node.parts[0], scope)
-        keys = [argument.value for argument in node.args]
+        keys = [argument.value for argument in node.args if argument.name not in ("drop", "exact")]
+        if (
+            thing.kind == "variances"
+            and len(keys) == 3
+            and keys[2] is None
+            and keys[0] is not None
+            and keys[1] is not None
+        ):
+            first, second = (minus_one(self.expression(key, scope)) for key in keys[:2] if key is not None)
+            return Code(f"{thing.inside()}[:, {first}, {second}].to_numpy()", "vector", True, "number")
         if node.text == "[[":
             if len(keys) != 1 or keys[0] is None:
                 raise self.refuse(node, "an element by two indices")
             key = self.expression(keys[0], scope)
-            if key.kind == "string":
+            if key.kind == "string" or (key.kind == "any" and thing.kind in ("dict", "frames")):
                 return self._element(thing, key.text, node)
             if thing.kind in ("list", "vector", "strings"):
                 return element_of(f"{thing.inside()}[{minus_one(key)}]", thing.element)
@@ -346,8 +407,11 @@ class Translator:
         ways = {way for _, way in parts if way}
         if len(ways) == 2:  # a row by name and a column by number, or the other way round
             (row, row_way), (column, column_way) = parts
-            kind = "number" if single == 2 else "series"
-            return Code(f"{thing.inside()}.{row_way}[{row}].{column_way}[{column}]", kind)
+            first = next(key for key in keys if key is not None)
+            one_row = self.expression(first, scope).kind in ("number", "string")
+            kind = {2: "number", 1: "series", 0: thing.kind}[single]
+            columns = column if one_row else f":, {column}"
+            return Code(f"{thing.inside()}.{row_way}[{row}].{column_way}[{columns}]", kind)
         way = ways.pop() if ways else "iloc"
         kind = {2: "number", 1: "series", 0: thing.kind}[single]
         return Code(f"{thing.inside()}.{way}[{parts[0][0]}, {parts[1][0]}]", kind)
@@ -369,6 +433,11 @@ class Translator:
             return Code(f"{text}{where}[{minus_one(made)}]", thing.kind, True, thing.element)
         if made.kind == "string":
             return Code(f"{text}[{made.text}]", "number")
+        if thing.kind in ("strings", "list") and made.kind in ("series", "vector") and key.kind != "call":
+            self.needs("np")
+            return Code(f"list(np.array({text})[np.asarray({made.text})])", thing.kind, True, thing.element)
+        if made.kind == "series" and thing.element == "column":  # R's has no names that arithmetic could go by
+            return Code(f"{text}[{made.text}].to_numpy()", "vector", True, "any")
         if made.kind in ("strings", "series"):
             return Code(f"{text}[{made.text}]", thing.kind)
         at = ".iloc" if thing.kind == "series" else ""
@@ -377,7 +446,8 @@ class Translator:
                 raise self.refuse(node, "leaving out an element other than the first")
             return Code(f"{text}{at}[1:]", thing.kind, True, thing.element)
         if made.kind == "number":
-            return Code(f"{text}{at}[{minus_one(made)}]", "number" if thing.kind == "series" else thing.element)
+            single = thing.element if thing.kind != "series" else "any" if thing.element == "column" else "number"
+            return Code(f"{text}{at}[{minus_one(made)}]", single)
         if made.kind == "range":
             return Code(f"{text}{at}[{as_slice(made.text)}]", thing.kind, True, thing.element)
         if made.kind == "vector":
@@ -387,8 +457,11 @@ class Translator:
     # ------------------------------------------------------------------------------------------- functions
 
     def _function(self, node: Node, scope: Scope) -> Code:
-        """A function of one expression, as a lambda."""
+        """A function of one expression, as a lambda; of several statements, as one that is defined before."""
         body = node.parts[0]
+        if self.define is not None and is_several(body):
+            name, kind = self.define(node, scope, {})
+            return Code(name, "function", True, kind)
         while body.kind == "block" and len(body.parts) == 1:
             body = body.parts[0]
         if body.kind == "call" and body.text == "return" and len(body.args) == 1 and body.args[0].value is not None:
@@ -426,7 +499,7 @@ class Translator:
             if node.kind == "call" and node.args and node.args[0].value is not None:
                 first = node.args[0].value
                 if first.kind == "name" and first.text == name and node.text in VERBS:
-                    place = self.by_place.get((node.start, node.end, node.kind))
+                    place = self.site_at.get((node.start, node.end, node.kind))
                     seen = self.seen.get(place.number, {}) if place else {}
                     if seen.get("of_fit", True):
                         return "fit"
@@ -460,15 +533,19 @@ class Translator:
             return self.calls.fit(node, scope)
         if name in PRIORS and not scope.find(name):
             return self.calls.prior(node, scope)
-        made = self.calls.verb(node, scope) if name in VERBS else None
-        if made is None:
+        mine = scope.find(name) if name in VERBS or name in self.functions else None
+        own_first = mine is not None and mine.kind == "function"  # the script's own function of that name
+        made = self.calls.verb(node, scope) if name in VERBS and not own_first else None
+        if made is None and not own_first:
             made = self.functions[name](self, node, scope) if name in self.functions else None
         if made is not None:
             return made
         own = scope.find(name) if name else None
         if own is not None and own.kind == "function":
             passed = [self._given(argument, scope) for argument in node.args]
-            return Code(f"{own.text}({', '.join(passed)})", own.element)
+            return element_of(f"{own.text}({', '.join(passed)})", own.element)
+        if name in self.untranslated:
+            raise Untranslatable(f"{name}(): {self.untranslated[name]}")
         raise self.refuse(node, f"{name or 'this call'} has no counterpart in mlmparity")
 
     def expression_of_call(self, node: Node, scope: Scope) -> Code:
@@ -480,6 +557,13 @@ class Translator:
             raise Untranslatable(f"an argument {argument.name} without a value")
         text = self.expression(argument.value, scope).text
         return f"{python_name(argument.name)}={text}" if argument.name else text
+
+
+def is_several(body: Node) -> bool:
+    """Whether a function's body is more than one expression."""
+    while body.kind == "block" and len(body.parts) == 1:
+        body = body.parts[0]
+    return body.kind in ("block", "assign", "for", "while", "repeat") or (body.kind == "if" and len(body.parts) < 3)
 
 
 class FrameVariable(Protocol):

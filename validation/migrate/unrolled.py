@@ -134,16 +134,36 @@ class Unrolled:
                     held = self.fits[int(value["fit"])]
                     self.top.names[target] = Code(base, "fit")
                     return [f"{base} = {held}"] if held != base else []
-                items = value.get("items", []) if value.get("type") == "list" else []
-                held_all = [self.fits.get(int(item["fit"])) if item.get("type") == "fit" else None for item in items]
-                if items and all(held_all):
-                    names = value.get("names")
-                    if names and all(names):
-                        inside = ", ".join(f"{n!r}: {h}" for n, h in zip(names, held_all, strict=True))
-                        self.top.names[target] = Code(base, "dict", True, "fit")
-                        return [f"{base} = {{{inside}}}"]
-                    self.top.names[target] = Code(base, "list", True, "fit")
-                    return [f"{base} = [{', '.join(str(h) for h in held_all)}]"]
+                return self.gathered(target, value)
         if number == 1 and base in self.fits.values():
             self.top.names[target] = Code(base, "fit")
         return []
+
+    def gathered(self, name: str, value: Mapping[str, Any]) -> list[str]:
+        """A list of fits that R had, made of Python's; a name whose list Python can't make is forgotten.
+
+        Parameters
+        ----------
+        name : str
+            R's variable.
+        value : mapping
+            Its value.
+        """
+        items = value.get("items", []) if value.get("type") == "list" else []
+        held = [self.fits.get(int(item["fit"])) if item.get("type") == "fit" else None for item in items]
+        variable, known = python_name(name), self.top.names.get(name)
+        if not items or not all(held):
+            self.top.names.pop(name, None)
+            return []
+        element = "fit<stan_lmer" if any("stanreg" in item.get("class", []) for item in items) else "fit"
+        names = value.get("names")
+        if names and all(names):
+            inside = ", ".join(f"{quoted(n)}: {h}" for n, h in zip(names, held, strict=True))
+            made, kind = f"{variable} = {{{inside}}}", "dict"
+        elif known is not None and known.kind == "numbered":
+            inside = ", ".join(f"{k}: {h}" for k, h in enumerate(held, 1))
+            made, kind = f"{variable} = {{{inside}}}", "numbered"
+        else:
+            made, kind = f"{variable} = [{', '.join(str(h) for h in held)}]", "list"
+        self.top.names[name] = Code(variable, kind, True, element)
+        return [made]

@@ -25,11 +25,14 @@ class Labelled:
     texts : list of (label, str)
     other : str
         What it is where it is neither (a function, a plot, something too large).
+    unnamed : bool
+        Whether it is a vector without names: its labels only count.
     """
 
     numbers: list[tuple[str, float]] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
     other: str = ""
+    unnamed: bool = False
 
     def series(self) -> pd.Series:
         """The numbers, indexed by their labels."""
@@ -60,6 +63,7 @@ def from_r(value: Mapping[str, Any], label: str = "") -> Labelled:
     """
     found = Labelled()
     _r_into(found, value, label)
+    found.unnamed = "values" in value and not value.get("names") and not value.get("dim")
     return found
 
 
@@ -106,6 +110,8 @@ def _labels(value: Mapping[str, Any], length: int) -> list[str]:
             out.append(_join(*parts))
         return out
     names = value.get("names")
+    if dims and len(dims) == 1 and value.get("dimnames"):  # a table of one factor
+        names = value["dimnames"][0]
     if names:
         return [name or str(k + 1) for k, name in enumerate(names)]
     return [""] if length == 1 else [str(k + 1) for k in range(length)]
@@ -143,6 +149,11 @@ def _python_into(found: Labelled, value: Any, label: str) -> None:
     if summary is not None:
         for name, part in summary.items():
             _python_into(found, part, _join(label, name))
+    elif hasattr(value, "toarray"):  # sparse
+        _python_into(found, pd.DataFrame(value.toarray()), label)
+    elif isinstance(value, pd.DataFrame) and "observed" in value.attrs:  # a bootstrap
+        _python_into(found, value.attrs["observed"], _join(label, "t0"))
+        _python_into(found, pd.DataFrame(value.to_numpy()), _join(label, "t"))
     elif isinstance(value, pd.DataFrame):
         for name in value.columns:
             for row, one in zip(_r_rows(value.index), value[name].tolist(), strict=True):

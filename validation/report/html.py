@@ -56,6 +56,9 @@ _MOST_IN_FOOT = 24
 _HASH = 16  # letters of a hash that are shown
 _FEW_LIMITS = 3
 _GOOD = (Verdict.AGREES, Verdict.BETTER)
+#: Comparisons of a page up to which each has its pictures; of more, those that do not agree. Pictures are two thirds of
+#: the time that a comparison with recorded values takes.
+_ALL_DRAWN = 12
 _MOST_LINES = 60  # of a printed summary that stands open
 
 
@@ -92,7 +95,10 @@ def render_page(
             headline=headline(comparisons),
             summary=summary_line(comparisons),
             verdict=_badge(verdict),
-            views=[view(c, number, extra.get(c.title, ())) for number, c in enumerate(comparisons, start=1)],
+            views=[
+                view(c, number, extra.get(c.title, ()), drawn=len(comparisons) <= _ALL_DRAWN or not _agrees(c))
+                for number, c in enumerate(comparisons, start=1)
+            ],
             version=package_version(),
             generated=generated,
             command=command,
@@ -107,8 +113,12 @@ def render_page(
 _KINDS = {"likelihood": "Likelihood", "bayes": "Bayes", "anova": "Likelihood-ratio tests"}
 
 
-def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) -> dict[str, Any]:
-    """All that the templates need to show one comparison."""
+def _agrees(comparison: Comparison) -> bool:
+    return comparison.verdict in _GOOD
+
+
+def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = (), *, drawn: bool = True) -> dict[str, Any]:
+    """All that the templates need to show one comparison; its pictures where they are `drawn`."""
     table = checked_table(comparison)
     failed = failed_rows(table)
     main = main_rows(table)
@@ -154,7 +164,7 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = ()) ->
         "data": _deflated(_packed(ordered)),
         "plots": [
             {"name": p.name, "title": p.title, "alt": p.alt, "svg": _placed(p, f"p{number}-{i}")}
-            for i, p in enumerate([*extra, *plots(comparison)])
+            for i, p in enumerate([*extra, *(plots(comparison) if drawn else ())])
         ],
         "printed": _printed(comparison),
         "provenance": [(name, _provenance(side)) for name, side in _sides(comparison)],

@@ -1,13 +1,21 @@
-"""The pictures of the report: which there are, what each shows, and what it says to who does not see it."""
+"""The pictures of the report, as inline SVG that follows the page's colours, light or dark.
 
-from collections.abc import Callable, Sequence
+Figures are made with matplotlib's object interface (no pyplot, hence no global state). Text stays text, so it can be
+searched, read out and printed sharply. Labels that come from data are never read as mathematics or mark-up.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
+from pyimpl.extras import has
 from validation.comparison import Comparison
-from validation.report.canvas import CANDIDATE, REFERENCE, WIDTH, Canvas, Panel, text_width
+from validation.report import svg
 from validation.report.wording import (
     cell,
     checked_table,
@@ -20,10 +28,28 @@ from validation.report.wording import (
     side_names,
 )
 
-__all__ = ["Plot", "plots"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["INK", "RULE", "Plot", "inline_svg", "plots", "style"]
+
+# Stand-ins for the page's colours: drawn with these, then replaced by CSS variables in the SVG.
+INK, RULE, _REFERENCE, _CANDIDATE = "#1b1e24", "#d5d8de", "#2b6cb0", "#c05a12"
+_CSS = {
+    INK: "var(--ink, #1b1e24)",
+    RULE: "var(--rule, #d5d8de)",
+    _REFERENCE: "var(--reference, #2b6cb0)",
+    _CANDIDATE: "var(--candidate, #c05a12)",
+    # The tutorial's three kinds of pooling.
+    "#0072b2": "var(--reference, #0072b2)",
+    "#c03a1e": "var(--candidate, #c03a1e)",
+    "#6a3d9a": "var(--third, #6a3d9a)",
+}
 
 _MOST_PARAMETERS = 12
 _MOST_CELLS = 40
+_RASTER_ABOVE = 400  # so many points are drawn as an embedded picture: thousands of SVG nodes make a page slow
 
 
 @dataclass(frozen=True)
@@ -49,7 +75,9 @@ class Plot:
 
 
 def plots(comparison: Comparison) -> list[Plot]:
-    """Every picture that the comparison has data for, in the order of the report."""
+    """Every picture that the comparison has data for, in the order of the report; none where matplotlib is missing."""
+    if not has("matplotlib"):
+        return []
     table = checked_table(comparison)
     makers: Sequence[Callable[[Comparison, pd.DataFrame], Plot | None]] = (
         estimates_plot,
@@ -70,22 +98,23 @@ def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         return None
     rows, left_out = rows[:_MOST_PARAMETERS], rows[_MOST_PARAMETERS:]
     names = side_names(comparison)
-    canvas = Canvas(56.0 * len(rows) + 2.0)
-    left = max(map(text_width, names)) + 8.0
-    for number, (label, sides) in enumerate(rows):
-        low, high = min(side[1] for side in sides), max(side[2] for side in sides)
-        margin = 0.04 * (high - low) or abs(low) * 0.1 or 1.0
-        box = (left, 14.0 + 56.0 * number, WIDTH - left - 12.0, 26.0)
-        panel = Panel(canvas, *box, (low - margin, high + margin), (-0.6, 1.3))
-        panel.title(label)
-        for y, name, colour, shape, dash, (middle, lower, upper) in zip(
-            (1.0, 0.0), names, (REFERENCE, CANDIDATE), ("circle", "square"), ("", "5 2.5"), sides, strict=True
-        ):
-            panel.line([lower, upper], [y, y], colour, width=1.6, dash=dash)
-            x, down = panel.at(middle, y)[0]
-            canvas.mark(x, down, colour, shape)
-            canvas.text(left - 6.0, down + 2.6, name, anchor="end")
-        panel.x_axis()
+    with style():
+        figure = _figure(height=0.55 + 0.62 * len(rows))
+        axes = np.atleast_1d(figure.subplots(len(rows), 1))
+        for ax, (label, sides) in zip(axes, rows, strict=True):
+            for y, colour, marker, line, (middle, low, high) in zip(
+                (1, 0), (_REFERENCE, _CANDIDATE), ("o", "s"), ("-", (0, (4, 2))), sides, strict=True
+            ):
+                ax.plot([low, high], [y, y], color=colour, linestyle=line, linewidth=1.6, solid_capstyle="butt")
+                ax.plot([middle], [y], marker=marker, color=colour, markersize=5)
+            ax.set_ylim(-0.7, 1.7)
+            ax.set_yticks([1, 0], [names[0], names[1]], fontsize=7.5)
+            ax.tick_params(axis="y", length=0)
+            ax.tick_params(axis="x", labelsize=7.5, pad=2)
+            ax.locator_params(axis="x", nbins=6)
+            ax.set_title(shorten(label, 70), loc="left", fontsize=8.5, pad=3)
+            ax.spines["left"].set_visible(False)
+        picture = _svg(figure, comparison, "estimates")
     what = "posterior means with central 95% intervals" if comparison.kind == "bayes" else "estimates ± 1.96 SE"
     described = "; ".join(
         f"{label}: {names[0]} {_interval_words(sides[0])}, {names[1]} {_interval_words(sides[1])}"
@@ -93,7 +122,7 @@ def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     )
     more = f" ({len(left_out)} more parameters are in the table)" if left_out else ""
     title = f"Estimates side by side: {what}{more}"
-    return Plot("estimates", title, f"{title}. {described}.", canvas.svg())
+    return Plot("estimates", title, f"{title}. {described}.", picture)
 
 
 def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -107,32 +136,54 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     panels = list(rows.groupby(["group", "term"], sort=False))[:6]
     names = side_names(comparison)
     columns = min(len(panels), 2)
-    side = 125.0 if columns > 1 else 180.0
-    canvas = Canvas((side + 52.0) * -(-len(panels) // columns))
-    described = []
-    for number, ((group, term), part) in enumerate(panels):
-        a, b = (part[name].to_numpy(dtype=float) for name in ("reference", "candidate"))
-        low, high = float(min(a.min(), b.min())), float(max(a.max(), b.max()))
-        margin = 0.05 * (high - low) or 1.0
-        limits = (low - margin, high + margin)
-        down, across = divmod(number, columns)
-        left = 45.0 + (WIDTH / columns) * across
-        panel = Panel(canvas, left, 20.0 + (side + 52.0) * down, side, side, limits, limits)
-        panel.line(limits, limits, width=0.8, dash="5 3")
-        panel.dots(a, b)
-        panel.x_axis(names[0], most=5)
-        panel.y_axis(names[1], most=5)
-        label = label_parts(group, term, "", "")
-        panel.title(label)
-        worst = int(np.abs(b - a).argmax())
-        gap = format_number(float(abs(b - a)[worst]), 2)
-        canvas.text(panel.left + 5.0, panel.top + 8.0, f"largest difference {gap}")
-        described.append(
-            f"{label}: {len(part):,} levels, largest difference {gap} at level {part['level'].iloc[worst]}"
-        )
+    with style():
+        figure = _figure(height=3.1 * -(-len(panels) // columns))
+        axes = figure.subplots(-(-len(panels) // columns), columns, squeeze=False).ravel()
+        described = []
+        for ax, ((group, term), panel) in zip(axes, panels, strict=False):
+            low = float(panel[["reference", "candidate"]].min().min())
+            high = float(panel[["reference", "candidate"]].max().max())
+            margin = 0.05 * (high - low) or 1.0
+            limits = (low - margin, high + margin)
+            ax.plot(limits, limits, color=INK, linewidth=0.8, linestyle=(0, (5, 3)))
+            ax.plot(
+                panel["reference"],
+                panel["candidate"],
+                linestyle="none",
+                marker="o",
+                markersize=4,
+                markerfacecolor="none",
+                markeredgecolor=_REFERENCE,
+                markeredgewidth=0.9,
+                rasterized=len(panel) > _RASTER_ABOVE,
+            )
+            ax.set_xlim(limits)
+            ax.set_ylim(limits)
+            ax.set_box_aspect(1)
+            ax.locator_params(nbins=5)
+            label = label_parts(group, term, "", "")
+            ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
+            ax.set_xlabel(names[0], fontsize=8)
+            ax.set_ylabel(names[1], fontsize=8)
+            worst = panel.loc[(panel["candidate"] - panel["reference"]).abs().idxmax()]
+            gap = abs(float(worst["candidate"] - worst["reference"]))
+            ax.annotate(
+                f"largest difference {format_number(gap, 2)}",
+                (0.03, 0.97),
+                xycoords="axes fraction",
+                va="top",
+                fontsize=7.5,
+                color=INK,
+            )
+            described.append(
+                f"{label}: {len(panel):,} levels, largest difference {format_number(gap, 2)} at level {worst['level']}"
+            )
+        for ax in axes[len(panels) :]:
+            ax.set_visible(False)
+        picture = _svg(figure, comparison, "blups")
     what = "Conditional modes (BLUPs)" if quantity == "ranef" else "Posterior means of the random effects"
     title = f"{what}, {names[1]} against {names[0]}: on the dashed line they are equal"
-    return Plot("blups", title, f"{title}. {'; '.join(described)}.", canvas.svg())
+    return Plot("blups", title, f"{title}. {'; '.join(described)}.", picture)
 
 
 def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -142,26 +193,29 @@ def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     if not pairs:
         return None
     columns = min(len(pairs), 2)
-    canvas = Canvas(126.0 * -(-len(pairs) // columns) + 14.0)
-    _legend(canvas, names)
-    described = []
-    for number, (label, a, b) in enumerate(pairs):
-        low, high = np.quantile(np.concatenate([a, b]), [0.001, 0.999])
-        edges = np.linspace(low, high if high > low else low + 1.0, 41)
-        heights = [np.histogram(draws, edges, density=True)[0] for draws in (a, b)]
-        down, across = divmod(number, columns)
-        box = (6.0 + (WIDTH / columns) * across, 34.0 + 126.0 * down, WIDTH / columns - 18.0, 85.0)
-        panel = Panel(canvas, *box, (float(edges[0]), float(edges[-1])), (0.0, 1.05 * float(np.max(heights)) or 1.0))
-        panel.title(label)
-        panel.steps(heights[0], edges, REFERENCE, fill=0.18)
-        panel.steps(heights[1], edges, CANDIDATE, dash="5 2.5")
-        panel.x_axis(most=5)
-        described.append(
-            f"{label}: {names[0]} mean {format_number(a.mean(), 5)}, sd {format_number(a.std(ddof=1), 3)}; "
-            f"{names[1]} mean {format_number(b.mean(), 5)}, sd {format_number(b.std(ddof=1), 3)}"
-        )
+    with style():
+        figure = _figure(height=0.3 + 1.75 * -(-len(pairs) // columns))
+        axes = figure.subplots(-(-len(pairs) // columns), columns, squeeze=False).ravel()
+        described = []
+        for ax, (label, a, b) in zip(axes, pairs, strict=False):
+            low, high = np.quantile(np.concatenate([a, b]), [0.001, 0.999])
+            edges = np.linspace(low, high if high > low else low + 1.0, 41)
+            _step(ax, a, edges, _REFERENCE, "-", names[0], fill=True)
+            _step(ax, b, edges, _CANDIDATE, (0, (4, 2)), names[1], fill=False)
+            ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
+            ax.set_yticks([])
+            ax.spines["left"].set_visible(False)
+            ax.locator_params(axis="x", nbins=5)
+            described.append(
+                f"{label}: {names[0]} mean {format_number(a.mean(), 5)}, sd {format_number(a.std(ddof=1), 3)}; "
+                f"{names[1]} mean {format_number(b.mean(), 5)}, sd {format_number(b.std(ddof=1), 3)}"
+            )
+        for ax in axes[len(pairs) :]:
+            ax.set_visible(False)
+        axes[0].legend(fontsize=7.5, frameon=False, loc="upper right")
+        picture = _svg(figure, comparison, "posterior")
     title = f"Posterior draws: {names[0]} filled with a solid line, {names[1]} dashed"
-    return Plot("posterior", title, f"{title}. {'; '.join(described)}.", canvas.svg())
+    return Plot("posterior", title, f"{title}. {'; '.join(described)}.", picture)
 
 
 def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -174,31 +228,31 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         return None
     columns = min(len(pairs), 2)
     lines = -(-len(pairs) // columns)
-    found = [(ecdf_difference(b, a), band(b.size, a.size)) for _, a, b in pairs]
-    top = 1.08 * max(float(np.abs(np.concatenate([curve.difference, *limits[1:]])).max()) for curve, limits in found)
-    canvas = Canvas(111.0 * lines + 22.0)
-    described = []
-    for number, ((label, _, _), (curve, (position, lower, upper))) in enumerate(zip(pairs, found, strict=True)):
-        down, across = divmod(number, columns)
-        left = 48.0 + (WIDTH - 48.0) / columns * across
-        box = (left, 18.0 + 111.0 * down, (WIDTH - 48.0) / columns - 22.0, 74.0)
-        panel = Panel(canvas, *box, (0.0, 1.0), (-top, top))
-        panel.title(label)
-        corners = np.vstack([panel.at(position, lower), panel.at(position, upper)[::-1]])
-        canvas.path(corners, REFERENCE, fill=0.16)
-        panel.line([0.0, 1.0], [0.0, 0.0], width=0.7, dash="5 3")
-        panel.line(curve.position, curve.difference, CANDIDATE)
-        panel.x_axis("rank among all draws" if down == lines - 1 else "", most=3)
-        if across == 0:
-            panel.y_axis(f"ECDF, {names[1]} - {names[0]}" if down == 0 else "", most=4)
-        outside = int(((curve.difference < lower - 1e-12) | (curve.difference > upper + 1e-12)).sum())
-        largest = format_number(float(np.abs(curve.difference).max()), 2)
-        described.append(
-            f"{label}: largest difference {largest}, "
-            + (f"outside the band at {outside} of {position.size} points" if outside else "inside the band")
-        )
+    with style():
+        figure = _figure(height=0.45 + 1.55 * lines)
+        axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+        described = []
+        for ax, (label, a, b) in zip(axes, pairs, strict=False):
+            found = ecdf_difference(b, a)
+            position, lower, upper = band(b.size, a.size)
+            ax.fill_between(position, lower, upper, color=_REFERENCE, alpha=0.16, linewidth=0, step="mid")
+            ax.axhline(0.0, color=INK, linewidth=0.7, linestyle=(0, (5, 3)))
+            ax.plot(found.position, found.difference, color=_CANDIDATE, linewidth=1.3)
+            ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
+            outside = int(((found.difference < lower - 1e-12) | (found.difference > upper + 1e-12)).sum())
+            largest = format_number(float(np.abs(found.difference).max()), 2)
+            described.append(
+                f"{label}: largest difference {largest}, "
+                + (f"outside the band at {outside} of {position.size} points" if outside else "inside the band")
+            )
+        for ax in axes[len(pairs) :]:
+            ax.set_visible(False)
+        axes[0].set_xlim(0, 1)
+        figure.supxlabel("rank among all draws", fontsize=8)
+        figure.supylabel(f"ECDF, {names[1]} - {names[0]}", fontsize=8)
+        picture = _svg(figure, comparison, "ecdf")
     title = "Differences of the empirical distribution functions, with simultaneous 95% bands for equal distributions"
-    return Plot("ecdf", title, f"{title}. {'; '.join(described)}.", canvas.svg())
+    return Plot("ecdf", title, f"{title}. {'; '.join(described)}.", picture)
 
 
 def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -211,20 +265,34 @@ def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     z = np.sort([abs(row.scaled) for row in rows])
     expected = ndtri(0.5 + 0.5 * (np.arange(z.size) + 0.5) / z.size)
     limit = max(row.tolerance for row in rows)
-    top = 1.08 * max(limit, float(z.max()), float(expected.max()))
-    right = 1.05 * float(expected.max())
-    canvas = Canvas(209.0)
-    panel = Panel(canvas, 45.0, 8.0, WIDTH - 55.0, 170.0, (0.0, right), (0.0, top))
-    panel.line([0.0, min(right, top)], [0.0, min(right, top)], width=0.8, dash="5 3")
-    panel.line([0.0, right], [limit, limit], CANDIDATE, width=1.2)
-    canvas.text(panel.left + 4.0, float(panel.at(0.0, limit)[0, 1]) - 3.0, f"limit {limit:.2f}", size=8)
-    panel.dots(expected, z)
-    panel.x_axis("|z| expected by chance")
-    panel.y_axis("|z| found")
+    with style():
+        figure = _figure(height=2.9)
+        ax = figure.subplots()
+        top = 1.08 * max(limit, float(z.max()), float(expected.max()))
+        ax.plot([0, top], [0, top], color=INK, linewidth=0.8, linestyle=(0, (5, 3)))
+        ax.axhline(limit, color=_CANDIDATE, linewidth=1.2)
+        ax.annotate(
+            f"limit {limit:.2f}", (0.01, limit), xycoords=("axes fraction", "data"), va="bottom", fontsize=8, color=INK
+        )
+        ax.plot(
+            expected,
+            z,
+            linestyle="none",
+            marker="o",
+            markersize=3.5,
+            markerfacecolor="none",
+            markeredgecolor=_REFERENCE,
+            rasterized=z.size > _RASTER_ABOVE,
+        )
+        ax.set_xlim(0, 1.05 * float(expected.max()))
+        ax.set_ylim(0, top)
+        ax.set_xlabel("|z| expected by chance", fontsize=8)
+        ax.set_ylabel("|z| found", fontsize=8)
+        picture = _svg(figure, comparison, "scores")
     title = "z-scores of all posterior summaries: on the dashed line they are what chance gives"
     mean_square = float((z**2).mean()) ** 0.5
     alt = f"{title}. {z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {mean_square:.2f}."
-    return Plot("scores", title, alt, canvas.svg())
+    return Plot("scores", title, alt, picture)
 
 
 def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -248,44 +316,52 @@ def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         return None
     names = sorted(found, key=lambda name: min(found[name]))
     shown, left_out = names[:_MOST_CELLS], names[_MOST_CELLS:]
-    labels = [f"{shorten(name, 34)} ({len(found[name]):,})" for name in shown]
-    left = max(text_width(label, 8.0) for label in labels) + 10.0
-    step = (WIDTH - left) / 3
-    canvas = Canvas(18.0 + 18.0 * len(shown))
-    for x, heading in enumerate(("least", "median", "most")):
-        canvas.text(left + step * (x + 0.5), 11.0, heading, size=8, anchor="middle")
-    for y, name in enumerate(shown):
-        canvas.text(left - 6.0, 30.0 + 18.0 * y, labels[y], size=8, anchor="end")
-        digits = found[name]
-        for x, value in enumerate((min(digits), float(np.median(digits)), max(digits))):
-            strength = min(max(value / 15.0, 0.03), 1.0)
-            canvas.box(left + step * x + 1.5, 19.0 + 18.0 * y, step - 3.0, 16.0, REFERENCE, 0.55 * strength)
-            bad = x == 0 and name in failed
-            text = f"{value:.1f} ✗" if bad else f"{value:.1f}"
-            canvas.text(left + step * (x + 0.5), 30.0 + 18.0 * y, text, size=8, anchor="middle", bold=bad)
+    headings = ("least", "median", "most")
+    with style():
+        figure = _figure(height=0.55 + 0.25 * len(shown))
+        ax = figure.subplots()
+        from matplotlib.patches import Rectangle
+
+        for y, name in enumerate(shown):
+            digits = found[name]
+            for x, value in enumerate((min(digits), float(np.median(digits)), max(digits))):
+                strength = min(max(value / 15.0, 0.03), 1.0)
+                ax.add_patch(
+                    Rectangle(
+                        (x - 0.48, y - 0.46),
+                        0.96,
+                        0.92,
+                        facecolor=_REFERENCE,
+                        alpha=round(0.55 * strength, 2),
+                        clip_on=False,
+                    )
+                )
+                bad = x == 0 and name in failed
+                text, weight = (f"{value:.1f} ✗", "bold") if bad else (f"{value:.1f}", "normal")
+                ax.text(x, y, text, ha="center", va="center", fontsize=8, color=INK, weight=weight)
+        ax.set_xlim(-0.5, len(headings) - 0.5)
+        ax.set_ylim(len(shown) - 0.5, -0.5)
+        ax.set_xticks(range(len(headings)), headings, fontsize=8)
+        ax.xaxis.tick_top()
+        labels = [f"{shorten(name, 34)} ({len(found[name]):,})" for name in shown]
+        ax.set_yticks(range(len(shown)), labels, fontsize=8)
+        ax.tick_params(length=0)
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        picture = _svg(figure, comparison, "digits")
     more = f" ({len(left_out)} more quantities are in the table)" if left_out else ""
     title = f"Digits of agreement, with how many numbers there are (✗: some are outside their tolerance){more}"
     described = "; ".join(f"{name}: from {min(found[name]):.1f} to {max(found[name]):.1f}" for name in shown)
-    return Plot("digits", title, f"{title}. {described}.", canvas.svg())
-
-
-def _legend(canvas: Canvas, names: Sequence[str]) -> None:
-    """Which line is which side's, along the top."""
-    across = 6.0
-    for name, colour, dash in zip(names, (REFERENCE, CANDIDATE), ("", "5 2.5"), strict=True):
-        canvas.path(np.array([[across, 9.0], [across + 18.0, 9.0]]), colour, dash=dash)
-        canvas.text(across + 22.0, 11.6, name)
-        across += 40.0 + text_width(name)
+    return Plot("digits", title, f"{title}. {described}.", picture)
 
 
 def _intervals(table: pd.DataFrame) -> list[tuple[str, list[tuple[float, float, float]]]]:
     """Label, and for both sides (middle, low, high), of each parameter that has all of these."""
     rows = main_rows(table)
     keys = ["group", "term", "term2"]
-    needed = rows[rows["quantity"].isin(["fixef", "se", "post-mean", "post-q2.5", "post-q97.5"])]
     wide = {
         quantity: part.drop_duplicates(keys).set_index(keys)[["reference", "candidate"]]
-        for quantity, part in needed.groupby("quantity", sort=False)
+        for quantity, part in rows.groupby("quantity", sort=False)
     }
     found: list[tuple[str, list[tuple[float, float, float]]]] = []
     if "fixef" in wide and "se" in wide:
@@ -323,3 +399,67 @@ def _draw_pairs(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarra
         if left.size > 1 and right.size > 1:
             pairs.append((cell(name), left, right))
     return pairs
+
+
+def _step(ax: "Axes", draws: np.ndarray, edges: np.ndarray, colour: str, line: Any, label: str, *, fill: bool) -> None:
+    height, _ = np.histogram(draws, edges, density=True)
+    if fill:
+        ax.stairs(height, edges, fill=True, facecolor=colour, alpha=0.18, edgecolor="none")
+    ax.stairs(height, edges, color=colour, linestyle=line, linewidth=1.3, label=label)
+
+
+@contextmanager
+def style() -> "Iterator[None]":
+    """Set how a figure is drawn for the page; matplotlib's own are restored afterwards."""
+    import matplotlib as mpl
+
+    settings: dict[str, Any] = {
+        "svg.fonttype": "none",
+        "text.parse_math": False,  # a level named "$x$" is a label, not a formula
+        "text.usetex": False,
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 8.5,
+        "text.color": INK,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "axes.linewidth": 0.7,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.unicode_minus": False,
+        "axes.formatter.useoffset": False,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "xtick.labelsize": 7.5,
+        "ytick.labelsize": 7.5,
+        "path.simplify": True,
+    }
+    with mpl.rc_context(cast(Any, settings)), warnings.catch_warnings():
+        # Only the layout uses matplotlib's font; the browser draws the glyphs.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        yield
+
+
+def _figure(height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(4.9, height), layout="constrained", facecolor="none")
+
+
+def _svg(figure: "Figure", comparison: Comparison, name: str) -> str:
+    for ax in figure.axes:
+        ax.set_facecolor("none")
+    return inline_svg(figure, f"{comparison.title}/{comparison.kind}/{name}")
+
+
+def inline_svg(figure: "Figure", salt: str) -> str:
+    """Return the figure as one ``<svg>`` element for a page: see :func:`validation.report.svg.inline_svg`.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Drawn under :func:`style`; what has the colour :data:`INK` or :data:`RULE` follows the page, light or dark.
+    salt : str
+        Makes the ids of the file reproducible.
+    """
+    return svg.inline_svg(figure, salt, _CSS)

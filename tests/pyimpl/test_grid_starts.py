@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.design.design import build_design
-from pyimpl.likelihood.grid_starts import deviations, find_valleys, lowest, near
+from pyimpl.likelihood.grid_starts import deviations, grid_minima, lowest, near
 from pyimpl.likelihood.reduce import reduce_design
 
 
@@ -41,16 +41,16 @@ def test_lowest_finds_the_local_minima_in_their_order(axes):
             assert places[:count].tolist() == expected[:room]
 
 
-def test_a_scan_finds_two_valleys_of_one_variance():
+def test_a_scan_finds_two_minimums_of_one_variance():
     def scan(theta):
         x = np.log2(np.maximum(theta[:, 0], 1e-9) / 3.0)  # in units of 3
         return np.minimum((x + 3.2) ** 2 + 1.0, (x - 4.1) ** 2)
 
-    found = find_valleys(scan, 1.0, np.array([3.0]), [True], np.array([6.0]))
+    found = grid_minima(scan, 1.0, np.array([3.0]), [True], np.array([6.0]))
     assert found.points.ravel().tolist() == [2.0**4, 2.0**-3]
     assert found.lowest == pytest.approx(0.01)
     assert found.at_start == pytest.approx((1 - 4.1) ** 2)
-    assert find_valleys(scan, 1e9, np.array([3.0]), [True], np.array([6.0])) is None
+    assert grid_minima(scan, 1e9, np.array([3.0]), [True], np.array([6.0])) is None
 
 
 def test_near_is_a_step_of_the_lattice():

@@ -1,35 +1,22 @@
-"""The tutorial's figures as small inline SVG in the report's colours, without what a page does not need.
+"""Figures as small inline SVG: what matplotlib writes, without what a page does not need.
 
-A figure takes a third of the size that matplotlib gives it: coordinates to a tenth of a point, no empty
+A figure of a report takes a third of the size that matplotlib gives it: coordinates to a tenth of a point, no empty
 groups, no invisible backgrounds, each style once.
 """
 
 import hashlib
 import io
 import re
-import warnings
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["INK", "RULE", "compact", "inline_svg", "style"]
-
-# Stand-ins for the page's colours: drawn with these, then replaced by CSS variables in the SVG.
-INK, RULE = "#1b1e24", "#d5d8de"
-_CSS = {
-    INK: "var(--ink, #1b1e24)",
-    RULE: "var(--rule, #d5d8de)",
-    # the three kinds of pooling
-    "#0072b2": "var(--reference, #0072b2)",
-    "#c03a1e": "var(--candidate, #c03a1e)",
-    "#6a3d9a": "var(--third, #6a3d9a)",
-}
+__all__ = ["compact", "inline_svg"]
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
 _NUMBER = re.compile(r"-?\d+\.\d{2,}")
@@ -41,47 +28,16 @@ _FEW = 4  # copies of a shape, from which on they are the markers of a path
 _FONT = "var(--plot-font, sans-serif)"
 
 
-@contextmanager
-def style() -> "Iterator[None]":
-    """Set how a figure is drawn for the page; matplotlib's own are restored afterwards."""
-    import matplotlib as mpl
-
-    settings: dict[str, object] = {
-        "svg.fonttype": "none",
-        "text.parse_math": False,  # a level named "$x$" is a label, not a formula
-        "text.usetex": False,
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
-        "font.size": 8.5,
-        "text.color": INK,
-        "axes.edgecolor": INK,
-        "axes.labelcolor": INK,
-        "axes.linewidth": 0.7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.unicode_minus": False,
-        "axes.formatter.useoffset": False,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "xtick.labelsize": 7.5,
-        "ytick.labelsize": 7.5,
-        "path.simplify": True,
-    }
-    with mpl.rc_context(cast("dict", settings)), warnings.catch_warnings():
-        # Only the layout uses matplotlib's font; the browser draws the glyphs.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
-        yield
-
-
-def inline_svg(figure: "Figure", salt: str) -> str:
+def inline_svg(figure: "Figure", salt: str, colours: Mapping[str, str]) -> str:
     """Return a figure as one ``<svg>`` element for a page: no prolog, no metadata, the page's colours and type.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        Drawn under :func:`style`; what has the colour :data:`INK` or :data:`RULE` follows the page, light or dark.
     salt : str
         Makes the ids of the file reproducible.
+    colours : mapping of str to str
+        Colours with which the figure is drawn -> the CSS that stands in their place.
     """
     import matplotlib as mpl
 
@@ -90,7 +46,7 @@ def inline_svg(figure: "Figure", salt: str) -> str:
         figure.savefig(buffer, format="svg", dpi=144, transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = compact(svg[svg.index("<svg") :])
-    for colour, css in _CSS.items():
+    for colour, css in colours.items():
         svg = svg.replace(colour, css)
     return svg
 

@@ -1,0 +1,205 @@
+"""A search from one start, and what is done with the point where it ends.
+
+The criterion is even in every column of a template: it is minimised without bounds, in coordinates θ / natural unit. A
+minimum on the boundary is then put exactly there, and one at standard deviations so large that the criterion is noise
+is pulled back to usual ones.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pyimpl.likelihood.edges import drop_pivot, shortened
+from pyimpl.likelihood.objective import Objective
+from pyimpl.likelihood.reduce import Factor
+from pyimpl.likelihood.trust_region import TrustRegion
+
+__all__ = [
+    "SNAP",
+    "Point",
+    "better",
+    "from_zero_if_lower",
+    "has_pivot_below",
+    "is_far",
+    "pull_back",
+    "put_on_boundary",
+    "search",
+    "with_positive_diagonals",
+]
+
+_EPS = float(np.finfo(float).eps)
+SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
+_NOTHING = 1e-8  # ... and below this, whose square is lost beside 1, they are 0 whatever rounding says of the value
+_FAR = 1e3  # standard deviation, in natural units, from which coordinates are taken relative to it
+_NEXT_TO = (-3e-7, -1e-7, -3e-8, 0.0, 3e-8, 1e-7, 3e-7)  # relative distances at which the criterion is the same
+_DIP = 10.0  # spreads of the noise that a search may have found the bottom of
+_EXACT = 1e5  # standard deviation, in natural units, of effects that fit the rows exactly or nearly so
+
+
+def with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
+    """Flip the signs of the templates' columns so that no diagonal is negative (lme4's convention)."""
+    values: list[float] = theta.tolist()
+    if min(values, default=0.0) < 0:
+        for factor in factors:
+            places = list(zip(factor.rows.tolist(), factor.cols.tolist(), factor.theta.tolist(), strict=True))
+            turned = {c for r, c, i in places if r == c and values[i] < 0}
+            for _, c, i in places:
+                if c in turned:
+                    values[i] = -values[i]
+    return np.array(values) + 0.0  # no negative zeros
+
+
+@dataclass
+class Point:
+    """A minimum in coordinates θ / units, with what is known there (scaled too).
+
+    Attributes
+    ----------
+    x : ndarray, shape (n_theta,)
+    value : float
+    gradient : ndarray, shape (n_theta,)
+    information : ndarray, shape (n_theta, n_theta)
+    code : int
+        0: converged; 1: too many evaluations; 2: no further progress though the gradient is not zero.
+    trace : ndarray, shape (steps, 3)
+        Accepted steps: evaluations so far, criterion, largest scaled gradient.
+    initial : float
+        The criterion at the start.
+    prss : float
+        r².
+    """
+
+    x: np.ndarray
+    value: float
+    gradient: np.ndarray
+    information: np.ndarray
+    code: int
+    trace: np.ndarray
+    initial: float
+    prss: float
+
+
+def search(
+    objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: TrustRegion, near: bool = True
+) -> Point:
+    """Minimise from `start` (scaled), which may be near the minimum.
+
+    Where standard deviations have become so large that their differences' squares drown the others' in rounding, the
+    search goes on in coordinates relative to them.
+    """
+    point = _searched(objective, start, units, budget, work, near)
+    if math.isfinite(point.value) and max(map(abs, point.x.tolist()), default=0.0) > _FAR:
+        larger = np.maximum(1.0, _row_deviations(objective.blocks.factors, point.x * units))
+        again = _searched(objective, point.x / larger, units * larger, budget, work, True)
+        if again.value <= point.value:
+            point = replace(
+                again,
+                x=again.x * larger,
+                gradient=again.gradient / larger,
+                information=again.information / np.outer(larger, larger),
+                initial=point.initial,
+            )
+    return point
+
+
+def _row_deviations(factors: Sequence[Factor], theta: np.ndarray) -> np.ndarray:
+    """Standard deviation, in natural units, of the effect that each θ belongs to: shape (n_theta,)."""
+    out = np.zeros(theta.size)
+    for factor in factors:
+        out[factor.theta] = (np.sqrt((factor.template(theta) ** 2).sum(axis=1)) * factor.scale)[factor.rows]
+    return out
+
+
+def _searched(
+    objective: Objective, start: np.ndarray, units: np.ndarray, budget: int, work: TrustRegion, near: bool
+) -> Point:
+    """Where one search ends."""
+    initial = objective.search(start, units, budget, work, near)
+    x, gradient, information, trace = work.found(objective.constant)
+    return Point(x, work.value + objective.constant, gradient, information, work.code, trace, initial, objective.prss)
+
+
+def has_pivot_below(limit: float, point: Point, pivots: Sequence[bool]) -> bool:
+    """Whether some template has a diagonal element smaller than this, in natural units."""
+    return any([pivot and abs(x) < limit for x, pivot in zip(point.x.tolist(), pivots, strict=True)])  # noqa: C419
+
+
+def is_far(point: Point) -> bool:
+    """Whether random effects fit the rows exactly, or nearly so."""
+    return max(map(abs, point.x.tolist()), default=0.0) > _EXACT
+
+
+def _rounding(point: Point) -> float:
+    """Error that the criterion may have there, where it is flat: it grows with the variances."""
+    return 64 * _EPS * max([1.0, abs(point.value), *[x * x for x in point.x.tolist()]])
+
+
+def better(point: Point, best: Point) -> bool:
+    """Whether a minimum is lower for certain, or as low but for rounding errors, which are smaller there."""
+    noise, other = _rounding(point), _rounding(best)
+    return not point.value >= best.value - noise or (100 * noise < other and point.value <= best.value + other)
+
+
+def put_on_boundary(
+    objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: TrustRegion, point: Point
+) -> Point:
+    """Put nearly zero pivots exactly at 0 where the criterion agrees."""
+    blocks = objective.blocks
+    for _ in range(3):
+        if not has_pivot_below(SNAP, point, pivots):
+            return point
+        moved = False
+        theta = with_positive_diagonals(blocks.factors, point.x * units)
+        for factor in blocks.factors:
+            for k in range(factor.p):
+                pivot = float(factor.template(theta)[k, k]) * float(factor.scale[k])
+                if not 0.0 < pivot < SNAP:
+                    continue
+                trial = search(objective, drop_pivot(factor, theta, k) / units, units, budget, work)
+                still = factor.template(trial.x * units)[k, k] == 0.0
+                no_higher = trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value))
+                if still and (no_higher or pivot < _NOTHING):
+                    trial.initial, trial.trace = point.initial, point.trace
+                    point = trial
+                    theta = with_positive_diagonals(blocks.factors, point.x * units)
+                    moved = True
+        if not moved:
+            break
+    return point
+
+
+def pull_back(objective: Objective, units: np.ndarray, budget: int, work: TrustRegion, point: Point) -> Point:
+    """End at standard deviations of the usual size where larger ones are no better but for rounding errors.
+
+    So it is where random effects are confounded with fixed ones: the criterion is flat there, and at very large values
+    it is noise, in which a search finds dips.
+    """
+    # no standard deviation is larger than the largest element times their number
+    if max(map(abs, point.x.tolist()), default=0.0) * len(point.x) <= _FAR:
+        return point
+    theta = shortened(objective.blocks.factors, point.x * units, _FAR)
+    if theta is None:
+        return point
+    trial = search(objective, theta / units, units, budget, work)
+    if not trial.value <= point.value + _DIP * _measured_noise(objective, point.x * units):
+        return point
+    trial.initial, trial.trace = point.initial, point.trace
+    return trial
+
+
+def _measured_noise(objective: Objective, theta: np.ndarray) -> float:
+    """Spread of the criterion where θ differs by so little that all of it is rounding errors."""
+    values = [objective(theta * (1.0 + step)) for step in _NEXT_TO]
+    return max(values) - min(values) if all(map(math.isfinite, values)) else math.inf
+
+
+def from_zero_if_lower(
+    objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: TrustRegion, point: Point
+) -> Point:
+    """Of one θ that no scan has looked at: the minimum near 0 where that is lower than this one."""
+    if point.x[0] == 0.0 or not objective(np.zeros(1)) < point.value:
+        return point
+    other = search(objective, np.zeros(1), units, budget, work)
+    return put_on_boundary(objective, units, pivots, budget, work, other)

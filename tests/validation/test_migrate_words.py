@@ -1,0 +1,126 @@
+"""R's words around models, each as the Python that stands for it (nothing is run: the text alone)."""
+
+import pytest
+
+from mlmparity import migrate
+from validation.migrate.layout import wrapped
+
+
+def script_of(tmp_path, code):
+    path = tmp_path / "a.R"
+    path.write_text(f"library(lme4)\nm <- lmer(y ~ x + a + (x | g), d)\n{code}\n", encoding="utf-8")
+    done = migrate(path, tmp_path / "out", run=False)
+    assert not done.missing
+    compile(done.script, "a.py", "exec")
+    return done.script
+
+
+@pytest.mark.parametrize(
+    ("r", "python"),
+    [
+        # functions of several statements are defined before the statement that needs them
+        (
+            "do.call(rbind, lapply(c('a', 'b'), function(n) {\n  f <- update(m, data = d)\n  data.frame(n = n)\n}))",
+            "def for_n(n):",
+        ),
+        ("sapply(c(low = -1), function(k) fixef(m)[[1]] + k)", "m.fixef().iloc[0] + k for name, k in zip("),
+        (
+            "Map(function(f, n) AIC(f), list(a = m), c('a'))",
+            '{name: f.AIC() for name, f, n in zip({"a": m}, {"a": m}.values()',
+        ),
+        ("mapply(function(a, b) a + b, c(1, 2), c(3, 4))", "[a + b for a, b in zip([1, 2], [3, 4])]"),
+        (
+            "by(d, d$g, function(x) sigma(lmer(y ~ 1 + (1 | h), x)))",
+            'dict(list(d.groupby(d["g"], observed=True))).items()',
+        ),
+        ("map_dbl(list(a = m), ~ AIC(.x))", '{name: x.AIC() for name, x in {"a": m}.items()}'),
+        ("sapply(VarCorr(m), function(v) v[1, 1])", "m.VarCorr()[group].iloc[0, 0] for group in"),
+        ("Filter(function(f) isSingular(f), list(a = m))", "if f.isSingular()"),
+        # tables of results
+        ("head(subset(as.data.frame(ranef(m)), condval > 0, select = c(grp, condval)))", '[re["condval"] > 0]'),
+        ("setNames(c(1, 2), c('a', 'b'))", 'pd.Series([1, 2], index=["a", "b"])'),
+        ("cbind(a = fixef(m), b = fixef(m))", '"b": np.asarray(m.fixef())}, index=m.fixef().index)'),
+        ("merge(coef(m)$g, ranef(m)$g, by = 'k', all = TRUE)", 'on="k", how="outer", sort=True'),
+        ("tapply(d$y, list(d$g, d$h), mean)", '.groupby([d["g"], d["h"]], observed=False).mean().unstack()'),
+        ("t(fixef(m)) %*% solve(vcov(m)) %*% fixef(m)", "np.linalg.inv(m.vcov())"),
+        ("attr(ranef(m, condVar = TRUE)[['g']], 'postVar')[1, 1, ]", 'm.ranef_condVar()["g"][:, 0, 0].to_numpy()'),
+        # dplyr
+        (
+            "coef(m)$g %>% rownames_to_column('who') %>% filter(x > 0) %>% arrange(desc(x)) %>% slice(1:3)",
+            '.sort_values("x", ascending=False, kind="stable").reset_index(drop=True).head(3)',
+        ),
+        (
+            "as.data.frame(VarCorr(m)) %>% group_by(grp) %>% summarise(total = sum(vcov), n = n())",
+            '.apply(lambda d: pd.Series({"total": d["vcov"].sum(), "n": len(d)}))',
+        ),
+        (
+            "as.data.frame(VarCorr(m)) %>% mutate(p = vcov / sum(vcov))",
+            '.assign(p=lambda d: d["vcov"] / d["vcov"].sum())',
+        ),
+        # text
+        ("fixef(m)[grepl('^x', names(fixef(m)))]", 'bool(re.search("^x", one))'),
+        ("gsub('[[:digit:]]+', '', c('a1', 'b2'))", 're.sub("[0-9]+", "", one)'),
+        ("paste0('M', 1:3)", '[f"M{a}" for a in range(1, 4)]'),
+        ("format.pval(0.00123, digits = 3)", 'format(0.00123, ".3g")'),
+        ("quantile(c(1, 2, 3), c(.1, .9))", "np.quantile([1, 2, 3], [.1, .9])"),
+        # what is asked of fits
+        ("b <- bootMer(m, fixef, nsim = 9)\nb$t0", 'pd.Series(b.attrs["observed"])'),
+        ("pf <- profile(m, which = 'theta_')\nconfint(pf, level = 0.9)", 'm.confint("theta_", level=0.9)'),
+        ("emmeans(m, 'a', contr = 'pairwise')", 'm.emmeans("pairwise ~ a")'),
+        ("contest1D(m, c(0, 1))", "m.contest(L=[0, 1], joint=False, confint=False)"),
+        ("lmerTest::ls_means(m, which = 'a', pairwise = TRUE)", 'm.ls_means(which="a", pairwise=True)'),
+        ("do.call(anova, unname(list(a = m, b = m)))", "[0].anova(*list("),
+        ("attr(terms(m), 'term.labels')", "[term.label for term in m.terms().terms]"),
+        ("x <- getME(m, 'Z')\ndim(t(x))", "x.T.shape"),
+        # control
+        (
+            "r <- tryCatch(confint(m), error = function(e) {\n  message('no: ', conditionMessage(e))\n  NULL\n})",
+            '\n    print("no: ", str(e), sep="")\n    r = None',
+        ),
+        ("repeat {\n  s <- sigma(m)\n  break\n}", "while True:"),
+        (
+            "f <- function(k) {\n  if (k > 1) {\n    s <- sigma(m)\n    s\n  } else 0\n}\nf(2)",
+            "    if k > 1:\n",
+        ),
+        ("steps <- list('a', c('a', 'b'))", 'steps = [["a"], ["a", "b"]]'),
+    ],
+)
+def test_a_word_s_python(tmp_path, r, python):
+    if "re[" in python:
+        r = r.replace("as.data.frame(ranef(m))", "re")
+        r = f"re <- as.data.frame(ranef(m))\n{r}"
+    assert python in script_of(tmp_path, r)
+
+
+@pytest.mark.parametrize(
+    ("r", "why"),
+    [
+        ("step(m)", "step"),
+        ("map(list(a = m), ~ unknown(.x))", "unknown"),
+        ("f <- function(x) unknown(x)\nf(2)", "f(): unknown(x)"),
+        ("grepl('[[:punct:]]', 'a')", "a regular expression of a kind"),
+        ("as.data.frame(VarCorr(m)) %>% group_by(grp) %>% mutate(n = n())", "within groups"),
+        ("cbind(m, 1)", "neither tables nor vectors"),
+        ("merge(coef(m)$g, ranef(m)$g)", "the data are kept"),
+    ],
+)
+def test_what_is_not_said_in_python_is_named(tmp_path, r, why):
+    path = tmp_path / "a.R"
+    path.write_text(f"library(lme4)\nm <- lmer(y ~ x + (x | g), d)\n{r}\n", encoding="utf-8")
+    done = migrate(path, tmp_path / "out", run=False)
+    assert any(why in reason for _, _, reason in done.missing), done.missing
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'x = {name: pd.DataFrame({"a": name, "b": m, "cccc": 1}, index=[0]) for name, m, n in zip(one, two, three)}',
+        'print(pd.DataFrame({"effect": list(first.values()), "low": pd.Series(b), "up": pd.Series(c) - 2 * fourth}))',
+        'forms = {"one": "y ~ 1 + (1 | g)", "two, for": "y ~ x + (1 | g)", "three": "y ~ x * z + (x | g)"}',
+        '[f"a for {b}, {c}" for b, c in zip(a_very_long_name_of_a_list_of_texts, another_name_of_a_list_of_texts)]',
+    ],
+)
+def test_a_long_line_that_is_broken_is_the_same_python(line):
+    import ast
+
+    assert ast.dump(ast.parse("\n".join(wrapped(line)))) == ast.dump(ast.parse(line))

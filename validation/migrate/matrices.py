@@ -1,0 +1,83 @@
+"""R's words for matrices: products, inverses, parts."""
+
+from validation.migrate.code import Code, Scope, unmarked
+from validation.migrate.functions import maker, only, values_of
+from validation.migrate.rcode import Node
+from validation.migrate.translate import Translator
+
+__all__: list[str] = []
+
+
+@maker("t", takes="x")
+def _transposed(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind in ("frame", "sparse"):
+        return Code(f"{made.inside()}.T", made.kind)
+    if made.kind in ("series", "vector"):  # in a product a vector is a row or a column, as is needed
+        return made
+    raise t.refuse(node, "t() of something that is no matrix")
+
+
+@maker("solve", takes="a b")
+def _solved(t: Translator, node: Node, scope: Scope) -> Code:
+    """``solve(A)``, with its names the other way round; ``solve(A, b)``."""
+    made = [t.expression(value, scope) for value in values_of(node)]
+    if not made or made[0].kind not in ("frame", "vector") or len(made) > 2:
+        raise t.refuse(node, "solve() of something that is no matrix")
+    t.needs("np")
+    matrix = made[0]
+    again = unmarked(matrix.inside())
+    if len(made) == 2:
+        solved = f"np.linalg.solve({matrix.text}, {made[1].text})"
+        if made[1].kind == "frame" or matrix.kind != "frame":
+            return Code(solved, "vector")
+        t.needs("pd")
+        return Code(f"pd.Series({solved}, index={again}.columns)", "series")
+    if matrix.kind == "vector":
+        return Code(f"np.linalg.inv({matrix.text})", "vector")
+    t.needs("pd")
+    names = f"index={again}.columns, columns={again}.index"
+    return Code(f"pd.DataFrame(np.linalg.inv({matrix.text}), {names})", "frame")
+
+
+@maker("as.matrix", takes="x")
+def _matrix(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind in ("frame", "table"):
+        return Code(made.text, "frame", made.atom)
+    if made.kind == "sparse":
+        t.needs("pd")
+        return Code(f"pd.DataFrame({made.inside()}.toarray())", "frame")
+    raise t.refuse(node, "as.matrix() of something that is no table")
+
+
+@maker("diag", takes="x nrow")
+def _diagonal(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    t.needs("np")
+    if made.kind == "number":
+        t.needs("pd")
+        return Code(f"pd.DataFrame(np.eye({made.text}))", "frame")
+    if made.kind in ("vector", "series"):
+        return Code(f"np.diag({made.text})", "vector")
+    if made.kind != "frame":
+        raise t.refuse(node, "diag() of something that is no matrix")
+    if not made.atom:
+        return Code(f"np.diag({made.text})", "vector", True, "number")
+    t.needs("pd")
+    return Code(f"pd.Series(np.diag({made.text}), index={unmarked(made.inside())}.index)", "series")
+
+
+@maker("cor", "cov", takes="x y use")
+def _correlated(t: Translator, node: Node, scope: Scope) -> Code:
+    values = values_of(node)
+    if len(values) != len(node.args) or not 1 <= len(values) <= 2:
+        raise t.refuse(node, f"{node.text}() of this kind")
+    made = [t.expression(value, scope) for value in values]
+    if len(made) == 1 and made[0].kind == "frame":
+        return Code(f"{made[0].inside()}.{'corr' if node.text == 'cor' else 'cov'}()", "frame")
+    if len(made) == 1:
+        raise t.refuse(node, f"{node.text}() of something that is no table")
+    t.needs("np")
+    function = "corrcoef" if node.text == "cor" else "cov"
+    return Code(f"np.{function}({made[0].text}, {made[1].text})[0, 1]", "number")
