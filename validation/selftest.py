@@ -157,7 +157,7 @@ def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -
 
 
 def _other_right_fit(base: Base, change: str) -> Any:
-    from validation.faults.wrong_numbers import polished
+    from validation.faults.changed_numbers import polished
 
     rng = np.random.default_rng([base.seed, zlib.crc32(change.encode())])
     if change == "another start":
@@ -181,7 +181,7 @@ def _by_nelder_mead(base: Base) -> Any:
     """A derivative-free optimizer on the fit's own objective, started anew until nothing is gained."""
     import scipy.optimize
 
-    from validation.faults.wrong_numbers import at_theta
+    from validation.faults.changed_numbers import at_theta
 
     fit = base.fit
     lower = fit.lower.to_numpy(dtype=float)

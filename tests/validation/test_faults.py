@@ -9,7 +9,7 @@ import pytest
 from validation import compare_draws, compare_fits
 from validation.faults import LIKELIHOOD_FAULTS, POSTERIOR_FAULTS, at_theta, loose_standard_errors
 from validation.faults.bases import LIKELIHOOD_BASES, POSTERIOR_BASES, likelihood_base, posterior_base
-from validation.faults.wrong_numbers import (
+from validation.faults.changed_numbers import (
     bic_with_groups,
     other_criterion,
     reversed_modes,

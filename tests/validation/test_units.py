@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from validation.algebra import pieces_of, solve
+from validation.judge.objective import theta_points
 from validation.judge.units import component_errors, theta_covariance
 
 
@@ -45,3 +46,14 @@ def test_the_unit_of_a_zero_variance_is_not_zero(ml_fit):
     assert errors.source == "closed form"
     assert all(value > 0 and np.isfinite(value) for value in errors.covariance.values())
     assert all(value > 0 and np.isfinite(value) for value in errors.sd.values())
+
+
+@pytest.mark.parametrize("optimum", [[0.8, 0.1, 0.6], [0.8, 0.0, 0.0]])
+def test_points_of_comparison_do_not_depend_on_a_predictors_unit(optimum):
+    scale = np.array([1.0, 1e-4, 1e-4])  # a slope over Hz
+    bounds = [(0.0, np.inf), (-np.inf, np.inf), (0.0, np.inf)]
+    plain = theta_points(np.array(optimum), None, bounds, seed=1)
+    scaled = theta_points(np.array(optimum) * scale, None, bounds, seed=1, scale=scale)
+    for (name, point), (same, other) in zip(plain, scaled, strict=True):
+        assert name == same
+        np.testing.assert_allclose(other, point * scale, rtol=1e-12)

@@ -5,11 +5,11 @@ tests between them, what is reported after them), by row of AGREEMENT.md's table
 """
 
 from validation.faults.anova import ANOVA_FAULTS
+from validation.faults.changed_numbers import at_theta, loose_standard_errors
 from validation.faults.fault import Fault, Sized
 from validation.faults.likelihood import LIKELIHOOD_FAULTS
 from validation.faults.posterior import POSTERIOR_FAULTS
 from validation.faults.results import RESULTS_FAULTS
-from validation.faults.wrong_numbers import at_theta, loose_standard_errors
 
 __all__ = [
     "ANOVA_FAULTS",

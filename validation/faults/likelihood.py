@@ -1,29 +1,9 @@
-"""Likelihood fits made wrong: by changing a right fit's numbers, or by fitting another model than was asked for."""
+"""The faults of likelihood fits: what each is called, where it can be planted, and what must name it."""
 
 from collections.abc import Callable
 
 from validation.faults.bases import Base
-from validation.faults.fault import Fault, Sized
-from validation.faults.wrong_models import (
-    centred,
-    contrasts,
-    dropped_rows,
-    filled_in,
-    formula,
-    lost_column,
-    missing_as_integer,
-    missing_as_level,
-    moved_pupil,
-    off_boundary,
-    ordered,
-    other_response,
-    recoded_value,
-    relevelled,
-    renamed,
-    rescaled,
-    standardised,
-)
-from validation.faults.wrong_numbers import (
+from validation.faults.changed_numbers import (
     alphabetical_modes,
     bic_with_groups,
     by_crossproducts,
@@ -67,6 +47,26 @@ from validation.faults.wrong_numbers import (
     variances_as_sds,
     wrong_statistic,
     z_tests,
+)
+from validation.faults.fault import Fault, Sized
+from validation.faults.other_fits import (
+    centred,
+    contrasts,
+    dropped_rows,
+    filled_in,
+    formula,
+    lost_column,
+    missing_as_integer,
+    missing_as_level,
+    moved_pupil,
+    off_boundary,
+    ordered,
+    other_response,
+    recoded_value,
+    relevelled,
+    renamed,
+    rescaled,
+    standardised,
 )
 from validation.references.recorded import RecordedLmerFit
 

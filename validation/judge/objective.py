@@ -24,6 +24,7 @@ def theta_points(
     bounds: Sequence[tuple[float, float]],
     seed: int,
     n_random: int = 6,
+    scale: np.ndarray | None = None,
 ) -> list[tuple[str, np.ndarray]]:
     """Where tier 2 compares the objectives: both optima, lme4's start, the boundary, and random feasible θ.
 
@@ -35,22 +36,27 @@ def theta_points(
         Lower and upper bound of each element of θ.
     seed : int
     n_random : int
-        Number of random points: what is bounded below by 0 log-normal about the optimum (about 1 where it is 0), what
-        has two bounds (a correlation) uniform, the others normal.
+        Number of random points: what is bounded below by 0 log-normal about the optimum (about its unit where it is
+        0), what has two bounds (a correlation) uniform, the others normal.
+    scale : ndarray, optional
+        Unit of each element of θ, in which lme4's start is 1: that of its predictors
+        (:attr:`validation.algebra.Pieces.theta_scale`). At θ = 1 itself a predictor in Hz, whose θ̂ is 1e-4, leaves
+        both sides no digits to agree in. Default: 1.
     """
+    unit = np.ones(len(optimum)) if scale is None else scale
     low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
     diagonal, between = low == 0.0, np.isfinite(low) & np.isfinite(high)
     points = [("reference optimum", optimum)]
     if other is not None:
         points.append(("candidate optimum", other))
-    points.append(("start", diagonal.astype(float)))
+    points.append(("start", np.where(diagonal, unit, 0.0)))
     points.append(("boundary, all 0", np.zeros_like(optimum)))
     for i in np.flatnonzero(diagonal)[:6]:
         point = optimum.copy()
         point[i] = 0.0
         points.append((f"boundary, element {i + 1}", point))
     rng = np.random.default_rng(seed)
-    size = np.where(np.abs(optimum) > Match.ROUGH, np.abs(optimum), 1.0)
+    size = np.where(np.abs(optimum) > Match.ROUGH * unit, np.abs(optimum), unit)
     for i in range(n_random):
         factor = np.where(diagonal, np.exp(rng.normal(size=optimum.size)), rng.normal(size=optimum.size))
         point = size * factor
@@ -76,7 +82,8 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
     else:
         pieces = evidence.reference_pieces
         bounds = pieces.bounds if pieces is not None else _bounds(evidence.reference, len(theta))
-        points = theta_points(theta.to_numpy(), evidence.candidate_theta(), bounds, seed)
+        scale = pieces.theta_scale if pieces is not None else None
+        points = theta_points(theta.to_numpy(), evidence.candidate_theta(), bounds, seed, scale=scale)
     nobs = evidence.value("reference", "nobs")
     values = []
     for name, point in points:

@@ -1,4 +1,4 @@
-"""Faults in what is fitted: another model, other data, another coding; every number follows from it."""
+"""Likelihood fits of another model, or of other data, than was asked for."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,13 +6,44 @@ from dataclasses import replace
 import pandas as pd
 
 from validation.faults.bases import Base
-from validation.faults.wrong_numbers import at_theta
+from validation.faults.changed_numbers import (
+    at_theta,
+)
 from validation.references.recorded import RecordedLmerFit
+
+__all__ = [
+    "centred",
+    "contrasts",
+    "dropped_rows",
+    "filled_in",
+    "formula",
+    "lost_column",
+    "missing_as_integer",
+    "missing_as_level",
+    "moved_pupil",
+    "off_boundary",
+    "ordered",
+    "other_response",
+    "recoded_value",
+    "relevelled",
+    "renamed",
+    "rescaled",
+    "standardised",
+]
 
 
 def _used(base: Base) -> pd.DataFrame:
     """The rows that the right fit uses."""
     return base.data.loc[base.fit.y.index]
+
+
+def lost_column(base: Base) -> RecordedLmerFit:
+    """A variable is gone from the fixed effects."""
+    fixed, bar, random = base.formula.partition("(")
+    variable = next(f"{name} + " for name in ("ses", "arm", "people", "`home status`") if f"{name} + " in fixed)
+    if "offset" in base.formula:
+        return base.refit(base.formula.replace(variable, ""), data=_used(base))
+    return base.refit(fixed.replace(variable, "1 + ") + bar + random, data=_used(base))
 
 
 def relevelled(base: Base) -> RecordedLmerFit:
@@ -27,7 +58,7 @@ def ordered(base: Base) -> RecordedLmerFit:
 
 
 def contrasts(name: str) -> Callable[[Base, float], RecordedLmerFit]:
-    """The factor coded by other contrasts."""
+    """A factor coded by other contrasts."""
     return lambda base, size: base.refit(contrasts={"arm": name})
 
 
@@ -116,7 +147,7 @@ def off_boundary(base: Base, size: float) -> RecordedLmerFit:
 
 
 def formula(change: Callable[[str], str]) -> Callable[[Base, float], RecordedLmerFit]:
-    """Another formula."""
+    """Another formula; one that the change leaves as it is plants nothing, and is an error."""
 
     def plant(base: Base, size: float) -> RecordedLmerFit:
         changed = change(base.formula)
@@ -125,12 +156,3 @@ def formula(change: Callable[[str], str]) -> Callable[[Base, float], RecordedLme
         return base.refit(changed)
 
     return plant
-
-
-def lost_column(base: Base) -> RecordedLmerFit:
-    """A variable is gone from the fixed effects."""
-    fixed, bar, random = base.formula.partition("(")
-    variable = next(f"{name} + " for name in ("ses", "arm", "people", "`home status`") if f"{name} + " in fixed)
-    if "offset" in base.formula:
-        return base.refit(base.formula.replace(variable, ""), data=_used(base))
-    return base.refit(fixed.replace(variable, "1 + ") + bar + random, data=_used(base))

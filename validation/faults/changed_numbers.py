@@ -1,4 +1,4 @@
-"""Faults in what a right fit reports: the same model, some of its numbers wrong."""
+"""Likelihood fits made wrong by changing a right fit's numbers."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,6 +11,54 @@ import pandas as pd
 from validation.algebra import pieces_of, solve
 from validation.quantities import numbered, records
 from validation.references.recorded import RecordedLmerFit
+
+__all__ = [
+    "alphabetical_modes",
+    "at_theta",
+    "bic_with_groups",
+    "by_crossproducts",
+    "coef_for_ranef",
+    "conditional_for_marginal",
+    "conditional_variances",
+    "constant_lost",
+    "constant_lost_in_loglik",
+    "first_level_for_new",
+    "loose_standard_errors",
+    "lost_covariances",
+    "lost_level",
+    "marginal_fitted",
+    "modes",
+    "not_a_number",
+    "of_correlations",
+    "on_boundary",
+    "one_mode_flipped",
+    "one_sided_tests",
+    "other_criterion",
+    "other_criterion_silently",
+    "permuted_coefficients",
+    "polished",
+    "relative_sds",
+    "relative_variances",
+    "residual_df_in_se",
+    "residual_tests",
+    "reversed_modes",
+    "sds_as_variances",
+    "shifted_modes",
+    "sigma_divisor",
+    "sigma_not_counted",
+    "sigma_squared",
+    "single_precision",
+    "standard_errors_of_other_criterion",
+    "stopped_early",
+    "swapped_effects",
+    "swapped_pair",
+    "swapped_terms",
+    "theta_reversed",
+    "unshrunken",
+    "variances_as_sds",
+    "wrong_statistic",
+    "z_tests",
+]
 
 
 def at_theta(fit: RecordedLmerFit, theta: np.ndarray, reml: bool | None = None) -> RecordedLmerFit:
@@ -163,7 +211,7 @@ def on_boundary(fit: RecordedLmerFit) -> RecordedLmerFit:
 
 
 def modes(fit: RecordedLmerFit, change: Callable[[pd.DataFrame], pd.DataFrame]) -> RecordedLmerFit:
-    """Conditional modes changed, factor by factor."""
+    """The BLUPs of each grouping factor changed."""
     return replace(fit, modes={group: change(frame) for group, frame in fit.modes.items()})
 
 
@@ -398,7 +446,7 @@ def theta_reversed(fit: RecordedLmerFit) -> RecordedLmerFit:
 
 
 def of_correlations(value: Callable[[dict[str, Any]], float]) -> Callable[[RecordedLmerFit], RecordedLmerFit]:
-    """A value for the correlations by a rule of VarCorr's row."""
+    """A change of what stands where a correlation stands."""
 
     def change(fit: RecordedLmerFit) -> RecordedLmerFit:
         components = fit.components
