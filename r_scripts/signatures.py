@@ -294,7 +294,7 @@ def _resolved(annotation: object, names: _Names) -> Any:
         annotation = annotation.__forward_arg__
     if isinstance(annotation, str):
         try:
-            annotation = eval(annotation, {"__builtins__": {}}, names)  # our own source, not a user's text
+            annotation = eval(annotation, {}, names)  # our own source, not a user's text
         except (AttributeError, TypeError):
             return Any
     arguments = typing.get_args(annotation)

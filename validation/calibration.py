@@ -305,5 +305,4 @@ def _save(path: Path | None, mark: str, done: dict[int, tuple[dict[str, int], bo
 
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps({"campaign": mark, "simulations": {str(k): done[k] for k in sorted(done)}}))

@@ -20,6 +20,7 @@ from validation.compare import compare, spoken
 from validation.comparison import Comparison
 from validation.conformance.cases import all_cases, with_reference
 from validation.errors import NotSupportedError, SideError, UnknownCaseError
+from validation.files import make_folder
 from validation.progress import Tracker
 from validation.references.choose import Source
 from validation.report.wording import NOT_REACHED
@@ -265,7 +266,7 @@ def record_works(
     written = list(record(plain, directory=folder, progress=progress, quick=quick)) if plain else []
     for work in chosen:
         if work.record is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             written.append(work.record(Path(directory) if directory is not None else None))
     return written
 

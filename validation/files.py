@@ -4,13 +4,18 @@ import contextlib
 import errno
 import os
 import re
+import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["FileError", "plain_name", "write_atomically", "write_or_print"]
+__all__ = ["FileError", "explained", "make_folder", "plain_name", "write_atomically", "write_or_print"]
 
 #: Longest file name that every common file system takes, the ending and ``.part`` included.
 _LONGEST = 200
+
+#: Folders in which nothing is a file of a user's: ``/dev/stdout`` leads there, wherever it is redirected to.
+_SYSTEMS = ("/dev", "/proc", "/sys")
 
 #: Names that Windows keeps for devices, with any ending.
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?$")
@@ -49,7 +54,8 @@ def plain_name(name: str) -> str:
 def write_atomically(path: Path, text: str) -> None:
     """Write a UTF-8 file that is the old one or the whole new one, whatever interrupts.
 
-    The file is written beside its place and moved there in one step. A link in its place is replaced, not followed.
+    The file is written beside its place and moved there in one step. A link in its place is replaced, not followed; a
+    device or a pipe (``/dev/stdout``, ``/dev/null``) is written to as it is: in its place, root would leave a file.
 
     Parameters
     ----------
@@ -64,7 +70,11 @@ def write_atomically(path: Path, text: str) -> None:
     """
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if _is_device(path):
+            with path.open("w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
+                file.write(text)
+            return
+        make_folder(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
             file.write(text)
@@ -76,9 +86,46 @@ def write_atomically(path: Path, text: str) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        if isinstance(error, OSError | ValueError):
+        if isinstance(error, OSError | ValueError) and not isinstance(error, FileError):
             raise FileError(f"{str(path)!r} cannot be written: {_why(error)}; nothing was changed") from error
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it is in; nothing, where it is there.
+
+    Raises
+    ------
+    FileError
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise FileError(f"the folder {str(folder)!r} cannot be made: {_why(error)}") from error
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say why a file cannot be written, where another library writes it.
+
+    Raises
+    ------
+    FileError
+    """
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"{str(path)!r} cannot be written: {_why(error)}") from error
+
+
+def _is_device(path: Path) -> bool:
+    """Whether a path is no file's: a device, a pipe, a socket, or whatever the system keeps in its own folders."""
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            return True
+    place = Path(os.path.abspath(path)).parent.resolve()
+    return any(place.is_relative_to(kept) for kept in _SYSTEMS) and not place.is_relative_to("/dev/shm")
 
 
 def _why(error: OSError | ValueError) -> str:
@@ -118,5 +165,4 @@ def write_or_print(target: Path, text: str) -> None:
     if str(target) == "-":
         print(text)
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, text + "\n")

@@ -1,7 +1,7 @@
 """A model at the minimum of its criterion: what a fit is made of, whether a search or a refit has found it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Protocol
 
@@ -292,8 +292,18 @@ class Refitter:
             raise failure
         return min(found, key=lambda one: one.value)
 
-    def response(self, newresp: Sequence[float] | np.ndarray | pd.Series | pd.DataFrame) -> np.ndarray:
+    def response(
+        self,
+        newresp: Sequence[float] | np.ndarray | pd.Series | pd.DataFrame,
+        used: Callable[[np.ndarray], np.ndarray] = lambda values: values,
+    ) -> np.ndarray:
         """Return another response: a number for each row used, from those or from one for each row of the data.
+
+        Parameters
+        ----------
+        newresp : array-like
+        used : callable, optional
+            Takes the rows used out of all rows of the data.
 
         Raises
         ------
@@ -310,6 +320,7 @@ class Refitter:
         design = self.design
         if y.size != design.N and design.omitted.size and y.size == design.N + design.omitted.size:
             y = np.delete(y, design.omitted)
+        y = used(y)
         if y.size != design.N:
             raise DataError(f"newresp has {y.size} values; the model uses {design.N} rows")
         return y

@@ -11,7 +11,7 @@ from pyimpl.errors import DataError
 from pyimpl.frame.columns import Data
 from pyimpl.inference.at_optimum import AtOptimum, find_optimum
 from pyimpl.inference.control import LmerControl
-from pyimpl.inference.source import Source
+from pyimpl.inference.source import Source, of_used_rows
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.records import changed
 
@@ -46,8 +46,7 @@ def reweighted(
     design = model.design
     numbers = as_numbers(weights, "newweights")
     whole = None if source is None else Data(source.data).rows
-    if source is not None and numbers.shape == (whole,) and whole != design.N:
-        numbers = numbers[source.used_rows(design)]
+    numbers = of_used_rows(numbers, design, source)
     if numbers.shape != (design.N,):
         others = "" if whole in (None, design.N) else f", or {whole}, the rows of the data"
         raise DataError(

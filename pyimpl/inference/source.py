@@ -47,6 +47,13 @@ class Source:
         return np.asarray(index.get_indexer(design.index), dtype=np.intp)
 
 
+def of_used_rows(values: np.ndarray, design: Design, source: Source | None) -> np.ndarray:
+    """A value for each row used, of as many or of one for each row of the data (some may be left out by ``subset``)."""
+    if source is None or values.shape == (design.N,) or values.shape != (Data(source.data).rows,):
+        return values
+    return values[source.used_rows(design)]
+
+
 def row_series(design: Design, source: Source | None, values: np.ndarray, name: str | None = None) -> pd.Series:
     """One number for each row used, with the data's index; ``na.exclude`` pads the rows left out with missing values.
 

@@ -31,7 +31,7 @@ from pyimpl.inference.random_effects import (
 )
 from pyimpl.inference.reweighting import reweighted
 from pyimpl.inference.simulation import ClusterRand, NewParameters
-from pyimpl.inference.source import Source, row_series
+from pyimpl.inference.source import Source, of_used_rows, row_series
 from pyimpl.printing import CallText, VarCorrTable
 from pyimpl.records import changed
 from r_scripts.caller import warn
@@ -499,7 +499,7 @@ class LmerEstimates(ModelAccessors):
         """
         fit = self if newweights is None else self._reweighted(newweights)
         if newresp is not None or newweights is None:
-            fit = fit.refitted(self.model.refitter.response(newresp) if newresp is not None else self.design.y)
+            fit = fit.refitted(newresp if newresp is not None else self.design.y)
         fit.give_warnings()
         return fit
 
@@ -513,7 +513,8 @@ class LmerEstimates(ModelAccessors):
     def refitted(self, newresp: Sequence[float] | np.ndarray | pd.Series | pd.DataFrame) -> Self:
         """:meth:`refit` without warnings: they are the new fit's ``messages`` and ``warnings``."""
         refitter = self.model.refitter
-        model = refitter.refit(refitter.response(newresp), self._warm_start, self.control)
+        y = refitter.response(newresp, lambda values: of_used_rows(values, self.design, self.source))
+        model = refitter.refit(y, self._warm_start, self.control)
         return type(self)(model, self.call, self.source, self.control)
 
     @cached_property

@@ -312,3 +312,17 @@ def test_a_search_that_stuck_is_done_from_all_starts(monkeypatch):
     assert not isinstance(again.model, RefittedModel)
     assert not np.array_equal(again.model.optsum.initial, warm_start(fit.model))
     assert again.model.value == pytest.approx(usual.model.value, rel=1e-10)
+
+
+def test_a_response_may_be_given_for_every_row_of_the_data_with_a_subset_too():
+    rng = np.random.default_rng(8)
+    data = pd.DataFrame({"x": rng.normal(size=80), "g": np.arange(80) % 8})
+    data["y"] = data["x"] + rng.normal(size=8)[data["g"]] + rng.normal(size=80)
+    data.loc[[5, 50], "x"] = np.nan
+    other = np.sin(np.arange(80)) + data["y"]
+    for subset in ("x > -1", (data["g"] != 2).to_numpy(), [3, 1, *range(10, 60)]):
+        fit = lmer("y ~ x + (1 | g)", data, subset=subset)
+        direct = lmer("y ~ x + (1 | g)", data.assign(y=other), subset=subset)
+        np.testing.assert_allclose(fit.refit(other).fixef(), direct.fixef(), rtol=1e-6)
+        with pytest.raises(DataError, match="has 79 values"):
+            fit.refit(other[:79])

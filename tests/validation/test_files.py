@@ -3,10 +3,12 @@
 import errno
 import os
 import shutil
+import stat
+from pathlib import Path
 
 import pytest
 
-from validation.files import FileError, plain_name, write_atomically
+from validation.files import FileError, explained, make_folder, plain_name, write_atomically
 from validation.references import store
 
 
@@ -83,3 +85,36 @@ def test_a_part_that_a_killed_writer_left_is_never_read(tmp_path):
     (tmp_path / "cases" / "Dyestuff-reml.json.part").write_text("{")
     assert store.names(tmp_path) == before
     assert store.load("Dyestuff-reml", tmp_path).name == "Dyestuff-reml"
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(pipe, "seen")
+        assert os.read(reader, 10) == b"seen"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux's /proc")
+def test_what_the_system_keeps_is_never_replaced(tmp_path):
+    """As /dev/stdout and /dev/full are: root could put a file in their place. Here nobody can."""
+    with (tmp_path / "redirected").open("w+") as out:
+        write_atomically(Path(f"/proc/self/fd/{out.fileno()}"), "seen")
+        assert (tmp_path / "redirected").read_text() == "seen"
+    with (
+        open("/dev/full", "w") as full,
+        pytest.raises(FileError, match="disk is full"),
+    ):
+        write_atomically(Path(f"/proc/self/fd/{full.fileno()}"), "much")
+
+
+def test_a_folder_that_cannot_be_made_says_why(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="a part of its path is a file"):
+        make_folder(tmp_path / "file" / "folder")
+    with pytest.raises(FileError, match="cannot be written: the file system is read-only"), explained(tmp_path / "x"):
+        raise OSError(errno.EROFS, "Read-only file system")

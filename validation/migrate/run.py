@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from validation.files import FileError, write_atomically
+from validation.files import FileError, explained, make_folder, write_atomically
 from validation.migrate.compared import Compared
 from validation.migrate.instrument import own_sites
 from validation.migrate.judged import judge, other_shape, unproved
@@ -214,12 +214,13 @@ def _save(script: Script, source: Source, folder: Path) -> None:
     write_atomically(folder / "migration.json", json.dumps(migration, indent=1) + "\n")
     if script.frames:
         data = folder / "data"
-        data.mkdir(parents=True, exist_ok=True)
+        make_folder(data)
         for name, frame in script.frames.items():
             part = data / f".{name}.part"
             try:
-                frame.to_parquet(part)
-                part.replace(data / f"{name}.parquet")
+                with explained(data / f"{name}.parquet"):
+                    frame.to_parquet(part)
+                    part.replace(data / f"{name}.parquet")
             finally:
                 part.unlink(missing_ok=True)
 
@@ -276,7 +277,7 @@ def _can_write(folder: Path) -> None:
         raise FileError(f"{folder} is a file; name a folder with -o")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "migration.json").exists():
         raise FileError(f"{folder} holds other files; name an empty or a new folder with -o")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
 
 
 def _missing(source: Source, script: Script) -> list[tuple[int, str, str]]:

@@ -13,7 +13,7 @@ import pandas as pd
 from validation.algebra import pieces_of
 from validation.cases import Case, select
 from validation.covariances import parameters_of
-from validation.files import write_atomically
+from validation.files import explained, make_folder, write_atomically
 from validation.judge.density import density_points
 from validation.judge.objective import theta_points
 from validation.judge.posterior_evidence import main_parameters, thinned
@@ -259,9 +259,9 @@ class _State:
         self.finished = []
 
     def keep(self, case: str, number: int, names: Sequence[str], draws: np.ndarray, divergences: int) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         temporary = self.folder / f"{case}.{number}.part"
-        with open(temporary, "wb") as file:
+        with explained(temporary), open(temporary, "wb") as file:
             np.save(file, draws, allow_pickle=False)
         temporary.replace(self.folder / f"{case}.{number}.npy")
         write_atomically(

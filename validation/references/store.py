@@ -19,7 +19,7 @@ import pandas as pd
 
 from validation.checks import Side
 from validation.errors import NoReferenceError
-from validation.files import FileError, plain_name, write_atomically
+from validation.files import FileError, make_folder, plain_name, write_atomically
 from validation.references.as_json import (
     components_from_json,
     components_to_json,
@@ -144,7 +144,7 @@ def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterat
     TimeoutError
         Another writer held it for longer than ``timeout`` seconds.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     path = directory / ".lock"
     deadline = time.monotonic() + timeout
     while True:
@@ -155,6 +155,8 @@ def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterat
             if time.monotonic() > deadline:
                 raise TimeoutError(f"another process has been writing references in {directory} for long") from error
             time.sleep(wait)
+        except OSError as error:
+            raise FileError(f"the folder {str(directory)!r} cannot be written to: {error.strerror}") from error
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from validation.comparison import Comparison
-from validation.files import write_atomically
+from validation.files import make_folder, write_atomically
 from validation.report.html import render_page
 from validation.report.json import dumps
 from validation.report.plots import Plot
@@ -40,7 +40,7 @@ def write_report(
     page = render_page(comparisons, reason=reason, generated=generated, extra_plots=extra_plots, command=command)
     data = dumps(comparisons, reason=reason)
     folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     html, json = folder / "report.html", folder / "report.json"
     write_atomically(html, page)
     write_atomically(json, data + "\n")
