@@ -291,6 +291,8 @@ class Session:
         Whether R may neither start programs nor write outside its scratch folder, where the system offers that (see
         :mod:`bridge.sandbox`; ``information["sandbox"]`` says what holds). By default it is so, unless the environment
         variable ``MLMPARITY_SANDBOX`` is ``off``.
+    scripts : sequence of path
+        Further R files, of one's own, whose functions :meth:`call` then knows as well; read when R starts.
 
     Examples
     --------
@@ -299,12 +301,18 @@ class Session:
     '4.2.2'
     """
 
-    def __init__(self, *, threads: int = 1, startup_timeout: float = 120.0, sandbox: bool | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 1,
+        startup_timeout: float = 120.0,
+        sandbox: bool | None = None,
+        scripts: Sequence[str | os.PathLike[str]] = (),
+    ) -> None:
         self._threads = threads
         self._startup_timeout = startup_timeout
         self._sandbox = sandboxes.wanted() if sandbox is None else bool(sandbox)
-        #: Further R files that the worker reads, for tests.
-        self._scripts: tuple[str, ...] = ()
+        self._scripts = tuple(os.path.abspath(script) for script in scripts)
         self._process: _Process | None = None
         self._pid = os.getpid()
         self._turn = threading.Lock()

@@ -44,8 +44,6 @@ R_FILES = (
     "lme4.R",
     "rstanarm.R",
     "selftest.R",
-    "tutorial_sections_1_2.R",
-    "tutorial_sections_3_5.R",
 )
 
 #: Loaded first, where they are there: packages of ours that start a program when they are loaded (RcppParallel asks

@@ -5,39 +5,40 @@ is not there; 130 interrupted.
 """
 
 import contextlib
-import contextvars
 import dataclasses
-import datetime as dt
 import functools
-import importlib
 import os
 import platform
-import shlex
 import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from pyimpl.extras import has
 from r_scripts.dialect import Dialect
 from validation.cases_command import complete_case
 from validation.cases_command import register as register_cases
-from validation.console import VisibleConsole
 from validation.exit_codes import BAD_INPUT, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
 from validation.migrate.command import register as register_migrate
 from validation.sbc_command import register as register_sbc
+from validation.shown import (
+    GIVEN,
+    Shown,
+    can_write,
+    error_console,
+    import_ahead,
+    output_console,
+    run_and_show,
+    run_cases,
+    say_reference,
+    start_r,
+)
 
 if TYPE_CHECKING:
-    from validation.campaign import Fit, Work
-    from validation.comparison import Comparison
-    from validation.references.choose import Source
+    from validation.campaign import Fit
 
 __all__ = ["app", "exit_code", "main"]
 
@@ -48,10 +49,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-#: The arguments of the command that runs, for the report: it says how to repeat it.
-_GIVEN: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("arguments", default=())
 
 
 class AgainstOption(StrEnum):
@@ -92,48 +89,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict on
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-@dataclasses.dataclass(frozen=True)
-class Shown:
-    """What a command prints of its comparisons.
-
-    Attributes
-    ----------
-    all_rows : bool
-        Every row of the tables.
-    verbose : bool
-        What agrees is opened up, too: checks, notes, parameters.
-    quiet : bool
-        The verdict only, and no progress.
-    json_file : Path, optional
-        Where everything goes as JSON; ``-``: to standard output, with nothing else.
-    """
-
-    all_rows: bool
-    verbose: bool
-    quiet: bool
-    json_file: Path | None
-
-    @property
-    def only_json(self) -> bool:
-        """Whether nothing but JSON is printed."""
-        return str(self.json_file) == "-"
-
-    @property
-    def silent(self) -> bool:
-        """Whether comparisons are not printed."""
-        return self.quiet or self.only_json
-
-    @property
-    def brief(self) -> bool:
-        """Whether a comparison that agrees is a line."""
-        return not (self.verbose or self.all_rows)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line (``sys.argv`` when no arguments are given) and exit with its code."""
     _make_output_safe()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _GIVEN.set(tuple(given))
+    GIVEN.set(tuple(given))
     try:
         app(args=given, prog_name="mlmparity")
     except KeyboardInterrupt:
@@ -158,7 +118,7 @@ def _guarded(function: Callable[..., int]) -> Callable[..., None]:
             raise
         except Exception as error:
             if debug:
-                _errors().print_exception(show_locals=False)
+                error_console().print_exception(show_locals=False)
             code = _explain(error, debug, kwargs.get("against") or kwargs.get("reference"))
         raise typer.Exit(code)
 
@@ -180,7 +140,7 @@ def validate(
     debug: Debug = False,
 ) -> int:
     """Fit the cases with R and in Python, diff them, and write the report."""
-    _start_r(against.value, bayes)
+    start_r(against.value, bayes)
     from validation.campaign import choose
     from validation.references.choose import choose_source
 
@@ -192,10 +152,10 @@ def validate(
                 "every case named is Bayesian, and --no-bayes leaves them out; name another, or drop --no-bayes"
             )
         chosen = kept
-    _can_write(output)
-    _import_ahead()
+    can_write(output)
+    import_ahead()
     shown = Shown(all_rows, verbose, quiet, json_file)
-    return _run_cases(chosen, choose_source(against.value), seed, output, shown)
+    return run_cases(chosen, choose_source(against.value), seed, output, shown)
 
 
 @app.command()
@@ -283,18 +243,18 @@ def compare(
             name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
         )
         raise _usage(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
-    _start_r(against.value, bayes)
+    start_r(against.value, bayes)
     from validation.campaign import run_own, suite_works
     from validation.reading.files import read_file
     from validation.reading.text import TextOptions
     from validation.references.choose import choose_source
 
     if cases:
-        _import_ahead()
+        import_ahead()
         reference = choose_source(against.value)
         works = suite_works(cases, reference)
-        _can_write(output)
-        return _run_cases(works, reference, seed, output, Shown(all_rows, verbose, quiet, json_file))
+        can_write(output)
+        return run_cases(works, reference, seed, output, Shown(all_rows, verbose, quiet, json_file))
     assert data is not None
     try:
         spoken = None if dialect is None else Dialect.of(dialect)
@@ -312,13 +272,13 @@ def compare(
         from validation.report.wording import cell
 
         shown = "standard input" if str(data) == "-" else str(data)
-        _errors().print(Text(f"Read {cell(shown)}: {cell(str(reading))}"), soft_wrap=True)
-    _can_write(output)
-    _import_ahead()
+        error_console().print(Text(f"Read {cell(shown)}: {cell(str(reading))}"), soft_wrap=True)
+    can_write(output)
+    import_ahead()
     reference = choose_source(against.value)
-    _say_reference(reference, quiet)
+    say_reference(reference, quiet)
     fit: Fit = "bayes" if bayes else "REML" if reml else "ML"
-    return _run(
+    return run_and_show(
         lambda track, show: run_own(
             formulas, frame, reference, fit, seed=seed, dialect=spoken, track=track, finished=show
         ),
@@ -363,11 +323,11 @@ def conformance(
 ) -> int:
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
     if candidate:
-        _start_r(reference, bayes=False)
+        start_r(reference, bayes=False)
     from validation.conformance import door
 
     if features or table:
-        _output().print(door.features() if features else door.table(table or []), markup=False, soft_wrap=True)
+        output_console().print(door.features() if features else door.table(table or []), markup=False, soft_wrap=True)
         return OK
     return exit_code(
         door.judge(
@@ -377,8 +337,8 @@ def conformance(
             door.Files(deviations, junit, json_file, output),
             seed=seed,
             quiet=quiet,
-            out=_output(),
-            err=_errors(),
+            out=output_console(),
+            err=error_console(),
         )
     )
 
@@ -393,8 +353,8 @@ def doctor(json_file: JsonFile = None, quiet: Quiet = False, debug: Debug = Fals
     from pyimpl.extensions import problems
     from validation.files import write_or_print
 
-    live = _errors().is_terminal and not quiet
-    with _errors().status("Looking at R ...", spinner="line") if live else contextlib.nullcontext():
+    live = error_console().is_terminal and not quiet
+    with error_console().status("Looking at R ...", spinner="line") if live else contextlib.nullcontext():
         diagnosis = examine()
     damage = problems()
     if json_file is not None:
@@ -407,9 +367,9 @@ def doctor(json_file: JsonFile = None, quiet: Quiet = False, debug: Debug = Fals
         write_or_print(json_file, json.dumps(found, ensure_ascii=False, indent=1))
     if str(json_file) != "-":
         said = "R can be used." if diagnosis.ok else "R cannot be used: see mlmparity doctor."
-        _output().print(Text(said if quiet else str(diagnosis)), soft_wrap=True)
+        output_console().print(Text(said if quiet else str(diagnosis)), soft_wrap=True)
         for sentence in damage or ([] if quiet else ["pyimpl's compiled modules are whole."]):
-            _output().print(Text(sentence), soft_wrap=True)
+            output_console().print(Text(sentence), soft_wrap=True)
     if damage:
         return BAD_INPUT
     return OK if diagnosis.ok else NO_R
@@ -433,13 +393,13 @@ def record(
 
     record_works(list(cases or []), check_only=True)
     choose_source("live")
-    with tracker(1, quiet=quiet, console=_errors()) as track:
+    with tracker(1, quiet=quiet, console=error_console()) as track:
         track.start("Recording")
         written = record_works(list(cases or []), directory=directory, quick=quick, progress=track)
         track.finish()
     if not quiet:
         for path in written:
-            _output().print(str(path), markup=False, soft_wrap=True)
+            output_console().print(str(path), markup=False, soft_wrap=True)
     return OK
 
 
@@ -469,7 +429,9 @@ def certify(
     """Prove the suite's optima in ball arithmetic, and write their values to 20 digits."""
     from validation.certify.command import run_certify
 
-    return run_certify(list(cases or []), check, digits, bayes, anew, directory, _output(), _errors(), quiet)
+    return run_certify(
+        list(cases or []), check, digits, bayes, anew, directory, output_console(), error_console(), quiet
+    )
 
 
 @app.command()
@@ -490,7 +452,7 @@ def selftest(
     """Plant every known fault and see that each is caught and named; count false alarms (no R needed)."""
     from validation.selftest import command
 
-    return command(quick, clean, seed, jobs, json_file, quiet, _output(), _errors())
+    return command(quick, clean, seed, jobs, json_file, quiet, output_console(), error_console())
 
 
 def _show_version(wanted: bool) -> None:
@@ -510,127 +472,6 @@ def _options(
     pass
 
 
-#: What a comparison needs in the end: imported while R starts.
-_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "validation.report.files",
-                 "matplotlib.backends.backend_svg")  # fmt: skip
-
-
-def _start_r(against: str, bayes: bool) -> None:
-    """Let R start and load its packages while Python imports its own, where live R may be asked."""
-    if {"auto", "live"} & set(against.split("+")):
-        from bridge.session import default
-
-        default().start_ahead(["lme4", *(["rstanarm"] if bayes else [])])
-
-
-def _import_ahead() -> None:
-    """Import what is needed later in a thread: what follows waits for R. What fails there fails again where needed."""
-
-    def load() -> None:
-        for name in _NEEDED_LATER:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
-
-    threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
-
-
-def _run_cases(works: "Sequence[Work]", reference: "Source", seed: int | None, output: Path, shown: Shown) -> int:
-    """Compare cases, one after the other."""
-    from validation.campaign import run
-
-    _say_reference(reference, shown.quiet)
-    return _run(
-        lambda track, show: run(works, reference, seed=seed, track=track, finished=show),
-        len(works),
-        reference,
-        output,
-        shown,
-    )
-
-
-def _run(
-    work: "Callable[[Any, Callable[[Comparison], None]], list[Comparison]]",
-    total: int,
-    reference: "Source",
-    output: Path,
-    shown: Shown,
-) -> int:
-    """Do the work with progress, print each comparison as it comes, write the report, give the exit code."""
-    from validation.campaign import pictures
-    from validation.files import write_or_print
-    from validation.progress import tracker
-    from validation.report.files import write_report
-    from validation.report.json import dumps
-    from validation.report.text import one_line, renderable
-    from validation.report.wording import headline, overall, source_line
-
-    out = _output()
-    reason, against = reference.reason, reference.against
-    began = time.monotonic()
-
-    def show(comparison: "Comparison") -> None:
-        if not shown.silent:
-            out.print(
-                renderable(comparison, all_rows=shown.all_rows, brief=shown.brief, width=out.width),
-                soft_wrap=shown.brief and comparison.agrees,
-            )
-
-    with tracker(total, quiet=shown.quiet, console=_errors()) as track:
-        comparisons = work(track, show)
-    seconds = time.monotonic() - began
-    now = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    generated = f"{now}, in {seconds:.0f} s on {platform.system()} {platform.machine()}"
-    page, data = write_report(
-        output,
-        comparisons,
-        reason=reason,
-        generated=generated,
-        extra_plots=pictures(comparisons, against),
-        command=_command_line(),
-    )
-    if shown.json_file is not None:
-        write_or_print(shown.json_file, dumps(comparisons, reason=reason))
-    if not shown.silent:
-        if len(comparisons) > 1 and not shown.brief:
-            for comparison in comparisons:
-                out.print(one_line(comparison), soft_wrap=True)
-        out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
-        if not has("matplotlib", "plotnine"):
-            out.print(
-                "The report has no pictures; they need: python -m pip install 'mlmparity[report]'",
-                markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
-        out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)
-    verdict = overall(comparison.verdict for comparison in comparisons)
-    if not shown.only_json:
-        out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
-    return exit_code(verdict)
-
-
-def _command_line() -> str:
-    """The command as it was given, for a shell."""
-    return shlex.join(["mlmparity", *_GIVEN.get()])
-
-
-def _say_reference(reference: "Source", quiet: bool) -> None:
-    if reference.against == "recorded" and not quiet:
-        text = f"Comparing against recorded references, because {reference.reason}."
-        _errors().print(Text(text), soft_wrap=True)
-
-
-def _can_write(folder: Path) -> None:
-    """Refuse a folder that cannot be written before minutes of work, not after."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK | os.X_OK)
-    except FileExistsError:
-        raise _usage(f"--output {str(folder)!r} is a file; name a folder") from None
-    except OSError as error:
-        raise _usage(f"--output {str(folder)!r} cannot be made: {error.strerror}") from None
-    if not writable:
-        raise _usage(f"--output {str(folder)!r} cannot be written to; name another folder")
-
-
 def _usage(text: str) -> Exception:
     from validation.errors import InputError
 
@@ -648,7 +489,7 @@ def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
         message = f"{type(error).__name__}: {message}"
         if not debug:
             message += "\nThis is a fault of mlmparity; run again with --debug to see where, and please report it."
-    _errors().print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
+    error_console().print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
     if isinstance(error, (NoRError, RNotFoundError, Rpy2Error, RPackageError)):
         return NO_R
     if isinstance(error, NoReferenceError):
@@ -659,22 +500,8 @@ def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
 
 
 def _interrupted() -> int:
-    _errors().print("Interrupted; nothing was left half-written.")
+    error_console().print("Interrupted; nothing was left half-written.")
     return INTERRUPTED
-
-
-def _output() -> Console:
-    return _console(sys.stdout)
-
-
-def _errors() -> Console:
-    return _console(sys.stderr)
-
-
-def _console(file: Any) -> Console:
-    """Return a console; where nobody's terminal says how wide it is (a log, a pipe), 100 columns."""
-    known = file.isatty() or os.environ.get("COLUMNS")
-    return VisibleConsole(file=file, width=None if known else 100)
 
 
 def _make_output_safe() -> None:

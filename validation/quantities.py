@@ -4,7 +4,6 @@ Keys are (quantity, group, term, term2, level); a number is never identified by 
 stays in the joined table as a row with a missing value, for the judge to fail.
 """
 
-import hashlib
 import re
 import warnings
 from collections import Counter
@@ -25,7 +24,6 @@ __all__ = [
     "MAIN_EXCLUDED",
     "QUANTILES",
     "Extraction",
-    "data_hash",
     "draws_of",
     "groups_of",
     "inference_quantities",
@@ -580,26 +578,3 @@ def _keyed(table: pd.DataFrame, side: str) -> pd.DataFrame:
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as dictionaries by column name."""
     return [{str(key): value for key, value in record.items()} for record in frame.to_dict("records")]
-
-
-def data_hash(data: pd.DataFrame) -> str:
-    """SHA-256 of a data frame's columns, values, levels and order (not of its index): the same data, the same hash."""
-    digest = hashlib.sha256()
-    for name in data.columns:
-        column = data[name]
-        digest.update(f"\x1dcolumn {name}\x1f".encode())
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            levels = [str(level) for level in column.cat.categories]
-            digest.update(f"factor ordered={column.cat.ordered}\x1f".encode())
-            digest.update("\x1f".join(levels).encode())
-            digest.update(column.cat.codes.to_numpy(dtype="<i8").tobytes())
-        elif pd.api.types.is_numeric_dtype(column.dtype):
-            digest.update(b"number\x1f")
-            numbers = column.to_numpy(dtype="<f8", na_value=np.nan)
-            # R's NA is a NaN with a payload, and -0 is 0: neither is another value.
-            with np.errstate(invalid="ignore"):
-                digest.update(np.where(np.isnan(numbers), np.nan, numbers + 0.0).tobytes())
-        else:
-            digest.update(b"text\x1f")
-            digest.update("\x1f".join("\x00" if pd.isna(value) else str(value) for value in column).encode())
-    return digest.hexdigest()

@@ -9,13 +9,12 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from validation.faults import FAULTS, Fault
 from validation.faults.bases import (
@@ -31,272 +30,18 @@ from validation.faults.bases import (
     results_base,
     traits_of,
 )
-from validation.faults.thin import CAREFUL, THIN, compare_thinly
-from validation.tolerances import FALSE_ALARM_RATE
-from validation.verdict import Verdict
+from validation.faults.thin import THIN, compare_thinly
+from validation.selftest_results import STATED_RATES, CleanRun, Outcome, SelfTest
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+
 
 __all__ = ["STATED_RATES", "CleanRun", "Outcome", "SelfTest", "clean_run", "plant", "run"]
 
-#: Probability that a comparison of two right fits fails: likelihood fits and the tests between them are deterministic,
-#: so never; of posteriors gates 3 and 5 may each fail with the stated rate.
-STATED_RATES = {"likelihood": 0.0, "posterior": 2 * FALSE_ALARM_RATE, "anova": 0.0, "results": 0.0}
-
-_KINDS = {
-    "likelihood": "likelihood fits",
-    "posterior": "posteriors",
-    "anova": "likelihood-ratio tests",
-    "results": "means and predictions",
-}
-
-#: Level of the test whether there are more false alarms than stated.
-_ALPHA = 0.01
 
 #: Base models whose faults are also planted through every thin candidate: one term and several, one effect and two.
 _THIN_BASES = ("slopes", "intercept", "categorical", "crossed")
-
-_MISSED, _MISNAMED = "not caught", "misnamed"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the judge made of one planted fault.
-
-    Attributes
-    ----------
-    row : int
-        Of AGREEMENT.md's table.
-    kind, fault, base : str
-        Likelihood, posterior, anova or results; name of the fault; name of the base model.
-    expected : str
-        Name of the cause that should come first.
-    caught : bool
-        Whether the comparison failed.
-    causes : tuple of str
-        Names of the causes, likeliest first.
-    size, smallest : float or None
-        Size planted, and smallest size that was still caught (None where it was not looked for).
-    unit : str
-        Of the sizes.
-    error : str
-        What went wrong with the planting itself.
-    thin : str
-        What alone the candidate answered; all where it is empty.
-    careful : bool
-        Whether silence about the cause is right, too: the candidate answers little, or the model is hard.
-    """
-
-    row: int
-    kind: str
-    fault: str
-    base: str
-    expected: str
-    caught: bool
-    causes: tuple[str, ...]
-    size: float | None = None
-    smallest: float | None = None
-    unit: str = ""
-    error: str = ""
-    thin: str = ""
-    careful: bool = False
-
-    @property
-    def named(self) -> bool:
-        """Whether the right cause came first."""
-        return self.caught and bool(self.causes) and self.causes[0] == self.expected
-
-    @property
-    def trouble(self) -> str:
-        """What is wrong, in a word; empty where nothing is."""
-        if self.careful:
-            wrong = bool(self.causes) and self.causes[0] not in CAREFUL | {self.expected}
-            return self.error or (f"a wrong cause, {self.causes[0]}" if self.caught and wrong else "")
-        return self.error or ("" if self.named else _MISNAMED if self.caught else _MISSED)
-
-
-@dataclass(frozen=True)
-class CleanRun:
-    """The judge's verdict on two right fits.
-
-    Attributes
-    ----------
-    kind, base, change : str
-        Likelihood, posterior, anova or results; base model; in what the two fits differ.
-    seed : int
-    verdict : str
-    failed : tuple of str
-        Checks that failed.
-    """
-
-    kind: str
-    base: str
-    change: str
-    seed: int
-    verdict: str
-    failed: tuple[str, ...] = ()
-
-    @property
-    def alarm(self) -> bool:
-        """Whether the judge found a difference where there is none."""
-        return Verdict(self.verdict).failed
-
-
-@dataclass(frozen=True)
-class SelfTest:
-    """A whole self-test.
-
-    Attributes
-    ----------
-    outcomes : tuple of Outcome
-    clean : tuple of CleanRun
-    seed : int
-    seconds : float
-    """
-
-    outcomes: tuple[Outcome, ...]
-    clean: tuple[CleanRun, ...]
-    seed: int
-    seconds: float = 0.0
-    problems: tuple[str, ...] = field(init=False, default=())
-
-    def __post_init__(self) -> None:
-        found = [
-            f"{o.fault} in {o.base} ({f'answering {o.thin}' if o.thin else o.kind}): {o.trouble}"
-            for o in self.outcomes
-            if o.trouble
-        ]
-        if not self.outcomes:
-            found.append("no fault was planted")
-        for kind, rate in STATED_RATES.items():
-            alarms, runs = self.alarms(kind)
-            if runs and binomtest(alarms, runs, rate, alternative="greater").pvalue < _ALPHA:
-                found.append(f"{alarms} false alarms in {runs} clean comparisons ({kind}); the stated rate is {rate:g}")
-        object.__setattr__(self, "problems", tuple(found))
-
-    @property
-    def ok(self) -> bool:
-        """Whether every fault was caught and named, and clean runs raised no more alarms than stated."""
-        return not self.problems
-
-    def alarms(self, kind: str) -> tuple[int, int]:
-        """False alarms and clean comparisons of a kind."""
-        runs = [run for run in self.clean if run.kind == kind]
-        return sum(run.alarm for run in runs), len(runs)
-
-    def rate(self, kind: str) -> tuple[float, float, float]:
-        """Rate of false alarms with its 95% confidence interval (Clopper and Pearson); NaN without runs."""
-        alarms, runs = self.alarms(kind)
-        if not runs:
-            return float("nan"), float("nan"), float("nan")
-        interval = binomtest(alarms, runs).proportion_ci(0.95)
-        return alarms / runs, float(interval.low), float(interval.high)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, as plain data."""
-        return {
-            "ok": self.ok,
-            "problems": list(self.problems),
-            "seed": self.seed,
-            "seconds": round(self.seconds, 2),
-            "planted": [{**asdict(o), "causes": list(o.causes), "named": o.named} for o in self.outcomes],
-            "false_alarms": {
-                kind: {
-                    "stated_rate": rate,
-                    "alarms": self.alarms(kind)[0],
-                    "comparisons": self.alarms(kind)[1],
-                    "inconclusive": sum(r.kind == kind and r.verdict == "inconclusive" for r in self.clean),
-                    "rate": None if not self.alarms(kind)[1] else self.rate(kind)[0],
-                    "interval": None if not self.alarms(kind)[1] else list(self.rate(kind)[1:]),
-                }
-                for kind, rate in STATED_RATES.items()
-            },
-            "clean": [{**asdict(run), "failed": list(run.failed)} for run in self.clean],
-        }
-
-    def table(self) -> "Table":
-        """The outcomes by fault, as a rich table."""
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-        for heading, justify in (
-            ("row", "right"),
-            ("fault", "left"),
-            ("planted into", "left"),
-            ("caught", "left"),
-            ("named", "left"),
-            ("smallest size caught", "left"),
-        ):
-            table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
-        for fault, outcomes in _by_fault([o for o in self.outcomes if not o.careful]):
-            caught, named = sum(o.caught for o in outcomes), sum(o.named for o in outcomes)
-            smallest = [o.smallest for o in outcomes if o.smallest is not None]
-            size = f"{min(smallest):.2g} {outcomes[0].unit}" if smallest else ""
-            wrong = [o for o in outcomes if not o.named]
-            words = f"{named} of {len(outcomes)}: {outcomes[0].expected}"
-            if wrong:
-                words += "; " + "; ".join(
-                    f"{o.base}: {o.error or ', '.join(o.causes[:2]) or 'no cause'}" for o in wrong
-                )
-            table.add_row(
-                str(outcomes[0].row),
-                Text(fault),
-                Text(", ".join(o.base for o in outcomes)),
-                Text(f"{caught} of {len(outcomes)}", style="" if caught == len(outcomes) else "bold red"),
-                Text(words, style="bold red" if wrong else ""),
-                Text(size),
-            )
-        return table
-
-    def summary(self) -> str:
-        """The verdict in a few lines."""
-        plain = [o for o in self.outcomes if not o.careful]
-        planted, caught = len(plain), sum(o.caught for o in plain)
-        named = sum(o.named for o in plain)
-        faults = len({(o.kind, o.fault) for o in plain})
-        lines = [
-            f"{faults} faults planted {planted} times: {caught} caught, {named} named rightly (cause ranked first); "
-            f"rows of the table: {', '.join(map(str, sorted({o.row for o in plain})))}."
-        ]
-        for words, careful in (
-            ("through thin candidates", [o for o in self.outcomes if o.thin]),
-            ("into hard models", [o for o in self.outcomes if o.careful and not o.thin]),
-        ):
-            if careful:
-                lines.append(
-                    f"{len(careful)} planted {words}: {sum(o.caught for o in careful)} seen, "
-                    f"{sum(o.named for o in careful)} named rightly, {sum(bool(o.trouble) for o in careful)} wrongly; "
-                    "of the others it is said what differs."
-                )
-        for kind, rate in STATED_RATES.items():
-            alarms, runs = self.alarms(kind)
-            if runs:
-                found, low, high = self.rate(kind)
-                undecided = sum(r.kind == kind and r.verdict == "inconclusive" for r in self.clean)
-                lines.append(
-                    f"{runs} clean comparisons of {_KINDS[kind]}: "
-                    f"{alarms} false alarms, {found:.1%} (95% interval {low:.1%} to {high:.1%}; stated rate {rate:.0%})"
-                    + (f", {undecided} inconclusive" if undecided else "")
-                    + "."
-                )
-        lines += [f"Problem: {problem}." for problem in self.problems]
-        lines.append("The self-test passed." if self.ok else "The self-test FAILED.")
-        return "\n".join(lines)
-
-
-def _by_fault(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
-    groups: dict[tuple[int, str, str], list[Outcome]] = {}
-    for outcome in sorted(outcomes, key=lambda o: (o.row, o.kind)):
-        groups.setdefault((outcome.row, outcome.kind, outcome.fault), []).append(outcome)
-    for (_, _, fault), group in groups.items():
-        yield fault, group
-
-
-# ---------------------------------------------------------------------------------------------------- faults
 
 
 def _base(kind: str, name: str, seed: int, draws: int) -> Base:

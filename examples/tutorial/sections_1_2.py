@@ -1,7 +1,7 @@
 """Sections 1 and 2 of "Multilevel Models with rstanarm" (Lee, Sim, Ji & Rabe-Hesketh, 2018), from Python.
 
 Each step is a function that can be called by itself; :func:`sections_1_2` makes them all and collects every number,
-labelled as ``r_scripts/tutorial_sections_1_2.R`` labels them, and every printed text. :func:`compare_tutorial` diffs
+labelled as ``sections_1_2.R`` beside it labels them, and every printed text. :func:`compare_tutorial` diffs
 the two, and both against what the tutorial's page printed.
 """
 
@@ -509,10 +509,10 @@ def live_reference() -> tuple[Tutorial, Side]:
     from bridge import session
     from bridge.provenance import r_versions
 
-    reply = session.default().call("tutorial_sections_1_2")
-    versions = r_versions()
+    with session.Session(scripts=[Path(__file__).parent / "sections_1_2.R"]) as r, session.use(r):
+        reply, versions = r.call("tutorial_sections_1_2"), r_versions()
     label = f"lme4 {versions['packages']['lme4']} on R {versions['R']}, live"
-    made_with = {**versions, "script": "tutorial_sections_1_2.R", "platform of Python": platform.platform()}
+    made_with = {**versions, "script": "sections_1_2.R", "platform of Python": platform.platform()}
     return Tutorial.from_columns(reply.value), Side(label, "live-r", made_with)
 
 

@@ -1,6 +1,6 @@
 """Sections 3 to 5 of the tutorial run by rstanarm, and the diff with the same sections in Python.
 
-``r_scripts/tutorial_sections_3_5.R`` takes the tutorial's steps in R; :mod:`examples.tutorial.sections_3_5` takes them
+``sections_3_5.R`` takes the tutorial's steps in R; :mod:`examples.tutorial.sections_3_5` takes them
 in Python. Both label what they find alike: a model, a parameter and a statistic. Two samplers never give the same
 draws, so each number is judged by the Monte Carlo error of the difference.
 """
@@ -10,6 +10,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -69,10 +70,10 @@ def live_reference(**options: Any) -> RSections:
     from bridge import session
     from bridge.provenance import r_versions
 
-    reply = session.default().call("tutorial_sections_3_5", **options)
-    versions = r_versions()
+    with session.Session(scripts=[Path(__file__).parent / "sections_3_5.R"]) as r, session.use(r):
+        reply, versions = r.call("tutorial_sections_3_5", **options), r_versions()
     label = f"rstanarm {versions['packages']['rstanarm']} on R {versions['R']}, live"
-    made_with = {**versions, "script": "tutorial_sections_3_5.R", "options": options, "python": platform.platform()}
+    made_with = {**versions, "script": "sections_3_5.R", "options": options, "python": platform.platform()}
     return RSections.of_reply(reply.value, label, made_with)
 
 

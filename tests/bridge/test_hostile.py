@@ -78,8 +78,7 @@ def canaries(tmp_path):
 def wall_1(tmp_path_factory):
     script = tmp_path_factory.mktemp("scripts") / "no_wall_2.R"
     script.write_text(NO_WALL_2)
-    with Session(sandbox=False) as session, use(session):
-        session._scripts = (str(script),)
+    with Session(sandbox=False, scripts=[script]) as session, use(session):
         yield session
 
 
@@ -135,8 +134,7 @@ def test_without_walls_the_corpus_bites(tmp_path, canaries):
     """The canaries can die: with both walls away some of these do run."""
     script = tmp_path / "no_wall_2.R"
     script.write_text(NO_WALL_2)
-    with Session(sandbox=False) as session:
-        session._scripts = (str(script),)
+    with Session(sandbox=False, scripts=[script]) as session:
         fit_in_r(session, canaries.text("y ~ x + C(h, 'cat', file = '|touch %/canary') + (1 | g)"), canaries.data())
         assert (canaries.folder / "canary").exists()
 

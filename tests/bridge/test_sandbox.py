@@ -25,8 +25,7 @@ def raw(tmp_path_factory):
     """A function that runs any R code in a worker: walls 1 and 2 are passed by."""
     script = tmp_path_factory.mktemp("raw") / "raw.R"
     script.write_text(RAW)
-    with Session() as r:
-        r._scripts = (str(script),)
+    with Session(scripts=[script]) as r:
 
         def run(code: str) -> None:
             # refused, or without a value: what counts is what was done
@@ -140,8 +139,7 @@ def test_the_attacks_do_work_without_it(victims, tmp_path_factory):
     """A canary that cannot die tells nothing: without the sandbox most of these leave a trace."""
     script = tmp_path_factory.mktemp("raw") / "raw.R"
     script.write_text(RAW)
-    with Session(sandbox=False) as r:
-        r._scripts = (str(script),)
+    with Session(sandbox=False, scripts=[script]) as r:
         assert r.information["sandbox"]["detail"] == "switched off"
         for attack in ("system('touch %/canary')", "file.remove('%/file')", "Sys.chmod('%/folder/inner', '777')"):
             before = picture(victims)

@@ -268,6 +268,77 @@ def _weights(rule: Callable[[np.ndarray], np.ndarray]):
     return weights
 
 
+def _theta(rule: Callable[[pd.Series], pd.Series]):
+    """θ on another scale."""
+
+    def change(given: Answers, base: Base) -> None:
+        if "theta" in given:
+            given["theta"] = rule(given["theta"])
+
+    return answers(change)
+
+
+def _adjusted(given: Answers, base: Base) -> None:
+    if "se" in given:
+        given["se"] = given["se"] * np.linspace(1.03, 1.001, len(given["se"]))
+
+
+def _empirical(given: Answers, base: Base) -> None:
+    if "VarCorr" in given:
+        table, modes = given["VarCorr"].copy(), base.fit.ranef()
+        for i, row in table[table["grp"] != "Residual"].iterrows():
+            sd = modes[row["grp"]][row["var1"]].std()
+            table.loc[i, ["vcov", "sdcor"]] = sd**2, sd
+        given["VarCorr"] = table
+
+
+def _moments(theta: np.ndarray, base: Base) -> np.ndarray:
+    """Henderson's: mean squares between and within the groups of the residuals of OLS."""
+    pieces = pieces_of(base.fit)
+    residual = pd.Series(pieces.y - pieces.X @ _ols(base)[0])
+    groups = residual.groupby(base.fit.factors.iloc[:, 0].astype(str).to_numpy())
+    n, N = groups.size(), len(residual)
+    within = ((residual - groups.transform("mean")) ** 2).sum() / (N - len(n))
+    between = (n * groups.mean() ** 2).sum() / (len(n) - 1)
+    size = (N - (n**2).sum() / N) / (len(n) - 1)
+    return np.array([np.sqrt(max(between - within, 0.0) / size / within)])
+
+
+def _within(given: Answers, base: Base) -> None:
+    """Fixed effects of the groups, as econometrics has them."""
+    data = base.data.dropna(subset=["score", "ses", "school"])
+    means = data.groupby("school", observed=True)[["score", "ses"]].transform("mean")
+    x, y = data["ses"] - means["ses"], data["score"] - means["score"]
+    slope = (x @ y) / (x @ x)
+    left = ((y - slope * x) ** 2).sum() / (len(data) - data["school"].nunique() - 1)
+    names = given["fixef"].index
+    given["fixef"] = pd.Series([data["score"].mean() - slope * data["ses"].mean(), slope], names)
+    if "se" in given:
+        given["se"] = pd.Series([np.sqrt(left / len(data)), np.sqrt(left / (x @ x))], names)
+
+
+def _spherical(frame: pd.DataFrame, base: Base, group: str) -> pd.DataFrame:
+    components = base.fit.VarCorr()
+    sds = components.loc[(components["grp"] == group) & components["var2"].isna(), "sdcor"].to_numpy()
+    return frame / sds * base.fit.sigma()
+
+
+def _reml_of_n(value: float, base: Base) -> float:
+    """The REML criterion with N where N - p belongs."""
+    pieces = pieces_of(base.fit)
+    N, P = pieces.X.shape
+    solution = solve(pieces, base.fit.theta.to_numpy(), True)
+    rest = solution.objective - (N - P) * (1 + np.log(2 * np.pi * solution.sigma**2))
+    return -(rest + N * (1 + np.log(2 * np.pi * solution.sigma**2 * (N - P) / N))) / 2
+
+
+def _replicated(base: Base, keys: tuple[str, ...]) -> Answers:
+    """Prior weights taken for numbers of rows."""
+    times = np.maximum(1, np.round(base.options["weights"].reindex(base.data.index))).astype(int)
+    rows = base.data.loc[base.data.index.repeat(times)].reset_index(drop=True)
+    return answer_of(_quiet(base, data=rows, weights=None), tuple(k for k in keys if k not in ("fitted", "residuals")))
+
+
 NONE: frozenset[str] = frozenset()
 
 
@@ -283,6 +354,21 @@ _MODEL = _names(
 )
 
 PORTS: tuple[Port, ...] = (
+    Port("standard errors over N in place of N - 1", "slopes", _scaled(
+        "se", lambda b: np.sqrt((b.fit.nobs() - 1) / b.fit.nobs())), _names("standard-error-scale")),
+    Port("standard errors over the root of N", "intercept", _scaled("se", lambda b: 1 / np.sqrt(b.fit.nobs())),
+         _names("standard-error-scale")),
+    Port("standard errors adjusted for small samples", "slopes", answers(_adjusted),
+         _names("standard-errors-loose")),
+    Port("theta squared", "slopes", _theta(np.square), _names("scale-squared")),
+    Port("log of theta", "crossed", _theta(np.log), NONE),
+    Port("theta times sigma", "intercept", _theta(lambda t: t * 8.0), _names("scale-times-sigma")),
+    Port("variances of the BLUPs", "crossed", answers(_empirical), NONE),
+    Port("variances by the moments", "intercept", at_theta(_moments), _names("stopped-early")),
+    Port("within groups", "intercept", answers(_within), NONE),
+    Port("spherical effects for BLUPs", "slopes", _modes(_spherical), _names("modes-spherical")),
+    Port("REML with N for N - p", "intercept", _loglik(_reml_of_n), NONE),
+    Port("weights as rows", "weighted", _replicated, _names("rows")),
     Port("the other criterion", "intercept", model(reml=lambda reml: not reml), _names("reml-vs-ml")),
     Port("the other criterion, slopes", "slopes", model(reml=lambda reml: not reml), _names("reml-vs-ml")),
     Port("the other criterion, crossed", "crossed", model(reml=lambda reml: not reml), _names("reml-vs-ml")),

@@ -68,7 +68,7 @@ def test_the_tutorials_preparation():
 @pytest.mark.r
 def test_live_and_recorded_data_are_the_same():
     from validation.cases import gcsemv
-    from validation.quantities import data_hash
+    from validation.references.provenance import data_hash
 
     live = gcsemv("live")
     assert data_hash(live) == data_hash(gcsemv("recorded"))

@@ -8,13 +8,13 @@ import pytest
 
 from validation.quantities import (
     KEYS,
-    data_hash,
     draws_of,
     join,
     likelihood_quantities,
     posterior_summary,
     split_parameter,
 )
+from validation.references.provenance import data_hash
 
 
 def test_every_quantity_of_a_fit(ml_fit, reml_fit):

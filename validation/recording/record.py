@@ -17,8 +17,8 @@ from validation.files import explained, make_folder, write_atomically
 from validation.judge.density import density_points
 from validation.judge.objective import theta_points
 from validation.judge.posterior_evidence import main_parameters, thinned
-from validation.quantities import data_hash, draws_of, posterior_summary
-from validation.references.provenance import provenance
+from validation.quantities import draws_of, posterior_summary
+from validation.references.provenance import data_hash, provenance
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit
 from validation.references.store import DIRECTORY, DefaultFit, Record, model_hash, save, save_data
 

@@ -13,8 +13,8 @@ from validation.checks import Side
 from validation.dialects import dialect_of
 from validation.errors import SideError
 from validation.options import Progress
-from validation.quantities import data_hash, draws_of, posterior_summary
-from validation.references.provenance import r_versions
+from validation.quantities import draws_of, posterior_summary
+from validation.references.provenance import data_hash, r_versions
 from validation.references.reference import Reference
 
 __all__ = ["RSTANARM_LENGTHS", "converged", "live_dialect", "live_lmer", "live_stan_lmer"]

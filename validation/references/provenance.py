@@ -5,7 +5,10 @@ import hashlib
 import platform
 from typing import Any
 
-__all__ = ["provenance", "r_versions", "scripts_hash"]
+import numpy as np
+import pandas as pd
+
+__all__ = ["data_hash", "provenance", "r_versions", "scripts_hash"]
 
 
 #: R packages that the numbers depend on.
@@ -50,3 +53,26 @@ def provenance(**more: Any) -> dict[str, Any]:
         "scripts": scripts_hash(),
         **more,
     }
+
+
+def data_hash(data: pd.DataFrame) -> str:
+    """SHA-256 of a data frame's columns, values, levels and order (not of its index): the same data, the same hash."""
+    digest = hashlib.sha256()
+    for name in data.columns:
+        column = data[name]
+        digest.update(f"\x1dcolumn {name}\x1f".encode())
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            levels = [str(level) for level in column.cat.categories]
+            digest.update(f"factor ordered={column.cat.ordered}\x1f".encode())
+            digest.update("\x1f".join(levels).encode())
+            digest.update(column.cat.codes.to_numpy(dtype="<i8").tobytes())
+        elif pd.api.types.is_numeric_dtype(column.dtype):
+            digest.update(b"number\x1f")
+            numbers = column.to_numpy(dtype="<f8", na_value=np.nan)
+            # R's NA is a NaN with a payload, and -0 is 0: neither is another value.
+            with np.errstate(invalid="ignore"):
+                digest.update(np.where(np.isnan(numbers), np.nan, numbers + 0.0).tobytes())
+        else:
+            digest.update(b"text\x1f")
+            digest.update("\x1f".join("\x00" if pd.isna(value) else str(value) for value in column).encode())
+    return digest.hexdigest()

@@ -7,7 +7,6 @@ and two writers at once wait for each other.
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import time
@@ -16,15 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from validation.checks import Side
 from validation.errors import NoReferenceError
 from validation.files import FileError, make_folder, plain_name, write_atomically
-from validation.quantities import data_hash
-from validation.references.recorded import RecordedLmerFit, RecordedStanFit
+from validation.references.as_json import (
+    components_from_json,
+    components_to_json,
+    frame_from_json,
+    frame_to_json,
+    lmer_from_json,
+    lmer_to_json,
+    number_from_json,
+    plain,
+    stan_from_json,
+    stan_to_json,
+)
+from validation.references.provenance import data_hash
 from validation.references.reference import Reference
 from validation.references.whole import check_recorded_lmer, check_recorded_stan
 
@@ -179,238 +187,6 @@ def _lock(path: Path) -> Callable[[], None]:
 # ---------------------------------------------------------------------------------------------------- JSON values
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON: missing as null, infinities as strings, floats to the last bit."""
-    if value is None or value is pd.NA:
-        return None
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        number = float(value)
-        if math.isnan(number):
-            return None
-        if math.isinf(number):
-            return "inf" if number > 0 else "-inf"
-        return number
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return [_plain(item) for item in value.tolist()]
-    return str(value)
-
-
-def _number(value: Any) -> float:
-    if value is None:
-        return math.nan
-    if isinstance(value, str):
-        return {"inf": math.inf, "-inf": -math.inf}[value]
-    return float(value)
-
-
-def _array(values: Any) -> np.ndarray:
-    def convert(item: Any) -> Any:
-        return [convert(part) for part in item] if isinstance(item, list) else _number(item)
-
-    return np.array(convert(values), dtype=float)
-
-
-def _index(index: pd.Index) -> list[Any]:
-    return [_plain(label) for label in index.tolist()]
-
-
-def _frame(frame: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "columns": [str(name) for name in frame.columns],
-        "index": _index(frame.index),
-        "values": [_plain(frame.iloc[:, j].tolist()) for j in range(frame.shape[1])],
-    }
-
-
-def _to_frame(stored: Mapping[str, Any]) -> pd.DataFrame:
-    index = pd.Index(stored["index"])
-    columns = {name: _array(values) for name, values in zip(stored["columns"], stored["values"], strict=True)}
-    return pd.DataFrame(columns, index=index, columns=stored["columns"])
-
-
-def _series(series: pd.Series) -> dict[str, Any]:
-    return {"index": _index(series.index), "values": _plain(series.to_numpy(dtype=float))}
-
-
-def _to_series(stored: Mapping[str, Any]) -> pd.Series:
-    return pd.Series(_array(stored["values"]), index=pd.Index(stored["index"]), dtype=float)
-
-
-# ---------------------------------------------------------------------------------------------------- fits
-
-
-def _components(frame: pd.DataFrame) -> list[list[Any]]:
-    return [
-        [None if not isinstance(value, str) and pd.isna(value) else _plain(value) for value in row]
-        for row in frame[["grp", "var1", "var2", "vcov", "sdcor"]].itertuples(index=False)
-    ]
-
-
-def _to_components(stored: list[list[Any]]) -> pd.DataFrame:
-    columns = list(zip(*stored, strict=True))
-    labels = {name: pd.Series(list(columns[j]), dtype=object) for j, name in enumerate(("grp", "var1", "var2"))}
-    return pd.DataFrame({**labels, "vcov": [_number(v) for v in columns[3]], "sdcor": [_number(v) for v in columns[4]]})
-
-
-def _lmer_to_json(fit: RecordedLmerFit) -> dict[str, Any]:
-    terms, start = [], 0
-    Z = sp.csr_array(fit.Z)
-    factors = list(map(str, fit.factors.columns))
-    for name, effects in fit.effects.items():
-        group = name if name in factors else max((g for g in factors if name.startswith(f"{g}.")), key=len)
-        codes = fit.factors[group].cat.codes.to_numpy().astype(int)
-        p = len(effects)
-        columns = np.stack(
-            [np.asarray(Z[np.arange(Z.shape[0]), start + codes * p + k]).ravel() for k in range(p)], axis=0
-        )
-        start += len(fit.factors[group].cat.categories) * p
-        terms.append({"name": name, "group": group, "effects": list(effects), "columns": _plain(columns)})
-        if fit.structures is not None:
-            structure, hom = fit.structures.iloc[len(terms) - 1][["structure", "hom"]]
-            terms[-1] |= {"structure": str(structure), "hom": bool(hom)}
-    stored = {
-        "scalars": _plain(fit.scalars),
-        "groups": _series(fit.groups),
-        "coefficients": _frame(fit.coefficients),
-        "covariance": _frame(fit.covariance),
-        "components": _components(fit.components),
-        "theta": _series(fit.theta),
-        "lower": _series(fit.lower),
-        **({} if fit.par is None else {"par": _series(fit.par)}),
-        "modes": {group: _frame(frame) for group, frame in fit.modes.items()},
-        "mode_variances": {group: _plain(array) for group, array in fit.mode_variances.items()},
-        "factors": {
-            str(group): {
-                "levels": [str(level) for level in fit.factors[group].cat.categories],
-                "codes": _plain(fit.factors[group].cat.codes.to_numpy()),
-            }
-            for group in fit.factors.columns
-        },
-        "terms": terms,
-        "X": _frame(fit.X),
-        "y": _plain(fit.y.to_numpy(dtype=float)),
-        "fitted": _plain(fit.fits.to_numpy(dtype=float)),
-        "points": [[name, _plain(list(theta)), _plain(value)] for name, theta, value in fit.points],
-        "warnings": list(fit.warnings),
-        "messages": list(fit.messages),
-        "printed": fit.printed,
-        "optimizer": _plain(fit.optimizer),
-    }
-    rebuilt = _random_design(terms, stored["factors"], len(fit.y))
-    if abs(rebuilt - fit.Z).max() != 0.0:
-        raise ValueError("Z is not made of one level of each grouping factor a row; it cannot be recorded")
-    return stored
-
-
-def _random_design(terms: list[Any], factors: Mapping[str, Any], N: int) -> sp.csc_array:
-    blocks = []
-    for term in terms:
-        factor = factors[term["group"]]
-        codes = np.asarray(factor["codes"], dtype=int)
-        columns = _array(term["columns"])
-        p = columns.shape[0]
-        block = sp.coo_array(
-            (columns.T.ravel(), (np.repeat(np.arange(N), p), (codes[:, None] * p + np.arange(p)).ravel())),
-            shape=(N, len(factor["levels"]) * p),
-        )
-        blocks.append(block)
-    return sp.csc_array(sp.hstack(blocks, format="csc"))
-
-
-def _structures(terms: list[Any]) -> pd.DataFrame | None:
-    """The terms' covariance structures; None where all are free."""
-    if not any("structure" in term for term in terms):
-        return None
-    columns = {name: [term[name] for term in terms] for name in ("structure", "hom")}
-    sizes = [len(term["effects"]) for term in terms]
-    return pd.DataFrame({**columns, "nc": sizes}, index=[term["name"] for term in terms])
-
-
-def _lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedLmerFit:
-    X = _to_frame(stored["X"])
-    factors = pd.DataFrame(
-        {
-            group: pd.Categorical.from_codes(factor["codes"], categories=factor["levels"])
-            for group, factor in stored["factors"].items()
-        },
-        index=X.index,
-    )
-    return RecordedLmerFit(
-        formula=header["formula"],
-        reml=bool(header["reml"]),
-        scalars={name: _number(value) for name, value in stored["scalars"].items()},
-        groups=_to_series(stored["groups"]).astype("int64"),
-        coefficients=_to_frame(stored["coefficients"]),
-        covariance=_to_frame(stored["covariance"]),
-        components=_to_components(stored["components"]),
-        theta=_to_series(stored["theta"]),
-        lower=_to_series(stored["lower"]),
-        par=_to_series(stored["par"]) if "par" in stored else None,
-        structures=_structures(stored["terms"]),
-        modes={group: _to_frame(frame) for group, frame in stored["modes"].items()},
-        mode_variances={group: _array(array) for group, array in stored["mode_variances"].items()},
-        effects={term["name"]: list(term["effects"]) for term in stored["terms"]},
-        factors=factors,
-        X=X,
-        Z=_random_design(stored["terms"], stored["factors"], len(X)),
-        y=pd.Series(_array(stored["y"]), index=X.index),
-        fits=pd.Series(_array(stored["fitted"]), index=X.index),
-        points=tuple((name, tuple(map(_number, theta)), _number(value)) for name, theta, value in stored["points"]),
-        warnings=tuple(stored["warnings"]),
-        messages=tuple(stored["messages"]),
-        printed=stored["printed"],
-        optimizer=stored["optimizer"],
-        provenance=header["provenance"],
-    )
-
-
-def _stan_to_json(fit: RecordedStanFit) -> dict[str, Any]:
-    return {
-        "table": _frame(fit.table),
-        "draws": _frame(fit.draws),
-        "points": _plain(fit.points),
-        "log_density": _plain(fit.log_density),
-        "divergences": fit.divergences,
-        "observations": fit.observations,
-        "warnings": list(fit.warnings),
-        "messages": list(fit.messages),
-        "printed": fit.printed,
-        "priors": fit.priors,
-    }
-
-
-def _stan_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedStanFit:
-    table = _to_frame(stored["table"])
-    table.index = table.index.astype(object).map(str).rename("parameter")
-    return RecordedStanFit(
-        formula=header["formula"],
-        table=table,
-        draws=_to_frame(stored["draws"]),
-        points=np.ascontiguousarray(_array(stored["points"])),
-        log_density=_array(stored["log_density"]),
-        divergences=int(stored["divergences"]),
-        observations=int(stored["observations"]),
-        warnings=tuple(stored["warnings"]),
-        messages=tuple(stored["messages"]),
-        printed=stored["printed"],
-        priors=stored["priors"],
-        provenance=header["provenance"],
-    )
-
-
-# ---------------------------------------------------------------------------------------------------- records
-
-
 def names(directory: Path | None = None) -> list[str]:
     """Names of the recorded cases."""
     folder = (directory or DIRECTORY) / "cases"
@@ -433,19 +209,19 @@ def save(record: Record, directory: Path | None = None) -> Path:
         "kind": record.kind,
         "reml": record.reml,
         "model_hash": record.model_hash,
-        "provenance": _plain(dict(record.provenance)),
+        "provenance": plain(dict(record.provenance)),
     }
     if record.kind == "likelihood":
-        header["fit"] = _lmer_to_json(record.fit)
+        header["fit"] = lmer_to_json(record.fit)
         if record.default is not None:
             header["default"] = {
-                "coefficients": _frame(record.default.coefficients),
-                "components": _components(record.default.components),
-                "logLik": _plain(record.default.log_likelihood),
+                "coefficients": frame_to_json(record.default.coefficients),
+                "components": components_to_json(record.default.components),
+                "logLik": plain(record.default.log_likelihood),
                 "printed": record.default.printed,
             }
     else:
-        header["fit"] = _stan_to_json(record.fit)
+        header["fit"] = stan_to_json(record.fit)
     header["hash"] = content_hash(header)
     path = (directory or DIRECTORY) / "cases" / f"{plain_name(record.name)}.json"
     # One key a line: a changed reference shows in a diff as what it is.
@@ -499,17 +275,17 @@ def load(name: str, directory: Path | None = None) -> Record:
     try:
         default = None
         if header["kind"] == "likelihood":
-            fit: Any = _lmer_from_json(header["fit"], header)
+            fit: Any = lmer_from_json(header["fit"], header)
             if "default" in header:
                 stored = header["default"]
                 default = DefaultFit(
-                    _to_frame(stored["coefficients"]),
-                    _to_components(stored["components"]),
-                    _number(stored["logLik"]),
+                    frame_from_json(stored["coefficients"]),
+                    components_from_json(stored["components"]),
+                    number_from_json(stored["logLik"]),
                     stored["printed"],
                 )
         else:
-            fit = _stan_from_json(header["fit"], header)
+            fit = stan_from_json(header["fit"], header)
         (check_recorded_lmer if header["kind"] == "likelihood" else check_recorded_stan)(fit)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); `mlmparity record` rewrites it") from error

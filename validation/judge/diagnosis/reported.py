@@ -255,7 +255,9 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
             "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
             {"factor": factor},
         )
-        if names or abs(factor - 1) >= Match.VISIBLE:
+        # one factor of several coefficients, to many more digits than it is off by, is a rule whatever its name
+        plain = len(ratio) > 1 and float(np.ptp(ratio)) < Match.VISIBLE * abs(factor - 1)
+        if names or plain or abs(factor - 1) >= Match.VISIBLE:
             return Finding(cause, Strength.OWN_RULE)
     terms = evidence.compared("t")
     beta = {r["term"]: r["candidate"] for r in records(evidence.compared("fixef"))}
@@ -292,6 +294,9 @@ def _known_factors(N: float, p: float, sigma: float) -> dict[str, float]:
     return {
         "√(N/(N − p)): residual degrees of freedom in place of N": math.sqrt(N / (N - p)),
         "√((N − p)/N): N in place of residual degrees of freedom": math.sqrt((N - p) / N),
+        "√((N − 1)/N): N in place of N − 1": math.sqrt((N - 1) / N),
+        "√(N/(N − 1)): N − 1 in place of N": math.sqrt(N / (N - 1)),
+        "1/√N: a standard error was taken for a standard deviation": 1 / math.sqrt(N),
         "1/σ: σ was left out": 1 / sigma,
         "σ: σ was put in twice": sigma,
     }
@@ -326,8 +331,8 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
     cause = Cause(
         10,
         "standard-errors-loose",
-        "The standard errors come from another computation: from a numerical Hessian, or from all parameters' "
-        "information at once",
+        "The standard errors come from another computation (a numerical Hessian, the information of all parameters at "
+        "once, a small-sample adjustment as Kenward and Roger's: which of them is not known)",
         f"the coefficients agree within {float(np.max(away / se)):.1g} standard errors, the standard errors differ by "
         f"factors from {ratio.min():.7g} to {ratio.max():.7g}",
         "lme4's standard errors are the roots of σ̂²(X'V⁻¹X)⁻¹, in closed form; derivatives taken numerically keep four "

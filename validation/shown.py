@@ -1,0 +1,220 @@
+"""What the commands share: R started ahead, comparisons made and shown as they come, the report written."""
+
+import contextlib
+import contextvars
+import dataclasses
+import datetime as dt
+import importlib
+import os
+import platform
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from pyimpl.extras import has
+from validation.console import VisibleConsole
+from validation.errors import InputError
+from validation.exit_codes import exit_code
+
+if TYPE_CHECKING:
+    from validation.campaign import Work
+    from validation.comparison import Comparison
+    from validation.references.choose import Source
+
+__all__ = [
+    "GIVEN",
+    "Shown",
+    "can_write",
+    "error_console",
+    "import_ahead",
+    "output_console",
+    "run_and_show",
+    "run_cases",
+    "say_reference",
+    "start_r",
+]
+
+#: The arguments of the command that runs, for the report: it says how to repeat it.
+GIVEN: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("arguments", default=())
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What a command prints of its comparisons.
+
+    Attributes
+    ----------
+    all_rows : bool
+        Every row of the tables.
+    verbose : bool
+        What agrees is opened up, too: checks, notes, parameters.
+    quiet : bool
+        The verdict only, and no progress.
+    json_file : Path, optional
+        Where everything goes as JSON; ``-``: to standard output, with nothing else.
+    """
+
+    all_rows: bool
+    verbose: bool
+    quiet: bool
+    json_file: Path | None
+
+    @property
+    def only_json(self) -> bool:
+        """Whether nothing but JSON is printed."""
+        return str(self.json_file) == "-"
+
+    @property
+    def silent(self) -> bool:
+        """Whether comparisons are not printed."""
+        return self.quiet or self.only_json
+
+    @property
+    def brief(self) -> bool:
+        """Whether a comparison that agrees is a line."""
+        return not (self.verbose or self.all_rows)
+
+
+#: What a comparison needs in the end: imported while R starts.
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "validation.report.files",
+                 "matplotlib.backends.backend_svg")  # fmt: skip
+
+
+def start_r(against: str, bayes: bool) -> None:
+    """Let R start and load its packages while Python imports its own, where live R may be asked."""
+    if {"auto", "live"} & set(against.split("+")):
+        from bridge.session import default
+
+        default().start_ahead(["lme4", *(["rstanarm"] if bayes else [])])
+
+
+def import_ahead() -> None:
+    """Import what is needed later in a thread: what follows waits for R. What fails there fails again where needed."""
+
+    def load() -> None:
+        for name in _NEEDED_LATER:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+    threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
+
+
+def run_cases(works: "Sequence[Work]", reference: "Source", seed: int | None, output: Path, shown: Shown) -> int:
+    """Compare cases, one after the other."""
+    from validation.campaign import run
+
+    say_reference(reference, shown.quiet)
+    return run_and_show(
+        lambda track, show: run(works, reference, seed=seed, track=track, finished=show),
+        len(works),
+        reference,
+        output,
+        shown,
+    )
+
+
+def run_and_show(
+    work: "Callable[[Any, Callable[[Comparison], None]], list[Comparison]]",
+    total: int,
+    reference: "Source",
+    output: Path,
+    shown: Shown,
+) -> int:
+    """Do the work with progress, print each comparison as it comes, write the report, give the exit code."""
+    from validation.campaign import pictures
+    from validation.files import write_or_print
+    from validation.progress import tracker
+    from validation.report.files import write_report
+    from validation.report.json import dumps
+    from validation.report.text import one_line, renderable
+    from validation.report.wording import headline, overall, source_line
+
+    out = output_console()
+    reason, against = reference.reason, reference.against
+    began = time.monotonic()
+
+    def show(comparison: "Comparison") -> None:
+        if not shown.silent:
+            out.print(
+                renderable(comparison, all_rows=shown.all_rows, brief=shown.brief, width=out.width),
+                soft_wrap=shown.brief and comparison.agrees,
+            )
+
+    with tracker(total, quiet=shown.quiet, console=error_console()) as track:
+        comparisons = work(track, show)
+    seconds = time.monotonic() - began
+    now = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    generated = f"{now}, in {seconds:.0f} s on {platform.system()} {platform.machine()}"
+    page, data = write_report(
+        output,
+        comparisons,
+        reason=reason,
+        generated=generated,
+        extra_plots=pictures(comparisons, against),
+        command=_command_line(),
+    )
+    if shown.json_file is not None:
+        write_or_print(shown.json_file, dumps(comparisons, reason=reason))
+    if not shown.silent:
+        if len(comparisons) > 1 and not shown.brief:
+            for comparison in comparisons:
+                out.print(one_line(comparison), soft_wrap=True)
+        out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
+        if not has("matplotlib", "plotnine"):
+            out.print(
+                "The report has no pictures; they need: python -m pip install 'mlmparity[report]'",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+        out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)
+    verdict = overall(comparison.verdict for comparison in comparisons)
+    if not shown.only_json:
+        out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
+    return exit_code(verdict)
+
+
+def _command_line() -> str:
+    """The command as it was given, for a shell."""
+    return shlex.join(["mlmparity", *GIVEN.get()])
+
+
+def say_reference(reference: "Source", quiet: bool) -> None:
+    """Say so where recorded references stand for live R."""
+    if reference.against == "recorded" and not quiet:
+        text = f"Comparing against recorded references, because {reference.reason}."
+        error_console().print(Text(text), soft_wrap=True)
+
+
+def can_write(folder: Path) -> None:
+    """Refuse a folder that cannot be written before minutes of work, not after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except FileExistsError:
+        raise InputError(f"--output {str(folder)!r} is a file; name a folder") from None
+    except OSError as error:
+        raise InputError(f"--output {str(folder)!r} cannot be made: {error.strerror}") from None
+    if not writable:
+        raise InputError(f"--output {str(folder)!r} cannot be written to; name another folder")
+
+
+def output_console() -> Console:
+    """Where results go."""
+    return _console(sys.stdout)
+
+
+def error_console() -> Console:
+    """Where errors and progress go."""
+    return _console(sys.stderr)
+
+
+def _console(file: Any) -> Console:
+    """Return a console; where nobody's terminal says how wide it is (a log, a pipe), 100 columns."""
+    known = file.isatty() or os.environ.get("COLUMNS")
+    return VisibleConsole(file=file, width=None if known else 100)
