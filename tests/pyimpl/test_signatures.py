@@ -4,7 +4,6 @@ import typing
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypedDict, Unpack
 
 import numpy as np
@@ -13,7 +12,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-import pyimpl
 from r_scripts.caller import warn
 from r_scripts.signatures import Signatures, Such, kind_of
 
@@ -150,9 +148,8 @@ def test_an_option_that_there_is_not_is_pythons_error_with_a_hint():
 
 
 def test_warnings_point_at_the_line_that_is_not_ours():
-    ours: dict[str, Any] = {"warn": warn}
-    place = Path(pyimpl.__file__).parent / "somewhere.py"
-    exec(compile("def deep(n):\n    deep(n - 1) if n else warn('so', UserWarning)", str(place), "exec"), ours)
+    ours: dict[str, Any] = {"__name__": "pyimpl.somewhere", "warn": warn}
+    exec("def deep(n):\n    deep(n - 1) if n else warn('so', UserWarning)", ours)
     for depth in (0, 3):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
