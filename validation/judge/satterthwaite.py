@@ -9,7 +9,6 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from validation import tolerances
 from validation.algebra import Solution, solve
@@ -117,7 +116,9 @@ def accept_tests(evidence: Evidence, rows: list[Row], verdict: Verdict, reason: 
         if quantity == "df":
             follows = math.isclose(r["candidate"], implied[term], rel_tol=tolerances.DEGREES_OF_FREEDOM.limit)
         else:
-            log_p = math.log(2.0) + float(scipy.stats.t.logsf(abs(ts[term]), implied[term]))
+            from scipy.stats import t as student_t  # half a second to import, and few comparisons come here
+
+            log_p = math.log(2.0) + float(student_t.logsf(abs(ts[term]), implied[term]))
             mine = math.log(max(r["candidate"], tolerances.Match.ZERO)) if 0.0 <= r["candidate"] <= 1.0 else math.nan
             follows = abs(mine - log_p) <= tolerances.P_VALUE.limit * max(1.0, abs(log_p))
         return {**r, "verdict": verdict, "reason": reason} if follows else r
