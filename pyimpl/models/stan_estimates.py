@@ -121,10 +121,6 @@ class StanEstimates(ModelAccessors):
     spec : Specification
         The model as numbers: centred predictors, resolved priors.
     draws : PosteriorDraws
-    sampler_result : SamplerResult or None
-        How the collapsed sampler went (None after ``sampler="nuts"``).
-    seed : int or None
-        As given.
     sampling : SamplingRecord
         How the draws came about.
     dialect : Dialect
@@ -146,8 +142,6 @@ class StanEstimates(ModelAccessors):
         self.spec = spec
         self.design: Design = spec.design
         self.draws = draws
-        self.sampler_result = sampling.result
-        self.seed = sampling.seed
         self.sampling = sampling
         self.data_name = data_name
         self.dialect = Dialect.of(dialect)
@@ -156,6 +150,16 @@ class StanEstimates(ModelAccessors):
         self.source: Source | None = None
 
     # ------------------------------------------------------------------ what it is
+    @property
+    def sampler_result(self) -> SamplerResult | None:
+        """How the collapsed sampler went (None after ``sampler="nuts"``)."""
+        return self.sampling.result
+
+    @property
+    def seed(self) -> int | None:
+        """As given."""
+        return self.sampling.seed
+
     @property
     def formula(self) -> str:
         """The model formula as R deparses it."""
