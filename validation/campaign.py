@@ -1,6 +1,6 @@
 """Running several cases: which reference to compare with, one case after the other, and the files that result.
 
-The command line is a thin door to this module; a notebook or a script can call it as well.
+The command line is a thin entry to this module; a notebook or a script can call it as well.
 """
 
 import logging

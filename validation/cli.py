@@ -324,17 +324,17 @@ def conformance(
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
     if candidate:
         start_r(reference, bayes=False)
-    from validation.conformance import door
+    from validation.conformance import terminal
 
     if features or table:
-        output_console().print(door.features() if features else door.table(table or []), markup=False, soft_wrap=True)
+        output_console().print(terminal.features() if features else terminal.table(table or []), markup=False, soft_wrap=True)
         return OK
     return exit_code(
-        door.judge(
-            door.candidate_named(candidate, can, missing, time_limit),
+        terminal.judge(
+            terminal.candidate_named(candidate, can, missing, time_limit),
             reference,
             cases or [],
-            door.Files(deviations, junit, json_file, output),
+            terminal.Files(deviations, junit, json_file, output),
             seed=seed,
             quiet=quiet,
             out=output_console(),

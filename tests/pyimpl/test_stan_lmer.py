@@ -1,4 +1,4 @@
-"""The fit: R's names, R's numbers and R's printed text, from R's own draws; and the door's own behaviour."""
+"""The fit: R's names, R's numbers and R's printed text, from R's own draws; and stan_lmer's own behaviour."""
 
 import gzip
 import json
@@ -156,7 +156,7 @@ def test_numbers_are_rs(name: str) -> None:
     assert np.allclose(fit.posterior_epred(re_form="NA").mean(), record["epred_fixed"], rtol=1e-10)
 
 
-# ---------------------------------------------------------------------- the door
+# ---------------------------------------------------------------------- stan_lmer
 def gcse_fit(name: str = "M3", **options: Any) -> StanLmerFit:
     return sampled(design_of(recorded()["cases"][name]), **{"seed": 349, **options})
 
