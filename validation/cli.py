@@ -327,7 +327,9 @@ def conformance(
     from validation.conformance import terminal
 
     if features or table:
-        output_console().print(terminal.features() if features else terminal.table(table or []), markup=False, soft_wrap=True)
+        output_console().print(
+            terminal.features() if features else terminal.table(table or []), markup=False, soft_wrap=True
+        )
         return OK
     return exit_code(
         terminal.judge(
