@@ -44,6 +44,7 @@ from pyimpl.likelihood.rows import (
 )
 from pyimpl.likelihood.structure import choose_pattern
 from pyimpl.likelihood.threads import sized_threads
+from pyimpl.linalg.heard import heard_if_long
 from pyimpl.records import record
 
 __all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "reduce_design"]
@@ -304,7 +305,7 @@ def _wide_basis(
     if root.size:
         X *= root[:, None]
         y *= root
-    Q, R = np.linalg.qr(X)
+    Q, R = heard_if_long(4.0 * X.size * X.shape[1], np.linalg.qr, X)
     if not np.all(np.abs(np.diag(R)) > 0):
         raise ModelError(_NOT_FULL_RANK)
     inverse = np.linalg.inv(R)
@@ -347,7 +348,7 @@ def triangle_of(D: np.ndarray) -> np.ndarray:
     if m <= NARROW and m <= len(D):
         gram_schmidt(D, root)
     else:
-        triangle = np.linalg.qr(D, mode="r")
+        triangle = heard_if_long(2.0 * D.size * m, np.linalg.qr, D, mode="r")
         root[: triangle.shape[0]] = triangle
     return root
 
