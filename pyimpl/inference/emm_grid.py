@@ -18,14 +18,21 @@ from pyimpl.inference.adjustments import (
 )
 from pyimpl.inference.contrast_families import FAMILIES, ContrastOptions, Method, contrast_family
 from pyimpl.inference.emm_combine import EmmList, bound_together, cross_adjusted, effect_sizes
-from pyimpl.inference.emm_text import Level, label_of, summary_text
+from pyimpl.inference.emm_displays import (
+    LetterOptions,
+    MatrixOptions,
+    PairwiseMatrix,
+    compact_letters,
+    pairwise_matrix,
+)
+from pyimpl.inference.emm_text import Level, label_of, paste_levels, summary_text
 from pyimpl.inference.intervals import hpd_interval
 from pyimpl.inference.linear_functions import Basis
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.text.numbers import as_character, zapsmall
 from r_scripts.printed import printed_html
 
-__all__ = ["EmmGrid", "EmmPair", "EmmSummary", "paste_levels"]
+__all__ = ["EmmGrid", "EmmPair", "EmmSummary"]
 
 _OPERATORS = "-+/*"  # in a level's label they would be read as part of a contrast
 _DEPENDENT = "d: df1 reduced due to linear dependence"
@@ -47,12 +54,15 @@ class EmmSummary:
         Variables whose combinations are printed in a table each.
     messages : tuple of str
         Lines below the table.
+    adjust : str
+        How the P values are adjusted.
     """
 
     frame: pd.DataFrame
     estimate: str
     by: tuple[str, ...]
     messages: tuple[str, ...]
+    adjust: str = "none"
 
     def __str__(self) -> str:
         return summary_text(self.frame, self.estimate, self.by, self.messages)
@@ -61,12 +71,6 @@ class EmmSummary:
 
     def _repr_html_(self) -> str:
         return printed_html(str(self))
-
-
-def paste_levels(grid: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Write each row's levels of these variables, separated by blanks (R's ``paste``)."""
-    columns = [[label_of(value) for value in grid[name]] for name in names]
-    return [" ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(grid)
 
 
 def _numeric_labels(values: pd.Series) -> bool:
@@ -273,7 +277,7 @@ class EmmGrid:
         table: dict[str, Any] = {name: self.grid[name] for name in self.grid.columns}
         table |= {self.estimate: value, "SE": se, "df": df}
         messages = [] if self.basis.df_method is None else [f"Degrees-of-freedom method: {self.basis.df_method}"]
-        method = self.adjust if adjust is None else adjust
+        method, adjusted = self.adjust if adjust is None else adjust, "none"
         family = self._family(shown_by, method)
         if wanted[0]:
             critical = adjusted_critical_values(level, df, method, family, tail)
@@ -293,7 +297,7 @@ class EmmGrid:
             table["z.ratio" if normal else "t.ratio"] = ratio
             p_tail = tail if tail else (-1 if delta else 0)
             p = adjusted_p_values(ratio, df, method, family, p_tail)
-            table["p.value"] = p.numbers
+            table["p.value"], adjusted = p.numbers, p.method
             messages += [] if p.message is None else [p.message]
             if cross_method(cross_adjust) != "none" and len(family.groups) > 1:
                 if family.size is None:
@@ -305,7 +309,8 @@ class EmmGrid:
                 messages.append(f"Statistics are tests of {what} with a threshold of {as_character(delta, 5)}")
             if p_tail:
                 messages.append(f"P values are {'left' if p_tail < 0 else 'right'}-tailed")
-        return EmmSummary(pd.DataFrame(table), self.estimate, shown_by, (*self._averaging(), *self.notes, *messages))
+        lines = (*self._averaging(), *self.notes, *messages)
+        return EmmSummary(pd.DataFrame(table), self.estimate, shown_by, lines, adjusted)
 
     def _averaging(self) -> tuple[str, ...]:
         if not self.averaged_over:
@@ -337,7 +342,8 @@ class EmmGrid:
         """``vcov(e)``: covariance matrix of the estimates, shape (rows, rows)."""
         return self.basis.covariance(self.linfct)
 
-    def _groups(self, by: Sequence[str]) -> list[np.ndarray]:
+    def rows_of(self, by: Sequence[str]) -> list[np.ndarray]:
+        """Rows of each combination of these variables, in the order in which they come."""
         if not by:
             return [np.arange(len(self.grid))]
         keys = paste_levels(self.grid, by)
@@ -347,7 +353,7 @@ class EmmGrid:
         return [np.array(rows, dtype=np.intp) for rows in groups.values()]
 
     def _family(self, by: tuple[str, ...], adjust: str) -> Family:
-        groups = self._groups(by)
+        groups = self.rows_of(by)
         kind = self.kind
         if kind == "pairs" and self.pair_by != by:
             kind = "contrast"
@@ -371,10 +377,15 @@ class EmmGrid:
             if name not in self.grid.columns:
                 raise DataError(f"{what}: there is no variable {name!r}; there are {', '.join(self.grid.columns)}")
 
+    def _by(self, by: str | Sequence[str] | None) -> tuple[str, ...]:
+        names = self.by if by is None else _names(by)
+        self._check_variables(names, "by")
+        return names
+
     def _joint(self, by: tuple[str, ...]) -> EmmSummary:
         self._check_variables(by, "by")
-        tests = [self.basis.joint_test(self.linfct[rows]) for rows in self._groups(by)]
-        first = [int(rows[0]) for rows in self._groups(by)]
+        tests = [self.basis.joint_test(self.linfct[rows]) for rows in self.rows_of(by)]
+        first = [int(rows[0]) for rows in self.rows_of(by)]
         table: dict[str, Any] = {name: self.grid[name].iloc[first].reset_index(drop=True) for name in by}
         table |= {
             "df1": [float(test.df1) for test in tests],
@@ -425,6 +436,22 @@ class EmmGrid:
             A number that is not positive; a posterior.
         """
         return effect_sizes(self, sigma, edf, method)
+
+    def pwpm(
+        self, by: str | Sequence[str] | None = None, digits: int | None = None, **options: Unpack[MatrixOptions]
+    ) -> PairwiseMatrix:
+        """``pwpm(e)``: estimates, P values and differences as a matrix; see :func:`.emm_displays.pairwise_matrix`."""
+        return pairwise_matrix(self, self._by(by), digits, **options)
+
+    def cld(
+        self, alpha: Share = 0.05, by: str | Sequence[str] | None = None, **options: Unpack[LetterOptions]
+    ) -> EmmSummary:
+        """``multcomp::cld(e)``: letters for what cannot be told apart; see :func:`.emm_displays.compact_letters`."""
+        return compact_letters(self, self._by(by), alpha, **options)
+
+    def reordered(self, order: np.ndarray) -> "EmmGrid":
+        """The rows in another order."""
+        return replace(self._rows(order), levels=self.levels)
 
     def pairs(
         self,
@@ -545,7 +572,7 @@ class EmmGrid:
                 by, adjust, name, lambda part, within: part._contrast(method, within, adjust, name, enhance, options)
             )
         raw, shown = self._shown_levels(by, enhance)
-        groups = self._groups(by)
+        groups = self.rows_of(by)
         if len({len(rows) for rows in groups}) > 1:
             raise DataError(
                 "contrast: the groups of the `by` variables have different numbers of rows, and cannot be contrasted "
@@ -560,6 +587,8 @@ class EmmGrid:
                 f"contrast: {method!r} needs at least two estimates to compare; there is {len(groups[0])}"
             )
         labels = [label for one in families for label in one.names]
+        there = sum(variable.startswith(name) for variable in by)
+        name += str(there) if there else ""  # contrasts of contrasts
         # strings, as in R, where there is but one group: other variables' tables are then in alphabetical order
         grid: dict[str, Any] = {name: pd.Categorical(labels, categories=list(dict.fromkeys(labels))) if by else labels}
         count = len(family.names)
@@ -601,7 +630,7 @@ class EmmGrid:
         for variable in by:
             by = tuple(dict.fromkeys([*by, *self.nesting.get(variable, ())]))
         crossed = replace(self, nesting={})
-        groups = crossed._groups(by)
+        groups = crossed.rows_of(by)
         if len(groups) == 1:
             return compare(crossed, by)
         parts = [crossed._rows(rows)._compared(by, name, compare) for rows in groups]

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from pyimpl.inference.emm_grid import EmmGrid, paste_levels
-from pyimpl.inference.emm_text import Level, label_of
+from pyimpl.inference.emm_grid import EmmGrid
+from pyimpl.inference.emm_text import Level, label_of, paste_levels
 from pyimpl.inference.reference_grid import expand_grid
 
 __all__ = ["Nesting", "nested_means", "nesting_note", "only_there"]
