@@ -48,8 +48,28 @@ local({
     array_of(quoted(lines))
   }
 
+  # What is too large to be kept number by number (posterior draws): its columns' mean, standard deviation, mean by place
+  # and quantiles, as validation/migrate/values.py has them.
+  summed <- function(x) {
+    columns <- if (is.data.frame(x)) Filter(function(one) is.numeric(one) || is.logical(one), x)
+    else if (length(dim(x)) == 2L) lapply(seq_len(ncol(x)), function(k) x[, k])
+    else list(x)
+    names_of <- if (is.data.frame(x)) names(columns) else if (length(dim(x)) == 2L) colnames(x)
+    moments <- function(one) {
+      one <- as.double(one)
+      k <- seq_along(one)
+      c(mean(one), sqrt(mean((one - mean(one))^2)), sum(k * one) / sum(k), if (length(one) >= 200L)
+        if (anyNA(one)) rep(NA_real_, 5L) else stats::quantile(one, c(.05, .25, .5, .75, .95), names = FALSE))
+    }
+    rows <- c("mean", "sd", "by place", if (NROW(x) >= 200L) c("5%", "25%", "50%", "75%", "95%"))
+    object_of(
+      type = quoted("summed"), class = texts_of(class(x)), rows = texts_of(rows), names = texts_of(names_of),
+      columns = array_of(vapply(columns, function(one) object_of(values = array_of(numbers(moments(one)))), ""))
+    )
+  }
+
   # A value of R as JSON: its type, values, names. Deep or long things are named, not copied.
-  value_of <- function(x, depth = 0L) {
+  value_of <- function(x, depth = 0L, most = 2e5) {
     if (is.null(x)) return(object_of(type = quoted("null")))
     if (is_fit(x)) return(object_of(type = quoted("fit"), fit = as.character(fit_number(x)), class = texts_of(class(x))))
     if (inherits(x, "VarCorr.merMod") || inherits(x, "VarCorr.lme4")) x <- as.data.frame(x)
@@ -70,6 +90,7 @@ local({
     }
     if (inherits(x, "check_outliers")) x <- as.data.frame(x)
     if (inherits(x, "KRmodcomp")) x <- x$test
+    if (inherits(x, "prcomplist")) x <- lapply(x, function(one) one$sdev)
     # means and contrasts: their table; from draws it is named, since no two samplers have the same draws
     if (inherits(x, "emmGrid")) x <- tryCatch(as.data.frame(summary(x)), error = function(e) x)
     if (inherits(x, "summary_emm")) x <- structure(as.data.frame(x), row.names = seq_len(nrow(x)))
@@ -82,7 +103,7 @@ local({
       else return(object_of(type = quoted("other"), class = texts_of(class(x))))
     }
     if (is.data.frame(x)) {
-      if (nrow(x) * max(1L, ncol(x)) > 2e5) return(object_of(type = quoted("large"), class = texts_of(class(x))))
+      if (nrow(x) * max(1L, ncol(x)) > most) return(summed(x))
       columns <- vapply(x, function(one) value_of(one, depth + 1L), "")
       return(object_of(type = quoted("frame"), names = texts_of(names(x)), rows = texts_of(row.names(x)),
                        columns = array_of(columns)))
@@ -92,7 +113,8 @@ local({
       items <- vapply(seq_along(x), function(i) value_of(x[[i]], depth + 1L), "")
       return(object_of(type = quoted("list"), names = texts_of(names(x)), items = array_of(items)))
     }
-    if (length(x) > 2e5) return(object_of(type = quoted("large"), class = texts_of(class(x))))
+    if (length(x) > most) return(if ((is.numeric(x) || is.logical(x)) && !is.factor(x) && length(dim(x)) < 3L) summed(x) else
+      object_of(type = quoted("large"), class = texts_of(class(x))))
     kind <- "other"
     values <- NULL
     levels <- NULL
@@ -398,8 +420,8 @@ local({
         number <- tryCatch(frame_number(x, name), error = function(e) 0L)
         write_event(event = quoted("variable"), statement = as.character(watch$statement), name = quoted(name),
                     frame = as.character(number))
-      } else if (is_fit(x) || ((is.atomic(x) || is.list(x)) && length(x) <= 2000L)) {
-        text <- tryCatch(value_of(x), error = function(e) NULL)
+      } else if (is_fit(x) || is.atomic(x) || (is.list(x) && length(x) <= 2000L)) {
+        text <- tryCatch(value_of(x, most = if (is.atomic(x)) 2000L else 2e5), error = function(e) NULL)
         if (!is.null(text) && nchar(text) < 1e6) write_event(
           event = quoted("variable"), statement = as.character(watch$statement), name = quoted(name), value = text)
       }
@@ -446,6 +468,6 @@ local({
   finish(failed)
   if (!is.null(failed)) {
     message("Error: ", conditionMessage(failed))
-    quit(save = "no", status = 1L)
+    base::quit("no", 1L, FALSE)  # ours is the script's
   }
 })

@@ -6,7 +6,7 @@ from typing import Any
 
 from scipy import stats
 
-from validation.migrate.compared import Compared, Row, close, compare_values, paired
+from validation.migrate.compared import Compared, Row, close, compare_values, of_one_kind, paired
 from validation.migrate.random_values import Drawn, judge_drawn
 from validation.migrate.replay import PROBABILITIES, Replayed
 from validation.migrate.script import Script
@@ -243,7 +243,7 @@ def other_shape(script: Script, watched: Watched, replayed: Replayed) -> tuple[i
         if kept is None or int(event["statement"]) not in carried or holds_fits(event.get("value", {})):
             continue
         ours, r = replayed.seen.get(kept[0], []), _r_value(watched.frames, event)
-        if ours and r.numbers and paired(r, ours[-1]) is None:
+        if ours and r.numbers and paired(*of_one_kind(r, ours[-1])) is None:
             what = f"{kept[1]}: R has {len(r.numbers)} numbers, its Python {len(ours[-1].numbers)}"
             return int(event["statement"]), what
     return None

@@ -241,7 +241,9 @@ def _run(tree: ast.Module, script: Path, found: Replayed, shift: int = 0) -> Non
 
 def _stored(seen: Mapping[int, list[Labelled]]) -> dict[str, Any]:
     return {
-        str(site): [{"numbers": one.numbers, "texts": one.texts, "other": one.other} for one in many]
+        str(site): [
+            {"numbers": one.numbers, "texts": one.texts, "other": one.other, "summed": one.summed} for one in many
+        ]
         for site, many in seen.items()
     }
 
@@ -249,7 +251,12 @@ def _stored(seen: Mapping[int, list[Labelled]]) -> dict[str, Any]:
 def _restored(stored: Mapping[str, Any]) -> dict[int, list[Labelled]]:
     return {
         int(site): [
-            Labelled([(a, float(b)) for a, b in one["numbers"]], [(a, b) for a, b in one["texts"]], one["other"])
+            Labelled(
+                [(a, float(b)) for a, b in one["numbers"]],
+                [(a, b) for a, b in one["texts"]],
+                one["other"],
+                summed=one["summed"],
+            )
             for one in many
         ]
         for site, many in stored.items()

@@ -322,9 +322,10 @@ class _Writer:
             int(event["statement"]) > k for event in self.seen.events if event["event"] == "statement"
         ):
             return f"R did not get to its end: {self.watched.error or 'R ended'}"
-        stopped = self.seen.at(k, "error")
-        if stopped and self.watched.error and not any(self.seen.at(later, "statement") for later in [k + 1]):
-            return f"R stopped here: {stopped[0]['message']}"
+        later = any(self.seen.at(one, "statement") for one in range(k + 1, len(self.statements)))
+        if self.watched.error and not self.watched.quit and not later:
+            stopped = self.seen.at(k, "error")
+            return f"R stopped here: {stopped[0]['message'] if stopped else self.watched.error}"
         return ""
 
     @staticmethod
