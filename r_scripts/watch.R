@@ -68,6 +68,21 @@ local({
     )
   }
 
+  # The numbers of summary(data frame), as pandas' describe() has them; R's own value holds texts only.
+  described <- function(data) {
+    rows <- c("count", "unique", "freq", "mean", "std", "min", "25%", "50%", "75%", "max")
+    columns <- lapply(data, function(x) {
+      known <- x[!is.na(x)]
+      if (is.numeric(x) && !is.factor(x)) c(length(known), NA, NA, mean(known), stats::sd(known), stats::quantile(
+        known, c(0, .25, .5, .75, 1), names = FALSE))
+      else if (is.factor(x) || is.character(x) || is.logical(x))
+        c(length(known), length(unique(known)), if (length(known)) max(table(as.character(known))) else NA, rep(NA, 7L))
+    })
+    columns <- lapply(Filter(Negate(is.null), columns), as.double)
+    object_of(type = quoted("frame"), names = texts_of(names(columns)), rows = texts_of(rows),
+              columns = array_of(vapply(columns, function(one) value_of(one, 9L), "")))
+  }
+
   # A value of R as JSON: its type, values, names. Deep or long things are named, not copied.
   value_of <- function(x, depth = 0L, most = 2e5) {
     if (is.null(x)) return(object_of(type = quoted("null")))
@@ -220,7 +235,8 @@ local({
   # the function that made a fit, by its call; by its class where the call holds the function itself (do.call)
   fun_of <- function(fit) {
     f <- call_of(fit)[[1L]]
-    if (is.name(f) || (is.call(f) && as.character(f[[1L]]) %in% c("::", ":::"))) return(paste(deparse(f), collapse = ""))
+    if (is.name(f) || (is.call(f) && as.character(f[[1L]]) %in% c("::", ":::")))
+      return(sub("\\.(formula|default)$", "", paste(deparse(f), collapse = "")))
     if (inherits(fit, "stanreg")) return(if (is.null(fit$stan_function)) "stan_lmer" else fit$stan_function)
     if (inherits(fit, "glmerMod")) return("glmer")
     if (inherits(fit, "nlmerMod")) return("nlmer")
@@ -228,6 +244,21 @@ local({
     class(fit)[1L]
   }
   formula_of <- function(fit) tryCatch(stats::formula(fit), error = function(e) NULL)
+
+  # The data frame that attach() was given, where all of a formula's variables are its columns and nothing hides them.
+  attached_of <- function(fit) {
+    variables <- all.vars(formula_of(fit))
+    owners <- vapply(variables, function(one) {
+      place <- environment(formula_of(fit))
+      while (!identical(place, emptyenv()) && !exists(one, envir = place, inherits = FALSE)) place <- parent.env(place)
+      if (identical(place, emptyenv()) || is.null(attr(place, "name"))) "" else attr(place, "name")
+    }, "")
+    if (length(unique(owners)) != 1L || !nzchar(owners[1L])) return(NULL)
+    found <- get0(owners[1L], globalenv(), inherits = TRUE)
+    same <- is.data.frame(found) && all(variables %in% names(found)) && all(vapply(variables, function(one)
+      identical(found[[one]], get(one, envir = environment(formula_of(fit)))), NA))
+    if (same) structure(found, "name of what is attached" = owners[1L])
+  }
 
   # The data of a fit, as its call names it, in the place it was called from; else the variables of its formula.
   data_of <- function(fit, caller, seed) {
@@ -243,6 +274,7 @@ local({
         found <- NULL
       }
     }
+    if (is.null(found)) found <- attached_of(fit)
     if (is.null(found)) {
       variables <- all.vars(formula_of(fit))
       place <- environment(formula_of(fit))
@@ -254,8 +286,8 @@ local({
       found <- tryCatch(as.data.frame(values, stringsAsFactors = FALSE, optional = TRUE), error = function(e) NULL)
     }
     if (is.null(found)) return(NULL)
-    name <- if (is.name(given)) as.character(given) else ""
-    frame_number(found, name)
+    name <- if (is.name(given)) as.character(given) else attr(found, "name of what is attached", exact = TRUE)
+    frame_number(structure(found, "name of what is attached" = NULL), if (is.null(name)) "" else name)
   }
 
   numbers_of <- function(code) tryCatch(value_of(code), error = function(e) NULL)
@@ -362,11 +394,12 @@ local({
           )
         }
         first <- substitute(value)
-        of <- NULL
+        of <- object <- NULL
         if (is.call(first) && length(first) > 1L) {
           one <- first[[2L]]
-          plain <- function(x) is.name(x) || (is.call(x) && is.name(x[[1L]]) && as.character(x[[1L]]) %in% c("$", "[[", "@"))
-          if (plain(one)) {
+          plain <- function(x) is.name(x) || is.character(x) || is.numeric(x) || (is.call(x) && is.name(x[[1L]]) &&
+            as.character(x[[1L]]) %in% c("$", "[[", "@", "[", "c", "-", ":") && all(vapply(as.list(x)[-1L], plain, NA)))
+          if (plain(one) && !inherits(tryCatch(eval(one[[2L]], caller), error = function(e) NULL), "data.table")) {
             object <- tryCatch(eval(one, caller), error = function(e) NULL)
             if (is_fit(object)) of <- fit_number(object)
           }
@@ -383,7 +416,9 @@ local({
         }
         write_event(
           event = quoted("value"), site = as.character(site), statement = as.character(watch$statement),
-          of = if (is.null(of)) NULL else as.character(of), value = value_of(result$value),
+          of = if (is.null(of)) NULL else as.character(of),
+          value = if (is.data.frame(object) && is.table(result$value) && is.character(result$value)) described(object)
+                  else value_of(result$value),
           heard = array_of(quoted(unique(heard))),
           printed = if (is_fit(result$value) || !isTRUE(length(result$value) < 1e5)) NULL else shown(result$value)
         )
@@ -410,6 +445,7 @@ local({
   )
   # what the last statement made: data frames that a model may need, and small values
   watch$known <- list()
+  watch$datasets <- list()
   note_variables <- function() {
     for (name in ls(globalenv())) {
       if (is.function(globalenv()[[name]])) next
@@ -427,11 +463,23 @@ local({
       }
     }
   }
+  # data of packages that a statement names: nobody made them
+  note_datasets <- function(statement) {
+    for (name in setdiff(all.names(statement, unique = TRUE), c(ls(globalenv(), all.names = TRUE), names(watch$datasets)))) {
+      x <- tryCatch(get0(name, globalenv(), inherits = TRUE), error = function(e) NULL)
+      if (!is.data.frame(x)) next
+      watch$datasets[[name]] <- TRUE
+      number <- tryCatch(frame_number(x, name), error = function(e) 0L)
+      if (number > 0L) write_event(event = quoted("dataset"), statement = as.character(watch$statement),
+                                   name = quoted(name), frame = as.character(number))
+    }
+  }
   # quit() ends the script as its last line does
   owner$quit <- owner$q <- function(save = "no", status = 0, runLast = FALSE) {
     finish(NULL, quit = TRUE)
     base::quit("no", status, FALSE)
   }
+  owner$commandArgs <- function(trailingOnly = FALSE) if (trailingOnly) character() else "R"
   finish <- function(failed, quit = FALSE) {
     tryCatch(note_variables(), error = function(e) NULL)
     loaded <- intersect(loadedNamespaces(), c("lme4", "lmerTest", "rstanarm", "mlmRev", "emmeans", "nlme", "brms"))
@@ -454,6 +502,7 @@ local({
   for (i in seq_along(statements)) {
     failed <- tryCatch(
       {
+        tryCatch(note_datasets(statements[[i]]), error = function(e) NULL)
         shown_value <- withVisible(eval(statements[[i]], globalenv()))
         if (shown_value$visible) {
           print(shown_value$value)

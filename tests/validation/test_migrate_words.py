@@ -113,7 +113,7 @@ def test_a_word_s_python(tmp_path, r, python):
         ("map(list(a = m), ~ unknown(.x))", "unknown"),
         ("f <- function(x) unknown(x)\nf(2)", "f(): unknown(x)"),
         ("grepl('[[:punct:]]', 'a')", "a regular expression of a kind"),
-        ("as.data.frame(VarCorr(m)) %>% group_by(grp) %>% mutate(n = n())", "within groups"),
+        ("as.data.frame(VarCorr(m)) %>% group_by(grp) %>% slice_max(vcov, n = 1)", "within groups"),
         ("cbind(m, 1)", "neither tables nor vectors"),
         ("merge(coef(m)$g, ranef(m)$g)", "the data are kept"),
     ],

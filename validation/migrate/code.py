@@ -156,6 +156,8 @@ def minus_one(code: Code) -> str:
     """R's index, from 1, as Python's, from 0."""
     if code.kind == "positions" and code.text.endswith(" + 1"):
         return code.text.removesuffix(" + 1")
+    if re.fullmatch(r"int\(np\.arg(min|max)\(.*\)\) \+ 1", code.text):
+        return code.text.removesuffix(" + 1")
     return str(int(code.text) - 1) if code.text.isdigit() else f"{code.inside()} - 1"
 
 

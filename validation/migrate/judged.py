@@ -60,6 +60,7 @@ class _Judge:
         self.differs: dict[int, int] = {}  # fit -> the line of the model that differs
         self.sizes: dict[int, dict[str, tuple[float, float]]] = {}  # posterior -> effective sample sizes
         self.waiting: list[Drawn] = []
+        self.times = max((_times(event, script) for event in watched.events), default=0)
 
     def all(self) -> list[Compared]:
         """All that was compared."""
@@ -96,7 +97,12 @@ class _Judge:
         if value["type"] == "list" and value["items"] and all(item["type"] == "fit" for item in value["items"]):
             return None  # each of its models is compared where it was fitted
         if value["type"] == "fit" and int(value["fit"]) in self.fits:
-            self._fit(one, int(value["fit"]), ours[k])
+            fit = self.fits[int(value["fit"])]
+            if statement in self.script.on_draws and "draws" not in fit:  # fitted to random numbers
+                one.what = "model"
+                self._wait(one, _estimates(fit), ours[k], None)
+            else:
+                self._fit(one, int(value["fit"]), ours[k])
             return one
         of = int(event["of"]) if event.get("of") is not None else None
         verb = VERBS.get(place.name)
@@ -134,7 +140,7 @@ class _Judge:
             for parameter, pair in more.items():
                 known = sizes.get(parameter, pair)
                 sizes[parameter] = min(known, pair, key=lambda both: both[0] / max(both[1], 1.0))
-        self.waiting.append(Drawn(one, r, ours, again, sizes))
+        self.waiting.append(Drawn(one, r, ours, again, sizes, self.times))
 
     def _plain(self, one: Compared, r: Labelled, ours: Labelled, of: int | None, *, modes: bool) -> None:
         """A value that is computed from fits by a likelihood."""
@@ -166,6 +172,15 @@ class _Judge:
         return one
 
 
+def _estimates(fit: Mapping[str, Any]) -> Labelled:
+    """What a model's estimates are, under the labels that Python's have."""
+    found = Labelled()
+    for name in ("fixef", "theta", "sigma", "logLik", "nobs"):
+        if isinstance(fit.get(name), Mapping):
+            found.numbers += from_r(fit[name], name).numbers
+    return found
+
+
 def unproved(script: Script, watched: Watched, compared: list[Compared]) -> list[tuple[int, str, str]]:
     """Line, name and reason of what is carried over and not compared: it is not known to agree.
 
@@ -191,6 +206,17 @@ def unproved(script: Script, watched: Watched, compared: list[Compared]) -> list
                 found.append((piece.line, event.get("name", "what it shows"), "nothing of Python's stands beside it"))
                 break
     return sorted(dict.fromkeys(found))
+
+
+def _times(event: Mapping[str, Any], script: Script) -> int:
+    """How many draws a call made that draws: simulations, bootstrap samples; 0 of anything else."""
+    if event["event"] != "value" or not script.sites[int(event["site"])].draws:
+        return 0
+    value = event["value"]
+    if value["type"] == "frame":
+        return len(value["names"])
+    boot = [item for item in value.get("items") or [] if len(item.get("dim") or []) == 2]
+    return int(boot[0]["dim"][0]) if boot else 0
 
 
 def _least(fit: Mapping[str, Any]) -> float:

@@ -79,18 +79,3 @@ def _outer(t: Translator, node: Node, scope: Scope) -> Code:
     labels = f", index={unmarked(a.inside())}.index" if a.kind == "series" and a.element != "column" else ""
     labels += f", columns={unmarked(b.inside())}.index" if b.kind == "series" and b.element != "column" else ""
     return Code(f"pd.DataFrame(np.outer({a.text}, {b.text}){labels})", "frame")
-
-
-@maker("cor", "cov", takes="x y use")
-def _correlated(t: Translator, node: Node, scope: Scope) -> Code:
-    values = values_of(node)
-    if len(values) != len(node.args) or not 1 <= len(values) <= 2:
-        raise t.refuse(node, f"{node.text}() of this kind")
-    made = [t.expression(value, scope) for value in values]
-    if len(made) == 1 and made[0].kind == "frame":
-        return Code(f"{made[0].inside()}.{'corr' if node.text == 'cor' else 'cov'}()", "frame")
-    if len(made) == 1:
-        raise t.refuse(node, f"{node.text}() of something that is no table")
-    t.needs("np")
-    function = "corrcoef" if node.text == "cor" else "cov"
-    return Code(f"np.{function}({made[0].text}, {made[1].text})[0, 1]", "number")

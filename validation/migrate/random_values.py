@@ -34,6 +34,8 @@ class Drawn:
         With other seeds.
     sizes : mapping of str to (float, float)
         Of each parameter of the posteriors it may come from, R's and Python's effective sample sizes.
+    times : int
+        How many simulations or bootstrap samples the script draws at most; 0 where it draws none.
     """
 
     one: Compared
@@ -41,6 +43,7 @@ class Drawn:
     ours: Labelled
     again: Sequence[Labelled]
     sizes: Mapping[str, tuple[float, float]]
+    times: int = 0
 
 
 def judge_drawn(waiting: Sequence[Drawn]) -> None:
@@ -104,6 +107,8 @@ def _judge(drawn: Drawn, table: "list[tuple[str, float, list[float]]]", rate: fl
     for label, a, values in table:
         spread = float(np.std(values, ddof=1)) if len(values) == times else math.nan
         ratio, draws = _sizes(drawn.sizes, label)
+        if math.isnan(draws) and drawn.times:
+            draws = float(drawn.times)
         limit = limit_of_value(label, a, largest)
         if math.isfinite(spread):
             limit = max(limit, t * spread * math.sqrt(1.0 + ratio))

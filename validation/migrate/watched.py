@@ -15,6 +15,7 @@ __all__ = [
     "PLOTS",
     "PRIORS",
     "PRIOR_FORMALS",
+    "SHOWING",
     "UNSUPPORTED",
     "VERBS",
     "Fit",
@@ -189,6 +190,10 @@ VERBS: dict[str, Verb] = {
     "update": Verb("update", "fit", ("formula",), {"formula.": "formula"}),
     "refit": Verb("refit", "fit", ("newresp",)),
     "refitML": Verb("refitML", "fit"),
+    "weights": Verb("weights", "series"),
+    "isLMM": Verb("isLMM", "number"),
+    "isGLMM": Verb("isGLMM", "number"),
+    "isNLMM": Verb("isNLMM", "number"),
     "hatvalues": Verb("hatvalues", "series"),
     "cooks.distance": Verb("cooks_distance", "series"),
     "rstudent": Verb("rstudent", "series"),
@@ -270,6 +275,13 @@ PRIOR_FORMALS = {
     "decov": ("regularization", "concentration", "shape", "scale"),
     "laplace": ("location", "scale", "autoscale"),
 }
+#: What shows or writes its first argument, whose numbers are compared: in R its own value is a text, or nothing.
+SHOWING = words(
+    """
+    kable kbl datatable glimpse pander xtable gt flextable write.csv write.csv2 write.table write_csv fwrite saveRDS
+    write_rds
+    """
+)
 #: Verbs of what emmeans and loo give (:mod:`validation.migrate.means`).
 OF_MEANS = words("pairs contrast test joint_tests loo_compare")
 
