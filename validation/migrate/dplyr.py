@@ -101,40 +101,45 @@ def chosen(t: Translator, node: Node, asked: Node, frame: str, scope: Scope) -> 
     raise t.refuse(node, f"columns that are chosen by {t.source(asked)}")
 
 
-def _across(t: Translator, node: Node, call: Node, inner: _Masked, frame: str) -> str:
-    """``across(columns, functions)``: Python's dict of the new columns, or numbers, under their names."""
+def _across(t: Translator, node: Node, call: Node, inner: _Masked, frame: str) -> list[tuple[str, str]]:
+    """``across(columns, functions)``: new columns, or numbers, by their names; under no name, a dict of them."""
     values = values_of(call)
     given = {one.name: one.value for one in call.args if one.name is not None and one.value is not None}
     columns = given.pop(".cols", None) or (values.pop(0) if values else None)
     functions = given.pop(".fns", None) or (values.pop(0) if values else None)
     if columns is None or functions is None or values or given:
         raise t.refuse(node, "across() of this kind")
-    names = chosen(t, node, columns, frame, inner)
-    part = Code(f"{frame}[name]", "series", True, "column")
     several = functions.kind == "call" and functions.text == "list"
-    listed = [(one.name, one.value) for one in functions.args] if several else [(None, functions)]
+    listed = [(one.name, one.value) for one in functions.args] if several else [("", functions)]
+    if any(function is None or (several and not label) for label, function in listed):
+        raise t.refuse(node, "across() of functions without names")
+    named = [one.value for one in columns.args] if columns.kind == "call" and columns.text == "c" else [columns]
+    ends = [f"_{label}" if label else "" for label, _ in listed]
     made = []
-    for label, function in listed:
-        if function is None or (several and label is None):
-            raise t.refuse(node, "across() of functions without names")
-        if function.kind == "unary" and function.text == "~":
-            value = t.expression(function.parts[0], Scope({".x": part, ".": part}, inner))
-        elif function.kind == "function" and len(function.args) == 1 and not is_several(function.parts[0]):
-            value = t.expression(function.parts[0], Scope({function.args[0].name or "x": part}, inner))
-        elif function.kind in ("name", "namespace"):
-            call = call_of(function, [Node("name", "\0x")])
-            value = t.expression(call, Scope({"\0x": part}, inner))
-        else:
-            raise t.refuse(node, "across() of this kind")
-        key = (
-            "name"
-            if label is None
-            else f'f"{{name}}_{label}"'
-            if label.isidentifier()
-            else f"name + {quoted('_' + label)}"
-        )
-        made.append(f"{{{key}: {value.text} for name in {names}}}")
-    return " | ".join(made)
+    if all(one is not None and one.kind in ("name", "string") for one in named):
+        for name in [one.text for one in named if one is not None]:
+            part = Code(f"{frame}[{quoted(name)}]", "series", True, "column")
+            texts = [_of_column(t, node, function, part, inner) for _, function in listed if function is not None]
+            made += [(name + end, text) for end, text in zip(ends, texts, strict=True)]
+        return made
+    names, part = chosen(t, node, columns, frame, inner), Code(f"{frame}[name]", "series", True, "column")
+    for end, (_, function) in zip(ends, listed, strict=True):
+        if function is not None:
+            key = f"name + {quoted(end)}" if end else "name"
+            made.append(("", f"{{{key}: {_of_column(t, node, function, part, inner)} for name in {names}}}"))
+    return made
+
+
+def _of_column(t: Translator, node: Node, function: Node, part: Code, inner: Scope) -> str:
+    """What a function makes of a column: ``mean``, ``~ .x / 2``, ``function(x) x / 2``."""
+    if function.kind == "unary" and function.text == "~":
+        return t.by_place(t.expression(function.parts[0], Scope({".x": part, ".": part}, inner)))
+    if function.kind == "function" and len(function.args) == 1 and not is_several(function.parts[0]):
+        return t.expression(function.parts[0], Scope({function.args[0].name or "x": part}, inner)).text
+    if function.kind in ("name", "namespace"):
+        call = call_of(function, [Node("name", "\0x")])
+        return t.expression(call, Scope({"\0x": part}, inner)).text
+    raise t.refuse(node, "across() of this kind")
 
 
 def _is_across(argument: Argument) -> bool:
@@ -185,8 +190,8 @@ def _mutate(t: Translator, node: Node, scope: Scope) -> Code:
     with t.within(made.element if made.kind == "grouped" else ""):
         for one in rest:
             if one.value is not None and _is_across(one):
-                text, parts = f"{text}{_assigned(parts)}", []
-                text += f".pipe(lambda d: d.assign(**{_across(t, node, one.value, inner, 'd')}))"
+                for name, made_of in _across(t, node, one.value, inner, "d"):
+                    parts.append((name, made_of))
             elif one.value is not None and one.name is not None:
                 value = t.expression(one.value, inner)
                 inner.names[one.name] = Code(f"d[{quoted(one.name)}]", "series", True, "column")
@@ -199,9 +204,17 @@ def _assigned(parts: list[tuple[str, str]]) -> str:
     """Columns one after the other, each of which sees those before it."""
     if not parts:
         return ""
+    several = [k for k, (name, _) in enumerate(parts) if not name]
+    if several:  # columns that are known when it runs
+        k = several[0]
+        return f"{_assigned(parts[:k])}.pipe(lambda d: d.assign(**{parts[k][1]})){_assigned(parts[k + 1 :])}"
     if all(name.isidentifier() and not keyword.iskeyword(name) for name, _ in parts):
-        return ".assign(" + ", ".join(f"{name}=lambda d: {text}" for name, text in parts) + ")"
-    return ".assign(**{" + ", ".join(f"{quoted(name)}: lambda d: {text}" for name, text in parts) + "})"
+        return ".assign(" + ", ".join(f"{name}={_of_the_table(text)}" for name, text in parts) + ")"
+    return ".assign(**{" + ", ".join(f"{quoted(name)}: {_of_the_table(text)}" for name, text in parts) + "})"
+
+
+def _of_the_table(text: str) -> str:
+    return f"lambda d: {text}" if re.search(r"\bd\b", text) else text
 
 
 @maker("transform", takes=None)
@@ -243,7 +256,7 @@ def _summarise(t: Translator, node: Node, scope: Scope) -> Code:
     for one in rest:
         if one.value is not None and _is_across(one):
             spread = _across(t, node, one.value, inner, "d")
-            parts.append(f"**({spread})" if " | " in spread else f"**{spread}")
+            parts += [f"{quoted(name)}: {text}" if name else f"**{text}" for name, text in spread]
         elif one.value is not None and one.name is not None:
             value = t.expression(one.value, inner)
             parts.append(f"{quoted(one.name)}: {value.text}")

@@ -351,7 +351,8 @@ def _elementwise(python: str) -> Maker:
         if made.kind == "string":
             raise t.refuse(node, "numbers expected")
         t.needs("np")
-        return Code(f"np.{python}({made.text})", "vector" if made.kind == "range" else made.kind)
+        kind = "vector" if made.kind == "range" else made.kind
+        return Code(f"np.{python}({made.text})", kind, True, made.element if kind == "series" else "any")
 
     return make
 
@@ -373,7 +374,7 @@ def _round(t: Translator, node: Node, scope: Scope) -> Code:
     if node.text == "signif" or made.kind not in ("number", "series", "frame", "vector", "any"):
         raise t.refuse(node, f"{node.text}() is not carried over")
     if made.kind in ("series", "frame"):
-        return Code(f"{made.inside()}.round({digits})", made.kind)
+        return Code(f"{made.inside()}.round({digits})", made.kind, True, made.element)
     t.needs("np")
     return Code(f"np.round({made.text}, {digits})", made.kind)
 

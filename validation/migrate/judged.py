@@ -8,7 +8,7 @@ from scipy import stats
 
 from validation.migrate.compared import Compared, Row, close, compare_values, of_one_kind, paired
 from validation.migrate.random_values import Drawn, judge_drawn
-from validation.migrate.replay import PROBABILITIES, Replayed
+from validation.migrate.replay import AT_R, PROBABILITIES, Replayed
 from validation.migrate.script import Script
 from validation.migrate.seen import holds_fits
 from validation.migrate.statements import SHOWN
@@ -24,7 +24,7 @@ from validation.tolerances import (
     OPTIMUM,
 )
 
-__all__ = ["judge", "other_shape", "unproved"]
+__all__ = ["judge", "other_shape", "thetas_of", "unproved"]
 
 #: ``lme4::isSingular``'s tolerance: a θ below it is at the boundary.
 SINGULAR = 1e-4
@@ -57,6 +57,7 @@ class _Judge:
         self.fits = {int(e["number"]): e["fit"] for e in watched.events if e["event"] == "fit"}
         self.posteriors = sum("stanreg" in fit["classes"] for fit in self.fits.values())
         self.slack: dict[int, float] = {}
+        self.flat: dict[int, str] = {}  # fit -> why its θ is not determined as closely as R's and Python's differ
         self.differs: dict[int, int] = {}  # fit -> the line of the model that differs
         self.sizes: dict[int, dict[str, tuple[float, float]]] = {}  # posterior -> effective sample sizes
         self.waiting: list[Drawn] = []
@@ -116,11 +117,16 @@ class _Judge:
         self._plain(one, from_r(value), ours[k], of, modes=place.name == "ranef")
         if one.verdict == "disagrees" and of in self.differs:
             one.why = f"its model differs (line {self.differs[of]})"
+        if one.verdict == "disagrees" and of in self.flat:
+            one.verdict, one.why, one.rows = "not compared", self.flat[of], []
         return one
 
     def _fit(self, one: Compared, number: int, ours: Labelled) -> None:
         one.what, fit = "model", self.fits[number]
         self.slack[number] = _model(one, fit, ours, self.posteriors)
+        flat = _as_good(one, ours)
+        if flat:
+            self.flat[number] = flat
         if one.verdict == "disagrees":
             self.differs.setdefault(number, one.line)
         if "draws" in fit:
@@ -170,6 +176,43 @@ class _Judge:
             modes = any(place.statement == statement and place.name == "ranef" for place in self.script.sites)
             self._plain(one, r, ours[last], None, modes=modes)
         return one
+
+
+#: What follows from θ alone, given the data.
+_OF_THETA = ("theta", "components", "ranef", "sigma", "coef")
+
+
+def _as_good(one: Compared, ours: Labelled) -> str:
+    """Set aside what differs in θ where R's θ is an optimum, too: by Python's own criterion as good as Python's.
+
+    Near a boundary, or where a model has more components than the data can tell apart, the criterion is flat: θ can be
+    another though the likelihood is the same, and so can all that follows from it.
+    """
+    excess = dict(ours.numbers).get(AT_R, math.nan)
+    differing = [row for row in one.rows if not row.agrees]
+    if not differing or not abs(excess) <= MIGRATED_EXCESS.limit:
+        return ""
+    if any(row.label.split(" · ")[0].split(".")[0] not in _OF_THETA for row in differing):
+        return ""
+    one.rows = [row for row in one.rows if row.agrees]
+    one.rows.append(Row(AT_R, excess, 0.0, MIGRATED_EXCESS.limit, True))
+    one.verdict = "agrees"
+    one.why = (
+        f"its θ is not determined: R's is another, and only {max(excess, 0.0):.1g} above the optimum (in -2 log L)"
+    )
+    return one.why
+
+
+def thetas_of(watched: Watched) -> dict[str, list[list[float] | None]]:
+    """R's θ of each fit, by the site that made it, in order; None of what has none."""
+    fits = {int(e["number"]): e["fit"] for e in watched.events if e["event"] == "fit"}
+    found: dict[str, list[list[float] | None]] = {}
+    for event in watched.events:
+        if event["event"] == "value":
+            value = event["value"]
+            fit = fits.get(int(value["fit"]), {}) if value.get("type") == "fit" else {}
+            found.setdefault(str(event["site"]), []).append(fit.get("theta", {}).get("values"))
+    return {site: thetas for site, thetas in found.items() if any(thetas)}
 
 
 def _estimates(fit: Mapping[str, Any]) -> Labelled:

@@ -186,7 +186,7 @@ def _order(t: Translator, node: Node, scope: Scope) -> Code:
     made = t.expression(values[0].parts[0] if minus else values[0], scope)
     if made.kind == "dict" and made.element == "number":
         made = Code(f"list({made.inside()}.values())", "vector")
-    if made.kind not in ("series", "vector"):
+    if made.kind not in ("series", "vector", "any", "list"):
         raise t.refuse(node, "order() of something that is no vector")
     t.needs("np")
     sign = "-" if minus != falling else ""

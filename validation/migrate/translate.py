@@ -212,7 +212,7 @@ class Translator:
         found = scope.find(node.text)
         if found is None and (made := self._as_function(node)) is not None:
             return made
-        if found is None and self.assumed is not None:
+        if found is None and self.assumed is not None and node.text not in self.lost:
             self.assumed.add(node.text)
             return Code(python_name(node.text), "data")
         if found is None:

@@ -217,6 +217,8 @@ def _python_into(found: Labelled, value: Any, label: str) -> None:
     elif isinstance(value, Mapping):
         for name, part in value.items():
             _python_into(found, part, _join(label, name))
+    elif hasattr(value, "dims") and hasattr(value, "to_numpy"):  # conditional variances: R counts down their columns
+        _python_into(found, value.to_numpy().ravel(), label)
     elif isinstance(value, np.ndarray) and value.ndim == 0:
         _one(found, label, value.item())
     elif isinstance(value, list | tuple | np.ndarray | pd.Index | range):

@@ -22,7 +22,7 @@ from validation.migrate.instrument import instrument, sites
 from validation.migrate.rcode import Node
 from validation.migrate.sources import Source
 
-__all__ = ["Watched", "watch"]
+__all__ = ["Watched", "confined", "watch"]
 
 #: Bytes beside the script that are copied for it.
 _MOST_COPIED = 512 * 1024 * 1024
@@ -124,7 +124,7 @@ def watch(
     }
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            [*_starter(scratch, write_anywhere), program, "--vanilla", str(SCRIPT), str(code), str(seen)],
+            [*confined(scratch, write_anywhere), program, "--vanilla", str(SCRIPT), str(code), str(seen)],
             cwd=work,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -163,7 +163,15 @@ _CONFINED = (
 )
 
 
-def _starter(scratch: Path, write_anywhere: bool) -> list[str]:
+def confined(scratch: Path, write_anywhere: bool) -> list[str]:
+    """What stands before a command so that it can write in one folder only.
+
+    Parameters
+    ----------
+    scratch : Path
+    write_anywhere : bool
+        Empty then.
+    """
     if write_anywhere:
         return []
     home = str(Path(__file__).resolve().parents[2])

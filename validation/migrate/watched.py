@@ -146,7 +146,10 @@ PLOTS = words(
     """
     plot ggplot qplot xyplot dotplot hist boxplot barplot qqnorm qqline qqmath abline lines points legend
     curve par dev.off png pdf ggsave plot_model mcmc_areas mcmc_trace mcmc_intervals pp_check stan_trace
-    interaction.plot matplot
+    interaction.plot matplot segments arrows polygon mtext axis title layout grid.arrange plot_grid ggarrange
+    bwplot densityplot histogram stripchart dotchart coplot pairs.panels corrplot ggpairs scatterplot rug text
+    jpeg svg tiff bmp dev.new graphics.off mcmc_hist mcmc_dens mcmc_dens_overlay mcmc_pairs ppc_stat
+    ppc_dens_overlay ppc_hist ppc_intervals stan_hist stan_dens stan_plot stan_ac vip effect_plot plotFEsim plotREsim
     """
 )
 #: What waits for somebody at the screen: it is not run.
