@@ -5,6 +5,7 @@
 # what was seen) and frame-<k>.json (the data that the models saw). Base R only. Python's side is
 # validation/migrate/events.py.
 
+# Its names are base R's whatever the script defines: a function `c` of the script's does not stand before R's here.
 local({
   arguments <- commandArgs(trailingOnly = TRUE)
   folder <- normalizePath(arguments[2L])
@@ -13,6 +14,11 @@ local({
   watch$depth <- 0L
   watch$frames <- list()
   watch$fits <- list()
+  watch$fit_numbers <- watch$frame_numbers <- numeric()
+  process <- Sys.getpid()
+  # a forked process (parallel::mclapply) numbers what it sees apart from the others
+  new_number <- function(known) length(known) + 1 + if (Sys.getpid() == process) 0 else 1e5 * Sys.getpid()
+  written <- function(number) sprintf("%.0f", number)
   watch$log <- file(file.path(folder, "events.jsonl"), open = "w", encoding = "UTF-8")
 
   # ---------------------------------------------------------------------------------------------- JSON
@@ -42,8 +48,10 @@ local({
     paste0("{", paste0(quoted(names(parts)), ":", unlist(parts, use.names = FALSE), collapse = ","), "}")
   }
   texts_of <- function(x) if (is.null(x)) NULL else array_of(quoted(x))
+  show_value <- function(x) print(x)
+  environment(show_value) <- globalenv()  # by the script's own methods, too
   shown <- function(x) {
-    lines <- tryCatch(utils::capture.output(print(x)), error = function(e) character())
+    lines <- tryCatch(utils::capture.output(show_value(x)), error = function(e) character())
     if (length(lines) > 400L) lines <- c(lines[1:400], "...")
     array_of(quoted(lines))
   }
@@ -86,7 +94,7 @@ local({
   # A value of R as JSON: its type, values, names. Deep or long things are named, not copied.
   value_of <- function(x, depth = 0L, most = 2e5) {
     if (is.null(x)) return(object_of(type = quoted("null")))
-    if (is_fit(x)) return(object_of(type = quoted("fit"), fit = as.character(fit_number(x)), class = texts_of(class(x))))
+    if (is_fit(x)) return(object_of(type = quoted("fit"), fit = written(fit_number(x)), class = texts_of(class(x))))
     if (inherits(x, "VarCorr.merMod") || inherits(x, "VarCorr.lme4")) x <- as.data.frame(x)
     if (inherits(x, "emmGrid")) x <- as.data.frame(summary(x))
     if (inherits(x, "summary.merMod")) return(value_of(list(
@@ -192,18 +200,21 @@ local({
                    "gam", "aov")
   is_fit <- function(x) any(vapply(fit_classes, function(one) inherits(x, one), NA))
   fit_number <- function(x) {
-    for (i in rev(seq_along(watch$fits))) if (identical(watch$fits[[i]], x, ignore.environment = TRUE)) return(i)
+    for (i in rev(seq_along(watch$fits)))
+      if (identical(watch$fits[[i]], x, ignore.environment = TRUE)) return(watch$fit_numbers[i])
+    watch$fit_numbers <- c(watch$fit_numbers, new_number(watch$fits))
     watch$fits[[length(watch$fits) + 1L]] <- x
-    length(watch$fits)
+    watch$fit_numbers[length(watch$fits)]
   }
   # data.table changes its tables in place, and what was kept of them with it
   own_copy <- function(x) if (inherits(x, "data.table")) data.table::copy(x) else x
   frame_number <- function(data, name) {
     data <- as.data.frame(own_copy(data))
-    for (i in seq_along(watch$frames)) if (identical(watch$frames[[i]], data)) return(i)
-    if (nrow(data) * max(1, ncol(data)) > 2e7) return(0L)
-    i <- length(watch$frames) + 1L
-    watch$frames[[i]] <- data
+    for (i in seq_along(watch$frames)) if (identical(watch$frames[[i]], data)) return(watch$frame_numbers[i])
+    if (nrow(data) * max(1, ncol(data)) > 2e7) return(0)
+    i <- new_number(watch$frames)
+    watch$frame_numbers <- c(watch$frame_numbers, i)
+    watch$frames[[length(watch$frames) + 1L]] <- data
     kept <- data[!vapply(data, function(one) is.list(one) || (is.matrix(one) && !is.numeric(one)), NA)]
     # scale() makes a matrix of one column
     kept[] <- lapply(kept, function(one) if (is.matrix(one) && ncol(one) == 1L) as.vector(one) else one)
@@ -213,7 +224,7 @@ local({
       name = quoted(name), rows = texts_of(row.names(data)), automatic = if (is.integer(attr(data, "row.names"))) "true" else "false",
       names = texts_of(names(kept)[!matrices]), columns = array_of(columns),
       omitted = array_of(quoted(c(setdiff(names(data), names(kept)), names(kept)[matrices])))
-    ), file.path(folder, sprintf("frame-%d.json", i)), useBytes = TRUE)
+    ), file.path(folder, sprintf("frame-%s.json", written(i))), useBytes = TRUE)
     i
   }
   column_of <- function(x) {
@@ -301,7 +312,7 @@ local({
 
   describe_fit <- function(fit, caller, seed) {
     frame <- data_of(fit, caller, seed)
-    data <- if (is.null(frame) || frame == 0L) NULL else watch$frames[[frame]]
+    data <- if (is.null(frame) || frame == 0) NULL else watch$frames[[match(frame, watch$frame_numbers)]]
     given <- as.list(call_of(fit))[-1L]
     formula <- formula_of(fit)
     stan <- inherits(fit, "stanreg")
@@ -311,7 +322,7 @@ local({
       contrasts_option = texts_of(getOption("contrasts")),
       fun = quoted(fun_of(fit)),
       formula = if (is.null(formula)) NULL else quoted(paste(deparse(formula, width.cutoff = 500L), collapse = " ")),
-      frame = if (is.null(frame)) NULL else as.character(frame),
+      frame = if (is.null(frame)) NULL else written(frame),
       given = texts_of(names(given)),
       weights = argument_of(fit, "weights", caller, data, seed),
       offset = argument_of(fit, "offset", caller, data, seed),
@@ -386,10 +397,10 @@ local({
         if (is_fit(result$value)) {
           before <- length(watch$fits)
           number <- fit_number(result$value)
-          new <- number > before
+          new <- length(watch$fits) > before
           if (new) write_event(
             event = quoted("fit"), site = as.character(site), statement = as.character(watch$statement),
-            number = as.character(number), seconds = numbers(proc.time()[["elapsed"]] - began),
+            number = written(number), seconds = numbers(proc.time()[["elapsed"]] - began),
             heard = array_of(quoted(unique(heard))), fit = describe_fit(result$value, caller, seed)
           )
         }
@@ -409,14 +420,14 @@ local({
         for (one in inside) if (is_fit(one)) {
           before <- length(watch$fits)
           number <- fit_number(one)
-          if (number > before) write_event(
+          if (length(watch$fits) > before) write_event(
             event = quoted("fit"), site = as.character(site), statement = as.character(watch$statement),
-            number = as.character(number), seconds = "0", heard = "[]", fit = describe_fit(one, caller, seed), part = "true"
+            number = written(number), seconds = "0", heard = "[]", fit = describe_fit(one, caller, seed), part = "true"
           )
         }
         write_event(
           event = quoted("value"), site = as.character(site), statement = as.character(watch$statement),
-          of = if (is.null(of)) NULL else as.character(of),
+          of = if (is.null(of)) NULL else written(of),
           value = if (is.data.frame(object) && is.table(result$value) && is.character(result$value)) described(object)
                   else value_of(result$value),
           heard = array_of(quoted(unique(heard))),
@@ -448,14 +459,14 @@ local({
   watch$datasets <- list()
   note_variables <- function() {
     for (name in ls(globalenv())) {
-      if (is.function(globalenv()[[name]])) next
+      if (bindingIsActive(name, globalenv()) || is.function(globalenv()[[name]])) next  # looking would run its function
       x <- tryCatch(get(name, globalenv()), error = function(e) NULL)
       if (identical(x, watch$known[[name]])) next
       watch$known[[name]] <- own_copy(x)
       if (is.data.frame(x)) {
-        number <- tryCatch(frame_number(x, name), error = function(e) 0L)
+        number <- tryCatch(frame_number(x, name), error = function(e) 0)
         write_event(event = quoted("variable"), statement = as.character(watch$statement), name = quoted(name),
-                    frame = as.character(number))
+                    frame = written(number))
       } else if (is_fit(x) || is.atomic(x) || (is.list(x) && length(x) <= 2000L)) {
         text <- tryCatch(value_of(x, most = if (is.atomic(x)) 2000L else 2e5), error = function(e) NULL)
         if (!is.null(text) && nchar(text) < 1e6) write_event(
@@ -469,9 +480,9 @@ local({
       x <- tryCatch(get0(name, globalenv(), inherits = TRUE), error = function(e) NULL)
       if (!is.data.frame(x)) next
       watch$datasets[[name]] <- TRUE
-      number <- tryCatch(frame_number(x, name), error = function(e) 0L)
-      if (number > 0L) write_event(event = quoted("dataset"), statement = as.character(watch$statement),
-                                   name = quoted(name), frame = as.character(number))
+      number <- tryCatch(frame_number(x, name), error = function(e) 0)
+      if (number > 0) write_event(event = quoted("dataset"), statement = as.character(watch$statement),
+                                  name = quoted(name), frame = written(number))
     }
   }
   # quit() ends the script as its last line does
@@ -502,10 +513,11 @@ local({
   for (i in seq_along(statements)) {
     failed <- tryCatch(
       {
+        if (!("mlmparity:watch" %in% search())) attach(owner, name = "mlmparity:watch", warn.conflicts = FALSE)
         tryCatch(note_datasets(statements[[i]]), error = function(e) NULL)
         shown_value <- withVisible(eval(statements[[i]], globalenv()))
         if (shown_value$visible) {
-          print(shown_value$value)
+          show_value(shown_value$value)
           write_shown(shown_value$value)
         }
         NULL
@@ -519,4 +531,4 @@ local({
     message("Error: ", conditionMessage(failed))
     base::quit("no", 1L, FALSE)  # ours is the script's
   }
-})
+}, envir = new.env(parent = baseenv()))

@@ -147,6 +147,14 @@ def _simplified(t: Translator, node: Node, made: Code) -> Code:
     return made
 
 
+@maker("mclapply", "future_map", "future_lapply", takes=None)
+def _in_parallel(t: Translator, node: Node, scope: Scope) -> Code:
+    """In several processes as in one: the result is the same."""
+    kept = [one for one in node.args if not (one.name or "").startswith(("mc.", "future.", ".options", ".progress"))]
+    name = "map" if node.text == "future_map" else "lapply"
+    return _apply(t, Node("call", name, node.parts, kept, node.start, node.end, node.line), scope)
+
+
 @maker("lapply", "sapply", "vapply", *_MAPS, takes=None)
 def _apply(t: Translator, node: Node, scope: Scope) -> Code:
     own = {"X", "FUN", "FUN.VALUE", ".x", ".f", ".id"}

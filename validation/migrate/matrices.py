@@ -79,3 +79,13 @@ def _outer(t: Translator, node: Node, scope: Scope) -> Code:
     labels = f", index={unmarked(a.inside())}.index" if a.kind == "series" and a.element != "column" else ""
     labels += f", columns={unmarked(b.inside())}.index" if b.kind == "series" and b.element != "column" else ""
     return Code(f"pd.DataFrame(np.outer({a.text}, {b.text}){labels})", "frame")
+
+
+@maker("model.matrix", takes="object data")
+def _design(t: Translator, node: Node, scope: Scope) -> Code:
+    """``model.matrix(~ x, data)``; of a fit it is a verb."""
+    values = [argument.value for argument in node.args if argument.value is not None]
+    parts = [t.expression(value, scope) for value in values]
+    if len(parts) != 2 or parts[0].kind != "formula" or parts[1].kind not in ("data", "frame"):
+        raise t.refuse(node, "model.matrix() of this kind")
+    return Code(f"{t.imported('model_matrix')}({parts[0].text}, {parts[1].text})", "frame")

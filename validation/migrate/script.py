@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from validation.migrate.code import Code, Scope, Untranslatable, element_of, python_name, quoted
+from validation.migrate.code import Code, Scope, Untranslatable, distinct_names, element_of, python_name, quoted
 from validation.migrate.instrument import Site, sites
 from validation.migrate.layout import Span, as_comment, head_of, one_line, without_marks, wrapped
 from validation.migrate.provenance import Provenance, root_name, targets, uses
@@ -551,6 +551,19 @@ class _Writer:
                 self._learn_items(inner, item)
 
 
+def _names_in(statements: list[Node]) -> list[str]:
+    """The names of variables and parameters, in the text's order."""
+    fields = {id(one.parts[1]) for k in statements for one in k.walk() if one.kind == "dollar"}
+    found: list[str] = []
+    for statement in statements:
+        for one in statement.walk():
+            if one.kind in ("name", "for") and id(one) not in fields:
+                found.append(one.text)
+            if one.kind == "function":
+                found += [argument.name for argument in one.args if argument.name]
+    return found
+
+
 def file_name(name: str) -> str:
     """A file's name as it can stand in a comment and a docstring, which it must not end."""
     return re.sub(r"[^\w .()+/-]", "_", name)
@@ -581,8 +594,9 @@ def write_script(
     -------
     Script
     """
-    writer = _Writer(source, statements, watched, unrolled or {}, left or {})
-    pieces = writer.pieces()
+    with distinct_names(_names_in(statements)):
+        writer = _Writer(source, statements, watched, unrolled or {}, left or {})
+        pieces = writer.pieces()
     body: list[str] = []
     starts: dict[int, int] = {}
     ends: dict[int, int] = {}
