@@ -1,13 +1,25 @@
 """What R prints of emmeans' tables (``print.summary_emm``)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.text.numbers import as_character, display_width, format_chr, format_num, print_matrix, r_round, zapsmall
+from r_scripts.printed import printed_html
 
-__all__ = ["At", "Level", "Over", "Values", "digits_of_estimates", "label_of", "paste_levels", "summary_text"]
+__all__ = [
+    "At",
+    "EmmSummary",
+    "Level",
+    "Over",
+    "Values",
+    "digits_of_estimates",
+    "label_of",
+    "paste_levels",
+    "summary_text",
+]
 
 #: A level of a variable of the grid: of a factor, a logical or a covariate.
 Level = str | float | bool
@@ -164,3 +176,36 @@ def _order(table: pd.DataFrame, by: tuple[str, ...]) -> list[int]:
             values = column.to_numpy()
             ranks.append(np.unique(values, return_inverse=True)[1])
     return sorted(rows, key=lambda i: tuple(int(rank[i]) for rank in reversed(ranks)))
+
+
+@dataclass(frozen=True, eq=False)
+class EmmSummary:
+    """A table of estimates: ``.frame`` has the numbers, ``str()`` is what R prints.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        R's columns.
+    estimate : str
+        The column of estimates (``emmean``, ``estimate``, ``x.trend``, ``F.ratio``).
+    by : tuple of str
+        Variables whose combinations are printed in a table each.
+    messages : tuple of str
+        Lines below the table.
+    adjust : str
+        How the P values are adjusted.
+    """
+
+    frame: pd.DataFrame
+    estimate: str
+    by: tuple[str, ...]
+    messages: tuple[str, ...]
+    adjust: str = "none"
+
+    def __str__(self) -> str:
+        return summary_text(self.frame, self.estimate, self.by, self.messages)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return printed_html(str(self))
