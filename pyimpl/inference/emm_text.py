@@ -76,10 +76,9 @@ def digits_of_estimates(table: pd.DataFrame, estimate: str) -> int:
 
 def _undefined(table: pd.DataFrame, estimate: str) -> list[bool]:
     """Rows whose test is 0 over 0, which R writes NaN: missing is what cannot be estimated."""
-    if "SE" not in table or "df" not in table:
+    if "SE" not in table:
         return [False] * len(table)
-    known = table[[estimate, "SE", "df"]].notna().all(axis=1)
-    return list(known & (table["SE"] == 0) & (table[estimate] == 0))
+    return list((table["SE"] == 0) & (table[estimate] == 0))
 
 
 def _cells(table: pd.DataFrame, estimate: str) -> tuple[dict[str, list[str]], dict[str, bool]]:
@@ -110,7 +109,9 @@ def _cells(table: pd.DataFrame, estimate: str) -> tuple[dict[str, list[str]], di
             texts = format_num(r_round(values, 3), nsmall=3, scipen=1000)
             cells[name] = ["NaN" if gone else text for text, gone in zip(texts, undefined, strict=True)]
         elif name == "df":
-            cells[name] = format_num(r_round(values, 2), digits=digits)
+            texts = format_num(r_round(values, 2), digits=digits)
+            shown_df = [gone and np.isnan(value) for gone, value in zip(undefined, values, strict=True)]
+            cells[name] = ["NaN" if gone else text for text, gone in zip(texts, shown_df, strict=True)]
         else:
             cells[name] = format_num(values, digits=digits)
             if name == estimate:

@@ -16,7 +16,7 @@ from pyimpl.inference.contract import Fit
 from pyimpl.inference.contrast_families import DESCRIPTIONS, ContrastOptions
 from pyimpl.inference.emm_combine import EmmList
 from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, joint_messages, joint_note
-from pyimpl.inference.emm_text import At, Level
+from pyimpl.inference.emm_text import At, Level, label_of
 from pyimpl.inference.nested_means import nested_means, nesting_note, only_there
 from pyimpl.inference.reference_grid import (
     OFFSET,
@@ -569,6 +569,10 @@ def joint_tests(
         found = _confounded(fit, there, groups, [part[2] for part in parts], over.weights)
         tables += [] if found is None else [found]
     table = pd.concat(tables, ignore_index=True)
+    for name in groups:  # a factor stays one, with its levels in their order, whatever pandas made of it
+        kind = grid.grid[name].dtype
+        if isinstance(kind, pd.CategoricalDtype) and isinstance(tables[0][name].dtype, pd.CategoricalDtype):
+            table[name] = pd.Categorical([label_of(value) for value in table[name]], categories=kind.categories)
     if not show0df:
         table = table[table["df1"] > 0].reset_index(drop=True)
     notes = [int(note) for note in table.pop("note")]
