@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -25,12 +25,11 @@ from pyimpl.inference.emm_displays import (
     compact_letters,
     pairwise_matrix,
 )
-from pyimpl.inference.emm_text import Level, label_of, paste_levels, summary_text
+from pyimpl.inference.emm_text import EmmSummary, Level, label_of, paste_levels
 from pyimpl.inference.intervals import hpd_interval
 from pyimpl.inference.linear_functions import Basis
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.text.numbers import as_character, zapsmall
-from r_scripts.printed import printed_html
 
 __all__ = ["EmmGrid", "EmmPair", "EmmSummary"]
 
@@ -38,39 +37,6 @@ _OPERATORS = "-+/*"  # in a level's label they would be read as part of a contra
 _DEPENDENT = "d: df1 reduced due to linear dependence"
 _UNESTIMABLE = "e: df1 reduced due to non-estimability"
 _NOTES = ("", " d", "   e", " d e")
-
-
-@dataclass(frozen=True, eq=False)
-class EmmSummary:
-    """A table of estimates: ``.frame`` has the numbers, ``str()`` is what R prints.
-
-    Attributes
-    ----------
-    frame : DataFrame
-        R's columns.
-    estimate : str
-        The column of estimates (``emmean``, ``estimate``, ``x.trend``, ``F.ratio``).
-    by : tuple of str
-        Variables whose combinations are printed in a table each.
-    messages : tuple of str
-        Lines below the table.
-    adjust : str
-        How the P values are adjusted.
-    """
-
-    frame: pd.DataFrame
-    estimate: str
-    by: tuple[str, ...]
-    messages: tuple[str, ...]
-    adjust: str = "none"
-
-    def __str__(self) -> str:
-        return summary_text(self.frame, self.estimate, self.by, self.messages)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return printed_html(str(self))
 
 
 def _numeric_labels(values: pd.Series) -> bool:
@@ -100,6 +66,25 @@ class HypothesisOptions(TypedDict, total=False):
     delta: float
     cross_adjust: str
     frequentist: bool
+
+
+class ShownOptions(TypedDict, total=False):
+    """What is shown beside estimates.
+
+    Attributes
+    ----------
+    infer : bool or (bool, bool)
+        Whether intervals, and tests, are shown.
+    level : float
+        Of the intervals.
+    """
+
+    infer: bool | tuple[bool, bool]
+    level: Share
+
+
+class ContrastArguments(ContrastOptions, ShownOptions, total=False):
+    """Arguments of :meth:`EmmGrid.contrast` after `name`: of the family, and what is shown."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +255,7 @@ class EmmGrid:
         level = self.level if level is None else level
         if self.basis.draws is not None and not frequentist:
             return self._posterior_summary(level, shown_by)
-        wanted = self.infer if infer is None else infer if isinstance(infer, tuple | list) else (infer, infer)
+        wanted = self.infer if infer is None else _pair(infer)
         tail = _side(side)
         value, se, df = self.basis.estimates(self.linfct, self.offset)
         normal = bool((np.isnan(df) | np.isinf(df)).all())
@@ -459,9 +444,10 @@ class EmmGrid:
         by: str | Sequence[str] | None = None,
         adjust: str | None = None,
         simple: str | Sequence[str] | None = None,
+        **options: Unpack[ShownOptions],
     ) -> "EmmGrid":
-        """``pairs(e, reverse, by, adjust, simple)``: all pairwise differences."""
-        return self.contrast("revpairwise" if reverse else "pairwise", by=by, adjust=adjust, simple=simple)
+        """``pairs(e, reverse, by, adjust, simple, infer, level)``: all pairwise differences."""
+        return self.contrast("revpairwise" if reverse else "pairwise", by=by, adjust=adjust, simple=simple, **options)
 
     def contrast(
         self,
@@ -472,7 +458,7 @@ class EmmGrid:
         adjust: str | None = None,
         simple: str | Sequence[str] | None = None,
         name: str = "contrast",
-        **options: Unpack[ContrastOptions],
+        **options: Unpack[ContrastArguments],
     ) -> "EmmGrid":
         """``contrast(e, method, interaction, by, adjust, simple)``; for ``simple = "each"`` :meth:`simple_contrasts`.
 
@@ -492,7 +478,8 @@ class EmmGrid:
         name : str
             Column of the contrasts.
         **options
-            Of the family: ``ref`` (a label, or a number from 1), ``reverse``, ``wts``, ``max_degree``.
+            Of the family: ``ref`` (a label, or a number from 1), ``reverse``, ``wts``, ``max_degree``; and ``infer``
+            and ``level`` of what is shown.
 
         Returns
         -------
@@ -503,6 +490,9 @@ class EmmGrid:
         DataError
             An unknown family or variable; coefficients that do not fit.
         """
+        rest: dict[str, Any] = dict(options)
+        infer, level = rest.pop("infer", None), rest.pop("level", None)
+        family = cast(ContrastOptions, rest)
         groups = self.by if by is None else _names(by)
         if simple is not None:
             if simple == "each" and "each" not in self.levels:
@@ -511,14 +501,29 @@ class EmmGrid:
             self._check_variables(wanted, "simple")
             groups = tuple(variable for variable in self.levels if variable not in wanted)
         self._check_variables(groups, "by")
-        if not interaction:
-            return self._contrast(method, groups, adjust, name, True, options)
         methods = method if interaction is True else interaction
-        if self.nesting:
-            return self._nested_contrast(
-                groups, adjust, "contrast", lambda part, within: part._interaction(methods, within, adjust, options)
+        if not interaction:
+            out = self._contrast(method, groups, adjust, name, True, family)
+        elif self.nesting:
+            out = self._nested_contrast(
+                groups, adjust, "contrast", lambda part, within: part._interaction(methods, within, adjust, family)
             )
-        return self._interaction(methods, groups, adjust, options)
+        else:
+            out = self._interaction(methods, groups, adjust, family)
+        return out.showing(infer, level)
+
+    def showing(self, infer: bool | tuple[bool, bool] | None, level: Share | None = None) -> "EmmGrid":
+        """``update(e, infer, level)``: the same estimates with other intervals and tests beside them.
+
+        Parameters
+        ----------
+        infer : bool or (bool, bool), optional
+            Whether intervals, and tests, are shown.
+        level : float, optional
+            Of the intervals.
+        """
+        shown = self.infer if infer is None else _pair(infer)
+        return replace(self, infer=shown, level=self.level if level is None else level)
 
     def simple_contrasts(
         self, method: Method = "eff", *, adjust: str | None = None, **options: Unpack[ContrastOptions]
@@ -748,6 +753,13 @@ def joint_note(note: int) -> str:
 
 class NothingToCompareError(DataError):
     """A group of rows has none to compare."""
+
+
+def _pair(infer: bool | Sequence[bool]) -> tuple[bool, bool]:
+    both = (infer, infer) if isinstance(infer, bool) else tuple(infer)
+    if len(both) != 2 or not all(isinstance(one, (bool, np.bool_)) for one in both):
+        raise DataError(f"infer is True, False, or one of them for intervals and one for tests, not {infer!r}")
+    return bool(both[0]), bool(both[1])
 
 
 def _offset(grid: EmmGrid) -> np.ndarray:

@@ -1,13 +1,25 @@
 """What R prints of emmeans' tables (``print.summary_emm``)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.text.numbers import as_character, display_width, format_chr, format_num, print_matrix, r_round, zapsmall
+from r_scripts.printed import printed_html
 
-__all__ = ["At", "Level", "Over", "Values", "digits_of_estimates", "label_of", "paste_levels", "summary_text"]
+__all__ = [
+    "At",
+    "EmmSummary",
+    "Level",
+    "Over",
+    "Values",
+    "digits_of_estimates",
+    "label_of",
+    "paste_levels",
+    "summary_text",
+]
 
 #: A level of a variable of the grid: of a factor, a logical or a covariate.
 Level = str | float | bool
@@ -64,10 +76,9 @@ def digits_of_estimates(table: pd.DataFrame, estimate: str) -> int:
 
 def _undefined(table: pd.DataFrame, estimate: str) -> list[bool]:
     """Rows whose test is 0 over 0, which R writes NaN: missing is what cannot be estimated."""
-    if "SE" not in table or "df" not in table:
+    if "SE" not in table:
         return [False] * len(table)
-    known = table[[estimate, "SE", "df"]].notna().all(axis=1)
-    return list(known & (table["SE"] == 0) & (table[estimate] == 0))
+    return list((table["SE"] == 0) & (table[estimate] == 0))
 
 
 def _cells(table: pd.DataFrame, estimate: str) -> tuple[dict[str, list[str]], dict[str, bool]]:
@@ -98,7 +109,9 @@ def _cells(table: pd.DataFrame, estimate: str) -> tuple[dict[str, list[str]], di
             texts = format_num(r_round(values, 3), nsmall=3, scipen=1000)
             cells[name] = ["NaN" if gone else text for text, gone in zip(texts, undefined, strict=True)]
         elif name == "df":
-            cells[name] = format_num(r_round(values, 2), digits=digits)
+            texts = format_num(r_round(values, 2), digits=digits)
+            shown_df = [gone and np.isnan(value) for gone, value in zip(undefined, values, strict=True)]
+            cells[name] = ["NaN" if gone else text for text, gone in zip(texts, shown_df, strict=True)]
         else:
             cells[name] = format_num(values, digits=digits)
             if name == estimate:
@@ -164,3 +177,36 @@ def _order(table: pd.DataFrame, by: tuple[str, ...]) -> list[int]:
             values = column.to_numpy()
             ranks.append(np.unique(values, return_inverse=True)[1])
     return sorted(rows, key=lambda i: tuple(int(rank[i]) for rank in reversed(ranks)))
+
+
+@dataclass(frozen=True, eq=False)
+class EmmSummary:
+    """A table of estimates: ``.frame`` has the numbers, ``str()`` is what R prints.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        R's columns.
+    estimate : str
+        The column of estimates (``emmean``, ``estimate``, ``x.trend``, ``F.ratio``).
+    by : tuple of str
+        Variables whose combinations are printed in a table each.
+    messages : tuple of str
+        Lines below the table.
+    adjust : str
+        How the P values are adjusted.
+    """
+
+    frame: pd.DataFrame
+    estimate: str
+    by: tuple[str, ...]
+    messages: tuple[str, ...]
+    adjust: str = "none"
+
+    def __str__(self) -> str:
+        return summary_text(self.frame, self.estimate, self.by, self.messages)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return printed_html(str(self))

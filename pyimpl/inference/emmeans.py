@@ -16,7 +16,7 @@ from pyimpl.inference.contract import Fit
 from pyimpl.inference.contrast_families import DESCRIPTIONS, ContrastOptions
 from pyimpl.inference.emm_combine import EmmList
 from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, joint_messages, joint_note
-from pyimpl.inference.emm_text import At, Level
+from pyimpl.inference.emm_text import At, Level, label_of
 from pyimpl.inference.nested_means import nested_means, nesting_note, only_there
 from pyimpl.inference.reference_grid import (
     OFFSET,
@@ -76,6 +76,8 @@ class AveragingArguments(TypedDict, total=False):
 
 class MeansOptions(AveragingArguments, ContrastOptions, total=False):
     """Arguments of :func:`emmeans` after `level`."""
+
+    infer: bool | tuple[bool, bool]
 
 
 class TrendsOptions(MeansOptions, total=False):
@@ -142,6 +144,7 @@ class _Asked:
     adjust: str | None
     ddf: str | float | None
     level: float
+    infer: bool | tuple[bool, bool] | None = None
     column: str = "contrast"
 
 
@@ -205,6 +208,8 @@ def emmeans(
             Whether nesting is looked for; False takes all factors as crossed (R's ``nesting = NULL``).
         ddf_limit : int
             Rows up to which degrees of freedom are computed (3000); beyond they are infinite, with a warning.
+        infer : bool or (bool, bool)
+            Whether intervals, and tests, are shown.
         ref, reverse, wts, max_degree
             Of the contrasts (see :meth:`EmmGrid.contrast`).
 
@@ -226,15 +231,17 @@ def emmeans(
         factor are shown within these, and it is averaged over where it occurs.
     """
     several = _several(specs)
+    rest: dict[str, Any] = dict(options)
+    asked = _Asked(by, at, adjust, ddf, level, rest.pop("infer", None))
     if several is None:
-        return _means_of(fit, cast(Specs, specs), _Asked(by, at, adjust, ddf, level), dict(options))
+        return _means_of(fit, cast(Specs, specs), asked, rest)
     out = EmmList()
     for name, one in several:
-        own = dict(options)
+        own = dict(rest)
         if _specification(one, by)[0] is None:  # options of contrasts are for the specs that ask for some
             own = {key: value for key, value in own.items() if key in AveragingArguments.__annotations__}
         column = "contrast" if name is None else f"{name}.contrast"
-        found = _means_of(fit, one, _Asked(by, at, adjust, ddf, level, column), own)
+        found = _means_of(fit, one, replace(asked, column=column), own)
         means = found.emmeans if isinstance(found, EmmPair) else found
         variables = ", ".join(variable for variable in means.grid.columns if variable not in means.by)
         of = f" of {variables}" + (f" | {', '.join(means.by)}" if means.by else "")
@@ -264,10 +271,11 @@ def _means_of(fit: Fit, specs: Specs, asked: _Asked, rest: dict[str, Any]) -> Em
     grid = reference_grid(fit, over.grid(asked.at, asked.ddf))
     means = marginal_means(fit, grid, wanted, within, over.weights, over.nesting)
     own_adjust = asked.adjust if asked.adjust is not None and contrasts is None else "none"
-    means = replace(means, level=asked.level, adjust=own_adjust)
+    means = replace(means, adjust=own_adjust).showing(asked.infer, asked.level)
     if contrasts is None:
         return means
-    return EmmPair(means, means.contrast(contrasts, adjust=asked.adjust, name=asked.column, **rest))
+    own = means.contrast(contrasts, adjust=asked.adjust, name=asked.column, **rest)
+    return EmmPair(means, own.showing(asked.infer))
 
 
 def _specification(specs: Specs, by: str | Sequence[str] | None) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
@@ -443,7 +451,7 @@ def emtrends(
     """
     contrasts, wanted, within = _specification(specs, by)
     rest: dict[str, Any] = dict(options)
-    delta_var, level = rest.pop("delta_var", None), rest.pop("level", 0.95)
+    delta_var, level, infer = rest.pop("delta_var", None), rest.pop("level", 0.95), rest.pop("infer", None)
     over = _Averaging.taken_from(rest, "emtrends", contrasts)
     node = parse(var)
     inside = list(dict.fromkeys(all_names(node)))
@@ -471,10 +479,11 @@ def emtrends(
     if OFFSET in levels:
         slopes = _without_offset(slopes)
     means = marginal_means(fit, slopes, wanted, within, over.weights, over.nesting)
-    means = replace(means, level=level, adjust=adjust if adjust is not None and contrasts is None else "none")
+    means = replace(means, adjust=adjust if adjust is not None and contrasts is None else "none")
+    means = means.showing(infer, level)
     if contrasts is None:
         return means
-    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **rest), "emtrends")
+    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **rest).showing(infer), "emtrends")
 
 
 def _without_offset(grid: EmmGrid) -> EmmGrid:
@@ -560,6 +569,10 @@ def joint_tests(
         found = _confounded(fit, there, groups, [part[2] for part in parts], over.weights)
         tables += [] if found is None else [found]
     table = pd.concat(tables, ignore_index=True)
+    for name in groups:  # a factor stays one, with its levels in their order, whatever pandas made of it
+        kind = grid.grid[name].dtype
+        if isinstance(kind, pd.CategoricalDtype) and isinstance(tables[0][name].dtype, pd.CategoricalDtype):
+            table[name] = pd.Categorical([label_of(value) for value in table[name]], categories=kind.categories)
     if not show0df:
         table = table[table["df1"] > 0].reset_index(drop=True)
     notes = [int(note) for note in table.pop("note")]

@@ -138,6 +138,25 @@ def test_several_specs_are_named_as_in_r():
     assert list(custom) == ["x emmeans", "x differences from control", "y"]
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_slope_over_everything_where_factors_are_nested():
+    frame = _frame(RECORD, "study")
+    frame["inner"] = pd.Categorical(frame["a"].astype(str) + (frame["u"] > 3).map({True: "+", False: "-"}))
+    fit = pyimpl.lmer("y ~ a / inner + x + (1 | g)", frame)
+    slopes = fit.emtrends("~ 1", "x")
+    assert slopes.frame["x.trend"].item() == pytest.approx(fit.fixef()["x"], rel=1e-9)
+    assert "averaged over the levels of: inner, a" in str(slopes)  # as R says it
+
+
+def test_numbers_that_the_formula_makes_a_factor_of_are_held_at_their_first_level():
+    """ggeffects' ggpredict does so; their mean is no level."""
+    fit = _fit(6)
+    held = fit.predictions("b", at={"o": "II"})
+    assert held["k"].tolist() == [1, 1]
+    np.testing.assert_allclose(held["predicted"], fit.predict(held, re_form="~0"), rtol=1e-12)
+    assert fit.predictions("k")["k"].tolist() == [1, 2, 4]
+
+
 def test_what_0_over_0_prints_is_rs_nan():
     fit = pyimpl.lmer("y ~ x + x:b + (1 | g)", _frame(RECORD, "study"))
     pairs = fit.emmeans("~ b | x", at={"x": [0, 1]}, ddf="asymptotic", nesting=False).pairs()
