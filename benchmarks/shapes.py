@@ -157,6 +157,32 @@ def many_levels(seed: int = 8, levels: int = 100_000, rows: int = 300_000) -> pd
     return pd.DataFrame({"g": _levels("g", g), "x": x, "y": y})
 
 
+def long(seed: int = 9, levels: int = 1000, rows: int = 1_000_000) -> pd.DataFrame:
+    """A million rows of one factor: what is done once for each row is all there is."""
+    rng = np.random.default_rng(seed)
+    g, x, z = rng.integers(0, levels, rows), rng.normal(size=rows), rng.normal(size=rows)
+    return pd.DataFrame(
+        {"g": _levels("g", g), "x": x, "z": z, "y": x + rng.normal(size=levels)[g] + rng.normal(size=rows)}
+    )
+
+
+def quadratic(seed: int = 10, levels: int = 5000, times: int = 6) -> pd.DataFrame:
+    """Quadratic growth: three correlated effects of each of 5000 levels."""
+    rng = np.random.default_rng(seed)
+    i, t = np.repeat(np.arange(levels), times), np.tile(np.arange(times) / 2 - 1, levels)
+    b = rng.normal(size=(levels, 3))[i]
+    y = b[:, 0] + b[:, 1] * t + 0.3 * b[:, 2] * t**2 + rng.normal(size=i.size)
+    return pd.DataFrame({"i": _levels("i", i), "t": t, "t2": t**2, "y": y})
+
+
+def wide(seed: int = 11, columns: int = 100, levels: int = 400, rows: int = 20_000) -> pd.DataFrame:
+    """A hundred fixed effects."""
+    rng = np.random.default_rng(seed)
+    X, g = rng.normal(size=(rows, columns)), rng.integers(0, levels, rows)
+    data = pd.DataFrame(X, columns=[f"w{k}" for k in range(columns)])
+    return data.assign(g=_levels("g", g), y=X[:, 0] + rng.normal(size=levels)[g] + rng.normal(size=rows))
+
+
 #: Name -> formula and data.
 SHAPES: dict[str, tuple[str, Callable[[], pd.DataFrame]]] = {
     "value-added": ("math ~ grade + ses + (1 | id) + (1 | tch) + (1 | sch)", value_added),
@@ -170,4 +196,7 @@ SHAPES: dict[str, tuple[str, Callable[[], pd.DataFrame]]] = {
     ),
     "growth": ("y ~ time + (time | school) + (time | student)", growth),
     "raters": ("y ~ x + (x | rater) + (1 | student) + (1 | task) + (1 | school)", raters),
+    "long": ("y ~ x + z + (1 | g)", long),
+    "quadratic": ("y ~ t + t2 + (t + t2 | i)", quadratic),
+    "wide": ("y ~ " + " + ".join(f"w{k}" for k in range(100)) + " + (1 | g)", wide),
 }
