@@ -86,7 +86,10 @@ local({
       else if (is.factor(x) || is.character(x) || is.logical(x))
         c(length(known), length(unique(known)), if (length(known)) max(table(as.character(known))) else NA, rep(NA, 7L))
     })
-    columns <- lapply(Filter(Negate(is.null), columns), as.double)
+    kinds <- vapply(data, function(x) is.numeric(x) && !is.factor(x), NA)
+    kept <- c(TRUE, rep(!all(kinds), 2L), rep(any(kinds), 7L))  # pandas has the rows that some column needs
+    rows <- rows[kept]
+    columns <- lapply(Filter(Negate(is.null), columns), function(one) as.double(one)[kept])
     object_of(type = quoted("frame"), names = texts_of(names(columns)), rows = texts_of(rows),
               columns = array_of(vapply(columns, function(one) value_of(one, 9L), "")))
   }
@@ -428,7 +431,8 @@ local({
         write_event(
           event = quoted("value"), site = as.character(site), statement = as.character(watch$statement),
           of = if (is.null(of)) NULL else written(of),
-          value = if (is.data.frame(object) && is.table(result$value) && is.character(result$value)) described(object)
+          value = if ((is.data.frame(object) || is.matrix(object)) && is.table(result$value) && is.character(result$value))
+            described(as.data.frame(object))
                   else value_of(result$value),
           heard = array_of(quoted(unique(heard))),
           printed = if (is_fit(result$value) || !isTRUE(length(result$value) < 1e5)) NULL else shown(result$value)

@@ -11,7 +11,7 @@ import pandas as pd
 from validation.migrate.code import Code, Scope, Untranslatable, distinct_names, element_of, python_name, quoted
 from validation.migrate.instrument import Site, sites
 from validation.migrate.layout import Span, as_comment, head_of, one_line, without_marks, wrapped
-from validation.migrate.provenance import Provenance, root_name, targets, uses
+from validation.migrate.provenance import Provenance, kinds_by_use, root_name, targets, uses
 from validation.migrate.rcode import Node
 from validation.migrate.seen import Seen, holds_fits
 from validation.migrate.sources import Source
@@ -192,6 +192,7 @@ class _Writer:
         )
         if watched is None:
             self.translator.assumed = set()
+            self.translator.by_use = kinds_by_use(statements)
         self.stated = Statements(self.translator, statements, self.places, self.provenance.of_models)
         self.unroller = Unrolled(self.translator, self.seen, self.top, self.fits)
 

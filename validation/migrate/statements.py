@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from validation.migrate.code import CLOSE, OPEN, Code, Scope, Untranslatable, element_of, nested, python_name, quoted
 from validation.migrate.instrument import Site
 from validation.migrate.layout import as_comment, block_of, indented
+from validation.migrate.provenance import root_name
 from validation.migrate.rcode import Node
 from validation.migrate.translate import Translator, is_several
 
@@ -118,6 +119,12 @@ class Statements:
             return self.lines(node.args[0].value, scope, top)
         if node.kind == "call" and node.text == "invisible" and len(node.args) == 1 and node.args[0].value:
             return self.lines(node.args[0].value, scope)
+        if node.kind == "call" and node.text == "tryCatch":
+            return self._tried(node, scope)
+        if node.kind == "call" and node.text == "load" and len(node.args) == 1 and node.args[0].value is not None:
+            return self._loaded(node.args[0].value, scope)
+        if node.kind == "index" and any(one.kind == "assign" and one.text == ":=" for one in node.walk()):
+            return self._changed_in_place(node, scope, top)
         made = self.translator.expression(node, scope)
         if made.kind == "function":
             raise self.translator.refuse(node, "a function that is not used")
@@ -281,6 +288,55 @@ class Statements:
         if target.text == "[[" and len(keys) == 1 and keys[0] is not None and keys[0].kind == "string":
             return [f"{thing.text}[{quoted(keys[0].text)}] = {made.text}"]
         raise self.translator.refuse(target, "an assignment of this kind")
+
+    def _changed_in_place(self, node: Node, scope: Scope, top: bool) -> list[str]:
+        """data.table's ``x[, a := b]``; with ``[]`` behind it, shown."""
+        shown = not any(one.value is not None for one in node.args)
+        owner = root_name(node)
+        thing = scope.find(owner)
+        computed = self.statement in self.of_models and scope.outer is None
+        if thing is None or (thing.kind != "frame" and not (thing.kind == "data" and computed)):
+            raise self.translator.refuse(node, "the data are kept as R had them after this step")
+        made = self.translator.expression(node.parts[0] if shown else node, scope)
+        scope.names[owner] = Code(thing.text, thing.kind, thing.atom, "data.table")
+        if scope.outer is None:
+            self.bound[owner] = thing.text
+        lines = [f"{thing.text} = {made.text}"]
+        if shown and top:
+            lines.append(f"print({OPEN}{SHOWN + self.statement};{thing.text}{CLOSE})")
+        return lines
+
+    def _loaded(self, file: Node, scope: Scope) -> list[str]:
+        """``load("a.RData")`` of what ``save()`` wrote before."""
+        made = self.translator.expression(file, scope)
+        kept = self.translator.bundles.get(made.text)
+        if kept is None:
+            raise self.translator.refuse(file, "a file that the script did not write")
+        self.translator.needs("pd")
+        for name, code in kept.items():
+            scope.names[name] = code
+            self.bound[name] = code.text
+        return [f"{', '.join(code.text for code in kept.values())}, = pd.read_pickle({made.text}).values()"]
+
+    def _tried(self, call: Node, scope: Scope) -> list[str]:
+        """``tryCatch({...}, error = function(e) ..., finally = ...)`` as a statement."""
+        tried = next((a.value for a in call.args if a.name in (None, "expr")), None)
+        handler = next((a.value for a in call.args if a.name == "error"), None)
+        last = next((a.value for a in call.args if a.name == "finally"), None)
+        if tried is None or any(a.name not in (None, "expr", "error", "finally") for a in call.args):
+            raise self.translator.refuse(call, "tryCatch() of this kind")
+        if handler is not None and (handler.kind != "function" or len(handler.args) > 1):
+            raise self.translator.refuse(call, "tryCatch() with a handler that is no function of one argument")
+        lines = ["try:", *indented(block_of(self.lines(tried, scope)))]
+        if handler is not None:
+            name = (handler.args[0].name if handler.args else "") or "e"
+            asked = any(one.kind == "name" and one.text == name for one in handler.parts[0].walk())
+            inner = Scope({name: Code(python_name(name), "condition")}, scope)
+            said = f" as {python_name(name)}" if asked else ""
+            lines += [f"except Exception{said}:", *indented(block_of(self.lines(handler.parts[0], inner)))]
+        if last is not None:
+            lines += ["finally:", *indented(block_of(self.lines(last, scope)))]
+        return lines if handler is not None or last is not None else self.lines(tried, scope)
 
     def _guarded(self, name: str, call: Node, scope: Scope) -> list[str]:
         """``x <- tryCatch(a, error = function(e) b)``; a handler of one expression that leaves the error alone."""

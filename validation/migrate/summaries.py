@@ -4,8 +4,9 @@ import re
 
 from validation.migrate.code import Code, Scope, matched, quoted
 from validation.migrate.functions import maker, numbers, only, values_of
-from validation.migrate.rcode import Node
+from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator
+from validation.migrate.watched import FITS
 
 __all__: list[str] = []
 
@@ -166,6 +167,10 @@ def _with(t: Translator, node: Node, scope: Scope) -> Code:
     frame = t.expression(data, scope) if data is not None else None
     if frame is None or expression is None or frame.kind not in ("data", "frame"):
         raise t.refuse(node, "with() of something that is no data frame")
+    if expression.kind == "call" and expression.text in FITS and not any(a.name == "data" for a in expression.args):
+        arguments = [*expression.args, Argument("data", data)]
+        place = (expression.start, expression.end, expression.line)
+        return t.expression(Node("call", expression.text, expression.parts, arguments, *place), scope)
     return t.expression(expression, t.among_columns(frame, expression, scope))
 
 
