@@ -165,6 +165,7 @@ class _Writer:
         self.seen = Seen(watched, self.places)
         self.provenance = Provenance(statements, self.seen)
         self.names: dict[tuple[int, str], str] = {}  # frame and its contrasts -> Python's variable
+        self.files: dict[tuple[int, str], str] = {}  # frames that no variable holds, and their files' names
         self.made: dict[int, str] = {}  # frame -> Python's variable, where Python's script makes it
         self.attached: list[str] = []
         self.prelude: list[str] = []
@@ -209,7 +210,9 @@ class _Writer:
             raise Untranslatable("the data of this model are too large to be kept")
         base = python_name(stored.get("name") or "data")
         name, k = base, 2
-        while name in self.names.values() or (name in {c.text for c in self.top.names.values()}):
+        while name in {*self.names.values(), *self.files.values()} or (
+            name in {c.text for c in self.top.names.values()}
+        ):
             name, k = f"{base}_{k}", k + 1
         self.names[key] = name
         self.translator.needs("read")
@@ -391,10 +394,15 @@ class _Writer:
             if node.kind == "call" and node.text in PLOTS and not self.seen.at(k, "fit"):
                 piece.status, piece.why = "left", "a plot"
                 return piece
+            known = dict(self.names)
             try:
                 code, why = self.unroller.lines(k, node, here)
             except Untranslatable as refused:
                 code, why = [], str(refused)
+            if self.unroller.looped:  # its data are read where the models are, and have no variables
+                new = {key: name for key, name in self.names.items() if key not in known}
+                self.prelude = [line for line in self.prelude if line.partition(" = ")[0] not in new.values()]
+                self.names, self.files = known, {**self.files, **new}
             if code:
                 piece.code = [*code, *(line for line in self._held(k) if line not in code)]
                 more = [*([why] if why else []), *self._unsaid(node), *self._lost(k, node, reason)]
@@ -630,7 +638,7 @@ def write_script(
     text, spans = without_marks("\n".join([*header, *body]).rstrip() + "\n")
     frames = {}
     if watched is not None:
-        for (number, contrasts), variable in writer.names.items():
+        for (number, contrasts), variable in {**writer.files, **writer.names}.items():
             frame = r_frame(watched.frames[number])
             frame.attrs["name"] = watched.frames[number].get("name") or "data"
             if contrasts != "{}":
