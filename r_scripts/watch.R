@@ -120,6 +120,7 @@ local({
     # means and contrasts: their table; from draws it is named, since no two samplers have the same draws
     if (inherits(x, "emmGrid")) x <- tryCatch(as.data.frame(summary(x)), error = function(e) x)
     if (inherits(x, "summary_emm")) x <- structure(as.data.frame(x), row.names = seq_len(nrow(x)))
+    if (inherits(x, "table") && is.character(x)) return(object_of(type = quoted("other"), class = texts_of("summary of data")))
     if (inherits(x, "table")) x <- structure(unclass(x), class = NULL)
     if (is.function(x) || is.environment(x) || is.language(x)) {
       return(object_of(type = quoted("other"), class = texts_of(class(x)), text = shown(x)))

@@ -34,6 +34,7 @@ _QUIET = words(
     source data theme_set gc Sys.time proc.time sessionInfo
     """
 )
+_LOADS = {"library", "require", "requireNamespace", "loadNamespace", "suppressPackageStartupMessages"}
 # what makes data out of data; what it made is in the data that were kept
 _WRANGLING = words(
     """
@@ -366,6 +367,10 @@ class _Writer:
             self.attached.append(first.text)
         if name == "detach" and first is not None and first.text in self.attached:
             self.attached.remove(first.text)
+        wrapped_up = name in ("suppressMessages", "suppressWarnings", "invisible") and first is not None
+        inside = first.parts if wrapped_up and first is not None and first.kind == "block" else [first]
+        if wrapped_up and all(one is not None and one.kind == "call" and one.text in _LOADS for one in inside):
+            piece.status = "setup"
         if name == "" and node.kind == "call" and self.translator.source(node).startswith("knitr::opts_"):
             piece.status = "setup"
         if name == "source":

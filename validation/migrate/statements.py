@@ -3,7 +3,19 @@
 import functools
 from collections.abc import Callable, Mapping
 
-from validation.migrate.code import CLOSE, OPEN, Code, Scope, Untranslatable, element_of, nested, python_name, quoted
+from validation.migrate.code import (
+    CLOSE,
+    OPEN,
+    Code,
+    Scope,
+    Untranslatable,
+    as_slice,
+    element_of,
+    minus_one,
+    nested,
+    python_name,
+    quoted,
+)
 from validation.migrate.instrument import Site
 from validation.migrate.layout import as_comment, block_of, indented
 from validation.migrate.provenance import root_name
@@ -200,6 +212,8 @@ class Statements:
             lines = self._name_parts(target, value, scope)
             if lines is not None:
                 return lines
+        if target.kind == "index" and target.parts[0].kind == "call" and target.parts[0].text in ("names", "colnames"):
+            return self._rename_parts(target, value, scope)
         if target.kind in ("index", "dollar") and target.parts[0].kind == "name":
             return self._assign_part(target, value, scope)
         raise self.translator.refuse(node, "an assignment of this kind")
@@ -227,6 +241,31 @@ class Statements:
             named = f"dict(zip({labels}, {thing.text}))"
             return self._bind(owner.text, Code(named, "dict", True, thing.element), scope)
         return None
+
+    def _rename_parts(self, target: Node, value: Node, scope: Scope) -> list[str]:
+        """``names(x)[2] <- "b"``, ``names(x)[names(x) == "a"] <- "b"``, of a table that Python made."""
+        call, key = target.parts[0], target.args[0].value if len(target.args) == 1 else None
+        owner = call.args[0].value if len(call.args) == 1 else None
+        thing = scope.find(owner.text) if owner is not None and owner.kind == "name" else None
+        if thing is None or thing.kind != "frame" or key is None or owner is None:
+            raise self.translator.refuse(target, "the data are kept as R had them after this step")
+        new, columns = self.translator.expression(value, scope), f"{thing.text}.columns"
+        if new.kind == "string" and key.kind == "binary" and key.text == "==" and key.parts[1].kind == "string":
+            pairs = f"{{{quoted(key.parts[1].text)}: {new.text}}}"
+        else:
+            at = self.translator.expression(key, scope)
+            if new.kind == "string" and at.kind == "number":
+                pairs = f"{{{columns}[{minus_one(at)}]: {new.text}}}"
+            elif new.kind == "strings" and at.kind in ("range", "vector"):
+                places = f"[{as_slice(at.text)}]" if at.kind == "range" else f"[np.array({at.text}) - 1]"
+                if at.kind == "vector":
+                    self.translator.needs("np")
+                pairs = f"dict(zip({columns}{places}, {new.text}))"
+            else:
+                raise self.translator.refuse(target, "an assignment of this kind")
+        if scope.outer is None:
+            self.bound[owner.text] = thing.text
+        return [f"{thing.text} = {thing.text}.rename(columns={pairs})"]
 
     def _bind(self, name: str, made: Code, scope: Scope) -> list[str]:
         computed = self.statement in self.of_models

@@ -52,9 +52,11 @@ def _by_group(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "tapply() of something other than a column by a column")
     groups_of = f"{x.inside()}.groupby({g.text}, observed=False)"
     skips = given.get("na.rm") is not None
-    if t.has_missing(x) and method.startswith("agg("):
+    function = given.get("FUN")
+    knows = function is not None and any(a.name == "na.rm" for one in function.walk() for a in one.args)
+    if t.has_missing(x) and method.startswith("agg(") and not knows:
         raise t.refuse(node, "tapply() by a function, of a column with missing values")
-    if t.has_missing(x) and not skips and method != "size()":
+    if t.has_missing(x) and not skips and method != "size()" and not method.startswith("agg("):
         return Code(f"{groups_of}.agg(lambda x: x.{method[:-1]}skipna=False))", "series")
     return Code(f"{groups_of}.{method}", "series")
 
@@ -141,6 +143,14 @@ def _table(t: Translator, node: Node, scope: Scope) -> Code:
     if not 1 <= len(made) <= 2 or any(one.kind != "series" for one in made):
         raise t.refuse(node, "table() of something other than one or two columns")
     return _counts(t, [one.inside() for one in made])
+
+
+@maker("addmargins", takes="A")
+def _with_sums(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind != "frame" or not made.text.startswith("pd.crosstab(") or not made.text.endswith(", dropna=False)"):
+        raise t.refuse(node, "addmargins() of something other than a table of two factors")
+    return Code(f'{made.text[:-1]}, margins=True, margins_name="Sum")', "frame")
 
 
 @maker("xtabs", takes="formula data")

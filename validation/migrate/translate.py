@@ -665,6 +665,8 @@ class Translator:
         if own is not None and own.kind in ("function", "any"):  # what is called is a function
             passed = [self._given(argument, scope) for argument in node.args]
             return element_of(f"{own.text}({', '.join(passed)})", own.element)
+        if name in VERBS and name not in self.functions and name not in self.defined:
+            raise self.refuse(node, f"{name}() of something that is not known to be a fit")
         if name in self.untranslated:
             raise Untranslatable(f"{name}(): {self.untranslated[name]}")
         raise self.refuse(node, f"{name or 'this call'} has no counterpart in mlmparity")
