@@ -4,14 +4,16 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
+from pyimpl.frame.model_frame import VectorLike
 from validation.checks import Side
 from validation.compare import Candidate, candidate_fit, describe_side
 from validation.comparison import Comparison
+from validation.contract import LinearMixedFit
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.likelihood_ratio import DETECTORS
 from validation.judge.likelihood_ratio import (
@@ -29,6 +31,9 @@ from validation.verdict import Cause
 
 __all__ = ["compare_anova", "compare_anova_fits"]
 
+#: ``anova(*fits)`` of a program: its table, a row for each model, or one test's numbers by name.
+TableOfTests: TypeAlias = Callable[..., pd.DataFrame | Mapping[str, float]]
+
 
 def compare_anova(
     formulas: Sequence[str],
@@ -37,10 +42,10 @@ def compare_anova(
     REML: bool = True,
     refit: bool = True,
     against: Against | Source = "auto",
-    weights: Any = None,
-    offset: Any = None,
-    candidate: Callable[..., Any] | None = None,
-    anova: Callable[..., Any] | None = None,
+    weights: VectorLike | None = None,
+    offset: VectorLike | None = None,
+    candidate: Callable[..., object] | None = None,
+    anova: TableOfTests | None = None,
     columns: Sequence[str] | None = None,
     title: str | None = None,
     progress: Progress | None = None,
@@ -117,10 +122,10 @@ def compare_anova(
 
 
 def compare_anova_fits(
-    reference: Sequence[Any],
-    candidate: Sequence[Any] | pd.DataFrame | Mapping[str, Any],
+    reference: Sequence[LinearMixedFit],
+    candidate: Sequence[LinearMixedFit] | pd.DataFrame | Mapping[str, float],
     *,
-    anova: Callable[..., Any] | None = None,
+    anova: TableOfTests | None = None,
     refit: bool = True,
     columns: Sequence[str] | None = None,
     data: pd.DataFrame | None = None,

@@ -13,17 +13,19 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
+from pyimpl.frame.model_frame import VectorLike
 from r_scripts.dialect import Dialect
 from validation.checks import Check, Side
 from validation.comparison import Comparison
+from validation.contract import LinearMixedFit
 from validation.dialects import dialect_of
-from validation.draws import DrawsAlone, quadrature_of
+from validation.draws import DrawsAlone, DrawsLike, quadrature_of
 from validation.errors import NoReferenceError, NotSupportedError, SideError
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.versions import version_cause
@@ -33,6 +35,7 @@ from validation.judge.rows import table_of
 from validation.options import DEFAULT_SEED, Against, Progress, silent
 from validation.references.choose import Model, Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
+from validation.tolerances import SHIFT_FINE
 from validation.verdict import Cause, Verdict
 
 if TYPE_CHECKING:
@@ -69,8 +72,8 @@ class Candidate:
         Further arguments of it.
     """
 
-    function: Callable[..., Any] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    function: Callable[..., object] | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,14 +116,14 @@ def compare(
     bayes: bool = False,
     against: Against | Source = "auto",
     seed: int = DEFAULT_SEED,
-    weights: Any = None,
-    offset: Any = None,
-    priors: Mapping[str, Any] | None = None,
+    weights: VectorLike | None = None,
+    offset: VectorLike | None = None,
+    priors: Mapping[str, object] | None = None,
     title: str | None = None,
-    candidate: Callable[..., Any] | None = None,
+    candidate: Callable[..., object] | None = None,
     progress: Progress | None = None,
-    reference_options: Mapping[str, Any] | None = None,
-    candidate_options: Mapping[str, Any] | None = None,
+    reference_options: Mapping[str, object] | None = None,
+    candidate_options: Mapping[str, object] | None = None,
     recorded: str | None = None,
 ) -> Comparison:
     """Fit a model with R and with Python, and judge whether they agree.
@@ -239,8 +242,8 @@ def compare_model(
 
 
 def compare_fits(
-    reference: Any,
-    candidate: Any,
+    reference: object,
+    candidate: object,
     *,
     data: pd.DataFrame | None = None,
     REML: bool | None = None,
@@ -289,14 +292,14 @@ def compare_fits(
     left = Side(reference_label or _describe(reference), reference_kind, _provenance(reference))
     right = Side(candidate_label or _describe(candidate), candidate_kind, _provenance(candidate))
     formula = str(getattr(reference, "formula", "") or getattr(candidate, "formula", "") or "")
-    reml = not kinds[0] and (bool(reference.isREML()) if REML is None else REML)
+    reml = not kinds[0] and (bool(cast(LinearMixedFit, reference).isREML()) if REML is None else REML)
     about = About(formula, title, reml, data, seed, truth, progress=progress or silent)
     return judge_pair(Fitted(reference, left), Fitted(candidate, right), about)
 
 
 def compare_draws(
-    reference: Any,
-    candidate: Any,
+    reference: DrawsLike,
+    candidate: DrawsLike,
     *,
     title: str = "draws",
     reference_label: str = "reference",
@@ -384,7 +387,7 @@ def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> Compariso
     checks, rows = judge_posteriors(evidence, about.seed, about.progress)
     causes = _causes(checks, rows, evidence)
     notes = [f"The {side} gave no usable draws: {why}" for side, why in evidence.problems.items()]
-    if evidence.detectable > 0.1:
+    if evidence.detectable > SHIFT_FINE:
         notes.append(
             f"A weak comparison: it would have missed a shift of {evidence.detectable:.2f} posterior sds in a main "
             "parameter. More draws sharpen it."
@@ -521,7 +524,7 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Pr
     if bayes:
         provenance["seed"] = model.seed
     if "dialect" in options:
-        provenance["dialect"] = dict(options["dialect"].versions)
+        provenance["dialect"] = dict(cast(Dialect, options["dialect"]).versions)
     kind = "python" if candidate.function is None else "third-party"
     return Fitted(fit, Side(_python_label(module) if module else name, kind, provenance))
 

@@ -1,12 +1,18 @@
 """Draws and posterior summaries that come without a fit: draws alone, and quadrature's answer."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["DrawsAlone", "quadrature_of", "truth_table"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["DrawsAlone", "DrawsLike", "quadrature_of", "truth_table"]
+
+#: A DataTree or Dataset of draws, or draws by parameter: ``(chains, draws)`` or ``(draws,)``.
+DrawsLike: TypeAlias = "xr.DataTree | xr.Dataset | pd.DataFrame | Mapping[str, Sequence[float] | np.ndarray]"
 
 
 class DrawsAlone:
