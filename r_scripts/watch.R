@@ -86,7 +86,10 @@ local({
       else if (is.factor(x) || is.character(x) || is.logical(x))
         c(length(known), length(unique(known)), if (length(known)) max(table(as.character(known))) else NA, rep(NA, 7L))
     })
-    columns <- lapply(Filter(Negate(is.null), columns), as.double)
+    kinds <- vapply(data, function(x) is.numeric(x) && !is.factor(x), NA)
+    kept <- c(TRUE, rep(!all(kinds), 2L), rep(any(kinds), 7L))  # pandas has the rows that some column needs
+    rows <- rows[kept]
+    columns <- lapply(Filter(Negate(is.null), columns), function(one) as.double(one)[kept])
     object_of(type = quoted("frame"), names = texts_of(names(columns)), rows = texts_of(rows),
               columns = array_of(vapply(columns, function(one) value_of(one, 9L), "")))
   }
@@ -117,6 +120,7 @@ local({
     # means and contrasts: their table; from draws it is named, since no two samplers have the same draws
     if (inherits(x, "emmGrid")) x <- tryCatch(as.data.frame(summary(x)), error = function(e) x)
     if (inherits(x, "summary_emm")) x <- structure(as.data.frame(x), row.names = seq_len(nrow(x)))
+    if (inherits(x, "table") && is.character(x)) return(object_of(type = quoted("other"), class = texts_of("summary of data")))
     if (inherits(x, "table")) x <- structure(unclass(x), class = NULL)
     if (is.function(x) || is.environment(x) || is.language(x)) {
       return(object_of(type = quoted("other"), class = texts_of(class(x)), text = shown(x)))
@@ -428,7 +432,8 @@ local({
         write_event(
           event = quoted("value"), site = as.character(site), statement = as.character(watch$statement),
           of = if (is.null(of)) NULL else written(of),
-          value = if (is.data.frame(object) && is.table(result$value) && is.character(result$value)) described(object)
+          value = if ((is.data.frame(object) || is.matrix(object)) && is.table(result$value) && is.character(result$value))
+            described(as.data.frame(object))
                   else value_of(result$value),
           heard = array_of(quoted(unique(heard))),
           printed = if (is_fit(result$value) || !isTRUE(length(result$value) < 1e5)) NULL else shown(result$value)

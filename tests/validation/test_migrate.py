@@ -118,6 +118,62 @@ def test_chunks_keep_their_line_numbers(tmp_path):
     assert [why for _, why in source.omitted] == ["a chunk of python, not R", "a chunk with eval = FALSE"]
 
 
+DOCUMENT = """---
+title: a
+params:
+  year: 2024
+  who: "me"
+---
+```r
+shown <- "only"
+```
+```{r a, fig.cap="{eval}"}
+one <- params$year
+```
+```{r child="child.Rmd"}
+```
+{{< include more.qmd >}}
+```{r}
+#| eval: !expr x > 2
+never <- 1
+```
+```{r, eval = nchar("a") > 2}
+never <- 2
+```
+It is `{r} one + 1` and `r one + 2`.
+```{r}
+knitr::opts_chunk$set(eval = FALSE)
+```
+```{r}
+never <- 3
+```
+```{r, eval=TRUE}
+last <- 4
+```
+"""
+
+
+def test_which_chunks_are_run_is_read_as_knitr_and_quarto_read_it(tmp_path):
+    (tmp_path / "child.Rmd").write_text("```{r}\ntwo <- 2\n```\n```{bash}\nls\n```\n")
+    (tmp_path / "more.qmd").write_text("```{r}\nthree <- 3\n```\n")
+    path = tmp_path / "a.qmd"
+    path.write_text(DOCUMENT)
+    done = migrate(path, tmp_path / "out", run=False)
+    assert 'params = {"year": 2024, "who": "me"}' in done.script
+    made = [
+        line.split(" = ")[0] for line in done.script.splitlines() if " = " in line and not line.startswith(("#", " "))
+    ]
+    assert made == ["params", "one", "two", "three", "last"]
+    assert "print(one + 1)" in done.script
+    assert "print(one + 2)" in done.script
+    assert [(line, why) for line, _, why in done.missing] == [
+        (13, "child.Rmd, line 4: a chunk of bash, not R"),
+        (17, "a chunk with eval: !expr x > 2"),
+        (20, 'a chunk with eval = nchar("a") > 2'),
+        (27, "a chunk that the document's options leave out (eval: false)"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("r", "python"),
     [

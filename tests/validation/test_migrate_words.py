@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlmparity import migrate
+from mlmparity import migrate, translate
 from validation.migrate.layout import wrapped
 
 
@@ -215,3 +215,47 @@ def test_a_long_line_that_is_broken_is_the_same_python(line):
     import ast
 
     assert ast.dump(ast.parse("\n".join(wrapped(line)))) == ast.dump(ast.parse(line))
+
+
+@pytest.mark.parametrize(
+    ("r", "python"),
+    [
+        ("confint(m, method = 'Wald', level = .9)", 'm.confint(level=.9, method="Wald")'),
+        ("anova(m1, m2, refit = FALSE)", 'm1.anova(m2, refit=False, model_names=("m1", "m2"))'),
+        ("summary(m)", "m.summary()"),
+        ("m |> fixef()", "m.fixef()"),
+        ("m@theta", 'm.getME("theta")'),
+        ("sapply(list(m1, m2), AIC)", "[x.AIC() for x in [m1, m2]]"),
+        ("1 - var(resid(m)) / var(d$y)", '1 - (m.residuals().var() / d["y"].var())'),
+        ("mean(as.matrix(fit, pars = 'x') > 0)", 'np.mean(fit.as_matrix(pars="x") > 0)'),
+        ("posterior_interval(fit, prob = 0.9)", "fit.posterior_interval(prob=0.9)"),
+        ("lmer(as.formula(paste('y ~', x, '+ (1 | g)')), d)", 'lmer(f"y ~ {x} + (1 | g)", d)'),
+        ("with(d, lmer(y ~ x + (1 | g)))", 'lmer("y ~ x + (1 | g)", d)'),
+        ("lmer(y ~ x + (1 | g), subset(d, x > 1), weights = 1 / v)", 'd[d["x"] > 1], weights=1 / v'),
+    ],
+)
+def test_one_line_is_translated_by_what_its_names_are_used_for(r, python):
+    assert python in translate(r)
+
+
+def test_names_that_would_be_one_in_python_stay_apart(tmp_path):
+    code = "a.b <- sigma(m)\na_b <- AIC(m)\n.k <- 1\nk <- 2\n变 <- 3\nsum(a.b, a_b)\nsum(.k, k, 变)\n"
+    code += "sorted <- 4\nnormal <- sorted"
+    script = script_of(tmp_path, code)
+    assert "print(sum([a_b, a_b_2]))" in script
+    assert "print(sum([k, k_2, 变]))" in script
+    assert "normal_ = sorted_" in script
+
+
+def test_data_tables_by_dplyr_s_verbs(tmp_path):
+    code = """
+vc <- as.data.table(VarCorr(m))
+vc[, share := vcov / sum(vcov)][]
+vc[grp == "g", .(vcov, share)]
+vc[, .(n = .N, most = max(vcov)), by = grp][order(-most)]
+"""
+    script = script_of(tmp_path, code)
+    assert 'vc = vc.assign(share=lambda d: d["vcov"] / d["vcov"].sum())\nprint(vc)' in script
+    assert '[lambda d: d["grp"] == "g"].reset_index(drop=True)[["vcov", "share"]]' in script
+    assert '.groupby(["grp"], observed=True, sort=False)' in script
+    assert '.sort_values("most", ascending=False, kind="stable")' in script

@@ -147,6 +147,25 @@ def _simplified(t: Translator, node: Node, made: Code) -> Code:
     return made
 
 
+def _kind_of(like: Node) -> str:
+    """What ``vapply`` is told that it gets: ``numeric(1)``, ``0``, ``""``."""
+    if like.kind in ("number", "string"):
+        return like.kind
+    single = (
+        like.kind == "call"
+        and len(like.args) == 1
+        and like.args[0].value is not None
+        and like.args[0].value.text in ("1", "1L")
+    )
+    return (
+        {"numeric": "number", "double": "number", "integer": "number", "logical": "number", "character": "string"}.get(
+            like.text, ""
+        )
+        if single
+        else ""
+    )
+
+
 @maker("mclapply", "future_map", "future_lapply", takes=None)
 def _in_parallel(t: Translator, node: Node, scope: Scope) -> Code:
     """In several processes as in one: the result is the same."""
@@ -164,10 +183,14 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
     function = named.get("FUN") or named.get(".f") or (unnamed.pop(0) if unnamed else None)
     if over is None or function is None or any(a.name in ("simplify", "USE.NAMES") for a in node.args):
         raise t.refuse(node, "an apply of this kind")
+    like = named.get("FUN.VALUE") or (unnamed[0] if node.text == "vapply" and unnamed else None)
     if node.text == "vapply" and "FUN.VALUE" not in named:
         unnamed = unnamed[1:]
     more = [a for a in node.args if a.name not in own and (a.name is not None or any(a.value is v for v in unnamed))]
     made = _loop(t, node, [t.expression(over, scope)], function, more, scope)
+    known = _MAPS.get(node.text, "") or (_kind_of(like) if like is not None else "")
+    if known and made.kind in ("dict", "list"):
+        made = Code(made.text, made.kind, made.atom, known)
     label = named.get(".id")
     if label is not None:
         if made.kind != "dict" or not made.element.startswith("frame") or label.kind != "string":

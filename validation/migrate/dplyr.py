@@ -182,7 +182,7 @@ def _filter(t: Translator, node: Node, scope: Scope) -> Code:
 def _mutate(t: Translator, node: Node, scope: Scope) -> Code:
     made, rest = _table(t, node, scope)
     made, rest = _grouping(t, node, made, rest, scope)
-    if node.text == "transmute" or any((one.name is None or one.value is None) and not _is_across(one) for one in rest):
+    if any((one.name is None or one.value is None) and not _is_across(one) for one in rest):
         raise t.refuse(node, f"{node.text}() of this kind")
     inner = _Masked(t, made, scope, "d")
     text = made.inside()
@@ -197,6 +197,10 @@ def _mutate(t: Translator, node: Node, scope: Scope) -> Code:
                 inner.names[one.name] = Code(f"d[{quoted(one.name)}]", "series", True, "column")
                 parts.append((one.name, t.by_place(value)))
     text += _assigned(parts)
+    if node.text == "transmute":
+        if made.kind == "grouped" or any(not name for name, _ in parts):
+            raise t.refuse(node, "transmute() of this kind")
+        return Code(f"{text}[{_listed([name for name, _ in parts])}]", _kind(made))
     return Code(text, "grouped", True, made.element) if made.kind == "grouped" else Code(text, _kind(made))
 
 
@@ -249,6 +253,12 @@ def _ungroup(t: Translator, node: Node, scope: Scope) -> Code:
 def _summarise(t: Translator, node: Node, scope: Scope) -> Code:
     made, rest = _table(t, node, scope)
     made, rest = _grouping(t, node, made, rest, scope)
+    rest = [  # R calls what has no name by its words
+        Argument(t.source(one.value), one.value)
+        if one.name is None and one.value is not None and one.value.kind == "call" and not _is_across(one)
+        else one
+        for one in rest
+    ]
     if not rest or any((one.name is None or one.value is None) and not _is_across(one) for one in rest):
         raise t.refuse(node, f"{node.text}() without names")
     inner = _Masked(t, made, scope, "d")
@@ -442,6 +452,19 @@ def _if_else(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "if_else() without its three parts")
     t.needs("np")
     return Code(f"np.where({', '.join(one.text for one in parts)})", "vector", True, parts[1].kind)
+
+
+@maker("min_rank", "dense_rank", takes="x")
+def _rank(t: Translator, node: Node, scope: Scope) -> Code:
+    value = values_of(node)[0] if len(values_of(node)) == 1 else None
+    falling = value is not None and value.kind == "call" and value.text == "desc" and len(value.args) == 1
+    value = value.args[0].value if falling and value is not None else value
+    made = t.expression(value, scope) if value is not None else None
+    if made is None or made.kind != "series" or t.groups:
+        raise t.refuse(node, f"{node.text}() of something that is no column")
+    method = "min" if node.text == "min_rank" else "dense"
+    order = ", ascending=False" if falling else ""
+    return Code(f'{made.inside()}.rank(method="{method}"{order})', "series", True, made.element)
 
 
 @maker("first", "last", "lag", "lead", takes="x n")

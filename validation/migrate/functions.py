@@ -97,7 +97,7 @@ _OF_NUMBERS = {
 
 def numbers(t: Translator, made: Code) -> Code:
     """Numbers under names, one by one, as a vector with names."""
-    if made.kind != "dict" or made.element != "number":
+    if made.kind != "dict" or made.element not in ("number", "any"):
         return made
     t.needs("pd")
     return Code(f"pd.Series({made.text})", "series")
@@ -634,7 +634,10 @@ def _said(t: Translator, node: Node, scope: Scope) -> Code:
 
 @maker("is.null", takes="x")
 def _is_null(t: Translator, node: Node, scope: Scope) -> Code:
-    return Code(f"{only(t, node, scope).inside()} is None", "number", False)
+    made = only(t, node, scope)
+    if made.kind in ("dict", "numbered"):  # what R's NULL becomes, to be filled
+        return Code(f"not {made.inside()}", "number", False)
+    return Code(f"{made.inside()} is None", "number", False)
 
 
 @maker("tryCatch", "try", takes="expr", unneeded="silent")

@@ -95,6 +95,8 @@ class _Judge:
             one.verdict, one.why = "disagrees", self.replayed.error or "the script has no value here"
             return one
         value = event["value"]
+        if "formula" in value.get("class", ()):
+            return None  # the models that it is of are compared
         if value["type"] == "list" and value["items"] and all(item["type"] == "fit" for item in value["items"]):
             return None  # each of its models is compared where it was fitted
         if value["type"] == "fit" and int(value["fit"]) in self.fits:

@@ -63,7 +63,11 @@ def head_of(name: str, t: Translator) -> list[str]:
             "",
         ]
     if t.assumed:
-        lines += ["", f"# Nothing was run: load these data first: {', '.join(sorted(t.assumed))}", ""]
+        data = [one for one in sorted(t.assumed) if one not in t.by_use]
+        others = [one for one in sorted(t.assumed) if one in t.by_use]
+        parts = [f"load these data first: {', '.join(data)}"] if data else []
+        parts += [f"give these a value first: {', '.join(others)}"] if others else []
+        lines += ["", f"# Nothing was run: {'; '.join(parts)}", ""]
     return [*lines, ""]
 
 
@@ -161,8 +165,10 @@ def _chained(line: str) -> list[str] | None:
             if depth < 0:
                 return None
     parts.append(inside[at:])
+    if parts[0] in ("pd", "np"):  # a module's function, no object's
+        parts = ["".join(parts[:2]), *parts[2:]]
     shapes = [unmarked(_outside(part)) for part in parts]
-    plain = re.fullmatch(r"\w*(\.\w+|\(\)|\[\])*", shapes[0])
+    plain = re.fullmatch(r"\w*(\.\w+|\(\)|\[\]|\{\})*", shapes[0])
     if len(parts) < 4 or not plain or not all(re.fullmatch(r"\.\w+\(\)(\.\w+|\[\])*", one) for one in shapes[1:]):
         return None
     indent = found[1]

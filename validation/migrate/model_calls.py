@@ -131,6 +131,9 @@ class ModelCalls:
             found = scope.names.get(value.text) if scope.outer is not None else None
             if found is not None and found.kind in ("data", "any"):
                 return found.text, []
+        rows = scope.find(".") if value is None else None
+        if rows is not None and rows.kind == "frame":  # within dplyr's verbs: the rows of the group
+            return rows.text, []
         frames = seen.get("frames", [])
         if isinstance(frames, list) and len(set(frames)) == 1:
             coded = seen.get("contrasts")

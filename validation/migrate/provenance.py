@@ -3,9 +3,10 @@
 By the names in the text: a name that is given a value computed from a model carries that on, until it gets another.
 """
 
+from validation.migrate.code import Code, python_name
 from validation.migrate.rcode import Node
 from validation.migrate.seen import Seen
-from validation.migrate.watched import FITS, UNSUPPORTED
+from validation.migrate.watched import FITS, UNSUPPORTED, VERBS
 
 __all__ = ["Provenance", "root_name", "targets", "uses"]
 
@@ -50,6 +51,51 @@ def uses(node: Node) -> set[str]:
     found = {one.text for one in node.walk() if one.kind in ("name", "call", "namespace")}
     if node.kind == "assign" and node.parts[0].kind in ("name", "string"):
         found = {one.text for one in node.parts[1].walk() if one.kind in ("name", "call", "namespace")}
+    return found
+
+
+#: Verbs of fits that are words for data, too.
+_OF_DATA_TOO = {"summary", "print", "as.matrix", "model.matrix", "se"}
+_OF_POSTERIORS = {
+    *("posterior_interval", "posterior_predict", "posterior_linpred", "posterior_epred", "loo", "waic", "bayes_R2"),
+    *("prior_summary", "log_lik", "loo_R2", "predictive_interval", "predictive_error", "nsamples"),
+}
+_APPLIES = {"lapply", "sapply", "vapply", "map", "map_dbl"}
+_OF_TEXTS = {"paste", "paste0", "sprintf", "as.formula", "formula"}
+
+
+def kinds_by_use(statements: list[Node]) -> dict[str, Code]:
+    """What names that nothing gives a value to must be, by the calls that they stand in: fits, texts.
+
+    Parameters
+    ----------
+    statements : list of Node
+        Code that is translated without being run. Of one statement alone, ``summary(m)`` is taken for a fit's.
+    """
+    made = {name for node in statements for name in targets(node)}
+    found: dict[str, Code] = {}
+    for node in (one for statement in statements for one in statement.walk()):
+        if node.kind == "dollar" and node.text == "@" and node.parts[0].kind == "name":
+            found.setdefault(node.parts[0].text, Code(python_name(node.parts[0].text), "fit", True, "lmer"))
+        piped = node.kind == "binary" and node.text in ("|>", "%>%") and node.parts[1].kind == "call"
+        call = node.parts[1] if piped else node
+        if call.kind != "call":
+            continue
+        values = [one.value for one in call.args if one.value is not None and one.name is None]
+        values = [node.parts[0], *values] if piped else values
+        over_fits = call.text in _APPLIES and any(one.kind == "name" and one.text in VERBS for one in values[1:])
+        if over_fits and values[0].kind == "call":
+            values = [one.value for one in values[0].args if one.value is not None]  # sapply(list(a, b), AIC)
+        several = call.text in ("anova", "AIC", "BIC", "loo_compare") or over_fits
+        of_fits = over_fits or (call.text in VERBS and (call.text not in _OF_DATA_TOO or len(statements) == 1))
+        for value in values if several or call.text in _OF_TEXTS else values[:1]:
+            if value.kind != "name" or value.text in made or value.text in found:
+                continue
+            if of_fits:
+                kind = "stan_lmer" if call.text in _OF_POSTERIORS else "lmer"
+                found[value.text] = Code(python_name(value.text), "fit", True, kind)
+            elif call.text in _OF_TEXTS:
+                found[value.text] = Code(python_name(value.text), "string")
     return found
 
 

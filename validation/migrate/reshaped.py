@@ -21,11 +21,11 @@ def _names(node: "Node | None") -> list[str]:
     return [_name(node)] if _name(node) else []
 
 
-def _wide(made: Code, ids: list[str], key: str, value: str, prefix: str) -> Code:
-    """A column of values for each value of the key; rows and columns in the order in which they first stand."""
+def _wide(made: Code, ids: list[str], key: str, value: str, prefix: str, *, ordered: bool = False) -> Code:
+    """A column of values for each value of the key; rows and columns as they first stand, or sorted."""
     index = quoted(ids[0]) if len(ids) == 1 else "[" + ", ".join(quoted(one) for one in ids) + "]"
     text = f"{made.inside()}.pivot_table({quoted(value)}, {index}, {quoted(key)}, aggfunc="
-    text += '"first", sort=False, observed=True)'
+    text += f'"first", {"" if ordered else "sort=False, "}observed=True)'
     text += f".add_prefix({quoted(prefix)})" if prefix else ""
     return Code(f"{text}.rename_axis(columns=None).reset_index()", "frame")
 
@@ -92,7 +92,7 @@ def _cast(t: Translator, node: Node, scope: Scope) -> Code:
     key = _name(formula.parts[1])
     if made.kind not in ("frame", "data") or not ids or not key:
         raise t.refuse(node, "dcast() of this kind")
-    return _wide(made, ids, key, value, "")
+    return _wide(made, ids, key, value, "", ordered=True)
 
 
 @maker("pivot_longer", "gather", takes=None)

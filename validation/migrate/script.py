@@ -11,7 +11,7 @@ import pandas as pd
 from validation.migrate.code import Code, Scope, Untranslatable, distinct_names, element_of, python_name, quoted
 from validation.migrate.instrument import Site, sites
 from validation.migrate.layout import Span, as_comment, head_of, one_line, without_marks, wrapped
-from validation.migrate.provenance import Provenance, root_name, targets, uses
+from validation.migrate.provenance import Provenance, kinds_by_use, root_name, targets, uses
 from validation.migrate.rcode import Node
 from validation.migrate.seen import Seen, holds_fits
 from validation.migrate.sources import Source
@@ -34,6 +34,7 @@ _QUIET = words(
     source data theme_set gc Sys.time proc.time sessionInfo
     """
 )
+_LOADS = {"library", "require", "requireNamespace", "loadNamespace", "suppressPackageStartupMessages"}
 # what makes data out of data; what it made is in the data that were kept
 _WRANGLING = words(
     """
@@ -165,6 +166,7 @@ class _Writer:
         self.seen = Seen(watched, self.places)
         self.provenance = Provenance(statements, self.seen)
         self.names: dict[tuple[int, str], str] = {}  # frame and its contrasts -> Python's variable
+        self.files: dict[tuple[int, str], str] = {}  # frames that no variable holds, and their files' names
         self.made: dict[int, str] = {}  # frame -> Python's variable, where Python's script makes it
         self.attached: list[str] = []
         self.prelude: list[str] = []
@@ -192,6 +194,7 @@ class _Writer:
         )
         if watched is None:
             self.translator.assumed = set()
+            self.translator.by_use = kinds_by_use(statements)
         self.stated = Statements(self.translator, statements, self.places, self.provenance.of_models)
         self.unroller = Unrolled(self.translator, self.seen, self.top, self.fits)
 
@@ -208,7 +211,9 @@ class _Writer:
             raise Untranslatable("the data of this model are too large to be kept")
         base = python_name(stored.get("name") or "data")
         name, k = base, 2
-        while name in self.names.values() or (name in {c.text for c in self.top.names.values()}):
+        while name in {*self.names.values(), *self.files.values()} or (
+            name in {c.text for c in self.top.names.values()}
+        ):
             name, k = f"{base}_{k}", k + 1
         self.names[key] = name
         self.translator.needs("read")
@@ -362,6 +367,10 @@ class _Writer:
             self.attached.append(first.text)
         if name == "detach" and first is not None and first.text in self.attached:
             self.attached.remove(first.text)
+        wrapped_up = name in ("suppressMessages", "suppressWarnings", "invisible") and first is not None
+        inside = first.parts if wrapped_up and first is not None and first.kind == "block" else [first]
+        if wrapped_up and all(one is not None and one.kind == "call" and one.text in _LOADS for one in inside):
+            piece.status = "setup"
         if name == "" and node.kind == "call" and self.translator.source(node).startswith("knitr::opts_"):
             piece.status = "setup"
         if name == "source":
@@ -390,10 +399,15 @@ class _Writer:
             if node.kind == "call" and node.text in PLOTS and not self.seen.at(k, "fit"):
                 piece.status, piece.why = "left", "a plot"
                 return piece
+            known = dict(self.names)
             try:
                 code, why = self.unroller.lines(k, node, here)
             except Untranslatable as refused:
                 code, why = [], str(refused)
+            if self.unroller.looped:  # its data are read where the models are, and have no variables
+                new = {key: name for key, name in self.names.items() if key not in known}
+                self.prelude = [line for line in self.prelude if line.partition(" = ")[0] not in new.values()]
+                self.names, self.files = known, {**self.files, **new}
             if code:
                 piece.code = [*code, *(line for line in self._held(k) if line not in code)]
                 more = [*([why] if why else []), *self._unsaid(node), *self._lost(k, node, reason)]
@@ -629,7 +643,7 @@ def write_script(
     text, spans = without_marks("\n".join([*header, *body]).rstrip() + "\n")
     frames = {}
     if watched is not None:
-        for (number, contrasts), variable in writer.names.items():
+        for (number, contrasts), variable in {**writer.files, **writer.names}.items():
             frame = r_frame(watched.frames[number])
             frame.attrs["name"] = watched.frames[number].get("name") or "data"
             if contrasts != "{}":

@@ -9,7 +9,10 @@ from validation.migrate.rcode import Node, RSyntaxError, parse
 
 __all__ = ["Source", "read_source", "with_sourced"]
 
-_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?:\{(?P<head>[^}]*)\})?[ \t]*$")
+_FENCE = re.compile(r"^[ \t>]*(?P<ticks>`{3,}|~{3,})[ \t]*(?:\{(?P<head>.*)\}|(?P<info>[^`{}]*))[ \t]*$")
+_INLINE = r"`(?:r|\{r\})\s+([^`]+)`"
+_CHILD = re.compile(r"\bchild\s*[=:]\s*[\"']([^\"']+)[\"']")
+_INCLUDE = re.compile(r"^\s*\{\{<\s*include\s+(\S+?)\s*>\}\}\s*$")
 _MORE = 64 * 1024 * 1024
 
 
@@ -81,7 +84,7 @@ def with_sourced(source: Source, depth: int = 5) -> Source:
     """
     lines = source.code.split("\n")
     origins = list(source.origins or ((source.path.name, k + 1) for k in range(len(lines))))
-    changed = False
+    changed, omitted = False, list(source.omitted)
     for node in reversed(parse(source.code)):
         inner = _sourced(source, node, depth)
         first, last = source.code.count("\n", 0, node.start), source.code.count("\n", 0, node.end)
@@ -91,8 +94,11 @@ def with_sourced(source: Source, depth: int = 5) -> Source:
         code = inner.code.split("\n")
         lines[first : last + 1] = code
         origins[first : last + 1] = inner.origins
+        omitted += [(node.line, f"{inner.origins[0][0]}, line {line}: {why}") for line, why in inner.omitted]
         changed = True
-    return replace(source, code="\n".join(lines), origins=tuple(origins)) if changed else source
+    if not changed:
+        return source
+    return replace(source, code="\n".join(lines), origins=tuple(origins), omitted=tuple(omitted))
 
 
 def _sourced(source: Source, node: Node, depth: int) -> Source | None:
@@ -104,7 +110,7 @@ def _sourced(source: Source, node: Node, depth: int) -> Source | None:
         return None
     home = source.path.resolve().parent
     path = (home / value.text).resolve()
-    if not path.is_relative_to(home) or path.suffix.lower() not in (".r", ".txt"):
+    if not path.is_relative_to(home) or path.suffix.lower() not in (".r", ".txt", ".rmd", ".qmd"):
         return None
     try:
         inner = read_source(path)
@@ -161,33 +167,87 @@ def read_source(path: str | Path) -> Source:
 
 
 def _chunks(lines: tuple[str, ...]) -> tuple[list[str], list[tuple[int, str]]]:
+    """The R code of a document, line by line, and the chunks that are none or are not run."""
     code, omitted = [""] * len(lines), []
-    closing, reading = "", False
+    default = _header(lines, code)
+    closing, reading, began = "", False, 0
     for number, line in enumerate(lines, 1):
         fence = _FENCE.match(line)
         if closing:
-            if fence and fence["head"] is None and fence["ticks"].startswith(closing):
-                closing, reading = "", False
+            if fence and fence["head"] is None and not fence["info"].strip() and fence["ticks"].startswith(closing):
+                closing = ""
+                default = _default_of("\n".join(code[began:number]), default) if reading else default
+                reading = False
             elif reading and not line.lstrip().startswith("#|"):
                 code[number - 1] = line
-            elif reading and re.match(r"\s*#\|\s*eval:\s*false", line):
-                omitted.append((number, "a chunk with eval: false"))
-                reading = False
+            elif reading and (option := re.match(r"\s*#\|\s*eval\s*:\s*(.*?)\s*$", line)):
+                if not _is_true(option[1]):
+                    omitted.append((number, f"a chunk with eval: {option[1]}"))
+                    reading = False
+            elif reading and (child := _CHILD.search(line)):
+                code[number - 1] = f'source("{child[1]}")'
         elif fence:
-            closing = fence["ticks"]
-            head = (fence["head"] or "").strip()
-            engine = re.match(r"[\w.]+", head)
-            reading = bool(engine) and engine[0].lower() == "r"  # type: ignore[index]
-            if reading and re.search(r"eval\s*=\s*(FALSE|F)\b", head):
-                omitted.append((number, "a chunk with eval = FALSE"))
-                reading = False
-            elif engine and not reading:
-                omitted.append((number, f"a chunk of {engine[0]}, not R"))
-        elif inline := [one for one in re.findall(r"`r\s+([^`]+)`", line) if _is_code(one)]:
+            closing, began = fence["ticks"], number
+            reading, why = _is_run((fence["head"] or "").strip(), default)
+            if why:
+                omitted.append((number, why))
+            elif reading and (child := _CHILD.search(fence["head"])):
+                code[number - 1] = f'source("{child[1]}")'  # its chunks stand here (with_sourced)
+        elif include := _INCLUDE.match(line):
+            code[number - 1] = f'source("{include[1]}")'
+        elif inline := [one for one in re.findall(_INLINE, line) if _is_code(one)]:
             code[number - 1] = "; ".join(inline)  # what the text shows of it is a value like any other
-        elif re.search(r"`r\s[^`]+`", line):
+        elif re.search(_INLINE, line):
             omitted.append((number, "R code within the text, `r ...`, that is no R code"))
     return code, omitted
+
+
+def _is_run(head: str, default: bool) -> tuple[bool, str]:
+    """Whether a chunk of this head is R code that is run; why not, where it is a chunk."""
+    engine = re.match(r"[\w.]+", head)
+    if engine is None:
+        return False, ""
+    if engine[0].lower() != "r":
+        return False, f"a chunk of {engine[0]}, not R"
+    asked = re.search(r"\beval\s*=\s*([^,]+)", head)
+    if asked is None:
+        return default, "" if default else "a chunk that the document's options leave out (eval: false)"
+    said = asked[1].strip()
+    return _is_true(said), "" if _is_true(said) else f"a chunk with eval = {said}"
+
+
+def _is_true(said: str) -> bool:
+    return said.strip().lower() in ("true", "t", "yes", "on")
+
+
+def _default_of(chunk: str, default: bool) -> bool:
+    """Whether chunks are run after one that may set ``knitr::opts_chunk``."""
+    found = re.search(r"opts_chunk\$set\([^)]*\beval\s*=\s*(\w+)", chunk)
+    return _is_true(found[1]) if found else default
+
+
+def _header(lines: tuple[str, ...], code: list[str]) -> bool:
+    """Read a document's YAML: ``params:``, which become R's list of that name; whether chunks are run."""
+    if not lines or lines[0].strip() != "---":
+        return True
+    end = next((k for k, line in enumerate(lines[1:], 1) if line.strip() in ("---", "...")), 0)
+    within, given, default = "", [], True
+    for k, line in enumerate(lines[1:end], 1):
+        top = re.match(r"(\w+)\s*:", line)
+        within = top[1] if top else within
+        inner = re.match(r"\s+([\w.]+)\s*:\s*(.+?)\s*$", line)
+        if top and within == "params":
+            given.append(str(k))
+        elif inner and within == "params":
+            value = inner[2].strip("\"'")
+            plain = re.fullmatch(r"-?\d+(\.\d+)?", inner[2]) or inner[2] in ("true", "false")
+            quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            given.append(f"{inner[1]} = {value.upper() if plain else quoted}")
+        elif inner and within == "execute" and inner[1] == "eval":
+            default = _is_true(inner[2])
+    if len(given) > 1:
+        code[int(given[0])] = f"params <- list({', '.join(given[1:])})"
+    return default
 
 
 def _is_code(text: str) -> bool:

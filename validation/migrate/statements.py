@@ -3,9 +3,22 @@
 import functools
 from collections.abc import Callable, Mapping
 
-from validation.migrate.code import CLOSE, OPEN, Code, Scope, Untranslatable, element_of, nested, python_name, quoted
+from validation.migrate.code import (
+    CLOSE,
+    OPEN,
+    Code,
+    Scope,
+    Untranslatable,
+    as_slice,
+    element_of,
+    minus_one,
+    nested,
+    python_name,
+    quoted,
+)
 from validation.migrate.instrument import Site
 from validation.migrate.layout import as_comment, block_of, indented
+from validation.migrate.provenance import root_name
 from validation.migrate.rcode import Node
 from validation.migrate.translate import Translator, is_several
 
@@ -118,6 +131,12 @@ class Statements:
             return self.lines(node.args[0].value, scope, top)
         if node.kind == "call" and node.text == "invisible" and len(node.args) == 1 and node.args[0].value:
             return self.lines(node.args[0].value, scope)
+        if node.kind == "call" and node.text == "tryCatch":
+            return self._tried(node, scope)
+        if node.kind == "call" and node.text == "load" and len(node.args) == 1 and node.args[0].value is not None:
+            return self._loaded(node.args[0].value, scope)
+        if node.kind == "index" and any(one.kind == "assign" and one.text == ":=" for one in node.walk()):
+            return self._changed_in_place(node, scope, top)
         made = self.translator.expression(node, scope)
         if made.kind == "function":
             raise self.translator.refuse(node, "a function that is not used")
@@ -193,6 +212,8 @@ class Statements:
             lines = self._name_parts(target, value, scope)
             if lines is not None:
                 return lines
+        if target.kind == "index" and target.parts[0].kind == "call" and target.parts[0].text in ("names", "colnames"):
+            return self._rename_parts(target, value, scope)
         if target.kind in ("index", "dollar") and target.parts[0].kind == "name":
             return self._assign_part(target, value, scope)
         raise self.translator.refuse(node, "an assignment of this kind")
@@ -220,6 +241,31 @@ class Statements:
             named = f"dict(zip({labels}, {thing.text}))"
             return self._bind(owner.text, Code(named, "dict", True, thing.element), scope)
         return None
+
+    def _rename_parts(self, target: Node, value: Node, scope: Scope) -> list[str]:
+        """``names(x)[2] <- "b"``, ``names(x)[names(x) == "a"] <- "b"``, of a table that Python made."""
+        call, key = target.parts[0], target.args[0].value if len(target.args) == 1 else None
+        owner = call.args[0].value if len(call.args) == 1 else None
+        thing = scope.find(owner.text) if owner is not None and owner.kind == "name" else None
+        if thing is None or thing.kind != "frame" or key is None or owner is None:
+            raise self.translator.refuse(target, "the data are kept as R had them after this step")
+        new, columns = self.translator.expression(value, scope), f"{thing.text}.columns"
+        if new.kind == "string" and key.kind == "binary" and key.text == "==" and key.parts[1].kind == "string":
+            pairs = f"{{{quoted(key.parts[1].text)}: {new.text}}}"
+        else:
+            at = self.translator.expression(key, scope)
+            if new.kind == "string" and at.kind == "number":
+                pairs = f"{{{columns}[{minus_one(at)}]: {new.text}}}"
+            elif new.kind == "strings" and at.kind in ("range", "vector"):
+                places = f"[{as_slice(at.text)}]" if at.kind == "range" else f"[np.array({at.text}) - 1]"
+                if at.kind == "vector":
+                    self.translator.needs("np")
+                pairs = f"dict(zip({columns}{places}, {new.text}))"
+            else:
+                raise self.translator.refuse(target, "an assignment of this kind")
+        if scope.outer is None:
+            self.bound[owner.text] = thing.text
+        return [f"{thing.text} = {thing.text}.rename(columns={pairs})"]
 
     def _bind(self, name: str, made: Code, scope: Scope) -> list[str]:
         computed = self.statement in self.of_models
@@ -281,6 +327,55 @@ class Statements:
         if target.text == "[[" and len(keys) == 1 and keys[0] is not None and keys[0].kind == "string":
             return [f"{thing.text}[{quoted(keys[0].text)}] = {made.text}"]
         raise self.translator.refuse(target, "an assignment of this kind")
+
+    def _changed_in_place(self, node: Node, scope: Scope, top: bool) -> list[str]:
+        """data.table's ``x[, a := b]``; with ``[]`` behind it, shown."""
+        shown = not any(one.value is not None for one in node.args)
+        owner = root_name(node)
+        thing = scope.find(owner)
+        computed = self.statement in self.of_models and scope.outer is None
+        if thing is None or (thing.kind != "frame" and not (thing.kind == "data" and computed)):
+            raise self.translator.refuse(node, "the data are kept as R had them after this step")
+        made = self.translator.expression(node.parts[0] if shown else node, scope)
+        scope.names[owner] = Code(thing.text, thing.kind, thing.atom, "data.table")
+        if scope.outer is None:
+            self.bound[owner] = thing.text
+        lines = [f"{thing.text} = {made.text}"]
+        if shown and top:
+            lines.append(f"print({OPEN}{SHOWN + self.statement};{thing.text}{CLOSE})")
+        return lines
+
+    def _loaded(self, file: Node, scope: Scope) -> list[str]:
+        """``load("a.RData")`` of what ``save()`` wrote before."""
+        made = self.translator.expression(file, scope)
+        kept = self.translator.bundles.get(made.text)
+        if kept is None:
+            raise self.translator.refuse(file, "a file that the script did not write")
+        self.translator.needs("pd")
+        for name, code in kept.items():
+            scope.names[name] = code
+            self.bound[name] = code.text
+        return [f"{', '.join(code.text for code in kept.values())}, = pd.read_pickle({made.text}).values()"]
+
+    def _tried(self, call: Node, scope: Scope) -> list[str]:
+        """``tryCatch({...}, error = function(e) ..., finally = ...)`` as a statement."""
+        tried = next((a.value for a in call.args if a.name in (None, "expr")), None)
+        handler = next((a.value for a in call.args if a.name == "error"), None)
+        last = next((a.value for a in call.args if a.name == "finally"), None)
+        if tried is None or any(a.name not in (None, "expr", "error", "finally") for a in call.args):
+            raise self.translator.refuse(call, "tryCatch() of this kind")
+        if handler is not None and (handler.kind != "function" or len(handler.args) > 1):
+            raise self.translator.refuse(call, "tryCatch() with a handler that is no function of one argument")
+        lines = ["try:", *indented(block_of(self.lines(tried, scope)))]
+        if handler is not None:
+            name = (handler.args[0].name if handler.args else "") or "e"
+            asked = any(one.kind == "name" and one.text == name for one in handler.parts[0].walk())
+            inner = Scope({name: Code(python_name(name), "condition")}, scope)
+            said = f" as {python_name(name)}" if asked else ""
+            lines += [f"except Exception{said}:", *indented(block_of(self.lines(handler.parts[0], inner)))]
+        if last is not None:
+            lines += ["finally:", *indented(block_of(self.lines(last, scope)))]
+        return lines if handler is not None or last is not None else self.lines(tried, scope)
 
     def _guarded(self, name: str, call: Node, scope: Scope) -> list[str]:
         """``x <- tryCatch(a, error = function(e) b)``; a handler of one expression that leaves the error alone."""

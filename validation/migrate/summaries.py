@@ -4,8 +4,9 @@ import re
 
 from validation.migrate.code import Code, Scope, matched, quoted
 from validation.migrate.functions import maker, numbers, only, values_of
-from validation.migrate.rcode import Node
+from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator
+from validation.migrate.watched import FITS
 
 __all__: list[str] = []
 
@@ -51,9 +52,11 @@ def _by_group(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "tapply() of something other than a column by a column")
     groups_of = f"{x.inside()}.groupby({g.text}, observed=False)"
     skips = given.get("na.rm") is not None
-    if t.has_missing(x) and method.startswith("agg("):
+    function = given.get("FUN")
+    knows = function is not None and any(a.name == "na.rm" for one in function.walk() for a in one.args)
+    if t.has_missing(x) and method.startswith("agg(") and not knows:
         raise t.refuse(node, "tapply() by a function, of a column with missing values")
-    if t.has_missing(x) and not skips and method != "size()":
+    if t.has_missing(x) and not skips and method != "size()" and not method.startswith("agg("):
         return Code(f"{groups_of}.agg(lambda x: x.{method[:-1]}skipna=False))", "series")
     return Code(f"{groups_of}.{method}", "series")
 
@@ -142,6 +145,14 @@ def _table(t: Translator, node: Node, scope: Scope) -> Code:
     return _counts(t, [one.inside() for one in made])
 
 
+@maker("addmargins", takes="A")
+def _with_sums(t: Translator, node: Node, scope: Scope) -> Code:
+    made = only(t, node, scope)
+    if made.kind != "frame" or not made.text.startswith("pd.crosstab(") or not made.text.endswith(", dropna=False)"):
+        raise t.refuse(node, "addmargins() of something other than a table of two factors")
+    return Code(f'{made.text[:-1]}, margins=True, margins_name="Sum")', "frame")
+
+
 @maker("xtabs", takes="formula data")
 def _xtabs(t: Translator, node: Node, scope: Scope) -> Code:
     given = matched(node.args, ("formula", "data"))
@@ -166,6 +177,10 @@ def _with(t: Translator, node: Node, scope: Scope) -> Code:
     frame = t.expression(data, scope) if data is not None else None
     if frame is None or expression is None or frame.kind not in ("data", "frame"):
         raise t.refuse(node, "with() of something that is no data frame")
+    if expression.kind == "call" and expression.text in FITS and not any(a.name == "data" for a in expression.args):
+        arguments = [*expression.args, Argument("data", data)]
+        place = (expression.start, expression.end, expression.line)
+        return t.expression(Node("call", expression.text, expression.parts, arguments, *place), scope)
     return t.expression(expression, t.among_columns(frame, expression, scope))
 
 

@@ -155,19 +155,36 @@ def _side_by_side(t: Translator, node: Node, scope: Scope) -> Code:
     if first.kind in ("frame", "data"):
         if any(one.kind in ("frame", "data") for _, one in made[1:]):
             if kinds - {"frame", "data"}:
-                raise t.refuse(node, "cbind() of several tables and vectors")
+                return _beside(t, node, made)
             return Code(f"pd.concat([{', '.join(one.text for _, one in made)}], axis=1)", "frame")
         if any(name is None for name, _ in made[1:]):
             raise t.refuse(node, "cbind() of a column without a name")
         t.needs("np")
         more = "{" + ", ".join(f"{quoted(str(name))}: {_column(one)}" for name, one in made[1:]) + "}"
         return Code(f"{first.inside()}.assign(**{more})", "frame")
-    if any(name is None for name, _ in made) or kinds & {"frame", "data"}:
+    if kinds & {"frame", "data"}:
+        return _beside(t, node, made)
+    if any(name is None for name, _ in made):
         raise t.refuse(node, "cbind() of columns without names")
     t.needs("np")
     inside = ", ".join(f"{quoted(str(name))}: {_column(one)}" for name, one in made)
     index = f", index={unmarked(first.inside())}.index" if first.kind == "series" and first.element != "column" else ""
     return Code("pd.DataFrame({" + inside + "}" + index + ")", "frame")
+
+
+def _beside(t: Translator, node: Node, made: list[tuple[str | None, Code]]) -> Code:
+    """Tables and vectors side by side, by the order of their rows."""
+    if any(name is None for name, one in made if one.kind not in ("frame", "data")):
+        raise t.refuse(node, "cbind() of a column without a name")
+    rows = unmarked(next(one for _, one in made if one.kind in ("frame", "data")).inside())
+    t.needs("np")
+    parts = [
+        one.text
+        if one.kind in ("frame", "data")
+        else f"pd.Series({_column(one)}, index={rows}.index, name={quoted(str(name))})"
+        for name, one in made
+    ]
+    return Code(f"pd.concat([{', '.join(parts)}], axis=1)", "frame")
 
 
 def _column(one: Code) -> str:

@@ -195,7 +195,11 @@ def _collapsed(t: Translator, node: Node, scope: Scope, collapse: Node) -> Code:
     values = values_of(node)
     between = t.expression(collapse, scope)
     made = t.expression(values[0], scope) if len(values) == 1 else None
-    if made is None or made.kind not in ("strings", "vector", "range", "list") or between.kind != "string":
+    known = ("strings", "vector", "range", "list", "series")
+    if made is None or made.kind not in known or between.kind != "string":
         raise t.refuse(node, "paste() with collapse of several vectors")
-    joined = made.text if made.kind == "strings" else f"str(part) for part in {made.text}"
+    texts = made.element == "string" or t.type_of(made) in ("factor", "character")
+    numbers_of = made.kind in ("vector", "series") and not texts
+    one = 'f"{part:.15g}"' if numbers_of else "str(part)"
+    joined = made.text if made.kind == "strings" else f"{one} for part in {made.text}"
     return Code(f"{between.text}.join({joined})", "string")

@@ -84,12 +84,14 @@ class Translator:
         self.seed = "1"  # the last set.seed() of the script, for what draws without a seed of its own
         self.drawn_since = 0  # how often since then: each time other numbers, as in R
         self.assumed: set[str] | None = None  # where nothing was run: names that are taken for data
+        self.by_use: dict[str, Code] = {}  # what they are if not data, by the calls that they stand in
         self.columns: dict[str, list[str]] = {}  # of each variable that holds data
         self.types: dict[str, dict[str, str]] = {}  # of their columns what R had: factor, double, character
         self.incomplete: dict[str, set[str]] = {}  # which of them have missing values
         self.defined: set[str] = set()  # names of the functions that the script has defined so far
         self.saved: dict[str, Code] = {}  # what the script wrote to files, by their names
         self.groups = ""  # the columns of the groups within which the present expression is computed
+        self.bundles: dict[str, dict[str, Code]] = {}  # what save() wrote: file, as Python's text -> names
         self.lost: dict[str, int] = {}  # names that statements which are not carried over make, and these' lines
         self.untranslated: dict[str, str] = {}  # the script's own functions that have no Python, and why
         self.hoisted: list[str] = []  # what is to stand before the present statement: functions of several statements
@@ -214,7 +216,7 @@ class Translator:
             return made
         if found is None and self.assumed is not None and node.text not in self.lost:
             self.assumed.add(node.text)
-            return Code(python_name(node.text), "data")
+            return self.by_use.get(node.text) or Code(python_name(node.text), "data")
         if found is None:
             where = self.lost.get(node.text)
             why = "a name that the script's Python side does not know"
@@ -407,6 +409,18 @@ class Translator:
 
     def _index(self, node: Node, scope: Scope) -> Code:
         thing = self.expression(node.parts[0], scope)
+        if "of a data.table" in self.functions and node.text == "[" and thing.kind in ("frame", "data", "table"):
+            placed = Scope(
+                {
+                    "\0table": Code(
+                        thing.text, "frame" if thing.kind == "table" else thing.kind, thing.atom, thing.element
+                    )
+                },
+                scope,
+            )
+            made = self.functions["of a data.table"](self, node, placed)
+            if made.kind != "no data.table":
+                return made
         keys = [argument.value for argument in node.args if argument.name not in ("drop", "exact")]
         if (
             thing.kind == "variances"
@@ -525,7 +539,12 @@ class Translator:
         made = self.expression(key, scope)
         text = thing.inside()
         if thing.kind in ("frames", "dict") and made.kind in ("string", "strings"):
-            raise self.refuse(node, "a part of a list")
+            names = made.text if made.kind == "strings" else f"[{made.text}]"
+            part = "{" + f"name: {unmarked(text)}[name] for name in {names}" + "}"
+            return Code(part, "dict", True, "frame" if thing.kind == "frames" else thing.element)
+        if thing.kind == "dict" and made.kind in ("range", "number"):
+            where = as_slice(made.text) if made.kind == "range" else f"{minus_one(made)}:{made.text}"
+            return Code(f"dict(list({text}.items())[{where}])", "dict", True, thing.element)
         if thing.kind in ("frame", "data", "table"):
             if made.kind in ("string", "strings"):
                 listed = made.text if made.kind == "strings" else f"[{made.text}]"
@@ -643,10 +662,11 @@ class Translator:
         if made is not None:
             return made
         own = scope.find(name) if name else None
-        parameter = own is not None and own.kind == "any" and scope.outer is not None and name in scope.names
-        if own is not None and (own.kind == "function" or parameter):
+        if own is not None and own.kind in ("function", "any"):  # what is called is a function
             passed = [self._given(argument, scope) for argument in node.args]
             return element_of(f"{own.text}({', '.join(passed)})", own.element)
+        if name in VERBS and name not in self.functions and name not in self.defined:
+            raise self.refuse(node, f"{name}() of something that is not known to be a fit")
         if name in self.untranslated:
             raise Untranslatable(f"{name}(): {self.untranslated[name]}")
         raise self.refuse(node, f"{name or 'this call'} has no counterpart in mlmparity")

@@ -1,6 +1,8 @@
 """What R was seen to do in a statement, where the statement's own words have no counterpart."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from validation.migrate.code import CLOSE, OPEN, Code, Refused, Scope, Untranslatable, python_name, quoted
@@ -10,6 +12,52 @@ from validation.migrate.translate import Translator
 from validation.migrate.watched import FITS, UNSUPPORTED, VERBS
 
 __all__ = ["Unrolled"]
+
+
+#: Models of one statement beyond which they are written as a loop over their data.
+_MANY = 4
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A model, or a value of one: the variable that gets it, its text, the data (or the fit) in it, fit, site."""
+
+    variable: str
+    text: str
+    of: str
+    number: int
+    site: int
+
+    @property
+    def line(self) -> str:
+        return f"{self.variable} = {self.text}" if self.variable else f"print({self.text})"
+
+    def template(self, name: str) -> str:
+        """The text with another name for what differs from step to step."""
+        return re.sub(rf"(?<![\w.\"]){re.escape(self.of)}(?![\w\"])", name, self.text)
+
+
+def _as_a_loop(steps: list[_Step], base: str, fits: dict[int, str]) -> list[str] | None:
+    """Models that differ in their data alone as a list, each value as a loop over it; None where more differs."""
+    models = [one for one in steps if one.variable]
+    values = [one for one in steps if not one.variable]
+    if len({one.template("read(name)") for one in models}) != 1 or len({one.of for one in models}) != len(models):
+        return None
+    order = {one.number: k for k, one in enumerate(models)}
+    sites = list(dict.fromkeys(one.site for one in values))
+    for site in sites:
+        asked = [one for one in values if one.site == site]
+        if [one.number for one in asked] != list(order) or len({one.template("fit") for one in asked}) != 1:
+            return None
+    listed = f"{base}_models"
+    names = ", ".join(quoted(one.of) for one in models)
+    lines = [f"{listed} = [{models[0].template('read(name)')} for name in [{names}]]"]
+    if sites:
+        lines.append(f"for fit in {listed}:")
+        lines += [f"    print({next(one for one in values if one.site == site).template('fit')})" for site in sites]
+    for one in models:
+        fits[one.number] = f"{listed}[{order[one.number]}]"
+    return lines
 
 
 class Unrolled:
@@ -26,6 +74,7 @@ class Unrolled:
 
     def __init__(self, translator: Translator, seen: Seen, top: Scope, fits: dict[int, str]) -> None:
         self.translator, self.seen, self.top, self.fits = translator, seen, top, fits
+        self.looped = False  # whether the last statement's models were written as a loop, which reads its data itself
         self.printed: set[int] = set()  # sites whose values are printed
 
     def lines(self, k: int, node: Node, here: list[dict[str, Any]]) -> tuple[list[str], str]:
@@ -33,19 +82,28 @@ class Unrolled:
         target = node.parts[0].text if node.kind == "assign" and node.parts[0].kind == "name" else ""
         base = python_name(target) if target else "m"
         number = sum(event["event"] == "fit" for event in here)
-        lines: list[str] = []
+        made, omitted = self._written(here, base if number == 1 and target else "", base)
+        lines = _as_a_loop(made, base, self.fits) if number >= _MANY else None
+        self.looped = lines is not None
+        lines = [one.line for one in made] if lines is None else lines
+        if target:
+            lines += self._gather(k, target, base, number)
+        return lines, "; ".join(dict.fromkeys(omitted))
+
+    def _written(self, here: list[dict[str, Any]], single: str, base: str) -> tuple[list["_Step"], list[str]]:
+        """Each model, and each value that was asked of one, as a line of its own; and what can't be said."""
+        steps: list[_Step] = []
         omitted: list[str] = []
-        count = 0
         for event in here:
             if event["event"] == "fit":
-                count += 1
-                variable = base if number == 1 and target else f"{base}_{len(self.fits) + 1}"
+                variable = single or f"{base}_{len(self.fits) + 1}"
                 try:
                     text = self._seen_fit(event)
                 except Untranslatable as reason:
                     omitted.append(str(reason))
                     continue
-                lines.append(f"{variable} = {text}")
+                data = self.translator.frame_variable(int(event["fit"]["frame"]), self.seen.contrasts(event["fit"]))
+                steps.append(_Step(variable, text, data, int(event["number"]), int(event["site"])))
                 self.fits[int(event["number"])] = variable
             elif event["event"] == "value" and event.get("of") and event["value"]["type"] != "fit":
                 fit = self.fits.get(int(event["of"]))
@@ -66,11 +124,9 @@ class Unrolled:
                 except Untranslatable as reason:
                     omitted.append(str(reason))
                     continue
-                lines.append(f"print({made.text})")
+                steps.append(_Step("", made.text, fit, int(event["of"]), int(event["site"])))
                 self.printed.add(int(event["site"]))
-        if target:
-            lines += self._gather(k, target, base, number)
-        return lines, "; ".join(dict.fromkeys(omitted))
+        return steps, omitted
 
     def _seen_fit(self, event: Mapping[str, Any]) -> str:
         """A model as R was seen to fit it, whatever the script's words for it were."""

@@ -154,7 +154,9 @@ def watch(
     if stopped:
         result.error = stopped
     elif process.returncode and result.error is None:
-        result.error = _last_error(result.printed) or f"R ended with code {process.returncode}"
+        last = (result.printed.strip().splitlines() or [""])[-1].strip()
+        ended = f"R ended with code {process.returncode}"
+        result.error = _last_error(result.printed) or (f"{ended}: {last}" if last else ended)
     return result
 
 

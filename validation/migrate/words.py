@@ -2,6 +2,7 @@
 
 from validation.migrate import (  # noqa: F401 - each adds its words to FUNCTIONS
     applies,
+    data_tables,
     dplyr,
     matrices,
     reshaped,

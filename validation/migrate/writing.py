@@ -38,25 +38,42 @@ def _table(t: Translator, node: Node, scope: Scope) -> Code:
 def _object(t: Translator, node: Node, scope: Scope) -> Code:
     """An object, in Python's own format, under the name that R gives it."""
     values = [one.value for one in node.args if one.value is not None and one.name not in ("compress", "version")]
-    if len(values) != 2 or values[1].kind != "string":
-        raise t.refuse(node, f"{node.text}() to a file whose name is computed")
-    made = t.expression(values[0], scope)
+    if len(values) != 2:
+        raise t.refuse(node, f"{node.text}() without a file")
+    made, file = t.expression(values[0], scope), t.expression(values[1], scope).text
     if made.kind in ("function", "formula"):
         raise t.refuse(node, f"{node.text}() of something that is no value")
-    t.saved[values[1].text] = made
+    t.saved[file] = made
     t.needs("pd")
-    return Code(f"pd.to_pickle({made.text}, {quoted(values[1].text)})", "none")
+    return Code(f"pd.to_pickle({made.text}, {file})", "none")
 
 
 @maker("readRDS", "read_rds", takes="file path")
 def _read_back(t: Translator, node: Node, scope: Scope) -> Code:
     values = values_of(node) or [one.value for one in node.args if one.value is not None]
-    name = values[0].text if values and values[0].kind == "string" else ""
-    made = t.saved.get(name)
+    file = t.expression(values[0], scope).text if values else ""
+    made = t.saved.get(file)
     if made is None:
         raise t.refuse(node, "a file that the script did not write")
     t.needs("pd")
-    return Code(f"pd.read_pickle({quoted(name)})", made.kind, True, made.element)
+    return Code(f"pd.read_pickle({file})", made.kind, True, made.element)
+
+
+@maker("save", takes="file list", unneeded="compress version ascii envir")
+def _bundle(t: Translator, node: Node, scope: Scope) -> Code:
+    """``save(a, b, file = "x.RData")``; what :func:`load` gives back."""
+    file = next((one.value for one in node.args if one.name == "file"), None)
+    names = values_of(node)
+    if file is None or not names or any(one.kind not in ("name", "string") for one in names):
+        raise t.refuse(node, "save() of this kind")
+    kept = {one.text: t.expression(Node("name", one.text, start=one.start, end=one.end), scope) for one in names}
+    if any(not code.text.isidentifier() for code in kept.values()):
+        raise t.refuse(node, "save() of something that is no variable of Python's")
+    place = t.expression(file, scope).text
+    t.bundles[place] = kept
+    t.needs("pd")
+    inside = ", ".join(f"{quoted(name)}: {code.text}" for name, code in kept.items())
+    return Code(f"pd.to_pickle({{{inside}}}, {place})", "none")
 
 
 @maker("dir.create", takes="path recursive", unneeded="showWarnings mode")
