@@ -24,6 +24,7 @@ import pandas as pd
 from pyimpl.extras import need
 from validation.errors import InputError
 from validation.judge.ranks import rank_band, rank_ecdf
+from validation.tolerances import CALIBRATION_ALPHA, CALIBRATION_WARNED
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -34,12 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MODELS", "Calibration", "Model", "priors_of", "sbc"]
 
-#: False alarms that a campaign's verdict allows, over all its quantities.
-ALPHA = 0.05
 #: Fewest data sets that the gate asks for.
 LEAST = 200
-#: Share of fits with a warning of the sampler above which ranks say nothing.
-WARNED = 0.05
 _BATCH = 25  # simulations between two reports, and lost at most by an interruption
 
 Fitter = Callable[..., "StanLmerFit"]
@@ -120,7 +117,7 @@ class Calibration:
         p = [rank_ecdf(self.ranks[name].to_numpy(), self.draws).p_value for name in self.ranks.columns]
         mean = (self.ranks.mean() + 0.5) / (self.draws + 1)
         return pd.DataFrame(
-            {"p": p, "inside": np.array(p) > 0.05, "mean_rank": mean.to_numpy()}, index=self.ranks.columns
+            {"p": p, "inside": np.array(p) > CALIBRATION_ALPHA, "mean_rank": mean.to_numpy()}, index=self.ranks.columns
         )
 
     @property
@@ -133,9 +130,9 @@ class Calibration:
         """Disagrees where a quantity leaves its band; inconclusive with few data sets or many warnings."""
         if self.ranks.empty:
             return Verdict.INCONCLUSIVE
-        if self.smallest_p < ALPHA:
+        if self.smallest_p < CALIBRATION_ALPHA:
             return Verdict.DISAGREES
-        few = len(self.ranks) < LEAST or self.warned > WARNED * len(self.ranks)
+        few = len(self.ranks) < LEAST or self.warned > CALIBRATION_WARNED * len(self.ranks)
         return Verdict.INCONCLUSIVE if few else Verdict.AGREES
 
     def plot(self) -> "Figure":
@@ -152,7 +149,13 @@ class Calibration:
             axes = figure.add_subplot(height, width, k + 1)
             ecdf = rank_ecdf(self.ranks[name].to_numpy(), self.draws)
             axes.fill_between(x, lower, upper, color="0.85", step="mid")
-            axes.step(ecdf.position, ecdf.difference, where="mid", lw=1.2, color="C0" if ecdf.p_value > 0.05 else "C3")
+            axes.step(
+                ecdf.position,
+                ecdf.difference,
+                where="mid",
+                lw=1.2,
+                color="C0" if ecdf.p_value > CALIBRATION_ALPHA else "C3",
+            )
             axes.set_title(name, fontsize=7)
             axes.tick_params(labelsize=6)
         return figure

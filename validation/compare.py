@@ -35,6 +35,7 @@ from validation.judge.rows import table_of
 from validation.options import DEFAULT_SEED, Against, Progress, silent
 from validation.references.choose import Model, Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
+from validation.tolerances import SHIFT_FINE
 from validation.verdict import Cause, Verdict
 
 if TYPE_CHECKING:
@@ -386,7 +387,7 @@ def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> Compariso
     checks, rows = judge_posteriors(evidence, about.seed, about.progress)
     causes = _causes(checks, rows, evidence)
     notes = [f"The {side} gave no usable draws: {why}" for side, why in evidence.problems.items()]
-    if evidence.detectable > 0.1:
+    if evidence.detectable > SHIFT_FINE:
         notes.append(
             f"A weak comparison: it would have missed a shift of {evidence.detectable:.2f} posterior sds in a main "
             "parameter. More draws sharpen it."

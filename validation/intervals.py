@@ -20,20 +20,12 @@ from validation.covariances import structures_of
 from validation.dialects import dialect_of
 from validation.judge.rows import Row, judge_number, missing_row, table_of
 from validation.references.live import live_dialect
-from validation.tolerances import Tolerance
+from validation.tolerances import ENDS, TITLES, Tolerance
 from validation.verdict import Verdict
 
 __all__ = ["ENDS", "compare_intervals", "dialect_of_fit", "judge_intervals", "tidy_intervals"]
 
 KEYS = ["quantity", "group", "term", "term2"]
-
-#: lme4 interpolates between points of its profile by a spline; pyimpl's ends are exact.
-ENDS = Tolerance(
-    "intervals",
-    2e-3,
-    "widths of the interval",
-    "lme4 interpolates a profile between points about 0.45 apart in zeta, which moves an end by up to 1e-3 widths",
-)
 
 
 def dialect_of_fit(fit: Any) -> Dialect | None:
@@ -187,7 +179,7 @@ def compare_intervals(
     summary = f"{len(rows) - len(bad)} of {len(rows)} ends agree"
     formula = str(getattr(reference, "formula", ""))
     title = f"{level:.4g} {method} intervals: {formula}"
-    check = Check("intervals", "Confidence intervals, by what they are", verdict, summary, tolerance.reason)
+    check = Check("intervals", TITLES["intervals"], verdict, summary, tolerance.reason)
     return Comparison(
         title=title,
         formula=formula,

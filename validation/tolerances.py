@@ -11,6 +11,8 @@ import numpy as np
 
 __all__ = [
     "BULK",
+    "CALIBRATION_ALPHA",
+    "CALIBRATION_WARNED",
     "CHI_SQUARE",
     "CONDITIONAL_MODE",
     "CONDITIONAL_SD",
@@ -20,6 +22,7 @@ __all__ = [
     "DEPENDENCE",
     "DESIGN",
     "ECDF",
+    "ENDS",
     "ESTIMATE",
     "EXACT",
     "FALSE_ALARM_RATE",
@@ -41,6 +44,7 @@ __all__ = [
     "REPORTED_SE",
     "REPORTED_STATISTIC",
     "ROUNDINGS",
+    "SAME_DIGITS",
     "SAME_QUANTILE",
     "SAME_STRUCTURE",
     "SAME_THETA",
@@ -52,6 +56,8 @@ __all__ = [
     "VALIDITY",
     "Z_SCORE",
     "Match",
+    "Multiple",
+    "Share",
     "Strength",
     "Tolerance",
     "Validity",
@@ -102,6 +108,7 @@ TITLES = {
     "anova-models": "The same models, with the same parameters and rows",
     "anova-fits": "Log-likelihood, AIC and BIC of each model",
     "anova-tests": "Likelihood-ratio tests: chi-square, degrees of freedom, p-value",
+    "intervals": "Confidence intervals, by what they are",
     "migrate": "Values of a migrated script of R",
     "results-estimates": "Marginal means, contrasts or predictions",
     "results-errors": "Their standard errors",
@@ -296,6 +303,13 @@ REPORTED_STATISTIC = Tolerance(
     "of max(1, |t|)",
     f"{_AFTER}, and standard errors by that share of themselves: t may move by both.",
 )
+#: lme4 interpolates between points of its profile by a spline; pyimpl's ends are exact.
+ENDS = Tolerance(
+    "intervals",
+    2e-3,
+    "widths of the interval",
+    "lme4 interpolates a profile between points about 0.45 apart in zeta, which moves an end by up to 1e-3 widths",
+)
 SAME_QUANTILE = Tolerance(
     "results-intervals",
     1e-3,
@@ -427,6 +441,13 @@ class Reproduced:
 
 REPRODUCED = Reproduced()
 
+#: Digits from which two numbers are the same where there is no unit to judge them by.
+SAME_DIGITS = 12.0
+#: False alarms that a simulation-based calibration's verdict allows, over all its quantities.
+CALIBRATION_ALPHA = 0.05
+#: Share of a calibration's fits with a warning of the sampler above which ranks say nothing.
+CALIBRATION_WARNED = 0.05
+
 
 class Match:
     """How near a number must be to another for a detector to take it for that one, as a share of its size.
@@ -455,10 +476,46 @@ class Match:
     FOLLOWS = 1e-4
     #: Estimates of an optimizer that stops on a change of the criterion of 1e-6: a thousandth of a standard error.
     ROUGH = 1e-3
+    #: One number that a side gives twice (``fixef()`` and ``coef_table()``).
+    SAME_NUMBER = 1e-9
+    #: The two halves of a covariance matrix, which may have been computed one after the other.
+    SYMMETRIC = 1e-6
     #: What a reader sees without being told: a hundredth.
     VISIBLE = 1e-2
     #: Standard errors of one fit by two methods (a Hessian, the expected information): within a twentieth.
     ANOTHER_WAY = 0.05
+
+
+class Share:
+    """How many of the numbers that a detector looks at must show a fault, and what it takes for a pattern."""
+
+    #: All but a few: a number in five may have another fault besides, or be too near to what it would be without.
+    MOST = REPRODUCED.share
+    #: Of draws, whose limits of Monte Carlo error one in a hundred misses by chance.
+    NEARLY_ALL = 0.99
+    #: Where more than this stand at their places, another order explains nothing.
+    IN_PLACE = 0.95
+    #: More often so than not: of arbitrary numbers of double precision hardly one is a 32-bit number.
+    HALF = 0.5
+    #: A correlation below this share of what it was is lost: of 400 draws its own error is 0.05.
+    LOST = 0.25
+    #: Draws of fewer different values than this meet again by chance.
+    DISTINCT = 0.2
+
+
+class Multiple:
+    """How many times as large as a computed size something may be, where the computation gives a size only."""
+
+    #: Sum of squares of a response over that about its mean from which it is far from 0: centring gains two digits.
+    FAR = 100.0
+    #: An objective with an error of some size misleads a search by up to so many times as much, and no more.
+    MISLED = 100.0
+    #: The rounding error of a sum is known by its order: what is within this of it is such an error.
+    ROUNDED_SUM = 30.0
+    #: Residuals of a fit of log densities, in units of gate 1's tolerance: the fit's own rounding comes on top of it.
+    GATE = 3.0
+    #: Posterior sds to which shifts of the centre are looked at.
+    SHIFTS = 8.0
 
 
 class Strength:

@@ -15,6 +15,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from r_scripts.variances import Block, ConditionalVariances
+from validation.tolerances import Match
 
 __all__ = [
     "PART_OF",
@@ -406,7 +407,7 @@ class CheckedFit:
             values = found.loc[:, list(found.index)].to_numpy()
             gap = np.abs(values - values.T)
             size = np.sqrt(np.abs(np.outer(np.diag(values), np.diag(values))))
-            if self._strict and bool((gap > 1e-6 * size + 1e-300).any()):
+            if self._strict and bool((gap > Match.SYMMETRIC * size + Match.ZERO).any()):
                 raise MalformedError("vcov() is not symmetric; expected a covariance matrix")
             return found
 
@@ -424,7 +425,8 @@ class CheckedFit:
             if lacking:
                 raise MalformedError(f"coef_table() has no column {', '.join(map(repr, lacking))}")
             fixed = self.fixef().reindex(found.index).to_numpy()
-            if self._strict and not np.allclose(found["Estimate"].to_numpy(), fixed, rtol=1e-9, atol=0, equal_nan=True):
+            same = np.isclose(found["Estimate"].to_numpy(), fixed, rtol=Match.SAME_NUMBER, atol=0, equal_nan=True)
+            if self._strict and not same.all():
                 raise MalformedError("coef_table() has other estimates than fixef()")
             return found
 

@@ -20,6 +20,7 @@ from pyimpl.inference.lm_text import LmSummary, call_text, print_lm
 from pyimpl.inference.profile import percent_labels
 from pyimpl.inference.source import Source
 from pyimpl.linalg.dqrdc2 import independent_columns
+from pyimpl.linalg.heard import heard_if_long
 from pyimpl.printing import AnovaTable, CallText
 from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
@@ -153,7 +154,7 @@ def _least_squares(design: LinearDesign) -> _Solution:
     root = np.ones(len(used)) if weights is None else np.sqrt(weights[used])
     X, target = design.X[used] * root[:, None], y[used] * root
     kept = np.sort(independent_columns(X)) if X.shape[1] else np.empty(0, dtype=np.intp)
-    Q, R = np.linalg.qr(X[:, kept])
+    Q, R = heard_if_long(4.0 * len(X) * len(kept) ** 2, np.linalg.qr, X[:, kept])
     effects = Q.T @ target
     beta = np.linalg.solve(R, effects) if len(kept) else effects
     residuals = y - design.X[:, kept] @ beta

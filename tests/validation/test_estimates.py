@@ -295,10 +295,16 @@ def test_a_singular_fit_is_judged_by_sigma_not_by_correlations(make_data, make_d
     right = make_fit_at(pieces, factors, False, np.array([0.5, 0.1, 1e-9]), objective)
     comparison = compare_fits(left, right)
     assert comparison.agrees
-    assert rows(comparison, quantity="cor")["unit"].tolist() == ["not judged"]
+    assert rows(comparison, quantity="cor")["unit"].tolist() == ["standard errors of Σ"]
     assert rows(comparison, quantity="covariance")["unit"].tolist() == ["standard errors"]
+    shown = rows(comparison, quantity="theta")
+    assert (shown["scaled"] <= shown["tolerance"]).all()
+    # what is not Σ's own number is never said to agree where Σ does not
     wrong = make_fit_at(pieces, factors, False, np.array([0.5, 0.07, 0.0]), objective)
-    assert not compare_fits(left, wrong).agrees
+    apart = compare_fits(left, wrong)
+    assert not apart.agrees
+    assert set(rows(apart, quantity="theta")["verdict"]) == {Verdict.DISAGREES}
+    assert rows(apart, quantity="cor")["reason"].str.contains("judged by Σ").all()
 
 
 def test_a_boundary_of_zero_variance_still_compares_blups(make_data, make_design, make_fit_at):

@@ -10,6 +10,7 @@ from validation.comparison import TABLE_COLUMNS
 from validation.report.html import render_page
 from validation.report.notebook import render_fragment
 from validation.report.plots import plots
+from validation.report.result import digits_of
 
 
 class Page(html.parser.HTMLParser):
@@ -127,7 +128,7 @@ def test_every_picture_is_described(source):
 
 def test_pictures_of_a_bayesian_comparison():
     assert [plot.name for plot in plots(made.bayes())] == ["estimates", "blups", "posterior", "ecdf", "scores"]
-    assert [plot.name for plot in plots(made.likelihood())] == ["estimates", "blups", "digits"]
+    assert [plot.name for plot in plots(made.likelihood())] == ["estimates", "blups"]
     assert plots(made.empty()) == []
 
 
@@ -150,11 +151,18 @@ def test_pictures_follow_the_page_colours():
         assert plot.svg.startswith("<svg")
 
 
-def test_picture_of_the_digits_names_the_worst():
-    digits = next(plot for plot in plots(made.disagreeing()) if plot.name == "digits")
-    assert "standard deviation: from 1.8 to 1.8" in digits.alt
-    assert "rows used" not in digits.alt
-    assert "1.8 ✗" in digits.svg
+def test_digits_of_each_quantity_say_which_is_outside():
+    found = {one.name: one for one in digits_of(made.disagreeing())}
+    worst = found["standard deviation"]
+    assert (worst.least, worst.failed) == (pytest.approx(1.8, abs=0.05), True)
+    assert worst.shown[0] == ("1.8", 12)
+    assert "rows used" not in found  # equal or not, without digits
+    assert [one.least for one in found.values()] == sorted(one.least for one in found.values())
+    assert not any(one.failed for one in digits_of(made.likelihood()))
+    assert digits_of(made.bayes()) == []  # they would tell of the number of draws
+    page = render_page([made.disagreeing()])
+    assert page.count("✗ outside") == sum(one.failed for one in found.values()) > 0
+    assert "✗ outside" not in render_page([made.likelihood()])
 
 
 def test_same_input_same_page(source):

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from validation.algebra import pieces_of
+from validation.algebra import pieces_of, solve
 from validation.compare import compare_fits
+from validation.covariances import Structure
 from validation.errors import DetectorWarning
 from validation.faults import FAULTS
 from validation.faults.bases import HARD_BASES, likelihood_base
 from validation.faults.thin import CAREFUL, THIN, compare_thinly
 from validation.judge.diagnosis import diagnose
+from validation.judge.diagnosis.model import least_objective
 
 LIKELIHOOD = {fault.name: fault for fault in FAULTS["likelihood"]}
 
@@ -34,6 +36,9 @@ def causes_of(fault: str, base_name: str, thin: str = "") -> tuple[str, list[Any
         ("optimizer stopped early", "plain mapping", True),
         ("a variance put to 0", "without fits", True),
         ("correlation lost (||)", "plain mapping", True),
+        ("correlation lost (||)", "fixef", True),  # a search of its optimum that ends at a variance of 0 goes on
+        ("random slope lost", "fixef", False),  # the model without correlation has other numbers
+        ("random slope lost", "components", True),
         ("a lost column", "fixef, se", True),
         ("predictor centred", "plain mapping", False),
         ("one value recoded", "without fits", False),
@@ -86,6 +91,26 @@ def test_the_boundary_does_not_hang_on_a_predictors_unit():
         np.testing.assert_allclose(same / other.theta_scale, theta / pieces.theta_scale, rtol=1e-12)
     theta = np.array([*theta[:2], 1e-9])
     assert pieces.on_boundary(theta).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 1e4])
+def test_a_search_that_ended_at_a_variance_of_0_goes_on(unit):
+    fit = likelihood_base("slopes", 1).fit
+    pieces = pieces_of(fit)
+    terms = (replace(pieces.terms[0], structure=Structure("diag")),)
+    columns = np.tile([1.0, unit], pieces.Z.shape[1] // 2)
+    independent = replace(pieces, terms=terms, Z=sp.csc_array(pieces.Z @ sp.diags_array(columns)))
+
+    def at(theta):
+        return solve(independent, theta, fit.reml)
+
+    inside = least_objective(at, independent.theta_scale, independent)
+    edge = least_objective(at, np.array([0.9, 0.0]), independent)  # its slope along the second is 0 there
+    assert inside is not None
+    assert edge is not None
+    assert edge.objective == pytest.approx(inside.objective, abs=1e-6)
+    assert edge.theta[1] * unit > 0.1
+    assert at(np.array([edge.theta[0], 0.0])).objective > inside.objective + 0.1
 
 
 def test_a_cause_says_to_how_many_digits_it_was_reproduced():

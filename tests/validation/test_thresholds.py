@@ -1,14 +1,23 @@
 """Every threshold of the judge stands in validation/tolerances.py, with its reason."""
 
 import ast
+import inspect
 from pathlib import Path
 
 import pytest
 
 import validation
-from validation.tolerances import Match
+from validation.tolerances import Match, Multiple, Share, Strength
 
-JUDGE = Path(validation.__file__).parent / "judge"
+VALIDATION = Path(validation.__file__).parent
+JUDGE = VALIDATION / "judge"
+
+#: Where verdicts and causes are decided.
+DECIDING = sorted(
+    [*JUDGE.rglob("*.py"), *(VALIDATION / f"{name}.py" for name in (
+        "algebra", "anova", "calibration", "compare", "intervals", "quantities", "results", "wellformed",
+    ))]
+)  # fmt: skip
 
 #: Numbers that decide nothing: steps of numerical differences, stopping rules of searches, what is lost in rounding.
 NUMERICS = {
@@ -18,7 +27,18 @@ NUMERICS = {
     "ecdf.py": {1e-10, 1e-12},
     "ranks.py": {1e-10, 1e-12},
     "diagnosis/density.py": {1e-13, 1e-15, 1e-3, 1e-4},
-    "diagnosis/model.py": {1e-14},
+    "diagnosis/model.py": {1e-14, 0.02},
+}
+
+
+#: Numbers of any size in comparisons that decide nothing: when a step is right, whether a whole number is another,
+#: which quantile is the median, whether a response can be divided by its middle.
+COMPARED = {
+    "algebra.py": {0.5},
+    "judge/units.py": {0.02, 0.5, 1e-9},
+    "judge/diagnosis/likelihood_ratio.py": {0.5},
+    "judge/quantiles.py": {0.5},
+    "judge/ranks.py": {1e-10},
 }
 
 
@@ -31,6 +51,20 @@ def small_numbers(source: str) -> list[tuple[int, float]]:
     ]
 
 
+def compared_numbers(source: str) -> list[tuple[int, float]]:
+    """Line and value of each number but 0, 1 and 2 that something is compared with, or a tolerance of numpy's."""
+    found, plain = [], (0.0, 1.0, 2.0)
+    for node in ast.walk(ast.parse(source)):
+        named = isinstance(node, ast.keyword) and node.arg in ("rtol", "atol")
+        if isinstance(node, ast.Compare) or named:
+            found += [
+                (part.lineno, part.value)
+                for part in ast.walk(node)
+                if isinstance(part, ast.Constant) and isinstance(part.value, float) and part.value not in plain
+            ]
+    return found
+
+
 @pytest.mark.parametrize("path", sorted(JUDGE.rglob("*.py")), ids=lambda path: str(path.relative_to(JUDGE)))
 def test_no_threshold_stands_in_the_judges_code(path):
     numerics = NUMERICS.get(str(path.relative_to(JUDGE)), set())
@@ -38,19 +72,30 @@ def test_no_threshold_stands_in_the_judges_code(path):
     assert not found, f"{path.name}: {found} belong in validation/tolerances.py, with a reason"
 
 
+@pytest.mark.parametrize("path", DECIDING, ids=lambda path: str(path.relative_to(VALIDATION)))
+def test_no_number_is_compared_with_but_those_of_tolerances(path):
+    allowed = COMPARED.get(str(path.relative_to(VALIDATION)), set())
+    found = [(line, value) for line, value in compared_numbers(path.read_text("utf-8")) if value not in allowed]
+    assert not found, f"{path.name}: {found} belong in validation/tolerances.py, with a reason"
+
+
 def test_the_search_for_thresholds_finds_one():
     assert small_numbers("def close(a, b):\n    return abs(a - b) < 1e-5 * b + 2.0") == [(2, 1e-5)]
+    assert compared_numbers("if share > 0.8 * n or found < 30.0 or a == 0.0:\n    x = 0.7") == [(1, 0.8), (1, 30.0)]
+    assert compared_numbers("np.allclose(a, b, rtol=1e-9, atol=0)") == [(1, 1e-9)]
 
 
 def test_the_numerics_that_are_allowed_are_there():
     for name, numbers in NUMERICS.items():
         assert numbers <= {value for _, value in small_numbers((JUDGE / name).read_text("utf-8"))}, name
+    for name, numbers in COMPARED.items():
+        assert numbers <= {value for _, value in compared_numbers((VALIDATION / name).read_text("utf-8"))}, name
 
 
-def test_each_nearness_has_a_reason():
-    source = (JUDGE.parent / "tolerances.py").read_text("utf-8")
-    lines = source[source.index("class Match:") : source.index("class Strength:")].splitlines()
-    for name in vars(Match):
+@pytest.mark.parametrize("kind", [Match, Multiple, Share, Strength], ids=lambda kind: kind.__name__)
+def test_each_of_them_has_a_reason(kind):
+    lines = inspect.getsource(kind).splitlines()
+    for name in vars(kind):
         if name.isupper():
             place = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{name} ="))
             assert lines[place - 1].strip().startswith("#:"), name

@@ -80,22 +80,19 @@ def at_theta(fit: RecordedLmerFit, theta: np.ndarray, reml: bool | None = None) 
         scalars["REMLcrit"] = solution.objective
     covariances = solution.covariances()
     components = fit.components.copy()
-    values, roots = [], []
+    pairs = []
     for row in records(components):
         group, first, second = row["grp"], row["var1"], row["var2"]
         if not isinstance(first, str):
-            values.append(solution.sigma**2)
-            roots.append(solution.sigma)
+            pairs.append((solution.sigma**2, solution.sigma))
         elif not isinstance(second, str):
             variance = covariances[group, first, first]
-            values.append(variance)
-            roots.append(math.sqrt(variance))
+            pairs.append((variance, math.sqrt(variance)))
         else:
             covariance = covariances[group, first, second]
             product = covariances[group, first, first] * covariances[group, second, second]
-            values.append(covariance)
-            roots.append(covariance / math.sqrt(product) if product > 0 else math.nan)
-    components["vcov"], components["sdcor"] = values, roots
+            pairs.append((covariance, covariance / math.sqrt(product) if product > 0 else math.nan))
+    components["vcov"], components["sdcor"] = zip(*pairs, strict=True)
     names = list(pieces.coef_names)
     ranef = solution.ranef()
     sds = solution.conditional_sds()

@@ -1,17 +1,25 @@
 """On the boundary: θ and correlations are judged by the covariance matrix that they belong to.
 
 Σ does not determine θ's sign there, and a correlation of a variance near 0 is noise, so neither has a unit of its own.
-Σ is judged; of θ and of a correlation it is asked that they give the same Σ, in its standard errors.
+Σ is judged; of θ and of a correlation it is asked that they give the same Σ, in its standard errors, and then what is
+found of Σ holds of them.
 """
 
 import math
+from collections.abc import Sequence
 
 from validation.judge.evidence import Evidence
+from validation.judge.rows import Row, describe
 from validation.judge.units import ComponentErrors
+from validation.verdict import Verdict
 
-__all__ = ["correlation_apart", "theta_apart"]
+__all__ = ["BY_COVARIANCE", "correlation_apart", "judged_by_covariance", "theta_apart"]
 
 Key = tuple[str, str, str]
+
+#: The unit of what has none of its own here.
+BY_COVARIANCE = "standard errors of Σ"
+_WORST_FIRST = (Verdict.DISAGREES, Verdict.INCONCLUSIVE, Verdict.BETTER, Verdict.AGREES)
 
 
 def _given(evidence: Evidence) -> dict[Key, float]:
@@ -65,3 +73,51 @@ def correlation_apart(evidence: Evidence, errors: ComponentErrors | None, key: K
     if abs(implied - needed[2]) <= limit * unit or math.isnan(unit):
         return ""
     return f"with its standard deviations it gives the covariance {implied:.6g}, where {needed[2]:.6g} stands"
+
+
+def judged_by_covariance(evidence: Evidence, rows: Sequence[Row]) -> list[Row]:
+    """Give θ and correlations that belong to the candidate's Σ the verdict on Σ of their term: that of its worst entry.
+
+    Without an entry of Σ that both sides have nothing is known of them: inconclusive.
+    """
+    owners = _owners(evidence)
+    entries = [
+        r for r in rows
+        if r["quantity"] in ("variance", "covariance") and r["term"] is not None and r["verdict"] in _WORST_FIRST
+    ]  # fmt: skip
+    made: list[Row] = []
+    for r in rows:
+        if r["unit"] != BY_COVARIANCE or r["verdict"] is not Verdict.AGREES:
+            made.append(r)
+            continue
+        owner = r["group"] if r["quantity"] == "cor" else owners.get((r["quantity"], r["term"]))
+        of_term = [e for e in entries if owner is None or e["group"] == owner]
+        worst = min(of_term, key=lambda e: (_WORST_FIRST.index(e["verdict"]), -_scaled(e)), default=None)
+        if worst is None:
+            made.append({**r, "verdict": Verdict.INCONCLUSIVE, "reason": "on the boundary it has no unit of its own"})
+            continue
+        reason = f"on the boundary it is judged by Σ, which it gives: by {describe(worst)}"
+        made.append({**r, **{key: worst[key] for key in ("verdict", "scaled", "tolerance")}, "reason": reason})
+    return made
+
+
+def _owners(evidence: Evidence) -> dict[tuple[str, str], str]:
+    """The term of each θ and, where covariances are structured, of each ``par``, by its name."""
+    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
+    if pieces is None or theta is None or theta.size != pieces.n_theta:
+        return {}
+    found: dict[tuple[str, str], str] = {}
+    parts = list(zip(pieces.terms, pieces.by_term(theta.to_numpy()), strict=True))
+    named = {"par" if pieces.structured else "theta": (pieces.theta_names, [len(part) for _, part in parts])}
+    if pieces.structured:
+        lengths = [len(term.structure.theta(part, term.p)) for term, part in parts]
+        named["theta"] = (pieces.element_names, lengths)
+    for quantity, (names, lengths) in named.items():
+        terms = [term.name for (term, _), length in zip(parts, lengths, strict=True) for _ in range(length)]
+        found |= {(quantity, name): term for name, term in zip(names, terms, strict=False)}
+    return found
+
+
+def _scaled(row: Row) -> float:
+    value = float(row["scaled"])
+    return 0.0 if math.isnan(value) else value

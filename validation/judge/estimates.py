@@ -6,7 +6,7 @@ from typing import Any
 
 from validation import tolerances
 from validation.checks import Check
-from validation.judge.boundary import correlation_apart, theta_apart
+from validation.judge.boundary import BY_COVARIANCE, correlation_apart, judged_by_covariance, theta_apart
 from validation.judge.evidence import Evidence
 from validation.judge.implied import accept_implied
 from validation.judge.rows import Measure, Row, check_of, counts, judge_number, missing_row, row
@@ -157,7 +157,7 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
         )
     rows.extend(_tests(evidence))
     evidence.undetermined = _undetermined(evidence, rows)
-    rows = accept_implied(evidence, rows, limit)
+    rows = judged_by_covariance(evidence, accept_implied(evidence, rows, limit))
     summary = counts(rows)
     if errors is not None:
         summary += f"; units of the variance components from their {source}"
@@ -192,18 +192,8 @@ def _by_covariance(quantity: str, record: dict[str, Any], keys: dict[str, Any], 
     left, right = record["reference"], record["candidate"]
     if quantity == "theta" and math.isnan(left) != math.isnan(right):
         return judge_number("tier-4", quantity, left, right, 1.0, tolerances.ESTIMATE, **keys)
-    if apart:
-        return row("tier-4", quantity, left, right, Verdict.DISAGREES, apart, Measure(unit="of Σ"), **keys)
-    return row(
-        "tier-4",
-        quantity,
-        left,
-        right,
-        Verdict.AGREES,
-        measured=Measure(unit="not judged"),
-        reason="on the boundary the fit is judged by Σ and the objective; this number is shown only",
-        **keys,
-    )
+    verdict = Verdict.DISAGREES if apart else Verdict.AGREES  # what Σ itself is found to be comes in the end
+    return row("tier-4", quantity, left, right, verdict, apart, Measure(unit=BY_COVARIANCE), **keys)
 
 
 def _undetermined(evidence: Evidence, rows: list[Row]) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from validation.checks import TABLE_COLUMNS, Check
 from validation.judge.digits import digits
-from validation.tolerances import TITLES, Tolerance
+from validation.tolerances import SAME_DIGITS, TITLES, Tolerance
 from validation.verdict import Verdict
 
 __all__ = ["Measure", "Place", "check_of", "judge_number", "missing_row", "row", "table_of"]
@@ -113,7 +113,7 @@ def judge_number(
         verdict = Verdict.INCONCLUSIVE if same else Verdict.DISAGREES
         reason = "infinite on both sides" if same else "infinite on one side"
     elif not math.isfinite(scale) or scale <= 0.0:
-        same = digits(candidate, reference) >= 12
+        same = digits(candidate, reference) >= SAME_DIGITS
         verdict = Verdict.INCONCLUSIVE if same else Verdict.DISAGREES
         reason = f"no unit to judge by: the scale ({unit}) is {scale:g}"
     else:

@@ -58,7 +58,7 @@ def repeated_draws(draws: np.ndarray) -> float:
     ----------
     draws : ndarray, shape (parameters, chains, draws)
     """
-    moving = [i for i in range(len(draws)) if np.unique(draws[i]).size > 0.2 * draws[i].size][:8]
+    moving = [i for i in range(len(draws)) if np.unique(draws[i]).size > tolerances.Share.DISTINCT * draws[i].size][:8]
     if not moving:
         return 0.0
     pairs = []

@@ -26,7 +26,7 @@ from validation.comparison import Comparison
 from validation.report.glossary import GLOSSARY, term_of
 from validation.report.json import package_version, plain
 from validation.report.plots import Plot, plots
-from validation.report.result import result_of
+from validation.report.result import digits_of, result_of
 from validation.report.wording import (
     VERDICT_SYMBOLS,
     VERDICT_WORDS,
@@ -167,6 +167,7 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = (), *,
             {"name": p.name, "title": p.title, "alt": p.alt, "svg": _placed(p, f"p{number}-{i}")}
             for i, p in enumerate([*extra, *(plots(comparison) if drawn else ())])
         ],
+        "digits": digits_of(comparison),
         "printed": _printed(comparison),
         "provenance": [(name, _provenance(side)) for name, side in _sides(comparison)],
     }

@@ -22,7 +22,6 @@ from validation.report.wording import (
     format_number,
     label_parts,
     main_rows,
-    quantity_words,
     rows_of,
     shorten,
     side_names,
@@ -47,8 +46,8 @@ _CSS = {
     "#6a3d9a": "var(--third, #6a3d9a)",
 }
 
+_INTERVAL_QUANTITIES = ("fixef", "se", "post-mean", "post-q2.5", "post-q97.5")
 _MOST_PARAMETERS = 12
-_MOST_CELLS = 40
 _RASTER_ABOVE = 400  # so many points are drawn as an embedded picture: thousands of SVG nodes make a page slow
 
 
@@ -59,7 +58,7 @@ class Plot:
     Attributes
     ----------
     name : str
-        Short and stable: ``"estimates"``, ``"blups"``, ``"posterior"``, ``"ecdf"``, ``"scores"``, ``"digits"``.
+        Short and stable: ``"estimates"``, ``"blups"``, ``"posterior"``, ``"ecdf"``, ``"scores"``.
     title : str
         Caption.
     alt : str
@@ -85,7 +84,6 @@ def plots(comparison: Comparison) -> list[Plot]:
         posterior_plot,
         ecdf_plot,
         scores_plot,
-        digits_plot,
     )
     found = (maker(comparison, table) for maker in makers)
     return [plot for plot in found if plot is not None]
@@ -295,69 +293,9 @@ def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     return Plot("scores", title, alt, picture)
 
 
-def digits_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
-    """Digits of agreement of each quantity: the least, the median and the most; every cell carries its number.
-
-    Counts and labels are left out: they are equal or not. So are posteriors: their digits tell of the number of draws.
-    """
-    if comparison.kind == "bayes":
-        return None
-    found: dict[str, list[float]] = {}
-    failed: set[str] = set()
-    for row in rows_of(table):
-        if row.tolerance == 0 or row.unit == "exact":
-            continue
-        name = quantity_words(row.quantity)
-        if np.isfinite(row.digits):
-            found.setdefault(name, []).append(row.digits)
-            if row.verdict.failed:
-                failed.add(name)
-    if not found:
-        return None
-    names = sorted(found, key=lambda name: min(found[name]))
-    shown, left_out = names[:_MOST_CELLS], names[_MOST_CELLS:]
-    headings = ("least", "median", "most")
-    with style():
-        figure = _figure(height=0.55 + 0.25 * len(shown))
-        ax = figure.subplots()
-        from matplotlib.patches import Rectangle
-
-        for y, name in enumerate(shown):
-            digits = found[name]
-            for x, value in enumerate((min(digits), float(np.median(digits)), max(digits))):
-                strength = min(max(value / 15.0, 0.03), 1.0)
-                ax.add_patch(
-                    Rectangle(
-                        (x - 0.48, y - 0.46),
-                        0.96,
-                        0.92,
-                        facecolor=_REFERENCE,
-                        alpha=round(0.55 * strength, 2),
-                        clip_on=False,
-                    )
-                )
-                bad = x == 0 and name in failed
-                text, weight = (f"{value:.1f} ✗", "bold") if bad else (f"{value:.1f}", "normal")
-                ax.text(x, y, text, ha="center", va="center", fontsize=8, color=INK, weight=weight)
-        ax.set_xlim(-0.5, len(headings) - 0.5)
-        ax.set_ylim(len(shown) - 0.5, -0.5)
-        ax.set_xticks(range(len(headings)), headings, fontsize=8)
-        ax.xaxis.tick_top()
-        labels = [f"{shorten(name, 34)} ({len(found[name]):,})" for name in shown]
-        ax.set_yticks(range(len(shown)), labels, fontsize=8)
-        ax.tick_params(length=0)
-        for spine in ax.spines.values():
-            spine.set_visible(False)
-        picture = _svg(figure, comparison, "digits")
-    more = f" ({len(left_out)} more quantities are in the table)" if left_out else ""
-    title = f"Digits of agreement, with how many numbers there are (✗: some are outside their tolerance){more}"
-    described = "; ".join(f"{name}: from {min(found[name]):.1f} to {max(found[name]):.1f}" for name in shown)
-    return Plot("digits", title, f"{title}. {described}.", picture)
-
-
 def _intervals(table: pd.DataFrame) -> list[tuple[str, list[tuple[float, float, float]]]]:
     """Label, and for both sides (middle, low, high), of each parameter that has all of these."""
-    rows = main_rows(table)
+    rows = main_rows(table[table["quantity"].isin(_INTERVAL_QUANTITIES)])
     keys = ["group", "term", "term2"]
     wide = {
         quantity: part.drop_duplicates(keys).set_index(keys)[["reference", "candidate"]]
@@ -447,8 +385,6 @@ def _figure(height: float) -> "Figure":
 
 
 def _svg(figure: "Figure", comparison: Comparison, name: str) -> str:
-    for ax in figure.axes:
-        ax.set_facecolor("none")
     return inline_svg(figure, f"{comparison.title}/{comparison.kind}/{name}")
 
 

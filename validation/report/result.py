@@ -1,14 +1,15 @@
-"""What the model says, before whether both sides agree on it: the estimates of both, a row for each parameter."""
+"""Tables of the page: what the model says, a row for each parameter; how far both agree, one for each quantity."""
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from validation.comparison import Comparison
-from validation.report.wording import checked_table, format_number, label_parts
+from validation.report.wording import checked_table, format_number, label_parts, quantity_words, rows_of
 
-__all__ = ["Estimate", "Result", "result_of"]
+__all__ = ["Estimate", "QuantityDigits", "Result", "digits_of", "result_of"]
 
 #: Quantities of estimates with those of their standard errors, by kind of comparison, in the order of a summary.
 _ESTIMATES = {
@@ -17,6 +18,7 @@ _ESTIMATES = {
     "bayes": (("post-mean", "post-sd", "Posterior means and standard deviations"),),
 }  # fmt: skip
 _DIGITS = 5
+_DOUBLE = 15.0  # digits that double precision carries
 _MOST = 40  # rows: all others are among the numbers
 
 
@@ -99,3 +101,58 @@ def _estimate(row: Mapping[Hashable, object], errors: Callable[[tuple[str, ...]]
         ),
         "" if digits != digits else f"{digits:.1f}",
     )
+
+
+@dataclass(frozen=True)
+class QuantityDigits:
+    """How many digits both sides have alike of a quantity.
+
+    Attributes
+    ----------
+    name : str
+    count : int
+        Numbers that there are of it.
+    least, median, most : float
+    failed : bool
+        Whether any of them is outside its tolerance.
+    """
+
+    name: str
+    count: int
+    least: float
+    median: float
+    most: float
+    failed: bool
+
+    @property
+    def shown(self) -> tuple[tuple[str, int], ...]:
+        """Least, median and most as text, each with the share of double precision's digits, in percent."""
+        values = (self.least, self.median, self.most)
+        return tuple((f"{value:.1f}", round(100 * min(max(value / _DOUBLE, 0.0), 1.0))) for value in values)
+
+
+def digits_of(comparison: Comparison) -> list[QuantityDigits]:
+    """Return the digits of agreement of each quantity, the least first.
+
+    Counts and labels are left out: they are equal or not. So are posteriors: their digits tell of the number of draws.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    """
+    if comparison.kind == "bayes":
+        return []
+    found: dict[str, list[float]] = {}
+    failed: set[str] = set()
+    for row in rows_of(checked_table(comparison)):
+        if row.tolerance == 0 or row.unit == "exact" or not np.isfinite(row.digits):
+            continue
+        name = quantity_words(row.quantity)
+        found.setdefault(name, []).append(row.digits)
+        if row.verdict.failed:
+            failed.add(name)
+    made = [
+        QuantityDigits(name, len(all_), min(all_), float(np.median(all_)), max(all_), name in failed)
+        for name, all_ in found.items()
+    ]
+    return sorted(made, key=lambda one: one.least)

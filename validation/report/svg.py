@@ -25,6 +25,7 @@ _COORDINATES = ("d", "transform", "points", "x", "y", "width", "height", "cx", "
 _REFERENCE = re.compile(r"(?:^#|url\(#)([^)]+)")
 _SHAPE = 100  # words of path data, up to which it is a marker's shape
 _FEW = 4  # copies of a shape, from which on they are the markers of a path
+_RASTER_DPI = 144  # of what is drawn as points of an embedded picture
 _FONT = "var(--plot-font, sans-serif)"
 
 
@@ -40,10 +41,16 @@ def inline_svg(figure: "Figure", salt: str, colours: Mapping[str, str]) -> str:
         Colours with which the figure is drawn -> the CSS that stands in their place.
     """
     import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+    figure.set_facecolor("none")
+    for ax in figure.axes:
+        ax.set_facecolor("none")
+    figure.set_dpi(_RASTER_DPI)
     buffer = io.StringIO()
+    # savefig would draw it twice: once only to lay it out, which drawing does anyway
     with mpl.rc_context({"svg.hashsalt": salt}):
-        figure.savefig(buffer, format="svg", dpi=144, transparent=True, metadata={"Date": None, "Creator": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = compact(svg[svg.index("<svg") :])
     for colour, css in colours.items():

@@ -258,6 +258,7 @@ def main_rows(table: pd.DataFrame) -> pd.DataFrame:
 #: Units of tolerances, short enough for a column.
 _SHORT_UNITS = {
     "standard errors": "SE",
+    "standard errors of Σ": "SE of Σ",
     "standard errors of coefficient and BLUP together": "SE",
     "standard errors of the level's own estimate": "SE",
     "of the product of the standard errors": "SE²",
@@ -267,6 +268,7 @@ _SHORT_UNITS = {
     "of max(1, |t|)": "rel",
     "of max(1, |log p|)": "log p",
     "of the column's largest entry": "rel",
+    "of the column's largest entry, times √N": "rel",
     "conditional sd": "csd",
     "conditional sds": "csd",
     "posterior sd": "sd",

@@ -36,7 +36,7 @@ def covariance_structure(evidence: Evidence) -> Finding | None:
     if pieces is None or not evidence.referee_holds or not small_enough(pieces):
         return None
     said = evidence.structures("candidate") is not None and pieces.structured
-    if another_model(evidence) or said:
+    if another_model(evidence) or said or _effects_lost(evidence):
         return None  # of one that says it has the reference's structures no other is looked for
     implied = known is not None and implied_by(evidence, known)
     for place, term, structure in _others(pieces):
@@ -49,9 +49,17 @@ def covariance_structure(evidence: Evidence) -> Finding | None:
         if proof is None:
             continue
         if term.structure.free and structure == Structure("diag"):
+            if solution is not None and solution.pieces.on_boundary(solution.theta).any():
+                continue  # the model without the effect has the same numbers
             return _finding(_reproduced(proof, term, structure), Strength.RECOMPUTED, lost=True)
         return _finding(_reproduced(proof, term, structure), Strength.RECOMPUTED)
     return None
+
+
+def _effects_lost(evidence: Evidence) -> bool:
+    """Whether the candidate gives variances, and not of every effect: its terms are others."""
+    given = evidence.rows("variance")["has_candidate"]
+    return bool(given.any() and not given.all())
 
 
 def _names(evidence: Evidence, side: str) -> list[str]:
@@ -83,9 +91,8 @@ def _has(term: Term, structure: Structure, theta: np.ndarray) -> bool:
 def _optimum(pieces: Pieces, evidence: Evidence, term: Term, structure: Structure) -> Solution | None:
     terms = tuple(replace(one, structure=structure) if one is term else one for one in pieces.terms)
     other = replace(pieces, terms=terms)
-    start = np.array([float(low == 0.0) for low, _ in other.bounds])
-    solution: Solution | None = least_objective(lambda point: solve(other, point, evidence.reml), start, other.bounds)
-    return solution
+    start = np.where([low == 0.0 for low, _ in other.bounds], other.theta_scale, 0.0)
+    return least_objective(lambda point: solve(other, point, evidence.reml), start, other)
 
 
 def _proof(evidence: Evidence, solution: Solution | None) -> Reproduction | None:

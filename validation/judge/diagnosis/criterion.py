@@ -1,10 +1,10 @@
 """Row 1 of AGREEMENT.md's table of faults: REML for ML, or the other way round."""
 
 import math
-from typing import Any
 
 import numpy as np
 
+from validation.algebra import Solution
 from validation.judge.diagnosis import Finding, close
 from validation.judge.diagnosis.model import another_model, least_objective, small_enough
 from validation.judge.diagnosis.reproduced import reproduced
@@ -36,7 +36,7 @@ def other_criterion(evidence: Evidence) -> Finding | None:
             "other_logLik": -solution.objective / 2,
         }
     # Standard errors alone may be of the other criterion where the fit is not.
-    if proof is not None and proof.proves and proof.quantities != {"se"}:
+    if solution is not None and proof is not None and proof.proves and proof.quantities != {"se"}:
         strength = Strength.RECOMPUTED
         given = evidence.value("candidate", "logLik")
         evidence_text = (
@@ -63,7 +63,7 @@ def other_criterion(evidence: Evidence) -> Finding | None:
     return Finding(cause, strength)
 
 
-def other_optimum(evidence: Evidence) -> Any:
+def other_optimum(evidence: Evidence) -> Solution | None:
     """The reference's model at the optimum of the other criterion, by the judge's algebra; None where it is too large.
 
     Parameters
@@ -81,7 +81,7 @@ def other_optimum(evidence: Evidence) -> Any:
     if not small_enough(pieces):
         return None
 
-    def at(point: np.ndarray) -> Any:
+    def at(point: np.ndarray) -> Solution | None:
         return evidence.solve(point, not evidence.reml)
 
     start = theta.to_numpy()
@@ -91,7 +91,7 @@ def other_optimum(evidence: Evidence) -> Any:
     beside = None if candidate is None else at(candidate)
     if candidate is not None and beside is not None and beside.objective < first.objective:
         start = candidate  # if it was fitted by the other criterion, it is its optimum
-    return least_objective(at, start, pieces.bounds)
+    return least_objective(at, start, pieces)
 
 
 def standard_errors_of_other_criterion(evidence: Evidence) -> Finding | None:

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
-from validation.tolerances import Match
+from validation.tolerances import Match, Multiple
 
 __all__ = ["Block", "Explanation", "blocks_of", "explain"]
 
@@ -275,7 +275,10 @@ def _mapped(
         start = np.zeros(size)
         if kappa:
             # τ in another unit of σ is also off by σ's own unit, which may be far from 1: begin with the best of a few.
-            shifts = [np.where(np.arange(size) > K, shift, 0.0) for shift in (0.0, *np.arange(-8.0, 8.5, 0.5))]
+            shifts = [
+                np.where(np.arange(size) > K, shift, 0.0)
+                for shift in (0.0, *np.arange(-Multiple.SHIFTS, Multiple.SHIFTS + 0.5, 0.5))
+            ]
             start = min(shifts, key=miss)
         simplex = minimize(
             miss, start, method="Nelder-Mead", options={"maxfev": 120 * size, "xatol": 1e-3, "fatol": 1e-4}
@@ -286,10 +289,10 @@ def _mapped(
             found = least_squares(residual, start, method="lm", xtol=1e-15, ftol=1e-15, max_nfev=60 * (size + 1))
         except (ValueError, np.linalg.LinAlgError):
             continue
-        if np.max(np.abs(found.fun)) > 3.0:
+        if np.max(np.abs(found.fun)) > Multiple.GATE:
             continue
         phi, centre = split(found.x)
-        linear = _linear(parts, gap(phi, kappa, centre), 3.0 * unit)
+        linear = _linear(parts, gap(phi, kappa, centre), Multiple.GATE * unit)
         if linear is None:
             continue
         maps: dict[str, float] = {}

@@ -15,7 +15,7 @@ from validation.judge.posterior_evidence import PosteriorEvidence, main_paramete
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
 from validation.quantities import MAIN_EXCLUDED, groups_of, posterior_summary, split_parameter
-from validation.tolerances import Match, Strength
+from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause
 
 __all__ = [
@@ -291,7 +291,7 @@ def permuted_draws(evidence: PosteriorEvidence) -> Finding | None:
     order_left, order_right = np.argsort(left), np.argsort(right)
     sorted_error = np.hypot(error[order_left], error[order_right])
     matched = np.abs(left[order_left] - right[order_right]) <= limit * sorted_error
-    if matched.mean() < 0.99 or np.mean(~off) > 0.95:
+    if matched.mean() < Share.NEARLY_ALL or np.mean(~off) > Share.IN_PLACE:
         return None
     cause = Cause(
         8,
@@ -365,7 +365,7 @@ def torn_apart(evidence: PosteriorEvidence) -> Finding | None:
     if not wrong:
         return None
     # Parameters that hang together in the reference and are independent in the candidate.
-    lost = [found for found in wrong if abs(found[3]) < 0.25 * abs(found[2])]
+    lost = [found for found in wrong if abs(found[3]) < Share.LOST * abs(found[2])]
     if len(lost) < max(1, len(wrong) // 2):
         return None
     first, second, left, right, _ = max(lost, key=lambda found: abs(found[2]))
@@ -394,7 +394,7 @@ def single_precision(evidence: PosteriorEvidence) -> Finding | None:
     own = share(evidence.draws["candidate"])
     other = share(evidence.draws["reference"]) if "reference" in evidence.draws else 0.0
     in_density = len(evidence.densities) > 2 and has_single_density(evidence.densities)
-    if (own < 0.99 or other > 0.5) and not in_density:
+    if (own < Share.NEARLY_ALL or other > Share.HALF) and not in_density:
         return None
     if in_density:
         cause = Cause(
@@ -402,7 +402,7 @@ def single_precision(evidence: PosteriorEvidence) -> Finding | None:
             "single-precision",
             "The candidate computes its log density in single precision",
             "all its log densities are exactly representable in 32 bits; "
-            + (f"so are {own:.0%} of its draws" if own > 0.99 else "its draws are not"),
+            + (f"so are {own:.0%} of its draws" if own > Share.NEARLY_ALL else "its draws are not"),
             "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
             "point otherwise.",
             {"share_float32": own},

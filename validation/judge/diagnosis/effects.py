@@ -13,7 +13,7 @@ from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.model import same_model
 from validation.judge.evidence import Evidence
 from validation.quantities import records
-from validation.tolerances import Match, Strength
+from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause
 
 __all__ = ["predictions", "unshrunken"]
@@ -89,7 +89,7 @@ def unshrunken(evidence: Evidence) -> Finding | None:
             keys = [key for key in candidate if key in unpooled]
             matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < Match.FOLLOWS * sigma]
             telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
-            if len(telling) < 2 or len(matched) < 0.8 * len(keys):
+            if len(telling) < 2 or len(matched) < Share.MOST * len(keys):
                 continue
             key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
             cause = Cause(
@@ -109,7 +109,9 @@ def unshrunken(evidence: Evidence) -> Finding | None:
         shifted = [
             key for key in keys if abs(candidate[key] - reference[key] - fixed.get(key[1], 0.0)) < Match.FOLLOWS * sigma
         ]
-        if len(shifted) >= 0.8 * len(keys) and any(abs(fixed.get(key[1], 0.0)) > Match.ROUGH * sigma for key in keys):
+        if len(shifted) >= Share.MOST * len(keys) and any(
+            abs(fixed.get(key[1], 0.0)) > Match.ROUGH * sigma for key in keys
+        ):
             cause = Cause(
                 11,
                 "coef-for-ranef",

@@ -131,7 +131,9 @@ def _dropped_columns(evidence: Evidence) -> Finding | None:
         return None
     kept = [j for j, name in enumerate(pieces.coef_names) if name not in lost]
     without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
-    solution = least_objective(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), pieces.bounds)
+    solution = least_objective(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), without)
+    if solution is None:
+        return None
     expected = implied_numbers(solution)
     expected["logLik", None, None, None, None] = -solution.objective / 2
     proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))

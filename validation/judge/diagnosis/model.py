@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import scipy.optimize
 
-from validation.algebra import Pieces
+from validation.algebra import Pieces, Solution
 from validation.covariances import FREE
 from validation.judge.diagnosis import close
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import records
-from validation.tolerances import Match
+from validation.tolerances import SINGULAR, Match
 
 __all__ = [
     "another_model",
@@ -30,6 +29,8 @@ __all__ = [
 
 #: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
 _MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
+_SEARCH_ENDS = 1e-14  # on a change of the objective, as a share of it
+_INSIDE = (0.02, 0.1, 0.4)  # distances from a bound at which a search that ended there is tried again
 
 
 def same_model(evidence: Evidence) -> bool:
@@ -70,15 +71,36 @@ def small_enough(pieces: Pieces) -> bool:
     return pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
 
 
-def least_objective(at: Callable[[np.ndarray], Any], start: np.ndarray, bounds: Sequence[tuple[float, float]]) -> Any:
-    """The solution at the least objective, from a start that has one."""
+def least_objective(at: Callable[[np.ndarray], Solution | None], start: np.ndarray, pieces: Pieces) -> Solution | None:
+    """The solution at the least objective, from a start that has one.
+
+    The objective is even in a standard deviation: at 0 its slope vanishes whether 0 is its minimum or not. So where a
+    search ends on a bound, points inside are tried, and the search goes on from one that is lower.
+    """
+    unit = pieces.theta_scale
 
     def objective(point: np.ndarray) -> float:
-        found = at(point)
+        found = at(point * unit)
         return found.objective if found is not None else math.inf
 
-    found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14})
-    return at(found.x)
+    bounds = [(low / one, high / one) for (low, high), one in zip(pieces.bounds, unit, strict=True)]
+    point = np.asarray(start, dtype=float) / unit
+    for _ in range(len(point) + 1):
+        point = scipy.optimize.minimize(
+            objective, point, method="L-BFGS-B", bounds=bounds, options={"ftol": _SEARCH_ENDS}
+        ).x
+        beside = [
+            np.where(np.arange(len(point)) == i, bound + sign * step, point)
+            for i, pair in enumerate(bounds)
+            for bound, sign in zip(pair, (1.0, -1.0), strict=True)
+            if abs(point[i] - bound) <= SINGULAR
+            for step in _INSIDE
+        ]
+        lower = min(beside, key=objective, default=point)
+        if not objective(lower) < objective(point):
+            break
+        point = lower
+    return at(point * unit)
 
 
 def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:

@@ -66,7 +66,7 @@ def optimizer(evidence: Evidence) -> Finding | None:
     improvement = _improvement(evidence)
     if not same_model(evidence) or improvement is None or evidence.objective_agrees is False:
         return None
-    if not math.isfinite(improvement) or abs(improvement) <= max(4.0 * evidence.noise, Match.ENTRY):
+    if not math.isfinite(improvement) or abs(improvement) <= max(tolerances.ROUNDINGS * evidence.noise, Match.ENTRY):
         return None
     theta_left, theta_right = evidence.theta("reference"), evidence.known_theta
     if theta_left is None or theta_right is None:
@@ -82,7 +82,7 @@ def optimizer(evidence: Evidence) -> Finding | None:
     path = _along(evidence, worse, better)
     other_reasons = ""
     barrier = path is not None and max(path[1:-1], default=path[0]) > path[0] + max(
-        4.0 * evidence.noise, Match.COMPUTED
+        tolerances.ROUNDINGS * evidence.noise, Match.COMPUTED
     )
     if barrier:
         other = "reference" if side == "candidate" else "candidate"
@@ -150,7 +150,7 @@ def _is_minimum(evidence: Evidence, theta: np.ndarray) -> bool:
     solution = evidence.solve(theta)
     if pieces is None or solution is None:
         return False
-    least = solution.objective - max(4.0 * evidence.noise, Match.COMPUTED)
+    least = solution.objective - max(tolerances.ROUNDINGS * evidence.noise, Match.COMPUTED)
     for i in range(len(theta)):
         for sign in (-1.0, 1.0):
             near = theta.copy()

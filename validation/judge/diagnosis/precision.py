@@ -9,7 +9,7 @@ from validation.judge.diagnosis.model import same_model
 from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
 from validation.quantities import records
-from validation.tolerances import Match, Strength
+from validation.tolerances import ROUNDINGS, Match, Multiple, Share, Strength
 from validation.verdict import Cause
 
 __all__ = ["cancellation", "single_precision"]
@@ -35,16 +35,16 @@ def single_precision(evidence: Evidence) -> Finding | None:
     if len(points) and (points["candidate"] / points["reference"]).notna().any():
         with np.errstate(all="ignore"):
             relative = float(np.nanmedian(np.abs(points["candidate"] / points["reference"] - 1)))
-    if also.mean() > 0.5:
+    if also.mean() > Share.HALF:
         return None  # both sides are: then it is no difference between them
     pieces = evidence.reference_pieces
     sigma = evidence.value("reference", "sigma")
     coarse = 0.0 if pieces is None else float(np.spacing(np.abs(pieces.y).max()))
     if coarse > Match.COMPUTED * sigma and (np.remainder(values[telling][exact], coarse) == 0).all():
         return None  # differences of numbers as large as the response: few digits are left, in double precision
-    if share > 0.5 or whole:
+    if share > Share.HALF or whole:
         words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
-        if share <= 0.5:
+        if share <= Share.HALF:
             words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
         strength = Strength.SAME_NUMBERS
     elif Match.COMPUTED < relative < Match.ESTIMATED and relative > _cancelled(evidence):
@@ -72,13 +72,6 @@ def _cancelled(evidence: Evidence) -> float:
     return float(np.finfo(float).eps * (np.abs(pieces.y).max() / sigma) ** 2)
 
 
-#: Sum of squares of a response over that about its mean from which it is far from 0: centring gains two digits of it.
-_FAR = 100.0
-
-#: An objective with an error of this size misleads a search by up to so many times as much, and no more.
-_SHOWS = 100.0
-
-
 def cancellation(evidence: Evidence) -> Finding | None:
     """Row 12: digits lost because the response is large for its spread, and was not centred before it was squared.
 
@@ -97,7 +90,7 @@ def cancellation(evidence: Evidence) -> Finding | None:
     epsilon = float(np.finfo(float).eps)
     weights = np.ones(N) if pieces.weights is None else pieces.weights
     total = float(weights @ pieces.y**2)
-    if total < _FAR * float(weights @ (pieces.y - np.average(pieces.y, weights=weights)) ** 2):
+    if total < Multiple.FAR * float(weights @ (pieces.y - np.average(pieces.y, weights=weights)) ** 2):
         return None
     # What is lost, as a share of the residual sum of squares: where y'y itself is summed, and where y − Xβ̂ − Zb is.
     by_squares = epsilon * total / squares
@@ -114,14 +107,18 @@ def cancellation(evidence: Evidence) -> Finding | None:
         return None  # it says itself that its criterion is the other one: that comes first
     # Lost digits show in the numbers at the candidate's own θ; an optimizer that stopped early leaves right ones there.
     seen = max(df * share, abs(off) if math.isfinite(off) else 0.0)
-    if excess > _SHOWS * seen:
+    if excess > Multiple.MISLED * seen:
         return None
     # A sum of squares that is off by no more than its residuals' rounding was not taken from y'y.
-    direct = share <= 30.0 * by_differences
+    direct = share <= Multiple.ROUNDED_SUM * by_differences
     loss, how = (by_differences, "the residuals") if direct else (by_squares, "the sum of squares of the response")
-    noise = N * math.log1p(30.0 * loss)  # of the objective, N log r² and more
+    noise = N * math.log1p(Multiple.ROUNDED_SUM * loss)  # of the objective, N log r² and more
     # Beside a minimum the parameters are off by the root of the objective's noise: what is small is explained so.
-    if 4.0 * math.sqrt(noise) <= Match.ESTIMATED or share > 30.0 * loss or excess > noise + Match.COMPUTED:
+    if (
+        ROUNDINGS * math.sqrt(noise) <= Match.ESTIMATED
+        or share > Multiple.ROUNDED_SUM * loss
+        or excess > noise + Match.COMPUTED
+    ):
         return None
     size, spread = float(np.abs(pieces.y).max()), evidence.value("reference", "sigma")
     left = max(0.0, -math.log10(loss))

@@ -13,7 +13,7 @@ from validation.judge.diagnosis.density import Block, Explanation
 from validation.judge.diagnosis.prior_summaries import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.quantities import MAIN_EXCLUDED
-from validation.tolerances import Match, Strength
+from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause
 
 __all__ = ["blocks_of", "has_single_density", "priors"]
@@ -105,7 +105,7 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
                 "The parts of the model interact otherwise than in rstanarm: look at what multiplies what.",
                 {"largest": largest},
             ),
-            0.6,
+            Strength.PARTIAL,
         )
     return Finding(_prior_cause(involved, sensitive, largest), Strength.CERTAIN)
 
@@ -128,7 +128,7 @@ def has_single_density(densities: pd.DataFrame) -> bool:
         float(np.mean(finite[side].to_numpy() == finite[side].to_numpy().astype(np.float32)))
         for side in ("reference", "candidate")
     ]
-    return share[1] > 0.99 and share[0] < 0.5
+    return share[1] > Share.NEARLY_ALL and share[0] < Share.HALF
 
 
 def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
@@ -313,5 +313,5 @@ def _regressed(evidence: PosteriorEvidence, gap: np.ndarray, finite: np.ndarray,
             "that matter are named.",
             {"largest": largest},
         ),
-        0.7,
+        Strength.LOOSE_MATCH,
     )

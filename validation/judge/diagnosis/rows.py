@@ -19,6 +19,7 @@ __all__ = ["data_values", "rows_used"]
 
 _MISSING_LABELS = {"nan", "na", "<na>", "none", "null", "nat", ""}
 
+_NA_INTEGER = -(2.0**31)
 _INTEGER_MISSING = {"-2147483648", "-9223372036854775808", "-2147483648.0"}
 
 
@@ -94,10 +95,10 @@ def _integer_missing(evidence: Evidence) -> str:
     if pieces is None:
         return ""
     for j, name in enumerate(pieces.coef_names):
-        count = int(np.sum(pieces.X[:, j] == -2147483648.0))
+        count = int(np.sum(pieces.X[:, j] == _NA_INTEGER))
         if count:
             return f"column {name} of the candidate's X holds −2147483648 in {count} rows"
-    count = int(np.sum(pieces.y == -2147483648.0))
+    count = int(np.sum(pieces.y == _NA_INTEGER))
     return f"the candidate's response is −2147483648 in {count} rows" if count else ""
 
 
