@@ -158,7 +158,12 @@ def pairwise_matrix(
     digits : int, optional
         Significant digits; default as of the grid's table, and P values to four decimals.
     **options
-        Of :class:`MatrixOptions`.
+        Of :class:`MatrixOptions`:
+
+        - ``pvals``, ``means``, ``diffs`` (bool): whether P values, estimates and differences are shown.
+        - ``reverse`` (bool): later minus earlier estimates.
+        - ``flip`` (bool): P values below the diagonal.
+        - ``adjust``, ``side``, ``delta``: of the tests, as of :meth:`EmmGrid.test`.
 
     Raises
     ------
@@ -257,7 +262,14 @@ def compact_letters(
     alpha : float
         Level of the tests.
     **options
-        Of :class:`LetterOptions`.
+        Of :class:`LetterOptions`:
+
+        - ``sort`` (bool): estimates in ascending order (within the groups of `by` variables).
+        - ``Letters`` (str): the symbols, one of each group.
+        - ``reversed`` (bool): descending order, and the first symbol for the largest.
+        - ``signif_sets`` (bool): estimates that share a symbol differ significantly.
+        - ``delta`` (float): threshold of equivalence; estimates that share a symbol are equivalent.
+        - ``adjust`` (str): of the P values, and of the intervals.
 
     Returns
     -------
