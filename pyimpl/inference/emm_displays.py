@@ -181,6 +181,9 @@ def pairwise_matrix(
     labels = paste_levels(own.grid, primary)
     within = list(dict.fromkeys(paste_levels(own.grid, by)))
     numbers = digits_of_estimates(means, own.estimate) if digits is None else digits
+    estimates, differences = (
+        table[column].to_numpy(dtype=float) for table, column in ((means, own.estimate), (tests.frame, "estimate"))
+    )
     tables = {}
     for name, rows, compared in zip(within, own.rows_of(by), pairs.rows_of(by), strict=True):
         p = tests.frame["p.value"].to_numpy(dtype=float)[compared]
@@ -188,8 +191,8 @@ def pairwise_matrix(
         tables[f"{', '.join(by)} = {name}" if by else ""] = _matrix_of(
             [labels[i] for i in rows],
             texts if shown.pvals else None,
-            _texts(means[own.estimate].to_numpy(dtype=float)[rows], numbers) if shown.means else None,
-            _texts(tests.frame["estimate"].to_numpy(dtype=float)[compared], numbers) if shown.diffs else None,
+            format_num(estimates[rows], digits=numbers) if shown.means else None,
+            format_num(differences[compared], digits=numbers) if shown.diffs else None,
             shown,
         )
     if len(tables) == 1:
@@ -200,11 +203,6 @@ def pairwise_matrix(
 
 def _p_texts(p: np.ndarray) -> list[str]:
     return ["    NA" if math.isnan(x) else "<.0001" if x < 1e-4 else f"{x:6.4f}" for x in p]
-
-
-def _texts(values: np.ndarray, digits: int) -> list[str]:
-    texts = format_num(values, digits=digits)
-    return ["nonEst" if math.isnan(value) else text for value, text in zip(values, texts, strict=True)]
 
 
 def _matrix_of(
