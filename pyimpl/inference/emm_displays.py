@@ -158,7 +158,12 @@ def pairwise_matrix(
     digits : int, optional
         Significant digits; default as of the grid's table, and P values to four decimals.
     **options
-        Of :class:`MatrixOptions`.
+        Of :class:`MatrixOptions`:
+
+        - ``pvals``, ``means``, ``diffs`` (bool): whether P values, estimates and differences are shown.
+        - ``reverse`` (bool): later minus earlier estimates.
+        - ``flip`` (bool): P values below the diagonal.
+        - ``adjust``, ``side``, ``delta``: of the tests, as of :meth:`EmmGrid.test`.
 
     Raises
     ------
@@ -176,6 +181,9 @@ def pairwise_matrix(
     labels = paste_levels(own.grid, primary)
     within = list(dict.fromkeys(paste_levels(own.grid, by)))
     numbers = digits_of_estimates(means, own.estimate) if digits is None else digits
+    estimates, differences = (
+        table[column].to_numpy(dtype=float) for table, column in ((means, own.estimate), (tests.frame, "estimate"))
+    )
     tables = {}
     for name, rows, compared in zip(within, own.rows_of(by), pairs.rows_of(by), strict=True):
         p = tests.frame["p.value"].to_numpy(dtype=float)[compared]
@@ -183,8 +191,8 @@ def pairwise_matrix(
         tables[f"{', '.join(by)} = {name}" if by else ""] = _matrix_of(
             [labels[i] for i in rows],
             texts if shown.pvals else None,
-            _texts(means[own.estimate].to_numpy(dtype=float)[rows], numbers) if shown.means else None,
-            _texts(tests.frame["estimate"].to_numpy(dtype=float)[compared], numbers) if shown.diffs else None,
+            format_num(estimates[rows], digits=numbers) if shown.means else None,
+            format_num(differences[compared], digits=numbers) if shown.diffs else None,
             shown,
         )
     if len(tables) == 1:
@@ -195,11 +203,6 @@ def pairwise_matrix(
 
 def _p_texts(p: np.ndarray) -> list[str]:
     return ["    NA" if math.isnan(x) else "<.0001" if x < 1e-4 else f"{x:6.4f}" for x in p]
-
-
-def _texts(values: np.ndarray, digits: int) -> list[str]:
-    texts = format_num(values, digits=digits)
-    return ["nonEst" if math.isnan(value) else text for value, text in zip(values, texts, strict=True)]
 
 
 def _matrix_of(
@@ -257,7 +260,14 @@ def compact_letters(
     alpha : float
         Level of the tests.
     **options
-        Of :class:`LetterOptions`.
+        Of :class:`LetterOptions`:
+
+        - ``sort`` (bool): estimates in ascending order (within the groups of `by` variables).
+        - ``Letters`` (str): the symbols, one of each group.
+        - ``reversed`` (bool): descending order, and the first symbol for the largest.
+        - ``signif_sets`` (bool): estimates that share a symbol differ significantly.
+        - ``delta`` (float): threshold of equivalence; estimates that share a symbol are equivalent.
+        - ``adjust`` (str): of the P values, and of the intervals.
 
     Returns
     -------

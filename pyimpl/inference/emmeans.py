@@ -197,21 +197,19 @@ def emmeans(
     level : float
         Of the confidence intervals.
     **options
-        weights : {"equal", "proportional", "outer", "cells", "flat"} or sequence of float
-            How the variables averaged over are weighted.
-        cov_reduce : callable, mapping of callables, or bool
-            A covariate's value in the grid, from its values in the data; default their mean. Covariates with two
-            distinct values have both. False: every value.
-        cov_keep : sequence of str
-            Covariates that keep every value.
-        nesting : bool
-            Whether nesting is looked for; False takes all factors as crossed (R's ``nesting = NULL``).
-        ddf_limit : int
-            Rows up to which degrees of freedom are computed (3000); beyond they are infinite, with a warning.
-        infer : bool or (bool, bool)
-            Whether intervals, and tests, are shown.
-        ref, reverse, wts, max_degree
-            Of the contrasts (see :meth:`EmmGrid.contrast`).
+        Besides:
+
+        - ``weights`` ("equal", "proportional", "outer", "cells", "flat", or numbers): how the variables averaged over
+          are weighted.
+        - ``cov_reduce`` (callable, mapping of callables, or bool): a covariate's value in the grid, from its values in
+          the data; default their mean. Covariates with two distinct values have both. False: every value.
+        - ``cov_keep`` (names): covariates that keep every value.
+        - ``nesting`` (bool): whether nesting is looked for; False takes all factors as crossed (R's
+          ``nesting = NULL``).
+        - ``ddf_limit`` (int): rows up to which degrees of freedom are computed (3000); beyond they are infinite, with a
+          warning.
+        - ``infer`` (bool, or a pair): whether intervals, and tests, are shown.
+        - ``ref``, ``reverse``, ``wts``, ``max_degree``: of the contrasts (see :meth:`EmmGrid.contrast`).
 
     Returns
     -------

@@ -134,13 +134,14 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         interval : {"confidence", "prediction"}, optional
             Of the mean, or of a new observation.
         **rest
-            na_action : {"na.pass", "na.exclude", "na.omit", "na.fail"}
-                Rows of `newdata` with missing values: missing in the result, left out of it, or refused.
-            newparams : mapping, optional
-                ``"beta"``, ``"theta"``, ``"sigma"``: parameters to take instead of the estimates; random effects stay
-                as they were estimated.
-            level, ddf, weights
-                Of the interval: see :class:`pyimpl.inference.prediction.Uncertainty`.
+            Besides:
+
+            - ``na_action`` ("na.pass", "na.exclude", "na.omit", "na.fail"): rows of `newdata` with missing values are
+              missing in the result, left out of it, or refused.
+            - ``newparams`` (mapping): ``"beta"``, ``"theta"``, ``"sigma"``, parameters to take instead of the
+              estimates; random effects stay as they were estimated.
+            - ``level``, ``ddf``, ``weights``: of the interval, see
+              :class:`pyimpl.inference.prediction.Uncertainty`.
 
         Returns
         -------

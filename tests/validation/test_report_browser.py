@@ -224,3 +224,12 @@ def test_prints_on_paper(visit):
     paper = page.pdf(format="A4")
     assert paper.startswith(b"%PDF")
     assert paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page>") + paper.count(b"/Type /Page ") >= 1
+
+
+def test_on_paper_remarks_have_room(visit):
+    """Squeezed to a word a line, a remark took half a page."""
+    page = visit([made.disagreeing()], viewport={"width": 718, "height": 1000})  # A4 between its margins
+    page.emulate_media(media="print")
+    widths = page.evaluate("[...document.querySelectorAll('table.numbers td.reason')].map(e => e.clientWidth)")
+    assert widths
+    assert min(widths) > 130
