@@ -374,8 +374,8 @@ def test_lone_surrogates_do_not_stop_the_report(tmp_path):
 
 PROGRAM = """
 import sys, time
-sys.path.insert(0, {root!r})
-from tests.validation import comparisons as made
+sys.path[:0] = [{root!r}, {here!r}]  # a package `tests` that someone installed would come before ours
+import comparisons as made
 from validation import campaign, cli
 from validation.references import choose
 def compare(*, against, progress, seed=0):
@@ -390,7 +390,7 @@ cli.main(["validate"])
 
 
 def start(tmp_path, which="hostile", seconds=0.0, **environment):
-    program = PROGRAM.format(root=str(ROOT), which=which, seconds=seconds)
+    program = PROGRAM.format(root=str(ROOT), here=str(Path(__file__).parent), which=which, seconds=seconds)
     return subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=tmp_path,
