@@ -153,8 +153,8 @@ class Model:
     data: Callable[[str], pd.DataFrame] | pd.DataFrame
     kind: str = "likelihood"
     reml: bool = True
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    r_options: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    r_options: Mapping[str, object] = field(default_factory=dict)
     name: str | None = None
     stated: bool = False
     certified_only: bool = False
@@ -217,7 +217,7 @@ def _of_kind(model: Model, kind: str, source: Source, say: Progress) -> Referenc
     return replace(found, fit=_with_arguments(found.fit, model.arguments, data))
 
 
-def _with_arguments(fit: Any, arguments: Mapping[str, Any], data: pd.DataFrame) -> Any:
+def _with_arguments(fit: Any, arguments: Mapping[str, object], data: pd.DataFrame) -> Any:
     """The recorded fit with the model's weights and offset, which the judge's own algebra needs."""
     lacking = {name: arguments[name] for name in ("weights", "offset") if name in arguments}
     lacking = {name: value for name, value in lacking.items() if getattr(fit, name, None) is None}

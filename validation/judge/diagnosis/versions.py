@@ -83,11 +83,11 @@ def version_cause(
 def _only_parentheses(failed: Sequence[Mapping[str, Any]]) -> bool:
     """Whether every failed row is a name with parentheses about it, and has its number under the other name."""
 
-    def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    def key(row: Mapping[str, Any]) -> tuple[object, ...]:
         return tuple(_bare(row[name]) if isinstance(row[name], str) else row[name] for name in _KEYS)
 
-    left: dict[tuple[Any, ...], float] = {}
-    right: dict[tuple[Any, ...], float] = {}
+    left: dict[tuple[object, ...], float] = {}
+    right: dict[tuple[object, ...], float] = {}
     for row in failed:
         if row["verdict"] is not Verdict.MISSING or math.isnan(row["reference"]) == math.isnan(row["candidate"]):
             return False
