@@ -5,6 +5,7 @@
 # what was seen) and frame-<k>.json (the data that the models saw). Base R only. Python's side is
 # validation/migrate/events.py.
 
+# Its names are base R's whatever the script defines: a function `c` of the script's does not stand before R's here.
 local({
   arguments <- commandArgs(trailingOnly = TRUE)
   folder <- normalizePath(arguments[2L])
@@ -13,6 +14,11 @@ local({
   watch$depth <- 0L
   watch$frames <- list()
   watch$fits <- list()
+  watch$fit_numbers <- watch$frame_numbers <- numeric()
+  process <- Sys.getpid()
+  # a forked process (parallel::mclapply) numbers what it sees apart from the others
+  new_number <- function(known) length(known) + 1 + if (Sys.getpid() == process) 0 else 1e5 * Sys.getpid()
+  written <- function(number) sprintf("%.0f", number)
   watch$log <- file(file.path(folder, "events.jsonl"), open = "w", encoding = "UTF-8")
 
   # ---------------------------------------------------------------------------------------------- JSON
@@ -42,16 +48,53 @@ local({
     paste0("{", paste0(quoted(names(parts)), ":", unlist(parts, use.names = FALSE), collapse = ","), "}")
   }
   texts_of <- function(x) if (is.null(x)) NULL else array_of(quoted(x))
+  show_value <- function(x) print(x)
+  environment(show_value) <- globalenv()  # by the script's own methods, too
   shown <- function(x) {
-    lines <- tryCatch(utils::capture.output(print(x)), error = function(e) character())
+    lines <- tryCatch(utils::capture.output(show_value(x)), error = function(e) character())
     if (length(lines) > 400L) lines <- c(lines[1:400], "...")
     array_of(quoted(lines))
   }
 
+  # What is too large to be kept number by number (posterior draws): its columns' mean, standard deviation, mean by place
+  # and quantiles, as validation/migrate/values.py has them.
+  summed <- function(x) {
+    columns <- if (is.data.frame(x)) Filter(function(one) is.numeric(one) || is.logical(one), x)
+    else if (length(dim(x)) == 2L) lapply(seq_len(ncol(x)), function(k) x[, k])
+    else list(x)
+    names_of <- if (is.data.frame(x)) names(columns) else if (length(dim(x)) == 2L) colnames(x)
+    moments <- function(one) {
+      one <- as.double(one)
+      k <- seq_along(one)
+      c(mean(one), sqrt(mean((one - mean(one))^2)), sum(k * one) / sum(k), if (length(one) >= 200L)
+        if (anyNA(one)) rep(NA_real_, 5L) else stats::quantile(one, c(.05, .25, .5, .75, .95), names = FALSE))
+    }
+    rows <- c("mean", "sd", "by place", if (NROW(x) >= 200L) c("5%", "25%", "50%", "75%", "95%"))
+    object_of(
+      type = quoted("summed"), class = texts_of(class(x)), rows = texts_of(rows), names = texts_of(names_of),
+      columns = array_of(vapply(columns, function(one) object_of(values = array_of(numbers(moments(one)))), ""))
+    )
+  }
+
+  # The numbers of summary(data frame), as pandas' describe() has them; R's own value holds texts only.
+  described <- function(data) {
+    rows <- c("count", "unique", "freq", "mean", "std", "min", "25%", "50%", "75%", "max")
+    columns <- lapply(data, function(x) {
+      known <- x[!is.na(x)]
+      if (is.numeric(x) && !is.factor(x)) c(length(known), NA, NA, mean(known), stats::sd(known), stats::quantile(
+        known, c(0, .25, .5, .75, 1), names = FALSE))
+      else if (is.factor(x) || is.character(x) || is.logical(x))
+        c(length(known), length(unique(known)), if (length(known)) max(table(as.character(known))) else NA, rep(NA, 7L))
+    })
+    columns <- lapply(Filter(Negate(is.null), columns), as.double)
+    object_of(type = quoted("frame"), names = texts_of(names(columns)), rows = texts_of(rows),
+              columns = array_of(vapply(columns, function(one) value_of(one, 9L), "")))
+  }
+
   # A value of R as JSON: its type, values, names. Deep or long things are named, not copied.
-  value_of <- function(x, depth = 0L) {
+  value_of <- function(x, depth = 0L, most = 2e5) {
     if (is.null(x)) return(object_of(type = quoted("null")))
-    if (is_fit(x)) return(object_of(type = quoted("fit"), fit = as.character(fit_number(x)), class = texts_of(class(x))))
+    if (is_fit(x)) return(object_of(type = quoted("fit"), fit = written(fit_number(x)), class = texts_of(class(x))))
     if (inherits(x, "VarCorr.merMod") || inherits(x, "VarCorr.lme4")) x <- as.data.frame(x)
     if (inherits(x, "emmGrid")) x <- as.data.frame(summary(x))
     if (inherits(x, "summary.merMod")) return(value_of(list(
@@ -70,6 +113,7 @@ local({
     }
     if (inherits(x, "check_outliers")) x <- as.data.frame(x)
     if (inherits(x, "KRmodcomp")) x <- x$test
+    if (inherits(x, "prcomplist")) x <- lapply(x, function(one) one$sdev)
     # means and contrasts: their table; from draws it is named, since no two samplers have the same draws
     if (inherits(x, "emmGrid")) x <- tryCatch(as.data.frame(summary(x)), error = function(e) x)
     if (inherits(x, "summary_emm")) x <- structure(as.data.frame(x), row.names = seq_len(nrow(x)))
@@ -82,7 +126,7 @@ local({
       else return(object_of(type = quoted("other"), class = texts_of(class(x))))
     }
     if (is.data.frame(x)) {
-      if (nrow(x) * max(1L, ncol(x)) > 2e5) return(object_of(type = quoted("large"), class = texts_of(class(x))))
+      if (nrow(x) * max(1L, ncol(x)) > most) return(summed(x))
       columns <- vapply(x, function(one) value_of(one, depth + 1L), "")
       return(object_of(type = quoted("frame"), names = texts_of(names(x)), rows = texts_of(row.names(x)),
                        columns = array_of(columns)))
@@ -92,7 +136,8 @@ local({
       items <- vapply(seq_along(x), function(i) value_of(x[[i]], depth + 1L), "")
       return(object_of(type = quoted("list"), names = texts_of(names(x)), items = array_of(items)))
     }
-    if (length(x) > 2e5) return(object_of(type = quoted("large"), class = texts_of(class(x))))
+    if (length(x) > most) return(if ((is.numeric(x) || is.logical(x)) && !is.factor(x) && length(dim(x)) < 3L) summed(x) else
+      object_of(type = quoted("large"), class = texts_of(class(x))))
     kind <- "other"
     values <- NULL
     levels <- NULL
@@ -155,18 +200,21 @@ local({
                    "gam", "aov")
   is_fit <- function(x) any(vapply(fit_classes, function(one) inherits(x, one), NA))
   fit_number <- function(x) {
-    for (i in rev(seq_along(watch$fits))) if (identical(watch$fits[[i]], x, ignore.environment = TRUE)) return(i)
+    for (i in rev(seq_along(watch$fits)))
+      if (identical(watch$fits[[i]], x, ignore.environment = TRUE)) return(watch$fit_numbers[i])
+    watch$fit_numbers <- c(watch$fit_numbers, new_number(watch$fits))
     watch$fits[[length(watch$fits) + 1L]] <- x
-    length(watch$fits)
+    watch$fit_numbers[length(watch$fits)]
   }
   # data.table changes its tables in place, and what was kept of them with it
   own_copy <- function(x) if (inherits(x, "data.table")) data.table::copy(x) else x
   frame_number <- function(data, name) {
     data <- as.data.frame(own_copy(data))
-    for (i in seq_along(watch$frames)) if (identical(watch$frames[[i]], data)) return(i)
-    if (nrow(data) * max(1, ncol(data)) > 2e7) return(0L)
-    i <- length(watch$frames) + 1L
-    watch$frames[[i]] <- data
+    for (i in seq_along(watch$frames)) if (identical(watch$frames[[i]], data)) return(watch$frame_numbers[i])
+    if (nrow(data) * max(1, ncol(data)) > 2e7) return(0)
+    i <- new_number(watch$frames)
+    watch$frame_numbers <- c(watch$frame_numbers, i)
+    watch$frames[[length(watch$frames) + 1L]] <- data
     kept <- data[!vapply(data, function(one) is.list(one) || (is.matrix(one) && !is.numeric(one)), NA)]
     # scale() makes a matrix of one column
     kept[] <- lapply(kept, function(one) if (is.matrix(one) && ncol(one) == 1L) as.vector(one) else one)
@@ -176,7 +224,7 @@ local({
       name = quoted(name), rows = texts_of(row.names(data)), automatic = if (is.integer(attr(data, "row.names"))) "true" else "false",
       names = texts_of(names(kept)[!matrices]), columns = array_of(columns),
       omitted = array_of(quoted(c(setdiff(names(data), names(kept)), names(kept)[matrices])))
-    ), file.path(folder, sprintf("frame-%d.json", i)), useBytes = TRUE)
+    ), file.path(folder, sprintf("frame-%s.json", written(i))), useBytes = TRUE)
     i
   }
   column_of <- function(x) {
@@ -198,7 +246,8 @@ local({
   # the function that made a fit, by its call; by its class where the call holds the function itself (do.call)
   fun_of <- function(fit) {
     f <- call_of(fit)[[1L]]
-    if (is.name(f) || (is.call(f) && as.character(f[[1L]]) %in% c("::", ":::"))) return(paste(deparse(f), collapse = ""))
+    if (is.name(f) || (is.call(f) && as.character(f[[1L]]) %in% c("::", ":::")))
+      return(sub("\\.(formula|default)$", "", paste(deparse(f), collapse = "")))
     if (inherits(fit, "stanreg")) return(if (is.null(fit$stan_function)) "stan_lmer" else fit$stan_function)
     if (inherits(fit, "glmerMod")) return("glmer")
     if (inherits(fit, "nlmerMod")) return("nlmer")
@@ -206,6 +255,21 @@ local({
     class(fit)[1L]
   }
   formula_of <- function(fit) tryCatch(stats::formula(fit), error = function(e) NULL)
+
+  # The data frame that attach() was given, where all of a formula's variables are its columns and nothing hides them.
+  attached_of <- function(fit) {
+    variables <- all.vars(formula_of(fit))
+    owners <- vapply(variables, function(one) {
+      place <- environment(formula_of(fit))
+      while (!identical(place, emptyenv()) && !exists(one, envir = place, inherits = FALSE)) place <- parent.env(place)
+      if (identical(place, emptyenv()) || is.null(attr(place, "name"))) "" else attr(place, "name")
+    }, "")
+    if (length(unique(owners)) != 1L || !nzchar(owners[1L])) return(NULL)
+    found <- get0(owners[1L], globalenv(), inherits = TRUE)
+    same <- is.data.frame(found) && all(variables %in% names(found)) && all(vapply(variables, function(one)
+      identical(found[[one]], get(one, envir = environment(formula_of(fit)))), NA))
+    if (same) structure(found, "name of what is attached" = owners[1L])
+  }
 
   # The data of a fit, as its call names it, in the place it was called from; else the variables of its formula.
   data_of <- function(fit, caller, seed) {
@@ -221,6 +285,7 @@ local({
         found <- NULL
       }
     }
+    if (is.null(found)) found <- attached_of(fit)
     if (is.null(found)) {
       variables <- all.vars(formula_of(fit))
       place <- environment(formula_of(fit))
@@ -232,8 +297,8 @@ local({
       found <- tryCatch(as.data.frame(values, stringsAsFactors = FALSE, optional = TRUE), error = function(e) NULL)
     }
     if (is.null(found)) return(NULL)
-    name <- if (is.name(given)) as.character(given) else ""
-    frame_number(found, name)
+    name <- if (is.name(given)) as.character(given) else attr(found, "name of what is attached", exact = TRUE)
+    frame_number(structure(found, "name of what is attached" = NULL), if (is.null(name)) "" else name)
   }
 
   numbers_of <- function(code) tryCatch(value_of(code), error = function(e) NULL)
@@ -247,7 +312,7 @@ local({
 
   describe_fit <- function(fit, caller, seed) {
     frame <- data_of(fit, caller, seed)
-    data <- if (is.null(frame) || frame == 0L) NULL else watch$frames[[frame]]
+    data <- if (is.null(frame) || frame == 0) NULL else watch$frames[[match(frame, watch$frame_numbers)]]
     given <- as.list(call_of(fit))[-1L]
     formula <- formula_of(fit)
     stan <- inherits(fit, "stanreg")
@@ -257,7 +322,7 @@ local({
       contrasts_option = texts_of(getOption("contrasts")),
       fun = quoted(fun_of(fit)),
       formula = if (is.null(formula)) NULL else quoted(paste(deparse(formula, width.cutoff = 500L), collapse = " ")),
-      frame = if (is.null(frame)) NULL else as.character(frame),
+      frame = if (is.null(frame)) NULL else written(frame),
       given = texts_of(names(given)),
       weights = argument_of(fit, "weights", caller, data, seed),
       offset = argument_of(fit, "offset", caller, data, seed),
@@ -332,19 +397,20 @@ local({
         if (is_fit(result$value)) {
           before <- length(watch$fits)
           number <- fit_number(result$value)
-          new <- number > before
+          new <- length(watch$fits) > before
           if (new) write_event(
             event = quoted("fit"), site = as.character(site), statement = as.character(watch$statement),
-            number = as.character(number), seconds = numbers(proc.time()[["elapsed"]] - began),
+            number = written(number), seconds = numbers(proc.time()[["elapsed"]] - began),
             heard = array_of(quoted(unique(heard))), fit = describe_fit(result$value, caller, seed)
           )
         }
         first <- substitute(value)
-        of <- NULL
+        of <- object <- NULL
         if (is.call(first) && length(first) > 1L) {
           one <- first[[2L]]
-          plain <- function(x) is.name(x) || (is.call(x) && is.name(x[[1L]]) && as.character(x[[1L]]) %in% c("$", "[[", "@"))
-          if (plain(one)) {
+          plain <- function(x) is.name(x) || is.character(x) || is.numeric(x) || (is.call(x) && is.name(x[[1L]]) &&
+            as.character(x[[1L]]) %in% c("$", "[[", "@", "[", "c", "-", ":") && all(vapply(as.list(x)[-1L], plain, NA)))
+          if (plain(one) && !inherits(tryCatch(eval(one[[2L]], caller), error = function(e) NULL), "data.table")) {
             object <- tryCatch(eval(one, caller), error = function(e) NULL)
             if (is_fit(object)) of <- fit_number(object)
           }
@@ -354,14 +420,16 @@ local({
         for (one in inside) if (is_fit(one)) {
           before <- length(watch$fits)
           number <- fit_number(one)
-          if (number > before) write_event(
+          if (length(watch$fits) > before) write_event(
             event = quoted("fit"), site = as.character(site), statement = as.character(watch$statement),
-            number = as.character(number), seconds = "0", heard = "[]", fit = describe_fit(one, caller, seed), part = "true"
+            number = written(number), seconds = "0", heard = "[]", fit = describe_fit(one, caller, seed), part = "true"
           )
         }
         write_event(
           event = quoted("value"), site = as.character(site), statement = as.character(watch$statement),
-          of = if (is.null(of)) NULL else as.character(of), value = value_of(result$value),
+          of = if (is.null(of)) NULL else written(of),
+          value = if (is.data.frame(object) && is.table(result$value) && is.character(result$value)) described(object)
+                  else value_of(result$value),
           heard = array_of(quoted(unique(heard))),
           printed = if (is_fit(result$value) || !isTRUE(length(result$value) < 1e5)) NULL else shown(result$value)
         )
@@ -388,21 +456,33 @@ local({
   )
   # what the last statement made: data frames that a model may need, and small values
   watch$known <- list()
+  watch$datasets <- list()
   note_variables <- function() {
     for (name in ls(globalenv())) {
-      if (is.function(globalenv()[[name]])) next
+      if (bindingIsActive(name, globalenv()) || is.function(globalenv()[[name]])) next  # looking would run its function
       x <- tryCatch(get(name, globalenv()), error = function(e) NULL)
       if (identical(x, watch$known[[name]])) next
       watch$known[[name]] <- own_copy(x)
       if (is.data.frame(x)) {
-        number <- tryCatch(frame_number(x, name), error = function(e) 0L)
+        number <- tryCatch(frame_number(x, name), error = function(e) 0)
         write_event(event = quoted("variable"), statement = as.character(watch$statement), name = quoted(name),
-                    frame = as.character(number))
-      } else if (is_fit(x) || ((is.atomic(x) || is.list(x)) && length(x) <= 2000L)) {
-        text <- tryCatch(value_of(x), error = function(e) NULL)
+                    frame = written(number))
+      } else if (is_fit(x) || is.atomic(x) || (is.list(x) && length(x) <= 2000L)) {
+        text <- tryCatch(value_of(x, most = if (is.atomic(x)) 2000L else 2e5), error = function(e) NULL)
         if (!is.null(text) && nchar(text) < 1e6) write_event(
           event = quoted("variable"), statement = as.character(watch$statement), name = quoted(name), value = text)
       }
+    }
+  }
+  # data of packages that a statement names: nobody made them
+  note_datasets <- function(statement) {
+    for (name in setdiff(all.names(statement, unique = TRUE), c(ls(globalenv(), all.names = TRUE), names(watch$datasets)))) {
+      x <- tryCatch(get0(name, globalenv(), inherits = TRUE), error = function(e) NULL)
+      if (!is.data.frame(x)) next
+      watch$datasets[[name]] <- TRUE
+      number <- tryCatch(frame_number(x, name), error = function(e) 0)
+      if (number > 0) write_event(event = quoted("dataset"), statement = as.character(watch$statement),
+                                  name = quoted(name), frame = written(number))
     }
   }
   # quit() ends the script as its last line does
@@ -410,6 +490,7 @@ local({
     finish(NULL, quit = TRUE)
     base::quit("no", status, FALSE)
   }
+  owner$commandArgs <- function(trailingOnly = FALSE) if (trailingOnly) character() else "R"
   finish <- function(failed, quit = FALSE) {
     tryCatch(note_variables(), error = function(e) NULL)
     loaded <- intersect(loadedNamespaces(), c("lme4", "lmerTest", "rstanarm", "mlmRev", "emmeans", "nlme", "brms"))
@@ -432,9 +513,11 @@ local({
   for (i in seq_along(statements)) {
     failed <- tryCatch(
       {
+        if (!("mlmparity:watch" %in% search())) attach(owner, name = "mlmparity:watch", warn.conflicts = FALSE)
+        tryCatch(note_datasets(statements[[i]]), error = function(e) NULL)
         shown_value <- withVisible(eval(statements[[i]], globalenv()))
         if (shown_value$visible) {
-          print(shown_value$value)
+          show_value(shown_value$value)
           write_shown(shown_value$value)
         }
         NULL
@@ -446,6 +529,6 @@ local({
   finish(failed)
   if (!is.null(failed)) {
     message("Error: ", conditionMessage(failed))
-    quit(save = "no", status = 1L)
+    base::quit("no", 1L, FALSE)  # ours is the script's
   }
-})
+}, envir = new.env(parent = baseenv()))

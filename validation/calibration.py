@@ -217,7 +217,7 @@ def sbc(
     name: str = "model",
     simulations: int = 300,
     draws: int = 100,
-    priors: Mapping[str, Any] | None = None,
+    priors: Mapping[str, object] | None = None,
     seed: int = 1,
     jobs: int | None = None,
     folder: Path | None = None,

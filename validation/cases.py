@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -63,7 +63,7 @@ class Case:
     data: Callable[[str], pd.DataFrame] | pd.DataFrame
     kind: Literal["likelihood", "bayes"] = "likelihood"
     REML: bool = True
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     dataset: str = ""
     package: str = "mlmRev"
     needs: frozenset[str] = frozenset()

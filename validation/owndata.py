@@ -115,7 +115,7 @@ def as_factors(data: pd.DataFrame, factors: str | Sequence[str] = (), strings: b
         data[name] = _factor(data[name], name, levels)
     if strings:
         for column in data.columns:
-            if pd.api.types.is_string_dtype(data[column]) and not isinstance(data[column].dtype, pd.CategoricalDtype):
+            if pd.api.types.infer_dtype(data[column], skipna=True) == "string":
                 data[column] = _factor(data[column], str(column), None)
     return data
 

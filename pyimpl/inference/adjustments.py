@@ -67,10 +67,11 @@ class Family:
 
 @dataclass(frozen=True)
 class Adjusted:
-    """Adjusted numbers, and the line that says how they were."""
+    """Adjusted numbers, the line that says how they were, and the method's name."""
 
     numbers: np.ndarray
     message: str | None
+    method: str
 
 
 def p_adjust(p: np.ndarray, method: str, n: int | None = None) -> np.ndarray:
@@ -244,7 +245,7 @@ def adjusted_p_values(t: np.ndarray, df: np.ndarray, adjust: str, family: Family
     message = None
     if _is_said(method, family):
         message = f"P value adjustment: {method} method {_words(method, 'tests', size, family, tests)}"
-    return Adjusted(p, message)
+    return Adjusted(p, message, method)
 
 
 def adjusted_critical_values(level: float, df: np.ndarray, adjust: str, family: Family, side: int = 0) -> Adjusted:
@@ -284,7 +285,7 @@ def adjusted_critical_values(level: float, df: np.ndarray, adjust: str, family: 
         else:
             assert family.correlation is not None
             out[rows] = _mvt_quantile(level, _whole_df(own), family.correlation[np.ix_(rows, rows)], side)
-    return Adjusted(out, message)
+    return Adjusted(out, message, method)
 
 
 # -- distributions -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from r_scripts.dialect import Dialect
 
 __all__ = [
     "ComparedFit",
+    "ComparedModel",
     "deletion_scope",
     "deviance_name",
     "information_criteria",
@@ -29,8 +30,8 @@ __all__ = [
 ]
 
 
-class ComparedFit(Protocol):
-    """What comparing asks of a fit."""
+class ComparedModel(Protocol):
+    """What tests between models ask of a fit, of ``lmer`` or of ``lm``."""
 
     @property
     def call(self) -> CallText:
@@ -39,10 +40,6 @@ class ComparedFit(Protocol):
     @property
     def dialect(self) -> Dialect:
         """Whose words the fit has."""
-
-    @property
-    def design(self) -> Design:
-        """y, X, the terms and all labels."""
 
     @property
     def source(self) -> Source | None:
@@ -71,11 +68,19 @@ class ComparedFit(Protocol):
     def BIC(self) -> float:
         """Schwarz's criterion."""
 
-    def refitML(self) -> "ComparedFit":
+    def refitML(self) -> "ComparedModel":
         """The same model by maximum likelihood."""
 
     def variable_names(self) -> tuple[str, ...]:
         """Columns of the data that the formula names."""
+
+
+class ComparedFit(ComparedModel, Protocol):
+    """What comparing asks of a fit of ``lmer``."""
+
+    @property
+    def design(self) -> Design:
+        """y, X, the terms and all labels."""
 
 
 def deviance_name(dialect: Dialect) -> str:
@@ -84,13 +89,13 @@ def deviance_name(dialect: Dialect) -> str:
 
 
 def information_criteria(
-    fits: Sequence[ComparedFit], name: str, values: Sequence[float], model_names: Sequence[str] | None
+    fits: Sequence[ComparedModel], name: str, values: Sequence[float], model_names: Sequence[str] | None
 ) -> pd.DataFrame:
     """``AIC(m1, m2, ...)``: model x (``df``, number of parameters; the criterion).
 
     Parameters
     ----------
-    fits : sequence of fits of ``lmer``
+    fits : sequence of fits of ``lmer`` and ``lm``
     name : {"AIC", "BIC"}
     values : sequence of float
         The criterion of each.
@@ -120,13 +125,13 @@ def _model_names(names: Sequence[str] | None, count: int) -> list[str]:
     return found
 
 
-def likelihood_ratio_tests(fits: Sequence[ComparedFit], refit: bool, model_names: Sequence[str] | None) -> AnovaTable:
+def likelihood_ratio_tests(fits: Sequence[ComparedModel], refit: bool, model_names: Sequence[str] | None) -> AnovaTable:
     """``anova(m1, m2, ...)``: each model against the one with fewer parameters before it.
 
     Parameters
     ----------
-    fits : sequence of fits of ``lmer``
-        The first one's dialect names the columns.
+    fits : sequence of fits of ``lmer`` and ``lm``
+        The first one's dialect names the columns. A fit of ``lm`` has the likelihood of least squares.
     refit : bool
         Refit by maximum likelihood first.
     model_names : sequence of str, optional
@@ -332,7 +337,7 @@ def random_effects_tests(
     return table
 
 
-def _refuse_other_data(first: ComparedFit, other: ComparedFit) -> None:
+def _refuse_other_data(first: ComparedModel, other: ComparedModel) -> None:
     """Refuse to compare models of different data or subsets, which R knows by the text of their calls.
 
     Copies of a data frame are the same data; what counts are the columns that both models use.

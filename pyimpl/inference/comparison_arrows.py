@@ -66,7 +66,7 @@ def comparison_arrows(means: EmmGrid, alpha: float = 0.05, adjust: str = "tukey"
     left, right = np.full(len(estimate), np.nan), np.full(len(estimate), np.nan)
     wrong: list[str] = []
     start = 0
-    for rows in means._groups(means.by):
+    for rows in means.rows_of(means.by):
         count = len(rows) * (len(rows) - 1) // 2
         if not count:
             continue

@@ -12,7 +12,7 @@ from pyimpl.errors import DataError
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.text.numbers import r_round
 
-__all__ = ["FAMILIES", "ContrastFamily", "ContrastOptions", "contrast_family"]
+__all__ = ["DESCRIPTIONS", "FAMILIES", "ContrastFamily", "ContrastOptions", "contrast_family"]
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,19 @@ FAMILIES: dict[str, Callable[..., ContrastFamily]] = {
     "del.eff": _deleted_effects,
     "identity": _identity,
     "poly": _polynomial,
+}
+
+
+#: What emmeans calls the contrasts of a family.
+DESCRIPTIONS = {
+    **dict.fromkeys(("pairwise", "revpairwise", "tukey"), "pairwise differences"),
+    **dict.fromkeys(("trt.vs.ctrl", "trt.vs.ctrl1", "trt.vs.ctrlk", "dunnett"), "differences from control"),
+    "consec": "changes between consecutive levels",
+    "mean_chg": "mean after minus mean before",
+    "eff": "differences from grand mean",
+    "del.eff": "differences from mean of others",
+    "identity": "Identity",
+    "poly": "polynomial contrasts",
 }
 
 

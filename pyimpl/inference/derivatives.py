@@ -23,6 +23,7 @@ from pyimpl.covariance.structures import Structure
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError
 from pyimpl.inference.estimates import Estimates
+from pyimpl.linalg.heard import heard_if_long
 
 __all__ = ["CovarianceDerivatives", "RowGroup", "covariance_derivatives", "row_groups"]
 
@@ -111,10 +112,16 @@ def row_groups(design: Design, templates: tuple[np.ndarray, ...]) -> Iterator[Ro
         )
         part = _slice(Z, row_ends[k], row_ends[k + 1], column_ends[k], column_ends[k + 1])
         M = np.asarray((part.T @ part).todense())
-        A = np.eye(len(M)) + _times_blocks(_times_blocks(M, parts, templates).T, parts, templates)
-        half = np.linalg.solve(np.linalg.cholesky(0.5 * (A + A.T)), np.eye(len(M)))
-        half = _times_blocks(half, parts, [T.T for T in templates])
-        yield RowGroup(rows[row_ends[k] : row_ends[k + 1]], part, M, half.T @ half, first)
+        N = heard_if_long(5.0 * len(M) ** 3, _inverse_between, M, parts, templates)
+        yield RowGroup(rows[row_ends[k] : row_ends[k + 1]], part, M, N, first)
+
+
+def _inverse_between(M: np.ndarray, parts: Sequence[slice], templates: Sequence[np.ndarray]) -> np.ndarray:
+    """Λ(Λ'MΛ + I)⁻¹Λ', shape (q, q)."""
+    A = np.eye(len(M)) + _times_blocks(_times_blocks(M, parts, templates).T, parts, templates)
+    half = np.linalg.solve(np.linalg.cholesky(0.5 * (A + A.T)), np.eye(len(M)))
+    half = _times_blocks(half, parts, [T.T for T in templates])
+    return half.T @ half
 
 
 def _slice(Z: sparse.csr_array, top: int, bottom: int, left: int, right: int) -> sparse.csr_array:
@@ -267,6 +274,15 @@ def _times(D: np.ndarray, first: np.ndarray, i: int, j: int) -> np.ndarray:
     return out
 
 
+def _shrunk(group: RowGroup) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """NM, K = M(I − NM) = Z'V⁻¹Z and (I − NM)'K = Z'V⁻²Z, each of shape (q, q)."""
+    NM = group.N @ group.M
+    shrink = np.eye(len(NM)) - NM
+    K = group.M @ shrink
+    K = 0.5 * (K + K.T)
+    return NM, K, shrink.T @ K
+
+
 def covariance_derivatives(design: Design, estimates: Estimates) -> CovarianceDerivatives:
     """Everything that the second-order theory of the fixed effects needs, at the estimates.
 
@@ -301,11 +317,7 @@ def covariance_derivatives(design: Design, estimates: Estimates) -> CovarianceDe
         once = group.solve(part)
         twice = group.solve(once)
         F, F2 = group.Z.T @ once, group.Z.T @ twice
-        NM = group.N @ group.M
-        shrink = np.eye(NM.shape[0]) - NM
-        K = group.M @ shrink
-        K = 0.5 * (K + K.T)
-        K2 = shrink.T @ K
+        NM, K, K2 = heard_if_long(6.0 * len(group.M) ** 3, _shrunk, group)
         EK = [_times(K, group.first[t], i, j) for t, i, j in pieces]
         EF = [_times(F, group.first[t], i, j) for t, i, j in pieces]
         KEF = [K @ one for one in EF]

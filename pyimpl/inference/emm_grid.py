@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -18,55 +18,25 @@ from pyimpl.inference.adjustments import (
 )
 from pyimpl.inference.contrast_families import FAMILIES, ContrastOptions, Method, contrast_family
 from pyimpl.inference.emm_combine import EmmList, bound_together, cross_adjusted, effect_sizes
-from pyimpl.inference.emm_text import Level, label_of, summary_text
+from pyimpl.inference.emm_displays import (
+    LetterOptions,
+    MatrixOptions,
+    PairwiseMatrix,
+    compact_letters,
+    pairwise_matrix,
+)
+from pyimpl.inference.emm_text import EmmSummary, Level, label_of, paste_levels
 from pyimpl.inference.intervals import hpd_interval
 from pyimpl.inference.linear_functions import Basis
 from pyimpl.linalg.dqrdc2 import dqrdc2
 from pyimpl.text.numbers import as_character, zapsmall
-from r_scripts.printed import printed_html
 
-__all__ = ["EmmGrid", "EmmPair", "EmmSummary", "paste_levels"]
+__all__ = ["EmmGrid", "EmmPair", "EmmSummary"]
 
 _OPERATORS = "-+/*"  # in a level's label they would be read as part of a contrast
 _DEPENDENT = "d: df1 reduced due to linear dependence"
 _UNESTIMABLE = "e: df1 reduced due to non-estimability"
 _NOTES = ("", " d", "   e", " d e")
-
-
-@dataclass(frozen=True, eq=False)
-class EmmSummary:
-    """A table of estimates: ``.frame`` has the numbers, ``str()`` is what R prints.
-
-    Attributes
-    ----------
-    frame : DataFrame
-        R's columns.
-    estimate : str
-        The column of estimates (``emmean``, ``estimate``, ``x.trend``, ``F.ratio``).
-    by : tuple of str
-        Variables whose combinations are printed in a table each.
-    messages : tuple of str
-        Lines below the table.
-    """
-
-    frame: pd.DataFrame
-    estimate: str
-    by: tuple[str, ...]
-    messages: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return summary_text(self.frame, self.estimate, self.by, self.messages)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return printed_html(str(self))
-
-
-def paste_levels(grid: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Write each row's levels of these variables, separated by blanks (R's ``paste``)."""
-    columns = [[label_of(value) for value in grid[name]] for name in names]
-    return [" ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(grid)
 
 
 def _numeric_labels(values: pd.Series) -> bool:
@@ -96,6 +66,25 @@ class HypothesisOptions(TypedDict, total=False):
     delta: float
     cross_adjust: str
     frequentist: bool
+
+
+class ShownOptions(TypedDict, total=False):
+    """What is shown beside estimates.
+
+    Attributes
+    ----------
+    infer : bool or (bool, bool)
+        Whether intervals, and tests, are shown.
+    level : float
+        Of the intervals.
+    """
+
+    infer: bool | tuple[bool, bool]
+    level: Share
+
+
+class ContrastArguments(ContrastOptions, ShownOptions, total=False):
+    """Arguments of :meth:`EmmGrid.contrast` after `name`: of the family, and what is shown."""
 
 
 @dataclass(frozen=True)
@@ -266,14 +255,14 @@ class EmmGrid:
         level = self.level if level is None else level
         if self.basis.draws is not None and not frequentist:
             return self._posterior_summary(level, shown_by)
-        wanted = self.infer if infer is None else infer if isinstance(infer, tuple | list) else (infer, infer)
+        wanted = self.infer if infer is None else _pair(infer)
         tail = _side(side)
         value, se, df = self.basis.estimates(self.linfct, self.offset)
         normal = bool((np.isnan(df) | np.isinf(df)).all())
         table: dict[str, Any] = {name: self.grid[name] for name in self.grid.columns}
         table |= {self.estimate: value, "SE": se, "df": df}
         messages = [] if self.basis.df_method is None else [f"Degrees-of-freedom method: {self.basis.df_method}"]
-        method = self.adjust if adjust is None else adjust
+        method, adjusted = self.adjust if adjust is None else adjust, "none"
         family = self._family(shown_by, method)
         if wanted[0]:
             critical = adjusted_critical_values(level, df, method, family, tail)
@@ -293,7 +282,7 @@ class EmmGrid:
             table["z.ratio" if normal else "t.ratio"] = ratio
             p_tail = tail if tail else (-1 if delta else 0)
             p = adjusted_p_values(ratio, df, method, family, p_tail)
-            table["p.value"] = p.numbers
+            table["p.value"], adjusted = p.numbers, p.method
             messages += [] if p.message is None else [p.message]
             if cross_method(cross_adjust) != "none" and len(family.groups) > 1:
                 if family.size is None:
@@ -305,7 +294,8 @@ class EmmGrid:
                 messages.append(f"Statistics are tests of {what} with a threshold of {as_character(delta, 5)}")
             if p_tail:
                 messages.append(f"P values are {'left' if p_tail < 0 else 'right'}-tailed")
-        return EmmSummary(pd.DataFrame(table), self.estimate, shown_by, (*self._averaging(), *self.notes, *messages))
+        lines = (*self._averaging(), *self.notes, *messages)
+        return EmmSummary(pd.DataFrame(table), self.estimate, shown_by, lines, adjusted)
 
     def _averaging(self) -> tuple[str, ...]:
         if not self.averaged_over:
@@ -337,7 +327,8 @@ class EmmGrid:
         """``vcov(e)``: covariance matrix of the estimates, shape (rows, rows)."""
         return self.basis.covariance(self.linfct)
 
-    def _groups(self, by: Sequence[str]) -> list[np.ndarray]:
+    def rows_of(self, by: Sequence[str]) -> list[np.ndarray]:
+        """Rows of each combination of these variables, in the order in which they come."""
         if not by:
             return [np.arange(len(self.grid))]
         keys = paste_levels(self.grid, by)
@@ -347,7 +338,7 @@ class EmmGrid:
         return [np.array(rows, dtype=np.intp) for rows in groups.values()]
 
     def _family(self, by: tuple[str, ...], adjust: str) -> Family:
-        groups = self._groups(by)
+        groups = self.rows_of(by)
         kind = self.kind
         if kind == "pairs" and self.pair_by != by:
             kind = "contrast"
@@ -371,10 +362,15 @@ class EmmGrid:
             if name not in self.grid.columns:
                 raise DataError(f"{what}: there is no variable {name!r}; there are {', '.join(self.grid.columns)}")
 
+    def _by(self, by: str | Sequence[str] | None) -> tuple[str, ...]:
+        names = self.by if by is None else _names(by)
+        self._check_variables(names, "by")
+        return names
+
     def _joint(self, by: tuple[str, ...]) -> EmmSummary:
         self._check_variables(by, "by")
-        tests = [self.basis.joint_test(self.linfct[rows]) for rows in self._groups(by)]
-        first = [int(rows[0]) for rows in self._groups(by)]
+        tests = [self.basis.joint_test(self.linfct[rows]) for rows in self.rows_of(by)]
+        first = [int(rows[0]) for rows in self.rows_of(by)]
         table: dict[str, Any] = {name: self.grid[name].iloc[first].reset_index(drop=True) for name in by}
         table |= {
             "df1": [float(test.df1) for test in tests],
@@ -426,15 +422,32 @@ class EmmGrid:
         """
         return effect_sizes(self, sigma, edf, method)
 
+    def pwpm(
+        self, by: str | Sequence[str] | None = None, digits: int | None = None, **options: Unpack[MatrixOptions]
+    ) -> PairwiseMatrix:
+        """``pwpm(e)``: estimates, P values and differences as a matrix; see :func:`.emm_displays.pairwise_matrix`."""
+        return pairwise_matrix(self, self._by(by), digits, **options)
+
+    def cld(
+        self, alpha: Share = 0.05, by: str | Sequence[str] | None = None, **options: Unpack[LetterOptions]
+    ) -> EmmSummary:
+        """``multcomp::cld(e)``: letters for what cannot be told apart; see :func:`.emm_displays.compact_letters`."""
+        return compact_letters(self, self._by(by), alpha, **options)
+
+    def reordered(self, order: np.ndarray) -> "EmmGrid":
+        """The rows in another order."""
+        return replace(self._rows(order), levels=self.levels)
+
     def pairs(
         self,
         reverse: bool = False,
         by: str | Sequence[str] | None = None,
         adjust: str | None = None,
         simple: str | Sequence[str] | None = None,
+        **options: Unpack[ShownOptions],
     ) -> "EmmGrid":
-        """``pairs(e, reverse, by, adjust, simple)``: all pairwise differences."""
-        return self.contrast("revpairwise" if reverse else "pairwise", by=by, adjust=adjust, simple=simple)
+        """``pairs(e, reverse, by, adjust, simple, infer, level)``: all pairwise differences."""
+        return self.contrast("revpairwise" if reverse else "pairwise", by=by, adjust=adjust, simple=simple, **options)
 
     def contrast(
         self,
@@ -445,7 +458,7 @@ class EmmGrid:
         adjust: str | None = None,
         simple: str | Sequence[str] | None = None,
         name: str = "contrast",
-        **options: Unpack[ContrastOptions],
+        **options: Unpack[ContrastArguments],
     ) -> "EmmGrid":
         """``contrast(e, method, interaction, by, adjust, simple)``; for ``simple = "each"`` :meth:`simple_contrasts`.
 
@@ -465,7 +478,8 @@ class EmmGrid:
         name : str
             Column of the contrasts.
         **options
-            Of the family: ``ref`` (a label, or a number from 1), ``reverse``, ``wts``, ``max_degree``.
+            Of the family: ``ref`` (a label, or a number from 1), ``reverse``, ``wts``, ``max_degree``; and ``infer``
+            and ``level`` of what is shown.
 
         Returns
         -------
@@ -476,6 +490,9 @@ class EmmGrid:
         DataError
             An unknown family or variable; coefficients that do not fit.
         """
+        rest: dict[str, Any] = dict(options)
+        infer, level = rest.pop("infer", None), rest.pop("level", None)
+        family = cast(ContrastOptions, rest)
         groups = self.by if by is None else _names(by)
         if simple is not None:
             if simple == "each" and "each" not in self.levels:
@@ -484,14 +501,29 @@ class EmmGrid:
             self._check_variables(wanted, "simple")
             groups = tuple(variable for variable in self.levels if variable not in wanted)
         self._check_variables(groups, "by")
-        if not interaction:
-            return self._contrast(method, groups, adjust, name, True, options)
         methods = method if interaction is True else interaction
-        if self.nesting:
-            return self._nested_contrast(
-                groups, adjust, "contrast", lambda part, within: part._interaction(methods, within, adjust, options)
+        if not interaction:
+            out = self._contrast(method, groups, adjust, name, True, family)
+        elif self.nesting:
+            out = self._nested_contrast(
+                groups, adjust, "contrast", lambda part, within: part._interaction(methods, within, adjust, family)
             )
-        return self._interaction(methods, groups, adjust, options)
+        else:
+            out = self._interaction(methods, groups, adjust, family)
+        return out.showing(infer, level)
+
+    def showing(self, infer: bool | tuple[bool, bool] | None, level: Share | None = None) -> "EmmGrid":
+        """``update(e, infer, level)``: the same estimates with other intervals and tests beside them.
+
+        Parameters
+        ----------
+        infer : bool or (bool, bool), optional
+            Whether intervals, and tests, are shown.
+        level : float, optional
+            Of the intervals.
+        """
+        shown = self.infer if infer is None else _pair(infer)
+        return replace(self, infer=shown, level=self.level if level is None else level)
 
     def simple_contrasts(
         self, method: Method = "eff", *, adjust: str | None = None, **options: Unpack[ContrastOptions]
@@ -545,7 +577,7 @@ class EmmGrid:
                 by, adjust, name, lambda part, within: part._contrast(method, within, adjust, name, enhance, options)
             )
         raw, shown = self._shown_levels(by, enhance)
-        groups = self._groups(by)
+        groups = self.rows_of(by)
         if len({len(rows) for rows in groups}) > 1:
             raise DataError(
                 "contrast: the groups of the `by` variables have different numbers of rows, and cannot be contrasted "
@@ -560,6 +592,8 @@ class EmmGrid:
                 f"contrast: {method!r} needs at least two estimates to compare; there is {len(groups[0])}"
             )
         labels = [label for one in families for label in one.names]
+        there = sum(variable.startswith(name) for variable in by)
+        name += str(there) if there else ""  # contrasts of contrasts
         # strings, as in R, where there is but one group: other variables' tables are then in alphabetical order
         grid: dict[str, Any] = {name: pd.Categorical(labels, categories=list(dict.fromkeys(labels))) if by else labels}
         count = len(family.names)
@@ -601,7 +635,7 @@ class EmmGrid:
         for variable in by:
             by = tuple(dict.fromkeys([*by, *self.nesting.get(variable, ())]))
         crossed = replace(self, nesting={})
-        groups = crossed._groups(by)
+        groups = crossed.rows_of(by)
         if len(groups) == 1:
             return compare(crossed, by)
         parts = [crossed._rows(rows)._compared(by, name, compare) for rows in groups]
@@ -719,6 +753,13 @@ def joint_note(note: int) -> str:
 
 class NothingToCompareError(DataError):
     """A group of rows has none to compare."""
+
+
+def _pair(infer: bool | Sequence[bool]) -> tuple[bool, bool]:
+    both = (infer, infer) if isinstance(infer, bool) else tuple(infer)
+    if len(both) != 2 or not all(isinstance(one, (bool, np.bool_)) for one in both):
+        raise DataError(f"infer is True, False, or one of them for intervals and one for tests, not {infer!r}")
+    return bool(both[0]), bool(both[1])
 
 
 def _offset(grid: EmmGrid) -> np.ndarray:

@@ -1,13 +1,25 @@
 """What R prints of emmeans' tables (``print.summary_emm``)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.text.numbers import as_character, display_width, format_chr, format_num, print_matrix, r_round, zapsmall
+from r_scripts.printed import printed_html
 
-__all__ = ["At", "Level", "Over", "Values", "label_of", "summary_text"]
+__all__ = [
+    "At",
+    "EmmSummary",
+    "Level",
+    "Over",
+    "Values",
+    "digits_of_estimates",
+    "label_of",
+    "paste_levels",
+    "summary_text",
+]
 
 #: A level of a variable of the grid: of a factor, a logical or a covariate.
 Level = str | float | bool
@@ -31,6 +43,12 @@ def label_of(value: Level) -> str:
     return value if isinstance(value, str) else as_character(float(value))
 
 
+def paste_levels(grid: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Write each row's levels of these variables, separated by blanks (R's ``paste``)."""
+    columns = [[label_of(value) for value in grid[name]] for name in names]
+    return [" ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(grid)
+
+
 def _digits_of_row(values: np.ndarray) -> float:
     """Significant digits that tell an estimate from its ends (``.opt.dig``)."""
     largest = np.abs(values).max()
@@ -43,7 +61,8 @@ def _digits_of_row(values: np.ndarray) -> float:
     return 3 if np.isinf(digits) or np.isnan(digits) else max(digits, 3)
 
 
-def _digits(table: pd.DataFrame, estimate: str) -> int:
+def digits_of_estimates(table: pd.DataFrame, estimate: str) -> int:
+    """Significant digits of a table's estimates: as many as tell each from its ends."""
     est = table[estimate].to_numpy(dtype=float)
     if "SE" in table:
         se = table["SE"].to_numpy(dtype=float)
@@ -55,6 +74,13 @@ def _digits(table: pd.DataFrame, estimate: str) -> int:
     return int(max(_digits_of_row(row) for row in rows)) if len(rows) else 7
 
 
+def _undefined(table: pd.DataFrame, estimate: str) -> list[bool]:
+    """Rows whose test is 0 over 0, which R writes NaN: missing is what cannot be estimated."""
+    if "SE" not in table:
+        return [False] * len(table)
+    return list((table["SE"] == 0) & (table[estimate] == 0))
+
+
 def _cells(table: pd.DataFrame, estimate: str) -> tuple[dict[str, list[str]], dict[str, bool]]:
     """Each column as text, and whether it is a number's."""
     shown = table.copy()
@@ -64,8 +90,9 @@ def _cells(table: pd.DataFrame, estimate: str) -> tuple[dict[str, list[str]], di
         numeric[name] = bool(pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype))
         if numeric[name]:
             shown[name] = zapsmall(shown[name].to_numpy(dtype=float))
-    digits = _digits(shown, estimate)
+    digits = digits_of_estimates(shown, estimate)
     cells: dict[str, list[str]] = {}
+    undefined = _undefined(table, estimate)
     for name in shown.columns:
         if not numeric[name]:
             boolean = pd.api.types.is_bool_dtype(shown[name].dtype)
@@ -76,11 +103,15 @@ def _cells(table: pd.DataFrame, estimate: str) -> tuple[dict[str, list[str]], di
         values = shown[name].to_numpy(dtype=float)
         if name == "p.value":
             texts = format_num(r_round(values, 4), nsmall=4, scipen=1000)
-            cells[name] = ["<.0001" if text.strip() == "0.0000" else text for text in texts]
+            texts = ["<.0001" if text.strip() == "0.0000" else text for text in texts]
+            cells[name] = ["NaN" if gone else text for text, gone in zip(texts, undefined, strict=True)]
         elif name in _STATISTICS:
-            cells[name] = format_num(r_round(values, 3), nsmall=3, scipen=1000)
+            texts = format_num(r_round(values, 3), nsmall=3, scipen=1000)
+            cells[name] = ["NaN" if gone else text for text, gone in zip(texts, undefined, strict=True)]
         elif name == "df":
-            cells[name] = format_num(r_round(values, 2), digits=digits)
+            texts = format_num(r_round(values, 2), digits=digits)
+            shown_df = [gone and np.isnan(value) for gone, value in zip(undefined, values, strict=True)]
+            cells[name] = ["NaN" if gone else text for text, gone in zip(texts, shown_df, strict=True)]
         else:
             cells[name] = format_num(values, digits=digits)
             if name == estimate:
@@ -146,3 +177,36 @@ def _order(table: pd.DataFrame, by: tuple[str, ...]) -> list[int]:
             values = column.to_numpy()
             ranks.append(np.unique(values, return_inverse=True)[1])
     return sorted(rows, key=lambda i: tuple(int(rank[i]) for rank in reversed(ranks)))
+
+
+@dataclass(frozen=True, eq=False)
+class EmmSummary:
+    """A table of estimates: ``.frame`` has the numbers, ``str()`` is what R prints.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        R's columns.
+    estimate : str
+        The column of estimates (``emmean``, ``estimate``, ``x.trend``, ``F.ratio``).
+    by : tuple of str
+        Variables whose combinations are printed in a table each.
+    messages : tuple of str
+        Lines below the table.
+    adjust : str
+        How the P values are adjusted.
+    """
+
+    frame: pd.DataFrame
+    estimate: str
+    by: tuple[str, ...]
+    messages: tuple[str, ...]
+    adjust: str = "none"
+
+    def __str__(self) -> str:
+        return summary_text(self.frame, self.estimate, self.by, self.messages)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return printed_html(str(self))

@@ -1,8 +1,8 @@
 """Estimated marginal means, trends, and joint tests of a fit's terms, as R's emmeans has them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypeAlias, TypedDict, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,10 @@ from pyimpl.formula.parse import Name, Node, all_names, parse
 from pyimpl.frame.columns import Data
 from pyimpl.frame.model_frame import NEW_DATA, model_frame
 from pyimpl.inference.contract import Fit
-from pyimpl.inference.contrast_families import ContrastOptions
+from pyimpl.inference.contrast_families import DESCRIPTIONS, ContrastOptions
+from pyimpl.inference.emm_combine import EmmList
 from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary, joint_messages, joint_note
-from pyimpl.inference.emm_text import At, Level
+from pyimpl.inference.emm_text import At, Level, label_of
 from pyimpl.inference.nested_means import nested_means, nesting_note, only_there
 from pyimpl.inference.reference_grid import (
     OFFSET,
@@ -32,12 +33,20 @@ __all__ = [
     "GridArguments",
     "JointTestsArguments",
     "MeansArguments",
+    "Several",
+    "Specs",
     "TrendsArguments",
     "emmeans",
     "emtrends",
     "joint_tests",
     "ref_grid",
 ]
+
+#: Variables, or R's formula of them.
+Specs: TypeAlias = str | Sequence[str]
+
+#: R's list of specs, with names or without.
+Several: TypeAlias = Sequence[str | Sequence[str]] | Mapping[str, str | Sequence[str]]
 
 _STEP = 0.001  # emtrends' delta.var, in ranges of the covariate
 
@@ -67,6 +76,8 @@ class AveragingArguments(TypedDict, total=False):
 
 class MeansOptions(AveragingArguments, ContrastOptions, total=False):
     """Arguments of :func:`emmeans` after `level`."""
+
+    infer: bool | tuple[bool, bool]
 
 
 class TrendsOptions(MeansOptions, total=False):
@@ -124,6 +135,19 @@ class _Averaging:
         return GridOptions(at, self.cov_reduce, tuple(self.cov_keep), ddf, self.ddf_limit)
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Arguments of :func:`emmeans` that all of several specs share; `column` is what their contrasts are called."""
+
+    by: str | Sequence[str] | None
+    at: At | None
+    adjust: str | None
+    ddf: str | float | None
+    level: float
+    infer: bool | tuple[bool, bool] | None = None
+    column: str = "contrast"
+
+
 @SIGNATURES.checked
 def ref_grid(
     fit: Fit,
@@ -143,7 +167,7 @@ def ref_grid(
 @SIGNATURES.checked
 def emmeans(
     fit: Fit,
-    specs: str | Sequence[str],
+    specs: Specs | Several,
     by: str | Sequence[str] | None = None,
     at: At | None = None,
     adjust: str | None = None,
@@ -151,15 +175,15 @@ def emmeans(
     *,
     level: Share = 0.95,
     **options: Unpack[MeansOptions],
-) -> EmmGrid | EmmPair:
+) -> EmmGrid | EmmPair | EmmList:
     """``emmeans::emmeans(m, specs, by, at, adjust, lmer.df)``: estimated marginal means.
 
     Parameters
     ----------
     fit : LmerFit or StanLmerFit
-    specs : str or sequence of str
+    specs : str, sequence of str, or several of them
         Variables whose combinations have a mean each, ``"a"`` or ``["a", "b"]``; or R's formula, ``"~ a | b"``,
-        ``"pairwise ~ a"`` (with contrasts).
+        ``"pairwise ~ a"`` (with contrasts). A list of formulas, or a mapping of names to specs, is R's list of specs.
     by : str or sequence of str, optional
         Variables within whose combinations means are compared.
     at : mapping, optional
@@ -184,14 +208,16 @@ def emmeans(
             Whether nesting is looked for; False takes all factors as crossed (R's ``nesting = NULL``).
         ddf_limit : int
             Rows up to which degrees of freedom are computed (3000); beyond they are infinite, with a warning.
+        infer : bool or (bool, bool)
+            Whether intervals, and tests, are shown.
         ref, reverse, wts, max_degree
             Of the contrasts (see :meth:`EmmGrid.contrast`).
 
     Returns
     -------
-    EmmGrid or EmmPair
+    EmmGrid, EmmPair or EmmList
         ``.frame``, ``str()`` as R prints, ``.contrast()``, ``.pairs()``, ``.confint()``, ``.test()``; for a two-sided
-        formula both the means (``.emmeans``) and ``.contrasts``.
+        formula both the means (``.emmeans``) and ``.contrasts``; for several specs all of them by what they are.
 
     Raises
     ------
@@ -204,20 +230,55 @@ def emmeans(
         The variables interact with others, which are averaged over; factors are nested in others: means of a nested
         factor are shown within these, and it is averaged over where it occurs.
     """
-    contrasts, wanted, within = _specification(specs, by)
+    several = _several(specs)
     rest: dict[str, Any] = dict(options)
+    asked = _Asked(by, at, adjust, ddf, level, rest.pop("infer", None))
+    if several is None:
+        return _means_of(fit, cast(Specs, specs), asked, rest)
+    out = EmmList()
+    for name, one in several:
+        own = dict(rest)
+        if _specification(one, by)[0] is None:  # options of contrasts are for the specs that ask for some
+            own = {key: value for key, value in own.items() if key in AveragingArguments.__annotations__}
+        column = "contrast" if name is None else f"{name}.contrast"
+        found = _means_of(fit, one, replace(asked, column=column), own)
+        means = found.emmeans if isinstance(found, EmmPair) else found
+        variables = ", ".join(variable for variable in means.grid.columns if variable not in means.by)
+        of = f" of {variables}" + (f" | {', '.join(means.by)}" if means.by else "")
+        if not isinstance(found, EmmPair):
+            out[f"emmeans{of}" if name is None else name] = means
+            continue
+        family = DESCRIPTIONS.get(_specification(one, by)[0] or "", "contrasts")
+        out |= {
+            f"emmeans{of}" if name is None else f"{name} emmeans": means,
+            f"{family}{of}" if name is None else f"{name} {family}": found.contrasts,
+        }
+    return out
+
+
+def _several(specs: Specs | Several) -> list[tuple[str | None, Specs]] | None:
+    """The names and specs of a list of specs; None where it is one alone."""
+    if isinstance(specs, Mapping):
+        return [(str(name), one) for name, one in specs.items()]
+    if isinstance(specs, str) or all(isinstance(one, str) and "~" not in one for one in specs):
+        return None
+    return [(None, one) for one in specs]
+
+
+def _means_of(fit: Fit, specs: Specs, asked: _Asked, rest: dict[str, Any]) -> EmmGrid | EmmPair:
+    contrasts, wanted, within = _specification(specs, asked.by)
     over = _Averaging.taken_from(rest, "emmeans", contrasts)
-    grid = reference_grid(fit, over.grid(at, ddf))
+    grid = reference_grid(fit, over.grid(asked.at, asked.ddf))
     means = marginal_means(fit, grid, wanted, within, over.weights, over.nesting)
-    means = replace(means, level=level, adjust=adjust if adjust is not None and contrasts is None else "none")
+    own_adjust = asked.adjust if asked.adjust is not None and contrasts is None else "none"
+    means = replace(means, adjust=own_adjust).showing(asked.infer, asked.level)
     if contrasts is None:
         return means
-    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **rest))
+    own = means.contrast(contrasts, adjust=asked.adjust, name=asked.column, **rest)
+    return EmmPair(means, own.showing(asked.infer))
 
 
-def _specification(
-    specs: str | Sequence[str], by: str | Sequence[str] | None
-) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
+def _specification(specs: Specs, by: str | Sequence[str] | None) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
     """Contrasts, variables and `by` variables of the arguments `specs` and `by`."""
     groups = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     if not isinstance(specs, str):
@@ -390,7 +451,7 @@ def emtrends(
     """
     contrasts, wanted, within = _specification(specs, by)
     rest: dict[str, Any] = dict(options)
-    delta_var, level = rest.pop("delta_var", None), rest.pop("level", 0.95)
+    delta_var, level, infer = rest.pop("delta_var", None), rest.pop("level", 0.95), rest.pop("infer", None)
     over = _Averaging.taken_from(rest, "emtrends", contrasts)
     node = parse(var)
     inside = list(dict.fromkeys(all_names(node)))
@@ -418,10 +479,11 @@ def emtrends(
     if OFFSET in levels:
         slopes = _without_offset(slopes)
     means = marginal_means(fit, slopes, wanted, within, over.weights, over.nesting)
-    means = replace(means, level=level, adjust=adjust if adjust is not None and contrasts is None else "none")
+    means = replace(means, adjust=adjust if adjust is not None and contrasts is None else "none")
+    means = means.showing(infer, level)
     if contrasts is None:
         return means
-    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **rest), "emtrends")
+    return EmmPair(means, means.contrast(contrasts, adjust=adjust, **rest).showing(infer), "emtrends")
 
 
 def _without_offset(grid: EmmGrid) -> EmmGrid:
@@ -507,6 +569,10 @@ def joint_tests(
         found = _confounded(fit, there, groups, [part[2] for part in parts], over.weights)
         tables += [] if found is None else [found]
     table = pd.concat(tables, ignore_index=True)
+    for name in groups:  # a factor stays one, with its levels in their order, whatever pandas made of it
+        kind = grid.grid[name].dtype
+        if isinstance(kind, pd.CategoricalDtype) and isinstance(tables[0][name].dtype, pd.CategoricalDtype):
+            table[name] = pd.Categorical([label_of(value) for value in table[name]], categories=kind.categories)
     if not show0df:
         table = table[table["df1"] > 0].reset_index(drop=True)
     notes = [int(note) for note in table.pop("note")]
@@ -530,7 +596,7 @@ def _subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _tests_of(contrasts: EmmGrid, by: tuple[str, ...], label: str) -> tuple[pd.DataFrame, list[np.ndarray | None]]:
-    groups = contrasts._groups(by)
+    groups = contrasts.rows_of(by)
     tests = [contrasts.basis.joint_test(contrasts.linfct[rows]) for rows in groups]
     first = [int(rows[0]) for rows in groups]
     columns: dict[str, Any] = {"model term": [label] * len(tests)}

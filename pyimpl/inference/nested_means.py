@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from pyimpl.inference.emm_grid import EmmGrid, paste_levels
-from pyimpl.inference.emm_text import Level, label_of
+from pyimpl.inference.emm_grid import EmmGrid
+from pyimpl.inference.emm_text import Level, label_of, paste_levels
 from pyimpl.inference.reference_grid import expand_grid
 
 __all__ = ["Nesting", "nested_means", "nesting_note", "only_there"]
@@ -76,7 +76,7 @@ def _averaged_within(
     """Average over the most deeply nested factor, within each combination of what it is nested in."""
     deepest = max(reversed(inner), key=lambda name: len(nests[name]))
     within = tuple(dict.fromkeys([*nests[deepest], *(name for name in inner if name != deepest)]))
-    kept = tuple(dict.fromkeys([*wanted, *groups, *within]))
+    kept = tuple(name for name in dict.fromkeys([*wanted, *groups, *within]) if name in grid.levels)  # not "1"
     keys = np.array(paste_levels(grid.grid, within))
     parts: list[EmmGrid] = []
     combinations = expand_grid({name: grid.levels[name] for name in within})

@@ -97,7 +97,7 @@ def _values(known: Predictors, name: str, given: Values | None) -> list[Level]:
     if isinstance(column, Logical):
         return [bool(value) for value in values_]
     values_ = values_[~np.isnan(values_)]
-    if len(values_) > _DISTINCT:
+    if len(values_) > _DISTINCT and name not in known.coerced_factors:
         values_ = np.linspace(values_[0], values_[-1], _POINTS)
     return [float(value) for value in values_]
 
@@ -108,6 +108,8 @@ def _typical(known: Predictors, name: str, weights: np.ndarray | None) -> Level:
         return column.levels[0]
     if isinstance(column, Logical):
         return bool(np.unique(column.array)[0])
+    if name in known.coerced_factors:  # numbers that the formula makes a factor of have no mean
+        return float(np.nanmin(np.asarray(column.array, dtype=float)))
     return float(np.average(np.asarray(column.array, dtype=float), weights=weights))
 
 

@@ -16,8 +16,8 @@ from pyimpl.formula.parse import Call, Name, Node, all_names, parse
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric
 from pyimpl.frame.model_frame import NEW_DATA, ModelFrame, model_frame
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
-from pyimpl.inference.emm_grid import EmmGrid, paste_levels
-from pyimpl.inference.emm_text import At, Level, Values, label_of
+from pyimpl.inference.emm_grid import EmmGrid
+from pyimpl.inference.emm_text import At, Level, Values, label_of, paste_levels
 from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.linear_functions import Basis, null_space
 from pyimpl.inference.tidying import used_positions
@@ -29,6 +29,7 @@ __all__ = ["GridOptions", "Predictors", "expand_grid", "find_nests", "predictors
 OFFSET = ".offset."  # R's name of a variable of the grid, never shown
 _OPERATORS = frozenset({"~", "+", "-", "*", "/", ":", "(", "|"})
 _KEPT = 2  # emm_options("cov.keep"): covariates with no more distinct values are like factors
+_METHODS = ("kenward-roger", "satterthwaite", "asymptotic")  # of degrees of freedom
 _LARGEST = 10_000  # emm_options("rg.limit")
 
 #: What a covariate is reduced to: one value or several.
@@ -292,9 +293,11 @@ def basis_of(fit: Fit, options: GridOptions, known: Predictors) -> Basis:
     assert isinstance(fit, LikelihoodFit)
     beta[kept] = fit.fixef().to_numpy()
     vcov = fit.vcov().to_numpy()
-    method = "kenward-roger" if options.ddf is None or not isinstance(options.ddf, str) else options.ddf.lower()
-    if method not in ("kenward-roger", "satterthwaite", "asymptotic"):
+    asked = options.ddf.lower() if isinstance(options.ddf, str) else _METHODS[0]
+    methods = [method for method in _METHODS if asked and method.startswith(asked)]  # a beginning will do, as in R
+    if len(methods) != 1:
         raise DataError(f"ddf is 'kenward-roger', 'satterthwaite', 'asymptotic' or a number, not {options.ddf!r}")
+    (method,) = methods
     if method != "asymptotic" and fit.nobs() > options.ddf_limit:
         warn(
             f"Degrees of freedom are asymptotic because the number of rows exceeds {options.ddf_limit}, as in emmeans; "

@@ -9,9 +9,17 @@ from pyimpl.arguments import SIGNATURES, Share
 
 if TYPE_CHECKING:
     from pyimpl.inference.contract import Fit, LikelihoodFit
+    from pyimpl.inference.emm_combine import EmmList
     from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary
     from pyimpl.inference.emm_text import Over
-    from pyimpl.inference.emmeans import GridArguments, JointTestsArguments, MeansArguments, TrendsArguments
+    from pyimpl.inference.emmeans import (
+        GridArguments,
+        JointTestsArguments,
+        MeansArguments,
+        Several,
+        Specs,
+        TrendsArguments,
+    )
     from pyimpl.inference.fit_quality import QualityArguments
     from pyimpl.inference.ls_means import LeastSquaresMeans
     from pyimpl.inference.marginaleffects_adapter import MixedModel, MixedModelArguments
@@ -45,7 +53,9 @@ class AfterTheFit:
 
         return glance(self, looic)
 
-    def emmeans(self: "Fit", specs: str | Sequence[str], **options: "Unpack[MeansArguments]") -> "EmmGrid | EmmPair":
+    def emmeans(
+        self: "Fit", specs: "Specs | Several", **options: "Unpack[MeansArguments]"
+    ) -> "EmmGrid | EmmPair | EmmList":
         """``emmeans(m, specs, by, at, adjust, ...)``; see :func:`pyimpl.inference.emmeans.emmeans`."""
         from pyimpl.inference.emmeans import emmeans
 

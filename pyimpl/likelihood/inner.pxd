@@ -25,9 +25,9 @@ cdef class Inner:
     cdef double *M
     cdef double *h
 
-    cdef double eliminate(self, double* T, double* S, double* Sx, double* S2) noexcept
+    cdef double eliminate(self, double* T, double* S, double* Sx, double* S2) except? -1.25
 
-    cdef void _scatter(self, Py_ssize_t j, double* S2) noexcept
+    cdef int _scatter(self, Py_ssize_t j, double* S2) except -1
     cdef double _quadratic(self, Py_ssize_t j, double* N) noexcept
     cdef double residual_square(self, double* v) noexcept
     cdef void effects(self, Py_ssize_t j, double* lz, double* Q, Py_ssize_t first, double* V) noexcept

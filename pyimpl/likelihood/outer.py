@@ -12,6 +12,7 @@ block-diagonal with the template T_f of the node's grouping factor.
 
 import cython
 import numpy as np
+from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.pyimpl.linalg.supernodal import Factor, symmetric_times
 
 __all__ = ["Outer"]
@@ -78,7 +79,9 @@ class Outer:
         j: cython.Py_ssize_t
         p = self.pattern
         A: cython.p_double = self.factor.L
+        PyErr_CheckSignals()
         self._product(cython.address(self.S2[0]), True, A)
+        PyErr_CheckSignals()
         for s in range(p.supernodes):
             nc: cython.Py_ssize_t = p.first[s + 1] - p.first[s]
             nr: cython.Py_ssize_t = nc + p.row_ptr[s + 1] - p.row_ptr[s]

@@ -32,7 +32,6 @@ from pyimpl.likelihood.rows import (
     add_row_products,
     by_level,
     constant_column,
-    gram_schmidt,
     level_products,
     nodes_by_level,
     orthonormal_basis,
@@ -41,13 +40,16 @@ from pyimpl.likelihood.rows import (
     sort_by_level,
     sorted_columns,
     touched_nodes,
+    triangle,
 )
 from pyimpl.likelihood.structure import choose_pattern
 from pyimpl.likelihood.threads import sized_threads
+from pyimpl.linalg.heard import heard_if_long
 from pyimpl.records import record
 
 __all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "reduce_design"]
 
+_NEARLY_ORTHOGONAL = 0.05  # ‖Q'Q − I‖ of a first Q whose own factor is well-conditioned
 NARROW = 6  # columns of a narrow [X, y], for which a call of LAPACK takes longer than the work
 _NOT_FULL_RANK = "the fixed-effects model matrix does not have full column rank; drop the redundant columns"
 
@@ -304,7 +306,7 @@ def _wide_basis(
     if root.size:
         X *= root[:, None]
         y *= root
-    Q, R = np.linalg.qr(X)
+    Q, R = heard_if_long(4.0 * X.size * X.shape[1], _orthogonal, X)
     if not np.all(np.abs(np.diag(R)) > 0):
         raise ModelError(_NOT_FULL_RANK)
     inverse = np.linalg.inv(R)
@@ -343,13 +345,42 @@ def _fixed_part(design: Design, root: np.ndarray) -> FixedPart:
 def triangle_of(D: np.ndarray) -> np.ndarray:
     """Upper triangular factor of D (N, m), which may be overwritten: shape (m, m)."""
     m = D.shape[1]
-    root = np.zeros((m, m))
     if m <= NARROW and m <= len(D):
-        gram_schmidt(D, root)
-    else:
-        triangle = np.linalg.qr(D, mode="r")
-        root[: triangle.shape[0]] = triangle
+        return triangle(D)
+    root = np.zeros((m, m))
+    found = heard_if_long(2.0 * D.size * m, _orthogonal, D)[1]
+    root[: found.shape[0]] = found
     return root
+
+
+def _orthogonal(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Q and R of X (N, m): by cross-products where that keeps the digits, by Householder's way else."""
+    found = _by_cross_products(X) if len(X) >= 4 * X.shape[1] else None
+    Q, R = np.linalg.qr(X) if found is None else found
+    return Q, R
+
+
+def _by_cross_products(X: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Q and R by Cholesky factors of cross-products, twice; None where columns are dependent, or nearly.
+
+    The first Q is as far from orthogonal as X is ill-conditioned, the second as far as rounding; whether the first is
+    near enough for that is seen from its cross-products (Yamamoto et al. 2015, ETNA 44, 306-326). A fit of 20 000 rows
+    and 100 columns takes two thirds of the time.
+    """
+    length = np.sqrt(np.einsum("ij,ij->j", X, X))
+    if not (np.isfinite(length).all() and length.min(initial=np.inf) > 0):
+        return None
+    Q, R = X / length, np.diag(length)
+    try:
+        for turn in range(2):
+            product = Q.T @ Q
+            if turn and np.linalg.norm(product - np.eye(len(R))) > _NEARLY_ORTHOGONAL:
+                return None
+            upper = np.linalg.cholesky(product).T
+            Q, R = Q @ np.linalg.inv(upper), upper @ R
+    except np.linalg.LinAlgError:
+        return None
+    return Q, R
 
 
 @sized_threads

@@ -24,7 +24,10 @@ __all__ = [
     "sort_by_level",
     "sorted_columns",
     "touched_nodes",
+    "triangle",
 ]
+
+_BLOCK = cython.declare(cython.Py_ssize_t, 2048)  # rows of a block
 
 
 def sort_by_level(codes: cython.Py_ssize_t[::1], levels: cython.Py_ssize_t):  # type: ignore[no-untyped-def]
@@ -89,8 +92,8 @@ def by_level(parts, order: cython.Py_ssize_t[::1]):  # type: ignore[no-untyped-d
     for one in parts:
         part: cython.const[cython.double][:, ::1] = one
         wide: cython.Py_ssize_t = part.shape[1]
-        for k in range(wide):
-            for i in range(N):
+        for i in range(N):  # row by row: they come from anywhere, and each is fetched once
+            for k in range(wide):
                 out[i, at + k] = part[order[i], k]
         at += wide
     return out_array
@@ -185,6 +188,25 @@ def gram_schmidt(X: cython.double[:, ::1], R: cython.double[:, ::1]):  # type: i
         factor = 1.0 / R[c, c] if square > 0.0 else 0.0
         for i in range(N):
             X[i, c] *= factor
+
+
+def triangle(X: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
+    """R of X = QR, shape (m, m), of X (N, m), which is overwritten: by blocks of rows that stay in the cache.
+
+    The triangle of all rows is that of the blocks' triangles, one below the other (Demmel et al. 2012).
+    """
+    N: cython.Py_ssize_t = X.shape[0]
+    m: cython.Py_ssize_t = X.shape[1]
+    b: cython.Py_ssize_t
+    count: cython.Py_ssize_t = max(1, N // max(_BLOCK, m))
+    if count == 1:
+        R = np.zeros((m, m))
+        gram_schmidt(X, R)
+        return R
+    triangles = np.zeros((count * m, m))
+    for b in range(count):
+        gram_schmidt(X[b * N // count : (b + 1) * N // count], triangles[b * m : (b + 1) * m])
+    return triangle(triangles)
 
 
 def orthonormal_basis(  # type: ignore[no-untyped-def]

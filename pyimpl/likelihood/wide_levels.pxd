@@ -9,6 +9,6 @@ cdef class WideLevels:
     cdef double[:, ::1] rows, images
 
     cdef Py_ssize_t put(self, Py_ssize_t j, double* U) noexcept
-    cdef int scatter(self, Py_ssize_t j, double* U, double* S2) noexcept
+    cdef int scatter(self, Py_ssize_t j, double* U, double* S2) except -1
     cdef int trace(self, Py_ssize_t j, double* U, double* N, double* M) except -1
     cdef int _multiply(self, Py_ssize_t batch, double* U, double* N) except -1

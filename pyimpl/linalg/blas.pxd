@@ -18,8 +18,8 @@ cdef struct Matrix:
     int stride
 
 cdef Matrix matrix(double* at, int rows, int cols, int stride) noexcept
-cdef void gemm(bint ta, bint tb, double alpha, Matrix a, Matrix b, double beta, Matrix c) noexcept
-cdef void symm(double alpha, Matrix a, Matrix b, double beta, Matrix c) noexcept
-cdef void trsm(bint right, bint transposed, Matrix factor, Matrix b) noexcept
-cdef bint potrf(int n, double* a, int lda) noexcept
-cdef void potri(int n, double* a, int lda) noexcept
+cdef int gemm(bint ta, bint tb, double alpha, Matrix a, Matrix b, double beta, Matrix c) except -1
+cdef int symm(double alpha, Matrix a, Matrix b, double beta, Matrix c) except -1
+cdef int trsm(bint right, bint transposed, Matrix factor, Matrix b) except -1
+cdef int potrf(int n, double* a, int lda) except -1
+cdef int potri(int n, double* a, int lda) except -1

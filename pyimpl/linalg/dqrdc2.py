@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyimpl.linalg.columns import end_products
-from pyimpl.linalg.heard import LONG, heard
+from pyimpl.linalg.heard import heard_if_long
 
 __all__ = ["PivotedQR", "dqrdc2", "full_column_rank", "independent_columns"]
 
@@ -142,9 +142,7 @@ def full_column_rank(x: np.ndarray) -> bool:
 
 def independent_columns(x: np.ndarray, tol: float = 1e-7) -> np.ndarray:
     """Positions of the columns that R keeps, ``qr(x, tol)$pivot[seq_len(rank)]``."""
-    if 2.0 * len(x) * x.shape[1] ** 2 > LONG:
-        return heard(_independent_columns, x, tol)
-    return _independent_columns(x, tol)
+    return heard_if_long(2.0 * len(x) * x.shape[1] ** 2, _independent_columns, x, tol)
 
 
 def _independent_columns(x: np.ndarray, tol: float) -> np.ndarray:

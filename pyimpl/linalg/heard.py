@@ -1,10 +1,10 @@
-"""Long calls of BLAS and LAPACK, during which Ctrl-C is heard all the same."""
+"""Long calls of BLAS, LAPACK and NumPy, during which Ctrl-C is heard all the same."""
 
 import threading
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-__all__ = ["LONG", "heard"]
+__all__ = ["heard", "heard_if_long"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,3 +56,22 @@ def heard(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     if failure:
         raise failure[0]
     return result[0]
+
+
+def heard_if_long(operations: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function, by :func:`heard` where it takes some tenths of a second or more.
+
+    Parameters
+    ----------
+    operations : float
+        About how many; a power or a logarithm counts as ten.
+    function : callable
+    *args, **kwargs
+        As of :func:`heard`.
+
+    Returns
+    -------
+    object
+        What the function returns.
+    """
+    return heard(function, *args, **kwargs) if operations > LONG else function(*args, **kwargs)

@@ -10,8 +10,8 @@ cdef class Factor:
 
     cpdef bint factorise(self) except -1
     cpdef double log_det(self)
-    cdef void forward(self, double* X, Py_ssize_t m) noexcept
-    cdef void backward(self, double* X, Py_ssize_t m) noexcept
+    cdef int forward(self, double* X, Py_ssize_t m) except -1
+    cdef int backward(self, double* X, Py_ssize_t m) except -1
     cpdef int invert(self) except -1
     cdef void _gather(self, Py_ssize_t s, double* G, Py_ssize_t* at) noexcept
 

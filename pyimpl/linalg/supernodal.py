@@ -97,11 +97,11 @@ def _small_inverse(
 
 
 @cython.cfunc
-@cython.exceptval(check=False)
+@cython.exceptval(-1)
 def _update(
     L: cython.p_double, nr: cython.Py_ssize_t, nc: cython.Py_ssize_t, height: cython.Py_ssize_t,
     wide: cython.Py_ssize_t, W: cython.p_double,
-) -> cython.void:  # fmt: skip
+) -> cython.int:  # fmt: skip
     """W (height, wide) = L[:height] L[:wide]' of the rows (nc columns, nr apart) that begin at L."""
     c: cython.Py_ssize_t
     i: cython.Py_ssize_t
@@ -112,7 +112,7 @@ def _update(
             False, True, 1.0, matrix(L, height, nc, nr), matrix(L, wide, nc, nr), 0.0,
             matrix(W, height, wide, height),
         )  # fmt: skip
-        return
+        return 0
     for c in range(wide):
         x = L[c]
         for i in range(c, height):
@@ -122,6 +122,7 @@ def _update(
             if x != 0.0:
                 for i in range(c, height):
                     W[c * height + i] += x * L[k * nr + i]
+    return 0
 
 
 class Factor:
@@ -212,7 +213,7 @@ class Factor:
                     product = 1.0
         return 2.0 * (total + log(product))
 
-    def forward(self, X: cython.p_double, m: cython.Py_ssize_t) -> cython.void:
+    def forward(self, X: cython.p_double, m: cython.Py_ssize_t) -> cython.int:
         """X = L⁻¹X, in place: m columns of q elements."""
         p: Pattern = self.pattern
         q: cython.Py_ssize_t = p.q
@@ -247,8 +248,9 @@ class Factor:
                     blas.gemm(False, False, 1.0, below, matrix(X + c * q + c0, nc, 1, q), 0.0, matrix(W, nb, 1, nb))
                     for i in range(nb):
                         X[c * q + rows[i]] -= W[i]
+        return 0
 
-    def backward(self, X: cython.p_double, m: cython.Py_ssize_t) -> cython.void:
+    def backward(self, X: cython.p_double, m: cython.Py_ssize_t) -> cython.int:
         """X = L⁻ᵀX, in place: m columns of q elements."""
         p: Pattern = self.pattern
         q: cython.Py_ssize_t = p.q
@@ -282,6 +284,7 @@ class Factor:
                     below: Matrix = matrix(L + nc, nb, nc, nr)
                     blas.gemm(True, False, -1.0, below, matrix(W, nb, 1, nb), 1.0, matrix(X + c * q + c0, nc, 1, q))
             blas.trsm(False, True, matrix(L, nc, nc, nr), matrix(X + c0, nc, m, q))
+        return 0
 
     def invert(self) -> cython.int:
         """Put A⁻¹ on the factor's pattern in `inverse`."""

@@ -12,14 +12,16 @@ from pyimpl.arguments import SIGNATURES, Share
 from pyimpl.design.linear import LinearDesign, build_linear_design
 from pyimpl.design.model_matrix import Contrasts
 from pyimpl.errors import DataError, ModelError, PyimplWarning
-from pyimpl.formula.parse import deparse, parse
+from pyimpl.formula.parse import all_names, deparse, parse
 from pyimpl.formula.update import update_formula
 from pyimpl.frame.columns import Data
 from pyimpl.frame.model_frame import FrameArguments, Subset, VectorLike, model_frame
 from pyimpl.inference.lm_text import LmSummary, call_text, print_lm
 from pyimpl.inference.profile import percent_labels
+from pyimpl.inference.source import Source
 from pyimpl.linalg.dqrdc2 import independent_columns
-from pyimpl.printing import AnovaTable
+from pyimpl.linalg.heard import heard_if_long
+from pyimpl.printing import AnovaTable, CallText
 from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 from r_scripts.printed import printed_html
@@ -103,7 +105,7 @@ def lm(
         "lm",
         design.call_formula,
         {
-            "data": data_name or str(getattr(data, "attrs", {}).get("name", "data")),
+            "data": _data_name(data, data_name),
             "subset": _argument_text(subset, "subset"),
             "weights": _argument_text(weights, "weights"),
             "na.action": None if na_action == "na.omit" else na_action,
@@ -112,6 +114,10 @@ def lm(
         },
     )
     return LmFit(design, _least_squares(design), call, data, arguments, spoken)
+
+
+def _data_name(data: pd.DataFrame, given: object) -> str:
+    return str(given or getattr(data, "attrs", {}).get("name", "data"))
 
 
 def _argument_text(value: object, name: str) -> str | None:
@@ -148,7 +154,7 @@ def _least_squares(design: LinearDesign) -> _Solution:
     root = np.ones(len(used)) if weights is None else np.sqrt(weights[used])
     X, target = design.X[used] * root[:, None], y[used] * root
     kept = np.sort(independent_columns(X)) if X.shape[1] else np.empty(0, dtype=np.intp)
-    Q, R = np.linalg.qr(X[:, kept])
+    Q, R = heard_if_long(4.0 * len(X) * len(kept) ** 2, np.linalg.qr, X[:, kept])
     effects = Q.T @ target
     beta = np.linalg.solve(R, effects) if len(kept) else effects
     residuals = y - design.X[:, kept] @ beta
@@ -188,6 +194,37 @@ class LmFit:
     _arguments: dict[str, object] = field(default_factory=dict)
     dialect: Dialect = field(default_factory=Dialect)
 
+    # -- beside fits of lmer -----------------------------------------------------------------------
+
+    @property
+    def call(self) -> CallText:
+        """The call's formula, data and subset, as text."""
+        name = _data_name(self._data, self._arguments.get("data_name"))
+        subset = _argument_text(self._arguments.get("subset"), "subset")
+        return CallText(self.formula, name, subset=subset, dialect=self.dialect)
+
+    @property
+    def source(self) -> Source:
+        """The data and arguments of the call."""
+        return Source(self._data, self._arguments, lm)
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters: the defined coefficients and the residual variance."""
+        return self.rank + 1
+
+    def isREML(self) -> bool:
+        """Whether the REML criterion was optimised: never."""
+        return False
+
+    def refitML(self) -> "LmFit":
+        """The fit itself: its likelihood is at its maximum."""
+        return self
+
+    def variable_names(self) -> tuple[str, ...]:
+        """Columns of the data that the formula names."""
+        return tuple(dict.fromkeys(all_names(self._design.formula)))
+
     # -- sizes and criteria ------------------------------------------------------------------------
 
     @property
@@ -226,11 +263,11 @@ class LmFit:
 
     def AIC(self) -> float:
         """Akaike's criterion; the residual variance counts as a parameter."""
-        return -2 * self.logLik() + 2 * (self.rank + 1)
+        return -2 * self.logLik() + 2 * self.npar
 
     def BIC(self) -> float:
         """Schwarz's criterion."""
-        return -2 * self.logLik() + math.log(self.nobs()) * (self.rank + 1)
+        return -2 * self.logLik() + math.log(self.nobs()) * self.npar
 
     def _sums_of_squares(self) -> tuple[float, float]:
         """Of the model (about the mean where there is an intercept), and of the residuals."""

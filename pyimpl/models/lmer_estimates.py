@@ -32,6 +32,7 @@ from pyimpl.inference.random_effects import (
 from pyimpl.inference.reweighting import reweighted
 from pyimpl.inference.simulation import ClusterRand, NewParameters
 from pyimpl.inference.source import Source, of_used_rows, row_series
+from pyimpl.models.lm import LmFit
 from pyimpl.printing import CallText, VarCorrTable
 from pyimpl.records import changed
 from r_scripts.caller import warn
@@ -311,21 +312,25 @@ class LmerEstimates(ModelAccessors):
 
     @overload
     def AIC(
-        self, other: "LmerEstimates", /, *others: "LmerEstimates", model_names: Sequence[str] | None = None
+        self,
+        other: "LmerEstimates | LmFit",
+        /,
+        *others: "LmerEstimates | LmFit",
+        model_names: Sequence[str] | None = None,
     ) -> pd.DataFrame: ...
 
-    def AIC(self, *others: "LmerEstimates", model_names: Sequence[str] | None = None) -> float | pd.DataFrame:
+    def AIC(self, *others: "LmerEstimates | LmFit", model_names: Sequence[str] | None = None) -> float | pd.DataFrame:
         """``AIC(m)``: from the criterion that was optimised; ``AIC(m, ...)``: a row for each model, ``df`` and ``AIC``.
 
         Parameters
         ----------
-        *others : LmerFit
+        *others : LmerFit or LmFit
         model_names : sequence of str, optional
             Rows' names in the order given; R takes the variables' names, the default here is ``MODEL1``, ...
         """
         if not others:
             return -2.0 * self.logLik() + 2.0 * self.npar
-        fits = [self, *others]
+        fits: list[LmerEstimates | LmFit] = [self, *others]
         return information_criteria(fits, "AIC", [fit.AIC() for fit in fits], model_names)
 
     @overload
@@ -333,14 +338,18 @@ class LmerEstimates(ModelAccessors):
 
     @overload
     def BIC(
-        self, other: "LmerEstimates", /, *others: "LmerEstimates", model_names: Sequence[str] | None = None
+        self,
+        other: "LmerEstimates | LmFit",
+        /,
+        *others: "LmerEstimates | LmFit",
+        model_names: Sequence[str] | None = None,
     ) -> pd.DataFrame: ...
 
-    def BIC(self, *others: "LmerEstimates", model_names: Sequence[str] | None = None) -> float | pd.DataFrame:
+    def BIC(self, *others: "LmerEstimates | LmFit", model_names: Sequence[str] | None = None) -> float | pd.DataFrame:
         """``BIC(m)``, ``BIC(m, ...)``; see :meth:`AIC`."""
         if not others:
             return -2.0 * self.logLik() + math.log(self.nobs()) * self.npar
-        fits = [self, *others]
+        fits: list[LmerEstimates | LmFit] = [self, *others]
         return information_criteria(fits, "BIC", [fit.BIC() for fit in fits], model_names)
 
     def extractAIC(self, scale: float = 0.0, k: float = 2.0) -> tuple[int, float]:

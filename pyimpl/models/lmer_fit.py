@@ -26,6 +26,7 @@ from pyimpl.inference.point_prediction import predict_newdata, predict_rows, res
 from pyimpl.inference.verbs import AfterTheLikelihoodFit
 from pyimpl.likelihood.parameters import ParameterChoice
 from pyimpl.likelihood.threads import threads_for
+from pyimpl.models.lm import LmFit
 from pyimpl.models.lmer_estimates import LmerEstimates
 from pyimpl.plots.likelihood import LmerPlots
 from pyimpl.printing import AnovaTable, LmerSummary, print_fit
@@ -182,7 +183,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
     def anova(
         self,
-        *others: "LmerFit",
+        *others: "LmerFit | LmFit",
         refit: bool = True,
         model_names: Sequence[str] | None = None,
         type: str | int | None = None,  # noqa: A002
@@ -195,7 +196,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
         Parameters
         ----------
-        *others : LmerFit
+        *others : LmerFit or LmFit
+            A fit of ``lm`` is the model without random effects; its likelihood is that of least squares.
         refit : bool
         model_names : sequence of str, optional
             Row names in the order given; R takes the variables' names, the default here is ``MODEL1``, ...
@@ -216,8 +218,8 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         if not others:
             return sequential_anova(self.design, self.model.estimates)
         for other in others:
-            if not isinstance(other, LmerFit):
-                raise DataError(f"anova compares fits of lmer; {other!r:.60} is none")
+            if not isinstance(other, LmerFit | LmFit):
+                raise DataError(f"anova compares fits of lmer and lm; {other!r:.60} is none")
         return likelihood_ratio_tests([self, *others], refit, model_names)
 
     def drop1(

@@ -9,9 +9,19 @@ import pandas as pd
 from pyimpl.arguments import SIGNATURES, Count, Probs, Seed, Share, as_numbers, generator
 from pyimpl.design.re_form import ReForm
 from pyimpl.errors import DataError, ModelError
+from pyimpl.linalg.heard import heard_if_long
 from pyimpl.models.stan_estimates import StanEstimates, percent
 from pyimpl.posterior.loo import Loo, Waic, bootstrap_R2, loo, loo_means, waic
-from pyimpl.posterior.predictions import Offset, PredictionRows, interval, linear_predictor, prediction_rows, response
+from pyimpl.posterior.predictions import (
+    Offset,
+    PredictionRows,
+    interval,
+    linear_predictor,
+    log_density,
+    predicted_responses,
+    prediction_rows,
+    response,
+)
 
 __all__ = ["StanPredictions"]
 
@@ -105,8 +115,7 @@ class StanPredictions(StanEstimates):
         rows = prediction_rows(self.design, newdata, re_form, offset)
         chosen = self._rows(draws, seed)
         eta = linear_predictor(self.draws, chosen, rows)
-        noise = np.random.default_rng(None if seed is None else [seed, 1]).standard_normal(eta.shape)
-        values = eta + self.draws.sigma[chosen, None] * noise
+        values = heard_if_long(50.0 * eta.size, predicted_responses, eta, self.draws.sigma[chosen], seed)
         if fun is not None:
             values = as_numbers(fun(values), "what fun returns")
             if values.shape != eta.shape:
@@ -240,11 +249,11 @@ class StanPredictions(StanEstimates):
         """
         sigma, every = self.draws.sigma[:, None], np.arange(self.draws.n)
         if newdata is None:
-            z = (self.design.y - self._eta(every)) / sigma
+            eta, y = self._eta(every), self.design.y
         else:
             rows = prediction_rows(self.design, newdata, None, offset)
-            z = (response(self.design, newdata) - linear_predictor(self.draws, every, rows)) / sigma
-        value = -0.5 * z * z - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+            eta, y = linear_predictor(self.draws, every, rows), response(self.design, newdata)
+        value = heard_if_long(20.0 * eta.size, log_density, y, eta, sigma)
         if newdata is not None:
             return pd.DataFrame(value, columns=newdata.index)
         if self.spec.weights is not None:

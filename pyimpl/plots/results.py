@@ -319,7 +319,7 @@ def plot_emmeans(
             text = f"comparison arrows say something else than the tests of {', '.join(arrows.discrepancies)}"
             warn(text, PyimplWarning)
     names = [name for name in means.grid.columns if name not in means.by]
-    groups = means._groups(means.by)
+    groups = means.rows_of(means.by)
     rows, columns = grid_of(len(groups), 2 if len(groups) in (2, 4) else 3)
     most = max(len(part) for part in groups)
     figure, axes = new_figure(rows, columns, 1.6 + 3.6 * columns, 1.1 + rows * (0.7 + 0.34 * max(most, 2)))
@@ -613,13 +613,16 @@ class ResultPlots:
         **options
             ``alpha``, ``adjust`` and ``level`` of the plot; others are those of ``emmeans``.
         """
-        from pyimpl.inference.emm_grid import EmmPair
+        from pyimpl.inference.emm_grid import EmmGrid, EmmPair
         from pyimpl.inference.emmeans import emmeans
 
         rest: dict[str, Any] = dict(options)
         own = {name: rest.pop(name) for name in ("alpha", "adjust", "level") if name in rest}
-        means = emmeans(self, specs, **rest)
-        return plot_emmeans(means.emmeans if isinstance(means, EmmPair) else means, comparisons, **own)
+        found = emmeans(self, specs, **rest)
+        means = found.emmeans if isinstance(found, EmmPair) else found
+        if not isinstance(means, EmmGrid):
+            raise DataError(f"plot_emmeans draws the means of one specification, not of {len(means)}")
+        return plot_emmeans(means, comparisons, **own)
 
     def plot_trajectories(
         self: "Fit", x: str, group: str | None = None, **options: "Unpack[TrajectoriesArguments]"

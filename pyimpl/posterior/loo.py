@@ -19,6 +19,7 @@ from scipy.special import logsumexp, ndtr, ndtri
 
 from pyimpl.arguments import SIGNATURES
 from pyimpl.errors import ModelError, PyimplWarning
+from pyimpl.linalg.heard import heard_if_long
 from pyimpl.posterior.diagnostics import ess_mean, ess_mean_split
 from pyimpl.text.numbers import format_num, print_matrix, r_round
 from r_scripts.caller import warn
@@ -333,10 +334,12 @@ def loo(log_lik: pd.DataFrame, chains: int, dialect: Dialect = _NEWEST, r_eff: b
     """
     values = log_lik.to_numpy()
     estimated = not dialect.has("no_r_eff") if r_eff is None else r_eff
-    efficiency = relative_eff(np.exp(values), chains, dialect) if estimated else np.ones(values.shape[1])
+    efficiency = np.ones(values.shape[1])
+    if estimated:
+        likelihood = heard_if_long(20.0 * values.size, np.exp, values)
+        efficiency = heard_if_long(100.0 * values.size, relative_eff, likelihood, chains, dialect)
     log_weights, k = psis(values, efficiency)
-    elpd = logsumexp(values + log_weights, axis=0)
-    p = logsumexp(values, axis=0) - np.log(len(values)) - elpd
+    elpd, p, variance, ess = heard_if_long(100.0 * values.size, _weighted, values, log_weights)
     pointwise = pd.DataFrame({"elpd_loo": elpd, "p_loo": p, "looic": -2 * elpd}, index=log_lik.columns)
     bad = int((k > K_THRESHOLD).sum())
     if bad:
@@ -346,9 +349,6 @@ def loo(log_lik: pd.DataFrame, chains: int, dialect: Dialect = _NEWEST, r_eff: b
             PyimplWarning,
         )
     index = pointwise.index
-    # relative to the density, so that tiny ones do not vanish
-    with np.errstate(over="ignore", invalid="ignore"):  # hopeless tails: not a number there, as in R
-        variance = (np.exp(2 * log_weights) * (np.exp(values - elpd) - 1) ** 2).sum(axis=0)
     return Loo(
         summed(pointwise),
         pointwise,
@@ -357,9 +357,24 @@ def loo(log_lik: pd.DataFrame, chains: int, dialect: Dialect = _NEWEST, r_eff: b
         pd.Series(k, index=index),
         pd.Series(efficiency, index=index),
         log_weights,
-        n_eff=efficiency / np.exp(logsumexp(2 * log_weights, axis=0)),
+        n_eff=efficiency * ess,
         mcse_elpd=_mcse_elpd(variance, efficiency, dialect),
     )
+
+
+def _weighted(values: np.ndarray, log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """``elpd_loo``, ``p_loo``, the variance of the density over its square, and 1/Σw², each of shape (observations,).
+
+    Parameters
+    ----------
+    values, log_weights : ndarray, shape (draws, observations)
+    """
+    elpd = logsumexp(values + log_weights, axis=0)
+    p = logsumexp(values, axis=0) - np.log(len(values)) - elpd
+    # relative to the density, so that tiny ones do not vanish
+    with np.errstate(over="ignore", invalid="ignore"):  # hopeless tails: not a number there, as in R
+        variance = (np.exp(2 * log_weights) * (np.exp(values - elpd) - 1) ** 2).sum(axis=0)
+    return elpd, p, variance, np.exp(-logsumexp(2 * log_weights, axis=0))
 
 
 def _mcse_elpd(variance: np.ndarray, r_eff: np.ndarray, dialect: Dialect) -> np.ndarray:
@@ -426,8 +441,8 @@ def waic(log_lik: pd.DataFrame, dialect: Dialect = _NEWEST) -> Waic:
         Some ``p_waic`` is above 0.4: LOO is to be preferred.
     """
     values = log_lik.to_numpy()
-    p = values.var(axis=0, ddof=1)
-    elpd = logsumexp(values, axis=0) - np.log(len(values)) - p
+    p = heard_if_long(10.0 * values.size, values.var, axis=0, ddof=1)
+    elpd = heard_if_long(50.0 * values.size, logsumexp, values, axis=0) - np.log(len(values)) - p
     pointwise = pd.DataFrame({"elpd_waic": elpd, "p_waic": p, "waic": -2 * elpd}, index=log_lik.columns)
     note = _waic_note(p)
     if note:

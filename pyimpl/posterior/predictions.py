@@ -13,9 +13,19 @@ from pyimpl.formula.parse import all_names
 from pyimpl.frame.columns import Data, Factor
 from pyimpl.frame.model_frame import NEW_DATA, model_frame
 from pyimpl.linalg.forecast import refuse_too_large
+from pyimpl.linalg.heard import heard_if_long
 from pyimpl.posterior.draws import PosteriorDraws
 
-__all__ = ["Offset", "PredictionRows", "interval", "linear_predictor", "prediction_rows", "response"]
+__all__ = [
+    "Offset",
+    "PredictionRows",
+    "interval",
+    "linear_predictor",
+    "log_density",
+    "predicted_responses",
+    "prediction_rows",
+    "response",
+]
 
 #: An offset of the linear predictor: one number, or one for each row.
 Offset = float | Sequence[float] | np.ndarray | pd.Series
@@ -143,6 +153,12 @@ def linear_predictor(draws: PosteriorDraws, chosen: np.ndarray, rows: Prediction
     rows : PredictionRows
     """
     _refuse_too_many(chosen.size, len(rows.X))
+    effects = sum(len(wanted) for _, _, wanted in rows.terms)
+    operations = float(chosen.size) * len(rows.X) * (rows.X.shape[1] + 10 * (effects + 1))
+    return heard_if_long(operations, _linear_predictor, draws, chosen, rows)
+
+
+def _linear_predictor(draws: PosteriorDraws, chosen: np.ndarray, rows: PredictionRows) -> np.ndarray:
     eta = draws.coef[chosen] @ rows.X.T
     if rows.offset is not None:
         eta += rows.offset
@@ -154,6 +170,38 @@ def linear_predictor(draws: PosteriorDraws, chosen: np.ndarray, rows: Prediction
         for k in wanted:
             eta += b[:, codes, k] * columns[:, k]
     return eta
+
+
+def predicted_responses(eta: np.ndarray, sigma: np.ndarray, seed: int | None) -> np.ndarray:
+    """Draw responses around linear predictors.
+
+    Parameters
+    ----------
+    eta : ndarray, shape (draws, rows)
+    sigma : ndarray, shape (draws,)
+    seed : int, optional
+
+    Returns
+    -------
+    ndarray, shape (draws, rows)
+    """
+    noise = np.random.default_rng(None if seed is None else [seed, 1]).standard_normal(eta.shape)
+    noise *= sigma[:, None]
+    noise += eta
+    return noise
+
+
+def log_density(y: np.ndarray, eta: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Log of the normal density of each response, shape (draws, rows).
+
+    Parameters
+    ----------
+    y : ndarray, shape (rows,)
+    eta : ndarray, shape (draws, rows)
+    sigma : ndarray, shape (draws, 1)
+    """
+    z = (y - eta) / sigma
+    return -0.5 * z * z - np.log(sigma) - 0.5 * np.log(2 * np.pi)
 
 
 def response(design: Design, newdata: pd.DataFrame | None = None) -> np.ndarray:

@@ -17,6 +17,7 @@ import pytest
 
 import pyimpl
 from pyimpl.errors import DataError, PyimplWarning
+from pyimpl.inference.emm_displays import PairwiseMatrix
 
 DATA = Path(__file__).parent / "data"
 CASES = json.loads((DATA / "after_cases.json").read_text())["cases"]
@@ -61,6 +62,10 @@ def _evaluated(i, call):
 
 
 def _tables(value):
+    if isinstance(value, PairwiseMatrix):
+        return []  # the text is all of it
+    if isinstance(value, dict):
+        return [grid.frame for grid in value.values()]
     if hasattr(value, "contrasts"):
         return [value.emmeans.frame, value.contrasts.frame]
     return [value if isinstance(value, pd.DataFrame) else value.frame]
@@ -121,6 +126,61 @@ def test_singular_mvt_is_tukeys():
     np.testing.assert_allclose(ends, studentized_range.ppf(0.95, 4, 15) / 2**0.5, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_several_specs_are_named_as_in_r():
+    fit = _fit(0)
+    both = fit.emmeans(["pairwise ~ a | b", "~ b"], adjust="sidak")
+    assert list(both) == ["emmeans of a | b", "pairwise differences of a | b", "emmeans of b"]
+    assert list(fit.emmeans([["a"], ["a", "b"]])) == ["emmeans of a", "emmeans of a, b"]
+    alone = fit.emmeans("pairwise ~ a | b", adjust="sidak")
+    assert str(both["pairwise differences of a | b"]) == str(alone.contrasts)
+    custom = fit.emmeans({"x": "trt.vs.ctrl ~ a", "y": "~ b"}, ref=2)  # an option of the contrasts there are
+    assert list(custom) == ["x emmeans", "x differences from control", "y"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_slope_over_everything_where_factors_are_nested():
+    frame = _frame(RECORD, "study")
+    frame["inner"] = pd.Categorical(frame["a"].astype(str) + (frame["u"] > 3).map({True: "+", False: "-"}))
+    fit = pyimpl.lmer("y ~ a / inner + x + (1 | g)", frame)
+    slopes = fit.emtrends("~ 1", "x")
+    assert slopes.frame["x.trend"].item() == pytest.approx(fit.fixef()["x"], rel=1e-9)
+    assert "averaged over the levels of: inner, a" in str(slopes)  # as R says it
+
+
+def test_numbers_that_the_formula_makes_a_factor_of_are_held_at_their_first_level():
+    """ggeffects' ggpredict does so; their mean is no level."""
+    fit = _fit(6)
+    held = fit.predictions("b", at={"o": "II"})
+    assert held["k"].tolist() == [1, 1]
+    np.testing.assert_allclose(held["predicted"], fit.predict(held, re_form="~0"), rtol=1e-12)
+    assert fit.predictions("k")["k"].tolist() == [1, 2, 4]
+
+
+def test_what_0_over_0_prints_is_rs_nan():
+    fit = pyimpl.lmer("y ~ x + x:b + (1 | g)", _frame(RECORD, "study"))
+    pairs = fit.emmeans("~ b | x", at={"x": [0, 1]}, ddf="asymptotic", nesting=False).pairs()
+    assert str(pairs).splitlines()[2].split()[-3:] == ["Inf", "NaN", "NaN"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("count", [2, 5, 12])
+def test_letters_show_what_the_tests_show(count):
+    """Two estimates share a symbol if and only if their difference is not significant."""
+    rng = np.random.default_rng(count)
+    data = pd.DataFrame({"a": [f"l{i:02d}" for i in np.arange(20 * count) % count], "g": np.arange(20 * count) % 7})
+    data["y"] = rng.normal(size=count)[np.arange(20 * count) % count] + rng.normal(size=len(data))
+    means = pyimpl.lmer("y ~ a + (1 | g)", data).emmeans("a", ddf="asymptotic")
+    for options in ({}, {"reversed": True}, {"signif_sets": True}, {"sort": False}):
+        table = means.cld(adjust="holm", **options).frame
+        place = dict(zip(table["a"], table.iloc[:, -1], strict=True))
+        tests = means.pairs(adjust="holm").frame
+        for name, p in zip(tests["contrast"], tests["p.value"], strict=True):
+            one, other = (place[level] for level in name.split(" - "))
+            shared = any(x == y != " " for x, y in zip(one, other, strict=True))
+            assert shared == ((p < 0.05) if "signif_sets" in options else (p >= 0.05))
+
+
 def test_posterior_means_are_linear_functions_of_the_draws():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -173,6 +233,10 @@ def test_slopes_with_an_offset():
         (lambda fit: fit.emmeans("~ a").summary(adjust="nope", infer=True), "adjust is one of"),
         (lambda fit: fit.emtrends("~ a", "b"), "is a factor"),
         (lambda fit: fit.tidy(effects="random"), "effects are some of"),
+        (lambda fit: fit.emmeans("~ a").pwpm(pvals=False, means=False, diffs=False), "must be True"),
+        (lambda fit: fit.emmeans("~ a").cld(Letters=""), "no symbol"),
+        (lambda fit: fit.emmeans("~ a").cld(by="nothing"), "no variable 'nothing'"),
+        (lambda fit: fit.plot_emmeans(["~ a", "~ b"]), "one specification"),
     ],
 )
 @pytest.mark.filterwarnings("ignore")
@@ -196,7 +260,7 @@ def test_a_nesting_structure_is_said_in_rs_words():
 
 @pytest.mark.r
 @pytest.mark.slow
-@pytest.mark.r_packages("emmeans", "broom.mixed")
+@pytest.mark.r_packages("emmeans", "broom.mixed", "multcompView")
 def test_the_record_is_rs(r_versions):
     """Live R, where it has the packages in the versions of the record, says the same."""
     versions = {name: RECORD["versions"][name] for name in ("lme4", "emmeans", "broom.mixed")}

@@ -25,6 +25,7 @@ def data(rows: int = 200, groups: int = 20, seed: int = 3) -> pd.DataFrame:
 def fitted(formula: str = "y ~ x + x2 + (1 | g)", frame: pd.DataFrame | None = None, **options: Any) -> StanLmerFit:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".* may take about .* minutes")  # on a busy machine it may
         return stan_lmer(formula, data() if frame is None else frame, seed=1, **options)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyimpl import lmer
 from pyimpl.design.design import Design
 from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ModelError
@@ -480,3 +481,22 @@ def test_a_scan_is_many_evaluations(effects, balanced):
         terms = tuple(replace(t, codes=t.codes[mixed], columns=t.columns[mixed]) for t in design.terms)
         other = replace(design, y=design.y[mixed], X=design.X[mixed], terms=terms)
         np.testing.assert_allclose(Objective(reduce_design(other), True).scan(points), alone, rtol=1e-12)
+
+
+@pytest.mark.parametrize("apart", [1e-1, 1e-4, 1e-6])
+def test_many_nearly_dependent_columns_give_what_their_span_gives(apart):
+    """Where cross-products would have lost the digits, Householder's triangle is taken."""
+    rng = np.random.default_rng(5)
+    n, g = 400, rng.integers(0, 20, 400)
+    w = rng.normal(size=(n, 9))
+    plain = pd.DataFrame(w, columns=[f"w{i}" for i in range(9)]).assign(g=g.astype(str))
+    plain["y"] = w @ np.arange(9.0) + rng.normal(size=20)[g] + rng.normal(size=n)
+    near = plain.assign(w8=plain["w7"] + apart * plain["w8"])  # the same span
+    formula = "y ~ " + " + ".join(f"w{i}" for i in range(9)) + " + (1 | g)"
+    one, other = (lmer(formula, d, REML=False) for d in (plain, near))
+    # adding the columns is rounded, which turns the span by some 1e-16 / apart
+    assert other.deviance() == pytest.approx(one.deviance(), rel=1e-13 + 1e-16 / apart)
+    beta, close = one.fixef(), other.fixef()
+    assert close["w8"] * apart == pytest.approx(beta["w8"], rel=1e-14 / apart)
+    assert close["w7"] + close["w8"] == pytest.approx(beta["w7"], abs=1e-13 / apart**2)
+    np.testing.assert_allclose(close.iloc[:8], beta.iloc[:8], rtol=1e-11 + 1e-14 / apart)

@@ -54,6 +54,37 @@ def test_what_a_long_call_raises_is_raised():
     assert answers == [thread]  # another thread hears no signals: no thread is made for it
 
 
+def test_long_calls_listen_and_give_the_same_numbers(monkeypatch):
+    d = data()
+    posterior = stan_lmer("y ~ x + (1 | g)", d, seed=1, chains=2, iter=200)
+
+    def numbers():
+        fit = lmer("y ~ x + (1 | g)", d)
+        yield fit.kenward_roger().to_numpy(float)
+        yield fit.hatvalues().to_numpy()
+        yield posterior.posterior_linpred().to_numpy()
+        yield posterior.posterior_predict(seed=3).to_numpy()
+        yield posterior.log_lik().to_numpy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PyimplWarning)
+            yield posterior.loo(r_eff=True).pointwise.to_numpy()
+            yield posterior.waic().pointwise.to_numpy()
+
+    plain, listening = list(numbers()), heard.heard
+    calls = []
+
+    def counted(function, *args, **kwargs):
+        calls.append(function)
+        return listening(function, *args, **kwargs)
+
+    monkeypatch.setattr(heard, "heard", counted)
+    monkeypatch.setattr(heard, "LONG", 0.0)
+    for expected, found in zip(plain, numbers(), strict=True):
+        assert calls  # this one would listen, if it were long
+        calls.clear()
+        np.testing.assert_array_equal(found, expected)
+
+
 # -- what takes long -----------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyimpl import DataError, FormulaError, ModelError, PyimplWarning, lm, lmList
+from pyimpl import DataError, FormulaError, ModelError, PyimplWarning, lm, lmer, lmList
 
 
 def _data() -> pd.DataFrame:
@@ -53,6 +53,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], str]] = {
     "offset": ("y ~ x + offset(o)", {}, ""),
     "offset argument": ("y ~ x + g", {"offset": "o", "weights": "w"}, ", weights = w, offset = o"),
 }
+MIXED = {"refitted": "anova(m, b, a)", "as they are": "anova(m, b, refit = FALSE)", "AIC": "AIC(m, b)"}
 LISTS = {
     "simple": "y ~ x | cluster",
     "failing": "bad ~ x | cluster",
@@ -96,6 +97,9 @@ def answers(rscript, tmp_path_factory) -> dict[tuple[str, str], str]:
         lines.append(f'cat("@@{tag}|numbers\\n"); full({numbers})')
     lines.append("a <- lm(y ~ x, d); b <- lm(y ~ x + g, d); k <- lm(y ~ x * g + h, d)")
     lines.append(_block("several", "anova", "anova(a, b, k)"))
+    lines.append("m <- lmer(y ~ x + g + (1 | cluster), d)")
+    for what, call in MIXED.items():
+        lines.append(_block("mixed", what, f"suppressWarnings(suppressMessages({call}))"))
     for formula in ("y ~ x + z", "y ~ x * z"):
         lines.append(f"m <- lm({formula}, data = d[1:3, ])")
         lines += [_block(formula, "summary", "summary(m)"), _block(formula, "anova", "suppressWarnings(anova(m))")]
@@ -156,6 +160,30 @@ def test_texts_and_numbers(tag, frame, answers):
 def test_models_compared(frame, answers):
     fits = [lm(formula, frame) for formula in ("y ~ x", "y ~ x + g", "y ~ x * g + h")]
     assert str(fits[0].anova(*fits[1:])) + "\n" == answers["several", "anova"]
+
+
+@pytest.mark.filterwarnings("ignore")  # that a variance is 0, and that REML is compared with ML
+def test_models_with_and_without_random_effects_compared(frame, answers):
+    a, b = (lm(formula, frame) for formula in ("y ~ x", "y ~ x + g"))
+    m = lmer("y ~ x + g + (1 | cluster)", frame, dialect="debian-12")
+    spoken = {"-2*log(L)": "deviance ", " -2*log(L)": " deviance "}
+    for what, ours in {
+        "refitted": m.anova(b, a, model_names=["m", "b", "a"]),
+        "as they are": m.anova(b, refit=False, model_names=["m", "b"]),
+    }.items():
+        theirs = answers["mixed", what]
+        for new, old in spoken.items():
+            theirs = theirs.replace(new, old)
+        assert str(ours).split() == theirs.split()
+    theirs = answers["mixed", "AIC"].split()
+    np.testing.assert_allclose(m.AIC(b).to_numpy().ravel(), [float(theirs[i]) for i in (3, 4, 6, 7)], rtol=1e-6)
+    assert (b.npar, b.isREML(), b.refitML() is b) == (5, False, True)
+    with pytest.raises(ModelError, match="same subset"):
+        m.anova(lm("y ~ x", frame, subset=np.ones(len(frame), dtype=bool)))
+    with pytest.raises(ModelError, match="same data object"):
+        m.anova(lm("y ~ x", frame.assign(y=frame["y"] + 1)))
+    with pytest.raises(DataError, match="LmFit"):
+        m.anova("y ~ x")
 
 
 @pytest.mark.parametrize("tag", LISTS)

@@ -74,6 +74,29 @@ def test_factor_solves_and_inverse(width, density):
     np.testing.assert_allclose(np.asarray(factor.inverse)[where], np.linalg.inv(A)[rows, cols], atol=1e-15)
 
 
+def test_a_large_factor_is_made_in_pieces():
+    """From some thousand columns on LAPACK's and BLAS's calls are cut into pieces, between which Ctrl-C is heard."""
+    rng = np.random.default_rng(5)
+    n = 2000
+    factor = Factor(blocks(np.zeros(1, dtype=int), np.array([n], dtype=np.intp)))
+    half = rng.normal(size=(n, n))
+    A = half @ half.T + n * np.eye(n)
+    np.asarray(factor.values)[:] = A.ravel()
+    assert factor.factorise()
+    lower = np.tri(n, dtype=bool)
+    L = np.linalg.cholesky(A)
+    np.testing.assert_allclose(np.asarray(factor.values).reshape(n, n).T[lower], L[lower], atol=1e-12)
+    X = rng.normal(size=(n, 700))  # wide enough that the solves are cut as well
+    np.testing.assert_allclose(A @ factor.solve(X), X, atol=1e-11)
+    factor.invert()
+    inverse = np.asarray(factor.inverse).reshape(n, n).T
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    np.testing.assert_allclose(inverse @ (A @ X[:, :3]), X[:, :3], atol=1e-11)
+    A[1500, 1500] = -1.0
+    np.asarray(factor.values)[:] = A.ravel()
+    assert not factor.factorise()
+
+
 @pytest.mark.parametrize("density", [0.02, 0.5])
 def test_what_is_not_positive_definite_is_said(density):
     rng = np.random.default_rng(1)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from validation.migrate.compared import Compared, compare_values, paired
@@ -14,7 +15,7 @@ from validation.migrate.repeats import Limits
 from validation.migrate.replay import Replayed, repeat, replay
 from validation.migrate.run import Migration, migrate
 from validation.migrate.script import Piece, Script, Span
-from validation.migrate.values import Labelled, from_r
+from validation.migrate.values import Labelled, from_python, from_r
 from validation.migrate.watch import Watched
 
 
@@ -51,6 +52,41 @@ def test_what_could_not_is_noticed(shift, expected):
     mine = [value(float(np.median(rng.normal(size=400)))) for _ in range(17)]
     r = value(mine[0].numbers[0][1] + shift)
     assert verdict(r, mine[1], mine[2:]) == expected
+
+
+def test_a_large_table_is_compared_by_its_columns():
+    """The same numbers in another order are noticed, as other numbers are."""
+    rng = np.random.default_rng(8)
+    table = pd.DataFrame(rng.normal(size=(101_000, 2)), columns=["a", "b"])
+    verdicts = []
+    for other in (table, table.iloc[::-1], table * [1, 1.01], table[["b", "a"]].set_axis(["a", "b"], axis=1)):
+        one = Compared(0, 1, 0, "x", 0, "agrees")
+        compare_values(one, from_python(table), from_python(other), 1e-3, modes=False, least=0.0)
+        verdicts.append((one.verdict, len(one.rows)))
+    assert verdicts == [("agrees", 16)] + [("disagrees", 16)] * 3
+
+
+LARGE = """m <- lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)
+table <- outer(seq_len(70000) / 7, c(1, 2, 3)) * sigma(m)
+long <- seq_len(5000) * sigma(m)
+colMeans(table)
+"""
+
+
+@pytest.mark.r
+def test_what_is_too_large_is_summed_up_in_r_as_in_python(tmp_path):
+    """And what R does not reach is named, that it stopped where it did."""
+    path = tmp_path / "a.R"
+    path.write_text(LARGE + "stop('here')\nsigma(m)\n")
+    done = migrate(path, tmp_path / "out")
+    assert not done.disagreements, str(done)
+    rows = {one.name: len(one.rows) for one in done.compared}
+    assert (rows["table"], rows["long"]) == (24, 8)
+    assert [(line, why.split(":")[0]) for line, _, why in done.missing] == [
+        (5, "R stopped here"),
+        (6, "R did not get here"),
+    ]
+    assert done.exit_code == 3
 
 
 def test_a_worse_sampler_of_r_s_may_be_further_away():

@@ -63,7 +63,9 @@ def test_factors():
     data = pd.DataFrame(
         {"school": [10, 9, 10], "sex": ["F", "M", None], "flag": [True, False, True], "t": ["b", "a", "b"]}
     )
+    data["n"] = pd.Series(["b", None, "a"], dtype=object)  # as files with blanks give it
     made = as_factors(data, ["school", "sex=M,F", "flag"], strings=True)
+    assert list(made["n"].cat.categories) == ["a", "b"]
     assert list(made["school"].cat.categories) == ["9", "10"]
     assert list(made["sex"].cat.categories) == ["M", "F"]
     assert made["sex"].isna().tolist() == [False, False, True]

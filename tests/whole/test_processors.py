@@ -110,14 +110,29 @@ def _code_taken(core: str, threads: int) -> list[list[object]]:
     return found
 
 
-def _need(core: str) -> None:
+@cache
+def _multiplies(core: str, threads: int) -> bool:
+    """Whether the BLAS lives through a product when told this core.
+
+    OpenBLAS 0.3.34 (numpy 2.5.2 to 2.5.5) on a Zen 4 takes the block sizes of that processor for the code of any core
+    that it is told, and dgemm of Haswell's and Zen's then writes beyond its stack: OpenMathLib/OpenBLAS#6021. Genuine
+    processors of those cores are not affected. numpy 2.5.1 runs them here.
+    """
+    product = "import numpy as np; a = np.ones((900, 900)); b = a @ a; np.linalg.solve(a + np.eye(900), b)"
+    return _python("-c", product, core=core, threads=threads).returncode == 0
+
+
+def _need(core: str, threads: int = 1) -> None:
     if not _can(CORES[core]):
         pytest.skip(f"this processor has no {CORES[core]}, which OpenBLAS's code for {core} takes")
+    if not _multiplies(core, threads):
+        pytest.skip(f"numpy's OpenBLAS can't be told {core} on this processor: it dies in a product of two matrices")
 
 
 @pytest.mark.slow
 def test_at_least_four_kinds_of_code_are_met() -> None:
-    met = {architecture for core in CORES if _can(CORES[core]) for architecture, _ in _code_taken(core, 1)}
+    usable = [core for core in CORES if _can(CORES[core]) and _multiplies(core, 1)]
+    met = {architecture for core in usable for architecture, _ in _code_taken(core, 1)}
     assert len(met) >= 4, met
 
 
@@ -133,7 +148,7 @@ def _passes(**of: object) -> None:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize(("core", "threads"), RUNS)
 def test_the_sensitive_part_passes(core: str, threads: int) -> None:
-    _need(core)
+    _need(core, threads)
     assert all(count == threads for _, count in _code_taken(core, threads))
     _passes(core=core, threads=threads)
 
@@ -162,7 +177,8 @@ def test_numpy_can_be_told_to_use_less() -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("core", CORES)
 def test_numbers_are_equal_to_the_bit_whatever_the_number_of_threads(core: str) -> None:
-    _need(core)
+    for threads in (1, 2):
+        _need(core, threads)
     found = []
     for threads in (1, 2):
         done = _python("-c", _NUMBERS, core=core, threads=threads)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from validation.migrate.code import Code, Scope, element_of, nested, python_name, quoted, unmarked
 from validation.migrate.functions import maker
 from validation.migrate.rcode import Argument, Node
-from validation.migrate.translate import Translator, is_several
+from validation.migrate.translate import Translator, call_of, is_several
 
 __all__: list[str] = []
 
@@ -34,7 +34,9 @@ def _gone_through(t: Translator, node: Node, made: Code) -> _Over:
     if made.kind in ("frame", "data"):
         return _Over(f"({text}[name] for name in {text})", "series<column", again)
     if made.kind == "series":
-        return _Over(text, "number", f"{again}.index" if made.element != "column" else "")
+        texts = made.element == "column" and t.type_of(made) == "character"
+        named = f"{again}.index" if made.element != "column" else again if texts else ""  # texts are their own names
+        return _Over(text, "string" if texts else "number", named)
     if made.kind == "strings":
         return _Over(made.text, "string", unmarked(made.text))
     if made.kind in ("list", "vector", "range"):
@@ -73,9 +75,8 @@ def _body_of(t: Translator, function: Node, values: list[tuple[str, Code]], more
         given += [f"{python_name(key)}={t.expression(value, scope).text}" for key, value in extra.items()]
         return element_of(f"{name}({', '.join(given)})", kind)
     inner = Scope({f"\0{k}": code for k, (_, code) in enumerate(values)}, scope)
-    places = [Argument(None, Node("name", f"\0{k}")) for k in range(len(values))]
-    call = Node("call", function.text, [function], [*places, *more], function.start, function.end, function.line)
-    return t.expression_of_call(call, inner)
+    call = call_of(function, [Node("name", f"\0{k}") for k in range(len(values))], more)
+    return t.expression_of_call(call, inner) if call.kind == "call" else t.expression(call, inner)
 
 
 def _variable(function: Node, k: int, taken: "set[str]") -> str:
@@ -111,6 +112,8 @@ def _loop(t: Translator, node: Node, over: list[Code], function: Node, more: lis
     first = ways[0]
     named = first.named and not (node.text in ("lapply", "map", "by") and over[0].kind == "strings")
     named = named and not (node.text == "vapply" and over[0].kind == "strings" and made.kind == "string")
+    of_texts = over[0].kind == "series" and first.element == "string"
+    named = named and not (of_texts and node.text in ("lapply", "map", "by"))
     if not named:
         through = first.items if len(ways) == 1 else f"zip({', '.join(way.items for way in ways)})"
         return Code(f"[{made.text} for {variables} in {through}]", "list", True, nested(made))
@@ -142,6 +145,14 @@ def _simplified(t: Translator, node: Node, made: Code) -> Code:
     if made.kind == "list" and inner.kind == "string":
         return Code(made.text, "strings", True, "string")
     return made
+
+
+@maker("mclapply", "future_map", "future_lapply", takes=None)
+def _in_parallel(t: Translator, node: Node, scope: Scope) -> Code:
+    """In several processes as in one: the result is the same."""
+    kept = [one for one in node.args if not (one.name or "").startswith(("mc.", "future.", ".options", ".progress"))]
+    name = "map" if node.text == "future_map" else "lapply"
+    return _apply(t, Node("call", name, node.parts, kept, node.start, node.end, node.line), scope)
 
 
 @maker("lapply", "sapply", "vapply", *_MAPS, takes=None)
@@ -183,10 +194,17 @@ def _side_by_side(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("split", takes="x f")
 def _split(t: Translator, node: Node, scope: Scope) -> Code:
     values = [argument.value for argument in node.args if argument.value is not None]
+    if len(values) == 2 and values[1].kind == "unary" and values[1].text == "~" and values[1].parts[0].kind == "name":
+        data = t.expression(values[0], scope)  # split(d, ~ g)
+        if data.kind in ("data", "frame"):
+            grouped = f"{data.inside()}.groupby({quoted(values[1].parts[0].text)}, observed=True)"
+            return Code(f"dict(list({grouped}))", "dict", True, data.kind)
     data, by = (t.expression(value, scope) for value in values[:2])
-    if data.kind not in ("data", "frame") or by.kind != "series":
+    if data.kind not in ("data", "frame", "series") or by.kind not in ("series", "vector"):
         raise t.refuse(node, "split() of this kind")
-    return Code(f"dict(list({data.inside()}.groupby({by.text}, observed=True)))", "dict", True, data.kind)
+    element = "series<column" if data.kind == "series" else data.kind
+    grouped = f"dict(list({data.inside()}.groupby({by.text}, observed=True)))"
+    return Code(grouped, "dict", True, element)
 
 
 @maker("by", takes="data INDICES FUN")

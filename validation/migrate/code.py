@@ -1,10 +1,14 @@
 """What the translation makes: Python text with its value's kind, the names in a scope; R's matching of arguments."""
 
+import builtins
+import contextlib
 import keyword
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+import pyimpl
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.watched import FITS
 
@@ -17,6 +21,7 @@ __all__ = [
     "Scope",
     "Untranslatable",
     "as_slice",
+    "distinct_names",
     "element_of",
     "in_order",
     "matched",
@@ -33,28 +38,20 @@ OPEN, CLOSE = "\ue000", "\ue001"
 _TAKEN = {
     *keyword.kwlist,
     *FITS,
+    *(name for name in dir(builtins) if not name.startswith("_")),
+    *pyimpl.__all__,
     "np",
     "pd",
-    "print",
-    "list",
-    "dict",
-    "range",
-    "len",
-    "sum",
-    "min",
-    "max",
-    "abs",
-    "round",
     "stats",
     "regex",
     "reduce",
+    "combinations",
     "read",
     "Path",
     "DATA",
-    "zip",
-    "str",
-    "format",
 }
+#: Names of R that would be one in Python (``a.b`` and ``a_b``), and what each is called: of the script that is written.
+_DISTINCT: ContextVar[Mapping[str, str] | None] = ContextVar("distinct", default=None)
 # kinds whose values are pandas objects with labels, so that R's [ ] is .iloc, .loc
 LABELLED = {"series", "frame", "table", "data"}
 
@@ -132,10 +129,42 @@ def python_name(name: str) -> str:
     ----------
     name : str
     """
-    text = re.sub(r"\W", "_", name.strip("."), flags=re.ASCII) or "x"
-    if text[0].isdigit():
+    return (_DISTINCT.get() or {}).get(name) or _as_identifier(name)
+
+
+def _as_identifier(name: str) -> str:
+    text = re.sub(r"\W", "_", name.strip(".")) or "x"
+    if not text.isidentifier():  # it begins with a digit; or it is of letters that Python does not take
         text = "x" + text
+    if not text.isidentifier():
+        text = re.sub(r"\W", "_", text, flags=re.ASCII)
     return text + "_" if text in _TAKEN else text
+
+
+@contextlib.contextmanager
+def distinct_names(names: Sequence[str]) -> Iterator[None]:
+    """Let each name of a script have a name of its own in Python.
+
+    Parameters
+    ----------
+    names : sequence of str
+        R's, in the script's order: the first keeps what :func:`python_name` makes of it alone.
+    """
+    of: dict[str, str] = {}
+    renamed: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        plain = made = _as_identifier(name)
+        k = 2
+        while made in of:
+            made, k = f"{plain}_{k}", k + 1
+        of[made] = name
+        if made != plain:
+            renamed[name] = made
+    token = _DISTINCT.set(renamed)
+    try:
+        yield
+    finally:
+        _DISTINCT.reset(token)
 
 
 def quoted(text: str) -> str:
@@ -155,6 +184,8 @@ def unmarked(text: str) -> str:
 def minus_one(code: Code) -> str:
     """R's index, from 1, as Python's, from 0."""
     if code.kind == "positions" and code.text.endswith(" + 1"):
+        return code.text.removesuffix(" + 1")
+    if re.fullmatch(r"int\(np\.arg(min|max)\(.*\)\) \+ 1", code.text):
         return code.text.removesuffix(" + 1")
     return str(int(code.text) - 1) if code.text.isdigit() else f"{code.inside()} - 1"
 

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from validation.migrate.values import Labelled
+from validation.migrate.values import Labelled, column_of, summed_up
 from validation.tolerances import MIGRATED_VALUE
 
-__all__ = ["Compared", "Row", "close", "column_of", "compare_values", "limit_of_value", "paired"]
+__all__ = ["Compared", "Row", "close", "compare_values", "limit_of_value", "of_one_kind", "paired"]
 
 #: Columns that hold p-values.
 _OF_P = ("p.value", "p-value", "p_value", "p.adjust")
@@ -104,6 +104,11 @@ def paired(r: Labelled, python: Labelled) -> "list[tuple[str, float, float]] | N
     return None
 
 
+def of_one_kind(r: Labelled, python: Labelled) -> tuple[Labelled, Labelled]:
+    """Both by their columns' moments and quantiles, where one of them was too large to be kept otherwise."""
+    return (summed_up(r), summed_up(python)) if r.summed or python.summed else (r, python)
+
+
 def compare_values(one: Compared, r: Labelled, python: Labelled, share: float, *, modes: bool, least: float) -> None:
     """Compare numbers, each by the tolerance of its column, and texts.
 
@@ -122,6 +127,8 @@ def compare_values(one: Compared, r: Labelled, python: Labelled, share: float, *
     if r.other and not r.numbers:
         one.verdict, one.why = "not compared", f"R's value is of class {r.other}: it holds no plain numbers"
         return
+    r, python = of_one_kind(r, python)
+    one.summed = r.summed
     pairs = paired(r, python)
     if pairs is None:
         one.verdict = "disagrees"
@@ -204,12 +211,6 @@ def limit_of_value(
         return 2.0 * share * a * max(1.0, abs(math.log(a))) if a > 0 else 1e-300
     scale = 1.0 if modes else 0.1
     return share * max(abs(a), scale * largest.get(column, 0.0)) if math.isfinite(a) else 0.0
-
-
-def column_of(label: str) -> str:
-    """What numbers are of one kind: those of a column; a vector's are all of one."""
-    _row, between, column = label.rpartition(" · ")
-    return column if between else ""
 
 
 def close(a: float, b: float, limit: float) -> bool:

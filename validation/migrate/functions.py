@@ -10,7 +10,6 @@ from validation.migrate.code import (
     Scope,
     matched,
     nested,
-    plus_one,
     quoted,
     unmarked,
 )
@@ -118,6 +117,13 @@ def _label(value: Node | None) -> str | None:
     return key.text if key is not None and key.kind == "string" else None
 
 
+def _array(t: Translator, made: Code) -> str:
+    if made.kind == "series":
+        return made.inside()
+    t.needs("np")
+    return f"np.asarray({made.text})"
+
+
 @maker("c", takes=None)
 def _combine(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(argument.value, scope) for argument in node.args if argument.value is not None]
@@ -131,6 +137,16 @@ def _combine(t: Translator, node: Node, scope: Scope) -> Code:
     if kinds <= {"vector", "number", "range", "series"} and kinds - {"number"} and not any(names):
         spread = ", ".join(part.text if part.kind == "number" else f"*{part.inside()}" for part in parts)
         return Code(f"[{spread}]", "vector", True, "number")
+    if names and all(names) and kinds <= {"number", "series", "vector"}:  # of one number each
+        parts = [p if p.kind == "number" else Code(f"{_array(t, p)}.item()", "number") for p in parts]
+        kinds, listed = {"number"}, ", ".join(part.text for part in parts)
+    elif kinds <= {"number", "series", "vector"} and kinds != {"number"}:
+        t.needs("pd")
+        labelled = [
+            f"pd.Series([{p.text}], index=[{quoted(str(n or ''))}])" if p.kind == "number" else f"pd.Series({p.text})"
+            for n, p in zip(names, parts, strict=True)
+        ]
+        return Code(f"pd.concat([{', '.join(labelled)}])", "series")
     if kinds - {"number", "string", "formula", "fit"}:
         raise t.refuse(node, "c() of things that are not single values")
     if all(names) and names:
@@ -290,6 +306,8 @@ def _reduction(python: str) -> Maker:
         if len(parts) != 1:
             raise t.refuse(node, f"{node.text}() of several things")
         made = parts[0]
+        if t.groups and made.kind == "series":
+            return _of_its_group(t, node, made, python)
         if made.kind == "series":
             kept = "skipna=False" if t.has_missing(made) and not skips else ""
             return Code(f"{made.inside()}.{python}({kept})", "number")
@@ -302,6 +320,15 @@ def _reduction(python: str) -> Maker:
         raise t.refuse(node, f"{node.text}() of something that is no vector")
 
     return make
+
+
+def _of_its_group(t: Translator, node: Node, made: Code, python: str) -> Code:
+    """``mean(x)`` within groups: of each row that of its group."""
+    found = re.fullmatch(r'd\["([^"\\]*)"\]', made.text)
+    if found is None:
+        raise t.refuse(node, f"{node.text}() of something computed, within groups")
+    text = f'd.groupby({t.groups}, observed=True)["{found[1]}"].transform("{python}")'
+    return Code(text, "series", True, "column")
 
 
 for _r, _python in (
@@ -324,7 +351,8 @@ def _elementwise(python: str) -> Maker:
         if made.kind == "string":
             raise t.refuse(node, "numbers expected")
         t.needs("np")
-        return Code(f"np.{python}({made.text})", "vector" if made.kind == "range" else made.kind)
+        kind = "vector" if made.kind == "range" else made.kind
+        return Code(f"np.{python}({made.text})", kind, True, made.element if kind == "series" else "any")
 
     return make
 
@@ -341,10 +369,12 @@ def _round(t: Translator, node: Node, scope: Scope) -> Code:
     if node.text == "signif" and made.kind in ("number", "any"):
         given = digits if len(values) > 1 else "6"
         return Code(f'float(f"{{{made.text}:.{given}g}}")', "number") if given.isdigit() else made
+    if made.kind == "list" and made.element == "number":
+        made = Code(made.text, "vector", made.atom, "number")
     if node.text == "signif" or made.kind not in ("number", "series", "frame", "vector", "any"):
         raise t.refuse(node, f"{node.text}() is not carried over")
     if made.kind in ("series", "frame"):
-        return Code(f"{made.inside()}.round({digits})", made.kind)
+        return Code(f"{made.inside()}.round({digits})", made.kind, True, made.element)
     t.needs("np")
     return Code(f"np.round({made.text}, {digits})", made.kind)
 
@@ -406,7 +436,7 @@ def _head(t: Translator, node: Node, scope: Scope) -> Code:
     raise t.refuse(node, f"{node.text}() of something that is no table")
 
 
-@maker("as.numeric", "as.vector", "unname", "as.double", "as.integer", "as.character", "unlist", "drop", takes="x")
+@maker("as.vector", "unname", "as.character", "unlist", "drop", takes="x")
 def _as_plain(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
     if node.text == "as.character" and made.kind in ("string", "formula"):
@@ -422,36 +452,17 @@ def _as_plain(t: Translator, node: Node, scope: Scope) -> Code:
         return Code(f"list({made.inside()}.values())", "list", True, made.element)
     if node.text == "unname" and made.kind in ("list", "strings"):
         return made
-    if node.text in ("as.numeric", "as.double", "as.vector", "unname", "drop") and made.kind in ("series", "vector"):
+    if node.text in ("as.vector", "unname", "drop") and made.kind in ("series", "vector"):
         t.needs("np")
         return Code(f"np.asarray({made.text})", "vector")
-    if node.text in ("as.numeric", "as.vector") and made.kind == "dict" and made.element == "number":
+    if node.text == "as.vector" and made.kind == "dict" and made.element == "number":
         return Code(f"list({made.inside()}.values())", "vector", True, "number")
-    if node.text in ("as.numeric", "as.vector", "drop") and made.kind == "frame":
+    if node.text in ("as.vector", "drop") and made.kind == "frame":
         t.needs("np")
         return Code(f"np.asarray({made.text}).ravel(order='F')", "vector")
     if node.text == "unlist" and made.kind in ("list", "vector", "dict", "series", "strings"):
         return made
     raise t.refuse(node, f"{node.text}() is not carried over here")
-
-
-@maker("seq_along", "seq_len", "seq", takes="from to by length.out along.with")
-def _sequence(t: Translator, node: Node, scope: Scope) -> Code:
-    values = [argument.value for argument in node.args if argument.value is not None]
-    made = [t.expression(value, scope) for value in values]
-    if node.text == "seq_along":
-        return Code(f"range(1, len({made[0].text}) + 1)", "range")
-    if node.text == "seq_len":
-        return Code(f"range(1, {plus_one(made[0])})", "range")
-    if len(made) == 2:
-        return Code(f"range({made[0].text}, {plus_one(made[1])})", "range")
-    if len(made) == 3:
-        t.needs("np")
-        a, b, by = (one.text for one in made)
-        if any(argument.name in ("length.out", "length", "len") for argument in node.args):
-            return Code(f"np.linspace({a}, {b}, {by})", "vector")
-        return Code(f"np.arange({a}, {b} + {by} / 2, {by})", "vector")
-    raise t.refuse(node, "a sequence of this kind")
 
 
 @maker("droplevels", takes="x")
@@ -586,7 +597,7 @@ def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
     named = matched([a for a in node.args if a.name != "names"], ("x", "probs", "na.rm"))
     if named.get("x") is None:
         raise t.refuse(node, "quantile() without values")
-    made = t.expression(named["x"], scope)  # type: ignore[arg-type]
+    made = numbers(t, t.expression(named["x"], scope))  # type: ignore[arg-type]
     probs = named.get("probs")
     text = t.expression(probs, scope).text if probs is not None else "[0, 0.25, 0.5, 0.75, 1]"
     if made.kind in ("vector", "frame", "draws") or (made.kind == "series" and made.element == "column"):
@@ -595,26 +606,6 @@ def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
     if made.kind != "series":
         raise t.refuse(node, "quantile() of something that is no column")
     return Code(f"{made.inside()}.quantile({text})", "series")
-
-
-@maker("apply", takes=None)
-def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
-    """``apply(X, 2, FUN)``: a number, or some, for each column."""
-    named = matched(node.args, ("X", "MARGIN", "FUN"))
-    matrix, margin, function = (named.pop(key, None) for key in ("X", "MARGIN", "FUN"))
-    if matrix is None or margin is None or function is None or margin.text not in ("1", "2"):
-        raise t.refuse(node, "apply() of this kind")
-    made = t.expression(matrix, scope)
-    known = {"mean": "mean", "sd": "std", "var": "var", "median": "median", "min": "min", "max": "max", "sum": "sum"}
-    axis = "" if margin.text == "2" else "axis=1"
-    if made.kind != "frame":
-        raise t.refuse(node, "apply() of something that is no matrix")
-    if function.text in known and not named:
-        return Code(f"{made.inside()}.{known[function.text]}({axis})", "series")
-    probs = named.pop("probs", None)
-    if function.text == "quantile" and probs is not None and not named and not axis:
-        return Code(f"{made.inside()}.quantile({t.expression(probs, scope).text})", "frame")
-    raise t.refuse(node, "apply() of this kind")
 
 
 @maker("which.min", "which.max", takes="x")
@@ -674,6 +665,9 @@ def _attribute(t: Translator, node: Node, scope: Scope) -> Code:
         effects = owner.parts[0]
         asked = effects.args[0].value if effects.kind == "call" and effects.text == "ranef" and effects.args else None
         modes_of = t.expression(asked, scope) if asked is not None else None
+        kept = t.expression(effects, scope) if effects.kind == "name" else None
+        if kept is not None and kept.kind == "frames" and kept.element.startswith("of "):  # re <- ranef(m)
+            modes_of = Code(kept.element.removeprefix("of "), "fit")
         if modes_of is not None and modes_of.kind == "fit":
             made = t.expression(owner, scope)
             level = re.search(r"\[([^\[\]]+)\]$", unmarked(made.text))
@@ -695,18 +689,6 @@ def _by_name(t: Translator, node: Node, scope: Scope) -> Code:
     if not values or values[0].kind != "string":
         raise t.refuse(node, "get() of a name that is computed")
     return t.expression(Node("name", values[0].text, start=values[0].start, end=values[0].end), scope)
-
-
-@maker("rep", takes="x times each")
-def _repeated(t: Translator, node: Node, scope: Scope) -> Code:
-    values = [argument.value for argument in node.args if argument.value is not None]
-    if len(values) != 2 or node.args[1].name in ("each", "length.out"):
-        raise t.refuse(node, "rep() of this kind")
-    made, times = (t.expression(value, scope) for value in values)
-    if made.kind not in ("number", "string") or times.kind != "number":
-        raise t.refuse(node, "rep() of this kind")
-    kind = "strings" if made.kind == "string" else "vector"
-    return Code(f"[{made.text}] * {times.inside()}", kind, False, made.kind)
 
 
 @maker("factor", "as.factor", takes=None)

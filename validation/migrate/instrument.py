@@ -7,7 +7,7 @@ script changes but that; what waits for a person at the screen is not run.
 from dataclasses import dataclass
 
 from validation.migrate.rcode import Node
-from validation.migrate.watched import INTERACTIVE, VERBS, is_watched
+from validation.migrate.watched import INTERACTIVE, SHOWING, VERBS, is_watched
 
 __all__ = ["Site", "instrument", "own_sites", "sites"]
 
@@ -28,7 +28,7 @@ class Site:
     name : str
         The function's name.
     node : Node
-        The call; of a pipe, the whole pipe.
+        The call; of a pipe, the whole pipe; of what shows or writes something (``kable``), that.
     statement : int
         The statement it belongs to, from 0.
     """
@@ -70,6 +70,9 @@ def sites(statements: list[Node]) -> list[Site]:
         name = _called(node) if mark else ""
         if name:
             found.append(Site(len(found), name, node, statement))
+        part = _shown_by(node) if mark else None
+        if part is not None and not _called(part):
+            found.append(Site(len(found), _name_of(node), part, statement))
         piped = node.kind == "binary" and node.text in ("|>", "%>%", "%T>%", "%<>%", "%$%")
         if node.kind == "assign":
             target, value = node.parts
@@ -109,6 +112,8 @@ def _called(node: Node) -> str:
         return ""
     if is_watched(node.text):
         return node.text
+    if node.text in ("eval", "eval.parent", "evalq"):  # of a call that was put together: it may fit a model
+        return node.text
     if node.text in ("do.call", "lapply", "sapply", "vapply", "Map", "mapply", "map", "map_dbl", "Reduce", "Recall"):
         for argument in node.args:
             value = argument.value
@@ -117,6 +122,24 @@ def _called(node: Node) -> str:
             if value is not None and value.kind == "function" and any(_called(part) for part in value.walk()):
                 return node.text
     return ""
+
+
+def _name_of(node: Node) -> str:
+    return node.parts[1].text if node.kind == "binary" else node.text
+
+
+def _shown_by(node: Node) -> Node | None:
+    """What a call shows or writes: the table that is given to ``kable()``, by itself or through a pipe."""
+    if node.kind == "binary" and node.text in ("|>", "%>%"):
+        left, right = node.parts
+        placed = any(one.value is not None and one.value.text in (".", "_") for one in right.args)
+        return left if right.kind == "call" and right.text in SHOWING and not placed else None
+    if node.kind != "call" or node.text not in SHOWING or not node.args:
+        return None
+    if node.args[0].name not in (None, "x", "object"):
+        return None
+    first = node.args[0].value
+    return first if first is not None and first.kind in ("name", "call", "index", "dollar", "binary") else None
 
 
 def own_sites(outer: Site, places: list[Site]) -> list[int]:

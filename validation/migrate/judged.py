@@ -6,9 +6,9 @@ from typing import Any
 
 from scipy import stats
 
-from validation.migrate.compared import Compared, Row, close, compare_values, paired
+from validation.migrate.compared import Compared, Row, close, compare_values, of_one_kind, paired
 from validation.migrate.random_values import Drawn, judge_drawn
-from validation.migrate.replay import PROBABILITIES, Replayed
+from validation.migrate.replay import AT_R, PROBABILITIES, Replayed
 from validation.migrate.script import Script
 from validation.migrate.seen import holds_fits
 from validation.migrate.statements import SHOWN
@@ -24,7 +24,7 @@ from validation.tolerances import (
     OPTIMUM,
 )
 
-__all__ = ["judge", "other_shape", "unproved"]
+__all__ = ["judge", "other_shape", "thetas_of", "unproved"]
 
 #: ``lme4::isSingular``'s tolerance: a θ below it is at the boundary.
 SINGULAR = 1e-4
@@ -57,9 +57,11 @@ class _Judge:
         self.fits = {int(e["number"]): e["fit"] for e in watched.events if e["event"] == "fit"}
         self.posteriors = sum("stanreg" in fit["classes"] for fit in self.fits.values())
         self.slack: dict[int, float] = {}
+        self.flat: dict[int, str] = {}  # fit -> why its θ is not determined as closely as R's and Python's differ
         self.differs: dict[int, int] = {}  # fit -> the line of the model that differs
         self.sizes: dict[int, dict[str, tuple[float, float]]] = {}  # posterior -> effective sample sizes
         self.waiting: list[Drawn] = []
+        self.times = max((_times(event, script) for event in watched.events), default=0)
 
     def all(self) -> list[Compared]:
         """All that was compared."""
@@ -96,7 +98,12 @@ class _Judge:
         if value["type"] == "list" and value["items"] and all(item["type"] == "fit" for item in value["items"]):
             return None  # each of its models is compared where it was fitted
         if value["type"] == "fit" and int(value["fit"]) in self.fits:
-            self._fit(one, int(value["fit"]), ours[k])
+            fit = self.fits[int(value["fit"])]
+            if statement in self.script.on_draws and "draws" not in fit:  # fitted to random numbers
+                one.what = "model"
+                self._wait(one, _estimates(fit), ours[k], None)
+            else:
+                self._fit(one, int(value["fit"]), ours[k])
             return one
         of = int(event["of"]) if event.get("of") is not None else None
         verb = VERBS.get(place.name)
@@ -110,11 +117,16 @@ class _Judge:
         self._plain(one, from_r(value), ours[k], of, modes=place.name == "ranef")
         if one.verdict == "disagrees" and of in self.differs:
             one.why = f"its model differs (line {self.differs[of]})"
+        if one.verdict == "disagrees" and of in self.flat:
+            one.verdict, one.why, one.rows = "not compared", self.flat[of], []
         return one
 
     def _fit(self, one: Compared, number: int, ours: Labelled) -> None:
         one.what, fit = "model", self.fits[number]
         self.slack[number] = _model(one, fit, ours, self.posteriors)
+        flat = _as_good(one, ours)
+        if flat:
+            self.flat[number] = flat
         if one.verdict == "disagrees":
             self.differs.setdefault(number, one.line)
         if "draws" in fit:
@@ -134,7 +146,7 @@ class _Judge:
             for parameter, pair in more.items():
                 known = sizes.get(parameter, pair)
                 sizes[parameter] = min(known, pair, key=lambda both: both[0] / max(both[1], 1.0))
-        self.waiting.append(Drawn(one, r, ours, again, sizes))
+        self.waiting.append(Drawn(one, r, ours, again, sizes, self.times))
 
     def _plain(self, one: Compared, r: Labelled, ours: Labelled, of: int | None, *, modes: bool) -> None:
         """A value that is computed from fits by a likelihood."""
@@ -166,6 +178,52 @@ class _Judge:
         return one
 
 
+#: What follows from θ alone, given the data.
+_OF_THETA = ("theta", "components", "ranef", "sigma", "coef")
+
+
+def _as_good(one: Compared, ours: Labelled) -> str:
+    """Set aside what differs in θ where R's θ is an optimum, too: by Python's own criterion as good as Python's.
+
+    Near a boundary, or where a model has more components than the data can tell apart, the criterion is flat: θ can be
+    another though the likelihood is the same, and so can all that follows from it.
+    """
+    excess = dict(ours.numbers).get(AT_R, math.nan)
+    differing = [row for row in one.rows if not row.agrees]
+    if not differing or not abs(excess) <= MIGRATED_EXCESS.limit:
+        return ""
+    if any(row.label.split(" · ")[0].split(".")[0] not in _OF_THETA for row in differing):
+        return ""
+    one.rows = [row for row in one.rows if row.agrees]
+    one.rows.append(Row(AT_R, excess, 0.0, MIGRATED_EXCESS.limit, True))
+    one.verdict = "agrees"
+    one.why = (
+        f"its θ is not determined: R's is another, and only {max(excess, 0.0):.1g} above the optimum (in -2 log L)"
+    )
+    return one.why
+
+
+def thetas_of(watched: Watched) -> dict[str, list[list[float] | None]]:
+    """R's θ of each fit, by the site that made it, in order; None of what has none."""
+    fits = {int(e["number"]): e["fit"] for e in watched.events if e["event"] == "fit"}
+    found: dict[str, list[list[float] | None]] = {}
+    for event in watched.events:
+        if event["event"] == "value":
+            value = event["value"]
+            fit = fits.get(int(value["fit"]), {}) if value.get("type") == "fit" else {}
+            found.setdefault(str(event["site"]), []).append(fit.get("theta", {}).get("values"))
+    return {site: thetas for site, thetas in found.items() if any(thetas)}
+
+
+def _estimates(fit: Mapping[str, Any]) -> Labelled:
+    """What a model's estimates are, under the labels that Python's have."""
+    found = Labelled()
+    for name in ("fixef", "theta", "sigma", "logLik", "nobs"):
+        if isinstance(fit.get(name), Mapping):
+            found.numbers += from_r(fit[name], name).numbers
+    return found
+
+
 def unproved(script: Script, watched: Watched, compared: list[Compared]) -> list[tuple[int, str, str]]:
     """Line, name and reason of what is carried over and not compared: it is not known to agree.
 
@@ -191,6 +249,17 @@ def unproved(script: Script, watched: Watched, compared: list[Compared]) -> list
                 found.append((piece.line, event.get("name", "what it shows"), "nothing of Python's stands beside it"))
                 break
     return sorted(dict.fromkeys(found))
+
+
+def _times(event: Mapping[str, Any], script: Script) -> int:
+    """How many draws a call made that draws: simulations, bootstrap samples; 0 of anything else."""
+    if event["event"] != "value" or not script.sites[int(event["site"])].draws:
+        return 0
+    value = event["value"]
+    if value["type"] == "frame":
+        return len(value["names"])
+    boot = [item for item in value.get("items") or [] if len(item.get("dim") or []) == 2]
+    return int(boot[0]["dim"][0]) if boot else 0
 
 
 def _least(fit: Mapping[str, Any]) -> float:
@@ -243,7 +312,7 @@ def other_shape(script: Script, watched: Watched, replayed: Replayed) -> tuple[i
         if kept is None or int(event["statement"]) not in carried or holds_fits(event.get("value", {})):
             continue
         ours, r = replayed.seen.get(kept[0], []), _r_value(watched.frames, event)
-        if ours and r.numbers and paired(r, ours[-1]) is None:
+        if ours and r.numbers and paired(*of_one_kind(r, ours[-1])) is None:
             what = f"{kept[1]}: R has {len(r.numbers)} numbers, its Python {len(ours[-1].numbers)}"
             return int(event["statement"]), what
     return None

@@ -33,11 +33,16 @@ def head_of(name: str, t: Translator) -> list[str]:
         '"""',
         "",
     ]
-    standard = [("reduce", "from functools import reduce"), ("read", "from pathlib import Path")]
+    standard = [
+        ("reduce", "from functools import reduce"),
+        ("combinations", "from itertools import combinations"),
+        ("read", "from pathlib import Path"),
+    ]
     if "re" in modules:
         lines.append("import re as regex")  # R's scripts often have a variable re
-    if modules & {"re", "reduce", "read"}:
-        lines += [*(text for module, text in standard if module in modules), ""]
+    named = modules | ({"read"} if "path" in modules else set())
+    if named & {"re", "reduce", "read", "combinations"}:
+        lines += [*(text for module, text in standard if module in named), ""]
     if "np" in modules:
         lines.append("import numpy as np")
     if modules & {"pd", "read"}:

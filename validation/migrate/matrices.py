@@ -81,16 +81,11 @@ def _outer(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"pd.DataFrame(np.outer({a.text}, {b.text}){labels})", "frame")
 
 
-@maker("cor", "cov", takes="x y use")
-def _correlated(t: Translator, node: Node, scope: Scope) -> Code:
-    values = values_of(node)
-    if len(values) != len(node.args) or not 1 <= len(values) <= 2:
-        raise t.refuse(node, f"{node.text}() of this kind")
-    made = [t.expression(value, scope) for value in values]
-    if len(made) == 1 and made[0].kind == "frame":
-        return Code(f"{made[0].inside()}.{'corr' if node.text == 'cor' else 'cov'}()", "frame")
-    if len(made) == 1:
-        raise t.refuse(node, f"{node.text}() of something that is no table")
-    t.needs("np")
-    function = "corrcoef" if node.text == "cor" else "cov"
-    return Code(f"np.{function}({made[0].text}, {made[1].text})[0, 1]", "number")
+@maker("model.matrix", takes="object data")
+def _design(t: Translator, node: Node, scope: Scope) -> Code:
+    """``model.matrix(~ x, data)``; of a fit it is a verb."""
+    values = [argument.value for argument in node.args if argument.value is not None]
+    parts = [t.expression(value, scope) for value in values]
+    if len(parts) != 2 or parts[0].kind != "formula" or parts[1].kind not in ("data", "frame"):
+        raise t.refuse(node, "model.matrix() of this kind")
+    return Code(f"{t.imported('model_matrix')}({parts[0].text}, {parts[1].text})", "frame")

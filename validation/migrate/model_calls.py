@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyimpl
 from r_scripts.arguments import R_ARGUMENTS
-from validation.migrate.code import Code, Refused, Scope, Untranslatable, in_order, matched, quoted
+from validation.migrate.code import Code, Refused, Scope, Untranslatable, in_order, matched, quoted, unmarked
 from validation.migrate.rcode import Node
 from validation.migrate.watched import FITS, NO_MEANING, PRIOR_FORMALS, VERBS
 
@@ -81,7 +81,16 @@ class ModelCalls:
                 given.append(f"{ours}={self.t.expression(value, scope).text}")
         if known.python == "stan_lmer" and "seed" not in arguments:
             given.append(f"seed={self.t.seed}")
-        return Code(f"{self.t.imported(known.python)}({', '.join(given)})", "fit", True, known.python)
+        element = known.python
+        if element == "lmer" and not seen.get("tests", not self._of_lme4(node)):
+            element = "lmer of lme4"
+        return Code(f"{self.t.imported(known.python)}({', '.join(given)})", "fit", True, element)
+
+    @staticmethod
+    def _of_lme4(node: Node) -> bool:
+        """Whether a call says ``lme4::lmer``, whatever is loaded."""
+        function = node.parts[0]
+        return function.kind == "namespace" and bool(function.parts) and function.parts[0].text == "lme4"
 
     def _without(self, node: Node, function: str, name: str, value: Node, seen: Mapping[str, object]) -> None:
         """Leave out an argument that has no meaning in Python; refuse a value of it that asks for another result."""
@@ -237,7 +246,8 @@ class ModelCalls:
             kind == "emmeans" and given and re.match(r'"[^~]*[^~\s][^~]*~', given[0])
         ):  # pairwise ~ a: means and contrasts
             kind = "emmpair"
-        return Code(f"{fit.inside()}.{verb.method}({', '.join(given)})", kind)
+        of = f"of {unmarked(fit.text)}" if kind == "frames" and fit.atom else "any"
+        return Code(f"{fit.inside()}.{verb.method}({', '.join(given)})", kind, True, of)
 
     def _coded_anew(self, node: Node, terms: Node, scope: Scope) -> Code:
         """``model.matrix(terms(m), newdata)``."""
@@ -252,7 +262,7 @@ class ModelCalls:
         return "satterthwaite()" if self._tests(fit) else "coef_table()"
 
     def _tests(self, fit: Code) -> bool:
-        return self.t.lmer_test
+        return self.t.lmer_test and fit.element != "lmer of lme4"
 
     def _several(self, node: Node, fit: Code, scope: Scope) -> Code:
         fits, names, rest = [], [], []
@@ -277,6 +287,13 @@ class ModelCalls:
                     if not any(one.startswith(default.partition("=")[0] + "=") for one in rest):
                         rest.append(default)
             return Code(f"{fit.inside()}.anova({', '.join([*others, *rest])})", "frame")
+        penalty = next((a.value for a in node.args if a.name == "k"), None)
+        if penalty is not None and len(fits) == 1 and len(rest) == 1 and node.text == "AIC":
+            again = unmarked(fit.inside())
+            text = f"-2 * {fit.inside()}.logLik() + {self.t.expression(penalty, scope).inside()} * {again}.npar"
+            return Code(text, "number", False)
+        if rest:
+            raise self.t.refuse(node, f"{node.text}() with more than fits")
         if len(fits) == 1:
             return Code(f"{fit.inside()}.{node.text}()", "number")
         self.t.needs("pd")

@@ -67,6 +67,8 @@ class Provenance:
         Statements that compute from a model.
     of_draws : set of int
         Statements that compute from random numbers of a model: a posterior, a simulation, a bootstrap.
+    on_draws : set of int
+        Those of them whose own models are fitted to random numbers, as ``refit(m, simulate(m))`` is.
     """
 
     def __init__(self, statements: list[Node], seen: Seen) -> None:
@@ -74,6 +76,7 @@ class Provenance:
         self.statements = statements
         self.of_models: set[int] = set()
         self.of_draws: set[int] = set()
+        self.on_draws: set[int] = set()
         modelled: set[str] = set()
         drawn: set[str] = set()
         for k, node in enumerate(statements):
@@ -87,6 +90,8 @@ class Provenance:
                 one.kind == "call" and one.text == "stan_lmer" for one in node.walk()
             )
             random = random or k in drawing
+            if k in drawing or used & drawn:
+                self.on_draws.add(k)
             for flag, names, found in ((fitted, modelled, self.of_models), (random, drawn, self.of_draws)):
                 if flag or used & names:
                     found.add(k)

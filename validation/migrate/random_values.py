@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from validation.migrate.compared import Compared, Row, close, column_of, limit_of_value, paired
+from validation.migrate.compared import Compared, Row, close, limit_of_value, paired
 from validation.migrate.repeats import LEAST
-from validation.migrate.values import Labelled
+from validation.migrate.values import Labelled, column_of, summed_up
 from validation.tolerances import FALSE_ALARM_RATE
 
 __all__ = ["Drawn", "judge_drawn"]
@@ -18,7 +18,6 @@ __all__ = ["Drawn", "judge_drawn"]
 _OF_SAMPLERS = {"n_eff", "Rhat", "mcse", "ess", "ess_bulk", "ess_tail", "rhat", "MCSE", "n.eff"}
 #: Numbers beyond which draws are compared by their columns' moments and quantiles.
 _MANY = 200
-_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass
@@ -35,6 +34,8 @@ class Drawn:
         With other seeds.
     sizes : mapping of str to (float, float)
         Of each parameter of the posteriors it may come from, R's and Python's effective sample sizes.
+    times : int
+        How many simulations or bootstrap samples the script draws at most; 0 where it draws none.
     """
 
     one: Compared
@@ -42,6 +43,7 @@ class Drawn:
     ours: Labelled
     again: Sequence[Labelled]
     sizes: Mapping[str, tuple[float, float]]
+    times: int = 0
 
 
 def judge_drawn(waiting: Sequence[Drawn]) -> None:
@@ -78,10 +80,10 @@ def _tables(drawn: Drawn) -> "list[tuple[str, float, list[float]]] | None":
     r, ours = drawn.r, drawn.ours
     if not r.numbers:
         return None
-    if len(r.numbers) >= _MANY and len(ours.numbers) >= _MANY:
+    if r.summed or ours.summed or min(len(r.numbers), len(ours.numbers)) >= _MANY:
         drawn.one.summed = True
-        r, ours = _by_columns(r), _by_columns(ours)
-        again = [_by_columns(one) for one in drawn.again]
+        r, ours = summed_up(r), summed_up(ours)
+        again = [summed_up(one) for one in drawn.again]
     else:
         again = list(drawn.again)
     pairs = paired(r, ours)
@@ -95,21 +97,6 @@ def _tables(drawn: Drawn) -> "list[tuple[str, float, list[float]]] | None":
     return [(label, a, values) for label, (a, values) in known.items() if label not in left]
 
 
-def _by_columns(value: Labelled) -> Labelled:
-    """Draws themselves: their columns' means, standard deviations and quantiles."""
-    columns: dict[str, list[float]] = {}
-    for label, number in value.numbers:
-        columns.setdefault(column_of(label), []).append(number)
-    out = Labelled()
-    for name, numbers in columns.items():
-        known = np.array(numbers, dtype=float)
-        parts = {"mean": float(np.mean(known)), "sd": float(np.std(known))}
-        if len(known) >= _MANY:
-            parts |= {f"{100 * level:g}%": float(np.quantile(known, level)) for level in _LEVELS}
-        out.numbers += [(f"{name} · {what}" if name else what, number) for what, number in parts.items()]
-    return out
-
-
 def _judge(drawn: Drawn, table: "list[tuple[str, float, list[float]]]", rate: float) -> None:
     largest: dict[str, float] = {}
     for label, a, _ in table:
@@ -120,6 +107,8 @@ def _judge(drawn: Drawn, table: "list[tuple[str, float, list[float]]]", rate: fl
     for label, a, values in table:
         spread = float(np.std(values, ddof=1)) if len(values) == times else math.nan
         ratio, draws = _sizes(drawn.sizes, label)
+        if math.isnan(draws) and drawn.times:
+            draws = float(drawn.times)
         limit = limit_of_value(label, a, largest)
         if math.isfinite(spread):
             limit = max(limit, t * spread * math.sqrt(1.0 + ratio))

@@ -21,7 +21,7 @@ import pandas as pd
 from validation.migrate.repeats import Limits, shifted, sliced, times_within
 from validation.migrate.values import Labelled, from_python
 
-__all__ = ["Replayed", "describe_fit", "repeat", "replay"]
+__all__ = ["AT_R", "Replayed", "describe_fit", "repeat", "replay"]
 
 #: Quantiles of a posterior that R's side writes down too.
 PROBABILITIES = (0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975)
@@ -122,7 +122,8 @@ def replay(script: Path, migration: Mapping[str, Any]) -> Replayed:
     migration : mapping
         ``spans``: ``site line column end_line end_column`` of the calls whose values are kept; ``kept``: ``site
         variable line`` of variables; ``drawing``: site of a call that draws random numbers -> the sites in its
-        arguments, which are kept; what a function does that is given to it is not.
+        arguments, which are kept; what a function does that is given to it is not; ``thetas``: site -> R's θ of the
+        fits there, in order.
 
     Returns
     -------
@@ -134,7 +135,7 @@ def replay(script: Path, migration: Mapping[str, Any]) -> Replayed:
     except SyntaxError as error:
         found.error, found.line = f"SyntaxError: {error.msg}", error.lineno or 0
         return found
-    _run(tree, script, found)
+    _run(tree, script, found, thetas=migration.get("thetas"))
     return found
 
 
@@ -195,7 +196,25 @@ def _with_marks(tree: ast.Module, migration: Mapping[str, Any]) -> ast.Module:
     return ast.fix_missing_locations(tree)
 
 
-def _run(tree: ast.Module, script: Path, found: Replayed, shift: int = 0) -> None:
+#: The criterion at R's θ above its least value, by Python's own function.
+AT_R = "criterion at R's theta, above the optimum"
+
+
+def _at(fit: Any, theta: list[float]) -> list[tuple[str, float]]:
+    """How far R's θ lies above Python's optimum, in −2 log L; of a fit that has a criterion in as many θ."""
+    if not hasattr(fit, "devfun") or not all(isinstance(one, int | float) for one in theta):
+        return []
+    own = fit.getME("theta")
+    return [(AT_R, float(fit.devfun(theta) - fit.devfun(own)))] if len(own) == len(theta) else []
+
+
+def _run(
+    tree: ast.Module,
+    script: Path,
+    found: Replayed,
+    shift: int = 0,
+    thetas: Mapping[str, list[list[float] | None]] | None = None,
+) -> None:
     """Run the marked script; what it computes is kept in ``found``."""
     among: list[tuple[int, ...]] = []
 
@@ -205,7 +224,12 @@ def _run(tree: ast.Module, script: Path, found: Replayed, shift: int = 0) -> Non
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             is_fit = all(callable(getattr(value, verb, None)) for verb in ("nobs", "sigma", "coef"))
-            found.seen.setdefault(site, []).append(from_python(describe_fit(value) if is_fit else value))
+            labelled = from_python(describe_fit(value) if is_fit else value)
+            several = found.seen.setdefault(site, [])
+            theirs = dict(enumerate((thetas or {}).get(str(site), []))).get(len(several))
+            if is_fit and theirs:
+                labelled.numbers += _at(value, theirs)
+            several.append(labelled)
         return value
 
     def only(sites: tuple[int, ...], call: Callable[[], Any]) -> Any:
@@ -241,7 +265,9 @@ def _run(tree: ast.Module, script: Path, found: Replayed, shift: int = 0) -> Non
 
 def _stored(seen: Mapping[int, list[Labelled]]) -> dict[str, Any]:
     return {
-        str(site): [{"numbers": one.numbers, "texts": one.texts, "other": one.other} for one in many]
+        str(site): [
+            {"numbers": one.numbers, "texts": one.texts, "other": one.other, "summed": one.summed} for one in many
+        ]
         for site, many in seen.items()
     }
 
@@ -249,7 +275,12 @@ def _stored(seen: Mapping[int, list[Labelled]]) -> dict[str, Any]:
 def _restored(stored: Mapping[str, Any]) -> dict[int, list[Labelled]]:
     return {
         int(site): [
-            Labelled([(a, float(b)) for a, b in one["numbers"]], [(a, b) for a, b in one["texts"]], one["other"])
+            Labelled(
+                [(a, float(b)) for a, b in one["numbers"]],
+                [(a, b) for a, b in one["texts"]],
+                one["other"],
+                summed=one["summed"],
+            )
             for one in many
         ]
         for site, many in stored.items()

@@ -14,7 +14,7 @@ from pathlib import Path
 from validation.files import FileError, explained, make_folder, write_atomically
 from validation.migrate.compared import Compared
 from validation.migrate.instrument import own_sites
-from validation.migrate.judged import judge, other_shape, unproved
+from validation.migrate.judged import judge, other_shape, thetas_of, unproved
 from validation.migrate.layout import without_marks
 from validation.migrate.rcode import Node, RSyntaxError, parse
 from validation.migrate.repeats import Limits
@@ -25,7 +25,7 @@ from validation.migrate.sources import Source, read_source, with_sourced
 from validation.migrate.statements import SHOWN
 from validation.migrate.tests_file import write_tests
 from validation.migrate.values import Labelled
-from validation.migrate.watch import Watched, watch
+from validation.migrate.watch import Watched, confined, watch
 
 __all__ = ["Migration", "migrate", "translate"]
 
@@ -146,7 +146,7 @@ def migrate(
                 write_anywhere=write_anywhere,
                 progress=lambda where: say(f"R: {where}"),
             )
-    script, replayed = _written(source, statements, watched, folder, say, timeout)
+    script, replayed = _written(source, statements, watched, folder, say, timeout, write_anywhere)
     compared = judge(script, watched, replayed) if watched is not None and replayed is not None else []
     migration = Migration(
         source.path,
@@ -172,6 +172,7 @@ def _written(
     folder: Path,
     say: Callable[[str], None],
     timeout: float,
+    write_anywhere: bool,
 ) -> tuple[Script, Replayed | None]:
     """The script, written until it runs: a statement whose Python fails is written as R was seen to do it, or left."""
     unrolled: dict[int, str] = {}
@@ -179,11 +180,11 @@ def _written(
     while True:
         say("writing the Python script")
         script = write_script(source, statements, watched, unrolled=unrolled, left=left)
-        _save(script, source, folder)
+        _save(script, source, folder, watched)
         if watched is None:
             return script, None
         say("running the Python script")
-        replayed = _replayed(folder, source, timeout)
+        replayed = _replayed(folder, source, timeout, write_anywhere)
         failing = _failing(script, watched, replayed)
         if failing is None or len(unrolled) + len(left) >= _ROUNDS * 4 or failing[0] in left:
             break
@@ -191,7 +192,7 @@ def _written(
         (left if statement in unrolled else unrolled)[statement] = why
     if script.drawn and replayed.error is None:
         say("computing what is random with other seeds")
-        replayed.again = _repeated(folder, source, timeout)
+        replayed.again = _repeated(folder, source, timeout, write_anywhere)
     return script, replayed
 
 
@@ -210,7 +211,7 @@ def _failing(script: Script, watched: Watched, replayed: Replayed) -> tuple[int,
     return other_shape(script, watched, replayed)
 
 
-def _save(script: Script, source: Source, folder: Path) -> None:
+def _save(script: Script, source: Source, folder: Path, watched: Watched | None) -> None:
     name = _script_name(source)
     write_atomically(folder / name, script.text)
     migration = {
@@ -220,6 +221,7 @@ def _save(script: Script, source: Source, folder: Path) -> None:
         "kept": [asdict(one) for one in script.kept],
         "drawing": {str(one.number): own_sites(one, script.sites) for one in script.sites if one.draws},
         "drawn": script.drawn,
+        "thetas": thetas_of(watched) if watched is not None else {},
     }
     write_atomically(folder / "migration.json", json.dumps(migration, indent=1) + "\n")
     if script.frames:
@@ -241,24 +243,26 @@ def _script_name(source: Source) -> str:
     return python_name(source.path.stem) + ".py"
 
 
-def _replayed(folder: Path, source: Source, timeout: float) -> Replayed:
+def _replayed(folder: Path, source: Source, timeout: float, write_anywhere: bool) -> Replayed:
     """Run the written script in a process of its own, as it will be run."""
     with _scratch() as scratch:
         out = scratch / "values.json"
-        said = _run_apart(folder, source, scratch, out, timeout)
+        said = _run_apart(folder, source, out, timeout, write_anywhere)
         return read_replayed(out) if out.exists() else Replayed(error=said)
 
 
-def _repeated(folder: Path, source: Source, timeout: float) -> list[dict[int, list[Labelled]]]:
+def _repeated(folder: Path, source: Source, timeout: float, write_anywhere: bool) -> list[dict[int, list[Labelled]]]:
     """Run the random part of the written script, with other seeds, in a process of its own."""
     with _scratch() as scratch:
         out = scratch / "values.json"
-        _run_apart(folder, source, scratch, out, max(timeout, 2.0 * Limits().seconds), "again")
+        _run_apart(folder, source, out, max(timeout, 2.0 * Limits().seconds), write_anywhere, "again")
         return read_repeated(out) if out.exists() else []
 
 
-def _run_apart(folder: Path, source: Source, scratch: Path, out: Path, seconds: float, *more: str) -> str:
-    command = [sys.executable, "-P", "-m", "validation.migrate.replay"]
+def _run_apart(folder: Path, source: Source, out: Path, seconds: float, write_anywhere: bool, *more: str) -> str:
+    """Run the script in the folder of its output, the only one in which it can write: it writes what R's wrote."""
+    scratch = out.parent
+    command = [*confined(scratch, write_anywhere), sys.executable, "-P", "-m", "validation.migrate.replay"]
     command += [str((folder / name).resolve()) for name in (_script_name(source), "migration.json")]
     home = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join([home, *([os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else [])])
@@ -269,7 +273,7 @@ def _run_apart(folder: Path, source: Source, scratch: Path, out: Path, seconds: 
             cwd=scratch,
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**os.environ, "PYTHONPATH": paths, "TMPDIR": str(scratch)},
             check=False,
             timeout=seconds,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from validation.migrate.code import Code, Scope, Untranslatable, element_of, python_name, quoted
+from validation.migrate.code import Code, Scope, Untranslatable, distinct_names, element_of, python_name, quoted
 from validation.migrate.instrument import Site, sites
 from validation.migrate.layout import Span, as_comment, head_of, one_line, without_marks, wrapped
 from validation.migrate.provenance import Provenance, root_name, targets, uses
@@ -124,6 +124,8 @@ class Script:
     kept : list of Kept
     of_draws : set of int
         Statements that compute from draws.
+    on_draws : set of int
+        Those whose own models are fitted to draws.
     """
 
     text: str
@@ -135,6 +137,7 @@ class Script:
     assumed: list[str] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     of_draws: set[int] = field(default_factory=set)
+    on_draws: set[int] = field(default_factory=set)
 
     @property
     def drawn(self) -> list[int]:
@@ -210,6 +213,9 @@ class _Writer:
         self.names[key] = name
         self.translator.needs("read")
         self.translator.columns[name] = list(stored.get("names", []))
+        self.translator.types[name] = {
+            one: column["type"] for one, column in zip(stored.get("names", []), stored.get("columns", []), strict=True)
+        }
         self.translator.incomplete[name] = {
             one
             for one, column in zip(stored.get("names", []), stored.get("columns", []), strict=True)
@@ -223,7 +229,8 @@ class _Writer:
         """What a name was in R when the present statement began."""
         latest = None
         for event in self.seen.events:
-            if event["event"] == "variable" and event["name"] == name and int(event["statement"]) < self.statement:
+            before = int(event.get("statement", -1)) < self.statement + (event["event"] == "dataset")
+            if event["event"] in ("variable", "dataset") and event["name"] == name and before:
                 latest = event
         if latest is None:
             return self._attached(name)
@@ -267,6 +274,14 @@ class _Writer:
             piece.note = "; ".join(dict.fromkeys(self.translator.noted)) if piece.status == "carried" else ""
             if piece.status in ("data", "left"):
                 self._forget(k)
+            if node.kind == "assign":
+                named = {root_name(node.parts[0])} if node.parts[0].kind in ("name", "string") else set()
+                own = self.translator.defined - named
+                self.translator.defined = own | named if node.parts[1].kind == "function" else own
+            for name in targets(node):
+                self.translator.lost.pop(name, None)
+                if piece.status == "left":
+                    self.translator.lost[name] = node.line
             piece.code = [*self.prelude, *piece.code] if piece.status == "carried" else []
             found.append(piece)
             self._learn(k)
@@ -322,9 +337,10 @@ class _Writer:
             int(event["statement"]) > k for event in self.seen.events if event["event"] == "statement"
         ):
             return f"R did not get to its end: {self.watched.error or 'R ended'}"
-        stopped = self.seen.at(k, "error")
-        if stopped and self.watched.error and not any(self.seen.at(later, "statement") for later in [k + 1]):
-            return f"R stopped here: {stopped[0]['message']}"
+        later = any(self.seen.at(one, "statement") for one in range(k + 1, len(self.statements)))
+        if self.watched.error and not self.watched.quit and not later:
+            stopped = self.seen.at(k, "error")
+            return f"R stopped here: {stopped[0]['message'] if stopped else self.watched.error}"
         return ""
 
     @staticmethod
@@ -415,7 +431,8 @@ class _Writer:
             self.top.names.pop(name, None)
         if lost:
             return [f"{', '.join(lost)}: {reason or 'not computed here'}; where later lines need them, they are R's"]
-        marked = {(p.node.start, p.node.end) for p in self.places if p.statement == k}
+        printed = self.unroller.printed
+        marked = {(p.node.start, p.node.end) for p in self.places if p.statement == k and p.number in printed}
         shown = [e for e in self.seen.at(k, "shown") if not holds_fits(e["value"])]
         if shown and (node.start, node.end) not in marked:
             return [f"what it shows ({reason or 'no counterpart in mlmparity'})"]
@@ -511,7 +528,12 @@ class _Writer:
                 continue
             if event.get("frame") and name in self.stated.bound and known.kind in ("data", "frame"):
                 self.made[int(event["frame"])] = known.text
-                self.translator.columns[known.text] = list(self.seen.frame(int(event["frame"])).get("names", []))
+                stored = self.seen.frame(int(event["frame"]))
+                self.translator.columns[known.text] = list(stored.get("names", []))
+                self.translator.types[known.text] = {
+                    one: column["type"]
+                    for one, column in zip(stored.get("names", []), stored.get("columns", []), strict=True)
+                }
             if value.get("type") == "fit":
                 self.fits.setdefault(int(value["fit"]), known.text)
             elif value.get("type") == "list":
@@ -527,6 +549,19 @@ class _Writer:
                 self.fits.setdefault(int(item["fit"]), inner.text)
             elif item.get("type") == "list" and inner.kind in ("dict", "list"):
                 self._learn_items(inner, item)
+
+
+def _names_in(statements: list[Node]) -> list[str]:
+    """The names of variables and parameters, in the text's order."""
+    fields = {id(one.parts[1]) for k in statements for one in k.walk() if one.kind == "dollar"}
+    found: list[str] = []
+    for statement in statements:
+        for one in statement.walk():
+            if one.kind in ("name", "for") and id(one) not in fields:
+                found.append(one.text)
+            if one.kind == "function":
+                found += [argument.name for argument in one.args if argument.name]
+    return found
 
 
 def file_name(name: str) -> str:
@@ -559,8 +594,9 @@ def write_script(
     -------
     Script
     """
-    writer = _Writer(source, statements, watched, unrolled or {}, left or {})
-    pieces = writer.pieces()
+    with distinct_names(_names_in(statements)):
+        writer = _Writer(source, statements, watched, unrolled or {}, left or {})
+        pieces = writer.pieces()
     body: list[str] = []
     starts: dict[int, int] = {}
     ends: dict[int, int] = {}
@@ -605,8 +641,8 @@ def write_script(
     last_lines = {k: len(header) + line for k, line in ends.items()}
     kept = _kept(writer, pieces, last_lines)
     assumed = sorted(writer.translator.assumed or ())
-    draws = writer.provenance.of_draws
-    return Script(text, spans, pieces, frames, first_lines, writer.places, assumed, kept, draws)
+    draws, on = writer.provenance.of_draws, writer.provenance.on_draws
+    return Script(text, spans, pieces, frames, first_lines, writer.places, assumed, kept, draws, on)
 
 
 def _kept(writer: _Writer, pieces: list[Piece], last_lines: Mapping[int, int]) -> list[Kept]:

@@ -70,6 +70,7 @@ class Seen:
     def _note_fit(self, one: dict[str, Any], event: Mapping[str, Any]) -> None:
         fit = event["fit"]
         one["algorithm"] = fit.get("algorithm")
+        one["tests"] = "lmerModLmerTest" in fit["classes"]
         if "frame" in fit:
             one["frames"].append(int(fit["frame"]))
             one["columns"] = self.frame(int(fit["frame"])).get("names", [])

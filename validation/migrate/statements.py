@@ -99,6 +99,8 @@ class Statements:
             return [line for part in node.parts for line in self._inner(part, scope)]
         if node.kind == "assign":
             return self._assign(node, scope)
+        if node.kind == "paren" and node.parts[0].kind == "assign":  # (x <- value): assigned and shown
+            return self._assigned_and_shown(node.parts[0], scope, top)
         if node.kind == "for":
             return self._for(node, scope)
         if node.kind in ("if", "while"):
@@ -125,6 +127,13 @@ class Statements:
             text = made.text if plain else f"{OPEN}{SHOWN + self.statement};{made.text}{CLOSE}"
             return [f"print({text})"]
         return [made.text]
+
+    def _assigned_and_shown(self, node: Node, scope: Scope, top: bool) -> list[str]:
+        lines = self._assign(node, scope)
+        made = self.translator.expression(node.parts[0], scope)
+        marked = top and made.kind != "fit"
+        text = f"{OPEN}{SHOWN + self.statement};{made.text}{CLOSE}" if marked else made.text
+        return [*lines, f"print({text})"]
 
     def _inner(self, node: Node, scope: Scope) -> list[str]:
         """A statement inside a loop or a function; what only draws or shows is left out by name, the rest kept."""
@@ -325,6 +334,7 @@ class Statements:
         for formal, code in defaults.items():
             kinds.setdefault(formal, Code("", code.kind, True, code.element))
         inner = self.translator.parameters(node, scope, kinds, dots=dots)
+        inner.names["Recall"] = Code(python_name(name), "function")
         given = []
         for one in node.args:
             if one.name == "...":

@@ -2,7 +2,7 @@
 
 import re
 
-from validation.migrate.code import Code, Scope, element_of, matched, python_name, quoted
+from validation.migrate.code import Code, Scope, matched, quoted
 from validation.migrate.functions import maker, numbers, only, values_of
 from validation.migrate.rcode import Node
 from validation.migrate.translate import Translator
@@ -87,10 +87,15 @@ def _aggregate(t: Translator, node: Node, scope: Scope) -> Code:
     formula = given.pop("formula", None) or given.get("x")
     data = given.get("data")
     if formula is None or formula.kind != "binary" or formula.text != "~" or data is None:
-        raise t.refuse(node, "aggregate() without a formula")
+        return _aggregate_by(t, node, scope)
     method = _one_number(t, node, given, scope)
     left, right = (_terms(part) for part in formula.parts)
     frame = t.expression(data, scope)
+    if left is None and formula.parts[0].kind in ("call", "binary") and frame.kind in ("data", "frame"):
+        inside = t.expression(formula.parts[0], t.among_columns(frame, formula.parts[0], scope))
+        left = [t.source(formula.parts[0])]  # what is computed becomes a column under R's words for it
+        column = f"**{{{quoted(left[0])}: {t.by_place(inside)}}}"
+        frame = Code(f"{frame.inside()}.assign({column})", "frame")
     if not left or not right or "." in (*left, *right) or frame.kind not in ("data", "frame"):
         raise t.refuse(node, "aggregate() of this kind")
     groups = ", ".join(quoted(one) for one in reversed(right))
@@ -99,6 +104,23 @@ def _aggregate(t: Translator, node: Node, scope: Scope) -> Code:
     used = f"{frame.inside()}.dropna(subset=[{columns}])"
     text = f"{used}.groupby([{groups}], observed=True)[{y}].{method}.reset_index()"
     return Code(f"{text}[[{columns}]]" if len(right) > 1 else text, "frame")
+
+
+def _aggregate_by(t: Translator, node: Node, scope: Scope) -> Code:
+    """``aggregate(x, by = list(a = g), FUN)``: of a column, or of several."""
+    given = matched(node.args, ("x", "by", "FUN"))
+    x, by = given.get("x"), given.pop("by", None)
+    if x is None or by is None or by.kind != "call" or by.text != "list" or len(by.args) != 1:
+        raise t.refuse(node, "aggregate() of this kind")
+    made, label, key = t.expression(x, scope), by.args[0].name or "Group.1", by.args[0].value
+    groups = t.expression(key, scope) if key is not None else None
+    if groups is None or groups.kind != "series" or made.kind not in ("series", "frame", "data"):
+        raise t.refuse(node, "aggregate() of this kind")
+    method = _one_number(t, node, given, scope)
+    column = made.inside() if made.kind != "series" else f'{made.inside()}.rename("x")'
+    return Code(
+        f"{column}.groupby({groups.inside()}.rename({quoted(label)}), observed=True).{method}.reset_index()", "frame"
+    )
 
 
 def _counts(t: Translator, columns: list[str]) -> Code:
@@ -111,6 +133,10 @@ def _counts(t: Translator, columns: list[str]) -> Code:
 @maker("table", takes="")
 def _table(t: Translator, node: Node, scope: Scope) -> Code:
     made = [t.expression(value, scope) for value in values_of(node)]
+    if any(one.kind in ("vector", "strings", "list") for one in made):
+        t.needs("pd")
+        plain = ("vector", "strings", "list")
+        made = [Code(f"pd.Series({one.text})", "series") if one.kind in plain else one for one in made]
     if not 1 <= len(made) <= 2 or any(one.kind != "series" for one in made):
         raise t.refuse(node, "table() of something other than one or two columns")
     return _counts(t, [one.inside() for one in made])
@@ -120,8 +146,14 @@ def _table(t: Translator, node: Node, scope: Scope) -> Code:
 def _xtabs(t: Translator, node: Node, scope: Scope) -> Code:
     given = matched(node.args, ("formula", "data"))
     formula, data = given.get("formula"), given.get("data")
-    names = _terms(formula.parts[0]) if formula is not None and formula.kind == "unary" else None
+    names = _terms(formula.parts[-1]) if formula is not None and formula.text == "~" else None
     frame = t.expression(data, scope) if data is not None else None
+    if formula is not None and formula.kind == "binary" and names and frame is not None and len(names) <= 2:
+        if formula.parts[0].kind != "name" or frame.kind not in ("data", "frame"):
+            raise t.refuse(node, "xtabs() of this kind")
+        groups = ", ".join(quoted(one) for one in names)
+        text = f"{frame.inside()}.groupby([{groups}], observed=False)[{quoted(formula.parts[0].text)}].sum()"
+        return Code(f"{text}.unstack()" if len(names) == 2 else text, "frame" if len(names) == 2 else "series")
     if not names or len(names) > 2 or frame is None or frame.kind != "data":
         raise t.refuse(node, "xtabs() of this kind")
     return _counts(t, [f"{frame.inside()}[{quoted(name)}]" for name in names])
@@ -154,7 +186,7 @@ def _order(t: Translator, node: Node, scope: Scope) -> Code:
     made = t.expression(values[0].parts[0] if minus else values[0], scope)
     if made.kind == "dict" and made.element == "number":
         made = Code(f"list({made.inside()}.values())", "vector")
-    if made.kind not in ("series", "vector"):
+    if made.kind not in ("series", "vector", "any", "list"):
         raise t.refuse(node, "order() of something that is no vector")
     t.needs("np")
     sign = "-" if minus != falling else ""
@@ -228,7 +260,7 @@ def _sorted(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope) if len(node.args) == 1 else numbers(t, t.expression(values_of(node)[0], scope))
     falling = any(a.name == "decreasing" and a.value is not None and a.value.text in ("TRUE", "T") for a in node.args)
     if made.kind == "series":
-        return Code(f"{made.inside()}.sort_values({'ascending=False' if falling else ''})", "series")
+        return Code(f'{made.inside()}.sort_values({"ascending=False, " if falling else ""}kind="stable")', "series")
     if made.kind not in ("vector", "strings"):
         raise t.refuse(node, "sort() of something that is no vector")
     return Code(f"sorted({made.text}{', reverse=True' if falling else ''})", made.kind, True, made.element)
@@ -311,9 +343,20 @@ def _bound(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("sprintf", takes="fmt")
 def _formatted(t: Translator, node: Node, scope: Scope) -> Code:
     values = [a.value for a in node.args if a.value is not None]
-    if not values or values[0].kind != "string" or re.search(r"%\d+\$|%[^%]*\*", values[0].text):
+    if not values or values[0].kind != "string" or re.search(r"%\d+\$", values[0].text):
         raise t.refuse(node, "sprintf() with a format that is computed")
     parts = [t.expression(value, scope) for value in values[1:]]
+    asked = re.findall(r"%[-+ 0#]*(\*|\d*)(?:\.(\*|\d*))?([a-zA-Z%])", values[0].text)
+    kinds = [
+        one for width, digits, kind in asked if kind != "%" for one in [*"*" * ((width + digits).count("*")), kind]
+    ]
+    if len(kinds) == len(parts):  # R writes a number by 15 digits where a text is asked for
+        parts = [
+            Code(f'format({part.text}, ".15g")', "string")
+            if kind == "s" and part.kind == "number" and not part.text.lstrip("-").isdigit()
+            else part
+            for kind, part in zip(kinds, parts, strict=True)
+        ]
     several = [part for part in parts if part.kind in ("series", "vector", "strings", "list", "range")]
     if several and all(part in several or part.kind in ("number", "string", "any") for part in parts):
         names = {id(part): "abcdefgh"[k] for k, part in enumerate(several[:8])}
@@ -372,28 +415,6 @@ def _switch(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(" else ".join([*parts, default.inside()]), kinds.pop() if len(kinds) == 1 else "any", False)
 
 
-@maker("Reduce", takes="f x")
-def _reduced(t: Translator, node: Node, scope: Scope) -> Code:
-    given = matched(node.args, ("f", "x"))
-    function, over = given.get("f"), given.get("x")
-    made = t.expression(over, scope) if over is not None else None
-    if function is None or function.kind != "function" or len(function.args) != 2 or made is None:
-        raise t.refuse(node, "Reduce() of this kind")
-    if made.kind not in ("list", "dict", "vector"):
-        raise t.refuse(node, "Reduce() over something that is no list")
-    element = made.element if made.element != "any" else "any"
-    names = [one.name or "x" for one in function.args]
-    inner = Scope({name: element_of(python_name(name), element) for name in names}, scope)
-    body = function.parts[0]
-    while body.kind == "block" and len(body.parts) == 1:
-        body = body.parts[0]
-    result = t.expression(body, inner)
-    t.needs("reduce")
-    listed = f"{made.inside()}.values()" if made.kind == "dict" else made.text
-    arguments = ", ".join(python_name(name) for name in names)
-    return Code(f"reduce(lambda {arguments}: {result.text}, {listed})", result.kind, True, result.element)
-
-
 @maker("getElement", takes="object name")
 def _element(t: Translator, node: Node, scope: Scope) -> Code:
     values = [a.value for a in node.args if a.value is not None]
@@ -401,14 +422,6 @@ def _element(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "getElement() without a name")
     index = Node("index", "[[", [values[0]], [type(node.args[0])(None, values[1])], node.start, node.end, node.line)
     return t.expression(index, scope)
-
-
-@maker("inherits", takes="x what")
-def _inherits(t: Translator, node: Node, scope: Scope) -> Code:
-    values = [a.value for a in node.args if a.value is not None]
-    if len(values) != 2 or values[1].text not in ("try-error", "error"):
-        raise t.refuse(node, "a class of R's")
-    return Code(f"isinstance({t.expression(values[0], scope).text}, Exception)", "number")
 
 
 @maker("stopifnot", takes="")

@@ -1,7 +1,9 @@
 """``test_migration.py``: holds R's values without R, by pytest and pytest-regressions."""
 
+import contextlib
 import json
 import math
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -65,7 +67,9 @@ class Held:
         RuntimeError
             The script failed.
         """
-        found = replay(self.folder / self.migration["script"], self.migration)
+        script = self.folder.resolve() / self.migration["script"]
+        with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):  # what it writes is not kept
+            found = replay(script, self.migration)
         if found.error is not None:
             raise RuntimeError(f"{self.migration['script']}, line {found.line}: {found.error}")
         out: dict[str, dict[str, list[float]]] = {}

@@ -105,16 +105,22 @@ def _shown(t: Translator, node: Node, scope: Scope) -> Code:
     value = given.pop("x", None) or given.pop("pv", None)
     digits, small = given.pop("digits", None), given.pop("nsmall", None)
     how = given.pop("format", None)
-    if value is None or (set(given) - {"eps", "width", "justify", "flag"}):
+    if value is None or (set(given) - {"eps", "big.mark"}):
         raise t.refuse(node, f"{node.text}() of this kind")
     made = t.expression(value, scope)
     if made.kind in ("string", "strings"):
         return made
     places = small or (digits if how is not None and how.text == "f" else None)
     code = f".{t.expression(places, scope).text}f" if places is not None else ""
+    comma = given.pop("big.mark", None)
+    if comma is not None and comma.text != ",":
+        raise t.refuse(node, f"{node.text}() of this kind")
+    if node.text == "format" and made.kind in ("series", "vector", "list", "frame"):
+        raise t.refuse(node, "format() of several numbers: R gives them one width")
     if not code:
         code = f".{t.expression(digits, scope).text if digits is not None else '7'}g"
-    if not re.fullmatch(r"\.\d+[fg]", code):
+    code = f",{code}" if comma is not None else code
+    if not re.fullmatch(r",?\.\d+[fg]", code):
         raise t.refuse(node, f"{node.text}() with digits that are computed")
     if made.kind in ("series", "vector", "list"):
         return Code(f'[f"{{one:{code}}}" for one in {made.text}]', "strings", True, "string")
@@ -124,6 +130,15 @@ def _shown(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("paste", "paste0", takes="sep collapse")
 def _paste(t: Translator, node: Node, scope: Scope) -> Code:
     between = "" if node.text == "paste0" else " "
+    collapse = next((one for one in node.args if one.name == "collapse" and one.value is not None), None)
+    if collapse is not None and len(values_of(node)) > 1:  # paste0("a", x, collapse = ", "): first each, then all
+        rest = [one for one in node.args if one is not collapse]
+        each = _paste(t, Node("call", node.text, node.parts, rest, node.start, node.end, node.line), scope)
+        joint = t.expression(collapse.value, scope) if collapse.value is not None else None
+        if each.kind == "strings" and joint is not None and joint.kind == "string":
+            return Code(f"{joint.text}.join({each.text})", "string")
+        if each.kind == "string":
+            return each
     parts = []
     for argument in node.args:
         if argument.name == "sep" and argument.value is not None and argument.value.kind == "string":

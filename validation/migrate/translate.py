@@ -5,8 +5,9 @@ what R was seen to do in its place. Each watched call keeps a mark around its Py
 :mod:`validation.migrate.code`), from which the place of its counterpart in the finished script is read.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from validation.migrate.code import (
@@ -28,7 +29,7 @@ from validation.migrate.model_calls import ModelCalls
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.watched import FITS, PRIORS, UNSUPPORTED, VERBS
 
-__all__ = ["Maker", "Translator", "is_several"]
+__all__ = ["OPERATORS", "Maker", "Translator", "call_of", "is_several"]
 
 #: What a kept summary has under R's name, and of which kind it is.
 _OF_SUMMARY = {
@@ -84,7 +85,12 @@ class Translator:
         self.drawn_since = 0  # how often since then: each time other numbers, as in R
         self.assumed: set[str] | None = None  # where nothing was run: names that are taken for data
         self.columns: dict[str, list[str]] = {}  # of each variable that holds data
+        self.types: dict[str, dict[str, str]] = {}  # of their columns what R had: factor, double, character
         self.incomplete: dict[str, set[str]] = {}  # which of them have missing values
+        self.defined: set[str] = set()  # names of the functions that the script has defined so far
+        self.saved: dict[str, Code] = {}  # what the script wrote to files, by their names
+        self.groups = ""  # the columns of the groups within which the present expression is computed
+        self.lost: dict[str, int] = {}  # names that statements which are not carried over make, and these' lines
         self.untranslated: dict[str, str] = {}  # the script's own functions that have no Python, and why
         self.hoisted: list[str] = []  # what is to stand before the present statement: functions of several statements
         self.define: Callable[[Node, Scope, Mapping[str, Code]], tuple[str, str]] | None = None
@@ -114,10 +120,30 @@ class Translator:
         self.drawn_since += 1
         return str(int(float(self.seed)) + self.drawn_since - 1)
 
+    @contextlib.contextmanager
+    def within(self, groups: str) -> Iterator[None]:
+        """Translate what is computed within groups, each row by those of its group.
+
+        Parameters
+        ----------
+        groups : str
+            Python's list of the columns that make the groups; empty where there are none.
+        """
+        outer, self.groups = self.groups, groups
+        try:
+            yield
+        finally:
+            self.groups = outer
+
     def has_missing(self, column: Code) -> bool:
         """Whether a column of the data is known to have missing values, which pandas leaves out and R does not."""
         found = re.fullmatch(r'(\w+)\["(.*)"\]', column.text)
         return found is not None and found[2] in self.incomplete.get(found[1], set())
+
+    def type_of(self, column: Code) -> str:
+        """What a column of the data was in R: ``factor``, ``double``, ``character``; empty where that is not known."""
+        found = re.fullmatch(r'(\w+)\["(.*)"\]', column.text)
+        return self.types.get(found[1], {}).get(found[2], "") if found is not None else ""
 
     def among_columns(self, frame: Code, expression: Node, scope: Scope) -> Scope:
         """The scope of an expression in which the names of a frame's columns are its columns."""
@@ -176,16 +202,39 @@ class Translator:
     def _name(self, node: Node, scope: Scope) -> Code:
         if node.text in ("T", "F") and scope.find(node.text) is None:
             return Code("True" if node.text == "T" else "False", "number")
+        if node.text in ("letters", "LETTERS") and scope.find(node.text) is None:
+            alphabet = "abcdefghijklmnopqrstuvwxyz"
+            shown = alphabet if node.text == "letters" else alphabet.upper()
+            return Code(f'list("{shown}")', "strings", True, "string")
         if node.text == "pi" and scope.find("pi") is None:
             self.needs("np")
             return Code("np.pi", "number")
         found = scope.find(node.text)
-        if found is None and self.assumed is not None:
+        if found is None and (made := self._as_function(node)) is not None:
+            return made
+        if found is None and self.assumed is not None and node.text not in self.lost:
             self.assumed.add(node.text)
             return Code(python_name(node.text), "data")
         if found is None:
-            raise self.refuse(node, "a name that the script's Python side does not know")
+            where = self.lost.get(node.text)
+            why = "a name that the script's Python side does not know"
+            raise self.refuse(node, f"what line {where} makes, which is not carried over" if where else why)
         return found
+
+    def _as_function(self, node: Node) -> Code | None:
+        """A function of R's that is given to another, or kept in a list: ``AIC`` is ``lambda m: m.AIC()``."""
+        name = node.text
+        if name in self.defined or (name not in VERBS and name not in self.functions and name not in OPERATORS):
+            return None
+        kind = "fit" if name in VERBS else "any"
+        call = call_of(node, [Node("name", one) for one in (("\0x", "\0y") if name in OPERATORS else ("\0x",))])
+        inner = Scope({"\0x": Code("x", kind), "\0y": Code("y", kind)})
+        try:
+            made = self.expression(call, inner)
+        except Untranslatable:
+            return None
+        variables = "x, y" if name in OPERATORS else "x"
+        return Code(f"lambda {variables}: {made.text}", "function", False, made.kind)
 
     def _unary(self, node: Node, scope: Scope) -> Code:
         if node.text == "~":
@@ -209,6 +258,8 @@ class Translator:
             return Code(f"{left.inside()} @ {right.inside()}", "number", False)
         if op == "%*%" and {left.kind, right.kind} <= {"frame", "vector", "series"}:
             return Code(f"{left.inside()} @ {right.inside()}", "frame" if left.kind == right.kind else "series", False)
+        if op == ":" and left.text.isdigit() and right.text.isdigit() and int(left.text) > int(right.text):
+            return Code(f"range({left.text}, {int(right.text) - 1}, -1)", "range")
         if op == ":":
             return Code(f"range({left.text}, {plus_one(right)})", "range")
         if op == "%in%":
@@ -298,6 +349,10 @@ class Translator:
             return Code(f"{thing.inside()}.{name.text}", "frame")
         if thing.kind == "summary" and name.text in _OF_SUMMARY:
             return Code(f"{thing.inside()}.{name.text.replace('.', '_')}", _OF_SUMMARY[name.text])
+        if node.text == "@" and thing.kind == "fit" and name.text in ("theta", "beta"):
+            return Code(f"{thing.inside()}.getME({quoted(name.text)})", "series")
+        if node.text == "@" and thing.kind == "fit" and name.text == "frame":
+            return Code(f"{thing.inside()}.model_frame()", "frame")
         if node.text != "$":
             raise self.refuse(node, "slots are R's inside")
         return self._element(thing, quoted(name.text), node)
@@ -328,8 +383,10 @@ class Translator:
             "adj.r.squared": ("adj_r_squared", "number"),
             "fstatistic": ("fstatistic", "series"),
         }
-        if fit.kind != "fit" or name not in known:
+        begun = [one for one in known if one.startswith(name)]  # R's $ takes the beginning of a name
+        if fit.kind != "fit" or len(begun) != 1:
             return None
+        name = begun[0]
         method, kind = known[name]
         if name == "coefficients" and fit.element not in ("lm", "lmList", "stan_lmer"):
             method = self.calls.table_of(fit)
@@ -374,6 +431,8 @@ class Translator:
                 return element_of(f"list({thing.text}.values())[{minus_one(key)}]", thing.element)
             if thing.kind == "frames":
                 return Code(f"list({thing.text}.values())[{minus_one(key)}]", "frame")
+            if thing.kind in ("frame", "data", "table") and key.kind in ("number", "positions"):
+                return Code(f"{thing.inside()}.iloc[:, {minus_one(key)}]", "series", True, "column")
             if thing.kind == "series":
                 return Code(f"{thing.inside()}.iloc[{minus_one(key)}]", "number")
             raise self.refuse(node, f"an element of something that is not known to have elements ({thing.kind})")
@@ -385,6 +444,14 @@ class Translator:
 
     def _cells(self, thing: Code, keys: "list[Node | None]", node: Node, scope: Scope) -> Code:
         parts, texts, single = [], 0, 0
+        without = [key is not None and self._is_without(key) for key in keys]
+        if any(without):
+            for k, key in enumerate(keys):
+                if key is not None and without[k]:
+                    thing = self._without(thing, key, scope, columns=k == 1)
+            keys = [None if without[k] else key for k, key in enumerate(keys)]
+            if keys == [None, None]:
+                return thing
         for key in keys:
             if key is None:
                 parts.append((":", ""))
@@ -416,7 +483,45 @@ class Translator:
         kind = {2: "number", 1: "series", 0: thing.kind}[single]
         return Code(f"{thing.inside()}.{way}[{parts[0][0]}, {parts[1][0]}]", kind)
 
+    @staticmethod
+    def _is_without(key: Node) -> bool:
+        """``-1``, ``-c(1, 2)``, ``-(1:3)``, ``-which(x)``: what is left out, by its places."""
+        return key.kind == "unary" and key.text == "-"
+
+    def _without(self, thing: Code, key: Node, scope: Scope, columns: bool = False) -> Code:
+        """A thing without the elements, rows or columns at some places."""
+        inner = key.parts[0]
+        while inner.kind == "paren":
+            inner = inner.parts[0]
+        made, text = self.expression(inner, scope), thing.inside()
+        labelled = thing.kind in ("series", "frame", "data", "table")
+        kept = (thing.kind, True, thing.element)
+        if made.text == f"len({unmarked(thing.text)})":
+            return Code(f"{text}{'.iloc' if labelled else ''}[:-1]", *kept)
+        first = as_slice(made.text) if made.kind == "range" else ""
+        first = "0:1" if made.text == "1" else first
+        if first.startswith("0:") and not columns:
+            return Code(f"{text}{'.iloc' if labelled else ''}[{first[2:]}:]", *kept)
+        if first.startswith("0:"):
+            return Code(f"{text}.iloc[:, {first[2:]}:]", *kept)
+        if made.kind not in ("number", "range", "vector", "positions"):
+            raise self.refuse(key, "places to leave out that are not known to be numbers")
+        self.needs("np")
+        places = f"[{minus_one(made)}]" if made.kind == "number" else minus_one(made)
+        places = f"np.arange({first.replace(':', ', ')})" if first else places
+        places = f"np.array({made.text}) - 1" if made.kind == "vector" else places
+        if columns:
+            return Code(f"{text}.drop(columns={unmarked(text)}.columns[{places}])", *kept)
+        if labelled:
+            return Code(f"{text}.drop({unmarked(text)}.index[{places}])", *kept)
+        listed = f"np.delete({thing.text}, {places})"
+        if thing.kind in ("strings", "list"):
+            return Code(f"list({listed})", *kept)
+        return Code(listed, "vector", True, thing.element)
+
     def _slice(self, thing: Code, key: Node, node: Node, scope: Scope) -> Code:
+        if self._is_without(key) and thing.kind not in ("dict", "frames", "numbered"):
+            return self._without(thing, key, scope, columns=thing.kind in ("frame", "data", "table"))
         made = self.expression(key, scope)
         text = thing.inside()
         if thing.kind in ("frames", "dict") and made.kind in ("string", "strings"):
@@ -441,10 +546,6 @@ class Translator:
         if made.kind in ("strings", "series"):
             return Code(f"{text}[{made.text}]", thing.kind)
         at = ".iloc" if thing.kind == "series" else ""
-        if key.kind == "unary" and key.text == "-" and key.parts[0].kind == "number":
-            if key.parts[0].text.rstrip("L") != "1":
-                raise self.refuse(node, "leaving out an element other than the first")
-            return Code(f"{text}{at}[1:]", thing.kind, True, thing.element)
         if made.kind == "number":
             single = thing.element if thing.kind != "series" else "any" if thing.element == "column" else "number"
             return Code(f"{text}{at}[{minus_one(made)}]", single)
@@ -534,14 +635,16 @@ class Translator:
         if name in PRIORS and not scope.find(name):
             return self.calls.prior(node, scope)
         mine = scope.find(name) if name in VERBS or name in self.functions else None
-        own_first = mine is not None and mine.kind == "function"  # the script's own function of that name
+        # the script's own function of that name, even where it has no Python
+        own_first = (mine is not None and mine.kind == "function") or name in self.defined
         made = self.calls.verb(node, scope) if name in VERBS and not own_first else None
         if made is None and not own_first:
             made = self.functions[name](self, node, scope) if name in self.functions else None
         if made is not None:
             return made
         own = scope.find(name) if name else None
-        if own is not None and own.kind == "function":
+        parameter = own is not None and own.kind == "any" and scope.outer is not None and name in scope.names
+        if own is not None and (own.kind == "function" or parameter):
             passed = [self._given(argument, scope) for argument in node.args]
             return element_of(f"{own.text}({', '.join(passed)})", own.element)
         if name in self.untranslated:
@@ -555,8 +658,25 @@ class Translator:
     def _given(self, argument: Argument, scope: Scope) -> str:
         if argument.value is None:
             raise Untranslatable(f"an argument {argument.name} without a value")
-        text = self.expression(argument.value, scope).text
-        return f"{python_name(argument.name)}={text}" if argument.name else text
+        made = self.expression(argument.value, scope)
+        if made.kind == "dict" and made.element == "number":
+            made = self._numbers(made)
+        return f"{python_name(argument.name)}={made.text}" if argument.name else made.text
+
+
+#: R's operators, which are functions: they can be given to others.
+OPERATORS = {"+", "-", "*", "/", "^", "==", "<", ">", "<=", ">=", "!=", "&", "|", "%in%", "%*%", "[", "[["}
+
+
+def call_of(function: Node, values: "list[Node]", more: "list[Argument] | None" = None) -> Node:
+    """A function's call with these values; an operator's as the operation."""
+    place = (function.start, function.end, function.line)
+    given = [*(Argument(None, value) for value in values), *(more or [])]
+    if function.text in ("[", "[["):
+        return Node("index", function.text, [values[0]], given[1:], *place)
+    if function.text in OPERATORS and len(given) == 2 and function.kind in ("name", "string"):
+        return Node("binary", function.text, [one.value for one in given if one.value is not None], [], *place)
+    return Node("call", function.text, [function], given, *place)
 
 
 def is_several(body: Node) -> bool:

@@ -26,6 +26,7 @@ class Unrolled:
 
     def __init__(self, translator: Translator, seen: Seen, top: Scope, fits: dict[int, str]) -> None:
         self.translator, self.seen, self.top, self.fits = translator, seen, top, fits
+        self.printed: set[int] = set()  # sites whose values are printed
 
     def lines(self, k: int, node: Node, here: list[dict[str, Any]]) -> tuple[list[str], str]:
         """Python's lines for the events of a statement, and what they leave out."""
@@ -66,6 +67,7 @@ class Unrolled:
                     omitted.append(str(reason))
                     continue
                 lines.append(f"print({made.text})")
+                self.printed.add(int(event["site"]))
         if target:
             lines += self._gather(k, target, base, number)
         return lines, "; ".join(dict.fromkeys(omitted))

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["Labelled", "from_python", "from_r", "r_frame", "r_literal"]
+__all__ = ["Labelled", "column_of", "from_python", "from_r", "r_frame", "r_literal", "summed_up"]
+
+#: Numbers beyond which a table is kept by its columns' moments and quantiles alone (``r_scripts/watch.R`` has it, too).
+LARGE = 200_000
+#: Values of a column beyond which it has quantiles.
+_MANY = 200
+_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass
@@ -27,12 +33,15 @@ class Labelled:
         What it is where it is neither (a function, a plot, something too large).
     unnamed : bool
         Whether it is a vector without names: its labels only count.
+    summed : bool
+        Whether the numbers are moments and quantiles of columns that are too long to be kept.
     """
 
     numbers: list[tuple[str, float]] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
     other: str = ""
     unnamed: bool = False
+    summed: bool = False
 
     def series(self) -> pd.Series:
         """The numbers, indexed by their labels."""
@@ -49,6 +58,41 @@ def _number(value: Any) -> float:
 
 def _join(*parts: object) -> str:
     return " · ".join(str(part) for part in parts if str(part) != "")
+
+
+def column_of(label: str) -> str:
+    """What numbers are of one kind: those of a column; a vector's are all of one."""
+    _row, between, column = label.rpartition(" · ")
+    return column if between else ""
+
+
+def summed_up(value: Labelled) -> Labelled:
+    """A value by its columns: their means, standard deviations and quantiles, and the mean by place.
+
+    The mean by place, Σ k x_k / Σ k, is another where the same numbers stand in another order.
+
+    Parameters
+    ----------
+    value : Labelled
+    """
+    if value.summed:
+        return value
+    columns: dict[str, list[float]] = {}
+    for label, number in value.numbers:
+        columns.setdefault(column_of(label), []).append(number)
+    out = Labelled(summed=True)
+    for name, numbers in columns.items():
+        _moments(out, name, np.array(numbers, dtype=float))
+    return out
+
+
+def _moments(out: Labelled, label: str, numbers: "np.ndarray[Any, np.dtype[np.float64]]") -> None:
+    places = np.arange(1.0, len(numbers) + 1.0)
+    parts = {"mean": np.mean(numbers), "sd": np.std(numbers), "by place": np.sum(places * numbers) / np.sum(places)}
+    if len(numbers) >= _MANY:
+        parts |= {f"{100 * level:g}%": np.quantile(numbers, level) for level in _LEVELS}
+    out.numbers += [(_join(label, what), float(number)) for what, number in parts.items()]
+    out.summed = True
 
 
 def from_r(value: Mapping[str, Any], label: str = "") -> Labelled:
@@ -81,6 +125,12 @@ def _r_into(found: Labelled, value: Mapping[str, Any], label: str) -> None:
         values = _plain(value)
         for name, one in zip(_labels(value, len(values)), values, strict=True):
             _one(found, _join(label, name), one)
+    elif kind == "summed":  # moments and quantiles of what was too large to be kept
+        for k, column in enumerate(value["columns"]):
+            name = value["names"][k] if value.get("names") else k + 1 if len(value["columns"]) > 1 else ""
+            numbers = zip(value["rows"], column["values"], strict=True)
+            found.numbers += [(_join(label, name, row), _number(one)) for row, one in numbers]
+        found.summed = True
     elif kind == "null":
         pass
     else:
@@ -151,6 +201,8 @@ def _python_into(found: Labelled, value: Any, label: str) -> None:
             _python_into(found, part, _join(label, name))
     elif hasattr(value, "toarray"):  # sparse
         _python_into(found, pd.DataFrame(value.toarray()), label)
+    elif isinstance(value, pd.DataFrame | pd.Series | np.ndarray) and value.size > LARGE:
+        _large_into(found, value, label)
     elif isinstance(value, pd.DataFrame) and "observed" in value.attrs:  # a bootstrap
         _python_into(found, value.attrs["observed"], _join(label, "t0"))
         _python_into(found, pd.DataFrame(value.to_numpy()), _join(label, "t"))
@@ -165,6 +217,8 @@ def _python_into(found: Labelled, value: Any, label: str) -> None:
     elif isinstance(value, Mapping):
         for name, part in value.items():
             _python_into(found, part, _join(label, name))
+    elif hasattr(value, "dims") and hasattr(value, "to_numpy"):  # conditional variances: R counts down their columns
+        _python_into(found, value.to_numpy().ravel(), label)
     elif isinstance(value, np.ndarray) and value.ndim == 0:
         _one(found, label, value.item())
     elif isinstance(value, list | tuple | np.ndarray | pd.Index | range):
@@ -177,6 +231,22 @@ def _python_into(found: Labelled, value: Any, label: str) -> None:
         found.texts.append((label, str(value)))
     else:
         found.other = type(value).__name__
+
+
+def _large_into(found: Labelled, value: Any, label: str) -> None:
+    """A table or a vector that is too large to be kept number by number."""
+    if isinstance(value, pd.DataFrame):
+        for name in value.columns[[pd.api.types.is_numeric_dtype(one) for one in value.dtypes]]:
+            _moments(found, _join(label, name), value[name].to_numpy(dtype=float, na_value=math.nan))
+        return
+    values = (
+        value.to_numpy(dtype=float, na_value=math.nan) if isinstance(value, pd.Series) else np.asarray(value, float)
+    )
+    if values.ndim == 1:
+        _moments(found, label, values)
+        return
+    for k, column in enumerate(values.reshape(-1, values.shape[-1]).T):
+        _moments(found, _join(label, k + 1), column)
 
 
 def _r_rows(index: pd.Index) -> list[Any]:

@@ -7,6 +7,7 @@ the script are linked, so that what it writes by relative names stays there.
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from validation.migrate.instrument import instrument, sites
 from validation.migrate.rcode import Node
 from validation.migrate.sources import Source
 
-__all__ = ["Watched", "watch"]
+__all__ = ["Watched", "confined", "watch"]
 
 #: Bytes beside the script that are copied for it.
 _MOST_COPIED = 512 * 1024 * 1024
@@ -107,7 +108,8 @@ def watch(
         raise RNotFoundError(
             "no Rscript found: install R (https://www.r-project.org), or translate the text alone with --no-run"
         )
-    work, seen, temporary = scratch / "work", scratch / "seen", scratch / "tmp"
+    work, temporary = scratch / "work", scratch / "tmp"
+    seen = scratch / f"seen-{secrets.token_hex(8)}"  # no script writes into it by accident
     for folder in (work, seen, temporary):
         folder.mkdir(parents=True, exist_ok=True)
     too_large = _copy_beside(source.path, work)
@@ -124,7 +126,7 @@ def watch(
     }
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            [*_starter(scratch, write_anywhere), program, "--vanilla", str(SCRIPT), str(code), str(seen)],
+            [*confined(scratch, write_anywhere), program, "--vanilla", str(SCRIPT), str(code), str(seen)],
             cwd=work,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -163,7 +165,15 @@ _CONFINED = (
 )
 
 
-def _starter(scratch: Path, write_anywhere: bool) -> list[str]:
+def confined(scratch: Path, write_anywhere: bool) -> list[str]:
+    """What stands before a command so that it can write in one folder only.
+
+    Parameters
+    ----------
+    scratch : Path
+    write_anywhere : bool
+        Empty then.
+    """
     if write_anywhere:
         return []
     home = str(Path(__file__).resolve().parents[2])
@@ -265,11 +275,15 @@ def _read(seen: Path) -> Watched:
             found.ended = True
             found.error = event.get("error")
             found.quit = bool(event.get("quit"))
-            found.packages = tuple(event["packages"])
-            found.contrasts = tuple(event["contrasts"])
+            found.packages = tuple(event.get("packages", ()))
+            found.contrasts = tuple(event.get("contrasts", found.contrasts))
     return found
 
 
 def _last_error(printed: str) -> str:
-    lines = [line for line in printed.splitlines() if line.startswith("Error")]
-    return lines[-1] if lines else ""
+    lines = printed.splitlines()
+    for k in reversed(range(len(lines))):
+        if lines[k].startswith("Error"):  # R breaks a long one after "Error in f() :"
+            more = lines[k + 1].strip() if lines[k].rstrip().endswith(":") and k + 1 < len(lines) else ""
+            return f"{lines[k].rstrip()} {more}".rstrip()
+    return ""

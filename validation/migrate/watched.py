@@ -15,6 +15,7 @@ __all__ = [
     "PLOTS",
     "PRIORS",
     "PRIOR_FORMALS",
+    "SHOWING",
     "UNSUPPORTED",
     "VERBS",
     "Fit",
@@ -145,7 +146,10 @@ PLOTS = words(
     """
     plot ggplot qplot xyplot dotplot hist boxplot barplot qqnorm qqline qqmath abline lines points legend
     curve par dev.off png pdf ggsave plot_model mcmc_areas mcmc_trace mcmc_intervals pp_check stan_trace
-    interaction.plot matplot
+    interaction.plot matplot segments arrows polygon mtext axis title layout grid.arrange plot_grid ggarrange
+    bwplot densityplot histogram stripchart dotchart coplot pairs.panels corrplot ggpairs scatterplot rug text
+    jpeg svg tiff bmp dev.new graphics.off mcmc_hist mcmc_dens mcmc_dens_overlay mcmc_pairs ppc_stat
+    ppc_dens_overlay ppc_hist ppc_intervals stan_hist stan_dens stan_plot stan_ac vip effect_plot plotFEsim plotREsim
     """
 )
 #: What waits for somebody at the screen: it is not run.
@@ -189,6 +193,10 @@ VERBS: dict[str, Verb] = {
     "update": Verb("update", "fit", ("formula",), {"formula.": "formula"}),
     "refit": Verb("refit", "fit", ("newresp",)),
     "refitML": Verb("refitML", "fit"),
+    "weights": Verb("weights", "series"),
+    "isLMM": Verb("isLMM", "number"),
+    "isGLMM": Verb("isGLMM", "number"),
+    "isNLMM": Verb("isNLMM", "number"),
     "hatvalues": Verb("hatvalues", "series"),
     "cooks.distance": Verb("cooks_distance", "series"),
     "rstudent": Verb("rstudent", "series"),
@@ -270,6 +278,13 @@ PRIOR_FORMALS = {
     "decov": ("regularization", "concentration", "shape", "scale"),
     "laplace": ("location", "scale", "autoscale"),
 }
+#: What shows or writes its first argument, whose numbers are compared: in R its own value is a text, or nothing.
+SHOWING = words(
+    """
+    kable kbl datatable glimpse pander xtable gt flextable write.csv write.csv2 write.table write_csv fwrite saveRDS
+    write_rds
+    """
+)
 #: Verbs of what emmeans and loo give (:mod:`validation.migrate.means`).
 OF_MEANS = words("pairs contrast test joint_tests loo_compare")
 

@@ -121,8 +121,9 @@ def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, An
     from bridge import lme4
 
     say(f"{case.name}: lme4")
-    default = lme4.lmer(case.formula, data, REML=case.REML, **case.options)
-    tight = lme4.lmer(case.formula, data, REML=case.REML, control="tight", **case.options)
+    options: dict[str, Any] = dict(case.options)
+    default = lme4.lmer(case.formula, data, REML=case.REML, **options)
+    tight = lme4.lmer(case.formula, data, REML=case.REML, control="tight", **options)
     theta, other = (parameters_of(fit).to_numpy(dtype=float) for fit in (tight, default))
     points = theta_points(theta, other, pieces_of(tight).bounds, SEED, n_random=12)
     names = {"reference optimum": "tight optimum", "candidate optimum": "default optimum"}

@@ -37,7 +37,7 @@ results <- lapply(cases, function(case) {
   m <- suppressMessages(do.call(lmer, arguments))
   lapply(case$calls, function(call) tryCatch(suppressMessages(suppressWarnings({
     value <- eval(parse(text = call$r))
-    tables <- if (inherits(value, "emm_list")) lapply(unname(unclass(value)), table_of) else list(table_of(value))
+    tables <- if (inherits(value, "pwpm")) list() else if (inherits(value, "emm_list")) lapply(unname(unclass(value)), table_of) else list(table_of(value))
     list(r = call$r, tables = tables, text = paste(capture.output(print(value)), collapse = "\n"))
   })), error = function(e) list(r = call$r, error = conditionMessage(e))))  # some of them R itself cannot do
 })
