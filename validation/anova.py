@@ -4,16 +4,15 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import cast
 
 import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
-from pyimpl.frame.model_frame import VectorLike
 from validation.checks import Side
 from validation.compare import Candidate, candidate_fit, describe_side
 from validation.comparison import Comparison
-from validation.contract import LinearMixedFit
+from validation.contract import AnovaTable, LinearMixedFit, Values
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.likelihood_ratio import DETECTORS
 from validation.judge.likelihood_ratio import (
@@ -31,9 +30,6 @@ from validation.verdict import Cause
 
 __all__ = ["compare_anova", "compare_anova_fits"]
 
-#: ``anova(*fits)`` of a program: its table, a row for each model, or one test's numbers by name.
-TableOfTests: TypeAlias = Callable[..., pd.DataFrame | Mapping[str, float]]
-
 
 def compare_anova(
     formulas: Sequence[str],
@@ -42,10 +38,10 @@ def compare_anova(
     REML: bool = True,
     refit: bool = True,
     against: Against | Source = "auto",
-    weights: VectorLike | None = None,
-    offset: VectorLike | None = None,
-    candidate: Callable[..., object] | None = None,
-    anova: TableOfTests | None = None,
+    weights: Values | None = None,
+    offset: Values | None = None,
+    candidate: Callable[..., LinearMixedFit] | None = None,
+    anova: Callable[..., AnovaTable] | None = None,
     columns: Sequence[str] | None = None,
     title: str | None = None,
     progress: Progress | None = None,
@@ -110,8 +106,8 @@ def compare_anova(
         right.append(candidate_fit(replace(model, reml=REML), Candidate(candidate), left[-1], say))
     say("done", 1.0)
     return compare_anova_fits(
-        [one.fit for one in left],
-        [one.fit for one in right],
+        [cast("LinearMixedFit", one.fit) for one in left],
+        [cast("LinearMixedFit", one.fit) for one in right],
         anova=anova,
         refit=refit,
         columns=columns,
@@ -123,9 +119,9 @@ def compare_anova(
 
 def compare_anova_fits(
     reference: Sequence[LinearMixedFit],
-    candidate: Sequence[LinearMixedFit] | pd.DataFrame | Mapping[str, float],
+    candidate: Sequence[LinearMixedFit] | pd.DataFrame | Mapping[str, object],
     *,
-    anova: TableOfTests | None = None,
+    anova: Callable[..., AnovaTable] | None = None,
     refit: bool = True,
     columns: Sequence[str] | None = None,
     data: pd.DataFrame | None = None,
@@ -172,15 +168,15 @@ def compare_anova_fits(
     originals = sorted(reference, key=lambda fit: fit.npar)
     if len(originals) < 2:
         raise ValueError(f"a likelihood-ratio test needs two models or more; the reference has {len(originals)}")
-    alone = isinstance(candidate, pd.DataFrame | Mapping)
-    theirs: list[Any] = [] if alone else list(candidate)
-    if not alone and len(theirs) != len(originals):
+    alone = candidate if isinstance(candidate, pd.DataFrame | Mapping) else None
+    theirs: list[LinearMixedFit] = [] if isinstance(candidate, pd.DataFrame | Mapping) else list(candidate)
+    if alone is None and len(theirs) != len(originals):
         raise ValueError(f"the reference has {len(originals)} models and the candidate {len(theirs)}")
     refusals: dict[str, str] = {}
     tables: dict[str, pd.DataFrame | None] = {"reference": None, "candidate": None}
-    makers: dict[str, Callable[[], Any]] = {
+    makers: dict[str, Callable[[], AnovaTable]] = {
         "reference": lambda: _table(list(reference), refit),
-        "candidate": lambda: candidate if alone else anova(*theirs) if anova is not None else _table(theirs, refit),
+        "candidate": lambda: _table_of_candidate(alone, theirs, anova, refit),
     }
     notes = []
     for side, make in makers.items():
@@ -215,7 +211,7 @@ def compare_anova_fits(
         formula=formula,
         kind="anova",
         reference=sides[0] or describe_side(reference[0]),
-        candidate=sides[1] or (Side("candidate", "third-party") if alone else describe_side(theirs[0])),
+        candidate=sides[1] or (Side("candidate", "third-party") if alone is not None else describe_side(theirs[0])),
         checks=tuple(checks),
         table=table_of(rows),
         causes=causes,
@@ -228,11 +224,21 @@ def compare_anova_fits(
     )
 
 
-def _table(fits: Sequence[Any], refit: bool) -> Any:
+def _table_of_candidate(
+    alone: AnovaTable | None, fits: Sequence[LinearMixedFit], anova: Callable[..., AnovaTable] | None, refit: bool
+) -> AnovaTable:
+    """Its table where it came without fits, or what makes one of its fits."""
+    if alone is not None:
+        return alone
+    return _table(fits, refit) if anova is None else anova(*fits)
+
+
+def _table(fits: Sequence[LinearMixedFit], refit: bool) -> AnovaTable:
     """The table of tests of a side's fits: its own ``anova``, or the definition where it has none."""
-    first = fits[0]
-    if not callable(getattr(first, "anova", None)):
+    anova = getattr(fits[0], "anova", None)
+    if not callable(anova):
         return table_of_fits(refitted(fits, refit))
-    takes = inspect.signature(first.anova).parameters
+    takes = inspect.signature(anova).parameters
     options = {"refit": refit} if "refit" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values()) else {}
-    return first.anova(*fits[1:], **options)
+    table: AnovaTable = anova(*fits[1:], **options)
+    return table

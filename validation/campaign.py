@@ -21,6 +21,7 @@ from validation.comparison import Comparison
 from validation.conformance.cases import all_cases, with_reference
 from validation.errors import NotSupportedError, SideError, UnknownCaseError
 from validation.files import make_folder
+from validation.options import Progress
 from validation.progress import Tracker
 from validation.references.choose import Source
 from validation.report.wording import NOT_REACHED
@@ -226,7 +227,7 @@ def record_works(
     *,
     directory: str | os.PathLike[str] | None = None,
     quick: bool = False,
-    progress: Any = None,
+    progress: Progress | None = None,
     check_only: bool = False,
 ) -> list[Path]:
     """Record what live R gives for the cases with these names, those that were added too; all where none is named.

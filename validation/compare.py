@@ -19,19 +19,18 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
-from pyimpl.frame.model_frame import VectorLike
 from r_scripts.dialect import Dialect
 from validation.checks import Check, Side
 from validation.comparison import Comparison
-from validation.contract import LinearMixedFit
+from validation.contract import BayesianFit, Draws, LinearMixedFit, MultilevelFit, Values
 from validation.dialects import dialect_of
-from validation.draws import DrawsAlone, DrawsLike, quadrature_of
+from validation.draws import DrawsAlone, quadrature_of
 from validation.errors import NoReferenceError, NotSupportedError, SideError
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.versions import version_cause
 from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
-from validation.judge.rows import table_of
+from validation.judge.rows import Row, table_of
 from validation.options import DEFAULT_SEED, Against, Progress, silent
 from validation.references.choose import Model, Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
@@ -72,7 +71,7 @@ class Candidate:
         Further arguments of it.
     """
 
-    function: Callable[..., object] | None = None
+    function: Callable[..., MultilevelFit] | None = None
     options: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -116,11 +115,11 @@ def compare(
     bayes: bool = False,
     against: Against | Source = "auto",
     seed: int = DEFAULT_SEED,
-    weights: VectorLike | None = None,
-    offset: VectorLike | None = None,
+    weights: Values | None = None,
+    offset: Values | None = None,
     priors: Mapping[str, object] | None = None,
     title: str | None = None,
-    candidate: Callable[..., object] | None = None,
+    candidate: Callable[..., MultilevelFit] | None = None,
     progress: Progress | None = None,
     reference_options: Mapping[str, object] | None = None,
     candidate_options: Mapping[str, object] | None = None,
@@ -242,8 +241,8 @@ def compare_model(
 
 
 def compare_fits(
-    reference: object,
-    candidate: object,
+    reference: MultilevelFit,
+    candidate: MultilevelFit,
     *,
     data: pd.DataFrame | None = None,
     REML: bool | None = None,
@@ -292,14 +291,14 @@ def compare_fits(
     left = Side(reference_label or _describe(reference), reference_kind, _provenance(reference))
     right = Side(candidate_label or _describe(candidate), candidate_kind, _provenance(candidate))
     formula = str(getattr(reference, "formula", "") or getattr(candidate, "formula", "") or "")
-    reml = not kinds[0] and (bool(cast(LinearMixedFit, reference).isREML()) if REML is None else REML)
+    reml = not kinds[0] and (bool(cast("LinearMixedFit", reference).isREML()) if REML is None else REML)
     about = About(formula, title, reml, data, seed, truth, progress=progress or silent)
     return judge_pair(Fitted(reference, left), Fitted(candidate, right), about)
 
 
 def compare_draws(
-    reference: DrawsLike,
-    candidate: DrawsLike,
+    reference: Draws,
+    candidate: Draws,
     *,
     title: str = "draws",
     reference_label: str = "reference",
@@ -320,8 +319,8 @@ def compare_draws(
     -------
     Comparison
     """
-    left = Fitted(DrawsAlone(reference), Side(reference_label, "third-party"))
-    right = Fitted(DrawsAlone(candidate), Side(candidate_label, "third-party"))
+    left = Fitted(cast("BayesianFit", DrawsAlone(reference)), Side(reference_label, "third-party"))
+    right = Fitted(cast("BayesianFit", DrawsAlone(candidate)), Side(candidate_label, "third-party"))
     return judge_pair(left, right, About(title=title, seed=seed, density=False))
 
 
@@ -349,10 +348,11 @@ def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison
 def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
     from validation.judge.likelihood import judge_likelihood
 
-    evidence = Evidence(reference.fit, candidate.fit, about.reml, about.data)
+    fits = cast("LinearMixedFit", reference.fit), cast("LinearMixedFit", candidate.fit)
+    evidence = Evidence(*fits, about.reml, about.data)
     checks, rows = judge_likelihood(evidence, about.seed, about.progress)
     causes = _causes(checks, rows, evidence)
-    if (version := version_cause(rows, reference.side, candidate.side, (reference.fit, candidate.fit))) is not None:
+    if (version := version_cause(rows, reference.side, candidate.side, fits)) is not None:
         causes = (version, *(cause for cause in causes if cause.name != "unknown"))
     notes = []
     better = any(row["verdict"] is Verdict.BETTER for row in rows)
@@ -375,7 +375,7 @@ def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comp
         notes += [f"The {side} did not give {name}: {why}" for name, why in extraction.problems.items()]
     default = reference.default if isinstance(reference, Reference) else None
     if default is not None:
-        notes.append(_digits_of_default(reference.fit, default, about.reml))
+        notes.append(_digits_of_default(fits[0], default, about.reml))
     return _comparison("likelihood", reference, candidate, about, checks, rows, causes, notes)
 
 
@@ -383,7 +383,8 @@ def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> Compariso
     from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters
     from validation.judge.posteriors import judge_posteriors
 
-    evidence = PosteriorEvidence(reference.fit, candidate.fit, about.truth, about.density)
+    fits = cast("BayesianFit", reference.fit), cast("BayesianFit", candidate.fit)
+    evidence = PosteriorEvidence(*fits, about.truth, about.density)
     checks, rows = judge_posteriors(evidence, about.seed, about.progress)
     causes = _causes(checks, rows, evidence)
     notes = [f"The {side} gave no usable draws: {why}" for side, why in evidence.problems.items()]
@@ -406,7 +407,7 @@ def _comparison(
     candidate: Fitted,
     about: About,
     checks: Sequence[Check],
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[Row],
     causes: tuple[Cause, ...],
     notes: Sequence[str],
 ) -> Comparison:
@@ -426,7 +427,7 @@ def _comparison(
 
 
 def _causes(
-    checks: Sequence[Check], rows: Sequence[dict[str, Any]], evidence: "Evidence | PosteriorEvidence"
+    checks: Sequence[Check], rows: Sequence[Row], evidence: "Evidence | PosteriorEvidence"
 ) -> tuple[Cause, ...]:
     """Why the sides differ; the detectors are loaded where something does."""
     failed = any(check.verdict.failed for check in checks)
@@ -447,7 +448,7 @@ def _causes(
     return diagnose(evidence, detectors, lambda: unknown_cause(checks, rows))
 
 
-def _digits_of_default(tight: Any, default: Any, reml: bool) -> str:
+def _digits_of_default(tight: LinearMixedFit, default: LinearMixedFit, reml: bool) -> str:
     """How many digits default lme4 has, judged by tight lme4: what a user of R sees and how far it carries."""
 
     def smallest(read: Callable[[Any], np.ndarray]) -> float:
@@ -482,7 +483,7 @@ def spoken(bayes: bool, dialect: Dialect | None) -> dict[str, Any]:
     return {"dialect": dialect} if known else {}
 
 
-def describe_side(fit: Any, kind: str = "third-party") -> Side:
+def describe_side(fit: object, kind: str = "third-party") -> Side:
     """Return what the report calls a fit that came without a description."""
     return Side(_describe(fit), kind, _provenance(fit))
 
@@ -523,8 +524,8 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Pr
     provenance = {**_python_versions(), "seconds": round(seconds, 3), "function": f"{function.__module__}.{name}"}
     if bayes:
         provenance["seed"] = model.seed
-    if "dialect" in options:
-        provenance["dialect"] = dict(cast(Dialect, options["dialect"]).versions)
+    if isinstance(spoken_in := options.get("dialect"), Dialect):
+        provenance["dialect"] = dict(spoken_in.versions)
     kind = "python" if candidate.function is None else "third-party"
     return Fitted(fit, Side(_python_label(module) if module else name, kind, provenance))
 
@@ -560,12 +561,12 @@ def _python_versions() -> dict[str, str]:
 # ---------------------------------------------------------------------------------------------------- small things
 
 
-def _is_posterior(fit: Any) -> bool:
+def _is_posterior(fit: object) -> bool:
     names = dir(fit)  # hasattr would build the posterior
     return "posterior" in names or "posterior_summary" in names
 
 
-def _describe(fit: Any) -> str:
+def _describe(fit: object) -> str:
     label = getattr(fit, "label", None)
     if isinstance(label, str) and label:
         return label
@@ -573,12 +574,12 @@ def _describe(fit: Any) -> str:
     return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
-def _provenance(fit: Any) -> Mapping[str, Any]:
+def _provenance(fit: object) -> Mapping[str, object]:
     found = getattr(fit, "provenance", None)
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def _fit_notes(side: str, fit: Any) -> list[str]:
+def _fit_notes(side: str, fit: object) -> list[str]:
     notes = []
     for kind in ("warnings", "messages"):
         try:
@@ -589,7 +590,7 @@ def _fit_notes(side: str, fit: Any) -> list[str]:
     return notes
 
 
-def _printed(reference: Any, candidate: Any) -> dict[str, str]:
+def _printed(reference: MultilevelFit, candidate: MultilevelFit) -> dict[str, str]:
     printed = {}
     for side, fit in (("reference", reference), ("candidate", candidate)):
         try:

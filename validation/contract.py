@@ -14,7 +14,7 @@ Conventions, for every method:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,37 @@ import pandas as pd
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["BayesianFit", "LinearMixedFit", "MultilevelFit", "StructuredFit"]
+__all__ = [
+    "AnovaTable",
+    "BayesianFit",
+    "Draws",
+    "HasFrame",
+    "LinearMixedFit",
+    "MultilevelFit",
+    "StructuredFit",
+    "Table",
+    "Values",
+]
+
+#: A number for each row of the data, or the name of a column.
+Values: TypeAlias = str | Sequence[float] | np.ndarray | pd.Series
+#: Draws that come without a fit: parameter -> (chains, draws) or (draws,).
+Draws: TypeAlias = "xr.DataTree | xr.Dataset | pd.DataFrame | Mapping[str, np.ndarray] | Mapping[str, Sequence[float]]"
+#: Likelihood-ratio tests: a row for each model, or the numbers of one test.
+AnovaTable: TypeAlias = pd.DataFrame | Mapping[str, object]
+
+
+class HasFrame(Protocol):
+    """What is reported after a fit, as ``emmeans()`` and ``predictions()`` return it."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row for each mean, contrast or prediction."""
+        ...
+
+
+#: What is reported after a fit.
+Table: TypeAlias = pd.DataFrame | HasFrame
 
 
 @runtime_checkable
@@ -76,7 +106,7 @@ class MultilevelFit(Protocol):
         """Number of levels of each grouping factor: int64, indexed by factor."""
         ...
 
-    def summary(self) -> Any:
+    def summary(self) -> object:
         """An object whose ``str()`` is exactly what R prints for ``summary(m)``."""
         ...
 
@@ -165,7 +195,7 @@ class LinearMixedFit(MultilevelFit, Protocol):
         ...
 
     @property
-    def optinfo(self) -> Mapping[str, Any]:
+    def optinfo(self) -> Mapping[str, object]:
         """How the optimizer ended: at least ``optimizer``, ``feval``, ``conv``, ``message``, ``gradient``."""
         ...
 
@@ -210,7 +240,7 @@ class BayesianFit(MultilevelFit, Protocol):
         """Central intervals: index parameter; columns ``5%`` and ``95%`` (for ``prob=0.9``)."""
         ...
 
-    def prior_summary(self) -> Any:
+    def prior_summary(self) -> object:
         """An object whose ``str()`` is exactly what R prints for ``prior_summary(m)``."""
         ...
 

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least
 
 __all__ = ["dialect_of"]
 
 
-def dialect_of(provenance: Mapping[str, Any] | None) -> Dialect | None:
+def dialect_of(provenance: Mapping[str, object] | None) -> Dialect | None:
     """The dialect of what was made with these versions.
 
     Parameters

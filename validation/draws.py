@@ -1,24 +1,19 @@
 """Draws and posterior summaries that come without a fit: draws alone, and quadrature's answer."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    import xarray as xr
+from validation.contract import Draws
 
-__all__ = ["DrawsAlone", "DrawsLike", "quadrature_of", "truth_table"]
-
-#: A DataTree or Dataset of draws, or draws by parameter: ``(chains, draws)`` or ``(draws,)``.
-DrawsLike: TypeAlias = "xr.DataTree | xr.Dataset | pd.DataFrame | Mapping[str, Sequence[float] | np.ndarray]"
+__all__ = ["DrawsAlone", "quadrature_of", "truth_table"]
 
 
 class DrawsAlone:
     """Draws alone, as a fit."""
 
-    def __init__(self, draws: Any) -> None:
+    def __init__(self, draws: Draws) -> None:
         import xarray as xr
 
         if isinstance(draws, Mapping | pd.DataFrame) and not hasattr(draws, "children"):
@@ -39,17 +34,18 @@ class DrawsAlone:
         self.posterior = draws
 
 
-def quadrature_of(fit: Any) -> pd.DataFrame | None:
+def quadrature_of(fit: object) -> pd.DataFrame | None:
     """Posterior summaries by quadrature, where the candidate has them and the dimension allows."""
-    if not callable(getattr(fit, "quadrature", None)):
+    quadrature = getattr(fit, "quadrature", None)
+    if not callable(quadrature):
         return None
     try:
-        return truth_table(fit.quadrature())
+        return truth_table(quadrature())
     except Exception:  # more than a few dimensions, priors that cannot be integrated: there is no truth then
         return None
 
 
-def truth_table(found: Any) -> pd.DataFrame | None:
+def truth_table(found: object) -> pd.DataFrame | None:
     """Quadrature's answer as a ``posterior_summary``: statistics, with numerical in place of Monte Carlo errors.
 
     ``found`` has ``table`` (and, where it gives them, ``error`` of the same shape and ``ranef``): index parameter,

@@ -16,6 +16,7 @@ from pyimpl.likelihood.parameters import Parameter, Parameters
 from r_scripts.dialect import Dialect
 from validation.checks import Check, Side
 from validation.comparison import Comparison
+from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 from validation.dialects import dialect_of
 from validation.judge.rows import Row, judge_number, missing_row, table_of
@@ -28,7 +29,7 @@ __all__ = ["ENDS", "compare_intervals", "dialect_of_fit", "judge_intervals", "ti
 KEYS = ["quantity", "group", "term", "term2"]
 
 
-def dialect_of_fit(fit: Any) -> Dialect | None:
+def dialect_of_fit(fit: LinearMixedFit) -> Dialect | None:
     """In whose words a fit speaks: its own ``dialect``, live R's for a fit of the bridge, or its provenance's."""
     own = getattr(fit, "dialect", None)
     if isinstance(own, Dialect):
@@ -38,7 +39,7 @@ def dialect_of_fit(fit: Any) -> Dialect | None:
     return dialect_of(getattr(fit, "provenance", None))
 
 
-def tidy_intervals(table: pd.DataFrame, fit: Any, dialect: Dialect | None = None) -> pd.DataFrame:
+def tidy_intervals(table: pd.DataFrame, fit: LinearMixedFit, dialect: Dialect | None = None) -> pd.DataFrame:
     """A table of ``confint`` by what its rows are.
 
     Parameters
@@ -97,7 +98,7 @@ def tidy_intervals(table: pd.DataFrame, fit: Any, dialect: Dialect | None = None
     return found
 
 
-def _terms(fit: Any) -> list[tuple[str, list[str]]]:
+def _terms(fit: LinearMixedFit) -> list[tuple[str, list[str]]]:
     """Grouping factor and effects of each term, in the fit's order, from its ``VarCorr()``."""
     table = fit.VarCorr()
     found: dict[str, list[str]] = {}
@@ -136,14 +137,14 @@ def judge_intervals(reference: pd.DataFrame, candidate: pd.DataFrame, tolerance:
 
 
 def compare_intervals(
-    reference: Any,
-    candidate: Any,
+    reference: LinearMixedFit,
+    candidate: LinearMixedFit,
     *,
     method: str = "profile",
     level: float = 0.95,
     reference_dialect: Dialect | None = None,
     candidate_dialect: Dialect | None = None,
-    confint: Callable[[Any], pd.DataFrame] | None = None,
+    confint: Callable[[LinearMixedFit], pd.DataFrame] | None = None,
     tolerance: Tolerance = ENDS,
 ) -> Comparison:
     """Judge whether the confidence intervals of two fits of one model agree, joined by what they are.
@@ -171,7 +172,13 @@ def compare_intervals(
     """
     tables = []
     for fit, dialect, make in ((reference, reference_dialect, None), (candidate, candidate_dialect, confint)):
-        table = make(fit) if make is not None else fit.confint(method=method, level=level)
+        if make is None:
+            make = getattr(fit, "confint", None)
+            if not callable(make):
+                raise ValueError(f"{type(fit).__name__} has no confint(); give confint=, a function of a fit")
+            table = make(method=method, level=level)
+        else:
+            table = make(fit)
         tables.append(tidy_intervals(table, fit, dialect))
     rows = judge_intervals(tables[0], tables[1], tolerance)
     bad = [row for row in rows if row["verdict"].failed]
@@ -191,7 +198,7 @@ def compare_intervals(
     )
 
 
-def _side(fit: Any, dialect: Dialect | None, otherwise: str) -> Side:
+def _side(fit: LinearMixedFit, dialect: Dialect | None, otherwise: str) -> Side:
     spoken = dialect or dialect_of_fit(fit)
     provenance = {} if spoken is None else dict(spoken.versions)
     kind = {"bridge": "live-r", "pyimpl": "python"}.get(type(fit).__module__.partition(".")[0], "third-party")

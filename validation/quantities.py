@@ -24,10 +24,12 @@ __all__ = [
     "MAIN_EXCLUDED",
     "QUANTILES",
     "Extraction",
+    "Key",
     "draws_of",
     "groups_of",
     "inference_quantities",
     "join",
+    "key_of",
     "likelihood_quantities",
     "posterior_quantities",
     "posterior_summary",
@@ -38,6 +40,7 @@ __all__ = [
 
 #: What identifies a number.
 KEYS = ("quantity", "group", "term", "term2", "level")
+Key = tuple[object, ...]
 
 #: Posterior quantiles that are compared.
 QUANTILES = (0.025, 0.5, 0.975)
@@ -573,6 +576,11 @@ def _keyed(table: pd.DataFrame, side: str) -> pd.DataFrame:
         },
         index=pd.Index(index, tupleize_cols=False, dtype=object),
     )
+
+
+def key_of(record: Mapping[str, object]) -> Key:
+    """Which number a row of a comparison's table holds."""
+    return tuple(record[name] for name in KEYS)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ A cause is named only where undoing it gives the reference's numbers.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from scipy import stats
 
 from validation.checks import Side
 from validation.comparison import Comparison
+from validation.contract import Table
 from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, table_of
 from validation.tolerances import (
     REPORTED_DF,
@@ -48,19 +48,6 @@ _RULES = {
 _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 
-class HasFrame(Protocol):
-    """What has its numbers in ``.frame``, as :class:`~pyimpl.inference.emm_grid.EmmGrid` and its summaries."""
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """R's columns."""
-        ...
-
-
-#: A table of estimates: a data frame, or what has one.
-ResultTable: TypeAlias = pd.DataFrame | HasFrame
-
-
 @dataclass(frozen=True)
 class _Table:
     """One side: its rows' labels, and its numbers by what they are."""
@@ -74,7 +61,7 @@ class _Table:
         return {str(k): float(v) for k, v in self.numbers.iloc[self.labels.index(label)].items()}
 
 
-def _read(side: ResultTable, keys: Sequence[str] | None, what: str) -> _Table:
+def _read(side: Table, keys: Sequence[str] | None, what: str) -> _Table:
     table = getattr(side, "frame", side)
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"the {what} is a data frame, or what emmeans() and predictions() return, not {side!r:.80}")
@@ -112,7 +99,7 @@ def _label(value: object) -> str:
 
 
 def compare_emmeans(
-    reference: ResultTable, candidate: ResultTable, *, keys: Sequence[str] | None = None, title: str | None = None
+    reference: Table, candidate: Table, *, keys: Sequence[str] | None = None, title: str | None = None
 ) -> Comparison:
     """Judge whether two tables of marginal means, trends or contrasts agree.
 
@@ -139,7 +126,7 @@ def compare_emmeans(
 
 
 def compare_predictions(
-    reference: ResultTable, candidate: ResultTable, *, keys: Sequence[str] | None = None, title: str | None = None
+    reference: Table, candidate: Table, *, keys: Sequence[str] | None = None, title: str | None = None
 ) -> Comparison:
     """Judge whether two tables of predictions agree: values, standard errors and interval ends.
 
@@ -164,7 +151,7 @@ def compare_predictions(
     return _compare(reference, candidate, keys, title or "predictions")
 
 
-def _compare(reference: ResultTable, candidate: ResultTable, keys: Sequence[str] | None, title: str) -> Comparison:
+def _compare(reference: Table, candidate: Table, keys: Sequence[str] | None, title: str) -> Comparison:
     left, right = _read(reference, keys, "reference"), _read(candidate, keys, "candidate")
     rows: dict[str, list[Row]] = {check: [] for check in _RULES}
     for label in dict.fromkeys([*left.labels, *right.labels]):
@@ -233,7 +220,7 @@ def _judge_row(
             rows[REPORTED_P.check].append({**judged, "reference": ours["p"], "candidate": theirs["p"]})
 
 
-def _side(given: ResultTable, name: str) -> Side:
+def _side(given: Table, name: str) -> Side:
     own = type(given).__module__.partition(".")[0] == "pyimpl"
     return Side(f"{name}, {type(given).__name__}", "python" if own else "third-party", {})
 

@@ -11,11 +11,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
+from validation.contract import BayesianFit
 from validation.faults import FAULTS, Fault
 from validation.faults.bases import (
     ANOVA_BASES,
@@ -147,7 +148,7 @@ def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -
 
         base = posterior_base(name, seed, draws)
         other = sample(base.formula, base.data, seed + 500_000, draws)
-        comparison = compare_fits(base.fit, other, seed=seed)
+        comparison = compare_fits(base.fit, cast("BayesianFit", other), seed=seed)
         posterior_base.cache_clear()
     else:
         base = likelihood_base.__wrapped__(name, seed)

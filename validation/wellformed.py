@@ -7,7 +7,7 @@ labels, or is *malformed*, which is another verdict than missing or different.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from r_scripts.variances import Block, ConditionalVariances
+from validation.contract import LinearMixedFit
 from validation.tolerances import Match
 
 __all__ = [
@@ -68,7 +69,7 @@ PART_OF: dict[str, str] = {
 # ---------------------------------------------------------------------------------------------------- one value
 
 
-def number(value: Any, what: str, finite: bool = False) -> float:
+def number(value: object, what: str, finite: bool = False) -> float:
     """A real number as a float; None and ``pandas.NA`` are NaN.
 
     Raises
@@ -100,7 +101,7 @@ def number(value: Any, what: str, finite: bool = False) -> float:
     return found
 
 
-def whole(value: Any, what: str, least: float = 0.0) -> int:
+def whole(value: object, what: str, least: float = 0.0) -> int:
     """A count.
 
     Raises
@@ -116,7 +117,7 @@ def whole(value: Any, what: str, least: float = 0.0) -> int:
     return int(found)
 
 
-def flag(value: Any, what: str) -> bool:
+def flag(value: object, what: str) -> bool:
     """A truth value; nothing that only counts as one.
 
     Raises
@@ -131,7 +132,7 @@ def flag(value: Any, what: str) -> bool:
     raise MalformedError(f"{what} is {_kind(value)}; expected True or False")
 
 
-def label(value: Any) -> str:
+def label(value: object) -> str:
     """A label as plain text: of a subclass of ``str``, which may have its own idea of equality, the letters alone."""
     text = value if isinstance(value, str) else str(value)
     return str.__str__(text)
@@ -140,7 +141,7 @@ def label(value: Any) -> str:
 # ---------------------------------------------------------------------------------------------------- many values
 
 
-def numbers(value: Any, what: str, ndim: int | None = 1, finite: bool = False) -> np.ndarray:
+def numbers(value: object, what: str, ndim: int | None = 1, finite: bool = False) -> np.ndarray:
     """Real numbers as a new float64 array.
 
     Parameters
@@ -180,7 +181,7 @@ def numbers(value: Any, what: str, ndim: int | None = 1, finite: bool = False) -
     return array
 
 
-def _labels(index: Any, what: str, unique: bool) -> list[str]:
+def _labels(index: Iterable[object], what: str, unique: bool) -> list[str]:
     found = [label(item) for item in index]
     if unique and len(set(found)) < len(found):
         twice = sorted({name for name in found if found.count(name) > 1}) if len(found) < 5000 else ["..."]
@@ -188,7 +189,7 @@ def _labels(index: Any, what: str, unique: bool) -> list[str]:
     return found
 
 
-def labelled(value: Any, what: str, finite: bool = False, unique: bool = True) -> pd.Series:
+def labelled(value: object, what: str, finite: bool = False, unique: bool = True) -> pd.Series:
     """A Series (or a mapping from label to number) as plain numbers under plain labels.
 
     Raises
@@ -210,7 +211,7 @@ def labelled(value: Any, what: str, finite: bool = False, unique: bool = True) -
 
 
 def labelled_columns(
-    value: Any, what: str, finite: bool = False, unique: bool = True, unique_columns: bool = True
+    value: object, what: str, finite: bool = False, unique: bool = True, unique_columns: bool = True
 ) -> pd.DataFrame:
     """A data frame as plain numbers under plain labels.
 
@@ -228,7 +229,7 @@ def labelled_columns(
     return pd.DataFrame(values, index=pd.Index(rows, dtype=object), columns=pd.Index(columns, dtype=object))
 
 
-def _by_group(value: Any, what: str, read: Callable[[Any, str], Any]) -> dict[str, Any]:
+def _by_group(value: object, what: str, read: Callable[[Any, str], Any]) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise MalformedError(f"{what} is {_kind(value)}; expected a mapping from grouping factor")
     pairs = [(label(group), block) for group, block in value.items()]
@@ -236,11 +237,11 @@ def _by_group(value: Any, what: str, read: Callable[[Any, str], Any]) -> dict[st
     return {group: read(block, f"{what} of {group!r}") for group, block in pairs}
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     """What a value is, without asking it: its type, and its text where that is a plain one."""
     name = type(value).__name__
     article = "an" if name[:1].lower() in "aeiou" else "a"
-    if type(value) in (str, bytes):
+    if isinstance(value, str | bytes) and type(value) in (str, bytes):
         return f"the text {value[:40]!r}"
     return f"{article} {name}"
 
@@ -269,7 +270,7 @@ class CheckedFit:
         Part (``"nobs"``, ``"getME X"``) -> what is wrong with it, as far as it has been asked for.
     """
 
-    def __init__(self, fit: Any, strict: bool = True) -> None:
+    def __init__(self, fit: LinearMixedFit, strict: bool = True) -> None:
         self._fit, self._strict = fit, strict
         self._known: dict[str, Any] = {}
         self.malformed: dict[str, str] = {}
@@ -439,7 +440,7 @@ class CheckedFit:
     def ranef(self) -> dict[str, pd.DataFrame]:
         """Conditional modes."""
 
-        def one(block: Any, what: str) -> pd.DataFrame:
+        def one(block: object, what: str) -> pd.DataFrame:
             return labelled_columns(block, what, self._strict, unique_columns=False)
 
         return self._once("ranef", lambda: _by_group(self._fit.ranef(), "ranef()", one))
@@ -451,7 +452,7 @@ class CheckedFit:
     def coef(self) -> dict[str, pd.DataFrame]:
         """``fixef`` plus ``ranef`` for each level."""
 
-        def one(block: Any, what: str) -> pd.DataFrame:
+        def one(block: object, what: str) -> pd.DataFrame:
             return labelled_columns(block, what, self._strict, unique_columns=False)
 
         return self._once("coef", lambda: _by_group(self._fit.coef(), "coef()", one))
@@ -477,7 +478,7 @@ class CheckedFit:
         """A piece of the model."""
         return self._once(f"getME {name}", lambda: self._piece(name, self._fit.getME(name)))
 
-    def _piece(self, name: str, value: Any) -> Any:
+    def _piece(self, name: str, value: object) -> Any:
         what = f"getME({name!r})"
         if name in ("theta", "par", "beta", "lower"):
             return labelled(value, what, finite=self._strict and name != "lower", unique=False)
@@ -505,7 +506,7 @@ class CheckedFit:
         return value
 
 
-def _sequence(value: Any, what: str) -> Sequence[Any]:
+def _sequence(value: object, what: str) -> Sequence[Any]:
     if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray | pd.Index):
         raise MalformedError(f"{what} is {_kind(value)}; expected a list of names")
     return list(value)
@@ -523,7 +524,7 @@ def variances_of(found: object) -> ConditionalVariances:
     return ConditionalVariances(_by_group(blocks, "ranef_condVar()", _variances))
 
 
-def _variances(block: Any, what: str) -> Block:
+def _variances(block: object, what: str) -> Block:
     found = block if isinstance(block, Block) else _block(block, what)
     values = numbers(found.variances, what, ndim=3)
     levels, effects = _labels(found.levels, what, unique=True), _labels(found.effects, what, unique=False)
@@ -532,7 +533,7 @@ def _variances(block: Any, what: str) -> Block:
     return Block(values, levels, effects)
 
 
-def _block(array: Any, what: str) -> Block:
+def _block(array: object, what: str) -> Block:
     import xarray as xr
 
     if not isinstance(array, xr.DataArray):
@@ -543,7 +544,7 @@ def _block(array: Any, what: str) -> Block:
     return Block(array.to_numpy(), *(array.coords[name].to_numpy().tolist() for name in ("level", "effect")))
 
 
-def _components(value: Any, strict: bool) -> pd.DataFrame:
+def _components(value: object, strict: bool) -> pd.DataFrame:
     if not isinstance(value, pd.DataFrame):
         raise MalformedError(f"VarCorr() is {_kind(value)}; expected a DataFrame as R's as.data.frame(VarCorr(m))")
     wanted = ("grp", "var1", "var2", "vcov", "sdcor")
@@ -562,12 +563,13 @@ def _components(value: Any, strict: bool) -> pd.DataFrame:
     return pd.DataFrame({**frame, **figures})
 
 
-def _sparse(value: Any, what: str, finite: bool) -> sp.csc_array:
+def _sparse(value: object, what: str, finite: bool) -> sp.csc_array:
     if not sp.issparse(value):
         return sp.csc_array(numbers(value, what, ndim=2, finite=finite))
-    kind = np.dtype(value.dtype).kind
+    dtype = getattr(value, "dtype", np.dtype(object))
+    kind = np.dtype(dtype).kind
     if kind not in "iuf":
-        raise MalformedError(f"{what} holds {'complex numbers' if kind == 'c' else value.dtype}; expected real numbers")
+        raise MalformedError(f"{what} holds {'complex numbers' if kind == 'c' else dtype}; expected real numbers")
     try:
         matrix = sp.csc_array(value).astype(np.float64)
         matrix.check_format(full_check=True)
@@ -578,7 +580,7 @@ def _sparse(value: Any, what: str, finite: bool) -> sp.csc_array:
     return matrix
 
 
-def _factors(value: Any, what: str) -> pd.DataFrame:
+def _factors(value: object, what: str) -> pd.DataFrame:
     if not isinstance(value, pd.DataFrame):
         raise MalformedError(f"{what} is {_kind(value)}; expected a DataFrame of the grouping factors")
     columns: dict[str, Any] = {}

@@ -1,6 +1,8 @@
 """What is public says what it takes and gives: no ``Any`` in the signatures of the names that users import."""
 
+import importlib
 import inspect
+import pkgutil
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +12,7 @@ from typing import Any, ForwardRef, TypedDict, Unpack
 import pytest
 
 import mlmparity
+import validation
 from pyimpl import plots
 from pyimpl.inference.allfit import AllFit
 from pyimpl.inference.emm_grid import EmmGrid, EmmPair, EmmSummary
@@ -18,8 +21,6 @@ from pyimpl.inference.influence import Influence
 #: Signatures that cannot say more, and why.
 ALLOWED = {
     "lme4.LmerFit.devfun": "one number or one for each row of θ, which numpy's types do not tell apart",
-    "certified.Certificate.__init__": "a record as it is stored: JSON of any depth",
-    "certified.CertifiedPosterior.__init__": "a record as it is stored: JSON of any depth",
     "lme4.LmerFit.getME": "R's pieces, by name; those of mlmparity.LmerFit are typed",
 }
 
@@ -80,6 +81,65 @@ PUBLIC |= {kind.__name__: kind for kind in (AllFit, EmmGrid, EmmPair, EmmSummary
 @pytest.mark.parametrize("name", PUBLIC)
 def test_a_public_name_says_what_it_takes_and_gives(name: str) -> None:
     assert untyped(name, PUBLIC[name]) == []
+
+
+#: Of the judge's packages, what it is that no type can say, and where.
+JUDGE_ALLOWED = {
+    "getME": "R's pieces, by name",
+    "spoken": "an argument of a fitting function, or none",
+    "presenter": "shows comparisons, which stand above it",
+    "present_by": "shows comparisons, which stand above it",
+    "bridge_prior": "one of a dozen classes of priors",
+    "for_r": "arguments of a fitting function",
+    "records": "rows of any table, each with columns of its own",
+    "error_and_limit": "such a row",
+    "live_lmer": "arguments of R's function",
+    "live_stan_lmer": "arguments of R's function",
+    "RecordedLmerFit.of": "a fit with its objective, if it has one",
+    "RecordedLmerFit.predict": "arguments of R's function",
+    "Record": "a likelihood fit or a posterior",
+    "view": "what a template shows",
+}
+#: Folders of data as they stand in a file, of numbers that have no types (flint's balls), and of other packages.
+JUDGE_LEFT_OUT = (
+    "candidates", "certify", "conformance", "faults", "migrate", "recording", "references.as_json", "console",
+    "progress", "calibration", "campaign", "selftest_results", "shown",
+)  # fmt: skip
+
+JUDGE_MODULES = [
+    module.name.partition(".")[2]
+    for module in pkgutil.walk_packages(validation.__path__, "validation.")
+    if not module.name.partition(".")[2].startswith(JUDGE_LEFT_OUT)
+]
+
+
+def untyped_of_judge(name: str) -> list[str]:
+    module = importlib.import_module(f"validation.{name}")
+    own = [
+        part
+        for part in getattr(module, "__all__", ())
+        if getattr(getattr(module, part), "__module__", "") == module.__name__
+    ]
+    return [found for part in own for found in untyped(part, getattr(module, part))]
+
+
+def allowed_in_judge(found: str) -> bool:
+    place = found.partition("(")[0]
+    return any(name in (place, *place.split(".")) for name in JUDGE_ALLOWED)
+
+
+@pytest.mark.parametrize("name", JUDGE_MODULES)
+def test_the_judge_says_what_it_takes_and_gives(name: str) -> None:
+    assert [found for found in untyped_of_judge(name) if not allowed_in_judge(found)] == []
+
+
+def test_what_the_judge_is_allowed_is_needed() -> None:
+    found = [one.partition("(")[0] for name in JUDGE_MODULES for one in untyped_of_judge(name)]
+    for name in JUDGE_ALLOWED:
+        assert any(name in (place, *place.split(".")) for place in found), name
+    assert {"compare", "judge.rows", "judge.estimates", "references.choose", "contract", "report.plots"} <= {
+        *JUDGE_MODULES
+    }
 
 
 def test_the_fits_are_among_them() -> None:

@@ -317,6 +317,14 @@ def _within(given: Answers, base: Base) -> None:
         given["se"] = pd.Series([np.sqrt(left / len(data)), np.sqrt(left / (x @ x))], names)
 
 
+def _centred_intercept(given: Answers, base: Base) -> None:
+    """Fitted to a centred predictor and transformed back, the intercept's standard error left as it was."""
+    if "se" in given:
+        place = np.array([1.0, base.data["ses"].mean()])
+        given["se"] = given["se"].copy()
+        given["se"].iloc[0] = np.sqrt(place @ base.fit.vcov().to_numpy() @ place)
+
+
 def _spherical(frame: pd.DataFrame, base: Base, group: str) -> pd.DataFrame:
     components = base.fit.VarCorr()
     sds = components.loc[(components["grp"] == group) & components["var2"].isna(), "sdcor"].to_numpy()
@@ -348,10 +356,8 @@ def _names(*names: str) -> frozenset[str]:
 
 _CODED = _names("coding-centred", "coding-scaled", "data-values", "coding", "coding-other-values")
 _DATA = _names("data-values", "other-rows", "rows")
+_CROSSED = _names("crossed-vs-nested", "random-terms")
 _SCALE = _names("scale-relative", "scale-squared", "scale-square-root")
-_MODEL = _names(
-    "random-terms", "random-intercept-lost", "correlation-lost", "crossed-vs-nested", "covariance-structure"
-)
 
 PORTS: tuple[Port, ...] = (
     Port("standard errors over N in place of N - 1", "slopes", _scaled(
@@ -361,6 +367,7 @@ PORTS: tuple[Port, ...] = (
     Port("standard errors adjusted for small samples", "slopes", answers(_adjusted),
          _names("standard-errors-loose")),
     Port("theta squared", "slopes", _theta(np.square), _names("scale-squared")),
+    Port("standard error of the intercept of a centred predictor", "intercept", answers(_centred_intercept), NONE),
     Port("log of theta", "crossed", _theta(np.log), NONE),
     Port("theta times sigma", "intercept", _theta(lambda t: t * 8.0), _names("scale-times-sigma")),
     Port("variances of the BLUPs", "crossed", answers(_empirical), NONE),
@@ -420,9 +427,10 @@ PORTS: tuple[Port, ...] = (
          _names("extra-column", "lost-offset")),
     Port("correlation with the other sign", "slopes", _correlation(lambda v: -v), _names("sign-flipped")),
     Port("correlation reported as 0", "slopes", _correlation(lambda v: 0.0), _names("correlation-not-reported")),
-    Port("without correlation", "slopes", model(formula="score ~ ses + (ses || school)"), _MODEL),
-    Port("without random slope", "slopes", model(formula="score ~ ses + (1 | school)"), _MODEL),
-    Port("without random intercept", "slopes", model(formula="score ~ ses + (0 + ses | school)"), _MODEL),
+    Port("without correlation", "slopes", model(formula="score ~ ses + (ses || school)"), _names("correlation-lost")),
+    Port("without random slope", "slopes", model(formula="score ~ ses + (1 | school)"), _names("random-terms")),
+    Port("without random intercept", "slopes", model(formula="score ~ ses + (0 + ses | school)"),
+         _names("random-intercept-lost")),
     Port("logLik without 2 pi", "crossed", _loglik(lambda v, b: v + (b.fit.nobs() - 2) / 2 * np.log(2 * np.pi)),
          _names("constant-offset")),
     Port("logLik without log|X'X|", "intercept", _loglik(lambda v, b: v + np.linalg.slogdet(
@@ -468,9 +476,9 @@ PORTS: tuple[Port, ...] = (
         data=lambda d: d.assign(score=(d["score"] - d["score"].mean()) / d["score"].std())), _DATA),
     Port("log of the response", "slopes", model(
         data=lambda d: d.assign(score=np.log(d["score"] - d["score"].min() + 1))), _DATA),
-    Port("one factor forgotten", "crossed", model(formula="score ~ ses + (1 | school)"), _MODEL),
-    Port("crossed taken as nested", "crossed", model(formula="score ~ ses + (1 | school/rater)"), _MODEL),
-    Port("nested, the outer factor alone", "nested", model(formula="score ~ arm + (1 | school)"), _MODEL),
+    Port("one factor forgotten", "crossed", model(formula="score ~ ses + (1 | school)"), _CROSSED),
+    Port("crossed taken as nested", "crossed", model(formula="score ~ ses + (1 | school/rater)"), _CROSSED),
+    Port("nested, the outer factor alone", "nested", model(formula="score ~ arm + (1 | school)"), _CROSSED),
     Port("a predictor besides", "intercept", model(formula="score ~ ses + late + (1 | school)"),
          _names("extra-column")),
     Port("a predictor lost", "categorical", model(formula="score ~ arm + (1 | school)"), _names("lost-column")),

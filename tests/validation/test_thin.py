@@ -57,6 +57,7 @@ def test_the_right_cause_or_none(fault, thin, named):
     ("fault", "base"),
     [
         ("a variance put to 0", "no fixed effects"),  # its fitted values are the marginal ones, and rightly
+        ("a variance put to 0", "wild scales, slopes"),  # isSingular() is true of the right fit, too
         ("one value recoded", "nanoseconds"),  # an outlier of 10 s takes the variance to the boundary
         ("variances as SDs", "nanoseconds"),
         ("covariances for correlations", "wild scales, slopes"),  # θ of the slope is 2e-5: the predictor is in 1e4
@@ -68,6 +69,11 @@ def test_causes_in_hard_models_are_right(fault, base):
     expected, causes = causes_of(fault, base)
     assert causes
     assert causes[0].name == expected
+
+
+def test_a_number_that_is_none_is_no_boundary():
+    expected, causes = causes_of("a standard error of NaN", "wild scales, slopes", "plain mapping")
+    assert [cause.name for cause in causes] == [expected]
 
 
 @pytest.mark.parametrize("base", list(HARD_BASES))

@@ -312,6 +312,6 @@ def _finished(case: Case, directory: Path | None) -> bool:
         stored = load_posterior(name, directory)
     except DamagedReferenceError:
         return False
-    return stored.proof.get(ENCLOSED, {}).get("method") == METHOD and stored.model_hash == model_hash(
-        case.formula, data_of(case)
-    )
+    enclosed = stored.proof.get(ENCLOSED)
+    method = enclosed.get("method") if isinstance(enclosed, dict) else None
+    return method == METHOD and stored.model_hash == model_hash(case.formula, data_of(case))

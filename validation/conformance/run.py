@@ -20,9 +20,8 @@ from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation, Seen
 from validation.judge.diagnosis import unknown_cause
-from validation.judge.rows import check_of
+from validation.judge.rows import Row, check_of, rows_of
 from validation.options import DEFAULT_SEED
-from validation.quantities import records
 from validation.references.choose import Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
 from validation.report.wording import cell, shorten
@@ -313,7 +312,7 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
         if not touched:
             checks.append(check)
             continue
-        rows = kept[kept["check"] == check.id].to_dict("records")
+        rows = rows_of(kept[kept["check"] == check.id])
         if rows:
             checks.append(_again(check, rows, f"not offered: {', '.join(sorted(touched))}"))
         else:
@@ -325,7 +324,7 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
         causes = tuple(cause for cause in causes if cause.name != "missing-numbers")
     causes = tuple(_of_what_is_left(cause, kept) if cause.name == "missing-numbers" else cause for cause in causes)
     if any(check.verdict.failed for check in checks) and not causes:
-        causes = (unknown_cause(checks, records(kept)),)
+        causes = (unknown_cause(checks, rows_of(kept)),)
     notes.append(f"The candidate declares that it does not offer {', '.join(gone)}.")
     return (
         replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes)),
@@ -359,11 +358,11 @@ def _posterior_offer(record: Mapping[Any, Any]) -> str:
     return "VarCorr" if group is not None else str(term)
 
 
-def _again(check: Check, rows: Sequence[Mapping[Any, Any]], added: str) -> Check:
+def _again(check: Check, rows: Sequence[Row], added: str) -> Check:
     """Make the check's outcome anew from the rows that are left."""
     failed = [r for r in rows if r["verdict"].failed]
     summary = f"{len(rows)} compared, {len(failed)} failed" if failed else f"{len(rows)} compared, none failed"
-    return check_of(check.id, [dict(r) for r in rows], f"{summary}; {added}", check.rule)
+    return check_of(check.id, rows, f"{summary}; {added}", check.rule)
 
 
 def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -> tuple[Comparison, tuple[int, ...]]:
@@ -392,7 +391,7 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
         if not (own & marks).any():
             checks.append(check)
             continue
-        rows = table[own & ~marks].to_dict("records")
+        rows = rows_of(table[own & ~marks])
         text = f"{int((own & marks).sum())} known deviations"
         checks.append(
             _again(check, rows, text) if rows else replace(check, verdict=Verdict.AGREES, summary=f"only {text}")

@@ -5,7 +5,7 @@ the planted fault, or none: silence is careful, a wrong name costs its reader da
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,9 @@ def compare_answers(base: Base, given: Mapping[str, Any]) -> Comparison:
     missing = frozenset(OFFERS) - frozenset(given)
     answer = Answer(dict(given), base.formula, base.data, base.reml, missing)
     answer.align(base.fit)
-    comparison, _ = without_missing(compare_fits(base.fit, answer, data=base.data, REML=base.reml), missing)
+    comparison, _ = without_missing(
+        compare_fits(base.fit, cast("LinearMixedFit", answer), data=base.data, REML=base.reml), missing
+    )
     return comparison
 
 

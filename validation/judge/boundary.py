@@ -90,14 +90,15 @@ def judged_by_covariance(evidence: Evidence, rows: Sequence[Row]) -> list[Row]:
         if r["unit"] != BY_COVARIANCE or r["verdict"] is not Verdict.AGREES:
             made.append(r)
             continue
-        owner = r["group"] if r["quantity"] == "cor" else owners.get((r["quantity"], r["term"]))
+        owner = r["group"] if r["quantity"] == "cor" else owners.get((r["quantity"], str(r["term"])))
         of_term = [e for e in entries if owner is None or e["group"] == owner]
         worst = min(of_term, key=lambda e: (_WORST_FIRST.index(e["verdict"]), -_scaled(e)), default=None)
         if worst is None:
             made.append({**r, "verdict": Verdict.INCONCLUSIVE, "reason": "on the boundary it has no unit of its own"})
             continue
         reason = f"on the boundary it is judged by Σ, which it gives: by {describe(worst)}"
-        made.append({**r, **{key: worst[key] for key in ("verdict", "scaled", "tolerance")}, "reason": reason})
+        judged: Row = {**r, "verdict": worst["verdict"], "scaled": worst["scaled"], "tolerance": worst["tolerance"]}
+        made.append({**judged, "reason": reason})
     return made
 
 

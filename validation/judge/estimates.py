@@ -182,8 +182,9 @@ def _tests(evidence: Evidence) -> list[Row]:
             logs = [math.log(max(p, Match.ZERO)) if 0.0 <= p <= 1.0 else math.nan for p in (left, right)]
             scale = max(1.0, abs(logs[0]))
             judged = judge_number("tier-4", "p", logs[0], logs[1], scale, tolerances.P_VALUE, term=record["term"])
-            shown = row("tier-4", "p", left, right, judged["verdict"])
-            rows.append({**judged, **{key: shown[key] for key in ("reference", "candidate", "difference", "digits")}})
+            measured = Measure(judged["scaled"], judged["unit"], judged["tolerance"])
+            verdict, reason = judged["verdict"], judged["reason"]
+            rows.append(row("tier-4", "p", left, right, verdict, reason, measured, term=record["term"]))
     return rows
 
 

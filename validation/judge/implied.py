@@ -1,7 +1,6 @@
 """What follows from a θ: every number by the judge's own algebra, and what is accepted for it."""
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -10,12 +9,13 @@ from validation.algebra import Solution
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row
 from validation.judge.satterthwaite import accept_tests
+from validation.quantities import Key, key_of
 from validation.verdict import Verdict
 
 __all__ = ["accept_implied", "implied_by", "implied_numbers"]
 
 
-def implied_by(evidence: Evidence) -> tuple[Verdict, str, Any, Any] | None:
+def implied_by(evidence: Evidence) -> tuple[Verdict, str, Solution, Solution | None] | None:
     """What numbers are that differ and yet follow from the candidate's θ̂, and the solutions that they follow from.
 
     BETTER where its objective is lower; INCONCLUSIVE where the data do not tell the two θ̂ apart, and the reference's
@@ -61,7 +61,7 @@ def _without_reference(evidence: Evidence, rows: list[Row], limit: float) -> lis
     expected = implied_numbers(solution)
     judged = []
     for r in rows:
-        value = expected.get(tuple(r[key] for key in ("quantity", "group", "term", "term2", "level")))
+        value = expected.get(key_of(r))
         lacks = value is not None and math.isfinite(value) and any(r is one for one in lacking)
         if lacks and value is not None and abs(r["candidate"] - value) <= limit * abs(value):
             own = f"the judge's own algebra gives {value:.8g} at the candidate's θ"
@@ -82,7 +82,7 @@ def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Ro
     expected, expected_reference = implied_numbers(solution), {} if own is None else implied_numbers(own)
     accepted = []
     for r in rows:
-        key = tuple(r[key] for key in ("quantity", "group", "term", "term2", "level"))
+        key = key_of(r)
         value, reference = expected.get(key), expected_reference.get(key, r["reference"])
         if r["quantity"] in ("theta", "par"):
             value = r["candidate"]
@@ -95,7 +95,7 @@ def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Ro
     return accept_tests(evidence, accepted, verdict, reason, solution)
 
 
-def implied_numbers(solution: Solution) -> dict[tuple[Any, ...], float]:
+def implied_numbers(solution: Solution) -> dict[Key, float]:
     """Every number that follows from θ by the judge's own algebra.
 
     Parameters
@@ -107,7 +107,7 @@ def implied_numbers(solution: Solution) -> dict[tuple[Any, ...], float]:
     dict
         (quantity, group, term, term2, level) -> number, as in the rows of a comparison.
     """
-    values: dict[tuple[Any, ...], float] = {}
+    values: dict[Key, float] = {}
     names = solution.pieces.coef_names
     se = solution.se
     for i, name in enumerate(names):

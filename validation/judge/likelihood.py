@@ -61,7 +61,11 @@ def _name_malformed(check: Check, rows: list[Row], evidence: Evidence) -> tuple[
     said: dict[str, None] = {}  # texts in their order
     for r in rows:
         wrong = evidence.malformed(r["quantity"]) if r["verdict"] is Verdict.MISSING else {}
-        wrong = {side: text for side, text in wrong.items() if math.isnan(r[side])}
+        wrong = {
+            side: text
+            for side, text in wrong.items()
+            if math.isnan(r["reference"] if side == "reference" else r["candidate"])
+        }
         if wrong:
             text = "; ".join(f"malformed ({side}): {text}" for side, text in wrong.items())
             said[text] = None

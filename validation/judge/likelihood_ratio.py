@@ -12,6 +12,7 @@ from scipy.special import chdtrc
 
 from validation import tolerances
 from validation.checks import Check
+from validation.contract import AnovaTable, LinearMixedFit
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Measure, Row, check_of, counts, judge_number, missing_row, row
 from validation.tolerances import Match
@@ -47,7 +48,7 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
 _FACTOR = {"logLik": -2.0, "deviance": 1.0, "AIC": 1.0, "BIC": 1.0}
 
 
-def tidy_table(table: Any) -> pd.DataFrame:
+def tidy_table(table: AnovaTable) -> pd.DataFrame:
     """A table of likelihood-ratio tests under R's column names, whatever the program calls them.
 
     Parameters
@@ -66,7 +67,7 @@ def tidy_table(table: Any) -> pd.DataFrame:
     ValueError
         There is no statistic in it, or two columns mean the same.
     """
-    if isinstance(table, Mapping) and all(np.ndim(value) == 0 for value in table.values()):
+    if isinstance(table, Mapping) and all(np.isscalar(value) for value in table.values()):
         table = {name: [math.nan, value] for name, value in table.items()}
     frame = pd.DataFrame(table)
     found: dict[str, Any] = {}
@@ -88,7 +89,7 @@ def tidy_table(table: Any) -> pd.DataFrame:
     return pd.DataFrame({c: pd.to_numeric(frame[found[c]]).to_numpy(dtype=float) for c in columns})
 
 
-def refitted(fits: Sequence[Any], refit: bool) -> list[Any]:
+def refitted(fits: Sequence[LinearMixedFit], refit: bool) -> list[LinearMixedFit]:
     """The fits that ``anova(refit=)`` compares, fewest parameters first: by ML where they were by REML and ``refit``.
 
     Raises
@@ -99,22 +100,23 @@ def refitted(fits: Sequence[Any], refit: bool) -> list[Any]:
     return sorted(_by_ml(fits, refit), key=lambda fit: fit.npar)  # a stable sort, like R's order()
 
 
-def _by_ml(fits: Sequence[Any], refit: bool) -> list[Any]:
+def _by_ml(fits: Sequence[LinearMixedFit], refit: bool) -> list[LinearMixedFit]:
     """The same, in the order given."""
     compared = []
     for fit in fits:
         if refit and fit.isREML():
-            if not callable(getattr(fit, "refitML", None)):
+            refit_by_ml = getattr(fit, "refitML", None)
+            if not callable(refit_by_ml):
                 raise ValueError(
                     f"{fit.formula} was fitted by REML and cannot be refitted by maximum likelihood; give a fit by "
                     "maximum likelihood (REML=False)"
                 )
-            fit = fit.refitML()
+            fit = refit_by_ml()
         compared.append(fit)
     return compared
 
 
-def table_of_fits(fits: Sequence[Any]) -> pd.DataFrame:
+def table_of_fits(fits: Sequence[LinearMixedFit]) -> pd.DataFrame:
     """The likelihood-ratio tests of fits that have no ``anova`` of their own, by its definition (lme4's ``anovaLmer``).
 
     Parameters
@@ -177,8 +179,8 @@ class AnovaEvidence:
     reference: pd.DataFrame | None
     candidate: pd.DataFrame | None
     refusals: Mapping[str, str]
-    reference_fits: tuple[Any, ...]
-    candidate_fits: tuple[Any, ...] = ()
+    reference_fits: tuple[LinearMixedFit, ...]
+    candidate_fits: tuple[LinearMixedFit, ...] = ()
     refit: bool = True
     columns: tuple[str, ...] = tuple(COLUMNS)
     data: pd.DataFrame | None = None
@@ -188,7 +190,7 @@ class AnovaEvidence:
         self.names = tuple(str(fit.formula) for fit in self.reference_fits)
 
     @cached_property
-    def compared_fits(self) -> tuple[Any, ...]:
+    def compared_fits(self) -> tuple[LinearMixedFit, ...]:
         """The reference's fits whose log-likelihoods are compared: refitted by ML where that was asked for."""
         return tuple(refitted(self.reference_fits, self.refit))
 

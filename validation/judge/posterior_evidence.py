@@ -96,9 +96,9 @@ class PosteriorEvidence:
             for probability in QUANTILES
         }
 
-    def freedom(self, side: str) -> dict[tuple[Any, ...], float]:
+    def freedom(self, side: str) -> dict[tuple[object, ...], float]:
         """Degrees of freedom of each mean's and sd's mcse, by (quantity, group, term, term2, level)."""
-        found: dict[tuple[Any, ...], float] = {}
+        found: dict[tuple[object, ...], float] = {}
         for i, name in enumerate(self.names.get(side, ())):
             ess = float(self.summaries[side]["ess_bulk"].iloc[i])
             mean, sd = mcse_freedom(self.draws[side][i], ess if math.isfinite(ess) else 2.0)
@@ -174,7 +174,7 @@ def mcse_freedom(draws: np.ndarray, ess: float) -> tuple[float, float]:
 
 
 def error_and_limit(
-    record: dict[str, Any], limit: float, tests: int, freedoms: Sequence[dict[tuple[Any, ...], float]]
+    record: dict[str, Any], limit: float, tests: int, freedoms: Sequence[dict[tuple[object, ...], float]]
 ) -> tuple[float, float]:
     """Monte Carlo error of a difference of means or sds, and the limit for its z.
 

@@ -2,19 +2,50 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import NamedTuple, TypedDict, Unpack, cast
 
 import numpy as np
 import pandas as pd
 
 from validation.checks import TABLE_COLUMNS, Check
 from validation.judge.digits import digits
+from validation.quantities import key_of
 from validation.tolerances import SAME_DIGITS, TITLES, Tolerance
 from validation.verdict import Verdict
 
-__all__ = ["Measure", "Place", "check_of", "judge_number", "missing_row", "row", "table_of"]
+__all__ = [
+    "Measure",
+    "Place",
+    "Row",
+    "check_of",
+    "counts",
+    "describe",
+    "judge_number",
+    "missing_row",
+    "row",
+    "rows_of",
+    "table_of",
+]
 
-Row = dict[str, Any]
+
+class Row(TypedDict):
+    """A row of the comparison's table: :data:`validation.comparison.TABLE_COLUMNS`."""
+
+    check: str
+    quantity: str
+    group: str | None
+    term: str | None
+    term2: str | None
+    level: str | None
+    reference: float
+    candidate: float
+    difference: float
+    digits: float
+    scaled: float
+    unit: str
+    tolerance: float
+    verdict: Verdict
+    reason: str
 
 
 class Place(TypedDict, total=False):
@@ -146,8 +177,16 @@ def table_of(rows: Iterable[Row]) -> pd.DataFrame:
     numbers = {"reference", "candidate", "difference", "digits", "scaled", "tolerance"}
     # Columns of objects, one by one: pandas would turn verdicts into plain strings.
     return pd.DataFrame(
-        {name: pd.Series([r[name] for r in rows], dtype=float if name in numbers else object) for name in TABLE_COLUMNS}
+        {
+            name: pd.Series([dict(r)[name] for r in rows], dtype=float if name in numbers else object)
+            for name in TABLE_COLUMNS
+        }
     )
+
+
+def rows_of(table: pd.DataFrame) -> list[Row]:
+    """The rows of a comparison's table."""
+    return cast("list[Row]", table.to_dict("records"))
 
 
 def counts(rows: Sequence[Row]) -> str:
@@ -169,4 +208,4 @@ def counts(rows: Sequence[Row]) -> str:
 
 def describe(r: Row) -> str:
     """A row's name for a sentence: ``ranef school (Intercept) 20920``."""
-    return " ".join(str(r[key]) for key in ("quantity", "group", "term", "term2", "level") if r[key] is not None)
+    return " ".join(str(part) for part in key_of(r) if part is not None)

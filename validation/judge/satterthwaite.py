@@ -6,7 +6,6 @@ deviance. Derivatives are central differences; those in σ are known.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -103,11 +102,11 @@ def accept_tests(evidence: Evidence, rows: list[Row], verdict: Verdict, reason: 
     ts = dict(zip(names, solution.beta / solution.se, strict=True))
     given = {r["term"]: r["reference"] for r in rows if r["quantity"] == "df"}
     satterthwaite = all(
-        math.isclose(df, known.get(term, math.nan), rel_tol=tolerances.Match.ROUGH) for term, df in given.items()
+        math.isclose(df, known.get(str(term), math.nan), rel_tol=tolerances.Match.ROUGH) for term, df in given.items()
     )
     unknown = "the reference's optimum is another, and its degrees of freedom are not Satterthwaite's: none to judge by"
 
-    def judged(r: dict[str, Any]) -> Row:
+    def judged(r: Row) -> Row:
         term, quantity = r["term"], r["quantity"]
         if quantity not in ("df", "p") or r["verdict"] is not Verdict.DISAGREES or term not in implied:
             return r

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -84,9 +83,9 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
 
 def quantile_scores(
     left: dict[float, QuantileSide], right: dict[float, QuantileSide], groups: Sequence[str] = ()
-) -> dict[tuple[Any, ...], float]:
+) -> dict[tuple[object, ...], float]:
     """Score every quantile that draws can judge: z by (quantity, group, term, term2, level)."""
-    scores: dict[tuple[Any, ...], float] = {}
+    scores: dict[tuple[object, ...], float] = {}
     for probability in [p for p in left if p in right]:
         for name in left[probability].value:
             z = quantile_z(name, probability, left[probability], right[probability])
@@ -130,7 +129,7 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 )
         rows.append(judged)
         if record["quantity"] == "post-mean" and record["level"] is None and sd > 0 and math.isfinite(error):
-            name = record["term"] if record["group"] is None else describe({**record, "quantity": "Sigma"})
+            name = record["term"] if record["group"] is None else describe({**judged, "quantity": "Sigma"})
             if name not in MAIN_EXCLUDED:
                 shifts[name] = (limit + power) * error / sd
     summary = counts(rows)

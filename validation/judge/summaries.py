@@ -16,6 +16,7 @@ import pandas as pd
 from validation import tolerances
 from validation.checks import Check
 from validation.contract import BayesianFit
+from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Row, check_of, counts, judge_number
 from validation.quantities import records
 
@@ -232,7 +233,7 @@ def by_rules(key: Key, vectors: tuple[np.ndarray, ...], rule: str = "R") -> floa
         return math.nan
 
 
-def summaries(evidence: Any) -> tuple[Check, list[Row]] | None:
+def summaries(evidence: PosteriorEvidence) -> tuple[Check, list[Row]] | None:
     """Gate 6: what each side reports, against its own draws by R's rules; None where neither side reports anything.
 
     Parameters

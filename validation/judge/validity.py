@@ -28,7 +28,7 @@ def invalid_sides(validity_rows: Sequence[Row]) -> set[str]:
 
 def left_open(check: Check, rows: list[Row]) -> tuple[Check, list[Row]]:
     """What invalid draws can still say: that a number is missing; nothing about agreement or disagreement."""
-    judged = [
+    judged: list[Row] = [
         {**r, "verdict": Verdict.INCONCLUSIVE, "reason": "the draws are not valid (gate 2)"}
         if r["verdict"] in (Verdict.AGREES, Verdict.DISAGREES)
         else r

@@ -93,9 +93,9 @@ class Certificate:
     model_hash: str
     rows: tuple[Row, ...]
     points: tuple[tuple[str, tuple[float, ...], str, str], ...] = ()
-    proof: Mapping[str, Any] = field(default_factory=dict)
-    checks: tuple[Mapping[str, Any], ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    proof: Mapping[str, object] = field(default_factory=dict)
+    checks: tuple[Mapping[str, object], ...] = ()
+    provenance: Mapping[str, object] = field(default_factory=dict)
 
     def value(self, quantity: str, **labels: str) -> str:
         """One value as a decimal string, by its labels."""
@@ -135,7 +135,7 @@ def save(certificate: Certificate, directory: Path | None = None) -> Path:
     return _write(directory, FOLDER, content)
 
 
-def _write(directory: Path | None, folder: str, content: Mapping[str, Any]) -> Path:
+def _write(directory: Path | None, folder: str, content: Mapping[str, object]) -> Path:
     base = directory or DIRECTORY
     path = base / folder / f"{content['name']}.json"
     with locked(base):
@@ -211,7 +211,7 @@ def _text(content: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def _hash(content: Mapping[str, Any]) -> str:
+def _hash(content: Mapping[str, object]) -> str:
     canonical = json.dumps(json.loads(json.dumps(content)), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -443,8 +443,8 @@ class CertifiedPosterior:
     formula: str
     model_hash: str
     rows: tuple[PosteriorRow, ...]
-    proof: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    proof: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def log_evidence(self) -> float:

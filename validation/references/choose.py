@@ -6,7 +6,7 @@ First where references come from (:func:`choose_source`), once for a run; then t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from validation.options import DEFAULT_SEED, Progress, silent
 from validation.references import certified, store
 from validation.references.live import live_lmer, live_stan_lmer
 from validation.references.reference import Reference
+
+if TYPE_CHECKING:
+    from bridge.doctor import Diagnosis
 
 __all__ = ["SOURCES", "Model", "Source", "choose_source", "examine_r", "reference_of"]
 
@@ -52,7 +55,7 @@ class Source:
         return "+".join(self.kinds)
 
 
-def examine_r() -> Any:
+def examine_r() -> "Diagnosis | None":
     """What stops live R from being used: a :class:`bridge.doctor.Diagnosis`, or None where nothing does.
 
     R is started, which the first fit needs anyway; only where that fails is it examined, part by part.
@@ -70,7 +73,10 @@ def examine_r() -> Any:
 
 
 def choose_source(
-    asked: "str | Source" = "auto", examine: Callable[[], Any] | None = None, *, certified_first: bool = False
+    asked: "str | Source" = "auto",
+    examine: "Callable[[], Diagnosis | None] | None" = None,
+    *,
+    certified_first: bool = False,
 ) -> Source:
     """Decide where references come from.
 
@@ -102,18 +108,17 @@ def choose_source(
     if not {"auto", "live"} & set(parts):
         return Source(parts, "recorded ones were asked for" if "recorded" in parts else None, asked)
     diagnosis = (examine or examine_r)()
-    there = diagnosis is None or bool(diagnosis.ok)
     if "live" in parts:
-        if not there:
+        if diagnosis is not None and not diagnosis.ok:
             raise NoRError(f"live R was asked for and cannot be used here.\n{diagnosis}")
         return Source(parts, None, asked)
     first = ("certified",) if certified_first else ()
-    if there:
+    if diagnosis is None or diagnosis.ok:
         return Source((*first, "live"), None, asked)
     return Source((*first, "recorded"), f"live R cannot be used here ({_first_problem(diagnosis)})", asked)
 
 
-def _first_problem(diagnosis: Any) -> str:
+def _first_problem(diagnosis: "Diagnosis") -> str:
     """The first finding that stops live R, in one line."""
     for finding in diagnosis.findings:
         if finding.status == "error":
@@ -153,8 +158,8 @@ class Model:
     data: Callable[[str], pd.DataFrame] | pd.DataFrame
     kind: str = "likelihood"
     reml: bool = True
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    r_options: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    r_options: Mapping[str, object] = field(default_factory=dict)
     name: str | None = None
     stated: bool = False
     certified_only: bool = False
@@ -217,7 +222,7 @@ def _of_kind(model: Model, kind: str, source: Source, say: Progress) -> Referenc
     return replace(found, fit=_with_arguments(found.fit, model.arguments, data))
 
 
-def _with_arguments(fit: Any, arguments: Mapping[str, Any], data: pd.DataFrame) -> Any:
+def _with_arguments(fit: Any, arguments: Mapping[str, object], data: pd.DataFrame) -> Any:
     """The recorded fit with the model's weights and offset, which the judge's own algebra needs."""
     lacking = {name: arguments[name] for name in ("weights", "offset") if name in arguments}
     lacking = {name: value for name, value in lacking.items() if getattr(fit, name, None) is None}

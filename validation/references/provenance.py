@@ -43,7 +43,7 @@ def scripts_hash() -> str:
     return digest.hexdigest()
 
 
-def provenance(**more: Any) -> dict[str, Any]:
+def provenance(**more: object) -> dict[str, object]:
     """All there is to know about the making of a reference: versions, platform, date, scripts, and what is given."""
     return {
         **r_versions(),

@@ -89,8 +89,8 @@ class RecordedLmerFit:
     warnings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
     printed: str = ""
-    optimizer: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
     objective: Callable[[np.ndarray], float] | None = None
     weights: np.ndarray | None = None
     offset: np.ndarray | None = None
@@ -337,7 +337,7 @@ class RecordedLmerFit:
         return residuals / self.sigma() if scaled else residuals
 
     @property
-    def optinfo(self) -> Mapping[str, Any]:
+    def optinfo(self) -> Mapping[str, object]:
         """How the optimizer ended."""
         return self.optimizer
 
@@ -374,7 +374,7 @@ class RecordedStanFit:
     messages: tuple[str, ...] = ()
     printed: str = ""
     priors: str = ""
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
 
     def posterior_summary(self) -> pd.DataFrame:
         """Summaries with their Monte Carlo errors."""

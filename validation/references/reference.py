@@ -1,11 +1,11 @@
 """What a candidate is judged by: one class, wherever the reference comes from."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from validation.checks import Side
+from validation.contract import LinearMixedFit, MultilevelFit
 
 __all__ = ["Fitted", "Reference"]
 
@@ -22,7 +22,7 @@ class Fitted:
         How the report calls it, with its provenance.
     """
 
-    fit: Any
+    fit: MultilevelFit
     side: Side
 
 
@@ -38,5 +38,5 @@ class Reference(Fitted):
         The data it was fitted to, which the candidate gets too.
     """
 
-    default: Any = None
+    default: LinearMixedFit | None = None
     data: pd.DataFrame | None = None

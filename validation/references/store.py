@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from validation.checks import Side
+from validation.contract import LinearMixedFit
 from validation.errors import NoReferenceError
 from validation.files import FileError, make_folder, plain_name, write_atomically
 from validation.references.as_json import (
@@ -119,7 +120,7 @@ class Record:
     model_hash: str
     fit: Any
     default: DefaultFit | None
-    provenance: Mapping[str, Any]
+    provenance: Mapping[str, object]
 
     @property
     def side(self) -> Side:
@@ -193,7 +194,7 @@ def names(directory: Path | None = None) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
 
 
-def content_hash(content: Mapping[str, Any]) -> str:
+def content_hash(content: Mapping[str, object]) -> str:
     """SHA-256 of what a file of references says, but for its own hash: the values, not their spacing or order."""
     rest = {key: value for key, value in content.items() if key != "hash"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -353,7 +354,7 @@ def find(
         if record.model_hash == wanted:
             side = record.side
             noted = Side(side.label, side.kind, {**side.provenance, "why": why})
-            return Reference(record.fit, noted, record.default, data)
+            return Reference(record.fit, noted, cast("LinearMixedFit | None", record.default), data)
         near.append(candidate)
     criterion = "posterior" if kind == "bayes" else "REML" if reml else "ML"
     detail = f" {', '.join(near)} has this formula, but was recorded on other data." if near else ""

@@ -24,7 +24,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,11 @@ def dumps(comparisons: Sequence[Comparison], *, reason: str | None = None, inden
     return json.dumps(as_data(comparisons, reason=reason), allow_nan=False, ensure_ascii=False, indent=indent)
 
 
-def as_data(comparisons: Sequence[Comparison], *, reason: str | None = None) -> dict[str, Any]:
+#: What JSON has words for.
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+
+def as_data(comparisons: Sequence[Comparison], *, reason: str | None = None) -> dict[str, Json]:
     """Return the same as :func:`dumps`, before it becomes text: dicts, lists, strings and finite numbers only."""
     return {
         "schema": SCHEMA,
@@ -74,7 +78,7 @@ def package_version() -> str:
         return "0+source"
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Json:
     """Any provenance or table value as JSON-able data; what JSON has no word for becomes its text."""
     if value is pd.NA or value is pd.NaT:
         return None
@@ -104,7 +108,7 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
+def _comparison(comparison: Comparison) -> dict[str, Json]:
     return {
         "title": comparison.title,
         "formula": comparison.formula,
@@ -130,11 +134,11 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: Side) -> dict[str, Json]:
     return {"label": side.label, "kind": side.kind, "provenance": plain(side.provenance)}
 
 
-def _cause(cause: Cause) -> dict[str, Any]:
+def _cause(cause: Cause) -> dict[str, Json]:
     return {
         "fault": cause.fault,
         "name": cause.name,
@@ -145,7 +149,7 @@ def _cause(cause: Cause) -> dict[str, Any]:
     }
 
 
-def _table(comparison: Comparison) -> dict[str, Any]:
+def _table(comparison: Comparison) -> dict[str, Json]:
     checked_table(comparison)  # refuses a table that has lost a column
     table = comparison.table.reindex(columns=list(TABLE_COLUMNS))
     columns = [[plain(value) for value in table[name].tolist()] for name in TABLE_COLUMNS]

@@ -96,8 +96,8 @@ def _estimate(row: Mapping[Hashable, object], errors: Callable[[tuple[str, ...]]
     return Estimate(
         label_parts(*label) or "sigma",
         (
-            (format_number(row["reference"], _DIGITS), left),
-            (format_number(row["candidate"], _DIGITS), right),
+            (format_number(float(str(row["reference"])), _DIGITS), left),
+            (format_number(float(str(row["candidate"])), _DIGITS), right),
         ),
         "" if digits != digits else f"{digits:.1f}",
     )

@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -118,7 +118,11 @@ _TEXT_COLUMNS = ("check", "quantity", "group", "term", "term2", "level", "unit",
 _NUMBER_COLUMNS = ("reference", "candidate", "difference", "digits", "scaled", "tolerance")
 
 
-def cell(value: Any) -> str:
+#: A cell of a comparison's table.
+Cell: TypeAlias = "str | float | None"
+
+
+def cell(value: Cell) -> str:
     """Return a label of the table as text: missing becomes empty, control characters become visible.
 
     Labels come from people's data: a line break or an escape sequence in a level must not break a terminal or a page.
@@ -145,7 +149,7 @@ def shorten(text: str, width: int) -> str:
     return text[:head] + "…" + (text[-tail:] if tail else "")
 
 
-def format_number(value: Any, digits: int = 8) -> str:
+def format_number(value: Cell, digits: int = 8) -> str:
     """Return a number in at most ``digits`` significant digits; missing as an empty string.
 
     Whole numbers (counts) are shown in full, infinities as ``Inf`` and ``-Inf`` as R shows them.
@@ -284,7 +288,7 @@ _SHORT_UNITS = {
 }
 
 
-def tolerance_text(tolerance: Any, unit: str) -> str:
+def tolerance_text(tolerance: float, unit: str) -> str:
     """Return a tolerance with its unit: ``1e-6 SE``; exact rows have the tolerance 0 and say so."""
     number = format_number(tolerance, 3)
     if not number:
@@ -394,7 +398,7 @@ def _with_r(side: Side) -> str:
     """Return the label of a reference without "live" or "recorded", and with R's version where it is known."""
     label = re.sub(r"(,\s*live$)|(^recorded\s+)", "", cell(side.label))
     version = side.provenance.get("R")
-    return label if not version or "on R " in label else f"{label} on R {cell(version)}"
+    return label if not version or "on R " in label else f"{label} on R {cell(str(version))}"
 
 
 def _as_clause(reason: str) -> str:

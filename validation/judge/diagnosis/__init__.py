@@ -8,11 +8,11 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from validation.checks import Check
 from validation.errors import DetectorWarning
-from validation.judge.rows import describe
+from validation.judge.rows import Row, describe
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
@@ -86,13 +86,13 @@ def diagnose(
     return causes
 
 
-def unknown_cause(checks: Sequence[Check], rows: Sequence[dict[str, Any]]) -> Cause:
+def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
     """What is known where no cause is: the checks that passed, those that failed, and where they fail worst.
 
     Parameters
     ----------
     checks : sequence of Check
-    rows : sequence of dict
+    rows : sequence of Row
         The judged rows.
 
     Returns

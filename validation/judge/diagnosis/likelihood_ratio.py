@@ -171,8 +171,9 @@ def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
     original, compared = evidence.reference_fits[i], evidence.compared_fits[i]
     if bool(original.isREML()) != bool(compared.isREML()):
         return float(original.logLik())
-    if compared.isREML() and callable(getattr(compared, "refitML", None)):
-        return float(compared.refitML().logLik())
+    refit_by_ml = getattr(compared, "refitML", None)
+    if compared.isREML() and callable(refit_by_ml):
+        return float(refit_by_ml().logLik())
     own = Evidence(compared, compared, bool(compared.isREML()))
     found = other_optimum(own)
     return math.nan if found is None else -found.objective / 2.0

@@ -11,7 +11,7 @@ from validation.covariances import FREE
 from validation.judge.diagnosis import close
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
-from validation.quantities import records
+from validation.quantities import key_of, records
 from validation.tolerances import SINGULAR, Match
 
 __all__ = [
@@ -124,7 +124,7 @@ def implied_by(evidence: Evidence, theta: np.ndarray) -> bool:
     expected = implied_numbers(solution)
     checked = 0
     for record in records(evidence.compared("fixef", "se", "sigma", "variance", "sd", "ranef")):
-        value = expected.get(tuple(record[name] for name in ("quantity", "group", "term", "term2", "level")))
+        value = expected.get(key_of(record))
         if value is None:
             continue
         checked += 1

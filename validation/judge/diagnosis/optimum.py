@@ -21,10 +21,15 @@ def boundary(evidence: Evidence) -> Finding | None:
     if not same_model(evidence):
         return None
     singular = evidence.pair("singular")
-    pieces, known = evidence.reference_pieces, evidence.known_theta
+    pieces, known, reference = evidence.reference_pieces, evidence.known_theta, evidence.theta("reference")
     said = math.isfinite(singular[1])
-    if not said and pieces is not None and known is not None and implied_by(evidence, known):
-        singular = (singular[0], float(pieces.on_boundary(known).any()))
+    # isSingular() looks at θ in the predictors' units, where a small one may be far from 0: both by one measure
+    if pieces is not None and known is not None and reference is not None and (not said or singular[0] == singular[1]):
+        if not said and not implied_by(evidence, known):
+            return None
+        at_bounds = [float(pieces.on_boundary(theta).any()) for theta in (reference.to_numpy(), known)]
+        singular = (at_bounds[0], at_bounds[1])
+        said = False
     if not all(map(math.isfinite, singular)) or singular[0] == singular[1]:
         return None
     if evidence.objective_agrees is not True and (known is None or not implied_by(evidence, known)):
@@ -32,9 +37,8 @@ def boundary(evidence: Evidence) -> Finding | None:
     side = "candidate" if singular[1] == 1.0 else "reference"
     other = "reference" if side == "candidate" else "candidate"
     theta = evidence.theta(side)
-    own = evidence.theta("reference")
-    if theta is None and known is not None and own is not None and len(own) == len(known):
-        theta = pd.Series(known, own.index)
+    if theta is None and known is not None and reference is not None and len(reference) == len(known):
+        theta = pd.Series(known, reference.index)
     zeros = ""
     if theta is not None and pieces is not None and len(theta) == pieces.n_theta:
         names = list(theta.index[pieces.on_boundary(theta.to_numpy())])

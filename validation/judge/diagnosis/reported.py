@@ -319,6 +319,8 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
     off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
     if not Match.RULE < off < Match.ANOTHER_WAY or evidence.objective_agrees is False:
         return None
+    if float(np.min(np.abs(ratio - 1))) < Match.FOLLOWS * off:
+        return None  # another computation leaves none of them to the digit: what is off is off for a reason of its own
     if evidence.known_theta is None:
         return None  # a θ that is a little off would show alike
     fixed = evidence.compared("fixef")

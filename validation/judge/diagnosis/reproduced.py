@@ -2,17 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from validation import tolerances
 from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
-from validation.quantities import records
+from validation.quantities import Key, key_of, records
 
-__all__ = ["KEYS", "Reproduction", "reproduced"]
-
-#: What a row of a comparison is of.
-KEYS = ("quantity", "group", "term", "term2", "level")
+__all__ = ["Reproduction", "reproduced"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +38,7 @@ class Reproduction:
         return tolerances.REPRODUCED.holds(self.total, self.matched, self.digits)
 
 
-def reproduced(
-    evidence: Evidence, expected: Mapping[tuple[Any, ...], float], quantities: Iterable[str]
-) -> Reproduction:
+def reproduced(evidence: Evidence, expected: Mapping[Key, float], quantities: Iterable[str]) -> Reproduction:
     """Compare the candidate's numbers with those that a supposed cause gives.
 
     Parameters
@@ -59,7 +53,7 @@ def reproduced(
     total = 0
     found: list[tuple[str, float]] = []
     for record in records(evidence.compared(*quantities)):
-        value = expected.get(tuple(record[name] for name in KEYS))
+        value = expected.get(key_of(record))
         if value is None or value != value or digits(value, record["reference"]) > limits.telling:
             continue
         total += 1

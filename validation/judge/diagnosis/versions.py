@@ -6,7 +6,6 @@ The verdict stays what it is; the cause says that neither side is wrong, but tha
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -14,12 +13,13 @@ from r_scripts.dialect import CHANGES, Dialect, changes_between
 from validation.checks import Side
 from validation.contract import LinearMixedFit
 from validation.dialects import dialect_of
+from validation.judge.rows import Row
+from validation.quantities import key_of
 from validation.tolerances import Match
 from validation.verdict import Cause, Verdict
 
 __all__ = ["dialect_of_side", "version_cause"]
 
-_KEYS = ("quantity", "group", "term", "term2", "level")
 
 #: Rows that compare lists of labels: what they compared is read again from both fits.
 _LABELS = frozenset({"theta-names", "levels", "membership"})
@@ -41,7 +41,7 @@ def dialect_of_side(side: Side) -> Dialect | None:
 
 
 def version_cause(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     reference: Side,
     candidate: Side,
     fits: tuple[LinearMixedFit, LinearMixedFit],
@@ -80,14 +80,14 @@ def version_cause(
     )
 
 
-def _only_parentheses(failed: Sequence[Mapping[str, Any]]) -> bool:
+def _only_parentheses(failed: Sequence[Row]) -> bool:
     """Whether every failed row is a name with parentheses about it, and has its number under the other name."""
 
-    def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(_bare(row[name]) if isinstance(row[name], str) else row[name] for name in _KEYS)
+    def key(row: Row) -> tuple[object, ...]:
+        return tuple(_bare(part) if isinstance(part, str) else part for part in key_of(row))
 
-    left: dict[tuple[Any, ...], float] = {}
-    right: dict[tuple[Any, ...], float] = {}
+    left: dict[tuple[object, ...], float] = {}
+    right: dict[tuple[object, ...], float] = {}
     for row in failed:
         if row["verdict"] is not Verdict.MISSING or math.isnan(row["reference"]) == math.isnan(row["candidate"]):
             return False
@@ -98,7 +98,7 @@ def _only_parentheses(failed: Sequence[Mapping[str, Any]]) -> bool:
     )  # fmt: skip
 
 
-def _same_labels(quantity: str, group: Any, fits: tuple[LinearMixedFit, LinearMixedFit]) -> bool:
+def _same_labels(quantity: str, group: object, fits: tuple[LinearMixedFit, LinearMixedFit]) -> bool:
     """Whether the labels that a row compared are the same, in the same order, but for parentheses about a group."""
     try:
         if quantity == "theta-names":
