@@ -183,7 +183,8 @@ local({
   }
 
   write_event <- function(...) {
-    line <- object_of(...)
+    forked <- Sys.getpid() != process
+    line <- object_of(..., process = if (forked) as.character(Sys.getpid()))
     written <- tryCatch(
       {
         writeLines(line, watch$log, useBytes = TRUE)

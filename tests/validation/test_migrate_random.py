@@ -1,5 +1,6 @@
 """Random values of a migrated script: judged by Python's own spread; nothing passes for want of a comparison."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from validation.migrate.instrument import instrument, sites
 from validation.migrate.judged import judge, unproved
 from validation.migrate.random_values import Drawn, judge_drawn
 from validation.migrate.rcode import parse
-from validation.migrate.repeats import Limits
+from validation.migrate.repeats import Limits, times_within
 from validation.migrate.replay import Replayed, repeat, replay
 from validation.migrate.run import Migration, migrate
 from validation.migrate.script import Piece, Script, Span
@@ -156,7 +157,7 @@ def test_what_a_drawn_refit_is_asked_is_not_watched(tmp_path):
     code = "b <- bootMer(lmer(y ~ 1 + (1 | g), d), function(m) c(sigma(m), fixef(m)), nsim = 3)\n"
     statements = parse(code)
     marked = instrument(code, statements, sites(statements))
-    assert ".mlmparity(0L, drawing = c(1L), bootMer(.mlmparity(1L, lmer(" in marked
+    assert ".mlmparity(0L, drawing = base::c(1L), bootMer(.mlmparity(1L, lmer(" in marked
     script = tmp_path / "a.py"
     script.write_text("f = lambda x: x + 1\nprint(list(map(lambda x: f(x), [1, 2])))\n")
     spans = [
@@ -272,3 +273,9 @@ def test_a_script_that_closes_hides_and_removes_is_seen_to_its_end(tmp_path):
     assert [one.line for one in done.compared if one.name == "sigma"] == [10, 14]
     assert "REML=False" in done.script  # the script's own lmer
     assert done.script.rstrip().endswith("[after quit()] sigma(m)")
+
+
+def test_random_values_are_computed_often_enough_to_be_judged():
+    """Beyond the time there is, up to the least number of times that can be judged; not without end."""
+    assert times_within(lambda k: time.sleep(0.02) or True, Limits(9, 0.01, least=4, patience=100.0)) == 4
+    assert times_within(lambda k: time.sleep(0.02) or True, Limits(9, 0.01, least=4, patience=2.0)) == 1

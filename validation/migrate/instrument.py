@@ -174,7 +174,7 @@ def instrument(code: str, statements: list[Node], places: list[Site]) -> str:
     for place in places:
         width = place.node.end - place.node.start
         own = ", ".join(f"{one}L" for one in own_sites(place, places)) or "0L"
-        drawing = f"drawing = c({own}), " if place.draws else ""
+        drawing = f"drawing = base::c({own}), " if place.draws else ""
         inserts.append((place.node.start, 1, -width, f".mlmparity({place.number}L, {drawing}"))
         inserts.append((place.node.end, 0, width, ")"))
     for k, statement in enumerate(statements):

@@ -11,6 +11,8 @@ __all__: list[str] = []
 @maker("t", takes="x")
 def _transposed(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
+    if made.kind == "frame" and made.text.endswith(".T"):
+        return Code(made.text.removesuffix(".T"), made.kind)
     if made.kind in ("frame", "sparse"):
         return Code(f"{made.inside()}.T", made.kind)
     if made.kind in ("series", "vector"):  # in a product a vector is a row or a column, as is needed

@@ -214,7 +214,8 @@ class ModelCalls:
             if node.text == "bootMer" and name == "FUN" and value.kind == "name" and value.text in VERBS:
                 given.append(f"lambda fit: fit.{VERBS[value.text].method}()")
                 continue
-            text = self.t.expression(value, scope).text
+            made = self.t.expression(value, scope)
+            text = f"[{made.text}]" if verb.gives == "intervals" and made.kind == "string" else made.text
             leading = name in ("specs", "formula") and not given
             given.append(text if leading else f"{ours}={text}")
         place = self.t.site_at.get((node.start, node.end, node.kind))

@@ -9,15 +9,13 @@ from scipy import stats
 
 from validation.migrate.compared import Compared, Row, close, limit_of_value, paired
 from validation.migrate.repeats import LEAST
-from validation.migrate.values import Labelled, column_of, summed_up
+from validation.migrate.values import MANY, Labelled, column_of, summed_up
 from validation.tolerances import FALSE_ALARM_RATE
 
 __all__ = ["Drawn", "judge_drawn"]
 
 #: What says how a sampler did, not what the posterior is.
 _OF_SAMPLERS = {"n_eff", "Rhat", "mcse", "ess", "ess_bulk", "ess_tail", "rhat", "MCSE", "n.eff"}
-#: Numbers beyond which draws are compared by their columns' moments and quantiles.
-_MANY = 200
 
 
 @dataclass
@@ -80,7 +78,7 @@ def _tables(drawn: Drawn) -> "list[tuple[str, float, list[float]]] | None":
     r, ours = drawn.r, drawn.ours
     if not r.numbers:
         return None
-    if r.summed or ours.summed or min(len(r.numbers), len(ours.numbers)) >= _MANY:
+    if r.summed or ours.summed or min(len(r.numbers), len(ours.numbers)) >= MANY:
         drawn.one.summed = True
         r, ours = summed_up(r), summed_up(ours)
         again = [summed_up(one) for one in drawn.again]

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from validation.migrate.repeats import Limits, shifted, sliced, times_within
-from validation.migrate.values import Labelled, from_python
+from validation.migrate.values import MANY, Labelled, from_python, summed_up
 
 __all__ = ["AT_R", "Replayed", "describe_fit", "repeat", "replay"]
 
@@ -167,11 +167,14 @@ def repeat(script: Path, migration: Mapping[str, Any], limits: Limits) -> list[d
     tree = shifted(_with_marks(sliced(whole, wanted), {**migration, **only}))
     found: list[dict[int, list[Labelled]]] = []
 
+    def of_draws(value: Labelled) -> Labelled:
+        return summed_up(value) if len(value.numbers) >= MANY else value
+
     def once(k: int) -> bool:
         one = Replayed()
         _run(tree, script, one, shift=k)
         if one.error is None:
-            found.append({site: values for site, values in one.seen.items() if site in drawn})
+            found.append({site: [of_draws(v) for v in values] for site, values in one.seen.items() if site in drawn})
         return one.error is None
 
     times_within(once, limits)

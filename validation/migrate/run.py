@@ -255,7 +255,9 @@ def _repeated(folder: Path, source: Source, timeout: float, write_anywhere: bool
     """Run the random part of the written script, with other seeds, in a process of its own."""
     with _scratch() as scratch:
         out = scratch / "values.json"
-        _run_apart(folder, source, out, max(timeout, 2.0 * Limits().seconds), write_anywhere, "again")
+        _run_apart(
+            folder, source, out, max(timeout, 2.0 * Limits().patience * Limits().seconds), write_anywhere, "again"
+        )
         return read_repeated(out) if out.exists() else []
 
 

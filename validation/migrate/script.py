@@ -20,7 +20,7 @@ from validation.migrate.translate import Translator
 from validation.migrate.unrolled import Unrolled
 from validation.migrate.values import r_frame, r_literal
 from validation.migrate.watch import Watched
-from validation.migrate.watched import FITS, INTERACTIVE, PLOTS, PRIORS, UNSUPPORTED, VERBS, words
+from validation.migrate.watched import FITS, INTERACTIVE, PLOTS, PRIORS, SHOWING, UNSUPPORTED, VERBS, words
 from validation.migrate.words import WORDS
 
 __all__ = ["Kept", "Piece", "Script", "Span", "without_marks", "write_script"]
@@ -410,7 +410,7 @@ class _Writer:
                 self.names, self.files = known, {**self.files, **new}
             if code:
                 piece.code = [*code, *(line for line in self._held(k) if line not in code)]
-                more = [*([why] if why else []), *self._unsaid(node), *self._lost(k, node, reason)]
+                more = [*([why] if why else []), *self._unsaid(node, reason), *self._lost(k, node, reason)]
                 piece.why = "; ".join(dict.fromkeys(more))
                 return piece
             piece.why, piece.status = why or reason, "left"
@@ -496,12 +496,15 @@ class _Writer:
             for event in self.seen.events
         )
 
-    def _unsaid(self, node: Node) -> list[str]:
+    def _unsaid(self, node: Node, reason: str) -> list[str]:
         """Calls in a statement that nothing stands for, though its models are carried over."""
         own = {s.parts[0].text for s in self.statements if s.kind == "assign" and s.parts[1].kind == "function"}
         out = []
         for call in node.walk():
             name = call.text if call.kind == "call" else ""
+            if name in SHOWING or name == "save":  # what is written as it was seen writes and shows no tables
+                out.append(f"{name}(): {reason}")
+                continue
             if (
                 not name
                 or name in FITS

@@ -2,7 +2,7 @@
 
 import re
 
-from validation.migrate.code import Code, Scope, matched, quoted
+from validation.migrate.code import Code, Scope, matched, quoted, unmarked
 from validation.migrate.functions import maker, numbers, only, values_of
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator
@@ -313,6 +313,8 @@ def _how_many_levels(t: Translator, node: Node, scope: Scope) -> Code:
 def _grid(t: Translator, node: Node, scope: Scope) -> Code:
     """Every combination; R's first variable runs fastest, pandas' last."""
     parts = []
+    asked = next((one.value for one in node.args if one.name == "stringsAsFactors"), None)
+    factors = asked is None or asked.text not in ("FALSE", "F")
     for argument in node.args:
         if argument.name in ("stringsAsFactors", "KEEP.OUT.ATTRS"):
             continue
@@ -321,7 +323,10 @@ def _grid(t: Translator, node: Node, scope: Scope) -> Code:
         made = t.expression(argument.value, scope)
         if made.kind not in ("vector", "strings", "range", "number", "string", "series"):
             raise t.refuse(node, "expand.grid() of something that is no vector")
-        parts.append((argument.name, f"[{made.text}]" if made.kind in ("number", "string") else made.text))
+        listed_of = f"[{made.text}]" if made.kind in ("number", "string") else made.text
+        if factors and made.kind == "strings":  # a factor, its levels as they are given
+            listed_of = f"pd.Categorical({made.text}, {unmarked(made.text)})"
+        parts.append((argument.name, listed_of))
     t.needs("pd")
     if len(parts) == 1:
         return Code("pd.DataFrame({" + f"{quoted(parts[0][0])}: {parts[0][1]}" + "})", "frame")

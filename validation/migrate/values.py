@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["Labelled", "column_of", "from_python", "from_r", "r_frame", "r_literal", "summed_up"]
+__all__ = ["MANY", "Labelled", "column_of", "from_python", "from_r", "r_frame", "r_literal", "summed_up"]
 
 #: Numbers beyond which a table is kept by its columns' moments and quantiles alone (``r_scripts/watch.R`` has it, too).
 LARGE = 200_000
-#: Values of a column beyond which it has quantiles.
-_MANY = 200
+#: Values of a column from which it has quantiles, and of a random value from which it is compared by them.
+MANY = 200
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -89,7 +89,7 @@ def summed_up(value: Labelled) -> Labelled:
 def _moments(out: Labelled, label: str, numbers: "np.ndarray[Any, np.dtype[np.float64]]") -> None:
     places = np.arange(1.0, len(numbers) + 1.0)
     parts = {"mean": np.mean(numbers), "sd": np.std(numbers), "by place": np.sum(places * numbers) / np.sum(places)}
-    if len(numbers) >= _MANY:
+    if len(numbers) >= MANY:
         parts |= {f"{100 * level:g}%": np.quantile(numbers, level) for level in _LEVELS}
     out.numbers += [(_join(label, what), float(number)) for what, number in parts.items()]
     out.summed = True

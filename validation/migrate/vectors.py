@@ -206,8 +206,10 @@ def _swept(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("apply", takes=None)
 def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
     """``apply(X, 2, FUN)``: a number, or some, for each column; for each row with 1."""
-    given = matched(node.args, ("X", "MARGIN", "FUN"))
+    given = matched(node.args, ("X", "MARGIN", "FUN", "probs"))
     matrix, margin, function = (given.pop(key, None) for key in ("X", "MARGIN", "FUN"))
+    if function is not None and function.text != "quantile" and "probs" in given:
+        raise t.refuse(node, "apply() with arguments of its function that have no names")
     if matrix is None or margin is None or function is None or margin.text not in ("1", "2"):
         raise t.refuse(node, "apply() of this kind")
     made = t.expression(matrix, scope)
@@ -238,7 +240,8 @@ def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
     again = ", axis=1" if axis else ""
     if result.kind in ("series", "vector"):  # of rows, R gives a column for each
         t.needs("pd")
-        text = f"{made.inside()}.apply(lambda x: pd.Series({result.text}){again})"
+        each = result.text if result.kind == "series" else f"pd.Series({result.text})"
+        text = f"{made.inside()}.apply(lambda x: {each}{again})"
         return Code(f"{text}.T" if axis else text, "frame")
     return Code(f"{made.inside()}.apply(lambda x: {result.text}{again})", "series")
 

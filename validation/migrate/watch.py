@@ -5,6 +5,7 @@ with a copy of its folder as far as it only reads: its working directory is a sc
 the script are linked, so that what it writes by relative names stays there.
 """
 
+import itertools
 import json
 import os
 import secrets
@@ -263,8 +264,28 @@ def _where(log: Path, statements: list[Node]) -> str:
     return "starting R"
 
 
+def _in_order_of_tasks(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What forked processes did (``mclapply``), in the order of the tasks and not in that of the clock.
+
+    ``mclapply`` deals the tasks out: the k-th process gets the k-th, and again the k-th after all have one.
+    """
+    ordered: list[dict[str, Any]] = []
+    for forked, several in itertools.groupby(events, key=lambda event: "process" in event):
+        block = list(several)
+        if not forked:
+            ordered += block
+            continue
+        processes = sorted({int(event["process"]) for event in block})
+        for key in dict.fromkeys((event["event"], event.get("site")) for event in block):
+            own = [
+                [e for e in block if (e["event"], e.get("site")) == key and int(e["process"]) == p] for p in processes
+            ]
+            ordered += [one for turn in itertools.zip_longest(*own) for one in turn if one is not None]
+    return ordered
+
+
 def _read(seen: Path) -> Watched:
-    found = Watched(events=_lines(seen / "events.jsonl"), ended=False)
+    found = Watched(events=_in_order_of_tasks(_lines(seen / "events.jsonl")), ended=False)
     for path in seen.glob("frame-*.json"):
         try:
             found.frames[int(path.stem.split("-")[1])] = json.loads(path.read_text(encoding="utf-8"))
