@@ -9,14 +9,15 @@ is the label "". Column names are kept as they are written (``check.names = FALS
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from r_scripts.dialect import Dialect
 
-__all__ = ["RTableError", "convert", "read_r_cells", "read_r_table"]
+__all__ = ["RTableError", "convert", "lines_of", "read_r_cells", "read_r_table"]
 
 _NEWEST = Dialect.of(None)
 _TRUE, _FALSE = frozenset({"T", "TRUE"}), frozenset({"F", "FALSE"})
@@ -26,6 +27,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(?P<exponent>[eE][+-]?(?P<digits>\d
 _HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?\d+)?")
 _WORDS = {"nan": np.nan, "inf": np.inf, "infinity": np.inf}
 _LARGEST = 2**31 - 1
+_TRAILING = re.compile(r"[ \t]+(?=\r?\n|\r|$)")
 
 
 class RTableError(ValueError):
@@ -59,6 +61,19 @@ def read_r_table(text: str, separator: str = ",", dialect: Dialect = _NEWEST) ->
     return data.set_axis(names, axis=1)
 
 
+def lines_of(text: str, separator: str) -> Iterator[list[str]]:
+    """The cells of each line; blanks separate in any number, as in R's ``read.table``.
+
+    Raises
+    ------
+    csv.Error
+        The text is no table.
+    """
+    blanks = separator == " "
+    lines = io.StringIO(_TRAILING.sub("", text) if blanks else text, newline="")
+    return csv.reader(lines, delimiter=separator, skipinitialspace=blanks)
+
+
 def read_r_cells(text: str, separator: str = ",") -> tuple[list[str], list[tuple[str, ...]]]:
     """Take a table of text apart: the names of the columns, and the cells of each.
 
@@ -69,18 +84,14 @@ def read_r_cells(text: str, separator: str = ",") -> tuple[list[str], list[tuple
     """
     limit = csv.field_size_limit(max(len(text) + 1, 131072))
     try:
-        lines = [
-            cells
-            for cells in csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-            if any(cells) or len(cells) > 1
-        ]
+        lines = [cells for cells in lines_of(text, separator) if any(cells) or len(cells) > 1]
     except csv.Error as error:
         raise RTableError(f"it is no table of text: {error}") from None
     finally:
         csv.field_size_limit(limit)
     if not lines:
         raise RTableError("it is empty")
-    names, body = lines[0], lines[1:]
+    names, body = [name.strip() for name in lines[0]], lines[1:]
     width = max(map(len, body[:4]), default=len(names))  # as R: the first five lines say how many columns there are
     row_names = width == len(names) + 1  # one name less than cells: the first column names the rows
     columns = len(names) + row_names
@@ -89,7 +100,20 @@ def read_r_cells(text: str, separator: str = ",") -> tuple[list[str], list[tuple
             raise RTableError(f"row {number} has {len(cells)} cells, the line of names {len(names)}")
     filled = [cells + [""] * (columns - len(cells)) for cells in body]
     parts: list[tuple[str, ...]] = list(zip(*filled, strict=True)) if filled else [()] * columns
+    if row_names:
+        _refuse_repeated(parts[0], names, body)
     return names, parts[row_names:]
+
+
+def _refuse_repeated(row_names: Sequence[str], names: list[str], body: list[list[str]]) -> None:
+    """Rows' names are distinct, as R has it; otherwise a column has no name, or a line a cell too many."""
+    twice = next((cell for cell, count in Counter(row_names).items() if count > 1), None)
+    if twice is not None:
+        longest = next(number for number, cells in enumerate(body, start=2) if len(cells) > len(names))
+        raise RTableError(
+            f"row {longest} has {len(names) + 1} cells, the line of names {len(names)}: the first column would be the "
+            f"rows' names, and it has {twice!r} more than once. Give every column a name in the first line"
+        )
 
 
 def convert(cells: Sequence[str], dialect: Dialect = _NEWEST) -> "pd.Series":

@@ -24,6 +24,29 @@ def test_row_names_of_write_csv_are_left_out(tmp_path):
     assert list(read_file(path).data.columns) == ["y"]
 
 
+@pytest.mark.parametrize(
+    ("content", "names", "first", "said"),
+    [
+        ('"g" "y"\n"1" "a" 1\n"2" "b" 2\n', ["g", "y"], ["a", 1], "separated by blanks"),  # R's write.table
+        ("id   y   g  \n 1   2.5  a\n10   3.5  b\n", ["id", "y", "g"], [1, 2.5, "a"], "separated by blanks"),
+        ("note\nhello world\nand more\n", ["note"], ["hello world"], None),
+        ("first name,y\nab cd,1\nef gh,2\n", ["first name", "y"], ["ab cd", 1], None),
+        ("g , y\na , 1\nb , 2\n", ["g", "y"], ["a ", 1], None),  # names lose their blanks, as in R
+        ('g,pay\na,"1,200"\nb,900\n', ["g", "pay"], ["a", "1,200"], "commas between thousands left as text in pay"),
+        ('g,pay\na,"1,200.5"\nb,0.5\n', ["g", "pay"], ["a", "1,200.5"], "commas between thousands"),
+        ('g,x\na,"1,25"\nb,3\n', ["g", "x"], ["a", "1,25"], "decimal commas left as text in x"),
+    ],
+)
+def test_tables_as_people_write_them(tmp_path, content, names, first, said):
+    path = tmp_path / "d.csv"
+    path.write_text(content)
+    reading = read_file(path)
+    assert list(reading.data.columns) == names
+    assert reading.data.iloc[0].tolist() == first
+    assert said is None or said in str(reading)
+    assert said is not None or "separated" not in str(reading)
+
+
 def test_compressed_and_tab_separated(tmp_path):
     with gzip.open(tmp_path / "d.csv.gz", "wt") as file:
         file.write("a,b\n1,2\n")
@@ -40,6 +63,8 @@ def test_compressed_and_tab_separated(tmp_path):
         ("a.csv", b"y,y\n1,2\n", "more than one column 'y'"),
         ("a.csv", "y\nä\n".encode("latin-1"), "not UTF-8"),
         ("a.csv", b"a,b\n1,2,3\n4,5,6,7\n", "row 2 has 3 cells, the line of names 2"),
+        ("a.csv", b"g,y,z\na,1,2\na,2\nb,4,5,6\n", "row 4 has 4 cells, the line of names 3.*'a' more than once"),
+        ("a.csv", b"# made by X\ng,y\na,1\na,2\n", "row 2 has 2 cells, the line of names 1"),
         ("a.xlsx", b"PK", "cannot be read as .xlsx"),
         ("a.parquet", b"PAR1", "parquet"),
     ],

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from validation.errors import InputError
-from validation.rcsv import RTableError, convert, read_r_cells
+from validation.rcsv import RTableError, convert, lines_of, read_r_cells
 
 __all__ = ["SEPARATORS", "TextOptions", "decode", "read_text", "text_column"]
 
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _SEP_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?\n', re.IGNORECASE)
+_THOUSANDS = re.compile(r"\s*[+-]?\d{1,3}(,\d{3})+(\.\d*)?\s*")
 _COMMA_NUMBER = re.compile(r"\s*[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?\s*")
 _POINT_NUMBER = re.compile(r"\s*[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?\d+\s*")
@@ -72,6 +73,7 @@ class _Notes:
     said: list[str] = field(default_factory=list)
     points: dict[str, int] = field(default_factory=dict)
     commas: list[str] = field(default_factory=list)
+    thousands: list[str] = field(default_factory=list)
 
 
 def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
@@ -159,9 +161,17 @@ def read_text(content: bytes, options: TextOptions, *, separator: str | None = N
         more = f" and {len(notes.points) - 5} more" if len(notes.points) > 5 else ""
         notes.said.append(f"a lone '.' taken as missing in {shown}{more}")
     if notes.commas:
-        shown = ", ".join(notes.commas[:5]) + (" and more" if len(notes.commas) > 5 else "")
-        notes.said.append(f"numbers with decimal commas left as text in {shown} (--decimal , reads them)")
+        notes.said.append(f"numbers with decimal commas left as text in {_some(notes.commas)} (--decimal , reads them)")
+    if notes.thousands:
+        shown = _some(notes.thousands)
+        notes.said.append(
+            f"numbers with commas between thousands left as text in {shown}: take them out (decimal ones: --decimal ,)"
+        )
     return data, notes.said
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (" and more" if len(names) > 5 else "")
 
 
 def _is_open(text: str, separator: str) -> bool:
@@ -179,9 +189,11 @@ def guess_separator(text: str) -> str:
     head = text[: 1 << 18]
     best, cells = ",", 1
     for candidate in SEPARATORS:
+        if candidate == " " and cells > 1:
+            break  # blanks are within names and texts, too: they count where nothing else does
         lines = []
         try:
-            for line in csv.reader(io.StringIO(head, newline=""), delimiter=candidate):
+            for line in lines_of(head, candidate):
                 if line:
                     lines.append(len(line))
                 if len(lines) > _LINES:
@@ -255,7 +267,9 @@ def text_column(
     if notes is not None:
         given = [cell for cell in cells if cell.strip() not in ("", "NA")]
         if given and any("," in cell for cell in given):
-            commas = (_COMMA_NUMBER.fullmatch(cell) or _WHOLE_NUMBER.fullmatch(cell) for cell in given)
-            if all(commas):
+            plain = [cell for cell in given if not (_WHOLE_NUMBER.fullmatch(cell) or _POINT_NUMBER.fullmatch(cell))]
+            if all(_THOUSANDS.fullmatch(cell) for cell in plain):
+                notes.thousands.append(name)
+            elif all(_COMMA_NUMBER.fullmatch(cell) or _WHOLE_NUMBER.fullmatch(cell) for cell in given):
                 notes.commas.append(name)
     return column
