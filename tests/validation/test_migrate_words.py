@@ -227,7 +227,7 @@ def test_a_long_line_that_is_broken_is_the_same_python(line):
         ("m@theta", 'm.getME("theta")'),
         ("sapply(list(m1, m2), AIC)", "[x.AIC() for x in [m1, m2]]"),
         ("1 - var(resid(m)) / var(d$y)", '1 - (m.residuals().var() / d["y"].var())'),
-        ("mean(as.matrix(fit, pars = 'x') > 0)", 'np.mean(fit.as_matrix(pars="x") > 0)'),
+        ("mean(as.matrix(fit, pars = 'x') > 0)", 'np.mean(fit.as_matrix(pars=["x"]) > 0)'),
         ("posterior_interval(fit, prob = 0.9)", "fit.posterior_interval(prob=0.9)"),
         ("lmer(as.formula(paste('y ~', x, '+ (1 | g)')), d)", 'lmer(f"y ~ {x} + (1 | g)", d)'),
         ("with(d, lmer(y ~ x + (1 | g)))", 'lmer("y ~ x + (1 | g)", d)'),
