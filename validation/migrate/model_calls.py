@@ -215,7 +215,7 @@ class ModelCalls:
                 given.append(f"lambda fit: fit.{VERBS[value.text].method}()")
                 continue
             made = self.t.expression(value, scope)
-            text = f"[{made.text}]" if verb.gives == "intervals" and made.kind == "string" else made.text
+            text = f"[{made.text}]" if name == "pars" and made.kind == "string" else made.text  # ours are lists
             leading = name in ("specs", "formula") and not given
             given.append(text if leading else f"{ours}={text}")
         place = self.t.site_at.get((node.start, node.end, node.kind))

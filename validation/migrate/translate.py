@@ -552,6 +552,9 @@ class Translator:
             if thing.kind == "frame" and made.kind == "number":  # of a matrix: R counts down the columns
                 return Code(f'{text}.to_numpy().ravel(order="F")[{minus_one(made)}]', "number")
             raise self.refuse(node, "columns by number")
+        if made.kind == "positions" and thing.kind in ("strings", "list"):
+            self.needs("np")
+            return Code(f"list(np.array({text})[{minus_one(made)}])", thing.kind, True, thing.element)
         if made.kind == "positions":
             where = ".iloc" if thing.kind == "series" else ""
             return Code(f"{text}{where}[{minus_one(made)}]", thing.kind, True, thing.element)

@@ -80,8 +80,9 @@ def _sets(t: Translator, node: Node, scope: Scope) -> Code:
     kind = a.kind if a.kind in ("strings", "list") else "vector"
     if node.text == "union":
         return Code(f"list(dict.fromkeys([*{a.inside()}, *{b.inside()}]))", kind, True, element)
-    test = "in" if node.text == "intersect" else "not in"
-    return Code(f"[one for one in dict.fromkeys({a.text}) if one {test} set({b.text})]", kind, True, element)
+    t.needs("pd")
+    method = "intersection" if node.text == "intersect" else "difference"
+    return Code(f"list(pd.Index({a.text}).{method}({b.text}, sort=False))", kind, True, element)
 
 
 @maker("identical", takes="x y")
