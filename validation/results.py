@@ -33,7 +33,18 @@ __all__ = ["compare_emmeans", "compare_predictions"]
 
 #: What a column of a table is, by the names that R's packages give it.
 _QUANTITIES: Mapping[str, tuple[str, ...]] = {
-    "estimate": ("emmean", "estimate", "prediction", "predicted", "fit", "Estimate", "lsmean"),
+    "estimate": (
+        "emmean",
+        "response",
+        "ratio",
+        "effect.size",
+        "estimate",
+        "prediction",
+        "predicted",
+        "fit",
+        "Estimate",
+        "lsmean",
+    ),
     "se": ("SE", "std.error", "se.fit", "Std. Error", "se"),
     "df": ("df",),
     "lower": ("lower.CL", "asymp.LCL", "lower.HPD", "conf.low", "lwr", "lower"),

@@ -174,15 +174,16 @@ def pairwise_matrix(
     if not (shown.pvals or shown.means or shown.diffs):
         raise DataError("pwpm: one of pvals, means and diffs must be True")
     own = replace(grid, by=by)
-    means = own.confint(frequentist=True).frame
+    told = own.confint(frequentist=True)
+    means = told.frame
     pairs = own.pairs(reverse=shown.reverse, adjust=shown.adjust)
     tests = pairs.test(side=shown.side, delta=shown.delta, frequentist=True)
     primary = [name for name in own.grid.columns if name not in by]
     labels = paste_levels(own.grid, primary)
     within = list(dict.fromkeys(paste_levels(own.grid, by)))
-    numbers = digits_of_estimates(means, own.estimate) if digits is None else digits
+    numbers = digits_of_estimates(means, told.estimate) if digits is None else digits
     estimates, differences = (
-        table[column].to_numpy(dtype=float) for table, column in ((means, own.estimate), (tests.frame, "estimate"))
+        table[column].to_numpy(dtype=float) for table, column in ((means, told.estimate), (tests.frame, tests.estimate))
     )
     tables = {}
     for name, rows, compared in zip(within, own.rows_of(by), pairs.rows_of(by), strict=True):
@@ -197,7 +198,7 @@ def pairwise_matrix(
         )
     if len(tables) == 1:
         tables = {"": next(iter(tables.values()))}
-    legend = _legend(":".join(primary), own.estimate, tests.adjust, shown)
+    legend = _legend(":".join(primary), told, tests, shown)
     return PairwiseMatrix(tables, shown.means, legend)
 
 
@@ -227,20 +228,23 @@ def _matrix_of(
     return table.T if shown.flip else table
 
 
-def _legend(variables: str, estimate: str, adjust: str, shown: _Shown) -> tuple[str, ...]:
+def _legend(variables: str, means: "EmmSummary", tests: "EmmSummary", shown: _Shown) -> tuple[str, ...]:
     lines = [f"Row and column labels: {variables}"]
     upper, lower = ("Lower", "Upper") if shown.flip else ("Upper", "Lower")
     if shown.pvals:
         text = f"{upper} triangle: P values "
+        if "null" in tests.frame:
+            text += f"  null = {as_character(float(tests.frame['null'].iloc[0]), 5)}"
         side = {"<": "<", "-1": "<", ">": ">", "1": ">"}.get(str(shown.side))
         text += "" if side is None else f"  side = “{side}”"
         text += f"  delta = {as_character(abs(shown.delta))}" if shown.delta else ""
-        lines.append(text + ("" if adjust == "none" else f"  adjust = “{adjust}”"))
+        lines.append(text + ("" if tests.adjust == "none" else f"  adjust = “{tests.adjust}”"))
     if shown.means:
-        lines.append(f"Diagonal: [Estimates] ({estimate}) ")
+        scale = "  type = “response”" if means.estimate == "response" else ""
+        lines.append(f"Diagonal: [Estimates] ({means.estimate}) {scale}")
     if shown.diffs:
         order = "later vs. earlier" if shown.reverse else "earlier vs. later"
-        lines.append(f"{lower} triangle: Comparisons (estimate)   {order}")
+        lines.append(f"{lower} triangle: Comparisons ({tests.estimate})   {order}")
     return tuple(lines)
 
 
@@ -279,7 +283,7 @@ def compact_letters(
     told = grid.summary(adjust=shown.adjust, frequentist=True)  # by its own variables, as in R
     table = told.frame
     if shown.sort:
-        order = _ascending(table, by, own.estimate)
+        order = _ascending(table, by, told.estimate)
         own, table = own.reordered(order), table.iloc[order].reset_index(drop=True)
     pairs = own.contrast("revpairwise", by=by)
     tests = pairs.test(delta=shown.delta, adjust=shown.adjust, frequentist=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict, Unpack, cast
+from typing import Any, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,9 @@ from pyimpl.inference.emm_displays import (
     compact_letters,
     pairwise_matrix,
 )
+from pyimpl.inference.emm_options import ContrastArguments, HypothesisOptions, ShownOptions, Tests, both_of, tail_of
 from pyimpl.inference.emm_text import EmmSummary, Level, label_of, paste_levels
+from pyimpl.inference.emm_transformation import Transformation, on_the_response, quotients
 from pyimpl.inference.intervals import hpd_interval
 from pyimpl.inference.linear_functions import Basis
 from pyimpl.linalg.dqrdc2 import dqrdc2
@@ -45,56 +47,6 @@ def _numeric_labels(values: pd.Series) -> bool:
         return bool(np.isfinite([float(label_of(value)) for value in values]).all())
     except ValueError:
         return False
-
-
-class HypothesisOptions(TypedDict, total=False):
-    """How estimates are tested.
-
-    Attributes
-    ----------
-    side : {0, -1, 1} or {"two-sided", "<", ">"}
-    delta : float
-        Threshold of a test of equivalence (`side` 0), noninferiority (1) or nonsuperiority (−1).
-    cross_adjust : str
-        Adjustment of p values across the groups of the `by` variables, after that within each: ``"sidak"``,
-        ``"bonferroni"``, ``"holm"``, ...
-    frequentist : bool
-        Of a posterior: z tests and intervals of its means and standard deviations, in place of HPD intervals.
-    """
-
-    side: str | int
-    delta: float
-    cross_adjust: str
-    frequentist: bool
-
-
-class ShownOptions(TypedDict, total=False):
-    """What is shown beside estimates.
-
-    Attributes
-    ----------
-    infer : bool or (bool, bool)
-        Whether intervals, and tests, are shown.
-    level : float
-        Of the intervals.
-    """
-
-    infer: bool | tuple[bool, bool]
-    level: Share
-
-
-class ContrastArguments(ContrastOptions, ShownOptions, total=False):
-    """Arguments of :meth:`EmmGrid.contrast` after `name`: of the family, and what is shown."""
-
-
-@dataclass(frozen=True)
-class _Tests:
-    """:class:`HypothesisOptions` with their defaults."""
-
-    side: str | int = 0
-    delta: float = 0.0
-    cross_adjust: str = "none"
-    frequentist: bool = False
 
 
 @SIGNATURES.verbs
@@ -134,6 +86,12 @@ class EmmGrid:
         Variable of which these are slopes.
     nesting : dict
         Factor -> the factors that it is nested in.
+    scale : Transformation or None
+        What the formula makes of the response, ``log(y)``, where the estimates are on that scale.
+    ratios : bool
+        Whether they are differences of logarithms.
+    response : bool
+        Whether they are shown on the scale of the response.
     """
 
     basis: Basis
@@ -156,6 +114,9 @@ class EmmGrid:
     pair_by: tuple[str, ...] | None = None
     notes: tuple[str, ...] = field(default=())
     nesting: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scale: Transformation | None = None
+    ratios: bool = False
+    response: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a method of adjustment that there is not, before anything is shown."""
@@ -248,20 +209,23 @@ class EmmGrid:
         DataError
             An unknown method of adjustment, side or variable, or a level that is not between 0 and 1.
         """
-        asked = _Tests(**options)
+        asked = Tests(**options)
         side, delta, cross_adjust, frequentist = asked.side, asked.delta, asked.cross_adjust, asked.frequentist
         shown_by = self.by if by is None else _names(by)
         self._check_variables(shown_by, "by")
         level = self.level if level is None else level
         if self.basis.draws is not None and not frequentist:
             return self._posterior_summary(level, shown_by)
-        wanted = self.infer if infer is None else _pair(infer)
-        tail = _side(side)
+        wanted = self.infer if infer is None else both_of(infer)
+        tail = tail_of(side)
         value, se, df = self.basis.estimates(self.linfct, self.offset)
         normal = bool((np.isnan(df) | np.isinf(df)).all())
         table: dict[str, Any] = {name: self.grid[name] for name in self.grid.columns}
         table |= {self.estimate: value, "SE": se, "df": df}
         messages = [] if self.basis.df_method is None else [f"Degrees-of-freedom method: {self.basis.df_method}"]
+        back = self.scale if self.response else None
+        if self.scale is not None and back is None:
+            messages.append(f"Results are given on the {self.scale.shown} (not the response) scale.")
         method, adjusted = self.adjust if adjust is None else adjust, "none"
         family = self._family(shown_by, method)
         if wanted[0]:
@@ -272,10 +236,12 @@ class EmmGrid:
             table[high] = value + half if tail <= 0 else np.full(value.shape, np.inf)
             messages.append(f"Confidence level used: {as_character(level)}")
             messages += [] if critical.message is None else [critical.message]
+            messages += [] if back is None else [f"Intervals are back-transformed from the {back.shown} scale"]
         if wanted[1]:
             delta = abs(delta)
-            if null != 0:
-                table["null"] = np.full(value.shape, null)
+            shown_null = null if back is None else float(back.inverse(np.array(null)))
+            if shown_null != 0:
+                table["null"] = np.full(value.shape, shown_null)
             distance = abs(value - null) - delta if tail == 0 and delta else value - null + tail * delta
             with np.errstate(invalid="ignore", divide="ignore"):
                 ratio = distance / se
@@ -294,8 +260,13 @@ class EmmGrid:
                 messages.append(f"Statistics are tests of {what} with a threshold of {as_character(delta, 5)}")
             if p_tail:
                 messages.append(f"P values are {'left' if p_tail < 0 else 'right'}-tailed")
+            messages += [] if back is None else [f"Tests are performed on the {back.shown} scale"]
         lines = (*self._averaging(), *self.notes, *messages)
-        return EmmSummary(pd.DataFrame(table), self.estimate, shown_by, lines, adjusted)
+        frame = pd.DataFrame(table)
+        if back is None:
+            return EmmSummary(frame, self.estimate, shown_by, lines, adjusted)
+        name = "ratio" if self.ratios else "response"
+        return EmmSummary(on_the_response(frame, back, self.estimate, name), name, shown_by, lines, adjusted)
 
     def _averaging(self) -> tuple[str, ...]:
         if not self.averaged_over:
@@ -304,12 +275,19 @@ class EmmGrid:
         return (f"Results are averaged over{some} the levels of: {', '.join(self.averaged_over)}",)
 
     def _posterior_summary(self, level: float, by: tuple[str, ...]) -> EmmSummary:
-        draws = self.basis.sample(self.linfct, self.offset)
+        draws, name, said = self.basis.sample(self.linfct, self.offset), self.estimate, []
+        if self.scale is not None and self.response:
+            draws, name = self.scale.inverse(draws), "ratio" if self.ratios else "response"
+            said = [f"Results are back-transformed from the {self.scale.shown} scale"]
+        elif self.scale is not None:
+            said = [f"Results are given on the {self.scale.shown} (not the response) scale."]
         ends = hpd_interval(draws, level)
-        table: dict[str, Any] = {name: self.grid[name] for name in self.grid.columns}
-        table |= {self.estimate: np.median(draws, axis=0), "lower.HPD": ends[:, 0], "upper.HPD": ends[:, 1]}
-        messages = ("Point estimate displayed: median", f"HPD interval probability: {as_character(level)}")
-        return EmmSummary(pd.DataFrame(table), self.estimate, by, (*self._averaging(), *self.notes, *messages))
+        table: dict[str, Any] = {column: self.grid[column] for column in self.grid.columns}
+        table |= {name: np.median(draws, axis=0), "lower.HPD": ends[:, 0], "upper.HPD": ends[:, 1]}
+        messages = ["Point estimate displayed: median", *said, f"HPD interval probability: {as_character(level)}"]
+        frame = pd.DataFrame(table)
+        frame = quotients(frame, list(self.grid.columns)) if name == "ratio" else frame
+        return EmmSummary(frame, name, by, (*self._averaging(), *self.notes, *messages))
 
     def draws(self) -> np.ndarray:
         """Draws of each row, shape (draws, rows) (``as.mcmc(e)``).
@@ -491,7 +469,7 @@ class EmmGrid:
             An unknown family or variable; coefficients that do not fit.
         """
         rest: dict[str, Any] = dict(options)
-        infer, level = rest.pop("infer", None), rest.pop("level", None)
+        infer, level, shown_as = rest.pop("infer", None), rest.pop("level", None), rest.pop("type", None)
         family = cast(ContrastOptions, rest)
         groups = self.by if by is None else _names(by)
         if simple is not None:
@@ -510,10 +488,15 @@ class EmmGrid:
             )
         else:
             out = self._interaction(methods, groups, adjust, family)
-        return out.showing(infer, level)
+        return out.showing(infer, level, shown_as)
 
-    def showing(self, infer: bool | tuple[bool, bool] | None, level: Share | None = None) -> "EmmGrid":
-        """``update(e, infer, level)``: the same estimates with other intervals and tests beside them.
+    def showing(
+        self,
+        infer: bool | tuple[bool, bool] | None = None,
+        level: Share | None = None,
+        type: str | None = None,  # noqa: A002
+    ) -> "EmmGrid":
+        """``update(e, infer, level, type)``: the same estimates with other intervals and tests, on another scale.
 
         Parameters
         ----------
@@ -521,9 +504,19 @@ class EmmGrid:
             Whether intervals, and tests, are shown.
         level : float, optional
             Of the intervals.
+        type : {"link", "response"}, optional
+            Of a response that the formula transforms: the scale of what is shown.
+
+        Raises
+        ------
+        DataError
+            Another scale.
         """
-        shown = self.infer if infer is None else _pair(infer)
-        return replace(self, infer=shown, level=self.level if level is None else level)
+        if type not in (None, "link", "response"):
+            raise DataError(f"type is 'link' or 'response', not {type!r}")
+        shown = self.infer if infer is None else both_of(infer)
+        response = self.response if type is None else type == "response"
+        return replace(self, infer=shown, level=self.level if level is None else level, response=response)
 
     def simple_contrasts(
         self, method: Method = "eff", *, adjust: str | None = None, **options: Unpack[ContrastOptions]
@@ -606,6 +599,13 @@ class EmmGrid:
         if self.offset is not None:
             offset = np.concatenate([coefficients @ self.offset[rows] for rows in groups])
         sums = np.abs(coefficients.sum(axis=1))
+        notes, scale = self.notes, self.scale
+        if scale is not None:
+            largest = np.abs(coefficients).max(axis=1, initial=0.0)
+            if scale.makes_ratios and bool((sums / (1e-6 + largest) < 1e-6).all()):
+                scale = scale.without_offset()
+            else:
+                notes, scale = (*notes, f"Note: contrasts are still on the {scale.shown} scale"), None
         frame = pd.DataFrame(grid)
         kind = family.kind or ("contrast" if bool((sums < 0.001).all()) else "prediction")
         return replace(
@@ -622,6 +622,9 @@ class EmmGrid:
             family_size=float(len(groups[0]) if family.size is None else family.size),
             by=by,
             pair_by=by if kind == "pairs" else None,
+            notes=notes,
+            scale=scale,
+            ratios=scale is not None,
         )
 
     def _nested_contrast(
@@ -755,13 +758,6 @@ class NothingToCompareError(DataError):
     """A group of rows has none to compare."""
 
 
-def _pair(infer: bool | Sequence[bool]) -> tuple[bool, bool]:
-    both = (infer, infer) if isinstance(infer, bool) else tuple(infer)
-    if len(both) != 2 or not all(isinstance(one, (bool, np.bool_)) for one in both):
-        raise DataError(f"infer is True, False, or one of them for intervals and one for tests, not {infer!r}")
-    return bool(both[0]), bool(both[1])
-
-
 def _offset(grid: EmmGrid) -> np.ndarray:
     assert grid.offset is not None
     return grid.offset
@@ -769,16 +765,3 @@ def _offset(grid: EmmGrid) -> np.ndarray:
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
-
-
-_SIDES = {
-    **dict.fromkeys(("0", "2", "both", "two-sided", "equivalence", "!=", "="), 0),
-    **dict.fromkeys(("-1", "left", "<", "nonsuperiority", "inferiority"), -1),
-    **dict.fromkeys(("1", "+1", "right", ">", "noninferiority", "superiority"), 1),
-}
-
-
-def _side(side: str | int) -> int:
-    if str(side) not in _SIDES:
-        raise DataError(f"side is 0, -1 or 1, or 'two-sided', '<' or '>', not {side!r}")
-    return _SIDES[str(side)]

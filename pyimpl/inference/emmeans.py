@@ -78,6 +78,7 @@ class MeansOptions(AveragingArguments, ContrastOptions, total=False):
     """Arguments of :func:`emmeans` after `level`."""
 
     infer: bool | tuple[bool, bool]
+    type: str
 
 
 class TrendsOptions(MeansOptions, total=False):
@@ -145,6 +146,7 @@ class _Asked:
     ddf: str | float | None
     level: float
     infer: bool | tuple[bool, bool] | None = None
+    type: str | None = None
     column: str = "contrast"
 
 
@@ -209,6 +211,8 @@ def emmeans(
         - ``ddf_limit`` (int): rows up to which degrees of freedom are computed (3000); beyond they are infinite, with a
           warning.
         - ``infer`` (bool, or a pair): whether intervals, and tests, are shown.
+        - ``type`` ("link" or "response"): of a response that the formula transforms, ``log(y)``, ``sqrt(y)``, the scale
+          of what is shown; differences of logarithms are ratios.
         - ``ref``, ``reverse``, ``wts``, ``max_degree``: of the contrasts (see :meth:`EmmGrid.contrast`).
 
     Returns
@@ -230,7 +234,7 @@ def emmeans(
     """
     several = _several(specs)
     rest: dict[str, Any] = dict(options)
-    asked = _Asked(by, at, adjust, ddf, level, rest.pop("infer", None))
+    asked = _Asked(by, at, adjust, ddf, level, rest.pop("infer", None), rest.pop("type", None))
     if several is None:
         return _means_of(fit, cast(Specs, specs), asked, rest)
     out = EmmList()
@@ -269,7 +273,7 @@ def _means_of(fit: Fit, specs: Specs, asked: _Asked, rest: dict[str, Any]) -> Em
     grid = reference_grid(fit, over.grid(asked.at, asked.ddf))
     means = marginal_means(fit, grid, wanted, within, over.weights, over.nesting)
     own_adjust = asked.adjust if asked.adjust is not None and contrasts is None else "none"
-    means = replace(means, adjust=own_adjust).showing(asked.infer, asked.level)
+    means = replace(means, adjust=own_adjust).showing(asked.infer, asked.level, asked.type)
     if contrasts is None:
         return means
     own = means.contrast(contrasts, adjust=asked.adjust, name=asked.column, **rest)
@@ -474,6 +478,7 @@ def emtrends(
     linfct = (high.linfct - low.linfct) / np.reshape(width, (-1, 1))
     levels = dict(low.levels)
     slopes = replace(low, linfct=linfct, offset=None, levels=levels, estimate=f"{var}.trend", trend=name)
+    slopes = replace(slopes, scale=None)  # slopes stay as they are
     if OFFSET in levels:
         slopes = _without_offset(slopes)
     means = marginal_means(fit, slopes, wanted, within, over.weights, over.nesting)

@@ -18,6 +18,7 @@ from pyimpl.frame.model_frame import NEW_DATA, ModelFrame, model_frame
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
 from pyimpl.inference.emm_grid import EmmGrid
 from pyimpl.inference.emm_text import At, Level, Values, label_of, paste_levels
+from pyimpl.inference.emm_transformation import transformation_of
 from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.linear_functions import Basis, null_space
 from pyimpl.inference.tidying import used_positions
@@ -399,6 +400,7 @@ def reference_grid(fit: Fit, options: GridOptions, shift: tuple[str, float] | No
         offset=offset,
         family_size=float(len(grid)),
         term_variables=variables,
+        scale=transformation_of(recipe.fixed.variables[recipe.fixed.response]),
     )
 
 

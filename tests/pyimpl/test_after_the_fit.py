@@ -157,6 +157,21 @@ def test_numbers_that_the_formula_makes_a_factor_of_are_held_at_their_first_leve
     assert fit.predictions("k")["k"].tolist() == [1, 2, 4]
 
 
+def test_posteriors_of_a_transformed_response_are_transformed_draw_by_draw():
+    fit = pyimpl.stan_lmer("log(z) ~ b + (1 | g)", _frame(RECORD, "study"), seed=1, chains=2, iter=400)
+    means = fit.emmeans("pairwise ~ b", type="response")
+    draws = means.emmeans.draws()
+    assert means.emmeans.frame["response"].iloc[0] == pytest.approx(np.median(np.exp(draws[:, 0])), rel=1e-12)
+    assert means.contrasts.frame.loc[0, ["contrast", "ratio"]].tolist() == [
+        "u / v",
+        pytest.approx(np.median(np.exp(draws[:, 0] - draws[:, 1])), rel=1e-12),
+    ]
+    assert "Results are back-transformed from the log scale" in str(means.contrasts)
+    assert "Results are given on the log (not the response) scale." in str(fit.emmeans("b"))
+    with pytest.raises(DataError, match="'link' or 'response'"):
+        fit.emmeans("b", type="odds")
+
+
 def test_what_0_over_0_prints_is_rs_nan():
     fit = pyimpl.lmer("y ~ x + x:b + (1 | g)", _frame(RECORD, "study"))
     pairs = fit.emmeans("~ b | x", at={"x": [0, 1]}, ddf="asymptotic", nesting=False).pairs()
