@@ -68,19 +68,26 @@ def _names(evidence: Evidence, side: str) -> list[str]:
 
 
 def _others(pieces: Pieces) -> Iterator[tuple[int, Term, Structure]]:
-    """Structures that a term may have been given instead.
-
-    One for which lme4 has another name (``cs`` and ``ar1`` of two effects are one) comes once.
-    """
+    """Structures that a term may have been given instead; of those with the same matrices one, and never its own."""
     for place, term in enumerate(pieces.terms):
         if term.p == 1:
             continue
+        known = {_matrices(term.structure, term.p)}
         for name in STRUCTURES:
             for hom in (False, True) if name != "us" else (False,):
                 other = Structure(name, hom)
-                same = other == term.structure or (term.p == 2 and {name, term.structure.name} == {"cs", "ar1"})
-                if not same or hom != term.structure.hom:
+                if _matrices(other, term.p) not in known:
+                    known.add(_matrices(other, term.p))
                     yield place, term, other
+
+
+def _matrices(structure: Structure, p: int) -> Structure:
+    """The structure, or of two correlated effects that whose covariance matrices are the same ones.
+
+    One correlation is all that two effects have: ``us``, ``cs`` and ``ar1`` of two standard deviations are one, and so
+    are ``cs`` and ``ar1`` of a common one.
+    """
+    return Structure("cs", structure.hom) if p == 2 and structure.name != "diag" else structure
 
 
 def _has(term: Term, structure: Structure, theta: np.ndarray) -> bool:
