@@ -27,7 +27,7 @@ NUMERICS = {
     "ecdf.py": {1e-10, 1e-12},
     "ranks.py": {1e-10, 1e-12},
     "diagnosis/density.py": {1e-13, 1e-15, 1e-3, 1e-4},
-    "diagnosis/model.py": {1e-14, 1e-8, 0.02},
+    "diagnosis/model.py": {1e-14, 0.02},
 }
 
 

@@ -30,7 +30,6 @@ __all__ = [
 #: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
 _MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
 _SEARCH_ENDS = 1e-14  # on a change of the objective, as a share of it
-_FLAT = 1e-8  # slope at which it ends, too
 _INSIDE = (0.02, 0.1, 0.4)  # distances from a bound at which a search that ended there is tried again
 
 
@@ -88,12 +87,7 @@ def least_objective(at: Callable[[np.ndarray], Solution | None], start: np.ndarr
     point = np.asarray(start, dtype=float) / unit
     for _ in range(len(point) + 1):
         point = scipy.optimize.minimize(
-            objective,
-            point,
-            method="L-BFGS-B",
-            jac="3-point",
-            bounds=bounds,
-            options={"ftol": _SEARCH_ENDS, "gtol": _FLAT},
+            objective, point, method="L-BFGS-B", bounds=bounds, options={"ftol": _SEARCH_ENDS}
         ).x
         beside = [
             np.where(np.arange(len(point)) == i, bound + sign * step, point)
