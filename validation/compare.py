@@ -558,9 +558,6 @@ def _python_versions() -> dict[str, str]:
     return versions
 
 
-# ---------------------------------------------------------------------------------------------------- small things
-
-
 def _is_posterior(fit: object) -> bool:
     names = dir(fit)  # hasattr would build the posterior
     return "posterior" in names or "posterior_summary" in names

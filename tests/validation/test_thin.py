@@ -57,6 +57,7 @@ def test_the_right_cause_or_none(fault, thin, named):
     ("fault", "base"),
     [
         ("a variance put to 0", "no fixed effects"),  # its fitted values are the marginal ones, and rightly
+        ("standard errors of the other criterion", "wild scales, slopes"),  # the search is in the effects' units
         ("a variance put to 0", "wild scales, slopes"),  # isSingular() is true of the right fit, too
         ("one value recoded", "nanoseconds"),  # an outlier of 10 s takes the variance to the boundary
         ("variances as SDs", "nanoseconds"),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from validation.algebra import pieces_of, solve
+from validation.judge.diagnosis.model import least_objective
 from validation.quantities import numbered, records
 from validation.references.recorded import RecordedLmerFit
 
@@ -136,18 +137,11 @@ def _scalars(fit: RecordedLmerFit, **changed: float) -> RecordedLmerFit:
 
 
 def _optimum(fit: RecordedLmerFit, reml: bool) -> RecordedLmerFit:
-    import scipy.optimize
-
     pieces = pieces_of(fit)
-    bounds = [(0.0, None) if diagonal else (None, None) for diagonal in pieces.diagonal]
-    found = scipy.optimize.minimize(
-        lambda theta: solve(pieces, theta, reml).objective,
-        fit.theta.to_numpy(),
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"ftol": 1e-15, "gtol": 1e-8},
-    )
-    return at_theta(fit, found.x, reml)
+    found = least_objective(lambda theta: solve(pieces, theta, reml), fit.theta.to_numpy(), pieces)
+    if found is None:
+        raise ValueError("the criterion cannot be computed at any θ")
+    return at_theta(fit, found.theta, reml)
 
 
 def other_criterion(fit: RecordedLmerFit) -> RecordedLmerFit:
