@@ -209,6 +209,8 @@ def test_what_is_not_said_in_python_is_named(tmp_path, r, why):
         'x = {name: pd.DataFrame({"a": name, "b": m}, index=[0]) for name, m, n in zip(one, two, three)}',
         'print(pd.DataFrame({"effect": list(first.values()), "low": pd.Series(b), "up": pd.Series(c) - 2 * fourth}))',
         'forms = {"one": "y ~ 1 + (1 | g)", "two, for": "y ~ x + (1 | g)", "three": "y ~ x * z + (x | g)"}',
+        'print(pd.DataFrame({"estimate": np.asarray(b), "lower": np.asarray(b - (1.96 * se)), "upper": np.asarray(b + '
+        '(1.96 * se)), "and so on": some_function(of_one, of_another, and_of_a_third)}, index=b).round(3))',
         '[f"a for {b}, {c}" for b, c in zip(a_very_long_name_of_a_list_of_texts, another_name_of_a_list_of_texts)]',
     ],
 )

@@ -126,15 +126,17 @@ def wrapped(line: str) -> list[str]:
             depth += 1
         elif char in ")]}":
             if depth == 0:
-                if re.sub(CLOSE, "", line[i + 1 :]).strip():
+                if len(re.sub(CLOSE, "", line[i + 1 :]).strip()) > WIDTH // 2:
                     return [line]
                 parts.append(line[at:i])
                 if _is_comprehension(line[start + 1 : i]):
                     parts = [line[start + 1 : i]]
-                if len(parts) == 1 and len(bare) <= 1.5 * WIDTH:
-                    return [line]
                 comma = "," if len(parts) > 1 else ""  # one part can be a comprehension
-                return [line[: start + 1], *(f"{indent}    {part.strip()}{comma}" for part in parts), indent + line[i:]]
+                inside = [wrapped(f"{indent}    {part.strip()}") for part in parts]
+                if len(parts) == 1 and len(inside[0]) == 1 and len(bare) <= 1.5 * WIDTH:
+                    return [line]
+                broken = [row for rows in inside for row in [*rows[:-1], rows[-1] + comma]]
+                return [line[: start + 1], *broken, indent + line[i:]]
             depth -= 1
         elif char == "," and depth == 0:
             parts.append(line[at:i])
