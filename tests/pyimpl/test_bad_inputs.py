@@ -269,7 +269,7 @@ def small() -> pd.DataFrame:
         (lambda d, f: lmer(f, d, start="a"), DataError, "start must be a sequence of numbers, .* not 'a'"),
         (lambda d, f: lmer(f, d).refit(["a"] * 40), DataError, "newresp must be numbers, not a list"),
         (lambda d, f: lmer(f, d).simulate(1.5), DataError, "nsim must be a whole number, at least 1, not 1.5"),
-        (lambda d, f: lmer(f, d).anova(3), DataError, "anova takes a LmerFit, not 3"),
+        (lambda d, f: lmer(f, d).anova(3), DataError, "anova takes a LmerFit or a LmFit, not 3"),
         (lambda d, f: lmer("y ~ C(f, 'cat') + (1 | g)", d), FormulaError, "contr is one of contr.treatment"),
         (lambda d, f: lmer("y ~ mean(x, 2) + (1 | g)", d), FormulaError, "mean.. has at most 1 arguments"),
         (lambda d, f: lmer("y ~ cut(x, quantile(x, 2)) + (1 | g)", d), FormulaError, "probs"),
