@@ -82,7 +82,8 @@ def test_a_point_outside_the_range_leaves_those_beside_it_alone() -> None:
     assert value[1] == -np.inf
     assert (gradient[1] == 0).all()
     assert np.isfinite(value[[0, 2, 3][: LANES - 1]]).all()
-    np.testing.assert_array_equal(value[0], density.log_density(u[:1])[0])
+    # the density with its gradient and the density alone are summed in another order: equal to rounding
+    np.testing.assert_allclose(value[0], density.log_density(u[:1])[0], rtol=1e-14)
 
 
 def test_draws_have_the_moments_that_are_computed_without_them(large: CollapsedDensity) -> None:
