@@ -323,17 +323,20 @@ def _wide_basis(
     return Q, residual, inverse, beta, R
 
 
+def _response_and_matrix(design: Design) -> tuple[np.ndarray, np.ndarray]:
+    """X and y less the offset, copies."""
+    y = np.array(design.y, dtype=float) if design.offset is None else np.asarray(design.y - design.offset, dtype=float)
+    return np.array(design.X, dtype=float, order="C"), y
+
+
 def _fixed_part(design: Design, root: np.ndarray) -> FixedPart:
     """Basis and residual; what the inner factor leaves of them is not known yet."""
     N, P = design.X.shape
-    X = np.array(design.X, dtype=float, order="C")
-    y = np.array(design.y, dtype=float) if design.offset is None else np.asarray(design.y - design.offset, dtype=float)
+    X, y = _response_and_matrix(design)
     intercept, _ = constant_column(X)
-    if P < NARROW and P < N:
-        inverse, beta, R = np.empty((P, P)), np.empty(P), np.empty((P, P))
-        orthonormal_basis(X, y, root, intercept, inverse, beta, R)
-    else:
-        X, y, inverse, beta, R = _wide_basis(X, y, root, intercept)
+    inverse, beta, R = np.empty((P, P)), np.empty(P), np.empty((P, P))
+    if not (P < NARROW and P < N and orthonormal_basis(X, y, root, intercept, inverse, beta, R)):
+        X, y, inverse, beta, R = _wide_basis(*_response_and_matrix(design), root, intercept)
     log_det = 0.0
     for k in range(P):
         if not abs(R[k, k]) > 0:
