@@ -531,7 +531,7 @@ class Engine:
     def minimise(self, region, start, units, budget, near):  # type: ignore[no-untyped-def]
         """Do what :meth:`search` does, for Python."""
         return self.search(
-            region, np.require(start, float, ("C", "W")), np.require(units, float, ("C", "W")), budget, near
+            region, np.ascontiguousarray(start, float), np.ascontiguousarray(units, float), budget, near
         )
 
     def effects(self):  # type: ignore[no-untyped-def]
