@@ -588,8 +588,9 @@ def _sparse(value: object, what: str, finite: bool) -> sp.csc_array:
     kind = np.dtype(dtype).kind
     if kind not in "iuf":
         raise MalformedError(f"{what} holds {'complex numbers' if kind == 'c' else dtype}; expected real numbers")
-    if 8 * value.shape[1] > memory() / _COPIES:
-        raise MalformedError(f"{what} has the shape {value.shape}; that is more than memory could hold")
+    shape = getattr(value, "shape", (0, 0))
+    if 8 * shape[1] > memory() / _COPIES:
+        raise MalformedError(f"{what} has the shape {shape}; that is more than memory could hold")
     try:
         matrix = sp.csc_array(value).astype(np.float64)
         matrix.check_format(full_check=True)
