@@ -76,7 +76,8 @@ def read_data(
     ----------
     path : str or Path
         A ``.csv``, ``.tsv``, ``.txt`` (each also ``.gz``, ``.bz2``, ``.xz``), ``.dta``, ``.sav``, ``.xlsx``,
-        ``.feather``, ``.parquet`` or ``.rds`` file (``.zsav``, ``.por``, ``.xlsm`` and ``.arrow``, too); ``"-"``: what comes on standard input.
+        ``.feather``, ``.parquet`` or ``.rds`` file (``.zsav``, ``.por``, ``.xlsm`` and ``.arrow``, too);
+        ``"-"``: what comes on standard input.
     factors : str or sequence of str
         Columns to take as factors: ``"school"`` (levels sorted), or ``"sex=M,F"`` with its levels in order.
     strings_as_factors : bool
