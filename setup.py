@@ -17,6 +17,9 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
+sys.path.insert(0, str(Path(__file__).parent))
+import r_scripts  # noqa: F401 - which says where Python is too old
+
 sys.path.insert(0, str(Path(__file__).parent / "pyimpl"))
 from build_record import (
     MEMORYVIEWS,
