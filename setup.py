@@ -18,7 +18,10 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).parent))
-import r_scripts  # noqa: F401 - which says where Python is too old
+try:
+    import r_scripts  # noqa: F401 - which says where Python is too old
+except ImportError as error:
+    sys.exit(str(error))
 
 sys.path.insert(0, str(Path(__file__).parent / "pyimpl"))
 from build_record import (

@@ -127,7 +127,8 @@ def test_a_module_that_cannot_be_imported_is_no_missing_name(tmp_path: Path) -> 
 def test_a_python_that_is_too_old_is_told_so(package: str, tmp_path: Path) -> None:
     code = f"import sys; sys.version_info = (3, 10, 2, 'final', 0); sys.path.insert(0, {str(ROOT)!r}); import {package}"
     done = run(code, tmp_path)
-    assert "ImportError: mlmparity needs Python 3.11 to 3.14; this is 3.10" in done.stderr.splitlines()[-1]
+    assert "mlmparity needs Python 3.11 to 3.14; this is 3.10" in done.stderr.splitlines()[-1]
+    assert package != "setup" or len(done.stderr.splitlines()) == 1  # what pip prints is its own lines and this one
 
 
 def test_a_module_in_the_way_that_is_loaded_already_is_noticed(tmp_path: Path) -> None:
