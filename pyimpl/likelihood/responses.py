@@ -255,7 +255,9 @@ class Responses:
     def put(self, y, blocks):  # type: ignore[no-untyped-def]
         """Put a response, shape (N,), in what :meth:`copies` returned; returns Σy²."""
         dense = None if blocks.outer is None else blocks.outer.within_dense
-        self.projections.put(np.ascontiguousarray(y, float), blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense)
+        self.projections.put(
+            np.ascontiguousarray(y, float), blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense
+        )
         return self.projections.square
 
     def blocks(self, y):  # type: ignore[no-untyped-def]

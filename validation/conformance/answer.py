@@ -304,7 +304,7 @@ class Answer:
             raise AttributeError("the answer has no 'structures'")
         given = self._values["structures"]
         if not isinstance(given, pd.DataFrame) or not {"structure", "hom", "nc"} <= set(given.columns):
-            raise AnswerError("structures: expected a DataFrame with the columns structure, hom, nc, a row for each term")
+            raise AnswerError("structures: expected a DataFrame, columns structure, hom, nc, a row for each term")
         return lambda: given
 
     def isSingular(self, tol: float = 1e-4) -> bool:
