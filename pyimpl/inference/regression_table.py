@@ -93,7 +93,7 @@ class RegressionTable:
                 f'padding:.6em .4em .1em;border-top:1px solid #999">{escape(part)}</th></tr>'
             )
             for label, cells in rows:
-                data = "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in cells)
+                data = "".join(f'<td style="{_CELL}">{_whole_interval(escape(cell))}</td>' for cell in cells)
                 head = (
                     f'<th scope="row" style="text-align:left;font-weight:normal;padding:.1em .4em">{escape(label)}</th>'
                 )
@@ -180,6 +180,11 @@ _LATEX = {
     "²": "$^2$",
     _MINUS: "$-$",
 }
+
+
+def _whole_interval(cell: str) -> str:
+    """A cell that is not broken within its interval."""
+    return cell.replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def _latex(text: str) -> str:
