@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from validation.wellformed import label
+from validation.wellformed import filled, label
 
 __all__ = [
     "HEADER_BYTES",
@@ -168,7 +168,7 @@ def encode(value: Any, keep: Callable[[Any], int], depth: int = 0) -> Any:
 
 
 def _encode_array(value: np.ndarray, keep: Callable[[Any], int], depth: int) -> Any:
-    array = np.asarray(value)
+    array = filled(value)
     if array.dtype.kind in _KINDS:
         native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         if native.dtype.itemsize > 8 * (1 + (native.dtype.kind == "c")):  # long doubles differ from machine to machine
