@@ -40,6 +40,7 @@ def _sbc(
 ) -> int:
     """Calibrate the sampler by simulation: are true values ranked uniformly among its draws."""
     from pyimpl.extras import has
+    from r_scripts.installing import install_command
     from validation.calibration import MODELS, sbc
     from validation.errors import InputError
     from validation.exit_codes import exit_code
@@ -56,7 +57,7 @@ def _sbc(
     only_json = str(json_file) == "-"
     pictures = has("matplotlib")
     if not (pictures or quiet or only_json):
-        console.print("Without pictures of the ranks: they need python -m pip install 'mlmparity[plots]'", markup=False)
+        console.print(f"Without pictures of the ranks: they need {install_command('mlmparity[plots]')}", markup=False)
     verdicts, figures = [], []
     with tracker(len(chosen), quiet=quiet) as follow:
         for model in chosen:

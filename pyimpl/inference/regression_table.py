@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from pyimpl.arguments import SIGNATURES, Digits, Share
 from pyimpl.errors import DataError
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
+from r_scripts.installing import install_command
 
 __all__ = ["RegressionTable", "maketables_coefficients", "maketables_stat", "regression_table"]
 
@@ -134,7 +135,7 @@ class RegressionTable:
             import docx
             from docx.enum.text import WD_ALIGN_PARAGRAPH
         except ImportError as error:
-            raise DataError("to_word needs python-docx: pip install 'mlmparity[word]'") from error
+            raise DataError(f"to_word needs python-docx: {install_command('mlmparity[word]')}") from error
         document = docx.Document()
         if self.title:
             document.add_paragraph(self.title, style="Caption")
