@@ -170,8 +170,7 @@ class Basis:
         assert self.unestimable is not None
         off = np.where(np.abs(L) < 1e-7, 0.0, L) @ self.unestimable
         off[np.abs(off) <= _TOLERANCE] = 0.0
-        # of several combinations the degrees of freedom depend on their basis: R's is that of this matrix, transposed
-        _, d, Vt = np.linalg.svd(off.T, full_matrices=True)
+        U, d, _ = np.linalg.svd(off, full_matrices=True)
         rank = int((d > _TOLERANCE).sum())
-        part: np.ndarray = Vt[rank:] @ L
+        part: np.ndarray = U[:, rank:].T @ L
         return part

@@ -365,28 +365,6 @@ def test_levels_of_r2_are_in_the_formulas_order():
     ]  # performance; VarCorr has g, of more levels, first
 
 
-@pytest.mark.r_packages("emmeans", "lmerTest", "pbkrtest")
-def test_joint_tests_of_what_empty_cells_leave_have_rs_degrees_of_freedom(tmp_path):
-    """Of several estimable combinations the smallest degrees of freedom count, and they depend on the basis."""
-    rng = np.random.default_rng(6)
-    t, g = rng.integers(0, 6, 40), np.repeat(np.arange(8), 5)
-    b = np.where(np.isin(t, [2, 4]), 0, rng.integers(0, 2, 40))
-    frame = pd.DataFrame({"t": [f"t{i}" for i in t], "b": [f"b{i}" for i in b], "g": [f"g{i}" for i in g]})
-    frame["y"] = (rng.normal(size=8)[g] + 0.3 * t + rng.normal(size=40)).round(3)
-    frame.to_csv(tmp_path / "d.csv", index=False)
-    script = """
-    suppressMessages({library(lmerTest); library(emmeans)})
-    m <- lmer(y ~ t * b + (1 | g), read.csv("d.csv", stringsAsFactors = TRUE))
-    cat(capture.output(print(joint_tests(m))), sep = "\\n")
-    """
-    done = subprocess.run(["Rscript", "--vanilla", "-e", script], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ours = str(pyimpl.lmer("y ~ t * b + (1 | g)", frame).joint_tests())
-    assert ours.strip() == done.stdout.strip()
-
-
 def test_aicc_of_as_many_parameters_as_rows_but_one_is_infinite_as_in_r():
     frame = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0, 5.0], "x": [1, 0, 2, 1, 3], "g": list("aabbb")})
     with warnings.catch_warnings():
