@@ -1,13 +1,12 @@
 """Why two fits differ: detectors for the faults that people who port R code really meet (AGREEMENT.md's table).
 
-Each detector looks for one fault, independently of the others, and gives a :class:`Finding` with the figures that it
-computed, or None. :func:`diagnose` runs them all and puts the likeliest first.
+Each detector looks for one fault, independently of the others, and gives its cause with the figures that it computed
+and the strength of its evidence, or None. :func:`diagnose` runs them all and puts the likeliest first.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from validation.checks import Check
@@ -16,27 +15,12 @@ from validation.judge.rows import Row, describe
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
-__all__ = ["Finding", "close", "diagnose", "unknown_cause"]
+__all__ = ["close", "diagnose", "unknown_cause"]
 
 EvidenceT = TypeVar("EvidenceT")
 
 #: Numbers below are 0: data may be in any unit, so nothing larger is.
 _TINY = Match.ZERO
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A likely cause and how strong the evidence for it is.
-
-    Attributes
-    ----------
-    cause : Cause
-    strength : float
-        One of :class:`validation.tolerances.Strength`. Findings of one strength keep the detectors' order.
-    """
-
-    cause: Cause
-    strength: float
 
 
 def close(value: float, target: float, relative: float = Match.ESTIMATED) -> bool:
@@ -46,7 +30,7 @@ def close(value: float, target: float, relative: float = Match.ESTIMATED) -> boo
 
 def diagnose(
     evidence: EvidenceT,
-    detectors: Sequence[Callable[[EvidenceT], Finding | None]],
+    detectors: Sequence[Callable[[EvidenceT], Cause | None]],
     unknown: Callable[[], Cause] | None = None,
 ) -> tuple[Cause, ...]:
     """Run detectors over the evidence.
@@ -66,24 +50,23 @@ def diagnose(
     tuple of Cause
         Likeliest first.
     """
-    findings: list[Finding] = []
+    causes: list[Cause] = []
     for detector in detectors:
         try:
-            finding = detector(evidence)
+            cause = detector(evidence)
         except Exception as error:
             text = f"the detector {detector.__name__} went wrong: {type(error).__name__}: {error}"
             warnings.warn(text, DetectorWarning, stacklevel=2)
             continue
-        if finding is not None:
-            findings.append(finding)
-    findings.sort(key=lambda finding: -finding.strength)
-    if findings and findings[0].strength >= Strength.CERTAIN:
+        if cause is not None:
+            causes.append(cause)
+    causes.sort(key=lambda cause: -cause.strength)
+    if causes and causes[0].strength >= Strength.CERTAIN:
         # What a weak detector saw is then a consequence (a coefficient of another name is also a missing one).
-        findings = [finding for finding in findings if finding.strength >= Strength.SEEN]
-    causes = tuple(finding.cause for finding in findings)
-    if unknown is not None and (not findings or findings[0].strength < Strength.SEEN):
-        return (unknown(), *causes)
-    return causes
+        causes = [cause for cause in causes if cause.strength >= Strength.SEEN]
+    if unknown is not None and (not causes or causes[0].strength < Strength.SEEN):
+        causes.insert(0, unknown())
+    return tuple(causes)
 
 
 def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:

@@ -7,7 +7,6 @@ import numpy as np
 
 from validation.algebra import Pieces, Solution, Term, solve
 from validation.covariances import STRUCTURES, Structure
-from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.model import another_model, implied_by, least_objective, small_enough
 from validation.judge.diagnosis.reproduced import Reproduction, reproduced
 from validation.judge.evidence import Evidence
@@ -20,7 +19,7 @@ __all__ = ["covariance_structure"]
 _QUANTITIES = ("fixef", "se", "sigma", "variance", "covariance", "sd", "cor", "ranef", "logLik")
 
 
-def covariance_structure(evidence: Evidence) -> Finding | None:
+def covariance_structure(evidence: Evidence) -> Cause | None:
     """Row 7: the sides say that they have other covariance structures, or another gives the candidate's numbers."""
     pieces = evidence.reference_pieces
     if evidence.other_structures:
@@ -119,8 +118,8 @@ def _reproduced(proof: Reproduction, term: Term, structure: Structure) -> str:
     )
 
 
-def _finding(text: str, strength: float, lost: bool = False) -> Finding:
-    cause = Cause(
+def _finding(text: str, strength: float, lost: bool = False) -> Cause:
+    return Cause(
         7,
         "correlation-lost" if lost else "covariance-structure",
         "The candidate keeps random effects independent (||), the reference correlates them (|)"
@@ -130,6 +129,5 @@ def _finding(text: str, strength: float, lost: bool = False) -> Finding:
         "(x | g) and us(x | g) have free covariances, diag(x | g) none, cs(x | g) one correlation of any two effects, "
         "ar1(x | g) one that falls with their distance; cs and diag have a standard deviation for each effect unless "
         "hom = TRUE, ar1 one for all unless hom = FALSE.",
-        {},
+        strength=strength,
     )
-    return Finding(cause, strength)
