@@ -360,7 +360,7 @@ def _posterior_offer(record: Mapping[Any, Any]) -> str:
 
 def _again(check: Check, rows: Sequence[Row], added: str) -> Check:
     """Make the check's outcome anew from the rows that are left."""
-    failed = [r for r in rows if r["verdict"].failed]
+    failed = [r for r in rows if r.verdict.failed]
     summary = f"{len(rows)} compared, {len(failed)} failed" if failed else f"{len(rows)} compared, none failed"
     return check_of(check.id, rows, f"{summary}; {added}", check.rule)
 
@@ -372,9 +372,9 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
         return comparison, ()
     known: set[int] = set()
     allowed = []
-    for r in comparison.table.to_dict("records"):
-        hits = [d.number for d in concerned if d.covers_row(r["check"], r["quantity"], r["scaled"])]
-        allowed.append(bool(hits) and r["verdict"].failed)
+    for r in rows_of(comparison.table):
+        hits = [d.number for d in concerned if d.covers_row(r.check, r.quantity, r.scaled)]
+        allowed.append(bool(hits) and r.verdict.failed)
         if allowed[-1]:
             known |= set(hits)
     if not known:

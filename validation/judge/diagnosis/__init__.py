@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from validation.checks import Check
 from validation.errors import DetectorWarning
-from validation.judge.rows import Row, describe
+from validation.judge.rows import Row
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
@@ -89,16 +89,16 @@ def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
     if passed:
         parts.append("both sides agree on: " + "; ".join(_lower(check.title) for check in passed))
     for check in failed:
-        wrong = [r for r in rows if r["check"] == check.id and r["verdict"].failed]
-        names = list(dict.fromkeys(str(r["quantity"]) for r in wrong))
+        wrong = [r for r in rows if r.check == check.id and r.verdict.failed]
+        names = list(dict.fromkeys(str(r.quantity) for r in wrong))
         worst = max(
             wrong,
-            key=lambda r: r["scaled"] / r["tolerance"] if r["tolerance"] > 0 and r["scaled"] >= 0 else -1.0,
+            key=lambda r: r.scaled / r.tolerance if r.tolerance > 0 and r.scaled >= 0 else -1.0,
             default=None,
         )
         text = f"they differ on: {_lower(check.title)} ({len(wrong)} rows: {', '.join(names[:6])}"
-        if worst is not None and worst["scaled"] >= 0:
-            text += f"; the largest is {describe(worst)}, off by {worst['scaled']:.3g} {worst['unit']}"
+        if worst is not None and worst.scaled >= 0:
+            text += f"; the largest is {worst.name}, off by {worst.scaled:.3g} {worst.unit}"
         parts.append(text + ")")
     first = failed[0].id if failed else ""
     advice = {
