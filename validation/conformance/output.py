@@ -12,8 +12,9 @@ from validation.checks import Check, Side
 from validation.comparison import Comparison
 from validation.conformance.candidate import Candidate
 from validation.conformance.run import Result, Status, overall_status
+from validation.plain import plain
 from validation.quantities import records
-from validation.report.json import package_version, plain
+from validation.report.json import package_version
 from validation.verdict import Verdict
 
 __all__ = ["as_comparison", "as_data", "as_json", "as_junit", "line", "properties", "what_failed"]

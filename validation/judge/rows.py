@@ -210,8 +210,5 @@ def counts(rows: Sequence[Row]) -> str:
     judged = [r for r in rows if math.isfinite(r.scaled) and math.isfinite(r.tolerance)]
     if judged:
         worst = max(judged, key=lambda r: r.scaled / r.tolerance if r.tolerance > 0 else r.scaled)
-        text += (
-            f"; largest difference {worst.scaled:.2g} {worst.unit} ({worst.name}), "
-            f"allowed {worst.tolerance:.2g}"
-        )
+        text += f"; largest difference {worst.scaled:.2g} {worst.unit} ({worst.name}), allowed {worst.tolerance:.2g}"
     return text

@@ -24,8 +24,9 @@ from markupsafe import Markup
 from validation.checks import Row, Side
 from validation.comparison import Comparison
 from validation.judge.rows import rows_of
+from validation.plain import plain
 from validation.report.glossary import GLOSSARY, term_of
-from validation.report.json import package_version, plain
+from validation.report.json import package_version
 from validation.report.plots import Plot, plots
 from validation.report.result import digits_of, result_of
 from validation.report.wording import (
