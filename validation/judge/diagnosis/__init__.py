@@ -87,7 +87,7 @@ def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
     failed = [check for check in checks if check.verdict.failed]
     parts = []
     if passed:
-        parts.append("both sides agree on: " + "; ".join(_lower(check.title) for check in passed))
+        parts.append("both sides agree on: " + "; ".join(_compared(check, rows) for check in passed))
     for check in failed:
         wrong = [r for r in rows if r.check == check.id and r.verdict.failed]
         names = list(dict.fromkeys(str(r.quantity) for r in wrong))
@@ -118,15 +118,42 @@ def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
         "gate-1": "The densities differ: switch the parts of the model off one by one (priors, then likelihood) and "
         "compare again.",
     }
+    remedy = advice.get(first, "The densities agree where they were compared, the draws do not: look at the sampler.")
+    given = {r.quantity for r in rows if not r.verdict.failed or r.verdict is Verdict.DISAGREES}
+    lacking = [words for quantity, words in _FOR_MORE.items() if quantity not in given]
+    if first in ("tier-3", "tier-4", "tier-5") and not {"tier-2", "tier-3"} <= {first, *(c.id for c in passed)}:
+        more = " and ".join(filter(None, (", ".join(lacking[:-1]), *lacking[-1:]))) or "the design (X, Z, y)"
+        remedy = (
+            "What was compared does not say whether it is the data, the model, the optimum or what is computed "
+            f"afterwards. For more the candidate would have to return {more}."
+        )
     return Cause(
         0,
         "unknown",
         "Unknown: none of the known faults explains the difference",
         ". ".join(part[:1].upper() + part[1:] for part in parts) or "no check passed",
-        advice.get(first, "The densities agree where they were compared, the draws do not: look at the sampler.")
-        if passed or failed
-        else "Nothing was compared.",
+        remedy if passed or failed else "Nothing was compared.",
     )
+
+
+#: What tells more of a likelihood fit, where a candidate does not give it: quantity -> what to return.
+_FOR_MORE = {
+    "nobs": "nobs",
+    "se": "standard errors",
+    "logLik": "the log-likelihood",
+    "sigma": "sigma",
+    "variance": "VarCorr",
+    "theta": "θ",
+    "ranef": "the random effects",
+    "objective": "the objective at any θ (devfun)",
+}
+
+
+def _compared(check: Check, rows: Sequence[Row]) -> str:
+    """What a check looked at: its title, and of which quantities it had numbers."""
+    names = list(dict.fromkeys(r.quantity for r in rows if r.check == check.id))
+    shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    return _lower(check.title).partition(":")[0] + (f" ({shown})" if shown else "")
 
 
 def _lower(title: str) -> str:

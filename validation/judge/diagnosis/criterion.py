@@ -7,7 +7,7 @@ import numpy as np
 from validation.algebra import Solution
 from validation.judge.diagnosis import close
 from validation.judge.diagnosis.model import another_model, least_objective, small_enough
-from validation.judge.diagnosis.reproduced import reproduced
+from validation.judge.diagnosis.reproduced import proof_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import records
@@ -24,25 +24,13 @@ def other_criterion(evidence: Evidence) -> Cause | None:
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     figures: dict[str, float] = {}
     solution = other_optimum(evidence)
-    proof = None
-    if solution is not None:
-        expected = implied_numbers(solution)
-        expected["logLik", None, None, None, None] = -solution.objective / 2
-        proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))
-        figures = {
-            "matched": float(proof.matched),
-            "compared": float(proof.total),
-            "digits": proof.digits,
-            "other_logLik": -solution.objective / 2,
-        }
     # Standard errors alone may be of the other criterion where the fit is not.
-    if solution is not None and proof is not None and proof.proves and proof.quantities != {"se"}:
+    if solution is not None and (proof := proof_by(evidence, solution)) is not None and proof.quantities != {"se"}:
         strength = Strength.RECOMPUTED
-        given = evidence.value("candidate", "logLik")
+        given, own = evidence.value("candidate", "logLik"), -solution.objective / 2
+        figures = {**proof.figures, "other_logLik": own}
         evidence_text = (
-            f"{proof.matched} of the {proof.total} numbers that tell the two criteria apart are those of the {other} "
-            f"fit to {proof.digits:.0f} digits or more, computed here from the reference's own y, X and Z "
-            f"(log-likelihood {-solution.objective / 2:.6f}, "
+            f"{proof.words(f'the {other} fit')} (log-likelihood {own:.6f}, "
             + (f"candidate {given:.6f}, " if math.isfinite(given) else "")
             + f"reference {evidence.value('reference', 'logLik'):.6f})"
         )

@@ -21,6 +21,7 @@ from validation.judge.diagnosis.reported import (
 from validation.judge.diagnosis.rows import data_values, rows_used
 from validation.judge.diagnosis.scale import scale_of_components
 from validation.judge.diagnosis.structure import model_structure, order_of_theta
+from validation.judge.diagnosis.submodels import lost_effects
 from validation.judge.evidence import Evidence
 from validation.verdict import Cause
 
@@ -40,6 +41,7 @@ DETECTORS: tuple[Callable[[Evidence], Cause | None], ...] = (
     optimizer,
     model_structure,
     covariance_structure,
+    lost_effects,
     order_of_theta,
     permuted_modes,
     permuted_labels,

@@ -5,13 +5,17 @@ from dataclasses import replace
 from validation.algebra import solve
 from validation.judge.diagnosis import close
 from validation.judge.diagnosis.model import least_objective, small_enough
-from validation.judge.diagnosis.reproduced import reproduced
+from validation.judge.diagnosis.reproduced import proof_by
 from validation.judge.evidence import Evidence
-from validation.judge.implied import implied_numbers
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["lost_numbers", "lost_weights", "malformed_values"]
+
+_READING = (
+    "Check how the candidate reads the formula and which columns it drops: R drops those that others give, and names "
+    "them. A column more or less changes every other estimate."
+)
 
 
 def lost_weights(evidence: Evidence) -> Cause | None:
@@ -59,23 +63,14 @@ def lost_numbers(evidence: Evidence) -> Cause | None:
     if left is not None and right is not None:
         lost = [name for name in left.coef_names if name not in right.coef_names]
         extra = [name for name in right.coef_names if name not in left.coef_names]
-        if lost and not extra:
+        if bool(lost) != bool(extra):
+            columns = f"column{'s' * (len(lost or extra) > 1)} {', '.join(lost or extra)} of X"
             return Cause(
                 12,
-                "lost-column",
-                f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
+                "lost-column" if lost else "extra-column",
+                f"The candidate lost the {columns}" if lost else f"The candidate has the {columns} besides",
                 f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
-                "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
-                {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
-                strength=Strength.ANOTHER_INPUT,
-            )
-        if extra and not lost:
-            return Cause(
-                12,
-                "extra-column",
-                f"The candidate has the column{'s' if len(extra) > 1 else ''} {', '.join(extra)} of X besides",
-                f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
-                "Check how the candidate reads the formula; R drops columns that others give, and names them.",
+                _READING,
                 {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
                 strength=Strength.ANOTHER_INPUT,
             )
@@ -114,7 +109,7 @@ def _extra_coefficients(evidence: Evidence) -> Cause | None:
         "extra-column",
         f"The candidate has the coefficient{'s' if len(extra) > 1 else ''} {', '.join(extra)} besides",
         f"it gives {len(names)} coefficients, the reference {int(names['has_reference'].sum())}, all of which it has",
-        "Check how the candidate reads the formula: a column more changes every other estimate.",
+        _READING,
         {"reference": float(names["has_reference"].sum()), "candidate": float(len(names))},
         strength=Strength.ANOTHER_INPUT,
     )
@@ -132,12 +127,7 @@ def _dropped_columns(evidence: Evidence) -> Cause | None:
     kept = [j for j, name in enumerate(pieces.coef_names) if name not in lost]
     without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
     solution = least_objective(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), without)
-    if solution is None:
-        return None
-    expected = implied_numbers(solution)
-    expected["logLik", None, None, None, None] = -solution.objective / 2
-    proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))
-    if not proof.proves:
+    if (proof := proof_by(evidence, solution)) is None:
         return None
     intercept = lost == ["(Intercept)"]
     return Cause(
@@ -146,10 +136,9 @@ def _dropped_columns(evidence: Evidence) -> Cause | None:
         "The candidate has no intercept among its fixed effects"
         if intercept
         else f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
-        f"without {', '.join(lost)} the model, computed here from the reference's own y, X and Z, gives "
-        f"{proof.matched} of the {proof.total} numbers that tell to {proof.digits:.0f} digits or more",
-        "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
-        {"matched": float(proof.matched), "compared": float(proof.total), "digits": proof.digits},
+        proof.words(f"the model without {', '.join(lost)}"),
+        _READING,
+        proof.figures,
         strength=Strength.ANOTHER_INPUT,
     )
 

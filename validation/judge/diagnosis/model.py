@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import scipy.optimize
 
-from validation.algebra import Pieces, Solution
+from validation.algebra import Pieces, Solution, solve
 from validation.covariances import FREE
 from validation.judge.diagnosis import close
 from validation.judge.evidence import Evidence
@@ -21,6 +21,7 @@ __all__ = [
     "implied_by",
     "least_objective",
     "levels_of",
+    "optimum_of",
     "same_model",
     "small_enough",
     "terms_of",
@@ -101,6 +102,12 @@ def least_objective(at: Callable[[np.ndarray], Solution | None], start: np.ndarr
             break
         point = lower
     return at(point * unit)
+
+
+def optimum_of(pieces: Pieces, reml: bool) -> Solution | None:
+    """A model at its own optimum, by the judge's algebra, from lme4's start."""
+    start = np.where([low == 0.0 for low, _ in pieces.bounds], pieces.theta_scale, 0.0)
+    return least_objective(lambda point: solve(pieces, point, reml), start, pieces)
 
 
 def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:

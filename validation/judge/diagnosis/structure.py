@@ -9,7 +9,13 @@ from validation.judge.evidence import Evidence
 from validation.tolerances import Strength
 from validation.verdict import Cause
 
-__all__ = ["model_structure", "order_of_theta"]
+__all__ = ["RANDOM_PART", "model_structure", "order_of_theta"]
+
+#: What to do where random effects are others.
+RANDOM_PART = (
+    "Write the random part as lme4 reads it: (x | g) has an intercept and a correlation, (x || g) no correlation, "
+    "(1 | a/b) is (1 | a) + (1 | a:b), and levels of b that repeat within a mean nothing without a."
+)
 
 
 def model_structure(evidence: Evidence) -> Cause | None:
@@ -74,8 +80,7 @@ def model_structure(evidence: Evidence) -> Cause | None:
         name,
         title,
         f"{counts}. {shown}",
-        "Write the random part as lme4 reads it: (x | g) has an intercept and a correlation, (x || g) no correlation, "
-        "(1 | a/b) is (1 | a) + (1 | a:b), and levels of b that repeat within a mean nothing without a.",
+        RANDOM_PART,
         {f"{side}_theta": float(thetas[side]) for side in thetas},
         strength=Strength.ANOTHER_MODEL,
     )
