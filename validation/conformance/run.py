@@ -403,6 +403,9 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
 # ---------------------------------------------------------------------------------------------------- figures
 
 
+_FIGURES = ("check", "quantity", "numbers", "failed", "missing", "malformed", "digits", "scaled", "unit", "tolerance")
+
+
 def figures_of(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each check and quantity: numbers, failures, the fewest digits, the largest difference.
 
@@ -418,29 +421,17 @@ def figures_of(table: pd.DataFrame) -> pd.DataFrame:
         worst = int(np.nanargmax(scaled)) if np.isfinite(scaled).any() else 0
         digits = part["digits"].to_numpy(dtype=float)
         rows.append(
-            {
-                "check": check,
-                "quantity": quantity,
-                "numbers": len(part),
-                "failed": sum(verdict.failed for verdict in verdicts),
-                "missing": sum(verdict is Verdict.MISSING for verdict in verdicts),
-                "malformed": sum(verdict is Verdict.MALFORMED for verdict in verdicts),
-                "digits": float(np.nanmin(digits)) if np.isfinite(digits).any() else float("nan"),
-                "scaled": float(scaled[worst]),
-                "unit": str(part["unit"].iloc[worst]),
-                "tolerance": float(part["tolerance"].iloc[worst]),
-            }
+            (
+                check,
+                quantity,
+                len(part),
+                sum(verdict.failed for verdict in verdicts),
+                sum(verdict is Verdict.MISSING for verdict in verdicts),
+                sum(verdict is Verdict.MALFORMED for verdict in verdicts),
+                float(np.nanmin(digits)) if np.isfinite(digits).any() else float("nan"),
+                float(scaled[worst]),
+                str(part["unit"].iloc[worst]),
+                float(part["tolerance"].iloc[worst]),
+            )
         )
-    columns = [
-        "check",
-        "quantity",
-        "numbers",
-        "failed",
-        "missing",
-        "malformed",
-        "digits",
-        "scaled",
-        "unit",
-        "tolerance",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(_FIGURES))

@@ -15,7 +15,7 @@ from validation.judge.rows import Row
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
-__all__ = ["close", "diagnose", "unknown_cause"]
+__all__ = ["close", "diagnose", "same_p", "unknown_cause"]
 
 EvidenceT = TypeVar("EvidenceT")
 
@@ -26,6 +26,14 @@ _TINY = Match.ZERO
 def close(value: float, target: float, relative: float = Match.ESTIMATED) -> bool:
     """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
     return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), _TINY)
+
+
+def same_p(p: float, q: float, limit: float = Match.FOLLOWS) -> bool:
+    """Whether a p-value is another one, by their logarithms; never where one is no probability."""
+    if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
+        return False
+    logs = [math.log(max(value, Match.ZERO)) for value in (p, q)]
+    return abs(logs[0] - logs[1]) <= limit * max(1.0, abs(logs[1]))
 
 
 def diagnose(

@@ -62,7 +62,7 @@ def _effects_lost(evidence: Evidence) -> bool:
 
 
 def _names(evidence: Evidence, side: str) -> list[str]:
-    fit = evidence.reference if side == "reference" else evidence.candidate
+    fit = evidence.fit(side)
     return [str(name) for name in fit.getME("cnms")]
 
 

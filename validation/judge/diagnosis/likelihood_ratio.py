@@ -10,7 +10,7 @@ from scipy.stats import f as f_distribution
 
 from validation import tolerances
 from validation.contract import LinearMixedFit
-from validation.judge.diagnosis import diagnose
+from validation.judge.diagnosis import diagnose, same_p
 from validation.judge.diagnosis.criterion import other_optimum
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
 from validation.judge.evidence import Evidence
@@ -34,13 +34,6 @@ __all__ = [
 
 def _same(value: float, target: float, limit: float = Match.RULE) -> bool:
     return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= limit * max(1.0, abs(target))
-
-
-def _same_p(p: float, q: float) -> bool:
-    if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
-        return False
-    logs = [math.log(max(value, Match.ZERO)) for value in (p, q)]
-    return abs(logs[0] - logs[1]) <= Match.FOLLOWS * max(1.0, abs(logs[1]))
 
 
 @dataclass(frozen=True)
@@ -286,7 +279,7 @@ def tail(evidence: AnovaEvidence) -> Cause | None:
         if _same(found["Chisq"][1], found["Chisq"][0], Match.ESTIMATED)
         and not _off(*found["Df"])
         and math.isfinite(found["Pr(>Chisq)"][1])
-        and not _same_p(found["Pr(>Chisq)"][1], found["Pr(>Chisq)"][0])
+        and not same_p(found["Pr(>Chisq)"][1], found["Pr(>Chisq)"][0])
     ]
     if not wrong:
         return None
@@ -313,7 +306,7 @@ def tail(evidence: AnovaEvidence) -> Cause | None:
     ]  # fmt: skip
     name, words = "", ""
     for key, text, rule in hypotheses:
-        if all(_same_p(found["Pr(>Chisq)"][1], rule(found["Chisq"][0], found["Df"][0], i)) for i, found in wrong):
+        if all(same_p(found["Pr(>Chisq)"][1], rule(found["Chisq"][0], found["Df"][0], i)) for i, found in wrong):
             name, words = key, text
             break
     if not name:

@@ -112,7 +112,7 @@ def optimum_of(pieces: Pieces, reml: bool) -> Solution | None:
 
 def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
     """The levels of a side's grouping factors; of its BLUPs where it does not give its factors."""
-    fit = evidence.reference if side == "reference" else evidence.candidate
+    fit = evidence.fit(side)
     try:
         flist = fit.getME("flist")
         return {str(name): [str(level) for level in flist[name].cat.categories] for name in flist.columns}
@@ -154,7 +154,7 @@ def terms_of(evidence: Evidence, side: str) -> list[tuple[str, int, tuple[str, .
     pieces: Pieces | None = evidence.reference_pieces if side == "reference" else evidence.candidate_pieces
     if pieces is not None:
         return [(term.group, term.J, term.effects) for term in pieces.terms]
-    fit = evidence.reference if side == "reference" else evidence.candidate
+    fit = evidence.fit(side)
     try:
         components = fit.VarCorr()
     except Exception:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from validation.judge.diagnosis import close
+from validation.judge.diagnosis import close, same_p
 from validation.judge.diagnosis.model import another_model, columns_differ, implied_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
@@ -372,7 +372,7 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
     reference_t = {r["term"]: float(r["reference"]) for r in records(evidence.compared("t"))}
     # Where t itself differs, another p follows from it.
     terms = [term for term in ours if term in t and close(t[term], reference_t[term], Match.ROUGH)]
-    off = [term for term in terms if not _same_p(ours[term]["candidate"], ours[term]["reference"], Match.FOLLOWS)]
+    off = [term for term in terms if not same_p(ours[term]["candidate"], ours[term]["reference"], Match.FOLLOWS)]
     if not off:
         return None
 
@@ -382,14 +382,13 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
     reference_df = {term: df[term][0] for term in terms if term in df}
     for name, words, freedom in hypotheses:
         if all(
-            freedom(term) > 0 and _same_p(ours[term]["candidate"], tail(term, freedom(term)), Match.RULE)
-            for term in off
+            freedom(term) > 0 and same_p(ours[term]["candidate"], tail(term, freedom(term)), Match.RULE) for term in off
         ):
             found = (name, words)
             break
     else:
         if reference_df and all(
-            _same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, Match.FOLLOWS) for term in off
+            same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, Match.FOLLOWS) for term in off
         ):
             found = ("one-sided", "one tail of the distribution only")
         elif any(term in df and not close(df[term][1], df[term][0], Match.FOLLOWS) for term in off):
@@ -410,10 +409,3 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
         {"reference": float(ours[term]["reference"]), "candidate": float(ours[term]["candidate"])},
         strength=Strength.RULE,
     )
-
-
-def _same_p(p: float, q: float, limit: float) -> bool:
-    if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
-        return False
-    logs = [math.log(max(value, Match.ZERO)) for value in (p, q)]
-    return abs(logs[0] - logs[1]) <= limit * max(1.0, abs(logs[1]))
