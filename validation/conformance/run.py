@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,12 @@ from validation.comparison import Comparison
 from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation, Seen
+from validation.contract import BayesianFit, LinearMixedFit
 from validation.judge.diagnosis import unknown_cause
 from validation.judge.rows import Row, check_of, rows_of
 from validation.options import DEFAULT_SEED
+from validation.progress import Tracker
+from validation.quantities import records
 from validation.references.choose import Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
 from validation.report.wording import cell, shorten
@@ -118,7 +121,7 @@ def run(
     *,
     deviations: Sequence[Deviation] = (),
     seed: int = DEFAULT_SEED,
-    track: Any = None,
+    track: Tracker | None = None,
     finished: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
     """Judge a candidate on several cases, one after the other.
@@ -206,7 +209,7 @@ def judge_case(
             logging.getLogger(__name__).debug("no reference of %s", case.name, exc_info=True)
             return Result(case, Status.NO_REFERENCE, f"the reference could not fit it: {type(error).__name__}: {error}")
     data = reference.data if reference.data is not None else case.load("recorded")
-    options: dict[str, Any] = dict(case.options)
+    options: dict[str, object] = dict(case.options)
     if case.kind == "bayes":
         options["seed"] = seed
     else:
@@ -262,9 +265,11 @@ def _raised(
     return Result(case, status, text, None, text, said, seconds, known=known, seen=seen)
 
 
-def _compare(candidate: Candidate, case: Case, reference: Reference, fit: Any, seed: int) -> Comparison:
+def _compare(
+    candidate: Candidate, case: Case, reference: Reference, fit: LinearMixedFit | BayesianFit, seed: int
+) -> Comparison:
     if isinstance(fit, Answer):
-        fit.align(reference.fit)
+        fit.align(cast("LinearMixedFit", reference.fit))
     side = Side(candidate.label, "third-party", dict(candidate.versions))
     density = callable(getattr(fit, "log_prob", None)) or "density" not in candidate.missing
     about = About(case.formula, case.title, case.REML, reference.data, seed, density=density)
@@ -294,7 +299,7 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
     if not declared or table.empty:
         return comparison, ()
     offered = _posterior_offer if comparison.kind == "bayes" else _likelihood_offer
-    names = [offered(record) for record in table[["quantity", "term", "level", "group"]].to_dict("records")]
+    names = [offered(record) for record in records(table[["quantity", "term", "level", "group"]])]
     lacking = np.array(
         [
             verdict is Verdict.MISSING and np.isnan(value) and name in declared
@@ -344,12 +349,12 @@ def _of_what_is_left(cause: Cause, kept: pd.DataFrame) -> Cause:
     return replace(cause, evidence="missing: " + ", ".join(f"{name} ({count})" for name, count in lacking.items()))
 
 
-def _likelihood_offer(record: Mapping[Any, Any]) -> str:
+def _likelihood_offer(record: Mapping[str, object]) -> str:
     quantity = record["quantity"]
     return next((offer for offer, quantities in OFFERS.items() if quantity in quantities), str(quantity))
 
 
-def _posterior_offer(record: Mapping[Any, Any]) -> str:
+def _posterior_offer(record: Mapping[str, object]) -> str:
     term, group, level = record["term"], record["group"], record["level"]
     if record["quantity"] == "log-density":
         return "density"
