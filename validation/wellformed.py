@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from pyimpl.linalg.memory import memory
 from r_scripts.variances import Block, ConditionalVariances
 from validation.contract import LinearMixedFit
 from validation.tolerances import Match
@@ -22,6 +23,7 @@ __all__ = [
     "PART_OF",
     "CheckedFit",
     "MalformedError",
+    "filled",
     "flag",
     "label",
     "labelled",
@@ -31,6 +33,10 @@ __all__ = [
     "variances_of",
     "whole",
 ]
+
+
+#: So often is an array copied while it is compared.
+_COPIES = 8
 
 
 class MalformedError(ValueError):
@@ -78,7 +84,7 @@ def number(value: object, what: str, finite: bool = False) -> float:
         Complex, a truth value, text, an array, anything else that is no real number; not finite where it must be.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
+        value = filled(value)[()]
     if value is None or value is pd.NA:
         found = math.nan
     elif isinstance(value, bool | np.bool_):
@@ -141,6 +147,16 @@ def label(value: object) -> str:
 # ---------------------------------------------------------------------------------------------------- many values
 
 
+def filled(array: np.ndarray) -> np.ndarray:
+    """An array whose masked values are missing: a plain conversion would show what lies under the mask."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    plain, masked = np.ma.getdata(array), np.ma.getmaskarray(array)
+    if not masked.any():
+        return plain
+    return np.where(masked, math.nan, plain if plain.dtype.kind in "iufc" else plain.astype(object))
+
+
 def numbers(value: object, what: str, ndim: int | None = 1, finite: bool = False) -> np.ndarray:
     """Real numbers as a new float64 array.
 
@@ -162,9 +178,11 @@ def numbers(value: object, what: str, ndim: int | None = 1, finite: bool = False
     if isinstance(value, str | bytes | Mapping | set) or not (hasattr(value, "__len__") or hasattr(value, "__array__")):
         raise MalformedError(f"{what} is {_kind(value)}; expected an array of numbers")
     try:
-        found = np.asarray(value)
+        found = filled(value) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
     except Exception as error:
         raise MalformedError(f"{what} cannot be read as an array ({type(error).__name__}: {error})") from None
+    if 8 * found.size > memory() / _COPIES:  # a view may hold more numbers than there is memory for
+        raise MalformedError(f"{what} has the shape {found.shape}; that is more than memory could hold")
     if found.dtype.kind in "iuf":
         array = np.array(found, dtype=np.float64)
     elif found.dtype.kind == "O":
@@ -570,6 +588,9 @@ def _sparse(value: object, what: str, finite: bool) -> sp.csc_array:
     kind = np.dtype(dtype).kind
     if kind not in "iuf":
         raise MalformedError(f"{what} holds {'complex numbers' if kind == 'c' else dtype}; expected real numbers")
+    shape = getattr(value, "shape", (0, 0))
+    if 8 * shape[1] > memory() / _COPIES:
+        raise MalformedError(f"{what} has the shape {shape}; that is more than memory could hold")
     try:
         matrix = sp.csc_array(value).astype(np.float64)
         matrix.check_format(full_check=True)

@@ -12,6 +12,8 @@ from scipy.special import fdtrc, fdtri, ndtr, ndtri, stdtr, stdtrit
 from scipy.stats import qmc, studentized_range
 
 from pyimpl.errors import DataError, PyimplWarning
+from pyimpl.linalg.forecast import Forecast, refuse_too_large
+from pyimpl.linalg.heard import heard_if_long
 from pyimpl.text.numbers import as_character
 from r_scripts.caller import warn
 
@@ -30,6 +32,8 @@ _METHODS = ("sidak", "tukey", "scheffe", "dunnettx", "mvt", *_P_ADJUST)
 _FOR_INTERVALS = ("sidak", "tukey", "scheffe", "dunnettx", "mvt", "bonferroni", "none")
 _POWER = 14  # 2^15 directions of the quasi-Monte Carlo integration of mvt: an error below 1e-4
 _SEED = 20_120_211
+_SPEED = 2e10  # operations of an eigendecomposition in a second, about
+_QUICK = 'Take adjust="sidak" or "holm", which take no time, or fewer contrasts'
 
 
 @dataclass(frozen=True)
@@ -320,12 +324,13 @@ def _f_quantile(p: float, ndf: int, df: float) -> float:
 
 
 def _tukey_tail(t: np.ndarray, size: float, df: np.ndarray) -> np.ndarray:
-    return np.array(
-        [
-            np.nan if np.isnan(x) else min(1.0, max(0.0, float(studentized_range.sf(np.sqrt(2) * x, size, d))))
-            for x, d in zip(t.tolist(), df.tolist(), strict=True)
-        ]
-    )
+    out = np.full(t.shape, np.nan)
+    forecast = Forecast("Tukey's adjustment", t.size, "P values", _QUICK)
+    for i, (x, d) in enumerate(zip(t.tolist(), df.tolist(), strict=True)):
+        if not np.isnan(x):
+            out[i] = min(1.0, max(0.0, float(studentized_range.sf(np.sqrt(2) * x, size, d))))
+        forecast.done()
+    return out
 
 
 def _dunnett(t: np.ndarray, k: float, df: np.ndarray) -> np.ndarray:
@@ -355,19 +360,23 @@ def _whole_df(df: np.ndarray) -> np.ndarray:
     return np.where(np.isinf(df) | (df > 9999), 0.0, whole)
 
 
-def _directions(correlation: np.ndarray) -> np.ndarray:
-    """Statistics of estimates that lie in directions spread evenly over the sphere, shape (points, k)."""
-    values, vectors = np.linalg.eigh(correlation)
+def _directions(correlation: np.ndarray) -> tuple[np.ndarray, int]:
+    """Statistics of estimates that lie in directions spread evenly over the sphere, shape (points, k); their rank."""
+    k = len(correlation)
+    work = 10.0 * k**3
+    Forecast('adjust="mvt"', 1, "eigendecompositions", _QUICK, each=work / _SPEED)
+    values, vectors = heard_if_long(work, np.linalg.eigh, correlation)
     kept = values > 1e-9 * values[-1]
     root = vectors[:, kept] * np.sqrt(values[kept])
     rank = root.shape[1]
     if rank == 1:
-        return np.vstack([root.T, -root.T])
+        return np.vstack([root.T, -root.T]), rank
     uniform = qmc.Sobol(rank, rng=np.random.default_rng(_SEED)).random_base2(_POWER)
     normal = ndtri(np.clip(uniform, 1e-12, 1 - 1e-12))
     normal = np.vstack([normal, -normal])
-    at: np.ndarray = (normal / np.linalg.norm(normal, axis=1)[:, None]) @ root.T
-    return at
+    even = normal / np.linalg.norm(normal, axis=1)[:, None]
+    at: np.ndarray = heard_if_long(2.0 * even.size * k, np.matmul, even, root.T)
+    return at, rank
 
 
 def _mvt_probability(x: float, df: float, furthest: np.ndarray, rank: int) -> float:
@@ -393,8 +402,10 @@ def _mvt_probability(x: float, df: float, furthest: np.ndarray, rank: int) -> fl
 
 
 def _furthest(correlation: np.ndarray, side: int) -> tuple[np.ndarray, int]:
-    at = _directions(correlation)
-    rank = int((np.linalg.eigvalsh(correlation) > 1e-9 * np.linalg.eigvalsh(correlation)[-1]).sum())
+    refuse_too_large(
+        2.0 ** (_POWER + 2) * len(correlation), f'{len(correlation)} tests with adjust="mvt"', f"{_QUICK}."
+    )
+    at, rank = _directions(correlation)
     return (np.abs(at).max(axis=1) if side == 0 else at.max(axis=1)), rank
 
 
@@ -405,9 +416,12 @@ def _mvt(t: np.ndarray, df: np.ndarray, correlation: np.ndarray, side: int) -> n
     if not known.any():
         return out
     furthest, rank = _furthest(correlation[np.ix_(known, known)], side)
-    for i in np.flatnonzero(known & ~np.isnan(t)):
+    rows = np.flatnonzero(known & ~np.isnan(t))
+    forecast = Forecast('adjust="mvt"', len(rows), "P values", _QUICK)
+    for i in rows:
         x = float(abs(t[i]) if side == 0 else side * t[i])
         out[i] = _mvt_probability(x, float(df[i]), furthest, rank)
+        forecast.done()
     return out
 
 

@@ -10,9 +10,12 @@ import pandas as pd
 from pyimpl.arguments import as_numbers
 from pyimpl.errors import DataError
 from pyimpl.linalg.dqrdc2 import dqrdc2
+from pyimpl.linalg.forecast import refuse_too_large
 from pyimpl.text.numbers import r_round
 
 __all__ = ["DESCRIPTIONS", "FAMILIES", "ContrastFamily", "ContrastOptions", "contrast_family"]
+
+_FEWER = "Compare within the levels of another variable (by=), or with one level (trt.vs.ctrl)."
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,17 @@ def _unit(k: int, plus: int, minus: int) -> np.ndarray:
 
 def _pairwise(levels: Sequence[str], raw: Sequence[str], *, reverse: bool = False, **_: Any) -> ContrastFamily:
     k = len(levels)
-    if reverse:
-        pairs = [(i, j) for i in range(1, k) for j in range(i)]
-    else:
-        pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
-    rows = [_unit(k, i, j) for i, j in pairs]
-    names = tuple(f"{levels[i]} - {levels[j]}" for i, j in pairs)
-    return ContrastFamily(names, _matrix(rows, k), "tukey", "pairs", None if reverse else k)
+    count = k * (k - 1) // 2
+    refuse_too_large(count * k, f"{count} pairwise differences of {k} estimates", _FEWER)
+    coefficients = np.zeros((count, k))
+    names: list[str] = []
+    for i in range(k):
+        others = range(i) if reverse else range(i + 1, k)
+        block = coefficients[len(names) : len(names) + len(others)]
+        block[:, i] = 1.0
+        np.fill_diagonal(block[:, others.start : others.stop], -1.0)
+        names += [f"{levels[i]} - {levels[j]}" for j in others]
+    return ContrastFamily(tuple(names), coefficients, "tukey", "pairs", None if reverse else k)
 
 
 def _revpairwise(levels: Sequence[str], raw: Sequence[str], **options: Any) -> ContrastFamily:

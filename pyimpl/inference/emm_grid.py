@@ -31,6 +31,8 @@ from pyimpl.inference.emm_transformation import Transformation, on_the_response,
 from pyimpl.inference.intervals import hpd_interval
 from pyimpl.inference.linear_functions import Basis
 from pyimpl.linalg.dqrdc2 import dqrdc2
+from pyimpl.linalg.forecast import refuse_too_large
+from pyimpl.linalg.heard import heard_if_long
 from pyimpl.text.numbers import as_character, zapsmall
 
 __all__ = ["EmmGrid", "EmmPair", "EmmSummary"]
@@ -38,6 +40,7 @@ __all__ = ["EmmGrid", "EmmPair", "EmmSummary"]
 _OPERATORS = "-+/*"  # in a level's label they would be read as part of a contrast
 _DEPENDENT = "d: df1 reduced due to linear dependence"
 _UNESTIMABLE = "e: df1 reduced due to non-estimability"
+_LESS = 'Compare within the levels of another variable (by=), or with one level ("trt.vs.ctrl").'
 _NOTES = ("", " d", "   e", " d e")
 
 
@@ -329,6 +332,7 @@ class EmmGrid:
         if adjust.lower().startswith("sch"):
             ranks = [dqrdc2(zapsmall(self.linfct[rows].ravel()).reshape(len(rows), -1)).rank for rows in groups]
         elif adjust.lower() == "mvt":
+            refuse_too_large(4.0 * len(self.grid) ** 2, f'{len(self.grid)} tests with adjust="mvt"', _LESS)
             covariance = self.vcov()
             sd = np.sqrt(np.diag(covariance))
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -594,7 +598,11 @@ class EmmGrid:
             column = self.grid[variable].iloc[[int(rows[0]) for rows in groups]]
             grid[variable] = column.repeat(count).reset_index(drop=True)
         coefficients = family.coefficients
-        linfct = np.vstack([coefficients @ self.linfct[rows] for rows in groups])
+        shape = (len(labels), self.linfct.shape[1])
+        refuse_too_large(2.0 * shape[0] * shape[1], f"{shape[0]} contrasts of {shape[1]} coefficients", _LESS)
+        work = 2.0 * coefficients.size * shape[1]
+        parts = [heard_if_long(work, np.matmul, coefficients, self.linfct[rows]) for rows in groups]
+        linfct = parts[0] if len(parts) == 1 else np.vstack(parts)
         offset = None
         if self.offset is not None:
             offset = np.concatenate([coefficients @ self.offset[rows] for rows in groups])

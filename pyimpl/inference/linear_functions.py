@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import chdtrc, fdtrc
 
 from pyimpl.linalg.dqrdc2 import dqrdc2
+from pyimpl.linalg.forecast import Forecast
 from pyimpl.text.numbers import r_round, zapsmall
 
 __all__ = ["Basis", "JointTest", "null_space"]
@@ -107,11 +108,14 @@ class Basis:
         if offset is not None:
             value = value + offset
         se, df = np.full(len(L), np.nan), np.full(len(L), np.nan)
-        for i in np.flatnonzero(there):
+        rows = np.flatnonzero(there)
+        forecast = Forecast("the degrees of freedom", len(rows), "rows", 'Take ddf="asymptotic", or fewer rows')
+        for i in rows:
             # coefficients that are rounding errors beside the others count as 0, as in emmeans
             row = np.where(zapsmall(own[i]) != 0, own[i], 0.0)
             se[i] = np.sqrt(row @ self.vcov @ row)
             df[i] = self.df(own[i])
+            forecast.done()
         return np.where(there, value, np.nan), se, df
 
     def covariance(self, L: np.ndarray) -> np.ndarray:

@@ -161,3 +161,20 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_made(monkeypatch):
     monkeypatch.setattr(forecast, "memory", lambda: 2e8)
     with pytest.raises(ModelError, match=r"the names of \d+ columns need|columns of the model matrix need"):
         lmer("y ~ a:b + (1 | g)", some)
+
+
+def test_marginal_means_say_how_long_their_tests_take_and_refuse_what_memory_cannot_hold(monkeypatch):
+    fit = lmer("y ~ x + (1 | g)", data())
+    few = fit.emmeans("x", at={"x": [0, 1, 2, 3]}, ddf=12.0)
+    kept = {adjust: few.pairs(adjust=adjust).frame["p.value"] for adjust in ("tukey", "mvt")}
+    monkeypatch.setattr(forecast, "KNOWN", 0.0)
+    monkeypatch.setattr(forecast, "LONG", 1e-9)
+    for adjust, words in (("tukey", "Tukey's adjustment may take about .* P values of"), ("mvt", 'adjust="mvt" may')):
+        with pytest.warns(PyimplWarning, match=words):
+            told = few.pairs(adjust=adjust).frame["p.value"]
+        pd.testing.assert_series_equal(told, kept[adjust])
+    monkeypatch.setattr(forecast, "memory", lambda: 100)
+    with pytest.raises(ModelError, match=r"6 pairwise differences of 4 estimates need .* GB of memory"):
+        few.pairs()
+    with pytest.raises(ModelError, match=r'4 tests with adjust="mvt" need'):
+        few.summary(infer=True, adjust="mvt")

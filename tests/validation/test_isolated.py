@@ -182,6 +182,7 @@ def test_values_arrive_as_they_are():
     assert abs(there_and_back(matrix) - matrix).max() == 0.0
     assert there_and_back({"g": {"x": 1}, "n": [True, None, 2.5]}) == {"g": {"x": 1}, "n": [True, None, 2.5]}
     assert there_and_back(1j).dtype == complex
+    np.testing.assert_array_equal(there_and_back(np.ma.array([1, 2], mask=[False, True])), [1.0, np.nan])
     assert isinstance(there_and_back(object()), Unreadable)
     assert isinstance(there_and_back(10**30), Unreadable)
 

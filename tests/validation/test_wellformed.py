@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from pyimpl import lmer
 from validation.conformance.candidate import candidate_of
@@ -100,6 +101,9 @@ SPOILT = {
     "condsd dates": lambda a: {"condsd": each(a["condsd"], lambda f: f.map(lambda _: pd.Timestamp(0)))},
     "coef infinite": lambda a: {"coef": each(a["coef"], lambda f: f * np.inf)},
     "fitted short list": lambda a: {"fitted": list(a["fitted"])[:-1]},
+    "fitted masked": lambda a: {"fitted": np.ma.array(a["fitted"], mask=np.arange(180) == 3)},
+    "fitted endless": lambda a: {"fitted": np.broadcast_to(1.0, 10**12)},
+    "Z endless": lambda a: {"Z": sp.coo_array((180, 10**12))},
     "fitted table": lambda a: {"fitted": np.ones((180, 2))},
     "residuals short": lambda a: {"residuals": a["residuals"].iloc[:-1]},
     "VarCorr list": lambda a: {"VarCorr": [1, 2]},
@@ -169,6 +173,10 @@ def test_what_is_a_number():
     values = (1, np.int8(1), np.float32(1), np.array(1.0), 1.0)
     assert [number(value, "x") for value in values] == [1.0] * 5
     assert np.isnan(number(pd.NA, "x"))
+    assert np.isnan(number(np.ma.masked, "x"))
+    assert np.isnan(number(np.ma.array(1.0, mask=True), "x"))
+    under_masks = numbers(np.ma.array([[1, 2], [3, 4]], mask=[[True, False], [False, False]]), "x", ndim=2)
+    np.testing.assert_array_equal(under_masks, [[np.nan, 2.0], [3.0, 4.0]])
     assert whole(np.float64(3.0), "n") == 3
     assert flag(np.bool_(True), "f") is True
     assert type(label(Liar("a"))) is str

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypedDict, cast
 
 from validation.conformance.candidate import CandidateError, load_candidate
 from validation.conformance.wire import MOST_BYTES, dumps, encode, framed
-from validation.contract import BayesianFit, LinearMixedFit
+from validation.contract import BayesianFit, StructuredFit
 from validation.plain import Json
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _BESIDES = ("predict", "satterthwaite", "label", "provenance", "divergences", "d
 
 _VERBS = tuple(
     sorted(
-        {name for contract in (LinearMixedFit, BayesianFit) for name in dir(contract) if name[0] != "_"} | {*_BESIDES}
+        {name for contract in (StructuredFit, BayesianFit) for name in dir(contract) if name[0] != "_"} | {*_BESIDES}
     )
 )
 

@@ -17,7 +17,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.plain import Json
-from validation.wellformed import label
+from validation.wellformed import filled, label
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -179,7 +179,7 @@ def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json
 
 
 def _encode_array(value: np.ndarray, keep: Callable[[object], int], depth: int) -> Json:
-    array = np.asarray(value)
+    array = np.asarray(filled(value))
     if array.dtype.kind in _KINDS:
         native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         if native.dtype.itemsize > 8 * (1 + (native.dtype.kind == "c")):  # long doubles differ from machine to machine

@@ -41,8 +41,9 @@ def boundary(evidence: Evidence) -> Cause | None:
         theta = pd.Series(known, reference.index)
     zeros = ""
     if theta is not None and pieces is not None and len(theta) == pieces.n_theta:
-        names = list(theta.index[pieces.on_boundary(theta.to_numpy())])
-        zeros = f" ({', '.join(map(str, names))} is 0)" if names else ""
+        there = theta[pieces.on_boundary(theta.to_numpy())]  # a correlation is there at -1 and 1
+        named = ", ".join(f"{name} is {round(value) or 0}" for name, value in there.items())
+        zeros = f" ({named})" if named else ""
     improvement = _improvement(evidence)
     words = (
         ""
