@@ -287,6 +287,9 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys:
     assert read_data("-", quiet=True)["y"].tolist() == [1]
     give(stata(tmp_path).read_bytes())
     assert read_data("-", quiet=True)["school"].tolist()[0] == "Mid"
+    pd.DataFrame({"y": [1.5]}).to_stata(tmp_path / "old.dta", version=114, write_index=False)
+    give((tmp_path / "old.dta").read_bytes())
+    assert read_data("-", quiet=True)["y"].tolist() == [1.5]
     assert capsys.readouterr().out == ""
     give(b"")
     with pytest.raises(InputError, match="nothing came"):
