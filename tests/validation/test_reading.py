@@ -199,6 +199,15 @@ def test_codes_that_a_file_declares_missing_are_missing_and_no_levels(tmp_path: 
     assert list(reading.data["a"].cat.categories) == ["no", "yes"]
 
 
+def test_a_portable_file_of_spss(tmp_path: Path) -> None:
+    import pyreadstat
+
+    pyreadstat.write_por(pd.DataFrame({"SCHOOL": [1.0, 2.0], "Y": [1.5, np.nan]}), tmp_path / "d.por")
+    data = read_file(tmp_path / "d.por").data
+    assert data["SCHOOL"].tolist() == [1, 2]
+    assert data["Y"].isna().tolist() == [False, True]
+
+
 def workbook(folder: Path, rows: list[list[object]]) -> Path:
     import openpyxl
 
