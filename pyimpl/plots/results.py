@@ -459,7 +459,7 @@ def plot_trajectories(
             )
         if panels:
             ax.plot(*_trajectory(fit, known, used, x, own, "~0", span), "--", color=GREY, linewidth=1.2)
-            titled(ax, label(one, 18), 8)
+            titled(ax, wrapped(one, 18, 2), 8)
             ax.tick_params(labelsize=7)
             if i % columns:
                 ax.tick_params(labelleft=False)

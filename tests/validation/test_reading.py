@@ -199,6 +199,15 @@ def test_codes_that_a_file_declares_missing_are_missing_and_no_levels(tmp_path: 
     assert list(reading.data["a"].cat.categories) == ["no", "yes"]
 
 
+def test_a_portable_file_of_spss(tmp_path: Path) -> None:
+    import pyreadstat
+
+    pyreadstat.write_por(pd.DataFrame({"SCHOOL": [1.0, 2.0], "Y": [1.5, np.nan]}), tmp_path / "d.por")
+    data = read_file(tmp_path / "d.por").data
+    assert data["SCHOOL"].tolist() == [1, 2]
+    assert data["Y"].isna().tolist() == [False, True]
+
+
 def workbook(folder: Path, rows: list[list[object]]) -> Path:
     import openpyxl
 
@@ -287,6 +296,9 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys:
     assert read_data("-", quiet=True)["y"].tolist() == [1]
     give(stata(tmp_path).read_bytes())
     assert read_data("-", quiet=True)["school"].tolist()[0] == "Mid"
+    pd.DataFrame({"y": [1.5]}).to_stata(tmp_path / "old.dta", version=114, write_index=False)
+    give((tmp_path / "old.dta").read_bytes())
+    assert read_data("-", quiet=True)["y"].tolist() == [1.5]
     assert capsys.readouterr().out == ""
     give(b"")
     with pytest.raises(InputError, match="nothing came"):

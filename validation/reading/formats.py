@@ -33,13 +33,17 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"RDX", ".rdata"),
 )
 
+#: Releases of Stata's format until Stata 12, each the first byte of its files; the order of bytes follows, and a 1.
+_OLD_STATA = frozenset((102, 103, 104, 105, 108, 110, 111, 113, 114, 115))
 #: Kinds whose first bytes always say so.
 _ALWAYS_MARKED = (".xlsx", ".feather", ".parquet")
 BINARY = (".dta", ".sav", ".zsav", ".por", ".xlsx", ".feather", ".parquet", ".rds")
 
 
 def kind_of(content: bytes) -> str | None:
-    """The kind of file that its first bytes show; None where they show none (text, or an older Stata file)."""
+    """The kind of file that its first bytes show; None where they show none (text)."""
+    if len(content) > 3 and content[0] in _OLD_STATA and content[1] in (1, 2) and content[2] == 1:
+        return ".dta"
     return next((kind for magic, kind in _MAGIC if content.startswith(magic)), None)
 
 

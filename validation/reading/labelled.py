@@ -59,7 +59,8 @@ def read_labelled(content: bytes, kind: str, encoding: str | None) -> tuple[pd.D
     }
     with as_file(content, kind) as name:
         try:
-            data, meta = readers[kind](name, apply_value_formats=False, encoding=encoding)
+            coded = {} if kind == ".por" else {"encoding": encoding}  # a portable file is in one of its own
+            data, meta = readers[kind](name, apply_value_formats=False, **coded)
             ranges: Mapping[str, Sequence[Mapping[str, object]]] = {}
             if kind in (".sav", ".zsav"):  # the ranges are told only where their values are asked for
                 _, declared = readers[kind](name, metadataonly=True, user_missing=True, encoding=encoding)
