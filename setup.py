@@ -17,6 +17,12 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
+sys.path.insert(0, str(Path(__file__).parent))
+try:
+    import r_scripts  # noqa: F401 - which says where Python is too old
+except ImportError as error:
+    sys.exit(str(error))
+
 sys.path.insert(0, str(Path(__file__).parent / "pyimpl"))
 from build_record import (
     MEMORYVIEWS,

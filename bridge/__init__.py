@@ -8,3 +8,5 @@ Importing it starts nothing: R starts with the first call, in a process of its o
 fixed locale (UTF-8, strings sorted by code point, English messages), and ends with Python. :mod:`bridge.doctor` says
 what of R is missing. Linux and macOS; on Windows use WSL.
 """
+
+import r_scripts  # noqa: F401 - which says where Python is too old

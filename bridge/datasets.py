@@ -57,7 +57,8 @@ def read_rds(path: str) -> pd.DataFrame:
     """Return the data frame in a file of R's ``saveRDS``.
 
     R reads it, in the worker, which can neither start programs nor write where the system allows to hold it so. Columns
-    labelled by haven become factors where each value has a label.
+    labelled by haven become factors where each value has a label; what haven has as missing (Stata's ``.a`` to ``.z``,
+    SPSS's user-missing values) is missing.
 
     Parameters
     ----------
@@ -66,10 +67,15 @@ def read_rds(path: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
+        ``attrs["partly_labelled"]`` has the labelled columns that stayed as they were, some of their values having no
+        label.
 
     Raises
     ------
     DataError
         The file is none of ``saveRDS``, or holds something else than a data frame.
     """
-    return r_to_frame(default().call("dataset_rds", path=str(path)).value)
+    value = default().call("dataset_rds", path=str(path)).value
+    frame = r_to_frame(value)
+    frame.attrs["partly_labelled"] = list(value["partly_labelled"])
+    return frame

@@ -17,6 +17,7 @@ from bridge import sandbox
 from bridge.errors import RNotFoundError
 from bridge.rhome import find_r_home, install_hint, worker_environment
 from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least, changes_between
+from r_scripts.installing import install_command
 from r_scripts.programs import find_program
 
 __all__ = ["MINIMUM_VERSIONS", "Diagnosis", "Finding", "examine", "rpy2_command"]
@@ -164,18 +165,7 @@ def _run(command: Sequence[str], env: dict[str, str] | None = None, timeout: flo
 
 
 def _pip(*requirements: str) -> str:
-    quoted = " ".join(f"'{requirement}'" for requirement in requirements)
-    if find_program("uv") and not _has_pip():
-        return f"uv pip install --python {sys.executable} {quoted}"
-    return f"{sys.executable} -m pip install {quoted}"
-
-
-def _has_pip() -> bool:
-    try:
-        importlib.metadata.distribution("pip")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+    return install_command(*requirements, python=sys.executable)
 
 
 def rpy2_command(r_version: str | None) -> str:

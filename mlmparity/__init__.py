@@ -12,6 +12,9 @@ Everything is loaded when it is first used. The models in Python (``lmer``, ``st
 
 import sys
 
+if sys.version_info < (3, 11):  # noqa: UP036
+    import r_scripts  # noqa: F401 - which says that this Python is too old
+
 # `python -m mlmparity` has the current folder first on its path, and whatever lies there would run as a module. To be
 # done before anything is imported; a copy of mlmparity that lies there itself, or a named PYTHONPATH, stays.
 if sys.argv[:1] == ["-m"] and __name__ in sys.orig_argv and not __file__.startswith(sys.path[0]):
@@ -19,7 +22,7 @@ if sys.argv[:1] == ["-m"] and __name__ in sys.orig_argv and not __file__.startsw
 
 from typing import TYPE_CHECKING
 
-from mlmparity.rooms import ShadowedPackageError, load
+from mlmparity.rooms import ShadowedPackageError, load, take
 
 if TYPE_CHECKING:
     import pyimpl
@@ -76,16 +79,14 @@ def __getattr__(name: str) -> object:
     elif name in _MODULES:
         value = load(_MODULES[name])
     elif name in _HOMES:
-        value = getattr(load(_HOMES[name]), name)
+        value = take(_HOMES[name], name)
     elif name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     else:
-        package = load("pyimpl")
-        if name not in package.__all__:
-            package = load("validation")
-            if name not in package.__all__:
-                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(package, name)
+        home = next((package for package in ("pyimpl", "validation") if name in load(package).__all__), None)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = take(home, name)
     globals()[name] = value
     return value
 

@@ -2,17 +2,22 @@
 
 The packages ``bridge``, ``pyimpl``, ``r_scripts`` and ``validation`` stand beside this one. Python takes the first
 module of a name that it finds, and it looks in the folder of the script first: a ``validation.py`` there comes before
-ours, and what would follow is an error about an attribute that nobody has heard of.
+ours, and what would follow is an error about an attribute that nobody has heard of. The same is so of a ``pandas.py``
+or a ``json.py``: where an import of ours fails and such a file is there, the error names it.
 """
 
+import site
 import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["ShadowedPackageError", "check", "load"]
+__all__ = ["ShadowedPackageError", "check", "load", "take"]
 
 #: What each package imports of the others.
 _NEEDS = {
@@ -39,9 +44,45 @@ def load(module: str) -> ModuleType:
     ------
     ShadowedPackageError
         Another module of the package's name, or of one that it imports, is found first.
+    ImportError
+        It cannot be imported.
     """
     check(module.partition(".")[0])
-    return import_module(module)
+    with _explained(module):
+        return import_module(module)
+
+
+def take(module: str, name: str) -> object:
+    """A name of a module, which may be imported only now.
+
+    Parameters
+    ----------
+    module, name : str
+
+    Raises
+    ------
+    ShadowedPackageError, ImportError
+        As :func:`load`.
+    """
+    found = load(module)
+    with _explained(module):
+        return getattr(found, name)
+
+
+@contextmanager
+def _explained(module: str) -> Iterator[None]:
+    """Name the file that is in an import's way, and let no AttributeError pass for a missing name of ours."""
+    try:
+        yield
+    except (ImportError, AttributeError) as error:
+        for name, file in _in_the_way():
+            raise ShadowedPackageError(
+                f"mlmparity's module {module!r} cannot be imported ({error}), and Python finds {file} where a module "
+                f"{name!r} of another's is needed: give that file another name, or start Python from another folder."
+            ) from error
+        if isinstance(error, AttributeError):  # `from mlmparity import lmer` would take it for "there is no lmer"
+            raise ImportError(f"mlmparity's module {module!r} cannot be imported: {error}") from error
+        raise
 
 
 def check(package: str) -> None:
@@ -65,6 +106,24 @@ def check(package: str) -> None:
                 f"mlmparity has a package named {name!r}, but Python finds {place} first: give that file or folder "
                 "another name, or start Python from another folder."
             )
+
+
+def _in_the_way() -> Iterator[tuple[str, str]]:
+    """Modules loaded from the user's own folders though Python or an installed package has one of that name."""
+    folders = [Path(entry or ".").resolve() for entry in sys.path]
+    installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
+    installed |= {Path(folder).resolve() for folder in (*site.getsitepackages(), site.getusersitepackages())}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not file or "." in name or name in ("__main__", "mlmparity", *_NEEDS["mlmparity"]):
+            continue
+        place = Path(file).resolve()
+        folder = place.parents[1] if place.name == "__init__.py" else place.parent
+        if folder not in folders or not installed.isdisjoint((folder, *folder.parents)):
+            continue
+        others = [entry for entry, other in zip(sys.path, folders, strict=True) if other != folder]
+        if name in sys.stdlib_module_names or PathFinder.find_spec(name, others) is not None:
+            yield name, file
 
 
 def _spec(name: str) -> ModuleSpec | None:

@@ -6,6 +6,7 @@ Importing this package loads neither PyMC, nor ArviZ, nor matplotlib: they come 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import r_scripts  # noqa: F401 - which says where Python is too old
 from pyimpl import extensions
 
 if TYPE_CHECKING:

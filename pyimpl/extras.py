@@ -3,6 +3,8 @@
 from importlib import import_module
 from importlib.util import find_spec
 
+from r_scripts.installing import install_command
+
 __all__ = ["MissingExtraError", "has", "need"]
 
 
@@ -33,7 +35,7 @@ def need(extra: str, what: str, *packages: str) -> None:
         except ModuleNotFoundError as error:
             raise MissingExtraError(
                 f"{what} needs {error.name or package}, which is not installed. "
-                f"Run: python -m pip install 'mlmparity[{extra}]'"
+                f"Run: {install_command(f'mlmparity[{extra}]')}"
             ) from None
 
 

@@ -54,7 +54,7 @@ class Kind:
         Each of the alternatives, for the error; none where anything is.
     names : bool
         Whether it is a sequence of strings: what has them in an array or a Series is handed on as a list, for an array
-        equals no string and is neither true nor false.
+        equals no string and is neither true nor false; so is a string, which in R is a vector of one.
     """
 
     holds: Callable[[object], bool]
@@ -381,6 +381,9 @@ class Signatures:
                 kind = plan.kind(name)
                 if kind is None:
                     raise TypeError(_unknown(called, name, plan.names()))
+                if kind.names and _is_text(value) and not kind.holds(value):
+                    arguments, options = _handed_on(plan.places, arguments, options, name)
+                    continue
                 if not kind.holds(value):
                     raise self.error(f"{called}: {name} must be {_listed(kind.words)}, not {shown(value)}")
                 if kind.names and _is_array(value):
@@ -457,10 +460,12 @@ def _handed_on(
     places: Sequence[str], arguments: tuple[Any, ...], options: dict[str, Any], name: str
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments with this one as a list."""
+    value = options[name] if name in options else arguments[places.index(name)]
+    listed = [value] if isinstance(value, str) else list(value)
     if name in options:
-        return arguments, {**options, name: list(options[name])}
+        return arguments, {**options, name: listed}
     place = places.index(name)
-    return (*arguments[:place], list(arguments[place]), *arguments[place + 1 :]), options
+    return (*arguments[:place], listed, *arguments[place + 1 :]), options
 
 
 def _unknown(called: str, name: str, known: Sequence[str]) -> str:

@@ -151,7 +151,7 @@ def triangle(p: int) -> list[tuple[int, int]]:
     return [(row, column) for column in range(p) for row in range(column, p)]
 
 
-def structures_of(fit: LinearMixedFit) -> list[Structure] | None:
+def structures_of(fit: object) -> list[Structure] | None:
     """The covariance structure of each term, in lme4's order; None where a fit does not say (all are free then).
 
     Raises

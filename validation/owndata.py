@@ -20,7 +20,14 @@ def understood(data: pd.DataFrame) -> str:
     ----------
     data : pandas.DataFrame
     """
-    kinds: dict[str, list[str]] = {"factor": [], "ordered factor": [], "text": [], "logical": [], "date": []}
+    kinds: dict[str, list[str]] = {
+        "factor": [],
+        "ordered factor": [],
+        "text": [],
+        "logical": [],
+        "date": [],
+        _OTHER: [],
+    }
     for name in data.columns:
         column = data[name]
         if isinstance(column.dtype, pd.CategoricalDtype):
@@ -31,7 +38,8 @@ def understood(data: pd.DataFrame) -> str:
         elif pd.api.types.is_datetime64_any_dtype(column.dtype):
             kinds["date"].append(str(name))
         elif not pd.api.types.is_numeric_dtype(column.dtype):
-            kinds["text"].append(str(name))
+            word = _WORDS.get(pd.api.types.infer_dtype(column, skipna=True), _OTHER)
+            kinds.get(word, []).append(str(name))  # numbers, whatever their type, are not listed
     missing = {str(name): int(count) for name, count in data.isna().sum().items() if count}
     parts = [f"{len(data):,} row{'s' * (len(data) != 1)}, {data.shape[1]} column{'s' * (data.shape[1] != 1)}"]
     for kind, names in kinds.items():
@@ -43,6 +51,14 @@ def understood(data: pd.DataFrame) -> str:
 
 
 _MOST_LEVELS, _MOST_COLUMNS = 6, 12
+_OTHER = "of a kind that no model takes"
+#: By pandas' name for what a column of objects holds.
+_WORDS = {
+    **dict.fromkeys(("string", "empty"), "text"),
+    **dict.fromkeys(("date", "datetime", "datetime64"), "date"),
+    "boolean": "logical",
+    **dict.fromkeys(("integer", "floating", "mixed-integer-float", "decimal"), "number"),
+}
 
 
 def _levels(levels: pd.Index, between: str) -> str:

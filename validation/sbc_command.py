@@ -39,6 +39,8 @@ def _sbc(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> int:
     """Calibrate the sampler by simulation: are true values ranked uniformly among its draws."""
+    from pyimpl.extras import has
+    from r_scripts.installing import install_command
     from validation.calibration import MODELS, sbc
     from validation.errors import InputError
     from validation.exit_codes import exit_code
@@ -53,6 +55,9 @@ def _sbc(
     chosen = [known[name] for name in models] if models else list(MODELS)
     console = VisibleConsole()
     only_json = str(json_file) == "-"
+    pictures = has("matplotlib")
+    if not (pictures or quiet or only_json):
+        console.print(f"Without pictures of the ranks: they need {install_command('mlmparity[plots]')}", markup=False)
     verdicts, figures = [], []
     with tracker(len(chosen), quiet=quiet) as follow:
         for model in chosen:
@@ -65,7 +70,8 @@ def _sbc(
                 model.formula, model.data(), name=model.name, simulations=simulations, draws=draws, seed=seed,
                 jobs=jobs, folder=output, progress=say,
             )  # fmt: skip
-            result.plot().savefig(output / f"sbc-{model.name}.png", dpi=110)
+            if pictures:
+                result.plot().savefig(output / f"sbc-{model.name}.png", dpi=110)
             follow.finish()
             verdicts.append(result.verdict)
             figures.append(_figures(model, result))

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pyimpl.extras import has
+from r_scripts.installing import install_command
 from validation.console import VisibleConsole
 from validation.errors import InputError
 from validation.exit_codes import exit_code
@@ -169,7 +170,7 @@ def run_and_show(
         out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
         if not has("matplotlib", "plotnine"):
             out.print(
-                "The report has no pictures; they need: python -m pip install 'mlmparity[report]'",
+                f"The report has no pictures; they need: {install_command('mlmparity[report]')}",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
         out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from validation.references.choose import choose_source
 from validation.references.recorded import RecordedLmerFit
 from validation.references.store import load_data
 
-__all__ = ["FEATURES", "SUITE", "balanced_anova", "certified_fit", "nasty", "park_miller"]
+__all__ = ["FEATURES", "SUITE", "balanced_anova", "certified_fit", "nasty", "park_miller", "repeated"]
 
 #: What a program may or may not be able to do, and what that means.
 FEATURES: dict[str, str] = {
@@ -33,6 +33,7 @@ FEATURES: dict[str, str] = {
     "singular": "a variance whose estimate is 0",
     "weights": "prior weights",
     "offset": "an offset",
+    "structured": "structured covariance matrices (diag, cs, ar1), as lme4 has them since 2.0",
     "missing": "rows with a missing value in a variable of the formula, which R drops",
     "contrasts": "other contrasts than R's default (contr.sum), and ordered factors",
     "bayes": "posteriors of rstanarm's model, under its default priors",
@@ -109,6 +110,36 @@ def nasty() -> pd.DataFrame:
     return pd.DataFrame({"y": y, "x": x, "group": pd.Categorical([labels[i] for i in group], categories=labels)})
 
 
+def repeated() -> pd.DataFrame:
+    """Children measured in four waves, several times in each; what is near in time is alike.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``y`` (whole multiples of 1/1024), ``wave`` and ``child``; unbalanced.
+    """
+    children, waves = 24, 4
+    own = park_miller(children, 41) - 500
+    new = (park_miller(children * waves, 43) - 500).reshape(children, waves)
+    effects = np.empty((children, waves), dtype=int)
+    for w in range(waves):  # what remains of the wave before, and something new that grows
+        before = own if w == 0 else effects[:, w - 1]
+        effects[:, w] = (before * 600 + new[:, w] * (400 + 100 * w)) // 1000
+    sizes = np.array([[2 + (5 * i + 3 * w) % 3 for w in range(waves)] for i in range(children)])
+    child, wave = (
+        np.repeat(np.arange(children), sizes.sum(axis=1)),
+        np.concatenate([np.repeat(np.arange(waves), row) for row in sizes]),
+    )
+    noise = park_miller(child.size, 47) - 500
+    return pd.DataFrame(
+        {
+            "y": (2048 + 200 * wave + effects[child, wave] + noise) / 1024,
+            "wave": pd.Categorical([f"w{k + 1}" for k in wave]),
+            "child": pd.Categorical([f"c{k + 1:02d}" for k in child]),
+        }
+    )
+
+
 @dataclass(frozen=True)
 class _Model:
     """A model of the suite, for both criteria; ``needs`` are those of :class:`Case`, separated by blanks."""
@@ -146,6 +177,12 @@ def _tutorial(name: str, title: str, formula: str, data: Any, needs: str) -> _Mo
 def _balanced(name: str, groups: int, size: int, effect: int, seed: int, needs: str = "") -> _Model:
     title = f"Balanced one-way layout, {groups} groups of {size}"
     return _Model(name, title, "y ~ 1 + (1 | group)", balanced_anova(groups, size, effect, seed), needs)
+
+
+def _structured(name: str, term: str) -> _Model:
+    """A model with a structured covariance matrix, which lme4 fits since 2.0."""
+    title = f"Repeated measures, {term.partition('(')[0]}"
+    return _Model(name, title, f"y ~ wave + {term}", repeated(), "categorical structured", certified_only=True)
 
 
 def _with_written(data: pd.DataFrame) -> pd.DataFrame:
@@ -194,6 +231,11 @@ _MODELS = (
     _balanced("anova-singular", 8, 6, 0, 3, "singular"),
     # lme4's log-likelihood of it keeps 7 digits of the certified one
     _Model("nasty", "A huge offset and a tiny ratio of variances", "y ~ x + (1 | group)", nasty(), certified_only=True),
+    _structured("diag", "diag(0 + wave | child)"),
+    _structured("cs", "cs(0 + wave | child)"),
+    _structured("cs-one-sd", "cs(0 + wave | child, hom = TRUE)"),
+    _structured("ar1", "ar1(0 + wave | child, hom = FALSE)"),
+    _structured("ar1-one-sd", "ar1(0 + wave | child)"),
 )
 
 

@@ -50,6 +50,8 @@ def singular_messages(model: AtOptimum, control: LmerControl) -> tuple[str, ...]
     tol = control.singular_tol
     if not model.least_pivot < tol:
         return ()
+    if model.least_pivot == 0.0:  # in any units
+        return (SINGULAR,)
     optsum = model.optsum
     least = math.inf if optsum.steps is None else least_pivot(optsum.final / optsum.steps, model.reduced)
     if optsum.steps is None or least < tol:

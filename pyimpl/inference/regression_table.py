@@ -15,6 +15,7 @@ from pyimpl.arguments import SIGNATURES, Digits, Share
 from pyimpl.errors import DataError
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
 from r_scripts.escapes import visible
+from r_scripts.installing import install_command
 
 __all__ = ["RegressionTable", "maketables_coefficients", "maketables_stat", "regression_table"]
 
@@ -95,7 +96,7 @@ class RegressionTable:
                 f'padding:.6em .4em .1em;border-top:1px solid #999">{escape(part)}</th></tr>'
             )
             for label, cells in rows:
-                data = "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in cells)
+                data = "".join(f'<td style="{_CELL}">{_whole_interval(escape(cell))}</td>' for cell in cells)
                 head = (
                     f'<th scope="row" style="text-align:left;font-weight:normal;padding:.1em .4em">{escape(label)}</th>'
                 )
@@ -136,7 +137,7 @@ class RegressionTable:
             import docx
             from docx.enum.text import WD_ALIGN_PARAGRAPH
         except ImportError as error:
-            raise DataError("to_word needs python-docx: pip install 'mlmparity[word]'") from error
+            raise DataError(f"to_word needs python-docx: {install_command('mlmparity[word]')}") from error
         document = docx.Document()
         if self.title:
             document.add_paragraph(self.title, style="Caption")
@@ -188,6 +189,11 @@ _LATEX = {
     "²": "$^2$",
     _MINUS: "$-$",
 }
+
+
+def _whole_interval(cell: str) -> str:
+    """A cell that is not broken within its interval."""
+    return cell.replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def _latex(text: str) -> str:

@@ -90,4 +90,4 @@ def _pooled_df(nu: np.ndarray) -> float:
         return 2.0
     with np.errstate(invalid="ignore"):
         expected = float(np.where(np.isinf(nu), 1.0, nu / (nu - 2)).sum())
-    return 2 * expected / (expected - nu.size)
+    return 2 * expected / (expected - nu.size) if expected > nu.size else np.inf

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.special import fdtrc, stdtr, stdtrit
+from scipy.special import chdtrc, fdtrc, stdtr, stdtrit
 
 from pyimpl.design.design import Design
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError
@@ -214,7 +214,9 @@ def _f_tail(F: float, ndf: int, ddf: float) -> float:
     """Upper tail of the F distribution; missing where its degrees of freedom are not positive, as R's ``pf``."""
     if not ddf > 0 or np.isnan(F):
         return float("nan")
-    return 1.0 if F <= 0 else float(fdtrc(ndf, ddf, F))
+    if F <= 0:
+        return 1.0
+    return float(chdtrc(ndf, ndf * F) if np.isinf(ddf) else fdtrc(ndf, ddf, F))
 
 
 def _rank(A: np.ndarray) -> int:

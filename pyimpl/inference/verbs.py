@@ -189,12 +189,13 @@ class AfterTheLikelihoodFit(AfterTheFit):
         See :class:`pyimpl.inference.marginaleffects_adapter.MixedModel`.
         """
         from pyimpl.errors import ModelError
+        from r_scripts.installing import install_command
 
         try:
             from pyimpl.inference.marginaleffects_adapter import MixedModel
         except ImportError as error:
             raise ModelError(
-                f"marginaleffects is not there ({error}): pip install 'mlmparity[marginaleffects]'"
+                f"marginaleffects is not there ({error}): {install_command('mlmparity[marginaleffects]')}"
             ) from error
         return MixedModel(self, **options)
 

@@ -26,5 +26,5 @@ cdef class Engine:
     cdef int _information(self, double* info, double* M, double* h) except -1
     cdef int _outer_derivatives(self, Py_ssize_t f, double weight, bint curved) except -1
     cdef int _put(self, Py_ssize_t f, double* KT, double* K, double* W, bint curved) except -1
-    cdef double search(self, TrustRegion region, double[::1] start, double[::1] units, int budget, bint near) except? -1.25
-    cdef int _offer(self, double[::1] units, double[::1] g, double[:, ::1] H) noexcept
+    cdef double search(self, TrustRegion region, const double[::1] start, const double[::1] units, int budget, bint near) except? -1.25
+    cdef int _offer(self, const double[::1] units, double[::1] g, double[:, ::1] H) noexcept

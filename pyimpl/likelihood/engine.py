@@ -530,9 +530,7 @@ class Engine:
 
     def minimise(self, region, start, units, budget, near):  # type: ignore[no-untyped-def]
         """Do what :meth:`search` does, for Python."""
-        return self.search(
-            region, np.require(start, float, ("C", "W")), np.require(units, float, ("C", "W")), budget, near
-        )
+        return self.search(region, np.ascontiguousarray(start, float), np.ascontiguousarray(units, float), budget, near)
 
     def effects(self):  # type: ignore[no-untyped-def]
         """Z'V⁻¹e of every factor, and N's and the inner factor's share of the conditional variances.

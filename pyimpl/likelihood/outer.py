@@ -22,6 +22,32 @@ _PLAIN = cython.declare(cython.double, 1e-2)
 _BATCH = cython.declare(cython.Py_ssize_t, 64)  # right-hand sides at a time
 
 
+@cython.cfunc
+@cython.exceptval(check=False)
+def _times(
+    X: cython.p_double, Y: cython.p_double, ld: cython.Py_ssize_t, low: cython.Py_ssize_t, high: cython.Py_ssize_t,
+    T: cython.p_double, p: cython.Py_ssize_t, inner: cython.bint,
+) -> cython.void:  # fmt: skip
+    """Rows `low` to `high` of p columns X become Y = XT, or XT'; X may be Y."""
+    i: cython.Py_ssize_t
+    c: cython.Py_ssize_t
+    k: cython.Py_ssize_t
+    n: cython.Py_ssize_t
+    factor: cython.double
+    for n in range(p):
+        k = n if inner else p - 1 - n  # a column needs those after it, or those before it
+        y: cython.p_double = Y + k * ld
+        x: cython.p_double = X + k * ld
+        factor = T[k * p + k]
+        for i in range(low, high):
+            y[i] = factor * x[i]
+        for c in range(k + 1 if inner else 0, p if inner else k):
+            x = X + c * ld
+            factor = T[c * p + k] if inner else T[k * p + c]
+            for i in range(low, high):
+                y[i] += factor * x[i]
+
+
 class Outer:
     """The outer factors' cross-products and their factor.
 
@@ -97,7 +123,7 @@ class Outer:
         i: cython.Py_ssize_t
         b: cython.Py_ssize_t
         a: cython.Py_ssize_t
-        x: cython.double
+        z: cython.double
         for s in range(p.supernodes):
             c0: cython.Py_ssize_t = p.first[s]
             nc: cython.Py_ssize_t = p.first[s + 1] - c0
@@ -109,58 +135,72 @@ class Outer:
                 scale: cython.p_double = cython.address(self._scale[0])
                 rows: cython.pointer(cython.Py_ssize_t) = cython.address(p.rows[0]) + p.row_ptr[s]
                 for j in range(nc):
-                    x = scale[c0 + j]
+                    z = scale[c0 + j]
                     for i in range(j, nc):
-                        Y[j * nr + i] = x * scale[c0 + i] * X[j * nr + i]
+                        Y[j * nr + i] = z * scale[c0 + i] * X[j * nr + i]
                     for i in range(nb):
-                        Y[j * nr + nc + i] = x * scale[rows[i]] * X[j * nr + nc + i]
+                        Y[j * nr + nc + i] = z * scale[rows[i]] * X[j * nr + nc + i]
                 continue
             for b in range(p.super_node[s], p.super_node[s + 1]):
+                wide: cython.Py_ssize_t = self.width[self.node_factor[b]]
+                T: cython.p_double = self._T + self.template[self.node_factor[b]]
                 j = p.node_first[b] - c0
-                for a in range(b, p.super_node[s + 1]):
-                    i = j * nr + p.node_first[a] - c0
-                    self._block(X + i, Y + i, nr, a, b, inner)
-                i = j * nr + nc
-                for a in range(p.node_row_ptr[s], p.node_row_ptr[s + 1]):
-                    self._block(X + i, Y + i, nr, p.node_rows[a], b, inner)
-                    i += self.width[self.node_factor[p.node_rows[a]]]
+                self._square(X + j * (nr + 1), Y + j * (nr + 1), nr, T, wide, inner)
+                _times(X + j * nr, Y + j * nr, nr, j + wide, nr, T, wide, inner)
+                for i in range(j, j + wide):
+                    for a in range(b + 1, p.super_node[s + 1]):
+                        self._node_times(Y + i * nr + p.node_first[a] - c0, self.node_factor[a], inner)
+                    x: cython.p_double = Y + i * nr + nc
+                    for a in range(p.node_row_ptr[s], p.node_row_ptr[s + 1]):
+                        self._node_times(x, self.node_factor[p.node_rows[a]], inner)
+                        x += self.width[self.node_factor[p.node_rows[a]]]
 
-    def _block(self, X, Y, ld, a, b, inner):  # type: ignore[no-untyped-def]
-        """One block (node a's rows, node b's columns; the lower triangle alone where they are one)."""
-        f: cython.Py_ssize_t = self.node_factor[a]
-        g: cython.Py_ssize_t = self.node_factor[b]
-        pf: cython.Py_ssize_t = self.width[f]
-        pg: cython.Py_ssize_t = self.width[g]
-        Tf: cython.p_double = self._T + self.template[f]
-        Tg: cython.p_double = self._T + self.template[g]
+    def _square(self, X, Y, ld, T, p, inner):  # type: ignore[no-untyped-def]
+        """A node's own block, T'XT or TXT', of which the lower triangle is stored."""
         half: cython.p_double = cython.address(self._work[0])
         i: cython.Py_ssize_t
         k: cython.Py_ssize_t
         c: cython.Py_ssize_t
         total: cython.double
-        if pf == 1 and pg == 1:
-            Y[0] = Tf[0] * X[0] * Tg[0]
-            return
-        for i in range(pf):  # half = X T_g, or X T_g'
-            for k in range(pg):
+        for i in range(p):  # half = XT, or XT'
+            for k in range(p):
                 total = 0.0
                 if inner:
-                    for c in range(k, pg):
-                        total += (X[c * ld + i] if a != b or i >= c else X[i * ld + c]) * Tg[c * pg + k]
+                    for c in range(k, p):
+                        total += (X[c * ld + i] if i >= c else X[i * ld + c]) * T[c * p + k]
                 else:
                     for c in range(k + 1):
-                        total += (X[c * ld + i] if a != b or i >= c else X[i * ld + c]) * Tg[k * pg + c]
-                half[i * pg + k] = total
-        for k in range(pg):
-            for i in range(k if a == b else 0, pf):
+                        total += (X[c * ld + i] if i >= c else X[i * ld + c]) * T[k * p + c]
+                half[i * p + k] = total
+        for k in range(p):
+            for i in range(k, p):
                 total = 0.0
                 if inner:
-                    for c in range(i, pf):
-                        total += Tf[c * pf + i] * half[c * pg + k]
+                    for c in range(i, p):
+                        total += T[c * p + i] * half[c * p + k]
                 else:
                     for c in range(i + 1):
-                        total += Tf[i * pf + c] * half[c * pg + k]
+                        total += T[i * p + c] * half[c * p + k]
                 Y[k * ld + i] = total
+
+    def _node_times(self, y, f, inner):  # type: ignore[no-untyped-def]
+        """The elements y of a node of factor f become T'y, or Ty."""
+        T: cython.p_double = self._T + self.template[f]
+        p: cython.Py_ssize_t = self.width[f]
+        i: cython.Py_ssize_t
+        c: cython.Py_ssize_t
+        if p == 1:
+            y[0] *= T[0]
+        elif inner:  # an element needs those after it
+            for i in range(p):
+                y[i] *= T[i * p + i]
+                for c in range(i + 1, p):
+                    y[i] += T[c * p + i] * y[c]
+        else:  # ... or those before it
+            for i in range(p - 1, -1, -1):
+                y[i] *= T[i * p + i]
+                for c in range(i):
+                    y[i] += T[i * p + c] * y[c]
 
     def lambda_times(self, X, m, transposed, out):  # type: ignore[no-untyped-def]
         """Out = ΛX, or Λ'X: m columns of q elements; X is not out."""

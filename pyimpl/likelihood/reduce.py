@@ -47,7 +47,7 @@ from pyimpl.likelihood.threads import sized_threads
 from pyimpl.linalg.heard import heard_if_long
 from pyimpl.records import record
 
-__all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "reduce_design"]
+__all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "reduce_design", "reduce_rows"]
 
 _NEARLY_ORTHOGONAL = 0.05  # ‖Q'Q − I‖ of a first Q whose own factor is well-conditioned
 NARROW = 6  # columns of a narrow [X, y], for which a call of LAPACK takes longer than the work
@@ -323,17 +323,20 @@ def _wide_basis(
     return Q, residual, inverse, beta, R
 
 
+def _response_and_matrix(design: Design) -> tuple[np.ndarray, np.ndarray]:
+    """X and y less the offset, copies."""
+    y = np.array(design.y, dtype=float) if design.offset is None else np.asarray(design.y - design.offset, dtype=float)
+    return np.array(design.X, dtype=float, order="C"), y
+
+
 def _fixed_part(design: Design, root: np.ndarray) -> FixedPart:
     """Basis and residual; what the inner factor leaves of them is not known yet."""
     N, P = design.X.shape
-    X = np.array(design.X, dtype=float, order="C")
-    y = np.array(design.y, dtype=float) if design.offset is None else np.asarray(design.y - design.offset, dtype=float)
+    X, y = _response_and_matrix(design)
     intercept, _ = constant_column(X)
-    if P < NARROW and P < N:
-        inverse, beta, R = np.empty((P, P)), np.empty(P), np.empty((P, P))
-        orthonormal_basis(X, y, root, intercept, inverse, beta, R)
-    else:
-        X, y, inverse, beta, R = _wide_basis(X, y, root, intercept)
+    inverse, beta, R = np.empty((P, P)), np.empty(P), np.empty((P, P))
+    if not (P < NARROW and P < N and orthonormal_basis(X, y, root, intercept, inverse, beta, R)):
+        X, y, inverse, beta, R = _wide_basis(*_response_and_matrix(design), root, intercept)
     log_det = 0.0
     for k in range(P):
         if not abs(R[k, k]) > 0:
@@ -424,7 +427,7 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
             Factor(group, codes[k], J[k], Zs[k].shape[1], effect_start, rows, cols, theta, scale, structured)
         )
     names = [terms[group[0]].group for group in members]
-    inner, outer, within_root = _parts((fixed.basis, fixed.residual[:, None]), Zs, codes, J, names, structure)
+    inner, outer, within_root = reduce_rows((fixed.basis, fixed.residual[:, None]), Zs, codes, J, names, structure)
     return Reduced(
         N=design.N,
         P=design.P,
@@ -448,15 +451,45 @@ def reduce_design(design: Design, structure: str = "best") -> Reduced:
     )
 
 
-def _parts(
-    D: tuple[np.ndarray, np.ndarray],
-    Zs: list[np.ndarray],
-    codes: list[np.ndarray],
-    J: list[int],
-    names: list[str],
+def reduce_rows(
+    D: Sequence[np.ndarray],
+    Zs: Sequence[np.ndarray],
+    codes: Sequence[np.ndarray],
+    J: Sequence[int],
+    names: Sequence[str],
     structure: str,
 ) -> tuple[InnerPart, OuterPart | None, np.ndarray]:
-    """The inner and the outer part, and the triangular factor of what the inner factor leaves of D."""
+    """Reduce rows: what an elimination of random effects needs of any columns D, which the posterior has others of.
+
+    Parameters
+    ----------
+    D : sequence of ndarray, each (N, k)
+        √w times the columns, together m of them.
+    Zs : sequence of ndarray, each (N, p)
+        √w times each factor's model matrix, the inner factor's first.
+    codes : sequence of ndarray of intp, each (N,)
+        Each factor's level of each row.
+    J : sequence of int
+        Levels of each.
+    names : sequence of str
+        Of the factors, for messages.
+    structure : {"best", "blocks", "ordered", "joint"}
+        See :func:`pyimpl.likelihood.structure.choose_pattern`.
+
+    Returns
+    -------
+    InnerPart
+        With C of m columns.
+    OuterPart or None
+        None where there is one factor.
+    ndarray, shape (m, m)
+        Upper triangular factor of D'(I − QQ')D.
+
+    Raises
+    ------
+    ModelError
+        If the crossed factors need more memory than there is.
+    """
     order, starts = sort_by_level(codes[0], J[0])
     Ds = by_level(D, order)
     m = Ds.shape[1]
@@ -508,7 +541,7 @@ def _inner_qr(
 
 def _outer_part(
     pattern: Any,
-    J: list[int],
+    J: Sequence[int],
     width: np.ndarray,
     column: np.ndarray,
     Z: np.ndarray,

@@ -15,7 +15,7 @@ cdef class Projections:
     cdef Py_ssize_t[::1] width, indptr, columns
     cdef double[:, ::1] values
 
-    cdef double _least_squares(self, double[::1] y) noexcept
+    cdef double _least_squares(self, const double[::1] y) noexcept
     cdef void _levels(self, double before, double[:, :, ::1] C) noexcept
     cdef void _within(self, double[:, ::1] within_root, double[:, ::1] within) noexcept
     cdef void _outer(self, double[:, :, ::1] C, double[:, ::1] within_dense) noexcept

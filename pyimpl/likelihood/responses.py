@@ -86,7 +86,7 @@ class Projections:
         self.residual, self.rest = np.empty(self.N), np.empty(self.N)
         self.part, self.coefficients = np.empty(max(self.P, 1)), np.empty(self.P)
 
-    def put(self, y: cython.double[::1], C, within_root, within, within_dense):  # type: ignore[no-untyped-def]
+    def put(self, y: cython.const[cython.double][::1], C, within_root, within, within_dense):  # type: ignore[no-untyped-def]
         """Put what holds y in the last columns (or rows) of these arrays; returns the residual, by level."""
         i: cython.Py_ssize_t
         levels: cython.double[:, :, ::1] = C
@@ -255,8 +255,9 @@ class Responses:
     def put(self, y, blocks):  # type: ignore[no-untyped-def]
         """Put a response, shape (N,), in what :meth:`copies` returned; returns Σy²."""
         dense = None if blocks.outer is None else blocks.outer.within_dense
-        y = np.require(y, float, ("C", "W"))
-        self.projections.put(y, blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense)
+        self.projections.put(
+            np.ascontiguousarray(y, float), blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense
+        )
         return self.projections.square
 
     def blocks(self, y):  # type: ignore[no-untyped-def]
@@ -264,7 +265,7 @@ class Responses:
         blocks, projections = self.copies(), self.projections
         dense = None if blocks.outer is None else blocks.outer.within_dense
         by_level = projections.put(
-            np.require(y, float, ("C", "W")), blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense
+            np.ascontiguousarray(y, float), blocks.inner.C, blocks.fixed.within_root, blocks.fixed.within, dense
         )
         residual = np.empty(blocks.N)
         residual[np.asarray(projections.order)] = by_level

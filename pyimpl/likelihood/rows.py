@@ -5,9 +5,13 @@ All functions fill arrays that are given to them, unless they say otherwise.
 
 import cython
 import numpy as np
+from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.libc.math import sqrt
 from cython.cimports.pyimpl.likelihood.inner import Inner
+from cython.cimports.pyimpl.linalg.columns import dot, load
 from cython.cimports.pyimpl.linalg.pattern import Pattern
+
+from pyimpl.linalg.columns import ROWS, column_means
 
 __all__ = [
     "add_row_products",
@@ -27,7 +31,9 @@ __all__ = [
     "triangle",
 ]
 
-_BLOCK = cython.declare(cython.Py_ssize_t, 2048)  # rows of a block
+_ROWS = cython.declare(cython.Py_ssize_t, ROWS)
+_DEPENDENT = cython.declare(cython.double, 1e-12)  # share of a column's square that those before it leave, at least
+_NEARLY_ORTHOGONAL = cython.declare(cython.double, 0.05)  # ‖Q'Q − I‖ of a first Q whose own factor is well-conditioned
 
 
 def sort_by_level(codes: cython.Py_ssize_t[::1], levels: cython.Py_ssize_t):  # type: ignore[no-untyped-def]
@@ -45,37 +51,6 @@ def sort_by_level(codes: cython.Py_ssize_t[::1], levels: cython.Py_ssize_t):  # 
         order[place[codes[i]]] = i
         place[codes[i]] += 1
     return order_array, starts_array
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _dot(
-    a: cython.p_double, b: cython.p_double, n: cython.Py_ssize_t, step_a: cython.Py_ssize_t, step_b: cython.Py_ssize_t
-) -> cython.double:  # fmt: skip
-    """Σ a_i b_i of elements so far apart, in four sums so that no addition waits for the one before it."""
-    i: cython.Py_ssize_t = 0
-    s0: cython.double = 0.0
-    s1: cython.double = 0.0
-    s2: cython.double = 0.0
-    s3: cython.double = 0.0
-    while i + 4 <= n:
-        s0 += a[i * step_a] * b[i * step_b]
-        s1 += a[(i + 1) * step_a] * b[(i + 1) * step_b]
-        s2 += a[(i + 2) * step_a] * b[(i + 2) * step_b]
-        s3 += a[(i + 3) * step_a] * b[(i + 3) * step_b]
-        i += 4
-    while i < n:
-        s0 += a[i * step_a] * b[i * step_b]
-        i += 1
-    return (s0 + s1) + (s2 + s3)
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _sum(a: cython.p_double, n: cython.Py_ssize_t, step: cython.Py_ssize_t) -> cython.double:
-    """Σ a_i, likewise."""
-    one: cython.double = 1.0
-    return _dot(a, cython.address(one), n, step, 0)
 
 
 def by_level(parts, order: cython.Py_ssize_t[::1]):  # type: ignore[no-untyped-def]
@@ -124,7 +99,7 @@ def root_mean_squares(Z: cython.const[cython.double][:, ::1]):  # type: ignore[n
     out: cython.double[::1] = out_array
     for k in range(p if N else 0):
         x: cython.p_double = cython.cast(cython.p_double, cython.address(Z[0, k]))
-        square: cython.double = _dot(x, x, N, p, p)
+        square: cython.double = dot(x, x, N, p, p)
         if square > 0.0:
             out[k] = sqrt(square / N)
     return out_array
@@ -150,63 +125,147 @@ def constant_column(X):  # type: ignore[no-untyped-def]
 def gram_schmidt(X: cython.double[:, ::1], R: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
     """X becomes Q of X = QR: classical Gram-Schmidt, twice for each column, which is enough (Giraud et al. 2005).
 
-    Enough for a column that is not numerically dependent on those before it. One that is shrinks again at the second
-    pass (Kahan's and Parlett's criterion): what remains of it is rounding error, not orthogonal to anything, and a
-    later column would be projected on that direction twice. Such a column of Q is 0, and so is its diagonal of R.
+    X and Q stand column by column: shape (m, N). Enough for a column that is not numerically dependent on those before
+    it. One that is shrinks again at the second pass (Kahan's and Parlett's criterion): what remains of it is rounding
+    error, not orthogonal to anything, and a later column would be projected on that direction twice. Such a column of Q
+    is 0, and so is its diagonal of R.
     """
-    N: cython.Py_ssize_t = X.shape[0]
-    P: cython.Py_ssize_t = X.shape[1]
+    m: cython.Py_ssize_t = X.shape[0]
+    n: cython.Py_ssize_t = X.shape[1]
     i: cython.Py_ssize_t
     c: cython.Py_ssize_t
     k: cython.Py_ssize_t
     turn: cython.int
     factor: cython.double
-    total: cython.double
-    if N == 0 or P == 0:
-        return
-    part: cython.double[::1] = np.empty(P)
-    first: cython.p_double = cython.address(X[0, 0])
-    for c in range(P):
-        x: cython.p_double = first + c
+    part: cython.double[::1] = np.empty(m)
+    for c in range(m if n else 0):
+        x: cython.p_double = cython.address(X[c, 0])
         before: cython.double = 0.0
-        square: cython.double = 0.0
-        if c == 0:  # nothing to be orthogonal to
-            square = _dot(x, x, N, P, P)
+        square: cython.double = dot(x, x, n, 1, 1) if c == 0 else 0.0  # nothing to be orthogonal to
         for turn in range(2 if c else 0):
             for k in range(c):
-                part[k] = _dot(first + k, x, N, P, P)
+                part[k] = dot(cython.address(X[k, 0]), x, n, 1, 1)
                 R[k, c] += part[k]
-            for i in range(N):
-                total = X[i, c]
-                for k in range(c):
-                    total -= X[i, k] * part[k]
-                X[i, c] = total
-            before, square = square, _dot(x, x, N, P, P)
+            for k in range(c):
+                z: cython.p_double = cython.address(X[k, 0])
+                factor = part[k]
+                for i in range(n):
+                    x[i] -= factor * z[i]
+            before, square = square, dot(x, x, n, 1, 1)
         if c and not square > 0.25 * before:
             square = 0.0
         R[c, c] = sqrt(square)
         factor = 1.0 / R[c, c] if square > 0.0 else 0.0
-        for i in range(N):
-            X[i, c] *= factor
+        for i in range(n):
+            x[i] *= factor
 
 
 def triangle(X: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
-    """R of X = QR, shape (m, m), of X (N, m), which is overwritten: by blocks of rows that stay in the cache.
+    """R of X = QR, shape (m, m), of a narrow X (N, m): by blocks of rows that stay in the cache.
 
     The triangle of all rows is that of the blocks' triangles, one below the other (Demmel et al. 2012).
     """
     N: cython.Py_ssize_t = X.shape[0]
     m: cython.Py_ssize_t = X.shape[1]
     b: cython.Py_ssize_t
-    count: cython.Py_ssize_t = max(1, N // max(_BLOCK, m))
-    if count == 1:
-        R = np.zeros((m, m))
-        gram_schmidt(X, R)
-        return R
+    i: cython.Py_ssize_t
+    c: cython.Py_ssize_t
+    begin: cython.Py_ssize_t
+    n: cython.Py_ssize_t
+    count: cython.Py_ssize_t = max(1, N // max(_ROWS, m))
     triangles = np.zeros((count * m, m))
     for b in range(count):
-        gram_schmidt(X[b * N // count : (b + 1) * N // count], triangles[b * m : (b + 1) * m])
-    return triangle(triangles)
+        begin = b * N // count
+        n = (b + 1) * N // count - begin
+        columns: cython.double[:, ::1] = np.empty((m, n))
+        for i in range(n):
+            for c in range(m):
+                columns[c, i] = X[begin + i, c]
+        gram_schmidt(columns, triangles[b * m : (b + 1) * m])
+    return triangles if count == 1 else triangle(triangles)
+
+
+@cython.cfunc
+def _change_columns(
+    X: cython.double[:, ::1], y: cython.double[::1], shift: cython.double[::1], root: cython.double[::1],
+    A: cython.double[:, ::1], G: cython.double[:, ::1], block: cython.p_double,
+) -> cython.int:  # fmt: skip
+    """[X, y] becomes √w([X, y] − shift)A, A upper triangular, by blocks of rows; adds its products to G (lower)."""
+    N: cython.Py_ssize_t = X.shape[0]
+    P: cython.Py_ssize_t = X.shape[1]
+    begin: cython.Py_ssize_t
+    n: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    a: cython.Py_ssize_t
+    c: cython.Py_ssize_t
+    x: cython.p_double
+    z: cython.p_double
+    factor: cython.double
+    for begin in range(0, N, _ROWS):
+        PyErr_CheckSignals()
+        n = min(_ROWS, N - begin)
+        if P:
+            load(cython.address(X[begin, 0]), P, n, cython.address(shift[0]), block)
+        load(cython.address(y[begin]), 1, n, cython.address(shift[P]), block + P * _ROWS)
+        for c in range(P + 1 if root.shape[0] else 0):
+            x = block + c * _ROWS
+            for i in range(n):
+                x[i] *= root[begin + i]
+        for c in range(P, -1, -1):
+            x = block + c * _ROWS
+            factor = A[c, c]
+            if factor != 1.0:
+                for i in range(n):
+                    x[i] *= factor
+            for a in range(c):
+                factor = A[a, c]
+                if factor != 0.0:
+                    z = block + a * _ROWS
+                    for i in range(n):
+                        x[i] += factor * z[i]
+        for i in range(n):
+            for c in range(P):
+                X[begin + i, c] = block[c * _ROWS + i]
+            y[begin + i] = block[P * _ROWS + i]
+        for a in range(P + 1):
+            for c in range(a + 1):
+                G[a, c] += dot(block + a * _ROWS, block + c * _ROWS, n, 1, 1)
+    return 0
+
+
+@cython.cfunc
+def _from_products(G: cython.double[:, ::1], R: cython.double[:, ::1], A: cython.double[:, ::1]) -> cython.bint:
+    """R of X = QR and the map A from [X, y] to [Q, y − QQ'y] from the cross-products G; False where there is none."""
+    P: cython.Py_ssize_t = G.shape[0] - 1
+    a: cython.Py_ssize_t
+    b: cython.Py_ssize_t
+    c: cython.Py_ssize_t
+    total: cython.double
+    for c in range(P + 1):  # the last column of R is Q'y
+        for a in range(min(c + 1, P)):
+            total = G[c, a]
+            for b in range(a):
+                total -= R[b, a] * R[b, c]
+            if a < c:
+                R[a, c] = total / R[a, a]
+            elif total > _DEPENDENT * G[c, c]:
+                R[c, c] = sqrt(total)
+            else:
+                return False
+    for c in range(P):
+        A[c, c] = 1.0 / R[c, c]
+        for a in range(c - 1, -1, -1):
+            total = 0.0
+            for b in range(a + 1, c + 1):
+                total -= R[a, b] * A[b, c]
+            A[a, c] = total / R[a, a]
+    for a in range(P):
+        total = 0.0
+        for c in range(a, P):
+            total -= A[a, c] * R[c, P]
+        A[a, P] = total
+    A[P, P] = 1.0
+    return True
 
 
 def orthonormal_basis(  # type: ignore[no-untyped-def]
@@ -215,70 +274,73 @@ def orthonormal_basis(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """X becomes a basis of √w·X, y the residual of √w·y; receives the basis' map to β, β, and R of X = QR.
 
-    With a constant column, subtracting means is exact algebra, and keeps the digits that a large mean would cost.
+    By Cholesky factors of cross-products, twice: the first Q is as far from orthogonal as X is ill-conditioned, the
+    second as far as rounding (Yamamoto et al. 2015, ETNA 44, 306-326). False where X is too ill-conditioned for that,
+    or its columns are dependent: X and y are then of no use any more. With a constant column, subtracting means is
+    exact algebra, and keeps the digits that a large mean would cost.
     """
-    N: cython.Py_ssize_t = X.shape[0]
     P: cython.Py_ssize_t = X.shape[1]
-    i: cython.Py_ssize_t
     a: cython.Py_ssize_t
     b: cython.Py_ssize_t
     c: cython.Py_ssize_t
-    turn: cython.int
-    total: cython.double
-    mean: cython.double = 0.0
+    off: cython.double = 0.0
     constant: cython.double = 1.0
-    shift: cython.double[::1] = np.zeros(P)
-    projection: cython.double[::1] = np.zeros(P)
-    part: cython.double[::1] = np.zeros(P)
+    none: cython.double[::1] = np.empty(0)
+    room: cython.double[::1] = np.empty(ROWS * (P + 1))
+    block: cython.p_double = cython.address(room[0])
+    shift: cython.double[::1] = np.zeros(P + 1)
+    unshifted: cython.double[::1] = np.zeros(P + 1)
+    squares: cython.double[:, :, ::1] = np.zeros((6, P + 1, P + 1))
+    A: cython.double[:, ::1] = squares[0]
+    R1: cython.double[:, ::1] = squares[1]
+    R2: cython.double[:, ::1] = squares[2]
+    G: cython.double[:, ::1] = squares[3]
+    G2: cython.double[:, ::1] = squares[4]
     if intercept >= 0:
         constant = X[0, intercept]
-        mean = _sum(cython.address(y[0]), N, 1) / N
-        for i in range(N):
-            y[i] -= mean
+        means: cython.double[::1] = column_means(X)
         for c in range(P):
-            if c != intercept:
-                shift[c] = _sum(cython.address(X[0, c]), N, P) / N
-                for i in range(N):
-                    X[i, c] -= shift[c]
-    if root.shape[0]:
-        for i in range(N):
-            y[i] *= root[i]
-            for c in range(P):
-                X[i, c] *= root[i]
+            shift[c] = means[c] if c != intercept else 0.0
+        shift[P] = column_means(np.asarray(y)[:, None])[0]
+    for a in range(P + 1):
+        A[a, a] = 1.0
+    _change_columns(X, y, shift, root, A, G, block)
+    if not _from_products(G, R1, A):
+        return False
+    _change_columns(X, y, unshifted, none, A, G2, block)
+    for a in range(P):
+        for c in range(a + 1):
+            off += (1.0 if a == c else 2.0) * (G2[a, c] - (1.0 if a == c else 0.0)) ** 2
+    if not off <= _NEARLY_ORTHOGONAL * _NEARLY_ORTHOGONAL or not _from_products(G2, R2, A):
+        return False
+    _change_columns(X, y, unshifted, none, A, squares[5], block)
+    for c in range(P + 1):  # √w[X, y] = Q₁R₁ = Q₂R₂R₁; the last column is Q'y, of which R₂'s has what was left
+        for a in range(min(c + 1, P)):
+            G[a, c] = R2[a, P] if c == P else 0.0
+            for b in range(a, min(c + 1, P)):
+                G[a, c] += R2[a, b] * R1[b, c]
     for a in range(P):
         for c in range(P):
-            R[a, c] = inverse[a, c] = 0.0
-    gram_schmidt(X, R)
-    for turn in range(2):  # twice, so that the rest is orthogonal to rounding
-        for c in range(P):
-            part[c] = _dot(cython.address(X[0, c]), cython.address(y[0]), N, P, 1)
-        for i in range(N):
-            total = y[i]
-            for c in range(P):
-                total -= X[i, c] * part[c]
-            y[i] = total
-        for c in range(P):
-            projection[c] += part[c]
+            R[a, c] = G[a, c] if c >= a else 0.0
+            inverse[a, c] = 0.0
     for c in range(P):
-        inverse[c, c] = 1.0 / R[c, c] if R[c, c] != 0.0 else np.inf
+        inverse[c, c] = 1.0 / R[c, c]
         for a in range(c - 1, -1, -1):
-            total = 0.0
             for b in range(a + 1, c + 1):
-                total -= R[a, b] * inverse[b, c]
-            inverse[a, c] = total / R[a, a] if R[a, a] != 0.0 else np.inf
+                inverse[a, c] -= R[a, b] * inverse[b, c]
+            inverse[a, c] /= R[a, a]
     if intercept >= 0:  # columns were shifted by multiples of the constant one: undo it in its coefficient
         for c in range(P):
-            part[c] = 0.0
             for a in range(P):
-                part[c] += shift[a] / constant * inverse[a, c]
-        for c in range(P):
-            inverse[intercept, c] -= part[c]
+                if a != intercept:
+                    inverse[intercept, c] -= shift[a] / constant * inverse[a, c]
     for a in range(P):
         beta[a] = 0.0
         for c in range(P):
-            beta[a] += inverse[a, c] * projection[c]
+            beta[a] += inverse[a, c] * G[c, P]
     if intercept >= 0:
-        beta[intercept] += mean / constant
+        beta[intercept] += shift[P] / constant
+    return True
 
 
 def qr_by_level(  # type: ignore[no-untyped-def]

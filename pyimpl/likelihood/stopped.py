@@ -73,4 +73,6 @@ def _farthest(
 def _moved(objective: Objective, summary: OptSummary, theta: np.ndarray) -> OptSummary:
     """The summary of a search as if it had ended at θ."""
     value, gradient, information = objective.value_gradient_hessian(theta)
-    return changed(summary, final=theta, final_objective=value, gradient=gradient, information=information)
+    return changed(
+        summary, final=theta, final_objective=value, gradient=gradient, information=information, prss=objective.prss
+    )

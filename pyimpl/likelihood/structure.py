@@ -128,7 +128,8 @@ def choose_pattern(
             f"levels meet in so many combinations that the Cholesky factor has {best.size:.3g} elements. "
             "Leave out a term, or take fewer levels"
         )
-    _warn_if_long(3.0 * best.flops + pairs)
+    if structure == "best":
+        _warn_if_long(3.0 * best.flops + pairs)
     return best, inner
 
 

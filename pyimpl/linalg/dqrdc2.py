@@ -3,15 +3,16 @@
 It decides which columns R drops from a rank-deficient matrix, and gives ``poly`` and ``contr.poly`` their columns.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from pyimpl.linalg.columns import end_products
+from pyimpl.linalg.columns import products
 from pyimpl.linalg.heard import heard_if_long
 
 __all__ = ["PivotedQR", "dqrdc2", "full_column_rank", "independent_columns"]
+
+_NARROW = 6  # columns up to which a call of the BLAS takes longer than the loop
 
 
 @dataclass(frozen=True)
@@ -127,16 +128,13 @@ def full_column_rank(x: np.ndarray) -> bool:
         return True
     if n < p:
         return False
-    if p <= 2:  # the eigenvalues of two normalised columns are 1 ± their cosine
-        first, both, last = end_products(np.ascontiguousarray(x, dtype=np.float64))
-        if not (0 < first < math.inf and 0 < last < math.inf):
-            return False
-        return p == 1 or 1.0 - abs(both) / (math.sqrt(first) * math.sqrt(last)) > 1e-8
     with np.errstate(all="ignore"):
-        gram = x.T @ x
+        gram = products(np.ascontiguousarray(x, dtype=np.float64), np.zeros(p)) if p <= _NARROW else x.T @ x
         scale = np.sqrt(np.diag(gram))
     if not np.all(scale > 0) or not np.isfinite(scale).all():
         return False
+    if p <= 2:  # the eigenvalues of two normalised columns are 1 ± their cosine: LAPACK takes longer
+        return p == 1 or 1.0 - abs(float(gram[0, 1])) / float(scale[0] * scale[1]) > 1e-8
     return bool(np.linalg.eigvalsh(gram / np.outer(scale, scale))[0] > 1e-8)
 
 

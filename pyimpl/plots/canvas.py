@@ -1,5 +1,8 @@
 """What the plots share: colours, labels that cannot break a picture, and panels of intervals."""
 
+import itertools
+import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,9 +26,13 @@ __all__ = [
     "interval_height",
     "interval_panel",
     "label",
+    "legend_beside",
     "new_figure",
+    "note",
+    "space_ticks",
     "tidy",
     "titled",
+    "wrapped",
 ]
 
 # Okabe and Ito's blue and vermillion: told apart with any colour vision, and by their lightness in grey
@@ -33,14 +40,26 @@ BLUE, ACCENT, DARK, GREY, PALE = "#0072B2", "#C8500A", "#12233a", "#70757e", "#b
 
 _LABELLED = 80  # more levels than this are not named: the names would be too small to read
 _LONGEST = 38
+_GAP = 6  # pixels between two labels of an axis
+_LETTER, _LINE = 0.065, 0.17  # inches that a letter of 8 points is wide on average, and a line of a legend is high
 
 
 def label(value: object, longest: int = _LONGEST) -> str:
     """A label as plain text: one line, its middle left out where it is too long, dollar signs no formulas."""
+    return _shortened(value, longest).replace("$", r"\$")
+
+
+def wrapped(value: object, width: int, lines: int = 3) -> str:
+    """A label in lines of so many letters; what that many lines do not hold loses its middle."""
+    parts = textwrap.wrap(_shortened(value, lines * width), width)
+    return "\n".join(parts).replace("$", r"\$")
+
+
+def _shortened(value: object, longest: int) -> str:
     text = "".join(c if c.isprintable() else " " for c in str(value))
     if len(text) > longest:
         text = f"{text[: longest - longest // 3]}…{text[len(text) - longest // 3 + 1 :]}"
-    return text.replace("$", r"\$")
+    return text
 
 
 def new_figure(rows: int, columns: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
@@ -74,6 +93,53 @@ def tidy(axes: "Axes") -> None:
 def titled(axes: "Axes", text: str, size: float = 10) -> None:
     """Set the title."""
     axes.set_title(text, fontsize=size)
+
+
+def note(figure: "Figure", text: str) -> None:
+    """Write what a picture shows below it, in as many lines as its width asks for."""
+    width = int(figure.get_figwidth() / _LETTER)
+    figure.supxlabel("\n".join(textwrap.wrap(text, width)), fontsize=8, color=GREY, x=0.01, ha="left")
+
+
+def legend_beside(figure: "Figure", axes: "Axes", title: str | None = None) -> None:
+    """The panel's legend on the right of the picture; of many entries in columns, for which the picture grows wider."""
+    handles, names = axes.get_legend_handles_labels()
+    height = _LINE * sum(name.count("\n") + 1 for name in names) + 0.5
+    columns = math.ceil(height / figure.get_figheight())
+    if columns > 1:
+        widest = max(len(line) for name in names for line in name.splitlines() or [""])
+        figure.set_figwidth(figure.get_figwidth() + (columns - 1) * (_LETTER * widest + 0.6))
+    figure.legend(
+        handles, names, title=title, loc="outside right upper", frameon=False, fontsize=8, title_fontsize=9,
+        ncols=columns,
+    )  # fmt: skip
+
+
+def space_ticks(figure: "Figure") -> None:
+    """See that no two labels of a horizontal axis overlap: fewer of a scale's, those of categories aslant."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        locator = axes.xaxis.get_major_locator()
+        if isinstance(locator, MaxNLocator):
+            for count in (5, 4, 3, 2):
+                if not _overlap(axes):
+                    break
+                locator.set_params(nbins=count)
+                figure.draw_without_rendering()
+        elif _overlap(axes):
+            for text in axes.get_xticklabels():
+                text.set(rotation=40, ha="right", rotation_mode="anchor")
+
+
+def _overlap(axes: "Axes") -> bool:
+    """Whether labels of the horizontal axis touch each other."""
+    low, high = sorted(axes.get_xlim())
+    places = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    shown = [text for place, text in places if low <= place <= high and text.get_text() and text.get_visible()]
+    boxes = sorted((text.get_window_extent() for text in shown), key=lambda box: box.x0)
+    return any(right.x0 < left.x1 + _GAP for left, right in itertools.pairwise(boxes))
 
 
 def interval_panel(

@@ -9,7 +9,20 @@ import pandas as pd
 from pyimpl.arguments import SIGNATURES, Seed, Share
 from pyimpl.errors import DataError
 from pyimpl.inference.emm_text import At, Over
-from pyimpl.plots.canvas import ACCENT, BLUE, DARK, GREY, grid_of, label, new_figure, titled
+from pyimpl.plots.canvas import (
+    ACCENT,
+    BLUE,
+    DARK,
+    GREY,
+    grid_of,
+    label,
+    legend_beside,
+    new_figure,
+    note,
+    space_ticks,
+    titled,
+    wrapped,
+)
 from r_scripts.caller import warn
 
 if TYPE_CHECKING:
@@ -67,6 +80,7 @@ __all__ = ["ResultPlots", "plot_coefficients", "plot_emmeans", "plot_predictions
 
 #: Okabe and Ito's colours, blue first: told apart with any colour vision.
 _COLOURS = (BLUE, ACCENT, "#009E73", "#AA4499", "#E69F00", "#56B4E9", DARK)
+_STYLES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _SMOOTH = 80  # points of a curve
 _FEW = 5  # values of a covariate up to which each has its colour or panel
@@ -132,34 +146,30 @@ def plot_predictions(
         for i, (own, rows_) in enumerate(lines):
             (_band if curve else _dots)(ax, rows_, names[0], i, len(lines), own)
         if title:
-            titled(ax, f"{label(names[2], 16)} = {label(title, 24)}")
+            titled(ax, wrapped(f"{names[2]} = {title}", 40))
         ax.set_xlabel(label(names[0]))
         if k % columns == 0:
             ax.set_ylabel(label(fit.design.response))
     _share(axes[: len(panels)])
     if len(names) > 1:
-        figure.legend(
-            *axes[0].get_legend_handles_labels(),
-            title=label(names[1], 24),
-            loc="outside right upper",
-            frameon=False,
-            fontsize=8,
-            title_fontsize=9,
-        )
+        legend_beside(figure, axes[0], wrapped(names[1], 24))
     what = "confidence intervals of the mean" if interval == "confidence" else "intervals of a new observation"
-    held = [f"{label(n, 16)} = {_written(table[n].iloc[0])}" for n in table.columns[:-4] if n not in names]
-    figure.supxlabel(
-        f"{100 * level:g}% {what}" + (f"; {', '.join(held[:4])}{', …' if len(held) > 4 else ''}" if held else ""),
-        fontsize=8,
-        color=GREY,
-        x=0.01,
-        ha="left",
+    held = [
+        f"{label(name, 24)}\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{label(_written(table[name].iloc[0]), 40)}"
+        for name in table.columns[:-4]
+        if name not in names
+    ]
+    note(
+        figure,
+        f"{100 * level:g}% {what}" + (f"; {', '.join(held[:8])}{', …' if len(held) > 8 else ''}" if held else ""),
     )
+    space_ticks(figure)
     return figure
 
 
 def _written(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else label(value, 20)
+    """A value in full: what two levels have in common is not all that they are."""
+    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
 def _is_covariate(values: pd.Series) -> bool:
@@ -187,8 +197,8 @@ def _groups(table: pd.DataFrame, name: str) -> list[tuple[str, pd.DataFrame]]:
 def _band(ax: "Axes", table: pd.DataFrame, x: str, i: int, count: int, name: str) -> None:
     colour = _COLOURS[i % len(_COLOURS)]
     ax.fill_between(table[x], table["conf.low"], table["conf.high"], color=colour, alpha=0.16, linewidth=0, zorder=2)
-    style = "-" if i < len(_COLOURS) else "--"
-    ax.plot(table[x], table["predicted"], style, color=colour, linewidth=2, zorder=3, label=label(name, 24))
+    style = _STYLES[i // len(_COLOURS) % len(_STYLES)]
+    ax.plot(table[x], table["predicted"], style, color=colour, linewidth=2, zorder=3, label=wrapped(name, 24))
 
 
 def _dots(ax: "Axes", table: pd.DataFrame, x: str, i: int, count: int, name: str) -> None:
@@ -203,9 +213,9 @@ def _dots(ax: "Axes", table: pd.DataFrame, x: str, i: int, count: int, name: str
         color=colour,
         markersize=4.5,
         zorder=4,
-        label=label(name, 24),
+        label=wrapped(name, 24),
     )
-    ax.set_xticks(range(len(levels)), [label(level, 16) for level in levels])
+    ax.set_xticks(range(len(levels)), [wrapped(level, 16) for level in levels])
     ax.set_xlim(-0.6, len(levels) - 0.4)
 
 
@@ -332,19 +342,22 @@ def plot_emmeans(
         if arrows is not None:
             for ends in (arrows.left[part], arrows.right[part]):
                 _draw_arrows(ax, middle[part], ends, at)
-        ax.set_yticks(at, [label(" ".join(map(_written, row)), 30) for row in means.grid.iloc[part][names].to_numpy()])
+        ax.set_yticks(
+            at, [wrapped(" ".join(map(_written, row)), 30, 2) for row in means.grid.iloc[part][names].to_numpy()]
+        )
         ax.set_ylim(-0.6, len(part) - 0.4)
         ax.set_xlabel(label(summary.estimate))
         if means.by:
             first = means.grid.iloc[part[0]]
-            titled(ax, ", ".join(f"{label(name, 16)} = {label(_written(first[name]), 16)}" for name in means.by))
+            titled(ax, wrapped(", ".join(f"{name} = {_written(first[name])}" for name in means.by), 40))
     limits = [ax.get_xlim() for ax in axes[: len(groups)]]
     for ax in axes[: len(groups)]:
         ax.set_xlim(min(a for a, _ in limits), max(b for _, b in limits))
     text = f"bars: {100 * (means.level if level is None else level):g}% intervals"
     if arrows is not None:
         text += f"; means whose arrows do not overlap differ (α = {alpha:g}, {adjust})"
-    figure.supxlabel(text, fontsize=8, color=GREY, x=0.01, ha="left")
+    note(figure, text)
+    space_ticks(figure)
     return figure
 
 
@@ -579,14 +592,15 @@ def plot_coefficients(
         ax.hlines(at, part["conf.low"], part["conf.high"], color=colour, linewidth=2, zorder=2)
         ax.plot(
             part["estimate"], at, _MARKERS[i % len(_MARKERS)], color=colour, markersize=5.5, linestyle="none", zorder=3,
-            label=label(name, 30),
+            label=wrapped(name, 24),
         )  # fmt: skip
-    ax.set_yticks(range(len(shown))[::-1], [label((labels or {}).get(term, term), 34) for term in shown])
+    ax.set_yticks(range(len(shown))[::-1], [wrapped((labels or {}).get(term, term), 34, 2) for term in shown])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.6, len(shown) - 0.4)
     ax.set_xlabel(f"estimate, {100 * level:g}% interval")
     if count > 1:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+        legend_beside(figure, ax)
+    space_ticks(figure)
     return figure
 
 

@@ -1,6 +1,9 @@
 """The sufficient statistics of the collapsed posterior: cross-products of each level's rows.
 
-Of the term with most levels they are kept level by level; the other terms' columns are put in order by component
+The rows are reduced as for the likelihood (:func:`pyimpl.likelihood.reduce.reduce_rows`), with the term of most levels
+as the inner factor: R_j, C_j = Q_j'W and what the others' columns have within and across its levels. A posterior is
+wanted at thousands of points side by side, at which Z_j'Z_j = R_j'R_j and Z_j'W = R_j'C_j are read in place of R_j and
+C_j: levels of which they are the same are worked on once. The other terms' columns are put in order by component
 (levels that rows bring together), of each of which the dense matrix is kept.
 """
 
@@ -10,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from pyimpl.errors import ModelError
+from pyimpl.likelihood.reduce import InnerPart, OuterPart, reduce_rows
 from pyimpl.posterior.specification import Specification
 
 __all__ = [
@@ -30,6 +34,8 @@ MAX_PARAMETERS = 210
 
 #: Most numbers that the sufficient statistics of the levels may take (4 GB).
 MAX_ELEMENTS = 500_000_000
+
+_DIGITS = 12  # in which cross-products of the same rows in another order agree
 
 
 @dataclass(frozen=True)
@@ -68,15 +74,6 @@ class CrossProducts:
     rest: OtherTerms
 
 
-def _crossproduct(codes: np.ndarray, left: np.ndarray, right: np.ndarray, J: int) -> np.ndarray:
-    """``left'right`` for each level: shape (J, left columns, right columns)."""
-    out = np.empty((J, left.shape[1], right.shape[1]))
-    for a in range(left.shape[1]):
-        for b in range(right.shape[1]):
-            out[:, a, b] = np.bincount(codes, left[:, a] * right[:, b], minlength=J)
-    return out
-
-
 def refuse_too_large(spec: Specification) -> None:
     """Refuse a term with too many effects.
 
@@ -111,31 +108,54 @@ def cross_products(spec: Specification, W: np.ndarray) -> CrossProducts:
     ModelError
         If more than :data:`MAX_DENSE` random effects besides the largest term's hang together.
     """
-    weights = spec.weights
-    root = np.ones(spec.y.size) if weights is None else np.sqrt(weights)
-    Ww = W * root[:, None]
+    root = np.ones((spec.y.size, 1)) if spec.weights is None else np.sqrt(spec.weights)[:, None]
     terms = spec.terms
     first = int(np.argmax([term.J for term in terms]))
-    term = terms[first]
-    columns = term.columns * root[:, None]
-    S = _crossproduct(term.codes, columns, columns, term.J)
-    B = _crossproduct(term.codes, columns, Ww, term.J)
-    p, m = term.p, W.shape[1]
-    unique, inverse, count = np.unique(
-        np.ascontiguousarray(S).reshape(term.J, -1), axis=0, return_inverse=True, return_counts=True
+    order = [first, *(i for i in range(len(terms)) if i != first)]
+    inner, outer, triangle = reduce_rows(
+        [np.ascontiguousarray(W * root)],
+        [np.ascontiguousarray(terms[i].columns * root) for i in order],
+        [np.array(terms[i].codes, dtype=np.intp) for i in order],
+        [terms[i].J for i in order],
+        [terms[i].group for i in order],
+        "blocks",
     )
-    rows_p, cols_p = np.tril_indices(p)
+    S = np.einsum("jki,jkl->jil", inner.R, inner.R)
+    B = np.einsum("jki,jkc->jic", inner.R, inner.C)
+    p, m = S.shape[1], W.shape[1]
     rows_m, cols_m = np.tril_indices(m)
-    E = np.zeros((len(unique), rows_p.size, rows_m.size))
+    WW = (triangle.T @ triangle + np.einsum("jka,jkb->ab", inner.C, inner.C))[rows_m, cols_m]
+    which, inverse, count = _alike(S)
+    rows_p, cols_p = np.tril_indices(p)
+    E = np.zeros((len(which), rows_p.size, rows_m.size))
     for k, (a, b) in enumerate(zip(rows_p, cols_p, strict=True)):
-        outer = B[:, a, rows_m] * B[:, b, cols_m]
+        outer_products = B[:, a, rows_m] * B[:, b, cols_m]
         if a != b:
-            outer = outer + B[:, b, rows_m] * B[:, a, cols_m]
-        np.add.at(E[:, k], inverse.reshape(-1), outer)
-    rest = _other_terms(spec, first, columns, Ww, root) if len(terms) > 1 else _no_other_terms(term.J, p, m)
-    WW = (Ww.T @ Ww)[rows_m, cols_m]
-    inverse = inverse.reshape(-1).astype(np.int64)
-    return CrossProducts(first, S, B, WW, inverse, unique.reshape(-1, p, p), count.astype(np.float64), E, rest)
+            outer_products = outer_products + B[:, b, rows_m] * B[:, a, cols_m]
+        np.add.at(E[:, k], inverse, outer_products)
+    rest = _no_other_terms(len(S), p, m) if outer is None else _other_terms(spec, order[1:], inner, outer)
+    return CrossProducts(first, S, B, WW, inverse, S[which], count.astype(np.float64), E, rest)
+
+
+def _alike(S: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Group the levels whose S (J, p, p) are the same but for rounding, as of the same rows in another order.
+
+    Returns
+    -------
+    which : ndarray of int, shape (U,)
+        A level of each group.
+    inverse : ndarray of int64, shape (J,)
+        The group of each level.
+    count : ndarray of int, shape (U,)
+    """
+    size = np.sqrt(np.einsum("jii->ji", S))
+    by = np.where(size > 0, size, 1.0)
+    logarithm = np.where(size > 0, np.log2(by), -np.inf)
+    rows, cols = np.tril_indices(S.shape[1], -1)
+    cosines = (S / by[:, :, None] / by[:, None, :])[:, rows, cols]
+    key = np.column_stack([np.round(logarithm, _DIGITS), np.round(cosines, _DIGITS)]) + 0.0
+    _, which, inverse, count = np.unique(key, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    return which, inverse.reshape(-1).astype(np.int64), count
 
 
 def _no_other_terms(J: int, p: int, m: int) -> OtherTerms:
@@ -146,83 +166,59 @@ def _no_other_terms(J: int, p: int, m: int) -> OtherTerms:
     )
 
 
-def _other_terms(spec: Specification, first: int, columns: np.ndarray, Ww: np.ndarray, root: np.ndarray) -> OtherTerms:
+def _other_terms(spec: Specification, others: list[int], inner: InnerPart, outer: OuterPart) -> OtherTerms:
+    """The other terms' columns from what is within the first term's levels and across them."""
     from scipy import sparse
-    from scipy.sparse.csgraph import connected_components
 
-    terms = spec.terms
-    others = [i for i in range(len(terms)) if i != first]
-    codes_1, J1, p1 = terms[first].codes, terms[first].J, terms[first].p
-    offsets = np.cumsum([0, *[terms[i].J for i in others]])
-    n_blocks = int(offsets[-1])
-    block_of_row = [terms[i].codes + offset for i, offset in zip(others, offsets[:-1], strict=True)]
-    # blocks and levels of the first term that share a row belong together
-    pairs = [
-        sparse.coo_array((np.ones(codes_1.size), (codes_1, J1 + block)), shape=(J1 + n_blocks,) * 2)
-        for block in block_of_row
-    ]
-    together = pairs[0].tocsr()
-    for pair in pairs[1:]:
-        together = together + pair.tocsr()
-    _, component = connected_components(together, directed=False)
-    order = np.argsort(component[J1:], kind="stable")
-    block_term = np.concatenate([np.full(terms[i].J, i) for i in others])[order]
-    block_level = np.concatenate([np.arange(terms[i].J) for i in others])[order]
-    sizes = np.array([term.p for term in terms])[block_term]
-    block_start = np.concatenate([[0], np.cumsum(sizes)])
-    position = np.empty(n_blocks, dtype=np.intp)
-    position[order] = np.arange(n_blocks)
-    labels, component_start = np.unique(component[J1:][order], return_index=True)
-    component_start = np.append(component_start, n_blocks)
-    level_order = np.argsort(component[:J1], kind="stable")
-    level_start = np.append(np.searchsorted(component[:J1][level_order], labels), J1)
-
-    q = int(block_start[-1])
-    rows = np.arange(codes_1.size)
-    indices = np.concatenate(
-        [
-            block_start[position[block]] + k
-            for i, block in zip(others, block_of_row, strict=True)
-            for k in range(terms[i].p)
-        ]
-    )
-    values = np.concatenate([terms[i].columns[:, k] * root for i in others for k in range(terms[i].p)])
-    total_p = sum(terms[i].p for i in others)
-    Z2 = sparse.csr_array((values, (np.tile(rows, total_p), indices)), shape=(rows.size, q))
-    G = (Z2.T @ Z2).tocsr()
-    starts = block_start[component_start]
-    widths = np.diff(starts)
+    pattern = outer.pattern
+    q, p = pattern.q, inner.R.shape[1]
+    nodes = np.asarray(pattern.order)
+    offsets = np.cumsum([0, *[spec.terms[i].J for i in others]])
+    place = np.searchsorted(offsets, nodes, side="right") - 1
+    # a component is a dense matrix, of panels of which only the last has no rows below
+    last = np.flatnonzero(np.diff(pattern.row_ptr) == 0)
+    panels = np.append(0, last + 1)  # (components + 1,): first panel of each
+    start = np.asarray(pattern.first)[panels]  # ... and first column
+    widths = np.diff(start)
     if widths.max() > MAX_DENSE:
-        names = ", ".join(terms[i].group for i in others)
+        names = ", ".join(spec.terms[i].group for i in others)
         raise ModelError(
             f"the terms besides the largest ({names}) have {widths.max()} random effects that hang together; at most "
             f"{MAX_DENSE} fit a dense matrix. Leave out a term, or sample the model with rstanarm"
         )
-    G_start = np.concatenate([[0], np.cumsum(widths**2)])
-    dense = np.concatenate([G[a:b, a:b].toarray().ravel() for a, b in pairwise(starts)])
-    cross = []
-    for k in range(p1):
-        Z1 = sparse.csr_array((columns[:, k], (codes_1, rows)), shape=(J1, rows.size))
-        cross.append((Z1 @ Z2).tocsr())
-    pattern = sum(abs(c) for c in cross) + sparse.csr_array(
-        (np.ones(indices.size), (np.tile(codes_1, total_p), indices)), shape=(J1, q)
+    level = np.repeat(np.arange(len(inner.R)), np.diff(inner.indptr))
+    across = sparse.csr_array(  # (J p, q): Q_j'Z of the other terms
+        (
+            inner.values.ravel(),
+            ((level[:, None] * p + np.arange(p)).ravel(), np.repeat(inner.columns, p)),
+        ),
+        shape=(len(inner.R) * p, q),
     )
-    pattern = pattern.tocsr()
-    pattern.sort_indices()
-    level = np.repeat(np.arange(J1), np.diff(pattern.indptr))
-    C = np.column_stack([np.asarray(c[level, pattern.indices]).ravel() for c in cross])
-    start_of_column = np.repeat(starts[:-1], widths)
+    squares = (across.T @ across).tocsr()
+    G = []
+    for (a, b), (begin, end) in zip(pairwise(start), pairwise(panels), strict=True):
+        lower = np.zeros((b - a, b - a))
+        for s in range(begin, end):
+            left, right = pattern.first[s] - a, pattern.first[s + 1] - a
+            panel = outer.within[pattern.panel[s] : pattern.panel[s + 1]].reshape(right - left, -1)
+            lower[left:, left:right] = panel.T
+        lower = np.tril(lower)
+        G.append((lower + np.tril(lower, -1).T + squares[a:b, a:b].toarray()).ravel())
+    component = np.searchsorted(start, inner.columns, side="right") - 1
+    own = np.full(len(inner.R), -1)  # the component of each level
+    own[level] = component
+    level_order = np.argsort(own, kind="stable")
     return OtherTerms(
-        R=np.ascontiguousarray(Z2.T @ Ww),
-        block_start=block_start.astype(np.int64),
-        block_term=block_term.astype(np.int64),
-        block_level=block_level.astype(np.int64),
-        component_start=component_start.astype(np.int64),
-        G_start=G_start.astype(np.int64),
-        G=dense,
-        level_start=level_start.astype(np.int64),
+        R=np.ascontiguousarray(outer.within_dense.T + across.T @ inner.C.reshape(len(inner.R) * p, -1)),
+        block_start=np.asarray(pattern.node_first).astype(np.int64),
+        block_term=np.array(others, dtype=np.int64)[place],
+        block_level=(nodes - offsets[place]).astype(np.int64),
+        component_start=np.asarray(pattern.super_node)[panels].astype(np.int64),
+        G_start=np.concatenate([[0], np.cumsum(widths**2)]).astype(np.int64),
+        G=np.concatenate(G),
+        level_start=np.searchsorted(own[level_order], np.arange(widths.size + 1)).astype(np.int64),
         levels=level_order.astype(np.int64),
-        C_start=pattern.indptr.astype(np.int64),
-        C_column=(pattern.indices - start_of_column[pattern.indices]).astype(np.int64),
-        C=np.ascontiguousarray(C),
+        C_start=inner.indptr.astype(np.int64),
+        C_column=(inner.columns - start[component]).astype(np.int64),
+        C=np.ascontiguousarray(np.einsum("ek,eki->ei", inner.values, inner.R[level])),
     )

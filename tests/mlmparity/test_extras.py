@@ -11,6 +11,7 @@ import pytest
 from mlmparity import lmer, load_dataset, stan_lmer
 from pyimpl.errors import DataError
 from pyimpl.extras import MissingExtraError, has, need
+from r_scripts.installing import install_command
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -101,3 +102,11 @@ def test_a_package_that_is_there_is_no_error(without: Any) -> None:
     assert has("numpy")
     without("numpy_of_nobody")
     assert not has("numpy", "numpy_of_nobody")
+
+
+def test_an_environment_of_uvs_is_told_uvs_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r_scripts.installing.find_spec", lambda name: None)
+    monkeypatch.setattr("r_scripts.installing.shutil.which", lambda name: f"/bin/{name}")
+    assert install_command("a>=1", "b[c]") == f"uv pip install --python {sys.executable} 'a>=1' 'b[c]'"
+    monkeypatch.setattr("r_scripts.installing.shutil.which", lambda name: None)
+    assert install_command("b[c]") == "python -m pip install 'b[c]'"

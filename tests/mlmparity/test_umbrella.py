@@ -88,6 +88,49 @@ def test_a_file_in_the_way_is_named_in_one_sentence(shadow: str, use: str, tmp_p
     assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("shadow", "use"),
+    [
+        ("pandas.py", "from mlmparity import lmer"),
+        ("numpy/__init__.py", "from mlmparity import load_dataset"),
+        ("json.py", "from mlmparity import lmer"),
+        ("typer.py", "from mlmparity import compare"),
+    ],
+)
+def test_a_file_in_the_way_of_what_we_import_is_named(shadow: str, use: str, tmp_path: Path) -> None:
+    """Python says "cannot import name 'lmer'" where it fails for want of pandas."""
+    file = tmp_path / shadow
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("x = 1\n", encoding="utf-8")
+    script = tmp_path / "script.py"
+    script.write_text(
+        use
+        if "typer" not in shadow
+        else f"import typer\n{use}\nfrom mlmparity.rooms import load\nload('validation.cli')"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("mlmparity.rooms.ShadowedPackageError: mlmparity's module")
+    assert f"Python finds {file} where a module {shadow.split('.')[0].split('/')[0]!r} of another's is needed" in last
+
+
+def test_a_module_that_cannot_be_imported_is_no_missing_name(tmp_path: Path) -> None:
+    done = run("import pandas; del pandas.DataFrame\nfrom mlmparity import lmer", tmp_path)
+    assert "mlmparity's module 'pyimpl' cannot be imported: " in done.stderr.splitlines()[-1]
+    assert "DataFrame" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("package", ["mlmparity", "pyimpl", "bridge", "validation", "setup"])
+def test_a_python_that_is_too_old_is_told_so(package: str, tmp_path: Path) -> None:
+    code = f"import sys; sys.version_info = (3, 10, 2, 'final', 0); sys.path.insert(0, {str(ROOT)!r}); import {package}"
+    done = run(code, tmp_path)
+    assert "mlmparity needs Python 3.11 to 3.14; this is 3.10" in done.stderr.splitlines()[-1]
+    assert package != "setup" or len(done.stderr.splitlines()) == 1  # what pip prints is its own lines and this one
+
+
 def test_a_module_in_the_way_that_is_loaded_already_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "validation.py").write_text("mine = 1\n", encoding="utf-8")
     done = run("import validation, mlmparity\nmlmparity.compare", tmp_path, path=tmp_path)

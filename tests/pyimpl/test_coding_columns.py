@@ -12,7 +12,7 @@ from pyimpl.frame.column_types import category_labels
 from pyimpl.frame.columns import Data, Factor, Logical, Numeric, as_factor, read_column
 from pyimpl.frame.contrasts import contrast_matrix
 from pyimpl.likelihood.rows import by_level, constant_column, nodes_by_level, root_mean_squares, sort_by_level
-from pyimpl.linalg.columns import centred_squares, end_products, levels_used, some_negative, square_sum
+from pyimpl.linalg.columns import centred_squares, column_means, levels_used, products, some_negative, square_sum
 from pyimpl.linalg.dqrdc2 import dqrdc2, full_column_rank, independent_columns
 from tests.pyimpl.model_oracle import ask_r
 
@@ -213,7 +213,10 @@ def test_what_the_checks_need_of_columns():
     squares = centred_squares(X)
     assert squares[0] == -1.0
     np.testing.assert_allclose(squares[1:], ((X - X.mean(axis=0)) ** 2).sum(axis=0)[1:], rtol=1e-12, atol=1e-20)
-    np.testing.assert_allclose(end_products(X), (70.0, 210.0, 630.0))
+    means = column_means(X)
+    np.testing.assert_allclose(means, X.mean(axis=0), rtol=1e-15)
+    np.testing.assert_allclose(products(X, np.zeros(4)), X.T @ X, rtol=1e-14)
+    np.testing.assert_allclose(products(X, means), (X - means).T @ (X - means), rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match="not C-contiguous"):  # else it would read other numbers
         centred_squares(np.asfortranarray(X))
     assert constant_column(X) == (0, 1.0)

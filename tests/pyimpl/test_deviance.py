@@ -16,7 +16,7 @@ from pyimpl.likelihood import structure as structure_module
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.responses import Responses
-from pyimpl.likelihood.rows import gram_schmidt
+from pyimpl.likelihood.rows import gram_schmidt, orthonormal_basis
 from pyimpl.likelihood.starts import default_start
 
 
@@ -147,8 +147,9 @@ def test_the_triangle_of_dependent_columns(rank):
         D = rng.normal(size=(40, rank)) @ rng.normal(size=(rank, 4)) + 1e-16 * rng.normal(size=(40, 1))
         D += 1e-17 * rng.normal(size=D.shape) * rng.integers(0, 2, 4)
         D = np.column_stack([D, rng.normal(size=40)])
-        Q, R = D.copy(), np.zeros((D.shape[1], D.shape[1]))
-        gram_schmidt(Q, R)
+        columns, R = D.T.copy(), np.zeros((D.shape[1], D.shape[1]))
+        gram_schmidt(columns, R)
+        Q = columns.T
         np.testing.assert_allclose(R.T @ R, D.T @ D, rtol=0, atol=1e-13 * np.square(D).sum())
         np.testing.assert_allclose(Q @ R, D, rtol=0, atol=1e-14 * np.linalg.norm(D))
 
@@ -447,6 +448,46 @@ def test_lapack_and_our_own_qr_reduce_a_design_alike(case, monkeypatch):
         assert one.objective == pytest.approx(two.objective, rel=1e-12)
         np.testing.assert_allclose(one.beta, two.beta, rtol=1e-9, atol=1e-11)
         np.testing.assert_allclose(one.unscaled_vcov, two.unscaled_vcov, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("power", [1, 2, 3, 4])
+@pytest.mark.parametrize("rows", [30, 511, 512, 1030])
+def test_an_orthonormal_basis_of_columns_nearly_dependent(rows, power):
+    """Powers of years: by cross-products where that keeps the digits, by LAPACK's QR else; the same subspace."""
+    rng = np.random.default_rng(rows + power)
+    years = 2000.0 + np.arange(rows) % 25
+    X = np.column_stack([years**k for k in range(power + 1)]) if power < 4 else np.column_stack(
+        [np.ones(rows), years, years + 1e-8 * rng.normal(size=rows)]
+    )  # fmt: skip
+    codes = np.arange(rows) % 6
+    y = rng.normal(size=6)[codes] + rng.normal(size=rows)
+    names = tuple(f"x{k}" for k in range(X.shape[1]))
+    term = RandomTerm("g", ("(Intercept)",), tuple(map(str, range(6))), codes, np.ones((rows, 1)))
+    fixed = reduce_design(
+        Design("y ~ x", "y", pd.RangeIndex(rows), y, X, names, (term,), None, None, pd.DataFrame())
+    ).fixed
+    np.testing.assert_allclose(fixed.basis.T @ fixed.basis, np.eye(X.shape[1]), atol=1e-13)
+    np.testing.assert_allclose(fixed.basis.T @ fixed.residual, 0.0, atol=1e-12)
+    exact = np.column_stack([((years - 2012.0) / 12.0) ** k for k in range(power + 1)]) if power < 4 else X
+    away = exact - fixed.basis @ (fixed.basis.T @ exact)
+    np.testing.assert_allclose(away, 0.0, atol=1e-6 if power < 4 else 1e-8)
+
+
+def test_which_columns_are_too_near_to_dependent_for_cross_products():
+    rng = np.random.default_rng(3)
+
+    def basis(X):
+        P = X.shape[1]
+        return orthonormal_basis(
+            X.copy(), rng.normal(size=len(X)), np.empty(0), 0, np.zeros((P, P)), np.zeros(P), np.zeros((P, P))
+        )
+
+    x = rng.normal(size=200)
+    assert basis(np.column_stack([np.ones(200), 1e9 + x]))  # the mean is taken off first
+    assert not basis(np.column_stack([np.ones(200), x, x + 1e-7 * rng.normal(size=200)]))
+    assert not basis(np.column_stack([np.ones(200), x, 2 * x]))
+    assert not basis(np.column_stack([np.ones(200), np.full(200, 3.0)]))
+    assert not basis(np.column_stack([np.ones(200), np.full(200, np.nan)]))
 
 
 @pytest.mark.parametrize("balanced", [False, True])

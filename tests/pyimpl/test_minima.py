@@ -165,6 +165,7 @@ def test_a_first_step_that_goes_too_far_is_no_refusal(seed):
     _, (formula, data, options) = model(seed)
     with pytest.warns(PyimplWarning, match="no lowest value that can be computed"):
         fit = lmer(formula, data, **options)
+    assert fit.model.prss == pytest.approx(fit.model.estimates.prss, rel=1e-6)
     left = fit.design.y - fit.fitted().to_numpy()
     penalised = float(left @ left) + sum(float((u**2).sum()) for u in fit.model.estimates.u)
     assert penalised <= 1.01 * fit.model.prss + 1e-10 * float(fit.design.y @ fit.design.y)

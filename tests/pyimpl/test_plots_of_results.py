@@ -1,5 +1,6 @@
 """Plots of results show what the fits say: every line, dot, interval and arrow is checked against the numbers."""
 
+import itertools
 import warnings
 from functools import cache
 
@@ -129,6 +130,67 @@ def test_a_posterior_has_them_too():
     np.testing.assert_allclose(written(plot_emmeans(means))[0].get_lines()[0].get_xdata(), means.frame["emmean"])
     with pytest.raises(DataError, match="a posterior has none"):
         plot_emmeans(means, comparisons=True)
+
+
+LONG = [f"medication (high dose) with counselling {how} weekly" for how in ("once", "twice", "thrice")]
+
+
+@cache
+def long_names():
+    rng = np.random.default_rng(5)
+    n = 240
+    month, f, g = rng.integers(0, 12, n), rng.integers(0, 3, n), np.repeat(np.arange(24), 10)
+    months = [f"month {k}, from January on" if k < 8 else f"month {k}" for k in range(12)]
+    frame = pd.DataFrame(
+        {
+            "f": pd.Categorical.from_codes(f, LONG),
+            "month": pd.Categorical.from_codes(month, months),
+            "x": rng.normal(size=n),
+            "income": rng.gamma(2, 60_000, n),
+            "g": pd.Categorical.from_codes(g, [f"School of St Bartholomew the Younger, number {i}" for i in range(24)]),
+        }
+    )
+    frame["y"] = f + frame["x"] + rng.normal(size=24)[g] + rng.normal(size=n)
+    return lmer("y ~ f + month + x + income + (1 | g)", frame)
+
+
+def test_levels_that_begin_and_end_alike_are_told_apart():
+    figure = long_names().plot_predictions(["month", "f"])
+    names = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
+    assert names == LONG
+    ticks = long_names().plot_predictions("f").axes[0].get_xticklabels()
+    assert len({text.get_text() for text in ticks}) == len(LONG)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: m.plot_predictions("month"),
+        lambda m: m.plot_predictions(["month", "f"]),
+        lambda m: m.plot_predictions(["x", "g"], re_form=None),
+        lambda m: m.plot_predictions("income"),
+        lambda m: m.plot_emmeans("~ f | month", ddf="asymptotic"),
+        lambda m: plot_coefficients({"a model that has a long name, too": m, "b": m}),
+    ],
+)
+def test_no_text_is_cut_off_or_lies_on_another(call):
+    figure = call(long_names())
+    figure.draw_without_rendering()
+    whole = figure.bbox
+    for axes in figure.axes:
+        if not axes.get_visible():
+            continue
+        shown = [text for text in axes.get_xticklabels() if text.get_text()]
+        # of labels aslant the boxes overlap, not the letters: their beginnings are a line's height apart
+        aslant = shown[0].get_rotation() != 0
+        boxes = sorted((text.get_window_extent() for text in shown), key=lambda box: box.x1)
+        apart = [b.x1 - a.x1 if aslant else b.x0 - a.x1 for a, b in itertools.pairwise(boxes)]
+        assert min(apart) > (shown[0].get_fontsize() if aslant else 0)
+    texts = [figure._supxlabel, *(text for legend in figure.legends for text in legend.get_texts())]
+    for text in filter(None, texts):
+        box = text.get_window_extent()
+        assert whole.x0 <= box.x0 < box.x1 <= whole.x1, text.get_text()
+        assert whole.y0 <= box.y0 < box.y1 <= whole.y1, text.get_text()
 
 
 def test_labels_cannot_break_a_picture():

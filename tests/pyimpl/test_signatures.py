@@ -142,6 +142,19 @@ def test_names_in_an_array_are_handed_on_as_a_list():
     assert takes(names=FRAME.columns)[0] == ["x"]
 
 
+@CHECK.checked
+def listed(names: Sequence[str], often: int = 1) -> object:
+    return names
+
+
+def test_one_name_is_a_list_of_one_as_in_r():
+    assert listed("age") == ["age"]
+    assert listed(names="age") == ["age"]
+    assert takes("age")[0] == "age"  # where a string is asked for, too, it stays one
+    with pytest.raises(ValueError, match="names must be a sequence of strings, not 3"):
+        listed(3)
+
+
 def test_an_option_that_there_is_not_is_pythons_error_with_a_hint():
     with pytest.raises(TypeError, match=r"takes\(\) got an unexpected keyword argument 'oftn'. Did you mean 'often'"):
         takes(oftn=1)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import chi2
 
 from pyimpl.errors import ConvergenceWarning, DataError, ModelError, RankDeficientWarning
 from pyimpl.inference import derivatives
@@ -307,3 +308,15 @@ def test_too_many_connected_effects_are_refused(monkeypatch):
     case = next(c for c in CASES if c["frame"] == "Pen")
     with pytest.raises(ModelError, match="hang together"):
         _lmer(case).hatvalues()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_infinite_degrees_of_freedom_have_the_chi_square_s_tail():
+    """Rows that repeat each other leave no residual variance, and so nothing that degrees of freedom could count."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"g": np.repeat(list("abcdefgh"), 2), "f": np.repeat(list("abcabcab"), 2)})
+    frame["x"], frame["y"] = (np.repeat(rng.normal(size=8), 2) for _ in range(2))
+    table = lmer("y ~ f + x + (1 | g)", frame).anova(type="III", ddf="Satterthwaite")
+    assert np.isinf(table.loc["f", "DenDF"])
+    F, p = table.loc["f", ["F value", "Pr(>F)"]]
+    assert p == pytest.approx(chi2.sf(2 * F, 2))

@@ -1,5 +1,7 @@
 """Simulation-based calibration: a right sampler passes, a faulty one is caught; backends; resumption."""
 
+import sys
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,15 @@ def test_the_command(tmp_path: Path) -> None:
     assert "inconclusive; 5 data sets" in done.output
     assert (tmp_path / "sbc-intercepts.png").exists()
     assert CliRunner().invoke(app, ["sbc", "nothing", "-o", str(tmp_path)]).exit_code == 2
+
+
+def test_the_command_needs_no_matplotlib_for_its_verdict(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = CliRunner().invoke(app, ["sbc", "intercepts", "-n", "5", "--draws", "20", "-o", str(tmp_path)])
+    assert done.exit_code in (0, 3), done.output  # five data sets decide little
+    assert "Without pictures of the ranks" in done.output
+    assert "Calibration: " in done.output
+    assert not list(tmp_path.glob("*.png"))
 
 
 @pytest.mark.slow

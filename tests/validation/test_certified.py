@@ -15,6 +15,7 @@ from validation.certify import posteriors, scores
 from validation.certify.integrals import Settings
 from validation.certify.posteriors import KNOWN_TO, certify_posteriors
 from validation.compare import NoReferenceError, compare, compare_fits
+from validation.conformance.answer import AnswerError, as_fit
 from validation.references import certified
 from validation.references.store import DIRECTORY, DamagedReferenceError
 from validation.suite import SUITE, certified_fit
@@ -236,3 +237,57 @@ def test_posteriors_are_written_once_and_read_back(tmp_path, monkeypatch):
         certified.load_posterior("anova-6x5-bayes", tmp_path)
     with pytest.raises(LookupError, match="anova-6x5-bayes"):
         certified.load_posterior("M1-bayes", tmp_path)
+
+
+STRUCTURED = [case for case in SUITE if "structured" in case.needs]
+
+
+@pytest.mark.parametrize("case", STRUCTURED, ids=lambda case: case.name)
+def test_structured_covariances_have_certified_values(case):
+    data = case.load("recorded")
+    fit = lmer(case.formula, data, REML=case.REML)
+    result = compare_fits(certified_fit(case.name), fit, data=data)
+    assert result.agrees, result.table[[verdict.failed for verdict in result.table["verdict"]]]
+    assert {"par", "structures", "theta", "ranef", "condsd"} <= set(result.table["quantity"])
+
+
+def test_another_structure_or_correlation_disagrees_with_the_certified_one():
+    case = CASES["ar1-one-sd-ml"]
+    data = case.load("recorded")
+    fit = lmer("y ~ wave + cs(0 + wave | child, hom = TRUE)", data, REML=False)
+    assert not compare_fits(certified_fit(case.name), fit, data=data).agrees
+    reference = certified_fit(case.name)
+    reference.par["child.rho"] += 1e-3
+    right = lmer(case.formula, data, REML=False)
+    assert not compare_fits(reference, right, data=data).agrees
+
+
+def test_an_answer_may_say_its_structures():
+    case = CASES["cs-ml"]
+    data = case.load("recorded")
+    fit = lmer(case.formula, data, REML=False)
+    answer = {
+        "fixef": fit.fixef(),
+        "se": fit.coef_table()["Std. Error"],
+        "sigma": fit.sigma(),
+        "VarCorr": fit.VarCorr(),
+        "theta": fit.getME("theta"),
+        "par": fit.getME("par"),
+        "structures": fit.getReCovs(),
+        "devfun": fit.devfun,
+        "ranef": fit.ranef(),
+        "logLik": fit.logLik(),
+        "nobs": fit.nobs(),
+    }
+
+    def verdicts(**changes):
+        given = as_fit({**answer, **changes}, case.formula, data, False)
+        table = compare_fits(certified_fit(case.name), given, data=data).table
+        return {name: rows["verdict"].map(str).tolist() for name, rows in table.groupby("quantity")}
+
+    right = verdicts()
+    assert all(set(right[name]) == {"agrees"} for name in ("par", "structures", "objective", "theta"))
+    wrong = verdicts(par=fit.getME("par") * [1, 1, 1, 1, 1.1], structures=fit.getReCovs().assign(structure="ar1"))
+    assert all("disagrees" in wrong[name] for name in ("par", "structures"))
+    with pytest.raises(AnswerError, match="columns structure, hom, nc"):
+        as_fit({**answer, "structures": ["cs"]}, case.formula, data, False).getReCovs()

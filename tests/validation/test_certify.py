@@ -22,11 +22,13 @@ from validation.certify.everywhere import prove_only
 from validation.certify.exact import exact_sums
 from validation.certify.recompute import recompute
 from validation.certify.run import certify, certify_case, check_case
+from validation.certify.terms import Structured, Unstructured, terms_of
 from validation.cli import app
 from validation.references import certified
 from validation.suite import SUITE, balanced_anova
 
 CASES = {case.name: case for case in SUITE}
+ONE = (Unstructured(1),)
 
 
 def slopes_data() -> pd.DataFrame:
@@ -42,7 +44,7 @@ def proved(case: Case) -> tuple:
     fit = fit_design(design, case.REML)
     sums = exact_sums(design)
     with ctx.workprec(256):
-        enclosure = enclose(Balls.of(sums), case.REML, sums.sizes, fit.getME("theta").to_numpy())
+        enclosure = enclose(Balls.of(sums), case.REML, terms_of(design), fit.getME("theta").to_numpy())
     return design, fit, sums, enclosure
 
 
@@ -167,23 +169,37 @@ def test_sums_are_exact_with_weights_and_offset_too():
     assert block.B[j][2] == sum(w[r] * x[r] * y[r] for r in rows)
 
 
+@pytest.mark.parametrize(
+    ("term", "parameters"),
+    [
+        ("(x | g)", [0.8, -0.3, 0.6]),
+        ("cs(0 + f | g)", [0.8, 0.6, 1.1, 0.4]),
+        ("cs(0 + f | g, hom = TRUE)", [0.8, -0.2]),
+        ("ar1(0 + f | g)", [0.8, 0.6]),
+        ("ar1(0 + f | g, hom = FALSE)", [0.8, 0.6, 1.1, -0.4]),
+        ("diag(0 + f | g)", [0.8, 0.6, 1.1]),
+        ("diag(0 + f | g, hom = TRUE)", [0.7]),
+    ],
+)
 @pytest.mark.parametrize("reml", [True, False])
-def test_gradient_and_hessian_are_those_of_the_criterion(reml):
-    design = build_design("y ~ x + (x | g)", slopes_data(), FrameArguments(weights=np.linspace(0.5, 2, 30)))
+def test_gradient_and_hessian_are_those_of_the_criterion(reml, term, parameters):
+    data = slopes_data()
+    data["f"] = pd.Categorical.from_codes(np.arange(30) // 2 % 3, ["a", "b", "c"])
+    design = build_design(f"y ~ x + {term}", data, FrameArguments(weights=np.linspace(0.5, 2, 30)))
     fit = fit_design(design, reml)
     sums = exact_sums(design)
     with ctx.workprec(400):
-        balls, free = Balls.of(sums), Parameters((2,), (False,) * 3)
-        theta = [ball(v) for v in (0.8, -0.3, 0.6)]
+        balls, free = Balls.of(sums), Parameters(terms_of(design), (False,) * len(parameters))
+        theta = [ball(v) for v in parameters]
         found = free.evaluate(balls, reml, theta, 2)
-        assert float(found.value.mid()) == pytest.approx(fit.devfun([0.8, -0.3, 0.6]), rel=1e-13)
+        assert float(found.value.mid()) == pytest.approx(fit.devfun(parameters), rel=1e-13)
         h = arb(2) ** -100
 
         def at(**moves):
             moved = [value + h * moves.get(f"t{k}", 0) for k, value in enumerate(theta)]
             return free.evaluate(balls, reml, moved).value
 
-        for j in range(3):
+        for j in range(len(parameters)):
             slope = (at(**{f"t{j}": 1}) - at(**{f"t{j}": -1})) / (2 * h)
             assert abs(slope - found.gradient[j]) < 1e-25
             for k in range(j):
@@ -197,19 +213,25 @@ def test_gradient_and_hessian_are_those_of_the_criterion(reml):
 def test_a_variance_that_is_not_zero_is_not_proved_to_be():
     _, _, sums, _ = proved(CASES["Dyestuff-ml"])
     with ctx.workprec(256), pytest.raises(NotCertifiedError, match="not positive"):
-        enclose(Balls.of(sums), False, sums.sizes, np.zeros(1))
+        enclose(Balls.of(sums), False, ONE, np.zeros(1))
 
 
 def test_a_saddle_or_maximum_is_not_taken_for_a_minimum():
     # by symmetry θ = 0 is stationary; where the variance is not 0 it is a maximum
     _, _, sums, _ = proved(CASES["Dyestuff-ml"])
     with ctx.workprec(256), pytest.raises(NotCertifiedError):
-        enclose(Balls.of(sums), False, sums.sizes, np.array([1e-30]))
+        enclose(Balls.of(sums), False, ONE, np.array([1e-30]))
 
 
 def test_a_singular_term_of_several_effects_is_refused_in_words():
-    with pytest.raises(NotCertifiedError, match="correlated"):
-        enclose(None, True, (2,), np.array([1.0, 0.5, 0.0]))
+    for term, start in (
+        (Unstructured(2), [1.0, 0.5, 0.0]),
+        (Structured(3, "cs", True), [1.0, -0.5]),
+        (Structured(2, "ar1", True), [0.0, 0.3]),
+        (Structured(2, "diag", False), [1.0, 0.0]),
+    ):
+        with pytest.raises(NotCertifiedError, match="several effects is singular"):
+            enclose(None, True, (term,), np.array(start))
 
 
 def test_the_only_minimum_is_proved_and_another_would_be_seen():
@@ -222,7 +244,7 @@ def test_the_only_minimum_is_proved_and_another_would_be_seen():
         failed = prove_only(sums, True, elsewhere, beta)
         assert not failed.proved
         assert "undecided" in failed.why
-        at_zero = Enclosure(Parameters((1,), (True,)), (), 0.0, (), (1.0,))
+        at_zero = Enclosure(Parameters(ONE, (True,)), (), 0.0, (), (1.0,))
         assert not prove_only(sums, True, at_zero, beta).proved
 
 

@@ -65,7 +65,7 @@ def test_compressed_and_tab_separated(tmp_path):
         ("a.csv", b"a,b\n1,2,3\n4,5,6,7\n", "row 2 has 3 cells, the line of names 2"),
         ("a.csv", b"g,y,z\na,1,2\na,2\nb,4,5,6\n", "row 4 has 4 cells, the line of names 3.*'a' more than once"),
         ("a.csv", b"# made by X\ng,y\na,1\na,2\n", "row 2 has 2 cells, the line of names 1"),
-        ("a.xlsx", b"PK", "cannot be read as .xlsx"),
+        ("a.xlsx", b"PK", "no .xlsx file by its first bytes"),
         ("a.parquet", b"PAR1", "parquet"),
     ],
 )

@@ -5,6 +5,7 @@ import gzip
 import io
 import random
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -151,11 +152,111 @@ def test_a_workbook(tmp_path: Path) -> None:
     assert data["g"].tolist() == ["a", "b", "7"]
     assert data["x"].isna().tolist() == [False, True, True]
     assert data["flag"].tolist() == [True, False, True]
-    assert "sheet 'scores' (the first of 2)" in str(reading)
+    assert "sheet 'scores' (the first of 2; --sheet for 'notes')" in str(reading)
     assert "date: day" in str(reading)
     assert read_file(path, sheet="notes").data["z"].tolist() == [9]
     with pytest.raises(InputError, match="no sheet 'Notes'; it has 'scores', 'notes'"):
         read_file(path, sheet="Notes")
+
+
+def test_integers_with_missing_values_and_dates_of_stata_are_no_text(tmp_path: Path) -> None:
+    import pyreadstat
+
+    frame = pd.DataFrame(
+        {
+            "school": pd.array([1, None, 3], dtype="Int32"),
+            "born": [0.0, np.nan, 14_610.0],
+            "seen": [0.0, 1.5e12, np.nan],
+            "plain": [dt.date(2020, 2, 29)] * 3,
+        }
+    )
+    path = tmp_path / "d.dta"
+    formats: Any = {"born": "%tdDD/NN/CCYY", "seen": "%tcDD/NN/CCYY_HH:MM"}
+    pyreadstat.write_dta(frame, path, variable_format=formats)
+    reading = read_file(path)
+    assert reading.data["school"].dtype == "Int64"
+    assert reading.data["born"].tolist()[::2] == [dt.date(1960, 1, 1), dt.date(2000, 1, 1)]
+    assert reading.data["seen"].tolist()[:2] == [pd.Timestamp("1960-01-01"), pd.Timestamp("2007-07-14 02:40")]
+    assert str(reading) == "3 rows, 4 columns; date: born, seen, plain; missing: school (1), born (1), seen (1)"
+
+
+def test_codes_that_a_file_declares_missing_are_missing_and_no_levels(tmp_path: Path) -> None:
+    import pyreadstat
+
+    labels: Any = {"a": {1: "no", 2: "yes", 98: "refused"}, "t": {"m": "male", "f": "female", "x": "unknown"}}
+    frame = pd.DataFrame({"a": [1.0, 2.0, 98.0], "t": ["m", "x", "f"], "n": [1.5, -99.0, 2.0]})
+    ranges: Any = {"a": [{"lo": 97, "hi": 99}], "t": ["x"], "n": [-99]}
+    pyreadstat.write_sav(frame, tmp_path / "d.sav", variable_value_labels=labels, missing_ranges=ranges)
+    reading = read_file(tmp_path / "d.sav")
+    assert "declared missing: a (refused), t (unknown)" in str(reading)
+    assert "factor: a (no, yes), t (female, male); missing: a (1), t (1), n (1)" in str(reading)
+
+    labels = {"a": {1: "no", 2: "yes", "c": "refused"}}
+    stated: Any = pd.DataFrame({"a": [1, 2, "c"]})
+    pyreadstat.write_dta(stated, tmp_path / "d.dta", variable_value_labels=labels, missing_user_values={"a": ["c"]})
+    reading = read_file(tmp_path / "d.dta")
+    assert "declared missing: a (refused)" in str(reading)
+    assert list(reading.data["a"].cat.categories) == ["no", "yes"]
+
+
+def workbook(folder: Path, rows: list[list[object]]) -> Path:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet: Any = book.active
+    for row in rows:
+        sheet.append(row)
+    book.save(folder / "d.xlsx")
+    return folder / "d.xlsx"
+
+
+def test_a_workbook_with_blank_rows_blanks_titles_and_formulas(tmp_path: Path) -> None:
+    reading = read_file(workbook(tmp_path, [[], [None, " "], [None, " g ", "y"], [None, " a", 1], [None, "b ", 2]]))
+    assert reading.data.to_dict("list") == {"g": ["a", "b"], "y": [1, 2]}
+    with pytest.raises(InputError, match="'Results of 2019' alone, and the table below has 2 columns"):
+        read_file(workbook(tmp_path, [["Results of 2019"], [], ["g", "y"], ["a", 1]]))
+    with pytest.raises(InputError, match="column 'y' holds formulas whose values are not in the file"):
+        read_file(workbook(tmp_path, [["x", "y"], [1, "=A2*2"], [2, "=A3*2"]]))
+    assert read_file(workbook(tmp_path, [["x", "y"], [1, None], [2, None]])).data["y"].isna().all()
+
+
+def test_a_page_that_is_a_chart_is_no_sheet(tmp_path: Path) -> None:
+    import openpyxl
+    from openpyxl.chart import BarChart
+
+    book = openpyxl.Workbook()
+    sheet: Any = book.active
+    for row in [["g", "y"], ["a", 1]]:
+        sheet.append(row)
+    book.create_chartsheet("Picture", 0).add_chart(BarChart())
+    book.save(tmp_path / "d.xlsx")
+    assert read_file(tmp_path / "d.xlsx").data["y"].tolist() == [1]
+
+
+def test_arrows_logical_values_decimals_and_index(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table(
+        {
+            "b": [True, None, False],
+            "d": pa.array([Decimal("1.25"), None, Decimal("2.50")]),
+            "day": [dt.date(2020, 1, 1), None, dt.date(2020, 1, 2)],
+            "l": [[1], [2, 3], None],
+        }
+    )
+    parquet.write_table(table, tmp_path / "d.parquet")
+    reading = read_file(tmp_path / "d.parquet")
+    assert reading.data["b"].dtype == "boolean"
+    assert reading.data["d"].dtype == float
+    assert "logical: b; date: day; of a kind that no model takes: l; missing:" in str(reading)
+    frame = pd.DataFrame(
+        {"y": [1.0, 2.0]}, index=pd.MultiIndex.from_tuples([("a", 1), ("b", 1)], names=["school", "p"])
+    )
+    frame.to_parquet(tmp_path / "i.parquet")
+    reading = read_file(tmp_path / "i.parquet")
+    assert list(reading.data.columns) == ["school", "p", "y"]
+    assert "from pandas' index: school, p" in str(reading)
 
 
 @pytest.mark.parametrize("ending", [".feather", ".parquet"])
@@ -210,6 +311,9 @@ def test_factors_are_made_and_named(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("d.dta", b"nothing of the kind", "no .dta file"),
         ("d.sav", b"$FL2 and then nothing", "no .sav file"),
         ("d.xlsx", b"PK\x03\x04" + b"\0" * 50, "cannot be read as .xlsx"),
+        ("d.xlsx", b"y,g\n1,a\n", "it is no .xlsx file"),
+        ("d.xlsx", b"\xd0\xcf\x11\xe0", "protected by a password"),
+        ("d.parquet", b"PK\x03\x04", "it looks like .xlsx inside"),
         ("d.feather", b"ARROW1" + b"\0" * 20, "cannot be read as .feather"),
         ("d.parquet", b"PAR1" + b"\xff" * 40 + b"PAR1", "cannot be read as .parquet"),
         ("d.csv.gz", b"\x1f\x8bxxxx", "cannot be unpacked"),
@@ -281,12 +385,48 @@ def test_rds_comes_through_r(tmp_path: Path) -> None:
     assert list(data["f"].cat.categories) == ["b", "a"]
     assert data["l"].tolist() == ["yes", "no"]
     assert data["s"].tolist() == ["x", "y"]
-    from bridge.errors import DataError
-
-    with pytest.raises(DataError, match="holds a list"):
+    with pytest.raises(InputError, match=r"l\.rds' cannot be used: it holds an object of class 'list'"):
         read_file(tmp_path / "l.rds")
-    with pytest.raises(DataError, match="R cannot read"):
+    with pytest.raises(InputError, match=r"n\.rds' cannot be used: R cannot read"):
         read_file(written(tmp_path, b"nothing", "n.rds"))
+
+
+@pytest.mark.r
+def test_what_haven_and_r_count_as_missing_is_missing_in_an_rds_file(tmp_path: Path) -> None:
+    """A missing value with a letter is none of the labelled ones, though match() of R takes every NA for the first."""
+    script = """
+    labelled <- function(x, labels, ...) {
+      structure(x, labels = labels, ..., class = c("haven_labelled_spss", "haven_labelled"))
+    }
+    bytes <- function(letter) {
+      x <- writeBin(NA_real_, raw(), endian = "big")
+      x[5] <- charToRaw(letter)
+      readBin(x, "double", endian = "big")
+    }
+    d <- data.frame(y = 1:5)
+    d$a <- labelled(c(1, 2, bytes("a"), NA, 1), c(no = 1, yes = 2, refused = bytes("a")))
+    d$s <- labelled(c(1, 2, 99, 98, 1), c(no = 1, yes = 2, refused = 98), na_values = c(98, 99))
+    d$r <- labelled(c(1, 2, 97, 98, 5), c(refused = 98, one = 1), na_range = c(97, Inf))
+    saveRDS(d, "d.rds")
+    saveRDS(setNames(data.frame(1:2, 3:4), c("a", "a")), "twins.rds")
+    m <- data.frame(y = 1:3); m$X <- matrix(1:6, 3); saveRDS(m, "matrix.rds")
+    saveRDS(list(a = 1, d = mtcars), "list.rds"); saveRDS(data.frame(), "nothing.rds")
+    """
+    subprocess.run(["Rscript", "--vanilla", "-e", script], cwd=tmp_path, check=True)
+    reading = read_file(tmp_path / "d.rds")
+    assert reading.data["a"].isna().tolist() == [False, False, True, True, False]
+    assert list(reading.data["a"].cat.categories) == ["no", "yes"]
+    assert reading.data["s"].isna().tolist() == [False, False, True, True, False]
+    assert reading.data["r"].isna().tolist() == [False, False, True, True, False]
+    assert "left as numbers: r;" in str(reading)
+    for name, words in {
+        "twins": "more than one column 'a'",
+        "matrix": r"'X' is of class 'matrix'.*do\.call\(data\.frame",
+        "list": r"saveRDS\(x\$d, 'data\.rds'\)",
+        "nothing": "has no columns",
+    }.items():
+        with pytest.raises(InputError, match=words):
+            read_file(tmp_path / f"{name}.rds")
 
 
 @pytest.mark.r

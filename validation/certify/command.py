@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from r_scripts.installing import install_command
 from validation.cases import Case, select
 
 __all__ = ["NotInstalledError", "chosen", "run_certify"]
@@ -56,7 +57,7 @@ def run_certify(
     except ImportError as error:
         raise NotInstalledError(
             f"certified values are made with python-flint and mpmath, and {error.name} is not installed: "
-            "pip install 'mlmparity[certify]'"
+            + install_command("mlmparity[certify]")
         ) from None
     from validation.certify.posteriors import certify_posteriors
     from validation.certify.run import certify

@@ -1,6 +1,6 @@
 """The optimum proved: a box that holds exactly one stationary point of the criterion, and that a minimum.
 
-Krawczyk's operator (Krawczyk 1969; Rump 2010, Acta Numerica 19, 287-449, section 13) on the gradient in θ: where
+Krawczyk's operator (Krawczyk 1969; Rump 2010, Acta Numerica 19, 287-449, section 13) on the gradient: where
 K(X) = x̃ − Yg(x̃) + (I − YH(X))(X − x̃) lies inside the box X, X holds one and only one zero of g. A Hessian that is
 positive definite over the whole box makes it a strict minimum. A variance at its bound 0 is proved by the sign of the
 derivative with respect to the variance: strictly positive there, so that the criterion rises on leaving the bound.
@@ -15,6 +15,7 @@ import numpy as np
 from flint import arb, arb_mat
 
 from validation.certify.criterion import Balls, Evaluation, ball, evaluate
+from validation.certify.terms import Term
 
 __all__ = ["Enclosure", "NotCertifiedError", "Parameters", "conditioned", "enclose"]
 
@@ -31,71 +32,63 @@ class NotCertifiedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Parameters:
-    """θ in lme4's order, and which of its elements are held at their bound.
+    """The parameters of all terms, in lme4's order, and which of them are held at their bound.
 
     Attributes
     ----------
-    sizes : tuple of int
-        Effects of each term.
+    terms : tuple of Term
     bound : tuple of bool
-        For each element of θ whether it is at its bound 0; only a term with one effect can be.
+        For each parameter whether it is at its bound 0; only that of a term with one effect can be.
     """
 
-    sizes: tuple[int, ...]
+    terms: tuple[Term, ...]
     bound: tuple[bool, ...]
 
-    def places(self) -> list[tuple[int, int, int]]:
-        """Term, row and column of each element of θ."""
-        return [(t, i, j) for t, size in enumerate(self.sizes) for j in range(size) for i in range(j, size)]
+    def places(self) -> list[tuple[int, int]]:
+        """Term of each parameter, and which it is of that term's."""
+        return [(t, k) for t, term in enumerate(self.terms) for k in range(term.n_par)]
 
-    def free(self) -> list[tuple[int, int, int]]:
-        """Places of the elements that are not at their bound."""
+    def free(self) -> list[tuple[int, int]]:
+        """Places of those that are not at their bound."""
         return [place for place, held in zip(self.places(), self.bound, strict=True) if not held]
 
-    def templates(self, values: Sequence[Any]) -> dict[int, Any]:
-        """Λ's template of each term from the free elements; 0 at the bounds."""
-        rows = {t: [[arb(0)] * size for _ in range(size)] for t, size in enumerate(self.sizes)}
-        for (t, i, j), value in zip(self.free(), values, strict=True):
-            rows[t][i][j] = value
-        return {t: arb_mat(matrix) for t, matrix in rows.items()}
-
     def full(self, values: Sequence[Any]) -> list[Any]:
-        """All of θ: the free elements, and 0 at the bounds."""
+        """All parameters: the free ones, and 0 at the bounds."""
         rest = iter(values)
         return [arb(0) if held else next(rest) for held in self.bound]
+
+    def by_term(self, values: Sequence[Any]) -> list[list[Any]]:
+        """All parameters of each term, from the free ones."""
+        rest = iter(self.full(values))
+        return [[next(rest) for _ in range(term.n_par)] for term in self.terms]
+
+    def relative(self, values: Sequence[Any]) -> dict[int, Any]:
+        """Σ of each term from the free parameters."""
+        own = self.by_term(values)
+        return {t: term.relative(own[t]) for t, term in enumerate(self.terms)}
 
     def evaluate(
         self, balls: Balls, REML: bool, values: Sequence[Any], order: int = 0, keep: bool = False
     ) -> Evaluation:
-        """The criterion at θ with derivatives in the free elements up to an order."""
-        T = self.templates(values)
-        Sigma = {t: matrix * matrix.transpose() for t, matrix in T.items()}
-        units = []
-        for t, i, j in self.free():
-            size = self.sizes[t]
-            units.append((t, arb_mat([[int((r, c) == (i, j)) for c in range(size)] for r in range(size)])))
+        """The criterion with derivatives in the free parameters up to an order."""
+        own, free = self.by_term(values), self.free()
         first: list[dict[int, Any]] = []
         second: dict[tuple[int, int], dict[int, Any]] | None = None
         if order >= 1:
-            for t, E in units:
-                half = E * T[t].transpose()
-                first.append({t: half + half.transpose()})
+            first = [{t: self.terms[t].first(own[t], k)} for t, k in free]
         if order >= 2:
-            second = {}
-            for j, (t, E) in enumerate(units):
-                for k in range(j, len(units)):
-                    s, F = units[k]
-                    if s == t:
-                        half = E * F.transpose()
-                        second[j, k] = {t: half + half.transpose()}
-        return evaluate(balls, REML, Sigma, first, second, keep)
+            second = {
+                (a, b): {t: self.terms[t].second(own[t], k, m)}
+                for a, (t, k) in enumerate(free)
+                for b, (s, m) in enumerate(free)
+                if a <= b and s == t
+            }
+        return evaluate(balls, REML, self.relative(values), first, second, keep)
 
     def slopes_at_bounds(self, balls: Balls, REML: bool, values: Sequence[Any]) -> list[Any]:
-        """Derivative with respect to the (relative) variance of each element at its bound."""
-        T = self.templates(values)
-        Sigma = {t: matrix * matrix.transpose() for t, matrix in T.items()}
+        """Derivative with respect to the (relative) variance of each parameter at its bound."""
         held = [place for place, is_held in zip(self.places(), self.bound, strict=True) if is_held]
-        return evaluate(balls, REML, Sigma, [{t: arb_mat([[1]])} for t, _, _ in held]).gradient
+        return evaluate(balls, REML, self.relative(values), [{t: arb_mat([[1]])} for t, _ in held]).gradient
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,7 @@ class Enclosure:
     ----------
     parameters : Parameters
     values : tuple of arb
-        The free elements of θ.
+        The free parameters.
     radius : float
         Half the side of the largest box tried in which the stationary point was proved to be the only one (0 where
         nothing is free).
@@ -122,22 +115,21 @@ class Enclosure:
     pivots: tuple[float, ...]
     slopes: tuple[float, ...]
 
-    def theta(self) -> list[Any]:
-        """All of θ as balls."""
+    def all_values(self) -> list[Any]:
+        """All parameters as balls."""
         return self.parameters.full(self.values)
 
 
-def enclose(balls: Balls, REML: bool, sizes: Sequence[int], start: np.ndarray) -> Enclosure:
+def enclose(balls: Balls, REML: bool, terms: Sequence[Term], start: np.ndarray) -> Enclosure:
     """Prove the optimum near a start.
 
     Parameters
     ----------
     balls : Balls
     REML : bool
-    sizes : sequence of int
-        Effects of each term.
+    terms : sequence of Term
     start : ndarray
-        θ of a fit in double precision; an element that is exactly at its bound 0 is taken to be at it.
+        Their parameters in a fit in double precision; one that is exactly at its bound 0 is taken to be at it.
 
     Returns
     -------
@@ -148,7 +140,7 @@ def enclose(balls: Balls, REML: bool, sizes: Sequence[int], start: np.ndarray) -
     NotCertifiedError
         A step of the proof failed.
     """
-    parameters = _parameters(sizes, start)
+    parameters = _parameters(terms, start)
     free = [float(value) for value, held in zip(start, parameters.bound, strict=True) if not held]
     balls = conditioned(parameters, balls, REML, [ball(value) for value in free])
     centre = _newton(parameters, balls, REML, [ball(value) for value in free])
@@ -189,18 +181,17 @@ def _cholesky(matrix: Any) -> Any:
     return arb_mat(L)
 
 
-def _parameters(sizes: Sequence[int], start: np.ndarray) -> Parameters:
-    places = [(t, i, j) for t, size in enumerate(sizes) for j in range(size) for i in range(j, size)]
+def _parameters(terms: Sequence[Term], start: np.ndarray) -> Parameters:
     bound = []
-    for (t, i, j), value in zip(places, start, strict=True):
-        held = i == j and value == 0.0
-        if held and sizes[t] > 1:
+    places = [(term, k) for term in terms for k in range(term.n_par)]
+    for (term, k), value in zip(places, start, strict=True):
+        held = term.at_bound(k, float(value))
+        if held and term.size > 1:
             raise NotCertifiedError(
-                "a term of several correlated effects is singular; only variances of terms with one effect can be "
-                "proved to be 0"
+                "a term of several effects is singular; only variances of terms with one effect can be proved to be 0"
             )
         bound.append(held)
-    return Parameters(tuple(sizes), tuple(bound))
+    return Parameters(tuple(terms), tuple(bound))
 
 
 def _newton(parameters: Parameters, balls: Balls, REML: bool, values: list[Any]) -> list[Any]:

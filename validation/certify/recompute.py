@@ -12,6 +12,7 @@ from typing import Any
 
 import mpmath
 
+from pyimpl.covariance.base import Covariance
 from pyimpl.design.design import Design
 from validation.references.certified import Certificate
 
@@ -79,7 +80,8 @@ def recompute(certificate: Certificate, design: Design) -> Recomputed:
     with mpmath.workdps(PRECISION):
         model = _Model(design, certificate.reml)
         stored = {(quantity, *labels): (text, radius) for quantity, *labels, text, radius in certificate.rows}
-        theta = [mpmath.mpf(stored["theta", None, name, None, None][0]) for name in design.theta_names]
+        what, names = ("theta", design.theta_names) if design.structure is None else ("par", design.par_names)
+        theta = [mpmath.mpf(stored[what, None, name, None, None][0]) for name in names]
         failures: list[str] = []
         step = _newton_step(model, theta, failures)
         worst = mpmath.mpf(0)
@@ -169,7 +171,7 @@ class _Model:
     def __init__(self, design: Design, reml: bool) -> None:
         self.design, self.reml = design, reml
         self.n, self.p = design.N, design.P
-        self.correlated = [term.p > 1 for term in design.terms for _ in range(term.p * (term.p + 1) // 2)]
+        self.correlated = [term.p > 1 for term in design.terms for _ in range(term.covariance.n_par)]
         mpf = mpmath.mpf
         response = [mpf(float(value)) for value in design.y]
         if design.offset is not None:
@@ -228,10 +230,13 @@ class _Model:
         return _Part(columns, ZZ, ZF)
 
     def templates(self, theta: Sequence[Any]) -> list[Matrix]:
-        """Λ's template of each term, lower triangular, filled column by column."""
+        """Λ's template of each term, lower triangular: its elements column by column, or what follows from ``par``."""
         rest = iter(theta)
         out = []
         for term in self.design.terms:
+            if term.p > 1 and term.covariance.name != "us":
+                out.append(_structured(term.covariance, [next(rest) for _ in range(term.covariance.n_par)]))
+                continue
             T = [[mpmath.mpf(0)] * term.p for _ in range(term.p)]
             for j in range(term.p):
                 for i in range(j, term.p):
@@ -308,9 +313,16 @@ class _Model:
             put("t", beta[i][0] / error, term=name)
             for j in range(i + 1):
                 put("vcov", sigma2 * inverse[i][j], term=name, term2=design.coef_names[j])
-        for name, value in zip(design.theta_names, theta, strict=True):
-            put("theta", value, term=name)
         T = self.templates(theta)
+        for template, term in zip(T, design.terms, strict=True):
+            elements: dict[int, Any] = {}
+            for which, (i, j) in zip(term.covariance.theta_index, term.covariance.places, strict=True):
+                elements.setdefault(which, template[i][j])
+            for which, name in enumerate(term.theta_names):
+                put("theta", elements[which], term=name)
+        if design.structure is not None:
+            for name, value in zip(design.par_names, theta, strict=True):
+                put("par", value, term=name)
         groups = list(dict.fromkeys(row[1] for row in certificate.rows if row[0] == "variance"))
         for template, term, group in zip(T, design.terms, groups, strict=False):
             Sigma = [
@@ -353,6 +365,18 @@ class _Model:
                     put("condsd", mpmath.sqrt(value), term=term.effects[k], **labels)
                 else:
                     put("condcov", value, term=term.effects[k], term2=term.effects[other], **labels)
+
+
+def _structured(covariance: Covariance, par: list[Any]) -> Matrix:
+    """T of standard deviations and, but for ``diag``, a correlation: of all pairs (``cs``), or its powers (``ar1``)."""
+    p = covariance.p
+    sd = [par[0 if covariance.hom else i] for i in range(p)]
+    R = [[mpmath.mpf(int(i == j)) for j in range(p)] for i in range(p)]
+    if covariance.name != "diag":
+        for i in range(p):
+            for j in range(i):
+                R[i][j] = R[j][i] = par[-1] ** (i - j if covariance.name == "ar1" else 1)
+    return [[sd[i] * value for value in row] for i, row in enumerate(_factor(R))]
 
 
 def _rows_times(T: Sequence[Matrix], columns: Sequence[tuple[int, int, int]], M: Matrix) -> Matrix:

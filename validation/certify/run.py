@@ -67,6 +67,7 @@ def certify_case(case: Case) -> Certificate:
     from validation.certify.enclose import enclose
     from validation.certify.exact import exact_sums
     from validation.certify.recompute import recompute
+    from validation.certify.terms import terms_of
     from validation.certify.values import certified_values, objective_at
     from validation.judge.objective import theta_points
 
@@ -75,21 +76,21 @@ def certify_case(case: Case) -> Certificate:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a singular fit is certified too
         fit = fit_design(design, case.REML)
-    start = fit.getME("theta").to_numpy()
+    start = _parameters(fit, design).to_numpy()
     sums = exact_sums(design)
     with ctx.workprec(BITS):
         balls = Balls.of(sums)
-        enclosure = enclose(balls, case.REML, sums.sizes, start)
+        enclosure = enclose(balls, case.REML, terms_of(design), start)
         rows: list[Row] = []
         for quantity, group, term, term2, level, value in certified_values(
             design, fit.VarCorr(), balls, case.REML, enclosure
         ):
             if not value.is_finite() and quantity == "cor":
                 continue  # a correlation with a variance of 0 does not exist
-            text, radius = decimal(value, DIGITS_OF_THETA if quantity == "theta" else DIGITS)
+            text, radius = decimal(value, DIGITS_OF_THETA if quantity in ("theta", "par") else DIGITS)
             rows.append((quantity, group, term, term2, level, text, radius))
-        optimum = np.array([float(value.mid()) for value in enclosure.theta()])
-        bounds = [(float(low), math.inf) for low in fit.getME("lower")]
+        optimum = np.array([float(value.mid()) for value in enclosure.all_values()])
+        bounds = _bounds(design, fit)
         points = tuple(
             (name, tuple(map(float, theta)), *decimal(objective_at(enclosure, balls, case.REML, theta)))
             for name, theta in theta_points(optimum, None, bounds, seed=20180101)
@@ -99,7 +100,7 @@ def certify_case(case: Case) -> Certificate:
         "bits": BITS,
         "free": int(sum(not held for held in enclosure.parameters.bound)),
         "at their bound 0": [
-            name for name, held in zip(design.theta_names, enclosure.parameters.bound, strict=True) if held
+            name for name, held in zip(_parameters(fit, design).index, enclosure.parameters.bound, strict=True) if held
         ],
         "unique within": enclosure.radius,
         "least pivot of the Hessian": min(enclosure.pivots, default=None),
@@ -123,6 +124,18 @@ def certify_case(case: Case) -> Certificate:
     return replace(certificate, checks=(again.record(),))
 
 
+def _parameters(fit: Any, design: Design) -> pd.Series:
+    """θ, or with structured covariances ``par``."""
+    return fit.getME("theta" if design.structure is None else "par")
+
+
+def _bounds(design: Design, fit: Any) -> list[tuple[float, float]]:
+    """Lower and upper bound of each parameter."""
+    lower = fit.getME("lower")
+    upper = np.full(len(lower), math.inf) if design.structure is None else design.structure.upper
+    return [(float(low), float(high)) for low, high in zip(lower, upper, strict=True)]
+
+
 def _lowest(design: Design, REML: bool, sums: ExactSums, enclosure: Enclosure, fit: Any) -> dict[str, Any]:
     """Why the proved minimum is held to be the lowest: a proof where θ is one number, evidence otherwise."""
     from validation.certify.everywhere import prove_only
@@ -136,12 +149,15 @@ def _lowest(design: Design, REML: bool, sums: ExactSums, enclosure: Enclosure, f
     else:
         why = "θ has several elements"
     rng = np.random.default_rng(STARTS_SEED)
-    optimum, diagonal = fit.getME("theta").to_numpy(), fit.getME("lower").to_numpy() == 0.0
+    optimum = _parameters(fit, design).to_numpy()
+    low, high = np.array(_bounds(design, fit)).T
+    diagonal, between = low == 0.0, np.isfinite(low) & np.isfinite(high)
     size = np.where(np.abs(optimum) > 1e-3, np.abs(optimum), 1.0)
     ends = []
     for _ in range(STARTS):
         z = rng.normal(size=optimum.size)
         start = size * np.where(diagonal, np.exp(2 * z), 2 * z)
+        start[between] = rng.uniform(low[between], high[between])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             other = fit_design(design, REML, start=start)

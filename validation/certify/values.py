@@ -46,7 +46,8 @@ def certified_values(
     ) -> None:
         rows.append((quantity, group, term, term2, level, value))
 
-    npar = design.P + len(design.theta_names) + 1
+    parameters = enclosure.parameters
+    npar = design.P + len(parameters.bound) + 1
     add("logLik", -found.value / 2)
     add("REMLcrit" if REML else "deviance", found.value)
     add("AIC", found.value + 2 * npar)
@@ -62,8 +63,16 @@ def certified_values(
     for i, name in enumerate(names):
         for j in range(i + 1):
             add("vcov", sigma2 * found.unscaled[i, j], term=name, term2=names[j])
-    for name, value in zip(design.theta_names, enclosure.theta(), strict=True):
-        add("theta", value, term=name)
+    own = parameters.by_term(enclosure.values)
+    for term, of_design, values in zip(parameters.terms, design.terms, own, strict=True):
+        T = term.template(values)
+        index = of_design.covariance.theta_index
+        for k, name in enumerate(of_design.theta_names):
+            row, column = of_design.covariance.places[index.index(k)]
+            add("theta", T[row, column], term=name)
+    if design.structure is not None:
+        for name, value in zip(design.par_names, enclosure.all_values(), strict=True):
+            add("par", value, term=name)
     rows += _components(design, components, enclosure, sigma2)
     rows += _random_effects(design, found, sigma2)
     return rows
@@ -71,10 +80,10 @@ def certified_values(
 
 def _components(design: Design, components: pd.DataFrame, enclosure: Enclosure, sigma2: Any) -> Iterator[Labelled]:
     """Variances, covariances, sds and correlations, in VarCorr's order."""
-    T = enclosure.parameters.templates(enclosure.values)
+    relatives = enclosure.parameters.relative(enclosure.values)
     groups = list(dict.fromkeys(components["grp"]))
     for t, (group, term) in enumerate(zip(groups, design.terms, strict=False)):
-        relative = T[t] * T[t].transpose()
+        relative = relatives[t]
         sds = [(sigma2 * relative[i, i]).sqrt() for i in range(term.p)]
         for i, name in enumerate(term.effects):
             yield "variance", group, name, None, None, sigma2 * relative[i, i]
@@ -114,9 +123,9 @@ def _random_effects(design: Design, found: Any, sigma2: Any) -> Iterator[Labelle
                     yield "condcov", term.group, *pair, label, variances[t, level, k, other]
 
 
-def objective_at(enclosure: Enclosure, balls: Balls, REML: bool, theta: Iterable[float]) -> Any:
-    """The criterion at any θ (doubles, taken for exactly what they are)."""
+def objective_at(enclosure: Enclosure, balls: Balls, REML: bool, parameters: Iterable[float]) -> Any:
+    """The criterion at any parameters (doubles, taken for exactly what they are)."""
     from validation.certify.enclose import Parameters
 
-    free = Parameters(enclosure.parameters.sizes, (False,) * len(enclosure.parameters.bound))
-    return free.evaluate(balls, REML, [ball(value) for value in theta]).value
+    free = Parameters(enclosure.parameters.terms, (False,) * len(enclosure.parameters.bound))
+    return free.evaluate(balls, REML, [ball(value) for value in parameters]).value

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from r_scripts.variances import Block, ConditionalVariances
-from validation.covariances import semidefinite_factor
+from validation.covariances import semidefinite_factor, structures_of
 from validation.draws import DrawsAlone
 from validation.quantities import columns_of, records
 from validation.wellformed import MalformedError, flag, label, labelled, labelled_columns, number, numbers, whole
@@ -30,6 +30,8 @@ OFFERS: dict[str, frozenset[str]] = {
     "sigma": frozenset({"sigma"}),
     "VarCorr": frozenset({"variance", "covariance", "sd", "cor"}),
     "theta": frozenset({"theta", "theta-names"}),
+    "par": frozenset({"par"}),
+    "structures": frozenset({"structures"}),
     "singular": frozenset({"singular"}),
     "ranef": frozenset({"ranef"}),
     "condsd": frozenset({"condsd"}),
@@ -295,6 +297,16 @@ class Answer:
                     values[f"{group}.{column}" if i == j else f"{group}.{effects[i]}.{column}"] = float(factor[i, j])
         return pd.Series(values, dtype=float)
 
+    @property
+    def getReCovs(self) -> Callable[[], pd.DataFrame]:
+        """The terms' covariance structures, where the answer says them (``structures``)."""
+        if not self._has("structures"):
+            raise AttributeError("the answer has no 'structures'")
+        given = self._values["structures"]
+        if not isinstance(given, pd.DataFrame) or not {"structure", "hom", "nc"} <= set(given.columns):
+            raise AnswerError("structures: expected a DataFrame, columns structure, hom, nc, a row for each term")
+        return lambda: given
+
     def isSingular(self, tol: float = 1e-4) -> bool:
         """Whether a diagonal element of θ is (nearly) 0."""
         if self._has("singular"):
@@ -433,6 +445,16 @@ class Answer:
         """The pieces that the answer holds or that follow."""
         if name == "theta":
             return self._theta()
+        if name == "lower" and self._has("structures"):
+            par = _series(self._take("par"), "par")
+            low = [
+                low
+                for found, (_, effects, _) in zip(structures_of(self) or (), self._terms(), strict=True)
+                for low, _ in found.bounds(len(effects))
+            ]
+            return pd.Series(low, index=par.index)
+        if name == "par":
+            return _series(self._take("par"), "par")
         if name == "lower":
             theta = self._theta()
             rows = [

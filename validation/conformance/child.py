@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from validation.conformance.candidate import CandidateError, load_candidate
 from validation.conformance.wire import MOST_BYTES, dumps, encode, framed
-from validation.contract import BayesianFit, LinearMixedFit
+from validation.contract import BayesianFit, StructuredFit
 
 __all__ = ["main"]
 
@@ -23,7 +23,7 @@ _BESIDES = ("predict", "satterthwaite", "label", "provenance", "divergences", "d
 
 _VERBS = tuple(
     sorted(
-        {name for contract in (LinearMixedFit, BayesianFit) for name in dir(contract) if name[0] != "_"} | {*_BESIDES}
+        {name for contract in (StructuredFit, BayesianFit) for name in dir(contract) if name[0] != "_"} | {*_BESIDES}
     )
 )
 

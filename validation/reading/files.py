@@ -29,6 +29,8 @@ _ADVICE = {
     ".json": "JSON, which is no table; save it as .csv",
     ".ods": "an OpenDocument sheet; save it as .xlsx or .csv",
 }
+#: Other endings of the same kinds of file.
+_SAME = {".pq": ".parquet", ".arrow": ".feather", ".ipc": ".feather", ".xlsm": ".xlsx"}
 _KINDS = ".csv, .tsv, .txt, .dta, .sav, .xlsx, .feather, .parquet or .rds"
 
 
@@ -67,13 +69,15 @@ def read_data(
     Tables of text are read by the rules of R's ``read.csv``: a column is numbers, logical (``T``, ``F``) or text; a
     blank cell is missing in a column of numbers and the label "" in one of text. The separator is found out; with
     semicolons or tabs decimal commas are, too (R's ``read.csv2``). A lone ``.`` among numbers is missing. Labelled
-    columns of Stata and SPSS become factors in the order of their values, never ordered ones.
+    columns of Stata and SPSS become factors in the order of their values, never ordered ones; the codes that such a
+    file declares missing are missing.
 
     Parameters
     ----------
     path : str or Path
         A ``.csv``, ``.tsv``, ``.txt`` (each also ``.gz``, ``.bz2``, ``.xz``), ``.dta``, ``.sav``, ``.xlsx``,
-        ``.feather``, ``.parquet`` or ``.rds`` file; ``"-"``: what comes on standard input.
+        ``.feather``, ``.parquet`` or ``.rds`` file (``.zsav``, ``.por``, ``.xlsm`` and ``.arrow``, too);
+        ``"-"``: what comes on standard input.
     factors : str or sequence of str
         Columns to take as factors: ``"school"`` (levels sorted), or ``"sex=M,F"`` with its levels in order.
     strings_as_factors : bool
@@ -154,6 +158,8 @@ def read_file(
         # the readers of other packages raise whatever a damaged file makes them raise
         detail = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name} cannot be read as {kind}: {detail}") from None
+    if not data.shape[1]:
+        raise InputError(f"{name} has no columns")
     if not len(data):
         raise InputError(f"{name} has column names but no rows")
     data.attrs["name"] = "data" if str(path) == "-" else Path(path).name.split(".")[0] or "data"
@@ -188,7 +194,9 @@ def _content(path: str | Path) -> tuple[str, bytes, str]:
     if not content:
         raise InputError(f"{shown} cannot be used: it is empty")
     kind = named or found or ".csv"
-    kind = ".parquet" if kind == ".pq" else kind
+    kind = _SAME.get(kind, kind)
+    if kind == ".xlsx" and found == ".xls":  # Excel puts a workbook with a password into the envelope of the old ones
+        raise InputError(f"{shown} is protected by a password, or an old workbook; save it as .xlsx without a password")
     if kind in _ADVICE or found in (".xls", ".rdata"):
         raise InputError(f"{shown} is {_ADVICE.get(kind) or _ADVICE[str(found)]}")
     if kind not in _TEXT and kind not in BINARY:

@@ -303,6 +303,8 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
     def one(quantity: str) -> float:
         return rows[quantity][0][1]
 
+    from pyimpl.inference.random_effects import covariance_structures
+
     names = list(design.coef_names)
     by_term = {q: {labels[1]: value for labels, value in rows[q]} for q in ("fixef", "se", "t", "theta")}
     coefficients = pd.DataFrame(
@@ -316,8 +318,11 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
     for (_, first, second, _), value in rows["vcov"]:
         covariance.loc[first, second] = covariance.loc[second, first] = value
     theta = pd.Series({name: by_term["theta"][name] for name in design.theta_names}, dtype=float)
-    diagonal = [i == j for term in design.terms for j in range(term.p) for i in range(j, term.p)]
-    lower = pd.Series(np.where(diagonal, 0.0, -np.inf), index=theta.index)
+    searched, par, structures, lowest = theta, None, None, np.concatenate([t.covariance.lower for t in design.terms])
+    if design.structure is not None:
+        searched = par = pd.Series({labels[1]: value for labels, value in rows["par"]}, dtype=float)
+        structures = covariance_structures(design)
+    lower = pd.Series(lowest, index=searched.index)
     modes, variances = _modes(design, rows)
     fits = design.X @ coefficients["Estimate"].to_numpy()
     if design.offset is not None:
@@ -326,7 +331,7 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
         b = modes[term.group].loc[:, list(term.effects)].to_numpy()
         fits = fits + np.einsum("ij,ij->i", term.columns, b[term.codes])
     criterion = one("REMLcrit" if certificate.reml else "deviance")
-    npar = len(names) + theta.size + 1
+    npar = len(names) + searched.size + 1
     scalars = {
         "sigma": one("sigma"),
         "logLik": one("logLik"),
@@ -336,7 +341,7 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
         "npar": float(npar),
         "nobs": float(design.N),
         "df_residual": float(design.N - npar),
-        "singular": float(bool((theta.to_numpy()[np.array(diagonal)] < 1e-4).any())),
+        "singular": float(bool((searched.to_numpy()[lowest == 0.0] < 1e-4).any())),
     }
     if certificate.reml:
         scalars["REMLcrit"] = criterion
@@ -363,6 +368,8 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
         printed="",
         optimizer={"optimizer": "certified", "feval": 0, "conv": 0, "message": "", "gradient": np.zeros(theta.size)},
         provenance={**certificate.provenance, "proof": dict(certificate.proof)},
+        par=par,
+        structures=structures,
     )
 
 

@@ -1,0 +1,151 @@
+"""Files of Stata and SPSS, whose values have labels.
+
+A labelled column becomes a factor where each of its values has a label, its levels in the order of the values, and
+never an ordered one: ``pandas.read_stata`` makes them ordered, and polynomial contrasts follow. Where only some values
+have labels (a code for "refused", say) the column stays as numbers, and that is said.
+
+What the file itself declares missing is missing, as both programs take it: Stata's ``.a`` to ``.z``, SPSS's
+user-missing values and ranges. The labels of such codes are no levels; they are named in what is said.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from pyimpl.extras import need
+from validation.errors import InputError
+from validation.reading.scratch import as_file
+
+__all__ = ["partly_labelled", "read_labelled"]
+
+_MOST_NAMED = 5
+_STATA_ORIGIN = pd.Timestamp(1960, 1, 1)
+#: Stata's display formats of days and of milliseconds, by their beginnings; how a date is shown may follow.
+_DAYS, _MILLISECONDS = ("%td", "%-td", "%d", "%-d"), ("%tc", "%-tc", "%tC", "%-tC")
+
+
+def read_labelled(content: bytes, kind: str, encoding: str | None) -> tuple[pd.DataFrame, list[str]]:
+    """Read a Stata or SPSS file.
+
+    Parameters
+    ----------
+    content : bytes
+    kind : {".dta", ".sav", ".zsav", ".por"}
+    encoding : str, optional
+        Of the text in an old file.
+
+    Returns
+    -------
+    data : DataFrame
+    said : list of str
+        Columns with labels for some values only, and codes that are missing values.
+
+    Raises
+    ------
+    InputError
+        It is no such file, or its text has another encoding.
+    MissingExtraError
+        pyreadstat is not installed.
+    """
+    need("files", f"reading a {kind} file", "pyreadstat")
+    import pyreadstat
+
+    readers: Mapping[str, Callable[..., tuple[pd.DataFrame, object]]] = {
+        ".dta": pyreadstat.read_dta,
+        ".sav": pyreadstat.read_sav,
+        ".zsav": pyreadstat.read_sav,
+        ".por": pyreadstat.read_por,
+    }
+    with as_file(content, kind) as name:
+        try:
+            data, meta = readers[kind](name, apply_value_formats=False, encoding=encoding)
+            ranges: Mapping[str, Sequence[Mapping[str, object]]] = {}
+            if kind in (".sav", ".zsav"):  # the ranges are told only where their values are asked for
+                _, declared = readers[kind](name, metadataonly=True, user_missing=True, encoding=encoding)
+                ranges = getattr(declared, "missing_ranges", {})
+        except pyreadstat.ReadstatError as error:
+            hint = ""
+            if "convert string" in str(error) or "encoding" in str(error).lower():
+                hint = '; name its encoding (--encoding latin-1; in Python encoding="latin-1")'
+            raise InputError(f"it is no {kind} file that can be read ({error}){hint}") from None
+    formats: Mapping[str, str] = getattr(meta, "original_variable_types", {}) if kind == ".dta" else {}
+    columns = {name: _plain(data[name], str(formats.get(name, ""))) for name in data.columns}
+    labels: Mapping[str, Mapping[object, str]] = getattr(meta, "variable_value_labels", {})
+    partly, missing = [], []
+    for name, texts in labels.items():
+        if name not in columns:
+            continue
+        codes = {value for value in texts if _is_missing(value, columns[name], ranges.get(name, ()))}
+        if codes:
+            missing.append(f"{name} ({', '.join(texts[value] for value in texts if value in codes)})")
+        columns[name], part = _labelled(columns[name], {v: text for v, text in texts.items() if v not in codes})
+        partly += [f"{name} ({part})"] if part else []
+    said = [f"declared missing: {_some(missing)}"] if missing else []
+    return pd.DataFrame(columns, index=data.index), [*said, *partly_labelled(partly)]
+
+
+def partly_labelled(columns: Sequence[str]) -> list[str]:
+    """What is said of columns of which only some values have labels; nothing where there are none."""
+    return [f"only some values have labels, so left as numbers: {_some(columns)}"] if columns else []
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _is_missing(value: object, column: pd.Series, ranges: Iterable[Mapping[str, object]]) -> bool:
+    """Whether a labelled value is a missing code: a letter in a column of numbers (Stata), or in a range (SPSS)."""
+    if isinstance(value, str) and pd.api.types.is_numeric_dtype(column):
+        return True
+    for limits in ranges:
+        low, high = limits["lo"], limits["hi"]
+        if isinstance(value, str) or isinstance(low, str) or isinstance(high, str):
+            if value == low:
+                return True
+        elif low <= value <= high:  # type: ignore[operator]  # numbers, all three
+            return True
+    return False
+
+
+def _plain(column: pd.Series, stata_format: str) -> pd.Series:
+    """Numbers as R has them: integers where all are whole, also with missing values; dates in any of Stata's formats.
+
+    pyreadstat knows a few formats of dates by name. A column of another one comes as numbers.
+    """
+    if pd.api.types.is_object_dtype(column.dtype):
+        kind = pd.api.types.infer_dtype(column, skipna=True)
+        return column.astype("Int64") if kind == "integer" else column
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    if stata_format.startswith((*_DAYS, *_MILLISECONDS)):
+        days = stata_format.startswith(_DAYS)
+        numbers = column.to_numpy(dtype=float, na_value=np.nan)
+        times = _STATA_ORIGIN + pd.to_timedelta(numbers, unit="D" if days else "ms")
+        # a column of dates is one of datetime.date, here and in the bridge: R has days for it, and seconds for times
+        dates = [None if pd.isna(time) else time.date() for time in times] if days else times
+        return pd.Series(dates, index=column.index, dtype=object if days else None)
+    if pd.api.types.is_float_dtype(column.dtype) and len(column):
+        numbers = column.to_numpy()
+        if np.isfinite(numbers).all() and (numbers == np.round(numbers)).all() and np.abs(numbers).max() < 2**31:
+            return column.astype("int64")
+    return column
+
+
+def _labelled(column: pd.Series, texts: Mapping[object, str]) -> tuple[pd.Series, str]:
+    """A factor where each value has a label, or the column as it is and how many of its values have one."""
+    if not texts:
+        return column, ""
+    values = column.dropna().unique()
+    known = sum(value in texts for value in values)
+    if len(values) and known == len(values):
+        return _as_factor(column, texts), ""
+    return column, f"{known} of {len(values)} values" if known or not len(values) else ""
+
+
+def _as_factor(column: pd.Series, texts: Mapping[object, str]) -> pd.Series:
+    """Labels in the order of their values; a label that two values share is one level, as in R's ``factor()``."""
+    ordered = [texts[value] for value in sorted(texts, key=lambda value: (isinstance(value, str), value))]
+    levels = list(dict.fromkeys(ordered))
+    return pd.Series(pd.Categorical(column.map(texts), categories=levels), index=column.index)
