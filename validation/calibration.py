@@ -3,7 +3,7 @@
 Parameters are drawn from the prior, data from the parameters; a right sampler then ranks each true value uniformly
 among its draws (Talts et al. 2018; Modrák et al. 2023, Bayesian Analysis, for the log likelihood as a further quantity,
 which sees faults that no parameter shows). The ranks are judged by their ECDF with an exact simultaneous band
-(:mod:`validation.judge.ranks`).
+(:mod:`validation.judge.ecdf`).
 
 A campaign runs on joblib, on whatever backend its caller chose (``joblib.parallel_config``: processes, threads, a Dask
 cluster); it can be interrupted, and goes on where it stopped. What is simulated does not depend on the backend, on the
@@ -23,7 +23,7 @@ import pandas as pd
 
 from pyimpl.extras import need
 from validation.errors import InputError
-from validation.judge.ranks import rank_band, rank_ecdf
+from validation.judge.ecdf import rank_band, rank_ecdf
 from validation.tolerances import CALIBRATION_ALPHA, CALIBRATION_WARNED
 from validation.verdict import Verdict
 

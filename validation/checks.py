@@ -2,29 +2,64 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from validation.verdict import Verdict
 
-__all__ = ["TABLE_COLUMNS", "Check", "Side"]
+__all__ = ["TABLE_COLUMNS", "Check", "Row", "Side"]
 
-#: Columns of :attr:`validation.comparison.Comparison.table`, one row per compared number.
-TABLE_COLUMNS = (
-    "check",  # id of the Check that judged the row, e.g. "tier-4"
-    "quantity",  # "fixef", "se", "vcov", "sd", "cor", "sigma", "theta", "ranef", "condsd", "deviance", "post-mean", ...
-    "group",  # grouping factor, or missing
-    "term",  # coefficient or effect, or missing
-    "term2",  # second effect of a covariance or correlation, or missing
-    "level",  # level of the grouping factor, or missing
-    "reference",  # the reference's value (R, recorded R, certified, quadrature)
-    "candidate",  # the candidate's value (Python)
-    "difference",  # candidate - reference
-    "digits",  # log relative error: -log10(|x - c| / |c|), at most the digits the reference has
-    "scaled",  # |difference| in the unit of the tolerance
-    "unit",  # that unit, in words: "standard errors", "relative", "conditional sd", "z", "posterior sd", ...
-    "tolerance",  # the largest `scaled` that still agrees
-    "verdict",  # a Verdict
-    "reason",  # why the tolerance is what it is; for a failed row what is wrong with it
-)
+
+class Row(NamedTuple):
+    """One compared number: a row of :attr:`validation.comparison.Comparison.table`, whose columns are these fields.
+
+    Attributes
+    ----------
+    check : str
+        Id of the :class:`Check` that judged it, e.g. ``"tier-4"``.
+    quantity : str
+        ``"fixef"``, ``"se"``, ``"vcov"``, ``"sd"``, ``"theta"``, ``"ranef"``, ``"deviance"``, ``"post-mean"``, ...
+    group, term, term2, level : str or None
+        Grouping factor; coefficient or effect; second effect of a covariance or correlation; level of the factor.
+    reference, candidate, difference : float
+        The reference's value (R, recorded R, certified, quadrature), the candidate's (Python), and theirs less ours.
+    digits : float
+        Log relative error: -log10(|x - c| / |c|), at most the digits that the reference has.
+    scaled, unit, tolerance : float, str, float
+        |difference| in a unit (``"standard errors"``, ``"relative"``, ...), and the largest that still agrees.
+    verdict : Verdict
+    reason : str
+        Why the tolerance is what it is; for a failed row what is wrong with it.
+    """
+
+    check: str
+    quantity: str
+    group: str | None
+    term: str | None
+    term2: str | None
+    level: str | None
+    reference: float
+    candidate: float
+    difference: float
+    digits: float
+    scaled: float
+    unit: str
+    tolerance: float
+    verdict: Verdict
+    reason: str
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Which number it holds (:data:`validation.quantities.KEYS`)."""
+        return self[1:6]
+
+    @property
+    def name(self) -> str:
+        """Its name for a sentence: ``ranef school (Intercept) 20920``."""
+        return " ".join(str(part) for part in self.key if part is not None)
+
+
+#: Columns of a comparison's table.
+TABLE_COLUMNS = Row._fields
 
 
 @dataclass(frozen=True)

@@ -356,18 +356,18 @@ def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comp
     if (version := version_cause(rows, reference.side, candidate.side, fits)) is not None:
         causes = (version, *(cause for cause in causes if cause.name != "unknown"))
     notes = []
-    better = any(row["verdict"] is Verdict.BETTER for row in rows)
+    better = any(row.verdict is Verdict.BETTER for row in rows)
     if better and evidence.improvement is not None:
         notes.append(
             f"The candidate's optimum is better than the reference's: its objective is lower by "
             f"{evidence.improvement:.2g}."
         )
-    if lacking := sum(row["verdict"] is Verdict.INCONCLUSIVE and math.isnan(row["reference"]) for row in rows):
+    if lacking := sum(row.verdict is Verdict.INCONCLUSIVE and math.isnan(row.reference) for row in rows):
         notes.append(
             f"The reference has no value (NaN) of {lacking} numbers: the candidate's are those that its θ implies by "
             "the judge's own algebra."
         )
-    if evidence.undetermined and any(row["verdict"] is Verdict.INCONCLUSIVE for row in rows):
+    if evidence.undetermined and any(row.verdict is Verdict.INCONCLUSIVE for row in rows):
         notes.append(
             "The data do not determine all variance components: the two sides' differ, and the objective is the same "
             f"all the way between them (to {evidence.variation:.2g}). Neither is wrong; the model has a term too many."

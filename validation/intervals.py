@@ -181,7 +181,7 @@ def compare_intervals(
             table = make(fit)
         tables.append(tidy_intervals(table, fit, dialect))
     rows = judge_intervals(tables[0], tables[1], tolerance)
-    bad = [row for row in rows if row["verdict"].failed]
+    bad = [row for row in rows if row.verdict.failed]
     verdict = Verdict.INCONCLUSIVE if not rows else Verdict.DISAGREES if bad else Verdict.AGREES
     summary = f"{len(rows) - len(bad)} of {len(rows)} ends agree"
     formula = str(getattr(reference, "formula", ""))

@@ -193,6 +193,8 @@ class _DeviationItem(_Item):
 
 def _explain(result: "Result", check: str | None = None) -> str:
     """What failed, with the worst rows and the likely causes."""
+    from validation.judge.rows import rows_of
+
     comparison = result.comparison
     assert comparison is not None  # callers have one
     lines = [f"{comparison.candidate.label} disagrees with {comparison.reference.label}: {comparison.formula}"]
@@ -201,17 +203,12 @@ def _explain(result: "Result", check: str | None = None) -> str:
     for one in comparison.checks:
         if one.verdict.failed and check in (None, one.id):
             lines.append(f"{one.id}, {one.title}: {one.summary}")
-            rows = comparison.table[comparison.table["check"] == one.id]
-            failed = [row for row in rows.to_dict("records") if row["verdict"].failed]
-            failed.sort(key=lambda row: -(row["scaled"] if row["scaled"] == row["scaled"] else float("inf")))
+            rows = rows_of(comparison.table[comparison.table["check"] == one.id])
+            failed = [row for row in rows if row.verdict.failed]
+            failed.sort(key=lambda row: -(row.scaled if row.scaled == row.scaled else float("inf")))
             for row in failed[:5]:
-                labels = " ".join(
-                    str(row[key])
-                    for key in ("quantity", "group", "term", "term2", "level")
-                    if isinstance(row[key], str)
-                )
-                why = _SENTENCE_END.split(str(row["reason"]), maxsplit=1)[0]
-                lines.append(f"  {labels}: {row['candidate']:.10g}, reference {row['reference']:.10g}; {why}")
+                why = _SENTENCE_END.split(row.reason, maxsplit=1)[0]
+                lines.append(f"  {row.name}: {row.candidate:.10g}, reference {row.reference:.10g}; {why}")
             if len(failed) > 5:
                 lines.append(f"  and {len(failed) - 5} more")
     return "\n".join(lines)

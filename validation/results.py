@@ -16,7 +16,7 @@ from scipy import stats
 from validation.checks import Side
 from validation.comparison import Comparison
 from validation.contract import Table
-from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, table_of
+from validation.judge.rows import Row, check_of, counts, judge_number, judge_p, missing_row, table_of
 from validation.tolerances import (
     REPORTED_DF,
     REPORTED_ESTIMATE,
@@ -212,23 +212,17 @@ def _judge_row(
         if quantity not in theirs:
             rows[check].append(missing_row(check, quantity, True, False, value, level=label))
         elif value == found and math.isinf(value):  # infinite degrees of freedom are normal quantiles
-            rows[check].append(
-                judge_number(
-                    check, quantity, 1.0, 1.0, 1.0, replace(tolerance, reason="infinite on both sides"), level=label
-                )
-            )
+            same = replace(tolerance, reason="infinite on both sides")
+            rows[check].append(judge_number(check, quantity, 1.0, 1.0, 1.0, same, level=label))
         else:
             rows[check].append(judge_number(check, quantity, value, found, scale, tolerance, level=label))
     if "p" in ours:
         if "p" not in theirs:
             rows[REPORTED_P.check].append(missing_row(REPORTED_P.check, "p", True, False, ours["p"], level=label))
         else:
-            tiny = np.finfo(float).tiny
-            logs = [math.log(max(p, tiny)) if not math.isnan(p) else math.nan for p in (ours["p"], theirs["p"])]
-            judged = judge_number(
-                REPORTED_P.check, "p", logs[0], logs[1], max(1.0, abs(logs[0])), REPORTED_P, level=label
+            rows[REPORTED_P.check].append(
+                judge_p(REPORTED_P.check, "p", ours["p"], theirs["p"], REPORTED_P, level=label)
             )
-            rows[REPORTED_P.check].append({**judged, "reference": ours["p"], "candidate": theirs["p"]})
 
 
 def _side(given: Table, name: str) -> Side:

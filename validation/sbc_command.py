@@ -87,7 +87,7 @@ def _sbc(
 
 def _figures(model: Any, result: Any) -> dict[str, Any]:
     """What is printed of a model's calibration, and the table of all quantities, for programs."""
-    from validation.report.json import plain
+    from validation.plain import plain
 
     return {
         "name": model.name,

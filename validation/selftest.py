@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from validation.algebra import pieces_of, solve
 from validation.contract import BayesianFit
 from validation.faults import FAULTS, Fault
 from validation.faults.bases import (
@@ -158,16 +159,15 @@ def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -
 
 
 def _other_right_fit(base: Base, change: str) -> Any:
-    from validation.faults.changed_numbers import polished
-
     rng = np.random.default_rng([base.seed, zlib.crc32(change.encode())])
     if change == "another start":
         theta = base.fit.theta.to_numpy() * np.exp(rng.normal(0, 0.7, len(base.fit.theta))) + 0.05
         return base.refit(start=theta)
     if change == "another optimizer":
-        return _by_nelder_mead(base)
+        return _by_nelder_mead(base, base.fit.devfun)
     if change == "another program":
-        return polished(base.fit)
+        pieces = pieces_of(base.fit)
+        return _by_nelder_mead(base, lambda theta: solve(pieces, theta, base.reml).objective)
     if change == "rows in another order":
         return base.refit(data=base.data.sample(frac=1.0, random_state=int(rng.integers(2**31))))
     if change == "threads":
@@ -178,8 +178,8 @@ def _other_right_fit(base: Base, change: str) -> Any:
     raise ValueError(f"no clean change {change!r}")
 
 
-def _by_nelder_mead(base: Base) -> Any:
-    """A derivative-free optimizer on the fit's own objective, started anew until nothing is gained."""
+def _by_nelder_mead(base: Base, objective: Callable[[np.ndarray], float]) -> Any:
+    """A derivative-free optimizer on the fit's own objective or the judge's, started anew until nothing is gained."""
     import scipy.optimize
 
     from validation.faults.changed_numbers import at_theta
@@ -190,7 +190,7 @@ def _by_nelder_mead(base: Base) -> Any:
     theta = np.where(lower == 0, 0.9, 0.1)
     for _ in range(3):
         found = scipy.optimize.minimize(
-            fit.devfun,
+            objective,
             theta,
             method="Nelder-Mead",
             bounds=bounds,

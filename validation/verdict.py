@@ -47,6 +47,11 @@ class Cause:
         What was computed that points to it, with its figures.
     remedy : str
         What to do about it, in words that an educational researcher understands.
+    figures : dict of str to float
+        The evidence's figures, for programs.
+    strength : float
+        How strong the evidence is, one of :class:`validation.tolerances.Strength`: it ranks causes, those of one
+        strength in the detectors' order.
     """
 
     fault: int
@@ -55,3 +60,4 @@ class Cause:
     evidence: str
     remedy: str
     figures: dict[str, float] = field(default_factory=dict)
+    strength: float = field(default=0.0, repr=False, compare=False)

@@ -93,6 +93,7 @@ JUDGE_ALLOWED = {
     "for_r": "arguments of a fitting function",
     "records": "rows of any table, each with columns of its own",
     "error_and_limit": "such a row",
+    "judge_record": "such a row",
     "live_lmer": "arguments of R's function",
     "live_stan_lmer": "arguments of R's function",
     "RecordedLmerFit.of": "a fit with its objective, if it has one",

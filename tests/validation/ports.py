@@ -450,7 +450,7 @@ PORTS: tuple[Port, ...] = (
     Port("single precision", "crossed", answers(_float32), _names("single-precision")),
     Port("as printed", "slopes", answers(_printed), NONE),
     Port("standard errors of OLS", "categorical", _from_ols("se"), NONE),
-    Port("OLS", "crossed", _from_ols("both"), NONE),
+    Port("OLS", "crossed", _from_ols("both"), _names("random-terms")),
     Port("coefficients of OLS", "intercept", _from_ols("fixef"), NONE),
     Port("robust standard errors", "intercept", answers(_sandwich), NONE),
     Port("standard errors of a rough Hessian", "slopes", answers(_noisy), _names("standard-errors-loose")),

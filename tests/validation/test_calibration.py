@@ -1,7 +1,6 @@
 """Simulation-based calibration: a right sampler passes, a faulty one is caught; backends; resumption."""
 
 import sys
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -199,7 +199,7 @@ def test_intervals_of_structured_fits_are_joined_by_what_they_are(fits):
         ["correlation", "rho", -0.5],
     ]
     rows = judge_intervals(tidy, tidy.assign(lower=tidy["lower"] + [0.0, 0.1, 0.0, 0.0, 0.0]))
-    assert [row["quantity"] for row in rows if row["verdict"].failed] == ["correlation"]
+    assert [row.quantity for row in rows if row.verdict.failed] == ["correlation"]
 
 
 def test_a_structured_model_that_the_data_do_not_determine_is_undetermined():

@@ -328,16 +328,16 @@ def test_a_boundary_of_zero_variance_still_compares_blups(make_data, make_design
 def test_a_degenerate_scale_passes_nothing(scale):
     same = judge_number("tier-4", "fixef", 1.0, 1.0, scale, ESTIMATE)
     other = judge_number("tier-4", "fixef", 1.0, 1.1, scale, ESTIMATE)
-    assert same["verdict"] is Verdict.INCONCLUSIVE
-    assert other["verdict"] is Verdict.DISAGREES
+    assert same.verdict is Verdict.INCONCLUSIVE
+    assert other.verdict is Verdict.DISAGREES
 
 
 def test_missing_values():
-    assert judge_number("tier-4", "fixef", np.nan, np.nan, 1.0, ESTIMATE)["verdict"] is Verdict.AGREES
-    assert judge_number("tier-4", "fixef", np.nan, 1.0, 1.0, ESTIMATE)["verdict"] is Verdict.DISAGREES
-    assert judge_number("tier-4", "fixef", 1.0, np.nan, 1.0, ESTIMATE)["verdict"] is Verdict.DISAGREES
-    assert judge_number("tier-4", "fixef", np.inf, np.inf, 1.0, ESTIMATE)["verdict"] is Verdict.INCONCLUSIVE
-    assert judge_number("tier-4", "fixef", 1.0, -np.inf, 1.0, ESTIMATE)["verdict"] is Verdict.DISAGREES
+    assert judge_number("tier-4", "fixef", np.nan, np.nan, 1.0, ESTIMATE).verdict is Verdict.AGREES
+    assert judge_number("tier-4", "fixef", np.nan, 1.0, 1.0, ESTIMATE).verdict is Verdict.DISAGREES
+    assert judge_number("tier-4", "fixef", 1.0, np.nan, 1.0, ESTIMATE).verdict is Verdict.DISAGREES
+    assert judge_number("tier-4", "fixef", np.inf, np.inf, 1.0, ESTIMATE).verdict is Verdict.INCONCLUSIVE
+    assert judge_number("tier-4", "fixef", 1.0, -np.inf, 1.0, ESTIMATE).verdict is Verdict.DISAGREES
 
 
 def test_a_check_without_rows_is_inconclusive():

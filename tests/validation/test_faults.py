@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from validation import compare_draws, compare_fits
-from validation.faults import LIKELIHOOD_FAULTS, POSTERIOR_FAULTS, at_theta, loose_standard_errors
+from validation.faults import FAULTS, at_theta, loose_standard_errors
 from validation.faults.bases import LIKELIHOOD_BASES, POSTERIOR_BASES, likelihood_base, posterior_base
 from validation.faults.changed_numbers import (
     bic_with_groups,
@@ -23,7 +23,7 @@ def first_base(fault):
     return next(name for name, entry in bases.items() if fault.applies(entry[-1]))
 
 
-@pytest.mark.parametrize("fault", LIKELIHOOD_FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", FAULTS["likelihood"], ids=lambda fault: fault.name)
 def test_caught_and_named(fault):
     base = likelihood_base(first_base(fault))
     comparison = compare_fits(base.fit, fault.plant(base, fault.sized.planted if fault.sized else 0.0), data=base.data)
@@ -35,7 +35,7 @@ def test_caught_and_named(fault):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", POSTERIOR_FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", FAULTS["posterior"], ids=lambda fault: fault.name)
 def test_caught_and_named_in_a_posterior(fault):
     base = posterior_base(first_base(fault))
     comparison = compare_fits(base.fit, fault.plant(base, fault.sized.planted if fault.sized else 0.0))
@@ -59,11 +59,11 @@ def test_right_fits_agree(name):
 
 
 def test_every_row_of_the_table_and_forty_variants():
-    assert {fault.number for fault in (*LIKELIHOOD_FAULTS, *POSTERIOR_FAULTS)} == set(range(1, 13))
-    assert len(LIKELIHOOD_FAULTS) + len(POSTERIOR_FAULTS) >= 40
-    assert len({(fault.kind, fault.name) for fault in (*LIKELIHOOD_FAULTS, *POSTERIOR_FAULTS)}) == len(
-        LIKELIHOOD_FAULTS
-    ) + len(POSTERIOR_FAULTS)
+    assert {fault.number for fault in (*FAULTS["likelihood"], *FAULTS["posterior"])} == set(range(1, 13))
+    assert len(FAULTS["likelihood"]) + len(FAULTS["posterior"]) >= 40
+    assert len({(fault.kind, fault.name) for fault in (*FAULTS["likelihood"], *FAULTS["posterior"])}) == len(
+        FAULTS["likelihood"]
+    ) + len(FAULTS["posterior"])
 
 
 def test_loose_standard_errors_fail_and_nothing_else_does():
@@ -133,7 +133,7 @@ def test_on_live_fits_with_several_terms():
         "N log(2 pi) lost", "unshrunken BLUPs", "coef for ranef", "marginal fitted values", "single precision",
     }  # fmt: skip
     wrong = {}
-    for fault in LIKELIHOOD_FAULTS:
+    for fault in FAULTS["likelihood"]:
         if fault.name in names:
             comparison = compare_fits(
                 base.fit, fault.plant(base, fault.sized.planted if fault.sized else 0.0), data=data

@@ -53,7 +53,7 @@ def test_a_join_by_name_would_be_seen(fits, tables):
         tidy_intervals(new, fits["2.1-0"], Dialect.of("1.1-37")),
     ]
     rows = judge_intervals(*wrong)
-    bad = {(row["quantity"], row["term"], row["term2"]) for row in rows if row["verdict"] is Verdict.DISAGREES}
+    bad = {(row.quantity, row.term, row.term2) for row in rows if row.verdict is Verdict.DISAGREES}
     assert {("correlation", "(Intercept)", "x"), ("sd", "x", None)} <= bad
     found = compare_intervals(fits["1.1-37"], fits["2.1-0"], candidate_dialect=Dialect.of("1.1-37"))
     assert found.verdict is Verdict.DISAGREES
@@ -80,7 +80,7 @@ def test_names_that_say_what_they_are_need_no_version(fits, tables):
 def test_a_parameter_that_one_side_lacks_is_missing(fits, tables):
     whole = tidy_intervals(tables["2.1-0"], fits["2.1-0"])
     rows = judge_intervals(whole, whole[whole["quantity"] != "correlation"])
-    assert sum(row["verdict"] is Verdict.MISSING for row in rows) == 6
+    assert sum(row.verdict is Verdict.MISSING for row in rows) == 6
     with pytest.raises(ValueError, match=r"row '\.sig99'"):
         tidy_intervals(tables["2.1-0"].rename(index={".sig01": ".sig99"}), fits["2.1-0"])
     with pytest.raises(ValueError, match="twice"):

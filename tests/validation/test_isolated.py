@@ -59,6 +59,11 @@ def whispers(*args, **more):
     return right(*args, **more)
 def forges(*args, **more):
     return floods(frame(b'{"id": 0}'))(*args)
+def misreports(*args, **more):
+    for fd in range(3, 64):
+        try: os.write(fd, frame(b'{"id": 2, "value": null, "warnings": 3}'))
+        except OSError: pass
+    time.sleep(30)
 def shouts(*args, **more):
     return floods(b"\\xff" * 65536)(*args)
 def leaves_a_child(*args, **more):
@@ -129,7 +134,7 @@ def test_junk_among_its_answers_is_noticed(folder):
     assert judged(folder, "talks", limit=30.0).status.failed
 
 
-@pytest.mark.parametrize("name", ["blocks", "whispers", "forges", "shouts"])
+@pytest.mark.parametrize("name", ["blocks", "whispers", "forges", "misreports", "shouts"])
 def test_a_flood_on_every_descriptor_neither_stops_the_judge_nor_fills_its_memory(folder, name):
     began = time.monotonic()
     result = judged(folder, name, limit=600.0)

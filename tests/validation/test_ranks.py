@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from validation.judge.ranks import rank_band, rank_ecdf
+from validation.judge.ecdf import rank_band, rank_ecdf
 
 
 def test_p_values_have_their_level() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.validation import comparisons as made
 from validation.comparison import TABLE_COLUMNS
-from validation.report.json import SCHEMA_VERSION, dumps, plain
+from validation.plain import plain
+from validation.report.json import SCHEMA_VERSION, dumps
 
 
 def strict(text):

@@ -4,6 +4,7 @@ import pytest
 
 from tests.validation import comparisons as made
 from validation.comparison import TABLE_COLUMNS
+from validation.judge.rows import rows_of
 from validation.report.text import MOST_FAILURES, render_text
 from validation.report.wording import (
     cell,
@@ -13,7 +14,6 @@ from validation.report.wording import (
     main_rows,
     overall,
     row_label,
-    rows_of,
     shorten,
     source_line,
     summary_line,

@@ -14,7 +14,7 @@ from scipy import stats
 
 from pyimpl import emmeans, lmer, predictions
 from validation import compare_emmeans, compare_predictions
-from validation.faults import RESULTS_FAULTS
+from validation.faults import FAULTS
 from validation.faults.bases import RESULTS_BASES, results_base
 from validation.selftest import clean_run, plant
 
@@ -151,14 +151,14 @@ def test_predictions_are_judged_too():
 
 @pytest.mark.parametrize("base", RESULTS_BASES)
 def test_what_selftest_plants_is_caught_and_named_and_right_tables_raise_no_alarm(base):
-    faults = [fault for fault in RESULTS_FAULTS if fault.applies(RESULTS_BASES[base][1])]
+    faults = [fault for fault in FAULTS["results"] if fault.applies(RESULTS_BASES[base][1])]
     assert len(faults) >= 4
     assert [plant(fault, results_base(base)).trouble for fault in faults] == [""] * len(faults)
     assert not clean_run("results", base, "rows in another order", 7).alarm
 
 
 def test_an_estimate_is_wrong_from_the_tolerance_on():
-    fault = next(fault for fault in RESULTS_FAULTS if fault.sized is not None)
+    fault = next(fault for fault in FAULTS["results"] if fault.sized is not None)
     base = results_base("means")
     judged = [compare_emmeans(base.fit, fault.plant(base, size)).agrees for size in (0.9e-3, 1.1e-3)]
     assert judged == [True, False]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from validation import selftest
-from validation.faults import LIKELIHOOD_FAULTS
+from validation.faults import FAULTS
 from validation.faults.bases import likelihood_base
 from validation.selftest import CleanRun, Outcome, SelfTest, _smallest, clean_run, plant
 
@@ -70,14 +70,14 @@ def test_the_smallest_size_is_found_by_bisection():
 
 
 def test_a_fault_is_planted_and_its_smallest_size_looked_for():
-    fault = next(fault for fault in LIKELIHOOD_FAULTS if fault.name == "loose standard errors")
+    fault = next(fault for fault in FAULTS["likelihood"] if fault.name == "loose standard errors")
     found = plant(fault, likelihood_base("intercept"), search=True)
     assert found.named
     assert 1e-8 < found.smallest < 2.7e-4
 
 
 def test_a_fault_that_cannot_be_planted_is_a_problem():
-    fault = next(fault for fault in LIKELIHOOD_FAULTS if fault.name == "correlation lost (||)")
+    fault = next(fault for fault in FAULTS["likelihood"] if fault.name == "correlation lost (||)")
     assert "does not change" in plant(fault, likelihood_base("intercept")).error
 
 
@@ -95,7 +95,7 @@ def test_a_blind_judge_is_found_out(monkeypatch):
         return right(reference, reference, **options)
 
     monkeypatch.setattr(validation, "compare_fits", blind)
-    fault = LIKELIHOOD_FAULTS[0]
+    fault = FAULTS["likelihood"][0]
     assert plant(fault, likelihood_base("slopes")).trouble == "not caught"
 
 

@@ -64,8 +64,8 @@ def test_another_summary_is_caught_and_named(make_posterior, quantity, rule):
     check, rows = summaries(evidence)
     assert check.verdict is Verdict.DISAGREES
     stem = quantity.removeprefix("reported-")
-    assert {row["quantity"] for row in rows if row["verdict"].failed} == {f"reported-{stem}"}
-    cause = reported_numbers(evidence).cause
+    assert {row.quantity for row in rows if row.verdict.failed} == {f"reported-{stem}"}
+    cause = reported_numbers(evidence)
     assert cause.fault == 2
     # The same but for rounding: the median of sds and the root of the median variance.
     twins = [{"median-sd", "median-variance", "median"}]
@@ -85,7 +85,7 @@ def test_another_summary_is_caught_whatever_the_unit_of_the_response(make_poster
         fit.values *= unit ** np.array(powers).reshape(-1, *[1] * (fit.values.ndim - 1))
     check, rows = summaries(PosteriorEvidence(right, reports(wrong, **{quantity: rule})))
     assert check.verdict is Verdict.DISAGREES
-    assert {row["quantity"] for row in rows if row["verdict"].failed} == {f"reported-{quantity.split('reported-')[-1]}"}
+    assert {row.quantity for row in rows if row.verdict.failed} == {f"reported-{quantity.split('reported-')[-1]}"}
 
 
 def test_what_is_reported_otherwise_is_unknown(make_posterior):

@@ -13,8 +13,8 @@ from validation.compare import compare_fits
 from validation.covariances import Structure
 from validation.errors import DetectorWarning
 from validation.faults import FAULTS
-from validation.faults.bases import HARD_BASES, likelihood_base
-from validation.faults.thin import CAREFUL, THIN, compare_thinly
+from validation.faults.bases import HARD_BASES, Base, fit_lmer, likelihood_base, simulate
+from validation.faults.thin import CAREFUL, THIN, compare_answers, compare_thinly
 from validation.judge.diagnosis import diagnose
 from validation.judge.diagnosis.model import least_objective
 
@@ -37,7 +37,9 @@ def causes_of(fault: str, base_name: str, thin: str = "") -> tuple[str, list[Any
         ("a variance put to 0", "without fits", True),
         ("correlation lost (||)", "plain mapping", True),
         ("correlation lost (||)", "fixef", True),  # a search of its optimum that ends at a variance of 0 goes on
-        ("random slope lost", "fixef", False),  # the model without correlation has other numbers
+        ("random slope lost", "fixef", True),  # the model without it gives these coefficients, the one without || not
+        ("random intercept lost", "fixef, se", True),
+        ("random slope lost", "logLik alone", True),
         ("random slope lost", "components", True),
         ("a lost column", "fixef, se", True),
         ("predictor centred", "plain mapping", False),
@@ -51,6 +53,28 @@ def test_the_right_cause_or_none(fault, thin, named):
     expected, causes = causes_of(fault, "slopes", thin)
     assert causes
     assert (causes[0].name == expected) if named else (causes[0].name in CAREFUL), causes[0]
+
+
+def least_squares(base):
+    X, y = base.fit.X.to_numpy(), base.fit.y.to_numpy()
+    return {"fixef": dict(zip(base.fit.X.columns, np.linalg.lstsq(X, y, rcond=None)[0], strict=True))}
+
+
+def test_least_squares_are_told_and_of_two_models_with_the_same_numbers_neither():
+    base = likelihood_base("crossed", 1)
+    (cause,) = compare_answers(base, least_squares(base)).causes
+    assert cause.name == "random-terms"
+    assert "least squares" in cause.title
+    # without variance between schools the model without raters is that without any random effect
+    data = simulate(1, "singular")
+    formula = "score ~ ses + (1 | school) + (1 | rater)"
+    data["score"] += np.where(data["rater"].cat.codes % 2 == 0, 5.0, -5.0)
+    base = Base("two", formula, data, True, frozenset(), fit_lmer(formula, data, True))
+    (cause,) = compare_answers(base, least_squares(base)).causes
+    assert cause.name == "unknown"
+    # of one quantity: what was compared is said, and what more would tell
+    assert "the same model (fixef-names)" in cause.evidence
+    assert "the log-likelihood, sigma, VarCorr, θ" in cause.remedy
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ NUMERICS = {
     "noise.py": {1e-9, 1e-2},
     "satterthwaite.py": {2e-3},
     "ecdf.py": {1e-10, 1e-12},
-    "ranks.py": {1e-10, 1e-12},
     "diagnosis/density.py": {1e-13, 1e-15, 1e-3, 1e-4},
     "diagnosis/model.py": {1e-14, 0.02},
 }
@@ -38,7 +37,6 @@ COMPARED = {
     "judge/units.py": {0.02, 0.5, 1e-9},
     "judge/diagnosis/likelihood_ratio.py": {0.5},
     "judge/quantiles.py": {0.5},
-    "judge/ranks.py": {1e-10},
 }
 
 

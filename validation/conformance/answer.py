@@ -9,12 +9,13 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from r_scripts.variances import Block, ConditionalVariances
+from validation.contract import BayesianFit, Draws, LinearMixedFit
 from validation.covariances import semidefinite_factor, structures_of
 from validation.draws import DrawsAlone
 from validation.quantities import columns_of, records
@@ -76,7 +77,9 @@ class AnswerError(MalformedError):
     """The answer holds something that cannot be read."""
 
 
-def as_fit(answer: Any, formula: str, data: pd.DataFrame, reml: bool, missing: frozenset[str] = frozenset()) -> Any:
+def as_fit(
+    answer: object, formula: str, data: pd.DataFrame, reml: bool, missing: frozenset[str] = frozenset()
+) -> LinearMixedFit:
     """Dress what a candidate returned as a fit.
 
     Parameters
@@ -98,20 +101,20 @@ def as_fit(answer: Any, formula: str, data: pd.DataFrame, reml: bool, missing: f
         Neither a mapping nor an object with methods of the contract, or a mapping with a key that is no quantity.
     """
     if isinstance(answer, Mapping):
-        return Answer(answer, formula, data, reml, missing)
+        return cast("LinearMixedFit", Answer(answer, formula, data, reml, missing))  # in part
     if not any(callable(getattr(answer, name, None)) for name in ("fixef", "VarCorr", "ranef", "sigma")):
         raise AnswerError(
             f"the candidate returned a {type(answer).__name__}; expected a mapping of quantities (fixef, se, sigma, "
             "VarCorr, ranef, logLik, nobs, ...) or an object with methods of these names"
         )
-    return answer
+    return cast("LinearMixedFit", answer)
 
 
-def as_posterior(answer: Any) -> Any:
+def as_posterior(answer: object) -> BayesianFit:
     """Dress the draws that a candidate returned (DataTree, Dataset, DataFrame, mapping) as a posterior fit."""
     names = dir(answer)  # hasattr would build the posterior
     if not isinstance(answer, Mapping | pd.DataFrame) and ("posterior" in names and not hasattr(answer, "children")):
-        return _OwnDraws(answer)
+        return cast("BayesianFit", _OwnDraws(answer))
     if "posterior_summary" in names and "data_vars" not in names and not isinstance(answer, Mapping | pd.DataFrame):
         raise AnswerError(
             f"the candidate returned a {type(answer).__name__} with summaries; expected draws: what a candidate says "
@@ -122,19 +125,19 @@ def as_posterior(answer: Any) -> Any:
             f"the candidate returned a {type(answer).__name__}; expected draws: an xarray DataTree or Dataset, a "
             "DataFrame, or a mapping from R's parameter names to arrays of shape (chains, draws)"
         )
-    return DrawsAlone(answer)
+    return cast("BayesianFit", DrawsAlone(cast("Draws", answer)))
 
 
 class _OwnDraws:
     """A candidate's posterior without the summaries that it makes itself: the judge makes them of its draws."""
 
-    def __init__(self, fit: Any) -> None:
+    def __init__(self, fit: object) -> None:
         self._fit = fit
 
     def __dir__(self) -> list[str]:
         return [name for name in dir(self._fit) if name not in ("posterior_summary", "independent_draws")]
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name in ("posterior_summary", "independent_draws", "recorded_points") or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._fit, name)
@@ -145,7 +148,7 @@ class Answer:
 
     def __init__(
         self,
-        values: Mapping[str, Any],
+        values: Mapping[str, object],
         formula: str,
         data: pd.DataFrame,
         reml: bool,
@@ -165,15 +168,14 @@ class Answer:
         self._reml = reml
         self.formula = str(self._values.get("formula", formula))
         self.label = str(self._values.get("label", ""))
-        self.warnings = tuple(self._values.get("warnings", ()))
-        self.messages = tuple(self._values.get("messages", ()))
+        self.warnings, self.messages = (_texts(self._values.get(key), key) for key in ("warnings", "messages"))
 
     # ------------------------------------------------------------------------------------------------ reading
 
     def _has(self, name: str) -> bool:
         return name in self._values
 
-    def _take(self, name: str) -> Any:
+    def _take(self, name: str) -> object:
         if name not in self._values:
             raise NotOfferedError(f"the answer has no {name!r}")
         return self._values[name]
@@ -186,13 +188,15 @@ class Answer:
             if source not in self._values:
                 raise NotOfferedError(f"the answer has no {name!r}, nor {source!r} to work it out from")
 
-    def align(self, reference: Any) -> None:
+    def align(self, reference: LinearMixedFit) -> None:
         """Write pairs of labels in the reference's order: a covariance is the same whichever effect is named first."""
         try:
             names = [str(name) for name in reference.fixef().index]
             terms = [str(name) for name in dict.fromkeys(reference.VarCorr()["grp"])]
             pairs = {
-                (r.grp, r.var1, r.var2) for r in reference.VarCorr().itertuples(index=False) if not _absent(r.var2)
+                (str(r.grp), str(r.var1), str(r.var2))
+                for r in reference.VarCorr().itertuples(index=False)
+                if not _absent(r.var2)
             }
         except Exception:  # a reference that lacks them has nothing to align with
             return
@@ -313,8 +317,14 @@ class Answer:
             return flag(self._values["singular"], "singular")
         if "singular" in self._missing:
             raise NotOfferedError("singular is declared missing")
-        theta, lower = self._theta(), self.getME("lower")
-        return bool((theta[lower.to_numpy() == 0.0] < tol).any())
+        theta = self._theta()
+        return bool((theta[self._lower(theta).to_numpy() == 0.0] < tol).any())
+
+    def _lower(self, theta: pd.Series) -> pd.Series:
+        rows = [i == j for _, effects, _ in self._terms() for j in range(len(effects)) for i in range(j, len(effects))]
+        if len(rows) != len(theta):
+            raise NotOfferedError("the bounds of θ")
+        return pd.Series(np.where(rows, 0.0, -np.inf), index=theta.index)
 
     # ------------------------------------------------------------------------------------------------ random effects
 
@@ -393,7 +403,7 @@ class Answer:
 
     def _n_theta(self) -> int:
         if self._has("theta"):
-            return len(self._values["theta"])
+            return len(self._theta())
         self._derive("npar", "VarCorr")
         return sum(len(effects) * (len(effects) + 1) // 2 for _, effects, _ in self._terms())
 
@@ -417,7 +427,7 @@ class Answer:
     @property
     def devfun(self) -> Callable[..., float] | None:
         """The objective at any θ, where the candidate has one."""
-        return self._values.get("devfun")
+        return cast("Callable[..., float] | None", self._values.get("devfun"))
 
     # ------------------------------------------------------------------------------------------------ rows and design
 
@@ -432,7 +442,7 @@ class Answer:
         residuals = self._rows(self._take("residuals"), "residuals")
         return residuals / self.sigma() if scaled else residuals
 
-    def _rows(self, values: Any, name: str) -> pd.Series:
+    def _rows(self, values: object, name: str) -> pd.Series:
         if isinstance(values, pd.Series):
             return labelled(values, name, unique=False)
         array = numbers(values, name)
@@ -441,7 +451,7 @@ class Answer:
                 return pd.Series(array, index=index)
         raise AnswerError(f"{name} has {array.size} values, the data have {len(self._data)} rows; give a Series")
 
-    def getME(self, name: str) -> Any:
+    def getME(self, name: str) -> object:
         """The pieces that the answer holds or that follow."""
         if name == "theta":
             return self._theta()
@@ -456,13 +466,7 @@ class Answer:
         if name == "par":
             return _series(self._take("par"), "par")
         if name == "lower":
-            theta = self._theta()
-            rows = [
-                i == j for _, effects, _ in self._terms() for j in range(len(effects)) for i in range(j, len(effects))
-            ]
-            if len(rows) != len(theta):
-                raise NotOfferedError("the bounds of θ")
-            return pd.Series(np.where(rows, 0.0, -np.inf), index=theta.index)
+            return self._lower(self._theta())
         if name == "beta":
             return self.fixef()
         if name == "cnms" and not self._has("cnms"):
@@ -470,19 +474,27 @@ class Answer:
         return self._take(name)
 
 
-def _series(values: Any, name: str) -> pd.Series:
+def _series(values: object, name: str) -> pd.Series:
     return labelled(values, name, unique=name != "theta")
 
 
-def _absent(value: Any) -> bool:
-    return value is None or (not isinstance(value, str) and bool(pd.isna(value)))
+def _absent(value: object) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float | np.floating) and math.isnan(value))
 
 
-def _components(given: Any) -> pd.DataFrame:
+def _texts(value: object, name: str) -> tuple[str, ...]:
+    """What the candidate says, one text or several."""
+    given = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(given, list | tuple):
+        raise AnswerError(f"{name} is a {type(value).__name__}; expected a list of texts")
+    return tuple(label(text) for text in given)
+
+
+def _components(given: object) -> pd.DataFrame:
     """Mapping group -> variance, mapping effect -> variance, or labelled covariance matrix, as R's data frame."""
     if not isinstance(given, Mapping):
         raise AnswerError(f"VarCorr is a {type(given).__name__}; expected R's data frame or a mapping by group")
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for group, block in given.items():
         if isinstance(block, pd.DataFrame):
             matrix = labelled_columns(block, f"VarCorr of {label(group)!r}")
@@ -531,7 +543,7 @@ def _sdcor(frame: pd.DataFrame) -> list[float]:
     return result
 
 
-def _by_level(given: Any, name: str) -> dict[str, pd.DataFrame]:
+def _by_level(given: object, name: str) -> dict[str, pd.DataFrame]:
     if not isinstance(given, Mapping):
         raise AnswerError(f"{name} is a {type(given).__name__}; expected a mapping from grouping factor to DataFrame")
     result = {}

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any
+from types import ModuleType
+from typing import TypeAlias
 
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.suite import FEATURES
@@ -30,6 +31,13 @@ SHIPPED = {
 
 #: What a candidate claims unless it denies it (``no-missing``): R drops rows with missing values without being asked.
 ASSUMED = frozenset({"missing"})
+
+
+#: A function of a third party: what it takes is its own matter, and what it returns is looked at.
+Function: TypeAlias = Callable[..., object]
+
+#: Names in one text or in several.
+Words: TypeAlias = str | Iterable[str] | None
 
 
 class CandidateError(ValueError):
@@ -57,8 +65,8 @@ class Candidate:
     """
 
     name: str
-    fit: Callable[..., Any] | None
-    sample: Callable[..., Any] | None = None
+    fit: Function | None
+    sample: Function | None = None
     can: frozenset[str] = frozenset(FEATURES) - {"bayes"}
     missing: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -75,7 +83,7 @@ class Candidate:
         return sorted(set(needs) - self.can)
 
 
-def words(text: str | Iterable[str] | None) -> list[str]:
+def words(text: Words) -> list[str]:
     """Split ``"a,b c"`` into words."""
     if text is None:
         return []
@@ -85,8 +93,8 @@ def words(text: str | Iterable[str] | None) -> list[str]:
 
 def load_candidate(
     target: str,
-    can: str | Iterable[str] | None = None,
-    missing: str | Iterable[str] | None = None,
+    can: Words = None,
+    missing: Words = None,
 ) -> Candidate:
     """Import a candidate.
 
@@ -128,8 +136,8 @@ def load_candidate(
             near = difflib.get_close_matches(attribute, [name for name in dir(module) if name[:1] != "_"], n=3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise CandidateError(f"the module {module_name} has no function {attribute!r}{hint}")
-        fit: Any = function
-        sample: Any = function
+        fit: Function | None = function
+        sample: Function | None = function
     else:
         fit = _first(module, "fit", "lmer")
         sample = _first(module, "sample", "stan_lmer")
@@ -142,9 +150,7 @@ def load_candidate(
     return _made(target, fit, sample, home, module, can, missing)
 
 
-def candidate_of(
-    function: Callable[..., Any], can: str | Iterable[str] | None = None, missing: str | Iterable[str] | None = None
-) -> Candidate:
+def candidate_of(function: Function, can: Words = None, missing: Words = None) -> Candidate:
     """Make a candidate of a function in hand (for likelihood fits and, where it claims ``bayes``, posteriors)."""
     module = sys.modules.get(str(getattr(function, "__module__", "")))
     name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
@@ -153,12 +159,12 @@ def candidate_of(
 
 def _made(
     name: str,
-    fit: Callable[..., Any] | None,
-    sample: Callable[..., Any] | None,
-    home: Any,
-    module: Any,
-    can: str | Iterable[str] | None,
-    missing: str | Iterable[str] | None,
+    fit: Function | None,
+    sample: Function | None,
+    home: object,
+    module: ModuleType | None,
+    can: Words,
+    missing: Words,
 ) -> Candidate:
     default_can = frozenset(FEATURES) - {"bayes"} if fit is not None else frozenset(FEATURES) - {"ml", "reml"}
     said = frozenset(words(can)) if can is not None else _declared(home, module, "CAN", default_can)
@@ -200,11 +206,11 @@ def checked_claims(can: object, missing: object) -> tuple[frozenset[str], frozen
     return found[0], found[1]
 
 
-def _first(module: Any, *names: str) -> Callable[..., Any] | None:
+def _first(module: ModuleType, *names: str) -> Function | None:
     return next((found for name in names if callable(found := getattr(module, name, None))), None)
 
 
-def _declared(home: Any, module: Any, name: str, default: frozenset[str]) -> frozenset[str]:
+def _declared(home: object, module: ModuleType | None, name: str, default: frozenset[str]) -> frozenset[str]:
     for place in (home, module):
         found = getattr(place, name, None)
         if found is not None:
@@ -212,14 +218,14 @@ def _declared(home: Any, module: Any, name: str, default: frozenset[str]) -> fro
     return default
 
 
-def _check(given: frozenset[str], known: Mapping[str, Any], option: str, kind: str) -> None:
+def _check(given: frozenset[str], known: Mapping[str, object], option: str, kind: str) -> None:
     for word in sorted(given - known.keys()):
         near = difflib.get_close_matches(word, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise CandidateError(f"{option} names {word!r}, which is no {kind}{hint} There are: {', '.join(known)}")
 
 
-def _versions(module: Any) -> dict[str, str]:
+def _versions(module: ModuleType | None) -> dict[str, str]:
     """Versions that the module tells (``versions()``), of its ``DISTRIBUTIONS``, or of the one that it belongs to."""
     if module is None:
         return {}
@@ -238,6 +244,6 @@ def _versions(module: Any) -> dict[str, str]:
     return found
 
 
-def _installed(module: Any, top: str) -> bool:
+def _installed(module: ModuleType, top: str) -> bool:
     """Whether the module belongs to an installed package (a file beside the tests does not)."""
     return top in sys.modules and "site-packages" in str(getattr(module, "__file__", ""))

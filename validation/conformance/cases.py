@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,7 +96,7 @@ def _without_slopes(y: np.ndarray, x: np.ndarray, codes: np.ndarray) -> np.ndarr
 @cache
 def _extra() -> tuple[Case, ...]:
     data = _classes()
-    models: list[tuple[str, str, str, str, dict[str, Any]]] = [
+    models: list[tuple[str, str, str, str, dict[str, object]]] = [
         ("weights", "Prior weights", "y ~ x + (1 | class)", "weights", {"weights": data["size"]}),
         ("offset", "An offset", "y ~ x + (1 | class)", "offset", {"offset": data["known"]}),
         ("level-order", "A factor whose levels are not in alphabetical order", "y ~ method + (1 | class)",

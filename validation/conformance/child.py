@@ -10,11 +10,17 @@ import pickle
 import struct
 import sys
 import warnings
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypedDict, cast
 
 from validation.conformance.candidate import CandidateError, load_candidate
 from validation.conformance.wire import MOST_BYTES, dumps, encode, framed
 from validation.contract import BayesianFit, StructuredFit
+from validation.plain import Json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from validation.conformance.candidate import Candidate, Function, Words
 
 __all__ = ["main"]
 
@@ -31,21 +37,29 @@ _VERBS = tuple(
 _PRINTED = ("summary", "prior_summary")
 
 
+class Request(TypedDict):
+    """What the judge asks: a method of the server's, without its ``do_``, and what it is called with."""
+
+    id: int
+    do: str
+    arguments: dict[str, object]
+
+
 class _Server:
     def __init__(self) -> None:
-        self.kept: list[Any] = []
-        self.candidate: Any = None
+        self.kept: list[object] = []
+        self.candidate: Candidate | None = None
 
-    def keep(self, value: Any) -> int:
+    def keep(self, value: object) -> int:
         self.kept.append(value)
         return len(self.kept) - 1
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, request: Request) -> dict[str, Json]:
         """Do what is asked for; whatever the candidate raises is the answer."""
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                value = getattr(self, f"do_{request['do']}")(**request["with"])
+                value = getattr(self, f"do_{request['do']}")(**request["arguments"])
             said = [[w.category.__name__, str(w.message)[:2000]] for w in caught[:200]]
             return {"value": value, "warnings": said}
         except SystemExit as error:
@@ -54,7 +68,7 @@ class _Server:
             kind = "CandidateError" if isinstance(error, CandidateError) else type(error).__name__
             return {"raised": kind, "text": str(error)[:10_000], "ours": isinstance(error, CandidateError)}
 
-    def do_load(self, target: str, can: Any, missing: Any) -> Any:
+    def do_load(self, target: str, can: "Words", missing: "Words") -> Json:
         found = load_candidate(target, can, missing)
         self.candidate = found
         return encode(
@@ -68,7 +82,7 @@ class _Server:
             self.keep,
         )
 
-    def do_fit(self, kind: str, formula: str, data: Any, options: dict[str, Any]) -> Any:
+    def do_fit(self, kind: str, formula: str, data: "pd.DataFrame", options: dict[str, object]) -> Json:
         self.kept = []  # one fit at a time is judged
         answer = getattr(self.candidate, kind)(formula, data, **options)
         shown = encode(answer, self.keep)
@@ -78,16 +92,16 @@ class _Server:
                 return {"$": "fit", "handle": self.keep(answer), "verbs": verbs, "kind": type(answer).__name__}
         return shown
 
-    def do_call(self, handle: int, name: str, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
-        found = getattr(self.kept[handle], name) if name else self.kept[handle]
-        value = found(*args, **more)
+    def do_call(self, handle: int, name: str, args: tuple[object, ...], more: dict[str, object]) -> Json:
+        kept = self.kept[handle]
+        value = cast("Function", getattr(kept, name) if name else kept)(*args, **more)
         return encode(str(value) if name in _PRINTED else value, self.keep)
 
-    def do_get(self, handle: int, name: str) -> Any:
+    def do_get(self, handle: int, name: str) -> Json:
         return encode(getattr(self.kept[handle], name), self.keep)
 
 
-def _offers(answer: Any, name: str) -> bool | None:
+def _offers(answer: object, name: str) -> bool | None:
     """Whether a verb is a method (True) or an attribute (False); None where there is none. Nothing is computed."""
     try:
         found = inspect.getattr_static(answer, name)
@@ -103,7 +117,7 @@ def _offers(answer: Any, name: str) -> bool | None:
     return callable(found) or isinstance(found, staticmethod | classmethod)
 
 
-def _read(channel: BinaryIO) -> dict[str, Any] | None:
+def _read(channel: BinaryIO) -> Request | None:
     header = channel.read(8)
     if len(header) < 8:
         return None

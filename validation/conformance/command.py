@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from validation.conformance.candidate import Candidate
 from validation.conformance.cases import all_cases, available, with_reference
@@ -13,6 +12,7 @@ from validation.conformance.output import as_comparison, as_json, as_junit
 from validation.conformance.run import Result, Status, overall_status, run
 from validation.files import write_or_print
 from validation.options import DEFAULT_SEED
+from validation.progress import Tracker
 from validation.references.choose import Source, choose_source
 from validation.verdict import Verdict
 
@@ -58,7 +58,7 @@ def conformance(
     names: Sequence[str] = (),
     deviations: Path | None = None,
     seed: int = DEFAULT_SEED,
-    track: Any = None,
+    track: Tracker | None = None,
     finished: Callable[[Result], None] = lambda result: None,
 ) -> Outcome:
     """Judge a candidate.

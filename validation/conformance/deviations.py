@@ -24,7 +24,6 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -126,7 +125,7 @@ def read_deviations(path: str | Path) -> tuple[Deviation, ...]:
 _KEYS = {"cases", "reason", "quantity", "check", "error", "at_most"}
 
 
-def _read(path: str | Path, number: int, entry: Mapping[str, Any]) -> Deviation:
+def _read(path: str | Path, number: int, entry: Mapping[str, object]) -> Deviation:
     place = f"{path}, entry {number}"
     unknown = sorted(entry.keys() - _KEYS)
     if unknown:
@@ -148,7 +147,7 @@ def _read(path: str | Path, number: int, entry: Mapping[str, Any]) -> Deviation:
     )
 
 
-def _list(place: str, key: str, value: Any) -> tuple[str, ...]:
+def _list(place: str, key: str, value: object) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value if value is not None else []
     if not isinstance(values, list) or not all(isinstance(item, str) and item for item in values):
         raise DeviationError(f"{place}: {key} is {value!r}; expected a name or a list of names")

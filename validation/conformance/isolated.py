@@ -19,11 +19,11 @@ import time
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
-from validation.conformance.candidate import Candidate, CandidateError, checked_claims
+from validation.conformance.candidate import Candidate, CandidateError, Function, Words, checked_claims
 from validation.conformance.wire import (
     HEADER_BYTES,
     Call,
@@ -34,6 +34,12 @@ from validation.conformance.wire import (
     decode,
     loads,
 )
+from validation.plain import Json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from validation.conformance.child import Request
 
 __all__ = ["TIME_LIMIT", "CandidateEndedError", "CandidateRaisedError", "CandidateTimeoutError", "isolated_candidate"]
 
@@ -79,7 +85,7 @@ class CandidateProcess:
         Seconds that one answer may take.
     """
 
-    def __init__(self, target: str, can: Any, missing: Any, folders: Iterable[str], limit: float) -> None:
+    def __init__(self, target: str, can: Words, missing: Words, folders: Iterable[str], limit: float) -> None:
         self.target, self.can, self.missing = target, can, missing
         self.folders, self.limit = list(folders), limit
         self.generation = 0
@@ -90,7 +96,7 @@ class CandidateProcess:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def load(self) -> dict[str, Any]:
+    def load(self) -> dict[object, object]:
         """Start the process and import the candidate there; what it says of itself.
 
         Raises
@@ -103,25 +109,25 @@ class CandidateProcess:
             raise CandidateError(f"the candidate {self.target!r} says nothing of itself that can be read")
         return found
 
-    def ask(self, do: str, **more: Any) -> Any:
+    def ask(self, do: str, **more: object) -> Json:
         """Have something done, in a process that has the candidate."""
         if self._process is None:
             self.load()
         return self._ask(do, **more)
 
-    def _ask(self, do: str, **more: Any) -> Any:
+    def _ask(self, do: str, **more: object) -> Json:
         with self._lock:
             if self._process is None:
                 self._start()
             identifier = next(self._numbers)
             try:
-                self._send({"id": identifier, "do": do, "with": more})
-                reply = self._receive(identifier)
+                self._send({"id": identifier, "do": do, "arguments": more})
+                reply, said = self._receive(identifier)
             except BaseException:  # Ctrl-C among them: nothing of the candidate goes on
                 self.stop()
                 raise
-        for kind, text in reply.get("warnings", ())[:200]:
-            warnings.warn(str(text), _named(str(kind), Warning), stacklevel=3)
+        for kind, text in said:
+            warnings.warn(text, _named(kind, Warning), stacklevel=3)
         if "raised" in reply:
             kind, text = str(reply["raised"]), str(reply.get("text", ""))
             raise CandidateError(text) if reply.get("ours") is True else _named(kind, CandidateRaisedError)(text)
@@ -143,7 +149,7 @@ class CandidateProcess:
         # ended with the last that knows of it, or with the interpreter
         self._finalizer = weakref.finalize(self, _end, process)
 
-    def _send(self, request: dict[str, Any]) -> None:
+    def _send(self, request: "Request") -> None:
         data = pickle.dumps(request)
         channel = self._process.stdin if self._process is not None else None
         if channel is None:
@@ -156,7 +162,8 @@ class CandidateProcess:
 
         threading.Thread(target=write, daemon=True).start()  # one that does not read must not stop us
 
-    def _receive(self, identifier: int) -> dict[str, Any]:
+    def _receive(self, identifier: int) -> tuple[dict[str, Json], list[tuple[str, str]]]:
+        """The answer to a request, and the warnings with it: their classes and texts."""
         data = self._wait(time.monotonic() + self.limit)
         if data is None:
             raise CandidateEndedError(self._last_words())
@@ -166,9 +173,9 @@ class CandidateProcess:
             reply = loads(data)
             if reply.get("id") != identifier:
                 raise WireError("an answer to nothing that was asked")
+            return reply, _warnings_of(reply)
         except WireError as error:
             raise CandidateEndedError(f"the candidate's process wrote among its answers ({error})") from None
-        return reply
 
     def _wait(self, deadline: float) -> bytes | WireError | None:
         """The next message; None where the process has ended, whoever still holds its line open."""
@@ -263,13 +270,21 @@ def _read_exactly(channel: IO[bytes], size: int) -> bytes:
     return bytes(data)
 
 
-def _read_log(process: subprocess.Popen[bytes], replies: Any, log: deque[bytes]) -> None:
+def _read_log(process: subprocess.Popen[bytes], replies: object, log: deque[bytes]) -> None:
     """Take what the candidate prints, however much; its end is kept."""
     channel = process.stderr
     assert channel is not None
     with contextlib.suppress(OSError, ValueError):
         while chunk := os.read(channel.fileno(), 4096):
             log.append(chunk)
+
+
+def _warnings_of(reply: dict[str, Json]) -> list[tuple[str, str]]:
+    said = reply.get("warnings", [])
+    if not isinstance(said, list):
+        raise WireError("warnings that are no list")
+    pairs = [tuple(map(str, one)) for one in said[:200] if isinstance(one, list)]
+    return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
 
 
 def _named(name: str, base: type[_E]) -> type[_E]:
@@ -287,7 +302,7 @@ class RemoteFit:
     def __dir__(self) -> list[str]:
         return [*object.__dir__(self), *self._verbs]
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         verbs = self.__dict__.get("_verbs", {})
         if name not in verbs:
             raise AttributeError(f"the candidate's {self.__dict__.get('_kind')} has no {name!r}")
@@ -302,19 +317,19 @@ def _same(process: CandidateProcess, generation: int) -> None:
         raise CandidateEndedError("the candidate's process has ended since this fit was made")
 
 
-def _remote_call(process: CandidateProcess, generation: int, handle: int, name: str = "") -> Callable[..., Any]:
-    def call(*args: Any, **more: Any) -> Any:
+def _remote_call(process: CandidateProcess, generation: int, handle: int, name: str = "") -> Function:
+    def call(*args: object, **more: object) -> object:
         _same(process, generation)
         return _received(process, process.ask("call", handle=handle, name=name, args=args, more=more))
 
     return call
 
 
-def _received(process: CandidateProcess, value: Any) -> Any:
+def _received(process: CandidateProcess, value: Json) -> object:
     """An answer as plain data, its functions as calls to the process."""
     found = decode(value)
 
-    def bind(item: Any) -> Any:
+    def bind(item: object) -> object:
         if isinstance(item, Call):
             return _remote_call(process, process.generation, item.handle)
         return {key: bind(part) for key, part in item.items()} if type(item) is dict else item
@@ -322,8 +337,8 @@ def _received(process: CandidateProcess, value: Any) -> Any:
     return bind(found)
 
 
-def _function(process: CandidateProcess, kind: str) -> Callable[..., Any]:
-    def fit(formula: str, data: Any, **options: Any) -> Any:
+def _function(process: CandidateProcess, kind: str) -> Function:
+    def fit(formula: str, data: "pd.DataFrame", **options: object) -> object:
         value = process.ask("fit", kind=kind, formula=formula, data=data, options=options)
         if isinstance(value, dict) and value.get("$") == "fit":
             verbs, handle = value.get("verbs"), value.get("handle")
@@ -338,8 +353,8 @@ def _function(process: CandidateProcess, kind: str) -> Callable[..., Any]:
 
 def isolated_candidate(
     target: str,
-    can: str | Iterable[str] | None = None,
-    missing: str | Iterable[str] | None = None,
+    can: Words = None,
+    missing: Words = None,
     *,
     folders: Iterable[str | Path] = (),
     limit: float = TIME_LIMIT,

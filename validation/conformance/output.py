@@ -6,19 +6,101 @@ import math
 import platform
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NotRequired, TypedDict, cast
 
 from validation.checks import Check, Side
 from validation.comparison import Comparison
 from validation.conformance.candidate import Candidate
 from validation.conformance.run import Result, Status, overall_status
+from validation.plain import plain
 from validation.quantities import records
-from validation.report.json import package_version, plain
+from validation.report.json import package_version
 from validation.verdict import Verdict
 
-__all__ = ["as_comparison", "as_data", "as_json", "as_junit", "line", "properties", "what_failed"]
+__all__ = [
+    "CauseData",
+    "FigureData",
+    "ResultData",
+    "RunData",
+    "as_comparison",
+    "as_data",
+    "as_json",
+    "as_junit",
+    "line",
+    "properties",
+    "what_failed",
+]
 
 SCHEMA, SCHEMA_VERSION = "mlmparity-conformance", 1
+
+
+class CandidateData(TypedDict):
+    """Who was judged, and what it claims."""
+
+    name: str
+    versions: dict[str, str]
+    can: list[str]
+    missing: list[str]
+
+
+class CauseData(TypedDict):
+    """A cause; abridged, its name and title."""
+
+    name: str
+    fault: NotRequired[int]
+    title: str
+    evidence: NotRequired[str]
+
+
+class FigureData(TypedDict):
+    """A quantity's figures (:func:`validation.conformance.run.figures_of`); abridged, three of them."""
+
+    check: NotRequired[str]
+    quantity: str
+    numbers: NotRequired[int]
+    failed: int
+    missing: NotRequired[int]
+    malformed: NotRequired[int]
+    digits: float | None
+    scaled: NotRequired[float | str | None]
+    unit: NotRequired[str]
+    tolerance: NotRequired[float | None]
+
+
+class ResultData(TypedDict, total=False):
+    """A case, in a run's file; abridged it has only what the table needs."""
+
+    case: str
+    title: str
+    formula: str
+    needs: list[str]
+    status: str
+    reason: str
+    error: str
+    warnings: list[str]
+    seconds: float | None
+    not_offered: list[str]
+    known_deviations: list[int]
+    judged_by: str
+    digits: dict[str, float | None]
+    checks: list[dict[str, str]]
+    causes: list[CauseData]
+    figures: list[FigureData]
+
+
+class RunData(TypedDict):
+    """A run as its file has it (schema ``mlmparity-conformance``, version 1)."""
+
+    schema: str
+    schema_version: int
+    generator: dict[str, str]
+    date: str
+    python: str
+    candidate: CandidateData
+    reference: dict[str, str]
+    verdict: str
+    deviation_problems: list[str]
+    results: list[ResultData]
 
 
 def what_failed(result: Result, most: int = 4) -> str:
@@ -80,9 +162,7 @@ def as_comparison(result: Result, candidate: Candidate) -> Comparison:
     )
 
 
-def as_data(
-    candidate: Candidate, results: Sequence[Result], source: str, problems: Sequence[str] = ()
-) -> dict[str, Any]:
+def as_data(candidate: Candidate, results: Sequence[Result], source: str, problems: Sequence[str] = ()) -> RunData:
     """The run as plain data (schema ``mlmparity-conformance``, version 1)."""
     reference = next((r.comparison.reference for r in results if r.comparison is not None), None)
     verdict = Verdict.DISAGREES if problems else overall_status(results)
@@ -115,7 +195,7 @@ def _digits(comparison: Comparison | None) -> dict[str, float | None]:
     return {name: round(value, 1) if math.isfinite(value) else None for name, value in found.items()}
 
 
-def _result(result: Result) -> dict[str, Any]:
+def _result(result: Result) -> ResultData:
     comparison = result.comparison
     return {
         "case": result.case.name,
@@ -126,7 +206,7 @@ def _result(result: Result) -> dict[str, Any]:
         "reason": result.reason,
         "error": result.error,
         "warnings": list(result.warnings),
-        "seconds": plain(round(result.seconds, 3)) if math.isfinite(result.seconds) else None,
+        "seconds": round(result.seconds, 3) if math.isfinite(result.seconds) else None,
         "not_offered": list(result.not_offered),
         "known_deviations": list(result.known),
         "judged_by": comparison.reference.label if comparison is not None else "",
@@ -139,7 +219,7 @@ def _result(result: Result) -> dict[str, Any]:
             {"name": cause.name, "fault": cause.fault, "title": cause.title, "evidence": cause.evidence}
             for cause in (comparison.causes if comparison is not None else ())
         ],
-        "figures": [{str(key): plain(value) for key, value in row.items()} for row in records(result.figures)],
+        "figures": cast("list[FigureData]", [plain(row) for row in records(result.figures)]),
     }
 
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,12 @@ from validation.comparison import Comparison
 from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation, Seen
+from validation.contract import BayesianFit, LinearMixedFit
 from validation.judge.diagnosis import unknown_cause
 from validation.judge.rows import Row, check_of, rows_of
 from validation.options import DEFAULT_SEED
+from validation.progress import Tracker
+from validation.quantities import records
 from validation.references.choose import Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
 from validation.report.wording import cell, shorten
@@ -118,7 +121,7 @@ def run(
     *,
     deviations: Sequence[Deviation] = (),
     seed: int = DEFAULT_SEED,
-    track: Any = None,
+    track: Tracker | None = None,
     finished: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
     """Judge a candidate on several cases, one after the other.
@@ -206,7 +209,7 @@ def judge_case(
             logging.getLogger(__name__).debug("no reference of %s", case.name, exc_info=True)
             return Result(case, Status.NO_REFERENCE, f"the reference could not fit it: {type(error).__name__}: {error}")
     data = reference.data if reference.data is not None else case.load("recorded")
-    options: dict[str, Any] = dict(case.options)
+    options: dict[str, object] = dict(case.options)
     if case.kind == "bayes":
         options["seed"] = seed
     else:
@@ -262,9 +265,11 @@ def _raised(
     return Result(case, status, text, None, text, said, seconds, known=known, seen=seen)
 
 
-def _compare(candidate: Candidate, case: Case, reference: Reference, fit: Any, seed: int) -> Comparison:
+def _compare(
+    candidate: Candidate, case: Case, reference: Reference, fit: LinearMixedFit | BayesianFit, seed: int
+) -> Comparison:
     if isinstance(fit, Answer):
-        fit.align(reference.fit)
+        fit.align(cast("LinearMixedFit", reference.fit))
     side = Side(candidate.label, "third-party", dict(candidate.versions))
     density = callable(getattr(fit, "log_prob", None)) or "density" not in candidate.missing
     about = About(case.formula, case.title, case.REML, reference.data, seed, density=density)
@@ -294,7 +299,7 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
     if not declared or table.empty:
         return comparison, ()
     offered = _posterior_offer if comparison.kind == "bayes" else _likelihood_offer
-    names = [offered(record) for record in table[["quantity", "term", "level", "group"]].to_dict("records")]
+    names = [offered(record) for record in records(table[["quantity", "term", "level", "group"]])]
     lacking = np.array(
         [
             verdict is Verdict.MISSING and np.isnan(value) and name in declared
@@ -344,12 +349,12 @@ def _of_what_is_left(cause: Cause, kept: pd.DataFrame) -> Cause:
     return replace(cause, evidence="missing: " + ", ".join(f"{name} ({count})" for name, count in lacking.items()))
 
 
-def _likelihood_offer(record: Mapping[Any, Any]) -> str:
+def _likelihood_offer(record: Mapping[str, object]) -> str:
     quantity = record["quantity"]
     return next((offer for offer, quantities in OFFERS.items() if quantity in quantities), str(quantity))
 
 
-def _posterior_offer(record: Mapping[Any, Any]) -> str:
+def _posterior_offer(record: Mapping[str, object]) -> str:
     term, group, level = record["term"], record["group"], record["level"]
     if record["quantity"] == "log-density":
         return "density"
@@ -360,7 +365,7 @@ def _posterior_offer(record: Mapping[Any, Any]) -> str:
 
 def _again(check: Check, rows: Sequence[Row], added: str) -> Check:
     """Make the check's outcome anew from the rows that are left."""
-    failed = [r for r in rows if r["verdict"].failed]
+    failed = [r for r in rows if r.verdict.failed]
     summary = f"{len(rows)} compared, {len(failed)} failed" if failed else f"{len(rows)} compared, none failed"
     return check_of(check.id, rows, f"{summary}; {added}", check.rule)
 
@@ -372,9 +377,9 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
         return comparison, ()
     known: set[int] = set()
     allowed = []
-    for r in comparison.table.to_dict("records"):
-        hits = [d.number for d in concerned if d.covers_row(r["check"], r["quantity"], r["scaled"])]
-        allowed.append(bool(hits) and r["verdict"].failed)
+    for r in rows_of(comparison.table):
+        hits = [d.number for d in concerned if d.covers_row(r.check, r.quantity, r.scaled)]
+        allowed.append(bool(hits) and r.verdict.failed)
         if allowed[-1]:
             known |= set(hits)
     if not known:
@@ -403,6 +408,9 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
 # ---------------------------------------------------------------------------------------------------- figures
 
 
+_FIGURES = ("check", "quantity", "numbers", "failed", "missing", "malformed", "digits", "scaled", "unit", "tolerance")
+
+
 def figures_of(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each check and quantity: numbers, failures, the fewest digits, the largest difference.
 
@@ -418,29 +426,17 @@ def figures_of(table: pd.DataFrame) -> pd.DataFrame:
         worst = int(np.nanargmax(scaled)) if np.isfinite(scaled).any() else 0
         digits = part["digits"].to_numpy(dtype=float)
         rows.append(
-            {
-                "check": check,
-                "quantity": quantity,
-                "numbers": len(part),
-                "failed": sum(verdict.failed for verdict in verdicts),
-                "missing": sum(verdict is Verdict.MISSING for verdict in verdicts),
-                "malformed": sum(verdict is Verdict.MALFORMED for verdict in verdicts),
-                "digits": float(np.nanmin(digits)) if np.isfinite(digits).any() else float("nan"),
-                "scaled": float(scaled[worst]),
-                "unit": str(part["unit"].iloc[worst]),
-                "tolerance": float(part["tolerance"].iloc[worst]),
-            }
+            (
+                check,
+                quantity,
+                len(part),
+                sum(verdict.failed for verdict in verdicts),
+                sum(verdict is Verdict.MISSING for verdict in verdicts),
+                sum(verdict is Verdict.MALFORMED for verdict in verdicts),
+                float(np.nanmin(digits)) if np.isfinite(digits).any() else float("nan"),
+                float(scaled[worst]),
+                str(part["unit"].iloc[worst]),
+                float(part["tolerance"].iloc[worst]),
+            )
         )
-    columns = [
-        "check",
-        "quantity",
-        "numbers",
-        "failed",
-        "missing",
-        "malformed",
-        "digits",
-        "scaled",
-        "unit",
-        "tolerance",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(_FIGURES))

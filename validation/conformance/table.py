@@ -1,12 +1,12 @@
 """The conformance table: who agrees with R on what, in Markdown, from the JSON files of several runs."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import cast
 
-from validation.conformance.output import SCHEMA, SCHEMA_VERSION
+from validation.conformance.output import SCHEMA, SCHEMA_VERSION, FigureData, ResultData, RunData
 
 __all__ = ["abridged", "digits_markdown", "markdown", "read_runs"]
 
@@ -23,7 +23,7 @@ _CELLS = {
 }
 
 
-def read_runs(paths: Iterable[Path]) -> list[dict[str, Any]]:
+def read_runs(paths: Iterable[Path]) -> list[RunData]:
     """Read the JSON files of runs.
 
     Raises
@@ -36,16 +36,16 @@ def read_runs(paths: Iterable[Path]) -> list[dict[str, Any]]:
         run = json.loads(path.read_text(encoding="utf-8"))
         if run.get("schema") != SCHEMA or run.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(f"{path.name} is no file of `mlmparity conformance --json` of this version; write it anew")
-        runs.append(run)
+        runs.append(cast("RunData", run))
     return runs
 
 
-def abridged(run: Mapping[str, Any]) -> dict[str, Any]:
+def abridged(run: RunData) -> RunData:
     """A run with only what the table needs, small enough to be kept: the first cause, and the figures that fail.
 
     It is still of the schema of ``mlmparity conformance --json``; abridging it again changes nothing.
     """
-    kept = dict(run)
+    kept = run.copy()
     kept["results"] = [
         {
             "case": result["case"],
@@ -66,7 +66,7 @@ def abridged(run: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
+def markdown(runs: Sequence[RunData]) -> str:
     """The table, a row for each case and a column for each candidate, and below what fails, and why."""
     if not runs:
         return "*No runs yet.*"
@@ -84,7 +84,7 @@ def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
     names = [run["candidate"]["name"] for run in runs]
     parts += ["", "| case | needs | " + " | ".join(_cell(name) for name in names) + " |"]
     parts.append("|---|---|" + "---|" * len(runs))
-    cases: dict[str, Mapping[str, Any]] = {}
+    cases: dict[str, ResultData] = {}
     for run in runs:
         for result in run["results"]:
             cases.setdefault(result["case"], result)
@@ -102,7 +102,7 @@ def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(parts).rstrip()
 
 
-def digits_markdown(runs: Sequence[Mapping[str, Any]]) -> str:
+def digits_markdown(runs: Sequence[RunData]) -> str:
     """Digits of each candidate against certified values: by kind of number, and case by case.
 
     Log relative errors of the worst element, as NIST's StRD gives them (``validation.certify.scores.score_table``). A
@@ -124,7 +124,7 @@ def digits_markdown(runs: Sequence[Mapping[str, Any]]) -> str:
         fitted = [result["digits"] for result in own if result.get("digits")]
         cells = []
         for quantity in quantities:
-            values = [found[quantity] for found in fitted if found.get(quantity) is not None]
+            values = [value for found in fitted if (value := found.get(quantity)) is not None]
             cells.append(f"{median(values):.1f} ({min(values):.1f})" if values else "–")
         name = f"{run['candidate']['name']} {_version(run)}"
         parts.append(f"| {_cell(name)} | {len(fitted)} of {len(own)} | " + " | ".join(cells) + " |")
@@ -137,16 +137,16 @@ def digits_markdown(runs: Sequence[Mapping[str, Any]]) -> str:
     for name in (name for name in order if name in certified):
         cells = []
         for found in by_run:
-            result = found.get(name, {})
+            result = found.get(name, ResultData())
             digits = result.get("digits") or {}
-            values = [digits.get(quantity) for quantity in shown]
-            text = " · ".join("–" if value is None else f"{value:.1f}" for value in values)
+            each = [digits.get(quantity) for quantity in shown]
+            text = " · ".join("–" if value is None else f"{value:.1f}" for value in each)
             cells.append(text if digits else "raises" if result.get("status") == "raised" else "")
         parts.append(f"| {_cell(name)} | " + " | ".join(cells) + " |")
     return "\n".join(parts)
 
 
-def _mark(result: Mapping[str, Any]) -> str:
+def _mark(result: ResultData) -> str:
     """The cell of a result: which tiers or gates failed, where it disagrees."""
     mark = _CELLS.get(result["status"], "?")
     if result["status"] not in ("disagrees", "malformed"):
@@ -159,7 +159,7 @@ def _mark(result: Mapping[str, Any]) -> str:
     return f"{mark} {' '.join(failed)}"
 
 
-def _telling(failed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _telling(failed: Sequence[FigureData]) -> list[FigureData]:
     """The rows that the table is made of: the first six, one of a seventh quantity, and that of the fewest digits."""
     kept = set(range(min(6, len(failed))))
     seen: list[str] = []
@@ -178,7 +178,7 @@ def _rounded(digits: float | None) -> float | None:
     return None if digits is None else round(digits, 1)
 
 
-def _judges(run: Mapping[str, Any]) -> str:
+def _judges(run: RunData) -> str:
     """What judged the candidate, with the number of cases where there are several."""
     labels = [result.get("judged_by") for result in run["results"]]
     counts = {label: labels.count(label) for label in dict.fromkeys(labels) if label}
@@ -189,11 +189,11 @@ def _judges(run: Mapping[str, Any]) -> str:
     return ", ".join(f"{label} ({count})" for label, count in counts.items())
 
 
-def _version(run: Mapping[str, Any]) -> str:
+def _version(run: RunData) -> str:
     return ", ".join(run["candidate"]["versions"].values()) or "?"
 
 
-def _failures(run: Mapping[str, Any]) -> list[str]:
+def _failures(run: RunData) -> list[str]:
     """What a candidate fails, cases of one kind of failure together."""
     kinds: dict[str, list[str]] = {}
     for result in run["results"]:

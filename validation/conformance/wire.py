@@ -9,19 +9,26 @@ import base64
 import hashlib
 import json
 import struct
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from validation.plain import Json
 from validation.wellformed import filled, label
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from validation.contract import Values
 
 __all__ = [
     "HEADER_BYTES",
     "MOST_BYTES",
     "Call",
+    "Message",
     "Unreadable",
     "WireError",
     "body_length",
@@ -44,6 +51,10 @@ HEADER_BYTES = len(_MARK) + 8 + _DIGEST_BYTES
 
 _DEEPEST = 30
 _KINDS = "iufbc"
+
+
+#: A value with its parts, or a whole message.
+Message: TypeAlias = Mapping[str, Json]
 
 
 class WireError(ValueError):
@@ -104,12 +115,12 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
 
-def dumps(message: Mapping[str, Any]) -> bytes:
+def dumps(message: Message) -> bytes:
     """A message as bytes."""
     return json.dumps(message, ensure_ascii=True).encode("ascii")
 
 
-def loads(data: bytes) -> dict[str, Any]:
+def loads(data: bytes) -> dict[str, Json]:
     """Bytes as a message.
 
     Raises
@@ -129,7 +140,7 @@ def loads(data: bytes) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------- in the candidate
 
 
-def encode(value: Any, keep: Callable[[Any], int], depth: int = 0) -> Any:
+def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json:
     """A value as JSON.
 
     Parameters
@@ -167,8 +178,8 @@ def encode(value: Any, keep: Callable[[Any], int], depth: int = 0) -> Any:
     return _unreadable(value)
 
 
-def _encode_array(value: np.ndarray, keep: Callable[[Any], int], depth: int) -> Any:
-    array = filled(value)
+def _encode_array(value: np.ndarray, keep: Callable[[object], int], depth: int) -> Json:
+    array = np.asarray(filled(value))
     if array.dtype.kind in _KINDS:
         native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         if native.dtype.itemsize > 8 * (1 + (native.dtype.kind == "c")):  # long doubles differ from machine to machine
@@ -185,7 +196,7 @@ def _encode_array(value: np.ndarray, keep: Callable[[Any], int], depth: int) -> 
     return _unreadable(value)
 
 
-def _encode_table(value: Any, keep: Callable[[Any], int], depth: int) -> Any:
+def _encode_table(value: object, keep: Callable[[object], int], depth: int) -> Json:
     """Tables of pandas, scipy and xarray; None of anything else."""
     if isinstance(value, pd.Categorical):
         codes = _encode_array(np.asarray(value.codes, dtype="<i8"), keep, depth)
@@ -193,7 +204,9 @@ def _encode_table(value: Any, keep: Callable[[Any], int], depth: int) -> Any:
     if isinstance(value, pd.arrays.NumpyExtensionArray):
         return _encode_array(value.to_numpy(), keep, depth)
     if isinstance(value, pd.api.extensions.ExtensionArray):
-        return _encode_array(value.to_numpy(dtype=_plain_type(value), na_value=_nothing(value)), keep, depth)
+        if value.dtype.kind in "iuf":
+            return _encode_array(value.to_numpy(dtype=np.float64, na_value=np.nan), keep, depth)
+        return _encode_array(value.to_numpy(dtype=object, na_value=None), keep, depth)  # type: ignore[arg-type]
     if isinstance(value, pd.Index):
         return {"$": "list", "items": _keys(value)}
     if isinstance(value, pd.Series):
@@ -207,13 +220,15 @@ def _encode_table(value: Any, keep: Callable[[Any], int], depth: int) -> Any:
         return {"$": "sparse", "shape": list(matrix.shape), **parts}
     if type(value).__module__.partition(".")[0] != "xarray":
         return None
-    if hasattr(value, "children"):
+    import xarray as xr
+
+    if isinstance(value, xr.DataTree):
         groups = {str(name): encode(child.to_dataset(), keep, depth + 1) for name, child in value.children.items()}
         return {"$": "tree", "groups": groups}
-    if hasattr(value, "data_vars"):
+    if isinstance(value, xr.Dataset):
         variables = [[_key(name), encode(value[name], keep, depth + 1)] for name in value.data_vars]
         return {"$": "dataset", "variables": variables}
-    if hasattr(value, "dims") and hasattr(value, "coords"):
+    if isinstance(value, xr.DataArray):
         coords = {str(name): _keys(part.to_numpy().tolist()) for name, part in value.coords.items() if part.ndim == 1}
         return {
             "$": "labelled",
@@ -224,15 +239,7 @@ def _encode_table(value: Any, keep: Callable[[Any], int], depth: int) -> Any:
     return None
 
 
-def _plain_type(value: Any) -> Any:
-    return np.float64 if value.dtype.kind in "iuf" else object
-
-
-def _nothing(value: Any) -> Any:
-    return np.nan if value.dtype.kind in "iuf" else None
-
-
-def _key(item: Any) -> Any:
+def _key(item: object) -> bool | int | float | str:
     if isinstance(item, str):
         return label(item)
     if isinstance(item, bool | np.bool_):
@@ -242,18 +249,18 @@ def _key(item: Any) -> Any:
     return float(item) if isinstance(item, float | np.floating) else str(item)
 
 
-def _keys(items: Any) -> list[Any]:
+def _keys(items: Iterable[object]) -> list[bool | int | float | str]:
     return [_key(item) for item in items]
 
 
-def _unreadable(value: Any) -> dict[str, str]:
+def _unreadable(value: object) -> dict[str, str]:
     return {"$": "unreadable", "kind": type(value).__name__[:80]}
 
 
 # ---------------------------------------------------------------------------------------------------- in the judge
 
 
-def decode(value: Any) -> Any:
+def decode(value: Json) -> object:
     """What :func:`encode` made, as plain data; what does not fit together is :class:`Unreadable`."""
     if isinstance(value, list):
         return Unreadable("list")
@@ -269,90 +276,126 @@ def decode(value: Any) -> Any:
         return Unreadable(f"{kind} that contradicts itself: {type(error).__name__}")
 
 
-def _array(value: Any) -> np.ndarray:
-    kind = np.dtype(value["dtype"])
+def _items(value: Json) -> list[Json]:
+    if not isinstance(value, list):
+        raise ValueError("items")
+    return value
+
+
+def _parts(value: Json) -> Message:
+    if not isinstance(value, dict):
+        raise ValueError("parts")
+    return value
+
+
+def _whole(value: Json) -> int:
+    if not isinstance(value, int):
+        raise ValueError("whole number")
+    return value
+
+
+def _shape(value: Json) -> tuple[int, ...]:
+    return tuple(_whole(size) for size in _items(value))
+
+
+def _array(value: Json) -> np.ndarray:
+    parts = _parts(value)
+    kind = np.dtype(str(parts["dtype"]))
     if kind.kind not in _KINDS or kind.hasobject:
         raise ValueError(kind)
-    shape = tuple(int(size) for size in value["shape"])
-    data = base64.b64decode(value["data"], validate=True)
-    return np.frombuffer(data, dtype=kind).reshape(shape).astype(kind.newbyteorder("="))
+    data = base64.b64decode(str(parts["data"]), validate=True)
+    return np.frombuffer(data, dtype=kind).reshape(_shape(parts["shape"])).astype(kind.newbyteorder("="))
 
 
-def _objects(value: Any) -> np.ndarray:
-    items = np.empty(len(value["items"]), dtype=object)
-    for i, item in enumerate(value["items"]):
+def _objects(value: Message) -> np.ndarray:
+    given = _items(value["items"])
+    items = np.empty(len(given), dtype=object)
+    for i, item in enumerate(given):
         items[i] = decode(item)
-    return items.reshape(tuple(int(size) for size in value["shape"]))
+    return items.reshape(_shape(value["shape"]))
 
 
-def _index(items: Any) -> pd.Index:
+def _index(items: Json) -> pd.Index:
     if not isinstance(items, list) or not all(isinstance(item, str | int | float) for item in items):
         raise ValueError("labels")
     return pd.Index(items, dtype=object)
 
 
-def _column(value: Any) -> Any:
+def _column(value: Json) -> object:
     found = decode(value)
     if isinstance(found, Unreadable):
         raise ValueError(found.kind)
     return found
 
 
-def _factor(value: Any) -> pd.Categorical:
+def _factor(value: Message) -> pd.Categorical:
     return pd.Categorical.from_codes(_array(value["codes"]), categories=_index(value["levels"]))
 
 
-def _frame(value: Any) -> pd.DataFrame:
+def _series(value: Json, index: pd.Index) -> pd.Series:
+    return pd.Series(cast("Values", _column(value)), index=index)
+
+
+def _frame(value: Message) -> pd.DataFrame:
     index, columns = _index(value["index"]), _index(value["columns"])
-    series = [pd.Series(_column(column), index=index) for column in value["values"]]
+    series = [_series(column, index) for column in _items(value["values"])]
     frame = pd.concat(series, axis=1) if series else pd.DataFrame(index=index)
     frame.columns = columns
     return frame
 
 
-def _sparse(value: Any) -> sp.csc_array:
+def _sparse(value: Message) -> sp.csc_array:
     parts = tuple(_array(value[name]) for name in ("data", "indices", "indptr"))
-    matrix = sp.csc_array(parts, shape=tuple(int(size) for size in value["shape"]))
+    matrix = sp.csc_array(parts, shape=_shape(value["shape"]))
     matrix.check_format(full_check=True)
     return matrix
 
 
-def _mapping(value: Any) -> dict[Any, Any]:
-    found = {key: decode(item) for key, item in value["items"]}
-    if len(found) < len(value["items"]):
+def _pairs(value: Json) -> Iterator[tuple[Json, Json]]:
+    for pair in _items(value):
+        key, item = _items(pair)
+        yield key, item
+
+
+def _mapping(value: Message) -> dict[object, object]:
+    pairs = list(_pairs(value["items"]))
+    found: dict[object, object] = {key: decode(item) for key, item in pairs}
+    if len(found) < len(pairs):
         raise ValueError("a key twice")
     return found
 
 
-def _labelled(value: Any) -> Any:
+def _labelled(value: Message) -> "xr.DataArray":
     import xarray as xr
 
-    coords = {name: list(_index(items)) for name, items in value["coords"].items() if name in value["dims"]}
-    return xr.DataArray(_column(value["values"]), dims=tuple(value["dims"]), coords=coords)
+    dims = [str(name) for name in _items(value["dims"])]
+    coords = {name: list(_index(items)) for name, items in _parts(value["coords"]).items() if name in dims}
+    return xr.DataArray(_column(value["values"]), dims=dims, coords=coords)
 
 
-def _dataset(value: Any) -> Any:
+def _dataset(value: Message) -> "xr.Dataset":
     import xarray as xr
 
-    return xr.Dataset({str(name): _column(item) for name, item in value["variables"]})
+    return xr.Dataset({str(name): _column(item) for name, item in _pairs(value["variables"])})
 
 
-def _tree(value: Any) -> Any:
+def _tree(value: Message) -> "xr.DataTree":
     import xarray as xr
 
-    return xr.DataTree.from_dict({f"/{name}": _column(group) for name, group in value["groups"].items()})
+    groups = {f"/{name}": cast("xr.Dataset", _column(group)) for name, group in _parts(value["groups"]).items()}
+    return xr.DataTree.from_dict(groups)
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {
+_READERS: dict[str, Callable[[Message], object]] = {
     "array": _array,
     "objects": _objects,
     "factor": _factor,
-    "series": lambda value: pd.Series(_column(value["values"]), index=_index(value["index"])),
+    "series": lambda value: _series(value["values"], _index(value["index"])),
     "frame": _frame,
     "sparse": _sparse,
     "map": _mapping,
-    "list": lambda value: [decode(item) for item in value["items"]],
-    "call": lambda value: Call(int(value["handle"])),
+    "list": lambda value: [decode(item) for item in _items(value["items"])],
+    "call": lambda value: Call(_whole(value["handle"])),
     "labelled": _labelled,
     "dataset": _dataset,
     "tree": _tree,

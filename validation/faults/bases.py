@@ -30,43 +30,32 @@ __all__ = [
     "traits_of",
 ]
 
+
+def _traits(names: str) -> frozenset[str]:
+    return frozenset(names.split(", "))
+
+
 #: Name of a base -> its formula, the criterion, and what kind of model it is.
 LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
     "slopes": (
         "score ~ ses + (ses | school)",
         False,
-        frozenset({"slopes", "two effects", "one term", "predictor", "slope of predictor"}),
+        _traits("slopes, two effects, one term, predictor, slope of predictor"),
     ),
-    "intercept": ("score ~ ses + (1 | school)", True, frozenset({"one term", "one effect", "predictor"})),
-    "categorical": (
-        "score ~ arm + ses + (1 | school)",
-        False,
-        frozenset({"one term", "one effect", "categorical", "predictor"}),
-    ),
+    "intercept": ("score ~ ses + (1 | school)", True, _traits("one term, one effect, predictor")),
+    "categorical": ("score ~ arm + ses + (1 | school)", False, _traits("one term, one effect, categorical, predictor")),
     "crossed": (
         "score ~ ses + (1 | school) + (1 | rater)",
         True,
-        frozenset({"crossed", "several terms", "one effect", "predictor"}),
+        _traits("crossed, several terms, one effect, predictor"),
     ),
-    "nested": (
-        "score ~ arm + (1 | school/room)",
-        True,
-        frozenset({"nested", "several terms", "one effect", "categorical"}),
-    ),
-    "singular": (
-        "score ~ ses + (1 | school)",
-        True,
-        frozenset({"singular", "one term", "one effect", "predictor"}),
-    ),
-    "far from 0": (
-        "score ~ ses + (1 | school)",
-        False,
-        frozenset({"far", "one term", "one effect", "predictor"}),
-    ),
+    "nested": ("score ~ arm + (1 | school/room)", True, _traits("nested, several terms, one effect, categorical")),
+    "singular": ("score ~ ses + (1 | school)", True, _traits("singular, one term, one effect, predictor")),
+    "far from 0": ("score ~ ses + (1 | school)", False, _traits("far, one term, one effect, predictor")),
     "weighted": (
         "score ~ ses + offset(handicap) + (1 | school)",
         False,
-        frozenset({"weighted", "one term", "one effect", "predictor"}),
+        _traits("weighted, one term, one effect, predictor"),
     ),
 }
 
@@ -80,58 +69,55 @@ def _spaced(data: pd.DataFrame) -> pd.DataFrame:
     return named.assign(**{"the school": levels})
 
 
-_ONE = frozenset({"one term", "one effect"})
+_ONE = _traits("one term, one effect")
 
 #: Models in which much is degenerate, redundant or oddly scaled: name -> formula, criterion, traits, the base whose
 #: data they have, and what is done to these. Of a fault in them the judge names the right cause or none.
 HARD_BASES: dict[str, tuple[str, bool, frozenset[str], str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
     "no fixed effects": (
         "score ~ 0 + (1 | school)", True, _ONE | {"no fixed effects"}, "intercept",
-        lambda data: data.assign(score=data["score"] - 50.0),
+        lambda data: data.assign(score=data["score"] - 50.0)
     ),
     "no fixed effects, slopes": (
-        "score ~ 0 + (ses | school)", False, frozenset({"one term", "two effects", "no fixed effects"}), "slopes",
-        lambda data: data.assign(score=data["score"] - 50.0),
+        "score ~ 0 + (ses | school)", False, _traits("one term, two effects, no fixed effects"), "slopes",
+        lambda data: data.assign(score=data["score"] - 50.0)
     ),
     "an effect in two terms": (
         "score ~ ses + (1 | school) + (ses | school)", True,
-        frozenset({"several terms", "two effects", "shared effect"}), "slopes", lambda data: data,
+        _traits("several terms, two effects, shared effect"), "slopes", lambda data: data
     ),
     "independent terms": (
-        "score ~ ses + (1 | school) + (0 + ses | school)", False, frozenset({"several terms", "predictor"}), "slopes",
-        lambda data: data,
+        "score ~ ses + (1 | school) + (0 + ses | school)", False, _traits("several terms, predictor"), "slopes",
+        lambda data: data
     ),
     "aliased": (
         "score ~ late + ses + twice + (1 | school)", True, _ONE | {"aliased"}, "intercept",
-        lambda data: data.assign(twice=2.0 * data["ses"]),
+        lambda data: data.assign(twice=2.0 * data["ses"])
     ),
     "wild scales": (
         "score ~ people + micro + (1 | school)", False, _ONE, "intercept",
-        lambda data: data.assign(people=1e7 * data["ses"], micro=1e-6 * data["late"]),
+        lambda data: data.assign(people=1e7 * data["ses"], micro=1e-6 * data["late"])
     ),
     "wild scales, slopes": (
-        "score ~ people + (people | school)", True, frozenset({"one term", "two effects"}), "slopes",
-        lambda data: data.assign(people=1e4 * data["ses"]),
+        "score ~ people + (people | school)", True, _traits("one term, two effects"), "slopes",
+        lambda data: data.assign(people=1e4 * data["ses"])
     ),
     "names with spaces": (
-        "`test score` ~ `home status` + (1 | `the school`)", True, _ONE, "intercept", _spaced,
+        "`test score` ~ `home status` + (1 | `the school`)", True, _ONE, "intercept", _spaced
     ),
     "hertz": (
         "score ~ ses + (1 | school)", True, _ONE | {"predictor"}, "intercept",
-        lambda data: data.assign(score=2.4e9 + 1e7 * data["score"]),
+        lambda data: data.assign(score=2.4e9 + 1e7 * data["score"])
     ),
     "nanoseconds": (
         "score ~ ses + (1 | school)", False, _ONE | {"predictor"}, "intercept",
-        lambda data: data.assign(score=1e-9 * data["score"]),
+        lambda data: data.assign(score=1e-9 * data["score"])
     ),
 }  # fmt: skip
 
 POSTERIOR_BASES: dict[str, tuple[str, frozenset[str]]] = {
-    "intercept": ("score ~ ses + (1 | school)", frozenset({"one effect", "predictor"})),
-    "slopes": (
-        "score ~ ses + stage + (ses | school)",
-        frozenset({"two effects", "predictor", "slopes", "categorical"}),
-    ),
+    "intercept": ("score ~ ses + (1 | school)", _traits("one effect, predictor")),
+    "slopes": ("score ~ ses + stage + (ses | school)", _traits("two effects, predictor, slopes, categorical")),
 }
 
 #: Name of a base of likelihood-ratio tests -> its models, the criterion, the data's base, and its traits.
@@ -140,13 +126,13 @@ ANOVA_BASES: dict[str, tuple[tuple[str, ...], bool, str, frozenset[str]]] = {
         ("score ~ ses + (1 | school)", "score ~ ses + (ses | school)"),
         True,
         "slopes",
-        frozenset({"reml", "variances", "slopes"}),
+        _traits("reml, variances, slopes"),
     ),
     "fixed effects": (
         ("score ~ ses + (1 | school)", "score ~ ses + late + arm + (1 | school)"),
         False,
         "categorical",
-        frozenset({"ml"}),
+        _traits("ml"),
     ),
     "three models": (
         (
@@ -156,25 +142,25 @@ ANOVA_BASES: dict[str, tuple[tuple[str, ...], bool, str, frozenset[str]]] = {
         ),
         True,
         "crossed",
-        frozenset({"reml", "variances"}),
+        _traits("reml, variances"),
     ),
     "missing values": (
         ("score ~ 1 + (1 | school)", "score ~ ses + (1 | school)"),
         False,
         "intercept",
-        frozenset({"other rows"}),
+        _traits("other rows"),
     ),
 }
 
 
 #: Name of a table of what is reported after a fit -> how it is made of the fit, and its traits.
 RESULTS_BASES: dict[str, tuple[Callable[[Any], pd.DataFrame], frozenset[str]]] = {
-    "means": (lambda fit: fit.emmeans("arm").frame, frozenset({"means", "intervals", "df", "three rows"})),
-    "contrasts": (lambda fit: fit.emmeans("arm").pairs().frame, frozenset({"tests", "three rows"})),
-    "trends": (lambda fit: fit.emtrends("~ stage", "ses").frame, frozenset({"means", "intervals", "df"})),
+    "means": (lambda fit: fit.emmeans("arm").frame, _traits("means, intervals, df, three rows")),
+    "contrasts": (lambda fit: fit.emmeans("arm").pairs().frame, _traits("tests, three rows")),
+    "trends": (lambda fit: fit.emtrends("~ stage", "ses").frame, _traits("means, intervals, df")),
     "predictions": (
         lambda fit: fit.predictions({"ses": [0.0, 1.5], "arm": None}),
-        frozenset({"means", "intervals", "three rows"}),
+        _traits("means, intervals, three rows"),
     ),
 }
 

@@ -1,65 +1,24 @@
 """Likelihood fits made wrong by changing a right fit's numbers."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from validation.algebra import pieces_of, solve
+from validation.faults.fault import Sized, fault
 from validation.judge.diagnosis.model import least_objective
 from validation.quantities import numbered, records
 from validation.references.recorded import RecordedLmerFit
 
-__all__ = [
-    "alphabetical_modes",
-    "at_theta",
-    "bic_with_groups",
-    "by_crossproducts",
-    "coef_for_ranef",
-    "conditional_for_marginal",
-    "conditional_variances",
-    "constant_lost",
-    "constant_lost_in_loglik",
-    "first_level_for_new",
-    "loose_standard_errors",
-    "lost_covariances",
-    "lost_level",
-    "marginal_fitted",
-    "modes",
-    "not_a_number",
-    "of_correlations",
-    "on_boundary",
-    "one_mode_flipped",
-    "one_sided_tests",
-    "other_criterion",
-    "other_criterion_silently",
-    "permuted_coefficients",
-    "polished",
-    "relative_sds",
-    "relative_variances",
-    "residual_df_in_se",
-    "residual_tests",
-    "reversed_modes",
-    "sds_as_variances",
-    "shifted_modes",
-    "sigma_divisor",
-    "sigma_not_counted",
-    "sigma_squared",
-    "single_precision",
-    "standard_errors_of_other_criterion",
-    "stopped_early",
-    "swapped_effects",
-    "swapped_pair",
-    "swapped_terms",
-    "theta_reversed",
-    "unshrunken",
-    "variances_as_sds",
-    "wrong_statistic",
-    "z_tests",
-]
+__all__ = ["at_theta", "loose_standard_errors"]
+
+#: A fault that is made of the right fit alone.
+changed = partial(fault, of=lambda base: base.fit)
 
 
 def at_theta(fit: RecordedLmerFit, theta: np.ndarray, reml: bool | None = None) -> RecordedLmerFit:
@@ -136,6 +95,12 @@ def _scalars(fit: RecordedLmerFit, **changed: float) -> RecordedLmerFit:
     return replace(fit, scalars={**fit.scalars, **changed})
 
 
+def _with_errors(fit: RecordedLmerFit, factor: float | np.ndarray) -> pd.DataFrame:
+    """The table of coefficients with standard errors times a factor, and the t values that they give."""
+    table = fit.coefficients
+    return table.assign(**{"Std. Error": table["Std. Error"] * factor, "t value": table["t value"] / factor})
+
+
 def _optimum(fit: RecordedLmerFit, reml: bool) -> RecordedLmerFit:
     pieces = pieces_of(fit)
     found = least_objective(lambda theta: solve(pieces, theta, reml), fit.theta.to_numpy(), pieces)
@@ -144,11 +109,13 @@ def _optimum(fit: RecordedLmerFit, reml: bool) -> RecordedLmerFit:
     return at_theta(fit, found.theta, reml)
 
 
+@changed(1, "other criterion", "reml-vs-ml", without="singular")
 def other_criterion(fit: RecordedLmerFit) -> RecordedLmerFit:
     """ML in place of REML or the other way round, and says so."""
     return _optimum(fit, not fit.reml)
 
 
+@changed(1, "other criterion, silently", "reml-vs-ml", without="singular")
 def other_criterion_silently(fit: RecordedLmerFit) -> RecordedLmerFit:
     """The other criterion, while ``isREML()`` claims the one asked for (``REML=False`` ignored)."""
     wrong = _optimum(fit, not fit.reml)
@@ -164,36 +131,43 @@ def _varcorr(fit: RecordedLmerFit, column: str, transform: Callable[[float], flo
     return replace(fit, components=components)
 
 
+@changed(2, "variances as SDs", "scale-squared")
 def variances_as_sds(fit: RecordedLmerFit) -> RecordedLmerFit:
     """SDs hold variances."""
     return _varcorr(fit, "sdcor", lambda value: value**2)
 
 
+@changed(2, "SDs as variances", "scale-square-root")
 def sds_as_variances(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Variances hold SDs."""
     return _varcorr(fit, "vcov", math.sqrt)
 
 
+@changed(2, "SDs relative to sigma", "scale-relative")
 def relative_sds(fit: RecordedLmerFit) -> RecordedLmerFit:
     """SDs relative to σ (θ's scale)."""
     return _varcorr(fit, "sdcor", lambda value: value / fit.sigma())
 
 
+@changed(2, "variances relative to sigma squared", "scale-relative-variance")
 def relative_variances(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Variances relative to σ² (statsmodels' unscaled covariances)."""
     return _varcorr(fit, "vcov", lambda value: value / fit.sigma() ** 2)
 
 
+@changed(2, "sigma squared", "scale-squared")
 def sigma_squared(fit: RecordedLmerFit) -> RecordedLmerFit:
     """``sigma()`` returns the residual variance."""
     return _scalars(fit, sigma=fit.sigma() ** 2)
 
 
+@changed(5, "optimizer stopped early", "stopped-early", without="singular", sized=Sized(0.02, 1e-8, "share of theta"))
 def stopped_early(fit: RecordedLmerFit, size: float = 0.02) -> RecordedLmerFit:
     """θ off the optimum by a share of itself, everything else consistent."""
     return at_theta(fit, fit.theta.to_numpy() * (1 + size))
 
 
+@changed(6, "a variance put to 0", "boundary", without="singular")
 def on_boundary(fit: RecordedLmerFit) -> RecordedLmerFit:
     """The last variance is reported as 0."""
     theta = fit.theta.to_numpy().copy()
@@ -201,41 +175,74 @@ def on_boundary(fit: RecordedLmerFit) -> RecordedLmerFit:
     return _scalars(at_theta(fit, theta), singular=1.0)
 
 
-def modes(fit: RecordedLmerFit, change: Callable[[pd.DataFrame], pd.DataFrame]) -> RecordedLmerFit:
-    """The BLUPs of each grouping factor changed."""
-    return replace(fit, modes={group: change(frame) for group, frame in fit.modes.items()})
+def _modes(fit: RecordedLmerFit, change: Callable[[np.ndarray], np.ndarray]) -> RecordedLmerFit:
+    """The BLUPs of each grouping factor changed, level x effect, under the labels that they had."""
+    changed_modes = {
+        group: pd.DataFrame(change(frame.to_numpy().copy()), frame.index, frame.columns)
+        for group, frame in fit.modes.items()
+    }
+    return replace(fit, modes=changed_modes)
 
 
+@changed(2, "BLUPs over sigma", "modes-relative", without="singular")
+def modes_over_sigma(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """BLUPs in units of the residual sd."""
+    return _modes(fit, lambda values: values / fit.sigma())
+
+
+@changed(8, "all BLUPs' signs", "sign-flipped", without="singular")
+def flipped_modes(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """BLUPs with the other sign."""
+    return _modes(fit, np.negative)
+
+
+@changed(8, "one BLUP's sign", "sign-flipped", without="singular")
+def one_mode_flipped(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """The sign of one level's BLUP is wrong."""
+
+    def flip(values: np.ndarray) -> np.ndarray:
+        values[np.argmax(np.abs(values[:, 0]))] *= -1
+        return values
+
+    return _modes(fit, flip)
+
+
+@changed(8, "BLUPs reversed", "permuted-levels", without="singular")
 def reversed_modes(fit: RecordedLmerFit) -> RecordedLmerFit:
     """BLUPs in reverse order of their levels."""
-    return modes(fit, lambda f: pd.DataFrame(f.to_numpy()[::-1], index=f.index, columns=f.columns))
+    return _modes(fit, lambda values: values[::-1])
 
 
+@changed(8, "BLUPs shifted by one", "permuted-levels", without="singular")
 def shifted_modes(fit: RecordedLmerFit) -> RecordedLmerFit:
     """BLUPs one level further on."""
-    return modes(fit, lambda f: pd.DataFrame(np.roll(f.to_numpy(), 1, axis=0), index=f.index, columns=f.columns))
+    return _modes(fit, lambda values: np.roll(values, 1, axis=0))
 
 
+@changed(
+    8, "two levels swapped", "permuted-levels", without="singular", sized=Sized(1.0, 1e-4, "sds of the BLUPs apart")
+)
 def swapped_pair(fit: RecordedLmerFit, size: float = 1.0) -> RecordedLmerFit:
     """Two levels' BLUPs in each other's place: the pair whose first effects are about ``size`` sds apart."""
 
-    def swap(frame: pd.DataFrame) -> pd.DataFrame:
-        values = frame.to_numpy().copy()
+    def swap(values: np.ndarray) -> np.ndarray:
         column = values[:, 0]
         apart = np.abs(np.abs(column[:, None] - column) - size * (float(np.std(column)) or 1.0))
         np.fill_diagonal(apart, np.inf)
         i, j = np.unravel_index(int(np.argmin(apart)), apart.shape)
         values[[i, j]] = values[[j, i]]
-        return pd.DataFrame(values, index=frame.index, columns=frame.columns)
+        return values
 
-    return modes(fit, swap)
+    return _modes(fit, swap)
 
 
+@changed(8, "effects swapped", "permuted-effects", needs="two effects")
 def swapped_effects(fit: RecordedLmerFit) -> RecordedLmerFit:
     """BLUPs of one effect under another's name."""
-    return modes(fit, lambda f: pd.DataFrame(f.to_numpy()[:, ::-1], index=f.index, columns=f.columns))
+    return _modes(fit, lambda values: values[:, ::-1])
 
 
+@changed(10, "N log(2 pi) lost", "constant-offset")
 def constant_lost(fit: RecordedLmerFit) -> RecordedLmerFit:
     """N log(2π) missing from the likelihood and from the objective."""
     offset = fit.nobs() * math.log(2 * math.pi)
@@ -249,6 +256,7 @@ def constant_lost(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(wrong, objective=None if objective is None else lambda theta: objective(theta) - offset)
 
 
+@changed(10, "log|X'X| lost in logLik", "constant-offset", without="weighted")
 def constant_lost_in_loglik(fit: RecordedLmerFit) -> RecordedLmerFit:
     """log|X'X| missing from the reported REML log-likelihood only."""
     offset = float(np.linalg.slogdet(fit.X.to_numpy().T @ fit.X.to_numpy())[1])
@@ -262,6 +270,7 @@ def constant_lost_in_loglik(fit: RecordedLmerFit) -> RecordedLmerFit:
     )
 
 
+@changed(10, "sigma not counted", "parameter-count")
 def sigma_not_counted(fit: RecordedLmerFit) -> RecordedLmerFit:
     """σ is not among the parameters."""
     npar = fit.npar - 1
@@ -274,29 +283,26 @@ def sigma_not_counted(fit: RecordedLmerFit) -> RecordedLmerFit:
     )
 
 
+@changed(10, "BIC with groups", "bic-sample-size")
 def bic_with_groups(fit: RecordedLmerFit) -> RecordedLmerFit:
     """BIC with the number of groups as sample size."""
     return _scalars(fit, BIC=-2 * fit.logLik() + math.log(float(fit.groups.iloc[0])) * fit.npar)
 
 
+@changed(10, "residual df in SEs", "standard-error-scale")
 def residual_df_in_se(fit: RecordedLmerFit) -> RecordedLmerFit:
     """SEs with N − p where σ̂² has N."""
     factor = fit.nobs() / (fit.nobs() - len(fit.coefficients))
-    coefficients = fit.coefficients.copy()
-    coefficients["Std. Error"] *= math.sqrt(factor)
-    coefficients["t value"] /= math.sqrt(factor)
-    return replace(fit, coefficients=coefficients, covariance=fit.covariance * factor)
+    return replace(fit, coefficients=_with_errors(fit, math.sqrt(factor)), covariance=fit.covariance * factor)
 
 
+@changed(10, "loose standard errors", "standard-errors-loose", sized=Sized(2.7e-4, 1e-8, "relative"))
 def loose_standard_errors(fit: RecordedLmerFit, size: float = 2.7e-4) -> RecordedLmerFit:
     """SEs from a numerical Hessian: off by parts in 10 000, each by its own."""
-    coefficients = fit.coefficients.copy()
-    factor = 1 + size * (1 + np.arange(len(coefficients)))
-    coefficients["Std. Error"] *= factor
-    coefficients["t value"] /= factor
-    return replace(fit, coefficients=coefficients)
+    return replace(fit, coefficients=_with_errors(fit, 1 + size * (1 + np.arange(len(fit.coefficients)))))
 
 
+@changed(11, "unshrunken BLUPs", "unshrunken", without="singular, shared effect")
 def unshrunken(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Each level's own least-squares estimate (the other terms' BLUPs taken off) in place of its BLUP."""
     pieces = pieces_of(fit)
@@ -319,18 +325,22 @@ def unshrunken(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(fit, modes=modes)
 
 
+@changed(11, "coef for ranef", "coef-for-ranef")
 def coef_for_ranef(fit: RecordedLmerFit) -> RecordedLmerFit:
     """``ranef()`` returns what ``coef()`` should."""
     fixed = fit.coefficients["Estimate"]
-    return modes(fit, lambda f: f + np.array([float(fixed.get(effect, 0.0)) for effect in f.columns]))
+    modes = {group: frame + [float(fixed.get(effect, 0.0)) for effect in frame] for group, frame in fit.modes.items()}
+    return replace(fit, modes=modes)
 
 
+@changed(11, "marginal fitted values", "marginal-fitted", without="singular")
 def marginal_fitted(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Fitted values without the random effects."""
     solution = solve(pieces_of(fit), fit.theta.to_numpy(), fit.reml)
     return replace(fit, fits=pd.Series(solution.marginal, index=fit.y.index))
 
 
+@changed(12, "single precision", "single-precision")
 def single_precision(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Every number rounded to 32 bits."""
 
@@ -352,6 +362,7 @@ def single_precision(fit: RecordedLmerFit) -> RecordedLmerFit:
     )
 
 
+@changed(12, "response not centred", "cancellation", needs="far")
 def by_crossproducts(fit: RecordedLmerFit) -> RecordedLmerFit:
     """The residual sum of squares as y'y less what is explained, of a response that was not centred."""
     import scipy.optimize
@@ -381,20 +392,18 @@ def by_crossproducts(fit: RecordedLmerFit) -> RecordedLmerFit:
     components.loc[residual | components["var2"].isna(), "sdcor"] *= ratio
     value = objective(found.x)
     shift = value - wrong.deviance()
-    coefficients = wrong.coefficients.copy()
-    coefficients["Std. Error"] *= ratio
-    coefficients["t value"] /= ratio
     return replace(
         _scalars(
             wrong, sigma=sigma, logLik=-value / 2, deviance=value, AIC=wrong.AIC() + shift, BIC=wrong.BIC() + shift
         ),
         components=components,
-        coefficients=coefficients,
+        coefficients=_with_errors(wrong, ratio),
         covariance=wrong.covariance * ratio**2,
         objective=objective,
     )
 
 
+@changed(1, "standard errors of the other criterion", "standard-errors-other-criterion", without="singular")
 def standard_errors_of_other_criterion(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Standard errors of the other criterion's fit beside the right estimates."""
     other = _optimum(fit, not fit.reml)
@@ -404,6 +413,7 @@ def standard_errors_of_other_criterion(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(fit, coefficients=table, covariance=other.covariance)
 
 
+@changed(10, "sigma with another divisor", "sigma-divisor")
 def sigma_divisor(fit: RecordedLmerFit) -> RecordedLmerFit:
     """σ² over N where it should be over N − p, or the other way round."""
     N, p = fit.nobs(), len(fit.coefficients)
@@ -415,52 +425,54 @@ def sigma_divisor(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(_scalars(fit, sigma=fit.sigma() * factor), components=components)
 
 
-def one_mode_flipped(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """The sign of one level's BLUP is wrong."""
-
-    def flip(frame: pd.DataFrame) -> pd.DataFrame:
-        values = frame.to_numpy().copy()
-        values[np.argmax(np.abs(values[:, 0]))] *= -1
-        return pd.DataFrame(values, index=frame.index, columns=frame.columns)
-
-    return modes(fit, flip)
-
-
+@changed(2, "conditional variances for sds", "condsd-squared", without="singular, two effects")
 def conditional_variances(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Conditional variances where sds are expected."""
     return replace(fit, mode_variances={group: np.asarray(array) ** 2 for group, array in fit.mode_variances.items()})
 
 
+@changed(8, "theta in another order", "permuted-terms", needs="several terms")
 def theta_reversed(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Elements of θ under each other's names."""
     return replace(fit, theta=pd.Series(fit.theta.to_numpy()[::-1].copy(), index=fit.theta.index))
 
 
-def of_correlations(value: Callable[[dict[str, Any]], float]) -> Callable[[RecordedLmerFit], RecordedLmerFit]:
-    """A change of what stands where a correlation stands."""
-
-    def change(fit: RecordedLmerFit) -> RecordedLmerFit:
-        components = fit.components
-        values = [value(r) if isinstance(r["var2"], str) else r["sdcor"] for r in records(components)]
-        return replace(fit, components=components.assign(sdcor=values))
-
-    return change
+def _correlations(fit: RecordedLmerFit, value: Callable[[dict[str, Any]], float]) -> RecordedLmerFit:
+    values = [value(r) if isinstance(r["var2"], str) else r["sdcor"] for r in records(fit.components)]
+    return replace(fit, components=fit.components.assign(sdcor=values))
 
 
+@changed(2, "covariances for correlations", "scale-covariance", needs="two effects")
+def covariances_for_correlations(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """Covariances stand where correlations should."""
+    return _correlations(fit, lambda r: r["vcov"])
+
+
+@changed(7, "correlation reported as 0", "correlation-not-reported", needs="two effects")
+def correlations_of_0(fit: RecordedLmerFit) -> RecordedLmerFit:
+    """Correlations were estimated, and 0 is reported."""
+    return _correlations(fit, lambda r: 0.0)
+
+
+@changed(12, "a lost level", "missing-numbers")
 def lost_level(fit: RecordedLmerFit) -> RecordedLmerFit:
     """One level's BLUP is not given."""
-    variances: Mapping[str, np.ndarray] = {g: np.asarray(a)[:-1] for g, a in fit.mode_variances.items()}
-    return replace(modes(fit, lambda frame: frame.iloc[:-1]), mode_variances=variances)
+    variances = {group: np.asarray(array)[:-1] for group, array in fit.mode_variances.items()}
+    modes = {group: frame.iloc[:-1] for group, frame in fit.modes.items()}
+    return replace(fit, modes=modes, mode_variances=variances)
 
 
+@changed(8, "BLUPs in alphabetical order", "permuted-levels", without="singular")
 def alphabetical_modes(fit: RecordedLmerFit) -> RecordedLmerFit:
     """BLUPs in the alphabet's order under labels in the factor's."""
-    return modes(
-        fit,
-        lambda f: pd.DataFrame(f.to_numpy()[np.argsort(f.index.astype(str))], index=f.index, columns=f.columns),
-    )
+    modes = {
+        group: frame.iloc[np.argsort(frame.index.astype(str))].set_axis(frame.index, axis=0)
+        for group, frame in fit.modes.items()
+    }
+    return replace(fit, modes=modes)
 
 
+@changed(8, "variances of two terms swapped", "permuted-terms", needs="several terms")
 def swapped_terms(fit: RecordedLmerFit) -> RecordedLmerFit:
     """The variances of two terms under each other's names."""
     components = fit.components.copy()
@@ -470,6 +482,7 @@ def swapped_terms(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(fit, components=components)
 
 
+@changed(8, "coefficients permuted", "permuted-terms", needs="categorical")
 def permuted_coefficients(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Coefficients (with their standard errors) one name further on; the intercept stands."""
     order = [0, *np.roll(np.arange(1, len(fit.coefficients)), 1)]
@@ -486,21 +499,25 @@ def _p_values(fit: RecordedLmerFit, freedom: Callable[[pd.DataFrame], Any], tail
     return replace(fit, tests=tests.assign(**{"df": df, "Pr(>|t|)": p}))
 
 
+@changed(10, "z tests for Satterthwaite's", "p-values-z", without="singular")
 def z_tests(fit: RecordedLmerFit) -> RecordedLmerFit:
     """p-values of the normal distribution."""
     return _p_values(fit, lambda tests: 1e12)
 
 
+@changed(10, "residual df for Satterthwaite's", "p-values-residual-df", without="singular")
 def residual_tests(fit: RecordedLmerFit) -> RecordedLmerFit:
     """p-values of t with N − p degrees of freedom."""
     return _p_values(fit, lambda tests: fit.nobs() - len(tests))
 
 
+@changed(10, "one-sided p-values", "p-values-one-sided")
 def one_sided_tests(fit: RecordedLmerFit) -> RecordedLmerFit:
     """One tail only."""
     return _p_values(fit, lambda tests: tests["df"].to_numpy(), tails=1.0)
 
 
+@changed(11, "conditional for marginal predictions", "conditional-for-marginal", without="singular")
 def conditional_for_marginal(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Predictions of the fixed effects alone contain the random effects."""
 
@@ -512,6 +529,7 @@ def conditional_for_marginal(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(fit, predictor=predict)
 
 
+@changed(11, "an unseen level gets the first one's effect", "new-levels", without="singular, nested")
 def first_level_for_new(fit: RecordedLmerFit) -> RecordedLmerFit:
     """An unseen level gets the first level's random effects."""
     extra = float(np.sum([frame.to_numpy()[0, 0] for frame in fit.modes.values()]))
@@ -523,11 +541,13 @@ def first_level_for_new(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(fit, predictor=predict)
 
 
+@changed(12, "covariances not given", "missing-numbers")
 def lost_covariances(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Rows of the covariance matrix of the coefficients are not given."""
     return replace(fit, covariance=fit.covariance.iloc[:-1, :-1])
 
 
+@changed(12, "a standard error of NaN", "missing-numbers", without="no fixed effects")
 def not_a_number(fit: RecordedLmerFit) -> RecordedLmerFit:
     """A standard error is NaN."""
     table = fit.coefficients.copy()
@@ -535,58 +555,9 @@ def not_a_number(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(fit, coefficients=table)
 
 
+@changed(10, "t over the residual sd", "test-statistic")
 def wrong_statistic(fit: RecordedLmerFit) -> RecordedLmerFit:
     """T is the estimate over the residual sd."""
     table = fit.coefficients.copy()
     table["t value"] = table["Estimate"] / fit.sigma()
     return replace(fit, coefficients=table)
-
-
-def polished(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """The same fit by another program: scipy's optimizer on the judge's algebra, then Newton steps (a right fit)."""
-    import scipy.optimize
-
-    pieces = pieces_of(fit)
-
-    def objective(point: np.ndarray) -> float:
-        return solve(pieces, point, fit.reml).objective
-
-    bounds = [(0.0, None) if diagonal else (None, None) for diagonal in pieces.diagonal]
-    # From one start alone a program may end at a boundary that is no optimum: then it would not be a right one.
-    found = [
-        scipy.optimize.minimize(objective, np.where(pieces.diagonal, size, 0.0), method="L-BFGS-B", bounds=bounds)
-        for size in (0.8, 0.2)
-    ]
-    theta = min(found, key=lambda result: float(result.fun)).x
-    k, h = theta.size, 1e-3
-    for _ in range(4):
-        free = np.flatnonzero(~(pieces.diagonal & (theta < 2 * h)))
-        if free.size < k:
-            theta[pieces.diagonal & (theta < 2 * h)] = 0.0
-        if not free.size:
-            break
-        steps = np.eye(k)[free] * h
-        gradient = [
-            (8 * (objective(theta + e) - objective(theta - e)) - objective(theta + 2 * e) + objective(theta - 2 * e))
-            / (12 * h)
-            for e in steps
-        ]
-        hessian = [
-            [
-                (
-                    objective(theta + a + b)
-                    - objective(theta + a - b)
-                    - objective(theta - a + b)
-                    + objective(theta - a - b)
-                )
-                / (4 * h * h)
-                for b in steps
-            ]
-            for a in steps
-        ]
-        step = np.zeros(k)
-        step[free] = np.linalg.solve(np.array(hessian), np.array(gradient))
-        if objective(theta - step) > objective(theta) + 1e-9:
-            break
-        theta = theta - step
-    return at_theta(fit, theta)

@@ -1,10 +1,15 @@
-"""What a planted fault is."""
+"""What a planted fault is, and the registry of all of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, TypeVar
 
-__all__ = ["Fault", "Sized"]
+__all__ = ["FAULTS", "Fault", "Kind", "Sized", "fault"]
+
+#: The kinds of comparison that must catch a fault.
+Kind: TypeAlias = Literal["likelihood", "posterior", "anova", "results"]
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Fault:
         ``Cause.name`` that must come first.
     plant : callable
         ``plant(base, size)`` -> wrong fit; ``size`` means nothing where ``sized`` is None.
-    kind : {"likelihood", "posterior", "anova", "results"}
+    kind : Kind
     needs, without : frozenset of str
         Traits that a base model must, and must not, have for the fault to be one.
     sized : Sized, optional
@@ -50,7 +55,7 @@ class Fault:
     name: str
     expected: str
     plant: Callable[[Any, float], Any]
-    kind: Literal["likelihood", "posterior", "anova", "results"] = "likelihood"
+    kind: Kind = "likelihood"
     needs: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     sized: Sized | None = None
@@ -58,3 +63,41 @@ class Fault:
     def applies(self, traits: frozenset[str]) -> bool:
         """Whether a base model with these traits can have the fault."""
         return self.needs <= traits and not (self.without & traits)
+
+
+#: Every fault that was registered, in the order of the files.
+FAULTS: list[Fault] = []
+
+
+def fault(
+    number: int,
+    name: str,
+    expected: str,
+    *,
+    kind: Kind = "likelihood",
+    needs: str = "",
+    without: str = "",
+    sized: Sized | None = None,
+    of: Callable[[Any], Any] = lambda base: base,
+) -> Callable[[FunctionT], FunctionT]:
+    """Register a function as a fault: of a base, and of a size where it has one, it makes the wrong fit.
+
+    Parameters
+    ----------
+    number, name, expected, kind, sized
+        As of :class:`Fault`.
+    needs, without : str
+        Traits, separated by commas.
+    of : callable
+        What the function takes of the base.
+    """
+
+    def register(function: FunctionT) -> FunctionT:
+        def plant(base: Any, size: float) -> Any:
+            return function(of(base), size) if sized is not None else function(of(base))
+
+        wanted, unwanted = (frozenset(filter(None, text.split(", "))) for text in (needs, without))
+        FAULTS.append(Fault(number, name, expected, plant, kind, wanted, unwanted, sized))
+        return function
+
+    return register

@@ -1,35 +1,14 @@
 """Likelihood fits of another model, or of other data, than was asked for."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
 from validation.faults.bases import Base
-from validation.faults.changed_numbers import (
-    at_theta,
-)
+from validation.faults.changed_numbers import at_theta
+from validation.faults.fault import Sized, fault
 from validation.references.recorded import RecordedLmerFit
-
-__all__ = [
-    "centred",
-    "contrasts",
-    "dropped_rows",
-    "filled_in",
-    "formula",
-    "lost_column",
-    "missing_as_integer",
-    "missing_as_level",
-    "moved_pupil",
-    "off_boundary",
-    "ordered",
-    "other_response",
-    "recoded_value",
-    "relevelled",
-    "renamed",
-    "rescaled",
-    "standardised",
-]
 
 
 def _used(base: Base) -> pd.DataFrame:
@@ -37,6 +16,7 @@ def _used(base: Base) -> pd.DataFrame:
     return base.data.loc[base.fit.y.index]
 
 
+@fault(12, "a lost column", "lost-column", without="no fixed effects, aliased")
 def lost_column(base: Base) -> RecordedLmerFit:
     """A variable is gone from the fixed effects."""
     fixed, bar, random = base.formula.partition("(")
@@ -46,38 +26,45 @@ def lost_column(base: Base) -> RecordedLmerFit:
     return base.refit(fixed.replace(variable, "1 + ") + bar + random, data=_used(base))
 
 
+@fault(3, "another reference level", "coding-reference-level", needs="categorical")
 def relevelled(base: Base) -> RecordedLmerFit:
     """Another level of ``arm`` is the first."""
     arm = base.data["arm"].cat.reorder_categories(["tutor", "control", "books", "both"])
     return base.refit(data=base.data.assign(arm=arm))
 
 
+@fault(3, "factor taken as ordered", "coding-polynomial", needs="categorical")
 def ordered(base: Base) -> RecordedLmerFit:
     """``arm`` was taken for an ordered factor."""
     return base.refit(data=base.data.assign(arm=base.data["arm"].cat.as_ordered()))
 
 
-def contrasts(name: str) -> Callable[[Base, float], RecordedLmerFit]:
-    """A factor coded by other contrasts."""
-    return lambda base, size: base.refit(contrasts={"arm": name})
-
-
+@fault(3, "predictor centred", "coding-centred", needs="predictor", without="singular")
 def centred(base: Base) -> RecordedLmerFit:
     """The predictor is centred on one side."""
     return base.refit(data=base.data.assign(ses=base.data["ses"] - _used(base)["ses"].mean()))
 
 
+@fault(3, "predictor standardised", "coding-scaled", needs="predictor")
 def standardised(base: Base) -> RecordedLmerFit:
     """The predictor is standardised on one side, by numpy's sd."""
     ses = _used(base)["ses"]
     return base.refit(data=base.data.assign(ses=(base.data["ses"] - ses.mean()) / ses.std(ddof=0)))
 
 
+@fault(
+    3,
+    "predictor in another unit",
+    "coding-scaled",
+    needs="predictor",
+    sized=Sized(9.0, 1e-12, "share of the predictor"),
+)
 def rescaled(base: Base, size: float) -> RecordedLmerFit:
     """The predictor is in another unit."""
     return base.refit(data=base.data.assign(ses=base.data["ses"] * (1 + size)))
 
 
+@fault(3, "coefficients renamed", "coding-names")
 def renamed(base: Base) -> RecordedLmerFit:
     """Coefficients under the names of another library."""
     names = [str(name).replace("(Intercept)", "Intercept").replace("arm", "arm[T.") for name in base.fit.X.columns]
@@ -90,12 +77,14 @@ def renamed(base: Base) -> RecordedLmerFit:
     )
 
 
+@fault(4, "rows dropped", "rows", sized=Sized(20.0, 1.0, "rows"))
 def dropped_rows(base: Base, size: float) -> RecordedLmerFit:
     """Some rows are dropped."""
     lost = _used(base).index[:: max(1, round(len(base.fit.y) / size))][: max(1, round(size))]
     return base.refit(data=base.data.drop(lost))
 
 
+@fault(4, "missing values filled in", "rows", without="singular, nested")
 def filled_in(base: Base) -> RecordedLmerFit:
     """Missing values are replaced by the mean in place of their rows being dropped."""
     data = base.data.copy()
@@ -104,6 +93,7 @@ def filled_in(base: Base) -> RecordedLmerFit:
     return base.refit(data=data)
 
 
+@fault(4, "missing value as a level", "missing-as-level", without="singular, nested")
 def missing_as_level(base: Base) -> RecordedLmerFit:
     """A missing school is a school called ``nan``."""
     school = base.column("school")
@@ -111,11 +101,15 @@ def missing_as_level(base: Base) -> RecordedLmerFit:
     return base.refit(data=base.data.assign(**{school: filled}))
 
 
+@fault(
+    4, "missing integer as a number", "missing-as-integer", needs="predictor", without="singular, slope of predictor"
+)
 def missing_as_integer(base: Base) -> RecordedLmerFit:
     """R's missing integer, −2147483648, is read as a number."""
     return base.refit(data=base.data.assign(ses=base.data["ses"].fillna(-2147483648.0)))
 
 
+@fault(4, "a pupil in another school", "data-values", without="nested")
 def moved_pupil(base: Base) -> RecordedLmerFit:
     """One row belongs to another school."""
     data = base.data.copy()
@@ -126,6 +120,7 @@ def moved_pupil(base: Base) -> RecordedLmerFit:
     return base.refit(data=data)
 
 
+@fault(4, "one value recoded", "data-values", without="singular", sized=Sized(10.0, 1e-9, "units of y"))
 def recoded_value(base: Base, size: float) -> RecordedLmerFit:
     """One pupil's score is another one."""
     data = base.data.copy()
@@ -134,6 +129,7 @@ def recoded_value(base: Base, size: float) -> RecordedLmerFit:
     return base.refit(data=data)
 
 
+@fault(4, "response standardised", "response-scaled", without="weighted")
 def other_response(base: Base) -> RecordedLmerFit:
     """The response is centred and divided by its sd."""
     name = base.column("score")
@@ -141,18 +137,37 @@ def other_response(base: Base) -> RecordedLmerFit:
     return base.refit(data=base.data.assign(**{name: (base.data[name] - score.mean()) / score.std()}))
 
 
+@fault(6, "a variance kept off 0", "boundary", needs="singular", sized=Sized(0.1, 1e-9, "theta in place of 0"))
 def off_boundary(base: Base, size: float) -> RecordedLmerFit:
     """A variance that should be 0 is not."""
     return at_theta(base.fit, base.fit.theta.to_numpy() + size)
 
 
-def formula(change: Callable[[str], str]) -> Callable[[Base, float], RecordedLmerFit]:
+def _formula(base: Base, old: str, new: str) -> RecordedLmerFit:
     """Another formula; one that the change leaves as it is plants nothing, and is an error."""
+    changed = base.formula.replace(old, new)
+    if changed == base.formula:
+        raise ValueError(f"the fault does not change {base.formula!r}")
+    return base.refit(changed)
 
-    def plant(base: Base, size: float) -> RecordedLmerFit:
-        changed = change(base.formula)
-        if changed == base.formula:
-            raise ValueError(f"the fault does not change {base.formula!r}")
-        return base.refit(changed)
 
-    return plant
+#: Name of a fault, what it is called, traits that it needs and that it must not meet, and the change of the formula.
+_FORMULAS = (
+    ("correlation lost (||)", "correlation-lost", "slopes", "", "(ses | school)", "(ses || school)"),
+    ("random intercept lost", "random-intercept-lost", "slopes", "", "(ses | school)", "(0 + ses | school)"),
+    ("random slope lost", "random-terms", "slopes", "", "(ses | school)", "(1 | school)"),
+    ("fixed intercept lost", "intercept-lost", "", "categorical, singular, no fixed effects", "~ ", "~ 0 + "),
+    ("nested taken as crossed", "crossed-vs-nested", "nested", "", "school/room", "school) + (1 | room"),
+    ("crossed taken as nested", "crossed-vs-nested", "crossed", "", "(1 | school) + (1 | rater)", "(1 | school/rater)"),
+    ("a term lost", "crossed-vs-nested", "crossed", "", " + (1 | rater)", ""),
+    ("offset ignored", "lost-offset", "weighted", "", "offset(handicap) + ", ""),
+)
+for _name, _cause, _needs, _without, _old, _new in _FORMULAS:
+    fault(12 if "offset" in _name else 7, _name, _cause, needs=_needs, without=_without)(
+        partial(_formula, old=_old, new=_new)
+    )
+fault(12, "weights ignored", "lost-weights", needs="weighted")(lambda base: base.refit(weights=None))
+for _name, _contrasts in (("sum", "contr.sum"), ("Helmert", "contr.helmert")):
+    fault(3, f"{_name} contrasts", f"coding-{_name.casefold()}", needs="categorical")(
+        lambda base, contrasts=_contrasts: base.refit(contrasts={"arm": contrasts})
+    )

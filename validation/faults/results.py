@@ -1,15 +1,16 @@
 """Tables of marginal means, contrasts and predictions made wrong, in their errors, quantiles, adjustment or sign."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from validation.faults.bases import Base
-from validation.faults.fault import Fault, Sized
+from validation.faults.fault import Sized, fault
 
-__all__ = ["RESULTS_FAULTS"]
+planted = partial(fault, kind="results")
 
 _ESTIMATES = ("emmean", "estimate", "predicted")
 _ERRORS = ("SE", "std.error")
@@ -23,10 +24,10 @@ def _names(table: pd.DataFrame) -> tuple[str, str, tuple[str, str]]:
     return estimate, error, next((pair for pair in _ENDS if pair[0] in table), _ENDS[0])
 
 
-def _with_errors(change: Callable[[np.ndarray, Base], np.ndarray]) -> Callable[[Base, float], pd.DataFrame]:
+def _with_errors(change: Callable[[np.ndarray, Base], np.ndarray]) -> Callable[[Base], pd.DataFrame]:
     """Other standard errors, and the intervals that they make."""
 
-    def plant(base: Base, size: float) -> pd.DataFrame:
+    def plant(base: Base) -> pd.DataFrame:
         estimate, error, ends = _names(base.fit)
         se = base.fit[error].to_numpy(float)
         wrong = change(se, base)
@@ -38,8 +39,8 @@ def _with_errors(change: Callable[[np.ndarray, Base], np.ndarray]) -> Callable[[
     return plant
 
 
-def _with_quantiles(level: float, normal: bool) -> Callable[[Base, float], pd.DataFrame]:
-    def plant(base: Base, size: float) -> pd.DataFrame:
+def _with_quantiles(level: float, normal: bool) -> Callable[[Base], pd.DataFrame]:
+    def plant(base: Base) -> pd.DataFrame:
         estimate, error, (low, high) = _names(base.fit)
         df = np.full(len(base.fit), np.inf) if normal or "df" not in base.fit else base.fit["df"].to_numpy(float)
         half = stats.t.ppf(0.5 + level / 2, df) * base.fit[error]
@@ -48,22 +49,24 @@ def _with_quantiles(level: float, normal: bool) -> Callable[[Base, float], pd.Da
     return plant
 
 
-def _with_p(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Base, float], pd.DataFrame]:
+def _with_p(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Base], pd.DataFrame]:
     """Other p values, of the unadjusted ones."""
 
-    def plant(base: Base, size: float) -> pd.DataFrame:
+    def plant(base: Base) -> pd.DataFrame:
         plain = 2 * stats.t.sf(base.fit["t.ratio"].abs(), base.fit["df"])
         return base.fit.assign(**{"p.value": change(plain)})
 
     return plant
 
 
-def reversed_differences(base: Base, size: float) -> pd.DataFrame:
+@planted(10, "differences the other way round", "reversed", needs="tests")
+def reversed_differences(base: Base) -> pd.DataFrame:
     """The second level minus the first, and its t with the same sign."""
     return base.fit.assign(**{"estimate": -base.fit["estimate"], "t.ratio": -base.fit["t.ratio"]})
 
 
-def levels_swapped(base: Base, size: float) -> pd.DataFrame:
+@planted(10, "numbers under other levels", "levels-swapped")
+def levels_swapped(base: Base) -> pd.DataFrame:
     """The numbers of two rows under each other's labels."""
     estimate = _names(base.fit)[0]
     numbers = [name for name in base.fit.columns if pd.api.types.is_float_dtype(base.fit[name]) and name != "ses"]
@@ -73,6 +76,7 @@ def levels_swapped(base: Base, size: float) -> pd.DataFrame:
     return out
 
 
+@planted(10, "one number off", "one-row", needs="three rows", sized=Sized(0.05, 1e-4, "standard errors"))
 def one_row_off(base: Base, size: float) -> pd.DataFrame:
     """One estimate is off by a share of its standard error."""
     estimate, error, _ = _names(base.fit)
@@ -81,25 +85,14 @@ def one_row_off(base: Base, size: float) -> pd.DataFrame:
     return out
 
 
-def _fault(name: str, expected: str, plant: Callable[[Base, float], pd.DataFrame], needs: str = "") -> Fault:
-    return Fault(10, name, expected, plant, "results", frozenset(needs.split()))
-
-
-RESULTS_FAULTS = (
-    _fault("variances given as standard errors", "variance-for-se", _with_errors(lambda se, base: se**2)),
-    _fault(
-        "residual variance in the errors of means", "residual-variance-added",
-        _with_errors(lambda se, base: np.sqrt(se**2 + base.options["sigma"] ** 2)), "means",
-    ),
-    _fault("normal quantiles for t's", "normal-quantiles", _with_quantiles(0.95, True), "df intervals"),
-    _fault("intervals of another level", "other-level", _with_quantiles(0.9, False), "intervals"),
-    _fault("p values not adjusted", "not-adjusted", _with_p(lambda p: p), "tests"),
-    _fault("p values of one tail", "one-sided", _with_p(lambda p: p / 2), "tests"),
-    _fault("Bonferroni's for Tukey's adjustment", "bonferroni", _with_p(lambda p: np.minimum(1, len(p) * p)), "tests"),
-    _fault("differences the other way round", "reversed", reversed_differences, "tests"),
-    _fault("numbers under other levels", "levels-swapped", levels_swapped),
-    Fault(
-        10, "one number off", "one-row", one_row_off, "results", frozenset({"three rows"}),
-        sized=Sized(0.05, 1e-4, "standard errors"),
-    ),
-)  # fmt: skip
+planted(10, "variances given as standard errors", "variance-for-se")(_with_errors(lambda se, base: se**2))
+planted(10, "residual variance in the errors of means", "residual-variance-added", needs="means")(
+    _with_errors(lambda se, base: np.sqrt(se**2 + base.options["sigma"] ** 2))
+)
+planted(10, "normal quantiles for t's", "normal-quantiles", needs="df, intervals")(_with_quantiles(0.95, True))
+planted(10, "intervals of another level", "other-level", needs="intervals")(_with_quantiles(0.9, False))
+planted(10, "p values not adjusted", "not-adjusted", needs="tests")(_with_p(lambda p: p))
+planted(10, "p values of one tail", "one-sided", needs="tests")(_with_p(lambda p: p / 2))
+planted(10, "Bonferroni's for Tukey's adjustment", "bonferroni", needs="tests")(
+    _with_p(lambda p: np.minimum(1, len(p) * p))
+)

@@ -8,8 +8,10 @@ found of Σ holds of them.
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row, describe
+from validation.judge.rows import Row
 from validation.judge.units import ComponentErrors
 from validation.verdict import Verdict
 
@@ -83,22 +85,21 @@ def judged_by_covariance(evidence: Evidence, rows: Sequence[Row]) -> list[Row]:
     owners = _owners(evidence)
     entries = [
         r for r in rows
-        if r["quantity"] in ("variance", "covariance") and r["term"] is not None and r["verdict"] in _WORST_FIRST
+        if r.quantity in ("variance", "covariance") and r.term is not None and r.verdict in _WORST_FIRST
     ]  # fmt: skip
     made: list[Row] = []
     for r in rows:
-        if r["unit"] != BY_COVARIANCE or r["verdict"] is not Verdict.AGREES:
+        if r.unit != BY_COVARIANCE or r.verdict is not Verdict.AGREES:
             made.append(r)
             continue
-        owner = r["group"] if r["quantity"] == "cor" else owners.get((r["quantity"], str(r["term"])))
-        of_term = [e for e in entries if owner is None or e["group"] == owner]
-        worst = min(of_term, key=lambda e: (_WORST_FIRST.index(e["verdict"]), -_scaled(e)), default=None)
+        owner = r.group if r.quantity == "cor" else owners.get((r.quantity, str(r.term)))
+        of_term = [e for e in entries if owner is None or e.group == owner]
+        worst = min(of_term, key=lambda e: (_WORST_FIRST.index(e.verdict), -np.nan_to_num(e.scaled)), default=None)
         if worst is None:
-            made.append({**r, "verdict": Verdict.INCONCLUSIVE, "reason": "on the boundary it has no unit of its own"})
+            made.append(r._replace(verdict=Verdict.INCONCLUSIVE, reason="on the boundary it has no unit of its own"))
             continue
-        reason = f"on the boundary it is judged by Σ, which it gives: by {describe(worst)}"
-        judged: Row = {**r, "verdict": worst["verdict"], "scaled": worst["scaled"], "tolerance": worst["tolerance"]}
-        made.append({**judged, "reason": reason})
+        reason = f"on the boundary it is judged by Σ, which it gives: by {worst.name}"
+        made.append(r._replace(verdict=worst.verdict, scaled=worst.scaled, tolerance=worst.tolerance, reason=reason))
     return made
 
 
@@ -117,8 +118,3 @@ def _owners(evidence: Evidence) -> dict[tuple[str, str], str]:
         terms = [term.name for (term, _), length in zip(parts, lengths, strict=True) for _ in range(length)]
         found |= {(quantity, name): term for name, term in zip(names, terms, strict=False)}
     return found
-
-
-def _scaled(row: Row) -> float:
-    value = float(row["scaled"])
-    return 0.0 if math.isnan(value) else value

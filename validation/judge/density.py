@@ -100,7 +100,7 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
             )
         else:
             rows.append(missing_row("gate-1", quantity, "reference" in values, "candidate" in values, why=why))
-    if any(r["verdict"].failed for r in rows):
+    if any(r.verdict.failed for r in rows):
         return check_of(
             "gate-1", rows, "not the same data or parameters: " + counts(rows), tolerances.DENSITY.reason
         ), rows
@@ -132,30 +132,19 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
             left = float(found["reference"][i] - found["reference"][origin])
             right = float(found["candidate"][i] - found["candidate"][origin])
         if math.isnan(left) or math.isnan(right):
-            rows.append(
-                row("gate-1", "log-density", left, right, Verdict.DISAGREES, level=label, reason="not a number")
-            )
+            rows.append(row("gate-1", "log-density", left, right, Verdict.DISAGREES, "not a number", level=label))
             continue
         rows.append(
             judge_number("gate-1", "log-density", left, right, max(1.0, abs(left)), tolerances.DENSITY, level=label)
         )
-    compared = [r for r in rows if r["quantity"] == "log-density"]
-    largest = max((r["scaled"] for r in compared), default=math.nan)
+    compared = [r for r in rows if r.quantity == "log-density"]
+    largest = max((r.scaled for r in compared), default=math.nan)
     constant = float(found["candidate"][origin] - found["reference"][origin])
     summary = (
         f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {tolerances.DENSITY.limit:g}); "
         f"constants differ by {constant:.2g}"
     )
     if len(compared) < 50:
-        rows.append(
-            row(
-                "gate-1",
-                "log-density",
-                math.nan,
-                math.nan,
-                Verdict.INCONCLUSIVE,
-                level="points",
-                reason=f"only {len(compared)} points have a finite density; at least 50 are needed",
-            )
-        )
+        few = f"only {len(compared)} points have a finite density; at least 50 are needed"
+        rows.append(row("gate-1", "log-density", math.nan, math.nan, Verdict.INCONCLUSIVE, few, level="points"))
     return check_of("gate-1", rows, summary, tolerances.DENSITY.reason), rows

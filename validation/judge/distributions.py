@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack, cast
 
 import numpy as np
 
@@ -11,10 +11,9 @@ from validation.checks import Check
 from validation.judge.dependence import correlation, p_value, pairs
 from validation.judge.ecdf import ecdf_difference
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters
-from validation.judge.rows import Measure, Row, check_of, describe, row
-from validation.quantities import (
-    split_parameter,
-)
+from validation.judge.rows import Measure, Place, Row, check_of, row
+from validation.quantities import KEYS, split_parameter
+from validation.tolerances import Tolerance
 from validation.verdict import Verdict
 
 __all__ = ["distributions"]
@@ -28,41 +27,27 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     limit = tolerances.FALSE_ALARM_RATE / max(len(names) + len(together), 1)
     rows: list[Row] = []
     for position, name in enumerate(names):
-        group, term, term2, level = split_parameter(name, evidence.groups)
         a, b = left[name], right[name]
-        keys: dict[str, Any] = {"group": group, "term": term, "term2": term2, "level": level}
+        place = cast("Place", dict(zip(KEYS[1:], split_parameter(name, evidence.groups), strict=True)))
         try:
             found = ecdf_difference(a, b, seed=position)
         except ValueError as error:
-            rows.append(
-                row("gate-5", "ecdf", float(a.size), float(b.size), Verdict.INCONCLUSIVE, reason=str(error), **keys)
-            )
+            rows.append(row("gate-5", "ecdf", a.size, b.size, Verdict.INCONCLUSIVE, str(error), **place))
             continue
         distance = float(np.max(np.abs(found.difference), initial=0.0))
-        agrees = found.p_value >= limit
-        judged = row(
-            "gate-5",
-            "ecdf",
-            0.0,
-            distance,
-            Verdict.AGREES if agrees else Verdict.DISAGREES,
-            measured=Measure(scaled=found.p_value, unit=tolerances.ECDF.unit, limit=limit),
-            reason=f"largest ECDF difference {distance:.3f} of {a.size} and {b.size} draws. {tolerances.ECDF.reason}",
-            **keys,
-        )
-        judged["digits"] = math.nan
-        rows.append(judged)
+        reason = f"largest ECDF difference {distance:.3f} of {a.size} and {b.size} draws. {tolerances.ECDF.reason}"
+        rows.append(_tested("ecdf", 0.0, distance, found.p_value, tolerances.ECDF.at(limit), reason, **place))
     rows.extend(_dependences(evidence, together, limit))
     summary = "no draws to compare"
     if rows:
-        judged_rows = [r for r in rows if math.isfinite(r["scaled"])]
+        judged_rows = [r for r in rows if math.isfinite(r.scaled)]
         if judged_rows:
-            smallest = min(judged_rows, key=lambda r: r["scaled"])
-            failed = sum(r["verdict"].failed for r in rows)
+            smallest = min(judged_rows, key=lambda r: r.scaled)
+            failed = sum(r.verdict.failed for r in rows)
             summary = (
                 f"{len(names)} parameters{f' and {len(together)} pairs' if together else ''}"
                 f"{f', {failed} failed' if failed else ''}; smallest p-value "
-                f"{smallest['scaled']:.2g} ({describe(smallest)}), limit {limit:.2g} for a false-alarm rate of "
+                f"{smallest.scaled:.2g} ({smallest.name}), limit {limit:.2g} for a false-alarm rate of "
                 f"{tolerances.FALSE_ALARM_RATE:g} over all"
             )
         across = _rhat_across(evidence)
@@ -89,22 +74,19 @@ def _dependences(evidence: PosteriorEvidence, together: Sequence[tuple[str, str]
             for side in ("reference", "candidate")
         )
         p = p_value(left, right, tolerances.MCSE_DEGREES_OF_FREEDOM)
-        agrees = p >= limit
-        evidence.dependence.append((first, second, left[0], right[0], agrees))
-        judged = row(
-            "gate-5",
-            "dependence",
-            left[0],
-            right[0],
-            Verdict.AGREES if agrees else Verdict.DISAGREES,
-            measured=Measure(scaled=p, unit=tolerances.DEPENDENCE.unit, limit=limit),
-            reason=tolerances.DEPENDENCE.reason,
-            term=first,
-            term2=second,
-        )
-        judged["digits"] = math.nan
-        rows.append(judged)
+        evidence.dependence.append((first, second, left[0], right[0], p >= limit))
+        tolerance = tolerances.DEPENDENCE.at(limit)
+        rows.append(_tested("dependence", left[0], right[0], p, tolerance, tolerance.reason, term=first, term2=second))
     return rows
+
+
+def _tested(
+    quantity: str, left: float, right: float, p: float, tolerance: Tolerance, reason: str, **place: Unpack[Place]
+) -> Row:
+    """A row that is judged by a p-value; digits would say nothing of it."""
+    verdict = Verdict.AGREES if p >= tolerance.limit else Verdict.DISAGREES
+    measured = Measure(p, tolerance.unit, tolerance.limit)
+    return row("gate-5", quantity, left, right, verdict, reason, measured, **place)._replace(digits=math.nan)
 
 
 def _rhat_across(evidence: PosteriorEvidence) -> tuple[float, str] | None:

@@ -1,35 +1,38 @@
-"""Two-sample ECDF-difference test with simultaneous bands, computed exactly.
+"""Whether an ECDF leaves a simultaneous band, computed exactly: of two samples, and of ranks that should be uniform.
 
 Säilynoja, Bürkner & Vehtari (2022), Stat. Comput. 32, 32: pointwise intervals whose level is adjusted so that a whole
 ECDF stays inside with the stated probability. They get the two-sample adjustment by simulation; here it is computed.
-Of two samples of one continuous distribution, the number of a's among the first k pooled values is hypergeometric, and
-as k grows it is a Markov chain: the probability of its staying inside a band is a product of small matrices.
+How many of a sample are below each of a row of limits is a Markov chain (their section 2.2), so the probability of its
+staying inside a band is a product of small matrices: of binomial steps for uniform ranks; hypergeometric ones for the
+a's among the first k values of two pooled samples of one continuous distribution.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import bdtr, bdtrc, gammaln, xlog1py, xlogy
 
-__all__ = ["EcdfDifference", "band", "ecdf_difference", "simultaneous_p"]
+__all__ = ["Ecdf", "band", "ecdf_difference", "rank_band", "rank_ecdf"]
 
 #: p-values below this are all the same to any limit in use.
 _NEGLIGIBLE = 1e-10
 
 
 @dataclass(frozen=True)
-class EcdfDifference:
-    """An ECDF difference at grid points of the pooled ranks.
+class Ecdf:
+    """An ECDF less what it is compared with.
 
     Attributes
     ----------
     position : ndarray
-        Fraction of the pooled sample.
+        Limits: fractions of the pooled sample, or shares of the possible ranks.
     difference : ndarray
-        ECDF of a minus ECDF of b there.
+        ECDF of a minus ECDF of b there; or the share of the ranks below the limit, minus the limit.
     p_value : float
-        Simultaneous p-value, exact for independent draws.
+        Probability, for one distribution (or uniform ranks), of an ECDF as extreme as this somewhere; exact for
+        independent draws.
     """
 
     position: np.ndarray
@@ -37,22 +40,146 @@ class EcdfDifference:
     p_value: float
 
 
-def _grid(total: int, points: int) -> np.ndarray:
-    return np.unique(np.round(np.linspace(0, total, min(points, total) + 1)).astype(int))[1:-1]
+@dataclass(frozen=True)
+class _Chain(ABC):
+    """How many of n values are below each limit: a chain in which they can only become more.
+
+    Attributes
+    ----------
+    n : int
+    other : int
+        Size of the other sample, or draws that each value was ranked among.
+    points : int
+        Number of limits at most.
+    """
+
+    n: int
+    other: int
+    points: int
+
+    @property
+    @abstractmethod
+    def values(self) -> int:
+        """What the limits are among: pooled values, or possible ranks."""
+
+    @cached_property
+    def limits(self) -> np.ndarray:
+        """How many of the values are below each limit."""
+        steps = min(self.points, self.values)
+        return np.unique(np.round(np.linspace(0, self.values, steps + 1)).astype(int))[1:-1]
+
+    @cached_property
+    @abstractmethod
+    def tails(self) -> tuple[np.ndarray, np.ndarray]:
+        """P(C <= c) and P(C >= c) at each limit (rows) for c = 0..n (columns)."""
+
+    @abstractmethod
+    def log_steps(self, before: int, limit: int, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
+        """Log probability of gaining so many (columns) from each state (rows, at limit ``before``) to a limit."""
+
+    @abstractmethod
+    def difference(self, counts: np.ndarray) -> np.ndarray:
+        """The ECDF difference that the counts are."""
+
+    def bounds(self, level: float, strict: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest counts whose both tail probabilities are at least (``strict``: above) level / 2."""
+        lower, upper = self.tails
+        edge = level / 2 * (1 + 1e-12 if strict else 1.0)
+        inside = (lower > edge) & (upper > edge) if strict else (lower >= edge) & (upper >= edge)
+        low = np.argmax(inside, axis=1)
+        high = self.n - np.argmax(inside[:, ::-1], axis=1)
+        empty = ~inside.any(axis=1)
+        return np.where(empty, 1, low), np.where(empty, 0, high)
+
+    def stays_inside(self, low: np.ndarray, high: np.ndarray) -> float:
+        """Probability that low <= C <= high at every limit, by the chain's transition matrices."""
+        if (low > high).any():
+            return 0.0
+        before, states, weights = 0, np.array([0]), np.array([1.0])
+        for limit, lowest, highest in zip(self.limits.tolist(), low, high, strict=True):
+            new = np.arange(lowest, highest + 1)
+            gained = new[None, :] - states[:, None]
+            weights = weights @ np.exp(self.log_steps(before, limit, states[:, None], gained))
+            before, states = limit, new
+        return float(min(weights.sum(), 1.0))
+
+    def compared(self, counts: np.ndarray) -> Ecdf:
+        """The ECDF of these counts, and how extreme it is."""
+        lower, upper = self.tails
+        rows = np.arange(self.limits.size)
+        smallest = float(2.0 * np.min(np.minimum(lower[rows, counts], upper[rows, counts])))
+        # A band that hardly excludes anything is as wide as the sample, and slow to follow; far out in the tail
+        # Bonferroni's bound over the limits says the same.
+        p_value = smallest * self.limits.size
+        if p_value > _NEGLIGIBLE:
+            p_value = 1.0 - self.stays_inside(*self.bounds(smallest, strict=True))
+        # The complement of a probability is known to rounding only.
+        p_value = max(p_value, float(np.finfo(float).eps))
+        return Ecdf(self.limits / self.values, self.difference(counts), p_value)
+
+    def band(self, confidence: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Limits, and the lower and upper edge of the difference's simultaneous band."""
+        low_level, high_level = 0.0, 1.0 - confidence
+        for _ in range(40):  # coverage falls as the pointwise level rises
+            level = (low_level + high_level) / 2
+            covers = self.stays_inside(*self.bounds(level, strict=False)) >= confidence
+            low_level, high_level = (level, high_level) if covers else (low_level, level)
+        low, high = self.bounds(low_level, strict=False)
+        return self.limits / self.values, self.difference(low), self.difference(high)
 
 
-@lru_cache(maxsize=64)
-def _tails(n: int, m: int, points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Grid, and P(C <= c), P(C >= c) for every grid point (rows) and c = 0..n (columns)."""
-    grid = _grid(n + m, points)
-    counts = np.arange(n + 1)
-    k = grid[:, None]
-    log_pmf = _log_choose(n, counts)[None, :] + _log_choose(m, k - counts[None, :]) - _log_choose(n + m, grid)[:, None]
-    pmf = np.exp(log_pmf)
-    pmf /= pmf.sum(axis=1, keepdims=True)
-    lower = np.cumsum(pmf, axis=1)
-    upper = np.cumsum(pmf[:, ::-1], axis=1)[:, ::-1]
-    return grid, np.minimum(lower, 1.0), np.minimum(upper, 1.0)
+class _TwoSamples(_Chain):
+    """The a's among the first k of the pooled values, of samples of sizes ``n`` and ``other``."""
+
+    @property
+    def values(self) -> int:
+        return self.n + self.other
+
+    @cached_property
+    def tails(self) -> tuple[np.ndarray, np.ndarray]:
+        counts, k = np.arange(self.n + 1), self.limits[:, None]
+        pmf = np.exp(
+            _log_choose(self.n, counts)[None, :]
+            + _log_choose(self.other, k - counts[None, :])
+            - _log_choose(self.values, self.limits)[:, None]
+        )
+        pmf /= pmf.sum(axis=1, keepdims=True)
+        lower, upper = np.cumsum(pmf, axis=1), np.cumsum(pmf[:, ::-1], axis=1)[:, ::-1]
+        return np.minimum(lower, 1.0), np.minimum(upper, 1.0)
+
+    def log_steps(self, before: int, limit: int, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
+        step = limit - before
+        return np.asarray(
+            _log_choose(self.n - states, gained)
+            + _log_choose(self.other - before + states, step - gained)
+            - _log_choose(self.values - before, step)
+        )
+
+    def difference(self, counts: np.ndarray) -> np.ndarray:
+        return counts / self.n - (self.limits - counts) / self.other
+
+
+class _Ranks(_Chain):
+    """Ranks below each limit, of ``n`` uniform ones among ``other`` draws."""
+
+    @property
+    def values(self) -> int:
+        return self.other + 1
+
+    @cached_property
+    def tails(self) -> tuple[np.ndarray, np.ndarray]:
+        counts, share = np.arange(self.n + 1), (self.limits / self.values)[:, None]
+        return bdtr(counts, self.n, share), np.where(counts > 0, bdtrc(np.maximum(counts - 1, 0), self.n, share), 1.0)
+
+    def log_steps(self, before: int, limit: int, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
+        step, left = (limit - before) / (self.values - before), self.n - states
+        possible = (gained >= 0) & (gained <= left)
+        kept = np.where(possible, gained, 0)
+        found = _log_choose(left, kept) + xlogy(kept, step) + xlog1py(left - kept, -step)
+        return np.where(possible, found, -np.inf)
+
+    def difference(self, counts: np.ndarray) -> np.ndarray:
+        return counts / self.n - self.limits / self.values
 
 
 @lru_cache(maxsize=8)
@@ -70,42 +197,11 @@ def _log_choose(total: np.ndarray | int, chosen: np.ndarray | int) -> np.ndarray
     return np.where(possible, value, -np.inf)
 
 
-def _stays_inside(n: int, m: int, grid: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
-    """Probability that low <= C_k <= high at every grid point, by the chain's transition matrices."""
-    if (low > high).any():
-        return 0.0
-    previous_k, states, weights = 0, np.array([0]), np.array([1.0])
-    for k, lowest, highest in zip(grid, low, high, strict=True):
-        step = int(k - previous_k)
-        new = np.arange(lowest, highest + 1)
-        gained = new[None, :] - states[:, None]
-        log_transition = (
-            _log_choose((n - states)[:, None], gained)
-            + _log_choose((m - previous_k + states)[:, None], step - gained)
-            - _log_choose(n + m - previous_k, step)
-        )
-        weights = weights @ np.exp(log_transition)
-        previous_k, states = int(k), new
-    return float(min(weights.sum(), 1.0))
+#: Chains with their tails, which comparisons of samples of one size share.
+_two_samples, _ranks = lru_cache(maxsize=64)(_TwoSamples), lru_cache(maxsize=64)(_Ranks)
 
 
-def _band(n: int, m: int, points: int, level: float, strict: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts whose both tail probabilities are at least (``strict``: above) level / 2."""
-    grid, lower, upper = _tails(n, m, points)
-    edge = level / 2 * (1 + 1e-12 if strict else 1.0)
-    inside = (lower > edge) & (upper > edge) if strict else (lower >= edge) & (upper >= edge)
-    low = np.argmax(inside, axis=1)
-    high = n - np.argmax(inside[:, ::-1], axis=1)
-    empty = ~inside.any(axis=1)
-    return grid, np.where(empty, 1, low), np.where(empty, 0, high)
-
-
-def simultaneous_p(a: np.ndarray, b: np.ndarray, points: int = 100, seed: int = 0) -> float:
-    """Probability, for two samples of one distribution, of an ECDF difference as extreme as this one somewhere."""
-    return ecdf_difference(a, b, points, seed).p_value
-
-
-def ecdf_difference(a: np.ndarray, b: np.ndarray, points: int = 100, seed: int = 0) -> EcdfDifference:
+def ecdf_difference(a: np.ndarray, b: np.ndarray, points: int = 100, seed: int = 0) -> Ecdf:
     """ECDF difference of two samples and its simultaneous p-value.
 
     Parameters
@@ -127,23 +223,10 @@ def ecdf_difference(a: np.ndarray, b: np.ndarray, points: int = 100, seed: int =
         raise ValueError(f"an ECDF comparison needs at least two draws a side; got {a.size} and {b.size}")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("an ECDF comparison needs finite draws; some are missing or infinite")
-    n, m = a.size, b.size
-    pooled = np.concatenate([a, b])
-    from_a = np.concatenate([np.ones(n, dtype=bool), np.zeros(m, dtype=bool)])
-    order = np.lexsort((np.random.default_rng(seed).random(n + m), pooled))
-    grid, lower, upper = _tails(n, m, points)
-    counts = np.cumsum(from_a[order])[grid - 1]
-    rows = np.arange(grid.size)
-    smallest = float(2.0 * np.min(np.minimum(lower[rows, counts], upper[rows, counts])))
-    # A band that hardly excludes anything is as wide as the sample, and slow to follow; far out in
-    # the tail Bonferroni's
-    # bound over the grid says the same.
-    p_value = smallest * grid.size
-    if p_value > _NEGLIGIBLE:
-        _, low, high = _band(n, m, points, smallest, strict=True)
-        p_value = 1.0 - _stays_inside(n, m, grid, low, high)
-    # The complement of a probability is known to rounding only.
-    return EcdfDifference(grid / (n + m), counts / n - (grid - counts) / m, max(p_value, float(np.finfo(float).eps)))
+    from_a = np.arange(a.size + b.size) < a.size
+    order = np.lexsort((np.random.default_rng(seed).random(a.size + b.size), np.concatenate([a, b])))
+    chain = _two_samples(a.size, b.size, points)
+    return chain.compared(np.cumsum(from_a[order])[chain.limits - 1])
 
 
 @lru_cache(maxsize=64)
@@ -155,13 +238,36 @@ def band(n: int, m: int, confidence: float = 0.95, points: int = 100) -> tuple[n
     position, lower, upper : ndarray
         Fraction of the pooled sample, and the band of the difference there.
     """
-    low_level, high_level = 0.0, 1.0 - confidence
-    for _ in range(40):  # coverage falls as the pointwise level rises
-        level = (low_level + high_level) / 2
-        grid, low, high = _band(n, m, points, level, strict=False)
-        if _stays_inside(n, m, grid, low, high) >= confidence:
-            low_level = level
-        else:
-            high_level = level
-    grid, low, high = _band(n, m, points, low_level, strict=False)
-    return grid / (n + m), low / n - (grid - low) / m, high / n - (grid - high) / m
+    return _two_samples(n, m, points).band(confidence)
+
+
+def rank_ecdf(ranks: np.ndarray, draws: int, points: int = 50) -> Ecdf:
+    """Compare ranks with the uniform distribution on 0..draws.
+
+    Parameters
+    ----------
+    ranks : ndarray of int
+        Each the number of draws below the true value.
+    draws : int
+        Draws that each true value was ranked among.
+    points : int
+        Limits at which the ECDF is looked at.
+
+    Raises
+    ------
+    ValueError
+        No ranks, or a rank outside 0..draws.
+    """
+    ranks = np.asarray(ranks)
+    if ranks.size == 0 or ranks.min() < 0 or ranks.max() > draws:
+        raise ValueError(f"ranks should be one or more numbers from 0 to {draws}")
+    chain = _ranks(ranks.size, draws, points)
+    return chain.compared(np.searchsorted(np.sort(ranks), chain.limits, side="left"))
+
+
+@lru_cache(maxsize=64)
+def rank_band(
+    n: int, draws: int, confidence: float = 0.95, points: int = 50
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Simultaneous band of the ECDF difference of n uniform ranks, for a plot: position, lower and upper edge."""
+    return _ranks(n, draws, points).band(confidence)

@@ -9,10 +9,9 @@ from validation.checks import Check
 from validation.judge.boundary import BY_COVARIANCE, correlation_apart, judged_by_covariance, theta_apart
 from validation.judge.evidence import Evidence
 from validation.judge.implied import accept_implied
-from validation.judge.rows import Measure, Row, check_of, counts, judge_number, missing_row, row
+from validation.judge.rows import Row, check_of, counts, judge_p, judge_record, missing_row
 from validation.judge.units import ComponentErrors, component_errors
 from validation.quantities import records
-from validation.tolerances import Match
 from validation.verdict import Verdict
 
 __all__ = ["either_on_boundary", "estimate_limit", "estimates"]
@@ -112,49 +111,19 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
             "fixef", "se", "t", "vcov", "theta", "par", "sigma", "variance", "covariance", "sd", "cor", "singular"
         )
     ):
-        quantity = record["quantity"]
-        keys = {key: record[key] for key in ("group", "term", "term2", "level")}
-        if not (record["has_reference"] and record["has_candidate"]):
-            why = evidence.problem(quantity)
-            rows.append(
-                missing_row(
-                    "tier-4",
-                    quantity,
-                    record["has_reference"],
-                    record["has_candidate"],
-                    record["reference"],
-                    record["candidate"],
-                    why,
-                    **keys,
-                )
-            )
-            continue
-        if quantity == "singular":
-            rows.append(
-                judge_number("tier-4", quantity, record["reference"], record["candidate"], 1.0, tolerances.EXACT)
-            )
-            continue
-        if quantity in ("covariance", "cor") and (record["group"], quantity) in fixed and record["reference"] == 0.0:
-            rows.append(judge_number("tier-4", quantity, 0.0, record["candidate"], 1.0, tolerances.EXACT, **keys))
-            continue
-        if quantity in ("theta", "par", "cor") and on_boundary:
-            place = (keys["group"], keys["term"], keys["term2"])
+        quantity, both = record["quantity"], record["has_reference"] and record["has_candidate"]
+        exact = (record["group"], quantity) in fixed and record["reference"] == 0.0
+        scale, tolerance = 1.0, tolerances.EXACT
+        if both and quantity in ("theta", "par", "cor") and on_boundary and not exact:
+            place = (record["group"], record["term"], record["term2"])
             correlation = quantity == "cor"
             apart = correlation_apart(evidence, errors, place, record["candidate"], limit) if correlation else of_theta
-            rows.append(_by_covariance(quantity, record, keys, apart))
+            rows.append(_by_covariance(record, apart))
             continue
-        scale, unit = scale_of(record)
-        rows.append(
-            judge_number(
-                "tier-4",
-                quantity,
-                record["reference"],
-                record["candidate"],
-                scale,
-                tolerances.ESTIMATE.at(limit, unit),
-                **keys,
-            )
-        )
+        if not (exact or quantity == "singular"):
+            scale, unit = scale_of(record)
+            tolerance = tolerances.ESTIMATE.at(limit, unit)
+        rows.append(judge_record("tier-4", record, scale, tolerance, evidence.problem(quantity)))
     rows.extend(_tests(evidence))
     evidence.undetermined = _undetermined(evidence, rows)
     rows = judged_by_covariance(evidence, accept_implied(evidence, rows, limit))
@@ -168,33 +137,21 @@ def _tests(evidence: Evidence) -> list[Row]:
     """Degrees of freedom and p-values, where both sides give them."""
     rows: list[Row] = []
     for record in records(evidence.rows("df", "p")):
-        quantity, left, right = record["quantity"], record["reference"], record["candidate"]
-        if not (record["has_reference"] and record["has_candidate"]):
-            missing = missing_row(
-                "tier-4", quantity, record["has_reference"], record["has_candidate"], left, right, term=record["term"]
-            )
-            rows.append(missing)
-        elif quantity == "df":
-            rows.append(
-                judge_number("tier-4", "df", left, right, left, tolerances.DEGREES_OF_FREEDOM, term=record["term"])
-            )
+        left, right = record["reference"], record["candidate"]
+        if record["quantity"] == "p" and record["has_reference"] and record["has_candidate"]:
+            rows.append(judge_p("tier-4", "p", left, right, tolerances.P_VALUE, term=record["term"]))
         else:
-            logs = [math.log(max(p, Match.ZERO)) if 0.0 <= p <= 1.0 else math.nan for p in (left, right)]
-            scale = max(1.0, abs(logs[0]))
-            judged = judge_number("tier-4", "p", logs[0], logs[1], scale, tolerances.P_VALUE, term=record["term"])
-            measured = Measure(judged["scaled"], judged["unit"], judged["tolerance"])
-            verdict, reason = judged["verdict"], judged["reason"]
-            rows.append(row("tier-4", "p", left, right, verdict, reason, measured, term=record["term"]))
+            rows.append(judge_record("tier-4", record, left, tolerances.DEGREES_OF_FREEDOM))
     return rows
 
 
-def _by_covariance(quantity: str, record: dict[str, Any], keys: dict[str, Any], apart: str) -> Row:
+def _by_covariance(record: dict[str, Any], apart: str) -> Row:
     """A number that has no unit on the boundary: whether it belongs to Σ, which is judged."""
-    left, right = record["reference"], record["candidate"]
-    if quantity == "theta" and math.isnan(left) != math.isnan(right):
-        return judge_number("tier-4", quantity, left, right, 1.0, tolerances.ESTIMATE, **keys)
+    judged = judge_record("tier-4", record, 1.0, tolerances.ESTIMATE)
+    if record["quantity"] == "theta" and math.isnan(judged.reference) != math.isnan(judged.candidate):
+        return judged
     verdict = Verdict.DISAGREES if apart else Verdict.AGREES  # what Σ itself is found to be comes in the end
-    return row("tier-4", quantity, left, right, verdict, apart, Measure(unit=BY_COVARIANCE), **keys)
+    return judged._replace(verdict=verdict, reason=apart, scaled=math.nan, unit=BY_COVARIANCE, tolerance=math.nan)
 
 
 def _undetermined(evidence: Evidence, rows: list[Row]) -> bool:
@@ -203,7 +160,7 @@ def _undetermined(evidence: Evidence, rows: list[Row]) -> bool:
     Between optima at −δ/2 and δ/2 standard errors it varies by δ²/4 at least, if the standard errors are what they
     seem. They are not where the model has more variance components than the data can tell apart.
     """
-    apart = max((r["scaled"] for r in rows if r["quantity"] in _COMPONENTS and math.isfinite(r["scaled"])), default=0.0)
+    apart = max((r.scaled for r in rows if r.quantity in _COMPONENTS and math.isfinite(r.scaled)), default=0.0)
     expected = tolerances.FLAT_SHARE * apart**2 / 4.0
     if expected <= evidence.noise:  # too near each other to be told apart by an objective that is rounded
         return False

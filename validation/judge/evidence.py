@@ -62,6 +62,13 @@ class _Reordered:
         return sp.csc_array(value)[self._order] if sp.issparse(value) else np.asarray(value)[self._order]
 
 
+def _pieces(fit: LinearMixedFit) -> Pieces | None:
+    try:
+        return pieces_of(fit)
+    except Exception:  # what is missing is tier 1's to report
+        return None
+
+
 def _no_fixed_effects(fit: LinearMixedFit) -> bool:
     try:
         return len(fit.fixef()) == 0
@@ -133,6 +140,10 @@ class Evidence:
         if common:
             self.left, self.right = _extended(self.left, left, common), _extended(self.right, right, common)
 
+    def fit(self, side: str) -> LinearMixedFit:
+        """The fit of ``"reference"`` or ``"candidate"``."""
+        return self.reference if side == "reference" else self.candidate
+
     def rows(self, *quantities: str) -> pd.DataFrame:
         """The joined rows of some quantities."""
         return self.joined[self.joined["quantity"].isin(quantities)]
@@ -168,14 +179,13 @@ class Evidence:
 
     def wrong_of(self, side: str) -> Mapping[str, str]:
         """Part -> what is wrong with it, of what a side handed over (:class:`validation.wellformed.CheckedFit`)."""
-        found: Mapping[str, str] = getattr(self.reference if side == "reference" else self.candidate, "malformed", {})
+        found: Mapping[str, str] = getattr(self.fit(side), "malformed", {})
         return found
 
     def theta(self, side: str) -> pd.Series | None:
         """θ̂ of a side, in its own order: what its objective takes (``par``, where its covariances are structured)."""
-        fit = self.reference if side == "reference" else self.candidate
         try:
-            theta = parameters_of(fit)
+            theta = parameters_of(self.fit(side))
             return pd.Series(np.asarray(theta, dtype=float), index=[str(name) for name in theta.index])
         except Exception:  # tier 1 reports that θ is not to be had
             return None
@@ -183,7 +193,7 @@ class Evidence:
     def structures(self, side: str) -> list[Structure] | None:
         """The covariance structures of a side's terms; None where it does not say."""
         try:
-            return structures_of(self.reference if side == "reference" else self.candidate)
+            return structures_of(self.fit(side))
         except Exception:  # malformed: tier 1 reports it
             return None
 
@@ -195,7 +205,7 @@ class Evidence:
 
     def devfun(self, side: str) -> Callable[[np.ndarray], float] | None:
         """A side's objective as a function of θ in the *reference's* order; None where there is none."""
-        fit = self.reference if side == "reference" else self.candidate
+        fit = self.fit(side)
         reference_theta = self.theta("reference")
         own = self.theta(side)
         if side == "candidate" and self.other_structures:
@@ -210,21 +220,15 @@ class Evidence:
         positions = names.get_indexer(order)
         return lambda theta: float(fit.devfun(np.asarray(theta, dtype=float)[positions]))
 
-    def _pieces(self, fit: LinearMixedFit) -> Pieces | None:
-        try:
-            return pieces_of(fit)
-        except Exception:  # what is missing is tier 1's to report
-            return None
-
     @cached_property
     def reference_pieces(self) -> Pieces | None:
         """y, X, Z of the reference."""
-        return self._pieces(self.reference)
+        return _pieces(self.reference)
 
     @cached_property
     def candidate_pieces(self) -> Pieces | None:
         """y, X, Z of the candidate."""
-        return self._pieces(self.candidate)
+        return _pieces(self.candidate)
 
     @cached_property
     def referee_holds(self) -> bool:
@@ -381,8 +385,3 @@ class Evidence:
         except Exception:  # a recorded reference knows its objective at recorded points only
             return 0.0
         return measured if difference <= tolerances.ROUNDINGS * measured else 0.0
-
-    @property
-    def notes(self) -> Mapping[str, str]:
-        """Problems of the candidate, quantity by quantity."""
-        return self.right.problems

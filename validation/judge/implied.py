@@ -9,7 +9,7 @@ from validation.algebra import Solution
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row
 from validation.judge.satterthwaite import accept_tests
-from validation.quantities import Key, key_of
+from validation.quantities import Key
 from validation.verdict import Verdict
 
 __all__ = ["accept_implied", "implied_by", "implied_numbers"]
@@ -52,7 +52,7 @@ def _without_reference(evidence: Evidence, rows: list[Row], limit: float) -> lis
 
     lme4 2.1-0 gives NaN for variances of ``cs()`` and ``ar1()`` where a standard deviation is 0.
     """
-    lacking = [r for r in rows if r["verdict"] is Verdict.DISAGREES and math.isnan(r["reference"])]
+    lacking = [r for r in rows if r.verdict is Verdict.DISAGREES and math.isnan(r.reference)]
     improvement, theta = evidence.improvement, evidence.candidate_theta()
     if not lacking or theta is None or improvement is None or improvement < -tolerances.OPTIMUM.limit:
         return rows
@@ -61,18 +61,18 @@ def _without_reference(evidence: Evidence, rows: list[Row], limit: float) -> lis
     expected = implied_numbers(solution)
     judged = []
     for r in rows:
-        value = expected.get(key_of(r))
+        value = expected.get(r.key)
         lacks = value is not None and math.isfinite(value) and any(r is one for one in lacking)
-        if lacks and value is not None and abs(r["candidate"] - value) <= limit * abs(value):
+        if lacks and value is not None and abs(r.candidate - value) <= limit * abs(value):
             own = f"the judge's own algebra gives {value:.8g} at the candidate's θ"
-            r = {**r, "verdict": Verdict.INCONCLUSIVE, "reason": f"the reference has no value (NaN); {own}"}
+            r = r._replace(verdict=Verdict.INCONCLUSIVE, reason=f"the reference has no value (NaN); {own}")
         judged.append(r)
     return judged
 
 
 def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
     """Judge anew what failed and is no more than what another θ̂, as good or better, implies by the judge's algebra."""
-    if not any(r["verdict"] is Verdict.DISAGREES for r in rows):
+    if not any(r.verdict is Verdict.DISAGREES for r in rows):
         return rows
     rows = _without_reference(evidence, rows, limit)
     found = implied_by(evidence)
@@ -82,15 +82,15 @@ def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Ro
     expected, expected_reference = implied_numbers(solution), {} if own is None else implied_numbers(own)
     accepted = []
     for r in rows:
-        key = key_of(r)
-        value, reference = expected.get(key), expected_reference.get(key, r["reference"])
-        if r["quantity"] in ("theta", "par"):
-            value = r["candidate"]
-        if r["verdict"] is Verdict.DISAGREES and value is not None and math.isfinite(r["difference"]):
-            distance = max(abs(r["candidate"] - value), abs(r["reference"] - reference))
-            scale = abs(r["difference"]) / r["scaled"] if r["scaled"] > 0 and math.isfinite(r["scaled"]) else math.nan
+        key = r.key
+        value, reference = expected.get(key), expected_reference.get(key, r.reference)
+        if r.quantity in ("theta", "par"):
+            value = r.candidate
+        if r.verdict is Verdict.DISAGREES and value is not None and math.isfinite(r.difference):
+            distance = max(abs(r.candidate - value), abs(r.reference - reference))
+            scale = abs(r.difference) / r.scaled if r.scaled > 0 and math.isfinite(r.scaled) else math.nan
             if distance <= limit * scale:
-                r = {**r, "verdict": verdict, "reason": reason}
+                r = r._replace(verdict=verdict, reason=reason)
         accepted.append(r)
     return accept_tests(evidence, accepted, verdict, reason, solution)
 

@@ -60,16 +60,16 @@ def _name_malformed(check: Check, rows: list[Row], evidence: Evidence) -> tuple[
     judged: list[Row] = []
     said: dict[str, None] = {}  # texts in their order
     for r in rows:
-        wrong = evidence.malformed(r["quantity"]) if r["verdict"] is Verdict.MISSING else {}
+        wrong = evidence.malformed(r.quantity) if r.verdict is Verdict.MISSING else {}
         wrong = {
             side: text
             for side, text in wrong.items()
-            if math.isnan(r["reference"] if side == "reference" else r["candidate"])
+            if math.isnan(r.reference if side == "reference" else r.candidate)
         }
         if wrong:
             text = "; ".join(f"malformed ({side}): {text}" for side, text in wrong.items())
             said[text] = None
-            r = {**r, "verdict": Verdict.MALFORMED, "reason": text}
+            r = r._replace(verdict=Verdict.MALFORMED, reason=text)
         judged.append(r)
     if not said:
         return check, rows

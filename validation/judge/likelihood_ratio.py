@@ -231,9 +231,8 @@ def judge_anova(evidence: AnovaEvidence) -> tuple[list[Check], list[Row]]:
     checks: list[Check] = []
     rows: list[Row] = []
     models = _models(evidence)
-    checks.append(
-        check_of("anova-models", models, _summary(models, evidence), tolerances.EXACT.reason),
-    )
+    said = "; ".join(f"the {side} refuses: {text}" for side, text in evidence.refusals.items())
+    checks.append(check_of("anova-models", models, said or counts(models), tolerances.EXACT.reason))
     rows += models
     if evidence.reference is None or evidence.candidate is None or len(evidence.reference) != len(evidence.candidate):
         return checks, rows
@@ -247,27 +246,15 @@ def judge_anova(evidence: AnovaEvidence) -> tuple[list[Check], list[Row]]:
     return checks, rows
 
 
-def _summary(rows: Sequence[Row], evidence: AnovaEvidence) -> str:
-    said = "; ".join(f"the {side} refuses: {text}" for side, text in evidence.refusals.items())
-    return said or counts(rows)
-
-
 def _models(evidence: AnovaEvidence) -> list[Row]:
     """Whether both sides compare, and the same number of models with the same parameters and rows."""
     if evidence.refusals:
         both = len(evidence.refusals) == 2
         reason = "; ".join(f"the {side}: {text}" for side, text in evidence.refusals.items())
-        return [
-            row(
-                "anova-models",
-                "comparable",
-                float("reference" not in evidence.refusals),
-                float("candidate" not in evidence.refusals),
-                Verdict.AGREES if both else Verdict.DISAGREES,
-                measured=Measure(unit="exact", limit=0.0),
-                reason=f"both sides refuse to compare the models. {reason}" if both else f"one side refuses: {reason}",
-            )
-        ]
+        reason = f"both sides refuse to compare the models. {reason}" if both else f"one side refuses: {reason}"
+        verdict = Verdict.AGREES if both else Verdict.DISAGREES
+        one, other = (float(side not in evidence.refusals) for side in ("reference", "candidate"))
+        return [row("anova-models", "comparable", one, other, verdict, reason, Measure(unit="exact", limit=0.0))]
     left, right = evidence.reference, evidence.candidate
     if left is None or right is None:
         raise ValueError("a side that gives no table has refused, and says so in refusals")
@@ -278,36 +265,20 @@ def _models(evidence: AnovaEvidence) -> list[Row]:
         if "npar" in evidence.columns:
             rows.append(_number(evidence, "anova-models", "npar", i, tolerances.EXACT))
         if evidence.candidate_fits:
-            rows.append(
-                judge_number(
-                    "anova-models",
-                    "nobs",
-                    float(evidence.reference_fits[i].nobs()),
-                    float(evidence.candidate_fits[i].nobs()),
-                    1.0,
-                    tolerances.EXACT,
-                    term=name,
-                )
-            )
+            ours, theirs = (float(fits[i].nobs()) for fits in (evidence.reference_fits, evidence.candidate_fits))
+            rows.append(judge_number("anova-models", "nobs", ours, theirs, 1.0, tolerances.EXACT, term=name))
     return rows
 
 
-def _number(
-    evidence: AnovaEvidence,
-    check: str,
-    column: str,
-    i: int,
-    tolerance: tolerances.Tolerance,
-    scale: float = 1.0,
-) -> Row:
-    keys: dict[str, Any] = {"term": evidence.names[i]}
+def _number(evidence: AnovaEvidence, check: str, column: str, i: int, tolerance: tolerances.Tolerance) -> Row:
+    name = evidence.names[i]
     table = evidence.candidate
     left = float(evidence.column("reference", column)[i])
     if table is None or column not in table:
         why = "a column that R's table has; name those that are to be compared (columns=) where it cannot be had"
-        return missing_row(check, COLUMNS[column], True, False, left, why=why, **keys)
+        return missing_row(check, COLUMNS[column], True, False, left, why=why, term=name)
     right = float(evidence.column("candidate", column)[i])
-    return judge_number(check, COLUMNS[column], left, right, scale, tolerance, **keys)
+    return judge_number(check, COLUMNS[column], left, right, 1.0, tolerance, term=name)
 
 
 def _fits(evidence: AnovaEvidence) -> list[Row]:
@@ -317,14 +288,13 @@ def _fits(evidence: AnovaEvidence) -> list[Row]:
             if column not in evidence.columns:
                 continue
             judged = _number(evidence, "anova-fits", column, i, tolerances.OPTIMUM)
-            change = factor * judged["difference"]
-            if math.isfinite(judged["scaled"]):
-                judged["scaled"] = abs(change)
+            change = factor * judged.difference
+            if math.isfinite(judged.scaled):
                 fails = abs(change) > tolerances.OPTIMUM.limit
-                judged["verdict"] = Verdict.DISAGREES if fails else Verdict.AGREES
-            if judged["verdict"] is Verdict.DISAGREES and _better(evidence, i, change):
-                judged["verdict"] = Verdict.BETTER
-                judged["reason"] = f"a better optimum than the reference's: lower by {-change:.3g}"
+                judged = judged._replace(scaled=abs(change), verdict=Verdict.DISAGREES if fails else Verdict.AGREES)
+            if judged.verdict is Verdict.DISAGREES and _better(evidence, i, change):
+                told = f"a better optimum than the reference's: lower by {-change:.3g}"
+                judged = judged._replace(verdict=Verdict.BETTER, reason=told)
             rows.append(judged)
     return rows
 
@@ -343,10 +313,10 @@ def _tests(evidence: AnovaEvidence) -> list[Row]:
         better = [_gain(evidence, k) for k in (i - 1, i)]
         if "Chisq" in evidence.columns:
             judged = _number(evidence, "anova-tests", "Chisq", i, tolerances.CHI_SQUARE)
-            expected = judged["reference"] + better[1] - better[0]
-            follows = any(better) and abs(judged["candidate"] - expected) <= tolerances.CHI_SQUARE.limit
-            if judged["verdict"] is Verdict.DISAGREES and follows:
-                judged["verdict"], judged["reason"] = Verdict.BETTER, "follows from a better optimum"
+            expected = judged.reference + better[1] - better[0]
+            follows = any(better) and abs(judged.candidate - expected) <= tolerances.CHI_SQUARE.limit
+            if judged.verdict is Verdict.DISAGREES and follows:
+                judged = judged._replace(verdict=Verdict.BETTER, reason="follows from a better optimum")
             rows.append(judged)
         if "Df" in evidence.columns:
             rows.append(_number(evidence, "anova-tests", "Df", i, tolerances.EXACT))
@@ -363,7 +333,7 @@ def _gain(evidence: AnovaEvidence, i: int) -> float:
 
 def _p_value(evidence: AnovaEvidence, i: int, better: bool) -> Row:
     judged = _number(evidence, "anova-tests", "Pr(>Chisq)", i, tolerances.LIKELIHOOD_RATIO_P)
-    left, right = judged["reference"], judged["candidate"]
+    left, right = judged.reference, judged.candidate
     if not (0.0 <= left <= 1.0 and 0.0 <= right <= 1.0):
         return judged  # missing on one side or both, or no probability
     chisq, df = (float(evidence.column("reference", name)[i]) for name in ("Chisq", "Df"))
@@ -385,4 +355,4 @@ def _p_value(evidence: AnovaEvidence, i: int, better: bool) -> Row:
             verdict, reason = Verdict.BETTER, "follows from a better optimum"
         else:
             reason = f"log p differs by {abs(logs[1] - logs[0]):.3g}. {reason}"
-    return {**judged, "scaled": scaled, "tolerance": limit, "verdict": verdict, "reason": reason}
+    return judged._replace(scaled=scaled, tolerance=limit, verdict=verdict, reason=reason)

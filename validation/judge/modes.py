@@ -13,7 +13,7 @@ from validation.checks import Check
 from validation.judge.estimates import either_on_boundary, estimate_limit
 from validation.judge.evidence import Evidence
 from validation.judge.implied import accept_implied, implied_by
-from validation.judge.rows import Row, check_of, counts, judge_number, missing_row
+from validation.judge.rows import Row, check_of, counts, judge_number, judge_record, missing_row
 from validation.quantities import records
 from validation.tolerances import Match
 from validation.verdict import Verdict
@@ -43,21 +43,6 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
     )
     for record in records(evidence.rows("ranef", "condsd")):
         quantity = record["quantity"]
-        keys = {key: record[key] for key in ("group", "term", "term2", "level")}
-        if not (record["has_reference"] and record["has_candidate"]):
-            rows.append(
-                missing_row(
-                    "tier-5",
-                    quantity,
-                    record["has_reference"],
-                    record["has_candidate"],
-                    record["reference"],
-                    record["candidate"],
-                    evidence.problem(quantity),
-                    **keys,
-                )
-            )
-            continue
         key = (record["group"], record["term"], record["level"])
         scale = sds.get(key, math.nan)
         own = fallback.get(key, math.nan)
@@ -69,9 +54,7 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         elif math.isfinite(undetermined.get(key, math.nan)):
             # Beside the boundary it is small, and θ's own error is what moves the BLUP and its conditional sd.
             scale = math.hypot(scale, undetermined[key])
-        rows.append(
-            judge_number("tier-5", quantity, record["reference"], record["candidate"], scale, tolerance, **keys)
-        )
+        rows.append(judge_record("tier-5", record, scale, tolerance, evidence.problem(quantity)))
     rows = accept_implied(evidence, rows, limit)
     units = {
         key: own
@@ -156,8 +139,9 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
                 level=part["level"].iloc[worst],
             )
             failed = int(np.sum(~(scaled <= limit)))
-            judged["reason"] = f"the largest difference of {len(part)}, {failed} beyond the limit. {judged['reason']}"
-            if judged["verdict"] is Verdict.DISAGREES and implied is not None:
+            told = f"the largest difference of {len(part)}, {failed} beyond the limit. {judged.reason}"
+            judged = judged._replace(reason=told)
+            if judged.verdict is Verdict.DISAGREES and implied is not None:
                 verdict, reason, solution, own = implied
                 rows_used = evidence.rows("fitted")["level"].tolist()
                 sides = [(right, solution)] if own is None else [(right, solution), (left, own)]
@@ -166,7 +150,7 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
                     expected is not None and np.all(np.abs(values - expected) <= limit * scale)
                     for (values, _), expected in zip(sides, implied_values, strict=True)
                 ):
-                    judged["verdict"], judged["reason"] = verdict, reason
+                    judged = judged._replace(verdict=verdict, reason=reason)
             rows.append(judged)
     return rows
 

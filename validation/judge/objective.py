@@ -10,7 +10,7 @@ from validation import tolerances
 from validation.checks import Check
 from validation.contract import LinearMixedFit
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row, check_of, counts, judge_number, missing_row
+from validation.judge.rows import Row, check_of, counts, judge_number, judge_record, missing_row
 from validation.quantities import records
 from validation.tolerances import Match
 from validation.verdict import Verdict
@@ -95,30 +95,19 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
             except Exception as error:
                 pair.append(math.nan)
                 problem += f"{side}: {type(error).__name__}: {error} "
-        values.append((name, *pair))
+        both, there = (pair[0], pair[1]), (math.isfinite(pair[0]), math.isfinite(pair[1]))
+        values.append((name, *both))
         size = max(abs(pair[0]), nobs if math.isfinite(nobs) else 1.0)
         shown = "θ = (" + ", ".join(f"{value:.6g}" for value in point) + ")"
         if problem:
-            rows.append(
-                missing_row(
-                    "tier-2",
-                    "objective",
-                    math.isfinite(pair[0]),
-                    math.isfinite(pair[1]),
-                    pair[0],
-                    pair[1],
-                    problem,
-                    level=name,
-                )
-            )
+            rows.append(missing_row("tier-2", "objective", *there, *both, problem, level=name))
         else:
-            judged = judge_number("tier-2", "objective", pair[0], pair[1], size, tolerances.SAME_THETA, level=name)
-            if judged["verdict"] is Verdict.DISAGREES and math.isfinite(pair[1]):
-                judged["verdict"], judged["reason"] = _third_opinion(evidence, point, pair, judged)
-            judged["reason"] = f"at {shown}. {judged['reason']}"
-            rows.append(judged)
+            judged = judge_number("tier-2", "objective", *both, size, tolerances.SAME_THETA, level=name)
+            if judged.verdict is Verdict.DISAGREES and there[1]:
+                judged = _third_opinion(evidence, point, judged)
+            rows.append(judged._replace(reason=f"at {shown}. {judged.reason}"))
     evidence.same_theta = pd.DataFrame(values, columns=["point", "reference", "candidate"])
-    evidence.objective_agrees = bool(rows) and not any(r["verdict"].failed for r in rows)
+    evidence.objective_agrees = bool(rows) and not any(r.verdict.failed for r in rows)
 
     for side, fit_theta, function in (
         ("reference", theta.to_numpy(), left),
@@ -133,16 +122,16 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
             continue
         size = max(abs(reported), nobs if math.isfinite(nobs) else 1.0)
         judged = judge_number("tier-2", "own-optimum", at_optimum, reported, size, tolerances.CONSISTENT, level=side)
-        judged["reason"] = f"the {side}'s objective at its own θ, and what it reports. {judged['reason']}"
-        rows.append(judged)
-    compared = [r for r in rows if r["quantity"] == "objective"]
-    largest = max((r["scaled"] for r in compared if math.isfinite(r["scaled"])), default=math.nan)
+        told = f"the {side}'s objective at its own θ, and what it reports. {judged.reason}"
+        rows.append(judged._replace(reason=told))
+    compared = [r for r in rows if r.quantity == "objective"]
+    largest = max((r.scaled for r in compared if math.isfinite(r.scaled)), default=math.nan)
     summary = (
         f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {tolerances.SAME_THETA.limit:g})"
     )
-    own = [r for r in rows if r["quantity"] == "own-optimum" and r["verdict"].failed]
+    own = [r for r in rows if r.quantity == "own-optimum" and r.verdict.failed]
     if own:
-        summary += f"; the {own[0]['level']} does not report its own optimum"
+        summary += f"; the {own[0].level} does not report its own optimum"
     return check_of("tier-2", rows, summary, tolerances.SAME_THETA.reason), rows
 
 
@@ -153,24 +142,24 @@ def _bounds(fit: LinearMixedFit, n: int) -> list[tuple[float, float]]:
         return [(0.0, math.inf)] * n
 
 
-def _third_opinion(evidence: Evidence, point: np.ndarray, pair: list[float], judged: Row) -> tuple[Verdict, str]:
+def _third_opinion(evidence: Evidence, point: np.ndarray, judged: Row) -> Row:
     """What the candidate's objective is where the reference's is none or rounding: judged by the judge's own algebra.
 
     lme4 2.1-0 divides 0 by 0 where the correlation of ``cs()`` is 1, and keeps few digits where σ runs to 0.
     """
-    if math.isnan(pair[0]):
+    if math.isnan(judged.reference):
         why = "the reference has no value there (NaN)"
-    elif lost := evidence.lost_at(point, abs(pair[1] - pair[0])):
+    elif lost := evidence.lost_at(point, abs(judged.difference)):
         why = f"the reference's objective has lost its digits there: its rounding error, measured, is {lost:.2g}"
     else:
-        return judged["verdict"], judged["reason"]
+        return judged
     own = evidence.solve(point)
     if own is None or not math.isfinite(own.objective):
-        return Verdict.INCONCLUSIVE, f"{why}, and the judge's own algebra has none"
+        return judged._replace(verdict=Verdict.INCONCLUSIVE, reason=f"{why}, and the judge's own algebra has none")
     size = max(abs(own.objective), own.fitted.size)
-    agrees = abs(pair[1] - own.objective) <= tolerances.CONSISTENT.limit * size
+    agrees = abs(judged.candidate - own.objective) <= tolerances.CONSISTENT.limit * size
     told = f"{why}; the judge's own algebra gives {own.objective:.10g}"
-    return Verdict.AGREES if agrees else Verdict.DISAGREES, told
+    return judged._replace(verdict=Verdict.AGREES if agrees else Verdict.DISAGREES, reason=told)
 
 
 #: How a quantity of the optimum changes with the objective.
@@ -186,30 +175,17 @@ def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
         if not found:
             rows.append(missing_row("tier-3", quantity, False, False, why=evidence.problem(quantity)))
             continue
-        record = found[0]
-        if not (record["has_reference"] and record["has_candidate"]):
-            rows.append(
-                missing_row(
-                    "tier-3",
-                    quantity,
-                    record["has_reference"],
-                    record["has_candidate"],
-                    record["reference"],
-                    record["candidate"],
-                    evidence.problem(quantity),
-                )
-            )
-            continue
-        judged = judge_number("tier-3", quantity, record["reference"], record["candidate"], 1.0, tolerances.OPTIMUM)
-        factor = _DIRECTION[quantity]
-        change = factor * (record["candidate"] - record["reference"])  # of -2 log-likelihood; negative is better
-        judged["scaled"] = abs(change)
-        if judged["verdict"] in (Verdict.AGREES, Verdict.DISAGREES) and math.isfinite(change):
-            judged["verdict"], judged["reason"] = _one_sided(change, evidence.improvement)
+        judged = judge_record("tier-3", found[0], 1.0, tolerances.OPTIMUM, evidence.problem(quantity))
+        change = _DIRECTION[quantity] * judged.difference  # of -2 log-likelihood; negative is better
+        if judged.verdict is not Verdict.MISSING:
+            judged = judged._replace(scaled=abs(change))
+        if judged.verdict in (Verdict.AGREES, Verdict.DISAGREES) and math.isfinite(change):
+            verdict, reason = _one_sided(change, evidence.improvement)
+            judged = judged._replace(verdict=verdict, reason=reason)
         rows.append(judged)
     improvement = evidence.improvement
     summary = counts(rows)
-    if any(r["verdict"] is Verdict.BETTER for r in rows) and improvement is not None:
+    if any(r.verdict is Verdict.BETTER for r in rows) and improvement is not None:
         summary = f"a better optimum than the reference's: lower by {improvement:.3g}"
     return check_of("tier-3", rows, summary, tolerances.OPTIMUM.reason), rows
 

@@ -1,16 +1,15 @@
 """One compared number: how a row of the comparison's table is judged and written down."""
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypedDict, Unpack, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict, Unpack, cast
 
 import numpy as np
 import pandas as pd
 
-from validation.checks import TABLE_COLUMNS, Check
+from validation.checks import TABLE_COLUMNS, Check, Row
 from validation.judge.digits import digits
-from validation.quantities import key_of
-from validation.tolerances import SAME_DIGITS, TITLES, Tolerance
+from validation.tolerances import SAME_DIGITS, TITLES, Match, Tolerance
 from validation.verdict import Verdict
 
 __all__ = [
@@ -19,33 +18,14 @@ __all__ = [
     "Row",
     "check_of",
     "counts",
-    "describe",
     "judge_number",
+    "judge_p",
+    "judge_record",
     "missing_row",
     "row",
     "rows_of",
     "table_of",
 ]
-
-
-class Row(TypedDict):
-    """A row of the comparison's table: :data:`validation.comparison.TABLE_COLUMNS`."""
-
-    check: str
-    quantity: str
-    group: str | None
-    term: str | None
-    term2: str | None
-    level: str | None
-    reference: float
-    candidate: float
-    difference: float
-    digits: float
-    scaled: float
-    unit: str
-    tolerance: float
-    verdict: Verdict
-    reason: str
 
 
 class Place(TypedDict, total=False):
@@ -75,26 +55,26 @@ def row(
     measured: Measure = Measure(),  # noqa: B008 (a tuple)
     **place: Unpack[Place],
 ) -> Row:
-    """A row of :data:`validation.comparison.TABLE_COLUMNS`."""
+    """A row of the comparison's table."""
     with np.errstate(invalid="ignore"):
         difference = float(np.subtract(candidate, reference))
-    return {
-        "check": check,
-        "quantity": quantity,
-        "group": place.get("group"),
-        "term": place.get("term"),
-        "term2": place.get("term2"),
-        "level": place.get("level"),
-        "reference": float(reference),
-        "candidate": float(candidate),
-        "difference": difference,
-        "digits": digits(float(candidate), float(reference)),
-        "scaled": float(measured.scaled),
-        "unit": measured.unit,
-        "tolerance": float(measured.limit),
-        "verdict": verdict,
-        "reason": reason,
-    }
+    return Row(
+        check,
+        quantity,
+        place.get("group"),
+        place.get("term"),
+        place.get("term2"),
+        place.get("level"),
+        float(reference),
+        float(candidate),
+        difference,
+        digits(float(candidate), float(reference)),
+        float(measured.scaled),
+        measured.unit,
+        float(measured.limit),
+        verdict,
+        reason,
+    )
 
 
 def missing_row(
@@ -155,9 +135,40 @@ def judge_number(
     return row(check, quantity, reference, candidate, verdict, reason, Measure(scaled, unit, limit), **place)
 
 
+def judge_p(
+    check: str, quantity: str, reference: float, candidate: float, tolerance: Tolerance, **place: Unpack[Place]
+) -> Row:
+    """Judge a pair of p-values by their logarithms; the row shows the p-values themselves."""
+    left, right = (math.log(max(p, Match.ZERO)) if 0.0 <= p <= 1.0 else math.nan for p in (reference, candidate))
+    judged = judge_number(check, quantity, left, right, max(1.0, abs(left)), tolerance, **place)
+    measured = Measure(judged.scaled, judged.unit, judged.tolerance)
+    return row(check, quantity, reference, candidate, judged.verdict, judged.reason, measured, **place)
+
+
+def judge_record(check: str, record: Mapping[str, Any], scale: float, tolerance: Tolerance, why: str = "") -> Row:
+    """Judge a number of the joined tables (:func:`validation.quantities.join`); what one side lacks is missing.
+
+    Parameters
+    ----------
+    check : str
+    record : mapping
+        A row of the joined table.
+    scale, tolerance
+        As of :func:`judge_number`.
+    why : str
+        Why a side lacks it.
+    """
+    quantity, left, right = record["quantity"], record["reference"], record["candidate"]
+    place = cast("Place", {key: record[key] for key in ("group", "term", "term2", "level")})
+    there = record["has_reference"], record["has_candidate"]
+    if not all(there):
+        return missing_row(check, quantity, *there, left, right, why, **place)
+    return judge_number(check, quantity, left, right, scale, tolerance, **place)
+
+
 def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> Check:
     """The outcome of a tier or gate from its rows; without any row it is inconclusive, never a pass."""
-    verdicts = [r["verdict"] for r in rows]
+    verdicts = [r.verdict for r in rows]
     if (failure := Verdict.of_failures(verdicts)) is not None:
         verdict = failure
     elif not verdicts:
@@ -173,39 +184,31 @@ def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> C
 
 def table_of(rows: Iterable[Row]) -> pd.DataFrame:
     """Rows as the comparison's table."""
-    rows = list(rows)
+    columns = list(zip(*rows, strict=True)) or [()] * len(TABLE_COLUMNS)
     numbers = {"reference", "candidate", "difference", "digits", "scaled", "tolerance"}
     # Columns of objects, one by one: pandas would turn verdicts into plain strings.
     return pd.DataFrame(
         {
-            name: pd.Series([dict(r)[name] for r in rows], dtype=float if name in numbers else object)
-            for name in TABLE_COLUMNS
+            name: pd.Series(list(values), dtype=float if name in numbers else object)
+            for name, values in zip(TABLE_COLUMNS, columns, strict=True)
         }
     )
 
 
 def rows_of(table: pd.DataFrame) -> list[Row]:
     """The rows of a comparison's table."""
-    return cast("list[Row]", table.to_dict("records"))
+    return [Row(*cells) for cells in zip(*(table[name].tolist() for name in TABLE_COLUMNS), strict=True)]
 
 
 def counts(rows: Sequence[Row]) -> str:
     """``"812 numbers, 3 of them failed"`` and the worst of them, for a check's summary."""
-    failed = [r for r in rows if r["verdict"].failed]
+    failed = [r for r in rows if r.verdict.failed]
     text = f"{len(rows)} number{'s' if len(rows) != 1 else ''} compared"
     if failed:
-        missing = sum(r["verdict"] is Verdict.MISSING for r in failed)
+        missing = sum(r.verdict is Verdict.MISSING for r in failed)
         text += f", {len(failed)} failed" + (f" ({missing} of them missing on one side)" if missing else "")
-    judged = [r for r in rows if math.isfinite(r["scaled"]) and math.isfinite(r["tolerance"])]
+    judged = [r for r in rows if math.isfinite(r.scaled) and math.isfinite(r.tolerance)]
     if judged:
-        worst = max(judged, key=lambda r: r["scaled"] / r["tolerance"] if r["tolerance"] > 0 else r["scaled"])
-        text += (
-            f"; largest difference {worst['scaled']:.2g} {worst['unit']} ({describe(worst)}), "
-            f"allowed {worst['tolerance']:.2g}"
-        )
+        worst = max(judged, key=lambda r: r.scaled / r.tolerance if r.tolerance > 0 else r.scaled)
+        text += f"; largest difference {worst.scaled:.2g} {worst.unit} ({worst.name}), allowed {worst.tolerance:.2g}"
     return text
-
-
-def describe(r: Row) -> str:
-    """A row's name for a sentence: ``ranef school (Intercept) 20920``."""
-    return " ".join(str(part) for part in key_of(r) if part is not None)

@@ -90,7 +90,7 @@ def accept_tests(evidence: Evidence, rows: list[Row], verdict: Verdict, reason: 
     list of Row
         Inconclusive where the reference's own df are not Satterthwaite's: the judge knows no other.
     """
-    if not any(r["quantity"] in ("df", "p") and r["verdict"] is Verdict.DISAGREES for r in rows):
+    if not any(r.quantity in ("df", "p") and r.verdict is Verdict.DISAGREES for r in rows):
         return rows
     names = solution.pieces.coef_names
     theta = evidence.theta("reference")
@@ -100,26 +100,26 @@ def accept_tests(evidence: Evidence, rows: list[Row], verdict: Verdict, reason: 
     implied = dict(zip(names, degrees_of_freedom(solution, evidence.reml), strict=True))
     known = dict(zip(names, degrees_of_freedom(own, evidence.reml), strict=True))
     ts = dict(zip(names, solution.beta / solution.se, strict=True))
-    given = {r["term"]: r["reference"] for r in rows if r["quantity"] == "df"}
+    given = {r.term: r.reference for r in rows if r.quantity == "df"}
     satterthwaite = all(
         math.isclose(df, known.get(str(term), math.nan), rel_tol=tolerances.Match.ROUGH) for term, df in given.items()
     )
     unknown = "the reference's optimum is another, and its degrees of freedom are not Satterthwaite's: none to judge by"
 
     def judged(r: Row) -> Row:
-        term, quantity = r["term"], r["quantity"]
-        if quantity not in ("df", "p") or r["verdict"] is not Verdict.DISAGREES or term not in implied:
+        term, quantity = r.term, r.quantity
+        if quantity not in ("df", "p") or r.verdict is not Verdict.DISAGREES or term not in implied:
             return r
         if not satterthwaite or not given:
-            return {**r, "verdict": Verdict.INCONCLUSIVE, "reason": unknown}
+            return r._replace(verdict=Verdict.INCONCLUSIVE, reason=unknown)
         if quantity == "df":
-            follows = math.isclose(r["candidate"], implied[term], rel_tol=tolerances.DEGREES_OF_FREEDOM.limit)
+            follows = math.isclose(r.candidate, implied[term], rel_tol=tolerances.DEGREES_OF_FREEDOM.limit)
         else:
             from scipy.stats import t as student_t  # half a second to import, and few comparisons come here
 
             log_p = math.log(2.0) + float(student_t.logsf(abs(ts[term]), implied[term]))
-            mine = math.log(max(r["candidate"], tolerances.Match.ZERO)) if 0.0 <= r["candidate"] <= 1.0 else math.nan
+            mine = math.log(max(r.candidate, tolerances.Match.ZERO)) if 0.0 <= r.candidate <= 1.0 else math.nan
             follows = abs(mine - log_p) <= tolerances.P_VALUE.limit * max(1.0, abs(log_p))
-        return {**r, "verdict": verdict, "reason": reason} if follows else r
+        return r._replace(verdict=verdict, reason=reason) if follows else r
 
     return [judged(r) for r in rows]

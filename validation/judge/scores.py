@@ -1,7 +1,8 @@
 """Gates 3, 4 and 6: z-scores of all summaries, sizes in posterior sds, and quadrature."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -10,12 +11,13 @@ from validation import tolerances
 from validation.checks import Check
 from validation.judge.posterior_evidence import PosteriorEvidence, error_and_limit, z_limit
 from validation.judge.quantiles import QuantileSide, quantile_side, quantile_z
-from validation.judge.rows import Row, check_of, counts, describe, judge_number, missing_row
+from validation.judge.rows import Row, check_of, counts, judge_record
 from validation.quantities import (
     KEYS,
     MAIN_EXCLUDED,
     QUANTILES,
     join,
+    key_of,
     records,
     split_parameter,
     summary_quantities,
@@ -37,48 +39,36 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     scores = quantile_scores(quantiles[0], quantiles[1], evidence.groups)
     freedoms = [evidence.freedom(side) for side in ("reference", "candidate")]
     for record in records(joined):
-        keys = {key: record[key] for key in ("group", "term", "term2", "level")}
-        if not (record["has_reference"] and record["has_candidate"]):
-            rows.append(
-                missing_row(
-                    "gate-3",
-                    record["quantity"],
-                    record["has_reference"],
-                    record["has_candidate"],
-                    record["reference"],
-                    record["candidate"],
-                    "; ".join(evidence.problems.values()),
-                    **keys,
-                )
-            )
-            continue
-        error, row_limit = error_and_limit(record, limit, tests, freedoms)
-        z = scores.get((record["quantity"], *keys.values()))
-        if z is not None:  # the row shows the quantiles; their unit is what makes the difference this z
-            error = abs(record["candidate"] - record["reference"]) / max(abs(z), Match.COMPUTED) or error
-        rows.append(
-            judge_number(
-                "gate-3",
-                record["quantity"],
-                record["reference"],
-                record["candidate"],
-                error,
-                tolerances.Z_SCORE.at(row_limit, "Monte Carlo standard errors of the difference"),
-                **keys,
-            )
-        )
-    zs = np.array([r["scaled"] for r in rows if math.isfinite(r["scaled"])])
+        error, row_limit = _error_and_limit(record, scores, limit, tests, freedoms)
+        tolerance = tolerances.Z_SCORE.at(row_limit, "Monte Carlo standard errors of the difference")
+        rows.append(judge_record("gate-3", record, error, tolerance, "; ".join(evidence.problems.values())))
+    zs = np.array([r.scaled for r in rows if math.isfinite(r.scaled)])
     summary = counts(rows)
     if zs.size:
         summary = (
             f"{tests} z-scores, root mean square {np.sqrt(np.mean(zs**2)):.2f}, largest {zs.max():.2f} "
-            f"({describe(max((r for r in rows if math.isfinite(r['scaled'])), key=lambda r: r['scaled']))}); "
+            f"({max((r for r in rows if math.isfinite(r.scaled)), key=lambda r: r.scaled).name}); "
             f"limit {limit:.2f} for a false-alarm rate of {tolerances.FALSE_ALARM_RATE:g} over all {tests}"
         )
-        failed = sum(r["verdict"].failed for r in rows)
+        failed = sum(r.verdict.failed for r in rows)
         if failed:
             summary = f"{failed} failed: " + summary
     return check_of("gate-3", rows, summary, tolerances.Z_SCORE.reason), rows
+
+
+def _error_and_limit(
+    record: dict[str, Any],
+    scores: Mapping[tuple[object, ...], float],
+    limit: float,
+    tests: int,
+    freedoms: Sequence[dict[tuple[object, ...], float]],
+) -> tuple[float, float]:
+    """Monte Carlo error of a difference, and the limit for its z; of a quantile the unit that makes it its z."""
+    error, row_limit = error_and_limit(record, limit, tests, freedoms)
+    z = scores.get(key_of(record))
+    if z is not None:
+        error = abs(record["candidate"] - record["reference"]) / max(abs(z), Match.COMPUTED) or error
+    return error, row_limit
 
 
 def quantile_scores(
@@ -107,29 +97,22 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     shifts: dict[str, float] = {}
     power = float(ndtri(tolerances.POWER))
     for record in records(both[both["quantity"].isin(["post-mean", "post-sd"])]):
-        keys = {key: record[key] for key in ("group", "term", "term2", "level")}
         sd = sd_of.get(tuple(record[key] for key in KEYS[1:]), math.nan)
-        judged = judge_number(
-            "gate-4", record["quantity"], record["reference"], record["candidate"], sd, tolerances.SIZE, **keys
-        )
+        judged = judge_record("gate-4", record, sd, tolerances.SIZE)
         error = math.hypot(record["error_reference"], record["error_candidate"])
         z = abs(record["candidate"] - record["reference"]) / error if error > 0 else math.inf
-        if math.isfinite(judged["scaled"]):
-            d = judged["scaled"]
-            if d >= tolerances.SHIFT_FAILS:
-                judged["verdict"] = Verdict.DISAGREES
-                if z <= limit:
-                    judged["verdict"] = Verdict.INCONCLUSIVE
-                    judged["reason"] = (
-                        f"{d:.2g} posterior sds apart, but the draws are too few to tell that from chance (z = {z:.1f})"
-                    )
+        if math.isfinite(d := judged.scaled):
+            if d >= tolerances.SHIFT_FAILS and z <= limit:
+                why = f"{d:.2g} posterior sds apart, but the draws are too few to tell that from chance (z = {z:.1f})"
+                judged = judged._replace(verdict=Verdict.INCONCLUSIVE, reason=why)
+            elif d >= tolerances.SHIFT_FAILS:
+                judged = judged._replace(verdict=Verdict.DISAGREES)
             elif d > tolerances.SHIFT_FINE:
-                judged["reason"] = (
-                    f"between {tolerances.SHIFT_FINE} and {tolerances.SHIFT_FAILS} posterior sds (z = {z:.1f})"
-                )
+                why = f"between {tolerances.SHIFT_FINE} and {tolerances.SHIFT_FAILS} posterior sds (z = {z:.1f})"
+                judged = judged._replace(reason=why)
         rows.append(judged)
         if record["quantity"] == "post-mean" and record["level"] is None and sd > 0 and math.isfinite(error):
-            name = record["term"] if record["group"] is None else describe({**judged, "quantity": "Sigma"})
+            name = record["term"] if record["group"] is None else judged._replace(quantity="Sigma").name
             if name not in MAIN_EXCLUDED:
                 shifts[name] = (limit + power) * error / sd
     summary = counts(rows)
@@ -161,24 +144,7 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
     freedoms = [{}, evidence.freedom(side)]
     rows: list[Row] = []
     for record in records(joined):
-        keys = {key: record[key] for key in ("group", "term", "term2", "level")}
-        if not record["has_candidate"]:
-            why = "quadrature has it"
-            rows.append(missing_row(identifier, record["quantity"], True, False, record["reference"], why=why, **keys))
-            continue
-        error, row_limit = error_and_limit(record, limit, len(joined), freedoms)
-        z = scores.get((record["quantity"], *keys.values()))
-        if z is not None:
-            error = abs(record["candidate"] - record["reference"]) / max(abs(z), Match.COMPUTED) or error
-        rows.append(
-            judge_number(
-                identifier,
-                record["quantity"],
-                record["reference"],
-                record["candidate"],
-                error,
-                tolerances.Z_SCORE.at(row_limit, "Monte Carlo standard errors"),
-                **keys,
-            )
-        )
+        error, row_limit = _error_and_limit(record, scores, limit, len(joined), freedoms)
+        tolerance = tolerances.Z_SCORE.at(row_limit, "Monte Carlo standard errors")
+        rows.append(judge_record(identifier, record, error, tolerance, "quadrature has it"))
     return check_of(identifier, rows, counts(rows), tolerances.Z_SCORE.reason), rows

@@ -12,7 +12,7 @@ from validation.checks import Check
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Measure, Row, check_of, judge_number, missing_row, row
+from validation.judge.rows import Measure, Row, check_of, judge_record, missing_row, row
 from validation.quantities import records
 from validation.verdict import Verdict
 
@@ -26,51 +26,40 @@ def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
         found = evidence.rows(quantity)
         if found.empty and quantity != "ngrps":
             rows.append(missing_row("tier-1", quantity, False, False, why=evidence.problem(quantity)))
-        rows.extend(_exact(record, evidence) for record in records(found))
+        problem = evidence.problem(quantity)
+        rows.extend(judge_record("tier-1", record, 1.0, tolerances.EXACT, problem) for record in records(found))
     reference, candidate = evidence.reference, evidence.candidate
-    rows.extend(_labels("fixef-names", reference, candidate, lambda fit: list(map(str, fit.fixef().index))))
-    rows.extend(_labels("theta-names", reference, candidate, lambda fit: list(map(str, fit.getME("theta").index))))
+    rows.append(_labels("fixef-names", reference, candidate, lambda fit: list(map(str, fit.fixef().index))))
+    rows.append(_labels("theta-names", reference, candidate, lambda fit: list(map(str, fit.getME("theta").index))))
     if any(not structure.free for side in ("reference", "candidate") for structure in evidence.structures(side) or ()):
-        rows.extend(_labels("structures", reference, candidate, _structures))
-    rows.extend(_labels("rows-used", reference, candidate, lambda fit: list(map(str, fit.fitted().index))))
+        rows.append(_labels("structures", reference, candidate, _structures))
+    rows.append(_labels("rows-used", reference, candidate, lambda fit: list(map(str, fit.fitted().index))))
     rows.extend(_levels(reference, candidate))
-    rows.extend(_response(reference, candidate))
-    rows.extend(_fixed_design(reference, candidate))
-    rows.extend(_random_design(reference, candidate))
-    failed = [r for r in rows if r["verdict"].failed]
+    for name, compare in (("y", _response), ("X", _fixed_design), ("Z", _random_design)):
+        pieces = [_get(fit, name) for fit in (reference, candidate)]
+        if any(piece is None for piece, _ in pieces):
+            why = "; ".join(text for _, text in pieces if text)
+            left, right = (piece is not None for piece, _ in pieces)
+            rows.append(missing_row("tier-1", name, left, right, why=why))
+        else:
+            rows.extend(compare(*(piece for piece, _ in pieces)))
+    failed = [r for r in rows if r.verdict.failed]
     summary = (
         f"{len(rows)} parts compared, all equal"
         if not failed
         else f"{len(failed)} of {len(rows)} parts differ: "
-        + "; ".join(f"{r['quantity']} ({r['reason']})" for r in failed[:3])
+        + "; ".join(f"{r.quantity} ({r.reason})" for r in failed[:3])
     )
     return check_of("tier-1", rows, summary, f"{tolerances.EXACT.reason} {tolerances.DESIGN.reason}"), rows
 
 
-def _exact(record: dict[str, Any], evidence: Evidence) -> Row:
-    keys = {key: record[key] for key in ("group", "term", "term2", "level")}
-    quantity = record["quantity"]
-    if not (record["has_reference"] and record["has_candidate"]):
-        return missing_row(
-            "tier-1",
-            quantity,
-            record["has_reference"],
-            record["has_candidate"],
-            record["reference"],
-            record["candidate"],
-            evidence.problem(quantity),
-            **keys,
-        )
-    return judge_number("tier-1", quantity, record["reference"], record["candidate"], 1.0, tolerances.EXACT, **keys)
-
-
 def _labels(
     quantity: str,
-    reference: LinearMixedFit,
-    candidate: LinearMixedFit,
+    reference: Any,
+    candidate: Any,
     read: Callable[[Any], list[str]],
     group: str | None = None,
-) -> list[Row]:
+) -> Row:
     """One row for a list of labels: how many, and whether each stands where it should."""
     sides: list[list[str] | None] = []
     problems = []
@@ -82,9 +71,9 @@ def _labels(
             problems.append(f"{side}: {type(error).__name__}: {error}")
     left, right = sides
     if left is None or right is None:
-        return [
-            missing_row("tier-1", quantity, left is not None, right is not None, why="; ".join(problems), group=group)
-        ]
+        return missing_row(
+            "tier-1", quantity, left is not None, right is not None, why="; ".join(problems), group=group
+        )
     wrong = [i for i in range(max(len(left), len(right))) if left[i : i + 1] != right[i : i + 1]]
     reason = tolerances.EXACT.reason
     verdict = Verdict.AGREES
@@ -100,18 +89,8 @@ def _labels(
         if not same_set:
             lost, extra = _preview(set(left) - set(right)), _preview(set(right) - set(left))
             reason += (f"; the candidate lacks {lost}" if lost else "") + (f"; it has besides {extra}" if extra else "")
-    return [
-        row(
-            "tier-1",
-            quantity,
-            len(left),
-            len(right),
-            verdict,
-            group=group,
-            measured=Measure(scaled=len(wrong), unit="labels out of place", limit=0.0),
-            reason=reason,
-        )
-    ]
+    measured = Measure(len(wrong), "labels out of place", 0.0)
+    return row("tier-1", quantity, len(left), len(right), verdict, reason, measured, group=group)
 
 
 def _structures(fit: LinearMixedFit) -> list[str]:
@@ -145,38 +124,26 @@ def _levels(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:
         if not (left and right):
             rows.append(missing_row("tier-1", "membership", left, right, why="getME('flist')", group=group))
     for group in groups:
-        rows.extend(
-            _labels(
-                "levels",
-                reference,
-                candidate,
-                lambda fit, group=group: [  # type: ignore[misc]
-                    str(level) for level in fit.getME("flist")[group].cat.categories
-                ],
-                group=group,
-            )
-        )
+
+        def levels(fit: Any, group: str = group) -> list[str]:
+            return [str(level) for level in fit.getME("flist")[group].cat.categories]
+
+        rows.append(_labels("levels", reference, candidate, levels, group))
         if all(group in frame.columns for frame in frames):
-            codes = [frame[group].astype(str).to_numpy() for frame in frames]
-            if len(codes[0]) != len(codes[1]):
-                reason = f"the reference's has {len(codes[0])} rows, the candidate's {len(codes[1])}"
-                sizes = (len(codes[0]), len(codes[1]))
-                rows.append(row("tier-1", "membership", *sizes, Verdict.DISAGREES, group=group, reason=reason))
-            else:
-                wrong = int(np.sum(codes[0] != codes[1]))
-                rows.append(
-                    row(
-                        "tier-1",
-                        "membership",
-                        len(codes[0]),
-                        len(codes[1]),
-                        Verdict.DISAGREES if wrong else Verdict.AGREES,
-                        group=group,
-                        measured=Measure(scaled=wrong, unit="rows in another level", limit=0.0),
-                        reason=f"{wrong} rows belong to another level" if wrong else tolerances.EXACT.reason,
-                    )
-                )
+            rows.append(_membership(group, *(frame[group].astype(str).to_numpy() for frame in frames)))
     return rows
+
+
+def _membership(group: str, left: np.ndarray, right: np.ndarray) -> Row:
+    sizes = len(left), len(right)
+    if sizes[0] != sizes[1]:
+        reason = f"the reference's has {sizes[0]} rows, the candidate's {sizes[1]}"
+        return row("tier-1", "membership", *sizes, Verdict.DISAGREES, reason, group=group)
+    wrong = int(np.sum(left != right))
+    reason = f"{wrong} rows belong to another level" if wrong else tolerances.EXACT.reason
+    verdict = Verdict.DISAGREES if wrong else Verdict.AGREES
+    measured = Measure(wrong, "rows in another level", 0.0)
+    return row("tier-1", "membership", *sizes, verdict, reason, measured, group=group)
 
 
 def _get(fit: LinearMixedFit, name: str) -> tuple[Any, str]:
@@ -186,28 +153,16 @@ def _get(fit: LinearMixedFit, name: str) -> tuple[Any, str]:
         return None, f"{type(error).__name__}: {error}"
 
 
-def _response(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:
-    left, why_left = _get(reference, "y")
-    right, why_right = _get(candidate, "y")
-    if left is None or right is None:
-        why = "; ".join(filter(None, (why_left, why_right)))
-        return [missing_row("tier-1", "y", left is not None, right is not None, why=why)]
+def _response(left: Any, right: Any) -> list[Row]:
     return [_column("y", np.asarray(left, dtype=float), np.asarray(right, dtype=float))]
 
 
 def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: Any) -> Row:
     """Compare a column entry by entry; the row shows the pair that differs most."""
     if left.shape != right.shape:
-        return row(
-            "tier-1",
-            quantity,
-            left.size,
-            right.size,
-            Verdict.DISAGREES,
-            measured=Measure(unit="entries"),
-            reason=f"the reference's has {left.size} entries, the candidate's {right.size}",
-            **keys,
-        )
+        reason = f"the reference's has {left.size} entries, the candidate's {right.size}"
+        measured = Measure(unit="entries")
+        return row("tier-1", quantity, left.size, right.size, Verdict.DISAGREES, reason, measured, **keys)
     scale = float(np.max(np.abs(left), initial=0.0)) or 1.0
     difference = np.abs(left - right)
     # Missing values in the same places are equal; anywhere else they are an infinite difference.
@@ -215,80 +170,44 @@ def _column(quantity: str, left: np.ndarray, right: np.ndarray, **keys: Any) -> 
     worst = int(np.argmax(difference)) if difference.size else 0
     largest = float(difference[worst]) / scale if difference.size else 0.0
     limit = tolerances.design_limit(left.size)
+    shown = (float(left[worst]), float(right[worst])) if left.size else (0.0, 0.0)
+    wrong = f"{int(np.sum(difference > limit * scale))} of {left.size} entries differ"
+    return _entries(quantity, shown, largest, limit, wrong, **keys)
+
+
+def _entries(quantity: str, shown: tuple[float, float], largest: float, limit: float, wrong: str, **keys: Any) -> Row:
+    """A row for entries of a design that differ by so much at the most; a NaN does not compare, and so disagrees."""
     agrees = largest <= limit
-    return row(
-        "tier-1",
-        quantity,
-        float(left[worst]) if left.size else 0.0,
-        float(right[worst]) if right.size else 0.0,
-        Verdict.AGREES if agrees else Verdict.DISAGREES,
-        measured=Measure(scaled=largest, unit=tolerances.DESIGN.unit, limit=limit),
-        reason=tolerances.DESIGN.reason
-        if agrees
-        else f"{int(np.sum(difference > limit * scale))} of {left.size} entries differ",
-        **keys,
-    )
+    verdict, reason = (Verdict.AGREES, tolerances.DESIGN.reason) if agrees else (Verdict.DISAGREES, wrong)
+    return row("tier-1", quantity, *shown, verdict, reason, Measure(largest, tolerances.DESIGN.unit, limit), **keys)
 
 
-def _fixed_design(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:
-    left, why_left = _get(reference, "X")
-    right, why_right = _get(candidate, "X")
-    if left is None or right is None:
-        why = "; ".join(filter(None, (why_left, why_right)))
-        return [missing_row("tier-1", "X", left is not None, right is not None, why=why)]
+def _fixed_design(left: pd.DataFrame, right: pd.DataFrame) -> list[Row]:
     names_left, names_right = [[str(name) for name in matrix.columns] for matrix in (left, right)]
-    rows = _labels("X-columns", left, right, lambda matrix: [str(name) for name in matrix.columns])
+    rows = [_labels("X-columns", left, right, lambda matrix: [str(name) for name in matrix.columns])]
     for name in names_left + [name for name in names_right if name not in names_left]:
         if name in names_left and name in names_right:
-            rows.append(
-                _column(
-                    "X",
-                    left.to_numpy(dtype=float)[:, names_left.index(name)],
-                    right.to_numpy(dtype=float)[:, names_right.index(name)],
-                    term=name,
-                )
+            columns = (
+                matrix.to_numpy(dtype=float)[:, names.index(name)]
+                for matrix, names in ((left, names_left), (right, names_right))
             )
+            rows.append(_column("X", *columns, term=name))
         else:
             rows.append(missing_row("tier-1", "X", name in names_left, name in names_right, term=name))
     return rows
 
 
-def _random_design(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:
-    left, why_left = _get(reference, "Z")
-    right, why_right = _get(candidate, "Z")
-    if left is None or right is None:
-        why = "; ".join(filter(None, (why_left, why_right)))
-        return [missing_row("tier-1", "Z", left is not None, right is not None, why=why)]
-    left, right = sp.csc_array(left).astype(float), sp.csc_array(right).astype(float)
+def _random_design(given_left: Any, given_right: Any) -> list[Row]:
+    left, right = sp.csc_array(given_left).astype(float), sp.csc_array(given_right).astype(float)
     if left.shape != right.shape:
-        return [
-            row(
-                "tier-1",
-                "Z",
-                left.shape[1],
-                right.shape[1],
-                Verdict.DISAGREES,
-                measured=Measure(unit="columns"),
-                reason=f"the reference's Z is {left.shape[0]} x {left.shape[1]}, "
-                f"the candidate's {right.shape[0]} x {right.shape[1]}",
-            )
-        ]
+        shapes = [f"{matrix.shape[0]} x {matrix.shape[1]}" for matrix in (left, right)]
+        reason = f"the reference's Z is {shapes[0]}, the candidate's {shapes[1]}"
+        columns = left.shape[1], right.shape[1]
+        return [row("tier-1", "Z", *columns, Verdict.DISAGREES, reason, Measure(unit="columns"))]
     largest_entry = float(np.max(np.abs(left.data), initial=0.0)) or 1.0
     difference = abs(left - right)
     worst = float(np.max(difference.data, initial=0.0)) / largest_entry
     limit = tolerances.design_limit(left.shape[0])
     wrong = int(np.sum(difference.data > limit * largest_entry))
-    agrees = worst <= limit  # a NaN does not compare, and so does not agree
-    return [
-        row(
-            "tier-1",
-            "Z",
-            left.sum(),
-            right.sum(),
-            Verdict.AGREES if agrees else Verdict.DISAGREES,
-            measured=Measure(scaled=worst, unit=tolerances.DESIGN.unit, limit=limit),
-            reason=tolerances.DESIGN.reason
-            if agrees
-            else f"{wrong} entries differ (values shown: sums of all entries)",
-        )
-    ]
+    text = f"{wrong} entries differ (values shown: sums of all entries)"
+    return [_entries("Z", (left.sum(), right.sum()), worst, limit, text)]

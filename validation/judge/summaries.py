@@ -268,8 +268,8 @@ def summaries(evidence: PosteriorEvidence) -> tuple[Check, list[Row]] | None:
                 level=level or (side if side == "reference" else None),
             )
             words = RULES[quantity]["R"][0]
-            judged["reason"] = f"the {side}'s own draws by R's rule ({words}), and what it reports. {judged['reason']}"
-            rows.append(judged)
+            told = f"the {side}'s own draws by R's rule ({words}), and what it reports. {judged.reason}"
+            rows.append(judged._replace(reason=told))
     if not rows:
         return None
     return check_of("gate-6", rows, counts(rows), tolerances.REPORTED.reason), rows

@@ -20,17 +20,17 @@ def invalid_sides(validity_rows: Sequence[Row]) -> set[str]:
     return {
         side
         for r in validity_rows
-        if r["verdict"] is not Verdict.AGREES
+        if r.verdict is not Verdict.AGREES
         for side in ("reference", "candidate")
-        if side in str(r["level"])
+        if side in str(r.level)
     }
 
 
 def left_open(check: Check, rows: list[Row]) -> tuple[Check, list[Row]]:
     """What invalid draws can still say: that a number is missing; nothing about agreement or disagreement."""
     judged: list[Row] = [
-        {**r, "verdict": Verdict.INCONCLUSIVE, "reason": "the draws are not valid (gate 2)"}
-        if r["verdict"] in (Verdict.AGREES, Verdict.DISAGREES)
+        r._replace(verdict=Verdict.INCONCLUSIVE, reason="the draws are not valid (gate 2)")
+        if r.verdict in (Verdict.AGREES, Verdict.DISAGREES)
         else r
         for r in rows
     ]
@@ -116,36 +116,22 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
         values = {side: found[quantity] for side, found in worst.items()}
         failed = [side for side, (value, _) in values.items() if not holds(value)]
         blamed = failed or list(values)
-        rows.append(
-            row(
-                "gate-2",
-                quantity,
-                values.get("reference", (math.nan, None))[0],
-                values.get("candidate", (math.nan, None))[0],
-                Verdict.INCONCLUSIVE if failed else Verdict.AGREES,
-                term=values[blamed[0]][1] if blamed else None,
-                level=" and ".join(failed) if failed else None,
-                measured=Measure(unit=unit, limit=limit),
-                reason=(f"the {' and the '.join(failed)} misses it. " if failed else "") + tolerances.VALIDITY.reason,
-            )
-        )
+        left, right = (values.get(side, (math.nan, None))[0] for side in ("reference", "candidate"))
+        verdict, level = Verdict.INCONCLUSIVE if failed else Verdict.AGREES, " and ".join(failed) or None
+        reason = (f"the {' and the '.join(failed)} misses it. " if failed else "") + tolerances.VALIDITY.reason
+        term = values[blamed[0]][1] if blamed else None
+        measured = Measure(unit=unit, limit=limit)
+        rows.append(row("gate-2", quantity, left, right, verdict, reason, measured, term=term, level=level))
     copied = {side: repeated_draws(draws) for side, draws in evidence.draws.items()}
     if copied:
         failed = [side for side, share in copied.items() if share > 0.0]
-        rows.append(
-            row(
-                "gate-2",
-                "repeated-draws",
-                copied.get("reference", math.nan),
-                copied.get("candidate", math.nan),
-                Verdict.DISAGREES if failed else Verdict.AGREES,
-                level=" and ".join(failed) if failed else None,
-                measured=Measure(unit="share of draws that were copied", limit=0.0),
-                reason=f"{max(copied.values()):.1%} of the draws of the {' and the '.join(failed)} are copies of others"
-                if failed
-                else "a draw of a continuous distribution comes again only at once, where a move is rejected",
-            )
-        )
+        left, right = (copied.get(side, math.nan) for side in ("reference", "candidate"))
+        reason = "a draw of a continuous distribution comes again only at once, where a move is rejected"
+        if failed:
+            reason = f"{max(copied.values()):.1%} of the draws of the {' and the '.join(failed)} are copies of others"
+        verdict, level = Verdict.DISAGREES if failed else Verdict.AGREES, " and ".join(failed) or None
+        measured = Measure(unit="share of draws that were copied", limit=0.0)
+        rows.append(row("gate-2", "repeated-draws", left, right, verdict, reason, measured, level=level))
         texts += [f"{copied[side]:.1%} of the {side}'s draws are copies of others" for side in failed]
     for side, problem in evidence.problems.items():
         rows.append(missing_row("gate-2", "draws", side != "reference", side != "candidate", why=problem, level=side))

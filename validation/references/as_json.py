@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+import validation.plain
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit
 
 __all__ = [
@@ -24,30 +25,9 @@ __all__ = [
 ]
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON: missing as null, infinities as strings, floats to the last bit."""
-    if value is None or value is pd.NA:
-        return None
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        number = float(value)
-        if math.isnan(number):
-            return None
-        if math.isinf(number):
-            return "inf" if number > 0 else "-inf"
-        return number
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return [plain(item) for item in value.tolist()]
-    return str(value)
+def plain(value: object) -> Any:
+    """A value as JSON, as the files of references have it."""
+    return validation.plain.plain(value, infinity="inf")
 
 
 def number_from_json(value: Any) -> float:
@@ -269,6 +249,3 @@ def stan_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
         priors=stored["priors"],
         provenance=header["provenance"],
     )
-
-
-# ---------------------------------------------------------------------------------------------------- records

@@ -21,16 +21,17 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from validation.checks import Side
+from validation.checks import Row, Side
 from validation.comparison import Comparison
+from validation.judge.rows import rows_of
+from validation.plain import plain
 from validation.report.glossary import GLOSSARY, term_of
-from validation.report.json import package_version, plain
+from validation.report.json import package_version
 from validation.report.plots import Plot, plots
 from validation.report.result import digits_of, result_of
 from validation.report.wording import (
     VERDICT_SYMBOLS,
     VERDICT_WORDS,
-    Row,
     cell,
     checked_table,
     counts,
@@ -39,8 +40,8 @@ from validation.report.wording import (
     headline,
     main_rows,
     overall,
+    place_of,
     quantity_words,
-    rows_of,
     side_names,
     source_line,
     summary_line,
@@ -258,7 +259,7 @@ def _row(row: Row) -> dict[str, Any]:
         "verdict": _badge(row.verdict),
         "check": row.check,
         "quantity": quantity_words(row.quantity),
-        "place": row.place,
+        "place": place_of(row),
         "reference": format_number(row.reference, _digits_shown(row)),
         "candidate": format_number(row.candidate, _digits_shown(row)),
         "difference": format_number(row.difference, 2),
@@ -303,7 +304,7 @@ def _packed(table: pd.DataFrame) -> dict[str, Any]:
     texts = {
         "check": list(table["check"]),
         "quantity": [quantity_words(quantity) for quantity in table["quantity"]],
-        "place": [row.place for row in rows],
+        "place": [place_of(row) for row in rows],
         "remark": [one["remark"] for one in shown],
         "limit": [tolerance_text(row.tolerance, row.unit) for row in rows],
         "verdict": [str(verdict) for verdict in table["verdict"]],

@@ -19,22 +19,17 @@ Layout of version 1 (keys never change their meaning within a version; new ones 
 Missing numbers are ``null``; infinite ones the strings ``"Infinity"`` and ``"-Infinity"`` (JSON has neither).
 """
 
-import datetime as dt
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import metadata
-from typing import TypeAlias
-
-import numpy as np
-import pandas as pd
 
 from validation.checks import TABLE_COLUMNS, Side
 from validation.comparison import Comparison
+from validation.plain import Json, plain
 from validation.report.wording import checked_table, overall, source_line
 from validation.verdict import Cause
 
-__all__ = ["SCHEMA", "SCHEMA_VERSION", "as_data", "dumps", "plain"]
+__all__ = ["SCHEMA", "SCHEMA_VERSION", "as_data", "dumps"]
 
 SCHEMA = "mlmparity-report"
 SCHEMA_VERSION = 1
@@ -52,10 +47,6 @@ def dumps(comparisons: Sequence[Comparison], *, reason: str | None = None, inden
         Passed to :func:`json.dumps`.
     """
     return json.dumps(as_data(comparisons, reason=reason), allow_nan=False, ensure_ascii=False, indent=indent)
-
-
-#: What JSON has words for.
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
 def as_data(comparisons: Sequence[Comparison], *, reason: str | None = None) -> dict[str, Json]:
@@ -76,36 +67,6 @@ def package_version() -> str:
         return metadata.version("mlmparity")
     except metadata.PackageNotFoundError:
         return "0+source"
-
-
-def plain(value: object) -> Json:
-    """Any provenance or table value as JSON-able data; what JSON has no word for becomes its text."""
-    if value is pd.NA or value is pd.NaT:
-        return None
-    if value is None or isinstance(value, (bool, str)):
-        return str(value) if isinstance(value, str) else value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, (pd.Series, pd.Index)):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    if isinstance(value, (np.bool_,)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        number = float(value)
-        if math.isnan(number):
-            return None
-        if math.isinf(number):
-            return "Infinity" if number > 0 else "-Infinity"
-        return number
-    if isinstance(value, (dt.date, dt.datetime, dt.time)):
-        return value.isoformat()
-    return str(value)
 
 
 def _comparison(comparison: Comparison) -> dict[str, Json]:

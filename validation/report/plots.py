@@ -15,6 +15,7 @@ import pandas as pd
 
 from pyimpl.extras import has
 from validation.comparison import Comparison
+from validation.judge.rows import rows_of
 from validation.report import svg
 from validation.report.wording import (
     cell,
@@ -22,7 +23,6 @@ from validation.report.wording import (
     format_number,
     label_parts,
     main_rows,
-    rows_of,
     shorten,
     side_names,
 )

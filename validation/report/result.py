@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from validation.comparison import Comparison
-from validation.report.wording import checked_table, format_number, label_parts, quantity_words, rows_of
+from validation.judge.rows import rows_of
+from validation.report.wording import checked_table, format_number, label_parts, quantity_words
 
 __all__ = ["Estimate", "QuantityDigits", "Result", "digits_of", "result_of"]
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from validation.checks import Check
 from validation.comparison import Comparison
+from validation.judge.rows import rows_of
 from validation.report.wording import (
     VERDICT_WORDS,
     cell,
@@ -21,7 +22,6 @@ from validation.report.wording import (
     format_number,
     main_rows,
     row_label,
-    rows_of,
     shorten,
     side_names,
     tolerance_text,

@@ -4,12 +4,12 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from validation.checks import TABLE_COLUMNS, Side
+from validation.checks import TABLE_COLUMNS, Row, Side
 from validation.comparison import Comparison
 from validation.verdict import Verdict
 
@@ -18,7 +18,6 @@ __all__ = [
     "QUANTITIES",
     "VERDICT_SYMBOLS",
     "VERDICT_WORDS",
-    "Row",
     "cell",
     "checked_table",
     "counts",
@@ -28,9 +27,9 @@ __all__ = [
     "label_parts",
     "main_rows",
     "overall",
+    "place_of",
     "quantity_words",
     "row_label",
-    "rows_of",
     "shorten",
     "side_names",
     "source_line",
@@ -211,39 +210,14 @@ def label_parts(group: str, term: str, term2: str, level: str) -> str:
     return f"{where}: {what}" if where and what else where or what
 
 
-class Row(NamedTuple):
-    """One row of a checked table; the fields are :data:`~validation.comparison.TABLE_COLUMNS`."""
-
-    check: str
-    quantity: str
-    group: str
-    term: str
-    term2: str
-    level: str
-    reference: float
-    candidate: float
-    difference: float
-    digits: float
-    scaled: float
-    unit: str
-    tolerance: float
-    verdict: Verdict
-    reason: str
-
-    @property
-    def place(self) -> str:
-        """Where in the model the row belongs."""
-        return label_parts(self.group, self.term, self.term2, self.level)
-
-
-def rows_of(table: pd.DataFrame) -> list[Row]:
-    """Return the rows of a table made by :func:`checked_table`."""
-    return [Row(*cells) for cells in zip(*(table[name].tolist() for name in TABLE_COLUMNS), strict=True)]
+def place_of(row: Row) -> str:
+    """Where in the model a row of a checked table belongs."""
+    return label_parts(*(part or "" for part in (row.group, row.term, row.term2, row.level)))
 
 
 def row_label(row: Row) -> str:
     """Quantity and place of a row of a table made by :func:`checked_table`."""
-    return f"{row.quantity} {row.place}".strip()
+    return f"{row.quantity} {place_of(row)}".strip()
 
 
 def failed_rows(table: pd.DataFrame) -> pd.DataFrame:

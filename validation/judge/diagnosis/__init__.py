@@ -1,22 +1,21 @@
 """Why two fits differ: detectors for the faults that people who port R code really meet (AGREEMENT.md's table).
 
-Each detector looks for one fault, independently of the others, and gives a :class:`Finding` with the figures that it
-computed, or None. :func:`diagnose` runs them all and puts the likeliest first.
+Each detector looks for one fault, independently of the others, and gives its cause with the figures that it computed
+and the strength of its evidence, or None. :func:`diagnose` runs them all and puts the likeliest first.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from validation.checks import Check
 from validation.errors import DetectorWarning
-from validation.judge.rows import Row, describe
+from validation.judge.rows import Row
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
-__all__ = ["Finding", "close", "diagnose", "unknown_cause"]
+__all__ = ["close", "diagnose", "same_p", "unknown_cause"]
 
 EvidenceT = TypeVar("EvidenceT")
 
@@ -24,29 +23,22 @@ EvidenceT = TypeVar("EvidenceT")
 _TINY = Match.ZERO
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A likely cause and how strong the evidence for it is.
-
-    Attributes
-    ----------
-    cause : Cause
-    strength : float
-        One of :class:`validation.tolerances.Strength`. Findings of one strength keep the detectors' order.
-    """
-
-    cause: Cause
-    strength: float
-
-
 def close(value: float, target: float, relative: float = Match.ESTIMATED) -> bool:
     """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
     return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), _TINY)
 
 
+def same_p(p: float, q: float, limit: float = Match.FOLLOWS) -> bool:
+    """Whether a p-value is another one, by their logarithms; never where one is no probability."""
+    if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
+        return False
+    logs = [math.log(max(value, Match.ZERO)) for value in (p, q)]
+    return abs(logs[0] - logs[1]) <= limit * max(1.0, abs(logs[1]))
+
+
 def diagnose(
     evidence: EvidenceT,
-    detectors: Sequence[Callable[[EvidenceT], Finding | None]],
+    detectors: Sequence[Callable[[EvidenceT], Cause | None]],
     unknown: Callable[[], Cause] | None = None,
 ) -> tuple[Cause, ...]:
     """Run detectors over the evidence.
@@ -66,24 +58,23 @@ def diagnose(
     tuple of Cause
         Likeliest first.
     """
-    findings: list[Finding] = []
+    causes: list[Cause] = []
     for detector in detectors:
         try:
-            finding = detector(evidence)
+            cause = detector(evidence)
         except Exception as error:
             text = f"the detector {detector.__name__} went wrong: {type(error).__name__}: {error}"
             warnings.warn(text, DetectorWarning, stacklevel=2)
             continue
-        if finding is not None:
-            findings.append(finding)
-    findings.sort(key=lambda finding: -finding.strength)
-    if findings and findings[0].strength >= Strength.CERTAIN:
+        if cause is not None:
+            causes.append(cause)
+    causes.sort(key=lambda cause: -cause.strength)
+    if causes and causes[0].strength >= Strength.CERTAIN:
         # What a weak detector saw is then a consequence (a coefficient of another name is also a missing one).
-        findings = [finding for finding in findings if finding.strength >= Strength.SEEN]
-    causes = tuple(finding.cause for finding in findings)
-    if unknown is not None and (not findings or findings[0].strength < Strength.SEEN):
-        return (unknown(), *causes)
-    return causes
+        causes = [cause for cause in causes if cause.strength >= Strength.SEEN]
+    if unknown is not None and (not causes or causes[0].strength < Strength.SEEN):
+        causes.insert(0, unknown())
+    return tuple(causes)
 
 
 def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
@@ -104,18 +95,18 @@ def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
     failed = [check for check in checks if check.verdict.failed]
     parts = []
     if passed:
-        parts.append("both sides agree on: " + "; ".join(_lower(check.title) for check in passed))
+        parts.append("both sides agree on: " + "; ".join(_compared(check, rows) for check in passed))
     for check in failed:
-        wrong = [r for r in rows if r["check"] == check.id and r["verdict"].failed]
-        names = list(dict.fromkeys(str(r["quantity"]) for r in wrong))
+        wrong = [r for r in rows if r.check == check.id and r.verdict.failed]
+        names = list(dict.fromkeys(str(r.quantity) for r in wrong))
         worst = max(
             wrong,
-            key=lambda r: r["scaled"] / r["tolerance"] if r["tolerance"] > 0 and r["scaled"] >= 0 else -1.0,
+            key=lambda r: r.scaled / r.tolerance if r.tolerance > 0 and r.scaled >= 0 else -1.0,
             default=None,
         )
         text = f"they differ on: {_lower(check.title)} ({len(wrong)} rows: {', '.join(names[:6])}"
-        if worst is not None and worst["scaled"] >= 0:
-            text += f"; the largest is {describe(worst)}, off by {worst['scaled']:.3g} {worst['unit']}"
+        if worst is not None and worst.scaled >= 0:
+            text += f"; the largest is {worst.name}, off by {worst.scaled:.3g} {worst.unit}"
         parts.append(text + ")")
     first = failed[0].id if failed else ""
     advice = {
@@ -135,15 +126,42 @@ def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
         "gate-1": "The densities differ: switch the parts of the model off one by one (priors, then likelihood) and "
         "compare again.",
     }
+    remedy = advice.get(first, "The densities agree where they were compared, the draws do not: look at the sampler.")
+    given = {r.quantity for r in rows if not r.verdict.failed or r.verdict is Verdict.DISAGREES}
+    lacking = [words for quantity, words in _FOR_MORE.items() if quantity not in given]
+    if first in ("tier-3", "tier-4", "tier-5") and not {"tier-2", "tier-3"} <= {first, *(c.id for c in passed)}:
+        more = " and ".join(filter(None, (", ".join(lacking[:-1]), *lacking[-1:]))) or "the design (X, Z, y)"
+        remedy = (
+            "What was compared does not say whether it is the data, the model, the optimum or what is computed "
+            f"afterwards. For more the candidate would have to return {more}."
+        )
     return Cause(
         0,
         "unknown",
         "Unknown: none of the known faults explains the difference",
         ". ".join(part[:1].upper() + part[1:] for part in parts) or "no check passed",
-        advice.get(first, "The densities agree where they were compared, the draws do not: look at the sampler.")
-        if passed or failed
-        else "Nothing was compared.",
+        remedy if passed or failed else "Nothing was compared.",
     )
+
+
+#: What tells more of a likelihood fit, where a candidate does not give it: quantity -> what to return.
+_FOR_MORE = {
+    "nobs": "nobs",
+    "se": "standard errors",
+    "logLik": "the log-likelihood",
+    "sigma": "sigma",
+    "variance": "VarCorr",
+    "theta": "θ",
+    "ranef": "the random effects",
+    "objective": "the objective at any θ (devfun)",
+}
+
+
+def _compared(check: Check, rows: Sequence[Row]) -> str:
+    """What a check looked at: its title, and of which quantities it had numbers."""
+    names = list(dict.fromkeys(r.quantity for r in rows if r.check == check.id))
+    shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    return _lower(check.title).partition(":")[0] + (f" ({shown})" if shown else "")
 
 
 def _lower(title: str) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from validation.algebra import Pieces
-from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
@@ -56,7 +55,7 @@ def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
     return np.where(np.abs(A) < Match.COMPUTED * size, 0.0, A)
 
 
-def coding(evidence: Evidence) -> Finding | None:
+def coding(evidence: Evidence) -> Cause | None:
     """Row 3: another reference level or contrast, a centred or rescaled predictor, columns in another order."""
     left, given = evidence.reference_pieces, evidence.candidate_pieces
     if left is None or not left.coef_names or {"fixef"} & {*evidence.left.problems, *evidence.right.problems}:
@@ -88,7 +87,7 @@ def coding(evidence: Evidence) -> Finding | None:
             f"; only the reference has {', '.join(only_left) or 'none'}, only the candidate "
             f"{', '.join(only_right) or 'none'}"
         )
-    cause = Cause(
+    return Cause(
         3,
         first.name,
         "; ".join(dict.fromkeys(kind.words for kind in kinds)),
@@ -97,8 +96,8 @@ def coding(evidence: Evidence) -> Finding | None:
         f"{distance:.2g} standard errors apart: the same model in another basis{names}",
         first.remedy,
         {"distance_in_se": distance},
+        strength=Strength.SAME_NUMBERS if distance < _SAME_MODEL else Strength.LOOSE_MATCH,
     )
-    return Finding(cause, Strength.SAME_NUMBERS if distance < _SAME_MODEL else Strength.LOOSE_MATCH)
 
 
 def _named(evidence: Evidence, left: Pieces) -> list[Pieces]:

@@ -5,13 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from validation.algebra import Pieces, Solution, Term, solve
+from validation.algebra import Pieces, Term
 from validation.covariances import STRUCTURES, Structure
-from validation.judge.diagnosis import Finding
-from validation.judge.diagnosis.model import another_model, implied_by, least_objective, small_enough
-from validation.judge.diagnosis.reproduced import Reproduction, reproduced
+from validation.judge.diagnosis.model import another_model, implied_by, optimum_of, small_enough
+from validation.judge.diagnosis.reproduced import proof_by
 from validation.judge.evidence import Evidence
-from validation.judge.implied import implied_numbers
 from validation.tolerances import Strength
 from validation.verdict import Cause
 
@@ -20,7 +18,7 @@ __all__ = ["covariance_structure"]
 _QUANTITIES = ("fixef", "se", "sigma", "variance", "covariance", "sd", "cor", "ranef", "logLik")
 
 
-def covariance_structure(evidence: Evidence) -> Finding | None:
+def covariance_structure(evidence: Evidence) -> Cause | None:
     """Row 7: the sides say that they have other covariance structures, or another gives the candidate's numbers."""
     pieces = evidence.reference_pieces
     if evidence.other_structures:
@@ -31,7 +29,7 @@ def covariance_structure(evidence: Evidence) -> Finding | None:
             for side in ("reference", "candidate")
             if (structures := evidence.structures(side)) is not None
         ]
-        return _finding(f"the reference has {shown[0]}; the candidate {shown[1]}", Strength.ANOTHER_MODEL)
+        return _cause(f"the reference has {shown[0]}; the candidate {shown[1]}", Strength.ANOTHER_MODEL)
     known = evidence.known_theta
     if pieces is None or not evidence.referee_holds or not small_enough(pieces):
         return None
@@ -44,15 +42,16 @@ def covariance_structure(evidence: Evidence) -> Finding | None:
             continue  # all its numbers follow from its θ, which has another structure than this
         if not implied and term.structure.free and structure != Structure("diag"):
             continue  # what people lose is the correlation; nothing else is looked for without a sign of it
-        solution = _optimum(pieces, evidence, term, structure)
-        proof = _proof(evidence, solution)
-        if proof is None:
+        terms = tuple(replace(one, structure=structure) if one is term else one for one in pieces.terms)
+        solution = optimum_of(replace(pieces, terms=terms), evidence.reml)
+        proof = proof_by(evidence, solution, _QUANTITIES)
+        if proof is None or solution is None:
             continue
-        if term.structure.free and structure == Structure("diag"):
-            if solution is not None and solution.pieces.on_boundary(solution.theta).any():
-                continue  # the model without the effect has the same numbers
-            return _finding(_reproduced(proof, term, structure), Strength.RECOMPUTED, lost=True)
-        return _finding(_reproduced(proof, term, structure), Strength.RECOMPUTED)
+        lost = term.structure.free and structure == Structure("diag")
+        if lost and solution.pieces.on_boundary(solution.theta).any():
+            continue  # the model without the effect has the same numbers
+        model = f"the model with {structure} covariances of {term.name} (the reference: {term.structure})"
+        return _cause(proof.words(model), Strength.RECOMPUTED, lost)
     return None
 
 
@@ -63,7 +62,7 @@ def _effects_lost(evidence: Evidence) -> bool:
 
 
 def _names(evidence: Evidence, side: str) -> list[str]:
-    fit = evidence.reference if side == "reference" else evidence.candidate
+    fit = evidence.fit(side)
     return [str(name) for name in fit.getME("cnms")]
 
 
@@ -95,32 +94,8 @@ def _has(term: Term, structure: Structure, theta: np.ndarray) -> bool:
     return structure.parameters(T @ T.T) is not None
 
 
-def _optimum(pieces: Pieces, evidence: Evidence, term: Term, structure: Structure) -> Solution | None:
-    terms = tuple(replace(one, structure=structure) if one is term else one for one in pieces.terms)
-    other = replace(pieces, terms=terms)
-    start = np.where([low == 0.0 for low, _ in other.bounds], other.theta_scale, 0.0)
-    return least_objective(lambda point: solve(other, point, evidence.reml), start, other)
-
-
-def _proof(evidence: Evidence, solution: Solution | None) -> Reproduction | None:
-    if solution is None:
-        return None
-    expected = implied_numbers(solution)
-    expected["logLik", None, None, None, None] = -solution.objective / 2
-    proof = reproduced(evidence, expected, _QUANTITIES)
-    return proof if proof.proves else None
-
-
-def _reproduced(proof: Reproduction, term: Term, structure: Structure) -> str:
-    return (
-        f"{proof.matched} of the {proof.total} numbers that tell are those of the model with {structure} covariances "
-        f"of {term.name} (the reference: {term.structure}) to {proof.digits:.0f} digits or more, computed here from "
-        "the reference's own y, X and Z"
-    )
-
-
-def _finding(text: str, strength: float, lost: bool = False) -> Finding:
-    cause = Cause(
+def _cause(text: str, strength: float, lost: bool = False) -> Cause:
+    return Cause(
         7,
         "correlation-lost" if lost else "covariance-structure",
         "The candidate keeps random effects independent (||), the reference correlates them (|)"
@@ -130,6 +105,5 @@ def _finding(text: str, strength: float, lost: bool = False) -> Finding:
         "(x | g) and us(x | g) have free covariances, diag(x | g) none, cs(x | g) one correlation of any two effects, "
         "ar1(x | g) one that falls with their distance; cs and diag have a standard deviation for each effect unless "
         "hom = TRUE, ar1 one for all unless hom = FALSE.",
-        {},
+        strength=strength,
     )
-    return Finding(cause, strength)

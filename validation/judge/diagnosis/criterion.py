@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from validation.algebra import Solution
-from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis import close
 from validation.judge.diagnosis.model import another_model, least_objective, small_enough
-from validation.judge.diagnosis.reproduced import reproduced
+from validation.judge.diagnosis.reproduced import proof_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import records
@@ -17,32 +17,20 @@ from validation.verdict import Cause
 __all__ = ["other_criterion", "other_optimum", "standard_errors_of_other_criterion"]
 
 
-def other_criterion(evidence: Evidence) -> Finding | None:
+def other_criterion(evidence: Evidence) -> Cause | None:
     """Row 1: REML asked for and ML fitted, or the other way round."""
     flag = evidence.value("candidate", "criterion")
     says_other = math.isfinite(flag) and bool(flag) != evidence.reml
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     figures: dict[str, float] = {}
     solution = other_optimum(evidence)
-    proof = None
-    if solution is not None:
-        expected = implied_numbers(solution)
-        expected["logLik", None, None, None, None] = -solution.objective / 2
-        proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))
-        figures = {
-            "matched": float(proof.matched),
-            "compared": float(proof.total),
-            "digits": proof.digits,
-            "other_logLik": -solution.objective / 2,
-        }
     # Standard errors alone may be of the other criterion where the fit is not.
-    if solution is not None and proof is not None and proof.proves and proof.quantities != {"se"}:
+    if solution is not None and (proof := proof_by(evidence, solution)) is not None and proof.quantities != {"se"}:
         strength = Strength.RECOMPUTED
-        given = evidence.value("candidate", "logLik")
+        given, own = evidence.value("candidate", "logLik"), -solution.objective / 2
+        figures = {**proof.figures, "other_logLik": own}
         evidence_text = (
-            f"{proof.matched} of the {proof.total} numbers that tell the two criteria apart are those of the {other} "
-            f"fit to {proof.digits:.0f} digits or more, computed here from the reference's own y, X and Z "
-            f"(log-likelihood {-solution.objective / 2:.6f}, "
+            f"{proof.words(f'the {other} fit')} (log-likelihood {own:.6f}, "
             + (f"candidate {given:.6f}, " if math.isfinite(given) else "")
             + f"reference {evidence.value('reference', 'logLik'):.6f})"
         )
@@ -51,7 +39,7 @@ def other_criterion(evidence: Evidence) -> Finding | None:
         evidence_text = f"the candidate's isREML() says {other}, and {wanted} was asked for"
     else:
         return None
-    cause = Cause(
+    return Cause(
         1,
         "reml-vs-ml",
         f"The candidate was fitted by {other}, the reference by {wanted}",
@@ -59,8 +47,8 @@ def other_criterion(evidence: Evidence) -> Finding | None:
         f"Ask the candidate for {wanted} (in R: REML = {'TRUE' if evidence.reml else 'FALSE'}). If you did, it ignores "
         "the argument: variance components of REML and ML differ by about one part in the number of groups.",
         figures,
+        strength=strength,
     )
-    return Finding(cause, strength)
 
 
 def other_optimum(evidence: Evidence) -> Solution | None:
@@ -94,7 +82,7 @@ def other_optimum(evidence: Evidence) -> Solution | None:
     return least_objective(at, start, pieces)
 
 
-def standard_errors_of_other_criterion(evidence: Evidence) -> Finding | None:
+def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
     """Row 1: the standard errors alone are those of the other criterion's fit."""
     rows = records(evidence.compared("se"))
     off = [r for r in rows if not close(r["candidate"], r["reference"], Match.ESTIMATED)]
@@ -109,7 +97,7 @@ def standard_errors_of_other_criterion(evidence: Evidence) -> Finding | None:
         return None
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     first = off[0]
-    cause = Cause(
+    return Cause(
         1,
         "standard-errors-other-criterion",
         f"The standard errors are those of the {other} fit; the rest is the {wanted} fit that was asked for",
@@ -118,5 +106,5 @@ def standard_errors_of_other_criterion(evidence: Evidence) -> Finding | None:
         f"{expected[first['term']]:.8g}",
         f"Take vcov(β̂) from the same fit as β̂: σ̂²(X'V⁻¹X)⁻¹ at the θ̂ and σ̂ of {wanted}.",
         {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
+        strength=Strength.ANOTHER_INPUT,
     )
-    return Finding(cause, Strength.ANOTHER_INPUT)

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis import close
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
@@ -19,7 +19,7 @@ def _words(record: dict[str, Any]) -> str:
     return " ".join(str(record[key]) for key in ("group", "term", "term2", "level") if record[key] is not None)
 
 
-def residual_variance(evidence: Evidence) -> Finding | None:
+def residual_variance(evidence: Evidence) -> Cause | None:
     """Row 10: σ with another divisor than the criterion's, N for REML's N − p or the other way round."""
     left, right = evidence.pair("sigma")
     N, p = evidence.value("reference", "nobs"), float(len(evidence.compared("fixef")))
@@ -37,7 +37,7 @@ def residual_variance(evidence: Evidence) -> Finding | None:
             return None  # another θ, and σ with it
         se = evidence.compared("se")
         follows = not se.empty and all(close(r["candidate"] / r["reference"], target) for r in records(se))
-        cause = Cause(
+        return Cause(
             10,
             "sigma-divisor",
             f"The residual variance is divided by {words}" + (", and the standard errors with it" if follows else ""),
@@ -45,12 +45,12 @@ def residual_variance(evidence: Evidence) -> Finding | None:
             f"{'√((N − p)/N)' if target < 1 else '√(N/(N − p))'} with N = {N:.0f} and p = {p:.0f}",
             "σ̂² is r²/N by maximum likelihood and r²/(N − p) by REML, with r² the penalised residual sum of squares.",
             {"factor": factor},
+            strength=Strength.RULE,
         )
-        return Finding(cause, Strength.RULE)
     return None
 
 
-def signs(evidence: Evidence) -> Finding | None:
+def signs(evidence: Evidence) -> Cause | None:
     """Row 8: numbers that are right but for their sign."""
     for quantity, words, remedy in (
         ("fixef", "coefficients", "Look at the order of differences: which group is subtracted from which."),
@@ -69,7 +69,7 @@ def signs(evidence: Evidence) -> Finding | None:
         if not off.any() or (np.abs(np.abs(left) - np.abs(right)) > Match.FOLLOWS * size).any():
             continue
         first = records(rows[off])[0]
-        cause = Cause(
+        return Cause(
             8,
             "sign-flipped",
             f"The sign of {'all' if off.all() else f'{int(off.sum())} of {len(left)}'} {words} is wrong",
@@ -77,8 +77,8 @@ def signs(evidence: Evidence) -> Finding | None:
             f"{first['reference']:.6g} in the reference, {first['candidate']:.6g} in the candidate",
             remedy,
             {"flipped": float(off.sum())},
+            strength=Strength.SIGNS,
         )
-        return Finding(cause, Strength.SIGNS)
     return None
 
 
@@ -104,7 +104,7 @@ def _condsd_rules(sigma: float) -> list[_Rule]:
     ]
 
 
-def scale_of_modes(evidence: Evidence) -> Finding | None:
+def scale_of_modes(evidence: Evidence) -> Cause | None:
     """Row 2: BLUPs or their conditional sds on another scale: over σ, standardised, squared."""
     sigma = evidence.value("reference", "sigma")
     if not sigma > 0:
@@ -133,7 +133,7 @@ def scale_of_modes(evidence: Evidence) -> Finding | None:
                 return None
         if found:
             name, text, where, ours, theirs = found[0]
-            cause = Cause(
+            return Cause(
                 2,
                 f"{'modes' if quantity == 'ranef' else 'condsd'}-{name}",
                 f"The candidate's {words} are {text}",
@@ -142,12 +142,12 @@ def scale_of_modes(evidence: Evidence) -> Finding | None:
                 "ranef() is on the scale of the response (for a slope: of the response per unit of the predictor), and "
                 "so are the conditional sds.",
                 {"reference": ours, "candidate": theirs, "sigma": sigma},
+                strength=Strength.COUNTS,
             )
-            return Finding(cause, Strength.COUNTS)
     return None
 
 
-def correlations(evidence: Evidence) -> Finding | None:
+def correlations(evidence: Evidence) -> Cause | None:
     """Rows 2 and 7: covariances reported as correlations, or correlations reported as 0 though they were estimated."""
     rows = records(evidence.compared("cor"))
     off = [r for r in rows if not close(r["candidate"], r["reference"], Match.ROUGH)]
@@ -159,7 +159,7 @@ def correlations(evidence: Evidence) -> Finding | None:
     first = off[0]
     where = f"{first['group']}: {first['term']}, {first['term2']}"
     if all(close(r["candidate"], covariance.get((r["group"], r["term"], r["term2"]), math.nan)) for r in off):
-        cause = Cause(
+        return Cause(
             2,
             "scale-covariance",
             "The candidate's correlations are covariances",
@@ -167,15 +167,15 @@ def correlations(evidence: Evidence) -> Finding | None:
             f"{first['reference']:.6g}",
             "A correlation is the covariance over the product of both SDs, and lies between −1 and 1.",
             {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
+            strength=Strength.RULE,
         )
-        return Finding(cause, Strength.RULE)
     theta = records(evidence.compared("theta"))
     if (
         all(r["candidate"] == 0.0 for r in off)
         and theta
         and all(close(r["candidate"], r["reference"], Match.ROUGH) for r in theta)
     ):
-        cause = Cause(
+        return Cause(
             7,
             "correlation-not-reported",
             "The candidate estimated the correlation of random effects, and reports 0",
@@ -183,6 +183,6 @@ def correlations(evidence: Evidence) -> Finding | None:
             "reference's",
             "Compute Σ = σ²TT' from θ, its elements off the diagonal included.",
             {"reference": float(first["reference"])},
+            strength=Strength.RULE,
         )
-        return Finding(cause, Strength.RULE)
     return None

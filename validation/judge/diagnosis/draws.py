@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.priors import has_single_density
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
 from validation.judge.summaries import RULES, Draws, by_rules, reported
@@ -54,7 +53,7 @@ _DRAW_MAPS: tuple[tuple[str, str, Callable[[np.ndarray, np.ndarray], np.ndarray]
 )
 
 
-def scale_of_draws(evidence: PosteriorEvidence) -> Finding | None:
+def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
     """Row 2: SDs where variances are expected, or the other way round, or relative to σ."""
     both = _quantiles(evidence)
     if both is None:
@@ -68,7 +67,7 @@ def scale_of_draws(evidence: PosteriorEvidence) -> Finding | None:
             continue
         for kind, words, expected in _mapped_quantiles(evidence, label, row):
             if all(value > 0 and _within(row, q, value, error, limit) for q, (value, error) in expected.items()):
-                cause = Cause(
+                return Cause(
                     2,
                     f"scale-{kind}",
                     f"The candidate's draws of {label} are the {words.removeprefix('the ')}",
@@ -77,8 +76,8 @@ def scale_of_draws(evidence: PosteriorEvidence) -> Finding | None:
                     "rstanarm's Sigma[...] are variances and covariances on the response's scale, its sigma is an sd; "
                     "the root of a posterior mean is not the mean of the roots.",
                     {"reference": float(centre), "candidate": float(row["q50_c"])},
+                    strength=Strength.ANOTHER_MODEL,
                 )
-                return Finding(cause, Strength.ANOTHER_MODEL)
     return None
 
 
@@ -125,7 +124,7 @@ _REPORTED_WORDS = {
 }
 
 
-def reported_numbers(evidence: PosteriorEvidence) -> Finding | None:
+def reported_numbers(evidence: PosteriorEvidence) -> Cause | None:
     """Row 2: the draws are right, but what is reported of them is another summary than R's (median sd, mean, ...)."""
     if "candidate" not in evidence.draws:
         return None
@@ -155,7 +154,7 @@ def reported_numbers(evidence: PosteriorEvidence) -> Finding | None:
     if not explained:
         return None
     quantity, rule, words, _ = explained[0]
-    cause = Cause(
+    return Cause(
         2,
         f"summary-{quantity.removeprefix('reported-')}-{rule}",
         f"The {_REPORTED_WORDS[quantity]} that the candidate reports are {words}",
@@ -164,11 +163,11 @@ def reported_numbers(evidence: PosteriorEvidence) -> Finding | None:
         "neither means nor medians of SDs, and its correlations are those of the mean matrix. fixef, ranef and sigma "
         "are posterior medians, se is the MAD_SD. Draws agree: only the summary is another one.",
         {"reported": float(len(explained))},
+        strength=Strength.OWN_RULE,
     )
-    return Finding(cause, Strength.OWN_RULE)
 
 
-def other_reference_level(evidence: PosteriorEvidence) -> Finding | None:
+def other_reference_level(evidence: PosteriorEvidence) -> Cause | None:
     """Row 3: coefficients of other levels of a factor, because another level is its reference."""
     if len(evidence.summaries) < 2:
         return None
@@ -190,7 +189,7 @@ def other_reference_level(evidence: PosteriorEvidence) -> Finding | None:
         (ours, -step), ("(Intercept)", left["(Intercept)"] + step)
     ]  # fmt: skip
     near = all(abs(right[name] - value) <= spread for name, value in checks)
-    cause = Cause(
+    return Cause(
         3,
         "coding-reference-level",
         f"The candidate's coefficients start from another level of the factor {stem}: {ours} in place of {theirs}",
@@ -204,11 +203,11 @@ def other_reference_level(evidence: PosteriorEvidence) -> Finding | None:
         "not in the order of the alphabet. Set the order on both sides; the model is the same, its coefficients are "
         "differences from another group.",
         {"expected": -step, "candidate": right[ours]},
+        strength=Strength.ANOTHER_INPUT if near else Strength.PARTIAL,
     )
-    return Finding(cause, Strength.ANOTHER_INPUT if near else Strength.PARTIAL)
 
 
-def correlation_lost(evidence: PosteriorEvidence) -> Finding | None:
+def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
     """Row 7: random effects of one group without their correlations."""
     if len(evidence.summaries) < 2:
         return None
@@ -223,7 +222,7 @@ def correlation_lost(evidence: PosteriorEvidence) -> Finding | None:
             continue
         count = {side: sum(pairs[side].get(group, (0, 0))) for side in pairs}
         p = pairs[other][group][0]
-        cause = Cause(
+        return Cause(
             7,
             "correlation-lost",
             f"The {lacking} fits the random effects of {group} as independent: their correlation is missing",
@@ -234,8 +233,8 @@ def correlation_lost(evidence: PosteriorEvidence) -> Finding | None:
             "otherwise, and predictions and standard errors differ. Ask the program for correlated random effects; "
             "where it has none, compare with ||.",
             {f"{side}_components": float(count[side]) for side in count},
+            strength=Strength.ANOTHER_MODEL,
         )
-        return Finding(cause, Strength.ANOTHER_MODEL)
     return None
 
 
@@ -251,7 +250,7 @@ def _covariance_names(names: Iterable[Any]) -> dict[str, tuple[int, int]]:
     return {group: (single, double) for group, (single, double) in found.items()}
 
 
-def rows_used(evidence: PosteriorEvidence) -> Finding | None:
+def rows_used(evidence: PosteriorEvidence) -> Cause | None:
     """Row 4: another number of rows or levels; a missing value that became a level."""
     try:
         counts = (float(evidence.reference.nobs()), float(evidence.candidate.nobs()))
@@ -262,7 +261,7 @@ def rows_used(evidence: PosteriorEvidence) -> Finding | None:
     odd = [n for n in extra if re.search(r":(nan|NaN|NA|None|<NA>|-2147483648)\]$", n)]
     if (counts[0] == counts[1] and not odd) or (not odd and not all(map(math.isfinite, counts))):
         return None
-    cause = Cause(
+    return Cause(
         4,
         "missing-as-level" if odd else "rows",
         "A missing value became a level" if odd else "The two sides do not use the same rows",
@@ -270,11 +269,11 @@ def rows_used(evidence: PosteriorEvidence) -> Finding | None:
         + (f"; the candidate has {', '.join(sorted(odd)[:3])}" if odd else ""),
         "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit).",
         {"reference_rows": counts[0], "candidate_rows": counts[1]},
+        strength=Strength.LISTED,
     )
-    return Finding(cause, Strength.LISTED)
 
 
-def permuted_draws(evidence: PosteriorEvidence) -> Finding | None:
+def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
     """Row 8: draws of the random effects at the wrong levels: the means agree as a set, not by label."""
     both = _quantiles(evidence)
     if both is None:
@@ -293,7 +292,7 @@ def permuted_draws(evidence: PosteriorEvidence) -> Finding | None:
     matched = np.abs(left[order_left] - right[order_right]) <= limit * sorted_error
     if matched.mean() < Share.NEARLY_ALL or np.mean(~off) > Share.IN_PLACE:
         return None
-    cause = Cause(
+    return Cause(
         8,
         "permuted-levels",
         "The random effects are right but stand at the wrong levels",
@@ -303,11 +302,11 @@ def permuted_draws(evidence: PosteriorEvidence) -> Finding | None:
         "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
         "adjacent and levels have the factor's order.",
         {"misplaced": float(off.sum())},
+        strength=Strength.ANOTHER_INPUT,
     )
-    return Finding(cause, Strength.ANOTHER_INPUT)
 
 
-def shifted_intercept(evidence: PosteriorEvidence) -> Finding | None:
+def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
     """Row 9: only the intercept differs: reported at centred predictors."""
     both = _quantiles(evidence)
     if both is None or "(Intercept)" not in both.index:
@@ -322,7 +321,7 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Finding | None:
     if list(np.flatnonzero(z > z_limit(len(main)))) != [place]:
         return None
     shift = float(difference[place])
-    cause = Cause(
+    return Cause(
         9,
         "intercept-shifted",
         "Only the intercept differs: reported at centred predictors?",
@@ -331,11 +330,11 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Finding | None:
         "agrees",
         "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
         {"shift": shift},
+        strength=Strength.PARTIAL,
     )
-    return Finding(cause, Strength.PARTIAL)
 
 
-def copied_draws(evidence: PosteriorEvidence) -> Finding | None:
+def copied_draws(evidence: PosteriorEvidence) -> Cause | None:
     """Row 12: chains, or parts of them, that stand in the draws more than once."""
     draws = evidence.draws.get("candidate")
     if draws is None:
@@ -345,7 +344,7 @@ def copied_draws(evidence: PosteriorEvidence) -> Finding | None:
         return None
     chains = range(draws.shape[1])
     same = [(a + 1, b + 1) for a in chains for b in chains if a < b and np.array_equal(draws[:, a], draws[:, b])]
-    cause = Cause(
+    return Cause(
         12,
         "copied-draws",
         "The candidate's draws hold copies: "
@@ -355,11 +354,11 @@ def copied_draws(evidence: PosteriorEvidence) -> Finding | None:
         "Chains need seeds of their own, and each is to be read once: copies make R-hat, ESS and Monte Carlo errors "
         "look better than they are.",
         {"share": share},
+        strength=Strength.ANOTHER_MODEL,
     )
-    return Finding(cause, Strength.ANOTHER_MODEL)
 
 
-def torn_apart(evidence: PosteriorEvidence) -> Finding | None:
+def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
     """Row 8: every parameter's own draws are right, and they do not belong together."""
     wrong = [found for found in evidence.dependence if not found[-1]]
     if not wrong:
@@ -369,7 +368,7 @@ def torn_apart(evidence: PosteriorEvidence) -> Finding | None:
     if len(lost) < max(1, len(wrong) // 2):
         return None
     first, second, left, right, _ = max(lost, key=lambda found: abs(found[2]))
-    cause = Cause(
+    return Cause(
         8,
         "torn-apart",
         "The candidate's draws of different parameters do not belong together",
@@ -378,11 +377,11 @@ def torn_apart(evidence: PosteriorEvidence) -> Finding | None:
         "Keep the draws of all parameters in one order, iteration by iteration and chain by chain: parameters sorted, "
         "shuffled or thinned each by itself keep their own distributions, and give wrong predictions and differences.",
         {"differing": float(len(wrong)), "lost": float(len(lost))},
+        strength=Strength.EQUAL_OPTIMA,
     )
-    return Finding(cause, Strength.EQUAL_OPTIMA)
 
 
-def single_precision(evidence: PosteriorEvidence) -> Finding | None:
+def single_precision(evidence: PosteriorEvidence) -> Cause | None:
     """Row 12: draws that went through 32-bit floats."""
     if "candidate" not in evidence.draws:
         return None
@@ -397,7 +396,7 @@ def single_precision(evidence: PosteriorEvidence) -> Finding | None:
     if (own < Share.NEARLY_ALL or other > Share.HALF) and not in_density:
         return None
     if in_density:
-        cause = Cause(
+        return Cause(
             12,
             "single-precision",
             "The candidate computes its log density in single precision",
@@ -406,20 +405,20 @@ def single_precision(evidence: PosteriorEvidence) -> Finding | None:
             "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
             "point otherwise.",
             {"share_float32": own},
+            strength=Strength.ANOTHER_MODEL,
         )
-        return Finding(cause, Strength.ANOTHER_MODEL)
-    cause = Cause(
+    return Cause(
         12,
         "single-precision",
         "The candidate's draws are stored in single precision",
         f"{own:.0%} of them are exactly representable in 32 bits (the reference's: {other:.0%})",
         "Use 64-bit floats: log densities of several thousand keep three digits after the point otherwise.",
         {"share_float32": own},
+        strength=Strength.LOOSE_MATCH,
     )
-    return Finding(cause, Strength.LOOSE_MATCH)
 
 
-def lost_parameters(evidence: PosteriorEvidence) -> Finding | None:
+def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
     """Row 12: parameters that the candidate does not give."""
     if len(evidence.summaries) < 2:
         return None
@@ -428,7 +427,7 @@ def lost_parameters(evidence: PosteriorEvidence) -> Finding | None:
     ]
     if not lost:
         return None
-    cause = Cause(
+    return Cause(
         12,
         "missing-parameters",
         f"The candidate lacks {len(lost)} parameter{'s' if len(lost) > 1 else ''}",
@@ -436,5 +435,5 @@ def lost_parameters(evidence: PosteriorEvidence) -> Finding | None:
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
         {"missing": float(len(lost))},
+        strength=Strength.EQUAL_OPTIMA,
     )
-    return Finding(cause, Strength.EQUAL_OPTIMA)

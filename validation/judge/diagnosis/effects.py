@@ -9,7 +9,6 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.algebra import Pieces, Term
-from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.model import same_model
 from validation.judge.evidence import Evidence
 from validation.quantities import records
@@ -19,7 +18,7 @@ from validation.verdict import Cause
 __all__ = ["predictions", "unshrunken"]
 
 
-def predictions(evidence: Evidence) -> Finding | None:
+def predictions(evidence: Evidence) -> Cause | None:
     """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
     sigma = evidence.value("reference", "sigma")
     marginal, new = evidence.compared("predict-marginal"), evidence.compared("predict-new")
@@ -37,7 +36,7 @@ def predictions(evidence: Evidence) -> Finding | None:
         return None  # another model predicts otherwise
     comparable = gap(marginal) > Match.FOLLOWS * sigma and set(marginal["level"]) <= conditional.keys()
     if comparable and gap(marginal, conditional) < Match.FOLLOWS * sigma:
-        cause = Cause(
+        return Cause(
             11,
             "conditional-for-marginal",
             "Predictions for the population contain the random effects",
@@ -45,8 +44,8 @@ def predictions(evidence: Evidence) -> Finding | None:
             f"to {gap(marginal):.4g} from the marginal ones",
             "predict(re.form = ~0) is Xβ: what is expected of a new group. Leave the random effects out.",
             {"difference": gap(marginal)},
+            strength=Strength.ANOTHER_MODEL,
         )
-        return Finding(cause, Strength.ANOTHER_MODEL)
     marginal_agrees = not marginal.empty and gap(marginal) <= Match.FOLLOWS * sigma
     if gap(new) > Match.FOLLOWS * sigma and marginal_agrees and set(new["level"]) <= conditional.keys():
         words = "not Xβ"
@@ -60,7 +59,8 @@ def predictions(evidence: Evidence) -> Finding | None:
                 same = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
                 if len(same):
                     words += f", the random effect of level {same['level'].iloc[0]}"
-        cause = Cause(
+        known = gap(new, population) if set(new["level"]) <= population.keys() else math.inf
+        return Cause(
             11,
             "new-levels",
             "Predictions for levels that the data do not have are wrong",
@@ -69,13 +69,12 @@ def predictions(evidence: Evidence) -> Finding | None:
             "A level that was not in the data has the random effect 0, its expectation: with allow.new.levels = TRUE "
             "lme4 predicts from the fixed effects (and from the levels that are known).",
             {"difference": gap(new)},
+            strength=Strength.ANOTHER_INPUT if known > 0 else Strength.CERTAIN,
         )
-        known = gap(new, population) if set(new["level"]) <= population.keys() else math.inf
-        return Finding(cause, Strength.ANOTHER_INPUT if known > 0 else Strength.CERTAIN)
     return None
 
 
-def unshrunken(evidence: Evidence) -> Finding | None:
+def unshrunken(evidence: Evidence) -> Cause | None:
     """Row 11: BLUPs without shrinkage, coefficients in their place, or marginal in place of conditional predictions."""
     pieces, theta = evidence.reference_pieces, evidence.theta("reference")
     if pieces is None or theta is None:
@@ -92,7 +91,7 @@ def unshrunken(evidence: Evidence) -> Finding | None:
             if len(telling) < 2 or len(matched) < Share.MOST * len(keys):
                 continue
             key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
-            cause = Cause(
+            return Cause(
                 11,
                 "unshrunken",
                 "The random effects are not shrunken: each level was estimated from its own rows alone",
@@ -102,8 +101,8 @@ def unshrunken(evidence: Evidence) -> Finding | None:
                 "Conditional modes are the level's own estimate times the shrinkage factor, "
                 "σ_a²/(σ_a² + σ²/n_j) for a random intercept.",
                 {"candidate": candidate[key], "reference": reference[key], "unpooled": unpooled[key]},
+                strength=Strength.RECOMPUTED,
             )
-            return Finding(cause, Strength.RECOMPUTED)
         fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
         keys = list(candidate)
         shifted = [
@@ -112,15 +111,14 @@ def unshrunken(evidence: Evidence) -> Finding | None:
         if len(shifted) >= Share.MOST * len(keys) and any(
             abs(fixed.get(key[1], 0.0)) > Match.ROUGH * sigma for key in keys
         ):
-            cause = Cause(
+            return Cause(
                 11,
                 "coef-for-ranef",
                 "ranef() holds coefficients: fixed effect plus random effect",
                 f"{len(shifted)} of {len(keys)} values are the reference's conditional mode plus its fixed effect",
                 "ranef() are deviations from the fixed effects; coef() is their sum.",
-                {},
+                strength=Strength.RECOMPUTED,
             )
-            return Finding(cause, Strength.RECOMPUTED)
     solution = evidence.solve(theta.to_numpy())
     fits = evidence.compared("fitted")
     if solution is not None and len(fits) == solution.marginal.size:
@@ -130,15 +128,15 @@ def unshrunken(evidence: Evidence) -> Finding | None:
         # At the candidate's own θ̂ its fitted values may be right: where a variance is 0, both are one.
         follows = own is not None and np.abs(fits["candidate"].to_numpy() - own.fitted).max() < Match.FOLLOWS * sigma
         if marginal < Match.FOLLOWS * sigma < conditional and not follows:
-            cause = Cause(
+            return Cause(
                 11,
                 "marginal-fitted",
                 "Fitted values leave the random effects out",
                 f"they are Xβ to {marginal:.2g}, and up to {conditional:.4g} from the conditional ones",
                 "fitted() of lme4 is conditional: Xβ + Zb. Marginal predictions are predict(re_form = NA).",
                 {"marginal_difference": float(marginal), "conditional_difference": float(conditional)},
+                strength=Strength.SAME_NUMBERS,
             )
-            return Finding(cause, Strength.SAME_NUMBERS)
     return None
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
@@ -13,7 +12,7 @@ from validation.verdict import Cause
 __all__ = ["permuted_labels", "permuted_modes"]
 
 
-def permuted_modes(evidence: Evidence) -> Finding | None:
+def permuted_modes(evidence: Evidence) -> Cause | None:
     """Row 8: BLUPs given to the wrong levels, or to the wrong effects."""
     rows = evidence.compared("ranef")
     if rows.empty:
@@ -32,7 +31,7 @@ def permuted_modes(evidence: Evidence) -> Finding | None:
             continue
         if np.allclose(np.sort(left), np.sort(right), rtol=0, atol=Match.FOLLOWS * size):
             order = _order_words(left, right, levels, size)
-            cause = Cause(
+            return Cause(
                 8,
                 "permuted-levels",
                 f"The BLUPs of {group} are right but stand at the wrong levels",
@@ -41,13 +40,13 @@ def permuted_modes(evidence: Evidence) -> Finding | None:
                 "Label each conditional mode with its own level; R orders levels as the factor does, not as they "
                 "appear in the data and not as numbers.",
                 {"misplaced": float(wrong.sum()), "levels": float(len(left))},
+                strength=Strength.SAME_NUMBERS,
             )
-            return Finding(cause, Strength.SAME_NUMBERS)
         for (other_group, other_term), (other_left, _, other_levels) in columns.items():
             if (other_group, other_term) == (group, term) or other_levels != levels:
                 continue
             if np.allclose(right, other_left, rtol=0, atol=Match.FOLLOWS * (float(np.std(other_left)) or 1.0)):
-                cause = Cause(
+                return Cause(
                     8,
                     "permuted-effects",
                     f"The BLUPs of {other_term} stand under {term}",
@@ -56,12 +55,12 @@ def permuted_modes(evidence: Evidence) -> Finding | None:
                     "Label each column of conditional modes with its own effect; in Z the effects of a level are "
                     "adjacent.",
                     {"levels": float(len(left))},
+                    strength=Strength.SAME_NUMBERS,
                 )
-                return Finding(cause, Strength.SAME_NUMBERS)
     return None
 
 
-def permuted_labels(evidence: Evidence) -> Finding | None:
+def permuted_labels(evidence: Evidence) -> Cause | None:
     """Row 8: coefficients, or variance components, that are right as a set and stand under the wrong names."""
     for quantity, words, remedy in (
         ("fixef", "coefficients", "Take each coefficient's name from the column of X that it belongs to."),
@@ -85,15 +84,15 @@ def permuted_labels(evidence: Evidence) -> Finding | None:
             f"{names[i]} holds the value of {names[int(np.argmin(np.abs(left - right[i])))]}"
             for i in np.flatnonzero(wrong)[:3]
         )
-        cause = Cause(
+        return Cause(
             8,
             "permuted-terms",
             f"The {words} are right but stand under the wrong names",
             f"as a set the {len(left)} values are the same, {int(wrong.sum())} stand elsewhere: {moved}",
             remedy,
             {"misplaced": float(wrong.sum())},
+            strength=Strength.ANOTHER_MODEL,
         )
-        return Finding(cause, Strength.ANOTHER_MODEL)
     return None
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.coding import coding
 from validation.judge.diagnosis.covariance import covariance_structure
 from validation.judge.diagnosis.criterion import other_criterion, standard_errors_of_other_criterion
@@ -22,13 +21,15 @@ from validation.judge.diagnosis.reported import (
 from validation.judge.diagnosis.rows import data_values, rows_used
 from validation.judge.diagnosis.scale import scale_of_components
 from validation.judge.diagnosis.structure import model_structure, order_of_theta
+from validation.judge.diagnosis.submodels import lost_effects
 from validation.judge.evidence import Evidence
+from validation.verdict import Cause
 
 __all__ = ["DETECTORS", "OF_INCONCLUSIVE"]
 
 
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
-DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
+DETECTORS: tuple[Callable[[Evidence], Cause | None], ...] = (
     other_criterion,
     scale_of_components,
     scale_of_modes,
@@ -40,6 +41,7 @@ DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
     optimizer,
     model_structure,
     covariance_structure,
+    lost_effects,
     order_of_theta,
     permuted_modes,
     permuted_labels,
@@ -61,4 +63,4 @@ DETECTORS: tuple[Callable[[Evidence], Finding | None], ...] = (
 )
 
 #: Of a comparison in which nothing is known to differ: what may still be known of it.
-OF_INCONCLUSIVE: tuple[Callable[[Evidence], Finding | None], ...] = (constants,)
+OF_INCONCLUSIVE: tuple[Callable[[Evidence], Cause | None], ...] = (constants,)

@@ -10,7 +10,7 @@ from scipy.stats import f as f_distribution
 
 from validation import tolerances
 from validation.contract import LinearMixedFit
-from validation.judge.diagnosis import Finding, diagnose
+from validation.judge.diagnosis import diagnose, same_p
 from validation.judge.diagnosis.criterion import other_optimum
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
 from validation.judge.evidence import Evidence
@@ -34,13 +34,6 @@ __all__ = [
 
 def _same(value: float, target: float, limit: float = Match.RULE) -> bool:
     return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= limit * max(1.0, abs(target))
-
-
-def _same_p(p: float, q: float) -> bool:
-    if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
-        return False
-    logs = [math.log(max(value, Match.ZERO)) for value in (p, q)]
-    return abs(logs[0] - logs[1]) <= Match.FOLLOWS * max(1.0, abs(logs[1]))
 
 
 @dataclass(frozen=True)
@@ -87,14 +80,14 @@ def _models(evidence: AnovaEvidence, i: int) -> str:
 # ---------------------------------------------------------------------------------------------------- rows
 
 
-def rows_of_models(evidence: AnovaEvidence) -> Finding | None:
+def rows_of_models(evidence: AnovaEvidence) -> Cause | None:
     """Row 4: models of different rows are compared, which R refuses."""
     if "reference" not in evidence.refusals or evidence.candidate is None:
         return None
     used = [int(fit.nobs()) for fit in evidence.reference_fits]
     if len(set(used)) < 2:
         return None
-    cause = Cause(
+    return Cause(
         4,
         "lrt-rows",
         "The candidate compares models that were fitted to different rows",
@@ -103,14 +96,14 @@ def rows_of_models(evidence: AnovaEvidence) -> Finding | None:
         "Log-likelihoods of different data cannot be compared: a variable with missing values in one of the models "
         "drops rows from that one only. Drop them beforehand, from all models alike.",
         {"fewest": float(min(used)), "most": float(max(used))},
+        strength=Strength.SAME_NUMBERS,
     )
-    return Finding(cause, Strength.SAME_NUMBERS)
 
 
 # ---------------------------------------------------------------------------------------------------- criterion
 
 
-def not_refitted(evidence: AnovaEvidence) -> Finding | None:
+def not_refitted(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: REML log-likelihoods are compared where ML ones should be, or the other way round."""
     wanted = [bool(fit.isREML()) for fit in evidence.compared_fits]
     if len(set(wanted)) > 1 or not _differs(evidence):
@@ -142,7 +135,7 @@ def not_refitted(evidence: AnovaEvidence) -> Finding | None:
     if wanted[0]:
         title += " (refit=False was asked for)"
         remedy = "Compare the REML fits as they are where refit=False is asked for, or drop refit=False on both sides."
-    cause = Cause(
+    return Cause(
         10,
         "lrt-reml" if not wanted[0] else "lrt-refitted",
         title,
@@ -155,8 +148,8 @@ def not_refitted(evidence: AnovaEvidence) -> Finding | None:
         f"{', '.join(f'{value:.6g}' for value in expected)}",
         remedy,
         {"reference": right[-1], "candidate": other[-1]},
+        strength=Strength.RECOMPUTED,
     )
-    return Finding(cause, Strength.RECOMPUTED)
 
 
 def _differs(evidence: AnovaEvidence) -> bool:
@@ -182,7 +175,7 @@ def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
 # ---------------------------------------------------------------------------------------------------- df
 
 
-def degrees_of_freedom(evidence: AnovaEvidence) -> Finding | None:
+def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: another number of degrees of freedom."""
     wrong = [(i, *found["Df"]) for i, found in _tests(evidence) if _off(*found["Df"])]
     if not wrong:
@@ -211,7 +204,7 @@ def degrees_of_freedom(evidence: AnovaEvidence) -> Finding | None:
     )
     i, ours, theirs = wrong[0]
     a, b = counts[i - 1], counts[i]
-    cause = Cause(
+    return Cause(
         10,
         "lrt-df",
         f"The likelihood-ratio test has {theirs:g} degrees of freedom where R has {ours:g}"
@@ -224,8 +217,8 @@ def degrees_of_freedom(evidence: AnovaEvidence) -> Finding | None:
         "The degrees of freedom are the difference of the numbers of parameters, where every fixed effect, every "
         "variance and every covariance of random effects is one: adding a random slope with its correlation adds 2.",
         {"reference": ours, "candidate": theirs},
+        strength=Strength.ANOTHER_MODEL if words else Strength.CERTAIN,
     )
-    return Finding(cause, Strength.ANOTHER_MODEL if words else Strength.CERTAIN)
 
 
 def _covariances(c: _Counts) -> int:
@@ -240,7 +233,7 @@ def _off(ours: float, theirs: float) -> bool:
 # ---------------------------------------------------------------------------------------------------- statistic
 
 
-def statistic(evidence: AnovaEvidence) -> Finding | None:
+def statistic(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: the statistic is not twice the difference of the log-likelihoods."""
     wrong = [
         (i, *found["Chisq"])
@@ -263,7 +256,7 @@ def statistic(evidence: AnovaEvidence) -> Finding | None:
         return None
     name, words, _ = matched[0]
     i, ours, theirs = wrong[0]
-    cause = Cause(
+    return Cause(
         10,
         f"lrt-statistic-{name}",
         f"The likelihood-ratio statistic is {words}",
@@ -271,14 +264,14 @@ def statistic(evidence: AnovaEvidence) -> Finding | None:
         "The statistic is twice the difference of the log-likelihoods, larger model less smaller one; R sorts the "
         "models by their number of parameters first.",
         {"reference": ours, "candidate": theirs},
+        strength=Strength.LISTED,
     )
-    return Finding(cause, Strength.LISTED)
 
 
 # ---------------------------------------------------------------------------------------------------- p-value
 
 
-def tail(evidence: AnovaEvidence) -> Finding | None:
+def tail(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: statistic and degrees of freedom agree, the p-value is of another distribution."""
     wrong = [
         (i, found)
@@ -286,7 +279,7 @@ def tail(evidence: AnovaEvidence) -> Finding | None:
         if _same(found["Chisq"][1], found["Chisq"][0], Match.ESTIMATED)
         and not _off(*found["Df"])
         and math.isfinite(found["Pr(>Chisq)"][1])
-        and not _same_p(found["Pr(>Chisq)"][1], found["Pr(>Chisq)"][0])
+        and not same_p(found["Pr(>Chisq)"][1], found["Pr(>Chisq)"][0])
     ]
     if not wrong:
         return None
@@ -313,7 +306,7 @@ def tail(evidence: AnovaEvidence) -> Finding | None:
     ]  # fmt: skip
     name, words = "", ""
     for key, text, rule in hypotheses:
-        if all(_same_p(found["Pr(>Chisq)"][1], rule(found["Chisq"][0], found["Df"][0], i)) for i, found in wrong):
+        if all(same_p(found["Pr(>Chisq)"][1], rule(found["Chisq"][0], found["Df"][0], i)) for i, found in wrong):
             name, words = key, text
             break
     if not name:
@@ -329,7 +322,7 @@ def tail(evidence: AnovaEvidence) -> Finding | None:
             " Where a variance is tested, 0 is the edge of what it can be and R's p-value is too large, at worst about "
             "twice: the mixture is a fair choice there (Self & Liang 1987), but it is not what R prints. Say which."
         )
-    cause = Cause(
+    return Cause(
         10,
         f"lrt-p-{name}",
         f"The p-value of the likelihood-ratio test is {words}",
@@ -337,14 +330,14 @@ def tail(evidence: AnovaEvidence) -> Finding | None:
         f"{found['Pr(>Chisq)'][0]:.6g} in R, {found['Pr(>Chisq)'][1]:.6g} in the candidate",
         remedy,
         {"reference": found["Pr(>Chisq)"][0], "candidate": found["Pr(>Chisq)"][1]},
+        strength=Strength.ANOTHER_INPUT,
     )
-    return Finding(cause, Strength.ANOTHER_INPUT)
 
 
 # ---------------------------------------------------------------------------------------------------- AIC, BIC
 
 
-def information_criteria(evidence: AnovaEvidence) -> Finding | None:
+def information_criteria(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: parameters counted otherwise in AIC, or another N in BIC."""
     loglik, npar = evidence.column("candidate", "logLik"), evidence.column("reference", "npar")
     # Without the log-likelihoods the reference's serve: where they differ, nothing below fits.
@@ -356,7 +349,7 @@ def information_criteria(evidence: AnovaEvidence) -> Finding | None:
     if whole and (np.abs(counted - npar) > 0.5).any():
         missing = npar - np.round(counted)
         words = " (σ is not counted)" if (missing == 1).all() else ""
-        cause = Cause(
+        return Cause(
             10,
             "parameter-count",
             f"The candidate counts {', '.join(f'{value:.0f}' for value in counted)} parameters, R "
@@ -369,8 +362,8 @@ def information_criteria(evidence: AnovaEvidence) -> Finding | None:
             "Count fixed effects, every variance and covariance of random effects, and σ: AIC, BIC and the degrees of "
             "freedom of a likelihood-ratio test depend on it.",
             {"reference": float(npar[-1]), "candidate": float(counted[-1])},
+            strength=Strength.COUNTS,
         )
-        return Finding(cause, Strength.COUNTS)
     weight = (evidence.column("candidate", "BIC") + 2.0 * loglik) / npar
     N = float(evidence.compared_fits[0].nobs())
     if (
@@ -378,7 +371,7 @@ def information_criteria(evidence: AnovaEvidence) -> Finding | None:
         and np.ptp(weight) < Match.ESTIMATED
         and not _same(float(weight[0]), math.log(N), Match.ESTIMATED)
     ):
-        cause = Cause(
+        return Cause(
             10,
             "bic-sample-size",
             "BIC uses another number of observations",
@@ -386,15 +379,15 @@ def information_criteria(evidence: AnovaEvidence) -> Finding | None:
             f"log({N:.0f}), the rows used",
             "Use log(N) with N the number of rows used, as R's BIC does.",
             {"candidate_n": math.exp(min(float(weight[0]), 50.0)), "reference_n": N},
+            strength=Strength.CERTAIN,
         )
-        return Finding(cause, Strength.CERTAIN)
     return None
 
 
 # ---------------------------------------------------------------------------------------------------- the fits
 
 
-def constant(evidence: AnovaEvidence) -> Finding | None:
+def constant(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: all log-likelihoods are off by one constant, which no test sees."""
     shift = evidence.column("candidate", "logLik") - evidence.column("reference", "logLik")
     if not np.isfinite(shift).all() or np.ptp(shift) > Match.RULE or abs(shift[0]) <= tolerances.OPTIMUM.limit:
@@ -403,7 +396,7 @@ def constant(evidence: AnovaEvidence) -> Finding | None:
     known = {"N log(2π)": N * math.log(2 * math.pi), "N": N, "N (1 + log(2π))": N * (1 + math.log(2 * math.pi))}
     offset = -2.0 * float(shift[0])
     named = next((name for name, value in known.items() if _same(abs(offset), value, Match.RULE)), "")
-    cause = Cause(
+    return Cause(
         10,
         "constant-offset",
         "The log-likelihoods lack (or have besides) a constant" + (f": {named}" if named else ""),
@@ -411,11 +404,11 @@ def constant(evidence: AnovaEvidence) -> Finding | None:
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs.",
         {"offset": offset},
+        strength=Strength.SIGNS,
     )
-    return Finding(cause, Strength.SIGNS)
 
 
-def one_fit(evidence: AnovaEvidence) -> Finding | None:
+def one_fit(evidence: AnovaEvidence) -> Cause | None:
     """One of the models was fitted otherwise: what the comparison of its two fits finds."""
     for name, pair in zip(evidence.names, evidence.pairs, strict=False):
         left, right = pair.pair("logLik")
@@ -423,22 +416,21 @@ def one_fit(evidence: AnovaEvidence) -> Finding | None:
             continue
         causes = diagnose(pair, FIT_DETECTORS)
         if causes:
-            found = replace(causes[0], title=f"{name}: {causes[0].title}")
             # The tests follow from the fits: what is wrong with a fit comes before what is wrong with a test.
-            return Finding(found, Strength.OF_ONE_FIT)
-        cause = Cause(
+            return replace(causes[0], title=f"{name}: {causes[0].title}", strength=Strength.OF_ONE_FIT)
+        return Cause(
             5,
             "lrt-fit",
             f"The fits of {name} differ, and with them the test",
             f"its log-likelihood is {left:.6f} in R and {right:.6f} in the candidate",
             "Compare the fits of that model first (validation.compare).",
             {"reference": left, "candidate": right},
+            strength=Strength.PARTIAL,
         )
-        return Finding(cause, Strength.PARTIAL)
     return None
 
 
-def missing_columns(evidence: AnovaEvidence) -> Finding | None:
+def missing_columns(evidence: AnovaEvidence) -> Cause | None:
     """Row 12: columns of the table, or numbers in it, that the candidate does not give."""
     if evidence.candidate is None or evidence.reference is None:
         return None
@@ -449,7 +441,7 @@ def missing_columns(evidence: AnovaEvidence) -> Finding | None:
     ]
     if not lost:
         return None
-    cause = Cause(
+    return Cause(
         12,
         "missing-numbers",
         "The candidate does not give all numbers of the table",
@@ -457,12 +449,12 @@ def missing_columns(evidence: AnovaEvidence) -> Finding | None:
         "Give every column of R's table; where a program has no such number, name the columns that are to be compared "
         "(columns=).",
         {"missing": float(len(lost))},
+        strength=Strength.SEEN,
     )
-    return Finding(cause, Strength.SEEN)
 
 
 #: In the order in which findings of one strength are named.
-DETECTORS: tuple[Callable[[AnovaEvidence], Finding | None], ...] = (
+DETECTORS: tuple[Callable[[AnovaEvidence], Cause | None], ...] = (
     rows_of_models,
     not_refitted,
     degrees_of_freedom,

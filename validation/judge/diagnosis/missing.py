@@ -3,18 +3,22 @@
 from dataclasses import replace
 
 from validation.algebra import solve
-from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis import close
 from validation.judge.diagnosis.model import least_objective, small_enough
-from validation.judge.diagnosis.reproduced import reproduced
+from validation.judge.diagnosis.reproduced import proof_by
 from validation.judge.evidence import Evidence
-from validation.judge.implied import implied_numbers
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["lost_numbers", "lost_weights", "malformed_values"]
 
+_READING = (
+    "Check how the candidate reads the formula and which columns it drops: R drops those that others give, and names "
+    "them. A column more or less changes every other estimate."
+)
 
-def lost_weights(evidence: Evidence) -> Finding | None:
+
+def lost_weights(evidence: Evidence) -> Cause | None:
     """Row 12: prior weights, or an offset, that the candidate left out."""
     pieces, theta = evidence.reference_pieces, evidence.known_theta
     if pieces is None or theta is None or (pieces.weights is None and pieces.offset is None):
@@ -40,7 +44,7 @@ def lost_weights(evidence: Evidence) -> Finding | None:
         return None
     names, objective = lost[0]
     words = " and the ".join({"weights": "prior weights", "offset": "offset"}[name] for name in names)
-    cause = Cause(
+    return Cause(
         12,
         f"lost-{names[0]}",
         f"The candidate left the {words} out",
@@ -49,36 +53,27 @@ def lost_weights(evidence: Evidence) -> Finding | None:
         "Pass weights and offset on to the candidate, row by row for the rows used; a program that cannot take them "
         "should refuse them, not ignore them.",
         {"objective": objective},
+        strength=Strength.SAME_NUMBERS,
     )
-    return Finding(cause, Strength.SAME_NUMBERS)
 
 
-def lost_numbers(evidence: Evidence) -> Finding | None:
+def lost_numbers(evidence: Evidence) -> Cause | None:
     """Row 12: a column or a quantity that is silently missing."""
     left, right = evidence.reference_pieces, evidence.candidate_pieces
     if left is not None and right is not None:
         lost = [name for name in left.coef_names if name not in right.coef_names]
         extra = [name for name in right.coef_names if name not in left.coef_names]
-        if lost and not extra:
-            cause = Cause(
+        if bool(lost) != bool(extra):
+            columns = f"column{'s' * (len(lost or extra) > 1)} {', '.join(lost or extra)} of X"
+            return Cause(
                 12,
-                "lost-column",
-                f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
+                "lost-column" if lost else "extra-column",
+                f"The candidate lost the {columns}" if lost else f"The candidate has the {columns} besides",
                 f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
-                "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
+                _READING,
                 {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
+                strength=Strength.ANOTHER_INPUT,
             )
-            return Finding(cause, Strength.ANOTHER_INPUT)
-        if extra and not lost:
-            cause = Cause(
-                12,
-                "extra-column",
-                f"The candidate has the column{'s' if len(extra) > 1 else ''} {', '.join(extra)} of X besides",
-                f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
-                "Check how the candidate reads the formula; R drops columns that others give, and names them.",
-                {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
-            )
-            return Finding(cause, Strength.ANOTHER_INPUT)
     elif (found := _dropped_columns(evidence) or _extra_coefficients(evidence)) is not None:
         return found
     joined = evidence.joined
@@ -89,7 +84,7 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
         return None
     by_quantity = missing["quantity"].value_counts()
     problems = "; ".join(f"{name}: {why}" for name, why in evidence.right.problems.items() if name in by_quantity.index)
-    cause = Cause(
+    return Cause(
         12,
         "missing-numbers",
         "The candidate does not give all numbers",
@@ -99,28 +94,28 @@ def lost_numbers(evidence: Evidence) -> Finding | None:
         "Give every quantity that R gives, under R's labels: what is missing cannot be compared, and "
         "is never passed over.",
         {"missing": float(len(missing))},
+        strength=Strength.SEEN,
     )
-    return Finding(cause, Strength.SEEN)
 
 
-def _extra_coefficients(evidence: Evidence) -> Finding | None:
+def _extra_coefficients(evidence: Evidence) -> Cause | None:
     """Coefficients that the reference has not, of a candidate that gives all of the reference's besides."""
     names = evidence.rows("fixef")
     extra = [str(name) for name in names.loc[~names["has_reference"], "term"]]
     if not extra or not names["has_reference"].any() or not names["has_candidate"].all():
         return None
-    cause = Cause(
+    return Cause(
         12,
         "extra-column",
         f"The candidate has the coefficient{'s' if len(extra) > 1 else ''} {', '.join(extra)} besides",
         f"it gives {len(names)} coefficients, the reference {int(names['has_reference'].sum())}, all of which it has",
-        "Check how the candidate reads the formula: a column more changes every other estimate.",
+        _READING,
         {"reference": float(names["has_reference"].sum()), "candidate": float(len(names))},
+        strength=Strength.ANOTHER_INPUT,
     )
-    return Finding(cause, Strength.ANOTHER_INPUT)
 
 
-def _dropped_columns(evidence: Evidence) -> Finding | None:
+def _dropped_columns(evidence: Evidence) -> Cause | None:
     """Columns whose coefficients are not given, where the model without them gives the candidate's numbers."""
     pieces, theta = evidence.reference_pieces, evidence.theta("reference")
     names = evidence.rows("fixef")
@@ -132,36 +127,30 @@ def _dropped_columns(evidence: Evidence) -> Finding | None:
     kept = [j for j, name in enumerate(pieces.coef_names) if name not in lost]
     without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
     solution = least_objective(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), without)
-    if solution is None:
-        return None
-    expected = implied_numbers(solution)
-    expected["logLik", None, None, None, None] = -solution.objective / 2
-    proof = reproduced(evidence, expected, ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik"))
-    if not proof.proves:
+    if (proof := proof_by(evidence, solution)) is None:
         return None
     intercept = lost == ["(Intercept)"]
-    cause = Cause(
+    return Cause(
         7 if intercept else 12,
         "intercept-lost" if intercept else "lost-column",
         "The candidate has no intercept among its fixed effects"
         if intercept
         else f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
-        f"without {', '.join(lost)} the model, computed here from the reference's own y, X and Z, gives "
-        f"{proof.matched} of the {proof.total} numbers that tell to {proof.digits:.0f} digits or more",
-        "Check how the candidate reads the formula and whether it drops columns; R names the columns it drops.",
-        {"matched": float(proof.matched), "compared": float(proof.total), "digits": proof.digits},
+        proof.words(f"the model without {', '.join(lost)}"),
+        _READING,
+        proof.figures,
+        strength=Strength.ANOTHER_INPUT,
     )
-    return Finding(cause, Strength.ANOTHER_INPUT)
 
 
-def malformed_values(evidence: Evidence) -> Finding | None:
+def malformed_values(evidence: Evidence) -> Cause | None:
     """What the candidate hands over is not what the contract asks for."""
     wrong = evidence.wrong_of("candidate")
     if not wrong:
         return None
     texts = list(dict.fromkeys(wrong.values()))
     more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
-    cause = Cause(
+    return Cause(
         12,
         "malformed-values",
         f"What the candidate hands over is malformed: {texts[0]}{more}",
@@ -169,5 +158,5 @@ def malformed_values(evidence: Evidence) -> Finding | None:
         "Return real numbers of the right shape under R's labels; a malformed value is never converted into one that "
         "agrees.",
         {"parts": float(len(wrong))},
+        strength=Strength.ANOTHER_MODEL,
     )
-    return Finding(cause, Strength.ANOTHER_MODEL)

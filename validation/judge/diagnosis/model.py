@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import scipy.optimize
 
-from validation.algebra import Pieces, Solution
+from validation.algebra import Pieces, Solution, solve
 from validation.covariances import FREE
 from validation.judge.diagnosis import close
 from validation.judge.evidence import Evidence
@@ -21,6 +21,7 @@ __all__ = [
     "implied_by",
     "least_objective",
     "levels_of",
+    "optimum_of",
     "same_model",
     "small_enough",
     "terms_of",
@@ -103,9 +104,15 @@ def least_objective(at: Callable[[np.ndarray], Solution | None], start: np.ndarr
     return at(point * unit)
 
 
+def optimum_of(pieces: Pieces, reml: bool) -> Solution | None:
+    """A model at its own optimum, by the judge's algebra, from lme4's start."""
+    start = np.where([low == 0.0 for low, _ in pieces.bounds], pieces.theta_scale, 0.0)
+    return least_objective(lambda point: solve(pieces, point, reml), start, pieces)
+
+
 def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
     """The levels of a side's grouping factors; of its BLUPs where it does not give its factors."""
-    fit = evidence.reference if side == "reference" else evidence.candidate
+    fit = evidence.fit(side)
     try:
         flist = fit.getME("flist")
         return {str(name): [str(level) for level in flist[name].cat.categories] for name in flist.columns}
@@ -147,7 +154,7 @@ def terms_of(evidence: Evidence, side: str) -> list[tuple[str, int, tuple[str, .
     pieces: Pieces | None = evidence.reference_pieces if side == "reference" else evidence.candidate_pieces
     if pieces is not None:
         return [(term.group, term.J, term.effects) for term in pieces.terms]
-    fit = evidence.reference if side == "reference" else evidence.candidate
+    fit = evidence.fit(side)
     try:
         components = fit.VarCorr()
     except Exception:

@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from validation.judge.diagnosis import Finding
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
@@ -27,7 +26,7 @@ _SPACES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 
 
-def other_names(evidence: Evidence) -> Finding | None:
+def other_names(evidence: Evidence) -> Cause | None:
     """Names on one side only whose numbers are all there on the other side, under names that it alone has."""
     found: dict[str, list[tuple[str, str]]] = {}
     agreeing = 0
@@ -42,7 +41,7 @@ def other_names(evidence: Evidence) -> Finding | None:
         return None
     shown = "; ".join(f"{what} {_few(pairs)}" for what, pairs in found.items())
     total = sum(map(len, found.values()))
-    cause = Cause(
+    return Cause(
         8,
         "other-names",
         "The candidate has the same numbers under other names",
@@ -50,8 +49,8 @@ def other_names(evidence: Evidence) -> Finding | None:
         "Return R's names: '(Intercept)', a factor's level behind its name ('genderM'), 'a:b' for an interaction, and "
         "each level as it is written in the data. What stands under another name counts as missing.",
         {"renamed": float(total), "agreeing": float(agreeing)},
+        strength=Strength.LISTED,
     )
-    return Finding(cause, Strength.LISTED)
 
 
 def _renamed(rows: pd.DataFrame, column: str) -> tuple[list[tuple[str, str]], int]:

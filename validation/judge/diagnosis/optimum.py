@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from validation import tolerances
-from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis import close
 from validation.judge.diagnosis.model import implied_by, same_model
 from validation.judge.evidence import Evidence
 from validation.quantities import records
@@ -16,7 +16,7 @@ from validation.verdict import Cause
 __all__ = ["boundary", "optimizer"]
 
 
-def boundary(evidence: Evidence) -> Finding | None:
+def boundary(evidence: Evidence) -> Cause | None:
     """Row 6: one side is on the boundary (a variance of 0), the other is not."""
     if not same_model(evidence):
         return None
@@ -54,7 +54,7 @@ def boundary(evidence: Evidence) -> Finding | None:
         )
     )
     wrong = improvement is None or abs(improvement) > tolerances.OPTIMUM.limit
-    cause = Cause(
+    return Cause(
         6,
         "boundary",
         f"The {side} puts a variance component on the boundary (0), the {other} does not",
@@ -62,11 +62,11 @@ def boundary(evidence: Evidence) -> Finding | None:
         "Treat 0 as a boundary that the optimizer can reach and leave again (lme4 bounds θ's diagonal below by 0), and "
         "restart from inside when it ends there; compare the objective at both θ.",
         {"improvement": math.nan if improvement is None else improvement},
+        strength=Strength.ANOTHER_MODEL if wrong else Strength.EQUAL_OPTIMA,
     )
-    return Finding(cause, Strength.ANOTHER_MODEL if wrong else Strength.EQUAL_OPTIMA)
 
 
-def optimizer(evidence: Evidence) -> Finding | None:
+def optimizer(evidence: Evidence) -> Cause | None:
     """Row 5: an optimizer stopped early, or at another optimum."""
     improvement = _improvement(evidence)
     if not same_model(evidence) or improvement is None or evidence.objective_agrees is False:
@@ -112,7 +112,7 @@ def optimizer(evidence: Evidence) -> Finding | None:
     else:
         strength = Strength.PARTIAL if significant else Strength.HINT
     about = "the candidate" if side == "candidate" else "R here (as users call it; tight lme4 does not)"
-    cause = Cause(
+    return Cause(
         5,
         name,
         title,
@@ -121,8 +121,8 @@ def optimizer(evidence: Evidence) -> Finding | None:
         f"Tighten the stopping tolerances of {about}, or start it from the other side's θ; derivative-free optimizers "
         f"that stop on a change of 1e-8 leave variance components with 4 or 5 right digits.{other_reasons}",
         {"excess": abs(improvement), "theta_distance": distance},
+        strength=strength,
     )
-    return Finding(cause, strength)
 
 
 def _improvement(evidence: Evidence) -> float | None:

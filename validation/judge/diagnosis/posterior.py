@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.draws import (
     copied_draws,
     correlation_lost,
@@ -19,12 +18,13 @@ from validation.judge.diagnosis.draws import (
 from validation.judge.diagnosis.prior_summaries import improper_hs_plus, printed_priors
 from validation.judge.diagnosis.priors import priors
 from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.verdict import Cause
 
 __all__ = ["DETECTORS", "OF_INCONCLUSIVE"]
 
 
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
-DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (
+DETECTORS: tuple[Callable[[PosteriorEvidence], Cause | None], ...] = (
     scale_of_draws,
     reported_numbers,
     other_reference_level,
@@ -41,4 +41,4 @@ DETECTORS: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (
 )
 
 #: Detectors that say why draws are not valid, for a comparison that is inconclusive.
-OF_INCONCLUSIVE: tuple[Callable[[PosteriorEvidence], Finding | None], ...] = (improper_hs_plus,)
+OF_INCONCLUSIVE: tuple[Callable[[PosteriorEvidence], Cause | None], ...] = (improper_hs_plus,)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis import close
 from validation.judge.diagnosis.model import same_model
 from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
@@ -15,7 +15,7 @@ from validation.verdict import Cause
 __all__ = ["cancellation", "single_precision"]
 
 
-def single_precision(evidence: Evidence) -> Finding | None:
+def single_precision(evidence: Evidence) -> Cause | None:
     """Row 12: numbers that went through 32-bit floats."""
     rows = evidence.compared("fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef")
     values = rows["candidate"].to_numpy()
@@ -53,15 +53,15 @@ def single_precision(evidence: Evidence) -> Finding | None:
     else:
         return None
     median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))
-    cause = Cause(
+    return Cause(
         12,
         "single-precision",
         "The candidate computes, or stores, in single precision",
         f"{words}; the digits of agreement stop at {median:.1f} (median)",
         "Use 64-bit floats throughout: the sums of squares behind a deviance lose half their digits otherwise.",
         {"share_float32": share, "median_digits": median},
+        strength=strength,
     )
-    return Finding(cause, strength)
 
 
 def _cancelled(evidence: Evidence) -> float:
@@ -72,7 +72,7 @@ def _cancelled(evidence: Evidence) -> float:
     return float(np.finfo(float).eps * (np.abs(pieces.y).max() / sigma) ** 2)
 
 
-def cancellation(evidence: Evidence) -> Finding | None:
+def cancellation(evidence: Evidence) -> Cause | None:
     """Row 12: digits lost because the response is large for its spread, and was not centred before it was squared.
 
     What is lost by squaring the response, or by subtracting fitted values of its size, is known beforehand. The
@@ -122,7 +122,7 @@ def cancellation(evidence: Evidence) -> Finding | None:
         return None
     size, spread = float(np.abs(pieces.y).max()), evidence.value("reference", "sigma")
     left = max(0.0, -math.log10(loss))
-    cause = Cause(
+    return Cause(
         12,
         "cancellation",
         "Digits are lost to the size of the response: it is far from 0 for its spread, and was not centred",
@@ -137,8 +137,8 @@ def cancellation(evidence: Evidence) -> Finding | None:
         "before fitting, and add it to the intercept afterwards: nothing else changes. A program should centre by "
         "itself, and should sum squared residuals rather than take y'y apart.",
         {"loss": loss, "share": share, "excess": excess},
+        strength=Strength.COUNTS,
     )
-    return Finding(cause, Strength.COUNTS)
 
 
 def _percent(share: float) -> str:

@@ -4,7 +4,6 @@ import re
 
 from validation import tolerances
 from validation.contract import BayesianFit
-from validation.judge.diagnosis import Finding
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.tolerances import Strength
 from validation.verdict import Cause
@@ -53,7 +52,7 @@ def has_scales(fit: BayesianFit) -> bool:
     return bool({_family(prior) for prior in priors.values()} & {"laplace", "lasso", "hs", "hs_plus", "product_normal"})
 
 
-def printed_priors(evidence: PosteriorEvidence) -> Finding | None:
+def printed_priors(evidence: PosteriorEvidence) -> Cause | None:
     """Row 9: the priors that the two sides print are not the same."""
     left = _printed(evidence.reference)
     right = _printed(evidence.candidate)
@@ -66,18 +65,18 @@ def printed_priors(evidence: PosteriorEvidence) -> Finding | None:
     families = any(_family(left[title]) != _family(right[title]) for title in titles)
     differing = [f"{title}: {left[title]} in the reference, {right[title]} in the candidate" for title in titles]
     differing += [f"{title} in the reference, not so in the candidate" for title in moved]
-    cause = Cause(
+    return Cause(
         9,
         "prior-printed",
         "Another family of priors" if families else "Another QR setting" if moved else "The priors have other figures",
         "; ".join(differing),
         "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
         {"blocks": float(len(differing))},
+        strength=Strength.ANOTHER_MODEL,
     )
-    return Finding(cause, Strength.ANOTHER_MODEL)
 
 
-def improper_hs_plus(evidence: PosteriorEvidence) -> Finding | None:
+def improper_hs_plus(evidence: PosteriorEvidence) -> Cause | None:
     """Row 9: rstanarm's own chains under ``hs_plus`` do not converge, as two parameters have no distribution."""
     prior = _printed(evidence.reference)
     if not any(_family(value) == "hs_plus" for value in prior.values()):
@@ -85,7 +84,7 @@ def improper_hs_plus(evidence: PosteriorEvidence) -> Finding | None:
     summary = evidence.summaries.get("reference")
     if summary is None or not (largest := float(summary["rhat"].max())) >= tolerances.VALIDITY.rhat:
         return None
-    cause = Cause(
+    return Cause(
         9,
         "hs-plus-improper",
         "rstanarm's hs_plus has no proper posterior to sample",
@@ -93,5 +92,5 @@ def improper_hs_plus(evidence: PosteriorEvidence) -> Finding | None:
         f"off, and log-posterior with them (largest R-hat of the reference: {largest:.3f})",
         "Compare the log densities (gate 1), which is exact; draws of R's hs_plus say nothing. hs() is proper.",
         {"rhat": largest},
+        strength=Strength.RULE,
     )
-    return Finding(cause, Strength.RULE)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from validation import tolerances
 from validation.contract import BayesianFit
-from validation.judge.diagnosis import Finding, density
+from validation.judge.diagnosis import density
 from validation.judge.diagnosis.density import Block, Explanation
 from validation.judge.diagnosis.prior_summaries import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
@@ -47,7 +47,7 @@ _PRIOR_REMEDY = {
 }
 
 
-def priors(evidence: PosteriorEvidence) -> Finding | None:
+def priors(evidence: PosteriorEvidence) -> Cause | None:
     """Row 9: which coordinates the densities disagree about, and with them which prior or scale."""
     densities = evidence.densities
     if len(densities) < 3 or not len(evidence.points):
@@ -77,7 +77,7 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
             lambda points: _at(evidence.candidate, points),
         )
         if explained is not None:
-            return Finding(_explained_cause(explained, evidence), Strength.LISTED)
+            return _explained_cause(explained, evidence)
     moved: dict[int, list[tuple[float, float]]] = {}
     for i, label in enumerate(evidence.point_labels):
         match = re.fullmatch(r"coordinate (\d+) (up|down)", label)
@@ -91,23 +91,21 @@ def priors(evidence: PosteriorEvidence) -> Finding | None:
     largest = float(np.max(np.abs(gap[finite])))
     if "coefficient-scales" in [b.name for b in involved]:
         # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
-        return Finding(_scales_cause(largest), Strength.SAID_OF_COUNTS)
+        return _scales_cause(largest)
     if len(involved) > 1:
         # Nothing that is known explains it: where it shows is all that is known.
-        return Finding(_where_only(involved, largest), Strength.PLACE)
+        return _where_only(involved, largest)
     if not involved:
-        return Finding(
-            Cause(
-                9,
-                "density",
-                "The log densities differ, though not along any single coordinate",
-                f"the largest difference is {largest:.3g}",
-                "The parts of the model interact otherwise than in rstanarm: look at what multiplies what.",
-                {"largest": largest},
-            ),
-            Strength.PARTIAL,
+        return Cause(
+            9,
+            "density",
+            "The log densities differ, though not along any single coordinate",
+            f"the largest difference is {largest:.3g}",
+            "The parts of the model interact otherwise than in rstanarm: look at what multiplies what.",
+            {"largest": largest},
+            strength=Strength.PARTIAL,
         )
-    return Finding(_prior_cause(involved, sensitive, largest), Strength.CERTAIN)
+    return _prior_cause(involved, sensitive, largest)
 
 
 def _at(fit: BayesianFit, points: np.ndarray) -> np.ndarray:
@@ -208,7 +206,8 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
         name, title = "prior-random-effects", "The random effects are on another scale: τ times σ?"
     else:
         name, title = "prior-several", "Several priors differ: " + ", ".join(involved)
-    return Cause(9, name, title, text, " ".join(remedies) or "Compare prior_summary() of both sides.", figures)
+    remedy = " ".join(remedies) or "Compare prior_summary() of both sides."
+    return Cause(9, name, title, text, remedy, figures, strength=Strength.LISTED)
 
 
 def _scale_words(factors: dict[str, float]) -> list[tuple[str, float]]:
@@ -262,6 +261,7 @@ def _scales_cause(largest: float) -> Cause:
         "laplace, lasso, hs, hs_plus and product_normal have scales (or factors) of their own after z_beta; their "
         "hyperparameters must be the same on both sides (df, global_df, global_scale, slab_df, slab_scale).",
         {"largest": largest},
+        strength=Strength.SAID_OF_COUNTS,
     )
 
 
@@ -275,6 +275,7 @@ def _where_only(involved: list[Block], largest: float) -> Cause:
         "Compare prior_summary() of both sides, then the likelihood: with prior_PD = TRUE the priors can be compared "
         "alone.",
         {"largest": largest},
+        strength=Strength.PLACE,
     )
 
 
@@ -297,21 +298,19 @@ def _prior_cause(involved: list[Block], sensitive: dict[int, list[tuple[float, f
         f"{moved:.3g}; not as a normal, exponential, gamma or beta prior with other parameters would",
         _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides."),
         {"largest": largest, "coordinates": float(len(sensitive))},
+        strength=Strength.CERTAIN,
     )
 
 
-def _regressed(evidence: PosteriorEvidence, gap: np.ndarray, finite: np.ndarray, blocks: list[Block] | None) -> Finding:
+def _regressed(evidence: PosteriorEvidence, gap: np.ndarray, finite: np.ndarray, blocks: list[Block] | None) -> Cause:
     """Without single-coordinate probes: the densities differ, that much is certain."""
     largest = float(np.max(np.abs(gap[finite])))
-    return Finding(
-        Cause(
-            9,
-            "density",
-            "The log densities differ: another prior, scale or parametrisation",
-            f"the largest difference of log-density differences is {largest:.3g} at {int(finite.sum())} points",
-            "Compare prior_summary() of both sides, prior by prior; against live R the coordinates "
-            "that matter are named.",
-            {"largest": largest},
-        ),
-        Strength.LOOSE_MATCH,
+    return Cause(
+        9,
+        "density",
+        "The log densities differ: another prior, scale or parametrisation",
+        f"the largest difference of log-density differences is {largest:.3g} at {int(finite.sum())} points",
+        "Compare prior_summary() of both sides, prior by prior; against live R the coordinates that matter are named.",
+        {"largest": largest},
+        strength=Strength.LOOSE_MATCH,
     )

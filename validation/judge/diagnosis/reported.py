@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis import close, same_p
 from validation.judge.diagnosis.model import another_model, columns_differ, implied_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
@@ -40,7 +40,7 @@ class _Offset:
     proof: str
 
 
-def constants(evidence: Evidence) -> Finding | None:
+def constants(evidence: Evidence) -> Cause | None:
     """Row 10: the objective or the log-likelihood differs by a constant, or is reported on another scale."""
     found = _offset(evidence)
     if found is None:
@@ -48,15 +48,15 @@ def constants(evidence: Evidence) -> Finding | None:
     N = evidence.value("reference", "nobs")
     if (scale := _other_scale(evidence.value("candidate", "logLik"), found.expected, N)) is not None:
         words, value = scale
-        cause = Cause(
+        return Cause(
             10,
             "log-likelihood-scale",
             f"What the candidate reports as log-likelihood is {words}",
             f"{found.where}; {words} would be {value:.6f}, which is what it reports",
             "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it.",
             {"expected": found.expected, "reported": value},
+            strength=Strength.LISTED,
         )
-        return Finding(cause, Strength.LISTED)
     names = [
         (name, size) for name, size in _constants(evidence).items() if close(abs(found.size), abs(size), Match.RULE)
     ]
@@ -68,18 +68,18 @@ def constants(evidence: Evidence) -> Finding | None:
         title, where = "The log-likelihood lacks (or has besides) a constant", found.where
     elif found.proof == "own":
         title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
-        cause = Cause(
+        return Cause(
             10,
             "another-log-likelihood",
             title,
             f"{found.where}; no constant and no scale that is known explains it",
             "Report −½ of the objective's value at θ̂; a log-likelihood given the random effects is another quantity.",
             {"offset": found.size},
+            strength=Strength.CERTAIN,
         )
-        return Finding(cause, Strength.CERTAIN)
     else:
         return None
-    cause = Cause(
+    return Cause(
         10,
         "constant-offset",
         title,
@@ -87,8 +87,8 @@ def constants(evidence: Evidence) -> Finding | None:
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs; estimates are not affected.",
         {"offset": found.size, "N": N},
+        strength=Strength.LISTED if names else Strength.CERTAIN,
     )
-    return Finding(cause, Strength.LISTED if names else Strength.CERTAIN)
 
 
 def _offset(evidence: Evidence) -> _Offset | None:
@@ -174,7 +174,7 @@ def _constants(evidence: Evidence) -> dict[str, float]:
     return known
 
 
-def degrees_of_freedom(evidence: Evidence) -> Finding | None:
+def degrees_of_freedom(evidence: Evidence) -> Cause | None:
     """Row 10: parameters counted otherwise (σ not among them, θ's elements not all), or another N in BIC."""
     npar, logLik = evidence.pair("npar"), evidence.pair("logLik")
     aic, bic = evidence.pair("AIC"), evidence.pair("BIC")
@@ -188,7 +188,7 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
     if math.isfinite(counted) and abs(counted - npar[0]) > Match.RULE and abs(counted - round(counted)) < Match.RULE:
         missing = npar[0] - counted
         words = " (σ is not counted)" if missing == 1 else ""
-        cause = Cause(
+        return Cause(
             10,
             "parameter-count",
             f"The candidate counts {counted:.0f} parameters, the reference {npar[0]:.0f}{words}",
@@ -197,13 +197,13 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
             "elements of θ, and σ",
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
             {"reference": npar[0], "candidate": counted},
+            strength=Strength.COUNTS,
         )
-        return Finding(cause, Strength.COUNTS)
     residual = evidence.pair("df_residual")
     fixed = float(len(evidence.rows("fixef")))
     if all(map(math.isfinite, residual)) and residual[0] != residual[1]:
         words = {N - fixed: "N − p, less the fixed effects alone", N - npar[0] + 1: "without σ"}.get(residual[1], "")
-        cause = Cause(
+        return Cause(
             10,
             "residual-df",
             "The residual degrees of freedom are counted otherwise" + (f": {words}" if words else ""),
@@ -212,25 +212,25 @@ def degrees_of_freedom(evidence: Evidence) -> Finding | None:
             "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
             "on it.",
             {"reference": residual[0], "candidate": residual[1]},
+            strength=Strength.SAID_OF_COUNTS,
         )
-        return Finding(cause, Strength.SAID_OF_COUNTS)
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
     right = close(bic[1], bic[0], Match.COMPUTED) or close(weight, math.log(N), Match.ESTIMATED)
     if math.isfinite(weight) and math.isfinite(N) and not right:
         effective = math.exp(min(weight, 50.0))
-        cause = Cause(
+        return Cause(
             10,
             "bic-sample-size",
             "BIC uses another number of observations",
             f"BIC's penalty per parameter is {weight:.6f} = log({effective:.6g}); R uses log({N:.0f}), the rows used",
             "Use log(N) with N the number of rows used, as R's BIC does.",
             {"candidate_n": effective, "reference_n": N},
+            strength=Strength.CERTAIN,
         )
-        return Finding(cause, Strength.CERTAIN)
     return None
 
 
-def standard_error_scale(evidence: Evidence) -> Finding | None:
+def standard_error_scale(evidence: Evidence) -> Cause | None:
     """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
     rows = evidence.compared("se")
     if rows.empty or columns_differ(evidence):
@@ -247,18 +247,18 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
     ):
         factor = float(ratio.mean())
         names = [name for name, value in _known_factors(N, p, sigma).items() if close(factor, value, Match.ESTIMATED)]
-        cause = Cause(
-            10,
-            "standard-error-scale",
-            "All standard errors are off by one factor" + (f", {names[0]}" if names else ""),
-            f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
-            "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
-            {"factor": factor},
-        )
         # one factor of several coefficients, to many more digits than it is off by, is a rule whatever its name
         plain = len(ratio) > 1 and float(np.ptp(ratio)) < Match.VISIBLE * abs(factor - 1)
         if names or plain or abs(factor - 1) >= Match.VISIBLE:
-            return Finding(cause, Strength.OWN_RULE)
+            return Cause(
+                10,
+                "standard-error-scale",
+                "All standard errors are off by one factor" + (f", {names[0]}" if names else ""),
+                f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
+                "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
+                {"factor": factor},
+                strength=Strength.OWN_RULE,
+            )
     terms = evidence.compared("t")
     beta = {r["term"]: r["candidate"] for r in records(evidence.compared("fixef"))}
     se = {r["term"]: r["candidate"] for r in records(rows)}
@@ -276,7 +276,7 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
     ]
     if off:
         t_of = {r["term"]: r["candidate"] for r in records(terms)}
-        cause = Cause(
+        return Cause(
             10,
             "test-statistic",
             "The test statistic is not the estimate over its standard error",
@@ -284,9 +284,8 @@ def standard_error_scale(evidence: Evidence) -> Finding | None:
             f"error: {t_of[off[0]]:.6g}, where {beta[off[0]]:.6g} / {se[off[0]]:.6g} is "
             f"{beta[off[0]] / se[off[0]]:.6g}",
             "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
-            {},
+            strength=Strength.CERTAIN,
         )
-        return Finding(cause, Strength.CERTAIN)
     return _loose(evidence, ratio)
 
 
@@ -314,7 +313,7 @@ def _follow(evidence: Evidence, off: float) -> bool:
     return bool(known) and all(close(value, target, max(Match.CHAINED, off / 100)) for value, target in known)
 
 
-def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
+def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause | None:
     """Standard errors alone are a little off: another computation of them."""
     off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
     if not Match.RULE < off < Match.ANOTHER_WAY or evidence.objective_agrees is False:
@@ -330,7 +329,7 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
         return None  # the estimates moved too: then the standard errors follow them
     if _follow(evidence, off):
         return None  # it is θ that is a little off
-    cause = Cause(
+    return Cause(
         10,
         "standard-errors-loose",
         "The standard errors come from another computation (a numerical Hessian, the information of all parameters at "
@@ -340,8 +339,8 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Finding | None:
         "lme4's standard errors are the roots of σ̂²(X'V⁻¹X)⁻¹, in closed form; derivatives taken numerically keep four "
         "digits or so. Conclusions do not change, digits do.",
         {"largest": off},
+        strength=Strength.CERTAIN,
     )
-    return Finding(cause, Strength.CERTAIN)
 
 
 _TESTS_REMEDY = (
@@ -351,7 +350,7 @@ _TESTS_REMEDY = (
 )
 
 
-def tests_of_coefficients(evidence: Evidence) -> Finding | None:
+def tests_of_coefficients(evidence: Evidence) -> Cause | None:
     """Row 10: p-values by another distribution (z, residual df), or one-sided."""
     tests = evidence.compared("p")
     if tests.empty:
@@ -373,7 +372,7 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
     reference_t = {r["term"]: float(r["reference"]) for r in records(evidence.compared("t"))}
     # Where t itself differs, another p follows from it.
     terms = [term for term in ours if term in t and close(t[term], reference_t[term], Match.ROUGH)]
-    off = [term for term in terms if not _same_p(ours[term]["candidate"], ours[term]["reference"], Match.FOLLOWS)]
+    off = [term for term in terms if not same_p(ours[term]["candidate"], ours[term]["reference"], Match.FOLLOWS)]
     if not off:
         return None
 
@@ -383,14 +382,13 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
     reference_df = {term: df[term][0] for term in terms if term in df}
     for name, words, freedom in hypotheses:
         if all(
-            freedom(term) > 0 and _same_p(ours[term]["candidate"], tail(term, freedom(term)), Match.RULE)
-            for term in off
+            freedom(term) > 0 and same_p(ours[term]["candidate"], tail(term, freedom(term)), Match.RULE) for term in off
         ):
             found = (name, words)
             break
     else:
         if reference_df and all(
-            _same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, Match.FOLLOWS) for term in off
+            same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, Match.FOLLOWS) for term in off
         ):
             found = ("one-sided", "one tail of the distribution only")
         elif any(term in df and not close(df[term][1], df[term][0], Match.FOLLOWS) for term in off):
@@ -399,7 +397,7 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
         else:
             return None
     term = off[0]
-    cause = Cause(
+    return Cause(
         10,
         f"p-values-{found[0]}",
         f"The candidate's p-values are by {found[1]}",
@@ -409,12 +407,5 @@ def tests_of_coefficients(evidence: Evidence) -> Finding | None:
         "coefficients",
         _TESTS_REMEDY,
         {"reference": float(ours[term]["reference"]), "candidate": float(ours[term]["candidate"])},
+        strength=Strength.RULE,
     )
-    return Finding(cause, Strength.RULE)
-
-
-def _same_p(p: float, q: float, limit: float) -> bool:
-    if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
-        return False
-    logs = [math.log(max(value, Match.ZERO)) for value in (p, q)]
-    return abs(logs[0] - logs[1]) <= limit * max(1.0, abs(logs[1]))

@@ -4,11 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from validation import tolerances
+from validation.algebra import Solution
 from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
 from validation.quantities import Key, key_of, records
 
-__all__ = ["Reproduction", "reproduced"]
+__all__ = ["Reproduction", "proof_by", "reproduced"]
+
+#: What is looked at of a model that was computed anew.
+_ESTIMATES = ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik")
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,18 @@ class Reproduction:
         """Whether they are a proof."""
         return tolerances.REPRODUCED.holds(self.total, self.matched, self.digits)
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Its figures, for programs."""
+        return {"matched": float(self.matched), "compared": float(self.total), "digits": self.digits}
+
+    def words(self, model: str) -> str:
+        """Say how many of the numbers are those of a model, and that it was computed here."""
+        return (
+            f"{self.matched} of the {self.total} numbers that tell are those of {model} to {self.digits:.0f} digits or "
+            "more, computed here from the reference's own y, X and Z"
+        )
+
 
 def reproduced(evidence: Evidence, expected: Mapping[Key, float], quantities: Iterable[str]) -> Reproduction:
     """Compare the candidate's numbers with those that a supposed cause gives.
@@ -62,3 +79,22 @@ def reproduced(evidence: Evidence, expected: Mapping[Key, float], quantities: It
             found.append((record["quantity"], got))
     least = min((got for _, got in found), default=0.0)
     return Reproduction(total, len(found), least, frozenset(name for name, _ in found))
+
+
+def proof_by(
+    evidence: Evidence, solution: Solution | None, quantities: Iterable[str] = _ESTIMATES
+) -> Reproduction | None:
+    """What a model that was computed anew gives of the candidate's numbers; None where that proves nothing.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    solution : Solution or None
+        The model at its optimum.
+    quantities : iterable of str
+    """
+    if solution is None:
+        return None
+    expected = {**implied_numbers(solution), ("logLik", None, None, None, None): -solution.objective / 2}
+    found = reproduced(evidence, expected, quantities)
+    return found if found.proves else None

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from validation.contract import LinearMixedFit
-from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import levels_of
 from validation.judge.evidence import Evidence
@@ -23,7 +22,7 @@ _NA_INTEGER = -(2.0**31)
 _INTEGER_MISSING = {"-2147483648", "-9223372036854775808", "-2147483648.0"}
 
 
-def rows_used(evidence: Evidence) -> Finding | None:
+def rows_used(evidence: Evidence) -> Cause | None:
     """Row 4: rows dropped or kept; a missing value that became a level, or R's integer NA taken for a number."""
     nobs = evidence.pair("nobs")
     levels = {side: levels_of(evidence, side) for side in ("reference", "candidate")}
@@ -59,7 +58,7 @@ def rows_used(evidence: Evidence) -> Finding | None:
     elif coded:
         name, title = "missing-as-integer", "R's missing integer was taken for the number −2147483648"
         parts.append(coded)
-    cause = Cause(
+    return Cause(
         4,
         name,
         title,
@@ -67,8 +66,8 @@ def rows_used(evidence: Evidence) -> Finding | None:
         "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit), and make sure missing "
         "values reach the other side as missing.",
         {"reference_rows": nobs[0], "candidate_rows": nobs[1]},
+        strength=Strength.LISTED,
     )
-    return Finding(cause, Strength.LISTED)
 
 
 def _row_labels(evidence: Evidence, side: str) -> set[str]:
@@ -102,7 +101,7 @@ def _integer_missing(evidence: Evidence) -> str:
     return f"the candidate's response is −2147483648 in {count} rows" if count else ""
 
 
-def data_values(evidence: Evidence) -> Finding | None:
+def data_values(evidence: Evidence) -> Cause | None:
     """Row 4: the same rows and columns, but not the same values in them."""
     left, right = evidence.reference_pieces, evidence.candidate_pieces
     if left is None or right is None or left.y.size != right.y.size or evidence.pair("nobs")[0] != left.y.size:
@@ -130,7 +129,7 @@ def data_values(evidence: Evidence) -> Finding | None:
             parts.append(_off_words(group, a, b, off, labels))
     if not parts:
         return None
-    cause = Cause(
+    return Cause(
         4,
         name,
         title,
@@ -138,8 +137,8 @@ def data_values(evidence: Evidence) -> Finding | None:
         "Compare the data frames of both sides column by column before the models: a merge or sort that moved rows, a "
         "recoded value, or a transformed variable is found there fastest.",
         {"parts": float(len(parts))},
+        strength=Strength.ANOTHER_INPUT,
     )
-    return Finding(cause, Strength.ANOTHER_INPUT)
 
 
 def _entries_off(left: np.ndarray, right: np.ndarray) -> np.ndarray:

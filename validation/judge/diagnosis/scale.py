@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from validation.judge.diagnosis import Finding, close
+from validation.judge.diagnosis import close
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
@@ -27,7 +27,7 @@ _TRANSFORMS: tuple[tuple[str, str, Callable[[float, float], float]], ...] = (
 )
 
 
-def scale_of_components(evidence: Evidence) -> Finding | None:
+def scale_of_components(evidence: Evidence) -> Cause | None:
     """Row 2: variance, SD, θ or relative covariance in each other's place."""
     sigma = evidence.value("reference", "sigma")
     if not math.isfinite(sigma) or sigma <= 0:
@@ -53,7 +53,7 @@ def scale_of_components(evidence: Evidence) -> Finding | None:
         for name, description, transform in _TRANSFORMS:
             if all(close(c, transform(r, sigma), Match.FOLLOWS) for r, c in telling):
                 r, c = telling[0]
-                cause = Cause(
+                return Cause(
                     2,
                     f"scale-{name}",
                     f"The candidate's {words} are {description}",
@@ -62,12 +62,12 @@ def scale_of_components(evidence: Evidence) -> Finding | None:
                     "Report variances as variances, SDs as their roots, and both on the scale of the response: "
                     "Σ = σ²TT', where T is made of θ.",
                     {"reference": r, "candidate": c, "expected": transform(r, sigma), "sigma": sigma},
+                    strength=Strength.RULE,
                 )
-                return Finding(cause, Strength.RULE)
     return _own_components(evidence)
 
 
-def _own_components(evidence: Evidence) -> Finding | None:
+def _own_components(evidence: Evidence) -> Cause | None:
     """SDs that are the candidate's own variances (or the other way round), whatever the reference has."""
     rows = {
         quantity: {(r["group"], r["term"]): float(r["candidate"]) for r in records(evidence.compared(quantity))}
@@ -86,7 +86,7 @@ def _own_components(evidence: Evidence) -> Finding | None:
     sd, variance = reference[key]
     value = rows["sd"][key]
     squared = abs(math.log(value / variance)) < abs(math.log(value / sd)) if sd > 0 and variance > 0 else True
-    cause = Cause(
+    return Cause(
         2,
         "scale-squared" if squared else "scale-square-root",
         "The candidate's SDs are its own variances" if squared else "The candidate's variances are its own SDs",
@@ -94,5 +94,5 @@ def _own_components(evidence: Evidence) -> Finding | None:
         f"{variance:.6g})",
         "An SD is the root of the variance: report both on the scale of the response.",
         {"candidate": value, "sd": sd, "variance": variance},
+        strength=Strength.OWN_RULE,
     )
-    return Finding(cause, Strength.OWN_RULE)

@@ -1,7 +1,6 @@
 """Rows 7 and 8: other random-effects terms, and the order of θ."""
 
 from validation.algebra import Pieces
-from validation.judge.diagnosis import Finding
 from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import count_of_theta, levels_of, terms_of
 from validation.judge.diagnosis.names import other_names
@@ -10,10 +9,16 @@ from validation.judge.evidence import Evidence
 from validation.tolerances import Strength
 from validation.verdict import Cause
 
-__all__ = ["model_structure", "order_of_theta"]
+__all__ = ["RANDOM_PART", "model_structure", "order_of_theta"]
+
+#: What to do where random effects are others.
+RANDOM_PART = (
+    "Write the random part as lme4 reads it: (x | g) has an intercept and a correlation, (x || g) no correlation, "
+    "(1 | a/b) is (1 | a) + (1 | a:b), and levels of b that repeat within a mean nothing without a."
+)
 
 
-def model_structure(evidence: Evidence) -> Finding | None:
+def model_structure(evidence: Evidence) -> Cause | None:
     """Row 7: crossed against nested, || against |, an implied intercept lost."""
     terms = {side: terms_of(evidence, side) for side in ("reference", "candidate")}
     if not terms["reference"] or not terms["candidate"]:
@@ -70,19 +75,18 @@ def model_structure(evidence: Evidence) -> Finding | None:
             return None
     else:
         name, title = "random-terms", "The two sides do not have the same random-effects terms"
-    cause = Cause(
+    return Cause(
         7,
         name,
         title,
         f"{counts}. {shown}",
-        "Write the random part as lme4 reads it: (x | g) has an intercept and a correlation, (x || g) no correlation, "
-        "(1 | a/b) is (1 | a) + (1 | a:b), and levels of b that repeat within a mean nothing without a.",
+        RANDOM_PART,
         {f"{side}_theta": float(thetas[side]) for side in thetas},
+        strength=Strength.ANOTHER_MODEL,
     )
-    return Finding(cause, Strength.ANOTHER_MODEL)
 
 
-def order_of_theta(evidence: Evidence) -> Finding | None:
+def order_of_theta(evidence: Evidence) -> Cause | None:
     """Row 8: θ's elements in another order than lme4's."""
     theta = {side: evidence.theta(side) for side in ("reference", "candidate")}
     left, right = theta["reference"], theta["candidate"]
@@ -90,16 +94,15 @@ def order_of_theta(evidence: Evidence) -> Finding | None:
         return None
     if evidence.value("candidate", "theta-names") != evidence.value("reference", "theta-names"):
         return None  # another number of them
-    cause = Cause(
+    return Cause(
         8,
         "theta-order",
         "The elements of θ stand in another order",
         f"lme4: {', '.join(map(str, left.index))}; the candidate: {', '.join(map(str, right.index))}",
         "lme4 sorts terms by their number of levels, most first, and takes each term's lower triangle column by "
         "column; a start value or a profile given by position goes wrong otherwise.",
-        {},
+        strength=Strength.PARTIAL,
     )
-    return Finding(cause, Strength.PARTIAL)
 
 
 def _only_recoded(

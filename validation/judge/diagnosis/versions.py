@@ -14,7 +14,6 @@ from validation.checks import Side
 from validation.contract import LinearMixedFit
 from validation.dialects import dialect_of
 from validation.judge.rows import Row
-from validation.quantities import key_of
 from validation.tolerances import Match
 from validation.verdict import Cause, Verdict
 
@@ -59,13 +58,13 @@ def version_cause(
     sides = [dialect_of_side(reference), dialect_of_side(candidate)]
     if sides[0] is None or sides[1] is None:
         return None
-    failed = [row for row in rows if row["verdict"].failed]
+    failed = [row for row in rows if row.verdict.failed]
     if not failed or "reformulas" not in changes_between(sides[0], sides[1]):
         return None
-    labels = [row for row in failed if row["quantity"] in _LABELS]
-    if not _only_parentheses([row for row in failed if row["quantity"] not in _LABELS]):
+    labels = [row for row in failed if row.quantity in _LABELS]
+    if not _only_parentheses([row for row in failed if row.quantity not in _LABELS]):
         return None
-    if not all(_same_labels(row["quantity"], row["group"], fits) for row in labels):
+    if not all(_same_labels(row.quantity, row.group, fits) for row in labels):
         return None
     change = CHANGES["reformulas"]
     versions = [side.versions[change.package] for side in sides if side is not None]
@@ -84,15 +83,15 @@ def _only_parentheses(failed: Sequence[Row]) -> bool:
     """Whether every failed row is a name with parentheses about it, and has its number under the other name."""
 
     def key(row: Row) -> tuple[object, ...]:
-        return tuple(_bare(part) if isinstance(part, str) else part for part in key_of(row))
+        return tuple(_bare(part) if isinstance(part, str) else part for part in row.key)
 
     left: dict[tuple[object, ...], float] = {}
     right: dict[tuple[object, ...], float] = {}
     for row in failed:
-        if row["verdict"] is not Verdict.MISSING or math.isnan(row["reference"]) == math.isnan(row["candidate"]):
+        if row.verdict is not Verdict.MISSING or math.isnan(row.reference) == math.isnan(row.candidate):
             return False
-        side = left if math.isnan(row["candidate"]) else right
-        side[key(row)] = row["candidate" if side is right else "reference"]
+        side = left if math.isnan(row.candidate) else right
+        side[key(row)] = row.candidate if side is right else row.reference
     return bool(left) and left.keys() == right.keys() and all(
         abs(left[name] - right[name]) <= Match.ESTIMATED * max(abs(left[name]), Match.CHAINED) for name in left
     )  # fmt: skip
