@@ -257,7 +257,7 @@ def load(name: str, directory: Path | None = None) -> Record:
     except FileNotFoundError:
         recorded = ", ".join(names(directory)) or "none"
         raise LookupError(f"no reference was recorded for {name!r}; recorded are: {recorded}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedReferenceError(
             f"{path.name} is not readable JSON: {error}; `mlmparity record` rewrites it"
         ) from None
@@ -288,7 +288,7 @@ def load(name: str, directory: Path | None = None) -> Record:
         else:
             fit = stan_from_json(header["fit"], header)
         (check_recorded_lmer if header["kind"] == "likelihood" else check_recorded_stan)(fit)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); `mlmparity record` rewrites it") from error
     return Record(
         header["name"],
