@@ -139,6 +139,12 @@ def test_a_number_changed_by_hand_is_refused(recorded, tmp_path):
         store.load("other", tmp_path)
 
 
+def test_a_record_without_its_formula_is_refused(recorded, tmp_path):
+    sealed(store.save(recorded, tmp_path), lambda content: content.update(formula=None))
+    with pytest.raises(store.DamagedReferenceError, match="'formula': None"):
+        store.load("own-ml", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [

@@ -123,6 +123,11 @@ def test_what_is_malformed_is_called_malformed(right, reference, name):
     assert malformed["reason"].str.startswith("malformed (candidate): ").all()
 
 
+def test_a_variance_whose_square_is_no_number_disagrees(right, reference):
+    components = right["VarCorr"].assign(vcov=1e308)
+    assert judged(right, reference, VarCorr=components).status is Status.DISAGREES
+
+
 def test_labels_that_lie_do_not_agree(right, reference):
     liars = pd.Series(right["fixef"].to_numpy()[::-1], index=pd.Index([Liar("b"), Liar("c")], dtype=object))
     result = judged(right, reference, fixef=liars)

@@ -275,6 +275,9 @@ def load(name: str, directory: Path | None = None) -> Record:
         raise DamagedReferenceError(f"{path.name} holds the reference of {header.get('name')!r}, not of {name!r}")
     try:
         default = None
+        words = {key: header[key] for key in ("formula", "kind", "model_hash")}
+        if not all(isinstance(word, str) for word in words.values()):
+            raise ValueError(f"{words} are no texts")
         if header["kind"] == "likelihood":
             fit: Any = lmer_from_json(header["fit"], header)
             if "default" in header:
