@@ -85,6 +85,7 @@ SPOILT = {
     "flist text": lambda a: {"flist": a["flist"].astype(str)},
     "fixef generator": lambda a: {"fixef": (x for x in a["fixef"])},
     "fixef object": lambda a: {"fixef": object()},
+    "fixef endless label": lambda a: {"fixef": a["fixef"].set_axis(["x" * 10**7, "Days"])},
     "fixef twice": lambda a: {"fixef": pd.concat([a["fixef"], a["fixef"]])},
     "fixef text": lambda a: {"fixef": a["fixef"].map(str)},
     "fixef NaN": lambda a: {"fixef": a["fixef"] * np.nan},
