@@ -6,7 +6,6 @@ Works without R and without rpy2, and imports neither: rpy2 is asked in a proces
 import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +18,7 @@ from bridge.errors import RNotFoundError
 from bridge.rhome import find_r_home, install_hint, worker_environment
 from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least, changes_between
 from r_scripts.installing import install_command
+from r_scripts.programs import find_program
 
 __all__ = ["MINIMUM_VERSIONS", "Diagnosis", "Finding", "examine", "rpy2_command"]
 
@@ -182,7 +182,7 @@ def rpy2_command(r_version: str | None) -> str:
 
 
 def _package_fix(packages: Sequence[str]) -> str:
-    if sys.platform.startswith("linux") and shutil.which("apt-get") and "CONDA_PREFIX" not in os.environ:
+    if sys.platform.startswith("linux") and find_program("apt-get") and "CONDA_PREFIX" not in os.environ:
         sudo = "" if hasattr(os, "geteuid") and os.geteuid() == 0 else "sudo "
         return f"{sudo}apt-get install -y " + " ".join(f"r-cran-{package.lower()}" for package in packages)
     if "CONDA_PREFIX" in os.environ:
@@ -202,7 +202,7 @@ def _examine_r(findings: list[Finding]) -> tuple[str | None, str | None]:
         return None, None
     rscript = str(Path(home) / "bin" / "Rscript")
     if not os.path.exists(rscript):
-        rscript = shutil.which("Rscript") or rscript
+        rscript = find_program("Rscript") or rscript
     status, out, err = _run([rscript, "--vanilla", "-e", "cat(as.character(getRversion()))"], _r_environment(home))
     version = out.strip().splitlines()[-1] if status == 0 and out.strip() else None
     if version is None:
@@ -231,7 +231,7 @@ def _examine_library(home: str, findings: list[Finding]) -> None:
             if (place / name).exists():
                 findings.append(Finding("R shared library", "ok", str(place / name)))
                 return
-    fix = install_hint() if shutil.which("apt-get") else "build R with ./configure --enable-R-shlib"
+    fix = install_hint() if find_program("apt-get") else "build R with ./configure --enable-R-shlib"
     findings.append(Finding("R shared library", "error", f"no libR in {home}/lib; rpy2 embeds R through it", fix))
 
 
@@ -312,7 +312,7 @@ def _examine_rpy2(home: str | None, r_version: str | None, findings: list[Findin
 
 
 def _examine_compilers(findings: list[Finding]) -> None:
-    compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+    compiler = next((path for name in ("cc", "gcc", "clang") if (path := find_program(name))), None)
     if compiler:
         findings.append(Finding("C compiler", "ok", compiler))
     else:
@@ -324,7 +324,7 @@ def _examine_compilers(findings: list[Finding]) -> None:
         findings.append(Finding("Python.h", "ok", str(header)))
     else:
         python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        fix = f"apt-get install -y {python}-dev" if shutil.which("apt-get") else f"install the headers of {python}"
+        fix = f"apt-get install -y {python}-dev" if find_program("apt-get") else f"install the headers of {python}"
         detail = f"not in {header.parent}; rpy2 and pyimpl's kernels are built with it"
         findings.append(Finding("Python.h", "warning", detail, fix))
 

@@ -1,12 +1,12 @@
 """Where R is: ``R_HOME``, then ``R`` on the PATH, then the usual places."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from bridge.errors import RNotFoundError
+from r_scripts.programs import find_program, search_path
 
 __all__ = ["find_r_home", "install_hint", "safe_path", "worker_environment"]
 
@@ -31,7 +31,7 @@ def install_hint() -> str:
         return 'brew install r && Rscript -e \'install.packages(c("lme4", "rstanarm", "mlmRev"))\''
     if "CONDA_PREFIX" in os.environ:
         return "conda install -c conda-forge r-base r-lme4 r-rstanarm r-mlmrev"
-    if shutil.which("apt-get"):
+    if find_program("apt-get"):
         sudo = "" if hasattr(os, "geteuid") and os.geteuid() == 0 else "sudo "
         return f"{sudo}apt-get install -y r-base-dev r-cran-lme4 r-cran-rstanarm r-cran-mlmrev"
     return "install R (https://www.r-project.org), then in R: install.packages(c('lme4', 'rstanarm', 'mlmRev'))"
@@ -53,11 +53,17 @@ def find_r_home() -> str:
             f"R_HOME is set to {configured!r}, but there is no bin/R in it. Unset R_HOME to let R be found on the "
             "PATH, or set it to what the command `R RHOME` prints."
         )
-    executable = shutil.which("R")
+    executable = find_program("R")
     if executable:
         try:
             found = subprocess.run(
-                [executable, "RHOME"], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL, check=False
+                [executable, "RHOME"],
+                capture_output=True,
+                text=True,
+                timeout=30,
+                stdin=subprocess.DEVNULL,
+                check=False,
+                env={**os.environ, "PATH": search_path()},
             )
             lines = [line.strip() for line in found.stdout.splitlines() if line.strip()]
             if lines and _looks_like_r(Path(lines[-1])):
@@ -93,6 +99,7 @@ def worker_environment(r_home: str, threads: int = 1) -> dict[str, str]:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"):
         env[name] = str(threads)
     env["R_HOME"] = r_home
+    env["PATH"] = search_path()  # R and its scripts start programs
     library = "DYLD_FALLBACK_LIBRARY_PATH" if sys.platform == "darwin" else "LD_LIBRARY_PATH"
     env[library] = os.pathsep.join(filter(None, [str(Path(r_home) / "lib"), env.get(library)]))
     # rpy2 asks nothing at the console and R must not start its own helpers.

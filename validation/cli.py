@@ -92,6 +92,9 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line (``sys.argv`` when no arguments are given) and exit with its code."""
     _make_output_safe()
+    os.environ.pop(
+        "MPLBACKEND", None
+    )  # the page's pictures need no backend, and one that is not there stops matplotlib
     given = list(sys.argv[1:] if arguments is None else arguments)
     GIVEN.set(tuple(given))
     try:

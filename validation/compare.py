@@ -20,6 +20,7 @@ import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
 from r_scripts.dialect import Dialect
+from r_scripts.programs import platform_words
 from validation.checks import Check, Side
 from validation.comparison import Comparison
 from validation.contract import BayesianFit, Draws, LinearMixedFit, MultilevelFit, Values
@@ -549,7 +550,7 @@ def _python_label(module: str) -> str:
 
 
 def _python_versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "python_platform": platform.platform()}
+    versions = {"python": platform.python_version(), "python_platform": platform_words()}
     for package in ("numpy", "scipy", "pandas"):
         try:
             versions[package] = metadata.version(package)

@@ -37,6 +37,8 @@ __all__ = [
 
 #: So often is an array copied while it is compared.
 _COPIES = 8
+#: No name or level is longer; to print one of millions of characters takes minutes.
+_LONGEST_LABEL = 100_000
 
 
 class MalformedError(ValueError):
@@ -201,6 +203,9 @@ def numbers(value: object, what: str, ndim: int | None = 1, finite: bool = False
 
 def _labels(index: Iterable[object], what: str, unique: bool) -> list[str]:
     found = [label(item) for item in index]
+    longest = max(map(len, found), default=0)
+    if longest > _LONGEST_LABEL:
+        raise MalformedError(f"{what} has a label of {longest} characters; expected {_LONGEST_LABEL} at most")
     if unique and len(set(found)) < len(found):
         twice = sorted({name for name in found if found.count(name) > 1}) if len(found) < 5000 else ["..."]
         raise MalformedError(f"{what} has the label {twice[0]!r} more than once")

@@ -7,8 +7,11 @@ import numpy as np
 
 from pyimpl.errors import FormulaError
 from pyimpl.formula.parse import Node, deparse
+from pyimpl.linalg.forecast import refuse_too_large
 
 __all__ = ["cut_labels", "equal_breaks", "sequence"]
+
+_A_LABEL = 40.0  # numbers' worth of memory that an interval takes, with its label
 
 
 def equal_breaks(x: np.ndarray, count: float, node: Node) -> np.ndarray:
@@ -21,6 +24,7 @@ def equal_breaks(x: np.ndarray, count: float, node: Node) -> np.ndarray:
     """
     if math.isnan(count) or count < 2:
         raise FormulaError(f"{deparse(node)}: invalid number of intervals.")
+    refuse_too_large(_A_LABEL * count, f"the intervals of {deparse(node)}", "Take fewer.")
     points = int(count + 1)
     known = x[~np.isnan(x)]
     if not known.size or not np.isfinite(known).all():

@@ -14,6 +14,7 @@ from pyimpl.errors import FormulaError
 from pyimpl.formula.parse import Call, Const, Name, Node, Num, Str, deparse
 from pyimpl.frame.bases import kept_attributes
 from pyimpl.frame.columns import INT_MAX, Column, Factor, Logical, Numeric, as_factor
+from pyimpl.linalg.forecast import refuse_too_large
 from r_scripts import grammar
 from r_scripts.dialect import Dialect
 
@@ -247,6 +248,7 @@ class Expressions:
             )
         low, high = (float(end.array[0]) for end in ends if isinstance(end, Numeric))
         step = 1.0 if high >= low else -1.0
+        refuse_too_large(4.0 * abs(high - low), f"the numbers of {deparse(node)}", "Take fewer.")
         return Numeric(np.arange(low, high + step * 1e-10, step), kind="integer" if low.is_integer() else "double")
 
     def arguments(self, node: Call) -> list[tuple[str | None, Node]]:

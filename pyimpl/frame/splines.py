@@ -11,6 +11,7 @@ import numpy as np
 from pyimpl.errors import DataError
 from pyimpl.frame.column_types import Spline
 from pyimpl.linalg.dqrdc2 import dqrdc2
+from pyimpl.linalg.forecast import refuse_too_large
 from pyimpl.text.numbers import quantile7
 from pyimpl.text.values import format_number
 
@@ -21,8 +22,13 @@ _CUBIC = 3
 _INSIDE = 0.25
 
 
+def _affordable(splines: int, rows: int) -> None:
+    refuse_too_large(2.0 * splines * (splines + rows), f"bases of {splines} splines", "Take a smaller df or degree.")
+
+
 def inner_knots(x: np.ndarray, count: int) -> np.ndarray:
     """Inner knots at equally spaced quantiles of x, shape (count,)."""
+    _affordable(count, x.size)
     return quantile7(x, np.linspace(0, 1, count + 2)[1:-1])
 
 
@@ -56,6 +62,7 @@ def _design(knots: np.ndarray, x: np.ndarray, degree: int, derivative: int = 0) 
     from scipy.interpolate import BSpline  # most models have no splines, and scipy takes longer than their fit
 
     count = len(knots) - degree - 1
+    _affordable(count, len(x))
     low, high = knots[degree], knots[count]
     if len(x) and not (x.min() >= low and x.max() <= high):
         raise DataError(

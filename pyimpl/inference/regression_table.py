@@ -1,6 +1,7 @@
 """Several models side by side: a table for a paper, in HTML, LaTeX, Markdown or Word."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +14,7 @@ from scipy.special import ndtr
 from pyimpl.arguments import SIGNATURES, Digits, Share
 from pyimpl.errors import DataError
 from pyimpl.inference.contract import Fit, LikelihoodFit, PosteriorFit
+from r_scripts.escapes import visible
 from r_scripts.installing import install_command
 
 __all__ = ["RegressionTable", "maketables_coefficients", "maketables_stat", "regression_table"]
@@ -81,7 +83,7 @@ class RegressionTable:
             for row in text
         ]
         out.insert(1, _line(["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]))
-        head = [f"**{self.title}**", ""] if self.title else []
+        head = [f"**{_markdown(self.title)}**", ""] if self.title else []
         return "\n".join([*head, *out, "", *(_markdown(note) for note in self.notes)]).rstrip("\n")
 
     def to_html(self) -> str:
@@ -164,10 +166,16 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+#: What Markdown would read: emphasis, code, cells and mathematics; mark-up of HTML and links where they would begin.
+_MARKS = re.compile(r"[\\|*_`$]|<(?=[a-zA-Z/!?])|&(?=[#\w])|\](?=\()")
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(visible(text).replace("\t", " ").splitlines())
+
+
 def _markdown(text: str) -> str:
-    for mark in "\\|*_`":
-        text = text.replace(mark, "\\" + mark)
-    return text
+    return _MARKS.sub(r"\\\g<0>", _in_one_line(text))
 
 
 _LATEX = {
@@ -189,7 +197,7 @@ def _whole_interval(cell: str) -> str:
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(mark, mark) for mark in text)
+    return "".join(_LATEX.get(mark, mark) for mark in _in_one_line(text))
 
 
 @SIGNATURES.checked

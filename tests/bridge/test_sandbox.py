@@ -208,10 +208,13 @@ MODULES = ("json", "rpy2", "numpy", "bridge_canary", "tempfile", "queue", "cffi"
 
 @pytest.fixture
 def trap(tmp_path):
-    """A folder in which every module that our processes import lies, and says so when it runs."""
+    """A folder in which every module and program that our processes use lies, and says so when it runs."""
     for name in MODULES:
         says = f"open({str(tmp_path / 'canary')!r}, 'a').write({name!r})\nraise ImportError\n"
         (tmp_path / f"{name}.py").write_text(says)
+    for name in ("R", "Rscript", "uname", "cc", "gcc", "sed", "sh"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >>{tmp_path}/canary\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
     (tmp_path / ".Rprofile").write_text(f"file.create('{tmp_path}/canary')\n")
     (tmp_path / ".Renviron").write_text(f"R_LIBS={tmp_path}\nCANARY=1\n")
     return tmp_path
@@ -219,7 +222,7 @@ def trap(tmp_path):
 
 @pytest.mark.r
 @pytest.mark.parametrize("how", ["script", "doctor", "status"])
-def test_nothing_is_imported_from_the_current_folder(trap, tmp_path_factory, how):
+def test_nothing_is_imported_or_run_from_the_current_folder(trap, tmp_path_factory, how):
     script = tmp_path_factory.mktemp("elsewhere") / "script.py"
     script.write_text(
         {
@@ -229,6 +232,7 @@ def test_nothing_is_imported_from_the_current_folder(trap, tmp_path_factory, how
         }[how]
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    env["PATH"] = os.pathsep.join([".", "", env["PATH"]])  # both mean the current folder
     done = subprocess.run(
         [sys.executable, str(script)], cwd=trap, env=env, capture_output=True, text=True, check=False, timeout=120
     )

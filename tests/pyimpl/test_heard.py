@@ -178,3 +178,21 @@ def test_marginal_means_say_how_long_their_tests_take_and_refuse_what_memory_can
         few.pairs()
     with pytest.raises(ModelError, match=r'4 tests with adjust="mvt" need'):
         few.summary(infer=True, adjust="mvt")
+
+
+@pytest.mark.parametrize(
+    ("term", "words"),
+    [
+        ("I(x + 1:1e12)", r"the numbers of 1:1e\+12 need"),
+        ("cut(x, 1e11)", r"the intervals of cut\(x, 1e\+11\) need"),
+        ("cut(x, 1:1e12)", r"the numbers of 1:1e\+12 need"),
+        ("bs(x, df = 1e7)", r"bases of 9999997 splines need"),
+        ("ns(x, 1e7)", r"bases of 9999999 splines need"),
+        ("bs(x, degree = 1e7)", r"bases of \d+ splines need"),
+    ],
+)
+def test_what_a_formula_counts_is_refused_where_memory_cannot_hold_it(term, words):
+    with pytest.raises(ModelError, match=words):
+        lmer(f"y ~ {term} + (1 | g)", data())
+    with pytest.raises(ModelError, match=r"the numbers of 1:1e\+12 need"):
+        lmer("y ~ x + (1 | g)", data(), subset="x < 1:1e12")

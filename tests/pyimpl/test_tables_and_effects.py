@@ -46,6 +46,20 @@ def test_text_is_escaped():
     assert "a &lt; b &amp; 5% | c_d" in table.to_html()
     assert r"a $<$ b \& 5\% $|$ c\_d" in table.to_latex()
     assert r"a < b & 5% \| c\_d" in table.to_markdown()
+    assert table.to_markdown().startswith(r"**T & \<i>**")
+
+
+def test_no_name_becomes_mark_up_nor_breaks_a_line():
+    name = "<img src=x onerror=alert(1)>\n\n| b | &lt; [c](javascript:d) $e$ \x1b[2J"
+    table = pyimpl.regression_table({name: _fit()}, labels={"x": name}, title=name)
+    text = table.to_markdown()
+    expected = r"\<img src=x onerror=alert(1)>  \| b \| \&lt; [c\](javascript:d) \$e\$ \\033[2J"
+    assert text.splitlines()[0] == f"**{expected}**"
+    assert text.count(expected) == 3
+    assert len({line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+    assert all(line.endswith((r"\\", "rule", "{tabular}{lr}", "{tabular}", "{table}", "}", r"\centering"))
+               for line in table.to_latex().splitlines())  # fmt: skip
+    assert not pd.Series([text, table.to_latex(), str(table)]).str.contains("\x1b", regex=False).any()
 
 
 def test_stars_are_those_of_the_degrees_of_freedom_asked_for():

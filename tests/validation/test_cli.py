@@ -253,6 +253,13 @@ def test_interrupt(run, tmp_path):
     assert list((tmp_path / "mlmparity-report").iterdir()) == []
 
 
+def test_a_backend_that_matplotlib_does_not_know_stops_nothing(run, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    run("--version")
+    done = subprocess.run([sys.executable, "-c", "import matplotlib"], check=False, capture_output=True)
+    assert done.returncode == 0
+
+
 def test_version(run):
     code, out, _ = run("--version")
     assert code == 0

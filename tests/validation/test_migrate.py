@@ -83,7 +83,10 @@ def test_trees_are_those_of_r_s_grammar(code, tree):
     assert shown(statement) == tree
 
 
-@pytest.mark.parametrize(("code", "line"), [("x <- (1", 1), ("a b", 1), ("f(1,\n 2", 2), ('"open', 1), ("x <-\n}", 2)])
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [("x <- (1", 1), ("a b", 1), ("f(1,\n 2", 2), ('"open', 1), ("x <-\n}", 2), ('x <- 1\ny <- "\ud800"', 2)],
+)
 def test_code_that_r_refuses_is_refused_with_its_line(code, line):
     with pytest.raises(RSyntaxError) as caught:
         parse(code)

@@ -98,6 +98,9 @@ def test_other_encodings(tmp_path: Path) -> None:
     assert read_file(written(tmp_path, "y,g\n1,ö\n".encode("utf-16"))).data["g"].tolist() == ["ö"]
     with pytest.raises(InputError, match="no encoding 'klingon'"):
         TextOptions(encoding="klingon")
+    for name in ("utf\0", "\ud800"):
+        with pytest.raises(InputError, match="there is no encoding"):
+            TextOptions(encoding=name)
     with pytest.raises(InputError, match="NUL"):
         read_file(written(tmp_path, "y,g\n1,ö\n".encode("utf-16-le")))
 

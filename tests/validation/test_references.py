@@ -106,6 +106,7 @@ def test_infinite_values_survive_as_plain_json(recorded, tmp_path):
     ("text", "message"),
     [
         ("{", "not readable JSON"),
+        ("[" * 200_000, "not readable JSON"),
         ('{"schema": 99}', "has schema 99"),
         ('{"schema": 1, "kind": "likelihood"}', "does not match the hash"),
         ("[1]", "has schema None"),
@@ -138,6 +139,12 @@ def test_a_number_changed_by_hand_is_refused(recorded, tmp_path):
         store.load("other", tmp_path)
 
 
+def test_a_record_without_its_formula_is_refused(recorded, tmp_path):
+    sealed(store.save(recorded, tmp_path), lambda content: content.update(formula=None))
+    with pytest.raises(store.DamagedReferenceError, match="'formula': None"):
+        store.load("own-ml", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
@@ -150,6 +157,7 @@ def test_a_number_changed_by_hand_is_refused(recorded, tmp_path):
         ("covariance", {"columns": [], "index": [], "values": []}, "coefficients and covariance"),
         ("scalars", {}, "no sigma"),
         ("fitted", [], "incomplete"),
+        ("fitted", [10**400] * 24, "incomplete"),
     ],
 )
 def test_a_record_that_lacks_a_part_is_refused(recorded, tmp_path, part, value, message):

@@ -85,6 +85,7 @@ SPOILT = {
     "flist text": lambda a: {"flist": a["flist"].astype(str)},
     "fixef generator": lambda a: {"fixef": (x for x in a["fixef"])},
     "fixef object": lambda a: {"fixef": object()},
+    "fixef endless label": lambda a: {"fixef": a["fixef"].set_axis(["x" * 10**7, "Days"])},
     "fixef twice": lambda a: {"fixef": pd.concat([a["fixef"], a["fixef"]])},
     "fixef text": lambda a: {"fixef": a["fixef"].map(str)},
     "fixef NaN": lambda a: {"fixef": a["fixef"] * np.nan},
@@ -121,6 +122,11 @@ def test_what_is_malformed_is_called_malformed(right, reference, name):
     assert result.comparison.causes[0].name == "malformed-values"
     malformed = result.comparison.table[[v is Verdict.MALFORMED for v in result.comparison.table["verdict"]]]
     assert malformed["reason"].str.startswith("malformed (candidate): ").all()
+
+
+def test_a_variance_whose_square_is_no_number_disagrees(right, reference):
+    components = right["VarCorr"].assign(vcov=1e308)
+    assert judged(right, reference, VarCorr=components).status is Status.DISAGREES
 
 
 def test_labels_that_lie_do_not_agree(right, reference):

@@ -161,7 +161,7 @@ def _undetermined(evidence: Evidence, rows: list[Row]) -> bool:
     seem. They are not where the model has more variance components than the data can tell apart.
     """
     apart = max((r.scaled for r in rows if r.quantity in _COMPONENTS and math.isfinite(r.scaled)), default=0.0)
-    expected = tolerances.FLAT_SHARE * apart**2 / 4.0
+    expected = tolerances.FLAT_SHARE * (apart * apart) / 4.0
     if expected <= evidence.noise:  # too near each other to be told apart by an objective that is rounded
         return False
     variation = evidence.variation

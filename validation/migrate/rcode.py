@@ -436,6 +436,11 @@ def parse(text: str) -> list[Node]:
     RSyntaxError
         R's grammar does not allow the text.
     """
+    alone = re.search("[\ud800-\udfff]", text)
+    if alone is not None:
+        raise RSyntaxError(
+            "half of a character (a lone surrogate), which no file can hold", text.count("\n", 0, alone.start()) + 1
+        )
     try:
         return _Parser(text).statements("")
     except RecursionError:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import RNotFoundError
+from r_scripts.programs import find_program, search_path
 from validation.migrate.instrument import instrument, sites
 from validation.migrate.rcode import Node
 from validation.migrate.sources import Source
@@ -104,7 +105,7 @@ def watch(
     RNotFoundError
         No ``Rscript`` is found.
     """
-    program = shutil.which("Rscript")
+    program = find_program("Rscript")
     if program is None:
         raise RNotFoundError(
             "no Rscript found: install R (https://www.r-project.org), or translate the text alone with --no-run"
@@ -120,6 +121,7 @@ def watch(
     began, stopped = time.monotonic(), ""
     environment = {
         **os.environ,
+        "PATH": search_path(),
         "TMPDIR": str(temporary),
         "R_DEFAULT_DEVICE": "pdf",
         "R_PROFILE_USER": "",

@@ -60,7 +60,7 @@ class TextOptions:
         if self.encoding is not None:
             try:
                 codecs.lookup(self.encoding)
-            except LookupError:
+            except (LookupError, ValueError):  # a name with NUL, or of no characters
                 raise InputError(
                     f"there is no encoding {self.encoding!r}; common ones are utf-8, latin-1, cp1252 and utf-16"
                 ) from None

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from r_scripts.programs import platform_words
+
 __all__ = ["data_hash", "provenance", "r_versions", "scripts_hash"]
 
 
@@ -48,7 +50,7 @@ def provenance(**more: object) -> dict[str, object]:
     return {
         **r_versions(),
         "python": platform.python_version(),
-        "python_platform": platform.platform(),
+        "python_platform": platform_words(),
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "scripts": scripts_hash(),
         **more,

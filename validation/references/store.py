@@ -257,7 +257,7 @@ def load(name: str, directory: Path | None = None) -> Record:
     except FileNotFoundError:
         recorded = ", ".join(names(directory)) or "none"
         raise LookupError(f"no reference was recorded for {name!r}; recorded are: {recorded}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedReferenceError(
             f"{path.name} is not readable JSON: {error}; `mlmparity record` rewrites it"
         ) from None
@@ -275,6 +275,9 @@ def load(name: str, directory: Path | None = None) -> Record:
         raise DamagedReferenceError(f"{path.name} holds the reference of {header.get('name')!r}, not of {name!r}")
     try:
         default = None
+        words = {key: header[key] for key in ("formula", "kind", "model_hash")}
+        if not all(isinstance(word, str) for word in words.values()):
+            raise ValueError(f"{words} are no texts")
         if header["kind"] == "likelihood":
             fit: Any = lmer_from_json(header["fit"], header)
             if "default" in header:
@@ -288,7 +291,7 @@ def load(name: str, directory: Path | None = None) -> Record:
         else:
             fit = stan_from_json(header["fit"], header)
         (check_recorded_lmer if header["kind"] == "likelihood" else check_recorded_stan)(fit)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); `mlmparity record` rewrites it") from error
     return Record(
         header["name"],
