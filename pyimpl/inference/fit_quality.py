@@ -198,6 +198,8 @@ def AICc(fit: LikelihoodFit, REML: bool | None = None) -> float:
     """
     n = fit.nobs()
     k = n - fit.df_residual()
+    if n == k + 1:
+        return float("inf")
     return float(-2 * fit.logLik(REML) + 2 * k * (n / (n - k - 1)))
 
 

@@ -363,3 +363,10 @@ def test_levels_of_r2_are_in_the_formulas_order():
         "h",
         "g",
     ]  # performance; VarCorr has g, of more levels, first
+
+
+def test_aicc_of_as_many_parameters_as_rows_but_one_is_infinite_as_in_r():
+    frame = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0, 5.0], "x": [1, 0, 2, 1, 3], "g": list("aabbb")})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert pyimpl.lmer("y ~ x + (1 | g)", frame).AICc() == np.inf
