@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from validation import tolerances
 from validation.algebra import Pieces, Solution, objective_floor, pieces_of, solve
+from validation.checked_fit import PART_OF, CheckedFit
 from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
 from validation.judge.noise import measured_noise
@@ -23,7 +24,6 @@ from validation.quantities import (
     prediction_quantities,
 )
 from validation.tolerances import Match, objective_noise
-from validation.wellformed import PART_OF, CheckedFit
 
 __all__ = ["Evidence"]
 
@@ -179,7 +179,7 @@ class Evidence:
         return {side: wrong[part] for side in ("reference", "candidate") if part in (wrong := self.wrong_of(side))}
 
     def wrong_of(self, side: str) -> Mapping[str, str]:
-        """Part -> what is wrong with it, of what a side handed over (:class:`validation.wellformed.CheckedFit`)."""
+        """Part -> what is wrong with it, of what a side handed over (:class:`validation.checked_fit.CheckedFit`)."""
         found: Mapping[str, str] = getattr(self.fit(side), "malformed", {})
         return found
 
