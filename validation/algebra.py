@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 import scipy.linalg
 import scipy.sparse as sp
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import lsqr, splu
 
 from validation.contract import LinearMixedFit
 from validation.covariances import FREE, Structure, parameters_of, structures_of
 from validation.quantities import numbered
+from validation.tolerances import Match
 
-__all__ = ["Pieces", "Solution", "Term", "by_row", "pieces_of", "solve"]
+__all__ = ["Pieces", "Solution", "Term", "by_row", "objective_floor", "pieces_of", "solve"]
 
 
 @dataclass(frozen=True)
@@ -351,6 +352,31 @@ def _centred(pieces: Pieces) -> tuple[np.ndarray, tuple[int, float] | None]:
     if not ones.size or middle == 0.0 or not ((y / middle >= 0.5) & (y / middle <= 2.0)).all():
         return y, None
     return y - middle, (int(ones[0]), middle)
+
+
+def objective_floor(pieces: Pieces, reml: bool) -> float:
+    """A bound below the objective at every θ; -inf where X and Z leave no residual, and nothing bounds it.
+
+    The penalised residual sum of squares is at least that of y on all columns of X and Z; log|Λ'Z'ZΛ + I| is at least
+    0, and with log|R_X|² it is log|X'X| + log|Λ'Z'MZΛ + I|, M projecting off X, hence at least log|X'X|.
+
+    Parameters
+    ----------
+    pieces : Pieces
+    reml : bool
+    """
+    X = _scaled(pieces.X, pieces.weights)
+    N, P = X.shape
+    y = (1.0 if pieces.weights is None else np.sqrt(pieces.weights)) * _centred(pieces)[0]
+    columns = sp.hstack([sp.csc_array(X), sp.csc_array(_scaled(pieces.Z, pieces.weights))], format="csc")
+    _, how, _, norm, *_ = lsqr(columns, y, atol=Match.COMPUTED, btol=Match.COMPUTED)
+    sign, logdet_X = np.linalg.slogdet(X.T @ X) if reml and P else (1.0, 0.0)
+    # converged, and to a residual that is no rounding error of y
+    if how != 2 or sign <= 0.0 or norm <= Match.COMPUTED * float(np.linalg.norm(y)):
+        return -math.inf
+    df = N - P if reml else N
+    weights = 0.0 if pieces.weights is None else float(np.log(pieces.weights).sum())
+    return df * (1.0 + math.log(2.0 * math.pi * norm**2 / df)) + float(logdet_X) - weights
 
 
 def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:

@@ -94,6 +94,8 @@ JUDGE_ALLOWED = {
     "records": "rows of any table, each with columns of its own",
     "error_and_limit": "such a row",
     "judge_record": "such a row",
+    "fit": "arguments of a fitting function",
+    "sample": "arguments of a fitting function",
     "live_lmer": "arguments of R's function",
     "live_stan_lmer": "arguments of R's function",
     "RecordedLmerFit.of": "a fit with its objective, if it has one",
@@ -103,7 +105,7 @@ JUDGE_ALLOWED = {
 }
 #: Folders of data as they stand in a file, of numbers that have no types (flint's balls), and of other packages.
 JUDGE_LEFT_OUT = (
-    "candidates", "certify", "conformance", "faults", "migrate", "recording", "references.as_json", "console",
+    "certify", "faults", "migrate", "recording", "references.as_json", "console",
     "progress", "calibration", "campaign", "selftest_results", "shown",
 )  # fmt: skip
 

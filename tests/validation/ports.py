@@ -26,6 +26,8 @@ ESTIMATES = ("fixef", "se", "sigma", "VarCorr", "nobs")
 USUAL = ("fixef", "se", "sigma", "VarCorr", "ranef", "logLik", "nobs")
 MANY = (*USUAL, "vcov", "condsd", "fitted", "residuals")
 ALL = (*MANY, "theta")
+#: Of 3, 5 and 8 quantities.
+THIN = (("fixef", "sigma", "logLik"), ESTIMATES, (*USUAL, "theta"))
 
 
 @dataclass(frozen=True)
@@ -347,6 +349,64 @@ def _replicated(base: Base, keys: tuple[str, ...]) -> Answers:
     return answer_of(_quiet(base, data=rows, weights=None), tuple(k for k in keys if k not in ("fitted", "residuals")))
 
 
+def _huber(data: pd.DataFrame) -> pd.DataFrame:
+    """The response that Huber's M-estimator works with: residuals of least squares pulled in to 1.345 sds."""
+    known = data.dropna(subset=["score", "ses"])
+    x, y = np.column_stack([np.ones(len(known)), known["ses"]]), known["score"].to_numpy()
+    residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    limit = 1.345 * np.median(np.abs(residual)) / 0.6745
+    pulled = data["score"].copy()
+    pulled[known.index] = y - residual + np.clip(residual, -limit, limit)
+    return data.assign(score=pulled)
+
+
+def _ridge(given: Answers, base: Base) -> None:
+    """A penalty of 1 on each coefficient, as of a prior."""
+    vcov = base.fit.vcov().to_numpy() / base.fit.sigma() ** 2
+    shrunk = np.linalg.solve(np.linalg.inv(vcov) + np.eye(len(vcov)), np.linalg.solve(vcov, given["fixef"].to_numpy()))
+    given["fixef"] = pd.Series(shrunk, given["fixef"].index)
+
+
+def _standardised(given: Answers, base: Base) -> None:
+    """Coefficients in standard deviations of the response and of the predictor."""
+    frame = base.fit.X
+    sds = frame.std().where(frame.std() > 0.0, 1.0) / base.fit.y.std()
+    for key in ("fixef", "se"):
+        if key in given:
+            given[key] = given[key] * sds.to_numpy()
+
+
+def _other_criterions_errors(given: Answers, base: Base) -> None:
+    if "se" in given:
+        given["se"] = _quiet(base, reml=not base.reml).coef_table()["Std. Error"]
+
+
+def _averaged(data: pd.DataFrame) -> pd.DataFrame:
+    """A row for each group and level of the second factor."""
+    keys = ["school", "rater"]
+    return data.groupby(keys, observed=True, as_index=False)[["score", "ses"]].mean().dropna()
+
+
+def _swapped_terms(given: Answers, base: Base) -> None:
+    """Each term's variance under the next one's name."""
+    if "VarCorr" in given:
+        table = given["VarCorr"].copy()
+        terms = (table["grp"] != "Residual").to_numpy()
+        table.loc[terms, ["vcov", "sdcor"]] = table.loc[terms, ["vcov", "sdcor"]].to_numpy()[::-1]
+        given["VarCorr"] = table
+
+
+def _em(theta: np.ndarray, base: Base) -> np.ndarray:
+    """Ten steps of EM from θ = 1 (one effect a term)."""
+    pieces = pieces_of(base.fit)
+    for step in range(11):
+        found = solve(pieces, np.ones(len(theta)) if step == 0 else theta, base.reml)
+        sds, modes = found.conditional_sds(), found.ranef()
+        squares = [[modes[k] ** 2 + sds[k] ** 2 for k in modes if k[0] == term.group] for term in pieces.terms]
+        theta = np.array([np.sqrt(np.mean(one)) / found.sigma for one in squares])
+    return theta
+
+
 NONE: frozenset[str] = frozenset()
 
 
@@ -502,4 +562,41 @@ PORTS: tuple[Port, ...] = (
         lambda g, b: g.update(condsd={k: f**2 for k, f in g["condsd"].items()}) if "condsd" in g else None),
          _names("condsd-squared"), (MANY, ALL)),
     Port("nobs counts all rows", "intercept", answers(lambda g, b: g.update(nobs=len(b.data))), _names("rows")),
+    Port("a slope forgotten and the other criterion", "slopes",
+         model(formula="score ~ ses + (1 | school)", reml=lambda reml: not reml),
+         _names("random-terms", "reml-vs-ml"), THIN),
+    Port("weights forgotten and the other criterion", "weighted", model(weights=None, reml=lambda reml: not reml),
+         _names("lost-weights", "reml-vs-ml"), THIN),
+    Port("crossed factors as one of their pairs", "crossed", model(formula="score ~ ses + (1 | school:rater)"),
+         _CROSSED, THIN),
+    Port("the slope of another predictor is random", "slopes", model(formula="score ~ ses + (late | school)"),
+         _names("random-terms", "model-differs"), THIN),
+    Port("Huber's response", "intercept", model(data=_huber), _DATA, THIN),
+    Port("coefficients of a ridge", "categorical", answers(_ridge), NONE, THIN),
+    Port("standardised coefficients", "slopes", answers(_standardised), _CODED | _DATA, THIN),
+    Port("ten steps of EM", "crossed", at_theta(_em), _names("stopped-early"), THIN),
+    Port("theta of two digits", "slopes", at_theta(lambda t, b: np.round(t, 2)), _names("stopped-early"), THIN),
+    Port("standard errors of the other criterion", "intercept", answers(_other_criterions_errors),
+         _names("standard-errors-other-criterion"), THIN),
+    Port("half widths by t", "categorical", _scaled("se", lambda b: 2.0301), _names("standard-error-scale"), THIN),
+    Port("AIC for logLik", "slopes", _loglik(lambda v, b: -2 * v + 2 * b.fit.npar), NONE, THIN),
+    Port("logLik of each row", "crossed", _loglik(lambda v, b: v / b.fit.nobs()),
+         _names("log-likelihood-scale"), THIN),
+    Port("BLUPs with the other sign", "crossed", _modes(lambda f, b, g: -f), _names("sign-flipped"), THIN),
+    Port("variances of the terms exchanged", "crossed", answers(_swapped_terms), _names("permuted-terms"), THIN),
+    Port("every second row", "intercept", model(data=lambda d: d.iloc[::2].copy()), _names("rows"), THIN),
+    Port("response in whole numbers", "categorical", model(data=lambda d: d.assign(score=d["score"].round())),
+         _DATA, THIN),
+    Port("response in half precision", "slopes",
+         model(data=lambda d: d.assign(score=d["score"].astype(np.float16).astype(float))),
+         _DATA | _names("single-precision"), THIN),
+    Port("response of the row before", "slopes", model(data=lambda d: d.assign(score=d["score"].shift())), _DATA, THIN),
+    Port("averages of pairs", "crossed", model(data=_averaged), _names("rows"), THIN),
+    Port("Helmert contrasts", "categorical", model(contrasts={"arm": "contr.helmert"}), _names("coding-helmert"), THIN),
+    Port("offset counted twice", "weighted", model(data=lambda d: d.assign(handicap=2 * d["handicap"])),
+         _names("data-values", "lost-offset"), THIN),
+    Port("the predictor squared besides", "intercept", model(
+        data=lambda d: d.assign(late=d["ses"] ** 2), formula="score ~ ses + late + (1 | school)"),
+         _names("extra-column"), THIN),
+    Port("both random effects lost", "nested", model(formula="score ~ arm + (1 | room)"), _CROSSED, THIN),
 )  # fmt: skip

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from validation.algebra import pieces_of, solve
+from validation.algebra import objective_floor, pieces_of, solve
 
 
 @pytest.mark.parametrize("reml", [False, True])
@@ -32,6 +33,23 @@ def test_against_the_marginal_normal_density(design, reml):
     full = sigma2 * (Lambda @ Lambda.T - Lambda @ L.T @ Vi @ L @ Lambda.T)
     sds = found.conditional_sds()
     np.testing.assert_allclose(list(sds.values()), np.sqrt(np.diag(full)), rtol=1e-8)
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_no_objective_is_below_the_least(design, reml):
+    from dataclasses import replace
+
+    plain, _ = design
+    rng = np.random.default_rng(11)
+    weighted = replace(plain, weights=rng.uniform(0.5, 3.0, plain.y.size), offset=rng.normal(0, 5, plain.y.size))
+    for pieces in (plain, weighted):
+        least = objective_floor(pieces, reml)
+        found = [solve(pieces, scale * rng.normal(size=3), reml).objective for scale in np.geomspace(1e-3, 1e3, 30)]
+        assert least <= min(found)
+        assert least > min(found) - plain.y.size  # and it says something
+    # every row a level of its own: nothing is left over, and nothing bounds the objective
+    every_row = replace(plain, Z=sp.csc_array(np.hstack([plain.Z.toarray(), np.eye(plain.y.size)])))
+    assert objective_floor(every_row, reml) == -np.inf
 
 
 def test_pieces_are_read_back_from_a_fit(design, ml_fit):

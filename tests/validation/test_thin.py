@@ -189,6 +189,16 @@ def test_a_log_likelihood_that_nothing_explains_gets_no_wrong_name():
     assert not compare_thinly(base, wrong, "logLik alone").causes
 
 
+def test_a_log_likelihood_that_no_theta_reaches_fails_without_theta():
+    base = likelihood_base("crossed")
+    known = {"fixef": base.fit.fixef(), "sigma": base.fit.sigma()}
+    by_verdict = {
+        str(compare_answers(base, {**known, "logLik": base.fit.logLik() + more}).verdict): more
+        for more in (0.0, 5.0, 1000.0)
+    }
+    assert by_verdict == {"agrees": 0.0, "inconclusive": 5.0, "disagrees": 1000.0}
+
+
 def test_a_detector_that_goes_wrong_says_so():
     def detector(evidence: object) -> None:
         raise ZeroDivisionError("by nought")

@@ -15,7 +15,7 @@ JUDGE = VALIDATION / "judge"
 #: Where verdicts and causes are decided.
 DECIDING = sorted(
     [*JUDGE.rglob("*.py"), *(VALIDATION / f"{name}.py" for name in (
-        "algebra", "anova", "calibration", "compare", "intervals", "quantities", "results", "wellformed",
+        "algebra", "anova", "calibration", "checked_fit", "compare", "intervals", "quantities", "results", "wellformed",
     ))]
 )  # fmt: skip
 

@@ -17,12 +17,12 @@ MISSING = frozenset({"density", "new-levels", "mean_PPD", "log-posterior"})
 DISTRIBUTIONS = ("bambi", "formulae")
 
 
-def sample(formula: str, data: pd.DataFrame, seed: int, **options: Any) -> dict[str, np.ndarray]:
+def sample(formula: str, data: pd.DataFrame, seed: int, **options: object) -> dict[str, np.ndarray]:
     """``bambi.Model(formula, data).fit()``, its draws under rstanarm's names."""
     import bambi
 
     model = bambi.Model(formula, data, dropna=True)
-    settings: dict[str, Any] = {"draws": 2000, "tune": 1000, "chains": 4, "cores": 2, "progressbar": False}
+    settings: dict[str, object] = {"draws": 2000, "tune": 1000, "chains": 4, "cores": 2, "progressbar": False}
     found = model.fit(random_seed=seed, **(settings | options))
     draws: dict[str, np.ndarray] = {}
     posterior = found["posterior"]

@@ -1,7 +1,5 @@
 """The package glmm: ``glmm.fit(data, formula, reml=...)``."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -18,7 +16,7 @@ MISSING = frozenset({"objective", "design", "condsd"})
 DISTRIBUTIONS = ("glmm",)
 
 
-def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> dict[str, Any]:
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) -> dict[str, object]:
     """``glmm.fit(data, formula, reml=REML)``."""
     import glmm
 

@@ -22,7 +22,7 @@ MISSING = frozenset({"objective", "design"})
 DISTRIBUTIONS = ("interlace-lme",)
 
 
-def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> dict[str, Any]:
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) -> dict[str, object]:
     """``interlace.fit`` with the bars of the formula as they are written."""
     import interlace
 
@@ -67,7 +67,7 @@ def _by_group(blocks: Any, formula: str) -> dict[str, pd.DataFrame]:
 
 
 def _components(given: Any, modes: dict[str, pd.DataFrame], formula: str) -> dict[str, Any]:
-    components: dict[str, Any] = {}
+    components: dict[str, object] = {}
     for name, value in given.items():
         group, _ = r_group(str(name), formula)
         if np.ndim(value) == 2:

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pandas as pd
+
+from validation.contract import BayesianFit, LinearMixedFit
 from validation.suite import FEATURES
 
 __all__ = ["CAN", "MISSING", "fit", "sample", "versions"]
@@ -21,14 +24,14 @@ def versions() -> dict[str, str]:
         return {}
 
 
-def fit(formula: str, data: Any, REML: bool = True, **options: Any) -> Any:
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> LinearMixedFit:
     """``lme4::lmer`` as users call it."""
     from bridge import lme4
 
     return lme4.lmer(formula, data, REML=REML, **options)
 
 
-def sample(formula: str, data: Any, seed: int, **options: Any) -> Any:
+def sample(formula: str, data: pd.DataFrame, seed: int, **options: Any) -> BayesianFit:
     """``rstanarm::stan_lmer`` as users call it."""
     from bridge import rstanarm
 

@@ -21,7 +21,7 @@ MISSING = frozenset({"objective", "design", "condsd", "npar", "df_residual"})
 DISTRIBUTIONS = ("lme-python",)
 
 
-def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> dict[str, Any]:
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) -> dict[str, object]:
     """``lme_python.lmer``, or ``lmer_weighted`` where there are weights; an offset is a term of its formula."""
     import lme_python
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -25,18 +25,15 @@ DISTRIBUTIONS = ("mixedlm",)
 _CODINGS = {"contr.sum": "sum", "contr.treatment": "treatment", "contr.helmert": "helmert", "contr.poly": "poly"}
 
 
-def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> dict[str, Any]:
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) -> dict[str, object]:
     """``mixedlm.lmer(formula, data, REML=...)``."""
     import mixedlm
 
-    passed: dict[str, Any] = {}
-    for name, value in options.items():
-        if name == "contrasts":
-            passed[name] = {column: _CODINGS.get(coding, coding) for column, coding in value.items()}
-        else:
-            passed[name] = np.asarray(value, dtype=float)
+    codings = cast("Mapping[str, str]", options.pop("contrasts", None) or {})
+    passed: dict[str, Any] = {name: np.asarray(value, dtype=float) for name, value in options.items()}
+    if codings:
+        passed["contrasts"] = {column: _CODINGS.get(coding, coding) for column, coding in codings.items()}
     found = mixedlm.lmer(formula, data, REML=REML, **passed)
-    codings = options.get("contrasts") or {}
     names = [_r_name(name, data, codings) for name in found.fixef()]
     fixed = dict(zip(names, found.fixef().values(), strict=True))
     spread = found.ranef(condVar=True)

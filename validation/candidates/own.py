@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pandas as pd
+
 from pyimpl import lmer as fit
+from validation.contract import BayesianFit
 from validation.suite import FEATURES
 
 __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit", "sample"]
@@ -12,7 +15,7 @@ MISSING: frozenset[str] = frozenset()
 DISTRIBUTIONS = ("mlmparity",)
 
 
-def sample(formula: str, data: Any, **options: Any) -> Any:
+def sample(formula: str, data: pd.DataFrame, **options: Any) -> BayesianFit:
     """Sample the posterior (loaded when it is asked for: PyMC takes seconds)."""
     from pyimpl import stan_lmer
 

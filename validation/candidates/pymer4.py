@@ -19,7 +19,7 @@ MISSING = frozenset({"objective", "design", "condsd", "vcov", "fitted"})
 DISTRIBUTIONS = ("pymer4",)
 
 
-def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> dict[str, Any]:
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) -> dict[str, object]:
     """``pymer4.models.lmer(formula, data)``, factors by ``set_factors``, then ``fit(REML=...)``."""
     import polars
     from pymer4.models import lmer

@@ -1,7 +1,5 @@
 """statsmodels' ``MixedLM``: one grouping factor with correlated slopes, and variance components nested in it."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -17,7 +15,7 @@ MISSING = frozenset({"objective", "design", "npar", "df_residual", "AIC", "BIC"}
 DISTRIBUTIONS = ("statsmodels",)
 
 
-def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: Any) -> dict[str, Any]:
+def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) -> dict[str, object]:
     """``statsmodels.formula.api.mixedlm(...).fit(reml=...)``."""
     import statsmodels.formula.api as smf
 

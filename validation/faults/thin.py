@@ -5,7 +5,7 @@ the planted fault, or none: silence is careful, a wrong name costs its reader da
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ THIN: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def compare_thinly(base: Base, wrong: Any, thin: str) -> Comparison:
+def compare_thinly(base: Base, wrong: LinearMixedFit, thin: str) -> Comparison:
     """Judge a wrong fit of which a thin candidate answers its few quantities, and declares the others missing.
 
     Parameters
@@ -54,7 +54,7 @@ def compare_thinly(base: Base, wrong: Any, thin: str) -> Comparison:
     return compare_answers(base, answer_of(wrong, THIN[thin]))
 
 
-def compare_answers(base: Base, given: Mapping[str, Any]) -> Comparison:
+def compare_answers(base: Base, given: Mapping[str, object]) -> Comparison:
     """Judge the plain mapping that a third party answers of a base's model; what is not in it is declared missing."""
     from validation import compare_fits
 
@@ -67,9 +67,9 @@ def compare_answers(base: Base, given: Mapping[str, Any]) -> Comparison:
     return comparison
 
 
-def answer_of(fit: LinearMixedFit, keys: tuple[str, ...]) -> dict[str, Any]:
+def answer_of(fit: LinearMixedFit, keys: tuple[str, ...]) -> dict[str, object]:
     """Some quantities of a fit as the plain mapping of ``docs/conformance.md``."""
-    read: Mapping[str, Callable[[], Any]] = {
+    read: Mapping[str, Callable[[], object]] = {
         "fixef": fit.fixef,
         "se": lambda: fit.coef_table()["Std. Error"],
         "vcov": fit.vcov,

@@ -1,5 +1,6 @@
 """What the tiers found out about two likelihood fits, for the diagnosis to reason from."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation import tolerances
-from validation.algebra import Pieces, Solution, pieces_of, solve
+from validation.algebra import Pieces, Solution, objective_floor, pieces_of, solve
+from validation.checked_fit import PART_OF, CheckedFit
 from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
 from validation.judge.noise import measured_noise
@@ -22,7 +24,6 @@ from validation.quantities import (
     prediction_quantities,
 )
 from validation.tolerances import Match, objective_noise
-from validation.wellformed import PART_OF, CheckedFit
 
 __all__ = ["Evidence"]
 
@@ -178,7 +179,7 @@ class Evidence:
         return {side: wrong[part] for side in ("reference", "candidate") if part in (wrong := self.wrong_of(side))}
 
     def wrong_of(self, side: str) -> Mapping[str, str]:
-        """Part -> what is wrong with it, of what a side handed over (:class:`validation.wellformed.CheckedFit`)."""
+        """Part -> what is wrong with it, of what a side handed over (:class:`validation.checked_fit.CheckedFit`)."""
         found: Mapping[str, str] = getattr(self.fit(side), "malformed", {})
         return found
 
@@ -340,6 +341,13 @@ class Evidence:
         """By how much the candidate's θ̂ has the lower objective (negative: higher); None where nobody can say."""
         both = self.both_optima
         return None if both is None else both[0] - both[1]
+
+    @cached_property
+    def most_improvement(self) -> float:
+        """By how much an objective can be lower than the reference's at any θ at all; inf where nothing bounds it."""
+        if not self.referee_holds or self.reference_pieces is None:
+            return math.inf
+        return -2.0 * self.value("reference", "logLik") - objective_floor(self.reference_pieces, self.reml)
 
     @cached_property
     def variation(self) -> float | None:

@@ -180,7 +180,7 @@ def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
         if judged.verdict is not Verdict.MISSING:
             judged = judged._replace(scaled=abs(change))
         if judged.verdict in (Verdict.AGREES, Verdict.DISAGREES) and math.isfinite(change):
-            verdict, reason = _one_sided(change, evidence.improvement)
+            verdict, reason = _one_sided(change, evidence)
             judged = judged._replace(verdict=verdict, reason=reason)
         rows.append(judged)
     improvement = evidence.improvement
@@ -190,13 +190,21 @@ def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
     return check_of("tier-3", rows, summary, tolerances.OPTIMUM.reason), rows
 
 
-def _one_sided(change: float, improvement: float | None) -> tuple[Verdict, str]:
+def _one_sided(change: float, evidence: Evidence) -> tuple[Verdict, str]:
+    improvement = evidence.improvement
     if abs(change) <= tolerances.OPTIMUM.limit:
         return Verdict.AGREES, tolerances.OPTIMUM.reason
     if change > 0:
         return (
             Verdict.DISAGREES,
             f"above the reference by {change:.3g} in -2 log-likelihood. {tolerances.OPTIMUM.reason}",
+        )
+    if improvement is None and -change > evidence.most_improvement + tolerances.OPTIMUM.limit:
+        return (
+            Verdict.DISAGREES,
+            f"lower than the reference by {-change:.6g}, but no θ of this model has an objective that is lower by more "
+            f"than {evidence.most_improvement:.4g}: the reported number is not its own (constants missing, another "
+            "criterion?)",
         )
     if improvement is None:
         return (

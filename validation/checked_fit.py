@@ -1,0 +1,363 @@
+"""A likelihood fit behind the contract: what a stranger's fit answers, read once and checked."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from r_scripts.variances import ConditionalVariances
+from validation.contract import LinearMixedFit
+from validation.tolerances import Match
+from validation.wellformed import (
+    MalformedError,
+    by_group,
+    flag,
+    kind_of,
+    label,
+    labelled,
+    labelled_columns,
+    labels_of,
+    number,
+    numbers,
+    refuse_beyond_memory,
+    variances_of,
+    whole,
+)
+
+__all__ = ["PART_OF", "CheckedFit"]
+
+#: Compared quantity -> the part of a fit that it is read from.
+PART_OF: dict[str, str] = {
+    "fixef-names": "fixef",
+    "se": "coef_table",
+    "t": "coef_table",
+    "theta": "getME theta",
+    "theta-names": "getME theta",
+    "variance": "VarCorr",
+    "covariance": "VarCorr",
+    "sd": "VarCorr",
+    "cor": "VarCorr",
+    "condsd": "ranef_condVar",
+    "criterion": "isREML",
+    "singular": "isSingular",
+    "rows-used": "fitted",
+    "scaled_residuals": "residuals scaled",
+    "levels": "getME flist",
+    "membership": "getME flist",
+    "X": "getME X",
+    "X-columns": "getME X",
+    "Z": "getME Z",
+    "y": "getME y",
+    "objective": "devfun",
+    "own-optimum": "devfun",
+    "predict-marginal": "predict",
+    "predict-new": "predict",
+}
+
+
+class CheckedFit:
+    """A likelihood fit behind the contract: each part is read once, checked, and kept as plain data.
+
+    What the fit lacks it lacks here too; its other attributes pass through.
+
+    Parameters
+    ----------
+    fit : LinearMixedFit, or what meets a part of it
+    strict : bool
+        Whether estimates must be finite (a candidate's; of R it is known that some are not).
+
+    Attributes
+    ----------
+    malformed : dict of str to str
+        Part (``"nobs"``, ``"getME X"``) -> what is wrong with it, as far as it has been asked for.
+    """
+
+    def __init__(self, fit: LinearMixedFit, strict: bool = True) -> None:
+        self._fit, self._strict = fit, strict
+        self._known: dict[str, Any] = {}
+        self.malformed: dict[str, str] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(self._fit, name)
+        if name == "devfun" and callable(found):
+            return lambda theta: self._guard("devfun", lambda: number(found(theta), "devfun(θ)"))
+        if name == "predict" and callable(found):
+            return lambda *args, **more: self._guard(
+                "predict", lambda: labelled(found(*args, **more), "predict()", unique=False)
+            )
+        return found
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *dir(self._fit)})
+
+    def _guard(self, part: str, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except MalformedError as error:
+            self.malformed[part] = str(error)
+            raise
+
+    def _once(self, part: str, read: Callable[[], Any]) -> Any:
+        """Read a part; asked again, give what it was (or raise what it raised) the first time."""
+        if part not in self._known:
+            try:
+                self._known[part] = self._guard(part, read)
+            except Exception as error:
+                self._known[part] = error
+        found = self._known[part]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _length(self, found: int, what: str) -> None:
+        """Refuse a part of another number of rows than the fitted values have (or than ``nobs()`` says)."""
+        for name, count in (("fitted()", lambda: len(self.fitted())), ("nobs()", self.nobs)):
+            try:
+                expected = count()
+            except Exception:  # told where that part itself is compared
+                continue
+            if found != expected:
+                raise MalformedError(f"{what} has {found} rows, {name} {expected}")
+            return
+
+    # ------------------------------------------------------------------------------------------------ numbers
+
+    def _scalar(self, name: str, finite: bool = False) -> float:
+        return self._once(name, lambda: number(getattr(self._fit, name)(), f"{name}()", finite and self._strict))
+
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self._scalar("sigma", finite=True)
+
+    def logLik(self) -> float:
+        """(Restricted) log-likelihood."""
+        return self._scalar("logLik")
+
+    def deviance(self) -> float:
+        """What ``deviance(m)`` gives."""
+        return self._scalar("deviance")
+
+    def REMLcrit(self) -> float:
+        """REML criterion."""
+        return self._scalar("REMLcrit")
+
+    def AIC(self) -> float:
+        """``AIC(m)``."""
+        return self._scalar("AIC")
+
+    def BIC(self) -> float:
+        """``BIC(m)``."""
+        return self._scalar("BIC")
+
+    def nobs(self) -> int:
+        """Rows used."""
+        return self._once("nobs", lambda: whole(self._fit.nobs(), "nobs()"))
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters."""
+
+        def read() -> int:
+            found = self._fit.npar
+            return whole(found() if callable(found) else found, "npar")
+
+        return self._attribute("npar", read)
+
+    def _attribute(self, part: str, read: Callable[[], Any]) -> Any:
+        try:
+            return self._once(part, read)
+        except AttributeError as error:  # inside a property it would lead to __getattr__, and to another answer
+            raise LookupError(f"{part}: {error}") from None
+
+    def df_residual(self) -> int:
+        """``df.residual(m)``."""
+        return self._once("df_residual", lambda: whole(self._fit.df_residual(), "df_residual()", -math.inf))
+
+    def isREML(self) -> bool:
+        """Whether the REML criterion was optimised."""
+        return self._once("isREML", lambda: flag(self._fit.isREML(), "isREML()"))
+
+    def isSingular(self, tol: float = 1e-4) -> bool:
+        """Whether a diagonal element of θ is (nearly) 0."""
+        return self._once("isSingular", lambda: flag(self._fit.isSingular(), "isSingular()"))
+
+    # ------------------------------------------------------------------------------------------------ tables
+
+    def ngrps(self) -> pd.Series:
+        """Number of levels of each grouping factor."""
+
+        def read() -> pd.Series:
+            found = labelled(self._fit.ngrps(), "ngrps()")
+            for group, count in found.items():
+                whole(count, f"ngrps() of {group!r}")
+            return found
+
+        return self._once("ngrps", read)
+
+    def fixef(self) -> pd.Series:
+        """Fixed effects."""
+        return self._once("fixef", lambda: labelled(self._fit.fixef(), "fixef()", self._strict))
+
+    def vcov(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects: square, symmetric."""
+
+        def read() -> pd.DataFrame:
+            found = labelled_columns(self._fit.vcov(), "vcov()")
+            if sorted(found.index) != sorted(found.columns):
+                raise MalformedError("vcov() has other labels in its rows than in its columns")
+            values = found.loc[:, list(found.index)].to_numpy()
+            gap = np.abs(values - values.T)
+            size = np.sqrt(np.abs(np.outer(np.diag(values), np.diag(values))))
+            if self._strict and bool((gap > Match.SYMMETRIC * size + Match.ZERO).any()):
+                raise MalformedError("vcov() is not symmetric; expected a covariance matrix")
+            return found
+
+        return self._once("vcov", read)
+
+    def coef_table(self) -> pd.DataFrame:
+        """``coef(summary(m))``; its estimates are those of ``fixef()``."""
+
+        def read() -> pd.DataFrame:
+            found = labelled_columns(self._fit.coef_table(), "coef_table()")
+            wanted = ["Estimate", "Std. Error", "t value"]
+            if found.empty and self.fixef().empty:
+                return found.reindex(columns=wanted)  # without fixed effects R's table has fewer columns
+            lacking = [name for name in wanted if name not in found.columns]
+            if lacking:
+                raise MalformedError(f"coef_table() has no column {', '.join(map(repr, lacking))}")
+            fixed = self.fixef().reindex(found.index).to_numpy()
+            same = np.isclose(found["Estimate"].to_numpy(), fixed, rtol=Match.SAME_NUMBER, atol=0, equal_nan=True)
+            if self._strict and not same.all():
+                raise MalformedError("coef_table() has other estimates than fixef()")
+            return found
+
+        return self._once("coef_table", read)
+
+    def VarCorr(self) -> pd.DataFrame:
+        """Variance components as ``as.data.frame(VarCorr(m))``."""
+        return self._once("VarCorr", lambda: _components(self._fit.VarCorr(), self._strict))
+
+    def _by_level(self, block: object, what: str) -> pd.DataFrame:
+        return labelled_columns(block, what, self._strict, unique_columns=False)
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Conditional modes."""
+        return self._once("ranef", lambda: by_group(self._fit.ranef(), "ranef()", self._by_level))
+
+    def ranef_condVar(self) -> ConditionalVariances:
+        """Conditional variances, level x effect x effect."""
+        return self._once("ranef_condVar", lambda: variances_of(self._fit.ranef_condVar()))
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """``fixef`` plus ``ranef`` for each level."""
+        return self._once("coef", lambda: by_group(self._fit.coef(), "coef()", self._by_level))
+
+    # ------------------------------------------------------------------------------------------------ rows
+
+    def fitted(self) -> pd.Series:
+        """Conditional fitted values."""
+        return self._once("fitted", lambda: labelled(self._fit.fitted(), "fitted()", self._strict, unique=False))
+
+    def residuals(self, type: str = "response", scaled: bool = False) -> pd.Series:  # noqa: A002
+        """Response residuals."""
+
+        def read() -> pd.Series:
+            given = self._fit.residuals(scaled=True) if scaled else self._fit.residuals()
+            found = labelled(given, "residuals()", self._strict and not scaled, unique=False)
+            self._length(len(found), "residuals()")
+            return found
+
+        return self._once("residuals scaled" if scaled else "residuals", read)
+
+    def getME(self, name: str) -> Any:
+        """A piece of the model."""
+        return self._once(f"getME {name}", lambda: self._piece(name, self._fit.getME(name)))
+
+    def _piece(self, name: str, value: object) -> Any:
+        what = f"getME({name!r})"
+        if name in ("theta", "par", "beta", "lower"):
+            return labelled(value, what, finite=self._strict and name != "lower", unique=False)
+        if name == "X":
+            found = labelled_columns(value, what, self._strict, unique=False)
+            self._length(len(found), what)
+            return found
+        if name == "Z":
+            matrix = _sparse(value, what, self._strict)
+            self._length(matrix.shape[0], what)
+            return matrix
+        if name == "y":
+            index = [label(item) for item in value.index] if isinstance(value, pd.Series) else None
+            values = numbers(value.array if isinstance(value, pd.Series) else value, what, finite=self._strict)
+            self._length(len(values), what)
+            return pd.Series(values, index=index)
+        if name in ("weights", "offset"):
+            return numbers(value, what, ndim=None, finite=True)
+        if name == "cnms":
+            return by_group(value, what, lambda names, text: labels_of(_sequence(names, text), text, unique=False))
+        if name == "flist":
+            found = _factors(value, what)
+            self._length(len(found), what)
+            return found
+        return value
+
+
+def _sequence(value: object, what: str) -> Sequence[Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray | pd.Index):
+        raise MalformedError(f"{what} is {kind_of(value)}; expected a list of names")
+    return list(value)
+
+
+def _components(value: object, strict: bool) -> pd.DataFrame:
+    if not isinstance(value, pd.DataFrame):
+        raise MalformedError(f"VarCorr() is {kind_of(value)}; expected a DataFrame as R's as.data.frame(VarCorr(m))")
+    wanted = ("grp", "var1", "var2", "vcov", "sdcor")
+    lacking = [name for name in wanted if name not in value.columns]
+    if lacking:
+        raise MalformedError(f"VarCorr() has no column {', '.join(map(repr, lacking))}")
+    if not value.columns.is_unique:
+        raise MalformedError("VarCorr() has a column more than once")
+    names = {
+        column: [None if item is None or item is pd.NA or item != item else label(item) for item in value[column]]
+        for column in wanted[:3]
+    }
+    labels_of([str(key) for key in zip(*names.values(), strict=True)], "VarCorr()", unique=strict)
+    figures = {column: numbers(value[column].array, f"VarCorr()'s {column}") for column in wanted[3:]}
+    frame = {column: pd.Series(items, dtype=object) for column, items in names.items()}
+    return pd.DataFrame({**frame, **figures})
+
+
+def _sparse(value: object, what: str, finite: bool) -> sp.csc_array:
+    if not sp.issparse(value):
+        return sp.csc_array(numbers(value, what, ndim=2, finite=finite))
+    dtype = getattr(value, "dtype", np.dtype(object))
+    kind = np.dtype(dtype).kind
+    if kind not in "iuf":
+        raise MalformedError(f"{what} holds {'complex numbers' if kind == 'c' else dtype}; expected real numbers")
+    shape = getattr(value, "shape", (0, 0))
+    refuse_beyond_memory(shape[1], shape, what)
+    try:
+        matrix = sp.csc_array(value).astype(np.float64)
+        matrix.check_format(full_check=True)
+    except Exception as error:
+        raise MalformedError(f"{what} is no sparse matrix that can be read ({error})") from None
+    if finite and not np.isfinite(matrix.data).all():
+        raise MalformedError(f"{what} holds entries that are not finite")
+    return matrix
+
+
+def _factors(value: object, what: str) -> pd.DataFrame:
+    if not isinstance(value, pd.DataFrame):
+        raise MalformedError(f"{what} is {kind_of(value)}; expected a DataFrame of the grouping factors")
+    columns: dict[str, Any] = {}
+    for j, name in enumerate(labels_of(value.columns, what, unique=True)):
+        column = value.iloc[:, j]
+        if not isinstance(column.dtype, pd.CategoricalDtype):
+            raise MalformedError(f"{what} has the column {name!r} of type {column.dtype}; expected a categorical")
+        levels = labels_of(column.cat.categories, f"{what}'s levels of {name!r}", unique=True)
+        columns[name] = pd.Categorical.from_codes(column.cat.codes.tolist(), categories=pd.Index(levels))
+    return pd.DataFrame(columns, index=[label(item) for item in value.index])
