@@ -83,7 +83,12 @@ class CheckedFit:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        found = getattr(self._fit, name)
+        try:
+            found = getattr(self._fit, name)
+        except AttributeError:
+            raise
+        except Exception as error:  # a property that raises is not there
+            raise AttributeError(f"{name}: {error!r}") from error
         if name == "devfun" and callable(found):
             return lambda theta: self._guard("devfun", lambda: number(found(theta), "devfun(θ)"))
         if name == "predict" and callable(found):

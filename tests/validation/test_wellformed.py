@@ -129,6 +129,21 @@ def test_a_variance_whose_square_is_no_number_disagrees(right, reference):
     assert judged(right, reference, VarCorr=components).status is Status.DISAGREES
 
 
+def test_a_property_that_raises_is_missing(right, reference):
+    class Lazy:
+        @property
+        def devfun(self):
+            raise OSError("no file")
+
+        def __getattr__(self, name):
+            if name not in right:
+                raise AttributeError(name)
+            return right[name] if name == "npar" else lambda: right[name]
+
+    candidate = candidate_of(lambda formula, data, REML=True: Lazy())
+    assert judge_case(candidate, CASE, "recorded", reference=reference).status.failed
+
+
 def test_labels_that_lie_do_not_agree(right, reference):
     liars = pd.Series(right["fixef"].to_numpy()[::-1], index=pd.Index([Liar("b"), Liar("c")], dtype=object))
     result = judged(right, reference, fixef=liars)
