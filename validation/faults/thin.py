@@ -16,11 +16,15 @@ from validation.conformance.run import without_missing
 from validation.contract import LinearMixedFit
 from validation.faults.bases import Base
 
-__all__ = ["CAREFUL", "THIN", "answer_of", "compare_answers", "compare_thinly"]
+__all__ = ["ALIKE", "CAREFUL", "THIN", "answer_of", "compare_answers", "compare_thinly"]
 
 #: What may be said of any fault whatever a candidate answers, for it names nothing but what is seen: that the cause is
 #: not known, that numbers are not there, that rows or names are others.
 CAREFUL = frozenset({"unknown", "missing-numbers", "other-names", "rows"})
+
+#: Cause -> those that leave the same numbers where no variance is answered: a random effect whose variance is 0 is
+#: none, and the title of the cause says both.
+ALIKE = {"boundary": frozenset({"random-terms", "random-intercept-lost"})}
 
 _COMPONENTS = ("sigma", "VarCorr")
 

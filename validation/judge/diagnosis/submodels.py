@@ -28,7 +28,9 @@ def lost_effects(evidence: Evidence) -> Cause | None:
     for name, what, model in _submodels(pieces):
         solution = evidence.solve(np.zeros(pieces.n_theta)) if model is None else optimum_of(model, evidence.reml)
         if (proof := proof_by(evidence, solution, _QUANTITIES)) is not None:
-            title, text = f"The candidate left out {what}", proof.words(f"the model without {what}")
+            # the same model, and no variance of the candidate's that would tell
+            title = f"The candidate left out {what}, or put the variance to 0"
+            text = proof.words(f"the model without {what}")
             found.append(Cause(7, name, title, text, RANDOM_PART, proof.figures, strength=Strength.RECOMPUTED))
     return found[0] if len(found) == 1 else None  # of several that give the same numbers none is named
 
