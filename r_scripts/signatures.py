@@ -18,7 +18,6 @@ import importlib
 import inspect
 import math
 import numbers
-import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, KeysView, Mapping, Sequence, ValuesView
@@ -263,7 +262,7 @@ class _Names(dict[str, Any]):
     """Names of a module's annotations, what only type checkers import too; anything at all for what is not ours."""
 
     def __init__(self, module: str) -> None:
-        super().__init__({**vars(builtins), **vars(typing), **vars(sys.modules[module])})
+        super().__init__({**vars(builtins), **vars(typing), **vars(importlib.import_module(module))})
         self.module = module
 
     def __missing__(self, name: str) -> Any:
@@ -274,7 +273,7 @@ class _Names(dict[str, Any]):
 @functools.cache
 def _type_checkers_imports(module: str) -> dict[str, str]:
     """What a module imports from our packages under ``if TYPE_CHECKING``: name -> module."""
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
     guarded = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     imports = [line for node in guarded for line in node.body if isinstance(line, ast.ImportFrom)]
     return {

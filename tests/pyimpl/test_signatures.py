@@ -1,5 +1,6 @@
 """Arguments are held against the annotations of the functions that they are given to."""
 
+import sys
 import typing
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -168,3 +169,19 @@ def test_warnings_point_at_the_line_that_is_not_ours():
             warnings.simplefilter("always")
             ours["deep"](depth)
         assert caught[0].filename == __file__
+
+
+def test_a_module_that_left_sys_modules_is_imported_again(monkeypatch):
+    """As pytester's tests take out what was imported since they began."""
+    import bridge.lme4
+
+    monkeypatch.delitem(sys.modules, "bridge.lme4")
+    checks = Signatures(TypeError)
+
+    def fit(formula: str) -> str:
+        return formula
+
+    fit.__module__ = bridge.lme4.__name__
+    assert checks.checked(fit)("y ~ x") == "y ~ x"
+    with pytest.raises(TypeError, match="formula"):
+        checks.checked(fit)(1)
