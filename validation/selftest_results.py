@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scipy.stats import binomtest
 
-from validation.faults.thin import ALIKE, CAREFUL
+from validation.faults.thin import right_causes
 from validation.tolerances import FALSE_ALARM_RATE
 from validation.verdict import Verdict
 
@@ -82,8 +82,7 @@ class Outcome:
     def trouble(self) -> str:
         """What is wrong, in a word; empty where nothing is."""
         if self.careful:
-            right = CAREFUL | ALIKE.get(self.expected, frozenset()) | {self.expected}
-            wrong = bool(self.causes) and self.causes[0] not in right
+            wrong = bool(self.causes) and self.causes[0] not in right_causes(self.expected, self.thin)
             return self.error or (f"a wrong cause, {self.causes[0]}" if self.caught and wrong else "")
         return self.error or ("" if self.named else _MISNAMED if self.caught else _MISSED)
 

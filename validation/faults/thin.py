@@ -16,7 +16,7 @@ from validation.conformance.run import without_missing
 from validation.contract import LinearMixedFit
 from validation.faults.bases import Base
 
-__all__ = ["ALIKE", "CAREFUL", "THIN", "answer_of", "compare_answers", "compare_thinly"]
+__all__ = ["CAREFUL", "THIN", "answer_of", "compare_answers", "compare_thinly", "right_causes"]
 
 #: What may be said of any fault whatever a candidate answers, for it names nothing but what is seen: that the cause is
 #: not known, that numbers are not there, that rows or names are others.
@@ -24,7 +24,7 @@ CAREFUL = frozenset({"unknown", "missing-numbers", "other-names", "rows"})
 
 #: Cause -> those that leave the same numbers where no variance is answered: a random effect whose variance is 0 is
 #: none, and the title of the cause says both.
-ALIKE = {"boundary": frozenset({"random-terms", "random-intercept-lost"})}
+_ALIKE = {"boundary": frozenset({"random-terms", "random-intercept-lost"})}
 
 _COMPONENTS = ("sigma", "VarCorr")
 
@@ -42,6 +42,12 @@ THIN: dict[str, tuple[str, ...]] = {
         "fixef", "se", "vcov", *_COMPONENTS, "theta", "ranef", "condsd", "logLik", "nobs", "fitted", "residuals",
     ),
 }  # fmt: skip
+
+
+def right_causes(expected: str, thin: str) -> frozenset[str]:
+    """What may be said of a fault of which a thin candidate (a key of :data:`THIN`) answers its few quantities."""
+    alike = frozenset() if "VarCorr" in THIN[thin] else _ALIKE.get(expected, frozenset())
+    return CAREFUL | alike | {expected}
 
 
 def compare_thinly(base: Base, wrong: LinearMixedFit, thin: str) -> Comparison:
