@@ -462,6 +462,20 @@ def draws_of(fit: BayesianFit) -> tuple[list[str], np.ndarray]:
     return names, draws
 
 
+def _mcse_sd(draws: np.ndarray) -> np.ndarray:
+    """Monte Carlo error of each standard deviation, by the ESS of the squared deviations, as R's posterior has it.
+
+    ArviZ took the ESS of the draws themselves until arviz-stats 1.3.2, which Python 3.11 cannot have: of anticorrelated
+    draws that is a third of the error.
+    """
+    from arviz_stats.base import array_stats
+
+    squares = (draws - draws.mean(axis=(1, 2), keepdims=True)) ** 2
+    variance = squares.mean(axis=(1, 2))
+    of_variance = ((squares**2).mean(axis=(1, 2)) - variance**2) / array_stats.ess(squares, method="mean")
+    return np.sqrt(of_variance / variance / 4)
+
+
 def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:
     """Mean, sd and quantiles of each parameter with their Monte Carlo standard errors, ESS and R-hat.
 
@@ -483,7 +497,7 @@ def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:
         columns["mean"] = draws.mean(axis=(1, 2))
         columns["mcse_mean"] = array_stats.mcse(draws, method="mean")
         columns["sd"] = draws.std(axis=(1, 2), ddof=1)
-        columns["mcse_sd"] = array_stats.mcse(draws, method="sd")
+        columns["mcse_sd"] = _mcse_sd(draws)
         for probability in QUANTILES:
             name = _quantile_name(probability)
             columns[name] = np.quantile(draws, probability, axis=(1, 2))

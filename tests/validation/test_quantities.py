@@ -141,3 +141,13 @@ def test_values_missing_on_one_side_are_not_taken_for_absent_rows(ml_fit):
     table = likelihood_quantities(replace(ml_fit, coefficients=coefficients)).table
     joined = join(likelihood_quantities(ml_fit).table, table)
     assert joined["has_candidate"].all()
+
+
+def test_the_error_of_a_standard_deviation_follows_the_squares():
+    """Draws with autocorrelation −.7 have squares with .49: an ESS of n(1 − .49)/(1 + .49), whatever ArviZ is there."""
+    rng = np.random.default_rng(6)
+    draws = rng.normal(size=(1, 4, 20_000))
+    for t in range(1, draws.shape[2]):
+        draws[..., t] = -0.7 * draws[..., t - 1] + np.sqrt(0.51) * draws[..., t]
+    exact = np.sqrt(1 / (2 * 80_000 * 0.51 / 1.49))
+    assert posterior_summary(["a"], draws).loc["a", "mcse_sd"] == pytest.approx(exact, rel=0.05)
