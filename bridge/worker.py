@@ -11,6 +11,7 @@ Messages in: ``("call", id, function, args, freed)``, ``("interrupt", id)``. Mes
 """
 
 import contextlib
+import ctypes
 import importlib.resources
 import os
 import queue
@@ -30,7 +31,7 @@ from bridge import sandbox
 from r_scripts import grammar
 from r_scripts.escapes import visible
 
-__all__ = ["main"]
+__all__ = ["keep_none", "main"]
 
 #: The R files that make up the bridge, in the order in which they are read.
 R_FILES = (
@@ -294,6 +295,16 @@ def _leave_a_janitor(folder: str) -> None:
         os._exit(0)
 
 
+def keep_none() -> None:
+    """Take so many references to None that none are missed, as if it could not be deallocated (Python 3.12 has it so).
+
+    rpy2 3.6.5 gives back references that it did not take, of which Python 3.11 ends in time ("deallocating None").
+    """
+    if sys.version_info < (3, 12):
+        references = ctypes.c_ssize_t.from_address(id(None))  # ob_refcnt is an object's first field
+        references.value += 1 << 40
+
+
 def main(descriptor: int, options: Mapping[str, Any]) -> None:
     """Serve R on the socket ``descriptor`` until the other end closes.
 
@@ -307,6 +318,7 @@ def main(descriptor: int, options: Mapping[str, Any]) -> None:
     """
     # Ctrl-C is the parent's to handle; it asks us by message, so that one key press arrives once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_none()
     _leave_a_janitor(options["scratch"])
     worker = _Worker(Connection(descriptor), options)
     worker.serve()

@@ -335,3 +335,10 @@ def test_locale_and_threads_are_fixed(monkeypatch):
         assert "LC_COLLATE=C;" in r.information["locale"]
         with pytest.raises(RError, match="non-numeric argument"):
             r.call("busy", seconds="x")
+
+
+def test_none_outlives_what_rpy2_gives_back():
+    """On Python 3.11 a worker of R ended in "deallocating None" in the middle of a long run."""
+    program = "import sys; from bridge.worker import keep_none; keep_none(); print(sys.getrefcount(None) > 1 << 30)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "True", done.stderr
