@@ -311,7 +311,7 @@ def psis(log_lik: np.ndarray, r_eff: np.ndarray) -> tuple[np.ndarray, np.ndarray
         # ArviZ rounds the tail's length down where loo rounds up: ask for the length, half a draw inside
         with np.errstate(divide="ignore", invalid="ignore"):
             log_weights[:, i], k[i] = array_stats.psislw(log_lik[:, i], r_eff=9 * draws / (tail + 0.5) ** 2)
-        # ArviZ before 1.0 where a quarter of the tail is at its beginning
+        # ArviZ 0.8, the newest for Python 3.11, where a quarter of the tail is at its beginning
         if not np.isfinite(log_weights[:, i]).all():
             log_weights[:, i], k[i] = -log_lik[:, i] - logsumexp(-log_lik[:, i]), np.inf
     # as loo: a tail that no generalised Pareto distribution fits

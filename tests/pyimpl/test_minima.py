@@ -181,10 +181,8 @@ def test_ten_thousand_designs_none_above_their_restarts():
         if fit is None:
             continue
         compared += 1
-        excess = above(fit, np.random.default_rng(seed), 12)
-        # 11337 ends on a ridge (theta 7000 to 12 000) on which rounding hides a slope of 1e-3 in all, and warns of it
-        if excess > (0.01 if fit.warnings else 0.0):
-            wrong.append((seed, fit.formula, excess))
+        if above(fit, np.random.default_rng(seed), 12) > 0:
+            wrong.append((seed, fit.formula))
     assert not wrong
 
 
