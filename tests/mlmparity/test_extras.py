@@ -106,7 +106,7 @@ def test_a_package_that_is_there_is_no_error(without: Any) -> None:
 
 def test_an_environment_of_uvs_is_told_uvs_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("r_scripts.installing.find_spec", lambda name: None)
-    monkeypatch.setattr("r_scripts.installing.shutil.which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("r_scripts.installing.find_program", lambda name: f"/bin/{name}")
     assert install_command("a>=1", "b[c]") == f"uv pip install --python {sys.executable} 'a>=1' 'b[c]'"
-    monkeypatch.setattr("r_scripts.installing.shutil.which", lambda name: None)
+    monkeypatch.setattr("r_scripts.installing.find_program", lambda name: None)
     assert install_command("b[c]") == "python -m pip install 'b[c]'"
