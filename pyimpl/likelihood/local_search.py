@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyimpl.likelihood.edges import drop_pivot, shortened
+from pyimpl.likelihood.edges import drop_pivot, shortened, template_elements
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import Factor
 from pyimpl.likelihood.trust_region import TrustRegion
@@ -43,7 +43,7 @@ def with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.
     values: list[float] = theta.tolist()
     if min(values, default=0.0) < 0:
         for factor in factors:
-            places = list(zip(factor.rows.tolist(), factor.cols.tolist(), factor.theta.tolist(), strict=True))
+            places = list(template_elements(factor))
             turned = {c for r, c, i in places if r == c and values[i] < 0}
             for _, c, i in places:
                 if c in turned:
@@ -146,25 +146,20 @@ def put_on_boundary(
     objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: TrustRegion, point: Point
 ) -> Point:
     """Put nearly zero pivots exactly at 0 where the criterion agrees."""
-    blocks = objective.blocks
+    factors = objective.blocks.factors
     for _ in range(3):
-        if not has_pivot_below(SNAP, point, pivots):
-            return point
         moved = False
-        theta = with_positive_diagonals(blocks.factors, point.x * units)
-        for factor in blocks.factors:
-            for k in range(factor.p):
-                pivot = float(factor.template(theta)[k, k]) * float(factor.scale[k])
-                if not 0.0 < pivot < SNAP:
+        for factor in factors:
+            for k, column, at in template_elements(factor):
+                pivot = abs(float(point.x[at]))
+                if k != column or not 0.0 < pivot < SNAP:
                     continue
+                theta = with_positive_diagonals(factors, point.x * units)
                 trial = search(objective, drop_pivot(factor, theta, k) / units, units, budget, work)
-                still = factor.template(trial.x * units)[k, k] == 0.0
                 no_higher = trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value))
-                if still and (no_higher or pivot < _NOTHING):
+                if trial.x[at] == 0.0 and (no_higher or pivot < _NOTHING):
                     trial.initial, trial.trace = point.initial, point.trace
-                    point = trial
-                    theta = with_positive_diagonals(blocks.factors, point.x * units)
-                    moved = True
+                    point, moved = trial, True
         if not moved:
             break
     return point
