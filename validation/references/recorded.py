@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from r_scripts.variances import Block, ConditionalVariances
 from validation.algebra import by_row
+from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 
 __all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit", "ReportedFit"]
@@ -46,7 +47,7 @@ class ReportedFit:
     printed: str = ""
 
     @classmethod
-    def of(cls, fit: Any) -> "ReportedFit":
+    def of(cls, fit: LinearMixedFit) -> "ReportedFit":
         """Freeze what a fit reports."""
         return ReportedFit(
             coefficients=fit.coef_table(),
