@@ -38,7 +38,7 @@ from validation.references.certified import (
     PosteriorRow,
     available_posteriors,
     load_posterior,
-    save_posterior,
+    save,
 )
 from validation.references.store import DamagedReferenceError, model_hash
 
@@ -295,7 +295,7 @@ def certify_posteriors(
             continue
         found = certify_posterior(case, _within(say, number, len(models)))
         if found is not None:
-            written.append(save_posterior(found, directory))
+            written.append(save(found, directory))
     say("integrated", 1.0)
     return written
 
