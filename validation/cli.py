@@ -432,11 +432,10 @@ def certify(
     debug: Debug = False,
 ) -> int:
     """Prove the suite's optima in ball arithmetic, and write their values to 20 digits."""
-    from validation.certify.command import run_certify
+    from validation.certify.command import CertifyCommand, chosen
 
-    return run_certify(
-        list(cases or []), check, digits, bayes, anew, directory, output_console(), error_console(), quiet
-    )
+    command = CertifyCommand(chosen(list(cases or [])), bayes, directory, output_console(), error_console(), quiet)
+    return command.score() if digits else command.check() if check else command.write(anew)
 
 
 @app.command()

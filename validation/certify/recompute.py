@@ -64,6 +64,14 @@ class Recomputed:
         """Whether all passed."""
         return not self.failures
 
+    @property
+    def confirmed(self) -> str:
+        """What was confirmed, in words."""
+        return (
+            f"{self.values} values confirmed (greatest relative difference {self.difference:.1e}, "
+            f"Newton step {self.step:.0e})"
+        )
+
     def record(self) -> dict[str, object]:
         """As it is stored with the values."""
         return {

@@ -25,11 +25,11 @@ from pyimpl.design.design import Design, build_design
 from pyimpl.posterior.labels import Sigma_labels, level_label
 from validation.cases import Case
 from validation.certify.posteriors import CONTRADICTION, Estimates, estimate, posterior_name
-from validation.certify.run import data_of
+from validation.certify.run import data_stored_on
 from validation.references.certified import ENCLOSED, LOG_EVIDENCE, CertifiedPosterior, load_posterior
-from validation.references.store import DamagedReferenceError, model_hash
+from validation.references.store import DamagedReferenceError
 
-__all__ = ["AGREEMENT", "PosteriorCheck", "check_posterior", "compared", "one_term", "recompute_posterior"]
+__all__ = ["AGREEMENT", "PosteriorCheck", "check_posterior", "compared", "one_term"]
 
 #: Decimal digits of mpmath.
 PRECISION = 40
@@ -77,6 +77,16 @@ class PosteriorCheck:
         """Whether all passed."""
         return not self.failures
 
+    @property
+    def confirmed(self) -> str:
+        """What was confirmed, in words."""
+        text = f"{self.values} values confirmed in double precision"
+        if self.precise:
+            text += f", {self.precise} with mpmath (greatest difference {max(self.difference, 0):.1e} sds)"
+        if self.alone:
+            text += f"; {self.alone} sds of random effects are not recomputed (there are several terms)"
+        return text
+
 
 def check_posterior(case: Case, directory: Path | None = None) -> PosteriorCheck:
     """Recompute a case's stored posterior on the case's data.
@@ -89,14 +99,7 @@ def check_posterior(case: Case, directory: Path | None = None) -> PosteriorCheck
         The file was changed, or the data are not those of the posterior.
     """
     stored = load_posterior(posterior_name(case), directory)
-    data = data_of(case)
-    if model_hash(case.formula, data) != stored.model_hash:
-        raise DamagedReferenceError(f"the data of {stored.name} are not those that it was integrated on")
-    return recompute_posterior(stored, build_design(case.formula, data, checks=STAN_LMER_CHECKS))
-
-
-def recompute_posterior(stored: CertifiedPosterior, design: Design) -> PosteriorCheck:
-    """Recompute what is stored."""
+    design = build_design(case.formula, data_stored_on(case, stored), checks=STAN_LMER_CHECKS)
     rough = estimate(design)
     if rough is None:
         raise DamagedReferenceError(f"{stored.name} has too many dimensions to be integrated")
