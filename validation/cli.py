@@ -327,19 +327,20 @@ def conformance(
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
     if candidate:
         start_r(reference, bayes=False)
-    from validation.conformance import terminal
+    from validation.conformance import command
+    from validation.conformance.table import markdown, read_runs
 
     if features or table:
         output_console().print(
-            terminal.features() if features else terminal.table(table or []), markup=False, soft_wrap=True
+            command.features() if features else markdown(read_runs(table or [])), markup=False, soft_wrap=True
         )
         return OK
     return exit_code(
-        terminal.judge(
-            terminal.candidate_named(candidate, can, missing, time_limit),
+        command.judge(
+            command.candidate_named(candidate, can, missing, time_limit),
             reference,
             cases or [],
-            terminal.Files(deviations, junit, json_file, output),
+            command.Files(deviations, junit, json_file, output),
             seed=seed,
             quiet=quiet,
             out=output_console(),
