@@ -224,7 +224,6 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
                 raise DataError(f"anova compares fits of lmer and lm; {other!r:.60} is none")
         return likelihood_ratio_tests([self, *others], refit, model_names)
 
-    @fit_threads
     def drop1(
         self,
         test: str = "none",
@@ -337,7 +336,6 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
     # -- intervals -------------------------------------------------------------------------------
 
-    @fit_threads
     def confint(
         self,
         parm: "ParameterChoice" = None,
@@ -663,7 +661,6 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
     # -- influence -------------------------------------------------------------------------------
 
-    @fit_threads
     def influence(
         self,
         groups: str | Sequence[str] | None = None,
@@ -698,7 +695,6 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         refit = WithoutRows(self.model, self._warm_start, self.source, self.control, self.dialect)
         return influence(refit, groups, n_jobs, progress)
 
-    @fit_threads
     def hatvalues(self) -> pd.Series:
         """``hatvalues(m)``: the leverage of each row, the diagonal of the hat matrix; the data's index."""
         return self._by_row(self._hat.copy())
@@ -716,7 +712,6 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         index = self.design.index
         return pd.DataFrame(hat_matrix(self.design, self.model.estimates), index=index, columns=index)
 
-    @fit_threads
     def cooks_distance(self) -> pd.Series:
         """``cooks.distance(m)``: r²h / (σ̂² P (1 − h)²), r the Pearson residual; the data's index."""
         hat = self._hat
@@ -728,7 +723,6 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             )
         return self._by_row(np.where(np.isinf(values), np.nan, values))
 
-    @fit_threads
     def rstudent(self) -> pd.Series:
         """``rstudent(m)``: r / (σ̂ √(1 − h)), R's definition for merMod (σ̂ keeps the row); the data's index."""
         hat = self._hat
