@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -34,13 +34,17 @@ __all__ = [
     "posterior_quantities",
     "posterior_summary",
     "prediction_quantities",
+    "quietly",
     "records",
     "split_parameter",
 ]
 
 #: What identifies a number.
 KEYS = ("quantity", "group", "term", "term2", "level")
-Key = tuple[object, ...]
+Key = tuple[str, str | None, str | None, str | None, str | None]
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 #: Posterior quantiles that are compared.
 QUANTILES = (0.025, 0.5, 0.975)
@@ -134,7 +138,7 @@ def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extr
         theta sigma variance covariance sd cor ranef condsd coef fitted residuals scaled_residuals``.
     """
     rows = _Rows()
-    is_reml = bool(reml) if reml is not None else _quietly(lambda: bool(fit.isREML()), False)
+    is_reml = bool(reml) if reml is not None else quietly(lambda: bool(fit.isREML()), False)
 
     rows.attempt(["nobs"], lambda r: r.add("nobs", fit.nobs()))
     rows.attempt(["npar"], lambda r: r.add("npar", fit.npar() if callable(fit.npar) else fit.npar))
@@ -152,7 +156,7 @@ def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extr
 
     def fixef(r: _Rows) -> None:
         values = fit.fixef()
-        errors = _quietly(lambda: _diagonal_sds(fit.vcov()), pd.Series(dtype=float))
+        errors = quietly(lambda: _diagonal_sds(fit.vcov()), pd.Series(dtype=float))
         for term, value in values.items():
             r.add("fixef", value, term=str(term), error=errors.get(term, np.nan))
 
@@ -198,7 +202,7 @@ def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extr
     rows.attempt(["se", "t"], coef_table)
     rows.attempt(["vcov"], vcov)
     rows.attempt(["theta"], theta)
-    if any(not structure.free for structure in _quietly(lambda: structures_of(fit), None) or ()):
+    if any(not structure.free for structure in quietly(lambda: structures_of(fit), None) or ()):
         rows.attempt(["par"], par)
     rows.attempt(["variance", "covariance", "sd", "cor"], varcorr)
 
@@ -256,7 +260,7 @@ def inference_quantities(fit: LinearMixedFit) -> Extraction:
         tests = getattr(fit, "satterthwaite", None)
         return table if any(_is_p(name) for name in table.columns) or not callable(tests) else tests()
 
-    table = _quietly(table_of_tests, None)
+    table = quietly(table_of_tests, None)
     if not isinstance(table, pd.DataFrame):
         return rows.extraction()
     for column in table.columns:
@@ -303,7 +307,7 @@ def prediction_quantities(fit: LinearMixedFit, data: pd.DataFrame | None = None)
             r.add(quantity, value, level=str(label))
 
     rows.attempt(["predict-marginal"], lambda r: add("predict-marginal", predict(None, re_form="~0"), r))
-    newdata = _quietly(lambda: _unseen_levels(fit, data), None)
+    newdata = quietly(lambda: _unseen_levels(fit, data), None)
     if newdata is not None:
         rows.attempt(["predict-new"], lambda r: add("predict-new", predict(newdata, allow_new_levels=True), r))
     return rows.extraction()
@@ -331,10 +335,11 @@ def columns_of(formula: str, data: pd.DataFrame) -> list[Any]:
     return [column for column in data.columns if str(column) in words]
 
 
-def _quietly(function: Callable[[], Any], default: Any) -> Any:
+def quietly(function: Callable[[], T], default: D) -> T | D:
+    """What a function gives, or the default where it raises: what a side lacks is told where it is compared."""
     try:
         return function()
-    except Exception:  # reported where the quantity itself is extracted
+    except Exception:
         return default
 
 
@@ -592,9 +597,9 @@ def _keyed(table: pd.DataFrame, side: str) -> pd.DataFrame:
     )
 
 
-def key_of(record: Mapping[str, object]) -> Key:
+def key_of(record: Mapping[str, Any]) -> Key:
     """Which number a row of a comparison's table holds."""
-    return tuple(record[name] for name in KEYS)
+    return record["quantity"], record["group"], record["term"], record["term2"], record["level"]
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

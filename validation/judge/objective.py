@@ -83,7 +83,7 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
         pieces = evidence.reference_pieces
         bounds = pieces.bounds if pieces is not None else _bounds(evidence.reference, len(theta))
         scale = pieces.theta_scale if pieces is not None else None
-        points = theta_points(theta.to_numpy(), evidence.candidate_theta(), bounds, seed, scale=scale)
+        points = theta_points(theta.to_numpy(), evidence.candidate_theta, bounds, seed, scale=scale)
     nobs = evidence.value("reference", "nobs")
     values = []
     for name, point in points:
@@ -111,7 +111,7 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
 
     for side, fit_theta, function in (
         ("reference", theta.to_numpy(), left),
-        ("candidate", evidence.candidate_theta(), right),
+        ("candidate", evidence.candidate_theta, right),
     ):
         reported = -2.0 * evidence.value(side, "logLik")
         if fit_theta is None or math.isnan(reported):

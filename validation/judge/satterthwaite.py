@@ -93,8 +93,7 @@ def accept_tests(evidence: Evidence, rows: list[Row], verdict: Verdict, reason: 
     if not any(r.quantity in ("df", "p") and r.verdict is Verdict.DISAGREES for r in rows):
         return rows
     names = solution.pieces.coef_names
-    theta = evidence.theta("reference")
-    own = None if theta is None else evidence.solve(theta.to_numpy())
+    own = evidence.at_reference
     if own is None:
         return rows
     implied = dict(zip(names, degrees_of_freedom(solution, evidence.reml), strict=True))

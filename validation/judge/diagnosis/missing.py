@@ -145,7 +145,7 @@ def _dropped_columns(evidence: Evidence) -> Cause | None:
 
 def malformed_values(evidence: Evidence) -> Cause | None:
     """What the candidate hands over is not what the contract asks for."""
-    wrong = evidence.wrong_of("candidate")
+    wrong = evidence.malformed("candidate")
     if not wrong:
         return None
     texts = list(dict.fromkeys(wrong.values()))

@@ -46,7 +46,7 @@ def another_model(evidence: Evidence) -> bool:
         return True
     theta = evidence.theta("candidate")
     silent = evidence.structures("reference") is not None and evidence.structures("candidate") is None
-    if theta is not None and evidence.candidate_theta() is None and not (silent and _structured(evidence)):
+    if theta is not None and evidence.candidate_theta is None and not (silent and _structured(evidence)):
         return True
     return columns_differ(evidence) or not evidence.rows("variance")["has_reference"].all()
 

@@ -180,7 +180,7 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
     aic, bic = evidence.pair("AIC"), evidence.pair("BIC")
     N = evidence.value("reference", "nobs")
     nobs = evidence.pair("nobs")
-    if evidence.candidate_theta() is None or columns_differ(evidence) or nobs[0] != nobs[1]:
+    if evidence.candidate_theta is None or columns_differ(evidence) or nobs[0] != nobs[1]:
         return None
     # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
     implied = math.nan if close(aic[1], aic[0], Match.COMPUTED) else (aic[1] + 2 * logLik[1]) / 2
