@@ -95,7 +95,6 @@ def coding(evidence: Evidence) -> Cause | None:
         "times an invertible matrix, and mapped by it the coefficients are "
         f"{distance:.2g} standard errors apart: the same model in another basis{names}",
         first.remedy,
-        {"distance_in_se": distance},
         strength=Strength.SAME_NUMBERS if distance < _SAME_MODEL else Strength.LOOSE_MATCH,
     )
 

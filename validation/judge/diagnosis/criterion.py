@@ -22,13 +22,11 @@ def other_criterion(evidence: Evidence) -> Cause | None:
     flag = evidence.value("candidate", "criterion")
     says_other = math.isfinite(flag) and bool(flag) != evidence.reml
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
-    figures: dict[str, float] = {}
     solution = other_optimum(evidence)
     # Standard errors alone may be of the other criterion where the fit is not.
     if solution is not None and (proof := proof_by(evidence, solution)) is not None and proof.quantities != {"se"}:
         strength = Strength.RECOMPUTED
         given, own = evidence.value("candidate", "logLik"), -solution.objective / 2
-        figures = {**proof.figures, "other_logLik": own}
         evidence_text = (
             f"{proof.words(f'the {other} fit')} (log-likelihood {own:.6f}, "
             + (f"candidate {given:.6f}, " if math.isfinite(given) else "")
@@ -46,7 +44,6 @@ def other_criterion(evidence: Evidence) -> Cause | None:
         evidence_text,
         f"Ask the candidate for {wanted} (in R: REML = {'TRUE' if evidence.reml else 'FALSE'}). If you did, it ignores "
         "the argument: variance components of REML and ML differ by about one part in the number of groups.",
-        figures,
         strength=strength,
     )
 
@@ -105,6 +102,5 @@ def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
         f"{first['term']}: {first['candidate']:.8g}, where {wanted} gives {first['reference']:.8g} and {other} "
         f"{expected[first['term']]:.8g}",
         f"Take vcov(β̂) from the same fit as β̂: σ̂²(X'V⁻¹X)⁻¹ at the θ̂ and σ̂ of {wanted}.",
-        {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
         strength=Strength.ANOTHER_INPUT,
     )

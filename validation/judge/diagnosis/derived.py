@@ -44,7 +44,6 @@ def residual_variance(evidence: Evidence) -> Cause | None:
             f"σ is {right:.8g} in the candidate and {left:.8g} in the reference: a ratio of {factor:.8g}, which is "
             f"{'√((N − p)/N)' if target < 1 else '√(N/(N − p))'} with N = {N:.0f} and p = {p:.0f}",
             "σ̂² is r²/N by maximum likelihood and r²/(N − p) by REML, with r² the penalised residual sum of squares.",
-            {"factor": factor},
             strength=Strength.RULE,
         )
     return None
@@ -76,7 +75,6 @@ def signs(evidence: Evidence) -> Cause | None:
             f"all {len(left)} agree in size, and {int(off.sum())} differ in sign, e.g. {_words(first)}: "
             f"{first['reference']:.6g} in the reference, {first['candidate']:.6g} in the candidate",
             remedy,
-            {"flipped": float(off.sum())},
             strength=Strength.SIGNS,
         )
     return None
@@ -141,7 +139,6 @@ def scale_of_modes(evidence: Evidence) -> Cause | None:
                 f"{sigma:.6g})",
                 "ranef() is on the scale of the response (for a slope: of the response per unit of the predictor), and "
                 "so are the conditional sds.",
-                {"reference": ours, "candidate": theirs, "sigma": sigma},
                 strength=Strength.COUNTS,
             )
     return None
@@ -166,7 +163,6 @@ def correlations(evidence: Evidence) -> Cause | None:
             f"{where}: {first['candidate']:.6g} is the reference's covariance, its correlation is "
             f"{first['reference']:.6g}",
             "A correlation is the covariance over the product of both SDs, and lies between −1 and 1.",
-            {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
             strength=Strength.RULE,
         )
     theta = records(evidence.compared("theta"))
@@ -182,7 +178,6 @@ def correlations(evidence: Evidence) -> Cause | None:
             f"{where}: {first['reference']:.6g} in the reference; the candidate's θ, from which it follows, is the "
             "reference's",
             "Compute Σ = σ²TT' from θ, its elements off the diagonal included.",
-            {"reference": float(first["reference"])},
             strength=Strength.RULE,
         )
     return None

@@ -75,7 +75,6 @@ def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
                     "are; so are the 2.5% and 97.5% quantiles within Monte Carlo error",
                     "rstanarm's Sigma[...] are variances and covariances on the response's scale, its sigma is an sd; "
                     "the root of a posterior mean is not the mean of the roots.",
-                    {"reference": float(centre), "candidate": float(row["q50_c"])},
                     strength=Strength.ANOTHER_MODEL,
                 )
     return None
@@ -162,7 +161,6 @@ def reported_numbers(evidence: PosteriorEvidence) -> Cause | None:
         "rstanarm's VarCorr has the posterior mean of the covariance matrix: its SDs are roots of mean variances, "
         "neither means nor medians of SDs, and its correlations are those of the mean matrix. fixef, ranef and sigma "
         "are posterior medians, se is the MAD_SD. Draws agree: only the summary is another one.",
-        {"reported": float(len(explained))},
         strength=Strength.OWN_RULE,
     )
 
@@ -202,7 +200,6 @@ def other_reference_level(evidence: PosteriorEvidence) -> Cause | None:
         "R takes the first level of a factor as reference, in the order of its levels (in pandas: of the categories), "
         "not in the order of the alphabet. Set the order on both sides; the model is the same, its coefficients are "
         "differences from another group.",
-        {"expected": -step, "candidate": right[ours]},
         strength=Strength.ANOTHER_INPUT if near else Strength.PARTIAL,
     )
 
@@ -232,7 +229,6 @@ def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
             f"correlation; (1 + x || {group}) says that there is none. Without it slopes and intercepts are shrunken "
             "otherwise, and predictions and standard errors differ. Ask the program for correlated random effects; "
             "where it has none, compare with ||.",
-            {f"{side}_components": float(count[side]) for side in count},
             strength=Strength.ANOTHER_MODEL,
         )
     return None
@@ -268,7 +264,6 @@ def rows_used(evidence: PosteriorEvidence) -> Cause | None:
         f"rows used: reference {counts[0]:.0f}, candidate {counts[1]:.0f}"
         + (f"; the candidate has {', '.join(sorted(odd)[:3])}" if odd else ""),
         "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit).",
-        {"reference_rows": counts[0], "candidate_rows": counts[1]},
         strength=Strength.LISTED,
     )
 
@@ -301,7 +296,6 @@ def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
         "Carlo error",
         "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
         "adjacent and levels have the factor's order.",
-        {"misplaced": float(off.sum())},
         strength=Strength.ANOTHER_INPUT,
     )
 
@@ -329,7 +323,6 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
         "other main parameter "
         "agrees",
         "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
-        {"shift": shift},
         strength=Strength.PARTIAL,
     )
 
@@ -353,7 +346,6 @@ def copied_draws(evidence: PosteriorEvidence) -> Cause | None:
         + (f"; equal throughout are the chains {', '.join(f'{a} and {b}' for a, b in same[:6])}" if same else ""),
         "Chains need seeds of their own, and each is to be read once: copies make R-hat, ESS and Monte Carlo errors "
         "look better than they are.",
-        {"share": share},
         strength=Strength.ANOTHER_MODEL,
     )
 
@@ -376,7 +368,6 @@ def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
         f"{first} and {second} it is {left:.2f} in the reference and {right:.2f} in the candidate",
         "Keep the draws of all parameters in one order, iteration by iteration and chain by chain: parameters sorted, "
         "shuffled or thinned each by itself keep their own distributions, and give wrong predictions and differences.",
-        {"differing": float(len(wrong)), "lost": float(len(lost))},
         strength=Strength.EQUAL_OPTIMA,
     )
 
@@ -404,7 +395,6 @@ def single_precision(evidence: PosteriorEvidence) -> Cause | None:
             + (f"so are {own:.0%} of its draws" if own > Share.NEARLY_ALL else "its draws are not"),
             "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
             "point otherwise.",
-            {"share_float32": own},
             strength=Strength.ANOTHER_MODEL,
         )
     return Cause(
@@ -413,7 +403,6 @@ def single_precision(evidence: PosteriorEvidence) -> Cause | None:
         "The candidate's draws are stored in single precision",
         f"{own:.0%} of them are exactly representable in 32 bits (the reference's: {other:.0%})",
         "Use 64-bit floats: log densities of several thousand keep three digits after the point otherwise.",
-        {"share_float32": own},
         strength=Strength.LOOSE_MATCH,
     )
 
@@ -434,6 +423,5 @@ def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
         "missing: " + ", ".join(lost[:6]) + (f" and {len(lost) - 6} more" if len(lost) > 6 else ""),
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
-        {"missing": float(len(lost))},
         strength=Strength.EQUAL_OPTIMA,
     )

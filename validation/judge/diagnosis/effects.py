@@ -43,7 +43,6 @@ def predictions(evidence: Evidence) -> Cause | None:
             f"asked for the fixed effects alone (re.form = ~0) the candidate gives the conditional predictions, up "
             f"to {gap(marginal):.4g} from the marginal ones",
             "predict(re.form = ~0) is Xβ: what is expected of a new group. Leave the random effects out.",
-            {"difference": gap(marginal)},
             strength=Strength.ANOTHER_MODEL,
         )
     marginal_agrees = not marginal.empty and gap(marginal) <= Match.FOLLOWS * sigma
@@ -68,7 +67,6 @@ def predictions(evidence: Evidence) -> Cause | None:
             f"reference's by up to {gap(new):.4g}",
             "A level that was not in the data has the random effect 0, its expectation: with allow.new.levels = TRUE "
             "lme4 predicts from the fixed effects (and from the levels that are known).",
-            {"difference": gap(new)},
             strength=Strength.ANOTHER_INPUT if known > 0 else Strength.CERTAIN,
         )
     return None
@@ -100,7 +98,6 @@ def unshrunken(evidence: Evidence) -> Cause | None:
                 f"{candidate[key] / reference[key] if reference[key] else math.inf:.4g}, one over the shrinkage factor",
                 "Conditional modes are the level's own estimate times the shrinkage factor, "
                 "σ_a²/(σ_a² + σ²/n_j) for a random intercept.",
-                {"candidate": candidate[key], "reference": reference[key], "unpooled": unpooled[key]},
                 strength=Strength.RECOMPUTED,
             )
         fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
@@ -134,7 +131,6 @@ def unshrunken(evidence: Evidence) -> Cause | None:
                 "Fitted values leave the random effects out",
                 f"they are Xβ to {marginal:.2g}, and up to {conditional:.4g} from the conditional ones",
                 "fitted() of lme4 is conditional: Xβ + Zb. Marginal predictions are predict(re_form = NA).",
-                {"marginal_difference": float(marginal), "conditional_difference": float(conditional)},
                 strength=Strength.SAME_NUMBERS,
             )
     return None

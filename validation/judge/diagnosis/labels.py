@@ -39,7 +39,6 @@ def permuted_modes(evidence: Evidence) -> Cause | None:
                 f"another level{order}",
                 "Label each conditional mode with its own level; R orders levels as the factor does, not as they "
                 "appear in the data and not as numbers.",
-                {"misplaced": float(wrong.sum()), "levels": float(len(left))},
                 strength=Strength.SAME_NUMBERS,
             )
         for (other_group, other_term), (other_left, _, other_levels) in columns.items():
@@ -54,7 +53,6 @@ def permuted_modes(evidence: Evidence) -> Cause | None:
                     f"{other_group} {other_term}",
                     "Label each column of conditional modes with its own effect; in Z the effects of a level are "
                     "adjacent.",
-                    {"levels": float(len(left))},
                     strength=Strength.SAME_NUMBERS,
                 )
     return None
@@ -90,7 +88,6 @@ def permuted_labels(evidence: Evidence) -> Cause | None:
             f"The {words} are right but stand under the wrong names",
             f"as a set the {len(left)} values are the same, {int(wrong.sum())} stand elsewhere: {moved}",
             remedy,
-            {"misplaced": float(wrong.sum())},
             strength=Strength.ANOTHER_MODEL,
         )
     return None

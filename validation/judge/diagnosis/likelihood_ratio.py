@@ -95,7 +95,6 @@ def rows_of_models(evidence: AnovaEvidence) -> Cause | None:
         + f"; R says: {evidence.refusals['reference']}",
         "Log-likelihoods of different data cannot be compared: a variable with missing values in one of the models "
         "drops rows from that one only. Drop them beforehand, from all models alike.",
-        {"fewest": float(min(used)), "most": float(max(used))},
         strength=Strength.SAME_NUMBERS,
     )
 
@@ -147,7 +146,6 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
         + f"; chi-square {', '.join(f'{value:.6g}' for value in statistics)}, of the {there} fits "
         f"{', '.join(f'{value:.6g}' for value in expected)}",
         remedy,
-        {"reference": right[-1], "candidate": other[-1]},
         strength=Strength.RECOMPUTED,
     )
 
@@ -216,7 +214,6 @@ def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
         + (f"; so in {len(wrong)} of {len(evidence.names) - 1} tests" if len(wrong) > 1 else ""),
         "The degrees of freedom are the difference of the numbers of parameters, where every fixed effect, every "
         "variance and every covariance of random effects is one: adding a random slope with its correlation adds 2.",
-        {"reference": ours, "candidate": theirs},
         strength=Strength.ANOTHER_MODEL if words else Strength.CERTAIN,
     )
 
@@ -263,7 +260,6 @@ def statistic(evidence: AnovaEvidence) -> Cause | None:
         f"{_models(evidence, i)}: chi-square {ours:.6g} in R, {theirs:.6g} in the candidate",
         "The statistic is twice the difference of the log-likelihoods, larger model less smaller one; R sorts the "
         "models by their number of parameters first.",
-        {"reference": ours, "candidate": theirs},
         strength=Strength.LISTED,
     )
 
@@ -329,7 +325,6 @@ def tail(evidence: AnovaEvidence) -> Cause | None:
         f"{_models(evidence, i)}: chi-square {x:.6g} with {k:g} degrees of freedom on both sides, p = "
         f"{found['Pr(>Chisq)'][0]:.6g} in R, {found['Pr(>Chisq)'][1]:.6g} in the candidate",
         remedy,
-        {"reference": found["Pr(>Chisq)"][0], "candidate": found["Pr(>Chisq)"][1]},
         strength=Strength.ANOTHER_INPUT,
     )
 
@@ -361,7 +356,6 @@ def information_criteria(evidence: AnovaEvidence) -> Cause | None:
             ),
             "Count fixed effects, every variance and covariance of random effects, and σ: AIC, BIC and the degrees of "
             "freedom of a likelihood-ratio test depend on it.",
-            {"reference": float(npar[-1]), "candidate": float(counted[-1])},
             strength=Strength.COUNTS,
         )
     weight = (evidence.column("candidate", "BIC") + 2.0 * loglik) / npar
@@ -378,7 +372,6 @@ def information_criteria(evidence: AnovaEvidence) -> Cause | None:
             f"BIC's penalty per parameter is {weight[0]:.6f} = log({math.exp(min(weight[0], 50.0)):.6g}); R uses "
             f"log({N:.0f}), the rows used",
             "Use log(N) with N the number of rows used, as R's BIC does.",
-            {"candidate_n": math.exp(min(float(weight[0]), 50.0)), "reference_n": N},
             strength=Strength.CERTAIN,
         )
     return None
@@ -403,7 +396,6 @@ def constant(evidence: AnovaEvidence) -> Cause | None:
         f"-2 log-likelihood differs by {offset:.6f} in all {shift.size} models, so the tests agree",
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs.",
-        {"offset": offset},
         strength=Strength.SIGNS,
     )
 
@@ -424,7 +416,6 @@ def one_fit(evidence: AnovaEvidence) -> Cause | None:
             f"The fits of {name} differ, and with them the test",
             f"its log-likelihood is {left:.6f} in R and {right:.6f} in the candidate",
             "Compare the fits of that model first (validation.compare).",
-            {"reference": left, "candidate": right},
             strength=Strength.PARTIAL,
         )
     return None
@@ -448,7 +439,6 @@ def missing_columns(evidence: AnovaEvidence) -> Cause | None:
         f"missing: {', '.join(lost)} (R's table has {len(evidence.columns)} columns that are compared)",
         "Give every column of R's table; where a program has no such number, name the columns that are to be compared "
         "(columns=).",
-        {"missing": float(len(lost))},
         strength=Strength.SEEN,
     )
 

@@ -52,7 +52,6 @@ def lost_weights(evidence: Evidence) -> Cause | None:
         f"them it is {evidence.solve(theta).objective:.8g}",  # type: ignore[union-attr]
         "Pass weights and offset on to the candidate, row by row for the rows used; a program that cannot take them "
         "should refuse them, not ignore them.",
-        {"objective": objective},
         strength=Strength.SAME_NUMBERS,
     )
 
@@ -71,7 +70,6 @@ def lost_numbers(evidence: Evidence) -> Cause | None:
                 f"The candidate lost the {columns}" if lost else f"The candidate has the {columns} besides",
                 f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
                 _READING,
-                {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
                 strength=Strength.ANOTHER_INPUT,
             )
     elif (found := _dropped_columns(evidence) or _extra_coefficients(evidence)) is not None:
@@ -93,7 +91,6 @@ def lost_numbers(evidence: Evidence) -> Cause | None:
         + (f". {problems}" if problems else ""),
         "Give every quantity that R gives, under R's labels: what is missing cannot be compared, and "
         "is never passed over.",
-        {"missing": float(len(missing))},
         strength=Strength.SEEN,
     )
 
@@ -110,7 +107,6 @@ def _extra_coefficients(evidence: Evidence) -> Cause | None:
         f"The candidate has the coefficient{'s' if len(extra) > 1 else ''} {', '.join(extra)} besides",
         f"it gives {len(names)} coefficients, the reference {int(names['has_reference'].sum())}, all of which it has",
         _READING,
-        {"reference": float(names["has_reference"].sum()), "candidate": float(len(names))},
         strength=Strength.ANOTHER_INPUT,
     )
 
@@ -138,7 +134,6 @@ def _dropped_columns(evidence: Evidence) -> Cause | None:
         else f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
         proof.words(f"the model without {', '.join(lost)}"),
         _READING,
-        proof.figures,
         strength=Strength.ANOTHER_INPUT,
     )
 
@@ -157,6 +152,5 @@ def malformed_values(evidence: Evidence) -> Cause | None:
         "; ".join(texts[:10]),
         "Return real numbers of the right shape under R's labels; a malformed value is never converted into one that "
         "agrees.",
-        {"parts": float(len(wrong))},
         strength=Strength.ANOTHER_MODEL,
     )

@@ -40,7 +40,6 @@ def other_names(evidence: Evidence) -> Cause | None:
     if not found:
         return None
     shown = "; ".join(f"{what} {_few(pairs)}" for what, pairs in found.items())
-    total = sum(map(len, found.values()))
     return Cause(
         8,
         "other-names",
@@ -48,7 +47,6 @@ def other_names(evidence: Evidence) -> Cause | None:
         f"{shown}. Under these names {agreeing} numbers agree to four digits or more",
         "Return R's names: '(Intercept)', a factor's level behind its name ('genderM'), 'a:b' for an interaction, and "
         "each level as it is written in the data. What stands under another name counts as missing.",
-        {"renamed": float(total), "agreeing": float(agreeing)},
         strength=Strength.LISTED,
     )
 

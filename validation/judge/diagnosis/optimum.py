@@ -61,7 +61,6 @@ def boundary(evidence: Evidence) -> Cause | None:
         f"{'isSingular() is true of' if said else 'the variances are singular for'} the {side} only{zeros}{words}",
         "Treat 0 as a boundary that the optimizer can reach and leave again (lme4 bounds θ's diagonal below by 0), and "
         "restart from inside when it ends there; compare the objective at both θ.",
-        {"improvement": math.nan if improvement is None else improvement},
         strength=Strength.ANOTHER_MODEL if wrong else Strength.EQUAL_OPTIMA,
     )
 
@@ -120,7 +119,6 @@ def optimizer(evidence: Evidence) -> Cause | None:
         f"{distance:.2g}" + ("; all numbers of the candidate follow from its θ" if consistent else ""),
         f"Tighten the stopping tolerances of {about}, or start it from the other side's θ; derivative-free optimizers "
         f"that stop on a change of 1e-8 leave variance components with 4 or 5 right digits.{other_reasons}",
-        {"excess": abs(improvement), "theta_distance": distance},
         strength=strength,
     )
 

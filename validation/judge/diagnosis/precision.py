@@ -59,7 +59,6 @@ def single_precision(evidence: Evidence) -> Cause | None:
         "The candidate computes, or stores, in single precision",
         f"{words}; the digits of agreement stop at {median:.1f} (median)",
         "Use 64-bit floats throughout: the sums of squares behind a deviance lose half their digits otherwise.",
-        {"share_float32": share, "median_digits": median},
         strength=strength,
     )
 
@@ -136,7 +135,6 @@ def cancellation(evidence: Evidence) -> Cause | None:
         "Subtract a round number near its mean from the response (years since 2000, not the year; points above 500) "
         "before fitting, and add it to the intercept afterwards: nothing else changes. A program should centre by "
         "itself, and should sum squared residuals rather than take y'y apart.",
-        {"loss": loss, "share": share, "excess": excess},
         strength=Strength.COUNTS,
     )
 

@@ -54,7 +54,6 @@ def constants(evidence: Evidence) -> Cause | None:
             f"What the candidate reports as log-likelihood is {words}",
             f"{found.where}; {words} would be {value:.6f}, which is what it reports",
             "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it.",
-            {"expected": found.expected, "reported": value},
             strength=Strength.LISTED,
         )
     names = [
@@ -74,7 +73,6 @@ def constants(evidence: Evidence) -> Cause | None:
             title,
             f"{found.where}; no constant and no scale that is known explains it",
             "Report −½ of the objective's value at θ̂; a log-likelihood given the random effects is another quantity.",
-            {"offset": found.size},
             strength=Strength.CERTAIN,
         )
     else:
@@ -86,7 +84,6 @@ def constants(evidence: Evidence) -> Cause | None:
         where,
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs; estimates are not affected.",
-        {"offset": found.size, "N": N},
         strength=Strength.LISTED if names else Strength.CERTAIN,
     )
 
@@ -196,7 +193,6 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
             f"{npar[0]:.0f}: fixed effects, "
             "elements of θ, and σ",
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
-            {"reference": npar[0], "candidate": counted},
             strength=Strength.COUNTS,
         )
     residual = evidence.pair("df_residual")
@@ -211,7 +207,6 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
             f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
             "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
             "on it.",
-            {"reference": residual[0], "candidate": residual[1]},
             strength=Strength.SAID_OF_COUNTS,
         )
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
@@ -224,7 +219,6 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
             "BIC uses another number of observations",
             f"BIC's penalty per parameter is {weight:.6f} = log({effective:.6g}); R uses log({N:.0f}), the rows used",
             "Use log(N) with N the number of rows used, as R's BIC does.",
-            {"candidate_n": effective, "reference_n": N},
             strength=Strength.CERTAIN,
         )
     return None
@@ -256,7 +250,6 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
                 "All standard errors are off by one factor" + (f", {names[0]}" if names else ""),
                 f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
                 "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
-                {"factor": factor},
                 strength=Strength.OWN_RULE,
             )
     terms = evidence.compared("t")
@@ -338,7 +331,6 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause | None:
         f"factors from {ratio.min():.7g} to {ratio.max():.7g}",
         "lme4's standard errors are the roots of σ̂²(X'V⁻¹X)⁻¹, in closed form; derivatives taken numerically keep four "
         "digits or so. Conclusions do not change, digits do.",
-        {"largest": off},
         strength=Strength.CERTAIN,
     )
 
@@ -406,6 +398,5 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
         + f", candidate p = {ours[term]['candidate']:.6g}, at t = {t[term]:.6g}; so for {len(off)} of {len(terms)} "
         "coefficients",
         _TESTS_REMEDY,
-        {"reference": float(ours[term]["reference"]), "candidate": float(ours[term]["candidate"])},
         strength=Strength.RULE,
     )

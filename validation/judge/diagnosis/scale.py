@@ -61,7 +61,6 @@ def scale_of_components(evidence: Evidence) -> Cause | None:
                     f"expected under this fault {transform(r, sigma):.6g} (σ = {sigma:.6g})",
                     "Report variances as variances, SDs as their roots, and both on the scale of the response: "
                     "Σ = σ²TT', where T is made of θ.",
-                    {"reference": r, "candidate": c, "expected": transform(r, sigma), "sigma": sigma},
                     strength=Strength.RULE,
                 )
     return _own_components(evidence)
@@ -93,6 +92,5 @@ def _own_components(evidence: Evidence) -> Cause | None:
         f"for all {len(keys)} components both are the same number, e.g. {value:.6g} (reference: SD {sd:.6g}, variance "
         f"{variance:.6g})",
         "An SD is the root of the variance: report both on the scale of the response.",
-        {"candidate": value, "sd": sd, "variance": variance},
         strength=Strength.OWN_RULE,
     )

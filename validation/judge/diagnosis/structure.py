@@ -81,7 +81,6 @@ def model_structure(evidence: Evidence) -> Cause | None:
         title,
         f"{counts}. {shown}",
         RANDOM_PART,
-        {f"{side}_theta": float(thetas[side]) for side in thetas},
         strength=Strength.ANOTHER_MODEL,
     )
 

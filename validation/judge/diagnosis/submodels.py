@@ -31,7 +31,7 @@ def lost_effects(evidence: Evidence) -> Cause | None:
             # the same model, and no variance of the candidate's that would tell
             title = f"The candidate left out {what}, or put the variance to 0"
             text = proof.words(f"the model without {what}")
-            found.append(Cause(7, name, title, text, RANDOM_PART, proof.figures, strength=Strength.RECOMPUTED))
+            found.append(Cause(7, name, title, text, RANDOM_PART, strength=Strength.RECOMPUTED))
     return found[0] if len(found) == 1 else None  # of several that give the same numbers none is named
 
 

@@ -75,7 +75,6 @@ def version_cause(
         f"since {change.package} {change.since} {change.what} ({change.source}); with the names of one release all "
         f"{len(failed)} rows are equal",
         f"Nothing is wrong with either: compare with the same release, or fit with dialect={versions[0]!r}.",
-        {"rows": float(len(failed))},
     )
 
 
