@@ -138,6 +138,16 @@ class Evidence:
         rows = self.rows(*quantities)
         return rows[rows["has_reference"] & rows["has_candidate"]]
 
+    def arrays(self, *quantities: str) -> tuple[np.ndarray, np.ndarray]:
+        """The reference's and the candidate's numbers of some quantities, row by row, that both sides have."""
+        rows = self.compared(*quantities)
+        return rows["reference"].to_numpy(dtype=float), rows["candidate"].to_numpy(dtype=float)
+
+    def by_term(self, side: str, quantity: str) -> dict[str, float]:
+        """A side's numbers of a quantity that both sides have, by coefficient."""
+        rows = self.compared(quantity)
+        return {str(term): float(value) for term, value in zip(rows["term"], rows[side], strict=True)}
+
     def value(self, side: str, quantity: str, **keys: str) -> float:
         """One number of ``"reference"`` or ``"candidate"``; NaN where the side lacks it."""
         rows = self.rows(quantity)

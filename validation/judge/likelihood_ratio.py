@@ -14,6 +14,7 @@ from validation import tolerances
 from validation.checks import Check
 from validation.contract import AnovaTable, LinearMixedFit
 from validation.judge.evidence import Evidence
+from validation.judge.objective import DIRECTION
 from validation.judge.rows import Measure, Row, check_of, counts, judge_number, missing_row, row
 from validation.tolerances import Match
 from validation.verdict import Verdict
@@ -43,9 +44,6 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "Df": ("df", "chidf", "chisqdf", "dfdiff", "ddf", "dof"),
     "Pr(>Chisq)": ("pr(>chisq)", "p", "pvalue", "p-value", "pr(>chi)"),
 }
-
-#: Of -2 log-likelihood: how each column changes with it.
-_FACTOR = {"logLik": -2.0, "deviance": 1.0, "AIC": 1.0, "BIC": 1.0}
 
 
 def tidy_table(table: AnovaTable) -> pd.DataFrame:
@@ -102,18 +100,19 @@ def refitted(fits: Sequence[LinearMixedFit], refit: bool) -> list[LinearMixedFit
 
 def _by_ml(fits: Sequence[LinearMixedFit], refit: bool) -> list[LinearMixedFit]:
     """The same, in the order given."""
-    compared = []
-    for fit in fits:
-        if refit and fit.isREML():
-            refit_by_ml = getattr(fit, "refitML", None)
-            if not callable(refit_by_ml):
-                raise ValueError(
-                    f"{fit.formula} was fitted by REML and cannot be refitted by maximum likelihood; give a fit by "
-                    "maximum likelihood (REML=False)"
-                )
-            fit = refit_by_ml()
-        compared.append(fit)
-    return compared
+
+    def by_ml(fit: LinearMixedFit) -> LinearMixedFit:
+        if not (refit and fit.isREML()):
+            return fit
+        refit_by_ml = getattr(fit, "refitML", None)
+        if callable(refit_by_ml):
+            return refit_by_ml()
+        raise ValueError(
+            f"{fit.formula} was fitted by REML and cannot be refitted by maximum likelihood; give a fit by maximum "
+            "likelihood (REML=False)"
+        )
+
+    return [by_ml(fit) for fit in fits]
 
 
 def table_of_fits(fits: Sequence[LinearMixedFit]) -> pd.DataFrame:
@@ -283,10 +282,9 @@ def _number(evidence: AnovaEvidence, check: str, column: str, i: int, tolerance:
 
 def _fits(evidence: AnovaEvidence) -> list[Row]:
     rows = []
+    factors = {column: factor for column, factor in DIRECTION.items() if column in evidence.columns}
     for i in range(len(evidence.names)):
-        for column, factor in _FACTOR.items():
-            if column not in evidence.columns:
-                continue
+        for column, factor in factors.items():
             judged = _number(evidence, "anova-fits", column, i, tolerances.OPTIMUM)
             change = factor * judged.difference
             if math.isfinite(judged.scaled):

@@ -1,8 +1,8 @@
 """One compared number: how a row of the comparison's table is judged and written down."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict, Unpack, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ __all__ = [
     "Measure",
     "Place",
     "Row",
+    "asked",
     "check_of",
     "counts",
     "judge_number",
@@ -26,6 +27,10 @@ __all__ = [
     "rows_of",
     "table_of",
 ]
+
+
+F = TypeVar("F")
+T = TypeVar("T")
 
 
 class Place(TypedDict, total=False):
@@ -95,6 +100,19 @@ def missing_row(
     )
     reason = f"{side} this number" + (f": {why}" if why else "")
     return row(check, quantity, reference, candidate, Verdict.MISSING, reason, **place)
+
+
+def asked(reference: F, candidate: F, read: Callable[[F], T]) -> tuple[T | None, T | None, str]:
+    """What both sides answer, and why a side does not: ``"candidate: AttributeError: ..."``."""
+    given: list[T | None] = []
+    problems = []
+    for side, fit in (("reference", reference), ("candidate", candidate)):
+        try:
+            given.append(read(fit))
+        except Exception as error:  # a candidate may raise anything: the row says what is missing
+            given.append(None)
+            problems.append(f"{side}: {type(error).__name__}: {error}")
+    return given[0], given[1], "; ".join(problems)
 
 
 def judge_number(

@@ -36,7 +36,7 @@ def covariance_structure(evidence: Evidence) -> Cause | None:
     said = evidence.structures("candidate") is not None and pieces.structured
     if another_model(evidence) or said or _effects_lost(evidence):
         return None  # of one that says it has the reference's structures no other is looked for
-    implied = known is not None and implied_by(evidence, known)
+    implied = implied_by(evidence)
     for place, term, structure in _others(pieces):
         if implied and known is not None and not _has(term, structure, pieces.by_term(known)[place]):
             continue  # all its numbers follow from its θ, which has another structure than this

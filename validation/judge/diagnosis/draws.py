@@ -386,24 +386,20 @@ def single_precision(evidence: PosteriorEvidence) -> Cause | None:
     in_density = len(evidence.densities) > 2 and has_single_density(evidence.densities)
     if (own < Share.NEARLY_ALL or other > Share.HALF) and not in_density:
         return None
+    what, strength = "stores its draws", Strength.LOOSE_MATCH
+    text = f"{own:.0%} of them are exactly representable in 32 bits (the reference's: {other:.0%})"
     if in_density:
-        return Cause(
-            12,
-            "single-precision",
-            "The candidate computes its log density in single precision",
-            "all its log densities are exactly representable in 32 bits; "
-            + (f"so are {own:.0%} of its draws" if own > Share.NEARLY_ALL else "its draws are not"),
-            "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
-            "point otherwise.",
-            strength=Strength.ANOTHER_MODEL,
-        )
+        also = f"so are {own:.0%} of its draws" if own > Share.NEARLY_ALL else "its draws are not"
+        what, strength = "computes its log density", Strength.ANOTHER_MODEL
+        text = f"all its log densities are exactly representable in 32 bits; {also}"
     return Cause(
         12,
         "single-precision",
-        "The candidate's draws are stored in single precision",
-        f"{own:.0%} of them are exactly representable in 32 bits (the reference's: {other:.0%})",
-        "Use 64-bit floats: log densities of several thousand keep three digits after the point otherwise.",
-        strength=Strength.LOOSE_MATCH,
+        f"The candidate {what} in single precision",
+        text,
+        "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
+        "point otherwise.",
+        strength=strength,
     )
 
 

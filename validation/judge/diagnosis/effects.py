@@ -74,14 +74,14 @@ def predictions(evidence: Evidence) -> Cause | None:
 
 def unshrunken(evidence: Evidence) -> Cause | None:
     """Row 11: BLUPs without shrinkage, coefficients in their place, or marginal in place of conditional predictions."""
-    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
-    if pieces is None or theta is None:
+    pieces, solution = evidence.reference_pieces, evidence.at_reference
+    if pieces is None or evidence.reference_theta is None:
         return None
     rows = evidence.compared("ranef")
     sigma = evidence.value("reference", "sigma")
     if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < Match.FOLLOWS * sigma).all():
-        reference = {(r["group"], r["term"], r["level"]): r["reference"] for r in records(rows)}
-        candidate = {(r["group"], r["term"], r["level"]): r["candidate"] for r in records(rows)}
+        labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))
+        reference, candidate = (dict(zip(labels, rows[side], strict=True)) for side in ("reference", "candidate"))
         for unpooled in _unpooled(evidence, pieces, reference):
             keys = [key for key in candidate if key in unpooled]
             matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < Match.FOLLOWS * sigma]
@@ -116,12 +116,11 @@ def unshrunken(evidence: Evidence) -> Cause | None:
                 "ranef() are deviations from the fixed effects; coef() is their sum.",
                 strength=Strength.RECOMPUTED,
             )
-    solution = evidence.solve(theta.to_numpy())
     fits = evidence.compared("fitted")
     if solution is not None and len(fits) == solution.marginal.size:
         marginal = np.abs(fits["candidate"].to_numpy() - solution.marginal).max()
         conditional = np.abs(fits["candidate"].to_numpy() - fits["reference"].to_numpy()).max()
-        own = None if evidence.known_theta is None else evidence.solve(evidence.known_theta)
+        own = evidence.at_candidate
         # At the candidate's own θ̂ its fitted values may be right: where a variance is 0, both are one.
         follows = own is not None and np.abs(fits["candidate"].to_numpy() - own.fitted).max() < Match.FOLLOWS * sigma
         if marginal < Match.FOLLOWS * sigma < conditional and not follows:

@@ -1,4 +1,4 @@
-"""Row 8: right numbers under wrong labels."""
+"""Row 8: right numbers under wrong labels, or with the wrong sign."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
-__all__ = ["permuted_labels", "permuted_modes"]
+__all__ = ["permuted_labels", "permuted_modes", "signs"]
 
 
 def permuted_modes(evidence: Evidence) -> Cause | None:
@@ -70,7 +70,7 @@ def permuted_labels(evidence: Evidence) -> Cause | None:
         rows = evidence.compared(quantity)
         if quantity == "sd":
             rows = rows[rows["group"] != "Residual"]
-        left, right = rows["reference"].to_numpy(), rows["candidate"].to_numpy()
+        left, right = (rows[side].to_numpy() for side in ("reference", "candidate"))
         if len(left) < 2 or not (np.isfinite(left).all() and np.isfinite(right).all()):
             continue
         size = np.maximum(np.abs(left), Match.COMPUTED * float(np.max(np.abs(left))))
@@ -93,8 +93,38 @@ def permuted_labels(evidence: Evidence) -> Cause | None:
     return None
 
 
+def signs(evidence: Evidence) -> Cause | None:
+    """Row 8: numbers that are right but for their sign."""
+    for quantity, words, remedy in (
+        ("fixef", "coefficients", "Look at the order of differences: which group is subtracted from which."),
+        ("ranef", "random effects", "A conditional mode is what the level has more than the fixed effects say."),
+        ("cor", "correlations of random effects", "A correlation has the sign of its covariance, T_1'T_2 of θ's rows."),
+        ("residuals", "residuals", "A residual is the response less the fitted value."),
+    ):
+        rows, (left, right) = evidence.compared(quantity), evidence.arrays(quantity)
+        if not len(left) or not np.isfinite(right).all():
+            continue
+        size = float(np.std(left)) or float(np.max(np.abs(left)))
+        if not size > 0:
+            continue
+        off = np.abs(left - right) > Match.FOLLOWS * size
+        if not off.any() or (np.abs(np.abs(left) - np.abs(right)) > Match.FOLLOWS * size).any():
+            continue
+        first = records(rows[off])[0]
+        return Cause(
+            8,
+            "sign-flipped",
+            f"The sign of {'all' if off.all() else f'{int(off.sum())} of {len(left)}'} {words} is wrong",
+            f"all {len(left)} agree in size, and {int(off.sum())} differ in sign, e.g. {_place(first)}: "
+            f"{first['reference']:.6g} in the reference, {first['candidate']:.6g} in the candidate",
+            remedy,
+            strength=Strength.SIGNS,
+        )
+    return None
+
+
 def _place(record: dict[str, Any]) -> str:
-    return " ".join(str(record[key]) for key in ("group", "term") if record[key] is not None)
+    return " ".join(str(record[key]) for key in ("group", "term", "term2", "level") if record[key] is not None)
 
 
 def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str], size: float) -> str:

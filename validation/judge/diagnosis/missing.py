@@ -20,24 +20,14 @@ _READING = (
 
 def lost_weights(evidence: Evidence) -> Cause | None:
     """Row 12: prior weights, or an offset, that the candidate left out."""
-    pieces, theta = evidence.reference_pieces, evidence.known_theta
-    if pieces is None or theta is None or (pieces.weights is None and pieces.offset is None):
+    pieces, theta, own = evidence.reference_pieces, evidence.known_theta, evidence.at_candidate
+    if pieces is None or theta is None or own is None:
         return None
-    if evidence.solve(theta) is None:
-        return None
+    given = [name for name in ("weights", "offset") if getattr(pieces, name) is not None]
     lost = []
-    for names in (("weights",), ("offset",), ("weights", "offset")):
-        if any(getattr(pieces, name) is None for name in names):
-            continue
-        without = solve(
-            replace(
-                pieces,
-                weights=None if "weights" in names else pieces.weights,
-                offset=None if "offset" in names else pieces.offset,
-            ),
-            theta,
-            evidence.reml,
-        )
+    for names in [(name,) for name in given] + ([tuple(given)] if len(given) == 2 else []):
+        weights, offset = (None if name in names else getattr(pieces, name) for name in ("weights", "offset"))
+        without = solve(replace(pieces, weights=weights, offset=offset), theta, evidence.reml)
         if close(-2.0 * evidence.value("candidate", "logLik"), without.objective, Match.COMPUTED):
             lost.append((names, without.objective))
     if not lost:
@@ -49,7 +39,7 @@ def lost_weights(evidence: Evidence) -> Cause | None:
         f"lost-{names[0]}",
         f"The candidate left the {words} out",
         f"without the {words} the objective at the candidate's θ is {objective:.8g}, which is what it reports; with "
-        f"them it is {evidence.solve(theta).objective:.8g}",  # type: ignore[union-attr]
+        f"them it is {own.objective:.8g}",
         "Pass weights and offset on to the candidate, row by row for the rows used; a program that cannot take them "
         "should refuse them, not ignore them.",
         strength=Strength.SAME_NUMBERS,

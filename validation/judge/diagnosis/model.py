@@ -123,9 +123,9 @@ def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
             return {}
 
 
-def implied_by(evidence: Evidence, theta: np.ndarray) -> bool:
-    """Whether the candidate's numbers follow from a θ by the judge's own algebra, from the reference's y, X and Z."""
-    solution = evidence.solve(theta)
+def implied_by(evidence: Evidence) -> bool:
+    """Whether the candidate's numbers follow from its θ by the judge's own algebra, from the reference's y, X and Z."""
+    solution = evidence.at_candidate
     if solution is None:
         return False
     expected = implied_numbers(solution)
