@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -597,9 +597,9 @@ def _keyed(table: pd.DataFrame, side: str) -> pd.DataFrame:
     )
 
 
-def key_of(record: Mapping[str, Any]) -> Key:
+def key_of(record: Mapping[str, object]) -> Key:
     """Which number a row of a comparison's table holds."""
-    return record["quantity"], record["group"], record["term"], record["term2"], record["level"]
+    return cast("Key", tuple(record[name] for name in KEYS))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from validation.judge.rows import Measure, Row, asked, check_of, judge_record, m
 from validation.quantities import quietly, records
 from validation.verdict import Verdict
 
-__all__ = ["structure"]
+__all__ = ["structure", "structure_words"]
 
 
 def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
@@ -33,7 +33,7 @@ def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
     rows.append(_labels("fixef-names", reference, candidate, lambda fit: list(map(str, fit.fixef().index))))
     rows.append(_labels("theta-names", reference, candidate, lambda fit: list(map(str, fit.getME("theta").index))))
     if any(not structure.free for side in ("reference", "candidate") for structure in evidence.structures(side) or ()):
-        rows.append(_labels("structures", reference, candidate, _structures))
+        rows.append(_labels("structures", reference, candidate, structure_words))
     rows.append(_labels("rows-used", reference, candidate, lambda fit: list(map(str, fit.fitted().index))))
     rows.extend(_levels(reference, candidate))
     for name, compare in (("y", _response), ("X", _fixed_design), ("Z", _random_design)):
@@ -82,7 +82,7 @@ def _labels(
     return row("tier-1", quantity, len(left), len(right), verdict, reason, measured, group=group)
 
 
-def _structures(fit: LinearMixedFit) -> list[str]:
+def structure_words(fit: LinearMixedFit) -> list[str]:
     """What a fit says of its terms' covariances: ``Subject: ar1``."""
     known = structures_of(fit)
     if known is None:

@@ -210,10 +210,10 @@ def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
         return None
     pairs = {side: _covariance_names(summary.index) for side, summary in evidence.summaries.items()}
     for group, (single, double) in pairs["reference"].items():
-        theirs_single, theirs_double = pairs["candidate"].get(group, (0, 0))
-        if double and not theirs_double and theirs_single >= 2:
+        theirs = pairs["candidate"].get(group, (0, 0))
+        if double and not theirs[1] and theirs[0] >= 2:
             lacking, other = "candidate", "reference"
-        elif not double and theirs_double and single >= 2:
+        elif not double and theirs[1] and single >= 2:
             lacking, other = "reference", "candidate"
         else:
             continue

@@ -48,16 +48,14 @@ def predictions(evidence: Evidence) -> Cause | None:
     marginal_agrees = not marginal.empty and gap(marginal) <= Match.FOLLOWS * sigma
     if gap(new) > Match.FOLLOWS * sigma and marginal_agrees and set(new["level"]) <= conditional.keys():
         words = "not Xβ"
+        shift = new["candidate"].to_numpy() - new["reference"].to_numpy()
         if gap(new, conditional) < Match.FOLLOWS * sigma:
             words = "those of the rows' old levels"
-        else:
+        elif np.ptp(shift) < Match.RULE * sigma:
             modes = evidence.rows("ranef")
-            shift = new["candidate"].to_numpy() - new["reference"].to_numpy()
-            if np.ptp(shift) < Match.RULE * sigma:
-                words = f"all off by {shift.mean():.5g}"
-                same = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
-                if len(same):
-                    words += f", the random effect of level {same['level'].iloc[0]}"
+            same = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
+            words = f"all off by {shift.mean():.5g}"
+            words += f", the random effect of level {same['level'].iloc[0]}" if len(same) else ""
         known = gap(new, population) if set(new["level"]) <= population.keys() else math.inf
         return Cause(
             11,
@@ -82,7 +80,7 @@ def unshrunken(evidence: Evidence) -> Cause | None:
     if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < Match.FOLLOWS * sigma).all():
         labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))
         reference, candidate = (dict(zip(labels, rows[side], strict=True)) for side in ("reference", "candidate"))
-        for unpooled in _unpooled(evidence, pieces, reference):
+        for unpooled in _unpooled(evidence, pieces):
             keys = [key for key in candidate if key in unpooled]
             matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < Match.FOLLOWS * sigma]
             telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
@@ -101,18 +99,15 @@ def unshrunken(evidence: Evidence) -> Cause | None:
                 strength=Strength.RECOMPUTED,
             )
         fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
-        keys = list(candidate)
-        shifted = [
-            key for key in keys if abs(candidate[key] - reference[key] - fixed.get(key[1], 0.0)) < Match.FOLLOWS * sigma
-        ]
-        if len(shifted) >= Share.MOST * len(keys) and any(
-            abs(fixed.get(key[1], 0.0)) > Match.ROUGH * sigma for key in keys
-        ):
+        added = {key: fixed.get(key[1], 0.0) for key in candidate}
+        shifted = [k for k in added if abs(candidate[k] - reference[k] - added[k]) < Match.FOLLOWS * sigma]
+        tells = any(abs(value) > Match.ROUGH * sigma for value in added.values())
+        if len(shifted) >= Share.MOST * len(added) and tells:
             return Cause(
                 11,
                 "coef-for-ranef",
                 "ranef() holds coefficients: fixed effect plus random effect",
-                f"{len(shifted)} of {len(keys)} values are the reference's conditional mode plus its fixed effect",
+                f"{len(shifted)} of {len(added)} values are the reference's conditional mode plus its fixed effect",
                 "ranef() are deviations from the fixed effects; coef() is their sum.",
                 strength=Strength.RECOMPUTED,
             )
@@ -135,34 +130,23 @@ def unshrunken(evidence: Evidence) -> Cause | None:
     return None
 
 
-def _unpooled(
-    evidence: Evidence, pieces: Pieces, modes: dict[tuple[str, str, str], float]
-) -> Iterator[dict[tuple[str, str, str], float]]:
+def _unpooled(evidence: Evidence, pieces: Pieces) -> Iterator[dict[tuple[str, str, str], float]]:
     """Least-squares estimates of each level's effects from its own rows, term by term.
 
     Given the fixed effects; with several terms, both with the other terms' conditional modes taken off first
     and without.
     """
-    beta = np.asarray(evidence.reference.fixef(), dtype=float)
-    if beta.size != pieces.X.shape[1]:
+    solution = evidence.at_reference
+    if solution is None:
         return
-    marginal = pieces.y - pieces.X @ beta - (0.0 if pieces.offset is None else pieces.offset)
+    marginal = pieces.y - solution.marginal
     Z = pieces.Z.tocsc()
     root = np.ones(marginal.size) if pieces.weights is None else np.sqrt(pieces.weights)
-    b = np.array(
-        [
-            modes.get((term.group, effect, level), math.nan)
-            for term in pieces.terms
-            for level in term.levels
-            for effect in term.effects
-        ]
-    )
     start = 0
     for term in pieces.terms:
         columns = slice(start, start + term.J * term.p)
         start += term.J * term.p
-        others = b.copy()
-        others[columns] = 0.0
+        others = np.where(np.isin(np.arange(solution.b.size), np.r_[columns]), 0.0, solution.b)
         residuals = [marginal] if len(pieces.terms) == 1 else [marginal - Z @ others, marginal]
         for residual in residuals:
             yield _by_level(term, sp.csc_array(sp.diags_array(root) @ Z[:, columns]), root * residual)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from validation.judge.evidence import Evidence
 from validation.quantities import records
@@ -17,13 +18,10 @@ def permuted_modes(evidence: Evidence) -> Cause | None:
     rows = evidence.compared("ranef")
     if rows.empty:
         return None
-    columns: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, list[str]]] = {}
-    for (group, term), part in rows.groupby(["group", "term"], sort=False):
-        columns[str(group), str(term)] = (
-            part["reference"].to_numpy(),
-            part["candidate"].to_numpy(),
-            part["level"].tolist(),
-        )
+    columns = {
+        (str(group), str(term)): (part["reference"].to_numpy(), part["candidate"].to_numpy(), part["level"].tolist())
+        for (group, term), part in rows.groupby(["group", "term"], sort=False)
+    }
     for (group, term), (left, right, levels) in columns.items():
         size = float(np.std(left)) or 1.0
         wrong = np.abs(right - left) > Match.ROUGH * size
@@ -128,19 +126,16 @@ def _place(record: dict[str, Any]) -> str:
 
 
 def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str], size: float) -> str:
-    def same(a: np.ndarray, b: np.ndarray) -> bool:
-        return bool(np.allclose(a, b, rtol=0, atol=Match.FOLLOWS * size))
-
-    if same(left[::-1], right):
-        return " (in reverse order)"
-    for shift in (1, -1):
-        if same(np.roll(left, shift), right):
-            return f" (moved by one place {'down' if shift == 1 else 'up'})"
-    for name, key in (("as text", str), ("as numbers", lambda label: float(label))):
-        try:
-            order = sorted(range(len(levels)), key=lambda i: key(levels[i]))
-        except ValueError:
-            continue
-        if same(left[order], right):
-            return f" (in the order of the levels sorted {name})"
+    orders = {
+        "in reverse order": left[::-1],
+        "moved by one place down": np.roll(left, 1),
+        "moved by one place up": np.roll(left, -1),
+        "in the order of the levels sorted as text": left[np.argsort(levels, kind="stable")],
+    }
+    numbers = pd.to_numeric(pd.Series(levels), errors="coerce")
+    if numbers.notna().all():
+        orders["in the order of the levels sorted as numbers"] = left[np.argsort(numbers.to_numpy(), kind="stable")]
+    for words, order in orders.items():
+        if np.allclose(order, right, rtol=0, atol=Match.FOLLOWS * size):
+            return f" ({words})"
     return ""

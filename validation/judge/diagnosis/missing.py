@@ -54,14 +54,10 @@ def lost_numbers(evidence: Evidence) -> Cause | None:
         extra = [name for name in right.coef_names if name not in left.coef_names]
         if bool(lost) != bool(extra):
             columns = f"column{'s' * (len(lost or extra) > 1)} {', '.join(lost or extra)} of X"
-            return Cause(
-                12,
-                "lost-column" if lost else "extra-column",
-                f"The candidate lost the {columns}" if lost else f"The candidate has the {columns} besides",
-                f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
-                _READING,
-                strength=Strength.ANOTHER_INPUT,
-            )
+            title = f"The candidate lost the {columns}" if lost else f"The candidate has the {columns} besides"
+            sizes = len(left.coef_names), len(right.coef_names)
+            text = f"X has {sizes[0]} columns in the reference and {sizes[1]} in the candidate"
+            return _columns("lost-column" if lost else "extra-column", title, text)
     elif (found := _dropped_columns(evidence) or _extra_coefficients(evidence)) is not None:
         return found
     joined = evidence.joined
@@ -70,15 +66,14 @@ def lost_numbers(evidence: Evidence) -> Cause | None:
     missing = joined[joined["has_reference"] & none]
     if missing.empty:
         return None
-    by_quantity = missing["quantity"].value_counts()
-    problems = "; ".join(f"{name}: {why}" for name, why in evidence.right.problems.items() if name in by_quantity.index)
+    counts = missing["quantity"].value_counts()
+    text = "missing: " + ", ".join(f"{name} ({count})" for name, count in counts.items())
+    problems = [f"{name}: {why}" for name, why in evidence.right.problems.items() if name in counts.index]
     return Cause(
         12,
         "missing-numbers",
         "The candidate does not give all numbers",
-        "missing: "
-        + ", ".join(f"{name} ({count})" for name, count in by_quantity.items())
-        + (f". {problems}" if problems else ""),
+        ". ".join([text, *filter(None, ["; ".join(problems)])]),
         "Give every quantity that R gives, under R's labels: what is missing cannot be compared, and "
         "is never passed over.",
         strength=Strength.SEEN,
@@ -91,14 +86,10 @@ def _extra_coefficients(evidence: Evidence) -> Cause | None:
     extra = [str(name) for name in names.loc[~names["has_reference"], "term"]]
     if not extra or not names["has_reference"].any() or not names["has_candidate"].all():
         return None
-    return Cause(
-        12,
-        "extra-column",
-        f"The candidate has the coefficient{'s' if len(extra) > 1 else ''} {', '.join(extra)} besides",
-        f"it gives {len(names)} coefficients, the reference {int(names['has_reference'].sum())}, all of which it has",
-        _READING,
-        strength=Strength.ANOTHER_INPUT,
-    )
+    title = f"The candidate has the coefficient{'s' if len(extra) > 1 else ''} {', '.join(extra)} besides"
+    had = int(names["has_reference"].sum())
+    text = f"it gives {len(names)} coefficients, the reference {had}, all of which it has"
+    return _columns("extra-column", title, text)
 
 
 def _dropped_columns(evidence: Evidence) -> Cause | None:
@@ -115,17 +106,14 @@ def _dropped_columns(evidence: Evidence) -> Cause | None:
     solution = least_objective(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), without)
     if (proof := proof_by(evidence, solution)) is None:
         return None
-    intercept = lost == ["(Intercept)"]
-    return Cause(
-        7 if intercept else 12,
-        "intercept-lost" if intercept else "lost-column",
-        "The candidate has no intercept among its fixed effects"
-        if intercept
-        else f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
-        proof.words(f"the model without {', '.join(lost)}"),
-        _READING,
-        strength=Strength.ANOTHER_INPUT,
-    )
+    name, title = "lost-column", f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X"
+    if lost == ["(Intercept)"]:
+        name, title = "intercept-lost", "The candidate has no intercept among its fixed effects"
+    return _columns(name, title, proof.words(f"the model without {', '.join(lost)}"))
+
+
+def _columns(name: str, title: str, text: str) -> Cause:
+    return Cause(7 if name == "intercept-lost" else 12, name, title, text, _READING, strength=Strength.ANOTHER_INPUT)
 
 
 def malformed_values(evidence: Evidence) -> Cause | None:

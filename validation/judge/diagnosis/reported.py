@@ -1,7 +1,7 @@
 """Row 10: what is computed from a right fit in another way: constants, counts, standard errors, tests."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import norm
@@ -17,19 +17,12 @@ from validation.verdict import Cause
 __all__ = ["constants", "degrees_of_freedom", "residual_variance", "standard_error_scale", "tests_of_coefficients"]
 
 
-@dataclass(frozen=True)
-class _Offset:
+class _Offset(NamedTuple):
     """By how much the candidate's −2 log-likelihood is off, and what that is known from.
 
-    Attributes
-    ----------
-    size : float
-    expected : float
-        The log-likelihood that it should report; not a number where all of its objective is off.
-    where : str
-    proof : {"function", "own", "number"}
-        The objective is off at every θ; or what is reported is not the objective's at the candidate's own θ̂; or one
-        number alone is off, and only a known constant or scale explains it.
+    ``expected`` is the log-likelihood that it should report; not a number where all of its objective is off. ``proof``
+    is ``"function"`` (the objective is off at every θ), ``"own"`` (what is reported is not the objective's at the
+    candidate's own θ̂) or ``"number"`` (one number alone is off, and only a known constant or scale explains it).
     """
 
     size: float
@@ -44,46 +37,30 @@ def constants(evidence: Evidence) -> Cause | None:
     if found is None:
         return None
     N = evidence.value("reference", "nobs")
-    if (scale := _other_scale(evidence.value("candidate", "logLik"), found.expected, N)) is not None:
-        words, value = scale
-        return Cause(
-            10,
-            "log-likelihood-scale",
-            f"What the candidate reports as log-likelihood is {words}",
-            f"{found.where}; {words} would be {value:.6f}, which is what it reports",
-            "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it.",
-            strength=Strength.LISTED,
-        )
-    names = [
-        (name, size) for name, size in _constants(evidence).items() if close(abs(found.size), abs(size), Match.RULE)
-    ]
-    if names:
-        name, size = names[0]
-        title = f"The log-likelihood lacks (or has besides) a constant: {name}"
-        where = f"{found.where}, which is {'−' if found.size < 0 else ''}{name} = {size:.6f}"
-    elif found.proof == "function":
-        title, where = "The log-likelihood lacks (or has besides) a constant", found.where
-    elif found.proof == "own":
-        title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
-        return Cause(
-            10,
-            "another-log-likelihood",
-            title,
-            f"{found.where}; no constant and no scale that is known explains it",
-            "Report −½ of the objective's value at θ̂; a log-likelihood given the random effects is another quantity.",
-            strength=Strength.CERTAIN,
-        )
-    else:
-        return None
-    return Cause(
-        10,
-        "constant-offset",
-        title,
-        where,
+    scale = _other_scale(evidence.value("candidate", "logLik"), found.expected, N)
+    known = [pair for pair in _constants(evidence).items() if close(abs(found.size), abs(pair[1]), Match.RULE)]
+    cause, title, text = "constant-offset", "The log-likelihood lacks (or has besides) a constant", found.where
+    remedy = (
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
-        "programs; estimates are not affected.",
-        strength=Strength.LISTED if names else Strength.CERTAIN,
+        "programs; estimates are not affected."
     )
+    if scale is not None:
+        cause, title = "log-likelihood-scale", f"What the candidate reports as log-likelihood is {scale[0]}"
+        text += f"; {scale[0]} would be {scale[1]:.6f}, which is what it reports"
+        remedy = "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it."
+    elif known:
+        title += f": {known[0][0]}"
+        text += f", which is {'−' if found.size < 0 else ''}{known[0][0]} = {known[0][1]:.6f}"
+    elif found.proof == "own":
+        cause = "another-log-likelihood"
+        title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
+        text += "; no constant and no scale that is known explains it"
+        remedy = (
+            "Report −½ of the objective's value at θ̂; a log-likelihood given the random effects is another quantity."
+        )
+    elif found.proof == "number":
+        return None
+    return Cause(10, cause, title, text, remedy, strength=Strength.LISTED if scale or known else Strength.CERTAIN)
 
 
 def _offset(evidence: Evidence) -> _Offset | None:
