@@ -15,8 +15,7 @@ from validation.checks import Check
 from validation.contract import AnovaTable, LinearMixedFit
 from validation.judge.evidence import Evidence
 from validation.judge.objective import DIRECTION
-from validation.judge.rows import Measure, Row, check_of, counts, judge_number, missing_row, row
-from validation.tolerances import Match
+from validation.judge.rows import Measure, Row, check_of, counts, judge_number, judge_p, missing_row, row
 from validation.verdict import Verdict
 
 __all__ = ["COLUMNS", "AnovaEvidence", "judge_anova", "refitted", "table_of_fits", "tidy_table"]
@@ -335,22 +334,17 @@ def _p_value(evidence: AnovaEvidence, i: int, better: bool) -> Row:
     if not (0.0 <= left <= 1.0 and 0.0 <= right <= 1.0):
         return judged  # missing on one side or both, or no probability
     chisq, df = (float(evidence.column("reference", name)[i]) for name in ("Chisq", "Df"))
-    logs = [math.log(max(p, Match.ZERO)) for p in (left, right)]
     from scipy.stats import chi2  # seconds to import, and only p-values need its logarithms
 
     # Beside 0 a chi-square of one degree of freedom has no bounded density: what chi-square's own limit leaves open.
     with np.errstate(all="ignore"):
         edge = [float(chi2.logsf(max(0.0, chisq + sign * tolerances.CHI_SQUARE.limit), df)) for sign in (-1, 1)]
-    limit = tolerances.LIKELIHOOD_RATIO_P.limit
-    open_ = abs(edge[0] - edge[1]) if all(map(math.isfinite, edge)) else 0.0
-    scale = max(1.0, abs(logs[0]), open_ / limit)
-    scaled = abs(logs[1] - logs[0]) / scale
-    verdict = Verdict.AGREES if scaled <= limit else Verdict.DISAGREES
-    reason = tolerances.LIKELIHOOD_RATIO_P.reason
-    if verdict is Verdict.DISAGREES:
+    slack = abs(edge[0] - edge[1]) if all(map(math.isfinite, edge)) else 0.0
+    tolerance, term = tolerances.LIKELIHOOD_RATIO_P, evidence.names[i]
+    judged = judge_p("anova-tests", "p", left, right, tolerance, slack, term=term)
+    if better and judged.verdict is Verdict.DISAGREES:
         own = [float(evidence.column("candidate", name)[i]) for name in ("Chisq", "Df")]
-        if better and abs(logs[1] - float(chi2.logsf(*own))) <= limit * max(1.0, abs(logs[1])) and own[1] == df:
-            verdict, reason = Verdict.BETTER, "follows from a better optimum"
-        else:
-            reason = f"log p differs by {abs(logs[1] - logs[0]):.3g}. {reason}"
-    return judged._replace(scaled=scaled, tolerance=limit, verdict=verdict, reason=reason)
+        follows = judge_p("anova-tests", "p", math.exp(float(chi2.logsf(*own))), right, tolerance)
+        if follows.verdict is Verdict.AGREES and own[1] == df:
+            judged = judged._replace(verdict=Verdict.BETTER, reason="follows from a better optimum")
+    return judged

@@ -154,11 +154,18 @@ def judge_number(
 
 
 def judge_p(
-    check: str, quantity: str, reference: float, candidate: float, tolerance: Tolerance, **place: Unpack[Place]
+    check: str,
+    quantity: str,
+    reference: float,
+    candidate: float,
+    tolerance: Tolerance,
+    slack: float = 0.0,
+    **place: Unpack[Place],
 ) -> Row:
-    """Judge a pair of p-values by their logarithms; the row shows the p-values themselves."""
+    """Judge a pair of p-values by their logarithms, of which ``slack`` is open; the row shows the p-values."""
     left, right = (math.log(max(p, Match.ZERO)) if 0.0 <= p <= 1.0 else math.nan for p in (reference, candidate))
-    judged = judge_number(check, quantity, left, right, max(1.0, abs(left)), tolerance, **place)
+    scale = max(1.0, abs(left), slack / tolerance.limit)
+    judged = judge_number(check, quantity, left, right, scale, tolerance, **place)
     measured = Measure(judged.scaled, judged.unit, judged.tolerance)
     return row(check, quantity, reference, candidate, judged.verdict, judged.reason, measured, **place)
 

@@ -210,15 +210,7 @@ def by_rules(key: Key, vectors: tuple[np.ndarray, ...], rule: str = "R") -> floa
 def summaries(evidence: PosteriorEvidence) -> tuple[Check, list[Row]] | None:
     """Gate 6: what each side reports, against its own draws by R's rules; None where neither side reports anything.
 
-    Parameters
-    ----------
-    evidence : PosteriorEvidence
-
-    Returns
-    -------
-    Check and rows
-        In the rows the reference's column is R's rule of that side's draws; ``level`` is the side where the row has no
-        level of its own.
+    In the rows the reference's column is R's rule of that side's draws; ``level`` is the side, where a row has none.
     """
     rows: list[Row] = []
     for side, fit in (("reference", evidence.reference), ("candidate", evidence.candidate)):

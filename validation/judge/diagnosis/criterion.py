@@ -48,16 +48,7 @@ def other_criterion(evidence: Evidence) -> Cause | None:
 
 
 def other_optimum(evidence: Evidence) -> Solution | None:
-    """The reference's model at the optimum of the other criterion, by the judge's algebra; None where it is too large.
-
-    Parameters
-    ----------
-    evidence : Evidence
-
-    Returns
-    -------
-    Solution or None
-    """
+    """The reference's model at the optimum of the other criterion, by our own algebra; None where it is too large."""
     pieces, theta = evidence.reference_pieces, evidence.reference_theta
     if pieces is None or theta is None or another_model(evidence) or not small_enough(pieces):
         return None

@@ -190,6 +190,14 @@ def _project(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nda
     return coefficients / size, target - design @ (coefficients / size)
 
 
+def _estimable(parts: dict[str, dict[str, np.ndarray]], size: int) -> dict[str, dict[str, np.ndarray]] | None:
+    """The parts whose terms so many points tell apart: all, or all but centring; None where these are too many."""
+    for chosen in (parts, {name: values for name, values in parts.items() if name != "centring"}):
+        if sum(len(values) for values in chosen.values()) + 1 <= size - 8:
+            return chosen
+    return None
+
+
 def _linear(
     parts: dict[str, dict[str, np.ndarray]], gap: np.ndarray, unit: np.ndarray
 ) -> tuple[dict[str, dict[str, float]], float] | None:
@@ -203,16 +211,14 @@ def _linear(
             found.setdefault(part, {})[name] = float(value)
         return found, float(np.max(np.abs(residual)))
 
-    terms = sum(len(values) for values in parts.values())
-    if terms + 1 > gap.size - 8:
-        parts = {name: values for name, values in parts.items() if name != "centring"}
-        if sum(len(values) for values in parts.values()) + 1 > gap.size - 8:
-            return None
-    best = fit(parts)
+    known = _estimable(parts, gap.size)
+    if known is None:
+        return None
+    best = fit(known)
     if best[1] > 1.0:
         return None
-    chosen = dict(parts)
-    for part in parts:  # the unlikeliest first: what is not needed is left out
+    chosen = dict(known)
+    for part in known:  # the unlikeliest first: what is not needed is left out
         fewer = {name: values for name, values in chosen.items() if name != part}
         found = fit(fewer)
         if found[1] <= 1.0:

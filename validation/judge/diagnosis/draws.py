@@ -53,6 +53,9 @@ _DRAW_MAPS: tuple[tuple[str, str, Callable[[np.ndarray, np.ndarray], np.ndarray]
 )
 
 
+_QUANTILES = ("q2.5", "q50", "q97.5")
+
+
 def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
     """Row 2: SDs where variances are expected, or the other way round, or relative to σ."""
     both = _quantiles(evidence)
@@ -84,28 +87,22 @@ def _mapped_quantiles(
     evidence: PosteriorEvidence, label: str, row: pd.Series
 ) -> list[tuple[str, str, dict[str, tuple[float, float]]]]:
     """Quantiles, with their Monte Carlo errors, that each fault would give."""
+    names, draws = evidence.names.get("reference", []), evidence.draws.get("reference")
+    together = None
+    if draws is not None and {label, "sigma"} <= set(names):
+        together = draws[names.index(label)], draws[names.index("sigma")]
+        if not (together[0] > 0).all():
+            return []
     found = []
-    names = evidence.names.get("reference", [])
-    if "reference" in evidence.draws and label in names and "sigma" in names:
-        draws = evidence.draws["reference"]
-        x, sigma = draws[names.index(label)], draws[names.index("sigma")]
-        if (x > 0).all():
-            for kind, words, change in _DRAW_MAPS:
-                if label == "sigma" and kind not in ("squared", "square-root"):
-                    continue
-                mapped = posterior_summary([label], change(x, sigma)[None]).iloc[0]
-                found.append((kind, words, {q: (mapped[q], mapped[f"mcse_{q}"]) for q in ("q2.5", "q50", "q97.5")}))
-        return found
-    slopes: dict[str, Callable[[float], float]] = {
-        "square-root": lambda x: 0.5 / math.sqrt(x),
-        "squared": lambda x: 2 * x,
-    }
-    for kind, words, change in _DRAW_MAPS[:2]:  # quantiles follow a monotone map exactly, summaries are enough
-        expected = {}
-        for q in ("q2.5", "q50", "q97.5"):
-            value = max(float(row[f"{q}_r"]), Match.ZERO)
-            expected[q] = (float(change(np.array(value), np.array(1.0))), slopes[kind](value) * row[f"mcse_{q}_r"])
-        found.append((kind, words, expected))
+    for kind, words, change in _DRAW_MAPS if together is not None and label != "sigma" else _DRAW_MAPS[:2]:
+        if together is not None:
+            mapped = posterior_summary([label], change(*together)[None]).iloc[0].to_dict()
+        else:  # quantiles follow a monotone map exactly, summaries are enough
+            values = {q: max(float(row[f"{q}_r"]), Match.ZERO) for q in _QUANTILES}
+            mapped = {q: float(change(np.array(value), np.array(1.0))) for q, value in values.items()}
+            moved = {q: float(change(np.array(v + row[f"mcse_{q}_r"]), np.array(1.0))) for q, v in values.items()}
+            mapped |= {f"mcse_{q}": abs(moved[q] - mapped[q]) for q in _QUANTILES}
+        found.append((kind, words, {q: (mapped[q], mapped[f"mcse_{q}"]) for q in _QUANTILES}))
     return found
 
 
