@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from r_scripts.variances import ConditionalVariances
 from validation.contract import LinearMixedFit
+from validation.errors import RAISED, EndedError
 from validation.tolerances import Match
 from validation.wellformed import (
     MalformedError,
@@ -87,7 +88,7 @@ class CheckedFit:
             found = getattr(self._fit, name)
         except AttributeError:
             raise
-        except Exception as error:  # a property that raises is not there
+        except RAISED as error:  # a property that raises is not there
             raise AttributeError(f"{name}: {error!r}") from error
         if name == "devfun" and callable(found):
             return lambda theta: self._guard("devfun", lambda: number(found(theta), "devfun(θ)"))
@@ -106,6 +107,8 @@ class CheckedFit:
         except MalformedError as error:
             self.malformed[part] = str(error)
             raise
+        except (SystemExit, GeneratorExit) as error:
+            raise EndedError(f"{part} ends the program: {error!r}") from error
 
     def _once(self, part: str, read: Callable[[], Any]) -> Any:
         """Read a part; asked again, give what it was (or raise what it raised) the first time."""

@@ -17,6 +17,7 @@ import pandas as pd
 from r_scripts.variances import ConditionalVariances
 from validation.contract import BayesianFit, LinearMixedFit
 from validation.covariances import structures_of
+from validation.errors import RAISED
 from validation.wellformed import MalformedError, numbers, variances_of
 
 __all__ = [
@@ -95,7 +96,7 @@ class _Rows:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deviance() of a REML fit warns, as R does
                 extract(self)
-        except Exception as error:  # a candidate may raise anything: it is reported, and nothing else is lost
+        except RAISED as error:  # a candidate may raise anything: it is reported, and nothing else is lost
             del self.rows[before:]
             for quantity in quantities:
                 self.problems[quantity] = f"{type(error).__name__}: {error}"
@@ -339,7 +340,7 @@ def quietly(function: Callable[[], T], default: D) -> T | D:
     """What a function gives, or the default where it raises: what a side lacks is told where it is compared."""
     try:
         return function()
-    except Exception:
+    except RAISED:
         return default
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from validation.checks import TABLE_COLUMNS, Check, Row
+from validation.errors import RAISED
 from validation.judge.digits import digits
 from validation.tolerances import SAME_DIGITS, TITLES, Match, Tolerance
 from validation.verdict import Verdict
@@ -109,7 +110,7 @@ def asked(reference: F, candidate: F, read: Callable[[F], T]) -> tuple[T | None,
     for side, fit in (("reference", reference), ("candidate", candidate)):
         try:
             given.append(read(fit))
-        except Exception as error:  # a candidate may raise anything: the row says what is missing
+        except RAISED as error:  # a candidate may raise anything: the row says what is missing
             given.append(None)
             problems.append(f"{side}: {type(error).__name__}: {error}")
     return given[0], given[1], "; ".join(problems)
