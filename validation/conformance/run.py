@@ -20,6 +20,7 @@ from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation, Seen
 from validation.contract import BayesianFit, LinearMixedFit
+from validation.errors import RAISED
 from validation.judge.diagnosis import unknown_cause
 from validation.judge.rows import Row, check_of, rows_of
 from validation.options import DEFAULT_SEED
@@ -224,14 +225,17 @@ def judge_case(
                 else as_fit(answer, case.formula, data, case.REML, candidate.missing)
             )
             failure: BaseException | None = None
-        except (Exception, SystemExit) as error:  # a candidate may raise anything: it is a field of the result
+        except RAISED as error:  # a candidate may raise anything: it is a field of the result
             logging.getLogger(__name__).debug("%s raised", candidate.name, exc_info=True)
             failure = error
     seconds = time.perf_counter() - started
     said = tuple(dict.fromkeys(f"{w.category.__name__}: {' '.join(str(w.message).split())}" for w in caught))
     if failure is not None:
         return _raised(case, failure, said, seconds, deviations)
-    comparison = _compare(candidate, case, reference, fit, seed)
+    try:
+        comparison = _compare(candidate, case, reference, fit, seed)
+    except (SystemExit, GeneratorExit) as error:  # what a fit answers, it may compute when it is asked
+        return _raised(case, error, said, seconds, deviations)
     comparison, not_offered = without_missing(comparison, candidate.missing)
     if case.kind == "bayes" and not any(check.id == "gate-1" for check in comparison.checks):
         not_offered = tuple(sorted({*not_offered, "density"}))
