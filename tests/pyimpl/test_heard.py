@@ -1,9 +1,11 @@
 """Ctrl-C is heard during long calls of linear algebra, and what takes minutes or too much memory says so before."""
 
+import os
 import signal
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import pytest
 
 from pyimpl import lmer, stan_lmer
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.linalg import forecast, heard
+from pyimpl.linalg import forecast, heard, memory
 from pyimpl.linalg.forecast import Forecast, foretold, in_time, refuse_too_large
 
 
@@ -146,6 +148,41 @@ def test_a_posterior_says_how_long_it_will_take(monkeypatch):
         stan_lmer("y ~ x + (1 | g)", frame, iter=100, chains=2, seed=1)
     with pytest.warns(PyimplWarning, match="kfold may take about .*: 2 fits of"):
         fit.kfold(K=2, seed=1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_memory_is_taken_piece_by_piece_before_it_is_used():
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    size, before = 10_000_001, resident()
+    made = memory.zeros(size)  # NumPy's own would take nothing yet
+    assert resident() - before > 0.9 * 8 * size
+    assert made.shape == (size,)
+    assert not made.any()
+
+
+def test_the_limits_of_a_container_and_of_a_process_are_the_memory_that_there_is(tmp_path, monkeypatch):
+    (tmp_path / "own").write_text("12:memory:/job/part\n4:cpu:/job\n0::/box\n")
+    for name, text in {
+        "memory/job/memory.limit_in_bytes": "5000000000",
+        "memory/job/part/memory.limit_in_bytes": "9223372036854771712",
+        "box/memory.max": "max",
+        "memory.max": "4000000000",
+        "../memory.max": "1",
+    }.items():
+        file = tmp_path / "groups" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(memory, "_MOUNTED", tmp_path / "groups")
+    memory.memory.cache_clear()
+    try:
+        assert memory.memory() == int(0.8 * 4e9)
+        with pytest.raises(ModelError, match=r"need 8 GB of memory, and the machine has 2.98 GB for it"):
+            refuse_too_large(2**30, "some numbers", "")
+    finally:
+        memory.memory.cache_clear()
 
 
 def test_what_memory_cannot_hold_is_refused_before_it_is_made(monkeypatch):
