@@ -15,10 +15,12 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from pyimpl.errors import ModelError
 from pyimpl.inference.contract import LikelihoodFit
+from pyimpl.linalg.forecast import Forecast
+from pyimpl.linalg.quadratic_forms import quadratic_forms
 
 __all__ = ["JointCovariance"]
 
-_CHUNK = 2**22  # numbers of a dense right-hand side that are solved for at a time: 32 MB
+_CHUNK = 2**19  # numbers of a dense right-hand side that are solved for at a time: 4 MB, some tenths of a second
 _LARGEST = 20_000  # rows of a full matrix: 3.2 GB
 
 
@@ -74,11 +76,12 @@ class JointCovariance:
         """
         if Z is None or not self._design.q:
             assert X is not None
-            return np.einsum("ij,jk,ik->i", X, self._vcov, X)
+            return quadratic_forms(X, self._vcov)
         rows = Z.shape[0]
         out = np.empty(rows)
         step = max(1, _CHUNK // self._design.q)
         U = sparse.csr_array(Z @ self._Lambda)
+        forecast = Forecast("the standard errors", rows, "rows", 'Take fewer rows, or re_form="~0"')
         for start in range(0, rows, step):
             block = slice(start, start + step)
             u = U[block].toarray().T  # (q, rows of the block)
@@ -87,7 +90,8 @@ class JointCovariance:
             if X is not None:
                 r += X[block]
             out[block] = self._sigma**2 * np.einsum("ij,ij->j", u, solved)
-            out[block] += np.einsum("ij,jk,ik->i", r, self._vcov, r)
+            out[block] += quadratic_forms(r, self._vcov)
+            forecast.done(len(r))
         return out
 
     def full(self) -> pd.DataFrame:

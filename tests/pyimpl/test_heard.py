@@ -13,7 +13,7 @@ import pytest
 
 from pyimpl import lmer, stan_lmer
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.linalg import forecast, heard, memory
+from pyimpl.linalg import forecast, heard, memory, quadratic_forms
 from pyimpl.linalg.forecast import Forecast, foretold, in_time, refuse_too_large
 
 
@@ -233,3 +233,25 @@ def test_what_a_formula_counts_is_refused_where_memory_cannot_hold_it(term, word
         lmer(f"y ~ {term} + (1 | g)", data())
     with pytest.raises(ModelError, match=r"the numbers of 1:1e\+12 need"):
         lmer("y ~ x + (1 | g)", data(), subset="x < 1:1e12")
+
+
+def test_quadratic_forms_are_those_of_each_row_however_many_at_a_time(monkeypatch):
+    rng = np.random.default_rng(5)
+    X, root = rng.normal(size=(23, 4)), rng.normal(size=(4, 4))
+    expected = [x @ (root @ root.T) @ x for x in X]
+    np.testing.assert_allclose(quadratic_forms.quadratic_forms(X, root @ root.T), expected, rtol=1e-12)
+    monkeypatch.setattr(quadratic_forms, "_WORK", 80)  # five rows
+    np.testing.assert_allclose(quadratic_forms.quadratic_forms(X, root @ root.T), expected, rtol=1e-12)
+    assert quadratic_forms.quadratic_forms(X[:, :0], np.zeros((0, 0))).tolist() == [0.0] * 23
+
+
+def test_the_standard_errors_of_many_predictions_say_how_long_they_take(monkeypatch):
+    frame = data()
+    fit = lmer("y ~ x + (1 | g)", frame)
+    plain = fit.predict(frame, se_fit=True)
+    monkeypatch.setattr(forecast, "KNOWN", 0.0)
+    monkeypatch.setattr(forecast, "LONG", 1e-5)
+    monkeypatch.setattr("pyimpl.inference.joint_covariance._CHUNK", 30)
+    with pytest.warns(PyimplWarning, match=r"the standard errors may take about .* more: \d+ rows of"):
+        in_pieces = fit.predict(frame, se_fit=True)
+    np.testing.assert_allclose(in_pieces, plain, rtol=1e-12)
