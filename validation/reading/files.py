@@ -7,7 +7,7 @@ import io
 import lzma
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,7 +24,11 @@ from validation.reading.text import TextOptions, read_text
 __all__ = ["Reading", "read_data", "read_file"]
 
 _TEXT = {".csv": None, ".tsv": "\t", ".tab": "\t", ".txt": None}
-_UNPACK = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_UNPACK: Mapping[str, Callable[[io.BytesIO], io.BufferedIOBase]] = {
+    ".gz": lambda file: gzip.GzipFile(fileobj=file),
+    ".bz2": lambda file: bz2.BZ2File(file),
+    ".xz": lambda file: lzma.LZMAFile(file),  # noqa: SIM115 - closed where it is used
+}
 _PIECE = 2**22  # bytes that are read between two steps of Python, where Ctrl-C is heard
 _TEXT_NEEDS = 16  # bytes of memory for each of a text, measured: a string of Python for each cell
 _SECONDS = 0.25  # for each million bytes of text, on a processor of today
@@ -193,7 +197,7 @@ def _content(path: str | Path) -> tuple[str, bytes, str]:
     packed = kind_of(content) if named in _UNPACK or not named else None
     if packed in _UNPACK or named in _UNPACK:
         try:
-            with _UNPACK[named or str(packed)](io.BytesIO(content), "rb") as unpacked:
+            with _UNPACK[named or str(packed)](io.BytesIO(content)) as unpacked:
                 content = _whole(unpacked, f"{shown}, unpacked,")
         except InputError:
             raise
@@ -218,7 +222,7 @@ def _content(path: str | Path) -> tuple[str, bytes, str]:
     return shown, content, kind
 
 
-def _whole(file: IO[bytes], shown: str) -> bytes:
+def _whole(file: IO[bytes] | io.BufferedIOBase, shown: str) -> bytes:
     """All of a file, in pieces; refused where memory cannot hold it: a packed file says little about what is in it."""
     pieces, size = [], 0
     while piece := file.read(_PIECE):
