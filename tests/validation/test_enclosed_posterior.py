@@ -306,9 +306,8 @@ def test_nothing_is_written_that_contradicts_the_estimates():
     posterior, _ = quick_posterior()
     estimates = rough(ONE)
     row = posterior.row("sigma", "mean")
-    posteriors._refuse_contradiction("quick", row, estimates)
-    with pytest.raises(NotCertifiedError, match="sigma"):
-        posteriors._refuse_contradiction("quick", (*row[:2], "1.5", *row[3:]), estimates)
+    assert not posteriors.contradiction(row, estimates)
+    assert "mean of sigma: 1.5" in posteriors.contradiction((*row[:2], "1.5", *row[3:]), estimates)
 
 
 # ------------------------------------------------------------------------------------------------- judging
