@@ -10,7 +10,7 @@ from pyimpl.design.design import Design
 from pyimpl.posterior.labels import Sigma_labels, level_label
 from validation.certify.collapsed import CollapsedModel
 from validation.certify.enclose import NotCertifiedError
-from validation.certify.integrals import HalfPlane, Integrals, Point
+from validation.certify.integrals import HalfLine, Integrals, Point
 
 __all__ = ["PROBABILITIES", "Statistic", "statistics"]
 
@@ -83,8 +83,8 @@ def statistics(
     yield "log evidence", "value", total.log() + arb(integrals.top)
 
 
-def _below_variance(plane: HalfPlane, x: arb) -> arb:
-    return plane.below(x.log() / 2)
+def _below_variance(line: HalfLine, x: arb) -> arb:
+    return line.below(x.log() / 2)
 
 
 def _root(variance: arb) -> arb:
