@@ -33,6 +33,7 @@ from validation.faults.bases import (
     traits_of,
 )
 from validation.faults.thin import THIN, compare_thinly
+from validation.references.recorded import RecordedLmerFit
 from validation.selftest_results import STATED_RATES, CleanRun, Outcome, SelfTest
 
 if TYPE_CHECKING:
@@ -75,12 +76,13 @@ def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Out
 
     def judged(amount: float) -> Any:
         if thin:
-            return compare_thinly(base, fault.plant(base, amount), thin)
+            return compare_thinly(base, cast("RecordedLmerFit", fault.plant(base, amount)), thin)
+        wrong: Any = fault.plant(base, amount)
         if fault.kind == "anova":
-            return compare_anova_fits(base.fit, fault.plant(base, amount), data=base.data)
+            return compare_anova_fits(base.fit, wrong, data=base.data)
         if fault.kind == "results":
-            return compare_emmeans(base.fit, fault.plant(base, amount))
-        return compare_fits(base.fit, fault.plant(base, amount), data=base.data)
+            return compare_emmeans(base.fit, wrong)
+        return compare_fits(base.fit, wrong, data=base.data)
 
     try:
         comparison = judged(size)
@@ -136,20 +138,20 @@ def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -
     if kind == "results":
         import pyimpl
 
-        base = results_base.__wrapped__(name, seed)
-        again = pyimpl.lmer(base.formula, base.data.sample(frac=1.0, random_state=seed), start=[0.3])
-        comparison = compare_emmeans(base.fit, RESULTS_BASES[name][0](again))
+        table = results_base.__wrapped__(name, seed)
+        again = pyimpl.lmer(table.formula, table.data.sample(frac=1.0, random_state=seed), start=[0.3])
+        comparison = compare_emmeans(table.fit, RESULTS_BASES[name][0](again))
     elif kind == "anova":
-        base = anova_base.__wrapped__(name, seed)
-        order = np.random.default_rng([seed, 5]).permutation(len(base.data))
-        others = [fit.update(data=base.data.iloc[order]) for fit in base.fit]
-        comparison = compare_anova_fits(base.fit, others, data=base.data)
+        models = anova_base.__wrapped__(name, seed)
+        order = np.random.default_rng([seed, 5]).permutation(len(models.data))
+        others = [fit.update(data=models.data.iloc[order]) for fit in models.fit]
+        comparison = compare_anova_fits(models.fit, others, data=models.data)
     elif kind == "posterior":
         from validation.faults.posterior import sample
 
-        base = posterior_base(name, seed, draws)
-        other = sample(base.formula, base.data, seed + 500_000, draws)
-        comparison = compare_fits(base.fit, cast("BayesianFit", other), seed=seed)
+        sampled = posterior_base(name, seed, draws)
+        other = sample(sampled.formula, sampled.data, seed + 500_000, draws)
+        comparison = compare_fits(cast("BayesianFit", sampled.fit), cast("BayesianFit", other), seed=seed)
         posterior_base.cache_clear()
     else:
         base = likelihood_base.__wrapped__(name, seed)
@@ -158,7 +160,7 @@ def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -
     return CleanRun(kind, name, change, seed, str(comparison.verdict), failed)
 
 
-def _other_right_fit(base: Base, change: str) -> Any:
+def _other_right_fit(base: Base[RecordedLmerFit], change: str) -> RecordedLmerFit:
     rng = np.random.default_rng([base.seed, zlib.crc32(change.encode())])
     if change == "another start":
         theta = base.fit.theta.to_numpy() * np.exp(rng.normal(0, 0.7, len(base.fit.theta))) + 0.05
@@ -178,7 +180,7 @@ def _other_right_fit(base: Base, change: str) -> Any:
     raise ValueError(f"no clean change {change!r}")
 
 
-def _by_nelder_mead(base: Base, objective: Callable[[np.ndarray], float]) -> Any:
+def _by_nelder_mead(base: Base[RecordedLmerFit], objective: Callable[[np.ndarray], float]) -> RecordedLmerFit:
     """A derivative-free optimizer on the fit's own objective or the judge's, started anew until nothing is gained."""
     import scipy.optimize
 
