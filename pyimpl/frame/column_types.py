@@ -6,7 +6,7 @@ factors.
 
 import math
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ __all__ = [
     "few_enough",
     "integers",
     "occurring",
+    "strings",
 ]
 
 
@@ -439,3 +440,19 @@ def as_factor(column: Column) -> Factor:
         )
         codes = np.where(codes >= 0, where[codes], -1)
     return Factor(codes, tuple(distinct))
+
+
+def strings(labels: Sequence[str], codes: np.ndarray) -> Factor:
+    """A character vector: its distinct values, sorted by code point, are its levels.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        May have repeats, and some that no row has.
+    codes : ndarray of int, shape (N,)
+        Each row's position among them; -1 is missing.
+    """
+    levels = sorted(set(labels))
+    place = {level: i for i, level in enumerate(levels)}
+    lut = np.array([*(place[label] for label in labels), -1], dtype=np.intp)
+    return Factor(lut[codes], tuple(levels), text=True).drop_unused()

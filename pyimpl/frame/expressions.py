@@ -14,6 +14,7 @@ from pyimpl.errors import FormulaError
 from pyimpl.formula.parse import Call, Const, Name, Node, Num, Str, deparse
 from pyimpl.frame.bases import kept_attributes
 from pyimpl.frame.columns import INT_MAX, Column, Factor, Logical, Numeric, as_factor
+from pyimpl.frame.comparisons import COMPARISONS, compare_labels, contained_in, one_column
 from pyimpl.linalg.forecast import refuse_too_large
 from r_scripts import grammar
 from r_scripts.dialect import Dialect
@@ -21,14 +22,6 @@ from r_scripts.dialect import Dialect
 __all__ = ["Expressions", "FormulaFunction"]
 
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "^", "%%", "%/%"})
-_COMPARISONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "==": np.equal,
-    "!=": np.not_equal,
-    "<": np.less,
-    ">": np.greater,
-    "<=": np.less_equal,
-    ">=": np.greater_equal,
-}
 _CONSTANTS = {"Inf": math.inf, "NaN": math.nan}
 _NAMED_CONSTANTS: dict[str, Column] = {
     "pi": Numeric(np.array([math.pi])),
@@ -94,14 +87,14 @@ class Expressions:
             return self.value(args[0])
         if fn in _ARITHMETIC and not node.names:
             return self._unary(node) if len(args) == 1 else self._arithmetic(node)
-        if fn in _COMPARISONS and len(args) == 2:
+        if fn in COMPARISONS and len(args) == 2:
             return self._comparison(node)
         if fn == "!" and len(args) == 1:
             return Logical(1.0 - self.truth(args[0], node))
         if fn in ("&", "|") and len(args) == 2:
             return self._logic(node)
         if fn == "%in%" and len(args) == 2:
-            return self._matching(node)
+            return contained_in(node, self.value(args[0]), self.value(args[1]))
         if fn == ":" and len(args) == 2:
             return self._colon(node)
         function = self.functions.get(fn)
@@ -181,8 +174,8 @@ class Expressions:
         value = self.value(node)
         if isinstance(value, Logical):
             return value.array
-        if isinstance(value, Numeric) and value.array.ndim == 1:
-            return np.where(np.isnan(value.array), np.nan, (value.array != 0).astype(np.float64))
+        if isinstance(value, Numeric) and (array := one_column(value.array)).ndim == 1:
+            return np.where(np.isnan(array), np.nan, (array != 0).astype(np.float64))
         raise FormulaError(f"{deparse(caller)}: {deparse(node)} is neither a logical nor a number.")
 
     def _logic(self, node: Call) -> Column:
@@ -194,50 +187,14 @@ class Expressions:
 
     def _comparison(self, node: Call) -> Column:
         left, right = self.value(node.args[0]), self.value(node.args[1])
-        compare = _COMPARISONS[node.fn]
         if isinstance(left, Factor) or isinstance(right, Factor):
-            return self._compare_labels(node, left, right)
+            return compare_labels(node, left, right)
         a, b = self.aligned(self.numbers(node.args[0], node), self.numbers(node.args[1], node), node)
-        if a.ndim == 2:
+        a, b = one_column(a), one_column(b)
+        if a.ndim == 2 or b.ndim == 2:
             raise FormulaError(f"{deparse(node)}: a matrix cannot be a logical variable.")
-        out = compare(a, b).astype(np.float64)
+        out = COMPARISONS[node.fn](a, b).astype(np.float64)
         return Logical(np.where(np.isnan(a) | np.isnan(b), np.nan, out))
-
-    def _compare_labels(self, node: Call, left: Column, right: Column) -> Column:
-        sides = [side if isinstance(side, Factor) else _constant_label(side, node) for side in (left, right)]
-        ordered = [side for side in sides if side.ordered]
-        factors = [side for side in sides if not side.text]
-        equality = node.fn in ("==", "!=")
-        if ordered:
-            levels = ordered[0].levels
-            unknown = [side for side in sides if side is not ordered[0] and not set(side.levels) <= set(levels)]
-            if unknown and not equality:
-                raise FormulaError(
-                    f"{deparse(node)}: {unknown[0].levels[0]!r} is not a level of the ordered factor "
-                    f"({', '.join(levels)})."
-                )
-            levels = (*levels, *(level for side in unknown for level in side.levels if level not in levels))
-        elif factors and not equality:
-            raise FormulaError(f"{deparse(node)}: {node.fn!r} is not meaningful for unordered factors.")
-        else:
-            if len(factors) == 2 and set(factors[0].levels) != set(factors[1].levels):
-                raise FormulaError(f"{deparse(node)}: the level sets of the two factors are different.")
-            levels = tuple(sorted(set(sides[0].levels) | set(sides[1].levels)))
-        place = {level: float(i) for i, level in enumerate(levels)}
-        a, b = (_positions(side, place) for side in sides)
-        out = _COMPARISONS[node.fn](a, b).astype(np.float64)
-        return Logical(np.where(np.isnan(a) | np.isnan(b), np.nan, out))
-
-    def _matching(self, node: Call) -> Column:
-        left, table = self.value(node.args[0]), self.value(node.args[1])
-        if isinstance(left, Factor):
-            side = table if isinstance(table, Factor) else as_factor(table)
-            known = {side.levels[code] for code in np.unique(side.codes) if code >= 0}
-            hit = np.array([*(level in known for level in left.levels), bool((side.codes < 0).any())])
-            return Logical(hit[left.codes].astype(np.float64))
-        if isinstance(table, Factor):
-            raise FormulaError(f"{deparse(node)}: numbers on the left, strings on the right.")
-        return Logical(np.isin(left.array, table.array).astype(np.float64))
 
     def _colon(self, node: Call) -> Column:
         ends = [self.value(arg) for arg in node.args]
@@ -311,9 +268,7 @@ class Expressions:
     def labels(self, node: Node, caller: Node) -> list[str]:
         """Read a vector of labels: strings, or numbers as R writes them."""
         value = self.value(node)
-        if isinstance(value, Factor):
-            return [value.levels[code] for code in value.codes]
-        made = as_factor(value)
+        made = value if isinstance(value, Factor) else as_factor(value)
         if (made.codes < 0).any():
             raise FormulaError(f"{deparse(caller)}: {deparse(node)} has missing values.")
         return [made.levels[code] for code in made.codes]
@@ -325,16 +280,3 @@ def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return a * a
     out: np.ndarray = np.power(a, b)
     return out
-
-
-def _constant_label(value: Column, node: Call) -> Factor:
-    """Make labels of numbers or logicals that are compared with labels."""
-    if node.fn not in ("==", "!="):
-        raise FormulaError(f"{deparse(node)}: numbers and strings have no order. Compare numbers with numbers.")
-    return replace(as_factor(value), text=True)
-
-
-def _positions(side: Factor, place: dict[str, float]) -> np.ndarray:
-    lut = np.array([*(place[level] for level in side.levels), np.nan])
-    positions: np.ndarray = lut[side.codes]
-    return positions

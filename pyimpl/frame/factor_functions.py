@@ -8,6 +8,7 @@ import numpy as np
 from pyimpl.errors import DataError, FormulaError
 from pyimpl.formula.parse import Call, Const, Name, Node, Str, deparse
 from pyimpl.frame.columns import Column, Factor, Logical, Numeric, as_factor
+from pyimpl.frame.comparisons import one_column
 from pyimpl.frame.contrasts import CONTRASTS, FactorContrasts, as_how_many, contrast_matrix
 from pyimpl.frame.cutting import cut_labels, equal_breaks
 from pyimpl.frame.expressions import Expressions, FormulaFunction
@@ -145,7 +146,7 @@ def _relevel(e: Expressions, node: Call) -> Column:
 def _cut(e: Expressions, node: Call) -> Column:
     bound = e.match(node, "x", "breaks", "labels", "include.lowest", "right", "dig.lab", "ordered_result")
     value = e.value(bound["x"])
-    x = _one_column(value.array) if isinstance(value, Numeric) else np.empty((0, 0))
+    x = one_column(value.array) if isinstance(value, Numeric) else np.empty((0, 0))
     if x.ndim != 1:
         raise FormulaError(f"{deparse(node)}: 'x' must be numeric and have one column.")
     if "breaks" not in bound:
@@ -255,11 +256,6 @@ def _how_many(e: Expressions, node: Call, bound: Mapping[str, Node], made: Facto
             f"{format_number(count)}."
         )
     return int(count)
-
-
-def _one_column(values: np.ndarray) -> np.ndarray:
-    """A matrix of one column as a vector; others as they are."""
-    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 #: Name -> function.

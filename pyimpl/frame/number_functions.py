@@ -1,7 +1,7 @@
 """Functions of a formula that give numbers and truth values: mathematics, summaries, running totals."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,12 +9,13 @@ import numpy as np
 
 from pyimpl.errors import DataError, FormulaError
 from pyimpl.formula.parse import Call, Name, Node, deparse
+from pyimpl.frame.column_types import strings
 from pyimpl.frame.columns import INT_MAX, Column, Factor, Logical, Numeric, as_factor
+from pyimpl.frame.comparisons import one_column, strings_as_truth
 from pyimpl.frame.cutting import sequence
 from pyimpl.frame.expressions import Expressions, FormulaFunction
 from pyimpl.frame.summaries import SUMMARIES, TIES, rank, trimmed_mean
 from pyimpl.text.numbers import quantile7, r_round, r_signif
-from pyimpl.text.values import unique_numbers
 
 __all__ = ["NUMBER_FUNCTIONS"]
 
@@ -39,8 +40,6 @@ _MATHS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "cosh": np.cosh,
     "trunc": np.trunc,
 }
-#: What ``as.logical`` reads.
-_TRUTH = {("T", "TRUE", "true", "True"): 1.0, ("F", "FALSE", "false", "False"): 0.0}
 
 
 def _identity(e: Expressions, node: Call) -> Column:
@@ -51,7 +50,7 @@ def _offset(e: Expressions, node: Call) -> Column:
     value = e.value(e.match(node, "object")["object"])
     if isinstance(value, Logical):
         return Numeric(value.array, kind="integer")
-    if isinstance(value, Factor) or _one_column(value.array).ndim == 2:
+    if isinstance(value, Factor) or one_column(value.array).ndim == 2:
         raise DataError(f"{deparse(node)}: an offset must be numeric, of one column.")
     return value
 
@@ -122,7 +121,7 @@ def _parallel(e: Expressions, node: Call) -> Column:
     if len(out) != len(first):
         first = Numeric(out[:, 0] if out.ndim == 2 and out.shape[1] == 1 else out)
     elif first.array.ndim == 1 and out.ndim == 2:
-        out = _one_column(out)
+        out = one_column(out)
         if out.ndim == 2:
             raise FormulaError(
                 f"{deparse(node)}: {node.fn}() has as many values as its longest argument, {out.size}, but the "
@@ -159,7 +158,7 @@ def _average(e: Expressions, node: Call) -> Column:
             f"{deparse(node)}: ave() takes numbers, factors and FUN, one of {', '.join(sorted(SUMMARIES))}."
         )
     given = e.numbers(plain[0], node)
-    value = replace(given, array=_one_column(given.array))
+    value = replace(given, array=one_column(given.array))
     groups = [as_factor(e.value(arg)).codes.astype(np.intp) for arg in plain[1:]]
     if value.array.ndim != 1 or any(len(codes) != len(value) for codes in groups):
         raise FormulaError(f"{deparse(node)}: ave() needs one column and factors of its length.")
@@ -219,9 +218,7 @@ def _sequence(e: Expressions, node: Call) -> Column:
 def _as_logical(e: Expressions, node: Call) -> Column:
     value = e.value(e.match(node, "x")["x"])
     if isinstance(value, Factor):
-        known = {word: truth for words, truth in _TRUTH.items() for word in words}
-        table = np.array([*(known.get(level, math.nan) for level in value.levels), math.nan])
-        return Logical(table[value.codes])
+        return Logical(strings_as_truth(value))
     return Logical(e.truth(node.args[0], node).ravel())
 
 
@@ -235,13 +232,7 @@ def _combine(e: Expressions, node: Call) -> Column:
     if not values:
         raise FormulaError("c() without values has no use in a formula.")
     if any(isinstance(value, Factor) for value in values):
-        texts: list[str] = []
-        for arg in node.args:
-            texts.extend(e.labels(arg, node))
-        levels, where = unique_numbers(texts)
-        order = sorted(range(len(levels)), key=levels.__getitem__)
-        rank = np.argsort(order)
-        return Factor(rank[where].astype(np.intp), tuple(levels[i] for i in order), text=True)
+        return _joined_texts([as_factor(value) for value in values])
     joined = np.concatenate([value.array.ravel() for value in values if not isinstance(value, Factor)])
     if all(isinstance(value, Logical) for value in values):
         return Logical(joined)
@@ -346,24 +337,65 @@ def _is_na(e: Expressions, node: Call) -> Column:
 
 
 def _ifelse(e: Expressions, node: Call) -> Column:
+    """``ifelse(test, yes, no)``: as long as the test, of the kind of what is taken; of a factor its codes, as in R."""
     bound = e.match(node, "test", "yes", "no")
     if len(bound) < 3:
         raise FormulaError(f"{deparse(node)}: ifelse() needs test, yes and no.")
-    test = e.truth(bound["test"], node)
-    yes, no = e.numbers(bound["yes"], node), e.numbers(bound["no"], node)
-    if yes.array.ndim == 2 or no.array.ndim == 2:
-        raise FormulaError(f"{deparse(node)}: a matrix cannot be chosen from.")
-    chosen = np.where(test == 1, yes.array, no.array)
-    # R keeps the kind of what is chosen; only numbers and logicals are supported here.
-    if all(isinstance(e.value(bound[side]), Logical) for side in ("yes", "no")):
-        return Logical(np.where(np.isnan(test), np.nan, chosen))
-    kinds = [side.kind for side, taken in ((yes, test == 1), (no, test == 0)) if taken.any()]
-    return Numeric(np.where(np.isnan(test), np.nan, chosen), kind="integer" if set(kinds) == {"integer"} else "double")
+    given = e.value(bound["test"])
+    words = isinstance(given, Factor) and given.text
+    test = strings_as_truth(given) if words and isinstance(given, Factor) else e.truth(bound["test"], node)
+    taken: list[tuple[np.ndarray, Column]] = []
+    for side, rows in (("yes", test == 1), ("no", test == 0)):
+        value = _recycled(e.value(bound[side]), len(test))
+        if rows.any():
+            taken.append((rows, value))
+    if any(isinstance(value, Factor) for _, value in taken):
+        return _chosen_texts(taken, len(test))
+    chosen = np.full(len(test), np.nan)
+    for rows, value in taken:
+        if not isinstance(value, Factor):
+            chosen[rows] = value.array[rows]
+    if all(isinstance(value, Logical) for _, value in taken):
+        return Logical(chosen)
+    return Numeric(chosen, kind="integer" if all(_whole(value) for _, value in taken) else "double")
 
 
-def _one_column(values: np.ndarray) -> np.ndarray:
-    """A matrix of one column as a vector; others as they are."""
-    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+def _recycled(value: Column, length: int) -> Column:
+    """What ``ifelse`` takes from: as long as its test, without attributes, a factor as its codes."""
+    if isinstance(value, Factor):
+        if value.text:
+            return value.take(np.resize(np.arange(len(value)), length))
+        value = Numeric(np.where(value.codes >= 0, value.codes + 1.0, np.nan), kind="integer")
+    array = np.resize(value.array.ravel(order="F"), length)
+    if isinstance(value, Logical):
+        return Logical(array)
+    return Numeric(array, kind="integer" if _whole(value) else "double")
+
+
+def _whole(value: Column) -> bool:
+    return isinstance(value, Logical) or (isinstance(value, Numeric) and value.kind == "integer")
+
+
+def _chosen_texts(taken: Sequence[tuple[np.ndarray, Column]], length: int) -> Factor:
+    """Strings of some rows, and of the others what ``as.character`` makes of their numbers."""
+    joined = _joined_texts([as_factor(value.take(np.flatnonzero(rows))) for rows, value in taken])
+    codes = np.full(length, -1, dtype=np.intp)
+    codes[np.concatenate([np.flatnonzero(rows) for rows, _ in taken])] = joined.codes
+    return Factor(codes, joined.levels, text=True)
+
+
+def _joined_texts(parts: Sequence[Factor]) -> Factor:
+    labels = [level for part in parts for level in part.levels]
+    starts = np.cumsum([0, *(len(part.levels) for part in parts)])
+    return strings(
+        labels,
+        np.concatenate(
+            [
+                np.where(part.codes < 0, -1, part.codes.astype(np.intp) + start)
+                for part, start in zip(parts, starts[:-1].tolist(), strict=True)
+            ]
+        ),
+    )
 
 
 def _parse_number(text: str) -> float:

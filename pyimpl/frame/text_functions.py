@@ -6,6 +6,7 @@ import numpy as np
 
 from pyimpl.errors import FormulaError
 from pyimpl.formula.parse import Call, Const, Node, deparse
+from pyimpl.frame.column_types import strings
 from pyimpl.frame.columns import Column, Factor, Logical, Numeric, as_factor
 from pyimpl.frame.expressions import Expressions, FormulaFunction
 from pyimpl.text.numbers import display_width
@@ -18,14 +19,6 @@ _COUNTED: dict[str, Callable[[str], int]] = {
     "bytes": lambda text: len(text.encode()),
     "width": display_width,
 }
-
-
-def _text(labels: list[str], codes: np.ndarray) -> Factor:
-    """Strings: `labels`, which may have repeats, by code; -1 is missing. Levels are sorted by code point."""
-    levels = sorted(set(labels))
-    place = {level: i for i, level in enumerate(levels)}
-    lut = np.array([*(place[label] for label in labels), -1], dtype=np.intp)
-    return Factor(lut[codes], tuple(levels), text=True).drop_unused()
 
 
 def _strings(e: Expressions, node: Node, caller: Node) -> Factor:
@@ -54,7 +47,7 @@ def _paste(e: Expressions, node: Call) -> Column:
         joined = codes * len(own) + np.broadcast_to(np.where(part.codes < 0, len(own) - 1, part.codes), longest)
         present, codes = np.unique(joined, return_inverse=True)
         labels = [labels[k // len(own)] + (sep[0] if i else "") + own[k % len(own)] for k in present.tolist()]
-    return _text(labels, codes)
+    return strings(labels, codes)
 
 
 def _nchar(e: Expressions, node: Call) -> Column:
@@ -94,7 +87,7 @@ def _substr(e: Expressions, node: Call) -> Column:
         known[i] = level >= 0 and first == first and last == last
         cut.append(texts.levels[int(level)][max(int(first), 1) - 1 : max(int(last), 0)] if known[i] else "")
     codes = codes.ravel()
-    return _text(cut, np.where(known[codes], codes, -1))
+    return strings(cut, np.where(known[codes], codes, -1))
 
 
 def _change_case(e: Expressions, node: Call) -> Column:
@@ -102,7 +95,7 @@ def _change_case(e: Expressions, node: Call) -> Column:
     change = str.upper if node.fn == "toupper" else str.lower
     # R changes letter by letter: a letter that would become two stays
     labels = ["".join(new if len(new := change(c)) == 1 else c for c in level) for level in texts.levels]
-    return _text(labels, texts.codes)
+    return strings(labels, texts.codes)
 
 
 def _begins_or_ends(e: Expressions, node: Call) -> Column:

@@ -21,6 +21,7 @@ from pyimpl.likelihood.reduce import Reduced
 from pyimpl.likelihood.refit import Minimum, Refits
 from pyimpl.likelihood.stopped import last_computable
 from pyimpl.likelihood.threads import threads_for
+from pyimpl.linalg.columns import square_sum
 from pyimpl.records import changed
 
 __all__ = [
@@ -156,7 +157,7 @@ class SearchedModel:
     ) -> None:
         self.design, self.reduced, self.objective, self.optsum = design, reduced, objective, optsum
         self.REML, self.value, self.return_code = objective.REML, optsum.final_objective, optsum.return_code
-        self.prss, self.square = optsum.prss, float(design.y @ design.y)
+        self.prss, self.square = optsum.prss, square_sum(design.y)
         self.least_pivot, self.unbounded = least_pivot(optsum.final, reduced), optsum.unbounded
         if refitter is not None:
             self.refitter = refitter
@@ -398,7 +399,7 @@ def _refuse_rounding_errors(design: Design, estimates: Estimates) -> None:
     """Refuse estimates whose residuals are not those that the criterion was computed from."""
     residuals = design.y - estimates.fitted
     square = residuals**2 if design.weights is None else design.weights * residuals**2
-    total = float(design.y @ design.y) if design.weights is None else float(design.weights @ design.y**2)
+    total = square_sum(design.y) if design.weights is None else float(design.weights @ design.y**2)
     penalised = float(square.sum()) + sum(float((u**2).sum()) for u in estimates.u)
     if not penalised <= 1.01 * estimates.prss + _ROUNDING_SHARE * total:
         raise ModelError(

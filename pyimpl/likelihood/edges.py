@@ -14,13 +14,13 @@ from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import Factor
 from pyimpl.likelihood.trust_region import APPROXIMATE, minimise
 
-__all__ = ["boundary_starts", "drop_pivot", "falls_without_end", "shortened"]
+__all__ = ["boundary_starts", "drop_pivot", "falls_without_end", "shortened", "template_elements"]
 
 _NEAR = 10.0  # twice the log-likelihood that a minimum on the boundary may lie below the point from which it is reached
 _LARGE = (1e4, 1e6)  # standard deviations, in natural units, between which a criterion without a lowest value falls
 
 
-def _elements(factor: Factor) -> Iterator[tuple[int, int, int]]:
+def template_elements(factor: Factor) -> Iterator[tuple[int, int, int]]:
     """Row, column and θ's position of each element of a factor's template."""
     return zip(factor.rows.tolist(), factor.cols.tolist(), factor.theta.tolist(), strict=True)
 
@@ -29,7 +29,7 @@ def drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
     """θ with the pivot k of T at 0, column k rotated into the later ones, so that TT' changes by T_kk alone."""
     # in Python's floats: a template has a handful of elements, and an array's takes a hundred times as long
     values: list[float] = theta.tolist()
-    place = {(row, column): i for row, column, i in _elements(factor)}
+    place = {(row, column): i for row, column, i in template_elements(factor)}
     v: dict[int, float] = {}  # column k below the pivot
     for (row, column), i in place.items():
         if column == k:
@@ -72,7 +72,7 @@ def boundary_starts(
     """
     out = []
     for factor in objective.blocks.factors:
-        for k, column, pivot in _elements(factor):
+        for k, column, pivot in template_elements(factor):
             if k != column or theta[pivot] == 0.0:
                 continue
             without = drop_pivot(factor, theta, k)

@@ -12,7 +12,7 @@ cdef class Inner:
     cdef readonly int[::1] pair_row
     cdef readonly double pairs
     cdef readonly WideLevels wide
-    cdef double[::1] _E, _D, _U, _work
+    cdef double[::1] _E, _D, _U, _work, _room
     cdef double *E
     cdef double *D
     cdef double *U

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyimpl.likelihood.edges import drop_pivot, shortened
+from pyimpl.likelihood.edges import drop_pivot, shortened, template_elements
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import Factor
 from pyimpl.likelihood.trust_region import TrustRegion
@@ -23,6 +23,7 @@ __all__ = [
     "from_zero_if_lower",
     "has_pivot_below",
     "is_far",
+    "past_rounding",
     "pull_back",
     "put_on_boundary",
     "search",
@@ -35,6 +36,7 @@ _NOTHING = 1e-8  # ... and below this, whose square is lost beside 1, they are 0
 _FAR = 1e3  # standard deviation, in natural units, from which coordinates are taken relative to it
 _NEXT_TO = (-3e-7, -1e-7, -3e-8, 0.0, 3e-8, 1e-7, 3e-7)  # relative distances at which the criterion is the same
 _DIP = 10.0  # spreads of the noise that a search may have found the bottom of
+_STRIDES = (0.1, 0.03, 0.01)  # relative steps with which a search that stuck goes on
 _EXACT = 1e5  # standard deviation, in natural units, of effects that fit the rows exactly or nearly so
 
 
@@ -43,7 +45,7 @@ def with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.
     values: list[float] = theta.tolist()
     if min(values, default=0.0) < 0:
         for factor in factors:
-            places = list(zip(factor.rows.tolist(), factor.cols.tolist(), factor.theta.tolist(), strict=True))
+            places = list(template_elements(factor))
             turned = {c for r, c, i in places if r == c and values[i] < 0}
             for _, c, i in places:
                 if c in turned:
@@ -146,25 +148,20 @@ def put_on_boundary(
     objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: TrustRegion, point: Point
 ) -> Point:
     """Put nearly zero pivots exactly at 0 where the criterion agrees."""
-    blocks = objective.blocks
+    factors = objective.blocks.factors
     for _ in range(3):
-        if not has_pivot_below(SNAP, point, pivots):
-            return point
         moved = False
-        theta = with_positive_diagonals(blocks.factors, point.x * units)
-        for factor in blocks.factors:
-            for k in range(factor.p):
-                pivot = float(factor.template(theta)[k, k]) * float(factor.scale[k])
-                if not 0.0 < pivot < SNAP:
+        for factor in factors:
+            for k, column, at in template_elements(factor):
+                pivot = abs(float(point.x[at]))
+                if k != column or not 0.0 < pivot < SNAP:
                     continue
+                theta = with_positive_diagonals(factors, point.x * units)
                 trial = search(objective, drop_pivot(factor, theta, k) / units, units, budget, work)
-                still = factor.template(trial.x * units)[k, k] == 0.0
                 no_higher = trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value))
-                if still and (no_higher or pivot < _NOTHING):
+                if trial.x[at] == 0.0 and (no_higher or pivot < _NOTHING):
                     trial.initial, trial.trace = point.initial, point.trace
-                    point = trial
-                    theta = with_positive_diagonals(blocks.factors, point.x * units)
-                    moved = True
+                    point, moved = trial, True
         if not moved:
             break
     return point
@@ -187,6 +184,35 @@ def pull_back(objective: Objective, units: np.ndarray, budget: int, work: TrustR
         return point
     trial.initial, trial.trace = point.initial, point.trace
     return trial
+
+
+def past_rounding(objective: Objective, units: np.ndarray, budget: int, work: TrustRegion, point: Point) -> Point:
+    """Go on from where a search has stuck, by steps of one θ that are longer than the reach of rounding errors.
+
+    At standard deviations of thousands σ a ridge may be so sharp across, and so flat along it, that the gradient along
+    it is lost in the errors of that across; values a few percent away still tell up from down.
+    """
+    noise = _measured_noise(objective, point.x * units)
+    if not math.isfinite(noise):
+        return point
+    x, value = point.x.copy(), point.value
+    for share in _STRIDES:
+        moved = True
+        while moved:
+            moved = False
+            for k in range(x.size):
+                for factor in (1.0 + share, 1.0 - share):
+                    trial = x.copy()
+                    trial[k] *= factor
+                    there = objective(trial * units) if abs(trial[k]) < _EXACT else math.inf
+                    if there < value - 2.0 * noise:
+                        x, value, moved = trial, there, True
+                        break
+    if value == point.value:
+        return point
+    onward = search(objective, x, units, budget, work)
+    onward.initial = point.initial
+    return onward if onward.value < point.value else point
 
 
 def _measured_noise(objective: Objective, theta: np.ndarray) -> float:

@@ -22,6 +22,7 @@ from pyimpl.likelihood.local_search import (
     from_zero_if_lower,
     has_pivot_below,
     is_far,
+    past_rounding,
     pull_back,
     put_on_boundary,
     search,
@@ -30,7 +31,7 @@ from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optsummary import OptSummary, outcome
 from pyimpl.likelihood.starts import Starts, natural_units
 from pyimpl.likelihood.structured import StructuredMinimum, lowest, starting_points
-from pyimpl.likelihood.trust_region import TrustRegion
+from pyimpl.likelihood.trust_region import STUCK, TrustRegion
 from pyimpl.linalg.memory import in_words, memory
 from pyimpl.records import changed
 from r_scripts.caller import warn
@@ -101,6 +102,8 @@ def optimize(
             on_step(objective.evaluations + objective.gradients, best[0].value)
         plan.extend(objective, design, point, start, max_evaluations)
     assert best is not None
+    if best[0].code == STUCK and not is_far(best[0]):
+        best = (past_rounding(objective, plan.units, max_evaluations, work, best[0]), best[1])
     if not math.isfinite(best[0].value):
         raise FloatingPointError("it is infinite or not a number at every start")
     count, gradients = objective.evaluations + objective.gradients, objective.gradients

@@ -17,10 +17,10 @@ cdef class Outer:
     cdef bint factorise(self) except -1
     cdef void _product(self, double* S, bint inner, double* out) noexcept
     cdef void lambda_times(self, double* X, Py_ssize_t m, bint transposed, double* out) noexcept
-    cdef void symmetric(self, double* X, Py_ssize_t m, double* out) noexcept
-    cdef void effects(self, double* lz, double* SZ, double* Q) noexcept
+    cdef int symmetric(self, double* X, Py_ssize_t m, double* out) except -1
+    cdef int effects(self, double* lz, double* SZ, double* Q) except -1
     cdef void _square(self, double* X, double* Y, Py_ssize_t ld, double* T, Py_ssize_t p, bint inner) noexcept
-    cdef void _node_times(self, double* y, Py_ssize_t f, bint inner) noexcept
+    cdef void _nodes_times(self, double* Y, Py_ssize_t ld, Py_ssize_t m, Py_ssize_t f, Py_ssize_t n, bint inner) noexcept
     cdef void _block_trace(self, double* X, double* Z, Py_ssize_t ld, Py_ssize_t a, Py_ssize_t b, double* KT) noexcept
     cdef bint plain_traces(self, double* KT) noexcept
     cdef void traces(self, double* KT) noexcept

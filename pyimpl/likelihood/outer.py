@@ -13,7 +13,7 @@ block-diagonal with the template T_f of the node's grouping factor.
 import cython
 import numpy as np
 from cython.cimports.cpython.exc import PyErr_CheckSignals
-from cython.cimports.pyimpl.linalg.supernodal import Factor, symmetric_times
+from cython.cimports.pyimpl.linalg.supernodal import Factor
 
 __all__ = ["Outer"]
 
@@ -147,13 +147,25 @@ class Outer:
                 j = p.node_first[b] - c0
                 self._square(X + j * (nr + 1), Y + j * (nr + 1), nr, T, wide, inner)
                 _times(X + j * nr, Y + j * nr, nr, j + wide, nr, T, wide, inner)
-                for i in range(j, j + wide):
-                    for a in range(b + 1, p.super_node[s + 1]):
-                        self._node_times(Y + i * nr + p.node_first[a] - c0, self.node_factor[a], inner)
-                    x: cython.p_double = Y + i * nr + nc
-                    for a in range(p.node_row_ptr[s], p.node_row_ptr[s + 1]):
-                        self._node_times(x, self.node_factor[p.node_rows[a]], inner)
-                        x += self.width[self.node_factor[p.node_rows[a]]]
+                Y += j * nr
+                a = b + 1
+                while a < p.super_node[s + 1]:  # the nodes below in the panel's square, then those below the square
+                    i = a
+                    while i < p.super_node[s + 1] and self.node_factor[i] == self.node_factor[a]:
+                        i += 1
+                    self._nodes_times(Y + p.node_first[a] - c0, nr, wide, self.node_factor[a], i - a, inner)
+                    a = i
+                x: cython.p_double = Y + nc
+                a = p.node_row_ptr[s]
+                while a < p.node_row_ptr[s + 1]:
+                    f: cython.Py_ssize_t = self.node_factor[p.node_rows[a]]
+                    i = a
+                    while i < p.node_row_ptr[s + 1] and self.node_factor[p.node_rows[i]] == f:
+                        i += 1
+                    self._nodes_times(x, nr, wide, f, i - a, inner)
+                    x += (i - a) * self.width[f]
+                    a = i
+                Y -= j * nr
 
     def _square(self, X, Y, ld, T, p, inner):  # type: ignore[no-untyped-def]
         """A node's own block, T'XT or TXT', of which the lower triangle is stored."""
@@ -183,24 +195,34 @@ class Outer:
                         total += T[i * p + c] * half[c * p + k]
                 Y[k * ld + i] = total
 
-    def _node_times(self, y, f, inner):  # type: ignore[no-untyped-def]
-        """The elements y of a node of factor f become T'y, or Ty."""
+    def _nodes_times(self, Y, ld, m, f, n, inner):  # type: ignore[no-untyped-def]
+        """Of m columns Y the elements y of each of n nodes of factor f become T'y, or Ty."""
         T: cython.p_double = self._T + self.template[f]
         p: cython.Py_ssize_t = self.width[f]
         i: cython.Py_ssize_t
         c: cython.Py_ssize_t
-        if p == 1:
-            y[0] *= T[0]
-        elif inner:  # an element needs those after it
-            for i in range(p):
-                y[i] *= T[i * p + i]
-                for c in range(i + 1, p):
-                    y[i] += T[c * p + i] * y[c]
-        else:  # ... or those before it
-            for i in range(p - 1, -1, -1):
-                y[i] *= T[i * p + i]
-                for c in range(i):
-                    y[i] += T[i * p + c] * y[c]
+        k: cython.Py_ssize_t
+        a: cython.Py_ssize_t
+        factor: cython.double
+        for c in range(m):
+            y: cython.p_double = Y + c * ld
+            if p == 1:
+                factor = T[0]
+                for k in range(n):
+                    y[k] *= factor
+                continue
+            for k in range(n):
+                if inner:  # an element needs those after it
+                    for i in range(p):
+                        y[i] *= T[i * p + i]
+                        for a in range(i + 1, p):
+                            y[i] += T[a * p + i] * y[a]
+                else:  # ... or those before it
+                    for i in range(p - 1, -1, -1):
+                        y[i] *= T[i * p + i]
+                        for a in range(i):
+                            y[i] += T[i * p + a] * y[a]
+                y += p
 
     def lambda_times(self, X, m, transposed, out):  # type: ignore[no-untyped-def]
         """Out = ΛX, or Λ'X: m columns of q elements; X is not out."""
@@ -235,7 +257,7 @@ class Outer:
 
     def symmetric(self, X, m, out):  # type: ignore[no-untyped-def]
         """Out = S2 X: m columns of q elements."""
-        symmetric_times(self.pattern, cython.address(self.S2[0]), X, m, out)
+        self.factor.symmetric_times(cython.address(self.S2[0]), X, m, out)
 
     def effects(self, lz, SZ, Q):  # type: ignore[no-untyped-def]
         """V = Z_o'V⁻¹[X R_X⁻¹, y − Xβ̂] = (S_x − S2 lz)Q, with lz = NS_x; SZ is a workspace of its size."""
@@ -245,7 +267,7 @@ class Outer:
         b: cython.Py_ssize_t
         c: cython.Py_ssize_t
         x: cython.double
-        symmetric_times(self.pattern, cython.address(self.S2[0]), lz, m, SZ)
+        self.factor.symmetric_times(cython.address(self.S2[0]), lz, m, SZ)
         for c in range(m):
             for i in range(q):
                 self.V[c, i] = 0.0
@@ -406,7 +428,7 @@ class Outer:
             for k in range(count):
                 for a in range(wide):
                     unit[(k * wide + a) * q + p.node_first[part[k]] + a] = 1.0
-            symmetric_times(p, cython.address(self.S2[0]), unit, count * wide, image)
+            self.factor.symmetric_times(cython.address(self.S2[0]), unit, count * wide, image)
             self.lambda_times(image, count * wide, True, Y)
             self.factor.forward(Y, count * wide)
             for k in range(count):

@@ -69,7 +69,7 @@ class Minimum:
         if len(units) == 1:
             return [float(gradient[0]) / units[0]], hessian / units[0] ** 2
         scale = np.array(units)
-        return (gradient / scale).tolist(), hessian / np.outer(scale, scale)
+        return (gradient / scale).tolist(), hessian / scale / scale[:, None]
 
     def summary(self, objective: Objective, budget: int) -> OptSummary:
         """Everything about the search, `objective` being what was minimised."""

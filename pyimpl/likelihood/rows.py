@@ -21,6 +21,7 @@ __all__ = [
     "constant_column",
     "gram_schmidt",
     "level_products",
+    "mean_degree",
     "nodes_by_level",
     "orthonormal_basis",
     "qr_by_level",
@@ -32,7 +33,9 @@ __all__ = [
 ]
 
 _ROWS = cython.declare(cython.Py_ssize_t, ROWS)
-_DEPENDENT = cython.declare(cython.double, 1e-12)  # share of a column's square that those before it leave, at least
+#: Share of a column's square that those before it leave, at least. It is the square of a condition number of 1e6, with
+#: which the first Q is 2e-4 from orthogonal: the second one is orthogonal to rounding.
+_DEPENDENT = cython.declare(cython.double, 1e-12)
 _NEARLY_ORTHOGONAL = cython.declare(cython.double, 0.05)  # ‖Q'Q − I‖ of a first Q whose own factor is well-conditioned
 
 
@@ -464,6 +467,34 @@ def components(indptr: cython.Py_ssize_t[::1], nodes: cython.Py_ssize_t[::1], co
             a = root[a]
         root[i] = a
     return out_array
+
+
+def mean_degree(  # type: ignore[no-untyped-def]
+    indptr: cython.Py_ssize_t[::1], nodes: cython.Py_ssize_t[::1], count: cython.Py_ssize_t,
+    looked_at: cython.Py_ssize_t,
+):  # fmt: skip
+    """How many nodes one meets in cliques, itself among them: the mean over some, `looked_at` (at most 32) or more."""
+    step: cython.Py_ssize_t = max(1, count // looked_at)
+    met: cython.Py_ssize_t[::1] = np.zeros(count, dtype=np.intp)  # which of them each node meets, a bit each
+    j: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    bits: cython.Py_ssize_t
+    one: cython.Py_ssize_t = 1
+    total: cython.double = 0.0
+    for j in range(indptr.shape[0] - 1):
+        bits = 0
+        for i in range(indptr[j], indptr[j + 1]):
+            if nodes[i] % step == 0:
+                bits |= one << (nodes[i] // step)
+        if bits:
+            for i in range(indptr[j], indptr[j + 1]):
+                met[nodes[i]] |= bits
+    for i in range(count):
+        bits = met[i]
+        while bits:
+            bits &= bits - 1
+            total += 1.0
+    return total / ((count + step - 1) // step)
 
 
 def cliques_to_graph(indptr: cython.Py_ssize_t[::1], nodes: cython.Py_ssize_t[::1], count: cython.Py_ssize_t):  # type: ignore[no-untyped-def]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.likelihood.rows import cliques_to_graph, components
+from pyimpl.likelihood.rows import cliques_to_graph, components, mean_degree
 from pyimpl.linalg.memory import in_words, memory
 from pyimpl.linalg.minimum_degree import minimum_degree
 from pyimpl.linalg.pattern import analyse, blocks
@@ -53,18 +53,6 @@ def _ordered(indptr: np.ndarray, nodes: np.ndarray, width: np.ndarray) -> Any:
 def _one_panel(width: tuple[int, ...]) -> Any:
     """The dense pattern of nodes of these widths."""
     return blocks(np.zeros(len(width), dtype=np.intp), np.array(width, dtype=np.intp))
-
-
-def _fills_up(indptr: np.ndarray, nodes: np.ndarray, count: int) -> bool:
-    """Whether nearly all nodes touch each other in cliques, by a few of them: no order makes less of that."""
-    degrees = []
-    for node in range(0, count, max(1, count // _LOOKED_AT)):
-        cliques = np.searchsorted(indptr, np.flatnonzero(nodes == node), side="right") - 1
-        met = np.zeros(count, dtype=bool)
-        for clique in cliques.tolist():
-            met[nodes[indptr[clique] : indptr[clique + 1]]] = True
-        degrees.append(np.count_nonzero(met))
-    return float(np.mean(degrees)) > _CORE * count
 
 
 def choose_pattern(
@@ -109,8 +97,8 @@ def choose_pattern(
     fits = 8 * 4.0 * best.size <= memory()
     dear = _DEAR
     looked_at = structure == "best" and _price(best) > _CHEAP and pairs < _MOST_PAIRS
-    if looked_at and fits and _fills_up(*touched, width.size):
-        looked_at, dear = False, _DEAR_IF_FULL
+    if looked_at and fits and mean_degree(*touched, width.size, _LOOKED_AT) > _CORE * width.size:
+        looked_at, dear = False, _DEAR_IF_FULL  # nearly all nodes touch each other: no order makes less of that
     if structure == "ordered" or looked_at:
         other = _ordered(*touched, width)
         if structure == "ordered" or not fits or _price(other) + pairs < _WORTH_IT * price:

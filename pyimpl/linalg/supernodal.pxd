@@ -13,6 +13,5 @@ cdef class Factor:
     cdef int forward(self, double* X, Py_ssize_t m) except -1
     cdef int backward(self, double* X, Py_ssize_t m) except -1
     cpdef int invert(self) except -1
+    cdef int symmetric_times(self, double* S, double* X, Py_ssize_t m, double* out) except -1
     cdef void _gather(self, Py_ssize_t s, double* G, Py_ssize_t* at) noexcept
-
-cdef void symmetric_times(Pattern pattern, double* S, double* X, Py_ssize_t m, double* out) noexcept

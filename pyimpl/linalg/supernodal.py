@@ -367,6 +367,54 @@ class Factor:
                     G[k * nb + i] = Z[at[rows[i]]]
                 k += 1
 
+    def symmetric_times(
+        self, S: cython.p_double, X: cython.p_double, m: cython.Py_ssize_t, out: cython.p_double
+    ) -> cython.int:
+        """Out = SX for symmetric S of this pattern, given by its panels; X and out have m columns of q elements."""
+        p: Pattern = self.pattern
+        q: cython.Py_ssize_t = p.q
+        s: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        j: cython.Py_ssize_t
+        c: cython.Py_ssize_t
+        W: cython.p_double = cython.address(self._work[0])
+        for i in range(m * q):
+            out[i] = 0.0
+        for s in range(p.supernodes):
+            c0: cython.Py_ssize_t = p.first[s]
+            nc: cython.Py_ssize_t = p.first[s + 1] - c0
+            nb: cython.Py_ssize_t = p.row_ptr[s + 1] - p.row_ptr[s]
+            nr: cython.Py_ssize_t = nc + nb
+            panel: cython.p_double = S + p.panel[s]
+            rows: cython.pointer(cython.Py_ssize_t) = cython.address(p.rows[0]) + p.row_ptr[s]
+            if nc >= _BLAS:
+                blas.symm(1.0, matrix(panel, nc, nc, nr), matrix(X + c0, nc, m, q), 1.0, matrix(out + c0, nc, m, q))
+                below: Matrix = matrix(panel + nc, nb, nc, nr)
+                for c in range(m if nb else 0):
+                    x: cython.p_double = X + c * q
+                    y: cython.p_double = out + c * q
+                    blas.gemm(False, False, 1.0, below, matrix(x + c0, nc, 1, q), 0.0, matrix(W, nb, 1, nb))
+                    for i in range(nb):
+                        y[rows[i]] += W[i]
+                        W[i] = x[rows[i]]
+                    blas.gemm(True, False, 1.0, below, matrix(W, nb, 1, nb), 1.0, matrix(y + c0, nc, 1, q))
+                continue
+            for j in range(nc):
+                column: cython.p_double = panel + j * nr
+                for c in range(m):
+                    x = X + c * q
+                    y = out + c * q
+                    value: cython.double = x[c0 + j]
+                    total: cython.double = column[j] * value
+                    for i in range(j + 1, nc):
+                        y[c0 + i] += value * column[i]
+                        total += column[i] * x[c0 + i]
+                    for i in range(nb):
+                        y[rows[i]] += value * column[nc + i]
+                        total += column[nc + i] * x[rows[i]]
+                    y[c0 + j] += total
+        return 0
+
     def solve(self, X):  # type: ignore[no-untyped-def]
         """A⁻¹X for X of shape (q, m), rows in the factor's order."""
         out = np.array(X, dtype=float, order="F", ndmin=2)
@@ -406,35 +454,3 @@ def _minus_symmetric(G: cython.p_double, n: cython.Py_ssize_t, x: cython.p_doubl
             out[i] -= y * g[i]
             total += g[i] * x[i]
         out[k] -= total + g[k] * y
-
-
-def symmetric_times(
-    p: Pattern, S: cython.p_double, X: cython.p_double, m: cython.Py_ssize_t, out: cython.p_double
-) -> cython.void:
-    """Out = SX for symmetric S given by its panels; X and out have m columns of q elements."""
-    q: cython.Py_ssize_t = p.q
-    s: cython.Py_ssize_t
-    i: cython.Py_ssize_t
-    j: cython.Py_ssize_t
-    c: cython.Py_ssize_t
-    for i in range(m * q):
-        out[i] = 0.0
-    for s in range(p.supernodes):
-        c0: cython.Py_ssize_t = p.first[s]
-        nc: cython.Py_ssize_t = p.first[s + 1] - c0
-        nb: cython.Py_ssize_t = p.row_ptr[s + 1] - p.row_ptr[s]
-        rows: cython.pointer(cython.Py_ssize_t) = cython.address(p.rows[0]) + p.row_ptr[s]
-        for j in range(nc):
-            column: cython.p_double = S + p.panel[s] + j * (nc + nb)
-            for c in range(m):
-                x: cython.p_double = X + c * q
-                y: cython.p_double = out + c * q
-                value: cython.double = x[c0 + j]
-                total: cython.double = column[j] * value
-                for i in range(j + 1, nc):
-                    y[c0 + i] += value * column[i]
-                    total += column[i] * x[c0 + i]
-                for i in range(nb):
-                    y[rows[i]] += value * column[nc + i]
-                    total += column[nc + i] * x[rows[i]]
-                y[c0 + j] += total

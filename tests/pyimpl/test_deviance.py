@@ -16,7 +16,7 @@ from pyimpl.likelihood import structure as structure_module
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.responses import Responses
-from pyimpl.likelihood.rows import gram_schmidt, orthonormal_basis
+from pyimpl.likelihood.rows import gram_schmidt, mean_degree, orthonormal_basis
 from pyimpl.likelihood.starts import default_start
 
 
@@ -317,6 +317,18 @@ def test_the_schur_complement_is_factored_by_its_structure():
     assert len(mixed.inner.R) == 400
 
 
+def test_how_many_levels_a_level_meets():
+    rng = np.random.default_rng(2)
+    cliques = [rng.choice(50, size, replace=False) for size in rng.integers(1, 9, 30)]
+    met = np.zeros((50, 50), dtype=bool)
+    for clique in cliques:
+        met[np.ix_(clique, clique)] = True
+    starts = np.cumsum([0, *map(len, cliques)])
+    for looked_at, step in ((25, 2), (12, 4), (1, 50)):
+        found = mean_degree(starts, np.concatenate(cliques), 50, looked_at)
+        assert found == pytest.approx(met[::step].sum(axis=1).mean())
+
+
 def test_a_level_that_meets_hundreds_does_not_join_them():
     """Long tails: eliminating the largest factor first would fill everything."""
     rng = np.random.default_rng(1)
@@ -327,6 +339,50 @@ def test_a_level_that_meets_hundreds_does_not_join_them():
     assert joint.outer.pattern.flops < 0.2 * blocks.outer.pattern.flops
     theta = np.array([0.7, 0.4])
     assert Objective(joint, True)(theta) == pytest.approx(Objective(blocks, True)(theta), rel=1e-12)
+
+
+@pytest.mark.parametrize("structure", ["blocks", "ordered", "joint"])
+def test_panels_that_are_worth_a_call_of_the_blas_are_the_same_function(structure):
+    """Panels of more than two dozen columns with rows below them, of one and of two effects: beside dense matrices."""
+    rng = np.random.default_rng(5)
+    n, levels = 900, (240, 130, 60)
+    y, x = rng.normal(size=n), rng.normal(size=n)
+    codes = [rng.integers(0, 240, n), np.arange(n) * 129 // n + rng.integers(0, 2, n), rng.integers(0, 60, n)]
+    terms = tuple(
+        RandomTerm(name, effects, tuple(map(str, range(J))), code, np.stack([np.ones(n), x], 1)[:, : len(effects)])
+        for name, effects, J, code in zip(
+            "abc", (("(Intercept)",), ("(Intercept)", "x"), ("(Intercept)", "x")), levels, codes, strict=True
+        )
+    )
+    design = Design("y", "y", pd.RangeIndex(n), y, np.ones((n, 1)), ("(Intercept)",), terms, None, None, pd.DataFrame())
+    objective = Objective(reduce_design(design, structure), True)
+    theta = np.array([0.8, 0.5, 0.2, 0.4, 0.6, -0.3, 0.7])
+    value, gradient, hessian = objective.value_gradient_hessian(theta)
+
+    V, G, at = np.eye(n), [], 0
+    for term in terms:
+        same = term.codes[:, None] == term.codes
+        T, places = np.zeros((term.p, term.p)), []
+        for c in range(term.p):
+            places += [(r, c) for r in range(c, term.p)]
+        for k, place in enumerate(places):
+            T[place] = theta[at + k]
+        at += len(places)
+        V += same * (term.columns @ T @ T.T @ term.columns.T)
+        for place in places:
+            change = np.zeros_like(T)
+            change[place] = 1.0
+            G.append(same * (term.columns @ (change @ T.T + T @ change.T) @ term.columns.T))
+    Vi, ones = np.linalg.inv(V), np.ones(n)
+    P = Vi - np.outer(Vi @ ones, Vi @ ones) / (ones @ Vi @ ones)
+    w, df = P @ y, n - 1
+    r2 = y @ w
+    expected = np.linalg.slogdet(V)[1] + np.log(ones @ Vi @ ones) + df * (1 + np.log(2 * np.pi * r2 / df))
+    assert value == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(gradient, [np.sum(P * g) - df / r2 * (w @ g @ w) for g in G], rtol=1e-9, atol=1e-9)
+    for k in (1, 4):  # what the off-diagonal elements of the Hessian are made of besides the templates' own curvature
+        information = df * (w @ G[k] @ P @ G[0] @ w / r2 - (w @ G[k] @ w) * (w @ G[0] @ w) / r2**2)
+        assert hessian[k, 0] == pytest.approx(information, rel=1e-9)
 
 
 SEVERAL = [case for case in CASES if "crossed" in case or "factors" in case or "another" in case]

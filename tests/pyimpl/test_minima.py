@@ -58,6 +58,13 @@ def test_a_mean_slope_that_a_variance_carries(REML):
     assert missed > 3  # else there was nothing to miss
 
 
+def test_a_ridge_whose_slope_is_lost_in_rounding_errors():
+    """Standard deviations of thousands of σ: the search sticks, .001 above what values a few percent away show."""
+    fit = drawn(left_out, 11337)
+    assert fit.getME("theta").max() > 1e4
+    assert above(fit, np.random.default_rng(11337), 12) <= 0
+
+
 def test_a_refit_finds_the_minimum_of_a_fit():
     rng = np.random.default_rng(2)
     data = common_slope(3)
